@@ -1,0 +1,45 @@
+# Deskhand: the same commands for a person and for .ci/run. `make help` lists them.
+# Only python3 (3.11 or newer) is needed to start; everything else is put into .venv/ from hashed locks.
+
+PYTHON ?= python3
+PY := .venv/bin/python
+N ?= 200
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test check fix web docs bench seeds lock runtime tools
+
+help: ## what there is
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 18
+
+runtime: # what `deskhand` itself needs, nothing more
+	@$(PYTHON) scripts/setup_venv.py runtime
+
+tools: # the same and the test and lint tools
+	@$(PYTHON) scripts/setup_venv.py dev
+
+demo: runtime ## the main job from end to end, on this machine alone (MARK="..." KEEP=1)
+	@$(PY) -m deskhand.testing.demo
+
+test: tools ## every test; ends with what ran for real on this machine
+	@$(PY) scripts/run_tests.py
+
+check: tools ## lint, types, import walls, the rules of the repository, web lint and types
+	@$(PY) scripts/run_checks.py
+
+fix: tools ## let the tools repair what they can
+	@.venv/bin/ruff check --fix --quiet; .venv/bin/ruff format
+
+web: ## build the web app into the package
+	@cd web && npm ci --no-audit --no-fund && npm run build
+
+docs: tools ## write the generated reference pages
+	@$(PY) -m deskhand.testing.docs
+
+bench: tools ## measure what the documents promise
+	@$(PY) -m deskhand.testing.bench
+
+seeds: tools ## N=200 simulated days with faults; a failure prints its seed
+	@$(PY) -m deskhand.testing.seeds $(N)
+
+lock: tools ## write the hashed locks again from pyproject.toml
+	@scripts/lock
