@@ -1,0 +1,80 @@
+"""Every limit of Deskhand in one place, with its unit in its name."""
+
+from __future__ import annotations
+
+from typing import Final
+
+PROTOCOL: Final = 1
+"""The protocol this build speaks; outside the range a client gets ``upgrade_required``."""
+
+# Wire
+BODY_BYTES_MAX: Final = 1024 * 1024
+OPS_PER_BATCH_MAX: Final = 100
+JSON_DEPTH_MAX: Final = 64
+INTEGER_MAX: Final = 2**53 - 1
+TEXT_CHARS_MAX: Final = 100_000
+NAME_CHARS_MAX: Final = 200
+LIST_LIMIT_MAX: Final = 500
+LIST_LIMIT_DEFAULT: Final = 100
+SYNC_WAIT_SECONDS_MAX: Final = 25
+HEARTBEAT_SECONDS: Final = 15
+OP_KEPT_DAYS: Final = 90
+
+# Streams
+STREAM_BUFFER_EVENTS: Final = 1000
+STREAMS_PER_PRINCIPAL_MAX: Final = 16
+REVOKE_SECONDS_MAX: Final = 2
+
+# Uploads and blobs
+UPLOAD_BYTES_MAX: Final = 2 * 1024**3
+UPLOAD_CHUNK_BYTES_MAX: Final = 16 * 1024**2
+UPLOAD_QUOTA_BYTES: Final = 8 * 1024**3
+UPLOAD_KEPT_SECONDS: Final = 24 * 3600
+
+# Pairing
+INVITE_SECONDS: Final = 600
+CLAIM_SECONDS: Final = 60
+CODE_TRIES_MAX: Final = 5
+PAIR_FAILURES_PER_MINUTE_MAX: Final = 20
+PAIR_PENDING_MAX: Final = 20
+
+# Tasks
+LEASE_SECONDS: Final = 30
+TASKS_PER_THREAD: Final = 3
+TASKS_PER_RUNNER: Final = 20
+CONTEXT_MESSAGES_MAX: Final = 10
+CONTEXT_CHARS_MAX: Final = 16_000
+STEPS_MAX: Final = 200
+CHECK_SECONDS_MAX: Final = 300
+EVIDENCE_CHARS_MAX: Final = 4_000
+ADVANCE_SECONDS: Final = 30
+TITLE_CHARS_MAX: Final = 80
+
+# Files and commands
+READ_BYTES_MAX: Final = 32 * 1024**2
+LIST_ENTRIES_MAX: Final = 10_000
+TOOL_TEXT_CHARS_MAX: Final = 200_000
+COMMAND_SECONDS: Final = 120
+COMMAND_OUTPUT_BYTES_MAX: Final = 256 * 1024
+COMMAND_MEMORY_BYTES_MAX: Final = 2 * 1024**3
+ARTIFACT_BYTES_MAX: Final = 512 * 1024**2
+
+# Notifications
+PUSH_SUBSCRIPTIONS_PER_DEVICE: Final = 5
+DELIVERY_TRIES_MAX: Final = 12
+DELIVERY_BACKOFF_SECONDS: Final = (2, 5, 15, 60, 300, 900, 3600)
+PUSH_BODY_BYTES_MAX: Final = 3000
+PUSH_TITLE_CHARS_MAX: Final = 120
+PUSH_TEXT_CHARS_MAX: Final = 500
+PUSH_PAD_BYTES: Final = 512
+PUSH_SECONDS_MAX: Final = 10
+PUSH_ANSWER_BYTES_MAX: Final = 1024
+PUSH_TTL_SECONDS_MAX: Final = 28 * 24 * 3600
+RETRY_AFTER_SECONDS_MAX: Final = 24 * 3600
+
+# Calls to the outside
+URL_CHARS_MAX: Final = 4096
+EGRESS_SECONDS_MAX: Final = 30
+EGRESS_CONNECT_SECONDS_MAX: Final = 5
+EGRESS_ADDRESSES_MAX: Final = 4
+EGRESS_RESPONSE_BYTES_MAX: Final = 4 * 1024**2

@@ -1,0 +1,1 @@
+"""Rules that say what may happen, as pure code. Nothing here acts."""

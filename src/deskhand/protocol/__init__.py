@@ -1,0 +1,1 @@
+"""What crosses a wire or lies in the log, as pure data: ops, events, objects, who may send what."""

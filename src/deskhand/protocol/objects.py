@@ -1,0 +1,187 @@
+"""The objects that people and programs see: folds of the log, exactly as HTTP returns them.
+
+Tasks and what hangs on them are in ``tasks``; here is everything around a task. Pure data, no rules.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Literal
+
+from pydantic import Field
+
+from deskhand.limits import NAME_CHARS_MAX
+from deskhand.protocol.wire import At, JsonObject, Wire
+
+Name = str
+Surface = Literal["page", "cli", "http", "agent", "hub", "channel"]
+
+
+class Trust(StrEnum):
+    """Who could have written a text: its owner, or somebody else."""
+
+    OWNER = "owner"
+    UNTRUSTED = "untrusted"
+
+
+class Origin(Wire):
+    """Where a message or file came from."""
+
+    surface: Surface
+    device: str | None = None
+    channel: str | None = None
+
+
+class Role(StrEnum):
+    """What a principal may do; the table is in ``authority``."""
+
+    OWNER = "owner"
+    MEMBER = "member"
+    VIEWER = "viewer"
+    RUNNER = "runner"
+    BRIDGE = "bridge"
+    CLIENT = "client"
+
+
+class Thread(Wire):
+    """A persistent conversation."""
+
+    id: str
+    title: str
+    state: Literal["open", "erased"] = "open"
+    archived: bool = False
+    created_at: At
+    updated_at: At
+    created_by: str
+    tasks: int = 0
+    last_text: str | None = None
+
+
+class Device(Wire):
+    """A signed-in phone, browser or CLI; a runner signs in as one too."""
+
+    id: str
+    name: str = Field(max_length=NAME_CHARS_MAX)
+    kind: Literal["page", "cli", "runner", "client"]
+    role: Role
+    state: Literal["active", "revoked"] = "active"
+    public_key: str | None = None
+    created_at: At
+    revoked_at: At | None = None
+
+
+class PairRequest(Wire):
+    """A stranger asking to join; both screens show ``match``."""
+
+    id: str
+    name: str
+    kind: Literal["page", "cli", "runner", "client"]
+    role: Role
+    match: str
+    state: Literal["waiting", "admitted", "refused"] = "waiting"
+    asked_at: At
+
+
+class FolderMode(StrEnum):
+    """What may happen in a folder, from narrow to wide."""
+
+    READ_ONLY = "read-only"
+    ASK = "ask"
+    WORKSPACE = "workspace"
+    TRUSTED = "trusted"
+
+
+def narrower(first: FolderMode, second: FolderMode) -> FolderMode:
+    """Return the mode that allows less."""
+    order = tuple(FolderMode)
+    return order[min(order.index(first), order.index(second))]
+
+
+class Folder(Wire):
+    """A folder of one runner. The runner's own file is the ceiling; this is what the hub knows of it."""
+
+    id: str
+    runner: str
+    root: str
+    label: str
+    mode: FolderMode
+    state: Literal["granted", "removed"] = "granted"
+
+
+class CommandInfo(Wire):
+    """A command of the command agent, as a runner advertises it."""
+
+    name: str
+    summary: str
+    usage: str
+    examples: tuple[str, ...] = ()
+
+
+class SandboxInfo(Wire):
+    """How commands run on that computer."""
+
+    name: str
+    level: Literal["full", "reduced", "none"]
+    reason: str | None = None
+
+
+class Runner(Wire):
+    """A computer that does the work."""
+
+    id: str
+    name: str
+    incarnation: str
+    protocol: int
+    kinds: tuple[str, ...] = ()
+    commands: tuple[CommandInfo, ...] = ()
+    tools: tuple[str, ...] = ()
+    models: tuple[str, ...] = ()
+    agents: tuple[str, ...] = ()
+    sandbox: SandboxInfo
+    slots: int = 20
+    advertised_at: At
+    state: Literal["active", "revoked"] = "active"
+
+
+class Setting(Wire):
+    """One setting of the account; its schema is in the registry."""
+
+    id: str
+    value: JsonObject | str | int | bool | None
+    changed_at: At
+    changed_by: str
+
+
+class Delivery(Wire):
+    """One notification to one device by one road, with its fate. A table of its own truth, never an event."""
+
+    id: str
+    kind: Literal["finished", "needs_you", "failed", "test"] = Field(alias="class")
+    road: str
+    device: str | None = None
+    task: str | None = None
+    tag: str
+    fate: Literal["planned", "sent", "accepted", "shown", "tapped", "held", "suppressed", "failed"]
+    reason: str | None = None
+    attempts: int = 0
+    at: At
+
+
+class Upload(Wire):
+    """A file on its way in, bound to the principal that sends it."""
+
+    id: str
+    name: str
+    size: int
+    offset: int
+    media_type: str
+    sha256: str | None = None
+    expires_at: At
+
+
+class Presence(Wire):
+    """Whether a runner's link is up, as the hub sees it now; never an event."""
+
+    runner: str
+    connected: bool
+    seen_at: At

@@ -1,0 +1,265 @@
+"""Ops: wishes sent to the hub by a participant, idempotent by ``op_id``.
+
+``op_id`` is unique per (account, principal) and bound to a hash of the op: the same id with another body is
+``op_conflict``. Who may send which op is in ``authority``; what follows from one is decided in ``core``.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from deskhand.errors import Code, DeskhandError
+from deskhand.limits import NAME_CHARS_MAX, TEXT_CHARS_MAX
+from deskhand.protocol.objects import FolderMode
+from deskhand.protocol.wire import At, Json, JsonObject, Wire, sha256_of
+
+
+class Op(Wire):
+    """One wish. ``thread`` and ``task`` say what it is about; ``body`` has the shape of its kind."""
+
+    op_id: str = Field(min_length=8, max_length=100)
+    kind: str = Field(max_length=50)
+    thread: str | None = Field(default=None, max_length=100)
+    task: str | None = Field(default=None, max_length=100)
+    body: JsonObject = Field(default_factory=dict)
+
+    def fingerprint(self) -> str:
+        """Return the hash that binds ``op_id`` to this op."""
+        rest: JsonObject = {
+            "kind": self.kind,
+            "thread": self.thread,
+            "task": self.task,
+            "body": self.body,
+        }
+        return sha256_of(_without_floats(rest))
+
+
+class Failure(Wire):
+    """The error object of HTTP answers and op results."""
+
+    code: str
+    message: str
+    cure: str
+    retryable: bool
+    field: str | None = None
+    request_id: str | None = None
+
+
+class OpResult(Wire):
+    """What became of one op."""
+
+    op_id: str
+    status: Literal["ok", "duplicate", "rejected"]
+    seq: int | None = None
+    id: str | None = None
+    task: str | None = None
+    error: Failure | None = None
+
+
+class OpBody(Wire):
+    """The body of an op."""
+
+
+class Nothing(OpBody):
+    """For ops that need no words."""
+
+
+class ThreadCreate(OpBody):
+    """Begin a conversation."""
+
+    title: str = Field(default="", max_length=NAME_CHARS_MAX)
+
+
+class ThreadRename(OpBody):
+    """Give a conversation another title."""
+
+    title: str = Field(min_length=1, max_length=NAME_CHARS_MAX)
+
+
+class Archive(OpBody):
+    """Put away (or, with ``false``, take out again)."""
+
+    archived: bool = True
+
+
+class MessagePost(OpBody):
+    """Say something; without ``as`` it is an answer if ``to`` names the open question, else a task."""
+
+    text: str = Field(min_length=1, max_length=TEXT_CHARS_MAX)
+    meant: Literal["task", "steer", "answer"] | None = Field(default=None, alias="as")
+    to: str | None = None
+    files: tuple[str, ...] = ()
+    folder: str | None = None
+    mode: FolderMode | None = None
+    runner: str | None = None
+    agent: str | None = None
+    model: str | None = None
+    title: str | None = Field(default=None, max_length=NAME_CHARS_MAX)
+    not_before: At | None = None
+    deadline: At | None = None
+    budget: JsonObject | None = None
+    plan: bool = False
+    criteria: tuple[str, ...] = ()
+    checks: tuple[str, ...] = ()
+
+
+class TaskEdit(OpBody):
+    """Change what a task is called or what it must fulfil."""
+
+    title: str | None = Field(default=None, max_length=NAME_CHARS_MAX)
+    criteria: tuple[str, ...] | None = None
+
+
+class ApprovalDecide(OpBody):
+    """Say yes or no to exactly this action."""
+
+    approval: str
+    decision: Literal["allow", "deny"]
+    scope: Literal["once", "task", "always"] = "once"
+    action_sha256: str
+    reason: str | None = Field(default=None, max_length=2000)
+    statement: str | None = None
+    signature: str | None = None
+    device: str | None = None
+
+
+class QuestionAnswer(OpBody):
+    """Answer an open question."""
+
+    question: str
+    answer: str = Field(min_length=1, max_length=TEXT_CHARS_MAX)
+
+
+class ReadMark(OpBody):
+    """Everything of the thread up to ``seq`` was seen."""
+
+    seq: int = Field(ge=0)
+
+
+class NotificationAck(OpBody):
+    """A notification was shown or tapped."""
+
+    delivery: str
+    fate: Literal["shown", "tapped"]
+
+
+class DeviceAdmit(OpBody):
+    """Let the asking device in, or not."""
+
+    request: str
+    admit: bool = True
+
+
+class DeviceRevoke(OpBody):
+    """Take every right from a device at once."""
+
+    device: str
+
+
+class FolderPutOp(OpBody):
+    """Make a folder known under narrower or equal terms; the runner's own file is the ceiling."""
+
+    id: str
+    runner: str
+    root: str = Field(max_length=4096)
+    label: str = Field(max_length=NAME_CHARS_MAX)
+    mode: FolderMode
+
+
+class FolderRemove(OpBody):
+    """Stop using a folder."""
+
+    folder: str
+
+
+class SettingsPut(OpBody):
+    """Change one setting of the registry."""
+
+    name: str
+    value: Json
+
+
+class TaskAccept(OpBody):
+    """The runner has stored the brief."""
+
+    epoch: int
+
+
+class EventAppend(OpBody):
+    """A runner states a fact about a task leased to it, or advertises itself."""
+
+    kind: str
+    body: JsonObject
+
+
+class LeaseRenew(OpBody):
+    """The runner still works on this epoch."""
+
+    epoch: int
+
+
+OPS: dict[str, type[OpBody]] = {
+    "thread.create": ThreadCreate,
+    "thread.rename": ThreadRename,
+    "thread.archive": Archive,
+    "thread.erase": Nothing,
+    "message.post": MessagePost,
+    "task.edit": TaskEdit,
+    "task.cancel": Nothing,
+    "task.pause": Nothing,
+    "task.resume": Nothing,
+    "task.retry": Nothing,
+    "task.archive": Archive,
+    "approval.decide": ApprovalDecide,
+    "question.answer": QuestionAnswer,
+    "read.mark": ReadMark,
+    "notification.ack": NotificationAck,
+    "device.admit": DeviceAdmit,
+    "device.revoke": DeviceRevoke,
+    "folder.put": FolderPutOp,
+    "folder.remove": FolderRemove,
+    "settings.put": SettingsPut,
+    "task.accept": TaskAccept,
+    "event.append": EventAppend,
+    "lease.renew": LeaseRenew,
+}
+"""Every op this build understands, with the shape of its body."""
+
+
+def body_of(op: Op) -> OpBody:
+    """Return the parsed body.
+
+    Raises:
+        DeskhandError: ``unknown_kind`` or ``invalid``.
+    """
+    model = OPS.get(op.kind)
+    if model is None:
+        raise DeskhandError(Code.UNKNOWN_KIND, op.kind, field="kind")
+    return model.from_json(op.body)
+
+
+def failure_of(
+    error: DeskhandError, *, language: str = "en", request_id: str | None = None
+) -> Failure:
+    """Return the object that clients get for an error."""
+    return Failure(
+        code=error.code,
+        message=error.sentence(language),
+        cure=error.cure(language),
+        retryable=error.fault.retryable,
+        field=error.field,
+        request_id=request_id,
+    )
+
+
+def _without_floats(value: Json) -> Json:
+    """Spell floats as text, so that any body can be fingerprinted."""
+    if isinstance(value, float):
+        return repr(value)
+    if isinstance(value, list):
+        return [_without_floats(item) for item in value]
+    if isinstance(value, dict):
+        return {key: _without_floats(item) for key, item in value.items()}
+    return value

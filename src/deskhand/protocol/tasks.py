@@ -1,0 +1,310 @@
+"""A task and what hangs on it: approval, question, check, artifact, verdict. States and their table.
+
+Pure data and one table; how a task moves is decided in ``core.lifecycle``.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Literal
+
+from deskhand.protocol.objects import FolderMode, Origin, Trust
+from deskhand.protocol.wire import At, JsonObject, Wire
+
+
+class TaskState(StrEnum):
+    """Where a task is; the meaning of each is in the design's table."""
+
+    QUEUED = "queued"
+    WORKING = "working"
+    INPUT_REQUIRED = "input_required"
+    VERIFYING = "verifying"
+    PAUSED = "paused"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    CANCELED = "canceled"
+
+
+class Verdict(StrEnum):
+    """How far a result can be believed."""
+
+    VERIFIED = "verified"
+    UNVERIFIED = "unverified"
+    NOT_DONE = "not_done"
+
+
+class QueueReason(StrEnum):
+    """Why a queued task is not under way yet."""
+
+    RUNNER_OFFLINE = "runner_offline"
+    NO_MODEL = "no_model"
+    SLOT = "slot"
+    FOLDER_BUSY = "folder_busy"
+    NOT_BEFORE = "not_before"
+    PARENT = "parent"
+
+
+FINAL = frozenset({TaskState.COMPLETED, TaskState.FAILED, TaskState.CANCELED})
+
+MOVES: dict[TaskState, frozenset[TaskState]] = {
+    TaskState.QUEUED: frozenset(
+        {TaskState.WORKING, TaskState.PAUSED, TaskState.CANCELED, TaskState.FAILED}
+    ),
+    TaskState.WORKING: frozenset(
+        {
+            TaskState.INPUT_REQUIRED,
+            TaskState.VERIFYING,
+            TaskState.PAUSED,
+            TaskState.QUEUED,
+            TaskState.FAILED,
+            TaskState.CANCELED,
+        }
+    ),
+    TaskState.INPUT_REQUIRED: frozenset(
+        {TaskState.QUEUED, TaskState.WORKING, TaskState.CANCELED, TaskState.FAILED}
+    ),
+    TaskState.VERIFYING: frozenset(
+        {
+            TaskState.WORKING,
+            TaskState.INPUT_REQUIRED,
+            TaskState.QUEUED,
+            TaskState.PAUSED,
+            TaskState.COMPLETED,
+            TaskState.FAILED,
+            TaskState.CANCELED,
+        }
+    ),
+    TaskState.PAUSED: frozenset({TaskState.QUEUED, TaskState.CANCELED}),
+    TaskState.COMPLETED: frozenset(),
+    TaskState.FAILED: frozenset(),
+    TaskState.CANCELED: frozenset(),
+}
+"""The design's table of states: from -> to."""
+
+VERDICTS: dict[TaskState, frozenset[Verdict | None]] = {
+    TaskState.COMPLETED: frozenset({Verdict.VERIFIED, Verdict.UNVERIFIED}),
+    TaskState.FAILED: frozenset({Verdict.NOT_DONE}),
+    TaskState.CANCELED: frozenset({None}),
+}
+"""Which verdicts go with which final state."""
+
+
+class Check(Wire):
+    """Something that was run to see whether the result is right. ``ran_by`` says whose word it is."""
+
+    name: str
+    passed: bool
+    evidence: str = ""
+    ran_by: Literal["runner", "verifier"] = "runner"
+
+
+class Artifact(Wire):
+    """A file result, content-addressed. ``path`` is where it lies on the runner's computer."""
+
+    id: str
+    task: str
+    name: str
+    media_type: str
+    size: int
+    sha256: str
+    runner: str
+    path: str
+    origin: Origin
+    trust: Trust
+    state: Literal["stored", "on_runner", "erased"] = "stored"
+    created_at: At
+
+
+class Action(Wire):
+    """Exactly what will run if a person says yes; what the phone renders and hashes.
+
+    Only strings, integers, booleans, lists and objects: a float has no canonical spelling.
+    """
+
+    tool: str
+    arguments: JsonObject
+    target: str | None = None
+    folder: str | None = None
+    argv: tuple[str, ...] | None = None
+    preview: str | None = None
+    identity: str | None = None
+
+
+class Approval(Wire):
+    """A wish that waits for a person's yes or no; single use, bound to ``action_sha256``."""
+
+    id: str
+    task: str
+    thread: str
+    runner: str
+    epoch: int
+    sentence: str
+    action: Action
+    action_sha256: str
+    nonce: str
+    risk: Literal["low", "medium", "high"]
+    scopes: tuple[Literal["once", "task", "always"], ...] = ("once",)
+    rule: str
+    requested_at: At
+    expires_at: At | None = None
+    then: Literal["deny", "wait"] = "wait"
+    state: Literal["open", "allowed", "denied", "void"] = "open"
+    decided_by: str | None = None
+    decided_at: At | None = None
+    scope: Literal["once", "task", "always"] | None = None
+    reason: str | None = None
+
+
+class Question(Wire):
+    """Something the agent wants to know from a person."""
+
+    id: str
+    task: str
+    thread: str
+    text: str
+    choices: tuple[str, ...] = ()
+    asked_at: At
+    state: Literal["open", "answered", "void"] = "open"
+    answer: str | None = None
+    answered_by: str | None = None
+    answered_at: At | None = None
+
+
+class Waiting(Wire):
+    """One thing a task waits for."""
+
+    kind: Literal["approval", "question", "plan", "children"]
+    id: str
+    since: At
+    expires_at: At | None = None
+    then: Literal["deny", "wait"] = "wait"
+
+
+class Changes(Wire):
+    """How many files of the folder differ because of a task."""
+
+    created: int = 0
+    changed: int = 0
+    deleted: int = 0
+
+
+class Money(Wire):
+    """An exact amount."""
+
+    amount: str
+    currency: str
+
+
+class Usage(Wire):
+    """What a task used so far."""
+
+    steps: int = 0
+    input_tokens: int = 0
+    output_tokens: int = 0
+    money: Money | None = None
+
+
+class PlanItem(Wire):
+    """One line of the plan checklist."""
+
+    text: str
+    done: bool = False
+
+
+class Suggestion(Wire):
+    """A command the task's text may have meant; runs only by a tap on exactly this preview."""
+
+    command: str
+    preview: str
+    preview_sha256: str
+    not_honored: tuple[str, ...] = ()
+
+
+class FileRef(Wire):
+    """A file that came with a message."""
+
+    id: str
+    name: str
+    size: int
+    sha256: str
+    media_type: str
+
+
+class Task(Wire):
+    """One piece of delegated work, as HTTP returns it."""
+
+    id: str
+    thread: str
+    title: str
+    text: str
+    state: TaskState
+    reason: QueueReason | None = None
+    verdict: Verdict | None = None
+    summary: str | None = None
+    not_done_because: tuple[str, ...] = ()
+    runner: str | None = None
+    pinned: bool = False
+    folder: str | None = None
+    mode: FolderMode | None = None
+    agent: str
+    model: str | None = None
+    epoch: int = 0
+    origin: Origin
+    trust: Trust
+    parent: str | None = None
+    children: tuple[str, ...] = ()
+    retry_of: str | None = None
+    suggestions: tuple[Suggestion, ...] = ()
+    criteria: tuple[str, ...] = ()
+    requested_checks: tuple[str, ...] = ()
+    checks: tuple[Check, ...] = ()
+    files: tuple[FileRef, ...] = ()
+    artifacts: tuple[Artifact, ...] = ()
+    changes: Changes = Changes()
+    plan: tuple[PlanItem, ...] = ()
+    now_doing: str | None = None
+    tries: int = 0
+    usage: Usage = Usage()
+    waiting_for: tuple[Waiting, ...] = ()
+    archived: bool = False
+    not_before: At | None = None
+    created_by: str
+    created_at: At
+    accepted_at: At | None = None
+    started_at: At | None = None
+    finished_at: At | None = None
+
+    @property
+    def final(self) -> bool:
+        """Whether the task has its one end."""
+        return self.state in FINAL
+
+
+class ContextItem(Wire):
+    """One earlier message or result of the thread, as an attempt sees it."""
+
+    role: Literal["user", "agent", "result"]
+    text: str
+    at: At
+    trust: Trust
+
+
+class Brief(Wire):
+    """All an attempt starts from; travels with the assignment and is stored in the runner's inbox."""
+
+    task: str
+    thread: str
+    epoch: int
+    title: str
+    text: str
+    agent: str
+    model: str | None = None
+    folder: str | None = None
+    mode: FolderMode | None = None
+    criteria: tuple[str, ...] = ()
+    checks: tuple[str, ...] = ()
+    files: tuple[FileRef, ...] = ()
+    context: tuple[ContextItem, ...] = ()
+    origin: Origin
+    trust: Trust
+    created_at: At

@@ -1,0 +1,142 @@
+"""The shape of everything on the wire: strict JSON in, tolerant objects, canonical bytes for hashing.
+
+``strict_json`` refuses what parsers disagree about (WH-06). Objects keep unknown fields, so that an older hub
+passes on what a newer phone said. This module refuses floats where a hash is taken: they print differently elsewhere.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, NoReturn, Self, cast
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from deskhand.errors import Code, DeskhandError
+from deskhand.limits import INTEGER_MAX, JSON_DEPTH_MAX
+
+Json = None | bool | int | float | str | list["Json"] | dict[str, "Json"]
+JsonObject = dict[str, Json]
+At = str
+"""RFC 3339 UTC with milliseconds, as ``deskhand.clock.stamp`` writes it; sorts as time does."""
+
+
+class Wire(BaseModel):
+    """An immutable object of the protocol. Unknown fields are kept, never interpreted."""
+
+    model_config: ClassVar[ConfigDict] = ConfigDict(
+        extra="allow", frozen=True, str_max_length=2_000_000
+    )
+
+    def to_json(self) -> JsonObject:
+        """Return the JSON object, without fields that are ``None``."""
+        return cast("JsonObject", self.model_dump(mode="json", exclude_none=True))
+
+    @classmethod
+    def from_json(cls, data: object) -> Self:
+        """Read a JSON object.
+
+        Raises:
+            DeskhandError: ``invalid`` with the first wrong field.
+        """
+        try:
+            return cls.model_validate(data)
+        except ValidationError as error:
+            first = error.errors(include_url=False, include_input=False)[0]
+            field = ".".join(str(part) for part in first["loc"])
+            raise DeskhandError(Code.INVALID, f"{field}: {first['msg']}", field=field) from None
+
+    def but(self, **changes: object) -> Self:
+        """Return a copy with ``changes``; the values are trusted to be of the right type."""
+        return self.model_copy(update=changes)
+
+
+def strict_json(data: bytes) -> Json:
+    """Parse JSON as every parser of the world would, or refuse it.
+
+    Raises:
+        DeskhandError: ``malformed_json`` for NaN, duplicate keys, huge integers, lone surrogates, deep nesting.
+    """
+    try:
+        parsed = json.loads(
+            data.decode("utf-8"),
+            object_pairs_hook=_unique_keys,
+            parse_constant=_refuse_constant,
+            parse_int=_bounded_integer,
+        )
+    except RecursionError:
+        raise DeskhandError(Code.MALFORMED_JSON, f"deeper than {JSON_DEPTH_MAX}") from None
+    except (UnicodeDecodeError, ValueError) as error:
+        raise DeskhandError(Code.MALFORMED_JSON, str(error)[:200]) from None
+    _refuse_odd_values(parsed, depth=0)
+    return cast("Json", parsed)
+
+
+def canonical(value: object) -> bytes:
+    """Return the one spelling of a JSON value that both Python and TypeScript produce, for hashing.
+
+    Keys sorted, no spaces, no escapes beyond JSON's own.
+
+    Raises:
+        DeskhandError: ``invalid`` when a float is inside.
+    """
+    _refuse_floats(value)
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode(
+        "utf-8"
+    )
+
+
+def sha256_of(value: object) -> str:
+    """Return the SHA-256 of the canonical spelling, in hex."""
+    return hashlib.sha256(canonical(value)).hexdigest()
+
+
+def _unique_keys(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise ValueError("a key stands twice")
+    return found
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not JSON")
+
+
+def _bounded_integer(digits: str) -> int:
+    if len(digits) > len(str(INTEGER_MAX)) + 1 or abs(int(digits)) > INTEGER_MAX:
+        raise ValueError("an integer is too large")
+    return int(digits)
+
+
+def _refuse_odd_values(value: object, *, depth: int) -> None:
+    if depth > JSON_DEPTH_MAX:
+        raise DeskhandError(Code.MALFORMED_JSON, f"deeper than {JSON_DEPTH_MAX}")
+    if isinstance(value, str):
+        _refuse_surrogates(value)
+    elif isinstance(value, float):
+        if value in (float("inf"), float("-inf")):
+            raise DeskhandError(Code.MALFORMED_JSON, "a number is too large")
+    elif isinstance(value, Mapping):
+        for key, inner in cast("Mapping[str, object]", value).items():
+            _refuse_surrogates(key)
+            _refuse_odd_values(inner, depth=depth + 1)
+    elif isinstance(value, Sequence):
+        for inner in cast("Sequence[object]", value):
+            _refuse_odd_values(inner, depth=depth + 1)
+
+
+def _refuse_surrogates(value: str) -> None:
+    if any("\ud800" <= letter <= "\udfff" for letter in value):
+        raise DeskhandError(Code.MALFORMED_JSON, "a lone surrogate")
+
+
+def _refuse_floats(value: Any) -> None:  # noqa: ANN401 - any JSON value
+    if isinstance(value, float):
+        raise DeskhandError(Code.INVALID, "a float cannot be hashed")
+    if isinstance(value, Mapping):
+        for inner in cast("Mapping[str, object]", value).values():
+            _refuse_floats(inner)
+    elif isinstance(value, Sequence) and not isinstance(value, str):
+        for inner in cast("Sequence[object]", value):
+            _refuse_floats(inner)

@@ -1,0 +1,31 @@
+"""The text catalogue: every sentence a person reads from hub, runner or CLI, by id, in English and Korean.
+
+It refuses to guess: an unknown id is a bug and raises ``KeyError``; an unknown language falls back to English.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from functools import cache
+from importlib.resources import files
+from typing import cast
+
+LANGUAGES = ("en", "ko")
+
+
+@cache
+def catalogue(language: str) -> Mapping[str, str]:
+    """Return all sentences of one language, read once from the package."""
+    data = files(__name__).joinpath(f"{language}.json").read_text(encoding="utf-8")
+    return cast("Mapping[str, str]", json.loads(data))
+
+
+def text(key: str, *, language: str = "en", **values: object) -> str:
+    """Return the sentence ``key`` with ``{name}`` places filled from ``values``.
+
+    Raises:
+        KeyError: the id is not in the catalogue, or a place has no value.
+    """
+    chosen = catalogue(language if language in LANGUAGES else "en")
+    return chosen[key].format(**values)
