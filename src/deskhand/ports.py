@@ -558,6 +558,16 @@ class Agent(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """One name in a folder; ``path`` is relative to the folder's root, with slashes. Links and devices are ``other``."""
+
+    path: str
+    kind: Literal["file", "directory", "other"]
+    size: int
+    modified_ns: int
+
+
 class FolderAccess(Protocol):
     """A directory handle: every path is relative to it, no link is ever followed (security 4)."""
 
@@ -580,6 +590,34 @@ class FolderAccess(Protocol):
 
     def remove(self, rel: str) -> None:
         """Remove a file or an empty directory."""
+        ...
+
+    def stat(self, rel: str) -> Entry | None:
+        """Return what has this name, or nothing when the name is free; ``"."`` is the folder itself."""
+        ...
+
+    def list(self, rel: str, *, limit: int) -> Sequence[Entry]:
+        """Return what is directly in a directory, sorted by name, at most ``limit``.
+
+        Raises:
+            DeskhandError: ``not_found``, ``path_refused``.
+        """
+        ...
+
+    def walk(self, rel: str, *, limit: int) -> Sequence[Entry]:
+        """Return everything below a directory, sorted by path, at most ``limit``; no link is entered."""
+        ...
+
+    def sha256(self, rel: str) -> str:
+        """Return the hash of a file's bytes, in hex."""
+        ...
+
+    def move(self, rel: str, to: str) -> None:
+        """Rename within the folder.
+
+        Raises:
+            DeskhandError: ``conflict`` when ``to`` exists.
+        """
         ...
 
 
