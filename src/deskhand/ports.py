@@ -11,8 +11,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, Protocol, TypeVar
 
+from deskhand.core.drafting import Audience, Draft
 from deskhand.protocol.authority import Principal
-from deskhand.protocol.events import Body, Event
+from deskhand.protocol.events import Event
 from deskhand.protocol.objects import (
     CommandInfo,
     Delivery,
@@ -30,23 +31,6 @@ W = TypeVar("W", bound=Wire)
 R = TypeVar("R")
 
 # --- the store ---------------------------------------------------------------------------------------------------
-
-Audience = Literal["account", "owner"]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Draft:
-    """An event that is about to be appended; the store gives it ``seq`` and ``at``.
-
-    ``runner`` names the one runner whose stream carries it; people see it as ``audience`` says.
-    """
-
-    body: Body
-    actor: str
-    thread: str | None = None
-    task: str | None = None
-    runner: str | None = None
-    audience: Audience = "account"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -87,6 +87,7 @@ _NAMED_IN: dict[type[Body], Callable[[Any], tuple[Key, ...]]] = {
     ev.ApprovalVoided: lambda body: ((Approval, body.approval),),
     ev.QuestionAsked: lambda body: ((Question, body.question.id),),
     ev.QuestionAnswered: lambda body: ((Question, body.question),),
+    ev.QuestionVoided: lambda body: ((Question, body.question),),
     ev.ArtifactCreated: lambda body: ((Artifact, body.artifact.id),),
     ev.SettingChanged: lambda body: ((Setting, body.name),),
 }
@@ -348,6 +349,10 @@ def _question_answered(
     )
 
 
+def _question_voided(before: Question | None, _: Event, __: ev.QuestionVoided) -> Question | None:
+    return before and before.but(state="void")
+
+
 def _artifact_created(_: Artifact | None, __: Event, body: ev.ArtifactCreated) -> Artifact:
     return body.artifact
 
@@ -395,5 +400,6 @@ _FOLDS: dict[tuple[type[Body], type[Wire]], _Fold] = {
     (ev.ApprovalVoided, Approval): _approval_voided,
     (ev.QuestionAsked, Question): _question_asked,
     (ev.QuestionAnswered, Question): _question_answered,
+    (ev.QuestionVoided, Question): _question_voided,
     (ev.ArtifactCreated, Artifact): _artifact_created,
 }

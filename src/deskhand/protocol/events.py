@@ -262,6 +262,12 @@ class QuestionAnswered(Body):
     answer: str
 
 
+class QuestionVoided(AttemptBody):
+    """The task ended; nobody needs to answer any more."""
+
+    question: str
+
+
 class CheckFinished(AttemptBody):
     """A check was run and has evidence."""
 
@@ -324,6 +330,7 @@ EVENTS: dict[str, type[Body]] = {
     "approval.voided": ApprovalVoided,
     "question.asked": QuestionAsked,
     "question.answered": QuestionAnswered,
+    "question.voided": QuestionVoided,
     "check.finished": CheckFinished,
     "checks.reset": ChecksReset,
     "artifact.created": ArtifactCreated,

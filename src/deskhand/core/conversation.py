@@ -1,0 +1,250 @@
+"""What a message becomes: a task, guidance for a running one, or an answer; and the life of a thread.
+
+Pure decisions. It refuses to choose a computer; ``dispatching`` does.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Sequence
+
+from deskhand.core.drafting import Decision, Draft, Facts, Wish
+from deskhand.errors import Code, DeskhandError
+from deskhand.limits import TITLE_CHARS_MAX
+from deskhand.protocol import events as ev
+from deskhand.protocol.authority import authorize_fields
+from deskhand.protocol.objects import (
+    Folder,
+    FolderMode,
+    Origin,
+    Role,
+    Runner,
+    Thread,
+    Trust,
+    narrower,
+)
+from deskhand.protocol.ops import Archive, MessagePost, QuestionAnswer, ThreadCreate, ThreadRename
+from deskhand.protocol.tasks import FileRef, Question, Task, TaskState
+
+COMMANDS_AGENT = "commands"
+DEFAULT_AGENT = "builtin"
+
+
+def create_thread(_: Facts, wish: Wish, body: ThreadCreate) -> Decision:
+    """Begin a conversation."""
+    thread = wish.ids.new("thr")
+    draft = Draft(body=ev.ThreadCreated(title=body.title), actor=wish.principal.id, thread=thread)
+    return Decision(drafts=(draft,), id=thread)
+
+
+def rename_thread(facts: Facts, wish: Wish, body: ThreadRename) -> Decision:
+    """Give a conversation another title."""
+    return _about_thread(facts, wish, ev.ThreadRenamed(title=body.title))
+
+
+def archive_thread(facts: Facts, wish: Wish, body: Archive) -> Decision:
+    """Put a conversation away, or take it out again."""
+    return _about_thread(facts, wish, ev.ThreadArchived(archived=body.archived))
+
+
+def erase_thread(facts: Facts, wish: Wish) -> Decision:
+    """Blank a conversation.
+
+    Raises:
+        DeskhandError: ``illegal_state`` while a task of it is under way.
+    """
+    thread = open_thread(facts, wish.thread)
+    under_way = [TaskState.WORKING, TaskState.INPUT_REQUIRED, TaskState.VERIFYING]
+    if any(task.thread == thread.id for task in facts.find(Task, states=under_way)):
+        raise DeskhandError(Code.ILLEGAL_STATE, "a task of this thread is under way")
+    return _about_thread(facts, wish, ev.ThreadErased())
+
+
+def post_message(
+    facts: Facts, wish: Wish, body: MessagePost, files: Sequence[FileRef] = ()
+) -> Decision:
+    """Turn a message into a task, guidance or an answer.
+
+    Args:
+        facts: the account.
+        wish: who speaks, in which thread.
+        body: what was said.
+        files: the sender's own finished uploads that ``body.files`` names.
+
+    Raises:
+        DeskhandError: ``not_found``, ``illegal_state``, ``folder_unknown``, ``unknown_command``, ``forbidden``.
+    """
+    authorize_fields(wish.principal, body)
+    question = facts.get(Question, body.to) if body.to else None
+    meant = body.meant or ("answer" if question else "task")
+    if meant == "answer":
+        named = body.to or ""
+        return answer_question(facts, wish, QuestionAnswer(question=named, answer=body.text))
+    if meant == "steer":
+        return _steer(facts, wish, body, files)
+    return _delegate(facts, wish, body, files)
+
+
+def answer_question(facts: Facts, wish: Wish, body: QuestionAnswer) -> Decision:
+    """Answer an open question; the first answer stands.
+
+    Raises:
+        DeskhandError: ``not_found``, ``already_decided``.
+    """
+    question = facts.get(Question, body.question)
+    if question is None:
+        raise DeskhandError(Code.NOT_FOUND, body.question, field="question")
+    if question.state != "open":
+        raise DeskhandError(Code.ALREADY_DECIDED, question.answered_by or question.state)
+    task = facts.get(Task, question.task)
+    message = wish.ids.new("msg")
+    common = {"thread": question.thread, "task": question.task}
+    drafts = (
+        Draft(
+            body=_said(wish, message=message, text=body.answer, meant="answer"),
+            actor=wish.principal.id,
+            **common,
+        ),
+        Draft(
+            body=ev.QuestionAnswered(question=question.id, answer=body.answer),
+            actor=wish.principal.id,
+            runner=task.runner if task else None,
+            **common,
+        ),
+    )
+    return Decision(drafts=drafts, id=message, task=question.task)
+
+
+def open_thread(facts: Facts, name: str | None) -> Thread:
+    """Return a thread that can be spoken in.
+
+    Raises:
+        DeskhandError: ``not_found``, ``illegal_state`` when it was erased.
+    """
+    thread = facts.get(Thread, name) if name else None
+    if thread is None:
+        raise DeskhandError(Code.NOT_FOUND, name or "", field="thread")
+    if thread.state == "erased":
+        raise DeskhandError(Code.ILLEGAL_STATE, "the thread was erased", field="thread")
+    return thread
+
+
+def title_of(text: str) -> str:
+    """Return a one-line title of a text."""
+    line = next((line.strip() for line in text.splitlines() if line.strip()), "")
+    return line if len(line) <= TITLE_CHARS_MAX else line[: TITLE_CHARS_MAX - 1].rstrip() + "…"
+
+
+def _about_thread(facts: Facts, wish: Wish, body: ev.Body) -> Decision:
+    thread = open_thread(facts, wish.thread)
+    return Decision(
+        drafts=(Draft(body=body, actor=wish.principal.id, thread=thread.id),), id=thread.id
+    )
+
+
+def _steer(facts: Facts, wish: Wish, body: MessagePost, files: Sequence[FileRef]) -> Decision:
+    name = body.to or wish.task
+    task = facts.get(Task, name) if name else None
+    if task is None:
+        raise DeskhandError(Code.NOT_FOUND, name or "", field="to")
+    if task.final:
+        raise DeskhandError(Code.ILLEGAL_STATE, f"the task is {task.state}", field="to")
+    message = wish.ids.new("msg")
+    draft = Draft(
+        body=_said(wish, message=message, text=body.text, meant="steer", files=files),
+        actor=wish.principal.id,
+        thread=task.thread,
+        task=task.id,
+        runner=task.runner,
+    )
+    return Decision(drafts=(draft,), id=message, task=task.id)
+
+
+def _delegate(facts: Facts, wish: Wish, body: MessagePost, files: Sequence[FileRef]) -> Decision:
+    folder = _folder(facts, body)
+    agent = body.agent or (COMMANDS_AGENT if body.text.startswith("/") else DEFAULT_AGENT)
+    if agent == COMMANDS_AGENT:
+        _known_command(facts, body.text)
+    drafts: list[Draft] = []
+    actor = wish.principal.id
+    if wish.thread:
+        thread = open_thread(facts, wish.thread).id
+    else:
+        thread = wish.ids.new("thr")
+        created = ev.ThreadCreated(title=body.title or title_of(body.text))
+        drafts.append(Draft(body=created, actor=actor, thread=thread))
+    message, name = wish.ids.new("msg"), wish.ids.new("tsk")
+    said = _said(wish, message=message, text=body.text, meant="task", files=files)
+    drafts.append(Draft(body=said, actor=actor, thread=thread, task=name))
+    task = Task(
+        id=name,
+        thread=thread,
+        title=body.title or title_of(body.text),
+        text=body.text,
+        state=TaskState.QUEUED,
+        runner=body.runner or (folder.runner if folder else None),
+        pinned=bool(body.runner or folder),
+        folder=folder.id if folder else None,
+        mode=_mode(folder, body.mode),
+        agent=agent,
+        model=body.model,
+        origin=said.origin,
+        trust=said.trust,
+        criteria=body.criteria,
+        requested_checks=body.checks,
+        files=tuple(files),
+        not_before=body.not_before,
+        created_by=actor,
+        created_at=facts.now,
+    )
+    drafts.append(Draft(body=ev.TaskCreated(task=task), actor=actor, thread=thread, task=name))
+    return Decision(drafts=tuple(drafts), id=message, task=name)
+
+
+def _said(
+    wish: Wish, *, message: str, text: str, meant: str, files: Sequence[FileRef] = ()
+) -> ev.MessagePosted:
+    owner = wish.principal.role is Role.OWNER
+    return ev.MessagePosted.from_json(
+        {
+            "message": message,
+            "role": "user",
+            "text": text,
+            "origin": Origin(surface=wish.surface, device=wish.principal.id),
+            "trust": Trust.OWNER if owner else Trust.UNTRUSTED,
+            "meant": meant,
+            "files": tuple(files),
+        }
+    )
+
+
+def _folder(facts: Facts, body: MessagePost) -> Folder | None:
+    if not body.folder:
+        return None
+    wanted = body.folder.rstrip("/") or "/"
+    known = [
+        folder
+        for folder in facts.find(Folder, states=["granted"])
+        if folder.id == wanted or folder.root.rstrip("/") == wanted
+    ]
+    known = [folder for folder in known if body.runner in (None, folder.runner)]
+    if not known:
+        raise DeskhandError(Code.FOLDER_UNKNOWN, body.folder, field="folder")
+    return known[-1]
+
+
+def _mode(folder: Folder | None, wanted: FolderMode | None) -> FolderMode | None:
+    if folder is None:
+        return wanted
+    return narrower(folder.mode, wanted) if wanted else folder.mode
+
+
+def _known_command(facts: Facts, text: str) -> None:
+    """Refuse a command that no computer of the account has, with the nearest names."""
+    name = text[1:].split(maxsplit=1)[0] if text[1:].strip() else ""
+    runners = facts.find(Runner, states=["active"])
+    names = sorted({command.name for runner in runners for command in runner.commands})
+    if runners and name not in names:
+        near = difflib.get_close_matches(name, names, n=3, cutoff=0.5) or names
+        hint = ", ".join(f"/{other}" for other in near)
+        raise DeskhandError(Code.UNKNOWN_COMMAND, f"/{name} – {hint}", field="text")

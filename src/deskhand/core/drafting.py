@@ -1,0 +1,70 @@
+"""What a decision is made of: drafts of events, and the facts it may look at.
+
+A decision is a pure function from facts and a wish to drafts. It refuses to write: the hub appends what it returns.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, Protocol, TypeVar
+
+from deskhand.ids import Ids
+from deskhand.protocol.authority import Principal
+from deskhand.protocol.events import Body
+from deskhand.protocol.wire import Wire
+
+W = TypeVar("W", bound=Wire)
+Audience = Literal["account", "owner"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Draft:
+    """An event that is about to be appended; the store gives it ``seq`` and ``at``.
+
+    ``runner`` names the one runner whose stream carries it; people see it as ``audience`` says.
+    """
+
+    body: Body
+    actor: str
+    thread: str | None = None
+    task: str | None = None
+    runner: str | None = None
+    audience: Audience = "account"
+
+
+class Facts(Protocol):
+    """The present state of one account, as a decision may read it."""
+
+    @property
+    def now(self) -> str:
+        """The stamp the events of this decision will carry."""
+        ...
+
+    def get(self, kind: type[W], name: str) -> W | None:
+        """Return one object of the account."""
+        ...
+
+    def find(self, kind: type[W], *, states: Sequence[str] = (), limit: int = 500) -> list[W]:
+        """Return the objects of one kind in these states, oldest first."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wish:
+    """Who wants something of the account, about what."""
+
+    principal: Principal
+    thread: str | None
+    task: str | None
+    ids: Ids
+    surface: Literal["page", "cli", "http", "channel"] = "http"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decision:
+    """What follows from a wish: events in order, and what the sender learns."""
+
+    drafts: tuple[Draft, ...] = ()
+    id: str | None = None
+    task: str | None = None

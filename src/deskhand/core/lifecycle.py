@@ -1,0 +1,264 @@
+"""How a task moves: what its owner may do to it, and what a runner may say about it.
+
+The table of states is law: a move that it does not list is refused. A runner's facts of a lost epoch are kept as
+superseded and never become state. Authority fields that a runner sends are overwritten here, not believed.
+"""
+
+from __future__ import annotations
+
+from deskhand.core.drafting import Decision, Draft, Facts, Wish
+from deskhand.errors import Code, DeskhandError
+from deskhand.protocol import events as ev
+from deskhand.protocol.events import HUB
+from deskhand.protocol.objects import Origin, Trust
+from deskhand.protocol.ops import ApprovalDecide, Archive, EventAppend, TaskAccept, TaskEdit
+from deskhand.protocol.tasks import MOVES, VERDICTS, Approval, Task, TaskState
+from deskhand.protocol.wire import sha256_of
+
+
+def known_task(facts: Facts, name: str | None) -> Task:
+    """Return the task.
+
+    Raises:
+        DeskhandError: ``not_found``.
+    """
+    task = facts.get(Task, name) if name else None
+    if task is None:
+        raise DeskhandError(Code.NOT_FOUND, name or "", field="task")
+    return task
+
+
+def edit_task(facts: Facts, wish: Wish, body: TaskEdit) -> Decision:
+    """Change title or criteria of a task that has not ended."""
+    task = _unfinished(facts, wish)
+    edited = ev.TaskEdited(title=body.title, criteria=body.criteria)
+    return _about(task, wish, edited, to_runner=True)
+
+
+def cancel_task(facts: Facts, wish: Wish) -> Decision:
+    """End a task by its owner's will: the epoch rises, so that its attempt loses the right to speak."""
+    task = _unfinished(facts, wish)
+    finished = ev.TaskFinished(
+        state=TaskState.CANCELED, changes=task.changes, usage=task.usage, epoch=task.epoch + 1
+    )
+    drafts = (*_void_waits(task), _draft(task, wish, finished, to_runner=True))
+    return Decision(drafts=drafts, id=task.id, task=task.id)
+
+
+def pause_task(facts: Facts, wish: Wish) -> Decision:
+    """Stop the clock of a task; its place is kept."""
+    task = _legal(_unfinished(facts, wish), TaskState.PAUSED)
+    return _about(task, wish, ev.TaskPaused(), to_runner=True)
+
+
+def resume_task(facts: Facts, wish: Wish) -> Decision:
+    """Let a paused task, or one that waited for a model, go on."""
+    task = _unfinished(facts, wish)
+    if task.state is not TaskState.PAUSED:
+        raise DeskhandError(Code.ILLEGAL_STATE, f"the task is {task.state}")
+    return _about(task, wish, ev.TaskResumed(), to_runner=False)
+
+
+def retry_task(facts: Facts, wish: Wish) -> Decision:
+    """Make a new task of a finished one, linked by ``retry_of``."""
+    old = known_task(facts, wish.task)
+    if not old.final:
+        raise DeskhandError(Code.ILLEGAL_STATE, f"the task is {old.state}")
+    fresh = Task(
+        id=wish.ids.new("tsk"),
+        thread=old.thread,
+        title=old.title,
+        text=old.text,
+        state=TaskState.QUEUED,
+        runner=old.runner if old.pinned else None,
+        pinned=old.pinned,
+        folder=old.folder,
+        mode=old.mode,
+        agent=old.agent,
+        model=old.model,
+        origin=Origin(surface=wish.surface, device=wish.principal.id),
+        trust=old.trust,
+        retry_of=old.id,
+        criteria=old.criteria,
+        requested_checks=old.requested_checks,
+        files=old.files,
+        created_by=wish.principal.id,
+        created_at=facts.now,
+    )
+    draft = _draft(fresh, wish, ev.TaskCreated(task=fresh), to_runner=False)
+    return Decision(drafts=(draft,), id=fresh.id, task=fresh.id)
+
+
+def archive_task(facts: Facts, wish: Wish, body: Archive) -> Decision:
+    """Put a task away, or take it out again."""
+    task = known_task(facts, wish.task)
+    return _about(task, wish, ev.TaskArchived(archived=body.archived), to_runner=False)
+
+
+def decide_approval(facts: Facts, wish: Wish, body: ApprovalDecide) -> Decision:
+    """Record the first decision about exactly the action that was shown.
+
+    Raises:
+        DeskhandError: ``not_found``, ``already_decided`` (with who and when), ``action_changed``, ``invalid``.
+    """
+    approval = facts.get(Approval, body.approval)
+    if approval is None:
+        raise DeskhandError(Code.NOT_FOUND, body.approval, field="approval")
+    if approval.state != "open":
+        who = f"{approval.state}, {approval.decided_by or HUB}, {approval.decided_at or ''}"
+        raise DeskhandError(Code.ALREADY_DECIDED, who)
+    if body.action_sha256 != approval.action_sha256:
+        raise DeskhandError(Code.ACTION_CHANGED, field="action_sha256")
+    if body.scope not in approval.scopes:
+        raise DeskhandError(Code.INVALID, f"scope: {body.scope}", field="scope")
+    decided = ev.ApprovalDecided.from_json({**body.to_json(), "device": wish.principal.id})
+    draft = Draft(
+        body=decided,
+        actor=wish.principal.id,
+        thread=approval.thread,
+        task=approval.task,
+        runner=approval.runner,
+    )
+    return Decision(drafts=(draft,), id=approval.id, task=approval.task)
+
+
+def accept_task(facts: Facts, wish: Wish, body: TaskAccept) -> Decision:
+    """Note that the runner has the brief; again is nothing.
+
+    Raises:
+        DeskhandError: ``not_found``, ``stale_epoch``.
+    """
+    task = _leased(facts, wish)
+    if task.final or body.epoch != task.epoch:
+        raise DeskhandError(Code.STALE_EPOCH, task.id)
+    if task.accepted_at:
+        return Decision(id=task.id, task=task.id)
+    accepted = ev.TaskAccepted(epoch=body.epoch)
+    return _about(task, wish, accepted, to_runner=False)
+
+
+def append_event(facts: Facts, wish: Wish, body: EventAppend) -> Decision:
+    """Take a runner's fact about its task into the log.
+
+    Raises:
+        DeskhandError: ``forbidden`` for a kind that is not a runner's; ``not_found``; ``illegal_state``; ``invalid``.
+    """
+    if body.kind not in ev.RUNNER_KINDS:
+        raise DeskhandError(Code.FORBIDDEN, body.kind, field="kind")
+    task = _leased(facts, wish)
+    said = ev.EVENTS[body.kind].from_json(body.body)
+    epoch = getattr(said, "epoch", None)
+    if not isinstance(epoch, int):
+        raise DeskhandError(Code.INVALID, "epoch", field="epoch")
+    if task.final or epoch != task.epoch:
+        lost = ev.Superseded(kind=body.kind, epoch=epoch, body=body.body)
+        return _about(task, wish, lost, to_runner=False)
+    drafts = [_draft(task, wish, _stamped(said, task, wish), to_runner=False)]
+    target = _target_state(said)
+    if target is not None:
+        if task.state is TaskState.PAUSED:
+            drafts = _went_on(task, wish, target) + drafts
+        elif target is not task.state:
+            _legal(task, target)
+    if isinstance(said, ev.TaskFinished):
+        _fitting_verdict(said)
+        drafts = [*_void_waits(task), *drafts]
+    return Decision(drafts=tuple(drafts), id=task.id, task=task.id)
+
+
+def _stamped(said: ev.Body, task: Task, wish: Wish) -> ev.Body:
+    """Overwrite every field by which a runner could claim more than it is."""
+    me = wish.principal.id
+    match said:
+        case ev.MessagePosted():
+            origin = Origin(surface="agent", device=me)
+            return said.but(role="agent", origin=origin, trust=Trust.UNTRUSTED, meant="say")
+        case ev.ApprovalRequested(approval=approval):
+            if sha256_of(approval.action.to_json()) != approval.action_sha256:
+                raise DeskhandError(Code.INVALID, "action_sha256", field="action_sha256")
+            mine = approval.but(
+                task=task.id, thread=task.thread, runner=me, epoch=task.epoch, state="open"
+            )
+            return said.but(approval=mine)
+        case ev.QuestionAsked(question=question):
+            return said.but(question=question.but(task=task.id, thread=task.thread, state="open"))
+        case ev.ArtifactCreated(artifact=artifact):
+            origin = Origin(surface="agent", device=me)
+            mine = artifact.but(task=task.id, runner=me, origin=origin, trust=Trust.UNTRUSTED)
+            return said.but(artifact=mine)
+        case _:
+            return said
+
+
+def _target_state(said: ev.Body) -> TaskState | None:
+    match said:
+        case ev.TaskMoved(state=state) | ev.TaskFinished(state=state):
+            return state
+        case ev.ApprovalRequested() | ev.QuestionAsked():
+            return TaskState.INPUT_REQUIRED
+        case _:
+            return None
+
+
+def _went_on(task: Task, wish: Wish, target: TaskState) -> list[Draft]:
+    """The attempt passed the pause before it heard of it: say so, so that the table of states holds."""
+    moves: list[ev.Body] = [
+        ev.TaskResumed(),
+        ev.TaskMoved(epoch=task.epoch, state=TaskState.WORKING),
+    ]
+    if target is TaskState.COMPLETED:
+        moves.append(ev.TaskMoved(epoch=task.epoch, state=TaskState.VERIFYING))
+    return [_draft(task, wish, body, to_runner=False) for body in moves]
+
+
+def _fitting_verdict(said: ev.TaskFinished) -> None:
+    if said.verdict not in VERDICTS.get(said.state, frozenset()):
+        raise DeskhandError(Code.INVALID, f"{said.state} with {said.verdict}", field="verdict")
+
+
+def _void_waits(task: Task) -> tuple[Draft, ...]:
+    """Close what the task still waits for: nobody needs to decide it any more."""
+    bodies: list[ev.Body] = []
+    for waiting in task.waiting_for:
+        if waiting.kind == "approval":
+            bodies.append(
+                ev.ApprovalVoided(approval=waiting.id, epoch=task.epoch, reason="task_ended")
+            )
+        elif waiting.kind == "question":
+            bodies.append(ev.QuestionVoided(question=waiting.id, epoch=task.epoch))
+    return tuple(Draft(body=body, actor=HUB, thread=task.thread, task=task.id) for body in bodies)
+
+
+def _unfinished(facts: Facts, wish: Wish) -> Task:
+    task = known_task(facts, wish.task)
+    if task.final:
+        raise DeskhandError(Code.ILLEGAL_STATE, f"the task is {task.state}")
+    return task
+
+
+def _legal(task: Task, target: TaskState) -> Task:
+    if target not in MOVES[task.state]:
+        raise DeskhandError(Code.ILLEGAL_STATE, f"{task.state} → {target}")
+    return task
+
+
+def _leased(facts: Facts, wish: Wish) -> Task:
+    task = known_task(facts, wish.task)
+    if task.runner != wish.principal.id:
+        raise DeskhandError(Code.NOT_FOUND, task.id, field="task")
+    return task
+
+
+def _draft(task: Task, wish: Wish, body: ev.Body, *, to_runner: bool) -> Draft:
+    return Draft(
+        body=body,
+        actor=wish.principal.id,
+        thread=task.thread,
+        task=task.id,
+        runner=task.runner if to_runner else None,
+    )
+
+
+def _about(task: Task, wish: Wish, body: ev.Body, *, to_runner: bool) -> Decision:
+    draft = _draft(task, wish, body, to_runner=to_runner)
+    return Decision(drafts=(draft,), id=task.id, task=task.id)
