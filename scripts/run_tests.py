@@ -50,7 +50,7 @@ class Sum:
         before = self.counts["failed"]
         if report.is_file():
             figures = json.loads(report.read_text())
-            counts = Counter(figures["counts"])
+            counts = Counter[str](figures["counts"])
             self.counts["passed"] += counts["passed"]
             self.counts["failed"] += counts["failed"] + counts["error"] + counts["xpassed"]
             self.counts["skipped"] += counts["skipped"] + counts["xfailed"]
