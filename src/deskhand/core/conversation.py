@@ -247,4 +247,4 @@ def _known_command(facts: Facts, text: str) -> None:
     if runners and name not in names:
         near = difflib.get_close_matches(name, names, n=3, cutoff=0.5) or names
         hint = ", ".join(f"/{other}" for other in near)
-        raise DeskhandError(Code.UNKNOWN_COMMAND, f"/{name} – {hint}", field="text")
+        raise DeskhandError(Code.UNKNOWN_COMMAND, f"/{name}; {hint}", field="text")

@@ -11,14 +11,12 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, NoReturn, Self, cast
 
-from pydantic import BaseModel, ConfigDict, ValidationError
-from typing_extensions import TypeAliasType
+from pydantic import BaseModel, ConfigDict, JsonValue, ValidationError
 
 from deskhand.errors import Code, DeskhandError
 from deskhand.limits import INTEGER_MAX, JSON_DEPTH_MAX
 
-# A named alias, because Pydantic follows a plain recursive one without end.
-Json = TypeAliasType("Json", "None | bool | int | float | str | list[Json] | dict[str, Json]")
+Json = JsonValue
 JsonObject = dict[str, Json]
 At = str
 """RFC 3339 UTC with milliseconds, as ``deskhand.clock.stamp`` writes it; sorts as time does."""
