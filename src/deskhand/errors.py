@@ -18,6 +18,7 @@ class Code(StrEnum):
     ACTION_CHANGED = "action_changed"
     ADDRESS_REFUSED = "address_refused"
     ALREADY_DECIDED = "already_decided"
+    BODY_TIMEOUT = "body_timeout"
     CLOCK_WRONG = "clock_wrong"
     CONFIG_INVALID = "config_invalid"
     CONFLICT = "conflict"
@@ -36,6 +37,7 @@ class Code(StrEnum):
     INVALID = "invalid"
     INVITE_INVALID = "invite_invalid"
     MALFORMED_JSON = "malformed_json"
+    METHOD_REFUSED = "method_refused"
     NOT_FOUND = "not_found"
     OP_CONFLICT = "op_conflict"
     ORIGIN_REFUSED = "origin_refused"
@@ -72,6 +74,7 @@ FAULTS: dict[Code, Fault] = {
     Code.ACTION_CHANGED: Fault(status=409),
     Code.ADDRESS_REFUSED: Fault(status=403),
     Code.ALREADY_DECIDED: Fault(status=409),
+    Code.BODY_TIMEOUT: Fault(status=408, retryable=True),
     Code.CLOCK_WRONG: Fault(status=400),
     Code.CONFIG_INVALID: Fault(status=400),
     Code.CONFLICT: Fault(status=409),
@@ -90,6 +93,7 @@ FAULTS: dict[Code, Fault] = {
     Code.INVALID: Fault(status=400),
     Code.INVITE_INVALID: Fault(status=410),
     Code.MALFORMED_JSON: Fault(status=400),
+    Code.METHOD_REFUSED: Fault(status=405),
     Code.NOT_FOUND: Fault(status=404),
     Code.OP_CONFLICT: Fault(status=409),
     Code.ORIGIN_REFUSED: Fault(status=403),

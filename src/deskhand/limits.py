@@ -6,6 +6,7 @@ from typing import Final
 
 PROTOCOL: Final = 1
 """The protocol this build speaks; outside the range a client gets ``upgrade_required``."""
+PROTOCOL_OLDEST: Final = 1
 
 # Wire
 BODY_BYTES_MAX: Final = 1024 * 1024
@@ -19,6 +20,12 @@ LIST_LIMIT_DEFAULT: Final = 100
 SYNC_WAIT_SECONDS_MAX: Final = 25
 HEARTBEAT_SECONDS: Final = 15
 OP_KEPT_DAYS: Final = 90
+BODY_SECONDS_MAX: Final = 20
+HEADER_SECONDS_MAX: Final = 10
+STALL_SECONDS_MAX: Final = 30
+SHUTDOWN_SECONDS_MAX: Final = 2
+REQUESTS_PER_TEN_SECONDS_MAX: Final = 10_000
+BAD_LOGINS_PER_MINUTE_MAX: Final = 30
 
 # Streams
 STREAM_BUFFER_EVENTS: Final = 1000

@@ -220,8 +220,16 @@ class Tx(Protocol):
         """Create an invitation, or replace it by its used form."""
         ...
 
+    def invite(self, name: str) -> Invite | None:
+        """Return an invitation by id as it is now, used or not: its one use is decided inside the write."""
+        ...
+
     def put_joining(self, joining: Joining) -> None:
         """Create the private side of a pair request, or replace it."""
+        ...
+
+    def joining(self, request: str) -> Joining | None:
+        """Return the private side of a pair request as it is now."""
         ...
 
     def upload(self, name: str, *, principal: str) -> Upload | None:
@@ -351,9 +359,15 @@ class Store(Protocol):
         ...
 
     async def advance_upload(
-        self, account: str, name: str, *, offset: int, sha256: str | None
+        self,
+        account: str,
+        name: str,
+        *,
+        offset: int,
+        sha256: str | None,
+        media_type: str | None = None,
     ) -> None:
-        """Move an upload forward; with ``sha256`` it is complete and its blob is stored."""
+        """Move an upload forward; with ``sha256`` it is complete, its blob is stored and its type was looked at."""
         ...
 
     async def blob_referenced(self, account: str, sha256: str) -> bool:
@@ -388,6 +402,10 @@ class Blobs(Protocol):
         Raises:
             DeskhandError: ``upload_offset`` when the file is not exactly ``offset`` long; ``too_large``.
         """
+        ...
+
+    async def partial(self, name: str) -> int:
+        """Return how many bytes of a partial file are on disk; 0 when there is none."""
         ...
 
     async def finish(self, name: str) -> tuple[str, int]:
