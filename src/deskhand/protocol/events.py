@@ -285,10 +285,10 @@ class ArtifactCreated(AttemptBody):
 
 
 class SettingChanged(Body):
-    """A setting of the account has a new value."""
+    """A setting of the account has a new value; ``None`` travels as an absent field."""
 
     name: str
-    value: Json
+    value: Json = None
 
 
 class Superseded(Body):

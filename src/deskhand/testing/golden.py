@@ -1,0 +1,385 @@
+"""Golden logs: short logs and the objects they fold to, so that Python and TypeScript cannot drift apart.
+
+Each log tells one story; together they hold every kind of event, one kind nobody knows, and what is easy to get
+wrong between two languages (code points, absent fields, order). The fold of ``core`` is the truth here.
+
+    python -m deskhand.testing.golden           # write fixtures/*.json
+    python -m deskhand.testing.golden --check   # say what is out of date
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import cast
+
+from deskhand.core.folding import COLLECTIONS, Key, fold, touched
+from deskhand.protocol import events as ev
+from deskhand.protocol.events import KIND_OF, Body, Event
+from deskhand.protocol.objects import (
+    CommandInfo,
+    Device,
+    Folder,
+    FolderMode,
+    Origin,
+    PairRequest,
+    Role,
+    Runner,
+    SandboxInfo,
+    Trust,
+)
+from deskhand.protocol.tasks import (
+    Action,
+    Approval,
+    Artifact,
+    Brief,
+    Changes,
+    Check,
+    PlanItem,
+    Question,
+    QueueReason,
+    Task,
+    TaskState,
+    Usage,
+    Verdict,
+)
+from deskhand.protocol.wire import JsonObject, Wire, sha256_of
+
+ROOT = Path(__file__).resolve().parents[3]
+FOLDER = Path("fixtures")
+
+_PAGE = Origin(surface="page", device="dev_phone")
+_AGENT = Origin(surface="agent", device="run_laptop")
+_THREAD, _TASK, _RUNNER, _PHONE = "thr_meetings", "tsk_brief", "run_laptop", "dev_phone"
+
+
+class Log:
+    """Writes a log line by line: each one a second after the last."""
+
+    def __init__(self) -> None:
+        """Begin empty."""
+        self.events: list[Event] = []
+
+    def say(
+        self, body: Body, *, actor: str = "hub", thread: str | None = None, task: str | None = None
+    ) -> None:
+        """Append what ``body`` says."""
+        self._append(KIND_OF[type(body)], body.to_json(), actor=actor, thread=thread, task=task)
+
+    def say_unknown(self, kind: str, body: JsonObject, *, thread: str | None = None) -> None:
+        """Append a fact of a kind that this build does not know."""
+        self._append(kind, body, actor="hub", thread=thread, task=None)
+
+    def _append(
+        self, kind: str, body: JsonObject, *, actor: str, thread: str | None, task: str | None
+    ) -> None:
+        seq = len(self.events) + 1
+        stamp = f"2026-11-22T10:{seq // 60:02d}:{seq % 60:02d}.000Z"
+        event = Event(
+            seq=seq, kind=kind, at=stamp, actor=actor, thread=thread, task=task, body=body
+        )
+        self.events.append(event)
+
+
+def folded(log: Iterable[Event]) -> dict[str, dict[str, JsonObject]]:
+    """Return collection -> id -> object after the whole log."""
+    state: dict[Key, Wire] = {}
+    for event in log:
+        for key in touched(event):
+            after = fold(key, state.get(key), event)
+            if after is not None:
+                state[key] = after
+    objects: dict[str, dict[str, JsonObject]] = {}
+    for (kind, name), value in sorted(state.items(), key=lambda item: item[0][1]):
+        objects.setdefault(COLLECTIONS[kind], {})[name] = value.to_json()
+    return dict(sorted(objects.items()))
+
+
+def computers_and_devices() -> list[Event]:
+    """Pairing, a computer that advertises twice, folders narrowed and removed, a revoked device."""
+    log = Log()
+    log.say(ev.DeviceAdded(device=_device("dev_first", "This computer")))
+    log.say(ev.PairRequested(request=_pair("req_phone", "My phone")))
+    log.say(ev.PairRequested(request=_pair("req_other", "A stranger")))
+    log.say(ev.PairDecided(request="req_phone", state="admitted"), actor="dev_first")
+    log.say(ev.PairDecided(request="req_other", state="refused"), actor="dev_first")
+    log.say(ev.DeviceAdded(device=_device(_PHONE, "My phone")))
+    wide, also = _folder("fld_work", mode=FolderMode.TRUSTED), _folder("fld_old")
+    log.say(ev.RunnerAdvertised(runner=_runner(), folders=(wide, also)), actor=_RUNNER)
+    narrowed = wide.but(mode=FolderMode.ASK, label="Work, carefully")
+    log.say(ev.FolderPut(folder=narrowed), actor=_PHONE)
+    log.say(ev.FolderRemoved(folder="fld_old"), actor=_PHONE)
+    log.say(ev.FolderRemoved(folder="fld_never"), actor=_PHONE)
+    again = _runner(models=("openai-chat:small",))
+    log.say(ev.RunnerAdvertised(runner=again, folders=(wide, also)), actor=_RUNNER)
+    log.say(ev.SettingChanged(name="notify.finished", value=True), actor=_PHONE)
+    log.say(ev.SettingChanged(name="grace_seconds", value=60), actor=_PHONE)
+    log.say(ev.SettingChanged(name="quiet_hours", value={"from": "22:00", "to": "07:00"}))
+    log.say(ev.SettingChanged(name="grace_seconds", value=None), actor=_PHONE)
+    log.say(ev.DeviceRevoked(device="dev_first"), actor=_PHONE)
+    log.say(ev.DeviceRevoked(device=_RUNNER), actor=_PHONE)
+    log.say(ev.DeviceRevoked(device="dev_never"), actor=_PHONE)
+    return log.events
+
+
+def a_checked_task() -> list[Event]:
+    """From the message to a verified result: two tries, an approval, a question, an unknown kind between."""
+    log = Log()
+    log.say(ev.ThreadCreated(title=""), actor=_PHONE, thread=_THREAD)
+    log.say(ev.ThreadRenamed(title="Meetings"), actor=_PHONE, thread=_THREAD)
+    _ask(log, "🗒️ Summarise the notes. " + "한글과 emoji 👩🏽‍💻 are counted by code point. " * 8)
+    at = {"thread": _THREAD, "task": _TASK}
+    log.say(ev.TaskCreated(task=_task()), **at)
+    log.say(ev.TaskQueued(reason=QueueReason.RUNNER_OFFLINE), **at)
+    log.say(ev.TaskAssigned(runner=_RUNNER, epoch=1, brief=_brief()), **at)
+    log.say(ev.TaskAccepted(epoch=1, happened_at="2026-11-22T10:00:05.500Z"), **at)
+    log.say(ev.PlanUpdated(epoch=1, items=(PlanItem(text="Read the notes"),)), **at)
+    log.say(ev.StepStarted(epoch=1, step=1, tool="files.read", title="read notes/a.md"), **at)
+    log.say(ev.StepFinished(epoch=1, step=1, outcome="ok", summary="12 lines"), **at)
+    log.say_unknown("weather.changed", {"sky": "clear", "n": [1, {"deep": True}]}, thread=_THREAD)
+    log.say(ev.ApprovalRequested(epoch=1, approval=_approval("apr_zip")), **at)
+    log.say(ev.QuestionAsked(epoch=1, question=_question("qst_pages")), **at)
+    log.say(_decide("apr_zip", "allow"), actor=_PHONE, **at)
+    log.say(ev.QuestionAnswered(question="qst_pages", answer="One page"), actor=_PHONE, **at)
+    log.say(ev.ArtifactCreated(epoch=1, artifact=_artifact("art_one", size=100)), **at)
+    log.say(ev.TaskMoved(epoch=1, state=TaskState.VERIFYING), **at)
+    log.say(ev.CheckFinished(epoch=1, check=Check(name="one page", passed=False)), **at)
+    log.say(ev.TaskMoved(epoch=1, state=TaskState.WORKING), **at)
+    log.say(ev.ChecksReset(epoch=1), **at)
+    log.say(ev.ArtifactCreated(epoch=1, artifact=_artifact("art_two", size=90)), **at)
+    log.say(ev.StepFinished(epoch=1, step=4, outcome="unknown"), **at)
+    done = (PlanItem(text="Read the notes", done=True), PlanItem(text="Write", done=True))
+    log.say(ev.PlanUpdated(epoch=1, items=done), **at)
+    log.say(ev.TaskMoved(epoch=1, state=TaskState.VERIFYING), **at)
+    passed = Check(name="one page", passed=True, evidence="1 page, 11 lines")
+    log.say(ev.CheckFinished(epoch=1, check=passed), **at)
+    log.say(_finish(), **at)
+    log.say(ev.TaskArchived(archived=True), actor=_PHONE, **at)
+    log.say(ev.ThreadArchived(archived=True), actor=_PHONE, thread=_THREAD)
+    return log.events
+
+
+def stopped_and_erased() -> list[Event]:
+    """Edits, pause and resume, a denial, a voided approval, a stop, a superseded fact, an erased thread."""
+    log = Log()
+    log.say(ev.ThreadCreated(title="Trip"), actor=_PHONE, thread=_THREAD)
+    _ask(log, "Plan the trip")
+    at = {"thread": _THREAD, "task": _TASK}
+    log.say(ev.TaskCreated(task=_task()), **at)
+    log.say(ev.TaskEdited(criteria=("cheap", "by train")), actor=_PHONE, **at)
+    log.say(ev.TaskEdited(title="The trip"), actor=_PHONE, **at)
+    log.say(ev.TaskPaused(by="budget"), **at)
+    log.say(ev.TaskResumed(), actor=_PHONE, **at)
+    log.say(ev.TaskAssigned(runner=_RUNNER, epoch=2, brief=_brief()), **at)
+    log.say(ev.ApprovalRequested(epoch=2, approval=_approval("apr_mail")), **at)
+    log.say(ev.ApprovalRequested(epoch=2, approval=_approval("apr_pay", wait=False)), **at)
+    log.say(_decide("apr_mail", "deny", reason="not this one"), actor=_PHONE, **at)
+    log.say(ev.ApprovalVoided(epoch=2, approval="apr_pay", reason="the file changed"), **at)
+    log.say(ev.ApprovalVoided(epoch=2, approval="apr_never", reason="unknown"), **at)
+    superseded = ev.Superseded(kind="task.moved", epoch=1, body={"state": "verifying", "epoch": 1})
+    log.say(superseded, **at)
+    log.say(ev.QuestionAsked(epoch=2, question=_question("qst_when")), **at)
+    canceled = ev.TaskFinished(
+        state=TaskState.CANCELED, epoch=3, not_done_because=("stopped by you",)
+    )
+    log.say(canceled, actor=_PHONE, **at)
+    log.say(ev.QuestionAnswered(question="qst_when", answer="too late"), actor=_PHONE, **at)
+    log.say(ev.QuestionAsked(epoch=3, question=_question("qst_where")), task="tsk_never")
+    log.say(ev.QuestionVoided(epoch=3, question="qst_where"), **at)
+    log.say(ev.StepStarted(epoch=1, step=1, tool="x", title="for nobody"), task="tsk_never")
+    log.say(ev.ThreadErased(), actor=_PHONE, thread=_THREAD)
+    return log.events
+
+
+LOGS: Mapping[str, Callable[[], list[Event]]] = {
+    "computers_and_devices": computers_and_devices,
+    "a_checked_task": a_checked_task,
+    "stopped_and_erased": stopped_and_erased,
+}
+"""Every golden log by the name of its file."""
+
+
+def generated() -> dict[Path, str]:
+    """Return every fixture file with its text."""
+    return {FOLDER / f"{name}.json": _text(make()) for name, make in LOGS.items()}
+
+
+def out_of_date(root: Path) -> list[Path]:
+    """Return the fixtures that differ from what the fold says now."""
+    return [
+        path
+        for path, wanted in generated().items()
+        if not (root / path).is_file() or (root / path).read_text(encoding="utf-8") != wanted
+    ]
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Write the fixtures, or only say which are out of date."""
+    stale = out_of_date(ROOT)
+    wanted = generated()
+    for path in stale:
+        print(f"{'out of date' if '--check' in arguments else 'written'}: {path}")  # noqa: T201 - a program's answer
+        if "--check" not in arguments:
+            (ROOT / path).parent.mkdir(parents=True, exist_ok=True)
+            (ROOT / path).write_text(wanted[path], encoding="utf-8")
+    return 1 if stale and "--check" in arguments else 0
+
+
+def _text(log: list[Event]) -> str:
+    whole = {"events": [event.to_json() for event in log], "objects": folded(log)}
+    return json.dumps(whole, indent=1, ensure_ascii=False) + "\n"
+
+
+def _ask(log: Log, text: str) -> None:
+    said = ev.MessagePosted(
+        message="msg_ask", role="user", text=text, origin=_PAGE, trust=Trust.OWNER, meant="task"
+    )
+    log.say(said, actor=_PHONE, thread=_THREAD)
+
+
+def _device(name: str, label: str) -> Device:
+    at = "2026-11-22T09:00:00.000Z"
+    return Device(id=name, name=label, kind="page", role=Role.OWNER, created_at=at)
+
+
+def _pair(name: str, label: str) -> PairRequest:
+    at = "2026-11-22T09:00:00.000Z"
+    return PairRequest(id=name, name=label, kind="page", role=Role.OWNER, match="7302", asked_at=at)
+
+
+def _runner(*, models: tuple[str, ...] = ()) -> Runner:
+    return Runner(
+        id=_RUNNER,
+        name="laptop",
+        incarnation="inc_1",
+        protocol=1,
+        commands=(CommandInfo(name="brief", summary="A briefing", usage="/brief FOLDER"),),
+        models=models,
+        sandbox=SandboxInfo(name="bubblewrap", level="full"),
+        advertised_at="2026-11-22T09:00:00.000Z",
+    )
+
+
+def _folder(name: str, *, mode: FolderMode = FolderMode.WORKSPACE) -> Folder:
+    return Folder(id=name, runner=_RUNNER, root=f"/home/me/{name}", label=name, mode=mode)
+
+
+def _task() -> Task:
+    return Task(
+        id=_TASK,
+        thread=_THREAD,
+        title="Summarise the notes",
+        text="Summarise the notes",
+        state=TaskState.QUEUED,
+        agent="commands",
+        origin=_PAGE,
+        trust=Trust.OWNER,
+        created_by=_PHONE,
+        created_at="2026-11-22T10:00:04.000Z",
+    )
+
+
+def _brief() -> Brief:
+    task = _task()
+    return Brief(
+        task=task.id,
+        thread=task.thread,
+        epoch=1,
+        title=task.title,
+        text=task.text,
+        agent=task.agent,
+        origin=task.origin,
+        trust=task.trust,
+        created_at=task.created_at,
+    )
+
+
+def _approval(name: str, *, wait: bool = True) -> Approval:
+    action = Action(
+        tool="shell",
+        arguments={
+            "argv": ["zip", "한글.zip", "\u007f\u2028é"],
+            "n": 3,
+            "é": None,
+            "😀": True,
+            "\uff5e": [],
+        },
+        argv=("zip", "한글.zip"),
+    )
+    return Approval(
+        id=name,
+        task=_TASK,
+        thread=_THREAD,
+        runner=_RUNNER,
+        epoch=1,
+        sentence="Pack the notes",
+        action=action,
+        action_sha256=sha256_of(action.to_json()),
+        nonce="0" * 32,
+        risk="medium",
+        scopes=("once", "task"),
+        rule="folder.ask",
+        requested_at="2026-11-22T10:00:10.000Z",
+        expires_at=None if wait else "2026-11-22T11:00:00.000Z",
+        then="wait" if wait else "deny",
+    )
+
+
+def _decide(name: str, decision: str, *, reason: str | None = None) -> ev.ApprovalDecided:
+    return ev.ApprovalDecided.from_json(
+        cast(
+            "JsonObject",
+            {
+                "approval": name,
+                "decision": decision,
+                "scope": "task",
+                "action_sha256": "0" * 64,
+                "reason": reason,
+            },
+        )
+    )
+
+
+def _question(name: str) -> Question:
+    return Question(
+        id=name,
+        task=_TASK,
+        thread=_THREAD,
+        text="How many pages?",
+        choices=("One page", "Two pages"),
+        asked_at="2026-11-22T10:00:12.000Z",
+    )
+
+
+def _artifact(name: str, *, size: int) -> Artifact:
+    return Artifact(
+        id=name,
+        task=_TASK,
+        name="briefing.md",
+        media_type="text/markdown",
+        size=size,
+        sha256="a" * 64,
+        runner=_RUNNER,
+        path="notes/briefing.md",
+        origin=_AGENT,
+        trust=Trust.UNTRUSTED,
+        created_at="2026-11-22T10:00:15.000Z",
+    )
+
+
+def _finish() -> ev.TaskFinished:
+    return ev.TaskFinished(
+        state=TaskState.COMPLETED,
+        verdict=Verdict.VERIFIED,
+        summary="One page, eleven lines",
+        changes=Changes(created=1),
+        usage=Usage(steps=4),
+        epoch=1,
+        happened_at="2026-11-22T10:00:24.250Z",
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

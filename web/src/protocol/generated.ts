@@ -1,0 +1,877 @@
+// Written by `python -m deskhand.testing.schema` from src/deskhand/protocol. Do not edit.
+
+/** Exactly what will run if a person says yes; what the phone renders and hashes. */
+export interface Action {
+  tool: string;
+  arguments: Record<string, JsonValue>;
+  target?: string;
+  folder?: string;
+  argv?: readonly string[];
+  preview?: string;
+  identity?: string;
+}
+
+/** A wish that waits for a person's yes or no; single use, bound to ``action_sha256``. */
+export interface Approval {
+  id: string;
+  task: string;
+  thread: string;
+  runner: string;
+  epoch: number;
+  sentence: string;
+  action: Action;
+  action_sha256: string;
+  nonce: string;
+  risk: "low" | "medium" | "high";
+  scopes: readonly ("once" | "task" | "always")[];
+  rule: string;
+  requested_at: string;
+  expires_at?: string;
+  then: "deny" | "wait";
+  state: "open" | "allowed" | "denied" | "void";
+  decided_by?: string;
+  decided_at?: string;
+  scope?: "once" | "task" | "always";
+  reason?: string;
+}
+
+/** Say yes or no to exactly this action. */
+export interface ApprovalDecide {
+  approval: string;
+  decision: "allow" | "deny";
+  scope?: "once" | "task" | "always";
+  action_sha256: string;
+  reason?: string;
+  statement?: string;
+  signature?: string;
+  device?: string;
+}
+
+/** The first decision won. */
+export interface ApprovalDecided {
+  approval: string;
+  decision: "allow" | "deny";
+  scope: "once" | "task" | "always";
+  action_sha256: string;
+  reason?: string;
+  statement?: string;
+  signature?: string;
+  device?: string;
+}
+
+/** An attempt waits for a yes or no. */
+export interface ApprovalRequested {
+  epoch: number;
+  happened_at?: string;
+  approval: Approval;
+}
+
+/** What would have run is no longer what was shown. */
+export interface ApprovalVoided {
+  epoch: number;
+  happened_at?: string;
+  approval: string;
+  reason: string;
+}
+
+/** Put away (or, with ``false``, take out again). */
+export interface Archive {
+  archived?: boolean;
+}
+
+/** A file result, content-addressed. ``path`` is where it lies on the runner's computer. */
+export interface Artifact {
+  id: string;
+  task: string;
+  name: string;
+  media_type: string;
+  size: number;
+  sha256: string;
+  runner: string;
+  path: string;
+  origin: Origin;
+  trust: Trust;
+  state: "stored" | "on_runner" | "erased";
+  created_at: string;
+}
+
+/** A file result exists; its bytes were stored before this was said. */
+export interface ArtifactCreated {
+  epoch: number;
+  happened_at?: string;
+  artifact: Artifact;
+}
+
+/** All an attempt starts from; travels with the assignment and is stored in the runner's inbox. */
+export interface Brief {
+  task: string;
+  thread: string;
+  epoch: number;
+  title: string;
+  text: string;
+  agent: string;
+  model?: string;
+  folder?: string;
+  mode?: FolderMode;
+  criteria: readonly string[];
+  checks: readonly string[];
+  files: readonly FileRef[];
+  context: readonly ContextItem[];
+  origin: Origin;
+  trust: Trust;
+  created_at: string;
+}
+
+/** How many files of the folder differ because of a task. */
+export interface Changes {
+  created: number;
+  changed: number;
+  deleted: number;
+}
+
+/** Something that was run to see whether the result is right. ``ran_by`` says whose word it is. */
+export interface Check {
+  name: string;
+  passed: boolean;
+  evidence: string;
+  ran_by: "runner" | "verifier";
+}
+
+/** A check was run and has evidence. */
+export interface CheckFinished {
+  epoch: number;
+  happened_at?: string;
+  check: Check;
+}
+
+/** A new try begins; the checks of the last one no longer stand for the result. */
+export interface ChecksReset {
+  epoch: number;
+  happened_at?: string;
+}
+
+/** A command of the command agent, as a runner advertises it. */
+export interface CommandInfo {
+  name: string;
+  summary: string;
+  usage: string;
+  examples: readonly string[];
+}
+
+/** One earlier message or result of the thread, as an attempt sees it. */
+export interface ContextItem {
+  role: "user" | "agent" | "result";
+  text: string;
+  at: string;
+  trust: Trust;
+}
+
+/** One notification to one device by one road, with its fate. A table of its own truth, never an event. */
+export interface Delivery {
+  id: string;
+  class: "finished" | "needs_you" | "failed" | "test";
+  road: string;
+  device?: string;
+  task?: string;
+  tag: string;
+  fate: "planned" | "sent" | "accepted" | "shown" | "tapped" | "held" | "suppressed" | "failed";
+  reason?: string;
+  attempts: number;
+  at: string;
+}
+
+/** A signed-in phone, browser or CLI; a runner signs in as one too. */
+export interface Device {
+  id: string;
+  name: string;
+  kind: "page" | "cli" | "runner" | "client";
+  role: Role;
+  state: "active" | "revoked";
+  public_key?: string;
+  created_at: string;
+  revoked_at?: string;
+}
+
+/** A device may act for the account. */
+export interface DeviceAdded {
+  device: Device;
+}
+
+/** Let the asking device in, or not. */
+export interface DeviceAdmit {
+  request: string;
+  admit?: boolean;
+}
+
+/** Take every right from a device at once. */
+export interface DeviceRevoke {
+  device: string;
+}
+
+/** A device lost every right at once. */
+export interface DeviceRevoked {
+  device: string;
+}
+
+/** One fact, as every reader gets it. ``seq`` is gap-free per account; filtered streams have gaps. */
+export interface Event {
+  seq: number;
+  kind: string;
+  at: string;
+  actor: string;
+  thread?: string;
+  task?: string;
+  v: number;
+  body: Record<string, JsonValue>;
+}
+
+/** A runner states a fact about a task leased to it, or advertises itself. */
+export interface EventAppend {
+  kind: string;
+  body: Record<string, JsonValue>;
+}
+
+/** The error object of HTTP answers and op results. */
+export interface Failure {
+  code: string;
+  message: string;
+  cure: string;
+  retryable: boolean;
+  field?: string;
+  request_id?: string;
+}
+
+/** A file that came with a message. */
+export interface FileRef {
+  id: string;
+  name: string;
+  size: number;
+  sha256: string;
+  media_type: string;
+}
+
+/** A folder of one runner. The runner's own file is the ceiling; this is what the hub knows of it. */
+export interface Folder {
+  id: string;
+  runner: string;
+  root: string;
+  label: string;
+  mode: FolderMode;
+  state: "granted" | "removed";
+}
+
+/** What may happen in a folder, from narrow to wide. */
+export type FolderMode = "read-only" | "ask" | "workspace" | "trusted";
+
+/** A folder is known under these terms. */
+export interface FolderPut {
+  folder: Folder;
+}
+
+/** Make a folder known under narrower or equal terms; the runner's own file is the ceiling. */
+export interface FolderPutOp {
+  id: string;
+  runner: string;
+  root: string;
+  label: string;
+  mode: FolderMode;
+}
+
+/** Stop using a folder. */
+export interface FolderRemove {
+  folder: string;
+}
+
+/** A folder may no longer be used. */
+export interface FolderRemoved {
+  folder: string;
+}
+
+export type JsonValue = unknown;
+
+/** The runner still works on this epoch. */
+export interface LeaseRenew {
+  epoch: number;
+}
+
+/** Say something; without ``as`` it is an answer if ``to`` names the open question, else a task. */
+export interface MessagePost {
+  text: string;
+  as?: "task" | "steer" | "answer";
+  to?: string;
+  files?: readonly string[];
+  folder?: string;
+  mode?: FolderMode;
+  runner?: string;
+  agent?: string;
+  model?: string;
+  title?: string;
+  not_before?: string;
+  deadline?: string;
+  budget?: Record<string, JsonValue>;
+  plan?: boolean;
+  criteria?: readonly string[];
+  checks?: readonly string[];
+}
+
+/** Somebody said something. ``meant`` is what the sender wanted it to be. */
+export interface MessagePosted {
+  message: string;
+  role: "user" | "agent" | "system";
+  text: string;
+  origin: Origin;
+  trust: Trust;
+  meant: "task" | "steer" | "answer" | "say";
+  files: readonly FileRef[];
+  happened_at?: string;
+  epoch?: number;
+}
+
+/** An exact amount. */
+export interface Money {
+  amount: string;
+  currency: string;
+}
+
+/** For ops that need no words. */
+export type Nothing = Record<string, never>;
+
+/** A notification was shown or tapped. */
+export interface NotificationAck {
+  delivery: string;
+  fate: "shown" | "tapped";
+}
+
+/** One wish. ``thread`` and ``task`` say what it is about; ``body`` has the shape of its kind. */
+export interface Op {
+  op_id: string;
+  kind: string;
+  thread?: string;
+  task?: string;
+  body?: Record<string, JsonValue>;
+}
+
+/** What became of one op. */
+export interface OpResult {
+  op_id: string;
+  status: "ok" | "duplicate" | "rejected";
+  seq?: number;
+  id?: string;
+  task?: string;
+  error?: Failure;
+}
+
+/** Where a message or file came from. */
+export interface Origin {
+  surface: "page" | "cli" | "http" | "agent" | "hub" | "channel";
+  device?: string;
+  channel?: string;
+}
+
+/** The request was admitted or refused. */
+export interface PairDecided {
+  request: string;
+  state: "admitted" | "refused";
+}
+
+/** A stranger asking to join; both screens show ``match``. */
+export interface PairRequest {
+  id: string;
+  name: string;
+  kind: "page" | "cli" | "runner" | "client";
+  role: Role;
+  match: string;
+  state: "waiting" | "admitted" | "refused";
+  asked_at: string;
+}
+
+/** Somebody asks to join. */
+export interface PairRequested {
+  request: PairRequest;
+}
+
+/** One line of the plan checklist. */
+export interface PlanItem {
+  text: string;
+  done: boolean;
+}
+
+/** The plan checklist as it is now. */
+export interface PlanUpdated {
+  epoch: number;
+  happened_at?: string;
+  items: readonly PlanItem[];
+}
+
+/** Whether a runner's link is up, as the hub sees it now; never an event. */
+export interface Presence {
+  runner: string;
+  connected: boolean;
+  seen_at: string;
+}
+
+/** Something the agent wants to know from a person. */
+export interface Question {
+  id: string;
+  task: string;
+  thread: string;
+  text: string;
+  choices: readonly string[];
+  asked_at: string;
+  state: "open" | "answered" | "void";
+  answer?: string;
+  answered_by?: string;
+  answered_at?: string;
+}
+
+/** Answer an open question. */
+export interface QuestionAnswer {
+  question: string;
+  answer: string;
+}
+
+/** A person answered. */
+export interface QuestionAnswered {
+  question: string;
+  answer: string;
+}
+
+/** The agent wants to know something. */
+export interface QuestionAsked {
+  epoch: number;
+  happened_at?: string;
+  question: Question;
+}
+
+/** The task ended; nobody needs to answer any more. */
+export interface QuestionVoided {
+  epoch: number;
+  happened_at?: string;
+  question: string;
+}
+
+/** Why a queued task is not under way yet. */
+export type QueueReason = "runner_offline" | "no_model" | "slot" | "folder_busy" | "not_before" | "parent";
+
+/** Everything of the thread up to ``seq`` was seen. */
+export interface ReadMark {
+  seq: number;
+}
+
+/** What a principal may do; the table is in ``authority``. */
+export type Role = "owner" | "member" | "viewer" | "runner" | "bridge" | "client";
+
+/** A computer that does the work. */
+export interface Runner {
+  id: string;
+  name: string;
+  incarnation: string;
+  protocol: number;
+  kinds: readonly string[];
+  commands: readonly CommandInfo[];
+  tools: readonly string[];
+  models: readonly string[];
+  agents: readonly string[];
+  sandbox: SandboxInfo;
+  slots: number;
+  advertised_at: string;
+  state: "active" | "revoked";
+}
+
+/** What a computer can do now: one event replaces the last one. */
+export interface RunnerAdvertised {
+  runner: Runner;
+  folders: readonly Folder[];
+}
+
+/** How commands run on that computer. */
+export interface SandboxInfo {
+  name: string;
+  level: "full" | "reduced" | "none";
+  reason?: string;
+}
+
+/** One setting of the account; its schema is in the registry. */
+export interface Setting {
+  id: string;
+  value?: Record<string, JsonValue> | string | number | boolean;
+  changed_at: string;
+  changed_by: string;
+}
+
+/** A setting of the account has a new value; ``None`` travels as an absent field. */
+export interface SettingChanged {
+  name: string;
+  value?: JsonValue;
+}
+
+/** Change one setting of the registry. */
+export interface SettingsPut {
+  name: string;
+  value: JsonValue;
+}
+
+/** A step has a result, or an honest ``unknown``. */
+export interface StepFinished {
+  epoch: number;
+  happened_at?: string;
+  step: number;
+  outcome: "ok" | "error" | "denied" | "unknown";
+  summary: string;
+}
+
+/** A step is about to have its effect. */
+export interface StepStarted {
+  epoch: number;
+  happened_at?: string;
+  step: number;
+  tool: string;
+  title: string;
+}
+
+/** A command the task's text may have meant; runs only by a tap on exactly this preview. */
+export interface Suggestion {
+  command: string;
+  preview: string;
+  preview_sha256: string;
+  not_honored: readonly string[];
+}
+
+/** A fact of an attempt that had lost its epoch: kept, never state. */
+export interface Superseded {
+  kind: string;
+  epoch: number;
+  body: Record<string, JsonValue>;
+}
+
+/** One piece of delegated work, as HTTP returns it. */
+export interface Task {
+  id: string;
+  thread: string;
+  title: string;
+  text: string;
+  state: TaskState;
+  reason?: QueueReason;
+  verdict?: Verdict;
+  summary?: string;
+  not_done_because: readonly string[];
+  runner?: string;
+  pinned: boolean;
+  folder?: string;
+  mode?: FolderMode;
+  agent: string;
+  model?: string;
+  epoch: number;
+  origin: Origin;
+  trust: Trust;
+  parent?: string;
+  children: readonly string[];
+  retry_of?: string;
+  suggestions: readonly Suggestion[];
+  criteria: readonly string[];
+  requested_checks: readonly string[];
+  checks: readonly Check[];
+  files: readonly FileRef[];
+  artifacts: readonly Artifact[];
+  changes: Changes;
+  plan: readonly PlanItem[];
+  now_doing?: string;
+  tries: number;
+  usage: Usage;
+  waiting_for: readonly Waiting[];
+  archived: boolean;
+  not_before?: string;
+  created_by: string;
+  created_at: string;
+  accepted_at?: string;
+  started_at?: string;
+  finished_at?: string;
+}
+
+/** The runner has stored the brief. */
+export interface TaskAccept {
+  epoch: number;
+}
+
+/** The runner has the brief on its own disk. */
+export interface TaskAccepted {
+  epoch: number;
+  happened_at?: string;
+}
+
+/** Put away, or taken out again. */
+export interface TaskArchived {
+  archived: boolean;
+}
+
+/** An order to a runner: work on this, under this epoch. */
+export interface TaskAssigned {
+  runner: string;
+  epoch: number;
+  brief: Brief;
+}
+
+/** Work was delegated; the object is complete as it begins. */
+export interface TaskCreated {
+  task: Task;
+}
+
+/** Change what a task is called or what it must fulfil. */
+export interface TaskEdit {
+  title?: string;
+  criteria?: readonly string[];
+}
+
+/** The owner changed title or criteria; later checks follow it. */
+export interface TaskEdited {
+  title?: string;
+  criteria?: readonly string[];
+}
+
+/** The one end of a task. */
+export interface TaskFinished {
+  state: TaskState;
+  verdict?: Verdict;
+  summary?: string;
+  not_done_because: readonly string[];
+  changes: Changes;
+  usage: Usage;
+  epoch: number;
+  happened_at?: string;
+}
+
+/** The attempt moved the task to another state that is not final. */
+export interface TaskMoved {
+  epoch: number;
+  happened_at?: string;
+  state: TaskState;
+  reason?: QueueReason;
+}
+
+/** The owner stopped the clock; the attempt keeps its place. */
+export interface TaskPaused {
+  by: "owner" | "budget";
+}
+
+/** The task waits, for this reason. */
+export interface TaskQueued {
+  reason?: QueueReason;
+}
+
+/** The owner let it go on. */
+export type TaskResumed = Record<string, never>;
+
+/** Where a task is; the meaning of each is in the design's table. */
+export type TaskState = "queued" | "working" | "input_required" | "verifying" | "paused" | "completed" | "failed" | "canceled";
+
+/** A persistent conversation. */
+export interface Thread {
+  id: string;
+  title: string;
+  state: "open" | "erased";
+  archived: boolean;
+  created_at: string;
+  updated_at: string;
+  created_by: string;
+  tasks: number;
+  last_text?: string;
+}
+
+/** A conversation was put away, or taken out again. */
+export interface ThreadArchived {
+  archived: boolean;
+}
+
+/** Begin a conversation. */
+export interface ThreadCreate {
+  title?: string;
+}
+
+/** A conversation began. */
+export interface ThreadCreated {
+  title: string;
+}
+
+/** Bodies and blobs of the conversation are gone; its seqs stay. */
+export type ThreadErased = Record<string, never>;
+
+/** Give a conversation another title. */
+export interface ThreadRename {
+  title: string;
+}
+
+/** A conversation has a new title. */
+export interface ThreadRenamed {
+  title: string;
+}
+
+/** Who could have written a text: its owner, or somebody else. */
+export type Trust = "owner" | "untrusted";
+
+/** A file on its way in, bound to the principal that sends it. */
+export interface Upload {
+  id: string;
+  name: string;
+  size: number;
+  offset: number;
+  media_type: string;
+  sha256?: string;
+  expires_at: string;
+}
+
+/** What a task used so far. */
+export interface Usage {
+  steps: number;
+  input_tokens: number;
+  output_tokens: number;
+  money?: Money;
+}
+
+/** How far a result can be believed. */
+export type Verdict = "verified" | "unverified" | "not_done";
+
+/** One thing a task waits for. */
+export interface Waiting {
+  kind: "approval" | "question" | "plan" | "children";
+  id: string;
+  since: string;
+  expires_at?: string;
+  then: "deny" | "wait";
+}
+
+export interface Collections {
+  "threads": Thread;
+  "tasks": Task;
+  "approvals": Approval;
+  "questions": Question;
+  "artifacts": Artifact;
+  "devices": Device;
+  "pair_requests": PairRequest;
+  "runners": Runner;
+  "folders": Folder;
+  "settings": Setting;
+}
+
+export interface EventBodies {
+  "device.added": DeviceAdded;
+  "device.revoked": DeviceRevoked;
+  "pair.requested": PairRequested;
+  "pair.decided": PairDecided;
+  "runner.advertised": RunnerAdvertised;
+  "folder.put": FolderPut;
+  "folder.removed": FolderRemoved;
+  "thread.created": ThreadCreated;
+  "thread.renamed": ThreadRenamed;
+  "thread.archived": ThreadArchived;
+  "thread.erased": ThreadErased;
+  "message.posted": MessagePosted;
+  "task.created": TaskCreated;
+  "task.queued": TaskQueued;
+  "task.assigned": TaskAssigned;
+  "task.accepted": TaskAccepted;
+  "task.moved": TaskMoved;
+  "task.edited": TaskEdited;
+  "task.paused": TaskPaused;
+  "task.resumed": TaskResumed;
+  "task.archived": TaskArchived;
+  "task.finished": TaskFinished;
+  "step.started": StepStarted;
+  "step.finished": StepFinished;
+  "plan.updated": PlanUpdated;
+  "approval.requested": ApprovalRequested;
+  "approval.decided": ApprovalDecided;
+  "approval.voided": ApprovalVoided;
+  "question.asked": QuestionAsked;
+  "question.answered": QuestionAnswered;
+  "question.voided": QuestionVoided;
+  "check.finished": CheckFinished;
+  "checks.reset": ChecksReset;
+  "artifact.created": ArtifactCreated;
+  "setting.changed": SettingChanged;
+  "event.superseded": Superseded;
+}
+
+export interface OpBodies {
+  "thread.create": ThreadCreate;
+  "thread.rename": ThreadRename;
+  "thread.archive": Archive;
+  "thread.erase": Nothing;
+  "message.post": MessagePost;
+  "task.edit": TaskEdit;
+  "task.cancel": Nothing;
+  "task.pause": Nothing;
+  "task.resume": Nothing;
+  "task.retry": Nothing;
+  "task.archive": Archive;
+  "approval.decide": ApprovalDecide;
+  "question.answer": QuestionAnswer;
+  "read.mark": ReadMark;
+  "notification.ack": NotificationAck;
+  "device.admit": DeviceAdmit;
+  "device.revoke": DeviceRevoke;
+  "folder.put": FolderPutOp;
+  "folder.remove": FolderRemove;
+  "settings.put": SettingsPut;
+  "task.accept": TaskAccept;
+  "event.append": EventAppend;
+  "lease.renew": LeaseRenew;
+}
+
+export type ErrorCode =
+  | "action_changed"
+  | "address_refused"
+  | "already_decided"
+  | "body_timeout"
+  | "clock_wrong"
+  | "config_invalid"
+  | "conflict"
+  | "credential_in_query"
+  | "disk_full"
+  | "folder_changed"
+  | "folder_refused"
+  | "folder_unknown"
+  | "forbidden"
+  | "home_locked"
+  | "home_unsafe"
+  | "host_refused"
+  | "hub_unreachable"
+  | "illegal_state"
+  | "internal"
+  | "invalid"
+  | "invite_invalid"
+  | "malformed_json"
+  | "method_refused"
+  | "not_found"
+  | "op_conflict"
+  | "origin_refused"
+  | "path_refused"
+  | "port_taken"
+  | "protected_name"
+  | "rate_limited"
+  | "root_refused"
+  | "sandbox_unavailable"
+  | "schema_newer"
+  | "stale_epoch"
+  | "store_damaged"
+  | "timeout"
+  | "too_large"
+  | "two_credentials"
+  | "unauthorized"
+  | "unavailable"
+  | "unknown_command"
+  | "unknown_kind"
+  | "unsupported_type"
+  | "upgrade_required"
+  | "upload_offset";
+
+export type Collection =
+  | "threads"
+  | "tasks"
+  | "approvals"
+  | "questions"
+  | "artifacts"
+  | "devices"
+  | "pair_requests"
+  | "runners"
+  | "folders"
+  | "settings";
