@@ -117,14 +117,19 @@ def refuse_venv(said: str) -> int:
 
 
 def start_again_with_newer_python() -> int:
-    """Hand over to a newer Python if there is one beside this old one."""
+    """Hand over to a newer Python if one beside this old one really starts."""
     for minor in range(14, OLDEST[1] - 1, -1):
         newer = shutil.which(f"python3.{minor}")
-        if newer:
+        # A version manager may leave a name on PATH behind which nothing is chosen.
+        if (
+            newer
+            and subprocess.run([newer, "-c", ""], capture_output=True, check=False).returncode == 0
+        ):
             return subprocess.run([newer, *sys.argv], check=False).returncode
     have = ".".join(str(part) for part in sys.version_info[:3])
     return refuse(
-        f"Deskhand needs Python 3.11 or newer, this is {have}", "make PYTHON=/path/to/it ..."
+        f"Deskhand needs Python 3.11 or newer, this is {have}",
+        "install one and name it: make PYTHON=/path/to/python3 ...",
     )
 
 
@@ -159,7 +164,7 @@ class Progress:
         """End the line, with the time it took if all went well."""
         if spent:
             self._seen.update(str(number) for number in range(self._total))
-            note = "nothing outside this folder was changed"
+            note = "no account, no key; all of it is in .venv/"
             sys.stderr.write(f"{self._start()}{self._bar()} {spent}   {note}\n")
         elif self._live:
             sys.stderr.write("\n")
