@@ -98,20 +98,20 @@ def answer_question(facts: Facts, wish: Wish, body: QuestionAnswer) -> Decision:
         raise DeskhandError(Code.ALREADY_DECIDED, question.answered_by or question.state)
     task = facts.get(Task, question.task)
     message = wish.ids.new("msg")
-    common = {"thread": question.thread, "task": question.task}
-    drafts = (
-        Draft(
-            body=_said(wish, message=message, text=body.answer, meant="answer"),
-            actor=wish.principal.id,
-            **common,
-        ),
-        Draft(
-            body=ev.QuestionAnswered(question=question.id, answer=body.answer),
-            actor=wish.principal.id,
-            runner=task.runner if task else None,
-            **common,
-        ),
+    said = Draft(
+        body=_said(wish, message=message, text=body.answer, meant="answer"),
+        actor=wish.principal.id,
+        thread=question.thread,
+        task=question.task,
     )
+    answered = Draft(
+        body=ev.QuestionAnswered(question=question.id, answer=body.answer),
+        actor=wish.principal.id,
+        thread=question.thread,
+        task=question.task,
+        runner=task.runner if task else None,
+    )
+    drafts = (said, answered)
     return Decision(drafts=drafts, id=message, task=question.task)
 
 

@@ -1,0 +1,49 @@
+"""What of a thread goes with a task: its newest messages and results, bounded, each with its trust.
+
+Pure. It refuses to grow: older text is left out first, and a long text is cut where it can be seen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from deskhand.limits import CONTEXT_CHARS_MAX, CONTEXT_MESSAGES_MAX
+from deskhand.protocol import events as ev
+from deskhand.protocol.events import Event, body_of
+from deskhand.protocol.objects import Trust
+from deskhand.protocol.tasks import ContextItem
+
+_CUT = " […]"
+
+
+def context_of(events: Sequence[Event], *, but_task: str) -> tuple[ContextItem, ...]:
+    """Return the items for a brief, oldest first.
+
+    Args:
+        events: the thread's newest ``message.posted`` and ``task.finished``, oldest first.
+        but_task: the task itself, whose own message is its text already.
+    """
+    items: list[ContextItem] = []
+    left = CONTEXT_CHARS_MAX
+    for event in reversed(events):
+        item = None if event.task == but_task else _item(event)
+        if item is None:
+            continue
+        if left <= len(_CUT) or len(items) == CONTEXT_MESSAGES_MAX:
+            break
+        text = item.text if len(item.text) <= left else item.text[: left - len(_CUT)] + _CUT
+        left -= len(text)
+        items.append(item.but(text=text))
+    return tuple(reversed(items))
+
+
+def _item(event: Event) -> ContextItem | None:
+    match body_of(event):
+        case ev.MessagePosted(role="user", text=text, trust=trust):
+            return ContextItem(role="user", text=text, at=event.at, trust=trust)
+        case ev.MessagePosted(text=text, trust=trust):
+            return ContextItem(role="agent", text=text, at=event.at, trust=trust)
+        case ev.TaskFinished(summary=str(summary)):
+            return ContextItem(role="result", text=summary, at=event.at, trust=Trust.UNTRUSTED)
+        case _:
+            return None

@@ -1,0 +1,84 @@
+"""Which events become notifications, what they say and when a failed one is tried again.
+
+Pure. The default text names the kind of thing and nothing of its content (PU-01). It refuses to send.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from deskhand.limits import DELIVERY_BACKOFF_SECONDS, DELIVERY_TRIES_MAX
+from deskhand.protocol import events as ev
+from deskhand.protocol.events import Body
+from deskhand.protocol.tasks import TaskState
+
+NoticeClass = Literal["finished", "needs_you", "failed", "test"]
+Urgency = Literal["high", "normal", "low"]
+_DAY_SECONDS = 24 * 3600
+_TTL_SECONDS: dict[NoticeClass, int] = {
+    "finished": _DAY_SECONDS,
+    "failed": _DAY_SECONDS,
+    "needs_you": 7 * _DAY_SECONDS,
+    "test": 60,
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Announcement:
+    """A notification as decided, before it is addressed to a device. Texts are ids of the catalogue."""
+
+    kind: NoticeClass
+    tag: str
+    title_id: str
+    body_id: str
+    url_path: str
+    urgency: Urgency
+    ttl_seconds: int
+
+
+def announcement(body: Body, *, thread: str | None, task: str | None) -> Announcement | None:
+    """Return the notification that an event deserves, if any."""
+    path = f"/#/threads/{thread}/tasks/{task}"
+    match body:
+        case ev.TaskFinished(state=TaskState.COMPLETED):
+            return _announce("finished", tag=task or "", path=path, urgency="normal")
+        case ev.TaskFinished(state=TaskState.FAILED):
+            return _announce("failed", tag=task or "", path=path, urgency="normal")
+        case ev.ApprovalRequested(approval=approval):
+            return _announce("needs_you", tag=approval.id, path=path, urgency="high")
+        case ev.QuestionAsked(question=question):
+            return _announce("needs_you", tag=question.id, path=path, urgency="high")
+        case _:
+            return None
+
+
+def trial_announcement(tag: str) -> Announcement:
+    """Return the notification of a person who presses *test*."""
+    return _announce("test", tag=tag, path="/", urgency="high")
+
+
+def next_try_seconds(attempts: int, *, asked_for: float | None, spread: float) -> float | None:
+    """Return how long to wait after a failed attempt, or nothing when it is time to give up.
+
+    Args:
+        attempts: how many were made.
+        asked_for: what the service said in Retry-After, in seconds.
+        spread: a random number from 0 to 1, so that many do not come back at once.
+    """
+    if attempts >= DELIVERY_TRIES_MAX:
+        return None
+    step = min(attempts, len(DELIVERY_BACKOFF_SECONDS)) - 1
+    return max(asked_for or 0.0, DELIVERY_BACKOFF_SECONDS[max(step, 0)] * (1 + spread / 4))
+
+
+def _announce(kind: NoticeClass, *, tag: str, path: str, urgency: Urgency) -> Announcement:
+    return Announcement(
+        kind=kind,
+        tag=tag,
+        title_id=f"notice.{kind}.title",
+        body_id=f"notice.{kind}.body",
+        url_path=path,
+        urgency=urgency,
+        ttl_seconds=_TTL_SECONDS[kind],
+    )

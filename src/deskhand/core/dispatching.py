@@ -1,0 +1,196 @@
+"""Which queued task goes to which computer now, and why the others wait.
+
+Pure: facts in, drafts out. Fair between threads: the thread with the least under way goes first. It refuses to take a
+task from its computer: a pinned task waits for it, however long.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from deskhand.core.drafting import Draft, Facts
+from deskhand.protocol import events as ev
+from deskhand.protocol.events import HUB, ORDER_KINDS
+from deskhand.protocol.objects import Folder, FolderMode, Runner
+from deskhand.protocol.tasks import Brief, ContextItem, QueueReason, Task, TaskState
+
+UNDER_WAY = (TaskState.WORKING, TaskState.INPUT_REQUIRED, TaskState.VERIFYING)
+DISPATCHES = frozenset(
+    {
+        "task.created",
+        "task.resumed",
+        "task.paused",
+        "task.moved",
+        "task.finished",
+        "runner.advertised",
+        "folder.put",
+        "folder.removed",
+        "device.revoked",
+    }
+)
+"""After these kinds a queued task may have become ready."""
+
+ContextOf = Callable[[Task], tuple[ContextItem, ...]]
+
+
+@dataclass(slots=True)
+class _Load:
+    """What is under way, and what this round adds to it."""
+
+    per_runner: Counter[str] = field(default_factory=Counter[str])
+    per_thread: Counter[str] = field(default_factory=Counter[str])
+    folders: list[tuple[str, str]] = field(default_factory=list[tuple[str, str]])
+
+    def add(self, task: Task, runner: str, folder: Folder | None) -> None:
+        self.per_runner[runner] += 1
+        self.per_thread[task.thread] += 1
+        if folder is not None and _may_write(task):
+            self.folders.append((folder.runner, folder.root))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Computers:
+    """The runners of an account and which of them have their link up."""
+
+    runners: Mapping[str, Runner]
+    connected: frozenset[str]
+
+    def able(self, task: Task) -> list[Runner]:
+        """Return the connected runners that could do the task, by id."""
+        return [
+            runner
+            for name, runner in sorted(self.runners.items())
+            if name in self.connected
+            and runner.state == "active"
+            and task.runner in (None, name)
+            and task.agent in runner.agents
+            and set(runner.kinds) >= ORDER_KINDS
+        ]
+
+
+def dispatch(
+    facts: Facts, *, connected: frozenset[str], per_thread: int, context_of: ContextOf
+) -> list[Draft]:
+    """Return assignments, and new reasons for those that wait.
+
+    Args:
+        facts: the account.
+        connected: runners whose link is up.
+        per_thread: how many tasks of one thread may be under way at once.
+        context_of: the thread's recent messages for a task's brief.
+    """
+    queued = facts.find(Task, states=[TaskState.QUEUED])
+    if not queued:
+        return []
+    runners = {runner.id: runner for runner in facts.find(Runner, states=["active"])}
+    computers = Computers(runners=runners, connected=connected)
+    load = _Load()
+    for task in facts.find(Task, states=UNDER_WAY):
+        load.add(task, task.runner or "", _folder_of(facts, task))
+    drafts: list[Draft] = []
+    waiting = sorted(queued, key=lambda task: task.id)
+    while waiting:
+        task = min(waiting, key=lambda one: load.per_thread[one.thread])
+        waiting.remove(task)
+        drafts += _place(facts, task, computers, load, per_thread=per_thread, context_of=context_of)
+    return drafts
+
+
+def _place(
+    facts: Facts,
+    task: Task,
+    computers: Computers,
+    load: _Load,
+    *,
+    per_thread: int,
+    context_of: ContextOf,
+) -> list[Draft]:
+    folder = _folder_of(facts, task)
+    runner, reason = _choose(facts, task, folder, computers, load, per_thread=per_thread)
+    if runner is None:
+        if task.reason is reason:
+            return []
+        return [_draft(task, ev.TaskQueued(reason=reason), runner=None)]
+    load.add(task, runner.id, folder)
+    epoch = task.epoch if task.runner == runner.id and task.epoch else task.epoch + 1
+    brief = _brief(task, epoch, context_of(task))
+    assigned = ev.TaskAssigned(runner=runner.id, epoch=epoch, brief=brief)
+    return [_draft(task, assigned, runner=runner.id)]
+
+
+def _choose(
+    facts: Facts,
+    task: Task,
+    folder: Folder | None,
+    computers: Computers,
+    load: _Load,
+    *,
+    per_thread: int,
+) -> tuple[Runner | None, QueueReason | None]:
+    """Return the computer, or why there is none yet."""
+    if task.not_before and task.not_before > facts.now:
+        return None, QueueReason.NOT_BEFORE
+    able = computers.able(task)
+    if not able:
+        return None, _why_nobody(task, computers)
+    if folder is not None and _may_write(task) and _busy(folder, load):
+        return None, QueueReason.FOLDER_BUSY
+    free = [runner for runner in able if load.per_runner[runner.id] < runner.slots]
+    if not free or load.per_thread[task.thread] >= per_thread:
+        return None, QueueReason.SLOT
+    return min(free, key=lambda runner: (load.per_runner[runner.id], runner.id)), None
+
+
+def _why_nobody(task: Task, computers: Computers) -> QueueReason:
+    """A computer that is up but lacks the agent lacks a model; else nobody is there."""
+    reachable = [name for name in computers.connected if task.runner in (None, name)]
+    if any(name in computers.runners for name in reachable):
+        return QueueReason.NO_MODEL
+    return QueueReason.RUNNER_OFFLINE
+
+
+def _folder_of(facts: Facts, task: Task) -> Folder | None:
+    return facts.get(Folder, task.folder) if task.folder else None
+
+
+def _may_write(task: Task) -> bool:
+    return task.mode is not FolderMode.READ_ONLY
+
+
+def _busy(folder: Folder, load: _Load) -> bool:
+    """Whether a task under way may write the folder, one inside it or one around it."""
+    return any(
+        runner == folder.runner and _overlap(root, folder.root) for runner, root in load.folders
+    )
+
+
+def _overlap(first: str, second: str) -> bool:
+    one, other = first.rstrip("/") + "/", second.rstrip("/") + "/"
+    return one.startswith(other) or other.startswith(one)
+
+
+def _brief(task: Task, epoch: int, context: Sequence[ContextItem]) -> Brief:
+    return Brief(
+        task=task.id,
+        thread=task.thread,
+        epoch=epoch,
+        title=task.title,
+        text=task.text,
+        agent=task.agent,
+        model=task.model,
+        folder=task.folder,
+        mode=task.mode,
+        criteria=task.criteria,
+        checks=task.requested_checks,
+        files=task.files,
+        context=tuple(context),
+        origin=task.origin,
+        trust=task.trust,
+        created_at=task.created_at,
+    )
+
+
+def _draft(task: Task, body: ev.Body, *, runner: str | None) -> Draft:
+    return Draft(body=body, actor=HUB, thread=task.thread, task=task.id, runner=runner)

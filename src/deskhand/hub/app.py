@@ -1,0 +1,162 @@
+"""The hub, composed: log, fan-out, dispatch, deliveries, and what every road in may ask of it. No HTTP here.
+
+It refuses to work on a task itself, and to know what a runner is made of.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+
+from deskhand.clock import Clock, stamp
+from deskhand.errors import Code, DeskhandError
+from deskhand.hub.delivering import Courier
+from deskhand.hub.snapshot import OPEN_STATES, snapshot
+from deskhand.hub.streaming import Streams
+from deskhand.hub.submitting import Submitter, Surface, dispatch
+from deskhand.ids import Ids
+from deskhand.limits import LIST_LIMIT_MAX, SYNC_WAIT_SECONDS_MAX
+from deskhand.ports import Blobs, Committed, Frame, Notifier, Page, Store, View
+from deskhand.protocol.authority import Principal
+from deskhand.protocol.objects import Presence, Role
+from deskhand.protocol.ops import Op, OpResult
+from deskhand.protocol.tasks import Task
+from deskhand.protocol.wire import JsonObject
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HubSettings:
+    """What one hub process is told at its start."""
+
+    hosts: tuple[str, ...] = ()
+    origins: tuple[str, ...] = ()
+    allow_private_push: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HubParts:
+    """What the rim supplies to a hub."""
+
+    store: Store
+    blobs: Blobs
+    clock: Clock
+    ids: Ids
+    notifiers: Mapping[str, Notifier]
+    spread: Callable[[], float]
+    settings: HubSettings = HubSettings()
+
+
+class Hub:
+    """One hub process. ``start`` before use; ``stop`` ends streams and the courier."""
+
+    def __init__(self, parts: HubParts) -> None:
+        """Wire the services; nothing runs yet."""
+        self.store, self.blobs, self.clock, self.ids = (
+            parts.store,
+            parts.blobs,
+            parts.clock,
+            parts.ids,
+        )
+        self.settings = parts.settings
+        self.streams = Streams(parts.store, on_presence=self._presence_changed)
+        self.courier = Courier(parts.store, parts.notifiers, clock=parts.clock, spread=parts.spread)
+        self._submitter = Submitter(
+            store=parts.store,
+            ids=parts.ids,
+            has_blob=lambda sha256: parts.blobs.size(sha256) is not None,
+        )
+        self._presence: asyncio.Queue[tuple[str, str, bool]] = asyncio.Queue()
+        self._running: list[asyncio.Task[None]] = []
+        parts.store.on_commit(self._after_commit)
+
+    async def start(self) -> None:
+        """Begin to deliver and to note who is there."""
+        self._running = [
+            asyncio.ensure_future(self.courier.run()),
+            asyncio.ensure_future(self._keep_presence()),
+        ]
+
+    async def stop(self) -> None:
+        """End streams first, then what runs; the store is the caller's to close."""
+        self.streams.close()
+        for task in self._running:
+            task.cancel()
+        for task in self._running:
+            with suppress(asyncio.CancelledError):
+                await task
+        self._running = []
+
+    async def submit(
+        self,
+        principal: Principal,
+        wishes: Sequence[Op],
+        *,
+        surface: Surface = "http",
+        language: str = "en",
+    ) -> list[OpResult]:
+        """Handle ops; see ``Submitter.submit``."""
+        return await self._submitter.submit(principal, wishes, surface=surface, language=language)
+
+    def stream(self, principal: Principal, *, after: int) -> AsyncGenerator[Frame]:
+        """Yield what the principal may see after a cursor, then what comes; see ``Streams.stream``."""
+        return self.streams.stream(principal.id, view_of(principal), after=after)
+
+    async def sync(self, principal: Principal, *, after: int, limit: int, wait: float) -> Page:
+        """Return the next events as one page; with none, wait up to ``wait`` seconds for some."""
+        view, bound = view_of(principal), min(limit, LIST_LIMIT_MAX)
+        page = await self.store.events(view, after=after, limit=bound)
+        if page.events or wait <= 0:
+            return page
+        with suppress(TimeoutError):
+            async with asyncio.timeout(min(wait, SYNC_WAIT_SECONDS_MAX)):
+                async for frame in self.stream(principal, after=page.looked_at):
+                    if frame.kind == "event":
+                        break
+        return await self.store.events(view, after=after, limit=bound)
+
+    async def snapshot(self, principal: Principal) -> JsonObject:
+        """Return where a device starts from."""
+        return await snapshot(self.store, principal)
+
+    async def file_for(self, runner: Principal, file: str) -> str:
+        """Return the hash of a file that came with a task of this runner.
+
+        Raises:
+            DeskhandError: ``not_found``.
+        """
+        for task in await self.store.find(runner.account, Task, states=OPEN_STATES, limit=500):
+            if task.runner == runner.id:
+                for ref in task.files:
+                    if ref.id == file:
+                        return ref.sha256
+        raise DeskhandError(Code.NOT_FOUND, file)
+
+    async def dispatch(self, account: str) -> None:
+        """Look again whether a queued task can be given out."""
+        await self.store.write(account, lambda tx: dispatch(tx, ids=self.ids))
+
+    def _after_commit(self, committed: Sequence[Committed]) -> None:
+        self.courier.wake()
+        for one in committed:
+            if one.event.kind == "device.revoked":
+                self.streams.disconnect(str(one.event.body.get("device")))
+
+    def _presence_changed(self, view: View, streams: int) -> None:
+        if view.runner is not None:
+            self._presence.put_nowait((view.account, view.runner, streams > 0))
+
+    async def _keep_presence(self) -> None:
+        """Write down links that came up or went down; a computer that came up gets what waited for it."""
+        while True:
+            account, runner, connected = await self._presence.get()
+            presence = Presence(runner=runner, connected=connected, seen_at=stamp(self.clock.now()))
+            await self.store.set_presence(account, presence)
+            await self.dispatch(account)
+
+
+def view_of(principal: Principal) -> View:
+    """Return what a principal may see of its account."""
+    runner = principal.id if principal.role is Role.RUNNER else None
+    return View(account=principal.account, owner=principal.role is Role.OWNER, runner=runner)

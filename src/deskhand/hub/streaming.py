@@ -1,0 +1,152 @@
+"""Fan-out: committed events to everybody who listens, in log order, from the writer's after-commit hook.
+
+A listener that does not keep up is cut, not buffered; it resumes from its cursor. This module never reads the store in
+the hook, and never holds more than ``STREAM_BUFFER_EVENTS`` for anybody.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+
+from deskhand.errors import Code, DeskhandError
+from deskhand.limits import (
+    HEARTBEAT_SECONDS,
+    LIST_LIMIT_MAX,
+    STREAM_BUFFER_EVENTS,
+    STREAMS_PER_PRINCIPAL_MAX,
+)
+from deskhand.ports import Committed, Frame, Store, View
+
+
+@dataclass(eq=False, slots=True)
+class Listener:
+    """One open stream: its view, what waits for it, and why it must end."""
+
+    principal: str
+    view: View
+    waiting: deque[Frame] = field(default_factory=deque[Frame])
+    woken: asyncio.Event = field(default_factory=asyncio.Event)
+    head: int = 0
+    ended: str | None = None
+
+    def offer(self, committed: Committed) -> None:
+        """Take an event that was committed, or be cut."""
+        self.head = committed.event.seq
+        if self.view.sees(audience=committed.audience, runner=committed.runner):
+            if len(self.waiting) >= STREAM_BUFFER_EVENTS:
+                self.end("slow")
+                return
+            event = committed.event
+            self.waiting.append(Frame(kind="event", seq=event.seq, event=event))
+        self.woken.set()
+
+    def end(self, why: str) -> None:
+        """Stop after what was already sent."""
+        self.ended = self.ended or why
+        self.woken.set()
+
+
+class Streams:
+    """All open streams of a hub."""
+
+    def __init__(self, store: Store, *, on_presence: Callable[[View, int], None]) -> None:
+        """Listen to the store.
+
+        Args:
+            store: gives commits and the past.
+            on_presence: told how many streams a runner has, whenever that changes.
+        """
+        self._store = store
+        self._on_presence = on_presence
+        self._listeners: dict[str, list[Listener]] = {}
+        store.on_commit(self._fan_out)
+
+    def disconnect(self, principal: str) -> None:
+        """Cut every stream of a principal that lost its rights."""
+        for listeners in self._listeners.values():
+            for listener in listeners:
+                if listener.principal == principal:
+                    listener.end("revoked")
+
+    def close(self) -> None:
+        """End all streams, because the hub stops."""
+        for listeners in self._listeners.values():
+            for listener in listeners:
+                listener.end("closing")
+
+    async def stream(self, principal: str, view: View, *, after: int) -> AsyncGenerator[Frame]:
+        """Yield what is after the cursor, then what comes, with heartbeats in between.
+
+        Raises:
+            DeskhandError: ``rate_limited`` with too many streams of one principal; ``unauthorized`` when revoked.
+        """
+        listener = self._listen(principal, view)
+        try:
+            cursor = after
+            async for frame in self._past(listener, after=after):
+                cursor = frame.seq or cursor
+                yield frame
+            async for frame in _present(listener, cursor=cursor):
+                yield frame
+            if listener.ended == "revoked":
+                raise DeskhandError(Code.UNAUTHORIZED)
+        finally:
+            self._leave(listener)
+
+    async def _past(self, listener: Listener, *, after: int) -> AsyncGenerator[Frame]:
+        head = await self._store.head(listener.view.account)
+        if after > head:
+            yield Frame(kind="reset", seq=head)
+            return
+        cursor, more = after, True
+        while more and listener.ended is None:
+            page = await self._store.events(listener.view, after=cursor, limit=LIST_LIMIT_MAX)
+            for event in page.events:
+                yield Frame(kind="event", seq=event.seq, event=event)
+            cursor, more = page.looked_at, page.more
+        yield Frame(kind="heartbeat", seq=cursor)
+
+    def _listen(self, principal: str, view: View) -> Listener:
+        listeners = self._listeners.setdefault(view.account, [])
+        mine = [listener for listener in listeners if listener.principal == principal]
+        if len(mine) >= STREAMS_PER_PRINCIPAL_MAX:
+            raise DeskhandError(Code.RATE_LIMITED, "streams", retry_after_seconds=5)
+        listener = Listener(principal=principal, view=view)
+        listeners.append(listener)
+        self._on_presence(view, len(mine) + 1)
+        return listener
+
+    def _leave(self, listener: Listener) -> None:
+        listeners = self._listeners.get(listener.view.account, [])
+        with suppress(ValueError):
+            listeners.remove(listener)
+        left = sum(other.principal == listener.principal for other in listeners)
+        self._on_presence(listener.view, left)
+
+    def _fan_out(self, committed: Sequence[Committed]) -> None:
+        for one in committed:
+            for listener in self._listeners.get(one.account, ()):
+                listener.offer(one)
+
+
+async def _present(listener: Listener, *, cursor: int) -> AsyncGenerator[Frame]:
+    """Yield frames as they come; a heartbeat carries the seq looked at so far, hidden events included."""
+    while listener.ended is None:
+        while listener.waiting:
+            frame = listener.waiting.popleft()
+            if (frame.seq or 0) > cursor:
+                cursor = frame.seq or cursor
+                yield frame
+        if listener.ended is not None:
+            return
+        listener.woken.clear()
+        try:
+            async with asyncio.timeout(HEARTBEAT_SECONDS):
+                await listener.woken.wait()
+        except TimeoutError:
+            cursor = max(cursor, listener.head)
+            yield Frame(kind="heartbeat", seq=cursor)
