@@ -582,8 +582,13 @@ class FolderAccess(Protocol):
         """Return a file's bytes."""
         ...
 
-    def write(self, rel: str, data: bytes, *, mode: int = 0o644) -> None:
-        """Replace or create a file: temporary file, fsync, rename."""
+    def write(
+        self, rel: str, data: bytes, *, mode: int | None = None, expect: str | None = None
+    ) -> None:
+        """Replace or create a file: temporary file, fsync, rename.
+
+        ``expect`` is the hash of what must be there now, ``""`` for nothing; else ``conflict``.
+        """
         ...
 
     def mkdir(self, rel: str) -> None:
