@@ -147,7 +147,7 @@ class Setting(Wire):
     """One setting of the account; its schema is in the registry."""
 
     id: str
-    value: JsonObject | str | int | bool | None
+    value: JsonObject | str | int | bool | None = None
     changed_at: At
     changed_by: str
 
