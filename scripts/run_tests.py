@@ -120,7 +120,8 @@ def web_fate(web: list[steps.Outcome]) -> str:
         return "not asked   there is no web app with tests here"
     if tests[0].left_out:
         return f"not found   {tests[0].left_out}"
-    return f"ran         on Node, {tests[0].seconds:.0f} s"
+    word = "ran" if tests[0].passed else "failed"
+    return f"{word:<10}  on Node, {tests[0].seconds:.0f} s"
 
 
 if __name__ == "__main__":
