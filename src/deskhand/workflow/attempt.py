@@ -1,0 +1,248 @@
+"""An attempt as a fold of its step rows: pure, the same after a crash as before it.
+
+Resuming is reading the rows and asking what comes next; there is no other recovery path. It refuses rows that do not
+follow each other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from functools import reduce
+from typing import assert_never
+
+from deskhand.errors import Code, DeskhandError
+from deskhand.ports import Ask, Done, GiveUp, Move, ToolResult, Turn, Wishes
+from deskhand.protocol.tasks import Check
+from deskhand.protocol.wire import JsonObject
+from deskhand.workflow.rows import Step, move_from_json, result_from_json
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Yes:
+    """A recorded yes that has not been used: for one approval, for exactly one action."""
+
+    approval: str
+    action_sha256: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AttemptState:
+    """What the rows of an attempt add up to.
+
+    ``move`` is the present move and ``results`` what its calls came to so far; ``open`` is an intent without a
+    result, ``waiting`` a wait for a person that is not over.
+    """
+
+    next_n: int = 0
+    turns: tuple[Turn, ...] = ()
+    move: Move | None = None
+    results: tuple[ToolResult, ...] = ()
+    open: Step | None = None
+    waiting: Step | None = None
+    yes: Yes | None = None
+    grants: frozenset[str] = frozenset()
+    checks: tuple[Check, ...] = ()
+    tries: int = 1
+    steps: int = 0
+    unknown: int = 0
+    heard: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Think:
+    """The agent is to be asked for its next move."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Use:
+    """The wish at ``index`` of the present move is to be carried out."""
+
+    move: Wishes
+    index: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resolve:
+    """A crash left an intent without a result."""
+
+    move: Wishes
+    step: Step
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wait:
+    """A person is asked; go on when there is a decision."""
+
+    step: Step
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PutQuestion:
+    """The agent's question is to be put to a person."""
+
+    ask: Ask
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verify:
+    """The agent believes it is done: look."""
+
+    done: Done
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class End:
+    """The agent gives up."""
+
+    give_up: GiveUp
+
+
+Act = Think | Use | Resolve | Wait | PutQuestion | Verify | End
+
+
+def fold(steps: Iterable[Step]) -> AttemptState:
+    """Return what these rows, in order of their number, add up to.
+
+    Raises:
+        DeskhandError: ``store_damaged`` when they do not follow each other.
+    """
+    return reduce(apply, steps, AttemptState())
+
+
+def apply(state: AttemptState, step: Step) -> AttemptState:
+    """Return the state after one more row, or after the result of the open one.
+
+    Raises:
+        DeskhandError: ``store_damaged``.
+    """
+    pending = state.open or state.waiting
+    if step.n != (pending.n if pending else state.next_n):
+        raise DeskhandError(Code.STORE_DAMAGED, f"step {step.n} does not follow")
+    state = replace(state, next_n=step.n + 1)
+    match step.kind:
+        case "move":
+            return _moved(state, step)
+        case "tool":
+            return _used(state, step)
+        case "wait":
+            return _waited(state, step)
+        case "check":
+            return _checked(state, step)
+        case _:  # pragma: no cover - the type checker proves it
+            assert_never(step.kind)
+
+
+def next_act(state: AttemptState) -> Act:
+    """Return what comes next; a pure function of the rows.
+
+    Raises:
+        DeskhandError: ``store_damaged`` when an intent belongs to no wish.
+    """
+    if state.waiting is not None:
+        return Wait(step=state.waiting)
+    if isinstance(state.move, Wishes):
+        if state.open is not None:
+            return Resolve(move=state.move, step=state.open)
+        return Use(move=state.move, index=len(state.results))
+    return Think() if state.move is None else _after(state.move)
+
+
+def _after(move: Ask | Done | GiveUp) -> Act:
+    match move:
+        case Ask():
+            return PutQuestion(ask=move)
+        case Done():
+            return Verify(done=move)
+        case GiveUp():
+            return End(give_up=move)
+
+
+def with_steering(turns: Sequence[Turn], said: Sequence[str]) -> tuple[Turn, ...]:
+    """Return the turns with what a person said since attached to the last one."""
+    if not said or not turns:
+        return tuple(turns)
+    last = replace(turns[-1], steering=(*turns[-1].steering, *said))
+    return (*turns[:-1], last)
+
+
+def results_of(state: AttemptState) -> tuple[ToolResult, ...]:
+    """Return every result of every tool wish so far, in order."""
+    return (*(result for turn in state.turns for result in turn.results), *state.results)
+
+
+def _moved(state: AttemptState, step: Step) -> AttemptState:
+    heard = step.wish.get("heard")
+    said = tuple(str(text) for text in heard) if isinstance(heard, list) else ()
+    heard_to = step.wish.get("heard_to")
+    state = replace(
+        state,
+        turns=with_steering(state.turns, said),
+        heard=max(state.heard, heard_to) if isinstance(heard_to, int) else state.heard,
+        move=move_from_json(step.result or {}),
+        results=(),
+    )
+    return _closed_if_complete(state)
+
+
+def _used(state: AttemptState, step: Step) -> AttemptState:
+    if step.result is None:
+        return replace(state, open=step, yes=None)
+    result = result_from_json(step.result)
+    return _closed_if_complete(
+        replace(
+            state,
+            open=None,
+            yes=None,
+            results=(*state.results, result),
+            steps=state.steps + 1,
+            unknown=state.unknown + (result.outcome == "unknown"),
+        )
+    )
+
+
+def _waited(state: AttemptState, step: Step) -> AttemptState:
+    if step.result is None:
+        return replace(state, waiting=step, yes=None)
+    state = replace(state, waiting=None)
+    if isinstance(state.move, Ask):
+        return _closed(state, answer=str(step.result.get("answer", "")))
+    if step.result.get("decision") == "allow":
+        return _allowed(state, step, step.result)
+    denied = ToolResult(outcome="denied", value={}, text=str(step.result.get("text", "")))
+    return _closed_if_complete(
+        replace(state, results=(*state.results, denied), steps=state.steps + 1)
+    )
+
+
+def _allowed(state: AttemptState, step: Step, result: JsonObject) -> AttemptState:
+    yes = Yes(approval=step.ref or "", action_sha256=str(result.get("action_sha256", "")))
+    grant = step.wish.get("grant")
+    if result.get("scope") == "task" and isinstance(grant, str):
+        return replace(state, yes=yes, grants=state.grants | {grant})
+    return replace(state, yes=yes)
+
+
+def _checked(state: AttemptState, step: Step) -> AttemptState:
+    if step.wish.get("retry"):
+        failed = tuple(
+            ToolResult(outcome="error", value={"check": check.name}, text=check.evidence)
+            for check in state.checks
+            if not check.passed
+        )
+        state = replace(state, results=failed, checks=(), tries=state.tries + 1)
+        return _closed(state)
+    return replace(state, checks=(*state.checks, Check.from_json(step.result)))
+
+
+def _closed_if_complete(state: AttemptState) -> AttemptState:
+    if isinstance(state.move, Wishes) and len(state.results) == len(state.move.calls):
+        return _closed(state)
+    return state
+
+
+def _closed(state: AttemptState, *, answer: str | None = None) -> AttemptState:
+    if state.move is None:
+        raise DeskhandError(Code.STORE_DAMAGED, "a result without a move")
+    turn = Turn(move=state.move, results=state.results, answer=answer)
+    return replace(state, turns=(*state.turns, turn), move=None, results=())

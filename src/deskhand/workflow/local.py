@@ -1,0 +1,130 @@
+"""The journal's workflow: starts every attempt that is ready, as many as fit, fairly between threads.
+
+Readiness is read from the journal each time, never remembered, so a restart needs no other path. It refuses to run
+two drivers for one attempt, and to let one attempt's failure touch another.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import Counter
+from collections.abc import Awaitable, Callable, Sequence
+from types import TracebackType
+from typing import Self
+
+from deskhand.errors import Code, DeskhandError
+from deskhand.protocol.tasks import Brief
+from deskhand.workflow.journal import Journal
+from deskhand.workflow.rows import AttemptKey, AttemptRow
+
+Drive = Callable[[AttemptKey], Awaitable[None]]
+"""Takes an attempt as far as it goes now: to its end, or to a wait."""
+
+_log = logging.getLogger(__name__)
+
+
+class LocalWorkflow:
+    """Runs attempts of one journal in this process; an async context manager that stops them at its end.
+
+    Args:
+        journal: what is known.
+        drive: does the work of one attempt.
+        slots: how many attempts may be driven at once.
+    """
+
+    def __init__(self, *, journal: Journal, drive: Drive, slots: int) -> None:
+        """Keep the parts."""
+        self._journal = journal
+        self._drive = drive
+        self._slots = slots
+        self._group = asyncio.TaskGroup()
+        self._running: dict[AttemptKey, asyncio.Task[None]] = {}
+        self._threads: dict[AttemptKey, str] = {}
+        self._again: set[AttemptKey] = set()
+        self._closing = False
+
+    async def __aenter__(self) -> Self:
+        """Begin to accept work."""
+        await self._group.__aenter__()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Stop every driver; what they did is in the journal."""
+        self._closing = True
+        for running in self._running.values():
+            running.cancel()
+        await self._group.__aexit__(kind, error, trace)
+
+    @property
+    def under_way(self) -> frozenset[AttemptKey]:
+        """Return the attempts that are being driven now."""
+        return frozenset(self._running)
+
+    async def start(self, brief: Brief) -> None:
+        """Begin an attempt; the same task and epoch again is nothing."""
+        await self._journal.begin(brief)
+        await self.advance_ready()
+
+    async def advance_ready(self) -> None:
+        """Go on with every attempt that has what it waited for."""
+        if self._closing:
+            return
+        ready = self._journal.ready()
+        self._again |= {row.key for row in ready} & self._running.keys()
+        self._fill([row for row in ready if row.key not in self._running])
+
+    async def cancel(self, task: str, *, epoch: int) -> None:
+        """Stop every attempt of the task below ``epoch`` and kill what it runs."""
+        await self._journal.stop(task, below=epoch, status="canceled")
+        await self.halt([key for key in self._running if key.task == task and key.epoch < epoch])
+
+    async def halt(self, keys: Sequence[AttemptKey]) -> None:
+        """End the drivers of attempts that the journal has stopped already, and wait until they are gone."""
+        drivers = [self._running[key] for key in keys if key in self._running]
+        for driver in drivers:
+            driver.cancel()
+        if drivers:
+            await asyncio.wait(drivers)
+
+    async def recover(self) -> None:
+        """Resolve what a crash left between intent and result: the fold does, as on every other advance."""
+        await self.advance_ready()
+
+    def _fill(self, waiting: list[AttemptRow]) -> None:
+        while waiting and len(self._running) < self._slots:
+            row = self._fairest(waiting)
+            waiting.remove(row)
+            self._spawn(row)
+
+    def _fairest(self, waiting: Sequence[AttemptRow]) -> AttemptRow:
+        """Return the oldest attempt of the thread that has the least under way."""
+        load = Counter(self._threads.values())
+        return min(waiting, key=lambda row: (load[row.thread], row.received, row.key))
+
+    def _spawn(self, row: AttemptRow) -> None:
+        self._threads[row.key] = row.thread
+        self._running[row.key] = self._group.create_task(self._guarded(row.key))
+
+    async def _guarded(self, key: AttemptKey) -> None:
+        """Drive one attempt; whatever it raises ends this driver only."""
+        try:
+            await self._drive(key)
+        except DeskhandError as error:
+            if error.code is not Code.STALE_EPOCH:
+                _log.exception("attempt.stopped")
+        except Exception:  # noqa: BLE001 - whatever one attempt does, the others go on
+            _log.exception("attempt.stopped")
+        finally:
+            del self._running[key], self._threads[key]
+        repeat = key in self._again
+        self._again.discard(key)
+        if not self._closing:
+            # The same attempt goes on at once only if something came in for it while it was ending.
+            ready = [row for row in self._journal.ready() if row.key not in self._running]
+            self._fill([row for row in ready if repeat or row.key != key])

@@ -1,0 +1,107 @@
+"""The tables of a runner's journal: one SQLite file, all of it own truth, nothing a projection.
+
+Refuses to hold results twice: histories are deltas, and what the hub has acknowledged leaves the outbox.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from sqlalchemy import (
+    Boolean,
+    Column,
+    ForeignKeyConstraint,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+)
+
+SCHEMA: Final = 1
+"""Raised with every change of these tables; a journal with a higher one is refused."""
+
+METADATA: Final = MetaData()
+
+META: Final = Table(
+    "meta", METADATA, Column("name", String, primary_key=True), Column("value", Text)
+)
+"""Incarnation, cursor, schema, protocol, identity of the home."""
+
+INBOX: Final = Table(
+    "inbox",
+    METADATA,
+    Column("seq", Integer, primary_key=True, autoincrement=False),
+    Column("kind", String, nullable=False),
+    Column("task", String),
+    Column("ref", String),  # the approval or question that this order validly decides
+    Column("event", Text, nullable=False),
+    Index("inbox_by_ref", "ref"),
+    Index("inbox_by_task", "task", "kind"),
+)
+"""Orders, stored before anything follows from them."""
+
+ATTEMPTS: Final = Table(
+    "attempts",
+    METADATA,
+    Column("task", String, primary_key=True),
+    Column("epoch", Integer, primary_key=True, autoincrement=False),
+    Column("thread", String, nullable=False),
+    Column("brief", Text, nullable=False),
+    Column("status", String, nullable=False),
+    Column("accepted", Boolean, nullable=False),
+    Column("paused", Boolean, nullable=False),
+    Column("place", Text),  # the directory we made for its results, if we did
+    Column("received", Integer, nullable=False),
+    Index("attempts_by_status", "status", "received"),
+)
+"""One row per attempt; ``status`` is open, finished, canceled or superseded."""
+
+STEPS: Final = Table(
+    "steps",
+    METADATA,
+    Column("task", String, primary_key=True),
+    Column("epoch", Integer, primary_key=True, autoincrement=False),
+    Column("n", Integer, primary_key=True, autoincrement=False),
+    Column("kind", String, nullable=False),
+    Column("key", String, nullable=False),
+    Column("effect", String),
+    Column("ref", String),
+    Column("wish", Text, nullable=False),
+    Column("result", Text),
+    Column("at", String, nullable=False),
+    ForeignKeyConstraint(["task", "epoch"], ["attempts.task", "attempts.epoch"]),
+    Index("steps_by_ref", "ref"),
+)
+"""Wish, argument hash and intent in one row before the effect; the result is the same row's second write."""
+
+OUTBOX: Final = Table(
+    "outbox",
+    METADATA,
+    Column("n", Integer, primary_key=True, autoincrement=True),
+    Column("op_id", String, nullable=False, unique=True),
+    Column("task", String),
+    Column("epoch", Integer),
+    Column("op", Text, nullable=False),
+    Column("refused", String),  # the hub's code, when it will never take this op
+    sqlite_autoincrement=True,
+)
+"""Ops that may have to be sent again; gone when acknowledged."""
+
+HUB_FOLDERS: Final = Table(
+    "hub_folders",
+    METADATA,
+    Column("id", String, primary_key=True),
+    Column("mode", String, nullable=False),
+    Column("state", String, nullable=False),
+)
+"""How far the hub narrows each folder; never wider than the runner's own file."""
+
+SETTINGS: Final = Table(
+    "settings",
+    METADATA,
+    Column("name", String, primary_key=True),
+    Column("value", Text, nullable=False),
+)
+"""The account's settings, as far as this runner was told."""
