@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, Protocol, TypeVar
+from typing import BinaryIO, Literal, Protocol, TypeVar
 
 from deskhand.core.drafting import Audience, Draft
 from deskhand.protocol.authority import Principal
@@ -591,6 +591,16 @@ class FolderAccess(Protocol):
         """
         ...
 
+    def write_from(
+        self, rel: str, source: BinaryIO, *, limit: int, mode: int | None = None
+    ) -> None:
+        """Do as ``write`` from an open file, never holding it whole in memory.
+
+        Raises:
+            DeskhandError: ``too_large`` beyond ``limit``.
+        """
+        ...
+
     def mkdir(self, rel: str) -> None:
         """Create a directory and its parents."""
         ...
@@ -651,7 +661,7 @@ class FileChange:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RefusedChange:
-    """A change that was not applied, and why."""
+    """A change that was not applied, and why: an error code, or ``link``, ``special``, ``conflict``, ``too_many``."""
 
     path: str
     reason: str
@@ -668,6 +678,8 @@ class CommandResult:
     changes: tuple[FileChange, ...] = ()
     refused: tuple[RefusedChange, ...] = ()
     duration_seconds: float = 0.0
+    stopped: Literal["time", "memory", "processes", "disk"] | None = None
+    """The bound that ended it; nothing was applied then."""
 
 
 class Sandbox(Protocol):
@@ -802,8 +814,13 @@ class Workflow(Protocol):
         ...
 
 
-Offload = Callable[[Callable[[], R]], Awaitable[R]]
-"""Runs a blocking function: in a thread for real, inline in the simulation."""
+class Offload(Protocol):
+    """Runs a blocking function: in a thread for real, inline in the simulation."""
+
+    def __call__(self, work: Callable[[], R], /) -> Awaitable[R]:
+        """Return what ``work`` returns, without blocking the loop."""
+        ...
+
 
 CheckRun = Callable[[CheckWish], Awaitable[Check]]
 Environment = Mapping[str, str]
