@@ -1,0 +1,272 @@
+"""What a line of notes is: an action, a decision, a risk, a date. Patterns in English and Korean, no model.
+
+The one definition both sides use: the command that makes a briefing and the check that counts whether every action
+is in it. It refuses to interpret: a cue says that certain words stand there, never what they mean.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+from deskhand.core.quotes import bare, visible
+
+
+class Cue(StrEnum):
+    """What marks a line."""
+
+    ACTION = "action"
+    DONE = "done"
+    DECISION = "decision"
+    RISK = "risk"
+    DATE = "date"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Line:
+    """One line with words in it. ``words`` is what may be quoted; ``heading`` is the section it stands in."""
+
+    number: int
+    words: str
+    cues: frozenset[Cue] = frozenset()
+    heading: str = ""
+    is_heading: bool = False
+    is_item: bool = False
+
+
+def scan(lines: Sequence[str], path: str) -> list[Line]:
+    """Return the lines that say something, each with its cues; sections mark the items below them."""
+    found: list[Line] = []
+    section = _Section()
+    for number, raw in enumerate(lines, start=1):
+        following = lines[number] if number < len(lines) else ""
+        line = section.take(number=number, raw=raw, following=following, path=path)
+        if line is not None:
+            found.append(line)
+    return found
+
+
+def cues_of(words: str) -> frozenset[Cue]:
+    """Return what the words of one line say by themselves."""
+    found: set[Cue] = set()
+    if _DONE.search(words):
+        found.add(Cue.DONE)
+    elif _ACTION.search(words) or _promise(words):
+        found.add(Cue.ACTION)
+    if _UNDECIDED.search(words):
+        found.add(Cue.RISK)
+    elif _DECISION.search(words):
+        found.add(Cue.DECISION)
+    if _RISK.search(words):
+        found.add(Cue.RISK)
+    if _DATE.search(words):
+        found.add(Cue.DATE)
+    return frozenset(found)
+
+
+def cue_place(words: str) -> int:
+    """Return where in a long line the telling words are, so that a cut keeps them."""
+    for pattern in (_ACTION, _DECISION, _RISK, _DATE):
+        hit = pattern.search(words)
+        if hit is not None:
+            return hit.start()
+    return 0
+
+
+class _Section:
+    """The heading a line stands under. A short ``Actions:`` opens a section that ends at a gap after its items."""
+
+    def __init__(self) -> None:
+        self._heading = ""
+        self._cue: Cue | None = None
+        self._soft = False
+        self._items = 0
+        self._gap = False
+
+    def take(self, *, number: int, raw: str, following: str, path: str) -> Line | None:
+        seen = visible(raw, path)
+        words = bare(seen)
+        if not words or _RULE.fullmatch(seen):
+            self._gap = self._gap or not words
+            return None
+        level = _heading_level(seen, following)
+        if level:
+            self._open(words, soft=level == _SOFT)
+            return Line(number=number, words=words, heading=words, is_heading=True)
+        return self._body(number, words, is_item=bool(_ITEM.match(seen)))
+
+    def _open(self, words: str, *, soft: bool) -> None:
+        self._heading = words.strip(" :：[]#*")
+        self._cue = next((c for c, pattern in _SECTIONS if pattern.search(self._heading)), None)
+        self._soft, self._items, self._gap = soft, 0, False
+
+    def _body(self, number: int, words: str, *, is_item: bool) -> Line:
+        if self._soft and self._gap and self._items and not is_item:
+            self._heading, self._cue, self._soft = "", None, False
+        self._gap, self._items = False, self._items + 1
+        cues = set(cues_of(words))
+        if self._cue is not None and not (self._cue is Cue.ACTION and Cue.DONE in cues):
+            cues.add(self._cue)
+        return Line(
+            number=number,
+            words=words,
+            cues=frozenset(cues),
+            heading=self._heading,
+            is_item=is_item,
+        )
+
+
+_HARD: Final = 1
+_SOFT: Final = 2
+_SOFT_WORDS_MAX: Final = 5
+
+
+def _heading_level(seen: str, following: str) -> int:
+    """``# Title`` and underlined titles are headings; so is a short ``Actions:`` or ``[할 일]`` of its own."""
+    if re.match(r"#{1,6}\s", seen) or (re.fullmatch(r"\s*(?:={3,}|-{3,})\s*", following)):
+        return 0 if _ITEM.match(seen) else _HARD
+    if _ITEM.match(seen) or len(seen.split()) > _SOFT_WORDS_MAX:
+        return 0
+    if seen.endswith((":", "：")) or re.fullmatch(r"\*\*[^*]+\*\*|\[[^\]]{2,}\]|【.+】", seen):
+        return _SOFT
+    return 0
+
+
+def _promise(words: str) -> bool:
+    """``Anna to send ...`` and ``We will call ...`` are actions; ``It will rain`` is none."""
+    hit = _PROMISE.match(words)
+    return hit is not None and hit["who"].split()[0].lower() not in _NOBODY
+
+
+_RULE = re.compile(r"[\s=_*~\-|:+#]+|```.*|~~~.*")
+_ITEM = re.compile(r"\s*(?:[-*+•·■□▪○●]\s+|[0-9]{1,3}[.)]\s+|\[[ xX]\])")
+_DONE = re.compile(
+    r"^\[[xX✓✔]\]|^~~.*~~$|^(?:done|completed|완료)\s*[:\-–]|[(\[](?:done|completed|완료)[)\]]\s*$",
+    re.IGNORECASE,
+)
+_ACTION = re.compile(
+    r"^\[ ?\]"
+    r"|\bTODO\b|\bTO[- ]DO\b|\bFIXME\b|\bACTION\b"
+    r"|(?i:^\**(?:action|action item|ai|next step|follow[- ]?up|todo|to do|task|assigned|owner)s?\b"
+    r"[^:：]{0,30}[:：])"
+    r"|(?i:\baction items?\b|\b(?:please|remember to|don['’]t forget|make sure)\b)"
+    r"|(?i:\b(?:needs?|has|have|ought) to be [a-z]+|\bmust be [a-z]+)"
+    r"|(?i:\bdue(?: by| on|:))"
+    r"|(?<![\w.@])@[A-Za-z가-힣][\w.-]*"
+    r"|^(?:→|=>|->)\s"
+    r"|(?:할 ?일|조치(?: ?사항)?|담당(?:자)?|기한|마감(?:일)?|액션)\s*[:：]"
+    r"|해야 ?(?:한다|함|합니다|할|돼|됨|해요|됩니다)"
+    r"|까지.{0,30}(?:제출|완료|공유|전달|보내|준비|확인|회신|검토|등록|송부|작성|마무리|처리|연락|하기)"
+    r"|(?:해|하여|어|아)\s?(?:주세요|주십시오|주시기)|(?:바랍니다|부탁드립니다|부탁합니다)"
+)
+_PROMISE = re.compile(
+    r"(?P<who>[A-Z][\w'’-]*(?: (?:and|&|\+) [A-Z][\w'’-]*)?|We|I)(?: \([^)]{1,30}\))?"
+    r"(?:\s+(?:to|will|must|shall|should|needs? to|has to|have to|agreed to|promised to|is to|are to)|['’]ll)"
+    r"\s+[a-z]{2,}"
+)
+_NOBODY: Final = frozenset(
+    [
+        "a",
+        "an",
+        "the",
+        "it",
+        "this",
+        "that",
+        "these",
+        "those",
+        "there",
+        "they",
+        "what",
+        "which",
+        "who",
+        "nothing",
+        "everything",
+        "something",
+        "how",
+        "why",
+        "when",
+        "where",
+        "welcome",
+        "thanks",
+        "thank",
+        "due",
+        "according",
+        "as",
+        "in",
+        "on",
+        "at",
+        "for",
+        "from",
+        "up",
+        "back",
+        "used",
+        "able",
+        "happy",
+        "going",
+        "ready",
+        "similar",
+        "subject",
+        "next",
+        "compared",
+        "contrary",
+        "response",
+        "reply",
+        "not",
+        "please",
+        "to",
+        "how",
+    ]
+)
+_DECISION = re.compile(
+    r"(?i:\bdecisions?\b|\bdecided\b|^agreed\b|\b(?:we|all|team|everyone|was|were|is|both) (?:have )?agreed\b"
+    r"|\bapproved\b|\bsigned off\b|\bresolved (?:to|that)\b|\b(?:will|we) go with\b|\bwe chose\b)"
+    r"|결정|합의|승인|확정|채택|하기로"
+)
+_UNDECIDED = re.compile(
+    r"(?i:\bundecided\b|\bno decision\b|\bnot (?:yet )?(?:been )?(?:decided|agreed|approved)\b"
+    r"|\bto be decided\b|\bdecide (?:whether|if|by|on)\b)"
+    r"|미결정|결정(?:되지|하지| ?필요| ?안 ?됨| ?못)|미승인|미확정"
+)
+_RISK = re.compile(
+    r"(?i:\brisks?\b|\bblock(?:er|ers|ed|ing)\b|\bconcern(?:s|ed)?\b|\bissues?\b|\bproblems?\b"
+    r"|\bdelay(?:s|ed)?\b|\boverdue\b|\bunclear\b|\bunknown\b|\bT\.?B\.?[DC]\b|\bopen (?:question|point)s?\b"
+    r"|\bworr(?:y|ied)\b|\bover budget\b|\bfail(?:s|ed|ure)?\b|\bdepend(?:s|ency|encies)\b"
+    r"|\bquestions?\s*:|\bslip(?:s|ped|ping)?\b)"
+    r"|위험|리스크|우려|문제|이슈|지연|미정|미결|불확실|질문|확인 ?필요|차질|[?？]['\")\]]*$"
+)
+_MONTH = (
+    r"(?:jan(?:uary)?|feb(?:ruary)?|mar(?:ch)?|apr(?:il)?|may|june?|july?|aug(?:ust)?"
+    r"|sept?(?:ember)?|oct(?:ober)?|nov(?:ember)?|dec(?:ember)?)"
+)
+_DATE = re.compile(
+    r"\b[0-9]{4}[-./][0-9]{1,2}[-./][0-9]{1,2}\b|\b[0-9]{1,2}[./][0-9]{1,2}[./][0-9]{2,4}\b"
+    rf"|(?i:\b[0-9]{{1,2}}(?:st|nd|rd|th)? (?:of )?{_MONTH}\b|\b{_MONTH}\.? [0-9]{{1,2}}\b)"
+    r"|(?i:\b(?:by|before|until|on|this|next|due) (?:mon|tues|wednes|thurs|fri|satur|sun)day\b)"
+    r"|(?i:\bdeadline\b|\bdue\b|\bby (?:tomorrow|tonight|noon|eod|eow|end of|the end of)\b)"
+    r"|[0-9]{1,2}월 ?[0-9]{1,2}일|[0-9]{4}년|[월화수목금토일]요일|마감|기한|(?:내일|모레|주말|월말|이번 ?주|다음 ?주)까지"
+)
+_SECTIONS: Final = (
+    (
+        Cue.ACTION,
+        re.compile(
+            r"(?i:^(?:\d+[.)]\s*)?(?:open |our |my )?(?:actions?|action items?|next steps?|to-?\s?dos?|tasks?"
+            r"|follow[- ]?ups?)\b)|할 ?일|조치 ?사항|후속 ?조치|액션 ?아이템|다음 ?단계|^조치"
+        ),
+    ),
+    (
+        Cue.DECISION,
+        re.compile(
+            r"(?i:^(?:\d+[.)]\s*)?(?:key )?decisions?\b|^agreed\b|^agreements?\b)|결정|합의 ?사항"
+        ),
+    ),
+    (
+        Cue.RISK,
+        re.compile(
+            r"(?i:^(?:\d+[.)]\s*)?(?:risks?|issues?|blockers?|concerns?|open (?:questions?|points?|issues?)"
+            r"|questions?|problems?)\b)|위험|리스크|이슈|우려|문제점|미결|질문"
+        ),
+    ),
+)

@@ -1,0 +1,112 @@
+"""The one form of a quoted line in a briefing, and what it means that a quote is exact.
+
+``- the words — `notes/client.md:8```: words that stand in that line of that file. Whoever writes a briefing uses
+``show``; the check that reads it again uses ``parse`` and ``stands_in``. It refuses to know what a quote is about.
+"""
+
+from __future__ import annotations
+
+import html
+import re
+from dataclasses import dataclass
+from typing import Final
+
+CUT: Final = "[…]"
+"""Where words of a very long line were left out; nothing else may be."""
+
+CUT_CHARS_MIN: Final = 20
+"""A cut quote must still say at least this much, or it would fit anywhere."""
+
+_QUOTED = re.compile(r"^[-*] (?P<text>.+) — `(?P<path>[^`]+):(?P<line>[1-9][0-9]{0,8})`$")
+_MARKS = re.compile(r"^(?:[\s>]+|#{1,6}\s+|[-*+•·■□▪○●]\s+|[0-9]{1,3}[.)]\s+)+")
+_TAG = re.compile(r"<[^<>]*>")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Quote:
+    """Words of one line of one file, counted from 1."""
+
+    text: str
+    path: str
+    line: int
+
+
+def show(quote: Quote) -> str:
+    """Return the quote as one line of Markdown."""
+    return f"- {quote.text} — `{quote.path}:{quote.line}`"
+
+
+def parse(line: str) -> Quote | None:
+    """Return the quote a line of Markdown is, or nothing; ``parse(show(q)) == q``."""
+    found = _QUOTED.match(line)
+    if found is None:
+        return None
+    return Quote(text=found["text"], path=found["path"], line=int(found["line"]))
+
+
+def quotable(path: str) -> bool:
+    """Return whether the form can carry this name: no backtick, no control character."""
+    return "`" not in path and path.isprintable()
+
+
+def bare(line: str) -> str:
+    """Return a line without what only marks its place: indentation, bullets, numbers, ``#`` and ``>``."""
+    return _MARKS.sub("", line).strip()
+
+
+def visible(line: str, path: str) -> str:
+    """Return a line as a reader sees it: of HTML files without tags, of all others as it stands."""
+    if path.lower().endswith((".html", ".htm")):
+        return html.unescape(_TAG.sub(" ", line)).strip()
+    return line.strip()
+
+
+def cut(words: str, *, at: int, limit: int) -> str:
+    """Return at most about ``limit`` characters of a long line around position ``at``, with visible cut marks."""
+    if len(words) <= limit:
+        return words
+    start = _word_start(words, max(0, at - limit // 3))
+    end = _word_end(words, start, limit)
+    before = f"{CUT} " if start > 0 else ""
+    after = f" {CUT}" if end < len(words) else ""
+    return f"{before}{words[start:end].strip()}{after}"
+
+
+def stands_in(quoted: str, line: str, path: str) -> bool:
+    """Return whether the words stand exactly so in the line; pieces between cut marks in their order."""
+    seen = visible(line, path)
+    whole = (seen, bare(seen))
+    if quoted in whole:
+        return True
+    if CUT not in quoted:
+        return False
+    pieces = [piece.strip() for piece in quoted.split(CUT)]
+    if sum(map(len, pieces)) < CUT_CHARS_MIN:
+        return False
+    return any(_in_order(pieces, candidate) for candidate in whole)
+
+
+def _in_order(pieces: list[str], line: str) -> bool:
+    """The first piece stands at the start unless a cut mark does; so does the last at the end."""
+    place = 0
+    for number, piece in enumerate(pieces):
+        found = line.find(piece, place)
+        if found < 0 or (number == 0 and piece and found != 0):
+            return False
+        place = found + len(piece)
+    return not pieces[-1] or line.endswith(pieces[-1])
+
+
+def _word_start(words: str, place: int) -> int:
+    if place == 0:
+        return 0
+    gap = words.rfind(" ", max(0, place - 40), place)
+    return place if gap < 0 else gap + 1
+
+
+def _word_end(words: str, start: int, limit: int) -> int:
+    end = start + limit
+    if end >= len(words):
+        return len(words)
+    gap = words.rfind(" ", start + limit // 2, end)
+    return end if gap < 0 else gap

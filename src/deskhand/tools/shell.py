@@ -1,0 +1,77 @@
+"""``run_command``: an argv in the sandbox, over an overlay of the folder. It refuses to run anything bare (SH-10)."""
+
+from __future__ import annotations
+
+import shlex
+from typing import Final
+
+from deskhand.limits import (
+    COMMAND_MEMORY_BYTES_MAX,
+    COMMAND_OUTPUT_BYTES_MAX,
+    COMMAND_SECONDS,
+)
+from deskhand.ports import Command, CommandResult, Effect, Place, ToolResult
+from deskhand.protocol.objects import FolderMode
+from deskhand.protocol.wire import JsonObject
+from deskhand.tools.arguments import Arguments
+
+ARGV_MAX: Final = 256
+ARGUMENT_CHARS_MAX: Final = 32_000
+
+
+class RunCommand:
+    """``run_command {argv, seconds?}``: changes are applied only at its end, so killed midway nothing happened."""
+
+    name = "run_command"
+    effect: Effect = "idempotent"
+    writes = True
+
+    def target(self, arguments: JsonObject, place: Place) -> str:
+        """Return the command line as a shell would spell it."""
+        del place
+        argv = arguments.get("argv")
+        return shlex.join(str(part) for part in argv) if isinstance(argv, list) else ""
+
+    async def call(self, arguments: JsonObject, place: Place) -> ToolResult:
+        """Run it; another exit code than 0 is an ``error`` result with all that is known.
+
+        Raises:
+            DeskhandError: ``invalid``, ``sandbox_unavailable``.
+        """
+        given = Arguments(arguments)
+        argv = given.texts("argv", most=ARGV_MAX, item_most=ARGUMENT_CHARS_MAX)
+        seconds = given.integer("seconds", COMMAND_SECONDS, least=1, most=COMMAND_SECONDS)
+        given.finish()
+        access = place.folder or place.results
+        command = Command(
+            argv=argv,
+            folder=access.root,
+            writable=place.mode is not FolderMode.READ_ONLY,
+            seconds_max=float(seconds),
+            output_bytes_max=COMMAND_OUTPUT_BYTES_MAX,
+            memory_bytes_max=COMMAND_MEMORY_BYTES_MAX,
+        )
+        ended = await place.sandbox.run(command, access)
+        well = ended.exit_code == 0 and not ended.timed_out
+        return ToolResult(outcome="ok" if well else "error", value=_value(ended), text=_text(ended))
+
+
+def _value(ended: CommandResult) -> JsonObject:
+    return {
+        "exit_code": ended.exit_code,
+        "output": ended.output.decode("utf-8", errors="replace"),
+        "truncated": ended.truncated,
+        "timed_out": ended.timed_out,
+        "changes": [{"path": c.path, "kind": c.kind, "size": c.size} for c in ended.changes],
+        "refused": [{"path": r.path, "reason": r.reason} for r in ended.refused],
+    }
+
+
+def _text(ended: CommandResult) -> str:
+    lines = [ended.output.decode("utf-8", errors="replace").rstrip()]
+    if ended.truncated:
+        lines.append("[output cut]")
+    lines += [f"{change.kind} {change.path}" for change in ended.changes]
+    lines += [f"refused {refused.path}: {refused.reason}" for refused in ended.refused]
+    lines.append("timed out" if ended.timed_out else f"exit {ended.exit_code}")
+    return "\n".join(line for line in lines if line)
