@@ -1,0 +1,1 @@
+"""What an agent may wish for: files, tables, documents, commands. Tools never decide whether they may; the gate does."""

@@ -1,0 +1,228 @@
+"""What may be done with one name in a directory that is already open, and nothing about paths.
+
+Every function takes the descriptor of a directory and a last name, and never follows a link there. It refuses pipes,
+sockets, devices and files with several names, and says what the system said in our words.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import errno
+import hashlib
+import os
+import secrets
+import stat
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import BinaryIO, Final
+
+from deskhand.errors import Code, DeskhandError
+from deskhand.limits import ARTIFACT_BYTES_MAX
+from deskhand.ports import Entry
+
+ABSENT: Final = ""
+"""For ``expect``: the name must not exist yet."""
+
+_PLAIN: Final = os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
+_CHUNK: Final = 1024 * 1024
+_TEMPORARY_TRIES: Final = 16
+_RENAME_NOREPLACE: Final = 1
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Identity:
+    """Which directory this is, whatever its path is called later."""
+
+    device: int
+    inode: int
+
+
+def translated(error: OSError) -> DeskhandError:
+    """Return our error for what the system said."""
+    full = {errno.ENOSPC, errno.EDQUOT}
+    taken = {errno.EEXIST, errno.ENOTEMPTY, errno.EISDIR}
+    if error.errno in full:
+        return DeskhandError(Code.DISK_FULL)
+    if error.errno in taken:
+        return DeskhandError(Code.CONFLICT, "the name is taken")
+    if error.errno in {errno.ELOOP, errno.ENOTDIR, errno.EXDEV, errno.EAGAIN}:
+        return DeskhandError(Code.PATH_REFUSED, "a link or something else is in the way")
+    if error.errno in {errno.EACCES, errno.EPERM, errno.EROFS}:
+        return DeskhandError(Code.PATH_REFUSED, "the system does not permit it")
+    return DeskhandError(Code.PATH_REFUSED, os.strerror(error.errno or 0))
+
+
+def identity_of(status: os.stat_result) -> Identity:
+    """Return which directory a status belongs to."""
+    return Identity(device=status.st_dev, inode=status.st_ino)
+
+
+def known(status: os.stat_result) -> os.stat_result:
+    """Return the status of a file or directory.
+
+    Raises:
+        DeskhandError: ``path_refused`` for a link, pipe, socket or device.
+    """
+    if stat.S_ISLNK(status.st_mode):
+        raise DeskhandError(Code.PATH_REFUSED, "it is a link")
+    if not (stat.S_ISREG(status.st_mode) or stat.S_ISDIR(status.st_mode)):
+        raise DeskhandError(Code.PATH_REFUSED, "it is a pipe, socket or device")
+    return status
+
+
+def entry_of(parts: Sequence[str], status: os.stat_result) -> Entry:
+    """Return the entry that a person or agent sees; links, pipes, sockets and devices are ``other``."""
+    path, mode = "/".join(parts) or ".", status.st_mode
+    kind = "file" if stat.S_ISREG(mode) else "directory" if stat.S_ISDIR(mode) else "other"
+    try:
+        path.encode("utf-8")
+    except UnicodeEncodeError:
+        # Bytes that are no text cannot travel in JSON: shown, but nothing that can be opened.
+        path, kind = os.fsencode(path).decode("utf-8", "backslashreplace"), "other"
+    size = status.st_size if kind == "file" else 0
+    return Entry(path=path, kind=kind, size=size, modified_ns=status.st_mtime_ns)
+
+
+def scan(directory: int, parents: Sequence[str]) -> Iterator[Entry]:
+    """Yield the entries of an open directory, in no order."""
+    readable = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=directory)
+    try:
+        with os.scandir(readable) as names:
+            for each in names:
+                with contextlib.suppress(FileNotFoundError):  # gone between listing and looking
+                    yield entry_of((*parents, each.name), each.stat(follow_symlinks=False))
+    finally:
+        os.close(readable)
+
+
+def open_plain(parent: int, name: str, *, limit: int) -> BinaryIO:
+    """Look before opening (opening a device can act), then look at what was really opened."""
+    _plain(os.stat(name, dir_fd=parent, follow_symlinks=False), limit)
+    descriptor = os.open(name, os.O_RDONLY | _PLAIN, dir_fd=parent)
+    try:
+        _plain(os.fstat(descriptor), limit)
+        return open(descriptor, "rb")  # noqa: PTH123 - a descriptor, not a path
+    except BaseException:
+        os.close(descriptor)
+        raise
+
+
+def _plain(status: os.stat_result, limit: int) -> None:
+    if not stat.S_ISREG(known(status).st_mode):
+        raise DeskhandError(Code.PATH_REFUSED, "it is a directory")
+    if status.st_size > limit:
+        raise DeskhandError(Code.TOO_LARGE, f"{status.st_size} bytes, at most {limit}")
+
+
+def replaceable(parent: int, name: str) -> os.stat_result | None:
+    """Return the status of the file that a write would replace, or nothing when the name is free.
+
+    Raises:
+        DeskhandError: ``conflict``, ``path_refused``.
+    """
+    try:
+        status = os.stat(name, dir_fd=parent, follow_symlinks=False)
+    except FileNotFoundError:
+        return None
+    if not stat.S_ISREG(known(status).st_mode):
+        raise DeskhandError(Code.CONFLICT, "a directory is in the way")
+    if status.st_nlink > 1:
+        raise DeskhandError(Code.PATH_REFUSED, "the file has several names")
+    return status
+
+
+def expected(parent: int, name: str, expect: str | None) -> None:
+    """Refuse unless the file's hash is ``expect`` (``ABSENT``: no file).
+
+    Raises:
+        DeskhandError: ``conflict``.
+    """
+    if expect is None:
+        return
+    try:
+        with open_plain(parent, name, limit=ARTIFACT_BYTES_MAX) as file:
+            found = digest(file)
+    except FileNotFoundError:
+        found = ABSENT
+    if found != expect:
+        raise DeskhandError(Code.CONFLICT, "it changed meanwhile")
+
+
+def digest(file: BinaryIO) -> str:
+    """Return the hash of the rest of a file."""
+    running = hashlib.sha256()
+    while chunk := file.read(_CHUNK):
+        running.update(chunk)
+    return running.hexdigest()
+
+
+def make_temporary(parent: int) -> tuple[str, int]:
+    """Create a file that nobody can have prepared (FS-12); return its name and descriptor.
+
+    Raises:
+        DeskhandError: ``conflict`` when no name is free.
+    """
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | _PLAIN
+    for _ in range(_TEMPORARY_TRIES):
+        name = f".deskhand-{secrets.token_hex(8)}.tmp"
+        with contextlib.suppress(FileExistsError):
+            return name, os.open(name, flags, 0o600, dir_fd=parent)
+    raise DeskhandError(Code.CONFLICT, "no free temporary name")
+
+
+def copy_bounded(source: BinaryIO, target: BinaryIO, *, limit: int) -> None:
+    """Copy at most ``limit`` bytes.
+
+    Raises:
+        DeskhandError: ``too_large``.
+    """
+    left = limit
+    while chunk := source.read(min(_CHUNK, left + 1)):
+        left -= len(chunk)
+        if left < 0:
+            raise DeskhandError(Code.TOO_LARGE, f"more than {limit} bytes")
+        target.write(chunk)
+    target.flush()
+
+
+def settle(descriptor: int, parent: int, before: os.stat_result | None, mode: int | None) -> None:
+    """Give a new file its permissions (never a setuid bit), owner and place on the disk."""
+    around = os.fstat(parent)
+    kept = before.st_mode if before else 0o644 & (around.st_mode | 0o600)
+    os.fchmod(descriptor, (kept if mode is None else mode) & 0o777)
+    if os.geteuid() == 0:  # a runner for root must not take files away from their owner
+        like = before or around
+        os.fchown(descriptor, like.st_uid, like.st_gid)
+    os.fsync(descriptor)
+
+
+def own_like(parent: int, name: str) -> None:
+    """Give a new directory to the owner of the one it lies in, when the runner is root."""
+    if os.geteuid() == 0:
+        around = os.fstat(parent)
+        os.chown(name, around.st_uid, around.st_gid, dir_fd=parent, follow_symlinks=False)
+
+
+def sync_directory(directory: int) -> None:
+    """Make the names of a directory durable."""
+    readable = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=directory)
+    try:
+        os.fsync(readable)
+    finally:
+        os.close(readable)
+
+
+def rename_free(old_parent: int, old: str, new_parent: int, new: str) -> None:
+    """Rename without replacing: in the kernel where it can, else after a look."""
+    if hasattr(_libc, "renameat2"):
+        names = (os.fsencode(old), os.fsencode(new))
+        if not _libc.renameat2(old_parent, names[0], new_parent, names[1], _RENAME_NOREPLACE):
+            return
+        if ctypes.get_errno() not in (errno.EINVAL, errno.ENOSYS):
+            raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+    with contextlib.suppress(FileNotFoundError):
+        os.stat(new, dir_fd=new_parent, follow_symlinks=False)
+        raise DeskhandError(Code.CONFLICT, "the name is taken")
+    os.rename(old, new, src_dir_fd=old_parent, dst_dir_fd=new_parent)

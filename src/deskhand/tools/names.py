@@ -1,0 +1,155 @@
+"""Which relative paths may be named at all, and which names nobody but the person may write.
+
+Pure text rules, before any file is touched: spellings that mean something else somewhere (FS-01), and names whose
+content *runs* by itself when a person or program comes near (FS-11). It refuses to know whether anything exists, so
+a protected file that is not there yet is as protected as one that is.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Sequence
+from typing import Final
+
+from deskhand.errors import Code, DeskhandError
+
+PATH_BYTES_MAX: Final = 4096
+NAME_BYTES_MAX: Final = 255
+PARTS_MAX: Final = 64
+
+_JOINERS: Final = "\u200c\u200d"
+"""Invisible, but honest in Persian names and in emoji; they are ignored when names are compared."""
+
+_ODD: Final[tuple[tuple[re.Pattern[str], str], ...]] = (
+    (re.compile(r"[\\:]"), "a backslash or colon means something else on other systems"),
+    (re.compile(r"[. ]$"), "a trailing dot or space disappears on other systems"),
+    (re.compile(r"^~"), "a leading ~ can mean a home directory"),
+    (re.compile(r"^\$[\w{(]|%\w+%"), "it looks like an environment variable"),
+    (re.compile(r"%(?:2e|2f|5c|00|25)", re.IGNORECASE), "it is percent-encoded"),
+)
+
+_RUNS: Final = frozenset(
+    # Our own: a project file may only narrow what is allowed, and a command must not write it.
+    {".deskhand.toml", ".deskhand"}
+    # Shells and what they source or read at start.
+    | {".bashrc", ".bash_profile", ".bash_login", ".bash_logout", ".bash_aliases", ".profile"}
+    | {".zshrc", ".zshenv", ".zprofile", ".zlogin", ".zlogout", ".kshrc", ".cshrc", ".tcshrc"}
+    | {".login", ".logout", ".inputrc", ".envrc", ".direnv"}
+    # Keys and credentials, and the settings beside them.
+    | {".ssh", ".gnupg", ".aws", ".netrc", ".pypirc"}
+    # Version control and its hooks (.git has its own rule below).
+    | {".gitconfig", ".gitmodules", "git~1", ".hg", ".hgrc", ".jj"}
+    | {".husky", ".pre-commit-config.yaml", ".lefthook.yml", "lefthook.yml"}
+    # Editors, debuggers and agents that run tasks, servers or hooks named in a project.
+    | {
+        ".vscode",
+        ".idea",
+        ".devcontainer",
+        ".exrc",
+        ".vimrc",
+        ".nvimrc",
+        ".nvim.lua",
+        ".dir-locals.el",
+    }
+    | {".gdbinit", ".lldbinit", ".mcp.json", ".cursor", ".claude", ".codex", ".gemini", ".opencode"}
+    # Package managers that take their shell or their index from here.
+    | {".npmrc", ".yarnrc", ".yarnrc.yml"}
+)
+
+_GIT_MAY: Final = frozenset(
+    {"objects", "refs", "logs", "index", "head", "orig_head", "fetch_head", "merge_head"}
+    | {"merge_msg", "merge_mode", "commit_editmsg", "packed-refs", "shallow"}
+)
+"""What an ordinary commit writes inside an existing ``.git``; everything else there can name a program."""
+
+_GIT_NEVER: Final = frozenset({("objects", "info")})
+
+
+def components(rel: str) -> tuple[str, ...]:
+    """Return the components of a relative path; ``.`` and one trailing slash say nothing and are dropped.
+
+    Raises:
+        DeskhandError: ``path_refused`` for what can never lie beneath a folder.
+    """
+    if "\0" in rel:
+        raise _refused("it contains a NUL")
+    if rel.startswith("/"):
+        raise _refused("it is absolute")
+    try:
+        encoded = rel.encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise _refused("it is no valid text") from error
+    parts = tuple(part for part in rel.removesuffix("/").split("/") if part != ".")
+    if len(encoded) > PATH_BYTES_MAX or len(parts) > PARTS_MAX:
+        raise _refused("it is too long")
+    if parts == ("",):
+        return ()
+    for part in parts:
+        if part in ("", ".."):
+            raise _refused("it has an empty or .. part")
+        if len(part.encode("utf-8")) > NAME_BYTES_MAX:
+            raise _refused("a name in it is too long")
+    return parts
+
+
+def odd_spelling(parts: Sequence[str]) -> str | None:
+    """Return why a name must not be *made* like this, or nothing. An existing exact name may still be read."""
+    for part in parts:
+        if any(_invisible(character) for character in part):
+            return "it holds invisible or direction-changing characters"
+        for pattern, reason in _ODD:
+            if pattern.search(part):
+                return reason
+    return None
+
+
+def guard_new(parts: Sequence[str]) -> None:
+    """Refuse to write, make, move or remove at this path.
+
+    Raises:
+        DeskhandError: ``path_refused`` for an odd spelling, ``protected_name`` for what runs by itself.
+    """
+    reason = odd_spelling(parts)
+    if reason is not None:
+        raise _refused(reason)
+    guard_protected(parts)
+
+
+def guard_protected(parts: Sequence[str]) -> None:
+    """Refuse protected names in any spelling that some file system takes for the same.
+
+    Raises:
+        DeskhandError: ``protected_name``.
+    """
+    folded = [_fold(part) for part in parts]
+    for index, name in enumerate(folded):
+        if name in _RUNS or (name == ".git" and not _git_may(folded[index + 1 :])):
+            raise DeskhandError(Code.PROTECTED_NAME, parts[index][:NAME_BYTES_MAX])
+
+
+def _git_may(inner: Sequence[str]) -> bool:
+    if not inner or tuple(inner[:2]) in _GIT_NEVER:
+        return False
+    return inner[0].removesuffix(".lock") in _GIT_MAY
+
+
+def _fold(part: str) -> str:
+    """Fold as the most forgiving file system would: width, case, invisible characters, trailing dots, streams."""
+    seen = "".join(character for character in part if not _ignorable(character))
+    folded = unicodedata.normalize("NFKC", seen).casefold()
+    return folded.split(":", 1)[0].rstrip(". ")
+
+
+def _ignorable(character: str) -> bool:
+    return unicodedata.category(character) in ("Cf", "Cc")
+
+
+def _invisible(character: str) -> bool:
+    if character in _JOINERS:
+        return False
+    return unicodedata.category(character) in ("Cf", "Cc", "Cs", "Zl", "Zp")
+
+
+def _refused(reason: str) -> DeskhandError:
+    return DeskhandError(Code.PATH_REFUSED, reason)
