@@ -60,6 +60,7 @@ class Code(StrEnum):
     UNSUPPORTED_TYPE = "unsupported_type"
     UPGRADE_REQUIRED = "upgrade_required"
     UPLOAD_OFFSET = "upload_offset"
+    UPLOAD_VERSION = "upload_version"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,6 +117,7 @@ FAULTS: dict[Code, Fault] = {
     Code.UNSUPPORTED_TYPE: Fault(status=415),
     Code.UPGRADE_REQUIRED: Fault(status=426),
     Code.UPLOAD_OFFSET: Fault(status=409),
+    Code.UPLOAD_VERSION: Fault(status=412),
 }
 
 

@@ -1,0 +1,113 @@
+"""What HTTP calls other than ops take and answer: batches, pairing, push subscriptions, uploads.
+
+Pure shapes. It refuses to hold secrets in a ``repr``: whoever has one of those strings has a right.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from deskhand.limits import NAME_CHARS_MAX, OPS_PER_BATCH_MAX, URL_CHARS_MAX
+from deskhand.protocol.objects import Role
+from deskhand.protocol.ops import MessagePost, Op, OpResult
+from deskhand.protocol.wire import At, Wire
+
+_SECRET_CHARS_MAX = 200
+_KEY_CHARS_MAX = 400
+
+
+class OpBatch(Wire):
+    """Several ops at once; each is atomic, the batch is not."""
+
+    ops: tuple[Op, ...] = Field(max_length=OPS_PER_BATCH_MAX)
+
+
+class OpResults(Wire):
+    """What became of each op, in order."""
+
+    results: tuple[OpResult, ...]
+
+
+class TaskPost(MessagePost):
+    """A message that becomes a task, for scripts and shortcuts."""
+
+    thread: str | None = Field(default=None, max_length=100)
+
+
+class InviteAsk(Wire):
+    """The owner wants an invitation."""
+
+    kind: Literal["page", "cli", "runner", "client"] = "page"
+    role: Role = Role.OWNER
+    admits_alone: bool = False
+
+
+class InviteMade(Wire):
+    """An invitation as it is shown once, at the machine or on the inviting screen."""
+
+    id: str
+    invite: str = Field(repr=False)
+    code: str = Field(repr=False)
+    kind: Literal["page", "cli", "runner", "client"]
+    role: Role
+    expires_at: At
+
+
+class PairAsk(Wire):
+    """A device asks to join, by the link's secret or by the six digits."""
+
+    invite: str | None = Field(default=None, max_length=_SECRET_CHARS_MAX, repr=False)
+    code: str | None = Field(default=None, max_length=20, repr=False)
+    name: str = Field(min_length=1, max_length=NAME_CHARS_MAX)
+    kind: Literal["page", "cli", "runner", "client"] | None = None
+    role: Role | None = None
+    public_key: str | None = Field(default=None, max_length=_KEY_CHARS_MAX)
+
+
+class PairAsked(Wire):
+    """The request was filed; ``match`` stands on both screens, ``secret`` claims what comes of it."""
+
+    request: str
+    secret: str = Field(repr=False)
+    match: str
+    expires_at: At
+
+
+class PairClaim(Wire):
+    """The asking device wants to know, and to have its credential."""
+
+    request: str = Field(max_length=100)
+    secret: str = Field(max_length=_SECRET_CHARS_MAX, repr=False)
+
+
+class PairPending(Wire):
+    """Nobody decided yet."""
+
+    state: Literal["waiting"] = "waiting"
+    match: str
+
+
+class PairClaimed(Wire):
+    """The credential, once. For a page ``token`` is the half for ``X-Deskhand-Key``; the other half is a cookie."""
+
+    token: str = Field(repr=False)
+    device: str
+    account: str
+    kind: Literal["page", "cli", "runner", "client"]
+    role: Role
+
+
+class PushKeys(Wire):
+    """The browser's keys for sealing pushes to it."""
+
+    p256dh: str = Field(min_length=1, max_length=_KEY_CHARS_MAX, repr=False)
+    auth: str = Field(min_length=1, max_length=_KEY_CHARS_MAX, repr=False)
+
+
+class PushAsk(Wire):
+    """Where this browser wants its pushes, exactly as ``PushSubscription.toJSON()`` says it."""
+
+    endpoint: str = Field(min_length=1, max_length=URL_CHARS_MAX, repr=False)
+    keys: PushKeys
