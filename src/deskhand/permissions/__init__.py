@@ -1,1 +1,1 @@
-"""Rules that say what may happen, as pure code. Nothing here acts."""
+"""What may happen, as pure data and pure functions: rules, how they are weighed, and how they are explained."""
