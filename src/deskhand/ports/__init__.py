@@ -1,0 +1,99 @@
+"""Every seam of Deskhand: what the middle needs and the rim supplies.
+
+Each port has a fake in ``deskhand.testing`` that passes the same contract suite as the real part. This package holds
+types only; it refuses to hold behaviour.
+"""
+
+from __future__ import annotations
+
+from deskhand.core.drafting import Audience, Draft, W
+from deskhand.ports.agent import (
+    Agent,
+    AgentCommand,
+    Ask,
+    CheckWish,
+    Done,
+    Effect,
+    GiveUp,
+    Move,
+    ToolCall,
+    ToolResult,
+    Turn,
+    Wishes,
+)
+from deskhand.ports.link import Frame, Link
+from deskhand.ports.notice import Notice, Notifier, SendOutcome
+from deskhand.ports.place import (
+    Command,
+    CommandResult,
+    Entry,
+    FileChange,
+    FolderAccess,
+    Place,
+    RefusedChange,
+    Sandbox,
+    Tool,
+)
+from deskhand.ports.store import (
+    Blobs,
+    Committed,
+    Credential,
+    DueDelivery,
+    Invite,
+    Joining,
+    Page,
+    PlannedDelivery,
+    PushSubscription,
+    R,
+    Store,
+    Tx,
+    View,
+)
+from deskhand.ports.workflow import Offload, Workflow
+
+__all__ = [
+    "Agent",
+    "AgentCommand",
+    "Ask",
+    "Audience",
+    "Blobs",
+    "CheckWish",
+    "Command",
+    "CommandResult",
+    "Committed",
+    "Credential",
+    "Done",
+    "Draft",
+    "DueDelivery",
+    "Effect",
+    "Entry",
+    "FileChange",
+    "FolderAccess",
+    "Frame",
+    "GiveUp",
+    "Invite",
+    "Joining",
+    "Link",
+    "Move",
+    "Notice",
+    "Notifier",
+    "Offload",
+    "Page",
+    "Place",
+    "PlannedDelivery",
+    "PushSubscription",
+    "R",
+    "RefusedChange",
+    "Sandbox",
+    "SendOutcome",
+    "Store",
+    "Tool",
+    "ToolCall",
+    "ToolResult",
+    "Turn",
+    "Tx",
+    "View",
+    "W",
+    "Wishes",
+    "Workflow",
+]

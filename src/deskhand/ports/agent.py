@@ -1,0 +1,111 @@
+"""What thinks in an attempt, and the moves it can make. Types only; an agent never runs a tool itself."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+from deskhand.protocol.objects import CommandInfo
+from deskhand.protocol.tasks import Brief
+from deskhand.protocol.wire import JsonObject
+
+Effect = Literal["pure", "idempotent", "probe", "unknown"]
+"""What a crash between intent and result means (design 3): repeat, repeat, look, or tell."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ToolCall:
+    """A wish of an agent. ``title`` is one plain line for people ("read notes/a.md")."""
+
+    tool: str
+    arguments: JsonObject
+    title: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ToolResult:
+    """What a wish came to. ``value`` is for the agent's code, ``text`` for a model or a person."""
+
+    outcome: Literal["ok", "error", "denied", "unknown"]
+    value: JsonObject
+    text: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wishes:
+    """The agent wants these tools used, in this order; ``say`` is text for the person."""
+
+    calls: tuple[ToolCall, ...]
+    say: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ask:
+    """The agent wants to know something from a person."""
+
+    text: str
+    choices: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CheckWish:
+    """A check that the agent's command knows how to make; ``run`` reads again through the same tools."""
+
+    name: str
+    call: ToolCall
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Done:
+    """The agent believes it is done. ``outputs`` are paths in the results place; ``checks`` say how to see it."""
+
+    summary: str
+    outputs: tuple[str, ...] = ()
+    checks: tuple[CheckWish, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GiveUp:
+    """The agent says honestly that it cannot; each reason is a sentence for the person."""
+
+    reasons: tuple[str, ...]
+
+
+Move = Wishes | Ask | Done | GiveUp
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Turn:
+    """One earlier move and what came of it: results of its calls, or the answer to its question."""
+
+    move: Move
+    results: tuple[ToolResult, ...] = ()
+    answer: str | None = None
+    steering: tuple[str, ...] = ()
+
+
+class Agent(Protocol):
+    """What thinks in an attempt. It never runs a tool itself, and keeps no state that history cannot rebuild."""
+
+    @property
+    def name(self) -> str:
+        """The name a task's ``agent`` field carries."""
+        ...
+
+    async def move(self, brief: Brief, history: Sequence[Turn]) -> Move:
+        """Return the next move.
+
+        Raises:
+            DeskhandError: what stands in the way, for a person; the attempt ends ``not_done`` or waits.
+        """
+        ...
+
+
+class AgentCommand(Protocol):
+    """One typed command of the command agent: a replayable plan of wishes."""
+
+    @property
+    def info(self) -> CommandInfo:
+        """Name, usage and examples, as advertised."""
+        ...

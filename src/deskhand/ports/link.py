@@ -1,0 +1,49 @@
+"""A participant's side of the protocol: ops go in, events come out. Types only."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, field
+from typing import Literal, Protocol
+
+from deskhand.protocol.events import Event
+from deskhand.protocol.ops import Op, OpResult
+from deskhand.protocol.wire import JsonObject
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Frame:
+    """One thing on a stream. ``seq`` moves the cursor; a heartbeat carries the seq looked at so far."""
+
+    kind: Literal["event", "delta", "draft", "reset", "heartbeat"]
+    seq: int | None = None
+    event: Event | None = None
+    data: JsonObject = field(default_factory=dict)
+
+
+class Link(Protocol):
+    """A participant's side of the protocol: ops go in, events come out. HTTP only at the rim."""
+
+    async def send(self, ops: Sequence[Op]) -> list[OpResult]:
+        """Send ops and return their results, in order.
+
+        Raises:
+            DeskhandError: ``hub_unreachable`` (nothing is known), ``unauthorized``.
+        """
+        ...
+
+    def stream(self, *, after: int) -> AsyncIterator[Frame]:
+        """Yield frames after a cursor until the link breaks.
+
+        Raises:
+            DeskhandError: ``hub_unreachable``, ``unauthorized``, ``upgrade_required``.
+        """
+        ...
+
+    async def upload_blob(self, data: AsyncIterator[bytes], *, sha256: str, size: int) -> None:
+        """Store bytes on the hub before an event names them; again is nothing."""
+        ...
+
+    def download_file(self, file: str) -> AsyncIterator[bytes]:
+        """Yield the bytes of an upload that came with a message of an assigned task."""
+        ...

@@ -1,0 +1,45 @@
+"""One road to a person. Types only."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+from deskhand.ports.store import PushSubscription
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Notice:
+    """What a notification says, before encryption. ``id`` is the delivery, for the acknowledgement."""
+
+    id: str
+    tag: str
+    title: str
+    body: str
+    url_path: str
+    urgency: Literal["high", "normal", "low"]
+    ttl_seconds: int
+    badge: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SendOutcome:
+    """What the push service said."""
+
+    status: Literal["accepted", "gone", "retry", "refused"]
+    http_status: int | None = None
+    retry_after_seconds: float | None = None
+    reason: str = ""
+
+
+class Notifier(Protocol):
+    """One road to a person."""
+
+    @property
+    def road(self) -> str:
+        """Its name in the ledger."""
+        ...
+
+    async def send(self, subscription: PushSubscription, notice: Notice) -> SendOutcome:
+        """Try once; never raises for what the other side does."""
+        ...

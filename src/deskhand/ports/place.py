@@ -1,0 +1,194 @@
+"""Where work happens: folders by handle, the sandbox, tools. Types only; the gate stands in front of all of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO, Literal, Protocol
+
+from deskhand.ports.agent import Effect, ToolResult
+from deskhand.protocol.objects import FolderMode, SandboxInfo
+from deskhand.protocol.wire import JsonObject
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """One name in a folder; ``path`` is relative to the folder's root, with slashes. Links and devices are ``other``."""
+
+    path: str
+    kind: Literal["file", "directory", "other"]
+    size: int
+    modified_ns: int
+
+
+class FolderAccess(Protocol):
+    """A directory handle: every path is relative to it, no link is ever followed (security 4)."""
+
+    @property
+    def root(self) -> Path:
+        """Where it was when it was opened; for showing, and for binding into a sandbox."""
+        ...
+
+    def read(self, rel: str, *, limit: int) -> bytes:
+        """Return a file's bytes."""
+        ...
+
+    def write(
+        self, rel: str, data: bytes, *, mode: int | None = None, expect: str | None = None
+    ) -> None:
+        """Replace or create a file: temporary file, fsync, rename.
+
+        ``expect`` is the hash of what must be there now, ``""`` for nothing; else ``conflict``.
+        """
+        ...
+
+    def write_from(
+        self, rel: str, source: BinaryIO, *, limit: int, mode: int | None = None
+    ) -> None:
+        """Do as ``write`` from an open file, never holding it whole in memory.
+
+        Raises:
+            DeskhandError: ``too_large`` beyond ``limit``.
+        """
+        ...
+
+    def mkdir(self, rel: str) -> None:
+        """Create a directory and its parents."""
+        ...
+
+    def remove(self, rel: str) -> None:
+        """Remove a file or an empty directory."""
+        ...
+
+    def stat(self, rel: str) -> Entry | None:
+        """Return what has this name, or nothing when the name is free; ``"."`` is the folder itself."""
+        ...
+
+    def list(self, rel: str, *, limit: int) -> Sequence[Entry]:
+        """Return what is directly in a directory, sorted by name, at most ``limit``.
+
+        Raises:
+            DeskhandError: ``not_found``, ``path_refused``.
+        """
+        ...
+
+    def walk(self, rel: str, *, limit: int) -> Sequence[Entry]:
+        """Return everything below a directory, sorted by path, at most ``limit``; no link is entered."""
+        ...
+
+    def sha256(self, rel: str) -> str:
+        """Return the hash of a file's bytes, in hex."""
+        ...
+
+    def move(self, rel: str, to: str) -> None:
+        """Rename within the folder.
+
+        Raises:
+            DeskhandError: ``conflict`` when ``to`` exists.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Command:
+    """A command for the sandbox: argv, never a shell string unless argv says so."""
+
+    argv: tuple[str, ...]
+    folder: Path
+    writable: bool
+    seconds_max: float
+    output_bytes_max: int
+    memory_bytes_max: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FileChange:
+    """A file that a command made, changed or deleted, and that was applied."""
+
+    path: str
+    kind: Literal["created", "changed", "deleted"]
+    size: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RefusedChange:
+    """A change that was not applied, and why: an error code, or ``link``, ``special``, ``conflict``, ``too_many``."""
+
+    path: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CommandResult:
+    """How a command ended. ``changes`` are applied already; killed midway means nothing happened."""
+
+    exit_code: int | None
+    output: bytes
+    truncated: bool
+    timed_out: bool
+    changes: tuple[FileChange, ...] = ()
+    refused: tuple[RefusedChange, ...] = ()
+    duration_seconds: float = 0.0
+    stopped: Literal["time", "memory", "processes", "disk"] | None = None
+    """The bound that ended it; nothing was applied then."""
+
+
+class Sandbox(Protocol):
+    """Runs commands behind a wall. Without a wall it refuses; it never runs bare (SH-10)."""
+
+    @property
+    def info(self) -> SandboxInfo:
+        """What this computer can do, found by trying."""
+        ...
+
+    async def run(self, command: Command, access: FolderAccess) -> CommandResult:
+        """Run it over an overlay of the folder and apply the changes at its end.
+
+        Cancelling the caller kills every process of it, and nothing is applied.
+
+        Raises:
+            DeskhandError: ``sandbox_unavailable``.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """Where a tool call may work: the folder of the task and where results go (often the same)."""
+
+    folder: FolderAccess | None
+    results: FolderAccess
+    mode: FolderMode
+    sandbox: Sandbox
+
+
+class Tool(Protocol):
+    """One tool. It gets validated arguments and a place; the gate has already said yes."""
+
+    @property
+    def name(self) -> str:
+        """The name wishes use."""
+        ...
+
+    @property
+    def effect(self) -> Effect:
+        """Its class for recovery."""
+        ...
+
+    @property
+    def writes(self) -> bool:
+        """Whether it may change files or run programs; the gate's first question."""
+        ...
+
+    def target(self, arguments: JsonObject, place: Place) -> str:
+        """Return the resolved thing it will touch, for rules, approval and hash."""
+        ...
+
+    async def call(self, arguments: JsonObject, place: Place) -> ToolResult:
+        """Do it.
+
+        Raises:
+            DeskhandError: a refusal; becomes an ``error`` result for the agent.
+        """
+        ...
