@@ -29,11 +29,18 @@ class Ids:
         """Keep the two sources."""
         self._clock = clock
         self._randomness = randomness
+        self._last = 0
 
     def new(self, prefix: str) -> str:
-        """Return ``prefix_`` and 26 characters that sort by time of making."""
+        """Return ``prefix_`` and 26 characters that sort in the order of making.
+
+        Within a millisecond, or after the clock was set back, the next id is the last one and a random step.
+        """
         milliseconds = int(self._clock.now().timestamp() * 1000)
         number = (milliseconds << 80) | int.from_bytes(self._randomness(10))
+        if number <= self._last or number >> 80 == self._last >> 80:
+            number = self._last + 1 + int.from_bytes(self._randomness(6))
+        self._last = number
         digits = [_ALPHABET[(number >> shift) & 31] for shift in range(5 * (_LENGTH - 1), -1, -5)]
         return f"{prefix}_{''.join(digits)}"
 

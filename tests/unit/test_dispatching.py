@@ -1,0 +1,205 @@
+"""Which task goes to which computer, and why the others wait (S-15)."""
+
+from __future__ import annotations
+
+from deskhand.clock import SystemClock
+from deskhand.core import conversation
+from deskhand.core.dispatching import dispatch
+from deskhand.core.drafting import Draft, Wish
+from deskhand.ids import Ids
+from deskhand.protocol import events as ev
+from deskhand.protocol.authority import Principal
+from deskhand.protocol.events import ORDER_KINDS
+from deskhand.protocol.objects import Folder, FolderMode, Role, Runner
+from deskhand.protocol.ops import MessagePost
+from deskhand.protocol.tasks import QueueReason, Task, TaskState
+from deskhand.testing.account import MemoryAccount
+
+IDS = Ids(SystemClock())
+OWNER = Principal(account="a", id="dev_owner", role=Role.OWNER)
+
+
+def _account(*runners: str, slots: int = 20, kinds: frozenset[str] = ORDER_KINDS) -> MemoryAccount:
+    account = MemoryAccount()
+    for name in runners:
+        said = {
+            "id": name, "name": name, "incarnation": "i", "protocol": 1, "agents": ["commands"], "slots": slots,
+            "kinds": [*sorted(kinds)], "sandbox": {"name": "none", "level": "none"}, "advertised_at": account.now,
+            "commands": [{"name": "brief", "summary": "", "usage": ""}],
+        }  # fmt: skip
+        body = ev.RunnerAdvertised(runner=Runner.from_json(said))
+        account.emit(Draft(body=body, actor=name))
+    return account
+
+
+def _folder(
+    account: MemoryAccount, runner: str, root: str, mode: FolderMode = FolderMode.WORKSPACE
+) -> str:
+    name = IDS.new("fld")
+    folder = Folder(id=name, runner=runner, root=root, label=root, mode=mode)
+    account.emit(Draft(body=ev.FolderPut(folder=folder), actor=OWNER.id))
+    return name
+
+
+def _post(
+    account: MemoryAccount, thread: str | None = None, text: str = "/brief x", **body: object
+) -> Task:
+    wish = Wish(principal=OWNER, thread=thread, task=None, ids=IDS)
+    message = MessagePost.from_json({"text": text, **body})
+    decision = account.take(conversation.post_message(account, wish, message))
+    task = account.get(Task, decision.task or "")
+    assert task is not None
+    return task
+
+
+def _dispatch(account: MemoryAccount, *connected: str, per_thread: int = 3) -> None:
+    for draft in dispatch(
+        account, connected=frozenset(connected), per_thread=per_thread, context_of=lambda _: ()
+    ):
+        account.emit(draft)
+
+
+def _seen(account: MemoryAccount, *tasks: Task) -> list[tuple[TaskState, QueueReason | None]]:
+    found = [account.get(Task, task.id) for task in tasks]
+    return [(task.state, task.reason) for task in found if task is not None]
+
+
+WORKING = (TaskState.WORKING, None)
+
+
+def _queued(reason: QueueReason) -> tuple[TaskState, QueueReason]:
+    return (TaskState.QUEUED, reason)
+
+
+def test_tasks_of_different_threads_run_at_the_same_time() -> None:
+    """One slow thread holds up nobody else."""
+    account = _account("laptop")
+    first, second = _post(account), _post(account)
+
+    _dispatch(account, "laptop")
+
+    assert _seen(account, first, second) == [WORKING, WORKING]
+
+
+def test_a_thread_has_three_under_way_and_the_next_waits_for_a_slot() -> None:
+    """Up to N in one thread; the rest say why they wait."""
+    account = _account("laptop")
+    first = _post(account)
+    others = [_post(account, first.thread) for _ in range(3)]
+
+    _dispatch(account, "laptop")
+
+    assert _seen(account, first, *others) == [WORKING] * 3 + [_queued(QueueReason.SLOT)]
+
+
+def test_a_busy_thread_does_not_push_out_a_quiet_one() -> None:
+    """Fair between threads: with two slots, two threads get one each, though one posted first and more."""
+    account = _account("laptop", slots=2)
+    busy = _post(account)
+    more = [_post(account, busy.thread) for _ in range(2)]
+    quiet = _post(account)
+
+    _dispatch(account, "laptop")
+
+    assert _seen(account, busy, quiet) == [WORKING, WORKING]
+    assert _seen(account, *more) == [_queued(QueueReason.SLOT)] * 2
+
+
+def test_twenty_tasks_of_twenty_threads_run_on_one_computer() -> None:
+    """The runner's limit is at least twenty."""
+    account = _account("laptop")
+    tasks = [_post(account) for _ in range(21)]
+
+    _dispatch(account, "laptop")
+
+    assert _seen(account, *tasks) == [WORKING] * 20 + [_queued(QueueReason.SLOT)]
+
+
+def test_tasks_that_may_write_the_same_folder_run_one_after_the_other() -> None:
+    """The same folder, one inside it and one around it are busy; a read-only task and another computer's are not."""
+    account = _account("laptop", "desktop")
+    inner = _folder(account, "laptop", "/home/me/work/a")
+    outer = _folder(account, "laptop", "/home/me/work")
+    beside = _folder(account, "laptop", "/home/me/work/ab")
+    elsewhere = _folder(account, "desktop", "/home/me/work/a")
+    writing = _post(account, folder=inner)
+    same, around = _post(account, folder=inner), _post(account, folder=outer)
+    reading = _post(account, folder=inner, mode="read-only")
+    neighbour, other = _post(account, folder=beside), _post(account, folder=elsewhere)
+
+    _dispatch(account, "laptop", "desktop")
+
+    busy = _queued(QueueReason.FOLDER_BUSY)
+    assert _seen(account, writing, same, around) == [WORKING, busy, busy]
+    assert _seen(account, reading, neighbour, other) == [WORKING, WORKING, WORKING]
+
+
+def test_a_task_of_a_sleeping_computer_waits_for_it() -> None:
+    """A folder is on one computer; another one that is awake does not get its task."""
+    account = _account("laptop", "desktop")
+    task = _post(account, folder=_folder(account, "laptop", "/home/me/work"))
+
+    _dispatch(account, "desktop")
+
+    assert _seen(account, task) == [_queued(QueueReason.RUNNER_OFFLINE)]
+
+
+def test_free_text_waits_for_a_model_and_does_not_pretend() -> None:
+    """Without a model, free text is kept, never run by something else."""
+    account = _account("laptop")
+    task = _post(account, text="summarise my notes")
+
+    _dispatch(account, "laptop")
+
+    assert _seen(account, task) == [_queued(QueueReason.NO_MODEL)]
+
+
+def test_orders_are_negotiated() -> None:
+    """A runner that would skip an order kind gets no task."""
+    account = _account("laptop", kinds=ORDER_KINDS - {"approval.decided"})
+    task = _post(account)
+
+    _dispatch(account, "laptop")
+
+    assert _seen(account, task)[0][0] is TaskState.QUEUED
+
+
+def test_nothing_starts_before_its_time() -> None:
+    """``not_before`` is kept to the millisecond of the log's own stamps."""
+    account = _account("laptop")
+    task = _post(account, not_before="2026-01-02T03:04:05.001Z")
+
+    _dispatch(account, "laptop")
+    early = _seen(account, task)
+    account.now = "2026-01-02T03:04:05.001Z"
+    _dispatch(account, "laptop")
+
+    assert early == [_queued(QueueReason.NOT_BEFORE)]
+    assert _seen(account, task) == [WORKING]
+
+
+def test_the_same_reason_is_said_once() -> None:
+    """Looking again adds nothing to the log while nothing changed."""
+    account = _account("laptop")
+    _post(account)
+    _dispatch(account)
+    before = len(account.log)
+
+    _dispatch(account)
+
+    assert len(account.log) == before
+
+
+def test_the_assignment_carries_the_whole_brief() -> None:
+    """A runner needs nothing else to begin, even if the hub is gone a second later."""
+    account = _account("laptop")
+    folder = _folder(account, "laptop", "/home/me/work", FolderMode.ASK)
+    task = _post(account, folder=folder, checks=["make test"], criteria=["one page"])
+
+    _dispatch(account, "laptop")
+
+    assigned = ev.body_of(account.log[-1])
+    assert isinstance(assigned, ev.TaskAssigned)
+    brief = assigned.brief
+    assert (brief.task, brief.epoch, brief.text, brief.folder) == (task.id, 1, "/brief x", folder)
+    assert (brief.checks, brief.criteria, brief.mode) == (("make test",), ("one page",), "ask")
