@@ -16,7 +16,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, cast
 
 import h11
 
@@ -115,7 +115,7 @@ class FakePushService:
         self._subscriptions: dict[str, _Subscription] = {}
         self._changed = asyncio.Condition()
         self._server: asyncio.Server | None = None
-        self._writers: set[asyncio.StreamWriter] = set()
+        self._serving: dict[asyncio.Task[None], asyncio.StreamWriter] = {}
 
     async def __aenter__(self) -> Self:
         """Start."""
@@ -141,11 +141,10 @@ class FakePushService:
         if self._server is None:
             return
         self._server.close()
-        for writer in tuple(self._writers):
+        for writer in self._serving.values():
             writer.transport.abort()
+        await asyncio.gather(*self._serving, return_exceptions=True)
         await self._server.wait_closed()
-        async with self._changed:
-            await self._changed.wait_for(lambda: not self._writers)
 
     @property
     def origin(self) -> str:
@@ -187,7 +186,8 @@ class FakePushService:
         return {(message.endpoint, message.tag): message for message in self.messages}
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._writers.add(writer)
+        task = cast("asyncio.Task[None]", asyncio.current_task())
+        self._serving[task] = writer
         try:
             request = await _read_request(reader)
             if request is not None:
@@ -195,12 +195,8 @@ class FakePushService:
         except ConnectionError:
             pass  # the sender went away, as senders do
         finally:
+            self._serving.pop(task)
             writer.close()
-            with contextlib.suppress(ConnectionError):
-                await writer.wait_closed()
-            async with self._changed:
-                self._writers.discard(writer)
-                self._changed.notify_all()
 
     async def _answer(
         self,
@@ -248,7 +244,8 @@ class FakePushService:
         if claims is None:
             return Answer(status=403)
         self._deliver(subscription, headers, claims, body)
-        message = f"{self.origin}/message/{len(self.attempts)}"
+        # Vendors name the message after the subscription, so a log of this header would leak it.
+        message = f"{subscription.endpoint}/message/{len(self.attempts)}"
         return Answer(status=201, headers={"Location": message})
 
     def _deliver(

@@ -1,0 +1,3 @@
+"""Roads to a person: each sends one notice and says what became of it. None knows another."""
+
+from __future__ import annotations

@@ -1,0 +1,363 @@
+"""Web Push: one notice, sealed for one browser, handed to that browser's vendor.
+
+Encryption (RFC 8291) is the library's; the VAPID token (RFC 8292) is signed by PyJWT, because the library's own leaves
+the port out of the audience. The vendor sees a time, a size bucket and a hashed topic, never a word. It refuses to
+call anything but the known vendors and the owner's explicit entries, to follow a redirect, to hand an answer of the
+service to anybody, and to log more of an endpoint than its host.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import hashlib
+import json
+import logging
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from functools import cache
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import urljoin
+
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    PublicFormat,
+    load_pem_private_key,
+)
+
+from deskhand.clock import Clock
+from deskhand.egress import (
+    ANY_PRIVATE,
+    Egress,
+    EgressRequest,
+    EgressResponse,
+    EgressRules,
+    Target,
+    parse_target,
+    reach_of,
+)
+from deskhand.errors import Code, DeskhandError
+from deskhand.limits import (
+    PUSH_ANSWER_BYTES_MAX,
+    PUSH_BODY_BYTES_MAX,
+    PUSH_PAD_BYTES,
+    PUSH_SECONDS_MAX,
+    PUSH_TEXT_CHARS_MAX,
+    PUSH_TITLE_CHARS_MAX,
+    PUSH_TTL_SECONDS_MAX,
+    RETRY_AFTER_SECONDS_MAX,
+)
+from deskhand.ports import Notice, PushSubscription, SendOutcome
+
+if TYPE_CHECKING:
+    from webpush import WebPush as Sealer  # pyright: ignore[reportMissingTypeStubs] - annotated, without py.typed
+
+log = logging.getLogger(__name__)
+
+VENDORS: Final = (
+    "fcm.googleapis.com",  # Chrome, Edge on Android, Brave, Opera, Samsung
+    "push.services.mozilla.com",
+    "push.apple.com",
+    "notify.windows.com",
+)
+"""Hosts (and everything below them) that browsers of the four vendors use."""
+
+_DECLARATIVE = 8030
+_TOKEN_SECONDS = 12 * 3600
+_TOPIC_CHARS = 32
+_POINT_BYTES, _SECRET_BYTES = 65, 16
+_ACCEPTED = frozenset({200, 201, 202, 204})
+_GONE = frozenset({404, 410})
+_TOO_MANY = 429
+_LOCAL_SUFFIXES = ("localhost", ".local", ".localdomain", ".internal", ".home.arpa")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WebPushSettings:
+    """What the owner may set.
+
+    ``subject`` is the contact the vendor may use (``mailto:`` or ``https:``); ``app_url`` is where a tap leads;
+    ``extra`` are further push services as ``host`` or ``host:port``; ``allow_private`` admits addresses of the own
+    network and plain http to them.
+    """
+
+    subject: str
+    app_url: str
+    extra: frozenset[str] = frozenset()
+    allow_private: bool = False
+
+
+class WebPush:
+    """Sends notices to browsers.
+
+    Args:
+        vapid_key: what ``new_vapid_key`` made once for this hub; another key voids every subscription.
+        settings: the owner's.
+        clock: dates the tokens and reads ``Retry-After``.
+        egress: the way out; one with the rules of ``settings`` unless given.
+
+    Raises:
+        DeskhandError: ``config_invalid``, for a subject that vendors turn away or a key that is none.
+    """
+
+    def __init__(
+        self,
+        *,
+        vapid_key: bytes,
+        settings: WebPushSettings,
+        clock: Clock,
+        egress: Egress | None = None,
+    ) -> None:
+        """Check subject and key; nothing is imported or opened yet."""
+        check_subject(settings.subject)
+        self._key = _load_key(vapid_key)
+        self._public_key = public_key_b64url(vapid_key)
+        self._settings = settings
+        self._clock = clock
+        self._egress = egress or Egress(rules=_rules(settings))
+
+    @property
+    def road(self) -> str:
+        """Its name in the ledger."""
+        return "webpush"
+
+    async def send(self, subscription: PushSubscription, notice: Notice) -> SendOutcome:
+        """Seal ``notice`` for the browser and hand it to its vendor; every failure is an outcome, none is raised."""
+        settings = self._settings
+        if not endpoint_allowed(
+            subscription.endpoint, allow_private=settings.allow_private, extra=settings.extra
+        ):
+            return _logged("", SendOutcome(status="refused", reason="endpoint_not_allowed"))
+        target = parse_target(subscription.endpoint)
+        return _logged(target.host, await self._send_to(target, subscription, notice))
+
+    async def _send_to(
+        self, target: Target, subscription: PushSubscription, notice: Notice
+    ) -> SendOutcome:
+        payload = payload_of(notice, app_url=self._settings.app_url)
+        if len(payload) > PUSH_BODY_BYTES_MAX + PUSH_PAD_BYTES:
+            return SendOutcome(status="refused", reason="too_large")
+        try:
+            # Off the loop: the first one imports the library (0.3 s), each one is about a millisecond of arithmetic.
+            body, token = await asyncio.to_thread(self._prepare, target, subscription, payload)
+        except ValueError:
+            return SendOutcome(status="refused", reason="bad_keys")
+        request = EgressRequest(
+            method="POST",
+            url=subscription.endpoint,
+            headers=self._headers(notice, token),
+            body=body,
+            seconds_max=PUSH_SECONDS_MAX,
+            response_bytes_max=PUSH_ANSWER_BYTES_MAX,
+        )
+        try:
+            response = await self._egress.send(request)
+        except DeskhandError as error:
+            status = "retry" if error.fault.retryable else "refused"
+            return SendOutcome(status=status, reason=error.code.value)
+        return outcome_of(response, now=self._clock.now())
+
+    def _prepare(
+        self, target: Target, subscription: PushSubscription, payload: bytes
+    ) -> tuple[bytes, str]:
+        import jwt  # noqa: PLC0415 - loaded with the library, never at start
+
+        claims: dict[str, Any] = {
+            "aud": target.origin,
+            "exp": int(self._clock.now().timestamp()) + _TOKEN_SECONDS,
+            "sub": self._settings.subject,
+        }
+        return _seal(payload, subscription), jwt.encode(claims, self._key, algorithm="ES256")
+
+    def _headers(self, notice: Notice, token: str) -> dict[str, str]:
+        return {
+            "Authorization": f"vapid t={token}, k={self._public_key}",
+            "Content-Encoding": "aes128gcm",
+            "Content-Type": "application/octet-stream",
+            "TTL": str(min(max(0, int(notice.ttl_seconds)), PUSH_TTL_SECONDS_MAX)),
+            "Topic": topic_of(notice.tag),
+            "Urgency": notice.urgency,
+        }
+
+
+def new_vapid_key() -> bytes:
+    """Return a new P-256 key as PEM. It is made once per hub and kept as a secret."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+
+
+def public_key_b64url(vapid_key: bytes) -> str:
+    """Return what the page gives to ``pushManager.subscribe`` as ``applicationServerKey``.
+
+    Raises:
+        DeskhandError: ``config_invalid``, ``vapid_key`` is no P-256 key.
+    """
+    point = (
+        _load_key(vapid_key)
+        .public_key()
+        .public_bytes(Encoding.X962, PublicFormat.UncompressedPoint)
+    )
+    return base64.urlsafe_b64encode(point).rstrip(b"=").decode("ascii")
+
+
+def check_subject(subject: str) -> None:
+    """Refuse a contact that some vendor turns away: not ``mailto:`` or ``https:``, or of a local name.
+
+    Raises:
+        DeskhandError: ``config_invalid``.
+    """
+    scheme, _, rest = subject.partition(":")
+    name = rest.rpartition("@")[2] if scheme == "mailto" else rest.removeprefix("//").split("/")[0]
+    host = name.partition(":")[0].lower()
+    reachable = "." in host and not host.endswith(_LOCAL_SUFFIXES)
+    if scheme not in {"mailto", "https"} or not reachable:
+        raise DeskhandError(Code.CONFIG_INVALID, "push subject", field="subject")
+
+
+def endpoint_allowed(
+    url: str, *, allow_private: bool = False, extra: frozenset[str] = frozenset()
+) -> bool:
+    """Say whether a browser may register this endpoint and whether we may call it (the address is judged later)."""
+    try:
+        target = parse_target(url)
+    except DeskhandError:
+        return False
+    if target.entry in _entries(extra):
+        return True
+    literal = target.literal
+    if literal is not None or target.host == "localhost":
+        return allow_private and (literal is None or reach_of(literal) == "private")
+    known = any(target.host == vendor or target.host.endswith(f".{vendor}") for vendor in VENDORS)
+    return known and target.origin == f"https://{target.host}"
+
+
+def payload_of(notice: Notice, *, app_url: str) -> bytes:
+    """Return the declarative message, which the worker reads too, padded so that its size tells little."""
+    message: dict[str, Any] = {
+        "web_push": _DECLARATIVE,
+        "notification": {
+            "title": _short(notice.title, PUSH_TITLE_CHARS_MAX),
+            "body": _short(notice.body, PUSH_TEXT_CHARS_MAX),
+            "tag": notice.tag,
+            "navigate": urljoin(app_url, notice.url_path),
+            "data": {"delivery": notice.id},
+        },
+        "mutable": True,  # lets the worker acknowledge where the browser would show it alone
+    }
+    if notice.badge is not None:
+        message["app_badge"] = notice.badge
+    text = json.dumps(message, ensure_ascii=False, separators=(",", ":")).encode("utf-8")
+    return text + b" " * (-len(text) % PUSH_PAD_BYTES)
+
+
+def topic_of(tag: str) -> str:
+    """Return the header by which the service replaces an undelivered message: a hash, so it names nothing."""
+    digest = hashlib.sha256(tag.encode("utf-8")).digest()
+    return base64.urlsafe_b64encode(digest).decode("ascii")[:_TOPIC_CHARS]
+
+
+def outcome_of(response: EgressResponse, *, now: datetime) -> SendOutcome:
+    """Read the vendor's answer; its body is ignored."""
+    status = response.status
+    if status in _ACCEPTED:
+        return SendOutcome(status="accepted", http_status=status, reason="accepted")
+    if status in _GONE:
+        return SendOutcome(status="gone", http_status=status, reason="gone")
+    if status == _TOO_MANY or status >= 500:  # noqa: PLR2004 - the class of server errors
+        after = retry_after_seconds(response.headers.get("retry-after"), now=now)
+        reason = "rate_limited" if status == _TOO_MANY else "service_error"
+        return SendOutcome(
+            status="retry", http_status=status, retry_after_seconds=after, reason=reason
+        )
+    return SendOutcome(status="refused", http_status=status, reason="service_refused")
+
+
+def retry_after_seconds(value: str | None, *, now: datetime) -> int | None:
+    """Return the wait of a ``Retry-After`` header (seconds or a date), bounded; nothing if it says nothing."""
+    if value is None:
+        return None
+    text = value.strip()
+    if text.isascii() and text.isdecimal():
+        return min(int(text[:10]), RETRY_AFTER_SECONDS_MAX)
+    try:
+        moment = parsedate_to_datetime(text)
+    except ValueError:
+        return None
+    aware = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    return min(max(0, int((aware - now).total_seconds())), RETRY_AFTER_SECONDS_MAX)
+
+
+def _seal(payload: bytes, subscription: PushSubscription) -> bytes:
+    """Encrypt for the browser.
+
+    Raises:
+        ValueError: the browser's keys are none.
+    """
+    from webpush.types import (  # noqa: PLC0415 - 0.3 s, never at start  # pyright: ignore[reportMissingTypeStubs]
+        WebPushSubscription,
+    )
+
+    keys = {"p256dh": subscription.p256dh, "auth": subscription.auth}
+    if (
+        len(_unb64url(keys["p256dh"])) != _POINT_BYTES
+        or len(_unb64url(keys["auth"])) != _SECRET_BYTES
+    ):
+        raise ValueError(subscription.id)
+    to = WebPushSubscription.model_validate({"endpoint": subscription.endpoint, "keys": keys})
+    return _sealer().get(payload, to).encrypted
+
+
+@cache
+def _sealer() -> Sealer:
+    """Return the library's encryption. The key given here signs only a token that is thrown away."""
+    from webpush import (  # noqa: PLC0415 - 0.3 s, never at start  # pyright: ignore[reportMissingTypeStubs]
+        WebPush as Sealer,
+    )
+    from webpush.vapid import (  # noqa: PLC0415 - as above  # pyright: ignore[reportMissingTypeStubs]
+        VAPID,
+    )
+
+    private, public, _ = VAPID.generate_keys()
+    return Sealer(private_key=private, public_key=public, subscriber="unused@example.org")
+
+
+def _load_key(vapid_key: bytes) -> ec.EllipticCurvePrivateKey:
+    try:
+        key = load_pem_private_key(vapid_key, password=None)
+    except (ValueError, TypeError) as error:
+        raise DeskhandError(Code.CONFIG_INVALID, "push key") from error
+    if not isinstance(key, ec.EllipticCurvePrivateKey) or not isinstance(key.curve, ec.SECP256R1):
+        raise DeskhandError(Code.CONFIG_INVALID, "push key")
+    return key
+
+
+def _rules(settings: WebPushSettings) -> EgressRules:
+    private = {ANY_PRIVATE} if settings.allow_private else set[str]()
+    return EgressRules(allowed=frozenset(private | _entries(settings.extra)))
+
+
+def _entries(extra: frozenset[str]) -> set[str]:
+    return {entry if ":" in entry else f"{entry}:443" for entry in extra}
+
+
+def _unb64url(text: str) -> bytes:
+    return base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
+
+
+def _short(text: str, chars_max: int) -> str:
+    return text if len(text) <= chars_max else text[: chars_max - 1] + "…"
+
+
+def _logged(host: str, outcome: SendOutcome) -> SendOutcome:
+    log.info(
+        "push.sent host=%s status=%s http=%s reason=%s",
+        host,
+        outcome.status,
+        outcome.http_status,
+        outcome.reason,
+    )
+    return outcome
