@@ -1,0 +1,68 @@
+"""How the hub answers: JSON as UTF-8, refusals as the one error object, in the caller's language.
+
+It refuses to send inner detail: an unexpected exception becomes ``internal`` with the request's id.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import Response
+from typing_extensions import override
+
+from deskhand.errors import Code, DeskhandError
+from deskhand.protocol.ops import failure_of
+from deskhand.protocol.wire import Json, Wire
+from deskhand.texts import LANGUAGES
+
+
+class Answer(Response):
+    """A JSON answer."""
+
+    media_type = "application/json"
+
+    @override
+    def render(self, content: Any) -> bytes:
+        value = content.to_json() if isinstance(content, Wire) else content
+        return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode("utf-8")
+
+
+def items(found: Sequence[Wire | dict[str, Json]], *, following: str | None = None) -> Answer:
+    """Return one page of a list."""
+    rows = [one.to_json() if isinstance(one, Wire) else one for one in found]
+    return Answer({"items": rows, "next": following})
+
+
+def refusal(error: DeskhandError, *, language: str, request_id: str | None) -> Answer:
+    """Return the error object with its status."""
+    failure = failure_of(error, language=language, request_id=request_id)
+    answer = Answer({"error": failure.to_json()}, status_code=error.fault.status)
+    if error.retry_after_seconds is not None or error.fault.status in {429, 503}:
+        answer.headers["Retry-After"] = str(max(1, math.ceil(error.retry_after_seconds or 1)))
+    if error.code is Code.UNAUTHORIZED:
+        answer.headers["WWW-Authenticate"] = "Bearer"
+    return answer
+
+
+def language_of(accepted: str | None) -> str:
+    """Return the first language of ``Accept-Language`` that the catalogue has; order is taken as rank."""
+    for part in (accepted or "").split(","):
+        wanted = part.partition(";")[0].strip().lower().partition("-")[0]
+        if wanted in LANGUAGES:
+            return wanted
+    return LANGUAGES[0]
+
+
+def spoken(request: Request) -> str:
+    """Return the language of this request."""
+    return str(getattr(request.state, "language", LANGUAGES[0]))
+
+
+def numbered(request: Request) -> str | None:
+    """Return the id of this request."""
+    found: object = getattr(request.state, "request_id", None)
+    return found if isinstance(found, str) else None

@@ -1,0 +1,219 @@
+"""Running the app under uvicorn: one socket, bounded connections, a quick and clean end.
+
+It listens on loopback unless told otherwise in so many words (AU-02), writes no access log, and ends the hub's own
+streams before it waits for anything else. Connections that send no request, or read no answer, are dropped.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import logging
+import signal
+import socket
+from collections.abc import AsyncGenerator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Final, cast
+
+import h11
+import uvicorn
+from starlette.types import ASGIApp, Receive, Scope, Send
+from typing_extensions import override
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from deskhand.errors import Code, DeskhandError
+from deskhand.hub.app import Hub
+from deskhand.hub.http.stream import ABORT
+from deskhand.limits import HEADER_SECONDS_MAX, SHUTDOWN_SECONDS_MAX
+
+log = logging.getLogger(__name__)
+
+_BACKLOG: Final = 1024
+_SILENT_MAX: Final = 512
+_KEEP_ALIVE_SECONDS: Final = 60
+_HEADER_BYTES_MAX: Final = 32 * 1024
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bind:
+    """Where to listen. ``exposed`` is the owner's word that other machines may reach it."""
+
+    host: str = "127.0.0.1"
+    port: int = 0
+    exposed: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Serving:
+    """A hub that answers."""
+
+    host: str
+    port: int
+
+    @property
+    def url(self) -> str:
+        """Its address on this machine."""
+        shown = f"[{self.host}]" if ":" in self.host else self.host
+        return f"http://{shown}:{self.port}"
+
+
+def bind(where: Bind) -> socket.socket:
+    """Return a bound socket; port 0 picks a free one.
+
+    Raises:
+        DeskhandError: ``config_invalid`` for an address other machines reach, unless ``exposed``; ``port_taken``.
+    """
+    try:
+        address = ipaddress.ip_address("127.0.0.1" if where.host == "localhost" else where.host)
+    except ValueError:
+        raise DeskhandError(Code.CONFIG_INVALID, f"{where.host} is no address") from None
+    if not (address.is_loopback or where.exposed):
+        raise DeskhandError(Code.CONFIG_INVALID, f"{where.host} is reached by other machines")
+    family = socket.AF_INET6 if address.version == 6 else socket.AF_INET  # noqa: PLR2004 - IPv6
+    found = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        found.bind((str(address), where.port))
+        found.listen(_BACKLOG)
+    except OSError as error:
+        found.close()
+        raise DeskhandError(Code.PORT_TAKEN, f"{where.port}: {error.strerror}") from None
+    found.setblocking(False)  # noqa: FBT003 - the name of the call says it
+    return found
+
+
+@asynccontextmanager
+async def serving(hub: Hub, app: ASGIApp, *, where: Bind | None = None) -> AsyncGenerator[Serving]:
+    """Answer until the block ends; then end streams, finish requests, close.
+
+    Raises:
+        DeskhandError: ``config_invalid``, ``port_taken``.
+    """
+    listener = bind(where or Bind())
+    host, port = listener.getsockname()[:2]
+    server = _Server(_config(app))
+    async with asyncio.TaskGroup() as group:
+        running = group.create_task(server.serve(sockets=[listener]))
+        try:
+            while not (server.started or running.done()):
+                await hub.clock.sleep(0.005)
+            yield Serving(host=str(host), port=int(port))
+        finally:
+            hub.streams.close()
+            server.should_exit = True
+
+
+async def serve(
+    hub: Hub,
+    app: ASGIApp,
+    *,
+    where: Bind | None = None,
+    ready: Callable[[Serving], None] = lambda _: None,
+) -> int:
+    """Answer until SIGTERM or SIGINT; return the port.
+
+    Raises:
+        DeskhandError: ``config_invalid``, ``port_taken``.
+    """
+    asked = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, asked.set)
+    try:
+        async with serving(hub, app, where=where) as answering:
+            ready(answering)
+            await asked.wait()
+    finally:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.remove_signal_handler(number)
+    return answering.port
+
+
+def _config(app: ASGIApp) -> uvicorn.Config:
+    protocol = cast("type[asyncio.Protocol]", partial(_Connection, silent=_Silent()))
+    return uvicorn.Config(
+        app,
+        http=protocol,
+        ws="none",
+        lifespan="off",
+        loop="none",
+        log_config=None,
+        log_level="critical",
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        timeout_keep_alive=_KEEP_ALIVE_SECONDS,
+        timeout_graceful_shutdown=SHUTDOWN_SECONDS_MAX,
+        h11_max_incomplete_event_size=_HEADER_BYTES_MAX,
+    )
+
+
+class _Server(uvicorn.Server):
+    """uvicorn without its own signal handlers: the process has other things to end."""
+
+    @override
+    async def serve(self, sockets: list[socket.socket] | None = None) -> None:
+        await self._serve(sockets)
+
+
+class _Silent:
+    """Connections that have not sent a request yet; beyond a number the oldest goes (RL-01)."""
+
+    def __init__(self) -> None:
+        self._waiting: dict[_Connection, None] = {}
+
+    def add(self, connection: _Connection) -> None:
+        self._waiting[connection] = None
+        if len(self._waiting) > _SILENT_MAX:
+            oldest = next(iter(self._waiting))
+            self.remove(oldest)
+            oldest.transport.abort()
+
+    def remove(self, connection: _Connection) -> None:
+        self._waiting.pop(connection, None)
+
+
+class _Connection(H11Protocol):
+    """One connection: headers must come soon, and a route may drop it."""
+
+    def __init__(self, *args: Any, silent: _Silent, **kwargs: Any) -> None:  # noqa: ANN401 - uvicorn's own
+        super().__init__(*args, **kwargs)
+        self._silent = silent
+        self._patience: asyncio.TimerHandle | None = None
+        self._inner = cast("ASGIApp", self.app)
+        self.app = self._with_abort
+
+    async def _with_abort(self, scope: Scope, receive: Receive, send: Send) -> None:
+        scope[ABORT] = self.transport.abort
+        await self._inner(scope, receive, send)
+
+    @override
+    def connection_made(self, transport: asyncio.Transport) -> None:
+        super().connection_made(transport)
+        self._silent.add(self)
+        self._watch()
+
+    @override
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        if self.conn.their_state is not h11.IDLE:
+            self._silent.remove(self)
+            self._calm()
+        elif self._patience is None:
+            self._watch()
+
+    @override
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._silent.remove(self)
+        self._calm()
+        super().connection_lost(exc)
+
+    def _watch(self) -> None:
+        self._patience = self.loop.call_later(HEADER_SECONDS_MAX, self.transport.abort)
+
+    def _calm(self) -> None:
+        if self._patience is not None:
+            self._patience.cancel()
+            self._patience = None

@@ -1,0 +1,96 @@
+"""The stream: server-sent events from the account's log, and nothing of its own.
+
+A reader that does not keep up is cut and resumes from its cursor: neither the hub's queue nor the socket's buffer
+grows for it. A stream that is refused is refused with a status, before its first byte.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing
+from typing import Annotated, Final, cast
+
+from fastapi import APIRouter, Query
+from starlette.requests import Request
+from starlette.responses import StreamingResponse
+from starlette.types import Message, Receive, Scope, Send
+from typing_extensions import override
+
+from deskhand.errors import Code, DeskhandError
+from deskhand.hub.http.access import GuardedRoute, TheCaller, TheDoor
+from deskhand.limits import INTEGER_MAX, STALL_SECONDS_MAX
+from deskhand.ports import Frame
+
+router = APIRouter(route_class=GuardedRoute)
+
+ABORT: Final = "deskhand.abort"
+"""Key of the scope under which the server leaves the way to drop a connection at once."""
+
+_HEADERS: Final = {"Cache-Control": "no-store, no-transform", "X-Accel-Buffering": "no"}
+
+
+class EventStream(StreamingResponse):
+    """A streaming answer that gives up on a reader who does not read."""
+
+    media_type = "text/event-stream"
+
+    @override
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def impatient(message: Message) -> None:
+            async with asyncio.timeout(STALL_SECONDS_MAX):
+                await send(message)
+
+        try:
+            await super().__call__(scope, receive, impatient)
+        except TimeoutError:
+            abort = cast("Callable[[], None] | None", scope.get(ABORT))
+            if abort is not None:
+                abort()
+
+
+@router.get("/v1/stream", response_class=EventStream)
+async def stream(
+    request: Request,
+    door: TheDoor,
+    caller: TheCaller,
+    after: Annotated[int, Query(ge=0, le=INTEGER_MAX)] = 0,
+    live: Annotated[str | None, Query(max_length=100)] = None,
+) -> EventStream:
+    """Send what is after the cursor, then what comes; ``Last-Event-ID`` wins over ``after``."""
+    del live  # Live text is sent to every reader of the account until the hub can tell who watches.
+    last = request.headers.get("last-event-id")
+    if last:
+        after = _seq(last)
+    frames = door.hub.stream(caller.principal, after=after)
+    first = await anext(frames, None)
+    return EventStream(_lines(first, frames), headers=_HEADERS)
+
+
+async def _lines(first: Frame | None, frames: AsyncGenerator[Frame]) -> AsyncGenerator[bytes]:
+    async with aclosing(frames):
+        if first is None:
+            return
+        yield encode(first)
+        try:
+            async for frame in frames:
+                yield encode(frame)
+        except DeskhandError:
+            return  # Revoked: the next request says so with a status.
+
+
+def encode(frame: Frame) -> bytes:
+    """Return a frame as an event of the stream."""
+    if frame.event is not None:
+        data = frame.event.model_dump_json(exclude_none=True)
+    else:
+        data = json.dumps(frame.data, ensure_ascii=False, separators=(",", ":"))
+    number = f"id: {frame.seq}\n" if frame.seq is not None else ""
+    return f"{number}event: {frame.kind}\ndata: {data}\n\n".encode()
+
+
+def _seq(said: str) -> int:
+    if not (said.isascii() and said.isdigit()) or len(said) > len(str(INTEGER_MAX)):
+        raise DeskhandError(Code.INVALID, field="Last-Event-ID")
+    return int(said)

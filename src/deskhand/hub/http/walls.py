@@ -1,0 +1,203 @@
+"""What every request must pass before any route sees it, and what every answer carries (pure ASGI).
+
+Host allow-list, no credential in an address, protocol range, foreign origins, packed bodies; then security headers,
+request ids and refusals as JSON. It reads no body, knows no route, and never gives a CORS answer.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import logging
+import re
+import traceback
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Final
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from deskhand.errors import Code, DeskhandError
+from deskhand.hub.credentials import SECRET
+from deskhand.hub.http.answers import language_of, refusal
+from deskhand.ids import Ids
+from deskhand.limits import PROTOCOL, PROTOCOL_OLDEST
+
+log = logging.getLogger(__name__)
+
+WRITES: Final = frozenset({"POST", "PUT", "PATCH", "DELETE"})
+LOOPBACK: Final[tuple[str, ...]] = ("127.0.0.1", "localhost", "[::1]")
+_HOST = re.compile(r"(?P<name>\[[0-9a-f:.]+\]|[a-z0-9_.-]+)(?::(?P<port>[0-9]{1,5}))?")
+_SECRET_NAMES: Final = re.compile(
+    r"access_token|api_?key|auth|authorization|bearer|claim|code|credential|invite|jwt|key|pass"
+    r"|password|secret|session|sig|token|x-deskhand-key"
+)
+_HEADERS: Final = (
+    ("X-Content-Type-Options", "nosniff"),
+    ("Referrer-Policy", "no-referrer"),
+    ("Cross-Origin-Resource-Policy", "same-origin"),
+    ("Cross-Origin-Opener-Policy", "same-origin"),
+    ("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'"),
+    ("Cache-Control", "no-store"),
+    ("Deskhand-Protocol", str(PROTOCOL)),
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Names:
+    """Under which names the hub answers, each with its scheme."""
+
+    schemes: dict[str, str] = field(default_factory=lambda: dict.fromkeys(LOOPBACK, "http"))
+
+    @classmethod
+    def of(cls, *, hosts: Sequence[str] = (), origins: Sequence[str] = ()) -> Names:
+        """Return the loopback names and what was configured: bare names, or origins with their scheme."""
+        schemes: dict[str, str] = dict.fromkeys(LOOPBACK, "http")
+        for entry in (*hosts, *origins):
+            name, scheme = _named(entry.strip().lower())
+            schemes[name] = scheme
+        return cls(schemes=schemes)
+
+    def origin(self, host: str | None) -> str | None:
+        """Return the origin that a page of this hub has under the ``Host`` of a request, or nothing."""
+        parts = _HOST.fullmatch((host or "").lower())
+        scheme = self.schemes.get(parts["name"]) if parts else None
+        if parts is None or scheme is None:
+            return None
+        port = parts["port"]
+        usual = {"https": "443", "http": "80"}[scheme]
+        return f"{scheme}://{parts['name']}" + (f":{port}" if port and port != usual else "")
+
+
+class Walls:
+    """The outermost layer of the app.
+
+    Args:
+        app: what is inside.
+        names: under which the hub answers.
+        ids: numbers the requests.
+    """
+
+    def __init__(self, app: ASGIApp, *, names: Names, ids: Ids) -> None:
+        """Keep the three."""
+        self._app = app
+        self._names = names
+        self._ids = ids
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Judge a request, pass it in, and dress what comes out."""
+        if scope["type"] == "websocket":
+            await send({"type": "websocket.close", "code": 1008})
+        elif scope["type"] == "http":
+            await self._http(scope, receive, send)
+        else:
+            await self._app(scope, receive, send)
+
+    async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
+        headers = Headers(scope=scope)
+        request_id = self._ids.new("rq")
+        language = language_of(headers.get("accept-language"))
+        state = scope.setdefault("state", {})
+        state["request_id"], state["language"] = request_id, language
+        started = False
+
+        async def dressed(message: Message) -> None:
+            nonlocal started
+            if message["type"] == "http.response.start":
+                started = True
+                _dress(message, request_id)
+            await send(message)
+
+        try:
+            state["origin"] = self._judge(scope, headers)
+            await self._app(scope, receive, dressed)
+        except DeskhandError as error:
+            if not started:
+                answer = refusal(error, language=language, request_id=request_id)
+                await answer(scope, receive, dressed)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the caller gets an id and nobody a stack of ours
+            _note(error, request_id)
+            if not started:
+                hidden = DeskhandError(Code.INTERNAL)
+                answer = refusal(hidden, language=language, request_id=request_id)
+                await answer(scope, receive, dressed)
+
+    def _judge(self, scope: Scope, headers: Headers) -> str:
+        """Return the request's own origin.
+
+        Raises:
+            DeskhandError: whatever stands in its way.
+        """
+        hosts = headers.getlist("host")
+        origin = self._names.origin(hosts[0]) if len(hosts) == 1 else None
+        if origin is None:
+            raise DeskhandError(Code.HOST_REFUSED)
+        _refuse_secret_in_address(scope)
+        _refuse_other_protocol(headers.get("deskhand-protocol"))
+        if headers.get("content-encoding", "identity").lower() != "identity":
+            raise DeskhandError(Code.UNSUPPORTED_TYPE, "content-encoding")
+        if scope["method"] in WRITES:
+            refuse_foreign(headers, origin)
+        return origin
+
+
+def refuse_foreign(headers: Headers, origin: str) -> None:
+    """Refuse what a page of another origin sent (OR-03, OR-04, OR-07).
+
+    Raises:
+        DeskhandError: ``origin_refused``.
+    """
+    said = headers.getlist("origin")
+    if any(one != origin for one in said):
+        raise DeskhandError(Code.ORIGIN_REFUSED)
+    if headers.get("sec-fetch-site", "same-origin") != "same-origin":
+        raise DeskhandError(Code.ORIGIN_REFUSED)
+
+
+def _refuse_secret_in_address(scope: Scope) -> None:
+    query = scope.get("query_string", b"").decode("latin-1")
+    names = (name.lower() for name, _ in parse_qsl(query, keep_blank_values=True))
+    if (
+        any(_SECRET_NAMES.fullmatch(name) for name in names)
+        or SECRET.search(unquote(query))
+        or SECRET.search(scope["path"])
+    ):
+        raise DeskhandError(Code.CREDENTIAL_IN_QUERY)
+
+
+def _refuse_other_protocol(said: str | None) -> None:
+    if said is None:
+        return
+    if not (said.isascii() and said.isdigit() and len(said) < 6):  # noqa: PLR2004 - longer than any version
+        raise DeskhandError(Code.INVALID, field="Deskhand-Protocol")
+    if not PROTOCOL_OLDEST <= int(said) <= PROTOCOL:
+        raise DeskhandError(Code.UPGRADE_REQUIRED, f"{PROTOCOL_OLDEST} to {PROTOCOL}")
+
+
+def _dress(message: Message, request_id: str) -> None:
+    headers = MutableHeaders(raw=message.setdefault("headers", []))
+    for name, value in _HEADERS:
+        headers.setdefault(name, value)
+    headers["X-Request-Id"] = request_id
+    message["headers"] = headers.raw
+
+
+def _note(error: Exception, request_id: str) -> None:
+    # Without the message: it may quote what somebody sent.
+    where = "".join(traceback.format_tb(error.__traceback__))
+    log.error("request.failed %s %s\n%s", request_id, type(error).__name__, where)
+
+
+def _named(entry: str) -> tuple[str, str]:
+    """Return (name, scheme) of a configured name or origin; a bare address is plain, a bare name is https."""
+    if "://" in entry:
+        parts = urlsplit(entry)
+        name = parts.hostname or ""
+        return (f"[{name}]" if ":" in name else name), parts.scheme
+    name = entry.rpartition(":")[0] if entry.count(":") == 1 else entry
+    try:
+        address = ipaddress.ip_address(name.strip("[]"))
+    except ValueError:
+        return name, "https"
+    return (f"[{address}]" if address.version == 6 else str(address)), "http"  # noqa: PLR2004 - IPv6

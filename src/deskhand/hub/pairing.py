@@ -1,0 +1,317 @@
+"""Pairing: how a stranger becomes a device, by an invitation and somebody's yes.
+
+Two secrets (security 2.3): the link carries 128 bits and may be admitted by itself when it was shown at the machine;
+the six digits only file a request. Kind and role belong to the invitation, never to who redeems it. This module
+refuses to hand out a credential twice, and counts wrong tries per address and for the hub as a whole. The counters
+are in memory; what is single use is decided in the store.
+"""
+
+from __future__ import annotations
+
+import hmac
+import html
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from pathlib import Path
+from typing import Final, assert_never
+
+from deskhand.clock import Clock, stamp, unstamp
+from deskhand.errors import Code, DeskhandError
+from deskhand.hub.credentials import (
+    admit,
+    bearer_sha256,
+    new_link_secret,
+    new_token,
+    page_sha256,
+    write_private,
+)
+from deskhand.hub.throttle import Throttle
+from deskhand.ids import Ids
+from deskhand.limits import (
+    CLAIM_SECONDS,
+    CODE_TRIES_MAX,
+    INVITE_SECONDS,
+    PAIR_FAILURES_PER_MINUTE_MAX,
+    PAIR_PENDING_MAX,
+)
+from deskhand.ports import Draft, Invite, Joining, Store, Tx
+from deskhand.protocol.events import HUB, PairDecided, PairRequested
+from deskhand.protocol.objects import Device, PairRequest
+from deskhand.protocol.requests import (
+    InviteAsk,
+    InviteMade,
+    PairAsk,
+    PairAsked,
+    PairClaim,
+    PairClaimed,
+    PairPending,
+)
+
+CLAIM_PAGE: Final = "open-deskhand.html"
+_WHOLE_HUB: Final = "hub"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Peer:
+    """Who is at the other end of the connection. ``uid`` only where the kernel tells."""
+
+    address: str
+    uid: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claimed:
+    """A credential that exists only here and at its device. ``cookie`` is the page's other half."""
+
+    answer: PairClaimed
+    cookie: str | None = field(default=None, repr=False)
+
+
+class Pairing:
+    """Invitations, requests and claims of one hub.
+
+    Args:
+        store: where single use is decided.
+        clock: for expiry.
+        ids: for secrets.
+        uid: the user this hub runs as; a claim made for this computer counts for nobody else.
+    """
+
+    def __init__(self, store: Store, clock: Clock, ids: Ids, *, uid: int | None = None) -> None:
+        """Begin with all counters at nothing."""
+        self._store = store
+        self._clock = clock
+        self._ids = ids
+        self._uid = uid
+        self._local: set[str] = set()
+        self._failures = Throttle(clock, most=PAIR_FAILURES_PER_MINUTE_MAX, seconds=60)
+        self._wrong_codes = Throttle(clock, most=CODE_TRIES_MAX, seconds=INVITE_SECONDS)
+
+    async def create_invite(self, account: str, wish: InviteAsk) -> InviteMade:
+        """Make a one-use invitation; its secret and digits are in the answer and nowhere else."""
+        return await self._create(account, wish, seconds=INVITE_SECONDS)
+
+    async def create_local_claim(self, account: str) -> InviteMade:
+        """Make the invitation with which the browser of this computer's user signs in: short, alone, same user only."""
+        wish = InviteAsk(kind="page", admits_alone=True)
+        made = await self._create(account, wish, seconds=CLAIM_SECONDS)
+        self._local.add(made.id)
+        return made
+
+    async def close_invite(self, account: str, name: str) -> None:
+        """End an invitation early, because the page or terminal that showed it is closed.
+
+        Raises:
+            DeskhandError: ``not_found``.
+        """
+
+        def work(tx: Tx) -> None:
+            invite = tx.invite(name)
+            if invite is None:
+                raise DeskhandError(Code.NOT_FOUND)
+            if invite.used_by is None:
+                tx.put_invite(replace(invite, used_by="closed"))
+
+        await self._store.write(account, work)
+
+    async def ask(self, wish: PairAsk, *, peer: Peer) -> PairAsked:
+        """File a request to join; with a 128-bit invitation that admits alone it is admitted at once.
+
+        Raises:
+            DeskhandError: ``invite_invalid``, the same for wrong, used and expired; ``forbidden`` for another kind
+                or role than invited; ``rate_limited``.
+        """
+        invite = await self._invited(wish, peer=peer)
+        if (wish.kind or invite.kind) != invite.kind or (wish.role or invite.role) != invite.role:
+            raise DeskhandError(Code.FORBIDDEN, "kind and role belong to the invitation")
+        secret, match = new_link_secret(self._ids), self._ids.digits(4)
+        request = PairRequest(
+            id=self._ids.new("req"),
+            name=wish.name,
+            kind=invite.kind,
+            role=invite.role,  # pyright: ignore[reportArgumentType] - Pydantic reads the name of the role
+            match=match,
+            asked_at=stamp(self._clock.now()),
+        )
+        joining = Joining(
+            request=request.id,
+            account=invite.account,
+            invite=invite.id,
+            secret_sha256=bearer_sha256(secret),
+            public_key=wish.public_key,
+            expires_at=self._in(INVITE_SECONDS),
+        )
+        alone = invite.admits_alone and wish.invite is not None
+        await self._store.write(invite.account, lambda tx: _file(tx, request, joining, alone=alone))
+        self._local.discard(invite.id)
+        return PairAsked(
+            request=request.id, secret=secret, match=match, expires_at=joining.expires_at
+        )
+
+    async def claim(self, wish: PairClaim, *, peer: Peer) -> PairPending | Claimed:
+        """Return what became of a request; once admitted, make the device and hand out its credential, once.
+
+        Raises:
+            DeskhandError: ``invite_invalid`` for unknown, wrong, expired and already claimed; ``forbidden`` when
+                it was refused; ``rate_limited``.
+        """
+        self._failures.check(peer.address)
+        joining = await self._store.joining(wish.request)
+        known = joining.secret_sha256 if joining else ""
+        right = hmac.compare_digest(known, bearer_sha256(wish.secret))
+        if joining is None or not right or self._expired(joining.expires_at):
+            self._failures.count(peer.address)
+            raise DeskhandError(Code.INVITE_INVALID)
+        request = await self._store.get(joining.account, PairRequest, joining.request)
+        if request is None:
+            raise DeskhandError(Code.INVITE_INVALID)
+        match request.state:
+            case "waiting":
+                return PairPending(match=request.match)
+            case "refused":
+                raise DeskhandError(Code.FORBIDDEN, "refused")
+            case "admitted":
+                return await self._hand_out(joining, request)
+            case _:
+                assert_never(request.state)
+
+    async def _create(self, account: str, wish: InviteAsk, *, seconds: int) -> InviteMade:
+        secret, code = new_link_secret(self._ids), await self._fresh_code()
+        invite = Invite(
+            id=self._ids.new("inv"),
+            account=account,
+            secret_sha256=bearer_sha256(secret),
+            code=code,
+            kind=wish.kind,
+            role=wish.role,
+            admits_alone=wish.admits_alone,
+            expires_at=self._in(seconds),
+        )
+        await self._store.write(account, lambda tx: tx.put_invite(invite))
+        return InviteMade(
+            id=invite.id,
+            invite=secret,
+            code=code,
+            kind=wish.kind,
+            role=wish.role,
+            expires_at=invite.expires_at,
+        )
+
+    async def _fresh_code(self) -> str:
+        """Return six digits that no live invitation has."""
+        code = self._ids.digits(6)
+        while await self._store.invite(code=code) is not None:
+            code = self._ids.digits(6)
+        return code
+
+    async def _invited(self, wish: PairAsk, *, peer: Peer) -> Invite:
+        if (wish.invite is None) == (wish.code is None):
+            raise DeskhandError(Code.INVALID, "either invite or code", field="invite")
+        self._failures.check(peer.address)
+        if wish.invite is not None:
+            invite = await self._store.invite(secret_sha256=bearer_sha256(wish.invite))
+        else:
+            # The digits alone are guessable, so strangers share one budget; the link stays open meanwhile.
+            self._failures.check(_WHOLE_HUB)
+            self._wrong_codes.check(peer.address)
+            invite = await self._store.invite(code="".join((wish.code or "").split()))
+        if invite is None or self._expired(invite.expires_at) or self._foreign(invite, peer):
+            self._count_failure(wish, peer)
+            raise DeskhandError(Code.INVITE_INVALID)
+        return invite
+
+    def _count_failure(self, wish: PairAsk, peer: Peer) -> None:
+        self._failures.count(peer.address)
+        if wish.code is not None:
+            self._failures.count(_WHOLE_HUB)
+            self._wrong_codes.count(peer.address)
+
+    def _foreign(self, invite: Invite, peer: Peer) -> bool:
+        """Whether a claim made for this user's browser comes from another user of the machine."""
+        return invite.id in self._local and peer.uid is not None and peer.uid != self._uid
+
+    async def _hand_out(self, joining: Joining, request: PairRequest) -> Claimed:
+        token = new_token(self._ids)
+        cookie = new_token(self._ids) if request.kind == "page" else None
+        kept = bearer_sha256(token) if cookie is None else page_sha256(cookie=cookie, key=token)
+        device = Device(
+            id=self._ids.new("run" if request.kind == "runner" else "dev"),
+            name=request.name,
+            kind=request.kind,
+            role=request.role,
+            public_key=joining.public_key,
+            created_at=stamp(self._clock.now()),
+        )
+
+        def work(tx: Tx) -> None:
+            now = tx.joining(joining.request)
+            if now is None or now.device is not None:
+                raise DeskhandError(Code.INVITE_INVALID)
+            admit(tx, device, token_sha256=kept, actor=HUB)
+            tx.put_joining(replace(now, device=device.id))
+
+        await self._store.write(joining.account, work)
+        answer = PairClaimed(
+            token=token,
+            device=device.id,
+            account=joining.account,
+            kind=device.kind,
+            role=device.role,
+        )
+        return Claimed(answer=answer, cookie=cookie)
+
+    def _in(self, seconds: int) -> str:
+        return stamp(self._clock.now() + timedelta(seconds=seconds))
+
+    def _expired(self, at: str) -> bool:
+        return unstamp(at) <= self._clock.now()
+
+
+def write_claim_page(home: Path, *, url: str, secret: str) -> Path:
+    """Write the page that the browser is opened on, so that the secret never stands in an argv.
+
+    Remove it after ``CLAIM_SECONDS`` or as soon as the claim was used.
+    """
+    target = html.escape(f"{url}/#claim={secret}", quote=True)
+    path = home / CLAIM_PAGE
+    write_private(
+        path,
+        '<!doctype html><meta charset="utf-8"><meta name="referrer" content="no-referrer">'
+        f'<title>Deskhand</title><meta http-equiv="refresh" content="0;url={target}">\n',
+    )
+    return path
+
+
+def _file(tx: Tx, request: PairRequest, joining: Joining, *, alone: bool) -> None:
+    """Use the invitation up and note the request, in one write: of two at once, one finds it used."""
+    invite = tx.invite(joining.invite)
+    if invite is None or invite.used_by is not None:
+        raise DeskhandError(Code.INVITE_INVALID)
+    _bound_pending(tx)
+    tx.emit(Draft(body=PairRequested(request=request), actor=HUB, audience="owner"))
+    if alone:
+        admitted = PairDecided(request=request.id, state="admitted")
+        tx.emit(Draft(body=admitted, actor=HUB, audience="owner"))
+    tx.put_invite(replace(invite, used_by=request.id))
+    tx.put_joining(joining)
+
+
+def _bound_pending(tx: Tx) -> None:
+    """Refuse what nobody answered in time, and more than people could look at."""
+    waiting = tx.find(PairRequest, states=("waiting",))
+    ended = [request for request in waiting if _lapsed(tx, request)]
+    for request in ended:
+        refused = PairDecided(request=request.id, state="refused")
+        tx.emit(Draft(body=refused, actor=HUB, audience="owner"))
+    if len(waiting) - len(ended) >= PAIR_PENDING_MAX:
+        raise DeskhandError(Code.RATE_LIMITED, "requests wait", retry_after_seconds=60)
+
+
+def _lapsed(tx: Tx, request: PairRequest) -> bool:
+    joining = tx.joining(request.id)
+    return joining is None or joining.expires_at <= tx.now
+
+
+UidOf = Callable[[tuple[str, int], tuple[str, int]], int | None]
+"""(our end, their end) -> the user who opened the connection, where the kernel tells."""
