@@ -40,11 +40,6 @@ def heaviest_of(judgements: Iterable[Judgement]) -> Judgement:
     return max(found, key=lambda judgement: _WEIGHT[judgement.decision])
 
 
-def wideness(decision: Decision) -> int:
-    """Return how much a decision permits; more is wider."""
-    return -_WEIGHT[decision]
-
-
 def effective_mode(modes: Iterable[FolderMode | None]) -> FolderMode | None:
     """Return the narrowest of several modes; one that grants nothing makes it nothing."""
     narrow: FolderMode | None = None

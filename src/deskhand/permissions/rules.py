@@ -115,7 +115,7 @@ BUILT_IN: Final[tuple[Rule, ...]] = (
         name="read",
         decision=Decision.ALLOW,
         verbs=frozenset({"read"}),
-        wheres=_INSIDE | {"nowhere"},
+        wheres=frozenset[Where]({*_INSIDE, "nowhere"}),
     ),
     Rule(
         name="own_results",

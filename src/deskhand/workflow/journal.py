@@ -7,7 +7,8 @@ and counts its commits so that their number can be held down.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
+from contextlib import contextmanager
 from typing import Final, Protocol, TypeVar, cast
 
 from sqlalchemy import Connection, Engine, Row, delete, exists, func, select, update
@@ -60,7 +61,7 @@ class Journal:
     """The journal of one runner.
 
     Args:
-        engine: for reading; the same file as the writer's.
+        engine: for reading, on one connection of the loop's thread; the same file as the writer's.
         writer: for writing.
         ids: makes the ids of ops that follow from orders.
     """
@@ -68,6 +69,7 @@ class Journal:
     def __init__(self, *, engine: Engine, writer: Writer, ids: Ids) -> None:
         """Keep the parts; ``open`` comes next."""
         self._engine = engine
+        self._reading: Connection | None = None
         self._writer = writer
         self._ids = ids
         self.commits = 0
@@ -112,7 +114,7 @@ class Journal:
     @property
     def cursor(self) -> int:
         """Return the seq of the last order that is stored."""
-        with self._engine.connect() as connection:
+        with self._read() as connection:
             value = connection.scalar(select(META.c.value).where(META.c.name == "cursor"))
         return int(value or 0)
 
@@ -140,14 +142,14 @@ class Journal:
     def attempt(self, key: AttemptKey) -> AttemptRow | None:
         """Return an attempt."""
         query = select(ATTEMPTS).where(ATTEMPTS.c.task == key.task, ATTEMPTS.c.epoch == key.epoch)
-        with self._engine.connect() as connection:
+        with self._read() as connection:
             row = connection.execute(query).first()
         return _attempt(row) if row else None
 
     def open_attempts(self) -> list[AttemptRow]:
         """Return every attempt that is not over, oldest first."""
         query = select(ATTEMPTS).where(ATTEMPTS.c.status == "open").order_by(ATTEMPTS.c.received)
-        with self._engine.connect() as connection:
+        with self._read() as connection:
             return [_attempt(row) for row in connection.execute(query)]
 
     def ready(self) -> list[AttemptRow]:
@@ -165,7 +167,7 @@ class Journal:
             .where(ATTEMPTS.c.status == "open", ~ATTEMPTS.c.paused, ~waits)
             .order_by(ATTEMPTS.c.received)
         )
-        with self._engine.connect() as connection:
+        with self._read() as connection:
             return [_attempt(row) for row in connection.execute(query)]
 
     def steps(self, key: AttemptKey) -> list[Step]:
@@ -175,13 +177,13 @@ class Journal:
             .where(STEPS.c.task == key.task, STEPS.c.epoch == key.epoch)
             .order_by(STEPS.c.n)
         )
-        with self._engine.connect() as connection:
+        with self._read() as connection:
             return [_step(row) for row in connection.execute(query)]
 
     def decision(self, ref: str) -> Event | None:
         """Return the first valid decision about an approval or question."""
         query = select(INBOX.c.event).where(INBOX.c.ref == ref).order_by(INBOX.c.seq)
-        with self._engine.connect() as connection:
+        with self._read() as connection:
             text = connection.scalar(query)
         return Event.from_json(json.loads(text)) if text else None
 
@@ -192,7 +194,7 @@ class Journal:
             .where(INBOX.c.task == task, INBOX.c.kind == "message.posted", INBOX.c.seq > after)
             .order_by(INBOX.c.seq)
         )
-        with self._engine.connect() as connection:
+        with self._read() as connection:
             return [Event.from_json(json.loads(text)) for text in connection.scalars(query)]
 
     def criteria(self, task: str) -> tuple[str, ...] | None:
@@ -202,7 +204,7 @@ class Journal:
             .where(INBOX.c.task == task, INBOX.c.kind == "task.edited")
             .order_by(INBOX.c.seq.desc())
         )
-        with self._engine.connect() as connection:
+        with self._read() as connection:
             for text in connection.scalars(query):
                 found = Event.from_json(json.loads(text)).body.get("criteria")
                 if isinstance(found, list):
@@ -259,7 +261,7 @@ class Journal:
         query = select(OUTBOX).where(OUTBOX.c.refused.is_(None)).order_by(OUTBOX.c.n).limit(limit)
         found: list[OutboxRow] = []
         size = 0
-        with self._engine.connect() as connection:
+        with self._read() as connection:
             for row in connection.execute(query):
                 size += len(row.op)
                 if found and size > _SEND_BYTES_MAX:
@@ -290,20 +292,20 @@ class Journal:
     def unsent(self) -> int:
         """Return how many ops wait to be sent."""
         query = select(func.count()).select_from(OUTBOX).where(OUTBOX.c.refused.is_(None))
-        with self._engine.connect() as connection:
+        with self._read() as connection:
             return connection.scalar(query) or 0
 
     def refused(self) -> list[tuple[str, str]]:
         """Return (op id, code) of what the hub will never take."""
         query = select(OUTBOX.c.op_id, OUTBOX.c.refused).where(OUTBOX.c.refused.is_not(None))
-        with self._engine.connect() as connection:
+        with self._read() as connection:
             return [(row.op_id, row.refused) for row in connection.execute(query)]
 
     # --- what the hub said about folders and settings
 
     def hub_folders(self) -> dict[str, FolderMode | None]:
         """Return how far the hub narrows each folder it spoke of; nothing means: not at all any more."""
-        with self._engine.connect() as connection:
+        with self._read() as connection:
             return {
                 row.id: FolderMode(row.mode) if row.state == "granted" else None
                 for row in connection.execute(select(HUB_FOLDERS))
@@ -312,9 +314,25 @@ class Journal:
     def setting(self, name: str) -> Json:
         """Return a setting of the account, or nothing."""
         query = select(SETTINGS.c.value).where(SETTINGS.c.name == name)
-        with self._engine.connect() as connection:
+        with self._read() as connection:
             text = connection.scalar(query)
         return cast("Json", json.loads(text)) if text else None
+
+    def close(self) -> None:
+        """Close the reading connection; the writer is its owner's to close."""
+        if self._reading is not None:
+            self._reading.close()
+            self._reading = None
+
+    @contextmanager
+    def _read(self) -> Generator[Connection]:
+        """Read on a connection that stays open: SQLite answers in microseconds, opening a file does not."""
+        connection = self._reading = self._reading or self._engine.connect()
+        try:
+            yield connection
+        finally:
+            if connection.in_transaction():
+                connection.rollback()
 
     async def _do(self, work: Callable[[Connection], R]) -> R:
         result = await self._writer.do(work)
