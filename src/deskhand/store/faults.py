@@ -1,0 +1,67 @@
+"""What databases and disks say, turned into the closed list of errors.
+
+It refuses to let SQL text, paths or driver messages through: they are for the log of the program, not for people.
+"""
+
+from __future__ import annotations
+
+import errno
+import sqlite3
+
+from sqlalchemy.exc import DBAPIError
+
+from deskhand.errors import Code, DeskhandError
+
+_FULL_ERRNO = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+_SQLITE: dict[int, Code] = {
+    sqlite3.SQLITE_FULL: Code.DISK_FULL,
+    sqlite3.SQLITE_IOERR: Code.UNAVAILABLE,
+    sqlite3.SQLITE_BUSY: Code.UNAVAILABLE,
+    sqlite3.SQLITE_LOCKED: Code.UNAVAILABLE,
+    sqlite3.SQLITE_READONLY: Code.UNAVAILABLE,
+    sqlite3.SQLITE_CANTOPEN: Code.UNAVAILABLE,
+    sqlite3.SQLITE_CONSTRAINT: Code.CONFLICT,
+    sqlite3.SQLITE_TOOBIG: Code.TOO_LARGE,
+    sqlite3.SQLITE_CORRUPT: Code.STORE_DAMAGED,
+    sqlite3.SQLITE_NOTADB: Code.STORE_DAMAGED,
+}
+_SQLSTATE: dict[str, Code] = {
+    "53100": Code.DISK_FULL,
+    "22": Code.INVALID,
+    "23": Code.CONFLICT,
+    "54": Code.TOO_LARGE,
+    "XX": Code.STORE_DAMAGED,
+}
+
+
+def fault_of(error: BaseException) -> DeskhandError | None:
+    """Return what to tell for an error of the database or disk, or nothing when it is neither."""
+    if isinstance(error, DeskhandError):
+        return error
+    if isinstance(error, UnicodeEncodeError):
+        return DeskhandError(Code.INVALID, "text with a lone surrogate")
+    if isinstance(error, OSError):
+        return disk_fault(error)
+    said = error.orig if isinstance(error, DBAPIError) else error
+    if isinstance(said, sqlite3.Error):
+        return DeskhandError(_sqlite_code(said))
+    # psycopg is optional, so its errors are known by what they carry.
+    state: object = getattr(said, "sqlstate", None)
+    if isinstance(state, str):
+        return DeskhandError(_SQLSTATE.get(state) or _SQLSTATE.get(state[:2]) or Code.UNAVAILABLE)
+    return DeskhandError(Code.UNAVAILABLE) if isinstance(error, DBAPIError) else None
+
+
+def disk_fault(error: OSError) -> DeskhandError:
+    """Return ``disk_full`` for a full disk, ``unavailable`` for everything else a disk says."""
+    full = error.errno in _FULL_ERRNO
+    return DeskhandError(Code.DISK_FULL if full else Code.UNAVAILABLE)
+
+
+def _sqlite_code(error: sqlite3.Error) -> Code:
+    # The primary code is in the lower byte; the driver's own complaints (closed, wrong thread) carry none.
+    number = getattr(error, "sqlite_errorcode", None)
+    if number is None:
+        wrong_value = isinstance(error, sqlite3.DataError | sqlite3.InterfaceError)
+        return Code.INVALID if wrong_value else Code.UNAVAILABLE
+    return _SQLITE.get(number & 0xFF, Code.UNAVAILABLE)

@@ -1,0 +1,1 @@
+"""The account's log: one write, reading, erasing, checking, and telling of what was committed."""

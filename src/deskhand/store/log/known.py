@@ -1,0 +1,74 @@
+"""What this process remembers of an account's objects between writes, valid for exactly one hash of its log.
+
+Projections are a fold of the log, so the same last hash means the same objects, whoever else writes. It refuses to
+remember what no event changes, and forgets an account that grew large.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from deskhand.core.folding import Key
+from deskhand.protocol.wire import Wire
+
+OBJECTS_MAX = 2000
+ACCOUNTS_MAX = 256
+
+Listing = tuple[type[Wire], tuple[str, ...]]
+
+
+def listed(thing: Wire | None, states: Sequence[str]) -> bool:
+    """Return whether an object belongs into a listing of these states (all when empty)."""
+    if thing is None:
+        return False
+    state: Any = getattr(thing, "state", None)
+    return not states or state in states
+
+
+@dataclass(slots=True, kw_only=True)
+class Known:
+    """Objects by key, absent ones too, and complete listings by kind and states."""
+
+    hash: str
+    objects: dict[Key, Wire | None] = field(default_factory=dict[Key, Wire | None])
+    listings: dict[Listing, dict[str, Wire]] = field(default_factory=dict[Listing, dict[str, Wire]])
+
+    def absorb(self, after: str, changed: Iterable[tuple[Key, Wire | None]]) -> None:
+        """Move on to the hash ``after``, at which these objects changed."""
+        self.hash = after
+        for key, thing in changed:
+            self.objects[key] = thing
+            for (kind, states), found in self.listings.items():
+                if kind is key[0]:
+                    found.pop(key[1], None)
+                    if thing is not None and listed(thing, states):
+                        found[key[1]] = thing
+
+    @property
+    def size(self) -> int:
+        """How many objects are held."""
+        return len(self.objects) + sum(len(found) for found in self.listings.values())
+
+
+class Memory:
+    """What is known of the accounts that wrote lately."""
+
+    def __init__(self) -> None:
+        """Begin knowing nothing."""
+        self._known: dict[str, Known] = {}
+
+    def of(self, account: str, stored: str) -> Known:
+        """Return what is known of the account at this hash; nothing when its log moved meanwhile."""
+        known = self._known.get(account)
+        if known is None or known.hash != stored or known.size > OBJECTS_MAX:
+            known = Known(hash=stored)
+            if len(self._known) >= ACCOUNTS_MAX:
+                self._known.clear()
+            self._known[account] = known
+        return known
+
+    def forget(self, account: str) -> None:
+        """Drop an account, after a write that changed objects without an event for each."""
+        self._known.pop(account, None)

@@ -1,0 +1,115 @@
+"""Reading the log and its projections: bounded, indexed, and only what a view may see.
+
+Plain functions on a connection. A foreign account, an unknown id and a hidden event all look like nothing (IS-01).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, TypeVar
+
+from sqlalchemy import ColumnElement, Connection, and_, bindparam, select, true
+
+from deskhand.ports import Committed, Page, View
+from deskhand.protocol.events import Event
+from deskhand.protocol.wire import Wire
+from deskhand.store import tables
+from deskhand.store.rows import read_committed, read_event, read_object
+
+W = TypeVar("W", bound=Wire)
+
+_a = tables.accounts.c
+_e = tables.events.c
+_HEAD = select(_a.head).where(_a.id == bindparam("account"))
+
+
+def head(connection: Connection, account: str) -> int:
+    """Return the highest seq of the account; 0 when there is none."""
+    return connection.execute(_HEAD, {"account": account}).scalar() or 0
+
+
+def events(connection: Connection, view: View, *, after: int, limit: int) -> Page:
+    """Return the next events of a view, and how far the log was looked at."""
+    # The head first: events up to it are all committed, so "looked at" never passes one that is still to come.
+    last = head(connection, view.account)
+    query = (
+        select(tables.events)
+        .where(_e.account == view.account, seen(view), _e.seq > after, _e.seq <= last)
+        .order_by(_e.seq)
+        .limit(limit + 1)
+    )
+    rows = connection.execute(query).mappings().all()
+    more = len(rows) > limit
+    found = tuple(read_event(row) for row in rows[:limit])
+    return Page(events=found, looked_at=found[-1].seq if more and found else last, more=more)
+
+
+def thread_events(
+    connection: Connection, view: View, thread: str, *, before: int | None, limit: int
+) -> tuple[Event, ...]:
+    """Return a thread's newest events before a seq, oldest first."""
+    older = true() if before is None else _e.seq < before
+    query = (
+        select(tables.events)
+        .where(_e.account == view.account, _e.thread == thread, seen(view), older)
+        .order_by(_e.seq.desc())
+        .limit(limit)
+    )
+    rows = connection.execute(query).mappings().all()
+    return tuple(read_event(row) for row in reversed(rows))
+
+
+def seen(view: View) -> ColumnElement[bool]:
+    """Return the condition that says the same as ``View.sees``."""
+    if view.runner is not None:
+        return _e.runner == view.runner
+    return true() if view.owner else _e.audience == "account"
+
+
+def committed_after(
+    connection: Connection, account: str, *, after: int, limit: int
+) -> list[Committed]:
+    """Return events of everybody, for fan-out."""
+    query = (
+        select(tables.events)
+        .where(_e.account == account, _e.seq > after)
+        .order_by(_e.seq)
+        .limit(limit)
+    )
+    return [read_committed(row) for row in connection.execute(query).mappings()]
+
+
+def heads(connection: Connection) -> dict[str, int]:
+    """Return the head of every account."""
+    return {row.id: row.head for row in connection.execute(select(_a.id, _a.head))}
+
+
+def get(connection: Connection, account: str, kind: type[W], name: str) -> W | None:
+    """Return one object, or nothing."""
+    table = tables.projections[kind]
+    query = select(table.c.object).where(table.c.account == account, table.c.id == name)
+    row = connection.execute(query).first()
+    return None if row is None else read_object(kind, row.object)
+
+
+def find(  # noqa: PLR0913 - the port's own words
+    connection: Connection,
+    account: str,
+    kind: type[W],
+    *,
+    states: Sequence[str],
+    thread: str | None,
+    before: str | None,
+    limit: int,
+) -> list[W]:
+    """Return objects, newest first (by id), older than ``before``."""
+    table = tables.projections[kind]
+    wanted: list[ColumnElement[Any]] = [table.c.account == account]
+    if states:
+        wanted.append(table.c.state.in_(tuple(states)))
+    if thread is not None:
+        wanted.append(table.c.thread == thread)
+    if before is not None:
+        wanted.append(table.c.id < before)
+    query = select(table.c.object).where(and_(*wanted)).order_by(table.c.id.desc()).limit(limit)
+    return [read_object(kind, row.object) for row in connection.execute(query)]

@@ -1,0 +1,217 @@
+"""Notifications as due rows: planned once with the event that causes them, claimed, tried, settled.
+
+A claim moves ``next_try_at`` to the end of the claim, so that a hub that dies in between loses nothing (R6). It
+refuses to let a late answer of a push service undo what the device itself acknowledged.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any
+
+from sqlalchemy import Connection, RowMapping, Select, case, delete, func, select, tuple_, update
+
+from deskhand.clock import stamp, unstamp
+from deskhand.limits import DELIVERY_CLAIM_SECONDS, PUSH_SUBSCRIPTIONS_PER_DEVICE
+from deskhand.ports import DueDelivery, PlannedDelivery, PushSubscription
+from deskhand.protocol.objects import Delivery
+from deskhand.store import tables
+from deskhand.store.rows import RowValues, dumped, json_text
+from deskhand.store.statements import insert_unless_there, upsert
+
+_d = tables.deliveries.c
+_s = tables.subscriptions.c
+
+_ORDER = ("planned", "held", "suppressed", "failed", "sent", "accepted", "shown", "tapped")
+_BY_DEVICE = ("shown", "tapped")
+
+
+# --- subscriptions -----------------------------------------------------------------------------------------------
+
+
+def put_subscription(connection: Connection, subscription: PushSubscription) -> None:
+    """Keep a subscription; the same endpoint replaces itself, the oldest of a device beyond the limit go."""
+    account, device = subscription.account, subscription.device
+    connection.execute(
+        delete(tables.subscriptions).where(
+            _s.account == account, _s.endpoint == subscription.endpoint, _s.id != subscription.id
+        )
+    )
+    row: RowValues = {
+        "account": account,
+        "id": subscription.id,
+        "device": device,
+        "endpoint": subscription.endpoint,
+        "p256dh": subscription.p256dh,
+        "auth": subscription.auth,
+    }
+    connection.execute(upsert(connection.dialect.name, tables.subscriptions), row)
+    kept = (
+        select(_s.id)
+        .where(_s.account == account, _s.device == device)
+        .order_by(_s.id.desc())
+        .limit(PUSH_SUBSCRIPTIONS_PER_DEVICE)
+    )
+    connection.execute(
+        delete(tables.subscriptions).where(
+            _s.account == account, _s.device == device, _s.id.not_in(kept)
+        )
+    )
+
+
+def drop_subscription(connection: Connection, account: str, name: str) -> None:
+    """Forget a subscription."""
+    connection.execute(delete(tables.subscriptions).where(_s.account == account, _s.id == name))
+
+
+def subscriptions(connection: Connection, account: str) -> list[PushSubscription]:
+    """Return all push subscriptions of the account, oldest first."""
+    query = select(tables.subscriptions).where(_s.account == account).order_by(_s.id)
+    return [PushSubscription(**row) for row in connection.execute(query).mappings()]
+
+
+# --- deliveries --------------------------------------------------------------------------------------------------
+
+
+def plan(connection: Connection, account: str, planned: PlannedDelivery) -> None:
+    """Store a delivery unless one of the same (tag, class, subscription) is there."""
+    delivery = planned.delivery
+    row: RowValues = {
+        "account": account,
+        "id": delivery.id,
+        "tag": delivery.tag,
+        "class": delivery.kind,
+        "subscription": planned.subscription or "",
+        "device": delivery.device,
+        "task": delivery.task,
+        "fate": delivery.fate,
+        "reason": delivery.reason,
+        "attempts": delivery.attempts,
+        "next_try_at": planned.next_try_at if delivery.fate == "planned" else None,
+        "planned": json_text(
+            {
+                "delivery": dumped(delivery),
+                "title": planned.title,
+                "body": planned.body,
+                "url_path": planned.url_path,
+                "urgency": planned.urgency,
+                "ttl_seconds": planned.ttl_seconds,
+            }
+        ),
+    }
+    connection.execute(insert_unless_there(connection.dialect.name, tables.deliveries), row)
+
+
+def acknowledge(connection: Connection, account: str, name: str, *, fate: str, device: str) -> bool:
+    """Record shown or tapped; return whether it was this device's and moved forward."""
+    query = select(_d.fate, _d.device).where(_d.account == account, _d.id == name)
+    row = connection.execute(query).first()
+    if row is None or row.device != device or _ORDER.index(fate) <= _ORDER.index(row.fate):
+        return False
+    connection.execute(
+        update(tables.deliveries)
+        .where(_d.account == account, _d.id == name)
+        .values(fate=fate, next_try_at=None)
+    )
+    return True
+
+
+def due(now: str, *, limit: int) -> Select[Any, Any]:
+    """Return the query for rows whose time has come, the longest overdue first."""
+    return (
+        select(_d.account, _d.id)
+        .where(_d.next_try_at <= now)
+        .order_by(_d.next_try_at, _d.account, _d.id)
+        .limit(limit)
+    )
+
+
+def claim(connection: Connection, now: str, *, limit: int) -> list[DueDelivery]:
+    """Take due rows for a while, so that no other hub sends them too."""
+    query = due(now, limit=limit).with_for_update(skip_locked=True)
+    keys = [(row.account, row.id) for row in connection.execute(query)]
+    if not keys:
+        return []
+    claimed = tuple_(_d.account, _d.id).in_(keys)
+    until = stamp(unstamp(now) + timedelta(seconds=DELIVERY_CLAIM_SECONDS))
+    connection.execute(update(tables.deliveries).where(claimed).values(next_try_at=until))
+    joined = tables.deliveries.outerjoin(
+        tables.subscriptions, (_s.account == _d.account) & (_s.id == _d.subscription)
+    )
+    rows = (
+        select(tables.deliveries, _s.endpoint, _s.p256dh, _s.auth, _s.device.label("of_device"))
+        .select_from(joined)
+        .where(claimed)
+        .order_by(_d.account, _d.id)
+    )
+    return [_due_delivery(row) for row in connection.execute(rows).mappings()]
+
+
+def next_at(connection: Connection) -> str | None:
+    """Return when the next delivery is due."""
+    query = select(func.min(_d.next_try_at)).where(_d.next_try_at.is_not(None))
+    return connection.execute(query).scalar()
+
+
+def settle(
+    connection: Connection,
+    account: str,
+    name: str,
+    *,
+    fate: str,
+    reason: str | None,
+    next_try_at: str | None,
+) -> None:
+    """Record one attempt; what the device acknowledged meanwhile stands."""
+    acknowledged = _d.fate.in_(_BY_DEVICE)
+    connection.execute(
+        update(tables.deliveries)
+        .where(_d.account == account, _d.id == name)
+        .values(
+            fate=case((acknowledged, _d.fate), else_=fate),
+            reason=reason,
+            attempts=_d.attempts + 1,
+            next_try_at=case((acknowledged, None), else_=next_try_at),
+        )
+    )
+
+
+def ledger(
+    connection: Connection, account: str, *, before: str | None, limit: int
+) -> list[Delivery]:
+    """Return deliveries, newest first."""
+    query = select(tables.deliveries).where(_d.account == account)
+    if before is not None:
+        query = query.where(_d.id < before)
+    rows = connection.execute(query.order_by(_d.id.desc()).limit(limit)).mappings()
+    return [_delivery(row, json.loads(row["planned"])["delivery"]) for row in rows]
+
+
+def _delivery(row: RowMapping, said: Mapping[str, Any]) -> Delivery:
+    moved = {"fate": row["fate"], "reason": row["reason"], "attempts": row["attempts"]}
+    return Delivery.from_json({**said, **moved})
+
+
+def _due_delivery(row: RowMapping) -> DueDelivery:
+    planned = json.loads(row["planned"])
+    found = row["endpoint"] is not None
+    subscription = PushSubscription(
+        id=row["subscription"],
+        account=row["account"],
+        device=row["of_device"],
+        endpoint=row["endpoint"],
+        p256dh=row["p256dh"],
+        auth=row["auth"],
+    )
+    return DueDelivery(
+        account=row["account"],
+        delivery=_delivery(row, planned["delivery"]),
+        subscription=subscription if found else None,
+        title=planned["title"],
+        body=planned["body"],
+        url_path=planned["url_path"],
+        urgency=planned["urgency"],
+        ttl_seconds=planned["ttl_seconds"],
+    )

@@ -1,0 +1,204 @@
+"""How events and objects lie in rows, and the hash that chains each event to the one before.
+
+``hash = sha256(previous hash, envelope, body_sha256)``: a flipped bit is found (R15), and a body that was erased on
+request keeps its ``body_sha256``, so that the chain still holds. Pure functions; they refuse to know a database.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, TypeVar, cast
+
+from deskhand.errors import Code, DeskhandError
+from deskhand.ports import Audience, Committed, Draft
+from deskhand.protocol.events import KIND_OF, Event
+from deskhand.protocol.objects import Upload
+from deskhand.protocol.wire import JsonObject, Wire
+
+W = TypeVar("W", bound=Wire)
+
+RowValues = dict[str, Any]
+Row = Mapping[Any, Any]
+"""A row as the database gives it, by column name."""
+GENESIS = ""
+"""What stands for the hash before the first event."""
+REDACTED: JsonObject = {"redacted": True}
+REDACTED_TEXT = '{"redacted":true}'
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Appended:
+    """An event with all that its row holds."""
+
+    committed: Committed
+    row: RowValues
+
+
+def appended(draft: Draft, *, account: str, seq: int, at: str, before: str) -> Appended:
+    """Turn a draft into an event and its row, chained to the hash ``before``.
+
+    Raises:
+        DeskhandError: ``invalid`` for a body that is not of a known kind or cannot be written as UTF-8.
+    """
+    kind = KIND_OF.get(type(draft.body))
+    if kind is None:
+        raise DeskhandError(Code.INVALID, "no kind of event")
+    body = dumped(draft.body)
+    event = Event.model_construct(
+        seq=seq,
+        kind=kind,
+        at=at,
+        actor=draft.actor,
+        thread=draft.thread,
+        task=draft.task,
+        v=1,
+        body=body,
+    )
+    row: RowValues = {
+        "account": account,
+        "seq": seq,
+        "kind": kind,
+        "at": at,
+        "actor": draft.actor,
+        "thread": draft.thread,
+        "task": draft.task,
+        "v": 1,
+        "audience": draft.audience,
+        "runner": draft.runner,
+        "body": json_text(body),
+    }
+    row["body_sha256"] = digest(row["body"])
+    row["hash"] = chained(before, row)
+    return Appended(
+        committed=Committed(
+            account=account, event=event, audience=draft.audience, runner=draft.runner
+        ),
+        row=row,
+    )
+
+
+_ENVELOPE = (
+    "account",
+    "seq",
+    "kind",
+    "at",
+    "actor",
+    "thread",
+    "task",
+    "v",
+    "audience",
+    "runner",
+    "body_sha256",
+)
+
+
+def chained(before: str, row: Row) -> str:
+    """Return the hash of an event's row, given the hash of the event before it."""
+    return digest(json_text([before, *(row[name] for name in _ENVELOPE)]))
+
+
+def digest(said: str) -> str:
+    """Return the SHA-256 of a text, in hex.
+
+    Raises:
+        DeskhandError: ``invalid`` for a lone surrogate, which no database stores.
+    """
+    try:
+        return hashlib.sha256(said.encode("utf-8")).hexdigest()
+    except UnicodeEncodeError:
+        raise DeskhandError(Code.INVALID, "text with a lone surrogate") from None
+
+
+def json_text(value: object) -> str:
+    """Return JSON as it is stored: no spaces, letters as they are, order as given."""
+    return json.dumps(value, separators=(",", ":"), ensure_ascii=False)
+
+
+def dumped(thing: Wire) -> JsonObject:
+    """Return an object under the names it is read by, without what is ``None``."""
+    return cast(
+        "JsonObject",
+        thing.model_dump(mode="json", by_alias=True, exclude_none=True, warnings=False),
+    )
+
+
+def object_text(thing: Wire) -> str:
+    """Return an object as its projection stores it; equal objects give equal bytes."""
+    return json_text(dumped(thing))
+
+
+def object_row(account: str, thing: Wire, *, name: str, seq: int) -> RowValues:
+    """Return the row of a projection: what it is found by, and the object."""
+    return {
+        "account": account,
+        "id": name,
+        "seq": seq,
+        "state": getattr(thing, "state", None),
+        "thread": getattr(thing, "thread", None),
+        "task": getattr(thing, "task", None),
+        "blob": getattr(thing, "sha256", None),
+        "object": object_text(thing),
+    }
+
+
+def read_object(kind: type[W], stored: str) -> W:
+    """Return the object of a row.
+
+    Raises:
+        DeskhandError: ``store_damaged``.
+    """
+    try:
+        return kind.from_json(json.loads(stored))
+    except (ValueError, DeskhandError):
+        raise DeskhandError(Code.STORE_DAMAGED, kind.__name__) from None
+
+
+def read_event(row: Row) -> Event:
+    """Return the event of a row; what we stored ourselves is not judged again.
+
+    Raises:
+        DeskhandError: ``store_damaged``.
+    """
+    try:
+        body = json.loads(row["body"])
+    except ValueError:
+        raise DeskhandError(Code.STORE_DAMAGED, f"event {row['seq']}") from None
+    return Event.model_construct(
+        seq=row["seq"],
+        kind=row["kind"],
+        at=row["at"],
+        actor=row["actor"],
+        thread=row["thread"],
+        task=row["task"],
+        v=row["v"],
+        body=body,
+    )
+
+
+def read_committed(row: Row) -> Committed:
+    """Return an event of a row with whom it is for."""
+    return Committed(
+        account=row["account"],
+        event=read_event(row),
+        audience=cast("Audience", row["audience"]),
+        runner=row["runner"],
+    )
+
+
+def read_upload(row: Row) -> Upload:
+    """Return the upload of a row."""
+    return Upload(
+        id=row["id"],
+        name=row["name"],
+        size=row["size"],
+        offset=row["offset"],
+        media_type=row["media_type"],
+        sha256=row["sha256"],
+        expires_at=row["expires_at"],
+    )
+
+
+Kind = Literal["page", "cli", "runner", "client"]
