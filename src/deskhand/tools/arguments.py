@@ -112,6 +112,22 @@ class Arguments:
             found.append(value)
         return found
 
+    def has(self, field: str) -> bool:
+        """Return whether the field is there."""
+        return self._given.get(field) is not None
+
+    def scalar(self, field: str) -> str | int | None:
+        """Return text, a whole number or nothing.
+
+        Raises:
+            DeskhandError: ``invalid``.
+        """
+        self._read.add(field)
+        value = self._given.get(field)
+        if value is None or (isinstance(value, (str, int)) and not isinstance(value, bool)):
+            return value
+        raise refused(field, "must be text or a whole number")
+
     def inner(self, field: str) -> Arguments | None:
         """Return an object's own reader, or nothing when the field is absent.
 

@@ -35,6 +35,10 @@ class ListFiles:
     effect: Effect = "pure"
     writes = False
 
+    def __init__(self, *, offload: Offload) -> None:
+        """Keep the road for slow work."""
+        self._offload = offload
+
     def target(self, arguments: JsonObject, place: Place) -> str:
         """Return the directory."""
         return shown(arguments, place)
@@ -51,7 +55,9 @@ class ListFiles:
         limit = given.integer("limit", LIST_ENTRIES_MAX, least=1, most=LIST_ENTRIES_MAX)
         access = source(given, place)
         given.finish()
-        entries = _entries(access, path, recursive=recursive, limit=limit + 1)
+        entries = await self._offload(
+            lambda: _entries(access, path, recursive=recursive, limit=limit + 1)
+        )
         chosen = [e for e in entries[:limit] if fnmatch.fnmatchcase(e.path.split("/")[-1], pattern)]
         complete = len(entries) <= limit
         value: JsonObject = {

@@ -1,0 +1,283 @@
+"""What the columns of a table hold and what they add up to, exactly.
+
+Only what may honestly be added up is: identifiers, years, percentages and mixed currencies are not, and the result
+says why. Whatever could not be read is counted and named with its line.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import date
+from decimal import Context, Decimal, localcontext
+from typing import Final, Literal
+
+from deskhand.errors import Code, DeskhandError
+from deskhand.tools.tables.dates import Order, a_date, dating
+from deskhand.tools.tables.numbers import (
+    Amount,
+    Style,
+    StyleVotes,
+    amount,
+    is_missing,
+    places,
+    votes,
+)
+from deskhand.tools.tables.reading import Row, Table
+
+Kind = Literal["number", "percent", "identifier", "mixed", "date", "text"]
+
+VALUE_SHARE_MIN: Final = 0.9
+"""A column is a number or date column when at least this share of its values reads as one."""
+GROUPS_MAX: Final = 30
+"""A column with more different values than this is not grouped by on its own accord."""
+UNREADABLE_SHOWN_MAX: Final = 20
+AVERAGE_PLACES_MORE: Final = 2
+EXACT: Final = Context(prec=200)
+
+_SAMPLE: Final = 2000
+_IDENTIFIER = re.compile(
+    r"(?:.*[\s_-])?(?:id|nr\.?|code|zip|zipcode|postcode|plz|phone|tel|mobile|sku|isbn|ean|year|month|week)"
+    r"|.+[\s_-](?:no\.?|number)|no\.?|#|index|.*(?:번호|코드|연도|년도|연월|주차|순번)|년|월",
+    re.IGNORECASE,
+)
+_LEADING_ZERO = re.compile(r"0[0-9]+")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unreadable:
+    """A value that did not fit its column."""
+
+    line: int
+    value: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Column:
+    """What a column holds. ``unsure`` is a value that means two things and nothing decides."""
+
+    index: int
+    name: str
+    kind: Kind
+    style: Style = Style.POINT
+    order: Order = "day"
+    currency: str = ""
+    unsure: str = ""
+
+    @property
+    def adds_up(self) -> bool:
+        """Whether a sum of it means something."""
+        return self.kind == "number"
+
+    @property
+    def measured(self) -> bool:
+        """Whether an average, smallest and largest value mean something."""
+        return self.kind in ("number", "percent")
+
+
+@dataclass(slots=True, kw_only=True)
+class Sum:
+    """A running total."""
+
+    count: int = 0
+    total: Decimal = Decimal(0)
+    minimum: Decimal | None = None
+    maximum: Decimal | None = None
+    places: int = 0
+
+    def add(self, value: Decimal) -> None:
+        """Count one value in; the caller's decimal context must be ``EXACT``."""
+        self.count += 1
+        self.total += value
+        self.places = max(self.places, places(value))
+        if self.minimum is None or value < self.minimum:
+            self.minimum = value
+        if self.maximum is None or value > self.maximum:
+            self.maximum = value
+
+    def average(self) -> Decimal | None:
+        """Return the mean, rounded to two more places than were written."""
+        if not self.count:
+            return None
+        step = Decimal(1).scaleb(-(self.places + AVERAGE_PLACES_MORE))
+        return (self.total / self.count).quantize(step, context=EXACT)
+
+
+@dataclass(slots=True, kw_only=True)
+class Facts:
+    """What was counted in one column."""
+
+    sum: Sum = field(default_factory=Sum)
+    missing: int = 0
+    unreadable_count: int = 0
+    unreadable: list[Unreadable] = field(default_factory=list[Unreadable])
+    first: date | None = None
+    last: date | None = None
+
+
+@dataclass(slots=True, kw_only=True)
+class Group:
+    """The rows that have one value in the grouping column; ``sums`` by column index."""
+
+    name: str
+    rows: int = 0
+    sums: dict[int, Sum] = field(default_factory=dict[int, Sum])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Summary:
+    """All that is known of a table."""
+
+    table: Table
+    columns: tuple[Column, ...]
+    facts: tuple[Facts, ...]
+    by: Column | None
+    groups: tuple[Group, ...]
+
+
+def summarise(table: Table, *, by: str | None) -> Summary:
+    """Return what the columns hold and add up to.
+
+    Args:
+        table: what was read.
+        by: the column to group by; without it the first that has a handful of repeated values.
+
+    Raises:
+        DeskhandError: ``not_found`` when ``by`` is no column; the detail names those there are.
+    """
+    columns = recognise(table)
+    chosen = _grouping(table, columns, by)
+    facts = tuple(Facts() for _ in columns)
+    groups: dict[str, Group] = {}
+    with localcontext(EXACT):
+        for row in table.rows:
+            group = None
+            if chosen is not None:
+                name = row.cells[chosen.index].strip()
+                group = groups.setdefault(name, Group(name=name))
+                group.rows += 1
+            for column, fact in zip(columns, facts, strict=True):
+                _count(row, column, fact, group)
+    return Summary(
+        table=table, columns=columns, facts=facts, by=chosen, groups=tuple(groups.values())
+    )
+
+
+def recognise(table: Table) -> tuple[Column, ...]:
+    """Return what each column holds, decided by its own values and, when they leave it open, by the other columns."""
+    samples = [_sample(table.rows, index) for index in range(len(table.names))]
+    voted = [votes(sample) for sample in samples]
+    fallback = _file_style(voted, table.dialect.delimiter)
+    return tuple(
+        _column(index, table.names[index], sample, (vote, fallback))
+        for index, (sample, vote) in enumerate(zip(samples, voted, strict=True))
+    )
+
+
+def value_of(cell: str, column: Column) -> Amount | None:
+    """Return the number in a cell of this column."""
+    return amount(cell, column.style)
+
+
+def _count(row: Row, column: Column, fact: Facts, group: Group | None) -> None:
+    cell = row.cells[column.index]
+    if is_missing(cell):
+        fact.missing += 1
+    elif column.measured:
+        found = value_of(cell, column)
+        if found is None:
+            _unreadable(fact, row.line, cell)
+            return
+        fact.sum.add(found.value)
+        if group is not None:
+            group.sums.setdefault(column.index, Sum()).add(found.value)
+    elif column.kind == "date" and not column.unsure:
+        day = a_date(cell, column.order)
+        if day is None:
+            _unreadable(fact, row.line, cell)
+            return
+        fact.first = day if fact.first is None else min(fact.first, day)
+        fact.last = day if fact.last is None else max(fact.last, day)
+
+
+def _unreadable(fact: Facts, line: int, cell: str) -> None:
+    fact.unreadable_count += 1
+    if len(fact.unreadable) < UNREADABLE_SHOWN_MAX:
+        fact.unreadable.append(Unreadable(line=line, value=cell.strip()[:80]))
+
+
+def _sample(rows: Sequence[Row], index: int) -> list[str]:
+    """Values spread over the whole table, so that a late 25/12 still decides the order of dates."""
+    step = max(1, len(rows) // _SAMPLE)
+    cells = (row.cells[index] for row in rows[::step])
+    return [cell for cell in cells if not is_missing(cell)]
+
+
+def _file_style(voted: Sequence[StyleVotes], delimiter: str) -> Style:
+    point, comma = sum(vote.point for vote in voted), sum(vote.comma for vote in voted)
+    if point != comma:
+        return Style.POINT if point > comma else Style.COMMA
+    return Style.COMMA if delimiter == ";" else Style.POINT
+
+
+def _column(index: int, name: str, sample: list[str], leaning: tuple[StyleVotes, Style]) -> Column:
+    if not sample:
+        return Column(index=index, name=name, kind="text")
+    dates = dating(sample)
+    if dates is not None:
+        read = sum(a_date(cell, dates.order) is not None for cell in sample)
+        if read >= len(sample) * VALUE_SHARE_MIN:
+            unsure = sample[0].strip() if dates.ambiguous else ""
+            return Column(index=index, name=name, kind="date", order=dates.order, unsure=unsure)
+    vote, fallback = leaning
+    style = fallback
+    if vote.point != vote.comma:
+        style = Style.POINT if vote.point > vote.comma else Style.COMMA
+    amounts = [found for cell in sample if (found := amount(cell, style)) is not None]
+    if len(amounts) < len(sample) * VALUE_SHARE_MIN:
+        return Column(index=index, name=name, kind="text")
+    currencies = {found.currency for found in amounts if found.currency}
+    unsure = vote.either if not vote.point and not vote.comma else ""
+    return Column(
+        index=index,
+        name=name,
+        kind=_number_kind(name, sample, amounts, currencies),
+        style=style,
+        currency=next(iter(currencies)) if len(currencies) == 1 else "",
+        unsure=unsure,
+    )
+
+
+def _number_kind(
+    name: str, sample: Sequence[str], amounts: Sequence[Amount], currencies: set[str]
+) -> Kind:
+    if len(currencies) > 1:
+        return "mixed"
+    percents = sum(found.percent for found in amounts)
+    if percents:
+        return "percent" if percents == len(amounts) else "mixed"
+    whole = all(found.value == found.value.to_integral_value() for found in amounts)
+    if whole and not currencies:
+        zeros = any(_LEADING_ZERO.fullmatch(cell.strip()) for cell in sample)
+        if zeros or _IDENTIFIER.fullmatch(name):
+            return "identifier"
+    return "number"
+
+
+def _grouping(table: Table, columns: Sequence[Column], by: str | None) -> Column | None:
+    if by is not None:
+        wanted = " ".join(by.split()).casefold()
+        for column in columns:
+            if column.name.casefold() == wanted:
+                return column
+        raise DeskhandError(Code.NOT_FOUND, f"no column {by}; there is {', '.join(table.names)}")
+    if not any(column.adds_up for column in columns):
+        return None
+    for column in columns:
+        if column.kind != "text":
+            continue
+        values = {row.cells[column.index].strip() for row in table.rows}
+        if 1 < len(values) <= min(GROUPS_MAX, len(table.rows) // 2):
+            return column
+    return None
