@@ -1,0 +1,340 @@
+"""The hub without HTTP: one door for ops, one order for everybody (S-05, R5)."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable, Mapping
+from contextlib import aclosing, asynccontextmanager
+from dataclasses import dataclass
+
+import pytest
+
+from deskhand.clock import SystemClock
+from deskhand.errors import Code, DeskhandError
+from deskhand.hub.app import Hub, HubParts
+from deskhand.hub.credentials import admit
+from deskhand.ids import Ids
+from deskhand.limits import STREAM_BUFFER_EVENTS
+from deskhand.ports import Frame, Notice, PushSubscription, SendOutcome
+from deskhand.protocol.authority import Principal
+from deskhand.protocol.events import ORDER_KINDS, Event
+from deskhand.protocol.objects import Device, Role
+from deskhand.protocol.ops import Op, OpResult
+from deskhand.protocol.tasks import Task, TaskState
+from deskhand.protocol.wire import JsonObject
+from deskhand.store.opening import open_memory_disk, open_memory_store
+from deskhand.testing.blobs import MemoryBlobs
+
+CLOCK = SystemClock()
+IDS = Ids(CLOCK)
+ACCOUNT = "acc_1"
+OWNER = Principal(account=ACCOUNT, id="dev_owner", role=Role.OWNER)
+PHONE = Principal(account=ACCOUNT, id="dev_phone", role=Role.OWNER)
+LAPTOP = Principal(account=ACCOUNT, id="dev_laptop", role=Role.RUNNER)
+ADVERT: dict[str, object] = {
+    "runner": {
+        "id": "x", "name": "laptop", "incarnation": "i", "protocol": 1, "agents": ["commands"],
+        "kinds": sorted(ORDER_KINDS), "sandbox": {"name": "none", "level": "none"},
+        "commands": [{"name": "brief", "summary": "", "usage": ""}],
+        "advertised_at": "2026-01-01T00:00:00.000Z",
+    }
+}  # fmt: skip
+
+
+class _Postman:
+    """A road that remembers what it carried, and answers as told."""
+
+    road = "webpush"
+
+    def __init__(self, *answers: SendOutcome) -> None:
+        self.sent: list[Notice] = []
+        self._answers = list(answers)
+
+    async def send(self, subscription: PushSubscription, notice: Notice) -> SendOutcome:
+        assert subscription.device == PHONE.id
+        self.sent.append(notice)
+        return self._answers.pop(0) if self._answers else SendOutcome(status="accepted")
+
+
+@dataclass(kw_only=True)
+class _House:
+    hub: Hub
+    postman: _Postman
+
+    async def op(self, who: Principal, kind: str, body: Mapping[str, object], **about: str) -> OpResult:
+        op = Op.from_json({"op_id": IDS.new("op"), "kind": kind, "body": body, **about})
+        return (await self.hub.submit(who, [op]))[0]
+
+    async def task(self, name: str | None) -> Task:
+        task = await self.hub.store.get(ACCOUNT, Task, name or "")
+        assert task is not None
+        return task
+
+
+@asynccontextmanager
+async def _house(*answers: SendOutcome) -> AsyncGenerator[_House]:
+    store = open_memory_store(open_memory_disk(), CLOCK)
+    postman = _Postman(*answers)
+    parts = HubParts(
+        store=store,
+        blobs=MemoryBlobs(),
+        clock=CLOCK,
+        ids=IDS,
+        notifiers={"webpush": postman},
+        spread=lambda: 0.0,
+    )
+    hub = Hub(parts)
+    await store.create_account(ACCOUNT)
+    for who, kind in ((OWNER, "cli"), (PHONE, "page"), (LAPTOP, "runner")):
+        device = Device.from_json(
+            {"id": who.id, "name": who.id, "kind": kind, "role": who.role, "created_at": "2026"}
+        )
+        await store.write(
+            ACCOUNT,
+            lambda tx, device=device: admit(tx, device, token_sha256=device.id, actor=OWNER.id),
+        )
+    await hub.start()
+    try:
+        yield _House(hub=hub, postman=postman)
+    finally:
+        await hub.stop()
+        await store.close()
+
+
+async def _until(
+    hub: Hub, who: Principal, ready: Callable[[Event], bool], *, after: int = 0
+) -> Event:
+    async with asyncio.timeout(5), aclosing(hub.stream(who, after=after)) as stream:
+        async for frame in stream:
+            if frame.event is not None and ready(frame.event):
+                return frame.event
+    raise AssertionError("the stream ended")
+
+
+def _is(kind: str) -> Callable[[Event], bool]:
+    return lambda event: event.kind == kind
+
+
+@asynccontextmanager
+async def _laptop_there(house: _House) -> AsyncGenerator[None]:
+    """The laptop advertises itself and keeps its stream open."""
+    await house.op(LAPTOP, "event.append", {"kind": "runner.advertised", "body": ADVERT})
+
+    async def listen() -> None:
+        async with aclosing(house.hub.stream(LAPTOP, after=0)) as stream:
+            async for _ in stream:
+                pass
+
+    async with asyncio.TaskGroup() as group:
+        listening = group.create_task(listen())
+        yield
+        listening.cancel()
+
+
+async def test_what_waited_for_a_computer_starts_when_it_comes() -> None:
+    """A task for a computer that is away is stored with its reason and assigned when the link comes up."""
+    async with _house() as house:
+        await house.op(LAPTOP, "event.append", {"kind": "runner.advertised", "body": ADVERT})
+        posted = await house.op(OWNER, "message.post", {"text": "/brief notes"})
+        waiting = await house.task(posted.task)
+
+        event = await _until(house.hub, LAPTOP, _is("task.assigned"))
+
+        assert (waiting.state, waiting.reason) == (TaskState.QUEUED, "runner_offline")
+        assert event.task == posted.task
+        assert (await house.task(posted.task)).state is TaskState.WORKING
+
+
+async def test_an_op_sent_twice_is_once_and_another_body_is_refused() -> None:
+    """R1: the op id is bound to what it says; the first answer is given again."""
+    async with _house() as house:
+        op = Op.from_json({"op_id": "op_12345678", "kind": "thread.create", "body": {"title": "a"}})
+
+        first, again = await house.hub.submit(OWNER, [op, op])
+        [other] = await house.hub.submit(OWNER, [op.but(body={"title": "b"})])
+        [stranger] = await house.hub.submit(PHONE, [op])
+
+        assert (first.status, again.status, again.id) == ("ok", "duplicate", first.id)
+        assert other.error is not None
+        assert other.error.code == Code.OP_CONFLICT
+        assert stranger.status == "ok"
+        assert stranger.id != first.id
+
+
+async def test_everybody_sees_the_same_gap_free_order() -> None:
+    """R5: two devices that listened all along and one that comes later agree on every seq."""
+    async with _house() as house:
+        head = await house.hub.store.head(ACCOUNT)
+
+        async def hear(who: Principal) -> list[int]:
+            seqs: list[int] = []
+            async with aclosing(house.hub.stream(who, after=head)) as stream:
+                async for frame in stream:
+                    if frame.event is not None:
+                        seqs.append(frame.event.seq)
+                    if len(seqs) == 40:
+                        break
+            return seqs
+
+        async with asyncio.TaskGroup() as group:
+            listening = [group.create_task(hear(who)) for who in (OWNER, PHONE)]
+            for number in range(20):
+                who = (OWNER, PHONE)[number % 2]
+                group.create_task(house.op(who, "thread.create", {"title": str(number)}))
+                group.create_task(
+                    house.op(who, "settings.put", {"name": "language", "value": "ko"})
+                )
+        late = await hear(OWNER)
+
+        expected = list(range(head + 1, head + 41))
+        assert [task.result() for task in listening] == [expected, expected]
+        assert late == expected
+
+
+async def test_a_runner_sees_only_what_is_addressed_to_it() -> None:
+    """Security 2.1: a runner gets its orders, never the rest of the account's log; its cursor still moves."""
+    async with _house() as house, _laptop_there(house):
+        await house.op(OWNER, "thread.create", {"title": "private plans"})
+        await house.op(OWNER, "message.post", {"text": "/brief notes"})
+
+        page = await house.hub.sync(LAPTOP, after=0, limit=100, wait=0)
+
+        assert {event.kind for event in page.events} == {"task.assigned"}
+        assert page.looked_at == await house.hub.store.head(ACCOUNT)
+
+
+async def test_a_slow_reader_is_cut_and_resumes_from_its_cursor() -> None:
+    """RL-04: nothing is buffered beyond the limit; the reader comes back and misses nothing."""
+    async with _house() as house:
+        stream = house.hub.stream(OWNER, after=0)
+        first = await anext(stream)
+        wish = Op.from_json({"op_id": "op_00000000", "kind": "thread.create", "body": {}})
+        for start in range(0, STREAM_BUFFER_EVENTS + 100, 100):
+            batch = [wish.but(op_id=f"op_{start + n:08d}") for n in range(100)]
+            await house.hub.submit(OWNER, batch)
+
+        got = [frame.seq or 0 async for frame in stream if frame.kind == "event"]
+
+        head = await house.hub.store.head(ACCOUNT)
+        cursor = got[-1] if got else first.seq or 0
+        rest = await house.hub.sync(OWNER, after=cursor, limit=500, wait=0)
+        assert cursor < head
+        assert rest.events[0].seq == cursor + 1
+
+
+async def test_revoking_a_device_ends_its_streams_at_once() -> None:
+    """AU-05, PA-07: the stream of a removed device ends with ``unauthorized``, and its token is nothing."""
+    async with _house() as house:
+
+        async def listen() -> Code:
+            try:
+                async with aclosing(house.hub.stream(PHONE, after=0)) as stream:
+                    async for _ in stream:
+                        pass
+            except DeskhandError as error:
+                return error.code
+            return Code.INTERNAL
+
+        async with asyncio.timeout(2), asyncio.TaskGroup() as group:
+            listening = group.create_task(listen())
+            await house.op(OWNER, "device.revoke", {"device": PHONE.id})
+
+        assert listening.result() is Code.UNAUTHORIZED
+        assert await house.hub.store.credential(PHONE.id) is None
+
+
+async def test_an_artifact_is_refused_until_its_bytes_are_stored() -> None:
+    """Blob first, then the event that names it."""
+    async with _house() as house, _laptop_there(house):
+        posted = await house.op(OWNER, "message.post", {"text": "/brief notes"})
+        task = await house.task(posted.task)
+        artifact: JsonObject = {
+            "id": "art_1", "task": task.id, "name": "a.md", "media_type": "text/markdown", "size": 3,
+            "sha256": "0" * 64, "runner": LAPTOP.id, "path": "a.md", "origin": {"surface": "agent"},
+            "trust": "untrusted", "created_at": "2026",
+        }  # fmt: skip
+
+        said = await house.op(
+            LAPTOP,
+            "event.append",
+            {"kind": "artifact.created", "body": {"epoch": 1, "artifact": artifact}},
+            task=task.id,
+        )
+
+        assert said.error is not None
+        assert said.error.code == Code.CONFLICT
+
+
+async def test_a_finished_task_notifies_once_and_a_failing_road_is_tried_again() -> None:
+    """R6: planned with the event, retried until the service takes it, one row in the ledger with its fate."""
+    retry = SendOutcome(status="retry", http_status=503, retry_after_seconds=0.0)
+    async with _house(retry) as house, _laptop_there(house):
+        await house.hub.store.put_subscription(
+            PushSubscription(
+                id="sub_1",
+                account=ACCOUNT,
+                device=PHONE.id,
+                endpoint="https://push",
+                p256dh="p",
+                auth="a",
+            )
+        )
+        posted = await house.op(OWNER, "message.post", {"text": "/brief notes"})
+        end: JsonObject = {"epoch": 1, "state": "failed", "verdict": "not_done"}
+        finished = {"kind": "task.finished", "body": end}
+        await house.op(LAPTOP, "event.append", finished, task=posted.task or "")
+        await house.op(LAPTOP, "event.append", finished, task=posted.task or "")
+
+        async with asyncio.timeout(15):
+            while (await _ledger(house))[0][0] != "accepted":
+                await CLOCK.sleep(0.05)
+
+        assert await _ledger(house) == [("accepted", "failed", 2)]
+        assert {notice.body for notice in house.postman.sent} == {"A task could not be done."}
+
+
+async def test_a_lying_epoch_changes_nothing() -> None:
+    """R9: facts of an epoch that is not current are kept as superseded and the task is as it was."""
+    async with _house() as house, _laptop_there(house):
+        posted = await house.op(OWNER, "message.post", {"text": "/brief notes"})
+        before = await house.task(posted.task)
+
+        result = await house.op(
+            LAPTOP,
+            "event.append",
+            {
+                "kind": "task.finished",
+                "body": {"epoch": 7, "state": "failed", "verdict": "not_done"},
+            },
+            task=before.id,
+        )
+
+        assert result.status == "ok"
+        assert await house.task(posted.task) == before
+
+
+@pytest.mark.parametrize("role", [Role.MEMBER, Role.VIEWER, Role.CLIENT])
+async def test_somebody_elses_task_does_not_exist(role: Role) -> None:
+    """IS-01: for a member or client a foreign task is ``not_found``; a viewer may not even try."""
+    async with _house() as house:
+        posted = await house.op(OWNER, "message.post", {"text": "/brief notes"})
+        other = Principal(account=ACCOUNT, id="dev_other", role=role)
+
+        result = await house.op(other, "task.cancel", {}, task=posted.task or "")
+
+        assert result.error is not None
+        expected = Code.FORBIDDEN if role is Role.VIEWER else Code.NOT_FOUND
+        assert result.error.code == expected
+
+
+async def test_a_cursor_from_the_future_is_reset() -> None:
+    """A device of a restored hub starts over from a snapshot instead of waiting for ever."""
+    async with _house() as house:
+        frame: Frame = await anext(house.hub.stream(OWNER, after=10_000))
+
+        assert (frame.kind, frame.seq) == ("reset", await house.hub.store.head(ACCOUNT))
+
+
+async def _ledger(house: _House) -> list[tuple[str, str, int]]:
+    rows = await house.hub.store.deliveries(ACCOUNT, before=None, limit=10)
+    return [(row.fate, row.kind, row.attempts) for row in rows]
