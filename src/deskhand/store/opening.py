@@ -7,18 +7,30 @@ from pathlib import Path
 from typing import TypeVar
 
 from sqlalchemy import Engine
+from sqlalchemy.exc import SQLAlchemyError
 
 from deskhand.clock import Clock
 from deskhand.ports import Offload
 from deskhand.store import tables
 from deskhand.store.engine import (
     InlineReader,
+    PooledReader,
     open_memory,
     open_sqlite,
     open_sqlite_reader,
 )
+from deskhand.store.faults import fault_of
 from deskhand.store.log.fanout import FanOut
-from deskhand.store.schema import create_in_memory, prepare_sqlite
+from deskhand.store.log.reading import heads
+from deskhand.store.postgres import (
+    LOOK_SECONDS,
+    WRITERS,
+    Listener,
+    open_postgres,
+    pipelined,
+    wake_others,
+)
+from deskhand.store.schema import create_in_memory, prepare, prepare_sqlite
 from deskhand.store.sql import Parts, SqlStore
 from deskhand.store.writer import InlineWriter, ThreadWriter
 
@@ -53,6 +65,33 @@ def open_sqlite_store(path: Path, clock: Clock, *, offload: Offload = inline) ->
         fanout=FanOut(),
         offload=offload,
         closing=engine.dispose,
+    )
+    return SqlStore(parts, clock)
+
+
+def open_postgres_store(
+    url: str, clock: Clock, *, offload: Offload, look_seconds: float = LOOK_SECONDS
+) -> SqlStore:
+    """Open the store on PostgreSQL, on the running loop; other hub processes may share it.
+
+    Raises:
+        DeskhandError: ``config_invalid``, ``schema_newer``, ``unavailable``.
+    """
+    writing, reading = open_postgres(url)
+    try:
+        prepare(writing)
+        with reading.connect() as connection:
+            fanout = FanOut(heads(connection))
+    except SQLAlchemyError as error:
+        raise fault_of(error) or error from None
+    listener = Listener(writing, offer=fanout.offer, told=fanout.told, look_seconds=look_seconds)
+    parts = Parts(
+        engine=reading,
+        writer=ThreadWriter(writing, threads=WRITERS, framing=pipelined, committed=wake_others),
+        reader=PooledReader(reading, offload),
+        fanout=fanout,
+        offload=offload,
+        closing=listener.close,
     )
     return SqlStore(parts, clock)
 

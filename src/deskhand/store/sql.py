@@ -153,12 +153,7 @@ class SqlStore:
 
     async def verify(self, account: str) -> list[str]:
         """Fold the log anew, compare every projection and the hash chain; return what differs, in sentences."""
-
-        def look() -> list[str]:
-            with self._parts.engine.connect() as connection:
-                return verify(connection, account)
-
-        return await self._parts.offload(look)
+        return await self._parts.offload(lambda: verify(self._parts.engine, account))
 
     # --- who may come in ------------------------------------------------------------------------------------
 

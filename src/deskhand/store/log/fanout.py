@@ -25,6 +25,10 @@ class FanOut:
         """Call ``hook`` from now on."""
         self._hooks.append(hook)
 
+    def told(self, account: str) -> int:
+        """Return the seq up to which the account's events were passed on."""
+        return 0 if self._told is None else self._told.get(account, 0)
+
     def offer(self, committed: Sequence[Committed]) -> None:
         """Pass on what is next in its log; on the loop only."""
         fresh = committed if self._told is None else self._next(committed, self._told)

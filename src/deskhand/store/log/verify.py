@@ -5,10 +5,12 @@ Projections must come out byte for byte. It only reads and says what differs; it
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import sqlite3
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
 from typing import Any
 
-from sqlalchemy import Connection, RowMapping, select
+from sqlalchemy import Connection, Engine, RowMapping, select
 
 from deskhand.core.folding import Key, fold, touched
 from deskhand.errors import DeskhandError
@@ -31,8 +33,25 @@ _e = tables.events.c
 _COMPARED = ("seq", "state", "thread", "task", "blob", "object")
 
 
-def verify(connection: Connection, account: str) -> list[str]:
+def verify(engine: Engine, account: str) -> list[str]:
     """Return what differs between the log, its chain and its projections, in sentences."""
+    with engine.connect() as connection, _one_moment(connection):
+        return _verify(connection, account)
+
+
+@contextmanager
+def _one_moment(connection: Connection) -> Generator[None]:
+    """Let every read see the same commit, while others go on writing."""
+    if connection.dialect.name == "postgresql":
+        connection.execution_options(isolation_level="REPEATABLE READ")
+    with connection.begin():
+        driver = connection.connection.driver_connection
+        if isinstance(driver, sqlite3.Connection) and not driver.in_transaction:
+            connection.exec_driver_sql("BEGIN")
+        yield
+
+
+def _verify(connection: Connection, account: str) -> list[str]:
     found = connection.execute(
         select(tables.accounts).where(tables.accounts.c.id == account)
     ).mappings()

@@ -1,0 +1,170 @@
+"""``DESKHAND_HOME``: one private directory on a local disk, used by one Deskhand at a time.
+
+Loose modes are repaired, foreign owners refused (SE-02). It refuses network file systems, where locks and
+write-ahead logs do not hold what they promise.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import stat
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from pathlib import Path
+
+from deskhand.errors import Code, DeskhandError
+from deskhand.store.faults import disk_fault
+
+LOCK = "lock"
+_FOLDER_MODE = 0o700
+_FILE_MODE = 0o600
+_OTHERS = 0o077
+_MOUNTS = Path("/proc/self/mounts")
+
+NETWORK = frozenset(
+    {
+        "9p",
+        "afs",
+        "beegfs",
+        "ceph",
+        "cifs",
+        "davfs",
+        "glusterfs",
+        "gpfs",
+        "lustre",
+        "ncpfs",
+        "nfs",
+        "nfs4",
+        "smb2",
+        "smb3",
+        "smbfs",
+        "vboxsf",
+        "fuse.ceph",
+        "fuse.davfs2",
+        "fuse.glusterfs",
+        "fuse.rclone",
+        "fuse.s3fs",
+        "fuse.sshfs",
+        "fuse.vmhgfs-fuse",
+    }
+)
+"""File systems whose disk is elsewhere."""
+
+
+class Home:
+    """An open home; holds its lock until closed."""
+
+    def __init__(self, path: Path, handle: int) -> None:
+        """Keep the directory and the handle that carries the lock."""
+        self._path = path
+        self._handle = handle
+
+    @property
+    def path(self) -> Path:
+        """The directory."""
+        return self._path
+
+    def folder(self, name: str) -> Path:
+        """Return a private directory inside, made when it is missing.
+
+        Raises:
+            DeskhandError: ``disk_full``, ``home_unsafe``.
+        """
+        inner = self._path / name
+        with _told():
+            inner.mkdir(mode=_FOLDER_MODE, exist_ok=True)
+        _make_private(inner, _FOLDER_MODE)
+        return inner
+
+    def close(self) -> None:
+        """Let the next one in."""
+        os.close(self._handle)
+
+
+def file_system_of(path: Path) -> str:
+    """Return the type of the file system a path lies on; empty where the machine does not say."""
+    try:
+        lines = _MOUNTS.read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return ""
+    return file_system_in(lines, path)
+
+
+def file_system_in(mounts: list[str], path: Path) -> str:
+    """Return the type of the innermost mount around a path, in the kernel's spelling; the last one wins."""
+    found, depth = "", -1
+    for line in mounts:
+        _, place, kind, *_ = line.split(" ")
+        mount = Path(place.encode().decode("unicode_escape"))
+        if path.is_relative_to(mount) and len(mount.parts) >= depth:
+            found, depth = kind, len(mount.parts)
+    return found
+
+
+def open_home(path: Path, *, file_system: Callable[[Path], str] = file_system_of) -> Home:
+    """Open (or make) a home, repair loose modes and take its lock.
+
+    Raises:
+        DeskhandError: ``home_locked``; ``home_unsafe`` with the reason; ``disk_full``.
+    """
+    with _told():
+        path.mkdir(mode=_FOLDER_MODE, parents=True, exist_ok=True)
+        path = path.resolve()
+    kind = file_system(path)
+    if kind in NETWORK:
+        raise DeskhandError(Code.HOME_UNSAFE, kind)
+    _make_private(path, _FOLDER_MODE)
+    handle = _lock(path)
+    try:
+        for inner in sorted(path.iterdir()):
+            _repair(inner)
+    except BaseException:
+        os.close(handle)
+        raise
+    return Home(path, handle)
+
+
+def _lock(path: Path) -> int:
+    with _told():
+        flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
+        handle = os.open(path / LOCK, flags, _FILE_MODE)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(handle)
+        raise DeskhandError(Code.HOME_LOCKED) from None
+    except OSError as error:
+        os.close(handle)
+        raise DeskhandError(Code.HOME_UNSAFE, "no locks here") from error
+    return handle
+
+
+def _repair(inner: Path) -> None:
+    """Close a top-level entry to others; what lies in a closed directory is closed with it."""
+    found = inner.lstat()
+    if stat.S_ISDIR(found.st_mode):
+        _make_private(inner, _FOLDER_MODE)
+    elif stat.S_ISREG(found.st_mode):
+        _make_private(inner, _FILE_MODE)
+
+
+def _make_private(path: Path, mode: int) -> None:
+    found = path.lstat()
+    if stat.S_ISLNK(found.st_mode) or found.st_uid != os.geteuid():
+        raise DeskhandError(Code.HOME_UNSAFE, f"{path.name} belongs to somebody else")
+    if stat.S_IMODE(found.st_mode) & _OTHERS:
+        with _told():
+            path.chmod(mode)
+
+
+@contextmanager
+def _told() -> Generator[None]:
+    try:
+        yield
+    except PermissionError:
+        raise DeskhandError(Code.HOME_UNSAFE, "no permission") from None
+    except (FileExistsError, NotADirectoryError):
+        raise DeskhandError(Code.HOME_UNSAFE, "not a directory") from None
+    except OSError as error:
+        raise disk_fault(error) from None
