@@ -1,0 +1,156 @@
+"""Writes the reference pages that follow from the code: errors, protocol, settings, commands.
+
+    python -m deskhand.testing.docs           # write docs/reference/*.md
+    python -m deskhand.testing.docs --check   # say what is out of date
+
+A page is generated or it is prose, never both. It refuses to invent: every sentence comes from the code's own
+docstrings and the text catalogue.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+
+from pydantic import BaseModel
+
+from deskhand.core.folding import COLLECTIONS
+from deskhand.core.settings import REGISTRY
+from deskhand.errors import FAULTS, Code
+from deskhand.protocol.authority import AUTHORITY
+from deskhand.protocol.events import EVENTS, ORDER_KINDS, RUNNER_KINDS
+from deskhand.protocol.objects import Role
+from deskhand.protocol.ops import OPS
+from deskhand.protocol.tasks import MOVES, VERDICTS, TaskState, Verdict
+from deskhand.texts import text
+
+ROOT = Path(__file__).resolve().parents[3]
+REFERENCE = ROOT / "docs" / "reference"
+_NOTE = "<!-- Written by `make docs` from the code; do not edit. -->\n\n"
+
+
+def errors() -> str:
+    """Return the page of error codes."""
+    rows = [
+        (f"`{code}`", FAULTS[code].status, text(f"error.{code}"), text(f"error.{code}.cure"))
+        for code in sorted(Code)
+    ]
+    return (
+        "# Errors\n\nThe closed list. An answer of HTTP carries "
+        '`{"error": {"code", "message", "cure", "retryable", "field?", "request_id"}}`; the command line prints\n'
+        "sentence and cure. Every sentence exists in English and Korean.\n\n"
+        + _table(("code", "HTTP", "what happened", "what to do"), rows)
+    )
+
+
+def protocol() -> str:
+    """Return the page of events, ops, authority and states."""
+    kinds = [
+        (f"`{kind}`", _first_line(body), _fields(body), _who(kind))
+        for kind, body in sorted(EVENTS.items())
+    ]
+    ops = [(f"`{kind}`", _first_line(body), _fields(body)) for kind, body in sorted(OPS.items())]
+    roles = [
+        (f"`{kind}`", *(row[role].value for role in Role))
+        for kind, row in sorted(AUTHORITY.items())
+    ]
+    states = [
+        (f"`{state}`", ", ".join(f"`{to}`" for to in sorted(targets)) or "–", _verdicts(state))
+        for state, targets in MOVES.items()
+    ]
+    folds = ", ".join(f"`{name}`" for name in sorted(COLLECTIONS.values()))
+    return (
+        "# Protocol\n\nOps go in (`POST /v1/ops`), events come out (`GET /v1/stream`, `GET /v1/sync`). "
+        "The JSON Schema is [protocol.schema.json](protocol.schema.json).\n\n"
+        "## Events\n\nEnvelope: `seq`, `kind`, `at`, `actor`, `thread?`, `task?`, `v`; apart from it the body.\n\n"
+        + _table(("kind", "meaning", "body", "from / to a runner"), kinds)
+        + "\n## Ops\n\n"
+        + _table(("kind", "meaning", "body"), ops)
+        + "\n## Who may send which op\n\n`own`: only about one's own threads and tasks; for a runner, what is leased to it.\n\n"
+        + _table(("op", *(role.value for role in Role)), roles)
+        + "\n## Task states\n\n"
+        + _table(("state", "may go to", "verdict"), states)
+        + f"\n## Objects\n\nFolds of the log: {folds}.\n"
+    )
+
+
+def settings() -> str:
+    """Return the page of settings."""
+    rows = [
+        (
+            f"`{spec.name}`",
+            f"`{list(spec.default) if isinstance(spec.default, tuple) else spec.default}`",
+            "account" if spec.account else "this computer's `config.toml`",
+            text(spec.help_id),
+        )
+        for spec in sorted(REGISTRY.values(), key=lambda spec: spec.name)
+    ]
+    return "# Settings\n\n" + _table(("name", "default", "lives in", "meaning"), rows)
+
+
+PAGES: dict[str, Callable[[], str]] = {
+    "errors.md": errors,
+    "protocol.md": protocol,
+    "settings.md": settings,
+}
+"""Every generated page by its file name."""
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Write the pages, or with ``--check`` only say which are out of date."""
+    stale = out_of_date()
+    if "--check" in arguments:
+        for name in stale:
+            sys.stderr.write(f"docs/reference/{name} is out of date: make docs\n")
+        return 1 if stale else 0
+    REFERENCE.mkdir(parents=True, exist_ok=True)
+    for name in stale:
+        (REFERENCE / name).write_text(_NOTE + PAGES[name](), encoding="utf-8")
+    return 0
+
+
+def out_of_date() -> list[str]:
+    """Return the pages whose file is not what the code says."""
+    return [name for name, page in PAGES.items() if _stored(name) != _NOTE + page()]
+
+
+def _stored(name: str) -> str:
+    path = REFERENCE / name
+    return path.read_text(encoding="utf-8") if path.exists() else ""
+
+
+def _table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    lines = [header, ["---"] * len(header), *rows]
+    return "".join("| " + " | ".join(_cell(cell) for cell in line) + " |\n" for line in lines)
+
+
+def _cell(value: object) -> str:
+    return str(value).replace("|", "\\|").replace("\n", " ")
+
+
+def _first_line(model: type[BaseModel]) -> str:
+    return (model.__doc__ or "").strip().splitlines()[0]
+
+
+def _fields(model: type[BaseModel]) -> str:
+    fields: Mapping[str, object] = model.model_fields
+    names = [
+        f"`{info.alias or name}{'' if info.is_required() else '?'}`"
+        for name, info in model.model_fields.items()
+    ]
+    return ", ".join(names) if fields else "–"
+
+
+def _who(kind: str) -> str:
+    said = [word for word, kinds in (("from", RUNNER_KINDS), ("to", ORDER_KINDS)) if kind in kinds]
+    return " and ".join(said) or "–"
+
+
+def _verdicts(state: TaskState) -> str:
+    fitting = VERDICTS.get(state, frozenset[Verdict | None]())
+    return ", ".join(f"`{one}`" if one else "none" for one in sorted(fitting, key=str)) or "–"
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
