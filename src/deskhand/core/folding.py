@@ -163,8 +163,16 @@ def _thread_archived(before: Thread | None, event: Event, body: ev.ThreadArchive
     return before and before.but(archived=body.archived, updated_at=event.at)
 
 
-def _thread_erased(before: Thread | None, event: Event, _: ev.ThreadErased) -> Thread | None:
-    return before and before.but(state="erased", title="", last_text=None, updated_at=event.at)
+def _thread_erased(_: Thread | None, event: Event, __: ev.ThreadErased) -> Thread:
+    """Leave a stub of this event alone: who saw the thread and who comes later must agree (R5)."""
+    return Thread(
+        id=event.thread or "",
+        title="",
+        state="erased",
+        created_at=event.at,
+        updated_at=event.at,
+        created_by=event.actor,
+    )
 
 
 def _thread_spoken(before: Thread | None, event: Event, body: ev.MessagePosted) -> Thread | None:

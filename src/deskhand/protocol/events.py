@@ -378,11 +378,17 @@ ORDER_KINDS = frozenset(
 KIND_OF: dict[type[Body], str] = {body: kind for kind, body in EVENTS.items()}
 
 
+REDACTED: JsonObject = {"redacted": True}
+"""What stands for the body of an event whose thread was erased; every reader skips it."""
+
+
 def body_of(event: Event) -> Body | None:
-    """Return the parsed body, or ``None`` for a kind this build does not know.
+    """Return the parsed body, or ``None`` for a kind this build does not know or a body that was erased.
 
     Raises:
         DeskhandError: ``invalid`` when a known kind has a body of the wrong shape.
     """
     model = EVENTS.get(event.kind)
-    return model.from_json(event.body) if model else None
+    if model is None or event.body == REDACTED:
+        return None
+    return model.from_json(event.body)

@@ -14,7 +14,7 @@ from typing import Any, Literal, TypeVar, cast
 
 from deskhand.errors import Code, DeskhandError
 from deskhand.ports import Audience, Committed, Draft
-from deskhand.protocol.events import KIND_OF, Event
+from deskhand.protocol.events import KIND_OF, REDACTED, Event
 from deskhand.protocol.objects import Upload
 from deskhand.protocol.wire import JsonObject, Wire
 
@@ -25,8 +25,6 @@ Row = Mapping[Any, Any]
 """A row as the database gives it, by column name."""
 GENESIS = ""
 """What stands for the hash before the first event."""
-REDACTED: JsonObject = {"redacted": True}
-REDACTED_TEXT = '{"redacted":true}'
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,6 +121,9 @@ def dumped(thing: Wire) -> JsonObject:
         "JsonObject",
         thing.model_dump(mode="json", by_alias=True, exclude_none=True, warnings=False),
     )
+
+
+REDACTED_TEXT = json_text(REDACTED)
 
 
 def object_text(thing: Wire) -> str:

@@ -17,7 +17,7 @@ from typing import cast
 
 from deskhand.core.folding import COLLECTIONS, Key, fold, touched
 from deskhand.protocol import events as ev
-from deskhand.protocol.events import KIND_OF, Body, Event
+from deskhand.protocol.events import KIND_OF, REDACTED, Body, Event
 from deskhand.protocol.objects import (
     CommandInfo,
     Device,
@@ -193,10 +193,19 @@ def stopped_and_erased() -> list[Event]:
     return log.events
 
 
+def erased_before_you_came() -> list[Event]:
+    """The same log as somebody gets it who comes after the erasure: bodies are gone, seqs are not."""
+    return [
+        event.but(body=REDACTED) if event.thread and event.kind != "thread.erased" else event
+        for event in stopped_and_erased()
+    ]
+
+
 LOGS: Mapping[str, Callable[[], list[Event]]] = {
     "computers_and_devices": computers_and_devices,
     "a_checked_task": a_checked_task,
     "stopped_and_erased": stopped_and_erased,
+    "erased_before_you_came": erased_before_you_came,
 }
 """Every golden log by the name of its file."""
 
