@@ -50,7 +50,10 @@ class Ask:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CheckWish:
-    """A check that the agent's command knows how to make; ``run`` reads again through the same tools."""
+    """A check that the agent's command knows how to make, by a pure tool.
+
+    The tool's result must say ``{"passed": true}`` in its value; anything else is a failed check.
+    """
 
     name: str
     call: ToolCall

@@ -166,9 +166,12 @@ def with_steering(turns: Sequence[Turn], said: Sequence[str]) -> tuple[Turn, ...
     return (*turns[:-1], last)
 
 
-def results_of(state: AttemptState) -> tuple[ToolResult, ...]:
-    """Return every result of every tool wish so far, in order."""
-    return (*(result for turn in state.turns for result in turn.results), *state.results)
+def in_circles(turns: Sequence[Turn], *, times: int = 3) -> bool:
+    """Return whether the last turns were all the same wishes with the same results."""
+    last = turns[-times:]
+    if len(last) < times or not isinstance(last[0].move, Wishes):
+        return False
+    return all(turn.move == last[0].move and turn.results == last[0].results for turn in last)
 
 
 def _moved(state: AttemptState, step: Step) -> AttemptState:

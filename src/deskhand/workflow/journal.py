@@ -180,6 +180,24 @@ class Journal:
         with self._read() as connection:
             return [_step(row) for row in connection.execute(query)]
 
+    def paused(self, key: AttemptKey) -> bool:
+        """Return whether the owner stopped the clock of an attempt."""
+        query = select(ATTEMPTS.c.paused).where(
+            ATTEMPTS.c.task == key.task, ATTEMPTS.c.epoch == key.epoch
+        )
+        with self._read() as connection:
+            return bool(connection.scalar(query))
+
+    def follows(self, key: AttemptKey) -> bool:
+        """Return whether another attempt of the task lost its epoch here before this one."""
+        query = select(ATTEMPTS.c.epoch).where(
+            ATTEMPTS.c.task == key.task,
+            ATTEMPTS.c.epoch < key.epoch,
+            ATTEMPTS.c.status == "superseded",
+        )
+        with self._read() as connection:
+            return connection.execute(query).first() is not None
+
     def decision(self, ref: str) -> Event | None:
         """Return the first valid decision about an approval or question."""
         query = select(INBOX.c.event).where(INBOX.c.ref == ref).order_by(INBOX.c.seq)

@@ -1,0 +1,90 @@
+"""Orders coming in: each is stored with the cursor in one commit, and only then means anything.
+
+Reconnects with a growing, jittered wait. It refuses to act on what it has not stored, and to stay when the hub says
+that this computer is no longer a device of the account.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable
+
+from deskhand.errors import Code, DeskhandError
+from deskhand.ports import Frame, Link
+from deskhand.protocol.events import Event
+from deskhand.runner.outbox import Backoff
+from deskhand.workflow.journal import Journal
+from deskhand.workflow.local import LocalWorkflow
+
+_log = logging.getLogger(__name__)
+
+
+class Inbox:
+    """Takes orders in.
+
+    Args:
+        runner: this runner's id.
+        journal: where they are stored.
+        link: where they come from.
+        workflow: what goes on because of them.
+        backoff: how long to wait before the next try.
+    """
+
+    def __init__(
+        self,
+        *,
+        runner: str,
+        journal: Journal,
+        link: Link,
+        workflow: LocalWorkflow,
+        backoff: Backoff,
+    ) -> None:
+        """Keep the parts."""
+        self._runner = runner
+        self._journal = journal
+        self._link = link
+        self._workflow = workflow
+        self._backoff = backoff
+        self._looked_at = 0
+        self.connected = False
+
+    async def run(self, greet: Callable[[], Awaitable[None]]) -> None:
+        """Listen until cancelled, greeting the hub each time before it is listened to.
+
+        Raises:
+            DeskhandError: ``unauthorized``, ``upgrade_required``: waiting would not help.
+        """
+        while True:
+            try:
+                await greet()
+                await self._listen()
+            except DeskhandError as error:
+                if not error.fault.retryable:
+                    raise
+                _log.info("link.lost %s", error.code)
+            self.connected = False
+            await self._backoff.wait()
+
+    async def _listen(self) -> None:
+        after = max(self._journal.cursor, self._looked_at)
+        async for frame in self._link.stream(after=after):
+            self.connected = True
+            self._backoff.reset()
+            await self._take(frame)
+
+    async def _take(self, frame: Frame) -> None:
+        if frame.kind == "event" and frame.event is not None:
+            await self._order(frame.event)
+        elif frame.kind == "heartbeat" and frame.seq is not None:
+            # Not stored: after a restart the same hidden rows are passed over again.
+            self._looked_at = max(self._looked_at, frame.seq)
+        elif frame.kind == "reset":
+            self._looked_at = 0
+
+    async def _order(self, event: Event) -> None:
+        received = await self._journal.receive(event)
+        if received.stopped:
+            await self._workflow.halt(received.stopped)
+        if event.kind == "device.revoked" and event.body.get("device") == self._runner:
+            raise DeskhandError(Code.UNAUTHORIZED)
+        await self._workflow.advance_ready()

@@ -1,0 +1,127 @@
+"""Ops on their way to the hub: oldest first, in batches, as often as it takes, each once.
+
+An op leaves the outbox when the hub took it or said that it never will. It refuses to let one bad op hold up the
+others, and to go on with an attempt whose epoch the hub calls stale.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Final
+
+from deskhand.clock import Clock
+from deskhand.errors import Code, DeskhandError
+from deskhand.ids import Ids
+from deskhand.ports import Link
+from deskhand.protocol.ops import OpResult
+from deskhand.workflow.journal import Journal
+from deskhand.workflow.rows import AttemptKey, OutboxRow
+
+BACKOFF_SECONDS: Final = (0.2, 0.5, 1, 2, 5, 15, 30)
+LOST: Final = frozenset({Code.STALE_EPOCH, Code.NOT_FOUND})
+"""Answers that say: this attempt is no longer yours."""
+
+_log = logging.getLogger(__name__)
+Lost = Callable[[Sequence[AttemptKey]], Awaitable[None]]
+
+
+class Backoff:
+    """How long to wait before the next try, with jitter, so that many runners do not come back at once."""
+
+    def __init__(self, *, clock: Clock, ids: Ids) -> None:
+        """Keep the parts."""
+        self._clock = clock
+        self._ids = ids
+        self._failures = 0
+
+    def reset(self) -> None:
+        """Begin again with the shortest wait."""
+        self._failures = 0
+
+    async def wait(self) -> None:
+        """Wait between half and the whole of the present step."""
+        step = BACKOFF_SECONDS[min(self._failures, len(BACKOFF_SECONDS) - 1)]
+        self._failures += 1
+        await self._clock.sleep(step * (0.5 + int(self._ids.digits(3)) / 2000))
+
+
+class Outbox:
+    """Sends what the journal holds.
+
+    Args:
+        journal: what is to be sent.
+        link: the road to the hub.
+        clock: for waiting.
+        ids: for jitter.
+    """
+
+    def __init__(self, *, journal: Journal, link: Link, clock: Clock, ids: Ids) -> None:
+        """Keep the parts and listen for new ops."""
+        self._journal = journal
+        self._link = link
+        self._backoff = Backoff(clock=clock, ids=ids)
+        self._wake = asyncio.Event()
+        self._accepted: dict[AttemptKey, asyncio.Event] = {}
+        journal.on_outbox = self._wake.set
+
+    async def accepted(self, key: AttemptKey) -> None:
+        """Return once the hub has acknowledged that this attempt was accepted."""
+        attempt = self._journal.attempt(key)
+        if attempt is None or not attempt.accepted:
+            await self._accepted.setdefault(key, asyncio.Event()).wait()
+
+    async def run(self, lost: Lost) -> None:
+        """Send until cancelled.
+
+        Args:
+            lost: told which attempts the hub no longer takes anything from.
+
+        Raises:
+            DeskhandError: ``unauthorized`` when this runner may no longer speak at all.
+        """
+        while True:
+            self._wake.clear()
+            rows = self._journal.outbox()
+            if not rows:
+                await self._wake.wait()
+            elif await self._send(rows, lost):
+                self._backoff.reset()
+            else:
+                await self._backoff.wait()
+
+    async def _send(self, rows: Sequence[OutboxRow], lost: Lost) -> bool:
+        """Send one batch; return whether all of it is settled."""
+        try:
+            results = await self._link.send([row.op for row in rows])
+        except DeskhandError as error:
+            if not error.fault.retryable:
+                raise
+            return False
+        return await self._settle(list(zip(rows, results, strict=False)), lost)
+
+    async def _settle(self, answers: Sequence[tuple[OutboxRow, OpResult]], lost: Lost) -> bool:
+        done = [row for row, result in answers if result.status != "rejected"]
+        for row in done:
+            if row.op.kind == "task.accept" and row.key:
+                self._accepted.setdefault(row.key, asyncio.Event()).set()
+        rejected = [(row, result) for row, result in answers if result.status == "rejected"]
+        refused = [(row, _code(result)) for row, result in rejected if not _retryable(result)]
+        await self._journal.settle(done=done, refused=refused)
+        for row, code in refused:
+            _log.warning("op.refused %s %s", row.op.kind, code)
+        stale = {row.key for row, code in refused if row.key and code in LOST}
+        for key in sorted(stale):
+            await self._journal.stop(key.task, below=key.epoch + 1, status="superseded")
+        if stale:
+            await lost(sorted(stale))
+        return bool(answers) and len(refused) == len(rejected)
+
+
+def _code(result: OpResult) -> str:
+    return result.error.code if result.error else Code.INTERNAL.value
+
+
+def _retryable(result: OpResult) -> bool:
+    return result.error is not None and result.error.retryable
