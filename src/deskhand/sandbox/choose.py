@@ -1,0 +1,80 @@
+"""Finds out by trying which wall this computer can raise. It refuses to believe a version number or a file on PATH."""
+
+from __future__ import annotations
+
+import platform
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+from deskhand.clock import Clock
+from deskhand.errors import DeskhandError
+from deskhand.ports import Command, Offload, Sandbox
+from deskhand.sandbox.bubblewrap import Bubblewrap
+from deskhand.sandbox.layers import Programs, make_layers, remove_layers
+from deskhand.sandbox.none import NoSandbox
+from deskhand.sandbox.seccomp import filter_bytes
+
+_SCRIPT: Final = """
+set -e
+echo new > kept
+echo made > made
+test "$(wc -l < /proc/net/route)" -le 1
+if unshare -U true 2>/dev/null; then exit 11; fi
+if test -e /etc/shadow; then exit 12; fi
+"""
+_SECONDS_MAX: Final = 20
+
+
+async def choose_sandbox(
+    state: Path, *, clock: Clock, offload: Offload, readonly: Sequence[Path] = ()
+) -> Sandbox:
+    """Return the strongest wall that works here; at worst one that refuses everything and says why.
+
+    Args:
+        state: a directory of our own; left-overs of earlier runs in it are removed.
+        clock: for durations and the watchdog.
+        offload: runs blocking work on files.
+        readonly: further trees of programs that commands may see.
+    """
+    if sys.platform != "linux":
+        return NoSandbox("there is no wall for this system yet")
+    programs = Programs.find()
+    if isinstance(programs, str):
+        return NoSandbox(f"{programs} is not installed")
+    if filter_bytes(platform.machine()) is None:
+        return NoSandbox(f"no system call filter for {platform.machine()}")
+    place = state / "sandbox"
+    await offload(lambda: remove_layers(place))
+    box = Bubblewrap(place, programs=programs, clock=clock, offload=offload, readonly=readonly)
+    try:
+        reason = await _try(box, place / "trial")
+    except (DeskhandError, OSError) as error:
+        reason = error.detail if isinstance(error, DeskhandError) else str(error)
+    finally:
+        await offload(lambda: remove_layers(place / "trial"))
+    return box if reason is None else NoSandbox(reason)
+
+
+async def _try(box: Bubblewrap, trial: Path) -> str | None:
+    """Run a real command over a real folder; return what was wrong."""
+    layers = make_layers(trial, owner=box.owner)
+    folder = trial / "folder"
+    folder.mkdir()
+    (folder / "kept").write_text("old\n", encoding="utf-8")
+    command = Command(
+        argv=("sh", "-c", _SCRIPT),
+        folder=folder,
+        writable=True,
+        seconds_max=_SECONDS_MAX,
+        output_bytes_max=4096,
+        memory_bytes_max=1024**3,
+    )
+    ended = await box.execute(command, layers, root=folder)
+    if ended.exit_code != 0:
+        said = ended.output.data().decode("utf-8", "replace").strip()
+        return f"a trial command ended with {ended.exit_code}: {said[-200:]}"
+    untouched = (folder / "kept").read_text("utf-8") == "old\n" and not (folder / "made").exists()
+    caught = (layers.upper / "kept").read_text("utf-8") == "new\n"
+    return None if untouched and caught else "a write of the trial command was not caught"

@@ -1,0 +1,131 @@
+"""The layers of one run: where a command's writes land instead of in the folder, and how they are mounted.
+
+The folder is the lower layer and is never written by a command. As a normal user the overlay is mounted in an own
+user namespace; as root by :mod:`deskhand.sandbox.idmap`, so that the command runs under an unprivileged uid.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import stat
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Final
+
+from deskhand.errors import Code, DeskhandError
+from deskhand.sandbox import idmap
+
+_SEARCH: Final = "/usr/local/bin:/usr/bin:/bin:/usr/local/sbin:/usr/sbin:/sbin"
+_PLAIN_PATH: Final = re.compile(r"[^,:\\\"\n]+")
+_MOUNT: Final = '"$0" -t overlay overlay -o "$1" "$2" && shift 2 && exec "$@"'
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Programs:
+    """Where the programs that raise the wall are; found once, never by the environment of a command."""
+
+    bwrap: str
+    prlimit: str
+    unshare: str
+    sh: str
+    mount: str
+
+    @classmethod
+    def find(cls) -> Programs | str:
+        """Return all of them, or the name of the first that is missing."""
+        found: dict[str, str] = {}
+        for each in fields(cls):
+            path = shutil.which(each.name, path=_SEARCH)
+            if path is None:
+                return each.name
+            found[each.name] = path
+        return cls(**found)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Layers:
+    """Directories of one run. ``started_ns`` is the file system's own clock when they were made."""
+
+    place: Path
+    started_ns: int
+
+    @property
+    def upper(self) -> Path:
+        """Where what the command wrote lies."""
+        return self.place / "upper"
+
+    @property
+    def merged(self) -> Path:
+        """Where the overlay is mounted, seen by the box only."""
+        return self.place / "merged"
+
+    def options(self) -> str:
+        """Return mount options; the lower layer is the working directory, so its name needs no quoting."""
+        return f"lowerdir=.,upperdir={self.upper},workdir={self.place / 'work'},userxattr"
+
+
+def make_layers(place: Path, *, owner: int | None) -> Layers:
+    """Create the directories of one run.
+
+    Args:
+        place: a directory that does not exist yet, inside our state.
+        owner: the unprivileged uid of commands when the runner is root.
+
+    Raises:
+        DeskhandError: ``sandbox_unavailable`` when the path cannot stand in mount options, ``disk_full``.
+    """
+    if not _PLAIN_PATH.fullmatch(str(place)):
+        raise DeskhandError(
+            Code.SANDBOX_UNAVAILABLE, "the state directory's path has , : or a quote"
+        )
+    try:
+        place.mkdir(mode=0o700, parents=True)
+        for name in ("upper", "work", "merged", "lower"):
+            (place / name).mkdir(mode=0o755)
+            if owner is not None:
+                os.chown(place / name, owner, owner)
+    except OSError as error:
+        raise DeskhandError(Code.DISK_FULL, "no place for the command's changes") from error
+    return Layers(place=place, started_ns=(place / "upper").stat().st_ctime_ns)
+
+
+def remove_layers(place: Path) -> None:
+    """Remove a run's directories, also those that a command made unreadable or nested without end."""
+    inner = place / "work" / "work"  # the kernel leaves it behind without any permission
+    if inner.is_dir():
+        open_up(inner)
+    for program in ("rm", "chmod", "rm"):
+        if not place.exists():
+            return
+        path = shutil.which(program, path=_SEARCH)
+        options = ["-R", "u+rwx"] if program == "chmod" else ["-rf"]
+        if path is not None:
+            # Python's own removal gives up at its recursion limit; these walk to any depth and follow no link.
+            line = [path, *options, "--", str(place)]
+            subprocess.run(line, env={}, capture_output=True, check=False)  # noqa: S603 - fixed programs, our own path
+
+
+def open_up(directory: Path) -> None:
+    """Make a directory of a layer readable, whatever the command did to it; never through a link."""
+    if not directory.is_symlink():
+        directory.chmod(stat.S_IMODE(directory.lstat().st_mode) | 0o700)
+
+
+def as_user(programs: Programs, layers: Layers, inner: Sequence[str]) -> list[str]:
+    """Return the command line that mounts the overlay in an own namespace and goes on with ``inner``."""
+    return [
+        *(programs.unshare, "--user", "--map-root-user", "--mount", "--"),
+        *(programs.sh, "-c", _MOUNT, programs.mount, layers.options(), str(layers.merged)),
+        *inner,
+    ]
+
+
+def as_root(layers: Layers, inner: Sequence[str], *, owner: int) -> list[str]:
+    """Return the command line that mounts the overlay with mapped owners and drops to ``owner``."""
+    plan = [str(owner), str(layers.place / "lower"), layers.options()]
+    return [sys.executable, "-I", "-S", idmap.__file__, *plan, *inner]

@@ -1,0 +1,33 @@
+"""No wall: says so and refuses every command (SH-10)."""
+
+from __future__ import annotations
+
+from deskhand.errors import Code, DeskhandError
+from deskhand.ports import Command, CommandResult, FolderAccess
+from deskhand.protocol.objects import SandboxInfo
+
+
+class NoSandbox:
+    """What a computer has on which no wall could be raised.
+
+    Args:
+        reason: what stood in the way, for a person.
+    """
+
+    def __init__(self, reason: str) -> None:
+        """Keep the reason."""
+        self._info = SandboxInfo(name="none", level="none", reason=reason)
+
+    @property
+    def info(self) -> SandboxInfo:
+        """Level ``none`` and why."""
+        return self._info
+
+    async def run(self, command: Command, access: FolderAccess) -> CommandResult:
+        """Refuse.
+
+        Raises:
+            DeskhandError: ``sandbox_unavailable``, always.
+        """
+        del command, access
+        raise DeskhandError(Code.SANDBOX_UNAVAILABLE, self._info.reason or "")
