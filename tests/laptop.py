@@ -1,0 +1,204 @@
+"""A runner with a home, a folder and a hub in memory, that can be started, stopped and killed between two commits."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Self, TypeVar
+
+from sqlalchemy import Engine
+
+from deskhand.clock import SystemClock
+from deskhand.errors import Code, DeskhandError
+from deskhand.ids import Ids
+from deskhand.ports import Agent, Command, CommandResult, FolderAccess, Tool
+from deskhand.protocol.objects import FolderMode, SandboxInfo
+from deskhand.runner.app import Parts, Runner, RunnerConfig
+from deskhand.runner.ceiling import Granted, grant_folder
+from deskhand.runner.process import Process
+from deskhand.store.engine import open_sqlite, open_sqlite_reader
+from deskhand.store.writer import InlineWriter
+from deskhand.testing.links import RUNNER, MemoryHub
+from deskhand.tools.beneath import Folder
+from deskhand.tools.registry import standard_tools
+from deskhand.workflow.journal import Journal
+
+R = TypeVar("R")
+_PATIENCE_SECONDS = 8.0
+
+
+async def inline(work: Callable[[], R]) -> R:
+    """Run blocking work here and now."""
+    return work()
+
+
+async def until(met: Callable[[], object]) -> None:
+    """Return as soon as a state is reached; a test that waits in vain fails by its deadline."""
+    clock = SystemClock()
+    async with asyncio.timeout(_PATIENCE_SECONDS):
+        while not met():
+            await clock.sleep(0.002)
+
+
+@dataclass(slots=True)
+class Box:
+    """A sandbox that runs a function instead of a program, behind a wall of the level it is told."""
+
+    level: str = "full"
+    does: Callable[[Command, FolderAccess], CommandResult] | None = None
+    ran: list[Command] = field(default_factory=list[Command])
+    hold: asyncio.Event | None = None
+    killed: int = 0
+
+    @property
+    def info(self) -> SandboxInfo:
+        """Say how strong the wall is."""
+        return SandboxInfo.from_json({"name": "fake", "level": self.level})
+
+    async def run(self, command: Command, access: FolderAccess) -> CommandResult:
+        """Do what the test said; wait first if it holds."""
+        if self.level == "none":
+            raise DeskhandError(Code.SANDBOX_UNAVAILABLE)
+        self.ran.append(command)
+        if self.hold is not None:
+            try:
+                await self.hold.wait()
+            except asyncio.CancelledError:
+                self.killed += 1
+                raise
+        if self.does is not None:
+            return self.does(command, access)
+        return CommandResult(exit_code=0, output=b"ok\n", truncated=False, timed_out=False)
+
+
+@dataclass(slots=True)
+class Laptop(AbstractAsyncContextManager["Laptop"]):
+    """One computer. ``tools`` are added to the real ones."""
+
+    base: Path
+    agents: Sequence[Agent]
+    hub: MemoryHub = field(default_factory=lambda: MemoryHub(Ids(SystemClock())))
+    box: Box = field(default_factory=Box)
+    tools: Mapping[str, Tool] = field(default_factory=dict[str, Tool])
+    tries_max: int = 1
+    runner: Runner | None = None
+    journal: Journal | None = None
+    writer: InlineWriter | None = None
+    before_commit: Callable[[], None] = lambda: None
+    after_commit: Callable[[], None] = lambda: None
+    _running: asyncio.Task[None] | None = None
+    _engines: list[Engine] = field(default_factory=list[Engine])
+
+    @property
+    def home(self) -> Path:
+        """Return ``DESKHAND_HOME``."""
+        return self.base / "home"
+
+    @property
+    def folder(self) -> Path:
+        """Return the person's folder."""
+        path = self.base / "Work"
+        path.mkdir(exist_ok=True)
+        return path
+
+    @property
+    def documents(self) -> Path:
+        """Return where results places are made."""
+        return self.base / "Documents"
+
+    @property
+    def rows(self) -> Journal:
+        """Return the journal of the running runner."""
+        assert self.journal is not None
+        return self.journal
+
+    def grant(self, mode: FolderMode = FolderMode.WORKSPACE) -> Granted:
+        """Grant the folder at the keyboard."""
+        return grant_folder(self.home, self.folder, mode=mode)
+
+    def build(self) -> Runner:
+        """Put a runner together over the same home."""
+        clock = SystemClock()
+        ids = Ids(clock)
+        self.home.mkdir(exist_ok=True)
+        path = self.home / "runner.db"
+        engine, reading = open_sqlite(path), open_sqlite_reader(path)
+        self._engines += [engine, reading]
+        self.writer = InlineWriter(
+            engine,
+            before_commit=lambda: self.before_commit(),
+            after_commit=lambda: self.after_commit(),
+        )
+        self.journal = Journal(engine=reading, writer=self.writer, ids=ids)
+        config = RunnerConfig(
+            runner=RUNNER,
+            name="laptop",
+            home=self.home,
+            documents=self.documents,
+            as_root=True,
+            tries_max=self.tries_max,
+        )
+        parts = Parts(
+            link=self.hub,
+            journal=self.journal,
+            agents={agent.name: agent for agent in self.agents},
+            tools={**standard_tools(offload=inline), **self.tools},
+            sandbox=self.box,
+            open_folder=Folder.open,
+            clock=clock,
+            ids=ids,
+            offload=inline,
+            process=Process(close_to_others=lambda: None),
+        )
+        self.runner = Runner(config, parts)
+        return self.runner
+
+    async def start(self) -> None:
+        """Start the runner."""
+        runner = self.build()
+        self._running = asyncio.get_running_loop().create_task(runner.run())
+
+    async def stop(self) -> None:
+        """Stop the runner as a person would."""
+        assert self.runner is not None
+        self.runner.stop()
+        await self._gone()
+
+    async def kill(self) -> None:
+        """End the runner without a word."""
+        assert self._running is not None
+        self._running.cancel()
+        await self._gone()
+
+    async def died(self) -> BaseException | None:
+        """Wait until the runner has ended by itself and return why."""
+        assert self._running is not None
+        await asyncio.wait([self._running], timeout=_PATIENCE_SECONDS)
+        return self._running.exception() if self._running.done() else None
+
+    async def _gone(self) -> None:
+        assert self._running is not None
+        await asyncio.gather(self._running, return_exceptions=True)
+        assert self.writer is not None
+        await self.writer.close()
+        for engine in self._engines:
+            engine.dispose()
+        self._engines.clear()
+        self._running = None
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._running is not None:
+            await self.stop()
