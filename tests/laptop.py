@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -76,7 +75,7 @@ class Box:
 
 
 @dataclass(slots=True)
-class Laptop(AbstractAsyncContextManager["Laptop"]):
+class Laptop:
     """One computer. ``tools`` are added to the real ones."""
 
     base: Path

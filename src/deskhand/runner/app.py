@@ -145,6 +145,7 @@ class Runner:
         waited = 0.0
         while True:
             await self._parts.clock.sleep(_LOOK_SECONDS)
+            await self._parts.journal.tidy()
             waited += _LOOK_SECONDS
             now = _mark(self._config.home)
             if now != seen and self.inbox.connected:

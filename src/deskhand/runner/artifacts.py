@@ -49,9 +49,16 @@ class Artifacts:
         self._offload = offload
 
     async def upload(
-        self, outputs: Sequence[str], *, results: FolderAccess, voice: Voice
+        self,
+        outputs: Sequence[str],
+        *,
+        results: FolderAccess,
+        voice: Voice,
+        meanwhile: Callable[[], Awaitable[None]],
     ) -> list[Artifact]:
         """Upload each file that can be read, and return those; the verifier has told of the others.
+
+        ``meanwhile`` is called when the hub is not there, before it is waited for.
 
         Raises:
             DeskhandError: ``hub_unreachable``; what the hub says to an upload.
@@ -65,7 +72,8 @@ class Artifacts:
             await self._patiently(
                 lambda data=data, digest=digest: self._link.upload_blob(
                     _chunks(data), sha256=digest, size=len(data)
-                )
+                ),
+                meanwhile,
             )
             name = PurePosixPath(path).name
             stored.append(
@@ -79,7 +87,9 @@ class Artifacts:
             )
         return stored
 
-    async def _patiently(self, upload: Callable[[], Awaitable[None]]) -> None:
+    async def _patiently(
+        self, upload: Callable[[], Awaitable[None]], meanwhile: Callable[[], Awaitable[None]]
+    ) -> None:
         """Try until the hub is there: the work is done, only its hand-over waits."""
         for seconds in chain(_WAITS_SECONDS, repeat(_WAITS_SECONDS[-1])):
             try:
@@ -87,6 +97,7 @@ class Artifacts:
             except DeskhandError as error:
                 if not error.fault.retryable:
                     raise
+                await meanwhile()
                 await self._clock.sleep(seconds)
             else:
                 return

@@ -385,11 +385,17 @@ class _Driver:
     # --- the end
 
     async def _verify(self, done: Done) -> bool:
-        """Look whether it is right, while the claim itself is being committed; then end, or try again."""
+        """Look whether it is right, then end or try again.
+
+        Quick checks share one commit with the claim and the end; beside the owner's commands, which may take
+        minutes, the claim is committed at once.
+        """
         scope = self._open.scope
-        checks, _ = await together(
-            self._kit.verifier.run(done, self._brief.checks, scope), self._flush()
-        )
+        looking = self._kit.verifier.run(done, self._brief.checks, scope)
+        if self._brief.checks:
+            checks, _ = await together(looking, self._flush())
+        else:
+            checks = await looking
         for check in checks:
             step = self._step("check", {"name": check.name}, result=check.to_json())
             self._append(step, self._voice.checked(check))
@@ -399,7 +405,7 @@ class _Driver:
             self._append(again, self._voice.resets_checks(), self._voice.moved(TaskState.WORKING))
             return True
         stored = await self._kit.artifacts.upload(
-            done.outputs, results=scope.place.results, voice=self._voice
+            done.outputs, results=scope.place.results, voice=self._voice, meanwhile=self._flush
         )
         ops = [self._voice.made(artifact) for artifact in stored]
         finished = ending.done(self._voice, done.summary, language=self._kit.language)

@@ -108,7 +108,9 @@ class Outbox:
                 self._accepted.setdefault(row.key, asyncio.Event()).set()
         rejected = [(row, result) for row, result in answers if result.status == "rejected"]
         refused = [(row, _code(result)) for row, result in rejected if not _retryable(result)]
-        await self._journal.settle(done=done, refused=refused)
+        self._journal.acknowledge(done)
+        if refused:
+            await self._journal.refuse(refused)
         for row, code in refused:
             _log.warning("op.refused %s %s", row.op.kind, code)
         stale = {row.key for row, code in refused if row.key and code in LOST}

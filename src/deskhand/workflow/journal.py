@@ -75,6 +75,7 @@ class Journal:
         self.commits = 0
         self.on_outbox: Callable[[], None] = _nothing
         self._meta: dict[str, str] = {}
+        self._acknowledged: dict[int, OutboxRow] = {}
 
     async def open(self, *, home_identity: str) -> None:
         """Create or check the tables, and notice a home that was copied or restored.
@@ -276,7 +277,12 @@ class Journal:
 
     def outbox(self, *, limit: int = OPS_PER_BATCH_MAX) -> list[OutboxRow]:
         """Return the oldest unsent ops, as many as one request may carry."""
-        query = select(OUTBOX).where(OUTBOX.c.refused.is_(None)).order_by(OUTBOX.c.n).limit(limit)
+        query = (
+            select(OUTBOX)
+            .where(OUTBOX.c.refused.is_(None), OUTBOX.c.n.not_in(list(self._acknowledged)))
+            .order_by(OUTBOX.c.n)
+            .limit(limit)
+        )
         found: list[OutboxRow] = []
         size = 0
         with self._read() as connection:
@@ -287,31 +293,29 @@ class Journal:
                 found.append(_outbox(row))
         return found
 
-    async def settle(
-        self, *, done: Sequence[OutboxRow], refused: Sequence[tuple[OutboxRow, str]] = ()
-    ) -> None:
-        """Forget what the hub took, mark what it never will, and note which attempts it acknowledged."""
+    def acknowledge(self, rows: Sequence[OutboxRow]) -> None:
+        """Note what the hub took; it leaves the disk with the next commit, and would at worst be sent again."""
+        self._acknowledged |= {row.n: row for row in rows}
+
+    async def tidy(self) -> None:
+        """Let acknowledged ops leave the disk now, if there are any."""
+        if self._acknowledged:
+            await self._do(_nothing_more)
+
+    async def refuse(self, rows: Sequence[tuple[OutboxRow, str]]) -> None:
+        """Mark what the hub will never take, with its code."""
 
         def work(connection: Connection) -> None:
-            connection.execute(delete(OUTBOX).where(OUTBOX.c.n.in_([row.n for row in done])))
-            for row in done:
-                if row.op.kind == "task.accept" and row.key:
-                    connection.execute(
-                        update(ATTEMPTS)
-                        .where(ATTEMPTS.c.task == row.key.task, ATTEMPTS.c.epoch == row.key.epoch)
-                        .values(accepted=True)
-                    )
-            for row, code in refused:
+            for row, code in rows:
                 connection.execute(update(OUTBOX).where(OUTBOX.c.n == row.n).values(refused=code))
 
-        if done or refused:
-            await self._do(work)
+        await self._do(work)
 
     def unsent(self) -> int:
         """Return how many ops wait to be sent."""
         query = select(func.count()).select_from(OUTBOX).where(OUTBOX.c.refused.is_(None))
         with self._read() as connection:
-            return connection.scalar(query) or 0
+            return (connection.scalar(query) or 0) - len(self._acknowledged)
 
     def refused(self) -> list[tuple[str, str]]:
         """Return (op id, code) of what the hub will never take."""
@@ -353,13 +357,39 @@ class Journal:
                 connection.rollback()
 
     async def _do(self, work: Callable[[Connection], R]) -> R:
-        result = await self._writer.do(work)
+        """Commit work, and with it what the hub has acknowledged since."""
+        acknowledged = dict(self._acknowledged)
+
+        def all_of_it(connection: Connection) -> R:
+            _forget(connection, list(acknowledged.values()))
+            return work(connection)
+
+        result = await self._writer.do(all_of_it)
         self.commits += 1
+        for n in acknowledged:
+            self._acknowledged.pop(n, None)
         return result
 
 
 def _nothing() -> None:
     """Stand in until somebody sends."""
+
+
+def _nothing_more(_: Connection) -> None:
+    """Add nothing to what is committed anyway."""
+
+
+def _forget(connection: Connection, rows: Sequence[OutboxRow]) -> None:
+    """Take acknowledged ops out, and note which attempts the hub knows to be accepted."""
+    if rows:
+        connection.execute(delete(OUTBOX).where(OUTBOX.c.n.in_([row.n for row in rows])))
+    for row in rows:
+        if row.op.kind == "task.accept" and row.key:
+            connection.execute(
+                update(ATTEMPTS)
+                .where(ATTEMPTS.c.task == row.key.task, ATTEMPTS.c.epoch == row.key.epoch)
+                .values(accepted=True)
+            )
 
 
 def _put_step(connection: Connection, key: AttemptKey, step: Step) -> None:
