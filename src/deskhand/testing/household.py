@@ -1,0 +1,126 @@
+"""A hub and a runner in one process on real files, for measurements and acceptance tests.
+
+The parts are the product's own; only the agent and the tools are the caller's. It refuses to speak HTTP: the runner
+uses the same ``Participant`` as in ``deskhand up``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import AsyncGenerator, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+from deskhand.clock import SystemClock
+from deskhand.hub.app import Hub, HubParts
+from deskhand.hub.credentials import admit
+from deskhand.hub.participant import Participant
+from deskhand.ids import Ids
+from deskhand.ports import Agent, Sandbox, Tool
+from deskhand.protocol.authority import Principal
+from deskhand.protocol.objects import CommandInfo, Device, Role
+from deskhand.protocol.ops import Op, OpResult
+from deskhand.protocol.wire import JsonObject
+from deskhand.runner.app import Parts, Runner, RunnerConfig
+from deskhand.runner.process import Process
+from deskhand.sandbox.none import NoSandbox
+from deskhand.store.engine import open_sqlite, open_sqlite_reader
+from deskhand.store.opening import FILE, open_sqlite_store
+from deskhand.store.writer import ThreadWriter
+from deskhand.testing.blobs import MemoryBlobs
+from deskhand.tools.beneath import Folder
+from deskhand.workflow.journal import Journal
+
+R = TypeVar("R")
+ACCOUNT = "acc_bench"
+OWNER = Principal(account=ACCOUNT, id="dev_owner", role=Role.OWNER)
+RUNNER = Principal(account=ACCOUNT, id="dev_runner", role=Role.RUNNER)
+
+
+async def in_thread(work: Callable[[], R]) -> R:
+    """Run blocking work beside the loop."""
+    return await asyncio.to_thread(work)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Household:
+    """What the caller may look at and speak to."""
+
+    hub: Hub
+    runner: Runner
+    journal: Journal
+    ids: Ids
+
+    async def op(self, kind: str, body: JsonObject, **about: str) -> OpResult:
+        """Send one op as the owner."""
+        op = Op.from_json({"op_id": self.ids.new("op"), "kind": kind, "body": body, **about})
+        return (await self.hub.submit(OWNER, [op]))[0]
+
+
+@asynccontextmanager
+async def household(
+    root: Path,
+    *,
+    agents: Mapping[str, Agent],
+    tools: Mapping[str, Tool],
+    sandbox: Sandbox | None = None,
+    commands: tuple[CommandInfo, ...] = (),
+) -> AsyncGenerator[Household]:
+    """Start both on ``root`` and end them cleanly."""
+    clock = SystemClock()
+    ids = Ids(clock)
+    home, documents = root / "home", root / "Documents"
+    home.mkdir(mode=0o700, parents=True, exist_ok=True)
+    store = open_sqlite_store(home / FILE, clock, offload=in_thread)
+    parts = HubParts(
+        store=store,
+        blobs=MemoryBlobs(),
+        clock=clock,
+        ids=ids,
+        notifiers={},
+        spread=random.Random(0).random,  # noqa: S311 - no secret
+    )
+    hub = Hub(parts)
+    await store.create_account(ACCOUNT)
+    for who, kind in ((OWNER, "cli"), (RUNNER, "runner")):
+        said = {"id": who.id, "name": who.id, "kind": kind, "role": who.role, "created_at": "2026"}
+        device = Device.from_json(said)
+        await store.write(
+            ACCOUNT,
+            lambda tx, one=device: admit(tx, one, token_sha256=one.id, actor=OWNER.id),
+        )
+    await hub.start()
+    engine = open_sqlite(home / "runner.sqlite3")
+    reading = open_sqlite_reader(home / "runner.sqlite3")
+    writer = ThreadWriter(engine)
+    journal = Journal(engine=reading, writer=writer, ids=ids)
+    runner = Runner(
+        RunnerConfig(runner=RUNNER.id, name="bench", home=home, documents=documents, as_root=True),
+        Parts(
+            link=Participant(hub, RUNNER),
+            journal=journal,
+            agents=agents,
+            tools=tools,
+            sandbox=sandbox or NoSandbox("not part of this measurement"),
+            open_folder=Folder.open,
+            clock=clock,
+            ids=ids,
+            offload=in_thread,
+            commands=commands,
+            process=Process(),
+        ),
+    )
+    working = asyncio.ensure_future(runner.run())
+    try:
+        yield Household(hub=hub, runner=runner, journal=journal, ids=ids)
+    finally:
+        runner.stop()
+        await working
+        await hub.stop()
+        await writer.close()
+        await store.close()
+        engine.dispose()
+        reading.dispose()
