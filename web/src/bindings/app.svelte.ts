@@ -1,0 +1,192 @@
+/** The one place where the sync core meets Svelte: the view as a signal, the route, the language, the clock. */
+import { Client, type View } from "../sync/client";
+import { isLocal, localThread, type Wish } from "../sync/outbox";
+import { Database } from "../sync/database";
+import { browserEnvironment, type Environment } from "../sync/environment";
+import { HubError, type Hub, type Invitation } from "../sync/hub";
+import { inviteFrom, Pairer, type Invite, type Pairing } from "../sync/pairing";
+import { decisionOf, sealOf, type Choice, type Seal } from "../sync/deciding";
+import type { Approval, Event, OpBodies, OpResult } from "../protocol/generated";
+import { isTextId, languageOf, plural, text, type Language, type TextId, type Values } from "../texts";
+import { addressOf, routeOf, type Route } from "./route";
+import * as select from "./select";
+
+const LANGUAGE = "deskhand.language";
+
+class App {
+  readonly environment: Environment;
+  readonly client: Client;
+  language = $state<Language>("en");
+  route = $state.raw<Route>({ name: "home" });
+  view = $state.raw<View>() as View;
+  now = $state(Date.now());
+  signedIn = $state<boolean>();
+  pairing = $state.raw<Pairing>();
+  invite: Invite | null = null;
+  /** Overlays: at most one of each. */
+  approval = $state<string>();
+  artifact = $state<string>();
+  said = $state("");
+  #pairer: Pairer | undefined;
+
+  readonly needs = $derived(select.needs(this.view));
+  readonly threads = $derived(select.threadRows(this.view));
+  readonly pill = $derived(select.pill(this.view));
+  readonly folders = $derived(select.folders(this.view));
+  readonly runners = $derived(select.runners(this.view));
+
+  constructor() {
+    this.environment = browserEnvironment(() => this.language);
+    this.client = new Client(this.environment, new Database());
+    this.view = this.client.view;
+    this.client.subscribe(() => {
+      const before = this.view;
+      this.view = this.client.view;
+      this.#tell(before, this.view);
+    });
+  }
+
+  /** Wipe an invitation from the address before anything else, then show what is stored, then connect. */
+  async begin(): Promise<void> {
+    this.invite = inviteFrom(location.hash);
+    if (this.invite) history.replaceState(null, "", "/");
+    const stored = localStorage.getItem(LANGUAGE);
+    this.speak(languageOf(stored ? [stored] : navigator.languages), { remember: false });
+    this.#follow();
+    addEventListener("hashchange", () => {
+      const invite = inviteFrom(location.hash);
+      if (invite) location.reload();
+      else this.#follow();
+    });
+    setInterval(() => {
+      if (document.visibilityState === "visible") this.now = Date.now();
+    }, 1000);
+    this.signedIn = await this.client.load();
+    if (this.invite && !(this.signedIn && this.invite.kind === "claim")) await this.join();
+    else if (this.signedIn) this.client.start();
+  }
+
+  /** Go through the invitation of the address, or one typed as six digits. */
+  async join(code?: string): Promise<void> {
+    const invite = code ? { code } : this.invite ? { invite: this.invite.secret } : null;
+    if (!invite) return;
+    this.#pairer?.stop();
+    this.#pairer = new Pairer(this.environment, this.client.hub, (pairing) => {
+      this.pairing = pairing;
+    });
+    const credential = await this.#pairer.join(invite, deviceName(this.language));
+    if (!credential) return;
+    await this.client.signIn(credential);
+    this.invite = null;
+    this.pairing = undefined;
+    this.signedIn = true;
+    this.client.start();
+  }
+
+  speak(language: Language, { remember = true } = {}): void {
+    this.language = language;
+    document.documentElement.lang = language;
+    if (remember) localStorage.setItem(LANGUAGE, language);
+  }
+
+  t(id: TextId, values?: Values): string {
+    return text(this.language, id, values);
+  }
+
+  n(base: Parameters<typeof plural>[1], count: number): string {
+    return plural(this.language, base, count);
+  }
+
+  go(route: Route): void {
+    location.hash = addressOf(route);
+  }
+
+  events(thread: string): readonly Event[] {
+    void this.view;
+    return this.client.timeline(thread);
+  }
+
+  async post<K extends keyof OpBodies>(wish: Wish<K>): Promise<string> {
+    return (await this.client.post(wish)).op_id;
+  }
+
+  async ask<K extends keyof OpBodies>(wish: Wish<K>): Promise<OpResult> {
+    return this.client.ask(wish);
+  }
+
+  async seal(approval: Approval): Promise<Seal> {
+    return sealOf(approval, this.environment.subtle);
+  }
+
+  async decide(approval: Approval, choice: Choice): Promise<OpResult> {
+    const { credential } = this.client;
+    const body = await decisionOf(approval, choice, credential, this.environment.subtle);
+    return this.ask({ kind: "approval.decide", thread: approval.thread, task: approval.task, body });
+  }
+
+  nameOf(actor: string | undefined): string {
+    return select.nameOf(this.view, actor);
+  }
+
+  /** Say something to a screen reader, politely. */
+  announce(sentence: string): void {
+    this.said = sentence;
+  }
+
+  /** What went wrong, in the hub's own words where it had some. */
+  explain(error: unknown): { message: string; cure: string } {
+    if (!(error instanceof HubError)) return { message: this.t("error.other"), cure: "" };
+    const id = `error.${error.code}`;
+    const fallback = this.t(isTextId(id) ? id : "error.other");
+    return { message: error.message || fallback, cure: error.cure };
+  }
+
+  /** What changed while somebody was listening: ends and needs, never every step. */
+  #tell(before: View, after: View): void {
+    if (before.state.objects.tasks === after.state.objects.tasks || !before.state.cursor) return;
+    for (const task of after.state.objects.tasks.values()) {
+      const old = before.state.objects.tasks.get(task.id);
+      if (!old || old.state === task.state) continue;
+      const { title, verdict } = task;
+      if (task.state === "input_required") this.announce(this.t("live.needs", { title }));
+      else if (verdict) {
+        this.announce(this.t("live.finished", { title, verdict: this.t(`verdict.${verdict}`) }));
+      }
+    }
+  }
+
+  #follow(): void {
+    this.route = routeOf(location.hash);
+    this.artifact = undefined;
+    this.approval = undefined;
+  }
+}
+
+/** A name a person recognises in a list of devices. */
+function deviceName(language: Language): string {
+  const agent = navigator.userAgent;
+  const system = SYSTEMS.find(([pattern]) => pattern.test(agent))?.[1] ?? "";
+  const browser = BROWSERS.find(([pattern]) => pattern.test(agent))?.[1] ?? "";
+  if (!system || !browser) return text(language, "device.desktop");
+  return text(language, "device.on", { browser, system });
+}
+
+const SYSTEMS: readonly (readonly [RegExp, string])[] = [
+  [/iPhone/, "iPhone"],
+  [/iPad/, "iPad"],
+  [/Android/, "Android"],
+  [/CrOS/, "ChromeOS"],
+  [/Windows/, "Windows"],
+  [/Mac OS X/, "Mac"],
+  [/Linux/, "Linux"],
+];
+const BROWSERS: readonly (readonly [RegExp, string])[] = [
+  [/Edg\//, "Edge"],
+  [/Firefox|FxiOS/, "Firefox"],
+  [/Chrome|CriOS/, "Chrome"],
+  [/Safari/, "Safari"],
+];
+
+export const app = new App();
+export { isLocal, localThread, select };
+export type { Hub, Invitation, Route };

@@ -1,0 +1,62 @@
+/** Notifications of this device: the worker, the subscription, the test. Only asked for inside a tap. */
+import { app } from "./app.svelte";
+
+export type PushState = "insecure" | "unsupported" | "denied" | "off" | "on";
+
+const WORKER = "/worker.js";
+
+interface Policy {
+  createScriptURL(url: string): string;
+}
+
+/** Under Trusted Types only this one address may become a worker. */
+function workerAddress(): string {
+  const factory = (
+    globalThis as unknown as {
+      trustedTypes?: { createPolicy(name: string, rules: Policy): Policy };
+    }
+  ).trustedTypes;
+  const policy = factory?.createPolicy("deskhand", {
+    createScriptURL: (url) => {
+      if (url !== WORKER) throw new TypeError("no such worker");
+      return url;
+    },
+  });
+  return policy ? policy.createScriptURL(WORKER) : WORKER;
+}
+
+export async function registerWorker(): Promise<void> {
+  if (!isSecureContext || !("serviceWorker" in navigator)) return;
+  await navigator.serviceWorker.register(workerAddress()).catch(() => undefined);
+  navigator.serviceWorker.addEventListener("message", (event) => {
+    const said = event.data as { open?: unknown };
+    if (typeof said.open === "string") location.hash = new URL(said.open, location.href).hash;
+  });
+}
+
+export async function pushState(): Promise<PushState> {
+  if (!isSecureContext) return "insecure";
+  if (!("serviceWorker" in navigator) || !("PushManager" in globalThis)) return "unsupported";
+  if (Notification.permission === "denied") return "denied";
+  const registration = await navigator.serviceWorker.getRegistration();
+  const subscription = await registration?.pushManager.getSubscription();
+  return subscription ? "on" : "off";
+}
+
+export async function enablePush(): Promise<PushState> {
+  if ((await Notification.requestPermission()) !== "granted") return pushState();
+  const { key } = await app.client.hub.one<{ key: string }>("/v1/push/key");
+  const registration = await navigator.serviceWorker.ready;
+  const subscription = await registration.pushManager.subscribe({
+    userVisibleOnly: true,
+    applicationServerKey: key,
+  });
+  await app.client.hub.post("/v1/push/subscriptions", subscription.toJSON());
+  return pushState();
+}
+
+export async function disablePush(): Promise<PushState> {
+  const registration = await navigator.serviceWorker.getRegistration();
+  await (await registration?.pushManager.getSubscription())?.unsubscribe();
+  return pushState();
+}

@@ -1,0 +1,264 @@
+/** What the screens show, derived from one view: plain functions, tested without a browser. */
+import type {
+  Approval,
+  CommandInfo,
+  Event,
+  EventBodies,
+  FileRef,
+  Folder,
+  PairRequest,
+  Presence,
+  Question,
+  Runner,
+  Task,
+  Thread,
+} from "../protocol/generated";
+import type { View } from "../sync/client";
+import type { Link } from "../sync/connection";
+import type { Queued } from "../sync/database";
+import { isFinal } from "../sync/fold";
+import { isLocal, localThread } from "../sync/outbox";
+
+export type Tick = "waiting" | "sent" | "picked" | "rejected";
+
+export interface ThreadRow {
+  readonly id: string;
+  readonly title: string;
+  readonly text: string;
+  readonly at: string;
+  readonly unread: boolean;
+  readonly needs: boolean;
+  readonly pending: boolean;
+  readonly atWork: number;
+  readonly last: Task | undefined;
+}
+
+export interface Said {
+  readonly kind: "said";
+  readonly key: string;
+  readonly role: "user" | "agent" | "system";
+  readonly text: string;
+  readonly at: string;
+  readonly meant: string;
+  readonly actor: string;
+  readonly files: readonly FileRef[];
+  readonly tick: Tick | undefined;
+  readonly queued: Queued | undefined;
+}
+
+export type Item =
+  | Said
+  | { readonly kind: "task"; readonly key: string; readonly task: Task }
+  | { readonly kind: "approval"; readonly key: string; readonly approval: Approval }
+  | { readonly kind: "question"; readonly key: string; readonly question: Question }
+  | { readonly kind: "draft"; readonly key: string; readonly text: string };
+
+export type Need =
+  | { readonly kind: "approval"; readonly id: string; readonly at: string; readonly approval: Approval }
+  | { readonly kind: "question"; readonly id: string; readonly at: string; readonly question: Question }
+  | { readonly kind: "join"; readonly id: string; readonly at: string; readonly request: PairRequest };
+
+export type Pill = Link | "runner_offline";
+
+const recent = <T extends { readonly at: string }>(a: T, b: T) => (a.at < b.at ? 1 : -1);
+
+export function threadRows(view: View): ThreadRow[] {
+  const tasks = new Map<string, Task[]>();
+  for (const task of view.state.objects.tasks.values()) {
+    tasks.set(task.thread, [...(tasks.get(task.thread) ?? []), task]);
+  }
+  const needing = new Set(needs(view).flatMap((need) => threadOfNeed(need) ?? []));
+  const known = [...view.state.objects.threads.values()]
+    .filter((thread) => !thread.archived && thread.state === "open")
+    .map((thread) => rowOf(view, thread, tasks.get(thread.id) ?? [], needing.has(thread.id)));
+  return [...localRows(view), ...known].sort(recent);
+}
+
+function rowOf(view: View, thread: Thread, tasks: Task[], needsYou: boolean): ThreadRow {
+  const ordered = tasks.sort((a, b) => (a.created_at < b.created_at ? 1 : -1));
+  return {
+    id: thread.id,
+    title: thread.title,
+    text: thread.last_text ?? "",
+    at: thread.updated_at,
+    unread: (view.latest.get(thread.id) ?? 0) > (view.read.get(thread.id) ?? 0),
+    needs: needsYou,
+    pending: false,
+    atWork: tasks.filter((task) => task.state === "working" || task.state === "verifying").length,
+    last: ordered[0],
+  };
+}
+
+function localRows(view: View): ThreadRow[] {
+  return view.outbox
+    .filter((entry) => entry.kind === "message.post" && !entry.thread && entry.state !== "sent")
+    .map((entry) => ({
+      id: localThread(entry.op_id),
+      title: firstLine(String(entry.body["text"])),
+      text: "",
+      at: entry.at,
+      unread: false,
+      needs: false,
+      pending: true,
+      atWork: 0,
+      last: undefined,
+    }));
+}
+
+export function needs(view: View): Need[] {
+  const { approvals, questions, pair_requests } = view.state.objects;
+  const decided = new Set(
+    view.outbox.map((entry) => entry.body["approval"] ?? entry.body["request"]).filter(Boolean),
+  );
+  const open: Need[] = [
+    ...[...approvals.values()]
+      .filter((approval) => approval.state === "open" && !decided.has(approval.id))
+      .map((approval): Need => ({ kind: "approval", id: approval.id, at: approval.requested_at, approval })),
+    ...[...questions.values()]
+      .filter((question) => question.state === "open")
+      .map((question): Need => ({ kind: "question", id: question.id, at: question.asked_at, question })),
+    ...[...pair_requests.values()]
+      .filter((request) => request.state === "waiting" && !decided.has(request.id))
+      .map((request): Need => ({ kind: "join", id: request.id, at: request.asked_at, request })),
+  ];
+  return open.sort((a, b) => (a.at < b.at ? -1 : 1));
+}
+
+function threadOfNeed(need: Need): string | undefined {
+  if (need.kind === "approval") return need.approval.thread;
+  return need.kind === "question" ? need.question.thread : undefined;
+}
+
+/** A thread as it is read: what was said, the cards of its tasks, what they asked; then what still waits here. */
+export function timeline(view: View, events: readonly Event[], thread: string): Item[] {
+  const items = new Map<string, Item>();
+  for (const event of events) {
+    const item = itemOf(view, event);
+    if (item) items.set(item.key, item);
+  }
+  for (const task of view.state.objects.tasks.values()) {
+    const key = `task/${task.id}`;
+    if (task.thread === thread && !items.has(key)) items.set(key, { kind: "task", key, task });
+  }
+  const drafts = [...view.drafts].filter(
+    ([, draft]) => view.state.objects.tasks.get(draft.task ?? "")?.thread === thread,
+  );
+  return [
+    ...items.values(),
+    ...drafts.map(([id, draft]): Item => ({ kind: "draft", key: id, text: draft.text })),
+    ...view.outbox.filter((entry) => belongs(view, entry, thread)).map(queuedItem),
+  ];
+}
+
+function itemOf(view: View, event: Event): Item | undefined {
+  const { tasks, approvals, questions } = view.state.objects;
+  if (event.kind === "message.posted") return saidItem(view, event);
+  if (event.kind === "task.created") {
+    const body = event.body as unknown as EventBodies["task.created"];
+    const task = tasks.get(body.task?.id ?? "") ?? body.task;
+    return task && { kind: "task", key: `task/${task.id}`, task };
+  }
+  if (event.kind === "approval.requested") {
+    const body = event.body as unknown as EventBodies["approval.requested"];
+    const approval = approvals.get(body.approval?.id ?? "");
+    return approval && { kind: "approval", key: `approval/${approval.id}`, approval };
+  }
+  if (event.kind === "question.asked") {
+    const body = event.body as unknown as EventBodies["question.asked"];
+    const question = questions.get(body.question?.id ?? "");
+    return question && { kind: "question", key: `question/${question.id}`, question };
+  }
+  return undefined;
+}
+
+function saidItem(view: View, event: Event): Said | undefined {
+  const body = event.body as unknown as EventBodies["message.posted"];
+  if (!body.message) return undefined;
+  const task = event.task ? view.state.objects.tasks.get(event.task) : undefined;
+  const picked = task?.accepted_at !== undefined;
+  return {
+    kind: "said",
+    key: `said/${event.seq}`,
+    role: body.role,
+    text: body.text,
+    at: body.happened_at ?? event.at,
+    meant: body.meant,
+    actor: event.actor,
+    files: body.files ?? [],
+    tick: body.role === "user" ? (picked ? "picked" : "sent") : undefined,
+    queued: undefined,
+  };
+}
+
+function belongs(view: View, entry: Queued, thread: string): boolean {
+  if (entry.kind !== "message.post") return false;
+  if (entry.state === "sent" && (entry.seq ?? 0) <= view.state.cursor) return false;
+  if (entry.thread === thread) return true;
+  return isLocal(thread) && localThread(entry.op_id) === thread;
+}
+
+function queuedItem(entry: Queued): Said {
+  return {
+    kind: "said",
+    key: `queued/${entry.op_id}`,
+    role: "user",
+    text: String(entry.body["text"]),
+    at: entry.at,
+    meant: String(entry.body["as"] ?? "task"),
+    actor: "",
+    files: [],
+    tick: entry.state,
+    queued: entry,
+  };
+}
+
+export function pill(view: View): Pill {
+  if (view.link !== "live") return view.link;
+  const active = [...view.state.objects.runners.values()].filter((one) => one.state === "active");
+  const away = active.every((runner) => view.presence.get(runner.id)?.connected === false);
+  return active.length > 0 && away ? "runner_offline" : "live";
+}
+
+export function lastSeen(presence: ReadonlyMap<string, Presence>): string | undefined {
+  return [...presence.values()].map((one) => one.seen_at).sort().at(-1);
+}
+
+export function runners(view: View): Runner[] {
+  return [...view.state.objects.runners.values()].filter((one) => one.state === "active");
+}
+
+export function folders(view: View): Folder[] {
+  const active = new Set(runners(view).map((runner) => runner.id));
+  return [...view.state.objects.folders.values()]
+    .filter((folder) => folder.state === "granted" && active.has(folder.runner))
+    .sort((a, b) => a.label.localeCompare(b.label));
+}
+
+/** Commands that begin like what was typed; each once, whichever computer has it. */
+export function commandsLike(view: View, typed: string): CommandInfo[] {
+  const found = /^\/([\w-]*)$/.exec(typed);
+  if (!found) return [];
+  const all = runners(view).flatMap((runner) => runner.commands);
+  const byName = new Map(all.map((command) => [bare(command.name), command]));
+  return [...byName]
+    .filter(([name]) => name.startsWith((found[1] ?? "").toLowerCase()))
+    .map(([, command]) => command)
+    .sort((a, b) => a.name.localeCompare(b.name));
+}
+
+export const bare = (name: string): string => name.replace(/^\//, "");
+
+/** The task of a thread that a message may guide. */
+export function underWay(view: View, thread: string): Task | undefined {
+  return [...view.state.objects.tasks.values()].find(
+    (task) => task.thread === thread && !isFinal(task) && task.state !== "queued",
+  );
+}
+
+export function nameOf(view: View, actor: string | undefined): string {
+  if (!actor) return "";
+  const { devices, runners: computers } = view.state.objects;
+  return devices.get(actor)?.name ?? computers.get(actor)?.name ?? actor;
+}
+
+const firstLine = (text: string): string => text.trim().split("\n")[0]?.slice(0, 80) ?? "";

@@ -1,0 +1,328 @@
+/**
+ * The page without its face: state, outbox and connection put together. No UI framework below this line.
+ *
+ * Everything shown comes from one `View` that is replaced as a whole; `subscribe` tells when.
+ */
+import type { Collection, Event, OpResult, Presence, Task } from "../protocol/generated";
+import { Connection, type Link } from "./connection";
+import { Database, type Credential, type Queued } from "./database";
+import type { Environment } from "./environment";
+import { isFinal, type Anything } from "./fold";
+import type { Frame } from "./frames";
+import { Hub, type Snapshot } from "./hub";
+import { Outbox, type Wish } from "./outbox";
+import { apply, COLLECTIONS, emptyState, stateOf, type Change, type State } from "./state";
+
+/** Raise this when the fold learns a kind: what was skipped before is folded again, from a new snapshot. */
+export const FOLD = "1";
+
+const SNAPSHOT_TRIES = 3;
+const PRESENCE_MS = 20_000;
+
+export interface Draft {
+  readonly text: string;
+  readonly task?: string | undefined;
+}
+
+export interface View {
+  readonly state: State;
+  readonly link: Link;
+  readonly outbox: readonly Queued[];
+  readonly presence: ReadonlyMap<string, Presence>;
+  readonly read: ReadonlyMap<string, number>;
+  /** What is newest in a thread, as far as this device heard. */
+  readonly latest: ReadonlyMap<string, number>;
+  readonly drafts: ReadonlyMap<string, Draft>;
+  readonly device: string | undefined;
+  readonly ready: boolean;
+}
+
+export class Client {
+  readonly hub: Hub;
+  readonly outbox: Outbox;
+  readonly #environment: Environment;
+  readonly #database: Database;
+  readonly #connection: Connection;
+  readonly #listeners = new Set<() => void>();
+  readonly #timelines = new Map<string, Map<number, Event>>();
+  #credential: Credential | undefined;
+  #cursor: number | undefined;
+  #live: string | null = null;
+  #stopPresence: () => void = () => undefined;
+  #view: View;
+
+  constructor(environment: Environment, database: Database) {
+    this.#environment = environment;
+    this.#database = database;
+    this.hub = new Hub(environment, () => this.#credential?.key);
+    this.outbox = new Outbox({
+      environment,
+      database,
+      hub: this.hub,
+      changed: () => {
+        this.#show({ outbox: this.outbox.entries });
+      },
+      threadOf: (task) => this.#view.state.objects.tasks.get(task)?.thread,
+    });
+    this.#view = {
+      state: emptyState(),
+      link: "connecting",
+      outbox: [],
+      presence: new Map(),
+      read: new Map(),
+      latest: new Map(),
+      drafts: new Map(),
+      device: undefined,
+      ready: false,
+    };
+    this.#connection = new Connection(environment, this.hub, {
+      cursor: () => this.#cursor,
+      reset: (signal) => this.#reset(signal),
+      page: (page) => this.#take(page.events, page.next),
+      frame: (frame) => this.#frame(frame),
+      link: (link) => {
+        this.#linked(link);
+      },
+      live: () => this.#live,
+    });
+  }
+
+  get view(): View {
+    return this.#view;
+  }
+
+  get credential(): Credential | undefined {
+    return this.#credential;
+  }
+
+  subscribe(listener: () => void): () => void {
+    this.#listeners.add(listener);
+    return () => {
+      this.#listeners.delete(listener);
+    };
+  }
+
+  /** Show what is stored, before any network; answers whether this device is signed in. */
+  async load(): Promise<boolean> {
+    this.#credential = await this.#database.get<Credential>("credential");
+    const state = await this.#database.load(FOLD);
+    await this.outbox.load();
+    this.#cursor = state?.cursor;
+    this.#show({
+      state: state ?? emptyState(),
+      outbox: this.outbox.entries,
+      read: new Map((await this.#database.get<[string, number][]>("read")) ?? []),
+      latest: new Map((await this.#database.get<[string, number][]>("latest")) ?? []),
+      device: this.#credential?.device,
+      ready: true,
+    });
+    return this.#credential !== undefined;
+  }
+
+  start(): void {
+    this.#connection.start();
+    const again = () => {
+      this.#stopPresence = this.#environment.after(PRESENCE_MS, () => {
+        if (this.#environment.isVisible() && this.#view.link === "live") void this.#lookAround();
+        again();
+      });
+    };
+    again();
+  }
+
+  stop(): void {
+    this.#stopPresence();
+    this.#connection.stop();
+  }
+
+  retry(): void {
+    this.#connection.reopen();
+  }
+
+  async signIn(credential: Credential): Promise<void> {
+    await this.#database.forgetEverything();
+    await this.#database.put("credential", credential);
+    this.#timelines.clear();
+    await this.load();
+  }
+
+  async signOut(): Promise<void> {
+    this.stop();
+    await this.#database.forgetEverything();
+    this.#credential = undefined;
+  }
+
+  async post(wish: Wish): Promise<Queued> {
+    const entry = await this.outbox.add(wish);
+    void this.outbox.flush().then(() => this.outbox.settle(this.#view.state.cursor));
+    return entry;
+  }
+
+  async ask(wish: Wish): Promise<OpResult> {
+    const result = await this.outbox.ask(wish);
+    void this.outbox.settle(this.#view.state.cursor);
+    return result;
+  }
+
+  /** The events of a thread as far as they are here, oldest first. */
+  timeline(thread: string): readonly Event[] {
+    return [...(this.#timelines.get(thread)?.values() ?? [])].sort((a, b) => a.seq - b.seq);
+  }
+
+  /** Open a thread: from this device at once, then what the hub has before that. */
+  async open(thread: string): Promise<void> {
+    if (this.#live !== thread) this.#live = thread;
+    this.#remember(thread, await this.#database.threadEvents(thread), { open: true });
+    this.#show({});
+    if (!this.#credential) return;
+    const events = await this.hub.threadEvents(thread);
+    const path = `/v1/tasks?thread=${encodeURIComponent(thread)}&limit=200`;
+    const tasks = await this.hub.list<Task>(path);
+    await this.#backfill(tasks);
+    await this.#database.add([], events);
+    this.#remember(thread, events, { open: true });
+    this.#show({});
+  }
+
+  /** Everything of the thread that is here was seen. */
+  async markRead(thread: string): Promise<void> {
+    const latest = this.#view.latest.get(thread) ?? 0;
+    if (latest <= (this.#view.read.get(thread) ?? 0)) return;
+    const read = new Map(this.#view.read).set(thread, latest);
+    this.#show({ read });
+    await this.#database.put("read", [...read]);
+    await this.post({ kind: "read.mark", thread, body: { seq: latest } });
+  }
+
+  /**
+   * Objects by list are of an unknown moment, so only final ones are taken: no later event moves them. All that is
+   * open came with the snapshot or after it.
+   */
+  async #backfill(tasks: readonly Task[]): Promise<void> {
+    const known = this.#view.state.objects.tasks;
+    const missing = tasks.filter((task) => isFinal(task) && !known.has(task.id));
+    if (missing.length === 0) return;
+    const merged = new Map([...missing.map((task) => [task.id, task] as const), ...known]);
+    const objects = { ...this.#view.state.objects, tasks: merged };
+    await this.#database.add(changesOf("tasks", missing), []);
+    this.#show({ state: { ...this.#view.state, objects } });
+  }
+
+  async #reset(signal: AbortSignal): Promise<void> {
+    let snapshot = await this.hub.snapshot(signal);
+    for (let tries = 1; tries < SNAPSHOT_TRIES; tries += 1) {
+      // Nothing happened while it was taken: folding the tail twice is then impossible.
+      const tail = await this.hub.sync(snapshot.cursor, 0, signal);
+      if (tail.events.length === 0) break;
+      snapshot = await this.hub.snapshot(signal);
+    }
+    const changes = changesOfSnapshot(snapshot);
+    await this.#database.replace(snapshot.cursor, changes, FOLD);
+    this.#cursor = snapshot.cursor;
+    this.#timelines.clear();
+    const read = new Map(Object.entries(snapshot.read ?? {}));
+    await this.#database.put("read", [...read]);
+    this.#show({
+      state: stateOf(snapshot.cursor, changes),
+      presence: byRunner(snapshot.presence ?? []),
+      read,
+      drafts: new Map(),
+    });
+    if (this.#live) void this.open(this.#live).catch(() => undefined);
+  }
+
+  async #take(events: readonly Event[], lookedAt: number): Promise<void> {
+    const applied = apply(this.#view.state, events, lookedAt);
+    if (applied.state.cursor === this.#view.state.cursor) return;
+    this.#cursor = applied.state.cursor;
+    const latest = new Map(this.#view.latest);
+    const drafts = new Map(this.#view.drafts);
+    for (const event of applied.fresh) {
+      if (event.thread) this.#hear(event, latest, drafts);
+    }
+    this.#show({ state: applied.state, latest, drafts });
+    await this.#database.keep(applied);
+    if (latest.size) await this.#database.put("latest", [...latest]);
+    await this.outbox.settle(applied.state.cursor);
+  }
+
+  #hear(event: Event, latest: Map<string, number>, drafts: Map<string, Draft>): void {
+    const thread = event.thread ?? "";
+    if (event.kind === "thread.erased") this.#timelines.delete(thread);
+    else this.#remember(thread, [event], { open: false });
+    if (TELLING.has(event.kind) && event.body["role"] !== "user") latest.set(thread, event.seq);
+    if (event.kind === "message.posted") drafts.delete(String(event.body["message"]));
+  }
+
+  async #frame(frame: Frame): Promise<void> {
+    if (frame.kind === "event" && frame.event) await this.#take([frame.event], frame.event.seq);
+    else if (frame.kind === "delta" || frame.kind === "draft") this.#type(frame);
+    else await this.#take([], frame.seq ?? 0);
+  }
+
+  /** Live text: a draft replaces, a delta adds at its offset; one that does not fit waits for the durable message. */
+  #type({ kind, data = {} }: Frame): void {
+    const message = String(data["message"] ?? "");
+    const text = String(data["text"] ?? "");
+    const before = this.#view.drafts.get(message)?.text ?? "";
+    const offset = kind === "draft" ? 0 : Number(data["offset"] ?? before.length);
+    if (!message || offset > before.length) return;
+    const task = typeof data["task"] === "string" ? data["task"] : undefined;
+    const draft = { text: before.slice(0, offset) + text, task };
+    this.#show({ drafts: new Map(this.#view.drafts).set(message, draft) });
+  }
+
+  #linked(link: Link): void {
+    if (link === this.#view.link) return;
+    this.#show({ link });
+    if (link === "live") {
+      void this.outbox.flush().then(() => this.outbox.settle(this.#view.state.cursor));
+      void this.#lookAround();
+    }
+  }
+
+  /** Who is there is no fact of the log: it is asked for. */
+  async #lookAround(): Promise<void> {
+    try {
+      const seen = await this.hub.list<Presence & { id?: string }>("/v1/runners");
+      const rows = seen.map((row) => ({ ...row, runner: row.runner ?? row.id ?? "" }));
+      this.#show({ presence: byRunner(rows.filter((row) => row.connected !== undefined)) });
+    } catch {
+      // The next look will tell.
+    }
+  }
+
+  #remember(thread: string, events: readonly Event[], { open }: { open: boolean }): void {
+    if (!open && !this.#timelines.has(thread)) return;
+    const timeline = this.#timelines.get(thread) ?? new Map<number, Event>();
+    for (const event of events) timeline.set(event.seq, event);
+    this.#timelines.set(thread, timeline);
+  }
+
+  #show(changes: Partial<View>): void {
+    this.#view = { ...this.#view, ...changes };
+    for (const listener of this.#listeners) listener();
+  }
+}
+
+/** What makes a thread unread. */
+const TELLING = new Set([
+  "message.posted",
+  "task.finished",
+  "approval.requested",
+  "question.asked",
+]);
+
+function byRunner(presence: readonly Presence[]): Map<string, Presence> {
+  return new Map(presence.map((one) => [one.runner, one]));
+}
+
+function changesOf(collection: Collection, items: readonly { id: string }[]): Change[] {
+  return items.map((value) => ({ collection, id: value.id, value: value as unknown as Anything }));
+}
+
+function changesOfSnapshot(snapshot: Snapshot): Change[] {
+  const said = snapshot as unknown as Record<string, readonly { id: string }[] | undefined>;
+  return COLLECTIONS.flatMap((name) => changesOf(name, said[name] ?? []));
+}
+

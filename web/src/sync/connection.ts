@@ -1,0 +1,178 @@
+/**
+ * Keeps one open road to the hub: gap first, then the stream; long polls where streams do not pass.
+ *
+ * A stream can die without an error (phones do that on resume), so silence counts as death, and every sign that the
+ * page woke up opens it anew. It refuses to hold state: what it reads goes to `sink`.
+ */
+import type { Environment } from "./environment";
+import type { Frame } from "./frames";
+import { HubError, type EventPage, type Hub } from "./hub";
+
+const FIRST_SIGN_MS = 20_000;
+const SILENCE_MS = 35_000;
+const HIDDEN_MS = 60_000;
+const POLL_SECONDS = 25;
+const POLLS_BEFORE_STREAM = 12;
+const BACKOFF_MS = [300, 1000, 2500, 5000, 10_000, 20_000] as const;
+
+export type Link = "connecting" | "live" | "reconnecting" | "offline" | "signed_out" | "outdated";
+
+export interface Sink {
+  cursor(): number | undefined;
+  /** Begin again from a snapshot. */
+  reset(signal: AbortSignal): Promise<void>;
+  page(page: EventPage): Promise<void>;
+  frame(frame: Frame): Promise<void>;
+  link(link: Link): void;
+  live(): string | null;
+}
+
+export class Connection {
+  readonly #environment: Environment;
+  readonly #hub: Hub;
+  readonly #sink: Sink;
+  #attempt: AbortController | undefined;
+  #rest: (() => void) | undefined;
+  #running = false;
+  #polls = 0;
+  #failures = 0;
+  #stops: (() => void)[] = [];
+
+  constructor(environment: Environment, hub: Hub, sink: Sink) {
+    this.#environment = environment;
+    this.#hub = hub;
+    this.#sink = sink;
+  }
+
+  start(): void {
+    if (this.#running) return;
+    this.#running = true;
+    let cancelHide: (() => void) | undefined;
+    this.#stops = [
+      this.#environment.onWake(() => {
+        cancelHide?.();
+        this.reopen();
+      }),
+      this.#environment.onHide(() => {
+        cancelHide?.();
+        cancelHide = this.#environment.after(HIDDEN_MS, () => {
+          if (!this.#environment.isVisible()) this.#attempt?.abort();
+        });
+      }),
+    ];
+    void this.#run();
+  }
+
+  stop(): void {
+    this.#running = false;
+    for (const stop of this.#stops) stop();
+    this.#attempt?.abort();
+    this.#rest?.();
+  }
+
+  /** Believe nothing that is open: fetch the gap and stream anew. */
+  reopen(): void {
+    this.#failures = 0;
+    this.#polls = 0;
+    this.#attempt?.abort();
+    this.#rest?.();
+  }
+
+  async #run(): Promise<void> {
+    this.#sink.link("connecting");
+    while (this.#running) {
+      const attempt = new AbortController();
+      this.#attempt = attempt;
+      try {
+        await this.#attend(attempt);
+        this.#failures += 1;
+      } catch (error) {
+        if (this.#running && this.#gaveUp(error)) return;
+        this.#failures += 1;
+      }
+      attempt.abort();
+      if (this.#running) await this.#pause();
+    }
+  }
+
+  async #attend(attempt: AbortController): Promise<void> {
+    const signal = attempt.signal;
+    if (this.#sink.cursor() === undefined) await this.#sink.reset(signal);
+    await this.#gap(signal);
+    this.#failures = 0;
+    if (this.#polls > 0) await this.#poll(signal);
+    else await this.#stream(attempt);
+  }
+
+  async #gap(signal: AbortSignal): Promise<void> {
+    for (;;) {
+      const page = await this.#hub.sync(this.#sink.cursor() ?? 0, 0, signal);
+      await this.#sink.page(page);
+      if (!page.more) break;
+    }
+    this.#sink.link("live");
+  }
+
+  async #stream(attempt: AbortController): Promise<void> {
+    let heard = false;
+    const silent = () => {
+      if (!heard) this.#polls = POLLS_BEFORE_STREAM;
+      attempt.abort();
+    };
+    let cancel = this.#environment.after(FIRST_SIGN_MS, silent);
+    try {
+      const cursor = this.#sink.cursor() ?? 0;
+      for await (const frame of this.#hub.stream(cursor, this.#sink.live(), attempt.signal)) {
+        heard = true;
+        cancel();
+        cancel = this.#environment.after(SILENCE_MS, silent);
+        if (frame.kind === "reset") await this.#sink.reset(attempt.signal);
+        else await this.#sink.frame(frame);
+      }
+    } finally {
+      cancel();
+    }
+  }
+
+  async #poll(signal: AbortSignal): Promise<void> {
+    while (this.#polls > 0) {
+      const page = await this.#hub.sync(this.#sink.cursor() ?? 0, POLL_SECONDS, signal);
+      await this.#sink.page(page);
+      this.#polls -= 1;
+    }
+  }
+
+  /** Some answers are not mended by trying again. */
+  #gaveUp(error: unknown): boolean {
+    if (!(error instanceof HubError)) return false;
+    if (error.status === 401) this.#sink.link("signed_out");
+    else if (error.status === 426) this.#sink.link("outdated");
+    else return false;
+    this.#running = false;
+    return true;
+  }
+
+  async #pause(): Promise<void> {
+    if (!this.#environment.isVisible()) {
+      await this.#sleep(undefined);
+      return;
+    }
+    this.#sink.link(this.#environment.isOnline() ? "reconnecting" : "offline");
+    const step = Math.min(Math.max(this.#failures - 1, 0), BACKOFF_MS.length - 1);
+    const spread = 1 + (this.#environment.randomness(1)[0] ?? 0) / 1024;
+    await this.#sleep((BACKOFF_MS[step] ?? 0) * spread);
+  }
+
+  /** Rest for a while, or with `undefined` until something wakes us. */
+  async #sleep(milliseconds: number | undefined): Promise<void> {
+    await new Promise<void>((resolve) => {
+      const cancel =
+        milliseconds === undefined ? () => undefined : this.#environment.after(milliseconds, resolve);
+      this.#rest = () => {
+        cancel();
+        resolve();
+      };
+    });
+    this.#rest = undefined;
+  }
+}

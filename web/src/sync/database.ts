@@ -1,0 +1,139 @@
+/**
+ * What survives a reload: the fold up to one cursor, the events behind it, the outbox, this device's credential.
+ *
+ * All but outbox and credential is a cache, rebuildable from snapshot and tail. Two tabs may write: what is stored is
+ * always the fold up to the stored cursor, because a tab that is behind keeps its hands off.
+ */
+import { openDB, type DBSchema, type IDBPDatabase } from "idb";
+import type { Event } from "../protocol/generated";
+import { stateOf, type Applied, type Change, type State } from "./state";
+
+export interface Credential {
+  readonly key: string;
+  readonly device: string;
+  readonly account?: string | undefined;
+  readonly signing?: CryptoKeyPair | undefined;
+}
+
+export interface Queued {
+  readonly op_id: string;
+  readonly kind: string;
+  readonly thread?: string | undefined;
+  readonly task?: string | undefined;
+  readonly body: Readonly<Record<string, unknown>>;
+  readonly at: string;
+  readonly state: "waiting" | "sent" | "rejected";
+  readonly seq?: number | undefined;
+  readonly result?: { readonly id?: string | undefined; readonly task?: string | undefined };
+  readonly error?: { readonly code: string; readonly message: string; readonly cure: string };
+}
+
+interface Shape extends DBSchema {
+  meta: { key: string; value: unknown };
+  objects: { key: [string, string]; value: Change };
+  events: { key: number; value: Event; indexes: { thread: [string, number] } };
+  outbox: { key: string; value: Queued };
+}
+
+const VERSION = 1;
+
+export class Database {
+  readonly #opened: Promise<IDBPDatabase<Shape>>;
+
+  constructor(name = "deskhand") {
+    this.#opened = openDB<Shape>(name, VERSION, {
+      upgrade(database) {
+        database.createObjectStore("meta");
+        database.createObjectStore("objects", { keyPath: ["collection", "id"] });
+        const events = database.createObjectStore("events", { keyPath: "seq" });
+        events.createIndex("thread", ["thread", "seq"]);
+        database.createObjectStore("outbox", { keyPath: "op_id" });
+      },
+    });
+  }
+
+  async get<T>(name: string): Promise<T | undefined> {
+    return (await (await this.#opened).get("meta", name)) as T | undefined;
+  }
+
+  async put(name: string, value: unknown): Promise<void> {
+    await (await this.#opened).put("meta", value, name);
+  }
+
+  /** The stored state, if it was folded by this build of the fold. */
+  async load(fold: string): Promise<State | undefined> {
+    const at = (await this.#opened).transaction(["meta", "objects"]);
+    const cursor = (await at.objectStore("meta").get("cursor")) as number | undefined;
+    const folded = await at.objectStore("meta").get("fold");
+    if (cursor === undefined || folded !== fold) return undefined;
+    return stateOf(cursor, await at.objectStore("objects").getAll());
+  }
+
+  async keep(applied: Applied): Promise<void> {
+    const at = (await this.#opened).transaction(["meta", "objects", "events"], "readwrite");
+    const stored = ((await at.objectStore("meta").get("cursor")) as number | undefined) ?? -1;
+    if (stored < applied.state.cursor) {
+      for (const change of applied.changes) void at.objectStore("objects").put(change);
+      for (const event of applied.fresh) void at.objectStore("events").put(event);
+      void at.objectStore("meta").put(applied.state.cursor, "cursor");
+    }
+    await at.done;
+    for (const { kind, thread, seq } of applied.fresh) {
+      if (kind === "thread.erased" && thread) await this.#forget(thread, seq);
+    }
+  }
+
+  /** Begin again from a snapshot. */
+  async replace(cursor: number, changes: readonly Change[], fold: string): Promise<void> {
+    const at = (await this.#opened).transaction(["meta", "objects", "events"], "readwrite");
+    void at.objectStore("objects").clear();
+    void at.objectStore("events").clear();
+    for (const change of changes) void at.objectStore("objects").put(change);
+    void at.objectStore("meta").put(cursor, "cursor");
+    void at.objectStore("meta").put(fold, "fold");
+    await at.done;
+  }
+
+  async add(changes: readonly Change[], events: readonly Event[]): Promise<void> {
+    const at = (await this.#opened).transaction(["objects", "events"], "readwrite");
+    for (const change of changes) void at.objectStore("objects").put(change);
+    for (const event of events) void at.objectStore("events").put(event);
+    await at.done;
+  }
+
+  async threadEvents(thread: string): Promise<Event[]> {
+    const range = IDBKeyRange.bound([thread, 0], [thread, Number.MAX_SAFE_INTEGER]);
+    return (await this.#opened).getAllFromIndex("events", "thread", range);
+  }
+
+  async outbox(): Promise<Queued[]> {
+    return (await this.#opened).getAll("outbox");
+  }
+
+  async putQueued(entry: Queued): Promise<void> {
+    await (await this.#opened).put("outbox", entry);
+  }
+
+  async dropQueued(id: string): Promise<void> {
+    await (await this.#opened).delete("outbox", id);
+  }
+
+  async forgetEverything(): Promise<void> {
+    const names = ["meta", "objects", "events", "outbox"] as const;
+    const at = (await this.#opened).transaction(names, "readwrite");
+    for (const name of names) void at.objectStore(name).clear();
+    await at.done;
+  }
+
+  async close(): Promise<void> {
+    (await this.#opened).close();
+  }
+
+  async #forget(thread: string, before: number): Promise<void> {
+    const at = (await this.#opened).transaction("events", "readwrite");
+    const range = IDBKeyRange.bound([thread, 0], [thread, before], false, true);
+    for (const key of await at.store.index("thread").getAllKeys(range)) void at.store.delete(key);
+    await at.done;
+  }
+}
+

@@ -1,0 +1,68 @@
+/**
+ * Saying yes or no to exactly one action. What is hashed is what is shown; if the two differ there is no yes.
+ *
+ * The statement is signed as the bytes that travel beside the signature (no canonical form to argue about). A no never
+ * needs a hash that fits, nor a signature.
+ */
+import type { Approval, OpBodies } from "../protocol/generated";
+import { sha256Of } from "./canonical";
+import type { Credential } from "./database";
+import { base64url } from "./pairing";
+
+export type Seal = "fits" | "differs" | "unknown";
+
+const PREFIX = "deskhand-approval-v1\0";
+
+export interface Choice {
+  readonly decision: "allow" | "deny";
+  readonly scope: "once" | "task" | "always";
+  readonly reason?: string | undefined;
+}
+
+/** Whether the action on the screen is the one that will run: `unknown` where this page cannot hash. */
+export async function sealOf(approval: Approval, subtle: SubtleCrypto | undefined): Promise<Seal> {
+  try {
+    const shown = await sha256Of(approval.action, subtle);
+    if (shown === null) return "unknown";
+    return shown === approval.action_sha256 ? "fits" : "differs";
+  } catch {
+    return "differs";
+  }
+}
+
+export async function decisionOf(
+  approval: Approval,
+  choice: Choice,
+  credential: Credential | undefined,
+  subtle: SubtleCrypto | undefined,
+): Promise<OpBodies["approval.decide"]> {
+  const body = {
+    approval: approval.id,
+    decision: choice.decision,
+    scope: choice.scope,
+    action_sha256: approval.action_sha256,
+    ...(choice.reason ? { reason: choice.reason } : {}),
+  };
+  const key = credential?.signing?.privateKey;
+  if (choice.decision === "deny" || !key || !subtle) return body;
+  const statement = JSON.stringify({
+    account: credential.account,
+    runner: approval.runner,
+    task: approval.task,
+    epoch: approval.epoch,
+    approval: approval.id,
+    nonce: approval.nonce,
+    action_sha256: approval.action_sha256,
+    decision: choice.decision,
+    scope: choice.scope,
+    device: credential.device,
+  });
+  const bytes = new TextEncoder().encode(PREFIX + statement);
+  const signature = await subtle.sign({ name: "ECDSA", hash: "SHA-256" }, key, bytes);
+  return {
+    ...body,
+    statement,
+    signature: base64url(new Uint8Array(signature)),
+    device: credential.device,
+  };
+}
