@@ -54,7 +54,7 @@ def cues_of(words: str) -> frozenset[Cue]:
     found: set[Cue] = set()
     if _DONE.search(words):
         found.add(Cue.DONE)
-    elif _ACTION.search(words) or _promise(words):
+    elif _ACTION.search(words) or (_promise(words) and not _DECISION.search(words)):
         found.add(Cue.ACTION)
     if _UNDECIDED.search(words):
         found.add(Cue.RISK)
@@ -104,11 +104,12 @@ class _Section:
         self._soft, self._items, self._gap = soft, 0, False
 
     def _body(self, number: int, words: str, *, is_item: bool) -> Line:
-        if self._soft and self._gap and self._items and not is_item:
-            self._heading, self._cue, self._soft = "", None, False
+        if self._gap and self._items and not is_item:
+            # Prose after the list is no longer part of it, whatever the heading above.
+            self._heading, self._cue = "" if self._soft else self._heading, None
         self._gap, self._items = False, self._items + 1
         cues = set(cues_of(words))
-        if self._cue is not None and not (self._cue is Cue.ACTION and Cue.DONE in cues):
+        if self._cue is not None and not self._contradicted(words, cues):
             cues.add(self._cue)
         return Line(
             number=number,
@@ -118,6 +119,12 @@ class _Section:
             is_item=is_item,
         )
 
+    def _contradicted(self, words: str, cues: set[Cue]) -> bool:
+        """What is ticked off is no action, and what is still open is no decision."""
+        if self._cue is Cue.DECISION:
+            return _UNDECIDED.search(words) is not None
+        return self._cue is Cue.ACTION and Cue.DONE in cues
+
 
 _HARD: Final = 1
 _SOFT: Final = 2
@@ -126,6 +133,8 @@ _SOFT_WORDS_MAX: Final = 5
 
 def _heading_level(seen: str, following: str) -> int:
     """``# Title`` and underlined titles are headings; so is a short ``Actions:`` or ``[할 일]`` of its own."""
+    if Cue.ACTION in cues_of(bare(seen)) and _LABELLED.search(seen):
+        return 0  # a heading that itself says what to do opens nothing
     if re.match(r"#{1,6}\s", seen) or (re.fullmatch(r"\s*(?:={3,}|-{3,})\s*", following)):
         return 0 if _ITEM.match(seen) else _HARD
     if _ITEM.match(seen) or len(seen.split()) > _SOFT_WORDS_MAX:
@@ -141,6 +150,7 @@ def _promise(words: str) -> bool:
     return hit is not None and hit["who"].split()[0].lower() not in _NOBODY
 
 
+_LABELLED = re.compile(r"[:：]\**\s*[^\s*]+\s+\S+")
 _RULE = re.compile(r"[\s=_*~\-|:+#]+|```.*|~~~.*")
 _ITEM = re.compile(r"\s*(?:[-*+•·■□▪○●]\s+|[0-9]{1,3}[.)]\s+|\[[ xX]\])")
 _DONE = re.compile(
@@ -164,62 +174,15 @@ _ACTION = re.compile(
 )
 _PROMISE = re.compile(
     r"(?P<who>[A-Z][\w'’-]*(?: (?:and|&|\+) [A-Z][\w'’-]*)?|We|I)(?: \([^)]{1,30}\))?"
-    r"(?:\s+(?:to|will|must|shall|should|needs? to|has to|have to|agreed to|promised to|is to|are to)|['’]ll)"
+    r"(?:\s+(?:to|will|must|shall|should|needs? to|has to|have to|promised to|is to|are to)|['’]ll)"
     r"\s+[a-z]{2,}"
 )
-_NOBODY: Final = frozenset(
-    [
-        "a",
-        "an",
-        "the",
-        "it",
-        "this",
-        "that",
-        "these",
-        "those",
-        "there",
-        "they",
-        "what",
-        "which",
-        "who",
-        "nothing",
-        "everything",
-        "something",
-        "how",
-        "why",
-        "when",
-        "where",
-        "welcome",
-        "thanks",
-        "thank",
-        "due",
-        "according",
-        "as",
-        "in",
-        "on",
-        "at",
-        "for",
-        "from",
-        "up",
-        "back",
-        "used",
-        "able",
-        "happy",
-        "going",
-        "ready",
-        "similar",
-        "subject",
-        "next",
-        "compared",
-        "contrary",
-        "response",
-        "reply",
-        "not",
-        "please",
-        "to",
-        "how",
-    ]
+_NO_PERSON = (
+    "a an the it this that these those there they what which who nothing everything something how why when"
+    " where welcome thanks thank due according as in on at for from up back used able happy going ready"
+    " similar subject next compared contrary response reply not please to"
 )
+_NOBODY: Final = frozenset(_NO_PERSON.split())
 _DECISION = re.compile(
     r"(?i:\bdecisions?\b|\bdecided\b|^agreed\b|\b(?:we|all|team|everyone|was|were|is|both) (?:have )?agreed\b"
     r"|\bapproved\b|\bsigned off\b|\bresolved (?:to|that)\b|\b(?:will|we) go with\b|\bwe chose\b)"

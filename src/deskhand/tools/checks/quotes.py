@@ -118,10 +118,10 @@ def _quotes_checked(paper: _Paper, notes: FolderAccess, digest: str) -> ToolResu
     total = len(items) - unsourced
     sentence = paper.said("quotes", found=total - len(wrong), total=total)
     if unsourced:
-        sentence += " " + paper.said("unsourced", count=unsourced)
+        sentence += "; " + paper.said("unsourced", count=unsourced)
     if wrong:
         named = ", ".join(f"{quote.path}:{quote.line}" for quote in wrong[:_NAMED_MAX])
-        sentence += " " + paper.said("quotes_wrong", named=named)
+        sentence += "; " + paper.said("quotes_wrong", named=named)
     return result(sentence, passed=total > 0 and not wrong and not unsourced)
 
 
@@ -154,7 +154,7 @@ def _actions_checked(paper: _Paper, notes: FolderAccess, paths: Sequence[str]) -
     named = ", ".join(f"{action.path}:{action.line}" for action in missing[:_NAMED_MAX])
     sentence = paper.said("actions", found=len(wanted) - len(missing), total=len(wanted))
     if missing:
-        sentence += " " + paper.said("actions_missing", named=named)
+        sentence += "; " + paper.said("actions_missing", named=named)
     return result(sentence, passed=not missing)
 
 

@@ -11,7 +11,7 @@ import io
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from decimal import Context, Decimal, InvalidOperation, localcontext
-from typing import Final
+from typing import Final, TypeGuard
 
 from openpyxl.utils.cell import coordinate_to_tuple
 
@@ -24,6 +24,7 @@ from deskhand.tools import workbooks
 from deskhand.tools.arguments import Arguments, refused, shown_result, source
 from deskhand.tools.checks.quotes import result
 
+_Cells = list[list[workbooks.Value]]
 MEASURES: Final = ("sum", "average", "minimum", "maximum", "count", "rows")
 FACTS_MAX: Final = 5000
 _EVIDENCE_FIGURES: Final = 6
@@ -32,10 +33,11 @@ _THREE: Final = 3
 
 
 class CheckTotals:
-    """``check_totals {table, workbook, sheet, facts, language?, from?}``.
+    """``check_totals {table, workbook, sheet, facts, data_sheet?, language?, from?}``.
 
     ``table`` is ``{path, encoding, delimiter, quoted, width, first_line, last_line}``; a fact is
     ``{cell, measure, column?, style?, currency?, percent?, places?, label?, group?: {column, name}}``.
+    With ``data_sheet`` the columns of that sheet must add up to the same sums.
     """
 
     name = "check_totals"
@@ -64,9 +66,10 @@ class CheckTotals:
         workbook, sheet = given.path("workbook"), given.text("sheet", most=200)
         facts = [_fact(Arguments(fact)) for fact in given.objects("facts", most=FACTS_MAX)]
         language = given.choice("language", LANGUAGES, "en")
+        data_sheet = given.text("data_sheet", "", most=200)
         access = source(given, place)
         given.finish()
-        job = _Job(access, place.results, table, workbook, sheet, facts, language)
+        job = _Job(access, place.results, table, (workbook, sheet, data_sheet), facts, language)
         return await self._offload(job.run)
 
 
@@ -111,46 +114,55 @@ class _Job:
     access: FolderAccess
     results: FolderAccess
     table: _Source
-    workbook: str
-    sheet: str
+    book: tuple[str, str, str]
     facts: Sequence[_Fact]
     language: str
 
     def run(self) -> ToolResult:
         """Return whether every figure is what the table adds up to."""
+        workbook, sheet, data_sheet = self.book
         try:
             rows = list(_rows(self.access, self.table))
-            data = self.results.read(self.workbook, limit=READ_BYTES_MAX)
-            page = workbooks.cells(data).get(self.sheet)
+            data = self.results.read(workbook, limit=READ_BYTES_MAX)
+            pages = workbooks.cells(data)
         except DeskhandError as error:
             return result(error.sentence(self.language), passed=False)
-        if page is None:
-            return result(self._said("no_sheet", sheet=self.sheet), passed=False)
+        for name in (sheet, data_sheet):
+            if name and name not in pages:
+                return result(self._said("no_sheet", sheet=name), passed=False)
         with localcontext(_EXACT):
-            return self._compared(page, rows)
+            return self._compared(pages[sheet], pages.get(data_sheet), rows)
 
-    def _compared(self, page: list[list[workbooks.Value]], rows: list[list[str]]) -> ToolResult:
+    def _compared(self, page: _Cells, copy: _Cells | None, rows: list[list[str]]) -> ToolResult:
         seen = _collected(self.facts, rows)
         wrong: list[str] = []
         right: list[str] = []
         for fact in self.facts:
-            written = _written(page, fact)
             found = _measure(fact, seen[_key(fact)])
-            figures = {
-                "label": fact.label,
-                "written": _shown(written, fact.places),
-                "found": _shown(found, fact.places),
-                "rows": seen[_key(fact)].rows,
-            }
-            if written is None or written != found:
-                wrong.append(self._said("figure_wrong", **figures))
-            elif fact.measure == "sum" and fact.group is None:
-                right.append(self._said("figure", **figures))
+            whole = fact.measure == "sum" and fact.group is None
+            said = [_written(page, fact)]
+            if whole and copy is not None:
+                said.append(_added(copy, fact.column, len(rows)))
+            differing = [each for each in said if each is None or each != found]
+            if differing:
+                wrong.append(self._figure("figure_wrong", fact, differing[0], found))
+            elif whole:
+                right.append(self._figure("figure", fact, found, found))
         if wrong:
             count = self._said("figures_wrong", wrong=len(wrong), total=len(self.facts))
             return result(f"{count} {'; '.join(wrong[:_EVIDENCE_FIGURES])}", passed=False)
-        count = self._said("figures", total=len(self.facts), rows=len(rows))
-        return result("; ".join([*right[:_EVIDENCE_FIGURES], count]), passed=bool(self.facts))
+        figures = ", ".join(right[:_EVIDENCE_FIGURES])
+        key = "figures" if figures else "figures_only"
+        sentence = self._said(key, figures=figures, total=len(self.facts), rows=len(rows))
+        return result(sentence, passed=bool(self.facts))
+
+    def _figure(self, key: str, fact: _Fact, written: Decimal | None, found: Decimal | None) -> str:
+        return self._said(
+            key,
+            label=fact.label,
+            written=_shown(written, fact.places),
+            found=_shown(found, fact.places),
+        )
 
     def _said(self, key: str, **values: object) -> str:
         return text(f"check.{key}", language=self.language, **values)
@@ -295,7 +307,21 @@ def _measure(fact: _Fact, seen: _Seen) -> Decimal | None:
     return min(seen.values) if fact.measure == "minimum" else max(seen.values)
 
 
-def _written(page: list[list[workbooks.Value]], fact: _Fact) -> Decimal | None:
+def _added(page: _Cells, column: int, rows: int) -> Decimal | None:
+    """Add up a column of the data sheet below its header; nothing when it has another number of rows."""
+    if len(page) != rows + 1:
+        return None
+    values = (row[column] if column < len(row) else None for row in page[1:])
+    return sum(
+        (v if isinstance(v, Decimal) else Decimal(v) for v in values if _is_number(v)), Decimal(0)
+    )
+
+
+def _is_number(value: workbooks.Value) -> TypeGuard[int | Decimal]:
+    return isinstance(value, (int, Decimal)) and not isinstance(value, bool)
+
+
+def _written(page: _Cells, fact: _Fact) -> Decimal | None:
     """Return the figure in the workbook; exact text stands for what a double cannot hold."""
     try:
         row, column = coordinate_to_tuple(fact.cell)
@@ -306,14 +332,13 @@ def _written(page: list[list[workbooks.Value]], fact: _Fact) -> Decimal | None:
     return found.scaleb(2) if fact.percent else found
 
 
-def _shown(value: Decimal | None, least: int) -> str:
-    """Return a figure for people, with at least so many decimals."""
+def _shown(value: Decimal | None, places: int) -> str:
+    """Return a figure for people, with at least so many decimals and no empty ones beyond."""
     if value is None:
         return "–"
-    exponent = value.as_tuple().exponent
-    if isinstance(exponent, int) and -exponent < least:
-        value = value.quantize(Decimal(1).scaleb(-least))
-    return f"{value:,f}"
+    exponent = value.normalize().as_tuple().exponent
+    written = -exponent if isinstance(exponent, int) else 0
+    return f"{value:,.{max(places, written)}f}"
 
 
 _MINUS: Final = ("-", "−")

@@ -30,6 +30,8 @@ Kind = Literal["number", "percent", "identifier", "mixed", "date", "text"]
 
 VALUE_SHARE_MIN: Final = 0.9
 """A column is a number or date column when at least this share of its values reads as one."""
+NEARLY_SHARE_MIN: Final = 0.5
+"""A text column in which so many values are numbers is pointed out."""
 GROUPS_MAX: Final = 30
 """A column with more different values than this is not grouped by on its own accord."""
 UNREADABLE_SHOWN_MAX: Final = 20
@@ -236,7 +238,9 @@ def _column(index: int, name: str, sample: list[str], leaning: tuple[StyleVotes,
         style = Style.POINT if vote.point > vote.comma else Style.COMMA
     amounts = [found for cell in sample if (found := amount(cell, style)) is not None]
     if len(amounts) < len(sample) * VALUE_SHARE_MIN:
-        return Column(index=index, name=name, kind="text")
+        nearly = len(amounts) > len(sample) * NEARLY_SHARE_MIN
+        odd = next((c.strip() for c in sample if amount(c, style) is None), "") if nearly else ""
+        return Column(index=index, name=name, kind="text", unsure=odd[:80])
     currencies = {found.currency for found in amounts if found.currency}
     unsure = vote.either if not vote.point and not vote.comma else ""
     return Column(

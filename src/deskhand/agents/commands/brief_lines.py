@@ -1,0 +1,179 @@
+"""Which lines of many notes are worth a place on one page: marked lines first, then what is new and says much.
+
+Plain counting, so that anyone can see why a line is there: cues, numbers, dates, position, and how rare its words
+are among all notes. It refuses to change a line.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from deskhand.core.cues import Cue, Line, scan
+
+SECTIONS: Final = (Cue.DECISION, Cue.ACTION, Cue.RISK, Cue.DATE)
+"""In the order of the page; what is left are key points."""
+
+_ALIKE: Final = 0.8
+_WORDS_LOW, _WORDS_HIGH = 4, 40
+_EARLY: Final = 5
+_UNBROKEN_CHARS: Final = 60
+_WORD = re.compile(r"[^\W_]+")
+_META = re.compile(
+    r"(?i:^\**(?:date|time|location|place|room|attendees|present|participants|absent|apologies|from|to|cc|bcc"
+    r"|subject|author|version|tags|title|minutes|received|message-id|mime-version|content-[a-z-]+|return-path"
+    r"|reply-to|x-[a-z-]+)\**\s*[:：])"
+    r"|^\**(?:일시|날짜|장소|참석(?:자|인원)?|작성(?:자|일)?|회의명|제목|보낸 ?사람|받는 ?사람)\**\s*[:：]"
+)
+_COMMON_WORDS = (
+    "a an and are as at be by for from has have in is it its of on or that the this to was we were will with"
+    " i you he she they our your their not but if so do does did been than then there which who what when"
+    " 및 등 수 것 그 이 저 는 은 을 를 의 에 와 과 도 로"
+)
+_COMMON: Final = frozenset(_COMMON_WORDS.split())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Note:
+    """A text file that was read."""
+
+    path: str
+    lines: tuple[str, ...]
+    modified_seconds: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pick:
+    """A line that may go on the page; ``section`` is nothing for a key point."""
+
+    path: str
+    number: int
+    words: str
+    section: Cue | None
+    score: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Picks:
+    """Candidates in the order they should be taken: every action, then the others in turn."""
+
+    actions: tuple[Pick, ...]
+    others: tuple[Pick, ...]
+
+
+def choose(notes: Sequence[Note]) -> Picks:
+    """Return what could go on the page, best first; equal and nearly equal lines once."""
+    scanned = [(note, _worth_reading(note)) for note in notes]
+    rarity = _rarity(lines for _, lines in scanned)
+    sections: dict[Cue | None, list[Pick]] = {section: [] for section in (*SECTIONS, None)}
+    for note, lines in scanned:
+        for place, line in enumerate(lines):
+            section = _section(line)
+            if section is Cue.DATE and place == 0 and not line.is_item:
+                continue  # the title of the note, with its day
+            score = _score(line, rarity) + (0.3 if place < _EARLY else 0.0)
+            if section is None and (score <= 0 or _META.match(line.words)):
+                continue
+            sections[section].append(
+                Pick(
+                    path=note.path,
+                    number=line.number,
+                    words=line.words,
+                    section=section,
+                    score=score,
+                )
+            )
+    actions = _ranked(_once(sections.pop(Cue.ACTION)))
+    ranked = [_ranked(sections[section]) for section in (*(s for s in sections if s), None)]
+    return Picks(actions=tuple(actions), others=tuple(_in_turn(ranked)))
+
+
+def tokens(words: str) -> frozenset[str]:
+    """Return the words that tell lines apart."""
+    return frozenset(word for word in _WORD.findall(words.casefold()) if word not in _COMMON)
+
+
+def alike(first: frozenset[str], second: frozenset[str]) -> bool:
+    """Return whether two lines say nearly the same words."""
+    both = len(first & second)
+    return bool(both) and both >= _ALIKE * len(first | second)
+
+
+def _worth_reading(note: Note) -> list[Line]:
+    """Leave out headings and what nobody reads: mail headers, encoded parts, bare links."""
+    start = 0
+    if note.path.casefold().endswith(".eml"):
+        start = next((i for i, line in enumerate(note.lines) if not line.strip()), 0)
+    return [
+        line
+        for line in scan(note.lines, note.path)
+        if not line.is_heading and line.number > start and not _unbroken(line.words)
+    ]
+
+
+def _unbroken(words: str) -> bool:
+    return len(words) > _UNBROKEN_CHARS and " " not in words and words.isascii()
+
+
+def _section(line: Line) -> Cue | None:
+    if Cue.ACTION in line.cues:
+        return Cue.ACTION
+    if Cue.DONE in line.cues or _META.match(line.words):
+        return None
+    return next((cue for cue in SECTIONS if cue in line.cues), None)
+
+
+def _rarity(texts: Iterable[Iterable[Line]]) -> dict[str, float]:
+    """Return how telling each word is, from 0 (everywhere) to 1 (once)."""
+    seen: Counter[str] = Counter()
+    total = 0
+    for lines in texts:
+        for line in lines:
+            seen.update(tokens(line.words))
+            total += 1
+    scale = math.log(total + 1) or 1.0
+    return {word: math.log((total + 1) / count) / scale for word, count in seen.items()}
+
+
+def _score(line: Line, rarity: dict[str, float]) -> float:
+    found = tokens(line.words)
+    if not found:
+        return 0.0
+    novelty = sum(rarity.get(word, 0.0) for word in found) / len(found)
+    count = len(line.words.split())
+    fit = 0.5 if _WORDS_LOW <= count <= _WORDS_HIGH else -0.3
+    telling = 0.4 if any(letter.isdigit() for letter in line.words) else 0.0
+    marked = 0.3 * len(line.cues - {Cue.DONE}) + (0.2 if line.is_item else 0.0)
+    done = -0.5 if Cue.DONE in line.cues else 0.0
+    return novelty + fit + telling + marked + done
+
+
+def _once(picks: Iterable[Pick]) -> list[Pick]:
+    """An action that stands in two notes word for word is said once."""
+    first: dict[str, Pick] = {}
+    for pick in picks:
+        first.setdefault(pick.words, pick)
+    return list(first.values())
+
+
+def _ranked(picks: Sequence[Pick]) -> list[Pick]:
+    """Best first, but every file gets a word before one file gets its second."""
+    best = sorted(picks, key=lambda pick: (-pick.score, pick.path, pick.number))
+    nth: Counter[str] = Counter()
+    ranks: list[tuple[int, int, Pick]] = []
+    for place, pick in enumerate(best):
+        ranks.append((nth[pick.path], place, pick))
+        nth[pick.path] += 1
+    return [pick for _, _, pick in sorted(ranks, key=lambda rank: rank[:2])]
+
+
+def _in_turn(lists: Sequence[Sequence[Pick]]) -> Iterable[Pick]:
+    """Take from each list in turn, so that no section eats the page."""
+    for place in range(max(map(len, lists), default=0)):
+        for picks in lists:
+            if place < len(picks):
+                yield picks[place]
