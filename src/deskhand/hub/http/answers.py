@@ -5,19 +5,26 @@ It refuses to send inner detail: an unexpected exception becomes ``internal`` wi
 
 from __future__ import annotations
 
+import asyncio
 import json
 import math
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from contextlib import aclosing
+from typing import Any, Final, cast
 
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import Response, StreamingResponse
+from starlette.types import Message, Receive, Scope, Send
 from typing_extensions import override
 
 from deskhand.errors import Code, DeskhandError
+from deskhand.limits import STALL_SECONDS_MAX
 from deskhand.protocol.ops import failure_of
 from deskhand.protocol.wire import Json, Wire
 from deskhand.texts import LANGUAGES
+
+ABORT: Final = "deskhand.abort"
+"""Key of the scope under which the server leaves the way to drop a connection at once."""
 
 
 class Answer(Response):
@@ -29,6 +36,35 @@ class Answer(Response):
     def render(self, content: Any) -> bytes:
         value = content.to_json() if isinstance(content, Wire) else content
         return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode("utf-8")
+
+
+class Flow(StreamingResponse):
+    """A streaming answer that gives up on a reader who does not read, and always ends its source."""
+
+    def __init__(
+        self,
+        source: AsyncGenerator[bytes],
+        *,
+        headers: Mapping[str, str] | None = None,
+        status_code: int = 200,
+    ) -> None:
+        """Send what ``source`` yields."""
+        super().__init__(source, headers=headers, status_code=status_code)
+        self._source = source
+
+    @override
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def impatient(message: Message) -> None:
+            async with asyncio.timeout(STALL_SECONDS_MAX):
+                await send(message)
+
+        try:
+            async with aclosing(self._source):
+                await super().__call__(scope, receive, impatient)
+        except TimeoutError:
+            abort = cast("Callable[[], None] | None", scope.get(ABORT))
+            if abort is not None:
+                abort()
 
 
 def items(found: Sequence[Wire | dict[str, Json]], *, following: str | None = None) -> Answer:

@@ -83,10 +83,11 @@ def _check_classified(app: FastAPI) -> None:
 
 async def _refused_by_routing(request: Request, error: Exception) -> Response:
     status = error.status_code if isinstance(error, HTTPException) else 500
-    code = Code.METHOD_REFUSED if status == _METHOD_NOT_ALLOWED else Code.NOT_FOUND
+    methods = _methods(request) if status == _METHOD_NOT_ALLOWED else []
+    code = Code.METHOD_REFUSED if methods else Code.NOT_FOUND
     answer = refusal(DeskhandError(code), language=spoken(request), request_id=numbered(request))
-    if code is Code.METHOD_REFUSED:
-        answer.headers["Allow"] = ", ".join(_methods(request))
+    if methods:
+        answer.headers["Allow"] = ", ".join(methods)
     return answer
 
 

@@ -7,17 +7,18 @@ capability: bytes are reached through an object that the caller may see. Runners
 from __future__ import annotations
 
 import re
+from collections.abc import AsyncGenerator, AsyncIterator
 from dataclasses import dataclass
 from typing import Annotated, Final
 from urllib.parse import quote
 
 from fastapi import APIRouter, Path
 from starlette.requests import Request
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import Response
 
 from deskhand.errors import Code, DeskhandError
 from deskhand.hub.http.access import Door, GuardedRoute, TheCaller, TheDoor
-from deskhand.hub.http.answers import Answer
+from deskhand.hub.http.answers import Answer, Flow
 from deskhand.hub.http.bodies import body_chunks, raw_body
 from deskhand.hub.http.routes import Takes
 from deskhand.hub.sniffing import INLINE, PLAIN, sniff
@@ -139,7 +140,7 @@ async def _serve(request: Request, door: Door, stored: Stored) -> Response:
     span = _span(request, size, tag)
     if span is None:
         headers["Content-Length"] = str(size)
-        return StreamingResponse(blobs.open(stored.sha256), headers=headers)
+        return Flow(_bytes(blobs.open(stored.sha256)), headers=headers)
     start, end = span
     if start >= size or start > end:
         headers = dict(_HARD) | {"Content-Range": f"bytes */{size}"}
@@ -147,7 +148,16 @@ async def _serve(request: Request, door: Door, stored: Stored) -> Response:
     length = end - start + 1
     headers |= {"Content-Length": str(length), "Content-Range": f"bytes {start}-{end}/{size}"}
     part = blobs.open(stored.sha256, start=start, size=length)
-    return StreamingResponse(part, status_code=206, headers=headers)
+    return Flow(_bytes(part), status_code=206, headers=headers)
+
+
+async def _bytes(chunks: AsyncIterator[bytes]) -> AsyncGenerator[bytes]:
+    try:
+        async for chunk in chunks:
+            yield chunk
+    finally:
+        if isinstance(chunks, AsyncGenerator):
+            await chunks.aclose()
 
 
 def _span(request: Request, size: int, tag: str) -> tuple[int, int] | None:

@@ -25,7 +25,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from deskhand.errors import Code, DeskhandError
 from deskhand.hub.app import Hub
-from deskhand.hub.http.stream import ABORT
+from deskhand.hub.http.answers import ABORT
 from deskhand.limits import HEADER_SECONDS_MAX, SHUTDOWN_SECONDS_MAX
 
 log = logging.getLogger(__name__)
@@ -33,6 +33,7 @@ log = logging.getLogger(__name__)
 _BACKLOG: Final = 1024
 _SILENT_MAX: Final = 512
 _KEEP_ALIVE_SECONDS: Final = 60
+_START_SECONDS: Final = 0.005
 _HEADER_BYTES_MAX: Final = 32 * 1024
 
 
@@ -94,15 +95,15 @@ async def serving(hub: Hub, app: ASGIApp, *, where: Bind | None = None) -> Async
     listener = bind(where or Bind())
     host, port = listener.getsockname()[:2]
     server = _Server(_config(app))
-    async with asyncio.TaskGroup() as group:
-        running = group.create_task(server.serve(sockets=[listener]))
-        try:
-            while not (server.started or running.done()):
-                await hub.clock.sleep(0.005)
-            yield Serving(host=str(host), port=int(port))
-        finally:
-            hub.streams.close()
-            server.should_exit = True
+    running = asyncio.ensure_future(server.serve(sockets=[listener]))
+    try:
+        while not (server.started or running.done()):
+            await hub.clock.sleep(_START_SECONDS)
+        yield Serving(host=str(host), port=int(port))
+    finally:
+        hub.streams.close()
+        server.should_exit = True
+        await running
 
 
 async def serve(

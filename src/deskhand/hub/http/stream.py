@@ -6,48 +6,29 @@ grows for it. A stream that is refused is refused with a status, before its firs
 
 from __future__ import annotations
 
-import asyncio
 import json
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from typing import Annotated, Final, cast
+from typing import Annotated, Final
 
 from fastapi import APIRouter, Query
 from starlette.requests import Request
-from starlette.responses import StreamingResponse
-from starlette.types import Message, Receive, Scope, Send
-from typing_extensions import override
 
 from deskhand.errors import Code, DeskhandError
 from deskhand.hub.http.access import GuardedRoute, TheCaller, TheDoor
-from deskhand.limits import INTEGER_MAX, STALL_SECONDS_MAX
+from deskhand.hub.http.answers import Flow
+from deskhand.limits import INTEGER_MAX
 from deskhand.ports import Frame
 
 router = APIRouter(route_class=GuardedRoute)
 
-ABORT: Final = "deskhand.abort"
-"""Key of the scope under which the server leaves the way to drop a connection at once."""
-
 _HEADERS: Final = {"Cache-Control": "no-store, no-transform", "X-Accel-Buffering": "no"}
 
 
-class EventStream(StreamingResponse):
-    """A streaming answer that gives up on a reader who does not read."""
+class EventStream(Flow):
+    """A flow of server-sent events."""
 
     media_type = "text/event-stream"
-
-    @override
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        async def impatient(message: Message) -> None:
-            async with asyncio.timeout(STALL_SECONDS_MAX):
-                await send(message)
-
-        try:
-            await super().__call__(scope, receive, impatient)
-        except TimeoutError:
-            abort = cast("Callable[[], None] | None", scope.get(ABORT))
-            if abort is not None:
-                abort()
 
 
 @router.get("/v1/stream", response_class=EventStream)

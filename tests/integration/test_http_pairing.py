@@ -1,0 +1,247 @@
+"""How a stranger becomes a device, and how not (PA)."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from deskhand.errors import Code, DeskhandError
+from deskhand.hub.credentials import OWNER_FILE, ensure_owner, local_owner
+from deskhand.hub.pairing import Pairing, Peer, write_claim_page
+from deskhand.limits import CODE_TRIES_MAX, PAIR_FAILURES_PER_MINUTE_MAX, PAIR_PENDING_MAX
+from deskhand.protocol.objects import Device, PairRequest
+from deskhand.protocol.requests import InviteAsk, PairAsk
+from tests.rim import Rim, code_of, open_rim
+
+
+@pytest.fixture
+async def rim(tmp_path: Path) -> AsyncGenerator[Rim]:
+    async with open_rim(tmp_path) as opened:
+        yield opened
+
+
+async def invited(rim: Rim, **wish: object) -> dict[str, str]:
+    answer = await rim.local.post("/v1/pair/invites", json=wish)
+    return answer.json()
+
+
+async def admit(rim: Rim, request: str, *, yes: bool = True) -> httpx.Response:
+    op = {
+        "op_id": f"op-{request}",
+        "kind": "device.admit",
+        "body": {"request": request, "admit": yes},
+    }
+    return await rim.local.post("/v1/ops", json={"ops": [op]})
+
+
+async def test_a_code_only_files_a_request_until_the_owner_says_yes(rim: Rim) -> None:
+    """Six digits never let anybody in, even where the link would; the owner's yes does (security 2.3)."""
+    made = await invited(rim, kind="cli", role="member", admits_alone=True)
+    stranger = rim.client()
+    asked = await stranger.post("/v1/pair", json={"code": made["code"], "name": "my laptop"})
+    claim = {"request": asked.json()["request"], "secret": asked.json()["secret"]}
+
+    pending = await stranger.post("/v1/pair/claim", json=claim)
+    shown = (await rim.local.get("/v1/pair/requests")).json()["items"]
+    await admit(rim, claim["request"])
+    claimed = await stranger.post("/v1/pair/claim", json=claim)
+    tasks = await rim.client(claimed.json()["token"]).get("/v1/tasks")
+
+    assert (asked.status_code, pending.status_code, claimed.status_code) == (202, 202, 200)
+    assert [(one["name"], one["match"]) for one in shown] == [("my laptop", asked.json()["match"])]
+    assert tasks.status_code == 200
+
+
+async def test_a_link_shown_at_the_machine_is_admitted_by_itself(rim: Rim) -> None:
+    """The 128-bit invitation of ``up`` needs no second yes, and makes the device it was made for."""
+    client = rim.client()
+
+    device = await rim.page(client)
+
+    known = await rim.hub.store.get(rim.owner.account, Device, device)
+    assert known is not None
+    assert (known.kind, known.state) == ("page", "active")
+
+
+async def test_a_refused_request_gets_nothing(rim: Rim) -> None:
+    """The owner's no is final for that request."""
+    made = await invited(rim)
+    asked = await rim.client().post("/v1/pair", json={"invite": made["invite"], "name": "x"})
+    claim = {"request": asked.json()["request"], "secret": asked.json()["secret"]}
+    await admit(rim, claim["request"], yes=False)
+
+    answer = await rim.client().post("/v1/pair/claim", json=claim)
+
+    assert (answer.status_code, code_of(answer)) == (403, "forbidden")
+
+
+async def test_a_credential_is_handed_out_once(rim: Rim) -> None:
+    """Two claims at the same instant: one credential, one device (PA-01)."""
+    made = await invited(rim, kind="cli", admits_alone=True)
+    asked = await rim.client().post("/v1/pair", json={"invite": made["invite"], "name": "x"})
+    claim = {"request": asked.json()["request"], "secret": asked.json()["secret"]}
+
+    answers = await asyncio.gather(
+        *(rim.client().post("/v1/pair/claim", json=claim) for _ in range(5))
+    )
+
+    assert sorted(one.status_code for one in answers) == [200, 410, 410, 410, 410]
+
+
+async def test_of_many_at_once_one_uses_the_invitation(rim: Rim) -> None:
+    """An invitation is single use under concurrency, by link and by code mixed (PA-01)."""
+    made = await invited(rim)
+    ways = [{"invite": made["invite"]}, {"code": made["code"]}] * 4
+
+    answers = await asyncio.gather(
+        *(rim.client().post("/v1/pair", json={**way, "name": "x"}) for way in ways)
+    )
+
+    assert [one.status_code for one in answers].count(202) == 1
+
+
+@pytest.mark.parametrize("wish", [{"kind": "runner"}, {"role": "owner"}])
+async def test_kind_and_role_belong_to_the_invitation(rim: Rim, wish: dict[str, str]) -> None:
+    """Who redeems an invitation cannot ask for another kind or for more (PA-04)."""
+    made = await invited(rim, kind="cli", role="viewer")
+
+    answer = await rim.client().post(
+        "/v1/pair", json={"invite": made["invite"], "name": "x", **wish}
+    )
+
+    assert (answer.status_code, code_of(answer)) == (403, "forbidden")
+
+
+async def test_guessing_codes_ends_soon_and_the_link_still_works(rim: Rim) -> None:
+    """Five wrong tries close the codes for that address, not the owner's own link (PA-01)."""
+    made = await invited(rim, kind="cli", admits_alone=True)
+    wrong = "000000" if made["code"] != "000000" else "000001"
+    tries = [
+        await rim.client().post("/v1/pair", json={"code": wrong, "name": "x"})
+        for _ in range(CODE_TRIES_MAX + 1)
+    ]
+
+    right = await rim.client().post("/v1/pair", json={"code": made["code"], "name": "x"})
+    link = await rim.client().post("/v1/pair", json={"invite": made["invite"], "name": "x"})
+
+    assert [one.status_code for one in tries] == [410] * CODE_TRIES_MAX + [429]
+    assert (right.status_code, link.status_code) == (429, 202)
+    assert int(right.headers["Retry-After"]) > 60
+
+
+async def test_strangers_of_all_addresses_share_one_budget_for_codes(rim: Rim) -> None:
+    """Many addresses do not multiply the odds against many live codes (PA-01)."""
+    made = await rim.pairing.create_invite(rim.owner.account, InviteAsk())
+    wrong = PairAsk(code="12" if made.code != "12" else "13", name="x")
+    for number in range(PAIR_FAILURES_PER_MINUTE_MAX):
+        with pytest.raises(DeskhandError):
+            await rim.pairing.ask(wrong, peer=Peer(address=f"10.0.0.{number}"))
+
+    with pytest.raises(DeskhandError) as refused:
+        await rim.pairing.ask(wrong, peer=Peer(address="10.0.1.1"))
+
+    assert refused.value.code is Code.RATE_LIMITED
+
+
+async def test_waiting_requests_are_bounded(rim: Rim) -> None:
+    """Many requests at once never exceed what a person could look at (PA-02)."""
+    links = [
+        await rim.pairing.create_invite(rim.owner.account, InviteAsk())
+        for _ in range(PAIR_PENDING_MAX + 10)
+    ]
+
+    answers = await asyncio.gather(
+        *(rim.client().post("/v1/pair", json={"invite": one.invite, "name": "x"}) for one in links)
+    )
+    waiting = await rim.hub.store.find(rim.owner.account, PairRequest, states=("waiting",))
+
+    assert [one.status_code for one in answers].count(202) == len(waiting) == PAIR_PENDING_MAX
+    assert {one.status_code for one in answers} == {202, 429}
+
+
+async def test_a_closed_invitation_is_gone(rim: Rim) -> None:
+    """A code lives only while the page or terminal that shows it is open."""
+    made = await invited(rim)
+
+    closed = await rim.local.delete(f"/v1/pair/invites/{made['id']}")
+    answer = await rim.client().post("/v1/pair", json={"invite": made["invite"], "name": "x"})
+
+    assert (closed.status_code, code_of(answer)) == (204, "invite_invalid")
+
+
+async def test_the_secret_of_a_request_is_needed_to_claim_it(rim: Rim) -> None:
+    """The request's id stands on screens; only the device that asked can claim."""
+    made = await invited(rim, admits_alone=True)
+    asked = await rim.client().post("/v1/pair", json={"invite": made["invite"], "name": "x"})
+
+    answer = await rim.client().post(
+        "/v1/pair/claim", json={"request": asked.json()["request"], "secret": "guess"}
+    )
+
+    assert (answer.status_code, code_of(answer)) == (410, "invite_invalid")
+
+
+async def test_a_local_claim_counts_for_the_same_user_only(rim: Rim) -> None:
+    """Another user of the machine who saw the link gets nothing by it (security 2.3)."""
+    pairing = Pairing(rim.hub.store, rim.hub.clock, rim.ids, uid=1000)
+    made = await pairing.create_local_claim(rim.owner.account)
+    wish = PairAsk(invite=made.invite, name="browser")
+
+    with pytest.raises(DeskhandError) as foreign:
+        await pairing.ask(wish, peer=Peer(address="127.0.0.1", uid=1001))
+    own = await pairing.ask(wish, peer=Peer(address="127.0.0.1", uid=1000))
+
+    assert foreign.value.code is Code.INVITE_INVALID
+    assert own.request
+
+
+async def test_removing_a_device_ends_its_token_at_once(rim: Rim) -> None:
+    """Token, and with it everything that needs one, is void with the answer to DELETE (PA-07)."""
+    client = rim.client()
+    device = await rim.page(client)
+
+    removed = await rim.local.delete(f"/v1/devices/{device}")
+    after = await client.get("/v1/tasks")
+    again = await rim.local.delete(f"/v1/devices/{device}")
+
+    assert (removed.status_code, after.status_code, again.status_code) == (204, 401, 404)
+
+
+async def test_the_owner_file_is_private_and_read_only_as_such(rim: Rim) -> None:
+    """0600 from its first byte; a file that others may read is not believed."""
+    path = rim.home / OWNER_FILE
+
+    mode = path.stat().st_mode & 0o777
+    path.chmod(0o644)
+    with pytest.raises(DeskhandError) as refused:
+        local_owner(rim.home)
+
+    assert (mode, refused.value.code) == (0o600, Code.HOME_UNSAFE)
+
+
+async def test_a_restart_keeps_the_owner_and_a_revoked_one_is_made_anew(rim: Rim) -> None:
+    """The same token after a restart; after a revocation the old one stays dead and the machine gets another."""
+    store = rim.hub.store
+    same = await ensure_owner(store, rim.ids, home=rim.home, name="laptop")
+    await store.write(rim.owner.account, lambda tx: tx.revoke_credentials(rim.owner.device))
+
+    fresh = await ensure_owner(store, rim.ids, home=rim.home, name="laptop")
+    old = await rim.client(rim.owner.token).get("/v1/tasks")
+    new = await rim.client(fresh.token).get("/v1/tasks")
+
+    assert same.token == rim.owner.token != fresh.token
+    assert (old.status_code, new.status_code) == (401, 200)
+
+
+async def test_the_claim_page_is_private_and_carries_the_secret_in_the_fragment(
+    tmp_path: Path,
+) -> None:
+    """The browser is opened on a file only this user can read, not on the link (security 2.3)."""
+    path = write_claim_page(tmp_path, url="http://127.0.0.1:3375", secret="dhs_abc")
+
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert "http://127.0.0.1:3375/#claim=dhs_abc" in path.read_text()
