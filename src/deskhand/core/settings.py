@@ -7,9 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from deskhand.errors import Code, DeskhandError
-from deskhand.protocol.wire import Json
+
+if TYPE_CHECKING:
+    # The command line reads settings too, and must begin without loading the protocol's models.
+    from deskhand.protocol.wire import Json
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,9 +42,16 @@ REGISTRY: dict[str, SettingSpec] = {
         SettingSpec(name="tasks_per_thread", default=3, lowest=1, highest=20),
         SettingSpec(name="notify.allow_private_endpoints", default=False),
         SettingSpec(name="notify.subject", default="https://deskhand.invalid/"),
+        SettingSpec(
+            name="do.mode",
+            default="workspace",
+            account=False,
+            choices=("read-only", "ask", "workspace", "trusted"),
+        ),
         SettingSpec(name="hub.hosts", default=(), account=False),
         SettingSpec(name="hub.port", default=3375, account=False, highest=65535),
         SettingSpec(name="hub.bind", default="127.0.0.1", account=False),
+        SettingSpec(name="hub.reach", default="", account=False),
         SettingSpec(name="runner.name", default="", account=False),
         SettingSpec(name="runner.slots", default=20, account=False, lowest=1, highest=200),
         SettingSpec(name="runner.documents", default="", account=False),
