@@ -16,6 +16,7 @@ from deskhand.errors import Code, DeskhandError
 from deskhand.ids import Ids
 from deskhand.ports import Agent, Command, CommandResult, FolderAccess, Tool
 from deskhand.protocol.objects import FolderMode, SandboxInfo
+from deskhand.protocol.tasks import Task
 from deskhand.runner.app import Parts, Runner, RunnerConfig
 from deskhand.runner.ceiling import Granted, grant_folder
 from deskhand.runner.process import Process
@@ -119,6 +120,11 @@ class Laptop:
         """Grant the folder at the keyboard."""
         return grant_folder(self.home, self.folder, mode=mode)
 
+    async def finish(self, task: str) -> Task:
+        """Wait for the task's end and return it."""
+        await until(lambda: self.hub.task(task).final)
+        return self.hub.task(task)
+
     def build(self) -> Runner:
         """Put a runner together over the same home."""
         clock = SystemClock()
@@ -129,8 +135,8 @@ class Laptop:
         self._engines += [engine, reading]
         self.writer = InlineWriter(
             engine,
-            before_commit=lambda: self.before_commit(),
-            after_commit=lambda: self.after_commit(),
+            before_commit=self._before,
+            after_commit=self._after,
         )
         self.journal = Journal(engine=reading, writer=self.writer, ids=ids)
         config = RunnerConfig(
@@ -156,10 +162,17 @@ class Laptop:
         self.runner = Runner(config, parts)
         return self.runner
 
+    def _before(self) -> None:
+        self.before_commit()
+
+    def _after(self) -> None:
+        self.after_commit()
+
     async def start(self) -> None:
-        """Start the runner."""
+        """Start the runner, up to where its journal can be read."""
         runner = self.build()
-        self._running = asyncio.get_running_loop().create_task(runner.run())
+        running = self._running = asyncio.get_running_loop().create_task(runner.run())
+        await until(lambda: running.done() or self.rows.is_open)
 
     async def stop(self) -> None:
         """Stop the runner as a person would."""

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import assert_never
+from typing import Any, assert_never
 
 from deskhand.clock import Clock
 from deskhand.errors import Code, DeskhandError
@@ -73,7 +73,7 @@ class Kit:
     artifacts: Artifacts
     clock: Clock
     ids: Ids
-    accepted: Callable[[AttemptKey], Awaitable[None]]
+    accepted: Callable[[AttemptKey], Coroutine[Any, Any, None]]
     tries_max: int = 1
     language: str = "en"
 

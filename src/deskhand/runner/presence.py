@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from deskhand.clock import Clock, stamp
 from deskhand.errors import DeskhandError
@@ -21,6 +22,9 @@ from deskhand.protocol.ops import Op
 from deskhand.protocol.wire import JsonObject
 from deskhand.runner.ceiling import Ceiling
 from deskhand.workflow.rows import AttemptKey
+
+
+_NAP_SECONDS: Final = 1.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,8 +96,13 @@ class Presence:
         self, *, seconds: Callable[[], float], working: Callable[[], Sequence[AttemptKey]]
     ) -> None:
         """Renew the leases of what is being worked on, until cancelled; a hub that is away is no error."""
+        renewed = self._clock.monotonic()
         while True:
-            await self._clock.sleep(seconds())
+            # In short naps, so that a lease that becomes shorter is noticed in time.
+            await self._clock.sleep(min(seconds(), _NAP_SECONDS))
+            if self._clock.monotonic() - renewed < seconds():
+                continue
+            renewed = self._clock.monotonic()
             ops = [
                 Op(
                     op_id=self._ids.new("op"),

@@ -1,4 +1,4 @@
-"""Several awaitables at once, as structured concurrency, with the first error as itself.
+"""Several coroutines at once, as structured concurrency, with the first error as itself.
 
 Refuses to leave anything running: when one fails, the others are cancelled and waited for.
 """
@@ -6,7 +6,7 @@ Refuses to leave anything running: when one fails, the others are cancelled and 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable
+from collections.abc import Coroutine
 from typing import Any, TypeVar, cast, overload
 
 A = TypeVar("A")
@@ -14,10 +14,12 @@ B = TypeVar("B")
 
 
 @overload
-async def together(first: Awaitable[A], second: Awaitable[B], /) -> tuple[A, B]: ...
+async def together(
+    first: Coroutine[Any, Any, A], second: Coroutine[Any, Any, B], /
+) -> tuple[A, B]: ...
 @overload
-async def together(*works: Awaitable[A]) -> tuple[A, ...]: ...
-async def together(*works: Awaitable[Any]) -> tuple[Any, ...]:
+async def together(*works: Coroutine[Any, Any, A]) -> tuple[A, ...]: ...
+async def together(*works: Coroutine[Any, Any, Any]) -> tuple[Any, ...]:
     """Return the results in order.
 
     Raises:
@@ -27,14 +29,10 @@ async def together(*works: Awaitable[Any]) -> tuple[Any, ...]:
         return (await works[0],)
     try:
         async with asyncio.TaskGroup() as group:
-            running = [group.create_task(_awaited(work)) for work in works]
+            running = [group.create_task(work) for work in works]
     except BaseExceptionGroup as several:
         raise _first(several) from None
     return tuple(task.result() for task in running)
-
-
-async def _awaited(work: Awaitable[A]) -> A:
-    return await work
 
 
 def _first(several: BaseExceptionGroup[BaseException]) -> BaseException:

@@ -106,6 +106,11 @@ class Journal:
         self._meta = await self._do(work)
 
     @property
+    def is_open(self) -> bool:
+        """Whether ``open`` has been done."""
+        return bool(self._meta)
+
+    @property
     def incarnation(self) -> str:
         """Return the id of this home's present life."""
         return self._meta["incarnation"]

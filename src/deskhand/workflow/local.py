@@ -59,7 +59,10 @@ class LocalWorkflow:
         self._closing = True
         for running in self._running.values():
             running.cancel()
-        await self._group.__aexit__(kind, error, trace)
+        if isinstance(error, asyncio.CancelledError):
+            await self._group.__aexit__(kind, error, trace)
+        else:  # an error of the caller goes on as itself, not inside a group
+            await self._group.__aexit__(None, None, None)
 
     @property
     def under_way(self) -> frozenset[AttemptKey]:

@@ -1,0 +1,148 @@
+"""The ``Link`` port over HTTP: ops by POST, events by a stream that is read line by line.
+
+It refuses to guess after a broken answer: what the hub did with a batch is asked again with the same op ids.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import json
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Final, cast
+from urllib.parse import quote, urlsplit
+
+import httpx
+
+from deskhand.errors import Code, DeskhandError
+from deskhand.limits import HEARTBEAT_SECONDS, PROTOCOL
+from deskhand.ports import Frame
+from deskhand.protocol.events import Event
+from deskhand.protocol.ops import Op, OpResult
+from deskhand.protocol.wire import JsonObject, strict_json
+
+_KINDS: Final = frozenset({"event", "delta", "draft", "reset", "heartbeat"})
+_SECONDS: Final = 20.0
+_STREAM_SECONDS: Final = 3 * HEARTBEAT_SECONDS
+"""Without three heartbeats in a row the line is dead, whatever TCP believes."""
+_LINE_CHARS_MAX: Final = 8 * 1024**2
+
+
+class HttpLink:
+    """A runner's side of the protocol over HTTP.
+
+    Args:
+        url: the hub.
+        token: this runner's.
+        transport: how bytes travel; a test gives its own.
+    """
+
+    def __init__(
+        self, url: str, *, token: str, transport: httpx.AsyncBaseTransport | None = None
+    ) -> None:
+        """Open nothing yet."""
+        headers = {"Authorization": f"Bearer {token}", "Deskhand-Protocol": str(PROTOCOL)}
+        self._client = httpx.AsyncClient(
+            base_url=url,
+            headers=headers,
+            timeout=httpx.Timeout(_SECONDS),
+            transport=transport,
+            trust_env=not _is_local(url),
+        )
+
+    async def send(self, ops: Sequence[Op]) -> list[OpResult]:
+        """Send ops and return their results, in order.
+
+        Raises:
+            DeskhandError: ``hub_unreachable`` (nothing is known), ``unauthorized``, ``upgrade_required``.
+        """
+        body = {"ops": [op.to_json() for op in ops]}
+        async with self._answer("POST", "/v1/ops", json=body) as response:
+            said = strict_json(await response.aread())
+        results = said.get("results") if isinstance(said, dict) else None
+        if not isinstance(results, list) or len(results) != len(ops):
+            raise DeskhandError(Code.HUB_UNREACHABLE, "not a hub's answer")
+        return [OpResult.from_json(result) for result in results]
+
+    async def stream(self, *, after: int) -> AsyncGenerator[Frame]:
+        """Yield frames after a cursor until the link breaks.
+
+        Raises:
+            DeskhandError: ``hub_unreachable``, ``unauthorized``, ``upgrade_required``.
+        """
+        patience = httpx.Timeout(_SECONDS, read=_STREAM_SECONDS)
+        path = f"/v1/stream?after={after}"
+        async with self._answer("GET", path, timeout=patience) as response:
+            fields: dict[str, str] = {}
+            async for line in response.aiter_lines():
+                if len(line) > _LINE_CHARS_MAX:
+                    raise DeskhandError(Code.TOO_LARGE, "a frame of the stream")
+                if line:
+                    name, _, value = line.partition(":")
+                    fields[name] = value.removeprefix(" ")
+                    continue
+                frame = frame_of(fields)
+                fields = {}
+                if frame is not None:
+                    yield frame
+
+    async def upload_blob(self, data: AsyncIterator[bytes], *, sha256: str, size: int) -> None:
+        """Store bytes on the hub before an event names them; again is nothing."""
+        headers = {"Content-Type": "application/octet-stream", "Content-Length": str(size)}
+        async with self._answer(
+            "PUT", f"/v1/blobs/{sha256}", content=data, headers=headers
+        ) as response:
+            await response.aread()
+
+    async def download_file(self, file: str) -> AsyncGenerator[bytes]:
+        """Yield the bytes of an upload that came with a message of an assigned task."""
+        path = f"/v1/files/{quote(file, safe='')}/content"
+        async with self._answer("GET", path) as response:
+            async for chunk in response.aiter_bytes():
+                yield chunk
+
+    async def close(self) -> None:
+        """Hang up."""
+        await self._client.aclose()
+
+    @asynccontextmanager
+    async def _answer(
+        self, method: str, path: str, **given: object
+    ) -> AsyncGenerator[httpx.Response]:
+        """Send a request; an answer that is not a yes becomes what it says."""
+        try:
+            async with self._client.stream(method, path, **given) as response:  # pyright: ignore[reportArgumentType] - passed on as given
+                if response.is_error:
+                    raise _refusal(response.status_code, await response.aread())
+                yield response
+        except httpx.TransportError as error:
+            raise DeskhandError(Code.HUB_UNREACHABLE, type(error).__name__) from None
+
+
+def frame_of(fields: dict[str, str]) -> Frame | None:
+    """Return the frame of one block of the stream; a kind this build does not know is passed over."""
+    kind = fields.get("event", "")
+    if kind not in _KINDS:
+        return None
+    number = fields.get("id", "")
+    data = cast("JsonObject", json.loads(fields.get("data") or "{}"))
+    seq = int(number) if number.isdigit() else None
+    if kind == "event":
+        return Frame(kind="event", seq=seq, event=Event.from_json(data))
+    return Frame(kind=kind, seq=seq, data=data)  # pyright: ignore[reportArgumentType] - one of the kinds above
+
+
+def _refusal(status: int, body: bytes) -> DeskhandError:
+    try:
+        said = cast("dict[str, JsonObject]", json.loads(body))["error"]
+        return DeskhandError(Code(str(said["code"])))
+    except (ValueError, KeyError, TypeError):
+        return DeskhandError(Code.HUB_UNREACHABLE, f"HTTP {status}")
+
+
+def _is_local(url: str) -> bool:
+    host = urlsplit(url).hostname or ""
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
