@@ -1,0 +1,7 @@
+"""``python -m deskhand`` is ``deskhand``."""
+
+from __future__ import annotations
+
+from deskhand.cli.main import main
+
+main()

@@ -1,0 +1,1 @@
+"""The commands, one module per group of them. Each loads what it needs only when it is used."""

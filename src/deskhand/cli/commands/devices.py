@@ -1,0 +1,199 @@
+"""Devices: ``pair`` invites one, ``devices list|revoke|admit`` look after them.
+
+Link and digits are shown once, here. Whoever asks with them is let in by the person at this keyboard, who compares a
+number on both screens; ``--yes`` lets a link (never mere digits) in by itself.
+"""
+
+from __future__ import annotations
+
+from time import monotonic
+from typing import Annotated, cast
+
+import typer
+
+from deskhand.cli.client import Client
+from deskhand.cli.flags import command, group, t
+from deskhand.cli.follow import EXIT_DONE, EXIT_ERROR, EXIT_TIMEOUT, EXIT_WAITS, events_of
+from deskhand.cli.home import client
+from deskhand.cli.screen import HubRefusal, Obj, Screen, one_line, screen
+from deskhand.errors import Code, DeskhandError
+from deskhand.limits import INVITE_SECONDS
+
+_KINDS = ("page", "cli", "runner", "client")
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the commands."""
+    command(app, "pair", panel="start")(pair)
+    devices = group("devices", panel="setup")
+    command(devices, "devices list")(list_devices)
+    command(devices, "devices admit")(admit)
+    command(devices, "devices revoke")(revoke)
+    app.add_typer(devices)
+
+
+def pair(
+    *,
+    kind: Annotated[str, typer.Option(help=t("pair.kind"))] = "page",
+    yes: Annotated[bool, typer.Option("--yes", help=t("pair.yes"))] = False,
+    no_wait: Annotated[bool, typer.Option("--no-wait", help=t("pair.no_wait"))] = False,
+    url: Annotated[str | None, typer.Option(help=t("pair.url"))] = None,
+) -> int:
+    """Invite a device."""
+    if kind not in _KINDS:
+        raise typer.BadParameter(f"--kind: {' | '.join(_KINDS)}")
+    hub, speak = client(), screen()
+    cursor = int(hub.get("/v1/snapshot")["cursor"])
+    role = "runner" if kind == "runner" else "owner"
+    wish = {"kind": kind, "role": role, "admits_alone": yes}
+    made = hub.call("POST", "/v1/pair/invites", wish)
+    link = join_link(url or hub.access.url, str(made["invite"]))
+    if speak.json:
+        speak.result({**made, "url": link})
+        if no_wait or not yes:
+            return EXIT_DONE if no_wait else _wait(hub, speak, made, cursor)
+        return EXIT_DONE
+    show_invitation(speak, link=link, code=str(made["code"]), kind=kind)
+    return EXIT_DONE if no_wait else _wait(hub, speak, made, cursor)
+
+
+def list_devices() -> int:
+    """List the devices and who asks to join."""
+    hub, speak = client(), screen()
+    found, asking = hub.items("/v1/devices"), hub.items("/v1/pair/requests")
+    if speak.json:
+        speak.result({"items": found, "requests": asking})
+        return EXIT_DONE
+    speak.table(
+        [
+            (one["id"], one["kind"], one["role"], speak.say(f"device.{one['state']}"), one["name"])
+            for one in found
+        ]
+    )
+    for one in asking:
+        said = speak.say(
+            "devices.asks", name=one["name"], match=_spaced(one["match"]), id=one["id"]
+        )
+        speak.note(said, "ask")
+    return EXIT_DONE
+
+
+def admit(
+    request: Annotated[str, typer.Argument(metavar="REQUEST", help=t("devices.request"))],
+    *,
+    refuse: Annotated[bool, typer.Option("--refuse", help=t("devices.refuse"))] = False,
+) -> int:
+    """Let a device in."""
+    result = client().op("device.admit", {"request": request, "admit": not refuse})
+    speak = screen()
+    if speak.json:
+        speak.result(result)
+    else:
+        speak.note(speak.say("devices.refused" if refuse else "devices.admitted"), "good")
+    return EXIT_DONE
+
+
+def revoke(
+    device: Annotated[str, typer.Argument(metavar="DEVICE", help=t("devices.device"))],
+) -> int:
+    """Take every right from a device."""
+    result = client().op("device.revoke", {"device": device})
+    speak = screen()
+    if speak.json:
+        speak.result(result)
+    else:
+        speak.note(speak.say("devices.revoked"), "good")
+    return EXIT_DONE
+
+
+def join_link(url: str, invite: str) -> str:
+    """Return the link of an invitation; the secret stands behind ``#`` and never reaches a log."""
+    return f"{url.rstrip('/')}/#join={invite}"
+
+
+def show_invitation(speak: Screen, *, link: str, code: str, kind: str) -> None:
+    """Print link, QR and digits."""
+    if kind == "page":
+        print_qr(speak, link)
+    speak.out(speak.say("pair.link", link=link))
+    speak.out(speak.say("pair.code", code=f"{code[:3]} {code[3:]}", minutes=INVITE_SECONDS // 60))
+
+
+def print_qr(speak: Screen, link: str) -> None:
+    """Print a link as a code that a camera reads, where there is a screen for it."""
+    if speak.quiet or not speak.color:
+        return
+    import io
+
+    import segno
+
+    drawn = io.StringIO()
+    segno.make_qr(link, error="l").terminal(drawn, compact=True, border=2)
+    import sys
+
+    # Drawn by us from our own link: its escapes are meant.
+    sys.stdout.write(drawn.getvalue())
+    sys.stdout.flush()
+
+
+def decide_request(hub: Client, speak: Screen, request: Obj) -> bool:
+    """Ask the person whether the device that shows this number may join, and tell the hub."""
+    question = speak.say(
+        "pair.asks", name=one_line(request["name"]), match=_spaced(request["match"])
+    )
+    yes = speak.confirm(question, default=True)
+    hub.op("device.admit", {"request": request["id"], "admit": yes})
+    speak.note(
+        speak.say("devices.admitted" if yes else "devices.refused"), "good" if yes else "bad"
+    )
+    return yes
+
+
+def _wait(hub: Client, speak: Screen, made: Obj, cursor: int) -> int:
+    """Wait for whoever redeems the invitation, then for the decision; close it when we leave."""
+    speak.note(speak.say("pair.waiting"), "dim")
+    ends = monotonic() + INVITE_SECONDS
+    asking: str | None = None
+    try:
+        for event in events_of(hub, cursor, until=lambda: ends - monotonic()):
+            if event is None:
+                continue
+            body = cast("Obj", event["body"])
+            if event["kind"] == "pair.requested" and body["request"]["kind"] == made["kind"]:
+                asking = str(body["request"]["id"])
+                if speak.asks and not _admitted(hub, asking):
+                    return EXIT_DONE if decide_request(hub, speak, body["request"]) else EXIT_ERROR
+                said = speak.say(
+                    "devices.asks",
+                    name=body["request"]["name"],
+                    match=_spaced(body["request"]["match"]),
+                    id=asking,
+                )
+                speak.note(said, "ask")
+            elif event["kind"] == "pair.decided" and body["request"] == asking:
+                admitted = body["state"] == "admitted"
+                speak.note(speak.say("devices.admitted" if admitted else "devices.refused"))
+                return EXIT_DONE if admitted else EXIT_ERROR
+        return EXIT_WAITS if asking else EXIT_TIMEOUT
+    finally:
+        _close(hub, str(made["id"]))
+
+
+def _admitted(hub: Client, request: str) -> bool:
+    """Whether nobody needs to be asked any more."""
+    return all(one["id"] != request for one in hub.items("/v1/pair/requests"))
+
+
+def _close(hub: Client, invite: str) -> None:
+    """End the invitation: it lives only while this terminal shows it."""
+    try:
+        hub.call("DELETE", f"/v1/pair/invites/{invite}")
+    except HubRefusal:
+        return
+    except DeskhandError as error:
+        if error.code is not Code.HUB_UNREACHABLE:
+            raise
+
+
+def _spaced(match: str) -> str:
+    return " ".join(str(match))

@@ -1,0 +1,90 @@
+"""The log itself: ``log show`` reads it from the hub, ``log verify`` reads the store and trusts nobody.
+
+``verify`` opens the hub's file for reading only, in one read transaction. That is right whether the hub runs or not:
+SQLite gives a reader its own snapshot, and nothing is locked, written or repaired.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, cast
+
+import typer
+
+from deskhand.cli.flags import command, group, t
+from deskhand.cli.follow import EXIT_DONE, EXIT_FAILED
+from deskhand.cli.home import client, home
+from deskhand.cli.screen import Obj, one_line, screen
+from deskhand.errors import Code, DeskhandError
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the commands."""
+    log = group("log", panel="operate")
+    command(log, "log show")(show)
+    command(log, "log verify")(verify)
+    app.add_typer(log)
+
+
+def show(
+    *,
+    after: Annotated[int, typer.Option(min=0, help=t("log.after"))] = 0,
+    limit: Annotated[int, typer.Option(min=1, max=500, help=t("ls.limit"))] = 100,
+) -> int:
+    """Print events."""
+    page = client().get("/v1/sync", after=after, limit=limit)
+    speak = screen()
+    if speak.json:
+        speak.result({"items": page["events"], "next": page["next"] if page["more"] else None})
+        return EXIT_DONE
+    speak.table(
+        [
+            (
+                event["seq"],
+                str(event["at"])[:19].replace("T", " "),
+                event["kind"],
+                event.get("task") or event.get("thread") or "",
+                one_line(cast("Obj", event["body"]).get("text", ""), most=60),
+            )
+            for event in page["events"]
+        ]
+    )
+    return EXIT_DONE
+
+
+def verify() -> int:
+    """Fold the log anew and compare everything."""
+    from sqlalchemy import select
+    from sqlalchemy.exc import DatabaseError
+
+    from deskhand.store import tables
+    from deskhand.store.engine import open_sqlite_reader
+    from deskhand.store.log.verify import verify as verify_account
+    from deskhand.store.opening import FILE
+
+    path, speak = home() / FILE, screen()
+    if not path.is_file():
+        raise DeskhandError(Code.NOT_FOUND, str(path))
+    speak.note(speak.say("log.reading", path=path), "dim")
+    engine = open_sqlite_reader(path)
+    problems: list[str] = []
+    events = 0
+    try:
+        with engine.connect() as connection:
+            accounts = connection.execute(
+                select(tables.accounts.c.id, tables.accounts.c.head)
+            ).all()
+            for account, head in accounts:
+                events += head
+                problems += verify_account(connection, account)
+    except DatabaseError as error:
+        raise DeskhandError(Code.STORE_DAMAGED, one_line(error.orig)) from None
+    finally:
+        engine.dispose()
+    if speak.json:
+        speak.result({"accounts": len(accounts), "events": events, "problems": problems})
+    else:
+        for problem in problems:
+            speak.out(problem)
+        key = "log.differs" if problems else "log.verified"
+        speak.out(speak.say(key, events=events, problems=len(problems)))
+    return EXIT_FAILED if problems else EXIT_DONE

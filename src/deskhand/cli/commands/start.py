@@ -1,0 +1,77 @@
+"""What starts and stays: ``up hub runner``; and ``completion``. The programs themselves are in ``cli.up`` and so on."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from deskhand.cli.flags import command, t
+from deskhand.cli.follow import EXIT_DONE
+from deskhand.cli.screen import screen
+
+Port = Annotated[int | None, typer.Option(min=0, max=65535, help=t("up.port"))]
+AsRoot = Annotated[bool, typer.Option("--as-root", help=t("up.as_root"))]
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the commands."""
+    for function in (up, hub, runner):
+        command(app, function.__name__, panel="start")(function)
+    command(app, "completion", panel="operate")(completion)
+
+
+def up(
+    *,
+    port: Port = None,
+    reach: Annotated[str | None, typer.Option(metavar="none|lan|URL", help=t("up.reach"))] = None,
+    no_browser: Annotated[bool, typer.Option("--no-browser", help=t("up.no_browser"))] = False,
+    name: Annotated[str | None, typer.Option(help=t("up.name"))] = None,
+    as_root: AsRoot = False,
+) -> int:
+    """Start hub and runner in one process."""
+    from deskhand.cli.up import run_up
+
+    return run_up(port=port, reach=reach, browser=not no_browser, name=name, as_root=as_root)
+
+
+def hub(
+    *,
+    port: Port = None,
+    reach: Annotated[str | None, typer.Option(metavar="none|lan|URL", help=t("up.reach"))] = None,
+) -> int:
+    """Start the hub alone."""
+    from deskhand.cli.hub import run_hub
+
+    return run_hub(port=port, reach=reach)
+
+
+def runner(
+    *,
+    url: Annotated[str | None, typer.Option(help=t("runner.url"))] = None,
+    invite: Annotated[str | None, typer.Option(help=t("runner.invite"))] = None,
+    name: Annotated[str | None, typer.Option(help=t("up.name"))] = None,
+    as_root: AsRoot = False,
+) -> int:
+    """Start a runner for a hub elsewhere."""
+    from deskhand.cli.runner import run_runner
+
+    return run_runner(url=url, invite=invite, name=name, as_root=as_root)
+
+
+def completion(
+    shell: Annotated[str, typer.Argument(metavar="bash|zsh|fish", help=t("completion.shell"))],
+) -> int:
+    """Print the completion script of a shell."""
+    from typer.completion import get_completion_script
+
+    if shell not in {"bash", "zsh", "fish"}:
+        raise typer.BadParameter("bash | zsh | fish")
+    script = get_completion_script(
+        prog_name="deskhand", complete_var="_DESKHAND_COMPLETE", shell=shell
+    )
+    if screen().json:
+        screen().result({"shell": shell, "script": script})
+    else:
+        screen().out(script)
+    return EXIT_DONE

@@ -1,0 +1,146 @@
+"""``deskhand do``: hand over a task, see it begin, and be let go as soon as there is nothing to wait for.
+
+The task is stored before anything is shown; what happens here afterwards only watches it.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from deskhand.cli.client import Client, new_op_id
+from deskhand.cli.flags import MODES, command, from_stdin, seconds, t
+from deskhand.cli.follow import (
+    EXIT_DONE,
+    EXIT_INTERRUPTED,
+    EXIT_TIMEOUT,
+    EXIT_WAITS,
+    Until,
+    exit_code,
+    follow_task,
+    show_outcome,
+)
+from deskhand.cli.home import client, home, local_runner
+from deskhand.cli.screen import Obj, Screen, screen
+from deskhand.cli.values import setting
+from deskhand.errors import Code, DeskhandError
+
+_THREAD = "thr_"
+_FOLDER = "fld_"
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the command."""
+    command(app, "do", panel="tasks")(do)
+
+
+def do(
+    text: Annotated[str, typer.Argument(metavar="TEXT", help=t("do.text"))],
+    *,
+    thread: Annotated[str | None, typer.Option(help=t("do.thread"))] = None,
+    folder: Annotated[str | None, typer.Option(help=t("do.folder"))] = None,
+    mode: Annotated[str | None, typer.Option(help=t("do.mode"))] = None,
+    file: Annotated[list[Path] | None, typer.Option(help=t("do.file"))] = None,
+    runner: Annotated[str | None, typer.Option(help=t("do.runner"))] = None,
+    model: Annotated[str | None, typer.Option(help=t("do.model"))] = None,
+    check: Annotated[list[str] | None, typer.Option(help=t("do.check"))] = None,
+    plan: Annotated[bool, typer.Option("--plan", help=t("do.plan"))] = False,
+    wait: Annotated[bool, typer.Option("--wait", help=t("do.wait"))] = False,
+    no_wait: Annotated[bool, typer.Option("--no-wait", help=t("do.no_wait"))] = False,
+    timeout: Annotated[str | None, typer.Option(help=t("do.timeout"))] = None,
+    require: Annotated[str | None, typer.Option(help=t("do.require"))] = None,
+    op_id: Annotated[str | None, typer.Option(help=t("do.op_id"))] = None,
+) -> int:
+    """Assign a task."""
+    if wait and no_wait:
+        raise typer.BadParameter(t("do.wait_both"))
+    if require not in {None, "verified"}:
+        raise typer.BadParameter(t("do.require"))
+    limit = None if timeout is None else seconds(timeout)
+    speak, hub, op = screen(), client(), op_id or new_op_id()
+    body: Obj = {"text": from_stdin(text), "as": "task"}
+    body |= _given(model=model, checks=check, plan=plan or None)
+    body |= _given(runner=_runner(hub, runner), **_place(hub, folder, mode, op))
+    body |= _given(files=[hub.upload(one) for one in file or ()])
+    result = hub.op("message.post", body, thread=_thread(hub, thread, op), op_id=op)
+    name = str(result["task"])
+    # The id comes first: whatever happens to us, the task can be found again.
+    (speak.note if speak.json else speak.out)(name)
+    if no_wait:
+        return _end(speak, hub.get(f"/v1/tasks/{name}"), EXIT_DONE, quiet=True)
+    until = Until(seconds=limit, also_when_stuck=not wait)
+    try:
+        task, why = follow_task(hub, speak, name, after=int(result.get("seq") or 0), until=until)
+    except KeyboardInterrupt:
+        speak.err(speak.say("do.detached", id=name))
+        return EXIT_INTERRUPTED
+    if why == "timeout":
+        speak.note(speak.say("do.timed_out", id=name), "ask")
+        return _end(speak, task, EXIT_TIMEOUT)
+    code = EXIT_WAITS if why == "stuck" else exit_code(task, require_verified=bool(require))
+    return _end(speak, task, code)
+
+
+def _end(speak: Screen, task: Obj, code: int, *, quiet: bool = False) -> int:
+    if speak.json:
+        speak.result(task)
+    elif not quiet:
+        show_outcome(speak, task)
+    return code
+
+
+def _given(**fields: Any) -> Obj:  # noqa: ANN401 - JSON
+    """Return the fields that were given."""
+    return {name: value for name, value in fields.items() if value not in (None, [], ())}
+
+
+def _thread(hub: Client, said: str | None, op_id: str) -> str | None:
+    """Return the id of a conversation named by id or title; a new title begins one."""
+    if said is None or said.startswith(_THREAD):
+        return said
+    for known in hub.items("/v1/threads"):
+        if known["title"] == said and known.get("state") == "open" and not known.get("archived"):
+            return str(known["id"])
+    return str(hub.op("thread.create", {"title": said}, op_id=f"{op_id}-thread")["id"])
+
+
+def _runner(hub: Client, said: str | None) -> str | None:
+    """Return the id of a computer named by id or name.
+
+    Raises:
+        DeskhandError: ``not_found``.
+    """
+    if said is None:
+        return None
+    for known in hub.items("/v1/runners"):
+        if said in {known["id"], known["name"]}:
+            return str(known["id"])
+    raise DeskhandError(Code.NOT_FOUND, said, field="--runner")
+
+
+def _place(hub: Client, said: str | None, mode: str | None, op_id: str) -> Obj:
+    """Return where the task works, granted here and now if the person sits at that computer."""
+    narrowed = _mode(mode)
+    if said is None:
+        return {"mode": narrowed} if mode else {}
+    runner = local_runner()
+    if said.startswith(_FOLDER) or runner is None or runner.get("url") != hub.access.url:
+        return {"folder": said, "mode": narrowed}
+    from deskhand.cli.granting import grant_for_task
+
+    folder = grant_for_task(
+        hub, home(), Path(said).expanduser(), runner=str(runner["device"]), mode=narrowed, op=op_id
+    )
+    return {"folder": folder, "mode": narrowed}
+
+
+def _mode(said: str | None) -> str:
+    """Return the mode to ask for: what was typed or set, never wider than the project allows."""
+    if said is not None and said not in MODES:
+        raise typer.BadParameter(f"--mode: {' | '.join(MODES)}")
+    found = setting("do.mode", flag=said)
+    if said is not None and found.value != said:
+        screen().note(screen().say("do.narrowed", mode=found.value, source=found.source), "ask")
+    return str(found.value)

@@ -1,0 +1,117 @@
+"""How commands are declared: help and examples from the catalogue, and the flags that several commands share.
+
+Five flags hold everywhere and may stand anywhere before ``--``: ``main`` takes them out before parsing.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import tomllib
+from collections.abc import Callable
+from typing import Final, Literal, TypeVar
+
+import typer
+
+from deskhand.cli.home import home
+from deskhand.cli.quick import QuickCommand
+from deskhand.errors import Code, DeskhandError
+from deskhand.texts import LANGUAGES, text
+
+F = TypeVar("F", bound=Callable[..., object])
+Group = Literal["start", "tasks", "setup", "operate"]
+
+EVERYWHERE: Final = ("--json", "--quiet", "--verbose", "--no-input", "--no-color")
+MODES: Final = ("read-only", "ask", "workspace", "trusted")
+_DURATIONS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+
+
+def spoken_language() -> str:
+    """Return the language of this run: of ``config.toml``, else of the environment."""
+    config = home() / "config.toml"
+    if config.is_file():
+        try:
+            said = tomllib.loads(config.read_text(encoding="utf-8")).get("language")
+        except (OSError, ValueError):
+            said = None  # whoever needs the file says what is wrong with it
+        if said in LANGUAGES:
+            return str(said)
+    for name in ("LC_ALL", "LC_MESSAGES", "LANG"):
+        said = os.environ.get(name, "")
+        if said:
+            return said[:2] if said[:2] in LANGUAGES else LANGUAGES[0]
+    return LANGUAGES[0]
+
+
+LANGUAGE: Final = spoken_language()
+
+
+def t(key: str) -> str:
+    """Return a sentence of the CLI for its help."""
+    return text(f"cli.{key}", language=LANGUAGE)
+
+
+def group(name: str, *, panel: Group) -> typer.Typer:
+    """Return a named group of commands, such as ``devices``."""
+    made = typer.Typer(
+        name=name,
+        help=t(f"{name}.help"),
+        no_args_is_help=True,
+        add_completion=False,
+        rich_markup_mode="rich",
+        pretty_exceptions_enable=False,
+    )
+    made.info.rich_help_panel = t(f"panel.{panel}")
+    return made
+
+
+def command(app: typer.Typer, path: str, *, panel: Group | None = None) -> Callable[[F], F]:
+    """Return the decorator that makes a function the command ``path`` (its last word is its name)."""
+    key = path.replace(" ", ".")
+    return app.command(
+        path.rpartition(" ")[2],
+        cls=QuickCommand,
+        help=t(f"{key}.help"),
+        epilog=_epilog(t(f"{key}.examples")),
+        rich_help_panel=t(f"panel.{panel}") if panel else None,
+    )
+
+
+def seconds(said: str) -> float:
+    """Return a duration such as ``90``, ``90s``, ``10m``, ``2h``, ``1d`` in seconds.
+
+    Raises:
+        typer.BadParameter: it is none of these.
+    """
+    number, unit = (said[:-1], said[-1]) if said[-1:] in _DURATIONS else (said, "s")
+    try:
+        value = float(number) * _DURATIONS[unit]
+    except ValueError:
+        value = -1.0
+    if not 0 <= value < float("inf"):
+        raise typer.BadParameter(t("flag.duration"))
+    return value
+
+
+def from_stdin(said: str) -> str:
+    """Return a text, read from stdin where ``-`` stands for it.
+
+    Raises:
+        DeskhandError: ``invalid`` when there is nothing to say.
+    """
+    read = sys.stdin.read() if said == "-" else said
+    if not read.strip():
+        raise DeskhandError(Code.INVALID, t("flag.empty_text"), field="TEXT")
+    return read.strip("\n") if said == "-" else read
+
+
+def _epilog(examples: str) -> str:
+    lines = [f"  {line}" for line in examples.splitlines()]
+    shown = "\n\n".join([f"[bold]{t('examples')}[/bold]", *lines, t("everywhere")])
+    return (
+        shown.replace("[bold]", "\x00")
+        .replace("[/bold]", "\x01")
+        .replace("[", r"\[")
+        .replace("\x00", "[bold]")
+        .replace("\x01", "[/bold]")
+    )

@@ -1,0 +1,88 @@
+"""Where state lies on this computer and who its user is to the hub. Reads only; light enough for every command.
+
+It refuses to send the local owner's credential to any other address than the hub that wrote it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+from pathlib import Path
+from typing import Final, cast
+
+from deskhand.cli.client import Access, Client
+from deskhand.cli.screen import Obj
+from deskhand.errors import Code, DeskhandError
+
+OWNER_FILE: Final = "owner.json"
+RUNNER_FILE: Final = "runner.json"
+
+
+def home() -> Path:
+    """Return ``DESKHAND_HOME``, or where this system keeps programs' data."""
+    said = os.environ.get("DESKHAND_HOME")
+    if said:
+        return Path(said).expanduser().absolute()
+    from platformdirs import user_data_path
+
+    return user_data_path("deskhand", appauthor=False)
+
+
+def access() -> Access:
+    """Return which hub to speak to and as whom.
+
+    Raises:
+        DeskhandError: ``hub_unreachable`` before the first start; ``unauthorized`` for another hub without a
+            token; ``home_unsafe``.
+    """
+    url, token = os.environ.get("DESKHAND_URL"), os.environ.get("DESKHAND_TOKEN")
+    owner = private(home() / OWNER_FILE)
+    known = str(owner["url"]).rstrip("/") if owner and owner.get("url") else None
+    chosen = (url or known or "").rstrip("/")
+    if not chosen:
+        raise DeskhandError(Code.HUB_UNREACHABLE, "no hub was started here")
+    if token is None and owner is not None and chosen == known:
+        token = str(owner["token"])
+    if token is None:
+        raise DeskhandError(Code.UNAUTHORIZED, "DESKHAND_TOKEN")
+    return Access(url=chosen, token=token)
+
+
+def client() -> Client:
+    """Return a client for the hub of this user."""
+    return Client(access())
+
+
+def local_runner() -> Obj | None:
+    """Return what this computer is as a runner, if it is one.
+
+    Raises:
+        DeskhandError: ``home_unsafe``.
+    """
+    return private(home() / RUNNER_FILE)
+
+
+def private(path: Path) -> Obj | None:
+    """Return the object in a file that only this user can read, or nothing.
+
+    Raises:
+        DeskhandError: ``home_unsafe`` when others can read it or it is damaged.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0))
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise DeskhandError(Code.HOME_UNSAFE, f"{path.name}: {error.strerror}") from None
+    with os.fdopen(descriptor, encoding="utf-8") as file:
+        found = os.fstat(file.fileno())
+        if os.name == "posix" and stat.S_IMODE(found.st_mode) & 0o077:
+            raise DeskhandError(Code.HOME_UNSAFE, f"{path.name} must be 0600")
+        try:
+            data: object = json.load(file)
+        except ValueError:
+            data = None
+    if not isinstance(data, dict):
+        raise DeskhandError(Code.HOME_UNSAFE, f"{path.name} is damaged")
+    return cast("Obj", data)

@@ -1,0 +1,53 @@
+"""``deskhand hub``: the hub alone. Its one ready line carries an invitation for a runner and one for a page."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+
+from deskhand.cli.commands.devices import join_link, show_invitation
+from deskhand.cli.follow import EXIT_DONE
+from deskhand.cli.home import home
+from deskhand.cli.reach import reach_of, with_port
+from deskhand.cli.screen import Screen, screen
+from deskhand.cli.serving import Running, running_hub, until_told_to_end
+from deskhand.cli.values import setting
+from deskhand.protocol.objects import Role
+from deskhand.protocol.requests import InviteAsk
+
+
+def run_hub(*, port: int | None, reach: str | None) -> int:
+    """Run until told to end."""
+    return asyncio.run(_serve(port=port, said=reach))
+
+
+async def _serve(*, port: int | None, said: str | None) -> int:
+    reach = reach_of(str(setting("hub.reach", flag=said).value))
+    async with running_hub(home(), port=port, reach=reach) as running:
+        opened = with_port(reach, int(running.url.rpartition(":")[2])) or running.url
+        await _say_ready(screen(), running, opened)
+        await until_told_to_end()
+    return EXIT_DONE
+
+
+async def _say_ready(speak: Screen, running: Running, opened: str) -> None:
+    account = running.owner.account
+    for_runner = await running.pairing.create_invite(
+        account, InviteAsk(kind="runner", role=Role.RUNNER, admits_alone=True)
+    )
+    for_page = await running.pairing.create_invite(account, InviteAsk(admits_alone=True))
+    if speak.json:
+        speak.result(
+            {
+                "url": opened,
+                "invite": for_runner.invite,
+                "pid": os.getpid(),
+                "page_invite": for_page.invite,
+                "code": for_page.code,
+            }
+        )
+        return
+    speak.out(speak.say("hub.ready", url=opened))
+    speak.out(speak.say("hub.runner", url=opened, invite=for_runner.invite))
+    link = join_link(opened, for_page.invite)
+    show_invitation(speak, link=link, code=for_page.code, kind="page")

@@ -1,0 +1,165 @@
+"""The program ``deskhand``: every command in its group, and every end of one as an exit code with a cure.
+
+It refuses to show a traceback unless ``--verbose`` asks for one.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+from typing import Annotated, Final, cast
+
+import typer
+from typer.exceptions import Abort
+
+from deskhand import __version__
+from deskhand.cli.commands import (
+    config,
+    decide,
+    devices,
+    log,
+    look,
+    notify,
+    places,
+    start,
+    task,
+)
+from deskhand.cli.flags import EVERYWHERE, LANGUAGE, t
+from deskhand.cli.follow import EXIT_DONE, EXIT_ERROR, EXIT_INTERRUPTED, EXIT_USAGE
+from deskhand.cli.screen import HubRefusal, Screen, screen, use
+from deskhand.errors import Code, DeskhandError
+
+app: Final = typer.Typer(
+    name="deskhand",
+    help=t("help"),
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+)
+
+
+def _version(asked: bool) -> None:  # noqa: FBT001 - Typer calls it with the flag
+    if asked:
+        if screen().json:
+            screen().result({"version": __version__})
+        else:
+            screen().out(f"deskhand {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    *,
+    version: Annotated[
+        bool, typer.Option("--version", help=t("flag.version"), callback=_version, is_eager=True)
+    ] = False,
+    json: Annotated[bool, typer.Option("--json", help=t("flag.json"))] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", help=t("flag.quiet"))] = False,
+    verbose: Annotated[bool, typer.Option("--verbose", help=t("flag.verbose"))] = False,
+    no_input: Annotated[bool, typer.Option("--no-input", help=t("flag.no_input"))] = False,
+    no_color: Annotated[bool, typer.Option("--no-color", help=t("flag.no_color"))] = False,
+) -> None:
+    """Stand for the flags that hold everywhere; ``main`` has taken them out already."""
+
+
+for module in (start, task, look, decide, devices, places, config, notify, log):
+    module.add_to(app)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run one command and exit with its code."""
+    sys.exit(run(sys.argv[1:] if arguments is None else arguments))
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run one command and return its exit code."""
+    said, everywhere = _split(arguments)
+    use(_screen(everywhere))
+    try:
+        code: object = app(said, prog_name="deskhand", standalone_mode=False)
+    except (DeskhandError, HubRefusal) as error:
+        screen().fail(error)
+        return EXIT_ERROR
+    except (KeyboardInterrupt, Abort):
+        return EXIT_INTERRUPTED
+    except BrokenPipeError:
+        # Whoever read us has seen enough; the interpreter must not complain about it while it ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return EXIT_ERROR
+    except Exception as error:  # noqa: BLE001 - whatever it is, a person gets a sentence and a cure
+        return _unexpected(_first(error))
+    return code if isinstance(code, int) else EXIT_DONE
+
+
+def _first(error: BaseException) -> BaseException:
+    """Return the first error inside a group, however deep: several at once have one cause."""
+    while isinstance(error, BaseExceptionGroup):
+        error = cast("BaseExceptionGroup[BaseException]", error).exceptions[0]
+    return error
+
+
+def _unexpected(error: BaseException) -> int:
+    if isinstance(error, DeskhandError | HubRefusal):
+        screen().fail(error)
+        return EXIT_ERROR
+    show = getattr(error, "show", None)
+    if show is not None and hasattr(error, "exit_code"):
+        return _misused(error)
+    if isinstance(error, MemoryError | OSError) and getattr(error, "errno", None) in _FULL:
+        screen().fail(DeskhandError(Code.DISK_FULL))
+        return EXIT_ERROR
+    if screen().verbose:
+        traceback.print_exception(error)
+    screen().fail(DeskhandError(Code.INTERNAL, type(error).__name__))
+    return EXIT_ERROR
+
+
+_FULL: Final = frozenset({27, 28, 122})
+"""EFBIG, ENOSPC, EDQUOT on Linux: three ways of having no room."""
+
+
+def _misused(error: BaseException) -> int:
+    """Say what was wrong with the command line and where its help is."""
+    context = getattr(error, "ctx", None)
+    path = context.command_path if context is not None else "deskhand"
+    if type(error).__name__ == "NoArgsIsHelpError":
+        sys.stderr.write(f"{error}\n")
+        return EXIT_USAGE
+    said = str(getattr(error, "format_message", lambda: error)())
+    failure = {
+        "code": "usage",
+        "message": said,
+        "cure": screen().say("usage.cure", command=path),
+        "retryable": False,
+    }
+    screen().fail(HubRefusal(failure))
+    return EXIT_USAGE
+
+
+def _split(arguments: Sequence[str]) -> tuple[list[str], set[str]]:
+    """Take out what holds everywhere, wherever it stands before ``--``."""
+    end = arguments.index("--") if "--" in arguments else len(arguments)
+    before = [one for one in arguments[:end] if one not in EVERYWHERE]
+    return [*before, *arguments[end:]], {one for one in arguments[:end] if one in EVERYWHERE}
+
+
+def _screen(everywhere: set[str]) -> Screen:
+    terminal = sys.stdin.isatty() and sys.stderr.isatty()
+    no_color = "--no-color" in everywhere or bool(os.environ.get("NO_COLOR"))
+    if no_color:
+        os.environ["NO_COLOR"] = "1"
+    return Screen(
+        language=LANGUAGE,
+        json="--json" in everywhere,
+        quiet="--quiet" in everywhere,
+        verbose="--verbose" in everywhere,
+        color=sys.stderr.isatty() and not no_color,
+        asks=terminal and "--no-input" not in everywhere and "--json" not in everywhere,
+    )
+
+
+if __name__ == "__main__":
+    main()

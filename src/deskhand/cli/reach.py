@@ -1,0 +1,104 @@
+"""The road from the phone to this computer: none, this network, or an address of one's own; tried before it is promised.
+
+It refuses to print a link that was not seen to answer.
+"""
+
+from __future__ import annotations
+
+import http.client
+import ipaddress
+import socket
+from dataclasses import dataclass
+from time import monotonic
+from urllib.parse import urlsplit
+
+from deskhand.cli.client import connect
+from deskhand.errors import Code, DeskhandError
+
+_SECONDS = 10.0
+_ANYWHERE = "0.0.0.0"  # noqa: S104 - only after the owner said "lan" in so many words
+_SOMEWHERE = ("198.51.100.1", 9)
+"""A documentation address: asking for the way there sends nothing and tells which of our addresses would be used."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reach:
+    """One road. ``url`` is what a phone opens; nothing where there is none."""
+
+    kind: str
+    url: str | None = None
+    hosts: tuple[str, ...] = ()
+    origins: tuple[str, ...] = ()
+    bind: str | None = None
+    local_host: str | None = None
+    exposed: bool = False
+
+
+NONE = Reach(kind="none")
+
+
+def reach_of(said: str) -> Reach:
+    """Return the road that a word or an address means.
+
+    Raises:
+        DeskhandError: ``invalid`` for neither; ``unavailable`` without a network.
+    """
+    if said in {"", "none"}:
+        return NONE
+    if said == "lan":
+        address = lan_address()
+        return Reach(
+            kind="lan",
+            url=f"http://{address}",
+            hosts=(address,),
+            bind=_ANYWHERE,
+            local_host="127.0.0.1",
+            exposed=True,
+        )
+    parts = urlsplit(said)
+    if parts.scheme not in {"http", "https"} or not parts.hostname or parts.path not in {"", "/"}:
+        raise DeskhandError(Code.INVALID, f"{said}: none | lan | https://…", field="--reach")
+    return Reach(kind="url", url=said.rstrip("/"), origins=(said.rstrip("/"),))
+
+
+def with_port(reach: Reach, port: int) -> str | None:
+    """Return the address a phone opens, now that the port is known."""
+    return f"{reach.url}:{port}" if reach.kind == "lan" else reach.url
+
+
+def lan_address() -> str:
+    """Return this computer's address in its own network.
+
+    Raises:
+        DeskhandError: ``unavailable``.
+    """
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asked:
+        try:
+            asked.connect(_SOMEWHERE)
+            address = ipaddress.ip_address(asked.getsockname()[0])
+        except OSError:
+            raise DeskhandError(Code.UNAVAILABLE, "no network") from None
+    if address.is_loopback or address.is_unspecified:
+        raise DeskhandError(Code.UNAVAILABLE, "no network")
+    return str(address)
+
+
+def seen_to_answer(url: str) -> float:
+    """Return how many milliseconds our hub took to answer under an address.
+
+    Raises:
+        DeskhandError: ``hub_unreachable``.
+    """
+    started = monotonic()
+    connection = connect(url, seconds=_SECONDS)
+    try:
+        connection.request("GET", "/healthz")
+        response = connection.getresponse()
+        response.read()
+    except (OSError, http.client.HTTPException) as error:
+        raise DeskhandError(Code.HUB_UNREACHABLE, f"{url}: {error}") from None
+    finally:
+        connection.close()
+    if response.status != http.client.OK or response.getheader("Deskhand-Protocol") is None:
+        raise DeskhandError(Code.HUB_UNREACHABLE, f"{url}: HTTP {response.status}")
+    return (monotonic() - started) * 1000

@@ -1,0 +1,154 @@
+"""``deskhand runner``: a runner alone, for a hub elsewhere. It pairs once by an invitation and keeps its credential.
+
+The invitation may come from the environment or stdin (``-``), where other users of this machine cannot see it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import http.client
+import json
+import os
+import sys
+from datetime import datetime
+from email.utils import parsedate_to_datetime
+from pathlib import Path
+from typing import Final
+
+from deskhand.cli.client import Access, Client, connect
+from deskhand.cli.computer import Wiring, computer_name, make_computer
+from deskhand.cli.follow import EXIT_DONE
+from deskhand.cli.home import RUNNER_FILE, home, private
+from deskhand.cli.local_runner import write_runner
+from deskhand.cli.screen import Obj, screen
+from deskhand.clock import SystemClock
+from deskhand.errors import Code, DeskhandError
+from deskhand.ids import Ids
+from deskhand.runner.http_link import HttpLink
+from deskhand.runner.process import Process
+from deskhand.store.home import open_home
+
+INVITE_VARIABLE: Final = "DESKHAND_INVITE"
+_SKEW_SECONDS_MAX: Final = 600
+_ASK_SECONDS: Final = 1.0
+
+
+def run_runner(*, url: str | None, invite: str | None, name: str | None, as_root: bool) -> int:
+    """Run until told to end.
+
+    Raises:
+        DeskhandError: ``root_refused``, ``invite_invalid``, ``clock_wrong``, ``hub_unreachable``, ``home_locked``.
+    """
+    Process(close_to_others=lambda: None).prepare(as_root=as_root)
+    return asyncio.run(_work(url=url, invite=invite, name=name, as_root=as_root))
+
+
+async def _work(*, url: str | None, invite: str | None, name: str | None, as_root: bool) -> int:
+    from deskhand.cli.serving import offload, until_told_to_end
+
+    clock = SystemClock()
+    held = open_home(home())
+    try:
+        known = private(held.path / RUNNER_FILE)
+        said = _invite(invite)
+        if known is None or said is not None:
+            known = await _pair(held.path, url=url, invite=said, name=computer_name(name))
+        speak = screen()
+        address = (url or str(known["url"])).rstrip("/")
+        wiring = Wiring(
+            home=held.path,
+            link=HttpLink(address, token=str(known["token"])),
+            clock=clock,
+            ids=Ids(clock),
+            offload=offload,
+            as_root=as_root,
+            language=speak.language,
+        )
+        called = computer_name(name or str(known["name"]))
+        computer = await make_computer(wiring, device=str(known["device"]), name=called)
+        ready = {"runner": known["device"], "url": address, "pid": os.getpid()}
+        if speak.json:
+            speak.result(ready)
+        else:
+            speak.out(speak.say("runner.ready", name=called, url=address))
+        try:
+            await _until(computer.runner.run(), until_told_to_end(), stop=computer.runner.stop)
+        finally:
+            await computer.close()
+    finally:
+        held.close()
+    return EXIT_DONE
+
+
+async def _until(working, told, *, stop) -> None:  # noqa: ANN001 - two coroutines and a callable
+    """Work until told to end; what ends the work by itself ends all, as itself."""
+    work, ending = asyncio.ensure_future(working), asyncio.ensure_future(told)
+    try:
+        await asyncio.wait({work, ending}, return_when=asyncio.FIRST_COMPLETED)
+        stop()
+        await work
+    finally:
+        ending.cancel()
+
+
+def _invite(said: str | None) -> str | None:
+    found = sys.stdin.readline().strip() if said == "-" else said
+    return found or os.environ.get(INVITE_VARIABLE) or None
+
+
+async def _pair(path: Path, *, url: str | None, invite: str | None, name: str) -> Obj:
+    """Become a device of the hub's account.
+
+    Raises:
+        DeskhandError: ``invalid`` without address or invitation; ``clock_wrong``.
+    """
+    if url is None:
+        raise DeskhandError(Code.INVALID, "--url", field="--url")
+    if invite is None:
+        raise DeskhandError(Code.INVALID, "--invite", field="--invite")
+    clock = SystemClock()
+    refuse_wrong_clock(url, clock.now())
+    hub = Client(Access(url=url.rstrip("/")))
+    secret = invite.rpartition("#join=")[2]
+    by = {"code": secret} if secret.replace(" ", "").isdigit() else {"invite": secret}
+    asked = hub.call("POST", "/v1/pair", {**by, "name": name, "kind": "runner"})
+    speak = screen()
+    speak.note(speak.say("runner.match", match=" ".join(str(asked["match"]))), "ask")
+    wish = {"request": asked["request"], "secret": asked["secret"]}
+    claimed = hub.call("POST", "/v1/pair/claim", wish)
+    while "token" not in claimed:
+        await clock.sleep(_ASK_SECONDS)
+        claimed = hub.call("POST", "/v1/pair/claim", wish)
+    hub.close()
+    known: Obj = {
+        "account": claimed["account"],
+        "device": claimed["device"],
+        "token": claimed["token"],
+        "url": url.rstrip("/"),
+        "name": name,
+    }
+    write_runner(path, json.dumps(known, indent=2) + "\n")
+    return known
+
+
+def refuse_wrong_clock(url: str, now: datetime) -> None:
+    """Compare this computer's clock with the hub's: an invitation and a lease live by it.
+
+    Raises:
+        DeskhandError: ``clock_wrong`` with how far; ``hub_unreachable``.
+    """
+    connection = connect(url)
+    try:
+        connection.request("GET", "/healthz")
+        response = connection.getresponse()
+        response.read()
+    except (OSError, http.client.HTTPException):
+        raise DeskhandError(Code.HUB_UNREACHABLE, url) from None
+    finally:
+        connection.close()
+    said = response.getheader("Date")
+    if said is None:
+        return
+    apart = (now - parsedate_to_datetime(said)).total_seconds()
+    if abs(apart) > _SKEW_SECONDS_MAX:
+        raise DeskhandError(Code.CLOCK_WRONG, f"{apart:+.0f} s")

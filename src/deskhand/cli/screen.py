@@ -1,0 +1,186 @@
+"""What a person or a program reads: results on stdout, progress and refusals on stderr, in the reader's language.
+
+Everything that others wrote (agents, files, people) is shown with its control and direction characters spelled out, so
+that it cannot move the cursor or pretend to be another line (PI-08). It refuses to ask when nobody can answer.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import unicodedata
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from deskhand.errors import DeskhandError
+from deskhand.texts import text
+
+Obj = dict[str, Any]
+"""A JSON object as the hub sent it."""
+
+_COLORS: Final = {"good": "32", "bad": "31", "ask": "33", "dim": "2", "strong": "1"}
+_KEPT: Final = frozenset("\n\t")
+_HIDDEN: Final = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
+_JOINERS: Final = frozenset("\u200c\u200d")
+"""Needed to write some languages and families of emoji; harmless on a line of its own."""
+
+
+class HubRefusal(Exception):
+    """What the hub said no with, in the words it chose.
+
+    Args:
+        failure: the error object of the answer.
+        status: of HTTP, 0 for an op that was rejected.
+    """
+
+    def __init__(self, failure: Obj, *, status: int = 0) -> None:
+        """Keep the object as it came."""
+        super().__init__(str(failure.get("message", "")))
+        self.failure = failure
+        self.status = status
+
+    @property
+    def code(self) -> str:
+        """The code, also one that this build does not know."""
+        return str(self.failure.get("code", "internal"))
+
+
+def plain(said: object) -> str:
+    """Return text that can only be read: what would act on a terminal is spelled out."""
+    return "".join(
+        letter
+        if letter in _KEPT or letter in _JOINERS or unicodedata.category(letter) not in _HIDDEN
+        else f"\\u{ord(letter):04x}"
+        for letter in str(said)
+    )
+
+
+def one_line(said: object, *, most: int = 200) -> str:
+    """Return the first line, cut."""
+    line = plain(said).strip().split("\n", 1)[0].replace("\t", " ")
+    return line if len(line) <= most else line[: most - 1] + "…"
+
+
+def width(said: str) -> int:
+    """Return how many columns a text takes on a terminal."""
+    return sum(
+        0
+        if unicodedata.combining(letter)
+        else 2
+        if unicodedata.east_asian_width(letter) in "WF"
+        else 1
+        for letter in said
+    )
+
+
+@dataclass(slots=True, kw_only=True)
+class Screen:
+    """Where one run of a command speaks."""
+
+    language: str = "en"
+    json: bool = False
+    quiet: bool = False
+    verbose: bool = False
+    color: bool = False
+    asks: bool = False
+
+    def say(self, key: str, **values: object) -> str:
+        """Return a sentence of the catalogue with what others wrote made plain."""
+        return text(
+            f"cli.{key}", language=self.language, **{k: plain(v) for k, v in values.items()}
+        )
+
+    def out(self, line: str) -> None:
+        """Print a result."""
+        sys.stdout.write(plain(line) + "\n")
+        sys.stdout.flush()
+
+    def note(self, line: str, style: str = "") -> None:
+        """Print progress, unless silence was asked for."""
+        if not self.quiet:
+            self.err(line, style)
+
+    def detail(self, line: str) -> None:
+        """Print what only the curious want."""
+        if self.verbose:
+            self.err(line, "dim")
+
+    def err(self, line: str, style: str = "") -> None:
+        """Print to stderr whatever was asked for."""
+        shown = plain(line)
+        if self.color and style:
+            shown = f"\033[{_COLORS[style]}m{shown}\033[0m"
+        sys.stderr.write(shown + "\n")
+        sys.stderr.flush()
+
+    def result(self, value: object) -> None:
+        """Print the one object of ``--json``."""
+        sys.stdout.write(json.dumps(value, ensure_ascii=False) + "\n")
+        sys.stdout.flush()
+
+    def table(self, rows: Sequence[Sequence[object]]) -> None:
+        """Print rows in columns."""
+        cells = [[one_line(cell) for cell in row] for row in rows]
+        if not cells:
+            return
+        wide = [max(width(row[at]) for row in cells) for at in range(len(cells[0]))]
+        for row in cells:
+            line = "  ".join(
+                cell + " " * (room - width(cell)) for cell, room in zip(row, wide, strict=True)
+            )
+            self.out(line.rstrip())
+
+    def confirm(self, question: str, *, default: bool) -> bool:
+        """Ask yes or no; the default where nobody can answer."""
+        if not self.asks:
+            return default
+        answer = self.ask(f"{question} [{'Y/n' if default else 'y/N'}]").lower()
+        return answer.startswith(("y", "예", "ㅇ", "네")) if answer else default
+
+    def ask(self, question: str, *, default: str = "") -> str:
+        """Ask for a line; the default where nobody can answer or nothing was typed."""
+        if not self.asks:
+            return default
+        sys.stderr.write(plain(question) + " ")
+        sys.stderr.flush()
+        line = sys.stdin.readline()
+        if not line:
+            raise KeyboardInterrupt
+        return line.strip() or default
+
+    def fail(self, error: DeskhandError | HubRefusal) -> None:
+        """Say what was refused and what helps; with ``--json`` also as the error object on stdout."""
+        failure = self.failure_of(error)
+        if self.json:
+            self.result({"error": failure})
+        self.err(f"deskhand: {failure['message']}", "bad")
+        if failure.get("cure"):
+            self.err(f"  {failure['cure']}")
+
+    def failure_of(self, error: DeskhandError | HubRefusal) -> Obj:
+        """Return the error object, the same as over HTTP."""
+        if isinstance(error, HubRefusal):
+            return error.failure
+        failure: Obj = {
+            "code": str(error.code),
+            "message": error.sentence(self.language),
+            "cure": error.cure(self.language),
+            "retryable": error.fault.retryable,
+        }
+        if error.field:
+            failure["field"] = error.field
+        return failure
+
+
+_current: list[Screen] = [Screen()]
+
+
+def use(screen: Screen) -> None:
+    """Speak on this screen from now on; a process has one."""
+    _current[0] = screen
+
+
+def screen() -> Screen:
+    """Return the screen of this process."""
+    return _current[0]

@@ -1,0 +1,256 @@
+"""What ``up`` and ``hub`` have in common: the home opened, the hub composed over it, answering until it is told to end.
+
+This is the one place where the hub's parts are chosen. It refuses a clock that cannot be right, and to keep anybody
+waiting: after SIGTERM or SIGINT everything ends within seconds, a second signal ends it at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import signal
+import socket
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final, TypeVar, cast
+
+from deskhand.cli.reach import Reach
+from deskhand.cli.values import config_values, setting
+from deskhand.clock import SystemClock
+from deskhand.core.settings import REGISTRY, effective
+from deskhand.errors import Code, DeskhandError
+from deskhand.hub.app import Hub, HubParts, HubSettings
+from deskhand.hub.credentials import LocalOwner, ensure_owner, write_private
+from deskhand.hub.http.access import PushDoor
+from deskhand.hub.http.app import create_app, new_pairing
+from deskhand.hub.http.serve import Bind, Serving, serving
+from deskhand.hub.pairing import Pairing
+from deskhand.ids import Ids
+from deskhand.ports import Committed, Notice, Notifier, PushSubscription, SendOutcome, Store
+from deskhand.protocol.authority import Principal
+from deskhand.protocol.objects import Role, Setting
+from deskhand.protocol.ops import Op
+from deskhand.protocol.wire import Json
+from deskhand.store.blobs import FileBlobs
+from deskhand.store.home import Home, open_home
+from deskhand.store.opening import FILE, open_sqlite_store
+
+R = TypeVar("R")
+
+VAPID_FILE: Final = "vapid.pem"
+ENDING_SECONDS_MAX: Final = 3.0
+_BUILT: Final = datetime(2026, 1, 1, tzinfo=UTC)
+"""No clock that is right shows an earlier time than this program was written."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Running:
+    """A hub that answers, with what its process needs of it."""
+
+    hub: Hub
+    pairing: Pairing
+    owner: LocalOwner
+    url: str
+    home: Home
+    ids: Ids
+    clock: SystemClock
+
+    @property
+    def principal(self) -> Principal:
+        """The owner at this keyboard."""
+        return Principal(account=self.owner.account, id=self.owner.device, role=Role.OWNER)
+
+
+async def offload(work: Callable[[], R]) -> R:
+    """Run blocking work in a thread."""
+    return await asyncio.to_thread(work)
+
+
+@asynccontextmanager
+async def running_hub(path: Path, *, port: int | None, reach: Reach) -> AsyncGenerator[Running]:
+    """Answer until the block ends, then end everything in order.
+
+    Raises:
+        DeskhandError: ``clock_wrong``, ``home_locked``, ``home_unsafe``, ``schema_newer``, ``port_taken``,
+            ``config_invalid``, ``disk_full``.
+    """
+    clock = SystemClock()
+    if clock.now() < _BUILT:
+        raise DeskhandError(Code.CLOCK_WRONG, f"{clock.now():%Y-%m-%d}")
+    ids = Ids(clock)
+    home = open_home(path)
+    try:
+        store = open_sqlite_store(home.path / FILE, clock, offload=offload)
+        try:
+            owner = await ensure_owner(store, ids, home=home.path, name=socket.gethostname())
+            push = await LivePush.over(store, owner.account, home=home, clock=clock, reach=reach)
+            blobs = FileBlobs(home.folder("blobs"), ids, offload)
+            hub = Hub(_parts(store, blobs, clock, ids, push=push, reach=reach))
+            async with _answering(hub, push, port=port, reach=reach) as (pairing, answering):
+                owner = await ensure_owner(
+                    store, ids, home=home.path, name=socket.gethostname(), url=answering.url
+                )
+                running = Running(
+                    hub=hub,
+                    pairing=pairing,
+                    owner=owner,
+                    url=answering.url,
+                    home=home,
+                    ids=ids,
+                    clock=clock,
+                )
+                await _put_starting_values(running)
+                yield running
+        finally:
+            await store.close()
+    finally:
+        home.close()
+
+
+async def until_told_to_end() -> None:
+    """Return at SIGTERM or SIGINT; a second one, or dawdling, ends the process at once."""
+    asked = asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    def told() -> None:
+        if asked.is_set():
+            os._exit(130)
+        asked.set()
+        # Whatever hangs while ending, nobody waits for it longer than was promised.
+        loop.call_later(ENDING_SECONDS_MAX, os._exit, 1)
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, told)
+    await asked.wait()
+
+
+def port_of(said: int | None) -> int:
+    """Return the port to listen on."""
+    return int(cast("int", setting("hub.port", flag=said).value))
+
+
+class LivePush:
+    """Web Push as the account's settings want it at this moment; a change takes effect with the next notice."""
+
+    def __init__(
+        self, build: Callable[[dict[str, Json]], Notifier], values: dict[str, Json]
+    ) -> None:
+        """Build the first one."""
+        self._build = build
+        self._values = values
+        self._push = build(values)
+
+    @classmethod
+    async def over(
+        cls, store: Store, account: str, *, home: Home, clock: SystemClock, reach: Reach
+    ) -> LivePush:
+        """Return the sender of a hub, with the key its browsers know it by."""
+        from deskhand.notify.webpush import WebPush, WebPushSettings
+
+        key = _vapid_key(home.path)
+
+        def build(values: dict[str, Json]) -> Notifier:
+            wanted = WebPushSettings(
+                subject=str(effective(values, "notify.subject")),
+                app_url=reach.url or "http://127.0.0.1",
+                allow_private=bool(effective(values, "notify.allow_private_endpoints")),
+            )
+            return WebPush(vapid_key=key, settings=wanted, clock=clock)
+
+        stored = await store.find(account, Setting, limit=len(REGISTRY) * 2)
+        live = cls(build, {one.id: one.value for one in stored if one.id in REGISTRY})
+        live.key = key
+        store.on_commit(live.take)
+        return live
+
+    key: bytes = b""
+
+    @property
+    def road(self) -> str:
+        """Its name in the ledger."""
+        return self._push.road
+
+    def door(self) -> PushDoor:
+        """Return what subscribing needs to know."""
+        from deskhand.notify.webpush import endpoint_allowed, public_key_b64url
+
+        def allows(endpoint: str) -> bool:
+            private = bool(effective(self._values, "notify.allow_private_endpoints"))
+            return endpoint_allowed(endpoint, allow_private=private)
+
+        return PushDoor(public_key=public_key_b64url(self.key), allows=allows)
+
+    async def send(self, subscription: PushSubscription, notice: Notice) -> SendOutcome:
+        """Send one notice."""
+        return await self._push.send(subscription, notice)
+
+    def take(self, committed: Sequence[Committed]) -> None:
+        """Follow the account's settings."""
+        for one in committed:
+            name = str(one.event.body.get("name"))
+            if one.event.kind == "setting.changed" and name.startswith("notify."):
+                self._values[name] = one.event.body.get("value")
+                self._push = self._build(self._values)
+
+
+def _vapid_key(home: Path) -> bytes:
+    from deskhand.notify.webpush import new_vapid_key
+
+    path = home / VAPID_FILE
+    if not path.exists():
+        write_private(path, new_vapid_key().decode("ascii"))
+    return path.read_bytes()
+
+
+def _parts(
+    store: Store, blobs: FileBlobs, clock: SystemClock, ids: Ids, *, push: LivePush, reach: Reach
+) -> HubParts:
+    named = cast("tuple[str, ...]", setting("hub.hosts").value)
+    return HubParts(
+        store=store,
+        blobs=blobs,
+        clock=clock,
+        ids=ids,
+        notifiers={push.road: push},
+        spread=random.SystemRandom().random,
+        settings=HubSettings(hosts=(*named, *reach.hosts), origins=reach.origins),
+    )
+
+
+@asynccontextmanager
+async def _answering(
+    hub: Hub, push: LivePush, *, port: int | None, reach: Reach
+) -> AsyncGenerator[tuple[Pairing, Serving]]:
+    pairing = new_pairing(hub)
+    app = create_app(hub, pairing=pairing, push=push.door())
+    host = reach.bind or str(setting("hub.bind").value)
+    where = Bind(host=host, port=port_of(port), exposed=reach.exposed)
+    await hub.start()
+    try:
+        async with serving(hub, app, where=where) as answering:
+            yield pairing, Serving(host=reach.local_host or answering.host, port=answering.port)
+    finally:
+        await hub.stop()
+
+
+async def _put_starting_values(running: Running) -> None:
+    """Give the account what stands in ``config.toml`` and was never decided otherwise."""
+    values = {name: value for name, value in config_values().items() if REGISTRY[name].account}
+    if not values:
+        return
+    stored = await running.hub.store.find(running.owner.account, Setting, limit=500)
+    decided = {one.id for one in stored}
+    ops = [
+        Op(
+            op_id=running.ids.new("op"),
+            kind="settings.put",
+            body={"name": name, "value": list(value) if isinstance(value, tuple) else value},
+        )
+        for name, value in values.items()
+        if name not in decided
+    ]
+    await running.hub.submit(running.principal, ops)

@@ -1,0 +1,303 @@
+"""``deskhand up``: hub and runner in one process, wired by a link in memory; and the first run of a person.
+
+The hub answers before the runner is imported. The road to the phone is asked for once, tried, and only then shown.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+import threading
+import webbrowser
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import TypeVar, cast
+from collections.abc import Callable
+
+from deskhand import __version__
+from deskhand.cli.commands.devices import join_link, show_invitation
+from deskhand.cli.follow import EXIT_DONE
+from deskhand.cli.home import RUNNER_FILE, home
+from deskhand.cli.local_runner import ensure_local_runner
+from deskhand.cli.reach import NONE, Reach, reach_of, seen_to_answer, with_port
+from deskhand.cli.screen import Screen, one_line, screen
+from deskhand.cli.serving import Running, offload, running_hub, until_told_to_end
+from deskhand.cli.values import Setting, setting, write_value
+from deskhand.errors import Code, DeskhandError
+from deskhand.hub.participant import Participant
+from deskhand.hub.pairing import write_claim_page
+from deskhand.limits import CLAIM_SECONDS
+from deskhand.ports import Committed
+from deskhand.protocol.objects import PairRequest
+from deskhand.protocol.ops import Op
+from deskhand.protocol.requests import InviteAsk, InviteMade
+
+R = TypeVar("R")
+_ADVERTISED_SECONDS_MAX = 5.0
+_ROADS = ("none", "lan")
+
+
+def run_up(
+    *, port: int | None, reach: str | None, browser: bool, name: str | None, as_root: bool
+) -> int:
+    """Run until told to end.
+
+    Raises:
+        DeskhandError: ``root_refused``, ``home_locked``, ``port_taken``, ``hub_unreachable`` for a road that does
+            not answer, and what else stands in the way.
+    """
+    if os.name == "posix" and os.geteuid() == 0 and not as_root:
+        raise DeskhandError(Code.ROOT_REFUSED)
+    return asyncio.run(_up(port=port, said=reach, browser=browser, name=name, as_root=as_root))
+
+
+async def _up(
+    *, port: int | None, said: str | None, browser: bool, name: str | None, as_root: bool
+) -> int:
+    speak, path = screen(), home()
+    first = not (path / RUNNER_FILE).exists()
+    wanted = setting("hub.reach", flag=said)
+    reach = reach_of(str(wanted.value) or "none")
+    if first and speak.asks and not str(wanted.value):
+        reach = await _first_run(speak, path, name)
+    async with running_hub(path, port=port, reach=reach) as running:
+        opened = with_port(reach, int(running.url.rpartition(":")[2])) or running.url
+        computer = _Computer(running, name=name, as_root=as_root)
+        async with asyncio.TaskGroup() as group:
+            ending = group.create_task(until_told_to_end())
+            working = group.create_task(computer.run())
+            await computer.known(working)
+            if not working.done():
+                desk = _Desk(running, speak, opened=opened)
+                shown = group.create_task(desk.show(reach, browser=browser, name=computer.name))
+                await asyncio.wait({ending, working}, return_when=asyncio.FIRST_COMPLETED)
+                shown.cancel()
+            computer.stop()
+            ending.cancel()
+    return EXIT_DONE
+
+
+class _Computer:
+    """The runner of this process: imported in a thread once the hub answers."""
+
+    def __init__(self, running: Running, *, name: str | None, as_root: bool) -> None:
+        self._running = running
+        self._said = name
+        self._as_root = as_root
+        self._stopped = asyncio.Event()
+        self._advertised = asyncio.Event()
+        self.name = ""
+        running.hub.store.on_commit(self._look)
+
+    async def run(self) -> None:
+        """Become a device, put the runner together and work until stopped."""
+        from deskhand.cli.values import setting as local
+
+        running = self._running
+        make = await offload(_load_computer)
+        self.name = make.computer_name(self._said)
+        principal = await ensure_local_runner(running, name=self.name)
+        wiring = make.Wiring(
+            home=running.home.path,
+            link=Participant(running.hub, principal),
+            clock=running.clock,
+            ids=running.ids,
+            offload=offload,
+            as_root=self._as_root,
+            language=str(local("language").value),
+        )
+        computer = await make.make_computer(wiring, device=principal.id, name=self.name)
+        try:
+            async with asyncio.TaskGroup() as group:
+                work = group.create_task(computer.runner.run())
+                told = group.create_task(self._stopped.wait())
+                await asyncio.wait({work, told}, return_when=asyncio.FIRST_COMPLETED)
+                computer.runner.stop()
+                told.cancel()
+        finally:
+            await computer.close()
+
+    def stop(self) -> None:
+        """Ask it to stop."""
+        self._stopped.set()
+
+    async def known(self, working: asyncio.Task[None]) -> None:
+        """Return when the hub knows what this computer can do, when it failed, or when it takes too long."""
+        waiting = asyncio.ensure_future(self._advertised.wait())
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_ADVERTISED_SECONDS_MAX):
+                await asyncio.wait({waiting, working}, return_when=asyncio.FIRST_COMPLETED)
+        waiting.cancel()
+
+    def _look(self, committed: Sequence[Committed]) -> None:
+        if any(one.event.kind == "runner.advertised" for one in committed):
+            self._advertised.set()
+
+
+def _load_computer():  # noqa: ANN202 - a module
+    from deskhand.cli import computer
+
+    return computer
+
+
+class _Desk:
+    """What the terminal of ``up`` shows, and the questions it asks."""
+
+    def __init__(self, running: Running, speak: Screen, *, opened: str) -> None:
+        self._running = running
+        self._speak = speak
+        self._opened = opened
+        self._asking: asyncio.Queue[PairRequest] = asyncio.Queue()
+        running.hub.store.on_commit(self._look)
+
+    async def show(self, reach: Reach, *, browser: bool, name: str) -> None:
+        """Try the road, print how to come in, open the browser, and ask whoever knocks."""
+        running, speak = self._running, self._speak
+        if reach.kind != "none":
+            took = await offload(lambda: seen_to_answer(self._opened))
+            speak.note(speak.say("up.answered", url=self._opened, ms=round(took)), "good")
+        made = await running.pairing.create_invite(
+            running.owner.account, InviteAsk(admits_alone=not speak.asks)
+        )
+        if speak.json:
+            speak.result(
+                {
+                    "url": self._opened,
+                    "invite": made.invite,
+                    "code": made.code,
+                    "pid": os.getpid(),
+                }
+            )
+        else:
+            await self._say_ready(reach, made, name)
+        if browser and not speak.json and _has_display():
+            await self._open_browser()
+        while speak.asks:
+            await self._decide(await self._asking.get())
+
+    async def _say_ready(self, reach: Reach, made: InviteMade, name: str) -> None:
+        speak = self._speak
+        speak.out(speak.say("up.ready", version=__version__, name=name, url=self._opened))
+        if reach.kind == "none":
+            speak.out(speak.say("up.no_road"))
+        link = join_link(self._opened, made.invite)
+        show_invitation(
+            speak, link=link, code=made.code, kind="page" if reach.kind != "none" else "cli"
+        )
+        speak.out(speak.say("up.end"))
+
+    async def _open_browser(self) -> None:
+        """Sign in the browser of this user through a page that only this user can read."""
+        running = self._running
+        claim = await running.pairing.create_local_claim(running.owner.account)
+        page = write_claim_page(running.home.path, url=running.url, secret=claim.invite)
+        opened = await offload(lambda: webbrowser.open(page.as_uri()))
+        if not opened:
+            page.unlink(missing_ok=True)
+            return
+        asyncio.get_running_loop().call_later(CLAIM_SECONDS, _remove, page)
+
+    def _look(self, committed: Sequence[Committed]) -> None:
+        for one in committed:
+            if one.event.kind == "pair.requested":
+                self._asking.put_nowait(PairRequest.from_json(one.event.body["request"]))
+
+    async def _decide(self, request: PairRequest) -> None:
+        running, speak = self._running, self._speak
+        now = await running.hub.store.get(running.owner.account, PairRequest, request.id)
+        if now is None or now.state != "waiting":
+            return
+        question = speak.say(
+            "pair.asks", name=one_line(request.name), match=" ".join(request.match)
+        )
+        yes = await in_daemon(lambda: speak.confirm(question, default=True))
+        op = Op(
+            op_id=running.ids.new("op"),
+            kind="device.admit",
+            body={"request": request.id, "admit": yes},
+        )
+        (result,) = await running.hub.submit(running.principal, [op], surface="cli")
+        if result.error is not None:
+            speak.err(result.error.message, "bad")
+        else:
+            speak.note(speak.say("devices.admitted" if yes else "devices.refused"), "good")
+
+
+async def in_daemon(work: Callable[[], R]) -> R:
+    """Run a question in a thread that nobody waits for when the process ends."""
+    loop = asyncio.get_running_loop()
+    answer: asyncio.Future[R] = loop.create_future()
+
+    def settle(value: R | None, error: BaseException | None) -> None:
+        if answer.cancelled():
+            return
+        if error is not None:
+            answer.set_exception(error)
+        else:
+            answer.set_result(cast("R", value))
+
+    def run() -> None:
+        try:
+            value = work()
+        except BaseException as error:  # noqa: BLE001 - it goes to whoever asked
+            loop.call_soon_threadsafe(settle, None, error)
+        else:
+            loop.call_soon_threadsafe(settle, value, None)
+
+    threading.Thread(target=run, daemon=True).start()
+    return await answer
+
+
+async def _first_run(speak: Screen, path: Path, name: str | None) -> Reach:
+    """Ask what is asked once: a folder, and the road to the phone; what is answered is kept."""
+    from deskhand.cli.computer import computer_name
+
+    speak.out(speak.say("up.hello", version=__version__, name=computer_name(name)))
+    _ask_folder(speak, path)
+    speak.out(speak.say("up.safe"))
+    speak.out(speak.say("up.no_model"))
+    speak.out(speak.say("up.roads"))
+    answer = speak.ask("›", default="2")
+    said = {"1": "lan", "2": "none"}.get(answer, answer)
+    try:
+        reach = reach_of(said)
+    except DeskhandError as error:
+        speak.fail(error)
+        return NONE
+    write_value("hub.reach", said)
+    return reach
+
+
+def _ask_folder(speak: Screen, path: Path) -> None:
+    from deskhand.protocol.objects import FolderMode
+    from deskhand.runner.ceiling import grant_folder
+
+    said = speak.ask(speak.say("up.folder"))
+    if not said:
+        return
+    mode = {"1": FolderMode.READ_ONLY, "3": FolderMode.WORKSPACE}.get(
+        speak.ask(speak.say("up.mode"), default="2"), FolderMode.ASK
+    )
+    try:
+        granted = grant_folder(path, Path(said).expanduser(), mode=mode)
+    except DeskhandError as error:
+        speak.fail(error)
+        return
+    speak.note(
+        speak.say("folders.added", root=granted.root, mode=speak.say(f"mode.{mode}")), "good"
+    )
+
+
+def _has_display() -> bool:
+    if sys.platform == "linux":
+        return bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
+    return True
+
+
+def _remove(page: Path) -> None:
+    page.unlink(missing_ok=True)
+
+
+__all__ = ["Setting", "run_up"]
