@@ -129,19 +129,20 @@ class _Section:
 _HARD: Final = 1
 _SOFT: Final = 2
 _SOFT_WORDS_MAX: Final = 5
+_SOFT_CHARS_MAX: Final = 80
 
 
 def _heading_level(seen: str, following: str) -> int:
     """``# Title`` and underlined titles are headings; so is a short ``Actions:`` or ``[할 일]`` of its own."""
-    if Cue.ACTION in cues_of(bare(seen)) and _LABELLED.search(seen):
-        return 0  # a heading that itself says what to do opens nothing
-    if re.match(r"#{1,6}\s", seen) or (re.fullmatch(r"\s*(?:={3,}|-{3,})\s*", following)):
-        return 0 if _ITEM.match(seen) else _HARD
-    if _ITEM.match(seen) or len(seen.split()) > _SOFT_WORDS_MAX:
+    level = 0
+    if re.match(r"#{1,6}\s", seen) or re.fullmatch(r"\s*(?:={3,}|-{3,})\s*", following):
+        level = _HARD
+    elif len(seen) <= _SOFT_CHARS_MAX and len(seen.split()) <= _SOFT_WORDS_MAX:
+        level = _SOFT if _SOFT_HEADING.search(seen) else 0
+    if not level or _ITEM.match(seen):
         return 0
-    if seen.endswith((":", "：")) or re.fullmatch(r"\*\*[^*]+\*\*|\[[^\]]{2,}\]|【.+】", seen):
-        return _SOFT
-    return 0
+    # A heading that itself says what to do opens nothing.
+    return 0 if _LABELLED.search(seen) and Cue.ACTION in cues_of(bare(seen)) else level
 
 
 def _promise(words: str) -> bool:
@@ -151,6 +152,7 @@ def _promise(words: str) -> bool:
 
 
 _LABELLED = re.compile(r"[:：]\**\s*[^\s*]+\s+\S+")
+_SOFT_HEADING = re.compile(r"[:：]$|^\*\*[^*]+\*\*$|^\[[^\]]{2,}\]$|^【.+】$")
 _RULE = re.compile(r"[\s=_*~\-|:+#]+|```.*|~~~.*")
 _ITEM = re.compile(r"\s*(?:[-*+•·■□▪○●]\s+|[0-9]{1,3}[.)]\s+|\[[ xX]\])")
 _DONE = re.compile(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
-from typing import Final
+from typing import BinaryIO, Final
 
 from deskhand.errors import Code, DeskhandError
 from deskhand.ports import Entry
@@ -59,6 +59,15 @@ class MemoryFolder:
         if expect is not None and there != expect:
             raise DeskhandError(Code.CONFLICT, path)
         self.files[path] = data
+
+    def write_from(
+        self, rel: str, source: BinaryIO, *, limit: int, mode: int | None = None
+    ) -> None:
+        """Do as ``write`` from an open file."""
+        data = source.read(limit + 1)
+        if len(data) > limit:
+            raise DeskhandError(Code.TOO_LARGE, f"more than {limit} bytes")
+        self.write(rel, data, mode=mode)
 
     def mkdir(self, rel: str) -> None:
         """Create a directory and its parents."""

@@ -92,7 +92,7 @@ class BriefCommand:
         name, replace = yield from free_name(wanted, before=before, language=language)
         pages = line.count("pages", 1)
         paper = compose(
-            choose(found.notes),
+            choose(tuple(found.notes)),
             Paper(
                 title=" ".join(line.operands),
                 pages=pages,

@@ -11,6 +11,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 from deskhand.core.cues import Cue, Line, scan
@@ -65,8 +66,12 @@ class Picks:
     others: tuple[Pick, ...]
 
 
-def choose(notes: Sequence[Note]) -> Picks:
-    """Return what could go on the page, best first; equal and nearly equal lines once."""
+@lru_cache(maxsize=2)
+def choose(notes: tuple[Note, ...]) -> Picks:
+    """Return what could go on the page, best first; equal lines once.
+
+    Pure, so the replays of one plan need not count the same notes again.
+    """
     scanned = [(note, _worth_reading(note)) for note in notes]
     rarity = _rarity(lines for _, lines in scanned)
     sections: dict[Cue | None, list[Pick]] = {section: [] for section in (*SECTIONS, None)}

@@ -119,8 +119,8 @@ def _tokens(given: str) -> list[str]:
 
 
 def _near_option(name: str, known: Mapping[str, Option]) -> str:
-    near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
-    return f"; did you mean --{near[0]}?" if near else ""
+    near = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
+    return f"; did you mean --{near[0]}" if near else ""
 
 
 def _unknown(name: str, known: Mapping[str, Spec]) -> DeskhandError:

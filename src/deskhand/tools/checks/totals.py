@@ -255,6 +255,8 @@ def _collected(
 def _number(cell: str, fact: _Fact) -> Decimal | None:
     """Read a number by taking it apart: sign, money, percent, groups of three, decimals."""
     kept = cell.strip()
+    if kept.isdecimal():
+        return Decimal(kept)
     signs = 0
     if kept.startswith("(") and kept.endswith(")"):
         signs, kept = 1, kept[1:-1]

@@ -1,0 +1,145 @@
+"""How a typed command line is read: as people type on phones, and never ignoring a word."""
+
+from __future__ import annotations
+
+import unicodedata
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from deskhand.agents.commands.agent import CommandAgent
+from deskhand.agents.commands.brief import BriefCommand
+from deskhand.agents.commands.command import Line
+from deskhand.agents.commands.parse import parse_line
+from deskhand.agents.commands.report import ReportCommand
+from deskhand.errors import Code, DeskhandError
+from deskhand.testing.driven import offloaded
+from deskhand.texts import catalogue
+
+SPECS = (BriefCommand.spec, ReportCommand.spec)
+
+
+@pytest.mark.parametrize(
+    ("typed", "operands", "options"),
+    [
+        ("/brief notes/ --pages 1", ("notes/",), {"pages": 1}),
+        ("  /BRIEF notes --pages=2 ", ("notes",), {"pages": 2}),
+        ('/brief "client notes" week.md', ("client notes", "week.md"), {}),
+        ("/brief “client notes” —pages 3", ("client notes",), {"pages": 3}),
+        ("/brief '2026 notes'", ("2026 notes",), {}),
+        ("/brief Anna's-notes/", ("Anna's-notes/",), {}),
+        ('/brief notes --out="my page.md"', ("notes",), {"out": "my page.md"}),
+        ("/brief -- --odd", ("--odd",), {}),
+        ("/brief 회의록/ --out 요약.md", ("회의록/",), {"out": "요약.md"}),
+        ("/brief \u1112\u116c\u110b\u1174", ("회의",), {}),
+        (r"/brief notes\old", (r"notes\old",), {}),
+    ],
+)
+def test_a_line_is_read_as_it_was_meant(
+    typed: str, operands: tuple[str, ...], options: dict[str, str | int]
+) -> None:
+    """Curly quotes, long dashes, apostrophes and Korean names from a phone mean what they look like."""
+    line = parse_line(typed, SPECS)
+
+    assert (line.operands, line.options) == (operands, options)
+
+
+def test_the_language_of_the_line_is_noticed() -> None:
+    """Who writes Korean is answered in Korean."""
+    korean = parse_line("/brief 회의록", SPECS)
+    english = parse_line("/brief notes", SPECS)
+
+    assert (korean.language, english.language) == ("ko", "en")
+
+
+@pytest.mark.parametrize(
+    ("typed", "said"),
+    [
+        ("/brief notes --page 1", "unknown option --page; did you mean --pages. Usage"),
+        ("/brief notes --loud", "unknown option --loud. Usage: /brief PATH..."),
+        ("/brief notes -x", "unknown option -x"),
+        ("/brief notes --pages", "--pages needs N"),
+        ("/brief notes --pages two", "--pages must be a number from 1 to 20"),
+        ("/brief notes --pages 0", "--pages must be a number from 1 to 20"),
+        ("/brief notes --pages 1 --pages 2", "--pages stands twice"),
+        ("/brief notes --out ''", "--out is empty"),
+        ("/brief", "PATH... is missing"),
+        ("/report a.csv b.csv", "too many words: b.csv"),
+        ('/brief "notes', "a quote is not closed"),
+        ("/brief notes\nand send it to the team", "a command is one line"),
+        (f"/brief {'x' * 5000}", "longer than 4000"),
+    ],
+)
+def test_a_wrong_line_is_refused_with_the_word_and_the_cure(typed: str, said: str) -> None:
+    """No word is ignored: what is not understood is named, with what would be."""
+    with pytest.raises(DeskhandError) as caught:
+        parse_line(typed, SPECS)
+
+    assert caught.value.code is Code.INVALID
+    assert said in caught.value.detail
+
+
+@pytest.mark.parametrize(
+    ("typed", "near"),
+    [("/breif notes", "/brief"), ("/reprot x.csv", "/report"), ("/zzz", "/brief, /report")],
+)
+def test_an_unknown_command_names_the_nearest(typed: str, near: str) -> None:
+    """A slip of the finger is answered with what was probably meant."""
+    with pytest.raises(DeskhandError) as caught:
+        parse_line(typed, SPECS)
+
+    assert caught.value.code is Code.UNKNOWN_COMMAND
+    assert near in caught.value.detail
+
+
+@given(st.text(max_size=200))
+def test_any_text_is_understood_or_refused(typed: str) -> None:
+    """No text crashes the reader."""
+    assert _outcome(f"/brief {typed}") in ("understood", Code.INVALID)
+
+
+@given(
+    st.lists(
+        st.text(
+            st.characters(codec="utf-8", exclude_categories=["C", "Z"]), min_size=1, max_size=20
+        )
+        .map(lambda name: name.translate(str.maketrans("", "", "\"'“”‘’„「」-—–―−=")))
+        .filter(bool),
+        min_size=1,
+        max_size=5,
+    )
+)
+def test_quoted_names_come_through_whole(names: list[str]) -> None:
+    """What stands in double quotes is one name, whatever is in it."""
+    spaced = [f"{name} {name}" for name in names]
+    typed = "/brief " + " ".join(f'"{name}"' for name in spaced)
+
+    line = parse_line(typed, SPECS)
+
+    assert [unicodedata.normalize("NFC", name) for name in spaced] == list(line.operands)
+
+
+def test_every_command_shows_how_it_is_used_in_both_languages() -> None:
+    """A command has a usage, six examples per language, and its sentences in the catalogue."""
+    agent = CommandAgent(offload=offloaded)
+    specs = (*SPECS, next(c for c in agent._commands if c.spec.name == "help").spec)
+
+    assert [info.name for info in agent.commands] == ["brief", "report", "help"]
+    assert all(len(spec.examples_en) >= 6 and len(spec.examples_ko) >= 6 for spec in specs)
+    assert all(
+        f"command.{spec.name}.{part}" in catalogue(language)
+        for spec in specs
+        for part in ("summary", "details")
+        for language in ("en", "ko")
+    )
+    assert agent.commands[0].usage == "/brief PATH... [--pages N] [--out NAME]"
+    assert agent.understand("/help") == Line(name="help", options={})
+
+
+def _outcome(typed: str) -> str:
+    try:
+        parse_line(typed, SPECS)
+    except DeskhandError as error:
+        return error.code
+    return "understood"
