@@ -19,7 +19,7 @@ from sqlalchemy.pool import NullPool, PoolProxiedConnection, StaticPool
 
 from deskhand.errors import Code, DeskhandError
 from deskhand.ports import Offload
-from deskhand.store.faults import fault_of
+from deskhand.store.faults import translated
 
 R = TypeVar("R")
 
@@ -35,10 +35,8 @@ def open_sqlite(path: Path) -> Engine:
     Raises:
         DeskhandError: ``disk_full``, ``unavailable``.
     """
-    try:
+    with translated():
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, FILE_MODE))
-    except OSError as error:
-        raise fault_of(error) or error from None
     engine = create_engine(_URL, creator=lambda: _connect(path, mode="rw"), poolclass=NullPool)
     event.listen(engine, "connect", _prepare_file)
     event.listen(engine, "begin", _begin_immediate)
@@ -102,9 +100,8 @@ class InlineReader:
             DeskhandError: ``unavailable``, ``store_damaged``.
         """
         try:
-            return query(self._connection)
-        except Exception as error:  # noqa: BLE001 - translated, never swallowed
-            raise fault_of(error) or error from None
+            with translated():
+                return query(self._connection)
         finally:
             # Nothing is open in SQLite (autocommit); this ends what SQLAlchemy believes to be a transaction.
             if self._connection.in_transaction():
@@ -131,11 +128,8 @@ class PooledReader:
         """
 
         def run() -> R:
-            try:
-                with self._engine.connect() as connection:
-                    return query(connection)
-            except Exception as error:  # noqa: BLE001 - translated, never swallowed
-                raise fault_of(error) or error from None
+            with translated(), self._engine.connect() as connection:
+                return query(connection)
 
         return await self._offload(run)
 

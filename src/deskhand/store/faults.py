@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import errno
 import sqlite3
+from collections.abc import Generator
+from contextlib import contextmanager
 
 from sqlalchemy.exc import DBAPIError
 
@@ -50,6 +52,22 @@ def fault_of(error: BaseException) -> DeskhandError | None:
     if isinstance(state, str):
         return DeskhandError(_SQLSTATE.get(state) or _SQLSTATE.get(state[:2]) or Code.UNAVAILABLE)
     return DeskhandError(Code.UNAVAILABLE) if isinstance(error, DBAPIError) else None
+
+
+@contextmanager
+def translated() -> Generator[None]:
+    """Turn what the database or disk says inside into an error of the closed list.
+
+    Raises:
+        DeskhandError: instead of it.
+    """
+    try:
+        yield
+    except Exception as error:
+        fault = fault_of(error)
+        if fault is None:
+            raise
+        raise fault from None
 
 
 def disk_fault(error: OSError) -> DeskhandError:

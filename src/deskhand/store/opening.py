@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import TypeVar
 
 from sqlalchemy import Engine
-from sqlalchemy.exc import SQLAlchemyError
 
 from deskhand.clock import Clock
 from deskhand.ports import Offload
@@ -19,7 +18,7 @@ from deskhand.store.engine import (
     open_sqlite,
     open_sqlite_reader,
 )
-from deskhand.store.faults import fault_of
+from deskhand.store.faults import translated
 from deskhand.store.log.fanout import FanOut
 from deskhand.store.log.reading import heads
 from deskhand.store.postgres import (
@@ -55,17 +54,18 @@ def open_sqlite_store(path: Path, clock: Clock, *, offload: Offload = inline) ->
     Raises:
         DeskhandError: ``schema_newer``, ``home_unsafe``, ``disk_full``, ``store_damaged``.
     """
-    engine = open_sqlite(path)
-    prepare_sqlite(engine, path, clock)
-    reading = open_sqlite_reader(path)
-    parts = Parts(
-        engine=reading,
-        writer=ThreadWriter(engine),
-        reader=InlineReader(reading),
-        fanout=FanOut(),
-        offload=offload,
-        closing=engine.dispose,
-    )
+    with translated():
+        engine = open_sqlite(path)
+        prepare_sqlite(engine, path, clock)
+        reading = open_sqlite_reader(path)
+        parts = Parts(
+            engine=reading,
+            writer=ThreadWriter(engine),
+            reader=InlineReader(reading),
+            fanout=FanOut(),
+            offload=offload,
+            closing=engine.dispose,
+        )
     return SqlStore(parts, clock)
 
 
@@ -78,12 +78,10 @@ def open_postgres_store(
         DeskhandError: ``config_invalid``, ``schema_newer``, ``unavailable``.
     """
     writing, reading = open_postgres(url)
-    try:
+    with translated():
         prepare(writing)
         with reading.connect() as connection:
             fanout = FanOut(heads(connection))
-    except SQLAlchemyError as error:
-        raise fault_of(error) or error from None
     listener = Listener(writing, offer=fanout.offer, told=fanout.told, look_seconds=look_seconds)
     parts = Parts(
         engine=reading,

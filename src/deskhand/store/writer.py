@@ -101,11 +101,11 @@ class InlineWriter:
             self.before_commit()
             self._connection.commit()
         except BaseException as error:  # noqa: BLE001 - a Crash too must leave nothing behind
-            self._connection.rollback()
+            _undo(self._connection)
             raise fault_of(error) or error from None
         self.after_commit()
         if after is not None:
-            after(result)
+            _tell(after, result, asyncio.get_running_loop())
         return result
 
     async def close(self) -> None:
@@ -292,9 +292,9 @@ class _Lane:
             if settle:
                 settle()
         except Exception as error:  # noqa: BLE001 - goes to the caller of this write
+            job.error = fault_of(error) or error
             # A full disk makes SQLite end the whole transaction; then this raises too and the batch fails.
             connection.exec_driver_sql("ROLLBACK TO SAVEPOINT one")
-            job.error = fault_of(error) or error
         connection.exec_driver_sql("RELEASE SAVEPOINT one")
 
     def _give_up(self, batch: Sequence[AnyJob], error: Exception) -> None:
@@ -305,7 +305,7 @@ class _Lane:
         connection = self._connection
         try:
             if connection is not None:
-                connection.rollback()
+                _undo(connection)
         except Exception:  # noqa: BLE001 - then it is of no more use
             self._drop_connection()
         if connection is not None and connection.invalidated:
@@ -319,6 +319,12 @@ class _Lane:
             connection.rollback()
         with suppress(Exception):
             connection.close()
+
+
+def _undo(connection: Connection) -> None:
+    """Roll back, also what a failed commit left open in the driver after SQLAlchemy called it over."""
+    connection.rollback()
+    connection.connection.rollback()
 
 
 def _worst(told: Sequence[BaseException], otherwise: DeskhandError) -> DeskhandError:
@@ -340,18 +346,20 @@ def _deliver(batch: Sequence[AnyJob]) -> None:
 def _finish(jobs: Sequence[AnyJob]) -> None:
     for job in jobs:
         if job.error is None and job.after is not None:
-            try:
-                job.after(job.result)
-            except Exception as error:  # noqa: BLE001 - one listener must not silence the others
-                job.loop.call_exception_handler(
-                    {"message": "an after-commit hook failed", "exception": error}
-                )
+            _tell(job.after, job.result, job.loop)
         if job.future.done():
             continue
         if job.error is None:
             job.future.set_result(job.result)
         else:
             job.future.set_exception(job.error)
+
+
+def _tell(after: Callable[[R], None], result: R, loop: asyncio.AbstractEventLoop) -> None:
+    try:
+        after(result)
+    except Exception as error:  # noqa: BLE001 - one listener must not silence the others
+        loop.call_exception_handler({"message": "an after-commit hook failed", "exception": error})
 
 
 def _resolve(future: asyncio.Future[None]) -> None:

@@ -11,13 +11,19 @@ from typing import Any, cast
 
 from sqlalchemy import Connection, delete, select, update
 
-from deskhand.protocol.events import KIND_OF, MessagePosted, ThreadErased
+from deskhand.protocol.events import EVENTS, KIND_OF, MessagePosted, ThreadErased
 from deskhand.protocol.tasks import Approval, Artifact, Question, Task
 from deskhand.store import tables
 from deskhand.store.rows import REDACTED_TEXT
 
 _e = tables.events.c
 ERASED_KIND = KIND_OF[ThreadErased]
+_OF_THE_ACCOUNT = ("device", "folder", "pair", "runner", "setting")
+_KEPT_KINDS = (
+    ERASED_KIND,
+    *(kind for kind in EVENTS if kind.partition(".")[0] in _OF_THE_ACCOUNT),
+)
+"""What stays whatever thread its envelope names: facts about the account, not about a conversation."""
 
 
 def erase(connection: Connection, account: str, thread: str, *, before: int) -> None:
@@ -29,7 +35,7 @@ def erase(connection: Connection, account: str, thread: str, *, before: int) -> 
             _e.account == account,
             _e.thread == thread,
             _e.seq < before,
-            _e.kind != ERASED_KIND,
+            _e.kind.not_in(_KEPT_KINDS),
         )
         .values(body=REDACTED_TEXT)
     )

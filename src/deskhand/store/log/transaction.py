@@ -7,6 +7,7 @@ thread without the event that says so.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, TypeVar, cast
 
 from sqlalchemy import Connection, Executable, bindparam, insert, select, update
@@ -22,9 +23,10 @@ from deskhand.ports import (
     PlannedDelivery,
     PushSubscription,
 )
-from deskhand.protocol.events import KIND_OF, Event, MessagePosted, TaskFinished
+from deskhand.protocol.events import KIND_OF, Event, MessagePosted, TaskFinished, ThreadErased
 from deskhand.protocol.objects import Device, Presence, Thread, Upload
 from deskhand.protocol.ops import Op, OpResult
+from deskhand.protocol.tasks import Task
 from deskhand.protocol.wire import Wire
 from deskhand.store import tables
 from deskhand.store.log import erasing
@@ -85,7 +87,7 @@ class SqlTx:
         self._appended: list[Appended] = []
         self._changed: dict[Key, Wire | None] = {}
         self._changed_at: dict[Key, int] = {}
-        self._erased: list[str] = []
+        self._erased: dict[str, int | None] = {}
         # Rows whose foreign keys may point at what this write itself creates: written after the projections.
         self._later: list[tuple[Executable, RowValues]] = []
 
@@ -124,7 +126,13 @@ class SqlTx:
         return [cast("W", found[name]) for name in sorted(found)][:limit]
 
     def emit(self, draft: Draft) -> Event:
-        """Append an event, fold it, and return it with its seq."""
+        """Append an event, fold it, and return it with its seq.
+
+        What is about a task carries the task's thread, so that erasing the thread finds it.
+        """
+        if draft.task and draft.thread is None:
+            task = self.get(Task, draft.task)
+            draft = replace(draft, thread=task.thread if task else None)
         new = appended(
             draft, account=self._account, seq=self._seq + 1, at=self._now, before=self._hash
         )
@@ -137,6 +145,8 @@ class SqlTx:
         self._appended.append(new)
         if isinstance(draft.body, MessagePosted) and draft.body.files:
             uploads.keep(self._connection, self._account, [file.id for file in draft.body.files])
+        if isinstance(draft.body, ThreadErased) and draft.thread:
+            self._erased[draft.thread] = event.seq
         return event
 
     def context(self, thread: str, *, limit: int) -> list[Event]:
@@ -161,8 +171,11 @@ class SqlTx:
         return [*stored, *fresh][-limit:] if limit > 0 else []
 
     def erase_thread(self, thread: str) -> None:
-        """Blank the bodies of the thread's events before this one and drop references to its blobs."""
-        self._erased.append(thread)
+        """Blank the bodies of the thread's events before this one and drop references to its blobs.
+
+        It happens with the ``thread.erased`` of this same write, wherever in the write that is emitted.
+        """
+        self._erased.setdefault(thread, None)
 
     # --- ops ------------------------------------------------------------------------------------------------
 
@@ -278,15 +291,10 @@ class SqlTx:
         return tuple(new.committed for new in self._appended)
 
     def _erase(self) -> None:
-        for thread in self._erased:
-            said = [
-                new.row["seq"]
-                for new in self._appended
-                if new.row["kind"] == erasing.ERASED_KIND and new.row["thread"] == thread
-            ]
-            if not said:
+        for thread, seq in self._erased.items():
+            if seq is None:
                 raise DeskhandError(Code.INTERNAL)
-            erasing.erase(self._connection, self._account, thread, before=said[-1])
+            erasing.erase(self._connection, self._account, thread, before=seq)
             self._forget_objects_of(thread)
 
     def _forget_objects_of(self, thread: str) -> None:

@@ -115,11 +115,11 @@ class _Walk:
             self.changed_at[key] = event.seq
             if after is not None:
                 self.objects[key] = after
-        if row["kind"] == ERASED_KIND:
+        if row["kind"] == ERASED_KIND and row["thread"] is not None:
             self._redacted.pop(row["thread"] or "", None)
             self._forget(row["thread"])
 
-    def _forget(self, thread: str | None) -> None:
+    def _forget(self, thread: str) -> None:
         tasks = {
             key[1]
             for key, thing in self.objects.items()
