@@ -1,11 +1,10 @@
-"""A hub with its HTTP rim for tests: real SQLite store, real app, either in process or on a real socket."""
+"""A hub with its HTTP rim for tests: the real store, real app, either in process or on a real socket."""
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
@@ -13,7 +12,6 @@ import httpx
 from fastapi import FastAPI
 
 from deskhand.clock import SystemClock, stamp
-from deskhand.errors import Code, DeskhandError
 from deskhand.hub.app import Hub, HubParts, HubSettings
 from deskhand.hub.credentials import LocalOwner, admit, bearer_sha256, ensure_owner, new_token
 from deskhand.hub.http.access import PushDoor
@@ -22,56 +20,12 @@ from deskhand.hub.pairing import Pairing
 from deskhand.ids import Ids
 from deskhand.protocol.objects import Device, Role
 from deskhand.protocol.requests import InviteAsk
-from deskhand.store.opening import open_sqlite_store
+from deskhand.store.blobs import FileBlobs
+from deskhand.store.opening import inline, open_memory_disk, open_memory_store, open_sqlite_store
 
 ORIGIN = "http://127.0.0.1:3375"
 JSON = {"Content-Type": "application/json"}
 TUS = {"Tus-Resumable": "1.0.0"}
-
-
-@dataclass
-class MemoryBlobs:
-    """Content-addressed bytes in memory."""
-
-    stored: dict[str, bytes] = field(default_factory=dict[str, bytes])
-    parts: dict[str, bytes] = field(default_factory=dict[str, bytes])
-
-    async def put(self, chunks: AsyncIterator[bytes], *, limit: int) -> tuple[str, int]:
-        data = b"".join([chunk async for chunk in chunks])
-        return self._store(data, limit)
-
-    async def append(
-        self, name: str, chunk: AsyncIterator[bytes], *, offset: int, limit: int
-    ) -> int:
-        if len(self.parts.get(name, b"")) != offset:
-            raise DeskhandError(Code.UPLOAD_OFFSET)
-        async for data in chunk:
-            if len(self.parts.get(name, b"")) + len(data) > limit:
-                raise DeskhandError(Code.TOO_LARGE)
-            self.parts[name] = self.parts.get(name, b"") + data
-        return len(self.parts.get(name, b""))
-
-    async def partial(self, name: str) -> int:
-        return len(self.parts.get(name, b""))
-
-    async def finish(self, name: str) -> tuple[str, int]:
-        return self._store(self.parts.pop(name, b""), 2**40)
-
-    async def open(
-        self, sha256: str, *, start: int = 0, size: int | None = None
-    ) -> AsyncGenerator[bytes]:
-        data = self.stored[sha256]
-        yield data[start : None if size is None else start + size]
-
-    def size(self, sha256: str) -> int | None:
-        return len(self.stored[sha256]) if sha256 in self.stored else None
-
-    def _store(self, data: bytes, limit: int) -> tuple[str, int]:
-        if len(data) > limit:
-            raise DeskhandError(Code.TOO_LARGE)
-        sha256 = hashlib.sha256(data).hexdigest()
-        self.stored[sha256] = data
-        return sha256, len(data)
 
 
 @dataclass(kw_only=True)
@@ -82,7 +36,7 @@ class Rim:
     app: FastAPI
     pairing: Pairing
     owner: LocalOwner
-    blobs: MemoryBlobs
+    blobs: FileBlobs
     home: Path
     ids: Ids
 
@@ -127,11 +81,18 @@ class Rim:
 
 
 @asynccontextmanager
-async def open_rim(home: Path, *, page: Path | None = None) -> AsyncGenerator[Rim]:
-    """Open a hub with its rim on a folder."""
+async def open_rim(
+    home: Path, *, page: Path | None = None, on_disk: bool = False
+) -> AsyncGenerator[Rim]:
+    """Open a hub with its rim; ``on_disk`` with the threaded writer and the file that it has in real life."""
     clock = SystemClock()
-    ids, blobs = Ids(clock), MemoryBlobs()
-    store = open_sqlite_store(home / "hub.sqlite3", clock)
+    ids = Ids(clock)
+    blobs = FileBlobs(home / "blobs", ids, inline)
+    store = (
+        open_sqlite_store(home / "hub.sqlite3", clock)
+        if on_disk
+        else open_memory_store(open_memory_disk(), clock)
+    )
     parts = HubParts(
         store=store,
         blobs=blobs,
@@ -164,3 +125,9 @@ def thread_op(op_id: str = "op-thread-1", title: str = "Meetings") -> dict[str, 
 def code_of(answer: httpx.Response) -> str:
     """Return the code of a refusal."""
     return str(answer.json()["error"]["code"])
+
+
+async def chunks(*parts: bytes) -> AsyncGenerator[bytes]:
+    """Yield bytes as a body comes."""
+    for part in parts:
+        yield part

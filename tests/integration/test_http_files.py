@@ -18,7 +18,7 @@ from deskhand.ports import Draft
 from deskhand.protocol.events import ArtifactCreated
 from deskhand.protocol.objects import Origin, Role, Trust
 from deskhand.protocol.tasks import Artifact
-from tests.rim import TUS, Rim, code_of, open_rim
+from tests.rim import TUS, Rim, chunks, code_of, open_rim
 
 CHUNK = {**TUS, "Content-Type": "application/offset+octet-stream"}
 PNG = b"\x89PNG\r\n\x1a\n" + b"\0" * 40
@@ -45,7 +45,7 @@ async def patch(
 
 async def artifact(rim: Rim, data: bytes, name: str, media_type: str = "image/png") -> str:
     sha256 = hashlib.sha256(data).hexdigest()
-    rim.blobs.stored[sha256] = data
+    await rim.blobs.put(chunks(data), limit=len(data))
     task = (await rim.local.post("/v1/tasks", json={"text": "make a file"})).json()
     made = Artifact(
         id=rim.ids.new("art"),
@@ -89,13 +89,25 @@ async def test_the_disk_knows_how_far_an_upload_is(rim: Rim) -> None:
     """Bytes that were stored before a crash are not asked for twice."""
     client = rim.local
     place = await create(client, 20)
-    rim.blobs.parts[place.rpartition("/")[2]] = b"0123456789"
+    await rim.blobs.append(place.rpartition("/")[2], chunks(b"0123456789"), offset=0, limit=20)
 
     where = await client.head(place, headers=TUS)
     behind = await patch(client, place, b"x", 0)
 
     assert where.headers["Upload-Offset"] == "10"
     assert (behind.status_code, code_of(behind)) == (409, "upload_offset")
+
+
+async def test_bytes_that_a_crash_left_unnamed_become_a_file(rim: Rim) -> None:
+    """All bytes were stored, the process died before naming them: asking how far it is finishes it."""
+    place = await create(rim.local, 4)
+    await rim.blobs.append(place.rpartition("/")[2], chunks(b"data"), offset=0, limit=4)
+
+    where = await rim.local.head(place, headers=TUS)
+    known = (await rim.local.get(place)).json()
+
+    assert where.headers["Upload-Offset"] == "4"
+    assert known["sha256"] == hashlib.sha256(b"data").hexdigest()
 
 
 async def test_an_upload_is_nobody_elses(rim: Rim) -> None:
@@ -132,7 +144,7 @@ async def test_one_writer_per_upload(rim: Rim) -> None:
         go_on.set()
 
     assert (second.status_code, slow.result().status_code) == (409, 204)
-    assert rim.blobs.stored[hashlib.sha256(b"abcdefgh").hexdigest()] == b"abcdefgh"
+    assert rim.blobs.size(hashlib.sha256(b"abcdefgh").hexdigest()) == 8
 
 
 @pytest.mark.parametrize(

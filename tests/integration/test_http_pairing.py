@@ -20,7 +20,7 @@ from tests.rim import Rim, code_of, open_rim
 
 @pytest.fixture
 async def rim(tmp_path: Path) -> AsyncGenerator[Rim]:
-    async with open_rim(tmp_path) as opened:
+    async with open_rim(tmp_path, on_disk=True) as opened:
         yield opened
 
 

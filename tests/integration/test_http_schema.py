@@ -57,7 +57,7 @@ class Driver:
 @pytest.fixture
 def driver(tmp_path: Path) -> Generator[Driver]:
     with asyncio.Runner() as runner:
-        opening = open_rim(tmp_path)
+        opening = open_rim(tmp_path, on_disk=True)
         rim = runner.run(cast("Any", opening.__aenter__()))
         yield Driver(runner, rim)
         runner.run(cast("Any", opening.__aexit__(None, None, None)))

@@ -25,7 +25,7 @@ from tests.rim import Rim, open_rim, thread_op
 
 @asynccontextmanager
 async def running(home: Path) -> AsyncGenerator[tuple[Rim, Serving]]:
-    async with open_rim(home) as rim, serving(rim.hub, rim.app) as answering:
+    async with open_rim(home, on_disk=True) as rim, serving(rim.hub, rim.app) as answering:
         yield rim, answering
 
 
@@ -161,7 +161,7 @@ async def test_silent_connections_do_not_crowd_out_a_device(tmp_path: Path) -> N
 
 async def test_stopping_ends_open_streams_quickly(tmp_path: Path) -> None:
     """Streams are ended by us, so that the end does not wait for anybody."""
-    async with open_rim(tmp_path) as rim:
+    async with open_rim(tmp_path, on_disk=True) as rim:
         clock = rim.hub.clock
         async with (
             serving(rim.hub, rim.app) as answering,
@@ -251,7 +251,7 @@ from deskhand.hub.http.serve import serve
 from tests.rim import open_rim
 
 async def main():
-    async with open_rim(Path(sys.argv[1])) as rim:
+    async with open_rim(Path(sys.argv[1]), on_disk=True) as rim:
         def ready(answering):
             print(json.dumps({"url": answering.url, "token": rim.owner.token}), flush=True)
         await serve(rim.hub, rim.app, ready=ready)

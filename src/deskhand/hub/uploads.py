@@ -61,11 +61,18 @@ class Uploads:
         return upload
 
     async def look(self, me: Principal, name: str) -> Upload:
-        """Return an upload with the offset that is on disk.
+        """Return an upload with the offset that is on disk; whole bytes that a crash left unnamed become a file.
 
         Raises:
             DeskhandError: ``not_found``, also for somebody else's and for an expired one.
         """
+        upload = await self._known(me, name)
+        unnamed = upload.sha256 is None and upload.offset == upload.size
+        if unnamed and name not in self._written_now:
+            return await self.append(me, name, _nothing(), offset=upload.offset)
+        return upload
+
+    async def _known(self, me: Principal, name: str) -> Upload:
         upload = await self._store.upload(me.account, me.id, name)
         if upload is None:
             raise DeskhandError(Code.NOT_FOUND)
@@ -85,7 +92,7 @@ class Uploads:
                 ``too_large``; ``disk_full``.
         """
         with self._only_writer(name):
-            upload = await self.look(me, name)
+            upload = await self._known(me, name)
             if offset != upload.offset:
                 raise DeskhandError(Code.UPLOAD_OFFSET, str(upload.offset))
             if upload.sha256 is not None:
