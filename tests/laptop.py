@@ -180,10 +180,16 @@ class Laptop:
         self.runner.stop()
         await self._gone()
 
+    @property
+    def ended(self) -> bool:
+        """Whether the runner has ended by itself."""
+        return self._running is None or self._running.done()
+
     async def kill(self) -> None:
         """End the runner without a word."""
         assert self._running is not None
         self._running.cancel()
+        self.before_commit = self.after_commit = lambda: None
         await self._gone()
 
     async def died(self) -> BaseException | None:

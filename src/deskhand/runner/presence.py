@@ -23,7 +23,6 @@ from deskhand.protocol.wire import JsonObject
 from deskhand.runner.ceiling import Ceiling
 from deskhand.workflow.rows import AttemptKey
 
-
 _NAP_SECONDS: Final = 1.0
 
 
