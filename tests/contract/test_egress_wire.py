@@ -23,7 +23,7 @@ from typing_extensions import override
 
 from deskhand.egress import ANY_PRIVATE, Egress, EgressRequest, EgressRules
 from deskhand.errors import Code, DeskhandError
-from deskhand.testing.push_service import Answer, FakePushService
+from deskhand.testing.push.service import Answer, FakePushService
 
 GLOBAL = "93.184.216.34"
 NAME = "push.example.org"

@@ -29,8 +29,8 @@ from deskhand.notify.webpush import (
     topic_of,
 )
 from deskhand.ports import Notice, Notifier, PushSubscription, SendOutcome
-from deskhand.testing.push_crypto import Browser, UnreadableError
-from deskhand.testing.push_service import Answer, FakePushService
+from deskhand.testing.push.crypto import Browser, UnreadableError
+from deskhand.testing.push.service import Answer, FakePushService
 
 KEY = new_vapid_key()
 NOW = datetime(2026, 11, 22, 10, 4, 7, tzinfo=UTC)

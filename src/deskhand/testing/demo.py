@@ -31,7 +31,7 @@ from deskhand.protocol.objects import Delivery
 from deskhand.protocol.tasks import Artifact, Task, Verdict
 from deskhand.protocol.wire import JsonObject
 from deskhand.testing.phone import Phone
-from deskhand.testing.push_service import FakePushService
+from deskhand.testing.push.service import FakePushService
 from deskhand.testing.samples import Planted, random_mark, write_campaign, write_notes
 
 READY_SECONDS = 30

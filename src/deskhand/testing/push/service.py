@@ -21,7 +21,7 @@ from typing import Any, Self, cast
 import h11
 
 from deskhand.clock import Clock, SystemClock
-from deskhand.testing.push_crypto import Browser, UnreadableError, verify_vapid
+from deskhand.testing.push.crypto import Browser, UnreadableError, verify_vapid
 
 _TOPIC = re.compile(r"[A-Za-z0-9_-]{1,32}")
 _URGENCIES = {"very-low", "low", "normal", "high"}

@@ -1,0 +1,1 @@
+"""A push service on loopback, and the browser behind it that decrypts."""
