@@ -1,13 +1,13 @@
 import { createHash } from "node:crypto";
 import { readdirSync, readFileSync } from "node:fs";
 import { join, relative } from "node:path";
-import { defineConfig } from "vite";
+import { defineConfig, type UserConfig } from "vite";
 
 const page = join(import.meta.dirname, "../src/deskhand/hub/page");
 const mine = new Set(["worker.js"]);
 
 /** The worker is a program of its own, built after the page, because it must know the page's files by name. */
-export default defineConfig(() => {
+export default defineConfig((): UserConfig => {
   const files = readdirSync(page, { recursive: true, withFileTypes: true })
     .filter((entry) => entry.isFile() && !mine.has(entry.name))
     .map((entry) => relative(page, join(entry.parentPath, entry.name)))

@@ -64,7 +64,7 @@ function* cut(events: Event[], sizes: number[], chance: () => number): Generator
 test("an unknown kind and a body nobody can read move the cursor and change nothing", () => {
   const at = "2026-11-22T10:00:00.000Z";
   const odd = { seq: 7, kind: "device.added", at, actor: "hub", v: 1, body: {} } as Event;
-  const unknown = { ...odd, seq: 8, kind: "never.heard" } as Event;
+  const unknown = { ...odd, seq: 8, kind: "never.heard" };
 
   const { state, changes, fresh } = apply(emptyState(), [odd, unknown]);
 

@@ -23,13 +23,16 @@ class App {
   signedIn = $state<boolean>();
   pairing = $state.raw<Pairing>();
   invite: Invite | null = null;
+  /** A tap on an example: what the composer should hold next. */
+  prefill = $state<string>();
   /** Overlays: at most one of each. */
   approval = $state<string>();
   artifact = $state<string>();
   said = $state("");
   #pairer: Pairer | undefined;
 
-  readonly needs = $derived(select.needs(this.view));
+  readonly #minute = $derived(Math.floor(this.now / 60_000));
+  readonly needs = $derived(select.needs(this.view, this.#minute * 60_000));
   readonly threads = $derived(select.threadRows(this.view));
   readonly pill = $derived(select.pill(this.view));
   readonly folders = $derived(select.folders(this.view));
@@ -74,13 +77,18 @@ class App {
     this.#pairer = new Pairer(this.environment, this.client.hub, (pairing) => {
       this.pairing = pairing;
     });
-    const credential = await this.#pairer.join(invite, deviceName(this.language));
+    const credential = await this.#pairer.join(invite, this.deviceName);
     if (!credential) return;
     await this.client.signIn(credential);
     this.invite = null;
     this.pairing = undefined;
     this.signedIn = true;
     this.client.start();
+  }
+
+  /** A name a person recognises in a list of devices. */
+  get deviceName(): string {
+    return deviceName(this.language);
   }
 
   speak(language: Language, { remember = true } = {}): void {
@@ -162,7 +170,6 @@ class App {
   }
 }
 
-/** A name a person recognises in a list of devices. */
 function deviceName(language: Language): string {
   const agent = navigator.userAgent;
   const system = SYSTEMS.find(([pattern]) => pattern.test(agent))?.[1] ?? "";

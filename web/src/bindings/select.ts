@@ -67,7 +67,7 @@ export function threadRows(view: View): ThreadRow[] {
   for (const task of view.state.objects.tasks.values()) {
     tasks.set(task.thread, [...(tasks.get(task.thread) ?? []), task]);
   }
-  const needing = new Set(needs(view).flatMap((need) => threadOfNeed(need) ?? []));
+  const needing = new Set(needs(view, Infinity).flatMap((need) => threadOfNeed(need) ?? []));
   const known = [...view.state.objects.threads.values()]
     .filter((thread) => !thread.archived && thread.state === "open")
     .map((thread) => rowOf(view, thread, tasks.get(thread.id) ?? [], needing.has(thread.id)));
@@ -79,7 +79,7 @@ function rowOf(view: View, thread: Thread, tasks: Task[], needsYou: boolean): Th
   return {
     id: thread.id,
     title: thread.title,
-    text: thread.last_text ?? "",
+    text: ordered[0]?.summary ?? ordered[0]?.now_doing ?? thread.last_text ?? "",
     at: thread.updated_at,
     unread: (view.latest.get(thread.id) ?? 0) > (view.read.get(thread.id) ?? 0),
     needs: needsYou,
@@ -105,7 +105,10 @@ function localRows(view: View): ThreadRow[] {
     }));
 }
 
-export function needs(view: View): Need[] {
+/** A request to join is worth nothing after this: its invitation is gone. */
+const JOIN_MS = 10 * 60 * 1000;
+
+export function needs(view: View, now: number): Need[] {
   const { approvals, questions, pair_requests } = view.state.objects;
   const decided = new Set(
     view.outbox.map((entry) => entry.body["approval"] ?? entry.body["request"]).filter(Boolean),
@@ -118,7 +121,8 @@ export function needs(view: View): Need[] {
       .filter((question) => question.state === "open")
       .map((question): Need => ({ kind: "question", id: question.id, at: question.asked_at, question })),
     ...[...pair_requests.values()]
-      .filter((request) => request.state === "waiting" && !decided.has(request.id))
+      .filter((one) => one.state === "waiting" && !decided.has(one.id))
+      .filter((one) => now - Date.parse(one.asked_at) < JOIN_MS)
       .map((request): Need => ({ kind: "join", id: request.id, at: request.asked_at, request })),
   ];
   return open.sort((a, b) => (a.at < b.at ? -1 : 1));
@@ -150,32 +154,36 @@ export function timeline(view: View, events: readonly Event[], thread: string): 
   ];
 }
 
+const idIn = (event: Event, name: string): string =>
+  (event.body[name] as { readonly id: string } | undefined)?.id ?? "";
+
+/** An event of an erased thread has an empty body: then there is nothing to show. */
 function itemOf(view: View, event: Event): Item | undefined {
   const { tasks, approvals, questions } = view.state.objects;
-  if (event.kind === "message.posted") return saidItem(view, event);
-  if (event.kind === "task.created") {
-    const body = event.body as unknown as EventBodies["task.created"];
-    const task = tasks.get(body.task?.id ?? "") ?? body.task;
-    return task && { kind: "task", key: `task/${task.id}`, task };
+  switch (event.kind) {
+    case "message.posted":
+      return saidItem(view, event);
+    case "task.created": {
+      const task = tasks.get(idIn(event, "task")) ?? (event.body["task"] as Task | undefined);
+      return task && { kind: "task", key: `task/${task.id}`, task };
+    }
+    case "approval.requested": {
+      const approval = approvals.get(idIn(event, "approval"));
+      return approval && { kind: "approval", key: `approval/${approval.id}`, approval };
+    }
+    case "question.asked": {
+      const question = questions.get(idIn(event, "question"));
+      return question && { kind: "question", key: `question/${question.id}`, question };
+    }
+    default:
+      return undefined;
   }
-  if (event.kind === "approval.requested") {
-    const body = event.body as unknown as EventBodies["approval.requested"];
-    const approval = approvals.get(body.approval?.id ?? "");
-    return approval && { kind: "approval", key: `approval/${approval.id}`, approval };
-  }
-  if (event.kind === "question.asked") {
-    const body = event.body as unknown as EventBodies["question.asked"];
-    const question = questions.get(body.question?.id ?? "");
-    return question && { kind: "question", key: `question/${question.id}`, question };
-  }
-  return undefined;
 }
 
 function saidItem(view: View, event: Event): Said | undefined {
+  if (!event.body["message"]) return undefined;
   const body = event.body as unknown as EventBodies["message.posted"];
-  if (!body.message) return undefined;
-  const task = event.task ? view.state.objects.tasks.get(event.task) : undefined;
-  const picked = task?.accepted_at !== undefined;
+  const picked = view.state.objects.tasks.get(event.task ?? "")?.accepted_at !== undefined;
   return {
     kind: "said",
     key: `said/${event.seq}`,
@@ -184,7 +192,7 @@ function saidItem(view: View, event: Event): Said | undefined {
     at: body.happened_at ?? event.at,
     meant: body.meant,
     actor: event.actor,
-    files: body.files ?? [],
+    files: body.files,
     tick: body.role === "user" ? (picked ? "picked" : "sent") : undefined,
     queued: undefined,
   };
@@ -204,7 +212,7 @@ function queuedItem(entry: Queued): Said {
     role: "user",
     text: String(entry.body["text"]),
     at: entry.at,
-    meant: String(entry.body["as"] ?? "task"),
+    meant: entry.body["as"] === "steer" ? "steer" : "task",
     actor: "",
     files: [],
     tick: entry.state,
@@ -258,7 +266,7 @@ export function underWay(view: View, thread: string): Task | undefined {
 export function nameOf(view: View, actor: string | undefined): string {
   if (!actor) return "";
   const { devices, runners: computers } = view.state.objects;
-  return devices.get(actor)?.name ?? computers.get(actor)?.name ?? actor;
+  return computers.get(actor)?.name ?? devices.get(actor)?.name ?? actor;
 }
 
 const firstLine = (text: string): string => text.trim().split("\n")[0]?.slice(0, 80) ?? "";

@@ -36,8 +36,8 @@ export async function sha256Of(
 
 /** Python sorts strings by code point, JavaScript by UTF-16 unit: they differ above U+FFFF. */
 function byCodePoint(a: string, b: string): number {
-  const left = [...a];
-  const right = [...b];
+  const left = Array.from(a);
+  const right = Array.from(b);
   for (let i = 0; i < Math.min(left.length, right.length); i += 1) {
     const difference = (left[i]?.codePointAt(0) ?? 0) - (right[i]?.codePointAt(0) ?? 0);
     if (difference !== 0) return difference;

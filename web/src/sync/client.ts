@@ -7,10 +7,10 @@ import type { Collection, Event, OpResult, Presence, Task } from "../protocol/ge
 import { Connection, type Link } from "./connection";
 import { Database, type Credential, type Queued } from "./database";
 import type { Environment } from "./environment";
-import { isFinal, type Anything } from "./fold";
+import { isFinal } from "./fold";
 import type { Frame } from "./frames";
 import { Hub, type Snapshot } from "./hub";
-import { Outbox, type Wish } from "./outbox";
+import { isLocal, Outbox, type Wish } from "./outbox";
 import { apply, COLLECTIONS, emptyState, stateOf, type Change, type State } from "./state";
 
 /** Raise this when the fold learns a kind: what was skipped before is folded again, from a new snapshot. */
@@ -22,6 +22,13 @@ const PRESENCE_MS = 20_000;
 export interface Draft {
   readonly text: string;
   readonly task?: string | undefined;
+}
+
+interface LiveText {
+  readonly message: string;
+  readonly text: string;
+  readonly offset: number;
+  readonly task: string;
 }
 
 export interface View {
@@ -174,7 +181,7 @@ export class Client {
     if (this.#live !== thread) this.#live = thread;
     this.#remember(thread, await this.#database.threadEvents(thread), { open: true });
     this.#show({});
-    if (!this.#credential) return;
+    if (!this.#credential || isLocal(thread)) return;
     const events = await this.hub.threadEvents(thread);
     const path = `/v1/tasks?thread=${encodeURIComponent(thread)}&limit=200`;
     const tasks = await this.hub.list<Task>(path);
@@ -262,13 +269,12 @@ export class Client {
 
   /** Live text: a draft replaces, a delta adds at its offset; one that does not fit waits for the durable message. */
   #type({ kind, data = {} }: Frame): void {
-    const message = String(data["message"] ?? "");
-    const text = String(data["text"] ?? "");
+    const { message, text, offset, task } = data as Partial<LiveText>;
+    if (typeof message !== "string" || typeof text !== "string") return;
     const before = this.#view.drafts.get(message)?.text ?? "";
-    const offset = kind === "draft" ? 0 : Number(data["offset"] ?? before.length);
-    if (!message || offset > before.length) return;
-    const task = typeof data["task"] === "string" ? data["task"] : undefined;
-    const draft = { text: before.slice(0, offset) + text, task };
+    const from = kind === "draft" ? 0 : (offset ?? before.length);
+    if (from > before.length) return;
+    const draft = { text: before.slice(0, from) + text, task };
     this.#show({ drafts: new Map(this.#view.drafts).set(message, draft) });
   }
 
@@ -284,9 +290,8 @@ export class Client {
   /** Who is there is no fact of the log: it is asked for. */
   async #lookAround(): Promise<void> {
     try {
-      const seen = await this.hub.list<Presence & { id?: string }>("/v1/runners");
-      const rows = seen.map((row) => ({ ...row, runner: row.runner ?? row.id ?? "" }));
-      this.#show({ presence: byRunner(rows.filter((row) => row.connected !== undefined)) });
+      const seen = await this.hub.list<Omit<Presence, "runner"> & { id: string }>("/v1/runners");
+      this.#show({ presence: byRunner(seen.map((row) => ({ ...row, runner: row.id }))) });
     } catch {
       // The next look will tell.
     }
@@ -318,7 +323,7 @@ function byRunner(presence: readonly Presence[]): Map<string, Presence> {
 }
 
 function changesOf(collection: Collection, items: readonly { id: string }[]): Change[] {
-  return items.map((value) => ({ collection, id: value.id, value: value as unknown as Anything }));
+  return items.map((value) => ({ collection, id: value.id, value }));
 }
 
 function changesOfSnapshot(snapshot: Snapshot): Change[] {

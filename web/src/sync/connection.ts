@@ -82,16 +82,17 @@ export class Connection {
     this.#sink.link("connecting");
     while (this.#running) {
       const attempt = new AbortController();
+      const { signal } = attempt;
       this.#attempt = attempt;
       try {
         await this.#attend(attempt);
         this.#failures += 1;
       } catch (error) {
-        if (this.#running && this.#gaveUp(error)) return;
+        if (!signal.aborted && this.#gaveUp(error)) return;
         this.#failures += 1;
       }
       attempt.abort();
-      if (this.#running) await this.#pause();
+      await this.#pause();
     }
   }
 
@@ -153,6 +154,7 @@ export class Connection {
   }
 
   async #pause(): Promise<void> {
+    if (!this.#running) return;
     if (!this.#environment.isVisible()) {
       await this.#sleep(undefined);
       return;

@@ -61,7 +61,7 @@ const NAMED: Names = {
   "pair.decided": (body) => one("pair_requests", body.request),
   "runner.advertised": (body) => [
     ...one("runners", body.runner.id),
-    ...(body.folders ?? []).flatMap((folder) => one("folders", folder.id)),
+    ...body.folders.flatMap((folder) => one("folders", folder.id)),
   ],
   "folder.put": (body) => one("folders", body.folder.id),
   "folder.removed": (body) => one("folders", body.folder),
@@ -293,5 +293,5 @@ function folderAdvertised(
 
 /** Python counts code points. */
 function firstCharacters(text: string, count: number): string {
-  return text.length <= count ? text : [...text].slice(0, count).join("");
+  return text.length <= count ? text : Array.from(text).slice(0, count).join("");
 }

@@ -31,21 +31,26 @@ export async function* framesOf(body: ReadableStream<Uint8Array>): AsyncGenerato
 }
 
 export function frameOf(block: string): Frame {
+  const fields = fieldsOf(block);
+  const id = fields.get("id") ?? "";
+  const place = /^\d+$/.test(id) ? { seq: Number(id) } : {};
+  const data = parsed(fields.get("data"));
+  const kind = fields.get("event") ?? (data ? "event" : "heartbeat");
+  if (data && kind === "event") return { kind, event: data as unknown as Event };
+  if (data && (kind === "delta" || kind === "draft")) return { kind, data };
+  return { kind: kind === "reset" ? "reset" : "heartbeat", ...place };
+}
+
+function fieldsOf(block: string): Map<string, string> {
   const fields = new Map<string, string>();
   for (const line of block.split(/\r?\n/)) {
     const colon = line.indexOf(":");
     if (colon <= 0) continue;
     const name = line.slice(0, colon);
-    const value = line.slice(colon + 1).replace(/^ /, "");
-    fields.set(name, name === "data" && fields.has(name) ? `${fields.get(name)}\n${value}` : value);
+    const before = name === "data" && fields.has("data") ? `${fields.get("data") ?? ""}\n` : "";
+    fields.set(name, before + line.slice(colon + 1).replace(/^ /, ""));
   }
-  const id = fields.get("id");
-  const place = id !== undefined && /^\d+$/.test(id) ? { seq: Number(id) } : {};
-  const data = parsed(fields.get("data"));
-  const kind = fields.get("event") ?? (data ? "event" : "heartbeat");
-  if (kind === "event" && data) return { kind, event: data as unknown as Event };
-  if ((kind === "delta" || kind === "draft") && data) return { kind, data };
-  return { kind: kind === "reset" ? "reset" : "heartbeat", ...place };
+  return fields;
 }
 
 function parsed(text: string | undefined): Record<string, unknown> | null {

@@ -10,6 +10,6 @@ export function newId(prefix: string, now: number, randomness: Randomness): stri
     number |= BigInt(byte) << BigInt(8 * (9 - index));
   });
   let text = "";
-  for (let shift = 125n; shift >= 0n; shift -= 5n) text += ALPHABET[Number((number >> shift) & 31n)];
+  for (let shift = 125n; shift >= 0n; shift -= 5n) text += ALPHABET.charAt(Number((number >> shift) & 31n));
   return `${prefix}_${text}`;
 }

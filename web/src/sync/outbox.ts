@@ -64,7 +64,7 @@ export class Outbox {
       kind: wish.kind,
       thread: wish.thread,
       task: wish.task,
-      body: { ...wish.body } as Record<string, unknown>,
+      body: { ...wish.body },
       at: new Date(now).toISOString(),
       state: "waiting",
     };

@@ -56,9 +56,7 @@ export function stateOf(cursor: number, changes: Iterable<Change>): State {
  * `lookedAt` moves the cursor over rows that were hidden from us.
  */
 export function apply(before: State, page: readonly Event[], lookedAt = 0): Applied {
-  const fresh = [...new Map(page.map((event) => [event.seq, event])).values()]
-    .filter((event) => event.seq > before.cursor)
-    .sort((a, b) => a.seq - b.seq);
+  const fresh = freshOf(page, before.cursor);
   const draft = new Map<Collection, Map<string, Anything>>();
   const changed = new Map<string, Change>();
   const mapOf = (name: Collection) =>
@@ -75,7 +73,14 @@ export function apply(before: State, page: readonly Event[], lookedAt = 0): Appl
   }
   const cursor = Math.max(before.cursor, lookedAt, fresh.at(-1)?.seq ?? 0);
   const objects = draft.size ? { ...before.objects, ...Object.fromEntries(draft) } : before.objects;
-  return { state: { cursor, objects: objects as Objects }, changes: [...changed.values()], fresh };
+  return { state: { cursor, objects: objects }, changes: [...changed.values()], fresh };
+}
+
+/** Each once, in log order, without what was seen before. */
+function freshOf(page: readonly Event[], cursor: number): Event[] {
+  return [...new Map(page.map((event) => [event.seq, event])).values()]
+    .filter((event) => event.seq > cursor)
+    .sort((a, b) => a.seq - b.seq);
 }
 
 /** A known kind with a body this build cannot read is skipped like an unknown one: the stream must go on. */

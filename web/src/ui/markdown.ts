@@ -23,7 +23,7 @@ purifier.addHook("afterSanitizeAttributes", (node) => {
   }
   node.setAttribute("target", "_blank");
   node.setAttribute("rel", "noopener noreferrer nofollow");
-  const shown = node.textContent ?? "";
+  const shown = node.textContent;
   if (!shown.includes(whereTo(address))) node.append(` (${whereTo(address)})`);
 });
 

@@ -1,29 +1,24 @@
 /** Comma-separated values to rows, quotes and line breaks inside them included. Never more than asked for. */
 
+/** A quoted cell, or a plain one, and what ends it. */
+const cellOf = (separator: string) =>
+  new RegExp(`(?:"((?:[^"]|"")*)"|([^${separator}\\r\\n]*))(${separator}|\\r?\\n|$)`, "y");
+
 export function rowsOf(text: string, most: number): string[][] {
-  const separator = separatorOf(text);
+  const source = text.replace(/^\uFEFF/, "");
+  const cell = cellOf(separatorOf(source));
   const rows: string[][] = [];
   let row: string[] = [];
-  let cell = "";
-  let quoted = false;
-  const source = text.replace(/^\uFEFF/, "");
-  for (let i = 0; i < source.length && rows.length < most; i += 1) {
-    const letter = source[i] ?? "";
-    if (quoted && letter === '"' && source[i + 1] === '"') {
-      cell += '"';
-      i += 1;
-    } else if (letter === '"' && (quoted || cell === "")) quoted = !quoted;
-    else if (!quoted && letter === separator) {
-      row.push(cell);
-      cell = "";
-    } else if (!quoted && letter === "\n") {
-      rows.push([...row, cell.replace(/\r$/, "")]);
-      row = [];
-      cell = "";
-    } else cell += letter;
+  while (rows.length < most && cell.lastIndex < source.length) {
+    const found = cell.exec(source);
+    if (!found) return [...rows, [...row, source.slice(cell.lastIndex)]];
+    const [, quoted, plain, end] = found;
+    row.push(quoted?.replaceAll('""', '"') ?? plain ?? "");
+    if (end && !end.endsWith("\n")) continue;
+    rows.push(row);
+    row = [];
   }
-  if (rows.length < most && (cell || row.length)) rows.push([...row, cell]);
-  return rows;
+  return rows.length < most && row.length ? [...rows, [...row, ""]] : rows;
 }
 
 function separatorOf(text: string): string {

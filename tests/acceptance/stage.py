@@ -1,0 +1,279 @@
+"""A real hub on a real socket with the built page, and a scripted computer that plays tasks through the real protocol."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing, asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import cast
+
+from deskhand.hub.http.app import PAGE
+from deskhand.hub.http.serve import serving
+from deskhand.hub.participant import Participant
+from deskhand.protocol import events as ev
+from deskhand.protocol.authority import Principal
+from deskhand.protocol.events import KIND_OF, Event
+from deskhand.protocol.objects import CommandInfo, Folder, FolderMode, Origin, Role, Runner, SandboxInfo, Trust
+from deskhand.protocol.ops import Op
+from deskhand.protocol.requests import InviteAsk
+from deskhand.protocol.tasks import (
+    Action,
+    Approval,
+    Artifact,
+    Brief,
+    Changes,
+    Check,
+    PlanItem,
+    Question,
+    TaskState,
+    Verdict,
+)
+from deskhand.protocol.wire import JsonObject, sha256_of
+from tests.rim import Rim, open_rim
+
+BRIEFING = """# Briefing, 22 November
+
+Three notes, eleven lines, each one with its source.
+
+## Actions
+
+- Call the printer on Friday (`client-call.md:8`)
+- Send the revised offer to *Hana* (`client-call.md:11`)
+- Book the small room (`team.md:4`)
+
+| who | by |
+| --- | --- |
+| Hana | Friday |
+| 민준 | 월요일 |
+
+![tracker](https://evil.example/pixel.png) [read more](https://evil.example/?leak=1) <script>window.hacked = 1</script>
+"""
+COMMANDS = (
+    CommandInfo(name="actions", summary="Every action item, with its source", usage="/actions FOLDER"),
+    CommandInfo(name="brief", summary="A briefing that quotes file and line", usage="/brief FOLDER [--pages N]"),
+    CommandInfo(name="find", summary="Lines that say something", usage="/find WORDS"),
+    CommandInfo(name="report", summary="Totals of a table, recomputed", usage="/report FILE.csv"),
+    CommandInfo(name="run", summary="One command in the sandbox", usage="/run COMMAND"),
+)
+
+
+@dataclass(kw_only=True)
+class Computer:
+    """Plays each task by the first word of its text."""
+
+    rim: Rim
+    link: Participant
+    id: str
+    name: str
+    root: str
+    cursor: int = 0
+    waiting: dict[str, tuple[Brief, str]] = field(default_factory=dict[str, tuple[Brief, str]])
+
+    async def advertise(self) -> None:
+        """Say what is here: a folder and the commands."""
+        runner = Runner(
+            id=self.id,
+            name=self.name,
+            incarnation="inc_1",
+            protocol=1,
+            kinds=tuple(sorted(ev.ORDER_KINDS)),
+            commands=COMMANDS,
+            agents=("commands", "builtin"),
+            sandbox=SandboxInfo(name="bubblewrap", level="full"),
+            advertised_at="2026-01-01T00:00:00.000Z",
+        )
+        folder = Folder(
+            id=f"fld_{self.name}", runner=self.id, root=self.root, label="Meetings", mode=FolderMode.WORKSPACE
+        )
+        await self.append(ev.RunnerAdvertised(runner=runner, folders=(folder,)))
+
+    async def run(self) -> None:
+        """Work until cancelled."""
+        async with aclosing(self.link.stream(after=self.cursor)) as frames:
+            async for frame in frames:
+                if frame.event is not None:
+                    self.cursor = frame.event.seq
+                    await self.hear(frame.event)
+
+    async def hear(self, event: Event) -> None:
+        """Take an assignment or a decision."""
+        if event.kind == "task.assigned":
+            await self.begin(Brief.from_json(event.body["brief"]))
+        elif event.kind == "approval.decided":
+            brief, _ = self.waiting.pop(str(event.body["approval"]))
+            if event.body["decision"] == "allow":
+                await self.deliver(brief)
+            else:
+                await self.give_up(brief, str(event.body.get("reason") or "denied"))
+        elif event.kind == "question.answered":
+            brief, _ = self.waiting.pop(str(event.body["question"]))
+            await self.deliver(brief)
+
+    async def begin(self, brief: Brief) -> None:
+        """Accept and play as the text says."""
+        await self.op("task.accept", {"epoch": brief.epoch}, task=brief.task)
+        items = ("Read the notes", "Write the briefing", "Check every line")
+        await self.about(brief, ev.PlanUpdated(epoch=brief.epoch, items=tuple(PlanItem(text=one) for one in items)))
+        step = ev.StepStarted(epoch=brief.epoch, step=1, tool="files.read", title="read notes/client-call.md")
+        await self.about(brief, step)
+        if brief.text.startswith("/run"):
+            await self.ask_approval(brief)
+        elif brief.text.startswith("ask"):
+            await self.ask_question(brief)
+        elif not brief.text.startswith("wait"):
+            await self.deliver(brief)
+
+    async def ask_approval(self, brief: Brief, *, forged: bool = False) -> None:
+        """Want to run something."""
+        argv = ("python3", "-m", "zipfile", "-c", "meeting-pack.zip", "briefing.md", "notes/")
+        action = Action(
+            tool="shell", arguments={"argv": list(argv)}, argv=argv, target="meeting-pack.zip", folder=brief.folder
+        )
+        shown = action.but(argv=("ls",)) if forged or "forged" in brief.text else action
+        approval = Approval(
+            id=self.rim.ids.new("apr"),
+            task=brief.task,
+            thread=brief.thread,
+            runner=self.id,
+            epoch=brief.epoch,
+            sentence="Pack the briefing and the notes into meeting-pack.zip",
+            action=shown,
+            action_sha256=sha256_of(action.to_json()),
+            nonce="0" * 32,
+            risk="medium",
+            scopes=("once", "task"),
+            rule="folder.ask",
+            requested_at="2026-01-01T00:00:00.000Z",
+        )
+        approval = approval.but(requested_at=self.now())
+        self.waiting[approval.id] = (brief, "approval")
+        await self.about(brief, ev.ApprovalRequested(epoch=brief.epoch, approval=approval))
+
+    async def ask_question(self, brief: Brief) -> None:
+        """Want to know something."""
+        question = Question(
+            id=self.rim.ids.new("qst"),
+            task=brief.task,
+            thread=brief.thread,
+            text="How long may the briefing be?",
+            choices=("One page", "Two pages"),
+            asked_at=self.now(),
+        )
+        self.waiting[question.id] = (brief, "question")
+        await self.about(brief, ev.QuestionAsked(epoch=brief.epoch, question=question))
+
+    async def deliver(self, brief: Brief) -> None:
+        """Hand over a checked file."""
+        epoch, data = brief.epoch, BRIEFING.encode()
+        sha256 = hashlib.sha256(data).hexdigest()
+        await self.link.upload_blob(_chunks(data), sha256=sha256, size=len(data))
+        artifact = Artifact(
+            id=self.rim.ids.new("art"),
+            task=brief.task,
+            name="briefing.md",
+            media_type="text/markdown",
+            size=len(data),
+            sha256=sha256,
+            runner=self.id,
+            path=f"{self.root}/briefing.md",
+            origin=Origin(surface="agent", device=self.id),
+            trust=Trust.UNTRUSTED,
+            created_at=self.now(),
+        )
+        await self.about(brief, ev.StepFinished(epoch=epoch, step=1, outcome="ok", summary="12 lines"))
+        await self.about(brief, ev.ArtifactCreated(epoch=epoch, artifact=artifact))
+        items = ("Read the notes", "Write the briefing", "Check every line")
+        await self.about(brief, ev.PlanUpdated(epoch=epoch, items=tuple(PlanItem(text=one, done=True) for one in items)))
+        await self.about(brief, ev.TaskMoved(epoch=epoch, state=TaskState.VERIFYING))
+        found = Check(name="Every line is found again in the notes", passed=True, evidence="11 of 11 lines")
+        length = Check(name="One page", passed=True, evidence="11 lines, 62 words")
+        for check in (found, length):
+            await self.about(brief, ev.CheckFinished(epoch=epoch, check=check))
+        finished = ev.TaskFinished(
+            state=TaskState.COMPLETED,
+            verdict=Verdict.VERIFIED,
+            summary="One page from **three** notes: 3 actions, each with file and line.",
+            changes=Changes(created=1),
+            epoch=epoch,
+        )
+        await self.about(brief, finished)
+
+    async def give_up(self, brief: Brief, because: str) -> None:
+        """End without a result."""
+        finished = ev.TaskFinished(
+            state=TaskState.FAILED,
+            verdict=Verdict.NOT_DONE,
+            summary="Nothing was packed.",
+            not_done_because=(because,),
+            epoch=brief.epoch,
+        )
+        await self.about(brief, finished)
+
+    async def about(self, brief: Brief, body: ev.Body) -> None:
+        """State a fact about a task."""
+        await self.append(body, task=brief.task)
+
+    async def append(self, body: ev.Body, *, task: str | None = None) -> None:
+        """State a fact."""
+        said: JsonObject = {"kind": KIND_OF[type(body)], "body": body.to_json()}
+        await self.op("event.append", said, task=task)
+
+    async def op(self, kind: str, body: JsonObject, *, task: str | None = None) -> None:
+        """Send one op and insist that it is taken."""
+        op = Op(op_id=self.rim.ids.new("op"), kind=kind, task=task, body=body)
+        (result,) = await self.link.send([op])
+        assert result.status == "ok", result
+
+    def now(self) -> str:
+        """Return the hub's time as a stamp."""
+        from deskhand.clock import stamp
+
+        return stamp(self.rim.hub.clock.now())
+
+
+@dataclass(kw_only=True)
+class Stage:
+    """A hub that answers at ``url``, and its one computer."""
+
+    rim: Rim
+    url: str
+    computer: Computer
+
+    async def link(self, *, alone: bool = True) -> str:
+        """Return a link that adds a page."""
+        wish = InviteAsk(kind="page", admits_alone=alone)
+        made = await self.rim.pairing.create_invite(self.rim.owner.account, wish)
+        return f"{self.url}/#join={made.invite}"
+
+    async def owner(self, kind: str, body: JsonObject, *, thread: str | None = None) -> None:
+        """Send an op as the owner's command line."""
+        principal = Principal(
+            account=self.rim.owner.account, id=self.rim.owner.device, role=Role.OWNER, name="laptop"
+        )
+        op = Op(op_id=self.rim.ids.new("op"), kind=kind, thread=thread, body=body)
+        (result,) = await self.rim.hub.submit(principal, [op], surface="cli")
+        assert result.status == "ok", result
+
+
+@asynccontextmanager
+async def stage(home: Path, *, port: int = 0) -> AsyncGenerator[Stage]:
+    """Open everything but the browser."""
+    from deskhand.hub.http.serve import Bind
+
+    async with open_rim(home, page=PAGE) as rim:
+        device, _ = await rim.device(Role.RUNNER, "runner")
+        principal = Principal(account=rim.owner.account, id=device, role=Role.RUNNER, name="laptop")
+        link = Participant(rim.hub, principal)
+        computer = Computer(rim=rim, link=link, id=device, name="laptop", root="/home/me/Meetings")
+        await computer.advertise()
+        async with serving(rim.hub, rim.app, where=Bind(port=port)) as answering:
+            yield Stage(rim=rim, url=answering.url, computer=computer)
+
+
+async def _chunks(data: bytes) -> AsyncIterator[bytes]:
+    yield data
+
+
+__all__ = ["Computer", "Stage", "cast", "stage"]
