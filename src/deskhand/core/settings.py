@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import cast
 from typing import TYPE_CHECKING
 
 from deskhand.errors import Code, DeskhandError
@@ -82,7 +83,7 @@ def checked(name: str, value: Json) -> bool | int | str | tuple[str, ...]:
         raise DeskhandError(Code.CONFIG_INVALID, f"{name}: {_takes(spec)}", field=name)
     if isinstance(value, list):
         return tuple(str(item) for item in value)
-    return value  # type: ignore[return-value]  # one of the types above
+    return cast("bool | int | str", value)
 
 
 def effective(stored: Mapping[str, Json], name: str) -> bool | int | str | tuple[str, ...]:
