@@ -17,8 +17,8 @@ import pytest
 
 from deskhand.errors import Code, DeskhandError
 from deskhand.hub.http import answers, serve
-from deskhand.hub.http.peer import uid_of
 from deskhand.hub.http.serve import Bind, Serving, serving
+from deskhand.hub.peer import uid_of
 from deskhand.protocol.objects import Role
 from tests.rim import Rim, open_rim, thread_op
 

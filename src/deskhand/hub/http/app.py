@@ -20,10 +20,10 @@ from deskhand.hub.http import artifacts, devices, lists, ops, page, pairing, str
 from deskhand.hub.http.access import Door, GuardedRoute, PushDoor
 from deskhand.hub.http.answers import numbered, refusal, spoken
 from deskhand.hub.http.page import load_page
-from deskhand.hub.http.peer import uid_of
 from deskhand.hub.http.routes import RULES
 from deskhand.hub.http.walls import Names, Walls
 from deskhand.hub.pairing import Pairing, UidOf
+from deskhand.hub.peer import uid_of
 
 PAGE: Final = Path(__file__).parent.parent / "page"
 _FEATURES: Final = (ops, lists, stream, uploads, artifacts, pairing, devices, page)
