@@ -862,7 +862,8 @@ export type ErrorCode =
   | "unknown_kind"
   | "unsupported_type"
   | "upgrade_required"
-  | "upload_offset";
+  | "upload_offset"
+  | "upload_version";
 
 export type Collection =
   | "threads"
