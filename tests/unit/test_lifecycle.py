@@ -261,3 +261,15 @@ def test_another_computer_cannot_speak_about_the_task() -> None:
         lifecycle.accept_task(account, _wish(other, task.id), TaskAccept(epoch=1))
 
     assert caught.value.code is Code.NOT_FOUND
+
+
+def test_a_runner_that_passed_a_pause_hears_that_it_went_on() -> None:
+    """R3: it may have stopped by then, and nobody would resume a task that does not look paused."""
+    account, task = _working_task()
+    account.take(lifecycle.pause_task(account, _wish(OWNER, task.id)))
+    append = EventAppend(kind="task.moved", body={"epoch": task.epoch, "state": "verifying"})
+
+    decision = lifecycle.append_event(account, _wish(LAPTOP, task.id), append)
+
+    told = [type(draft.body) for draft in decision.drafts if draft.runner == LAPTOP.id]
+    assert told == [ev.TaskResumed]

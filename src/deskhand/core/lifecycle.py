@@ -201,14 +201,19 @@ def _target_state(said: ev.Body) -> TaskState | None:
 
 
 def _went_on(task: Task, wish: Wish, target: TaskState) -> list[Draft]:
-    """The attempt passed the pause before it heard of it: say so, so that the table of states holds."""
+    """The attempt passed the pause before it heard of it: say so, so that the table of states holds.
+
+    The runner hears it too: by then it may have stopped, and would wait for a resume that nobody has to give.
+    """
     moves: list[ev.Body] = [
         ev.TaskResumed(),
         ev.TaskMoved(epoch=task.epoch, state=TaskState.WORKING),
     ]
     if target is TaskState.COMPLETED:
         moves.append(ev.TaskMoved(epoch=task.epoch, state=TaskState.VERIFYING))
-    return [_draft(task, wish, body, to_runner=False) for body in moves]
+    return [
+        _draft(task, wish, body, to_runner=isinstance(body, ev.TaskResumed)) for body in moves
+    ]
 
 
 def _fitting_verdict(said: ev.TaskFinished) -> None:
