@@ -171,7 +171,7 @@ def _read(home: Path) -> tuple[Granted, ...]:
         parsed = cast("JsonObject", strict_json(data))
         folders = cast("list[JsonObject]", parsed["folders"])
         return tuple(_entry(item) for item in folders)
-    except (DeskhandError, KeyError, TypeError, ValueError) as error:
+    except (DeskhandError, AttributeError, KeyError, TypeError, ValueError) as error:
         raise DeskhandError(Code.CONFIG_INVALID, FILE) from error
 
 
