@@ -194,6 +194,7 @@ def _delegate(facts: Facts, wish: Wish, body: MessagePost, files: Sequence[FileR
         requested_checks=body.checks,
         files=tuple(files),
         not_before=body.not_before,
+        op_id=wish.op_id if folder else None,
         created_by=actor,
         created_at=facts.now,
     )

@@ -185,6 +185,7 @@ def _brief(task: Task, epoch: int, context: Sequence[ContextItem]) -> Brief:
         criteria=task.criteria,
         checks=task.requested_checks,
         files=task.files,
+        op_id=task.op_id,
         context=tuple(context),
         origin=task.origin,
         trust=task.trust,

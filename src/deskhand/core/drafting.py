@@ -59,6 +59,7 @@ class Wish:
     task: str | None
     ids: Ids
     surface: Literal["page", "cli", "http", "channel"] = "http"
+    op_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

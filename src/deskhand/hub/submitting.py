@@ -70,7 +70,12 @@ class Submitter:
         self, principal: Principal, op: Op, *, surface: Surface, language: str
     ) -> OpResult:
         wish = Wish(
-            principal=principal, thread=op.thread, task=op.task, ids=self.ids, surface=surface
+            principal=principal,
+            thread=op.thread,
+            task=op.task,
+            ids=self.ids,
+            surface=surface,
+            op_id=op.op_id,
         )
         try:
             return await self.store.write(principal.account, lambda tx: self._handle(tx, wish, op))

@@ -268,6 +268,8 @@ class Task(Wire):
     waiting_for: tuple[Waiting, ...] = ()
     archived: bool = False
     not_before: At | None = None
+    op_id: str | None = None
+    """The op that began it, where it names a folder: a grant for one task is bound to it."""
     created_by: str
     created_at: At
     accepted_at: At | None = None
@@ -304,6 +306,7 @@ class Brief(Wire):
     criteria: tuple[str, ...] = ()
     checks: tuple[str, ...] = ()
     files: tuple[FileRef, ...] = ()
+    op_id: str | None = None
     context: tuple[ContextItem, ...] = ()
     origin: Origin
     trust: Trust

@@ -139,7 +139,7 @@ class Workspaces:
         """Return how wide the folder is now: the narrowest of this machine, the hub and the task."""
         if brief.folder is None:
             return None
-        op = _op_of(brief)
+        op = brief.op_id
         modes = [self._ceiling.mode(brief.folder, task=brief.task, op=op)]
         hub = self._journal.hub_folders()
         if brief.folder in hub:
@@ -151,7 +151,7 @@ class Workspaces:
     def _folder(self, brief: Brief, handles: list[OpenFolder]) -> OpenFolder | None:
         if brief.folder is None:
             return None
-        granted = self._ceiling.bind(brief.folder, task=brief.task, op=_op_of(brief))
+        granted = self._ceiling.bind(brief.folder, task=brief.task, op=brief.op_id)
         if granted is None:
             raise DeskhandError(Code.FOLDER_REFUSED, brief.folder)
         try:
@@ -182,12 +182,6 @@ class Workspaces:
                 self._taken[path] = brief.task
                 return path
         return base / f"{name} {brief.task}"
-
-
-def _op_of(brief: Brief) -> str | None:
-    """Return the op that began the task, which a one-task grant names."""
-    op = (brief.model_extra or {}).get("op_id")
-    return op if isinstance(op, str) else None
 
 
 def _plain(title: str) -> str:

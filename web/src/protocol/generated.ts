@@ -116,6 +116,7 @@ export interface Brief {
   criteria: readonly string[];
   checks: readonly string[];
   files: readonly FileRef[];
+  op_id?: string;
   context: readonly ContextItem[];
   origin: Origin;
   trust: Trust;
@@ -581,6 +582,7 @@ export interface Task {
   waiting_for: readonly Waiting[];
   archived: boolean;
   not_before?: string;
+  op_id?: string;
   created_by: string;
   created_at: string;
   accepted_at?: string;
