@@ -104,12 +104,12 @@ def box(
 
 
 def _namespaces() -> list[str]:
-    # Not --unshare-all: it only *tries* the user namespace. --die-with-parent is safe because the event loop's
-    # thread starts the box and outlives it.
+    # Not --unshare-all: it only *tries* the user namespace. No --die-with-parent: it fires with the starting thread,
+    # and not during its own start; the lifeline does both better.
     return [
         *("--unshare-user", "--unshare-ipc", "--unshare-pid", "--unshare-net", "--unshare-uts"),
         *("--unshare-cgroup-try", "--disable-userns", "--uid", str(UID), "--gid", str(UID)),
-        *("--hostname", "sandbox", "--cap-drop", "ALL", "--new-session", "--die-with-parent"),
+        *("--hostname", "sandbox", "--cap-drop", "ALL", "--new-session"),
     ]
 
 

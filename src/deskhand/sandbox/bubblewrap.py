@@ -14,7 +14,7 @@ import os
 import platform
 import secrets
 import signal
-from asyncio.subprocess import DEVNULL, PIPE, STDOUT, Process
+from asyncio.subprocess import PIPE, STDOUT, Process
 from collections.abc import AsyncGenerator, Coroutine, Generator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,13 +30,15 @@ from deskhand.sandbox.box import STAND_INS, Descriptors, box, limits
 from deskhand.sandbox.idmap import MERGED
 from deskhand.sandbox.layers import Layers, Programs, as_root, as_user, make_layers, remove_layers
 from deskhand.sandbox.output import BoundedOutput
+from deskhand.sandbox.pipes import Pipes
+from deskhand.sandbox.processes import usage_below
 from deskhand.sandbox.seccomp import filter_bytes
-from deskhand.sandbox.status import StatusPipe
 
 COMMANDS_UID: Final = 64_321
 """Under a root runner commands get this uid: nobody's, and not the overflow id that other things share."""
 
 _WATCH_SECONDS: Final = 0.25
+_CUT_SECONDS_MAX: Final = 5.0
 _CHUNK: Final = 65_536
 _NOT_FOUND_EXIT: Final = 127
 _SAID_CHARS_MAX: Final = 200
@@ -126,11 +128,11 @@ class Bubblewrap:
         Raises:
             DeskhandError: ``sandbox_unavailable`` with what the box said when it could not be raised.
         """
-        with _handed_over(self._filter or b"") as (stand_ins, seccomp), StatusPipe() as status:
-            handed = Descriptors(stand_ins=stand_ins, seccomp=seccomp, status=status.writer)
+        with _handed_over(self._filter or b"") as (stand_ins, seccomp), Pipes() as pipes:
+            handed = Descriptors(stand_ins=stand_ins, seccomp=seccomp, status=pipes.status_inside)
             process = await asyncio.create_subprocess_exec(
                 *self._command_line(command, layers, root, handed),
-                stdin=DEVNULL,
+                stdin=pipes.lifeline_inside,
                 stdout=PIPE,
                 stderr=STDOUT,
                 env={},
@@ -138,8 +140,8 @@ class Bubblewrap:
                 pass_fds=handed.all(),
                 start_new_session=True,
             )
-            status.close_writer()
-            return await self._follow(command, process, status)
+            pipes.hand_over()
+            return await self._follow(command, process, pipes)
 
     def _command_line(
         self, command: Command, layers: Layers, root: Path, handed: Descriptors
@@ -160,28 +162,27 @@ class Bubblewrap:
             return as_user(self._programs, layers, inner)
         return as_root(layers, inner, owner=self.owner)
 
-    async def _follow(self, command: Command, process: Process, status: StatusPipe) -> Ended:
+    async def _follow(self, command: Command, process: Process, pipes: Pipes) -> Ended:
         output = BoundedOutput(command.output_bytes_max)
         stopped: Stopped | None = None
         try:
             async with asyncio.timeout(command.seconds_max), asyncio.TaskGroup() as tasks:
                 tasks.create_task(_drain(process, output))
-                watching = tasks.create_task(self._watch(command, process, status))
-                await status.follow()
-                stopped = await _ended(watching)
+                watching = tasks.create_task(self._watch(command, process, pipes))
+                await pipes.follow()
+                await process.wait()
+                stopped = _called_off(watching)
         except TimeoutError:
             stopped = "time"
         finally:
-            await _to_the_end(_end(process, status))
-        if not status.gone:
-            raise DeskhandError(Code.SANDBOX_UNAVAILABLE, "a process of the command did not end")
-        return _judged(status.exit_code, output, stopped)
+            await _to_the_end(_end(process, pipes))
+        return _judged(process, pipes.exit_code, output, stopped)
 
-    async def _watch(self, command: Command, process: Process, status: StatusPipe) -> Stopped:
+    async def _watch(self, command: Command, process: Process, pipes: Pipes) -> Stopped:
         """Return once the box is beyond a bound that no single process can keep, and it is killed."""
         while True:
             await self._clock.sleep(_WATCH_SECONDS)
-            usage = status.usage()
+            usage = usage_below(process.pid)
             free = os.statvfs(self._place)
             beyond: dict[Stopped, bool] = {
                 "memory": usage.memory_bytes > command.memory_bytes_max,
@@ -190,7 +191,7 @@ class Bubblewrap:
             }
             for bound, reached in beyond.items():
                 if reached:
-                    _kill(process, status)
+                    pipes.cut()
                     return bound
 
     async def _apply(self, layers: Layers, access: FolderAccess) -> Applied:
@@ -221,17 +222,20 @@ def _working_directory(command: Command, access: FolderAccess) -> None:
         raise DeskhandError(Code.PATH_REFUSED, "the working directory is no directory")
 
 
-def _judged(exit_code: int | None, output: BoundedOutput, stopped: Stopped | None) -> Ended:
-    if exit_code is None and stopped is None:
+def _judged(
+    process: Process, exit_code: int | None, output: BoundedOutput, stopped: Stopped | None
+) -> Ended:
+    if stopped is not None:
+        return Ended(exit_code=None, output=output, stopped=stopped)
+    if process.returncode is None or process.returncode < 0:
+        # Whoever waits for the last process of the box was itself killed, so nobody knows that all are dead.
+        raise DeskhandError(Code.SANDBOX_UNAVAILABLE, "the box was killed from outside")
+    if exit_code is None:
         said = output.data().decode("utf-8", "replace").strip()
         if not said.startswith("bwrap: execvp "):
             raise DeskhandError(Code.SANDBOX_UNAVAILABLE, said[-_SAID_CHARS_MAX:])
         exit_code = _NOT_FOUND_EXIT
-    return Ended(
-        exit_code=None if stopped else exit_code,
-        output=output,
-        stopped=stopped,
-    )
+    return Ended(exit_code=exit_code, output=output, stopped=None)
 
 
 async def _drain(process: Process, output: BoundedOutput | None) -> None:
@@ -241,7 +245,7 @@ async def _drain(process: Process, output: BoundedOutput | None) -> None:
                 output.add(chunk)
 
 
-async def _ended(watching: asyncio.Task[Stopped]) -> Stopped | None:
+def _called_off(watching: asyncio.Task[Stopped]) -> Stopped | None:
     """Return what the watchdog found, or call it off."""
     if watching.done():
         return watching.result()
@@ -249,19 +253,18 @@ async def _ended(watching: asyncio.Task[Stopped]) -> Stopped | None:
     return None
 
 
-def _kill(process: Process, status: StatusPipe) -> None:
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGKILL)
-    status.kill()
-
-
-async def _end(process: Process, status: StatusPipe) -> None:
+async def _end(process: Process, pipes: Pipes) -> None:
     """Make sure that nothing of the command lives on, whatever way it ended."""
-    if process.returncode is None or not status.gone:
-        _kill(process, status)
-    await status.wait_gone()
-    await _drain(process, None)
-    await process.wait()
+    pipes.cut()
+    try:
+        async with asyncio.timeout(_CUT_SECONDS_MAX):
+            await _drain(process, None)
+            await process.wait()
+    except TimeoutError:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        await _drain(process, None)
+        await process.wait()
 
 
 async def _to_the_end(work: Coroutine[Any, Any, R]) -> R:

@@ -1,16 +1,18 @@
 """Raises the overlay for a root runner: files of the folder's owner appear as files of an unprivileged uid.
 
-Run as a program of its own, by root, with the folder as working directory. It mounts in a private namespace, gives up
-root for good and becomes the box. It refuses to go on with any privilege left, and uses the standard library only
+Run as a program of its own, by root, with the folder as working directory and the lifeline as standard input. It mounts
+in a private namespace, gives up root for good and becomes the box. It refuses to go on with any privilege left, and uses the standard library only
 because it runs isolated from every installed package.
 """
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import struct
 import sys
+import time
 from typing import Final
 
 MERGED: Final = "/mnt"
@@ -18,8 +20,8 @@ MERGED: Final = "/mnt"
 
 _OPEN_TREE, _MOVE_MOUNT, _MOUNT_SETATTR = 428, 429, 442
 _AT_FDCWD, _AT_EMPTY_PATH, _CLONE_TREE, _FROM_EMPTY_PATH, _IDMAP = -100, 0x1000, 1, 4, 0x100000
-_NEWNS, _NEWUSER, _REC_PRIVATE = 0x00020000, 0x10000000, (1 << 14) | (1 << 18)
-_PR_SET_PDEATHSIG: Final = 1
+_NEWNS, _NEWUSER, _NEWPID = 0x00020000, 0x10000000, 0x20000000
+_REC_PRIVATE: Final = (1 << 14) | (1 << 18)
 _SIGKILL: Final = 9  # importing signal costs 3 ms
 _IDS: Final = 2**32 - 1
 
@@ -42,7 +44,7 @@ def swapped(first: int, second: int) -> str:
 
 
 def main(owner: int, lower: bytes, options: bytes, argv: list[str]) -> None:
-    """Mount, drop, become the box.
+    """Mount, drop, become the box; end when every process of it is dead.
 
     Args:
         owner: the unprivileged uid and gid.
@@ -53,7 +55,6 @@ def main(owner: int, lower: bytes, options: bytes, argv: list[str]) -> None:
     Raises:
         OSError: a step is not possible here; nothing was started.
     """
-    parent = os.getppid()
     here = os.stat(".")  # noqa: PTH116 - no pathlib: every import costs start time
     mapping = _mapping(swapped(here.st_uid, owner), swapped(here.st_gid, owner))
     _check(_libc.unshare(_NEWNS))
@@ -67,11 +68,29 @@ def main(owner: int, lower: bytes, options: bytes, argv: list[str]) -> None:
     os.chdir("/")
     os.close(mapping)
     os.close(tree)
-    _drop(owner)
-    _check(_libc.prctl(_PR_SET_PDEATHSIG, _SIGKILL))
-    if os.getppid() != parent:
-        sys.exit("the runner is gone")
-    os.execv(argv[0], argv)  # noqa: S606 - becoming the box is the purpose
+    _check(_libc.unshare(_NEWPID))
+    first = os.fork()
+    if first == 0:
+        _watch_lifeline()
+        _drop(owner)
+        os.execv(argv[0], argv)  # noqa: S606 - becoming the box is the purpose
+    os._exit(os.waitstatus_to_exitcode(os.waitpid(first, 0)[1]) & 0xFF)
+
+
+def _watch_lifeline() -> None:
+    """Leave a watcher beside the box that kills all there is when the runner lets go of the lifeline, or dies."""
+    nothing = os.open("/dev/null", os.O_RDWR)
+    if os.fork() == 0:
+        os.dup2(nothing, 1)
+        os.dup2(nothing, 2)
+        os.closerange(3, 1024)
+        os.read(0, 1)
+        while True:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(-1, _SIGKILL)
+            time.sleep(0.02)  # noqa: TID251 - this program has no loop and no clock
+    os.dup2(nothing, 0)
+    os.close(nothing)
 
 
 def _mapping(uids: str, gids: str) -> int:

@@ -22,7 +22,15 @@ from deskhand.sandbox import idmap
 
 _SEARCH: Final = "/usr/local/bin:/usr/bin:/bin:/usr/local/sbin:/usr/sbin:/sbin"
 _PLAIN_PATH: Final = re.compile(r"[^,:\\\"\n]+")
-_MOUNT: Final = '"$0" -t overlay overlay -o "$1" "$2" && shift 2 && exec "$@"'
+_RAISE: Final = """
+"$0" -t overlay overlay -o "$1" "$2" || exit
+shift 2
+exec 3<&0
+{ read -r _ <&3; while :; do kill -KILL -1; sleep 0.02; done; } </dev/null >/dev/null 2>&1 &
+exec "$@" </dev/null 3<&-
+"""
+"""First process of an own pid namespace. Beside the box it leaves a watcher that reads the lifeline and, when the
+runner lets go of it or dies, kills all there is until nothing is left; no moment of the start is uncovered."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,10 +125,13 @@ def open_up(directory: Path) -> None:
 
 
 def as_user(programs: Programs, layers: Layers, inner: Sequence[str]) -> list[str]:
-    """Return the command line that mounts the overlay in an own namespace and goes on with ``inner``."""
+    """Return the command line that mounts the overlay in own namespaces and goes on with ``inner``.
+
+    Its standard input is the lifeline. It ends when every process it started is dead, not before.
+    """
     return [
-        *(programs.unshare, "--user", "--map-root-user", "--mount", "--"),
-        *(programs.sh, "-c", _MOUNT, programs.mount, layers.options(), str(layers.merged)),
+        *(programs.unshare, "--user", "--map-root-user", "--mount", "--pid", "--fork", "--"),
+        *(programs.sh, "-c", _RAISE, programs.mount, layers.options(), str(layers.merged)),
         *inner,
     ]
 

@@ -38,6 +38,7 @@ from deskhand.tools.leaf import (
     scan,
     settle,
     sync_directory,
+    sync_file_system,
     translated,
 )
 from deskhand.tools.names import components, guard_new, odd_spelling
@@ -55,6 +56,8 @@ class Folder:
         self._handle = handle
         self._resolve = resolver
         self._identity = identity_of(os.fstat(handle))
+        self._together = False
+        self._unsynced = False
 
     @classmethod
     def open(cls, root: Path, *, resolver: Resolver | None = None) -> Self:
@@ -232,12 +235,14 @@ class Folder:
                 with open(descriptor, "wb") as file:  # noqa: PTH123 - a descriptor, not a path
                     copy_bounded(source, file, limit=limit)
                     settle(descriptor, parent, before, mode)
+                    if before is not None or not self._together:
+                        os.fsync(descriptor)
                 os.rename(temporary, name, src_dir_fd=parent, dst_dir_fd=parent)
             except BaseException:
                 with contextlib.suppress(OSError):
                     os.unlink(temporary, dir_fd=parent)
                 raise
-            sync_directory(parent)
+            self._sync(parent)
 
     def mkdir(self, rel: str) -> None:
         """Create a directory and its parents; one that exists is fine.
@@ -265,8 +270,8 @@ class Folder:
         ):
             known(os.stat(old_name, dir_fd=old_parent, follow_symlinks=False))
             rename_free(old_parent, old_name, new_parent, new_name)
-            sync_directory(old_parent)
-            sync_directory(new_parent)
+            self._sync(old_parent)
+            self._sync(new_parent)
 
     def remove(self, rel: str) -> None:
         """Remove a file or an empty directory.
@@ -283,9 +288,31 @@ class Folder:
                 os.rmdir(name, dir_fd=parent)
             else:
                 os.unlink(name, dir_fd=parent)
-            sync_directory(parent)
+            self._sync(parent)
+
+    @contextlib.contextmanager
+    def together(self) -> Generator[None]:
+        """Make everything that is written inside durable at once, at the end, instead of name by name.
+
+        For many files whose writing is repeated as a whole after a crash. What replaces an existing file is still made
+        durable before the old one goes. Like the handle itself it is for one user at a time.
+        """
+        self._together = True
+        try:
+            yield
+        finally:
+            self._together = False
+            if self._unsynced and self._handle >= 0:
+                self._unsynced = False
+                sync_file_system(self._handle)
 
     # --- inside
+
+    def _sync(self, directory: int) -> None:
+        if self._together:
+            self._unsynced = True
+        else:
+            sync_directory(directory)
 
     def _make_one(self, parts: Sequence[str]) -> None:
         with self._errors(parts), self._parent(parts) as (parent, name):
@@ -295,7 +322,7 @@ class Folder:
                 guard_new(parts)
                 os.mkdir(name, 0o777 & os.fstat(parent).st_mode, dir_fd=parent)
                 own_like(parent, name)
-                sync_directory(parent)
+                self._sync(parent)
                 return
             if not stat.S_ISDIR(known(status).st_mode):
                 raise DeskhandError(Code.CONFLICT, "a file is in the way")

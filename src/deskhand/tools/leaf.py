@@ -188,14 +188,13 @@ def copy_bounded(source: BinaryIO, target: BinaryIO, *, limit: int) -> None:
 
 
 def settle(descriptor: int, parent: int, before: os.stat_result | None, mode: int | None) -> None:
-    """Give a new file its permissions (never a setuid bit), owner and place on the disk."""
+    """Give a new file its permissions (never a setuid bit) and its owner."""
     around = os.fstat(parent)
     kept = before.st_mode if before else 0o644 & (around.st_mode | 0o600)
     os.fchmod(descriptor, (kept if mode is None else mode) & 0o777)
     if os.geteuid() == 0:  # a runner for root must not take files away from their owner
         like = before or around
         os.fchown(descriptor, like.st_uid, like.st_gid)
-    os.fsync(descriptor)
 
 
 def own_like(parent: int, name: str) -> None:
@@ -210,6 +209,16 @@ def sync_directory(directory: int) -> None:
     readable = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=directory)
     try:
         os.fsync(readable)
+    finally:
+        os.close(readable)
+
+
+def sync_file_system(directory: int) -> None:
+    """Make all that was written to the file system of a directory durable."""
+    readable = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=directory)
+    try:
+        if not hasattr(_libc, "syncfs") or _libc.syncfs(readable):
+            os.sync()
     finally:
         os.close(readable)
 

@@ -86,12 +86,13 @@ async def until(state: Callable[[], T | None]) -> T:
     return reached
 
 
-def processes_with(mark: str) -> list[int]:
-    """Find processes by a mark on their command line."""
+def processes_with(mark: str, *, whole: bool = False) -> list[int]:
+    """Find processes by a mark on their command line, or by the whole of it."""
     found: list[int] = []
     for each in Path("/proc").glob("[0-9]*/cmdline"):
         try:
-            if mark.encode() in each.read_bytes():
+            line = each.read_bytes()
+            if line == f"{mark}\0".encode() or (not whole and mark.encode() in line):
                 found.append(int(each.parent.name))
         except OSError:
             continue
@@ -196,3 +197,22 @@ def warm_up() -> None:
         party.work.mkdir()
         (party.home / "state").mkdir()
         party.do(lambda bench: bench.run("true"))
+
+
+def contents(root: Path) -> dict[str, str]:
+    """Every plain file of a tree with its text."""
+    return {
+        path.relative_to(root).as_posix(): path.read_text("utf-8")
+        for path in sorted(root.rglob("*"))
+        if path.is_file() and not path.is_symlink()
+    }
+
+
+def owner_of(pid: int) -> int:
+    """Return the uid of a process."""
+    return Path(f"/proc/{pid}").stat().st_uid
+
+
+def listed(directory: Path) -> list[str]:
+    """List a directory by name."""
+    return sorted(path.name for path in directory.iterdir())

@@ -1,0 +1,282 @@
+"""What a box keeps out and which bounds it holds, tried from inside; and that without a wall nothing runs."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+from pathlib import Path
+
+import pytest
+
+from deskhand.clock import SystemClock
+from deskhand.errors import Code, DeskhandError
+from deskhand.sandbox.choose import choose_sandbox
+from deskhand.sandbox.layers import Programs
+from deskhand.sandbox.none import NoSandbox
+from deskhand.sandbox.seccomp import filter_bytes
+from deskhand.tools.beneath import Folder
+from tests.contract.sandbox.parties import (
+    Bench,
+    Bounds,
+    Party,
+    command,
+    contents,
+    owner_of,
+    processes_with,
+    until,
+)
+
+pytestmark = [pytest.mark.needs("bubblewrap"), pytest.mark.needs("overlay")]
+
+SYSTEM_PYTHON = pytest.mark.skipif(
+    not Path("/usr/bin/python3").exists(), reason="no Python below /usr for the box to run"
+)
+
+
+# --- what must not be reached
+
+
+def test_nothing_outside_the_folder_can_be_written_or_read(party: Party) -> None:
+    """SH-08, FS-13: neighbours, state, system, home and kernel settings are closed."""
+    party.put("state/credential", "token")
+    targets = [
+        party.outside / "secret.txt",
+        party.home / "state" / "credential",
+        Path("/etc/shadow"),
+        Path("/root/.bashrc"),
+        Path("/var/lib/dpkg/status"),
+    ]
+    reading = "; ".join(f"cat {path} && echo LEAKED" for path in targets)
+    writing = "; ".join(
+        f"(echo x > {path}) && echo WROTE"
+        for path in [
+            *targets,
+            "/etc/passwd",
+            "/usr/bin/x",
+            "/x",
+            "/proc/sys/kernel/core_pattern",
+            "/run/x",
+        ]
+    )
+    pattern = Path("/proc/sys/kernel/core_pattern").read_text("ascii")
+
+    result = party.do(lambda bench: bench.sh(f"({reading}; {writing}) 2>/dev/null"))
+
+    assert result.output == b""
+    assert (party.outside / "secret.txt").read_text("utf-8") == "outside: nobody may read this"
+    assert Path("/proc/sys/kernel/core_pattern").read_text("ascii") == pattern
+
+
+def test_the_environment_and_open_files_of_the_runner_are_not_inherited(
+    party: Party, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """AU-12, SE-01: no key of the runner is in any environment in the box, and no descriptor is left open."""
+    monkeypatch.setenv("MODEL_API_KEY", "planted-canary")
+    with (party.outside / "secret.txt").open() as secret:
+        os.set_inheritable(secret.fileno(), True)  # noqa: FBT003 - the only way it can be called
+
+        result = party.do(
+            lambda bench: bench.sh(
+                "env | cut -d= -f1 | sort | xargs; cat /proc/*/environ | grep -c canary; ls /proc/$$/fd | xargs"
+            )
+        )
+
+    names, canaries, descriptors = result.output.decode().splitlines()
+    assert names == "HOME LANG PATH PWD TERM TMPDIR"
+    assert canaries == "0"
+    assert set(descriptors.split()) <= {"0", "1", "2"}
+
+
+@SYSTEM_PYTHON
+def test_no_network_can_be_reached(party: Party) -> None:
+    """NE-01, NE-08: not the hub's port on loopback, no UDP, no name, no abstract or folder socket."""
+    script = """
+import socket, sys
+port, path = int(sys.argv[1]), sys.argv[2]
+def tried(name, act):
+    try: act(); print(name, "REACHED")
+    except OSError: pass
+tried("loopback", lambda: socket.create_connection(("127.0.0.1", port), 1))
+tried("outside", lambda: socket.create_connection(("192.0.2.1", 80), 1))
+tried("udp", lambda: socket.socket(socket.AF_INET, socket.SOCK_DGRAM).sendto(b"x", ("192.0.2.1", 53)))
+tried("name", lambda: socket.getaddrinfo("example.com", 80))
+tried("folder socket", lambda: socket.socket(socket.AF_UNIX).connect("agent.sock"))
+tried("abstract", lambda: socket.socket(socket.AF_UNIX).connect(chr(0) + path))
+print([name for _, name in socket.if_nameindex()])
+"""
+    abstract = f"deskhand-test-{os.getpid()}"
+    with (
+        socket.create_server(("127.0.0.1", 0)) as server,
+        socket.socket(socket.AF_UNIX) as unix,
+        socket.socket(socket.AF_UNIX) as named,
+    ):
+        unix.bind(str(party.work / "agent.sock"))
+        (party.work / "agent.sock").chmod(0o777)
+        unix.listen()
+        named.bind("\0" + abstract)
+        named.listen()
+        port = str(server.getsockname()[1])
+        socket.create_connection(("127.0.0.1", int(port)), 1).close()
+
+        result = party.do(lambda bench: bench.run("/usr/bin/python3", "-c", script, port, abstract))
+
+    assert result.output == b"['lo']\n"
+
+
+@SYSTEM_PYTHON
+def test_the_system_call_filter_closes_what_mounts_do_not(party: Party) -> None:
+    """Keyrings, namespaces, tracing, io_uring, vsock and terminal injection are denied; capabilities are gone."""
+    script = """
+import ctypes, errno, fcntl, os, platform, socket
+libc = ctypes.CDLL(None, use_errno=True)
+first = platform.machine() == "x86_64"
+calls = {"keyctl": (250, 219), "unshare": (272, 97), "ptrace": (101, 117), "io_uring_setup": (425, 425),
+         "userfaultfd": (323, 282), "bpf": (321, 280), "mount": (165, 40), "clone3": (435, 435), "chroot": (161, 51)}
+for name, numbers in calls.items():
+    result = libc.syscall(numbers[0 if first else 1], 0, 0, 0, 0, 0)
+    print(name, errno.errorcode.get(ctypes.get_errno()) if result < 0 else "ALLOWED")
+clone = libc.syscall(56 if first else 220, 0x10000000 | 17, 0, 0, 0, 0)
+if clone == 0: os._exit(0)
+print("clone newuser", errno.errorcode[ctypes.get_errno()] if clone < 0 else "ALLOWED")
+for name, family in {"vsock": 40, "packet": 17, "alg": 38}.items():
+    try: socket.socket(family, socket.SOCK_DGRAM); print(name, "ALLOWED")
+    except OSError as error: print(name, errno.errorcode[error.errno])
+try: fcntl.ioctl(0, 0x5412, b"x"); print("tiocsti ALLOWED")
+except OSError as error: print("tiocsti", errno.errorcode[error.errno])
+print([line.split()[1] for line in open("/proc/self/status") if line.startswith(("CapEff", "CapBnd"))])
+"""
+    result = party.do(lambda bench: bench.run("/usr/bin/python3", "-c", script))
+
+    said = result.output.decode().splitlines()
+    eperm = [
+        "keyctl",
+        "unshare",
+        "ptrace",
+        "io_uring_setup",
+        "userfaultfd",
+        "bpf",
+        "mount",
+        "chroot",
+    ]
+    assert set(said) == {
+        *(
+            f"{name} EPERM"
+            for name in [*eperm, "clone newuser", "vsock", "packet", "alg", "tiocsti"]
+        ),
+        "clone3 ENOSYS",
+        "['0000000000000000', '0000000000000000']",
+    }
+
+
+def test_commands_of_a_root_runner_are_not_root(party: Party) -> None:
+    """Root's commands run under an own uid, so that limits and kernel settings hold against them."""
+    mark = f"98764{os.getpid()}"
+
+    async def scenario(bench: Bench) -> set[int]:
+        running = asyncio.ensure_future(bench.run("sleep", mark))
+        found = await until(lambda: processes_with(f"sleep\0{mark}", whole=True))
+        uids = {owner_of(pid) for pid in found}
+        running.cancel()
+        await asyncio.wait([running])
+        return uids
+
+    assert 0 not in party.do(scenario)
+
+
+# --- bounds
+
+
+def test_output_is_bounded_with_a_marker_and_keeps_the_end(party: Party) -> None:
+    """RL-05: five megabytes of chatter cost what was asked for; the last line is still there."""
+    script = "yes chatter | head -c 5000000; echo; echo the error at the end"
+
+    result = party.do(lambda bench: bench.sh(script, bounds=Bounds(output_bytes=10_000)))
+
+    assert result.truncated
+    assert b"bytes left out" in result.output
+    assert result.output.startswith(b"chatter\n")
+    assert result.output.endswith(b"the error at the end\n")
+    assert len(result.output) < 10_100
+
+
+@SYSTEM_PYTHON
+def test_memory_of_all_processes_together_is_bounded(party: Party) -> None:
+    """RL: many processes that each keep to their limit are ended when their sum does not."""
+    one = "/usr/bin/python3 -c 'import time; x = bytearray(b\"x\") * (60 << 20); time.sleep(100)' &"
+    script = f"echo x > new; {one * 5} wait"
+
+    result = party.do(lambda bench: bench.sh(script, bounds=Bounds(memory_bytes=150 * 1024**2)))
+
+    assert (result.stopped, result.changes) == ("memory", ())
+    assert contents(party.work) == {}
+
+
+def test_a_fork_bomb_ends(party: Party) -> None:
+    """SH-09, RL: processes that only multiply hit the bound, and none is left."""
+    script = "sh -c 'i=0; while [ $i -lt 3000 ]; do sleep 987651 & i=$((i+1)); done; wait' 2>&1"
+
+    result = party.do(lambda bench: bench.sh(script, bounds=Bounds(seconds=8)))
+
+    assert result.stopped is not None or b"fork" in result.output
+    assert processes_with("987651") == []
+
+
+# --- no wall, no run
+
+
+def test_without_a_wall_nothing_runs(tmp_path: Path) -> None:
+    """SH-10: the computer says what is missing, and a command is refused instead of run bare."""
+    (tmp_path / "work").mkdir()
+    box = NoSandbox("bwrap is not installed")
+
+    with Folder.open(tmp_path / "work") as folder, pytest.raises(DeskhandError) as caught:
+        asyncio.run(box.run(command(folder.root, "touch", str(folder.root / "ran")), folder))
+
+    assert (caught.value.code, caught.value.detail) == (
+        Code.SANDBOX_UNAVAILABLE,
+        "bwrap is not installed",
+    )
+    assert (box.info.level, box.info.reason) == ("none", "bwrap is not installed")
+    assert list((tmp_path / "work").iterdir()) == []
+
+
+def test_a_wall_that_cannot_be_raised_is_found_out_by_trying(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """SH-10: a program that is there but does not work is no wall."""
+    broken = Programs(
+        bwrap="/bin/false",
+        prlimit="/usr/bin/prlimit",
+        unshare="/usr/bin/unshare",
+        sh="/bin/sh",
+        mount="/bin/mount",
+    )
+    monkeypatch.setattr(Programs, "find", lambda: broken)
+
+    box = asyncio.run(choose_sandbox(tmp_path, clock=SystemClock(), offload=asyncio.to_thread))
+
+    assert box.info.level == "none"
+
+
+def test_a_state_directory_that_cannot_carry_layers_means_no_wall(tmp_path: Path) -> None:
+    """SH-10: a path that mount options would misread is refused, not guessed at."""
+    state = tmp_path / "a,b:c"
+    state.mkdir()
+
+    box = asyncio.run(choose_sandbox(state, clock=SystemClock(), offload=asyncio.to_thread))
+
+    assert (box.info.level, "state directory" in (box.info.reason or "")) == ("none", True)
+
+
+@pytest.mark.parametrize(
+    ("machine", "known"), [("x86_64", True), ("aarch64", True), ("riscv64", False)]
+)
+def test_the_filter_exists_only_for_machines_whose_numbers_are_known(
+    machine: str, *, known: bool
+) -> None:
+    """SH-10: an unknown machine gets no filter, and so no box."""
+    program = filter_bytes(machine)
+
+    assert (program is not None) == known
+    assert program is None or (len(program) % 8 == 0 and len(program) // 8 < 4096)
