@@ -12,6 +12,7 @@ from typing import Final
 
 _SAMPLE_BYTES: Final = 64 * 1024
 _CONTROL_SHARE_MAX: Final = 0.02
+_CONTROL_MAX: Final = 3
 _UTF16_ZERO_SHARE_MIN: Final = 0.3
 _HANGUL_SHARE_MIN: Final = 0.8
 _LINE_END = re.compile(r"\r\n|\n|\r")
@@ -71,7 +72,7 @@ def _without_mark(data: bytes) -> Decoded | None:
         zeros, others = sample[start::2].count(0) / half, sample[1 - start :: 2].count(0)
         if zeros >= _UTF16_ZERO_SHARE_MIN and not others:
             found = _as(data, name)
-            return None if found is None or _binary(found.text) else found
+            return None if found is None or _CONTROL.search(found.text) else found
     return None
 
 
@@ -89,4 +90,4 @@ def _korean(data: bytes) -> Decoded | None:
 
 def _binary(text: str) -> bool:
     sample = text[:_SAMPLE_BYTES]
-    return len(_CONTROL.findall(sample)) > len(sample) * _CONTROL_SHARE_MAX
+    return len(_CONTROL.findall(sample)) > max(_CONTROL_MAX, len(sample) * _CONTROL_SHARE_MAX)

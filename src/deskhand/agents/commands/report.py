@@ -122,7 +122,7 @@ class ReportCommand:
             "first_line": header + 1,
         }
         if isinstance(totals, dict):
-            source["last_line"] = number(totals, "line") - 1
+            source["totals_row"] = True
         arguments: JsonObject = {
             "table": source,
             "workbook": name,

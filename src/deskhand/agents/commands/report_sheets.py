@@ -14,6 +14,9 @@ from deskhand.protocol.wire import Json, JsonObject
 from deskhand.texts import text
 
 GROUPS_SHOWN_MAX: Final = 100
+COLUMNS_SHOWN_MAX: Final = 150
+MEASURES_SHOWN_MAX: Final = 12
+"""What a person can look at, and few enough that an approval can show all of it."""
 ROWS_SHEET_MAX: Final = 20_000
 CELLS_SHEET_MAX: Final = 300_000
 FACTS_MAX: Final = 4000
@@ -85,8 +88,10 @@ def notes_sheet(table: JsonObject, *, language: str) -> JsonObject:
     rows_max = data_rows_max(table)
     page.add(_look(page.said("notes_title"), "title"))
     _facts_of_file(page, table)
-    for column in objects(table, "columns"):
+    columns = objects(table, "columns")
+    for column in columns[:COLUMNS_SHOWN_MAX]:
         _about_column(page, column)
+    _more_columns(page, len(columns))
     if number(table, "rows_total") > rows_max:
         page.add(page.said("note.data_cut"), page.said("first_rows", count=rows_max))
     _about_totals_row(page, table)
@@ -96,7 +101,7 @@ def notes_sheet(table: JsonObject, *, language: str) -> JsonObject:
 
 def _figures(page: _Page, measured: Sequence[tuple[int, JsonObject]]) -> None:
     page.header(*(page.said(f"head.{name}") for name in _HEADS))
-    for index, column in measured:
+    for index, column in measured[:COLUMNS_SHOWN_MAX]:
         row = page.add(
             words(column, "name"),
             number(column, "count"),
@@ -109,7 +114,13 @@ def _figures(page: _Page, measured: Sequence[tuple[int, JsonObject]]) -> None:
             if value:
                 fact = _fact(page, f"{_letter(place)}{row}", measure, index, column)
                 page.facts.append({**fact, "places": _places(value)})
+    _more_columns(page, len(measured))
     page.add()
+
+
+def _more_columns(page: _Page, count: int) -> None:
+    if count > COLUMNS_SHOWN_MAX:
+        page.add(_look(page.said("more_columns", count=count - COLUMNS_SHOWN_MAX), "note"))
 
 
 _HEADS: Final = ("column", "count", "missing", "sum", "average", "minimum", "maximum")
@@ -122,7 +133,8 @@ def _groups(page: _Page, table: JsonObject, columns: Sequence[JsonObject]) -> No
         return
     by = number(groups, "column")
     wanted = groups.get("measures")
-    measures = [m for m in wanted if isinstance(m, int)] if isinstance(wanted, list) else []
+    every = [m for m in wanted if isinstance(m, int)] if isinstance(wanted, list) else []
+    measures = every[:MEASURES_SHOWN_MAX]
     page.add(_look(page.said("by", column=words(columns[by], "name")), "title"))
     averages = {m: words(columns[m], "kind") == "percent" for m in measures}
     names = [
@@ -137,7 +149,7 @@ def _groups(page: _Page, table: JsonObject, columns: Sequence[JsonObject]) -> No
         values = group.get("values")
         figures = [
             value if isinstance(value, str) else ""
-            for value in (values if isinstance(values, list) else [])
+            for value in (values[: len(measures)] if isinstance(values, list) else [])
         ]
         row = page.add(
             name or page.said("no_value"),

@@ -35,7 +35,7 @@ _THREE: Final = 3
 class CheckTotals:
     """``check_totals {table, workbook, sheet, facts, data_sheet?, language?, from?}``.
 
-    ``table`` is ``{path, encoding, delimiter, quoted, width, first_line, last_line}``; a fact is
+    ``table`` is ``{path, encoding, delimiter, quoted, width, first_line, totals_row?}``; a fact is
     ``{cell, measure, column?, style?, currency?, percent?, places?, label?, group?: {column, name}}``.
     With ``data_sheet`` the columns of that sheet must add up to the same sums.
     """
@@ -81,7 +81,7 @@ class _Source:
     quoted: bool
     width: int
     first_line: int
-    last_line: int
+    totals_row: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,6 +123,8 @@ class _Job:
         workbook, sheet, data_sheet = self.book
         try:
             rows = list(_rows(self.access, self.table))
+            if self.table.totals_row:
+                rows = rows[:-1]
             data = self.results.read(workbook, limit=READ_BYTES_MAX)
             pages = workbooks.cells(data)
         except DeskhandError as error:
@@ -176,7 +178,7 @@ def _source(given: Arguments) -> _Source:
         quoted=given.flag("quoted", default=True),
         width=given.integer("width", least=1, most=10_000),
         first_line=given.integer("first_line", least=1, most=10**9),
-        last_line=given.integer("last_line", 10**9, least=0, most=10**9),
+        totals_row=given.flag("totals_row", default=False),
     )
     given.finish()
     return made
@@ -202,7 +204,7 @@ def _fact(given: Arguments) -> _Fact:
 
 
 def _rows(access: FolderAccess, table: _Source) -> Iterator[list[str]]:
-    """Yield the rows of the right width between two lines, read with the csv module alone."""
+    """Yield the rows of the right width from a line on, read with the csv module alone."""
     data = access.read(table.path, limit=READ_BYTES_MAX)
     try:
         lines = io.StringIO(data.decode(table.encoding), newline="")
@@ -215,7 +217,7 @@ def _rows(access: FolderAccess, table: _Source) -> Iterator[list[str]]:
         for row in reader:
             line, start = start, reader.line_num + 1
             cells = _trimmed(row, table.width)
-            if table.first_line <= line <= table.last_line and cells is not None:
+            if line >= table.first_line and cells is not None:
                 yield cells
     except (UnicodeDecodeError, LookupError, csv.Error, TypeError) as error:
         raise DeskhandError(Code.INVALID, f"{table.path} cannot be read as it was") from error
