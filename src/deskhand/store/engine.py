@@ -15,6 +15,7 @@ from typing import Protocol, TypeVar
 from urllib.parse import quote
 
 from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool, PoolProxiedConnection, StaticPool
 
 from deskhand.errors import Code, DeskhandError
@@ -128,14 +129,26 @@ class PooledReader:
         """
 
         def run() -> R:
-            with translated(), self._engine.connect() as connection:
-                return query(connection)
+            with translated():
+                return on_connection(self._engine, query)
 
         return await self._offload(run)
 
     def close(self) -> None:
         """Close the pool."""
         self._engine.dispose()
+
+
+def on_connection(engine: Engine, query: Callable[[Connection], R]) -> R:
+    """Read on a connection of the pool, once more when that one turns out to be cut."""
+    try:
+        with engine.connect() as connection:
+            return query(connection)
+    except DBAPIError as error:
+        if not error.connection_invalidated:
+            raise
+    with engine.connect() as connection:
+        return query(connection)
 
 
 def _connect(path: Path, *, mode: str) -> sqlite3.Connection:

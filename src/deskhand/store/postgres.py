@@ -9,10 +9,10 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable, Generator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from typing import Any, Protocol, cast
 
-from sqlalchemy import Connection, Engine, create_engine, event, text
+from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine.url import make_url
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 from sqlalchemy.pool import NullPool
@@ -28,10 +28,8 @@ WRITERS = 4
 LOOK_SECONDS = 5.0
 WAIT_SECONDS = 0.25
 _PAGE = 500
-_PIPELINE = "pipeline"
-_NOTIFY = text(
-    f"SELECT pg_notify('{CHANNEL}', id || ':' || head) FROM accounts WHERE id = :account"  # noqa: S608 - our own word
-)
+_PIPELINE, _LEAVING = "pipeline", "leaving"
+_NOTIFY = f"SELECT pg_notify('{CHANNEL}', id || ':' || head) FROM accounts WHERE id = %s"  # noqa: S608 - our word
 
 
 class _Pipeline(Protocol):
@@ -49,35 +47,45 @@ def open_postgres(url: str) -> tuple[Engine, Engine]:
         if parsed.get_backend_name() != "postgresql":
             raise DeskhandError(Code.CONFIG_INVALID, "DESKHAND_DATABASE_URL")
         parsed = parsed.set(drivername="postgresql+psycopg")
-        writing = create_engine(parsed, poolclass=NullPool)
+        # Autocommit, with BEGIN as a statement of ours: the driver's own costs a round trip.
+        writing = create_engine(parsed, poolclass=NullPool, isolation_level="AUTOCOMMIT")
         reading = create_engine(
             parsed, pool_size=READERS, max_overflow=0, isolation_level="AUTOCOMMIT"
         )
     except (ArgumentError, ImportError):
         raise DeskhandError(Code.CONFIG_INVALID, "DESKHAND_DATABASE_URL") from None
+    event.listen(writing, "begin", _begin)
     event.listen(writing, "after_cursor_execute", _fetch_in_pipeline)
     return writing, reading
 
 
 @contextmanager
 def pipelined(connection: Connection) -> Generator[Settle]:
-    """Send a batch through libpq's pipeline: only reads and the commit wait for an answer."""
-    driver = cast("Any", connection.connection.driver_connection)
-    with driver.pipeline() as pipeline:
-        connection.info[_PIPELINE] = pipeline
-        try:
-            yield pipeline.sync
-        finally:
-            connection.info.pop(_PIPELINE, None)
+    """Send a batch through libpq's pipeline: only reads and the commit wait for an answer.
+
+    A pipeline stays open from batch to batch, because leaving it is a round trip too; an error ends it.
+    """
+    if _PIPELINE not in connection.info:
+        leaving = ExitStack()
+        driver = cast("Any", connection.connection.driver_connection)
+        connection.info[_PIPELINE] = leaving.enter_context(driver.pipeline())
+        connection.info[_LEAVING] = leaving
+    try:
+        yield connection.info[_PIPELINE].sync
+    except BaseException:
+        del connection.info[_PIPELINE]
+        with suppress(Exception):  # what broke the batch is told, not what follows from it
+            connection.info.pop(_LEAVING).close()
+        raise
 
 
 def wake_others(connection: Connection, account: str) -> None:
     """Tell other processes how far the account's log goes now."""
     if not account:
         return
-    with pipelined(connection):
-        connection.execute(_NOTIFY, {"account": account})
-        connection.commit()
+    with pipelined(connection) as settle:
+        cast("Any", connection.connection.driver_connection).execute(_NOTIFY, (account,))
+        settle()
 
 
 class Listener:
@@ -159,6 +167,10 @@ def _driver_error() -> type[Exception]:
     import psycopg  # noqa: PLC0415 - an extra; here it is surely there
 
     return psycopg.Error
+
+
+def _begin(connection: Connection) -> None:
+    connection.exec_driver_sql("BEGIN")
 
 
 def _fetch_in_pipeline(

@@ -31,7 +31,8 @@ from deskhand.protocol.events import Event
 from deskhand.protocol.objects import Delivery, Presence, Upload
 from deskhand.protocol.wire import Wire
 from deskhand.store import tables
-from deskhand.store.engine import Reader
+from deskhand.store.engine import Reader, on_connection
+from deskhand.store.faults import translated
 from deskhand.store.log import reading as log
 from deskhand.store.log.fanout import FanOut, Hook
 from deskhand.store.log.known import Memory
@@ -153,7 +154,14 @@ class SqlStore:
 
     async def verify(self, account: str) -> list[str]:
         """Fold the log anew, compare every projection and the hash chain; return what differs, in sentences."""
-        return await self._parts.offload(lambda: verify(self._parts.engine, account))
+
+        def look() -> list[str]:
+            with translated():
+                return on_connection(
+                    self._parts.engine, lambda connection: verify(connection, account)
+                )
+
+        return await self._parts.offload(look)
 
     # --- who may come in ------------------------------------------------------------------------------------
 

@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar
 
 from sqlalchemy import Connection, Engine
-from sqlalchemy.exc import SQLAlchemyError
 
 from deskhand.errors import Code, DeskhandError
 from deskhand.store.engine import require_full
@@ -245,9 +244,8 @@ class _Lane:
             self._commit(batch)
             _deliver(batch)
             if self._committed and not batch[0].error and self._connection:
-                with suppress(
-                    SQLAlchemyError
-                ):  # a lost wake-up is found by the listener's own look
+                # A lost wake-up is found by the listener's own look.
+                with suppress(Exception):
                     self._committed(self._connection, batch[0].key)
         self._drop_connection()
         stopped = self._stopped

@@ -10,7 +10,7 @@ from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from sqlalchemy import Connection, Engine, RowMapping, select
+from sqlalchemy import Connection, RowMapping, select
 
 from deskhand.core.folding import Key, fold, touched
 from deskhand.errors import DeskhandError
@@ -33,9 +33,14 @@ _e = tables.events.c
 _COMPARED = ("seq", "state", "thread", "task", "blob", "object")
 
 
-def verify(engine: Engine, account: str) -> list[str]:
-    """Return what differs between the log, its chain and its projections, in sentences."""
-    with engine.connect() as connection, _one_moment(connection):
+def verify(connection: Connection, account: str) -> list[str]:
+    """Return what differs between the log, its chain and its projections, in sentences.
+
+    Args:
+        connection: a fresh one, in no transaction.
+        account: whose log.
+    """
+    with _one_moment(connection):
         return _verify(connection, account)
 
 
