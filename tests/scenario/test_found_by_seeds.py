@@ -1,0 +1,27 @@
+"""Bugs that seeds found, each told again as small as it can be."""
+
+from __future__ import annotations
+
+from deskhand.hub.streaming import Listener
+from deskhand.limits import STREAM_BUFFER_EVENTS
+from deskhand.ports import Committed, View
+from deskhand.protocol.events import Event
+
+
+def _committed(seq: int) -> Committed:
+    event = Event(seq=seq, kind="thread.created", at="", actor="hub", body={"title": ""})
+    return Committed(account="acc", event=event, audience="account", runner=None)
+
+
+def test_a_slow_reader_that_was_cut_gets_nothing_after_the_event_it_missed() -> None:
+    """R5: seed 61; one that drained its buffer after the cut got later events and never asked for the lost one."""
+    listener = Listener(principal="phone", view=View(account="acc", owner=True))
+    for seq in range(1, STREAM_BUFFER_EVENTS + 2):
+        listener.offer(_committed(seq))
+
+    listener.waiting.popleft()
+    listener.offer(_committed(STREAM_BUFFER_EVENTS + 2))
+
+    got = [frame.seq for frame in listener.waiting]
+    assert got == list(range(2, STREAM_BUFFER_EVENTS + 1))
+    assert listener.ended == "slow"
