@@ -28,7 +28,9 @@ def fetch(hub: Client, artifact: Obj, directory: Path, *, overwrite: bool) -> Pa
     """
     target = directory / safe_name(str(artifact["name"]))
     if not overwrite and os.path.lexists(target):
-        raise DeskhandError(Code.CONFLICT, f"{target}; --force", field="--to")
+        raise DeskhandError(
+            Code.CONFLICT, f"{target} is there already, --force replaces it", field="--to"
+        )
     chunks = hub.download(f"/v1/artifacts/{quoted(str(artifact['id']))}/content")
     try:
         descriptor, part = tempfile.mkstemp(dir=directory, prefix=".deskhand-", suffix=".part")
@@ -79,11 +81,15 @@ def _publish(part: Path, target: Path, *, overwrite: bool) -> None:
     try:
         os.link(part, target, follow_symlinks=False)
     except FileExistsError:
-        raise DeskhandError(Code.CONFLICT, f"{target}; --force", field="--to") from None
+        raise DeskhandError(
+            Code.CONFLICT, f"{target} is there already, --force replaces it", field="--to"
+        ) from None
     except OSError:
         # A file system without hard links: exclusive creation, then the bytes.
         try:
             with target.open("xb") as file:
                 file.write(part.read_bytes())
         except FileExistsError:
-            raise DeskhandError(Code.CONFLICT, f"{target}; --force", field="--to") from None
+            raise DeskhandError(
+                Code.CONFLICT, f"{target} is there already, --force replaces it", field="--to"
+            ) from None

@@ -14,7 +14,7 @@ from typing import Final, Literal, TypeVar
 import typer
 
 from deskhand.cli.home import home
-from deskhand.cli.quick import QuickCommand
+from deskhand.cli.quick import QuickCommand, QuickGroup
 from deskhand.errors import Code, DeskhandError
 from deskhand.texts import LANGUAGES, text
 
@@ -55,6 +55,7 @@ def group(name: str, *, panel: Group) -> typer.Typer:
     """Return a named group of commands, such as ``devices``."""
     made = typer.Typer(
         name=name,
+        cls=QuickGroup,
         help=t(f"{name}.help"),
         no_args_is_help=True,
         add_completion=False,

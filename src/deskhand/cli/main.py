@@ -26,13 +26,15 @@ from deskhand.cli.commands import (
     start,
     task,
 )
-from deskhand.cli.flags import EVERYWHERE, LANGUAGE, t
+from deskhand.cli.flags import EVERYWHERE, LANGUAGE, command, t
 from deskhand.cli.follow import EXIT_DONE, EXIT_ERROR, EXIT_INTERRUPTED, EXIT_USAGE
+from deskhand.cli.quick import QuickGroup
 from deskhand.cli.screen import HubRefusal, Screen, screen, use
 from deskhand.errors import Code, DeskhandError
 
 app: Final = typer.Typer(
     name="deskhand",
+    cls=QuickGroup,
     help=t("help"),
     no_args_is_help=True,
     add_completion=False,
@@ -67,6 +69,7 @@ def root(
 
 for module in (start, task, look, decide, devices, places, config, notify, log):
     module.add_to(app)
+command(app, "completion", panel="operate")(start.completion)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -9,23 +9,37 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast, get_args, get_origin
+from typing import TYPE_CHECKING, Any, cast, get_args, get_origin
 
 import typer
-from typer.core import TyperCommand
+from typer.core import TyperCommand, TyperGroup
+
+
+if TYPE_CHECKING:
+    from typing_extensions import override
+else:
+
+    def override(method: object) -> object:
+        """Mark for the type checker only; the real one is slow to load."""
+        return method
 
 
 class QuickCommand(TyperCommand):
     """A command whose parameters are read without Pydantic where that is the same."""
 
-    def __init__(self, *given: Any, **named: Any) -> None:  # noqa: ANN401 - Typer's own parameters, passed on
-        """Look at the parameters once."""
-        super().__init__(*given, **named)
-        for parameter in self.params:
-            reader = _reader(parameter)
-            if reader is not None:
-                # What Typer builds lazily in the same place on first use.
-                parameter._runtime_param = reader  # noqa: SLF001  # pyright: ignore  # noqa: PGH003 - the one seam it has
+    @override
+    def get_params(self, ctx: Any) -> Any:
+        """Return the parameters, ``--help`` too, each with a reader of ours where there is one."""
+        return _quick(super().get_params(ctx))
+
+
+class QuickGroup(TyperGroup):
+    """A group of such commands."""
+
+    @override
+    def get_params(self, ctx: Any) -> Any:
+        """Return the parameters, ``--help`` too, each with a reader of ours where there is one."""
+        return _quick(super().get_params(ctx))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,7 +75,17 @@ class Reader:
         return read
 
 
-_PLAIN: dict[object, Callable[[str], object]] = {str: str, int: int, Path: Path}
+_PLAIN: dict[object, Callable[[str], object]] = {str: str, int: int, Path: Path, bool: bool}
+"""``bool``: only for a flag that was not given; a given one is a truth value already."""
+
+
+def _quick(parameters: Any) -> Any:  # noqa: ANN401 - Typer's own objects
+    for parameter in parameters:
+        reader = _reader(parameter)
+        if reader is not None:
+            # Where Typer would put what it builds on first use.
+            parameter._runtime_param = reader  # noqa: SLF001 - the one seam there is
+    return parameters
 
 
 def _reader(parameter: Any) -> Reader | None:  # noqa: ANN401 - Typer's own object

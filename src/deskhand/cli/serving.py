@@ -7,6 +7,7 @@ waiting: after SIGTERM or SIGINT everything ends within seconds, a second signal
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import random
 import signal
@@ -113,6 +114,9 @@ async def running_hub(path: Path, *, port: int | None, reach: Reach) -> AsyncGen
 
 async def until_told_to_end() -> None:
     """Return at SIGTERM or SIGINT; a second one, or dawdling, ends the process at once."""
+    # What was loaded so far stays for good; from here on garbage is collected again.
+    gc.freeze()
+    gc.enable()
     asked = asyncio.Event()
     loop = asyncio.get_running_loop()
 

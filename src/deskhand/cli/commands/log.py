@@ -70,11 +70,11 @@ def verify() -> int:
     events = 0
     try:
         with engine.connect() as connection:
-            accounts = connection.execute(
-                select(tables.accounts.c.id, tables.accounts.c.head)
-            ).all()
-            for account, head in accounts:
-                events += head
+            held = select(tables.accounts.c.id, tables.accounts.c.head)
+            accounts = connection.execute(held).all()
+        for account, head in accounts:
+            events += head
+            with engine.connect() as connection:
                 problems += verify_account(connection, account)
     except DatabaseError as error:
         raise DeskhandError(Code.STORE_DAMAGED, one_line(error.orig)) from None

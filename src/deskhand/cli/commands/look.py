@@ -186,7 +186,7 @@ def show_approval(speak: Screen, approval: Obj) -> None:
     if action.get("argv"):
         speak.out("  " + speak.say("approval.command", argv=" ".join(map(_shell, action["argv"]))))
     for key, value in sorted(cast("Obj", action["arguments"]).items()):
-        speak.out(f"  {key} = {value}")
+        _show_value(speak, key, value)
     for key in ("folder", "target", "identity"):
         if action.get(key):
             speak.out(f"  {speak.say(f'approval.{key}')}: {action[key]}")
@@ -202,6 +202,17 @@ def show_approval(speak: Screen, approval: Obj) -> None:
                 at=approval.get("decided_at") or "–",
             )
         )
+
+
+def _show_value(speak: Screen, key: str, value: object) -> None:
+    """Print an argument; a long text behind a rule, so that no line of it can pass for one of ours."""
+    lines = str(value).splitlines() or [""]
+    if len(lines) == 1:
+        speak.out(f"  {one_line(key)} = {lines[0]}")
+        return
+    speak.out(f"  {one_line(key)} =")
+    for line in lines:
+        speak.out(f"  │ {line}")
 
 
 def _shell(word: object) -> str:
