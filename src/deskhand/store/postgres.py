@@ -15,7 +15,7 @@ from typing import Any, Protocol, cast
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine.url import make_url
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
-from sqlalchemy.pool import NullPool
+from sqlalchemy.pool import ConnectionPoolEntry, NullPool
 
 from deskhand.errors import Code, DeskhandError
 from deskhand.ports import Committed
@@ -55,6 +55,7 @@ def open_postgres(url: str) -> tuple[Engine, Engine]:
     except (ArgumentError, ImportError):
         raise DeskhandError(Code.CONFIG_INVALID, "DESKHAND_DATABASE_URL") from None
     event.listen(writing, "begin", _begin)
+    event.listen(writing, "close", _leave_pipeline)
     event.listen(writing, "after_cursor_execute", _fetch_in_pipeline)
     return writing, reading
 
@@ -171,6 +172,13 @@ def _driver_error() -> type[Exception]:
 
 def _begin(connection: Connection) -> None:
     connection.exec_driver_sql("BEGIN")
+
+
+def _leave_pipeline(_: object, record: ConnectionPoolEntry) -> None:
+    leaving = cast("ExitStack | None", record.info.pop(_LEAVING, None))
+    if leaving is not None:
+        with suppress(Exception):  # the connection is gone already
+            leaving.close()
 
 
 def _fetch_in_pipeline(
