@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, BinaryIO, Final, cast
+from typing import BinaryIO, Final, cast
 from urllib.parse import quote, urlencode, urlsplit
 
 from deskhand.cli.screen import HubRefusal, Obj, screen
@@ -229,7 +229,7 @@ class Client:
         with suppress(OSError, http.client.HTTPException):
             data = response.read(_READ)
         try:
-            failure = cast("Obj", cast("Any", json.loads(data))["error"])
+            failure = cast("Obj", json.loads(data)["error"])
             code = str(failure["code"])
         except (ValueError, KeyError, TypeError):
             self.close()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from time import monotonic, sleep
+from time import monotonic, sleep  # noqa: TID251 - a plain program that waits for its hub
 from typing import Final, Literal, cast
 
 from deskhand.cli.client import Client, quoted
@@ -60,14 +60,14 @@ def events_of(
             away_since = away_since or now
             if error.code is not Code.HUB_UNREACHABLE or now - away_since > _AWAY_SECONDS_MAX:
                 raise
-            sleep(_AGAIN_SECONDS)  # noqa: TID251 - a plain program that waits for its hub
+            sleep(_AGAIN_SECONDS)
             continue
         away_since = None
         yield from cast("list[Obj]", page["events"])
         cursor = int(page["next"])
         yield None
         if not page["events"] and left is not None and left < 1:
-            sleep(min(left, _AGAIN_SECONDS))  # noqa: TID251 - less than the hub waits for
+            sleep(min(left, _AGAIN_SECONDS))
 
 
 def follow_task(
@@ -146,7 +146,7 @@ def _step_finished(screen: Screen, body: Obj) -> tuple[str, str] | None:
     return said, "bad"
 
 
-def _checked(screen: Screen, body: Obj) -> tuple[str, str] | None:
+def _checked(_: Screen, body: Obj) -> tuple[str, str] | None:
     check = cast("Obj", body["check"])
     passed = bool(check["passed"])
     line = f"  {'✓' if passed else '✗'} {check['name']}"

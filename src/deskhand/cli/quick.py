@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any, cast, get_args, get_origin
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-
 if TYPE_CHECKING:
     from typing_extensions import override
 else:
@@ -28,7 +27,7 @@ class QuickCommand(TyperCommand):
     """A command whose parameters are read without Pydantic where that is the same."""
 
     @override
-    def get_params(self, ctx: Any) -> Any:
+    def get_params(self, ctx: Any) -> Any:  # noqa: ANN401 - Typer's own objects
         """Return the parameters, ``--help`` too, each with a reader of ours where there is one."""
         return _quick(super().get_params(ctx))
 
@@ -37,7 +36,7 @@ class QuickGroup(TyperGroup):
     """A group of such commands."""
 
     @override
-    def get_params(self, ctx: Any) -> Any:
+    def get_params(self, ctx: Any) -> Any:  # noqa: ANN401 - Typer's own objects
         """Return the parameters, ``--help`` too, each with a reader of ours where there is one."""
         return _quick(super().get_params(ctx))
 

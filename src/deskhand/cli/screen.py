@@ -26,7 +26,7 @@ _JOINERS: Final = frozenset("\u200c\u200d")
 """Needed to write some languages and families of emoji; harmless on a line of its own."""
 
 
-class HubRefusal(Exception):
+class HubRefusal(Exception):  # noqa: N818 - the hub is right; we are only told
     """What the hub said no with, in the words it chose.
 
     Args:

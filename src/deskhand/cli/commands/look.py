@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from time import monotonic
 from typing import Annotated, cast
@@ -19,7 +20,6 @@ from deskhand.cli.follow import (
     exit_code,
     show_event,
     show_outcome,
-    waiting_lines,
 )
 from deskhand.cli.home import client
 from deskhand.cli.screen import Obj, Screen, one_line, screen
@@ -317,8 +317,5 @@ def _print(speak: Screen, event: Obj | None, *, of: str | None) -> None:
         show_event(speak, event)
 
 
-def _left(ends: float | None):  # noqa: ANN202 - a closure over the clock
+def _left(ends: float | None) -> Callable[[], float | None]:
     return lambda: None if ends is None else ends - monotonic()
-
-
-__all__ = ["add_to", "show_approval", "waiting_lines"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from time import monotonic, sleep
+from time import monotonic, sleep  # noqa: TID251 - a plain program; the ledger is a table without events
 from typing import Annotated
 
 import typer
@@ -46,7 +46,7 @@ def try_out() -> int:
         found = [one for one in hub.items("/v1/deliveries", most=100) if one["id"] in names]
         if found and not any(one["fate"] in _OPEN for one in found):
             break
-        sleep(0.2)  # noqa: TID251 - a plain program; the ledger is a table, it has no events
+        sleep(0.2)
     if speak.json:
         speak.result({"items": found})
     else:

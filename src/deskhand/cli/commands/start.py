@@ -30,7 +30,7 @@ def up(
 ) -> int:
     """Start hub and runner in one process."""
     _load_quickly()
-    from deskhand.cli.up import run_up
+    from deskhand.cli.programs.up import run_up
 
     return run_up(port=port, reach=reach, browser=not no_browser, name=name, as_root=as_root)
 
@@ -42,7 +42,7 @@ def hub(
 ) -> int:
     """Start the hub alone."""
     _load_quickly()
-    from deskhand.cli.hub import run_hub
+    from deskhand.cli.programs.hub import run_hub
 
     return run_hub(port=port, reach=reach)
 
@@ -56,7 +56,7 @@ def runner(
 ) -> int:
     """Start a runner for a hub elsewhere."""
     _load_quickly()
-    from deskhand.cli.runner import run_runner
+    from deskhand.cli.programs.runner import run_runner
 
     return run_runner(url=url, invite=invite, name=name, as_root=as_root)
 
@@ -65,7 +65,7 @@ def completion(
     shell: Annotated[str, typer.Argument(metavar="bash|zsh|fish", help=t("completion.shell"))],
 ) -> int:
     """Print the completion script of a shell."""
-    from typer.completion import get_completion_script
+    from typer._completion_shared import get_completion_script  # the one that makes it
 
     if shell not in {"bash", "zsh", "fish"}:
         raise typer.BadParameter("bash | zsh | fish")

@@ -16,13 +16,14 @@ from pathlib import Path
 from typing import Final
 
 from deskhand.cli.client import Access, Client, connect
-from deskhand.cli.computer import Wiring, computer_name, make_computer
 from deskhand.cli.follow import EXIT_DONE
 from deskhand.cli.home import RUNNER_FILE, home, private
-from deskhand.cli.local_runner import write_runner
+from deskhand.cli.programs.computer import Wiring, computer_name, make_computer
+from deskhand.cli.programs.ending import offload, until_told_to_end, work_until
 from deskhand.cli.screen import Obj, screen
 from deskhand.clock import SystemClock
 from deskhand.errors import Code, DeskhandError
+from deskhand.hub.credentials import write_private
 from deskhand.ids import Ids
 from deskhand.runner.http_link import HttpLink
 from deskhand.runner.process import Process
@@ -44,8 +45,6 @@ def run_runner(*, url: str | None, invite: str | None, name: str | None, as_root
 
 
 async def _work(*, url: str | None, invite: str | None, name: str | None, as_root: bool) -> int:
-    from deskhand.cli.serving import offload, until_told_to_end
-
     clock = SystemClock()
     held = open_home(home())
     try:
@@ -72,23 +71,12 @@ async def _work(*, url: str | None, invite: str | None, name: str | None, as_roo
         else:
             speak.out(speak.say("runner.ready", name=called, url=address))
         try:
-            await _until(computer.runner.run(), until_told_to_end(), stop=computer.runner.stop)
+            await work_until(computer.runner.run(), until_told_to_end(), stop=computer.runner.stop)
         finally:
             await computer.close()
     finally:
         held.close()
     return EXIT_DONE
-
-
-async def _until(working, told, *, stop) -> None:  # noqa: ANN001 - two coroutines and a callable
-    """Work until told to end; what ends the work by itself ends all, as itself."""
-    work, ending = asyncio.ensure_future(working), asyncio.ensure_future(told)
-    try:
-        await asyncio.wait({work, ending}, return_when=asyncio.FIRST_COMPLETED)
-        stop()
-        await work
-    finally:
-        ending.cancel()
 
 
 def _invite(said: str | None) -> str | None:
@@ -127,7 +115,7 @@ async def _pair(path: Path, *, url: str | None, invite: str | None, name: str) -
         "url": url.rstrip("/"),
         "name": name,
     }
-    write_runner(path, json.dumps(known, indent=2) + "\n")
+    write_private(path / RUNNER_FILE, json.dumps(known, indent=2) + "\n")
     return known
 
 

@@ -8,9 +8,10 @@ import os
 from deskhand.cli.commands.devices import join_link, show_invitation
 from deskhand.cli.follow import EXIT_DONE
 from deskhand.cli.home import home
-from deskhand.cli.reach import reach_of, with_port
+from deskhand.cli.programs.ending import until_told_to_end
+from deskhand.cli.programs.reach import reach_of, with_port
+from deskhand.cli.programs.serving import Running, running_hub
 from deskhand.cli.screen import Screen, screen
-from deskhand.cli.serving import Running, running_hub, until_told_to_end
 from deskhand.cli.values import setting
 from deskhand.protocol.objects import Role
 from deskhand.protocol.requests import InviteAsk

@@ -6,20 +6,17 @@ waiting: after SIGTERM or SIGINT everything ends within seconds, a second signal
 
 from __future__ import annotations
 
-import asyncio
-import gc
-import os
 import random
-import signal
 import socket
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final, TypeVar, cast
+from typing import Final, cast
 
-from deskhand.cli.reach import Reach
+from deskhand.cli.programs.ending import offload
+from deskhand.cli.programs.reach import Reach
 from deskhand.cli.values import config_values, setting
 from deskhand.clock import SystemClock
 from deskhand.core.settings import REGISTRY, effective
@@ -40,10 +37,7 @@ from deskhand.store.blobs import FileBlobs
 from deskhand.store.home import Home, open_home
 from deskhand.store.opening import FILE, open_sqlite_store
 
-R = TypeVar("R")
-
 VAPID_FILE: Final = "vapid.pem"
-ENDING_SECONDS_MAX: Final = 3.0
 _BUILT: Final = datetime(2026, 1, 1, tzinfo=UTC)
 """No clock that is right shows an earlier time than this program was written."""
 
@@ -64,11 +58,6 @@ class Running:
     def principal(self) -> Principal:
         """The owner at this keyboard."""
         return Principal(account=self.owner.account, id=self.owner.device, role=Role.OWNER)
-
-
-async def offload(work: Callable[[], R]) -> R:
-    """Run blocking work in a thread."""
-    return await asyncio.to_thread(work)
 
 
 @asynccontextmanager
@@ -110,26 +99,6 @@ async def running_hub(path: Path, *, port: int | None, reach: Reach) -> AsyncGen
             await store.close()
     finally:
         home.close()
-
-
-async def until_told_to_end() -> None:
-    """Return at SIGTERM or SIGINT; a second one, or dawdling, ends the process at once."""
-    # What was loaded so far stays for good; from here on garbage is collected again.
-    gc.freeze()
-    gc.enable()
-    asked = asyncio.Event()
-    loop = asyncio.get_running_loop()
-
-    def told() -> None:
-        if asked.is_set():
-            os._exit(130)
-        asked.set()
-        # Whatever hangs while ending, nobody waits for it longer than was promised.
-        loop.call_later(ENDING_SECONDS_MAX, os._exit, 1)
-
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, told)
-    await asked.wait()
 
 
 def port_of(said: int | None) -> int:

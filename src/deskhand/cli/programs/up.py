@@ -10,24 +10,25 @@ import os
 import sys
 import threading
 import webbrowser
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
+from types import ModuleType
 from typing import TypeVar, cast
-from collections.abc import Callable
 
 from deskhand import __version__
 from deskhand.cli.commands.devices import join_link, show_invitation
 from deskhand.cli.follow import EXIT_DONE
 from deskhand.cli.home import RUNNER_FILE, home
-from deskhand.cli.local_runner import ensure_local_runner
-from deskhand.cli.reach import NONE, Reach, reach_of, seen_to_answer, with_port
+from deskhand.cli.programs.ending import offload, until_told_to_end, work_until
+from deskhand.cli.programs.local_runner import ensure_local_runner
+from deskhand.cli.programs.reach import NONE, Reach, reach_of, seen_to_answer, with_port
+from deskhand.cli.programs.serving import Running, running_hub
 from deskhand.cli.screen import Screen, one_line, screen
-from deskhand.cli.serving import Running, offload, running_hub, until_told_to_end
-from deskhand.cli.values import Setting, setting, write_value
+from deskhand.cli.values import setting, write_value
 from deskhand.errors import Code, DeskhandError
-from deskhand.hub.participant import Participant
 from deskhand.hub.pairing import write_claim_page
+from deskhand.hub.participant import Participant
 from deskhand.limits import CLAIM_SECONDS
 from deskhand.ports import Committed
 from deskhand.protocol.objects import PairRequest
@@ -36,7 +37,6 @@ from deskhand.protocol.requests import InviteAsk, InviteMade
 
 R = TypeVar("R")
 _ADVERTISED_SECONDS_MAX = 5.0
-_ROADS = ("none", "lan")
 
 
 def run_up(
@@ -93,8 +93,6 @@ class _Computer:
 
     async def run(self) -> None:
         """Become a device, put the runner together and work until stopped."""
-        from deskhand.cli.values import setting as local
-
         running = self._running
         make = await offload(_load_computer)
         self.name = make.computer_name(self._said)
@@ -106,16 +104,11 @@ class _Computer:
             ids=running.ids,
             offload=offload,
             as_root=self._as_root,
-            language=str(local("language").value),
+            language=str(setting("language").value),
         )
         computer = await make.make_computer(wiring, device=principal.id, name=self.name)
         try:
-            async with asyncio.TaskGroup() as group:
-                work = group.create_task(computer.runner.run())
-                told = group.create_task(self._stopped.wait())
-                await asyncio.wait({work, told}, return_when=asyncio.FIRST_COMPLETED)
-                computer.runner.stop()
-                told.cancel()
+            await work_until(computer.runner.run(), self._stopped.wait(), stop=computer.runner.stop)
         finally:
             await computer.close()
 
@@ -136,8 +129,8 @@ class _Computer:
             self._advertised.set()
 
 
-def _load_computer():  # noqa: ANN202 - a module
-    from deskhand.cli import computer
+def _load_computer() -> ModuleType:
+    from deskhand.cli.programs import computer
 
     return computer
 
@@ -252,7 +245,7 @@ async def in_daemon(work: Callable[[], R]) -> R:
 
 async def _first_run(speak: Screen, path: Path, name: str | None) -> Reach:
     """Ask what is asked once: a folder, and the road to the phone; what is answered is kept."""
-    from deskhand.cli.computer import computer_name
+    from deskhand.cli.programs.computer import computer_name
 
     speak.out(speak.say("up.hello", version=__version__, name=computer_name(name)))
     _ask_folder(speak, path)
@@ -298,6 +291,3 @@ def _has_display() -> bool:
 
 def _remove(page: Path) -> None:
     page.unlink(missing_ok=True)
-
-
-__all__ = ["Setting", "run_up"]

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
 from deskhand.cli.home import RUNNER_FILE, private
+from deskhand.cli.programs.serving import Running
 from deskhand.cli.screen import Obj
 from deskhand.clock import stamp
 from deskhand.hub.credentials import admit, bearer_sha256, new_token, write_private
 from deskhand.ports import Store
-from deskhand.cli.serving import Running
 from deskhand.protocol.authority import Principal
 from deskhand.protocol.events import HUB
 from deskhand.protocol.objects import Device, Role
@@ -33,7 +32,7 @@ async def ensure_local_runner(running: Running, *, name: str) -> Principal:
             "name": name,
         }
     known = {**known, "url": running.url, "name": name}
-    write_runner(path, json.dumps(known, indent=2) + "\n")
+    write_private(path / RUNNER_FILE, json.dumps(known, indent=2) + "\n")
     token_sha256 = bearer_sha256(str(known["token"]))
     device = Device(
         id=str(known["device"]),
@@ -47,11 +46,6 @@ async def ensure_local_runner(running: Running, *, name: str) -> Principal:
             account, lambda tx: admit(tx, device, token_sha256=token_sha256, actor=HUB)
         )
     return Principal(account=account, id=device.id, role=Role.RUNNER, name=name)
-
-
-def write_runner(home: Path, text: str) -> None:
-    """Keep who this computer is to its hub."""
-    write_private(home / RUNNER_FILE, text)
 
 
 async def _lost(store: Store, account: str, known: Obj) -> bool:
