@@ -6,6 +6,7 @@ user namespace; as root by :mod:`deskhand.sandbox.idmap`, so that the command ru
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import shutil
@@ -107,13 +108,15 @@ def remove_layers(place: Path) -> None:
     inner = place / "work" / "work"  # the kernel leaves it behind without any permission
     if inner.is_dir():
         open_up(inner)
+    with contextlib.suppress(RecursionError):
+        shutil.rmtree(place, ignore_errors=True)
     for program in ("rm", "chmod", "rm"):
         if not place.exists():
             return
         path = shutil.which(program, path=_SEARCH)
         options = ["-R", "u+rwx"] if program == "chmod" else ["-rf"]
         if path is not None:
-            # Python's own removal gives up at its recursion limit; these walk to any depth and follow no link.
+            # Python gives up at its recursion limit; these walk to any depth and follow no link.
             line = [path, *options, "--", str(place)]
             subprocess.run(line, env={}, capture_output=True, check=False)  # noqa: S603 - fixed programs, our own path
 
