@@ -9,6 +9,7 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -19,13 +20,15 @@ from sqlalchemy import Connection, Engine, event, text
 from deskhand.errors import Code, DeskhandError
 from deskhand.ports import Committed
 from deskhand.protocol.objects import Thread
+from deskhand.protocol.tasks import Task
 from deskhand.store import tables
 from deskhand.store.engine import open_sqlite, open_sqlite_reader, require_full
+from deskhand.store.log.verify import verify_inside
 from deskhand.store.opening import open_memory_disk, open_memory_store, open_sqlite_store
 from deskhand.store.schema import REVISIONS, VERSIONS, prepare_sqlite
 from deskhand.store.sql import SqlStore
 from deskhand.store.writer import Crash, ThreadWriter
-from tests.contract.storing import OWNER, A, StillClock, begun, emit, said, thread
+from tests.contract.storing import OWNER, A, StillClock, begun, emit, planned, said, story, thread
 
 KILLS = 20
 WRITER = Path(__file__).with_name("writing_process.py")
@@ -195,6 +198,87 @@ async def test_a_closed_store_takes_no_more_writes(path: Path) -> None:
         await emit(store, said("late"))
 
     assert [await each for each in waiting] == [[3], [4], [5], [6], [7]]
+
+
+def spoiled_rows(rows: list[dict[str, str]]) -> list[tuple[str, str, int]]:
+    """List one changed character for every text of every event: column, new text, seq."""
+    columns = ("kind", "at", "actor", "audience", "body", "body_sha256", "hash")
+    return [
+        (column, row[column][:-2] + chr(ord(row[column][-2]) ^ 1) + row[column][-1:], row["seq"])
+        for row in rows
+        for column in columns
+    ]
+
+
+async def test_every_flipped_bit_of_every_event_is_found() -> None:
+    """One bit in any text of any event of a whole story (R15)."""
+    disk = open_memory_disk()
+    store = open_memory_store(disk, StillClock())
+    await store.create_account(A)
+    await emit(store, *story("a_checked_task"))
+    missed: list[object] = []
+    with disk.connect() as connection:
+        rows = connection.execute(text("SELECT * FROM events ORDER BY seq")).mappings().all()
+
+    for column, spoiled, seq in spoiled_rows([dict(row) for row in rows]):
+        with disk.connect() as connection:
+            change = f"UPDATE events SET {column} = :spoiled WHERE seq = :seq"  # noqa: S608 - our own names
+            connection.execute(text(change), {"spoiled": spoiled, "seq": seq})
+            if not verify_inside(connection, A):
+                missed.append((column, seq))
+            connection.rollback()
+
+    assert missed == []
+    assert len(rows) > 20
+    assert await store.verify(A) == []
+
+
+async def test_every_read_uses_an_index(path: Path) -> None:
+    """Reads run on the loop, so none may scan a table."""
+    store = open_sqlite_store(path, StillClock())
+    await begun(store)
+    await store.write(A, lambda tx: tx.plan_delivery(planned(at=tx.now)))
+    said_so: list[str] = []
+
+    def explain(
+        _: object,
+        cursor: sqlite3.Cursor,
+        statement: str,
+        parameters: tuple[str, ...],
+        __: object,
+        ___: object,
+    ) -> None:
+        if statement.startswith("SELECT"):
+            plan = cursor.connection.execute(f"EXPLAIN QUERY PLAN {statement}", parameters)
+            said_so.extend(str(row[3]) for row in plan)
+
+    event.listen(store._parts.engine, "after_cursor_execute", explain)
+    await read_everything(store)
+
+    await store.close()
+    assert [line for line in said_so if line.startswith("SCAN")] == []
+    assert len(said_so) > 15
+
+
+async def read_everything(store: SqlStore) -> None:
+    """Ask everything the loop asks."""
+    for view in (OWNER, replace(OWNER, owner=False), replace(OWNER, runner="run_1")):
+        await store.events(view, after=0, limit=10)
+        await store.thread_events(view, "thr_1", before=9, limit=10)
+    await store.get(A, Thread, "thr_1")
+    await store.find(A, Task, states=("queued",), before="tsk_9")
+    await store.find(A, Task, thread="thr_1")
+    await store.find(A, Thread)
+    await store.credential("x")
+    await store.invite(code="1")
+    await store.invite(secret_sha256="x")
+    await store.joining("x")
+    await store.presence(A)
+    await store.read_marks(A, "x")
+    await store.next_delivery_at()
+    await store.deliveries(A, before=None, limit=10)
+    await store.upload(A, "x", "upl_1")
+    await store.blob_referenced(A, "x")
 
 
 # --- crashes on purpose ------------------------------------------------------------------------------------------

@@ -41,7 +41,7 @@ def verify(connection: Connection, account: str) -> list[str]:
         account: whose log.
     """
     with _one_moment(connection):
-        return _verify(connection, account)
+        return verify_inside(connection, account)
 
 
 @contextmanager
@@ -56,7 +56,8 @@ def _one_moment(connection: Connection) -> Generator[None]:
         yield
 
 
-def _verify(connection: Connection, account: str) -> list[str]:
+def verify_inside(connection: Connection, account: str) -> list[str]:
+    """Return what differs as the transaction of the connection sees it."""
     found = connection.execute(
         select(tables.accounts).where(tables.accounts.c.id == account)
     ).mappings()
