@@ -200,7 +200,7 @@ async def test_a_closed_store_takes_no_more_writes(path: Path) -> None:
     assert [await each for each in waiting] == [[3], [4], [5], [6], [7]]
 
 
-def spoiled_rows(rows: list[dict[str, str]]) -> list[tuple[str, str, int]]:
+def spoiled_rows(rows: list[dict[str, str]]) -> list[tuple[str, str, str]]:
     """List one changed character for every text of every event: column, new text, seq."""
     columns = ("kind", "at", "actor", "audience", "body", "body_sha256", "hash")
     return [
