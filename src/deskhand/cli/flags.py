@@ -27,7 +27,9 @@ _DURATIONS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
 def spoken_language() -> str:
-    """Return the language of this run: of ``config.toml``, else of the environment."""
+    """Return the language of this run: ``DESKHAND_LANGUAGE``, else ``config.toml``, else the system's."""
+    if os.environ.get("DESKHAND_LANGUAGE") in LANGUAGES:
+        return os.environ["DESKHAND_LANGUAGE"]
     config = home() / "config.toml"
     if config.is_file():
         try:

@@ -23,6 +23,7 @@ from deskhand.protocol.events import EVENTS, ORDER_KINDS, RUNNER_KINDS
 from deskhand.protocol.objects import Role
 from deskhand.protocol.ops import OPS
 from deskhand.protocol.tasks import MOVES, VERDICTS, TaskState, Verdict
+from deskhand.testing.cli_pages import command_page
 from deskhand.texts import text
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -89,7 +90,13 @@ def settings() -> str:
     return "# Settings\n\n" + _table(("name", "default", "lives in", "meaning"), rows)
 
 
+def commands() -> str:
+    """Return the page of the command line."""
+    return command_page()
+
+
 PAGES: dict[str, Callable[[], str]] = {
+    "cli.md": commands,
     "errors.md": errors,
     "protocol.md": protocol,
     "settings.md": settings,

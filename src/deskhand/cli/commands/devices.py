@@ -15,6 +15,7 @@ from deskhand.cli.client import Client
 from deskhand.cli.flags import command, group, t
 from deskhand.cli.follow import EXIT_DONE, EXIT_ERROR, EXIT_TIMEOUT, EXIT_WAITS, events_of
 from deskhand.cli.home import client
+from deskhand.cli.inviting import join_link, show_invitation
 from deskhand.cli.screen import HubRefusal, Obj, Screen, one_line, screen
 from deskhand.errors import Code, DeskhandError
 from deskhand.limits import INVITE_SECONDS
@@ -44,7 +45,7 @@ def pair(
         raise typer.BadParameter(f"--kind: {' | '.join(_KINDS)}")
     hub, speak = client(), screen()
     cursor = int(hub.get("/v1/snapshot")["cursor"])
-    role = "runner" if kind == "runner" else "owner"
+    role = kind if kind in {"runner", "client"} else "owner"
     wish = {"kind": kind, "role": role, "admits_alone": yes}
     made = hub.call("POST", "/v1/pair/invites", wish)
     link = join_link(url or hub.access.url, str(made["invite"]))
@@ -104,36 +105,6 @@ def revoke(
     else:
         speak.note(speak.say("devices.revoked"), "good")
     return EXIT_DONE
-
-
-def join_link(url: str, invite: str) -> str:
-    """Return the link of an invitation; the secret stands behind ``#`` and never reaches a log."""
-    return f"{url.rstrip('/')}/#join={invite}"
-
-
-def show_invitation(speak: Screen, *, link: str, code: str, kind: str) -> None:
-    """Print link, QR and digits."""
-    if kind == "page":
-        print_qr(speak, link)
-    speak.out(speak.say("pair.link", link=link))
-    speak.out(speak.say("pair.code", code=f"{code[:3]} {code[3:]}", minutes=INVITE_SECONDS // 60))
-
-
-def print_qr(speak: Screen, link: str) -> None:
-    """Print a link as a code that a camera reads, where there is a screen for it."""
-    if speak.quiet or not speak.color:
-        return
-    import io
-
-    import segno
-
-    drawn = io.StringIO()
-    segno.make_qr(link, error="l").terminal(drawn, compact=True, border=2)
-    import sys
-
-    # Drawn by us from our own link: its escapes are meant.
-    sys.stdout.write(drawn.getvalue())
-    sys.stdout.flush()
 
 
 def decide_request(hub: Client, speak: Screen, request: Obj) -> bool:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import os
 
-from deskhand.cli.commands.devices import join_link, show_invitation
 from deskhand.cli.follow import EXIT_DONE
 from deskhand.cli.home import home
+from deskhand.cli.inviting import join_link, show_invitation
 from deskhand.cli.programs.ending import until_told_to_end
 from deskhand.cli.programs.reach import reach_of, with_port
 from deskhand.cli.programs.serving import Running, running_hub

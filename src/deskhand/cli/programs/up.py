@@ -17,9 +17,9 @@ from types import ModuleType
 from typing import TypeVar, cast
 
 from deskhand import __version__
-from deskhand.cli.commands.devices import join_link, show_invitation
 from deskhand.cli.follow import EXIT_DONE
 from deskhand.cli.home import RUNNER_FILE, home
+from deskhand.cli.inviting import join_link, show_invitation
 from deskhand.cli.programs.ending import offload, until_told_to_end, work_until
 from deskhand.cli.programs.local_runner import ensure_local_runner
 from deskhand.cli.programs.reach import NONE, Reach, reach_of, seen_to_answer, with_port
