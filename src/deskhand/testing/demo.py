@@ -27,6 +27,7 @@ from rich.console import Console
 from rich.table import Table
 
 from deskhand.clock import SystemClock, unstamp
+from deskhand.errors import DeskhandError
 from deskhand.protocol.objects import Delivery
 from deskhand.protocol.tasks import Artifact, Task, Verdict
 from deskhand.protocol.wire import JsonObject
@@ -60,6 +61,11 @@ class Stage:
         """The two folders the computer may work in, by the thread that uses each."""
         return {"Meetings": self.root / "Meetings", "Marketing": self.root / "Marketing"}
 
+    @property
+    def environment(self) -> dict[str, str]:
+        """The environment of every process of the demo: a home of its own."""
+        return {**os.environ, "DESKHAND_HOME": str(self.root / "home")}
+
     def say(self, text: str = "") -> None:
         """Print a line as it is."""
         self.console.print(text, highlight=False, markup=False, soft_wrap=True)
@@ -77,7 +83,7 @@ def main() -> int:
         stage = Stage(root=root, console=console, planted=planted)
         try:
             asyncio.run(_run(stage))
-        except (DemoFailedError, OSError, TimeoutError, ExceptionGroup) as error:
+        except (DemoFailedError, DeskhandError, OSError, TimeoutError, ExceptionGroup) as error:
             console.print(f"\n✗ The demo failed: {error}", style="bold red", markup=False)
             return 1
         except KeyboardInterrupt:
@@ -109,12 +115,11 @@ async def _run(stage: Stage) -> None:
 @contextlib.asynccontextmanager
 async def _computer(stage: Stage) -> AsyncGenerator[JsonObject]:
     """Start ``deskhand up`` as a person would, grant two folders at its keyboard, and end it as a person would."""
-    environment = {**os.environ, "DESKHAND_HOME": str(stage.root / "home")}
     extra = ["--as-root"] if os.geteuid() == 0 else []
     up = [*_deskhand(), "up", "--port", "0", "--reach", "none", "--no-browser", "--json", *extra]
     log = (stage.root / "up.log").open("wb")
     process = await asyncio.create_subprocess_exec(
-        *up, env=environment, stdout=asyncio.subprocess.PIPE, stderr=log
+        *up, env=stage.environment, stdout=asyncio.subprocess.PIPE, stderr=log
     )
     assert process.stdout is not None  # noqa: S101 - a pipe was asked for
     try:
@@ -125,9 +130,8 @@ async def _computer(stage: Stage) -> AsyncGenerator[JsonObject]:
         ready = json.loads(line)
         stage.url, stage.pid = str(ready["url"]).rstrip("/"), int(ready["pid"])
         for folder in stage.folders.values():
-            await _cli(environment, "folders", "add", str(folder), "--mode", "workspace")
+            await _cli(stage.environment, "folders", "add", str(folder), "--mode", "workspace")
         yield ready
-        await _verify_log(stage, environment)
     finally:
         with contextlib.suppress(ProcessLookupError):
             process.send_signal(signal.SIGTERM)
@@ -203,7 +207,8 @@ async def _proof(stage: Stage, phone: Phone, pushes: FakePushService) -> None:
     stage.say(f"{LINE}report             {totals}")
     steps = await _effects(phone, stage.tasks)
     log = (await phone.get("/v1/snapshot"))["cursor"]
-    stage.say(f"{LINE}effects            {steps}     log: {log} events")
+    verified = await _verify_log(stage)
+    stage.say(f"{LINE}effects            {steps}     log: {log} events, {verified}")
     deliveries = await _shown(phone, pushes, expected=len(stage.tasks))
     fates = ("accepted", "shown")
     reached = {fate: sum(_reached(one, fate) for one in deliveries) for fate in fates}
@@ -261,15 +266,16 @@ def _reached(delivery: Delivery, fate: str) -> bool:
 
 
 def _total_row(workbook: bytes) -> str:
-    """Return the totals that the report itself states, read back from its bytes."""
+    """Return a total that the report itself states, read back from its bytes."""
     summary = load_workbook(io.BytesIO(workbook), data_only=True).worksheets[0]
-    rows = [
-        [cell for cell in row if cell is not None] for row in summary.iter_rows(values_only=True)
-    ]
-    for row in rows:
-        if row and str(row[0]).lower() == "spend":
-            return "spend  " + "  ".join(str(cell) for cell in row[1:4])
-    raise DemoFailedError("the report has no line for spend")
+    header: list[str] = []
+    for row in summary.iter_rows(values_only=True):
+        cells = [str(cell) for cell in row if cell is not None]
+        if any(cell.lower() == "total" for cell in cells):
+            header = [cell.lower() for cell in cells]
+        elif header and cells and cells[0].lower() == "spend":
+            return f"its line “spend” says a total of {cells[header.index('total')]}"
+    raise DemoFailedError("the report has no total for spend")
 
 
 def _table(stage: Stage) -> None:
@@ -298,11 +304,12 @@ async def _keep(stage: Stage, _: str) -> None:
     await asyncio.Event().wait()
 
 
-async def _verify_log(stage: Stage, environment: dict[str, str]) -> None:
-    said = await _cli(environment, "log", "verify", "--json")
+async def _verify_log(stage: Stage) -> str:
+    """Let the command line fold the log anew and compare."""
+    said = await _cli(stage.environment, "log", "verify", "--json")
     if json.loads(said).get("problems"):
         raise DemoFailedError(f"the log does not verify: {said}")
-    stage.say(f"{LINE}log verified")
+    return "verified"
 
 
 async def _cli(environment: dict[str, str], *arguments: str) -> str:

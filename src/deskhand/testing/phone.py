@@ -21,8 +21,6 @@ from deskhand.protocol.objects import Delivery
 from deskhand.protocol.tasks import Approval, Task
 from deskhand.protocol.wire import JsonObject
 
-_PUSH_FIELDS = ("delivery", "id")
-
 
 class Phone:
     """One paired device on a real hub. Use as ``async with await Phone.pair(...)``."""
@@ -143,8 +141,8 @@ class Phone:
 
     async def show(self, payload: dict[str, Any]) -> None:
         """Do what the service worker does with a push: show it, and say so."""
-        delivery = next(str(payload[field]) for field in _PUSH_FIELDS if field in payload)
-        await self.op("notification.ack", {"delivery": delivery, "fate": "shown"})
+        delivery = payload["notification"]["data"]["delivery"]
+        await self.op("notification.ack", {"delivery": str(delivery), "fate": "shown"})
 
     async def deliveries(self) -> list[Delivery]:
         """Return the ledger."""
