@@ -13,11 +13,11 @@ from deskhand.errors import Code, DeskhandError
 from deskhand.ports import CommandResult, FileChange, FolderAccess, Place, ToolResult
 from deskhand.protocol.objects import FolderMode
 from deskhand.protocol.wire import Json, JsonObject
-from deskhand.testing.driven import RecordedSandbox, offloaded, place_of
 from deskhand.testing.memory_folder import MemoryFolder
 from deskhand.tools import workbooks
 from deskhand.tools.beneath import Folder
 from deskhand.tools.registry import standard_tools
+from tests.driven import RecordedSandbox, offloaded, place_of
 
 TOOLS = standard_tools(offload=offloaded)
 Files = dict[str, str | bytes]

@@ -11,7 +11,9 @@ from hypothesis import strategies as st
 from deskhand.agents.commands.agent import CommandAgent
 from deskhand.core.quotes import parse
 from deskhand.ports import Done, GiveUp, ToolResult, Turn
-from deskhand.testing.driven import (
+from deskhand.testing.memory_folder import MemoryFolder
+from deskhand.tools.registry import standard_tools
+from tests.driven import (
     Driven,
     brief_of,
     checked,
@@ -20,8 +22,6 @@ from deskhand.testing.driven import (
     place_of,
     replays,
 )
-from deskhand.testing.memory_folder import MemoryFolder
-from deskhand.tools.registry import standard_tools
 
 TOOLS = standard_tools(offload=offloaded)
 AGENT = CommandAgent(offload=offloaded)

@@ -13,13 +13,13 @@ from hypothesis import strategies as st
 from deskhand.agents.commands.agent import CommandAgent
 from deskhand.ports import Done, GiveUp
 from deskhand.protocol.wire import JsonObject
-from deskhand.testing.driven import Driven, brief_of, checked, drive, offloaded, place_of, replays
 from deskhand.testing.memory_folder import MemoryFolder
 from deskhand.tools import workbooks
 from deskhand.tools.registry import standard_tools
 from deskhand.tools.tables.reading import read
 from deskhand.tools.tables.totals import summarise
 from deskhand.tools.workbooks import Cell, Sheet, Value
+from tests.driven import Driven, brief_of, checked, drive, offloaded, place_of, replays
 
 TOOLS = standard_tools(offload=offloaded)
 AGENT = CommandAgent(offload=offloaded)

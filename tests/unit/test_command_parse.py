@@ -14,8 +14,8 @@ from deskhand.agents.commands.command import Line
 from deskhand.agents.commands.parse import parse_line
 from deskhand.agents.commands.report import ReportCommand
 from deskhand.errors import Code, DeskhandError
-from deskhand.testing.driven import offloaded
 from deskhand.texts import catalogue
+from tests.driven import offloaded
 
 SPECS = (BriefCommand.spec, ReportCommand.spec)
 

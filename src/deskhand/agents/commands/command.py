@@ -140,15 +140,15 @@ def why_not(call: ToolCall, result: ToolResult, *, language: str) -> str:
 
 def free_name(wanted: str, *, before: Done | None, language: str) -> Steps[tuple[str, bool]]:
     """Return a name that is free in the results place, and whether to replace (only what this task wrote itself)."""
+    stem, dot, ending = wanted.rpartition(".")
     call = ToolCall(
         tool="list_files",
-        arguments={"path": ".", "from": "results"},
+        arguments={"path": ".", "pattern": f"*.{ending}", "from": "results"},
         title=text("step.look_for_name", language=language, name=wanted),
     )
     value = yield from use(call, language=language)
     own = set(before.outputs) if before is not None else set[str]()
     taken = {str(entry.get("path")).casefold() for entry in objects(value, "entries")}
-    stem, dot, ending = wanted.rpartition(".")
     name, number = wanted, 2
     while name.casefold() in taken and name not in own:
         name = f"{stem}-{number}{dot}{ending}"

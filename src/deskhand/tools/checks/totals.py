@@ -30,6 +30,9 @@ FACTS_MAX: Final = 5000
 _EVIDENCE_FIGURES: Final = 6
 _EXACT: Final = Context(prec=200)
 _THREE: Final = 3
+_DIGITS_MAX: Final = 40
+_POWER: Final = 30
+"""What is longer or larger is no amount; the reader of tables says the same."""
 
 
 class CheckTotals:
@@ -193,7 +196,7 @@ def _fact(given: Arguments) -> _Fact:
         comma=given.choice("style", ("point", "comma"), "point") == "comma",
         percent=given.flag("percent", default=False),
         currency=given.text("currency", "", most=10),
-        places=given.integer("places", 0, least=0, most=50),
+        places=given.integer("places", 0, least=0, most=100),
         label=given.text("label", "", most=200),
         group=None
         if group is None
@@ -257,7 +260,7 @@ def _collected(
 def _number(cell: str, fact: _Fact) -> Decimal | None:
     """Read a number by taking it apart: sign, money, percent, groups of three, decimals."""
     kept = cell.strip()
-    if kept.isdecimal():
+    if _is_digits(kept) and len(kept) <= _DIGITS_MAX:
         return Decimal(kept)
     signs = 0
     if kept.startswith("(") and kept.endswith(")"):
@@ -266,7 +269,7 @@ def _number(cell: str, fact: _Fact) -> Decimal | None:
         kept = kept.replace(word, "").strip() if word else kept
     negative = bool(signs) or kept[:1] in _MINUS or kept[-1:] == "-"
     bare = kept.strip("+-−")
-    if signs + len(kept) - len(bare) > 1:
+    if signs + len(kept) - len(bare) > 1 or len(bare) > _DIGITS_MAX:
         return None
     value = _joined(bare.strip(), "," if fact.comma else ".")
     return -value if negative and value is not None else value
@@ -274,10 +277,14 @@ def _number(cell: str, fact: _Fact) -> Decimal | None:
 
 def _joined(kept: str, mark: str) -> Decimal | None:
     """Put the groups of three together; any other grouping is no number."""
-    mantissa, _, power = kept.replace("E", "e").partition("e")
+    mantissa, has_power, power = kept.replace("E", "e").partition("e")
+    if has_power and not (
+        _is_digits(power[power[:1] in ("+", "-") :]) and abs(int(power)) <= _POWER
+    ):
+        return None
     whole, _, decimals = mantissa.partition(mark)
     digits = _ungrouped(whole)
-    if digits is None or not (digits or decimals) or not f"{decimals}0".isdecimal():
+    if digits is None or not (digits or decimals) or not _is_digits(f"{decimals}0"):
         return None
     try:
         value = Decimal(f"{digits or '0'}.{decimals or '0'}e{power or '0'}")
@@ -286,9 +293,13 @@ def _joined(kept: str, mark: str) -> Decimal | None:
     return value if value.is_finite() else None
 
 
+def _is_digits(kept: str) -> bool:
+    return kept.isascii() and kept.isdecimal()
+
+
 def _ungrouped(whole: str) -> str | None:
     """Return only the digits: all of them, or groups of three behind one kind of gap."""
-    gaps = {letter for letter in whole if not letter.isdecimal()}
+    gaps = {letter for letter in whole if not _is_digits(letter)}
     if not gaps:
         return whole
     gap = gaps.pop()

@@ -35,6 +35,7 @@ MISSING: Final = frozenset(
 """Cells that say that there is no value, in lower case."""
 
 _DIGITS_MAX: Final = 40
+_POWER_MAX: Final = 30
 _SPACES = " \u00a0\u2009\u202f"
 _CURRENCIES: Final = {
     "$": "USD",
@@ -57,6 +58,7 @@ _CELL = re.compile(
     rf"(?P<digits>[0-9.,][0-9.,'’{_SPACES}]*?(?:[eE][-+]?[0-9]{{1,2}})?)"
     rf"\s*(?P<percent>%)?\s*(?P<right>{_MONEY})?(?P<after>-)?(?P<close>\))?"
 )
+_POWER = re.compile(r"[eE]([-+]?[0-9]+)$")
 _PLAIN = re.compile(r"-?[0-9]{1,30}(?:\.[0-9]{1,30})?")
 
 
@@ -150,4 +152,6 @@ def _digits(text: str, style: Style) -> Decimal | None:
     if len(text) > _DIGITS_MAX or _FORMS[style].fullmatch(text) is None:
         return None
     table = _NOT_DIGITS if style is Style.POINT else _NOT_DIGITS_COMMA
-    return Decimal(text.translate(table))
+    value = Decimal(text.translate(table))
+    power = _POWER.search(text)
+    return None if power is not None and abs(int(power[1])) > _POWER_MAX else value
