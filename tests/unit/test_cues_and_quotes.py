@@ -134,3 +134,13 @@ def test_html_is_quoted_as_it_is_seen() -> None:
     """Of an HTML note the words count, not the tags."""
     assert stands_in("Costs & prices rose", "<p>Costs &amp; prices rose</p>", "a.html")
     assert not stands_in("Costs & prices rose", "<p>Costs &amp; prices rose</p>", "a.txt")
+
+
+def test_an_html_note_has_headings_and_no_programs() -> None:
+    """Headings open sections in HTML too; what stands in a script is nothing anybody wrote down."""
+    lines = ["<h2>Next steps</h2>", "<li>Tom: the <b>import</b></li>", "<script>TODO: x</script>"]
+
+    found = [(line.words, line.is_heading) for line in scan(lines, "a.html")]
+
+    assert found == [("Next steps", True), ("Tom: the import", False)]
+    assert stands_in("Tom: the import", lines[1], "a.html")

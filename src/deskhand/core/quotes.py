@@ -19,6 +19,8 @@ CUT_CHARS_MIN: Final = 20
 
 _QUOTED = re.compile(r"^[-*] (?P<text>.+) — `(?P<path>[^`]+):(?P<line>[1-9][0-9]{0,8})`$")
 _MARKS = re.compile(r"^(?:[\s>]+|#{1,6}\s+|[-*+•·■□▪○●]\s+|[0-9]{1,3}[.)]\s+)+")
+_PROGRAM = re.compile(r"<(script|style)\b.*?(?:</\1>|$)", re.IGNORECASE)
+_HEADING_TAG = re.compile(r"<h[1-6]\b[^<>]*>", re.IGNORECASE)
 _TAG = re.compile(r"<[^<>]*>")
 
 
@@ -57,7 +59,8 @@ def bare(line: str) -> str:
 def visible(line: str, path: str) -> str:
     """Return a line as a reader sees it: of HTML files without tags, of all others as it stands."""
     if path.lower().endswith((".html", ".htm")):
-        return html.unescape(_TAG.sub(" ", line)).strip()
+        marked = _HEADING_TAG.sub("# ", _PROGRAM.sub("", line))
+        return " ".join(html.unescape(_TAG.sub(" ", marked)).split())
     return line.strip()
 
 
