@@ -7,7 +7,7 @@ export default defineConfig({
   plugins: [svelte()],
   publicDir: "public",
   build: {
-    outDir: "../src/deskhand/hub/page",
+    outDir: process.env["DESKHAND_PAGE"] ?? "../src/deskhand/hub/page",
     emptyOutDir: true,
     target: "es2022",
     modulePreload: { polyfill: false },

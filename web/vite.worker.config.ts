@@ -3,7 +3,7 @@ import { readdirSync, readFileSync } from "node:fs";
 import { join, relative } from "node:path";
 import { defineConfig, type UserConfig } from "vite";
 
-const page = join(import.meta.dirname, "../src/deskhand/hub/page");
+const page = process.env["DESKHAND_PAGE"] ?? join(import.meta.dirname, "../src/deskhand/hub/page");
 const mine = new Set(["worker.js"]);
 
 /** The worker is a program of its own, built after the page, because it must know the page's files by name. */

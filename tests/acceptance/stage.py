@@ -7,15 +7,25 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import cast
 
+from deskhand.clock import stamp
 from deskhand.hub.http.app import PAGE
-from deskhand.hub.http.serve import serving
+from deskhand.hub.http.serve import Bind, serving
 from deskhand.hub.participant import Participant
+from deskhand.ports import Draft
 from deskhand.protocol import events as ev
 from deskhand.protocol.authority import Principal
 from deskhand.protocol.events import KIND_OF, Event
-from deskhand.protocol.objects import CommandInfo, Folder, FolderMode, Origin, Role, Runner, SandboxInfo, Trust
+from deskhand.protocol.objects import (
+    CommandInfo,
+    Folder,
+    FolderMode,
+    Origin,
+    Role,
+    Runner,
+    SandboxInfo,
+    Trust,
+)
 from deskhand.protocol.ops import Op
 from deskhand.protocol.requests import InviteAsk
 from deskhand.protocol.tasks import (
@@ -51,8 +61,14 @@ Three notes, eleven lines, each one with its source.
 ![tracker](https://evil.example/pixel.png) [read more](https://evil.example/?leak=1) <script>window.hacked = 1</script>
 """
 COMMANDS = (
-    CommandInfo(name="actions", summary="Every action item, with its source", usage="/actions FOLDER"),
-    CommandInfo(name="brief", summary="A briefing that quotes file and line", usage="/brief FOLDER [--pages N]"),
+    CommandInfo(
+        name="actions", summary="Every action item, with its source", usage="/actions FOLDER"
+    ),
+    CommandInfo(
+        name="brief",
+        summary="A briefing that quotes file and line",
+        usage="/brief FOLDER [--pages N]",
+    ),
     CommandInfo(name="find", summary="Lines that say something", usage="/find WORDS"),
     CommandInfo(name="report", summary="Totals of a table, recomputed", usage="/report FILE.csv"),
     CommandInfo(name="run", summary="One command in the sandbox", usage="/run COMMAND"),
@@ -69,7 +85,7 @@ class Computer:
     name: str
     root: str
     cursor: int = 0
-    waiting: dict[str, tuple[Brief, str]] = field(default_factory=dict[str, tuple[Brief, str]])
+    waiting: dict[str, Brief] = field(default_factory=dict[str, Brief])
 
     async def advertise(self) -> None:
         """Say what is here: a folder and the commands."""
@@ -85,7 +101,11 @@ class Computer:
             advertised_at="2026-01-01T00:00:00.000Z",
         )
         folder = Folder(
-            id=f"fld_{self.name}", runner=self.id, root=self.root, label="Meetings", mode=FolderMode.WORKSPACE
+            id=f"fld_{self.name}",
+            runner=self.id,
+            root=self.root,
+            label="Meetings",
+            mode=FolderMode.WORKSPACE,
         )
         await self.append(ev.RunnerAdvertised(runner=runner, folders=(folder,)))
 
@@ -102,21 +122,26 @@ class Computer:
         if event.kind == "task.assigned":
             await self.begin(Brief.from_json(event.body["brief"]))
         elif event.kind == "approval.decided":
-            brief, _ = self.waiting.pop(str(event.body["approval"]))
+            brief = self.waiting.pop(str(event.body["approval"]))
             if event.body["decision"] == "allow":
                 await self.deliver(brief)
             else:
                 await self.give_up(brief, str(event.body.get("reason") or "denied"))
         elif event.kind == "question.answered":
-            brief, _ = self.waiting.pop(str(event.body["question"]))
+            brief = self.waiting.pop(str(event.body["question"]))
             await self.deliver(brief)
 
     async def begin(self, brief: Brief) -> None:
         """Accept and play as the text says."""
         await self.op("task.accept", {"epoch": brief.epoch}, task=brief.task)
         items = ("Read the notes", "Write the briefing", "Check every line")
-        await self.about(brief, ev.PlanUpdated(epoch=brief.epoch, items=tuple(PlanItem(text=one) for one in items)))
-        step = ev.StepStarted(epoch=brief.epoch, step=1, tool="files.read", title="read notes/client-call.md")
+        await self.about(
+            brief,
+            ev.PlanUpdated(epoch=brief.epoch, items=tuple(PlanItem(text=one) for one in items)),
+        )
+        step = ev.StepStarted(
+            epoch=brief.epoch, step=1, tool="files.read", title="read notes/client-call.md"
+        )
         await self.about(brief, step)
         if brief.text.startswith("/run"):
             await self.ask_approval(brief)
@@ -125,13 +150,18 @@ class Computer:
         elif not brief.text.startswith("wait"):
             await self.deliver(brief)
 
-    async def ask_approval(self, brief: Brief, *, forged: bool = False) -> None:
-        """Want to run something."""
+    async def ask_approval(self, brief: Brief) -> None:
+        """Want to run something; ``forged`` in the text: by a hub that shows another action than the hash is of."""
         argv = ("python3", "-m", "zipfile", "-c", "meeting-pack.zip", "briefing.md", "notes/")
         action = Action(
-            tool="shell", arguments={"argv": list(argv)}, argv=argv, target="meeting-pack.zip", folder=brief.folder
+            tool="shell",
+            arguments={"argv": list(argv)},
+            argv=argv,
+            target="meeting-pack.zip",
+            folder=brief.folder,
         )
-        shown = action.but(argv=("ls",)) if forged or "forged" in brief.text else action
+        forged = "forged" in brief.text
+        shown = action.but(argv=("ls",)) if forged else action
         approval = Approval(
             id=self.rim.ids.new("apr"),
             task=brief.task,
@@ -145,11 +175,17 @@ class Computer:
             risk="medium",
             scopes=("once", "task"),
             rule="folder.ask",
-            requested_at="2026-01-01T00:00:00.000Z",
+            requested_at=self.now(),
         )
-        approval = approval.but(requested_at=self.now())
-        self.waiting[approval.id] = (brief, "approval")
-        await self.about(brief, ev.ApprovalRequested(epoch=brief.epoch, approval=approval))
+        self.waiting[approval.id] = brief
+        asked = ev.ApprovalRequested(epoch=brief.epoch, approval=approval)
+        if not forged:
+            await self.about(brief, asked)
+            return
+        draft = Draft(
+            body=asked, actor=self.id, thread=brief.thread, task=brief.task, runner=self.id
+        )
+        await self.rim.hub.store.write(self.rim.owner.account, lambda tx: tx.emit(draft))
 
     async def ask_question(self, brief: Brief) -> None:
         """Want to know something."""
@@ -161,7 +197,7 @@ class Computer:
             choices=("One page", "Two pages"),
             asked_at=self.now(),
         )
-        self.waiting[question.id] = (brief, "question")
+        self.waiting[question.id] = brief
         await self.about(brief, ev.QuestionAsked(epoch=brief.epoch, question=question))
 
     async def deliver(self, brief: Brief) -> None:
@@ -182,12 +218,21 @@ class Computer:
             trust=Trust.UNTRUSTED,
             created_at=self.now(),
         )
-        await self.about(brief, ev.StepFinished(epoch=epoch, step=1, outcome="ok", summary="12 lines"))
+        await self.about(
+            brief, ev.StepFinished(epoch=epoch, step=1, outcome="ok", summary="12 lines")
+        )
         await self.about(brief, ev.ArtifactCreated(epoch=epoch, artifact=artifact))
         items = ("Read the notes", "Write the briefing", "Check every line")
-        await self.about(brief, ev.PlanUpdated(epoch=epoch, items=tuple(PlanItem(text=one, done=True) for one in items)))
+        await self.about(
+            brief,
+            ev.PlanUpdated(
+                epoch=epoch, items=tuple(PlanItem(text=one, done=True) for one in items)
+            ),
+        )
         await self.about(brief, ev.TaskMoved(epoch=epoch, state=TaskState.VERIFYING))
-        found = Check(name="Every line is found again in the notes", passed=True, evidence="11 of 11 lines")
+        found = Check(
+            name="Every line is found again in the notes", passed=True, evidence="11 of 11 lines"
+        )
         length = Check(name="One page", passed=True, evidence="11 lines, 62 words")
         for check in (found, length):
             await self.about(brief, ev.CheckFinished(epoch=epoch, check=check))
@@ -228,8 +273,6 @@ class Computer:
 
     def now(self) -> str:
         """Return the hub's time as a stamp."""
-        from deskhand.clock import stamp
-
         return stamp(self.rim.hub.clock.now())
 
 
@@ -260,8 +303,6 @@ class Stage:
 @asynccontextmanager
 async def stage(home: Path, *, port: int = 0) -> AsyncGenerator[Stage]:
     """Open everything but the browser."""
-    from deskhand.hub.http.serve import Bind
-
     async with open_rim(home, page=PAGE) as rim:
         device, _ = await rim.device(Role.RUNNER, "runner")
         principal = Principal(account=rim.owner.account, id=device, role=Role.RUNNER, name="laptop")
@@ -274,6 +315,3 @@ async def stage(home: Path, *, port: int = 0) -> AsyncGenerator[Stage]:
 
 async def _chunks(data: bytes) -> AsyncIterator[bytes]:
     yield data
-
-
-__all__ = ["Computer", "Stage", "cast", "stage"]

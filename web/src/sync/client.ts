@@ -251,6 +251,8 @@ export class Client {
     await this.#database.keep(applied);
     if (latest.size) await this.#database.put("latest", [...latest]);
     await this.outbox.settle(applied.state.cursor);
+    // A thread that began here may have its name now.
+    void this.outbox.flush();
   }
 
   #hear(event: Event, latest: Map<string, number>, drafts: Map<string, Draft>): void {
@@ -279,8 +281,7 @@ export class Client {
   }
 
   #linked(link: Link): void {
-    if (link === this.#view.link) return;
-    this.#show({ link });
+    if (link !== this.#view.link) this.#show({ link });
     if (link === "live") {
       void this.outbox.flush().then(() => this.outbox.settle(this.#view.state.cursor));
       void this.#lookAround();

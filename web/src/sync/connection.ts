@@ -34,6 +34,7 @@ export class Connection {
   #attempt: AbortController | undefined;
   #rest: (() => void) | undefined;
   #running = false;
+  #hurry = false;
   #polls = 0;
   #failures = 0;
   #stops: (() => void)[] = [];
@@ -74,6 +75,7 @@ export class Connection {
   reopen(): void {
     this.#failures = 0;
     this.#polls = 0;
+    this.#hurry = true;
     this.#attempt?.abort();
     this.#rest?.();
   }
@@ -82,6 +84,7 @@ export class Connection {
     this.#sink.link("connecting");
     while (this.#running) {
       const attempt = new AbortController();
+      this.#hurry = false;
       const { signal } = attempt;
       this.#attempt = attempt;
       try {
@@ -154,7 +157,7 @@ export class Connection {
   }
 
   async #pause(): Promise<void> {
-    if (!this.#running) return;
+    if (!this.#running || this.#hurry) return;
     if (!this.#environment.isVisible()) {
       await this.#sleep(undefined);
       return;

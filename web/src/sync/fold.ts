@@ -11,6 +11,7 @@ import type {
   EventBodies,
   FolderMode,
   Task,
+  Thread,
   Waiting,
 } from "../protocol/generated";
 
@@ -31,6 +32,7 @@ type Names = { [K in keyof EventBodies]?: (body: EventBodies[K]) => Touched[] };
 
 /** The objects an event touches; `fold` must be called for each. */
 export function touched(event: Event): Touched[] {
+  if (event.body["redacted"] === true) return [];
   const rules = RULES[event.kind as keyof EventBodies];
   const named = NAMED[event.kind as keyof EventBodies] as ((body: unknown) => Touched[]) | undefined;
   if (!rules && !named) return [];
@@ -94,16 +96,7 @@ const RULES: Rules = {
       ),
   },
   "thread.created": {
-    threads: (_, event, body) => ({
-      id: event.thread ?? "",
-      title: body.title,
-      state: "open",
-      archived: false,
-      created_at: event.at,
-      updated_at: event.at,
-      created_by: event.actor,
-      tasks: 0,
-    }),
+    threads: (_, event, body) => freshThread(event, body.title, "open"),
   },
   "thread.renamed": {
     threads: (before, event, body) => but(before, { title: body.title, updated_at: event.at }),
@@ -113,8 +106,7 @@ const RULES: Rules = {
       but(before, { archived: body.archived, updated_at: event.at }),
   },
   "thread.erased": {
-    threads: (before, event) =>
-      but(before, { state: "erased", title: "", last_text: undefined, updated_at: event.at }),
+    threads: (_, event) => freshThread(event, "", "erased"),
   },
   "message.posted": {
     threads: (before, event, body) =>
@@ -251,6 +243,19 @@ const FINAL = new Set<string>(["completed", "failed", "canceled"]);
 const MODES: readonly FolderMode[] = ["read-only", "ask", "workspace", "trusted"];
 
 export const isFinal = (task: Task): boolean => FINAL.has(task.state);
+
+function freshThread(event: Event, title: string, state: Thread["state"]): Thread {
+  return {
+    id: event.thread ?? "",
+    title,
+    state,
+    archived: false,
+    created_at: event.at,
+    updated_at: event.at,
+    created_by: event.actor,
+    tasks: 0,
+  };
+}
 
 /** A copy with changes; what becomes `undefined` is left out, as on the wire. */
 function but<T extends object>(before: T | undefined, changes: Partial<T>): T | undefined {

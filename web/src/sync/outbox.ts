@@ -11,6 +11,7 @@ import { HubError, isUnreachable, type Hub } from "./hub";
 import { newId } from "./ids";
 
 const BATCH = 50;
+const RETRY_SECONDS = 5;
 const LOCAL = "local:";
 
 export interface Wish<K extends keyof OpBodies = keyof OpBodies> {
@@ -32,6 +33,7 @@ export class Outbox {
   readonly #threadOf: (task: string) => string | undefined;
   #entries: readonly Queued[] = [];
   #sending: Promise<void> | undefined;
+  #cancelRetry: () => void = () => undefined;
   readonly #waiters = new Map<string, (result: OpResult) => void>();
 
   constructor(parts: {
@@ -121,12 +123,24 @@ export class Outbox {
       try {
         results = await this.#hub.send(batch.map((entry) => this.#opOf(entry)));
       } catch (error) {
-        if (isUnreachable(error) || !(error instanceof HubError) || error.status === 401) return;
+        if (isUnreachable(error) || !(error instanceof HubError) || error.status === 401) {
+          this.#later(error);
+          return;
+        }
         results = batch.map((entry) => refusedWhole(entry, error));
       }
       for (const result of results) await this.#take(result);
       this.#changed();
     }
+  }
+
+  /** The stream may well be open while a request got lost: then nobody else would try again. */
+  #later(error: unknown): void {
+    this.#cancelRetry();
+    const wait = error instanceof HubError ? error.retryAfter : undefined;
+    this.#cancelRetry = this.#environment.after((wait ?? RETRY_SECONDS) * 1000, () => {
+      void this.flush();
+    });
   }
 
   #ready(): Queued[] {
