@@ -9,6 +9,7 @@ docstrings and the text catalogue.
 
 from __future__ import annotations
 
+import ast
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -28,6 +29,8 @@ from deskhand.texts import text
 
 ROOT = Path(__file__).resolve().parents[3]
 REFERENCE = ROOT / "docs" / "reference"
+README = ROOT / "README.md"
+_SIZE_MARK = "Size, counted by a test: "
 _NOTE = "<!-- Written by `make docs` from the code; do not edit. -->\n\n"
 
 
@@ -95,6 +98,35 @@ def commands() -> str:
     return command_page()
 
 
+def code_lines(source: str) -> int:
+    """Count the lines of code: what is not blank, not only a comment, not a docstring (decision 0013)."""
+    said: set[int] = set()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
+            said |= set(range(node.lineno, (node.end_lineno or node.lineno) + 1))
+    lines = enumerate(source.splitlines(), start=1)
+    return sum(
+        number not in said and bool(line.strip()) and not line.lstrip().startswith("#")
+        for number, line in lines
+    )
+
+
+def size() -> str:
+    """Return the line of the README that says how much there is to read, in hundreds."""
+    product, testing, every = 0, 0, 0
+    for path in sorted((ROOT / "src").rglob("*.py")):
+        source = path.read_text(encoding="utf-8")
+        if "testing" in path.parts:
+            testing += code_lines(source)
+        else:
+            product += code_lines(source)
+            every += source.count("\n")
+    return (
+        f"{_SIZE_MARK}product {product // 100 * 100:,} lines of code ({every // 100 * 100:,} with "
+        f"docstrings, comments and blank lines), `testing/` {testing // 100 * 100:,}."
+    )
+
+
 PAGES: dict[str, Callable[[], str]] = {
     "cli.md": commands,
     "errors.md": errors,
@@ -114,7 +146,13 @@ def main(arguments: Sequence[str]) -> int:
     REFERENCE.mkdir(parents=True, exist_ok=True)
     for name in stale:
         (REFERENCE / name).write_text(_NOTE + PAGES[name](), encoding="utf-8")
+    README.write_text(with_size(README.read_text(encoding="utf-8")), encoding="utf-8")
     return 0
+
+
+def with_size(readme: str) -> str:
+    """Return the README with its line about size as it is now."""
+    return "\n".join(size() if line.startswith(_SIZE_MARK) else line for line in readme.split("\n"))
 
 
 def out_of_date() -> list[str]:
