@@ -7,7 +7,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,7 +27,7 @@ class Said:
     err: str
 
     @property
-    def json(self) -> Any:
+    def json(self) -> Any:  # noqa: ANN401 - whatever was printed
         return json.loads(self.out)
 
 
@@ -49,7 +49,7 @@ class Desk:
         *arguments: str,
         text: str | None = None,
         cwd: Path | None = None,
-        limit: Any = None,
+        limit: Callable[[], None] | None = None,
         **more: str,
     ) -> Said:
         done = subprocess.run(

@@ -28,13 +28,20 @@ from deskhand.cli.commands import (
 )
 from deskhand.cli.flags import EVERYWHERE, LANGUAGE, command, t
 from deskhand.cli.follow import EXIT_DONE, EXIT_ERROR, EXIT_INTERRUPTED, EXIT_USAGE
-from deskhand.cli.quick import QuickGroup
+from deskhand.cli.quick import QuickRoot
 from deskhand.cli.screen import HubRefusal, Screen, screen, use
 from deskhand.errors import Code, DeskhandError
 
+
+class _Root(QuickRoot):
+    """The program, with its panels in their order."""
+
+    panels = tuple(t(f"panel.{one}") for one in ("start", "tasks", "setup", "operate"))
+
+
 app: Final = typer.Typer(
     name="deskhand",
-    cls=QuickGroup,
+    cls=_Root,
     help=t("help"),
     no_args_is_help=True,
     add_completion=False,

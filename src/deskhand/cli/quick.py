@@ -41,6 +41,22 @@ class QuickGroup(TyperGroup):
         return _quick(super().get_params(ctx))
 
 
+class QuickRoot(QuickGroup):
+    """The program itself: its commands are listed panel by panel, however they were added."""
+
+    panels: tuple[str, ...] = ()
+
+    @override
+    def list_commands(self, ctx: Any) -> list[str]:  # noqa: ANN401 - Typer's own object
+        """Return the names in the order of their panels."""
+
+        def place(name: str) -> int:
+            panel = getattr(self.commands[name], "rich_help_panel", None)
+            return self.panels.index(panel) if panel in self.panels else len(self.panels)
+
+        return sorted(super().list_commands(ctx), key=place)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reader:
     """Turns what was typed for one parameter into its value."""

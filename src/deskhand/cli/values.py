@@ -92,9 +92,7 @@ def write_value(name: str, value: Value | None) -> None:
     lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
     lines = _without(lines, name)
     if value is not None:
-        # Before the first table: there a dotted name means the same as in its table.
-        at = next((i for i, line in enumerate(lines) if line.lstrip().startswith("[")), len(lines))
-        lines.insert(at, f"{name} = {_toml(value)}")
+        _put_in(lines, name, _toml(value))
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     with os.fdopen(descriptor, "w", encoding="utf-8") as file:
@@ -204,6 +202,21 @@ def _line_of(text: str, name: str) -> int:
         elif table + line.split("=")[0].strip().strip("\"'") == name:
             return number
     return 1
+
+
+def _put_in(lines: list[str], name: str, value: str) -> None:
+    """Add a line to the setting's table, if the person has one; else before all tables, with its full name."""
+    prefix, _, key = name.rpartition(".")
+    first = len(lines)
+    for number, line in enumerate(lines):
+        heading = re.match(r"\s*\[\s*([^\]]+?)\s*\]", line)
+        if heading is None:
+            continue
+        if heading[1] == prefix:
+            lines.insert(number + 1, f"{key} = {value}")
+            return
+        first = min(first, number)
+    lines.insert(first, f"{name} = {value}")
 
 
 def _without(lines: list[str], name: str) -> list[str]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import os
 from typing import Annotated
 
 import typer
@@ -9,6 +11,7 @@ import typer
 from deskhand.cli.flags import command, t
 from deskhand.cli.follow import EXIT_DONE
 from deskhand.cli.screen import screen
+from deskhand.errors import Code, DeskhandError
 
 Port = Annotated[int | None, typer.Option(min=0, max=65535, help=t("up.port"))]
 AsRoot = Annotated[bool, typer.Option("--as-root", help=t("up.as_root"))]
@@ -29,6 +32,7 @@ def up(
     as_root: AsRoot = False,
 ) -> int:
     """Start hub and runner in one process."""
+    _refuse_root(said=as_root)
     _load_quickly()
     from deskhand.cli.programs.up import run_up
 
@@ -55,6 +59,7 @@ def runner(
     as_root: AsRoot = False,
 ) -> int:
     """Start a runner for a hub elsewhere."""
+    _refuse_root(said=as_root)
     _load_quickly()
     from deskhand.cli.programs.runner import run_runner
 
@@ -79,8 +84,12 @@ def completion(
     return EXIT_DONE
 
 
+def _refuse_root(*, said: bool) -> None:
+    """Refuse before anything is loaded or written; the runner asks again itself."""
+    if os.name == "posix" and os.geteuid() == 0 and not said:
+        raise DeskhandError(Code.ROOT_REFUSED)
+
+
 def _load_quickly() -> None:
     """Do not look for garbage while loading makes none: a fifth of the time. ``serving`` turns it on again."""
-    import gc
-
     gc.disable()

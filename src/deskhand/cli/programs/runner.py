@@ -26,7 +26,6 @@ from deskhand.errors import Code, DeskhandError
 from deskhand.hub.credentials import write_private
 from deskhand.ids import Ids
 from deskhand.runner.http_link import HttpLink
-from deskhand.runner.process import Process
 from deskhand.store.home import open_home
 
 INVITE_VARIABLE: Final = "DESKHAND_INVITE"
@@ -38,9 +37,8 @@ def run_runner(*, url: str | None, invite: str | None, name: str | None, as_root
     """Run until told to end.
 
     Raises:
-        DeskhandError: ``root_refused``, ``invite_invalid``, ``clock_wrong``, ``hub_unreachable``, ``home_locked``.
+        DeskhandError: ``invite_invalid``, ``clock_wrong``, ``hub_unreachable``, ``home_locked``.
     """
-    Process(close_to_others=lambda: None).prepare(as_root=as_root)
     return asyncio.run(_work(url=url, invite=invite, name=name, as_root=as_root))
 
 

@@ -26,7 +26,7 @@ from deskhand.cli.programs.reach import NONE, Reach, reach_of, seen_to_answer, w
 from deskhand.cli.programs.serving import Running, running_hub
 from deskhand.cli.screen import Screen, one_line, screen
 from deskhand.cli.values import setting, write_value
-from deskhand.errors import Code, DeskhandError
+from deskhand.errors import DeskhandError
 from deskhand.hub.pairing import write_claim_page
 from deskhand.hub.participant import Participant
 from deskhand.limits import CLAIM_SECONDS
@@ -45,11 +45,9 @@ def run_up(
     """Run until told to end.
 
     Raises:
-        DeskhandError: ``root_refused``, ``home_locked``, ``port_taken``, ``hub_unreachable`` for a road that does
+        DeskhandError: ``home_locked``, ``port_taken``, ``hub_unreachable`` for a road that does
             not answer, and what else stands in the way.
     """
-    if os.name == "posix" and os.geteuid() == 0 and not as_root:
-        raise DeskhandError(Code.ROOT_REFUSED)
     return asyncio.run(_up(port=port, said=reach, browser=browser, name=name, as_root=as_root))
 
 

@@ -1,0 +1,246 @@
+"""The parts of the command line that others' words, names and files go through."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from deskhand.cli.client import Access
+from deskhand.cli.fetching import safe_name
+from deskhand.cli.follow import exit_code, stuck
+from deskhand.cli.home import access, private
+from deskhand.cli.programs.reach import NONE, reach_of
+from deskhand.cli.screen import one_line, plain, width
+from deskhand.cli.values import config_path, parsed, setting, write_value
+from deskhand.errors import Code, DeskhandError
+from deskhand.hub.credentials import LocalOwner, local_owner, write_owner
+from deskhand.testing.cli_pages import command_page
+from deskhand.texts import LANGUAGES, catalogue
+from tests.desk import PROGRAM, make_desk
+
+ROOT = Path(__file__).resolve().parents[2]
+HEAVY = ("fastapi", "httpx", "pydantic", "rich", "sqlalchemy", "starlette", "uvicorn")
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty home, with nothing of this machine's environment."""
+    monkeypatch.setenv("DESKHAND_HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    for name in ("DESKHAND_URL", "DESKHAND_TOKEN", "DESKHAND_HUB_PORT"):
+        monkeypatch.delenv(name, raising=False)
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    "said",
+    ["\x1b[2Jgone", "safe\rhidden", "a\u202egpj.exe", "zero\u200bwidth", "\x9b31m", "bell\x07"],
+)
+def test_what_acts_on_a_terminal_is_spelled_out(said: str) -> None:
+    """PI-08: nobody's text moves the cursor, hides itself or turns the line round."""
+    assert all(letter.isprintable() for letter in plain(said))
+
+
+def test_ordinary_words_stay_as_they_are() -> None:
+    """Korean, emoji and line ends are not harmed; wide letters count as two columns."""
+    said = "한국어 ✓ naïve 👩‍👩‍👧\tand\nmore"
+
+    assert plain(said) == said
+    assert one_line(said) == "한국어 ✓ naïve 👩‍👩‍👧 and"
+    assert width("한국어") == 6
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "../x", "a/b", "a\\b", "/etc/passwd", "C:x", ".bashrc", "-rf", "~root", "", " x", "x.",
+        "CON", "nul.txt", "a\nb", "a\x00b", "a\u202eb", "x" * 256,
+    ],
+)  # fmt: skip
+def test_a_name_that_means_more_than_a_file_is_refused(name: str) -> None:
+    """UP-03: results land in one directory under plain names, or nowhere."""
+    with pytest.raises(DeskhandError) as refused:
+        safe_name(name)
+
+    assert refused.value.code is Code.PATH_REFUSED
+
+
+@pytest.mark.parametrize("name", ["briefing.md", "보고서 2026.xlsx", "a b (1).txt"])
+def test_a_plain_name_is_kept(name: str) -> None:
+    """Spaces, brackets and other scripts are ordinary."""
+    assert safe_name(name) == name
+
+
+@pytest.mark.parametrize(
+    ("task", "code"),
+    [
+        ({"state": "completed", "verdict": "verified"}, 0),
+        ({"state": "completed", "verdict": "unverified"}, 6),
+        ({"state": "failed", "verdict": "not_done"}, 3),
+        ({"state": "canceled"}, 5),
+        ({"state": "queued", "reason": "no_model"}, 4),
+        ({"state": "queued", "reason": "slot"}, 0),
+        ({"state": "paused"}, 4),
+        ({"state": "input_required", "waiting_for": [{"kind": "approval"}]}, 4),
+        ({"state": "input_required", "waiting_for": [{"kind": "children"}]}, 0),
+    ],
+)
+def test_a_task_becomes_an_exit_code(task: dict[str, object], code: int) -> None:
+    """The contract's table; a task that goes on by itself is not stuck."""
+    assert exit_code(task, require_verified=True) == code
+    assert stuck(task) is (code == 4)
+
+
+def test_the_owner_file_is_read_as_the_hub_wrote_it(home: Path) -> None:
+    """The light reader and the hub's own agree."""
+    owner = LocalOwner(account="acc_1", device="dev_1", token="dhs_1", url="http://127.0.0.1:1")
+
+    write_owner(home, owner)
+
+    assert local_owner(home) == owner
+    assert access() == Access(url="http://127.0.0.1:1", token="dhs_1")
+
+
+def test_the_owner_s_token_goes_to_no_other_address(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """DESKHAND_URL alone must not send it anywhere."""
+    write_owner(home, LocalOwner(account="a", device="d", token="dhs_1", url="http://127.0.0.1:1"))
+    monkeypatch.setenv("DESKHAND_URL", "https://evil.example")
+
+    with pytest.raises(DeskhandError) as refused:
+        access()
+
+    assert refused.value.code is Code.UNAUTHORIZED
+
+
+def test_a_link_in_place_of_a_private_file_is_refused(home: Path) -> None:
+    """Nobody can point the owner file elsewhere."""
+    (home / "real").write_text("{}", encoding="utf-8")
+    (home / "owner.json").symlink_to(home / "real")
+
+    with pytest.raises(DeskhandError) as refused:
+        private(home / "owner.json")
+
+    assert refused.value.code is Code.HOME_UNSAFE
+
+
+def test_flag_beats_environment_beats_file_beats_default(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each source in turn, named."""
+    default = setting("hub.port")
+    write_value("hub.port", 4000)
+    filed = setting("hub.port")
+    monkeypatch.setenv("DESKHAND_HUB_PORT", "4001")
+    said = setting("hub.port")
+    typed = setting("hub.port", flag=4002)
+
+    found = [(one.value, one.source) for one in (default, filed, said, typed)]
+    assert found == [
+        (3375, "default"),
+        (4000, str(home / "config.toml")),
+        (4001, "DESKHAND_HUB_PORT"),
+        (4002, "flag"),
+    ]
+
+
+def test_a_project_narrows_and_never_widens(home: Path) -> None:
+    """The narrower of both holds, whichever side it is on."""
+    (home / ".deskhand.toml").write_text('do.mode = "ask"\nrunner.slots = 50\n', encoding="utf-8")
+
+    assert setting("do.mode").value == "ask"
+    assert setting("do.mode", flag="read-only").value == "read-only"
+    assert setting("do.mode", flag="trusted").value == "ask"
+    assert setting("runner.slots").value == 20
+
+
+@pytest.mark.usefixtures("home")
+def test_writing_a_setting_keeps_the_other_lines() -> None:
+    """Comments and tables of the person stay; unset takes one line out."""
+    config_path().write_text('# mine\n[hub]\nport = 1\nbind = "127.0.0.1"\n', encoding="utf-8")
+
+    write_value("hub.port", 2)
+    write_value("runner.name", 'tab\tand "quote"')
+    assert (setting("hub.port").value, setting("runner.name").value) == (2, 'tab\tand "quote"')
+    write_value("hub.port", None)
+
+    assert setting("hub.port").source == "default"
+    assert "# mine" in config_path().read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("name", "said", "value"),
+    [
+        ("hub.port", "0", 0),
+        ("notify.allow_private_endpoints", "true", True),
+        ("hub.hosts", "a.example, b.example", ("a.example", "b.example")),
+        ("language", "ko", "ko"),
+    ],
+)
+def test_what_is_typed_becomes_a_value_of_its_type(name: str, said: str, value: object) -> None:
+    """By the one registry."""
+    assert parsed(name, said) == value
+
+
+def test_a_road_is_a_word_or_an_https_address() -> None:
+    """Anything else is refused before anything listens."""
+    assert reach_of("none") == NONE
+    assert reach_of("https://desk.example.org/").origins == ("https://desk.example.org",)
+    for wrong in ("tailscail", "ftp://x", "https://desk.example.org/path"):
+        with pytest.raises(DeskhandError):
+            reach_of(wrong)
+
+
+@pytest.mark.parametrize("arguments", [["--version"], ["ls"], ["do", "x", "--no-wait"]])
+def test_an_everyday_command_loads_nothing_heavy(arguments: list[str], tmp_path: Path) -> None:
+    """It begins within 0.3 s because none of these is there."""
+    script = (
+        f"import sys; from deskhand.cli.main import run; run({arguments!r});"
+        f" print(*sorted(set({HEAVY!r}) & set(sys.modules)))"
+    )
+
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        env=make_desk(tmp_path).env(),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert done.stdout.splitlines()[-1] == ""
+
+
+def test_every_command_and_flag_is_in_the_reference() -> None:
+    """What can be typed can be looked up; the page is the program's own word."""
+    page = (ROOT / "docs" / "reference" / "cli.md").read_text(encoding="utf-8")
+
+    assert page.endswith(command_page())
+    assert page.count("### `deskhand ") >= 38
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_help_speaks_the_reader_s_language_with_examples(language: str, tmp_path: Path) -> None:
+    """Groups and examples in English and Korean."""
+    env = make_desk(tmp_path).env(DESKHAND_LANGUAGE=language)
+    said = [
+        subprocess.run([*PROGRAM, *words], env=env, capture_output=True, text=True, check=False)
+        for words in (["--help"], ["do", "--help"])
+    ]
+
+    known = catalogue(language)
+    panels = [known[f"cli.panel.{one}"] for one in ("start", "tasks", "setup", "operate")]
+    places = [said[0].stdout.index(f"─ {panel} ") for panel in panels]
+    assert places == sorted(places)
+    assert known["cli.examples"] in said[1].stdout
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_a_shell_gets_its_completion_script(shell: str, tmp_path: Path) -> None:
+    """The script asks the program itself."""
+    said = make_desk(tmp_path).run("completion", shell)
+
+    assert (said.status, "_DESKHAND_COMPLETE" in said.out) == (0, True)
