@@ -7,7 +7,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -50,13 +50,14 @@ class Desk:
         text: str | None = None,
         cwd: Path | None = None,
         limit: Callable[[], None] | None = None,
+        extra: Mapping[str, str] | None = None,
         **more: str,
     ) -> Said:
         done = subprocess.run(
             [*PROGRAM, *arguments],
             input=text,
             stdin=subprocess.DEVNULL if text is None else None,
-            env=self.env(**more),
+            env=self.env(**more) | dict(extra or {}),
             cwd=cwd or self.folder,
             capture_output=True,
             text=True,

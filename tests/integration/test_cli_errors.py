@@ -14,9 +14,10 @@ import threading
 from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import pytest
+from typing_extensions import override
 
 from deskhand.cli.client import Access, Client
 from deskhand.errors import Code
@@ -73,7 +74,8 @@ def odd() -> Generator[OddHub]:
             self.end_headers()
             self.wfile.write(data)
 
-        def log_message(self, *_: object) -> None:
+        @override
+        def log_message(self, format: str, *args: object) -> None:
             return
 
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
@@ -98,12 +100,12 @@ def nothing_started(meet: Meeting) -> Said:
 
 def hub_away(meet: Meeting) -> Said:
     away = {"DESKHAND_URL": "http://127.0.0.1:9", "DESKHAND_TOKEN": "dhs_x"}
-    return meet.desk.run("ls", "--json", **away)
+    return meet.desk.run("ls", "--json", extra=away)
 
 
 def not_a_hub(meet: Meeting) -> Said:
     meet.odd.status, meet.odd.answers["/v1/tasks?limit=50"] = 502, b"<h1>Bad gateway</h1>"
-    return meet.desk.run("ls", "--json", **meet.odd.as_whom())
+    return meet.desk.run("ls", "--json", extra=meet.odd.as_whom())
 
 
 def wrong_token(meet: Meeting) -> Said:
@@ -163,7 +165,7 @@ def shown_is_not_hashed(meet: Meeting) -> Said:
         "action_sha256": hashlib.sha256(canonical({**action, "tool": "other"})).hexdigest(),
     }
     meet.odd.answers["/v1/approvals/apr_1"] = approval
-    return meet.desk.run("approve", "apr_1", "--json", **meet.odd.as_whom())
+    return meet.desk.run("approve", "apr_1", "--json", extra=meet.odd.as_whom())
 
 
 def same_op_id_for_another_wish(meet: Meeting) -> Said:
@@ -191,20 +193,20 @@ def newer_protocol(meet: Meeting) -> Said:
     meet.odd.status = 426
     failure = {"code": "upgrade_required", "message": "no", "cure": text_of(Code.UPGRADE_REQUIRED)}
     meet.odd.answers["/v1/tasks?limit=50"] = {"error": {**failure, "retryable": False}}
-    return meet.desk.run("ls", "--json", **meet.odd.as_whom())
+    return meet.desk.run("ls", "--json", extra=meet.odd.as_whom())
 
 
 def name_that_climbs(meet: Meeting) -> Said:
     artifact = {"id": "art_1", "name": "../../.bashrc", "sha256": "0" * 64, "size": 1}
     meet.odd.answers["/v1/artifacts/art_1"] = artifact
-    return meet.desk.run("get", "art_1", "--json", **meet.odd.as_whom())
+    return meet.desk.run("get", "art_1", "--json", extra=meet.odd.as_whom())
 
 
 def bytes_that_are_others(meet: Meeting) -> Said:
     artifact = {"id": "art_2", "name": "report.txt", "sha256": "0" * 64, "size": 5}
     meet.odd.answers["/v1/artifacts/art_2"] = artifact
     meet.odd.answers["/v1/artifacts/art_2/content"] = b"other"
-    return meet.desk.run("get", "art_2", "--json", **meet.odd.as_whom())
+    return meet.desk.run("get", "art_2", "--json", extra=meet.odd.as_whom())
 
 
 def disk_that_is_full(meet: Meeting) -> Said:
@@ -212,7 +214,7 @@ def disk_that_is_full(meet: Meeting) -> Said:
     artifact = {"id": "art_3", "name": "big.bin", "sha256": hashlib.sha256(data).hexdigest()}
     meet.odd.answers["/v1/artifacts/art_3"] = artifact
     meet.odd.answers["/v1/artifacts/art_3/content"] = data
-    return meet.desk.run("get", "art_3", "--json", limit=small_files, **meet.odd.as_whom())
+    return meet.desk.run("get", "art_3", "--json", limit=small_files, extra=meet.odd.as_whom())
 
 
 def home_on_a_full_disk(meet: Meeting) -> Said:
@@ -424,4 +426,4 @@ def claimed(desk: Desk, invite: str) -> str:
     wish = {"request": asked["request"], "secret": asked["secret"]}
     got = hub.call("POST", "/v1/pair/claim", wish)
     hub.close()
-    return str(cast("dict[str, Any]", got)["token"])
+    return str(got["token"])
