@@ -91,5 +91,9 @@ def _refuse_root(*, said: bool) -> None:
 
 
 def _load_quickly() -> None:
-    """Do not look for garbage while loading makes none: a fifth of the time. ``serving`` turns it on again."""
+    """Do not look for garbage while loading makes none (a fifth of the time; ``ending`` turns it on again).
+
+    Nor for Pydantic's plugins: whatever else is installed has no business in this process.
+    """
+    os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "1")
     gc.disable()

@@ -11,7 +11,6 @@ import sys
 import threading
 import webbrowser
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from pathlib import Path
 from types import ModuleType
 from typing import TypeVar, cast
@@ -65,15 +64,13 @@ async def _up(
         computer = _Computer(running, name=name, as_root=as_root)
         async with asyncio.TaskGroup() as group:
             ending = group.create_task(until_told_to_end())
-            working = group.create_task(computer.run())
-            await computer.known(working)
-            if not working.done():
-                desk = _Desk(running, speak, opened=opened)
-                shown = group.create_task(desk.show(reach, browser=browser, name=computer.name))
-                await asyncio.wait({ending, working}, return_when=asyncio.FIRST_COMPLETED)
-                shown.cancel()
+            working = group.create_task(computer.run_beside(speak))
+            await computer.known(ending, working)
+            desk = _Desk(running, speak, opened=opened)
+            shown = group.create_task(desk.show(reach, browser=browser, name=computer.name))
+            await ending
+            shown.cancel()
             computer.stop()
-            ending.cancel()
     return EXIT_DONE
 
 
@@ -89,7 +86,20 @@ class _Computer:
         self.name = ""
         running.hub.store.on_commit(self._look)
 
-    async def run(self) -> None:
+    async def run_beside(self, speak: Screen) -> None:
+        """Work until stopped. What ends the runner once it was known (a revoked device) does not end the hub.
+
+        Raises:
+            DeskhandError: what stood in its way at the start.
+        """
+        try:
+            await self._run()
+        except DeskhandError as error:
+            if not self._advertised.is_set():
+                raise
+            speak.fail(error)
+
+    async def _run(self) -> None:
         """Become a device, put the runner together and work until stopped."""
         running = self._running
         make = await offload(_load_computer)
@@ -114,12 +124,14 @@ class _Computer:
         """Ask it to stop."""
         self._stopped.set()
 
-    async def known(self, working: asyncio.Task[None]) -> None:
-        """Return when the hub knows what this computer can do, when it failed, or when it takes too long."""
+    async def known(self, *ends: asyncio.Task[None]) -> None:
+        """Return when the hub knows what this computer can do, when something ended, or when it takes too long."""
         waiting = asyncio.ensure_future(self._advertised.wait())
-        with suppress(TimeoutError):
-            async with asyncio.timeout(_ADVERTISED_SECONDS_MAX):
-                await asyncio.wait({waiting, working}, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait(
+            {waiting, *ends},
+            timeout=_ADVERTISED_SECONDS_MAX,
+            return_when=asyncio.FIRST_COMPLETED,
+        )
         waiting.cancel()
 
     def _look(self, committed: Sequence[Committed]) -> None:
