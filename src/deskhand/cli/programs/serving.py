@@ -6,6 +6,7 @@ waiting: after SIGTERM or SIGINT everything ends within seconds, a second signal
 
 from __future__ import annotations
 
+import os
 import random
 import socket
 from collections.abc import AsyncGenerator, Callable, Sequence
@@ -35,7 +36,8 @@ from deskhand.protocol.ops import Op
 from deskhand.protocol.wire import Json
 from deskhand.store.blobs import FileBlobs
 from deskhand.store.home import Home, open_home
-from deskhand.store.opening import FILE, open_sqlite_store
+from deskhand.store.opening import FILE, open_postgres_store, open_sqlite_store
+from deskhand.store.sql import SqlStore
 
 VAPID_FILE: Final = "vapid.pem"
 _BUILT: Final = datetime(2026, 1, 1, tzinfo=UTC)
@@ -74,7 +76,7 @@ async def running_hub(path: Path, *, port: int | None, reach: Reach) -> AsyncGen
     ids = Ids(clock)
     home = open_home(path)
     try:
-        store = open_sqlite_store(home.path / FILE, clock, offload=offload)
+        store = _open_store(home.path / FILE, clock)
         try:
             owner = await ensure_owner(store, ids, home=home.path, name=socket.gethostname())
             push = await LivePush.over(store, owner.account, home=home, clock=clock, reach=reach)
@@ -99,6 +101,14 @@ async def running_hub(path: Path, *, port: int | None, reach: Reach) -> AsyncGen
             await store.close()
     finally:
         home.close()
+
+
+def _open_store(path: Path, clock: SystemClock) -> SqlStore:
+    """Open the log where the environment says, else in the home."""
+    url = os.environ.get("DESKHAND_DATABASE_URL")
+    if url:
+        return open_postgres_store(url, clock, offload=offload)
+    return open_sqlite_store(path, clock, offload=offload)
 
 
 def port_of(said: int | None) -> int:
