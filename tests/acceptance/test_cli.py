@@ -253,6 +253,20 @@ def test_up_ends_within_three_seconds_with_a_stream_open(tmp_path: Path) -> None
     assert took < 3.5
 
 
+def test_a_revoked_computer_does_not_take_the_hub_with_it(tmp_path: Path) -> None:
+    """The runner ends, the hub answers on, and the next start makes this computer a new device."""
+    found = make_desk(tmp_path)
+    with running_up(found):
+        before = found.run("runners", "list", "--json").json["items"][0]["id"]
+        found.run("devices", "revoke", before)
+        still = found.run("ls", "--json")
+    with running_up(found):
+        rows = found.run("runners", "list", "--json").json["items"]
+
+    assert still.status == 0
+    assert [one["id"] for one in rows if one["connected"]] != [before]
+
+
 def ask_first(desk: Desk) -> str:
     """Begin a task that has to ask before it writes; return its id."""
     words = ["do", "/brief notes/", "--folder", str(desk.folder), "--mode", "ask"]
