@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from dataclasses import replace
 from typing import NoReturn
 
@@ -356,6 +357,20 @@ async def test_objects_are_found_newest_first_in_pages(box: Box) -> None:
         ["tsk_2", "tsk_1"],
         ["tsk_4"],
     ]
+
+
+async def test_the_stored_text_of_objects_says_what_the_objects_say(box: Box) -> None:
+    """What is sent on as text, unread, is what reading it would give, of this account alone (IS-01)."""
+    await begun(box.store)
+    await emit(box.store, task("tsk_2"), task("tsk_3"))
+
+    found = await box.store.texts(A, Task, states=("queued",), limit=2)
+    foreign = await box.store.texts(B, Task, limit=2)
+
+    read = await box.store.find(A, Task, states=("queued",), limit=2)
+    assert [json.loads(text) for text in found] == [one.to_json() for one in read]
+    assert [one.id for one in read] == ["tsk_3", "tsk_2"]
+    assert foreign == []
 
 
 # --- whole and undamaged -----------------------------------------------------------------------------------------

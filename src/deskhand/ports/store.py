@@ -14,6 +14,7 @@ from deskhand.protocol.authority import Principal
 from deskhand.protocol.events import Event
 from deskhand.protocol.objects import Delivery, Presence, Upload
 from deskhand.protocol.ops import Op, OpResult
+from deskhand.protocol.wire import Wire
 
 R = TypeVar("R")
 
@@ -277,6 +278,12 @@ class Store(Protocol):
         limit: int = 100,
     ) -> list[W]:
         """Return objects, newest first (by id), older than ``before``."""
+        ...
+
+    async def texts(
+        self, account: str, kind: type[Wire], *, states: Sequence[str] = (), limit: int
+    ) -> list[str]:
+        """Return objects as the JSON text they are stored as, newest first, without reading it."""
         ...
 
     async def credential(self, token_sha256: str) -> Credential | None:

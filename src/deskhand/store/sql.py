@@ -39,7 +39,7 @@ from deskhand.store.log.known import Memory
 from deskhand.store.log.transaction import begin
 from deskhand.store.log.verify import verify
 from deskhand.store.own import access, deliveries, uploads
-from deskhand.store.rows import GENESIS, RowValues
+from deskhand.store.rows import GENESIS, RowValues, read_object
 from deskhand.store.writer import Writer
 
 R = TypeVar("R")
@@ -140,8 +140,9 @@ class SqlStore:
         limit: int = 100,
     ) -> list[W]:
         """Return objects, newest first (by id), older than ``before``."""
-        return await self._reader.read(
-            lambda connection: log.find(
+
+        def query(connection: Connection) -> list[W]:
+            found = log.texts(
                 connection,
                 account,
                 kind,
@@ -150,6 +151,16 @@ class SqlStore:
                 before=before,
                 limit=limit,
             )
+            return [read_object(kind, stored) for stored in found]
+
+        return await self._reader.read(query)
+
+    async def texts(
+        self, account: str, kind: type[Wire], *, states: Sequence[str] = (), limit: int
+    ) -> list[str]:
+        """Return objects as the JSON text they are stored as, newest first, without reading it."""
+        return await self._reader.read(
+            lambda connection: log.texts(connection, account, kind, states=states, limit=limit)
         )
 
     async def verify(self, account: str) -> list[str]:

@@ -92,17 +92,17 @@ def get(connection: Connection, account: str, kind: type[W], name: str) -> W | N
     return None if row is None else read_object(kind, row.object)
 
 
-def find(  # noqa: PLR0913 - the port's own words
+def texts(  # noqa: PLR0913 - the port's own words
     connection: Connection,
     account: str,
-    kind: type[W],
+    kind: type[Wire],
     *,
     states: Sequence[str],
-    thread: str | None,
-    before: str | None,
     limit: int,
-) -> list[W]:
-    """Return objects, newest first (by id), older than ``before``."""
+    thread: str | None = None,
+    before: str | None = None,
+) -> list[str]:
+    """Return the stored text of objects, newest first (by id), older than ``before``."""
     table = tables.projections[kind]
     wanted: list[ColumnElement[Any]] = [table.c.account == account]
     if states:
@@ -112,4 +112,4 @@ def find(  # noqa: PLR0913 - the port's own words
     if before is not None:
         wanted.append(table.c.id < before)
     query = select(table.c.object).where(and_(*wanted)).order_by(table.c.id.desc()).limit(limit)
-    return [read_object(kind, row.object) for row in connection.execute(query)]
+    return list(connection.execute(query).scalars())

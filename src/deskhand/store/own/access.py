@@ -12,6 +12,7 @@ from sqlalchemy import (
     RowMapping,
     Table,
     and_,
+    bindparam,
     case,
     delete,
     select,
@@ -37,15 +38,16 @@ def put(connection: Connection, table: Table, row: RowValues) -> None:
 
 # --- credentials -------------------------------------------------------------------------------------------------
 
+# Asked for every request: built once.
+_LIVE = select(tables.credentials).where(
+    tables.credentials.c.token_sha256 == bindparam("token_sha256"),
+    tables.credentials.c.revoked.is_(False),
+)
+
 
 def credential(connection: Connection, token_sha256: str) -> Credential | None:
     """Return whose token this is, unless revoked."""
-    held = tables.credentials
-    row = _one(
-        connection,
-        held,
-        and_(held.c.token_sha256 == token_sha256, held.c.revoked.is_(False)),
-    )
+    row = connection.execute(_LIVE, {"token_sha256": token_sha256}).mappings().first()
     if row is None:
         return None
     principal = Principal(
