@@ -11,7 +11,8 @@ import pytest
 
 from deskhand.errors import Code, DeskhandError
 from deskhand.hub.credentials import OWNER_FILE, ensure_owner, local_owner
-from deskhand.hub.pairing import Pairing, Peer, write_claim_page
+from deskhand.hub.pairing import Pairing, write_claim_page
+from deskhand.hub.peer import Peer
 from deskhand.limits import CODE_TRIES_MAX, PAIR_FAILURES_PER_MINUTE_MAX, PAIR_PENDING_MAX
 from deskhand.protocol.objects import Device, PairRequest
 from deskhand.protocol.requests import InviteAsk, PairAsk

@@ -245,16 +245,20 @@ async def _until_closed(reader: asyncio.StreamReader) -> None:
 
 
 _PROGRAM = """
-import asyncio, json, sys
+import asyncio, json, signal, sys
 from pathlib import Path
-from deskhand.hub.http.serve import serve
+from deskhand.hub.http.serve import serving
 from tests.rim import open_rim
 
 async def main():
-    async with open_rim(Path(sys.argv[1]), on_disk=True) as rim:
-        def ready(answering):
-            print(json.dumps({"url": answering.url, "token": rim.owner.token}), flush=True)
-        await serve(rim.hub, rim.app, ready=ready)
+    asked = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, asked.set)
+    async with (
+        open_rim(Path(sys.argv[1]), on_disk=True) as rim,
+        serving(rim.hub, rim.app) as answering,
+    ):
+        print(json.dumps({"url": answering.url, "token": rim.owner.token}), flush=True)
+        await asked.wait()
 
 asyncio.run(main())
 """

@@ -51,7 +51,7 @@ async def test_a_foreign_host_is_turned_away(rim: Rim, host: str) -> None:
 
 async def test_configured_names_are_answered_under_their_scheme() -> None:
     """A bare name is https, a bare address is plain, an origin says it itself."""
-    names = Names.of(hosts=("laptop.example.ts.net", "192.168.1.5"), origins=("http://box:81",))
+    names = Names(("laptop.example.ts.net", "192.168.1.5", "http://box:81"))
 
     assert names.origin("laptop.example.ts.net") == "https://laptop.example.ts.net"
     assert names.origin("192.168.1.5:3375") == "http://192.168.1.5:3375"

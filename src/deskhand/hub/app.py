@@ -6,7 +6,7 @@ It refuses to work on a task itself, and to know what a runner is made of.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -15,29 +15,27 @@ from deskhand.errors import Code, DeskhandError
 from deskhand.hub.delivering import Courier
 from deskhand.hub.snapshot import OPEN_STATES, snapshot
 from deskhand.hub.streaming import Streams
-from deskhand.hub.submitting import Submitter, Surface, dispatch
+from deskhand.hub.submitting import Submitter, dispatch
 from deskhand.ids import Ids
 from deskhand.limits import LIST_LIMIT_MAX, SYNC_WAIT_SECONDS_MAX
-from deskhand.ports import Blobs, Committed, Frame, Notifier, Page, Store, View
+from deskhand.ports import Blobs, Frame, Notifier, Page, Store, View
 from deskhand.protocol.authority import Principal
 from deskhand.protocol.objects import Presence, Role
-from deskhand.protocol.ops import Op, OpResult
-from deskhand.protocol.tasks import Task
-from deskhand.protocol.wire import JsonObject
+from deskhand.protocol.tasks import FileRef, Task
+from deskhand.protocol.wire import Wire
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HubSettings:
-    """What one hub process is told at its start."""
+    """Under which names and origins one hub process answers, beside loopback."""
 
     hosts: tuple[str, ...] = ()
     origins: tuple[str, ...] = ()
-    allow_private_push: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HubParts:
-    """What the rim supplies to a hub."""
+    """What the rim supplies to a hub; ``spread`` gives random numbers from 0 to 1."""
 
     store: Store
     blobs: Blobs
@@ -53,23 +51,15 @@ class Hub:
 
     def __init__(self, parts: HubParts) -> None:
         """Wire the services; nothing runs yet."""
-        self.store, self.blobs, self.clock, self.ids = (
-            parts.store,
-            parts.blobs,
-            parts.clock,
-            parts.ids,
-        )
+        self.store, self.blobs = parts.store, parts.blobs
+        self.clock, self.ids = parts.clock, parts.ids
         self.settings = parts.settings
+        self.submit = Submitter(store=parts.store, blobs=parts.blobs, ids=parts.ids).submit
         self.streams = Streams(parts.store, on_presence=self._presence_changed)
         self.courier = Courier(parts.store, parts.notifiers, clock=parts.clock, spread=parts.spread)
-        self._submitter = Submitter(
-            store=parts.store,
-            ids=parts.ids,
-            has_blob=lambda sha256: parts.blobs.size(sha256) is not None,
-        )
         self._presence: asyncio.Queue[tuple[str, str, bool]] = asyncio.Queue()
         self._running: list[asyncio.Task[None]] = []
-        parts.store.on_commit(self._after_commit)
+        parts.store.on_commit(lambda _: self.courier.wake())
 
     async def start(self) -> None:
         """Begin to deliver and to note who is there."""
@@ -88,17 +78,6 @@ class Hub:
                 await task
         self._running = []
 
-    async def submit(
-        self,
-        principal: Principal,
-        wishes: Sequence[Op],
-        *,
-        surface: Surface = "http",
-        language: str = "en",
-    ) -> list[OpResult]:
-        """Handle ops; see ``Submitter.submit``."""
-        return await self._submitter.submit(principal, wishes, surface=surface, language=language)
-
     def stream(self, principal: Principal, *, after: int) -> AsyncGenerator[Frame]:
         """Yield what the principal may see after a cursor, then what comes; see ``Streams.stream``."""
         return self.streams.stream(principal.id, view_of(principal), after=after)
@@ -116,32 +95,22 @@ class Hub:
                         break
         return await self.store.events(view, after=after, limit=bound)
 
-    async def snapshot(self, principal: Principal) -> JsonObject:
-        """Return where a device starts from."""
+    async def snapshot(self, principal: Principal) -> bytes:
+        """Return where a device starts from, as JSON."""
         return await snapshot(self.store, principal)
 
-    async def file_for(self, runner: Principal, file: str) -> str:
-        """Return the hash of a file that came with a task of this runner.
+    async def file_of(self, reader: Principal, file: str) -> FileRef:
+        """Return a file that came with one of the newest tasks that the reader may see.
 
         Raises:
             DeskhandError: ``not_found``.
         """
-        for task in await self.store.find(runner.account, Task, states=OPEN_STATES, limit=500):
-            if task.runner == runner.id:
-                for ref in task.files:
-                    if ref.id == file:
-                        return ref.sha256
+        states = OPEN_STATES if reader.role is Role.RUNNER else ()
+        found = await self.store.find(reader.account, Task, states=states, limit=LIST_LIMIT_MAX)
+        for ref in (ref for task in found if visible(reader, task) for ref in task.files):
+            if ref.id == file:
+                return ref
         raise DeskhandError(Code.NOT_FOUND, file)
-
-    async def dispatch(self, account: str) -> None:
-        """Look again whether a queued task can be given out."""
-        await self.store.write(account, lambda tx: dispatch(tx, ids=self.ids))
-
-    def _after_commit(self, committed: Sequence[Committed]) -> None:
-        self.courier.wake()
-        for one in committed:
-            if one.event.kind == "device.revoked":
-                self.streams.disconnect(str(one.event.body.get("device")))
 
     def _presence_changed(self, view: View, streams: int) -> None:
         if view.runner is not None:
@@ -153,10 +122,21 @@ class Hub:
             account, runner, connected = await self._presence.get()
             presence = Presence(runner=runner, connected=connected, seen_at=stamp(self.clock.now()))
             await self.store.set_presence(account, presence)
-            await self.dispatch(account)
+            await self.store.write(account, lambda tx: dispatch(tx, ids=self.ids))
 
 
 def view_of(principal: Principal) -> View:
-    """Return what a principal may see of its account."""
+    """Return which events a principal may see of its account."""
     runner = principal.id if principal.role is Role.RUNNER else None
     return View(account=principal.account, owner=principal.role is Role.OWNER, runner=runner)
+
+
+def visible(reader: Principal, thing: Wire) -> bool:
+    """Whether a reader may see an object: a runner what is given to it, a client or bridge what it began."""
+    match reader.role:
+        case Role.RUNNER:
+            return getattr(thing, "runner", None) == reader.id
+        case Role.CLIENT | Role.BRIDGE:
+            return getattr(thing, "created_by", None) == reader.id
+        case Role.OWNER | Role.MEMBER | Role.VIEWER:
+            return True

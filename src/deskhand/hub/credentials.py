@@ -13,9 +13,9 @@ import os
 import re
 import stat
 import tempfile
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Final, cast
+from typing import Final
 
 from deskhand.errors import Code, DeskhandError
 from deskhand.ids import Ids
@@ -47,8 +47,7 @@ def bearer_sha256(token: str) -> str:
 
 def page_sha256(*, cookie: str, key: str) -> str:
     """Return what the hub keeps of a page's two halves."""
-    both = f"page\0{cookie}\0{key}".encode("utf-8", "replace")
-    return hashlib.sha256(both).hexdigest()
+    return bearer_sha256(f"page\0{cookie}\0{key}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,9 +66,8 @@ def local_owner(home: Path) -> LocalOwner | None:
     Raises:
         DeskhandError: ``home_unsafe`` when another user may read the file or it is damaged.
     """
-    path = home / OWNER_FILE
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        descriptor = os.open(home / OWNER_FILE, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
     except FileNotFoundError:
         return None
     except OSError as error:
@@ -78,7 +76,10 @@ def local_owner(home: Path) -> LocalOwner | None:
         found = os.fstat(file.fileno())
         if not stat.S_ISREG(found.st_mode) or stat.S_IMODE(found.st_mode) & 0o077:
             raise DeskhandError(Code.HOME_UNSAFE, f"{OWNER_FILE} must be 0600")
-        return _owner_from(file.read())
+        try:
+            return LocalOwner(**json.load(file))
+        except (ValueError, TypeError):
+            raise DeskhandError(Code.HOME_UNSAFE, f"{OWNER_FILE} is damaged") from None
 
 
 async def ensure_owner(
@@ -92,36 +93,27 @@ async def ensure_owner(
     Raises:
         DeskhandError: ``home_unsafe``; what the store raises.
     """
-    owner = local_owner(home)
-    if owner is None:
-        owner = _new_owner(ids, account=ids.new("acc"), url=url)
+    known = local_owner(home)
+    owner = known or LocalOwner(account=ids.new("acc"), device=ids.new("dev"), token=new_token(ids))
+    let_in = await store.credential(bearer_sha256(owner.token)) is not None
+    if not let_in and await store.get(owner.account, Device, owner.device) is not None:
+        owner = replace(owner, device=ids.new("dev"), token=new_token(ids))
+    owner = replace(owner, url=url)
+    if owner != known:
         write_owner(home, owner)
     await store.create_account(owner.account)
-    if await store.credential(bearer_sha256(owner.token)) is None:
-        if await store.get(owner.account, Device, owner.device) is not None:
-            owner = _new_owner(ids, account=owner.account, url=url)
-            write_owner(home, owner)
-        fresh = owner
-        await store.write(owner.account, lambda tx: _admit_owner(tx, fresh, name=name))
-    if owner.url != url:
-        owner = LocalOwner(account=owner.account, device=owner.device, token=owner.token, url=url)
-        write_owner(home, owner)
+    if not let_in:
+        await store.write(owner.account, lambda tx: _admit_owner(tx, owner, name=name))
     return owner
 
 
 def write_owner(home: Path, owner: LocalOwner) -> None:
-    """Replace the owner file: 0600 from its first byte, on disk before it has its name."""
-    data = {
-        "account": owner.account,
-        "device": owner.device,
-        "token": owner.token,
-        "url": owner.url,
-    }
-    write_private(home / OWNER_FILE, json.dumps(data, indent=2) + "\n")
+    """Replace the owner file."""
+    write_private(home / OWNER_FILE, json.dumps(asdict(owner), indent=2) + "\n")
 
 
 def write_private(path: Path, text: str) -> None:
-    """Write a file that only this user can read, all or nothing."""
+    """Write a file that only this user can read, all or nothing, on disk before it has its name."""
     descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(descriptor, "w", encoding="utf-8") as file:
@@ -132,23 +124,6 @@ def write_private(path: Path, text: str) -> None:
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise
-
-
-def _owner_from(text: str) -> LocalOwner:
-    try:
-        data = cast("dict[str, str]", json.loads(text))
-        return LocalOwner(
-            account=data["account"],
-            device=data["device"],
-            token=data["token"],
-            url=data.get("url"),
-        )
-    except (ValueError, KeyError, TypeError, AttributeError):
-        raise DeskhandError(Code.HOME_UNSAFE, f"{OWNER_FILE} is damaged") from None
-
-
-def _new_owner(ids: Ids, *, account: str, url: str | None) -> LocalOwner:
-    return LocalOwner(account=account, device=ids.new("dev"), token=new_token(ids), url=url)
 
 
 def _admit_owner(tx: Tx, owner: LocalOwner, *, name: str) -> None:

@@ -1,20 +1,68 @@
-"""Sends what is due: claims delivery rows, tries each once, records its fate, tries again later.
+"""Notifications: planned as rows in the transaction of what they tell of, then sent, tried again, their fate kept.
 
-At least once, shown once (the tag replaces). It never decides *whether* to notify, and never logs an address.
+At least once, shown once (the tag replaces). The words come from the catalogue and name the kind of thing only. It
+never decides *whether* to notify, and never logs an address.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from datetime import timedelta
 
 from deskhand.clock import Clock, stamp, unstamp
-from deskhand.core.delivery import next_try_seconds
-from deskhand.ports import DueDelivery, Notice, Notifier, SendOutcome, Store
+from deskhand.core.delivery import Announcement, next_try_seconds
+from deskhand.ids import Ids
+from deskhand.ports import DueDelivery, Notice, Notifier, PlannedDelivery, SendOutcome, Store, Tx
+from deskhand.protocol.objects import Delivery
+from deskhand.texts import text
 
+WEB_PUSH = "webpush"
 _BATCH = 20
 _IDLE_SECONDS = 30.0
+
+
+def plan(
+    tx: Tx,
+    announced: Announcement,
+    *,
+    ids: Ids,
+    language: str,
+    task: str | None = None,
+    device: str | None = None,
+) -> list[str]:
+    """Plan the announcement for every subscription of the account, or of one device; return the deliveries' ids."""
+    planned: list[str] = []
+    for subscription in tx.subscriptions():
+        if device not in {None, subscription.device}:
+            continue
+        delivery = Delivery.from_json(
+            {
+                "id": ids.new("dlv"),
+                "class": announced.kind,
+                "road": WEB_PUSH,
+                "device": subscription.device,
+                "task": task,
+                "tag": announced.tag,
+                "fate": "planned",
+                "at": tx.now,
+            }
+        )
+        tx.plan_delivery(
+            PlannedDelivery(
+                delivery=delivery,
+                subscription=subscription.id,
+                title=text(announced.title_id, language=language),
+                body=text(announced.body_id, language=language),
+                url_path=announced.url_path,
+                urgency=announced.urgency,
+                ttl_seconds=announced.ttl_seconds,
+                next_try_at=tx.now,
+            )
+        )
+        planned.append(delivery.id)
+    return planned
 
 
 class Courier:
@@ -43,8 +91,7 @@ class Courier:
         """Deliver until cancelled."""
         while True:
             self._woken.clear()
-            now = stamp(self._clock.now())
-            due = await self._store.due_deliveries(now, limit=_BATCH)
+            due = await self._store.due_deliveries(stamp(self._clock.now()), limit=_BATCH)
             async with asyncio.TaskGroup() as group:
                 for one in due:
                     group.create_task(self._deliver(one))
@@ -58,29 +105,23 @@ class Courier:
         if at is not None:
             left = (unstamp(at) - self._clock.now()).total_seconds()
             seconds = min(max(left, 0.05), _IDLE_SECONDS)
-        try:
+        with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await self._woken.wait()
-        except TimeoutError:
-            return
 
     async def _deliver(self, due: DueDelivery) -> None:
         outcome = await self._try(due)
-        delivery, attempts = due.delivery, due.delivery.attempts + 1
         if outcome.status == "gone" and due.subscription is not None:
             await self._store.drop_subscription(due.account, due.subscription.id)
-        wait = None
+        fate, again = "accepted" if outcome.status == "accepted" else "failed", None
         if outcome.status == "retry":
-            wait = next_try_seconds(
-                attempts, asked_for=outcome.retry_after_seconds, spread=self._spread()
-            )
-        again = stamp(self._clock.now() + timedelta(seconds=wait)) if wait is not None else None
-        fate = {"accepted": "accepted", "retry": "sent"}.get(outcome.status, "failed")
-        if outcome.status == "retry" and again is None:
-            fate = "failed"
+            attempts, asked_for = due.delivery.attempts + 1, outcome.retry_after_seconds
+            wait = next_try_seconds(attempts, asked_for=asked_for, spread=self._spread())
+            if wait is not None:
+                fate, again = "sent", stamp(self._clock.now() + timedelta(seconds=wait))
         await self._store.settle_delivery(
             due.account,
-            delivery.id,
+            due.delivery.id,
             fate=fate,
             reason=outcome.reason or None,
             next_try_at=again,

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import hmac
 import html
-from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
@@ -26,6 +25,7 @@ from deskhand.hub.credentials import (
     page_sha256,
     write_private,
 )
+from deskhand.hub.peer import Peer
 from deskhand.hub.throttle import Throttle
 from deskhand.ids import Ids
 from deskhand.limits import (
@@ -37,7 +37,7 @@ from deskhand.limits import (
 )
 from deskhand.ports import Draft, Invite, Joining, Store, Tx
 from deskhand.protocol.events import HUB, PairDecided, PairRequested
-from deskhand.protocol.objects import Device, PairRequest
+from deskhand.protocol.objects import Device, PairRequest, Role
 from deskhand.protocol.requests import (
     InviteAsk,
     InviteMade,
@@ -53,14 +53,6 @@ _WHOLE_HUB: Final = "hub"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Peer:
-    """Who is at the other end of the connection. ``uid`` only where the kernel tells."""
-
-    address: str
-    uid: int | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Claimed:
     """A credential that exists only here and at its device. ``cookie`` is the page's other half."""
 
@@ -69,14 +61,7 @@ class Claimed:
 
 
 class Pairing:
-    """Invitations, requests and claims of one hub.
-
-    Args:
-        store: where single use is decided.
-        clock: for expiry.
-        ids: for secrets.
-        uid: the user this hub runs as; a claim made for this computer counts for nobody else.
-    """
+    """Invitations, requests and claims of one hub; a claim made for this computer counts for its user ``uid`` alone."""
 
     def __init__(self, store: Store, clock: Clock, ids: Ids, *, uid: int | None = None) -> None:
         """Begin with all counters at nothing."""
@@ -88,14 +73,37 @@ class Pairing:
         self._failures = Throttle(clock, most=PAIR_FAILURES_PER_MINUTE_MAX, seconds=60)
         self._wrong_codes = Throttle(clock, most=CODE_TRIES_MAX, seconds=INVITE_SECONDS)
 
-    async def create_invite(self, account: str, wish: InviteAsk) -> InviteMade:
+    async def create_invite(
+        self, account: str, wish: InviteAsk, *, seconds: int = INVITE_SECONDS
+    ) -> InviteMade:
         """Make a one-use invitation; its secret and digits are in the answer and nowhere else."""
-        return await self._create(account, wish, seconds=INVITE_SECONDS)
+        secret, code = new_link_secret(self._ids), self._ids.digits(6)
+        while await self._store.invite(code=code) is not None:
+            code = self._ids.digits(6)
+        invite = Invite(
+            id=self._ids.new("inv"),
+            account=account,
+            secret_sha256=bearer_sha256(secret),
+            code=code,
+            kind=wish.kind,
+            role=wish.role,
+            admits_alone=wish.admits_alone,
+            expires_at=self._in(seconds),
+        )
+        await self._store.write(account, lambda tx: tx.put_invite(invite))
+        return InviteMade(
+            id=invite.id,
+            invite=secret,
+            code=code,
+            kind=wish.kind,
+            role=wish.role,
+            expires_at=invite.expires_at,
+        )
 
     async def create_local_claim(self, account: str) -> InviteMade:
         """Make the invitation with which the browser of this computer's user signs in: short, alone, same user only."""
         wish = InviteAsk(kind="page", admits_alone=True)
-        made = await self._create(account, wish, seconds=CLAIM_SECONDS)
+        made = await self.create_invite(account, wish, seconds=CLAIM_SECONDS)
         self._local.add(made.id)
         return made
 
@@ -130,7 +138,7 @@ class Pairing:
             id=self._ids.new("req"),
             name=wish.name,
             kind=invite.kind,
-            role=invite.role,  # pyright: ignore[reportArgumentType] - Pydantic reads the name of the role
+            role=Role(invite.role),
             match=match,
             asked_at=stamp(self._clock.now()),
         )
@@ -176,56 +184,25 @@ class Pairing:
             case _:
                 assert_never(request.state)
 
-    async def _create(self, account: str, wish: InviteAsk, *, seconds: int) -> InviteMade:
-        secret, code = new_link_secret(self._ids), await self._fresh_code()
-        invite = Invite(
-            id=self._ids.new("inv"),
-            account=account,
-            secret_sha256=bearer_sha256(secret),
-            code=code,
-            kind=wish.kind,
-            role=wish.role,
-            admits_alone=wish.admits_alone,
-            expires_at=self._in(seconds),
-        )
-        await self._store.write(account, lambda tx: tx.put_invite(invite))
-        return InviteMade(
-            id=invite.id,
-            invite=secret,
-            code=code,
-            kind=wish.kind,
-            role=wish.role,
-            expires_at=invite.expires_at,
-        )
-
-    async def _fresh_code(self) -> str:
-        """Return six digits that no live invitation has."""
-        code = self._ids.digits(6)
-        while await self._store.invite(code=code) is not None:
-            code = self._ids.digits(6)
-        return code
-
     async def _invited(self, wish: PairAsk, *, peer: Peer) -> Invite:
+        """Return the live invitation that a wish is about; a wrong one counts against its address."""
         if (wish.invite is None) == (wish.code is None):
             raise DeskhandError(Code.INVALID, "either invite or code", field="invite")
-        self._failures.check(peer.address)
+        counters = [(self._failures, peer.address)]
+        if wish.code is not None:
+            # The digits alone are guessable, so strangers share one budget; the link stays open meanwhile.
+            counters += [(self._failures, _WHOLE_HUB), (self._wrong_codes, peer.address)]
+        for counter, key in counters:
+            counter.check(key)
         if wish.invite is not None:
             invite = await self._store.invite(secret_sha256=bearer_sha256(wish.invite))
         else:
-            # The digits alone are guessable, so strangers share one budget; the link stays open meanwhile.
-            self._failures.check(_WHOLE_HUB)
-            self._wrong_codes.check(peer.address)
             invite = await self._store.invite(code="".join((wish.code or "").split()))
         if invite is None or self._expired(invite.expires_at) or self._foreign(invite, peer):
-            self._count_failure(wish, peer)
+            for counter, key in counters:
+                counter.count(key)
             raise DeskhandError(Code.INVITE_INVALID)
         return invite
-
-    def _count_failure(self, wish: PairAsk, peer: Peer) -> None:
-        self._failures.count(peer.address)
-        if wish.code is not None:
-            self._failures.count(_WHOLE_HUB)
-            self._wrong_codes.count(peer.address)
 
     def _foreign(self, invite: Invite, peer: Peer) -> bool:
         """Whether a claim made for this user's browser comes from another user of the machine."""
@@ -288,24 +265,18 @@ def _file(tx: Tx, request: PairRequest, joining: Joining, *, alone: bool) -> Non
     invite = tx.invite(joining.invite)
     if invite is None or invite.used_by is not None:
         raise DeskhandError(Code.INVITE_INVALID)
-    _bound_pending(tx)
-    tx.emit(Draft(body=PairRequested(request=request), actor=HUB, audience="owner"))
+    waiting = tx.find(PairRequest, states=("waiting",))
+    lapsed = [one for one in waiting if _lapsed(tx, one)]
+    for one in lapsed:
+        _emit(tx, PairDecided(request=one.id, state="refused"))
+    if len(waiting) - len(lapsed) >= PAIR_PENDING_MAX:
+        # More than people could look at.
+        raise DeskhandError(Code.RATE_LIMITED, "requests wait", retry_after_seconds=60)
+    _emit(tx, PairRequested(request=request))
     if alone:
-        admitted = PairDecided(request=request.id, state="admitted")
-        tx.emit(Draft(body=admitted, actor=HUB, audience="owner"))
+        _emit(tx, PairDecided(request=request.id, state="admitted"))
     tx.put_invite(replace(invite, used_by=request.id))
     tx.put_joining(joining)
-
-
-def _bound_pending(tx: Tx) -> None:
-    """Refuse what nobody answered in time, and more than people could look at."""
-    waiting = tx.find(PairRequest, states=("waiting",))
-    ended = [request for request in waiting if _lapsed(tx, request)]
-    for request in ended:
-        refused = PairDecided(request=request.id, state="refused")
-        tx.emit(Draft(body=refused, actor=HUB, audience="owner"))
-    if len(waiting) - len(ended) >= PAIR_PENDING_MAX:
-        raise DeskhandError(Code.RATE_LIMITED, "requests wait", retry_after_seconds=60)
 
 
 def _lapsed(tx: Tx, request: PairRequest) -> bool:
@@ -313,5 +284,5 @@ def _lapsed(tx: Tx, request: PairRequest) -> bool:
     return joining is None or joining.expires_at <= tx.now
 
 
-UidOf = Callable[[tuple[str, int], tuple[str, int]], int | None]
-"""(our end, their end) -> the user who opened the connection, where the kernel tells."""
+def _emit(tx: Tx, body: PairDecided | PairRequested) -> None:
+    tx.emit(Draft(body=body, actor=HUB, audience="owner"))

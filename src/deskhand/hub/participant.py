@@ -45,6 +45,6 @@ class Participant:
 
     async def download_file(self, file: str) -> AsyncGenerator[bytes]:
         """Yield the bytes of an upload that came with a message of a task of this runner."""
-        sha256 = await self._hub.file_for(self._principal, file)
-        async for chunk in self._hub.blobs.open(sha256):
+        found = await self._hub.file_of(self._principal, file)
+        async for chunk in self._hub.blobs.open(found.sha256):
             yield chunk

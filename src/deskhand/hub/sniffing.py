@@ -8,58 +8,53 @@ from __future__ import annotations
 from pathlib import PurePosixPath
 from typing import Final
 
+from deskhand.ports import Blobs
+
 OCTETS: Final = "application/octet-stream"
 PLAIN: Final = "text/plain"
-
 INLINE: Final = frozenset({"image/png", "image/jpeg", "image/webp", "image/gif", PLAIN})
 """What may be shown in place; everything else is a download (security 2.4)."""
 
+_LOOK_BYTES: Final = 4096
+_ZIP: Final = "application/zip"
 _MAGIC: Final = (
-    (b"\x89PNG\r\n\x1a\n", "image/png"),
-    (b"\xff\xd8\xff", "image/jpeg"),
-    (b"GIF87a", "image/gif"),
-    (b"GIF89a", "image/gif"),
-    (b"%PDF-", "application/pdf"),
-    (b"PK\x03\x04", "application/zip"),
-    (b"\x1f\x8b", "application/gzip"),
-    (b"ID3", "audio/mpeg"),
-    (b"OggS", "audio/ogg"),
-    (b"fLaC", "audio/flac"),
+    (0, b"\x89PNG\r\n\x1a\n", "image/png"),
+    (0, b"\xff\xd8\xff", "image/jpeg"),
+    (0, b"GIF87a", "image/gif"),
+    (0, b"GIF89a", "image/gif"),
+    (0, b"%PDF-", "application/pdf"),
+    (0, b"PK\x03\x04", _ZIP),
+    (0, b"\x1f\x8b", "application/gzip"),
+    (0, b"ID3", "audio/mpeg"),
+    (0, b"OggS", "audio/ogg"),
+    (0, b"fLaC", "audio/flac"),
+    (4, b"ftyp", "video/mp4"),
 )
 _IN_ZIP: Final = {
     ".docx": "application/vnd.openxmlformats-officedocument.wordprocessingml.document",
     ".xlsx": "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
     ".pptx": "application/vnd.openxmlformats-officedocument.presentationml.presentation",
 }
-_OF_TEXT: Final = {
-    ".md": "text/markdown",
-    ".csv": "text/csv",
-    ".json": "application/json",
-}
+_IN_RIFF: Final = {b"WEBP": "image/webp", b"WAVE": "audio/wav"}
+_OF_TEXT: Final = {".md": "text/markdown", ".csv": "text/csv", ".json": "application/json"}
+
+
+async def sniff_blob(blobs: Blobs, sha256: str, *, name: str) -> str:
+    """Return the media type of stored bytes."""
+    size = min(blobs.size(sha256) or 0, _LOOK_BYTES)
+    beginning = b"".join([chunk async for chunk in blobs.open(sha256, start=0, size=size)])
+    return sniff(beginning, name=name)
 
 
 def sniff(beginning: bytes, *, name: str) -> str:
     """Return the media type of a file from its first bytes."""
     suffix = PurePosixPath(name.lower()).suffix
     if beginning[:4] == b"RIFF":
-        return {b"WEBP": "image/webp", b"WAVE": "audio/wav"}.get(beginning[8:12], OCTETS)
-    for magic, media_type in _MAGIC:
-        if beginning.startswith(magic):
-            return (
-                _IN_ZIP.get(suffix, media_type) if media_type == "application/zip" else media_type
-            )
-    if beginning[4:8] == b"ftyp":
-        return "video/mp4"
+        return _IN_RIFF.get(beginning[8:12], OCTETS)
+    for start, magic, media_type in _MAGIC:
+        if beginning.startswith(magic, start):
+            return _IN_ZIP.get(suffix, _ZIP) if media_type == _ZIP else media_type
     return _OF_TEXT.get(suffix, PLAIN) if _is_text(beginning) else OCTETS
-
-
-def servable(media_type: str) -> str:
-    """Return the type under which stored bytes may go to a browser: never one that it would run."""
-    kind = media_type.partition(";")[0].strip().lower()
-    if kind in INLINE or kind in _OF_TEXT.values() or kind in _IN_ZIP.values():
-        return kind
-    known = {media for _, media in _MAGIC} | {"audio/wav", "video/mp4"}
-    return kind if kind in known else OCTETS
 
 
 def _is_text(beginning: bytes) -> bool:

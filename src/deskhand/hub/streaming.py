@@ -9,8 +9,8 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import AsyncGenerator, Callable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
+from itertools import chain
 
 from deskhand.errors import Code, DeskhandError
 from deskhand.limits import (
@@ -34,15 +34,13 @@ class Listener:
     ended: str | None = None
 
     def offer(self, committed: Committed) -> None:
-        """Take an event that was committed, or be cut; who was cut gets nothing more, or it would miss the one between."""
-        if self.ended is not None:
-            return
-        self.head = committed.event.seq
+        """Take an event that was committed, or be cut."""
+        event = committed.event
+        self.head = event.seq
         if self.view.sees(audience=committed.audience, runner=committed.runner):
             if len(self.waiting) >= STREAM_BUFFER_EVENTS:
                 self.end("slow")
                 return
-            event = committed.event
             self.waiting.append(Frame(kind="event", seq=event.seq, event=event))
         self.woken.set()
 
@@ -53,32 +51,19 @@ class Listener:
 
 
 class Streams:
-    """All open streams of a hub."""
+    """All open streams of a hub; ``on_presence`` is told how many a reader has, whenever that changes."""
 
     def __init__(self, store: Store, *, on_presence: Callable[[View, int], None]) -> None:
-        """Listen to the store.
-
-        Args:
-            store: gives commits and the past.
-            on_presence: told how many streams a runner has, whenever that changes.
-        """
+        """Listen to the store."""
         self._store = store
         self._on_presence = on_presence
         self._listeners: dict[str, list[Listener]] = {}
         store.on_commit(self._fan_out)
 
-    def disconnect(self, principal: str) -> None:
-        """Cut every stream of a principal that lost its rights."""
-        for listeners in self._listeners.values():
-            for listener in listeners:
-                if listener.principal == principal:
-                    listener.end("revoked")
-
     def close(self) -> None:
         """End all streams, because the hub stops."""
-        for listeners in self._listeners.values():
-            for listener in listeners:
-                listener.end("closing")
+        for listener in chain.from_iterable(self._listeners.values()):
+            listener.end("closing")
 
     async def stream(self, principal: str, view: View, *, after: int) -> AsyncGenerator[Frame]:
         """Yield what is after the cursor, then what comes, with heartbeats in between.
@@ -97,7 +82,8 @@ class Streams:
             if listener.ended == "revoked":
                 raise DeskhandError(Code.UNAUTHORIZED)
         finally:
-            self._leave(listener)
+            self._listeners[view.account].remove(listener)
+            self._on_presence(view, len(self._of(listener)))
 
     async def _past(self, listener: Listener, *, after: int) -> AsyncGenerator[Frame]:
         head = await self._store.head(listener.view.account)
@@ -113,26 +99,26 @@ class Streams:
         yield Frame(kind="heartbeat", seq=cursor)
 
     def _listen(self, principal: str, view: View) -> Listener:
-        listeners = self._listeners.setdefault(view.account, [])
-        mine = [listener for listener in listeners if listener.principal == principal]
-        if len(mine) >= STREAMS_PER_PRINCIPAL_MAX:
-            raise DeskhandError(Code.RATE_LIMITED, "streams", retry_after_seconds=5)
         listener = Listener(principal=principal, view=view)
-        listeners.append(listener)
-        self._on_presence(view, len(mine) + 1)
+        open_already = len(self._of(listener))
+        if open_already >= STREAMS_PER_PRINCIPAL_MAX:
+            raise DeskhandError(Code.RATE_LIMITED, "streams", retry_after_seconds=5)
+        self._listeners.setdefault(view.account, []).append(listener)
+        self._on_presence(view, open_already + 1)
         return listener
 
-    def _leave(self, listener: Listener) -> None:
-        listeners = self._listeners.get(listener.view.account, [])
-        with suppress(ValueError):
-            listeners.remove(listener)
-        left = sum(other.principal == listener.principal for other in listeners)
-        self._on_presence(listener.view, left)
+    def _of(self, reader: Listener) -> list[Listener]:
+        """Return the open streams of the same principal."""
+        listeners = self._listeners.get(reader.view.account, ())
+        return [one for one in listeners if one.principal == reader.principal]
 
     def _fan_out(self, committed: Sequence[Committed]) -> None:
         for one in committed:
+            revokes = one.event.kind == "device.revoked"
             for listener in self._listeners.get(one.account, ()):
                 listener.offer(one)
+                if revokes and listener.principal == one.event.body.get("device"):
+                    listener.end("revoked")
 
 
 async def _present(listener: Listener, *, cursor: int) -> AsyncGenerator[Frame]:

@@ -1,48 +1,46 @@
 """The one way to write: authorise an op, decide it, append what follows, all in one transaction.
 
-An op that was handled before gets its first answer again; the same id with another body is refused. This module
-decides nothing itself: the decisions are in ``core``.
+An op that was handled before gets its first answer again; the same id with another body is refused. What an op means
+is in ``deciding``.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
-from deskhand.core import conversation, dispatching, lifecycle
+from deskhand.core import dispatching
 from deskhand.core.context import context_of
 from deskhand.core.delivery import announcement
-from deskhand.core.drafting import Decision, Draft, Wish
-from deskhand.core.settings import checked, effective
+from deskhand.core.drafting import Draft, Wish
+from deskhand.core.settings import effective
 from deskhand.errors import Code, DeskhandError
-from deskhand.hub.announcing import plan
-from deskhand.hub.membership import decide_request, revoke_device
+from deskhand.hub.deciding import HANDLERS, belongs
+from deskhand.hub.delivering import plan
 from deskhand.ids import Ids
 from deskhand.limits import CONTEXT_MESSAGES_MAX, OPS_PER_BATCH_MAX
-from deskhand.ports import Store, Tx
+from deskhand.ports import Blobs, Store, Tx
 from deskhand.protocol import events as ev
 from deskhand.protocol import ops
 from deskhand.protocol.authority import Principal, authorize
-from deskhand.protocol.objects import Device, Folder, Role, Runner, Setting, Thread
+from deskhand.protocol.objects import Setting
 from deskhand.protocol.ops import Op, OpResult, failure_of
-from deskhand.protocol.tasks import ContextItem, FileRef, Question, Task
-from deskhand.protocol.wire import Json
+from deskhand.protocol.tasks import ContextItem, Task
 
 Surface = Literal["page", "cli", "http", "channel"]
-_Handler = Callable[[Tx, Wish, Any], Decision]
 _NOT_REMEMBERED = frozenset({"lease.renew", "read.mark"})
 """Idempotent by nature; remembering each would grow a table for nothing."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Submitter:
-    """Turns ops into results. ``has_blob`` says whether bytes are stored already."""
+    """Turns ops into results."""
 
     store: Store
+    blobs: Blobs
     ids: Ids
-    has_blob: Callable[[str], bool]
 
     async def submit(
         self,
@@ -92,12 +90,12 @@ class Submitter:
             if fingerprint != op.fingerprint():
                 raise DeskhandError(Code.OP_CONFLICT, op.op_id, field="op_id")
             return result.but(status="duplicate")
-        authorize(wish.principal, op.kind, own=_own(tx, wish, op))
+        authorize(wish.principal, op.kind, own=belongs(tx, wish.principal, op))
         body = ops.body_of(op)
         if isinstance(body, ops.EventAppend):
             self._refuse_unstored(body)
-        decision = _HANDLERS[op.kind](tx, wish, body)
-        seq = append(tx, decision.drafts, ids=self.ids)
+        decision = HANDLERS[op.kind](tx, wish, body)
+        seq = _append(tx, decision.drafts, ids=self.ids)
         result = OpResult(op_id=op.op_id, status="ok", seq=seq, id=decision.id, task=decision.task)
         if op.kind not in _NOT_REMEMBERED:
             tx.remember_op(wish.principal.id, op, result)
@@ -108,18 +106,13 @@ class Submitter:
         if body.kind != "artifact.created":
             return
         artifact = ev.ArtifactCreated.from_json(body.body).artifact
-        if artifact.state == "stored" and not self.has_blob(artifact.sha256):
-            raise DeskhandError(
-                Code.CONFLICT, "the file's bytes are not stored yet", field="sha256"
-            )
+        if artifact.state == "stored" and self.blobs.size(artifact.sha256) is None:
+            message = "the file's bytes are not stored yet"
+            raise DeskhandError(Code.CONFLICT, message, field="sha256")
 
 
-def append(tx: Tx, drafts: Sequence[Draft], *, ids: Ids) -> int | None:
-    """Emit drafts, then what follows from them: assignments and notifications.
-
-    Returns:
-        The seq of the last of ``drafts``, or nothing.
-    """
+def _append(tx: Tx, drafts: Sequence[Draft], *, ids: Ids) -> int | None:
+    """Emit drafts, then the assignments that follow from them; return the seq of the last draft."""
     seq = None
     for draft in drafts:
         seq = _emit(tx, draft, ids=ids)
@@ -130,11 +123,10 @@ def append(tx: Tx, drafts: Sequence[Draft], *, ids: Ids) -> int | None:
 
 def dispatch(tx: Tx, *, ids: Ids) -> None:
     """Give queued tasks to computers that are there."""
-    connected = frozenset(name for name, link in tx.presence().items() if link.connected)
     drafts = dispatching.dispatch(
         tx,
-        connected=connected,
-        per_thread=int(str(setting(tx, "tasks_per_thread"))),
+        connected=frozenset(name for name, link in tx.presence().items() if link.connected),
+        per_thread=int(_setting(tx, "tasks_per_thread")),
         context_of=lambda task: _context(tx, task),
     )
     for draft in drafts:
@@ -146,158 +138,16 @@ def _emit(tx: Tx, draft: Draft, *, ids: Ids) -> int:
     event = tx.emit(draft)
     announced = announcement(draft.body, thread=draft.thread, task=draft.task)
     if announced is not None:
-        language = str(setting(tx, "language"))
-        plan(tx, announced, task=draft.task, ids=ids, language=language)
+        plan(tx, announced, ids=ids, language=_setting(tx, "language"), task=draft.task)
     return event.seq
 
 
-def setting(tx: Tx, name: str) -> bool | int | str | tuple[str, ...]:
+def _setting(tx: Tx, name: str) -> str:
     """Return a setting of the account, or its default."""
     stored = tx.get(Setting, name)
-    return effective({name: stored.value} if stored else {}, name)
+    return str(effective({name: stored.value} if stored else {}, name))
 
 
 def _context(tx: Tx, task: Task) -> tuple[ContextItem, ...]:
     newest = tx.context(task.thread, limit=CONTEXT_MESSAGES_MAX * 2)
     return context_of(newest, but_task=task.id)
-
-
-def _own(tx: Tx, wish: Wish, op: Op) -> bool:
-    """Whether what the op is about belongs to the principal; for a runner, whether it is leased to it."""
-    me = wish.principal
-    if me.role is Role.OWNER:
-        return True
-    if me.role is Role.RUNNER:
-        if op.kind == "event.append" and op.body.get("kind") == "runner.advertised":
-            return True
-        task = tx.get(Task, op.task) if op.task else None
-        return task is not None and task.runner == me.id
-    if op.kind == "message.post" and not op.thread:
-        return True
-    thread = tx.get(Thread, _thread_of(tx, op) or "")
-    return thread is not None and thread.created_by == me.id
-
-
-def _thread_of(tx: Tx, op: Op) -> str | None:
-    task = tx.get(Task, op.task) if op.task else None
-    if task is not None:
-        return task.thread
-    question = tx.get(Question, str(op.body.get("question") or op.body.get("to") or ""))
-    if question is not None:
-        return question.thread
-    return op.thread
-
-
-def _post(tx: Tx, wish: Wish, body: ops.MessagePost) -> Decision:
-    files: list[FileRef] = []
-    for name in body.files:
-        upload = tx.upload(name, principal=wish.principal.id)
-        if upload is None or upload.sha256 is None:
-            raise DeskhandError(Code.NOT_FOUND, name, field="files")
-        files.append(FileRef.from_json({**upload.to_json(), "sha256": upload.sha256}))
-    return conversation.post_message(tx, wish, body, files)
-
-
-def _append_event(tx: Tx, wish: Wish, body: ops.EventAppend) -> Decision:
-    if body.kind != "runner.advertised":
-        return lifecycle.append_event(tx, wish, body)
-    said = ev.RunnerAdvertised.from_json(body.body)
-    me, device = wish.principal.id, tx.get(Device, wish.principal.id)
-    name = device.name if device else said.runner.name
-    runner = said.runner.but(
-        id=me, name=said.runner.name or name, advertised_at=tx.now, state="active"
-    )
-    folders = tuple(folder.but(runner=me) for folder in said.folders if _mine(tx, folder.id, me))
-    body_ = ev.RunnerAdvertised(runner=runner, folders=folders)
-    return Decision(drafts=(Draft(body=body_, actor=me),), id=me)
-
-
-def _mine(tx: Tx, folder: str, runner: str) -> bool:
-    """A runner may speak of its own folders and new ones, never of another computer's."""
-    known = tx.get(Folder, folder)
-    return known is None or known.runner == runner
-
-
-def _accept(tx: Tx, wish: Wish, body: ops.TaskAccept) -> Decision:
-    decision = lifecycle.accept_task(tx, wish, body)
-    tx.renew_lease(decision.id or "", runner=wish.principal.id, epoch=body.epoch)
-    return decision
-
-
-def _renew(tx: Tx, wish: Wish, body: ops.LeaseRenew) -> Decision:
-    task = lifecycle.known_task(tx, wish.task)
-    if task.final or task.epoch != body.epoch:
-        raise DeskhandError(Code.STALE_EPOCH, task.id)
-    tx.renew_lease(task.id, runner=wish.principal.id, epoch=body.epoch)
-    return Decision(id=task.id, task=task.id)
-
-
-def _erase(tx: Tx, wish: Wish, _: ops.Nothing) -> Decision:
-    decision = conversation.erase_thread(tx, wish)
-    tx.erase_thread(decision.id or "")
-    return decision
-
-
-def _mark_read(tx: Tx, wish: Wish, body: ops.ReadMark) -> Decision:
-    thread = conversation.open_thread(tx, wish.thread)
-    tx.mark_read(wish.principal.id, thread.id, body.seq)
-    return Decision(id=thread.id)
-
-
-def _acknowledge(tx: Tx, wish: Wish, body: ops.NotificationAck) -> Decision:
-    tx.acknowledge_delivery(body.delivery, fate=body.fate, device=wish.principal.id)
-    return Decision(id=body.delivery)
-
-
-def _put_folder(tx: Tx, wish: Wish, body: ops.FolderPutOp) -> Decision:
-    runner, known = tx.get(Runner, body.runner), tx.get(Folder, body.id)
-    if runner is None or runner.state != "active" or (known and known.runner != runner.id):
-        raise DeskhandError(Code.NOT_FOUND, body.runner, field="runner")
-    folder = Folder(
-        id=body.id, runner=body.runner, root=body.root, label=body.label, mode=body.mode
-    )
-    draft = Draft(body=ev.FolderPut(folder=folder), actor=wish.principal.id, runner=body.runner)
-    return Decision(drafts=(draft,), id=folder.id)
-
-
-def _remove_folder(tx: Tx, wish: Wish, body: ops.FolderRemove) -> Decision:
-    folder = tx.get(Folder, body.folder)
-    if folder is None or folder.state == "removed":
-        raise DeskhandError(Code.NOT_FOUND, body.folder, field="folder")
-    removed = ev.FolderRemoved(folder=folder.id)
-    draft = Draft(body=removed, actor=wish.principal.id, runner=folder.runner)
-    return Decision(drafts=(draft,), id=folder.id)
-
-
-def _put_setting(_: Tx, wish: Wish, body: ops.SettingsPut) -> Decision:
-    value = checked(body.name, body.value)
-    said: Json = list(value) if isinstance(value, tuple) else value
-    changed = ev.SettingChanged(name=body.name, value=said)
-    return Decision(drafts=(Draft(body=changed, actor=wish.principal.id),), id=body.name)
-
-
-_HANDLERS: dict[str, _Handler] = {
-    "thread.create": conversation.create_thread,
-    "thread.rename": conversation.rename_thread,
-    "thread.archive": conversation.archive_thread,
-    "thread.erase": _erase,
-    "message.post": _post,
-    "task.edit": lifecycle.edit_task,
-    "task.cancel": lambda tx, wish, _: lifecycle.cancel_task(tx, wish),
-    "task.pause": lambda tx, wish, _: lifecycle.pause_task(tx, wish),
-    "task.resume": lambda tx, wish, _: lifecycle.resume_task(tx, wish),
-    "task.retry": lambda tx, wish, _: lifecycle.retry_task(tx, wish),
-    "task.archive": lifecycle.archive_task,
-    "approval.decide": lifecycle.decide_approval,
-    "question.answer": conversation.answer_question,
-    "read.mark": _mark_read,
-    "notification.ack": _acknowledge,
-    "device.admit": decide_request,
-    "device.revoke": revoke_device,
-    "folder.put": _put_folder,
-    "folder.remove": _remove_folder,
-    "settings.put": _put_setting,
-    "task.accept": _accept,
-    "event.append": _append_event,
-    "lease.renew": _renew,
-}

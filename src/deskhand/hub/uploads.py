@@ -1,30 +1,26 @@
 """Uploads: files on their way in, resumable, bound to the principal that sends them.
 
 Size is said first and reserved against the quota; one writer at a time; the type is what the bytes are, never what the
-sender says. How far an upload is, the disk knows: an answer that got lost is not sent twice. It refuses deferred
-lengths, concatenation and anybody else's upload.
+sender says. How far an upload is, the disk knows: an answer that got lost is not sent twice.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Generator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator
 from datetime import timedelta
 from pathlib import PurePosixPath, PureWindowsPath
 from typing import Final
 
 from deskhand.clock import Clock, stamp, unstamp
 from deskhand.errors import Code, DeskhandError
-from deskhand.hub.sniffing import sniff
+from deskhand.hub.sniffing import OCTETS, sniff_blob
 from deskhand.ids import Ids
 from deskhand.limits import NAME_CHARS_MAX, UPLOAD_BYTES_MAX, UPLOAD_KEPT_SECONDS
 from deskhand.ports import Blobs, Store
 from deskhand.protocol.authority import Principal
 from deskhand.protocol.objects import Upload
 
-_UNKNOWN_TYPE: Final = "application/octet-stream"
 _ID_BYTES: Final = 16
-_LOOK_BYTES: Final = 4096
 
 
 class Uploads:
@@ -42,26 +38,23 @@ class Uploads:
         """Reserve room for a file.
 
         Raises:
-            DeskhandError: ``too_large`` for one file or for the quota; ``invalid``.
+            DeskhandError: ``too_large`` for one file or for the quota.
         """
         if size > UPLOAD_BYTES_MAX:
             raise DeskhandError(Code.TOO_LARGE, f"{UPLOAD_BYTES_MAX} bytes", field="Upload-Length")
-        expires = self._clock.now() + timedelta(seconds=UPLOAD_KEPT_SECONDS)
         upload = Upload(
             id=f"upl_{self._ids.secret(_ID_BYTES)}",
             name=plain_name(name),
             size=size,
             offset=0,
-            media_type=_UNKNOWN_TYPE,
-            expires_at=stamp(expires),
+            media_type=OCTETS,
+            expires_at=stamp(self._clock.now() + timedelta(seconds=UPLOAD_KEPT_SECONDS)),
         )
         await self._store.create_upload(me.account, me.id, upload)
-        if size == 0:
-            return await self.append(me, upload.id, _nothing(), offset=0)
-        return upload
+        return upload if size else await self.look(me, upload.id)
 
     async def look(self, me: Principal, name: str) -> Upload:
-        """Return an upload with the offset that is on disk; whole bytes that a crash left unnamed become a file.
+        """Return an upload with the offset that is on disk; whole bytes that nobody named yet become a file.
 
         Raises:
             DeskhandError: ``not_found``, also for somebody else's and for an expired one.
@@ -72,16 +65,6 @@ class Uploads:
             return await self.append(me, name, _nothing(), offset=upload.offset)
         return upload
 
-    async def _known(self, me: Principal, name: str) -> Upload:
-        upload = await self._store.upload(me.account, me.id, name)
-        if upload is None:
-            raise DeskhandError(Code.NOT_FOUND)
-        if upload.sha256 is not None:
-            return upload.but(offset=upload.size)
-        if unstamp(upload.expires_at) <= self._clock.now():
-            raise DeskhandError(Code.NOT_FOUND)
-        return upload.but(offset=await self._blobs.partial(upload.id))
-
     async def append(
         self, me: Principal, name: str, chunks: AsyncIterator[bytes], *, offset: int
     ) -> Upload:
@@ -91,41 +74,38 @@ class Uploads:
             DeskhandError: ``not_found``; ``conflict`` while another request writes; ``upload_offset``;
                 ``too_large``; ``disk_full``.
         """
-        with self._only_writer(name):
+        if name in self._written_now:
+            raise DeskhandError(Code.CONFLICT, "another request writes this upload")
+        self._written_now.add(name)
+        try:
             upload = await self._known(me, name)
             if offset != upload.offset:
                 raise DeskhandError(Code.UPLOAD_OFFSET, str(upload.offset))
             if upload.sha256 is not None:
                 return upload
             reached = await self._blobs.append(name, chunks, offset=offset, limit=upload.size)
-            if reached < upload.size:
-                await self._store.advance_upload(me.account, name, offset=reached, sha256=None)
-                return upload.but(offset=reached)
-            return await self._finish(me, upload)
+            if reached == upload.size:
+                return await self._finish(me, upload)
+            await self._store.advance_upload(me.account, name, offset=reached, sha256=None)
+            return upload.but(offset=reached)
+        finally:
+            self._written_now.discard(name)
+
+    async def _known(self, me: Principal, name: str) -> Upload:
+        upload = await self._store.upload(me.account, me.id, name)
+        if upload is not None and upload.sha256 is not None:
+            return upload.but(offset=upload.size)
+        if upload is None or unstamp(upload.expires_at) <= self._clock.now():
+            raise DeskhandError(Code.NOT_FOUND)
+        return upload.but(offset=await self._blobs.partial(upload.id))
 
     async def _finish(self, me: Principal, upload: Upload) -> Upload:
         sha256, size = await self._blobs.finish(upload.id)
-        media_type = sniff(await self._beginning(sha256, size), name=upload.name)
+        media_type = await sniff_blob(self._blobs, sha256, name=upload.name)
         await self._store.advance_upload(
             me.account, upload.id, offset=size, sha256=sha256, media_type=media_type
         )
         return upload.but(offset=size, sha256=sha256, media_type=media_type)
-
-    async def _beginning(self, sha256: str, size: int) -> bytes:
-        data = b""
-        async for chunk in self._blobs.open(sha256, start=0, size=min(size, _LOOK_BYTES)):
-            data += chunk
-        return data
-
-    @contextmanager
-    def _only_writer(self, name: str) -> Generator[None]:
-        if name in self._written_now:
-            raise DeskhandError(Code.CONFLICT, "another request writes this upload")
-        self._written_now.add(name)
-        try:
-            yield
-        finally:
-            self._written_now.discard(name)
 
 
 def plain_name(name: str) -> str:

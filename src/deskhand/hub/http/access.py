@@ -1,4 +1,4 @@
-"""Who calls: one function turns a request into a caller or a refusal, for every route (AU-01, AU-03).
+"""Who calls: one function lets a request in or refuses it, for every route (AU-01, AU-03).
 
 A bearer token, or a page's two halves: cookie and ``X-Deskhand-Key``; never both kinds on one request. Unknown, revoked
 and misused credentials get the same answer. It refuses to compare a secret itself: the store is asked for a hash.
@@ -6,9 +6,9 @@ and misused credentials get the same answer. It refuses to compare a secret itse
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, Final, Literal, cast
+from typing import Annotated, Any, Final, TypeVar, cast
 
 from fastapi import Depends
 from fastapi.routing import APIRoute
@@ -17,40 +17,30 @@ from starlette.responses import Response
 from typing_extensions import override
 
 from deskhand.errors import Code, DeskhandError
-from deskhand.hub.app import Hub
+from deskhand.hub.app import Hub, visible
 from deskhand.hub.credentials import bearer_sha256, page_sha256
 from deskhand.hub.http.bodies import check_body
-from deskhand.hub.http.routes import Rule, Who, rule_of
+from deskhand.hub.http.routes import RULES, Rule, Who
 from deskhand.hub.http.walls import WRITES, refuse_foreign
-from deskhand.hub.pairing import Pairing, Peer, UidOf
+from deskhand.hub.pairing import Pairing
 from deskhand.hub.submitting import Surface
 from deskhand.hub.throttle import Throttle
 from deskhand.hub.uploads import Uploads
-from deskhand.limits import BAD_LOGINS_PER_MINUTE_MAX, REQUESTS_PER_TEN_SECONDS_MAX
+from deskhand.limits import (
+    BAD_LOGINS_PER_MINUTE_MAX,
+    LIST_LIMIT_MAX,
+    REQUESTS_PER_TEN_SECONDS_MAX,
+)
+from deskhand.ports import Credential
 from deskhand.protocol.authority import Principal
+from deskhand.protocol.ops import Op, OpResult
+from deskhand.protocol.wire import Wire
+
+W = TypeVar("W", bound=Wire)
 
 KEY_HEADER: Final = "x-deskhand-key"
 _SECURE_COOKIE: Final = "__Host-dh"
-_TEN_SECONDS, _MINUTE = 10.0, 60.0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Caller:
-    """Who sent a request, and by what kind of program."""
-
-    principal: Principal
-    kind: Literal["page", "cli", "runner", "client"]
-
-    @property
-    def surface(self) -> Surface:
-        """What the log says about where a message was typed."""
-        match self.kind:
-            case "page":
-                return "page"
-            case "cli":
-                return "cli"
-            case "runner" | "client":
-                return "http"
+_SURFACES: Final[dict[str, Surface]] = {"page": "page", "cli": "cli"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,63 +51,93 @@ class PushDoor:
     allows: Callable[[str], bool]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Call:
+    """One request that was let in; without ``credential`` on a public route."""
+
+    door: Door
+    request: Request
+    credential: Credential | None = None
+
+    @property
+    def hub(self) -> Hub:
+        """The core."""
+        return self.door.hub
+
+    @property
+    def me(self) -> Principal:
+        """Who calls a route that is not public."""
+        if self.credential is None:
+            raise DeskhandError(Code.UNAUTHORIZED)
+        return self.credential.principal
+
+    @property
+    def language(self) -> str:
+        """What the answer is written in."""
+        return str(self.request.state.language)
+
+    @property
+    def address(self) -> str:
+        """Where the connection comes from."""
+        return self.request.client.host if self.request.client else "unknown"
+
+    async def submit(self, ops: Sequence[Op]) -> list[OpResult]:
+        """Handle ops of the caller; see ``Submitter.submit``."""
+        kind = self.credential.kind if self.credential else ""
+        surface = _SURFACES.get(kind, "http")
+        return await self.hub.submit(self.me, ops, surface=surface, language=self.language)
+
+    async def get(self, kind: type[W], name: str) -> W:
+        """Return an object that the caller may see.
+
+        Raises:
+            DeskhandError: ``not_found``, the same for unknown and foreign (IS-01).
+        """
+        found = await self.hub.store.get(self.me.account, kind, name)
+        if found is None or not visible(self.me, found):
+            raise DeskhandError(Code.NOT_FOUND)
+        return found
+
+    async def find(self, kind: type[W], *states: str) -> list[W]:
+        """Return the account's newest objects in these states (all when none is named)."""
+        account = self.me.account
+        return await self.hub.store.find(account, kind, states=states, limit=LIST_LIMIT_MAX)
+
+
 class Door:
-    """What routes work with, and the one way in.
+    """What routes work with, and the one way in; ``push`` is nothing where this hub sends none."""
 
-    Args:
-        hub: the core.
-        pairing: invitations and claims.
-        uid_of: who opened a loopback connection, where the kernel tells.
-        push: nothing where this hub sends no pushes.
-    """
-
-    def __init__(
-        self, hub: Hub, *, pairing: Pairing, uid_of: UidOf, push: PushDoor | None = None
-    ) -> None:
+    def __init__(self, hub: Hub, *, pairing: Pairing, push: PushDoor | None) -> None:
         """Begin with nobody known."""
         self.hub = hub
         self.pairing = pairing
         self.push = push
         self.uploads = Uploads(hub.store, hub.blobs, hub.clock, hub.ids)
-        self._uid_of = uid_of
-        self._bad = Throttle(hub.clock, most=BAD_LOGINS_PER_MINUTE_MAX, seconds=_MINUTE)
-        self._busy = Throttle(hub.clock, most=REQUESTS_PER_TEN_SECONDS_MAX, seconds=_TEN_SECONDS)
+        self._bad = Throttle(hub.clock, most=BAD_LOGINS_PER_MINUTE_MAX, seconds=60)
+        self._busy = Throttle(hub.clock, most=REQUESTS_PER_TEN_SECONDS_MAX, seconds=10)
 
-    async def admit(self, request: Request, rule: Rule) -> Caller | None:
-        """Return who calls; nobody on a public route.
+    async def admit(self, request: Request, rule: Rule) -> Call:
+        """Let a request in.
 
         Raises:
             DeskhandError: ``unauthorized``, ``forbidden``, ``two_credentials``, ``origin_refused``,
                 ``rate_limited``.
         """
+        nobody = Call(door=self, request=request)
         if rule.who is Who.PUBLIC:
-            return None
-        caller = await self._known(request)
-        self._busy.count(caller.principal.id)
-        self._busy.check(caller.principal.id)
-        if caller.principal.role not in rule.who.value:
-            raise DeskhandError(Code.FORBIDDEN)
-        return caller
-
-    def peer(self, request: Request) -> Peer:
-        """Return who is at the other end of the connection."""
-        client = request.client
-        if client is None:
-            return Peer(address="unknown")
-        server = cast("tuple[str, int] | None", request.scope.get("server"))
-        uid = self._uid_of(server, (client.host, client.port)) if server else None
-        return Peer(address=client.host, uid=uid)
-
-    async def _known(self, request: Request) -> Caller:
+            return nobody
         token_sha256, by_page = _presented(request)
         found = await self.hub.store.credential(token_sha256)
         if found is None or (found.kind == "page") is not by_page:
             # Only wrong ones are slowed down: a stranger must not be able to lock the owner out.
-            address = self.peer(request).address
-            self._bad.check(address)
-            self._bad.count(address)
+            self._bad.check(nobody.address)
+            self._bad.count(nobody.address)
             raise DeskhandError(Code.UNAUTHORIZED)
-        return Caller(principal=found.principal, kind=found.kind)
+        self._busy.count(found.principal.id)
+        self._busy.check(found.principal.id)
+        if found.principal.role not in rule.who.value:
+            raise DeskhandError(Code.FORBIDDEN)
+        return Call(door=self, request=request, credential=found)
 
 
 class GuardedRoute(APIRoute):
@@ -127,32 +147,23 @@ class GuardedRoute(APIRoute):
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         """Return the handler behind the door; an unclassified route cannot even be defined."""
         inner = super().get_route_handler()
-        rules = {method: rule_of(method, self.path) for method in self.methods or ()}
+        rules = {method: RULES[f"{method} {self.path}"] for method in self.methods or ()}
 
         async def guarded(request: Request) -> Response:
             rule = rules[request.method]
-            request.state.caller = await door_of(request).admit(request, rule)
+            request.state.call = await cast("Door", request.app.state.door).admit(request, rule)
             check_body(request, rule.takes)
             return await inner(request)
 
         return guarded
 
 
-def door_of(request: Request) -> Door:
-    """Return the door of the app that this request is for."""
-    return cast("Door", request.app.state.door)
+async def _call_of(request: Request) -> Call:
+    # A coroutine, because FastAPI sends plain functions through a thread.
+    return cast("Call", request.state.call)
 
 
-def caller_of(request: Request) -> Caller:
-    """Return who calls a route that is not public."""
-    caller = cast("Caller | None", request.state.caller)
-    if caller is None:
-        raise DeskhandError(Code.UNAUTHORIZED)
-    return caller
-
-
-TheDoor = Annotated[Door, Depends(door_of)]
-TheCaller = Annotated[Caller, Depends(caller_of)]
+TheCall = Annotated[Call, Depends(_call_of)]
 
 
 def cookie_name(origin: str) -> str:

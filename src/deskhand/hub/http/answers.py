@@ -12,7 +12,6 @@ from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import aclosing
 from typing import Any, Final, cast
 
-from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.types import Message, Receive, Scope, Send
 from typing_extensions import override
@@ -20,7 +19,7 @@ from typing_extensions import override
 from deskhand.errors import Code, DeskhandError
 from deskhand.limits import STALL_SECONDS_MAX
 from deskhand.protocol.ops import failure_of
-from deskhand.protocol.wire import Json, Wire
+from deskhand.protocol.wire import Wire
 from deskhand.texts import LANGUAGES
 
 ABORT: Final = "deskhand.abort"
@@ -28,25 +27,24 @@ ABORT: Final = "deskhand.abort"
 
 
 class Answer(Response):
-    """A JSON answer."""
+    """A JSON answer: an object of the protocol, plain JSON, or bytes that are JSON already."""
 
     media_type = "application/json"
 
     @override
     def render(self, content: Any) -> bytes:
-        value = content.to_json() if isinstance(content, Wire) else content
-        return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode("utf-8")
+        if isinstance(content, bytes):
+            return content
+        if isinstance(content, Wire):
+            return content.model_dump_json(exclude_none=True).encode()
+        return json.dumps(content, ensure_ascii=False, separators=(",", ":")).encode()
 
 
 class Flow(StreamingResponse):
     """A streaming answer that gives up on a reader who does not read, and always ends its source."""
 
     def __init__(
-        self,
-        source: AsyncGenerator[bytes],
-        *,
-        headers: Mapping[str, str] | None = None,
-        status_code: int = 200,
+        self, source: AsyncGenerator[bytes], *, headers: Mapping[str, str], status_code: int = 200
     ) -> None:
         """Send what ``source`` yields."""
         super().__init__(source, headers=headers, status_code=status_code)
@@ -67,13 +65,13 @@ class Flow(StreamingResponse):
                 abort()
 
 
-def items(found: Sequence[Wire | dict[str, Json]], *, following: str | None = None) -> Answer:
+def items(found: Sequence[Wire | Mapping[str, object]], *, following: str | None = None) -> Answer:
     """Return one page of a list."""
     rows = [one.to_json() if isinstance(one, Wire) else one for one in found]
     return Answer({"items": rows, "next": following})
 
 
-def refusal(error: DeskhandError, *, language: str, request_id: str | None) -> Answer:
+def refusal(error: DeskhandError, *, language: str, request_id: str) -> Answer:
     """Return the error object with its status."""
     failure = failure_of(error, language=language, request_id=request_id)
     answer = Answer({"error": failure.to_json()}, status_code=error.fault.status)
@@ -91,14 +89,3 @@ def language_of(accepted: str | None) -> str:
         if wanted in LANGUAGES:
             return wanted
     return LANGUAGES[0]
-
-
-def spoken(request: Request) -> str:
-    """Return the language of this request."""
-    return str(getattr(request.state, "language", LANGUAGES[0]))
-
-
-def numbered(request: Request) -> str | None:
-    """Return the id of this request."""
-    found: object = getattr(request.state, "request_id", None)
-    return found if isinstance(found, str) else None

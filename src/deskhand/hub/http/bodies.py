@@ -42,9 +42,7 @@ def check_body(request: Request, takes: Takes) -> None:
         kind, _, rest = request.headers.get("content-type", "").partition(";")
         if kind.strip().lower() != takes.value or rest.strip().lower() not in {"", "charset=utf-8"}:
             raise DeskhandError(Code.UNSUPPORTED_TYPE, takes.value)
-    said = request.headers.get("content-length")
-    if said is None:
-        return
+    said = request.headers.get("content-length", "0")
     if not (said.isascii() and said.isdigit()):
         raise DeskhandError(Code.INVALID, field="Content-Length")
     if int(said[:20]) > _BYTES_MAX[takes]:
@@ -91,10 +89,13 @@ def described(model: type[Wire]) -> dict[str, Any]:
     """Return how OpenAPI describes a JSON body of this shape, without references out of it."""
     schema = model.model_json_schema(ref_template="#/components/schemas/{model}")
     schema.pop("$defs", None)
-    return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema}}}}
+    return _body_of(Takes.JSON, schema)
 
 
 def raw_body(takes: Takes) -> dict[str, Any]:
     """Return how OpenAPI describes a body of bytes."""
-    schema = {"type": "string", "format": "binary"}
+    return _body_of(takes, {"type": "string", "format": "binary"})
+
+
+def _body_of(takes: Takes, schema: dict[str, Any]) -> dict[str, Any]:
     return {"requestBody": {"required": True, "content": {takes.value: {"schema": schema}}}}

@@ -1,80 +1,116 @@
-"""Devices and where their notifications go: taking a device's rights, subscribing, trying it out."""
+"""Devices over HTTP: pairing (the decisions are in ``hub.pairing``), taking rights away, and where pushes go."""
 
 from __future__ import annotations
 
 from fastapi import APIRouter
-from starlette.requests import Request
 from starlette.responses import Response
 
 from deskhand.core.delivery import trial_announcement
 from deskhand.errors import Code, DeskhandError
-from deskhand.hub.announcing import plan_for
-from deskhand.hub.http.access import Door, GuardedRoute, PushDoor, TheCaller, TheDoor
-from deskhand.hub.http.answers import Answer, spoken
+from deskhand.hub.delivering import plan
+from deskhand.hub.http.access import Call, GuardedRoute, PushDoor, TheCall, cookie_for
+from deskhand.hub.http.answers import Answer
 from deskhand.hub.http.bodies import described, read_json
 from deskhand.hub.http.ops import submit_one
-from deskhand.ports import PushSubscription, Tx
-from deskhand.protocol.objects import Delivery
+from deskhand.hub.pairing import Claimed
+from deskhand.hub.peer import Peer, uid_of
+from deskhand.ports import PushSubscription
 from deskhand.protocol.ops import Op
-from deskhand.protocol.requests import PushAsk
+from deskhand.protocol.requests import InviteAsk, PairAsk, PairClaim, PushAsk
 
 router = APIRouter(route_class=GuardedRoute)
 
 
+@router.post("/v1/pair", status_code=202, openapi_extra=described(PairAsk))
+async def ask_to_join(call: TheCall) -> Answer:
+    """File a request to join by an invitation's secret or digits."""
+    wish = await read_json(call.request, PairAsk)
+    return Answer(await call.door.pairing.ask(wish, peer=_peer(call)), status_code=202)
+
+
+@router.post("/v1/pair/claim", openapi_extra=described(PairClaim))
+async def claim(call: TheCall) -> Answer:
+    """Return whether somebody decided; once admitted, the credential, once."""
+    wish = await read_json(call.request, PairClaim)
+    outcome = await call.door.pairing.claim(wish, peer=_peer(call))
+    if not isinstance(outcome, Claimed):
+        return Answer(outcome, status_code=202)
+    answer = Answer(outcome.answer)
+    if outcome.cookie is not None:
+        line = cookie_for(str(call.request.state.origin), outcome.cookie)
+        answer.raw_headers.append((b"set-cookie", line.encode("ascii")))
+    return answer
+
+
+@router.post("/v1/pair/invites", status_code=201, openapi_extra=described(InviteAsk))
+async def create_invite(call: TheCall) -> Answer:
+    """Make an invitation; its secret is in this answer and nowhere else."""
+    wish = await read_json(call.request, InviteAsk)
+    made = await call.door.pairing.create_invite(call.me.account, wish)
+    return Answer(made, status_code=201)
+
+
+@router.delete("/v1/pair/invites/{invite}", status_code=204)
+async def close_invite(call: TheCall, invite: str) -> Response:
+    """End an invitation, because what showed it is closed."""
+    await call.door.pairing.close_invite(call.me.account, invite)
+    return Response(status_code=204)
+
+
 @router.delete("/v1/devices/{device}", status_code=204)
-async def revoke_device(
-    request: Request, door: TheDoor, caller: TheCaller, device: str
-) -> Response:
+async def revoke_device(call: TheCall, device: str) -> Response:
     """Take every right from a device at once: token, streams, pushes, leases (PA-07)."""
-    op = Op(op_id=door.hub.ids.new("del"), kind="device.revoke", body={"device": device})
-    await submit_one(request, door, caller, op)
-    door.hub.streams.disconnect(device)
+    op = Op(op_id=call.hub.ids.new("del"), kind="device.revoke", body={"device": device})
+    await submit_one(call, op)
     return Response(status_code=204)
 
 
 @router.get("/v1/push/key")
-async def push_key(door: TheDoor) -> Answer:
+async def push_key(call: TheCall) -> Answer:
     """Return what a page gives to ``pushManager.subscribe``."""
-    return Answer({"key": _push(door).public_key})
+    return Answer({"key": _push(call).public_key})
 
 
 @router.post("/v1/push/subscriptions", status_code=201, openapi_extra=described(PushAsk))
-async def subscribe(request: Request, door: TheDoor, caller: TheCaller) -> Answer:
+async def subscribe(call: TheCall) -> Answer:
     """Send this device's notifications there."""
-    wish = await read_json(request, PushAsk)
-    if not _push(door).allows(wish.endpoint):
+    wish = await read_json(call.request, PushAsk)
+    if not _push(call).allows(wish.endpoint):
         raise DeskhandError(Code.ADDRESS_REFUSED, field="endpoint")
-    me = caller.principal
     subscription = PushSubscription(
-        id=door.hub.ids.new("sub"),
-        account=me.account,
-        device=me.id,
+        id=call.hub.ids.new("sub"),
+        account=call.me.account,
+        device=call.me.id,
         endpoint=wish.endpoint,
         p256dh=wish.keys.p256dh,
         auth=wish.keys.auth,
     )
-    await door.hub.store.put_subscription(subscription)
+    await call.hub.store.put_subscription(subscription)
     return Answer({"id": subscription.id}, status_code=201)
 
 
 @router.post("/v1/push/test", status_code=202)
-async def push_test(request: Request, door: TheDoor, caller: TheCaller) -> Answer:
+async def push_test(call: TheCall) -> Answer:
     """Plan a notification to this device; its fate is among the deliveries."""
-    me, ids, language = caller.principal, door.hub.ids, spoken(request)
-
-    def work(tx: Tx) -> list[Delivery]:
-        mine = [one for one in tx.subscriptions() if one.device == me.id]
-        announced = trial_announcement(ids.new("try"))
-        return [plan_for(tx, announced, one, task=None, ids=ids, language=language) for one in mine]
-
-    planned = await door.hub.store.write(me.account, work)
+    ids, me, language = call.hub.ids, call.me, call.language
+    trial = trial_announcement(ids.new("try"))
+    planned = await call.hub.store.write(
+        me.account, lambda tx: plan(tx, trial, ids=ids, language=language, device=me.id)
+    )
     if not planned:
         raise DeskhandError(Code.ILLEGAL_STATE, "no subscription")
-    door.hub.courier.wake()
-    return Answer({"deliveries": [one.id for one in planned]}, status_code=202)
+    call.hub.courier.wake()
+    return Answer({"deliveries": planned}, status_code=202)
 
 
-def _push(door: Door) -> PushDoor:
-    if door.push is None:
+def _peer(call: Call) -> Peer:
+    """Return who is at the other end of the connection, with the user where the kernel tells."""
+    server, client = call.request.scope.get("server"), call.request.client
+    uid = uid_of(server, (client.host, client.port)) if server and client else None
+    return Peer(address=call.address, uid=uid)
+
+
+def _push(call: Call) -> PushDoor:
+    if call.door.push is None:
         raise DeskhandError(Code.UNAVAILABLE, "push")
-    return door.push
+    return call.door.push

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from fastapi import APIRouter
-from starlette.requests import Request
 
 from deskhand.errors import Code, DeskhandError
-from deskhand.hub.http.access import Caller, Door, GuardedRoute, TheCaller, TheDoor
-from deskhand.hub.http.answers import Answer, spoken
+from deskhand.hub.http.access import Call, GuardedRoute, TheCall
+from deskhand.hub.http.answers import Answer
 from deskhand.hub.http.bodies import described, read_json
 from deskhand.protocol.ops import Op, OpResult
 from deskhand.protocol.requests import OpBatch, OpResults, TaskPost
@@ -19,50 +18,41 @@ _KEY_CHARS_MAX = 80
 
 
 @router.post("/v1/ops", openapi_extra=described(OpBatch))
-async def post_ops(request: Request, door: TheDoor, caller: TheCaller) -> Answer:
+async def post_ops(call: TheCall) -> Answer:
     """Handle a batch; each op has its own result, and being repeated is harmless."""
-    batch = await read_json(request, OpBatch)
-    results = await door.hub.submit(
-        caller.principal, batch.ops, surface=caller.surface, language=spoken(request)
-    )
-    return Answer(OpResults(results=tuple(results)))
+    batch = await read_json(call.request, OpBatch)
+    return Answer(OpResults(results=tuple(await call.submit(batch.ops))))
 
 
 @router.post("/v1/tasks", status_code=201, openapi_extra=described(TaskPost))
-async def post_task(request: Request, door: TheDoor, caller: TheCaller) -> Answer:
+async def post_task(call: TheCall) -> Answer:
     """Assign one task; with ``Idempotency-Key`` a repeated call returns the first one's task."""
-    wish = await read_json(request, TaskPost)
-    key = request.headers.get("idempotency-key") or door.hub.ids.new("key")
+    wish = await read_json(call.request, TaskPost)
+    key = call.request.headers.get("idempotency-key") or call.hub.ids.new("key")
     if len(key) > _KEY_CHARS_MAX:
         raise DeskhandError(Code.INVALID, f"{_KEY_CHARS_MAX} characters", field="Idempotency-Key")
-    body = wish.model_dump(
-        mode="json", by_alias=True, exclude_unset=True, exclude={"thread", "meant"}
-    )
+    body = wish.model_dump(mode="json", exclude_unset=True, exclude={"thread", "meant"})
     op = Op(
         op_id=f"task-key:{key}",
         kind="message.post",
         thread=wish.thread,
         body={**body, "as": "task"},
     )
-    result = await submit_one(request, door, caller, op)
-    task = await door.hub.store.get(caller.principal.account, Task, result.task or "")
-    if task is None:
-        raise DeskhandError(Code.NOT_FOUND)
+    result = await submit_one(call, op)
+    task = await call.get(Task, result.task or "")
     return Answer(task, status_code=200 if result.status == "duplicate" else 201)
 
 
-async def submit_one(request: Request, door: Door, caller: Caller, op: Op) -> OpResult:
+async def submit_one(call: Call, op: Op) -> OpResult:
     """Send one op and turn its rejection into the refusal of the whole request.
 
     Raises:
         DeskhandError: why it was rejected.
     """
-    results = await door.hub.submit(
-        caller.principal, [op], surface=caller.surface, language=spoken(request)
-    )
-    (result,) = results
+    [result] = await call.submit([op])
     if result.error is not None:
-        known = DeskhandError(Code(result.error.code)).sentence(spoken(request))
-        detail = result.error.message.removeprefix(known).strip(" ()")
-        raise DeskhandError(Code(result.error.code), detail, field=result.error.field)
+        code = Code(result.error.code)
+        sentence = DeskhandError(code).sentence(call.language)
+        detail = result.error.message.removeprefix(sentence).strip(" ()")
+        raise DeskhandError(code, detail, field=result.error.field)
     return result

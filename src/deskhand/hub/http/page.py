@@ -9,22 +9,19 @@ from __future__ import annotations
 import base64
 import hashlib
 import html
-import mimetypes
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final, cast
+from typing import Final, NamedTuple, cast
 
 from fastapi import APIRouter
-from fastapi.openapi.utils import get_openapi
 from starlette.requests import Request
 from starlette.responses import Response
 
 from deskhand import __version__
 from deskhand.errors import Code, DeskhandError
 from deskhand.hub.http.access import GuardedRoute
-from deskhand.hub.http.answers import Answer, spoken
+from deskhand.hub.http.answers import Answer
 from deskhand.limits import PROTOCOL, PROTOCOL_OLDEST
 from deskhand.texts import text
 
@@ -44,7 +41,6 @@ _FOREVER: Final = "public, max-age=31536000, immutable"
 _TYPES: Final = {
     ".html": "text/html; charset=utf-8",
     ".js": "text/javascript; charset=utf-8",
-    ".mjs": "text/javascript; charset=utf-8",
     ".css": "text/css; charset=utf-8",
     ".json": "application/json",
     ".webmanifest": "application/manifest+json",
@@ -54,15 +50,14 @@ _TYPES: Final = {
     ".woff2": "font/woff2",
     ".txt": "text/plain; charset=utf-8",
 }
-_HASHED: Final = re.compile(r"[-.][A-Za-z0-9_-]{8,}\.[a-z0-9]+$")
+_HASHED: Final = re.compile(r"assets/.*[-.][A-Za-z0-9_-]{8,}\.[a-z0-9]+")
 _SCRIPT: Final = re.compile(rb"<script(?![^>]*\bsrc=)[^>]*>(.*?)</script>", re.DOTALL)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PageFile:
+class PageFile(NamedTuple):
     """One file of the page as it is sent."""
 
-    data: bytes = field(repr=False)
+    data: bytes
     headers: Mapping[str, str]
 
 
@@ -70,10 +65,9 @@ def load_page(folder: Path) -> dict[str, PageFile]:
     """Read the built page; nothing when it is not built."""
     if not (folder / INDEX).is_file():
         return {}
-    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    files = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*")}
     return {
-        (name := path.relative_to(folder).as_posix()): _page_file(name, path.read_bytes())
-        for path in files
+        name: _page_file(name, path.read_bytes()) for name, path in files.items() if path.is_file()
     }
 
 
@@ -86,31 +80,26 @@ async def healthz() -> Answer:
 @router.get("/v1/version")
 async def version() -> Answer:
     """Say which program and which protocols this is."""
-    return Answer(
-        {"version": __version__, "protocol": PROTOCOL, "protocol_oldest": PROTOCOL_OLDEST}
-    )
+    known = {"version": __version__, "protocol": PROTOCOL, "protocol_oldest": PROTOCOL_OLDEST}
+    return Answer(known)
 
 
 @router.get("/openapi.json", include_in_schema=False)
 async def openapi(request: Request) -> Answer:
     """Describe the interface."""
-    app = request.app
-    if app.openapi_schema is None:
-        app.openapi_schema = get_openapi(title="Deskhand", version="1", routes=app.routes)
-    return Answer(app.openapi_schema)
+    return Answer(request.app.openapi())
 
 
 @router.get("/", include_in_schema=False)
 async def index(request: Request) -> Response:
     """Return the app, or a plain page that says it is not built."""
-    files = _files(request)
-    if INDEX in files:
-        return _sent(request, files[INDEX])
-    language = spoken(request)
-    title, said = text("page.missing", language=language), text("page.cure", language=language)
+    if INDEX in _files(request):
+        return await page_file(request, INDEX)
+    language = str(request.state.language)
+    said = [html.escape(text(name, language=language)) for name in ("page.missing", "page.cure")]
     page = (
         f'<!doctype html><html lang="{language}"><meta charset="utf-8"><title>Deskhand</title>'
-        f"<h1>Deskhand</h1><p>{html.escape(title)}</p><p>{html.escape(said)}</p></html>"
+        f"<h1>Deskhand</h1><p>{said[0]}</p><p>{said[1]}</p></html>"
     )
     return Response(page, media_type="text/html")
 
@@ -121,39 +110,33 @@ async def page_file(request: Request, path: str) -> Response:
     found = _files(request).get(path)
     if found is None:
         raise DeskhandError(Code.NOT_FOUND)
-    return _sent(request, found)
+    if request.headers.get("if-none-match") == found.headers["ETag"]:
+        return Response(status_code=304, headers=found.headers)
+    return Response(found.data, headers=found.headers)
 
 
 def _files(request: Request) -> Mapping[str, PageFile]:
     return cast("Mapping[str, PageFile]", request.app.state.page)
 
 
-def _sent(request: Request, file: PageFile) -> Response:
-    if request.headers.get("if-none-match") == file.headers["ETag"]:
-        return Response(status_code=304, headers=dict(file.headers))
-    return Response(file.data, headers=dict(file.headers))
-
-
 def _page_file(name: str, data: bytes) -> PageFile:
-    suffix = Path(name).suffix
-    kind = _TYPES.get(suffix) or mimetypes.guess_type(name)[0] or "application/octet-stream"
-    forever = name.startswith("assets/") and _HASHED.search(name) is not None
+    forever = _HASHED.fullmatch(name) is not None
     headers = {
-        "Content-Type": kind,
+        "Content-Type": _TYPES.get(Path(name).suffix, "application/octet-stream"),
         "ETag": f'"{hashlib.sha256(data).hexdigest()[:32]}"',
         "Cache-Control": _FOREVER if forever else ("no-store" if name == INDEX else "no-cache"),
-        "Content-Security-Policy": preview_csp(data) if name == PREVIEW else APP_CSP,
+        "Content-Security-Policy": _preview_csp(data) if name == PREVIEW else APP_CSP,
         "X-Frame-Options": "SAMEORIGIN" if name == PREVIEW else "DENY",
     }
-    return PageFile(data=data, headers=headers)
+    return PageFile(data, headers)
 
 
-def preview_csp(data: bytes) -> str:
+def _preview_csp(data: bytes) -> str:
     """Return the policy of the preview page: only its own inline script runs, in a box of its own."""
     digests = (hashlib.sha256(found).digest() for found in _SCRIPT.findall(data))
     ours = [f"'sha256-{base64.b64encode(digest).decode()}'" for digest in digests]
     return (
-        f"default-src 'none'; script-src {' '.join(ours) or _NOTHING}; style-src 'unsafe-inline';"
-        " img-src data: blob:; sandbox allow-scripts; form-action 'none'; base-uri 'none';"
-        " frame-ancestors 'self'"
+        f"default-src 'none'; script-src {' '.join(ours) or _NOTHING};"
+        " style-src 'unsafe-inline'; img-src data: blob:; sandbox allow-scripts;"
+        " form-action 'none'; base-uri 'none'; frame-ancestors 'self'"
     )

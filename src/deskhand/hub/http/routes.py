@@ -6,9 +6,8 @@ and by the reading itself; this table is the outer door.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum
-from typing import Final
+from typing import Final, NamedTuple
 
 from deskhand.protocol.objects import Role
 
@@ -35,71 +34,54 @@ class Takes(Enum):
     BYTES = "application/octet-stream"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Rule:
+class Rule(NamedTuple):
     """One row of the table."""
 
     who: Who
     takes: Takes = Takes.NOTHING
 
 
-def _rule(who: Who, takes: Takes = Takes.NOTHING) -> Rule:
-    return Rule(who=who, takes=takes)
-
-
 RULES: Final[dict[str, Rule]] = {
-    "POST /v1/ops": _rule(Who.PARTICIPANT, Takes.JSON),
-    "POST /v1/tasks": _rule(Who.SENDER, Takes.JSON),
-    "GET /v1/stream": _rule(Who.LISTENER),
-    "GET /v1/sync": _rule(Who.LISTENER),
-    "GET /v1/snapshot": _rule(Who.PERSON),
-    "GET /v1/tasks": _rule(Who.READER),
-    "GET /v1/tasks/{task}": _rule(Who.READER),
-    "GET /v1/threads": _rule(Who.READER),
-    "GET /v1/threads/{thread}": _rule(Who.READER),
-    "GET /v1/threads/{thread}/events": _rule(Who.READER),
-    "GET /v1/approvals": _rule(Who.PERSON),
-    "GET /v1/approvals/{approval}": _rule(Who.PERSON),
-    "GET /v1/questions": _rule(Who.PERSON),
-    "GET /v1/runners": _rule(Who.PERSON),
-    "GET /v1/folders": _rule(Who.PERSON),
-    "GET /v1/deliveries": _rule(Who.PERSON),
-    "GET /v1/commands": _rule(Who.READER),
-    "GET /v1/settings": _rule(Who.PERSON),
-    "GET /v1/devices": _rule(Who.PERSON),
-    "DELETE /v1/devices/{device}": _rule(Who.OWNER),
-    "OPTIONS /v1/uploads": _rule(Who.PUBLIC),
-    "POST /v1/uploads": _rule(Who.SENDER),
-    "GET /v1/uploads/{upload}": _rule(Who.SENDER),
-    "HEAD /v1/uploads/{upload}": _rule(Who.SENDER),
-    "PATCH /v1/uploads/{upload}": _rule(Who.SENDER, Takes.CHUNK),
-    "GET /v1/files/{file}/content": _rule(Who.PARTICIPANT),
-    "GET /v1/artifacts/{artifact}": _rule(Who.READER),
-    "GET /v1/artifacts/{artifact}/content": _rule(Who.READER),
-    "PUT /v1/blobs/{sha256}": _rule(Who.RUNNER, Takes.BYTES),
-    "POST /v1/pair": _rule(Who.PUBLIC, Takes.JSON),
-    "POST /v1/pair/claim": _rule(Who.PUBLIC, Takes.JSON),
-    "GET /v1/pair/requests": _rule(Who.OWNER),
-    "POST /v1/pair/invites": _rule(Who.OWNER, Takes.JSON),
-    "DELETE /v1/pair/invites/{invite}": _rule(Who.OWNER),
-    "GET /v1/push/key": _rule(Who.PERSON),
-    "POST /v1/push/subscriptions": _rule(Who.PERSON, Takes.JSON),
-    "POST /v1/push/test": _rule(Who.PERSON),
-    "GET /healthz": _rule(Who.PUBLIC),
-    "GET /v1/version": _rule(Who.PUBLIC),
-    "GET /openapi.json": _rule(Who.PUBLIC),
-    "GET /": _rule(Who.PUBLIC),
-    "GET /{path:path}": _rule(Who.PUBLIC),
+    "POST /v1/ops": Rule(Who.PARTICIPANT, Takes.JSON),
+    "POST /v1/tasks": Rule(Who.SENDER, Takes.JSON),
+    "GET /v1/stream": Rule(Who.LISTENER),
+    "GET /v1/sync": Rule(Who.LISTENER),
+    "GET /v1/snapshot": Rule(Who.PERSON),
+    "GET /v1/tasks": Rule(Who.READER),
+    "GET /v1/tasks/{task}": Rule(Who.READER),
+    "GET /v1/threads": Rule(Who.READER),
+    "GET /v1/threads/{thread}": Rule(Who.READER),
+    "GET /v1/threads/{thread}/events": Rule(Who.READER),
+    "GET /v1/approvals": Rule(Who.PERSON),
+    "GET /v1/approvals/{approval}": Rule(Who.PERSON),
+    "GET /v1/questions": Rule(Who.PERSON),
+    "GET /v1/runners": Rule(Who.PERSON),
+    "GET /v1/folders": Rule(Who.PERSON),
+    "GET /v1/deliveries": Rule(Who.PERSON),
+    "GET /v1/commands": Rule(Who.READER),
+    "GET /v1/settings": Rule(Who.PERSON),
+    "GET /v1/devices": Rule(Who.PERSON),
+    "DELETE /v1/devices/{device}": Rule(Who.OWNER),
+    "OPTIONS /v1/uploads": Rule(Who.PUBLIC),
+    "POST /v1/uploads": Rule(Who.SENDER),
+    "GET /v1/uploads/{upload}": Rule(Who.SENDER),
+    "HEAD /v1/uploads/{upload}": Rule(Who.SENDER),
+    "PATCH /v1/uploads/{upload}": Rule(Who.SENDER, Takes.CHUNK),
+    "GET /v1/files/{file}/content": Rule(Who.PARTICIPANT),
+    "GET /v1/artifacts/{artifact}": Rule(Who.READER),
+    "GET /v1/artifacts/{artifact}/content": Rule(Who.READER),
+    "PUT /v1/blobs/{sha256}": Rule(Who.RUNNER, Takes.BYTES),
+    "POST /v1/pair": Rule(Who.PUBLIC, Takes.JSON),
+    "POST /v1/pair/claim": Rule(Who.PUBLIC, Takes.JSON),
+    "GET /v1/pair/requests": Rule(Who.OWNER),
+    "POST /v1/pair/invites": Rule(Who.OWNER, Takes.JSON),
+    "DELETE /v1/pair/invites/{invite}": Rule(Who.OWNER),
+    "GET /v1/push/key": Rule(Who.PERSON),
+    "POST /v1/push/subscriptions": Rule(Who.PERSON, Takes.JSON),
+    "POST /v1/push/test": Rule(Who.PERSON),
+    "GET /healthz": Rule(Who.PUBLIC),
+    "GET /v1/version": Rule(Who.PUBLIC),
+    "GET /openapi.json": Rule(Who.PUBLIC),
+    "GET /": Rule(Who.PUBLIC),
+    "GET /{path:path}": Rule(Who.PUBLIC),
 }
-
-
-def rule_of(method: str, path: str) -> Rule:
-    """Return the row of a route.
-
-    Raises:
-        LookupError: nobody said who may call it.
-    """
-    rule = RULES.get(f"{method} {path}")
-    if rule is None:
-        raise LookupError(f"{method} {path} is in no row of the table of routes")
-    return rule

@@ -8,10 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
-import logging
-import signal
 import socket
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -27,8 +25,6 @@ from deskhand.errors import Code, DeskhandError
 from deskhand.hub.app import Hub
 from deskhand.hub.http.answers import ABORT
 from deskhand.limits import HEADER_SECONDS_MAX, SHUTDOWN_SECONDS_MAX
-
-log = logging.getLogger(__name__)
 
 _BACKLOG: Final = 1024
 _SILENT_MAX: Final = 512
@@ -107,37 +103,11 @@ async def serving(hub: Hub, app: ASGIApp, *, where: Bind | None = None) -> Async
         await running
 
 
-async def serve(
-    hub: Hub,
-    app: ASGIApp,
-    *,
-    where: Bind | None = None,
-    ready: Callable[[Serving], None] = lambda _: None,
-) -> int:
-    """Answer until SIGTERM or SIGINT; return the port.
-
-    Raises:
-        DeskhandError: ``config_invalid``, ``port_taken``.
-    """
-    asked = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, asked.set)
-    try:
-        async with serving(hub, app, where=where) as answering:
-            ready(answering)
-            await asked.wait()
-    finally:
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.remove_signal_handler(number)
-    return answering.port
-
-
 def _config(app: ASGIApp) -> uvicorn.Config:
-    protocol = cast("type[asyncio.Protocol]", partial(_Connection, silent=_Silent()))
+    silent: dict[_Connection, None] = {}
     return uvicorn.Config(
         app,
-        http=protocol,
+        http=cast("type[asyncio.Protocol]", partial(_Connection, silent=silent)),
         ws="none",
         lifespan="off",
         loop="none",
@@ -160,27 +130,13 @@ class _Server(uvicorn.Server):
         await self._serve(sockets)
 
 
-class _Silent:
-    """Connections that have not sent a request yet; beyond a number the oldest goes (RL-01)."""
-
-    def __init__(self) -> None:
-        self._waiting: dict[_Connection, None] = {}
-
-    def add(self, connection: _Connection) -> None:
-        self._waiting[connection] = None
-        if len(self._waiting) > _SILENT_MAX:
-            oldest = next(iter(self._waiting))
-            self.remove(oldest)
-            oldest.transport.abort()
-
-    def remove(self, connection: _Connection) -> None:
-        self._waiting.pop(connection, None)
-
-
 class _Connection(H11Protocol):
-    """One connection: headers must come soon, and a route may drop it."""
+    """One connection: headers must come soon, and a route may drop it.
 
-    def __init__(self, *args: Any, silent: _Silent, **kwargs: Any) -> None:  # noqa: ANN401 - uvicorn's own
+    ``silent`` holds those that have not sent a request yet; beyond a number the oldest goes (RL-01).
+    """
+
+    def __init__(self, *args: Any, silent: dict[_Connection, None], **kwargs: Any) -> None:  # noqa: ANN401 - uvicorn's own
         super().__init__(*args, **kwargs)
         self._silent = silent
         self._patience: asyncio.TimerHandle | None = None
@@ -194,28 +150,32 @@ class _Connection(H11Protocol):
     @override
     def connection_made(self, transport: asyncio.Transport) -> None:
         super().connection_made(transport)
-        self._silent.add(self)
+        self._silent[self] = None
         self._watch()
+        if len(self._silent) > _SILENT_MAX:
+            oldest = next(iter(self._silent))
+            oldest.calm()
+            oldest.transport.abort()
 
     @override
     def data_received(self, data: bytes) -> None:
         super().data_received(data)
         if self.conn.their_state is not h11.IDLE:
-            self._silent.remove(self)
-            self._calm()
+            self.calm()
         elif self._patience is None:
             self._watch()
 
     @override
     def connection_lost(self, exc: Exception | None) -> None:
-        self._silent.remove(self)
-        self._calm()
+        self.calm()
         super().connection_lost(exc)
 
-    def _watch(self) -> None:
-        self._patience = self.loop.call_later(HEADER_SECONDS_MAX, self.transport.abort)
-
-    def _calm(self) -> None:
+    def calm(self) -> None:
+        """Wait for nothing any more."""
+        self._silent.pop(self, None)
         if self._patience is not None:
             self._patience.cancel()
             self._patience = None
+
+    def _watch(self) -> None:
+        self._patience = self.loop.call_later(HEADER_SECONDS_MAX, self.transport.abort)

@@ -14,7 +14,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from deskhand.errors import Code, DeskhandError
-from deskhand.hub.http.access import GuardedRoute, TheCaller, TheDoor
+from deskhand.hub.http.access import GuardedRoute, TheCall
 from deskhand.hub.http.answers import Answer
 from deskhand.hub.http.bodies import body_chunks, raw_body
 from deskhand.hub.http.routes import Takes
@@ -31,6 +31,7 @@ _PROTOCOL: Final = {
     "Tus-Max-Size": str(UPLOAD_BYTES_MAX),
 }
 _REFUSED: Final = ("upload-concat", "upload-defer-length", "x-http-method-override")
+_DIGITS_MAX: Final = 19
 
 
 @router.options("/v1/uploads", status_code=204)
@@ -40,37 +41,37 @@ async def describe_uploads() -> Response:
 
 
 @router.post("/v1/uploads", status_code=201)
-async def create_upload(request: Request, door: TheDoor, caller: TheCaller) -> Response:
+async def create_upload(call: TheCall) -> Response:
     """Reserve room for a file of ``Upload-Length`` bytes."""
-    _check_protocol(request)
-    size = _number(request, "Upload-Length")
-    name = _file_name(request.headers.get("upload-metadata", ""))
-    upload = await door.uploads.create(caller.principal, name=name, size=size)
+    _check_protocol(call.request)
+    size = _number(call.request, "Upload-Length")
+    name = _file_name(call.request.headers.get("upload-metadata", ""))
+    upload = await call.door.uploads.create(call.me, name=name, size=size)
     headers = _state(upload) | {"Location": f"/v1/uploads/{upload.id}"}
     return Answer(upload, status_code=201, headers=headers)
 
 
 @router.get("/v1/uploads/{upload}")
-async def get_upload(door: TheDoor, caller: TheCaller, upload: str) -> Answer:
+async def get_upload(call: TheCall, upload: str) -> Answer:
     """Return an upload of one's own."""
-    return Answer(await door.uploads.look(caller.principal, upload))
+    return Answer(await call.door.uploads.look(call.me, upload))
 
 
 @router.head("/v1/uploads/{upload}")
-async def head_upload(request: Request, door: TheDoor, caller: TheCaller, upload: str) -> Response:
+async def head_upload(call: TheCall, upload: str) -> Response:
     """Say how far an upload is."""
-    _check_protocol(request)
-    found = await door.uploads.look(caller.principal, upload)
+    _check_protocol(call.request)
+    found = await call.door.uploads.look(call.me, upload)
     return Response(headers=_state(found) | {"Upload-Length": str(found.size)})
 
 
 @router.patch("/v1/uploads/{upload}", status_code=204, openapi_extra=raw_body(Takes.CHUNK))
-async def patch_upload(request: Request, door: TheDoor, caller: TheCaller, upload: str) -> Response:
+async def patch_upload(call: TheCall, upload: str) -> Response:
     """Add bytes at ``Upload-Offset``."""
-    _check_protocol(request)
-    offset = _number(request, "Upload-Offset")
-    chunks = body_chunks(request, takes=Takes.CHUNK)
-    found = await door.uploads.append(caller.principal, upload, chunks, offset=offset)
+    _check_protocol(call.request)
+    offset = _number(call.request, "Upload-Offset")
+    chunks = body_chunks(call.request, takes=Takes.CHUNK)
+    found = await call.door.uploads.append(call.me, upload, chunks, offset=offset)
     return Response(status_code=204, headers=_state(found))
 
 
@@ -84,7 +85,7 @@ def _check_protocol(request: Request) -> None:
 
 def _number(request: Request, name: str) -> int:
     said = request.headers.get(name, "")
-    if not (said.isascii() and said.isdigit() and len(said) < 20):  # noqa: PLR2004 - longer than any file
+    if not (said.isascii() and said.isdigit() and len(said) <= _DIGITS_MAX):
         raise DeskhandError(Code.INVALID, field=name)
     return int(said)
 

@@ -10,8 +10,7 @@ import ipaddress
 import logging
 import re
 import traceback
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable
 from typing import Final
 from urllib.parse import parse_qsl, unquote, urlsplit
 
@@ -27,8 +26,9 @@ from deskhand.limits import PROTOCOL, PROTOCOL_OLDEST
 log = logging.getLogger(__name__)
 
 WRITES: Final = frozenset({"POST", "PUT", "PATCH", "DELETE"})
-LOOPBACK: Final[tuple[str, ...]] = ("127.0.0.1", "localhost", "[::1]")
+_LOOPBACK: Final = ("127.0.0.1", "localhost", "[::1]")
 _HOST = re.compile(r"(?P<name>\[[0-9a-f:.]+\]|[a-z0-9_.-]+)(?::(?P<port>[0-9]{1,5}))?")
+_VERSION = re.compile(r"[0-9]{1,5}")
 _SECRET_NAMES: Final = re.compile(
     r"access_token|api_?key|auth|authorization|bearer|claim|code|credential|invite|jwt|key|pass"
     r"|password|secret|session|sig|token|x-deskhand-key"
@@ -44,62 +44,43 @@ _HEADERS: Final = (
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Names:
-    """Under which names the hub answers, each with its scheme."""
+    """Under which names the hub answers, each with its scheme: loopback, and bare names or origins."""
 
-    schemes: dict[str, str] = field(default_factory=lambda: dict.fromkeys(LOOPBACK, "http"))
+    def __init__(self, entries: Iterable[str] = ()) -> None:
+        """Take what was configured."""
+        known = (_named(entry.strip().lower()) for entry in entries)
+        self._schemes = dict.fromkeys(_LOOPBACK, "http") | dict(known)
 
-    @classmethod
-    def of(cls, *, hosts: Sequence[str] = (), origins: Sequence[str] = ()) -> Names:
-        """Return the loopback names and what was configured: bare names, or origins with their scheme."""
-        schemes: dict[str, str] = dict.fromkeys(LOOPBACK, "http")
-        for entry in (*hosts, *origins):
-            name, scheme = _named(entry.strip().lower())
-            schemes[name] = scheme
-        return cls(schemes=schemes)
-
-    def origin(self, host: str | None) -> str | None:
+    def origin(self, host: str) -> str | None:
         """Return the origin that a page of this hub has under the ``Host`` of a request, or nothing."""
-        parts = _HOST.fullmatch((host or "").lower())
-        scheme = self.schemes.get(parts["name"]) if parts else None
+        parts = _HOST.fullmatch(host.lower())
+        scheme = self._schemes.get(parts["name"]) if parts else None
         if parts is None or scheme is None:
             return None
-        port = parts["port"]
         usual = {"https": "443", "http": "80"}[scheme]
-        return f"{scheme}://{parts['name']}" + (f":{port}" if port and port != usual else "")
+        port = "" if parts["port"] in {None, usual} else f":{parts['port']}"
+        return f"{scheme}://{parts['name']}{port}"
 
 
 class Walls:
-    """The outermost layer of the app.
-
-    Args:
-        app: what is inside.
-        names: under which the hub answers.
-        ids: numbers the requests.
-    """
+    """The outermost layer of the app; ``ids`` numbers the requests."""
 
     def __init__(self, app: ASGIApp, *, names: Names, ids: Ids) -> None:
-        """Keep the three."""
+        """Stand around ``app``."""
         self._app = app
         self._names = names
         self._ids = ids
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Judge a request, pass it in, and dress what comes out."""
-        if scope["type"] == "websocket":
+        if scope["type"] != "http":
             await send({"type": "websocket.close", "code": 1008})
-        elif scope["type"] == "http":
-            await self._http(scope, receive, send)
-        else:
-            await self._app(scope, receive, send)
-
-    async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
+            return
         headers = Headers(scope=scope)
-        request_id = self._ids.new("rq")
-        language = language_of(headers.get("accept-language"))
         state = scope.setdefault("state", {})
-        state["request_id"], state["language"] = request_id, language
+        request_id = state["request_id"] = self._ids.new("rq")
+        language = state["language"] = language_of(headers.get("accept-language"))
         started = False
 
         async def dressed(message: Message) -> None:
@@ -112,15 +93,12 @@ class Walls:
         try:
             state["origin"] = self._judge(scope, headers)
             await self._app(scope, receive, dressed)
-        except DeskhandError as error:
+        except Exception as error:  # noqa: BLE001 - whatever it is, the caller gets an id and nobody a stack of ours
+            if not isinstance(error, DeskhandError):
+                _note(error, request_id)
+                error = DeskhandError(Code.INTERNAL)
             if not started:
                 answer = refusal(error, language=language, request_id=request_id)
-                await answer(scope, receive, dressed)
-        except Exception as error:  # noqa: BLE001 - whatever it is, the caller gets an id and nobody a stack of ours
-            _note(error, request_id)
-            if not started:
-                hidden = DeskhandError(Code.INTERNAL)
-                answer = refusal(hidden, language=language, request_id=request_id)
                 await answer(scope, receive, dressed)
 
     def _judge(self, scope: Scope, headers: Headers) -> str:
@@ -134,7 +112,7 @@ class Walls:
         if origin is None:
             raise DeskhandError(Code.HOST_REFUSED)
         _refuse_secret_in_address(scope)
-        _refuse_other_protocol(headers.get("deskhand-protocol"))
+        _refuse_other_protocol(headers.get("deskhand-protocol", str(PROTOCOL)))
         if headers.get("content-encoding", "identity").lower() != "identity":
             raise DeskhandError(Code.UNSUPPORTED_TYPE, "content-encoding")
         if scope["method"] in WRITES:
@@ -148,10 +126,8 @@ def refuse_foreign(headers: Headers, origin: str) -> None:
     Raises:
         DeskhandError: ``origin_refused``.
     """
-    said = headers.getlist("origin")
-    if any(one != origin for one in said):
-        raise DeskhandError(Code.ORIGIN_REFUSED)
-    if headers.get("sec-fetch-site", "same-origin") != "same-origin":
+    foreign = any(one != origin for one in headers.getlist("origin"))
+    if foreign or headers.get("sec-fetch-site", "same-origin") != "same-origin":
         raise DeskhandError(Code.ORIGIN_REFUSED)
 
 
@@ -166,17 +142,15 @@ def _refuse_secret_in_address(scope: Scope) -> None:
         raise DeskhandError(Code.CREDENTIAL_IN_QUERY)
 
 
-def _refuse_other_protocol(said: str | None) -> None:
-    if said is None:
-        return
-    if not (said.isascii() and said.isdigit() and len(said) < 6):  # noqa: PLR2004 - longer than any version
+def _refuse_other_protocol(said: str) -> None:
+    if not _VERSION.fullmatch(said):
         raise DeskhandError(Code.INVALID, field="Deskhand-Protocol")
     if not PROTOCOL_OLDEST <= int(said) <= PROTOCOL:
         raise DeskhandError(Code.UPGRADE_REQUIRED, f"{PROTOCOL_OLDEST} to {PROTOCOL}")
 
 
 def _dress(message: Message, request_id: str) -> None:
-    headers = MutableHeaders(raw=message.setdefault("headers", []))
+    headers = MutableHeaders(raw=list(message.get("headers", ())))
     for name, value in _HEADERS:
         headers.setdefault(name, value)
     headers["X-Request-Id"] = request_id
