@@ -172,7 +172,7 @@ class Laptop:
         """Start the runner, up to where its journal can be read."""
         runner = self.build()
         running = self._running = asyncio.get_running_loop().create_task(runner.run())
-        await until(lambda: running.done() or self.rows.is_open)
+        await until(lambda: running.done() or self.rows.incarnation)
 
     async def stop(self) -> None:
         """Stop the runner as a person would."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from deskhand.permissions.rules import Decision
 from deskhand.ports import Effect, Place, Tool, ToolCall, ToolResult
 from deskhand.protocol.objects import FolderMode
 from deskhand.protocol.wire import JsonObject
-from deskhand.runner.gate import Change, Gate, Scope
+from deskhand.runner.gate import Gate, Scope
 from deskhand.testing.agents import call
 from deskhand.tools.beneath import Folder
 from deskhand.tools.registry import standard_tools
@@ -167,7 +167,7 @@ async def test_performing_says_which_files_differ(desk: Desk) -> None:
     }
     desk.tools = {"made": Made(does=lambda: ToolResult(outcome="ok", value=said))}
     replace = call("write_file", path="a.md", content="y", replace=True)
-    found: list[tuple[Change, ...]] = []
+    found: list[Mapping[str, str]] = []
 
     for wanted in (WRITE, replace, call("made"), call("list_files", path=".")):
         scope = desk.scope()
@@ -175,10 +175,10 @@ async def test_performing_says_which_files_differ(desk: Desk) -> None:
         found.append((await desk.gate.perform(wanted, scope, ruling)).changes)
 
     assert found == [
-        (Change(path="a.md", kind="created"),),
-        (Change(path="a.md", kind="changed"),),
-        (Change(path="c.md", kind="deleted"),),
-        (),
+        {"a.md": "created"},
+        {"a.md": "changed"},
+        {"c.md": "deleted"},
+        {},
     ]
 
 
@@ -190,7 +190,7 @@ async def test_a_path_that_cannot_be_looked_at_is_no_change(desk: Desk) -> None:
 
     performed = await desk.gate.perform(odd, scope, await desk.gate.admit(odd, scope))
 
-    assert performed.changes == ()
+    assert performed.changes == {}
 
 
 async def test_a_tool_that_breaks_or_refuses_is_a_result(desk: Desk) -> None:

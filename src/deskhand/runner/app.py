@@ -1,4 +1,4 @@
-"""The composition of a runner: what it is made of, how it starts and how it stops.
+"""The composition of a runner: how its parts hang together, how it starts and how it stops.
 
 Nothing else knows all the parts. It refuses to start as root unless told so, and to lose anything by being stopped:
 what is under way is in the journal.
@@ -9,69 +9,27 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from typing import Final
 
-from deskhand.clock import Clock
 from deskhand.errors import DeskhandError
-from deskhand.ids import Ids
-from deskhand.limits import ADVANCE_SECONDS, LEASE_SECONDS, TASKS_PER_RUNNER
-from deskhand.ports import Agent, Link, Offload, Sandbox, Tool
-from deskhand.protocol.objects import CommandInfo
-from deskhand.runner.artifacts import Artifacts
+from deskhand.limits import ADVANCE_SECONDS, LEASE_SECONDS
 from deskhand.runner.attempt import Kit, drive
 from deskhand.runner.ceiling import FILE, Ceiling
 from deskhand.runner.gate import Gate
 from deskhand.runner.inbox import Inbox
-from deskhand.runner.outbox import Backoff, Outbox
-from deskhand.runner.presence import Abilities, Presence
-from deskhand.runner.process import Process
+from deskhand.runner.outbox import Outbox
+from deskhand.runner.parts import Parts, RunnerConfig
+from deskhand.runner.presence import Presence
 from deskhand.runner.together import together
-from deskhand.runner.verify import Verifier
-from deskhand.runner.workspace import OpenFolder, Workspaces
-from deskhand.workflow.journal import Journal
+from deskhand.runner.workspace import Workspaces
 from deskhand.workflow.local import LocalWorkflow
 
-_LOOK_SECONDS = 1.0
+__all__ = ["Parts", "Runner", "RunnerConfig"]
+
+_LOOK_SECONDS: Final = 1.0
 """How often the policy file is looked at for the advertisement; the gate reads it before each effect."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RunnerConfig:
-    """Who this runner is and how it should work."""
-
-    runner: str
-    name: str
-    home: Path
-    documents: Path
-    as_root: bool = False
-    slots: int = TASKS_PER_RUNNER
-    tries_max: int = 1
-    language: str = "en"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Parts:
-    """What a runner is given: the rim of its world."""
-
-    link: Link
-    journal: Journal
-    agents: Mapping[str, Agent]
-    tools: Mapping[str, Tool]
-    sandbox: Sandbox
-    open_folder: Callable[[Path], OpenFolder]
-    clock: Clock
-    ids: Ids
-    offload: Offload
-    commands: tuple[CommandInfo, ...] = ()
-    models: tuple[str, ...] = ()
-    process: Process = field(default_factory=Process)
-
-
-class _Stopped(Exception):  # noqa: N818 - not an error, the way out of a task group
-    """Somebody asked the runner to stop."""
 
 
 class Runner:
@@ -82,22 +40,20 @@ class Runner:
         self._config = config
         self._parts = parts
         self._stop = asyncio.Event()
-        self._ceiling = Ceiling(config.home)
-        self._outbox = Outbox(
-            journal=parts.journal, link=parts.link, clock=parts.clock, ids=parts.ids
+        ceiling = Ceiling(config.home)
+        self._outbox = Outbox(parts)
+        self._presence = Presence(config, parts, ceiling)
+        kit = Kit(
+            config=config,
+            parts=parts,
+            gate=Gate(tools=parts.tools, language=config.language),
+            workspaces=Workspaces(config, parts, ceiling),
+            accepted=self._outbox.accepted,
         )
-        kit = self._kit()
         self.workflow = LocalWorkflow(
             journal=parts.journal, drive=partial(drive, kit), slots=config.slots
         )
-        self.inbox = Inbox(
-            runner=config.runner,
-            journal=parts.journal,
-            link=parts.link,
-            workflow=self.workflow,
-            backoff=Backoff(clock=parts.clock, ids=parts.ids),
-        )
-        self._presence = self._make_presence()
+        self.inbox = Inbox(config.runner, parts, self.workflow)
 
     async def run(self) -> None:
         """Work until stopped.
@@ -109,7 +65,18 @@ class Runner:
         await self._parts.journal.open(home_identity=home_identity(self._config.home))
         try:
             async with self.workflow:
-                await self._work()
+                await self.workflow.recover()
+                with contextlib.suppress(_Stopped):  # the first loop that fails ends all, as itself
+                    await together(
+                        self._until_stopped(),
+                        self._outbox.run(self.workflow.halt),
+                        self.inbox.run(self._presence.advertise),
+                        self._look_again(),
+                        self._presence.renew_forever(
+                            seconds=self._renew_seconds,
+                            working=lambda: sorted(self.workflow.under_way),
+                        ),
+                    )
         finally:
             self._parts.journal.close()
 
@@ -117,27 +84,9 @@ class Runner:
         """Ask it to stop; ``run`` returns when everything has ended."""
         self._stop.set()
 
-    async def _work(self) -> None:
-        """Run the loops side by side; the first that fails ends all, as itself."""
-        await self.workflow.recover()
-        renewing = self._presence.renew_forever(
-            seconds=self._renew_seconds, working=lambda: sorted(self.workflow.under_way)
-        )
-        with contextlib.suppress(_Stopped):
-            await together(
-                self._until_stopped(),
-                self._outbox.run(self.workflow.halt),
-                self.inbox.run(self._greet),
-                self._look_again(),
-                renewing,
-            )
-
     async def _until_stopped(self) -> None:
         await self._stop.wait()
         raise _Stopped
-
-    async def _greet(self) -> None:
-        await self._presence.advertise(self._parts.journal.incarnation)
 
     async def _look_again(self) -> None:
         """Look at the policy file each second and at what is ready each half minute."""
@@ -146,19 +95,19 @@ class Runner:
         while True:
             await self._parts.clock.sleep(_LOOK_SECONDS)
             await self._parts.journal.tidy()
-            waited += _LOOK_SECONDS
             now = _mark(self._config.home)
             if now != seen and self.inbox.connected:
-                await self._greet_quietly()
+                await self._advertise_again()
                 seen = now
+            waited += _LOOK_SECONDS
             if waited >= ADVANCE_SECONDS:
                 waited = 0.0
                 await self.workflow.advance_ready()
 
-    async def _greet_quietly(self) -> None:
-        """Advertise outside a connection attempt: a hub that is away hears it at the next one."""
+    async def _advertise_again(self) -> None:
+        """Advertise in the midst of a connection; a hub that is away hears it at the next one."""
         try:
-            await self._greet()
+            await self._presence.advertise()
         except DeskhandError as error:
             if not error.fault.retryable:
                 raise
@@ -167,49 +116,9 @@ class Runner:
         lease = self._parts.journal.setting("lease_seconds")
         return (lease if isinstance(lease, int | float) and lease > 0 else LEASE_SECONDS) / 3
 
-    def _kit(self) -> Kit:
-        parts, config = self._parts, self._config
-        gate = Gate(tools=parts.tools, language=config.language)
-        return Kit(
-            runner=config.runner,
-            journal=parts.journal,
-            gate=gate,
-            agents=parts.agents,
-            workspaces=Workspaces(
-                ceiling=self._ceiling,
-                journal=parts.journal,
-                documents=config.documents,
-                sandbox=parts.sandbox,
-                open_folder=parts.open_folder,
-                link=parts.link,
-            ),
-            verifier=Verifier(gate=gate, language=config.language),
-            artifacts=Artifacts(link=parts.link, offload=parts.offload, clock=parts.clock),
-            clock=parts.clock,
-            ids=parts.ids,
-            accepted=self._outbox.accepted,
-            tries_max=config.tries_max,
-            language=config.language,
-        )
 
-    def _make_presence(self) -> Presence:
-        parts, config = self._parts, self._config
-        return Presence(
-            runner=config.runner,
-            name=config.name,
-            abilities=Abilities(
-                agents=tuple(sorted(parts.agents)),
-                tools=tuple(sorted(parts.tools)),
-                commands=parts.commands,
-                models=parts.models,
-                sandbox=parts.sandbox.info,
-                slots=config.slots,
-            ),
-            ceiling=self._ceiling,
-            link=parts.link,
-            clock=parts.clock,
-            ids=parts.ids,
-        )
+class _Stopped(Exception):  # noqa: N818 - not an error, the way out of a task group
+    """Somebody asked the runner to stop."""
 
 
 def home_identity(home: Path) -> str:

@@ -2,42 +2,39 @@
 
 An effect happens only after its intent is committed and the hub has acknowledged the accept. The driver keeps nothing
 that the rows do not hold: killed anywhere, the next one goes on. It refuses to repeat an effect that may have
-happened and cannot be repeated, and to wait for a person in memory.
+happened and cannot be repeated, to wait for a person in memory, and to call a thing done that did not pass its checks.
 """
 
 from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, assert_never
 
-from deskhand.clock import Clock
+from deskhand.core.verdict import Outcome, verdict_of
 from deskhand.errors import Code, DeskhandError
-from deskhand.ids import Ids
 from deskhand.limits import STEPS_MAX
 from deskhand.permissions.rules import Decision
-from deskhand.ports import Agent, Ask, Done, GiveUp, Move, ToolCall, ToolResult, Wishes
+from deskhand.ports import Ask, Done, GiveUp, Move, ToolCall, ToolResult, Wishes
+from deskhand.protocol import events as ev
 from deskhand.protocol.ops import Op
-from deskhand.protocol.tasks import Brief, TaskState
-from deskhand.protocol.wire import JsonObject, sha256_of
-from deskhand.runner.artifacts import Artifacts
-from deskhand.runner.ending import Ending, changes_of, result_with_changes
-from deskhand.runner.gate import Gate, Performed, Ruling, denied
+from deskhand.protocol.tasks import Changes, TaskState, Usage, Verdict
+from deskhand.protocol.wire import JsonObject
+from deskhand.runner.artifacts import upload
+from deskhand.runner.gate import Gate, Performed, Ruling
+from deskhand.runner.parts import Parts, RunnerConfig
 from deskhand.runner.saying import Voice
 from deskhand.runner.together import together
-from deskhand.runner.verify import Verifier
+from deskhand.runner.verify import verify
 from deskhand.runner.workspace import Workspace, Workspaces
 from deskhand.texts import text
 from deskhand.workflow.attempt import (
-    AttemptState,
-    End,
-    PutQuestion,
     Resolve,
     Think,
     Use,
-    Verify,
     Wait,
     apply,
     fold,
@@ -45,7 +42,6 @@ from deskhand.workflow.attempt import (
     next_act,
     with_steering,
 )
-from deskhand.workflow.journal import Journal
 from deskhand.workflow.rows import (
     AttemptKey,
     AttemptRow,
@@ -64,18 +60,11 @@ _log = logging.getLogger(__name__)
 class Kit:
     """All that drivers of one runner share. ``accepted`` returns once the hub acknowledged the accept."""
 
-    runner: str
-    journal: Journal
+    config: RunnerConfig
+    parts: Parts
     gate: Gate
-    agents: Mapping[str, Agent]
     workspaces: Workspaces
-    verifier: Verifier
-    artifacts: Artifacts
-    clock: Clock
-    ids: Ids
     accepted: Callable[[AttemptKey], Coroutine[Any, Any, None]]
-    tries_max: int = 1
-    language: str = "en"
 
 
 async def drive(kit: Kit, key: AttemptKey) -> None:
@@ -85,11 +74,9 @@ async def drive(kit: Kit, key: AttemptKey) -> None:
         DeskhandError: ``stale_epoch`` when it lost the right to go on; what may pass by itself (``hub_unreachable``,
             ``disk_full``, ``unavailable``), so that a later advance tries again.
     """
-    attempt = kit.journal.attempt(key)
+    attempt = kit.parts.journal.attempt(key)
     if attempt is None or attempt.status != "open":
         return
-    if kit.journal.follows(key):
-        await kit.journal.adopt(key)
     driver = _Driver(kit, attempt)
     try:
         with kit.workspaces.open(attempt) as workspace:
@@ -97,64 +84,66 @@ async def drive(kit: Kit, key: AttemptKey) -> None:
     except DeskhandError as error:
         if error.code is Code.STALE_EPOCH or error.fault.retryable:
             raise
-        await driver.give_up([error.sentence(kit.language)])
+        await driver.give_up([error.sentence(kit.config.language)])
 
 
 class _Driver:
     """One attempt, while it is driven."""
 
+    _open: Workspace
+
     def __init__(self, kit: Kit, attempt: AttemptRow) -> None:
         self._kit = kit
+        self._journal = kit.parts.journal
         self._key = attempt.key
-        criteria = kit.journal.criteria(attempt.key.task)
+        criteria = self._journal.criteria(attempt.key.task)
         brief = attempt.brief
-        self._brief: Brief = brief if criteria is None else brief.but(criteria=criteria)
-        self._voice = Voice(brief=brief, runner=kit.runner, clock=kit.clock, ids=kit.ids)
+        self._brief = brief if criteria is None else brief.but(criteria=criteria)
+        self._voice = Voice(kit.parts, kit.config.runner, brief)
         self._place = attempt.place
         self._unsaved: list[Step] = []
         self._unsaid: list[Op] = []
-        steps = kit.journal.steps(attempt.key)
-        self._state: AttemptState = fold(steps)
-        self._changes = changes_of(steps)
-        self._workspace: Workspace | None = None
+        self._state = fold(self._journal.steps(attempt.key))
 
     async def go(self, workspace: Workspace) -> None:
         """Do one thing after the other until the end or a wait."""
-        self._workspace = workspace
+        self._open = workspace
+        self._place = workspace.made or self._place
         if self._brief.files:
             await self._kit.accepted(self._key)
             await self._kit.workspaces.bring_in(self._brief, workspace)
         while await self._advance():
             pass
 
-    async def give_up(self, reasons: Sequence[str]) -> None:
+    async def give_up(self, reasons: Sequence[str]) -> bool:
         """End the attempt as not done, with the reasons."""
-        ending = Ending(state=self._state, changes=self._changes, epoch=self._key.epoch)
-        await self._flush(*ending.not_done(self._voice, reasons), finished=True)
+        return await self._end(
+            Outcome(state=TaskState.FAILED, verdict=Verdict.NOT_DONE), reasons=reasons
+        )
 
     async def _advance(self) -> bool:
         """Do the next thing; return whether there may be another one now."""
-        if self._kit.journal.paused(self._key):
+        if self._journal.paused(self._key):
             await self._flush()
             return False
-        act = next_act(self._state)
-        going = True
-        match act:
+        match act := next_act(self._state):
             case Think():
                 going = await self._think()
             case Use():
                 going = await self._use(act.move, act.index)
             case Resolve():
-                await self._resolve(act.move, act.step)
+                going = await self._resolve(act.move, act.step)
             case Wait():
                 going = self._decide(act.step)
-            case PutQuestion():
-                going = await self._put(act.ask)
-            case Verify():
-                going = await self._verify(act.done)
-            case End():
-                await self.give_up(act.give_up.reasons)
-                going = False
+            case Ask():
+                question = self._voice.question(act)
+                asks = ev.QuestionAsked(question=question, **self._voice.stamped)
+                wish: JsonObject = {"question": question.to_json()}
+                going = await self._wait(wish, question.id, self._voice.op(asks))
+            case Done():
+                going = await self._verify(act)
+            case GiveUp():
+                going = await self.give_up(act.reasons)
             case _:  # pragma: no cover - the type checker proves it
                 assert_never(act)
         return going
@@ -164,18 +153,14 @@ class _Driver:
     async def _think(self) -> bool:
         """Ask the agent for its next move and note it."""
         await self._flush()
-        stuck = self._stuck()
-        if stuck:
-            await self.give_up([stuck])
-            return False
-        heard = self._kit.journal.steering(self._key.task, after=self._state.heard)
+        if in_circles(self._state.turns):
+            return await self.give_up([self._text("attempt.loop")])
+        if max(self._state.steps, len(self._state.turns)) >= STEPS_MAX:
+            return await self.give_up([self._text("attempt.steps", most=STEPS_MAX)])
+        heard = self._journal.steering(self._key.task, after=self._state.heard)
         heard = heard if self._state.turns else []
         said = [str(event.body.get("text", "")) for event in heard]
         move = await self._move(said)
-        if move is None:
-            broke = text("attempt.agent_broke", language=self._kit.language)
-            await self.give_up([broke])
-            return False
         wish: JsonObject = {"turn": len(self._state.turns)}
         if heard:
             wish |= {"heard": list(said), "heard_to": heard[-1].seq}
@@ -183,65 +168,44 @@ class _Driver:
         if isinstance(move, Wishes) and move.say:
             ops.append(self._voice.said(move.say))
         if isinstance(move, Done):
-            ops.append(self._voice.moved(TaskState.VERIFYING))
+            ops.append(self._moved(TaskState.VERIFYING))
         self._append(self._step("move", wish, result=move_to_json(move)), *ops)
         return True
 
-    async def _move(self, said: Sequence[str]) -> Move | None:
-        """Return the agent's move, or nothing when what it returned is none.
-
-        Raises:
-            DeskhandError: what stands in the agent's way.
-        """
-        agent = self._kit.agents.get(self._brief.agent)
+    async def _move(self, said: Sequence[str]) -> Move:
+        """Return the agent's move; what stands in its way, or what it returned instead of one, ends the attempt."""
+        agent = self._kit.parts.agents.get(self._brief.agent)
         if agent is None:
-            no_agent = text("attempt.no_agent", language=self._kit.language, name=self._brief.agent)
-            return GiveUp(reasons=(no_agent,))
+            return GiveUp(reasons=(self._text("attempt.no_agent", name=self._brief.agent),))
         try:
             move = await agent.move(self._brief, with_steering(self._state.turns, said))
             json.dumps(move_to_json(move), allow_nan=False)  # what cannot be written is not said
         except DeskhandError as error:
-            return GiveUp(reasons=(error.sentence(self._kit.language),))
+            return GiveUp(reasons=(error.sentence(self._kit.config.language),))
         except Exception:  # noqa: BLE001 - an agent is a guest: whatever it does, the attempt ends honestly
             _log.exception("agent.broke")
-            return None
+            return GiveUp(reasons=(self._text("attempt.agent_broke"),))
         return move
-
-    def _stuck(self) -> str | None:
-        """Return why the agent must not be asked again."""
-        if in_circles(self._state.turns):
-            return text("attempt.loop", language=self._kit.language)
-        if max(self._state.steps, len(self._state.turns)) >= STEPS_MAX:
-            return text("attempt.steps", language=self._kit.language, most=STEPS_MAX)
-        return None
 
     # --- wishes
 
     async def _use(self, move: Wishes, index: int) -> bool:
         """Carry out the next wish, or several at once that only look."""
+        gate, scope = self._kit.gate, self._open.scope
         looking = await self._only_looking(move.calls[index:])
         if looking:
-            performed = await together(
-                *(
-                    self._kit.gate.perform(call, self._open.scope, ruling)
-                    for call, ruling in looking
-                )
-            )
-            for (call, ruling), one in zip(looking, performed, strict=True):
-                self._note(call, ruling, one)
+            works = [gate.perform(call, scope, ruling) for call, ruling in looking]
+            for (call, _), performed in zip(looking, await together(*works), strict=True):
+                self._note(call, performed.result)
             return True
         call = move.calls[index]
         try:
-            ruling = await self._kit.gate.admit(call, self._open.scope)
+            ruling = await gate.admit(call, scope)
         except DeskhandError as error:
-            said = error.sentence(self._kit.language)
-            self._note(
-                call, None, Performed(result=ToolResult(outcome="error", value={}, text=said))
-            )
+            self._note(call, gate.failed(error))
             return True
         if ruling.decision is Decision.DENY:
-            refusal = denied(ruling.rule, language=self._kit.language)
-            self._note(call, ruling, Performed(result=refusal))
+            self._note(call, gate.refused(ruling))
             return True
         if ruling.decision is Decision.ASK and not self._permitted(ruling):
             return await self._ask(ruling)
@@ -265,7 +229,7 @@ class _Driver:
         """Commit the intent, wait for the acknowledged accept, have the effect, note the result."""
         wish: JsonObject = {
             "call": call_to_json(call),
-            "action_sha256": _lasting(ruling),
+            "action_sha256": ruling.lasting_sha256,
             "asked": ruling.decision is Decision.ASK,
         }
         step = self._step("tool", wish, arguments=call.arguments, effect=ruling.effect)
@@ -273,39 +237,35 @@ class _Driver:
         await together(self._flush(), self._kit.accepted(self._key))
         self._finish(step, await self._kit.gate.perform(call, self._open.scope, ruling))
 
-    def _note(self, call: ToolCall, ruling: Ruling | None, performed: Performed) -> None:
+    def _note(self, call: ToolCall, result: ToolResult) -> None:
         """Note a wish that had no effect, with its result, as one row."""
         number = self._state.steps + 1
-        step = self._step(
-            "tool",
-            {"call": call_to_json(call)},
-            arguments=call.arguments,
-            effect=ruling.effect if ruling else "pure",
-            result=result_to_json(performed.result),
-        )
+        wish: JsonObject = {"call": call_to_json(call)}
+        done = result_to_json(result)
         self._append(
-            step, self._voice.began(number, call), self._voice.ended(number, performed.result)
+            self._step("tool", wish, arguments=call.arguments, result=done),
+            self._voice.began(number, call),
+            self._voice.ended(number, result),
         )
 
     def _finish(self, step: Step, performed: Performed, *more: Op) -> None:
-        """Give the open step its result."""
+        """Give the open step its result, with the files that differ because of it."""
         ended = self._voice.ended(self._state.steps + 1, performed.result)
-        done = replace(step, result=result_with_changes(performed))
-        self._changes = changes_of([done], before=self._changes)
-        self._append(done, ended, *more)
+        result = result_to_json(performed.result) | {"changes": dict(performed.changes)}
+        self._append(replace(step, result=result), ended, *more)
 
-    async def _resolve(self, move: Wishes, step: Step) -> None:
+    async def _resolve(self, move: Wishes, step: Step) -> bool:
         """Deal with an intent whose result a crash took: repeat, look, or tell (design 3)."""
         call = move.calls[len(self._state.results)]
-        performed = None
-        if step.key == step_key(self._key.task, step.n, call.arguments):
-            performed = await self._again(call, step)
+        same = step.key == step_key(self._key.task, step.n, call.arguments)
+        performed = await self._again(call, step) if same else None
         if performed is not None:
             self._finish(step, performed)
-            return
-        said = text("attempt.unknown", language=self._kit.language, what=call.title or call.tool)
+            return True
+        said = self._text("attempt.unknown", what=call.title or call.tool)
         result = ToolResult(outcome="unknown", value={}, text=said)
         self._finish(step, Performed(result=result), self._voice.said(said, by="runner"))
+        return True
 
     async def _again(self, call: ToolCall, step: Step) -> Performed | None:
         """Return the result of an intent that can be repeated or looked for; nothing when it cannot."""
@@ -313,7 +273,7 @@ class _Driver:
         if tool is None or step.effect in (None, "unknown"):
             return None
         ruling = await self._kit.gate.admit(call, self._open.scope)
-        same = step.wish.get("action_sha256") == _lasting(ruling)
+        same = step.wish.get("action_sha256") == ruling.lasting_sha256
         asked = step.wish.get("asked") is True and same
         if ruling.decision is Decision.DENY or (ruling.decision is Decision.ASK and not asked):
             return None
@@ -333,97 +293,98 @@ class _Driver:
         return exactly or ruling.grant in self._state.grants
 
     async def _ask(self, ruling: Ruling) -> bool:
-        """Store the request as a row and let go; a yes to something that has changed is void."""
-        approval = self._voice.approval(ruling)
-        ops = [self._voice.requests(approval)]
-        if self._state.yes is not None:
-            changed = text("attempt.changed", language=self._kit.language)
-            ops.insert(0, self._voice.voids(self._state.yes.approval, changed))
+        """Ask a person for a yes; an earlier yes to something that has changed is void."""
+        voice, yes = self._voice, self._state.yes
+        approval = voice.approval(ruling)
+        ops = [voice.op(ev.ApprovalRequested(approval=approval, **voice.stamped))]
+        if yes is not None:
+            changed = self._text("attempt.changed")
+            void = ev.ApprovalVoided(approval=yes.approval, reason=changed, **voice.stamped)
+            ops.insert(0, voice.op(void))
         wish: JsonObject = {"approval": approval.to_json(), "grant": ruling.grant}
-        self._append(self._step("wait", wish, ref=approval.id), *ops)
-        await self._flush()
-        return False
+        return await self._wait(wish, approval.id, *ops)
 
-    async def _put(self, ask: Ask) -> bool:
-        """Store the agent's question as a row and let go."""
-        question = self._voice.question(ask)
-        step = self._step("wait", {"question": question.to_json()}, ref=question.id)
-        self._append(step, self._voice.asks(question))
+    async def _wait(self, wish: JsonObject, ref: str, *ops: Op) -> bool:
+        """Store what a person is asked as a row, and let go."""
+        self._append(self._step("wait", wish, ref=ref), *ops)
         await self._flush()
         return False
 
     def _decide(self, step: Step) -> bool:
         """Take in the decision about an approval or question, if there is one."""
-        event = self._kit.journal.decision(step.ref or "")
+        event = self._journal.decision(step.ref or "")
         if event is None:
             return False
         body = event.body
         if event.kind == "question.answered":
             self._append(replace(step, result={"answer": str(body.get("answer", ""))}))
         elif body.get("decision") == "allow":
-            given: JsonObject = {
-                "decision": "allow",
-                "scope": body.get("scope", "once"),
-                "action_sha256": body["action_sha256"],
-            }
+            scope, sha256 = body.get("scope", "once"), body["action_sha256"]
+            given: JsonObject = {"decision": "allow", "scope": scope, "action_sha256": sha256}
             self._append(replace(step, result=given))
         else:
-            self._deny(step, body.get("reason"))
+            reason = body.get("reason")
+            why = "refused.person_because" if reason else "refused.person"
+            said = self._text(why, reason=reason)
+            refusal = ToolResult(outcome="denied", value={}, text=said)
+            ended = self._voice.ended(self._state.steps + 1, refusal)
+            self._append(replace(step, result={"decision": "deny", "text": said}), ended)
         return True
-
-    def _deny(self, step: Step, reason: object) -> None:
-        language = self._kit.language
-        said = (
-            text("refused.person_because", language=language, reason=reason)
-            if reason
-            else text("refused.person", language=language)
-        )
-        refusal = ToolResult(outcome="denied", value={}, text=said)
-        ended = self._voice.ended(self._state.steps + 1, refusal)
-        self._append(replace(step, result={"decision": "deny", "text": said}), ended)
 
     # --- the end
 
     async def _verify(self, done: Done) -> bool:
         """Look whether it is right, then end or try again.
 
-        Quick checks share one commit with the claim and the end; beside the owner's commands, which may take
-        minutes, the claim is committed at once.
+        Quick checks share one commit with the claim and the end; before the owner's commands, which may take
+        minutes, the claim is committed.
         """
-        scope = self._open.scope
-        looking = self._kit.verifier.run(done, self._brief.checks, scope)
+        voice, scope = self._voice, self._open.scope
         if self._brief.checks:
-            checks, _ = await together(looking, self._flush())
-        else:
-            checks = await looking
-        for check in checks:
+            await self._flush()
+        for check in await verify(done, self._brief.checks, scope, self._kit.gate):
             step = self._step("check", {"name": check.name}, result=check.to_json())
-            self._append(step, self._voice.checked(check))
-        ending = Ending(state=self._state, changes=self._changes, epoch=self._key.epoch)
-        if ending.failed and self._state.tries < self._kit.tries_max:
+            self._append(step, voice.op(ev.CheckFinished(check=check, **voice.stamped)))
+        outcome = verdict_of(self._state.checks, unknown_effects=self._state.unknown)
+        if outcome.failed and self._state.tries < self._kit.config.tries_max:
             again = self._step("check", {"retry": True}, result={})
-            self._append(again, self._voice.resets_checks(), self._voice.moved(TaskState.WORKING))
+            resets = voice.op(ev.ChecksReset(**voice.stamped))
+            self._append(again, resets, self._moved(TaskState.WORKING))
             return True
-        stored = await self._kit.artifacts.upload(
-            done.outputs, results=scope.place.results, voice=self._voice, meanwhile=self._flush
+        stored = await upload(
+            self._kit.parts,
+            done.outputs,
+            results=scope.place.results,
+            voice=voice,
+            meanwhile=self._flush,
         )
-        ops = [self._voice.made(artifact) for artifact in stored]
-        finished = ending.done(self._voice, done.summary, language=self._kit.language)
-        await self._flush(*ops, *finished, finished=True)
+        made = [voice.op(ev.ArtifactCreated(artifact=one, **voice.stamped)) for one in stored]
+        reasons = [self._text("attempt.check_failed", name=name) for name in outcome.failed]
+        return await self._end(outcome, *made, reasons=reasons, summary=done.summary)
+
+    async def _end(
+        self, outcome: Outcome, *ops: Op, reasons: Sequence[str], summary: str | None = None
+    ) -> bool:
+        """Say the last thing of the attempt, and that it is over."""
+        finished = ev.TaskFinished(
+            state=outcome.state,
+            verdict=outcome.verdict,
+            summary=summary,
+            not_done_because=tuple(reasons),
+            changes=Changes.from_json(Counter(self._state.changes.values())),
+            usage=Usage(steps=self._state.steps),
+            **self._voice.stamped,
+        )
+        await self._flush(*ops, self._voice.op(finished), finished=True)
         return False
 
     # --- rows
 
-    @property
-    def _open(self) -> Workspace:
-        """Return the workspace.
+    def _text(self, key: str, **values: object) -> str:
+        return text(key, language=self._kit.config.language, **values)
 
-        Raises:
-            DeskhandError: ``internal`` when there is none.
-        """
-        if self._workspace is None:
-            raise DeskhandError(Code.INTERNAL)
-        return self._workspace
+    def _moved(self, state: TaskState) -> Op:
+        return self._voice.op(ev.TaskMoved(state=state, **self._voice.stamped))
 
     def _step(
         self,
@@ -436,10 +397,8 @@ class _Driver:
         """Return the next row."""
         n = self._state.next_n
         key = step_key(self._key.task, n, wish if arguments is None else arguments)
-        return replace(
-            Step(n=n, kind=kind, key=key, wish=wish, at=self._voice.now),
-            **rest,
-        )
+        step = Step(n=n, kind=kind, key=key, wish=wish, at=self._voice.now)
+        return replace(step, **rest)
 
     def _append(self, step: Step, *ops: Op) -> None:
         """Fold a row in; it is written with the next commit."""
@@ -451,19 +410,11 @@ class _Driver:
         """Commit what is not written yet: rows, results and what is to be said, together."""
         steps, self._unsaved = self._unsaved, []
         said, self._unsaid = [*self._unsaid, *ops], []
-        made = self._workspace.made if self._workspace else None
-        place = made if made != self._place else None
         if steps or said or finished:
-            self._place = made
-            await self._kit.journal.record(
+            await self._journal.record(
                 self._key,
                 steps=steps,
                 ops=said,
                 status="finished" if finished else "open",
-                place=place,
+                place=self._place,
             )
-
-
-def _lasting(ruling: Ruling) -> str:
-    """Return the hash of an action without the things themselves, which its own effect may have changed."""
-    return sha256_of(ruling.action.but(identity=None).to_json())

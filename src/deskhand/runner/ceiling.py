@@ -10,18 +10,19 @@ import fcntl
 import json
 import os
 import stat
-from collections.abc import Callable, Generator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Final, cast
 
-from deskhand.clock import Clock, SystemClock, stamp
+from deskhand.clock import SystemClock
 from deskhand.errors import Code, DeskhandError
 from deskhand.ids import Ids
 from deskhand.limits import NAME_CHARS_MAX
 from deskhand.protocol.objects import FolderMode
 from deskhand.protocol.wire import JsonObject, strict_json
+from deskhand.tools.beneath import Folder
 from deskhand.tools.roots import refuse_root
 
 FILE: Final = "folders.json"
@@ -41,18 +42,18 @@ class Granted:
     root: str
     mode: FolderMode
     label: str
-    granted_at: str
     inode: int
     for_op: str | None = None
     task: str | None = None
 
+    def serves(self, *, task: str, op: str | None) -> bool:
+        """Return whether a task, begun by this op, may use it."""
+        mine = self.task == task or (self.task is None and self.for_op == op)
+        return self.for_op is None or mine
+
 
 class Ceiling:
-    """Reads the policy file of one runner's home.
-
-    Args:
-        home: ``DESKHAND_HOME``.
-    """
+    """Reads the policy file of one runner's home."""
 
     def __init__(self, home: Path) -> None:
         """Keep the place; nothing is read until somebody asks."""
@@ -67,39 +68,30 @@ class Ceiling:
         """
         return _read(self._home)
 
-    def entry(self, folder: str, *, task: str, op: str | None = None) -> Granted | None:
-        """Return the grant a task may use: by id or path, for this task alone if it was given so."""
-        for found in self.entries():
-            if folder in (found.id, found.root) and _serves(found, task=task, op=op):
-                return found
-        return None
-
     def mode(self, folder: str, *, task: str, op: str | None = None) -> FolderMode | None:
         """Return how widely a task may use a folder now; nothing when not at all, or when the file is broken."""
         try:
-            found = self.entry(folder, task=task, op=op)
+            found = self._entry(folder, task=task, op=op)
         except DeskhandError:
             return None
         return found.mode if found else None
 
     def bind(self, folder: str, *, task: str, op: str | None = None) -> Granted | None:
-        """Return the grant, and give a one-task grant to this task for good."""
-        found = self.entry(folder, task=task, op=op)
+        """Return the grant a task may use, by id or path, and give a one-task grant to this task for good."""
+        found = self._entry(folder, task=task, op=op)
         if found is None or found.for_op is None or found.task == task:
             return found
         bound = replace(found, task=task)
         _change(self._home, lambda entries: [bound if e.id == bound.id else e for e in entries])
         return bound
 
+    def _entry(self, folder: str, *, task: str, op: str | None) -> Granted | None:
+        named = (one for one in self.entries() if folder in (one.id, one.root))
+        return next((one for one in named if one.serves(task=task, op=op)), None)
+
 
 def grant_folder(
-    home: Path,
-    path: Path,
-    *,
-    mode: FolderMode,
-    label: str = "",
-    for_op: str | None = None,
-    clock: Clock | None = None,
+    home: Path, path: Path, *, mode: FolderMode, label: str = "", for_op: str | None = None
 ) -> Granted:
     """Grant a folder at this machine; granting the same one again changes its mode and label.
 
@@ -109,50 +101,33 @@ def grant_folder(
         mode: how widely it may be used.
         label: what people call it; its name if empty.
         for_op: the op id of the one task that may use it.
-        clock: tells when.
 
     Raises:
         DeskhandError: ``folder_refused`` with the reason; ``config_invalid``; ``home_unsafe``.
     """
     root = refuse_root(path, home=Path.home(), state=home)
-    clock = clock or SystemClock()
-    fresh = Granted(
-        id=Ids(clock).new("fld"),
+    granted = Granted(
+        id=Ids(SystemClock()).new("fld"),
         root=str(root),
         mode=mode,
         label=(label or root.name)[:NAME_CHARS_MAX],
-        granted_at=stamp(clock.now()),
         inode=root.stat().st_ino,
         for_op=for_op,
     )
-    granted = [fresh]
 
-    def change(entries: Sequence[Granted]) -> Sequence[Granted]:
-        same = [e for e in entries if e.root == fresh.root and e.for_op == for_op]
-        if same:
-            granted[0] = replace(fresh, id=same[0].id, task=same[0].task)
-        return [*(e for e in entries if e not in same), granted[0]]
+    def change(entries: Sequence[Granted]) -> list[Granted]:
+        same = [e for e in entries if (e.root, e.for_op) == (granted.root, for_op)]
+        again = [replace(granted, id=same[0].id, task=same[0].task)] if same else [granted]
+        return [e for e in entries if e not in same] + again
 
-    _change(home, change)
-    return granted[0]
+    return _change(home, change)[-1]
 
 
 def revoke_folder(home: Path, folder: str) -> bool:
     """Take a folder away, by id or path; return whether it was there."""
-    found: list[Granted] = []
-
-    def change(entries: Sequence[Granted]) -> Sequence[Granted]:
-        found.extend(e for e in entries if folder in (e.id, e.root))
-        return [e for e in entries if e not in found]
-
-    _change(home, change)
-    return bool(found)
-
-
-def _serves(found: Granted, *, task: str, op: str | None) -> bool:
-    if found.for_op is None:
-        return True
-    return found.task == task or (found.task is None and found.for_op == op)
+    before = _read(home)
+    after = _change(home, lambda entries: [e for e in entries if folder not in (e.id, e.root)])
+    return len(after) < len(before)
 
 
 def _read(home: Path) -> tuple[Granted, ...]:
@@ -169,47 +144,34 @@ def _read(home: Path) -> tuple[Granted, ...]:
         data = file.read(_SIZE_MAX)
     try:
         parsed = cast("JsonObject", strict_json(data))
-        folders = cast("list[JsonObject]", parsed["folders"])
-        return tuple(_entry(item) for item in folders)
+        return tuple(map(_granted, cast("list[JsonObject]", parsed["folders"])))
     except (DeskhandError, AttributeError, KeyError, TypeError, ValueError) as error:
         raise DeskhandError(Code.CONFIG_INVALID, FILE) from error
 
 
-def _entry(item: JsonObject) -> Granted:
+def _granted(item: JsonObject) -> Granted:
     task, op = item.get("task"), item.get("for_op")
     return Granted(
         id=str(item["id"]),
         root=str(item["root"]),
         mode=FolderMode(str(item["mode"])),
         label=str(item["label"]),
-        granted_at=str(item["granted_at"]),
         inode=int(str(item["inode"])),
         for_op=None if op is None else str(op),
         task=None if task is None else str(task),
     )
 
 
-def _change(home: Path, change: Callable[[Sequence[Granted]], Sequence[Granted]]) -> None:
+def _change(home: Path, change: Callable[[Sequence[Granted]], list[Granted]]) -> list[Granted]:
     """Replace the file whole: a reader sees the old or the new one, and two writers take turns."""
-    with _locked(home):
-        entries = change(_read(home))
-        data = json.dumps({"folders": [asdict(entry) for entry in entries]}, indent=2)
-        temporary = home / f".{FILE}.tmp"
-        temporary.unlink(missing_ok=True)
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-        with open(os.open(temporary, flags, 0o600), "w", encoding="utf-8") as file:  # noqa: PTH123 - a descriptor
-            file.write(data + "\n")
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(home / FILE)
-
-
-@contextmanager
-def _locked(home: Path) -> Generator[None]:
     home.mkdir(mode=0o700, parents=True, exist_ok=True)
-    descriptor = os.open(home / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    lock = os.open(home / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        entries = change(_read(home))
+        data = json.dumps({"folders": [asdict(entry) for entry in entries]}, indent=2) + "\n"
+        with closing(Folder.open(home)) as folder:
+            folder.write(FILE, data.encode(), mode=0o600)
     finally:
-        os.close(descriptor)
+        os.close(lock)
+    return entries

@@ -7,18 +7,17 @@ and what cannot be shown in full.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import PurePosixPath
-from typing import Final, Literal, Protocol, cast, runtime_checkable
+from typing import Final, Protocol, cast, runtime_checkable
 
 from deskhand.errors import Code, DeskhandError
 from deskhand.limits import READ_BYTES_MAX
 from deskhand.permissions.evaluate import Judgement, evaluate, heaviest_of
-from deskhand.permissions.explain import ask_sentence, refusal_sentence, rule_sentence
+from deskhand.permissions.explain import ask_sentence, refusal_sentence
 from deskhand.permissions.rules import BUILT_IN, Act, Decision, Risk, Rule, Verb, Where, risk_of
 from deskhand.ports import Effect, FolderAccess, Place, Tool, ToolCall, ToolResult
 from deskhand.protocol.objects import FolderMode
@@ -29,8 +28,6 @@ from deskhand.workflow.rows import hashable
 
 SHOWN_BYTES_MAX: Final = 200_000
 """What is larger cannot be shown whole on a phone, so it cannot be asked (AP-08)."""
-
-ChangeKind = Literal["created", "changed", "deleted"]
 
 _log = logging.getLogger(__name__)
 
@@ -48,36 +45,35 @@ class Scope:
 class Ruling:
     """What is to happen with a wish, which rule decided, and exactly what would run.
 
-    ``why`` is the rule in words, ``sentence`` the question a person would be asked, ``grant`` what a yes for the
-    whole task would cover.
+    ``sentence`` is the question a person would be asked, ``grant`` what a yes for the whole task would cover.
     """
 
     decision: Decision
     rule: str
-    why: str
     action: Action
-    action_sha256: str
-    risk: Risk
-    sentence: str
-    grant: str
-    effect: Effect
-    pure: bool
+    risk: Risk = "high"
+    sentence: str = ""
+    grant: str = ""
+    effect: Effect = "unknown"
+    pure: bool = False
 
+    @property
+    def action_sha256(self) -> str:
+        """Return the hash that a yes is bound to."""
+        return sha256_of(self.action.to_json())
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Change:
-    """A file that a wish made, changed or took away."""
-
-    path: str
-    kind: ChangeKind
+    @property
+    def lasting_sha256(self) -> str:
+        """Return the hash without the things themselves, which the action's own effect may have changed."""
+        return sha256_of(self.action.but(identity=None).to_json())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Performed:
-    """What a permitted wish came to."""
+    """What a permitted wish came to; ``changes``: path -> created, changed or deleted."""
 
     result: ToolResult
-    changes: tuple[Change, ...] = ()
+    changes: Mapping[str, str] = field(default_factory=dict[str, str])
 
 
 @runtime_checkable
@@ -104,7 +100,7 @@ class Gate:
         """Keep the parts."""
         self._tools = tools
         self._rules = rules
-        self._language = language
+        self.language = language
 
     async def admit(self, call: ToolCall, scope: Scope) -> Ruling:
         """Return what is to happen with a wish, as things are now.
@@ -114,18 +110,30 @@ class Gate:
         """
         tool = self._tools.get(call.tool)
         if tool is None:
-            return self._unknown(call)
+            action = Action(tool=call.tool[:100], arguments={})
+            return Ruling(decision=Decision.DENY, rule="unknown_tool", action=action)
         mode = scope.mode() if scope.folder else None
         place = _place_now(scope, mode)
         targets = _targets(tool, call.arguments, place)
         acts = [_act(tool, call, target, place, mode=mode) for target in targets]
         judgement = heaviest_of(evaluate(self._rules, act) for act in acts)
         action = _action(call, targets, scope)
+        sentence = ""
         if judgement.decision is Decision.ASK:
             action = action.but(identity=_identity(acts[0], call, targets, place))
+            sentence = ask_sentence(acts[0], action, language=self.language)
             if len(canonical(action.to_json())) > SHOWN_BYTES_MAX:
                 judgement = Judgement(decision=Decision.DENY, rule="too_large_to_show")
-        return self._ruling(judgement, tool, acts, action)
+        return Ruling(
+            decision=judgement.decision,
+            rule=judgement.rule,
+            action=action,
+            risk=max(map(risk_of, acts), key=("low", "medium", "high").index),
+            sentence=sentence,
+            grant=_grant(acts[0], action),
+            effect=tool.effect,
+            pure=not tool.writes and tool.effect == "pure",
+        )
 
     async def perform(self, call: ToolCall, scope: Scope, ruling: Ruling) -> Performed:
         """Carry out a wish that was permitted, unless that has changed since (RO-05).
@@ -133,73 +141,34 @@ class Gate:
         A tool's refusal or failure is its result; only what must not become one is raised.
         """
         if not ruling.pure:
-            refusal = _narrowed(ruling, await self.admit(call, scope), language=self._language)
-            if refusal is not None:
-                return Performed(result=refusal)
+            now = await self.admit(call, scope)
+            asked_anew = now.decision is Decision.ASK and now.action_sha256 != ruling.action_sha256
+            if now.decision is Decision.DENY or asked_anew:
+                return Performed(result=self.refused(now))
         place = _place_now(scope, scope.mode() if scope.folder else None)
         kind = None if ruling.pure else _kind(call, place)
         try:
             result = await self._tools[call.tool].call(call.arguments, place)
         except DeskhandError as error:
-            value: JsonObject = {"code": error.code.value}
-            said = error.sentence(self._language)
-            return Performed(result=ToolResult(outcome="error", value=value, text=said))
+            return Performed(result=self.failed(error))
         except Exception:  # noqa: BLE001 - whatever a tool does, its attempt goes on
             _log.exception("tool.broke")
-            said = DeskhandError(Code.INTERNAL).sentence(self._language)
-            value = {"code": Code.INTERNAL.value}
-            return Performed(result=ToolResult(outcome="error", value=value, text=said))
+            return Performed(result=self.failed(DeskhandError(Code.INTERNAL)))
         return Performed(result=result, changes=_changes(call, result, kind))
 
     def tool(self, name: str) -> Tool | None:
         """Return a tool, for its class of recovery and its own probe."""
         return self._tools.get(name)
 
-    def _ruling(self, judgement: Judgement, tool: Tool, acts: list[Act], action: Action) -> Ruling:
-        asked = judgement.decision is Decision.ASK
-        return Ruling(
-            decision=judgement.decision,
-            rule=judgement.rule,
-            why=rule_sentence(judgement.rule, language=self._language),
-            action=action,
-            action_sha256=sha256_of(action.to_json()),
-            risk=_highest([risk_of(act) for act in acts]),
-            sentence=ask_sentence(acts[0], action, language=self._language) if asked else "",
-            grant=_grant(acts[0], action),
-            effect=tool.effect,
-            pure=not tool.writes and tool.effect == "pure",
-        )
+    def refused(self, ruling: Ruling) -> ToolResult:
+        """Return what an agent gets for a wish that the rules do not let through."""
+        said = refusal_sentence(ruling.rule, decision=ruling.decision, language=self.language)
+        return ToolResult(outcome="denied", value={"rule": ruling.rule}, text=said)
 
-    def _unknown(self, call: ToolCall) -> Ruling:
-        action = Action(tool=call.tool[:100], arguments={})
-        return Ruling(
-            decision=Decision.DENY,
-            rule="unknown_tool",
-            why=rule_sentence("unknown_tool", language=self._language),
-            action=action,
-            action_sha256=sha256_of(action.to_json()),
-            risk="high",
-            sentence="",
-            grant="",
-            effect="unknown",
-            pure=False,
-        )
-
-
-def denied(why: str, *, language: str = "en") -> ToolResult:
-    """Return what an agent gets for a wish that the rules refuse."""
-    said = refusal_sentence(why, decision=Decision.DENY, language=language)
-    return ToolResult(outcome="denied", value={"rule": why}, text=said)
-
-
-def _narrowed(before: Ruling, now: Ruling, *, language: str) -> ToolResult | None:
-    """Return a refusal when less is permitted now than when the wish was let in."""
-    if now.decision is Decision.DENY:
-        return denied(now.rule, language=language)
-    if now.decision is Decision.ASK and now.action_sha256 != before.action_sha256:
-        said = refusal_sentence(now.rule, decision=Decision.ASK, language=language)
-        return ToolResult(outcome="denied", value={"rule": now.rule}, text=said)
-    return None
+    def failed(self, error: DeskhandError) -> ToolResult:
+        """Return what an agent gets for a wish that could not be carried out."""
+        said = error.sentence(self.language)
+        return ToolResult(outcome="error", value={"code": error.code.value}, text=said)
 
 
 def _place_now(scope: Scope, mode: FolderMode | None) -> Place:
@@ -209,8 +178,15 @@ def _place_now(scope: Scope, mode: FolderMode | None) -> Place:
     return replace(scope.place, mode=mode or FolderMode.READ_ONLY)
 
 
+def _targets(tool: Tool, arguments: JsonObject, place: Place) -> tuple[str, ...]:
+    several = tool.targets(arguments, place) if isinstance(tool, ManyTargets) else ()
+    return several or (tool.target(arguments, place),)
+
+
 def _act(tool: Tool, call: ToolCall, target: str, place: Place, *, mode: FolderMode | None) -> Act:
-    verb = _verb(tool, call)
+    verb: Verb = "read" if tool.effect == "pure" else "other"
+    if tool.writes:
+        verb = "run" if "argv" in call.arguments else "write"
     where, rel = _where(verb, target, place)
     return Act(
         tool=tool.name,
@@ -222,34 +198,17 @@ def _act(tool: Tool, call: ToolCall, target: str, place: Place, *, mode: FolderM
     )
 
 
-def _highest(risks: list[Risk]) -> Risk:
-    return max(risks, key=("low", "medium", "high").index)
-
-
-def _verb(tool: Tool, call: ToolCall) -> Verb:
-    if not tool.writes:
-        return "read" if tool.effect == "pure" else "other"
-    return "run" if "argv" in call.arguments else "write"
-
-
-def _targets(tool: Tool, arguments: JsonObject, place: Place) -> tuple[str, ...]:
-    if isinstance(tool, ManyTargets):
-        return tool.targets(arguments, place) or (tool.target(arguments, place),)
-    return (tool.target(arguments, place),)
-
-
 def _where(verb: Verb, target: str, place: Place) -> tuple[Where, str]:
     """Return in which of the task's places a target lies, and its path there."""
     if verb == "run":
         return ("results" if place.folder is None else "folder"), ""
-    if place.folder is not None:
-        rel = _beneath(target, place.folder)
-        if rel is not None:
-            return "folder", rel
+    rel = _beneath(target, place.folder) if place.folder is not None else None
+    if rel is not None:
+        return "folder", rel
     rel = _beneath(target, place.results)
     if rel is not None:
         return "results", rel
-    return ("nowhere" if not target else "outside"), target
+    return ("outside" if target else "nowhere"), target
 
 
 def _beneath(target: str, access: FolderAccess) -> str | None:
@@ -275,7 +234,7 @@ def _action(call: ToolCall, targets: tuple[str, ...], scope: Scope) -> Action:
         arguments=cast("JsonObject", hashable(call.arguments)),
         target="\n".join(targets),
         folder=scope.folder,
-        argv=tuple(str(part) for part in argv) if isinstance(argv, list) else None,
+        argv=tuple(map(str, argv)) if isinstance(argv, list) else None,
     )
 
 
@@ -289,14 +248,14 @@ def _identity(act: Act, call: ToolCall, targets: tuple[str, ...], place: Place) 
 
 
 def _content(access: FolderAccess, rel: str) -> str:
-    """Return a hash of a file as it is now; empty for what is no plain file of ordinary size."""
+    """Return a hash of a file as it is now; empty for what is no plain file, size and time of a huge one."""
     try:
         entry = access.stat(rel)
         if entry is None or entry.kind != "file":
             return ""
         if entry.size > READ_BYTES_MAX:
             return f"{entry.size}:{entry.modified_ns}"
-        return hashlib.sha256(access.read(rel, limit=READ_BYTES_MAX)).hexdigest()
+        return access.sha256(rel)
     except DeskhandError:
         return ""
 
@@ -308,7 +267,7 @@ def _grant(act: Act, action: Action) -> str:
     return json.dumps([act.verb, action.tool, action.folder, *(action.argv or (action.target,))])
 
 
-def _kind(call: ToolCall, place: Place) -> ChangeKind | None:
+def _kind(call: ToolCall, place: Place) -> str | None:
     """Return what a write would do to the file it names."""
     path = call.arguments.get("path")
     if not isinstance(path, str):
@@ -319,16 +278,19 @@ def _kind(call: ToolCall, place: Place) -> ChangeKind | None:
         return None
 
 
-def _changes(call: ToolCall, result: ToolResult, kind: ChangeKind | None) -> tuple[Change, ...]:
+def _changes(call: ToolCall, result: ToolResult, kind: str | None) -> Mapping[str, str]:
     """Return which files differ: as the tool says, else by whether the file was there before."""
-    said = result.value.get("changes")
-    if isinstance(said, list):
-        items = [cast("JsonObject", item) for item in said if isinstance(item, dict)]
-        return tuple(
-            Change(path=str(item["path"]), kind=cast("ChangeKind", item["kind"]))
-            for item in items
-            if item.get("kind") in ("created", "changed", "deleted") and "path" in item
-        )
-    if kind is None or result.outcome != "ok":
-        return ()
-    return (Change(path=str(result.value.get("to") or call.arguments.get("path")), kind=kind),)
+    match result.value:
+        case {"changes": list(said)}:
+            found: dict[str, str] = {}
+            for change in said:
+                match change:
+                    case {"path": path, "kind": "created" | "changed" | "deleted" as how}:
+                        found[str(path)] = how
+                    case _:
+                        pass
+            return found
+        case _ if kind is None or result.outcome != "ok":
+            return {}
+        case _:
+            return {str(result.value.get("to") or call.arguments.get("path")): kind}

@@ -10,41 +10,25 @@ import logging
 from collections.abc import Awaitable, Callable
 
 from deskhand.errors import Code, DeskhandError
-from deskhand.ports import Frame, Link
+from deskhand.ports import Frame
 from deskhand.protocol.events import Event
 from deskhand.runner.outbox import Backoff
-from deskhand.workflow.journal import Journal
+from deskhand.runner.parts import Parts
 from deskhand.workflow.local import LocalWorkflow
 
 _log = logging.getLogger(__name__)
 
 
 class Inbox:
-    """Takes orders in.
+    """Takes orders in for one runner, and lets the workflow go on because of them."""
 
-    Args:
-        runner: this runner's id.
-        journal: where they are stored.
-        link: where they come from.
-        workflow: what goes on because of them.
-        backoff: how long to wait before the next try.
-    """
-
-    def __init__(
-        self,
-        *,
-        runner: str,
-        journal: Journal,
-        link: Link,
-        workflow: LocalWorkflow,
-        backoff: Backoff,
-    ) -> None:
+    def __init__(self, runner: str, parts: Parts, workflow: LocalWorkflow) -> None:
         """Keep the parts."""
         self._runner = runner
-        self._journal = journal
-        self._link = link
+        self._journal = parts.journal
+        self._link = parts.link
         self._workflow = workflow
-        self._backoff = backoff
+        self._backoff = Backoff(parts)
         self._looked_at = 0
         self.connected = False
 
@@ -57,20 +41,17 @@ class Inbox:
         while True:
             try:
                 await greet()
-                await self._listen()
+                after = max(self._journal.cursor, self._looked_at)
+                async for frame in self._link.stream(after=after):
+                    self.connected = True
+                    self._backoff.reset()
+                    await self._take(frame)
             except DeskhandError as error:
                 if not error.fault.retryable:
                     raise
                 _log.info("link.lost %s", error.code)
             self.connected = False
             await self._backoff.wait()
-
-    async def _listen(self) -> None:
-        after = max(self._journal.cursor, self._looked_at)
-        async for frame in self._link.stream(after=after):
-            self.connected = True
-            self._backoff.reset()
-            await self._take(frame)
 
     async def _take(self, frame: Frame) -> None:
         if frame.kind == "event" and frame.event is not None:

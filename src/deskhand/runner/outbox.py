@@ -11,12 +11,8 @@ import logging
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
-from deskhand.clock import Clock
 from deskhand.errors import Code, DeskhandError
-from deskhand.ids import Ids
-from deskhand.ports import Link
-from deskhand.protocol.ops import OpResult
-from deskhand.workflow.journal import Journal
+from deskhand.runner.parts import Parts
 from deskhand.workflow.rows import AttemptKey, OutboxRow
 
 BACKOFF_SECONDS: Final = (0.2, 0.5, 1, 2, 5, 15, 30)
@@ -30,10 +26,10 @@ Lost = Callable[[Sequence[AttemptKey]], Awaitable[None]]
 class Backoff:
     """How long to wait before the next try, with jitter, so that many runners do not come back at once."""
 
-    def __init__(self, *, clock: Clock, ids: Ids) -> None:
-        """Keep the parts."""
-        self._clock = clock
-        self._ids = ids
+    def __init__(self, parts: Parts) -> None:
+        """Begin with the shortest wait."""
+        self._clock = parts.clock
+        self._ids = parts.ids
         self._failures = 0
 
     def reset(self) -> None:
@@ -48,23 +44,16 @@ class Backoff:
 
 
 class Outbox:
-    """Sends what the journal holds.
+    """Sends what the journal holds."""
 
-    Args:
-        journal: what is to be sent.
-        link: the road to the hub.
-        clock: for waiting.
-        ids: for jitter.
-    """
-
-    def __init__(self, *, journal: Journal, link: Link, clock: Clock, ids: Ids) -> None:
+    def __init__(self, parts: Parts) -> None:
         """Keep the parts and listen for new ops."""
-        self._journal = journal
-        self._link = link
-        self._backoff = Backoff(clock=clock, ids=ids)
+        self._journal = parts.journal
+        self._link = parts.link
+        self._backoff = Backoff(parts)
         self._wake = asyncio.Event()
         self._accepted: dict[AttemptKey, asyncio.Event] = {}
-        journal.on_outbox = self._wake.set
+        parts.journal.on_outbox = self._wake.set
 
     async def accepted(self, key: AttemptKey) -> None:
         """Return once the hub has acknowledged that this attempt was accepted."""
@@ -99,31 +88,27 @@ class Outbox:
             if not error.fault.retryable:
                 raise
             return False
-        return await self._settle(list(zip(rows, results, strict=False)), lost)
-
-    async def _settle(self, answers: Sequence[tuple[OutboxRow, OpResult]], lost: Lost) -> bool:
-        done = [row for row, result in answers if result.status != "rejected"]
+        done: list[OutboxRow] = []
+        refused: list[tuple[OutboxRow, str]] = []
+        for row, result in zip(rows, results, strict=False):
+            if result.status != "rejected":
+                done.append(row)
+            elif result.error is None or not result.error.retryable:
+                refused.append((row, result.error.code if result.error else Code.INTERNAL.value))
+        self._journal.acknowledge(done)
         for row in done:
             if row.op.kind == "task.accept" and row.key:
                 self._accepted.setdefault(row.key, asyncio.Event()).set()
-        rejected = [(row, result) for row, result in answers if result.status == "rejected"]
-        refused = [(row, _code(result)) for row, result in rejected if not _retryable(result)]
-        self._journal.acknowledge(done)
         if refused:
-            await self._journal.refuse(refused)
+            await self._give_up(refused, lost)
+        return len(done) + len(refused) == len(rows)
+
+    async def _give_up(self, refused: Sequence[tuple[OutboxRow, str]], lost: Lost) -> None:
+        """Keep what the hub will never take with its code, and end the attempts that are no longer ours."""
+        await self._journal.refuse(refused)
         for row, code in refused:
             _log.warning("op.refused %s %s", row.op.kind, code)
-        stale = {row.key for row, code in refused if row.key and code in LOST}
-        for key in sorted(stale):
+        stale = sorted({row.key for row, code in refused if row.key and code in LOST})
+        for key in stale:
             await self._journal.stop(key.task, below=key.epoch + 1, status="superseded")
-        if stale:
-            await lost(sorted(stale))
-        return bool(answers) and len(refused) == len(rejected)
-
-
-def _code(result: OpResult) -> str:
-    return result.error.code if result.error else Code.INTERNAL.value
-
-
-def _retryable(result: OpResult) -> bool:
-    return result.error is not None and result.error.retryable
+        await lost(stale)

@@ -6,36 +6,28 @@ granted here, and one that is no longer the directory that was granted (FS-10).
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import io
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Generator
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Protocol, Self
+from typing import Final
 
 from deskhand.errors import Code, DeskhandError
 from deskhand.limits import ARTIFACT_BYTES_MAX, TITLE_CHARS_MAX
 from deskhand.permissions.evaluate import effective_mode
-from deskhand.ports import FolderAccess, Link, Place, Sandbox
+from deskhand.ports import FolderAccess, Place
 from deskhand.protocol.objects import FolderMode
 from deskhand.protocol.tasks import Brief, FileRef
 from deskhand.runner.ceiling import Ceiling
 from deskhand.runner.gate import Scope
-from deskhand.workflow.journal import Journal
+from deskhand.runner.parts import OpenFolder, Parts, RunnerConfig
 from deskhand.workflow.rows import AttemptRow
 
 RESULTS: Final = "Deskhand"
 INCOMING: Final = "inbox"
 _SAME_NAME_MAX: Final = 100
-
-
-class OpenFolder(FolderAccess, Protocol):
-    """A folder handle that somebody has to close."""
-
-    def close(self) -> None:
-        """Give the handle back."""
-        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,80 +36,46 @@ class Workspace:
 
     scope: Scope
     made: str | None
-    handles: tuple[OpenFolder, ...]
-
-    def close(self) -> None:
-        """Give the handles back."""
-        for handle in self.handles:
-            handle.close()
-
-    def __enter__(self) -> Self:
-        """Use it for a while."""
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        """Give the handles back."""
-        self.close()
 
 
 class Workspaces:
-    """Opens workspaces.
+    """Opens workspaces of one runner, as far as the ceiling allows."""
 
-    Args:
-        ceiling: what is granted here.
-        journal: how far the hub narrows it.
-        documents: where results places are made.
-        sandbox: for the commands of every attempt.
-        open_folder: opens a handle beneath which everything stays.
-        link: brings files that came with a message.
-    """
-
-    def __init__(
-        self,
-        *,
-        ceiling: Ceiling,
-        journal: Journal,
-        documents: Path,
-        sandbox: Sandbox,
-        open_folder: Callable[[Path], OpenFolder],
-        link: Link,
-    ) -> None:
+    def __init__(self, config: RunnerConfig, parts: Parts, ceiling: Ceiling) -> None:
         """Keep the parts."""
+        self._base = config.documents / RESULTS
+        self._parts = parts
         self._ceiling = ceiling
-        self._journal = journal
-        self._documents = documents
-        self._sandbox = sandbox
-        self._open_folder = open_folder
-        self._link = link
         self._taken: dict[Path, str] = {}
 
-    def open(self, attempt: AttemptRow) -> Workspace:
-        """Open the places of an attempt.
+    @contextmanager
+    def open(self, attempt: AttemptRow) -> Generator[Workspace]:
+        """Open the places of an attempt, and give the handles back at the end.
 
         Raises:
             DeskhandError: ``folder_refused`` when it is not granted here; ``folder_changed``.
         """
         brief = attempt.brief
-        handles: list[OpenFolder] = []
-        try:
-            folder = self._folder(brief, handles)
+        with ExitStack() as handles:
+
+            def opened(path: Path) -> OpenFolder:
+                return handles.enter_context(closing(self._parts.open_folder(path)))
+
+            folder = opened(self._granted(brief.folder, brief)) if brief.folder else None
             mode = self._mode(brief)
-            if folder is not None and mode not in (None, FolderMode.READ_ONLY):
-                results, made = folder, None
-            else:
-                results, made = self._results(attempt, handles)
-        except BaseException:
-            for handle in handles:
-                handle.close()
-            raise
-        place = Place(
-            folder=folder,
-            results=results,
-            mode=mode or FolderMode.READ_ONLY,
-            sandbox=self._sandbox,
-        )
-        scope = Scope(place=place, folder=brief.folder, mode=lambda: self._mode(brief))
-        return Workspace(scope=scope, made=made, handles=tuple(handles))
+            results, made = folder, None
+            if results is None or mode in (None, FolderMode.READ_ONLY):
+                path = Path(attempt.place) if attempt.place else self._free_place(brief)
+                path.mkdir(parents=True, exist_ok=True)
+                results, made = opened(path), str(path)
+            place = Place(
+                folder=folder,
+                results=results,
+                mode=mode or FolderMode.READ_ONLY,
+                sandbox=self._parts.sandbox,
+            )
+            scope = Scope(place=place, folder=brief.folder, mode=lambda: self._mode(brief))
+            yield Workspace(scope=scope, made=made)
 
     async def bring_in(self, brief: Brief, workspace: Workspace) -> None:
         """Put the files that came with the message beside the results; those that are there already stay.
@@ -129,7 +87,7 @@ class Workspaces:
         for file in brief.files:
             path = f"{INCOMING}/{_incoming_name(file)}"
             if not _is_there(results, path, file):
-                data = await _collect(self._link.download_file(file.id), most=file.size)
+                data = await _collect(self._parts.link.download_file(file.id), most=file.size)
                 if hashlib.sha256(data).hexdigest() != file.sha256:
                     raise DeskhandError(Code.CONFLICT, file.name)
                 results.mkdir(INCOMING)
@@ -139,55 +97,32 @@ class Workspaces:
         """Return how wide the folder is now: the narrowest of this machine, the hub and the task."""
         if brief.folder is None:
             return None
-        op = brief.op_id
-        modes = [self._ceiling.mode(brief.folder, task=brief.task, op=op)]
-        hub = self._journal.hub_folders()
-        if brief.folder in hub:
-            modes.append(hub[brief.folder])
-        if brief.mode is not None:
-            modes.append(brief.mode)
-        return effective_mode(modes)
+        here = self._ceiling.mode(brief.folder, task=brief.task, op=brief.op_id)
+        hub = self._parts.journal.narrowed(brief.folder)
+        return effective_mode([here, *hub, *([brief.mode] if brief.mode else [])])
 
-    def _folder(self, brief: Brief, handles: list[OpenFolder]) -> OpenFolder | None:
-        if brief.folder is None:
-            return None
-        granted = self._ceiling.bind(brief.folder, task=brief.task, op=brief.op_id)
+    def _granted(self, folder: str, brief: Brief) -> Path:
+        """Return the directory of a granted folder, if it is still the one that was meant."""
+        granted = self._ceiling.bind(folder, task=brief.task, op=brief.op_id)
         if granted is None:
-            raise DeskhandError(Code.FOLDER_REFUSED, brief.folder)
-        try:
-            now = Path(granted.root).stat(follow_symlinks=False).st_ino
-        except OSError as error:
-            raise DeskhandError(Code.FOLDER_CHANGED, granted.label) from error
-        if now != granted.inode:
-            raise DeskhandError(Code.FOLDER_CHANGED, granted.label)
-        handle = self._open_folder(Path(granted.root))
-        handles.append(handle)
-        return handle
-
-    def _results(self, attempt: AttemptRow, handles: list[OpenFolder]) -> tuple[OpenFolder, str]:
-        """Open the place we made for this task's results, or make one."""
-        path = Path(attempt.place) if attempt.place else self._free_place(attempt.brief)
-        path.mkdir(parents=True, exist_ok=True)
-        handle = self._open_folder(path)
-        handles.append(handle)
-        return handle, str(path)
+            raise DeskhandError(Code.FOLDER_REFUSED, folder)
+        root = Path(granted.root)
+        with suppress(OSError):
+            if root.stat(follow_symlinks=False).st_ino == granted.inode:
+                return root
+        raise DeskhandError(Code.FOLDER_CHANGED, granted.label)
 
     def _free_place(self, brief: Brief) -> Path:
         """Return ``Deskhand/<date> <title>``, or with a number where that name has something in it already."""
-        base = self._documents / RESULTS
-        name = f"{brief.created_at[:10]} {_plain(brief.title) or brief.task}"
+        kept = "".join(one if one.isalnum() or one in " -_" else " " for one in brief.title)
+        title = " ".join(kept.split())[:TITLE_CHARS_MAX].strip()  # a name that every system takes
+        name = f"{brief.created_at[:10]} {title or brief.task}"
         for number in range(1, _SAME_NAME_MAX):
-            path = base / (name if number == 1 else f"{name} ({number})")
+            path = self._base / (name if number == 1 else f"{name} ({number})")
             if self._taken.get(path, brief.task) == brief.task and _empty(path):
                 self._taken[path] = brief.task
                 return path
-        return base / f"{name} {brief.task}"
-
-
-def _plain(title: str) -> str:
-    """Return a title as a directory name that every system takes."""
-    kept = "".join(letter if letter.isalnum() or letter in " -_" else " " for letter in title)
-    return " ".join(kept.split())[:TITLE_CHARS_MAX].strip()
+        return self._base / f"{name} {brief.task}"
 
 
 def _empty(path: Path) -> bool:
@@ -207,9 +142,8 @@ def _incoming_name(file: FileRef) -> str:
 
 
 def _is_there(results: FolderAccess, path: str, file: FileRef) -> bool:
-    with contextlib.suppress(DeskhandError):
-        entry = results.stat(path)
-        return entry is not None and results.sha256(path) == file.sha256
+    with suppress(DeskhandError):
+        return results.stat(path) is not None and results.sha256(path) == file.sha256
     return False
 
 

@@ -6,16 +6,23 @@ follow each other.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import reduce
-from typing import assert_never
+from typing import Final, assert_never
 
 from deskhand.errors import Code, DeskhandError
 from deskhand.ports import Ask, Done, GiveUp, Move, ToolResult, Turn, Wishes
 from deskhand.protocol.tasks import Check
-from deskhand.protocol.wire import JsonObject
+from deskhand.protocol.wire import Json, JsonObject
 from deskhand.workflow.rows import Step, move_from_json, result_from_json
+
+_TOGETHER: Final[Mapping[tuple[str | None, str], str | None]] = {
+    ("created", "changed"): "created",
+    ("created", "deleted"): None,
+    ("deleted", "created"): "changed",
+}
+"""What two differences of one file come to, seen from before both; any other pair is its second."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,7 +38,8 @@ class AttemptState:
     """What the rows of an attempt add up to.
 
     ``move`` is the present move and ``results`` what its calls came to so far; ``open`` is an intent without a
-    result, ``waiting`` a wait for a person that is not over.
+    result, ``waiting`` a wait for a person that is not over; ``changes`` says how each file differs (path ->
+    created, changed or deleted) from before the task; ``heard`` is the seq of the last steering.
     """
 
     next_n: int = 0
@@ -43,6 +51,7 @@ class AttemptState:
     yes: Yes | None = None
     grants: frozenset[str] = frozenset()
     checks: tuple[Check, ...] = ()
+    changes: Mapping[str, str] = field(default_factory=dict[str, str])
     tries: int = 1
     steps: int = 0
     unknown: int = 0
@@ -77,28 +86,8 @@ class Wait:
     step: Step
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PutQuestion:
-    """The agent's question is to be put to a person."""
-
-    ask: Ask
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Verify:
-    """The agent believes it is done: look."""
-
-    done: Done
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class End:
-    """The agent gives up."""
-
-    give_up: GiveUp
-
-
-Act = Think | Use | Resolve | Wait | PutQuestion | Verify | End
+Act = Think | Use | Resolve | Wait | Ask | Done | GiveUp
+"""What comes next. ``Ask``: put the question to a person; ``Done``: look whether it is; ``GiveUp``: end."""
 
 
 def fold(steps: Iterable[Step]) -> AttemptState:
@@ -134,28 +123,14 @@ def apply(state: AttemptState, step: Step) -> AttemptState:
 
 
 def next_act(state: AttemptState) -> Act:
-    """Return what comes next; a pure function of the rows.
-
-    Raises:
-        DeskhandError: ``store_damaged`` when an intent belongs to no wish.
-    """
+    """Return what comes next; a pure function of the rows."""
     if state.waiting is not None:
         return Wait(step=state.waiting)
-    if isinstance(state.move, Wishes):
-        if state.open is not None:
-            return Resolve(move=state.move, step=state.open)
-        return Use(move=state.move, index=len(state.results))
-    return Think() if state.move is None else _after(state.move)
-
-
-def _after(move: Ask | Done | GiveUp) -> Act:
-    match move:
-        case Ask():
-            return PutQuestion(ask=move)
-        case Done():
-            return Verify(done=move)
-        case GiveUp():
-            return End(give_up=move)
+    if not isinstance(state.move, Wishes):
+        return state.move or Think()
+    if state.open is not None:
+        return Resolve(move=state.move, step=state.open)
+    return Use(move=state.move, index=len(state.results))
 
 
 def with_steering(turns: Sequence[Turn], said: Sequence[str]) -> tuple[Turn, ...]:
@@ -175,17 +150,13 @@ def in_circles(turns: Sequence[Turn], *, times: int = 3) -> bool:
 
 
 def _moved(state: AttemptState, step: Step) -> AttemptState:
-    heard = step.wish.get("heard")
-    said = tuple(str(text) for text in heard) if isinstance(heard, list) else ()
-    heard_to = step.wish.get("heard_to")
-    state = replace(
-        state,
-        turns=with_steering(state.turns, said),
-        heard=max(state.heard, heard_to) if isinstance(heard_to, int) else state.heard,
-        move=move_from_json(step.result or {}),
-        results=(),
-    )
-    return _closed_if_complete(state)
+    match step.wish:
+        case {"heard": list(heard), "heard_to": int(heard_to)}:
+            turns = with_steering(state.turns, tuple(map(str, heard)))
+            state = replace(state, turns=turns, heard=max(state.heard, heard_to))
+        case _:
+            pass
+    return _closed_if_complete(replace(state, move=move_from_json(step.result or {}), results=()))
 
 
 def _used(state: AttemptState, step: Step) -> AttemptState:
@@ -198,10 +169,19 @@ def _used(state: AttemptState, step: Step) -> AttemptState:
             open=None,
             yes=None,
             results=(*state.results, result),
+            changes=_differing(state.changes, step.result.get("changes")),
             steps=state.steps + 1,
             unknown=state.unknown + (result.outcome == "unknown"),
         )
     )
+
+
+def _differing(before: Mapping[str, str], said: Json) -> Mapping[str, str]:
+    """Return how files differ after what a tool changed."""
+    found: dict[str, str | None] = dict(before)
+    for path, kind in said.items() if isinstance(said, dict) else ():
+        found[path] = _TOGETHER.get((found.get(path), str(kind)), str(kind))
+    return {path: kind for path, kind in found.items() if kind is not None}
 
 
 def _waited(state: AttemptState, step: Step) -> AttemptState:
@@ -221,21 +201,19 @@ def _waited(state: AttemptState, step: Step) -> AttemptState:
 def _allowed(state: AttemptState, step: Step, result: JsonObject) -> AttemptState:
     yes = Yes(approval=step.ref or "", action_sha256=str(result.get("action_sha256", "")))
     grant = step.wish.get("grant")
-    if result.get("scope") == "task" and isinstance(grant, str):
-        return replace(state, yes=yes, grants=state.grants | {grant})
-    return replace(state, yes=yes)
+    granted = {grant} if result.get("scope") == "task" and isinstance(grant, str) else set[str]()
+    return replace(state, yes=yes, grants=state.grants | granted)
 
 
 def _checked(state: AttemptState, step: Step) -> AttemptState:
-    if step.wish.get("retry"):
-        failed = tuple(
-            ToolResult(outcome="error", value={"check": check.name}, text=check.evidence)
-            for check in state.checks
-            if not check.passed
-        )
-        state = replace(state, results=failed, checks=(), tries=state.tries + 1)
-        return _closed(state)
-    return replace(state, checks=(*state.checks, Check.from_json(step.result)))
+    if not step.wish.get("retry"):
+        return replace(state, checks=(*state.checks, Check.from_json(step.result)))
+    failed = tuple(
+        ToolResult(outcome="error", value={"check": check.name}, text=check.evidence)
+        for check in state.checks
+        if not check.passed
+    )
+    return _closed(replace(state, results=failed, checks=(), tries=state.tries + 1))
 
 
 def _closed_if_complete(state: AttemptState) -> AttemptState:

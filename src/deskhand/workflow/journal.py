@@ -7,43 +7,24 @@ and counts its commits so that their number can be held down.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Generator, Sequence
-from contextlib import contextmanager
-from typing import Final, Protocol, TypeVar, cast
+from collections.abc import Callable, Sequence
+from typing import Any, Final, Protocol, TypeVar
 
-from sqlalchemy import Connection, Engine, Row, delete, exists, func, select, update
+from sqlalchemy import Connection, Engine, Executable, Row, delete, exists, func, select, update
 from sqlalchemy.dialects.sqlite import insert
 
 from deskhand.errors import Code, DeskhandError
 from deskhand.ids import Ids
 from deskhand.limits import OPS_PER_BATCH_MAX, PROTOCOL
-from deskhand.ports import Effect
 from deskhand.protocol.events import Event
 from deskhand.protocol.objects import FolderMode
 from deskhand.protocol.ops import Op
 from deskhand.protocol.tasks import Brief
-from deskhand.protocol.wire import Json, JsonObject
+from deskhand.protocol.wire import Json
 from deskhand.workflow import orders
-from deskhand.workflow.rows import (
-    AttemptKey,
-    AttemptRow,
-    OutboxRow,
-    Received,
-    Status,
-    Step,
-    StepKind,
-)
-from deskhand.workflow.tables import (
-    ATTEMPTS,
-    HUB_FOLDERS,
-    INBOX,
-    META,
-    METADATA,
-    OUTBOX,
-    SCHEMA,
-    SETTINGS,
-    STEPS,
-)
+from deskhand.workflow.orders import dump, of
+from deskhand.workflow.rows import AttemptKey, AttemptRow, OutboxRow, Received, Status, Step
+from deskhand.workflow.tables import ATTEMPTS, INBOX, META, METADATA, OUTBOX, SCHEMA, STEPS
 
 R = TypeVar("R")
 _SEND_BYTES_MAX: Final = 768 * 1024
@@ -73,8 +54,9 @@ class Journal:
         self._writer = writer
         self._ids = ids
         self.commits = 0
-        self.on_outbox: Callable[[], None] = _nothing
-        self._meta: dict[str, str] = {}
+        self.incarnation = ""
+        """The id of this home's present life; empty before ``open``."""
+        self.on_outbox: Callable[[], None] = lambda: None
         self._acknowledged: dict[int, OutboxRow] = {}
 
     async def open(self, *, home_identity: str) -> None:
@@ -87,7 +69,7 @@ class Journal:
             DeskhandError: ``schema_newer``.
         """
 
-        def work(connection: Connection) -> dict[str, str]:
+        def work(connection: Connection) -> str:
             METADATA.create_all(connection)
             known = {row.name: row.value for row in connection.execute(select(META))}
             if int(known.get("schema", SCHEMA)) > SCHEMA:
@@ -95,34 +77,27 @@ class Journal:
             if known.get("home") != home_identity:
                 known["incarnation"] = self._ids.new("inc")
                 connection.execute(delete(OUTBOX))
-                connection.execute(
-                    update(ATTEMPTS).where(ATTEMPTS.c.status == "open").values(status="superseded")
-                )
+                mine = ATTEMPTS.c.status == "open"
+                connection.execute(update(ATTEMPTS).where(mine).values(status="superseded"))
             known |= {"schema": str(SCHEMA), "home": home_identity, "protocol": str(PROTOCOL)}
             for name, value in known.items():
                 orders.put_meta(connection, name, value)
-            return known
+            return known["incarnation"]
 
-        self._meta = await self._do(work)
+        self.incarnation = await self._do(work)
 
-    @property
-    def is_open(self) -> bool:
-        """Whether ``open`` has been done."""
-        return bool(self._meta)
-
-    @property
-    def incarnation(self) -> str:
-        """Return the id of this home's present life."""
-        return self._meta["incarnation"]
+    def close(self) -> None:
+        """Close the reading connection; the writer is its owner's to close."""
+        if self._reading is not None:
+            self._reading.close()
+            self._reading = None
 
     # --- orders in
 
     @property
     def cursor(self) -> int:
         """Return the seq of the last order that is stored."""
-        with self._read() as connection:
-            value = connection.scalar(select(META.c.value).where(META.c.name == "cursor"))
-        return int(value or 0)
+        return int(self._value(select(META.c.value).where(META.c.name == "cursor")) or 0)
 
     async def receive(self, event: Event) -> Received:
         """Store an order, its first consequences and the cursor in one commit; again is nothing."""
@@ -137,102 +112,60 @@ class Journal:
         await self._do(lambda connection: orders.begin(connection, brief, seq=0, op_id=op_id))
         self.on_outbox()
 
-    async def stop(self, task: str, *, below: int, status: Status) -> tuple[AttemptKey, ...]:
-        """Mark every open attempt of the task below an epoch as over; return them."""
-        return await self._do(
-            lambda connection: orders.stop(connection, task, below=below, status=status)
-        )
+    async def stop(self, task: str, *, below: int, status: Status) -> None:
+        """Mark every open attempt of the task below an epoch as over."""
+        await self._do(lambda connection: orders.stop(connection, task, below=below, status=status))
 
     # --- attempts
 
     def attempt(self, key: AttemptKey) -> AttemptRow | None:
         """Return an attempt."""
-        query = select(ATTEMPTS).where(ATTEMPTS.c.task == key.task, ATTEMPTS.c.epoch == key.epoch)
-        with self._read() as connection:
-            row = connection.execute(query).first()
-        return _attempt(row) if row else None
+        found = self._rows(select(ATTEMPTS).where(of(ATTEMPTS, key)))
+        return _attempt(found[0]) if found else None
 
     def open_attempts(self) -> list[AttemptRow]:
         """Return every attempt that is not over, oldest first."""
         query = select(ATTEMPTS).where(ATTEMPTS.c.status == "open").order_by(ATTEMPTS.c.received)
-        with self._read() as connection:
-            return [_attempt(row) for row in connection.execute(query)]
+        return list(map(_attempt, self._rows(query)))
 
     def ready(self) -> list[AttemptRow]:
         """Return the attempts that have all they waited for, oldest first."""
-        decided = exists().where(INBOX.c.ref == STEPS.c.ref)
         waits = exists().where(
             STEPS.c.task == ATTEMPTS.c.task,
             STEPS.c.epoch == ATTEMPTS.c.epoch,
             STEPS.c.kind == "wait",
             STEPS.c.result.is_(None),
-            ~decided,
+            ~exists().where(INBOX.c.ref == STEPS.c.ref),
         )
-        query = (
-            select(ATTEMPTS)
-            .where(ATTEMPTS.c.status == "open", ~ATTEMPTS.c.paused, ~waits)
-            .order_by(ATTEMPTS.c.received)
-        )
-        with self._read() as connection:
-            return [_attempt(row) for row in connection.execute(query)]
+        able = (ATTEMPTS.c.status == "open") & ~ATTEMPTS.c.paused & ~waits
+        query = select(ATTEMPTS).where(able).order_by(ATTEMPTS.c.received)
+        return list(map(_attempt, self._rows(query)))
 
     def steps(self, key: AttemptKey) -> list[Step]:
         """Return the step rows of an attempt in order."""
-        query = (
-            select(STEPS)
-            .where(STEPS.c.task == key.task, STEPS.c.epoch == key.epoch)
-            .order_by(STEPS.c.n)
-        )
-        with self._read() as connection:
-            return [_step(row) for row in connection.execute(query)]
+        query = select(STEPS).where(of(STEPS, key)).order_by(STEPS.c.n)
+        return list(map(_step, self._rows(query)))
 
     def paused(self, key: AttemptKey) -> bool:
         """Return whether the owner stopped the clock of an attempt."""
-        query = select(ATTEMPTS.c.paused).where(
-            ATTEMPTS.c.task == key.task, ATTEMPTS.c.epoch == key.epoch
-        )
-        with self._read() as connection:
-            return bool(connection.scalar(query))
-
-    def follows(self, key: AttemptKey) -> bool:
-        """Return whether another attempt of the task lost its epoch here before this one."""
-        query = select(ATTEMPTS.c.epoch).where(
-            ATTEMPTS.c.task == key.task,
-            ATTEMPTS.c.epoch < key.epoch,
-            ATTEMPTS.c.status == "superseded",
-        )
-        with self._read() as connection:
-            return connection.execute(query).first() is not None
+        return bool(self._value(select(ATTEMPTS.c.paused).where(of(ATTEMPTS, key))))
 
     def decision(self, ref: str) -> Event | None:
         """Return the first valid decision about an approval or question."""
         query = select(INBOX.c.event).where(INBOX.c.ref == ref).order_by(INBOX.c.seq)
-        with self._read() as connection:
-            text = connection.scalar(query)
+        text = self._value(query)
         return Event.from_json(json.loads(text)) if text else None
 
     def steering(self, task: str, *, after: int) -> list[Event]:
         """Return what a person said to the task while it was under way."""
-        query = (
-            select(INBOX.c.event)
-            .where(INBOX.c.task == task, INBOX.c.kind == "message.posted", INBOX.c.seq > after)
-            .order_by(INBOX.c.seq)
-        )
-        with self._read() as connection:
-            return [Event.from_json(json.loads(text)) for text in connection.scalars(query)]
+        return [one for one in self._orders(task, "message.posted") if one.seq > after]
 
     def criteria(self, task: str) -> tuple[str, ...] | None:
         """Return the criteria as the owner last edited them, if they did."""
-        query = (
-            select(INBOX.c.event)
-            .where(INBOX.c.task == task, INBOX.c.kind == "task.edited")
-            .order_by(INBOX.c.seq.desc())
-        )
-        with self._read() as connection:
-            for text in connection.scalars(query):
-                found = Event.from_json(json.loads(text)).body.get("criteria")
-                if isinstance(found, list):
-                    return tuple(str(item) for item in found)
+        for order in reversed(self._orders(task, "task.edited")):
+            found = order.body.get("criteria")
+            if isinstance(found, list):
+                return tuple(map(str, found))
         return None
 
     async def record(
@@ -242,7 +175,7 @@ class Journal:
         steps: Sequence[Step] = (),
         ops: Sequence[Op] = (),
         status: Status = "open",
-        place: str | None = None,
+        place: str | None,
     ) -> None:
         """Write step rows, results and ops of an attempt in one commit.
 
@@ -250,17 +183,11 @@ class Journal:
             DeskhandError: ``stale_epoch`` when the attempt is over or has lost its epoch; ``conflict`` when a
                 result is already there.
         """
-        changes: dict[str, object] = {"status": status}
-        if place is not None:
-            changes["place"] = place
 
         def work(connection: Connection) -> None:
-            mine = (
-                ATTEMPTS.c.task == key.task,
-                ATTEMPTS.c.epoch == key.epoch,
-                ATTEMPTS.c.status == "open",
-            )
-            if connection.execute(update(ATTEMPTS).where(*mine).values(**changes)).rowcount != 1:
+            mine = of(ATTEMPTS, key) & (ATTEMPTS.c.status == "open")
+            changed = update(ATTEMPTS).where(mine).values(status=status, place=place)
+            if connection.execute(changed).rowcount != 1:
                 raise DeskhandError(Code.STALE_EPOCH, key.task)
             for step in steps:
                 _put_step(connection, key, step)
@@ -271,31 +198,20 @@ class Journal:
         if ops:
             self.on_outbox()
 
-    async def adopt(self, key: AttemptKey) -> bool:
-        """Take over the rows of the task's last superseded attempt, so that no effect of it is done twice.
-
-        Waits without a decision stay behind: their approvals belonged to the old epoch.
-        """
-        return await self._do(lambda connection: orders.adopt(connection, key.task, key.epoch))
-
     # --- ops out
 
-    def outbox(self, *, limit: int = OPS_PER_BATCH_MAX) -> list[OutboxRow]:
+    def outbox(self) -> list[OutboxRow]:
         """Return the oldest unsent ops, as many as one request may carry."""
-        query = (
-            select(OUTBOX)
-            .where(OUTBOX.c.refused.is_(None), OUTBOX.c.n.not_in(list(self._acknowledged)))
-            .order_by(OUTBOX.c.n)
-            .limit(limit)
-        )
+        unsent = OUTBOX.c.refused.is_(None) & OUTBOX.c.n.not_in(list(self._acknowledged))
+        query = select(OUTBOX).where(unsent).order_by(OUTBOX.c.n).limit(OPS_PER_BATCH_MAX)
         found: list[OutboxRow] = []
         size = 0
-        with self._read() as connection:
-            for row in connection.execute(query):
-                size += len(row.op)
-                if found and size > _SEND_BYTES_MAX:
-                    break
-                found.append(_outbox(row))
+        for row in self._rows(query):
+            size += len(row.op)
+            if found and size > _SEND_BYTES_MAX:
+                break
+            key = AttemptKey(task=row.task, epoch=row.epoch) if row.task else None
+            found.append(OutboxRow(n=row.n, key=key, op=Op.from_json(json.loads(row.op))))
         return found
 
     def acknowledge(self, rows: Sequence[OutboxRow]) -> None:
@@ -305,7 +221,7 @@ class Journal:
     async def tidy(self) -> None:
         """Let acknowledged ops leave the disk now, if there are any."""
         if self._acknowledged:
-            await self._do(_nothing_more)
+            await self._do(lambda _: None)
 
     async def refuse(self, rows: Sequence[tuple[OutboxRow, str]]) -> None:
         """Mark what the hub will never take, with its code."""
@@ -319,47 +235,46 @@ class Journal:
     def unsent(self) -> int:
         """Return how many ops wait to be sent."""
         query = select(func.count()).select_from(OUTBOX).where(OUTBOX.c.refused.is_(None))
-        with self._read() as connection:
-            return (connection.scalar(query) or 0) - len(self._acknowledged)
+        return self._value(query) - len(self._acknowledged)
 
     def refused(self) -> list[tuple[str, str]]:
         """Return (op id, code) of what the hub will never take."""
         query = select(OUTBOX.c.op_id, OUTBOX.c.refused).where(OUTBOX.c.refused.is_not(None))
-        with self._read() as connection:
-            return [(row.op_id, row.refused) for row in connection.execute(query)]
+        return [(row.op_id, row.refused) for row in self._rows(query)]
 
     # --- what the hub said about folders and settings
 
-    def hub_folders(self) -> dict[str, FolderMode | None]:
-        """Return how far the hub narrows each folder it spoke of; nothing means: not at all any more."""
-        with self._read() as connection:
-            return {
-                row.id: FolderMode(row.mode) if row.state == "granted" else None
-                for row in connection.execute(select(HUB_FOLDERS))
-            }
+    def narrowed(self, folder: str) -> list[FolderMode | None]:
+        """Return how far the hub narrows a folder, if it spoke of it; ``None`` inside means: not at all any more."""
+        query = select(META.c.value).where(META.c.name == f"folder/{folder}")
+        modes = [json.loads(row.value) for row in self._rows(query)]
+        return [FolderMode(mode) if mode else None for mode in modes]
 
     def setting(self, name: str) -> Json:
         """Return a setting of the account, or nothing."""
-        query = select(SETTINGS.c.value).where(SETTINGS.c.name == name)
-        with self._read() as connection:
-            text = connection.scalar(query)
-        return cast("Json", json.loads(text)) if text else None
+        text = self._value(select(META.c.value).where(META.c.name == f"setting/{name}"))
+        return json.loads(text) if text else None
 
-    def close(self) -> None:
-        """Close the reading connection; the writer is its owner's to close."""
-        if self._reading is not None:
-            self._reading.close()
-            self._reading = None
+    # --- reading and writing
 
-    @contextmanager
-    def _read(self) -> Generator[Connection]:
+    def _orders(self, task: str, kind: str) -> list[Event]:
+        """Return the orders of one kind about a task."""
+        mine = (INBOX.c.task == task) & (INBOX.c.kind == kind)
+        found = self._rows(select(INBOX.c.event).where(mine).order_by(INBOX.c.seq))
+        return [Event.from_json(json.loads(row.event)) for row in found]
+
+    def _rows(self, query: Executable) -> Sequence[Row[Any]]:
         """Read on a connection that stays open: SQLite answers in microseconds, opening a file does not."""
-        connection = self._reading = self._reading or self._engine.connect()
+        self._reading = self._reading or self._engine.connect()
         try:
-            yield connection
+            return self._reading.execute(query).all()
         finally:
-            if connection.in_transaction():
-                connection.rollback()
+            self._reading.rollback()
+
+    def _value(self, query: Executable) -> Any:  # noqa: ANN401 - whatever the one column holds
+        """Return the first column of the first row, or nothing."""
+        found = self._rows(query)
+        return found[0][0] if found else None
 
     async def _do(self, work: Callable[[Connection], R]) -> R:
         """Commit work, and with it what the hub has acknowledged since."""
@@ -376,30 +291,19 @@ class Journal:
         return result
 
 
-def _nothing() -> None:
-    """Stand in until somebody sends."""
-
-
-def _nothing_more(_: Connection) -> None:
-    """Add nothing to what is committed anyway."""
-
-
 def _forget(connection: Connection, rows: Sequence[OutboxRow]) -> None:
     """Take acknowledged ops out, and note which attempts the hub knows to be accepted."""
     if rows:
         connection.execute(delete(OUTBOX).where(OUTBOX.c.n.in_([row.n for row in rows])))
     for row in rows:
         if row.op.kind == "task.accept" and row.key:
-            connection.execute(
-                update(ATTEMPTS)
-                .where(ATTEMPTS.c.task == row.key.task, ATTEMPTS.c.epoch == row.key.epoch)
-                .values(accepted=True)
-            )
+            accepted = update(ATTEMPTS).where(of(ATTEMPTS, row.key)).values(accepted=True)
+            connection.execute(accepted)
 
 
 def _put_step(connection: Connection, key: AttemptKey, step: Step) -> None:
     """Insert a row, or give the open one its result; a result is never replaced."""
-    result = None if step.result is None else _dump(step.result)
+    result = None if step.result is None else dump(step.result)
     row = {
         "task": key.task,
         "epoch": key.epoch,
@@ -408,12 +312,12 @@ def _put_step(connection: Connection, key: AttemptKey, step: Step) -> None:
         "key": step.key,
         "effect": step.effect,
         "ref": step.ref,
-        "wish": _dump(step.wish),
+        "wish": dump(step.wish),
         "result": result,
         "at": step.at,
     }
-    statement = insert(STEPS).values(row)
     same = (STEPS.c.key == step.key) & STEPS.c.result.is_(None)
+    statement = insert(STEPS).values(row)
     statement = statement.on_conflict_do_update(
         index_elements=["task", "epoch", "n"], set_={"result": result}, where=same
     )
@@ -421,16 +325,12 @@ def _put_step(connection: Connection, key: AttemptKey, step: Step) -> None:
         raise DeskhandError(Code.CONFLICT, f"step {step.n}")
 
 
-def _dump(value: JsonObject) -> str:
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
-
-
-def _attempt(row: Row[tuple[object, ...]]) -> AttemptRow:
+def _attempt(row: Row[Any]) -> AttemptRow:
     return AttemptRow(
         key=AttemptKey(task=row.task, epoch=row.epoch),
         thread=row.thread,
         brief=Brief.from_json(json.loads(row.brief)),
-        status=cast("Status", row.status),
+        status=row.status,
         accepted=row.accepted,
         paused=row.paused,
         place=row.place,
@@ -438,19 +338,14 @@ def _attempt(row: Row[tuple[object, ...]]) -> AttemptRow:
     )
 
 
-def _step(row: Row[tuple[object, ...]]) -> Step:
+def _step(row: Row[Any]) -> Step:
     return Step(
         n=row.n,
-        kind=cast("StepKind", row.kind),
+        kind=row.kind,
         key=row.key,
-        effect=cast("Effect | None", row.effect),
+        effect=row.effect,
         ref=row.ref,
         wish=json.loads(row.wish),
         result=json.loads(row.result) if row.result is not None else None,
         at=row.at,
     )
-
-
-def _outbox(row: Row[tuple[object, ...]]) -> OutboxRow:
-    key = AttemptKey(task=row.task, epoch=row.epoch) if row.task else None
-    return OutboxRow(n=row.n, key=key, op=Op.from_json(json.loads(row.op)))

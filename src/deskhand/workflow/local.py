@@ -76,11 +76,10 @@ class LocalWorkflow:
 
     async def advance_ready(self) -> None:
         """Go on with every attempt that has what it waited for."""
-        if self._closing:
-            return
-        ready = self._journal.ready()
-        self._again |= {row.key for row in ready} & self._running.keys()
-        self._fill([row for row in ready if row.key not in self._running])
+        if not self._closing:
+            ready = self._journal.ready()
+            self._again |= {row.key for row in ready} & self._running.keys()
+            self._fill([row for row in ready if row.key not in self._running])
 
     async def cancel(self, task: str, *, epoch: int) -> None:
         """Stop every attempt of the task below ``epoch`` and kill what it runs."""
@@ -100,19 +99,13 @@ class LocalWorkflow:
         await self.advance_ready()
 
     def _fill(self, waiting: list[AttemptRow]) -> None:
+        """Drive them, as many as there are slots: first the oldest of the thread that has the least under way."""
         while waiting and len(self._running) < self._slots:
-            row = self._fairest(waiting)
+            load = Counter(self._threads.values())
+            row = min(waiting, key=lambda row: (load[row.thread], row.received, row.key))
             waiting.remove(row)
-            self._spawn(row)
-
-    def _fairest(self, waiting: Sequence[AttemptRow]) -> AttemptRow:
-        """Return the oldest attempt of the thread that has the least under way."""
-        load = Counter(self._threads.values())
-        return min(waiting, key=lambda row: (load[row.thread], row.received, row.key))
-
-    def _spawn(self, row: AttemptRow) -> None:
-        self._threads[row.key] = row.thread
-        self._running[row.key] = self._group.create_task(self._guarded(row.key))
+            self._threads[row.key] = row.thread
+            self._running[row.key] = self._group.create_task(self._guarded(row.key))
 
     async def _guarded(self, key: AttemptKey) -> None:
         """Drive one attempt; whatever it raises ends this driver only."""

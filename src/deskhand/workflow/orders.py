@@ -7,10 +7,9 @@ name exactly what was asked: such an order is stored, and decides nothing.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
 from typing import Any
 
-from sqlalchemy import Connection, Row, delete, select, update
+from sqlalchemy import ColumnElement, Connection, Row, Table, delete, select, update
 from sqlalchemy.dialects.sqlite import insert
 
 from deskhand.errors import DeskhandError
@@ -18,10 +17,9 @@ from deskhand.protocol import events as ev
 from deskhand.protocol.events import Event, body_of
 from deskhand.protocol.ops import Op
 from deskhand.protocol.tasks import Brief, TaskState
+from deskhand.protocol.wire import Json
 from deskhand.workflow.rows import AttemptKey, Received, Status
-from deskhand.workflow.tables import ATTEMPTS, HUB_FOLDERS, INBOX, META, OUTBOX, SETTINGS, STEPS
-
-_Consequence = Callable[[Connection, Event, Any, str], tuple[AttemptKey, ...]]
+from deskhand.workflow.tables import ATTEMPTS, INBOX, META, OUTBOX, STEPS
 
 
 def receive(connection: Connection, event: Event, *, op_id: str) -> Received:
@@ -32,15 +30,83 @@ def receive(connection: Connection, event: Event, *, op_id: str) -> Received:
         "kind": event.kind,
         "task": event.task,
         "ref": _decided(connection, body),
-        "event": json.dumps(event.to_json(), ensure_ascii=False),
+        "event": dump(event.to_json()),
     }
-    new = connection.execute(insert(INBOX).values(row).on_conflict_do_nothing()).rowcount == 1
-    if not new:
-        return Received(new=False, event=event)
+    if connection.execute(insert(INBOX).values(row).on_conflict_do_nothing()).rowcount != 1:
+        return Received(new=False)
     put_meta(connection, "cursor", str(event.seq))
-    consequence = _CONSEQUENCES.get(type(body)) if body else None
-    stopped = consequence(connection, event, body, op_id) if consequence else ()
-    return Received(new=True, stopped=stopped, event=event)
+    return Received(new=True, stopped=_follow(connection, event, body, op_id))
+
+
+def begin(connection: Connection, brief: Brief, *, seq: int, op_id: str) -> tuple[AttemptKey, ...]:
+    """Store an attempt and the op that accepts it; older attempts of the task have lost their epoch.
+
+    It takes over what the last of them did, so that no effect is done twice.
+    """
+    key = AttemptKey(task=brief.task, epoch=brief.epoch)
+    stopped = stop(connection, key.task, below=key.epoch, status="superseded")
+    later = (ATTEMPTS.c.task == key.task) & (ATTEMPTS.c.epoch > key.epoch)
+    if connection.execute(select(ATTEMPTS.c.epoch).where(later)).first():
+        return stopped
+    row = {
+        "task": key.task,
+        "epoch": key.epoch,
+        "thread": brief.thread,
+        "brief": dump(brief.to_json()),
+        "status": "open",
+        "accepted": False,
+        "paused": False,
+        "received": seq,
+    }
+    if connection.execute(insert(ATTEMPTS).values(row).on_conflict_do_nothing()).rowcount == 1:
+        _adopt(connection, key)
+        accept = Op(
+            op_id=op_id,
+            kind="task.accept",
+            thread=brief.thread,
+            task=key.task,
+            body={"epoch": key.epoch},
+        )
+        put_op(connection, accept, key=(key.task, key.epoch))
+    else:
+        _pause(connection, key.task, paused=False)  # the same attempt, assigned again after a pause
+    return stopped
+
+
+def stop(
+    connection: Connection, task: str, *, below: int, status: Status
+) -> tuple[AttemptKey, ...]:
+    """Mark the open attempts of a task below an epoch as over, and return them."""
+    mine = (ATTEMPTS.c.task == task, ATTEMPTS.c.epoch < below, ATTEMPTS.c.status == "open")
+    found = connection.scalars(select(ATTEMPTS.c.epoch).where(*mine)).all()
+    if found:
+        connection.execute(update(ATTEMPTS).where(*mine).values(status=status))
+    return tuple(AttemptKey(task=task, epoch=epoch) for epoch in sorted(found))
+
+
+def put_op(connection: Connection, op: Op, *, key: tuple[str, int]) -> None:
+    """Put an op into the outbox."""
+    task, epoch = key
+    row = {"op_id": op.op_id, "task": task, "epoch": epoch, "op": dump(op.to_json())}
+    connection.execute(insert(OUTBOX).values(row))
+
+
+def put_meta(connection: Connection, name: str, value: str) -> None:
+    """Keep one fact: about the journal itself, or what the hub said of a setting or folder."""
+    statement = insert(META).values(name=name, value=value)
+    connection.execute(
+        statement.on_conflict_do_update(index_elements=["name"], set_={"value": value})
+    )
+
+
+def of(table: Table, key: AttemptKey) -> ColumnElement[bool]:
+    """Return the condition for the rows of one attempt."""
+    return (table.c.task == key.task) & (table.c.epoch == key.epoch)
+
+
+def dump(value: Json) -> str:
+    """Return JSON as a row keeps it."""
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
 def _understood(event: Event) -> ev.Body | None:
@@ -51,108 +117,69 @@ def _understood(event: Event) -> ev.Body | None:
         return None
 
 
-def begin(connection: Connection, brief: Brief, *, seq: int, op_id: str) -> tuple[AttemptKey, ...]:
-    """Store an attempt and the op that accepts it; older attempts of the task have lost their epoch."""
-    stopped = stop(connection, brief.task, below=brief.epoch, status="superseded")
-    later = select(ATTEMPTS.c.epoch).where(
-        ATTEMPTS.c.task == brief.task, ATTEMPTS.c.epoch > brief.epoch
-    )
-    if connection.execute(later).first():
-        return stopped
-    row = {
-        "task": brief.task,
-        "epoch": brief.epoch,
-        "thread": brief.thread,
-        "brief": json.dumps(brief.to_json(), ensure_ascii=False),
-        "status": "open",
-        "accepted": False,
-        "paused": False,
-        "received": seq,
-    }
-    new = connection.execute(insert(ATTEMPTS).values(row).on_conflict_do_nothing()).rowcount == 1
-    if new:
-        accept = Op(
-            op_id=op_id,
-            kind="task.accept",
-            thread=brief.thread,
-            task=brief.task,
-            body={"epoch": brief.epoch},
-        )
-        put_op(connection, accept, key=(brief.task, brief.epoch))
-    else:
-        _unpause(connection, brief.task)  # the same attempt, assigned again after a pause
-    return stopped
-
-
-def stop(
-    connection: Connection, task: str, *, below: int, status: Status
+def _follow(
+    connection: Connection, event: Event, body: ev.Body | None, op_id: str
 ) -> tuple[AttemptKey, ...]:
-    """Mark the open attempts of a task below an epoch as over, and return them."""
-    mine = (ATTEMPTS.c.task == task, ATTEMPTS.c.epoch < below, ATTEMPTS.c.status == "open")
-    found = connection.execute(select(ATTEMPTS.c.epoch).where(*mine)).scalars().all()
-    if found:
-        connection.execute(update(ATTEMPTS).where(*mine).values(status=status))
-    return tuple(AttemptKey(task=task, epoch=epoch) for epoch in sorted(found))
+    """Do what an order says, as far as it concerns the journal; return the attempts it stops."""
+    task = event.task or ""
+    match body:
+        case ev.TaskAssigned():
+            brief = body.brief.but(epoch=body.epoch)
+            return begin(connection, brief, seq=event.seq, op_id=op_id)
+        case ev.TaskFinished(state=TaskState.CANCELED):  # any other end is the echo of our own
+            return stop(connection, task, below=body.epoch + 1, status="canceled")
+        case ev.TaskPaused() | ev.TaskResumed():
+            _pause(connection, task, paused=isinstance(body, ev.TaskPaused))
+        case ev.FolderPut(folder=folder):
+            mode = folder.mode.value if folder.state == "granted" else None
+            put_meta(connection, f"folder/{folder.id}", dump(mode))
+        case ev.FolderRemoved():
+            put_meta(connection, f"folder/{body.folder}", dump(None))
+        case ev.SettingChanged():
+            put_meta(connection, f"setting/{body.name}", dump(body.value))
+        case _:
+            pass
+    return ()
 
 
-def adopt(connection: Connection, task: str, epoch: int) -> bool:
-    """Give the rows of the newest superseded attempt to this one, unless it has rows of its own."""
-    own = select(STEPS.c.n).where(STEPS.c.task == task, STEPS.c.epoch == epoch).limit(1)
-    last = (
-        select(ATTEMPTS.c.epoch, ATTEMPTS.c.place)
-        .where(ATTEMPTS.c.task == task, ATTEMPTS.c.epoch < epoch, ATTEMPTS.c.status == "superseded")
-        .order_by(ATTEMPTS.c.epoch.desc())
-    )
+def _pause(connection: Connection, task: str, *, paused: bool) -> None:
+    connection.execute(update(ATTEMPTS).where(ATTEMPTS.c.task == task).values(paused=paused))
+
+
+def _adopt(connection: Connection, key: AttemptKey) -> None:
+    """Give the rows of the task's newest superseded attempt to this one.
+
+    Waits without a decision stay behind: their approvals belonged to the old epoch.
+    """
+    superseded = (ATTEMPTS.c.task == key.task) & (ATTEMPTS.c.status == "superseded")
+    last = select(ATTEMPTS).where(superseded).order_by(ATTEMPTS.c.epoch.desc())
     before = connection.execute(last).first()
-    if before is None or connection.execute(own).first():
-        return False
-    theirs = (STEPS.c.task == task, STEPS.c.epoch == before.epoch)
-    connection.execute(
-        delete(STEPS).where(*theirs, STEPS.c.kind == "wait", STEPS.c.result.is_(None))
-    )
-    moved = connection.execute(update(STEPS).where(*theirs).values(epoch=epoch)).rowcount
-    connection.execute(
-        update(ATTEMPTS)
-        .where(ATTEMPTS.c.task == task, ATTEMPTS.c.epoch == epoch)
-        .values(place=before.place)
-    )
-    return moved > 0
-
-
-def put_op(connection: Connection, op: Op, *, key: tuple[str, int]) -> None:
-    """Put an op into the outbox."""
-    task, epoch = key
-    text = json.dumps(op.to_json(), ensure_ascii=False, separators=(",", ":"))
-    row = {"op_id": op.op_id, "task": task, "epoch": epoch, "op": text}
-    connection.execute(insert(OUTBOX).values(row))
-
-
-def put_meta(connection: Connection, name: str, value: str) -> None:
-    """Keep one fact about the journal itself."""
-    statement = insert(META).values(name=name, value=value)
-    connection.execute(
-        statement.on_conflict_do_update(index_elements=["name"], set_={"value": value})
-    )
-
-
-# --- decisions ---------------------------------------------------------------------------------------------------
+    if before is None:
+        return
+    theirs = of(STEPS, AttemptKey(task=key.task, epoch=before.epoch))
+    waits = (STEPS.c.kind == "wait") & STEPS.c.result.is_(None)
+    connection.execute(delete(STEPS).where(theirs & waits))
+    connection.execute(update(STEPS).where(theirs).values(epoch=key.epoch))
+    connection.execute(update(ATTEMPTS).where(of(ATTEMPTS, key)).values(place=before.place))
 
 
 def _decided(connection: Connection, body: ev.Body | None) -> str | None:
     """Return the approval or question that this order validly decides, for the first time."""
-    if isinstance(body, ev.ApprovalDecided):
-        wait = _open_wait(connection, body.approval)
-        if wait is None:
+    match body:
+        case ev.ApprovalDecided():
+            wait = _open_wait(connection, body.approval)
+            if wait is None:
+                return None
+            approval = json.loads(wait.wish).get("approval", {})
+            same = approval.get("action_sha256") == body.action_sha256
+            return body.approval if same and body.scope in approval.get("scopes", ()) else None
+        case ev.QuestionAnswered():
+            return body.question if _open_wait(connection, body.question) else None
+        case _:
             return None
-        approval = json.loads(wait.wish).get("approval", {})
-        same = approval.get("action_sha256") == body.action_sha256
-        return body.approval if same and body.scope in approval.get("scopes", ()) else None
-    if isinstance(body, ev.QuestionAnswered):
-        return body.question if _open_wait(connection, body.question) else None
-    return None
 
 
-def _open_wait(connection: Connection, ref: str) -> Row[tuple[object, ...]] | None:
+def _open_wait(connection: Connection, ref: str) -> Row[Any] | None:
     """Return the wait for this, if it belongs to a living attempt and nobody has decided it."""
     if connection.execute(select(INBOX.c.seq).where(INBOX.c.ref == ref)).first():
         return None
@@ -167,76 +194,3 @@ def _open_wait(connection: Connection, ref: str) -> Row[tuple[object, ...]] | No
         )
     )
     return connection.execute(query).first()
-
-
-# --- consequences ------------------------------------------------------------------------------------------------
-
-
-def _assigned(
-    connection: Connection, event: Event, body: ev.TaskAssigned, op_id: str
-) -> tuple[AttemptKey, ...]:
-    brief = body.brief.but(epoch=body.epoch)
-    return begin(connection, brief, seq=event.seq, op_id=op_id)
-
-
-def _finished(
-    connection: Connection, event: Event, body: ev.TaskFinished, _: str
-) -> tuple[AttemptKey, ...]:
-    """End attempts only by a cancellation; the echo of our own end changes nothing."""
-    if body.state is not TaskState.CANCELED or event.task is None:
-        return ()
-    return stop(connection, event.task, below=body.epoch + 1, status="canceled")
-
-
-def _paused(connection: Connection, event: Event, _: ev.TaskPaused, __: str) -> tuple[()]:
-    connection.execute(
-        update(ATTEMPTS)
-        .where(ATTEMPTS.c.task == event.task, ATTEMPTS.c.status == "open")
-        .values(paused=True)
-    )
-    return ()
-
-
-def _resumed(connection: Connection, event: Event, _: ev.TaskResumed, __: str) -> tuple[()]:
-    _unpause(connection, event.task or "")
-    return ()
-
-
-def _unpause(connection: Connection, task: str) -> None:
-    connection.execute(update(ATTEMPTS).where(ATTEMPTS.c.task == task).values(paused=False))
-
-
-def _folder_put(connection: Connection, _: Event, body: ev.FolderPut, __: str) -> tuple[()]:
-    folder = body.folder
-    _put_folder(connection, folder.id, {"mode": folder.mode.value, "state": folder.state})
-    return ()
-
-
-def _folder_removed(connection: Connection, _: Event, body: ev.FolderRemoved, __: str) -> tuple[()]:
-    _put_folder(connection, body.folder, {"mode": "read-only", "state": "removed"})
-    return ()
-
-
-def _put_folder(connection: Connection, name: str, values: Mapping[str, str]) -> None:
-    statement = insert(HUB_FOLDERS).values(id=name, **values)
-    connection.execute(statement.on_conflict_do_update(index_elements=["id"], set_=dict(values)))
-
-
-def _setting(connection: Connection, _: Event, body: ev.SettingChanged, __: str) -> tuple[()]:
-    value = json.dumps(body.value)
-    statement = insert(SETTINGS).values(name=body.name, value=value)
-    connection.execute(
-        statement.on_conflict_do_update(index_elements=["name"], set_={"value": value})
-    )
-    return ()
-
-
-_CONSEQUENCES: Mapping[type[ev.Body], _Consequence] = {
-    ev.TaskAssigned: _assigned,
-    ev.TaskFinished: _finished,
-    ev.TaskPaused: _paused,
-    ev.TaskResumed: _resumed,
-    ev.FolderPut: _folder_put,
-    ev.FolderRemoved: _folder_removed,
-    ev.SettingChanged: _setting,
-}

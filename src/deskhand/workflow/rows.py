@@ -5,13 +5,11 @@ Refuses to read what it did not write: a row of another shape is ``store_damaged
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Literal, assert_never, cast
+from typing import Literal, assert_never
 
 from deskhand.errors import Code, DeskhandError
 from deskhand.ports import Ask, CheckWish, Done, Effect, GiveUp, Move, ToolCall, ToolResult, Wishes
-from deskhand.protocol.events import Event
 from deskhand.protocol.ops import Op
 from deskhand.protocol.tasks import Brief
 from deskhand.protocol.wire import Json, JsonObject, sha256_of
@@ -30,7 +28,7 @@ class AttemptKey:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AttemptRow:
-    """An attempt as the journal knows it."""
+    """An attempt as the journal knows it. ``place`` is the directory made for its results, if one was."""
 
     key: AttemptKey
     thread: str
@@ -71,7 +69,6 @@ class Received:
 
     new: bool
     stopped: tuple[AttemptKey, ...] = ()
-    event: Event
 
 
 def step_key(task: str, n: int, arguments: Json) -> str:
@@ -81,16 +78,15 @@ def step_key(task: str, n: int, arguments: Json) -> str:
 
 def hashable(value: Json) -> Json:
     """Spell floats as text, because a float has no canonical spelling."""
-    if isinstance(value, float):
-        return repr(value)
-    if isinstance(value, list):
-        return [hashable(item) for item in value]
-    if isinstance(value, dict):
-        return {name: hashable(item) for name, item in value.items()}
-    return value
-
-
-# --- moves and results -------------------------------------------------------------------------------------------
+    match value:
+        case float():
+            return repr(value)
+        case list():
+            return [hashable(item) for item in value]
+        case dict():
+            return {name: hashable(item) for name, item in value.items()}
+        case _:
+            return value
 
 
 def call_to_json(call: ToolCall) -> JsonObject:
@@ -98,34 +94,20 @@ def call_to_json(call: ToolCall) -> JsonObject:
     return {"tool": call.tool, "arguments": call.arguments, "title": call.title}
 
 
-def call_from_json(data: JsonObject) -> ToolCall:
-    """Return a tool wish."""
-    return ToolCall(
-        tool=_text(data, "tool"), arguments=_object(data, "arguments"), title=_text(data, "title")
-    )
-
-
 def move_to_json(move: Move) -> JsonObject:
     """Return a move as JSON."""
     match move:
         case Wishes():
-            return {
-                "move": "wishes",
-                "say": move.say,
-                "calls": [call_to_json(call) for call in move.calls],
-            }
+            calls: list[Json] = [call_to_json(call) for call in move.calls]
+            return {"move": "wishes", "say": move.say, "calls": calls}
         case Ask():
             return {"move": "ask", "text": move.text, "choices": list(move.choices)}
         case Done():
             checks: list[Json] = [
                 {"name": check.name, "call": call_to_json(check.call)} for check in move.checks
             ]
-            return {
-                "move": "done",
-                "summary": move.summary,
-                "outputs": list(move.outputs),
-                "checks": checks,
-            }
+            outputs: list[Json] = list(move.outputs)
+            return {"move": "done", "summary": move.summary, "outputs": outputs, "checks": checks}
         case GiveUp():
             return {"move": "give_up", "reasons": list(move.reasons)}
         case _:  # pragma: no cover - the type checker proves it
@@ -138,11 +120,23 @@ def move_from_json(data: JsonObject) -> Move:
     Raises:
         DeskhandError: ``store_damaged``.
     """
-    kind = _text(data, "move")
-    reader = _MOVES.get(kind)
-    if reader is None:
-        raise DeskhandError(Code.STORE_DAMAGED, "a move of unknown kind")
-    return reader(data)
+    match data:
+        case {"move": "wishes", "calls": list(calls), "say": str(say)}:
+            return Wishes(calls=tuple(map(_call, calls)), say=say)
+        case {"move": "ask", "text": str(question), "choices": list(choices)}:
+            return Ask(text=question, choices=tuple(map(str, choices)))
+        case {
+            "move": "done",
+            "summary": str(summary),
+            "outputs": list(outputs),
+            "checks": list(checks),
+        }:
+            wishes = tuple(map(_check, checks))
+            return Done(summary=summary, outputs=tuple(map(str, outputs)), checks=wishes)
+        case {"move": "give_up", "reasons": list(reasons)}:
+            return GiveUp(reasons=tuple(map(str, reasons)))
+        case _:
+            raise DeskhandError(Code.STORE_DAMAGED, "not a move")
 
 
 def result_to_json(result: ToolResult) -> JsonObject:
@@ -151,65 +145,33 @@ def result_to_json(result: ToolResult) -> JsonObject:
 
 
 def result_from_json(data: JsonObject) -> ToolResult:
-    """Return a tool result."""
-    outcome = _text(data, "outcome")
-    if outcome not in ("ok", "error", "denied", "unknown"):
-        raise DeskhandError(Code.STORE_DAMAGED, "a result of unknown kind")
-    return ToolResult(outcome=outcome, value=_object(data, "value"), text=_text(data, "text"))
+    """Return a tool result.
+
+    Raises:
+        DeskhandError: ``store_damaged``.
+    """
+    match data:
+        case {
+            "outcome": "ok" | "error" | "denied" | "unknown" as outcome,
+            "value": dict(value),
+            "text": str(said),
+        }:
+            return ToolResult(outcome=outcome, value=value, text=said)
+        case _:
+            raise DeskhandError(Code.STORE_DAMAGED, "not a result")
 
 
-def _wishes(data: JsonObject) -> Move:
-    calls = tuple(call_from_json(_as_object(item)) for item in _list(data, "calls"))
-    return Wishes(calls=calls, say=_text(data, "say"))
+def _call(data: Json) -> ToolCall:
+    match data:
+        case {"tool": str(tool), "arguments": dict(arguments), "title": str(title)}:
+            return ToolCall(tool=tool, arguments=arguments, title=title)
+        case _:
+            raise DeskhandError(Code.STORE_DAMAGED, "not a wish")
 
 
-def _ask(data: JsonObject) -> Move:
-    return Ask(text=_text(data, "text"), choices=_texts(data, "choices"))
-
-
-def _done(data: JsonObject) -> Move:
-    checks = tuple(
-        CheckWish(name=_text(item, "name"), call=call_from_json(_object(item, "call")))
-        for item in map(_as_object, _list(data, "checks"))
-    )
-    return Done(summary=_text(data, "summary"), outputs=_texts(data, "outputs"), checks=checks)
-
-
-def _give_up(data: JsonObject) -> Move:
-    return GiveUp(reasons=_texts(data, "reasons"))
-
-
-_MOVES: Mapping[str, Callable[[JsonObject], Move]] = {
-    "wishes": _wishes,
-    "ask": _ask,
-    "done": _done,
-    "give_up": _give_up,
-}
-
-
-def _text(data: JsonObject, name: str) -> str:
-    value = data.get(name)
-    if not isinstance(value, str):
-        raise DeskhandError(Code.STORE_DAMAGED, f"no text {name}")
-    return value
-
-
-def _list(data: JsonObject, name: str) -> list[Json]:
-    value = data.get(name)
-    if not isinstance(value, list):
-        raise DeskhandError(Code.STORE_DAMAGED, f"no list {name}")
-    return cast("list[Json]", value)
-
-
-def _texts(data: JsonObject, name: str) -> tuple[str, ...]:
-    return tuple(str(item) for item in _list(data, name))
-
-
-def _object(data: JsonObject, name: str) -> JsonObject:
-    return _as_object(data.get(name))
-
-
-def _as_object(value: Json) -> JsonObject:
-    if not isinstance(value, dict):
-        raise DeskhandError(Code.STORE_DAMAGED, "no object")
-    return cast("JsonObject", value)
+def _check(data: Json) -> CheckWish:
+    match data:
+        case {"name": str(name), "call": call}:
+            return CheckWish(name=name, call=_call(call))
+        case _:
+            raise DeskhandError(Code.STORE_DAMAGED, "not a check")

@@ -27,7 +27,8 @@ METADATA: Final = MetaData()
 META: Final = Table(
     "meta", METADATA, Column("name", String, primary_key=True), Column("value", Text)
 )
-"""Incarnation, cursor, schema, protocol, identity of the home."""
+"""Incarnation, cursor, schema, protocol, identity of the home; and, by ``setting/NAME`` and ``folder/ID``, what the
+hub said of the account's settings and of how far it narrows each folder (never wider than the runner's own file)."""
 
 INBOX: Final = Table(
     "inbox",
@@ -88,20 +89,3 @@ OUTBOX: Final = Table(
     sqlite_autoincrement=True,
 )
 """Ops that may have to be sent again; gone when acknowledged."""
-
-HUB_FOLDERS: Final = Table(
-    "hub_folders",
-    METADATA,
-    Column("id", String, primary_key=True),
-    Column("mode", String, nullable=False),
-    Column("state", String, nullable=False),
-)
-"""How far the hub narrows each folder; never wider than the runner's own file."""
-
-SETTINGS: Final = Table(
-    "settings",
-    METADATA,
-    Column("name", String, primary_key=True),
-    Column("value", Text, nullable=False),
-)
-"""The account's settings, as far as this runner was told."""
