@@ -18,7 +18,7 @@ from typing import Final, Literal, Protocol, runtime_checkable
 
 from deskhand.errors import Code, DeskhandError
 from deskhand.limits import COMMAND_CHANGED_BYTES_MAX, COMMAND_CHANGES_MAX, COMMAND_FILE_BYTES_MAX
-from deskhand.ports import FileChange, FolderAccess, RefusedChange
+from deskhand.ports import Entry, FileChange, FolderAccess, RefusedChange
 from deskhand.sandbox.layers import Layers, open_up
 
 _OPAQUE: Final = "user.overlay.opaque"
@@ -31,28 +31,22 @@ _CONFLICT_NAMES_MAX: Final = 100
 class _Together(Protocol):
     """A handle that can make many writes durable at once; thousands of files would take minutes otherwise."""
 
-    def together(self) -> contextlib.AbstractContextManager[None]:
-        """Return a context at whose end everything is durable."""
-        ...
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Applied:
-    """What reached the folder and what did not."""
-
-    changes: tuple[FileChange, ...] = ()
-    refused: tuple[RefusedChange, ...] = ()
+    def together(self) -> contextlib.AbstractContextManager[None]: ...
 
 
 @dataclass(slots=True)
-class _Ledger:
+class Applied:
+    """What reached the folder and what did not, in the order of trying."""
+
     changes: list[FileChange] = field(default_factory=list[FileChange])
     refused: list[RefusedChange] = field(default_factory=list[RefusedChange])
 
     def did(self, path: str, kind: Literal["created", "changed", "deleted"], size: int = 0) -> None:
+        """Note a change."""
         self.changes.append(FileChange(path=path, kind=kind, size=size))
 
     def refuse(self, path: str, reason: str) -> None:
+        """Note what did not reach the folder."""
         self.refused.append(RefusedChange(path=path, reason=reason))
 
     @contextlib.contextmanager
@@ -74,14 +68,13 @@ def apply_changes(layers: Layers, access: FolderAccess) -> Applied:
     Raises:
         DeskhandError: ``folder_changed`` or ``disk_full``; what was applied until then stays.
     """
-    ledger = _Ledger()
+    applied = Applied()
     if not _within_bounds(layers.upper):
-        ledger.refuse(".", "too_many")
-    else:
-        together = access.together() if isinstance(access, _Together) else contextlib.nullcontext()
-        with together:
-            _Carrier(layers, access, ledger).directory(layers.upper, ".")
-    return Applied(changes=tuple(ledger.changes), refused=tuple(ledger.refused))
+        applied.refuse(".", "too_many")
+        return applied
+    with access.together() if isinstance(access, _Together) else contextlib.nullcontext():
+        _Carrier(layers, access, applied).carry(layers.upper, ".")
+    return applied
 
 
 def _within_bounds(upper: Path) -> bool:
@@ -103,110 +96,107 @@ def _within_bounds(upper: Path) -> bool:
 
 
 class _Carrier:
-    def __init__(self, layers: Layers, access: FolderAccess, ledger: _Ledger) -> None:
+    def __init__(self, layers: Layers, access: FolderAccess, applied: Applied) -> None:
         self._started_ns = layers.started_ns
         self._access = access
-        self._ledger = ledger
+        self._applied = applied
 
-    def directory(self, upper: Path, path: str) -> None:
+    def carry(self, upper: Path, path: str) -> None:
         """Apply the entries of one upper directory; whiteouts first, so that names become free."""
-        entries = sorted(os.scandir(upper), key=lambda entry: entry.name)
-        present = {entry.name for entry in entries}
+        entries = sorted(os.scandir(upper), key=lambda entry: (not _whiteout(entry), entry.name))
         if _opaque(upper):
+            present = {entry.name for entry in entries}
             for below in self._access.list(path, limit=COMMAND_CHANGES_MAX):
                 if PurePosixPath(below.path).name not in present:
                     self._delete(below.path)
-        for entry in sorted(entries, key=lambda each: not _whiteout(each)):
+        for entry in entries:
             self._entry(entry, entry.name if path == "." else f"{path}/{entry.name}")
 
     def _entry(self, entry: os.DirEntry[str], path: str) -> None:
         mode = entry.stat(follow_symlinks=False).st_mode
-        if not _text(path):
-            self._ledger.refuse(
-                os.fsencode(path).decode("utf-8", "backslashreplace"), "path_refused"
-            )
+        upper = Path(entry.path)
+        shown = os.fsencode(path).decode("utf-8", "backslashreplace")
+        if shown != path:  # bytes that are no text
+            self._applied.refuse(shown, str(Code.PATH_REFUSED))
         elif _whiteout(entry):
             self._delete(path)
         elif stat.S_ISLNK(mode):
-            if not self._same_link(path, Path(entry.path)):
-                self._ledger.refuse(path, "link")
+            if not self._same_link(upper, path):
+                self._applied.refuse(path, "link")
         elif stat.S_ISDIR(mode):
-            self._directory(Path(entry.path), path)
+            self._directory(upper, path)
         elif stat.S_ISREG(mode):
-            with self._ledger.keeping(path):
-                self._file(Path(entry.path), path)
+            with self._applied.keeping(path):
+                self._file(upper, path)
         else:
-            self._ledger.refuse(path, "special")
+            self._applied.refuse(path, "special")
 
     def _directory(self, upper: Path, path: str) -> None:
-        refusals = len(self._ledger.refused)
-        with self._ledger.keeping(path):
-            there = self._access.stat(path)
-            if there is not None and there.kind != "directory":
-                self._delete(path)
-                there = None
-            if there is None:
+        refusals = len(self._applied.refused)
+        with self._applied.keeping(path):
+            if self._cleared(path, for_directory=True) is None:
                 self._access.mkdir(path)
-        if len(self._ledger.refused) == refusals:
-            with self._ledger.keeping(path):
-                self.directory(upper, path)
+        if len(self._applied.refused) == refusals:
+            with self._applied.keeping(path):
+                self.carry(upper, path)
 
     def _file(self, upper: Path, path: str) -> None:
         status = upper.lstat()
         mode = stat.S_IMODE(status.st_mode) & 0o777
         upper.chmod(mode | 0o400)
-        there = self._access.stat(path)
-        if there is not None and there.kind == "directory":
-            self._delete(path)
-            there = self._access.stat(path)
+        there = self._cleared(path, for_directory=False)
         if there is not None and self._same(upper, path, there.size, mode):
             return
+        kind: Literal["created", "changed"] = "created" if there is None else "changed"
         if there is not None and self._touched(path):
-            self._keep_both(upper, path, mode)
-            return
-        self._write(upper, path, mode)
-        self._ledger.did(path, "created" if there is None else "changed", status.st_size)
+            self._applied.refuse(path, "conflict")
+            path, kind = self._free_beside(path), "created"
+        if path:
+            with upper.open("rb") as source:
+                self._access.write_from(path, source, limit=COMMAND_FILE_BYTES_MAX, mode=mode)
+            self._applied.did(path, kind, status.st_size)
 
-    def _write(self, upper: Path, path: str, mode: int) -> None:
-        with upper.open("rb") as source:
-            self._access.write_from(path, source, limit=COMMAND_FILE_BYTES_MAX, mode=mode)
+    def _cleared(self, path: str, *, for_directory: bool) -> Entry | None:
+        """Return what has this name; a file where a directory must be, or the other way round, is deleted first."""
+        there = self._access.stat(path)
+        if there is None or (there.kind == "directory") == for_directory:
+            return there
+        self._delete(path)
+        return self._access.stat(path)
 
-    def _keep_both(self, upper: Path, path: str, mode: int) -> None:
-        self._ledger.refuse(path, "conflict")
+    def _free_beside(self, path: str) -> str:
+        """Return a name for the second version of a file; empty when there is none."""
         pure = PurePosixPath(path)
         for number in range(1, _CONFLICT_NAMES_MAX):
             beside = str(pure.with_name(f"{pure.stem} (conflict {number}){pure.suffix}"))
             if self._access.stat(beside) is None:
-                self._write(upper, beside, mode)
-                self._ledger.did(beside, "created", upper.lstat().st_size)
-                return
+                return beside
+        return ""
 
     def _delete(self, path: str) -> None:
-        with self._ledger.keeping(path):
+        """Delete a file, or all of a directory that may be deleted."""
+        with self._applied.keeping(path):
             there = self._access.stat(path)
             if there is None:
                 return
-            if there.kind == "directory":
-                self._delete_tree(path)
-            else:
+            if there.kind != "directory":
                 self._delete_file(path)
-
-    def _delete_tree(self, path: str) -> None:
-        below = self._access.walk(path, limit=COMMAND_CHANGES_MAX)
-        for entry in sorted(below, key=lambda each: each.path, reverse=True):
-            with self._ledger.keeping(entry.path):
-                if entry.kind == "directory":
-                    self._access.remove(entry.path)
-                else:
-                    self._delete_file(entry.path)
-        self._access.remove(path)
+                return
+            below = self._access.walk(path, limit=COMMAND_CHANGES_MAX)
+            for entry in sorted(below, key=lambda each: each.path, reverse=True):
+                with self._applied.keeping(entry.path):
+                    if entry.kind == "directory":
+                        self._access.remove(entry.path)
+                    else:
+                        self._delete_file(entry.path)
+            self._access.remove(path)
 
     def _delete_file(self, path: str) -> None:
         if self._touched(path):
-            self._ledger.refuse(path, "conflict")
+            self._applied.refuse(path, "conflict")
             return
         self._access.remove(path)
-        self._ledger.did(path, "deleted")
+        self._applied.did(path, "deleted")
 
     def _same(self, upper: Path, path: str, size: int, mode: int) -> bool:
         """Return whether the command only looked: a file opened for writing is copied up unchanged."""
@@ -219,7 +209,7 @@ class _Carrier:
         """Return whether somebody else changed the file since the start; detection only, nothing is opened."""
         return (self._access.root / path).lstat().st_ctime_ns > self._started_ns
 
-    def _same_link(self, path: str, upper: Path) -> bool:
+    def _same_link(self, upper: Path, path: str) -> bool:
         with contextlib.suppress(OSError):
             return (self._access.root / path).readlink() == upper.readlink()
         return False
@@ -236,15 +226,6 @@ def _whiteout(entry: os.DirEntry[str]) -> bool:
 
 
 def _opaque(upper: Path) -> bool:
-    try:
+    with contextlib.suppress(OSError):
         return os.getxattr(upper, _OPAQUE, follow_symlinks=False) == b"y"
-    except OSError:
-        return False
-
-
-def _text(path: str) -> bool:
-    try:
-        path.encode("utf-8")
-    except UnicodeEncodeError:
-        return False
-    return True
+    return False

@@ -1,156 +1,132 @@
 """The argument list of the box: what a command sees, in the order that matters.
 
-Pure: builds arguments and the small files that stand in for ``/etc``. It refuses to bind anything of the host that is
-not on the list; the whole of ``/etc``, the home, the environment and other people's processes stay outside.
+Builds arguments, and in memory the small files that stand in for ``/etc``. It refuses to bind anything of the host that
+is not on the list; the whole of ``/etc``, the home, the environment and other people's processes stay outside.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Generator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from deskhand.limits import COMMAND_FILE_BYTES_MAX, COMMAND_PROCESSES_MAX
 from deskhand.ports import Command
+from deskhand.sandbox.layers import Programs
 
-HOME: Final = "/home/sandbox"
-UID: Final = 1000
-
-_ETC: Final = (
-    "ld.so.cache",
-    "ld.so.conf",
-    "ld.so.conf.d",
-    "alternatives",
-    "ssl/certs",
-    "ca-certificates",
-    "fonts",
-    "localtime",
-    "mime.types",
-    "terminfo",
-)
+_HOME: Final = "/home/sandbox"
+_UID: Final = "1000"
 _MERGED_USR: Final = ("bin", "sbin", "lib", "lib32", "lib64", "libx32")
-
-STAND_INS: Final[Mapping[str, bytes]] = {
+_ETC: Final = (
+    *("ld.so.cache", "ld.so.conf", "ld.so.conf.d", "alternatives", "ssl/certs", "ca-certificates"),
+    *("fonts", "localtime", "mime.types", "terminfo"),
+)
+_STAND_INS: Final[Mapping[str, bytes]] = {
     "/etc/passwd": b"sandbox:x:1000:1000:sandbox:/home/sandbox:/bin/sh\n",
     "/etc/group": b"sandbox:x:1000:\n",
     "/etc/hosts": b"127.0.0.1 localhost sandbox\n::1 localhost sandbox\n",
     "/etc/nsswitch.conf": b"passwd: files\ngroup: files\nhosts: files\n",
 }
+_ENVIRONMENT: Final[Mapping[str, str]] = {
+    "PATH": "/usr/local/bin:/usr/bin:/bin",
+    "HOME": _HOME,
+    "LANG": "C.UTF-8",
+    "TMPDIR": "/tmp",  # noqa: S108 - the box's own
+    "TERM": "dumb",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Descriptors:
-    """Open files that are handed to the box, by number."""
+class Handed:
+    """Files in memory that are handed to the box, by descriptor; no others survive its start."""
 
     stand_ins: Mapping[str, int]
     seccomp: int
     status: int
 
     def all(self) -> tuple[int, ...]:
-        """Return the descriptors that must survive the start of the box, and no others."""
+        """Return every descriptor."""
         return (*self.stand_ins.values(), self.seccomp, self.status)
 
+    def exit_code(self) -> int | None:
+        """Return what bubblewrap noted at the end; nothing if the command was never started, or was killed."""
+        noted = re.search(rb'"exit-code": (\d+)', os.pread(self.status, 4096, 0))
+        return int(noted[1]) if noted else None
 
-def limits(prlimit: str, command: Command) -> list[str]:
-    """Return the prefix that bounds each process; sums over all processes are the watchdog's work."""
-    cores = os.cpu_count() or 1
-    return [
-        prlimit,
-        "--core=0",
-        "--nofile=1024",
-        f"--nproc={COMMAND_PROCESSES_MAX}",
-        f"--as={command.memory_bytes_max}",
-        f"--fsize={COMMAND_FILE_BYTES_MAX}",
-        f"--cpu={int(command.seconds_max * cores) + 1}",
-    ]
+
+@contextlib.contextmanager
+def handed_over(seccomp: bytes) -> Generator[Handed]:
+    """Yield the stand-ins of /etc, the filter, and room for the status."""
+    with contextlib.ExitStack() as stack:
+
+        def in_memory(data: bytes) -> int:
+            descriptor = os.memfd_create("deskhand")
+            stack.callback(os.close, descriptor)
+            os.write(descriptor, data)
+            os.lseek(descriptor, 0, os.SEEK_SET)
+            return descriptor
+
+        yield Handed(
+            stand_ins={path: in_memory(data) for path, data in _STAND_INS.items()},
+            seccomp=in_memory(seccomp),
+            status=in_memory(b""),
+        )
 
 
 def box(
-    bwrap: str,
-    command: Command,
-    *,
-    merged: str,
-    root: Path,
-    readonly: Sequence[Path],
-    descriptors: Descriptors,
+    programs: Programs, command: Command, *, merged: str, root: Path, handed: Handed
 ) -> list[str]:
-    """Return the arguments of bubblewrap.
+    """Return the command line of the bounded box.
 
     Args:
-        bwrap: the program.
+        programs: what raises the wall.
         command: what to run, and whether it may write.
         merged: where the overlay of the folder is mounted on the outside.
         root: where the folder appears inside, which is its real path.
-        readonly: further trees of programs.
-        descriptors: the files to hand over.
+        handed: the files to hand over.
     """
-    bind = "--bind" if command.writable else "--ro-bind"
     return [
-        bwrap,
-        *_namespaces(),
-        *_programs(readonly),
-        *_etc(descriptors.stand_ins),
-        *_file_systems(),
-        *(bind, merged, str(root), "--chdir", str(command.folder)),
-        *("--remount-ro", "/"),
-        *_environment(readonly),
-        *("--seccomp", str(descriptors.seccomp)),
-        *("--json-status-fd", str(descriptors.status)),
-        "--",
+        *_limits(programs.prlimit, command),
+        programs.bwrap,
+        # Not --unshare-all: it only *tries* the user namespace. No --die-with-parent: it fires with the starting
+        # thread, and not during its own start; the lifeline does both better.
+        *("--unshare-user", "--unshare-ipc", "--unshare-pid", "--unshare-net", "--unshare-uts"),
+        *("--unshare-cgroup-try", "--disable-userns", "--uid", _UID, "--gid", _UID),
+        *("--hostname", "sandbox", "--cap-drop", "ALL", "--new-session"),
+        *_programs(),
+        *(part for name in _ETC for part in ("--ro-bind-try", f"/etc/{name}", f"/etc/{name}")),
+        *(part for to, fd in handed.stand_ins.items() for part in ("--ro-bind-data", str(fd), to)),
+        # /proc/sys again and read-only: under root the box could otherwise write the host's kernel settings.
+        *("--proc", "/proc", "--ro-bind", "/proc/sys", "/proc/sys", "--dev", "/dev"),
+        *("--size", str(64 * 1024**2), "--tmpfs", "/dev/shm"),  # noqa: S108 - the box's own
+        *("--size", str(256 * 1024**2), "--tmpfs", "/tmp"),  # noqa: S108 - the box's own
+        *("--size", str(64 * 1024**2), "--tmpfs", _HOME, "--dir", "/run"),
+        *("--bind" if command.writable else "--ro-bind", merged, str(root)),
+        *("--chdir", str(command.folder), "--remount-ro", "/", "--clearenv"),
+        *(part for name, value in _ENVIRONMENT.items() for part in ("--setenv", name, value)),
+        *("--seccomp", str(handed.seccomp), "--json-status-fd", str(handed.status), "--"),
         *command.argv,
     ]
 
 
-def _namespaces() -> list[str]:
-    # Not --unshare-all: it only *tries* the user namespace. No --die-with-parent: it fires with the starting thread,
-    # and not during its own start; the lifeline does both better.
+def _limits(prlimit: str, command: Command) -> list[str]:
+    """Bound each process; sums over all processes are the watchdog's work."""
     return [
-        *("--unshare-user", "--unshare-ipc", "--unshare-pid", "--unshare-net", "--unshare-uts"),
-        *("--unshare-cgroup-try", "--disable-userns", "--uid", str(UID), "--gid", str(UID)),
-        *("--hostname", "sandbox", "--cap-drop", "ALL", "--new-session"),
+        *(prlimit, "--core=0", "--nofile=1024", f"--nproc={COMMAND_PROCESSES_MAX}"),
+        *(f"--as={command.memory_bytes_max}", f"--fsize={COMMAND_FILE_BYTES_MAX}"),
+        f"--cpu={int(command.seconds_max * (os.cpu_count() or 1)) + 1}",
     ]
 
 
-def _programs(readonly: Sequence[Path]) -> list[str]:
+def _programs() -> list[str]:
     found = ["--ro-bind", "/usr", "/usr"]
-    for name in _MERGED_USR:
-        path = Path("/", name)
+    for path in (Path("/", name) for name in _MERGED_USR):
         if path.is_symlink():
             found += ["--symlink", str(path.readlink()), str(path)]
         elif path.is_dir():
             found += ["--ro-bind", str(path), str(path)]
-    for tree in readonly:
-        found += ["--ro-bind", str(tree), str(tree)]
     return found
-
-
-def _etc(stand_ins: Mapping[str, int]) -> list[str]:
-    found: list[str] = []
-    for name in _ETC:
-        found += ["--ro-bind-try", f"/etc/{name}", f"/etc/{name}"]
-    for path, descriptor in stand_ins.items():
-        found += ["--ro-bind-data", str(descriptor), path]
-    return found
-
-
-def _file_systems() -> list[str]:
-    # /proc/sys again and read-only: under root the box could otherwise write the host's kernel settings.
-    return [
-        *("--proc", "/proc", "--ro-bind", "/proc/sys", "/proc/sys", "--dev", "/dev"),
-        *("--size", str(64 * 1024**2), "--tmpfs", "/dev/shm"),  # noqa: S108 - the box's own
-        *("--size", str(256 * 1024**2), "--tmpfs", "/tmp"),  # noqa: S108 - the box's own
-        *("--size", str(64 * 1024**2), "--tmpfs", HOME, "--dir", "/run"),
-    ]
-
-
-def _environment(readonly: Sequence[Path]) -> list[str]:
-    path = ":".join(
-        [*(str(tree / "bin") for tree in readonly), "/usr/local/bin", "/usr/bin", "/bin"]
-    )
-    values = {"PATH": path, "HOME": HOME, "LANG": "C.UTF-8", "TMPDIR": "/tmp", "TERM": "dumb"}  # noqa: S108 - the box's own
-    return [
-        "--clearenv",
-        *(part for name, value in values.items() for part in ("--setenv", name, value)),
-    ]

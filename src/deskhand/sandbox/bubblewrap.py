@@ -13,38 +13,27 @@ import contextlib
 import os
 import platform
 import secrets
-import signal
-from asyncio.subprocess import PIPE, STDOUT, Process
-from collections.abc import AsyncGenerator, Coroutine, Generator, Sequence
+from asyncio.subprocess import PIPE, STDOUT
+from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, Literal, TypeVar
+from typing import Final
 
 from deskhand.clock import Clock
 from deskhand.errors import Code, DeskhandError
-from deskhand.limits import COMMAND_PROCESSES_MAX, DISK_FREE_BYTES_MIN
 from deskhand.ports import Command, CommandResult, FolderAccess, Offload
 from deskhand.protocol.objects import SandboxInfo
 from deskhand.sandbox.apply import Applied, apply_changes
-from deskhand.sandbox.box import STAND_INS, Descriptors, box, limits
+from deskhand.sandbox.box import Handed, box, handed_over
+from deskhand.sandbox.following import BoundedOutput, Stopped, follow, to_the_end
 from deskhand.sandbox.idmap import MERGED
 from deskhand.sandbox.layers import Layers, Programs, as_root, as_user, make_layers, remove_layers
-from deskhand.sandbox.output import BoundedOutput
-from deskhand.sandbox.pipes import Pipes
-from deskhand.sandbox.processes import usage_below
 from deskhand.sandbox.seccomp import filter_bytes
 
-COMMANDS_UID: Final = 64_321
+_COMMANDS_UID: Final = 64_321
 """Under a root runner commands get this uid: nobody's, and not the overflow id that other things share."""
-
-_WATCH_SECONDS: Final = 0.25
-_CUT_SECONDS_MAX: Final = 5.0
-_CHUNK: Final = 65_536
 _NOT_FOUND_EXIT: Final = 127
 _SAID_CHARS_MAX: Final = 200
-
-R = TypeVar("R")
-Stopped = Literal["time", "memory", "processes", "disk"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,35 +53,21 @@ class Bubblewrap:
         programs: what raises the wall.
         clock: for durations and the watchdog.
         offload: runs blocking work on files.
-        readonly: further trees of programs that commands may see.
     """
 
-    def __init__(
-        self,
-        place: Path,
-        *,
-        programs: Programs,
-        clock: Clock,
-        offload: Offload,
-        readonly: Sequence[Path] = (),
-    ) -> None:
-        """Keep the parts; nothing is started."""
+    def __init__(self, place: Path, *, programs: Programs, clock: Clock, offload: Offload) -> None:
         self._place = place
         self._programs = programs
         self._clock = clock
         self._offload = offload
-        self._readonly = tuple(readonly)
-        self.owner = COMMANDS_UID if os.geteuid() == 0 else None
-        self._filter = filter_bytes(platform.machine())
+        self.owner = _COMMANDS_UID if os.geteuid() == 0 else None
+        self._filter = filter_bytes(platform.machine()) or b""
 
     @property
     def info(self) -> SandboxInfo:
         """Level ``full``: nothing a command writes reaches the folder unseen."""
-        name = "bubblewrap over an overlay"
-        reason = (
-            None if self.owner is None else f"the runner is root; commands run as uid {self.owner}"
-        )
-        return SandboxInfo(name=name, level="full", reason=reason)
+        reason = f"the runner is root; commands run as uid {self.owner}" if self.owner else None
+        return SandboxInfo(name="bubblewrap over an overlay", level="full", reason=reason)
 
     async def run(self, command: Command, access: FolderAccess) -> CommandResult:
         """Run it over an overlay of the folder and apply the changes at its end.
@@ -110,15 +85,15 @@ class Bubblewrap:
             ended = await self.execute(command, layers, root=access.root)
             applied = Applied()
             if command.writable and ended.stopped is None:
-                applied = await self._apply(layers, access)
+                applied = await to_the_end(self._apply(layers, access))
         return CommandResult(
             exit_code=ended.exit_code,
             output=ended.output.data(),
-            truncated=ended.output.truncated,
+            truncated=ended.output.left_out > 0,
             timed_out=ended.stopped == "time",
             stopped=ended.stopped,
-            changes=applied.changes,
-            refused=applied.refused,
+            changes=tuple(applied.changes),
+            refused=tuple(applied.refused),
             duration_seconds=self._clock.monotonic() - started,
         )
 
@@ -128,11 +103,11 @@ class Bubblewrap:
         Raises:
             DeskhandError: ``sandbox_unavailable`` with what the box said when it could not be raised.
         """
-        with _handed_over(self._filter or b"") as (stand_ins, seccomp), Pipes() as pipes:
-            handed = Descriptors(stand_ins=stand_ins, seccomp=seccomp, status=pipes.status_inside)
+        output = BoundedOutput(command.output_bytes_max)
+        with handed_over(self._filter) as handed:
             process = await asyncio.create_subprocess_exec(
                 *self._command_line(command, layers, root, handed),
-                stdin=pipes.lifeline_inside,
+                stdin=PIPE,
                 stdout=PIPE,
                 stderr=STDOUT,
                 env={},
@@ -140,77 +115,39 @@ class Bubblewrap:
                 pass_fds=handed.all(),
                 start_new_session=True,
             )
-            pipes.hand_over()
-            return await self._follow(command, process, pipes)
+            stopped = await follow(process, command, output, place=self._place, clock=self._clock)
+            exit_code = handed.exit_code()
+        if stopped is not None:
+            return Ended(exit_code=None, output=output, stopped=stopped)
+        if process.returncode is None or process.returncode < 0:
+            # Whoever waits for the last process of the box was itself killed, so nobody knows that all are dead.
+            raise DeskhandError(Code.SANDBOX_UNAVAILABLE, "the box was killed from outside")
+        if exit_code is None:
+            exit_code = _never_started(output)
+        return Ended(exit_code=exit_code, output=output, stopped=None)
 
     def _command_line(
-        self, command: Command, layers: Layers, root: Path, handed: Descriptors
+        self, command: Command, layers: Layers, root: Path, handed: Handed
     ) -> list[str]:
         merged = str(layers.merged) if self.owner is None else MERGED
-        inner = [
-            *limits(self._programs.prlimit, command),
-            *box(
-                self._programs.bwrap,
-                command,
-                merged=merged,
-                root=root,
-                readonly=self._readonly,
-                descriptors=handed,
-            ),
-        ]
+        inner = box(self._programs, command, merged=merged, root=root, handed=handed)
         if self.owner is None:
             return as_user(self._programs, layers, inner)
         return as_root(layers, inner, owner=self.owner)
 
-    async def _follow(self, command: Command, process: Process, pipes: Pipes) -> Ended:
-        output = BoundedOutput(command.output_bytes_max)
-        stopped: Stopped | None = None
-        try:
-            async with asyncio.timeout(command.seconds_max), asyncio.TaskGroup() as tasks:
-                tasks.create_task(_drain(process, output))
-                watching = tasks.create_task(self._watch(command, process, pipes))
-                await pipes.follow()
-                await process.wait()
-                stopped = _called_off(watching)
-        except TimeoutError:
-            stopped = "time"
-        finally:
-            await _to_the_end(_end(process, pipes))
-        return _judged(process, pipes.exit_code, output, stopped)
-
-    async def _watch(self, command: Command, process: Process, pipes: Pipes) -> Stopped:
-        """Return once the box is beyond a bound that no single process can keep, and it is killed."""
-        while True:
-            await self._clock.sleep(_WATCH_SECONDS)
-            usage = usage_below(process.pid)
-            free = os.statvfs(self._place)
-            beyond: dict[Stopped, bool] = {
-                "memory": usage.memory_bytes > command.memory_bytes_max,
-                "processes": usage.tasks > COMMAND_PROCESSES_MAX,
-                "disk": free.f_bavail * free.f_frsize < DISK_FREE_BYTES_MIN,
-            }
-            for bound, reached in beyond.items():
-                if reached:
-                    pipes.cut()
-                    return bound
-
     async def _apply(self, layers: Layers, access: FolderAccess) -> Applied:
-        async def work() -> Applied:
-            return await self._offload(lambda: apply_changes(layers, access))
+        return await self._offload(lambda: apply_changes(layers, access))
 
-        return await _to_the_end(work())
+    async def _remove(self, place: Path) -> None:
+        await self._offload(lambda: remove_layers(place))
 
     @contextlib.asynccontextmanager
     async def _layers(self) -> AsyncGenerator[Layers]:
         place = self._place / secrets.token_hex(8)
-
-        async def remove() -> None:
-            await self._offload(lambda: remove_layers(place))
-
         try:
             yield make_layers(place, owner=self.owner)
         finally:
-            await _to_the_end(remove())
+            await to_the_end(self._remove(place))
 
 
 def _working_directory(command: Command, access: FolderAccess) -> None:
@@ -222,75 +159,9 @@ def _working_directory(command: Command, access: FolderAccess) -> None:
         raise DeskhandError(Code.PATH_REFUSED, "the working directory is no directory")
 
 
-def _judged(
-    process: Process, exit_code: int | None, output: BoundedOutput, stopped: Stopped | None
-) -> Ended:
-    if stopped is not None:
-        return Ended(exit_code=None, output=output, stopped=stopped)
-    if process.returncode is None or process.returncode < 0:
-        # Whoever waits for the last process of the box was itself killed, so nobody knows that all are dead.
-        raise DeskhandError(Code.SANDBOX_UNAVAILABLE, "the box was killed from outside")
-    if exit_code is None:
-        said = output.data().decode("utf-8", "replace").strip()
-        if not said.startswith("bwrap: execvp "):
-            raise DeskhandError(Code.SANDBOX_UNAVAILABLE, said[-_SAID_CHARS_MAX:])
-        exit_code = _NOT_FOUND_EXIT
-    return Ended(exit_code=exit_code, output=output, stopped=None)
-
-
-async def _drain(process: Process, output: BoundedOutput | None) -> None:
-    if process.stdout is not None:
-        while chunk := await process.stdout.read(_CHUNK):
-            if output is not None:
-                output.add(chunk)
-
-
-def _called_off(watching: asyncio.Task[Stopped]) -> Stopped | None:
-    """Return what the watchdog found, or call it off."""
-    if watching.done():
-        return watching.result()
-    watching.cancel()
-    return None
-
-
-async def _end(process: Process, pipes: Pipes) -> None:
-    """Make sure that nothing of the command lives on, whatever way it ended."""
-    pipes.cut()
-    try:
-        async with asyncio.timeout(_CUT_SECONDS_MAX):
-            await _drain(process, None)
-            await process.wait()
-    except TimeoutError:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        await _drain(process, None)
-        await process.wait()
-
-
-async def _to_the_end(work: Coroutine[Any, Any, R]) -> R:
-    """Finish ``work`` even when the caller is cancelled, then let the cancellation go on."""
-    task = asyncio.ensure_future(work)
-    cancelled: asyncio.CancelledError | None = None
-    while not task.done():
-        try:
-            await asyncio.shield(task)
-        except asyncio.CancelledError as error:
-            cancelled = error
-    if cancelled is not None:
-        raise cancelled
-    return task.result()
-
-
-@contextlib.contextmanager
-def _handed_over(seccomp: bytes) -> Generator[tuple[dict[str, int], int]]:
-    """Yield open files in memory with the stand-ins of /etc and the filter."""
-    with contextlib.ExitStack() as stack:
-
-        def in_memory(data: bytes) -> int:
-            descriptor = os.memfd_create("deskhand")
-            stack.callback(os.close, descriptor)
-            os.write(descriptor, data)
-            os.lseek(descriptor, 0, os.SEEK_SET)
-            return descriptor
-
-        yield {path: in_memory(data) for path, data in STAND_INS.items()}, in_memory(seccomp)
+def _never_started(output: BoundedOutput) -> int:
+    """Tell a missing program, which is the command's failure, from a box that could not be raised."""
+    said = output.data().decode("utf-8", "replace").strip()
+    if not said.startswith("bwrap: execvp "):
+        raise DeskhandError(Code.SANDBOX_UNAVAILABLE, said[-_SAID_CHARS_MAX:])
+    return _NOT_FOUND_EXIT

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import platform
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
@@ -27,16 +26,10 @@ if test -e /etc/shadow; then exit 12; fi
 _SECONDS_MAX: Final = 20
 
 
-async def choose_sandbox(
-    state: Path, *, clock: Clock, offload: Offload, readonly: Sequence[Path] = ()
-) -> Sandbox:
+async def choose_sandbox(state: Path, *, clock: Clock, offload: Offload) -> Sandbox:
     """Return the strongest wall that works here; at worst one that refuses everything and says why.
 
-    Args:
-        state: a directory of our own; left-overs of earlier runs in it are removed.
-        clock: for durations and the watchdog.
-        offload: runs blocking work on files.
-        readonly: further trees of programs that commands may see.
+    ``state`` is a directory of our own; left-overs of earlier runs in it are removed.
     """
     if sys.platform != "linux":
         return NoSandbox("there is no wall for this system yet")
@@ -47,11 +40,13 @@ async def choose_sandbox(
         return NoSandbox(f"no system call filter for {platform.machine()}")
     place = state / "sandbox"
     await offload(lambda: remove_layers(place))
-    box = Bubblewrap(place, programs=programs, clock=clock, offload=offload, readonly=readonly)
+    box = Bubblewrap(place, programs=programs, clock=clock, offload=offload)
     try:
         reason = await _try(box, place / "trial")
-    except (DeskhandError, OSError) as error:
-        reason = error.detail if isinstance(error, DeskhandError) else str(error)
+    except DeskhandError as error:
+        reason = error.detail
+    except OSError as error:
+        reason = str(error)
     finally:
         await offload(lambda: remove_layers(place / "trial"))
     return box if reason is None else NoSandbox(reason)

@@ -1,8 +1,8 @@
 """Raises the overlay for a root runner: files of the folder's owner appear as files of an unprivileged uid.
 
 Run as a program of its own, by root, with the folder as working directory and the lifeline as standard input. It mounts
-in a private namespace, gives up root for good and becomes the box. It refuses to go on with any privilege left, and uses the standard library only
-because it runs isolated from every installed package.
+in a private namespace, gives up root for good and becomes the box. It refuses to go on with any privilege left, and
+uses few modules of the standard library only: it is isolated from every installed package, and an import costs time.
 """
 
 from __future__ import annotations
@@ -32,24 +32,15 @@ def swapped(first: int, second: int) -> str:
     low, high = sorted((first, second))
     if low == high:
         return f"0 0 {_IDS}\n"
-    ranges = [
-        (0, 0, low),
-        (low, high, 1),
-        (low + 1, low + 1, high - low - 1),
-        (high, low, 1),
-        (high + 1, high + 1, _IDS - high - 1),
-    ]
+    between, above = (low + 1, low + 1, high - low - 1), (high + 1, high + 1, _IDS - high - 1)
+    ranges = [(0, 0, low), (low, high, 1), between, (high, low, 1), above]
     return "".join(f"{inside} {outside} {count}\n" for inside, outside, count in ranges if count)
 
 
 def main(owner: int, lower: bytes, options: bytes, argv: list[str]) -> None:
-    """Mount, drop, become the box; end when every process of it is dead.
+    """Mount, drop to ``owner``, become the box of ``argv``; end when every process of it is dead.
 
-    Args:
-        owner: the unprivileged uid and gid.
-        lower: an empty directory for the mapped view of the folder.
-        options: of the overlay.
-        argv: the box.
+    ``lower`` is an empty directory for the mapped view of the folder, ``options`` are the overlay's.
 
     Raises:
         OSError: a step is not possible here; nothing was started.
@@ -71,7 +62,9 @@ def main(owner: int, lower: bytes, options: bytes, argv: list[str]) -> None:
     first = os.fork()
     if first == 0:
         _watch_lifeline()
-        _drop(owner)
+        os.setgroups([])
+        os.setresgid(owner, owner, owner)
+        os.setresuid(owner, owner, owner)
         os.execv(argv[0], argv)  # noqa: S606 - becoming the box is the purpose
     os._exit(os.waitstatus_to_exitcode(os.waitpid(first, 0)[1]) & 0xFF)
 
@@ -115,12 +108,6 @@ def _mapping(uids: str, gids: str) -> int:
     for descriptor in (told, tell, wait, go):
         os.close(descriptor)
     return mapping
-
-
-def _drop(owner: int) -> None:
-    os.setgroups([])
-    os.setresgid(owner, owner, owner)
-    os.setresuid(owner, owner, owner)
 
 
 def _check(result: int) -> int:

@@ -47,13 +47,9 @@ class Programs:
     @classmethod
     def find(cls) -> Programs | str:
         """Return all of them, or the name of the first that is missing."""
-        found: dict[str, str] = {}
-        for each in fields(cls):
-            path = shutil.which(each.name, path=_SEARCH)
-            if path is None:
-                return each.name
-            found[each.name] = path
-        return cls(**found)
+        found = {each.name: shutil.which(each.name, path=_SEARCH) or "" for each in fields(cls)}
+        missing = [name for name, path in found.items() if not path]
+        return missing[0] if missing else cls(**found)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,19 +75,14 @@ class Layers:
 
 
 def make_layers(place: Path, *, owner: int | None) -> Layers:
-    """Create the directories of one run.
-
-    Args:
-        place: a directory that does not exist yet, inside our state.
-        owner: the unprivileged uid of commands when the runner is root.
+    """Create the directories of one run at a place that does not exist yet, for the uid of commands if it is another.
 
     Raises:
         DeskhandError: ``sandbox_unavailable`` when the path cannot stand in mount options, ``disk_full``.
     """
     if not _PLAIN_PATH.fullmatch(str(place)):
-        raise DeskhandError(
-            Code.SANDBOX_UNAVAILABLE, "the state directory's path has , : or a quote"
-        )
+        reason = "the state directory's path has , : or a quote"
+        raise DeskhandError(Code.SANDBOX_UNAVAILABLE, reason)
     try:
         place.mkdir(mode=0o700, parents=True)
         for name in ("upper", "work", "merged", "lower"):

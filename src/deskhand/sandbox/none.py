@@ -8,14 +8,9 @@ from deskhand.protocol.objects import SandboxInfo
 
 
 class NoSandbox:
-    """What a computer has on which no wall could be raised.
-
-    Args:
-        reason: what stood in the way, for a person.
-    """
+    """What a computer has on which no wall could be raised; ``reason`` tells a person what stood in the way."""
 
     def __init__(self, reason: str) -> None:
-        """Keep the reason."""
         self._info = SandboxInfo(name="none", level="none", reason=reason)
 
     @property
@@ -24,10 +19,6 @@ class NoSandbox:
         return self._info
 
     async def run(self, command: Command, access: FolderAccess) -> CommandResult:
-        """Refuse.
-
-        Raises:
-            DeskhandError: ``sandbox_unavailable``, always.
-        """
+        """Refuse with ``sandbox_unavailable``, always."""
         del command, access
         raise DeskhandError(Code.SANDBOX_UNAVAILABLE, self._info.reason or "")

@@ -1,0 +1,155 @@
+"""Follows a box from outside: what it says, what all its processes use together, and that nothing of it lives on.
+
+The kernel bounds each process; only a sum bounds all of them. The *lifeline* is the standard input of the box, never
+written to: when it is cut, or the runner dies in whatever way, the watcher inside kills everything.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+from asyncio.subprocess import Process
+from collections.abc import Coroutine
+from pathlib import Path
+from typing import Any, Final, Literal, TypeVar
+
+from deskhand.clock import Clock
+from deskhand.limits import COMMAND_PROCESSES_MAX, DISK_FREE_BYTES_MIN
+from deskhand.ports import Command
+
+_WATCH_SECONDS: Final = 0.25
+_CUT_SECONDS_MAX: Final = 5.0
+_CHUNK: Final = 65_536
+_PAGE_BYTES: Final = os.sysconf("SC_PAGE_SIZE")
+
+R = TypeVar("R")
+Stopped = Literal["time", "memory", "processes", "disk"]
+
+
+class BoundedOutput:
+    """About ``limit`` bytes of what a command said: the beginning and the end, with a marker between (RL-05)."""
+
+    def __init__(self, limit: int) -> None:
+        # The end is where errors are said, so it gets a quarter.
+        self._tail_room = limit // 4
+        self._head_room = limit - self._tail_room
+        self._head = bytearray()
+        self._tail = bytearray()
+        self.left_out = 0
+
+    def add(self, chunk: bytes) -> None:
+        """Take the next bytes."""
+        fits = self._head_room - len(self._head)
+        self._head += chunk[:fits]
+        self._tail += chunk[fits:]
+        surplus = max(0, len(self._tail) - self._tail_room)
+        self.left_out += surplus
+        del self._tail[:surplus]
+
+    def data(self) -> bytes:
+        """Return what was kept."""
+        marker = f"\n[... {self.left_out} bytes left out ...]\n" if self.left_out else ""
+        return bytes(self._head) + marker.encode() + bytes(self._tail)
+
+
+async def follow(
+    process: Process, command: Command, output: BoundedOutput, *, place: Path, clock: Clock
+) -> Stopped | None:
+    """Return when every process of a box is dead; say which bound ended it, or nothing if it ended by itself.
+
+    Args:
+        process: the box, whose standard input is its lifeline.
+        command: what runs in it.
+        output: takes what it says.
+        place: is on the disk that must not fill up.
+        clock: of the watchdog.
+    """
+    try:
+        async with asyncio.timeout(command.seconds_max), asyncio.TaskGroup() as tasks:
+            tasks.create_task(_drain(process, output))
+            watching = tasks.create_task(_watch(process, command, place, clock))
+            await process.wait()
+            if watching.done():
+                return watching.result()
+            watching.cancel()
+    except TimeoutError:
+        return "time"
+    finally:
+        await to_the_end(_end(process))
+    return None
+
+
+async def to_the_end(work: Coroutine[Any, Any, R]) -> R:
+    """Finish ``work`` even when the caller is cancelled, then let the cancellation go on."""
+    task = asyncio.ensure_future(work)
+    cancelled: asyncio.CancelledError | None = None
+    while not task.done():
+        try:
+            await asyncio.shield(task)
+        except asyncio.CancelledError as error:
+            cancelled = error
+    if cancelled is not None:
+        raise cancelled
+    return task.result()
+
+
+async def _watch(process: Process, command: Command, place: Path, clock: Clock) -> Stopped:
+    """Return once the box is beyond a bound that no single process can keep, and it is killed."""
+    while True:
+        await clock.sleep(_WATCH_SECONDS)
+        memory_bytes, tasks = _used_below(process.pid)
+        disk = os.statvfs(place)
+        beyond: dict[Stopped, bool] = {
+            "memory": memory_bytes > command.memory_bytes_max,
+            "processes": tasks > COMMAND_PROCESSES_MAX,
+            "disk": disk.f_bavail * disk.f_frsize < DISK_FREE_BYTES_MIN,
+        }
+        for bound, reached in beyond.items():
+            if reached:
+                _cut_lifeline(process)
+                return bound
+
+
+def _used_below(pid: int) -> tuple[int, int]:
+    """Add up resident bytes that are not shared with files, and threads; orphans stay below a box's first process."""
+    memory_bytes = tasks = 0
+    waiting = [pid]
+    while waiting:
+        process = Path("/proc", str(waiting.pop()))
+        with contextlib.suppress(OSError, ValueError):
+            _, resident, shared, *_ = (process / "statm").read_bytes().split()
+            memory_bytes += (int(resident) - int(shared)) * _PAGE_BYTES
+        with contextlib.suppress(OSError):
+            for task in (process / "task").iterdir():
+                tasks += 1
+                with contextlib.suppress(OSError):
+                    waiting += [int(child) for child in (task / "children").read_bytes().split()]
+    return memory_bytes, tasks
+
+
+async def _drain(process: Process, output: BoundedOutput | None) -> None:
+    if process.stdout is not None:
+        while chunk := await process.stdout.read(_CHUNK):
+            if output is not None:
+                output.add(chunk)
+
+
+def _cut_lifeline(process: Process) -> None:
+    if process.stdin is not None:
+        process.stdin.close()
+
+
+async def _end(process: Process) -> None:
+    """Make sure that nothing of the command lives on, whatever way it ended."""
+    _cut_lifeline(process)
+    try:
+        async with asyncio.timeout(_CUT_SECONDS_MAX):
+            await _drain(process, None)
+            await process.wait()
+    except TimeoutError:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        await _drain(process, None)
+        await process.wait()
