@@ -17,7 +17,7 @@ from deskhand.cli.screen import one_line, plain, width
 from deskhand.cli.values import config_path, parsed, setting, write_value
 from deskhand.errors import Code, DeskhandError
 from deskhand.hub.credentials import LocalOwner, local_owner, write_owner
-from deskhand.testing.cli_pages import command_page
+from deskhand.testing import docs
 from deskhand.texts import LANGUAGES, catalogue
 from tests.desk import PROGRAM, make_desk
 
@@ -218,7 +218,7 @@ def test_every_command_and_flag_is_in_the_reference() -> None:
     """What can be typed can be looked up; the page is the program's own word."""
     page = (ROOT / "docs" / "reference" / "cli.md").read_text(encoding="utf-8")
 
-    assert page.endswith(command_page())
+    assert page.endswith(docs.commands())
     assert page.count("### `deskhand ") >= 38
 
 

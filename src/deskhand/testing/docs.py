@@ -10,6 +10,8 @@ docstrings and the text catalogue.
 from __future__ import annotations
 
 import ast
+import os
+import subprocess
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -24,7 +26,6 @@ from deskhand.protocol.events import EVENTS, ORDER_KINDS, RUNNER_KINDS
 from deskhand.protocol.objects import Role
 from deskhand.protocol.ops import OPS
 from deskhand.protocol.tasks import MOVES, VERDICTS, TaskState, Verdict
-from deskhand.testing.cli_pages import command_page
 from deskhand.texts import text
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -94,8 +95,16 @@ def settings() -> str:
 
 
 def commands() -> str:
-    """Return the page of the command line."""
-    return command_page()
+    """Return the page of the command line, as the program prints it."""
+    program = [sys.executable, "-m", "deskhand.cli.reference"]
+    done = subprocess.run(  # noqa: S603 - our own program
+        program,
+        env={**os.environ, "DESKHAND_LANGUAGE": "en"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return done.stdout
 
 
 def code_lines(source: str) -> int:

@@ -1,11 +1,17 @@
-"""The reference page of the command line, written from the program itself in English."""
+"""The reference page of the command line, printed by the program itself: ``python -m deskhand.cli.reference``.
+
+Help is made when the program is loaded, in the reader's language; run with ``DESKHAND_LANGUAGE=en`` for the page.
+"""
 
 from __future__ import annotations
 
-import os
+import sys
 from collections.abc import Iterator
 from typing import Any, cast
 
+from typer.main import get_command
+
+from deskhand.cli.main import app
 from deskhand.texts import text
 
 _PANELS = ("start", "tasks", "setup", "operate")
@@ -38,12 +44,6 @@ _VARIABLES = (
 
 def command_page() -> str:
     """Return the page."""
-    # Help is made when the program is loaded, in the reader's language; the page is English.
-    os.environ["DESKHAND_LANGUAGE"] = "en"
-    from typer.main import get_command  # noqa: PLC0415 - after the language is set
-
-    from deskhand.cli.main import app  # noqa: PLC0415 - after the language is set
-
     root = cast("Any", get_command(app))
     parts = [
         "# Command line\n\nstdout carries the result, stderr the progress; `--json` prints one object, "
@@ -97,3 +97,7 @@ def _section(path: str, command: Any) -> str:  # noqa: ANN401 - Typer's own obje
 
 def _flag(option: Any) -> str:  # noqa: ANN401 - Typer's own object
     return f"{', '.join(f'`{name}`' for name in option.opts)} {option.help or ''}".strip()
+
+
+if __name__ == "__main__":
+    sys.stdout.write(command_page())
