@@ -15,18 +15,13 @@ from deskhand.agents.commands.agent import CommandAgent
 from deskhand.cli.values import setting
 from deskhand.clock import Clock
 from deskhand.ids import Ids
-from deskhand.ports import Link, Offload, Sandbox, Tool
+from deskhand.ports import Link, Offload, Sandbox
 from deskhand.runner.app import Parts, Runner, RunnerConfig
 from deskhand.sandbox.choose import choose_sandbox
 from deskhand.store.engine import open_sqlite, open_sqlite_reader
 from deskhand.store.writer import ThreadWriter
 from deskhand.tools.beneath import Folder
-from deskhand.tools.changes import MakeDirectory, MoveFile, WriteFile
-from deskhand.tools.checks.quotes import CheckActions, CheckQuotes
-from deskhand.tools.checks.totals import CheckTotals
-from deskhand.tools.documents import ReadTable, ReadWorkbook, WriteWorkbook
-from deskhand.tools.files import ListFiles, ReadFile, ReadFiles, SearchFiles
-from deskhand.tools.shell import RunCommand
+from deskhand.tools.registry import standard_tools
 from deskhand.workflow.journal import Journal
 
 JOURNAL = "journal.sqlite3"
@@ -73,7 +68,7 @@ async def make_computer(wiring: Wiring, *, device: str, name: str) -> Computer:
         link=wiring.link,
         journal=journal,
         agents={agent.name: agent},
-        tools={tool.name: tool for tool in _tools(offload)},
+        tools=standard_tools(offload=offload),
         sandbox=sandbox,
         open_folder=Folder.open,
         clock=clock,
@@ -111,22 +106,3 @@ def _documents() -> Path:
     from platformdirs import user_documents_path
 
     return user_documents_path()
-
-
-def _tools(offload: Offload) -> list[Tool]:
-    return [
-        ListFiles(offload=offload),
-        ReadFile(offload=offload),
-        ReadFiles(offload=offload),
-        SearchFiles(offload=offload),
-        WriteFile(offload=offload),
-        MakeDirectory(),
-        MoveFile(),
-        RunCommand(),
-        ReadTable(offload=offload),
-        ReadWorkbook(offload=offload),
-        WriteWorkbook(offload=offload),
-        CheckQuotes(offload=offload),
-        CheckActions(offload=offload),
-        CheckTotals(offload=offload),
-    ]
