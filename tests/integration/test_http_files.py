@@ -11,7 +11,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from deskhand.hub.http.artifacts import HARD_CSP
+from deskhand.hub.http.files import HARD_CSP
 from deskhand.hub.uploads import plain_name
 from deskhand.limits import UPLOAD_BYTES_MAX, UPLOAD_CHUNK_BYTES_MAX
 from deskhand.ports import Draft

@@ -16,7 +16,7 @@ import httpx
 import pytest
 
 from deskhand.errors import Code, DeskhandError
-from deskhand.hub.http import answers, serve
+from deskhand.hub.http import messages, serve
 from deskhand.hub.http.serve import Bind, Serving, serving
 from deskhand.hub.peer import uid_of
 from deskhand.protocol.objects import Role
@@ -109,7 +109,7 @@ async def test_a_reader_that_does_not_read_is_dropped(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The connection is gone after the patience is over; nothing is kept for it (RL-04)."""
-    monkeypatch.setattr(answers, "STALL_SECONDS_MAX", 0.3)
+    monkeypatch.setattr(messages, "STALL_SECONDS_MAX", 0.3)
     async with running(tmp_path) as (rim, answering):
         loop = asyncio.get_running_loop()
         deaf = socket.socket()

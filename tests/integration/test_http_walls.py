@@ -8,7 +8,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from deskhand.hub.http import bodies
+from deskhand.hub.http import messages
 from deskhand.hub.http.page import APP_CSP
 from deskhand.hub.http.walls import Names
 from deskhand.limits import BODY_BYTES_MAX
@@ -171,7 +171,7 @@ async def test_an_endless_body_ends_at_the_bound(rim: Rim) -> None:
 
 async def test_a_body_that_stalls_is_given_up(rim: Rim, monkeypatch: pytest.MonkeyPatch) -> None:
     """A sender that says nothing for a while gets 408 (WH-05)."""
-    monkeypatch.setattr(bodies, "STALL_SECONDS_MAX", 0.05)
+    monkeypatch.setattr(messages, "STALL_SECONDS_MAX", 0.05)
     clock = rim.hub.clock
 
     async def stalling() -> AsyncIterator[bytes]:
@@ -240,18 +240,17 @@ async def test_a_crash_inside_shows_an_id_and_nothing_else(
 
 
 async def test_the_built_page_is_served_under_its_own_policy(tmp_path: Path) -> None:
-    """Hashed files are kept for ever, the start page never; the preview runs its own script only."""
+    """Hashed files are kept for ever, the start page never."""
     page = tmp_path / "page"
     (page / "assets").mkdir(parents=True)
     (page / "index.html").write_text("<!doctype html>app")
-    (page / "preview.html").write_text("<script>ours()</script>")
     (page / "sw.js").write_text("self.skipWaiting()")
     (page / "assets" / "app-Dx81hGq_.js").write_text("1")
     async with open_rim(tmp_path, page=page) as rim:
         client = rim.client()
 
         index, asset = await client.get("/"), await client.get("/assets/app-Dx81hGq_.js")
-        worker, preview = await client.get("/sw.js"), await client.get("/preview.html")
+        worker = await client.get("/sw.js")
         walked = await client.get("/assets/%2e%2e/%2e%2e/owner.json")
 
     assert (index.headers["Content-Security-Policy"], index.headers["Cache-Control"]) == (
@@ -260,8 +259,6 @@ async def test_the_built_page_is_served_under_its_own_policy(tmp_path: Path) -> 
     )
     assert "immutable" in asset.headers["Cache-Control"]
     assert worker.headers["Content-Type"].startswith("text/javascript")
-    assert "sandbox allow-scripts" in preview.headers["Content-Security-Policy"]
-    assert "'sha256-" in preview.headers["Content-Security-Policy"]
     assert walked.status_code == 404
 
 

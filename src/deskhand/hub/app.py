@@ -6,6 +6,7 @@ It refuses to work on a task itself, and to know what a runner is made of.
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -13,16 +14,28 @@ from dataclasses import dataclass
 from deskhand.clock import Clock, stamp
 from deskhand.errors import Code, DeskhandError
 from deskhand.hub.delivering import Courier
-from deskhand.hub.snapshot import OPEN_STATES, snapshot
 from deskhand.hub.streaming import Streams
 from deskhand.hub.submitting import Submitter, dispatch
 from deskhand.ids import Ids
 from deskhand.limits import LIST_LIMIT_MAX, SYNC_WAIT_SECONDS_MAX
 from deskhand.ports import Blobs, Frame, Notifier, Page, Store, View
 from deskhand.protocol.authority import Principal
-from deskhand.protocol.objects import Presence, Role
-from deskhand.protocol.tasks import FileRef, Task
+from deskhand.protocol.objects import (
+    Device,
+    Folder,
+    PairRequest,
+    Presence,
+    Role,
+    Runner,
+    Setting,
+    Thread,
+)
+from deskhand.protocol.tasks import FINAL, Approval, FileRef, Question, Task, TaskState
 from deskhand.protocol.wire import Wire
+
+_RECENT = 200
+_OPEN = tuple(state.value for state in TaskState if state not in FINAL)
+_FINAL = tuple(state.value for state in TaskState if state in FINAL)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,16 +109,44 @@ class Hub:
         return await self.store.events(view, after=after, limit=bound)
 
     async def snapshot(self, principal: Principal) -> bytes:
-        """Return where a device starts from, as JSON."""
-        return await snapshot(self.store, principal)
+        """Return where a device starts from, as JSON: the cursor, and the objects it shows first.
+
+        Objects go out as the text they are stored as. The cursor is read first: what happens meanwhile comes again by
+        the stream, and folding twice is harmless.
+        """
+        account = principal.account
+
+        async def some(kind: type[Wire], *states: str, limit: int = _RECENT) -> list[str]:
+            return await self.store.texts(account, kind, states=states, limit=limit)
+
+        cursor = await self.store.head(account)
+        me = await self.store.get(account, Device, principal.id)
+        presence = (await self.store.presence(account)).values()
+        owner = principal.role is Role.OWNER
+        lists = {
+            "threads": await some(Thread),
+            "tasks": await some(Task, *_OPEN, limit=500) + await some(Task, *_FINAL),
+            "approvals": await some(Approval, "open"),
+            "questions": await some(Question, "open"),
+            "runners": await some(Runner),
+            "presence": [one.model_dump_json() for one in presence],
+            "folders": await some(Folder, "granted"),
+            "devices": await some(Device),
+            "pair_requests": await some(PairRequest, "waiting") if owner else [],
+            "settings": await some(Setting),
+        }
+        parts = {
+            "cursor": str(cursor),
+            "me": me.model_dump_json(exclude_none=True) if me else "null",
+            **{name: f"[{','.join(found)}]" for name, found in lists.items()},
+            "read": json.dumps(await self.store.read_marks(account, principal.id)),
+        }
+        said = ",".join(f'"{name}":{text}' for name, text in parts.items())
+        return f"{{{said}}}".encode()
 
     async def file_of(self, reader: Principal, file: str) -> FileRef:
-        """Return a file that came with one of the newest tasks that the reader may see.
-
-        Raises:
-            DeskhandError: ``not_found``.
-        """
-        states = OPEN_STATES if reader.role is Role.RUNNER else ()
+        """Return a file that came with one of the newest tasks that the reader may see, or ``not_found``."""
+        states = _OPEN if reader.role is Role.RUNNER else ()
         found = await self.store.find(reader.account, Task, states=states, limit=LIST_LIMIT_MAX)
         for ref in (ref for task in found if visible(reader, task) for ref in task.files):
             if ref.id == file:

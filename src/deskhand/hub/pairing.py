@@ -15,38 +15,19 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Final, assert_never
 
+from deskhand import limits
 from deskhand.clock import Clock, stamp, unstamp
 from deskhand.errors import Code, DeskhandError
-from deskhand.hub.credentials import (
-    admit,
-    bearer_sha256,
-    new_link_secret,
-    new_token,
-    page_sha256,
-    write_private,
-)
+from deskhand.hub import credentials
+from deskhand.hub.credentials import bearer_sha256, new_link_secret, new_token
 from deskhand.hub.peer import Peer
 from deskhand.hub.throttle import Throttle
 from deskhand.ids import Ids
-from deskhand.limits import (
-    CLAIM_SECONDS,
-    CODE_TRIES_MAX,
-    INVITE_SECONDS,
-    PAIR_FAILURES_PER_MINUTE_MAX,
-    PAIR_PENDING_MAX,
-)
+from deskhand.limits import CLAIM_SECONDS, INVITE_SECONDS, PAIR_PENDING_MAX
 from deskhand.ports import Draft, Invite, Joining, Store, Tx
+from deskhand.protocol import requests as wire
 from deskhand.protocol.events import HUB, PairDecided, PairRequested
 from deskhand.protocol.objects import Device, PairRequest, Role
-from deskhand.protocol.requests import (
-    InviteAsk,
-    InviteMade,
-    PairAsk,
-    PairAsked,
-    PairClaim,
-    PairClaimed,
-    PairPending,
-)
 
 CLAIM_PAGE: Final = "open-deskhand.html"
 _WHOLE_HUB: Final = "hub"
@@ -56,7 +37,7 @@ _WHOLE_HUB: Final = "hub"
 class Claimed:
     """A credential that exists only here and at its device. ``cookie`` is the page's other half."""
 
-    answer: PairClaimed
+    answer: wire.PairClaimed
     cookie: str | None = field(default=None, repr=False)
 
 
@@ -70,12 +51,12 @@ class Pairing:
         self._ids = ids
         self._uid = uid
         self._local: set[str] = set()
-        self._failures = Throttle(clock, most=PAIR_FAILURES_PER_MINUTE_MAX, seconds=60)
-        self._wrong_codes = Throttle(clock, most=CODE_TRIES_MAX, seconds=INVITE_SECONDS)
+        self._failures = Throttle(clock, most=limits.PAIR_FAILURES_PER_MINUTE_MAX, seconds=60)
+        self._wrong_codes = Throttle(clock, most=limits.CODE_TRIES_MAX, seconds=INVITE_SECONDS)
 
     async def create_invite(
-        self, account: str, wish: InviteAsk, *, seconds: int = INVITE_SECONDS
-    ) -> InviteMade:
+        self, account: str, wish: wire.InviteAsk, *, seconds: int = INVITE_SECONDS
+    ) -> wire.InviteMade:
         """Make a one-use invitation; its secret and digits are in the answer and nowhere else."""
         secret, code = new_link_secret(self._ids), self._ids.digits(6)
         while await self._store.invite(code=code) is not None:
@@ -91,7 +72,7 @@ class Pairing:
             expires_at=self._in(seconds),
         )
         await self._store.write(account, lambda tx: tx.put_invite(invite))
-        return InviteMade(
+        return wire.InviteMade(
             id=invite.id,
             invite=secret,
             code=code,
@@ -100,19 +81,15 @@ class Pairing:
             expires_at=invite.expires_at,
         )
 
-    async def create_local_claim(self, account: str) -> InviteMade:
+    async def create_local_claim(self, account: str) -> wire.InviteMade:
         """Make the invitation with which the browser of this computer's user signs in: short, alone, same user only."""
-        wish = InviteAsk(kind="page", admits_alone=True)
+        wish = wire.InviteAsk(kind="page", admits_alone=True)
         made = await self.create_invite(account, wish, seconds=CLAIM_SECONDS)
         self._local.add(made.id)
         return made
 
     async def close_invite(self, account: str, name: str) -> None:
-        """End an invitation early, because the page or terminal that showed it is closed.
-
-        Raises:
-            DeskhandError: ``not_found``.
-        """
+        """End an invitation early, because what showed it is closed; ``not_found`` for one that never was."""
 
         def work(tx: Tx) -> None:
             invite = tx.invite(name)
@@ -123,7 +100,7 @@ class Pairing:
 
         await self._store.write(account, work)
 
-    async def ask(self, wish: PairAsk, *, peer: Peer) -> PairAsked:
+    async def ask(self, wish: wire.PairAsk, *, peer: Peer) -> wire.PairAsked:
         """File a request to join; with a 128-bit invitation that admits alone it is admitted at once.
 
         Raises:
@@ -153,11 +130,11 @@ class Pairing:
         alone = invite.admits_alone and wish.invite is not None
         await self._store.write(invite.account, lambda tx: _file(tx, request, joining, alone=alone))
         self._local.discard(invite.id)
-        return PairAsked(
+        return wire.PairAsked(
             request=request.id, secret=secret, match=match, expires_at=joining.expires_at
         )
 
-    async def claim(self, wish: PairClaim, *, peer: Peer) -> PairPending | Claimed:
+    async def claim(self, wish: wire.PairClaim, *, peer: Peer) -> wire.PairPending | Claimed:
         """Return what became of a request; once admitted, make the device and hand out its credential, once.
 
         Raises:
@@ -176,7 +153,7 @@ class Pairing:
             raise DeskhandError(Code.INVITE_INVALID)
         match request.state:
             case "waiting":
-                return PairPending(match=request.match)
+                return wire.PairPending(match=request.match)
             case "refused":
                 raise DeskhandError(Code.FORBIDDEN, "refused")
             case "admitted":
@@ -184,7 +161,7 @@ class Pairing:
             case _:
                 assert_never(request.state)
 
-    async def _invited(self, wish: PairAsk, *, peer: Peer) -> Invite:
+    async def _invited(self, wish: wire.PairAsk, *, peer: Peer) -> Invite:
         """Return the live invitation that a wish is about; a wrong one counts against its address."""
         if (wish.invite is None) == (wish.code is None):
             raise DeskhandError(Code.INVALID, "either invite or code", field="invite")
@@ -211,7 +188,11 @@ class Pairing:
     async def _hand_out(self, joining: Joining, request: PairRequest) -> Claimed:
         token = new_token(self._ids)
         cookie = new_token(self._ids) if request.kind == "page" else None
-        kept = bearer_sha256(token) if cookie is None else page_sha256(cookie=cookie, key=token)
+        kept = (
+            bearer_sha256(token)
+            if cookie is None
+            else credentials.page_sha256(cookie=cookie, key=token)
+        )
         device = Device(
             id=self._ids.new("run" if request.kind == "runner" else "dev"),
             name=request.name,
@@ -225,11 +206,11 @@ class Pairing:
             now = tx.joining(joining.request)
             if now is None or now.device is not None:
                 raise DeskhandError(Code.INVITE_INVALID)
-            admit(tx, device, token_sha256=kept, actor=HUB)
+            credentials.admit(tx, device, token_sha256=kept, actor=HUB)
             tx.put_joining(replace(now, device=device.id))
 
         await self._store.write(joining.account, work)
-        answer = PairClaimed(
+        answer = wire.PairClaimed(
             token=token,
             device=device.id,
             account=joining.account,
@@ -252,7 +233,7 @@ def write_claim_page(home: Path, *, url: str, secret: str) -> Path:
     """
     target = html.escape(f"{url}/#claim={secret}", quote=True)
     path = home / CLAIM_PAGE
-    write_private(
+    credentials.write_private(
         path,
         '<!doctype html><meta charset="utf-8"><meta name="referrer" content="no-referrer">'
         f'<title>Deskhand</title><meta http-equiv="refresh" content="0;url={target}">\n',

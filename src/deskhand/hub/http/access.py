@@ -16,21 +16,17 @@ from starlette.requests import Request
 from starlette.responses import Response
 from typing_extensions import override
 
+from deskhand import limits
 from deskhand.errors import Code, DeskhandError
 from deskhand.hub.app import Hub, visible
 from deskhand.hub.credentials import bearer_sha256, page_sha256
-from deskhand.hub.http.bodies import check_body
+from deskhand.hub.http.messages import check_body
 from deskhand.hub.http.routes import RULES, Rule, Who
 from deskhand.hub.http.walls import WRITES, refuse_foreign
 from deskhand.hub.pairing import Pairing
 from deskhand.hub.submitting import Surface
 from deskhand.hub.throttle import Throttle
 from deskhand.hub.uploads import Uploads
-from deskhand.limits import (
-    BAD_LOGINS_PER_MINUTE_MAX,
-    LIST_LIMIT_MAX,
-    REQUESTS_PER_TEN_SECONDS_MAX,
-)
 from deskhand.ports import Credential
 from deskhand.protocol.authority import Principal
 from deskhand.protocol.ops import Op, OpResult
@@ -88,11 +84,7 @@ class Call:
         return await self.hub.submit(self.me, ops, surface=surface, language=self.language)
 
     async def get(self, kind: type[W], name: str) -> W:
-        """Return an object that the caller may see.
-
-        Raises:
-            DeskhandError: ``not_found``, the same for unknown and foreign (IS-01).
-        """
+        """Return an object that the caller may see; ``not_found`` is the same for unknown and foreign (IS-01)."""
         found = await self.hub.store.get(self.me.account, kind, name)
         if found is None or not visible(self.me, found):
             raise DeskhandError(Code.NOT_FOUND)
@@ -101,7 +93,7 @@ class Call:
     async def find(self, kind: type[W], *states: str) -> list[W]:
         """Return the account's newest objects in these states (all when none is named)."""
         account = self.me.account
-        return await self.hub.store.find(account, kind, states=states, limit=LIST_LIMIT_MAX)
+        return await self.hub.store.find(account, kind, states=states, limit=limits.LIST_LIMIT_MAX)
 
 
 class Door:
@@ -113,8 +105,8 @@ class Door:
         self.pairing = pairing
         self.push = push
         self.uploads = Uploads(hub.store, hub.blobs, hub.clock, hub.ids)
-        self._bad = Throttle(hub.clock, most=BAD_LOGINS_PER_MINUTE_MAX, seconds=60)
-        self._busy = Throttle(hub.clock, most=REQUESTS_PER_TEN_SECONDS_MAX, seconds=10)
+        self._bad = Throttle(hub.clock, most=limits.BAD_LOGINS_PER_MINUTE_MAX, seconds=60)
+        self._busy = Throttle(hub.clock, most=limits.REQUESTS_PER_TEN_SECONDS_MAX, seconds=10)
 
     async def admit(self, request: Request, rule: Rule) -> Call:
         """Let a request in.

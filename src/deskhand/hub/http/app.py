@@ -15,33 +15,27 @@ from starlette.responses import Response
 
 from deskhand.errors import Code, DeskhandError
 from deskhand.hub.app import Hub
-from deskhand.hub.http import artifacts, devices, lists, ops, page, stream, uploads
+from deskhand.hub.http import devices, files, lists, log, page
 from deskhand.hub.http.access import Door, GuardedRoute, PushDoor
-from deskhand.hub.http.answers import refusal
+from deskhand.hub.http.messages import refusal
 from deskhand.hub.http.page import load_page
 from deskhand.hub.http.routes import RULES
 from deskhand.hub.http.walls import Names, Walls
 from deskhand.hub.pairing import Pairing
 
 PAGE: Final = Path(__file__).parent.parent / "page"
-_FEATURES: Final = (ops, lists, stream, uploads, artifacts, devices, page)
+_FEATURES: Final = (log, lists, files, devices, page)
 _METHOD_NOT_ALLOWED: Final = 405
 
 
 def create_app(
     hub: Hub,
     *,
-    pairing: Pairing | None = None,
+    pairing: Pairing,
     push: PushDoor | None = None,
     page_folder: Path = PAGE,
 ) -> FastAPI:
-    """Return the app for a hub.
-
-    Args:
-        hub: the started core.
-        pairing: shared with who makes invitations in this process; a new one unless given.
-        push: what subscribing needs; without it there are no pushes.
-        page_folder: the built page.
+    """Return the app for a started hub; without ``push`` there are no pushes.
 
     Raises:
         LookupError: a route is in no row of the table, or a row has no route.
@@ -52,7 +46,7 @@ def create_app(
     built = [name for route in app.routes for name in _names_of(route)]
     if set(built) != set(RULES):
         raise LookupError(f"routes and table differ: {sorted(set(built) ^ set(RULES))}")
-    app.state.door = Door(hub, pairing=pairing or new_pairing(hub), push=push)
+    app.state.door = Door(hub, pairing=pairing, push=push)
     app.state.page = load_page(page_folder)
     app.add_exception_handler(HTTPException, _refused_by_routing)
     app.add_exception_handler(RequestValidationError, _refused_by_validation)

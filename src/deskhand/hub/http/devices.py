@@ -9,9 +9,8 @@ from deskhand.core.delivery import trial_announcement
 from deskhand.errors import Code, DeskhandError
 from deskhand.hub.delivering import plan
 from deskhand.hub.http.access import Call, GuardedRoute, PushDoor, TheCall, cookie_for
-from deskhand.hub.http.answers import Answer
-from deskhand.hub.http.bodies import described, read_json
-from deskhand.hub.http.ops import submit_one
+from deskhand.hub.http.log import submit_one
+from deskhand.hub.http.messages import Answer, described, read_json
 from deskhand.hub.pairing import Claimed
 from deskhand.hub.peer import Peer, uid_of
 from deskhand.ports import PushSubscription

@@ -13,18 +13,10 @@ from fastapi import APIRouter, Query
 from deskhand.core.settings import REGISTRY
 from deskhand.hub.app import view_of, visible
 from deskhand.hub.http.access import Call, GuardedRoute, TheCall
-from deskhand.hub.http.answers import Answer, items
-from deskhand.hub.http.stream import Limit
+from deskhand.hub.http.log import Limit
+from deskhand.hub.http.messages import Answer, items
 from deskhand.limits import INTEGER_MAX, LIST_LIMIT_DEFAULT
-from deskhand.protocol.objects import (
-    Device,
-    Folder,
-    PairRequest,
-    Role,
-    Runner,
-    Setting,
-    Thread,
-)
+from deskhand.protocol.objects import Device, Folder, PairRequest, Role, Runner, Setting, Thread
 from deskhand.protocol.tasks import Approval, Question, Task
 from deskhand.protocol.wire import Wire
 

@@ -1,12 +1,11 @@
 """The page's files, and the probes that need no credential.
 
-Files are read once at the start and served from memory under exactly their names: there is no path to walk. The app
-gets a strict policy; the preview page, which shows foreign HTML, a harder one of its own.
+Files are read once at the start and served from memory under exactly their names, with a strict policy: there is no
+path to walk.
 """
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import html
 import re
@@ -21,14 +20,13 @@ from starlette.responses import Response
 from deskhand import __version__
 from deskhand.errors import Code, DeskhandError
 from deskhand.hub.http.access import GuardedRoute
-from deskhand.hub.http.answers import Answer
+from deskhand.hub.http.messages import Answer
 from deskhand.limits import PROTOCOL, PROTOCOL_OLDEST
 from deskhand.texts import text
 
 router = APIRouter(route_class=GuardedRoute)
 
 INDEX: Final = "index.html"
-PREVIEW: Final = "preview.html"
 APP_CSP: Final = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:;"
     " font-src 'self'; connect-src 'self'; frame-src 'self'; worker-src 'self';"
@@ -36,7 +34,6 @@ APP_CSP: Final = (
     " require-trusted-types-for 'script';"
     " trusted-types deskhand svelte-trusted-html dompurify 'allow-duplicates'"
 )
-_NOTHING: Final = "'none'"
 _FOREVER: Final = "public, max-age=31536000, immutable"
 _TYPES: Final = {
     ".html": "text/html; charset=utf-8",
@@ -51,7 +48,6 @@ _TYPES: Final = {
     ".txt": "text/plain; charset=utf-8",
 }
 _HASHED: Final = re.compile(r"assets/.*[-.][A-Za-z0-9_-]{8,}\.[a-z0-9]+")
-_SCRIPT: Final = re.compile(rb"<script(?![^>]*\bsrc=)[^>]*>(.*?)</script>", re.DOTALL)
 
 
 class PageFile(NamedTuple):
@@ -125,18 +121,7 @@ def _page_file(name: str, data: bytes) -> PageFile:
         "Content-Type": _TYPES.get(Path(name).suffix, "application/octet-stream"),
         "ETag": f'"{hashlib.sha256(data).hexdigest()[:32]}"',
         "Cache-Control": _FOREVER if forever else ("no-store" if name == INDEX else "no-cache"),
-        "Content-Security-Policy": _preview_csp(data) if name == PREVIEW else APP_CSP,
-        "X-Frame-Options": "SAMEORIGIN" if name == PREVIEW else "DENY",
+        "Content-Security-Policy": APP_CSP,
+        "X-Frame-Options": "DENY",
     }
     return PageFile(data, headers)
-
-
-def _preview_csp(data: bytes) -> str:
-    """Return the policy of the preview page: only its own inline script runs, in a box of its own."""
-    digests = (hashlib.sha256(found).digest() for found in _SCRIPT.findall(data))
-    ours = [f"'sha256-{base64.b64encode(digest).decode()}'" for digest in digests]
-    return (
-        f"default-src 'none'; script-src {' '.join(ours) or _NOTHING};"
-        " style-src 'unsafe-inline'; img-src data: blob:; sandbox allow-scripts;"
-        " form-action 'none'; base-uri 'none'; frame-ancestors 'self'"
-    )

@@ -23,7 +23,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from deskhand.errors import Code, DeskhandError
 from deskhand.hub.app import Hub
-from deskhand.hub.http.answers import ABORT
+from deskhand.hub.http.messages import ABORT
 from deskhand.limits import HEADER_SECONDS_MAX, SHUTDOWN_SECONDS_MAX
 
 _BACKLOG: Final = 1024

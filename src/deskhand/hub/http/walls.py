@@ -19,9 +19,10 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from deskhand.errors import Code, DeskhandError
 from deskhand.hub.credentials import SECRET
-from deskhand.hub.http.answers import language_of, refusal
+from deskhand.hub.http.messages import refusal
 from deskhand.ids import Ids
 from deskhand.limits import PROTOCOL, PROTOCOL_OLDEST
+from deskhand.texts import LANGUAGES
 
 log = logging.getLogger(__name__)
 
@@ -80,7 +81,7 @@ class Walls:
         headers = Headers(scope=scope)
         state = scope.setdefault("state", {})
         request_id = state["request_id"] = self._ids.new("rq")
-        language = state["language"] = language_of(headers.get("accept-language"))
+        language = state["language"] = _language_of(headers.get("accept-language", ""))
         started = False
 
         async def dressed(message: Message) -> None:
@@ -102,11 +103,7 @@ class Walls:
                 await answer(scope, receive, dressed)
 
     def _judge(self, scope: Scope, headers: Headers) -> str:
-        """Return the request's own origin.
-
-        Raises:
-            DeskhandError: whatever stands in its way.
-        """
+        """Return the request's own origin, or refuse it."""
         hosts = headers.getlist("host")
         origin = self._names.origin(hosts[0]) if len(hosts) == 1 else None
         if origin is None:
@@ -121,11 +118,7 @@ class Walls:
 
 
 def refuse_foreign(headers: Headers, origin: str) -> None:
-    """Refuse what a page of another origin sent (OR-03, OR-04, OR-07).
-
-    Raises:
-        DeskhandError: ``origin_refused``.
-    """
+    """Refuse what a page of another origin sent: ``origin_refused`` (OR-03, OR-04, OR-07)."""
     foreign = any(one != origin for one in headers.getlist("origin"))
     if foreign or headers.get("sec-fetch-site", "same-origin") != "same-origin":
         raise DeskhandError(Code.ORIGIN_REFUSED)
@@ -149,6 +142,13 @@ def _refuse_other_protocol(said: str) -> None:
         raise DeskhandError(Code.UPGRADE_REQUIRED, f"{PROTOCOL_OLDEST} to {PROTOCOL}")
 
 
+def _language_of(accepted: str) -> str:
+    """Return the first language of ``Accept-Language`` that the catalogue has; order is taken as rank."""
+    parts = accepted.lower().split(",")
+    wanted = (part.partition(";")[0].partition("-")[0].strip() for part in parts)
+    return next((language for language in wanted if language in LANGUAGES), LANGUAGES[0])
+
+
 def _dress(message: Message, request_id: str) -> None:
     headers = MutableHeaders(raw=list(message.get("headers", ())))
     for name, value in _HEADERS:
@@ -165,13 +165,11 @@ def _note(error: Exception, request_id: str) -> None:
 
 def _named(entry: str) -> tuple[str, str]:
     """Return (name, scheme) of a configured name or origin; a bare address is plain, a bare name is https."""
-    if "://" in entry:
-        parts = urlsplit(entry)
-        name = parts.hostname or ""
-        return (f"[{name}]" if ":" in name else name), parts.scheme
-    name = entry.rpartition(":")[0] if entry.count(":") == 1 else entry
+    bare_v6 = entry.count(":") > 1 and "[" not in entry
+    parts = urlsplit(entry if "://" in entry else f"//[{entry}]" if bare_v6 else f"//{entry}")
+    name = parts.hostname or ""
     try:
-        address = ipaddress.ip_address(name.strip("[]"))
+        ipaddress.ip_address(name)
     except ValueError:
-        return name, "https"
-    return (f"[{address}]" if address.version == 6 else str(address)), "http"  # noqa: PLR2004 - IPv6
+        return name, parts.scheme or "https"
+    return (f"[{name}]" if ":" in name else name), parts.scheme or "http"

@@ -1,4 +1,4 @@
-"""Following the log: the stream of server-sent events, the same as pages, and where a device starts from.
+"""The log over HTTP: ops go in; the stream, pages of events and the snapshot come out.
 
 A reader that does not keep up is cut and resumes from its cursor: neither the hub's queue nor the socket's buffer
 grows for it. A stream that is refused is refused with a status, before its first byte.
@@ -14,16 +14,53 @@ from typing import Annotated, Final
 from fastapi import APIRouter, Query
 
 from deskhand.errors import Code, DeskhandError
-from deskhand.hub.http.access import GuardedRoute, TheCall
-from deskhand.hub.http.answers import Answer, Flow
+from deskhand.hub.http.access import Call, GuardedRoute, TheCall
+from deskhand.hub.http.messages import Answer, Flow, described, read_json
 from deskhand.limits import INTEGER_MAX, LIST_LIMIT_MAX, SYNC_WAIT_SECONDS_MAX
 from deskhand.ports import Frame
+from deskhand.protocol.ops import Op, OpResult
+from deskhand.protocol.requests import OpBatch, OpResults, TaskPost
+from deskhand.protocol.tasks import Task
 
 router = APIRouter(route_class=GuardedRoute)
 
 Limit = Annotated[int, Query(ge=1, le=LIST_LIMIT_MAX)]
 Seq = Annotated[int, Query(ge=0, le=INTEGER_MAX)]
+_KEY_CHARS_MAX: Final = 80
 _HEADERS: Final = {"Cache-Control": "no-store, no-transform", "X-Accel-Buffering": "no"}
+
+
+@router.post("/v1/ops", openapi_extra=described(OpBatch))
+async def post_ops(call: TheCall) -> Answer:
+    """Handle a batch; each op has its own result, and being repeated is harmless."""
+    batch = await read_json(call.request, OpBatch)
+    return Answer(OpResults(results=tuple(await call.submit(batch.ops))))
+
+
+@router.post("/v1/tasks", status_code=201, openapi_extra=described(TaskPost))
+async def post_task(call: TheCall) -> Answer:
+    """Assign one task; with ``Idempotency-Key`` a repeated call returns the first one's task."""
+    wish = await read_json(call.request, TaskPost)
+    key = call.request.headers.get("idempotency-key") or call.hub.ids.new("key")
+    if len(key) > _KEY_CHARS_MAX:
+        raise DeskhandError(Code.INVALID, f"{_KEY_CHARS_MAX} characters", field="Idempotency-Key")
+    body = wish.model_dump(mode="json", exclude_unset=True, exclude={"thread", "meant"})
+    body["as"] = "task"
+    op = Op(op_id=f"task-key:{key}", kind="message.post", thread=wish.thread, body=body)
+    result = await submit_one(call, op)
+    task = await call.get(Task, result.task or "")
+    return Answer(task, status_code=200 if result.status == "duplicate" else 201)
+
+
+async def submit_one(call: Call, op: Op) -> OpResult:
+    """Send one op; its rejection is the refusal of the whole request."""
+    [result] = await call.submit([op])
+    if result.error is not None:
+        code = Code(result.error.code)
+        sentence = DeskhandError(code).sentence(call.language)
+        detail = result.error.message.removeprefix(sentence).strip(" ()")
+        raise DeskhandError(code, detail, field=result.error.field)
+    return result
 
 
 class EventStream(Flow):
@@ -34,9 +71,7 @@ class EventStream(Flow):
 
 @router.get("/v1/stream", response_class=EventStream)
 async def stream(
-    call: TheCall,
-    after: Seq = 0,
-    live: Annotated[str | None, Query(max_length=100)] = None,
+    call: TheCall, after: Seq = 0, live: Annotated[str | None, Query(max_length=100)] = None
 ) -> EventStream:
     """Send what is after the cursor, then what comes; ``Last-Event-ID`` wins over ``after``."""
     del live  # Live text is sent to every reader of the account until the hub can tell who watches.

@@ -1,0 +1,209 @@
+"""Files in by tus 1.0 with creation; files out so served that a browser runs nothing of them (security 2.4).
+
+Going in, it refuses method override, concatenation, deferred length and a body at creation. Going out, the type is what
+the bytes are, and anything but four kinds of picture and plain text is a download. A hash is no capability: bytes are
+reached through an object that the caller may see. Runners bring blobs in here, too.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+from typing import Annotated, Final
+from urllib.parse import quote
+
+from fastapi import APIRouter, Path
+from starlette.requests import Request
+from starlette.responses import Response
+
+from deskhand.errors import Code, DeskhandError
+from deskhand.hub.http.access import Call, GuardedRoute, TheCall
+from deskhand.hub.http.messages import Answer, Flow, body_chunks, raw_body
+from deskhand.hub.http.routes import Takes
+from deskhand.hub.sniffing import INLINE, PLAIN, sniff_blob
+from deskhand.limits import ARTIFACT_BYTES_MAX, UPLOAD_BYTES_MAX
+from deskhand.protocol.objects import Upload
+from deskhand.protocol.tasks import Artifact, FileRef, Task
+
+router = APIRouter(route_class=GuardedRoute)
+
+_VERSION: Final = "1.0.0"
+_TUS: Final = {
+    "Tus-Resumable": _VERSION,
+    "Tus-Version": _VERSION,
+    "Tus-Extension": "creation,expiration",
+    "Tus-Max-Size": str(UPLOAD_BYTES_MAX),
+}
+_REFUSED: Final = ("upload-concat", "upload-defer-length", "x-http-method-override")
+_DIGITS: Final = re.compile(r"[0-9]{1,19}")
+
+HARD_CSP: Final = (
+    "default-src 'none'; style-src 'unsafe-inline'; img-src data: blob:; font-src data:; sandbox;"
+    " form-action 'none'; base-uri 'none'; frame-ancestors 'self'"
+)
+_HARD: Final = {
+    "Content-Security-Policy": HARD_CSP,
+    "X-Content-Type-Options": "nosniff",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Referrer-Policy": "no-referrer",
+    "Cache-Control": "private, no-store",
+    "Accept-Ranges": "bytes",
+}
+_RANGE: Final = re.compile(r"bytes=([0-9]{0,19})-([0-9]{0,19})")
+_ODD: Final = re.compile(r"[^A-Za-z0-9 ._-]")
+
+
+@router.options("/v1/uploads", status_code=204)
+async def describe_uploads() -> Response:
+    """Say what of tus is spoken here."""
+    return Response(status_code=204, headers=_TUS)
+
+
+@router.post("/v1/uploads", status_code=201)
+async def create_upload(call: TheCall) -> Response:
+    """Reserve room for a file of ``Upload-Length`` bytes."""
+    size = _number(call.request, "Upload-Length")
+    name = _file_name(call.request.headers.get("upload-metadata", ""))
+    upload = await call.door.uploads.create(call.me, name=name, size=size)
+    headers = _state(upload) | {"Location": f"/v1/uploads/{upload.id}"}
+    return Answer(upload, status_code=201, headers=headers)
+
+
+@router.get("/v1/uploads/{upload}")
+async def get_upload(call: TheCall, upload: str) -> Answer:
+    """Return an upload of one's own."""
+    return Answer(await call.door.uploads.look(call.me, upload))
+
+
+@router.head("/v1/uploads/{upload}")
+async def head_upload(call: TheCall, upload: str) -> Response:
+    """Say how far an upload is."""
+    _check_tus(call.request)
+    found = await call.door.uploads.look(call.me, upload)
+    return Response(headers=_state(found) | {"Upload-Length": str(found.size)})
+
+
+@router.patch("/v1/uploads/{upload}", status_code=204, openapi_extra=raw_body(Takes.CHUNK))
+async def patch_upload(call: TheCall, upload: str) -> Response:
+    """Add bytes at ``Upload-Offset``."""
+    offset = _number(call.request, "Upload-Offset")
+    chunks = body_chunks(call.request, takes=Takes.CHUNK)
+    found = await call.door.uploads.append(call.me, upload, chunks, offset=offset)
+    return Response(status_code=204, headers=_state(found))
+
+
+@router.put("/v1/blobs/{sha256}", openapi_extra=raw_body(Takes.BYTES))
+async def put_blob(call: TheCall, sha256: Annotated[str, Path(pattern="^[0-9a-f]{64}$")]) -> Answer:
+    """Store bytes before an event names them; the hash is ours, and must be the one announced."""
+    chunks = body_chunks(call.request, takes=Takes.BYTES)
+    stored, size = await call.hub.blobs.put(chunks, limit=ARTIFACT_BYTES_MAX)
+    if stored != sha256:
+        raise DeskhandError(Code.CONFLICT, "the bytes are not what was announced")
+    return Answer({"sha256": stored, "size": size}, status_code=201)
+
+
+@router.get("/v1/artifacts/{artifact}")
+async def get_artifact(call: TheCall, artifact: str) -> Answer:
+    """Return what is known of a file result."""
+    return Answer(await _artifact(call, artifact))
+
+
+@router.get("/v1/artifacts/{artifact}/content")
+async def get_artifact_content(call: TheCall, artifact: str) -> Response:
+    """Return the bytes of a file result, or one range of them."""
+    found = await _artifact(call, artifact)
+    if found.state != "stored":
+        raise DeskhandError(Code.NOT_FOUND, found.state)
+    return await _serve(call, found)
+
+
+@router.get("/v1/files/{file}/content")
+async def get_file_content(call: TheCall, file: str) -> Response:
+    """Return the bytes of a file that came with a message: a runner gets those of its tasks."""
+    return await _serve(call, await call.hub.file_of(call.me, file))
+
+
+def _check_tus(request: Request) -> None:
+    if request.headers.get("tus-resumable") != _VERSION:
+        raise DeskhandError(Code.UPLOAD_VERSION)
+    for name in _REFUSED:
+        if name in request.headers:
+            raise DeskhandError(Code.INVALID, field=name)
+
+
+def _number(request: Request, name: str) -> int:
+    _check_tus(request)
+    said = request.headers.get(name, "")
+    if not _DIGITS.fullmatch(said):
+        raise DeskhandError(Code.INVALID, field=name)
+    return int(said)
+
+
+def _file_name(metadata: str) -> str:
+    """Return the name in ``Upload-Metadata`` (``key base64,key base64``)."""
+    for pair in metadata.split(","):
+        key, _, value = pair.strip().partition(" ")
+        if key in {"filename", "name"}:
+            try:
+                return base64.b64decode(value, validate=True).decode("utf-8")
+            except (binascii.Error, UnicodeDecodeError):
+                raise DeskhandError(Code.INVALID, field="Upload-Metadata") from None
+    return "file"
+
+
+def _state(upload: Upload) -> dict[str, str]:
+    return {"Tus-Resumable": _VERSION, "Upload-Offset": str(upload.offset)}
+
+
+async def _artifact(call: Call, name: str) -> Artifact:
+    """Return an artifact of a task that the caller may see; unknown and foreign look the same (IS-01, UP-10)."""
+    found = await call.hub.store.get(call.me.account, Artifact, name)
+    if found is None:
+        raise DeskhandError(Code.NOT_FOUND)
+    await call.get(Task, found.task)
+    return found
+
+
+async def _serve(call: Call, file: Artifact | FileRef) -> Response:
+    blobs, sha256 = call.hub.blobs, file.sha256
+    size = blobs.size(sha256)
+    if size is None:
+        raise DeskhandError(Code.NOT_FOUND)
+    media_type = await sniff_blob(blobs, sha256, name=file.name)
+    tag = f'"{sha256}"'
+    headers = _HARD | {
+        "Content-Disposition": _disposition(file.name, media_type),
+        "Content-Type": f"{media_type}; charset=utf-8" if media_type == PLAIN else media_type,
+        "Content-Length": str(size),
+        "ETag": tag,
+    }
+    span = _span(call.request, size, tag)
+    if span is None:
+        return Flow(blobs.open(sha256), headers=headers)
+    start, end = span
+    if start >= size or start > end:
+        return Response(status_code=416, headers=_HARD | {"Content-Range": f"bytes */{size}"})
+    length = end - start + 1
+    headers |= {"Content-Length": str(length), "Content-Range": f"bytes {start}-{end}/{size}"}
+    return Flow(blobs.open(sha256, start=start, size=length), status_code=206, headers=headers)
+
+
+def _span(request: Request, size: int, tag: str) -> tuple[int, int] | None:
+    """Return (first, last) of the one range that is asked for; several, or of another version, mean the whole (UP-07)."""
+    asked = request.headers.getlist("range")
+    if len(asked) != 1 or request.headers.get("if-range", tag) != tag:
+        return None
+    found = _RANGE.fullmatch(asked[0].strip())
+    if found is None or found.groups() == ("", ""):
+        return None
+    first, last = found.groups()
+    if not first:
+        return max(0, size - int(last)), size - 1
+    return int(first), min(int(last), size - 1) if last else size - 1
+
+
+def _disposition(name: str, media_type: str) -> str:
+    how = "inline" if media_type in INLINE else "attachment"
+    plain = _ODD.sub("_", name) or "file"
+    return f"{how}; filename=\"{plain}\"; filename*=UTF-8''{quote(name, safe='')}"

@@ -1,0 +1,147 @@
+"""Bodies in and answers out. A body's type, size and time are bounded before anything is parsed (WH-05, WH-06).
+
+Answers are JSON as UTF-8, refusals the one error object in the caller's language. It refuses to guess a type, to unpack
+anything, to wait for somebody who stalls, and to send inner detail.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import math
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
+from typing import Any, Final, TypeVar, cast
+
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response, StreamingResponse
+from starlette.types import Message, Receive, Scope, Send
+from typing_extensions import override
+
+from deskhand import limits
+from deskhand.errors import Code, DeskhandError
+from deskhand.hub.http.routes import Takes
+from deskhand.limits import STALL_SECONDS_MAX
+from deskhand.protocol.ops import failure_of
+from deskhand.protocol.wire import Wire, strict_json
+
+W = TypeVar("W", bound=Wire)
+
+ABORT: Final = "deskhand.abort"
+"""Key of the scope under which the server leaves the way to drop a connection at once."""
+_BYTES_MAX = {
+    Takes.NOTHING: 0,
+    Takes.JSON: limits.BODY_BYTES_MAX,
+    Takes.CHUNK: limits.UPLOAD_CHUNK_BYTES_MAX,
+    Takes.BYTES: limits.ARTIFACT_BYTES_MAX,
+}
+
+
+def check_body(request: Request, takes: Takes) -> None:
+    """Refuse by the headers alone what could not be taken: ``unsupported_type``, ``too_large``, ``invalid``."""
+    if takes is not Takes.NOTHING:
+        kind, _, rest = request.headers.get("content-type", "").partition(";")
+        if kind.strip().lower() != takes.value or rest.strip().lower() not in {"", "charset=utf-8"}:
+            raise DeskhandError(Code.UNSUPPORTED_TYPE, takes.value)
+    said = request.headers.get("content-length", "0")
+    if not (said.isascii() and said.isdigit()):
+        raise DeskhandError(Code.INVALID, field="Content-Length")
+    if int(said[:20]) > _BYTES_MAX[takes]:
+        raise DeskhandError(Code.TOO_LARGE, f"{_BYTES_MAX[takes]} bytes")
+
+
+async def read_json(request: Request, model: type[W]) -> W:
+    """Return the body as one object; else ``malformed_json``, ``invalid``, ``too_large``, ``body_timeout``."""
+    try:
+        async with asyncio.timeout(limits.BODY_SECONDS_MAX):
+            parts = [chunk async for chunk in body_chunks(request, takes=Takes.JSON)]
+    except TimeoutError:
+        raise DeskhandError(Code.BODY_TIMEOUT) from None
+    return model.from_json(strict_json(b"".join(parts)))
+
+
+async def body_chunks(request: Request, *, takes: Takes) -> AsyncIterator[bytes]:
+    """Yield the body as it comes. A sender that went away ends it: what came is kept by who resumes.
+
+    Raises:
+        DeskhandError: ``too_large``; ``body_timeout`` when nothing comes for a while.
+    """
+    left = _BYTES_MAX[takes]
+    chunks = aiter(request.stream())
+    while True:
+        try:
+            async with asyncio.timeout(STALL_SECONDS_MAX):
+                chunk = await anext(chunks)
+        except (StopAsyncIteration, ClientDisconnect):
+            return
+        except TimeoutError:
+            raise DeskhandError(Code.BODY_TIMEOUT) from None
+        left -= len(chunk)
+        if left < 0:
+            raise DeskhandError(Code.TOO_LARGE, f"{_BYTES_MAX[takes]} bytes")
+        yield chunk
+
+
+def described(model: type[Wire]) -> dict[str, Any]:
+    """Return how OpenAPI describes a JSON body of this shape, without references out of it."""
+    schema = model.model_json_schema(ref_template="#/components/schemas/{model}")
+    schema.pop("$defs", None)
+    return _body_of(Takes.JSON, schema)
+
+
+def raw_body(takes: Takes) -> dict[str, Any]:
+    """Return how OpenAPI describes a body of bytes."""
+    return _body_of(takes, {"type": "string", "format": "binary"})
+
+
+def _body_of(takes: Takes, schema: dict[str, Any]) -> dict[str, Any]:
+    return {"requestBody": {"required": True, "content": {takes.value: {"schema": schema}}}}
+
+
+class Answer(Response):
+    """A JSON answer: an object of the protocol, plain JSON, or bytes that are JSON already."""
+
+    media_type = "application/json"
+
+    @override
+    def render(self, content: Any) -> bytes:
+        if isinstance(content, bytes):
+            return content
+        if isinstance(content, Wire):
+            return content.model_dump_json(exclude_none=True).encode()
+        return json.dumps(content, ensure_ascii=False, separators=(",", ":")).encode()
+
+
+class Flow(StreamingResponse):
+    """A streaming answer that gives up on a reader who does not read, and always ends its source."""
+
+    @override
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def impatient(message: Message) -> None:
+            async with asyncio.timeout(STALL_SECONDS_MAX):
+                await send(message)
+
+        try:
+            await super().__call__(scope, receive, impatient)
+        except TimeoutError:
+            abort = cast("Callable[[], None] | None", scope.get(ABORT))
+            if abort is not None:
+                abort()
+        finally:
+            await cast("AsyncGenerator[bytes]", self.body_iterator).aclose()
+
+
+def items(found: Sequence[Wire | Mapping[str, object]], *, following: str | None = None) -> Answer:
+    """Return one page of a list."""
+    rows = [one.to_json() if isinstance(one, Wire) else one for one in found]
+    return Answer({"items": rows, "next": following})
+
+
+def refusal(error: DeskhandError, *, language: str, request_id: str) -> Answer:
+    """Return the error object with its status."""
+    failure = failure_of(error, language=language, request_id=request_id)
+    answer = Answer({"error": failure.to_json()}, status_code=error.fault.status)
+    if error.retry_after_seconds is not None or error.fault.status in {429, 503}:
+        answer.headers["Retry-After"] = str(max(1, math.ceil(error.retry_after_seconds or 1)))
+    if error.code is Code.UNAUTHORIZED:
+        answer.headers["WWW-Authenticate"] = "Bearer"
+    return answer
