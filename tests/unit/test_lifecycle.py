@@ -12,7 +12,7 @@ from deskhand.errors import Code, DeskhandError
 from deskhand.ids import Ids
 from deskhand.protocol import events as ev
 from deskhand.protocol.authority import Principal
-from deskhand.protocol.objects import Role, Runner
+from deskhand.protocol.objects import Folder, FolderMode, Role, Runner
 from deskhand.protocol.ops import ApprovalDecide, EventAppend, MessagePost, TaskAccept
 from deskhand.protocol.tasks import FINAL, MOVES, Approval, Task, TaskState
 from deskhand.protocol.wire import sha256_of
@@ -273,3 +273,23 @@ def test_a_runner_that_passed_a_pause_hears_that_it_went_on() -> None:
 
     told = [type(draft.body) for draft in decision.drafts if draft.runner == LAPTOP.id]
     assert told == [ev.TaskResumed]
+
+
+def test_a_folder_granted_for_one_task_is_gone_when_it_ends() -> None:
+    """Typed for one task, used by one task: nobody can choose it afterwards, and a retry says so."""
+    account, _ = _working_task()
+    folder = Folder(
+        id="fld_1", runner=LAPTOP.id, root="/w", label="w", mode=FolderMode.WORKSPACE, once=True
+    )
+    account.emit(Draft(body=ev.FolderPut(folder=folder), actor=OWNER.id))
+    message = MessagePost(text="/brief x", folder="fld_1")
+    posted = account.take(conversation.post_message(account, _wish(OWNER), message))
+
+    account.take(lifecycle.cancel_task(account, _wish(OWNER, posted.task)))
+
+    gone = account.get(Folder, "fld_1")
+    assert gone is not None
+    assert gone.state == "removed"
+    with pytest.raises(DeskhandError) as caught:
+        lifecycle.retry_task(account, _wish(OWNER, posted.task))
+    assert caught.value.code is Code.FOLDER_UNKNOWN

@@ -42,6 +42,7 @@ def make_known(hub: Client, granted: Granted, *, runner: str) -> Obj:
         "root": granted.root,
         "label": granted.label,
         "mode": granted.mode.value,
+        "once": granted.for_op is not None,
     }
     return hub.op("folder.put", body)
 

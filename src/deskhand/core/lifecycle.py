@@ -10,7 +10,7 @@ from deskhand.core.drafting import Decision, Draft, Facts, Wish
 from deskhand.errors import Code, DeskhandError
 from deskhand.protocol import events as ev
 from deskhand.protocol.events import HUB
-from deskhand.protocol.objects import Origin, Trust
+from deskhand.protocol.objects import Folder, Origin, Trust
 from deskhand.protocol.ops import ApprovalDecide, Archive, EventAppend, TaskAccept, TaskEdit
 from deskhand.protocol.tasks import MOVES, VERDICTS, Approval, Task, TaskState
 from deskhand.protocol.wire import sha256_of
@@ -41,7 +41,8 @@ def cancel_task(facts: Facts, wish: Wish) -> Decision:
     finished = ev.TaskFinished(
         state=TaskState.CANCELED, changes=task.changes, usage=task.usage, epoch=task.epoch + 1
     )
-    drafts = (*_void_waits(task), _draft(task, wish, finished, to_runner=True))
+    ended = _draft(task, wish, finished, to_runner=True)
+    drafts = (*_void_waits(task), ended, *_return_folder(facts, task))
     return Decision(drafts=drafts, id=task.id, task=task.id)
 
 
@@ -64,6 +65,9 @@ def retry_task(facts: Facts, wish: Wish) -> Decision:
     old = known_task(facts, wish.task)
     if not old.final:
         raise DeskhandError(Code.ILLEGAL_STATE, f"the task is {old.state}")
+    folder = facts.get(Folder, old.folder) if old.folder else None
+    if folder is not None and folder.state == "removed":
+        raise DeskhandError(Code.FOLDER_UNKNOWN, folder.root, field="folder")
     fresh = Task(
         id=wish.ids.new("tsk"),
         thread=old.thread,
@@ -162,7 +166,7 @@ def append_event(facts: Facts, wish: Wish, body: EventAppend) -> Decision:
             _legal(task, target)
     if isinstance(said, ev.TaskFinished):
         _fitting_verdict(said)
-        drafts = [*_void_waits(task), *drafts]
+        drafts = [*_void_waits(task), *drafts, *_return_folder(facts, task)]
     return Decision(drafts=tuple(drafts), id=task.id, task=task.id)
 
 
@@ -211,9 +215,7 @@ def _went_on(task: Task, wish: Wish, target: TaskState) -> list[Draft]:
     ]
     if target is TaskState.COMPLETED:
         moves.append(ev.TaskMoved(epoch=task.epoch, state=TaskState.VERIFYING))
-    return [
-        _draft(task, wish, body, to_runner=isinstance(body, ev.TaskResumed)) for body in moves
-    ]
+    return [_draft(task, wish, body, to_runner=isinstance(body, ev.TaskResumed)) for body in moves]
 
 
 def _fitting_verdict(said: ev.TaskFinished) -> None:
@@ -232,6 +234,15 @@ def _void_waits(task: Task) -> tuple[Draft, ...]:
         elif waiting.kind == "question":
             bodies.append(ev.QuestionVoided(question=waiting.id, epoch=task.epoch))
     return tuple(Draft(body=body, actor=HUB, thread=task.thread, task=task.id) for body in bodies)
+
+
+def _return_folder(facts: Facts, task: Task) -> tuple[Draft, ...]:
+    """A folder that was granted for this task alone is nobody's any more."""
+    folder = facts.get(Folder, task.folder) if task.folder else None
+    if folder is None or not folder.once or folder.state == "removed":
+        return ()
+    removed = ev.FolderRemoved(folder=folder.id)
+    return (Draft(body=removed, actor=HUB, runner=folder.runner),)
 
 
 def _unfinished(facts: Facts, wish: Wish) -> Task:

@@ -123,9 +123,7 @@ def _put_folder(tx: Tx, wish: Wish, body: ops.FolderPutOp) -> Decision:
     runner, known = tx.get(Runner, body.runner), tx.get(Folder, body.id)
     if runner is None or runner.state != "active" or (known and known.runner != runner.id):
         raise DeskhandError(Code.NOT_FOUND, body.runner, field="runner")
-    folder = Folder(
-        id=body.id, runner=body.runner, root=body.root, label=body.label, mode=body.mode
-    )
+    folder = Folder.from_json(body.to_json())
     return _decided(wish, ev.FolderPut(folder=folder), folder.id, runner=body.runner)
 
 

@@ -98,13 +98,17 @@ def narrower(first: FolderMode, second: FolderMode) -> FolderMode:
 
 
 class Folder(Wire):
-    """A folder of one runner. The runner's own file is the ceiling; this is what the hub knows of it."""
+    """A folder of one runner. The runner's own file is the ceiling; this is what the hub knows of it.
+
+    ``once``: granted for one task; it is gone when that task ends.
+    """
 
     id: str
     runner: str
     root: str
     label: str
     mode: FolderMode
+    once: bool = False
     state: Literal["granted", "removed"] = "granted"
 
 

@@ -166,6 +166,7 @@ class FolderPutOp(OpBody):
     root: str = Field(max_length=4096)
     label: str = Field(max_length=NAME_CHARS_MAX)
     mode: FolderMode
+    once: bool = False
 
 
 class FolderRemove(OpBody):

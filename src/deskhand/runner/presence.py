@@ -6,7 +6,8 @@ here anyway.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
+from contextlib import contextmanager
 from typing import Final
 
 from deskhand.clock import stamp
@@ -24,11 +25,20 @@ from deskhand.workflow.rows import AttemptKey
 _NAP_SECONDS: Final = 1.0
 
 
+@contextmanager
+def passing_over_absence() -> Generator[None]:
+    """Take it as no error that the hub is away: what is said here is said again."""
+    try:
+        yield
+    except DeskhandError as error:
+        if not error.fault.retryable:
+            raise
+
+
 class Presence:
     """Advertises and renews for one runner, whose folders the ceiling knows."""
 
     def __init__(self, config: RunnerConfig, parts: Parts, ceiling: Ceiling) -> None:
-        """Keep the parts; nothing was said yet."""
         self._config = config
         self._parts = parts
         self._ceiling = ceiling
@@ -68,12 +78,9 @@ class Presence:
                 )
                 for key in working()
             ]
-            try:
+            with passing_over_absence():
                 if ops:
                     await self._parts.link.send(ops)
-            except DeskhandError as error:
-                if not error.fault.retryable:
-                    raise
 
     def _body(self) -> RunnerAdvertised:
         config, parts = self._config, self._parts
@@ -98,5 +105,6 @@ class Presence:
         folders = tuple(
             Folder(id=one.id, runner=config.runner, root=one.root, label=one.label, mode=one.mode)
             for one in granted
+            if one.for_op is None
         )
         return RunnerAdvertised(runner=runner, folders=folders)

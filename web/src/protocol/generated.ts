@@ -258,6 +258,7 @@ export interface Folder {
   root: string;
   label: string;
   mode: FolderMode;
+  once: boolean;
   state: "granted" | "removed";
 }
 
@@ -276,6 +277,7 @@ export interface FolderPutOp {
   root: string;
   label: string;
   mode: FolderMode;
+  once?: boolean;
 }
 
 /** Stop using a folder. */
