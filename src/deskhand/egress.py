@@ -16,9 +16,8 @@ import logging
 import re
 import socket
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from enum import StrEnum
 from typing import TYPE_CHECKING, Final, Literal
 
 from deskhand.errors import Code, DeskhandError
@@ -41,16 +40,6 @@ ANY_PRIVATE: Final = "*"
 """The entry in ``EgressRules.allowed`` that admits every private address, for one's own network and for tests."""
 
 
-class Rule(StrEnum):
-    """Which rule a refused request broke: all that is ever said about it."""
-
-    ADDRESS = "address"
-    HEADER = "host header"
-    PORT = "port"
-    SCHEME = "not https"
-    SPELLING = "spelling"
-
-
 _URL = re.compile(
     r"(?P<scheme>https?)://(?P<host>\[[0-9a-f:.]+\]|[a-z0-9.-]+)(?::(?P<port>[0-9]{1,5}))?"
     r"(?P<path>/[!-~]*)?",
@@ -61,28 +50,19 @@ _NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*")
 _DEFAULT_PORT = {"https": 443, "http": 80}
 _NAME_CHARS_MAX = 253
 
-_PRIVATE = tuple(
-    ipaddress.ip_network(text)
-    for text in (
-        "10.0.0.0/8",
-        "100.64.0.0/10",  # carrier-grade NAT, which private overlay networks use too
-        "127.0.0.0/8",
-        "172.16.0.0/12",
-        "192.168.0.0/16",
-        "::1/128",
-        "fc00::/7",
-    )
+_PRIVATE = (
+    *(ipaddress.ip_network(net) for net in ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16")),
+    *(ipaddress.ip_network(net) for net in ("127.0.0.0/8", "::1/128", "fc00::/7")),
+    ipaddress.ip_network(
+        "100.64.0.0/10"
+    ),  # carrier-grade NAT, which private overlay networks use too
 )
 # Inside the range that is otherwise global, but leading somewhere else or nowhere.
-_NEVER = tuple(
-    ipaddress.ip_network(text)
-    for text in (
-        "192.88.99.0/24",  # relay for 6to4
-        "2001::/23",  # protocol assignments, Teredo among them
-        "2001:db8::/32",
-        "2002::/16",  # 6to4 carries an IPv4 address
-        "3fff::/20",  # documentation
-    )
+_NEVER = (
+    ipaddress.ip_network("192.88.99.0/24"),  # relay for 6to4
+    ipaddress.ip_network("2002::/16"),  # 6to4 carries an IPv4 address
+    ipaddress.ip_network("2001::/23"),  # protocol assignments, Teredo among them
+    *(ipaddress.ip_network(net) for net in ("2001:db8::/32", "3fff::/20")),  # documentation
 )
 _GLOBAL_V6 = ipaddress.ip_network("2000::/3")
 
@@ -132,23 +112,23 @@ class Target:
 
     @property
     def authority(self) -> str:
-        """Return ``host`` or ``host:port`` as it stands in ``Host`` and in an origin."""
+        """``host`` or ``host:port`` as it stands in ``Host`` and in an origin."""
         host = f"[{self.host}]" if ":" in self.host else self.host
         return host if self.port == _DEFAULT_PORT[self.scheme] else f"{host}:{self.port}"
 
     @property
     def origin(self) -> str:
-        """Return the origin of the URL, with the port where it is not the default one."""
+        """The origin of the URL, with the port where it is not the default one."""
         return f"{self.scheme}://{self.authority}"
 
     @property
     def entry(self) -> str:
-        """Return ``host:port``, the spelling of ``EgressRules.allowed``."""
+        """``host:port``, the spelling of ``EgressRules.allowed``."""
         return f"{self.host}:{self.port}"
 
     @property
     def literal(self) -> Address | None:
-        """Return the address if the host is one, else nothing."""
+        """The address if the host is one, else nothing."""
         with contextlib.suppress(ValueError):
             return ipaddress.ip_address(self.host)
         return None
@@ -172,9 +152,8 @@ class Egress:
         trust: ssl.SSLContext | None = None,
         backend: httpcore.AsyncNetworkBackend | None = None,
     ) -> None:
-        """Keep the parts; nothing is imported or opened yet."""
         self._rules = rules or EgressRules()
-        self._resolve = resolve or system_resolve
+        self._resolve = resolve or _system_resolve
         self._trust = trust
         self._backend = backend
 
@@ -187,7 +166,7 @@ class Egress:
         """
         target = parse_target(request.url)
         if any(name.lower() == "host" for name in request.headers):
-            raise _refused(Rule.HEADER)
+            raise _refused("host header")
         try:
             async with asyncio.timeout(request.seconds_max):
                 addresses = await self._judged(target)
@@ -196,17 +175,17 @@ class Egress:
         except TimeoutError as error:
             raise DeskhandError(Code.TIMEOUT) from error
 
-    async def _judged(self, target: Target) -> tuple[Address, ...]:
-        _check_scheme(target, self._rules)
-        literal = target.literal
-        if literal is not None:
-            addresses: tuple[Address, ...] = (literal,)
-        else:
-            try:
+    async def _judged(self, target: Target) -> Sequence[Address]:
+        if target.entry not in self._rules.allowed and ANY_PRIVATE not in self._rules.allowed:
+            # Before asking the resolver anything, so that a refused name is never looked up.
+            _check_global(target, self._rules)
+        names: Sequence[str] = [target.host]
+        try:
+            if target.literal is None:
                 names = await self._resolve(target.host, target.port)
-                addresses = tuple(ipaddress.ip_address(name) for name in names)
-            except (OSError, ValueError, UnicodeError) as error:
-                raise DeskhandError(Code.UNAVAILABLE, "name not found") from error
+            addresses = [ipaddress.ip_address(name) for name in names]
+        except (OSError, ValueError) as error:
+            raise DeskhandError(Code.UNAVAILABLE, "name not found") from error
         if not addresses:
             raise DeskhandError(Code.UNAVAILABLE, "name not found")
         _check_addresses(target, addresses, self._rules)
@@ -226,11 +205,11 @@ class Egress:
     ) -> EgressResponse:
         import httpcore  # noqa: PLC0415 - loaded by _load
 
-        for address in addresses[:-1]:
-            # A failed connect has sent nothing, so the next judged address may be tried.
-            with contextlib.suppress(httpcore.ConnectError, httpcore.ConnectTimeout):
-                return await self._exchange(target, address, request)
         try:
+            for address in addresses[:-1]:
+                # A failed connect has sent nothing, so the next judged address may be tried.
+                with contextlib.suppress(httpcore.ConnectError, httpcore.ConnectTimeout):
+                    return await self._exchange(target, address, request)
             return await self._exchange(target, addresses[-1], request)
         except httpcore.TimeoutException as error:
             raise DeskhandError(Code.TIMEOUT) from error
@@ -251,37 +230,36 @@ class Egress:
             port=target.port,
             target=target.path.encode(),
         )
-        connection = httpcore.AsyncHTTPConnection(
-            origin=url.origin, ssl_context=self._trust, network_backend=self._backend
-        )
-        try:
-            async with connection.stream(
+        headers = {"Host": target.authority, "Accept-Encoding": "identity", **request.headers}
+        timeout = {"connect": EGRESS_CONNECT_SECONDS_MAX}
+        body = bytearray()
+        async with (
+            httpcore.AsyncHTTPConnection(
+                origin=url.origin, ssl_context=self._trust, network_backend=self._backend
+            ) as connection,
+            connection.stream(
                 request.method,
                 url,
-                headers={
-                    "Host": target.authority,
-                    "Accept-Encoding": "identity",
-                    **request.headers,
-                },
+                headers=list(headers.items()),
                 content=request.body,
-                extensions={
-                    "sni_hostname": target.host,
-                    "timeout": {"connect": EGRESS_CONNECT_SECONDS_MAX},
-                },
-            ) as answer:
-                return await _bounded(
-                    answer.status, answer.headers, answer.aiter_stream(), request.response_bytes_max
-                )
-        finally:
-            await connection.aclose()
+                extensions={"sni_hostname": target.host, "timeout": timeout},
+            ) as answer,
+        ):
+            async for chunk in answer.aiter_stream():
+                body += chunk
+                if len(body) > request.response_bytes_max:
+                    break
+        return EgressResponse(
+            status=answer.status,
+            headers={
+                name.decode("latin-1").lower(): v.decode("latin-1") for name, v in answer.headers
+            },
+            body=bytes(body[: request.response_bytes_max]),
+            truncated=len(body) > request.response_bytes_max,
+        )
 
 
-async def system_resolve(name: str, port: int) -> Sequence[str]:
-    """Ask the system for the addresses of ``name``.
-
-    Raises:
-        OSError: the name has none.
-    """
+async def _system_resolve(name: str, port: int) -> Sequence[str]:
     found = await asyncio.get_running_loop().getaddrinfo(name, port, type=socket.SOCK_STREAM)
     return list(dict.fromkeys(str(entry[4][0]) for entry in found))
 
@@ -294,12 +272,12 @@ def parse_target(url: str) -> Target:
     """
     match = _URL.fullmatch(url) if len(url) <= URL_CHARS_MAX else None
     if match is None or set("\\#") & set(url):
-        raise _refused(Rule.SPELLING)
+        raise _refused("spelling")
     scheme = match["scheme"].lower()
     port = int(match["port"] or _DEFAULT_PORT[scheme])
     host = _canonical_host(match["host"].lower())
     if host is None or not 0 < port < 1 << 16:
-        raise _refused(Rule.SPELLING)
+        raise _refused("spelling")
     return Target(scheme=scheme, host=host, port=port, path=match["path"] or "/")
 
 
@@ -330,51 +308,24 @@ def _canonical_host(host: str) -> str | None:
     return host if named else None
 
 
-def _check_scheme(target: Target, rules: EgressRules) -> None:
-    """Refuse before asking the resolver anything, so that a refused name is never looked up."""
-    excepted = target.entry in rules.allowed or ANY_PRIVATE in rules.allowed
-    if excepted:
-        return
+def _check_global(target: Target, rules: EgressRules) -> None:
+    """Refuse what may not even be asked of a global address."""
     if target.scheme != "https":
-        raise _refused(Rule.SCHEME)
-    if target.port not in rules.ports:
-        raise _refused(Rule.PORT)
+        raise _refused("not https")
+    if target.port not in rules.ports and target.entry not in rules.allowed:
+        raise _refused("port")
 
 
 def _check_addresses(target: Target, addresses: Sequence[Address], rules: EgressRules) -> None:
     """Judge all addresses together: one bad one spoils the name."""
-    kinds = {reach_of(address) for address in addresses}
-    listed = target.entry in rules.allowed
-    if kinds == {"private"} and (listed or ANY_PRIVATE in rules.allowed):
+    reaches = {reach_of(address) for address in addresses}
+    if reaches == {"private"} and rules.allowed & {target.entry, ANY_PRIVATE}:
         return
-    if kinds != {"global"}:
-        raise _refused(Rule.ADDRESS)
-    if target.scheme != "https":
-        raise _refused(Rule.SCHEME)
-    if target.port not in rules.ports and not listed:
-        raise _refused(Rule.PORT)
+    if reaches != {"global"}:
+        raise _refused("address")
+    _check_global(target, rules)
 
 
-async def _bounded(
-    status: int,
-    headers: Sequence[tuple[bytes, bytes]],
-    chunks: AsyncIterator[bytes],
-    bytes_max: int,
-) -> EgressResponse:
-    body = bytearray()
-    async for chunk in chunks:
-        body += chunk
-        if len(body) > bytes_max:
-            break
-    return EgressResponse(
-        status=status,
-        headers={
-            name.decode("latin-1").lower(): value.decode("latin-1") for name, value in headers
-        },
-        body=bytes(body[:bytes_max]),
-        truncated=len(body) > bytes_max,
-    )
-
-
-def _refused(rule: Rule) -> DeskhandError:
-    return DeskhandError(Code.ADDRESS_REFUSED, rule.value)
+def _refused(rule: str) -> DeskhandError:
+    """Return a refusal that names the broken rule, and nothing else of the request."""
+    return DeskhandError(Code.ADDRESS_REFUSED, rule)

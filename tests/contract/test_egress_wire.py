@@ -201,6 +201,24 @@ async def test_endless_headers_are_a_failure(tmp_path: Path) -> None:
     assert caught.value.code is Code.UNAVAILABLE
 
 
+async def test_an_address_that_talks_nonsense_is_a_failure_and_not_tried_elsewhere(
+    tmp_path: Path,
+) -> None:
+    """Once something was sent no second address is dialled, and the caller learns what any failure is called."""
+
+    async def two_addresses(_name: str, _port: int) -> Sequence[str]:
+        return [GLOBAL, "93.184.216.35"]
+
+    async with tls_site(tmp_path, NAME, b"nonsense\r\n\r\n") as site:
+        network = Detour(site.port)
+        egress = Egress(resolve=two_addresses, trust=site.trust, backend=network)
+
+        with pytest.raises(DeskhandError) as caught:
+            await egress.send(get(f"https://{NAME}/"))
+
+    assert (caught.value.code, network.dialled) == (Code.UNAVAILABLE, [(GLOBAL, 443)])
+
+
 async def test_a_server_that_never_answers_is_given_up() -> None:
     """SS-07: the whole call has one deadline."""
     async with FakePushService() as service:
