@@ -13,15 +13,14 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
-from deskhand.errors import DeskhandError
 from deskhand.limits import ADVANCE_SECONDS, LEASE_SECONDS
 from deskhand.runner.attempt import Kit, drive
-from deskhand.runner.ceiling import FILE, Ceiling
+from deskhand.runner.ceiling import Ceiling
 from deskhand.runner.gate import Gate
 from deskhand.runner.inbox import Inbox
 from deskhand.runner.outbox import Outbox
 from deskhand.runner.parts import Parts, RunnerConfig
-from deskhand.runner.presence import Presence
+from deskhand.runner.presence import Presence, passing_over_absence
 from deskhand.runner.together import together
 from deskhand.runner.workspace import Workspaces
 from deskhand.workflow.local import LocalWorkflow
@@ -36,7 +35,6 @@ class Runner:
     """One runner, from start to stop."""
 
     def __init__(self, config: RunnerConfig, parts: Parts) -> None:
-        """Put the parts together; nothing runs yet."""
         self._config = config
         self._parts = parts
         self._stop = asyncio.Event()
@@ -90,27 +88,17 @@ class Runner:
 
     async def _look_again(self) -> None:
         """Look at the policy file each second and at what is ready each half minute."""
-        seen = _mark(self._config.home)
         waited = 0.0
         while True:
             await self._parts.clock.sleep(_LOOK_SECONDS)
             await self._parts.journal.tidy()
-            now = _mark(self._config.home)
-            if now != seen and self.inbox.connected:
-                await self._advertise_again()
-                seen = now
+            if self.inbox.connected:
+                with passing_over_absence():
+                    await self._presence.advertise()
             waited += _LOOK_SECONDS
             if waited >= ADVANCE_SECONDS:
                 waited = 0.0
                 await self.workflow.advance_ready()
-
-    async def _advertise_again(self) -> None:
-        """Advertise in the midst of a connection; a hub that is away hears it at the next one."""
-        try:
-            await self._presence.advertise()
-        except DeskhandError as error:
-            if not error.fault.retryable:
-                raise
 
     def _renew_seconds(self) -> float:
         lease = self._parts.journal.setting("lease_seconds")
@@ -129,12 +117,3 @@ def home_identity(home: Path) -> str:
         machine = os.uname().nodename
     home.mkdir(mode=0o700, parents=True, exist_ok=True)
     return f"{machine}:{home.resolve()}:{home.stat().st_ino}"
-
-
-def _mark(home: Path) -> tuple[int, int]:
-    """Return what changes when the policy file is replaced."""
-    try:
-        status = (home / FILE).stat()
-    except OSError:
-        return (0, 0)
-    return (status.st_ino, status.st_mtime_ns)

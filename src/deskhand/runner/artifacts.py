@@ -25,8 +25,6 @@ _CHUNK: Final = 1024 * 1024
 _TYPES: Final = mimetypes.MimeTypes(filenames=())
 _OFFICE: Final = "application/vnd.openxmlformats-officedocument."
 _OURS: Final = {
-    ".md": "text/markdown",
-    ".csv": "text/csv",
     ".docx": f"{_OFFICE}wordprocessingml.document",
     ".xlsx": f"{_OFFICE}spreadsheetml.sheet",
     ".pptx": f"{_OFFICE}presentationml.presentation",

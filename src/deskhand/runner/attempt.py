@@ -30,7 +30,6 @@ from deskhand.runner.saying import Voice
 from deskhand.runner.together import together
 from deskhand.runner.verify import verify
 from deskhand.runner.workspace import Workspace, Workspaces
-from deskhand.texts import text
 from deskhand.workflow.attempt import (
     Resolve,
     Think,
@@ -154,9 +153,9 @@ class _Driver:
         """Ask the agent for its next move and note it."""
         await self._flush()
         if in_circles(self._state.turns):
-            return await self.give_up([self._text("attempt.loop")])
+            return await self.give_up([self._kit.gate.say("attempt.loop")])
         if max(self._state.steps, len(self._state.turns)) >= STEPS_MAX:
-            return await self.give_up([self._text("attempt.steps", most=STEPS_MAX)])
+            return await self.give_up([self._kit.gate.say("attempt.steps", most=STEPS_MAX)])
         heard = self._journal.steering(self._key.task, after=self._state.heard)
         heard = heard if self._state.turns else []
         said = [str(event.body.get("text", "")) for event in heard]
@@ -176,54 +175,50 @@ class _Driver:
         """Return the agent's move; what stands in its way, or what it returned instead of one, ends the attempt."""
         agent = self._kit.parts.agents.get(self._brief.agent)
         if agent is None:
-            return GiveUp(reasons=(self._text("attempt.no_agent", name=self._brief.agent),))
+            return GiveUp(reasons=(self._kit.gate.say("attempt.no_agent", name=self._brief.agent),))
         try:
             move = await agent.move(self._brief, with_steering(self._state.turns, said))
             json.dumps(move_to_json(move), allow_nan=False)  # what cannot be written is not said
         except DeskhandError as error:
-            return GiveUp(reasons=(error.sentence(self._kit.config.language),))
+            return GiveUp(reasons=(error.sentence(self._kit.gate.language),))
         except Exception:  # noqa: BLE001 - an agent is a guest: whatever it does, the attempt ends honestly
             _log.exception("agent.broke")
-            return GiveUp(reasons=(self._text("attempt.agent_broke"),))
+            return GiveUp(reasons=(self._kit.gate.say("attempt.agent_broke"),))
         return move
 
     # --- wishes
 
     async def _use(self, move: Wishes, index: int) -> bool:
         """Carry out the next wish, or several at once that only look."""
-        gate, scope = self._kit.gate, self._open.scope
-        looking = await self._only_looking(move.calls[index:])
-        if looking:
-            works = [gate.perform(call, scope, ruling) for call, ruling in looking]
-            for (call, _), performed in zip(looking, await together(*works), strict=True):
-                self._note(call, performed.result)
+        looking: list[tuple[ToolCall, Ruling]] = []
+        for call in move.calls[index:]:
+            ruling = await self._admit(call)
+            if isinstance(ruling, Ruling) and ruling.looks:
+                looking.append((call, ruling))
+                continue
+            if looking:
+                break
+            if isinstance(ruling, ToolResult):
+                self._note(call, ruling)
+            elif ruling.decision is Decision.ASK and not self._permitted(ruling):
+                return await self._ask(ruling)
+            else:
+                await self._act(call, ruling)
             return True
-        call = move.calls[index]
-        try:
-            ruling = await gate.admit(call, scope)
-        except DeskhandError as error:
-            self._note(call, gate.failed(error))
-            return True
-        if ruling.decision is Decision.DENY:
-            self._note(call, gate.refused(ruling))
-            return True
-        if ruling.decision is Decision.ASK and not self._permitted(ruling):
-            return await self._ask(ruling)
-        await self._act(call, ruling)
+        perform, scope = self._kit.gate.perform, self._open.scope
+        performed = await together(*(perform(call, scope, ruling) for call, ruling in looking))
+        for (call, _), one in zip(looking, performed, strict=True):
+            self._note(call, one.result)
         return True
 
-    async def _only_looking(self, calls: Sequence[ToolCall]) -> list[tuple[ToolCall, Ruling]]:
-        """Return the first wishes that have no effect and are allowed."""
-        found: list[tuple[ToolCall, Ruling]] = []
-        for call in calls:
-            try:
-                ruling = await self._kit.gate.admit(call, self._open.scope)
-            except DeskhandError:
-                break
-            if not ruling.pure or ruling.decision is not Decision.ALLOW:
-                break
-            found.append((call, ruling))
-        return found
+    async def _admit(self, call: ToolCall) -> Ruling | ToolResult:
+        """Return the ruling about a wish, or at once the result of one that is refused or makes no sense."""
+        try:
+            ruling = await self._kit.gate.admit(call, self._open.scope)
+        except DeskhandError as error:
+            return self._kit.gate.failed(error)
+        denied = ruling.decision is Decision.DENY
+        return self._kit.gate.refused(ruling) if denied else ruling
 
     async def _act(self, call: ToolCall, ruling: Ruling) -> None:
         """Commit the intent, wait for the acknowledged accept, have the effect, note the result."""
@@ -262,7 +257,7 @@ class _Driver:
         if performed is not None:
             self._finish(step, performed)
             return True
-        said = self._text("attempt.unknown", what=call.title or call.tool)
+        said = self._kit.gate.say("attempt.unknown", what=call.title or call.tool)
         result = ToolResult(outcome="unknown", value={}, text=said)
         self._finish(step, Performed(result=result), self._voice.said(said, by="runner"))
         return True
@@ -298,7 +293,7 @@ class _Driver:
         approval = voice.approval(ruling)
         ops = [voice.op(ev.ApprovalRequested(approval=approval, **voice.stamped))]
         if yes is not None:
-            changed = self._text("attempt.changed")
+            changed = self._kit.gate.say("attempt.changed")
             void = ev.ApprovalVoided(approval=yes.approval, reason=changed, **voice.stamped)
             ops.insert(0, voice.op(void))
         wish: JsonObject = {"approval": approval.to_json(), "grant": ruling.grant}
@@ -325,7 +320,7 @@ class _Driver:
         else:
             reason = body.get("reason")
             why = "refused.person_because" if reason else "refused.person"
-            said = self._text(why, reason=reason)
+            said = self._kit.gate.say(why, reason=reason)
             refusal = ToolResult(outcome="denied", value={}, text=said)
             ended = self._voice.ended(self._state.steps + 1, refusal)
             self._append(replace(step, result={"decision": "deny", "text": said}), ended)
@@ -359,7 +354,7 @@ class _Driver:
             meanwhile=self._flush,
         )
         made = [voice.op(ev.ArtifactCreated(artifact=one, **voice.stamped)) for one in stored]
-        reasons = [self._text("attempt.check_failed", name=name) for name in outcome.failed]
+        reasons = [self._kit.gate.say("attempt.check_failed", name=name) for name in outcome.failed]
         return await self._end(outcome, *made, reasons=reasons, summary=done.summary)
 
     async def _end(
@@ -379,9 +374,6 @@ class _Driver:
         return False
 
     # --- rows
-
-    def _text(self, key: str, **values: object) -> str:
-        return text(key, language=self._kit.config.language, **values)
 
     def _moved(self, state: TaskState) -> Op:
         return self._voice.op(ev.TaskMoved(state=state, **self._voice.stamped))

@@ -46,17 +46,11 @@ class Granted:
     for_op: str | None = None
     task: str | None = None
 
-    def serves(self, *, task: str, op: str | None) -> bool:
-        """Return whether a task, begun by this op, may use it."""
-        mine = self.task == task or (self.task is None and self.for_op == op)
-        return self.for_op is None or mine
-
 
 class Ceiling:
     """Reads the policy file of one runner's home."""
 
     def __init__(self, home: Path) -> None:
-        """Keep the place; nothing is read until somebody asks."""
         self._home = home
 
     def entries(self) -> tuple[Granted, ...]:
@@ -86,8 +80,12 @@ class Ceiling:
         return bound
 
     def _entry(self, folder: str, *, task: str, op: str | None) -> Granted | None:
-        named = (one for one in self.entries() if folder in (one.id, one.root))
-        return next((one for one in named if one.serves(task=task, op=op)), None)
+        """Return the grant of a folder to every task, to this one, or to the one that this op begins."""
+        for one in self.entries():
+            mine = one.for_op is None or one.task == task or (one.task is None and one.for_op == op)
+            if mine and folder in (one.id, one.root):
+                return one
+        return None
 
 
 def grant_folder(

@@ -18,11 +18,12 @@ from deskhand.errors import Code, DeskhandError
 from deskhand.limits import READ_BYTES_MAX
 from deskhand.permissions.evaluate import Judgement, evaluate, heaviest_of
 from deskhand.permissions.explain import ask_sentence, refusal_sentence
-from deskhand.permissions.rules import BUILT_IN, Act, Decision, Risk, Rule, Verb, Where, risk_of
+from deskhand.permissions.rules import BUILT_IN, Act, Decision, Risk, Verb, Where, risk_of
 from deskhand.ports import Effect, FolderAccess, Place, Tool, ToolCall, ToolResult
 from deskhand.protocol.objects import FolderMode
 from deskhand.protocol.tasks import Action
 from deskhand.protocol.wire import JsonObject, canonical, sha256_of
+from deskhand.texts import text
 from deskhand.tools.names import components, guard_protected
 from deskhand.workflow.rows import hashable
 
@@ -40,6 +41,11 @@ class Scope:
     folder: str | None
     mode: Callable[[], FolderMode | None]
 
+    def now(self) -> tuple[Place, FolderMode | None]:
+        """Return the place as it is at this moment, and its mode; without a folder, results are our own."""
+        mode = self.mode() if self.folder else FolderMode.WORKSPACE
+        return replace(self.place, mode=mode or FolderMode.READ_ONLY), mode
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ruling:
@@ -56,6 +62,11 @@ class Ruling:
     grant: str = ""
     effect: Effect = "unknown"
     pure: bool = False
+
+    @property
+    def looks(self) -> bool:
+        """Return whether it has no effect and is allowed."""
+        return self.pure and self.decision is Decision.ALLOW
 
     @property
     def action_sha256(self) -> str:
@@ -86,20 +97,10 @@ class ManyTargets(Protocol):
 
 
 class Gate:
-    """The gate of one runner.
+    """The gate of one runner, before every tool there is; it speaks the language of who reads its sentences."""
 
-    Args:
-        tools: every tool there is, by name.
-        rules: what is allowed; added rules can only narrow as far as they deny.
-        language: for sentences that people read.
-    """
-
-    def __init__(
-        self, *, tools: Mapping[str, Tool], rules: tuple[Rule, ...] = BUILT_IN, language: str = "en"
-    ) -> None:
-        """Keep the parts."""
+    def __init__(self, *, tools: Mapping[str, Tool], language: str = "en") -> None:
         self._tools = tools
-        self._rules = rules
         self.language = language
 
     async def admit(self, call: ToolCall, scope: Scope) -> Ruling:
@@ -112,11 +113,10 @@ class Gate:
         if tool is None:
             action = Action(tool=call.tool[:100], arguments={})
             return Ruling(decision=Decision.DENY, rule="unknown_tool", action=action)
-        mode = scope.mode() if scope.folder else None
-        place = _place_now(scope, mode)
+        place, mode = scope.now()
         targets = _targets(tool, call.arguments, place)
         acts = [_act(tool, call, target, place, mode=mode) for target in targets]
-        judgement = heaviest_of(evaluate(self._rules, act) for act in acts)
+        judgement = heaviest_of(evaluate(BUILT_IN, act) for act in acts)
         action = _action(call, targets, scope)
         sentence = ""
         if judgement.decision is Decision.ASK:
@@ -145,7 +145,7 @@ class Gate:
             asked_anew = now.decision is Decision.ASK and now.action_sha256 != ruling.action_sha256
             if now.decision is Decision.DENY or asked_anew:
                 return Performed(result=self.refused(now))
-        place = _place_now(scope, scope.mode() if scope.folder else None)
+        place, _ = scope.now()
         kind = None if ruling.pure else _kind(call, place)
         try:
             result = await self._tools[call.tool].call(call.arguments, place)
@@ -155,6 +155,10 @@ class Gate:
             _log.exception("tool.broke")
             return Performed(result=self.failed(DeskhandError(Code.INTERNAL)))
         return Performed(result=result, changes=_changes(call, result, kind))
+
+    def say(self, key: str, **values: object) -> str:
+        """Return a sentence of the catalogue."""
+        return text(key, language=self.language, **values)
 
     def tool(self, name: str) -> Tool | None:
         """Return a tool, for its class of recovery and its own probe."""
@@ -169,13 +173,6 @@ class Gate:
         """Return what an agent gets for a wish that could not be carried out."""
         said = error.sentence(self.language)
         return ToolResult(outcome="error", value={"code": error.code.value}, text=said)
-
-
-def _place_now(scope: Scope, mode: FolderMode | None) -> Place:
-    """Return the place with the mode of this moment; without a folder the results place is our own."""
-    if scope.folder is None:
-        return replace(scope.place, mode=FolderMode.WORKSPACE)
-    return replace(scope.place, mode=mode or FolderMode.READ_ONLY)
 
 
 def _targets(tool: Tool, arguments: JsonObject, place: Place) -> tuple[str, ...]:

@@ -5,7 +5,6 @@ It refuses to guess after a broken answer: what the hub did with a batch is aske
 
 from __future__ import annotations
 
-import ipaddress
 import json
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -21,33 +20,23 @@ from deskhand.protocol.events import Event
 from deskhand.protocol.ops import Op, OpResult
 from deskhand.protocol.wire import JsonObject, strict_json
 
-_KINDS: Final = frozenset({"event", "delta", "draft", "reset", "heartbeat"})
 _SECONDS: Final = 20.0
 _STREAM_SECONDS: Final = 3 * HEARTBEAT_SECONDS
 """Without three heartbeats in a row the line is dead, whatever TCP believes."""
 _LINE_CHARS_MAX: Final = 8 * 1024**2
+_LOCAL: Final = frozenset({"localhost", "127.0.0.1", "::1"})
+"""Hosts that are never spoken to through a proxy of the environment."""
 
 
 class HttpLink:
-    """A runner's side of the protocol over HTTP.
+    """A runner's side of the protocol over HTTP, with the hub's address and this runner's token."""
 
-    Args:
-        url: the hub.
-        token: this runner's.
-        transport: how bytes travel; a test gives its own.
-    """
-
-    def __init__(
-        self, url: str, *, token: str, transport: httpx.AsyncBaseTransport | None = None
-    ) -> None:
-        """Open nothing yet."""
-        headers = {"Authorization": f"Bearer {token}", "Deskhand-Protocol": str(PROTOCOL)}
+    def __init__(self, url: str, *, token: str) -> None:
         self._client = httpx.AsyncClient(
             base_url=url,
-            headers=headers,
+            headers={"Authorization": f"Bearer {token}", "Deskhand-Protocol": str(PROTOCOL)},
             timeout=httpx.Timeout(_SECONDS),
-            transport=transport,
-            trust_env=not _is_local(url),
+            trust_env=urlsplit(url).hostname not in _LOCAL,
         )
 
     async def send(self, ops: Sequence[Op]) -> list[OpResult]:
@@ -81,17 +70,16 @@ class HttpLink:
                     name, _, value = line.partition(":")
                     fields[name] = value.removeprefix(" ")
                     continue
-                frame = frame_of(fields)
+                frame = _frame(fields)
                 fields = {}
                 if frame is not None:
                     yield frame
 
     async def upload_blob(self, data: AsyncIterator[bytes], *, sha256: str, size: int) -> None:
         """Store bytes on the hub before an event names them; again is nothing."""
+        path = f"/v1/blobs/{sha256}"
         headers = {"Content-Type": "application/octet-stream", "Content-Length": str(size)}
-        async with self._answer(
-            "PUT", f"/v1/blobs/{sha256}", content=data, headers=headers
-        ) as response:
+        async with self._answer("PUT", path, content=data, headers=headers) as response:
             await response.aread()
 
     async def download_file(self, file: str) -> AsyncGenerator[bytes]:
@@ -100,10 +88,6 @@ class HttpLink:
         async with self._answer("GET", path) as response:
             async for chunk in response.aiter_bytes():
                 yield chunk
-
-    async def close(self) -> None:
-        """Hang up."""
-        await self._client.aclose()
 
     @asynccontextmanager
     async def _answer(
@@ -119,17 +103,18 @@ class HttpLink:
             raise DeskhandError(Code.HUB_UNREACHABLE, type(error).__name__) from None
 
 
-def frame_of(fields: dict[str, str]) -> Frame | None:
+def _frame(fields: dict[str, str]) -> Frame | None:
     """Return the frame of one block of the stream; a kind this build does not know is passed over."""
-    kind = fields.get("event", "")
-    if kind not in _KINDS:
-        return None
     number = fields.get("id", "")
-    data = cast("JsonObject", json.loads(fields.get("data") or "{}"))
     seq = int(number) if number.isdigit() else None
-    if kind == "event":
-        return Frame(kind="event", seq=seq, event=Event.from_json(data))
-    return Frame(kind=kind, seq=seq, data=data)  # pyright: ignore[reportArgumentType] - one of the kinds above
+    data = cast("JsonObject", strict_json((fields.get("data") or "{}").encode()))
+    match fields.get("event"):
+        case "event":
+            return Frame(kind="event", seq=seq, event=Event.from_json(data))
+        case "delta" | "draft" | "reset" | "heartbeat" as kind:
+            return Frame(kind=kind, seq=seq, data=data)
+        case _:
+            return None
 
 
 def _refusal(status: int, body: bytes) -> DeskhandError:
@@ -138,11 +123,3 @@ def _refusal(status: int, body: bytes) -> DeskhandError:
         return DeskhandError(Code(str(said["code"])))
     except (ValueError, KeyError, TypeError):
         return DeskhandError(Code.HUB_UNREACHABLE, f"HTTP {status}")
-
-
-def _is_local(url: str) -> bool:
-    host = urlsplit(url).hostname or ""
-    try:
-        return host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False

@@ -23,7 +23,6 @@ class Inbox:
     """Takes orders in for one runner, and lets the workflow go on because of them."""
 
     def __init__(self, runner: str, parts: Parts, workflow: LocalWorkflow) -> None:
-        """Keep the parts."""
         self._runner = runner
         self._journal = parts.journal
         self._link = parts.link

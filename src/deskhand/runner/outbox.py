@@ -27,7 +27,6 @@ class Backoff:
     """How long to wait before the next try, with jitter, so that many runners do not come back at once."""
 
     def __init__(self, parts: Parts) -> None:
-        """Begin with the shortest wait."""
         self._clock = parts.clock
         self._ids = parts.ids
         self._failures = 0
@@ -47,7 +46,6 @@ class Outbox:
     """Sends what the journal holds."""
 
     def __init__(self, parts: Parts) -> None:
-        """Keep the parts and listen for new ops."""
         self._journal = parts.journal
         self._link = parts.link
         self._backoff = Backoff(parts)

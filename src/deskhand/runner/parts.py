@@ -52,5 +52,4 @@ class Parts:
     ids: Ids
     offload: Offload
     commands: tuple[CommandInfo, ...] = ()
-    models: tuple[str, ...] = ()
     process: Process = field(default_factory=Process)

@@ -92,7 +92,6 @@ class Presence:
             kinds=tuple(sorted(ORDER_KINDS)),
             commands=parts.commands,
             tools=tuple(sorted(parts.tools)),
-            models=parts.models,
             agents=tuple(sorted(parts.agents)),
             sandbox=parts.sandbox.info,
             slots=config.slots,

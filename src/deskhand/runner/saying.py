@@ -45,7 +45,6 @@ class Voice:
     """Speaks for one attempt of one runner."""
 
     def __init__(self, parts: Parts, runner: str, brief: Brief) -> None:
-        """Keep the parts."""
         self._clock = parts.clock
         self._ids = parts.ids
         self._runner = runner

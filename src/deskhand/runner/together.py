@@ -22,8 +22,5 @@ async def together(*works: Coroutine[Any, Any, R]) -> list[R]:
         async with asyncio.TaskGroup() as group:
             running = [group.create_task(work) for work in works]
     except BaseExceptionGroup as several:
-        error: BaseException = several
-        while isinstance(error, BaseExceptionGroup):
-            error = error.exceptions[0]
-        raise error from None
+        raise several.exceptions[0] from None
     return [task.result() for task in running]

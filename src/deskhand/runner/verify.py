@@ -15,12 +15,10 @@ from deskhand.limits import (
     COMMAND_OUTPUT_BYTES_MAX,
     EVIDENCE_CHARS_MAX,
 )
-from deskhand.permissions.explain import rule_sentence
 from deskhand.permissions.rules import Decision
 from deskhand.ports import CheckWish, Command, Done
 from deskhand.protocol.tasks import Check
 from deskhand.runner.gate import Gate, Scope
-from deskhand.texts import text
 
 
 async def verify(done: Done, commands: Sequence[str], scope: Scope, gate: Gate) -> list[Check]:
@@ -32,9 +30,9 @@ async def verify(done: Done, commands: Sequence[str], scope: Scope, gate: Gate) 
 
 
 def _missing(path: str, scope: Scope, gate: Gate) -> Check:
-    name = text("check.output_missing", language=gate.language, name=path)
-    where = str(scope.place.results.root)
-    return _check(name, text("check.output_missing.evidence", language=gate.language, where=where))
+    name = gate.say("check.output_missing", name=path)
+    evidence = gate.say("check.output_missing.evidence", where=scope.place.results.root)
+    return _check(name, evidence)
 
 
 async def _by_tool(wish: CheckWish, scope: Scope, gate: Gate) -> Check:
@@ -43,9 +41,9 @@ async def _by_tool(wish: CheckWish, scope: Scope, gate: Gate) -> Check:
     except DeskhandError as error:
         return _check(wish.name, error.sentence(gate.language))
     if not ruling.pure:
-        return _check(wish.name, text("check.may_not_write", language=gate.language))
+        return _check(wish.name, gate.say("check.may_not_write"))
     if ruling.decision is not Decision.ALLOW:
-        return _check(wish.name, rule_sentence(ruling.rule, language=gate.language))
+        return _check(wish.name, gate.say(f"rule.{ruling.rule}"))
     result = (await gate.perform(wish.call, scope, ruling)).result
     passed = result.outcome == "ok" and result.value.get("passed") is True
     return _check(wish.name, result.text, passed=passed)
@@ -66,11 +64,9 @@ async def _by_command(line: str, scope: Scope, gate: Gate) -> Check:
         ended = await scope.place.sandbox.run(command, access)
     except DeskhandError as error:
         return _check(line, error.sentence(gate.language))
-    how = (
-        text("check.timed_out", language=gate.language, seconds=CHECK_SECONDS_MAX)
-        if ended.timed_out
-        else text("check.exit", language=gate.language, code=ended.exit_code)
-    )
+    how = gate.say("check.exit", code=ended.exit_code)
+    if ended.timed_out:
+        how = gate.say("check.timed_out", seconds=CHECK_SECONDS_MAX)
     output = ended.output.decode("utf-8", errors="replace").rstrip()
     passed = ended.exit_code == 0 and not ended.timed_out
     return _check(line, f"{output}\n{how}".lstrip(), passed=passed)

@@ -42,7 +42,6 @@ class Workspaces:
     """Opens workspaces of one runner, as far as the ceiling allows."""
 
     def __init__(self, config: RunnerConfig, parts: Parts, ceiling: Ceiling) -> None:
-        """Keep the parts."""
         self._base = config.documents / RESULTS
         self._parts = parts
         self._ceiling = ceiling

@@ -17,6 +17,7 @@ from deskhand.protocol.tasks import Check
 from deskhand.protocol.wire import Json, JsonObject
 from deskhand.workflow.rows import Step, move_from_json, result_from_json
 
+_CIRCLE: Final = 3
 _TOGETHER: Final[Mapping[tuple[str | None, str], str | None]] = {
     ("created", "changed"): "created",
     ("created", "deleted"): None,
@@ -141,10 +142,10 @@ def with_steering(turns: Sequence[Turn], said: Sequence[str]) -> tuple[Turn, ...
     return (*turns[:-1], last)
 
 
-def in_circles(turns: Sequence[Turn], *, times: int = 3) -> bool:
+def in_circles(turns: Sequence[Turn]) -> bool:
     """Return whether the last turns were all the same wishes with the same results."""
-    last = turns[-times:]
-    if len(last) < times or not isinstance(last[0].move, Wishes):
+    last = turns[-_CIRCLE:]
+    if len(last) < _CIRCLE or not isinstance(last[0].move, Wishes):
         return False
     return all(turn.move == last[0].move and turn.results == last[0].results for turn in last)
 

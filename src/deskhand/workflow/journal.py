@@ -39,23 +39,19 @@ class Writer(Protocol):
 
 
 class Journal:
-    """The journal of one runner.
+    """The journal of one runner: read through the engine, on one connection, and written by the writer, in one file.
 
-    Args:
-        engine: for reading, on one connection of the loop's thread; the same file as the writer's.
-        writer: for writing.
-        ids: makes the ids of ops that follow from orders.
+    ``commits`` counts; ``incarnation`` is the id of this home's present life, empty before ``open``; ``on_outbox``
+    is called when there may be something to send.
     """
 
     def __init__(self, *, engine: Engine, writer: Writer, ids: Ids) -> None:
-        """Keep the parts; ``open`` comes next."""
         self._engine = engine
         self._reading: Connection | None = None
         self._writer = writer
         self._ids = ids
         self.commits = 0
         self.incarnation = ""
-        """The id of this home's present life; empty before ``open``."""
         self.on_outbox: Callable[[], None] = lambda: None
         self._acknowledged: dict[int, OutboxRow] = {}
 
@@ -328,7 +324,6 @@ def _put_step(connection: Connection, key: AttemptKey, step: Step) -> None:
 def _attempt(row: Row[Any]) -> AttemptRow:
     return AttemptRow(
         key=AttemptKey(task=row.task, epoch=row.epoch),
-        thread=row.thread,
         brief=Brief.from_json(json.loads(row.brief)),
         status=row.status,
         accepted=row.accepted,

@@ -25,16 +25,9 @@ _log = logging.getLogger(__name__)
 
 
 class LocalWorkflow:
-    """Runs attempts of one journal in this process; an async context manager that stops them at its end.
-
-    Args:
-        journal: what is known.
-        drive: does the work of one attempt.
-        slots: how many attempts may be driven at once.
-    """
+    """Drives attempts of one journal, ``slots`` at once; an async context manager that stops them at its end."""
 
     def __init__(self, *, journal: Journal, drive: Drive, slots: int) -> None:
-        """Keep the parts."""
         self._journal = journal
         self._drive = drive
         self._slots = slots
@@ -102,9 +95,9 @@ class LocalWorkflow:
         """Drive them, as many as there are slots: first the oldest of the thread that has the least under way."""
         while waiting and len(self._running) < self._slots:
             load = Counter(self._threads.values())
-            row = min(waiting, key=lambda row: (load[row.thread], row.received, row.key))
+            row = min(waiting, key=lambda row: (load[row.brief.thread], row.received, row.key))
             waiting.remove(row)
-            self._threads[row.key] = row.thread
+            self._threads[row.key] = row.brief.thread
             self._running[row.key] = self._group.create_task(self._guarded(row.key))
 
     async def _guarded(self, key: AttemptKey) -> None:

@@ -51,7 +51,6 @@ def begin(connection: Connection, brief: Brief, *, seq: int, op_id: str) -> tupl
     row = {
         "task": key.task,
         "epoch": key.epoch,
-        "thread": brief.thread,
         "brief": dump(brief.to_json()),
         "status": "open",
         "accepted": False,

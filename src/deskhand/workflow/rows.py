@@ -31,7 +31,6 @@ class AttemptRow:
     """An attempt as the journal knows it. ``place`` is the directory made for its results, if one was."""
 
     key: AttemptKey
-    thread: str
     brief: Brief
     status: Status
     accepted: bool

@@ -48,7 +48,6 @@ ATTEMPTS: Final = Table(
     METADATA,
     Column("task", String, primary_key=True),
     Column("epoch", Integer, primary_key=True, autoincrement=False),
-    Column("thread", String, nullable=False),
     Column("brief", Text, nullable=False),
     Column("status", String, nullable=False),
     Column("accepted", Boolean, nullable=False),
