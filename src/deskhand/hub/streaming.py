@@ -34,7 +34,9 @@ class Listener:
     ended: str | None = None
 
     def offer(self, committed: Committed) -> None:
-        """Take an event that was committed, or be cut."""
+        """Take an event that was committed, or be cut; who was cut gets nothing more, or misses the one between."""
+        if self.ended is not None:
+            return
         event = committed.event
         self.head = event.seq
         if self.view.sees(audience=committed.audience, runner=committed.runner):
