@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import contextlib
 import hashlib
 import json
 import logging
@@ -17,17 +18,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from functools import cache
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Literal
 from urllib.parse import urljoin
 
+from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import (
-    Encoding,
-    NoEncryption,
-    PrivateFormat,
-    PublicFormat,
-    load_pem_private_key,
-)
 
 from deskhand.clock import Clock
 from deskhand.egress import (
@@ -70,9 +65,11 @@ _DECLARATIVE = 8030
 _TOKEN_SECONDS = 12 * 3600
 _TOPIC_CHARS = 32
 _POINT_BYTES, _SECRET_BYTES = 65, 16
-_ACCEPTED = frozenset({200, 201, 202, 204})
-_GONE = frozenset({404, 410})
-_TOO_MANY = 429
+_MEANING: Final[dict[int, tuple[Literal["accepted", "gone", "retry", "refused"], str]]] = {
+    **dict.fromkeys((200, 201, 202, 204), ("accepted", "accepted")),
+    **dict.fromkeys((404, 410), ("gone", "gone")),
+    429: ("retry", "rate_limited"),
+}
 _LOCAL_SUFFIXES = ("localhost", ".local", ".localdomain", ".internal", ".home.arpa")
 
 
@@ -112,13 +109,14 @@ class WebPush:
         clock: Clock,
         egress: Egress | None = None,
     ) -> None:
-        """Check subject and key; nothing is imported or opened yet."""
         check_subject(settings.subject)
         self._key = _load_key(vapid_key)
         self._public_key = public_key_b64url(vapid_key)
         self._settings = settings
         self._clock = clock
-        self._egress = egress or Egress(rules=_rules(settings))
+        private = {ANY_PRIVATE} if settings.allow_private else set[str]()
+        rules = EgressRules(allowed=frozenset(private | _entries(settings.extra)))
+        self._egress = egress or Egress(rules=rules)
 
     @property
     def road(self) -> str:
@@ -127,13 +125,14 @@ class WebPush:
 
     async def send(self, subscription: PushSubscription, notice: Notice) -> SendOutcome:
         """Seal ``notice`` for the browser and hand it to its vendor; every failure is an outcome, none is raised."""
-        settings = self._settings
-        if not endpoint_allowed(
-            subscription.endpoint, allow_private=settings.allow_private, extra=settings.extra
-        ):
-            return _logged("", SendOutcome(status="refused", reason="endpoint_not_allowed"))
-        target = parse_target(subscription.endpoint)
-        return _logged(target.host, await self._send_to(target, subscription, notice))
+        host, outcome = "", SendOutcome(status="refused", reason="endpoint_not_allowed")
+        settings, url = self._settings, subscription.endpoint
+        if endpoint_allowed(url, allow_private=settings.allow_private, extra=settings.extra):
+            target = parse_target(url)
+            host, outcome = target.host, await self._send_to(target, subscription, notice)
+        said = (host, outcome.status, outcome.http_status, outcome.reason)
+        log.info("push.sent host=%s status=%s http=%s reason=%s", *said)
+        return outcome
 
     async def _send_to(
         self, target: Target, subscription: PushSubscription, notice: Notice
@@ -143,13 +142,22 @@ class WebPush:
             return SendOutcome(status="refused", reason="too_large")
         try:
             # Off the loop: the first one imports the library (0.3 s), each one is about a millisecond of arithmetic.
-            body, token = await asyncio.to_thread(self._prepare, target, subscription, payload)
+            body = await asyncio.to_thread(_seal, payload, subscription)
+            token = await asyncio.to_thread(self._token, target)
         except ValueError:
             return SendOutcome(status="refused", reason="bad_keys")
+        headers = {
+            "Authorization": f"vapid t={token}, k={self._public_key}",
+            "Content-Encoding": "aes128gcm",
+            "Content-Type": "application/octet-stream",
+            "TTL": str(min(max(0, int(notice.ttl_seconds)), PUSH_TTL_SECONDS_MAX)),
+            "Topic": topic_of(notice.tag),
+            "Urgency": notice.urgency,
+        }
         request = EgressRequest(
             method="POST",
             url=subscription.endpoint,
-            headers=self._headers(notice, token),
+            headers=headers,
             body=body,
             seconds_max=PUSH_SECONDS_MAX,
             response_bytes_max=PUSH_ANSWER_BYTES_MAX,
@@ -161,9 +169,7 @@ class WebPush:
             return SendOutcome(status=status, reason=error.code.value)
         return outcome_of(response, now=self._clock.now())
 
-    def _prepare(
-        self, target: Target, subscription: PushSubscription, payload: bytes
-    ) -> tuple[bytes, str]:
+    def _token(self, target: Target) -> str:
         import jwt  # noqa: PLC0415 - loaded with the library, never at start
 
         claims: dict[str, Any] = {
@@ -171,45 +177,30 @@ class WebPush:
             "exp": int(self._clock.now().timestamp()) + _TOKEN_SECONDS,
             "sub": self._settings.subject,
         }
-        return _seal(payload, subscription), jwt.encode(claims, self._key, algorithm="ES256")
-
-    def _headers(self, notice: Notice, token: str) -> dict[str, str]:
-        return {
-            "Authorization": f"vapid t={token}, k={self._public_key}",
-            "Content-Encoding": "aes128gcm",
-            "Content-Type": "application/octet-stream",
-            "TTL": str(min(max(0, int(notice.ttl_seconds)), PUSH_TTL_SECONDS_MAX)),
-            "Topic": topic_of(notice.tag),
-            "Urgency": notice.urgency,
-        }
+        return jwt.encode(claims, self._key, algorithm="ES256")
 
 
 def new_vapid_key() -> bytes:
     """Return a new P-256 key as PEM. It is made once per hub and kept as a secret."""
     key = ec.generate_private_key(ec.SECP256R1())
-    return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    return key.private_bytes(
+        serialization.Encoding.PEM,
+        serialization.PrivateFormat.PKCS8,
+        serialization.NoEncryption(),
+    )
 
 
 def public_key_b64url(vapid_key: bytes) -> str:
-    """Return what the page gives to ``pushManager.subscribe`` as ``applicationServerKey``.
-
-    Raises:
-        DeskhandError: ``config_invalid``, ``vapid_key`` is no P-256 key.
-    """
-    point = (
-        _load_key(vapid_key)
-        .public_key()
-        .public_bytes(Encoding.X962, PublicFormat.UncompressedPoint)
+    """Return what the page gives to ``pushManager.subscribe``; ``config_invalid`` for what is no P-256 key."""
+    public = _load_key(vapid_key).public_key()
+    point = public.public_bytes(
+        serialization.Encoding.X962, serialization.PublicFormat.UncompressedPoint
     )
     return base64.urlsafe_b64encode(point).rstrip(b"=").decode("ascii")
 
 
 def check_subject(subject: str) -> None:
-    """Refuse a contact that some vendor turns away: not ``mailto:`` or ``https:``, or of a local name.
-
-    Raises:
-        DeskhandError: ``config_invalid``.
-    """
+    """Refuse with ``config_invalid`` what some vendor turns away: not ``mailto:`` or ``https:``, or a local name."""
     scheme, _, rest = subject.partition(":")
     name = rest.rpartition("@")[2] if scheme == "mailto" else rest.removeprefix("//").split("/")[0]
     host = name.partition(":")[0].lower()
@@ -262,18 +253,13 @@ def topic_of(tag: str) -> str:
 
 def outcome_of(response: EgressResponse, *, now: datetime) -> SendOutcome:
     """Read the vendor's answer; its body is ignored."""
-    status = response.status
-    if status in _ACCEPTED:
-        return SendOutcome(status="accepted", http_status=status, reason="accepted")
-    if status in _GONE:
-        return SendOutcome(status="gone", http_status=status, reason="gone")
-    if status == _TOO_MANY or status >= 500:  # noqa: PLR2004 - the class of server errors
+    status, after = response.status, None
+    meaning, reason = _MEANING.get(status, ("refused", "service_refused"))
+    if status >= 500:  # noqa: PLR2004 - the class of server errors
+        meaning, reason = "retry", "service_error"
+    if meaning == "retry":
         after = retry_after_seconds(response.headers.get("retry-after"), now=now)
-        reason = "rate_limited" if status == _TOO_MANY else "service_error"
-        return SendOutcome(
-            status="retry", http_status=status, retry_after_seconds=after, reason=reason
-        )
-    return SendOutcome(status="refused", http_status=status, reason="service_refused")
+    return SendOutcome(status=meaning, http_status=status, retry_after_seconds=after, reason=reason)
 
 
 def retry_after_seconds(value: str | None, *, now: datetime) -> int | None:
@@ -297,47 +283,30 @@ def _seal(payload: bytes, subscription: PushSubscription) -> bytes:
     Raises:
         ValueError: the browser's keys are none.
     """
-    from webpush.types import (  # noqa: PLC0415 - 0.3 s, never at start  # pyright: ignore[reportMissingTypeStubs]
-        WebPushSubscription,
-    )
+    import webpush.types as push  # noqa: PLC0415 - 0.3 s, never at start  # pyright: ignore[reportMissingTypeStubs]
 
     keys = {"p256dh": subscription.p256dh, "auth": subscription.auth}
-    if (
-        len(_unb64url(keys["p256dh"])) != _POINT_BYTES
-        or len(_unb64url(keys["auth"])) != _SECRET_BYTES
-    ):
+    if [len(_unb64url(key)) for key in keys.values()] != [_POINT_BYTES, _SECRET_BYTES]:
         raise ValueError(subscription.id)
-    to = WebPushSubscription.model_validate({"endpoint": subscription.endpoint, "keys": keys})
+    to = push.WebPushSubscription.model_validate({"endpoint": subscription.endpoint, "keys": keys})
     return _sealer().get(payload, to).encrypted
 
 
 @cache
 def _sealer() -> Sealer:
     """Return the library's encryption. The key given here signs only a token that is thrown away."""
-    from webpush import (  # noqa: PLC0415 - 0.3 s, never at start  # pyright: ignore[reportMissingTypeStubs]
-        WebPush as Sealer,
-    )
-    from webpush.vapid import (  # noqa: PLC0415 - as above  # pyright: ignore[reportMissingTypeStubs]
-        VAPID,
-    )
+    import webpush.vapid  # noqa: PLC0415 - as above  # pyright: ignore[reportMissingTypeStubs]
 
-    private, public, _ = VAPID.generate_keys()
-    return Sealer(private_key=private, public_key=public, subscriber="unused@example.org")
+    private, public, _ = webpush.vapid.VAPID.generate_keys()
+    return webpush.WebPush(private_key=private, public_key=public, subscriber="unused@example.org")
 
 
 def _load_key(vapid_key: bytes) -> ec.EllipticCurvePrivateKey:
-    try:
-        key = load_pem_private_key(vapid_key, password=None)
-    except (ValueError, TypeError) as error:
-        raise DeskhandError(Code.CONFIG_INVALID, "push key") from error
-    if not isinstance(key, ec.EllipticCurvePrivateKey) or not isinstance(key.curve, ec.SECP256R1):
-        raise DeskhandError(Code.CONFIG_INVALID, "push key")
-    return key
-
-
-def _rules(settings: WebPushSettings) -> EgressRules:
-    private = {ANY_PRIVATE} if settings.allow_private else set[str]()
-    return EgressRules(allowed=frozenset(private | _entries(settings.extra)))
+    with contextlib.suppress(ValueError, TypeError):
+        key = serialization.load_pem_private_key(vapid_key, password=None)
+        if isinstance(key, ec.EllipticCurvePrivateKey) and isinstance(key.curve, ec.SECP256R1):
+            return key
+    raise DeskhandError(Code.CONFIG_INVALID, "push key")
 
 
 def _entries(extra: frozenset[str]) -> set[str]:
@@ -350,14 +319,3 @@ def _unb64url(text: str) -> bytes:
 
 def _short(text: str, chars_max: int) -> str:
     return text if len(text) <= chars_max else text[: chars_max - 1] + "…"
-
-
-def _logged(host: str, outcome: SendOutcome) -> SendOutcome:
-    log.info(
-        "push.sent host=%s status=%s http=%s reason=%s",
-        host,
-        outcome.status,
-        outcome.http_status,
-        outcome.reason,
-    )
-    return outcome

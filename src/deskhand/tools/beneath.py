@@ -15,47 +15,34 @@ import os
 import stat
 from collections.abc import Generator, Sequence
 from pathlib import Path
-from types import TracebackType
-from typing import BinaryIO, Self
+from typing import BinaryIO, Final, Self
 
 from deskhand.errors import Code, DeskhandError
 from deskhand.limits import ARTIFACT_BYTES_MAX, LIST_ENTRIES_MAX
 from deskhand.ports import Entry
-from deskhand.tools.leaf import (
-    ABSENT,
-    Identity,
-    copy_bounded,
-    digest,
-    entry_of,
-    expected,
-    identity_of,
-    known,
-    make_temporary,
-    open_plain,
-    own_like,
-    rename_free,
-    replaceable,
-    scan,
-    settle,
-    sync_directory,
-    sync_file_system,
-    translated,
-)
+from deskhand.tools import leaf
+from deskhand.tools.leaf import ABSENT
 from deskhand.tools.names import components, guard_new, odd_spelling
 from deskhand.tools.resolve import DIRECTORY, Resolver, best_resolver
 
-__all__ = ["ABSENT", "Folder", "Identity"]
+__all__ = ["ABSENT", "Folder"]
+
+_DEPTH_MAX: Final = 32
 
 
 class Folder:
-    """A granted folder, opened once. Made by :meth:`open`; a context manager."""
+    """A granted folder, opened once. Made by :meth:`open`; a context manager, for one user at a time.
+
+    Everything that takes a path raises ``path_refused`` for what is no plain file or directory beneath,
+    ``folder_changed`` when the folder is not the one that was opened (FS-10), ``not_found`` for a name or directory
+    that is missing, and ``disk_full``; everything that changes something also ``protected_name`` and ``conflict``.
+    """
 
     def __init__(self, root: Path, handle: int, *, resolver: Resolver) -> None:
-        """Take over an open handle; use :meth:`open`."""
         self._root = root
         self._handle = handle
         self._resolve = resolver
-        self._identity = identity_of(os.fstat(handle))
+        self._pinned = os.fstat(handle)
         self._together = False
         self._unsynced = False
 
@@ -78,15 +65,10 @@ class Folder:
         """Where it was when it was opened; for showing, and for binding into a sandbox."""
         return self._root
 
-    @property
-    def identity(self) -> Identity:
-        """Device and inode that were pinned."""
-        return self._identity
-
     def still_there(self) -> bool:
         """Return whether the path still leads to the pinned directory (FS-10)."""
         try:
-            return identity_of(self._root.lstat()) == self._identity
+            return os.path.samestat(self._root.lstat(), self._pinned)
         except OSError:
             return False
 
@@ -99,53 +81,31 @@ class Folder:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     # --- reading
 
     def read(self, rel: str, *, limit: int) -> bytes:
-        """Return a file's bytes.
-
-        Raises:
-            DeskhandError: ``not_found``, ``path_refused``, ``too_large``, ``folder_changed``.
-        """
-        with self.open_file(rel, limit=limit) as file:
-            data = file.read(limit + 1)
+        """Return a file's bytes; ``too_large`` beyond ``limit``."""
+        parts = components(rel)
+        with self._parent(parts) as (parent, name), leaf.open_plain(parent, name, limit=limit) as f:
+            data = f.read(limit + 1)
         if len(data) > limit:
             raise DeskhandError(Code.TOO_LARGE, f"more than {limit} bytes")
         return data
 
-    def open_file(self, rel: str, *, limit: int) -> BinaryIO:
-        """Open a plain file for reading; the caller closes it.
-
-        Raises:
-            DeskhandError: as :meth:`read`.
-        """
+    def sha256(self, rel: str) -> str:
+        """Return the hash of a file's bytes; ``too_large`` for what can be no artifact."""
         parts = components(rel)
-        with self._errors(parts), self._parent(parts) as (parent, name):
-            return open_plain(parent, name, limit=limit)
-
-    def sha256(self, rel: str, *, limit: int = ARTIFACT_BYTES_MAX) -> str:
-        """Return the hash of a file's bytes.
-
-        Raises:
-            DeskhandError: as :meth:`read`.
-        """
-        with self.open_file(rel, limit=limit) as file:
-            return digest(file)
+        with (
+            self._parent(parts) as (parent, name),
+            leaf.open_plain(parent, name, limit=ARTIFACT_BYTES_MAX) as file,
+        ):
+            return leaf.digest(file)
 
     def stat(self, rel: str) -> Entry | None:
-        """Return what has this name, or nothing when the name is free; ``"."`` is the folder itself.
-
-        Raises:
-            DeskhandError: ``path_refused`` (also for a link), ``folder_changed``.
-        """
+        """Return what has this name, or nothing when the name is free; ``"."`` is the folder itself."""
         parts = components(rel)
         try:
             with self._errors(parts), self._directory(parts[:-1]) as parent:
@@ -157,39 +117,33 @@ class Folder:
             raise
         if stat.S_ISLNK(status.st_mode):
             raise DeskhandError(Code.PATH_REFUSED, "it is a link")
-        return entry_of(parts, status)
+        return leaf.entry_of(parts, status)
 
     def list(self, rel: str = ".", *, limit: int = LIST_ENTRIES_MAX) -> Sequence[Entry]:
-        """Return the first ``limit`` entries of a directory by name; links are ``other`` and never followed.
-
-        Raises:
-            DeskhandError: ``not_found``, ``path_refused``, ``folder_changed``.
-        """
+        """Return the first ``limit`` entries of a directory by name; links are ``other`` and never followed."""
         parts = components(rel)
         with self._errors(parts), self._directory(parts) as directory:
-            return heapq.nsmallest(limit, scan(directory, parts), key=lambda entry: entry.path)
+            return heapq.nsmallest(limit, leaf.scan(directory, parts), key=lambda each: each.path)
 
-    def walk(
-        self, rel: str = ".", *, limit: int = LIST_ENTRIES_MAX, depth: int = 32
-    ) -> Sequence[Entry]:
+    def walk(self, rel: str = ".", *, limit: int = LIST_ENTRIES_MAX) -> Sequence[Entry]:
         """Return up to ``limit`` entries below a directory, sorted by path; no link is entered.
 
-        What is deeper than ``depth`` or cannot be read further down is left out.
-
-        Raises:
-            DeskhandError: as :meth:`list`, for the first directory.
+        What lies very deep or cannot be read further down is left out.
         """
-        start = components(rel)
-        found = list[Entry](self.list(rel, limit=limit))
-        waiting = [entry.path for entry in reversed(found) if entry.kind == "directory"]
+        slashes_max = len(components(rel)) + _DEPTH_MAX
+        found = list[Entry]()
+        waiting = [rel]
         while waiting and len(found) < limit:
             path = waiting.pop()
-            if path.count("/") - len(start) >= depth:
-                continue
-            with contextlib.suppress(DeskhandError):
+            try:
                 entries = self.list(path, limit=limit - len(found))
-                found.extend(entries)
-                waiting += [each.path for each in reversed(entries) if each.kind == "directory"]
+            except DeskhandError:
+                if path == rel:
+                    raise
+                continue
+            found += entries
+            below = (each.path for each in reversed(entries) if each.kind == "directory")
+            waiting += [each for each in below if each.count("/") < slashes_max]
         return sorted(found, key=lambda entry: entry.path)
 
     # --- writing
@@ -203,11 +157,7 @@ class Folder:
             rel: where.
             data: all of it.
             mode: permission bits; without it an existing file keeps its own and a new one follows its directory.
-            expect: hash of what must be there now, or ``ABSENT``.
-
-        Raises:
-            DeskhandError: ``path_refused``, ``protected_name``, ``conflict``, ``not_found`` (no such directory),
-                ``disk_full``, ``folder_changed``.
+            expect: hash of what must be there now, or ``ABSENT``; else ``conflict``.
         """
         self.write_from(rel, io.BytesIO(data), limit=len(data), mode=mode, expect=expect)
 
@@ -220,21 +170,18 @@ class Folder:
         mode: int | None = None,
         expect: str | None = None,
     ) -> None:
-        """Do as :meth:`write` from an open file, never holding it whole in memory.
-
-        Raises:
-            DeskhandError: as :meth:`write`, and ``too_large`` beyond ``limit``.
-        """
+        """Do as :meth:`write` from an open file, never holding it whole in memory; ``too_large`` beyond ``limit``."""
         parts = components(rel)
         guard_new(parts)
-        with self._errors(parts), self._parent(parts) as (parent, name):
-            before = replaceable(parent, name)
-            expected(parent, name, expect)
-            temporary, descriptor = make_temporary(parent)
+        with self._parent(parts) as (parent, name):
+            before = leaf.replaceable(parent, name)
+            if expect is not None:
+                leaf.expected(parent, name, expect)
+            temporary, descriptor = leaf.make_temporary(parent)
             try:
                 with open(descriptor, "wb") as file:  # noqa: PTH123 - a descriptor, not a path
-                    copy_bounded(source, file, limit=limit)
-                    settle(descriptor, parent, before, mode)
+                    leaf.copy_bounded(source, file, limit=limit)
+                    leaf.settle(descriptor, parent, before, mode)
                     if before is not None or not self._together:
                         os.fsync(descriptor)
                 os.rename(temporary, name, src_dir_fd=parent, dst_dir_fd=parent)
@@ -245,45 +192,31 @@ class Folder:
             self._sync(parent)
 
     def mkdir(self, rel: str) -> None:
-        """Create a directory and its parents; one that exists is fine.
-
-        Raises:
-            DeskhandError: ``path_refused``, ``protected_name``, ``conflict`` (a file is there), ``folder_changed``.
-        """
+        """Create a directory and its parents; one that exists is fine."""
         parts = components(rel)
         for count in range(1, len(parts) + 1):
             self._make_one(parts[:count])
 
     def move(self, rel: str, to: str) -> None:
-        """Move a file or directory to a name that is free.
-
-        Raises:
-            DeskhandError: ``not_found``, ``path_refused``, ``protected_name``, ``conflict``, ``folder_changed``.
-        """
+        """Move a file or directory to a name that is free."""
         old, new = components(rel), components(to)
         guard_new(old)
         guard_new(new)
         with (
-            self._errors(new),
-            self._parent(old) as (old_parent, old_name),
             self._parent(new) as (new_parent, new_name),
+            self._parent(old) as (old_parent, old_name),
         ):
-            known(os.stat(old_name, dir_fd=old_parent, follow_symlinks=False))
-            rename_free(old_parent, old_name, new_parent, new_name)
+            leaf.known(os.stat(old_name, dir_fd=old_parent, follow_symlinks=False))
+            leaf.rename_free(old_parent, old_name, new_parent, new_name)
             self._sync(old_parent)
             self._sync(new_parent)
 
     def remove(self, rel: str) -> None:
-        """Remove a file or an empty directory.
-
-        Raises:
-            DeskhandError: ``not_found``, ``path_refused``, ``protected_name``, ``conflict`` (not empty),
-                ``folder_changed``.
-        """
+        """Remove a file or an empty directory; ``conflict`` when it is not empty."""
         parts = components(rel)
         guard_new(parts)
-        with self._errors(parts), self._parent(parts) as (parent, name):
-            status = known(os.stat(name, dir_fd=parent, follow_symlinks=False))
+        with self._parent(parts) as (parent, name):
+            status = leaf.known(os.stat(name, dir_fd=parent, follow_symlinks=False))
             if stat.S_ISDIR(status.st_mode):
                 os.rmdir(name, dir_fd=parent)
             else:
@@ -295,7 +228,7 @@ class Folder:
         """Make everything that is written inside durable at once, at the end, instead of name by name.
 
         For many files whose writing is repeated as a whole after a crash. What replaces an existing file is still made
-        durable before the old one goes. Like the handle itself it is for one user at a time.
+        durable before the old one goes.
         """
         self._together = True
         try:
@@ -304,7 +237,7 @@ class Folder:
             self._together = False
             if self._unsynced and self._handle >= 0:
                 self._unsynced = False
-                sync_file_system(self._handle)
+                leaf.sync_file_system(self._handle)
 
     # --- inside
 
@@ -312,19 +245,18 @@ class Folder:
         if self._together:
             self._unsynced = True
         else:
-            sync_directory(directory)
+            leaf.sync_names(directory)
 
     def _make_one(self, parts: Sequence[str]) -> None:
-        with self._errors(parts), self._parent(parts) as (parent, name):
+        with self._parent(parts) as (parent, name):
             try:
                 status = os.stat(name, dir_fd=parent, follow_symlinks=False)
             except FileNotFoundError:
                 guard_new(parts)
-                os.mkdir(name, 0o777 & os.fstat(parent).st_mode, dir_fd=parent)
-                own_like(parent, name)
+                leaf.make_directory(parent, name)
                 self._sync(parent)
                 return
-            if not stat.S_ISDIR(known(status).st_mode):
+            if not stat.S_ISDIR(leaf.known(status).st_mode):
                 raise DeskhandError(Code.CONFLICT, "a file is in the way")
 
     @contextlib.contextmanager
@@ -341,7 +273,7 @@ class Folder:
     def _parent(self, parts: Sequence[str]) -> Generator[tuple[int, str]]:
         if not parts:
             raise DeskhandError(Code.PATH_REFUSED, "it is the folder itself")
-        with self._directory(parts[:-1]) as parent:
+        with self._errors(parts), self._directory(parts[:-1]) as parent:
             yield parent, parts[-1]
 
     @contextlib.contextmanager
@@ -355,4 +287,4 @@ class Folder:
                 raise DeskhandError(Code.PATH_REFUSED, reason) from error
             raise DeskhandError(Code.NOT_FOUND, "/".join(parts)) from error
         except OSError as error:
-            raise translated(error) from error
+            raise leaf.translated(error) from error

@@ -13,8 +13,8 @@ import hashlib
 import os
 import secrets
 import stat
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Generator, Iterator, Sequence
+from io import BufferedReader
 from typing import BinaryIO, Final
 
 from deskhand.errors import Code, DeskhandError
@@ -28,35 +28,22 @@ _PLAIN: Final = os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
 _CHUNK: Final = 1024 * 1024
 _TEMPORARY_TRIES: Final = 16
 _RENAME_NOREPLACE: Final = 1
+_MEANING: Final = (
+    ((errno.ENOSPC, errno.EDQUOT), Code.DISK_FULL, ""),
+    ((errno.EEXIST, errno.ENOTEMPTY, errno.EISDIR), Code.CONFLICT, "the name is taken"),
+    ((errno.ELOOP, errno.ENOTDIR), Code.PATH_REFUSED, "a link or something else is in the way"),
+    ((errno.EXDEV, errno.EAGAIN), Code.PATH_REFUSED, "a link or something else is in the way"),
+    ((errno.EACCES, errno.EPERM, errno.EROFS), Code.PATH_REFUSED, "the system does not permit it"),
+)
 _libc = ctypes.CDLL(None, use_errno=True)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Identity:
-    """Which directory this is, whatever its path is called later."""
-
-    device: int
-    inode: int
 
 
 def translated(error: OSError) -> DeskhandError:
     """Return our error for what the system said."""
-    full = {errno.ENOSPC, errno.EDQUOT}
-    taken = {errno.EEXIST, errno.ENOTEMPTY, errno.EISDIR}
-    if error.errno in full:
-        return DeskhandError(Code.DISK_FULL)
-    if error.errno in taken:
-        return DeskhandError(Code.CONFLICT, "the name is taken")
-    if error.errno in {errno.ELOOP, errno.ENOTDIR, errno.EXDEV, errno.EAGAIN}:
-        return DeskhandError(Code.PATH_REFUSED, "a link or something else is in the way")
-    if error.errno in {errno.EACCES, errno.EPERM, errno.EROFS}:
-        return DeskhandError(Code.PATH_REFUSED, "the system does not permit it")
+    for numbers, code, detail in _MEANING:
+        if error.errno in numbers:
+            return DeskhandError(code, detail)
     return DeskhandError(Code.PATH_REFUSED, os.strerror(error.errno or 0))
-
-
-def identity_of(status: os.stat_result) -> Identity:
-    """Return which directory a status belongs to."""
-    return Identity(device=status.st_dev, inode=status.st_ino)
 
 
 def known(status: os.stat_result) -> os.stat_result:
@@ -76,28 +63,24 @@ def entry_of(parts: Sequence[str], status: os.stat_result) -> Entry:
     """Return the entry that a person or agent sees; links, pipes, sockets and devices are ``other``."""
     path, mode = "/".join(parts) or ".", status.st_mode
     kind = "file" if stat.S_ISREG(mode) else "directory" if stat.S_ISDIR(mode) else "other"
-    try:
-        path.encode("utf-8")
-    except UnicodeEncodeError:
-        # Bytes that are no text cannot travel in JSON: shown, but nothing that can be opened.
-        path, kind = os.fsencode(path).decode("utf-8", "backslashreplace"), "other"
+    shown = os.fsencode(path).decode("utf-8", "backslashreplace")
+    if (
+        shown != path
+    ):  # Bytes that are no text cannot travel in JSON: shown, but nothing that can be opened.
+        kind = "other"
     size = status.st_size if kind == "file" else 0
-    return Entry(path=path, kind=kind, size=size, modified_ns=status.st_mtime_ns)
+    return Entry(path=shown, kind=kind, size=size, modified_ns=status.st_mtime_ns)
 
 
 def scan(directory: int, parents: Sequence[str]) -> Iterator[Entry]:
     """Yield the entries of an open directory, in no order."""
-    readable = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=directory)
-    try:
-        with os.scandir(readable) as names:
-            for each in names:
-                with contextlib.suppress(FileNotFoundError):  # gone between listing and looking
-                    yield entry_of((*parents, each.name), each.stat(follow_symlinks=False))
-    finally:
-        os.close(readable)
+    with _readable(directory) as readable, os.scandir(readable) as names:
+        for each in names:
+            with contextlib.suppress(FileNotFoundError):  # gone between listing and looking
+                yield entry_of((*parents, each.name), each.stat(follow_symlinks=False))
 
 
-def open_plain(parent: int, name: str, *, limit: int) -> BinaryIO:
+def open_plain(parent: int, name: str, *, limit: int) -> BufferedReader:
     """Look before opening (opening a device can act), then look at what was really opened."""
     _plain(os.stat(name, dir_fd=parent, follow_symlinks=False), limit)
     descriptor = os.open(name, os.O_RDONLY | _PLAIN, dir_fd=parent)
@@ -133,14 +116,8 @@ def replaceable(parent: int, name: str) -> os.stat_result | None:
     return status
 
 
-def expected(parent: int, name: str, expect: str | None) -> None:
-    """Refuse unless the file's hash is ``expect`` (``ABSENT``: no file).
-
-    Raises:
-        DeskhandError: ``conflict``.
-    """
-    if expect is None:
-        return
+def expected(parent: int, name: str, expect: str) -> None:
+    """Refuse with ``conflict`` unless the file's hash is ``expect`` (``ABSENT``: no file)."""
     try:
         with open_plain(parent, name, limit=ARTIFACT_BYTES_MAX) as file:
             found = digest(file)
@@ -150,12 +127,9 @@ def expected(parent: int, name: str, expect: str | None) -> None:
         raise DeskhandError(Code.CONFLICT, "it changed meanwhile")
 
 
-def digest(file: BinaryIO) -> str:
+def digest(file: BufferedReader) -> str:
     """Return the hash of the rest of a file."""
-    running = hashlib.sha256()
-    while chunk := file.read(_CHUNK):
-        running.update(chunk)
-    return running.hexdigest()
+    return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def make_temporary(parent: int) -> tuple[str, int]:
@@ -173,11 +147,7 @@ def make_temporary(parent: int) -> tuple[str, int]:
 
 
 def copy_bounded(source: BinaryIO, target: BinaryIO, *, limit: int) -> None:
-    """Copy at most ``limit`` bytes.
-
-    Raises:
-        DeskhandError: ``too_large``.
-    """
+    """Copy at most ``limit`` bytes; refuse with ``too_large`` when there are more."""
     left = limit
     while chunk := source.read(min(_CHUNK, left + 1)):
         left -= len(chunk)
@@ -197,28 +167,33 @@ def settle(descriptor: int, parent: int, before: os.stat_result | None, mode: in
         os.fchown(descriptor, like.st_uid, like.st_gid)
 
 
-def own_like(parent: int, name: str) -> None:
-    """Give a new directory to the owner of the one it lies in, when the runner is root."""
+def make_directory(parent: int, name: str) -> None:
+    """Create a directory with the permissions of the one it lies in, and under root with its owner."""
+    around = os.fstat(parent)
+    os.mkdir(name, 0o777 & around.st_mode, dir_fd=parent)
     if os.geteuid() == 0:
-        around = os.fstat(parent)
         os.chown(name, around.st_uid, around.st_gid, dir_fd=parent, follow_symlinks=False)
 
 
-def sync_directory(directory: int) -> None:
+def sync_names(directory: int) -> None:
     """Make the names of a directory durable."""
-    readable = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=directory)
-    try:
+    with _readable(directory) as readable:
         os.fsync(readable)
-    finally:
-        os.close(readable)
 
 
 def sync_file_system(directory: int) -> None:
     """Make all that was written to the file system of a directory durable."""
-    readable = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=directory)
-    try:
+    with _readable(directory) as readable:
         if not hasattr(_libc, "syncfs") or _libc.syncfs(readable):
             os.sync()
+
+
+@contextlib.contextmanager
+def _readable(directory: int) -> Generator[int]:
+    """Open a directory again: the handle of a path can be neither listed nor synced."""
+    readable = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=directory)
+    try:
+        yield readable
     finally:
         os.close(readable)
 

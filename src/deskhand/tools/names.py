@@ -8,16 +8,18 @@ a protected file that is not there yet is as protected as one that is.
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections.abc import Sequence
 from typing import Final
+from unicodedata import category, normalize
 
 from deskhand.errors import Code, DeskhandError
 
-PATH_BYTES_MAX: Final = 4096
-NAME_BYTES_MAX: Final = 255
-PARTS_MAX: Final = 64
+_PATH_BYTES_MAX: Final = 4096
+_NAME_BYTES_MAX: Final = 255
+_PARTS_MAX: Final = 64
 
+_IGNORABLE: Final = {"Cf", "Cc"}
+_INVISIBLE: Final = {*_IGNORABLE, "Cs", "Zl", "Zp"}
 _JOINERS: Final = "\u200c\u200d"
 """Invisible, but honest in Persian names and in emoji; they are ignored when names are compared."""
 
@@ -42,16 +44,8 @@ _RUNS: Final = frozenset(
     | {".gitconfig", ".gitmodules", "git~1", ".hg", ".hgrc", ".jj"}
     | {".husky", ".pre-commit-config.yaml", ".lefthook.yml", "lefthook.yml"}
     # Editors, debuggers and agents that run tasks, servers or hooks named in a project.
-    | {
-        ".vscode",
-        ".idea",
-        ".devcontainer",
-        ".exrc",
-        ".vimrc",
-        ".nvimrc",
-        ".nvim.lua",
-        ".dir-locals.el",
-    }
+    | {".vscode", ".idea", ".devcontainer", ".exrc", ".vimrc", ".nvimrc", ".nvim.lua"}
+    | {".dir-locals.el"}
     | {".gdbinit", ".lldbinit", ".mcp.json", ".cursor", ".claude", ".codex", ".gemini", ".opencode"}
     # Package managers that take their shell or their index from here.
     | {".npmrc", ".yarnrc", ".yarnrc.yml"}
@@ -81,14 +75,14 @@ def components(rel: str) -> tuple[str, ...]:
     except UnicodeEncodeError as error:
         raise _refused("it is no valid text") from error
     parts = tuple(part for part in rel.removesuffix("/").split("/") if part != ".")
-    if len(encoded) > PATH_BYTES_MAX or len(parts) > PARTS_MAX:
+    if len(encoded) > _PATH_BYTES_MAX or len(parts) > _PARTS_MAX:
         raise _refused("it is too long")
     if parts == ("",):
         return ()
     for part in parts:
         if part in ("", ".."):
             raise _refused("it has an empty or .. part")
-        if len(part.encode("utf-8")) > NAME_BYTES_MAX:
+        if len(part.encode("utf-8")) > _NAME_BYTES_MAX:
             raise _refused("a name in it is too long")
     return parts
 
@@ -96,7 +90,7 @@ def components(rel: str) -> tuple[str, ...]:
 def odd_spelling(parts: Sequence[str]) -> str | None:
     """Return why a name must not be *made* like this, or nothing. An existing exact name may still be read."""
     for part in parts:
-        if any(_invisible(character) for character in part):
+        if _INVISIBLE & {category(character) for character in part if character not in _JOINERS}:
             return "it holds invisible or direction-changing characters"
         for pattern, reason in _ODD:
             if pattern.search(part):
@@ -105,11 +99,7 @@ def odd_spelling(parts: Sequence[str]) -> str | None:
 
 
 def guard_new(parts: Sequence[str]) -> None:
-    """Refuse to write, make, move or remove at this path.
-
-    Raises:
-        DeskhandError: ``path_refused`` for an odd spelling, ``protected_name`` for what runs by itself.
-    """
+    """Refuse to write, make, move or remove here: ``path_refused`` or ``protected_name``."""
     reason = odd_spelling(parts)
     if reason is not None:
         raise _refused(reason)
@@ -117,15 +107,11 @@ def guard_new(parts: Sequence[str]) -> None:
 
 
 def guard_protected(parts: Sequence[str]) -> None:
-    """Refuse protected names in any spelling that some file system takes for the same.
-
-    Raises:
-        DeskhandError: ``protected_name``.
-    """
+    """Refuse with ``protected_name`` what runs by itself, in any spelling that some file system takes for the same."""
     folded = [_fold(part) for part in parts]
     for index, name in enumerate(folded):
         if name in _RUNS or (name == ".git" and not _git_may(folded[index + 1 :])):
-            raise DeskhandError(Code.PROTECTED_NAME, parts[index][:NAME_BYTES_MAX])
+            raise DeskhandError(Code.PROTECTED_NAME, parts[index][:_NAME_BYTES_MAX])
 
 
 def _git_may(inner: Sequence[str]) -> bool:
@@ -136,19 +122,9 @@ def _git_may(inner: Sequence[str]) -> bool:
 
 def _fold(part: str) -> str:
     """Fold as the most forgiving file system would: width, case, invisible characters, trailing dots, streams."""
-    seen = "".join(character for character in part if not _ignorable(character))
-    folded = unicodedata.normalize("NFKC", seen).casefold()
+    seen = "".join(character for character in part if category(character) not in _IGNORABLE)
+    folded = normalize("NFKC", seen).casefold()
     return folded.split(":", 1)[0].rstrip(". ")
-
-
-def _ignorable(character: str) -> bool:
-    return unicodedata.category(character) in ("Cf", "Cc")
-
-
-def _invisible(character: str) -> bool:
-    if character in _JOINERS:
-        return False
-    return unicodedata.category(character) in ("Cf", "Cc", "Cs", "Zl", "Zp")
 
 
 def _refused(reason: str) -> DeskhandError:

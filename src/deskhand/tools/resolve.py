@@ -10,12 +10,15 @@ from __future__ import annotations
 import ctypes
 import errno
 import os
+import struct
 import sys
 from collections.abc import Callable, Sequence
 from typing import Final
 
 Resolver = Callable[[int, Sequence[str]], int]
-"""(descriptor of the root, components of a directory) -> descriptor of that directory, to be closed by the caller."""
+"""(descriptor of the root, components of a directory) -> descriptor of that directory, to be closed by the caller.
+
+It raises ``OSError``: ``ENOTDIR`` or ``ELOOP`` for a link, ``EXDEV`` for a way out or another file system."""
 
 DIRECTORY: Final = (
     getattr(os, "O_PATH", os.O_RDONLY) | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -26,27 +29,15 @@ _NO_XDEV, _NO_MAGICLINKS, _NO_SYMLINKS, _BENEATH = 0x01, 0x02, 0x04, 0x08
 _RETRIES_MAX: Final = 64
 
 
-class _How(ctypes.Structure):
-    _fields_ = (
-        ("flags", ctypes.c_uint64),
-        ("mode", ctypes.c_uint64),
-        ("resolve", ctypes.c_uint64),
-    )
-
-
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
 def by_openat2(root: int, parts: Sequence[str]) -> int:
-    """Open a directory with the kernel's beneath-only resolution.
-
-    Raises:
-        OSError: ``ELOOP`` for a link, ``EXDEV`` for a way out, ``EAGAIN`` when renames never let it finish.
-    """
-    how = _How(DIRECTORY, 0, _BENEATH | _NO_SYMLINKS | _NO_MAGICLINKS | _NO_XDEV)
+    """Open with the kernel's beneath-only resolution; ``EAGAIN`` when renames never let it finish."""
+    how = struct.pack("=QQQ", DIRECTORY, 0, _BENEATH | _NO_SYMLINKS | _NO_MAGICLINKS | _NO_XDEV)
     path = os.fsencode("/".join(parts) or ".")
     for _ in range(_RETRIES_MAX):
-        opened = int(_libc.syscall(_OPENAT2, root, path, ctypes.byref(how), ctypes.sizeof(how)))
+        opened = int(_libc.syscall(_OPENAT2, root, path, how, len(how)))
         if opened >= 0:
             return opened
         if ctypes.get_errno() not in (errno.EAGAIN, errno.EINTR):
@@ -55,11 +46,7 @@ def by_openat2(root: int, parts: Sequence[str]) -> int:
 
 
 def by_walk(root: int, parts: Sequence[str]) -> int:
-    """Open a directory one component at a time.
-
-    Raises:
-        OSError: ``ENOTDIR`` or ``ELOOP`` for a link, ``EXDEV`` for another file system.
-    """
+    """Open one component at a time."""
     device = os.fstat(root).st_dev
     here = os.open(".", DIRECTORY, dir_fd=root)
     for part in parts:

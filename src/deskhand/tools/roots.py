@@ -16,12 +16,7 @@ _PRIVATE: Final = (".ssh", ".gnupg", ".aws", ".config", ".local")
 
 
 def refuse_root(path: Path, *, home: Path, state: Path) -> Path:
-    """Return the resolved directory if it may be a folder.
-
-    Args:
-        path: what the person typed.
-        home: the person's home directory.
-        state: ``DESKHAND_HOME``.
+    """Return the resolved directory of what a person typed, if it may be a folder.
 
     Raises:
         DeskhandError: ``folder_refused`` with the reason.
@@ -30,23 +25,23 @@ def refuse_root(path: Path, *, home: Path, state: Path) -> Path:
         root = path.resolve(strict=True)
     except (OSError, RuntimeError) as error:
         raise DeskhandError(Code.FOLDER_REFUSED, "it does not exist") from error
-    if not root.is_dir():
-        raise DeskhandError(Code.FOLDER_REFUSED, "it is no directory")
-    home, state = home.resolve(), state.resolve()
-    if root == Path(root.anchor) or home.is_relative_to(root):
-        raise DeskhandError(Code.FOLDER_REFUSED, "it is or contains the home directory")
-    if root.is_relative_to(state) or state.is_relative_to(root):
-        raise DeskhandError(Code.FOLDER_REFUSED, "it overlaps Deskhand's own state")
-    _refuse_private(root, home)
+    reason = _reason(root, home.resolve(), state.resolve())
+    if reason is not None:
+        raise DeskhandError(Code.FOLDER_REFUSED, reason)
     return root
 
 
-def _refuse_private(root: Path, home: Path) -> None:
-    for name in _PRIVATE:
-        private = home / name
-        if name in root.parts or root.is_relative_to(private.resolve()):
-            raise DeskhandError(Code.FOLDER_REFUSED, f"{name} holds credentials or settings")
+def _reason(root: Path, home: Path, state: Path) -> str | None:
     anchor = Path(root.anchor)
-    for name in _SYSTEM:
-        if root.is_relative_to(anchor / name):
-            raise DeskhandError(Code.FOLDER_REFUSED, "it belongs to the system")
+    if not root.is_dir():
+        return "it is no directory"
+    if root == anchor or home.is_relative_to(root):
+        return "it is or contains the home directory"
+    if root.is_relative_to(state) or state.is_relative_to(root):
+        return "it overlaps Deskhand's own state"
+    for name in _PRIVATE:
+        if name in root.parts or root.is_relative_to((home / name).resolve()):
+            return f"{name} holds credentials or settings"
+    if any(root.is_relative_to(anchor / name) for name in _SYSTEM):
+        return "it belongs to the system"
+    return None
