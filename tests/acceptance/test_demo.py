@@ -60,9 +60,9 @@ async def lie(self, brief, history): return Done(summary='All done.')
 agent.CommandAgent.move = lie
 """
 BROKEN_TOOL = """
-import deskhand.tools.files as files
+import deskhand.tools.builtin as builtin
 async def broken(self, arguments, place): raise OSError('the disk is gone')
-files.ReadFile.call = files.ReadFiles.call = files.ListFiles.call = broken
+builtin.BuiltIn.call = broken
 """
 IDLE_COURIER = """
 import deskhand.hub.delivering as delivering

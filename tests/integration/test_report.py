@@ -310,7 +310,7 @@ def test_an_unclosed_quote_does_not_swallow_the_table() -> None:
     rows = "".join(f"item {number},{number}\n" for number in range(100))
     table = read(f'name,value\n"5 inch pipe,7\n{rows}'.encode())
 
-    assert (table.dialect.quoted, len(table.rows)) == (False, 101)
+    assert (table.quoted, len(table.rows)) == (False, 101)
 
 
 CELLS = st.text(

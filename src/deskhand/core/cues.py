@@ -27,26 +27,29 @@ class Cue(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Line:
-    """One line with words in it. ``words`` is what may be quoted; ``heading`` is the section it stands in."""
+    """One line with words in it; ``words`` is what may be quoted."""
 
     number: int
     words: str
     cues: frozenset[Cue] = frozenset()
-    heading: str = ""
     is_heading: bool = False
     is_item: bool = False
 
 
 def scan(lines: Sequence[str], path: str) -> list[Line]:
-    """Return the lines that say something, each with its cues; sections mark the items below them."""
-    found: list[Line] = []
-    section = _Section()
-    for number, raw in enumerate(lines, start=1):
-        following = lines[number] if number < len(lines) else ""
-        line = section.take(number=number, raw=raw, following=following, path=path)
-        if line is not None:
-            found.append(line)
-    return found
+    """Return the lines that say something, each with its cues; sections mark the items below them.
+
+    Of a stored mail the headers say nothing.
+    """
+    section, start = _Section(), 0
+    if path.lower().endswith(".eml"):
+        start = next((place for place, line in enumerate(lines) if not line.strip()), 0)
+    found = (
+        section.take(number, seen=visible(raw, path), following=following)
+        for number, (raw, following) in enumerate(zip(lines, (*lines[1:], ""), strict=False), 1)
+        if number > start
+    )
+    return [line for line in found if line is not None]
 
 
 def cues_of(words: str) -> frozenset[Cue]:
@@ -80,69 +83,47 @@ class _Section:
     """The heading a line stands under. A short ``Actions:`` opens a section that ends at a gap after its items."""
 
     def __init__(self) -> None:
-        self._heading = ""
         self._cue: Cue | None = None
-        self._soft = False
         self._items = 0
         self._gap = False
 
-    def take(self, *, number: int, raw: str, following: str, path: str) -> Line | None:
-        seen = visible(raw, path)
-        words = bare(seen)
+    def take(self, number: int, *, seen: str, following: str) -> Line | None:
+        words, is_item = bare(seen), bool(_ITEM.match(seen))
         if not words or _RULE.fullmatch(seen):
             self._gap = self._gap or not words
             return None
-        level = _heading_level(seen, following)
-        if level:
-            self._open(words, soft=level == _SOFT)
-            return Line(number=number, words=words, heading=words, is_heading=True)
-        return self._body(number, words, is_item=bool(_ITEM.match(seen)))
-
-    def _open(self, words: str, *, soft: bool) -> None:
-        self._heading = words.strip(" :：[]#*")
-        self._cue = next((c for c, pattern in _SECTIONS if pattern.search(self._heading)), None)
-        self._soft, self._items, self._gap = soft, 0, False
-
-    def _body(self, number: int, words: str, *, is_item: bool) -> Line:
+        if not is_item and _is_heading(seen, following):
+            name = words.strip(" :：[]#*")
+            self._cue = next((cue for cue, pattern in _SECTIONS if pattern.search(name)), None)
+            self._items, self._gap = 0, False
+            return Line(number=number, words=words, is_heading=True)
         if self._gap and self._items and not is_item:
-            # Prose after the list is no longer part of it, whatever the heading above.
-            self._heading, self._cue = "" if self._soft else self._heading, None
+            self._cue = None  # prose after the list is no longer part of it
         self._gap, self._items = False, self._items + 1
-        cues = set(cues_of(words))
+        cues = cues_of(words)
         if self._cue is not None and not self._contradicted(words, cues):
-            cues.add(self._cue)
-        return Line(
-            number=number,
-            words=words,
-            cues=frozenset(cues),
-            heading=self._heading,
-            is_item=is_item,
-        )
+            cues |= {self._cue}
+        return Line(number=number, words=words, cues=cues, is_item=is_item)
 
-    def _contradicted(self, words: str, cues: set[Cue]) -> bool:
+    def _contradicted(self, words: str, cues: frozenset[Cue]) -> bool:
         """What is ticked off is no action, and what is still open is no decision."""
         if self._cue is Cue.DECISION:
             return _UNDECIDED.search(words) is not None
         return self._cue is Cue.ACTION and Cue.DONE in cues
 
 
-_HARD: Final = 1
-_SOFT: Final = 2
 _SOFT_WORDS_MAX: Final = 5
 _SOFT_CHARS_MAX: Final = 80
 
 
-def _heading_level(seen: str, following: str) -> int:
+def _is_heading(seen: str, following: str) -> bool:
     """``# Title`` and underlined titles are headings; so is a short ``Actions:`` or ``[할 일]`` of its own."""
-    level = 0
-    if re.match(r"#{1,6}\s", seen) or re.fullmatch(r"\s*(?:={3,}|-{3,})\s*", following):
-        level = _HARD
-    elif len(seen) <= _SOFT_CHARS_MAX and len(seen.split()) <= _SOFT_WORDS_MAX:
-        level = _SOFT if _SOFT_HEADING.search(seen) else 0
-    if not level or _ITEM.match(seen):
-        return 0
+    marked = re.match(r"#{1,6}\s", seen) or re.fullmatch(r"\s*(?:={3,}|-{3,})\s*", following)
+    short = len(seen) <= _SOFT_CHARS_MAX and len(seen.split()) <= _SOFT_WORDS_MAX
+    if not marked and not (short and _SOFT_HEADING.search(seen)):
+        return False
     # A heading that itself says what to do opens nothing.
-    return 0 if _LABELLED.search(seen) and Cue.ACTION in cues_of(bare(seen)) else level
+    return not (_LABELLED.search(seen) and Cue.ACTION in cues_of(bare(seen)))
 
 
 def _promise(words: str) -> bool:

@@ -68,8 +68,12 @@ def cut(words: str, *, at: int, limit: int) -> str:
     """Return at most about ``limit`` characters of a long line around position ``at``, with visible cut marks."""
     if len(words) <= limit:
         return words
-    start = _word_start(words, max(0, at - limit // 3))
-    end = _word_end(words, start, limit)
+    start = max(0, at - limit // 3)
+    start = words.rfind(" ", max(0, start - 40), start) + 1 or start
+    end = start + limit
+    if end < len(words):
+        gap = words.rfind(" ", start + limit // 2, end)
+        end = end if gap < 0 else gap
     before = f"{CUT} " if start > 0 else ""
     after = f" {CUT}" if end < len(words) else ""
     return f"{before}{words[start:end].strip()}{after}"
@@ -98,18 +102,3 @@ def _in_order(pieces: list[str], line: str) -> bool:
             return False
         place = found + len(piece)
     return not pieces[-1] or line.endswith(pieces[-1])
-
-
-def _word_start(words: str, place: int) -> int:
-    if place == 0:
-        return 0
-    gap = words.rfind(" ", max(0, place - 40), place)
-    return place if gap < 0 else gap + 1
-
-
-def _word_end(words: str, start: int, limit: int) -> int:
-    end = start + limit
-    if end >= len(words):
-        return len(words)
-    gap = words.rfind(" ", start + limit // 2, end)
-    return end if gap < 0 else gap

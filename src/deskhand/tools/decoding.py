@@ -34,19 +34,19 @@ class Decoded:
         return found
 
 
-def decode(data: bytes, *, encoding: str | None = None) -> Decoded | None:
-    """Return the text, or nothing when the bytes are none (in ``encoding``, when it is given)."""
-    if encoding is not None:
-        return _as(data, encoding)
+def decode(data: bytes) -> Decoded | None:
+    """Return the text, or nothing when the bytes are none."""
     for mark, name in _MARKS:
         if data.startswith(mark):
             return _as(data, name)
-    if b"\x00" in data[:_SAMPLE_BYTES]:
-        return _without_mark(data)
-    found = _as(data, "utf-8")
-    if found is None:
-        found = _korean(data) or _as(data, "cp1252") or _as(data, "latin-1")
-    return None if found is None or _binary(found.text) else found
+    sample = data[:_SAMPLE_BYTES]
+    if b"\x00" in sample:
+        return _without_mark(data, sample)
+    found = _as(data, "utf-8") or _korean(data) or _as(data, "cp1252")
+    found = found or Decoded(text=data.decode("latin-1"), encoding="latin-1")
+    shown = found.text[:_SAMPLE_BYTES]
+    binary = len(_CONTROL.findall(shown)) > max(_CONTROL_MAX, len(shown) * _CONTROL_SHARE_MAX)
+    return None if binary else found
 
 
 _MARKS: Final = (
@@ -64,13 +64,11 @@ def _as(data: bytes, encoding: str) -> Decoded | None:
         return None
 
 
-def _without_mark(data: bytes) -> Decoded | None:
+def _without_mark(data: bytes, sample: bytes) -> Decoded | None:
     """UTF-16 without its mark: Latin text has a zero in every other byte."""
-    sample = data[:_SAMPLE_BYTES]
-    half = max(1, len(sample) // 2)
     for start, name in ((1, "utf-16-le"), (0, "utf-16-be")):
-        zeros, others = sample[start::2].count(0) / half, sample[1 - start :: 2].count(0)
-        if zeros >= _UTF16_ZERO_SHARE_MIN and not others:
+        often = sample[start::2].count(0) * 2 >= len(sample) * _UTF16_ZERO_SHARE_MIN
+        if often and not sample[1 - start :: 2].count(0):
             found = _as(data, name)
             return None if found is None or _CONTROL.search(found.text) else found
     return None
@@ -79,15 +77,7 @@ def _without_mark(data: bytes) -> Decoded | None:
 def _korean(data: bytes) -> Decoded | None:
     """Latin text often decodes as cp949 too, but its high bytes stand alone; Korean ones come in pairs."""
     found = _as(data, "cp949")
-    if found is None:
-        return None
-    high = [letter for letter in found.text if letter > "\x7f"]
+    high = [letter for letter in found.text if letter > "\x7f"] if found else []
     hangul = sum("가" <= letter <= "힣" for letter in high)
     pairs = len(re.findall(rb"[\x81-\xfe][\xa1-\xfe]", data))
-    telling = bool(high) and hangul / len(high) >= _HANGUL_SHARE_MIN
-    return found if telling and pairs >= len(high) * _HANGUL_SHARE_MIN else None
-
-
-def _binary(text: str) -> bool:
-    sample = text[:_SAMPLE_BYTES]
-    return len(_CONTROL.findall(sample)) > max(_CONTROL_MAX, len(sample) * _CONTROL_SHARE_MAX)
+    return found if high and min(hangul, pairs) >= len(high) * _HANGUL_SHARE_MIN else None

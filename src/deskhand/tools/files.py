@@ -1,7 +1,8 @@
 """Tools that look at and change files, through the folder's handle only; no library ever gets a path.
 
 Everything is bounded, and a bound that was met is said in the value (``complete``, ``lines_total``) and in the text.
-Which names may be touched at all is the handle's rule, and whether the wish may run is the gate's.
+Which names may be touched at all is the handle's rule, and whether the wish may run is the gate's. Changes go to the
+results place; without ``replace`` an existing file stays, and the same bytes again are done already.
 """
 
 from __future__ import annotations
@@ -13,202 +14,180 @@ from collections.abc import Sequence
 from typing import Final
 
 from deskhand.errors import Code, DeskhandError
-from deskhand.limits import LIST_ENTRIES_MAX, READ_BYTES_MAX, TOOL_TEXT_CHARS_MAX
-from deskhand.ports import Effect, Entry, FolderAccess, Offload, Place, ToolResult
+from deskhand.limits import LIST_ENTRIES_MAX, READ_BYTES_MAX
+from deskhand.ports import Entry, FolderAccess, Place, ToolResult
 from deskhand.protocol.wire import Json, JsonObject
-from deskhand.tools.arguments import Arguments, refused, shown, source
+from deskhand.tools.arguments import Arguments, refused
+from deskhand.tools.builtin import Work, ok
 from deskhand.tools.decoding import Decoded, decode
 
 LINES_MAX: Final = 1_000_000
 READ_CHARS_MAX: Final = 1_000_000
 """How much text one call gives to an agent's code; a model sees ``TOOL_TEXT_CHARS_MAX`` of it."""
+WRITE_CHARS_MAX: Final = 1_000_000
 PATHS_MAX: Final = 500
 HITS_MAX: Final = 500
 HIT_CHARS_MAX: Final = 400
 PATTERN_CHARS_MAX: Final = 200
 
 
-class ListFiles:
+def list_files(given: Arguments, place: Place) -> Work:
     """``list_files {path, recursive?, pattern?, limit?, from?}``: names, kinds and sizes; a file lists as itself."""
+    path, recursive = given.path(default="."), given.flag("recursive")
+    pattern = given.text("pattern", "*", most=PATTERN_CHARS_MAX)
+    limit = given.integer("limit", LIST_ENTRIES_MAX, least=1, most=LIST_ENTRIES_MAX)
+    access = given.source(place)
 
-    name = "list_files"
-    effect: Effect = "pure"
-    writes = False
-
-    def __init__(self, *, offload: Offload) -> None:
-        """Keep the road for slow work."""
-        self._offload = offload
-
-    def target(self, arguments: JsonObject, place: Place) -> str:
-        """Return the directory."""
-        return shown(arguments, place)
-
-    async def call(self, arguments: JsonObject, place: Place) -> ToolResult:
-        """List it.
-
-        Raises:
-            DeskhandError: ``invalid``, ``not_found``, ``path_refused``.
-        """
-        given = Arguments(arguments)
-        path, recursive = given.path(default="."), given.flag("recursive", default=False)
-        pattern = given.text("pattern", "*", most=PATTERN_CHARS_MAX)
-        limit = given.integer("limit", LIST_ENTRIES_MAX, least=1, most=LIST_ENTRIES_MAX)
-        access = source(given, place)
-        given.finish()
-        entries = await self._offload(
-            lambda: _entries(access, path, recursive=recursive, limit=limit + 1)
-        )
-        chosen = [e for e in entries[:limit] if fnmatch.fnmatchcase(e.path.split("/")[-1], pattern)]
-        complete = len(entries) <= limit
-        value: JsonObject = {
-            "entries": [_entry_json(entry) for entry in chosen],
-            "complete": complete,
-        }
+    def work() -> ToolResult:
+        entries = _entries(access, path, recursive=recursive, limit=limit + 1)
+        chosen = [entry for entry in entries[:limit] if _named(entry, pattern)]
         lines = [f"{e.path}{'/' if e.kind == 'directory' else ''}  {e.size}" for e in chosen]
-        if not complete:
+        if len(entries) > limit:
             lines.append(f"[only the first {limit} entries]")
-        return ToolResult(outcome="ok", value=value, text=bounded("\n".join(lines) or "(empty)"))
+        value: JsonObject = {
+            "entries": [
+                {
+                    "path": entry.path,
+                    "kind": entry.kind,
+                    "size": entry.size,
+                    "modified_seconds": entry.modified_ns // 1_000_000_000,
+                }
+                for entry in chosen
+            ],
+            "complete": len(entries) <= limit,
+        }
+        return ok(value, "\n".join(lines) or "(empty)")
+
+    return work
 
 
-class ReadFile:
-    """``read_file {path, from_line?, lines?, from?}``: lines of a text file, in whatever encoding it is."""
+def read_file(given: Arguments, place: Place) -> Work:
+    """``read_file {path, from_line?, from?}``: lines of a text file, in whatever encoding it is."""
+    path, first = given.path(), given.integer("from_line", 1, least=1, most=LINES_MAX)
+    access = given.source(place)
 
-    name = "read_file"
-    effect: Effect = "pure"
-    writes = False
+    def work() -> ToolResult:
+        value, lines = _read_text(access, path, first=first, chars=READ_CHARS_MAX)
+        text, last, total = "\n".join(lines), first + len(lines) - 1, value["lines_total"]
+        if isinstance(total, int) and last < total:
+            text += f"\n[lines {first} to {last} of {total}]"
+        return ok(value, text)
 
-    def __init__(self, *, offload: Offload) -> None:
-        """Keep the road for slow work."""
-        self._offload = offload
-
-    def target(self, arguments: JsonObject, place: Place) -> str:
-        """Return the file."""
-        return shown(arguments, place)
-
-    async def call(self, arguments: JsonObject, place: Place) -> ToolResult:
-        """Read it.
-
-        Raises:
-            DeskhandError: ``invalid``, ``not_found``, ``path_refused``, ``too_large``, ``unsupported_type``.
-        """
-        given = Arguments(arguments)
-        path = given.path()
-        first = given.integer("from_line", 1, least=1, most=LINES_MAX)
-        count = given.integer("lines", LINES_MAX, least=1, most=LINES_MAX)
-        access = source(given, place)
-        given.finish()
-        value = await self._offload(
-            lambda: _read_text(access, path, first=first, count=count, chars=READ_CHARS_MAX)
-        )
-        lines = [str(line) for line in _list(value, "lines")]
-        total = value["lines_total"]
-        text = "\n".join(lines)
-        if isinstance(total, int) and first + len(lines) - 1 < total:
-            text += f"\n[lines {first} to {first + len(lines) - 1} of {total}]"
-        return ToolResult(outcome="ok", value=value, text=bounded(text))
+    return work
 
 
-class ReadFiles:
+def read_files(given: Arguments, place: Place) -> Work:
     """``read_files {paths, from_line?, from?}``: many text files at once; what is no text is said, not an error.
 
     ``unread`` names what did not fit into one call; ``from_line`` goes on within the first path.
     """
+    paths = given.texts("paths", most=PATHS_MAX)
+    start = given.integer("from_line", 1, least=1, most=LINES_MAX)
+    access = given.source(place)
 
-    name = "read_files"
-    effect: Effect = "pure"
-    writes = False
+    def work() -> ToolResult:
+        files: list[Json] = []
+        left = READ_CHARS_MAX
+        for path in paths:
+            if left <= 0:
+                break
+            try:
+                first = 1 if files else start
+                file, lines = _read_text(access, path, first=first, chars=left)
+            except DeskhandError as error:
+                files.append({"path": path, "error": str(error.code)})
+                continue
+            left -= sum(len(line) + 1 for line in lines)
+            files.append(file)
+        unread = paths[len(files) :]
+        text = f"{len(files)} files looked at, {len(unread)} not reached"
+        return ok({"files": files, "unread": [*unread]}, text)
 
-    def __init__(self, *, offload: Offload) -> None:
-        """Keep the road for slow work."""
-        self._offload = offload
-
-    def target(self, arguments: JsonObject, place: Place) -> str:
-        """Return the directory they have in common; :meth:`targets` has each of them."""
-        common = _common(self._paths(arguments))
-        return shown({"path": common, "from": arguments.get("from")}, place)
-
-    def targets(self, arguments: JsonObject, place: Place) -> tuple[str, ...]:
-        """Return every file, for rules about single paths."""
-        return tuple(
-            shown({"path": path, "from": arguments.get("from")}, place)
-            for path in self._paths(arguments)
-        )
-
-    async def call(self, arguments: JsonObject, place: Place) -> ToolResult:
-        """Read them in order until the bound.
-
-        Raises:
-            DeskhandError: ``invalid``.
-        """
-        given = Arguments(arguments)
-        paths = given.texts("paths", most=PATHS_MAX)
-        first = given.integer("from_line", 1, least=1, most=LINES_MAX)
-        access = source(given, place)
-        given.finish()
-        value = await self._offload(lambda: _read_many(access, paths, first=first))
-        read, unread = _list(value, "files"), _list(value, "unread")
-        text = f"{len(read)} files looked at, {len(unread)} not reached"
-        return ToolResult(outcome="ok", value=value, text=text)
-
-    def _paths(self, arguments: JsonObject) -> list[str]:
-        paths = arguments.get("paths")
-        return [str(path) for path in paths] if isinstance(paths, list) else ["."]
+    return work
 
 
-class SearchFiles:
-    """``search_files {query, path?, pattern?, regex?, from?}``: lines that contain the words, with ``file:line``."""
+def search_files(given: Arguments, place: Place) -> Work:
+    """``search_files {query, path?, pattern?, from?}``: lines that contain the words, with ``file:line``."""
+    query, path = given.text("query", most=PATTERN_CHARS_MAX), given.path(default=".")
+    pattern = given.text("pattern", "*", most=PATTERN_CHARS_MAX)
+    access = given.source(place)
+    if not query:
+        raise refused("query", "is empty")
+    wanted = re.compile(re.escape(query), re.IGNORECASE)
 
-    name = "search_files"
-    effect: Effect = "pure"
-    writes = False
+    def work() -> ToolResult:
+        entries = _entries(access, path, recursive=True, limit=LIST_ENTRIES_MAX + 1)
+        hits: list[tuple[str, int, str]] = []
+        for entry in entries:
+            if entry.kind != "file" or not _named(entry, pattern) or len(hits) >= HITS_MAX:
+                continue
+            try:
+                lines = read_decoded(access, entry.path)[0].lines()
+            except DeskhandError:
+                continue  # no text, too large or gone: a search looks into what can be read
+            hits += [
+                (entry.path, number, line[:HIT_CHARS_MAX])
+                for number, line in enumerate(lines, start=1)
+                if wanted.search(line)
+            ]
+        complete = len(entries) <= LIST_ENTRIES_MAX and len(hits) < HITS_MAX
+        shown = [f"{name}:{number}: {line}" for name, number, line in hits[:HITS_MAX]]
+        if not complete:
+            shown.append("[there is more than was searched]")
+        found: list[Json] = [
+            {"path": name, "line": number, "text": line} for name, number, line in hits[:HITS_MAX]
+        ]
+        return ok({"hits": found, "complete": complete}, "\n".join(shown) or "(nothing)")
 
-    def __init__(self, *, offload: Offload) -> None:
-        """Keep the road for slow work."""
-        self._offload = offload
-
-    def target(self, arguments: JsonObject, place: Place) -> str:
-        """Return the directory."""
-        return shown(arguments, place)
-
-    async def call(self, arguments: JsonObject, place: Place) -> ToolResult:
-        """Search text files of ordinary size, names in order.
-
-        Raises:
-            DeskhandError: ``invalid``, ``not_found``, ``path_refused``.
-        """
-        given = Arguments(arguments)
-        query = given.text("query", most=PATTERN_CHARS_MAX)
-        path, pattern = given.path(default="."), given.text("pattern", "*", most=PATTERN_CHARS_MAX)
-        access = source(given, place)
-        given.finish()
-        if not query:
-            raise refused("query", "is empty")
-        value = await self._offload(lambda: _search(access, path, pattern, query))
-        hits = [hit for hit in _list(value, "hits") if isinstance(hit, dict)]
-        lines = [f"{hit['path']}:{hit['line']}: {hit['text']}" for hit in hits]
-        if value["complete"] is not True:
-            lines.append("[there is more than was searched]")
-        return ToolResult(outcome="ok", value=value, text=bounded("\n".join(lines) or "(nothing)"))
-
-
-def bounded(text: str) -> str:
-    """Return the text, cut with a visible marker where a model would get too much."""
-    if len(text) <= TOOL_TEXT_CHARS_MAX:
-        return text
-    left = len(text) - TOOL_TEXT_CHARS_MAX
-    return f"{text[:TOOL_TEXT_CHARS_MAX]}\n[cut: {left} more characters]"
+    return work
 
 
-def found_at(access: FolderAccess, path: str) -> Entry:
-    """Return what has this name.
+def write_file(given: Arguments, place: Place) -> Work:
+    """``write_file {path, content, replace?}``: a text file in UTF-8; without ``replace`` an existing one stays."""
+    path, replace = given.path(), given.flag("replace")
+    data = given.text("content", most=WRITE_CHARS_MAX).encode("utf-8", errors="replace")
+    return lambda: write_once(place.results, path, data, replace=replace)
+
+
+def make_directory(given: Arguments, place: Place) -> Work:
+    """``make_directory {path}``: with its parents; one that exists is fine."""
+    path = given.path()
+
+    def work() -> ToolResult:
+        place.results.mkdir(path)
+        return ok({"path": path}, f"made {path}/")
+
+    return work
+
+
+def move_file(given: Arguments, place: Place) -> Work:
+    """``move_file {path, to}``: to a name that is free; whether a crash came before or after it nobody can tell."""
+    path, to = given.path(), given.path("to")
+
+    def work() -> ToolResult:
+        place.results.move(path, to)
+        return ok({"path": path, "to": to}, f"moved {path} to {to}")
+
+    return work
+
+
+def write_once(access: FolderAccess, path: str, data: bytes, *, replace: bool) -> ToolResult:
+    """Write bytes; the same bytes already there are done, other bytes stay unless ``replace``.
 
     Raises:
-        DeskhandError: ``not_found``, ``path_refused``.
+        DeskhandError: ``conflict`` and what writing raises.
     """
-    entry = access.stat(path)
-    if entry is None:
-        raise DeskhandError(Code.NOT_FOUND, path)
-    return entry
+    digest = hashlib.sha256(data).hexdigest()
+    there = access.stat(path)
+    if there is None or there.kind != "file" or access.sha256(path) != digest:
+        if there is not None and not replace:
+            raise DeskhandError(Code.CONFLICT, f"{path} exists already")
+        parent = path.rpartition("/")[0]
+        if parent:
+            access.mkdir(parent)
+        access.write(path, data, expect=None if replace else "")
+    value: JsonObject = {"path": path, "size": len(data), "sha256": digest}
+    return ok(value, f"wrote {path}, {len(data)} bytes")
 
 
 def read_decoded(access: FolderAccess, path: str) -> tuple[Decoded, str]:
@@ -225,89 +204,35 @@ def read_decoded(access: FolderAccess, path: str) -> tuple[Decoded, str]:
 
 
 def _entries(access: FolderAccess, path: str, *, recursive: bool, limit: int) -> Sequence[Entry]:
-    entry = found_at(access, path)
+    entry = access.stat(path)
+    if entry is None:
+        raise DeskhandError(Code.NOT_FOUND, path)
     if entry.kind == "file":
         return (entry,)
     return access.walk(path, limit=limit) if recursive else access.list(path, limit=limit)
 
 
-def _entry_json(entry: Entry) -> JsonObject:
-    return {
-        "path": entry.path,
-        "kind": entry.kind,
-        "size": entry.size,
-        "modified_seconds": entry.modified_ns // 1_000_000_000,
-    }
+def _named(entry: Entry, pattern: str) -> bool:
+    return fnmatch.fnmatchcase(entry.path.rpartition("/")[2], pattern)
 
 
 def _read_text(
-    access: FolderAccess, path: str, *, first: int, count: int, chars: int
-) -> JsonObject:
+    access: FolderAccess, path: str, *, first: int, chars: int
+) -> tuple[JsonObject, list[str]]:
+    """Return what is to be said of a file, with as many lines as fit but at least one."""
     decoded, digest = read_decoded(access, path)
-    lines = decoded.lines()
-    given: list[Json] = []
-    for line in lines[first - 1 : first - 1 + count]:
+    every = decoded.lines()
+    lines: list[str] = []
+    for line in every[first - 1 :]:
         chars -= len(line) + 1
-        if chars < 0 and given:
+        if chars < 0 and lines:
             break
-        given.append(line)
+        lines.append(line)
     return {
         "path": path,
         "encoding": decoded.encoding,
         "sha256": digest,
         "from_line": first,
-        "lines": given,
-        "lines_total": len(lines),
-    }
-
-
-def _read_many(access: FolderAccess, paths: Sequence[str], *, first: int) -> JsonObject:
-    files: list[Json] = []
-    left = READ_CHARS_MAX
-    for number, path in enumerate(paths):
-        if left <= 0:
-            return {"files": files, "unread": list(paths[number:])}
-        try:
-            file = _read_text(access, path, first=first, count=LINES_MAX, chars=left)
-        except DeskhandError as error:
-            files.append({"path": path, "error": str(error.code)})
-            continue
-        left -= sum(len(str(line)) + 1 for line in _list(file, "lines"))
-        files.append(file)
-        first = 1
-    return {"files": files, "unread": []}
-
-
-def _search(access: FolderAccess, path: str, pattern: str, query: str) -> JsonObject:
-    entries = _entries(access, path, recursive=True, limit=LIST_ENTRIES_MAX + 1)
-    complete = len(entries) <= LIST_ENTRIES_MAX
-    wanted = re.compile(re.escape(query), re.IGNORECASE)
-    hits: list[Json] = []
-    for entry in entries:
-        if entry.kind != "file" or not fnmatch.fnmatchcase(entry.path.split("/")[-1], pattern):
-            continue
-        try:
-            decoded, _ = read_decoded(access, entry.path)
-        except DeskhandError:
-            continue  # no text, too large or gone: a search looks into what can be read
-        for number, line in enumerate(decoded.lines(), start=1):
-            if wanted.search(line):
-                hits.append({"path": entry.path, "line": number, "text": line[:HIT_CHARS_MAX]})
-            if len(hits) >= HITS_MAX:
-                return {"hits": hits, "complete": False}
-    return {"hits": hits, "complete": complete}
-
-
-def _list(value: JsonObject, field: str) -> list[Json]:
-    found = value[field]
-    return found if isinstance(found, list) else []
-
-
-def _common(paths: Sequence[str]) -> str:
-    split = [path.split("/")[:-1] for path in paths]
-    common: list[str] = []
-    for parts in zip(*split, strict=False):
-        if len(set(parts)) != 1:
-            break
-        common.append(parts[0])
-    return "/".join(common) or "."
+        "lines": [*lines],
+        "lines_total": len(every),
+    }, lines

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 
 from deskhand.ports import Offload, Tool
-from deskhand.tools.changes import MakeDirectory, MoveFile, WriteFile
-from deskhand.tools.checks.quotes import CheckActions, CheckQuotes
-from deskhand.tools.checks.totals import CheckTotals
-from deskhand.tools.documents import ReadTable, ReadWorkbook, WriteWorkbook
-from deskhand.tools.files import ListFiles, ReadFile, ReadFiles, SearchFiles
+from deskhand.tools import documents, files
+from deskhand.tools.builtin import BuiltIn
+from deskhand.tools.checks import quotes, totals
 from deskhand.tools.shell import RunCommand
 
 
@@ -19,20 +18,22 @@ def standard_tools(*, offload: Offload) -> Mapping[str, Tool]:
     Args:
         offload: runs their blocking work; inline in the simulation.
     """
+    reads = partial(BuiltIn, offload=offload)
+    writes = partial(BuiltIn, offload=offload, effect="idempotent", lands_in_results=True)
+    checks = partial(BuiltIn, offload=offload, lands_in_results=True)
     tools: tuple[Tool, ...] = (
-        ListFiles(offload=offload),
-        ReadFile(offload=offload),
-        ReadFiles(offload=offload),
-        SearchFiles(offload=offload),
-        WriteFile(offload=offload),
-        MakeDirectory(),
-        MoveFile(),
-        ReadTable(offload=offload),
-        WriteWorkbook(offload=offload),
-        ReadWorkbook(offload=offload),
+        reads(name="list_files", reading=files.list_files),
+        reads(name="read_file", reading=files.read_file),
+        reads(name="read_files", reading=files.read_files, field="paths"),
+        reads(name="search_files", reading=files.search_files),
+        reads(name="read_table", reading=documents.read_table),
+        writes(name="write_file", reading=files.write_file),
+        writes(name="make_directory", reading=files.make_directory),
+        writes(name="move_file", reading=files.move_file, effect="unknown", field="to"),
+        writes(name="write_workbook", reading=documents.write_workbook),
+        checks(name="check_quotes", reading=quotes.check_quotes),
+        checks(name="check_actions", reading=quotes.check_actions),
+        checks(name="check_totals", reading=totals.check_totals, field="workbook"),
         RunCommand(),
-        CheckQuotes(offload=offload),
-        CheckActions(offload=offload),
-        CheckTotals(offload=offload),
     )
     return {tool.name: tool for tool in tools}

@@ -5,11 +5,7 @@ from __future__ import annotations
 import shlex
 from typing import Final
 
-from deskhand.limits import (
-    COMMAND_MEMORY_BYTES_MAX,
-    COMMAND_OUTPUT_BYTES_MAX,
-    COMMAND_SECONDS,
-)
+from deskhand.limits import COMMAND_MEMORY_BYTES_MAX, COMMAND_OUTPUT_BYTES_MAX, COMMAND_SECONDS
 from deskhand.ports import Command, CommandResult, Effect, Place, ToolResult
 from deskhand.protocol.objects import FolderMode
 from deskhand.protocol.wire import JsonObject
@@ -53,13 +49,18 @@ class RunCommand:
         )
         ended = await place.sandbox.run(command, access)
         well = ended.exit_code == 0 and not ended.timed_out
-        return ToolResult(outcome="ok" if well else "error", value=_value(ended), text=_text(ended))
+        output = ended.output.decode("utf-8", errors="replace")
+        return ToolResult(
+            outcome="ok" if well else "error",
+            value=_value(ended, output),
+            text=_text(ended, output),
+        )
 
 
-def _value(ended: CommandResult) -> JsonObject:
+def _value(ended: CommandResult, output: str) -> JsonObject:
     return {
         "exit_code": ended.exit_code,
-        "output": ended.output.decode("utf-8", errors="replace"),
+        "output": output,
         "truncated": ended.truncated,
         "timed_out": ended.timed_out,
         "changes": [{"path": c.path, "kind": c.kind, "size": c.size} for c in ended.changes],
@@ -67,10 +68,8 @@ def _value(ended: CommandResult) -> JsonObject:
     }
 
 
-def _text(ended: CommandResult) -> str:
-    lines = [ended.output.decode("utf-8", errors="replace").rstrip()]
-    if ended.truncated:
-        lines.append("[output cut]")
+def _text(ended: CommandResult, output: str) -> str:
+    lines = [output.rstrip(), "[output cut]" if ended.truncated else ""]
     lines += [f"{change.kind} {change.path}" for change in ended.changes]
     lines += [f"refused {refused.path}: {refused.reason}" for refused in ended.refused]
     lines.append("timed out" if ended.timed_out else f"exit {ended.exit_code}")

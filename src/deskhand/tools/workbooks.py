@@ -10,8 +10,9 @@ import io
 import re
 import zipfile
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, time
+from datetime import date, datetime, time
 from decimal import Decimal, InvalidOperation
 from typing import Final, Literal
 
@@ -28,11 +29,12 @@ SHEET_NAME_CHARS_MAX: Final = 31
 UNPACKED_BYTES_MAX: Final = 512 * 1024**2
 CELLS_READ_MAX: Final = 500_000
 _EXACT_DIGITS: Final = 15
-_STAMP: Final = datetime(2000, 1, 1, tzinfo=UTC).replace(tzinfo=None)
 _ZIP_STAMP: Final = (2000, 1, 1, 0, 0, 0)
 
 As = Literal["text", "number", "percent", "date"]
 Look = Literal["plain", "title", "header", "total", "note"]
+KINDS: Final[tuple[As, ...]] = ("text", "number", "percent", "date")
+LOOKS: Final[tuple[Look, ...]] = ("plain", "title", "header", "total", "note")
 Value = None | bool | int | str | Decimal | date
 
 
@@ -48,51 +50,51 @@ class Cell:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sheet:
-    """A sheet; ``widths`` in characters, ``freeze`` the first cell that scrolls."""
+    """A sheet; ``widths`` in characters. A ``table`` of so many columns and rows keeps its header in sight."""
 
     name: str
     rows: Iterable[Sequence[Cell]]
     widths: tuple[int, ...] = ()
-    freeze: str | None = None
-    filtered: str | None = None
+    table: tuple[int, int] | None = None
 
 
 def build(sheets: Sequence[Sheet]) -> bytes:
     """Return an xlsx file; the same sheets give the same bytes."""
     book = Workbook(write_only=True)
-    looks = _Looks()
     for name, sheet in zip(_sheet_names(sheets), sheets, strict=True):
         page = book.create_sheet(name)
-        page.freeze_panes = sheet.freeze
         for number, width in enumerate(sheet.widths, start=1):
             page.column_dimensions[get_column_letter(number)].width = width
-        if sheet.filtered is not None:
-            page.auto_filter.ref = sheet.filtered
+        if sheet.table is not None:
+            page.freeze_panes = "A2"
+            page.auto_filter.ref = f"A1:{get_column_letter(sheet.table[0])}{sheet.table[1]}"
         for row in sheet.rows:
-            page.append([looks.cell(page, cell) for cell in row])
+            page.append([_made(page, cell) for cell in row])
     raw = io.BytesIO()
     book.save(raw)
     return _settled(raw.getvalue())
 
 
-def cells(data: bytes, *, most: int = CELLS_READ_MAX) -> dict[str, list[list[Value]]]:
+def cells(data: bytes) -> dict[str, list[list[Value]]]:
     """Return sheet -> rows -> values, numbers exact as they lie in the file.
 
     Raises:
         DeskhandError: ``unsupported_type`` for what is no workbook, ``too_large``.
     """
-    _refuse_bomb(data)
+    found: dict[str, list[list[Value]]] = {}
+    left = CELLS_READ_MAX
     try:
-        book = load_workbook(io.BytesIO(data), read_only=True, data_only=False)
-        found: dict[str, list[list[Value]]] = {}
-        for page in book.worksheets:
-            found[page.title] = []
+        with zipfile.ZipFile(io.BytesIO(data)) as packed:
+            size = sum(info.file_size for info in packed.infolist())
+        if size > UNPACKED_BYTES_MAX:
+            raise DeskhandError(Code.TOO_LARGE, "it unpacks to more than is allowed")
+        for page in load_workbook(io.BytesIO(data), read_only=True).worksheets:
+            rows = found[page.title] = list[list[Value]]()
             for row in page.iter_rows(values_only=True):
-                values = [_value(value) for value in row]
-                most -= len(values)
-                if most < 0:
+                left -= len(row)
+                if left < 0:
                     raise DeskhandError(Code.TOO_LARGE, "more cells than are read at once")
-                found[page.title].append(values)
+                rows.append([_value(value) for value in row])
     except (KeyError, ValueError, TypeError, zipfile.BadZipFile, OSError) as error:
         raise DeskhandError(Code.UNSUPPORTED_TYPE, "it is no workbook") from error
     return found
@@ -106,38 +108,32 @@ def neutral(text: str) -> str:
     return f"'{clean}" if clean.startswith(_STARTERS) else clean
 
 
-class _Looks:
-    """Styles, made once per workbook and shared by its cells."""
+_FONTS: Final = {
+    "title": Font(bold=True, size=14, color="1F3A52"),
+    "header": Font(bold=True, color="FFFFFF"),
+    "total": Font(bold=True),
+    "note": Font(italic=True, color="5A6B7B"),
+}
+_FILL: Final = PatternFill("solid", fgColor="1F4E79")
+_CENTRE: Final = Alignment(vertical="center", wrap_text=True)
+_TOP: Final = Border(top=Side(style="thin", color="8EA4B8"))
 
-    def __init__(self) -> None:
-        line = Side(style="thin", color="8EA4B8")
-        self._fonts = {
-            "title": Font(bold=True, size=14, color="1F3A52"),
-            "header": Font(bold=True, color="FFFFFF"),
-            "total": Font(bold=True),
-            "note": Font(italic=True, color="5A6B7B"),
-        }
-        self._fill = PatternFill("solid", fgColor="1F4E79")
-        self._top = Border(top=line)
-        self._centre = Alignment(vertical="center", wrap_text=True)
 
-    def cell(self, page: WriteOnlyWorksheet, cell: Cell) -> object:
-        """Return the library's cell."""
-        value, form = _stored(cell)
-        if cell.look == "plain" and form is None:
-            return value
-        made = WriteOnlyCell(page, value=value)
-        if form is not None:
-            made.number_format = form
-        font = self._fonts.get(cell.look)
-        if font is not None:
-            made.font = font
-        if cell.look == "header":
-            made.fill = self._fill
-            made.alignment = self._centre
-        elif cell.look == "total":
-            made.border = self._top
-        return made
+def _made(page: WriteOnlyWorksheet, cell: Cell) -> object:
+    """Return the library's cell, or a plain value where that is all."""
+    value, form = _stored(cell)
+    if cell.look == "plain" and form is None:
+        return value
+    made = WriteOnlyCell(page, value=value)
+    if form is not None:
+        made.number_format = form
+    if cell.look != "plain":
+        made.font = _FONTS[cell.look]
+    if cell.look == "header":
+        made.fill, made.alignment = _FILL, _CENTRE
+    elif cell.look == "total":
+        made.border = _TOP
+    return made
 
 
 def _stored(cell: Cell) -> tuple[str | int | float | datetime | None, str | None]:
@@ -147,13 +143,12 @@ def _stored(cell: Cell) -> tuple[str | int | float | datetime | None, str | None
         return value, "#,##0" if isinstance(value, int) else None
     if cell.kind in ("number", "percent"):
         number = _as_number(value, percent=cell.kind == "percent")
+        decimals = f".{'0' * cell.places}" if cell.places else ""
         if number is not None:
-            return number, _form(cell)
+            return number, f"0{decimals}%" if cell.kind == "percent" else f"#,##0{decimals}"
     elif cell.kind == "date":
-        try:
+        with suppress(ValueError):
             return datetime.combine(date.fromisoformat(value), time()), "yyyy-mm-dd"
-        except ValueError:
-            pass  # kept as it was written
     return neutral(value), None
 
 
@@ -163,18 +158,11 @@ def _as_number(text: str, *, percent: bool) -> int | float | None:
         exact = Decimal(text)
     except InvalidOperation:
         return None
-    if percent:
-        exact = exact.scaleb(-2)
-    if not exact.is_finite() or len(exact.normalize().as_tuple().digits) > _EXACT_DIGITS:
+    digits = "".join(map(str, exact.as_tuple().digits)).strip("0")
+    if not exact.is_finite() or len(digits) > _EXACT_DIGITS:
         return None
-    if exact == exact.to_integral_value():
-        return int(exact)
-    return float(exact)
-
-
-def _form(cell: Cell) -> str:
-    decimals = f".{'0' * cell.places}" if cell.places else ""
-    return f"0{decimals}%" if cell.kind == "percent" else f"#,##0{decimals}"
+    exact = exact.scaleb(-2 if percent else 0)
+    return int(exact) if exact == exact.to_integral_value() else float(exact)
 
 
 def _value(value: object) -> Value:
@@ -205,24 +193,11 @@ def _settled(raw: bytes) -> bytes:
         zipfile.ZipFile(settled, "w", zipfile.ZIP_DEFLATED) as after,
     ):
         for name in before.namelist():
-            data = before.read(name)
-            if name == "docProps/core.xml":
-                data = _MODIFIED.sub(rf"\g<1>{_STAMP.isoformat()}Z<".encode(), data)
             info = zipfile.ZipInfo(name, _ZIP_STAMP)
-            info.compress_type = zipfile.ZIP_DEFLATED
             info.external_attr = 0o600 << 16
-            after.writestr(info, data)
+            data = _MODIFIED.sub(rb"\g<1>2000-01-01T00:00:00Z<", before.read(name))
+            after.writestr(info, data, zipfile.ZIP_DEFLATED)
     return settled.getvalue()
-
-
-def _refuse_bomb(data: bytes) -> None:
-    try:
-        with zipfile.ZipFile(io.BytesIO(data)) as packed:
-            size = sum(info.file_size for info in packed.infolist())
-    except (zipfile.BadZipFile, ValueError) as error:
-        raise DeskhandError(Code.UNSUPPORTED_TYPE, "it is no workbook") from error
-    if size > UNPACKED_BYTES_MAX:
-        raise DeskhandError(Code.TOO_LARGE, "it unpacks to more than is allowed")
 
 
 _STARTERS: Final = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")

@@ -141,7 +141,7 @@ class ReportCommand:
 
 
 def _reading(path: str, line: Line) -> ToolCall:
-    arguments: JsonObject = {"path": path, "rows": 0}
+    arguments: JsonObject = {"path": path}
     by = line.words("by")
     if by is not None:
         arguments["by"] = by

@@ -8,25 +8,30 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from decimal import Context, Decimal, InvalidOperation, localcontext
-from typing import Final, TypeGuard
+from decimal import Context, Decimal, localcontext
+from functools import partial
+from typing import Final
 
 from openpyxl.utils.cell import coordinate_to_tuple
 
 from deskhand.errors import Code, DeskhandError
 from deskhand.limits import READ_BYTES_MAX
-from deskhand.ports import Effect, FolderAccess, Offload, Place, ToolResult
-from deskhand.protocol.wire import JsonObject
+from deskhand.ports import FolderAccess, Place, ToolResult
 from deskhand.texts import LANGUAGES, text
 from deskhand.tools import workbooks
-from deskhand.tools.arguments import Arguments, refused, shown_result, source
-from deskhand.tools.checks.quotes import result
+from deskhand.tools.arguments import Arguments, refused
+from deskhand.tools.builtin import Work
+from deskhand.tools.checks.quotes import checked, result
 
 _Cells = list[list[workbooks.Value]]
+_Rows = list[list[str]]
+_Key = tuple[int, tuple[int, str] | None]
 MEASURES: Final = ("sum", "average", "minimum", "maximum", "count", "rows")
 FACTS_MAX: Final = 5000
+COLUMNS_MAX: Final = 10_000
 _EVIDENCE_FIGURES: Final = 6
 _EXACT: Final = Context(prec=200)
 _THREE: Final = 3
@@ -35,45 +40,32 @@ _POWER: Final = 30
 """What is longer or larger is no amount; the reader of tables says the same."""
 
 
-class CheckTotals:
+def check_totals(given: Arguments, place: Place) -> Work:
     """``check_totals {table, workbook, sheet, facts, data_sheet?, language?, from?}``.
 
     ``table`` is ``{path, encoding, delimiter, quoted, width, first_line, totals_row?}``; a fact is
     ``{cell, measure, column?, style?, currency?, percent?, places?, label?, group?: {column, name}}``.
     With ``data_sheet`` the columns of that sheet must add up to the same sums.
     """
+    table = _source(given.object("table"))
+    workbook, sheet = given.path("workbook"), given.text("sheet", most=200)
+    data_sheet = given.text("data_sheet", "", most=200)
+    facts = [_fact(fact) for fact in given.objects("facts", most=FACTS_MAX)]
+    language, access = given.choice("language", LANGUAGES, "en"), given.source(place)
 
-    name = "check_totals"
-    effect: Effect = "pure"
-    writes = False
+    def work() -> ToolResult:
+        rows = list(_rows(access, table))
+        if table.totals_row:
+            rows = rows[:-1]
+        pages = workbooks.cells(place.results.read(workbook, limit=READ_BYTES_MAX))
+        for name in (sheet, data_sheet):
+            if name and name not in pages:
+                sentence = text("check.no_sheet", language=language, sheet=name)
+                return result(sentence, passed=False)
+        with localcontext(_EXACT):
+            return _compared(facts, rows, (pages[sheet], pages.get(data_sheet)), language)
 
-    def __init__(self, *, offload: Offload) -> None:
-        """Keep the road for slow work."""
-        self._offload = offload
-
-    def target(self, arguments: JsonObject, place: Place) -> str:
-        """Return the workbook."""
-        return shown_result(arguments, place, field="workbook")
-
-    async def call(self, arguments: JsonObject, place: Place) -> ToolResult:
-        """Read table and workbook again.
-
-        Raises:
-            DeskhandError: ``invalid`` for wrong arguments; files that cannot be read are a failed check.
-        """
-        given = Arguments(arguments)
-        inner = given.inner("table")
-        if inner is None:
-            raise refused("table", "is missing")
-        table = _source(inner)
-        workbook, sheet = given.path("workbook"), given.text("sheet", most=200)
-        facts = [_fact(Arguments(fact)) for fact in given.objects("facts", most=FACTS_MAX)]
-        language = given.choice("language", LANGUAGES, "en")
-        data_sheet = given.text("data_sheet", "", most=200)
-        access = source(given, place)
-        given.finish()
-        job = _Job(access, place.results, table, (workbook, sheet, data_sheet), facts, language)
-        return await self._offload(job.run)
+    return lambda: checked(work, language)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,6 +93,10 @@ class _Fact:
     label: str
     group: tuple[int, str] | None
 
+    @property
+    def key(self) -> _Key:
+        return self.column, self.group
+
 
 @dataclass(slots=True)
 class _Seen:
@@ -110,100 +106,66 @@ class _Seen:
     values: list[Decimal] = field(default_factory=list[Decimal])
 
 
-@dataclass(frozen=True, slots=True)
-class _Job:
-    """One comparison of a table with a workbook."""
-
-    access: FolderAccess
-    results: FolderAccess
-    table: _Source
-    book: tuple[str, str, str]
-    facts: Sequence[_Fact]
-    language: str
-
-    def run(self) -> ToolResult:
-        """Return whether every figure is what the table adds up to."""
-        workbook, sheet, data_sheet = self.book
-        try:
-            rows = list(_rows(self.access, self.table))
-            if self.table.totals_row:
-                rows = rows[:-1]
-            data = self.results.read(workbook, limit=READ_BYTES_MAX)
-            pages = workbooks.cells(data)
-        except DeskhandError as error:
-            return result(error.sentence(self.language), passed=False)
-        for name in (sheet, data_sheet):
-            if name and name not in pages:
-                return result(self._said("no_sheet", sheet=name), passed=False)
-        with localcontext(_EXACT):
-            return self._compared(pages[sheet], pages.get(data_sheet), rows)
-
-    def _compared(self, page: _Cells, copy: _Cells | None, rows: list[list[str]]) -> ToolResult:
-        seen = _collected(self.facts, rows)
-        wrong: list[str] = []
-        right: list[str] = []
-        for fact in self.facts:
-            found = _measure(fact, seen[_key(fact)])
-            whole = fact.measure == "sum" and fact.group is None
-            said = [_written(page, fact)]
-            if whole and copy is not None:
-                said.append(_added(copy, fact.column, len(rows)))
-            differing = [each for each in said if each is None or each != found]
-            if differing:
-                wrong.append(self._figure("figure_wrong", fact, differing[0], found))
-            elif whole:
-                right.append(self._figure("figure", fact, found, found))
-        if wrong:
-            count = self._said("figures_wrong", wrong=len(wrong), total=len(self.facts))
-            return result(f"{count} {'; '.join(wrong[:_EVIDENCE_FIGURES])}", passed=False)
-        figures = ", ".join(right[:_EVIDENCE_FIGURES])
-        key = "figures" if figures else "figures_only"
-        sentence = self._said(key, figures=figures, total=len(self.facts), rows=len(rows))
-        return result(sentence, passed=bool(self.facts))
-
-    def _figure(self, key: str, fact: _Fact, written: Decimal | None, found: Decimal | None) -> str:
-        return self._said(
-            key,
-            label=fact.label,
-            written=_shown(written, fact.places),
-            found=_shown(found, fact.places),
-        )
-
-    def _said(self, key: str, **values: object) -> str:
-        return text(f"check.{key}", language=self.language, **values)
-
-
-def _source(given: Arguments) -> _Source:
-    made = _Source(
+def _source(given: Arguments | None) -> _Source:
+    if given is None:
+        raise refused("table", "is missing")
+    return _Source(
         path=given.path(),
         encoding=given.text("encoding", most=40),
         delimiter=given.text("delimiter", most=1),
         quoted=given.flag("quoted", default=True),
-        width=given.integer("width", least=1, most=10_000),
+        width=given.integer("width", least=1, most=COLUMNS_MAX),
         first_line=given.integer("first_line", least=1, most=10**9),
-        totals_row=given.flag("totals_row", default=False),
+        totals_row=given.flag("totals_row"),
     )
-    given.finish()
-    return made
 
 
 def _fact(given: Arguments) -> _Fact:
-    group = given.inner("group")
-    made = _Fact(
+    group = given.object("group")
+    return _Fact(
         cell=given.text("cell", most=12),
         measure=given.choice("measure", MEASURES, "sum"),
-        column=given.integer("column", 0, least=0, most=10_000),
+        column=given.integer("column", 0, least=0, most=COLUMNS_MAX),
         comma=given.choice("style", ("point", "comma"), "point") == "comma",
-        percent=given.flag("percent", default=False),
+        percent=given.flag("percent"),
         currency=given.text("currency", "", most=10),
         places=given.integer("places", 0, least=0, most=100),
         label=given.text("label", "", most=200),
-        group=None
-        if group is None
-        else (group.integer("column", least=0, most=10_000), group.text("name")),
+        group=group and (group.integer("column", least=0, most=COLUMNS_MAX), group.text("name")),
     )
-    given.finish()
-    return made
+
+
+def _compared(
+    facts: Sequence[_Fact], rows: _Rows, pages: tuple[_Cells, _Cells | None], language: str
+) -> ToolResult:
+    """Return whether every figure is what the table adds up to, on the sheet and in the copy of the data."""
+    page, copy = pages
+    said = partial(text, language=language)
+    seen = _collected(facts, rows)
+    wrong: list[str] = []
+    right: list[str] = []
+    for fact in facts:
+        found = _measure(fact, seen[fact.key])
+        whole = fact.measure == "sum" and fact.group is None
+        written = [_written(page, fact)]
+        if whole and copy is not None:
+            written.append(_added(copy, fact.column, len(rows)))
+        differing = [value for value in written if value is None or value != found]
+        if differing or whole:
+            sentence = said(
+                "check.figure_wrong" if differing else "check.figure",
+                label=fact.label,
+                written=_shown(differing[0] if differing else found, fact.places),
+                found=_shown(found, fact.places),
+            )
+            (wrong if differing else right).append(sentence)
+    if wrong:
+        count = said("check.figures_wrong", wrong=len(wrong), total=len(facts))
+        return result(f"{count} {'; '.join(wrong[:_EVIDENCE_FIGURES])}", passed=False)
+    figures = ", ".join(right[:_EVIDENCE_FIGURES])
+    key = "check.figures" if figures else "check.figures_only"
+    sentence = said(key, figures=figures, total=len(facts), rows=len(rows))
+    return result(sentence, passed=bool(facts))
 
 
 def _rows(access: FolderAccess, table: _Source) -> Iterator[list[str]]:
@@ -232,15 +194,9 @@ def _trimmed(row: list[str], width: int) -> list[str] | None:
     return row if len(row) == width and any(cell.strip() for cell in row) else None
 
 
-def _key(fact: _Fact) -> tuple[int, tuple[int, str] | None]:
-    return fact.column, fact.group
-
-
-def _collected(
-    facts: Sequence[_Fact], rows: Sequence[list[str]]
-) -> dict[tuple[int, tuple[int, str] | None], _Seen]:
+def _collected(facts: Sequence[_Fact], rows: _Rows) -> dict[_Key, _Seen]:
     """Gather the values of every column (and group) that a fact is about, in one pass over the rows."""
-    seen = {_key(fact): _Seen() for fact in facts}
+    seen = {fact.key: _Seen() for fact in facts}
     columns = {fact.column: fact for fact in facts}
     groupings = {fact.group[0] for fact in facts if fact.group is not None}
     for row in rows:
@@ -249,11 +205,9 @@ def _collected(
             value = _number(row[index], fact) if index < len(row) else None
             for group in groups:
                 into = seen.get((index, group))
-                if into is None:
-                    continue
-                into.rows += 1
-                if value is not None:
-                    into.values.append(value)
+                if into is not None:
+                    into.rows += 1
+                    into.values += [] if value is None else [value]
     return seen
 
 
@@ -278,19 +232,15 @@ def _number(cell: str, fact: _Fact) -> Decimal | None:
 def _joined(kept: str, mark: str) -> Decimal | None:
     """Put the groups of three together; any other grouping is no number."""
     mantissa, has_power, power = kept.replace("E", "e").partition("e")
-    if has_power and not (
-        _is_digits(power[power[:1] in ("+", "-") :]) and abs(int(power)) <= _POWER
-    ):
+    if has_power and not _is_digits(power[power[:1] in ("+", "-") :]):
         return None
     whole, _, decimals = mantissa.partition(mark)
     digits = _ungrouped(whole)
     if digits is None or not (digits or decimals) or not _is_digits(f"{decimals}0"):
         return None
-    try:
-        value = Decimal(f"{digits or '0'}.{decimals or '0'}e{power or '0'}")
-    except InvalidOperation:
+    if abs(int(power or 0)) > _POWER:
         return None
-    return value if value.is_finite() else None
+    return Decimal(f"{digits or '0'}.{decimals or '0'}e{power or '0'}")
 
 
 def _is_digits(kept: str) -> bool:
@@ -326,25 +276,26 @@ def _added(page: _Cells, column: int, rows: int) -> Decimal | None:
     """Add up a column of the data sheet below its header; nothing when it has another number of rows."""
     if len(page) != rows + 1:
         return None
-    values = (row[column] if column < len(row) else None for row in page[1:])
-    return sum(
-        (v if isinstance(v, Decimal) else Decimal(v) for v in values if _is_number(v)), Decimal(0)
-    )
-
-
-def _is_number(value: workbooks.Value) -> TypeGuard[int | Decimal]:
-    return isinstance(value, (int, Decimal)) and not isinstance(value, bool)
+    values = (_figure(row[column]) for row in page[1:] if column < len(row))
+    return sum((value for value in values if value is not None), Decimal(0))
 
 
 def _written(page: _Cells, fact: _Fact) -> Decimal | None:
-    """Return the figure in the workbook; exact text stands for what a double cannot hold."""
+    """Return the figure in its cell."""
     try:
         row, column = coordinate_to_tuple(fact.cell)
-        value = page[row - 1][column - 1]
-        found = Decimal(str(value).removeprefix("'"))
-    except (IndexError, ValueError, InvalidOperation):
+        found = _figure(page[row - 1][column - 1])
+    except (IndexError, ValueError):
         return None
-    return found.scaleb(2) if fact.percent else found
+    return found.scaleb(2) if found is not None and fact.percent else found
+
+
+def _figure(value: workbooks.Value) -> Decimal | None:
+    """Return a number of a workbook; a long text stands for what a double cannot hold."""
+    if isinstance(value, (int, Decimal)) and not isinstance(value, bool):
+        return Decimal(value)
+    long = _LONG.fullmatch(value) if isinstance(value, str) else None
+    return None if long is None else Decimal(long[1])
 
 
 def _shown(value: Decimal | None, places: int) -> str:
@@ -356,15 +307,8 @@ def _shown(value: Decimal | None, places: int) -> str:
     return f"{value:,.{max(places, written)}f}"
 
 
+_LONG = re.compile(r"'?(-?(?=[0-9.]{16})[0-9]+(?:\.[0-9]+)?)")
 _MINUS: Final = ("-", "−")
 _GAPS: Final = frozenset(",.'’ \u00a0\u2009\u202f")
-_MONEY: Final = {
-    "USD": ("US$", "$"),
-    "EUR": ("€",),
-    "GBP": ("£",),
-    "JPY": ("¥",),
-    "KRW": ("₩", "원"),
-    "INR": ("₹",),
-    "SEK": ("kr",),
-    "PLN": ("zł",),
-}
+_WORDS = "USD US$ $|EUR €|GBP £|JPY ¥|KRW ₩ 원|INR ₹|SEK kr|PLN zł"
+_MONEY: Final = {code: signs for code, *signs in (each.split() for each in _WORDS.split("|"))}

@@ -13,52 +13,24 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import Final
 
-MISSING: Final = frozenset(
-    (
-        "",
-        "-",
-        "--",
-        "–",
-        "—",
-        "n/a",
-        "na",
-        "#n/a",
-        "nan",
-        "null",
-        "none",
-        "nil",
-        "없음",
-        "해당없음",
-        "k.a.",
-    )
-)
+_MISSING_WORDS = "- -- – — n/a na #n/a nan null none nil 없음 해당없음 k.a."
+MISSING: Final = frozenset(("", *_MISSING_WORDS.split()))
 """Cells that say that there is no value, in lower case."""
 
 _DIGITS_MAX: Final = 40
 _POWER_MAX: Final = 30
-_SPACES = " \u00a0\u2009\u202f"
-_CURRENCIES: Final = {
-    "$": "USD",
-    "US$": "USD",
-    "€": "EUR",
-    "£": "GBP",
-    "¥": "JPY",
-    "₩": "KRW",
-    "원": "KRW",
-    "₹": "INR",
-    "kr": "SEK",
-    "zł": "PLN",
-}
-_CODES: Final = (
-    "USD|EUR|GBP|JPY|KRW|CHF|CNY|INR|AUD|CAD|SEK|NOK|DKK|PLN|CZK|SGD|HKD|TWD|BRL|MXN|ZAR|NZD"
+_GAPS = "'’ \u00a0\u2009\u202f"
+_SIGNS = "US$ USD  $ USD  € EUR  £ GBP  ¥ JPY  ₩ KRW  원 KRW  ₹ INR  kr SEK  zł PLN"
+_CURRENCIES: Final[dict[str, str]] = dict(
+    zip(_SIGNS.split()[::2], _SIGNS.split()[1::2], strict=True)
 )
-_MONEY = rf"US\$|[$€£¥₩₹]|원|kr|zł|{_CODES}"
+_CODES = "USD|EUR|GBP|JPY|KRW|CHF|CNY|INR|AUD|CAD|SEK|NOK|DKK|PLN|CZK|SGD|HKD|TWD|BRL|MXN|ZAR|NZD"
+_MONEY = "|".join((*map(re.escape, _CURRENCIES), _CODES))
 _CELL = re.compile(
     rf"(?P<open>\()?(?P<before>[-+−])?\s*(?P<left>{_MONEY})?\s*(?P<inner>[-+−])?"
-    rf"(?P<digits>[0-9.,][0-9.,'’{_SPACES}]*?(?:[eE][-+]?[0-9]{{1,2}})?)"
+    rf"(?P<digits>[0-9.,][0-9.,{_GAPS}]*?(?:[eE](?P<power>[-+]?[0-9]{{1,2}}))?)"
     rf"\s*(?P<percent>%)?\s*(?P<right>{_MONEY})?(?P<after>-)?(?P<close>\))?"
 )
-_POWER = re.compile(r"[eE]([-+]?[0-9]+)$")
 _PLAIN = re.compile(r"-?[0-9]{1,30}(?:\.[0-9]{1,30})?")
 
 
@@ -69,18 +41,18 @@ class Style(StrEnum):
     COMMA = "comma"
 
 
+def _form(mark: str, other: str) -> re.Pattern[str]:
+    """Digits in groups of three behind one kind of gap, or without any."""
+    return re.compile(
+        rf"[0-9]{{1,3}}(?P<gap>[{other}{_GAPS}])[0-9]{{3}}(?:(?P=gap)[0-9]{{3}})*(?:{mark}[0-9]*)?"
+        rf"|[0-9]+(?:{mark}[0-9]*)?(?:[eE][-+]?[0-9]{{1,2}})?|{mark}[0-9]+"
+    )
+
+
 _FORMS: Final = {
-    Style.POINT: re.compile(
-        rf"[0-9]{{1,3}}(?P<sep>[,'’{_SPACES}])[0-9]{{3}}(?:(?P=sep)[0-9]{{3}})*(?:\.[0-9]*)?"
-        r"|[0-9]+(?:\.[0-9]*)?(?:[eE][-+]?[0-9]{1,2})?|\.[0-9]+"
-    ),
-    Style.COMMA: re.compile(
-        rf"[0-9]{{1,3}}(?P<sep>[.'’{_SPACES}])[0-9]{{3}}(?:(?P=sep)[0-9]{{3}})*(?:,[0-9]*)?"
-        r"|[0-9]+(?:,[0-9]*)?(?:[eE][-+]?[0-9]{1,2})?|,[0-9]+"
-    ),
+    Style.POINT: (_form(r"\.", ","), str.maketrans("", "", f",{_GAPS}")),
+    Style.COMMA: (_form(",", "."), str.maketrans(",", ".", f".{_GAPS}")),
 }
-_NOT_DIGITS: Final = str.maketrans("", "", f",'’{_SPACES}")
-_NOT_DIGITS_COMMA: Final = str.maketrans(",", ".", f".'’{_SPACES}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,12 +85,15 @@ def amount(cell: str, style: Style) -> Amount | None:
     found = _CELL.fullmatch(cell.strip())
     if found is None or bool(found["open"]) != bool(found["close"]):
         return None
-    if found["left"] and found["right"]:
+    digits = found["digits"].strip()
+    form, translation = _FORMS[style]
+    if len(digits) > _DIGITS_MAX or not form.fullmatch(digits):
         return None
-    value = _digits(found["digits"].strip(), style)
     signs = [sign for sign in (found["before"], found["inner"], found["after"]) if sign]
-    if value is None or len(signs) + bool(found["open"]) > 1:
+    twice = bool(found["left"] and found["right"]) or len(signs) + bool(found["open"]) > 1
+    if twice or abs(int(found["power"] or 0)) > _POWER_MAX:
         return None
+    value = Decimal(digits.translate(translation))
     negative = bool(found["open"]) or (bool(signs) and signs[0] != "+")
     money = found["left"] or found["right"] or ""
     return Amount(
@@ -135,10 +110,9 @@ def votes(cells: Iterable[str]) -> StyleVotes:
         if as_point is not None and as_comma is not None:
             if as_point.value != as_comma.value:
                 either = either or cell.strip()
-        elif as_point is not None:
-            point += 1
-        elif as_comma is not None:
-            comma += 1
+        else:
+            point += as_point is not None
+            comma += as_comma is not None
     return StyleVotes(point=point, comma=comma, either=either)
 
 
@@ -146,12 +120,3 @@ def places(value: Decimal) -> int:
     """Return how many decimals were written."""
     exponent = value.as_tuple().exponent
     return max(0, -exponent) if isinstance(exponent, int) else 0
-
-
-def _digits(text: str, style: Style) -> Decimal | None:
-    if len(text) > _DIGITS_MAX or _FORMS[style].fullmatch(text) is None:
-        return None
-    table = _NOT_DIGITS if style is Style.POINT else _NOT_DIGITS_COMMA
-    value = Decimal(text.translate(table))
-    power = _POWER.search(text)
-    return None if power is not None and abs(int(power[1])) > _POWER_MAX else value

@@ -10,12 +10,13 @@ import io
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final, Literal
 
+from deskhand.core.dates import a_date
 from deskhand.errors import Code, DeskhandError
 from deskhand.tools.decoding import decode
-from deskhand.tools.tables.dates import a_date
 from deskhand.tools.tables.numbers import Style, amount, is_missing
 
 DELIMITERS: Final = (",", ";", "\t", "|")
@@ -25,14 +26,12 @@ _SNIFF_ROWS: Final = 200
 _STRAY_QUOTE_LINES: Final = 20
 """A field over more lines than this is a quote that nobody closed."""
 
-TOTAL_LABEL: Final = re.compile(
+_TOTAL_LABEL = re.compile(
     r"(?:grand |sub)?totals?:?|sum:?|summe:?|gesamt(?:summe)?:?|합계:?|총계:?|총합:?|소계:?|계:?",
     re.IGNORECASE,
 )
 _HINT = re.compile(r"sep=(.)")
 _YEAR = re.compile(r"(?:19|20)[0-9]{2}")
-
-Why = Literal["width", "before_header"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,115 +47,87 @@ class Skipped:
     """A row that was left out."""
 
     line: int
-    why: Why
+    why: Literal["width", "before_header"]
     fields: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Dialect:
-    """How the file is written; enough to read it again without guessing."""
+class Table:
+    """A table, and how its file is written: enough to read it again without guessing.
+
+    ``totals`` is a last row that already added up, kept out of ``rows``.
+    """
 
     encoding: str
     delimiter: str
     quoted: bool
     width: int
     header_line: int | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Table:
-    """A table; ``totals`` is a last row that already added up, kept out of ``rows``."""
-
-    dialect: Dialect
     names: tuple[str, ...]
+    renamed: tuple[str, ...]
     rows: tuple[Row, ...]
-    totals: Row | None = None
-    skipped: tuple[Skipped, ...] = ()
-    blank_lines: int = 0
-    renamed: tuple[str, ...] = ()
+    totals: Row | None
+    skipped: tuple[Skipped, ...]
+    blank_lines: int
 
 
 def read(data: bytes) -> Table:
     """Return the table in a file's bytes.
 
     Raises:
-        DeskhandError: ``unsupported_type`` for what is no text, ``invalid`` for what is no table.
+        DeskhandError: ``unsupported_type`` for what is no text, ``invalid`` for what is no table, ``too_large``.
     """
     decoded = decode(data)
     if decoded is None:
         raise DeskhandError(Code.UNSUPPORTED_TYPE, "it is no text")
     lines = list(io.StringIO(decoded.text, newline=""))  # only \r and \n end a line
     delimiter = _delimiter(lines)
-    quoted = not _stray_quote(lines, delimiter)
-    rows = list(_rows(lines, delimiter, quoted=quoted))
-    filled = [row for row in rows if any(cell.strip() for cell in row.cells)]
+    every, quoted = _every(lines, delimiter)
+    filled = [row for row in every if any(cell.strip() for cell in row.cells)]
     if not filled:
         raise DeskhandError(Code.INVALID, "the file is empty")
-    width = _width(filled)
+    width, _ = _usual_width(filled)
     if width > COLUMNS_MAX:
         raise DeskhandError(Code.TOO_LARGE, f"more than {COLUMNS_MAX} columns")
-    kept, skipped = _kept(filled, width)
-    table = _titled(kept, skipped, width)
-    return Table(
-        dialect=Dialect(
-            encoding=decoded.encoding,
-            delimiter=delimiter,
-            quoted=quoted,
-            width=width,
-            header_line=table.header.line if table.header else None,
-        ),
-        names=table.names,
-        rows=tuple(table.rows),
-        totals=table.totals,
-        skipped=tuple(sorted(table.skipped, key=lambda each: each.line)),
-        blank_lines=len(rows) - len(filled),
-        renamed=table.renamed,
-    )
-
-
-def fitted(cells: Sequence[str], width: int) -> tuple[str, ...] | None:
-    """Return the cells at this width: empty ones at the end may be dropped, nothing else is changed."""
-    if len(cells) == width:
-        return tuple(cells)
-    if len(cells) > width and not any(cell.strip() for cell in cells[width:]):
-        return tuple(cells[:width])
-    return None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Titled:
-    header: Row | None
-    names: tuple[str, ...]
-    renamed: tuple[str, ...]
-    rows: list[Row]
-    totals: Row | None
-    skipped: list[Skipped]
-
-
-def _titled(kept: list[Row], skipped: list[Skipped], width: int) -> _Titled:
-    """Take the header off the top and a totals row off the end."""
-    header = kept[0] if kept and _is_header(kept) else None
-    rows = kept[1:] if header else kept
-    first = header.line if header else (rows[0].line if rows else 0)
-    totals = rows.pop() if len(rows) > 1 and is_total(rows[-1].cells) else None
+    rows = [
+        Row(line=row.line, cells=row.cells[:width]) for row in filled if _fits(row.cells, width)
+    ]
+    header = rows.pop(0) if rows and _is_header(rows) else None
+    first = header or next(iter(rows), None)
+    totals = rows.pop() if len(rows) > 1 and _is_total(rows[-1].cells) else None
     names, renamed = _names(header.cells if header else ("",) * width)
-    return _Titled(
-        header=header,
+    return Table(
+        encoding=decoded.encoding,
+        delimiter=delimiter,
+        quoted=quoted,
+        width=width,
+        header_line=header.line if header else None,
         names=names,
         renamed=renamed,
-        rows=rows,
+        rows=tuple(rows),
         totals=totals,
-        skipped=[
-            Skipped(line=s.line, why="before_header", fields=s.fields) if s.line < first else s
-            for s in skipped
-        ],
+        skipped=tuple(
+            Skipped(
+                line=row.line,
+                why="before_header" if first and row.line < first.line else "width",
+                fields=len(row.cells),
+            )
+            for row in filled
+            if not _fits(row.cells, width)
+        ),
+        blank_lines=len(every) - len(filled),
     )
 
 
-def is_total(cells: Sequence[str]) -> bool:
-    """Return whether a row's first word says that it adds up the others."""
+def _fits(cells: Sequence[str], width: int) -> bool:
+    """Empty cells at the end may be dropped, nothing else is changed."""
+    return len(cells) >= width and not any(cell.strip() for cell in cells[width:])
+
+
+def _is_total(cells: Sequence[str]) -> bool:
+    """Whether a row's first word says that it adds up the others."""
     label = next((cell.strip() for cell in cells if cell.strip()), "")
-    return TOTAL_LABEL.fullmatch(label) is not None
+    return _TOTAL_LABEL.fullmatch(label) is not None
 
 
 def _delimiter(lines: Sequence[str]) -> str:
@@ -167,23 +138,21 @@ def _delimiter(lines: Sequence[str]) -> str:
     best, best_score = ",", 0.0
     for delimiter in DELIMITERS:
         rows = list(_rows(lines[:_SNIFF_LINES], delimiter, quoted=True))[:_SNIFF_ROWS]
-        widths = Counter(len(row.cells) for row in rows if any(row.cells))
-        width, count = max(widths.items(), key=lambda item: (item[1], item[0]), default=(1, 0))
-        score = count / max(1, sum(widths.values())) + min(width, 10) / 100 if width > 1 else 0.0
+        filled = [row for row in rows if any(row.cells)]
+        width, count = _usual_width(filled)
+        score = count / len(filled) + min(width, 10) / 100 if width > 1 else 0.0
         if score > best_score:
             best, best_score = delimiter, score
     return best
 
 
-def _stray_quote(lines: Sequence[str], delimiter: str) -> bool:
-    """Whether some quote is never closed, so that quotes must be read as plain characters."""
-    try:
-        return any(
-            max((cell.count("\n") for cell in row.cells), default=0) > _STRAY_QUOTE_LINES
-            for row in _rows(lines, delimiter, quoted=True)
-        )
-    except DeskhandError:
-        return True
+def _every(lines: Sequence[str], delimiter: str) -> tuple[list[Row], bool]:
+    """Return all rows and whether quotes were quotes: where one is never closed they are plain characters."""
+    with suppress(DeskhandError):
+        rows = list(_rows(lines, delimiter, quoted=True))
+        if all(cell.count("\n") <= _STRAY_QUOTE_LINES for row in rows for cell in row.cells):
+            return rows, True
+    return list(_rows(lines, delimiter, quoted=False)), False
 
 
 def _rows(lines: Sequence[str], delimiter: str, *, quoted: bool) -> Iterator[Row]:
@@ -201,26 +170,15 @@ def _rows(lines: Sequence[str], delimiter: str, *, quoted: bool) -> Iterator[Row
         raise DeskhandError(Code.INVALID, f"line {line}: {error}") from error
 
 
-def _width(rows: Sequence[Row]) -> int:
+def _usual_width(rows: Sequence[Row]) -> tuple[int, int]:
+    """Return the width that most rows have, and how many have it."""
     widths = Counter(len(row.cells) for row in rows)
-    return max(widths.items(), key=lambda item: (item[1], item[0]))[0]
-
-
-def _kept(rows: Sequence[Row], width: int) -> tuple[list[Row], list[Skipped]]:
-    kept: list[Row] = []
-    skipped: list[Skipped] = []
-    for row in rows:
-        cells = fitted(row.cells, width)
-        if cells is None:
-            skipped.append(Skipped(line=row.line, why="width", fields=len(row.cells)))
-        else:
-            kept.append(Row(line=row.line, cells=cells))
-    return kept, skipped
+    return max(widths.items(), key=lambda item: (item[1], item[0]), default=(1, 0))
 
 
 def _is_header(rows: Sequence[Row]) -> bool:
     first, rest = rows[0].cells, rows[1 : _SNIFF_ROWS + 1]
-    if not any(cell.strip() for cell in first) or is_total(first):
+    if not any(cell.strip() for cell in first) or _is_total(first):
         return False
     if any(_is_value(cell) for cell in first):
         return False
@@ -235,12 +193,9 @@ def _is_value(cell: str) -> bool:
     text = cell.strip()
     if is_missing(text) or _YEAR.fullmatch(text):
         return False
-    return (
-        amount(text, Style.POINT) is not None
-        or amount(text, Style.COMMA) is not None
-        or a_date(text, "day") is not None
-        or a_date(text, "month") is not None
-    )
+    numbers = (amount(text, style) for style in Style)
+    days = (a_date(text, order) for order in ("day", "month"))
+    return any(value is not None for value in (*numbers, *days))
 
 
 def _names(cells: Sequence[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -248,13 +203,11 @@ def _names(cells: Sequence[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
     names: list[str] = []
     renamed: list[str] = []
     for number, cell in enumerate(cells, start=1):
-        name = " ".join(cell.split()) or f"Column {number}"
+        name = unique = " ".join(cell.split()) or f"Column {number}"
         again = 2
-        unique = name
         while unique in names:
             unique = f"{name} ({again})"
             again += 1
-        if unique != name:
-            renamed.append(unique)
+        renamed += [unique] if unique != name else []
         names.append(unique)
     return tuple(names), tuple(renamed)

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 from decimal import Context, Decimal, localcontext
 from typing import Final, Literal
 
+from deskhand.core.dates import Order, a_date, order_of
 from deskhand.errors import Code, DeskhandError
-from deskhand.tools.tables.dates import Order, a_date, dating
 from deskhand.tools.tables.numbers import (
     Amount,
     Style,
@@ -48,14 +48,6 @@ _LEADING_ZERO = re.compile(r"0[0-9]+")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Unreadable:
-    """A value that did not fit its column."""
-
-    line: int
-    value: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Column:
     """What a column holds. ``unsure`` is a value that means two things and nothing decides."""
 
@@ -76,6 +68,11 @@ class Column:
     def measured(self) -> bool:
         """Whether an average, smallest and largest value mean something."""
         return self.kind in ("number", "percent")
+
+    @property
+    def dated(self) -> bool:
+        """Whether its cells are days beyond doubt."""
+        return self.kind == "date" and not self.unsure
 
 
 @dataclass(slots=True, kw_only=True)
@@ -108,12 +105,12 @@ class Sum:
 
 @dataclass(slots=True, kw_only=True)
 class Facts:
-    """What was counted in one column."""
+    """What was counted in one column; ``unreadable`` are the first lines and values that did not fit it."""
 
     sum: Sum = field(default_factory=Sum)
     missing: int = 0
-    unreadable_count: int = 0
-    unreadable: list[Unreadable] = field(default_factory=list[Unreadable])
+    unreadable_total: int = 0
+    unreadable: list[tuple[int, str]] = field(default_factory=list[tuple[int, str]])
     first: date | None = None
     last: date | None = None
 
@@ -131,7 +128,6 @@ class Group:
 class Summary:
     """All that is known of a table."""
 
-    table: Table
     columns: tuple[Column, ...]
     facts: tuple[Facts, ...]
     by: Column | None
@@ -161,52 +157,51 @@ def summarise(table: Table, *, by: str | None) -> Summary:
                 group.rows += 1
             for column, fact in zip(columns, facts, strict=True):
                 _count(row, column, fact, group)
-    return Summary(
-        table=table, columns=columns, facts=facts, by=chosen, groups=tuple(groups.values())
-    )
+    return Summary(columns=columns, facts=facts, by=chosen, groups=tuple(groups.values()))
 
 
 def recognise(table: Table) -> tuple[Column, ...]:
     """Return what each column holds, decided by its own values and, when they leave it open, by the other columns."""
-    samples = [_sample(table.rows, index) for index in range(len(table.names))]
+    samples = [_sample(table.rows, index) for index in range(table.width)]
     voted = [votes(sample) for sample in samples]
-    fallback = _file_style(voted, table.dialect.delimiter)
+    leaning = _style(
+        sum(vote.point for vote in voted),
+        sum(vote.comma for vote in voted),
+        Style.COMMA if table.delimiter == ";" else Style.POINT,
+    )
     return tuple(
-        _column(index, table.names[index], sample, (vote, fallback))
-        for index, (sample, vote) in enumerate(zip(samples, voted, strict=True))
+        _column(Column(index=index, name=name, kind="text"), sample, vote, leaning)
+        for index, (name, sample, vote) in enumerate(zip(table.names, samples, voted, strict=True))
     )
 
 
-def value_of(cell: str, column: Column) -> Amount | None:
-    """Return the number in a cell of this column."""
-    return amount(cell, column.style)
+def value_of(cell: str, column: Column) -> Decimal | date | None:
+    """Return what a cell of this column means: a number in its currency, a day, or nothing beyond its words."""
+    if column.measured:
+        found = amount(cell, column.style)
+        return found.value if found and found.currency in ("", column.currency) else None
+    return a_date(cell, column.order) if column.dated else None
 
 
 def _count(row: Row, column: Column, fact: Facts, group: Group | None) -> None:
     cell = row.cells[column.index]
     if is_missing(cell):
         fact.missing += 1
-    elif column.measured:
-        found = value_of(cell, column)
-        if found is None:
-            _unreadable(fact, row.line, cell)
-            return
-        fact.sum.add(found.value)
+        return
+    if not column.measured and not column.dated:
+        return
+    found = value_of(cell, column)
+    if found is None:
+        fact.unreadable_total += 1
+        if len(fact.unreadable) < UNREADABLE_SHOWN_MAX:
+            fact.unreadable.append((row.line, cell.strip()[:80]))
+    elif isinstance(found, date):
+        fact.first = min(fact.first or found, found)
+        fact.last = max(fact.last or found, found)
+    else:
+        fact.sum.add(found)
         if group is not None:
-            group.sums.setdefault(column.index, Sum()).add(found.value)
-    elif column.kind == "date" and not column.unsure:
-        day = a_date(cell, column.order)
-        if day is None:
-            _unreadable(fact, row.line, cell)
-            return
-        fact.first = day if fact.first is None else min(fact.first, day)
-        fact.last = day if fact.last is None else max(fact.last, day)
-
-
-def _unreadable(fact: Facts, line: int, cell: str) -> None:
-    fact.unreadable_count += 1
-    if len(fact.unreadable) < UNREADABLE_SHOWN_MAX:
-        fact.unreadable.append(Unreadable(line=line, value=cell.strip()[:80]))
+            group.sums.setdefault(column.index, Sum()).add(found)
 
 
 def _sample(rows: Sequence[Row], index: int) -> list[str]:
@@ -216,53 +211,44 @@ def _sample(rows: Sequence[Row], index: int) -> list[str]:
     return [cell for cell in cells if not is_missing(cell)]
 
 
-def _file_style(voted: Sequence[StyleVotes], delimiter: str) -> Style:
-    point, comma = sum(vote.point for vote in voted), sum(vote.comma for vote in voted)
-    if point != comma:
-        return Style.POINT if point > comma else Style.COMMA
-    return Style.COMMA if delimiter == ";" else Style.POINT
-
-
-def _column(index: int, name: str, sample: list[str], leaning: tuple[StyleVotes, Style]) -> Column:
+def _column(blank: Column, sample: list[str], vote: StyleVotes, leaning: Style) -> Column:
     if not sample:
-        return Column(index=index, name=name, kind="text")
-    dates = dating(sample)
-    if dates is not None:
-        read = sum(a_date(cell, dates.order) is not None for cell in sample)
-        if read >= len(sample) * VALUE_SHARE_MIN:
-            unsure = sample[0].strip() if dates.ambiguous else ""
-            return Column(index=index, name=name, kind="date", order=dates.order, unsure=unsure)
-    vote, fallback = leaning
-    style = fallback
-    if vote.point != vote.comma:
-        style = Style.POINT if vote.point > vote.comma else Style.COMMA
-    amounts = [found for cell in sample if (found := amount(cell, style)) is not None]
-    if len(amounts) < len(sample) * VALUE_SHARE_MIN:
+        return blank
+    needed, order = len(sample) * VALUE_SHARE_MIN, order_of(sample)
+    if order is not None and sum(a_date(cell, order) is not None for cell in sample) >= needed:
+        unsure = sample[0].strip() if order == "either" else ""
+        return replace(blank, kind="date", order=order, unsure=unsure)
+    style = _style(vote.point, vote.comma, leaning)
+    read = [amount(cell, style) for cell in sample]
+    amounts = [found for found in read if found is not None]
+    if len(amounts) < needed:
         nearly = len(amounts) > len(sample) * NEARLY_SHARE_MIN
-        odd = next((c.strip() for c in sample if amount(c, style) is None), "") if nearly else ""
-        return Column(index=index, name=name, kind="text", unsure=odd[:80])
+        return replace(blank, unsure=sample[read.index(None)].strip()[:80] if nearly else "")
     currencies = {found.currency for found in amounts if found.currency}
-    unsure = vote.either if not vote.point and not vote.comma else ""
-    return Column(
-        index=index,
-        name=name,
-        kind=_number_kind(name, sample, amounts, currencies),
+    return replace(
+        blank,
+        kind=_number_kind(blank.name, sample, amounts, currencies),
         style=style,
         currency=next(iter(currencies)) if len(currencies) == 1 else "",
-        unsure=unsure,
+        unsure=vote.either if not vote.point and not vote.comma else "",
     )
+
+
+def _style(point: int, comma: int, otherwise: Style) -> Style:
+    if point == comma:
+        return otherwise
+    return Style.POINT if point > comma else Style.COMMA
 
 
 def _number_kind(
     name: str, sample: Sequence[str], amounts: Sequence[Amount], currencies: set[str]
 ) -> Kind:
-    if len(currencies) > 1:
-        return "mixed"
     percents = sum(found.percent for found in amounts)
+    if len(currencies) > 1 or 0 < percents < len(amounts):
+        return "mixed"
     if percents:
-        return "percent" if percents == len(amounts) else "mixed"
-    whole = all(found.value == found.value.to_integral_value() for found in amounts)
-    if whole and not currencies:
+        return "percent"
+    if not currencies and all(found.value == found.value.to_integral_value() for found in amounts):
         zeros = any(_LEADING_ZERO.fullmatch(cell.strip()) for cell in sample)
         if zeros or _IDENTIFIER.fullmatch(name):
             return "identifier"
