@@ -67,12 +67,14 @@ class Hub:
         self.store, self.blobs = parts.store, parts.blobs
         self.clock, self.ids = parts.clock, parts.ids
         self.settings = parts.settings
-        self.submit = Submitter(store=parts.store, blobs=parts.blobs, ids=parts.ids).submit
-        self.streams = Streams(parts.store, on_presence=self._presence_changed)
-        self.courier = Courier(parts.store, parts.notifiers, clock=parts.clock, spread=parts.spread)
+        self.submit = Submitter(store=self.store, blobs=self.blobs, ids=self.ids).submit
+        self.streams = Streams(self.store, on_presence=self._presence_changed)
+        self.courier = Courier(
+            store=self.store, notifiers=parts.notifiers, clock=self.clock, spread=parts.spread
+        )
         self._presence: asyncio.Queue[tuple[str, str, bool]] = asyncio.Queue()
         self._running: list[asyncio.Task[None]] = []
-        parts.store.on_commit(lambda _: self.courier.wake())
+        self.store.on_commit(self.courier.look_at)
 
     async def start(self) -> None:
         """Begin to deliver and to note who is there."""

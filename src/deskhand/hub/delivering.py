@@ -7,18 +7,30 @@ never decides *whether* to notify, and never logs an address.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass, field
 from datetime import timedelta
 
 from deskhand.clock import Clock, stamp, unstamp
 from deskhand.core.delivery import Announcement, next_try_seconds
 from deskhand.ids import Ids
-from deskhand.ports import DueDelivery, Notice, Notifier, PlannedDelivery, SendOutcome, Store, Tx
+from deskhand.ports import (
+    Committed,
+    DueDelivery,
+    Notice,
+    Notifier,
+    PlannedDelivery,
+    SendOutcome,
+    Store,
+    Tx,
+)
+from deskhand.protocol.events import KIND_OF, ApprovalRequested, QuestionAsked, TaskFinished
 from deskhand.protocol.objects import Delivery
 from deskhand.texts import text
 
 WEB_PUSH = "webpush"
+_ANNOUNCED = {KIND_OF[kind] for kind in (TaskFinished, ApprovalRequested, QuestionAsked)}
 _BATCH = 20
 _IDLE_SECONDS = 30.0
 
@@ -65,33 +77,30 @@ def plan(
     return planned
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Courier:
-    """The loop that empties the ledger's due rows."""
+    """The loop that empties the ledger's due rows; ``notifiers`` are the roads by their names."""
 
-    def __init__(
-        self,
-        store: Store,
-        notifiers: Mapping[str, Notifier],
-        *,
-        clock: Clock,
-        spread: Callable[[], float],
-    ) -> None:
-        """Take the roads by their names; ``spread`` gives a random number from 0 to 1."""
-        self._store = store
-        self._notifiers = notifiers
-        self._clock = clock
-        self._spread = spread
-        self._woken = asyncio.Event()
+    store: Store
+    notifiers: Mapping[str, Notifier]
+    clock: Clock
+    spread: Callable[[], float]
+    woken: asyncio.Event = field(default_factory=asyncio.Event)
 
     def wake(self) -> None:
         """Look again now: something was planned."""
-        self._woken.set()
+        self.woken.set()
+
+    def look_at(self, committed: Sequence[Committed]) -> None:
+        """Wake up if something was committed that may have planned a delivery: most commits do not."""
+        if any(one.event.kind in _ANNOUNCED for one in committed):
+            self.wake()
 
     async def run(self) -> None:
         """Deliver until cancelled."""
         while True:
-            self._woken.clear()
-            due = await self._store.due_deliveries(stamp(self._clock.now()), limit=_BATCH)
+            self.woken.clear()
+            due = await self.store.due_deliveries(stamp(self.clock.now()), limit=_BATCH)
             async with asyncio.TaskGroup() as group:
                 for one in due:
                     group.create_task(self._deliver(one))
@@ -100,26 +109,26 @@ class Courier:
 
     async def _rest(self) -> None:
         """Wait for the next due row, a wake-up, or half a minute (the wall clock may jump)."""
-        at = await self._store.next_delivery_at()
+        at = await self.store.next_delivery_at()
         seconds = _IDLE_SECONDS
         if at is not None:
-            left = (unstamp(at) - self._clock.now()).total_seconds()
+            left = (unstamp(at) - self.clock.now()).total_seconds()
             seconds = min(max(left, 0.05), _IDLE_SECONDS)
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
-                await self._woken.wait()
+                await self.woken.wait()
 
     async def _deliver(self, due: DueDelivery) -> None:
         outcome = await self._try(due)
         if outcome.status == "gone" and due.subscription is not None:
-            await self._store.drop_subscription(due.account, due.subscription.id)
+            await self.store.drop_subscription(due.account, due.subscription.id)
         fate, again = "accepted" if outcome.status == "accepted" else "failed", None
         if outcome.status == "retry":
             attempts, asked_for = due.delivery.attempts + 1, outcome.retry_after_seconds
-            wait = next_try_seconds(attempts, asked_for=asked_for, spread=self._spread())
+            wait = next_try_seconds(attempts, asked_for=asked_for, spread=self.spread())
             if wait is not None:
-                fate, again = "sent", stamp(self._clock.now() + timedelta(seconds=wait))
-        await self._store.settle_delivery(
+                fate, again = "sent", stamp(self.clock.now() + timedelta(seconds=wait))
+        await self.store.settle_delivery(
             due.account,
             due.delivery.id,
             fate=fate,
@@ -128,7 +137,7 @@ class Courier:
         )
 
     async def _try(self, due: DueDelivery) -> SendOutcome:
-        notifier = self._notifiers.get(due.delivery.road)
+        notifier = self.notifiers.get(due.delivery.road)
         if due.subscription is None or notifier is None:
             return SendOutcome(status="gone", reason="unsubscribed")
         notice = Notice(

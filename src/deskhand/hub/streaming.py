@@ -70,8 +70,7 @@ class Streams:
     async def stream(self, principal: str, view: View, *, after: int) -> AsyncGenerator[Frame]:
         """Yield what is after the cursor, then what comes, with heartbeats in between.
 
-        Raises:
-            DeskhandError: ``rate_limited`` with too many streams of one principal; ``unauthorized`` when revoked.
+        Ends in ``rate_limited`` with too many streams of one principal, in ``unauthorized`` when revoked.
         """
         listener = self._listen(principal, view)
         try:

@@ -50,11 +50,7 @@ class Submitter:
         surface: Surface = "http",
         language: str = "en",
     ) -> list[OpResult]:
-        """Handle ops in order; each is atomic, the batch is not.
-
-        Raises:
-            DeskhandError: ``too_large`` for too many at once; ``disk_full`` and ``unavailable`` of the store.
-        """
+        """Handle ops in order; each is atomic, the batch is not. ``disk_full`` and ``unavailable`` end the batch."""
         if len(wishes) > OPS_PER_BATCH_MAX:
             raise DeskhandError(Code.TOO_LARGE, f"{OPS_PER_BATCH_MAX} ops", field="ops")
         async with asyncio.TaskGroup() as group:

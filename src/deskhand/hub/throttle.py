@@ -5,7 +5,7 @@ Kept in memory: a restart forgets, and several hubs count apart. It refuses to g
 
 from __future__ import annotations
 
-from collections import OrderedDict
+from dataclasses import dataclass, field
 
 from deskhand.clock import Clock
 from deskhand.errors import Code, DeskhandError
@@ -13,32 +13,27 @@ from deskhand.errors import Code, DeskhandError
 _KEYS_MAX = 10_000
 
 
+@dataclass(frozen=True, slots=True)
 class Throttle:
     """At most ``most`` per key in a window of ``seconds``, which begins with the first one."""
 
-    def __init__(self, clock: Clock, *, most: int, seconds: float) -> None:
-        """Begin with nobody known."""
-        self._clock = clock
-        self._most = most
-        self._seconds = seconds
-        self._windows: OrderedDict[str, tuple[float, int]] = OrderedDict()
+    clock: Clock
+    most: int = field(kw_only=True)
+    seconds: float = field(kw_only=True)
+    windows: dict[str, tuple[float, int]] = field(default_factory=dict[str, tuple[float, int]])
 
     def count(self, key: str) -> None:
         """Note one more."""
-        began, count = self._windows.pop(key, (0.0, 0))
-        now = self._clock.monotonic()
-        fresh = not count or now - began >= self._seconds
-        self._windows[key] = (now, 1) if fresh else (began, count + 1)
-        if len(self._windows) > _KEYS_MAX:
-            self._windows.popitem(last=False)
+        began, count = self.windows.pop(key, (0.0, 0))
+        now = self.clock.monotonic()
+        fresh = not count or now - began >= self.seconds
+        self.windows[key] = (now, 1) if fresh else (began, count + 1)
+        if len(self.windows) > _KEYS_MAX:
+            del self.windows[next(iter(self.windows))]
 
     def check(self, key: str) -> None:
-        """Refuse while the window is full.
-
-        Raises:
-            DeskhandError: ``rate_limited`` with when to come back.
-        """
-        began, count = self._windows.get(key, (0.0, 0))
-        left = began + self._seconds - self._clock.monotonic()
-        if count >= self._most and left > 0:
+        """Refuse while the window is full: ``rate_limited`` with when to come back."""
+        began, count = self.windows.get(key, (0.0, 0))
+        left = began + self.seconds - self.clock.monotonic()
+        if count >= self.most and left > 0:
             raise DeskhandError(Code.RATE_LIMITED, retry_after_seconds=left)

@@ -7,6 +7,7 @@ sender says. How far an upload is, the disk knows: an answer that got lost is no
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import PurePosixPath, PureWindowsPath
 from typing import Final
@@ -23,45 +24,39 @@ from deskhand.protocol.objects import Upload
 _ID_BYTES: Final = 16
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Uploads:
     """All uploads of one hub."""
 
-    def __init__(self, store: Store, blobs: Blobs, clock: Clock, ids: Ids) -> None:
-        """Keep the four parts."""
-        self._store = store
-        self._blobs = blobs
-        self._clock = clock
-        self._ids = ids
-        self._written_now: set[str] = set()
+    store: Store
+    blobs: Blobs
+    clock: Clock
+    ids: Ids
+    written_now: set[str] = field(default_factory=set[str])
 
     async def create(self, me: Principal, *, name: str, size: int) -> Upload:
-        """Reserve room for a file.
-
-        Raises:
-            DeskhandError: ``too_large`` for one file or for the quota.
-        """
+        """Reserve room for a file; ``too_large`` for one file or for the quota."""
         if size > UPLOAD_BYTES_MAX:
             raise DeskhandError(Code.TOO_LARGE, f"{UPLOAD_BYTES_MAX} bytes", field="Upload-Length")
         upload = Upload(
-            id=f"upl_{self._ids.secret(_ID_BYTES)}",
+            id=f"upl_{self.ids.secret(_ID_BYTES)}",
             name=plain_name(name),
             size=size,
             offset=0,
             media_type=OCTETS,
-            expires_at=stamp(self._clock.now() + timedelta(seconds=UPLOAD_KEPT_SECONDS)),
+            expires_at=stamp(self.clock.now() + timedelta(seconds=UPLOAD_KEPT_SECONDS)),
         )
-        await self._store.create_upload(me.account, me.id, upload)
+        await self.store.create_upload(me.account, me.id, upload)
         return upload if size else await self.look(me, upload.id)
 
     async def look(self, me: Principal, name: str) -> Upload:
         """Return an upload with the offset that is on disk; whole bytes that nobody named yet become a file.
 
-        Raises:
-            DeskhandError: ``not_found``, also for somebody else's and for an expired one.
+        Somebody else's and an expired one are ``not_found``.
         """
         upload = await self._known(me, name)
         unnamed = upload.sha256 is None and upload.offset == upload.size
-        if unnamed and name not in self._written_now:
+        if unnamed and name not in self.written_now:
             return await self.append(me, name, _nothing(), offset=upload.offset)
         return upload
 
@@ -74,35 +69,35 @@ class Uploads:
             DeskhandError: ``not_found``; ``conflict`` while another request writes; ``upload_offset``;
                 ``too_large``; ``disk_full``.
         """
-        if name in self._written_now:
+        if name in self.written_now:
             raise DeskhandError(Code.CONFLICT, "another request writes this upload")
-        self._written_now.add(name)
+        self.written_now.add(name)
         try:
             upload = await self._known(me, name)
             if offset != upload.offset:
                 raise DeskhandError(Code.UPLOAD_OFFSET, str(upload.offset))
             if upload.sha256 is not None:
                 return upload
-            reached = await self._blobs.append(name, chunks, offset=offset, limit=upload.size)
+            reached = await self.blobs.append(name, chunks, offset=offset, limit=upload.size)
             if reached == upload.size:
                 return await self._finish(me, upload)
-            await self._store.advance_upload(me.account, name, offset=reached, sha256=None)
+            await self.store.advance_upload(me.account, name, offset=reached, sha256=None)
             return upload.but(offset=reached)
         finally:
-            self._written_now.discard(name)
+            self.written_now.discard(name)
 
     async def _known(self, me: Principal, name: str) -> Upload:
-        upload = await self._store.upload(me.account, me.id, name)
+        upload = await self.store.upload(me.account, me.id, name)
         if upload is not None and upload.sha256 is not None:
             return upload.but(offset=upload.size)
-        if upload is None or unstamp(upload.expires_at) <= self._clock.now():
+        if upload is None or unstamp(upload.expires_at) <= self.clock.now():
             raise DeskhandError(Code.NOT_FOUND)
-        return upload.but(offset=await self._blobs.partial(upload.id))
+        return upload.but(offset=await self.blobs.partial(upload.id))
 
     async def _finish(self, me: Principal, upload: Upload) -> Upload:
-        sha256, size = await self._blobs.finish(upload.id)
-        media_type = await sniff_blob(self._blobs, sha256, name=upload.name)
-        await self._store.advance_upload(
+        sha256, size = await self.blobs.finish(upload.id)
+        media_type = await sniff_blob(self.blobs, sha256, name=upload.name)
+        await self.store.advance_upload(
             me.account, upload.id, offset=size, sha256=sha256, media_type=media_type
         )
         return upload.but(offset=size, sha256=sha256, media_type=media_type)

@@ -101,20 +101,13 @@ class Door:
 
     def __init__(self, hub: Hub, *, pairing: Pairing, push: PushDoor | None) -> None:
         """Begin with nobody known."""
-        self.hub = hub
-        self.pairing = pairing
-        self.push = push
-        self.uploads = Uploads(hub.store, hub.blobs, hub.clock, hub.ids)
+        self.hub, self.pairing, self.push = hub, pairing, push
+        self.uploads = Uploads(store=hub.store, blobs=hub.blobs, clock=hub.clock, ids=hub.ids)
         self._bad = Throttle(hub.clock, most=limits.BAD_LOGINS_PER_MINUTE_MAX, seconds=60)
         self._busy = Throttle(hub.clock, most=limits.REQUESTS_PER_TEN_SECONDS_MAX, seconds=10)
 
     async def admit(self, request: Request, rule: Rule) -> Call:
-        """Let a request in.
-
-        Raises:
-            DeskhandError: ``unauthorized``, ``forbidden``, ``two_credentials``, ``origin_refused``,
-                ``rate_limited``.
-        """
+        """Let a request in, or refuse it in the one way that tells a stranger nothing."""
         nobody = Call(door=self, request=request)
         if rule.who is Who.PUBLIC:
             return nobody

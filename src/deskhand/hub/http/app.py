@@ -35,11 +35,7 @@ def create_app(
     push: PushDoor | None = None,
     page_folder: Path = PAGE,
 ) -> FastAPI:
-    """Return the app for a started hub; without ``push`` there are no pushes.
-
-    Raises:
-        LookupError: a route is in no row of the table, or a row has no route.
-    """
+    """Return the app for a started hub; ``LookupError`` where routes and table differ (AU-01)."""
     app = FastAPI(title="Deskhand", version="1", openapi_url=None, docs_url=None, redoc_url=None)
     for feature in _FEATURES:
         app.router.routes.extend(feature.router.routes)

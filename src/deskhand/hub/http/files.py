@@ -13,7 +13,7 @@ import re
 from typing import Annotated, Final
 from urllib.parse import quote
 
-from fastapi import APIRouter, Path
+from fastapi import APIRouter, Header, Path
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -36,7 +36,6 @@ _TUS: Final = {
     "Tus-Max-Size": str(UPLOAD_BYTES_MAX),
 }
 _REFUSED: Final = ("upload-concat", "upload-defer-length", "x-http-method-override")
-_DIGITS: Final = re.compile(r"[0-9]{1,19}")
 
 HARD_CSP: Final = (
     "default-src 'none'; style-src 'unsafe-inline'; img-src data: blob:; font-src data:; sandbox;"
@@ -61,9 +60,11 @@ async def describe_uploads() -> Response:
 
 
 @router.post("/v1/uploads", status_code=201)
-async def create_upload(call: TheCall) -> Response:
+async def create_upload(
+    call: TheCall, size: Annotated[int, Header(alias="Upload-Length", ge=0)]
+) -> Response:
     """Reserve room for a file of ``Upload-Length`` bytes."""
-    size = _number(call.request, "Upload-Length")
+    _check_tus(call.request)
     name = _file_name(call.request.headers.get("upload-metadata", ""))
     upload = await call.door.uploads.create(call.me, name=name, size=size)
     headers = _state(upload) | {"Location": f"/v1/uploads/{upload.id}"}
@@ -85,9 +86,11 @@ async def head_upload(call: TheCall, upload: str) -> Response:
 
 
 @router.patch("/v1/uploads/{upload}", status_code=204, openapi_extra=raw_body(Takes.CHUNK))
-async def patch_upload(call: TheCall, upload: str) -> Response:
+async def patch_upload(
+    call: TheCall, upload: str, offset: Annotated[int, Header(alias="Upload-Offset", ge=0)]
+) -> Response:
     """Add bytes at ``Upload-Offset``."""
-    offset = _number(call.request, "Upload-Offset")
+    _check_tus(call.request)
     chunks = body_chunks(call.request, takes=Takes.CHUNK)
     found = await call.door.uploads.append(call.me, upload, chunks, offset=offset)
     return Response(status_code=204, headers=_state(found))
@@ -130,14 +133,6 @@ def _check_tus(request: Request) -> None:
     for name in _REFUSED:
         if name in request.headers:
             raise DeskhandError(Code.INVALID, field=name)
-
-
-def _number(request: Request, name: str) -> int:
-    _check_tus(request)
-    said = request.headers.get(name, "")
-    if not _DIGITS.fullmatch(said):
-        raise DeskhandError(Code.INVALID, field=name)
-    return int(said)
 
 
 def _file_name(metadata: str) -> str:

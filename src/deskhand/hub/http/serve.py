@@ -59,8 +59,7 @@ class Serving:
 def bind(where: Bind) -> socket.socket:
     """Return a bound socket; port 0 picks a free one.
 
-    Raises:
-        DeskhandError: ``config_invalid`` for an address other machines reach, unless ``exposed``; ``port_taken``.
+    An address that other machines reach is ``config_invalid`` unless ``exposed``; else ``port_taken`` may come.
     """
     try:
         address = ipaddress.ip_address("127.0.0.1" if where.host == "localhost" else where.host)
@@ -69,26 +68,19 @@ def bind(where: Bind) -> socket.socket:
     if not (address.is_loopback or where.exposed):
         raise DeskhandError(Code.CONFIG_INVALID, f"{where.host} is reached by other machines")
     family = socket.AF_INET6 if address.version == 6 else socket.AF_INET  # noqa: PLR2004 - IPv6
-    # With the protocol named, asyncio sets TCP_NODELAY; without it each answer waits 40 ms for an acknowledgement.
-    found = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
-        found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        found.bind((str(address), where.port))
-        found.listen(_BACKLOG)
+        found = socket.create_server((str(address), where.port), family=family, backlog=_BACKLOG)
     except OSError as error:
-        found.close()
         raise DeskhandError(Code.PORT_TAKEN, f"{where.port}: {error.strerror}") from None
+    # Connections take it over; without it each answer waits 40 ms for an acknowledgement.
+    found.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     found.setblocking(False)  # noqa: FBT003 - the name of the call says it
     return found
 
 
 @asynccontextmanager
 async def serving(hub: Hub, app: ASGIApp, *, where: Bind | None = None) -> AsyncGenerator[Serving]:
-    """Answer until the block ends; then end streams, finish requests, close.
-
-    Raises:
-        DeskhandError: ``config_invalid``, ``port_taken``.
-    """
+    """Answer until the block ends; then end streams, finish requests, close. Refusals are those of ``bind``."""
     listener = bind(where or Bind())
     host, port = listener.getsockname()[:2]
     server = _Server(_config(app))

@@ -7,6 +7,7 @@ request ids and refusals as JSON. It reads no body, knows no route, and never gi
 from __future__ import annotations
 
 import ipaddress
+import itertools
 import logging
 import re
 import traceback
@@ -71,7 +72,7 @@ class Walls:
         """Stand around ``app``."""
         self._app = app
         self._names = names
-        self._ids = ids
+        self._numbers = (f"{ids.new('rq')}_{count}" for count in itertools.count(1))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Judge a request, pass it in, and dress what comes out."""
@@ -80,7 +81,7 @@ class Walls:
             return
         headers = Headers(scope=scope)
         state = scope.setdefault("state", {})
-        request_id = state["request_id"] = self._ids.new("rq")
+        request_id = state["request_id"] = next(self._numbers)
         language = state["language"] = _language_of(headers.get("accept-language", ""))
         started = False
 
