@@ -293,3 +293,23 @@ def test_a_folder_granted_for_one_task_is_gone_when_it_ends() -> None:
     with pytest.raises(DeskhandError) as caught:
         lifecycle.retry_task(account, _wish(OWNER, posted.task))
     assert caught.value.code is Code.FOLDER_UNKNOWN
+
+
+def test_a_question_that_crosses_a_resume_is_asked() -> None:
+    """R3: the task is queued again and its computer not yet told, when what it said during the pause arrives."""
+    account, task = _working_task()
+    account.take(lifecycle.pause_task(account, _wish(OWNER, task.id)))
+    account.take(lifecycle.resume_task(account, _wish(OWNER, task.id)))
+    question = {
+        "id": "qst_1",
+        "task": task.id,
+        "thread": task.thread,
+        "text": "?",
+        "asked_at": account.now,
+    }
+
+    _say(account, task, "question.asked", question=question)
+
+    kinds = [event.kind for event in account.log[-3:]]
+    assert kinds == ["task.resumed", "task.moved", "question.asked"]
+    assert _task(account, task.id).state is TaskState.INPUT_REQUIRED

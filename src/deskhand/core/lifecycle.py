@@ -160,7 +160,7 @@ def append_event(facts: Facts, wish: Wish, body: EventAppend) -> Decision:
     drafts = [_draft(task, wish, _stamped(said, task, wish), to_runner=False)]
     target = _target_state(said)
     if target is not None:
-        if task.state is TaskState.PAUSED:
+        if task.state in (TaskState.PAUSED, TaskState.QUEUED):
             drafts = _went_on(task, wish, target) + drafts
         elif target is not task.state:
             _legal(task, target)
@@ -205,7 +205,7 @@ def _target_state(said: ev.Body) -> TaskState | None:
 
 
 def _went_on(task: Task, wish: Wish, target: TaskState) -> list[Draft]:
-    """The attempt passed the pause before it heard of it: say so, so that the table of states holds.
+    """The attempt passed a pause before it heard of it, or of its end: say so, so that the table of states holds.
 
     The runner hears it too: by then it may have stopped, and would wait for a resume that nobody has to give.
     """
