@@ -1,0 +1,293 @@
+"""A world from one seed: a hub, some phones and computers, bad weather for most of an hour, then calm, then judgement.
+
+Everything that happens follows from the seed. It refuses to end before all has healed, or to call that healed which
+still waits for something.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import shutil
+import tempfile
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from random import Random
+from typing import Final
+
+from sqlalchemy import select
+
+from deskhand.hub import streaming
+from deskhand.hub.credentials import admit
+from deskhand.ports import Notice, PushSubscription
+from deskhand.protocol.authority import Principal
+from deskhand.protocol.events import HUB
+from deskhand.protocol.objects import Device, Role
+from deskhand.protocol.tasks import Task
+from deskhand.runner import app, presence
+from deskhand.testing.world.hub import ACCOUNT, House
+from deskhand.testing.world.invariants import broken, whole_log
+from deskhand.testing.world.laptops import Effects, Laptop
+from deskhand.testing.world.links import FAULTS, FaultyLink, Weather
+from deskhand.testing.world.loop import Deadlock, SimClock, VirtualLoop
+from deskhand.testing.world.machines import Chaos, Machine
+from deskhand.testing.world.patching import patched
+from deskhand.testing.world.people import Person
+from deskhand.testing.world.phones import Phone
+from deskhand.workflow.tables import ATTEMPTS, INBOX, OUTBOX, STEPS
+
+STORM_SECONDS: Final = 2700.0
+SETTLE_SECONDS: Final = 3 * 3600.0
+_LOOK_SECONDS: Final = 20.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """What became of one world: what was broken, a hash of all that was said, and how much happened."""
+
+    seed: int
+    violations: tuple[str, ...]
+    story: tuple[str, ...]
+    sha256: str
+    counts: Counter[str]
+
+
+class World:
+    """Everything in it lives on one virtual loop; see ``simulate``."""
+
+    def __init__(self, seed: int, home: Path, loop: VirtualLoop, *, size: float = 1.0) -> None:
+        """Put machines there, switched off, in good weather."""
+        shape = Random(f"shape {seed}")  # noqa: S311 - a seed must come back
+        laptops, phones = shape.randint(1, 3), shape.randint(2, 3)
+        self.storm_seconds = STORM_SECONDS * size
+        self.tasks = int(shape.randint(10, 20) * size)
+        self.rng = Random(f"world {seed}")  # noqa: S311 - a seed must come back
+        self.chaos = Chaos(seed=seed, loop=loop, rng=Random(f"chaos {seed}"))  # noqa: S311 - a seed must come back
+        self.weather = Weather(rng=Random(f"weather {seed}"))  # noqa: S311 - a seed must come back
+        self.effects = Effects()
+        self.house = House(self.chaos)
+        self.laptops = [
+            Laptop(f"laptop{n + 1}", self.chaos, home=home, effects=self.effects)
+            for n in range(laptops)
+        ]
+        self.phones = [Phone(f"phone{n + 1}", self.chaos) for n in range(phones)]
+        self.people = [Person(phone, self.rng) for phone in self.phones]
+        self.clock = SimClock(loop)
+        self.posted = 0
+        for one in (*self.phones, *self.laptops):
+            one.link = FaultyLink(self.house, one.name, self.weather, one.clock)
+
+    @property
+    def machines(self) -> list[Machine]:
+        """Return everything that can die."""
+        return [self.house, *self.laptops, *self.phones]
+
+    async def begin(self) -> None:
+        """Start the hub, make everybody known to it, switch everything on."""
+        self.house.boot()
+        await self.until(lambda: self.house.serving)
+        for number, one in enumerate((*self.phones, *self.laptops)):
+            role = Role.OWNER if isinstance(one, Phone) else Role.RUNNER
+            await self._admit(one, role, number)
+            one.boot()
+        self.house.push.on_taken = self._shown
+
+    async def until(self, ready: Callable[[], bool], *, seconds: float = SETTLE_SECONDS) -> bool:
+        """Let time pass until something holds; return whether it does."""
+        left = seconds
+        while not ready() and left > 0:
+            await self.clock.sleep(0.05)
+            left -= 0.05
+        return ready()
+
+    async def storm(self) -> None:
+        """Most of an hour of work in weather that differs from seed to seed."""
+        rng, weather = self.rng, self.weather
+        bad = rng.choice((0.0, 0.3, 1.0, 1.0, 2.0))
+        self.chaos.rate = rng.choice((0.0, 0.002, 0.006)) * min(bad, 1)
+        weather.latency = rng.choice((0.02, 0.3, 3.0))
+        for fault in FAULTS:
+            setattr(weather, fault, 0.05 * bad * rng.random())
+        self.house.push.failing = rng.choice((0.0, 0.5))
+        for _ in range(self.tasks):
+            who, where = rng.choice(self.people), rng.choice(self.laptops)
+            self._later(
+                rng.uniform(0, self.storm_seconds * 0.9), lambda p=who, w=where: self._post(p, w)
+            )
+        for _ in range(rng.randint(0, int(6 * bad))):
+            self._later(rng.uniform(0, self.storm_seconds), self._trouble)
+        await self.clock.sleep(self.storm_seconds)
+
+    async def settle(self) -> None:
+        """End all faults and wait until nothing is left to do."""
+        self.chaos.rate = 0.0
+        self.chaos.tell("calm")
+        self.weather.calm()
+        self.house.push.failing = 0.0
+        for machine in self.machines:
+            machine.boot()
+        for person in self.people:
+            person.settling = True
+        left = SETTLE_SECONDS
+        while (waiting := await self._waiting()) and left > 0:
+            await self.clock.sleep(_LOOK_SECONDS)
+            left -= _LOOK_SECONDS
+        for one in waiting:
+            self.chaos.accuse(f"R3 not settled: {one}")
+
+    async def judge(self) -> None:
+        """Hold every promise against what is there."""
+        for said in await broken(self.house, self.phones, self.laptops, self.effects):
+            self.chaos.accuse(said)
+
+    async def digest(self) -> str:
+        """Return a hash of the log, the journals and what the phones show."""
+        sha = hashlib.sha256()
+        for event in await whole_log(self.house):
+            sha.update(json.dumps(event.to_json(), sort_keys=True).encode())
+        for laptop in self.laptops:
+            with laptop.disk.connect() as connection:
+                for table in (INBOX, ATTEMPTS, STEPS, OUTBOX):
+                    rows = connection.execute(select(table).order_by(*table.primary_key)).all()
+                    sha.update(repr([tuple(row) for row in rows]).encode())
+        for phone in self.phones:
+            sha.update(f"{phone.cursor} {sorted(phone.answers)}".encode())
+        return sha.hexdigest()
+
+    async def _waiting(self) -> list[str]:
+        """Return what is not over yet."""
+        store = self.house.store
+        if store is None or not self.house.serving:
+            return ["the hub"]
+        tasks = await store.find(ACCOUNT, Task, limit=10_000)
+        found = [
+            f"{task.id} is {task.state} {task.reason or ''}" for task in tasks if not task.final
+        ]
+        head = await store.head(ACCOUNT)
+        found += [p.name for p in self.phones if p.outbox or p.cursor != head]
+        found += [j.name for j in self.laptops if j.journal is None or j.journal.unsent()]
+        return found + (["a delivery"] if await store.next_delivery_at() else [])
+
+    async def _admit(self, one: Machine, role: Role, number: int) -> None:
+        store = self.house.store
+        if store is None:
+            raise ValueError(one.name)
+        self.house.principals[one.name] = Principal(account=ACCOUNT, id=one.name, role=role)
+        device = Device.from_json(
+            {
+                "id": one.name,
+                "name": one.name,
+                "kind": "runner" if role is Role.RUNNER else "page",
+                "role": role,
+                "created_at": "2026-01-05T08:00:00.000Z",
+            }
+        )
+        await store.write(
+            ACCOUNT, lambda tx: admit(tx, device, token_sha256=f"{number:064}", actor=HUB)
+        )
+        if number == 0:
+            place = f"https://push.invalid/{one.name}"
+            keys = {"endpoint": place, "p256dh": "k", "auth": "a"}
+            subscription = PushSubscription(
+                id=f"sub_{one.name}", account=ACCOUNT, device=one.name, **keys
+            )
+            await store.put_subscription(subscription)
+
+    def _post(self, person: Person, laptop: Laptop) -> None:
+        self.posted += 1
+        person.post(laptop)
+
+    def _later(self, after: float, work: Callable[[], object]) -> None:
+        self.chaos.loop.call_later(after, work)
+
+    def _trouble(self) -> None:
+        """Let something happen to somebody."""
+        rng, seen = self.rng, self.weather.seen
+        machine = rng.choice(self.machines)
+        kind = rng.choice(("crash", "apart", "apart", "jump", "clear"))
+        seen[kind] += 1
+        if kind == "crash":
+            machine.crash("at some moment", away=rng.uniform(0.1, 600))
+        elif kind == "apart" and machine is not self.house:
+            self.chaos.tell(f"{machine.name} is cut off")
+            self.weather.apart[machine.name] = True
+            self._later(rng.uniform(1, 900), lambda: self.weather.apart.pop(machine.name, None))
+        elif kind == "jump":
+            # A hub that believed in tomorrow tries a failed notification again tomorrow: only laptops go back a day.
+            back = -3600 if machine is self.house else -86400
+            machine.clock.ahead += timedelta(seconds=rng.choice((back, -5, 5, 3600, 86400)))
+        elif isinstance(machine, Phone) and kind == "clear":
+            machine.crash("with its cache", away=5)
+            machine.clear()
+
+    def _shown(self, subscription: PushSubscription, notice: Notice) -> None:
+        """A phone that is on says that it showed the notification."""
+        for phone in self.phones:
+            if phone.name == subscription.device and phone.up:
+                phone.want("notification.ack", {"delivery": notice.id, "fate": "shown"})
+
+
+def simulate(
+    seed: int, story: Callable[[World], Awaitable[None]] | None = None, *, size: float = 1.0
+) -> Outcome:
+    """Run one world to its end: by default storm and calm, else a story; then judge it.
+
+    A world of a smaller ``size`` is shorter and has less work in it, and as many faults.
+    """
+    home, loop = Path(tempfile.mkdtemp(prefix="deskhand-world-")), VirtualLoop()
+    try:
+        # A runner looks at its policy file each second; here nobody changes it, and an hour would be 3600 looks.
+        # A reader is slow after a few events already.
+        with (
+            patched(app, _LOOK_SECONDS=20.0, LEASE_SECONDS=180),
+            patched(presence, _NAP_SECONDS=60.0),
+            patched(streaming, STREAM_BUFFER_EVENTS=12),
+        ):
+            return loop.run_until_complete(_run(World(seed, home, loop, size=size), loop, story))
+    finally:
+        loop.close()
+        shutil.rmtree(home)
+
+
+async def _run(
+    world: World, loop: VirtualLoop, story: Callable[[World], Awaitable[None]] | None
+) -> Outcome:
+    await world.begin()
+    if story is not None:
+        await story(world)
+    living = [asyncio.ensure_future(person.live()) for person in world.people]
+    if story is None:
+        await world.storm()
+    await world.settle()
+    await world.judge()
+    digest = await world.digest()
+    for one in living:
+        one.cancel()
+    for machine in world.machines:
+        machine.close()
+    await world.clock.sleep(1)
+    for error in loop.errors:
+        world.chaos.accuse(f"nobody handled {error}")
+    return Outcome(
+        seed=world.chaos.seed,
+        violations=tuple(world.chaos.violations),
+        story=tuple(world.chaos.story),
+        sha256=digest,
+        counts=_counted(world, loop),
+    )
+
+
+def _counted(world: World, loop: VirtualLoop) -> Counter[str]:
+    counts = Counter(world.weather.seen)
+    counts["crashes"] = sum(world.chaos.crashes.values())
+    counts["effects"] = len(world.effects.happened)
+    counts["tasks"] = world.posted
+    counts["simulated seconds"] = int(loop.time())
+    return counts
+
+
+__all__ = ["Deadlock", "Outcome", "World", "simulate"]
