@@ -7,9 +7,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import Self, TypeVar
+from typing import Any, Self, TypeVar
 
-from sqlalchemy import Engine
+from sqlalchemy import Engine, Row, select
 
 from deskhand.clock import SystemClock
 from deskhand.errors import Code, DeskhandError
@@ -26,6 +26,7 @@ from deskhand.testing.links import RUNNER, MemoryHub
 from deskhand.tools.beneath import Folder
 from deskhand.tools.registry import standard_tools
 from deskhand.workflow.journal import Journal
+from deskhand.workflow.tables import ATTEMPTS
 
 R = TypeVar("R")
 _PATIENCE_SECONDS = 8.0
@@ -115,6 +116,11 @@ class Laptop:
         """Return the journal of the running runner."""
         assert self.journal is not None
         return self.journal
+
+    def open_attempts(self) -> Sequence[Row[Any]]:
+        """Return every attempt that is not over."""
+        with self._engines[-1].connect() as connection:
+            return connection.execute(select(ATTEMPTS).where(ATTEMPTS.c.status == "open")).all()
 
     def grant(self, mode: FolderMode = FolderMode.WORKSPACE) -> Granted:
         """Grant the folder at the keyboard."""

@@ -313,7 +313,7 @@ async def test_a_pause_stops_before_the_next_thing_and_resume_goes_on_there(tmp_
         task = laptop.hub.assign("x", agent="scripted")
         await until(lambda: laptop.box.ran)
         laptop.hub.pause(task)
-        await until(lambda: [row for row in laptop.rows.open_attempts() if row.paused])
+        await until(lambda: [row for row in laptop.open_attempts() if row.paused])
         laptop.box.hold.set()
         await until(lambda: laptop.runner and not laptop.runner.workflow.under_way)
         ran_while_paused = len(laptop.box.ran)

@@ -361,6 +361,20 @@ async def test_a_folder_replaced_by_another_directory_ends_the_task_honestly(
     assert "no longer the one" in seen.not_done_because[0]
 
 
+async def test_a_results_place_that_cannot_be_made_ends_the_task_with_the_reason(
+    tmp_path: Path,
+) -> None:
+    """What the system refuses is said to the owner instead of tried for ever."""
+    laptop = Laptop(tmp_path, [Obedient([WRITE, END])])
+    laptop.documents.write_text("not a directory")
+
+    async with laptop:
+        seen = await laptop.finish(laptop.hub.assign("x", agent="scripted"))
+
+    assert seen.verdict is Verdict.NOT_DONE
+    assert "in the way" in seen.not_done_because[0]
+
+
 # --- accept, epoch, crash ----------------------------------------------------------------------------------------
 
 
@@ -388,7 +402,7 @@ async def test_an_attempt_that_lost_its_epoch_stops(tmp_path: Path) -> None:
     async with laptop:
         laptop.hub.assign("x", agent="scripted", folder=folder.id)
         await until(laptop.rows.refused)
-        await until(lambda: laptop.rows.open_attempts() == [])
+        await until(lambda: laptop.open_attempts() == [])
 
     assert not (laptop.folder / "report.md").exists()
 
@@ -470,5 +484,5 @@ async def test_a_copied_home_sends_nothing_of_the_old_one(tmp_path: Path) -> Non
         await until(lambda: copied.rows.unsent() == 0)
 
         assert copied.rows.incarnation != first
-        assert copied.rows.open_attempts() == []
+        assert copied.open_attempts() == []
     assert [op.body["kind"] for op in copied.hub.received] == ["runner.advertised"]

@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import mimetypes
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from itertools import chain, repeat
 from pathlib import PurePosixPath
 from typing import Final
 
@@ -17,10 +16,10 @@ from deskhand.errors import DeskhandError
 from deskhand.limits import ARTIFACT_BYTES_MAX
 from deskhand.ports import FolderAccess
 from deskhand.protocol.tasks import Artifact
+from deskhand.runner.outbox import Backoff
 from deskhand.runner.parts import Parts
 from deskhand.runner.saying import Voice
 
-_WAITS_SECONDS: Final = (1, 2, 5, 15, 30)
 _CHUNK: Final = 1024 * 1024
 _TYPES: Final = mimetypes.MimeTypes(filenames=())
 _OFFICE: Final = "application/vnd.openxmlformats-officedocument."
@@ -52,7 +51,8 @@ async def upload(
             data, digest = await parts.offload(lambda path=path: _read(results, path))
         except DeskhandError:
             continue
-        for seconds in chain(_WAITS_SECONDS, repeat(_WAITS_SECONDS[-1])):
+        backoff = Backoff(parts)
+        while True:
             try:
                 await parts.link.upload_blob(_chunks(data), sha256=digest, size=len(data))
                 break
@@ -60,7 +60,7 @@ async def upload(
                 if not error.fault.retryable:
                     raise
             await meanwhile()
-            await parts.clock.sleep(seconds)
+            await backoff.wait()
         place = str(results.root / path)
         kind = media_type_of(path)
         stored.append(voice.artifact(place, media_type=kind, size=len(data), sha256=digest))

@@ -30,6 +30,7 @@ from deskhand.runner.saying import Voice
 from deskhand.runner.together import together
 from deskhand.runner.verify import verify
 from deskhand.runner.workspace import Workspace, Workspaces
+from deskhand.tools.leaf import translated
 from deskhand.workflow.attempt import (
     Resolve,
     Think,
@@ -80,10 +81,11 @@ async def drive(kit: Kit, key: AttemptKey) -> None:
     try:
         with kit.workspaces.open(attempt) as workspace:
             await driver.go(workspace)
-    except DeskhandError as error:
+    except (DeskhandError, OSError) as problem:
+        error = translated(problem) if isinstance(problem, OSError) else problem
         if error.code is Code.STALE_EPOCH or error.fault.retryable:
-            raise
-        await driver.give_up([error.sentence(kit.config.language)])
+            raise error from problem
+        await driver.give_up([error.sentence(kit.gate.language)])
 
 
 class _Driver:
@@ -116,9 +118,8 @@ class _Driver:
 
     async def give_up(self, reasons: Sequence[str]) -> bool:
         """End the attempt as not done, with the reasons."""
-        return await self._end(
-            Outcome(state=TaskState.FAILED, verdict=Verdict.NOT_DONE), reasons=reasons
-        )
+        outcome = Outcome(state=TaskState.FAILED, verdict=Verdict.NOT_DONE)
+        return await self._end(outcome, reasons=reasons)
 
     async def _advance(self) -> bool:
         """Do the next thing; return whether there may be another one now."""
@@ -146,8 +147,6 @@ class _Driver:
             case _:  # pragma: no cover - the type checker proves it
                 assert_never(act)
         return going
-
-    # --- the agent
 
     async def _think(self) -> bool:
         """Ask the agent for its next move and note it."""
@@ -185,8 +184,6 @@ class _Driver:
             _log.exception("agent.broke")
             return GiveUp(reasons=(self._kit.gate.say("attempt.agent_broke"),))
         return move
-
-    # --- wishes
 
     async def _use(self, move: Wishes, index: int) -> bool:
         """Carry out the next wish, or several at once that only look."""
@@ -279,8 +276,6 @@ class _Driver:
             return Performed(result=found) if isinstance(found, ToolResult) else None
         return await self._kit.gate.perform(call, self._open.scope, ruling)
 
-    # --- people
-
     def _permitted(self, ruling: Ruling) -> bool:
         """Return whether there is a recorded yes for exactly this action, or for its kind in this task."""
         yes = self._state.yes
@@ -314,9 +309,8 @@ class _Driver:
         if event.kind == "question.answered":
             self._append(replace(step, result={"answer": str(body.get("answer", ""))}))
         elif body.get("decision") == "allow":
-            scope, sha256 = body.get("scope", "once"), body["action_sha256"]
-            given: JsonObject = {"decision": "allow", "scope": scope, "action_sha256": sha256}
-            self._append(replace(step, result=given))
+            given = ("decision", "scope", "action_sha256")
+            self._append(replace(step, result={name: body.get(name) for name in given}))
         else:
             reason = body.get("reason")
             why = "refused.person_because" if reason else "refused.person"
@@ -325,8 +319,6 @@ class _Driver:
             ended = self._voice.ended(self._state.steps + 1, refusal)
             self._append(replace(step, result={"decision": "deny", "text": said}), ended)
         return True
-
-    # --- the end
 
     async def _verify(self, done: Done) -> bool:
         """Look whether it is right, then end or try again.
@@ -372,8 +364,6 @@ class _Driver:
         )
         await self._flush(*ops, self._voice.op(finished), finished=True)
         return False
-
-    # --- rows
 
     def _moved(self, state: TaskState) -> Op:
         return self._voice.op(ev.TaskMoved(state=state, **self._voice.stamped))

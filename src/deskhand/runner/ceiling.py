@@ -91,14 +91,9 @@ class Ceiling:
 def grant_folder(
     home: Path, path: Path, *, mode: FolderMode, label: str = "", for_op: str | None = None
 ) -> Granted:
-    """Grant a folder at this machine; granting the same one again changes its mode and label.
+    """Grant a folder at this machine, to every task or only to the one that the op ``for_op`` begins.
 
-    Args:
-        home: ``DESKHAND_HOME``.
-        path: what the person typed.
-        mode: how widely it may be used.
-        label: what people call it; its name if empty.
-        for_op: the op id of the one task that may use it.
+    Granting the same one again changes its mode and label (what people call it; its name if empty).
 
     Raises:
         DeskhandError: ``folder_refused`` with the reason; ``config_invalid``; ``home_unsafe``.

@@ -30,6 +30,8 @@ from deskhand.workflow.rows import hashable
 SHOWN_BYTES_MAX: Final = 200_000
 """What is larger cannot be shown whole on a phone, so it cannot be asked (AP-08)."""
 
+_KINDS: Final = ("created", "changed", "deleted")
+
 _log = logging.getLogger(__name__)
 
 
@@ -277,17 +279,10 @@ def _kind(call: ToolCall, place: Place) -> str | None:
 
 def _changes(call: ToolCall, result: ToolResult, kind: str | None) -> Mapping[str, str]:
     """Return which files differ: as the tool says, else by whether the file was there before."""
-    match result.value:
-        case {"changes": list(said)}:
-            found: dict[str, str] = {}
-            for change in said:
-                match change:
-                    case {"path": path, "kind": "created" | "changed" | "deleted" as how}:
-                        found[str(path)] = how
-                    case _:
-                        pass
-            return found
-        case _ if kind is None or result.outcome != "ok":
-            return {}
-        case _:
-            return {str(result.value.get("to") or call.arguments.get("path")): kind}
+    said = result.value.get("changes")
+    if isinstance(said, list):
+        told = {str(one.get("path")): str(one.get("kind")) for one in said if isinstance(one, dict)}
+        return {path: how for path, how in told.items() if how in _KINDS}
+    if kind is None or result.outcome != "ok":
+        return {}
+    return {str(result.value.get("to") or call.arguments.get("path")): kind}

@@ -62,9 +62,8 @@ class Inbox:
             self._looked_at = 0
 
     async def _order(self, event: Event) -> None:
-        received = await self._journal.receive(event)
-        if received.stopped:
-            await self._workflow.halt(received.stopped)
+        stopped = await self._journal.receive(event)
+        await self._workflow.halt(stopped or ())
         if event.kind == "device.revoked" and event.body.get("device") == self._runner:
             raise DeskhandError(Code.UNAUTHORIZED)
         await self._workflow.advance_ready()

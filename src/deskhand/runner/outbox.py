@@ -21,6 +21,7 @@ LOST: Final = frozenset({Code.STALE_EPOCH, Code.NOT_FOUND})
 
 _log = logging.getLogger(__name__)
 Lost = Callable[[Sequence[AttemptKey]], Awaitable[None]]
+"""Told which attempts the hub no longer takes anything from."""
 
 
 class Backoff:
@@ -62,9 +63,6 @@ class Outbox:
     async def run(self, lost: Lost) -> None:
         """Send until cancelled.
 
-        Args:
-            lost: told which attempts the hub no longer takes anything from.
-
         Raises:
             DeskhandError: ``unauthorized`` when this runner may no longer speak at all.
         """
@@ -103,10 +101,8 @@ class Outbox:
 
     async def _give_up(self, refused: Sequence[tuple[OutboxRow, str]], lost: Lost) -> None:
         """Keep what the hub will never take with its code, and end the attempts that are no longer ours."""
-        await self._journal.refuse(refused)
         for row, code in refused:
             _log.warning("op.refused %s %s", row.op.kind, code)
         stale = sorted({row.key for row, code in refused if row.key and code in LOST})
-        for key in stale:
-            await self._journal.stop(key.task, below=key.epoch + 1, status="superseded")
+        await self._journal.refuse(refused, lost=stale)
         await lost(stale)

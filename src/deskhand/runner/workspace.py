@@ -118,19 +118,14 @@ class Workspaces:
         name = f"{brief.created_at[:10]} {title or brief.task}"
         for number in range(1, _SAME_NAME_MAX):
             path = self._base / (name if number == 1 else f"{name} ({number})")
-            if self._taken.get(path, brief.task) == brief.task and _empty(path):
+            if self._taken.get(path, brief.task) == brief.task and _free(path):
                 self._taken[path] = brief.task
                 return path
         return self._base / f"{name} {brief.task}"
 
 
-def _empty(path: Path) -> bool:
-    try:
-        return not any(path.iterdir())
-    except FileNotFoundError:
-        return True
-    except OSError:
-        return False
+def _free(path: Path) -> bool:
+    return not path.exists() or (path.is_dir() and not any(path.iterdir()))
 
 
 def _incoming_name(file: FileRef) -> str:
@@ -141,9 +136,10 @@ def _incoming_name(file: FileRef) -> str:
 
 
 def _is_there(results: FolderAccess, path: str, file: FileRef) -> bool:
-    with suppress(DeskhandError):
-        return results.stat(path) is not None and results.sha256(path) == file.sha256
-    return False
+    try:
+        return results.sha256(path) == file.sha256
+    except DeskhandError:
+        return False
 
 
 async def _collect(chunks: AsyncIterator[bytes], *, most: int) -> bytes:

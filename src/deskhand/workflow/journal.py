@@ -23,11 +23,13 @@ from deskhand.protocol.tasks import Brief
 from deskhand.protocol.wire import Json
 from deskhand.workflow import orders
 from deskhand.workflow.orders import dump, of
-from deskhand.workflow.rows import AttemptKey, AttemptRow, OutboxRow, Received, Status, Step
+from deskhand.workflow.rows import AttemptKey, AttemptRow, OutboxRow, Status, Step
 from deskhand.workflow.tables import ATTEMPTS, INBOX, META, METADATA, OUTBOX, SCHEMA, STEPS
 
 R = TypeVar("R")
 _SEND_BYTES_MAX: Final = 768 * 1024
+_AS_THEY_ARE: Final = ("n", "kind", "key", "effect", "ref", "at")
+"""What a step and its row call the same and hold alike."""
 
 
 class Writer(Protocol):
@@ -88,19 +90,17 @@ class Journal:
             self._reading.close()
             self._reading = None
 
-    # --- orders in
-
     @property
     def cursor(self) -> int:
         """Return the seq of the last order that is stored."""
-        return int(self._value(select(META.c.value).where(META.c.name == "cursor")) or 0)
+        return int(self._known("cursor") or 0)
 
-    async def receive(self, event: Event) -> Received:
-        """Store an order, its first consequences and the cursor in one commit; again is nothing."""
+    async def receive(self, event: Event) -> tuple[AttemptKey, ...] | None:
+        """Do as :func:`orders.receive`, in one commit."""
         op_id = self._ids.new("op")
-        received = await self._do(lambda connection: orders.receive(connection, event, op_id=op_id))
+        stopped = await self._do(lambda connection: orders.receive(connection, event, op_id=op_id))
         self.on_outbox()
-        return received
+        return stopped
 
     async def begin(self, brief: Brief) -> None:
         """Store an attempt that did not come by an order; the same task and epoch again is nothing."""
@@ -112,17 +112,10 @@ class Journal:
         """Mark every open attempt of the task below an epoch as over."""
         await self._do(lambda connection: orders.stop(connection, task, below=below, status=status))
 
-    # --- attempts
-
     def attempt(self, key: AttemptKey) -> AttemptRow | None:
         """Return an attempt."""
         found = self._rows(select(ATTEMPTS).where(of(ATTEMPTS, key)))
         return _attempt(found[0]) if found else None
-
-    def open_attempts(self) -> list[AttemptRow]:
-        """Return every attempt that is not over, oldest first."""
-        query = select(ATTEMPTS).where(ATTEMPTS.c.status == "open").order_by(ATTEMPTS.c.received)
-        return list(map(_attempt, self._rows(query)))
 
     def ready(self) -> list[AttemptRow]:
         """Return the attempts that have all they waited for, oldest first."""
@@ -134,7 +127,7 @@ class Journal:
             ~exists().where(INBOX.c.ref == STEPS.c.ref),
         )
         able = (ATTEMPTS.c.status == "open") & ~ATTEMPTS.c.paused & ~waits
-        query = select(ATTEMPTS).where(able).order_by(ATTEMPTS.c.received)
+        query = select(ATTEMPTS).where(able).order_by(ATTEMPTS.c.received, ATTEMPTS.c.task)
         return list(map(_attempt, self._rows(query)))
 
     def steps(self, key: AttemptKey) -> list[Step]:
@@ -158,11 +151,9 @@ class Journal:
 
     def criteria(self, task: str) -> tuple[str, ...] | None:
         """Return the criteria as the owner last edited them, if they did."""
-        for order in reversed(self._orders(task, "task.edited")):
-            found = order.body.get("criteria")
-            if isinstance(found, list):
-                return tuple(map(str, found))
-        return None
+        said = [order.body.get("criteria") for order in self._orders(task, "task.edited")]
+        edits = [criteria for criteria in said if isinstance(criteria, list)]
+        return tuple(map(str, edits[-1])) if edits else None
 
     async def record(
         self,
@@ -194,8 +185,6 @@ class Journal:
         if ops:
             self.on_outbox()
 
-    # --- ops out
-
     def outbox(self) -> list[OutboxRow]:
         """Return the oldest unsent ops, as many as one request may carry."""
         unsent = OUTBOX.c.refused.is_(None) & OUTBOX.c.n.not_in(list(self._acknowledged))
@@ -219,12 +208,16 @@ class Journal:
         if self._acknowledged:
             await self._do(lambda _: None)
 
-    async def refuse(self, rows: Sequence[tuple[OutboxRow, str]]) -> None:
-        """Mark what the hub will never take, with its code."""
+    async def refuse(
+        self, rows: Sequence[tuple[OutboxRow, str]], *, lost: Sequence[AttemptKey]
+    ) -> None:
+        """Mark what the hub will never take, with its code, and the attempts that are no longer ours."""
 
         def work(connection: Connection) -> None:
             for row, code in rows:
                 connection.execute(update(OUTBOX).where(OUTBOX.c.n == row.n).values(refused=code))
+            for key in lost:
+                orders.stop(connection, key.task, below=key.epoch + 1, status="superseded")
 
         await self._do(work)
 
@@ -238,20 +231,20 @@ class Journal:
         query = select(OUTBOX.c.op_id, OUTBOX.c.refused).where(OUTBOX.c.refused.is_not(None))
         return [(row.op_id, row.refused) for row in self._rows(query)]
 
-    # --- what the hub said about folders and settings
-
     def narrowed(self, folder: str) -> list[FolderMode | None]:
         """Return how far the hub narrows a folder, if it spoke of it; ``None`` inside means: not at all any more."""
-        query = select(META.c.value).where(META.c.name == f"folder/{folder}")
-        modes = [json.loads(row.value) for row in self._rows(query)]
-        return [FolderMode(mode) if mode else None for mode in modes]
+        said = self._known(f"folder/{folder}")
+        mode = json.loads(said) if said else None
+        return [FolderMode(mode) if mode else None] if said else []
 
     def setting(self, name: str) -> Json:
         """Return a setting of the account, or nothing."""
-        text = self._value(select(META.c.value).where(META.c.name == f"setting/{name}"))
-        return json.loads(text) if text else None
+        said = self._known(f"setting/{name}")
+        return json.loads(said) if said else None
 
-    # --- reading and writing
+    def _known(self, name: str) -> str | None:
+        """Return one fact that was kept."""
+        return self._value(select(META.c.value).where(META.c.name == name))
 
     def _orders(self, task: str, kind: str) -> list[Event]:
         """Return the orders of one kind about a task."""
@@ -300,18 +293,8 @@ def _forget(connection: Connection, rows: Sequence[OutboxRow]) -> None:
 def _put_step(connection: Connection, key: AttemptKey, step: Step) -> None:
     """Insert a row, or give the open one its result; a result is never replaced."""
     result = None if step.result is None else dump(step.result)
-    row = {
-        "task": key.task,
-        "epoch": key.epoch,
-        "n": step.n,
-        "kind": step.kind,
-        "key": step.key,
-        "effect": step.effect,
-        "ref": step.ref,
-        "wish": dump(step.wish),
-        "result": result,
-        "at": step.at,
-    }
+    row = {name: getattr(step, name) for name in _AS_THEY_ARE}
+    row |= {"task": key.task, "epoch": key.epoch, "wish": dump(step.wish), "result": result}
     same = (STEPS.c.key == step.key) & STEPS.c.result.is_(None)
     statement = insert(STEPS).values(row)
     statement = statement.on_conflict_do_update(
@@ -329,18 +312,10 @@ def _attempt(row: Row[Any]) -> AttemptRow:
         accepted=row.accepted,
         paused=row.paused,
         place=row.place,
-        received=row.received,
     )
 
 
 def _step(row: Row[Any]) -> Step:
-    return Step(
-        n=row.n,
-        kind=row.kind,
-        key=row.key,
-        effect=row.effect,
-        ref=row.ref,
-        wish=json.loads(row.wish),
-        result=json.loads(row.result) if row.result is not None else None,
-        at=row.at,
-    )
+    result = json.loads(row.result) if row.result is not None else None
+    same = {name: getattr(row, name) for name in _AS_THEY_ARE}
+    return Step(wish=json.loads(row.wish), result=result, **same)

@@ -95,7 +95,7 @@ class LocalWorkflow:
         """Drive them, as many as there are slots: first the oldest of the thread that has the least under way."""
         while waiting and len(self._running) < self._slots:
             load = Counter(self._threads.values())
-            row = min(waiting, key=lambda row: (load[row.brief.thread], row.received, row.key))
+            row = min(waiting, key=lambda row: load[row.brief.thread])
             waiting.remove(row)
             self._threads[row.key] = row.brief.thread
             self._running[row.key] = self._group.create_task(self._guarded(row.key))
@@ -104,11 +104,9 @@ class LocalWorkflow:
         """Drive one attempt; whatever it raises ends this driver only."""
         try:
             await self._drive(key)
-        except DeskhandError as error:
-            if error.code is not Code.STALE_EPOCH:
+        except Exception as error:  # noqa: BLE001 - whatever one attempt does, the others go on
+            if not (isinstance(error, DeskhandError) and error.code is Code.STALE_EPOCH):
                 _log.exception("attempt.stopped")
-        except Exception:  # noqa: BLE001 - whatever one attempt does, the others go on
-            _log.exception("attempt.stopped")
         finally:
             del self._running[key], self._threads[key]
         repeat = key in self._again

@@ -18,12 +18,15 @@ from deskhand.protocol.events import Event, body_of
 from deskhand.protocol.ops import Op
 from deskhand.protocol.tasks import Brief, TaskState
 from deskhand.protocol.wire import Json
-from deskhand.workflow.rows import AttemptKey, Received, Status
+from deskhand.workflow.rows import AttemptKey, Status
 from deskhand.workflow.tables import ATTEMPTS, INBOX, META, OUTBOX, STEPS
 
 
-def receive(connection: Connection, event: Event, *, op_id: str) -> Received:
-    """Store an order with its consequences and move the cursor; an order that is there already changes nothing."""
+def receive(connection: Connection, event: Event, *, op_id: str) -> tuple[AttemptKey, ...] | None:
+    """Store an order with its consequences, move the cursor, and return the attempts that must not go on.
+
+    An order that is there already changes nothing, and returns nothing.
+    """
     body = _understood(event)
     row = {
         "seq": event.seq,
@@ -33,9 +36,9 @@ def receive(connection: Connection, event: Event, *, op_id: str) -> Received:
         "event": dump(event.to_json()),
     }
     if connection.execute(insert(INBOX).values(row).on_conflict_do_nothing()).rowcount != 1:
-        return Received(new=False)
+        return None
     put_meta(connection, "cursor", str(event.seq))
-    return Received(new=True, stopped=_follow(connection, event, body, op_id))
+    return _follow(connection, event, body, op_id)
 
 
 def begin(connection: Connection, brief: Brief, *, seq: int, op_id: str) -> tuple[AttemptKey, ...]:
@@ -48,16 +51,9 @@ def begin(connection: Connection, brief: Brief, *, seq: int, op_id: str) -> tupl
     later = (ATTEMPTS.c.task == key.task) & (ATTEMPTS.c.epoch > key.epoch)
     if connection.execute(select(ATTEMPTS.c.epoch).where(later)).first():
         return stopped
-    row = {
-        "task": key.task,
-        "epoch": key.epoch,
-        "brief": dump(brief.to_json()),
-        "status": "open",
-        "accepted": False,
-        "paused": False,
-        "received": seq,
-    }
-    if connection.execute(insert(ATTEMPTS).values(row).on_conflict_do_nothing()).rowcount == 1:
+    said = dump(brief.to_json())
+    new = insert(ATTEMPTS).values(task=key.task, epoch=key.epoch, brief=said, received=seq)
+    if connection.execute(new.on_conflict_do_nothing()).rowcount == 1:
         _adopt(connection, key)
         accept = Op(
             op_id=op_id,

@@ -36,7 +36,6 @@ class AttemptRow:
     accepted: bool
     paused: bool
     place: str | None
-    received: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,14 +59,6 @@ class OutboxRow:
     n: int
     key: AttemptKey | None
     op: Op
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Received:
-    """What an order did to the journal. ``stopped`` are attempts that must not go on."""
-
-    new: bool
-    stopped: tuple[AttemptKey, ...] = ()
 
 
 def step_key(task: str, n: int, arguments: Json) -> str:
@@ -124,14 +115,9 @@ def move_from_json(data: JsonObject) -> Move:
             return Wishes(calls=tuple(map(_call, calls)), say=say)
         case {"move": "ask", "text": str(question), "choices": list(choices)}:
             return Ask(text=question, choices=tuple(map(str, choices)))
-        case {
-            "move": "done",
-            "summary": str(summary),
-            "outputs": list(outputs),
-            "checks": list(checks),
-        }:
+        case {"move": "done", "summary": str(said), "outputs": list(named), "checks": list(checks)}:
             wishes = tuple(map(_check, checks))
-            return Done(summary=summary, outputs=tuple(map(str, outputs)), checks=wishes)
+            return Done(summary=said, outputs=tuple(map(str, named)), checks=wishes)
         case {"move": "give_up", "reasons": list(reasons)}:
             return GiveUp(reasons=tuple(map(str, reasons)))
         case _:

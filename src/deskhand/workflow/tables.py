@@ -49,9 +49,9 @@ ATTEMPTS: Final = Table(
     Column("task", String, primary_key=True),
     Column("epoch", Integer, primary_key=True, autoincrement=False),
     Column("brief", Text, nullable=False),
-    Column("status", String, nullable=False),
-    Column("accepted", Boolean, nullable=False),
-    Column("paused", Boolean, nullable=False),
+    Column("status", String, nullable=False, default="open"),
+    Column("accepted", Boolean, nullable=False, default=False),
+    Column("paused", Boolean, nullable=False, default=False),
     Column("place", Text),  # the directory we made for its results, if we did
     Column("received", Integer, nullable=False),
     Index("attempts_by_status", "status", "received"),
