@@ -7,18 +7,18 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 
 from deskhand.clock import Clock, stamp
 from deskhand.errors import Code, DeskhandError
 from deskhand.hub.delivering import Courier
-from deskhand.hub.streaming import Streams
+from deskhand.hub.streaming import Streams, view_of
 from deskhand.hub.submitting import Submitter, dispatch
 from deskhand.ids import Ids
 from deskhand.limits import LIST_LIMIT_MAX, SYNC_WAIT_SECONDS_MAX
-from deskhand.ports import Blobs, Frame, Notifier, Page, Store, View
+from deskhand.ports import Blobs, Notifier, Page, Store, View
 from deskhand.protocol.authority import Principal
 from deskhand.protocol.objects import (
     Device,
@@ -69,6 +69,7 @@ class Hub:
         self.settings = parts.settings
         self.submit = Submitter(store=self.store, blobs=self.blobs, ids=self.ids).submit
         self.streams = Streams(self.store, on_presence=self._presence_changed)
+        self.stream = self.streams.stream
         self.courier = Courier(
             store=self.store, notifiers=parts.notifiers, clock=self.clock, spread=parts.spread
         )
@@ -92,10 +93,6 @@ class Hub:
             with suppress(asyncio.CancelledError):
                 await task
         self._running = []
-
-    def stream(self, principal: Principal, *, after: int) -> AsyncGenerator[Frame]:
-        """Yield what the principal may see after a cursor, then what comes; see ``Streams.stream``."""
-        return self.streams.stream(principal.id, view_of(principal), after=after)
 
     async def sync(self, principal: Principal, *, after: int, limit: int, wait: float) -> Page:
         """Return the next events as one page; with none, wait up to ``wait`` seconds for some."""
@@ -166,12 +163,6 @@ class Hub:
             presence = Presence(runner=runner, connected=connected, seen_at=stamp(self.clock.now()))
             await self.store.set_presence(account, presence)
             await self.store.write(account, lambda tx: dispatch(tx, ids=self.ids))
-
-
-def view_of(principal: Principal) -> View:
-    """Return which events a principal may see of its account."""
-    runner = principal.id if principal.role is Role.RUNNER else None
-    return View(account=principal.account, owner=principal.role is Role.OWNER, runner=runner)
 
 
 def visible(reader: Principal, thing: Wire) -> bool:

@@ -20,8 +20,7 @@ from deskhand.clock import Clock, stamp, unstamp
 from deskhand.errors import Code, DeskhandError
 from deskhand.hub import credentials
 from deskhand.hub.credentials import bearer_sha256, new_link_secret, new_token
-from deskhand.hub.peer import Peer
-from deskhand.hub.throttle import Throttle
+from deskhand.hub.peer import Peer, Throttle
 from deskhand.ids import Ids
 from deskhand.limits import CLAIM_SECONDS, INVITE_SECONDS, PAIR_PENDING_MAX
 from deskhand.ports import Draft, Invite, Joining, Store, Tx
@@ -145,11 +144,11 @@ class Pairing:
         joining = await self._store.joining(wish.request)
         known = joining.secret_sha256 if joining else ""
         right = hmac.compare_digest(known, bearer_sha256(wish.secret))
-        if joining is None or not right or self._expired(joining.expires_at):
+        account = joining.account if joining else ""
+        request = await self._store.get(account, PairRequest, wish.request)
+        expired = joining is None or self._expired(joining.expires_at)
+        if joining is None or request is None or expired or not right:
             self._failures.count(peer.address)
-            raise DeskhandError(Code.INVITE_INVALID)
-        request = await self._store.get(joining.account, PairRequest, joining.request)
-        if request is None:
             raise DeskhandError(Code.INVITE_INVALID)
         match request.state:
             case "waiting":

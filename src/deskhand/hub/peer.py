@@ -1,6 +1,6 @@
-"""Who is at the other end of a connection: its address, and on loopback which user of this machine (Linux).
+"""Who is at the other end of a connection, and how often it tried.
 
-Elsewhere, and for anything it cannot read in the kernel's table, it says nothing rather than guess.
+On loopback the kernel tells which user of this machine it is (Linux); elsewhere this says nothing rather than guess.
 """
 
 from __future__ import annotations
@@ -8,13 +8,17 @@ from __future__ import annotations
 import ipaddress
 import socket
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
+
+from deskhand.clock import Clock
+from deskhand.errors import Code, DeskhandError
 
 _TABLES: Final = {4: Path("/proc/net/tcp"), 6: Path("/proc/net/tcp6")}
 _FAMILIES: Final = {4: socket.AF_INET, 6: socket.AF_INET6}
 _LOCAL, _REMOTE, _UID = 1, 2, 7
+_KEYS_MAX: Final = 10_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,3 +49,32 @@ def _in_table(address: str, port: int) -> str:
     packed = socket.inet_pton(_FAMILIES[parsed.version], str(parsed))
     words = struct.unpack(f"={len(packed) // 4}I", packed)
     return "".join(f"{word:08X}" for word in words) + f":{port:04X}"
+
+
+@dataclass(frozen=True, slots=True)
+class Throttle:
+    """At most ``most`` tries per key in a window of ``seconds``, which begins with the first one.
+
+    Kept in memory: a restart forgets, and several hubs count apart. It does not grow without end.
+    """
+
+    clock: Clock
+    most: int = field(kw_only=True)
+    seconds: float = field(kw_only=True)
+    windows: dict[str, tuple[float, int]] = field(default_factory=dict[str, tuple[float, int]])
+
+    def count(self, key: str) -> None:
+        """Note one more."""
+        began, count = self.windows.pop(key, (0.0, 0))
+        now = self.clock.monotonic()
+        fresh = not count or now - began >= self.seconds
+        self.windows[key] = (now, 1) if fresh else (began, count + 1)
+        if len(self.windows) > _KEYS_MAX:
+            del self.windows[next(iter(self.windows))]
+
+    def check(self, key: str) -> None:
+        """Refuse while the window is full: ``rate_limited`` with when to come back."""
+        began, count = self.windows.get(key, (0.0, 0))
+        left = began + self.seconds - self.clock.monotonic()
+        if count >= self.most and left > 0:
+            raise DeskhandError(Code.RATE_LIMITED, retry_after_seconds=left)

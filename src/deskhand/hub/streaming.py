@@ -20,6 +20,8 @@ from deskhand.limits import (
     STREAMS_PER_PRINCIPAL_MAX,
 )
 from deskhand.ports import Committed, Frame, Store, View
+from deskhand.protocol.authority import Principal
+from deskhand.protocol.objects import Role
 
 
 @dataclass(eq=False, slots=True)
@@ -67,12 +69,12 @@ class Streams:
         for listener in chain.from_iterable(self._listeners.values()):
             listener.end("closing")
 
-    async def stream(self, principal: str, view: View, *, after: int) -> AsyncGenerator[Frame]:
-        """Yield what is after the cursor, then what comes, with heartbeats in between.
+    async def stream(self, principal: Principal, *, after: int) -> AsyncGenerator[Frame]:
+        """Yield what the principal may see after the cursor, then what comes, with heartbeats in between.
 
         Ends in ``rate_limited`` with too many streams of one principal, in ``unauthorized`` when revoked.
         """
-        listener = self._listen(principal, view)
+        listener = self._listen(principal.id, view_of(principal))
         try:
             cursor = after
             async for frame in self._past(listener, after=after):
@@ -83,8 +85,8 @@ class Streams:
             if listener.ended == "revoked":
                 raise DeskhandError(Code.UNAUTHORIZED)
         finally:
-            self._listeners[view.account].remove(listener)
-            self._on_presence(view, len(self._of(listener)))
+            self._listeners[principal.account].remove(listener)
+            self._on_presence(listener.view, len(self._of(listener)))
 
     async def _past(self, listener: Listener, *, after: int) -> AsyncGenerator[Frame]:
         head = await self._store.head(listener.view.account)
@@ -120,6 +122,12 @@ class Streams:
                 listener.offer(one)
                 if revokes and listener.principal == one.event.body.get("device"):
                     listener.end("revoked")
+
+
+def view_of(principal: Principal) -> View:
+    """Return which events a principal may see of its account."""
+    runner = principal.id if principal.role is Role.RUNNER else None
+    return View(account=principal.account, owner=principal.role is Role.OWNER, runner=runner)
 
 
 async def _present(listener: Listener, *, cursor: int) -> AsyncGenerator[Frame]:

@@ -1,11 +1,13 @@
 """Uploads: files on their way in, resumable, bound to the principal that sends them.
 
 Size is said first and reserved against the quota; one writer at a time; the type is what the bytes are, never what the
-sender says. How far an upload is, the disk knows: an answer that got lost is not sent twice.
+sender says (its name only decides between kinds of plain text, and nothing is called what a browser would run). How far
+an upload is, the disk knows: an answer that got lost is not sent twice.
 """
 
 from __future__ import annotations
 
+import codecs
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -14,7 +16,6 @@ from typing import Final
 
 from deskhand.clock import Clock, stamp, unstamp
 from deskhand.errors import Code, DeskhandError
-from deskhand.hub.sniffing import OCTETS, sniff_blob
 from deskhand.ids import Ids
 from deskhand.limits import NAME_CHARS_MAX, UPLOAD_BYTES_MAX, UPLOAD_KEPT_SECONDS
 from deskhand.ports import Blobs, Store
@@ -22,6 +23,29 @@ from deskhand.protocol.authority import Principal
 from deskhand.protocol.objects import Upload
 
 _ID_BYTES: Final = 16
+OCTETS: Final = "application/octet-stream"
+PLAIN: Final = "text/plain"
+INLINE: Final = frozenset({"image/png", "image/jpeg", "image/webp", "image/gif", PLAIN})
+"""What may be shown in place; everything else is a download (security 2.4)."""
+
+_LOOK_BYTES: Final = 4096
+_ZIP: Final = "application/zip"
+_MAGIC: Final = (
+    (0, b"\x89PNG\r\n\x1a\n", "image/png"),
+    (0, b"\xff\xd8\xff", "image/jpeg"),
+    (0, b"GIF87a", "image/gif"),
+    (0, b"GIF89a", "image/gif"),
+    (0, b"%PDF-", "application/pdf"),
+    (0, b"PK\x03\x04", _ZIP),
+    (4, b"ftyp", "video/mp4"),
+    (8, b"WEBP", "image/webp"),
+)
+_IN_ZIP: Final = {
+    ".docx": "application/vnd.openxmlformats-officedocument.wordprocessingml.document",
+    ".xlsx": "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
+    ".pptx": "application/vnd.openxmlformats-officedocument.presentationml.presentation",
+}
+_OF_TEXT: Final = {".md": "text/markdown", ".csv": "text/csv", ".json": "application/json"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,3 +138,28 @@ async def _nothing() -> AsyncIterator[bytes]:
     """Yield no bytes."""
     for none in ():
         yield none
+
+
+async def sniff_blob(blobs: Blobs, sha256: str, *, name: str) -> str:
+    """Return the media type of stored bytes."""
+    size = min(blobs.size(sha256) or 0, _LOOK_BYTES)
+    beginning = b"".join([chunk async for chunk in blobs.open(sha256, start=0, size=size)])
+    return sniff(beginning, name=name)
+
+
+def sniff(beginning: bytes, *, name: str) -> str:
+    """Return the media type of a file from its first bytes."""
+    suffix = PurePosixPath(name.lower()).suffix
+    for start, magic, media_type in _MAGIC:
+        if beginning.startswith(magic, start):
+            return _IN_ZIP.get(suffix, _ZIP) if media_type == _ZIP else media_type
+    return _OF_TEXT.get(suffix, PLAIN) if _is_text(beginning) else OCTETS
+
+
+def _is_text(beginning: bytes) -> bool:
+    try:
+        # Not the end of the file, perhaps: a letter may be cut where we stopped looking.
+        codecs.getincrementaldecoder("utf-8")().decode(beginning)
+    except UnicodeDecodeError:
+        return False
+    return b"\0" not in beginning

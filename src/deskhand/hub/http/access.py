@@ -24,8 +24,8 @@ from deskhand.hub.http.messages import check_body
 from deskhand.hub.http.routes import RULES, Rule, Who
 from deskhand.hub.http.walls import WRITES, refuse_foreign
 from deskhand.hub.pairing import Pairing
+from deskhand.hub.peer import Throttle
 from deskhand.hub.submitting import Surface
-from deskhand.hub.throttle import Throttle
 from deskhand.hub.uploads import Uploads
 from deskhand.ports import Credential
 from deskhand.protocol.authority import Principal

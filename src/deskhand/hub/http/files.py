@@ -21,7 +21,7 @@ from deskhand.errors import Code, DeskhandError
 from deskhand.hub.http.access import Call, GuardedRoute, TheCall
 from deskhand.hub.http.messages import Answer, Flow, body_chunks, raw_body
 from deskhand.hub.http.routes import Takes
-from deskhand.hub.sniffing import INLINE, PLAIN, sniff_blob
+from deskhand.hub.uploads import INLINE, PLAIN, sniff_blob
 from deskhand.limits import ARTIFACT_BYTES_MAX, UPLOAD_BYTES_MAX
 from deskhand.protocol.objects import Upload
 from deskhand.protocol.tasks import Artifact, FileRef, Task

@@ -11,10 +11,11 @@ from typing import Annotated, TypeVar
 from fastapi import APIRouter, Query
 
 from deskhand.core.settings import REGISTRY
-from deskhand.hub.app import view_of, visible
+from deskhand.hub.app import visible
 from deskhand.hub.http.access import Call, GuardedRoute, TheCall
 from deskhand.hub.http.log import Limit
 from deskhand.hub.http.messages import Answer, items
+from deskhand.hub.streaming import view_of
 from deskhand.limits import INTEGER_MAX, LIST_LIMIT_DEFAULT
 from deskhand.protocol.objects import Device, Folder, PairRequest, Role, Runner, Setting, Thread
 from deskhand.protocol.tasks import Approval, Question, Task

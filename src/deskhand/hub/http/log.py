@@ -63,24 +63,18 @@ async def submit_one(call: Call, op: Op) -> OpResult:
     return result
 
 
-class EventStream(Flow):
-    """A flow of server-sent events."""
-
-    media_type = "text/event-stream"
-
-
-@router.get("/v1/stream", response_class=EventStream)
+@router.get("/v1/stream", response_class=Flow)
 async def stream(
     call: TheCall,
     after: Seq = 0,
     live: Annotated[str | None, Query(max_length=100)] = None,
     last: Annotated[int | None, Header(alias="Last-Event-ID", ge=0, le=INTEGER_MAX)] = None,
-) -> EventStream:
+) -> Flow:
     """Send what is after the cursor, then what comes; ``Last-Event-ID`` wins over ``after``."""
     del live  # Live text is sent to every reader of the account until the hub can tell who watches.
     frames = call.hub.stream(call.me, after=after if last is None else last)
     first = await anext(frames, None)
-    return EventStream(_lines(first, frames), headers=_HEADERS)
+    return Flow(_lines(first, frames), headers=_HEADERS, media_type="text/event-stream")
 
 
 @router.get("/v1/sync")

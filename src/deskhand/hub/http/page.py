@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import html
+import mimetypes
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -35,18 +36,8 @@ APP_CSP: Final = (
     " trusted-types deskhand svelte-trusted-html dompurify 'allow-duplicates'"
 )
 _FOREVER: Final = "public, max-age=31536000, immutable"
-_TYPES: Final = {
-    ".html": "text/html; charset=utf-8",
-    ".js": "text/javascript; charset=utf-8",
-    ".css": "text/css; charset=utf-8",
-    ".json": "application/json",
-    ".webmanifest": "application/manifest+json",
-    ".svg": "image/svg+xml",
-    ".png": "image/png",
-    ".ico": "image/x-icon",
-    ".woff2": "font/woff2",
-    ".txt": "text/plain; charset=utf-8",
-}
+_TYPES: Final = mimetypes.MimeTypes(filenames=())
+_TYPES.add_type("text/javascript", ".js")
 _HASHED: Final = re.compile(r"assets/.*[-.][A-Za-z0-9_-]{8,}\.[a-z0-9]+")
 
 
@@ -116,9 +107,10 @@ def _files(request: Request) -> Mapping[str, PageFile]:
 
 
 def _page_file(name: str, data: bytes) -> PageFile:
+    kind = _TYPES.guess_type(name)[0] or "application/octet-stream"
     forever = _HASHED.fullmatch(name) is not None
     headers = {
-        "Content-Type": _TYPES.get(Path(name).suffix, "application/octet-stream"),
+        "Content-Type": f"{kind}; charset=utf-8" if kind.startswith("text/") else kind,
         "ETag": f'"{hashlib.sha256(data).hexdigest()[:32]}"',
         "Cache-Control": _FOREVER if forever else ("no-store" if name == INDEX else "no-cache"),
         "Content-Security-Policy": APP_CSP,
