@@ -25,8 +25,6 @@ from deskhand.runner.together import together
 from deskhand.runner.workspace import Workspaces
 from deskhand.workflow.local import LocalWorkflow
 
-__all__ = ["Parts", "Runner", "RunnerConfig"]
-
 _LOOK_SECONDS: Final = 1.0
 """How often the policy file is looked at for the advertisement; the gate reads it before each effect."""
 

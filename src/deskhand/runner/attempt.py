@@ -256,7 +256,7 @@ class _Driver:
             return True
         said = self._kit.gate.say("attempt.unknown", what=call.title or call.tool)
         result = ToolResult(outcome="unknown", value={}, text=said)
-        self._finish(step, Performed(result=result), self._voice.said(said, by="runner"))
+        self._finish(step, Performed(result=result), self._voice.said(said, role="system"))
         return True
 
     async def _again(self, call: ToolCall, step: Step) -> Performed | None:

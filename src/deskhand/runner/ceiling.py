@@ -60,7 +60,22 @@ class Ceiling:
             DeskhandError: ``config_invalid`` when the file cannot be understood; ``home_unsafe`` when others may
                 write it.
         """
-        return _read(self._home)
+        try:
+            descriptor = os.open(self._home / FILE, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        except FileNotFoundError:
+            return ()
+        except OSError as error:
+            raise DeskhandError(Code.CONFIG_INVALID, FILE) from error
+        with open(descriptor, "rb") as file:  # noqa: PTH123 - a descriptor, not a path
+            status = os.fstat(descriptor)
+            if stat.S_IMODE(status.st_mode) & 0o022 or status.st_uid != os.geteuid():
+                raise DeskhandError(Code.HOME_UNSAFE, f"others may write {FILE}")
+            data = file.read(_SIZE_MAX)
+        try:
+            parsed = cast("JsonObject", strict_json(data))
+            return tuple(map(_granted, cast("list[JsonObject]", parsed["folders"])))
+        except (DeskhandError, AttributeError, KeyError, TypeError, ValueError) as error:
+            raise DeskhandError(Code.CONFIG_INVALID, FILE) from error
 
     def mode(self, folder: str, *, task: str, op: str | None = None) -> FolderMode | None:
         """Return how widely a task may use a folder now; nothing when not at all, or when the file is broken."""
@@ -118,28 +133,9 @@ def grant_folder(
 
 def revoke_folder(home: Path, folder: str) -> bool:
     """Take a folder away, by id or path; return whether it was there."""
-    before = _read(home)
+    before = Ceiling(home).entries()
     after = _change(home, lambda entries: [e for e in entries if folder not in (e.id, e.root)])
     return len(after) < len(before)
-
-
-def _read(home: Path) -> tuple[Granted, ...]:
-    try:
-        descriptor = os.open(home / FILE, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
-    except FileNotFoundError:
-        return ()
-    except OSError as error:
-        raise DeskhandError(Code.CONFIG_INVALID, FILE) from error
-    with open(descriptor, "rb") as file:  # noqa: PTH123 - a descriptor, not a path
-        status = os.fstat(descriptor)
-        if stat.S_IMODE(status.st_mode) & 0o022 or status.st_uid != os.geteuid():
-            raise DeskhandError(Code.HOME_UNSAFE, f"others may write {FILE}")
-        data = file.read(_SIZE_MAX)
-    try:
-        parsed = cast("JsonObject", strict_json(data))
-        return tuple(map(_granted, cast("list[JsonObject]", parsed["folders"])))
-    except (DeskhandError, AttributeError, KeyError, TypeError, ValueError) as error:
-        raise DeskhandError(Code.CONFIG_INVALID, FILE) from error
 
 
 def _granted(item: JsonObject) -> Granted:
@@ -161,7 +157,7 @@ def _change(home: Path, change: Callable[[Sequence[Granted]], list[Granted]]) ->
     lock = os.open(home / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        entries = change(_read(home))
+        entries = change(Ceiling(home).entries())
         data = json.dumps({"folders": [asdict(entry) for entry in entries]}, indent=2) + "\n"
         with closing(Folder.open(home)) as folder:
             folder.write(FILE, data.encode(), mode=0o600)

@@ -12,7 +12,7 @@ import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import PurePosixPath
-from typing import Final, Protocol, cast, runtime_checkable
+from typing import Final, cast
 
 from deskhand.errors import Code, DeskhandError
 from deskhand.limits import READ_BYTES_MAX
@@ -87,15 +87,6 @@ class Performed:
 
     result: ToolResult
     changes: Mapping[str, str] = field(default_factory=dict[str, str])
-
-
-@runtime_checkable
-class ManyTargets(Protocol):
-    """A tool that touches several things in one call."""
-
-    def targets(self, arguments: JsonObject, place: Place) -> tuple[str, ...]:
-        """Return each of them, resolved."""
-        ...
 
 
 class Gate:
@@ -178,7 +169,9 @@ class Gate:
 
 
 def _targets(tool: Tool, arguments: JsonObject, place: Place) -> tuple[str, ...]:
-    several = tool.targets(arguments, place) if isinstance(tool, ManyTargets) else ()
+    """Return what a wish touches; a tool that touches several things in one call names each."""
+    targets = getattr(tool, "targets", None)
+    several: tuple[str, ...] = targets(arguments, place) if targets else ()
     return several or (tool.target(arguments, place),)
 
 

@@ -62,8 +62,7 @@ class Inbox:
             self._looked_at = 0
 
     async def _order(self, event: Event) -> None:
-        stopped = await self._journal.receive(event)
-        await self._workflow.halt(stopped or ())
+        await self._workflow.halt(await self._journal.receive(event) or ())
         if event.kind == "device.revoked" and event.body.get("device") == self._runner:
             raise DeskhandError(Code.UNAUTHORIZED)
         await self._workflow.advance_ready()

@@ -6,7 +6,7 @@ Refuses to send anything: ops go into the journal first, together with what they
 from __future__ import annotations
 
 from pathlib import PurePath
-from typing import Final, TypedDict
+from typing import Final, Literal, TypedDict
 
 from deskhand.clock import stamp
 from deskhand.ids import Ids
@@ -64,12 +64,12 @@ class Voice:
         """Return the op that appends a fact of this attempt."""
         return fact(self._ids, body, thread=self._brief.thread, task=self._brief.task)
 
-    def said(self, text: str, *, by: str = "agent") -> Op:
+    def said(self, text: str, *, role: Literal["agent", "system"] = "agent") -> Op:
         """Return: the agent (or this runner itself, as ``system``) said something."""
         return self.op(
             ev.MessagePosted(
                 message=self._ids.new("msg"),
-                role="agent" if by == "agent" else "system",
+                role=role,
                 text=text[:TEXT_CHARS_MAX],
                 origin=Origin(surface="agent", device=self._runner),
                 trust=Trust.UNTRUSTED,

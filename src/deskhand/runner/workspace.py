@@ -7,7 +7,6 @@ granted here, and one that is no longer the directory that was granted (FS-10).
 from __future__ import annotations
 
 import hashlib
-import io
 from collections.abc import AsyncIterator, Generator
 from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass
@@ -17,7 +16,7 @@ from typing import Final
 from deskhand.errors import Code, DeskhandError
 from deskhand.limits import ARTIFACT_BYTES_MAX, TITLE_CHARS_MAX
 from deskhand.permissions.evaluate import effective_mode
-from deskhand.ports import FolderAccess, Place
+from deskhand.ports import Place
 from deskhand.protocol.objects import FolderMode
 from deskhand.protocol.tasks import Brief, FileRef
 from deskhand.runner.ceiling import Ceiling
@@ -85,12 +84,14 @@ class Workspaces:
         results = workspace.scope.place.results
         for file in brief.files:
             path = f"{INCOMING}/{_incoming_name(file)}"
-            if not _is_there(results, path, file):
-                data = await _collect(self._parts.link.download_file(file.id), most=file.size)
-                if hashlib.sha256(data).hexdigest() != file.sha256:
-                    raise DeskhandError(Code.CONFLICT, file.name)
-                results.mkdir(INCOMING)
-                results.write_from(path, io.BytesIO(data), limit=len(data))
+            with suppress(DeskhandError):
+                if results.sha256(path) == file.sha256:
+                    continue
+            data = await _collect(self._parts.link.download_file(file.id), most=file.size)
+            if hashlib.sha256(data).hexdigest() != file.sha256:
+                raise DeskhandError(Code.CONFLICT, file.name)
+            results.mkdir(INCOMING)
+            results.write(path, data)
 
     def _mode(self, brief: Brief) -> FolderMode | None:
         """Return how wide the folder is now: the narrowest of this machine, the hub and the task."""
@@ -133,13 +134,6 @@ def _incoming_name(file: FileRef) -> str:
     name = file.name.replace("\\", "/").rsplit("/", 1)[-1].strip(" .")
     plain = name.isprintable() and not name.startswith(("~", "$")) and ":" not in name
     return name if name and plain else file.id
-
-
-def _is_there(results: FolderAccess, path: str, file: FileRef) -> bool:
-    try:
-        return results.sha256(path) == file.sha256
-    except DeskhandError:
-        return False
 
 
 async def _collect(chunks: AsyncIterator[bytes], *, most: int) -> bytes:

@@ -14,7 +14,7 @@ from typing import Final, assert_never
 from deskhand.errors import Code, DeskhandError
 from deskhand.ports import Ask, Done, GiveUp, Move, ToolResult, Turn, Wishes
 from deskhand.protocol.tasks import Check
-from deskhand.protocol.wire import Json, JsonObject
+from deskhand.protocol.wire import Json
 from deskhand.workflow.rows import Step, move_from_json, result_from_json
 
 _CIRCLE: Final = 3
@@ -151,12 +151,10 @@ def in_circles(turns: Sequence[Turn]) -> bool:
 
 
 def _moved(state: AttemptState, step: Step) -> AttemptState:
-    match step.wish:
-        case {"heard": list(heard), "heard_to": int(heard_to)}:
-            turns = with_steering(state.turns, tuple(map(str, heard)))
-            state = replace(state, turns=turns, heard=max(state.heard, heard_to))
-        case _:
-            pass
+    heard, heard_to = step.wish.get("heard"), step.wish.get("heard_to")
+    if isinstance(heard, list) and isinstance(heard_to, int):
+        turns = with_steering(state.turns, list(map(str, heard)))
+        state = replace(state, turns=turns, heard=max(state.heard, heard_to))
     return _closed_if_complete(replace(state, move=move_from_json(step.result or {}), results=()))
 
 
@@ -192,18 +190,14 @@ def _waited(state: AttemptState, step: Step) -> AttemptState:
     if isinstance(state.move, Ask):
         return _closed(state, answer=str(step.result.get("answer", "")))
     if step.result.get("decision") == "allow":
-        return _allowed(state, step, step.result)
+        yes = Yes(approval=step.ref or "", action_sha256=str(step.result.get("action_sha256", "")))
+        grant = step.wish.get("grant") if step.result.get("scope") == "task" else None
+        grants = state.grants | {grant} if isinstance(grant, str) else state.grants
+        return replace(state, yes=yes, grants=grants)
     denied = ToolResult(outcome="denied", value={}, text=str(step.result.get("text", "")))
     return _closed_if_complete(
         replace(state, results=(*state.results, denied), steps=state.steps + 1)
     )
-
-
-def _allowed(state: AttemptState, step: Step, result: JsonObject) -> AttemptState:
-    yes = Yes(approval=step.ref or "", action_sha256=str(result.get("action_sha256", "")))
-    grant = step.wish.get("grant")
-    granted = {grant} if result.get("scope") == "task" and isinstance(grant, str) else set[str]()
-    return replace(state, yes=yes, grants=state.grants | granted)
 
 
 def _checked(state: AttemptState, step: Step) -> AttemptState:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
-from typing import Any, Final, Protocol, TypeVar
+from typing import Any, Final, TypeVar
 
 from sqlalchemy import Connection, Engine, Executable, Row, delete, exists, func, select, update
 from sqlalchemy.dialects.sqlite import insert
@@ -21,6 +21,7 @@ from deskhand.protocol.objects import FolderMode
 from deskhand.protocol.ops import Op
 from deskhand.protocol.tasks import Brief
 from deskhand.protocol.wire import Json
+from deskhand.store.writer import Writer
 from deskhand.workflow import orders
 from deskhand.workflow.orders import dump, of
 from deskhand.workflow.rows import AttemptKey, AttemptRow, OutboxRow, Status, Step
@@ -30,14 +31,6 @@ R = TypeVar("R")
 _SEND_BYTES_MAX: Final = 768 * 1024
 _AS_THEY_ARE: Final = ("n", "kind", "key", "effect", "ref", "at")
 """What a step and its row call the same and hold alike."""
-
-
-class Writer(Protocol):
-    """Runs work in a transaction on the one writing thread and returns after a durable commit."""
-
-    async def do(self, work: Callable[[Connection], R]) -> R:
-        """Return what ``work`` returned, once it is on the disk; what it raises undoes it."""
-        ...
 
 
 class Journal:
