@@ -280,6 +280,26 @@ async def test_a_very_long_line_is_cut_visibly_and_still_found() -> None:
     assert re.match(r"a\.txt:1 \[…\] .*TODO: call the bank about the loan .* \[…\]$", quotes[0])
 
 
+@pytest.mark.parametrize(
+    "files",
+    [
+        {"n/a.eml": "From: a@b.example\nTo: @mira please read\n\nTODO: call the bank\n"},
+        {"n/a.md": "## Actions\n- https://example.com/" + "x" * 80 + "\n"},
+        dict.fromkeys(("n/a.md", "n/b.md"), "word " * 120 + "TODO: call the bank " + "word " * 90),
+        {"n/a.txt": "TODO: " + "x" * 200 + "\n", "n/b.txt": "TODO: y\n"},
+    ],
+    ids=["a mail with headers", "a long link", "a long action twice", "an unbroken action"],
+)
+async def test_agent_and_check_mean_the_same_actions(files: dict[str, str | bytes]) -> None:
+    """Mail headers are none, a long link below Actions is one, and a cut action that stands twice is said once."""
+    folder = MemoryFolder(files)
+
+    driven = await _brief(folder, "/brief n")
+
+    assert [check.passed for check in driven.checks] == [True, True]
+    assert "@mira" not in _page(folder)
+
+
 async def test_a_huge_file_is_read_to_its_end() -> None:
     """A file larger than one reading is gone on with; its last line counts as much as its first."""
     body = "\n".join(f"line {number} says nothing new" for number in range(40_000))

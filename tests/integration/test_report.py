@@ -281,6 +281,17 @@ def test_dates_are_read_in_their_order_or_left_alone(cells: tuple[str, str], rea
     ) == read_as
 
 
+async def test_more_digits_than_a_cell_can_hold_are_kept_and_checked() -> None:
+    """A number beyond a double is written as text and added up all the same, never rounded."""
+    numbers = "k,v\na,1234567890123456.5\nb,99999999999999999999999999999.01\nc,-88888888888888888888888888888.01\n"
+    folder = MemoryFolder({"x.csv": numbers})
+
+    driven = await _report(folder, "/report x.csv")
+
+    assert [check.passed for check in driven.checks] == [True]
+    assert "v 11,111,111,111,112,345,679,001,234,567.50 =" in driven.checks[0].evidence
+
+
 async def test_a_formula_in_the_table_is_only_text() -> None:
     """UP-09: what a stranger put into a CSV is not run by the spreadsheet program."""
     folder = MemoryFolder({"x.csv": 'name,value\n"=HYPERLINK(""http://x"")",1\n@SUM(A1),2\n'})

@@ -8,16 +8,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deskhand.agents.commands.agent import CommandAgent
-from deskhand.agents.commands.brief import BriefCommand
+from deskhand.agents.commands.agent import COMMANDS, CommandAgent
 from deskhand.agents.commands.command import Line
 from deskhand.agents.commands.parse import parse_line
-from deskhand.agents.commands.report import ReportCommand
 from deskhand.errors import Code, DeskhandError
 from deskhand.texts import catalogue
 from tests.driven import offloaded
 
-SPECS = (BriefCommand.spec, ReportCommand.spec)
+BOTH = COMMANDS[:2]
 
 
 @pytest.mark.parametrize(
@@ -40,15 +38,15 @@ def test_a_line_is_read_as_it_was_meant(
     typed: str, operands: tuple[str, ...], options: dict[str, str | int]
 ) -> None:
     """Curly quotes, long dashes, apostrophes and Korean names from a phone mean what they look like."""
-    line = parse_line(typed, SPECS)
+    line = parse_line(typed, BOTH)
 
     assert (line.operands, line.options) == (operands, options)
 
 
 def test_the_language_of_the_line_is_noticed() -> None:
     """Who writes Korean is answered in Korean."""
-    korean = parse_line("/brief 회의록", SPECS)
-    english = parse_line("/brief notes", SPECS)
+    korean = parse_line("/brief 회의록", BOTH)
+    english = parse_line("/brief notes", BOTH)
 
     assert (korean.language, english.language) == ("ko", "en")
 
@@ -74,7 +72,7 @@ def test_the_language_of_the_line_is_noticed() -> None:
 def test_a_wrong_line_is_refused_with_the_word_and_the_cure(typed: str, said: str) -> None:
     """No word is ignored: what is not understood is named, with what would be."""
     with pytest.raises(DeskhandError) as caught:
-        parse_line(typed, SPECS)
+        parse_line(typed, BOTH)
 
     assert caught.value.code is Code.INVALID
     assert said in caught.value.detail
@@ -87,7 +85,7 @@ def test_a_wrong_line_is_refused_with_the_word_and_the_cure(typed: str, said: st
 def test_an_unknown_command_names_the_nearest(typed: str, near: str) -> None:
     """A slip of the finger is answered with what was probably meant."""
     with pytest.raises(DeskhandError) as caught:
-        parse_line(typed, SPECS)
+        parse_line(typed, BOTH)
 
     assert caught.value.code is Code.UNKNOWN_COMMAND
     assert near in caught.value.detail
@@ -115,7 +113,7 @@ def test_quoted_names_come_through_whole(names: list[str]) -> None:
     spaced = [f"{name} {name}" for name in names]
     typed = "/brief " + " ".join(f'"{name}"' for name in spaced)
 
-    line = parse_line(typed, SPECS)
+    line = parse_line(typed, BOTH)
 
     assert [unicodedata.normalize("NFC", name) for name in spaced] == list(line.operands)
 
@@ -123,23 +121,22 @@ def test_quoted_names_come_through_whole(names: list[str]) -> None:
 def test_every_command_shows_how_it_is_used_in_both_languages() -> None:
     """A command has a usage, six examples per language, and its sentences in the catalogue."""
     agent = CommandAgent(offload=offloaded)
-    specs = (*SPECS, next(c for c in agent._commands if c.spec.name == "help").spec)
 
     assert [info.name for info in agent.commands] == ["brief", "report", "help"]
-    assert all(len(spec.examples_en) >= 6 and len(spec.examples_ko) >= 6 for spec in specs)
+    assert all(len(c.examples(language)) >= 6 for c in COMMANDS for language in ("en", "ko"))
     assert all(
-        f"command.{spec.name}.{part}" in catalogue(language)
-        for spec in specs
+        f"command.{command.name}.{part}" in catalogue(language)
+        for command in COMMANDS
         for part in ("summary", "details")
         for language in ("en", "ko")
     )
     assert agent.commands[0].usage == "/brief PATH... [--pages N] [--out NAME]"
-    assert agent.understand("/help") == Line(name="help", options={})
+    assert parse_line("/help", COMMANDS) == Line(name="help", options={})
 
 
 def _outcome(typed: str) -> str:
     try:
-        parse_line(typed, SPECS)
+        parse_line(typed, BOTH)
     except DeskhandError as error:
         return error.code
     return "understood"

@@ -67,9 +67,9 @@ def read_file(given: Arguments, place: Place) -> Work:
     access = given.source(place)
 
     def work() -> ToolResult:
-        value, lines = _read_text(access, path, first=first, chars=READ_CHARS_MAX)
-        text, last, total = "\n".join(lines), first + len(lines) - 1, value["lines_total"]
-        if isinstance(total, int) and last < total:
+        value, lines, total = _read_text(access, path, first=first, chars=READ_CHARS_MAX)
+        text, last = "\n".join(lines), first + len(lines) - 1
+        if last < total:
             text += f"\n[lines {first} to {last} of {total}]"
         return ok(value, text)
 
@@ -93,12 +93,14 @@ def read_files(given: Arguments, place: Place) -> Work:
                 break
             try:
                 first = 1 if files else start
-                file, lines = _read_text(access, path, first=first, chars=left)
+                file, lines, total = _read_text(access, path, first=first, chars=left)
             except DeskhandError as error:
                 files.append({"path": path, "error": str(error.code)})
                 continue
-            left -= sum(len(line) + 1 for line in lines)
             files.append(file)
+            left -= sum(len(line) + 1 for line in lines)
+            if first + len(lines) <= total:
+                break  # gone on with in a call of its own
         unread = paths[len(files) :]
         text = f"{len(files)} files looked at, {len(unread)} not reached"
         return ok({"files": files, "unread": [*unread]}, text)
@@ -218,8 +220,8 @@ def _named(entry: Entry, pattern: str) -> bool:
 
 def _read_text(
     access: FolderAccess, path: str, *, first: int, chars: int
-) -> tuple[JsonObject, list[str]]:
-    """Return what is to be said of a file, with as many lines as fit but at least one."""
+) -> tuple[JsonObject, list[str], int]:
+    """Return what is to be said of a file, as many of its lines as fit but at least one, and how many it has."""
     decoded, digest = read_decoded(access, path)
     every = decoded.lines()
     lines: list[str] = []
@@ -228,11 +230,12 @@ def _read_text(
         if chars < 0 and lines:
             break
         lines.append(line)
-    return {
+    value: JsonObject = {
         "path": path,
         "encoding": decoded.encoding,
         "sha256": digest,
         "from_line": first,
         "lines": [*lines],
         "lines_total": len(every),
-    }, lines
+    }
+    return value, lines, len(every)

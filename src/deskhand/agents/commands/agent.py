@@ -6,17 +6,20 @@ given up honestly instead of being guessed on.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 
-from deskhand.agents.commands.brief import BriefCommand
-from deskhand.agents.commands.command import Command, Line, Plan, StoppedError
-from deskhand.agents.commands.help import HelpCommand
+from deskhand.agents.commands.brief import BRIEF
+from deskhand.agents.commands.command import Command, Line, StoppedError
+from deskhand.agents.commands.help import help_among
 from deskhand.agents.commands.parse import parse_line
-from deskhand.agents.commands.report import ReportCommand
-from deskhand.ports import Done, GiveUp, Move, Offload, Turn
+from deskhand.agents.commands.report import REPORT
+from deskhand.ports import Done, GiveUp, Move, Offload, Turn, Wishes
 from deskhand.protocol.objects import CommandInfo
 from deskhand.protocol.tasks import Brief
 from deskhand.texts import text
+
+COMMANDS: tuple[Command, ...] = (BRIEF, REPORT, help_among(BRIEF, REPORT))
 
 
 class CommandAgent:
@@ -29,24 +32,13 @@ class CommandAgent:
     name = "commands"
 
     def __init__(self, *, offload: Offload) -> None:
-        """Know the commands."""
+        """Keep the road for slow work."""
         self._offload = offload
-        working: tuple[Command, ...] = (BriefCommand(), ReportCommand())
-        helping = HelpCommand(tuple(command.spec for command in working))
-        self._commands: tuple[Command, ...] = (*working, helping)
 
     @property
     def commands(self) -> tuple[CommandInfo, ...]:
         """What a runner advertises."""
-        return tuple(command.spec.info for command in self._commands)
-
-    def understand(self, line: str) -> Line:
-        """Return the typed form of a command line.
-
-        Raises:
-            DeskhandError: ``unknown_command``, ``invalid``.
-        """
-        return parse_line(line, [command.spec for command in self._commands])
+        return tuple(command.info for command in COMMANDS)
 
     async def move(self, brief: Brief, history: Sequence[Turn]) -> Move:
         """Return the next move.
@@ -54,14 +46,14 @@ class CommandAgent:
         Raises:
             DeskhandError: ``unknown_command``, ``invalid``: the line itself is wrong.
         """
-        line = self.understand(brief.text)
-        command = next(each for each in self._commands if each.spec.name == line.name)
-        return await self._offload(lambda: _replayed(command, line, brief, history))
+        line = parse_line(brief.text, COMMANDS)
+        command = next(each for each in COMMANDS if each.name == line.name)
+        return await self._offload(lambda: _replayed(command, line, history))
 
 
-def _replayed(command: Command, line: Line, brief: Brief, history: Sequence[Turn]) -> Move:
-    plan = command.plan(line, brief, None)
-    move = _started(plan)
+def _replayed(command: Command, line: Line, history: Sequence[Turn]) -> Move:
+    plan = command.plan(line, None)
+    move = _move(partial(next, plan))
     for turn in history:
         if turn.move != move:
             return GiveUp(reasons=(text("command.other_plan", language=line.language),))
@@ -69,33 +61,20 @@ def _replayed(command: Command, line: Line, brief: Brief, history: Sequence[Turn
             return move
         if isinstance(move, Done):
             # Its checks failed: begin anew with what the folder holds now.
-            plan = command.plan(line, brief, move)
-            move = _started(plan)
+            plan = command.plan(line, move)
+            move = _move(partial(next, plan))
         else:
-            move = _advanced(plan, turn)
+            move = _move(partial(plan.send, turn))
     return move
 
 
-def _started(plan: Plan) -> Move:
+def _move(step: Callable[[], Wishes]) -> Wishes | Done | GiveUp:
     try:
-        return next(plan)
+        return step()
     except StopIteration as ended:
-        return _end(ended)
+        end: object = ended.value
+        if not isinstance(end, (Done, GiveUp)):
+            raise TypeError("a plan ends with Done or GiveUp") from ended
+        return end
     except StoppedError as stopped:
         return GiveUp(reasons=stopped.reasons)
-
-
-def _advanced(plan: Plan, turn: Turn) -> Move:
-    try:
-        return plan.send(turn)
-    except StopIteration as ended:
-        return _end(ended)
-    except StoppedError as stopped:
-        return GiveUp(reasons=stopped.reasons)
-
-
-def _end(ended: StopIteration) -> Done | GiveUp:
-    end: object = ended.value
-    if not isinstance(end, (Done, GiveUp)):
-        raise TypeError("a plan ends with Done or GiveUp")
-    return end

@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import zip_longest
 from typing import Final
 
 from deskhand.core.cues import Cue, Line, scan
@@ -47,7 +48,7 @@ class Note:
     modified_seconds: int = 0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class Pick:
     """A line that may go on the page; ``section`` is nothing for a key point."""
 
@@ -68,12 +69,12 @@ class Picks:
 
 @lru_cache(maxsize=2)
 def choose(notes: tuple[Note, ...]) -> Picks:
-    """Return what could go on the page, best first; equal lines once.
+    """Return what could go on the page, best first; equal actions once.
 
     Pure, so the replays of one plan need not count the same notes again.
     """
     scanned = [(note, _worth_reading(note)) for note in notes]
-    rarity = _rarity(lines for _, lines in scanned)
+    rarity = _rarity([line for _, lines in scanned for line in lines])
     sections: dict[Cue | None, list[Pick]] = {section: [] for section in (*SECTIONS, None)}
     for note, lines in scanned:
         for place, line in enumerate(lines):
@@ -81,20 +82,15 @@ def choose(notes: tuple[Note, ...]) -> Picks:
             if section is Cue.DATE and place == 0 and not line.is_item:
                 continue  # the title of the note, with its day
             score = _score(line, rarity) + (0.3 if place < _EARLY else 0.0)
-            if section is None and (score <= 0 or _META.match(line.words)):
-                continue
-            sections[section].append(
-                Pick(
-                    path=note.path,
-                    number=line.number,
-                    words=line.words,
-                    section=section,
-                    score=score,
-                )
-            )
-    actions = _ranked(_once(sections.pop(Cue.ACTION)))
-    ranked = [_ranked(sections[section]) for section in (*(s for s in sections if s), None)]
-    return Picks(actions=tuple(actions), others=tuple(_in_turn(ranked)))
+            if section is not None or (score > 0 and not _META.match(line.words)):
+                sections[section].append(Pick(note.path, line.number, line.words, section, score))
+    actions = {pick.words: pick for pick in reversed(sections.pop(Cue.ACTION))}
+    ranked = [_ranked(picks) for picks in sections.values()]
+    in_turn = (pick for picks in zip_longest(*ranked) for pick in picks if pick is not None)
+    return Picks(
+        actions=tuple(_ranked(actions.values())),
+        others=tuple(in_turn),
+    )
 
 
 def tokens(words: str) -> frozenset[str]:
@@ -109,14 +105,11 @@ def alike(first: frozenset[str], second: frozenset[str]) -> bool:
 
 
 def _worth_reading(note: Note) -> list[Line]:
-    """Leave out headings and what nobody reads: mail headers, encoded parts, bare links."""
-    start = 0
-    if note.path.casefold().endswith(".eml"):
-        start = next((i for i, line in enumerate(note.lines) if not line.strip()), 0)
+    """Leave out headings and what nobody reads, encoded parts and bare links; an action is always read."""
     return [
         line
         for line in scan(note.lines, note.path)
-        if not line.is_heading and line.number > start and not _unbroken(line.words)
+        if not line.is_heading and (Cue.ACTION in line.cues or not _unbroken(line.words))
     ]
 
 
@@ -132,23 +125,20 @@ def _section(line: Line) -> Cue | None:
     return next((cue for cue in SECTIONS if cue in line.cues), None)
 
 
-def _rarity(texts: Iterable[Iterable[Line]]) -> dict[str, float]:
+def _rarity(lines: Sequence[Line]) -> dict[str, float]:
     """Return how telling each word is, from 0 (everywhere) to 1 (once)."""
-    seen: Counter[str] = Counter()
-    total = 0
-    for lines in texts:
-        for line in lines:
-            seen.update(tokens(line.words))
-            total += 1
-    scale = math.log(total + 1) or 1.0
-    return {word: math.log((total + 1) / count) / scale for word, count in seen.items()}
+    seen = Counter(word for line in lines for word in tokens(line.words))
+    total = len(lines) + 1
+    scale = math.log(total) or 1.0
+    return {word: math.log(total / count) / scale for word, count in seen.items()}
 
 
 def _score(line: Line, rarity: dict[str, float]) -> float:
     found = tokens(line.words)
     if not found:
         return 0.0
-    novelty = sum(rarity.get(word, 0.0) for word in found) / len(found)
+    # Rounded once, so that a replay in another process finds the same order.
+    novelty = math.fsum(rarity.get(word, 0.0) for word in found) / len(found)
     count = len(line.words.split())
     fit = 0.5 if _WORDS_LOW <= count <= _WORDS_HIGH else -0.3
     telling = 0.4 if any(letter.isdigit() for letter in line.words) else 0.0
@@ -157,28 +147,12 @@ def _score(line: Line, rarity: dict[str, float]) -> float:
     return novelty + fit + telling + marked + done
 
 
-def _once(picks: Iterable[Pick]) -> list[Pick]:
-    """An action that stands in two notes word for word is said once."""
-    first: dict[str, Pick] = {}
-    for pick in picks:
-        first.setdefault(pick.words, pick)
-    return list(first.values())
-
-
-def _ranked(picks: Sequence[Pick]) -> list[Pick]:
+def _ranked(picks: Iterable[Pick]) -> list[Pick]:
     """Best first, but every file gets a word before one file gets its second."""
     best = sorted(picks, key=lambda pick: (-pick.score, pick.path, pick.number))
     nth: Counter[str] = Counter()
-    ranks: list[tuple[int, int, Pick]] = []
-    for place, pick in enumerate(best):
-        ranks.append((nth[pick.path], place, pick))
+    ranks: list[int] = []
+    for pick in best:
+        ranks.append(nth[pick.path])
         nth[pick.path] += 1
-    return [pick for _, _, pick in sorted(ranks, key=lambda rank: rank[:2])]
-
-
-def _in_turn(lists: Sequence[Sequence[Pick]]) -> Iterable[Pick]:
-    """Take from each list in turn, so that no section eats the page."""
-    for place in range(max(map(len, lists), default=0)):
-        for picks in lists:
-            if place < len(picks):
-                yield picks[place]
+    return [pick for _, pick in sorted(zip(ranks, best, strict=True), key=lambda rank: rank[0])]

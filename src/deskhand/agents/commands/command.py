@@ -6,59 +6,30 @@ outside itself: the agent builds it anew for every move and feeds it the history
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping
-from dataclasses import dataclass
-from typing import Literal, Protocol, TypeVar
+from collections.abc import Callable, Generator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final, TypeVar
 
-from deskhand.ports import Done, GiveUp, ToolCall, ToolResult, Turn, Wishes
+from deskhand.ports import CheckWish, Done, GiveUp, ToolCall, ToolResult, Turn, Wishes
 from deskhand.protocol.objects import CommandInfo
-from deskhand.protocol.tasks import Brief
 from deskhand.protocol.wire import Json, JsonObject
-from deskhand.texts import text
+from deskhand.texts import LANGUAGES, text
 
 T = TypeVar("T")
 Plan = Generator[Wishes, Turn, Done | GiveUp]
 Steps = Generator[Wishes, Turn, T]
 """A part of a plan that returns something to it."""
 
+NAME_CHARS_MAX: Final = 120
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Option:
-    """A ``--name VALUE`` of a command."""
+    """A ``--name VALUE`` of a command: a number from 1 when it has a ``most``, else text."""
 
     name: str
     metavar: str
-    kind: Literal["count", "text"] = "text"
-    most: int = 0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Spec:
-    """Name, arguments and examples of a command; its sentences are ``command.NAME.*`` in the catalogue."""
-
-    name: str
-    metavar: str
-    operands_least: int
-    operands_most: int
-    options: tuple[Option, ...] = ()
-    examples_en: tuple[str, ...]
-    examples_ko: tuple[str, ...]
-
-    @property
-    def usage(self) -> str:
-        """Return the one line that shows how to call it."""
-        options = (f"[--{option.name} {option.metavar}]" for option in self.options)
-        return " ".join(part for part in (f"/{self.name}", self.metavar, *options) if part)
-
-    @property
-    def info(self) -> CommandInfo:
-        """Return what a runner advertises."""
-        return CommandInfo(
-            name=self.name,
-            summary=text(f"command.{self.name}.summary"),
-            usage=self.usage,
-            examples=(*self.examples_en, *self.examples_ko),
-        )
+    most: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,37 +38,39 @@ class Line:
 
     name: str
     operands: tuple[str, ...] = ()
-    options: Mapping[str, str | int]
+    options: Mapping[str, str | int] = field(default_factory=dict[str, "str | int"])
     language: str = "en"
 
-    def words(self, option: str) -> str | None:
-        """Return a text option, or nothing."""
-        value = self.options.get(option)
-        return value if isinstance(value, str) else None
 
-    def count(self, option: str, default: int) -> int:
-        """Return a number option."""
-        value = self.options.get(option)
-        return value if isinstance(value, int) else default
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Command:
+    """One command; its sentences and examples are ``command.NAME.*`` in the catalogue.
 
+    ``plan`` gets the line, and an earlier end of the same task whose checks failed: its outputs may be replaced.
+    """
 
-class Command(Protocol):
-    """One command."""
+    name: str
+    metavar: str
+    operands: range
+    plan: Callable[[Line, Done | None], Plan]
+    options: tuple[Option, ...] = ()
 
     @property
-    def spec(self) -> Spec:
-        """Name, arguments and examples."""
-        ...
+    def usage(self) -> str:
+        """Return the one line that shows how to call it."""
+        options = (f"[--{option.name} {option.metavar}]" for option in self.options)
+        return " ".join((f"/{self.name}", self.metavar, *options))
 
-    def plan(self, line: Line, brief: Brief, before: Done | None) -> Plan:
-        """Return the plan for a line.
+    @property
+    def info(self) -> CommandInfo:
+        """Return what a runner advertises."""
+        examples = tuple(example for each in LANGUAGES for example in self.examples(each))
+        summary = text(f"command.{self.name}.summary")
+        return CommandInfo(name=self.name, summary=summary, usage=self.usage, examples=examples)
 
-        Args:
-            line: what was asked for.
-            brief: the task.
-            before: an earlier end of the same task whose checks failed; its outputs may be replaced.
-        """
-        ...
+    def examples(self, language: str) -> list[str]:
+        """Return sentences that ask for it."""
+        return text(f"command.{self.name}.examples", language=language).splitlines()
 
 
 class StoppedError(Exception):
@@ -109,79 +82,98 @@ class StoppedError(Exception):
         super().__init__("; ".join(reasons))
 
 
-def use(call: ToolCall, *, language: str) -> Steps[JsonObject]:
-    """Wish for one tool and return its value.
+@dataclass(frozen=True, slots=True)
+class Voice:
+    """Speaks to the person in one language, and says of each step what it is for. Its steps raise ``StoppedError``."""
 
-    Raises:
-        StoppedError: it was denied, failed, or nobody knows whether it happened.
-    """
-    result = yield from attempt(call)
-    if result.outcome == "ok":
-        return result.value
-    raise StoppedError(why_not(call, result, language=language))
+    language: str
+
+    def say(self, key: str, **values: object) -> str:
+        """Return a sentence about the command."""
+        return text(f"command.{key}", language=self.language, **values)
+
+    def call(self, tool: str, step: str, arguments: JsonObject, **values: object) -> ToolCall:
+        """Return the wish for a tool, with its step in words."""
+        title = text(f"step.{step}", language=self.language, **values)
+        return ToolCall(tool=tool, arguments=arguments, title=title)
+
+    def check(self, name: str, path: str, arguments: JsonObject) -> CheckWish:
+        """Return what shall be looked at again in a result, by the check tool of this name."""
+        call = self.call(
+            f"check_{name}", f"check_{name}", {**arguments, "language": self.language}, path=path
+        )
+        return CheckWish(name=text(f"check_name.{name}", language=self.language), call=call)
+
+    def use(self, call: ToolCall) -> Steps[JsonObject]:
+        """Wish for one tool and return its value; stop when it was denied, failed, or nobody knows what happened."""
+        turn = yield Wishes(calls=(call,))
+        unknown = ToolResult(outcome="unknown", value={})
+        result = turn.results[0] if len(turn.results) == 1 else unknown
+        if result.outcome == "ok":
+            return result.value
+        if result.outcome == "denied":
+            raise StoppedError(self.say("denied", what=call.title))
+        if result.outcome == "unknown" or not result.text:
+            raise StoppedError(self.say("unknown_outcome", what=call.title))
+        raise StoppedError(f"{call.title}: {result.text}")
+
+    def name_for(self, line: Line, default: str, *endings: str) -> str:
+        """Return the plain file name that a line asks for, with one of the endings."""
+        name = str(line.options.get("out", default))
+        if "/" in name or "\\" in name or name.startswith(".") or len(name) > NAME_CHARS_MAX:
+            raise StoppedError(self.say("out_name", name=name))
+        return name if name.casefold().endswith(endings) else name + endings[0]
+
+    def free_name(self, wanted: str, before: Done | None) -> Steps[tuple[str, bool]]:
+        """Return a name that is free in the results place, and whether to replace what this task wrote itself."""
+        stem, dot, ending = wanted.rpartition(".")
+        arguments: JsonObject = {"path": ".", "pattern": f"*.{ending}", "from": "results"}
+        call = self.call("list_files", "look_for_name", arguments, name=wanted)
+        entries = objects((yield from self.use(call)), "entries")
+        taken = {words(entry, "path").casefold() for entry in entries}
+        own = before.outputs if before is not None else ()
+        name, number = wanted, 2
+        while name.casefold() in taken and name not in own:
+            name = f"{stem}-{number}{dot}{ending}"
+            number += 1
+        return name, name in own
+
+    def write(self, call: ToolCall, checks: Sequence[CheckWish]) -> Steps[str]:
+        """Write, run the first check at once and return its evidence: files that changed meanwhile are said now."""
+        yield from self.use(call)
+        value = yield from self.use(checks[0].call)
+        evidence = words(value, "evidence")
+        if value.get("passed") is not True:
+            raise StoppedError(self.say("changed_meanwhile"), evidence)
+        return evidence
 
 
-def attempt(call: ToolCall) -> Steps[ToolResult]:
-    """Wish for one tool and return what came of it, good or bad."""
-    turn = yield Wishes(calls=(call,))
-    if len(turn.results) != 1:
-        return ToolResult(outcome="unknown", value={})
-    return turn.results[0]
+def voice_for(line: Line, sample: str = "") -> Voice:
+    """Return the voice that answers a line: Korean to who writes it, and about what is written in it."""
+    letters = [letter for letter in sample if letter.isalpha()]
+    hangul = sum("가" <= letter <= "힣" for letter in letters)
+    return Voice("ko" if line.language == "ko" or hangul * 3 > len(letters) else "en")
 
 
-def why_not(call: ToolCall, result: ToolResult, *, language: str) -> str:
-    """Return the sentence for a result that is not ``ok``."""
-    if result.outcome == "denied":
-        return text("command.denied", language=language, what=call.title)
-    if result.outcome == "unknown" or not result.text:
-        return text("command.unknown_outcome", language=language, what=call.title)
-    return f"{call.title}: {result.text}"
-
-
-def free_name(wanted: str, *, before: Done | None, language: str) -> Steps[tuple[str, bool]]:
-    """Return a name that is free in the results place, and whether to replace (only what this task wrote itself)."""
-    stem, dot, ending = wanted.rpartition(".")
-    call = ToolCall(
-        tool="list_files",
-        arguments={"path": ".", "pattern": f"*.{ending}", "from": "results"},
-        title=text("step.look_for_name", language=language, name=wanted),
-    )
-    value = yield from use(call, language=language)
-    own = set(before.outputs) if before is not None else set[str]()
-    taken = {str(entry.get("path")).casefold() for entry in objects(value, "entries")}
-    name, number = wanted, 2
-    while name.casefold() in taken and name not in own:
-        name = f"{stem}-{number}{dot}{ending}"
-        number += 1
-    return name, name in own
-
-
-def objects(value: Mapping[str, Json], field: str) -> list[JsonObject]:
+def objects(value: Mapping[str, Json], name: str) -> list[JsonObject]:
     """Return the objects of a list in a tool's value; anything else is left out."""
-    found = value.get(field)
+    found = value.get(name)
     return [item for item in found if isinstance(item, dict)] if isinstance(found, list) else []
 
 
-def strings(value: Mapping[str, Json], field: str) -> list[str]:
+def strings(value: Mapping[str, Json], name: str) -> list[str]:
     """Return the strings of a list in a tool's value."""
-    found = value.get(field)
+    found = value.get(name)
     return [item for item in found if isinstance(item, str)] if isinstance(found, list) else []
 
 
-def number(value: Mapping[str, Json], field: str) -> int:
+def number(value: Mapping[str, Json], name: str) -> int:
     """Return a whole number of a tool's value, 0 when it is not there."""
-    found = value.get(field)
+    found = value.get(name)
     return found if isinstance(found, int) else 0
 
 
-def words(value: Mapping[str, Json], field: str) -> str:
+def words(value: Mapping[str, Json], name: str) -> str:
     """Return a string of a tool's value, empty when it is not there."""
-    found = value.get(field)
+    found = value.get(name)
     return found if isinstance(found, str) else ""
-
-
-def mostly_korean(sample: str) -> bool:
-    """Return whether a text is written in Korean, to answer in the same language."""
-    letters = [letter for letter in sample if letter.isalpha()]
-    hangul = sum("가" <= letter <= "힣" for letter in letters)
-    return hangul * 3 > len(letters)

@@ -7,11 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, cast
 
-from deskhand.agents.commands.command import number, objects, words
+from deskhand.agents.commands.command import Voice, number, objects, words
 from deskhand.protocol.wire import Json, JsonObject
-from deskhand.texts import text
 
 GROUPS_SHOWN_MAX: Final = 100
 COLUMNS_SHOWN_MAX: Final = 150
@@ -19,62 +18,81 @@ MEASURES_SHOWN_MAX: Final = 12
 """What a person can look at, and few enough that an approval can show all of it."""
 ROWS_SHEET_MAX: Final = 20_000
 CELLS_SHEET_MAX: Final = 300_000
-FACTS_MAX: Final = 4000
 SKIPPED_SHOWN_MAX: Final = 50
+_UNREADABLE_SHOWN_MAX: Final = 5
 _DELIMITERS: Final = {",": "comma", ";": "semicolon", "\t": "tab", "|": "bar"}
-_LETTERS: Final = 26
-_FIGURES: Final = (("sum", 4), ("average", 5), ("minimum", 6), ("maximum", 7))
-"""Measure and the column of the sheet it stands in."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Summary:
-    """The summary sheet and where its figures are."""
-
-    sheet: JsonObject
-    facts: tuple[JsonObject, ...]
+_MEASURES: Final = ("sum", "average", "minimum", "maximum")
 
 
 @dataclass(slots=True, kw_only=True)
 class _Page:
-    """A sheet that grows row by row, with the facts in it."""
+    """A sheet that grows row by row, with the places of its figures."""
 
-    language: str
+    voice: Voice
     rows: list[Json] = field(default_factory=list[Json])
     facts: list[JsonObject] = field(default_factory=list[JsonObject])
 
-    def said(self, key: str, **values: object) -> str:
-        return text(f"command.report.{key}", language=self.language, **values)
+    def say(self, key: str, **values: object) -> str:
+        return self.voice.say(f"report.{key}", **values)
 
-    def add(self, *cells: Json) -> int:
-        """Add a row and return its number."""
+    def add(self, *cells: Json) -> None:
         self.rows.append([*cells])
-        return len(self.rows)
 
-    def header(self, *names: str) -> None:
-        self.add(*(_look(name, "header") for name in names))
+    def styled(self, look: str, *names: str) -> None:
+        self.add(*(_cell(name, look=look) for name in names))
+
+    def more(self, key: str, total: int, shown: int) -> None:
+        if total > shown:
+            self.styled("note", self.say(key, count=total - shown))
+
+    def fact(self, letter: str, measure: str, label: str, **more: Json) -> None:
+        """Note what is in a cell of the last row."""
+        cell = f"{letter}{len(self.rows)}"
+        self.facts.append({"cell": cell, "measure": measure, "label": label[:200], **more})
+
+    def figure(
+        self, letter: str, measure: str, place: tuple[int, JsonObject], **more: Json
+    ) -> None:
+        """Note a figure of a column in a cell of the last row."""
+        index, column = place
+        label = words(column, "name")
+        if measure != "sum":
+            label = f"{label} ({self.say(f'head.{measure}')})"
+        self.fact(
+            letter,
+            measure,
+            label,
+            column=index,
+            style=words(column, "style"),
+            currency=words(column, "currency"),
+            percent=words(column, "kind") == "percent" and measure != "count",
+            **more,
+        )
 
 
-def summary_sheet(table: JsonObject, *, language: str) -> Summary:
-    """Return the first sheet."""
-    page = _Page(language=language)
-    page.add(_look(page.said("title", path=words(table, "path")), "title"))
-    row = page.add(_look(page.said("rows"), "total"), number(table, "rows_total"))
-    page.facts.append({"cell": f"B{row}", "measure": "rows", "label": page.said("rows")})
+def summary_sheet(table: JsonObject, voice: Voice) -> tuple[JsonObject, list[JsonObject]]:
+    """Return the first sheet, and where its figures are."""
+    page = _Page(voice=voice)
+    page.styled("title", page.say("title", path=words(table, "path")))
+    page.add(_cell(page.say("rows"), look="total"), number(table, "rows_total"))
+    page.fact("B", "rows", page.say("rows"))
     page.add()
     columns = objects(table, "columns")
-    measured = [(i, column) for i, column in enumerate(columns) if _measured(column)]
+    kinds = ("number", "percent")
+    measured = [
+        (index, column)
+        for index, column in enumerate(columns)
+        if words(column, "kind") in kinds and number(column, "count")
+    ]
     if measured:
         _figures(page, measured)
-    _groups(page, table, columns)
-    if len(page.rows) == 2 + 1 and not measured:
-        page.add(_look(page.said("no_numbers"), "note"))
-    sheet: JsonObject = {
-        "name": page.said("sheet.summary"),
-        "rows": page.rows,
-        "widths": [30, 14, 12, 18, 18, 16, 16, *[16] * max(0, len(measured) - 5)],
-    }
-    return Summary(sheet=sheet, facts=tuple(page.facts[:FACTS_MAX]))
+    groups = table["groups"]
+    if isinstance(groups, dict):
+        _groups(page, groups, columns)
+    elif not measured:
+        page.styled("note", page.say("no_numbers"))
+    widths = [30, 14, 12, 18, 18, 16, 16, *[16] * max(0, len(measured) - 5)]
+    return {"name": page.say("sheet.summary"), "rows": page.rows, "widths": [*widths]}, page.facts
 
 
 def data_rows_max(table: JsonObject) -> int:
@@ -82,170 +100,119 @@ def data_rows_max(table: JsonObject) -> int:
     return min(ROWS_SHEET_MAX, CELLS_SHEET_MAX // max(1, number(table, "width")))
 
 
-def notes_sheet(table: JsonObject, *, language: str) -> JsonObject:
+def notes_sheet(table: JsonObject, voice: Voice) -> JsonObject:
     """Return the last sheet: how the file was read and what was left out."""
-    page = _Page(language=language)
-    rows_max = data_rows_max(table)
-    page.add(_look(page.said("notes_title"), "title"))
-    _facts_of_file(page, table)
+    page = _Page(voice=voice)
+    page.styled("title", page.say("notes_title"))
+    _about_file(page, table)
     columns = objects(table, "columns")
+    page.styled(
+        "header", page.say("head.column"), page.say("note.read_as"), page.say("note.look_at")
+    )
     for column in columns[:COLUMNS_SHOWN_MAX]:
-        _about_column(page, column)
-    _more_columns(page, len(columns))
-    if number(table, "rows_total") > rows_max:
-        page.add(page.said("note.data_cut"), page.said("first_rows", count=rows_max))
-    _about_totals_row(page, table)
+        page.add(words(column, "name"), _read_as(page, column), _look_at(page, column) or None)
+    page.more("more_columns", len(columns), COLUMNS_SHOWN_MAX)
+    if number(table, "rows_total") > data_rows_max(table):
+        page.add(page.say("note.data_cut"), page.say("first_rows", count=data_rows_max(table)))
+    totals = table["totals_row"]
+    if isinstance(totals, dict):
+        page.add()
+        page.add(page.say("note.totals_row"), page.say("line", line=number(totals, "line")))
+        for compared in objects(totals, "compared"):
+            key = "totals_equal" if compared.get("equal") is True else "totals_differ"
+            said = page.say(key, said=words(compared, "said"), found=words(compared, "found"))
+            page.add(words(columns[number(compared, "column")], "name"), said)
     _skipped(page, table)
-    return {"name": page.said("sheet.notes"), "rows": page.rows, "widths": [34, 60, 30]}
+    return {"name": page.say("sheet.notes"), "rows": page.rows, "widths": [34, 60, 30]}
 
 
 def _figures(page: _Page, measured: Sequence[tuple[int, JsonObject]]) -> None:
-    page.header(*(page.said(f"head.{name}") for name in _HEADS))
-    for index, column in measured[:COLUMNS_SHOWN_MAX]:
-        row = page.add(
-            words(column, "name"),
-            number(column, "count"),
-            number(column, "missing") + number(column, "unreadable_total"),
-            *(_figure(column, words(column, measure)) for measure, _ in _FIGURES),
-        )
-        page.facts.append(_fact(page, f"B{row}", "count", index, column))
-        for measure, place in _FIGURES:
+    heads = ("column", "count", "missing", *_MEASURES)
+    page.styled("header", *(page.say(f"head.{name}") for name in heads))
+    for place in measured[:COLUMNS_SHOWN_MAX]:
+        column = place[1]
+        missing = number(column, "missing") + number(column, "unreadable_total")
+        figures = [_figure(column, words(column, measure)) for measure in _MEASURES]
+        page.add(words(column, "name"), number(column, "count"), missing, *figures)
+        page.figure("B", "count", place)
+        for letter, measure in zip("DEFG", _MEASURES, strict=True):
             value = words(column, measure)
             if value:
-                fact = _fact(page, f"{_letter(place)}{row}", measure, index, column)
-                page.facts.append({**fact, "places": _places(value)})
-    _more_columns(page, len(measured))
+                page.figure(letter, measure, place, places=_places(value))
+    page.more("more_columns", len(measured), COLUMNS_SHOWN_MAX)
     page.add()
 
 
-def _more_columns(page: _Page, count: int) -> None:
-    if count > COLUMNS_SHOWN_MAX:
-        page.add(_look(page.said("more_columns", count=count - COLUMNS_SHOWN_MAX), "note"))
-
-
-_HEADS: Final = ("column", "count", "missing", "sum", "average", "minimum", "maximum")
-
-
-def _groups(page: _Page, table: JsonObject, columns: Sequence[JsonObject]) -> None:
+def _groups(page: _Page, groups: JsonObject, columns: Sequence[JsonObject]) -> None:
     """One row per group: its rows, and of each column the sum (of percentages the average)."""
-    groups = table.get("groups")
-    if not isinstance(groups, dict):
-        return
     by = number(groups, "column")
-    wanted = groups.get("measures")
-    every = [m for m in wanted if isinstance(m, int)] if isinstance(wanted, list) else []
-    measures = every[:MEASURES_SHOWN_MAX]
-    page.add(_look(page.said("by", column=words(columns[by], "name")), "title"))
-    averages = {m: words(columns[m], "kind") == "percent" for m in measures}
-    names = [
-        page.said("average_of", column=words(columns[m], "name"))
-        if averages[m]
-        else words(columns[m], "name")
-        for m in measures
+    measures = cast("list[int]", groups["measures"])[:MEASURES_SHOWN_MAX]
+    shown = [
+        (letter, (index, columns[index]), words(columns[index], "kind") == "percent")
+        for letter, index in zip("CDEFGHIJKLMN", measures, strict=False)
     ]
-    page.header(words(columns[by], "name"), page.said("rows"), *names)
+    names = [(words(column, "name"), average) for _, (_, column), average in shown]
+    named = [page.say("average_of", column=name) if average else name for name, average in names]
+    page.styled("title", page.say("by", column=words(columns[by], "name")))
+    page.styled("header", words(columns[by], "name"), page.say("rows"), *named)
     for group in objects(groups, "groups")[:GROUPS_SHOWN_MAX]:
         name = words(group, "name")
-        values = group.get("values")
-        figures = [
-            value if isinstance(value, str) else ""
-            for value in (values[: len(measures)] if isinstance(values, list) else [])
-        ]
-        row = page.add(
-            name or page.said("no_value"),
-            number(group, "rows"),
-            *(_figure(columns[m], value) for m, value in zip(measures, figures, strict=True)),
-        )
         where: JsonObject = {"column": by, "name": name}
-        page.facts.append(
-            {"cell": f"B{row}", "measure": "rows", "group": where, "label": name, "column": by}
-        )
-        for place, (m, value) in enumerate(zip(measures, figures, strict=True), start=3):
+        values = [value or "" for value in cast("list[str | None]", group["values"])]
+        figures = [_figure(columns[m], value) for m, value in zip(measures, values, strict=False)]
+        page.add(name or page.say("no_value"), number(group, "rows"), *figures)
+        page.fact("B", "rows", name, group=where, column=by)
+        for (letter, place, average), value in zip(shown, values, strict=False):
             if value:
-                measure = "average" if averages[m] else "sum"
-                fact = _fact(page, f"{_letter(place)}{row}", measure, m, columns[m])
-                page.facts.append({**fact, "group": where, "places": _places(value)})
-    left = number(groups, "groups_total") - GROUPS_SHOWN_MAX
-    if left > 0:
-        page.add(_look(page.said("more_groups", count=left), "note"))
+                measure = "average" if average else "sum"
+                page.figure(letter, measure, place, group=where, places=_places(value))
+    page.more("more_groups", number(groups, "groups_total"), GROUPS_SHOWN_MAX)
 
 
-def _fact(page: _Page, cell: str, measure: str, index: int, column: JsonObject) -> JsonObject:
-    label = words(column, "name")
-    if measure != "sum":
-        label = f"{label} ({page.said(f'head.{measure}')})"
-    return {
-        "cell": cell,
-        "measure": measure,
-        "column": index,
-        "style": words(column, "style"),
-        "currency": words(column, "currency"),
-        "percent": words(column, "kind") == "percent" and measure != "count",
-        "label": label[:200],
-    }
-
-
-def _facts_of_file(page: _Page, table: JsonObject) -> None:
-    delimiter = _DELIMITERS.get(words(table, "delimiter"))
-    named = page.said(f"delimiter.{delimiter}") if delimiter else words(table, "delimiter")
-    page.add(page.said("note.file"), words(table, "path"))
+def _about_file(page: _Page, table: JsonObject) -> None:
+    delimiter, header = words(table, "delimiter"), number(table, "header_line")
+    known = _DELIMITERS.get(delimiter)
+    page.add(page.say("note.file"), words(table, "path"))
     page.add("SHA-256", words(table, "sha256"))
-    page.add(page.said("note.encoding"), words(table, "encoding"))
-    page.add(page.said("note.delimiter"), named)
-    header = number(table, "header_line")
-    page.add(
-        page.said("note.header"),
-        page.said("line", line=header) if header else page.said("note.no_header"),
-    )
-    if table.get("quoted") is not True:
-        page.add(page.said("note.quotes"), page.said("note.quotes_open"))
+    page.add(page.say("note.encoding"), words(table, "encoding"))
+    page.add(page.say("note.delimiter"), page.say(f"delimiter.{known}") if known else delimiter)
+    shown = page.say("line", line=header) if header else page.say("note.no_header")
+    page.add(page.say("note.header"), shown)
+    if table["quoted"] is not True:
+        page.add(page.say("note.quotes"), page.say("note.quotes_open"))
     if number(table, "blank_lines"):
-        page.add(page.said("note.blank"), number(table, "blank_lines"))
-    renamed = table.get("renamed")
-    if isinstance(renamed, list) and renamed:
-        page.add(page.said("note.renamed"), ", ".join(str(name) for name in renamed))
+        page.add(page.say("note.blank"), number(table, "blank_lines"))
+    renamed = cast("list[str]", table["renamed"])
+    if renamed:
+        page.add(page.say("note.renamed"), ", ".join(renamed))
     page.add()
-    page.header(page.said("head.column"), page.said("note.read_as"), page.said("note.look_at"))
 
 
-def _about_column(page: _Page, column: JsonObject) -> None:
-    kind = words(column, "kind")
-    read_as = page.said(f"kind.{kind}")
+def _read_as(page: _Page, column: JsonObject) -> str:
+    kind, currency = words(column, "kind"), words(column, "currency")
+    said = [page.say(f"kind.{kind}")]
     if kind in ("number", "percent"):
-        style = words(column, "style")
-        read_as += f", {page.said(f'style.{style}')}"
-    if kind == "number" and words(column, "currency"):
-        read_as += f", {words(column, 'currency')}"
+        said.append(page.say(f"style.{words(column, 'style')}"))
+    if kind == "number" and currency:
+        said.append(currency)
     if kind == "date" and words(column, "first"):
-        read_as += f", {words(column, 'first')} – {words(column, 'last')}"
+        said.append(f"{words(column, 'first')} – {words(column, 'last')}")
+    return ", ".join(said)
+
+
+def _look_at(page: _Page, column: JsonObject) -> str:
     look: list[str] = []
-    unsure = words(column, "unsure")
+    unsure, unreadable = words(column, "unsure"), objects(column, "unreadable")
     if unsure:
-        key = {"date": "unsure_date", "text": "unsure_text"}.get(kind, "unsure_number")
-        look.append(page.said(key, value=unsure))
-    unreadable = objects(column, "unreadable")
+        kinds = {"date": "unsure_date", "text": "unsure_text"}
+        look.append(page.say(kinds.get(words(column, "kind"), "unsure_number"), value=unsure))
     if unreadable:
         shown = ", ".join(
-            page.said("line_value", line=number(u, "line"), value=words(u, "value"))
-            for u in unreadable[:5]
+            page.say("line_value", line=number(each, "line"), value=words(each, "value"))
+            for each in unreadable[:_UNREADABLE_SHOWN_MAX]
         )
-        look.append(page.said("unreadable", count=number(column, "unreadable_total"), shown=shown))
-    page.add(words(column, "name"), read_as, "; ".join(look) or None)
-
-
-def _about_totals_row(page: _Page, table: JsonObject) -> None:
-    totals = table.get("totals_row")
-    if not isinstance(totals, dict):
-        return
-    page.add()
-    page.add(page.said("note.totals_row"), page.said("line", line=number(totals, "line")))
-    columns = objects(table, "columns")
-    for compared in objects(totals, "compared"):
-        key = "totals_equal" if compared.get("equal") is True else "totals_differ"
-        page.add(
-            words(columns[number(compared, "column")], "name"),
-            page.said(key, said=words(compared, "said"), found=words(compared, "found")),
-        )
+        look.append(page.say("unreadable", count=number(column, "unreadable_total"), shown=shown))
+    return "; ".join(look)
 
 
 def _skipped(page: _Page, table: JsonObject) -> None:
@@ -253,41 +220,23 @@ def _skipped(page: _Page, table: JsonObject) -> None:
     if not total:
         return
     page.add()
-    page.header(page.said("note.skipped", count=total), page.said("note.why"))
-    for skipped in objects(table, "skipped")[:SKIPPED_SHOWN_MAX]:
-        why = page.said(
-            f"skipped.{words(skipped, 'why')}",
-            fields=number(skipped, "fields"),
-            width=number(table, "width"),
-        )
-        page.add(page.said("line", line=number(skipped, "line")), why)
-    if total > SKIPPED_SHOWN_MAX:
-        page.add(_look(page.said("more_skipped", count=total - SKIPPED_SHOWN_MAX), "note"))
-
-
-def _measured(column: JsonObject) -> bool:
-    return words(column, "kind") in ("number", "percent") and number(column, "count") > 0
+    page.styled("header", page.say("note.skipped", count=total), page.say("note.why"))
+    for row in objects(table, "skipped")[:SKIPPED_SHOWN_MAX]:
+        fields, width = number(row, "fields"), number(table, "width")
+        why = page.say(f"skipped.{words(row, 'why')}", fields=fields, width=width)
+        page.add(page.say("line", line=number(row, "line")), why)
+    page.more("more_skipped", total, SKIPPED_SHOWN_MAX)
 
 
 def _figure(column: JsonObject, value: str) -> Json:
-    if not value:
-        return None
     kind = "percent" if words(column, "kind") == "percent" else "number"
-    return {"v": value, "as": kind, "places": min(12, _places(value))}
+    places = min(12, _places(value))
+    return _cell(value, **{"as": kind, "places": places}) if value else None
+
+
+def _cell(value: str, **more: Json) -> JsonObject:
+    return {"v": value, **more}
 
 
 def _places(value: str) -> int:
     return len(value.partition(".")[2])
-
-
-def _look(value: str, look: str) -> JsonObject:
-    return {"v": value, "look": look}
-
-
-def _letter(place: int) -> str:
-    """Return the letters of a column, counted from 1."""
-    letters = ""
-    while place:
-        place, rest = divmod(place - 1, _LETTERS)
-        letters = chr(ord("A") + rest) + letters
-    return letters

@@ -97,7 +97,9 @@ def amount(cell: str, style: Style) -> Amount | None:
     negative = bool(found["open"]) or (bool(signs) and signs[0] != "+")
     money = found["left"] or found["right"] or ""
     return Amount(
-        -value if negative else value, bool(found["percent"]), _CURRENCIES.get(money, money)
+        value.copy_negate() if negative else value,
+        bool(found["percent"]),
+        _CURRENCIES.get(money, money),
     )
 
 

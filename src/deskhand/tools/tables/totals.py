@@ -100,7 +100,7 @@ class Sum:
         if not self.count:
             return None
         step = Decimal(1).scaleb(-(self.places + AVERAGE_PLACES_MORE))
-        return (self.total / self.count).quantize(step, context=EXACT)
+        return EXACT.divide(self.total, Decimal(self.count)).quantize(step, context=EXACT)
 
 
 @dataclass(slots=True, kw_only=True)
