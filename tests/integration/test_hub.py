@@ -228,17 +228,19 @@ async def test_a_reader_that_was_cut_gets_nothing_more() -> None:
     """R5: what comes after the cut would hide the event at the cut: the stream ends without a gap."""
     async with _house() as house:
         stream = house.hub.stream(OWNER, after=await house.hub.store.head(ACCOUNT))
+        wish = Op.from_json({"op_id": "op_before00", "kind": "thread.create", "body": {}})
         await anext(stream)
-        wish = Op.from_json({"op_id": "op_00000000", "kind": "thread.create", "body": {}})
+        await house.hub.submit(OWNER, [wish])
+        got = [(await anext(stream)).seq or 0]
         for start in range(0, STREAM_BUFFER_EVENTS + 100, 100):
             batch = [wish.but(op_id=f"op_{start + n:08d}") for n in range(100)]
             await house.hub.submit(OWNER, batch)
 
-        got = [(await anext(stream)).seq or 0]
+        got.append((await anext(stream)).seq or 0)
         await house.hub.submit(OWNER, [wish.but(op_id="op_late0000")])
         got += [frame.seq or 0 async for frame in stream]
 
-        assert got == list(range(got[0], got[0] + STREAM_BUFFER_EVENTS))
+        assert got == list(range(got[0], got[0] + STREAM_BUFFER_EVENTS + 1))
 
 
 async def test_revoking_a_device_ends_its_streams_at_once() -> None:
