@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Mapping
+import json
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 
@@ -21,8 +22,9 @@ from deskhand.protocol.events import ORDER_KINDS, Event
 from deskhand.protocol.objects import Device, Role
 from deskhand.protocol.ops import Op, OpResult
 from deskhand.protocol.tasks import Task, TaskState
-from deskhand.protocol.wire import JsonObject
+from deskhand.protocol.wire import JsonObject, Wire
 from deskhand.store.opening import open_memory_disk, open_memory_store
+from deskhand.testing.account import MemoryAccount
 from deskhand.testing.blobs import MemoryBlobs
 
 CLOCK = SystemClock()
@@ -359,3 +361,31 @@ async def test_a_cursor_from_the_future_is_reset() -> None:
 async def _ledger(house: _House) -> list[tuple[str, str, int]]:
     rows = await house.hub.store.deliveries(ACCOUNT, before=None, limit=10)
     return [(row.fate, row.kind, row.attempts) for row in rows]
+
+
+async def test_a_snapshot_holds_exactly_what_its_cursor_says() -> None:
+    """R5: a device that starts from a snapshot while the log moves folds nothing twice."""
+    async with _house() as house, _laptop_there(house):
+        posted = await house.op(OWNER, "message.post", {"text": "/brief notes"})
+        moved = {"kind": "task.moved", "body": {"epoch": 1, "state": "verifying"}}
+        back = {"kind": "task.moved", "body": {"epoch": 1, "state": "working"}}
+        texts, writes = house.hub.store.texts, [moved, back, moved]
+
+        async def meanwhile(
+            account: str, kind: type[Wire], *, states: Sequence[str] = (), limit: int = 100
+        ) -> list[str]:
+            """Let the log move between the reading of the cursor and of the objects."""
+            if writes:
+                await house.op(LAPTOP, "event.append", writes.pop(0), task=posted.task or "")
+            return await texts(account, kind, states=states, limit=limit)
+
+        object.__setattr__(house.hub.store, "texts", meanwhile)
+
+        said = json.loads(await house.hub.snapshot(OWNER))
+
+        phone = MemoryAccount()
+        phone.put(Task.from_json(said["tasks"][0]))
+        page = await house.hub.sync(OWNER, after=said["cursor"], limit=100, wait=0)
+        for event in page.events:
+            phone.apply(event)
+        assert phone.get(Task, posted.task or "") == await house.task(posted.task)

@@ -33,6 +33,7 @@ from deskhand.protocol.objects import (
 from deskhand.protocol.tasks import FINAL, Approval, FileRef, Question, Task, TaskState
 from deskhand.protocol.wire import Wire
 
+_SNAPSHOT_TRIES = 5
 _RECENT = 200
 _OPEN = tuple(state.value for state in TaskState if state not in FINAL)
 _FINAL = tuple(state.value for state in TaskState if state in FINAL)
@@ -110,19 +111,35 @@ class Hub:
     async def snapshot(self, principal: Principal) -> bytes:
         """Return where a device starts from, as JSON: the cursor, and the objects it shows first.
 
-        Objects go out as the text they are stored as. The cursor is read first: what happens meanwhile comes again by
-        the stream, and folding twice is harmless.
+        Objects go out as the text they are stored as. They are read again when the log moved meanwhile, because the
+        stream after the cursor must not fold into them what they already hold.
         """
+        account = principal.account
+        cursor, lists = await self.store.head(account), await self._lists(principal)
+        for _ in range(_SNAPSHOT_TRIES):
+            before, cursor = cursor, await self.store.head(account)
+            if cursor == before:
+                break
+            lists = await self._lists(principal)
+        me = await self.store.get(account, Device, principal.id)
+        parts = {
+            "cursor": str(cursor),
+            "me": me.model_dump_json(exclude_none=True) if me else "null",
+            **{name: f"[{','.join(found)}]" for name, found in lists.items()},
+            "read": json.dumps(await self.store.read_marks(account, principal.id)),
+        }
+        said = ",".join(f'"{name}":{text}' for name, text in parts.items())
+        return f"{{{said}}}".encode()
+
+    async def _lists(self, principal: Principal) -> dict[str, list[str]]:
         account = principal.account
 
         async def some(kind: type[Wire], *states: str, limit: int = _RECENT) -> list[str]:
             return await self.store.texts(account, kind, states=states, limit=limit)
 
-        cursor = await self.store.head(account)
-        me = await self.store.get(account, Device, principal.id)
         presence = (await self.store.presence(account)).values()
         owner = principal.role is Role.OWNER
-        lists = {
+        return {
             "threads": await some(Thread),
             "tasks": await some(Task, *_OPEN, limit=500) + await some(Task, *_FINAL),
             "approvals": await some(Approval, "open"),
@@ -134,14 +151,6 @@ class Hub:
             "pair_requests": await some(PairRequest, "waiting") if owner else [],
             "settings": await some(Setting),
         }
-        parts = {
-            "cursor": str(cursor),
-            "me": me.model_dump_json(exclude_none=True) if me else "null",
-            **{name: f"[{','.join(found)}]" for name, found in lists.items()},
-            "read": json.dumps(await self.store.read_marks(account, principal.id)),
-        }
-        said = ",".join(f'"{name}":{text}' for name, text in parts.items())
-        return f"{{{said}}}".encode()
 
     async def file_of(self, reader: Principal, file: str) -> FileRef:
         """Return a file that came with one of the newest tasks that the reader may see, or ``not_found``."""

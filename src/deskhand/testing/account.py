@@ -55,6 +55,10 @@ class MemoryAccount:
             if after is not None:
                 self._objects[key] = after
 
+    def put(self, thing: Wire) -> None:
+        """Take an object as it is, as a device takes it from a snapshot."""
+        self._objects[type(thing), str(getattr(thing, "id", ""))] = thing
+
     def take(self, decision: Decision) -> Decision:
         """Emit everything a decision says and return it."""
         for draft in decision.drafts:
