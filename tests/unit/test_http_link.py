@@ -10,7 +10,7 @@ from typing_extensions import override
 
 from deskhand.errors import Code, DeskhandError
 from deskhand.protocol.ops import Op
-from deskhand.runner.http_link import HttpLink, frame_of
+from deskhand.runner.http_link import HttpLink
 
 EVENT = '{"seq":7,"kind":"task.paused","at":"2026-11-23T00:00:00.000Z","actor":"dev_1","body":{}}'
 WISH = Op(op_id="op_00000001", kind="task.pause", task="tsk_1")
@@ -60,12 +60,13 @@ async def test_a_stream_becomes_frames() -> None:
     assert str(hub.asked[0].url).endswith("/v1/stream?after=6")
 
 
-def test_a_frame_without_data_is_whole() -> None:
+async def test_a_frame_without_data_is_whole() -> None:
     """A reset has nothing to say but its name."""
-    frame = frame_of({"event": "reset", "id": "3"})
+    hub = Answering(200, "id: 3\nevent: reset\n\n")
 
-    assert frame is not None
-    assert (frame.kind, frame.seq, frame.data) == ("reset", 3, {})
+    frames = [frame async for frame in link(hub).stream(after=6)]
+
+    assert [(one.kind, one.seq, one.data) for one in frames] == [("reset", 3, {})]
 
 
 @pytest.mark.parametrize(

@@ -31,11 +31,14 @@ _LOCAL: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 class HttpLink:
     """A runner's side of the protocol over HTTP, with the hub's address and this runner's token."""
 
-    def __init__(self, url: str, *, token: str) -> None:
+    def __init__(
+        self, url: str, *, token: str, transport: httpx.AsyncBaseTransport | None = None
+    ) -> None:
         self._client = httpx.AsyncClient(
             base_url=url,
             headers={"Authorization": f"Bearer {token}", "Deskhand-Protocol": str(PROTOCOL)},
             timeout=httpx.Timeout(_SECONDS),
+            transport=transport,
             trust_env=urlsplit(url).hostname not in _LOCAL,
         )
 
