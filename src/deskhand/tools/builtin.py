@@ -1,42 +1,37 @@
-"""The one shape of the built-in tools: their arguments are read and refused first, then the work is done.
-
-A tool is a function from arguments and a place to its work. Reading arguments changes nothing, so a wish with a
-misspelt field has no effect at all; both happen off the loop.
-"""
+"""The one shape of the built-in tools: a wish is read whole and refused first, then the work is done off the loop."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Generic, TypeVar
 
+from deskhand.errors import Code, DeskhandError
 from deskhand.limits import TOOL_TEXT_CHARS_MAX
-from deskhand.ports import Effect, Offload, Place, ToolResult
+from deskhand.ports import Effect, FolderAccess, Offload, Place, ToolResult
 from deskhand.protocol.wire import JsonObject
-from deskhand.tools.arguments import RESULTS, Arguments
+from deskhand.protocol.wishes import Check, Reading, Wish
 
-Work = Callable[[], ToolResult]
-Reading = Callable[[Arguments, Place], Work]
+W = TypeVar("W", bound=Wish)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class BuiltIn:
+class BuiltIn(Generic[W]):
     """A tool.
 
     Args:
         name: what wishes call it.
-        reading: takes its arguments and returns the work; raises what is wrong with them.
-        offload: runs both off the loop.
+        wish: its arguments.
+        work: what it does, off the loop.
+        offload: how it gets there.
         effect: its class for recovery; what is not ``pure`` writes.
-        field: the argument, one path or many, that says what it is about.
-        lands_in_results: whether that lies where results go, whatever ``from`` says.
     """
 
     name: str
-    reading: Reading
+    wish: type[W]
+    work: Callable[[W, Place], ToolResult]
     offload: Offload
     effect: Effect = "pure"
-    field: str = "path"
-    lands_in_results: bool = False
 
     @property
     def writes(self) -> bool:
@@ -48,27 +43,38 @@ class BuiltIn:
         return "\n".join(self.targets(arguments, place))
 
     def targets(self, arguments: JsonObject, place: Place) -> tuple[str, ...]:
-        """Return the absolute place of everything the call is about, for rules and approval."""
-        said = arguments.get(self.field)
+        """Return the absolute place of everything the call is about, for rules and approval.
+
+        What is written, and what is checked, lies in the results place.
+        """
+        said = arguments.get(self.wish.about)
         paths = said if isinstance(said, list) and said else [said]
-        in_results = self.lands_in_results or arguments.get("from") == RESULTS
-        access = place.results if in_results else place.folder
+        reads_there = issubclass(self.wish, Reading) and not issubclass(self.wish, Check)
+        in_folder = reads_there and arguments.get("from") != "results"
+        access = place.folder if in_folder else place.results
         names = [path if isinstance(path, str) else "." for path in paths]
         return tuple(name if access is None else str(access.root / name) for name in names)
 
     async def call(self, arguments: JsonObject, place: Place) -> ToolResult:
-        """Read the arguments and do the work.
+        """Read the wish and do the work.
 
         Raises:
             DeskhandError: ``invalid`` for wrong arguments, ``folder_unknown``, and what the work raises.
         """
-        return await self.offload(lambda: self._done(arguments, place))
+        return await self.offload(lambda: self.work(self.wish.from_json(arguments), place))
 
-    def _done(self, arguments: JsonObject, place: Place) -> ToolResult:
-        given = Arguments(arguments)
-        work = self.reading(given, place)
-        given.finish()
-        return work()
+
+def source(wish: Reading, place: Place) -> FolderAccess:
+    """Return where to read: the task's folder, or where results go.
+
+    Raises:
+        DeskhandError: ``folder_unknown`` when the task has no folder.
+    """
+    if wish.source == "results":
+        return place.results
+    if place.folder is None:
+        raise DeskhandError(Code.FOLDER_UNKNOWN, "this task has no folder")
+    return place.folder
 
 
 def ok(value: JsonObject, text: str) -> ToolResult:

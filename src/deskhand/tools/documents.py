@@ -15,10 +15,11 @@ from typing import Final
 from deskhand.errors import Code, DeskhandError
 from deskhand.limits import READ_BYTES_MAX
 from deskhand.ports import FolderAccess, Place, ToolResult
+from deskhand.protocol import wishes
 from deskhand.protocol.wire import Json, JsonObject
+from deskhand.protocol.wishes import ReadTable, WriteWorkbook
 from deskhand.tools import workbooks
-from deskhand.tools.arguments import Arguments, refused
-from deskhand.tools.builtin import Work, ok
+from deskhand.tools.builtin import ok, source
 from deskhand.tools.files import write_once
 from deskhand.tools.tables.numbers import amount, is_missing, places
 from deskhand.tools.tables.reading import Table, read
@@ -31,38 +32,25 @@ from deskhand.tools.tables.totals import (
     summarise,
     value_of,
 )
-from deskhand.tools.workbooks import KINDS, LOOKS, Cell, Sheet
+from deskhand.tools.workbooks import Cell, Sheet
 
-ROWS_SHEET_MAX: Final = 20_000
 GROUPS_GIVEN_MAX: Final = 200
 SKIPPED_GIVEN_MAX: Final = 50
-SHEETS_MAX: Final = 20
-INLINE_ROWS_MAX: Final = 5000
 WIDTH_MAX: Final = 60
 
 
-def read_table(given: Arguments, place: Place) -> Work:
-    """``read_table {path, by?, from?}``: how a CSV or TSV is written, what its columns hold and add up to."""
-    path, by = given.path(), given.text("by", "", most=200) or None
-    access = given.source(place)
-
-    def work() -> ToolResult:
-        table, digest = _table_at(access, path)
-        value: JsonObject = {"path": path, "sha256": digest, **_table_json(table, by=by)}
-        return ok(value, f"{len(table.rows)} rows, {table.width} columns")
-
-    return work
+def read_table(wish: ReadTable, place: Place) -> ToolResult:
+    """Return how a table is written, what its columns hold and add up to."""
+    table, digest = _table_at(source(wish, place), wish.path)
+    facts = _table_json(table, by=wish.by)
+    text = f"{len(table.rows)} rows, {table.width} columns"
+    return ok({"path": wish.path, "sha256": digest, **facts}, text)
 
 
-def write_workbook(given: Arguments, place: Place) -> Work:
-    """``write_workbook {path, sheets, replace?}``: an xlsx from plain sheets.
-
-    A sheet is ``{name, rows, widths?}`` with cells that are text, whole numbers, nothing or
-    ``{v, as, places, look}``; or ``{name, table: {path, sha256, rows_max?}}``, filled from that file.
-    """
-    path, replace = given.path(), given.flag("replace")
-    sheets = [_sheet(sheet, place) for sheet in given.objects("sheets", most=SHEETS_MAX)]
-    return lambda: write_once(place.results, path, workbooks.build(sheets), replace=replace)
+def write_workbook(wish: WriteWorkbook, place: Place) -> ToolResult:
+    """Write an xlsx."""
+    data = workbooks.build([_sheet(sheet, place) for sheet in wish.sheets])
+    return write_once(place.results, wish.path, data, replace=wish.replace)
 
 
 def _table_at(access: FolderAccess, path: str) -> tuple[Table, str]:
@@ -169,53 +157,30 @@ def _plain(value: Decimal | None) -> str | None:
     return None if value is None else f"{value:f}"
 
 
-def _sheet(given: Arguments, place: Place) -> Sheet:
-    name, table = given.text("name", most=200), given.object("table")
-    if table is not None:
-        return _table_sheet(name, table, place)
-    rows = [_row(given, row) for row in given.items("rows", most=INLINE_ROWS_MAX)]
-    widths = given.items("widths", most=500, default=[])
-    wide = tuple(min(WIDTH_MAX, width) for width in widths if isinstance(width, int))
-    return Sheet(name=name, rows=rows, widths=wide)
+def _sheet(wish: wishes.Sheet, place: Place) -> Sheet:
+    if wish.table is not None:
+        return _table_sheet(wish.name, wish.table, place)
+    rows = [[_cell(cell) for cell in row] for row in wish.rows]
+    widths = tuple(min(WIDTH_MAX, width) for width in wish.widths)
+    return Sheet(name=wish.name, rows=rows, widths=widths)
 
 
-def _row(sheet: Arguments, row: Json) -> list[Cell]:
-    if not isinstance(row, list):
-        raise refused("rows", "must be lists of cells")
-    return [_cell(sheet, cell) for cell in row]
+def _cell(cell: Json) -> Cell:
+    wish = wishes.Cell.from_json(cell if isinstance(cell, dict) else {"v": cell})
+    return Cell(value=wish.v, kind=wish.kind, places=wish.places, look=wish.look)
 
 
-def _cell(sheet: Arguments, cell: Json) -> Cell:
-    if not isinstance(cell, dict):
-        return Cell(value=_scalar("rows", cell))
-    given = sheet.reader("rows", cell)
-    return Cell(
-        value=_scalar("v", given.raw("v")),
-        kind=given.choice("as", KINDS, "text"),
-        places=given.integer("places", 0, least=0, most=12),
-        look=given.choice("look", LOOKS, "plain"),
-    )
-
-
-def _scalar(field: str, value: Json) -> str | int | None:
-    if value is None or (isinstance(value, (str, int)) and not isinstance(value, bool)):
-        return value
-    raise refused(field, "must be text or a whole number")
-
-
-def _table_sheet(name: str, given: Arguments, place: Place) -> Sheet:
+def _table_sheet(name: str, wish: wishes.TableFile, place: Place) -> Sheet:
     """Return the sheet of a file; it must be the very file that was added up.
 
     Raises:
         DeskhandError: ``conflict`` when it changed meanwhile.
     """
-    path, expected = given.path(), given.text("sha256", most=64)
-    most = given.integer("rows_max", ROWS_SHEET_MAX, least=1, most=ROWS_SHEET_MAX)
-    table, digest = _table_at(given.source(place), path)
-    if digest != expected:
-        raise DeskhandError(Code.CONFLICT, f"{path} changed while it was read")
+    table, digest = _table_at(source(wish, place), wish.path)
+    if digest != wish.sha256:
+        raise DeskhandError(Code.CONFLICT, f"{wish.path} changed while it was read")
     columns = recognise(table)
-    rows = [row.cells for row in table.rows[:most]]
+    rows = [row.cells for row in table.rows[: wish.rows_max]]
     decimals = [_decimals(column, [row[column.index] for row in rows]) for column in columns]
 
     def lines() -> Iterator[list[Cell]]:

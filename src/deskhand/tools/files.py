@@ -17,160 +17,121 @@ from deskhand.errors import Code, DeskhandError
 from deskhand.limits import LIST_ENTRIES_MAX, READ_BYTES_MAX
 from deskhand.ports import Entry, FolderAccess, Place, ToolResult
 from deskhand.protocol.wire import Json, JsonObject
-from deskhand.tools.arguments import Arguments, refused
-from deskhand.tools.builtin import Work, ok
+from deskhand.protocol.wishes import (
+    ListFiles,
+    MakeDirectory,
+    MoveFile,
+    ReadFile,
+    ReadFiles,
+    SearchFiles,
+    WriteFile,
+)
+from deskhand.tools.builtin import ok, source
 from deskhand.tools.decoding import Decoded, decode
 
-LINES_MAX: Final = 1_000_000
 READ_CHARS_MAX: Final = 1_000_000
 """How much text one call gives to an agent's code; a model sees ``TOOL_TEXT_CHARS_MAX`` of it."""
-WRITE_CHARS_MAX: Final = 1_000_000
-PATHS_MAX: Final = 500
 HITS_MAX: Final = 500
 HIT_CHARS_MAX: Final = 400
-PATTERN_CHARS_MAX: Final = 200
 
 
-def list_files(given: Arguments, place: Place) -> Work:
-    """``list_files {path, recursive?, pattern?, limit?, from?}``: names, kinds and sizes; a file lists as itself."""
-    path, recursive = given.path(default="."), given.flag("recursive")
-    pattern = given.text("pattern", "*", most=PATTERN_CHARS_MAX)
-    limit = given.integer("limit", LIST_ENTRIES_MAX, least=1, most=LIST_ENTRIES_MAX)
-    access = given.source(place)
-
-    def work() -> ToolResult:
-        entries = _entries(access, path, recursive=recursive, limit=limit + 1)
-        chosen = [entry for entry in entries[:limit] if _named(entry, pattern)]
-        lines = [f"{e.path}{'/' if e.kind == 'directory' else ''}  {e.size}" for e in chosen]
-        if len(entries) > limit:
-            lines.append(f"[only the first {limit} entries]")
-        value: JsonObject = {
-            "entries": [
-                {
-                    "path": entry.path,
-                    "kind": entry.kind,
-                    "size": entry.size,
-                    "modified_seconds": entry.modified_ns // 1_000_000_000,
-                }
-                for entry in chosen
-            ],
-            "complete": len(entries) <= limit,
-        }
-        return ok(value, "\n".join(lines) or "(empty)")
-
-    return work
+def list_files(wish: ListFiles, place: Place) -> ToolResult:
+    """Return what is there, of a directory or below it."""
+    limit = wish.limit
+    entries = _entries(source(wish, place), wish.path, recursive=wish.recursive, limit=limit + 1)
+    chosen = [entry for entry in entries[:limit] if _named(entry, wish.pattern)]
+    lines = [f"{e.path}{'/' if e.kind == 'directory' else ''}  {e.size}" for e in chosen]
+    if len(entries) > limit:
+        lines.append(f"[only the first {limit} entries]")
+    value: JsonObject = {
+        "entries": [
+            {
+                "path": entry.path,
+                "kind": entry.kind,
+                "size": entry.size,
+                "modified_seconds": entry.modified_ns // 1_000_000_000,
+            }
+            for entry in chosen
+        ],
+        "complete": len(entries) <= limit,
+    }
+    return ok(value, "\n".join(lines) or "(empty)")
 
 
-def read_file(given: Arguments, place: Place) -> Work:
-    """``read_file {path, from_line?, from?}``: lines of a text file, in whatever encoding it is."""
-    path, first = given.path(), given.integer("from_line", 1, least=1, most=LINES_MAX)
-    access = given.source(place)
-
-    def work() -> ToolResult:
-        value, lines, total = _read_text(access, path, first=first, chars=READ_CHARS_MAX)
-        text, last = "\n".join(lines), first + len(lines) - 1
-        if last < total:
-            text += f"\n[lines {first} to {last} of {total}]"
-        return ok(value, text)
-
-    return work
+def read_file(wish: ReadFile, place: Place) -> ToolResult:
+    """Return lines of a text file."""
+    first = wish.from_line
+    value, lines, total = _read_text(source(wish, place), wish.path, first, READ_CHARS_MAX)
+    text, last = "\n".join(lines), first + len(lines) - 1
+    if last < total:
+        text += f"\n[lines {first} to {last} of {total}]"
+    return ok(value, text)
 
 
-def read_files(given: Arguments, place: Place) -> Work:
-    """``read_files {paths, from_line?, from?}``: many text files at once; what is no text is said, not an error.
-
-    ``unread`` names what did not fit into one call; ``from_line`` goes on within the first path.
-    """
-    paths = given.texts("paths", most=PATHS_MAX)
-    start = given.integer("from_line", 1, least=1, most=LINES_MAX)
-    access = given.source(place)
-
-    def work() -> ToolResult:
-        files: list[Json] = []
-        left = READ_CHARS_MAX
-        for path in paths:
-            if left <= 0:
-                break
-            try:
-                first = 1 if files else start
-                file, lines, total = _read_text(access, path, first=first, chars=left)
-            except DeskhandError as error:
-                files.append({"path": path, "error": str(error.code)})
-                continue
-            files.append(file)
-            left -= sum(len(line) + 1 for line in lines)
-            if first + len(lines) <= total:
-                break  # gone on with in a call of its own
-        unread = paths[len(files) :]
-        text = f"{len(files)} files looked at, {len(unread)} not reached"
-        return ok({"files": files, "unread": [*unread]}, text)
-
-    return work
+def read_files(wish: ReadFiles, place: Place) -> ToolResult:
+    """Return lines of many; what is no text is said, not an error, and ``unread`` did not fit into this call."""
+    access, files = source(wish, place), list[Json]()
+    left = READ_CHARS_MAX
+    for path in wish.paths:
+        first = 1 if files else wish.from_line
+        try:
+            file, lines, total = _read_text(access, path, first, left)
+        except DeskhandError as error:
+            files.append({"path": path, "error": str(error.code)})
+            continue
+        files.append(file)
+        left -= sum(len(line) + 1 for line in lines)
+        if left <= 0 or first + len(lines) <= total:
+            break  # gone on with in a call of its own
+    unread = wish.paths[len(files) :]
+    text = f"{len(files)} files looked at, {len(unread)} not reached"
+    return ok({"files": files, "unread": [*unread]}, text)
 
 
-def search_files(given: Arguments, place: Place) -> Work:
-    """``search_files {query, path?, pattern?, from?}``: lines that contain the words, with ``file:line``."""
-    query, path = given.text("query", most=PATTERN_CHARS_MAX), given.path(default=".")
-    pattern = given.text("pattern", "*", most=PATTERN_CHARS_MAX)
-    access = given.source(place)
-    if not query:
-        raise refused("query", "is empty")
-    wanted = re.compile(re.escape(query), re.IGNORECASE)
-
-    def work() -> ToolResult:
-        entries = _entries(access, path, recursive=True, limit=LIST_ENTRIES_MAX + 1)
-        hits: list[tuple[str, int, str]] = []
-        for entry in entries:
-            if entry.kind != "file" or not _named(entry, pattern) or len(hits) >= HITS_MAX:
-                continue
-            try:
-                lines = read_decoded(access, entry.path)[0].lines()
-            except DeskhandError:
-                continue  # no text, too large or gone: a search looks into what can be read
-            hits += [
-                (entry.path, number, line[:HIT_CHARS_MAX])
-                for number, line in enumerate(lines, start=1)
-                if wanted.search(line)
-            ]
-        complete = len(entries) <= LIST_ENTRIES_MAX and len(hits) < HITS_MAX
-        shown = [f"{name}:{number}: {line}" for name, number, line in hits[:HITS_MAX]]
-        if not complete:
-            shown.append("[there is more than was searched]")
-        found: list[Json] = [
-            {"path": name, "line": number, "text": line} for name, number, line in hits[:HITS_MAX]
+def search_files(wish: SearchFiles, place: Place) -> ToolResult:
+    """Return the lines that contain the words, with ``file:line``."""
+    wanted = re.compile(re.escape(wish.query), re.IGNORECASE)
+    access = source(wish, place)
+    entries = _entries(access, wish.path, recursive=True, limit=LIST_ENTRIES_MAX + 1)
+    hits: list[tuple[str, int, str]] = []
+    for entry in entries:
+        if entry.kind != "file" or not _named(entry, wish.pattern) or len(hits) >= HITS_MAX:
+            continue
+        try:
+            lines = read_decoded(access, entry.path)[0].lines()
+        except DeskhandError:
+            continue  # no text, too large or gone: a search looks into what can be read
+        hits += [
+            (entry.path, number, line[:HIT_CHARS_MAX])
+            for number, line in enumerate(lines, start=1)
+            if wanted.search(line)
         ]
-        return ok({"hits": found, "complete": complete}, "\n".join(shown) or "(nothing)")
-
-    return work
-
-
-def write_file(given: Arguments, place: Place) -> Work:
-    """``write_file {path, content, replace?}``: a text file in UTF-8; without ``replace`` an existing one stays."""
-    path, replace = given.path(), given.flag("replace")
-    data = given.text("content", most=WRITE_CHARS_MAX).encode("utf-8", errors="replace")
-    return lambda: write_once(place.results, path, data, replace=replace)
+    complete = len(entries) <= LIST_ENTRIES_MAX and len(hits) < HITS_MAX
+    shown = [f"{name}:{number}: {line}" for name, number, line in hits[:HITS_MAX]]
+    if not complete:
+        shown.append("[there is more than was searched]")
+    found: list[Json] = [
+        {"path": name, "line": number, "text": line} for name, number, line in hits[:HITS_MAX]
+    ]
+    return ok({"hits": found, "complete": complete}, "\n".join(shown) or "(nothing)")
 
 
-def make_directory(given: Arguments, place: Place) -> Work:
-    """``make_directory {path}``: with its parents; one that exists is fine."""
-    path = given.path()
-
-    def work() -> ToolResult:
-        place.results.mkdir(path)
-        return ok({"path": path}, f"made {path}/")
-
-    return work
+def write_file(wish: WriteFile, place: Place) -> ToolResult:
+    """Write a text file in UTF-8."""
+    data = wish.content.encode("utf-8", errors="replace")
+    return write_once(place.results, wish.path, data, replace=wish.replace)
 
 
-def move_file(given: Arguments, place: Place) -> Work:
-    """``move_file {path, to}``: to a name that is free; whether a crash came before or after it nobody can tell."""
-    path, to = given.path(), given.path("to")
+def make_directory(wish: MakeDirectory, place: Place) -> ToolResult:
+    """Make a directory and its parents."""
+    place.results.mkdir(wish.path)
+    return ok({"path": wish.path}, f"made {wish.path}/")
 
-    def work() -> ToolResult:
-        place.results.move(path, to)
-        return ok({"path": path, "to": to}, f"moved {path} to {to}")
 
-    return work
+def move_file(wish: MoveFile, place: Place) -> ToolResult:
+    """Move to a free name; whether a crash came before or after it nobody can tell."""
+    place.results.move(wish.path, wish.to)
+    return ok({"path": wish.path, "to": wish.to}, f"moved {wish.path} to {wish.to}")
 
 
 def write_once(access: FolderAccess, path: str, data: bytes, *, replace: bool) -> ToolResult:
@@ -219,7 +180,7 @@ def _named(entry: Entry, pattern: str) -> bool:
 
 
 def _read_text(
-    access: FolderAccess, path: str, *, first: int, chars: int
+    access: FolderAccess, path: str, first: int, chars: int
 ) -> tuple[JsonObject, list[str], int]:
     """Return what is to be said of a file, as many of its lines as fit but at least one, and how many it has."""
     decoded, digest = read_decoded(access, path)

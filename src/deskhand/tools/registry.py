@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from functools import partial
+from collections.abc import Callable, Mapping
 
-from deskhand.ports import Offload, Tool
+from deskhand.ports import Effect, Offload, Place, Tool, ToolResult
+from deskhand.protocol import wishes
 from deskhand.tools import documents, files
-from deskhand.tools.builtin import BuiltIn
+from deskhand.tools.builtin import BuiltIn, W
 from deskhand.tools.checks import quotes, totals
 from deskhand.tools.shell import RunCommand
 
@@ -18,22 +18,25 @@ def standard_tools(*, offload: Offload) -> Mapping[str, Tool]:
     Args:
         offload: runs their blocking work; inline in the simulation.
     """
-    reads = partial(BuiltIn, offload=offload)
-    writes = partial(BuiltIn, offload=offload, effect="idempotent", lands_in_results=True)
-    checks = partial(BuiltIn, offload=offload, lands_in_results=True)
-    tools: tuple[Tool, ...] = (
-        reads(name="list_files", reading=files.list_files),
-        reads(name="read_file", reading=files.read_file),
-        reads(name="read_files", reading=files.read_files, field="paths"),
-        reads(name="search_files", reading=files.search_files),
-        reads(name="read_table", reading=documents.read_table),
-        writes(name="write_file", reading=files.write_file),
-        writes(name="make_directory", reading=files.make_directory),
-        writes(name="move_file", reading=files.move_file, effect="unknown", field="to"),
-        writes(name="write_workbook", reading=documents.write_workbook),
-        checks(name="check_quotes", reading=quotes.check_quotes),
-        checks(name="check_actions", reading=quotes.check_actions),
-        checks(name="check_totals", reading=totals.check_totals, field="workbook"),
+
+    def tool(
+        name: str, wish: type[W], work: Callable[[W, Place], ToolResult], effect: Effect = "pure"
+    ) -> Tool:
+        return BuiltIn(name=name, wish=wish, work=work, offload=offload, effect=effect)
+
+    tools = (
+        tool("list_files", wishes.ListFiles, files.list_files),
+        tool("read_file", wishes.ReadFile, files.read_file),
+        tool("read_files", wishes.ReadFiles, files.read_files),
+        tool("search_files", wishes.SearchFiles, files.search_files),
+        tool("read_table", wishes.ReadTable, documents.read_table),
+        tool("write_file", wishes.WriteFile, files.write_file, "idempotent"),
+        tool("make_directory", wishes.MakeDirectory, files.make_directory, "idempotent"),
+        tool("move_file", wishes.MoveFile, files.move_file, "unknown"),
+        tool("write_workbook", wishes.WriteWorkbook, documents.write_workbook, "idempotent"),
+        tool("check_quotes", wishes.CheckQuotes, quotes.check_quotes),
+        tool("check_actions", wishes.CheckActions, quotes.check_actions),
+        tool("check_totals", wishes.CheckTotals, totals.check_totals),
         RunCommand(),
     )
     return {tool.name: tool for tool in tools}

@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import shlex
-from typing import Final
 
-from deskhand.limits import COMMAND_MEMORY_BYTES_MAX, COMMAND_OUTPUT_BYTES_MAX, COMMAND_SECONDS
+from deskhand.limits import COMMAND_MEMORY_BYTES_MAX, COMMAND_OUTPUT_BYTES_MAX
 from deskhand.ports import Command, CommandResult, Effect, Place, ToolResult
+from deskhand.protocol import wishes
 from deskhand.protocol.objects import FolderMode
 from deskhand.protocol.wire import JsonObject
-from deskhand.tools.arguments import Arguments
-
-ARGV_MAX: Final = 256
-ARGUMENT_CHARS_MAX: Final = 32_000
 
 
 class RunCommand:
@@ -34,16 +30,13 @@ class RunCommand:
         Raises:
             DeskhandError: ``invalid``, ``sandbox_unavailable``.
         """
-        given = Arguments(arguments)
-        argv = given.texts("argv", most=ARGV_MAX, item_most=ARGUMENT_CHARS_MAX)
-        seconds = given.integer("seconds", COMMAND_SECONDS, least=1, most=COMMAND_SECONDS)
-        given.finish()
+        wish = wishes.RunCommand.from_json(arguments)
         access = place.folder or place.results
         command = Command(
-            argv=argv,
+            argv=tuple(wish.argv),
             folder=access.root,
             writable=place.mode is not FolderMode.READ_ONLY,
-            seconds_max=float(seconds),
+            seconds_max=float(wish.seconds),
             output_bytes_max=COMMAND_OUTPUT_BYTES_MAX,
             memory_bytes_max=COMMAND_MEMORY_BYTES_MAX,
         )

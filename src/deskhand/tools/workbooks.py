@@ -33,8 +33,6 @@ _ZIP_STAMP: Final = (2000, 1, 1, 0, 0, 0)
 
 As = Literal["text", "number", "percent", "date"]
 Look = Literal["plain", "title", "header", "total", "note"]
-KINDS: Final[tuple[As, ...]] = ("text", "number", "percent", "date")
-LOOKS: Final[tuple[Look, ...]] = ("plain", "title", "header", "total", "note")
 Value = None | bool | int | str | Decimal | date
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Final
 
@@ -12,31 +12,26 @@ from deskhand.core.quotes import CUT, Quote, parse, stands_in
 from deskhand.errors import DeskhandError
 from deskhand.limits import EVIDENCE_CHARS_MAX
 from deskhand.ports import FolderAccess, Place, ToolResult
-from deskhand.texts import LANGUAGES, text
-from deskhand.tools.arguments import Arguments
-from deskhand.tools.builtin import Work, ok
-from deskhand.tools.files import PATHS_MAX, read_decoded
+from deskhand.protocol.wishes import Check, CheckActions, CheckQuotes
+from deskhand.texts import text
+from deskhand.tools.builtin import ok, source
+from deskhand.tools.files import read_decoded
 
 _NAMED_MAX: Final = 10
 _ITEM = re.compile(r"[-*] ")
 
 
-def check_quotes(given: Arguments, place: Place) -> Work:
-    """``check_quotes {path, sha256?, language?, from?}``: reads every quoted ``file:line`` again and compares exactly.
-
-    With ``sha256`` the briefing must also be the very file that was written, so that nothing was added to it.
-    """
-    path, digest = given.path(), given.text("sha256", "", most=64)
-    language, notes = given.choice("language", LANGUAGES, "en"), given.source(place)
-    said = partial(text, language=language)
+def check_quotes(wish: CheckQuotes, place: Place) -> ToolResult:
+    """Read every quoted ``file:line`` again and compare exactly."""
+    said = partial(text, language=wish.language)
 
     def work() -> ToolResult:
-        decoded, found = read_decoded(place.results, path)
-        if digest and found != digest:
-            return result(said("check.other_file", path=path), passed=False)
+        decoded, found = read_decoded(place.results, wish.path)
+        if wish.sha256 and found != wish.sha256:
+            return result(said("check.other_file", path=wish.path), passed=False)
         quotes = [parse(line) for line in decoded.lines() if _ITEM.match(line)]
         sourced = [quote for quote in quotes if quote is not None]
-        wrong = _not_found(sourced, notes)
+        wrong = _not_found(sourced, source(wish, place))
         sentence = said("check.quotes", found=len(sourced) - len(wrong), total=len(sourced))
         unsourced = len(quotes) - len(sourced)
         if unsourced:
@@ -45,38 +40,36 @@ def check_quotes(given: Arguments, place: Place) -> Work:
             sentence += "; " + said("check.quotes_wrong", named=_named(wrong))
         return result(sentence, passed=bool(sourced) and not wrong and not unsourced)
 
-    return lambda: checked(work, language)
+    return checked(work, wish)
 
 
-def check_actions(given: Arguments, place: Place) -> Work:
-    """``check_actions {path, paths, language?, from?}``: finds the open actions of the notes anew and looks for each.
+def check_actions(wish: CheckActions, place: Place) -> ToolResult:
+    """Find the open actions of the notes anew and look for each.
 
     One is found by its words, or by the place it stands at; a cut quote has only the place.
     """
-    path, paths = given.path(), given.texts("paths", most=PATHS_MAX)
-    language, notes = given.choice("language", LANGUAGES, "en"), given.source(place)
+    said = partial(text, language=wish.language)
 
     def work() -> ToolResult:
-        page = "\n".join(read_decoded(place.results, path)[0].lines())
-        wanted = [action for each in paths for action in _actions(notes, each)]
+        page = "\n".join(read_decoded(place.results, wish.path)[0].lines())
+        notes = source(wish, place)
+        wanted = [action for path in wish.paths for action in _actions(notes, path)]
         found = {action.text for action in wanted if _is_in(action, page)}
         missing = [action for action in wanted if action.text not in found]
-        count = len(wanted) - len(missing)
-        sentence = text("check.actions", language=language, found=count, total=len(wanted))
+        sentence = said("check.actions", found=len(wanted) - len(missing), total=len(wanted))
         if missing:
-            named = text("check.actions_missing", language=language, named=_named(missing))
-            sentence += f"; {named}"
+            sentence += "; " + said("check.actions_missing", named=_named(missing))
         return result(sentence, passed=not missing)
 
-    return lambda: checked(work, language)
+    return checked(work, wish)
 
 
-def checked(work: Work, language: str) -> ToolResult:
+def checked(work: Callable[[], ToolResult], wish: Check) -> ToolResult:
     """Return what a check found; one that cannot be made, since a file cannot be read, is a failed check."""
     try:
         return work()
     except DeskhandError as error:
-        return result(error.sentence(language), passed=False)
+        return result(error.sentence(wish.language), passed=False)
 
 
 def result(sentence: str, *, passed: bool) -> ToolResult:

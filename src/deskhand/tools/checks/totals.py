@@ -20,18 +20,15 @@ from openpyxl.utils.cell import coordinate_to_tuple
 from deskhand.errors import Code, DeskhandError
 from deskhand.limits import READ_BYTES_MAX
 from deskhand.ports import FolderAccess, Place, ToolResult
-from deskhand.texts import LANGUAGES, text
+from deskhand.protocol.wishes import CheckTotals, Figure, TableSource
+from deskhand.texts import text
 from deskhand.tools import workbooks
-from deskhand.tools.arguments import Arguments, refused
-from deskhand.tools.builtin import Work
+from deskhand.tools.builtin import source
 from deskhand.tools.checks.quotes import checked, result
 
 _Cells = list[list[workbooks.Value]]
 _Rows = list[list[str]]
 _Key = tuple[int, tuple[int, str] | None]
-MEASURES: Final = ("sum", "average", "minimum", "maximum", "count", "rows")
-FACTS_MAX: Final = 5000
-COLUMNS_MAX: Final = 10_000
 _EVIDENCE_FIGURES: Final = 6
 _EXACT: Final = Context(prec=200)
 _THREE: Final = 3
@@ -40,62 +37,22 @@ _POWER: Final = 30
 """What is longer or larger is no amount; the reader of tables says the same."""
 
 
-def check_totals(given: Arguments, place: Place) -> Work:
-    """``check_totals {table, workbook, sheet, facts, data_sheet?, language?, from?}``.
-
-    ``table`` is ``{path, encoding, delimiter, quoted, width, first_line, totals_row?}``; a fact is
-    ``{cell, measure, column?, style?, currency?, percent?, places?, label?, group?: {column, name}}``.
-    With ``data_sheet`` the columns of that sheet must add up to the same sums.
-    """
-    table = _source(given.object("table"))
-    workbook, sheet = given.path("workbook"), given.text("sheet", most=200)
-    data_sheet = given.text("data_sheet", "", most=200)
-    facts = [_fact(fact) for fact in given.objects("facts", most=FACTS_MAX)]
-    language, access = given.choice("language", LANGUAGES, "en"), given.source(place)
+def check_totals(wish: CheckTotals, place: Place) -> ToolResult:
+    """Add the table up again and compare; the columns of a ``data_sheet`` must add up to the same sums."""
 
     def work() -> ToolResult:
-        rows = list(_rows(access, table))
-        if table.totals_row:
+        rows = list(_rows(source(wish, place), wish.table))
+        if wish.table.totals_row:
             rows = rows[:-1]
-        pages = workbooks.cells(place.results.read(workbook, limit=READ_BYTES_MAX))
-        for name in (sheet, data_sheet):
+        pages = workbooks.cells(place.results.read(wish.workbook, limit=READ_BYTES_MAX))
+        for name in (wish.sheet, wish.data_sheet):
             if name and name not in pages:
-                sentence = text("check.no_sheet", language=language, sheet=name)
+                sentence = text("check.no_sheet", language=wish.language, sheet=name)
                 return result(sentence, passed=False)
         with localcontext(_EXACT):
-            return _compared(facts, rows, (pages[sheet], pages.get(data_sheet)), language)
+            return _compared(wish, rows, pages[wish.sheet], pages.get(wish.data_sheet))
 
-    return lambda: checked(work, language)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Source:
-    path: str
-    encoding: str
-    delimiter: str
-    quoted: bool
-    width: int
-    first_line: int
-    totals_row: bool
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Fact:
-    """One figure: in which cell it lies, and of which column (of which rows) it is said to be the measure."""
-
-    cell: str
-    measure: str
-    column: int
-    comma: bool
-    percent: bool
-    currency: str
-    places: int
-    label: str
-    group: tuple[int, str] | None
-
-    @property
-    def key(self) -> _Key:
-        return self.column, self.group
+    return checked(work, wish)
 
 
 @dataclass(slots=True)
@@ -106,46 +63,14 @@ class _Seen:
     values: list[Decimal] = field(default_factory=list[Decimal])
 
 
-def _source(given: Arguments | None) -> _Source:
-    if given is None:
-        raise refused("table", "is missing")
-    return _Source(
-        path=given.path(),
-        encoding=given.text("encoding", most=40),
-        delimiter=given.text("delimiter", most=1),
-        quoted=given.flag("quoted", default=True),
-        width=given.integer("width", least=1, most=COLUMNS_MAX),
-        first_line=given.integer("first_line", least=1, most=10**9),
-        totals_row=given.flag("totals_row"),
-    )
-
-
-def _fact(given: Arguments) -> _Fact:
-    group = given.object("group")
-    return _Fact(
-        cell=given.text("cell", most=12),
-        measure=given.choice("measure", MEASURES, "sum"),
-        column=given.integer("column", 0, least=0, most=COLUMNS_MAX),
-        comma=given.choice("style", ("point", "comma"), "point") == "comma",
-        percent=given.flag("percent"),
-        currency=given.text("currency", "", most=10),
-        places=given.integer("places", 0, least=0, most=100),
-        label=given.text("label", "", most=200),
-        group=group and (group.integer("column", least=0, most=COLUMNS_MAX), group.text("name")),
-    )
-
-
-def _compared(
-    facts: Sequence[_Fact], rows: _Rows, pages: tuple[_Cells, _Cells | None], language: str
-) -> ToolResult:
+def _compared(wish: CheckTotals, rows: _Rows, page: _Cells, copy: _Cells | None) -> ToolResult:
     """Return whether every figure is what the table adds up to, on the sheet and in the copy of the data."""
-    page, copy = pages
-    said = partial(text, language=language)
+    said, facts = partial(text, language=wish.language), wish.facts
     seen = _collected(facts, rows)
     wrong: list[str] = []
     right: list[str] = []
     for fact in facts:
-        found = _measure(fact, seen[fact.key])
+        found = _measure(fact, seen[_key(fact)])
         whole = fact.measure == "sum" and fact.group is None
         written = [_written(page, fact)]
         if whole and copy is not None:
@@ -168,7 +93,7 @@ def _compared(
     return result(sentence, passed=bool(facts))
 
 
-def _rows(access: FolderAccess, table: _Source) -> Iterator[list[str]]:
+def _rows(access: FolderAccess, table: TableSource) -> Iterator[list[str]]:
     """Yield the rows of the right width from a line on, read with the csv module alone."""
     data = access.read(table.path, limit=READ_BYTES_MAX)
     try:
@@ -194,11 +119,15 @@ def _trimmed(row: list[str], width: int) -> list[str] | None:
     return row if len(row) == width and any(cell.strip() for cell in row) else None
 
 
-def _collected(facts: Sequence[_Fact], rows: _Rows) -> dict[_Key, _Seen]:
+def _key(fact: Figure) -> _Key:
+    return fact.column, fact.group and (fact.group.column, fact.group.name)
+
+
+def _collected(facts: Sequence[Figure], rows: _Rows) -> dict[_Key, _Seen]:
     """Gather the values of every column (and group) that a fact is about, in one pass over the rows."""
-    seen = {fact.key: _Seen() for fact in facts}
+    seen = {_key(fact): _Seen() for fact in facts}
     columns = {fact.column: fact for fact in facts}
-    groupings = {fact.group[0] for fact in facts if fact.group is not None}
+    groupings = {fact.group.column for fact in facts if fact.group is not None}
     for row in rows:
         groups = [None, *((index, row[index].strip()) for index in groupings if index < len(row))]
         for index, fact in columns.items():
@@ -211,7 +140,7 @@ def _collected(facts: Sequence[_Fact], rows: _Rows) -> dict[_Key, _Seen]:
     return seen
 
 
-def _number(cell: str, fact: _Fact) -> Decimal | None:
+def _number(cell: str, fact: Figure) -> Decimal | None:
     """Read a number by taking it apart: sign, money, percent, groups of three, decimals."""
     kept = cell.strip()
     if _is_digits(kept) and len(kept) <= _DIGITS_MAX:
@@ -225,7 +154,7 @@ def _number(cell: str, fact: _Fact) -> Decimal | None:
     bare = kept.strip("+-−")
     if signs + len(kept) - len(bare) > 1 or len(bare) > _DIGITS_MAX:
         return None
-    value = _joined(bare.strip(), "," if fact.comma else ".")
+    value = _joined(bare.strip(), "," if fact.style == "comma" else ".")
     return -value if negative and value is not None else value
 
 
@@ -258,7 +187,7 @@ def _ungrouped(whole: str) -> str | None:
     return "".join(groups) if fits and 0 < len(groups[0]) <= _THREE else None
 
 
-def _measure(fact: _Fact, seen: _Seen) -> Decimal | None:
+def _measure(fact: Figure, seen: _Seen) -> Decimal | None:
     if fact.measure in ("rows", "count"):
         return Decimal(seen.rows if fact.measure == "rows" else len(seen.values))
     total = sum(seen.values, Decimal(0))
@@ -280,7 +209,7 @@ def _added(page: _Cells, column: int, rows: int) -> Decimal | None:
     return sum((value for value in values if value is not None), Decimal(0))
 
 
-def _written(page: _Cells, fact: _Fact) -> Decimal | None:
+def _written(page: _Cells, fact: Figure) -> Decimal | None:
     """Return the figure in its cell."""
     try:
         row, column = coordinate_to_tuple(fact.cell)
