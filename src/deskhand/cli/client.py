@@ -9,7 +9,6 @@ from __future__ import annotations
 import base64
 import http.client
 import json
-import ssl
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -41,7 +40,6 @@ class Client:
     """Speaks to one hub. Not for several threads."""
 
     def __init__(self, access: Access) -> None:
-        """Keep where and as whom; nothing is opened yet."""
         self.access = access
         self._connection: http.client.HTTPConnection | None = None
 
@@ -137,12 +135,10 @@ class Client:
     def _upload(self, file: BinaryIO, name: str, size: int) -> str:
         named = base64.b64encode(name.encode()).decode()
         headers = {
-            "Tus-Resumable": "1.0.0",
             "Upload-Length": str(size),
             "Upload-Metadata": f"filename {named}",
         }
-        response = self._send("POST", "/v1/uploads", None, headers)
-        self._read(response)
+        response = self._tus("POST", "/v1/uploads", None, headers)
         upload = (response.getheader("Location") or "").rstrip("/").rpartition("/")[2]
         offset, tries = 0, 0
         while offset < size:
@@ -162,17 +158,21 @@ class Client:
         if not data:
             raise DeskhandError(Code.CONFLICT, "the file became shorter", field="--file")
         headers = {
-            "Tus-Resumable": "1.0.0",
             "Upload-Offset": str(offset),
             "Content-Type": "application/offset+octet-stream",
         }
-        response = self._send("PATCH", f"/v1/uploads/{upload}", data, headers)
-        self._read(response)
+        response = self._tus("PATCH", f"/v1/uploads/{upload}", data, headers)
         return int(response.getheader("Upload-Offset") or offset + len(data))
 
-    def _upload_offset(self, upload: str) -> int:
-        response = self._send("HEAD", f"/v1/uploads/{upload}", None, {"Tus-Resumable": "1.0.0"})
+    def _tus(
+        self, method: str, path: str, data: bytes | None, headers: dict[str, str]
+    ) -> http.client.HTTPResponse:
+        response = self._send(method, path, data, {"Tus-Resumable": "1.0.0", **headers})
         self._read(response)
+        return response
+
+    def _upload_offset(self, upload: str) -> int:
+        response = self._tus("HEAD", f"/v1/uploads/{upload}", None, {})
         return int(response.getheader("Upload-Offset") or 0)
 
     # --- the wire ----------------------------------------------------------------------------------------------
@@ -188,22 +188,15 @@ class Client:
         }
         if self.access.token:
             said["Authorization"] = f"Bearer {self.access.token}"
-        fresh = self._connection is None
+        # A kept connection may be gone; only a call that does nothing twice is sent again (ops carry their id).
+        again = self._connection is not None and (method in {"GET", "HEAD"} or path == "/v1/ops")
         try:
             return self._once(method, path, data, said)
-        except (ConnectionError, http.client.RemoteDisconnected):
+        except (OSError, http.client.HTTPException) as error:
             self.close()
-            # Only a call that does nothing twice is sent again: ops carry their id, reads change nothing.
-            if fresh or not (method in {"GET", "HEAD"} or path == "/v1/ops"):
+            if not (again and isinstance(error, ConnectionError)):
                 raise self._unreachable() from None
-        except (OSError, http.client.HTTPException):
-            self.close()
-            raise self._unreachable() from None
-        try:
-            return self._once(method, path, data, said)
-        except (OSError, http.client.HTTPException):
-            self.close()
-            raise self._unreachable() from None
+        return self._send(method, path, data, headers)
 
     def _once(
         self, method: str, path: str, data: bytes | None, headers: dict[str, str]
@@ -238,7 +231,7 @@ class Client:
             ) from None
         if code == Code.UPGRADE_REQUIRED:
             self.close()
-        raise HubRefusal(failure, status=response.status)
+        raise HubRefusal(failure)
 
     def _unreachable(self) -> DeskhandError:
         return DeskhandError(Code.HUB_UNREACHABLE, self.access.url)
@@ -250,7 +243,7 @@ class Client:
             self._connection = None
 
 
-def connect(url: str, *, seconds: float = _SECONDS) -> http.client.HTTPConnection:
+def connect(url: str) -> http.client.HTTPConnection:
     """Return an unopened connection to a hub.
 
     Raises:
@@ -259,12 +252,23 @@ def connect(url: str, *, seconds: float = _SECONDS) -> http.client.HTTPConnectio
     parts = urlsplit(url)
     if parts.scheme not in {"http", "https"} or not parts.hostname:
         raise DeskhandError(Code.INVALID, f"{url}: not an address", field="DESKHAND_URL")
-    if parts.scheme == "https":
-        context = ssl.create_default_context()
-        return http.client.HTTPSConnection(
-            parts.hostname, parts.port, timeout=seconds, context=context
-        )
-    return http.client.HTTPConnection(parts.hostname, parts.port, timeout=seconds)
+    secure = parts.scheme == "https"
+    made = http.client.HTTPSConnection if secure else http.client.HTTPConnection
+    return made(parts.hostname, parts.port, timeout=_SECONDS)
+
+
+def healthz(url: str) -> http.client.HTTPResponse:
+    """Return what a hub answers to whoever asks whether it is there; ``hub_unreachable`` when it does not."""
+    connection = connect(url)
+    try:
+        connection.request("GET", "/healthz")
+        response = connection.getresponse()
+        response.read()
+    except (OSError, http.client.HTTPException) as error:
+        raise DeskhandError(Code.HUB_UNREACHABLE, f"{url}: {error}") from None
+    finally:
+        connection.close()
+    return response
 
 
 def quoted(name: str) -> str:

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import Final, Literal, TypeVar
 
 import typer
+from typer.core import TyperGroup
 
 from deskhand.cli.home import home
 from deskhand.cli.quick import QuickCommand, QuickGroup
@@ -53,19 +54,33 @@ def t(key: str) -> str:
     return text(f"cli.{key}", language=LANGUAGE)
 
 
-def group(name: str, *, panel: Group) -> typer.Typer:
-    """Return a named group of commands, such as ``devices``."""
-    made = typer.Typer(
+def typer_app(name: str, *, cls: type[TyperGroup], said: str) -> typer.Typer:
+    """Return a program or a named group of commands."""
+    return typer.Typer(
         name=name,
-        cls=QuickGroup,
-        help=t(f"{name}.help"),
+        cls=cls,
+        help=said,
         no_args_is_help=True,
         add_completion=False,
         rich_markup_mode="rich",
         pretty_exceptions_enable=False,
     )
-    made.info.rich_help_panel = t(f"panel.{panel}")
-    return made
+
+
+def add_group(
+    app: typer.Typer, name: str, found: dict[str, Callable[..., int]], *, panel: Group = "setup"
+) -> None:
+    """Add a named group of commands, such as ``devices``."""
+    made = typer_app(name, cls=QuickGroup, said=t(f"{name}.help"))
+    for word, function in found.items():
+        command(made, f"{name} {word}")(function)
+    app.add_typer(made, rich_help_panel=t(f"panel.{panel}"))
+
+
+def add_commands(app: typer.Typer, panel: Group, *functions: Callable[..., int]) -> None:
+    """Add commands that are called as their functions are."""
+    for function in functions:
+        command(app, function.__name__, panel=panel)(function)
 
 
 def command(app: typer.Typer, path: str, *, panel: Group | None = None) -> Callable[[F], F]:
@@ -110,11 +125,5 @@ def from_stdin(said: str) -> str:
 
 def _epilog(examples: str) -> str:
     lines = [f"  {line}" for line in examples.splitlines()]
-    shown = "\n\n".join([f"[bold]{t('examples')}[/bold]", *lines, t("everywhere")])
-    return (
-        shown.replace("[bold]", "\x00")
-        .replace("[/bold]", "\x01")
-        .replace("[", r"\[")
-        .replace("\x00", "[bold]")
-        .replace("\x01", "[/bold]")
-    )
+    shown = [line.replace("[", r"\[") for line in (*lines, t("everywhere"))]
+    return "\n\n".join([f"[bold]{t('examples')}[/bold]", *shown])

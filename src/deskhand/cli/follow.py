@@ -12,7 +12,16 @@ from time import monotonic, sleep  # noqa: TID251 - a plain program that waits f
 from typing import Final, Literal, cast
 
 from deskhand.cli.client import Client, quoted
-from deskhand.cli.screen import Obj, Screen, one_line
+from deskhand.cli.screen import (
+    EXIT_CANCELED,
+    EXIT_DONE,
+    EXIT_FAILED,
+    EXIT_UNVERIFIED,
+    EXIT_WAITS,
+    Obj,
+    Screen,
+    one_line,
+)
 from deskhand.errors import Code, DeskhandError
 
 FINAL: Final = frozenset({"completed", "failed", "canceled"})
@@ -20,9 +29,6 @@ _POLL_SECONDS: Final = 25.0
 _AWAY_SECONDS_MAX: Final = 60.0
 _AGAIN_SECONDS: Final = 0.5
 _LOOK_KINDS: Final = ("task.", "approval.", "question.")
-
-EXIT_DONE, EXIT_ERROR, EXIT_USAGE, EXIT_FAILED, EXIT_WAITS = 0, 1, 2, 3, 4
-EXIT_CANCELED, EXIT_UNVERIFIED, EXIT_TIMEOUT, EXIT_INTERRUPTED = 5, 6, 7, 130
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,25 +42,19 @@ class Until:
 def events_of(
     client: Client, after: int, *, until: Callable[[], float | None]
 ) -> Iterator[Obj | None]:
-    """Yield events as they come, and nothing after each page, until time is up.
-
-    Args:
-        client: who asks.
-        after: the cursor.
-        until: how many seconds are left; ``None`` for no end.
+    """Yield events after a cursor as they come, and ``None`` after each page, while seconds are left.
 
     Raises:
         DeskhandError: ``hub_unreachable`` when it stays away.
     """
     cursor, away_since = after, None
     while True:
-        left = until()
-        if left is not None and left <= 0:
+        remaining = until()
+        if remaining is not None and remaining <= 0:
             return
         try:
-            page = client.events(
-                cursor, wait=_POLL_SECONDS if left is None else min(left, _POLL_SECONDS)
-            )
+            patience = _POLL_SECONDS if remaining is None else min(remaining, _POLL_SECONDS)
+            page = client.events(cursor, wait=patience)
         except DeskhandError as error:
             now = monotonic()
             away_since = away_since or now
@@ -66,26 +66,27 @@ def events_of(
         yield from cast("list[Obj]", page["events"])
         cursor = int(page["next"])
         yield None
-        if not page["events"] and left is not None and left < 1:
-            sleep(min(left, _AGAIN_SECONDS))
+        if not page["events"] and remaining is not None and remaining < 1:
+            sleep(min(remaining, _AGAIN_SECONDS))
+
+
+def left(seconds: float | None) -> Callable[[], float | None]:
+    """Return what tells how many of these seconds are left from now on; ``None`` for no end."""
+    ends = None if seconds is None else monotonic() + seconds
+    return lambda: None if ends is None else ends - monotonic()
 
 
 def follow_task(
     client: Client, screen: Screen, name: str, *, after: int, until: Until
 ) -> tuple[Obj, Literal["final", "stuck", "timeout"]]:
     """Print a task's progress until it ends, is stuck or time is up; return it as the hub has it then."""
-    ends = None if until.seconds is None else monotonic() + until.seconds
     look = True
-    task: Obj = {}
-    for event in events_of(
-        client, after, until=lambda: None if ends is None else ends - monotonic()
-    ):
+    for event in events_of(client, after, until=left(until.seconds)):
         if event is not None:
             if event.get("task") == name:
                 show_event(screen, event)
                 look = look or str(event["kind"]).startswith(_LOOK_KINDS)
-            continue
-        if look:
+        elif look:
             task, look = client.get(f"/v1/tasks/{quoted(name)}"), False
             if task["state"] in FINAL:
                 return task, "final"
@@ -106,83 +107,66 @@ def stuck(task: Obj) -> bool:
 
 def exit_code(task: Obj, *, require_verified: bool = False) -> int:
     """Return what a script learns from a task."""
-    state, verdict = task["state"], task.get("verdict")
-    if state == "completed":
-        return EXIT_UNVERIFIED if require_verified and verdict != "verified" else EXIT_DONE
-    if state == "failed":
-        return EXIT_FAILED
-    if state == "canceled":
-        return EXIT_CANCELED
-    return EXIT_WAITS if stuck(task) else EXIT_DONE
+    unverified = require_verified and task.get("verdict") != "verified"
+    done = EXIT_UNVERIFIED if unverified else EXIT_DONE
+    ends = {"completed": done, "failed": EXIT_FAILED, "canceled": EXIT_CANCELED}
+    return ends.get(str(task["state"]), EXIT_WAITS if stuck(task) else EXIT_DONE)
 
 
 def show_event(screen: Screen, event: Obj) -> None:
     """Print one event as progress, if it means something to a person."""
-    line = _LINES.get(str(event["kind"]))
-    if line is not None:
-        shown = line(screen, cast("Obj", event["body"]))
-        if shown is not None:
-            said, style = shown
+    kind, body = str(event["kind"]), cast("Obj", event["body"])
+    if kind in _LINES:
+        said, style = _LINES[kind](screen, body)
+        if said:
             screen.note(said, style)
 
 
-_Line = Callable[[Screen, Obj], tuple[str, str] | None]
+_Line = tuple[str, str]
+"""What is said, or nothing, and its colour."""
 
 
-def _queued(screen: Screen, body: Obj) -> tuple[str, str] | None:
-    reason = body.get("reason")
-    return (screen.say(f"reason.{reason}"), "dim") if reason else None
+def _step_finished(screen: Screen, body: Obj) -> _Line:
+    outcome, why = str(body["outcome"]), one_line(body.get("summary", ""))
+    if outcome == "ok":
+        return "", ""
+    shown = {"step": body["step"], "outcome": screen.say(f"outcome.{outcome}"), "why": why}
+    return screen.say("event.step_ended", **shown), "bad"
 
 
-def _step_finished(screen: Screen, body: Obj) -> tuple[str, str] | None:
-    if body["outcome"] == "ok":
-        return None
-    said = screen.say(
-        "event.step_ended",
-        step=body["step"],
-        outcome=screen.say(f"outcome.{body['outcome']}"),
-        why=one_line(body.get("summary", "")),
-    )
-    return said, "bad"
-
-
-def _checked(_: Screen, body: Obj) -> tuple[str, str] | None:
-    check = cast("Obj", body["check"])
-    passed = bool(check["passed"])
-    line = f"  {'✓' if passed else '✗'} {check['name']}"
+def check_line(check: Obj) -> _Line:
+    """Return how a check went."""
+    line = f"  {'✓' if check['passed'] else '✗'} {one_line(check['name'])}"
     evidence = one_line(check.get("evidence", ""), most=100)
-    return (f"{line} – {evidence}" if evidence else line), "good" if passed else "bad"
+    return (f"{line} – {evidence}" if evidence else line), "good" if check["passed"] else "bad"
 
 
-def _plan(_: Screen, body: Obj) -> tuple[str, str] | None:
-    items = cast("list[Obj]", body["items"])
-    lines = [f"  [{'x' if item.get('done') else ' '}] {one_line(item['text'])}" for item in items]
-    return ("\n".join(lines), "dim") if lines else None
+def plan_lines(items: list[Obj]) -> list[str]:
+    """Return a plan with what is done of it."""
+    return [f"  [{'x' if item.get('done') else ' '}] {one_line(item['text'])}" for item in items]
 
 
-def _approval(screen: Screen, body: Obj) -> tuple[str, str] | None:
-    approval = cast("Obj", body["approval"])
-    said = screen.say("event.approval", sentence=approval["sentence"], id=approval["id"])
-    return said, "ask"
+def _approval(screen: Screen, body: Obj) -> _Line:
+    asked = body["approval"]
+    return screen.say("event.approval", sentence=asked["sentence"], id=asked["id"]), "ask"
 
 
-def _question(screen: Screen, body: Obj) -> tuple[str, str] | None:
-    question = cast("Obj", body["question"])
-    choices = " / ".join(str(choice) for choice in question.get("choices", []))
+def _question(screen: Screen, body: Obj) -> _Line:
+    question = body["question"]
+    choices = " / ".join(map(str, question.get("choices", [])))
     asked = f"{question['text']} ({choices})" if choices else question["text"]
     return screen.say("event.question", text=asked, id=question["task"]), "ask"
 
 
-def _message(_: Screen, body: Obj) -> tuple[str, str] | None:
-    return (str(body["text"]), "") if body["role"] == "agent" else None
+def _queued(screen: Screen, body: Obj) -> _Line:
+    return (screen.say(f"reason.{body['reason']}") if body.get("reason") else ""), "dim"
 
 
-def _moved(screen: Screen, body: Obj) -> tuple[str, str] | None:
-    state = str(body["state"])
-    return (screen.say(f"state.{state}"), "dim") if state == "verifying" else None
+def _moved(screen: Screen, body: Obj) -> _Line:
+    return (screen.say("state.verifying") if body["state"] == "verifying" else ""), "dim"
 
 
-_LINES: Final[dict[str, _Line]] = {
+_LINES: Final[dict[str, Callable[[Screen, Obj], _Line]]] = {
     "task.queued": _queued,
     "task.assigned": lambda screen, _: (screen.say("event.assigned"), "dim"),
     "task.accepted": lambda screen, _: (screen.say("event.accepted"), "dim"),
@@ -191,50 +175,47 @@ _LINES: Final[dict[str, _Line]] = {
     "task.resumed": lambda screen, _: (screen.say("event.resumed"), "dim"),
     "step.started": lambda _, body: (f"  · {body['step']} {one_line(body['title'])}", "dim"),
     "step.finished": _step_finished,
-    "plan.updated": _plan,
+    "plan.updated": lambda _, body: ("\n".join(plan_lines(body["items"])), "dim"),
     "approval.requested": _approval,
     "approval.decided": lambda screen, body: (screen.say(f"event.{body['decision']}"), "dim"),
     "question.asked": _question,
-    "check.finished": _checked,
+    "check.finished": lambda _, body: check_line(body["check"]),
     "artifact.created": lambda _, body: (f"  + {one_line(body['artifact']['name'])}", ""),
-    "message.posted": _message,
+    "message.posted": lambda _, body: (body["text"] if body["role"] == "agent" else "", ""),
 }
+
+
+def standing(screen: Screen, task: Obj) -> str:
+    """Return a task's verdict, or its state while it has none, in a word."""
+    verdict = task.get("verdict")
+    return screen.say(f"verdict.{verdict}" if verdict else f"state.{task['state']}")
 
 
 def show_outcome(screen: Screen, task: Obj) -> None:
     """Print how a task stands, as the result."""
-    state = str(task["state"])
-    word = (
-        screen.say(f"verdict.{task['verdict']}")
-        if task.get("verdict")
-        else screen.say(f"state.{state}")
-    )
-    screen.out(f"{word}  {one_line(task.get('summary') or task['title'])}")
+    screen.out(f"{standing(screen, task)}  {one_line(task.get('summary') or task['title'])}")
     for reason in task.get("not_done_because", []):
         screen.out(f"  – {one_line(reason)}")
-    for artifact in task.get("artifacts", []):
-        where = artifact.get("path") or artifact["name"]
-        screen.out(
-            screen.say("outcome.file", name=artifact["name"], size=artifact["size"], path=where)
-        )
-    for line in waiting_lines(screen, task):
+    for one in task.get("artifacts", []):
+        where = one.get("path") or one["name"]
+        screen.out(screen.say("outcome.file", name=one["name"], size=one["size"], path=where))
+    for line in _waiting_lines(screen, task):
         screen.out(line)
 
 
-def waiting_lines(screen: Screen, task: Obj) -> list[str]:
+def _waiting_lines(screen: Screen, task: Obj) -> list[str]:
     """Return what the task waits for and how to give it."""
     if task["state"] == "queued" and task.get("reason"):
-        return [screen.say(f"reason.{task['reason']}"), *_suggested(screen, task)]
+        perhaps = [
+            (one["command"], one_line(one["preview"])) for one in task.get("suggestions", [])
+        ]
+        said = [
+            screen.say("waits.suggestion", command=one, preview=shown) for one, shown in perhaps
+        ]
+        return [screen.say(f"reason.{task['reason']}"), *said]
     if task["state"] == "paused":
         return [screen.say("waits.paused", id=task["id"])]
     return [
         screen.say(f"waits.{one['kind']}", id=one["id"], task=task["id"])
         for one in task.get("waiting_for", [])
-    ]
-
-
-def _suggested(screen: Screen, task: Obj) -> list[str]:
-    return [
-        screen.say("waits.suggestion", command=one["command"], preview=one_line(one["preview"]))
-        for one in task.get("suggestions", [])
     ]

@@ -26,10 +26,18 @@ from deskhand.cli.commands import (
     start,
     task,
 )
-from deskhand.cli.flags import EVERYWHERE, LANGUAGE, command, t
-from deskhand.cli.follow import EXIT_DONE, EXIT_ERROR, EXIT_INTERRUPTED, EXIT_USAGE
+from deskhand.cli.flags import EVERYWHERE, LANGUAGE, command, t, typer_app
 from deskhand.cli.quick import QuickRoot
-from deskhand.cli.screen import HubRefusal, Screen, screen, use
+from deskhand.cli.screen import (
+    EXIT_DONE,
+    EXIT_ERROR,
+    EXIT_INTERRUPTED,
+    EXIT_USAGE,
+    HubRefusal,
+    Screen,
+    screen,
+    use,
+)
 from deskhand.errors import Code, DeskhandError
 
 
@@ -39,23 +47,12 @@ class _Root(QuickRoot):
     panels = tuple(t(f"panel.{one}") for one in ("start", "tasks", "setup", "operate"))
 
 
-app: Final = typer.Typer(
-    name="deskhand",
-    cls=_Root,
-    help=t("help"),
-    no_args_is_help=True,
-    add_completion=False,
-    rich_markup_mode="rich",
-    pretty_exceptions_enable=False,
-)
+app: Final = typer_app("deskhand", cls=_Root, said=t("help"))
 
 
 def _version(asked: bool) -> None:  # noqa: FBT001 - Typer calls it with the flag
     if asked:
-        if screen().json:
-            screen().result({"version": __version__})
-        else:
-            screen().out(f"deskhand {__version__}")
+        screen().answer({"version": __version__}, f"deskhand {__version__}")
         raise typer.Exit
 
 
@@ -90,9 +87,6 @@ def run(arguments: Sequence[str]) -> int:
     use(_screen(everywhere))
     try:
         code: object = app(said, prog_name="deskhand", standalone_mode=False)
-    except (DeskhandError, HubRefusal) as error:
-        screen().fail(error)
-        return EXIT_ERROR
     except (KeyboardInterrupt, Abort):
         return EXIT_INTERRUPTED
     except BrokenPipeError:

@@ -9,17 +9,20 @@ from __future__ import annotations
 import json
 import sys
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 from deskhand.errors import DeskhandError
 from deskhand.texts import text
 
+EXIT_DONE, EXIT_ERROR, EXIT_USAGE, EXIT_FAILED, EXIT_WAITS = 0, 1, 2, 3, 4
+EXIT_CANCELED, EXIT_UNVERIFIED, EXIT_TIMEOUT, EXIT_INTERRUPTED = 5, 6, 7, 130
+
 Obj = dict[str, Any]
 """A JSON object as the hub sent it."""
 
-_COLORS: Final = {"good": "32", "bad": "31", "ask": "33", "dim": "2", "strong": "1"}
+_COLORS: Final = {"good": "32", "bad": "31", "ask": "33", "dim": "2"}
 _KEPT: Final = frozenset("\n\t")
 _HIDDEN: Final = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
 _JOINERS: Final = frozenset("\u200c\u200d")
@@ -27,18 +30,11 @@ _JOINERS: Final = frozenset("\u200c\u200d")
 
 
 class HubRefusal(Exception):  # noqa: N818 - the hub is right; we are only told
-    """What the hub said no with, in the words it chose.
+    """What the hub said no with, in the words it chose: the error object of its answer."""
 
-    Args:
-        failure: the error object of the answer.
-        status: of HTTP, 0 for an op that was rejected.
-    """
-
-    def __init__(self, failure: Obj, *, status: int = 0) -> None:
-        """Keep the object as it came."""
+    def __init__(self, failure: Obj) -> None:
         super().__init__(str(failure.get("message", "")))
         self.failure = failure
-        self.status = status
 
     @property
     def code(self) -> str:
@@ -119,12 +115,39 @@ class Screen:
         sys.stdout.write(json.dumps(value, ensure_ascii=False) + "\n")
         sys.stdout.flush()
 
-    def table(self, rows: Sequence[Sequence[object]]) -> None:
+    def answer(self, value: object, *lines: str) -> int:
+        """Print the one object of ``--json``, or else the lines that say it; return 0."""
+        if self.json:
+            self.result(value)
+        else:
+            for line in lines:
+                self.out(line)
+        return EXIT_DONE
+
+    def done(self, value: object, key: str, **values: object) -> int:
+        """Print the object of ``--json``, or else note that it was done; return 0."""
+        if self.json:
+            self.result(value)
+        else:
+            self.note(self.say(key, **values), "good")
+        return EXIT_DONE
+
+    def listed(
+        self, items: list[Obj], row: Callable[[Obj], Sequence[object]], *, none: str | None = None
+    ) -> int:
+        """Print ``{"items"}`` or a table, with a sentence where there are none; return 0."""
+        if self.json:
+            self.result({"items": items})
+            return EXIT_DONE
+        self.table(map(row, items))
+        if none and not items:
+            self.note(self.say(none))
+        return EXIT_DONE
+
+    def table(self, rows: Iterable[Sequence[object]]) -> None:
         """Print rows in columns."""
         cells = [[one_line(cell) for cell in row] for row in rows]
-        if not cells:
-            return
-        wide = [max(width(row[at]) for row in cells) for at in range(len(cells[0]))]
+        wide = [max(map(width, column)) for column in zip(*cells, strict=True)]
         for row in cells:
             line = "  ".join(
                 cell + " " * (room - width(cell)) for cell, room in zip(row, wide, strict=True)

@@ -11,10 +11,9 @@ import typer
 
 from deskhand.cli.client import Client, quoted
 from deskhand.cli.commands.look import show_approval
-from deskhand.cli.flags import command, from_stdin, t
-from deskhand.cli.follow import EXIT_DONE, EXIT_INTERRUPTED
+from deskhand.cli.flags import add_commands, from_stdin, t
 from deskhand.cli.home import client
-from deskhand.cli.screen import Obj, screen
+from deskhand.cli.screen import EXIT_INTERRUPTED, Obj, screen
 from deskhand.errors import Code, DeskhandError
 
 TaskId = Annotated[str, typer.Argument(metavar="ID", help=t("task.id"))]
@@ -23,8 +22,7 @@ ApprovalId = Annotated[str, typer.Argument(metavar="ID", help=t("approve.id"))]
 
 def add_to(app: typer.Typer) -> None:
     """Add the commands."""
-    for function in (approve, deny, answer, steer, cancel, pause, resume, retry):
-        command(app, function.__name__, panel="tasks")(function)
+    add_commands(app, "tasks", approve, deny, answer, steer, cancel, pause, resume, retry)
 
 
 def approve(
@@ -59,7 +57,7 @@ def answer(
     hub = client()
     question = name if name.startswith("qst_") else _only_wait(hub, name, "question")
     result = hub.op("question.answer", {"question": question, "answer": from_stdin(text)})
-    return _done(result, "answer.done")
+    return screen().done(result, "answer.done")
 
 
 def steer(
@@ -68,32 +66,28 @@ def steer(
 ) -> int:
     """Give guidance to a task under way."""
     result = client().op("message.post", {"text": from_stdin(text), "as": "steer", "to": name})
-    return _done(result, "steer.done")
+    return screen().done(result, "steer.done")
 
 
 def cancel(name: TaskId) -> int:
     """End a task."""
-    return _done(client().op("task.cancel", task=name), "cancel.done")
+    return screen().done(client().op("task.cancel", task=name), "cancel.done")
 
 
 def pause(name: TaskId) -> int:
     """Stop a task for now."""
-    return _done(client().op("task.pause", task=name), "pause.done")
+    return screen().done(client().op("task.pause", task=name), "pause.done")
 
 
 def resume(name: TaskId) -> int:
     """Let a task go on."""
-    return _done(client().op("task.resume", task=name), "resume.done")
+    return screen().done(client().op("task.resume", task=name), "resume.done")
 
 
 def retry(name: TaskId) -> int:
     """Begin a finished task again, as a new one."""
-    result, speak = client().op("task.retry", task=name), screen()
-    if speak.json:
-        speak.result(result)
-    else:
-        speak.out(str(result["task"]))
-    return EXIT_DONE
+    result = client().op("task.retry", task=name)
+    return screen().answer(result, str(result["task"]))
 
 
 def _decide(name: str, *, decision: str, scope: str, reason: str | None) -> int:
@@ -110,35 +104,16 @@ def _decide(name: str, *, decision: str, scope: str, reason: str | None) -> int:
     careful = decision == "allow" and approval["risk"] == "high" and approval["state"] == "open"
     if careful and not speak.confirm(speak.say("approve.sure"), default=not speak.asks):
         return EXIT_INTERRUPTED
-    body: Obj = {
-        "approval": named,
-        "decision": decision,
-        "scope": scope,
-        "action_sha256": shown,
-    }
-    if reason:
-        body["reason"] = reason
-    return _done(hub.op("approval.decide", body), f"approve.{decision}")
+    body: Obj = {"approval": named, "decision": decision, "scope": scope, "action_sha256": shown}
+    result = hub.op("approval.decide", body | ({"reason": reason} if reason else {}))
+    return speak.done(result, f"approve.{decision}")
 
 
 def _only_wait(hub: Client, task: str, kind: str) -> str:
-    """Return the one open approval or question of a task.
-
-    Raises:
-        DeskhandError: ``illegal_state`` with none or several.
-    """
+    """Return the one open approval or question of a task; none or several are ``illegal_state``."""
     waits = cast("list[Obj]", hub.get(f"/v1/tasks/{quoted(task)}").get("waiting_for", []))
     names = [str(one["id"]) for one in waits if one["kind"] == kind]
     if len(names) != 1:
         detail = ", ".join(names) if names else t("decide.nothing_open")
         raise DeskhandError(Code.ILLEGAL_STATE, detail, field="ID")
     return names[0]
-
-
-def _done(result: Obj, key: str) -> int:
-    speak = screen()
-    if speak.json:
-        speak.result(result)
-    else:
-        speak.note(speak.say(key), "good")
-    return EXIT_DONE

@@ -12,11 +12,21 @@ from typing import Annotated, cast
 import typer
 
 from deskhand.cli.client import Client
-from deskhand.cli.flags import command, group, t
-from deskhand.cli.follow import EXIT_DONE, EXIT_ERROR, EXIT_TIMEOUT, EXIT_WAITS, events_of
+from deskhand.cli.flags import add_commands, add_group, t
+from deskhand.cli.follow import events_of
 from deskhand.cli.home import client
 from deskhand.cli.inviting import join_link, show_invitation
-from deskhand.cli.screen import HubRefusal, Obj, Screen, one_line, screen
+from deskhand.cli.screen import (
+    EXIT_DONE,
+    EXIT_ERROR,
+    EXIT_TIMEOUT,
+    EXIT_WAITS,
+    HubRefusal,
+    Obj,
+    Screen,
+    one_line,
+    screen,
+)
 from deskhand.errors import Code, DeskhandError
 from deskhand.limits import INVITE_SECONDS
 
@@ -25,12 +35,8 @@ _KINDS = ("page", "cli", "runner", "client")
 
 def add_to(app: typer.Typer) -> None:
     """Add the commands."""
-    command(app, "pair", panel="start")(pair)
-    devices = group("devices", panel="setup")
-    command(devices, "devices list")(list_devices)
-    command(devices, "devices admit")(admit)
-    command(devices, "devices revoke")(revoke)
-    app.add_typer(devices)
+    add_commands(app, "start", pair)
+    add_group(app, "devices", {"list": list_devices, "admit": admit, "revoke": revoke})
 
 
 def pair(
@@ -51,11 +57,9 @@ def pair(
     link = join_link(url or hub.access.url, str(made["invite"]))
     if speak.json:
         speak.result({**made, "url": link})
-        if no_wait or not yes:
-            return EXIT_DONE if no_wait else _wait(hub, speak, made, cursor)
-        return EXIT_DONE
-    show_invitation(speak, link=link, code=str(made["code"]), kind=kind)
-    return EXIT_DONE if no_wait else _wait(hub, speak, made, cursor)
+    else:
+        show_invitation(speak, link=link, code=str(made["code"]), kind=kind)
+    return EXIT_DONE if no_wait or (speak.json and yes) else _wait(hub, speak, made, cursor)
 
 
 def list_devices() -> int:
@@ -63,19 +67,12 @@ def list_devices() -> int:
     hub, speak = client(), screen()
     found, asking = hub.items("/v1/devices"), hub.items("/v1/pair/requests")
     if speak.json:
-        speak.result({"items": found, "requests": asking})
-        return EXIT_DONE
-    speak.table(
-        [
-            (one["id"], one["kind"], one["role"], speak.say(f"device.{one['state']}"), one["name"])
-            for one in found
-        ]
-    )
+        return speak.answer({"items": found, "requests": asking})
+    for one in found:
+        one["state"] = speak.say(f"device.{one['state']}")
+    speak.table([[one[at] for at in ("id", "kind", "role", "state", "name")] for one in found])
     for one in asking:
-        said = speak.say(
-            "devices.asks", name=one["name"], match=_spaced(one["match"]), id=one["id"]
-        )
-        speak.note(said, "ask")
+        _say_who_asks(speak, one)
     return EXIT_DONE
 
 
@@ -86,12 +83,7 @@ def admit(
 ) -> int:
     """Let a device in."""
     result = client().op("device.admit", {"request": request, "admit": not refuse})
-    speak = screen()
-    if speak.json:
-        speak.result(result)
-    else:
-        speak.note(speak.say("devices.refused" if refuse else "devices.admitted"), "good")
-    return EXIT_DONE
+    return screen().done(result, "devices.refused" if refuse else "devices.admitted")
 
 
 def revoke(
@@ -99,15 +91,10 @@ def revoke(
 ) -> int:
     """Take every right from a device."""
     result = client().op("device.revoke", {"device": device})
-    speak = screen()
-    if speak.json:
-        speak.result(result)
-    else:
-        speak.note(speak.say("devices.revoked"), "good")
-    return EXIT_DONE
+    return screen().done(result, "devices.revoked")
 
 
-def decide_request(hub: Client, speak: Screen, request: Obj) -> bool:
+def _decide(hub: Client, speak: Screen, request: Obj) -> bool:
     """Ask the person whether the device that shows this number may join, and tell the hub."""
     question = speak.say(
         "pair.asks", name=one_line(request["name"]), match=_spaced(request["match"])
@@ -118,6 +105,11 @@ def decide_request(hub: Client, speak: Screen, request: Obj) -> bool:
         speak.say("devices.admitted" if yes else "devices.refused"), "good" if yes else "bad"
     )
     return yes
+
+
+def _say_who_asks(speak: Screen, request: Obj) -> None:
+    shown = {"name": request["name"], "match": _spaced(request["match"]), "id": request["id"]}
+    speak.note(speak.say("devices.asks", **shown), "ask")
 
 
 def _wait(hub: Client, speak: Screen, made: Obj, cursor: int) -> int:
@@ -133,14 +125,8 @@ def _wait(hub: Client, speak: Screen, made: Obj, cursor: int) -> int:
             if event["kind"] == "pair.requested" and body["request"]["kind"] == made["kind"]:
                 asking = str(body["request"]["id"])
                 if speak.asks and not _admitted(hub, asking):
-                    return EXIT_DONE if decide_request(hub, speak, body["request"]) else EXIT_ERROR
-                said = speak.say(
-                    "devices.asks",
-                    name=body["request"]["name"],
-                    match=_spaced(body["request"]["match"]),
-                    id=asking,
-                )
-                speak.note(said, "ask")
+                    return EXIT_DONE if _decide(hub, speak, body["request"]) else EXIT_ERROR
+                _say_who_asks(speak, body["request"])
             elif event["kind"] == "pair.decided" and body["request"] == asking:
                 admitted = body["state"] == "admitted"
                 speak.note(speak.say("devices.admitted" if admitted else "devices.refused"))

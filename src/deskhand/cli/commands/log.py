@@ -6,23 +6,19 @@ SQLite gives a reader its own snapshot, and nothing is locked, written or repair
 
 from __future__ import annotations
 
-from typing import Annotated, cast
+from typing import Annotated
 
 import typer
 
-from deskhand.cli.flags import command, group, t
-from deskhand.cli.follow import EXIT_DONE, EXIT_FAILED
+from deskhand.cli.flags import add_group, t
 from deskhand.cli.home import client, home
-from deskhand.cli.screen import Obj, one_line, screen
+from deskhand.cli.screen import EXIT_DONE, EXIT_FAILED, Obj, one_line, screen
 from deskhand.errors import Code, DeskhandError
 
 
 def add_to(app: typer.Typer) -> None:
     """Add the commands."""
-    log = group("log", panel="operate")
-    command(log, "log show")(show)
-    command(log, "log verify")(verify)
-    app.add_typer(log)
+    add_group(app, "log", {"show": show, "verify": verify}, panel="operate")
 
 
 def show(
@@ -34,21 +30,16 @@ def show(
     page = client().get("/v1/sync", after=after, limit=limit)
     speak = screen()
     if speak.json:
-        speak.result({"items": page["events"], "next": page["next"] if page["more"] else None})
-        return EXIT_DONE
-    speak.table(
-        [
-            (
-                event["seq"],
-                str(event["at"])[:19].replace("T", " "),
-                event["kind"],
-                event.get("task") or event.get("thread") or "",
-                one_line(cast("Obj", event["body"]).get("text", ""), most=60),
-            )
-            for event in page["events"]
-        ]
-    )
+        following = page["next"] if page["more"] else None
+        return speak.answer({"items": page["events"], "next": following})
+    speak.table(map(_row, page["events"]))
     return EXIT_DONE
+
+
+def _row(event: Obj) -> tuple[object, ...]:
+    at, about = str(event["at"])[:19].replace("T", " "), event.get("task") or event.get("thread")
+    said = one_line(event["body"].get("text", ""), most=60)
+    return event["seq"], at, event["kind"], about or "", said
 
 
 def verify() -> int:
@@ -80,11 +71,8 @@ def verify() -> int:
         raise DeskhandError(Code.STORE_DAMAGED, one_line(error.orig)) from None
     finally:
         engine.dispose()
-    if speak.json:
-        speak.result({"accounts": len(accounts), "events": events, "problems": problems})
-    else:
-        for problem in problems:
-            speak.out(problem)
-        key = "log.differs" if problems else "log.verified"
-        speak.out(speak.say(key, events=events, problems=len(problems)))
+    key = "log.differs" if problems else "log.verified"
+    said = speak.say(key, events=events, problems=len(problems))
+    found = {"accounts": len(accounts), "events": events, "problems": problems}
+    speak.answer(found, *problems, said)
     return EXIT_FAILED if problems else EXIT_DONE

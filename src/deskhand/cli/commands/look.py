@@ -2,27 +2,36 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable
 from pathlib import Path
-from time import monotonic
 from typing import Annotated, cast
 
 import typer
 
 from deskhand.cli.client import Client, quoted
-from deskhand.cli.flags import command, seconds, t
+from deskhand.cli.flags import add_commands, seconds, t
 from deskhand.cli.follow import (
+    FINAL,
+    check_line,
+    events_of,
+    exit_code,
+    left,
+    plan_lines,
+    show_event,
+    show_outcome,
+    standing,
+)
+from deskhand.cli.home import client
+from deskhand.cli.screen import (
     EXIT_DONE,
     EXIT_INTERRUPTED,
     EXIT_TIMEOUT,
-    FINAL,
-    events_of,
-    exit_code,
-    show_event,
-    show_outcome,
+    Obj,
+    Screen,
+    one_line,
+    screen,
 )
-from deskhand.cli.home import client
-from deskhand.cli.screen import Obj, Screen, one_line, screen
 from deskhand.errors import Code, DeskhandError
 
 _OPEN = ("queued", "working", "input_required", "verifying", "paused")
@@ -31,8 +40,7 @@ _HISTORY = 500
 
 def add_to(app: typer.Typer) -> None:
     """Add the commands."""
-    for function in (status, ls, show, watch, get):
-        command(app, function.__name__, panel="tasks")(function)
+    add_commands(app, "tasks", status, ls, show, watch, get)
 
 
 def status() -> int:
@@ -45,17 +53,18 @@ def status() -> int:
         {
             "id": runner["id"],
             "name": runner["name"],
-            "connected": bool(links.get(runner["id"], {}).get("connected")),
-            "seen_at": links.get(runner["id"], {}).get("seen_at"),
+            "connected": bool(link.get("connected")),
+            "seen_at": link.get("seen_at"),
             "models": runner.get("models", []),
             "sandbox": runner.get("sandbox"),
         }
         for runner in found["runners"]
+        for link in [links.get(runner["id"], {})]
     ]
     if speak.json:
+        waiting = {"approvals": found["approvals"], "questions": found["questions"]}
         answer = {"hub": hub.access.url, **version, "runners": computers, "tasks": tasks}
-        speak.result({**answer, "approvals": found["approvals"], "questions": found["questions"]})
-        return EXIT_DONE
+        return speak.answer({**answer, **waiting})
     speak.out(speak.say("status.hub", url=hub.access.url, version=version["version"]))
     for one in computers:
         key = "status.runner_on" if one["connected"] else "status.runner_off"
@@ -64,15 +73,9 @@ def status() -> int:
             speak.out(speak.say("status.no_model"))
     if not computers:
         speak.out(speak.say("status.no_runner"))
-    speak.out(
-        speak.say(
-            "status.counts",
-            tasks=len(tasks),
-            waiting=len(found["approvals"]) + len(found["questions"]),
-        )
-    )
-    _rows(speak, tasks)
-    return EXIT_DONE
+    waits = len(found["approvals"]) + len(found["questions"])
+    speak.out(speak.say("status.counts", tasks=len(tasks), waiting=waits))
+    return speak.listed(tasks, _row)
 
 
 def ls(
@@ -86,16 +89,9 @@ def ls(
     wrong = set(state or ()) - {*_OPEN, *FINAL}
     if wrong:
         raise typer.BadParameter(f"--state: {' | '.join((*_OPEN, *sorted(FINAL)))}")
-    hub, speak = client(), screen()
-    found = hub.items("/v1/tasks", most=limit, thread=thread, state=state)
+    found = client().items("/v1/tasks", most=limit, thread=thread, state=state)
     tasks = [task for task in found if everything or not task.get("archived")]
-    if speak.json:
-        speak.result({"items": tasks})
-    else:
-        _rows(speak, tasks)
-        if not tasks:
-            speak.note(speak.say("ls.none"))
-    return EXIT_DONE
+    return screen().listed(tasks, _row, none="ls.none")
 
 
 def show(
@@ -105,20 +101,16 @@ def show(
 ) -> int:
     """Show a task or an approval."""
     hub, speak = client(), screen()
-    if name.startswith("apr_"):
-        approval = hub.get(f"/v1/approvals/{quoted(name)}")
-        if speak.json:
-            speak.result(approval)
-        else:
-            show_approval(speak, approval)
-        return EXIT_DONE
-    task = hub.get(f"/v1/tasks/{quoted(name)}")
+    approval = name.startswith("apr_")
+    found = hub.get(f"/v1/{'approvals' if approval else 'tasks'}/{quoted(name)}")
     if speak.json:
-        speak.result(task)
+        speak.result(found)
+    elif approval:
+        show_approval(speak, found)
     elif changes:
-        _show_changes(speak, task)
+        _show_changes(speak, found)
     else:
-        _show_task(hub, speak, task)
+        _show_task(hub, speak, found)
     return EXIT_DONE
 
 
@@ -130,14 +122,14 @@ def watch(
 ) -> int:
     """Print events as they come; of one task until it ends."""
     hub, speak = client(), screen()
-    ends = None if timeout is None else monotonic() + seconds(timeout)
+    until = left(None if timeout is None else seconds(timeout))
     try:
         if name is None:
             cursor = hub.get("/v1/snapshot")["cursor"] if after is None else after
-            for event in events_of(hub, cursor, until=_left(ends)):
+            for event in events_of(hub, cursor, until=until):
                 _print(speak, event, of=None)
             return EXIT_TIMEOUT
-        return _watch_task(hub, speak, name, after=after, ends=ends)
+        return _watch_task(hub, speak, name, after=after, until=until)
     except KeyboardInterrupt:
         return EXIT_INTERRUPTED
 
@@ -169,22 +161,19 @@ def get(
         fetched.append({"id": artifact["id"], "path": str(path), "sha256": artifact["sha256"]})
         if not speak.json:
             speak.out(str(path))
-    if speak.json:
-        speak.result({"items": fetched})
-    elif not fetched:
+    if not (fetched or speak.json):
         speak.note(speak.say("get.none"))
-    return EXIT_DONE
+    return speak.answer({"items": fetched})
 
 
 def show_approval(speak: Screen, approval: Obj) -> None:
     """Print what an approval is about: the sentence, exactly what would run, and its hash."""
     action = cast("Obj", approval["action"])
     speak.out(speak.say("approval.sentence", sentence=approval["sentence"]))
-    speak.out(
-        speak.say("approval.risk", risk=speak.say(f"risk.{approval['risk']}"), tool=action["tool"])
-    )
+    risk = speak.say(f"risk.{approval['risk']}")
+    speak.out(speak.say("approval.risk", risk=risk, tool=action["tool"]))
     if action.get("argv"):
-        speak.out("  " + speak.say("approval.command", argv=" ".join(map(_shell, action["argv"]))))
+        speak.out("  " + speak.say("approval.command", argv=shlex.join(map(str, action["argv"]))))
     for key, value in sorted(cast("Obj", action["arguments"]).items()):
         _show_value(speak, key, value)
     for key in ("folder", "target", "identity"):
@@ -194,14 +183,9 @@ def show_approval(speak: Screen, approval: Obj) -> None:
         speak.out(f"  │ {line}")
     speak.out(f"  SHA-256 {approval['action_sha256']}")
     if approval["state"] != "open":
-        speak.out(
-            speak.say(
-                "approval.decided",
-                state=speak.say(f"approval.{approval['state']}"),
-                by=approval.get("decided_by") or "–",
-                at=approval.get("decided_at") or "–",
-            )
-        )
+        state = speak.say(f"approval.{approval['state']}")
+        by, at = approval.get("decided_by") or "–", approval.get("decided_at") or "–"
+        speak.out(speak.say("approval.decided", state=state, by=by, at=at))
 
 
 def _show_value(speak: Screen, key: str, value: object) -> None:
@@ -215,50 +199,23 @@ def _show_value(speak: Screen, key: str, value: object) -> None:
         speak.out(f"  │ {line}")
 
 
-def _shell(word: object) -> str:
-    import shlex
-
-    return shlex.quote(str(word))
-
-
-def _rows(speak: Screen, tasks: list[Obj]) -> None:
-    speak.table(
-        [
-            (
-                task["id"],
-                speak.say(f"verdict.{task['verdict']}")
-                if task.get("verdict")
-                else speak.say(f"state.{task['state']}"),
-                str(task["created_at"])[:16].replace("T", " "),
-                one_line(task["title"], most=80),
-            )
-            for task in tasks
-        ]
-    )
+def _row(task: Obj) -> tuple[object, ...]:
+    at = str(task["created_at"])[:16].replace("T", " ")
+    return task["id"], standing(screen(), task), at, one_line(task["title"], most=80)
 
 
 def _show_task(hub: Client, speak: Screen, task: Obj) -> None:
-    speak.out(
-        speak.say("show.head", title=one_line(task["title"]), id=task["id"], thread=task["thread"])
-    )
-    speak.out(
-        speak.say(
-            "show.who",
-            agent=task["agent"],
-            runner=task.get("runner") or "–",
-            folder=task.get("folder") or "–",
-            mode=task.get("mode") or "–",
-        )
-    )
-    for item in task.get("plan", []):
-        speak.out(f"  [{'x' if item.get('done') else ' '}] {one_line(item['text'])}")
-    for criterion in task.get("criteria", []):
-        speak.out(f"  • {one_line(criterion)}")
+    title = one_line(task["title"])
+    speak.out(speak.say("show.head", title=title, id=task["id"], thread=task["thread"]))
+    who = {name: task.get(name) or "–" for name in ("agent", "runner", "folder", "mode")}
+    speak.out(speak.say("show.who", **who))
+    criteria = [f"  • {one_line(criterion)}" for criterion in task.get("criteria", [])]
+    for line in (*plan_lines(task.get("plan", [])), *criteria):
+        speak.out(line)
     if task.get("now_doing"):
         speak.out(speak.say("show.now", what=one_line(task["now_doing"])))
     for check in task.get("checks", []):
-        mark = "✓" if check["passed"] else "✗"
-        speak.out(f"  {mark} {one_line(check['name'])} – {one_line(check.get('evidence', ''))}")
+        speak.out(check_line(check)[0])
     show_outcome(speak, task)
     for waiting in task.get("waiting_for", []):
         if waiting["kind"] == "approval":
@@ -266,21 +223,14 @@ def _show_task(hub: Client, speak: Screen, task: Obj) -> None:
 
 
 def _show_changes(speak: Screen, task: Obj) -> None:
-    counted = task.get("changes", {})
-    speak.out(
-        speak.say(
-            "show.counted",
-            created=counted.get("created", 0),
-            changed=counted.get("changed", 0),
-            deleted=counted.get("deleted", 0),
-        )
-    )
+    counted = {"created": 0, "changed": 0, "deleted": 0} | task.get("changes", {})
+    speak.out(speak.say("show.counted", **counted))
     for artifact in task.get("artifacts", []):
         speak.out(f"+ {artifact['path']}  {artifact['size']} B  {str(artifact['sha256'])[:12]}")
 
 
 def _watch_task(
-    hub: Client, speak: Screen, name: str, *, after: int | None, ends: float | None
+    hub: Client, speak: Screen, name: str, *, after: int | None, until: Callable[[], float | None]
 ) -> int:
     task = hub.get(f"/v1/tasks/{quoted(name)}")
     cursor = after or 0
@@ -290,7 +240,7 @@ def _watch_task(
             _print(speak, event, of=name)
             cursor = max(cursor, int(event["seq"]))
     if task["state"] not in FINAL:
-        for event in events_of(hub, cursor, until=_left(ends)):
+        for event in events_of(hub, cursor, until=until):
             _print(speak, event, of=name)
             if event and event.get("task") == name and event["kind"] == "task.finished":
                 break
@@ -308,14 +258,11 @@ def _print(speak: Screen, event: Obj | None, *, of: str | None) -> None:
     if speak.json:
         speak.result(event)
     elif of is None:
-        what = cast("Obj", event["body"])
-        said = what.get("text") or what.get("title") or what.get("summary") or ""
-        speak.out(
-            f"{event['seq']}  {str(event['at'])[11:19]}  {event['kind']}  {event.get('task') or ''}  {one_line(said, most=100)}".rstrip()
+        what, at = cast("Obj", event["body"]), str(event["at"])[11:19]
+        said = one_line(
+            what.get("text") or what.get("title") or what.get("summary") or "", most=100
         )
+        line = f"{event['seq']}  {at}  {event['kind']}  {event.get('task') or ''}  {said}"
+        speak.out(line.rstrip())
     else:
         show_event(speak, event)
-
-
-def _left(ends: float | None) -> Callable[[], float | None]:
-    return lambda: None if ends is None else ends - monotonic()

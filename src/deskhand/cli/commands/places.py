@@ -7,30 +7,19 @@ from typing import Annotated
 
 import typer
 
-from deskhand.cli.client import Client
-from deskhand.cli.flags import MODES, command, group, t
-from deskhand.cli.follow import EXIT_DONE
+from deskhand.cli.flags import MODES, add_group, t
 from deskhand.cli.home import client, home, local_runner
-from deskhand.cli.screen import HubRefusal, Obj, one_line, screen
+from deskhand.cli.screen import EXIT_DONE, HubRefusal, Obj, one_line, screen
 from deskhand.errors import Code, DeskhandError
 
 
 def add_to(app: typer.Typer) -> None:
     """Add the commands."""
-    folders = group("folders", panel="setup")
-    command(folders, "folders add")(add_folder)
-    command(folders, "folders list")(list_folders)
-    command(folders, "folders remove")(remove_folder)
-    app.add_typer(folders)
-    runners = group("runners", panel="setup")
-    command(runners, "runners list")(list_runners)
-    app.add_typer(runners)
-    threads = group("threads", panel="setup")
-    command(threads, "threads list")(list_threads)
-    command(threads, "threads show")(show_thread)
-    command(threads, "threads rename")(rename_thread)
-    command(threads, "threads archive")(archive_thread)
-    app.add_typer(threads)
+    found = {"add": add_folder, "list": list_folders, "remove": remove_folder}
+    add_group(app, "folders", found)
+    add_group(app, "runners", {"list": list_runners})
+    talks = {"list": list_threads, "show": show_thread, "rename": rename_thread}
+    add_group(app, "threads", {**talks, "archive": archive_thread})
 
 
 def add_folder(
@@ -56,32 +45,22 @@ def add_folder(
         except (DeskhandError, HubRefusal) as error:
             _only_unreachable(error)
             speak.note(speak.say("folders.known_later"), "ask")
-    if speak.json:
-        speak.result({"id": granted.id, "root": granted.root, "mode": mode, "known": known})
-    else:
-        speak.out(granted.id)
+    if not speak.json:
         said = speak.say("folders.added", root=granted.root, mode=speak.say(f"mode.{mode}"))
         speak.note(said, "good")
-    return EXIT_DONE
+    found = {"id": granted.id, "root": granted.root, "mode": mode, "known": known}
+    return speak.answer(found, granted.id)
 
 
 def list_folders() -> int:
     """List the folders that may be used."""
-    hub, speak = client(), screen()
-    found = hub.items("/v1/folders")
-    if speak.json:
-        speak.result({"items": found})
-        return EXIT_DONE
-    names = _names(hub)
-    speak.table(
-        [
-            (one["id"], one["mode"], names.get(one["runner"], one["runner"]), one["root"])
-            for one in found
-        ]
-    )
-    if not found:
-        speak.note(speak.say("folders.none"))
-    return EXIT_DONE
+    hub = client()
+    names = {str(one["id"]): str(one["name"]) for one in hub.items("/v1/runners")}
+
+    def row(one: Obj) -> tuple[object, ...]:
+        return one["id"], one["mode"], names.get(one["runner"], one["runner"]), one["root"]
+
+    return screen().listed(hub.items("/v1/folders"), row, none="folders.none")
 
 
 def remove_folder(
@@ -94,13 +73,12 @@ def remove_folder(
     wanted = name if name.startswith("fld_") else str(Path(name).expanduser().resolve())
     ids = [entry.id for entry in Ceiling(home()).entries() if wanted in {entry.id, entry.root}]
     revoke_folder(home(), wanted)
-    known = []
+    known: list[str] = []
     speak = screen()
     try:
         hub = client()
-        known = [
-            one["id"] for one in hub.items("/v1/folders") if wanted in {one["id"], one["root"]}
-        ]
+        listed = hub.items("/v1/folders")
+        known = [one["id"] for one in listed if wanted in {one["id"], one["root"]}]
         for folder in dict.fromkeys([*ids, *known]):
             make_unknown(hub, folder)
     except (DeskhandError, HubRefusal) as error:
@@ -108,61 +86,36 @@ def remove_folder(
         speak.note(speak.say("folders.known_later"), "ask")
     if not (ids or known):
         raise DeskhandError(Code.FOLDER_UNKNOWN, name, field="FOLDER")
-    if speak.json:
-        speak.result({"removed": list(dict.fromkeys([*ids, *known]))})
-    else:
-        speak.note(speak.say("folders.removed", root=wanted), "good")
-    return EXIT_DONE
+    removed = list(dict.fromkeys([*ids, *known]))
+    return speak.done({"removed": removed}, "folders.removed", root=wanted)
 
 
 def list_runners() -> int:
     """List the computers."""
     speak = screen()
     found = client().items("/v1/runners")
-    if speak.json:
-        speak.result({"items": found})
-        return EXIT_DONE
-    speak.table(
-        [
-            (
-                one["id"],
-                one["name"],
-                speak.say(
-                    "runners.on" if one["connected"] else "runners.off",
-                    seen=one.get("seen_at") or "–",
-                ),
-                speak.say(
-                    "runners.sandbox", name=one["sandbox"]["name"], level=one["sandbox"]["level"]
-                ),
-            )
-            for one in found
-        ]
-    )
-    for one in found:
+
+    def row(one: Obj) -> tuple[object, ...]:
+        box, seen = one["sandbox"], one.get("seen_at") or "–"
+        link = speak.say("runners.on" if one["connected"] else "runners.off", seen=seen)
+        shown = speak.say("runners.sandbox", name=box["name"], level=box["level"])
+        return one["id"], one["name"], link, shown
+
+    code = speak.listed(found, row)
+    for one in [] if speak.json else found:
         if one["sandbox"].get("reason"):
             speak.note(f"{one['name']}: {one_line(one['sandbox']['reason'])}", "ask")
-    return EXIT_DONE
+    return code
 
 
 def list_threads() -> int:
     """List the conversations."""
-    speak = screen()
     found = client().items("/v1/threads")
-    if speak.json:
-        speak.result({"items": found})
-        return EXIT_DONE
-    open_ones = [one for one in found if one["state"] == "open" and not one["archived"]]
-    speak.table(
-        [
-            (
-                one["id"],
-                str(one["updated_at"])[:16].replace("T", " "),
-                one_line(one["title"], most=80),
-            )
-            for one in open_ones
-        ]
+    if not screen().json:
+        found = [one for one in found if one["state"] == "open" and not one["archived"]]
+    return screen().listed(
+        found, lambda one: (one["id"], _minute(one["updated_at"]), one_line(one["title"], most=80))
     )
-    return EXIT_DONE
 
 
 Thread = Annotated[str, typer.Argument(metavar="THREAD", help=t("threads.id"))]
@@ -175,10 +128,9 @@ def show_thread(name: Thread) -> int:
     speak = screen()
     found: list[Obj] = client().get(f"/v1/threads/{quoted(name)}/events", limit=500)["items"]
     if speak.json:
-        speak.result({"items": found})
-        return EXIT_DONE
+        return speak.answer({"items": found})
     for event in found:
-        body, at = event["body"], str(event["at"])[:16].replace("T", " ")
+        body, at = event["body"], _minute(event["at"])
         if event["kind"] == "message.posted":
             role = speak.say(f"role.{body['role']}")
             speak.out(f"{at}  {role}: {body['text']}")
@@ -192,22 +144,16 @@ def rename_thread(
     name: Thread, title: Annotated[str, typer.Argument(metavar="TITLE", help=t("threads.title"))]
 ) -> int:
     """Give a conversation another title."""
-    return _done(client().op("thread.rename", {"title": title}, thread=name))
+    return screen().answer(client().op("thread.rename", {"title": title}, thread=name))
 
 
 def archive_thread(name: Thread) -> int:
     """Put a conversation away."""
-    return _done(client().op("thread.archive", {"archived": True}, thread=name))
+    return screen().answer(client().op("thread.archive", {"archived": True}, thread=name))
 
 
-def _done(result: Obj) -> int:
-    if screen().json:
-        screen().result(result)
-    return EXIT_DONE
-
-
-def _names(hub: Client) -> dict[str, str]:
-    return {str(one["id"]): str(one["name"]) for one in hub.items("/v1/runners")}
+def _minute(at: object) -> str:
+    return str(at)[:16].replace("T", " ")
 
 
 def _only_unreachable(error: DeskhandError | HubRefusal) -> None:

@@ -1,4 +1,4 @@
-"""What starts and stays: ``up hub runner``; and ``completion``. The programs themselves are in ``cli.up`` and so on."""
+"""What starts and stays: ``up hub runner``; and ``completion``. The programs are in ``cli.programs``."""
 
 from __future__ import annotations
 
@@ -8,62 +8,70 @@ from typing import Annotated
 
 import typer
 
-from deskhand.cli.flags import command, t
-from deskhand.cli.follow import EXIT_DONE
+from deskhand.cli.flags import add_commands, t
 from deskhand.cli.screen import screen
 from deskhand.errors import Code, DeskhandError
 
 Port = Annotated[int | None, typer.Option(min=0, max=65535, help=t("up.port"))]
+Reach = Annotated[str | None, typer.Option(metavar="none|lan|URL", help=t("up.reach"))]
+Name = Annotated[str | None, typer.Option(help=t("up.name"))]
 AsRoot = Annotated[bool, typer.Option("--as-root", help=t("up.as_root"))]
 
 
 def add_to(app: typer.Typer) -> None:
     """Add the commands."""
-    for function in (up, hub, runner):
-        command(app, function.__name__, panel="start")(function)
+    add_commands(app, "start", up, hub, runner)
 
 
 def up(
     *,
     port: Port = None,
-    reach: Annotated[str | None, typer.Option(metavar="none|lan|URL", help=t("up.reach"))] = None,
+    reach: Reach = None,
     no_browser: Annotated[bool, typer.Option("--no-browser", help=t("up.no_browser"))] = False,
-    name: Annotated[str | None, typer.Option(help=t("up.name"))] = None,
+    name: Name = None,
     as_root: AsRoot = False,
 ) -> int:
     """Start hub and runner in one process."""
     _refuse_root(said=as_root)
+    import asyncio
+
     _load_quickly()
     from deskhand.cli.programs.up import run_up
 
-    return run_up(port=port, reach=reach, browser=not no_browser, name=name, as_root=as_root)
+    browser = not no_browser
+    work = run_up(port=port, said=reach, browser=browser, name=name, as_root=as_root)
+    return asyncio.run(work)
 
 
 def hub(
     *,
     port: Port = None,
-    reach: Annotated[str | None, typer.Option(metavar="none|lan|URL", help=t("up.reach"))] = None,
+    reach: Reach = None,
 ) -> int:
     """Start the hub alone."""
+    import asyncio
+
     _load_quickly()
     from deskhand.cli.programs.hub import run_hub
 
-    return run_hub(port=port, reach=reach)
+    return asyncio.run(run_hub(port=port, said=reach))
 
 
 def runner(
     *,
     url: Annotated[str | None, typer.Option(help=t("runner.url"))] = None,
     invite: Annotated[str | None, typer.Option(help=t("runner.invite"))] = None,
-    name: Annotated[str | None, typer.Option(help=t("up.name"))] = None,
+    name: Name = None,
     as_root: AsRoot = False,
 ) -> int:
     """Start a runner for a hub elsewhere."""
     _refuse_root(said=as_root)
+    import asyncio
+
     _load_quickly()
     from deskhand.cli.programs.runner import run_runner
 
-    return run_runner(url=url, invite=invite, name=name, as_root=as_root)
+    return asyncio.run(run_runner(url=url, invite=invite, name=name, as_root=as_root))
 
 
 def completion(
@@ -77,11 +85,7 @@ def completion(
     script = get_completion_script(
         prog_name="deskhand", complete_var="_DESKHAND_COMPLETE", shell=shell
     )
-    if screen().json:
-        screen().result({"shell": shell, "script": script})
-    else:
-        screen().out(script)
-    return EXIT_DONE
+    return screen().answer({"shell": shell, "script": script}, script)
 
 
 def _refuse_root(*, said: bool) -> None:

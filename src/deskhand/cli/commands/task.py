@@ -11,19 +11,18 @@ from typing import Annotated, Any
 import typer
 
 from deskhand.cli.client import Client, new_op_id
-from deskhand.cli.flags import MODES, command, from_stdin, seconds, t
-from deskhand.cli.follow import (
+from deskhand.cli.flags import MODES, add_commands, from_stdin, seconds, t
+from deskhand.cli.follow import Until, exit_code, follow_task, show_outcome
+from deskhand.cli.home import client, home, local_runner
+from deskhand.cli.screen import (
     EXIT_DONE,
     EXIT_INTERRUPTED,
     EXIT_TIMEOUT,
     EXIT_WAITS,
-    Until,
-    exit_code,
-    follow_task,
-    show_outcome,
+    Obj,
+    Screen,
+    screen,
 )
-from deskhand.cli.home import client, home, local_runner
-from deskhand.cli.screen import Obj, Screen, screen
 from deskhand.cli.values import setting
 from deskhand.errors import Code, DeskhandError
 
@@ -33,7 +32,7 @@ _FOLDER = "fld_"
 
 def add_to(app: typer.Typer) -> None:
     """Add the command."""
-    command(app, "do", panel="tasks")(do)
+    add_commands(app, "tasks", do)
 
 
 def do(
@@ -107,11 +106,7 @@ def _thread(hub: Client, said: str | None, op_id: str) -> str | None:
 
 
 def _runner(hub: Client, said: str | None) -> str | None:
-    """Return the id of a computer named by id or name.
-
-    Raises:
-        DeskhandError: ``not_found``.
-    """
+    """Return the id of a computer named by id or name, or raise ``not_found``."""
     if said is None:
         return None
     for known in hub.items("/v1/runners"):

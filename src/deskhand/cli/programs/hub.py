@@ -2,27 +2,21 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 
-from deskhand.cli.follow import EXIT_DONE
 from deskhand.cli.home import home
 from deskhand.cli.inviting import join_link, show_invitation
 from deskhand.cli.programs.ending import until_told_to_end
 from deskhand.cli.programs.reach import reach_of, with_port
 from deskhand.cli.programs.serving import Running, running_hub
-from deskhand.cli.screen import Screen, screen
+from deskhand.cli.screen import EXIT_DONE, Screen, screen
 from deskhand.cli.values import setting
 from deskhand.protocol.objects import Role
 from deskhand.protocol.requests import InviteAsk
 
 
-def run_hub(*, port: int | None, reach: str | None) -> int:
+async def run_hub(*, port: int | None, said: str | None) -> int:
     """Run until told to end."""
-    return asyncio.run(_serve(port=port, said=reach))
-
-
-async def _serve(*, port: int | None, said: str | None) -> int:
     reach = reach_of(str(setting("hub.reach", flag=said).value))
     async with running_hub(home(), port=port, reach=reach) as running:
         opened = with_port(reach, int(running.url.rpartition(":")[2])) or running.url
@@ -38,15 +32,8 @@ async def _say_ready(speak: Screen, running: Running, opened: str) -> None:
     )
     for_page = await running.pairing.create_invite(account, InviteAsk(admits_alone=True))
     if speak.json:
-        speak.result(
-            {
-                "url": opened,
-                "invite": for_runner.invite,
-                "pid": os.getpid(),
-                "page_invite": for_page.invite,
-                "code": for_page.code,
-            }
-        )
+        ready = {"url": opened, "invite": for_runner.invite, "pid": os.getpid()}
+        speak.result({**ready, "page_invite": for_page.invite, "code": for_page.code})
         return
     speak.out(speak.say("hub.ready", url=opened))
     speak.out(speak.say("hub.runner", url=opened, invite=for_runner.invite))

@@ -12,10 +12,9 @@ from dataclasses import dataclass
 from time import monotonic
 from urllib.parse import urlsplit
 
-from deskhand.cli.client import connect
+from deskhand.cli.client import healthz
 from deskhand.errors import Code, DeskhandError
 
-_SECONDS = 10.0
 _ANYWHERE = "0.0.0.0"  # noqa: S104 - only after the owner said "lan" in so many words
 _SOMEWHERE = ("198.51.100.1", 9)
 """A documentation address: asking for the way there sends nothing and tells which of our addresses would be used."""
@@ -30,8 +29,6 @@ class Reach:
     hosts: tuple[str, ...] = ()
     origins: tuple[str, ...] = ()
     bind: str | None = None
-    local_host: str | None = None
-    exposed: bool = False
 
 
 NONE = Reach(kind="none")
@@ -47,14 +44,7 @@ def reach_of(said: str) -> Reach:
         return NONE
     if said == "lan":
         address = lan_address()
-        return Reach(
-            kind="lan",
-            url=f"http://{address}",
-            hosts=(address,),
-            bind=_ANYWHERE,
-            local_host="127.0.0.1",
-            exposed=True,
-        )
+        return Reach(kind="lan", url=f"http://{address}", hosts=(address,), bind=_ANYWHERE)
     parts = urlsplit(said)
     if parts.scheme not in {"http", "https"} or not parts.hostname or parts.path not in {"", "/"}:
         raise DeskhandError(Code.INVALID, f"{said}: none | lan | https://…", field="--reach")
@@ -90,15 +80,7 @@ def seen_to_answer(url: str) -> float:
         DeskhandError: ``hub_unreachable``.
     """
     started = monotonic()
-    connection = connect(url, seconds=_SECONDS)
-    try:
-        connection.request("GET", "/healthz")
-        response = connection.getresponse()
-        response.read()
-    except (OSError, http.client.HTTPException) as error:
-        raise DeskhandError(Code.HUB_UNREACHABLE, f"{url}: {error}") from None
-    finally:
-        connection.close()
+    response = healthz(url)
     if response.status != http.client.OK or response.getheader("Deskhand-Protocol") is None:
         raise DeskhandError(Code.HUB_UNREACHABLE, f"{url}: HTTP {response.status}")
     return (monotonic() - started) * 1000

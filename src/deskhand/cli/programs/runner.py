@@ -5,8 +5,6 @@ The invitation may come from the environment or stdin (``-``), where other users
 
 from __future__ import annotations
 
-import asyncio
-import http.client
 import json
 import os
 import sys
@@ -15,12 +13,11 @@ from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Final
 
-from deskhand.cli.client import Access, Client, connect
-from deskhand.cli.follow import EXIT_DONE
+from deskhand.cli.client import Access, Client, healthz
 from deskhand.cli.home import RUNNER_FILE, home, private
 from deskhand.cli.programs.computer import Wiring, computer_name, make_computer
 from deskhand.cli.programs.ending import offload, until_told_to_end, work_until
-from deskhand.cli.screen import Obj, screen
+from deskhand.cli.screen import EXIT_DONE, Obj, screen
 from deskhand.clock import SystemClock
 from deskhand.errors import Code, DeskhandError
 from deskhand.hub.credentials import write_private
@@ -33,16 +30,14 @@ _SKEW_SECONDS_MAX: Final = 600
 _ASK_SECONDS: Final = 1.0
 
 
-def run_runner(*, url: str | None, invite: str | None, name: str | None, as_root: bool) -> int:
+async def run_runner(
+    *, url: str | None, invite: str | None, name: str | None, as_root: bool
+) -> int:
     """Run until told to end.
 
     Raises:
         DeskhandError: ``invite_invalid``, ``clock_wrong``, ``hub_unreachable``, ``home_locked``.
     """
-    return asyncio.run(_work(url=url, invite=invite, name=name, as_root=as_root))
-
-
-async def _work(*, url: str | None, invite: str | None, name: str | None, as_root: bool) -> int:
     clock = SystemClock()
     held = open_home(home())
     try:
@@ -64,10 +59,7 @@ async def _work(*, url: str | None, invite: str | None, name: str | None, as_roo
         called = computer_name(name or str(known["name"]))
         computer = await make_computer(wiring, device=str(known["device"]), name=called)
         ready = {"runner": known["device"], "url": address, "pid": os.getpid()}
-        if speak.json:
-            speak.result(ready)
-        else:
-            speak.out(speak.say("runner.ready", name=called, url=address))
+        speak.answer(ready, speak.say("runner.ready", name=called, url=address))
         try:
             await work_until(computer.runner.run(), until_told_to_end(), stop=computer.runner.stop)
         finally:
@@ -106,13 +98,8 @@ async def _pair(path: Path, *, url: str | None, invite: str | None, name: str) -
         await clock.sleep(_ASK_SECONDS)
         claimed = hub.call("POST", "/v1/pair/claim", wish)
     hub.close()
-    known: Obj = {
-        "account": claimed["account"],
-        "device": claimed["device"],
-        "token": claimed["token"],
-        "url": url.rstrip("/"),
-        "name": name,
-    }
+    known: Obj = {key: claimed[key] for key in ("account", "device", "token")}
+    known |= {"url": url.rstrip("/"), "name": name}
     write_private(path / RUNNER_FILE, json.dumps(known, indent=2) + "\n")
     return known
 
@@ -123,16 +110,7 @@ def refuse_wrong_clock(url: str, now: datetime) -> None:
     Raises:
         DeskhandError: ``clock_wrong`` with how far; ``hub_unreachable``.
     """
-    connection = connect(url)
-    try:
-        connection.request("GET", "/healthz")
-        response = connection.getresponse()
-        response.read()
-    except (OSError, http.client.HTTPException):
-        raise DeskhandError(Code.HUB_UNREACHABLE, url) from None
-    finally:
-        connection.close()
-    said = response.getheader("Date")
+    said = healthz(url).getheader("Date")
     if said is None:
         return
     apart = (now - parsedate_to_datetime(said)).total_seconds()

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import random
 import socket
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -19,7 +19,7 @@ from typing import Final, cast
 from deskhand.cli.programs.ending import offload
 from deskhand.cli.programs.reach import Reach
 from deskhand.cli.values import config_values, setting
-from deskhand.clock import SystemClock
+from deskhand.clock import Clock, SystemClock
 from deskhand.core.settings import REGISTRY, effective
 from deskhand.errors import Code, DeskhandError
 from deskhand.hub.app import Hub, HubParts, HubSettings
@@ -79,7 +79,8 @@ async def running_hub(path: Path, *, port: int | None, reach: Reach) -> AsyncGen
         store = _open_store(home.path / FILE, clock)
         try:
             owner = await ensure_owner(store, ids, home=home.path, name=socket.gethostname())
-            push = await LivePush.over(store, owner.account, home=home, clock=clock, reach=reach)
+            account = owner.account
+            push = await _live_push(store, account, home=home.path, clock=clock, reach=reach)
             blobs = FileBlobs(home.folder("blobs"), ids, offload)
             hub = Hub(_parts(store, blobs, clock, ids, push=push, reach=reach))
             async with _answering(hub, push, port=port, reach=reach) as (pairing, answering):
@@ -111,46 +112,15 @@ def _open_store(path: Path, clock: SystemClock) -> SqlStore:
     return open_sqlite_store(path, clock, offload=offload)
 
 
-def port_of(said: int | None) -> int:
-    """Return the port to listen on."""
-    return int(cast("int", setting("hub.port", flag=said).value))
-
-
 class LivePush:
     """Web Push as the account's settings want it at this moment; a change takes effect with the next notice."""
 
-    def __init__(
-        self, build: Callable[[dict[str, Json]], Notifier], values: dict[str, Json]
-    ) -> None:
-        """Build the first one."""
-        self._build = build
+    def __init__(self, key: bytes, values: dict[str, Json], *, clock: Clock, url: str) -> None:
+        self._key = key
         self._values = values
-        self._push = build(values)
-
-    @classmethod
-    async def over(
-        cls, store: Store, account: str, *, home: Home, clock: SystemClock, reach: Reach
-    ) -> LivePush:
-        """Return the sender of a hub, with the key its browsers know it by."""
-        from deskhand.notify.webpush import WebPush, WebPushSettings
-
-        key = _vapid_key(home.path)
-
-        def build(values: dict[str, Json]) -> Notifier:
-            wanted = WebPushSettings(
-                subject=str(effective(values, "notify.subject")),
-                app_url=reach.url or "http://127.0.0.1",
-                allow_private=bool(effective(values, "notify.allow_private_endpoints")),
-            )
-            return WebPush(vapid_key=key, settings=wanted, clock=clock)
-
-        stored = await store.find(account, Setting, limit=len(REGISTRY) * 2)
-        live = cls(build, {one.id: one.value for one in stored if one.id in REGISTRY})
-        live.key = key
-        store.on_commit(live.take)
-        return live
-
-    key: bytes = b""
+        self._clock = clock
+        self._url = url
+        self._push = self._built()
 
     @property
     def road(self) -> str:
@@ -162,10 +132,9 @@ class LivePush:
         from deskhand.notify.webpush import endpoint_allowed, public_key_b64url
 
         def allows(endpoint: str) -> bool:
-            private = bool(effective(self._values, "notify.allow_private_endpoints"))
-            return endpoint_allowed(endpoint, allow_private=private)
+            return endpoint_allowed(endpoint, allow_private=self._allows_private())
 
-        return PushDoor(public_key=public_key_b64url(self.key), allows=allows)
+        return PushDoor(public_key=public_key_b64url(self._key), allows=allows)
 
     async def send(self, subscription: PushSubscription, notice: Notice) -> SendOutcome:
         """Send one notice."""
@@ -177,7 +146,28 @@ class LivePush:
             name = str(one.event.body.get("name"))
             if one.event.kind == "setting.changed" and name.startswith("notify."):
                 self._values[name] = one.event.body.get("value")
-                self._push = self._build(self._values)
+                self._push = self._built()
+
+    def _allows_private(self) -> bool:
+        return bool(effective(self._values, "notify.allow_private_endpoints"))
+
+    def _built(self) -> Notifier:
+        from deskhand.notify.webpush import WebPush, WebPushSettings
+
+        subject, private = str(effective(self._values, "notify.subject")), self._allows_private()
+        wanted = WebPushSettings(subject=subject, app_url=self._url, allow_private=private)
+        return WebPush(vapid_key=self._key, settings=wanted, clock=self._clock)
+
+
+async def _live_push(
+    store: Store, account: str, *, home: Path, clock: Clock, reach: Reach
+) -> LivePush:
+    stored = await store.find(account, Setting, limit=len(REGISTRY) * 2)
+    values: dict[str, Json] = {one.id: one.value for one in stored if one.id in REGISTRY}
+    url = reach.url or "http://127.0.0.1"
+    live = LivePush(_vapid_key(home), values, clock=clock, url=url)
+    store.on_commit(live.take)
+    return live
 
 
 def _vapid_key(home: Path) -> bytes:
@@ -210,12 +200,13 @@ async def _answering(
 ) -> AsyncGenerator[tuple[Pairing, Serving]]:
     pairing = new_pairing(hub)
     app = create_app(hub, pairing=pairing, push=push.door())
-    host = reach.bind or str(setting("hub.bind").value)
-    where = Bind(host=host, port=port_of(port), exposed=reach.exposed)
+    host, wanted = reach.bind or str(setting("hub.bind").value), setting("hub.port", flag=port)
+    where = Bind(host=host, port=int(cast("int", wanted.value)), exposed=reach.bind is not None)
     await hub.start()
     try:
         async with serving(hub, app, where=where) as answering:
-            yield pairing, Serving(host=reach.local_host or answering.host, port=answering.port)
+            local = "127.0.0.1" if reach.bind else answering.host
+            yield pairing, Serving(host=local, port=answering.port)
     finally:
         await hub.stop()
 

@@ -11,19 +11,19 @@ import sys
 import threading
 import webbrowser
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from importlib import import_module
 from pathlib import Path
-from types import ModuleType
-from typing import TypeVar, cast
+from typing import TypeVar
 
 from deskhand import __version__
-from deskhand.cli.follow import EXIT_DONE
 from deskhand.cli.home import RUNNER_FILE, home
 from deskhand.cli.inviting import join_link, show_invitation
 from deskhand.cli.programs.ending import offload, until_told_to_end, work_until
 from deskhand.cli.programs.local_runner import ensure_local_runner
 from deskhand.cli.programs.reach import NONE, Reach, reach_of, seen_to_answer, with_port
 from deskhand.cli.programs.serving import Running, running_hub
-from deskhand.cli.screen import Screen, one_line, screen
+from deskhand.cli.screen import EXIT_DONE, Screen, one_line, screen
 from deskhand.cli.values import setting, write_value
 from deskhand.errors import DeskhandError
 from deskhand.hub.pairing import write_claim_page
@@ -33,26 +33,21 @@ from deskhand.ports import Committed
 from deskhand.protocol.objects import PairRequest
 from deskhand.protocol.ops import Op
 from deskhand.protocol.requests import InviteAsk, InviteMade
+from deskhand.protocol.wire import JsonObject
 
 R = TypeVar("R")
 _ADVERTISED_SECONDS_MAX = 5.0
 
 
-def run_up(
-    *, port: int | None, reach: str | None, browser: bool, name: str | None, as_root: bool
+async def run_up(
+    *, port: int | None, said: str | None, browser: bool, name: str | None, as_root: bool
 ) -> int:
     """Run until told to end.
 
     Raises:
-        DeskhandError: ``home_locked``, ``port_taken``, ``hub_unreachable`` for a road that does
-            not answer, and what else stands in the way.
+        DeskhandError: ``home_locked``, ``port_taken``, ``hub_unreachable`` for a road that does not answer, and what
+            else stands in the way.
     """
-    return asyncio.run(_up(port=port, said=reach, browser=browser, name=name, as_root=as_root))
-
-
-async def _up(
-    *, port: int | None, said: str | None, browser: bool, name: str | None, as_root: bool
-) -> int:
     speak, path = screen(), home()
     first = not (path / RUNNER_FILE).exists()
     wanted = setting("hub.reach", flag=said)
@@ -70,7 +65,7 @@ async def _up(
             shown = group.create_task(desk.show(reach, browser=browser, name=computer.name))
             await ending
             shown.cancel()
-            computer.stop()
+            computer.stopped.set()
     return EXIT_DONE
 
 
@@ -81,7 +76,7 @@ class _Computer:
         self._running = running
         self._said = name
         self._as_root = as_root
-        self._stopped = asyncio.Event()
+        self.stopped = asyncio.Event()
         self._advertised = asyncio.Event()
         self.name = ""
         running.hub.store.on_commit(self._look)
@@ -102,7 +97,7 @@ class _Computer:
     async def _run(self) -> None:
         """Become a device, put the runner together and work until stopped."""
         running = self._running
-        make = await offload(_load_computer)
+        make = await offload(lambda: import_module("deskhand.cli.programs.computer"))
         self.name = make.computer_name(self._said)
         principal = await ensure_local_runner(running, name=self.name)
         wiring = make.Wiring(
@@ -116,33 +111,20 @@ class _Computer:
         )
         computer = await make.make_computer(wiring, device=principal.id, name=self.name)
         try:
-            await work_until(computer.runner.run(), self._stopped.wait(), stop=computer.runner.stop)
+            await work_until(computer.runner.run(), self.stopped.wait(), stop=computer.runner.stop)
         finally:
             await computer.close()
-
-    def stop(self) -> None:
-        """Ask it to stop."""
-        self._stopped.set()
 
     async def known(self, *ends: asyncio.Task[None]) -> None:
         """Return when the hub knows what this computer can do, when something ended, or when it takes too long."""
         waiting = asyncio.ensure_future(self._advertised.wait())
-        await asyncio.wait(
-            {waiting, *ends},
-            timeout=_ADVERTISED_SECONDS_MAX,
-            return_when=asyncio.FIRST_COMPLETED,
-        )
+        within, first = _ADVERTISED_SECONDS_MAX, asyncio.FIRST_COMPLETED
+        await asyncio.wait({waiting, *ends}, timeout=within, return_when=first)
         waiting.cancel()
 
     def _look(self, committed: Sequence[Committed]) -> None:
         if any(one.event.kind == "runner.advertised" for one in committed):
             self._advertised.set()
-
-
-def _load_computer() -> ModuleType:
-    from deskhand.cli.programs import computer
-
-    return computer
 
 
 class _Desk:
@@ -165,14 +147,8 @@ class _Desk:
             running.owner.account, InviteAsk(admits_alone=not speak.asks)
         )
         if speak.json:
-            speak.result(
-                {
-                    "url": self._opened,
-                    "invite": made.invite,
-                    "code": made.code,
-                    "pid": os.getpid(),
-                }
-            )
+            ready = {"url": self._opened, "invite": made.invite, "code": made.code}
+            speak.result({**ready, "pid": os.getpid()})
         else:
             await self._say_ready(reach, made, name)
         if browser and not speak.json and _has_display():
@@ -186,9 +162,8 @@ class _Desk:
         if reach.kind == "none":
             speak.out(speak.say("up.no_road"))
         link = join_link(self._opened, made.invite)
-        show_invitation(
-            speak, link=link, code=made.code, kind="page" if reach.kind != "none" else "cli"
-        )
+        kind = "page" if reach.kind != "none" else "cli"
+        show_invitation(speak, link=link, code=made.code, kind=kind)
         speak.out(speak.say("up.end"))
 
     async def _open_browser(self) -> None:
@@ -200,7 +175,7 @@ class _Desk:
         if not opened:
             page.unlink(missing_ok=True)
             return
-        asyncio.get_running_loop().call_later(CLAIM_SECONDS, _remove, page)
+        asyncio.get_running_loop().call_later(CLAIM_SECONDS, lambda: page.unlink(missing_ok=True))
 
     def _look(self, committed: Sequence[Committed]) -> None:
         for one in committed:
@@ -212,15 +187,11 @@ class _Desk:
         now = await running.hub.store.get(running.owner.account, PairRequest, request.id)
         if now is None or now.state != "waiting":
             return
-        question = speak.say(
-            "pair.asks", name=one_line(request.name), match=" ".join(request.match)
-        )
+        match = " ".join(request.match)
+        question = speak.say("pair.asks", name=one_line(request.name), match=match)
         yes = await in_daemon(lambda: speak.confirm(question, default=True))
-        op = Op(
-            op_id=running.ids.new("op"),
-            kind="device.admit",
-            body={"request": request.id, "admit": yes},
-        )
+        wish: JsonObject = {"request": request.id, "admit": yes}
+        op = Op(op_id=running.ids.new("op"), kind="device.admit", body=wish)
         (result,) = await running.hub.submit(running.principal, [op], surface="cli")
         if result.error is not None:
             speak.err(result.error.message, "bad")
@@ -230,27 +201,16 @@ class _Desk:
 
 async def in_daemon(work: Callable[[], R]) -> R:
     """Run a question in a thread that nobody waits for when the process ends."""
-    loop = asyncio.get_running_loop()
-    answer: asyncio.Future[R] = loop.create_future()
-
-    def settle(value: R | None, error: BaseException | None) -> None:
-        if answer.cancelled():
-            return
-        if error is not None:
-            answer.set_exception(error)
-        else:
-            answer.set_result(cast("R", value))
+    answer: Future[R] = Future()
 
     def run() -> None:
         try:
-            value = work()
+            answer.set_result(work())
         except BaseException as error:  # noqa: BLE001 - it goes to whoever asked
-            loop.call_soon_threadsafe(settle, None, error)
-        else:
-            loop.call_soon_threadsafe(settle, value, None)
+            answer.set_exception(error)
 
     threading.Thread(target=run, daemon=True).start()
-    return await answer
+    return await asyncio.wrap_future(answer)
 
 
 async def _first_run(speak: Screen, path: Path, name: str | None) -> Reach:
@@ -259,9 +219,8 @@ async def _first_run(speak: Screen, path: Path, name: str | None) -> Reach:
 
     speak.out(speak.say("up.hello", version=__version__, name=computer_name(name)))
     _ask_folder(speak, path)
-    speak.out(speak.say("up.safe"))
-    speak.out(speak.say("up.no_model"))
-    speak.out(speak.say("up.roads"))
+    for key in ("up.safe", "up.no_model", "up.roads"):
+        speak.out(speak.say(key))
     answer = speak.ask("›", default="2")
     said = {"1": "lan", "2": "none"}.get(answer, answer)
     try:
@@ -280,24 +239,16 @@ def _ask_folder(speak: Screen, path: Path) -> None:
     said = speak.ask(speak.say("up.folder"))
     if not said:
         return
-    mode = {"1": FolderMode.READ_ONLY, "3": FolderMode.WORKSPACE}.get(
-        speak.ask(speak.say("up.mode"), default="2"), FolderMode.ASK
-    )
+    modes = {"1": FolderMode.READ_ONLY, "3": FolderMode.WORKSPACE}
+    mode = modes.get(speak.ask(speak.say("up.mode"), default="2"), FolderMode.ASK)
     try:
         granted = grant_folder(path, Path(said).expanduser(), mode=mode)
     except DeskhandError as error:
         speak.fail(error)
         return
-    speak.note(
-        speak.say("folders.added", root=granted.root, mode=speak.say(f"mode.{mode}")), "good"
-    )
+    shown = speak.say(f"mode.{mode}")
+    speak.note(speak.say("folders.added", root=granted.root, mode=shown), "good")
 
 
 def _has_display() -> bool:
-    if sys.platform == "linux":
-        return bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
-    return True
-
-
-def _remove(page: Path) -> None:
-    page.unlink(missing_ok=True)
+    return sys.platform != "linux" or bool({"DISPLAY", "WAYLAND_DISPLAY"} & os.environ.keys())
