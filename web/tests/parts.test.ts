@@ -60,11 +60,11 @@ async function paired(prepare: (hub: FakeHub) => void): Promise<[Pairing["step"]
   prepare(fake);
   const steps: Pairing["step"][] = [];
   const pairer = new Pairer(environment, new Hub(environment, () => undefined), (one) => steps.push(one.step));
-  let ended = false;
+  const progress = { ended: false };
   const joined = pairer.join({ invite: "secret" }, "My phone").finally(() => {
-    ended = true;
+    progress.ended = true;
   });
-  while (!ended) {
+  while (!progress.ended) {
     await settle();
     await environment.pass(1000);
   }
