@@ -406,6 +406,7 @@ def test_the_owner_may_name_a_service_of_their_own() -> None:
         ("é" * 87, "AAAAAAAAAAAAAAAAAAAAAA"),
         (Browser.new().p256dh, "AAAA"),
     ],
+    ids=["none", "no base64", "too short", "no point", "no ASCII", "a short secret"],
 )
 async def test_keys_that_are_none_are_refused(p256dh: str, auth: str) -> None:
     """A subscription with broken keys is an outcome, never an exception, and nothing is sent."""
