@@ -173,12 +173,13 @@ def test_steering_needs_a_turn_to_belong_to() -> None:
     [
         [replace(row, n=1) for row in rows(moved(TWO))],
         rows(("wait", {}, {"decision": "allow"}), ("check", {"retry": True}, {})),
+        rows(moved(TWO), USED, USED, USED),
         rows(("move", {}, {"move": "dance"})),
         rows(("move", {}, {"move": 7})),
         rows(("move", {}, {"move": "ask", "text": "x", "choices": "y"})),
         rows(("move", {}, {"move": "wishes", "say": "", "calls": [7]})),
     ],
-    ids=["gap", "no move", "unknown move", "no kind", "no list", "no object"],
+    ids=["gap", "no move", "no wish", "unknown move", "no kind", "no list", "no object"],
 )
 def test_rows_that_cannot_be_are_damage(steps: list[Step]) -> None:
     """What nobody wrote like this is not guessed at."""

@@ -61,8 +61,7 @@ async def upload(
                     raise
             await meanwhile()
             await backoff.wait()
-        place = str(results.root / path)
-        kind = media_type_of(path)
+        place, kind = str(results.root / path), media_type_of(path)
         stored.append(voice.artifact(place, media_type=kind, size=len(data), sha256=digest))
     return stored
 

@@ -233,9 +233,8 @@ class _Driver:
         """Note a wish that had no effect, with its result, as one row."""
         number = self._state.steps + 1
         wish: JsonObject = {"call": call_to_json(call)}
-        done = result_to_json(result)
         self._append(
-            self._step("tool", wish, arguments=call.arguments, result=done),
+            self._step("tool", wish, arguments=call.arguments, result=result_to_json(result)),
             self._voice.began(number, call),
             self._voice.ended(number, result),
         )

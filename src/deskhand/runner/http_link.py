@@ -63,8 +63,7 @@ class HttpLink:
             DeskhandError: ``hub_unreachable``, ``unauthorized``, ``upgrade_required``.
         """
         patience = httpx.Timeout(_SECONDS, read=_STREAM_SECONDS)
-        path = f"/v1/stream?after={after}"
-        async with self._answer("GET", path, timeout=patience) as response:
+        async with self._answer("GET", f"/v1/stream?after={after}", timeout=patience) as response:
             fields: dict[str, str] = {}
             async for line in response.aiter_lines():
                 if len(line) > _LINE_CHARS_MAX:

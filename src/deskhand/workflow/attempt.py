@@ -195,9 +195,8 @@ def _waited(state: AttemptState, step: Step) -> AttemptState:
         grants = state.grants | {grant} if isinstance(grant, str) else state.grants
         return replace(state, yes=yes, grants=grants)
     denied = ToolResult(outcome="denied", value={}, text=str(step.result.get("text", "")))
-    return _closed_if_complete(
-        replace(state, results=(*state.results, denied), steps=state.steps + 1)
-    )
+    results = (*state.results, denied)
+    return _closed_if_complete(replace(state, results=results, steps=state.steps + 1))
 
 
 def _checked(state: AttemptState, step: Step) -> AttemptState:
@@ -212,9 +211,11 @@ def _checked(state: AttemptState, step: Step) -> AttemptState:
 
 
 def _closed_if_complete(state: AttemptState) -> AttemptState:
-    if isinstance(state.move, Wishes) and len(state.results) == len(state.move.calls):
-        return _closed(state)
-    return state
+    wishes = len(state.move.calls) if isinstance(state.move, Wishes) else 0
+    if len(state.results) > wishes:
+        raise DeskhandError(Code.STORE_DAMAGED, "a result without a wish")
+    complete = isinstance(state.move, Wishes) and len(state.results) == wishes
+    return _closed(state) if complete else state
 
 
 def _closed(state: AttemptState, *, answer: str | None = None) -> AttemptState:

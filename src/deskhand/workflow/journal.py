@@ -134,8 +134,7 @@ class Journal:
 
     def decision(self, ref: str) -> Event | None:
         """Return the first valid decision about an approval or question."""
-        query = select(INBOX.c.event).where(INBOX.c.ref == ref).order_by(INBOX.c.seq)
-        text = self._value(query)
+        text = self._value(select(INBOX.c.event).where(INBOX.c.ref == ref).order_by(INBOX.c.seq))
         return Event.from_json(json.loads(text)) if text else None
 
     def steering(self, task: str, *, after: int) -> list[Event]:
