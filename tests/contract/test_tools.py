@@ -135,6 +135,8 @@ async def test_a_tool_that_says_it_does_not_write_changes_nothing(name: str) -> 
         ("run_command", {"argv": "ls"}, "argv"),
         ("run_command", {"argv": ["ls"], "seconds": 10_000}, "seconds"),
         ("write_workbook", {"path": "x.xlsx", "sheets": [{"name": "A", "rows": ["x"]}]}, "rows"),
+        ("write_workbook", {"path": "x.xlsx", "sheets": [{"name": "A", "rows": [[[1]]]}]}, "v"),
+        ("write_workbook", {"path": "x.xlsx", "sheets": [{"name": "A", "rows": [[1.5]]}]}, "v"),
         ("check_totals", {"workbook": "x", "sheet": "A", "facts": []}, "table"),
     ],
 )

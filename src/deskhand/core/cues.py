@@ -54,29 +54,20 @@ def scan(lines: Sequence[str], path: str) -> list[Line]:
 
 def cues_of(words: str) -> frozenset[Cue]:
     """Return what the words of one line say by themselves."""
-    found: set[Cue] = set()
-    if _DONE.search(words):
-        found.add(Cue.DONE)
-    elif _ACTION.search(words) or (_promise(words) and not _DECISION.search(words)):
+    found = {cue for cue, pattern in _PATTERNS.items() if pattern.search(words)}
+    if Cue.DECISION not in found and _promise(words):
         found.add(Cue.ACTION)
+    if _DONE.search(words):
+        found = (found - {Cue.ACTION}) | {Cue.DONE}
     if _UNDECIDED.search(words):
-        found.add(Cue.RISK)
-    elif _DECISION.search(words):
-        found.add(Cue.DECISION)
-    if _RISK.search(words):
-        found.add(Cue.RISK)
-    if _DATE.search(words):
-        found.add(Cue.DATE)
+        found = (found - {Cue.DECISION}) | {Cue.RISK}
     return frozenset(found)
 
 
 def cue_place(words: str) -> int:
     """Return where in a long line the telling words are, so that a cut keeps them."""
-    for pattern in (_ACTION, _DECISION, _RISK, _DATE):
-        hit = pattern.search(words)
-        if hit is not None:
-            return hit.start()
-    return 0
+    hits = (pattern.search(words) for pattern in _PATTERNS.values())
+    return next((hit.start() for hit in hits if hit is not None), 0)
 
 
 class _Section:
@@ -194,6 +185,12 @@ _DATE = re.compile(
     r"|(?i:\bdeadline\b|\bdue\b|\bby (?:tomorrow|tonight|noon|eod|eow|end of|the end of)\b)"
     r"|[0-9]{1,2}월 ?[0-9]{1,2}일|[0-9]{4}년|[월화수목금토일]요일|마감|기한|(?:내일|모레|주말|월말|이번 ?주|다음 ?주)까지"
 )
+_PATTERNS: Final = {
+    Cue.ACTION: _ACTION,
+    Cue.DECISION: _DECISION,
+    Cue.RISK: _RISK,
+    Cue.DATE: _DATE,
+}
 _SECTIONS: Final = (
     (
         Cue.ACTION,

@@ -35,6 +35,9 @@ Index = Annotated[int, Field(ge=0, le=COLUMNS_MAX)]
 Paths = Annotated[list[Text], Field(min_length=1, max_length=500)]
 
 
+_TRIED = ("str", "int")
+
+
 class Wish(Wire):
     """The arguments of one call, or an object in them; ``about`` names the one that says what it touches."""
 
@@ -52,8 +55,10 @@ class Wish(Wire):
         try:
             return super().from_json(data)
         except DeskhandError as error:
-            names = [part for part in (error.field or "").split(".") if not part.isdecimal()]
-            raise DeskhandError(error.code, error.detail, field=names[-1]) from None
+            # Among the names stand places in lists, and types that were tried.
+            parts = (error.field or "").split(".")
+            names = [part for part in parts if part[:1].islower() and part[-3:] not in _TRIED]
+            raise DeskhandError(error.code, error.detail, field=(names or parts)[-1]) from None
 
 
 class Reading(Wish):
@@ -102,12 +107,17 @@ class ReadTable(Reading):
     by: Short | None = None
 
 
-class WriteFile(Wish):
-    """A text file in UTF-8; without ``replace`` an existing one stays."""
+class Write(Wish):
+    """Without ``replace`` an existing file stays, and the same bytes again are done already."""
 
     path: RelPath
-    content: Annotated[str, Field(max_length=CONTENT_CHARS_MAX)]
     replace: bool = False
+
+
+class WriteFile(Write):
+    """A text file in UTF-8."""
+
+    content: Annotated[str, Field(max_length=CONTENT_CHARS_MAX)]
 
 
 class MakeDirectory(Wish):
@@ -160,12 +170,10 @@ class Sheet(Wish):
     table: TableFile | None = None
 
 
-class WriteWorkbook(Wish):
-    """An xlsx from plain sheets; without ``replace`` an existing one stays."""
+class WriteWorkbook(Write):
+    """An xlsx from plain sheets."""
 
-    path: RelPath
     sheets: Annotated[list[Sheet], Field(min_length=1, max_length=20)]
-    replace: bool = False
 
 
 class Check(Reading):

@@ -60,6 +60,7 @@ def _table_at(access: FolderAccess, path: str) -> tuple[Table, str]:
 
 def _table_json(table: Table, *, by: str | None) -> JsonObject:
     summary = summarise(table, by=by)
+    columns = zip(summary.columns, summary.facts, strict=True)
     return {
         "encoding": table.encoding,
         "delimiter": table.delimiter,
@@ -74,10 +75,7 @@ def _table_json(table: Table, *, by: str | None) -> JsonObject:
             for row in table.skipped[:SKIPPED_GIVEN_MAX]
         ],
         "skipped_total": len(table.skipped),
-        "columns": [
-            _column_json(column, facts)
-            for column, facts in zip(summary.columns, summary.facts, strict=True)
-        ],
+        "columns": [_column_json(column, facts) for column, facts in columns],
         "groups": _groups_json(summary),
         "totals_row": _totals_json(table, summary),
     }

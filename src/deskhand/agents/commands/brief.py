@@ -96,18 +96,10 @@ def _checks(
 ) -> tuple[CheckWish, ...]:
     """Return what shall be read again once it is done; actions of the notes only when none had to be left out."""
     digest = hashlib.sha256(content.encode("utf-8", errors="replace")).hexdigest()
-    paths = [note.path for note in notes]
-    return (
-        voice.check("quotes", name, {"path": name, "sha256": digest}),
-        *(
-            voice.check(
-                "actions",
-                name,
-                {"path": name, "paths": [*paths[start : start + ACTION_PATHS_PER_CHECK]]},
-            )
-            for start in range(0, len(paths), ACTION_PATHS_PER_CHECK)
-        ),
-    )
+    paths, most = [note.path for note in notes], ACTION_PATHS_PER_CHECK
+    batches = [paths[start : start + most] for start in range(0, len(paths), most)]
+    actions = (voice.check("actions", name, {"path": name, "paths": [*each]}) for each in batches)
+    return (voice.check("quotes", name, {"path": name, "sha256": digest}), *actions)
 
 
 def _found(line: Line, voice: Voice) -> Steps[_Found]:

@@ -103,11 +103,11 @@ def _rows(access: FolderAccess, table: TableSource) -> Iterator[list[str]]:
             delimiter=table.delimiter,
             quoting=csv.QUOTE_MINIMAL if table.quoted else csv.QUOTE_NONE,
         )
-        start = 1
+        line = 1
         for row in reader:
-            line, start = start, reader.line_num + 1
-            cells = _trimmed(row, table.width)
-            if line >= table.first_line and cells is not None:
+            cells = _trimmed(row, table.width) if line >= table.first_line else None
+            line = reader.line_num + 1
+            if cells is not None:
                 yield cells
     except (UnicodeDecodeError, LookupError, csv.Error, TypeError) as error:
         raise DeskhandError(Code.INVALID, f"{table.path} cannot be read as it was") from error

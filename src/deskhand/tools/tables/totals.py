@@ -90,10 +90,8 @@ class Sum:
         self.count += 1
         self.total += value
         self.places = max(self.places, places(value))
-        if self.minimum is None or value < self.minimum:
-            self.minimum = value
-        if self.maximum is None or value > self.maximum:
-            self.maximum = value
+        self.minimum = value if self.minimum is None else min(self.minimum, value)
+        self.maximum = value if self.maximum is None else max(self.maximum, value)
 
     def average(self) -> Decimal | None:
         """Return the mean, rounded to two more places than were written."""
@@ -135,11 +133,7 @@ class Summary:
 
 
 def summarise(table: Table, *, by: str | None) -> Summary:
-    """Return what the columns hold and add up to.
-
-    Args:
-        table: what was read.
-        by: the column to group by; without it the first that has a handful of repeated values.
+    """Return what the columns hold and add up to, per value of a column that is named or has a handful of them.
 
     Raises:
         DeskhandError: ``not_found`` when ``by`` is no column; the detail names those there are.
@@ -258,16 +252,16 @@ def _number_kind(
 def _grouping(table: Table, columns: Sequence[Column], by: str | None) -> Column | None:
     if by is not None:
         wanted = " ".join(by.split()).casefold()
-        for column in columns:
-            if column.name.casefold() == wanted:
-                return column
-        raise DeskhandError(Code.NOT_FOUND, f"no column {by}; there is {', '.join(table.names)}")
-    if not any(column.adds_up for column in columns):
-        return None
+        named = [column for column in columns if column.name.casefold() == wanted]
+        if not named:
+            raise DeskhandError(
+                Code.NOT_FOUND, f"no column {by}; there is {', '.join(table.names)}"
+            )
+        return named[0]
+    most = min(GROUPS_MAX, len(table.rows) // 2) if any(each.adds_up for each in columns) else 0
     for column in columns:
-        if column.kind != "text":
-            continue
-        values = {row.cells[column.index].strip() for row in table.rows}
-        if 1 < len(values) <= min(GROUPS_MAX, len(table.rows) // 2):
-            return column
+        if column.kind == "text":
+            values = {row.cells[column.index].strip() for row in table.rows}
+            if 1 < len(values) <= most:
+                return column
     return None
