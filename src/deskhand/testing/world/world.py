@@ -108,7 +108,7 @@ class World:
         """Most of an hour of work in weather that differs from seed to seed."""
         rng, weather = self.rng, self.weather
         bad = rng.choice((0.0, 0.3, 1.0, 1.0, 2.0))
-        self.chaos.rate = rng.choice((0.0, 0.002, 0.006)) * min(bad, 1)
+        self.chaos.rate = rng.choice((0.0, 0.004, 0.015)) * min(bad, 1)
         weather.latency = rng.choice((0.02, 0.3, 3.0))
         for fault in FAULTS:
             setattr(weather, fault, 0.05 * bad * rng.random())
