@@ -10,7 +10,6 @@ import contextlib
 import os
 import re
 from collections.abc import Generator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -40,45 +39,26 @@ _ENVIRONMENT: Final[Mapping[str, str]] = {
 }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Handed:
-    """Files in memory that are handed to the box, by descriptor; no others survive its start."""
-
-    stand_ins: Mapping[str, int]
-    seccomp: int
-    status: int
-
-    def all(self) -> tuple[int, ...]:
-        """Return every descriptor."""
-        return (*self.stand_ins.values(), self.seccomp, self.status)
-
-    def exit_code(self) -> int | None:
-        """Return what bubblewrap noted at the end; nothing if the command was never started, or was killed."""
-        noted = re.search(rb'"exit-code": (\d+)', os.pread(self.status, 4096, 0))
-        return int(noted[1]) if noted else None
-
-
 @contextlib.contextmanager
-def handed_over(seccomp: bytes) -> Generator[Handed]:
-    """Yield the stand-ins of /etc, the filter, and room for the status."""
+def handed_over(seccomp: bytes) -> Generator[Mapping[str, int]]:
+    """Yield files in memory by name: the stand-ins of /etc, the filter, and the status, which is empty yet."""
     with contextlib.ExitStack() as stack:
+        descriptors: dict[str, int] = {}
+        for name, data in {**_STAND_INS, "seccomp": seccomp, "status": b""}.items():
+            descriptors[name] = os.memfd_create("deskhand")
+            stack.callback(os.close, descriptors[name])
+            os.pwrite(descriptors[name], data, 0)
+        yield descriptors
 
-        def in_memory(data: bytes) -> int:
-            descriptor = os.memfd_create("deskhand")
-            stack.callback(os.close, descriptor)
-            os.write(descriptor, data)
-            os.lseek(descriptor, 0, os.SEEK_SET)
-            return descriptor
 
-        yield Handed(
-            stand_ins={path: in_memory(data) for path, data in _STAND_INS.items()},
-            seccomp=in_memory(seccomp),
-            status=in_memory(b""),
-        )
+def exit_code(handed: Mapping[str, int]) -> int | None:
+    """Return what bubblewrap noted at the end; nothing if the command was never started, or was killed."""
+    noted = re.search(rb'"exit-code": (\d+)', os.pread(handed["status"], 4096, 0))
+    return int(noted[1]) if noted else None
 
 
 def box(
-    programs: Programs, command: Command, *, merged: str, root: Path, handed: Handed
+    programs: Programs, command: Command, *, merged: str, root: Path, handed: Mapping[str, int]
 ) -> list[str]:
     """Return the command line of the bounded box.
 
@@ -87,7 +67,7 @@ def box(
         command: what to run, and whether it may write.
         merged: where the overlay of the folder is mounted on the outside.
         root: where the folder appears inside, which is its real path.
-        handed: the files to hand over.
+        handed: the descriptors of :func:`handed_over`; no others survive the start of the box.
     """
     return [
         *_limits(programs.prlimit, command),
@@ -99,7 +79,7 @@ def box(
         *("--hostname", "sandbox", "--cap-drop", "ALL", "--new-session"),
         *_programs(),
         *(part for name in _ETC for part in ("--ro-bind-try", f"/etc/{name}", f"/etc/{name}")),
-        *(part for to, fd in handed.stand_ins.items() for part in ("--ro-bind-data", str(fd), to)),
+        *(part for to in _STAND_INS for part in ("--ro-bind-data", str(handed[to]), to)),
         # /proc/sys again and read-only: under root the box could otherwise write the host's kernel settings.
         *("--proc", "/proc", "--ro-bind", "/proc/sys", "/proc/sys", "--dev", "/dev"),
         *("--size", str(64 * 1024**2), "--tmpfs", "/dev/shm"),  # noqa: S108 - the box's own
@@ -108,7 +88,7 @@ def box(
         *("--bind" if command.writable else "--ro-bind", merged, str(root)),
         *("--chdir", str(command.folder), "--remount-ro", "/", "--clearenv"),
         *(part for name, value in _ENVIRONMENT.items() for part in ("--setenv", name, value)),
-        *("--seccomp", str(handed.seccomp), "--json-status-fd", str(handed.status), "--"),
+        *("--seccomp", str(handed["seccomp"]), "--json-status-fd", str(handed["status"]), "--"),
         *command.argv,
     ]
 

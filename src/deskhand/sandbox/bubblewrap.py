@@ -14,8 +14,8 @@ import os
 import platform
 import secrets
 from asyncio.subprocess import PIPE, STDOUT
-from collections.abc import AsyncGenerator
-from dataclasses import dataclass
+from collections.abc import AsyncGenerator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -24,8 +24,8 @@ from deskhand.errors import Code, DeskhandError
 from deskhand.ports import Command, CommandResult, FolderAccess, Offload
 from deskhand.protocol.objects import SandboxInfo
 from deskhand.sandbox.apply import Applied, apply_changes
-from deskhand.sandbox.box import Handed, box, handed_over
-from deskhand.sandbox.following import BoundedOutput, Stopped, follow, to_the_end
+from deskhand.sandbox.box import box, exit_code, handed_over
+from deskhand.sandbox.following import BoundedOutput, Following, lifeline, to_the_end
 from deskhand.sandbox.idmap import MERGED
 from deskhand.sandbox.layers import Layers, Programs, as_root, as_user, make_layers, remove_layers
 from deskhand.sandbox.seccomp import filter_bytes
@@ -34,15 +34,6 @@ _COMMANDS_UID: Final = 64_321
 """Under a root runner commands get this uid: nobody's, and not the overflow id that other things share."""
 _NOT_FOUND_EXIT: Final = 127
 _SAID_CHARS_MAX: Final = 200
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ended:
-    """How the box ended, before anything is applied."""
-
-    exit_code: int | None
-    output: BoundedOutput
-    stopped: Stopped | None
 
 
 class Bubblewrap:
@@ -81,53 +72,58 @@ class Bubblewrap:
         """
         started = self._clock.monotonic()
         _working_directory(command, access)
+        applied = Applied()
         async with self._layers() as layers:
             ended = await self.execute(command, layers, root=access.root)
-            applied = Applied()
             if command.writable and ended.stopped is None:
-                applied = await to_the_end(self._apply(layers, access))
-        return CommandResult(
-            exit_code=ended.exit_code,
-            output=ended.output.data(),
-            truncated=ended.output.left_out > 0,
-            timed_out=ended.stopped == "time",
-            stopped=ended.stopped,
+                applied = await to_the_end(self._offload(lambda: apply_changes(layers, access)))
+        return replace(
+            ended,
             changes=tuple(applied.changes),
             refused=tuple(applied.refused),
             duration_seconds=self._clock.monotonic() - started,
         )
 
-    async def execute(self, command: Command, layers: Layers, *, root: Path) -> Ended:
+    async def execute(self, command: Command, layers: Layers, *, root: Path) -> CommandResult:
         """Run a command over layers that are already made; apply nothing.
 
         Raises:
             DeskhandError: ``sandbox_unavailable`` with what the box said when it could not be raised.
         """
         output = BoundedOutput(command.output_bytes_max)
-        with handed_over(self._filter) as handed:
-            process = await asyncio.create_subprocess_exec(
+        with handed_over(self._filter) as handed, lifeline() as (inside, outside):
+            starting = asyncio.create_subprocess_exec(
                 *self._command_line(command, layers, root, handed),
-                stdin=PIPE,
+                stdin=inside,
                 stdout=PIPE,
                 stderr=STDOUT,
                 env={},
                 cwd=root,
-                pass_fds=handed.all(),
+                pass_fds=tuple(handed.values()),
                 start_new_session=True,
             )
-            stopped = await follow(process, command, output, place=self._place, clock=self._clock)
-            exit_code = handed.exit_code()
+            following = Following(
+                command=command, lifeline=outside, place=self._place, clock=self._clock
+            )
+            stopped, status = await following.follow(starting, output)
+            code = exit_code(handed)
         if stopped is not None:
-            return Ended(exit_code=None, output=output, stopped=stopped)
-        if process.returncode is None or process.returncode < 0:
+            code = None
+        elif status is None or status < 0:
             # Whoever waits for the last process of the box was itself killed, so nobody knows that all are dead.
             raise DeskhandError(Code.SANDBOX_UNAVAILABLE, "the box was killed from outside")
-        if exit_code is None:
-            exit_code = _never_started(output)
-        return Ended(exit_code=exit_code, output=output, stopped=None)
+        elif code is None:
+            code = _never_started(output)
+        return CommandResult(
+            exit_code=code,
+            output=output.data(),
+            truncated=output.left_out > 0,
+            timed_out=stopped == "time",
+            stopped=stopped,
+        )
 
     def _command_line(
-        self, command: Command, layers: Layers, root: Path, handed: Handed
+        self, command: Command, layers: Layers, root: Path, handed: Mapping[str, int]
     ) -> list[str]:
         merged = str(layers.merged) if self.owner is None else MERGED
         inner = box(self._programs, command, merged=merged, root=root, handed=handed)
@@ -135,19 +131,13 @@ class Bubblewrap:
             return as_user(self._programs, layers, inner)
         return as_root(layers, inner, owner=self.owner)
 
-    async def _apply(self, layers: Layers, access: FolderAccess) -> Applied:
-        return await self._offload(lambda: apply_changes(layers, access))
-
-    async def _remove(self, place: Path) -> None:
-        await self._offload(lambda: remove_layers(place))
-
     @contextlib.asynccontextmanager
     async def _layers(self) -> AsyncGenerator[Layers]:
         place = self._place / secrets.token_hex(8)
         try:
             yield make_layers(place, owner=self.owner)
         finally:
-            await to_the_end(self._remove(place))
+            await to_the_end(self._offload(lambda: remove_layers(place)))
 
 
 def _working_directory(command: Command, access: FolderAccess) -> None:

@@ -68,7 +68,7 @@ async def _try(box: Bubblewrap, trial: Path) -> str | None:
     )
     ended = await box.execute(command, layers, root=folder)
     if ended.exit_code != 0:
-        said = ended.output.data().decode("utf-8", "replace").strip()
+        said = ended.output.decode("utf-8", "replace").strip()
         return f"a trial command ended with {ended.exit_code}: {said[-200:]}"
     untouched = (folder / "kept").read_text("utf-8") == "old\n" and not (folder / "made").exists()
     caught = (layers.upper / "kept").read_text("utf-8") == "new\n"

@@ -1,7 +1,7 @@
 """Follows a box from outside: what it says, what all its processes use together, and that nothing of it lives on.
 
-The kernel bounds each process; only a sum bounds all of them. The *lifeline* is the standard input of the box, never
-written to: when it is cut, or the runner dies in whatever way, the watcher inside kills everything.
+The kernel bounds each process; only a sum bounds all of them. The *lifeline* is a pipe into the box, never written to:
+when its outer end is closed, or the runner dies in whatever way, the watcher inside kills everything.
 """
 
 from __future__ import annotations
@@ -11,9 +11,10 @@ import contextlib
 import os
 import signal
 from asyncio.subprocess import Process
-from collections.abc import Coroutine
+from collections.abc import Awaitable, Coroutine, Generator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, Literal, TypeVar
+from typing import Any, BinaryIO, Final, Literal, TypeVar
 
 from deskhand.clock import Clock
 from deskhand.limits import COMMAND_PROCESSES_MAX, DISK_FREE_BYTES_MIN
@@ -26,6 +27,8 @@ _PAGE_BYTES: Final = os.sysconf("SC_PAGE_SIZE")
 
 R = TypeVar("R")
 Stopped = Literal["time", "memory", "processes", "disk"]
+Ended = tuple[Stopped | None, int | None]
+"""The bound that ended a box, if one did, and the status of the process that waited for all others."""
 
 
 class BoundedOutput:
@@ -54,34 +57,62 @@ class BoundedOutput:
         return bytes(self._head) + marker.encode() + bytes(self._tail)
 
 
-async def follow(
-    process: Process, command: Command, output: BoundedOutput, *, place: Path, clock: Clock
-) -> Stopped | None:
-    """Return when every process of a box is dead; say which bound ended it, or nothing if it ended by itself.
-
-    Args:
-        process: the box, whose standard input is its lifeline.
-        command: what runs in it.
-        output: takes what it says.
-        place: is on the disk that must not fill up.
-        clock: of the watchdog.
-    """
-    try:
-        async with asyncio.timeout(command.seconds_max), asyncio.TaskGroup() as tasks:
-            tasks.create_task(_drain(process, output))
-            watching = tasks.create_task(_watch(process, command, place, clock))
-            await process.wait()
-            if watching.done():
-                return watching.result()
-            watching.cancel()
-    except TimeoutError:
-        return "time"
-    finally:
-        await to_the_end(_end(process))
-    return None
+@contextlib.contextmanager
+def lifeline() -> Generator[tuple[BinaryIO, BinaryIO]]:
+    """Yield the end for the box and our end; ours is closed with the block, however little of the box was started."""
+    inside, outside = os.pipe()
+    with os.fdopen(inside, "rb") as inner, os.fdopen(outside, "wb") as outer:
+        yield inner, outer
 
 
-async def to_the_end(work: Coroutine[Any, Any, R]) -> R:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Following:
+    """What a box that runs a command is held to; ``place`` is on the disk that must not fill up."""
+
+    command: Command
+    lifeline: BinaryIO
+    place: Path
+    clock: Clock
+
+    async def follow(self, starting: Coroutine[Any, Any, Process], output: BoundedOutput) -> Ended:
+        """Start a box and return when every process of it is dead, also when the caller is cancelled meanwhile."""
+        # A start that is broken off would leave half a box that nobody ends, so a cancellation waits for its end.
+        started = asyncio.ensure_future(starting)
+        stopped: Stopped | None = None
+        try:
+            async with asyncio.timeout(self.command.seconds_max):
+                process = await asyncio.shield(started)
+                async with asyncio.TaskGroup() as tasks:
+                    tasks.create_task(_drain(process, output))
+                    watching = tasks.create_task(self._watch(process))
+                    await process.wait()
+                    stopped = watching.result() if watching.done() else None
+                    watching.cancel()
+        except TimeoutError:
+            stopped = "time"
+        finally:
+            self.lifeline.close()
+            await to_the_end(_end(started))
+        return stopped, started.result().returncode
+
+    async def _watch(self, process: Process) -> Stopped:
+        """Return once the box is beyond a bound that no single process can keep, and it is killed."""
+        while True:
+            await self.clock.sleep(_WATCH_SECONDS)
+            memory_bytes, tasks = _used_below(process.pid)
+            disk = os.statvfs(self.place)
+            beyond: dict[Stopped, bool] = {
+                "memory": memory_bytes > self.command.memory_bytes_max,
+                "processes": tasks > COMMAND_PROCESSES_MAX,
+                "disk": disk.f_bavail * disk.f_frsize < DISK_FREE_BYTES_MIN,
+            }
+            for bound, reached in beyond.items():
+                if reached:
+                    self.lifeline.close()
+                    return bound
+
+
+async def to_the_end(work: Awaitable[R]) -> R:
     """Finish ``work`` even when the caller is cancelled, then let the cancellation go on."""
     task = asyncio.ensure_future(work)
     cancelled: asyncio.CancelledError | None = None
@@ -93,23 +124,6 @@ async def to_the_end(work: Coroutine[Any, Any, R]) -> R:
     if cancelled is not None:
         raise cancelled
     return task.result()
-
-
-async def _watch(process: Process, command: Command, place: Path, clock: Clock) -> Stopped:
-    """Return once the box is beyond a bound that no single process can keep, and it is killed."""
-    while True:
-        await clock.sleep(_WATCH_SECONDS)
-        memory_bytes, tasks = _used_below(process.pid)
-        disk = os.statvfs(place)
-        beyond: dict[Stopped, bool] = {
-            "memory": memory_bytes > command.memory_bytes_max,
-            "processes": tasks > COMMAND_PROCESSES_MAX,
-            "disk": disk.f_bavail * disk.f_frsize < DISK_FREE_BYTES_MIN,
-        }
-        for bound, reached in beyond.items():
-            if reached:
-                _cut_lifeline(process)
-                return bound
 
 
 def _used_below(pid: int) -> tuple[int, int]:
@@ -129,27 +143,22 @@ def _used_below(pid: int) -> tuple[int, int]:
     return memory_bytes, tasks
 
 
-async def _drain(process: Process, output: BoundedOutput | None) -> None:
+async def _drain(process: Process, output: BoundedOutput | None = None) -> None:
     if process.stdout is not None:
         while chunk := await process.stdout.read(_CHUNK):
             if output is not None:
                 output.add(chunk)
 
 
-def _cut_lifeline(process: Process) -> None:
-    if process.stdin is not None:
-        process.stdin.close()
-
-
-async def _end(process: Process) -> None:
-    """Make sure that nothing of the command lives on, whatever way it ended."""
-    _cut_lifeline(process)
+async def _end(started: asyncio.Future[Process]) -> None:
+    """Make sure that nothing of the command lives on, now that the lifeline is cut."""
+    process = await started
     try:
         async with asyncio.timeout(_CUT_SECONDS_MAX):
-            await _drain(process, None)
+            await _drain(process)
             await process.wait()
     except TimeoutError:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
-        await _drain(process, None)
+        await _drain(process)
         await process.wait()

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from deskhand.clock import SystemClock
 from deskhand.errors import Code, DeskhandError
 from deskhand.ports import CommandResult, FileChange, RefusedChange
 from tests.contract.sandbox.parties import (
@@ -139,6 +140,26 @@ def test_a_command_killed_midway_did_not_happen(party: Party) -> None:
     assert (during, cancelled, left) == ({"a.txt": "one\n"}, True, [])
     assert contents(party.work) == {"a.txt": "one\n"}
     assert processes_with(mark) == []
+
+
+@pytest.mark.timeout(60)  # what is not ended would run for years
+def test_a_command_cancelled_at_any_moment_of_its_start_leaves_nothing(party: Party) -> None:
+    """SH-09: also between the decision to start and the first word of the box there is no gap to live in."""
+    mark = f"98760{os.getpid()}"
+
+    async def scenario(bench: Bench) -> list[Path]:
+        for turns in range(12):
+            running = asyncio.ensure_future(bench.sh(f"echo x > new; exec sleep {mark}"))
+            for _ in range(turns):
+                await SystemClock().sleep(0)
+            running.cancel()
+            await asyncio.wait([running])
+        await until(lambda: not processes_with(mark))
+        return list((bench.state / "sandbox").iterdir())
+
+    left = party.do(scenario)
+
+    assert (left, contents(party.work)) == ([], {})
 
 
 def test_a_command_beyond_its_time_is_ended_and_nothing_is_applied(party: Party) -> None:
