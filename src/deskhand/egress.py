@@ -20,14 +20,8 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Literal
 
+from deskhand import limits
 from deskhand.errors import Code, DeskhandError
-from deskhand.limits import (
-    EGRESS_ADDRESSES_MAX,
-    EGRESS_CONNECT_SECONDS_MAX,
-    EGRESS_RESPONSE_BYTES_MAX,
-    EGRESS_SECONDS_MAX,
-    URL_CHARS_MAX,
-)
 
 if TYPE_CHECKING:
     import httpcore
@@ -87,8 +81,8 @@ class EgressRequest:
     url: str = field(repr=False)
     headers: Mapping[str, str] = field(default_factory=dict[str, str], repr=False)
     body: bytes = field(default=b"", repr=False)
-    seconds_max: float = EGRESS_SECONDS_MAX
-    response_bytes_max: int = EGRESS_RESPONSE_BYTES_MAX
+    seconds_max: float = limits.EGRESS_SECONDS_MAX
+    response_bytes_max: int = limits.EGRESS_RESPONSE_BYTES_MAX
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -189,7 +183,7 @@ class Egress:
         if not addresses:
             raise DeskhandError(Code.UNAVAILABLE, "name not found")
         _check_addresses(target, addresses, self._rules)
-        return addresses[:EGRESS_ADDRESSES_MAX]
+        return addresses[: limits.EGRESS_ADDRESSES_MAX]
 
     def _load(self) -> None:
         """Import the client and read the certificates: 0.2 s the first time, so off the event loop."""
@@ -231,7 +225,7 @@ class Egress:
             target=target.path.encode(),
         )
         headers = {"Host": target.authority, "Accept-Encoding": "identity", **request.headers}
-        timeout = {"connect": EGRESS_CONNECT_SECONDS_MAX}
+        timeout = {"connect": limits.EGRESS_CONNECT_SECONDS_MAX}
         body = bytearray()
         async with (
             httpcore.AsyncHTTPConnection(
@@ -270,7 +264,7 @@ def parse_target(url: str) -> Target:
     Raises:
         DeskhandError: ``address_refused``.
     """
-    match = _URL.fullmatch(url) if len(url) <= URL_CHARS_MAX else None
+    match = _URL.fullmatch(url) if len(url) <= limits.URL_CHARS_MAX else None
     if match is None or set("\\#") & set(url):
         raise _refused("spelling")
     scheme = match["scheme"].lower()

@@ -24,6 +24,7 @@ from urllib.parse import urljoin
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from deskhand import limits
 from deskhand.clock import Clock
 from deskhand.egress import (
     ANY_PRIVATE,
@@ -36,16 +37,6 @@ from deskhand.egress import (
     reach_of,
 )
 from deskhand.errors import Code, DeskhandError
-from deskhand.limits import (
-    PUSH_ANSWER_BYTES_MAX,
-    PUSH_BODY_BYTES_MAX,
-    PUSH_PAD_BYTES,
-    PUSH_SECONDS_MAX,
-    PUSH_TEXT_CHARS_MAX,
-    PUSH_TITLE_CHARS_MAX,
-    PUSH_TTL_SECONDS_MAX,
-    RETRY_AFTER_SECONDS_MAX,
-)
 from deskhand.ports import Notice, PushSubscription, SendOutcome
 
 if TYPE_CHECKING:
@@ -138,7 +129,7 @@ class WebPush:
         self, target: Target, subscription: PushSubscription, notice: Notice
     ) -> SendOutcome:
         payload = payload_of(notice, app_url=self._settings.app_url)
-        if len(payload) > PUSH_BODY_BYTES_MAX + PUSH_PAD_BYTES:
+        if len(payload) > limits.PUSH_BODY_BYTES_MAX + limits.PUSH_PAD_BYTES:
             return SendOutcome(status="refused", reason="too_large")
         try:
             # Off the loop: the first one imports the library (0.3 s), each one is about a millisecond of arithmetic.
@@ -150,7 +141,7 @@ class WebPush:
             "Authorization": f"vapid t={token}, k={self._public_key}",
             "Content-Encoding": "aes128gcm",
             "Content-Type": "application/octet-stream",
-            "TTL": str(min(max(0, int(notice.ttl_seconds)), PUSH_TTL_SECONDS_MAX)),
+            "TTL": str(min(max(0, int(notice.ttl_seconds)), limits.PUSH_TTL_SECONDS_MAX)),
             "Topic": topic_of(notice.tag),
             "Urgency": notice.urgency,
         }
@@ -159,8 +150,8 @@ class WebPush:
             url=subscription.endpoint,
             headers=headers,
             body=body,
-            seconds_max=PUSH_SECONDS_MAX,
-            response_bytes_max=PUSH_ANSWER_BYTES_MAX,
+            seconds_max=limits.PUSH_SECONDS_MAX,
+            response_bytes_max=limits.PUSH_ANSWER_BYTES_MAX,
         )
         try:
             response = await self._egress.send(request)
@@ -231,8 +222,8 @@ def payload_of(notice: Notice, *, app_url: str) -> bytes:
     message: dict[str, Any] = {
         "web_push": _DECLARATIVE,
         "notification": {
-            "title": _short(notice.title, PUSH_TITLE_CHARS_MAX),
-            "body": _short(notice.body, PUSH_TEXT_CHARS_MAX),
+            "title": _short(notice.title, limits.PUSH_TITLE_CHARS_MAX),
+            "body": _short(notice.body, limits.PUSH_TEXT_CHARS_MAX),
             "tag": notice.tag,
             "navigate": urljoin(app_url, notice.url_path),
             "data": {"delivery": notice.id},
@@ -242,7 +233,7 @@ def payload_of(notice: Notice, *, app_url: str) -> bytes:
     if notice.badge is not None:
         message["app_badge"] = notice.badge
     text = json.dumps(message, ensure_ascii=False, separators=(",", ":")).encode("utf-8")
-    return text + b" " * (-len(text) % PUSH_PAD_BYTES)
+    return text + b" " * (-len(text) % limits.PUSH_PAD_BYTES)
 
 
 def topic_of(tag: str) -> str:
@@ -268,13 +259,13 @@ def retry_after_seconds(value: str | None, *, now: datetime) -> int | None:
         return None
     text = value.strip()
     if text.isascii() and text.isdecimal():
-        return min(int(text[:10]), RETRY_AFTER_SECONDS_MAX)
+        return min(int(text[:10]), limits.RETRY_AFTER_SECONDS_MAX)
     try:
         moment = parsedate_to_datetime(text)
     except ValueError:
         return None
     aware = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-    return min(max(0, int((aware - now).total_seconds())), RETRY_AFTER_SECONDS_MAX)
+    return min(max(0, int((aware - now).total_seconds())), limits.RETRY_AFTER_SECONDS_MAX)
 
 
 def _seal(payload: bytes, subscription: PushSubscription) -> bytes:
