@@ -203,17 +203,3 @@ async def test_a_link_in_place_of_a_partial_file_is_not_followed(tmp_path: Path)
         await blobs.append("upl_1", pieces(b"data"), offset=0, limit=BIG)
 
     assert outside.read_bytes() == b""
-
-
-async def test_a_removed_blob_is_gone(tmp_path: Path) -> None:
-    """What nothing names any more can be forgotten, twice if need be."""
-    blobs = file_blobs(tmp_path)
-    name, _ = await blobs.put(pieces(b"erase me"), limit=BIG)
-    await blobs.append("upl_1", pieces(b"given up"), offset=0, limit=BIG)
-
-    for _ in range(2):
-        await blobs.remove(name)
-        await blobs.drop_partial("upl_1")
-
-    assert blobs.size(name) is None
-    assert await blobs.partial("upl_1") == 0

@@ -211,17 +211,17 @@ async def test_an_op_is_remembered_for_its_principal_only(box: Box) -> None:
 
 
 async def test_old_ops_are_forgotten_after_ninety_days(box: Box) -> None:
-    """Thirty days offline are promised, ninety are kept."""
+    """Thirty days offline are promised, ninety are kept; a store that opens forgets the rest."""
     await begun(box.store)
     op = Op(op_id="op_12345678", kind="thread.create")
     result = OpResult(op_id=op.op_id, status="ok")
     await box.store.write(A, lambda tx: tx.remember_op(PHONE, op, result))
 
     await box.clock.sleep(89 * 86400)
-    await box.store.prune()
+    await box.again().close()
     kept = await box.store.write(A, lambda tx: tx.op_result(PHONE, op.op_id))
     await box.clock.sleep(2 * 86400)
-    await box.store.prune()
+    await box.again().close()
     gone = await box.store.write(A, lambda tx: tx.op_result(PHONE, op.op_id))
 
     assert kept is not None
@@ -485,6 +485,24 @@ async def test_erasing_blanks_bodies_keeps_seqs_and_still_verifies(box: Box) -> 
         if box.engine.dialect.name == "sqlite"
         else box.one("SELECT string_agg(body, ',') FROM events")
     )
+
+
+async def test_what_is_said_after_an_erasure_in_the_same_write_begins_anew(box: Box) -> None:
+    """The event is the border, not the write that carries it: the tables are the fold of the log."""
+    await begun(box.store)
+
+    def erase(tx: Tx) -> tuple[str | None, object, list[str]]:
+        tx.erase_thread("thr_1")
+        tx.emit(task("tsk_2"))
+        tx.emit(Draft(body=ThreadErased(), actor=PHONE, thread="thr_1"))
+        tx.emit(task("tsk_3"))
+        return title(tx), tx.get(Task, "tsk_1"), [found.id for found in tx.find(Task)]
+
+    inside = await box.store.write(A, erase)
+
+    assert inside == ("", None, ["tsk_3"])
+    assert [found.id for found in await box.store.find(A, Task)] == ["tsk_3"]
+    assert await box.store.verify(A) == []
 
 
 async def test_erasing_without_saying_so_is_refused(box: Box) -> None:

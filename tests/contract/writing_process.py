@@ -1,8 +1,13 @@
-"""A process that writes until it is killed, and says each word only after its durable commit."""
+"""Processes that write until they are killed, and say each word only after its durable commit.
+
+For each line that comes in, a process is forked from one that has everything imported: it says its number, then the
+words. When it is gone, that is said too.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
 from pathlib import Path
 
@@ -11,6 +16,13 @@ from deskhand.store.opening import open_sqlite_store
 from deskhand.store.sql import SqlStore
 from tests.contract.storing import begun, emit, said
 
+GONE = "gone"
+
+
+def say(word: object) -> None:
+    """Say a word at once."""
+    print(word, flush=True)  # noqa: T201 - the acknowledgement
+
 
 async def write(store: SqlStore, turn: str, lane: int) -> None:
     """Write without end."""
@@ -18,17 +30,23 @@ async def write(store: SqlStore, turn: str, lane: int) -> None:
     while True:
         word = f"{turn}.{lane}.{number}"
         await emit(store, said(word))
-        print(word, flush=True)  # noqa: T201 - the acknowledgement
+        say(word)
         number += 1
 
 
-async def main() -> None:
+async def live(path: Path, turn: str) -> None:
     """Open the store, begin it on the first turn, write in four lanes."""
-    store = open_sqlite_store(Path(sys.argv[1]), SystemClock())
+    say(os.getpid())
+    store = open_sqlite_store(path, SystemClock())
     if await store.head("acc_a") == 0:
         await begun(store)
-    await asyncio.gather(*(write(store, sys.argv[2], lane) for lane in range(4)))
+    await asyncio.gather(*(write(store, turn, lane) for lane in range(4)))
 
 
 if __name__ == "__main__":
-    asyncio.run(main())
+    for line in sys.stdin:
+        child = os.fork()
+        if child == 0:
+            asyncio.run(live(Path(sys.argv[1]), line.strip()))
+        os.waitpid(child, 0)
+        say(GONE)

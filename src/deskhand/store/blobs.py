@@ -9,15 +9,18 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import sys
 from collections.abc import AsyncIterator, Callable, Generator
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import BinaryIO, TypeVar
 
 from deskhand.errors import Code, DeskhandError
 from deskhand.ids import Ids
 from deskhand.ports import Offload
-from deskhand.store.faults import disk_fault
+from deskhand.store.faults import translated
+from deskhand.store.home import sync
 
 R = TypeVar("R")
 
@@ -28,7 +31,7 @@ _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 class FileBlobs:
-    """The ``Blobs`` port on a private directory.
+    """The ``Blobs`` port on a private directory. While one request adds to a partial file, others get ``conflict``.
 
     Args:
         folder: where blobs lie, as ``ab/cd/SHA256``, and partial files in ``partial/``.
@@ -45,21 +48,16 @@ class FileBlobs:
         *,
         rename: Callable[[Path, Path], object] = os.replace,
     ) -> None:
-        """Make the directories."""
         self._folder = folder
         self._ids = ids
         self._offload = offload
         self._rename = rename
         self._busy: set[str] = set()
-        with _told():
+        with translated():
             (folder / _PARTIAL).mkdir(mode=0o700, parents=True, exist_ok=True)
 
     async def put(self, chunks: AsyncIterator[bytes], *, limit: int) -> tuple[str, int]:
-        """Store a stream; return (sha256, size).
-
-        Raises:
-            DeskhandError: ``too_large``, ``disk_full``.
-        """
+        """Store a stream; return (sha256, size)."""
         name = self._ids.new("put")
         try:
             await self.append(name, chunks, offset=0, limit=limit)
@@ -75,16 +73,17 @@ class FileBlobs:
 
         What came before a broken connection stays, so that the upload resumes there; what goes over the limit is
         taken back.
-
-        Raises:
-            DeskhandError: ``upload_offset`` when the file is not exactly ``offset`` long; ``too_large``;
-                ``conflict`` while another request adds to it; ``disk_full``.
         """
-        path = self._partial(name)
+        path, reached = self._partial(name), offset
         with self._alone(name):
             file = await self._run(lambda: _open_partial(path, offset))
             try:
-                reached = await self._copy(chunk, file, offset=offset, limit=limit)
+                async for piece in chunk:
+                    reached += len(piece)
+                    if reached > limit:
+                        await self._run(lambda: file.truncate(offset))
+                        raise DeskhandError(Code.TOO_LARGE, f"{limit} bytes")
+                    await self._run(partial(_write, file, piece))
             finally:
                 await self._run(lambda: _sync_and_close(file))
         return reached
@@ -95,21 +94,13 @@ class FileBlobs:
         return await self._run(lambda: path.stat().st_size if path.exists() else 0)
 
     async def finish(self, name: str) -> tuple[str, int]:
-        """Turn a partial file into a blob; return (sha256, size).
-
-        Raises:
-            DeskhandError: ``not_found`` when there is no such partial file; ``disk_full``.
-        """
+        """Turn a partial file into a blob; return (sha256, size)."""
         path = self._partial(name)
         with self._alone(name):
             return await self._run(lambda: self._name_it(path))
 
     def open(self, sha256: str, *, start: int = 0, size: int | None = None) -> AsyncIterator[bytes]:
-        """Return the bytes of a blob, or of a range of it.
-
-        Raises:
-            DeskhandError: ``not_found``.
-        """
+        """Return the bytes of a blob, or of a range of it."""
         path = self._path(sha256)
         if path is None or not path.is_file():
             raise DeskhandError(Code.NOT_FOUND)
@@ -123,38 +114,13 @@ class FileBlobs:
         except OSError:
             return None
 
-    async def remove(self, sha256: str) -> None:
-        """Forget a blob that nothing names any more; again is nothing."""
-        path = self._path(sha256)
-        if path is not None:
-            await self._run(lambda: path.unlink(missing_ok=True))
-
-    async def drop_partial(self, name: str) -> None:
-        """Forget an upload that was given up; again is nothing."""
-        path = self._partial(name)
-        await self._run(lambda: path.unlink(missing_ok=True))
-
-    async def _copy(
-        self, chunk: AsyncIterator[bytes], file: BinaryIO, *, offset: int, limit: int
-    ) -> int:
-        reached = offset
-        async for piece in chunk:
-            if reached + len(piece) > limit:
-                await self._run(lambda: file.truncate(offset))
-                raise DeskhandError(Code.TOO_LARGE, f"{limit} bytes")
-            await self._run(_writing(file, piece))
-            reached += len(piece)
-        return reached
-
     async def _pieces(self, path: Path, *, start: int, size: int | None) -> AsyncIterator[bytes]:
-        file = await self._run(lambda: _open_at(path, start))
-        left = size
+        file = await self._run(lambda: path.open("rb"))
+        left = sys.maxsize if size is None else size
         try:
-            while left is None or left > 0:
-                piece = await self._run(_reading(file, left))
-                if not piece:
-                    return
-                left = None if left is None else left - len(piece)
+            file.seek(start)
+            while piece := await self._run(partial(file.read, min(left, PIECE_BYTES))):
+                left -= len(piece)
                 yield piece
         finally:
             file.close()
@@ -167,17 +133,13 @@ class FileBlobs:
             size = file.tell()
             os.fsync(file.fileno())
         target = self._folder / found[:2] / found[2:4] / found
-        self._make_folder(target.parent)
-        self._rename(path, target)
-        _sync_folder(target.parent)
-        return found, size
-
-    def _make_folder(self, folder: Path) -> None:
-        """Make both levels and see to it that their own names are on disk."""
-        for level in (folder.parent, folder):
+        for level in (target.parent.parent, target.parent):
             if not level.is_dir():
                 level.mkdir(mode=0o700, exist_ok=True)
-                _sync_folder(level.parent)
+                sync(level.parent)
+        self._rename(path, target)
+        sync(target.parent)
+        return found, size
 
     def _partial(self, name: str) -> Path:
         if not _ID.fullmatch(name):
@@ -200,11 +162,7 @@ class FileBlobs:
             self._busy.discard(name)
 
     async def _run(self, work: Callable[[], R]) -> R:
-        def told() -> R:
-            with _told():
-                return work()
-
-        return await self._offload(told)
+        return await self._offload(translated()(work))
 
 
 def _open_partial(path: Path, offset: int) -> BinaryIO:
@@ -216,26 +174,10 @@ def _open_partial(path: Path, offset: int) -> BinaryIO:
     return file
 
 
-def _writing(file: BinaryIO, piece: bytes) -> Callable[[], None]:
-    def write() -> None:
-        view = memoryview(piece)
-        while view:  # an unbuffered write may take less
-            view = view[file.write(view) :]
-
-    return write
-
-
-def _reading(file: BinaryIO, left: int | None) -> Callable[[], bytes]:
-    return lambda: file.read(PIECE_BYTES if left is None else min(left, PIECE_BYTES))
-
-
-def _open_at(path: Path, start: int) -> BinaryIO:
-    try:
-        file = path.open("rb")
-    except FileNotFoundError:
-        raise DeskhandError(Code.NOT_FOUND) from None
-    file.seek(start)
-    return file
+def _write(file: BinaryIO, piece: bytes) -> None:
+    view = memoryview(piece)
+    while view:  # an unbuffered write may take less
+        view = view[file.write(view) :]
 
 
 def _sync_and_close(file: BinaryIO) -> None:
@@ -243,19 +185,3 @@ def _sync_and_close(file: BinaryIO) -> None:
         os.fsync(file.fileno())
     finally:
         file.close()
-
-
-def _sync_folder(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
-@contextmanager
-def _told() -> Generator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise disk_fault(error) from None

@@ -11,23 +11,25 @@ import sqlite3
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import TypeVar, cast
 from urllib.parse import quote
 
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.pool import NullPool, PoolProxiedConnection, StaticPool
+from sqlalchemy.pool import NullPool, Pool, StaticPool
+from typing_extensions import override
 
 from deskhand.errors import Code, DeskhandError
 from deskhand.ports import Offload
 from deskhand.store.faults import translated
+from deskhand.store.home import FILE_MODE
 
 R = TypeVar("R")
 
 BUSY_SECONDS = 5.0
 FULL = 2
-FILE_MODE = 0o600
-_URL = "sqlite+pysqlite://"
+_DURABLE = ("synchronous=FULL", "foreign_keys=ON")
+_POWER_CUT = ("fullfsync=ON", "checkpoint_fullfsync=ON") if sys.platform == "darwin" else ()
 
 
 def open_sqlite(path: Path) -> Engine:
@@ -38,25 +40,43 @@ def open_sqlite(path: Path) -> Engine:
     """
     with translated():
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, FILE_MODE))
-    engine = create_engine(_URL, creator=lambda: _connect(path, mode="rw"), poolclass=NullPool)
-    event.listen(engine, "connect", _prepare_file)
-    event.listen(engine, "begin", _begin_immediate)
-    return engine
+    pragmas = ("journal_mode=WAL", *_DURABLE, *_POWER_CUT)
+    return _writing(_engine(f"file:{quote(str(path))}?mode=rw", NullPool, pragmas))
 
 
 def open_sqlite_reader(path: Path) -> Engine:
     """Open an existing SQLite file so that nothing can be written through it."""
-    engine = create_engine(_URL, creator=lambda: _connect(path, mode="ro"), poolclass=NullPool)
-    event.listen(engine, "connect", _prepare_reader)
-    return engine
+    return _engine(f"file:{quote(str(path))}?mode=ro", NullPool, ("query_only=ON",))
 
 
 def open_memory() -> Engine:
     """Open a database of this process alone; every connection is the same one, so committed rows are its disk."""
-    engine = create_engine(_URL, creator=lambda: _plain(":memory:"), poolclass=StaticPool)
-    event.listen(engine, "connect", _prepare_memory)
+    return _writing(_engine(":memory:", StaticPool, _DURABLE))
+
+
+def _engine(name: str, pool: type[Pool], pragmas: tuple[str, ...]) -> Engine:
+    def connect() -> sqlite3.Connection:
+        # isolation_level None: the driver begins nothing by itself, so BEGIN IMMEDIATE and savepoints are ours.
+        return sqlite3.connect(
+            name, uri=True, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False
+        )
+
+    def prepare(driver: sqlite3.Connection, _: object) -> None:
+        for pragma in pragmas:
+            driver.execute(f"PRAGMA {pragma}")
+
+    engine = create_engine("sqlite+pysqlite://", creator=connect, poolclass=pool)
+    event.listen(engine, "connect", prepare)
+    return engine
+
+
+def _writing(engine: Engine) -> Engine:
     event.listen(engine, "begin", _begin_immediate)
     return engine
+
+
+def _begin_immediate(connection: Connection) -> None:
+    connection.exec_driver_sql("BEGIN IMMEDIATE")
 
 
 def require_full(connection: Connection) -> None:
@@ -67,39 +87,56 @@ def require_full(connection: Connection) -> None:
     """
     if connection.dialect.name != "sqlite":
         return
-    driver = connection.connection
-    journal = _pragma(driver, "journal_mode")
-    if int(str(_pragma(driver, "synchronous"))) < FULL:
+    driver = cast("sqlite3.Connection", connection.connection.driver_connection)
+    if driver.execute("PRAGMA synchronous").fetchone()[0] < FULL:
         raise DeskhandError(Code.HOME_UNSAFE, "synchronous is not FULL")
-    if journal not in {"wal", "memory"}:
+    if driver.execute("PRAGMA journal_mode").fetchone()[0] not in {"wal", "memory"}:
         raise DeskhandError(Code.HOME_UNSAFE, "no write-ahead log")
 
 
-class Reader(Protocol):
-    """Runs bounded, indexed reads."""
+class Reader:
+    """Runs reads on an engine that sees committed rows only, where ``offload`` may block; they raise ``unavailable``."""
+
+    def __init__(self, engine: Engine, offload: Offload) -> None:
+        self.engine = engine
+        self._offload = offload
+
+    async def look(self, query: Callable[[Connection], R]) -> R:
+        """Return what a long read finds on a connection of its own."""
+
+        def run() -> R:
+            with translated():
+                try:
+                    return self._once(query)
+                except DBAPIError as error:
+                    if not error.connection_invalidated:
+                        raise
+                return self._once(query)  # the pool's connection was cut
+
+        return await self._offload(run)
 
     async def read(self, query: Callable[[Connection], R]) -> R:
-        """Return what ``query`` reads from a connection that sees committed rows only."""
-        ...
+        """Return what a bounded, indexed read finds."""
+        return await self.look(query)
 
     def close(self) -> None:
         """Let go of connections."""
-        ...
+        self.engine.dispose()
+
+    def _once(self, query: Callable[[Connection], R]) -> R:
+        with self.engine.connect() as connection:
+            return query(connection)
 
 
-class InlineReader:
+class InlineReader(Reader):
     """Reads at once on one connection of the calling thread: SQLite answers in microseconds."""
 
-    def __init__(self, engine: Engine) -> None:
-        """Open the connection."""
+    def __init__(self, engine: Engine, offload: Offload) -> None:
+        super().__init__(engine, offload)
         self._connection = engine.connect()
 
+    @override
     async def read(self, query: Callable[[Connection], R]) -> R:
-        """Run the query here and now.
-
-        Raises:
-            DeskhandError: ``unavailable``, ``store_damaged``.
-        """
         try:
             with translated():
                 return query(self._connection)
@@ -108,87 +145,6 @@ class InlineReader:
             if self._connection.in_transaction():
                 self._connection.rollback()
 
+    @override
     def close(self) -> None:
-        """Close the connection."""
         self._connection.close()
-
-
-class PooledReader:
-    """Reads on a pool, in whatever place may block."""
-
-    def __init__(self, engine: Engine, offload: Offload) -> None:
-        """Keep both."""
-        self._engine = engine
-        self._offload = offload
-
-    async def read(self, query: Callable[[Connection], R]) -> R:
-        """Run the query in the offload's place.
-
-        Raises:
-            DeskhandError: ``unavailable``.
-        """
-
-        def run() -> R:
-            with translated():
-                return on_connection(self._engine, query)
-
-        return await self._offload(run)
-
-    def close(self) -> None:
-        """Close the pool."""
-        self._engine.dispose()
-
-
-def on_connection(engine: Engine, query: Callable[[Connection], R]) -> R:
-    """Read on a connection of the pool, once more when that one turns out to be cut."""
-    try:
-        with engine.connect() as connection:
-            return query(connection)
-    except DBAPIError as error:
-        if not error.connection_invalidated:
-            raise
-    with engine.connect() as connection:
-        return query(connection)
-
-
-def _connect(path: Path, *, mode: str) -> sqlite3.Connection:
-    return _plain(f"file:{quote(str(path))}?mode={mode}", uri=True)
-
-
-def _plain(name: str, *, uri: bool = False) -> sqlite3.Connection:
-    # isolation_level None: the driver begins nothing by itself, so BEGIN IMMEDIATE and savepoints are ours.
-    return sqlite3.connect(
-        name, uri=uri, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False
-    )
-
-
-def _prepare_file(driver: sqlite3.Connection, _: object) -> None:
-    driver.execute("PRAGMA journal_mode=WAL")
-    driver.execute("PRAGMA synchronous=FULL")
-    driver.execute("PRAGMA foreign_keys=ON")
-    if sys.platform == "darwin":
-        driver.execute("PRAGMA fullfsync=ON")
-        driver.execute("PRAGMA checkpoint_fullfsync=ON")
-
-
-def _prepare_reader(driver: sqlite3.Connection, _: object) -> None:
-    driver.execute("PRAGMA query_only=ON")
-
-
-def _prepare_memory(driver: sqlite3.Connection, _: object) -> None:
-    driver.execute("PRAGMA synchronous=FULL")
-    driver.execute("PRAGMA foreign_keys=ON")
-
-
-def _begin_immediate(connection: Connection) -> None:
-    connection.exec_driver_sql("BEGIN IMMEDIATE")
-
-
-def _pragma(driver: PoolProxiedConnection, name: str) -> object:
-    cursor = driver.cursor()
-    try:
-        cursor.execute(f"PRAGMA {name}")
-        row = cursor.fetchone()
-    finally:
-        cursor.close()
-    return row[0] if row else None

@@ -15,13 +15,9 @@ from sqlalchemy.exc import DBAPIError
 from deskhand.errors import Code, DeskhandError
 
 _FULL_ERRNO = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+# Everything that is not listed is ``unavailable``.
 _SQLITE: dict[int, Code] = {
     sqlite3.SQLITE_FULL: Code.DISK_FULL,
-    sqlite3.SQLITE_IOERR: Code.UNAVAILABLE,
-    sqlite3.SQLITE_BUSY: Code.UNAVAILABLE,
-    sqlite3.SQLITE_LOCKED: Code.UNAVAILABLE,
-    sqlite3.SQLITE_READONLY: Code.UNAVAILABLE,
-    sqlite3.SQLITE_CANTOPEN: Code.UNAVAILABLE,
     sqlite3.SQLITE_CONSTRAINT: Code.CONFLICT,
     sqlite3.SQLITE_TOOBIG: Code.TOO_LARGE,
     sqlite3.SQLITE_CORRUPT: Code.STORE_DAMAGED,
@@ -43,7 +39,7 @@ def fault_of(error: BaseException) -> DeskhandError | None:
     if isinstance(error, UnicodeEncodeError):
         return DeskhandError(Code.INVALID, "text with a lone surrogate")
     if isinstance(error, OSError):
-        return disk_fault(error)
+        return DeskhandError(Code.DISK_FULL if error.errno in _FULL_ERRNO else Code.UNAVAILABLE)
     said = error.orig if isinstance(error, DBAPIError) else error
     if isinstance(said, sqlite3.Error):
         return DeskhandError(_sqlite_code(said))
@@ -56,11 +52,7 @@ def fault_of(error: BaseException) -> DeskhandError | None:
 
 @contextmanager
 def translated() -> Generator[None]:
-    """Turn what the database or disk says inside into an error of the closed list.
-
-    Raises:
-        DeskhandError: instead of it.
-    """
+    """Turn what the database or disk says inside into an error of the closed list."""
     try:
         yield
     except Exception as error:
@@ -68,12 +60,6 @@ def translated() -> Generator[None]:
         if fault is None:
             raise
         raise fault from None
-
-
-def disk_fault(error: OSError) -> DeskhandError:
-    """Return ``disk_full`` for a full disk, ``unavailable`` for everything else a disk says."""
-    full = error.errno in _FULL_ERRNO
-    return DeskhandError(Code.DISK_FULL if full else Code.UNAVAILABLE)
 
 
 def _sqlite_code(error: sqlite3.Error) -> Code:

@@ -8,62 +8,35 @@ from __future__ import annotations
 
 import fcntl
 import os
+import re
 import stat
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from deskhand.errors import Code, DeskhandError
-from deskhand.store.faults import disk_fault
+from deskhand.store.faults import translated
 
 LOCK = "lock"
 _FOLDER_MODE = 0o700
-_FILE_MODE = 0o600
+FILE_MODE = 0o600
 _OTHERS = 0o077
 _MOUNTS = Path("/proc/self/mounts")
 
-NETWORK = frozenset(
-    {
-        "9p",
-        "afs",
-        "beegfs",
-        "ceph",
-        "cifs",
-        "davfs",
-        "glusterfs",
-        "gpfs",
-        "lustre",
-        "ncpfs",
-        "nfs",
-        "nfs4",
-        "smb2",
-        "smb3",
-        "smbfs",
-        "vboxsf",
-        "fuse.ceph",
-        "fuse.davfs2",
-        "fuse.glusterfs",
-        "fuse.rclone",
-        "fuse.s3fs",
-        "fuse.sshfs",
-        "fuse.vmhgfs-fuse",
-    }
+NETWORK = re.compile(
+    r"9p|afs|beegfs|ceph|cifs|davfs|glusterfs|gpfs|lustre|ncpfs|nfs4?|smb[23]|smbfs|vboxsf"
+    r"|fuse\.(ceph|davfs2|glusterfs|rclone|s3fs|sshfs|vmhgfs-fuse)"
 )
 """File systems whose disk is elsewhere."""
 
 
+@dataclass(frozen=True, slots=True)
 class Home:
     """An open home; holds its lock until closed."""
 
-    def __init__(self, path: Path, handle: int) -> None:
-        """Keep the directory and the handle that carries the lock."""
-        self._path = path
-        self._handle = handle
-
-    @property
-    def path(self) -> Path:
-        """The directory."""
-        return self._path
+    path: Path
+    _handle: int
 
     def folder(self, name: str) -> Path:
         """Return a private directory inside, made when it is missing.
@@ -71,10 +44,10 @@ class Home:
         Raises:
             DeskhandError: ``disk_full``, ``home_unsafe``.
         """
-        inner = self._path / name
+        inner = self.path / name
         with _told():
             inner.mkdir(mode=_FOLDER_MODE, exist_ok=True)
-        _make_private(inner, _FOLDER_MODE)
+        _make_private(inner)
         return inner
 
     def close(self) -> None:
@@ -112,13 +85,15 @@ def open_home(path: Path, *, file_system: Callable[[Path], str] = file_system_of
         path.mkdir(mode=_FOLDER_MODE, parents=True, exist_ok=True)
         path = path.resolve()
     kind = file_system(path)
-    if kind in NETWORK:
+    if NETWORK.fullmatch(kind):
         raise DeskhandError(Code.HOME_UNSAFE, kind)
-    _make_private(path, _FOLDER_MODE)
+    _make_private(path)
     handle = _lock(path)
     try:
         for inner in sorted(path.iterdir()):
-            _repair(inner)
+            # What lies in a closed directory is closed with it; sockets and links have no modes to repair.
+            if not inner.is_symlink() and (inner.is_dir() or inner.is_file()):
+                _make_private(inner)
     except BaseException:
         os.close(handle)
         raise
@@ -128,7 +103,7 @@ def open_home(path: Path, *, file_system: Callable[[Path], str] = file_system_of
 def _lock(path: Path) -> int:
     with _told():
         flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
-        handle = os.open(path / LOCK, flags, _FILE_MODE)
+        handle = os.open(path / LOCK, flags, FILE_MODE)
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -140,31 +115,31 @@ def _lock(path: Path) -> int:
     return handle
 
 
-def _repair(inner: Path) -> None:
-    """Close a top-level entry to others; what lies in a closed directory is closed with it."""
-    found = inner.lstat()
-    if stat.S_ISDIR(found.st_mode):
-        _make_private(inner, _FOLDER_MODE)
-    elif stat.S_ISREG(found.st_mode):
-        _make_private(inner, _FILE_MODE)
-
-
-def _make_private(path: Path, mode: int) -> None:
+def _make_private(path: Path) -> None:
+    """Close a file or directory to others."""
     found = path.lstat()
     if stat.S_ISLNK(found.st_mode) or found.st_uid != os.geteuid():
         raise DeskhandError(Code.HOME_UNSAFE, f"{path.name} belongs to somebody else")
     if stat.S_IMODE(found.st_mode) & _OTHERS:
         with _told():
-            path.chmod(mode)
+            path.chmod(_FOLDER_MODE if stat.S_ISDIR(found.st_mode) else FILE_MODE)
 
 
 @contextmanager
 def _told() -> Generator[None]:
+    with translated():
+        try:
+            yield
+        except PermissionError:
+            raise DeskhandError(Code.HOME_UNSAFE, "no permission") from None
+        except (FileExistsError, NotADirectoryError):
+            raise DeskhandError(Code.HOME_UNSAFE, "not a directory") from None
+
+
+def sync(path: Path) -> None:
+    """See to it that a file, or the names in a folder, are on disk."""
+    handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
-        yield
-    except PermissionError:
-        raise DeskhandError(Code.HOME_UNSAFE, "no permission") from None
-    except (FileExistsError, NotADirectoryError):
-        raise DeskhandError(Code.HOME_UNSAFE, "not a directory") from None
-    except OSError as error:
-        raise disk_fault(error) from None
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 from typing import TypeVar
 
-from sqlalchemy import Engine
+from sqlalchemy import Engine, delete
 
-from deskhand.clock import Clock
+from deskhand.clock import Clock, stamp
+from deskhand.limits import OP_KEPT_DAYS
 from deskhand.ports import Offload
 from deskhand.store import tables
 from deskhand.store.engine import (
     InlineReader,
-    PooledReader,
+    Reader,
     open_memory,
     open_sqlite,
     open_sqlite_reader,
@@ -21,16 +23,9 @@ from deskhand.store.engine import (
 from deskhand.store.faults import translated
 from deskhand.store.log.fanout import FanOut
 from deskhand.store.log.reading import heads
-from deskhand.store.postgres import (
-    LOOK_SECONDS,
-    WRITERS,
-    Listener,
-    open_postgres,
-    pipelined,
-    wake_others,
-)
-from deskhand.store.schema import create_in_memory, prepare, prepare_sqlite
-from deskhand.store.sql import Parts, SqlStore
+from deskhand.store.postgres import LOOK_SECONDS, Lanes, Listener, open_postgres
+from deskhand.store.schema import prepare_postgres, prepare_sqlite
+from deskhand.store.sql import SqlStore
 from deskhand.store.writer import InlineWriter, ThreadWriter
 
 R = TypeVar("R")
@@ -44,12 +39,7 @@ async def inline(work: Callable[[], R]) -> R:
 
 
 def open_sqlite_store(path: Path, clock: Clock, *, offload: Offload = inline) -> SqlStore:
-    """Open (or begin) the store in a SQLite file.
-
-    Args:
-        path: the file; its folder belongs to an open ``Home``.
-        clock: stamps events.
-        offload: where ``verify`` may take its time.
+    """Open (or begin) the store in a SQLite file of an open ``Home``; ``verify`` takes its time in ``offload``.
 
     Raises:
         DeskhandError: ``schema_newer``, ``home_unsafe``, ``disk_full``, ``store_damaged``.
@@ -57,16 +47,10 @@ def open_sqlite_store(path: Path, clock: Clock, *, offload: Offload = inline) ->
     with translated():
         engine = open_sqlite(path)
         prepare_sqlite(engine, path, clock)
-        reading = open_sqlite_reader(path)
-        parts = Parts(
-            engine=reading,
-            writer=ThreadWriter(engine),
-            reader=InlineReader(reading),
-            fanout=FanOut(),
-            offload=offload,
-            closing=engine.dispose,
-        )
-    return SqlStore(parts, clock)
+        _forget_old_ops(engine, clock)
+        writer = ThreadWriter(engine)
+        reader = InlineReader(open_sqlite_reader(path), offload)
+    return SqlStore(clock, writer=writer, reader=reader, fanout=FanOut())
 
 
 def open_postgres_store(
@@ -79,25 +63,25 @@ def open_postgres_store(
     """
     writing, reading = open_postgres(url)
     with translated():
-        prepare(writing)
+        prepare_postgres(writing)
+        _forget_old_ops(writing, clock)
         with reading.connect() as connection:
             fanout = FanOut(heads(connection))
-    listener = Listener(writing, offer=fanout.offer, told=fanout.told, look_seconds=look_seconds)
-    parts = Parts(
-        engine=reading,
-        writer=ThreadWriter(writing, threads=WRITERS, framing=pipelined, committed=wake_others),
-        reader=PooledReader(reading, offload),
+    return SqlStore(
+        clock,
+        writer=Lanes(writing),
+        reader=Reader(reading, offload),
         fanout=fanout,
-        offload=offload,
-        closing=listener.close,
+        closing=Listener(reading, fanout, look_seconds=look_seconds).close,
     )
-    return SqlStore(parts, clock)
 
 
 def open_memory_disk() -> Engine:
     """Make what a simulation keeps across crashes: committed rows, nothing else."""
     engine = open_memory()
-    create_in_memory(engine, tables.metadata)
+    with engine.begin() as connection:
+        # All tables at once; a test holds them equal to the migrated schema.
+        tables.metadata.create_all(connection, checkfirst=False)
     return engine
 
 
@@ -112,12 +96,13 @@ def open_memory_store(
 
     After a crash open another on the same disk.
     """
-    parts = Parts(
-        engine=disk,
-        writer=InlineWriter(disk, before_commit=before_commit, after_commit=after_commit),
-        reader=InlineReader(disk),
-        fanout=FanOut(),
-        offload=inline,
-        closing=lambda: None,
-    )
-    return SqlStore(parts, clock)
+    _forget_old_ops(disk, clock)
+    writer = InlineWriter(disk, before_commit=before_commit, after_commit=after_commit)
+    return SqlStore(clock, writer=writer, reader=InlineReader(disk, inline), fanout=FanOut())
+
+
+def _forget_old_ops(engine: Engine, clock: Clock) -> None:
+    """Forget results of ops that are older than anybody may be offline."""
+    until = stamp(clock.now() - timedelta(days=OP_KEPT_DAYS))
+    with engine.begin() as connection:
+        connection.execute(delete(tables.ops).where(tables.ops.c.at < until))

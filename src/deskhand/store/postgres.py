@@ -7,10 +7,12 @@ to trust a wake-up to arrive: every few seconds the listener looks at the heads 
 from __future__ import annotations
 
 import asyncio
+import select
+import socket
 import threading
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator
 from contextlib import ExitStack, contextmanager, suppress
-from typing import Any, Protocol, cast
+from typing import Any, TypeVar, cast
 
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine.url import make_url
@@ -18,9 +20,11 @@ from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 from sqlalchemy.pool import ConnectionPoolEntry, NullPool
 
 from deskhand.errors import Code, DeskhandError
-from deskhand.ports import Committed
+from deskhand.store.log.fanout import FanOut
 from deskhand.store.log.reading import committed_after, heads
-from deskhand.store.writer import Settle
+from deskhand.store.writer import Settle, ThreadWriter
+
+R = TypeVar("R")
 
 CHANNEL = "deskhand"
 READERS = 4
@@ -30,10 +34,6 @@ WAIT_SECONDS = 0.25
 _PAGE = 500
 _PIPELINE, _LEAVING = "pipeline", "leaving"
 _NOTIFY = f"SELECT pg_notify('{CHANNEL}', id || ':' || head) FROM accounts WHERE id = %s"  # noqa: S608 - our word
-
-
-class _Pipeline(Protocol):
-    def sync(self) -> None: ...
 
 
 def open_postgres(url: str) -> tuple[Engine, Engine]:
@@ -50,7 +50,7 @@ def open_postgres(url: str) -> tuple[Engine, Engine]:
         # Autocommit, with BEGIN as a statement of ours: the driver's own costs a round trip.
         writing = create_engine(parsed, poolclass=NullPool, isolation_level="AUTOCOMMIT")
         reading = create_engine(
-            parsed, pool_size=READERS, max_overflow=0, isolation_level="AUTOCOMMIT"
+            parsed, pool_size=READERS + 1, max_overflow=0, isolation_level="AUTOCOMMIT"
         )
     except (ArgumentError, ImportError):
         raise DeskhandError(Code.CONFIG_INVALID, "DESKHAND_DATABASE_URL") from None
@@ -66,17 +66,14 @@ def pipelined(connection: Connection) -> Generator[Settle]:
 
     A pipeline stays open from batch to batch, because leaving it is a round trip too; an error ends it.
     """
-    if _PIPELINE not in connection.info:
-        leaving = ExitStack()
-        driver = cast("Any", connection.connection.driver_connection)
-        connection.info[_PIPELINE] = leaving.enter_context(driver.pipeline())
-        connection.info[_LEAVING] = leaving
+    info = connection.info
+    if _PIPELINE not in info:
+        leaving = info[_LEAVING] = ExitStack()
+        info[_PIPELINE] = leaving.enter_context(_driver(connection).pipeline())
     try:
-        yield connection.info[_PIPELINE].sync
+        yield info[_PIPELINE].sync
     except BaseException:
-        del connection.info[_PIPELINE]
-        with suppress(Exception):  # what broke the batch is told, not what follows from it
-            connection.info.pop(_LEAVING).close()
+        _leave(info)
         raise
 
 
@@ -85,89 +82,98 @@ def wake_others(connection: Connection, account: str) -> None:
     if not account:
         return
     with pipelined(connection) as settle:
-        cast("Any", connection.connection.driver_connection).execute(_NOTIFY, (account,))
+        _driver(connection).execute(_NOTIFY, (account,))
         settle()
 
 
+class Lanes:
+    """Writers side by side, the same for all writes of a key: two processes never wait for each other in a ring."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._lanes = [
+            ThreadWriter(engine, framing=pipelined, committed=wake_others) for _ in range(WRITERS)
+        ]
+
+    async def do(
+        self,
+        work: Callable[[Connection], R],
+        *,
+        key: str = "",
+        after: Callable[[R], None] | None = None,
+    ) -> R:
+        """Let the lane of the key write."""
+        number = int.from_bytes(key.encode("utf-8", "replace")[-4:])
+        return await self._lanes[number % WRITERS].do(work, key=key, after=after)
+
+    async def close(self) -> None:
+        """Let the lanes finish what waits."""
+        for lane in self._lanes:
+            await lane.close()
+
+
 class Listener:
-    """A thread that reads what other processes committed and hands it to the loop, in log order.
+    """A thread that reads what other processes committed and offers it to the fan-out on the loop, in log order.
 
     Args:
-        engine: for its two connections.
-        offer: called on the loop with events, oldest first.
-        told: up to which seq an account's events reached the loop already.
+        engine: in autocommit, or nothing would ever be heard.
+        fanout: knows up to which seq an account's events reached the loop already.
         look_seconds: how often it looks without having been woken.
     """
 
-    def __init__(
-        self,
-        engine: Engine,
-        *,
-        offer: Callable[[Sequence[Committed]], None],
-        told: Callable[[str], int],
-        look_seconds: float = LOOK_SECONDS,
-    ) -> None:
-        """Start listening on behalf of the running loop."""
+    def __init__(self, engine: Engine, fanout: FanOut, *, look_seconds: float) -> None:
         self._engine = engine
-        self._offer = offer
-        self._told = told
-        self._look_seconds = look_seconds
+        self._fanout = fanout
+        self._waits = max(1, round(look_seconds / WAIT_SECONDS))
         self._loop = asyncio.get_running_loop()
         self._stop = threading.Event()
+        self._ring, self._bell = socket.socketpair()
         self._thread = threading.Thread(target=self._run, name="listener", daemon=True)
         self._thread.start()
 
     def close(self) -> None:
         """End the thread."""
         self._stop.set()
+        self._ring.close()
         self._thread.join()
+        self._bell.close()
 
     def _run(self) -> None:
+        import psycopg  # noqa: PLC0415 - an extra; here it is surely there
+
         while not self._stop.is_set():
             try:
                 with self._engine.connect() as connection:
                     connection.exec_driver_sql(f"LISTEN {CHANNEL}")
                     self._listen(connection)
-            except (SQLAlchemyError, OSError, _driver_error()):
+            except (SQLAlchemyError, OSError, psycopg.Error):
                 self._stop.wait(WAIT_SECONDS)  # the server is away: try again
 
     def _listen(self, connection: Connection) -> None:
-        driver = cast("Any", connection.connection.driver_connection)
-        waits = max(1, round(self._look_seconds / WAIT_SECONDS))
-        self._look(connection)
+        driver = _driver(connection)
         while not self._stop.is_set():
-            for _ in range(waits):
-                notes = list(driver.notifies(timeout=WAIT_SECONDS, stop_after=1))
-                for account, seq in sorted(_named(note.payload) for note in notes):
-                    self._catch_up(connection, account, seq)
+            for account, head in sorted(heads(connection).items()):
+                self._catch_up(connection, account, head)
+            for _ in range(self._waits):
+                select.select([driver, self._bell], [], [], WAIT_SECONDS)
                 if self._stop.is_set():
                     return
-            self._look(connection)
-
-    def _look(self, connection: Connection) -> None:
-        for account, head in sorted(heads(connection).items()):
-            self._catch_up(connection, account, head)
+                notes = [note.payload for note in driver.notifies(timeout=0)]
+                for account, _, seq in sorted(payload.rpartition(":") for payload in notes):
+                    self._catch_up(connection, account, int(seq) if seq.isdigit() else 0)
 
     def _catch_up(self, connection: Connection, account: str, seq: int) -> None:
-        after = self._told(account)
+        after = self._fanout.told(account)
         while after < seq:
             found = committed_after(connection, account, after=after, limit=_PAGE)
             if not found:
                 return
             with suppress(RuntimeError):  # the loop is closed: nobody listens
-                self._loop.call_soon_threadsafe(self._offer, found)
+                self._loop.call_soon_threadsafe(self._fanout.offer, found)
             after = found[-1].event.seq
 
 
-def _named(payload: str) -> tuple[str, int]:
-    account, _, seq = payload.rpartition(":")
-    return account, int(seq) if seq.isdigit() else 0
-
-
-def _driver_error() -> type[Exception]:
-    import psycopg  # noqa: PLC0415 - an extra; here it is surely there
-
-    return psycopg.Error
+def _driver(connection: Connection) -> Any:  # noqa: ANN401 - psycopg is an extra, its types may not be here
+    return connection.connection.driver_connection
 
 
 def _begin(connection: Connection) -> None:
@@ -175,9 +181,14 @@ def _begin(connection: Connection) -> None:
 
 
 def _leave_pipeline(_: object, record: ConnectionPoolEntry) -> None:
-    leaving = cast("ExitStack | None", record.info.pop(_LEAVING, None))
+    _leave(record.info)
+
+
+def _leave(info: dict[Any, Any]) -> None:
+    info.pop(_PIPELINE, None)
+    leaving = cast("ExitStack | None", info.pop(_LEAVING, None))
     if leaving is not None:
-        with suppress(Exception):  # the connection is gone already
+        with suppress(Exception):  # what broke it is told, not what follows from it
             leaving.close()
 
 
@@ -190,7 +201,6 @@ def _fetch_in_pipeline(
     _many: bool,  # noqa: FBT001 - same
 ) -> None:
     """Wait for the rows of a query; what returns none stays on its way."""
-    pipeline = cast("_Pipeline | None", connection.info.get(_PIPELINE))
-    compiled = context.compiled
-    if pipeline is not None and compiled is not None and not context.is_crud:
+    pipeline = connection.info.get(_PIPELINE)
+    if pipeline is not None and context.compiled is not None and not context.is_crud:
         pipeline.sync()

@@ -9,13 +9,11 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, Literal, TypeVar, cast
+from typing import Any, TypeVar, cast
 
 from deskhand.errors import Code, DeskhandError
-from deskhand.ports import Audience, Committed, Draft
+from deskhand.ports import Committed, Draft
 from deskhand.protocol.events import KIND_OF, REDACTED, Event
-from deskhand.protocol.objects import Upload
 from deskhand.protocol.wire import JsonObject, Wire
 
 W = TypeVar("W", bound=Wire)
@@ -25,17 +23,17 @@ Row = Mapping[Any, Any]
 """A row as the database gives it, by column name."""
 GENESIS = ""
 """What stands for the hash before the first event."""
+FOUND_BY = {"state": "state", "thread": "thread", "task": "task", "blob": "sha256"}
+"""What an object is found by beside its id: the column, and the field it comes from."""
+
+_EVENT = ("seq", "kind", "at", "actor", "thread", "task", "v")
+_SAID = ("actor", "thread", "task", "audience", "runner")
+_ENVELOPE = ("account", *_EVENT, "audience", "runner", "body_sha256")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Appended:
-    """An event with all that its row holds."""
-
-    committed: Committed
-    row: RowValues
-
-
-def appended(draft: Draft, *, account: str, seq: int, at: str, before: str) -> Appended:
+def appended(
+    draft: Draft, *, account: str, seq: int, at: str, before: str
+) -> tuple[Committed, RowValues]:
     """Turn a draft into an event and its row, chained to the hash ``before``.
 
     Raises:
@@ -45,52 +43,12 @@ def appended(draft: Draft, *, account: str, seq: int, at: str, before: str) -> A
     if kind is None:
         raise DeskhandError(Code.INVALID, "no kind of event")
     body = dumped(draft.body)
-    event = Event.model_construct(
-        seq=seq,
-        kind=kind,
-        at=at,
-        actor=draft.actor,
-        thread=draft.thread,
-        task=draft.task,
-        v=1,
-        body=body,
-    )
-    row: RowValues = {
-        "account": account,
-        "seq": seq,
-        "kind": kind,
-        "at": at,
-        "actor": draft.actor,
-        "thread": draft.thread,
-        "task": draft.task,
-        "v": 1,
-        "audience": draft.audience,
-        "runner": draft.runner,
-        "body": json_text(body),
-    }
+    said = {name: getattr(draft, name) for name in _SAID}
+    row: RowValues = {"account": account, "seq": seq, "kind": kind, "at": at, "v": 1, **said}
+    row["body"] = json_text(body)
     row["body_sha256"] = digest(row["body"])
     row["hash"] = chained(before, row)
-    return Appended(
-        committed=Committed(
-            account=account, event=event, audience=draft.audience, runner=draft.runner
-        ),
-        row=row,
-    )
-
-
-_ENVELOPE = (
-    "account",
-    "seq",
-    "kind",
-    "at",
-    "actor",
-    "thread",
-    "task",
-    "v",
-    "audience",
-    "runner",
-    "body_sha256",
-)
+    return _committed(row, _event(row, body)), row
 
 
 def chained(before: str, row: Row) -> str:
@@ -133,16 +91,8 @@ def object_text(thing: Wire) -> str:
 
 def object_row(account: str, thing: Wire, *, name: str, seq: int) -> RowValues:
     """Return the row of a projection: what it is found by, and the object."""
-    return {
-        "account": account,
-        "id": name,
-        "seq": seq,
-        "state": getattr(thing, "state", None),
-        "thread": getattr(thing, "thread", None),
-        "task": getattr(thing, "task", None),
-        "blob": getattr(thing, "sha256", None),
-        "object": object_text(thing),
-    }
+    found_by = {column: getattr(thing, field, None) for column, field in FOUND_BY.items()}
+    return {"account": account, "id": name, "seq": seq, **found_by, "object": object_text(thing)}
 
 
 def read_object(kind: type[W], stored: str) -> W:
@@ -164,42 +114,21 @@ def read_event(row: Row) -> Event:
         DeskhandError: ``store_damaged``.
     """
     try:
-        body = json.loads(row["body"])
+        return _event(row, json.loads(row["body"]))
     except ValueError:
         raise DeskhandError(Code.STORE_DAMAGED, f"event {row['seq']}") from None
-    return Event.model_construct(
-        seq=row["seq"],
-        kind=row["kind"],
-        at=row["at"],
-        actor=row["actor"],
-        thread=row["thread"],
-        task=row["task"],
-        v=row["v"],
-        body=body,
-    )
 
 
 def read_committed(row: Row) -> Committed:
     """Return an event of a row with whom it is for."""
+    return _committed(row, read_event(row))
+
+
+def _event(row: Row, body: JsonObject) -> Event:
+    return Event.model_construct(body=body, **{name: row[name] for name in _EVENT})
+
+
+def _committed(row: Row, event: Event) -> Committed:
     return Committed(
-        account=row["account"],
-        event=read_event(row),
-        audience=cast("Audience", row["audience"]),
-        runner=row["runner"],
+        account=row["account"], event=event, audience=row["audience"], runner=row["runner"]
     )
-
-
-def read_upload(row: Row) -> Upload:
-    """Return the upload of a row."""
-    return Upload(
-        id=row["id"],
-        name=row["name"],
-        size=row["size"],
-        offset=row["offset"],
-        media_type=row["media_type"],
-        sha256=row["sha256"],
-        expires_at=row["expires_at"],
-    )
-
-
-Kind = Literal["page", "cli", "runner", "client"]

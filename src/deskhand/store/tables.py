@@ -1,4 +1,4 @@
-"""Every table of the hub's store, in one metadata for SQLite and PostgreSQL.
+"""Every table of the hub's store, in one metadata for SQLite and PostgreSQL, and the inserts both spell differently.
 
 ``info["truth"]`` says what a table is: a *projection* is rebuilt and compared by ``log verify``; *own* truth exists
 nowhere else. Keys start with the account, also in foreign keys, so that a wrong join is a database error (IS-01).
@@ -6,276 +6,232 @@ nowhere else. Keys start with the account, also in foreign keys, so that a wrong
 
 from __future__ import annotations
 
-from sqlalchemy import (
-    BigInteger,
-    Boolean,
-    Column,
-    ForeignKeyConstraint,
-    Index,
-    MetaData,
-    PrimaryKeyConstraint,
-    Table,
-    Text,
-    UniqueConstraint,
-    text,
-)
-from sqlalchemy.dialects.postgresql import TEXT
-from sqlalchemy.sql.schema import SchemaItem
+from collections.abc import Mapping
+from functools import cache
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
 
 from deskhand.core.folding import COLLECTIONS
 from deskhand.protocol.wire import Wire
+from deskhand.store.rows import FOUND_BY
 
 PROJECTION = {"truth": "projection"}
 OWN = {"truth": "own"}
 
-metadata = MetaData(
-    naming_convention={
-        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
-        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
-        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
-        "pk": "pk_%(table_name)s",
-    }
-)
+metadata = sa.MetaData(naming_convention={"uq": "uq_%(table_name)s_%(column_0_N_name)s"})
 
 # Ids and stamps sort by their bytes, whatever the language of the database is.
-Name = Text().with_variant(TEXT(collation="C"), "postgresql")
+_Name = sa.Text().with_variant(postgresql.TEXT(collation="C"), "postgresql")
 
 
-def _name(name: str, *, nullable: bool = False) -> Column[str]:
-    return Column(name, Name, nullable=nullable)
+def _names(*names: str, nullable: bool = False) -> list[sa.Column[str]]:
+    return [sa.Column(name, _Name, nullable=nullable) for name in names]
 
 
-def _text(name: str, *, nullable: bool = False) -> Column[str]:
-    return Column(name, Text, nullable=nullable)
+def _texts(*names: str, nullable: bool = False) -> list[sa.Column[str]]:
+    return [sa.Column(name, sa.Text, nullable=nullable) for name in names]
 
 
-def _integer(name: str) -> Column[int]:
-    return Column(name, BigInteger, nullable=False)
+def _integers(*names: str) -> list[sa.Column[int]]:
+    return [sa.Column(name, sa.BigInteger, nullable=False) for name in names]
 
 
-def _of_account() -> ForeignKeyConstraint:
-    return ForeignKeyConstraint(["account"], ["accounts.id"])
+def _flag(name: str) -> sa.Column[bool]:
+    return sa.Column(name, sa.Boolean, nullable=False)
 
 
-def _own(name: str, *columns: SchemaItem, key: tuple[str, ...]) -> Table:
-    """Make a table of own truth that belongs to an account."""
-    return Table(
+def _link(column: str, target: str) -> sa.ForeignKeyConstraint:
+    return sa.ForeignKeyConstraint(["account", column], [f"{target}.account", f"{target}.id"])
+
+
+def _table(
+    name: str, *items: sa.schema.SchemaItem, key: tuple[str, ...], truth: dict[str, str] = OWN
+) -> sa.Table:
+    """Make a table that belongs to an account."""
+    return sa.Table(
         name,
         metadata,
-        _name("account"),
-        *columns,
-        PrimaryKeyConstraint("account", *key),
-        _of_account(),
-        info=OWN,
+        *_names("account"),
+        *items,
+        sa.PrimaryKeyConstraint("account", *key),
+        sa.ForeignKeyConstraint(["account"], ["accounts.id"]),
+        info=truth,
     )
 
 
-accounts = Table(
+def _index(table: sa.Table, name: str, *columns: str, where: sa.TextClause | None = None) -> None:
+    found = [table.c[column] for column in columns]
+    sa.Index(f"ix_{table.name}_{name}", *found, sqlite_where=where, postgresql_where=where)
+
+
+accounts = sa.Table(
     "accounts",
     metadata,
-    _name("id"),
-    _integer("head"),
-    _name("hash"),
-    PrimaryKeyConstraint("id"),
+    *_names("id", "hash"),
+    *_integers("head"),
+    sa.PrimaryKeyConstraint("id"),
     info=OWN,
 )
 """One row per account: the lock of its log, its last seq and the last hash of its chain."""
 
-SAID_ONLY = text("kind IN ('message.posted', 'task.finished')")
+SAID_ONLY = sa.text("kind IN ('message.posted', 'task.finished')")
 """What an attempt gets as context; spelled out, because a partial index serves only its very words."""
 
-events = _own(
+events = _table(
     "events",
-    _integer("seq"),
-    _name("kind"),
-    _name("at"),
-    _text("actor"),
-    _name("thread", nullable=True),
-    _name("task", nullable=True),
-    _integer("v"),
-    _name("audience"),
-    _name("runner", nullable=True),
-    _text("body"),
-    _name("body_sha256"),
-    _name("hash"),
+    *_integers("seq", "v"),
+    *_names("kind", "at", "audience", "body_sha256", "hash"),
+    *_names("thread", "task", "runner", nullable=True),
+    *_texts("actor", "body"),
     key=("seq",),
 )
-Index("ix_events_audience", events.c.account, events.c.audience, events.c.seq)
-Index("ix_events_runner", events.c.account, events.c.runner, events.c.seq)
-Index("ix_events_thread", events.c.account, events.c.thread, events.c.seq)
-Index(
-    "ix_events_said",
-    events.c.account,
-    events.c.thread,
-    events.c.seq,
-    sqlite_where=SAID_ONLY,
-    postgresql_where=SAID_ONLY,
-)
+_index(events, "audience", "account", "audience", "seq")
+_index(events, "runner", "account", "runner", "seq")
+_index(events, "thread", "account", "thread", "seq")
+_index(events, "said", "account", "thread", "seq", where=SAID_ONLY)
 
 
-def _projection(kind: type[Wire]) -> Table:
+def _projection(kind: type[Wire]) -> sa.Table:
     """Make the table of one kind of object: what is needed to find it, and the object as JSON."""
     fields = kind.model_fields
-    name = COLLECTIONS[kind]
     links = [
-        ForeignKeyConstraint(["account", link], [f"{target}.account", f"{target}.id"])
-        for link, target in (("thread", "threads"), ("task", "tasks"))
-        if link in fields
+        _link(column, target)
+        for column, target in (("thread", "threads"), ("task", "tasks"))
+        if column in fields
     ]
-    table = Table(
-        name,
-        metadata,
-        _name("account"),
-        _name("id"),
-        _integer("seq"),
-        _name("state", nullable=True),
-        _name("thread", nullable=True),
-        _name("task", nullable=True),
-        _name("blob", nullable=True),
-        _text("object"),
-        PrimaryKeyConstraint("account", "id"),
-        _of_account(),
+    table = _table(
+        COLLECTIONS[kind],
+        *_names("id"),
+        *_integers("seq"),
+        *_names(*FOUND_BY, nullable=True),
+        *_texts("object"),
         *links,
-        info=PROJECTION,
+        key=("id",),
+        truth=PROJECTION,
     )
-    for column in ("state", "thread", "task", "blob"):
-        if column in fields or (column == "blob" and "sha256" in fields):
-            Index(f"ix_{name}_{column}", table.c.account, table.c[column], table.c.id)
+    for column, field in FOUND_BY.items():
+        if field in fields:
+            _index(table, column, "account", column, "id")
     return table
 
 
-projections: dict[type[Wire], Table] = {kind: _projection(kind) for kind in COLLECTIONS}
+projections: dict[type[Wire], sa.Table] = {kind: _projection(kind) for kind in COLLECTIONS}
 """One table per kind of object, in an order that foreign keys allow."""
 
-ops = _own(
+ops = _table(
     "ops",
-    _name("principal"),
-    _name("op_id"),
-    _name("fingerprint"),
-    _text("result"),
-    _name("at"),
+    *_names("principal", "op_id", "fingerprint", "at"),
+    *_texts("result"),
     key=("principal", "op_id"),
 )
-Index("ix_ops_at", ops.c.at)
+_index(ops, "at", "at")
 
-credentials = _own(
+credentials = _table(
     "credentials",
-    _name("token_sha256"),
-    _name("principal"),
-    _name("role"),
-    _text("name"),
-    _name("kind"),
-    Column("revoked", Boolean, nullable=False),
-    UniqueConstraint("token_sha256"),
+    *_names("token_sha256", "principal", "role", "kind"),
+    *_texts("name"),
+    _flag("revoked"),
+    sa.UniqueConstraint("token_sha256"),
     key=("token_sha256",),
 )
-Index("ix_credentials_principal", credentials.c.account, credentials.c.principal)
+_index(credentials, "principal", "account", "principal")
 
-invites = _own(
+invites = _table(
     "invites",
-    _name("id"),
-    _name("secret_sha256"),
-    _name("code", nullable=True),
-    _name("kind"),
-    _name("role"),
-    Column("admits_alone", Boolean, nullable=False),
-    _name("expires_at"),
-    _name("used_by", nullable=True),
-    UniqueConstraint("secret_sha256"),
+    *_names("id", "secret_sha256", "kind", "role", "expires_at"),
+    *_names("code", "used_by", nullable=True),
+    _flag("admits_alone"),
+    sa.UniqueConstraint("secret_sha256"),
     key=("id",),
 )
-Index("ix_invites_code", invites.c.code)
+_index(invites, "code", "code")
 
-joinings = _own(
+joinings = _table(
     "joinings",
-    _name("request"),
-    _name("invite"),
-    _name("secret_sha256"),
-    _text("public_key", nullable=True),
-    _name("expires_at"),
-    _name("device", nullable=True),
-    UniqueConstraint("request"),
-    ForeignKeyConstraint(["account", "invite"], ["invites.account", "invites.id"]),
+    *_names("request", "invite", "secret_sha256", "expires_at"),
+    *_names("device", nullable=True),
+    *_texts("public_key", nullable=True),
+    sa.UniqueConstraint("request"),
+    _link("invite", "invites"),
     key=("request",),
 )
 
-presence = _own(
-    "presence",
-    _name("runner"),
-    Column("connected", Boolean, nullable=False),
-    _name("seen_at"),
-    key=("runner",),
-)
+presence = _table("presence", *_names("runner", "seen_at"), _flag("connected"), key=("runner",))
 
-subscriptions = _own(
+subscriptions = _table(
     "subscriptions",
-    _name("id"),
-    _name("device"),
-    _name("endpoint"),
-    _text("p256dh"),
-    _text("auth"),
-    UniqueConstraint("account", "endpoint"),
+    *_names("id", "device", "endpoint"),
+    *_texts("p256dh", "auth"),
+    sa.UniqueConstraint("account", "endpoint"),
     key=("id",),
 )
-Index("ix_subscriptions_device", subscriptions.c.account, subscriptions.c.device)
+_index(subscriptions, "device", "account", "device")
 
-deliveries = _own(
+deliveries = _table(
     "deliveries",
-    _name("id"),
-    _name("tag"),
-    _name("class"),
-    _name("subscription"),
-    _name("device", nullable=True),
-    _name("task", nullable=True),
-    _name("fate"),
-    _text("reason", nullable=True),
-    _integer("attempts"),
-    _name("next_try_at", nullable=True),
-    _text("planned"),
-    UniqueConstraint("account", "tag", "class", "subscription"),
+    *_names("id", "tag", "class", "subscription", "fate"),
+    *_names("device", "task", "next_try_at", nullable=True),
+    *_integers("attempts"),
+    *_texts("planned"),
+    *_texts("reason", nullable=True),
+    sa.UniqueConstraint("account", "tag", "class", "subscription"),
     key=("id",),
 )
-_DUE_ONLY = text("next_try_at IS NOT NULL")
-Index(
-    "ix_deliveries_due",
-    deliveries.c.next_try_at,
-    sqlite_where=_DUE_ONLY,
-    postgresql_where=_DUE_ONLY,
-)
-Index("ix_deliveries_task", deliveries.c.account, deliveries.c.task)
+_index(deliveries, "due", "next_try_at", where=sa.text("next_try_at IS NOT NULL"))
+_index(deliveries, "task", "account", "task")
 
-read_marks = _own(
+read_marks = _table(
     "read_marks",
-    _name("principal"),
-    _name("thread"),
-    _integer("seq"),
-    ForeignKeyConstraint(["account", "thread"], ["threads.account", "threads.id"]),
+    *_names("principal", "thread"),
+    *_integers("seq"),
+    _link("thread", "threads"),
     key=("principal", "thread"),
 )
 
-uploads = _own(
+uploads = _table(
     "uploads",
-    _name("id"),
-    _name("principal"),
-    _text("name"),
-    _integer("size"),
-    _integer("offset"),
-    _text("media_type"),
-    _name("sha256", nullable=True),
-    _name("expires_at"),
-    Column("posted", Boolean, nullable=False),
+    *_names("id", "principal", "expires_at"),
+    *_names("sha256", nullable=True),
+    *_texts("name", "media_type"),
+    *_integers("size", "offset"),
+    _flag("posted"),
     key=("id",),
 )
-Index("ix_uploads_principal", uploads.c.account, uploads.c.principal)
-Index("ix_uploads_sha256", uploads.c.account, uploads.c.sha256)
+_index(uploads, "principal", "account", "principal")
+_index(uploads, "sha256", "account", "sha256")
 
-leases = _own(
+leases = _table(
     "leases",
-    _name("task"),
-    _name("runner"),
-    _integer("epoch"),
-    _name("renewed_at"),
-    ForeignKeyConstraint(["account", "task"], ["tasks.account", "tasks.id"]),
+    *_names("task", "runner", "renewed_at"),
+    *_integers("epoch"),
+    _link("task", "tasks"),
     key=("task",),
 )
-Index("ix_leases_runner", leases.c.account, leases.c.runner)
+_index(leases, "runner", "account", "runner")
+
+
+def inserting(connection: sa.Connection, table: sa.Table) -> sqlite.Insert | postgresql.Insert:
+    """Return an insert that can say what to do on a conflict."""
+    return _inserting(connection.dialect.name, table)
+
+
+def put(
+    connection: sa.Connection, table: sa.Table, rows: Mapping[str, Any] | list[dict[str, Any]]
+) -> None:
+    """Insert rows, or replace those of the same primary key."""
+    connection.execute(_replacing(connection.dialect.name, table), rows)
+
+
+def _inserting(dialect: str, table: sa.Table) -> sqlite.Insert | postgresql.Insert:
+    return postgresql.insert(table) if dialect == "postgresql" else sqlite.insert(table)
+
+
+@cache
+def _replacing(dialect: str, table: sa.Table) -> sa.Insert:
+    statement = _inserting(dialect, table)
+    keys = [column.name for column in table.primary_key]
+    others = [column.name for column in table.c if column.name not in keys]
+    changes = {name: statement.excluded[name] for name in others}
+    return statement.on_conflict_do_update(index_elements=keys, set_=changes)

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections import deque
 from collections.abc import Callable, Generator, Sequence
+from concurrent.futures import Future
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar
@@ -77,11 +77,9 @@ class InlineWriter:
         before_commit: Callable[[], None] = lambda: None,
         after_commit: Callable[[], None] = lambda: None,
     ) -> None:
-        """Open the connection."""
         self.before_commit = before_commit
         self.after_commit = after_commit
-        self._connection = engine.connect()
-        require_full(self._connection)
+        self._connection = _opened(engine)
 
     async def do(
         self,
@@ -90,11 +88,7 @@ class InlineWriter:
         key: str = "",  # noqa: ARG002 - one write at a time needs no key
         after: Callable[[R], None] | None = None,
     ) -> R:
-        """Run, commit, tell, return.
-
-        Raises:
-            DeskhandError: what ``work`` raised; ``disk_full``; ``unavailable``.
-        """
+        """Run, commit, tell, return."""
         try:
             result = work(self._connection)
             self.before_commit()
@@ -112,7 +106,7 @@ class InlineWriter:
         self._connection.close()
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True, eq=False)
 class _Job(Generic[R]):
     """A write that waits: what to do, and whom to tell on which loop."""
 
@@ -133,33 +127,36 @@ def _unframed(_: Connection) -> Generator[Settle]:
     yield lambda: None
 
 
-class ThreadWriter:
-    """Long-lived threads with a connection each; one for SQLite, a few for PostgreSQL.
+def _tell_nobody(_: Connection, __: str) -> None:
+    """Know of nobody else who reads."""
 
-    Writes of one key always meet the same thread. With ``framing`` a commit holds writes of one key only, so that
-    two processes never wait for each other's locks in a ring.
+
+class ThreadWriter:
+    """A long-lived thread with a connection of its own; a commit holds waiting writes of one key.
+
+    Args:
+        engine: where to write.
+        framing: what surrounds a batch.
+        committed: told in the thread after each batch of a key.
     """
 
     def __init__(
         self,
         engine: Engine,
         *,
-        threads: int = 1,
-        framing: Framing | None = None,
-        committed: Callable[[Connection, str], None] | None = None,
+        framing: Framing = _unframed,
+        committed: Callable[[Connection, str], None] = _tell_nobody,
     ) -> None:
-        """Start the threads.
-
-        Args:
-            engine: where to write.
-            threads: how many lanes.
-            framing: what surrounds a batch; given where commits are per key.
-            committed: told in the lane after each batch of a key.
-        """
-        self._lanes = [
-            _Lane(engine, framing=framing, committed=committed, number=number)
-            for number in range(threads)
-        ]
+        self._engine = engine
+        self._framing = framing
+        self._committed = committed
+        self._queue: list[AnyJob] = []
+        self._wake = threading.Condition()
+        self._closing = False
+        self._ended: Future[None] = Future()
+        # Opened here, so that a file that is not safe is refused before anything is promised.
+        self._connection: Connection | None = _opened(engine)
+        threading.Thread(target=self._run, name="writer", daemon=True).start()
 
     async def do(
         self,
@@ -168,114 +165,47 @@ class ThreadWriter:
         key: str = "",
         after: Callable[[R], None] | None = None,
     ) -> R:
-        """Hand the write to its lane and wait for the durable commit.
-
-        Raises:
-            DeskhandError: what ``work`` raised; ``disk_full``; ``unavailable``.
-        """
+        """Let the write wait for its turn and for the durable commit."""
         loop = asyncio.get_running_loop()
         future: asyncio.Future[R] = loop.create_future()
-        job = _Job(work=work, key=key, after=after, loop=loop, future=future)
-        self._lane_of(key).put(job)
-        return await future
-
-    async def close(self) -> None:
-        """Let the lanes finish what waits."""
-        for lane in self._lanes:
-            await lane.close()
-
-    def _lane_of(self, key: str) -> _Lane:
-        number = int.from_bytes(key.encode("utf-8", "replace")[-4:]) if key else 0
-        return self._lanes[number % len(self._lanes)]
-
-
-class _Lane:
-    """One thread, one connection, one queue."""
-
-    def __init__(
-        self,
-        engine: Engine,
-        *,
-        framing: Framing | None,
-        committed: Callable[[Connection, str], None] | None,
-        number: int,
-    ) -> None:
-        self._engine = engine
-        self._framing = framing or _unframed
-        self._one_key = framing is not None
-        self._committed = committed
-        self._queue: deque[AnyJob] = deque()
-        self._wake = threading.Condition()
-        self._closing = False
-        self._stopped: asyncio.Future[None] | None = None
-        # Opened here, so that a file that is not safe is refused before anything is promised.
-        self._connection: Connection | None = self._open()
-        self._thread = threading.Thread(target=self._run, name=f"writer-{number}", daemon=True)
-        self._thread.start()
-
-    def put(self, job: AnyJob) -> None:
-        """Let a write wait for its turn."""
         with self._wake:
             if self._closing:
                 raise DeskhandError(Code.UNAVAILABLE)
-            self._queue.append(job)
+            self._queue.append(_Job(work=work, key=key, after=after, loop=loop, future=future))
             self._wake.notify()
+        return await future
 
     async def close(self) -> None:
         """Finish what waits and end the thread."""
-        loop = asyncio.get_running_loop()
-        stopped: asyncio.Future[None] = loop.create_future()
         with self._wake:
-            if self._closing:
-                return
             self._closing = True
-            self._stopped = stopped
             self._wake.notify()
-        await stopped
-        self._thread.join()
-
-    def _open(self) -> Connection:
-        connection = self._engine.connect()
-        require_full(connection)
-        return connection
+        await asyncio.wrap_future(self._ended)
 
     def _run(self) -> None:
         while batch := self._next_batch():
             self._commit(batch)
             _deliver(batch)
-            if self._committed and not batch[0].error and self._connection:
+            if self._connection is not None and not batch[0].error:
                 # A lost wake-up is found by the listener's own look.
                 with suppress(Exception):
                     self._committed(self._connection, batch[0].key)
         self._drop_connection()
-        stopped = self._stopped
-        if stopped is not None:
-            with suppress(RuntimeError):  # the loop may be closed already
-                stopped.get_loop().call_soon_threadsafe(_resolve, stopped)
+        self._ended.set_result(None)
 
     def _next_batch(self) -> list[AnyJob]:
+        """Wait for writes; return the first with others of its key, or nothing when all is done."""
         with self._wake:
-            while not self._queue and not self._closing:
-                self._wake.wait()
-            if not self._one_key:
-                return [self._queue.popleft() for _ in range(min(len(self._queue), BATCH_MAX))]
-            return self._take_key()
-
-    def _take_key(self) -> list[AnyJob]:
-        if not self._queue:
-            return []
-        key = self._queue[0].key
-        taken: list[AnyJob] = []
-        left: deque[AnyJob] = deque()
-        for job in self._queue:
-            (taken if job.key == key and len(taken) < BATCH_MAX else left).append(job)
-        self._queue = left
-        return taken
+            self._wake.wait_for(lambda: self._queue or self._closing)
+            batch = [job for job in self._queue if job.key == self._queue[0].key][:BATCH_MAX]
+            taken = set(batch)
+            self._queue = [job for job in self._queue if job not in taken]
+            return batch
 
     def _commit(self, batch: Sequence[AnyJob]) -> None:
         """Run a batch and commit it; whatever breaks the transaction as a whole fails every write of it."""
         try:
-            connection = self._connection = self._connection or self._open()
+            connection = self._connection = self._connection or _opened(self._engine)
             with self._framing(connection) as settle:
                 for job in batch:
                     self._run_one(connection, job, settle if len(batch) > 1 else None)
@@ -296,18 +226,19 @@ class _Lane:
         connection.exec_driver_sql("RELEASE SAVEPOINT one")
 
     def _give_up(self, batch: Sequence[AnyJob], error: Exception) -> None:
-        told = [job.error for job in batch if job.error]
-        reason = _worst(told, fault_of(error) or DeskhandError(Code.UNAVAILABLE))
+        reason = fault_of(error) or DeskhandError(Code.UNAVAILABLE)
+        for job in batch:  # "the disk is full" says more than what follows from it
+            if isinstance(job.error, DeskhandError) and job.error.code is Code.DISK_FULL:
+                reason = job.error
         for job in batch:
             job.error = job.error or reason
         connection = self._connection
-        try:
-            if connection is not None:
+        # A cut connection would connect anew under our hands: only a whole one is rolled back and kept.
+        if connection is not None and not connection.invalidated:
+            with suppress(Exception):
                 _undo(connection)
-        except Exception:  # noqa: BLE001 - then it is of no more use
-            self._drop_connection()
-        if connection is not None and connection.invalidated:
-            self._drop_connection()
+                return
+        self._drop_connection()
 
     def _drop_connection(self) -> None:
         connection, self._connection = self._connection, None
@@ -319,18 +250,16 @@ class _Lane:
             connection.close()
 
 
+def _opened(engine: Engine) -> Connection:
+    connection = engine.connect()
+    require_full(connection)
+    return connection
+
+
 def _undo(connection: Connection) -> None:
     """Roll back, also what a failed commit left open in the driver after SQLAlchemy called it over."""
     connection.rollback()
     connection.connection.rollback()
-
-
-def _worst(told: Sequence[BaseException], otherwise: DeskhandError) -> DeskhandError:
-    """Prefer "the disk is full" over what follows from it."""
-    for error in told:
-        if isinstance(error, DeskhandError) and error.code is Code.DISK_FULL:
-            return error
-    return otherwise
 
 
 def _deliver(batch: Sequence[AnyJob]) -> None:
@@ -358,8 +287,3 @@ def _tell(after: Callable[[R], None], result: R, loop: asyncio.AbstractEventLoop
         after(result)
     except Exception as error:  # noqa: BLE001 - one listener must not silence the others
         loop.call_exception_handler({"message": "an after-commit hook failed", "exception": error})
-
-
-def _resolve(future: asyncio.Future[None]) -> None:
-    if not future.done():
-        future.set_result(None)

@@ -6,13 +6,15 @@ It refuses to touch what came after the event that says so.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
-from typing import Any, cast
+from collections.abc import Mapping
 
 from sqlalchemy import Connection, delete, select, update
 
+from deskhand.core.folding import Key
 from deskhand.protocol.events import EVENTS, KIND_OF, MessagePosted, ThreadErased
+from deskhand.protocol.objects import Thread
 from deskhand.protocol.tasks import Approval, Artifact, Question, Task
+from deskhand.protocol.wire import Wire
 from deskhand.store import tables
 from deskhand.store.rows import REDACTED_TEXT
 
@@ -24,56 +26,52 @@ _KEPT_KINDS = (
     *(kind for kind in EVENTS if kind.partition(".")[0] in _OF_THE_ACCOUNT),
 )
 """What stays whatever thread its envelope names: facts about the account, not about a conversation."""
+_HANGING = (
+    tables.leases,
+    tables.deliveries,
+    *(tables.projections[kind] for kind in (Artifact, Approval, Question)),
+)
+"""What goes with the tasks of a thread."""
+
+
+def hanging(objects: Mapping[Key, Wire | None], thread: str) -> list[Key]:
+    """Return what goes with an erased thread: what names it or one of its tasks, but not its stub."""
+    tasks = {
+        name
+        for (kind, name), thing in objects.items()
+        if kind is Task and getattr(thing, "thread", None) == thread
+    }
+    return [
+        key
+        for key, thing in objects.items()
+        if key[0] is not Thread
+        and (getattr(thing, "thread", None) == thread or getattr(thing, "task", None) in tasks)
+    ]
 
 
 def erase(connection: Connection, account: str, thread: str, *, before: int) -> None:
     """Blank the thread's events below the seq ``before`` and forget what hung on them."""
-    _drop_uploads(connection, account, thread, before=before)
+    mine = (_e.account == account, _e.thread == thread, _e.seq < before)
+    said = select(_e.body).where(*mine, _e.kind == KIND_OF[MessagePosted])
+    files = {
+        str(file["id"])
+        for body in connection.execute(said).scalars()
+        for file in json.loads(body).get("files", [])
+    }
+    uploads = tables.uploads
     connection.execute(
-        update(tables.events)
-        .where(
-            _e.account == account,
-            _e.thread == thread,
-            _e.seq < before,
-            _e.kind.not_in(_KEPT_KINDS),
-        )
-        .values(body=REDACTED_TEXT)
+        delete(uploads).where(uploads.c.account == account, uploads.c.id.in_(sorted(files)))
     )
-    _drop_objects(connection, account, thread)
-
-
-def _drop_objects(connection: Connection, account: str, thread: str) -> None:
+    connection.execute(
+        update(tables.events).where(*mine, _e.kind.not_in(_KEPT_KINDS)).values(body=REDACTED_TEXT)
+    )
     tasks = tables.projections[Task]
-    mine = select(tasks.c.id).where(tasks.c.account == account, tasks.c.thread == thread)
-    deliveries = tables.deliveries
-    hanging = (
-        tables.leases,
-        deliveries,
-        tables.projections[Artifact],
-        tables.projections[Approval],
-        tables.projections[Question],
-    )
-    for table in hanging:
-        connection.execute(delete(table).where(table.c.account == account, table.c.task.in_(mine)))
+    its_tasks = select(tasks.c.id).where(tasks.c.account == account, tasks.c.thread == thread)
+    for table in _HANGING:
+        connection.execute(
+            delete(table).where(table.c.account == account, table.c.task.in_(its_tasks))
+        )
     for table in (tables.read_marks, tasks):
         connection.execute(
             delete(table).where(table.c.account == account, table.c.thread == thread)
         )
-
-
-def _drop_uploads(connection: Connection, account: str, thread: str, *, before: int) -> None:
-    said = select(_e.body).where(
-        _e.account == account,
-        _e.thread == thread,
-        _e.seq < before,
-        _e.kind == KIND_OF[MessagePosted],
-    )
-    names = sorted({name for row in connection.execute(said) for name in _files(row.body)})
-    if names:
-        held = tables.uploads
-        connection.execute(delete(held).where(held.c.account == account, held.c.id.in_(names)))
-
-
-def _files(stored: str) -> Iterable[str]:
-    body = cast("dict[str, Any]", json.loads(stored))
-    return [str(file["id"]) for file in body.get("files", [])]

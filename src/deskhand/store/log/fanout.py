@@ -14,10 +14,13 @@ Hook = Callable[[Sequence[Committed]], None]
 
 
 class FanOut:
-    """Hooks, and per account the seq up to which they were called."""
+    """Hooks, and per account the seq up to which they were called.
+
+    Args:
+        heads: to begin after; without them every commit is new (one process, one log).
+    """
 
     def __init__(self, heads: Mapping[str, int] | None = None) -> None:
-        """Begin after these heads; without heads every commit is new (one process, one log)."""
         self._hooks: list[Hook] = []
         self._told = None if heads is None else dict(heads)
 
@@ -32,10 +35,9 @@ class FanOut:
     def offer(self, committed: Sequence[Committed]) -> None:
         """Pass on what is next in its log; on the loop only."""
         fresh = committed if self._told is None else self._next(committed, self._told)
-        if not fresh:
-            return
-        for hook in self._hooks:
-            hook(fresh)
+        if fresh:
+            for hook in self._hooks:
+                hook(fresh)
 
     @staticmethod
     def _next(committed: Sequence[Committed], told: dict[str, int]) -> list[Committed]:

@@ -6,7 +6,7 @@ remember what no event changes, and forgets an account that grew large.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,14 +19,6 @@ ACCOUNTS_MAX = 256
 Listing = tuple[type[Wire], tuple[str, ...]]
 
 
-def listed(thing: Wire | None, states: Sequence[str]) -> bool:
-    """Return whether an object belongs into a listing of these states (all when empty)."""
-    if thing is None:
-        return False
-    state: Any = getattr(thing, "state", None)
-    return not states or state in states
-
-
 @dataclass(slots=True, kw_only=True)
 class Known:
     """Objects by key, absent ones too, and complete listings by kind and states."""
@@ -35,16 +27,12 @@ class Known:
     objects: dict[Key, Wire | None] = field(default_factory=dict[Key, Wire | None])
     listings: dict[Listing, dict[str, Wire]] = field(default_factory=dict[Listing, dict[str, Wire]])
 
-    def absorb(self, after: str, changed: Iterable[tuple[Key, Wire | None]]) -> None:
+    def absorb(self, after: str, changed: Mapping[Key, Wire | None]) -> None:
         """Move on to the hash ``after``, at which these objects changed."""
         self.hash = after
-        for key, thing in changed:
-            self.objects[key] = thing
-            for (kind, states), found in self.listings.items():
-                if kind is key[0]:
-                    found.pop(key[1], None)
-                    if thing is not None and listed(thing, states):
-                        found[key[1]] = thing
+        self.objects.update(changed)
+        for (kind, states), found in self.listings.items():
+            amend(found, kind, changed, states=states)
 
     @property
     def size(self) -> int:
@@ -52,11 +40,26 @@ class Known:
         return len(self.objects) + sum(len(found) for found in self.listings.values())
 
 
+def amend(
+    found: dict[str, Wire],
+    kind: type[Wire],
+    changed: Mapping[Key, Wire | None],
+    *,
+    states: Sequence[str],
+) -> None:
+    """Bring a listing of a kind in these states (all when empty) up to what changed."""
+    for (of_kind, name), thing in changed.items():
+        if of_kind is kind:
+            found.pop(name, None)
+            state: Any = getattr(thing, "state", None)
+            if thing is not None and (not states or state in states):
+                found[name] = thing
+
+
 class Memory:
     """What is known of the accounts that wrote lately."""
 
     def __init__(self) -> None:
-        """Begin knowing nothing."""
         self._known: dict[str, Known] = {}
 
     def of(self, account: str, stored: str) -> Known:
@@ -68,7 +71,3 @@ class Memory:
                 self._known.clear()
             self._known[account] = known
         return known
-
-    def forget(self, account: str) -> None:
-        """Drop an account, after a write that changed objects without an event for each."""
-        self._known.pop(account, None)

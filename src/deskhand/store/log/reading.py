@@ -8,13 +8,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, TypeVar
 
-from sqlalchemy import ColumnElement, Connection, and_, bindparam, select, true
+from sqlalchemy import ColumnElement, Connection, Select, bindparam, select, true
 
 from deskhand.ports import Committed, Page, View
 from deskhand.protocol.events import Event
 from deskhand.protocol.wire import Wire
 from deskhand.store import tables
-from deskhand.store.rows import read_committed, read_event, read_object
+from deskhand.store.rows import Row, read_committed, read_event, read_object
 
 W = TypeVar("W", bound=Wire)
 
@@ -28,17 +28,17 @@ def head(connection: Connection, account: str) -> int:
     return connection.execute(_HEAD, {"account": account}).scalar() or 0
 
 
+def heads(connection: Connection) -> dict[str, int]:
+    """Return the head of every account."""
+    return {row.id: row.head for row in connection.execute(select(_a.id, _a.head))}
+
+
 def events(connection: Connection, view: View, *, after: int, limit: int) -> Page:
     """Return the next events of a view, and how far the log was looked at."""
     # The head first: events up to it are all committed, so "looked at" never passes one that is still to come.
     last = head(connection, view.account)
-    query = (
-        select(tables.events)
-        .where(_e.account == view.account, seen(view), _e.seq > after, _e.seq <= last)
-        .order_by(_e.seq)
-        .limit(limit + 1)
-    )
-    rows = connection.execute(query).mappings().all()
+    query = _seen(view).where(_e.seq > after, _e.seq <= last).order_by(_e.seq)
+    rows = _rows(connection, query, limit=limit + 1)
     more = len(rows) > limit
     found = tuple(read_event(row) for row in rows[:limit])
     return Page(events=found, looked_at=found[-1].seq if more and found else last, more=more)
@@ -49,47 +49,42 @@ def thread_events(
 ) -> tuple[Event, ...]:
     """Return a thread's newest events before a seq, oldest first."""
     older = true() if before is None else _e.seq < before
-    query = (
-        select(tables.events)
-        .where(_e.account == view.account, _e.thread == thread, seen(view), older)
-        .order_by(_e.seq.desc())
-        .limit(limit)
-    )
-    rows = connection.execute(query).mappings().all()
-    return tuple(read_event(row) for row in reversed(rows))
-
-
-def seen(view: View) -> ColumnElement[bool]:
-    """Return the condition that says the same as ``View.sees``."""
-    if view.runner is not None:
-        return _e.runner == view.runner
-    return true() if view.owner else _e.audience == "account"
+    query = _seen(view).where(_e.thread == thread, older).order_by(_e.seq.desc())
+    return tuple(read_event(row) for row in reversed(_rows(connection, query, limit=limit)))
 
 
 def committed_after(
     connection: Connection, account: str, *, after: int, limit: int
 ) -> list[Committed]:
     """Return events of everybody, for fan-out."""
-    query = (
-        select(tables.events)
-        .where(_e.account == account, _e.seq > after)
-        .order_by(_e.seq)
-        .limit(limit)
-    )
-    return [read_committed(row) for row in connection.execute(query).mappings()]
-
-
-def heads(connection: Connection) -> dict[str, int]:
-    """Return the head of every account."""
-    return {row.id: row.head for row in connection.execute(select(_a.id, _a.head))}
+    everything = select(tables.events).where(_e.account == account, _e.seq > after)
+    rows = _rows(connection, everything.order_by(_e.seq), limit=limit)
+    return [read_committed(row) for row in rows]
 
 
 def get(connection: Connection, account: str, kind: type[W], name: str) -> W | None:
     """Return one object, or nothing."""
     table = tables.projections[kind]
     query = select(table.c.object).where(table.c.account == account, table.c.id == name)
-    row = connection.execute(query).first()
-    return None if row is None else read_object(kind, row.object)
+    stored = connection.execute(query).scalar()
+    return None if stored is None else read_object(kind, stored)
+
+
+def find(  # noqa: PLR0913 - the port's own words
+    connection: Connection,
+    account: str,
+    kind: type[W],
+    *,
+    states: Sequence[str] = (),
+    thread: str | None = None,
+    before: str | None = None,
+    limit: int = 100,
+) -> list[W]:
+    """Return objects, newest first (by id), older than ``before``."""
+    found = texts(
+        connection, account, kind, states=states, thread=thread, before=before, limit=limit
+    )
+    return [read_object(kind, stored) for stored in found]
 
 
 def texts(  # noqa: PLR0913 - the port's own words
@@ -97,19 +92,30 @@ def texts(  # noqa: PLR0913 - the port's own words
     account: str,
     kind: type[Wire],
     *,
-    states: Sequence[str],
-    limit: int,
+    states: Sequence[str] = (),
     thread: str | None = None,
     before: str | None = None,
+    limit: int,
 ) -> list[str]:
     """Return the stored text of objects, newest first (by id), older than ``before``."""
     table = tables.projections[kind]
-    wanted: list[ColumnElement[Any]] = [table.c.account == account]
+    query = select(table.c.object).where(table.c.account == account)
     if states:
-        wanted.append(table.c.state.in_(tuple(states)))
+        query = query.where(table.c.state.in_(tuple(states)))
     if thread is not None:
-        wanted.append(table.c.thread == thread)
+        query = query.where(table.c.thread == thread)
     if before is not None:
-        wanted.append(table.c.id < before)
-    query = select(table.c.object).where(and_(*wanted)).order_by(table.c.id.desc()).limit(limit)
-    return list(connection.execute(query).scalars())
+        query = query.where(table.c.id < before)
+    return list(connection.execute(query.order_by(table.c.id.desc()).limit(limit)).scalars())
+
+
+def _seen(view: View) -> Select[Any]:
+    """Ask for what ``View.sees`` lets through."""
+    allowed: ColumnElement[bool] = true() if view.owner else _e.audience == "account"
+    if view.runner is not None:
+        allowed = _e.runner == view.runner
+    return select(tables.events).where(_e.account == view.account, allowed)
+
+
+def _rows(connection: Connection, query: Select[Any], *, limit: int) -> Sequence[Row]:
+    return connection.execute(query.limit(limit)).mappings().all()

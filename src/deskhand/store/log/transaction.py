@@ -6,34 +6,26 @@ thread without the event that says so.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any, TypeVar, cast
+from functools import partial, wraps
+from typing import Any, Concatenate, ParamSpec, TypeVar, cast
 
-from sqlalchemy import Connection, Executable, bindparam, insert, select, update
+from sqlalchemy import Connection, bindparam, insert, select, update
 
 from deskhand.core.folding import Key, fold, touched
 from deskhand.errors import Code, DeskhandError
-from deskhand.ports import (
-    Committed,
-    Credential,
-    Draft,
-    Invite,
-    Joining,
-    PlannedDelivery,
-    PushSubscription,
-)
+from deskhand.ports import Committed, Draft, PushSubscription
 from deskhand.protocol.events import KIND_OF, Event, MessagePosted, TaskFinished, ThreadErased
-from deskhand.protocol.objects import Device, Presence, Thread, Upload
+from deskhand.protocol.objects import Device
 from deskhand.protocol.ops import Op, OpResult
 from deskhand.protocol.tasks import Task
 from deskhand.protocol.wire import Wire
 from deskhand.store import tables
-from deskhand.store.log import erasing
-from deskhand.store.log.known import Known, Memory, listed
+from deskhand.store.log.erasing import erase
+from deskhand.store.log.known import Known, Memory, amend
 from deskhand.store.own import access, deliveries, uploads
 from deskhand.store.rows import (
-    Appended,
     RowValues,
     appended,
     object_row,
@@ -41,8 +33,10 @@ from deskhand.store.rows import (
     read_event,
     read_object,
 )
-from deskhand.store.statements import upsert
+from deskhand.store.tables import put
 
+P = ParamSpec("P")
+R = TypeVar("R")
 W = TypeVar("W", bound=Wire)
 
 _a = tables.accounts.c
@@ -76,30 +70,19 @@ class SqlTx:
     def __init__(
         self, connection: Connection, account: str, *, now: str, head: int, known: Known
     ) -> None:
-        """Keep what ``begin`` found."""
         self._connection = connection
-        self._account = account
-        self._now = now
+        self.account = account
+        self.now = now
         self._seq = head
         self._hash = known.hash
         self._known = known
-        self._dialect = connection.dialect.name
-        self._appended: list[Appended] = []
+        self._committed: list[Committed] = []
+        self._unwritten: list[RowValues] = []
         self._changed: dict[Key, Wire | None] = {}
         self._changed_at: dict[Key, int] = {}
-        self._erased: dict[str, int | None] = {}
+        self._erasing: set[str] = set()
         # Rows whose foreign keys may point at what this write itself creates: written after the projections.
-        self._later: list[tuple[Executable, RowValues]] = []
-
-    @property
-    def account(self) -> str:
-        """The account this write belongs to."""
-        return self._account
-
-    @property
-    def now(self) -> str:
-        """The stamp that every event of this write gets."""
-        return self._now
+        self._later: list[Callable[[Connection, str], None]] = []
 
     # --- objects and events ---------------------------------------------------------------------------------
 
@@ -108,21 +91,17 @@ class SqlTx:
         key: Key = (kind, name)
         if key in self._changed:
             return cast("W | None", self._changed[key])
-        if key not in self._known.objects:
-            row = self._connection.execute(
-                _ONE[kind], {"account": self._account, "name": name}
-            ).first()
-            self._known.objects[key] = read_object(kind, row.object) if row else None
-        return cast("W | None", self._known.objects[key])
+        known = self._known.objects
+        if key not in known:
+            asked = {"account": self.account, "name": name}
+            stored = self._connection.execute(_ONE[kind], asked).scalar()
+            known[key] = None if stored is None else read_object(kind, stored)
+        return cast("W | None", known[key])
 
     def find(self, kind: type[W], *, states: Sequence[str] = (), limit: int = 500) -> list[W]:
         """Return the objects of one kind in these states (all when empty), oldest first."""
         found = dict(self._listing(kind, tuple(states), limit=limit))
-        for (changed, name), thing in self._changed.items():
-            if changed is kind:
-                found.pop(name, None)
-                if thing is not None and listed(thing, states):
-                    found[name] = thing
+        amend(found, kind, self._changed, states=states)
         return [cast("W", found[name]) for name in sorted(found)][:limit]
 
     def emit(self, draft: Draft) -> Event:
@@ -133,141 +112,105 @@ class SqlTx:
         if draft.task and draft.thread is None:
             task = self.get(Task, draft.task)
             draft = replace(draft, thread=task.thread if task else None)
-        new = appended(
-            draft, account=self._account, seq=self._seq + 1, at=self._now, before=self._hash
+        committed, row = appended(
+            draft, account=self.account, seq=self._seq + 1, at=self.now, before=self._hash
         )
-        event = new.committed.event
+        event = committed.event
         for key in touched(event):
             self._changed[key] = fold(key, self.get(key[0], key[1]), event)
             self._changed_at[key] = event.seq
-        self._seq += 1
-        self._hash = new.row["hash"]
-        self._appended.append(new)
+        self._seq, self._hash = event.seq, row["hash"]
+        self._committed.append(committed)
+        self._unwritten.append(row)
         if isinstance(draft.body, MessagePosted) and draft.body.files:
-            uploads.keep(self._connection, self._account, [file.id for file in draft.body.files])
+            uploads.keep(self._connection, self.account, [file.id for file in draft.body.files])
         if isinstance(draft.body, ThreadErased) and draft.thread:
-            self._erased[draft.thread] = event.seq
+            self._erase(draft.thread, before=event.seq)
         return event
 
     def context(self, thread: str, *, limit: int) -> list[Event]:
         """Return the thread's newest ``message.posted`` and ``task.finished`` events, oldest first."""
         query = (
             select(tables.events)
-            .where(
-                _e.account == self._account,
-                _e.thread == thread,
-                tables.SAID_ONLY,
-            )
+            .where(_e.account == self.account, _e.thread == thread, tables.SAID_ONLY)
             .order_by(_e.seq.desc())
             .limit(limit)
         )
-        rows = self._connection.execute(query).mappings().all()
-        stored = [read_event(row) for row in reversed(rows)]
-        fresh = [
-            new.committed.event
-            for new in self._appended
-            if new.row["thread"] == thread and new.row["kind"] in _SAID_KINDS
+        stored = self._connection.execute(query).mappings().all()
+        rows = [
+            *reversed(stored),
+            *(
+                row
+                for row in self._unwritten
+                if row["thread"] == thread and row["kind"] in _SAID_KINDS
+            ),
         ]
-        return [*stored, *fresh][-limit:] if limit > 0 else []
+        return [read_event(row) for row in rows[-limit:]] if limit > 0 else []
 
     def erase_thread(self, thread: str) -> None:
-        """Blank the bodies of the thread's events before this one and drop references to its blobs.
-
-        It happens with the ``thread.erased`` of this same write, wherever in the write that is emitted.
-        """
-        self._erased.setdefault(thread, None)
+        """Expect the ``thread.erased`` of this write, which blanks the thread's bodies and drops what hangs on it."""
+        self._erasing.add(thread)
 
     # --- ops ------------------------------------------------------------------------------------------------
 
     def op_result(self, principal: str, op_id: str) -> tuple[str, OpResult] | None:
         """Return (fingerprint, result) of an op that was handled before."""
-        named = {"account": self._account, "principal": principal, "op_id": op_id}
-        row = self._connection.execute(_OP, named).first()
-        return (row.fingerprint, read_object(OpResult, row.result)) if row else None
+        asked = {"account": self.account, "principal": principal, "op_id": op_id}
+        row = self._connection.execute(_OP, asked).first()
+        return None if row is None else (row.fingerprint, read_object(OpResult, row.result))
 
     def remember_op(self, principal: str, op: Op, result: OpResult) -> None:
         """Keep the result of an op for ``OP_KEPT_DAYS``."""
         row: RowValues = {
-            "account": self._account,
+            "account": self.account,
             "principal": principal,
             "op_id": op.op_id,
             "fingerprint": op.fingerprint(),
             "result": object_text(result),
-            "at": self._now,
+            "at": self.now,
         }
-        self._connection.execute(upsert(self._dialect, tables.ops), row)
+        put(self._connection, tables.ops, row)
 
     # --- own truth ------------------------------------------------------------------------------------------
 
-    def plan_delivery(self, planned: PlannedDelivery) -> None:
-        """Store a notification to send, once per (account, tag, class, subscription)."""
-        deliveries.plan(self._connection, self._account, planned)
+    @staticmethod
+    def _owned(
+        work: Callable[Concatenate[Connection, str, P], R],
+    ) -> Callable[Concatenate[SqlTx, P], R]:
+        """Make a method of a function on the account's own truth."""
+
+        @wraps(work)
+        def method(self: SqlTx, *args: P.args, **kwargs: P.kwargs) -> R:
+            return work(self._connection, self.account, *args, **kwargs)
+
+        return method
+
+    plan_delivery = _owned(deliveries.plan)
+    acknowledge_delivery = _owned(deliveries.acknowledge)
+    presence = _owned(access.presence)
+    add_credential = _owned(access.add_credential)
+    revoke_credentials = _owned(access.revoke)
+    put_invite = _owned(access.put_invite)
+    invite = _owned(access.invite)
+    put_joining = _owned(access.put_joining)
+    joining = _owned(access.own_joining)
+    upload = _owned(uploads.finished)
 
     def subscriptions(self) -> list[PushSubscription]:
         """Return the account's push subscriptions of active devices."""
-        found = deliveries.subscriptions(self._connection, self._account)
-        devices = self.find(Device, states=("active",)) if found else []
-        active = {device.id for device in devices}
+        found = deliveries.subscriptions(self._connection, self.account)
+        active = {device.id for device in self.find(Device, states=("active",))} if found else ()
         return [subscription for subscription in found if subscription.device in active]
-
-    def acknowledge_delivery(self, name: str, *, fate: str, device: str) -> bool:
-        """Record shown or tapped; return whether it was this device's and moved forward."""
-        return deliveries.acknowledge(
-            self._connection, self._account, name, fate=fate, device=device
-        )
 
     def mark_read(self, principal: str, thread: str, seq: int) -> None:
         """Keep the highest seq this principal has seen in the thread."""
-        row: RowValues = {
-            "account": self._account,
-            "principal": principal,
-            "thread": thread,
-            "seq": seq,
-        }
-        self._later.append((access.higher_mark(self._dialect), row))
+        self._later.append(partial(access.mark_read, principal=principal, thread=thread, seq=seq))
 
     def renew_lease(self, task: str, *, runner: str, epoch: int) -> None:
         """Note that the runner still works on it."""
-        row: RowValues = {
-            "account": self._account,
-            "task": task,
-            "runner": runner,
-            "epoch": epoch,
-            "renewed_at": self._now,
-        }
-        self._later.append((upsert(self._dialect, tables.leases), row))
-
-    def presence(self) -> dict[str, Presence]:
-        """Return the links of the account's runners."""
-        return access.presence(self._connection, self._account)
-
-    def add_credential(self, credential: Credential) -> None:
-        """Let a principal in."""
-        access.add_credential(self._connection, self._account, credential)
-
-    def revoke_credentials(self, principal: str) -> None:
-        """Shut a principal out, with its subscriptions, leases and joinings."""
-        access.revoke(self._connection, self._account, principal)
-
-    def put_invite(self, invite: Invite) -> None:
-        """Create an invitation, or replace it by its used form."""
-        access.put_invite(self._connection, self._account, invite)
-
-    def invite(self, name: str) -> Invite | None:
-        """Return an invitation by id as it is now, used or not."""
-        return access.invite_by_id(self._connection, self._account, name)
-
-    def put_joining(self, joining: Joining) -> None:
-        """Create the private side of a pair request, or replace it."""
-        access.put_joining(self._connection, self._account, joining)
-
-    def joining(self, request: str) -> Joining | None:
-        """Return the private side of a pair request as it is now."""
-        return access.joining(self._connection, request, account=self._account)
-
-    def upload(self, name: str, *, principal: str) -> Upload | None:
-        """Return a finished upload of exactly this principal."""
-        return uploads.find(self._connection, self._account, principal, name, finished=True)
+        self._later.append(
+            partial(access.renew_lease, task=task, runner=runner, epoch=epoch, now=self.now)
+        )
 
     # --- the end --------------------------------------------------------------------------------------------
 
@@ -277,50 +220,40 @@ class SqlTx:
         Raises:
             DeskhandError: ``internal`` when a thread is erased without the event that says so.
         """
-        if self._appended:
-            self._connection.execute(_APPEND, [new.row for new in self._appended])
-            self._erase()
-            self._write_projections()
-            moved = {"account": self._account, "to_head": self._seq, "to_hash": self._hash}
-            self._connection.execute(_MOVE_HEAD, moved)
-        elif self._erased:
+        if self._erasing:
             raise DeskhandError(Code.INTERNAL)
-        for statement, row in self._later:
-            self._connection.execute(statement, row)
-        self._known.absorb(self._hash, self._changed.items())
-        return tuple(new.committed for new in self._appended)
+        self._write_out()
+        if self._committed:
+            moved = {"account": self.account, "to_head": self._seq, "to_hash": self._hash}
+            self._connection.execute(_MOVE_HEAD, moved)
+        for write in self._later:
+            write(self._connection, self.account)
+        self._known.absorb(self._hash, self._changed)
+        return tuple(self._committed)
 
-    def _erase(self) -> None:
-        for thread, seq in self._erased.items():
-            if seq is None:
-                raise DeskhandError(Code.INTERNAL)
-            erasing.erase(self._connection, self._account, thread, before=seq)
-            self._forget_objects_of(thread)
+    def _erase(self, thread: str, *, before: int) -> None:
+        """Erase what is there so far, so that whatever this write still says about the thread begins anew."""
+        self._erasing.discard(thread)
+        self._write_out()
+        erase(self._connection, self.account, thread, before=before)
+        self._changed.clear()
+        # Apart from the memory: what is read from now on is not committed yet.
+        self._known = Known(hash=self._hash)
 
-    def _forget_objects_of(self, thread: str) -> None:
-        """What is erased is neither written nor remembered; the thread itself stays as its stub."""
-        tasks = {
-            name
-            for (_, name), thing in (*self._changed.items(), *self._known.objects.items())
-            if getattr(thing, "thread", None) == thread
-        }
-        for key, thing in list(self._changed.items()):
-            mine = getattr(thing, "thread", None) == thread or getattr(thing, "task", None) in tasks
-            if mine and key[0] is not Thread:
-                del self._changed[key]
-        self._known.objects.clear()
-        self._known.listings.clear()
-
-    def _write_projections(self) -> None:
+    def _write_out(self) -> None:
+        """Write events and projections that are not in the tables yet."""
+        if self._unwritten:
+            self._connection.execute(_APPEND, self._unwritten)
+            self._unwritten = []
         rows: dict[type[Wire], list[RowValues]] = {}
         for (kind, name), thing in self._changed.items():
             if thing is not None:
                 seq = self._changed_at[kind, name]
-                row = object_row(self._account, thing, name=name, seq=seq)
+                row = object_row(self.account, thing, name=name, seq=seq)
                 rows.setdefault(kind, []).append(row)
         for kind, table in tables.projections.items():
             if kind in rows:
-                self._connection.execute(upsert(self._dialect, table), rows[kind])
+                put(self._connection, table, rows[kind])
 
     def _listing(self, kind: type[Wire], states: tuple[str, ...], *, limit: int) -> dict[str, Wire]:
         """Return what is stored of a listing; a complete one is remembered."""
@@ -328,7 +261,7 @@ class SqlTx:
         if found is not None:
             return found
         table = tables.projections[kind]
-        query = select(table.c.id, table.c.object).where(table.c.account == self._account)
+        query = select(table.c.id, table.c.object).where(table.c.account == self.account)
         if states:
             query = query.where(table.c.state.in_(states))
         # What this write changed may push stored rows out of the listing: read as many more.

@@ -5,44 +5,48 @@ Plain functions on a connection, for reads and inside writes. Tokens and secrets
 
 from __future__ import annotations
 
-from sqlalchemy import (
-    ColumnElement,
-    Connection,
-    Insert,
-    RowMapping,
-    Table,
-    and_,
-    bindparam,
-    case,
-    delete,
-    select,
-    update,
-)
+from collections.abc import Callable
+from dataclasses import asdict
+from typing import Any, TypeVar
+
+from sqlalchemy import Connection, Select, bindparam, case, delete, select, update
 
 from deskhand.ports import Credential, Invite, Joining
 from deskhand.protocol.authority import Principal
 from deskhand.protocol.objects import Presence, Role
 from deskhand.store import tables
-from deskhand.store.rows import Row, RowValues
-from deskhand.store.statements import inserting, upsert
+from deskhand.store.rows import GENESIS, RowValues
+from deskhand.store.tables import inserting, put
 
+R = TypeVar("R")
 
-def _dialect(connection: Connection) -> str:
-    return connection.dialect.name
-
-
-def put(connection: Connection, table: Table, row: RowValues) -> None:
-    """Insert a row, or replace the one of the same key."""
-    connection.execute(upsert(_dialect(connection), table), row)
-
-
-# --- credentials -------------------------------------------------------------------------------------------------
+_invites = tables.invites.c
+_joinings = tables.joinings.c
+_marks = tables.read_marks.c
+_OWNED = (
+    tables.subscriptions.c.device,
+    tables.leases.c.runner,
+    tables.joinings.c.device,
+    tables.presence.c.runner,
+)
+"""What goes with a principal that is shut out: the columns that name it."""
 
 # Asked for every request: built once.
 _LIVE = select(tables.credentials).where(
     tables.credentials.c.token_sha256 == bindparam("token_sha256"),
     tables.credentials.c.revoked.is_(False),
 )
+
+
+def _one(connection: Connection, query: Select[Any], make: Callable[..., R]) -> R | None:
+    row = connection.execute(query).mappings().first()
+    return None if row is None else make(**row)
+
+
+def begin_account(connection: Connection, account: str) -> None:
+    """Begin an account's log; again is nothing."""
+    statement = inserting(connection, tables.accounts).on_conflict_do_nothing()
+    connection.execute(statement, {"id": account, "head": 0, "hash": GENESIS})
 
 
 def credential(connection: Connection, token_sha256: str) -> Credential | None:
@@ -58,12 +62,13 @@ def credential(connection: Connection, token_sha256: str) -> Credential | None:
 
 def add_credential(connection: Connection, account: str, credential: Credential) -> None:
     """Let a principal in. A token of another account is refused by its unique key."""
+    principal = credential.principal
     row: RowValues = {
         "account": account,
         "token_sha256": credential.token_sha256,
-        "principal": credential.principal.id,
-        "role": credential.principal.role.value,
-        "name": credential.principal.name,
+        "principal": principal.id,
+        "role": principal.role.value,
+        "name": principal.name,
         "kind": credential.kind,
         "revoked": False,
     }
@@ -71,132 +76,91 @@ def add_credential(connection: Connection, account: str, credential: Credential)
 
 
 def revoke(connection: Connection, account: str, principal: str) -> None:
-    """Shut a principal out, with its subscriptions, lease, joining and presence."""
+    """Shut a principal out, with its subscriptions, leases, joinings and presence."""
     held = tables.credentials
-    connection.execute(
-        update(held)
-        .where(held.c.account == account, held.c.principal == principal)
-        .values(revoked=True)
-    )
-    owned = (
-        (tables.subscriptions, tables.subscriptions.c.device),
-        (tables.leases, tables.leases.c.runner),
-        (tables.joinings, tables.joinings.c.device),
-        (tables.presence, tables.presence.c.runner),
-    )
-    for table, owner in owned:
+    mine = (held.c.account == account, held.c.principal == principal)
+    connection.execute(update(held).where(*mine).values(revoked=True))
+    for owner in _OWNED:
+        table = owner.table
         connection.execute(delete(table).where(table.c.account == account, owner == principal))
-
-
-# --- invitations and joinings ------------------------------------------------------------------------------------
 
 
 def put_invite(connection: Connection, account: str, invite: Invite) -> None:
     """Create an invitation, or replace it."""
-    row: RowValues = {
-        "account": account,
-        "id": invite.id,
-        "secret_sha256": invite.secret_sha256,
-        "code": invite.code,
-        "kind": invite.kind,
-        "role": invite.role,
-        "admits_alone": invite.admits_alone,
-        "expires_at": invite.expires_at,
-        "used_by": invite.used_by,
-    }
-    put(connection, tables.invites, row)
+    put(connection, tables.invites, {**asdict(invite), "account": account})
 
 
-def invite_by_id(connection: Connection, account: str, name: str) -> Invite | None:
+def invite(connection: Connection, account: str, name: str) -> Invite | None:
     """Return an invitation as it is, used or not."""
-    held = tables.invites.c
-    return _invite(_one(connection, tables.invites, and_(held.account == account, held.id == name)))
+    held = select(tables.invites).where(_invites.account == account, _invites.id == name)
+    return _one(connection, held, Invite)
 
 
 def unused_invite(
-    connection: Connection, *, secret_sha256: str | None, code: str | None
+    connection: Connection, *, secret_sha256: str | None = None, code: str | None = None
 ) -> Invite | None:
     """Return an unused invitation by its link or its digits; without either there is none."""
-    held = tables.invites.c
+    unused = select(tables.invites).where(_invites.used_by.is_(None)).limit(1)
     if secret_sha256 is not None:
-        named = held.secret_sha256 == secret_sha256
-    elif code is not None:
-        named = held.code == code
-    else:
-        return None
-    return _invite(_one(connection, tables.invites, and_(named, held.used_by.is_(None))))
+        return _one(connection, unused.where(_invites.secret_sha256 == secret_sha256), Invite)
+    if code is not None:
+        return _one(connection, unused.where(_invites.code == code), Invite)
+    return None
 
 
 def put_joining(connection: Connection, account: str, joining: Joining) -> None:
     """Create the private side of a pair request, or replace it."""
-    row: RowValues = {
-        "account": account,
-        "request": joining.request,
-        "invite": joining.invite,
-        "secret_sha256": joining.secret_sha256,
-        "public_key": joining.public_key,
-        "expires_at": joining.expires_at,
-        "device": joining.device,
-    }
-    put(connection, tables.joinings, row)
+    put(connection, tables.joinings, {**asdict(joining), "account": account})
 
 
-def joining(connection: Connection, request: str, *, account: str | None = None) -> Joining | None:
+def joining(connection: Connection, request: str) -> Joining | None:
     """Return the private side of a pair request."""
-    held = tables.joinings.c
-    named = held.request == request
-    row = _one(
-        connection,
-        tables.joinings,
-        named if account is None else and_(named, held.account == account),
-    )
-    return None if row is None else Joining(**row)
+    held = select(tables.joinings).where(_joinings.request == request)
+    return _one(connection, held, Joining)
 
 
-# --- presence, read marks, leases --------------------------------------------------------------------------------
+def own_joining(connection: Connection, account: str, request: str) -> Joining | None:
+    """Return the private side of a pair request of this account."""
+    found = joining(connection, request)
+    return found if found is not None and found.account == account else None
+
+
+def set_presence(connection: Connection, account: str, presence: Presence) -> None:
+    """Note that a runner's link came up or went down."""
+    put(connection, tables.presence, {**presence.to_json(), "account": account})
 
 
 def presence(connection: Connection, account: str) -> dict[str, Presence]:
     """Return the links of the account's runners."""
     held = tables.presence
-    query = select(held).where(held.c.account == account).order_by(held.c.runner)
-    return {
-        row["runner"]: Presence(
-            runner=row["runner"], connected=row["connected"], seen_at=row["seen_at"]
-        )
-        for row in connection.execute(query).mappings()
-    }
+    query = select(held.c.runner, held.c.connected, held.c.seen_at)
+    rows = connection.execute(query.where(held.c.account == account).order_by(held.c.runner))
+    return {row["runner"]: Presence(**row) for row in rows.mappings()}
+
+
+def mark_read(connection: Connection, account: str, principal: str, thread: str, seq: int) -> None:
+    """Move a read mark, never backwards."""
+    statement = inserting(connection, tables.read_marks)
+    said = statement.excluded["seq"]
+    higher = statement.on_conflict_do_update(
+        index_elements=["account", "principal", "thread"],
+        set_={"seq": case((said > _marks.seq, said), else_=_marks.seq)},
+    )
+    connection.execute(
+        higher, {"account": account, "principal": principal, "thread": thread, "seq": seq}
+    )
 
 
 def read_marks(connection: Connection, account: str, principal: str) -> dict[str, int]:
     """Return thread -> highest seq seen."""
-    held = tables.read_marks.c
-    query = select(held.thread, held.seq).where(
-        held.account == account, held.principal == principal
-    )
+    mine = (_marks.account == account, _marks.principal == principal)
+    query = select(_marks.thread, _marks.seq).where(*mine)
     return {row.thread: row.seq for row in connection.execute(query)}
 
 
-def higher_mark(dialect: str) -> Insert:
-    """Return the statement that moves a read mark, never backwards."""
-    table = tables.read_marks
-    statement = inserting(dialect, table)
-    said = statement.excluded["seq"]
-    return statement.on_conflict_do_update(
-        index_elements=["account", "principal", "thread"],
-        set_={"seq": case((said > table.c.seq, said), else_=table.c.seq)},
-    )
-
-
-def _one(connection: Connection, table: Table, where: ColumnElement[bool]) -> RowMapping | None:
-    return connection.execute(select(table).where(where).limit(1)).mappings().first()
-
-
-def _invite(row: Row | None) -> Invite | None:
-    return None if row is None else Invite(**row)
-
-
-def begin_account(connection: Connection, account: str, genesis: str) -> None:
-    """Begin an account's log; again is nothing."""
-    statement = inserting(_dialect(connection), tables.accounts).on_conflict_do_nothing()
-    connection.execute(statement, {"id": account, "head": 0, "hash": genesis})
+def renew_lease(
+    connection: Connection, account: str, task: str, *, runner: str, epoch: int, now: str
+) -> None:
+    """Note that the runner still works on a task."""
+    said = {"task": task, "runner": runner, "epoch": epoch, "renewed_at": now}
+    put(connection, tables.leases, {**said, "account": account})

@@ -7,58 +7,39 @@ refuses to let a late answer of a push service undo what the device itself ackno
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from dataclasses import asdict
 from datetime import timedelta
-from typing import Any
 
-from sqlalchemy import Connection, RowMapping, Select, case, delete, func, select, tuple_, update
+from sqlalchemy import Connection, RowMapping, case, delete, func, select, tuple_, update
 
 from deskhand.clock import stamp, unstamp
 from deskhand.limits import DELIVERY_CLAIM_SECONDS, PUSH_SUBSCRIPTIONS_PER_DEVICE
 from deskhand.ports import DueDelivery, PlannedDelivery, PushSubscription
 from deskhand.protocol.objects import Delivery
+from deskhand.protocol.wire import JsonObject
 from deskhand.store import tables
 from deskhand.store.rows import RowValues, dumped, json_text
-from deskhand.store.statements import insert_unless_there, upsert
+from deskhand.store.tables import inserting, put
 
 _d = tables.deliveries.c
 _s = tables.subscriptions.c
 
 _ORDER = ("planned", "held", "suppressed", "failed", "sent", "accepted", "shown", "tapped")
 _BY_DEVICE = ("shown", "tapped")
-
-
-# --- subscriptions -----------------------------------------------------------------------------------------------
+_COLUMNS = ("id", "tag", "device", "task", "fate", "reason", "attempts")
+_NOTICE = ("title", "body", "url_path", "urgency", "ttl_seconds")
 
 
 def put_subscription(connection: Connection, subscription: PushSubscription) -> None:
     """Keep a subscription; the same endpoint replaces itself, the oldest of a device beyond the limit go."""
-    account, device = subscription.account, subscription.device
-    connection.execute(
-        delete(tables.subscriptions).where(
-            _s.account == account, _s.endpoint == subscription.endpoint, _s.id != subscription.id
-        )
-    )
-    row: RowValues = {
-        "account": account,
-        "id": subscription.id,
-        "device": device,
-        "endpoint": subscription.endpoint,
-        "p256dh": subscription.p256dh,
-        "auth": subscription.auth,
-    }
-    connection.execute(upsert(connection.dialect.name, tables.subscriptions), row)
-    kept = (
-        select(_s.id)
-        .where(_s.account == account, _s.device == device)
-        .order_by(_s.id.desc())
-        .limit(PUSH_SUBSCRIPTIONS_PER_DEVICE)
-    )
-    connection.execute(
-        delete(tables.subscriptions).where(
-            _s.account == account, _s.device == device, _s.id.not_in(kept)
-        )
-    )
+    account = subscription.account
+    same = (_s.endpoint == subscription.endpoint, _s.id != subscription.id)
+    connection.execute(delete(tables.subscriptions).where(_s.account == account, *same))
+    put(connection, tables.subscriptions, asdict(subscription))
+    of_device = (_s.account == account, _s.device == subscription.device)
+    newest = select(_s.id).where(*of_device).order_by(_s.id.desc())
+    kept = newest.limit(PUSH_SUBSCRIPTIONS_PER_DEVICE)
+    connection.execute(delete(tables.subscriptions).where(*of_device, _s.id.not_in(kept)))
 
 
 def drop_subscription(connection: Connection, account: str, name: str) -> None:
@@ -72,66 +53,43 @@ def subscriptions(connection: Connection, account: str) -> list[PushSubscription
     return [PushSubscription(**row) for row in connection.execute(query).mappings()]
 
 
-# --- deliveries --------------------------------------------------------------------------------------------------
-
-
 def plan(connection: Connection, account: str, planned: PlannedDelivery) -> None:
     """Store a delivery unless one of the same (tag, class, subscription) is there."""
     delivery = planned.delivery
+    notice = {name: getattr(planned, name) for name in _NOTICE}
     row: RowValues = {
         "account": account,
-        "id": delivery.id,
-        "tag": delivery.tag,
         "class": delivery.kind,
         "subscription": planned.subscription or "",
-        "device": delivery.device,
-        "task": delivery.task,
-        "fate": delivery.fate,
-        "reason": delivery.reason,
-        "attempts": delivery.attempts,
+        **{name: getattr(delivery, name) for name in _COLUMNS},
         "next_try_at": planned.next_try_at if delivery.fate == "planned" else None,
-        "planned": json_text(
-            {
-                "delivery": dumped(delivery),
-                "title": planned.title,
-                "body": planned.body,
-                "url_path": planned.url_path,
-                "urgency": planned.urgency,
-                "ttl_seconds": planned.ttl_seconds,
-            }
-        ),
+        "planned": json_text({"delivery": dumped(delivery), "notice": notice}),
     }
-    connection.execute(insert_unless_there(connection.dialect.name, tables.deliveries), row)
+    statement = inserting(connection, tables.deliveries).on_conflict_do_nothing()
+    connection.execute(statement, row)
 
 
 def acknowledge(connection: Connection, account: str, name: str, *, fate: str, device: str) -> bool:
     """Record shown or tapped; return whether it was this device's and moved forward."""
-    query = select(_d.fate, _d.device).where(_d.account == account, _d.id == name)
-    row = connection.execute(query).first()
+    mine = (_d.account == account, _d.id == name)
+    row = connection.execute(select(_d.fate, _d.device).where(*mine)).first()
     if row is None or row.device != device or _ORDER.index(fate) <= _ORDER.index(row.fate):
         return False
-    connection.execute(
-        update(tables.deliveries)
-        .where(_d.account == account, _d.id == name)
-        .values(fate=fate, next_try_at=None)
-    )
+    moved = {"fate": fate, "next_try_at": None}
+    connection.execute(update(tables.deliveries).where(*mine).values(moved))
     return True
 
 
-def due(now: str, *, limit: int) -> Select[Any, Any]:
-    """Return the query for rows whose time has come, the longest overdue first."""
-    return (
+def claim(connection: Connection, now: str, *, limit: int) -> list[DueDelivery]:
+    """Take rows whose time has come for a while, the longest overdue first; no other hub sends them too."""
+    due = (
         select(_d.account, _d.id)
         .where(_d.next_try_at <= now)
         .order_by(_d.next_try_at, _d.account, _d.id)
         .limit(limit)
+        .with_for_update(skip_locked=True)
     )
-
-
-def claim(connection: Connection, now: str, *, limit: int) -> list[DueDelivery]:
-    """Take due rows for a while, so that no other hub sends them too."""
-    query = due(now, limit=limit).with_for_update(skip_locked=True)
-    keys = [(row.account, row.id) for row in connection.execute(query)]
+    keys = [(row.account, row.id) for row in connection.execute(due)]
     if not keys:
         return []
     claimed = tuple_(_d.account, _d.id).in_(keys)
@@ -189,29 +147,20 @@ def ledger(
     return [_delivery(row, json.loads(row["planned"])["delivery"]) for row in rows]
 
 
-def _delivery(row: RowMapping, said: Mapping[str, Any]) -> Delivery:
-    moved = {"fate": row["fate"], "reason": row["reason"], "attempts": row["attempts"]}
+def _delivery(row: RowMapping, said: JsonObject) -> Delivery:
+    moved = {name: row[name] for name in ("fate", "reason", "attempts")}
     return Delivery.from_json({**said, **moved})
 
 
 def _due_delivery(row: RowMapping) -> DueDelivery:
     planned = json.loads(row["planned"])
-    found = row["endpoint"] is not None
-    subscription = PushSubscription(
-        id=row["subscription"],
-        account=row["account"],
-        device=row["of_device"],
-        endpoint=row["endpoint"],
-        p256dh=row["p256dh"],
-        auth=row["auth"],
-    )
+    subscription = None
+    if row["endpoint"] is not None:
+        keys = {name: row[name] for name in ("account", "endpoint", "p256dh", "auth")}
+        subscription = PushSubscription(id=row["subscription"], device=row["of_device"], **keys)
     return DueDelivery(
         account=row["account"],
         delivery=_delivery(row, planned["delivery"]),
-        subscription=subscription if found else None,
-        title=planned["title"],
-        body=planned["body"],
-        url_path=planned["url_path"],
-        urgency=planned["urgency"],
-        ttl_seconds=planned["ttl_seconds"],
+        subscription=subscription,
+        **planned["notice"],
     )

@@ -14,10 +14,11 @@ from deskhand.limits import UPLOAD_BYTES_MAX, UPLOAD_QUOTA_BYTES
 from deskhand.protocol.objects import Upload
 from deskhand.protocol.tasks import Artifact
 from deskhand.store import tables
-from deskhand.store.rows import RowValues, read_upload
+from deskhand.store.rows import RowValues
 
 _u = tables.uploads.c
 _artifacts = tables.projections[Artifact].c
+_FIELDS = tuple(Upload.model_fields)
 
 
 def create(
@@ -35,32 +36,23 @@ def create(
         raise DeskhandError(Code.TOO_LARGE, f"{UPLOAD_BYTES_MAX} bytes")
     if int(reserved.scalar_one()) + upload.size > UPLOAD_QUOTA_BYTES:
         raise DeskhandError(Code.TOO_LARGE, f"{UPLOAD_QUOTA_BYTES} bytes waiting to be posted")
-    row: RowValues = {
-        "account": account,
-        "id": upload.id,
-        "principal": principal,
-        "name": upload.name,
-        "size": upload.size,
-        "offset": upload.offset,
-        "media_type": upload.media_type,
-        "sha256": upload.sha256,
-        "expires_at": upload.expires_at,
-        "posted": False,
-    }
-    connection.execute(insert(tables.uploads), row)
+    row: RowValues = {name: getattr(upload, name) for name in _FIELDS}
+    owned: RowValues = {"account": account, "principal": principal, "posted": False}
+    connection.execute(insert(tables.uploads), row | owned)
 
 
-def find(
-    connection: Connection, account: str, principal: str, name: str, *, finished: bool = False
-) -> Upload | None:
+def find(connection: Connection, account: str, principal: str, name: str) -> Upload | None:
     """Return an upload of exactly this principal."""
-    query = select(tables.uploads).where(
-        _u.account == account, _u.id == name, _u.principal == principal
-    )
-    if finished:
-        query = query.where(_u.sha256.is_not(None))
+    mine = (_u.account == account, _u.id == name, _u.principal == principal)
+    query = select(*(_u[field] for field in _FIELDS)).where(*mine)
     row = connection.execute(query).mappings().first()
-    return None if row is None else read_upload(row)
+    return None if row is None else Upload(**row)
+
+
+def finished(connection: Connection, account: str, name: str, *, principal: str) -> Upload | None:
+    """Return an upload of exactly this principal whose bytes are all here."""
+    found = find(connection, account, principal, name)
+    return found if found is not None and found.sha256 is not None else None
 
 
 def advance(
@@ -70,7 +62,7 @@ def advance(
     *,
     offset: int,
     sha256: str | None,
-    media_type: str | None,
+    media_type: str | None = None,
 ) -> None:
     """Move an upload forward; a finished one stays as it is.
 
@@ -78,15 +70,12 @@ def advance(
         DeskhandError: ``not_found``.
     """
     here = (_u.account == account, _u.id == name)
-    finished = connection.execute(select(_u.sha256).where(*here)).first()
-    if finished is None:
+    row = connection.execute(select(_u.sha256, _u.media_type).where(*here)).first()
+    if row is None:
         raise DeskhandError(Code.NOT_FOUND)
-    if finished.sha256 is not None:
-        return
-    changes: RowValues = {"offset": offset, "sha256": sha256}
-    if media_type is not None:
-        changes["media_type"] = media_type
-    connection.execute(update(tables.uploads).where(*here).values(changes))
+    if row.sha256 is None:
+        changes = {"offset": offset, "sha256": sha256, "media_type": media_type or row.media_type}
+        connection.execute(update(tables.uploads).where(*here).values(changes))
 
 
 def keep(connection: Connection, account: str, names: Sequence[str]) -> None:

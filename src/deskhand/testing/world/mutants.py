@@ -54,7 +54,7 @@ def answers_too_early() -> AbstractContextManager[None]:
         return house.disk.raw_connection().driver_connection
 
     async def early(self: SqlStore, account: str, work: Callable[[Any], Any]) -> object:
-        engine = vars(self)["_parts"].engine
+        engine = vars(self)["_reader"].engine
         saved[id(engine)] = engine.raw_connection().driver_connection.serialize()
         return await write(self, account, work)
 
