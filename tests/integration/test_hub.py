@@ -200,10 +200,11 @@ async def test_a_runner_sees_only_what_is_addressed_to_it() -> None:
     async with _house() as house, _laptop_there(house):
         await house.op(OWNER, "thread.create", {"title": "private plans"})
         await house.op(OWNER, "message.post", {"text": "/brief notes"})
+        await house.op(OWNER, "settings.put", {"name": "lease_seconds", "value": 60})
 
         page = await house.hub.sync(LAPTOP, after=0, limit=100, wait=0)
 
-        assert {event.kind for event in page.events} == {"task.assigned"}
+        assert [event.kind for event in page.events] == ["task.assigned", "setting.changed"]
         assert page.looked_at == await house.hub.store.head(ACCOUNT)
 
 

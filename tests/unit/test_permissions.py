@@ -192,7 +192,7 @@ def test_other_acts_name_their_tool() -> None:
 
     assert ask_sentence(act("other"), action) == "Use fetch on a.example?"
     assert ask_sentence(act("write"), Action(tool="write_file", arguments={})) == (
-        "Change write_file?"
+        "Write write_file?"
     )
 
 

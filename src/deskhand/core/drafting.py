@@ -16,13 +16,15 @@ from deskhand.protocol.wire import Wire
 
 W = TypeVar("W", bound=Wire)
 Audience = Literal["account", "owner"]
+EVERY_RUNNER = "*"
+"""Names all computers of the account at once, for what each of them must hear."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Draft:
     """An event that is about to be appended; the store gives it ``seq`` and ``at``.
 
-    ``runner`` names the one runner whose stream carries it; people see it as ``audience`` says.
+    ``runner`` names the runner whose stream carries it, or ``EVERY_RUNNER``; people see it as ``audience`` says.
     """
 
     body: Body

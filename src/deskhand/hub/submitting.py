@@ -14,7 +14,7 @@ from typing import Any, Literal
 from deskhand.core import conversation, dispatching, lifecycle
 from deskhand.core.context import context_of
 from deskhand.core.delivery import announcement
-from deskhand.core.drafting import Decision, Draft, Wish
+from deskhand.core.drafting import EVERY_RUNNER, Decision, Draft, Wish
 from deskhand.core.settings import checked, effective
 from deskhand.errors import Code, DeskhandError
 from deskhand.hub.delivering import plan
@@ -267,7 +267,8 @@ def _remove_folder(tx: Tx, wish: Wish, body: ops.FolderRemove) -> Decision:
 def _put_setting(_: Tx, wish: Wish, body: ops.SettingsPut) -> Decision:
     value = checked(body.name, body.value)
     said: Json = list(value) if isinstance(value, tuple) else value
-    return _decided(wish, ev.SettingChanged(name=body.name, value=said), body.name)
+    changed = ev.SettingChanged(name=body.name, value=said)
+    return _decided(wish, changed, body.name, runner=EVERY_RUNNER)
 
 
 def _decided(wish: Wish, body: ev.Body, name: str, *, runner: str | None = None) -> Decision:

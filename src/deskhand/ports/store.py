@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, Protocol, TypeVar
 
-from deskhand.core.drafting import Audience, Draft, W
+from deskhand.core.drafting import EVERY_RUNNER, Audience, Draft, W
 from deskhand.protocol.authority import Principal
 from deskhand.protocol.events import Event
 from deskhand.protocol.objects import Delivery, Presence, Upload
@@ -30,7 +30,7 @@ class View:
     def sees(self, *, audience: str, runner: str | None) -> bool:
         """Return whether an event of this audience belongs in the view."""
         if self.runner is not None:
-            return runner == self.runner
+            return runner in (self.runner, EVERY_RUNNER)
         return self.owner or audience == "account"
 
 

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 from sqlalchemy import ColumnElement, Connection, Select, bindparam, select, true
 
+from deskhand.core.drafting import EVERY_RUNNER
 from deskhand.ports import Committed, Page, View
 from deskhand.protocol.events import Event
 from deskhand.protocol.wire import Wire
@@ -113,7 +114,7 @@ def _seen(view: View) -> Select[Any]:
     """Ask for what ``View.sees`` lets through."""
     allowed: ColumnElement[bool] = true() if view.owner else _e.audience == "account"
     if view.runner is not None:
-        allowed = _e.runner == view.runner
+        allowed = _e.runner.in_((view.runner, EVERY_RUNNER))
     return select(tables.events).where(_e.account == view.account, allowed)
 
 
