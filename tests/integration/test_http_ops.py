@@ -176,7 +176,7 @@ async def test_every_list_answers_a_new_account(rim: Rim, path: str) -> None:
 
 
 async def test_a_push_goes_to_a_known_service_and_has_a_fate(rim: Rim) -> None:
-    """Other endpoints are refused; a trial is a row among the deliveries."""
+    """Other endpoints are refused; a trial is a row among the deliveries, and the owner's terminal tries every one."""
     client = rim.client()
     device = await rim.page(client)
     keys = {"p256dh": "BPoint", "auth": "secret"}
@@ -190,10 +190,12 @@ async def test_a_push_goes_to_a_known_service_and_has_a_fate(rim: Rim) -> None:
     )
     tried = await client.post("/v1/push/test")
     rows = (await client.get("/v1/deliveries")).json()["items"]
+    typed = await rim.local.post("/v1/push/test")
 
     assert (none.status_code, inward.status_code, known.status_code) == (409, 403, 201)
     assert [row["id"] for row in rows] == tried.json()["deliveries"]
     assert (rows[0]["class"], rows[0]["device"]) == ("test", device)
+    assert (typed.status_code, len(typed.json()["deliveries"])) == (202, 1)
     assert "push.example" not in str(rows)
 
 

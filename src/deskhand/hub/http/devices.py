@@ -14,6 +14,7 @@ from deskhand.hub.http.messages import Answer, described, read_json
 from deskhand.hub.pairing import Claimed
 from deskhand.hub.peer import Peer, uid_of
 from deskhand.ports import PushSubscription
+from deskhand.protocol.objects import Role
 from deskhand.protocol.ops import Op
 from deskhand.protocol.requests import InviteAsk, PairAsk, PairClaim, PushAsk
 
@@ -90,11 +91,13 @@ async def subscribe(call: TheCall) -> Answer:
 
 @router.post("/v1/push/test", status_code=202)
 async def push_test(call: TheCall) -> Answer:
-    """Plan a notification to this device; its fate is among the deliveries."""
+    """Plan a notification to this device, or from the owner's terminal to every one; its fate is a delivery."""
     ids, me, language = call.hub.ids, call.me, call.language
     trial = trial_announcement(ids.new("try"))
+    at_terminal = call.credential is not None and call.credential.kind == "cli"
+    device = None if at_terminal and me.role is Role.OWNER else me.id
     planned = await call.hub.store.write(
-        me.account, lambda tx: plan(tx, trial, ids=ids, language=language, device=me.id)
+        me.account, lambda tx: plan(tx, trial, ids=ids, language=language, device=device)
     )
     if not planned:
         raise DeskhandError(Code.ILLEGAL_STATE, "no subscription")
