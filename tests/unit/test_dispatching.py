@@ -118,10 +118,10 @@ def test_twenty_tasks_of_twenty_threads_run_on_one_computer() -> None:
 def test_tasks_that_may_write_the_same_folder_run_one_after_the_other() -> None:
     """The same folder, one inside it and one around it are busy; a read-only task and another computer's are not."""
     account = _account("laptop", "desktop")
-    inner = _folder(account, "laptop", "/home/me/work/a")
-    outer = _folder(account, "laptop", "/home/me/work")
-    beside = _folder(account, "laptop", "/home/me/work/ab")
-    elsewhere = _folder(account, "desktop", "/home/me/work/a")
+    inner = _folder(account, "laptop", "/home/me/files/a")
+    outer = _folder(account, "laptop", "/home/me/files")
+    beside = _folder(account, "laptop", "/home/me/files/ab")
+    elsewhere = _folder(account, "desktop", "/home/me/files/a")
     writing = _post(account, folder=inner)
     same, around = _post(account, folder=inner), _post(account, folder=outer)
     reading = _post(account, folder=inner, mode="read-only")
@@ -137,7 +137,7 @@ def test_tasks_that_may_write_the_same_folder_run_one_after_the_other() -> None:
 def test_a_task_of_a_sleeping_computer_waits_for_it() -> None:
     """A folder is on one computer; another one that is awake does not get its task."""
     account = _account("laptop", "desktop")
-    task = _post(account, folder=_folder(account, "laptop", "/home/me/work"))
+    task = _post(account, folder=_folder(account, "laptop", "/home/me/files"))
 
     _dispatch(account, "desktop")
 
@@ -193,7 +193,7 @@ def test_the_same_reason_is_said_once() -> None:
 def test_the_assignment_carries_the_whole_brief() -> None:
     """A runner needs nothing else to begin, even if the hub is gone a second later."""
     account = _account("laptop")
-    folder = _folder(account, "laptop", "/home/me/work", FolderMode.ASK)
+    folder = _folder(account, "laptop", "/home/me/files", FolderMode.ASK)
     task = _post(account, folder=folder, checks=["make test"], criteria=["one page"])
 
     _dispatch(account, "laptop")
