@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
+import resource
 import socket
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
@@ -27,6 +28,7 @@ from deskhand.hub.http.messages import ABORT
 from deskhand.limits import HEADER_SECONDS_MAX, SHUTDOWN_SECONDS_MAX
 
 _BACKLOG: Final = 1024
+_OPEN_FILES: Final = 8192
 _SILENT_MAX: Final = 512
 _KEEP_ALIVE_SECONDS: Final = 60
 _START_SECONDS: Final = 0.005
@@ -81,6 +83,7 @@ def bind(where: Bind) -> socket.socket:
 @asynccontextmanager
 async def serving(hub: Hub, app: ASGIApp, *, where: Bind | None = None) -> AsyncGenerator[Serving]:
     """Answer until the block ends; then end streams, finish requests, close. Refusals are those of ``bind``."""
+    _make_room()
     listener = bind(where or Bind())
     host, port = listener.getsockname()[:2]
     server = _Server(_config(app))
@@ -93,6 +96,14 @@ async def serving(hub: Hub, app: ASGIApp, *, where: Bind | None = None) -> Async
         hub.streams.close()
         server.should_exit = True
         await running
+
+
+def _make_room() -> None:
+    """Take as many open files as we want and this user may have; many systems begin at 1,024, and a stream is one."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = _OPEN_FILES if hard == resource.RLIM_INFINITY else min(_OPEN_FILES, hard)
+    if resource.RLIM_INFINITY != soft < most:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
 
 
 def _config(app: ASGIApp) -> uvicorn.Config:
