@@ -76,10 +76,16 @@ class Desk:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
+            preexec_fn=_as_at_a_terminal,
         )
 
     def as_root(self) -> list[str]:
         return ["--as-root"] if os.geteuid() == 0 else []
+
+
+def _as_at_a_terminal() -> None:
+    """Hear Ctrl-C, also when these tests were started in the background, where a shell makes all deaf to it."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def make_desk(path: Path) -> Desk:
