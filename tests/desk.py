@@ -76,7 +76,7 @@ class Desk:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
-            preexec_fn=_as_at_a_terminal,
+            preexec_fn=_as_at_a_terminal,  # noqa: PLW1509 - no thread of these tests holds a lock
         )
 
     def as_root(self) -> list[str]:
