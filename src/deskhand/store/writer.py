@@ -186,7 +186,7 @@ class ThreadWriter:
         while batch := self._next_batch():
             self._commit(batch)
             _deliver(batch)
-            if self._connection is not None and not batch[0].error:
+            if self._connection is not None and not all(job.error for job in batch):
                 # A lost wake-up is found by the listener's own look.
                 with suppress(Exception):
                     self._committed(self._connection, batch[0].key)
