@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
 from deskhand.errors import Code, DeskhandError
+from deskhand.limits import LEASE_SECONDS, TASKS_PER_THREAD
 
 if TYPE_CHECKING:
     # The command line reads settings too, and must begin without loading the protocol's models.
@@ -37,9 +38,9 @@ REGISTRY: dict[str, SettingSpec] = {
     spec.name: spec
     for spec in (
         SettingSpec(name="language", default="en", choices=("en", "ko")),
-        SettingSpec(name="lease_seconds", default=30, lowest=2, highest=3600),
+        SettingSpec(name="lease_seconds", default=LEASE_SECONDS, lowest=2, highest=3600),
         SettingSpec(name="grace_seconds", default=0, highest=30 * 24 * 3600),
-        SettingSpec(name="tasks_per_thread", default=3, lowest=1, highest=20),
+        SettingSpec(name="tasks_per_thread", default=TASKS_PER_THREAD, lowest=1, highest=20),
         SettingSpec(name="notify.allow_private_endpoints", default=False),
         SettingSpec(name="notify.subject", default="https://deskhand.invalid/"),
         SettingSpec(

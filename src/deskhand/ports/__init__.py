@@ -9,7 +9,6 @@ from __future__ import annotations
 from deskhand.core.drafting import Audience, Draft, W
 from deskhand.ports.agent import (
     Agent,
-    AgentCommand,
     Ask,
     CheckWish,
     Done,
@@ -53,7 +52,6 @@ from deskhand.ports.workflow import Offload, Workflow
 
 __all__ = [
     "Agent",
-    "AgentCommand",
     "Ask",
     "Audience",
     "Blobs",

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
-from deskhand.protocol.objects import CommandInfo
 from deskhand.protocol.tasks import Brief
 from deskhand.protocol.wire import JsonObject
 
@@ -102,13 +101,4 @@ class Agent(Protocol):
         Raises:
             DeskhandError: what stands in the way, for a person; the attempt ends ``not_done`` or waits.
         """
-        ...
-
-
-class AgentCommand(Protocol):
-    """One typed command of the command agent: a replayable plan of wishes."""
-
-    @property
-    def info(self) -> CommandInfo:
-        """Name, usage and examples, as advertised."""
         ...

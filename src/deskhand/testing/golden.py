@@ -46,6 +46,7 @@ from deskhand.protocol.tasks import (
     Verdict,
 )
 from deskhand.protocol.wire import JsonObject, Wire, sha256_of
+from deskhand.testing.schema import differing, write_or_tell
 
 ROOT = Path(__file__).resolve().parents[3]
 FOLDER = Path("fixtures")
@@ -217,23 +218,12 @@ def generated() -> dict[Path, str]:
 
 def out_of_date(root: Path) -> list[Path]:
     """Return the fixtures that differ from what the fold says now."""
-    return [
-        path
-        for path, wanted in generated().items()
-        if not (root / path).is_file() or (root / path).read_text(encoding="utf-8") != wanted
-    ]
+    return differing(generated(), root)
 
 
 def main(arguments: Sequence[str]) -> int:
     """Write the fixtures, or only say which are out of date."""
-    stale = out_of_date(ROOT)
-    wanted = generated()
-    for path in stale:
-        print(f"{'out of date' if '--check' in arguments else 'written'}: {path}")  # noqa: T201 - a program's answer
-        if "--check" not in arguments:
-            (ROOT / path).parent.mkdir(parents=True, exist_ok=True)
-            (ROOT / path).write_text(wanted[path], encoding="utf-8")
-    return 1 if stale and "--check" in arguments else 0
+    return write_or_tell(generated(), arguments)
 
 
 def _text(log: list[Event]) -> str:

@@ -106,22 +106,31 @@ def generated() -> dict[Path, str]:
 
 def out_of_date(root: Path) -> list[Path]:
     """Return the generated files that differ from what the models say now."""
+    return differing(generated(), root)
+
+
+def differing(files: Mapping[Path, str], root: Path) -> list[Path]:
+    """Return the files that do not stand below ``root`` as they should."""
     return [
         path
-        for path, wanted in generated().items()
+        for path, wanted in files.items()
         if not (root / path).is_file() or (root / path).read_text(encoding="utf-8") != wanted
     ]
 
 
 def main(arguments: Sequence[str]) -> int:
     """Write the files, or only say which are out of date."""
-    stale = out_of_date(ROOT)
-    wanted = generated()
+    return write_or_tell(generated(), arguments)
+
+
+def write_or_tell(files: Mapping[Path, str], arguments: Sequence[str]) -> int:
+    """Write the generated files that differ, or with ``--check`` only say which; return the exit code."""
+    stale = differing(files, ROOT)
     for path in stale:
         print(f"{'out of date' if '--check' in arguments else 'written'}: {path}")  # noqa: T201 - a program's answer
         if "--check" not in arguments:
             (ROOT / path).parent.mkdir(parents=True, exist_ok=True)
-            (ROOT / path).write_text(wanted[path], encoding="utf-8")
+            (ROOT / path).write_text(files[path], encoding="utf-8")
     return 1 if stale and "--check" in arguments else 0
 
 
