@@ -1,6 +1,6 @@
-"""Writes the reference pages that follow from the code: errors, protocol, settings, commands.
+"""Writes the pages that follow from the code: errors, protocol, settings, commands, promises, what survives.
 
-    python -m deskhand.testing.docs           # write docs/reference/*.md
+    python -m deskhand.testing.docs           # write them below docs/
     python -m deskhand.testing.docs --check   # say what is out of date
 
 A page is generated or it is prose, never both. It refuses to invent: every sentence comes from the code's own
@@ -26,10 +26,12 @@ from deskhand.protocol.events import EVENTS, ORDER_KINDS, RUNNER_KINDS
 from deskhand.protocol.objects import Role
 from deskhand.protocol.ops import OPS
 from deskhand.protocol.tasks import MOVES, VERDICTS, TaskState, Verdict
+from deskhand.testing.promises import promises, what_survives
 from deskhand.texts import text
 
 ROOT = Path(__file__).resolve().parents[3]
-REFERENCE = ROOT / "docs" / "reference"
+DOCS = ROOT / "docs"
+REFERENCE = DOCS / "reference"
 README = ROOT / "README.md"
 _SIZE_MARK = "Size, counted by a test: "
 _NOTE = "<!-- Written by `make docs` from the code; do not edit. -->\n\n"
@@ -137,12 +139,14 @@ def size() -> str:
 
 
 PAGES: dict[str, Callable[[], str]] = {
-    "cli.md": commands,
-    "errors.md": errors,
-    "protocol.md": protocol,
-    "settings.md": settings,
+    "explanation/what-survives.md": what_survives,
+    "reference/cli.md": commands,
+    "reference/errors.md": errors,
+    "reference/promises.md": promises,
+    "reference/protocol.md": protocol,
+    "reference/settings.md": settings,
 }
-"""Every generated page by its file name."""
+"""Every generated page by its place in ``docs/``."""
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -150,11 +154,10 @@ def main(arguments: Sequence[str]) -> int:
     stale = out_of_date()
     if "--check" in arguments:
         for name in stale:
-            sys.stderr.write(f"docs/reference/{name} is out of date: make docs\n")
+            sys.stderr.write(f"docs/{name} is out of date: make docs\n")
         return 1 if stale else 0
-    REFERENCE.mkdir(parents=True, exist_ok=True)
     for name in stale:
-        (REFERENCE / name).write_text(_NOTE + PAGES[name](), encoding="utf-8")
+        (DOCS / name).write_text(_NOTE + PAGES[name](), encoding="utf-8")
     README.write_text(with_size(README.read_text(encoding="utf-8")), encoding="utf-8")
     return 0
 
@@ -170,7 +173,7 @@ def out_of_date() -> list[str]:
 
 
 def _stored(name: str) -> str:
-    path = REFERENCE / name
+    path = DOCS / name
     return path.read_text(encoding="utf-8") if path.exists() else ""
 
 
