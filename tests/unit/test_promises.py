@@ -54,10 +54,9 @@ def test_nobody_leaves_a_figure_for_what_was_not_promised() -> None:
         promises.note("R99", "fine", runs=1, of="runs")
 
 
-@pytest.mark.parametrize("name", ["when", "then", "shown"])
-def test_what_survives_is_told_in_whole_sentences(name: str) -> None:
+def test_what_survives_is_told_in_whole_sentences() -> None:
     """Every mark names a failure and what it changes; every test that it names exists."""
-    rows = [dict(zip(("when", "then", "shown"), row, strict=True)) for row in promises.survivals()]
+    rows = list(promises.survivals())
 
-    assert all(row[name].strip() for row in rows)
-    assert all((promises.ROOT / row["shown"].partition("::")[0]).is_file() for row in rows)
+    assert all(when.strip() and then.strip() for when, then, _ in rows)
+    assert all((promises.ROOT / shown.partition("::")[0]).is_file() for *_, shown in rows)
