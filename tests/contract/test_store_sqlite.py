@@ -396,8 +396,8 @@ def test_a_fresh_file_needs_no_copy(path: Path) -> None:
 BROKEN = """
 from alembic import op
 import sqlalchemy as sa
-revision = "0002"
-down_revision = "0001"
+revision = "9999"
+down_revision = "LAST"
 def upgrade():
     op.add_column("threads", sa.Column("colour", sa.Text))
     raise RuntimeError("the power went")
@@ -409,10 +409,13 @@ async def test_a_migration_that_breaks_off_changes_nothing(path: Path, tmp_path:
     store = open_sqlite_store(path, StillClock())
     await begun(store)
     await store.close()
-    engine, scripts = open_sqlite(path), upgraded_scripts(tmp_path, BROKEN)
+    engine, scripts = (
+        open_sqlite(path),
+        upgraded_scripts(tmp_path, BROKEN.replace("LAST", REVISIONS[-1])),
+    )
 
     with pytest.raises(RuntimeError):
-        prepare_sqlite(engine, path, StillClock(), revisions=(*REVISIONS, "0002"), scripts=scripts)
+        prepare_sqlite(engine, path, StillClock(), revisions=(*REVISIONS, "9999"), scripts=scripts)
 
     engine.dispose()
     again = open_sqlite_store(path, StillClock())
@@ -427,7 +430,7 @@ def upgraded_scripts(folder: Path, revision: str) -> Path:
     (target / "versions").mkdir(parents=True)
     for source in (VERSIONS / "env.py", *(VERSIONS / "versions").glob("0*")):
         (target / source.relative_to(VERSIONS)).write_text(source.read_text())
-    (target / "versions" / "0002_next.py").write_text(revision)
+    (target / "versions" / "9999_next.py").write_text(revision)
     return target
 
 

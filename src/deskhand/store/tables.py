@@ -71,10 +71,14 @@ accounts = sa.Table(
     metadata,
     *_names("id", "hash"),
     *_integers("head"),
+    sa.Column("incarnation", _Name, nullable=False, server_default=""),
     sa.PrimaryKeyConstraint("id"),
     info=OWN,
 )
-"""One row per account: the lock of its log, its last seq and the last hash of its chain."""
+"""One row per account: the lock of its log, its last seq and the last hash of its chain.
+
+``incarnation`` is changed by whatever takes the log back to an earlier state: the same numbers mean other events then.
+"""
 
 SAID_ONLY = sa.text("kind IN ('message.posted', 'task.finished')")
 """What an attempt gets as context; spelled out, because a partial index serves only its very words."""
