@@ -46,13 +46,13 @@ async def frames(answer: httpx.Response) -> AsyncIterator[dict[str, str]]:
 
 
 async def test_a_stream_gives_the_past_then_what_comes(tmp_path: Path) -> None:
-    """Events carry their seq as id; a heartbeat marks the end of the past; Last-Event-ID wins."""
+    """First it says which log this is; events carry their seq as id; a heartbeat ends the past; Last-Event-ID wins."""
     async with running(tmp_path) as (rim, answering), client(answering, rim.owner.token) as owner:
         await owner.post("/v1/ops", json={"ops": [thread_op("op-number-1")]})
         told = {"Last-Event-ID": "1"}
         async with owner.stream("GET", "/v1/stream?after=0", headers=told) as answer:
             seen = frames(answer)
-            past, beat = await anext(seen), await anext(seen)
+            log, past, beat = await anext(seen), await anext(seen), await anext(seen)
             await owner.post("/v1/ops", json={"ops": [thread_op("op-number-2", "Now")]})
             live = await anext(seen)
 
@@ -61,6 +61,8 @@ async def test_a_stream_gives_the_past_then_what_comes(tmp_path: Path) -> None:
         "no",
         "no-store, no-transform",
     )
+    assert (log["event"], log["id"]) == ("heartbeat", "1")
+    assert json.loads(log["data"]) == {"incarnation": "", "head": 2}
     assert (past["event"], past["id"], beat["event"], beat["id"]) == (
         "event",
         "2",

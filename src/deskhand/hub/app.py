@@ -124,6 +124,7 @@ class Hub:
         me = await self.store.get(account, Device, principal.id)
         parts = {
             "cursor": str(cursor),
+            "incarnation": json.dumps(await self.store.incarnation(account)),
             "me": me.model_dump_json(exclude_none=True) if me else "null",
             **{name: f"[{','.join(found)}]" for name, found in lists.items()},
             "read": json.dumps(await self.store.read_marks(account, principal.id)),

@@ -22,6 +22,7 @@ from deskhand.limits import (
 from deskhand.ports import Committed, Frame, Store, View
 from deskhand.protocol.authority import Principal
 from deskhand.protocol.objects import Role
+from deskhand.protocol.wire import JsonObject
 
 
 @dataclass(eq=False, slots=True)
@@ -78,7 +79,7 @@ class Streams:
         try:
             cursor = after
             async for frame in self._past(listener, after=after):
-                cursor = frame.seq or cursor
+                cursor = cursor if frame.seq is None else frame.seq
                 yield frame
             async for frame in _present(listener, cursor=cursor):
                 yield frame
@@ -89,17 +90,21 @@ class Streams:
             self._on_presence(listener.view, len(self._of(listener)))
 
     async def _past(self, listener: Listener, *, after: int) -> AsyncGenerator[Frame]:
-        head = await self._store.head(listener.view.account)
-        if after > head:
-            yield Frame(kind="reset", seq=head)
+        """Say first which log this is and how long, then what is in it after the cursor."""
+        page = await self._store.events(listener.view, after=after, limit=LIST_LIMIT_MAX)
+        log: JsonObject = {"incarnation": page.incarnation, "head": page.head}
+        if after > page.head:
+            yield Frame(kind="reset", seq=page.head, data=log)
             return
-        cursor, more = after, True
-        while more and listener.ended is None:
-            page = await self._store.events(listener.view, after=cursor, limit=LIST_LIMIT_MAX)
+        yield Frame(kind="heartbeat", seq=after, data=log)
+        while listener.ended is None:
             for event in page.events:
                 yield Frame(kind="event", seq=event.seq, event=event)
-            cursor, more = page.looked_at, page.more
-        yield Frame(kind="heartbeat", seq=cursor)
+            if not page.more:
+                break
+            after = page.looked_at
+            page = await self._store.events(listener.view, after=after, limit=LIST_LIMIT_MAX)
+        yield Frame(kind="heartbeat", seq=page.looked_at)
 
     def _listen(self, principal: str, view: View) -> Listener:
         listener = Listener(principal=principal, view=view)

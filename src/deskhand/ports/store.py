@@ -46,11 +46,16 @@ class Committed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Page:
-    """Events of a view. ``looked_at`` is the seq up to which the log was read, hidden rows included."""
+    """Events of a view. ``looked_at`` is the seq up to which the log was read, hidden rows included.
+
+    ``head`` is the log's last seq, ``incarnation`` its name: under another name the same numbers are other events.
+    """
 
     events: tuple[Event, ...]
     looked_at: int
     more: bool
+    head: int
+    incarnation: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -251,6 +256,10 @@ class Store(Protocol):
 
     async def head(self, account: str) -> int:
         """Return the highest seq of the account."""
+        ...
+
+    async def incarnation(self, account: str) -> str:
+        """Return the name of the account's log, which a restore changes."""
         ...
 
     async def events(self, view: View, *, after: int, limit: int) -> Page:

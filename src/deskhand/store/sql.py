@@ -100,6 +100,7 @@ class SqlStore:
 
     create_account = _changing(access.begin_account)
     head = _reading(log.head)
+    incarnation = _reading(log.incarnation)
     events = _reading(log.events)
     thread_events = _reading(log.thread_events)
     get = _reading(log.get)

@@ -87,7 +87,8 @@ async def sync(
     """Return the events after a cursor; with none, wait for some."""
     page = await call.hub.sync(call.me, after=after, limit=limit, wait=wait)
     events = [event.to_json() for event in page.events]
-    return Answer({"events": events, "next": page.looked_at, "more": page.more})
+    log = {"head": page.head, "incarnation": page.incarnation}
+    return Answer({"events": events, "next": page.looked_at, "more": page.more, **log})
 
 
 @router.get("/v1/snapshot")

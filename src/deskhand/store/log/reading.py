@@ -21,12 +21,18 @@ W = TypeVar("W", bound=Wire)
 
 _a = tables.accounts.c
 _e = tables.events.c
-_HEAD = select(_a.head).where(_a.id == bindparam("account"))
+_HEAD = select(_a.head, _a.incarnation).where(_a.id == bindparam("account"))
 
 
 def head(connection: Connection, account: str) -> int:
     """Return the highest seq of the account; 0 when there is none."""
     return connection.execute(_HEAD, {"account": account}).scalar() or 0
+
+
+def incarnation(connection: Connection, account: str) -> str:
+    """Return the name of the account's log; empty for the first and for none."""
+    row = connection.execute(_HEAD, {"account": account}).first()
+    return row.incarnation if row else ""
 
 
 def heads(connection: Connection) -> dict[str, int]:
@@ -37,12 +43,14 @@ def heads(connection: Connection) -> dict[str, int]:
 def events(connection: Connection, view: View, *, after: int, limit: int) -> Page:
     """Return the next events of a view, and how far the log was looked at."""
     # The head first: events up to it are all committed, so "looked at" never passes one that is still to come.
-    last = head(connection, view.account)
+    row = connection.execute(_HEAD, {"account": view.account}).first()
+    last, name = (row.head, row.incarnation) if row else (0, "")
     query = _seen(view).where(_e.seq > after, _e.seq <= last).order_by(_e.seq)
     rows = _rows(connection, query, limit=limit + 1)
     more = len(rows) > limit
     found = tuple(read_event(row) for row in rows[:limit])
-    return Page(events=found, looked_at=found[-1].seq if more and found else last, more=more)
+    looked_at = found[-1].seq if more and found else last
+    return Page(events=found, looked_at=looked_at, more=more, head=last, incarnation=name)
 
 
 def thread_events(
