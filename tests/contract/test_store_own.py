@@ -144,6 +144,20 @@ async def test_presence_and_leases_are_rows_and_never_events(box: Box) -> None:
     assert await box.store.head(A) == 2
 
 
+async def test_a_hub_that_begins_has_no_links_and_keeps_what_was_said_before(box: Box) -> None:
+    """Who was connected is not reached until it says so again; who said that it sleeps still sleeps."""
+    await begun(box.store)
+    slept = Presence(runner="run_1", connected=True, seen_at="1", slept_seconds=60, woke_at="1")
+    asleep = Presence(runner="run_2", connected=False, seen_at="1", state="asleep")
+    for one in (slept, asleep):
+        await box.store.set_presence(A, one)
+
+    await box.store.lose_links()
+
+    lost = slept.but(connected=False, state="no_network")
+    assert await box.store.presence(A) == {"run_1": lost, "run_2": asleep}
+
+
 # --- notifications -----------------------------------------------------------------------------------------------
 
 

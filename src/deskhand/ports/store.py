@@ -310,7 +310,11 @@ class Store(Protocol):
         ...
 
     async def set_presence(self, account: str, presence: Presence) -> None:
-        """Note that a runner's link came up or went down."""
+        """Note how a runner's link stands."""
+        ...
+
+    async def lose_links(self) -> None:
+        """Note that nobody is connected: this hub begins. Who is connected to another one says so again soon."""
         ...
 
     async def presence(self, account: str) -> dict[str, Presence]:

@@ -15,6 +15,7 @@ from deskhand.protocol.wire import At, JsonObject, Wire
 
 Name = str
 Surface = Literal["page", "cli", "http", "agent", "hub", "channel"]
+LinkState = Literal["up", "asleep", "off", "no_network", "stopped"]
 
 
 class Trust(StrEnum):
@@ -184,8 +185,14 @@ class Upload(Wire):
 
 
 class Presence(Wire):
-    """Whether a runner's link is up, as the hub sees it now; never an event."""
+    """How a runner's link stands, as the hub sees it now; never an event.
+
+    ``seen_at`` is when it was last heard. ``slept_seconds`` and ``woke_at`` tell of its last sleep.
+    """
 
     runner: str
     connected: bool
     seen_at: At
+    state: LinkState = "up"
+    slept_seconds: int | None = None
+    woke_at: At | None = None

@@ -16,7 +16,7 @@ from deskhand.clock import Clock, stamp
 from deskhand.errors import Code, DeskhandError
 from deskhand.store.home import FILE_MODE, sync
 
-REVISIONS = ("0001", "0002")
+REVISIONS = ("0001", "0002", "0003")
 """Every revision of ``migrations/versions``, oldest first."""
 VERSIONS = Path(__file__).parent / "migrations"
 

@@ -114,6 +114,10 @@ class SqlStore:
     presence = _reading(access.presence)
     read_marks = _reading(access.read_marks)
 
+    async def lose_links(self) -> None:
+        """Note that nobody is connected: this hub begins. Who is connected to another one says so again soon."""
+        await self._change("", access.lose_links)
+
     async def put_subscription(self, subscription: PushSubscription) -> None:
         """Keep a push subscription; the same endpoint replaces itself; the oldest of a device beyond the limit go."""
         await self._change(subscription.account, deliveries.put_subscription, subscription)

@@ -162,7 +162,15 @@ joinings = _table(
     key=("request",),
 )
 
-presence = _table("presence", *_names("runner", "seen_at"), _flag("connected"), key=("runner",))
+presence = _table(
+    "presence",
+    *_names("runner", "seen_at"),
+    _flag("connected"),
+    sa.Column("state", _Name, nullable=False, server_default="stopped"),
+    sa.Column("slept_seconds", sa.BigInteger),
+    *_names("woke_at", nullable=True),
+    key=("runner",),
+)
 
 subscriptions = _table(
     "subscriptions",

@@ -406,11 +406,14 @@ export interface PlanUpdated {
   items: readonly PlanItem[];
 }
 
-/** Whether a runner's link is up, as the hub sees it now; never an event. */
+/** How a runner's link stands, as the hub sees it now; never an event. */
 export interface Presence {
   runner: string;
   connected: boolean;
   seen_at: string;
+  state: "up" | "asleep" | "off" | "no_network" | "stopped";
+  slept_seconds?: number;
+  woke_at?: string;
 }
 
 /** Something the agent wants to know from a person. */

@@ -126,14 +126,21 @@ def own_joining(connection: Connection, account: str, request: str) -> Joining |
 
 
 def set_presence(connection: Connection, account: str, presence: Presence) -> None:
-    """Note that a runner's link came up or went down."""
-    put(connection, tables.presence, {**presence.to_json(), "account": account})
+    """Note how a runner's link stands."""
+    put(connection, tables.presence, {**presence.model_dump(), "account": account})
+
+
+def lose_links(connection: Connection) -> None:
+    """Note that nobody is connected: this hub begins. Who is connected to another one says so again soon."""
+    held = tables.presence
+    gone = {"connected": False, "state": "no_network"}
+    connection.execute(update(held).where(held.c.connected.is_(True)).values(gone))
 
 
 def presence(connection: Connection, account: str) -> dict[str, Presence]:
     """Return the links of the account's runners."""
     held = tables.presence
-    query = select(held.c.runner, held.c.connected, held.c.seen_at)
+    query = select(*(held.c[name] for name in Presence.model_fields))
     rows = connection.execute(query.where(held.c.account == account).order_by(held.c.runner))
     return {row["runner"]: Presence(**row) for row in rows.mappings()}
 
