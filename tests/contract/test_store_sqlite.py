@@ -49,6 +49,25 @@ async def store(path: Path) -> AsyncIterator[SqlStore]:
     await opened.close()
 
 
+# --- begun again -------------------------------------------------------------------------------------------------
+
+
+async def test_what_a_killed_hub_had_taken_to_send_is_sent_at_once(path: Path) -> None:
+    """R6: a file has one hub, so a first try that was claimed before belongs to nobody and waits for nothing."""
+    clock = StillClock()
+    store = open_sqlite_store(path, clock)
+    await begun(store)
+    await store.write(A, lambda tx: tx.plan_delivery(planned(at=tx.now)))
+    (claimed,) = await store.due_deliveries(clock.later(0), limit=10)
+    await store.close()
+
+    again = open_sqlite_store(path, clock)
+    (taken,) = await again.due_deliveries(clock.later(0), limit=10)
+    await again.close()
+
+    assert taken.delivery.id == claimed.delivery.id
+
+
 # --- durable -----------------------------------------------------------------------------------------------------
 
 

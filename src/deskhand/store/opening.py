@@ -23,6 +23,7 @@ from deskhand.store.engine import (
 from deskhand.store.faults import translated
 from deskhand.store.log.fanout import FanOut
 from deskhand.store.log.reading import heads
+from deskhand.store.own.deliveries import let_go
 from deskhand.store.postgres import LOOK_SECONDS, Lanes, Listener, open_postgres
 from deskhand.store.schema import prepare_postgres, prepare_sqlite
 from deskhand.store.sql import SqlStore
@@ -48,6 +49,8 @@ def open_sqlite_store(path: Path, clock: Clock, *, offload: Offload = inline) ->
         engine = open_sqlite(path)
         prepare_sqlite(engine, path, clock)
         _forget_old_ops(engine, clock)
+        with engine.begin() as connection:
+            let_go(connection, stamp(clock.now()))
         writer = ThreadWriter(engine)
         reader = InlineReader(open_sqlite_reader(path), offload)
     return SqlStore(clock, writer=writer, reader=reader, fanout=FanOut())

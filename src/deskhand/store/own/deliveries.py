@@ -107,6 +107,12 @@ def claim(connection: Connection, now: str, *, limit: int) -> list[DueDelivery]:
     return [_due_delivery(row) for row in connection.execute(rows).mappings()]
 
 
+def let_go(connection: Connection, now: str) -> None:
+    """Free first tries that a hub which is gone had claimed; only for a hub that has the store to itself."""
+    taken = (_d.fate == "planned") & (_d.next_try_at > now)
+    connection.execute(update(tables.deliveries).where(taken).values(next_try_at=now))
+
+
 def next_at(connection: Connection) -> str | None:
     """Return when the next delivery is due."""
     query = select(func.min(_d.next_try_at)).where(_d.next_try_at.is_not(None))
