@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from deskhand.clock import SystemClock
-from deskhand.core import conversation
+from deskhand.core import conversation, lifecycle
 from deskhand.core.dispatching import dispatch
 from deskhand.core.drafting import Draft, Wish
 from deskhand.ids import Ids
@@ -203,3 +203,49 @@ def test_the_assignment_carries_the_whole_brief() -> None:
     brief = assigned.brief
     assert (brief.task, brief.epoch, brief.text, brief.folder) == (task.id, 1, "/brief x", folder)
     assert (brief.checks, brief.criteria, brief.mode) == (("make test",), ("one page",), "ask")
+
+
+def _revoke(account: MemoryAccount, runner: str) -> None:
+    wish = Wish(principal=OWNER, thread=None, task=None, ids=IDS)
+    for draft in lifecycle.leave_computer(account, wish, runner, because="gone"):
+        account.emit(draft)
+    account.emit(Draft(body=ev.DeviceRevoked(device=runner), actor=OWNER.id))
+
+
+def test_a_task_that_a_removed_computer_never_accepted_goes_to_another_one() -> None:
+    """R9: it is assigned again under a higher epoch; what is pinned to the removed one ends and waits for nobody."""
+    account = _account("desktop", "laptop")
+    there = _folder(account, "desktop", "/notes")
+    movable, pinned = _post(account), _post(account, folder=there)
+    _dispatch(account, "desktop", "laptop")
+
+    _revoke(account, "desktop")
+    _dispatch(account, "laptop")
+
+    moved, ended = account.get(Task, movable.id), account.get(Task, pinned.id)
+    assert moved is not None
+    assert (moved.runner, moved.state, moved.epoch) == ("laptop", TaskState.WORKING, 2)
+    assert ended is not None
+    assert (ended.state, ended.not_done_because) == (TaskState.FAILED, ("gone",))
+    assert account.find(Folder, states=["granted"]) == []
+
+
+def test_a_task_that_a_removed_computer_accepted_is_not_begun_again_silently() -> None:
+    """R4: what it did there nobody can know, so the task ends as not done, even from a pause, and its waits close."""
+    account = _account("desktop", "laptop")
+    task = _post(account)
+    _dispatch(account, "desktop", "laptop")
+    told = Draft(body=ev.TaskAccepted(epoch=1), actor="desktop", task=task.id)
+    account.emit(told)
+    account.emit(Draft(body=ev.TaskPaused(), actor=OWNER.id, task=task.id))
+
+    _revoke(account, "desktop")
+    _dispatch(account, "laptop")
+
+    after = account.get(Task, task.id)
+    assert after is not None
+    assert (after.state, after.runner, after.epoch) == (TaskState.FAILED, "desktop", 2)
+    assert [e.kind for e in account.log if e.task == task.id][-2:] == [
+        "task.resumed",
+        "task.finished",
+    ]

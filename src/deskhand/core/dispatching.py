@@ -57,6 +57,10 @@ class Computers:
     runners: Mapping[str, Runner]
     connected: frozenset[str]
 
+    def home(self, task: Task) -> str | None:
+        """Return the computer that a task must go to; one that left the account holds only what is pinned to it."""
+        return task.runner if task.pinned or task.runner in self.runners else None
+
     def able(self, task: Task) -> list[Runner]:
         """Return the connected runners that could do the task, by id."""
         return [
@@ -64,7 +68,7 @@ class Computers:
             for name, runner in sorted(self.runners.items())
             if name in self.connected
             and runner.state == "active"
-            and task.runner in (None, name)
+            and self.home(task) in (None, name)
             and task.agent in runner.agents
             and set(runner.kinds) >= ORDER_KINDS
         ]
@@ -145,7 +149,7 @@ def _choose(
 
 def _why_nobody(task: Task, computers: Computers) -> QueueReason:
     """A computer that is up but lacks the agent lacks a model; else nobody is there."""
-    reachable = [name for name in computers.connected if task.runner in (None, name)]
+    reachable = [name for name in computers.connected if computers.home(task) in (None, name)]
     if any(name in computers.runners for name in reachable):
         return QueueReason.NO_MODEL
     return QueueReason.RUNNER_OFFLINE

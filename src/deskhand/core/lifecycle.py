@@ -12,8 +12,10 @@ from deskhand.protocol import events as ev
 from deskhand.protocol.events import HUB
 from deskhand.protocol.objects import Folder, Origin, Trust
 from deskhand.protocol.ops import ApprovalDecide, Archive, EventAppend, TaskAccept, TaskEdit
-from deskhand.protocol.tasks import MOVES, VERDICTS, Approval, Task, TaskState
+from deskhand.protocol.tasks import FINAL, MOVES, VERDICTS, Approval, Task, TaskState, Verdict
 from deskhand.protocol.wire import sha256_of
+
+_OPEN = tuple(state.value for state in TaskState if state not in FINAL)
 
 
 def known_task(facts: Facts, name: str | None) -> Task:
@@ -168,6 +170,37 @@ def append_event(facts: Facts, wish: Wish, body: EventAppend) -> Decision:
         _fitting_verdict(said)
         drafts = [*_void_waits(task), *drafts, *_return_folder(facts, task)]
     return Decision(drafts=tuple(drafts), id=task.id, task=task.id)
+
+
+def leave_computer(facts: Facts, wish: Wish, runner: str, *, because: str) -> tuple[Draft, ...]:
+    """Take its tasks and folders from a computer that will not come back.
+
+    A movable task that it never accepted goes to another one. What was accepted may have had effects that nobody
+    heard of: it ends as not done and is not begun again silently (R4).
+    """
+    drafts: list[Draft] = []
+    for task in facts.find(Task, states=_OPEN, limit=10_000):
+        if task.runner != runner:
+            continue
+        if task.pinned or task.accepted_at:
+            finished = ev.TaskFinished(
+                state=TaskState.FAILED,
+                verdict=Verdict.NOT_DONE,
+                not_done_because=(because,),
+                changes=task.changes,
+                usage=task.usage,
+                epoch=task.epoch + 1,
+            )
+            resumed = (ev.TaskResumed(),) if task.state is TaskState.PAUSED else ()
+            drafts += _void_waits(task)
+            drafts += [_draft(task, wish, body, to_runner=False) for body in (*resumed, finished)]
+        elif task.state not in (TaskState.QUEUED, TaskState.PAUSED):
+            drafts.append(_draft(task, wish, ev.TaskQueued(), to_runner=False))
+    for folder in facts.find(Folder, states=["granted"], limit=10_000):
+        if folder.runner == runner:
+            removed = ev.FolderRemoved(folder=folder.id)
+            drafts.append(Draft(body=removed, actor=wish.principal.id))
+    return tuple(drafts)
 
 
 def _stamped(said: ev.Body, task: Task, wish: Wish) -> ev.Body:

@@ -28,6 +28,7 @@ from deskhand.protocol.objects import Device, Folder, PairRequest, Role, Runner,
 from deskhand.protocol.ops import Op, OpResult, failure_of
 from deskhand.protocol.tasks import ContextItem, FileRef, Question, Task
 from deskhand.protocol.wire import Json
+from deskhand.texts import text
 
 Surface = Literal["page", "cli", "http", "channel"]
 _NOT_REMEMBERED = frozenset({"lease.renew", "read.mark"})
@@ -86,6 +87,9 @@ class Submitter:
             if fingerprint != op.fingerprint():
                 raise DeskhandError(Code.OP_CONFLICT, op.op_id, field="op_id")
             return result.but(status="duplicate")
+        device = tx.get(Device, wish.principal.id)
+        if device is not None and device.state == "revoked":  # since the request was let in
+            raise DeskhandError(Code.UNAUTHORIZED)
         authorize(wish.principal, op.kind, own=_belongs(tx, wish.principal, op))
         body = ops.body_of(op)
         if isinstance(body, ops.EventAppend):
@@ -246,7 +250,10 @@ def _revoke(tx: Tx, wish: Wish, body: ops.DeviceRevoke) -> Decision:
     if device.id == wish.principal.id:
         raise DeskhandError(Code.ILLEGAL_STATE, "a device cannot revoke itself")
     tx.revoke_credentials(device.id)
-    return _decided(wish, ev.DeviceRevoked(device=device.id), device.id)
+    because = text("attempt.computer_gone", language=_setting(tx, "language"))
+    left = lifecycle.leave_computer(tx, wish, device.id, because=because)
+    revoked = Draft(body=ev.DeviceRevoked(device=device.id), actor=wish.principal.id)
+    return Decision(drafts=(*left, revoked), id=device.id)
 
 
 def _put_folder(tx: Tx, wish: Wish, body: ops.FolderPutOp) -> Decision:
