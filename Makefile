@@ -6,10 +6,11 @@ PY := .venv/bin/python
 N ?= 200
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check fix web docs bench seeds lock runtime tools
+.PHONY: help demo test check fix web docs bench seeds kills power-cuts nightly promises lock runtime tools
+FIGURES := .cache/figures
 
 help: ## what there is
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 18
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 18
 
 runtime: # what `deskhand` itself needs, nothing more
 	@$(PYTHON) scripts/setup_venv.py runtime
@@ -40,6 +41,24 @@ bench: tools ## measure what the documents promise
 
 seeds: tools ## N=200 simulated days with faults; a failure prints its seed
 	@$(PY) -m deskhand.testing.seeds $(N)
+
+kills: tools ## N=200 real processes killed with -9 at named points; a failure prints its seed
+	@$(PY) -m tests.kills --kills $(N)
+
+power-cuts: tools ## N=200 simulated power cuts under hub and journal; a failure prints its seed
+	@$(PY) -m tests.powercut --cuts $(N)
+
+nightly: export DESKHAND_FIGURES = $(FIGURES)
+nightly: tools ## hours of it: 2,000 kills, ten minutes of kills, 1,000 power cuts, a million tasks
+	@$(PY) -m tests.kills --kills 2000
+	@$(PY) -m tests.kills --minutes 10 --tasks 20
+	@$(PY) -m tests.powercut --cuts 1000
+	@$(PY) -m deskhand.testing.seeds --tasks 1000000
+	@$(PY) -m deskhand.testing.promises $(FIGURES) && $(PY) -m deskhand.testing.docs
+
+promises: export DESKHAND_FIGURES = $(FIGURES)
+promises: test ## run every test and write docs/reference/promises.md from what it measured
+	@$(PY) -m deskhand.testing.promises $(FIGURES) && $(PY) -m deskhand.testing.docs
 
 lock: tools ## write the hashed locks again from pyproject.toml
 	@scripts/lock

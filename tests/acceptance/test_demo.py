@@ -28,7 +28,7 @@ def _demo(tmp_path: Path, *, mark: str = "", patch: str = "") -> tuple[int, str]
 
 
 def test_the_planted_line_comes_out_with_its_place(tmp_path: Path) -> None:
-    """What was planted at run time is found in the briefing, and every notification was shown."""
+    """L-10: what was planted is found in the briefing, a killed step is done once, every notification was shown."""
     mark = "TODO: Zoë buys 37 lemons for the harbour"
 
     code, said = _demo(tmp_path, mark=mark)
@@ -37,7 +37,8 @@ def test_the_planted_line_comes_out_with_its_place(tmp_path: Path) -> None:
     assert f"“{mark}”" in said
     assert "found: briefing.md:" in said
     assert "0 repeated, 0 unknown" in said
-    assert "2 planned · 2 accepted · 2 shown" in said
+    assert "3 planned · 3 accepted · 3 shown" in said
+    assert "✂ killed the program (kill -9) in that step" in said
 
 
 def test_two_runs_of_the_demo_show_two_different_sets_of_figures(tmp_path: Path) -> None:
@@ -71,12 +72,22 @@ async def never(self): return None
 delivering.Courier.run = never
 demo.WORK_SECONDS = 8
 """
+NO_RECOVERY = """
+import deskhand.runner.attempt as attempt
+async def never(self, call, step): return None
+attempt._Driver._again = never
+"""
 
 
 @pytest.mark.parametrize(
     ("patch", "reason"),
-    [(LYING_AGENT, "unverified"), (BROKEN_TOOL, "not_done"), (IDLE_COURIER, "failed")],
-    ids=["a lying agent", "a broken tool", "a courier that sends nothing"],
+    [
+        (LYING_AGENT, "unverified"),
+        (BROKEN_TOOL, "not_done"),
+        (IDLE_COURIER, "failed"),
+        (NO_RECOVERY, "not known"),
+    ],
+    ids=["a lying agent", "a broken tool", "a courier that sends nothing", "no recovery"],
 )
 def test_a_broken_part_fails_the_demo(tmp_path: Path, patch: str, reason: str) -> None:
     """A demo that cannot fail shows nothing."""

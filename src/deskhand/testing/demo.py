@@ -28,6 +28,7 @@ from rich.table import Table
 
 from deskhand.clock import SystemClock, unstamp
 from deskhand.errors import DeskhandError
+from deskhand.protocol.events import Event
 from deskhand.protocol.objects import Delivery
 from deskhand.protocol.tasks import Artifact, Task, Verdict
 from deskhand.protocol.wire import JsonObject
@@ -38,6 +39,8 @@ from deskhand.testing.samples import Planted, random_mark, write_campaign, write
 READY_SECONDS = 30
 WORK_SECONDS = 60
 LINE = "  "
+KILLED = "/report data/year.csv"
+ROWS = 10_000
 
 
 class DemoFailedError(Exception):
@@ -52,7 +55,7 @@ class Stage:
     console: Console
     planted: Planted
     url: str = ""
-    pid: int = 0
+    process: asyncio.subprocess.Process | None = None
     before: dict[str, str] = field(default_factory=dict[str, str])
     tasks: list[Task] = field(default_factory=list[Task])
 
@@ -105,6 +108,7 @@ async def _run(stage: Stage) -> None:
             )
             await _introduce(stage, phone)
             await _first_act(stage, phone)
+            await _second_act(stage, phone)
             await _proof(stage, phone, pushes)
             _table(stage)
             _closing(stage)
@@ -115,28 +119,39 @@ async def _run(stage: Stage) -> None:
 @contextlib.asynccontextmanager
 async def _computer(stage: Stage) -> AsyncGenerator[JsonObject]:
     """Start ``deskhand up`` as a person would, grant two folders at its keyboard, and end it as a person would."""
-    extra = ["--as-root"] if os.geteuid() == 0 else []
-    up = [*_deskhand(), "up", "--port", "0", "--reach", "none", "--no-browser", "--json", *extra]
-    log = (stage.root / "up.log").open("wb")
-    process = await asyncio.create_subprocess_exec(
-        *up, env=stage.environment, stdout=asyncio.subprocess.PIPE, stderr=log
-    )
-    assert process.stdout is not None  # noqa: S101 - a pipe was asked for
     try:
-        async with asyncio.timeout(READY_SECONDS):
-            line = await process.stdout.readline()
-        if not line:
-            raise DemoFailedError(f"deskhand up did not start:\n{_tail(stage)}")
-        ready = json.loads(line)
-        stage.url, stage.pid = str(ready["url"]).rstrip("/"), int(ready["pid"])
+        ready = await _up(stage, port="0")
         for folder in stage.folders.values():
             await _cli(stage.environment, "folders", "add", str(folder), "--mode", "workspace")
         yield ready
     finally:
+        await _end(stage, signal.SIGTERM)
+
+
+async def _up(stage: Stage, *, port: str) -> JsonObject:
+    """Start the program and return its ready line."""
+    extra = ["--as-root"] if os.geteuid() == 0 else []
+    up = [*_deskhand(), "up", "--port", port, "--reach", "none", "--no-browser", "--json", *extra]
+    with (stage.root / "up.log").open("ab") as log:
+        stage.process = await asyncio.create_subprocess_exec(
+            *up, env=stage.environment, stdout=asyncio.subprocess.PIPE, stderr=log
+        )
+    assert stage.process.stdout is not None  # noqa: S101 - a pipe was asked for
+    async with asyncio.timeout(READY_SECONDS):
+        line = await stage.process.stdout.readline()
+    if not line:
+        raise DemoFailedError(f"deskhand up did not start:\n{_tail(stage)}")
+    ready = json.loads(line)
+    stage.url = str(ready["url"]).rstrip("/")
+    return ready
+
+
+async def _end(stage: Stage, how: signal.Signals) -> None:
+    """End the program and wait until it is gone."""
+    if stage.process is not None:
         with contextlib.suppress(ProcessLookupError):
-            process.send_signal(signal.SIGTERM)
-        await process.wait()
-        log.close()
+            stage.process.send_signal(how)
+        await stage.process.wait()
 
 
 async def _introduce(stage: Stage, phone: Phone) -> None:
@@ -192,9 +207,61 @@ async def _first_act(stage: Stage, phone: Phone) -> None:
         raise DemoFailedError("the two tasks share a thread")
 
 
+async def _second_act(stage: Stage, phone: Phone) -> None:
+    """Kill everything with -9 while a file is being written, start it again, and let nobody do anything."""
+    stage.say("\n② The plug pulled" + " " * 31 + "(the agent path joins this act with the agent)")
+    before, name = await _begin_long_work(stage, phone)
+    async with asyncio.timeout(WORK_SECONDS):
+        step = await phone.until(lambda event: _writes(event, name), after=before)
+    await _end(stage, signal.SIGKILL)
+    killed = SystemClock().now()
+    await _up(stage, port=stage.url.rpartition(":")[2])
+    ready = SystemClock().monotonic()
+    async with asyncio.timeout(WORK_SECONDS):
+        finished = await phone.until(lambda event: _ends(event, step), after=step.seq)
+        went_on = SystemClock().monotonic() - ready
+        (task,) = await phone.finished(name)
+    if task.verdict is not Verdict.VERIFIED:
+        raise DemoFailedError(f"{task.title}: {task.state} {task.verdict} {task.not_done_because}")
+    if unstamp(finished.at) < killed:
+        raise DemoFailedError("the step had ended before the program could be killed in it")
+    stage.tasks.append(task)
+    took = _seconds(step.at, finished.at)
+    stage.say(
+        f"{LINE}phone → Year       {KILLED:<32} step {step.body['step']} began: {step.body['title']}"
+    )
+    stage.say(
+        f"{LINE}✂ killed the program (kill -9) in that step, which ended {took:.1f} s after it began"
+    )
+    stage.say(f"{LINE}  started again: the step was done {went_on:.1f} s after it was ready")
+    files = ", ".join(artifact.name for artifact in task.artifacts)
+    stage.say(f"{LINE}✓ {task.verdict}  {files:<14} {task.summary or ''}")
+
+
+async def _begin_long_work(stage: Stage, phone: Phone) -> tuple[int, str]:
+    """Send a task that takes long enough to be killed in; return where the log stood, and the task."""
+    place = stage.folders["Marketing"]
+    write_campaign(place / "data" / "year.csv", random.Random(stage.planted.text), rows=ROWS)  # noqa: S311 - sample data
+    stage.before = _hashes(stage)
+    folders = {str(one["root"]): one["id"] for one in await _items(phone, "/v1/folders")}
+    wish: JsonObject = {"text": KILLED, "title": "Year", "folder": folders[str(place)]}
+    before = cast("int", (await phone.get("/v1/snapshot"))["cursor"])
+    return before, str((await phone.op("message.post", wish))["task"])
+
+
+def _writes(event: Event, task: str) -> bool:
+    about = (event.task, event.kind) == (task, "step.started")
+    return about and "write" in str(event.body["tool"])
+
+
+def _ends(event: Event, step: Event) -> bool:
+    about = (event.task, event.kind) == (step.task, "step.finished")
+    return about and event.body["step"] == step.body["step"]
+
+
 async def _proof(stage: Stage, phone: Phone, pushes: FakePushService) -> None:
-    stage.say("\n③ Proof" + " " * 40 + "(act ② is the agent path: it comes with the agent)")
-    brief, report = stage.tasks
+    stage.say("\n③ Proof")
+    brief, report, *_ = stage.tasks
     found = await _planted_line(stage, phone, brief.artifacts[0])
     after = _hashes(stage)
     unchanged = sum(after.get(path) == digest for path, digest in stage.before.items())
