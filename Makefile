@@ -10,7 +10,7 @@ N ?= 200
 FIGURES := .cache/figures
 
 help: ## what there is
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 18
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 18
 
 runtime: # what `deskhand` itself needs, nothing more
 	@$(PYTHON) scripts/setup_venv.py runtime
