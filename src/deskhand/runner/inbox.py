@@ -53,13 +53,17 @@ class Inbox:
             await self._backoff.wait()
 
     async def _take(self, frame: Frame) -> None:
+        log = frame.data.get("incarnation", self._journal.log)
+        if isinstance(log, str) and (frame.kind == "reset" or log != self._journal.log):
+            # A hub that was restored: no order of its may be taken for one that we know by the same number.
+            await self._journal.change_log(log)
+            self._looked_at = 0
+            raise DeskhandError(Code.HUB_UNREACHABLE, "another log")
         if frame.kind == "event" and frame.event is not None:
             await self._order(frame.event)
         elif frame.kind == "heartbeat" and frame.seq is not None:
             # Not stored: after a restart the same hidden rows are passed over again.
             self._looked_at = max(self._looked_at, frame.seq)
-        elif frame.kind == "reset":
-            self._looked_at = 0
 
     async def _order(self, event: Event) -> None:
         await self._workflow.halt(await self._journal.receive(event) or ())

@@ -22,6 +22,7 @@ from deskhand.protocol.events import HUB, Event
 from deskhand.protocol.objects import Folder, FolderMode, Origin, Role, Thread, Trust
 from deskhand.protocol.ops import Op, OpResult, failure_of
 from deskhand.protocol.tasks import Approval, Brief, FileRef, Question, Task, TaskState
+from deskhand.protocol.wire import JsonObject
 from deskhand.testing.account import MemoryAccount
 
 RUNNER = "run_laptop"
@@ -62,6 +63,7 @@ class MemoryHub:
         self.blobs: dict[str, bytes] = {}
         self.uploads: dict[str, bytes] = {}
         self.received: list[Op] = []
+        self.incarnation = ""
         self._ids = ids
         self._orders: list[Event] = []
         self._seen: dict[str, _Seen] = {}
@@ -88,6 +90,9 @@ class MemoryHub:
         Raises:
             DeskhandError: ``hub_unreachable`` while away.
         """
+        head = len(self.account.log)
+        log: JsonObject = {"incarnation": self.incarnation, "head": head}
+        yield Frame(kind="reset" if after > head else "heartbeat", seq=min(after, head), data=log)
         while True:
             self._answer_or_not()
             self._moved.clear()

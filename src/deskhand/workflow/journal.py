@@ -21,6 +21,7 @@ from deskhand.protocol.objects import FolderMode
 from deskhand.protocol.ops import Op
 from deskhand.protocol.tasks import Brief
 from deskhand.protocol.wire import Json
+from deskhand.store.faults import translated
 from deskhand.store.writer import Writer
 from deskhand.workflow import orders
 from deskhand.workflow.orders import dump, of
@@ -87,6 +88,15 @@ class Journal:
     def cursor(self) -> int:
         """Return the seq of the last order that is stored."""
         return int(self._known("cursor") or 0)
+
+    @property
+    def log(self) -> str:
+        """Return the name of the log that orders come from; a hub that was never restored has none."""
+        return self._known("log") or ""
+
+    async def change_log(self, log: str) -> None:
+        """Do as :func:`orders.change_log`, in one commit."""
+        await self._do(lambda connection: orders.change_log(connection, log))
 
     async def receive(self, event: Event) -> tuple[AttemptKey, ...] | None:
         """Do as :func:`orders.receive`, in one commit."""
@@ -246,11 +256,12 @@ class Journal:
 
     def _rows(self, query: Executable) -> Sequence[Row[Any]]:
         """Read on a connection that stays open: SQLite answers in microseconds, opening a file does not."""
-        self._reading = self._reading or self._engine.connect()
-        try:
-            return self._reading.execute(query).all()
-        finally:
-            self._reading.rollback()
+        with translated():
+            self._reading = self._reading or self._engine.connect()
+            try:
+                return self._reading.execute(query).all()
+            finally:
+                self._reading.rollback()
 
     def _value(self, query: Executable) -> Any:  # noqa: ANN401 - whatever the one column holds
         """Return the first column of the first row, or nothing."""

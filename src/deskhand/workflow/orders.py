@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, Table, delete, select, update
+from sqlalchemy import ColumnElement, Connection, Row, Table, delete, func, select, update
 from sqlalchemy.dialects.sqlite import insert
 
 from deskhand.errors import DeskhandError
@@ -39,6 +39,19 @@ def receive(connection: Connection, event: Event, *, op_id: str) -> tuple[Attemp
         return None
     put_meta(connection, "cursor", str(event.seq))
     return _follow(connection, event, body, op_id)
+
+
+def change_log(connection: Connection, log: str) -> None:
+    """Take orders from another log, from its beginning: its numbers mean other events.
+
+    The orders of the old one keep their place before it. What was ordered already comes to nothing a second time.
+    """
+    put_meta(connection, "log", log)
+    put_meta(connection, "cursor", "0")
+    span = connection.execute(select(func.min(INBOX.c.seq), func.max(INBOX.c.seq))).one()
+    if None not in span:
+        down = span[1] - min(span[0], 1) + 1  # below one, and none on its way where another still is
+        connection.execute(update(INBOX).values(seq=INBOX.c.seq - down))
 
 
 def begin(connection: Connection, brief: Brief, *, seq: int, op_id: str) -> tuple[AttemptKey, ...]:
