@@ -241,6 +241,58 @@ async def test_a_reason_to_give_up_reaches_the_owner(tmp_path: Path) -> None:
     assert seen.not_done_because == ("There are no notes.",)
 
 
+@pytest.mark.parametrize(
+    "code", [Code.RATE_LIMITED, Code.TIMEOUT, Code.UNAVAILABLE, Code.HUB_UNREACHABLE]
+)
+async def test_what_may_pass_by_itself_is_waited_for(tmp_path: Path, code: Code) -> None:
+    """A model that does not answer now is asked again, in its own time; nothing done before is done again (R4)."""
+    asked: list[Code] = []
+
+    def busy(_: Sequence[Turn]) -> Move:
+        if len(asked) < 2:
+            asked.append(code)
+            raise DeskhandError(code, retry_after_seconds=0.01)
+        return DONE
+
+    laptop = Laptop(tmp_path, [Obedient([WRITE, busy])])
+    folder = laptop.grant()
+
+    async with laptop:
+        task = laptop.hub.assign("x", agent="scripted", folder=folder.id)
+        seen = await laptop.finish(task)
+
+    said = [e.body["text"] for e in laptop.hub.account.log if e.kind == "message.posted"]
+    assert (seen.state, len(asked)) == (TaskState.COMPLETED, 2)
+    assert laptop.hub.kinds(task).count("step.started") == 1
+    assert [str(one).startswith("It waits and tries again") for one in said] == (
+        [] if code is Code.HUB_UNREACHABLE else [True]
+    )
+
+
+async def test_a_pause_holds_also_for_what_waits_to_be_tried_again(tmp_path: Path) -> None:
+    """The owner's stop counts while a model does not answer; after the resume it is asked again."""
+    away = [True]
+
+    def busy(_: Sequence[Turn]) -> Move:
+        if away[0]:
+            raise DeskhandError(Code.UNAVAILABLE)
+        return Done(summary="x")
+
+    agent = Obedient([busy])
+    laptop = Laptop(tmp_path, [agent])
+
+    async with laptop:
+        task = laptop.hub.assign("x", agent="scripted")
+        await until(lambda: agent.asked)
+        laptop.hub.pause(task)
+        await until(lambda: laptop.runner and not laptop.runner.workflow.under_way)
+        away[0] = False
+        laptop.hub.resume(task)
+        seen = await laptop.finish(task)
+
+    assert seen.state is TaskState.COMPLETED
+
+
 async def test_a_wish_for_nonsense_is_an_error_the_agent_hears(tmp_path: Path) -> None:
     """Unknown tools and wrong arguments come back as results; the attempt goes on."""
     agent = Obedient(

@@ -19,6 +19,7 @@ from deskhand.protocol.wire import JsonObject, sha256_of
 from deskhand.runner.ceiling import grant_folder, revoke_folder
 from deskhand.testing.agents import Obedient, call, wish
 from deskhand.testing.links import RUNNER
+from deskhand.workflow.rows import AttemptKey, step_key
 from tests.laptop import Box, Laptop, until
 
 WRITE = wish(call("write_file", path="report.md", content="hello\n"))
@@ -430,12 +431,13 @@ async def test_a_new_epoch_on_the_same_computer_repeats_no_effect(tmp_path: Path
 @pytest.mark.parametrize(
     ("effect", "found", "times", "outcome"),
     [
+        ("pure", None, 2, "ok"),
         ("unknown", None, 1, "unknown"),
         ("idempotent", None, 2, "ok"),
         ("probe", None, 1, "unknown"),
         ("probe", ToolResult(outcome="ok", value={"found": True}), 1, "ok"),
     ],
-    ids=["unknown", "idempotent", "probe-nothing", "probe-found"],
+    ids=["pure", "unknown", "idempotent", "probe-nothing", "probe-found"],
 )
 async def test_a_crash_between_intent_and_result_is_resolved_by_class(
     tmp_path: Path, effect: Effect, found: ToolResult | None, times: int, outcome: str
@@ -448,6 +450,7 @@ async def test_a_crash_between_intent_and_result_is_resolved_by_class(
     await laptop.start()
     task = laptop.hub.assign("x", agent="scripted", folder=folder.id)
     await until(lambda: deed.done)
+    (intent,) = [s for s in laptop.rows.steps(AttemptKey(task=task, epoch=1)) if s.kind == "tool"]
     await laptop.kill()
 
     deed.hang = False
@@ -456,8 +459,12 @@ async def test_a_crash_between_intent_and_result_is_resolved_by_class(
 
     assert (len(deed.done), last(agent).outcome) == (times, outcome)
     assert seen.verdict is Verdict.UNVERIFIED
-    said = [e.body["text"] for e in laptop.hub.account.log if e.kind == "message.posted"]
+    assert (intent.result, intent.effect) == (None, effect)
+    assert intent.key == step_key(task, intent.n, {"path": "a"})
+    said = [str(e.body["text"]) for e in laptop.hub.account.log if e.kind == "message.posted"]
+    assert [last(agent).text] * len(said) == said
     assert bool(said) is (outcome == "unknown")
+    assert all(f"Look at {laptop.folder}/a" in one and "send the mail" in one for one in said)
 
 
 async def test_a_copied_home_sends_nothing_of_the_old_one(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ import json
 import logging
 from collections import Counter
 from collections.abc import Callable, Coroutine, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any, assert_never
 
@@ -25,6 +26,7 @@ from deskhand.protocol.tasks import Changes, TaskState, Usage, Verdict
 from deskhand.protocol.wire import JsonObject
 from deskhand.runner.artifacts import upload
 from deskhand.runner.gate import Gate, Performed, Ruling
+from deskhand.runner.outbox import Backoff
 from deskhand.runner.parts import Parts, RunnerConfig
 from deskhand.runner.saying import Voice
 from deskhand.runner.together import together
@@ -70,22 +72,33 @@ class Kit:
 async def drive(kit: Kit, key: AttemptKey) -> None:
     """Take an attempt as far as it goes now: to its end, or to a wait.
 
+    What may pass by itself (a model or hub that does not answer, a full disk) is tried again, however long it takes.
+
     Raises:
-        DeskhandError: ``stale_epoch`` when it lost the right to go on; what may pass by itself (``hub_unreachable``,
-            ``disk_full``, ``unavailable``), so that a later advance tries again.
+        DeskhandError: ``stale_epoch`` when it lost the right to go on.
     """
-    attempt = kit.parts.journal.attempt(key)
-    if attempt is None or attempt.status != "open":
-        return
-    driver = _Driver(kit, attempt)
-    try:
-        with kit.workspaces.open(attempt) as workspace:
-            await driver.go(workspace)
-    except (DeskhandError, OSError) as problem:
-        error = translated(problem) if isinstance(problem, OSError) else problem
-        if error.code is Code.STALE_EPOCH or error.fault.retryable:
-            raise error from problem
-        await driver.give_up([error.sentence(kit.gate.language)])
+    backoff, told = Backoff(kit.parts), False
+    while True:
+        attempt = kit.parts.journal.attempt(key)
+        if attempt is None or attempt.status != "open" or attempt.paused:
+            return
+        driver = _Driver(kit, attempt)
+        try:
+            with kit.workspaces.open(attempt) as workspace:
+                await driver.go(workspace)
+        except (DeskhandError, OSError) as problem:
+            error = translated(problem) if isinstance(problem, OSError) else problem
+            if error.code is Code.STALE_EPOCH:
+                raise error from problem
+            if not error.fault.retryable:
+                await driver.give_up([error.sentence(kit.gate.language)])
+                return
+        else:
+            return
+        _log.info("attempt.waits %s", error.code)
+        if not told and error.code is not Code.HUB_UNREACHABLE:  # then nobody hears it
+            told = await driver.tell_of_wait(error)
+        await backoff.wait(at_least=error.retry_after_seconds or 0.0)
 
 
 class _Driver:
@@ -120,6 +133,15 @@ class _Driver:
         """End the attempt as not done, with the reasons."""
         outcome = Outcome(state=TaskState.FAILED, verdict=Verdict.NOT_DONE)
         return await self._end(outcome, reasons=reasons)
+
+    async def tell_of_wait(self, error: DeskhandError) -> bool:
+        """Tell the owner what is waited for; return whether that could be noted."""
+        why = error.sentence(self._kit.gate.language)
+        said = self._voice.said(self._kit.gate.say("attempt.waits", why=why), role="system")
+        with suppress(DeskhandError):
+            await self._journal.record(self._key, ops=[said], place=self._place)
+            return True
+        return False
 
     async def _advance(self) -> bool:
         """Do the next thing; return whether there may be another one now."""
@@ -171,7 +193,11 @@ class _Driver:
         return True
 
     async def _move(self, said: Sequence[str]) -> Move:
-        """Return the agent's move; what stands in its way, or what it returned instead of one, ends the attempt."""
+        """Return the agent's move; what it returned instead of one, or what will not pass by itself, ends the attempt.
+
+        Raises:
+            DeskhandError: what may pass by itself.
+        """
         agent = self._kit.parts.agents.get(self._brief.agent)
         if agent is None:
             return GiveUp(reasons=(self._kit.gate.say("attempt.no_agent", name=self._brief.agent),))
@@ -179,6 +205,8 @@ class _Driver:
             move = await agent.move(self._brief, with_steering(self._state.turns, said))
             json.dumps(move_to_json(move), allow_nan=False)  # what cannot be written is not said
         except DeskhandError as error:
+            if error.fault.retryable:
+                raise
             return GiveUp(reasons=(error.sentence(self._kit.gate.language),))
         except Exception:  # noqa: BLE001 - an agent is a guest: whatever it does, the attempt ends honestly
             _log.exception("agent.broke")
@@ -253,8 +281,10 @@ class _Driver:
         if performed is not None:
             self._finish(step, performed)
             return True
-        said = self._kit.gate.say("attempt.unknown", what=call.title or call.tool)
-        result = ToolResult(outcome="unknown", value={}, text=said)
+        targets = self._kit.gate.targets(call, self._open.scope)
+        look = targets or (call.title or call.tool)
+        said = self._kit.gate.say("attempt.unknown", what=call.title or call.tool, look=look)
+        result = ToolResult(outcome="unknown", value={"look_at": look}, text=said)
         self._finish(step, Performed(result=result), self._voice.said(said, role="system"))
         return True
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import PurePosixPath
 from typing import Final, cast
@@ -156,6 +157,13 @@ class Gate:
     def tool(self, name: str) -> Tool | None:
         """Return a tool, for its class of recovery and its own probe."""
         return self._tools.get(name)
+
+    def targets(self, call: ToolCall, scope: Scope) -> str:
+        """Return what a wish touches, for a person who has to look there; empty when nobody knows."""
+        tool = self._tools.get(call.tool)
+        with suppress(DeskhandError):
+            return "\n".join(_targets(tool, call.arguments, scope.now()[0])) if tool else ""
+        return ""
 
     def refused(self, ruling: Ruling) -> ToolResult:
         """Return what an agent gets for a wish that the rules do not let through."""

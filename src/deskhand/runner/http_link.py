@@ -21,6 +21,9 @@ from deskhand.protocol.ops import Op, OpResult
 from deskhand.protocol.wire import JsonObject, strict_json
 
 _SECONDS: Final = 20.0
+_ANSWER_SECONDS: Final = 5.0
+_CONNECT_SECONDS: Final = 3.0
+"""Short: a try made while the network was away must not hold up the next one, and ops may be sent again."""
 _STREAM_SECONDS: Final = 3 * HEARTBEAT_SECONDS
 """Without three heartbeats in a row the line is dead, whatever TCP believes."""
 _LINE_CHARS_MAX: Final = 8 * 1024**2
@@ -37,7 +40,7 @@ class HttpLink:
         self._client = httpx.AsyncClient(
             base_url=url,
             headers={"Authorization": f"Bearer {token}", "Deskhand-Protocol": str(PROTOCOL)},
-            timeout=httpx.Timeout(_SECONDS),
+            timeout=httpx.Timeout(_SECONDS, connect=_CONNECT_SECONDS),
             transport=transport,
             trust_env=urlsplit(url).hostname not in _LOCAL,
         )
@@ -49,7 +52,8 @@ class HttpLink:
             DeskhandError: ``hub_unreachable`` (nothing is known), ``unauthorized``, ``upgrade_required``.
         """
         body = {"ops": [op.to_json() for op in ops]}
-        async with self._answer("POST", "/v1/ops", json=body) as response:
+        patience = httpx.Timeout(_ANSWER_SECONDS, connect=_CONNECT_SECONDS)
+        async with self._answer("POST", "/v1/ops", json=body, timeout=patience) as response:
             said = strict_json(await response.aread())
         results = said.get("results") if isinstance(said, dict) else None
         if not isinstance(results, list) or len(results) != len(ops):
@@ -62,7 +66,7 @@ class HttpLink:
         Raises:
             DeskhandError: ``hub_unreachable``, ``unauthorized``, ``upgrade_required``.
         """
-        patience = httpx.Timeout(_SECONDS, read=_STREAM_SECONDS)
+        patience = httpx.Timeout(_SECONDS, connect=_CONNECT_SECONDS, read=_STREAM_SECONDS)
         async with self._answer("GET", f"/v1/stream?after={after}", timeout=patience) as response:
             fields: dict[str, str] = {}
             async for line in response.aiter_lines():

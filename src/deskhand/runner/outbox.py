@@ -15,7 +15,8 @@ from deskhand.errors import Code, DeskhandError
 from deskhand.runner.parts import Parts
 from deskhand.workflow.rows import AttemptKey, OutboxRow
 
-BACKOFF_SECONDS: Final = (0.2, 0.5, 1, 2, 5, 15, 30)
+BACKOFF_SECONDS: Final = (0.2, 0.5, 1, 2, 4)
+"""The last one bounds how long after the hub's return a computer may be silent: work goes on within 5 seconds."""
 LOST: Final = frozenset({Code.STALE_EPOCH, Code.NOT_FOUND})
 """Answers that say: this attempt is no longer yours."""
 
@@ -36,11 +37,11 @@ class Backoff:
         """Begin again with the shortest wait."""
         self._failures = 0
 
-    async def wait(self) -> None:
-        """Wait between half and the whole of the present step."""
+    async def wait(self, *, at_least: float = 0.0) -> None:
+        """Wait between half and the whole of the present step, and as long as was asked for."""
         step = BACKOFF_SECONDS[min(self._failures, len(BACKOFF_SECONDS) - 1)]
         self._failures += 1
-        await self._clock.sleep(step * (0.5 + int(self._ids.digits(3)) / 2000))
+        await self._clock.sleep(max(at_least, step * (0.5 + int(self._ids.digits(3)) / 2000)))
 
 
 class Outbox:
