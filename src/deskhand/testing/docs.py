@@ -98,7 +98,7 @@ def settings() -> str:
 
 def commands() -> str:
     """Return the page of the command line, as the program prints it."""
-    program = [sys.executable, "-m", "deskhand.cli.reference"]
+    program = [sys.executable, str(ROOT / "scripts" / "command_page.py")]
     done = subprocess.run(  # noqa: S603 - our own program
         program,
         env={**os.environ, "DESKHAND_LANGUAGE": "en"},

@@ -1,4 +1,4 @@
-"""The reference page of the command line, printed by the program itself: ``python -m deskhand.cli.reference``.
+"""The reference page of the command line, read off the program itself and printed; ``make docs`` keeps it.
 
 Help is made when the program is loaded, in the reader's language; run with ``DESKHAND_LANGUAGE=en`` for the page.
 """
