@@ -17,6 +17,7 @@ from deskhand.protocol import events as ev
 from deskhand.protocol.authority import Principal
 from deskhand.protocol.objects import Role
 from deskhand.protocol.ops import MessagePost
+from deskhand.protocol.tasks import Task
 from deskhand.protocol.wire import Json, JsonObject
 from deskhand.testing.account import MemoryAccount
 from deskhand.texts import LANGUAGES, text
@@ -49,6 +50,8 @@ def test_a_long_message_gets_a_short_title() -> None:
         ({"thread": "thr_none"}, Code.NOT_FOUND, "thread"),
         ({"as": "steer", "to": "tsk_none"}, Code.NOT_FOUND, "to"),
         ({"as": "answer", "to": "qst_none"}, Code.NOT_FOUND, "question"),
+        ({"not_before": "tomorrow"}, Code.INVALID, "not_before"),
+        ({"not_before": "2026-01-02T10:00:00"}, Code.INVALID, "not_before"),
     ],
 )
 def test_what_does_not_exist_is_named(body: JsonObject, code: Code, field: str) -> None:
@@ -59,6 +62,17 @@ def test_what_does_not_exist_is_named(body: JsonObject, code: Code, field: str) 
         _post(account, "hello", body)
 
     assert (caught.value.code, caught.value.field, account.log) == (code, field, [])
+
+
+def test_a_moment_of_another_zone_is_the_same_moment() -> None:
+    """R7: stamps are compared as text, so whatever a program sends is written as every stamp is."""
+    account = MemoryAccount()
+
+    task = _post(account, "later", {"not_before": "2026-01-02T10:00:00+09:00"})
+
+    found = account.get(Task, task)
+    assert found is not None
+    assert found.not_before == "2026-01-02T01:00:00.000Z"
 
 
 def test_words_of_a_member_are_not_the_owners() -> None:

@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Sequence
+from contextlib import suppress
 
+from deskhand.clock import stamp, unstamp
 from deskhand.core.drafting import Decision, Draft, Facts, Wish
 from deskhand.errors import Code, DeskhandError
-from deskhand.limits import TITLE_CHARS_MAX
+from deskhand.limits import NAME_CHARS_MAX, TITLE_CHARS_MAX
 from deskhand.protocol import events as ev
 from deskhand.protocol.authority import authorize_fields
 from deskhand.protocol.objects import (
@@ -193,13 +195,28 @@ def _delegate(facts: Facts, wish: Wish, body: MessagePost, files: Sequence[FileR
         criteria=body.criteria,
         requested_checks=body.checks,
         files=tuple(files),
-        not_before=body.not_before,
+        not_before=_moment(body.not_before),
         op_id=wish.op_id if folder else None,
         created_by=actor,
         created_at=facts.now,
     )
     drafts.append(Draft(body=ev.TaskCreated(task=task), actor=actor, thread=thread, task=name))
     return Decision(drafts=tuple(drafts), id=message, task=name)
+
+
+def _moment(said: str | None) -> str | None:
+    """Return a moment as every stamp is written, because stamps are compared as text.
+
+    Raises:
+        DeskhandError: ``invalid`` for what is no moment, or one of nobody's zone.
+    """
+    if said is None:
+        return None
+    with suppress(ValueError, OverflowError):
+        moment = unstamp(said)
+        if moment.tzinfo is not None:
+            return stamp(moment)
+    raise DeskhandError(Code.INVALID, said[:NAME_CHARS_MAX], field="not_before")
 
 
 def _said(
