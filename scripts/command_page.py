@@ -75,7 +75,7 @@ def _panel(path: str) -> str:
     first = path.split(" ", maxsplit=1)[0]
     if first in {"up", "hub", "runner", "pair"}:
         return "start"
-    if first in {"log", "completion"}:
+    if first in {"log", "backup", "restore", "export", "completion"}:
         return "operate"
     if first in {"devices", "folders", "runners", "threads", "config", "notify"}:
         return "setup"

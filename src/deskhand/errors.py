@@ -18,6 +18,7 @@ class Code(StrEnum):
     ACTION_CHANGED = "action_changed"
     ADDRESS_REFUSED = "address_refused"
     ALREADY_DECIDED = "already_decided"
+    BACKUP_DAMAGED = "backup_damaged"
     BODY_TIMEOUT = "body_timeout"
     CLOCK_WRONG = "clock_wrong"
     CONFIG_INVALID = "config_invalid"
@@ -75,6 +76,7 @@ FAULTS: dict[Code, Fault] = {
     Code.ACTION_CHANGED: Fault(status=409),
     Code.ADDRESS_REFUSED: Fault(status=403),
     Code.ALREADY_DECIDED: Fault(status=409),
+    Code.BACKUP_DAMAGED: Fault(status=409),
     Code.BODY_TIMEOUT: Fault(status=408, retryable=True),
     Code.CLOCK_WRONG: Fault(status=400),
     Code.CONFIG_INVALID: Fault(status=400),

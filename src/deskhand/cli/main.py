@@ -16,6 +16,7 @@ from typer.exceptions import Abort
 
 from deskhand import __version__
 from deskhand.cli.commands import (
+    backup,
     config,
     decide,
     devices,
@@ -71,7 +72,7 @@ def root(
     """Stand for the flags that hold everywhere; ``main`` has taken them out already."""
 
 
-for module in (start, task, look, decide, devices, places, config, notify, log):
+for module in (start, task, look, decide, devices, places, config, notify, log, backup):
     module.add_to(app)
 command(app, "completion", panel="operate")(start.completion)
 

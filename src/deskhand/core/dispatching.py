@@ -119,7 +119,7 @@ def _place(
         return [_draft(task, ev.TaskQueued(reason=reason), runner=None)]
     load.add(task, runner.id, folder)
     epoch = task.epoch if task.runner == runner.id and task.epoch else task.epoch + 1
-    brief = _brief(task, epoch, context_of(task))
+    brief = brief_of(task, epoch, context_of(task))
     assigned = ev.TaskAssigned(runner=runner.id, epoch=epoch, brief=brief)
     return [_draft(task, assigned, runner=runner.id)]
 
@@ -175,7 +175,8 @@ def _overlap(first: str, second: str) -> bool:
     return one.startswith(other) or other.startswith(one)
 
 
-def _brief(task: Task, epoch: int, context: Sequence[ContextItem]) -> Brief:
+def brief_of(task: Task, epoch: int, context: Sequence[ContextItem]) -> Brief:
+    """Return what a runner gets to know of a task."""
     return Brief(
         task=task.id,
         thread=task.thread,

@@ -44,7 +44,7 @@ def cancel_task(facts: Facts, wish: Wish) -> Decision:
         state=TaskState.CANCELED, changes=task.changes, usage=task.usage, epoch=task.epoch + 1
     )
     ended = _draft(task, wish, finished, to_runner=True)
-    drafts = (*_void_waits(task), ended, *_return_folder(facts, task))
+    drafts = (*void_waits(task), ended, *_return_folder(facts, task))
     return Decision(drafts=drafts, id=task.id, task=task.id)
 
 
@@ -168,7 +168,7 @@ def append_event(facts: Facts, wish: Wish, body: EventAppend) -> Decision:
             _legal(task, target)
     if isinstance(said, ev.TaskFinished):
         _fitting_verdict(said)
-        drafts = [*_void_waits(task), *drafts, *_return_folder(facts, task)]
+        drafts = [*void_waits(task), *drafts, *_return_folder(facts, task)]
     return Decision(drafts=tuple(drafts), id=task.id, task=task.id)
 
 
@@ -192,7 +192,7 @@ def leave_computer(facts: Facts, wish: Wish, runner: str, *, because: str) -> tu
                 epoch=task.epoch + 1,
             )
             resumed = (ev.TaskResumed(),) if task.state is TaskState.PAUSED else ()
-            drafts += _void_waits(task)
+            drafts += void_waits(task)
             drafts += [_draft(task, wish, body, to_runner=False) for body in (*resumed, finished)]
         elif task.state not in (TaskState.QUEUED, TaskState.PAUSED):
             drafts.append(_draft(task, wish, ev.TaskQueued(), to_runner=False))
@@ -256,14 +256,12 @@ def _fitting_verdict(said: ev.TaskFinished) -> None:
         raise DeskhandError(Code.INVALID, f"{said.state} with {said.verdict}", field="verdict")
 
 
-def _void_waits(task: Task) -> tuple[Draft, ...]:
+def void_waits(task: Task, *, reason: str = "task_ended") -> tuple[Draft, ...]:
     """Close what the task still waits for: nobody needs to decide it any more."""
     bodies: list[ev.Body] = []
     for waiting in task.waiting_for:
         if waiting.kind == "approval":
-            bodies.append(
-                ev.ApprovalVoided(approval=waiting.id, epoch=task.epoch, reason="task_ended")
-            )
+            bodies.append(ev.ApprovalVoided(approval=waiting.id, epoch=task.epoch, reason=reason))
         elif waiting.kind == "question":
             bodies.append(ev.QuestionVoided(question=waiting.id, epoch=task.epoch))
     return tuple(Draft(body=body, actor=HUB, thread=task.thread, task=task.id) for body in bodies)

@@ -291,6 +291,14 @@ class SettingChanged(Body):
     value: Json = None
 
 
+class LogRestored(Body):
+    """The account went back to a backup: what happened after ``backup_at`` is not in this log."""
+
+    backup_at: At
+    devices_ended: int
+    tasks_paused: int
+
+
 class Superseded(Body):
     """A fact of an attempt that had lost its epoch: kept, never state."""
 
@@ -335,6 +343,7 @@ EVENTS: dict[str, type[Body]] = {
     "checks.reset": ChecksReset,
     "artifact.created": ArtifactCreated,
     "setting.changed": SettingChanged,
+    "log.restored": LogRestored,
     "event.superseded": Superseded,
 }
 """Every kind this build understands, with the shape of its body."""

@@ -7,13 +7,16 @@ Deskhand. Alembic costs 0.3 s to import, so a schema that is up to date is seen 
 from __future__ import annotations
 
 import os
+import sqlite3
 from contextlib import closing
 from pathlib import Path
+from urllib.parse import quote
 
 from sqlalchemy import Connection, Engine, inspect, text
 
 from deskhand.clock import Clock, stamp
 from deskhand.errors import Code, DeskhandError
+from deskhand.store.engine import BUSY_SECONDS
 from deskhand.store.home import FILE_MODE, sync
 
 REVISIONS = ("0001", "0002", "0003")
@@ -39,7 +42,7 @@ def prepare_sqlite(
             return
         holds = bool(inspect(connection).get_table_names())
     if holds:
-        _snapshot(engine, path, clock)
+        _snapshot(path, clock)
     with engine.begin() as connection:
         _migrate(connection, scripts)
 
@@ -81,13 +84,26 @@ def _migrate(connection: Connection, scripts: Path) -> None:
     command.upgrade(config, "head")
 
 
-def _snapshot(engine: Engine, path: Path, clock: Clock) -> None:
-    """Copy a SQLite file as it is now, beside it, readable by its owner only."""
+def _snapshot(path: Path, clock: Clock) -> None:
+    """Copy a SQLite file as it is now, beside it."""
+    for broken_off in path.parent.glob(f"{path.stem}.before-upgrade-*.partial"):
+        broken_off.unlink()
     named = stamp(clock.now()).replace(":", "").replace(".", "")
-    target = path.with_name(f"{path.stem}.before-upgrade-{named}{path.suffix}")
-    os.close(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, FILE_MODE))
-    with closing(engine.raw_connection()) as driver:
+    copy_sqlite(path, path.with_name(f"{path.stem}.before-upgrade-{named}{path.suffix}"))
+
+
+def copy_sqlite(path: Path, target: Path) -> None:
+    """Copy a SQLite file as of one moment, whoever writes to it; the copy has its name only when it is whole.
+
+    It is readable by its owner only.
+    """
+    partial = target.with_name(f"{target.name}.partial")
+    partial.unlink(missing_ok=True)
+    os.close(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, FILE_MODE))
+    named = f"file:{quote(str(path))}?mode=ro"
+    with closing(sqlite3.connect(named, uri=True, timeout=BUSY_SECONDS)) as driver:
         # The empty file was made by us for its mode; SQLite fills it.
-        driver.cursor().execute("VACUUM INTO ?", (str(target),))
-    sync(target)
+        driver.execute("VACUUM INTO ?", (str(partial),))
+    sync(partial)
+    partial.replace(target)
     sync(target.parent)

@@ -297,6 +297,13 @@ export interface LeaseRenew {
   epoch: number;
 }
 
+/** The account went back to a backup: what happened after ``backup_at`` is not in this log. */
+export interface LogRestored {
+  backup_at: string;
+  devices_ended: number;
+  tasks_paused: number;
+}
+
 /** Say something; without ``as`` it is an answer if ``to`` names the open question, else a task. */
 export interface MessagePost {
   text: string;
@@ -414,6 +421,12 @@ export interface Presence {
   state: "up" | "asleep" | "off" | "no_network" | "stopped";
   slept_seconds?: number;
   woke_at?: string;
+}
+
+/** How the runner's computer stands: it is here, or about to go; after a sleep, how long it slept. */
+export interface PresenceNote {
+  state?: "up" | "asleep" | "off" | "stopped";
+  slept_seconds?: number;
 }
 
 /** Something the agent wants to know from a person. */
@@ -795,6 +808,7 @@ export interface EventBodies {
   "checks.reset": ChecksReset;
   "artifact.created": ArtifactCreated;
   "setting.changed": SettingChanged;
+  "log.restored": LogRestored;
   "event.superseded": Superseded;
 }
 
@@ -822,12 +836,14 @@ export interface OpBodies {
   "task.accept": TaskAccept;
   "event.append": EventAppend;
   "lease.renew": LeaseRenew;
+  "presence.note": PresenceNote;
 }
 
 export type ErrorCode =
   | "action_changed"
   | "address_refused"
   | "already_decided"
+  | "backup_damaged"
   | "body_timeout"
   | "clock_wrong"
   | "config_invalid"

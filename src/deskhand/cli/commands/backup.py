@@ -1,0 +1,121 @@
+"""``backup restore export``: a home in one file, back again, and everything in a form that people can read."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from deskhand.cli.flags import add_commands, t
+from deskhand.cli.home import OWNER_FILE, RUNNER_FILE, home, private
+from deskhand.cli.screen import EXIT_CANCELED, EXIT_DONE, EXIT_FAILED, Obj, screen
+from deskhand.errors import Code, DeskhandError
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the commands."""
+    add_commands(app, "operate", backup, restore, export)
+
+
+def backup(
+    file: Annotated[Path | None, typer.Argument(metavar="[FILE]", help=t("backup.file"))] = None,
+) -> int:
+    """Save the home in one file."""
+    from deskhand.clock import SystemClock, stamp
+    from deskhand.store.backup.making import make_backup
+
+    _require_sqlite()
+    owner, runner = private(home() / OWNER_FILE), private(home() / RUNNER_FILE)
+    if owner is None:
+        raise DeskhandError(Code.NOT_FOUND, str(home()))
+    named = {name: str(runner[name]) for name in ("device", "name")} if runner else None
+    local = runner is not None and runner.get("account") == owner["account"]
+    who: Obj = {"account": owner["account"], "runner": named if local else None}
+    speak, now = screen(), stamp(SystemClock().now())
+    target = _named(file, now, ".tar")
+    made = make_backup(home(), target, now=now, who=who, told=_progress)
+    said: Obj = {"path": str(made.path), "made_at": now, "events": made.events}
+    said |= {"files": made.files, "bytes": made.bytes, "missing": list(made.missing)}
+    size = f"{made.bytes / 1e6:.1f}"
+    line = speak.say("backup.done", events=made.events, files=made.files, path=target, size=size)
+    speak.answer(said, line)
+    if made.missing:
+        speak.note(speak.say("backup.missing", count=len(made.missing)), "bad")
+    return EXIT_FAILED if made.missing else EXIT_DONE
+
+
+def restore(
+    *,
+    file: Annotated[Path, typer.Argument(metavar="FILE", help=t("restore.file"))],
+    to: Annotated[Path | None, typer.Option(metavar="HOME", help=t("restore.to"))] = None,
+    yes: Annotated[bool, typer.Option("--yes", help=t("restore.yes"))] = False,
+) -> int:
+    """Go back to a backup."""
+    from deskhand.cli.programs.restoring import restore as go_back
+    from deskhand.clock import SystemClock
+    from deskhand.ids import Ids
+
+    speak, clock = screen(), SystemClock()
+    target = (to or home()).expanduser().absolute()
+
+    def agreed(at: str) -> bool:
+        if not yes and not speak.asks:
+            raise DeskhandError(Code.INVALID, t("restore.refused"), field="--yes")
+        return yes or speak.confirm(speak.say("restore.ask", at=_shown(at)), default=False)
+
+    _require_sqlite()
+    came_to = go_back(file, target, clock=clock, ids=Ids(clock), agreed=agreed)
+    if came_to is None:
+        return EXIT_CANCELED
+    aside = str(came_to.aside) if came_to.aside else None
+    said: Obj = {"home": str(target), "backup_at": came_to.backup_at, "aside": aside}
+    ended, paused = came_to.devices_ended, came_to.tasks_paused
+    said |= {"devices_ended": ended, "all_devices": not came_to.known, "tasks_paused": paused}
+    lines = [speak.say("restore.done", home=target, at=_shown(came_to.backup_at))]
+    lines += [speak.say("restore.aside", aside=aside)] if aside else []
+    lines += [speak.say("restore.paused", count=paused)] if paused else []
+    lines.append(speak.say(f"restore.{'ended' if came_to.known else 'all_ended'}", count=ended))
+    return speak.answer(said, *lines)
+
+
+def export(
+    *, out: Annotated[Path | None, typer.Option(metavar="DIR", help=t("export.out"))] = None
+) -> int:
+    """Write everything so that it can be read."""
+    from deskhand.clock import SystemClock, stamp
+    from deskhand.store.backup.exporting import export_home
+
+    _require_sqlite()
+    speak = screen()
+    target = _named(out, stamp(SystemClock().now()), "", inside=False)
+    if target.exists():
+        raise DeskhandError(Code.INVALID, speak.say("export.exists", path=target), field="--out")
+    found: dict[str, Any] = export_home(home(), target, say=speak.say)
+    return speak.answer(
+        {"path": str(target), **found}, speak.say("export.done", path=target, **found)
+    )
+
+
+def _named(said: Path | None, now: str, suffix: str, *, inside: bool = True) -> Path:
+    """Return where to write: the path, in the directory, or here under the time."""
+    name = f"deskhand-{now[:19].replace(':', '')}{suffix}"
+    path = (said or Path()).expanduser().absolute()
+    return path / name if said is None or (inside and path.is_dir()) else path
+
+
+def _progress(done: int, of: int) -> None:
+    speak = screen()
+    if speak.asks and (done % 100 == 0 or done == of):
+        speak.note(speak.say("backup.copying", done=done, all=of), "dim")
+
+
+def _require_sqlite() -> None:
+    import os
+
+    if os.environ.get("DESKHAND_DATABASE_URL"):
+        raise DeskhandError(Code.INVALID, t("backup.postgres"), field="DESKHAND_DATABASE_URL")
+
+
+def _shown(at: str) -> str:
+    return f"{at[:16].replace('T', ' ')} UTC"

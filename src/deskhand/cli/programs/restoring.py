@@ -1,0 +1,144 @@
+"""Going back to a backup: everything is unpacked and settled beside the home, then put in its place in one step.
+
+It refuses while a Deskhand uses the home, and to touch the home before the backup was read to its last byte.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import cast
+
+from deskhand.cli.home import RUNNER_FILE
+from deskhand.cli.programs.computer import JOURNAL
+from deskhand.cli.programs.serving import VAPID_FILE
+from deskhand.clock import Clock, stamp
+from deskhand.errors import Code, DeskhandError
+from deskhand.hub.credentials import (
+    OWNER_FILE,
+    LocalOwner,
+    bearer_sha256,
+    new_token,
+    write_owner,
+    write_private,
+)
+from deskhand.ids import Ids
+from deskhand.ports import Credential
+from deskhand.protocol.authority import Principal
+from deskhand.protocol.objects import Role
+from deskhand.protocol.wire import JsonObject
+from deskhand.runner.ceiling import FILE as FOLDERS
+from deskhand.store.backup.archive import read_manifest, unpack
+from deskhand.store.backup.placing import place
+from deskhand.store.backup.settling import replaced, settle
+from deskhand.store.engine import open_sqlite
+from deskhand.store.faults import translated
+from deskhand.store.home import open_home
+from deskhand.store.opening import FILE
+from deskhand.store.schema import REVISIONS, prepare_sqlite
+from deskhand.workflow.restoring import settle_journal
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Restored:
+    """What going back came to. ``known`` tells whether the home before knew who was shut out since."""
+
+    backup_at: str
+    aside: Path | None
+    devices_ended: int
+    tasks_paused: int
+    known: bool
+
+
+def restore(
+    backup: Path, home: Path, *, clock: Clock, ids: Ids, agreed: Callable[[str], bool]
+) -> Restored | None:
+    """Make a home what it was at a backup; return nothing when ``agreed``, asked with the time, says no.
+
+    Raises:
+        DeskhandError: ``backup_damaged``, ``schema_newer``, ``home_locked``, ``home_unsafe``, ``disk_full``.
+    """
+    with translated():
+        manifest = read_manifest(backup)
+        if manifest.get("schema") not in REVISIONS:
+            raise DeskhandError(Code.SCHEMA_NEWER, str(manifest.get("schema")))
+        backup_at = str(manifest["made_at"])
+        present = open_home(home) if home.exists() else None
+        try:
+            if present and any(home.glob("*.sqlite3")) and not agreed(backup_at):
+                return None
+            home.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            prepared = Path(tempfile.mkdtemp(dir=home.parent, prefix=f".{home.name}.restoring-"))
+            try:
+                unpack(backup, prepared)
+                return _put_in_place(prepared, home, manifest, clock=clock, ids=ids)
+            finally:
+                shutil.rmtree(prepared, ignore_errors=True)  # gone already when all went well
+        finally:
+            if present:
+                present.close()
+
+
+def _put_in_place(
+    prepared: Path, home: Path, manifest: JsonObject, *, clock: Clock, ids: Ids
+) -> Restored:
+    account = str(manifest["account"])
+    known = replaced(home / FILE, account) is not None
+    here = None if known else _new_here(prepared, manifest, ids)
+    for name in (OWNER_FILE, RUNNER_FILE, VAPID_FILE, FOLDERS) if known else ():
+        if (home / name).is_file():  # what is true of this computer now, its lent folders too
+            shutil.copy2(home / name, prepared / name)
+    backup_at = str(manifest["made_at"])
+    with closing(_Opened(prepared / FILE)) as hub:
+        prepare_sqlite(hub.engine, prepared / FILE, clock)
+        told = settle(hub.engine, clock, ids, backup_at=backup_at, before=home / FILE, here=here)
+    journal = prepared / "runner" / JOURNAL
+    if journal.is_file():
+        with closing(_Opened(journal)) as opened, opened.engine.begin() as connection:
+            settle_journal(connection)
+    aside = home.with_name(f"{home.name}.before-restore-{_named(stamp(clock.now()))}")
+    try:
+        aside_now = place(prepared, home, aside=aside)
+    except OSError as error:
+        raise DeskhandError(Code.HOME_UNSAFE, f"{home}: {error.strerror}") from None
+    return Restored(
+        backup_at=backup_at,
+        aside=aside_now,
+        devices_ended=sum(one.devices_ended for one in told),
+        tasks_paused=sum(one.tasks_paused for one in told),
+        known=known,
+    )
+
+
+class _Opened:
+    """A SQLite file that is let go of when it is closed."""
+
+    def __init__(self, path: Path) -> None:
+        self.engine = open_sqlite(path)
+
+    def close(self) -> None:
+        self.engine.dispose()
+
+
+def _new_here(prepared: Path, manifest: JsonObject, ids: Ids) -> Credential | None:
+    """Give a new computer its own way in: a new owner, and the runner of the backup under a new token."""
+    account = str(manifest["account"])
+    write_owner(prepared, LocalOwner(account=account, device=ids.new("dev"), token=new_token(ids)))
+    runner = cast("JsonObject | None", manifest.get("runner"))
+    if not runner:
+        return None
+    token = new_token(ids)
+    kept = {"account": account, **runner, "token": token}
+    write_private(prepared / RUNNER_FILE, json.dumps(kept, indent=2) + "\n")
+    name, device = str(runner["name"]), str(runner["device"])
+    principal = Principal(account=account, id=device, role=Role.RUNNER, name=name)
+    return Credential(token_sha256=bearer_sha256(token), principal=principal, kind="runner")
+
+
+def _named(at: str) -> str:
+    return at.replace(":", "").replace(".", "")

@@ -1,0 +1,74 @@
+"""What an account must say after it went back to a backup, so that nothing happens a second time.
+
+Pure: facts in, drafts out. It refuses to let anything go on by itself: whatever was open may have been finished since, so
+it waits for its owner, and a yes that was given then is void.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from deskhand.core.dispatching import brief_of
+from deskhand.core.drafting import Draft, Facts, Wish
+from deskhand.core.lifecycle import leave_computer, void_waits
+from deskhand.core.settings import effective
+from deskhand.protocol import events as ev
+from deskhand.protocol.events import HUB
+from deskhand.protocol.objects import Device, Origin, Setting, Trust
+from deskhand.protocol.tasks import FINAL, Task, TaskState
+from deskhand.texts import text
+
+_ALL = 1_000_000_000
+_OPEN = [state for state in TaskState if state not in FINAL]
+
+
+def after_restore(
+    facts: Facts, wish: Wish, *, backup_at: str, revoked: Collection[str] | None, kept: str | None
+) -> list[Draft]:
+    """Return what follows from going back.
+
+    Args:
+        facts: the account as it was when the backup was made.
+        wish: the hub itself.
+        backup_at: when that was.
+        revoked: devices that lost their rights since; ``None`` where nobody knows, then all lose them.
+        kept: the one device that stays where all others go: this computer.
+    """
+    active = [device.id for device in facts.find(Device, states=["active"], limit=_ALL)]
+    ended = [name for name in active if (name in revoked if revoked is not None else name != kept)]
+    stored = facts.get(Setting, "language")
+    language = str(effective({"language": stored.value} if stored else {}, "language"))
+    gone = text("restore.gone", language=language)
+    said = text("restore.look", language=language, at=f"{backup_at[:16].replace('T', ' ')} UTC")
+    drafts = [Draft(body=ev.DeviceRevoked(device=name), actor=HUB) for name in ended]
+    for name in ended:
+        drafts += leave_computer(facts, wish, name, because=gone)
+    left = {draft.task for draft in drafts if isinstance(draft.body, ev.TaskFinished)}
+    tasks = [one for one in facts.find(Task, states=_OPEN, limit=_ALL) if one.id not in left]
+    for task in tasks:
+        drafts += _stopped(task, said, wish)
+    restored = ev.LogRestored(
+        backup_at=backup_at, devices_ended=len(ended), tasks_paused=len(tasks)
+    )
+    return [Draft(body=restored, actor=HUB), *drafts]
+
+
+def _stopped(task: Task, said: str, wish: Wish) -> list[Draft]:
+    """Take a task from its attempt and pause it. The new epoch is sent to nobody until its owner lets it go on."""
+    bodies: list[ev.Body] = []
+    if task.state is TaskState.PAUSED:
+        bodies.append(ev.TaskResumed())
+    if task.runner and task.epoch:
+        epoch = task.epoch + 1
+        brief = brief_of(task, epoch, ())
+        bodies.append(ev.TaskAssigned(runner=task.runner, epoch=epoch, brief=brief))
+    message = ev.MessagePosted(
+        message=wish.ids.new("msg"),
+        role="system",
+        text=said,
+        origin=Origin(surface="hub"),
+        trust=Trust.OWNER,
+    )
+    bodies += [ev.TaskPaused(), message]
+    drafts = [Draft(body=body, actor=HUB, thread=task.thread, task=task.id) for body in bodies]
+    return [*void_waits(task, reason="restored"), *drafts]
