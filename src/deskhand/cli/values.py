@@ -10,25 +10,32 @@ import os
 import re
 import tempfile
 import tomllib
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from deskhand.cli.flags import MODES
 from deskhand.cli.home import home
 from deskhand.core.settings import REGISTRY, SettingSpec, checked
 from deskhand.errors import Code, DeskhandError
 
-CONFIG_FILE: Final = "config.toml"
+if TYPE_CHECKING:
+    from deskhand.protocol.wire import Json
+
 PROJECT_FILE: Final = ".deskhand.toml"
 Value = bool | int | str | tuple[str, ...]
+_NARROWNESS: Final[dict[str, Callable[[Value], int]]] = {
+    "do.mode": lambda mode: MODES.index(str(mode)),
+    "runner.slots": lambda slots: cast("int", slots),
+}
+"""What a project may say, and the order in which less comes first."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Setting:
-    """One value and where it comes from."""
+    """A value and where it comes from."""
 
-    name: str
     value: Value
     source: str
 
@@ -40,17 +47,15 @@ def setting(name: str, *, flag: object | None = None) -> Setting:
         DeskhandError: ``config_invalid``.
     """
     found = _outside_project(name, flag=flag)
-    project = project_values()
+    project = _project_values()
     if name not in project:
         return found
-    value, path = project[name]
-    narrower = _narrower(name, found.value, value)
-    return found if narrower == found.value else Setting(name=name, value=narrower, source=path)
+    return min(found, project[name], key=lambda one: _NARROWNESS[name](one.value))
 
 
 def config_path() -> Path:
     """Return the file of this computer's settings."""
-    return home() / CONFIG_FILE
+    return home() / "config.toml"
 
 
 def config_values() -> dict[str, Value]:
@@ -59,48 +64,43 @@ def config_values() -> dict[str, Value]:
     Raises:
         DeskhandError: ``config_invalid`` naming the line.
     """
-    return _checked_file(config_path())
-
-
-def project_values() -> dict[str, tuple[Value, str]]:
-    """Return what the nearest ``.deskhand.toml`` above the working directory narrows, with its path.
-
-    Raises:
-        DeskhandError: ``config_invalid`` for what cannot be read or may not stand there.
-    """
-    here = Path.cwd()
-    for directory in (here, *here.parents):
-        path = directory / PROJECT_FILE
-        if path.is_file():
-            values = _checked_file(path)
-            for name in values:
-                if name not in _NARROWS:
-                    detail = f"{path}: {name} – {', '.join(sorted(_NARROWS))}"
-                    raise DeskhandError(Code.CONFIG_INVALID, detail, field=name)
-            return {name: (value, str(path)) for name, value in values.items()}
-    return {}
+    path = config_path()
+    return _checked(_text_of(path), path)
 
 
 def write_value(name: str, value: Value | None) -> None:
-    """Put a value into ``config.toml``, or take it out; the other lines stay as they are.
+    """Put a value into ``config.toml``, or take it out; what else stands there stays, comments too.
 
     Raises:
         DeskhandError: ``config_invalid``.
     """
+    import tomlkit
+
     path = config_path()
-    _checked_file(path)
-    lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
-    lines = _without(lines, name)
-    if value is not None:
-        _put_in(lines, name, _toml(value))
+    before = _text_of(path)
+    _checked(before, path)
+    document = tomlkit.parse(before)
+    table, (*tables, key) = cast("dict[str, Any]", document), name.split(".")
+    for inner in tables:
+        table = table.setdefault(inner, tomlkit.table())
+    if value is None:
+        table.pop(key, None)
+    else:
+        table[key] = as_json(value)
+    after = tomlkit.dumps(document)
+    _checked(after, path)
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        file.write("\n".join(lines) + "\n" if lines else "")
+        file.write(after)
         file.flush()
         os.fsync(file.fileno())
-    _checked_file(Path(temporary), shown=path)
     Path(temporary).replace(path)
+
+
+def as_json(value: Value) -> Json:
+    """Return a value as it travels and is written down."""
+    return [*value] if isinstance(value, tuple) else value
 
 
 def spec_of(name: str) -> SettingSpec:
@@ -109,11 +109,9 @@ def spec_of(name: str) -> SettingSpec:
     Raises:
         DeskhandError: ``config_invalid`` for an unknown name.
     """
-    spec = REGISTRY.get(name)
-    if spec is None:
-        checked(name, None)
-        raise AssertionError(name)
-    return spec
+    if name not in REGISTRY:
+        checked(name, None)  # refuses it
+    return REGISTRY[name]
 
 
 def parsed(name: str, said: str) -> Value:
@@ -140,43 +138,52 @@ def environment_name(name: str) -> str:
 
 def _outside_project(name: str, *, flag: object | None) -> Setting:
     if flag is not None:
-        return Setting(name=name, value=checked(name, cast("str", flag)), source="flag")
-    said = os.environ.get(environment_name(name))
+        return Setting(value=checked(name, cast("str", flag)), source="flag")
+    variable = environment_name(name)
+    said = os.environ.get(variable)
     if said is not None:
-        return Setting(name=name, value=parsed(name, said), source=environment_name(name))
+        return Setting(value=parsed(name, said), source=variable)
     values = config_values()
     if name in values:
-        return Setting(name=name, value=values[name], source=str(config_path()))
-    return Setting(name=name, value=REGISTRY[name].default, source="default")
+        return Setting(value=values[name], source=str(config_path()))
+    return Setting(value=REGISTRY[name].default, source="default")
 
 
-_NARROWS: Final = frozenset({"do.mode", "runner.slots"})
+def _project_values() -> dict[str, Setting]:
+    """Return what the nearest ``.deskhand.toml`` above the working directory narrows; it may say nothing else."""
+    here = Path.cwd()
+    paths = (directory / PROJECT_FILE for directory in (here, *here.parents))
+    path = next((path for path in paths if path.is_file()), None)
+    values = {} if path is None else _checked(_text_of(path), path)
+    for name in values:
+        if name not in _NARROWNESS:
+            detail = f"{path}: {name} – {', '.join(sorted(_NARROWNESS))}"
+            raise DeskhandError(Code.CONFIG_INVALID, detail, field=name)
+    return {name: Setting(value=value, source=str(path)) for name, value in values.items()}
 
 
-def _narrower(name: str, first: Value, second: Value) -> Value:
-    if name == "do.mode":
-        return min(str(first), str(second), key=MODES.index)
-    return min(cast("int", first), cast("int", second))
-
-
-def _checked_file(path: Path, *, shown: Path | None = None) -> dict[str, Value]:
-    named = shown or path
+def _text_of(path: Path) -> str:
+    """Return what a file says; nothing where there is none."""
     try:
-        text = path.read_text(encoding="utf-8")
+        return path.read_text(encoding="utf-8")
     except FileNotFoundError:
-        return {}
+        return ""
     except (OSError, UnicodeDecodeError) as error:
-        raise DeskhandError(Code.CONFIG_INVALID, f"{named}: {type(error).__name__}") from None
+        raise DeskhandError(Code.CONFIG_INVALID, f"{path}: {type(error).__name__}") from None
+
+
+def _checked(text: str, path: Path) -> dict[str, Value]:
+    """Return the settings in the text of a file, each checked; what is wrong is named with its line."""
     try:
         data = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        raise DeskhandError(Code.CONFIG_INVALID, f"{named}: {error}") from None
+        raise DeskhandError(Code.CONFIG_INVALID, f"{path}: {error}") from None
     values: dict[str, Value] = {}
     for name, value in _flat(data, ""):
         try:
             values[name] = checked(name, cast("str", value))
         except DeskhandError as error:
-            where = f"{named}:{_line_of(text, name)}: {error.detail}"
+            where = f"{path}:{_line_of(text, name)}: {error.detail}"
             raise DeskhandError(Code.CONFIG_INVALID, where, field=name) from None
     return values
 
@@ -202,50 +209,3 @@ def _line_of(text: str, name: str) -> int:
         elif table + line.split("=")[0].strip().strip("\"'") == name:
             return number
     return 1
-
-
-def _put_in(lines: list[str], name: str, value: str) -> None:
-    """Add a line to the setting's table, if the person has one; else before all tables, with its full name."""
-    prefix, _, key = name.rpartition(".")
-    first = len(lines)
-    for number, line in enumerate(lines):
-        heading = re.match(r"\s*\[\s*([^\]]+?)\s*\]", line)
-        if heading is None:
-            continue
-        if heading[1] == prefix:
-            lines.insert(number + 1, f"{key} = {value}")
-            return
-        first = min(first, number)
-    lines.insert(first, f"{name} = {value}")
-
-
-def _without(lines: list[str], name: str) -> list[str]:
-    kept: list[str] = []
-    table = ""
-    for line in lines:
-        heading = re.match(r"\s*\[\s*([^\]]+?)\s*\]", line)
-        if heading:
-            table = heading[1] + "."
-        elif "=" in line and table + line.split("=")[0].strip() == name:
-            continue
-        kept.append(line)
-    return kept
-
-
-def _toml(value: Value) -> str:
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, int):
-        return str(value)
-    if isinstance(value, str):
-        return _quoted(value)
-    return "[" + ", ".join(map(_quoted, value)) + "]"
-
-
-def _quoted(value: str) -> str:
-    """Return a TOML basic string: what acts is spelled as an escape."""
-    escaped = "".join(
-        f"\\u{ord(letter):04x}" if ord(letter) < 32 or letter in '"\\\x7f' else letter  # noqa: PLR2004 - the first printable
-        for letter in value
-    )
-    return f'"{escaped}"'

@@ -12,7 +12,7 @@ import typer
 from deskhand.cli.flags import add_group, t
 from deskhand.cli.home import client
 from deskhand.cli.screen import HubRefusal, Obj, screen
-from deskhand.cli.values import Value, parsed, setting, spec_of, write_value
+from deskhand.cli.values import Value, as_json, parsed, setting, spec_of, write_value
 from deskhand.core.settings import REGISTRY
 from deskhand.errors import DeskhandError
 from deskhand.texts import text
@@ -95,11 +95,7 @@ def _local_row(name: str) -> Obj:
 
 
 def _row(name: str, value: Value, source: str) -> Obj:
-    return {
-        "id": name,
-        "value": list(value) if isinstance(value, tuple) else value,
-        "source": source,
-    }
+    return {"id": name, "value": as_json(value), "source": source}
 
 
 def _shown(value: object) -> str:

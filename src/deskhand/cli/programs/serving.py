@@ -10,7 +10,7 @@ import os
 import random
 import socket
 from collections.abc import AsyncGenerator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,7 +18,7 @@ from typing import Final, cast
 
 from deskhand.cli.programs.ending import offload
 from deskhand.cli.programs.reach import Reach
-from deskhand.cli.values import config_values, setting
+from deskhand.cli.values import as_json, config_values, setting
 from deskhand.clock import Clock, SystemClock
 from deskhand.core.settings import REGISTRY, effective
 from deskhand.errors import Code, DeskhandError
@@ -26,7 +26,7 @@ from deskhand.hub.app import Hub, HubParts, HubSettings
 from deskhand.hub.credentials import LocalOwner, ensure_owner, write_private
 from deskhand.hub.http.access import PushDoor
 from deskhand.hub.http.app import create_app, new_pairing
-from deskhand.hub.http.serve import Bind, Serving, serving
+from deskhand.hub.http.serve import Bind, serving
 from deskhand.hub.pairing import Pairing
 from deskhand.ids import Ids
 from deskhand.ports import Committed, Notice, Notifier, PushSubscription, SendOutcome, Store
@@ -74,34 +74,41 @@ async def running_hub(path: Path, *, port: int | None, reach: Reach) -> AsyncGen
     if clock.now() < _BUILT:
         raise DeskhandError(Code.CLOCK_WRONG, f"{clock.now():%Y-%m-%d}")
     ids = Ids(clock)
-    home = open_home(path)
-    try:
+    async with AsyncExitStack() as ending:
+        home = open_home(path)
+        ending.callback(home.close)
         store = _open_store(home.path / FILE, clock)
-        try:
-            owner = await ensure_owner(store, ids, home=home.path, name=socket.gethostname())
-            account = owner.account
-            push = await _live_push(store, account, home=home.path, clock=clock, reach=reach)
-            blobs = FileBlobs(home.folder("blobs"), ids, offload)
-            hub = Hub(_parts(store, blobs, clock, ids, push=push, reach=reach))
-            async with _answering(hub, push, port=port, reach=reach) as (pairing, answering):
-                owner = await ensure_owner(
-                    store, ids, home=home.path, name=socket.gethostname(), url=answering.url
-                )
-                running = Running(
-                    hub=hub,
-                    pairing=pairing,
-                    owner=owner,
-                    url=answering.url,
-                    home=home,
-                    ids=ids,
-                    clock=clock,
-                )
-                await _put_starting_values(running)
-                yield running
-        finally:
-            await store.close()
-    finally:
-        home.close()
+        ending.push_async_callback(store.close)
+        owner = await ensure_owner(store, ids, home=home.path, name=socket.gethostname())
+        push = await _live_push(store, owner.account, home=home.path, clock=clock, reach=reach)
+        named = cast("tuple[str, ...]", setting("hub.hosts").value)
+        parts = HubParts(
+            store=store,
+            blobs=FileBlobs(home.folder("blobs"), ids, offload),
+            clock=clock,
+            ids=ids,
+            notifiers={push.road: push},
+            spread=random.SystemRandom().random,
+            settings=HubSettings(hosts=(*named, *reach.hosts), origins=reach.origins),
+        )
+        hub = Hub(parts)
+        pairing = new_pairing(hub)
+        app = create_app(hub, pairing=pairing, push=push.door())
+        await hub.start()
+        ending.push_async_callback(hub.stop)
+        answering = await ending.enter_async_context(serving(hub, app, where=_where(port, reach)))
+        url = f"http://127.0.0.1:{answering.port}" if reach.bind else answering.url
+        owner = await ensure_owner(store, ids, home=home.path, name=socket.gethostname(), url=url)
+        running = Running(
+            hub=hub, pairing=pairing, owner=owner, url=url, home=home, ids=ids, clock=clock
+        )
+        await _put_starting_values(running)
+        yield running
+
+
+def _where(port: int | None, reach: Reach) -> Bind:
+    host, wanted = reach.bind or str(setting("hub.bind").value), setting("hub.port", flag=port)
+    return Bind(host=host, port=int(cast("int", wanted.value)), exposed=reach.bind is not None)
 
 
 def _open_store(path: Path, clock: SystemClock) -> SqlStore:
@@ -179,51 +186,15 @@ def _vapid_key(home: Path) -> bytes:
     return path.read_bytes()
 
 
-def _parts(
-    store: Store, blobs: FileBlobs, clock: SystemClock, ids: Ids, *, push: LivePush, reach: Reach
-) -> HubParts:
-    named = cast("tuple[str, ...]", setting("hub.hosts").value)
-    return HubParts(
-        store=store,
-        blobs=blobs,
-        clock=clock,
-        ids=ids,
-        notifiers={push.road: push},
-        spread=random.SystemRandom().random,
-        settings=HubSettings(hosts=(*named, *reach.hosts), origins=reach.origins),
-    )
-
-
-@asynccontextmanager
-async def _answering(
-    hub: Hub, push: LivePush, *, port: int | None, reach: Reach
-) -> AsyncGenerator[tuple[Pairing, Serving]]:
-    pairing = new_pairing(hub)
-    app = create_app(hub, pairing=pairing, push=push.door())
-    host, wanted = reach.bind or str(setting("hub.bind").value), setting("hub.port", flag=port)
-    where = Bind(host=host, port=int(cast("int", wanted.value)), exposed=reach.bind is not None)
-    await hub.start()
-    try:
-        async with serving(hub, app, where=where) as answering:
-            local = "127.0.0.1" if reach.bind else answering.host
-            yield pairing, Serving(host=local, port=answering.port)
-    finally:
-        await hub.stop()
-
-
 async def _put_starting_values(running: Running) -> None:
     """Give the account what stands in ``config.toml`` and was never decided otherwise."""
     values = {name: value for name, value in config_values().items() if REGISTRY[name].account}
     if not values:
         return
     stored = await running.hub.store.find(running.owner.account, Setting, limit=500)
-    decided = {one.id for one in stored}
+    decided, ids = {one.id for one in stored}, running.ids
     ops = [
-        Op(
-            op_id=running.ids.new("op"),
-            kind="settings.put",
-            body={"name": name, "value": list(value) if isinstance(value, tuple) else value},
-        )
+        Op(op_id=ids.new("op"), kind="settings.put", body={"name": name, "value": as_json(value)})
         for name, value in values.items()
         if name not in decided
     ]
