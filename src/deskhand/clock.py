@@ -22,9 +22,17 @@ class Clock(Protocol):
         """Return seconds that never go back."""
         ...
 
+    def elapsed(self) -> float:
+        """Return seconds that never go back and also pass while the machine sleeps."""
+        ...
+
     async def sleep(self, seconds: float) -> None:
         """Return after ``seconds`` of monotonic time."""
         ...
+
+
+_ALSO_ASLEEP: int | None = getattr(time, "CLOCK_BOOTTIME", getattr(time, "CLOCK_MONOTONIC", None))
+"""Linux stops its monotonic clock while it sleeps, the others do not."""
 
 
 class SystemClock:
@@ -37,6 +45,10 @@ class SystemClock:
     def monotonic(self) -> float:
         """Return seconds that never go back."""
         return time.monotonic()
+
+    def elapsed(self) -> float:
+        """Return seconds that never go back and also pass while the machine sleeps, where the system has such."""
+        return time.clock_gettime(_ALSO_ASLEEP) if _ALSO_ASLEEP is not None else time.monotonic()
 
     async def sleep(self, seconds: float) -> None:
         """Sleep on the running loop."""

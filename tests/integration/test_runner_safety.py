@@ -492,4 +492,5 @@ async def test_a_copied_home_sends_nothing_of_the_old_one(tmp_path: Path) -> Non
 
         assert copied.rows.incarnation != first
         assert copied.open_attempts() == []
-    assert [op.body["kind"] for op in copied.hub.received] == ["runner.advertised"]
+    said = [op.body.get("kind", op.kind) for op in copied.hub.received]
+    assert said == ["runner.advertised", "presence.note"]

@@ -41,6 +41,7 @@ EXPECTED = {
     "task.accept": ("", "runner"),
     "event.append": ("", "runner"),
     "lease.renew": ("", "runner"),
+    "presence.note": ("runner", ""),
 }
 
 

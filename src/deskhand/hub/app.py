@@ -7,29 +7,31 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
-from deskhand.clock import Clock, stamp
+from deskhand.clock import Clock
 from deskhand.errors import Code, DeskhandError
 from deskhand.hub.delivering import Courier
-from deskhand.hub.streaming import Streams, view_of
-from deskhand.hub.submitting import Submitter, dispatch
+from deskhand.hub.presence import Attendance
+from deskhand.hub.streaming import view_of
+from deskhand.hub.submitting import Submitter, Surface, dispatch
+from deskhand.hub.timing import Alarm
 from deskhand.ids import Ids
 from deskhand.limits import LIST_LIMIT_MAX, SYNC_WAIT_SECONDS_MAX
-from deskhand.ports import Blobs, Notifier, Page, Store, View
+from deskhand.ports import Blobs, Notifier, Page, Store
 from deskhand.protocol.authority import Principal
 from deskhand.protocol.objects import (
     Device,
     Folder,
     PairRequest,
-    Presence,
     Role,
     Runner,
     Setting,
     Thread,
 )
+from deskhand.protocol.ops import Op, OpResult
 from deskhand.protocol.tasks import FINAL, Approval, FileRef, Question, Task, TaskState
 from deskhand.protocol.wire import Wire
 
@@ -68,21 +70,25 @@ class Hub:
         self.store, self.blobs = parts.store, parts.blobs
         self.clock, self.ids = parts.clock, parts.ids
         self.settings = parts.settings
-        self.submit = Submitter(store=self.store, blobs=self.blobs, ids=self.ids).submit
-        self.streams = Streams(self.store, on_presence=self._presence_changed)
+        self._submitter = Submitter(store=self.store, blobs=self.blobs, ids=self.ids)
+        self.attendance = Attendance(self.store, self.clock, moved=self._dispatch)
+        self.streams = self.attendance.streams
         self.stream = self.streams.stream
         self.courier = Courier(
             store=self.store, notifiers=parts.notifiers, clock=self.clock, spread=parts.spread
         )
-        self._presence: asyncio.Queue[tuple[str, str, bool]] = asyncio.Queue()
+        self.alarm = Alarm(store=self.store, clock=self.clock, give_out=self._give_out)
         self._running: list[asyncio.Task[None]] = []
         self.store.on_commit(self.courier.look_at)
+        self.store.on_commit(self.alarm.look_at)
 
     async def start(self) -> None:
-        """Begin to deliver and to note who is there."""
+        """Begin to deliver and to note who is there: nobody, so far."""
+        await self.store.lose_links()
         self._running = [
             asyncio.ensure_future(self.courier.run()),
-            asyncio.ensure_future(self._keep_presence()),
+            asyncio.ensure_future(self.alarm.run()),
+            asyncio.ensure_future(self.attendance.run()),
         ]
 
     async def stop(self) -> None:
@@ -94,6 +100,22 @@ class Hub:
             with suppress(asyncio.CancelledError):
                 await task
         self._running = []
+
+    async def submit(
+        self,
+        principal: Principal,
+        wishes: Sequence[Op],
+        *,
+        surface: Surface = "http",
+        language: str = "en",
+    ) -> list[OpResult]:
+        """Handle ops in order; see ``Submitter.submit``. Whatever a runner sends also says that it is there."""
+        results = await self._submitter.submit(
+            principal, wishes, surface=surface, language=language
+        )
+        if principal.role is Role.RUNNER:
+            await self.attendance.hear(principal, wishes, results)
+        return results
 
     async def sync(self, principal: Principal, *, after: int, limit: int, wait: float) -> Page:
         """Return the next events as one page; with none, wait up to ``wait`` seconds for some."""
@@ -146,7 +168,7 @@ class Hub:
             "approvals": await some(Approval, "open"),
             "questions": await some(Question, "open"),
             "runners": await some(Runner),
-            "presence": [one.model_dump_json() for one in presence],
+            "presence": [one.model_dump_json(exclude_none=True) for one in presence],
             "folders": await some(Folder, "granted"),
             "devices": await some(Device),
             "pair_requests": await some(PairRequest, "waiting") if owner else [],
@@ -162,17 +184,13 @@ class Hub:
                 return ref
         raise DeskhandError(Code.NOT_FOUND, file)
 
-    def _presence_changed(self, view: View, streams: int) -> None:
-        if view.runner is not None:
-            self._presence.put_nowait((view.account, view.runner, streams > 0))
+    async def _dispatch(self, account: str) -> None:
+        """Give a computer that came up what waited for it; tell of a task whose computer went."""
+        self.alarm.watch(account)
+        await self._give_out(account)
 
-    async def _keep_presence(self) -> None:
-        """Write down links that came up or went down; a computer that came up gets what waited for it."""
-        while True:
-            account, runner, connected = await self._presence.get()
-            presence = Presence(runner=runner, connected=connected, seen_at=stamp(self.clock.now()))
-            await self.store.set_presence(account, presence)
-            await self.store.write(account, lambda tx: dispatch(tx, ids=self.ids))
+    async def _give_out(self, account: str) -> None:
+        await self.store.write(account, lambda tx: dispatch(tx, ids=self.ids))
 
 
 def visible(reader: Principal, thing: Wire) -> bool:

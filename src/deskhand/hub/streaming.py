@@ -27,7 +27,10 @@ from deskhand.protocol.wire import JsonObject
 
 @dataclass(eq=False, slots=True)
 class Listener:
-    """One open stream: its view, what waits for it, and why it must end."""
+    """One open stream: its view, what waits for it, and why it must end.
+
+    ``acknowledged`` tells whether the other side's system took all that was sent.
+    """
 
     principal: str
     view: View
@@ -35,6 +38,7 @@ class Listener:
     woken: asyncio.Event = field(default_factory=asyncio.Event)
     head: int = 0
     ended: str | None = None
+    acknowledged: Callable[[], bool] = field(default=lambda: True)
 
     def offer(self, committed: Committed) -> None:
         """Take an event that was committed, or be cut; who was cut gets nothing more, or misses the one between."""
@@ -46,7 +50,11 @@ class Listener:
             if len(self.waiting) >= STREAM_BUFFER_EVENTS:
                 self.end("slow")
                 return
-            self.waiting.append(Frame(kind="event", seq=event.seq, event=event))
+            self.put(Frame(kind="event", seq=event.seq, event=event))
+
+    def put(self, frame: Frame) -> None:
+        """Send this next. Only what is sent wakes: what a reader may not see must not keep heartbeats from it."""
+        self.waiting.append(frame)
         self.woken.set()
 
     def end(self, why: str) -> None:
@@ -56,9 +64,9 @@ class Listener:
 
 
 class Streams:
-    """All open streams of a hub; ``on_presence`` is told how many a reader has, whenever that changes."""
+    """All open streams of a hub; ``on_presence`` is told which one opened or ended, and how many its reader has now."""
 
-    def __init__(self, store: Store, *, on_presence: Callable[[View, int], None]) -> None:
+    def __init__(self, store: Store, *, on_presence: Callable[[Listener, int], None]) -> None:
         """Listen to the store."""
         self._store = store
         self._on_presence = on_presence
@@ -70,12 +78,25 @@ class Streams:
         for listener in chain.from_iterable(self._listeners.values()):
             listener.end("closing")
 
-    async def stream(self, principal: Principal, *, after: int) -> AsyncGenerator[Frame]:
+    def say_bye(self, reason: str) -> None:
+        """Tell everybody that the hub will not be heard for a while, and why."""
+        for listener in chain.from_iterable(self._listeners.values()):
+            listener.put(Frame(kind="bye", data={"reason": reason}))
+
+    def tell(self, account: str, frame: Frame) -> None:
+        """Send what is no event to everybody who looks at the account; who does not keep up misses it."""
+        for listener in self._listeners.get(account, ()):
+            if listener.view.runner is None and len(listener.waiting) < STREAM_BUFFER_EVENTS:
+                listener.put(frame)
+
+    async def stream(
+        self, principal: Principal, *, after: int, acknowledged: Callable[[], bool] | None = None
+    ) -> AsyncGenerator[Frame]:
         """Yield what the principal may see after the cursor, then what comes, with heartbeats in between.
 
         Ends in ``rate_limited`` with too many streams of one principal, in ``unauthorized`` when revoked.
         """
-        listener = self._listen(principal.id, view_of(principal))
+        listener = self._listen(principal.id, view_of(principal), acknowledged or (lambda: True))
         try:
             cursor = after
             async for frame in self._past(listener, after=after):
@@ -85,9 +106,12 @@ class Streams:
                 yield frame
             if listener.ended == "revoked":
                 raise DeskhandError(Code.UNAUTHORIZED)
+            if listener.ended == "closing":
+                yield Frame(kind="bye", data={"reason": "stopped"})
         finally:
+            listener.end("left")
             self._listeners[principal.account].remove(listener)
-            self._on_presence(listener.view, len(self._of(listener)))
+            self._on_presence(listener, len(self._of(listener)))
 
     async def _past(self, listener: Listener, *, after: int) -> AsyncGenerator[Frame]:
         """Say first which log this is and how long, then what is in it after the cursor."""
@@ -106,13 +130,13 @@ class Streams:
             page = await self._store.events(listener.view, after=after, limit=LIST_LIMIT_MAX)
         yield Frame(kind="heartbeat", seq=page.looked_at)
 
-    def _listen(self, principal: str, view: View) -> Listener:
-        listener = Listener(principal=principal, view=view)
+    def _listen(self, principal: str, view: View, acknowledged: Callable[[], bool]) -> Listener:
+        listener = Listener(principal=principal, view=view, acknowledged=acknowledged)
         open_already = len(self._of(listener))
         if open_already >= STREAMS_PER_PRINCIPAL_MAX:
             raise DeskhandError(Code.RATE_LIMITED, "streams", retry_after_seconds=5)
         self._listeners.setdefault(view.account, []).append(listener)
-        self._on_presence(view, open_already + 1)
+        self._on_presence(listener, open_already + 1)
         return listener
 
     def _of(self, reader: Listener) -> list[Listener]:
@@ -140,8 +164,8 @@ async def _present(listener: Listener, *, cursor: int) -> AsyncGenerator[Frame]:
     while listener.ended is None:
         while listener.waiting:
             frame = listener.waiting.popleft()
-            if (frame.seq or 0) > cursor:
-                cursor = frame.seq or cursor
+            if frame.seq is None or frame.seq > cursor:
+                cursor = cursor if frame.seq is None else frame.seq
                 yield frame
         if listener.ended is not None:
             return
@@ -150,5 +174,7 @@ async def _present(listener: Listener, *, cursor: int) -> AsyncGenerator[Frame]:
             async with asyncio.timeout(HEARTBEAT_SECONDS):
                 await listener.woken.wait()
         except TimeoutError:
+            if listener.waiting:
+                continue  # it came in this very moment: a heartbeat of its number would pass over it
             cursor = max(cursor, listener.head)
             yield Frame(kind="heartbeat", seq=cursor)

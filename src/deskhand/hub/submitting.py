@@ -31,7 +31,7 @@ from deskhand.protocol.wire import Json
 from deskhand.texts import text
 
 Surface = Literal["page", "cli", "http", "channel"]
-_NOT_REMEMBERED = frozenset({"lease.renew", "read.mark"})
+_NOT_REMEMBERED = frozenset({"lease.renew", "presence.note", "read.mark"})
 """Idempotent by nature; remembering each would grow a table for nothing."""
 
 
@@ -307,5 +307,6 @@ _HANDLERS: dict[str, Callable[[Tx, Wish, Any], Decision]] = {
     "task.accept": _accept,
     "event.append": _append_event,
     "lease.renew": _renew,
+    "presence.note": lambda _, wish, __: Decision(id=wish.principal.id),
 }
 """One row for each op of ``protocol.ops.OPS``."""

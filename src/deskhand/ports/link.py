@@ -13,9 +13,12 @@ from deskhand.protocol.wire import JsonObject
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Frame:
-    """One thing on a stream. ``seq`` moves the cursor; a heartbeat carries the seq looked at so far."""
+    """One thing on a stream. ``seq`` moves the cursor; a heartbeat carries the seq looked at so far.
 
-    kind: Literal["event", "delta", "draft", "reset", "heartbeat"]
+    ``presence`` says how a computer's link stands now; ``bye`` is the hub's last word, with its reason.
+    """
+
+    kind: Literal["event", "delta", "draft", "reset", "heartbeat", "presence", "bye"]
     seq: int | None = None
     event: Event | None = None
     data: JsonObject = field(default_factory=dict)

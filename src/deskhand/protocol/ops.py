@@ -201,6 +201,13 @@ class LeaseRenew(OpBody):
     epoch: int
 
 
+class PresenceNote(OpBody):
+    """How the runner's computer stands: it is here, or about to go; after a sleep, how long it slept."""
+
+    state: Literal["up", "asleep", "off", "stopped"] = "up"
+    slept_seconds: int | None = Field(default=None, ge=0)
+
+
 OPS: dict[str, type[OpBody]] = {
     "thread.create": ThreadCreate,
     "thread.rename": ThreadRename,
@@ -225,6 +232,7 @@ OPS: dict[str, type[OpBody]] = {
     "task.accept": TaskAccept,
     "event.append": EventAppend,
     "lease.renew": LeaseRenew,
+    "presence.note": PresenceNote,
 }
 """Every op this build understands, with the shape of its body."""
 

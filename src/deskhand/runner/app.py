@@ -71,8 +71,10 @@ class Runner:
                         self._presence.renew_forever(
                             seconds=self._renew_seconds,
                             working=lambda: sorted(self.workflow.under_way),
+                            woke=self.inbox.reopen,
                         ),
                     )
+                await self._presence.say_goodbye()
         finally:
             self._parts.journal.close()
 

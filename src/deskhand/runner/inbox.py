@@ -6,8 +6,9 @@ that this computer is no longer a device of the account.
 
 from __future__ import annotations
 
+import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 
 from deskhand.errors import Code, DeskhandError
 from deskhand.ports import Frame
@@ -30,6 +31,12 @@ class Inbox:
         self._backoff = Backoff(parts)
         self._looked_at = 0
         self.connected = False
+        self._listening: asyncio.Timeout | None = None
+
+    def reopen(self) -> None:
+        """Do not believe the line that is open: this computer slept. A dead line would say nothing for long."""
+        if self._listening is not None:
+            self._listening.reschedule(0)
 
     async def run(self, greet: Callable[[], Awaitable[None]]) -> None:
         """Listen until cancelled, greeting the hub each time before it is listened to.
@@ -41,7 +48,8 @@ class Inbox:
             try:
                 await greet()
                 after = max(self._journal.cursor, self._looked_at)
-                async for frame in self._link.stream(after=after):
+                frames = aiter(self._link.stream(after=after))
+                while (frame := await self._next(frames)) is not None:
                     self.connected = True
                     self._backoff.reset()
                     await self._take(frame)
@@ -51,6 +59,16 @@ class Inbox:
                 _log.info("link.lost %s", error.code)
             self.connected = False
             await self._backoff.wait()
+
+    async def _next(self, frames: AsyncIterator[Frame]) -> Frame | None:
+        """Wait for a frame, and for nothing else: what was taken is never broken off in the middle."""
+        try:
+            async with asyncio.timeout(None) as self._listening:
+                return await anext(frames, None)
+        except TimeoutError:
+            return None
+        finally:
+            self._listening = None
 
     async def _take(self, frame: Frame) -> None:
         log = frame.data.get("incarnation", self._journal.log)

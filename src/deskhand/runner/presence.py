@@ -6,15 +6,16 @@ here anyway.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Generator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Final
 
 from deskhand.clock import stamp
 from deskhand.errors import DeskhandError
 from deskhand.limits import PROTOCOL
 from deskhand.protocol.events import ORDER_KINDS, RunnerAdvertised
-from deskhand.protocol.objects import Folder, Runner
+from deskhand.protocol.objects import Folder, LinkState, Runner
 from deskhand.protocol.ops import Op
 from deskhand.protocol.wire import JsonObject
 from deskhand.runner.ceiling import Ceiling
@@ -23,6 +24,11 @@ from deskhand.runner.saying import fact
 from deskhand.workflow.rows import AttemptKey
 
 _NAP_SECONDS: Final = 1.0
+_WORD_SECONDS: Final = 10.0
+"""How often the hub hears that this computer is there; three missed words are silence."""
+_SLEPT_SECONDS: Final = 20.0
+"""A nap that ends so much too late was a sleep of the machine, or this process stood still."""
+_GOODBYE_SECONDS: Final = 1.0
 
 
 @contextmanager
@@ -43,6 +49,8 @@ class Presence:
         self._parts = parts
         self._ceiling = ceiling
         self._said: JsonObject | None = None
+        self._leaving: LinkState = "stopped"
+        self._slept = 0
 
     async def advertise(self) -> None:
         """Tell the hub what this computer can do, if that has changed since it was last told.
@@ -58,18 +66,32 @@ class Presence:
                 self._said = said
 
     async def renew_forever(
-        self, *, seconds: Callable[[], float], working: Callable[[], Sequence[AttemptKey]]
+        self,
+        *,
+        seconds: Callable[[], float],
+        working: Callable[[], Sequence[AttemptKey]],
+        woke: Callable[[], None],
     ) -> None:
-        """Renew the leases of what is being worked on, until cancelled; a hub that is away is no error."""
+        """Say that this computer is there and renew the leases of what it works on, until cancelled.
+
+        In short naps, so that a lease that becomes shorter is noticed in time, and a sleep too: after one ``woke`` is
+        called and the next word, which tells of it, is said at once. A hub that is away is no error.
+        """
         clock, ids = self._parts.clock, self._parts.ids
-        renewed = clock.monotonic()
+        spoke = clock.monotonic()
         while True:
-            # In short naps, so that a lease that becomes shorter is noticed in time.
-            await clock.sleep(min(seconds(), _NAP_SECONDS))
-            if clock.monotonic() - renewed < seconds():
+            nap, began = min(seconds(), _NAP_SECONDS), clock.elapsed()
+            await clock.sleep(nap)
+            late = clock.elapsed() - began - nap
+            if late > _SLEPT_SECONDS:
+                self._slept += round(late)
+                woke()
+            elif clock.monotonic() - spoke < min(seconds(), _WORD_SECONDS):
                 continue
-            renewed = clock.monotonic()
-            ops = [
+            spoke = clock.monotonic()
+            slept: JsonObject = {"slept_seconds": self._slept} if self._slept else {}
+            ops = [Op(op_id=ids.new("op"), kind="presence.note", body={"state": "up", **slept})]
+            ops += [
                 Op(
                     op_id=ids.new("op"),
                     kind="lease.renew",
@@ -79,8 +101,18 @@ class Presence:
                 for key in working()
             ]
             with passing_over_absence():
-                if ops:
-                    await self._parts.link.send(ops)
+                await self._parts.link.send(ops)
+                self._slept = 0
+
+    async def say_goodbye(self, state: LinkState | None = None) -> None:
+        """Tell the hub why it will not hear from here, if there is time for it: what was told last, or ``stopped``."""
+        self._leaving = state or self._leaving
+        op = Op(
+            op_id=self._parts.ids.new("op"), kind="presence.note", body={"state": self._leaving}
+        )
+        with suppress(DeskhandError, TimeoutError):
+            async with asyncio.timeout(_GOODBYE_SECONDS):
+                await self._parts.link.send([op])
 
     def _body(self) -> RunnerAdvertised:
         config, parts = self._config, self._parts

@@ -20,7 +20,7 @@ from deskhand import limits
 from deskhand.errors import Code, DeskhandError
 from deskhand.hub.app import Hub, visible
 from deskhand.hub.credentials import bearer_sha256, page_sha256
-from deskhand.hub.http.messages import check_body
+from deskhand.hub.http.messages import ACKNOWLEDGED, check_body
 from deskhand.hub.http.routes import RULES, Rule, Who
 from deskhand.hub.http.walls import WRITES, refuse_foreign
 from deskhand.hub.pairing import Pairing
@@ -35,6 +35,7 @@ from deskhand.protocol.wire import Wire
 W = TypeVar("W", bound=Wire)
 
 KEY_HEADER: Final = "x-deskhand-key"
+_FORWARDED: Final = frozenset({"forwarded", "via", "x-forwarded-for"})
 _SECURE_COOKIE: Final = "__Host-dh"
 _SURFACES: Final[dict[str, Surface]] = {"page": "page", "cli": "cli"}
 
@@ -76,6 +77,12 @@ class Call:
     def address(self) -> str:
         """Where the connection comes from."""
         return self.request.client.host if self.request.client else "unknown"
+
+    def acknowledged(self) -> bool:
+        """Whether the caller's system took all that was sent; what stands in between would answer for itself."""
+        asked = self.request.scope.get(ACKNOWLEDGED)
+        between = not _FORWARDED.isdisjoint(self.request.headers)
+        return asked is not None and not between and bool(asked())
 
     async def submit(self, ops: Sequence[Op]) -> list[OpResult]:
         """Handle ops of the caller; see ``Submitter.submit``."""

@@ -72,7 +72,9 @@ async def stream(
 ) -> Flow:
     """Send what is after the cursor, then what comes; ``Last-Event-ID`` wins over ``after``."""
     del live  # Live text is sent to every reader of the account until the hub can tell who watches.
-    frames = call.hub.stream(call.me, after=after if last is None else last)
+    frames = call.hub.stream(
+        call.me, after=after if last is None else last, acknowledged=call.acknowledged
+    )
     first = await anext(frames, None)
     return Flow(_lines(first, frames), headers=_HEADERS, media_type="text/event-stream")
 

@@ -28,6 +28,8 @@ W = TypeVar("W", bound=Wire)
 
 ABORT: Final = "deskhand.abort"
 """Key of the scope under which the server leaves the way to drop a connection at once."""
+ACKNOWLEDGED: Final = "deskhand.acknowledged"
+"""Key of the scope under which it leaves whether the other side's system took all that was sent."""
 _BYTES_MAX = {
     Takes.NOTHING: 0,
     Takes.JSON: limits.BODY_BYTES_MAX,

@@ -7,9 +7,12 @@ streams before it waits for anything else. Connections that send no request, or 
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import ipaddress
 import resource
 import socket
+import termios
+from array import array
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -24,7 +27,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from deskhand.errors import Code, DeskhandError
 from deskhand.hub.app import Hub
-from deskhand.hub.http.messages import ABORT
+from deskhand.hub.http.messages import ABORT, ACKNOWLEDGED
 from deskhand.limits import HEADER_SECONDS_MAX, SHUTDOWN_SECONDS_MAX
 
 _BACKLOG: Final = 1024
@@ -98,6 +101,16 @@ async def serving(hub: Hub, app: ASGIApp, *, where: Bind | None = None) -> Async
         await running
 
 
+def all_acknowledged(connection: socket.socket) -> bool:
+    """Whether the system at the other end took every byte; no, where this system does not say."""
+    left = array("i", [0])
+    try:
+        fcntl.ioctl(connection, termios.TIOCOUTQ, left)
+    except (OSError, ValueError):
+        return False
+    return left[0] == 0
+
+
 def _make_room() -> None:
     """Take as many open files as we want and this user may have; many systems begin at 1,024, and a stream is one."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -148,7 +161,14 @@ class _Connection(H11Protocol):
 
     async def _with_abort(self, scope: Scope, receive: Receive, send: Send) -> None:
         scope[ABORT] = self.transport.abort
+        scope[ACKNOWLEDGED] = self._acknowledged
         await self._inner(scope, receive, send)
+
+    def _acknowledged(self) -> bool:
+        """Whether the other side's system took all that was sent, if this one can tell."""
+        return not self.transport.get_write_buffer_size() and all_acknowledged(
+            self.transport.get_extra_info("socket")
+        )
 
     @override
     def connection_made(self, transport: asyncio.Transport) -> None:

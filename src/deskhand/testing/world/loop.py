@@ -138,6 +138,10 @@ class SimClock:
         """Return seconds that never go back."""
         return self._loop.time()
 
+    def elapsed(self) -> float:
+        """Return seconds that never go back, and pass while the machine sleeps."""
+        return self._loop.time()
+
     async def sleep(self, seconds: float) -> None:
         """Return after so many seconds of this world."""
         await asyncio.sleep(seconds)  # noqa: TID251 - the clock is where sleeping is done

@@ -21,6 +21,7 @@ from typing import Final
 
 from sqlalchemy import select
 
+from deskhand.hub import presence as attendance
 from deskhand.hub import streaming
 from deskhand.hub.credentials import admit
 from deskhand.ports import Notice, PushSubscription
@@ -244,7 +245,8 @@ def simulate(
         # A reader is slow after a few events already.
         with (
             patched(app, _LOOK_SECONDS=20.0, LEASE_SECONDS=180),
-            patched(presence, _NAP_SECONDS=60.0),
+            patched(presence, _NAP_SECONDS=60.0, _WORD_SECONDS=60.0),
+            patched(attendance, _SILENT_SECONDS=150.0, _GONE_SECONDS=5.0, _LOOK_SECONDS=30.0),
             patched(streaming, STREAM_BUFFER_EVENTS=12),
         ):
             return loop.run_until_complete(_run(World(seed, home, loop, size=size), loop, story))

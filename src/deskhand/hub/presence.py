@@ -1,0 +1,159 @@
+"""Who is there: how each computer's link stands, and why one that is away is away; told to who looks, at once.
+
+A computer says goodbye before it sleeps, is switched off or ends. One that goes without a word has ended; one that
+falls silent is told apart by its system: where that still takes what is sent, only Deskhand stands still. Silence is
+measured in monotonic seconds. It refuses to make any of this an event.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+
+from deskhand.clock import Clock, stamp
+from deskhand.hub.streaming import Listener, Streams
+from deskhand.ports import Frame, Store
+from deskhand.protocol.authority import Principal
+from deskhand.protocol.objects import LinkState, Presence
+from deskhand.protocol.ops import Op, OpResult, PresenceNote
+from deskhand.protocol.wire import Json
+
+_SILENT_SECONDS = 25.0
+"""Between two and three of the words that a computer says every ten seconds."""
+_GONE_SECONDS = 2.0
+"""How long a link may be down before it has ended: who only comes over another road is back by then."""
+_LOOK_SECONDS = 2.0
+
+Who = tuple[str, str]
+"""Account and runner."""
+
+
+@dataclass(slots=True, kw_only=True)
+class _Link:
+    """A runner's link to this hub process. ``quiet`` and ``gone`` are monotonic moments, the others wall time."""
+
+    acknowledged: Callable[[], bool]
+    quiet: float
+    heard_at: str
+    written_at: str = ""
+    gone: float | None = None
+    state: LinkState = "up"
+    said: bool = False
+
+
+class Attendance:
+    """Keeps the rows of presence true; ``moved`` is called for an account in which a computer came or went."""
+
+    def __init__(
+        self, store: Store, clock: Clock, *, moved: Callable[[str], Awaitable[None]]
+    ) -> None:
+        """Begin with nobody."""
+        self._store, self._clock, self._moved = store, clock, moved
+        self.streams = Streams(store, on_presence=self._changed)
+        self._links: dict[Who, _Link] = {}
+        self._news: asyncio.Queue[Who] = asyncio.Queue()
+        self._writing = asyncio.Lock()
+
+    async def run(self) -> None:
+        """Write down links that come and go, and notice silence, until cancelled."""
+        looked = self._clock.monotonic()
+        while True:
+            who = None
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_LOOK_SECONDS):
+                    who = await self._news.get()
+            if who is not None and who in self._links:
+                await self._follow(who, self._links[who])
+            now = self._clock.monotonic()
+            late = now - looked - _LOOK_SECONDS
+            looked = now
+            for who, link in list(self._links.items()):
+                link.quiet += max(late, 0)  # While this hub stood still itself, it could not hear.
+                await self._judge(who, link, now)
+
+    async def hear(
+        self, speaker: Principal, ops: Sequence[Op], results: Sequence[OpResult]
+    ) -> None:
+        """Take anything that a runner sends as a sign of life, and what it says of itself as it says it."""
+        who = (speaker.account, speaker.id)
+        link = self._links.get(who)
+        if link is not None:
+            link.quiet, link.heard_at = self._clock.monotonic(), self._now()
+        for op, result in zip(ops, results, strict=True):
+            if op.kind == "presence.note" and result.status == "ok":
+                await self._take(who, PresenceNote.from_json(op.body))
+
+    async def _take(self, who: Who, said: PresenceNote) -> None:
+        link, sleep = self._links.get(who), dict[str, Json]()
+        if said.slept_seconds is not None:
+            sleep = {"slept_seconds": said.slept_seconds, "woke_at": self._now()}
+        if said.state != "up":
+            if link is not None:
+                link.state, link.said = said.state, True
+            await self._write(who, connected=False, state=said.state, seen_at=self._now())
+        elif link is None:
+            # Its stream is at another hub, or not open yet: the moment is all there is to say.
+            known = (await self._store.presence(who[0])).get(who[1])
+            if sleep or (known is not None and known.connected):
+                await self._write(who, seen_at=self._now(), **sleep)
+        elif link.state != "up" or sleep:
+            link.state, link.said = "up", False
+            there = link.gone is None
+            await self._write(who, connected=there, state="up", seen_at=self._now(), **sleep)
+
+    def _changed(self, listener: Listener, streams: int) -> None:
+        """Follow the streams of a runner: one was opened, or one ended and so many are left."""
+        if listener.view.runner is None:
+            return
+        who, now = (listener.view.account, listener.view.runner), self._clock.monotonic()
+        if listener.ended is None:
+            self._links[who] = _Link(
+                acknowledged=listener.acknowledged, quiet=now, heard_at=self._now()
+            )
+        elif streams == 0 and who in self._links:
+            self._links[who].gone = now
+        self._news.put_nowait(who)
+
+    async def _follow(self, who: Who, link: _Link) -> None:
+        if link.gone is not None:
+            await self._write(who, connected=False, seen_at=link.heard_at)
+        elif link.state == "up":
+            await self._write(who, connected=True, state="up", seen_at=link.heard_at)
+            link.written_at = link.heard_at
+
+    async def _judge(self, who: Who, link: _Link, now: float) -> None:
+        """Say what became of a link that is down for a while, or silent."""
+        if link.gone is not None and now - link.gone > _GONE_SECONDS:
+            del self._links[who]
+            # An unreachable one has not ended because our side gave up on it at last.
+            if not link.said and link.state != "no_network":
+                await self._write(who, connected=False, state="stopped", seen_at=link.heard_at)
+        elif link.gone is None and link.state == "up" and now - link.quiet > _SILENT_SECONDS:
+            known = (await self._store.presence(who[0])).get(who[1])
+            if known is not None and link.written_at not in {"", known.seen_at}:
+                link.quiet, link.written_at = now, known.seen_at  # Another hub heard it.
+                return
+            link.state = "asleep" if link.acknowledged() else "no_network"
+            await self._write(who, connected=False, state=link.state, seen_at=link.heard_at)
+
+    async def _write(self, who: Who, **said: Json) -> None:
+        """Change a row of presence; tell who looks, and what hangs on it."""
+        account, runner = who
+        async with self._writing:
+            known = (await self._store.presence(account)).get(runner)
+            before = known or Presence(
+                runner=runner, connected=False, state="stopped", seen_at=self._now()
+            )
+            after = before.but(**said)
+            if after == known:
+                return
+            await self._store.set_presence(account, after)
+        if known is None or after.but(seen_at="") != known.but(seen_at=""):
+            self.streams.tell(account, Frame(kind="presence", data=after.to_json()))
+        if known is None or after.connected != known.connected:
+            await self._moved(account)
+
+    def _now(self) -> str:
+        return stamp(self._clock.now())
