@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from deskhand.hub import streaming
 from deskhand.hub.streaming import Listener
-from deskhand.limits import STREAM_BUFFER_EVENTS
+from deskhand.limits import HEARTBEAT_SECONDS, STREAM_BUFFER_EVENTS
 from deskhand.ports import Committed, View
 from deskhand.protocol.events import Event
+from deskhand.testing.world.loop import VirtualLoop
 
 
 def _committed(seq: int) -> Committed:
@@ -25,3 +27,20 @@ def test_a_slow_reader_that_was_cut_gets_nothing_after_the_event_it_missed() -> 
     got = [frame.seq for frame in listener.waiting]
     assert got == list(range(2, STREAM_BUFFER_EVENTS + 1))
     assert listener.ended == "slow"
+
+
+def test_an_event_that_comes_in_the_moment_of_a_heartbeat_is_not_passed_over() -> None:
+    """R5: seed 136; a heartbeat that was due named the event that was just committed, and the event was skipped."""
+    loop = VirtualLoop()
+    listener = Listener(principal="phone", view=View(account="acc", owner=True))
+
+    async def first_event() -> int | None:
+        loop.call_later(HEARTBEAT_SECONDS, listener.offer, _committed(1))
+        loop.call_later(HEARTBEAT_SECONDS * 3, listener.end, "over")
+        frames = vars(streaming)["_present"](listener, cursor=0)
+        return next((f.seq for f in [frame async for frame in frames] if f.kind == "event"), None)
+
+    seen = loop.run_until_complete(first_event())
+    loop.close()
+
+    assert seen == 1
