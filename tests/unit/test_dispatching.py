@@ -249,3 +249,15 @@ def test_a_task_that_a_removed_computer_accepted_is_not_begun_again_silently() -
         "task.resumed",
         "task.finished",
     ]
+
+
+def test_a_long_line_for_a_computer_that_is_away_holds_up_no_other() -> None:
+    """R3: six hundred tasks wait for one computer; the one after them goes to another at once."""
+    account = _account("attic", "laptop")
+    for _ in range(600):
+        _post(account, runner="attic")
+    last = _post(account, runner="laptop")
+
+    _dispatch(account, "laptop")
+
+    assert _seen(account, last) == [WORKING]

@@ -6,11 +6,13 @@ task from its computer: a pinned task waits for it, however long.
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from heapq import heapify, heappop, heappush
 
 from deskhand.core.drafting import Draft, Facts
+from deskhand.limits import TASKS_OPEN_MAX
 from deskhand.protocol import events as ev
 from deskhand.protocol.events import HUB, ORDER_KINDS
 from deskhand.protocol.objects import Folder, FolderMode, Runner
@@ -85,20 +87,27 @@ def dispatch(
         per_thread: how many tasks of one thread may be under way at once.
         context_of: the thread's recent messages for a task's brief.
     """
-    queued = facts.find(Task, states=[TaskState.QUEUED])
+    queued = facts.find(Task, states=[TaskState.QUEUED], limit=TASKS_OPEN_MAX)
     if not queued:
         return []
     runners = {runner.id: runner for runner in facts.find(Runner, states=["active"])}
     computers = Computers(runners=runners, connected=connected)
     load = _Load()
-    for task in facts.find(Task, states=UNDER_WAY):
+    for task in facts.find(Task, states=UNDER_WAY, limit=TASKS_OPEN_MAX):
         load.add(task, task.runner or "", _folder_of(facts, task))
     drafts: list[Draft] = []
-    waiting = sorted(queued, key=lambda task: task.id)
-    while waiting:
-        task = min(waiting, key=lambda one: load.per_thread[one.thread])
-        waiting.remove(task)
+    lines: dict[str, deque[Task]] = {}
+    for task in sorted(queued, key=lambda task: task.id):
+        lines.setdefault(task.thread, deque()).append(task)
+    turns = [(load.per_thread[thread], line[0].id, thread) for thread, line in lines.items()]
+    heapify(turns)
+    while turns:
+        _, _, thread = heappop(turns)
+        line = lines[thread]
+        task = line.popleft()
         drafts += _place(facts, task, computers, load, per_thread=per_thread, context_of=context_of)
+        if line:
+            heappush(turns, (load.per_thread[thread], line[0].id, thread))
     return drafts
 
 

@@ -36,8 +36,8 @@ class Known:
 
     @property
     def size(self) -> int:
-        """How many objects are held."""
-        return len(self.objects) + sum(len(found) for found in self.listings.values())
+        """How many objects are held that no listing needs."""
+        return len(self.objects) - sum(len(found) for found in self.listings.values())
 
 
 def amend(
