@@ -122,16 +122,25 @@ def test_a_final_state_is_final(state: TaskState) -> None:
 
 
 def test_a_runner_cannot_claim_a_verdict_that_does_not_fit() -> None:
-    """A failed task is never verified, and completed goes through verifying."""
+    """A failed task is never verified, and a completed one never not done."""
     account, task = _working_task()
 
-    with pytest.raises(DeskhandError) as unfitting:
+    with pytest.raises(DeskhandError) as failed:
         _say(account, task, "task.finished", state="failed", verdict="verified")
-    with pytest.raises(DeskhandError) as unverified:
-        _say(account, task, "task.finished", state="completed", verdict="verified")
+    with pytest.raises(DeskhandError) as completed:
+        _say(account, task, "task.finished", state="completed", verdict="not_done")
 
-    assert unfitting.value.code is Code.INVALID
-    assert unverified.value.code is Code.ILLEGAL_STATE
+    assert failed.value.code is Code.INVALID
+    assert completed.value.code is Code.INVALID
+
+
+def test_a_completed_task_goes_through_verifying() -> None:
+    """What a runner leaves out of the table of states, the hub says for it."""
+    account, task = _working_task()
+
+    _say(account, task, "task.finished", state="completed", verdict="unverified")
+
+    assert account.log[-2].body["state"] == "verifying"
 
 
 @pytest.mark.parametrize(
@@ -236,6 +245,23 @@ def test_a_result_that_crosses_a_pause_is_not_lost() -> None:
 
     kinds = [event.kind for event in account.log[-4:]]
     assert kinds == ["task.resumed", "task.moved", "task.moved", "task.finished"]
+    assert _task(account, task.id).state is TaskState.COMPLETED
+
+
+def test_a_result_whose_checks_were_paused_is_not_lost() -> None:
+    """R3: it said that it verifies, was paused and resumed meanwhile, and says only the end (found by kills)."""
+    account, task = _working_task()
+    _say(account, task, "task.moved", state="verifying")
+    account.take(lifecycle.pause_task(account, _wish(OWNER, task.id)))
+    account.take(lifecycle.resume_task(account, _wish(OWNER, task.id)))
+    for draft in dispatch(
+        account, connected=frozenset({LAPTOP.id}), per_thread=3, context_of=lambda _: ()
+    ):
+        account.emit(draft)
+
+    _say(account, task, "task.finished", state="completed", verdict="verified")
+
+    assert [event.kind for event in account.log[-2:]] == ["task.moved", "task.finished"]
     assert _task(account, task.id).state is TaskState.COMPLETED
 
 

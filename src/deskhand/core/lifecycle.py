@@ -164,6 +164,10 @@ def append_event(facts: Facts, wish: Wish, body: EventAppend) -> Decision:
     if target is not None:
         if task.state in (TaskState.PAUSED, TaskState.QUEUED):
             drafts = _went_on(task, wish, target) + drafts
+        elif target is TaskState.COMPLETED and task.state is TaskState.WORKING:
+            # It began to look at its result before a pause and a resume, and does not say so twice.
+            looks = ev.TaskMoved(epoch=task.epoch, state=TaskState.VERIFYING)
+            drafts.insert(0, _draft(task, wish, looks, to_runner=False))
         elif target is not task.state:
             _legal(task, target)
     if isinstance(said, ev.TaskFinished):
