@@ -88,9 +88,10 @@ async def sync(
 ) -> Answer:
     """Return the events after a cursor; with none, wait for some."""
     page = await call.hub.sync(call.me, after=after, limit=limit, wait=wait)
-    events = [event.to_json() for event in page.events]
     log = {"head": page.head, "incarnation": page.incarnation}
-    return Answer({"events": events, "next": page.looked_at, "more": page.more, **log})
+    rest = json.dumps({"next": page.looked_at, "more": page.more, **log})
+    events = ",".join(event.model_dump_json(exclude_none=True) for event in page.events)
+    return Answer(f'{{"events":[{events}],{rest[1:]}'.encode())
 
 
 @router.get("/v1/snapshot")
