@@ -12,6 +12,7 @@ from deskhand.core.drafting import Decision, Draft, W
 from deskhand.core.folding import Key, fold, touched
 from deskhand.protocol.events import KIND_OF, Event
 from deskhand.protocol.wire import Wire
+from deskhand.store.log.erasing import ERASED_KIND, hanging
 
 
 class MemoryAccount:
@@ -50,6 +51,9 @@ class MemoryAccount:
     def apply(self, event: Event) -> None:
         """Fold an event that somebody else numbered."""
         self.log.append(event)
+        if event.kind == ERASED_KIND:
+            for key in hanging(self._objects, event.thread or ""):
+                del self._objects[key]
         for key in touched(event):
             after = fold(key, self._objects.get(key), event)
             if after is not None:

@@ -12,10 +12,10 @@ from sqlalchemy import select
 
 from deskhand.core.delivery import announcement
 from deskhand.core.folding import COLLECTIONS
-from deskhand.ports import View
 from deskhand.protocol import events as ev
-from deskhand.protocol.events import Event, body_of
-from deskhand.protocol.tasks import Approval
+from deskhand.protocol.events import REDACTED, Event, body_of
+from deskhand.protocol.tasks import Approval, Artifact, Task
+from deskhand.protocol.wire import Wire
 from deskhand.store import tables
 from deskhand.testing.world.hub import ACCOUNT, House
 from deskhand.testing.world.laptops import GRANTS, Effects, Laptop
@@ -31,39 +31,41 @@ _SAYS = {
     "task.pause": ("task.paused",),
     "task.edit": ("task.edited",),
     "task.archive": ("task.archived",),
+    "thread.erase": ("thread.erased",),
+    "settings.put": ("setting.changed",),
+    "device.revoke": ("device.revoked",),
 }
+_OVER = frozenset({"allowed", "denied", "void", "answered", "removed", "admitted", "refused"})
 _CIRCLES = 3
 """So many equal wishes in a row look like going in circles, and are ended by the runner."""
-
-
-async def whole_log(house: House) -> list[Event]:
-    """Return every event of the account."""
-    found: list[Event] = []
-    more, after = house.store is not None, 0
-    while more and house.store is not None:
-        page = await house.store.events(View(account=ACCOUNT, owner=True), after=after, limit=500)
-        found += page.events
-        after, more = page.looked_at, page.more
-    return found
 
 
 async def broken(
     house: House, phones: Sequence[Phone], laptops: Sequence[Laptop], effects: Effects
 ) -> list[str]:
-    """Return everything that does not hold."""
-    log = await whole_log(house)
-    found = [*gaps(log), *ends(log), *epochs(log), *unheard(log, effects), *done(log)]
+    """Return everything that does not hold.
+
+    What an erased thread said is judged as it was when it was said.
+    """
+    stored = await house.events()
+    log = [house.said.get(e.seq, e) if e.body == REDACTED else e for e in stored]
+    found = [*gaps(stored), *ends(log), *epochs(log), *unheard(log, effects), *done(log)]
+    found += [*outcasts(log, house), *in_time(log)]
     for phone in phones:
-        found += [*kept(log, phone), *await different(house, phone)]
-    found += [*permitted(log, effects), *notified(log, house)]
+        found += kept(log, phone)
+        if not phone.gone:
+            found += await different(house, phone)
+    found += [*permitted(log, effects), *notified(log, house, phones)]
     if house.store is not None:
         found += [f"R5 {said}" for said in await house.store.verify(ACCOUNT)]
+    erased = any(event.kind == "thread.erased" for event in log)
+    passed = {"stale_epoch", *(("not_found",) if erased else ())}
     found += [
         f"R1 {laptop.name} was refused {code}"
         for laptop in laptops
-        if laptop.journal
+        if laptop.journal and not laptop.gone
         for _, code in laptop.journal.refused()
-        if code != "stale_epoch"
+        if code not in passed
     ]
     return found
 
@@ -78,6 +80,8 @@ def kept(log: Sequence[Event], phone: Phone) -> Iterator[str]:
     """R1: every wish has its answer, and what was taken is in the log exactly once."""
     for op_id, op in phone.wanted.items():
         answer = phone.answers.get(op_id)
+        if answer is None and phone.gone:
+            continue
         if answer is None:
             yield f"R1 {phone.name} never heard of {op.kind} {op_id}"
         elif answer.status != "rejected" and op.kind in _SAYS:
@@ -95,16 +99,20 @@ def kept(log: Sequence[Event], phone: Phone) -> Iterator[str]:
     ]
     for op in posts:
         answer = phone.answers.get(op.op_id)
+        if answer is None and phone.gone:
+            continue  # whoever was shut out never heard; it may be there once
         times = 0 if answer is None or answer.status == "rejected" else 1
         if said[op.body["text"]] != times:
             yield f"R1 {op.body['text']!r} is {said[op.body['text']]} times in the log, not {times}"
 
 
 def ends(log: Sequence[Event]) -> Iterator[str]:
-    """R3: every task has exactly one end, and every wait and attempt belongs to a living task."""
+    """R3: every task has exactly one end; what was neither working nor over when its thread was erased has none."""
     ended = Counter(event.task for event in log if event.kind == "task.finished")
+    erased = {event.thread for event in log if event.kind == "thread.erased"}
     for event in log:
-        if event.kind == "task.created" and ended[event.task] != 1:
+        least = 0 if event.thread in erased else 1
+        if event.kind == "task.created" and not least <= ended[event.task] <= 1:
             yield f"R3 {event.task} has {ended[event.task]} ends"
     decided = Counter(e.body["approval"] for e in log if e.kind == "approval.decided")
     yield from (f"R18 {name} was decided {n} times" for name, n in decided.items() if n > 1)
@@ -124,7 +132,8 @@ def done(log: Sequence[Event]) -> Iterator[str]:
                 yield f"R3 {event.task} is completed with {steps[event.task]} of {wanted} steps"
         elif isinstance(body, ev.TaskFinished) and body.state == "failed":
             circles = words[event.task].count("again") >= _CIRCLES
-            if not circles and "stop" not in words[event.task]:
+            left = event.actor.startswith("phone")  # whoever removed its computer
+            if not circles and not left and "stop" not in words[event.task]:
                 yield f"R3 {event.task} was given up: {' '.join(body.not_done_because)}"
 
 
@@ -134,7 +143,7 @@ def epochs(log: Sequence[Event]) -> Iterator[str]:
     for event in log:
         body, task = body_of(event), event.task or ""
         if isinstance(body, (ev.TaskAssigned, ev.TaskFinished)):
-            if isinstance(body, ev.TaskFinished) and body.state != "canceled":
+            if isinstance(body, ev.TaskFinished) and event.actor.startswith("laptop"):
                 yield from _current(event, now.get(task), body.epoch)
             now[task] = body.epoch
             if isinstance(body, ev.TaskFinished):
@@ -146,6 +155,24 @@ def epochs(log: Sequence[Event]) -> Iterator[str]:
 def _current(event: Event, now: int | None, epoch: int) -> Iterator[str]:
     if epoch != now:
         yield f"R9 {event.kind} {event.seq} of {event.task} is state under epoch {epoch}, not {now}"
+
+
+def outcasts(log: Sequence[Event], house: House) -> Iterator[str]:
+    """R9: nobody speaks any more who was removed."""
+    for event in log:
+        if event.seq > house.removed.get(event.actor, len(log)):
+            yield f"R9 {event.actor} was removed and still said {event.kind} {event.seq}"
+
+
+def in_time(log: Sequence[Event]) -> Iterator[str]:
+    """R7: what must not begin before its time is not given to anybody before, by the hub's clock."""
+    waits: dict[str | None, str] = {}
+    for event in log:
+        body = body_of(event)
+        if isinstance(body, ev.TaskCreated) and body.task.not_before:
+            waits[event.task] = body.task.not_before
+        elif event.kind == "task.assigned" and event.at < waits.get(event.task, ""):
+            yield f"R7 {event.task} was given out at {event.at}, before {waits[event.task]}"
 
 
 def unheard(log: Sequence[Event], effects: Effects) -> Iterator[str]:
@@ -173,6 +200,7 @@ def unheard(log: Sequence[Event], effects: Effects) -> Iterator[str]:
 def permitted(log: Sequence[Event], effects: Effects) -> Iterator[str]:
     """R18: in a folder that asks, nothing happened without a recorded yes to exactly that, each used once."""
     yes: Counter[str] = Counter()
+    given: dict[str, str] = {}
     broad: dict[tuple[str, str, str], bool] = {}
     asked: dict[str, Approval] = {}
     for event in log:
@@ -184,6 +212,7 @@ def permitted(log: Sequence[Event], effects: Effects) -> Iterator[str]:
             label = str(approval.action.arguments["label"])
             if body.action_sha256 == approval.action_sha256:
                 yes[label] += 1
+                given[body.approval] = label
                 if body.scope == "task":
                     key = (
                         label.split(".", maxsplit=1)[0],
@@ -191,42 +220,65 @@ def permitted(log: Sequence[Event], effects: Effects) -> Iterator[str]:
                         approval.action.folder or "",
                     )
                     broad[key] = True
+        elif isinstance(body, ev.ApprovalVoided) and body.approval in given:
+            yes[given.pop(body.approval)] -= 1  # taken back before it was used
     for one in effects.happened:
         folder = f"fld_{one.laptop}_{one.folder}"
-        if GRANTS[one.folder] != "ask" or (one.label.split(".")[0], one.tool, folder) in broad:
+        if GRANTS.get(one.folder) != "ask" or (one.label.split(".")[0], one.tool, folder) in broad:
             continue
         most = effects.times[one.label] if one.tool == "idem" and yes[one.label] else yes[one.label]
         if effects.times[one.label] > most:
             yield f"R18 {one.label} happened {effects.times[one.label]} times with {most} yes"
 
 
-def notified(log: Sequence[Event], house: House) -> Iterator[str]:
-    """R6: each announcement was planned once for the phone that subscribed, and every plan was tried."""
-    wanted: Counter[tuple[str, str]] = Counter()
+def notified(log: Sequence[Event], house: House, phones: Sequence[Phone]) -> Iterator[str]:
+    """R6: each announcement was planned once for each phone, tried until it was taken, and is not called what it is not."""
+    erased = {event.thread for event in log if event.kind == "thread.erased"}
+    wanted: dict[tuple[str, str, str], int] = {}
     for event in log:
-        body = body_of(event)
+        body = None if event.thread in erased else body_of(event)
         told = announcement(body, thread=event.thread, task=event.task) if body else None
         if told is not None:
-            wanted[told.tag, told.kind] = 1
+            there = (p for p in phones if event.seq < house.removed.get(p.name, len(log) + 1))
+            wanted |= {(phone.name, told.tag, told.kind): 1 for phone in there}
+    tasks = tables.projections[Task]
     with house.disk.connect() as connection:
         rows = connection.execute(select(tables.deliveries)).mappings().all()
-    planned = Counter((str(row["tag"]), str(row["class"])) for row in rows)
+        living = set(connection.scalars(select(tasks.c.id)))
+    rows = [row for row in rows if row["task"] in living]
+    planned = Counter((str(row["device"]), str(row["tag"]), str(row["class"])) for row in rows)
     if planned != wanted:
         yield f"R6 planned {sum(planned.values())} notifications, announced {sum(wanted.values())}"
     for row in rows:
-        if not house.push.tried.get(row["id"]) or row["fate"] in {"planned", "sent"}:
-            yield f"R6 {row['id']} is still {row['fate']}"
+        fate, taken = str(row["fate"]), row["id"] in house.push.taken
+        if fate in {"accepted", "shown", "tapped"} and not taken:
+            yield f"R6 {row['id']} is called {fate} and nobody took it"
+        if not taken and row["device"] not in house.removed:
+            yield f"R6 {row['id']} is still {fate}"
 
 
 async def different(house: House, phone: Phone) -> list[str]:
     """R5: the phone shows exactly what the hub has."""
     found: list[str] = []
-    if [event.seq for event in phone.account.log] != list(range(1, phone.cursor + 1)):
+    read = range(phone.begun + 1, phone.cursor + 1)
+    if [event.seq for event in phone.account.log] != list(read):
         found.append(f"R5 {phone.name} has gaps")
     for kind, name in COLLECTIONS.items():
         stored = await house.store.find(ACCOUNT, kind, limit=10_000) if house.store else []
-        mine = phone.account.find(kind, limit=10_000)
-        theirs = sorted(stored, key=lambda one: str(getattr(one, "id", "")))
-        if [one.to_json() for one in mine] != [one.to_json() for one in theirs]:
-            found.append(f"R5 {phone.name} shows other {name} than the hub has")
+        mine = {_id(one): one for one in phone.account.find(kind, limit=10_000)}
+        theirs = {_id(one): one for one in stored}
+        hidden = [name for name in theirs if name not in mine and _needed(theirs[name], phone)]
+        other = [name for name, one in mine.items() if one != theirs.get(name)]
+        if hidden or other:
+            found.append(f"R5 {phone.name} shows other {name} than the hub has: {hidden + other}")
     return found
+
+
+def _id(thing: Wire) -> str:
+    return str(getattr(thing, "id", ""))
+
+
+def _needed(thing: Wire, phone: Phone) -> bool:
+    """Return whether a phone must have it: with a snapshot it begins without what is over."""
+    over = isinstance(thing, Artifact) or getattr(thing, "state", None) in _OVER
+    return not (phone.begun and over)

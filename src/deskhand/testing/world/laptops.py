@@ -82,6 +82,7 @@ class Laptop(Machine):
         self.home = home / name
         self.effects = effects
         self.files: dict[str, bytes] = {}
+        self.gone = False
         self.link: FaultyLink | None = None
         self.journal: Journal | None = None
         self._writer: InlineWriter | None = None
@@ -123,7 +124,12 @@ class Laptop(Machine):
         config = RunnerConfig(
             runner=self.name, name=self.name, home=self.home, documents=self.home / "documents"
         )
-        await Runner(config, parts).run()
+        try:
+            await Runner(config, parts).run()
+        except DeskhandError as error:
+            if error.code is not Code.UNAUTHORIZED:
+                raise
+            self.gone = True
 
     def rows(self, label: str) -> tuple[int, int]:
         """Return how many step rows wish for this effect, and how many of them have no result."""

@@ -19,7 +19,8 @@ from deskhand.errors import Code, DeskhandError
 from deskhand.hub.participant import Participant
 from deskhand.ports import Frame
 from deskhand.protocol.ops import Op, OpResult
-from deskhand.testing.world.hub import House
+from deskhand.protocol.wire import JsonObject
+from deskhand.testing.world.hub import House, chunked
 
 R = TypeVar("R")
 _GIVE_UP_SECONDS = 10.0
@@ -97,7 +98,15 @@ class FaultyLink:
     async def upload_blob(self, data: AsyncIterator[bytes], *, sha256: str, size: int) -> None:
         """Store bytes on the hub."""
         chunks = [chunk async for chunk in data]
-        await self._ask(lambda hub: hub.upload_blob(_again(chunks), sha256=sha256, size=size))
+        await self._ask(lambda hub: hub.upload_blob(chunked(chunks), sha256=sha256, size=size))
+
+    async def snapshot(self) -> JsonObject:
+        """Return where a device starts from."""
+        return await self._ask(lambda _: self._house.snapshot(self._who))
+
+    async def upload_file(self, data: bytes) -> str:
+        """Send a file to be named in a message; return its id."""
+        return await self._ask(lambda _: self._house.upload(self._who, data))
 
     async def download_file(self, file: str) -> AsyncGenerator[bytes]:
         """Yield the bytes of a file that came with a message."""
@@ -179,8 +188,3 @@ async def _pump(hub: Participant, pipe: _Pipe, *, after: int) -> None:
     async with aclosing(hub.stream(after=after)) as frames:
         async for frame in frames:
             await pipe.put(frame)
-
-
-async def _again(chunks: Sequence[bytes]) -> AsyncIterator[bytes]:
-    for chunk in chunks:
-        yield chunk

@@ -6,8 +6,10 @@ Same seed, same order. It refuses to wait in earnest, and reports a world in whi
 from __future__ import annotations
 
 import asyncio
+import heapq
+from collections import deque
 from collections.abc import Callable, Coroutine
-from contextvars import ContextVar, copy_context
+from contextvars import Context, ContextVar, copy_context
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
@@ -40,6 +42,8 @@ class VirtualLoop(asyncio.BaseEventLoop):
     def __init__(self) -> None:
         """Begin at second 0."""
         super().__init__()
+        self._ready: deque[asyncio.Handle]
+        self._scheduled: list[asyncio.TimerHandle]
         self._now = 0.0
         self._clock_resolution = 1e-6
         self._selector = _Jump(self._skip)
@@ -67,14 +71,65 @@ class VirtualLoop(asyncio.BaseEventLoop):
         if owner is None or owner.alive:
             self.errors.append(f"{context['message']}: {context.get('exception')!r}")
 
+    def _call_soon(
+        self, callback: Callable[..., object], args: tuple[Any, ...], context: Context | None
+    ) -> asyncio.Handle:
+        """Take what is to be done next, in a form that can be held."""
+        handle = _Soon(callback, args, self, context)
+        self._ready.append(handle)
+        return handle
+
+    @override
+    def call_at(
+        self,
+        when: float,
+        callback: Callable[..., object],
+        *args: Any,
+        context: Context | None = None,
+    ) -> asyncio.TimerHandle:
+        """Take what is to be done at some time, in a form that can be held."""
+        timer = _Timer(when, callback, args, self, context)
+        heapq.heappush(self._scheduled, timer)
+        timer._scheduled = True  # noqa: SLF001 - as the loop it replaces does it
+        return timer
+
+    def release(self, held: list[asyncio.Handle]) -> None:
+        """Let what was held happen now, in its order."""
+        self._ready.extend(held)
+
+
+def _held(handle: asyncio.Handle) -> bool:
+    """Keep what a frozen process was about to do, and return whether it is frozen."""
+    process = handle._context.get(_PROCESS)  # noqa: SLF001 - whose it is, only the context knows
+    if process is None or not process.frozen:
+        return False
+    process.held.append(handle)
+    return True
+
+
+class _Soon(asyncio.Handle):
+    @override
+    def _run(self) -> None:
+        if not _held(self):
+            super()._run()
+
+
+class _Timer(asyncio.TimerHandle):
+    @override
+    def _run(self) -> None:
+        if not _held(self):
+            super()._run()
+
 
 class Process:
     """Whatever dies together: the tasks that are started in it."""
 
-    def __init__(self, name: str, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, name: str, loop: VirtualLoop) -> None:
         """Begin to live."""
         self.name = name
         self.alive = True
+        self.frozen = False
+        self.held: list[asyncio.Handle] = []
         self.tasks: dict[int, asyncio.Task[Any]] = {}
         self._loop = loop
 
@@ -87,8 +142,15 @@ class Process:
     def kill(self) -> None:
         """End at once: from now on nothing it does has an effect, and its tasks go."""
         self.alive = False
+        self.thaw()
         for task in list(self.tasks.values()):
             task.cancel()
+
+    def thaw(self) -> None:
+        """Go on where it was frozen."""
+        self.frozen = False
+        self._loop.release(self.held)
+        self.held = []
 
 
 _PROCESS: ContextVar[Process | None] = ContextVar("process", default=None)
@@ -129,14 +191,15 @@ class SimClock:
         """Begin on a Monday morning."""
         self._loop = loop
         self.ahead = timedelta()
+        self.slept = 0.0
 
     def now(self) -> datetime:
         """Return what this machine believes the time to be."""
         return START + timedelta(seconds=self._loop.time()) + self.ahead
 
     def monotonic(self) -> float:
-        """Return seconds that never go back."""
-        return self._loop.time()
+        """Return seconds that never go back, and stand still while the machine sleeps."""
+        return self._loop.time() - self.slept
 
     def elapsed(self) -> float:
         """Return seconds that never go back, and pass while the machine sleeps."""

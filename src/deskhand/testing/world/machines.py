@@ -6,7 +6,6 @@ a dead process reach a disk or a wire.
 
 from __future__ import annotations
 
-import asyncio
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -15,7 +14,7 @@ from typing import Any
 
 from deskhand.ids import Ids
 from deskhand.store.writer import Crash
-from deskhand.testing.world.loop import Process, SimClock
+from deskhand.testing.world.loop import Process, SimClock, VirtualLoop
 
 _STORY_LINES = 30
 _RARE_POINTS = 12
@@ -28,7 +27,7 @@ class Chaos:
     """Who dies when: by chance per point passed, or exactly at a planned one; and what happened so far."""
 
     seed: int
-    loop: asyncio.AbstractEventLoop
+    loop: VirtualLoop
     rng: Random
     rate: float = 0.0
     away_seconds: float = 60.0
@@ -100,6 +99,22 @@ class Machine:
             self.chaos.rng.uniform(0.1, self.chaos.away_seconds) if away is None else away
         )
 
+    def freeze(self, seconds: float, *, suspended: bool) -> None:
+        """Do nothing for so long; of a suspended machine the monotonic clock stands still too."""
+        process = self.process
+        if process is None or not process.alive or process.frozen:
+            return
+        self.chaos.tell(f"{self.name} sleeps for {seconds:.0f} s")
+        process.frozen = True
+        self.loop.call_later(seconds, self.wake, process, seconds if suspended else 0.0)
+
+    def wake(self, process: Process | None = None, slept: float = 0.0) -> None:
+        """Go on, if it is frozen and still the same process."""
+        process = process or self.process
+        if process is not None and process.frozen:
+            self.clock.slept += slept
+            process.thaw()
+
     def come_back(self, after: float) -> None:
         """Start again after so many seconds."""
         if not self._coming:
@@ -127,7 +142,7 @@ class Machine:
         """Return a hook for such a point."""
         return lambda: self.point(process, what)
 
-    def ids(self) -> Ids:
+    def ids(self, of: str = "") -> Ids:
         """Return what makes ids in this life, the same for the same seed."""
-        chance = Random(f"{self.chaos.seed} {self.name} {self.lives}")  # noqa: S311 - a seed must come back
+        chance = Random(f"{self.chaos.seed} {self.name} {self.lives}{of}")  # noqa: S311 - a seed must come back
         return Ids(self.clock, chance.randbytes)

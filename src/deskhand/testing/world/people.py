@@ -5,16 +5,25 @@ They only know what their phone shows and only do what can be tapped. They refus
 
 from __future__ import annotations
 
+from datetime import timedelta
 from random import Random
 from typing import Final
 
+from deskhand.clock import stamp
 from deskhand.protocol.objects import Thread
 from deskhand.protocol.tasks import Approval, Question, Task, TaskState
-from deskhand.protocol.wire import JsonObject
+from deskhand.protocol.wire import Json, JsonObject
 from deskhand.testing.world.laptops import AGENT, GRANTS, Laptop
 from deskhand.testing.world.phones import Phone
 
 _WORDS: Final = ("idem", "idem", "once", "once", "probe", "look", "both", "again", "ask")
+_SETTINGS: Final[tuple[tuple[str, Json], ...]] = (
+    ("lease_seconds", 5),
+    ("lease_seconds", 300),
+    ("tasks_per_thread", 1),
+    ("tasks_per_thread", 5),
+    ("language", "ko"),
+)
 
 
 class Person:
@@ -32,7 +41,7 @@ class Person:
         """Look at the phone every now and then, for ever."""
         while True:
             await self.phone.clock.sleep(self._rng.uniform(2, 20 if self.settling else 90))
-            if self.phone.up:
+            if self.phone.up and not self.phone.gone:
                 self._answer()
                 if self.settling:
                     self._let_go_on()
@@ -47,12 +56,18 @@ class Person:
         words += ["again", "again"] if rng.random() < 0.2 else []  # noqa: PLR2004 - the same wish twice
         threads = self.phone.account.find(Thread)
         thread = rng.choice(threads).id if threads and rng.random() < 0.5 else None  # noqa: PLR2004 - half of it
-        body: JsonObject = {
-            "text": " ".join([f"{self.phone.name}-{self._posted}", *words]),
-            "agent": AGENT,
-            "folder": laptop.folder(rng.choice(list(GRANTS))),
-        }
-        self.phone.want("message.post", body, thread=thread)
+        text = " ".join([f"{self.phone.name}-{self._posted}", *words])
+        body: JsonObject = {"text": text, "agent": AGENT}
+        kind = rng.choices(("here", "anywhere", "later", "with a file"), (17, 3, 2, 2))[0]
+        if kind != "anywhere":
+            body["folder"] = laptop.folder(rng.choice(list(GRANTS)))
+        if kind == "later":
+            at = self.phone.clock.now() + timedelta(seconds=rng.uniform(0, 900))
+            body["not_before"] = stamp(at)
+        if kind == "with a file":
+            self.phone.attach(body, thread=thread)
+        else:
+            self.phone.want("message.post", body, thread=thread)
 
     def _answer(self) -> None:
         """Decide what is open, later or never unless it is time to settle."""
@@ -91,10 +106,11 @@ class Person:
         if not tasks:
             return
         task = rng.choice(tasks)
-        kind = rng.choice(
-            ("cancel", "pause", "resume", "retry", "archive", "edit", "steer", "read")
-        )
-        if kind == "steer":
+        kinds = ("cancel", "pause", "resume", "retry", "archive", "edit", "steer", "read", "rare")
+        kind = rng.choice(kinds)
+        if kind == "rare":
+            self._rarely(task)
+        elif kind == "steer":
             body: JsonObject = {"text": "a bit faster", "as": "steer", "to": task.id}
             self.phone.want("message.post", body, thread=task.thread)
         elif kind == "read":
@@ -103,3 +119,12 @@ class Person:
         else:
             body = {"title": "another name"} if kind == "edit" else {}
             self.phone.want(f"task.{kind}", body, task=task.id)
+
+    def _rarely(self, task: Task) -> None:
+        """Erase a conversation, or change a setting."""
+        rng = self._rng
+        if rng.random() < 0.5:  # noqa: PLR2004 - half of it
+            self.phone.want("thread.erase", {}, thread=task.thread)
+        else:
+            name, value = rng.choice(_SETTINGS)
+            self.phone.want("settings.put", {"name": name, "value": value})

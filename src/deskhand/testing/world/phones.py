@@ -7,12 +7,14 @@ to show what the log did not say.
 from __future__ import annotations
 
 import asyncio
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from random import Random
+from typing import Final, cast
 
 from typing_extensions import override
 
-from deskhand.errors import DeskhandError
+from deskhand.core.folding import COLLECTIONS
+from deskhand.errors import Code, DeskhandError
 from deskhand.ids import Ids
 from deskhand.limits import OPS_PER_BATCH_MAX
 from deskhand.ports import Frame
@@ -22,6 +24,9 @@ from deskhand.testing.account import MemoryAccount
 from deskhand.testing.world.links import FaultyLink
 from deskhand.testing.world.loop import Process
 from deskhand.testing.world.machines import Chaos, Machine
+
+_SNAPSHOTS: Final = 0.5
+"""How often a phone that has nothing begins with a snapshot, and not with the first event."""
 
 
 class Phone(Machine):
@@ -35,7 +40,9 @@ class Phone(Machine):
         self.wanted: dict[str, Op] = {}
         self.answers: dict[str, OpResult] = {}
         self.account = MemoryAccount()
-        self.cursor = 0
+        self.cursor = self.begun = 0
+        self.blank = True
+        self.gone = False
         self._names = Ids(self.clock, Random(f"{chaos.seed} {name}").randbytes)  # noqa: S311 - a seed must come back
         self._woken = asyncio.Event()
 
@@ -58,7 +65,18 @@ class Phone(Machine):
 
     def clear(self) -> None:
         """Lose what was folded, as when a browser clears its cache; the outbox is kept."""
-        self.account, self.cursor = MemoryAccount(), 0
+        self.account, self.cursor, self.begun, self.blank = MemoryAccount(), 0, 0, True
+
+    def attach(self, body: JsonObject, *, thread: str | None) -> None:
+        """Send a file first, and then the message that names it; what dies before was not promised to anybody."""
+
+        async def send() -> None:
+            with suppress(DeskhandError):
+                name = await self.road.upload_file(f"notes of {body['text']}".encode())
+                self.want("message.post", {**body, "files": [name]}, thread=thread)
+
+        if self.process is not None:
+            self.process.spawn(send())
 
     @property
     def road(self) -> FaultyLink:
@@ -70,11 +88,29 @@ class Phone(Machine):
     async def _read(self) -> None:
         while True:
             try:
+                if self.blank and self.chaos.rng.random() < _SNAPSHOTS:
+                    self._begin(await self.road.snapshot())
+                self.blank = False
                 async with aclosing(self.road.stream(after=self.cursor)) as frames:
                     async for frame in frames:
                         self._take(frame)
-            except DeskhandError:
+            except DeskhandError as error:
+                if self._shut_out(error):
+                    return
                 await self.clock.sleep(self.chaos.rng.uniform(1, 15))
+
+    def _begin(self, snapshot: JsonObject) -> None:
+        """Start from what the hub has now, in one step."""
+        self.clear()
+        for kind, name in COLLECTIONS.items():
+            for one in cast("list[JsonObject]", snapshot.get(name, [])):
+                self.account.put(kind.from_json(one))
+        self.cursor = self.begun = int(str(snapshot["cursor"]))
+
+    def _shut_out(self, error: DeskhandError) -> bool:
+        """Return whether the hub says that this phone is none of the account's any more."""
+        self.gone = self.gone or error.code is Code.UNAUTHORIZED
+        return self.gone
 
     def _take(self, frame: Frame) -> None:
         """Fold an event and move the cursor in one step; what came before comes to nothing."""
@@ -93,7 +129,9 @@ class Phone(Machine):
                 continue
             try:
                 results = await self.road.send(batch)
-            except DeskhandError:
+            except DeskhandError as error:
+                if self._shut_out(error):
+                    return
                 await self.clock.sleep(self.chaos.rng.uniform(1, 15))
                 continue
             for result in results:

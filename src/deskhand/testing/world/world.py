@@ -31,7 +31,7 @@ from deskhand.protocol.objects import Device, Role
 from deskhand.protocol.tasks import Task
 from deskhand.runner import app, presence
 from deskhand.testing.world.hub import ACCOUNT, House
-from deskhand.testing.world.invariants import broken, whole_log
+from deskhand.testing.world.invariants import broken
 from deskhand.testing.world.laptops import Effects, Laptop
 from deskhand.testing.world.links import FAULTS, FaultyLink, Weather
 from deskhand.testing.world.loop import Deadlock, SimClock, VirtualLoop
@@ -44,6 +44,8 @@ from deskhand.workflow.tables import ATTEMPTS, INBOX, OUTBOX, STEPS
 STORM_SECONDS: Final = 2700.0
 SETTLE_SECONDS: Final = 3 * 3600.0
 _LOOK_SECONDS: Final = 20.0
+_REMOVALS: Final = 0.3
+"""In how many worlds a device is lost for good."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,6 +123,8 @@ class World:
             )
         for _ in range(rng.randint(0, int(6 * bad))):
             self._later(rng.uniform(0, self.storm_seconds), self._trouble)
+        if rng.random() < _REMOVALS:
+            self._later(rng.uniform(0, self.storm_seconds), self._remove)
         await self.clock.sleep(self.storm_seconds)
 
     async def settle(self) -> None:
@@ -130,6 +134,7 @@ class World:
         self.weather.calm()
         self.house.push.failing = 0.0
         for machine in self.machines:
+            machine.wake()
             machine.boot()
         for person in self.people:
             person.settling = True
@@ -148,7 +153,7 @@ class World:
     async def digest(self) -> str:
         """Return a hash of the log, the journals and what the phones show."""
         sha = hashlib.sha256()
-        for event in await whole_log(self.house):
+        for event in await self.house.events():
             sha.update(json.dumps(event.to_json(), sort_keys=True).encode())
         for laptop in self.laptops:
             with laptop.disk.connect() as connection:
@@ -169,8 +174,10 @@ class World:
             f"{task.id} is {task.state} {task.reason or ''}" for task in tasks if not task.final
         ]
         head = await store.head(ACCOUNT)
-        found += [p.name for p in self.phones if p.outbox or p.cursor != head]
-        found += [j.name for j in self.laptops if j.journal is None or j.journal.unsent()]
+        phones = [phone for phone in self.phones if not phone.gone]
+        laptops = [laptop for laptop in self.laptops if not laptop.gone]
+        found += [p.name for p in phones if p.outbox or p.cursor != head]
+        found += [j.name for j in laptops if j.journal is None or j.journal.unsent()]
         return found + (["a delivery"] if await store.next_delivery_at() else [])
 
     async def _admit(self, one: Machine, role: Role, number: int) -> None:
@@ -190,7 +197,7 @@ class World:
         await store.write(
             ACCOUNT, lambda tx: admit(tx, device, token_sha256=f"{number:064}", actor=HUB)
         )
-        if number == 0:
+        if role is Role.OWNER:
             place = f"https://push.invalid/{one.name}"
             keys = {"endpoint": place, "p256dh": "k", "auth": "a"}
             subscription = PushSubscription(
@@ -209,7 +216,7 @@ class World:
         """Let something happen to somebody."""
         rng, seen = self.rng, self.weather.seen
         machine = rng.choice(self.machines)
-        kind = rng.choice(("crash", "apart", "apart", "jump", "clear"))
+        kind = rng.choice(("crash", "apart", "apart", "jump", "clear", "freeze", "freeze"))
         seen[kind] += 1
         if kind == "crash":
             machine.crash("at some moment", away=rng.uniform(0.1, 600))
@@ -217,6 +224,8 @@ class World:
             self.chaos.tell(f"{machine.name} is cut off")
             self.weather.apart[machine.name] = True
             self._later(rng.uniform(1, 900), lambda: self.weather.apart.pop(machine.name, None))
+        elif kind == "freeze":
+            machine.freeze(rng.choice((20, 300, 8 * 3600)), suspended=rng.random() < 0.5)  # noqa: PLR2004 - half
         elif kind == "jump":
             # A hub that believed in tomorrow tries a failed notification again tomorrow: only laptops go back a day.
             back = -3600 if machine is self.house else -86400
@@ -224,6 +233,13 @@ class World:
         elif isinstance(machine, Phone) and kind == "clear":
             machine.crash("with its cache", away=5)
             machine.clear()
+
+    def _remove(self) -> None:
+        """Let a person take every right from another phone or a computer, as when it was stolen."""
+        others = [*self.phones[1:], *self.laptops[1:]]
+        one = self.rng.choice(others)
+        self.weather.seen["removed"] += 1
+        self.phones[0].want("device.revoke", {"device": one.name})
 
     def _shown(self, subscription: PushSubscription, notice: Notice) -> None:
         """A phone that is on says that it showed the notification."""
