@@ -17,12 +17,11 @@ from deskhand.limits import READ_BYTES_MAX
 from deskhand.ports import FolderAccess, Place, ToolResult
 from deskhand.protocol import wishes
 from deskhand.protocol.wire import Json, JsonObject
-from deskhand.protocol.wishes import ReadTable, WriteWorkbook
 from deskhand.tools import workbooks
 from deskhand.tools.builtin import ok, source
 from deskhand.tools.files import write_once
 from deskhand.tools.tables.numbers import amount, is_missing, places
-from deskhand.tools.tables.reading import Table, read
+from deskhand.tools.tables.reading import Row, Table, read
 from deskhand.tools.tables.totals import (
     Column,
     Facts,
@@ -39,7 +38,7 @@ SKIPPED_GIVEN_MAX: Final = 50
 WIDTH_MAX: Final = 60
 
 
-def read_table(wish: ReadTable, place: Place) -> ToolResult:
+def read_table(wish: wishes.ReadTable, place: Place) -> ToolResult:
     """Return how a table is written, what its columns hold and add up to."""
     table, digest = _table_at(source(wish, place), wish.path)
     facts = _table_json(table, by=wish.by)
@@ -47,7 +46,7 @@ def read_table(wish: ReadTable, place: Place) -> ToolResult:
     return ok({"path": wish.path, "sha256": digest, **facts}, text)
 
 
-def write_workbook(wish: WriteWorkbook, place: Place) -> ToolResult:
+def write_workbook(wish: wishes.WriteWorkbook, place: Place) -> ToolResult:
     """Write an xlsx."""
     data = workbooks.build([_sheet(sheet, place) for sheet in wish.sheets])
     return write_once(place.results, wish.path, data, replace=wish.replace)
@@ -71,7 +70,7 @@ def _table_json(table: Table, *, by: str | None) -> JsonObject:
         "blank_lines": table.blank_lines,
         "renamed": [*table.renamed],
         "skipped": [
-            {"line": row.line, "why": row.why, "fields": row.fields}
+            {"line": row.line, "why": _why_skipped(row, table), "fields": len(row.cells)}
             for row in table.skipped[:SKIPPED_GIVEN_MAX]
         ],
         "skipped_total": len(table.skipped),
@@ -117,17 +116,15 @@ def _groups_json(summary: Summary) -> JsonObject | None:
         found = group.sums.get(column.index)
         return _plain(found and (found.total if column.adds_up else found.average()))
 
+    def shown(group: Group) -> JsonObject:
+        values = [value(group, column) for column in measured]
+        return {"name": group.name, "rows": group.rows, "values": [*values]}
+
+    heaviest = sorted(summary.groups, key=weight)[:GROUPS_GIVEN_MAX]
     return {
         "column": summary.by.index,
         "measures": [column.index for column in measured],
-        "groups": [
-            {
-                "name": group.name,
-                "rows": group.rows,
-                "values": [value(group, column) for column in measured],
-            }
-            for group in sorted(summary.groups, key=weight)[:GROUPS_GIVEN_MAX]
-        ],
+        "groups": [*map(shown, heaviest)],
         "groups_total": len(summary.groups),
     }
 
@@ -138,17 +135,20 @@ def _totals_json(table: Table, summary: Summary) -> JsonObject | None:
         return None
     compared: list[Json] = []
     for column, facts in zip(summary.columns, summary.facts, strict=True):
-        said = amount(table.totals.cells[column.index], column.style) if column.adds_up else None
-        if said is not None:
-            compared.append(
-                {
-                    "column": column.index,
-                    "said": _plain(said.value),
-                    "found": _plain(facts.sum.total),
-                    "equal": said.value == facts.sum.total,
-                }
-            )
+        said, found = amount(table.totals.cells[column.index], column.style), facts.sum.total
+        if column.adds_up and said is not None:
+            same = {
+                "said": _plain(said.value),
+                "found": _plain(found),
+                "equal": said.value == found,
+            }
+            compared.append({"column": column.index, **same})
     return {"line": table.totals.line, "compared": compared}
+
+
+def _why_skipped(row: Row, table: Table) -> str:
+    first = table.header_line or next((each.line for each in table.rows), 0)
+    return "before_header" if row.line < first else "width"
 
 
 def _plain(value: Decimal | None) -> str | None:
@@ -186,12 +186,8 @@ def _table_sheet(name: str, wish: wishes.TableFile, place: Place) -> Sheet:
         for row in rows:
             yield [_table_cell(*each) for each in zip(row, columns, decimals, strict=True)]
 
-    widths = tuple(
-        min(
-            WIDTH_MAX, 2 + max(6, len(column.name), *(len(row[column.index]) for row in rows[:200]))
-        )
-        for column in columns
-    )
+    seen = [[column.name, *(row[column.index] for row in rows[:200])] for column in columns]
+    widths = tuple(min(WIDTH_MAX, 2 + max(6, *map(len, said))) for said in seen)
     return Sheet(name=name, rows=lines(), widths=widths, table=(len(columns), len(rows) + 1))
 
 

@@ -16,16 +16,8 @@ from typing import Final
 from deskhand.errors import Code, DeskhandError
 from deskhand.limits import LIST_ENTRIES_MAX, READ_BYTES_MAX
 from deskhand.ports import Entry, FolderAccess, Place, ToolResult
+from deskhand.protocol import wishes
 from deskhand.protocol.wire import Json, JsonObject
-from deskhand.protocol.wishes import (
-    ListFiles,
-    MakeDirectory,
-    MoveFile,
-    ReadFile,
-    ReadFiles,
-    SearchFiles,
-    WriteFile,
-)
 from deskhand.tools.builtin import ok, source
 from deskhand.tools.decoding import Decoded, decode
 
@@ -35,7 +27,7 @@ HITS_MAX: Final = 500
 HIT_CHARS_MAX: Final = 400
 
 
-def list_files(wish: ListFiles, place: Place) -> ToolResult:
+def list_files(wish: wishes.ListFiles, place: Place) -> ToolResult:
     """Return what is there, of a directory or below it."""
     limit = wish.limit
     entries = _entries(source(wish, place), wish.path, recursive=wish.recursive, limit=limit + 1)
@@ -58,7 +50,7 @@ def list_files(wish: ListFiles, place: Place) -> ToolResult:
     return ok(value, "\n".join(lines) or "(empty)")
 
 
-def read_file(wish: ReadFile, place: Place) -> ToolResult:
+def read_file(wish: wishes.ReadFile, place: Place) -> ToolResult:
     """Return lines of a text file."""
     first = wish.from_line
     value, lines, total = _read_text(source(wish, place), wish.path, first, READ_CHARS_MAX)
@@ -68,7 +60,7 @@ def read_file(wish: ReadFile, place: Place) -> ToolResult:
     return ok(value, text)
 
 
-def read_files(wish: ReadFiles, place: Place) -> ToolResult:
+def read_files(wish: wishes.ReadFiles, place: Place) -> ToolResult:
     """Return lines of many; what is no text is said, not an error, and ``unread`` did not fit into this call."""
     access, files = source(wish, place), list[Json]()
     left = READ_CHARS_MAX
@@ -88,12 +80,12 @@ def read_files(wish: ReadFiles, place: Place) -> ToolResult:
     return ok({"files": files, "unread": [*unread]}, text)
 
 
-def search_files(wish: SearchFiles, place: Place) -> ToolResult:
+def search_files(wish: wishes.SearchFiles, place: Place) -> ToolResult:
     """Return the lines that contain the words, with ``file:line``."""
     wanted = re.compile(re.escape(wish.query), re.IGNORECASE)
     access = source(wish, place)
     entries = _entries(access, wish.path, recursive=True, limit=LIST_ENTRIES_MAX + 1)
-    hits: list[tuple[str, int, str]] = []
+    hits: list[JsonObject] = []
     for entry in entries:
         if entry.kind != "file" or not _named(entry, wish.pattern) or len(hits) >= HITS_MAX:
             continue
@@ -102,33 +94,31 @@ def search_files(wish: SearchFiles, place: Place) -> ToolResult:
         except DeskhandError:
             continue  # no text, too large or gone: a search looks into what can be read
         hits += [
-            (entry.path, number, line[:HIT_CHARS_MAX])
+            JsonObject(path=entry.path, line=number, text=line[:HIT_CHARS_MAX])
             for number, line in enumerate(lines, start=1)
             if wanted.search(line)
         ]
     complete = len(entries) <= LIST_ENTRIES_MAX and len(hits) < HITS_MAX
-    shown = [f"{name}:{number}: {line}" for name, number, line in hits[:HITS_MAX]]
+    found = hits[:HITS_MAX]
+    shown = [f"{hit['path']}:{hit['line']}: {hit['text']}" for hit in found]
     if not complete:
         shown.append("[there is more than was searched]")
-    found: list[Json] = [
-        {"path": name, "line": number, "text": line} for name, number, line in hits[:HITS_MAX]
-    ]
-    return ok({"hits": found, "complete": complete}, "\n".join(shown) or "(nothing)")
+    return ok({"hits": [*found], "complete": complete}, "\n".join(shown) or "(nothing)")
 
 
-def write_file(wish: WriteFile, place: Place) -> ToolResult:
+def write_file(wish: wishes.WriteFile, place: Place) -> ToolResult:
     """Write a text file in UTF-8."""
     data = wish.content.encode("utf-8", errors="replace")
     return write_once(place.results, wish.path, data, replace=wish.replace)
 
 
-def make_directory(wish: MakeDirectory, place: Place) -> ToolResult:
+def make_directory(wish: wishes.MakeDirectory, place: Place) -> ToolResult:
     """Make a directory and its parents."""
     place.results.mkdir(wish.path)
     return ok({"path": wish.path}, f"made {wish.path}/")
 
 
-def move_file(wish: MoveFile, place: Place) -> ToolResult:
+def move_file(wish: wishes.MoveFile, place: Place) -> ToolResult:
     """Move to a free name; whether a crash came before or after it nobody can tell."""
     place.results.move(wish.path, wish.to)
     return ok({"path": wish.path, "to": wish.to}, f"moved {wish.path} to {wish.to}")

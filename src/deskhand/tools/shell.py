@@ -41,13 +41,10 @@ class RunCommand:
             memory_bytes_max=COMMAND_MEMORY_BYTES_MAX,
         )
         ended = await place.sandbox.run(command, access)
-        well = ended.exit_code == 0 and not ended.timed_out
+        outcome = "ok" if ended.exit_code == 0 and not ended.timed_out else "error"
         output = ended.output.decode("utf-8", errors="replace")
-        return ToolResult(
-            outcome="ok" if well else "error",
-            value=_value(ended, output),
-            text=_text(ended, output),
-        )
+        value, said = _value(ended, output), _text(ended, output)
+        return ToolResult(outcome=outcome, value=value, text=said)
 
 
 def _value(ended: CommandResult, output: str) -> JsonObject:

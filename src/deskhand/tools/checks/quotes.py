@@ -95,12 +95,9 @@ def _stands(quote: Quote, lines: Sequence[str]) -> bool:
 
 
 def _actions(notes: FolderAccess, path: str) -> list[Quote]:
-    lines = scan(read_decoded(notes, path)[0].lines(), path)
-    return [
-        Quote(text=line.words, path=path, line=line.number)
-        for line in lines
-        if Cue.ACTION in line.cues
-    ]
+    scanned = scan(read_decoded(notes, path)[0].lines(), path)
+    actions = (line for line in scanned if Cue.ACTION in line.cues)
+    return [Quote(text=line.words, path=path, line=line.number) for line in actions]
 
 
 def _is_in(action: Quote, page: str) -> bool:

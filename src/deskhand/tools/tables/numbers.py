@@ -20,10 +20,8 @@ MISSING: Final = frozenset(("", *_MISSING_WORDS.split()))
 _DIGITS_MAX: Final = 40
 _POWER_MAX: Final = 30
 _GAPS = "'’ \u00a0\u2009\u202f"
-_SIGNS = "US$ USD  $ USD  € EUR  £ GBP  ¥ JPY  ₩ KRW  원 KRW  ₹ INR  kr SEK  zł PLN"
-_CURRENCIES: Final[dict[str, str]] = dict(
-    zip(_SIGNS.split()[::2], _SIGNS.split()[1::2], strict=True)
-)
+_SIGNS = "US$:USD $:USD €:EUR £:GBP ¥:JPY ₩:KRW 원:KRW ₹:INR kr:SEK zł:PLN"
+_CURRENCIES: Final = {sign: code for sign, _, code in (s.partition(":") for s in _SIGNS.split())}
 _CODES = "USD|EUR|GBP|JPY|KRW|CHF|CNY|INR|AUD|CAD|SEK|NOK|DKK|PLN|CZK|SGD|HKD|TWD|BRL|MXN|ZAR|NZD"
 _MONEY = "|".join((*map(re.escape, _CURRENCIES), _CODES))
 _CELL = re.compile(
@@ -94,13 +92,10 @@ def amount(cell: str, style: Style) -> Amount | None:
     if twice or abs(int(found["power"] or 0)) > _POWER_MAX:
         return None
     value = Decimal(digits.translate(translation))
-    negative = bool(found["open"]) or (bool(signs) and signs[0] != "+")
+    if found["open"] or (signs and signs[0] != "+"):
+        value = value.copy_negate()
     money = found["left"] or found["right"] or ""
-    return Amount(
-        value.copy_negate() if negative else value,
-        bool(found["percent"]),
-        _CURRENCIES.get(money, money),
-    )
+    return Amount(value, bool(found["percent"]), _CURRENCIES.get(money, money))
 
 
 def votes(cells: Iterable[str]) -> StyleVotes:

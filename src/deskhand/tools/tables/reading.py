@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Final
 
 from deskhand.core.dates import a_date
 from deskhand.errors import Code, DeskhandError
@@ -43,19 +43,10 @@ class Row:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Skipped:
-    """A row that was left out."""
-
-    line: int
-    why: Literal["width", "before_header"]
-    fields: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Table:
     """A table, and how its file is written: enough to read it again without guessing.
 
-    ``totals`` is a last row that already added up, kept out of ``rows``.
+    ``totals`` is a last row that already added up, kept out of ``rows``; ``skipped`` do not have its width.
     """
 
     encoding: str
@@ -67,7 +58,7 @@ class Table:
     renamed: tuple[str, ...]
     rows: tuple[Row, ...]
     totals: Row | None
-    skipped: tuple[Skipped, ...]
+    skipped: tuple[Row, ...]
     blank_lines: int
 
 
@@ -93,7 +84,6 @@ def read(data: bytes) -> Table:
         Row(line=row.line, cells=row.cells[:width]) for row in filled if _fits(row.cells, width)
     ]
     header = rows.pop(0) if rows and _is_header(rows) else None
-    first = header or next(iter(rows), None)
     totals = rows.pop() if len(rows) > 1 and _is_total(rows[-1].cells) else None
     names, renamed = _names(header.cells if header else ("",) * width)
     return Table(
@@ -106,15 +96,7 @@ def read(data: bytes) -> Table:
         renamed=renamed,
         rows=tuple(rows),
         totals=totals,
-        skipped=tuple(
-            Skipped(
-                line=row.line,
-                why="before_header" if first and row.line < first.line else "width",
-                fields=len(row.cells),
-            )
-            for row in filled
-            if not _fits(row.cells, width)
-        ),
+        skipped=tuple(row for row in filled if not _fits(row.cells, width)),
         blank_lines=len(every) - len(filled),
     )
 
@@ -178,12 +160,9 @@ def _usual_width(rows: Sequence[Row]) -> tuple[int, int]:
 
 def _is_header(rows: Sequence[Row]) -> bool:
     first, rest = rows[0].cells, rows[1 : _SNIFF_ROWS + 1]
-    if not any(cell.strip() for cell in first) or _is_total(first):
+    if not any(cell.strip() for cell in first) or _is_total(first) or any(map(_is_value, first)):
         return False
-    if any(_is_value(cell) for cell in first):
-        return False
-    columns = zip(*(row.cells for row in rest), strict=True)
-    if any(_is_value(cell) for column in columns for cell in column):
+    if any(_is_value(cell) for row in rest for cell in row.cells):
         return True
     return len(set(first)) == len(first) and not any(row.cells == first for row in rest)
 
