@@ -9,8 +9,7 @@ from __future__ import annotations
 import base64
 import http.client
 import json
-from collections.abc import Iterator
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO, Final, cast
@@ -20,12 +19,16 @@ from deskhand.cli.screen import HubRefusal, Obj, screen
 from deskhand.errors import Code, DeskhandError
 from deskhand.limits import PROTOCOL, SYNC_WAIT_SECONDS_MAX, UPLOAD_BYTES_MAX
 
+Headers = Mapping[str, str]
+Response = http.client.HTTPResponse
+
 _SECONDS: Final = 30.0
 _ANSWER_BYTES_MAX: Final = 64 * 1024**2
 _CHUNK: Final = 4 * 1024**2
 _READ: Final = 256 * 1024
 _UPLOAD_TRIES: Final = 4
 _LIST_LIMIT: Final = 500
+_BROKEN: Final = (OSError, http.client.HTTPException)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,8 +56,7 @@ class Client:
             DeskhandError: ``hub_unreachable``.
         """
         asked = {name: value for name, value in query.items() if value not in (None, (), [])}
-        said = urlencode(asked, doseq=True)
-        return self.call("GET", f"{path}?{said}" if said else path)
+        return self.call("GET", f"{path}?{urlencode(asked, doseq=True)}" if asked else path)
 
     def items(self, path: str, *, most: int = _LIST_LIMIT, **query: object) -> list[Obj]:
         """Return the entries of a list, page after page, at most ``most``."""
@@ -73,8 +75,7 @@ class Client:
         """Send a call with a JSON body, if it has one, and return the object that answers."""
         data = None if body is None else json.dumps(body).encode()
         headers = {} if data is None else {"Content-Type": "application/json"}
-        response = self._send(method, path, data, headers)
-        answer = self._read(response)
+        answer = self._read(self._send(method, path, data, headers))
         return cast("Obj", json.loads(answer)) if answer.strip() else {}
 
     def op(
@@ -92,10 +93,7 @@ class Client:
             HubRefusal: the op was rejected.
         """
         op: Obj = {"op_id": op_id or new_op_id(), "kind": kind, "body": body or {}}
-        if thread:
-            op["thread"] = thread
-        if task:
-            op["task"] = task
+        op |= {name: about for name, about in (("thread", thread), ("task", task)) if about}
         result = cast("Obj", self.call("POST", "/v1/ops", {"ops": [op]})["results"][0])
         if result["status"] == "rejected":
             raise HubRefusal(result["error"])
@@ -134,10 +132,7 @@ class Client:
 
     def _upload(self, file: BinaryIO, name: str, size: int) -> str:
         named = base64.b64encode(name.encode()).decode()
-        headers = {
-            "Upload-Length": str(size),
-            "Upload-Metadata": f"filename {named}",
-        }
+        headers = {"Upload-Length": str(size), "Upload-Metadata": f"filename {named}"}
         response = self._tus("POST", "/v1/uploads", None, headers)
         upload = (response.getheader("Location") or "").rstrip("/").rpartition("/")[2]
         offset, tries = 0, 0
@@ -157,16 +152,12 @@ class Client:
         data = file.read(_CHUNK)
         if not data:
             raise DeskhandError(Code.CONFLICT, "the file became shorter", field="--file")
-        headers = {
-            "Upload-Offset": str(offset),
-            "Content-Type": "application/offset+octet-stream",
-        }
+        kind = "application/offset+octet-stream"
+        headers = {"Upload-Offset": str(offset), "Content-Type": kind}
         response = self._tus("PATCH", f"/v1/uploads/{upload}", data, headers)
         return int(response.getheader("Upload-Offset") or offset + len(data))
 
-    def _tus(
-        self, method: str, path: str, data: bytes | None, headers: dict[str, str]
-    ) -> http.client.HTTPResponse:
+    def _tus(self, method: str, path: str, data: bytes | None, headers: Headers) -> Response:
         response = self._send(method, path, data, {"Tus-Resumable": "1.0.0", **headers})
         self._read(response)
         return response
@@ -177,58 +168,42 @@ class Client:
 
     # --- the wire ----------------------------------------------------------------------------------------------
 
-    def _send(
-        self, method: str, path: str, data: bytes | None, headers: dict[str, str]
-    ) -> http.client.HTTPResponse:
+    def _send(self, method: str, path: str, data: bytes | None, headers: Headers) -> Response:
         """Send a request; a kept connection that the hub closed meanwhile is opened once more."""
-        said = {
-            "Accept-Language": screen().language,
-            "Deskhand-Protocol": str(PROTOCOL),
-            **headers,
-        }
+        said = {"Accept-Language": screen().language, "Deskhand-Protocol": str(PROTOCOL)}
         if self.access.token:
             said["Authorization"] = f"Bearer {self.access.token}"
         # A kept connection may be gone; only a call that does nothing twice is sent again (ops carry their id).
         again = self._connection is not None and (method in {"GET", "HEAD"} or path == "/v1/ops")
+        self._connection = self._connection or connect(self.access.url)
         try:
-            return self._once(method, path, data, said)
-        except (OSError, http.client.HTTPException) as error:
+            self._connection.request(method, path, body=data, headers={**said, **headers})
+            return self._connection.getresponse()
+        except _BROKEN as error:
             self.close()
             if not (again and isinstance(error, ConnectionError)):
                 raise self._unreachable() from None
         return self._send(method, path, data, headers)
 
-    def _once(
-        self, method: str, path: str, data: bytes | None, headers: dict[str, str]
-    ) -> http.client.HTTPResponse:
-        if self._connection is None:
-            self._connection = connect(self.access.url)
-        self._connection.request(method, path, body=data, headers=headers)
-        return self._connection.getresponse()
-
-    def _read(self, response: http.client.HTTPResponse) -> bytes:
+    def _read(self, response: Response) -> bytes:
         self._refuse(response)
         try:
             return response.read(_ANSWER_BYTES_MAX)
-        except (OSError, http.client.HTTPException):
+        except _BROKEN:
             self.close()
             raise self._unreachable() from None
 
-    def _refuse(self, response: http.client.HTTPResponse) -> None:
+    def _refuse(self, response: Response) -> None:
         """Turn an answer that is not a yes into what it says."""
         if response.status < http.client.MULTIPLE_CHOICES:
             return
-        data = b""
-        with suppress(OSError, http.client.HTTPException):
-            data = response.read(_READ)
         try:
-            failure = cast("Obj", json.loads(data)["error"])
+            failure = cast("Obj", json.loads(response.read(_READ))["error"])
             code = str(failure["code"])
-        except (ValueError, KeyError, TypeError):
+        except (*_BROKEN, ValueError, KeyError, TypeError):
             self.close()
-            raise DeskhandError(
-                Code.HUB_UNREACHABLE, f"{self.access.url} is not a hub: HTTP {response.status}"
-            ) from None
+            why = f"{self.access.url} is not a hub: HTTP {response.status}"
+            raise DeskhandError(Code.HUB_UNREACHABLE, why) from None
         if code == Code.UPGRADE_REQUIRED:
             self.close()
         raise HubRefusal(failure)
@@ -257,14 +232,14 @@ def connect(url: str) -> http.client.HTTPConnection:
     return made(parts.hostname, parts.port, timeout=_SECONDS)
 
 
-def healthz(url: str) -> http.client.HTTPResponse:
+def healthz(url: str) -> Response:
     """Return what a hub answers to whoever asks whether it is there; ``hub_unreachable`` when it does not."""
     connection = connect(url)
     try:
         connection.request("GET", "/healthz")
         response = connection.getresponse()
         response.read()
-    except (OSError, http.client.HTTPException) as error:
+    except _BROKEN as error:
         raise DeskhandError(Code.HUB_UNREACHABLE, f"{url}: {error}") from None
     finally:
         connection.close()

@@ -12,16 +12,7 @@ from time import monotonic, sleep  # noqa: TID251 - a plain program that waits f
 from typing import Final, Literal, cast
 
 from deskhand.cli.client import Client, quoted
-from deskhand.cli.screen import (
-    EXIT_CANCELED,
-    EXIT_DONE,
-    EXIT_FAILED,
-    EXIT_UNVERIFIED,
-    EXIT_WAITS,
-    Obj,
-    Screen,
-    one_line,
-)
+from deskhand.cli.screen import Exit, Obj, Screen, one_line
 from deskhand.errors import Code, DeskhandError
 
 FINAL: Final = frozenset({"completed", "failed", "canceled"})
@@ -108,9 +99,9 @@ def stuck(task: Obj) -> bool:
 def exit_code(task: Obj, *, require_verified: bool = False) -> int:
     """Return what a script learns from a task."""
     unverified = require_verified and task.get("verdict") != "verified"
-    done = EXIT_UNVERIFIED if unverified else EXIT_DONE
-    ends = {"completed": done, "failed": EXIT_FAILED, "canceled": EXIT_CANCELED}
-    return ends.get(str(task["state"]), EXIT_WAITS if stuck(task) else EXIT_DONE)
+    done = Exit.UNVERIFIED if unverified else Exit.DONE
+    ends = {"completed": done, "failed": Exit.FAILED, "canceled": Exit.CANCELED}
+    return ends.get(str(task["state"]), Exit.WAITS if stuck(task) else Exit.DONE)
 
 
 def show_event(screen: Screen, event: Obj) -> None:
@@ -206,13 +197,11 @@ def show_outcome(screen: Screen, task: Obj) -> None:
 def _waiting_lines(screen: Screen, task: Obj) -> list[str]:
     """Return what the task waits for and how to give it."""
     if task["state"] == "queued" and task.get("reason"):
-        perhaps = [
-            (one["command"], one_line(one["preview"])) for one in task.get("suggestions", [])
-        ]
-        said = [
-            screen.say("waits.suggestion", command=one, preview=shown) for one, shown in perhaps
-        ]
-        return [screen.say(f"reason.{task['reason']}"), *said]
+        lines = [screen.say(f"reason.{task['reason']}")]
+        for one in task.get("suggestions", []):
+            shown = {"command": one["command"], "preview": one_line(one["preview"])}
+            lines.append(screen.say("waits.suggestion", **shown))
+        return lines
     if task["state"] == "paused":
         return [screen.say("waits.paused", id=task["id"])]
     return [

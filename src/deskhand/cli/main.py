@@ -29,16 +29,7 @@ from deskhand.cli.commands import (
 )
 from deskhand.cli.flags import EVERYWHERE, LANGUAGE, command, t, typer_app
 from deskhand.cli.quick import QuickRoot
-from deskhand.cli.screen import (
-    EXIT_DONE,
-    EXIT_ERROR,
-    EXIT_INTERRUPTED,
-    EXIT_USAGE,
-    HubRefusal,
-    Screen,
-    screen,
-    use,
-)
+from deskhand.cli.screen import Exit, HubRefusal, Screen, screen, use
 from deskhand.errors import Code, DeskhandError
 
 
@@ -89,14 +80,14 @@ def run(arguments: Sequence[str]) -> int:
     try:
         code: object = app(said, prog_name="deskhand", standalone_mode=False)
     except (KeyboardInterrupt, Abort):
-        return EXIT_INTERRUPTED
+        return Exit.INTERRUPTED
     except BrokenPipeError:
         # Whoever read us has seen enough; the interpreter must not complain about it while it ends.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return EXIT_ERROR
+        return Exit.ERROR
     except Exception as error:  # noqa: BLE001 - whatever it is, a person gets a sentence and a cure
         return _unexpected(_first(error))
-    return code if isinstance(code, int) else EXIT_DONE
+    return code if isinstance(code, int) else Exit.DONE
 
 
 def _first(error: BaseException) -> BaseException:
@@ -109,17 +100,17 @@ def _first(error: BaseException) -> BaseException:
 def _unexpected(error: BaseException) -> int:
     if isinstance(error, DeskhandError | HubRefusal):
         screen().fail(error)
-        return EXIT_ERROR
+        return Exit.ERROR
     show = getattr(error, "show", None)
     if show is not None and hasattr(error, "exit_code"):
         return _misused(error)
     if isinstance(error, MemoryError | OSError) and getattr(error, "errno", None) in _FULL:
         screen().fail(DeskhandError(Code.DISK_FULL))
-        return EXIT_ERROR
+        return Exit.ERROR
     if screen().verbose:
         traceback.print_exception(error)
     screen().fail(DeskhandError(Code.INTERNAL, type(error).__name__))
-    return EXIT_ERROR
+    return Exit.ERROR
 
 
 _FULL: Final = frozenset({27, 28, 122})
@@ -132,7 +123,7 @@ def _misused(error: BaseException) -> int:
     path = context.command_path if context is not None else "deskhand"
     if type(error).__name__ == "NoArgsIsHelpError":
         sys.stderr.write(f"{error}\n")
-        return EXIT_USAGE
+        return Exit.USAGE
     said = str(getattr(error, "format_message", lambda: error)())
     failure = {
         "code": "usage",
@@ -141,7 +132,7 @@ def _misused(error: BaseException) -> int:
         "retryable": False,
     }
     screen().fail(HubRefusal(failure))
-    return EXIT_USAGE
+    return Exit.USAGE
 
 
 def _split(arguments: Sequence[str]) -> tuple[list[str], set[str]]:

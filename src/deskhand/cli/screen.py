@@ -11,13 +11,11 @@ import sys
 import unicodedata
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from enum import IntEnum
 from typing import Any, Final
 
 from deskhand.errors import DeskhandError
 from deskhand.texts import text
-
-EXIT_DONE, EXIT_ERROR, EXIT_USAGE, EXIT_FAILED, EXIT_WAITS = 0, 1, 2, 3, 4
-EXIT_CANCELED, EXIT_UNVERIFIED, EXIT_TIMEOUT, EXIT_INTERRUPTED = 5, 6, 7, 130
 
 Obj = dict[str, Any]
 """A JSON object as the hub sent it."""
@@ -27,6 +25,24 @@ _KEPT: Final = frozenset("\n\t")
 _HIDDEN: Final = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
 _JOINERS: Final = frozenset("\u200c\u200d")
 """Needed to write some languages and families of emoji; harmless on a line of its own."""
+
+
+class Exit(IntEnum):
+    """How a command ends, for scripts."""
+
+    DONE = 0
+    ERROR = 1
+    USAGE = 2
+    FAILED = 3
+    WAITS = 4
+    CANCELED = 5
+    UNVERIFIED = 6
+    TIMEOUT = 7
+    INTERRUPTED = 130
+
+
+EXIT_DONE, EXIT_ERROR, EXIT_USAGE, EXIT_FAILED, EXIT_WAITS = 0, 1, 2, 3, 4
+EXIT_CANCELED, EXIT_UNVERIFIED, EXIT_TIMEOUT, EXIT_INTERRUPTED = 5, 6, 7, 130
 
 
 class HubRefusal(Exception):  # noqa: N818 - the hub is right; we are only told
@@ -60,14 +76,8 @@ def one_line(said: object, *, most: int = 200) -> str:
 
 def width(said: str) -> int:
     """Return how many columns a text takes on a terminal."""
-    return sum(
-        0
-        if unicodedata.combining(letter)
-        else 2
-        if unicodedata.east_asian_width(letter) in "WF"
-        else 1
-        for letter in said
-    )
+    letters = [letter for letter in said if not unicodedata.combining(letter)]
+    return len(letters) + sum(unicodedata.east_asian_width(letter) in "WF" for letter in letters)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -83,9 +93,8 @@ class Screen:
 
     def say(self, key: str, **values: object) -> str:
         """Return a sentence of the catalogue with what others wrote made plain."""
-        return text(
-            f"cli.{key}", language=self.language, **{k: plain(v) for k, v in values.items()}
-        )
+        shown = {name: plain(value) for name, value in values.items()}
+        return text(f"cli.{key}", language=self.language, **shown)
 
     def out(self, line: str) -> None:
         """Print a result."""
@@ -122,37 +131,33 @@ class Screen:
         else:
             for line in lines:
                 self.out(line)
-        return EXIT_DONE
+        return Exit.DONE
 
     def done(self, value: object, key: str, **values: object) -> int:
         """Print the object of ``--json``, or else note that it was done; return 0."""
-        if self.json:
-            self.result(value)
-        else:
+        if not self.json:
             self.note(self.say(key, **values), "good")
-        return EXIT_DONE
+        return self.answer(value)
 
     def listed(
         self, items: list[Obj], row: Callable[[Obj], Sequence[object]], *, none: str | None = None
     ) -> int:
         """Print ``{"items"}`` or a table, with a sentence where there are none; return 0."""
-        if self.json:
-            self.result({"items": items})
-            return EXIT_DONE
-        self.table(map(row, items))
-        if none and not items:
-            self.note(self.say(none))
-        return EXIT_DONE
+        if not self.json:
+            self.table(map(row, items))
+            if none and not items:
+                self.note(self.say(none))
+        return self.answer({"items": items})
 
     def table(self, rows: Iterable[Sequence[object]]) -> None:
         """Print rows in columns."""
         cells = [[one_line(cell) for cell in row] for row in rows]
         wide = [max(map(width, column)) for column in zip(*cells, strict=True)]
         for row in cells:
-            line = "  ".join(
+            padded = (
                 cell + " " * (room - width(cell)) for cell, room in zip(row, wide, strict=True)
             )
-            self.out(line.rstrip())
+            self.out("  ".join(padded).rstrip())
 
     def confirm(self, question: str, *, default: bool) -> bool:
         """Ask yes or no; the default where nobody can answer."""

@@ -13,7 +13,7 @@ from deskhand.cli.client import Client, quoted
 from deskhand.cli.commands.look import show_approval
 from deskhand.cli.flags import add_commands, from_stdin, t
 from deskhand.cli.home import client
-from deskhand.cli.screen import EXIT_INTERRUPTED, Obj, screen
+from deskhand.cli.screen import Exit, Obj, screen
 from deskhand.errors import Code, DeskhandError
 
 TaskId = Annotated[str, typer.Argument(metavar="ID", help=t("task.id"))]
@@ -103,7 +103,7 @@ def _decide(name: str, *, decision: str, scope: str, reason: str | None) -> int:
         raise DeskhandError(Code.ACTION_CHANGED, field="action_sha256")
     careful = decision == "allow" and approval["risk"] == "high" and approval["state"] == "open"
     if careful and not speak.confirm(speak.say("approve.sure"), default=not speak.asks):
-        return EXIT_INTERRUPTED
+        return Exit.INTERRUPTED
     body: Obj = {"approval": named, "decision": decision, "scope": scope, "action_sha256": shown}
     result = hub.op("approval.decide", body | ({"reason": reason} if reason else {}))
     return speak.done(result, f"approve.{decision}")

@@ -16,17 +16,7 @@ from deskhand.cli.flags import add_commands, add_group, t
 from deskhand.cli.follow import events_of
 from deskhand.cli.home import client
 from deskhand.cli.inviting import join_link, show_invitation
-from deskhand.cli.screen import (
-    EXIT_DONE,
-    EXIT_ERROR,
-    EXIT_TIMEOUT,
-    EXIT_WAITS,
-    HubRefusal,
-    Obj,
-    Screen,
-    one_line,
-    screen,
-)
+from deskhand.cli.screen import Exit, HubRefusal, Obj, Screen, one_line, screen
 from deskhand.errors import Code, DeskhandError
 from deskhand.limits import INVITE_SECONDS
 
@@ -59,7 +49,7 @@ def pair(
         speak.result({**made, "url": link})
     else:
         show_invitation(speak, link=link, code=str(made["code"]), kind=kind)
-    return EXIT_DONE if no_wait or (speak.json and yes) else _wait(hub, speak, made, cursor)
+    return Exit.DONE if no_wait or (speak.json and yes) else _wait(hub, speak, made, cursor)
 
 
 def list_devices() -> int:
@@ -73,7 +63,7 @@ def list_devices() -> int:
     speak.table([[one[at] for at in ("id", "kind", "role", "state", "name")] for one in found])
     for one in asking:
         _say_who_asks(speak, one)
-    return EXIT_DONE
+    return Exit.DONE
 
 
 def admit(
@@ -125,13 +115,13 @@ def _wait(hub: Client, speak: Screen, made: Obj, cursor: int) -> int:
             if event["kind"] == "pair.requested" and body["request"]["kind"] == made["kind"]:
                 asking = str(body["request"]["id"])
                 if speak.asks and not _admitted(hub, asking):
-                    return EXIT_DONE if _decide(hub, speak, body["request"]) else EXIT_ERROR
+                    return Exit.DONE if _decide(hub, speak, body["request"]) else Exit.ERROR
                 _say_who_asks(speak, body["request"])
             elif event["kind"] == "pair.decided" and body["request"] == asking:
                 admitted = body["state"] == "admitted"
                 speak.note(speak.say("devices.admitted" if admitted else "devices.refused"))
-                return EXIT_DONE if admitted else EXIT_ERROR
-        return EXIT_WAITS if asking else EXIT_TIMEOUT
+                return Exit.DONE if admitted else Exit.ERROR
+        return Exit.WAITS if asking else Exit.TIMEOUT
     finally:
         _close(hub, str(made["id"]))
 

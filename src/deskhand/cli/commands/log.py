@@ -6,14 +6,18 @@ SQLite gives a reader its own snapshot, and nothing is locked, written or repair
 
 from __future__ import annotations
 
-from typing import Annotated
+import os
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from deskhand.cli.flags import add_group, t
 from deskhand.cli.home import client, home
-from deskhand.cli.screen import EXIT_DONE, EXIT_FAILED, Obj, one_line, screen
+from deskhand.cli.screen import Exit, Obj, Screen, one_line, screen
 from deskhand.errors import Code, DeskhandError
+
+if TYPE_CHECKING:
+    from sqlalchemy import Engine
 
 
 def add_to(app: typer.Typer) -> None:
@@ -33,7 +37,7 @@ def show(
         following = page["next"] if page["more"] else None
         return speak.answer({"items": page["events"], "next": following})
     speak.table(map(_row, page["events"]))
-    return EXIT_DONE
+    return Exit.DONE
 
 
 def _row(event: Obj) -> tuple[object, ...]:
@@ -45,34 +49,44 @@ def _row(event: Obj) -> tuple[object, ...]:
 def verify() -> int:
     """Fold the log anew and compare everything."""
     from sqlalchemy import select
-    from sqlalchemy.exc import DatabaseError
 
     from deskhand.store import tables
-    from deskhand.store.engine import open_sqlite_reader
+    from deskhand.store.faults import translated
     from deskhand.store.log.verify import verify as verify_account
-    from deskhand.store.opening import FILE
 
-    path, speak = home() / FILE, screen()
-    if not path.is_file():
-        raise DeskhandError(Code.NOT_FOUND, str(path))
-    speak.note(speak.say("log.reading", path=path), "dim")
-    engine = open_sqlite_reader(path)
+    speak = screen()
+    engine = _log_engine(speak)
     problems: list[str] = []
     events = 0
     try:
-        with engine.connect() as connection:
-            held = select(tables.accounts.c.id, tables.accounts.c.head)
-            accounts = connection.execute(held).all()
-        for account, head in accounts:
-            events += head
+        with translated():
             with engine.connect() as connection:
-                problems += verify_account(connection, account)
-    except DatabaseError as error:
-        raise DeskhandError(Code.STORE_DAMAGED, one_line(error.orig)) from None
+                held = select(tables.accounts.c.id, tables.accounts.c.head)
+                accounts = connection.execute(held).all()
+            for account, head in accounts:
+                events += head
+                with engine.connect() as connection:
+                    problems += verify_account(connection, account)
     finally:
         engine.dispose()
     key = "log.differs" if problems else "log.verified"
     said = speak.say(key, events=events, problems=len(problems))
     found = {"accounts": len(accounts), "events": events, "problems": problems}
     speak.answer(found, *problems, said)
-    return EXIT_FAILED if problems else EXIT_DONE
+    return Exit.FAILED if problems else Exit.DONE
+
+
+def _log_engine(speak: Screen) -> Engine:
+    """Return where the log is to be read, for reading only."""
+    from deskhand.store.engine import open_sqlite_reader
+    from deskhand.store.opening import FILE
+
+    url, path = os.environ.get("DESKHAND_DATABASE_URL"), home() / FILE
+    if url:
+        from deskhand.store.postgres import open_postgres
+
+        return open_postgres(url)[1]
+    if not path.is_file():
+        raise DeskhandError(Code.NOT_FOUND, str(path))
+    speak.note(speak.say("log.reading", path=path), "dim")
+    return open_sqlite_reader(path)

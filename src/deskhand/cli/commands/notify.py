@@ -9,7 +9,7 @@ import typer
 
 from deskhand.cli.flags import add_group, t
 from deskhand.cli.home import client
-from deskhand.cli.screen import EXIT_DONE, EXIT_FAILED, Obj, screen
+from deskhand.cli.screen import Exit, Obj, screen
 
 _SECONDS = 10.0
 _OPEN = frozenset({"planned", "sent"})
@@ -40,7 +40,7 @@ def try_out() -> int:
         sleep(0.2)
     _listed(found)
     lost = all(one["fate"] in _OPEN | {"failed"} for one in found)
-    return EXIT_FAILED if lost else EXIT_DONE
+    return Exit.FAILED if lost else Exit.DONE
 
 
 def _listed(found: list[Obj]) -> int:

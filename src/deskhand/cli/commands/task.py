@@ -14,15 +14,7 @@ from deskhand.cli.client import Client, new_op_id
 from deskhand.cli.flags import MODES, add_commands, from_stdin, seconds, t
 from deskhand.cli.follow import Until, exit_code, follow_task, show_outcome
 from deskhand.cli.home import client, home, local_runner
-from deskhand.cli.screen import (
-    EXIT_DONE,
-    EXIT_INTERRUPTED,
-    EXIT_TIMEOUT,
-    EXIT_WAITS,
-    Obj,
-    Screen,
-    screen,
-)
+from deskhand.cli.screen import Exit, Obj, Screen, screen
 from deskhand.cli.values import setting
 from deskhand.errors import Code, DeskhandError
 
@@ -68,17 +60,17 @@ def do(
     # The id comes first: whatever happens to us, the task can be found again.
     (speak.note if speak.json else speak.out)(name)
     if no_wait:
-        return _end(speak, hub.get(f"/v1/tasks/{name}"), EXIT_DONE, quiet=True)
+        return _end(speak, hub.get(f"/v1/tasks/{name}"), Exit.DONE, quiet=True)
     until = Until(seconds=limit, also_when_stuck=not wait)
     try:
         task, why = follow_task(hub, speak, name, after=int(result.get("seq") or 0), until=until)
     except KeyboardInterrupt:
         speak.err(speak.say("do.detached", id=name))
-        return EXIT_INTERRUPTED
+        return Exit.INTERRUPTED
     if why == "timeout":
         speak.note(speak.say("do.timed_out", id=name), "ask")
-        return _end(speak, task, EXIT_TIMEOUT)
-    code = EXIT_WAITS if why == "stuck" else exit_code(task, require_verified=bool(require))
+        return _end(speak, task, Exit.TIMEOUT)
+    code = Exit.WAITS if why == "stuck" else exit_code(task, require_verified=bool(require))
     return _end(speak, task, code)
 
 

@@ -9,7 +9,7 @@ from deskhand.cli.inviting import join_link, show_invitation
 from deskhand.cli.programs.ending import until_told_to_end
 from deskhand.cli.programs.reach import reach_of, with_port
 from deskhand.cli.programs.serving import Running, running_hub
-from deskhand.cli.screen import EXIT_DONE, Screen, screen
+from deskhand.cli.screen import Exit, Screen, screen
 from deskhand.cli.values import setting
 from deskhand.protocol.objects import Role
 from deskhand.protocol.requests import InviteAsk
@@ -22,7 +22,7 @@ async def run_hub(*, port: int | None, said: str | None) -> int:
         opened = with_port(reach, int(running.url.rpartition(":")[2])) or running.url
         await _say_ready(screen(), running, opened)
         await until_told_to_end()
-    return EXIT_DONE
+    return Exit.DONE
 
 
 async def _say_ready(speak: Screen, running: Running, opened: str) -> None:

@@ -17,7 +17,7 @@ from deskhand.cli.client import Access, Client, healthz
 from deskhand.cli.home import RUNNER_FILE, home, private
 from deskhand.cli.programs.computer import Wiring, computer_name, make_computer
 from deskhand.cli.programs.ending import offload, until_told_to_end, work_until
-from deskhand.cli.screen import EXIT_DONE, Obj, screen
+from deskhand.cli.screen import Exit, Obj, screen
 from deskhand.clock import SystemClock
 from deskhand.errors import Code, DeskhandError
 from deskhand.hub.credentials import write_private
@@ -66,7 +66,7 @@ async def run_runner(
             await computer.close()
     finally:
         held.close()
-    return EXIT_DONE
+    return Exit.DONE
 
 
 def _invite(said: str | None) -> str | None:

@@ -23,7 +23,7 @@ from deskhand.cli.programs.ending import offload, until_told_to_end, work_until
 from deskhand.cli.programs.local_runner import ensure_local_runner
 from deskhand.cli.programs.reach import NONE, Reach, reach_of, seen_to_answer, with_port
 from deskhand.cli.programs.serving import Running, running_hub
-from deskhand.cli.screen import EXIT_DONE, Screen, one_line, screen
+from deskhand.cli.screen import Exit, Screen, one_line, screen
 from deskhand.cli.values import setting, write_value
 from deskhand.errors import DeskhandError
 from deskhand.hub.pairing import write_claim_page
@@ -66,7 +66,7 @@ async def run_up(
             await ending
             shown.cancel()
             computer.stopped.set()
-    return EXIT_DONE
+    return Exit.DONE
 
 
 class _Computer:
