@@ -64,6 +64,8 @@ def translated() -> Generator[None]:
 
 def _sqlite_code(error: sqlite3.Error) -> Code:
     # The primary code is in the lower byte; the driver's own complaints (closed, wrong thread) carry none.
+    if str(error).startswith("Could not decode"):
+        return Code.STORE_DAMAGED  # the driver's word for text in which a bit flipped
     number = getattr(error, "sqlite_errorcode", None)
     if number is None:
         wrong_value = isinstance(error, sqlite3.DataError | sqlite3.InterfaceError)

@@ -9,7 +9,7 @@ import typer
 
 from deskhand.cli.flags import add_commands, t
 from deskhand.cli.home import OWNER_FILE, RUNNER_FILE, home, private
-from deskhand.cli.screen import EXIT_CANCELED, EXIT_DONE, EXIT_FAILED, Obj, screen
+from deskhand.cli.screen import Exit, Obj, screen
 from deskhand.errors import Code, DeskhandError
 
 
@@ -42,7 +42,7 @@ def backup(
     speak.answer(said, line)
     if made.missing:
         speak.note(speak.say("backup.missing", count=len(made.missing)), "bad")
-    return EXIT_FAILED if made.missing else EXIT_DONE
+    return Exit.FAILED if made.missing else Exit.DONE
 
 
 def restore(
@@ -67,7 +67,7 @@ def restore(
     _require_sqlite()
     came_to = go_back(file, target, clock=clock, ids=Ids(clock), agreed=agreed)
     if came_to is None:
-        return EXIT_CANCELED
+        return Exit.CANCELED
     aside = str(came_to.aside) if came_to.aside else None
     said: Obj = {"home": str(target), "backup_at": came_to.backup_at, "aside": aside}
     ended, paused = came_to.devices_ended, came_to.tasks_paused

@@ -41,7 +41,15 @@ def verify(connection: Connection, account: str) -> list[str]:
         driver = connection.connection.driver_connection
         if isinstance(driver, sqlite3.Connection) and not driver.in_transaction:
             connection.exec_driver_sql("BEGIN")
-        return verify_inside(connection, account)
+        return [*_unsound(connection), *verify_inside(connection, account)]
+
+
+def _unsound(connection: Connection) -> list[str]:
+    """Return what SQLite finds wrong with its file: also where an index and its table say different things."""
+    if connection.dialect.name != "sqlite":
+        return []
+    found = connection.exec_driver_sql("PRAGMA integrity_check(20)").scalars()
+    return [f"The file is damaged: {line}" for line in found if line != "ok"]
 
 
 def verify_inside(connection: Connection, account: str) -> list[str]:
@@ -72,6 +80,18 @@ class _Walk:
 
     def take(self, row: RowMapping) -> None:
         """Judge one event and fold it."""
+        expected = self._seq + 1
+        try:
+            self._judge(row)
+        except (
+            TypeError,
+            ValueError,
+            AttributeError,
+        ):  # a flipped bit makes a number of a text, or bytes
+            self._said.append(f"Event {expected} cannot be read.")
+            self._seq = expected
+
+    def _judge(self, row: RowMapping) -> None:
         seq = row["seq"]
         if seq != self._seq + 1:
             self._said.append(f"Events {self._seq + 1} to {seq - 1} are missing.")
