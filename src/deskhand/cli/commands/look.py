@@ -54,7 +54,8 @@ def status() -> int:
             "id": runner["id"],
             "name": runner["name"],
             "connected": bool(link.get("connected")),
-            "seen_at": link.get("seen_at"),
+            "link": link.get("state"),
+            **{name: link.get(name) for name in ("seen_at", "slept_seconds", "woke_at")},
             "models": runner.get("models", []),
             "sandbox": runner.get("sandbox"),
         }
@@ -67,8 +68,7 @@ def status() -> int:
         return speak.answer({**answer, **waiting})
     speak.out(speak.say("status.hub", url=hub.access.url, version=version["version"]))
     for one in computers:
-        key = "status.runner_on" if one["connected"] else "status.runner_off"
-        speak.out(speak.say(key, name=one["name"], seen=one["seen_at"] or "–"))
+        speak.out(speak.say("status.runner", name=one["name"], link=link_line(speak, one)))
         if not one["models"]:
             speak.out(speak.say("status.no_model"))
     if not computers:
@@ -197,6 +197,17 @@ def _show_value(speak: Screen, key: str, value: object) -> None:
     speak.out(f"  {one_line(key)} =")
     for line in lines:
         speak.out(f"  │ {line}")
+
+
+def link_line(speak: Screen, computer: Obj) -> str:
+    """Say how a computer's link stands: connected, or why not and since when; and how it slept last."""
+    state, seen = computer.get("link"), computer.get("seen_at") or "–"
+    line = speak.say(f"link.{state}", seen=seen) if state else speak.say("link.unseen")
+    if state == "up" and computer.get("slept_seconds"):
+        hours, minutes = divmod(int(computer["slept_seconds"]) // 60, 60)
+        slept = speak.say("link.slept", hours=hours, minutes=minutes, at=computer["woke_at"])
+        return f"{line} ({slept})"
+    return line
 
 
 def _row(task: Obj) -> tuple[object, ...]:

@@ -92,12 +92,13 @@ def remove_folder(
 
 def list_runners() -> int:
     """List the computers."""
+    from deskhand.cli.commands.look import link_line
+
     speak = screen()
     found = client().items("/v1/runners")
 
     def row(one: Obj) -> tuple[object, ...]:
-        box, seen = one["sandbox"], one.get("seen_at") or "–"
-        link = speak.say("runners.on" if one["connected"] else "runners.off", seen=seen)
+        box, link = one["sandbox"], link_line(speak, one)
         shown = speak.say("runners.sandbox", name=box["name"], level=box["level"])
         return one["id"], one["name"], link, shown
 

@@ -108,11 +108,11 @@ async def list_questions(
 
 @router.get("/v1/runners")
 async def list_runners(call: TheCall) -> Answer:
-    """Return the account's computers, each with whether its link is up."""
+    """Return the account's computers, each with how its link stands: ``link`` is the ``state`` of its presence."""
     links = await call.hub.store.presence(call.me.account)
-    known = {name: link.to_json() for name, link in links.items()}
+    known = {name: {**link.to_json(), "link": link.state} for name, link in links.items()}
     rows = [
-        {"connected": False, **runner.to_json(), **known.get(runner.id, {})}
+        {"connected": False, **known.get(runner.id, {}), **runner.to_json()}
         for runner in await call.find(Runner)
     ]
     return items(rows)
