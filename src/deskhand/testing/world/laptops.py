@@ -112,7 +112,7 @@ class Laptop(Machine):
         parts = Parts(
             link=self.link,
             journal=self.journal,
-            agents={AGENT: Script(self.clock, chance)},
+            agents={AGENT: Script(self.clock, chance, self.chaos.pace)},
             tools={tool.name: tool for tool in tools},
             sandbox=NoSandbox(),
             open_folder=lambda root: OpenFolder(self.files, root=root),
@@ -127,7 +127,7 @@ class Laptop(Machine):
         try:
             await Runner(config, parts).run()
         except DeskhandError as error:
-            if error.code is not Code.UNAUTHORIZED:
+            if error.code not in (Code.UNAUTHORIZED, Code.RUNNER_REPLACED):
                 raise
             self.gone = True
 
@@ -239,14 +239,15 @@ class Script:
 
     name = AGENT
 
-    def __init__(self, clock: SimClock, chance: Random) -> None:
+    def __init__(self, clock: SimClock, chance: Random, pace: float) -> None:
         """Think for a while each time."""
+        self._most = 15 * pace
         self._clock = clock
         self._chance = chance
 
     async def move(self, brief: Brief, history: Sequence[Turn]) -> Move:
         """Return what the next word says."""
-        await self._clock.sleep(self._chance.uniform(0, 15))
+        await self._clock.sleep(self._chance.uniform(0, self._most))
         words, n = brief.text.split()[1:], len(history)
         label = f"{brief.task[-8:]}.{n}"
         if n == len(words):

@@ -30,6 +30,7 @@ class Chaos:
     loop: VirtualLoop
     rng: Random
     rate: float = 0.0
+    pace: float = 1.0
     away_seconds: float = 60.0
     planned: dict[str, int] = field(default_factory=dict[str, int])
     passed: Counter[str] = field(default_factory=Counter[str])

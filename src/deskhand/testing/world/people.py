@@ -18,7 +18,7 @@ from deskhand.testing.world.phones import Phone
 
 _WORDS: Final = ("idem", "idem", "once", "once", "probe", "look", "both", "again", "ask")
 _SETTINGS: Final[tuple[tuple[str, Json], ...]] = (
-    ("lease_seconds", 5),
+    ("lease_seconds", 60),
     ("lease_seconds", 300),
     ("tasks_per_thread", 1),
     ("tasks_per_thread", 5),
@@ -39,8 +39,9 @@ class Person:
 
     async def live(self) -> None:
         """Look at the phone every now and then, for ever."""
+        pace = self.phone.chaos.pace
         while True:
-            await self.phone.clock.sleep(self._rng.uniform(2, 20 if self.settling else 90))
+            await self.phone.clock.sleep(self._rng.uniform(2, 20 if self.settling else 90 * pace))
             if self.phone.up and not self.phone.gone:
                 self._answer()
                 if self.settling:
@@ -51,7 +52,9 @@ class Person:
     def post(self, laptop: Laptop) -> None:
         """Ask for some work on a computer, sometimes in a thread that is there already."""
         rng, self._posted = self._rng, self._posted + 1
-        words = [rng.choice(_WORDS) for _ in range(rng.randint(0, 4))]
+        words = [
+            rng.choice(_WORDS) for _ in range(rng.randint(0, round(4 * self.phone.chaos.pace)))
+        ]
         words += ["stop"] if rng.random() < 0.05 else []  # noqa: PLR2004 - some work cannot be done
         words += ["again", "again"] if rng.random() < 0.2 else []  # noqa: PLR2004 - the same wish twice
         threads = self.phone.account.find(Thread)

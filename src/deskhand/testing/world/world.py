@@ -44,6 +44,9 @@ from deskhand.workflow.tables import ATTEMPTS, INBOX, OUTBOX, STEPS
 STORM_SECONDS: Final = 2700.0
 SETTLE_SECONDS: Final = 3 * 3600.0
 _LOOK_SECONDS: Final = 20.0
+_DENSE_SECONDS: Final = 9.0
+_DENSE_PACE: Final = 0.4
+"""Of a world with many small tasks: how often one comes, and how long thinking and tapping take."""
 _REMOVALS: Final = 0.3
 """In how many worlds a device is lost for good."""
 
@@ -62,14 +65,17 @@ class Outcome:
 class World:
     """Everything in it lives on one virtual loop; see ``simulate``."""
 
-    def __init__(self, seed: int, home: Path, loop: VirtualLoop, *, size: float = 1.0) -> None:
+    def __init__(
+        self, seed: int, home: Path, loop: VirtualLoop, *, size: float = 1.0, tasks: int = 0
+    ) -> None:
         """Put machines there, switched off, in good weather."""
         shape = Random(f"shape {seed}")  # noqa: S311 - a seed must come back
         laptops, phones = shape.randint(1, 3), shape.randint(2, 3)
-        self.storm_seconds = STORM_SECONDS * size
-        self.tasks = int(shape.randint(10, 20) * size)
+        self.storm_seconds = tasks * _DENSE_SECONDS or STORM_SECONDS * size
+        self.tasks = tasks or int(shape.randint(10, 20) * size)
         self.rng = Random(f"world {seed}")  # noqa: S311 - a seed must come back
         self.chaos = Chaos(seed=seed, loop=loop, rng=Random(f"chaos {seed}"))  # noqa: S311 - a seed must come back
+        self.chaos.pace = _DENSE_PACE if tasks else 1.0
         self.weather = Weather(rng=Random(f"weather {seed}"))  # noqa: S311 - a seed must come back
         self.effects = Effects()
         self.house = House(self.chaos)
@@ -249,11 +255,16 @@ class World:
 
 
 def simulate(
-    seed: int, story: Callable[[World], Awaitable[None]] | None = None, *, size: float = 1.0
+    seed: int,
+    story: Callable[[World], Awaitable[None]] | None = None,
+    *,
+    size: float = 1.0,
+    tasks: int = 0,
 ) -> Outcome:
     """Run one world to its end: by default storm and calm, else a story; then judge it.
 
-    A world of a smaller ``size`` is shorter and has less work in it, and as many faults.
+    A world of a smaller ``size`` is shorter and has less work in it, and as many faults. With a number of ``tasks``
+    it has so many small ones, one soon after the other.
     """
     home, loop = Path(tempfile.mkdtemp(prefix="deskhand-world-")), VirtualLoop()
     try:
@@ -265,7 +276,9 @@ def simulate(
             patched(attendance, _SILENT_SECONDS=150.0, _GONE_SECONDS=5.0, _LOOK_SECONDS=30.0),
             patched(streaming, STREAM_BUFFER_EVENTS=12),
         ):
-            return loop.run_until_complete(_run(World(seed, home, loop, size=size), loop, story))
+            return loop.run_until_complete(
+                _run(World(seed, home, loop, size=size, tasks=tasks), loop, story)
+            )
     finally:
         loop.close()
         shutil.rmtree(home)
