@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import math
 import re
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import zip_longest
+from itertools import count, zip_longest
 from typing import Final
 
+from deskhand.agents.commands.notes import Note
 from deskhand.core.cues import Cue, Line, scan
 
 SECTIONS: Final = (Cue.DECISION, Cue.ACTION, Cue.RISK, Cue.DATE)
@@ -37,15 +38,6 @@ _COMMON_WORDS = (
     " 및 등 수 것 그 이 저 는 은 을 를 의 에 와 과 도 로"
 )
 _COMMON: Final = frozenset(_COMMON_WORDS.split())
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Note:
-    """A text file that was read."""
-
-    path: str
-    lines: tuple[str, ...]
-    modified_seconds: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,10 +79,7 @@ def choose(notes: tuple[Note, ...]) -> Picks:
     actions = {pick.words: pick for pick in reversed(sections.pop(Cue.ACTION))}
     ranked = [_ranked(picks) for picks in sections.values()]
     in_turn = (pick for picks in zip_longest(*ranked) for pick in picks if pick is not None)
-    return Picks(
-        actions=tuple(_ranked(actions.values())),
-        others=tuple(in_turn),
-    )
+    return Picks(actions=tuple(_ranked(actions.values())), others=tuple(in_turn))
 
 
 def tokens(words: str) -> frozenset[str]:
@@ -150,9 +139,6 @@ def _score(line: Line, rarity: dict[str, float]) -> float:
 def _ranked(picks: Iterable[Pick]) -> list[Pick]:
     """Best first, but every file gets a word before one file gets its second."""
     best = sorted(picks, key=lambda pick: (-pick.score, pick.path, pick.number))
-    nth: Counter[str] = Counter()
-    ranks: list[int] = []
-    for pick in best:
-        ranks.append(nth[pick.path])
-        nth[pick.path] += 1
-    return [pick for _, pick in sorted(zip(ranks, best, strict=True), key=lambda rank: rank[0])]
+    nth: defaultdict[str, count[int]] = defaultdict(count)
+    ranked = [(next(nth[pick.path]), pick) for pick in best]
+    return [pick for _, pick in sorted(ranked, key=lambda rank: rank[0])]

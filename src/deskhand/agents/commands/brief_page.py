@@ -10,8 +10,9 @@ from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from typing import Final
 
-from deskhand.agents.commands.brief_lines import SECTIONS, Note, Pick, Picks, alike, tokens
+from deskhand.agents.commands.brief_lines import SECTIONS, Pick, Picks, alike, tokens
 from deskhand.agents.commands.command import Voice
+from deskhand.agents.commands.notes import MARK, Note
 from deskhand.core.cues import Cue, cue_place
 from deskhand.core.dates import date_in
 from deskhand.core.quotes import Quote, cut, show
@@ -20,9 +21,6 @@ WORDS_PER_PAGE: Final = 450
 PAGES_MAX: Final = 20
 ACTION_CHARS_MAX: Final = 400
 QUOTE_CHARS_MAX: Final = 240
-MARK: Final = "<!-- deskhand: quoted from notes, line by line -->"
-"""The last line of a briefing, so that the next one does not quote it."""
-
 _SOURCES_SHOWN_MAX: Final = 12
 _LEFT_SHOWN_MAX: Final = 5
 _HEAD_LINES: Final = 8
@@ -43,19 +41,10 @@ class Paper:
     not_read: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Page:
-    """A finished briefing. ``actions_left`` had no room and are counted in it."""
-
-    text: str
-    quotes: int
-    actions_left: int
-
-
 def compose(picks: Picks, paper: Paper) -> Page:
     """Return the briefing: every action that fits, a short table of sources, then the best of the rest."""
     room = paper.pages * WORDS_PER_PAGE
-    draft = _Draft(paper=paper, picks=picks, about=_about(paper), actions=picks.actions)
+    draft = Page(paper=paper, picks=picks, about=_about(paper), actions=picks.actions)
     while draft.actions and (over := draft.words() - room) > 0:
         fewer = draft.actions[: -max(1, over // _ACTION_WORDS)]
         draft = replace(draft, actions=fewer)
@@ -65,16 +54,12 @@ def compose(picks: Picks, paper: Paper) -> Page:
     draft = replace(draft, others=_fitting(draft, room - draft.words() - _HEADINGS_WORDS))
     while draft.others and draft.words() > room:
         draft = replace(draft, others=draft.others[:-1])
-    return Page(
-        text=draft.render(),
-        quotes=len(draft.actions) + len(draft.others),
-        actions_left=len(picks.actions) - len(draft.actions),
-    )
+    return draft
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Draft:
-    """A page under construction; ``sources`` is how many rows the table of sources has."""
+class Page:
+    """A briefing; ``sources`` is how many rows its table of sources has."""
 
     paper: Paper
     picks: Picks
@@ -83,10 +68,22 @@ class _Draft:
     others: tuple[Pick, ...] = ()
     sources: int = 0
 
+    @property
+    def quotes(self) -> int:
+        """How many lines it quotes."""
+        return len(self.actions) + len(self.others)
+
+    @property
+    def actions_left(self) -> int:
+        """How many actions had no room; they are counted in it."""
+        return len(self.picks.actions) - len(self.actions)
+
     def words(self) -> int:
+        """Return how many words it has, headings and sources included."""
         return len(self.render().split())
 
     def render(self) -> str:
+        """Return its Markdown."""
         blocks = [f"# {self._say('title', path=self.paper.title)}", self.about, *self._left()]
         quoted = sorted((*self.actions, *self.others), key=lambda pick: (pick.path, pick.number))
         for section in (*SECTIONS, None):
@@ -131,7 +128,7 @@ def _about(paper: Paper) -> str:
     return f"{' – '.join(ends)} · {said}" if ends else said
 
 
-def _fitting(draft: _Draft, room: int) -> tuple[Pick, ...]:
+def _fitting(draft: Page, room: int) -> tuple[Pick, ...]:
     """Return the other lines that fit, in their order, without those that only repeat."""
     taken: list[Pick] = []
     said = [tokens(pick.words) for pick in draft.actions]

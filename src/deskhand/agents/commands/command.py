@@ -6,7 +6,7 @@ outside itself: the agent builds it anew for every move and feeds it the history
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field
 from typing import Final, TypeVar
 
@@ -99,9 +99,8 @@ class Voice:
 
     def check(self, name: str, path: str, arguments: JsonObject) -> CheckWish:
         """Return what shall be looked at again in a result, by the check tool of this name."""
-        call = self.call(
-            f"check_{name}", f"check_{name}", {**arguments, "language": self.language}, path=path
-        )
+        told: JsonObject = {**arguments, "language": self.language}
+        call = self.call(f"check_{name}", f"check_{name}", told, path=path)
         return CheckWish(name=text(f"check_name.{name}", language=self.language), call=call)
 
     def use(self, call: ToolCall) -> Steps[JsonObject]:
@@ -138,14 +137,20 @@ class Voice:
             number += 1
         return name, name in own
 
-    def write(self, call: ToolCall, checks: Sequence[CheckWish]) -> Steps[str]:
-        """Write, run the first check at once and return its evidence: files that changed meanwhile are said now."""
-        yield from self.use(call)
+    def deliver(
+        self, writing: ToolCall, checks: tuple[CheckWish, ...], key: str, **values: object
+    ) -> Steps[Done]:
+        """Write and run the first check at once: files that changed meanwhile are said now.
+
+        The end says the sentence ``key``, which also gets the check's ``evidence``.
+        """
+        yield from self.use(writing)
         value = yield from self.use(checks[0].call)
         evidence = words(value, "evidence")
         if value.get("passed") is not True:
             raise StoppedError(self.say("changed_meanwhile"), evidence)
-        return evidence
+        summary = self.say(key, evidence=evidence, **values)
+        return Done(summary=summary, outputs=(words(writing.arguments, "path"),), checks=checks)
 
 
 def voice_for(line: Line, sample: str = "") -> Voice:

@@ -29,10 +29,9 @@ def _plan(line: Line, before: Done | None) -> Plan:
     voice = voice_for(line)
     wanted = voice.name_for(line, "report.xlsx", ".xlsx")
     path = line.operands[0]
-    reading: JsonObject = {
-        "path": path,
-        **({"by": line.options["by"]} if "by" in line.options else {}),
-    }
+    reading: JsonObject = {"path": path}
+    if "by" in line.options:
+        reading["by"] = line.options["by"]
     table = yield from voice.use(voice.call("read_table", "read_table", reading, path=path))
     if not number(table, "rows_total"):
         raise StoppedError(voice.say("report.no_rows", path=path))
@@ -55,14 +54,13 @@ def _plan(line: Line, before: Done | None) -> Plan:
         "sheet": summary["name"],
         "facts": [*facts],
     }
-    if number(table, "rows_total") <= data_rows_max(table):
+    rows = number(table, "rows_total")
+    if rows <= data_rows_max(table):
         compared["data_sheet"] = data["name"]
     checks = (voice.check("totals", name, compared),)
     writing = voice.call("write_workbook", "write", book, path=name)
-    evidence = yield from voice.write(writing, checks)
-    rows = number(table, "rows_total")
-    said = voice.say("report.done", rows=rows, columns=len(columns), evidence=evidence)
-    return Done(summary=said, outputs=(name,), checks=checks)
+    counts = {"rows": rows, "columns": len(columns)}
+    return (yield from voice.deliver(writing, checks, "report.done", **counts))
 
 
 REPORT: Final = Command(

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final, cast
 
-from deskhand.agents.commands.command import Voice, number, objects, words
+from deskhand.agents.commands.command import Voice, number, objects, strings, words
 from deskhand.protocol.wire import Json, JsonObject
 
 GROUPS_SHOWN_MAX: Final = 100
@@ -41,6 +41,9 @@ class _Page:
     def styled(self, look: str, *names: str) -> None:
         self.add(*(_cell(name, look=look) for name in names))
 
+    def header(self, *keys: str) -> None:
+        self.styled("header", *map(self.say, keys))
+
     def more(self, key: str, total: int, shown: int) -> None:
         if total > shown:
             self.styled("note", self.say(key, count=total - shown))
@@ -55,19 +58,11 @@ class _Page:
     ) -> None:
         """Note a figure of a column in a cell of the last row."""
         index, column = place
-        label = words(column, "name")
+        label, percent = words(column, "name"), _is_percent(column) and measure != "count"
         if measure != "sum":
             label = f"{label} ({self.say(f'head.{measure}')})"
-        self.fact(
-            letter,
-            measure,
-            label,
-            column=index,
-            style=words(column, "style"),
-            currency=words(column, "currency"),
-            percent=words(column, "kind") == "percent" and measure != "count",
-            **more,
-        )
+        more |= {"column": index, "style": column["style"], "currency": column["currency"]}
+        self.fact(letter, measure, label, percent=percent, **more)
 
 
 def summary_sheet(table: JsonObject, voice: Voice) -> tuple[JsonObject, list[JsonObject]]:
@@ -78,12 +73,7 @@ def summary_sheet(table: JsonObject, voice: Voice) -> tuple[JsonObject, list[Jso
     page.fact("B", "rows", page.say("rows"))
     page.add()
     columns = objects(table, "columns")
-    kinds = ("number", "percent")
-    measured = [
-        (index, column)
-        for index, column in enumerate(columns)
-        if words(column, "kind") in kinds and number(column, "count")
-    ]
+    measured = [place for place in enumerate(columns) if _is_measured(place[1])]
     if measured:
         _figures(page, measured)
     groups = table["groups"]
@@ -106,9 +96,7 @@ def notes_sheet(table: JsonObject, voice: Voice) -> JsonObject:
     page.styled("title", page.say("notes_title"))
     _about_file(page, table)
     columns = objects(table, "columns")
-    page.styled(
-        "header", page.say("head.column"), page.say("note.read_as"), page.say("note.look_at")
-    )
+    page.header("head.column", "note.read_as", "note.look_at")
     for column in columns[:COLUMNS_SHOWN_MAX]:
         page.add(words(column, "name"), _read_as(page, column), _look_at(page, column) or None)
     page.more("more_columns", len(columns), COLUMNS_SHOWN_MAX)
@@ -127,8 +115,7 @@ def notes_sheet(table: JsonObject, voice: Voice) -> JsonObject:
 
 
 def _figures(page: _Page, measured: Sequence[tuple[int, JsonObject]]) -> None:
-    heads = ("column", "count", "missing", *_MEASURES)
-    page.styled("header", *(page.say(f"head.{name}") for name in heads))
+    page.header(*(f"head.{name}" for name in ("column", "count", "missing", *_MEASURES)))
     for place in measured[:COLUMNS_SHOWN_MAX]:
         column = place[1]
         missing = number(column, "missing") + number(column, "unreadable_total")
@@ -147,12 +134,9 @@ def _groups(page: _Page, groups: JsonObject, columns: Sequence[JsonObject]) -> N
     """One row per group: its rows, and of each column the sum (of percentages the average)."""
     by = number(groups, "column")
     measures = cast("list[int]", groups["measures"])[:MEASURES_SHOWN_MAX]
-    shown = [
-        (letter, (index, columns[index]), words(columns[index], "kind") == "percent")
-        for letter, index in zip("CDEFGHIJKLMN", measures, strict=False)
-    ]
-    names = [(words(column, "name"), average) for _, (_, column), average in shown]
-    named = [page.say("average_of", column=name) if average else name for name, average in names]
+    averaged = {index for index in measures if _is_percent(columns[index])}
+    names = [(index in averaged, words(columns[index], "name")) for index in measures]
+    named = [page.say("average_of", column=name) if average else name for average, name in names]
     page.styled("title", page.say("by", column=words(columns[by], "name")))
     page.styled("header", words(columns[by], "name"), page.say("rows"), *named)
     for group in objects(groups, "groups")[:GROUPS_SHOWN_MAX]:
@@ -162,9 +146,9 @@ def _groups(page: _Page, groups: JsonObject, columns: Sequence[JsonObject]) -> N
         figures = [_figure(columns[m], value) for m, value in zip(measures, values, strict=False)]
         page.add(name or page.say("no_value"), number(group, "rows"), *figures)
         page.fact("B", "rows", name, group=where, column=by)
-        for (letter, place, average), value in zip(shown, values, strict=False):
+        for letter, index, value in zip("CDEFGHIJKLMN", measures, values, strict=False):
             if value:
-                measure = "average" if average else "sum"
+                measure, place = "average" if index in averaged else "sum", (index, columns[index])
                 page.figure(letter, measure, place, group=where, places=_places(value))
     page.more("more_groups", number(groups, "groups_total"), GROUPS_SHOWN_MAX)
 
@@ -174,17 +158,17 @@ def _about_file(page: _Page, table: JsonObject) -> None:
     known = _DELIMITERS.get(delimiter)
     page.add(page.say("note.file"), words(table, "path"))
     page.add("SHA-256", words(table, "sha256"))
-    page.add(page.say("note.encoding"), words(table, "encoding"))
-    page.add(page.say("note.delimiter"), page.say(f"delimiter.{known}") if known else delimiter)
-    shown = page.say("line", line=header) if header else page.say("note.no_header")
-    page.add(page.say("note.header"), shown)
-    if table["quoted"] is not True:
-        page.add(page.say("note.quotes"), page.say("note.quotes_open"))
-    if number(table, "blank_lines"):
-        page.add(page.say("note.blank"), number(table, "blank_lines"))
-    renamed = cast("list[str]", table["renamed"])
-    if renamed:
-        page.add(page.say("note.renamed"), ", ".join(renamed))
+    notes: JsonObject = {
+        "encoding": table["encoding"],
+        "delimiter": page.say(f"delimiter.{known}") if known else delimiter,
+        "header": page.say("line", line=header) if header else page.say("note.no_header"),
+        "quotes": None if table["quoted"] is True else page.say("note.quotes_open"),
+        "blank": table["blank_lines"],
+        "renamed": ", ".join(strings(table, "renamed")),
+    }
+    for key, said in notes.items():
+        if said:
+            page.add(page.say(f"note.{key}"), said)
     page.add()
 
 
@@ -228,10 +212,17 @@ def _skipped(page: _Page, table: JsonObject) -> None:
     page.more("more_skipped", total, SKIPPED_SHOWN_MAX)
 
 
+def _is_percent(column: JsonObject) -> bool:
+    return column["kind"] == "percent"
+
+
+def _is_measured(column: JsonObject) -> bool:
+    return column["kind"] in ("number", "percent") and bool(number(column, "count"))
+
+
 def _figure(column: JsonObject, value: str) -> Json:
-    kind = "percent" if words(column, "kind") == "percent" else "number"
-    places = min(12, _places(value))
-    return _cell(value, **{"as": kind, "places": places}) if value else None
+    shown: JsonObject = {"as": "percent" if _is_percent(column) else "number"}
+    return _cell(value, **shown, places=min(12, _places(value))) if value else None
 
 
 def _cell(value: str, **more: Json) -> JsonObject:

@@ -1,0 +1,143 @@
+"""The notes that lie under the paths of a line: found, read, and whatever is left aside counted and said.
+
+It refuses to skip anything silently: a file of another kind, the end of a huge one and a listing that was cut are named.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+from deskhand.agents.commands.command import (
+    Line,
+    Steps,
+    StoppedError,
+    Voice,
+    number,
+    objects,
+    strings,
+    words,
+)
+from deskhand.core.quotes import quotable
+from deskhand.protocol.wire import JsonObject
+
+MARK: Final = "<!-- deskhand: quoted from notes, line by line -->"
+"""The last line of what we write from notes, so that it is not taken for one."""
+
+_ENDINGS: Final = frozenset(["md", "markdown", "txt", "text", "rst", "org", "adoc", "log", "eml", "html", "htm"])
+_FILES_PER_READ: Final = 200
+_CHARS_MAX: Final = 16_000_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Note:
+    """A text file that was read."""
+
+    path: str
+    lines: tuple[str, ...]
+    modified_seconds: int = 0
+
+
+@dataclass(slots=True, kw_only=True)
+class Found:
+    """Notes, and what lay beside them: ``others`` are no text, ``cut`` was not read to its end."""
+
+    notes: tuple[Note, ...] = ()
+    others: Counter[str] = field(default_factory=Counter[str])
+    cut: list[str] = field(default_factory=list[str])
+    complete: bool = True
+
+    def left_aside(self, voice: Voice) -> tuple[str, ...]:
+        """Say what was not read."""
+        said: list[str] = []
+        if self.others:
+            count, kinds = self.others.total(), _kinds(self.others)
+            said.append(voice.say("brief.others", count=count, kinds=kinds))
+        if self.cut:
+            shown = ", ".join(self.cut[:3])
+            said.append(voice.say("brief.cut", count=len(self.cut), shown=shown))
+        if not self.complete:
+            said.append(voice.say("brief.incomplete"))
+        return tuple(said)
+
+
+def read_notes(line: Line, voice: Voice) -> Steps[Found]:
+    """List every path and read the notes there; stop with the reason when there are none."""
+    found = Found()
+    entries = yield from _listed(line, voice, found)
+    found.notes = yield from _read(entries, voice, found)
+    if found.notes:
+        return found
+    where = " ".join(line.operands)
+    if found.others:
+        raise StoppedError(voice.say("brief.no_notes", path=where, kinds=_kinds(found.others)))
+    raise StoppedError(voice.say("brief.blank" if entries else "brief.empty", path=where))
+
+
+def _listed(line: Line, voice: Voice, found: Found) -> Steps[dict[str, JsonObject]]:
+    """Take of a folder what people keep notes in, and a file named outright as it is."""
+    taken: dict[str, JsonObject] = {}
+    seen: set[str] = set()
+    for operand in line.operands:
+        arguments: JsonObject = {"path": operand, "recursive": True}
+        value = yield from voice.use(voice.call("list_files", "list", arguments, path=operand))
+        found.complete = found.complete and value.get("complete") is True
+        entries = [entry for entry in objects(value, "entries") if entry.get("kind") == "file"]
+        files = {words(entry, "path"): entry for entry in entries}
+        outright = [*files] == [
+            "/".join(part for part in operand.split("/") if part not in ("", "."))
+        ]
+        for path in sorted(files.keys() - seen):
+            if any(part.startswith((".", "~$")) for part in path.split("/")):
+                continue
+            seen.add(path)
+            if (outright or _ending(path) in _ENDINGS) and quotable(path):
+                taken[path] = files[path]
+            else:
+                found.others[_ending(path) or path] += 1
+    return taken
+
+
+def _read(entries: Mapping[str, JsonObject], voice: Voice, found: Found) -> Steps[tuple[Note, ...]]:
+    """Read the notes in a few calls; a file larger than one call is gone on with from the next line."""
+    waiting = [path for path, entry in entries.items() if number(entry, "size")]
+    lines: dict[str, list[str]] = {path: [] for path in waiting}
+    first, left = 1, _CHARS_MAX
+    while waiting and left > 0:
+        batch, waiting = waiting[:_FILES_PER_READ], waiting[_FILES_PER_READ:]
+        arguments: JsonObject = {"paths": [*batch], "from_line": first}
+        step = voice.call("read_files", "read", arguments, count=len(batch), first=batch[0])
+        value = yield from voice.use(step)
+        waiting, first = [*strings(value, "unread"), *waiting], 1
+        for file in objects(value, "files"):
+            path, got = words(file, "path"), strings(file, "lines")
+            if "error" in file:
+                found.others[_ending(path) or path] += 1
+                lines.pop(path, None)
+                continue
+            lines[path] += got
+            left -= sum(map(len, got))
+            following = number(file, "from_line") + len(got)
+            if got and following <= number(file, "lines_total"):
+                waiting, first = [path, *waiting], following
+    found.cut = waiting
+    return tuple(
+        Note(
+            path=path,
+            lines=tuple(got),
+            modified_seconds=number(entries[path], "modified_seconds"),
+        )
+        for path, got in lines.items()
+        if got and got[-1] != MARK
+    )
+
+
+def _kinds(others: Counter[str]) -> str:
+    return ", ".join(f"{name} {count}" for name, count in others.most_common(4))
+
+
+def _ending(path: str) -> str:
+    name = path.rpartition("/")[2].lstrip(".")
+    return name.rpartition(".")[2].casefold() if "." in name else ""
