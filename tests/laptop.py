@@ -14,7 +14,7 @@ from sqlalchemy import Engine, Row, select
 from deskhand.clock import SystemClock
 from deskhand.errors import Code, DeskhandError
 from deskhand.ids import Ids
-from deskhand.ports import Agent, Command, CommandResult, FolderAccess, Tool
+from deskhand.ports import Agent, Command, CommandResult, FolderAccess, Link, Tool
 from deskhand.protocol.objects import FolderMode, SandboxInfo
 from deskhand.protocol.tasks import Task
 from deskhand.runner.app import Parts, Runner, RunnerConfig
@@ -78,7 +78,7 @@ class Box:
 
 @dataclass(slots=True)
 class Laptop:
-    """One computer. ``tools`` are added to the real ones."""
+    """One computer. ``tools`` are added to the real ones; with a ``link`` it has another hub than the one in memory."""
 
     base: Path
     agents: Sequence[Agent]
@@ -86,6 +86,7 @@ class Laptop:
     box: Box = field(default_factory=Box)
     tools: Mapping[str, Tool] = field(default_factory=dict[str, Tool])
     tries_max: int = 1
+    link: Link | None = None
     runner: Runner | None = None
     journal: Journal | None = None
     writer: InlineWriter | None = None
@@ -154,7 +155,7 @@ class Laptop:
             tries_max=self.tries_max,
         )
         parts = Parts(
-            link=self.hub,
+            link=self.link or self.hub,
             journal=self.journal,
             agents={agent.name: agent for agent in self.agents},
             tools={**standard_tools(offload=inline), **self.tools},

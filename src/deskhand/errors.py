@@ -47,6 +47,8 @@ class Code(StrEnum):
     PROTECTED_NAME = "protected_name"
     RATE_LIMITED = "rate_limited"
     ROOT_REFUSED = "root_refused"
+    RUNNER_REPLACED = "runner_replaced"
+    RUNNER_RESTORED = "runner_restored"
     SANDBOX_UNAVAILABLE = "sandbox_unavailable"
     SCHEMA_NEWER = "schema_newer"
     STALE_EPOCH = "stale_epoch"
@@ -105,6 +107,8 @@ FAULTS: dict[Code, Fault] = {
     Code.PROTECTED_NAME: Fault(status=403),
     Code.RATE_LIMITED: Fault(status=429, retryable=True),
     Code.ROOT_REFUSED: Fault(status=403),
+    Code.RUNNER_REPLACED: Fault(status=409),
+    Code.RUNNER_RESTORED: Fault(status=409),
     Code.SANDBOX_UNAVAILABLE: Fault(status=403),
     Code.SCHEMA_NEWER: Fault(status=409),
     Code.STALE_EPOCH: Fault(status=409),

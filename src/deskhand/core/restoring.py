@@ -53,6 +53,28 @@ def after_restore(
     return [Draft(body=restored, actor=HUB), *drafts]
 
 
+def begin_anew(facts: Facts, wish: Wish, runner: str, *, because: str) -> list[Draft]:
+    """Take its tasks from the former life of a computer whose home was copied, moved or restored.
+
+    What it never accepted had no effect, and is given to it again. The rest may have had effects that this life does
+    not know of: it waits for its owner.
+    """
+    drafts: list[Draft] = []
+    for task in facts.find(Task, states=_OPEN, limit=_ALL):
+        if task.runner != runner or not task.epoch or task.state is TaskState.QUEUED:
+            continue
+        if task.accepted_at or task.state is TaskState.PAUSED:
+            drafts += _stopped(task, because, wish)
+        else:
+            brief = brief_of(task, task.epoch + 1, ())
+            anew = ev.TaskAssigned(runner=runner, epoch=brief.epoch, brief=brief)
+            drafts += [
+                Draft(body=body, actor=HUB, thread=task.thread, task=task.id)
+                for body in (anew, ev.TaskQueued())
+            ]
+    return drafts
+
+
 def _stopped(task: Task, said: str, wish: Wish) -> list[Draft]:
     """Take a task from its attempt and pause it. The new epoch is sent to nobody until its owner lets it go on."""
     bodies: list[ev.Body] = []

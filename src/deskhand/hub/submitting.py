@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from deskhand.core import conversation, dispatching, lifecycle
+from deskhand.core import conversation, dispatching, lifecycle, restoring
 from deskhand.core.context import context_of
 from deskhand.core.delivery import announcement
 from deskhand.core.drafting import EVERY_RUNNER, Decision, Draft, Wish
@@ -91,13 +91,14 @@ class Submitter:
         if device is not None and device.state == "revoked":  # since the request was let in
             raise DeskhandError(Code.UNAUTHORIZED)
         authorize(wish.principal, op.kind, own=_belongs(tx, wish.principal, op))
+        _of_the_present_life(tx, wish.principal, op)
         body = ops.body_of(op)
         if isinstance(body, ops.EventAppend):
             self._refuse_unstored(body)
         decision = _HANDLERS[op.kind](tx, wish, body)
         seq = _append(tx, decision.drafts, ids=self.ids)
         result = OpResult(op_id=op.op_id, status="ok", seq=seq, id=decision.id, task=decision.task)
-        if op.kind not in _NOT_REMEMBERED:
+        if op.kind not in _NOT_REMEMBERED and not _advertises(op):
             tx.remember_op(wish.principal.id, op, result)
         return result
 
@@ -117,14 +118,34 @@ def _belongs(tx: Tx, me: Principal, op: Op) -> bool:
         return True
     task = tx.get(Task, op.task) if op.task else None
     if me.role is Role.RUNNER:
-        advertises = op.kind == "event.append" and op.body.get("kind") == "runner.advertised"
-        return advertises or (task is not None and task.runner == me.id)
+        return _advertises(op) or (task is not None and task.runner == me.id)
     if op.kind == "message.post" and not op.thread:
         return True
     asked = tx.get(Question, str(op.body.get("question") or op.body.get("to") or ""))
     about = task or asked
     thread = tx.get(Thread, (about.thread if about else op.thread) or "")
     return thread is not None and thread.created_by == me.id
+
+
+def _advertises(op: Op) -> bool:
+    return op.kind == "event.append" and op.body.get("kind") == "runner.advertised"
+
+
+def _of_the_present_life(tx: Tx, me: Principal, op: Op) -> None:
+    """Refuse a runner whose home was copied and lives on elsewhere, and one that forgot what it already said.
+
+    Raises:
+        DeskhandError: ``runner_replaced``, ``runner_restored``.
+    """
+    life = op.life
+    if me.role is not Role.RUNNER or life is None:
+        return
+    known = tx.get(Runner, me.id)
+    if known is not None and life.incarnation < known.incarnation:
+        raise DeskhandError(Code.RUNNER_REPLACED)
+    forgot = _advertises(op) and tx.spoke(me.id, after=life.said, before=life.born)
+    if forgot and known is not None and life.incarnation == known.incarnation:
+        raise DeskhandError(Code.RUNNER_RESTORED)
 
 
 def _append(tx: Tx, drafts: Sequence[Draft], *, ids: Ids) -> int | None:
@@ -196,7 +217,12 @@ def _append_event(tx: Tx, wish: Wish, body: ops.EventAppend) -> Decision:
         return known is None or known.runner == me
 
     folders = tuple(folder.but(runner=me) for folder in said.folders if ours(folder))
-    return _decided(wish, ev.RunnerAdvertised(runner=runner, folders=folders), me)
+    drafts = [Draft(body=ev.RunnerAdvertised(runner=runner, folders=folders), actor=me)]
+    known = tx.get(Runner, me)
+    if known is not None and known.incarnation < runner.incarnation:
+        because = text("attempt.copied", language=_setting(tx, "language"))
+        drafts += restoring.begin_anew(tx, wish, me, because=because)
+    return Decision(drafts=tuple(drafts), id=me)
 
 
 def _accept(tx: Tx, wish: Wish, body: ops.TaskAccept) -> Decision:

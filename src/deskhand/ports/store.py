@@ -167,6 +167,10 @@ class Tx(Protocol):
         """Return (fingerprint, result) of an op that was handled before."""
         ...
 
+    def spoke(self, principal: str, *, after: str, before: str) -> bool:
+        """Return whether an op with an id between these two was handled."""
+        ...
+
     def remember_op(self, principal: str, op: Op, result: OpResult) -> None:
         """Keep the result of an op for ``OP_KEPT_DAYS``."""
         ...

@@ -16,6 +16,17 @@ from deskhand.protocol.objects import FolderMode
 from deskhand.protocol.wire import At, Json, JsonObject, Wire, sha256_of
 
 
+class Life(Wire):
+    """Which life of its home a runner speaks in; a copied or restored home begins a new one.
+
+    ``said`` is the last op that was ever kept there before this process began with ``born``.
+    """
+
+    incarnation: str = Field(max_length=100)
+    said: str = Field(max_length=100)
+    born: str = Field(max_length=100)
+
+
 class Op(Wire):
     """One wish. ``thread`` and ``task`` say what it is about; ``body`` has the shape of its kind."""
 
@@ -23,6 +34,7 @@ class Op(Wire):
     kind: str = Field(max_length=50)
     thread: str | None = Field(default=None, max_length=100)
     task: str | None = Field(default=None, max_length=100)
+    life: Life | None = None
     body: JsonObject = Field(default_factory=dict)
 
     def fingerprint(self) -> str:

@@ -7,8 +7,10 @@ what is under way is in the journal.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -18,13 +20,17 @@ from deskhand.runner.attempt import Kit, drive
 from deskhand.runner.ceiling import Ceiling
 from deskhand.runner.gate import Gate
 from deskhand.runner.inbox import Inbox
+from deskhand.runner.life import OneLife
 from deskhand.runner.outbox import Outbox
 from deskhand.runner.parts import Parts, RunnerConfig
 from deskhand.runner.presence import Presence, passing_over_absence
 from deskhand.runner.together import together
 from deskhand.runner.workspace import Workspaces
 from deskhand.workflow.local import LocalWorkflow
+from deskhand.workflow.rows import AttemptKey
 
+_GREET_SECONDS: Final = 2.0
+"""How long work waits at the start for a hub that may know better; without one it goes on."""
 _LOOK_SECONDS: Final = 1.0
 """How often the policy file is looked at for the advertisement; the gate reads it before each effect."""
 
@@ -34,6 +40,7 @@ class Runner:
 
     def __init__(self, config: RunnerConfig, parts: Parts) -> None:
         self._config = config
+        parts = replace(parts, link=OneLife(parts.link, parts.journal, halt=self._halt))
         self._parts = parts
         self._stop = asyncio.Event()
         ceiling = Ceiling(config.home)
@@ -61,8 +68,9 @@ class Runner:
         await self._parts.journal.open(home_identity=home_identity(self._config.home))
         try:
             async with self.workflow:
+                await self._greet()
                 await self.workflow.recover()
-                with contextlib.suppress(_Stopped):  # the first loop that fails ends all, as itself
+                with suppress(_Stopped):  # the first loop that fails ends all, as itself
                     await together(
                         self._until_stopped(),
                         self._outbox.run(self.workflow.halt),
@@ -81,6 +89,15 @@ class Runner:
     def stop(self) -> None:
         """Ask it to stop; ``run`` returns when everything has ended."""
         self._stop.set()
+
+    async def _greet(self) -> None:
+        """Hear from the hub, if it is there, whether this home may go on with what it remembers."""
+        with passing_over_absence(), suppress(TimeoutError):
+            async with asyncio.timeout(_GREET_SECONDS):
+                await self._presence.advertise()
+
+    async def _halt(self, keys: Sequence[AttemptKey]) -> None:
+        await self.workflow.halt(keys)
 
     async def _until_stopped(self) -> None:
         await self._stop.wait()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from sqlalchemy import Connection, Engine, Executable, Row, delete, exists, func, select, update
@@ -18,7 +19,7 @@ from deskhand.ids import Ids
 from deskhand.limits import OPS_PER_BATCH_MAX, PROTOCOL
 from deskhand.protocol.events import Event
 from deskhand.protocol.objects import FolderMode
-from deskhand.protocol.ops import Op
+from deskhand.protocol.ops import Life, Op
 from deskhand.protocol.tasks import Brief
 from deskhand.protocol.wire import Json
 from deskhand.store.faults import translated
@@ -48,6 +49,7 @@ class Journal:
         self._ids = ids
         self.commits = 0
         self.incarnation = ""
+        self._said = self._born = ""
         self.on_outbox: Callable[[], None] = lambda: None
         self._acknowledged: dict[int, OutboxRow] = {}
 
@@ -61,22 +63,34 @@ class Journal:
             DeskhandError: ``schema_newer``.
         """
 
-        def work(connection: Connection) -> str:
+        def work(connection: Connection) -> None:
             METADATA.create_all(connection)
-            known = {row.name: row.value for row in connection.execute(select(META))}
+            identity = f"{home_identity}:{_inode(connection)}"
+            known: dict[str, str] = {r.name: r.value for r in connection.execute(select(META))}
             if int(known.get("schema", SCHEMA)) > SCHEMA:
                 raise DeskhandError(Code.SCHEMA_NEWER, f"journal {known['schema']}")
-            if known.get("home") != home_identity:
-                known["incarnation"] = self._ids.new("inc")
-                connection.execute(delete(OUTBOX))
-                mine = ATTEMPTS.c.status == "open"
-                connection.execute(update(ATTEMPTS).where(mine).values(status="superseded"))
-            known |= {"schema": str(SCHEMA), "home": home_identity, "protocol": str(PROTOCOL)}
-            for name, value in known.items():
+            if known.get("home") != identity:
+                orders.begin_anew(connection, self._ids.new("inc"))
+            kept = {"schema": str(SCHEMA), "home": identity, "protocol": str(PROTOCOL)}
+            for name, value in kept.items():
                 orders.put_meta(connection, name, value)
-            return known["incarnation"]
+            self._said = known.get("said", "")
 
-        self.incarnation = await self._do(work)
+        await self._do(work)
+        self._born = self._ids.new("op")
+        self.incarnation = self._known("incarnation") or ""
+
+    @property
+    def life(self) -> Life:
+        """Return what tells the hub in which life of this home something is said."""
+        return Life(incarnation=self.incarnation, said=self._said, born=self._born)
+
+    async def begin_anew(self) -> tuple[AttemptKey, ...]:
+        """Begin a new life, because this memory is older than what was said; return what must not go on."""
+        new = self._ids.new("inc")
+        stopped = await self._do(lambda connection: orders.begin_anew(connection, new))
+        self.incarnation = self._known("incarnation") or ""
+        return stopped
 
     def close(self) -> None:
         """Close the reading connection; the writer is its owner's to close."""
@@ -281,6 +295,12 @@ class Journal:
         for n in acknowledged:
             self._acknowledged.pop(n, None)
         return result
+
+
+def _inode(connection: Connection) -> int:
+    """Return which file this is: one that was put back is another one, where nothing else changed."""
+    file = Path(str(connection.exec_driver_sql("PRAGMA database_list").all()[0][2]))
+    return file.stat().st_ino if file.is_file() else 0
 
 
 def _forget(connection: Connection, rows: Sequence[OutboxRow]) -> None:

@@ -92,11 +92,27 @@ def stop(
     return tuple(AttemptKey(task=task, epoch=epoch) for epoch in sorted(found))
 
 
+def begin_anew(connection: Connection, incarnation: str) -> tuple[AttemptKey, ...]:
+    """Begin another life of this home, which sends nothing of the former one, and return what it held."""
+    before = select(META.c.value).where(META.c.name == "incarnation")
+    old = connection.execute(before).scalar() or ""
+    put_meta(connection, "incarnation", max(incarnation, f"{old}0"))  # a clock may have gone back
+    connection.execute(delete(OUTBOX))
+    mine = ATTEMPTS.c.status == "open"
+    held = connection.execute(select(ATTEMPTS.c.task, ATTEMPTS.c.epoch).where(mine)).all()
+    connection.execute(update(ATTEMPTS).where(mine).values(status="superseded"))
+    return tuple(AttemptKey(task=row.task, epoch=row.epoch) for row in held)
+
+
 def put_op(connection: Connection, op: Op, *, key: tuple[str, int]) -> None:
-    """Put an op into the outbox."""
+    """Put an op into the outbox, and keep which one was the last for ever."""
     task, epoch = key
     row = {"op_id": op.op_id, "task": task, "epoch": epoch, "op": dump(op.to_json())}
     connection.execute(insert(OUTBOX).values(row))
+    said = insert(META).values(name="said", value=op.op_id)
+    latest = func.max(META.c.value, said.excluded.value)
+    said = said.on_conflict_do_update(index_elements=["name"], set_={"value": latest})
+    connection.execute(said)
 
 
 def put_meta(connection: Connection, name: str, value: str) -> None:

@@ -159,6 +159,13 @@ class SqlTx:
         row = self._connection.execute(_OP, asked).first()
         return None if row is None else (row.fingerprint, read_object(OpResult, row.result))
 
+    def spoke(self, principal: str, *, after: str, before: str) -> bool:
+        """Return whether an op with an id between these two was handled."""
+        mine = (_o.account == self.account) & (_o.principal == principal)
+        between = (_o.op_id > after) & (_o.op_id < before)
+        query = select(_o.op_id).where(mine & between).limit(1)
+        return self._connection.execute(query).first() is not None
+
     def remember_op(self, principal: str, op: Op, result: OpResult) -> None:
         """Keep the result of an op for ``OP_KEPT_DAYS``."""
         row: RowValues = {
