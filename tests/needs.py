@@ -10,6 +10,7 @@ import dataclasses
 import functools
 import importlib.util
 import shutil
+import sqlite3
 import subprocess
 import tempfile
 from collections.abc import Callable, Mapping
@@ -137,6 +138,15 @@ def try_llama() -> Probe:
     return works("xllamacpp") if found else missing("the Python package xllamacpp is not installed")
 
 
+def try_layer() -> Probe:
+    """See whether a file layer of ours can be put under the SQLite that Python's `sqlite3` uses."""
+    from tests.powercut.vfs import power_vfs  # noqa: PLC0415 - only for tests that ask
+
+    if power_vfs() is None:
+        return missing("Python's sqlite3 has its library built in, or this is not Linux")
+    return works(f"SQLite {sqlite3.sqlite_version}")
+
+
 NEEDS: Mapping[str, Need] = {
     "postgresql": Need(label="PostgreSQL", attempt=try_postgresql),
     "chromium": Need(label="Chromium", attempt=functools.partial(try_program, *CHROMIUM_NAMES)),
@@ -144,6 +154,7 @@ NEEDS: Mapping[str, Need] = {
     "overlay": Need(label="overlay", attempt=try_overlay),
     "git": Need(label="git", attempt=functools.partial(try_program, "git")),
     "node": Need(label="Node", attempt=functools.partial(try_program, "node")),
+    "file layer": Need(label="file layer", attempt=try_layer),
     "llama": Need(label="llama.cpp server", attempt=try_llama),
 }
 

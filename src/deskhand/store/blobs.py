@@ -11,7 +11,7 @@ import os
 import re
 import sys
 from collections.abc import AsyncIterator, Callable, Generator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import BinaryIO, TypeVar
@@ -20,7 +20,7 @@ from deskhand.errors import Code, DeskhandError
 from deskhand.ids import Ids
 from deskhand.ports import Offload
 from deskhand.store.faults import translated
-from deskhand.store.home import sync
+from deskhand.store.home import make_folder, sync
 
 R = TypeVar("R")
 
@@ -54,7 +54,7 @@ class FileBlobs:
         self._rename = rename
         self._busy: set[str] = set()
         with translated():
-            (folder / _PARTIAL).mkdir(mode=0o700, parents=True, exist_ok=True)
+            make_folder(folder / _PARTIAL)
 
     async def put(self, chunks: AsyncIterator[bytes], *, limit: int) -> tuple[str, int]:
         """Store a stream; return (sha256, size)."""
@@ -167,10 +167,13 @@ class FileBlobs:
 
 def _open_partial(path: Path, offset: int) -> BinaryIO:
     flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
-    file = os.fdopen(os.open(path, flags, 0o600), "r+b", buffering=0)
-    if file.seek(0, os.SEEK_END) != offset:
-        file.close()
-        raise DeskhandError(Code.UPLOAD_OFFSET)
+    with ExitStack() as undo:
+        file = undo.enter_context(os.fdopen(os.open(path, flags, 0o600), "r+b", buffering=0))
+        if file.seek(0, os.SEEK_END) != offset:
+            raise DeskhandError(Code.UPLOAD_OFFSET)
+        if offset == 0:
+            sync(path.parent)  # or a power cut takes the name away under an offset that was promised
+        undo.pop_all()
     return file
 
 

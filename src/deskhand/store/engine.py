@@ -28,6 +28,7 @@ R = TypeVar("R")
 
 BUSY_SECONDS = 5.0
 FULL = 2
+_PIECE_BYTES = 1024 * 1024
 _DURABLE = ("synchronous=FULL", "foreign_keys=ON")
 _POWER_CUT = ("fullfsync=ON", "checkpoint_fullfsync=ON") if sys.platform == "darwin" else ()
 
@@ -41,7 +42,13 @@ def open_sqlite(path: Path) -> Engine:
     with translated():
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, FILE_MODE))
     pragmas = ("journal_mode=WAL", *_DURABLE, *_POWER_CUT)
-    return _writing(_engine(f"file:{quote(str(path))}?mode=rw", NullPool, pragmas))
+    engine = _writing(_engine(f"file:{quote(str(path))}?mode=rw", NullPool, pragmas))
+
+    def trust(driver: sqlite3.Connection, _: object) -> None:
+        _write_log_again(driver, Path(f"{path}-wal"))
+
+    event.listen(engine, "connect", trust)
+    return engine
 
 
 def open_sqlite_reader(path: Path) -> Engine:
@@ -77,6 +84,26 @@ def _writing(engine: Engine) -> Engine:
 
 def _begin_immediate(connection: Connection) -> None:
     connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+
+def _write_log_again(driver: sqlite3.Connection, log: Path) -> None:
+    """Make the log as durable as it looks, before anything is built on it.
+
+    After a failed sync its pages count as written and are not. A process that died then leaves rows in the cache that
+    the next one would recover, and a power cut would take them with all that was acknowledged after them.
+    """
+    if not log.exists() or not log.stat().st_size:
+        return
+    driver.execute("BEGIN IMMEDIATE")  # nobody writes to the log meanwhile
+    handle = os.open(log, os.O_RDWR | os.O_CLOEXEC)
+    try:
+        at = 0
+        while piece := os.pread(handle, _PIECE_BYTES, at):
+            at += os.pwrite(handle, piece, at)
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+        driver.execute("ROLLBACK")
 
 
 def require_full(connection: Connection) -> None:

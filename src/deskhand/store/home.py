@@ -46,7 +46,7 @@ class Home:
         """
         inner = self.path / name
         with _told():
-            inner.mkdir(mode=_FOLDER_MODE, exist_ok=True)
+            make_folder(inner)
         _make_private(inner)
         return inner
 
@@ -82,7 +82,7 @@ def open_home(path: Path, *, file_system: Callable[[Path], str] = file_system_of
         DeskhandError: ``home_locked``; ``home_unsafe`` with the reason; ``disk_full``.
     """
     with _told():
-        path.mkdir(mode=_FOLDER_MODE, parents=True, exist_ok=True)
+        make_folder(path)
         path = path.resolve()
     kind = file_system(path)
     if NETWORK.fullmatch(kind):
@@ -134,6 +134,14 @@ def _told() -> Generator[None]:
             raise DeskhandError(Code.HOME_UNSAFE, "no permission") from None
         except (FileExistsError, NotADirectoryError):
             raise DeskhandError(Code.HOME_UNSAFE, "not a directory") from None
+
+
+def make_folder(path: Path) -> None:
+    """Make a private directory if it is missing, and see to it that its name outlives a power cut."""
+    missing = [one for one in (path, *path.parents) if not one.exists()]
+    path.mkdir(mode=_FOLDER_MODE, parents=True, exist_ok=True)
+    for one in missing:
+        sync(one.parent)
 
 
 def sync(path: Path) -> None:

@@ -18,7 +18,7 @@ from sqlalchemy import Connection, Engine
 
 from deskhand.errors import Code, DeskhandError
 from deskhand.store.engine import require_full
-from deskhand.store.faults import fault_of
+from deskhand.store.faults import fault_of, translated
 
 R = TypeVar("R")
 
@@ -232,13 +232,7 @@ class ThreadWriter:
                 reason = job.error
         for job in batch:
             job.error = job.error or reason
-        connection = self._connection
-        # A cut connection would connect anew under our hands: only a whole one is rolled back and kept.
-        if connection is not None and not connection.invalidated:
-            with suppress(Exception):
-                _undo(connection)
-                return
-        self._drop_connection()
+        self._drop_connection()  # after a failed commit nothing it remembers is believed
 
     def _drop_connection(self) -> None:
         connection, self._connection = self._connection, None
@@ -251,8 +245,9 @@ class ThreadWriter:
 
 
 def _opened(engine: Engine) -> Connection:
-    connection = engine.connect()
-    require_full(connection)
+    with translated():
+        connection = engine.connect()
+        require_full(connection)
     return connection
 
 

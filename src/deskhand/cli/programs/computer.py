@@ -5,35 +5,36 @@ Imported in a thread after the hub answers. It refuses to run as root unless tol
 
 from __future__ import annotations
 
+import json
 import socket
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
 from deskhand.agents.commands.agent import CommandAgent
+from deskhand.cli.home import RUNNER_FILE, private
+from deskhand.cli.programs.serving import Running
+from deskhand.cli.screen import Obj
 from deskhand.cli.values import setting
-from deskhand.clock import Clock
+from deskhand.clock import Clock, stamp
+from deskhand.hub.credentials import admit, bearer_sha256, new_token, write_private
 from deskhand.ids import Ids
-from deskhand.ports import Link, Offload, Sandbox
+from deskhand.ports import Link, Offload, Store
+from deskhand.protocol.authority import Principal
+from deskhand.protocol.events import HUB
+from deskhand.protocol.objects import Device, Role
 from deskhand.runner.app import Parts, Runner, RunnerConfig
 from deskhand.sandbox.choose import choose_sandbox
 from deskhand.store.engine import open_sqlite, open_sqlite_reader
+from deskhand.store.home import make_folder
 from deskhand.store.writer import ThreadWriter
 from deskhand.tools.beneath import Folder
 from deskhand.tools.registry import standard_tools
 from deskhand.workflow.journal import Journal
 
 JOURNAL = "journal.sqlite3"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Computer:
-    """A runner ready to run, and how to give back what it holds."""
-
-    runner: Runner
-    sandbox: Sandbox
-    close: Callable[[], Awaitable[None]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,15 +50,16 @@ class Wiring:
     language: str
 
 
-async def make_computer(wiring: Wiring, *, device: str, name: str) -> Computer:
-    """Return the runner of this computer.
+@asynccontextmanager
+async def open_runner(wiring: Wiring, *, device: str, name: str) -> AsyncGenerator[Runner]:
+    """Hold the runner of this computer, ready to run.
 
     Raises:
         DeskhandError: ``config_invalid``, ``disk_full``, ``schema_newer``.
     """
     clock, ids, offload = wiring.clock, wiring.ids, wiring.offload
     state = wiring.home / "runner"
-    state.mkdir(mode=0o700, exist_ok=True)
+    make_folder(state)
     sandbox = await choose_sandbox(state, clock=clock, offload=offload)
     writing = open_sqlite(state / JOURNAL)
     reading = open_sqlite_reader(state / JOURNAL)
@@ -86,12 +88,41 @@ async def make_computer(wiring: Wiring, *, device: str, name: str) -> Computer:
         language=wiring.language,
     )
 
-    async def close() -> None:
+    try:
+        yield Runner(config, parts)
+    finally:
         await writer.close()
         reading.dispose()
         writing.dispose()
 
-    return Computer(runner=Runner(config, parts), sandbox=sandbox, close=close)
+
+async def ensure_local_runner(running: Running, *, name: str) -> Principal:
+    """Return this computer as a runner of its own hub, a paired device like any other.
+
+    It is written down before the hub learns of it. One that was revoked stays dead; a new one is made.
+
+    Raises:
+        DeskhandError: ``home_unsafe``; what the store raises.
+    """
+    path, store, account = running.home.path, running.hub.store, running.owner.account
+    known = private(path / RUNNER_FILE)
+    let_in = known is not None and await _let_in(store, known)
+    revoked = known and not let_in and await store.get(account, Device, str(known["device"]))
+    if known is None or known.get("account") != account or revoked:
+        ids, let_in = running.ids, False
+        known = {"account": account, "device": ids.new("run"), "token": new_token(ids)}
+    known = {**known, "url": running.url, "name": name}
+    write_private(path / RUNNER_FILE, json.dumps(known, indent=2) + "\n")
+    runner, now = str(known["device"]), stamp(running.clock.now())
+    device = Device(id=runner, name=name, kind="runner", role=Role.RUNNER, created_at=now)
+    if not let_in:
+        digest = bearer_sha256(str(known["token"]))
+        await store.write(account, lambda tx: admit(tx, device, token_sha256=digest, actor=HUB))
+    return Principal(account=account, id=runner, role=Role.RUNNER, name=name)
+
+
+async def _let_in(store: Store, known: Obj) -> bool:
+    return await store.credential(bearer_sha256(str(known["token"]))) is not None
 
 
 def computer_name(said: str | None) -> str:
