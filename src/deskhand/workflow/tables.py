@@ -5,6 +5,7 @@ Refuses to hold results twice: histories are deltas, and what the hub has acknow
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from sqlalchemy import (
@@ -19,8 +20,10 @@ from sqlalchemy import (
     Text,
 )
 
-SCHEMA: Final = 1
-"""Raised with every change of these tables; a journal with a higher one is refused."""
+UPGRADES: Final[Mapping[int, Sequence[str]]] = {1: ()}
+"""What brings a journal to each schema from the one before, statement by statement; the last one is ours. A journal
+with a higher one is refused."""
+SCHEMA: Final = max(UPGRADES)
 
 METADATA: Final = MetaData()
 
