@@ -211,8 +211,9 @@ def test_of_a_home_and_its_copy_only_the_newer_works(tmp_path: Path) -> None:
     async def story(world: World) -> None:
         phone, laptop = world.phones[0], world.laptops[0]
         await world.clock.sleep(10)
-        _post(phone, laptop, "x once")
-        assert await world.until(lambda: bool(world.effects.happened))
+        _post(phone, laptop, "x once look look")
+        tasks = phone.account.find
+        assert await world.until(lambda: [t for t in tasks(Task) if t.usage.steps == 1] != [])
         world.weather.apart[laptop.name] = True
         assert await world.until(lambda: laptop.journal is not None and laptop.journal.unsent() > 0)
         clone = Laptop(laptop.name, world.chaos, home=tmp_path, effects=world.effects)
