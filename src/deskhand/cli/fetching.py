@@ -16,7 +16,7 @@ from deskhand.cli.screen import Obj, plain
 from deskhand.errors import Code, DeskhandError
 
 _BYTES_MAX: Final = 255
-_ODD: Final = frozenset('/\\:*?"<>|')
+_ODD: Final = frozenset('/\\:*?"<>|\n\t')
 
 
 def fetch(hub: Client, artifact: Obj, directory: Path, *, overwrite: bool) -> Path:
@@ -28,9 +28,7 @@ def fetch(hub: Client, artifact: Obj, directory: Path, *, overwrite: bool) -> Pa
     """
     target = directory / safe_name(str(artifact["name"]))
     if not overwrite and os.path.lexists(target):
-        raise DeskhandError(
-            Code.CONFLICT, f"{target} is there already, --force replaces it", field="--to"
-        )
+        raise _taken(target)
     chunks = hub.download(f"/v1/artifacts/{quoted(str(artifact['id']))}/content")
     try:
         descriptor, part = tempfile.mkstemp(dir=directory, prefix=".deskhand-", suffix=".part")
@@ -63,8 +61,6 @@ def safe_name(name: str) -> str:
         or name.endswith(".")
         or plain(name) != name
         or bool(_ODD & set(name))
-        or "\n" in name
-        or "\t" in name
         or PureWindowsPath(name).is_reserved()
         or len(name.encode()) > _BYTES_MAX
     )
@@ -79,17 +75,18 @@ def _publish(part: Path, target: Path, *, overwrite: bool) -> None:
         part.replace(target)
         return
     try:
-        os.link(part, target, follow_symlinks=False)
-    except FileExistsError:
-        raise DeskhandError(
-            Code.CONFLICT, f"{target} is there already, --force replaces it", field="--to"
-        ) from None
-    except OSError:
-        # A file system without hard links: exclusive creation, then the bytes.
         try:
+            os.link(part, target, follow_symlinks=False)
+        except FileExistsError:
+            raise
+        except OSError:
+            # A file system without hard links: exclusive creation, then the bytes.
             with target.open("xb") as file:
                 file.write(part.read_bytes())
-        except FileExistsError:
-            raise DeskhandError(
-                Code.CONFLICT, f"{target} is there already, --force replaces it", field="--to"
-            ) from None
+    except FileExistsError:
+        raise _taken(target) from None
+
+
+def _taken(target: Path) -> DeskhandError:
+    said = f"{target} is there already, --force replaces it"
+    return DeskhandError(Code.CONFLICT, said, field="--to")

@@ -39,11 +39,9 @@ def spoken_language() -> str:
             said = None  # whoever needs the file says what is wrong with it
         if said in LANGUAGES:
             return str(said)
-    for name in ("LC_ALL", "LC_MESSAGES", "LANG"):
-        said = os.environ.get(name, "")
-        if said:
-            return said[:2] if said[:2] in LANGUAGES else LANGUAGES[0]
-    return LANGUAGES[0]
+    names = ("LC_ALL", "LC_MESSAGES", "LANG")
+    said = next((said for name in names if (said := os.environ.get(name))), "")[:2]
+    return said if said in LANGUAGES else LANGUAGES[0]
 
 
 LANGUAGE: Final = spoken_language()

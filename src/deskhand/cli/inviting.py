@@ -1,11 +1,11 @@
-"""Showing an invitation: link, digits, and a picture of the link where there is a screen for it."""
+"""Letting a device in at this terminal: link, digits and a picture of the link, then the question whether it may."""
 
 from __future__ import annotations
 
 import io
 import sys
 
-from deskhand.cli.screen import Screen
+from deskhand.cli.screen import Screen, one_line
 from deskhand.limits import INVITE_SECONDS
 
 
@@ -15,21 +15,20 @@ def join_link(url: str, invite: str) -> str:
 
 
 def show_invitation(speak: Screen, *, link: str, code: str, kind: str) -> None:
-    """Print link, QR and digits."""
-    if kind == "page":
-        print_qr(speak, link)
+    """Print link and digits, and the link as a code that a camera reads where there is a screen for it."""
+    if kind == "page" and speak.color and not speak.quiet:
+        import segno
+
+        drawn = io.StringIO()
+        segno.make_qr(link, error="l").terminal(drawn, compact=True, border=2)
+        # Drawn by us from our own link: its escapes are meant.
+        sys.stdout.write(drawn.getvalue())
+        sys.stdout.flush()
     speak.out(speak.say("pair.link", link=link))
     speak.out(speak.say("pair.code", code=f"{code[:3]} {code[3:]}", minutes=INVITE_SECONDS // 60))
 
 
-def print_qr(speak: Screen, link: str) -> None:
-    """Print a link as a code that a camera reads, where there is a screen for it."""
-    if speak.quiet or not speak.color:
-        return
-    import segno
-
-    drawn = io.StringIO()
-    segno.make_qr(link, error="l").terminal(drawn, compact=True, border=2)
-    # Drawn by us from our own link: its escapes are meant.
-    sys.stdout.write(drawn.getvalue())
-    sys.stdout.flush()
+def admitted_by(speak: Screen, name: str, match: str) -> bool:
+    """Ask the person whether the device that shows this number may join."""
+    asked = speak.say("pair.asks", name=one_line(name), match=" ".join(match))
+    return speak.confirm(asked, default=True)

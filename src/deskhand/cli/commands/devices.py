@@ -6,6 +6,7 @@ number on both screens; ``--yes`` lets a link (never mere digits) in by itself.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from time import monotonic
 from typing import Annotated, cast
 
@@ -15,9 +16,9 @@ from deskhand.cli.client import Client
 from deskhand.cli.flags import add_commands, add_group, t
 from deskhand.cli.follow import events_of
 from deskhand.cli.home import client
-from deskhand.cli.inviting import join_link, show_invitation
-from deskhand.cli.screen import Exit, HubRefusal, Obj, Screen, one_line, screen
-from deskhand.errors import Code, DeskhandError
+from deskhand.cli.inviting import admitted_by, join_link, show_invitation
+from deskhand.cli.screen import Exit, HubRefusal, Obj, Screen, screen
+from deskhand.errors import DeskhandError
 from deskhand.limits import INVITE_SECONDS
 
 _KINDS = ("page", "cli", "runner", "client")
@@ -85,20 +86,16 @@ def revoke(
 
 
 def _decide(hub: Client, speak: Screen, request: Obj) -> bool:
-    """Ask the person whether the device that shows this number may join, and tell the hub."""
-    question = speak.say(
-        "pair.asks", name=one_line(request["name"]), match=_spaced(request["match"])
-    )
-    yes = speak.confirm(question, default=True)
+    """Ask the person and tell the hub."""
+    yes = admitted_by(speak, request["name"], request["match"])
     hub.op("device.admit", {"request": request["id"], "admit": yes})
-    speak.note(
-        speak.say("devices.admitted" if yes else "devices.refused"), "good" if yes else "bad"
-    )
+    key, style = ("devices.admitted", "good") if yes else ("devices.refused", "bad")
+    speak.note(speak.say(key), style)
     return yes
 
 
 def _say_who_asks(speak: Screen, request: Obj) -> None:
-    shown = {"name": request["name"], "match": _spaced(request["match"]), "id": request["id"]}
+    shown = {"name": request["name"], "match": " ".join(request["match"]), "id": request["id"]}
     speak.note(speak.say("devices.asks", **shown), "ask")
 
 
@@ -123,24 +120,11 @@ def _wait(hub: Client, speak: Screen, made: Obj, cursor: int) -> int:
                 return Exit.DONE if admitted else Exit.ERROR
         return Exit.WAITS if asking else Exit.TIMEOUT
     finally:
-        _close(hub, str(made["id"]))
+        # It lives only while this terminal shows it; whoever is away ends it in time.
+        with suppress(HubRefusal, DeskhandError):
+            hub.call("DELETE", f"/v1/pair/invites/{made['id']}")
 
 
 def _admitted(hub: Client, request: str) -> bool:
     """Whether nobody needs to be asked any more."""
     return all(one["id"] != request for one in hub.items("/v1/pair/requests"))
-
-
-def _close(hub: Client, invite: str) -> None:
-    """End the invitation: it lives only while this terminal shows it."""
-    try:
-        hub.call("DELETE", f"/v1/pair/invites/{invite}")
-    except HubRefusal:
-        return
-    except DeskhandError as error:
-        if error.code is not Code.HUB_UNREACHABLE:
-            raise
-
-
-def _spaced(match: str) -> str:
-    return " ".join(str(match))

@@ -43,11 +43,7 @@ def up(
     return asyncio.run(work)
 
 
-def hub(
-    *,
-    port: Port = None,
-    reach: Reach = None,
-) -> int:
+def hub(*, port: Port = None, reach: Reach = None) -> int:
     """Start the hub alone."""
     import asyncio
 

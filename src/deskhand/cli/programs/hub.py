@@ -7,7 +7,7 @@ import os
 from deskhand.cli.home import home
 from deskhand.cli.inviting import join_link, show_invitation
 from deskhand.cli.programs.ending import until_told_to_end
-from deskhand.cli.programs.reach import reach_of, with_port
+from deskhand.cli.programs.reach import reach_of
 from deskhand.cli.programs.serving import Running, running_hub
 from deskhand.cli.screen import Exit, Screen, screen
 from deskhand.cli.values import setting
@@ -19,14 +19,13 @@ async def run_hub(*, port: int | None, said: str | None) -> int:
     """Run until told to end."""
     reach = reach_of(str(setting("hub.reach", flag=said).value))
     async with running_hub(home(), port=port, reach=reach) as running:
-        opened = with_port(reach, int(running.url.rpartition(":")[2])) or running.url
-        await _say_ready(screen(), running, opened)
+        await _say_ready(screen(), running)
         await until_told_to_end()
     return Exit.DONE
 
 
-async def _say_ready(speak: Screen, running: Running, opened: str) -> None:
-    account = running.owner.account
+async def _say_ready(speak: Screen, running: Running) -> None:
+    account, opened = running.owner.account, running.opened
     for_runner = await running.pairing.create_invite(
         account, InviteAsk(kind="runner", role=Role.RUNNER, admits_alone=True)
     )

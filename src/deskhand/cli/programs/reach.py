@@ -30,6 +30,10 @@ class Reach:
     origins: tuple[str, ...] = ()
     bind: str | None = None
 
+    def with_port(self, port: int) -> str | None:
+        """Return the address a phone opens, now that the port is known."""
+        return f"{self.url}:{port}" if self.kind == "lan" else self.url
+
 
 NONE = Reach(kind="none")
 
@@ -49,11 +53,6 @@ def reach_of(said: str) -> Reach:
     if parts.scheme not in {"http", "https"} or not parts.hostname or parts.path not in {"", "/"}:
         raise DeskhandError(Code.INVALID, f"{said}: none | lan | https://…", field="--reach")
     return Reach(kind="url", url=said.rstrip("/"), origins=(said.rstrip("/"),))
-
-
-def with_port(reach: Reach, port: int) -> str | None:
-    """Return the address a phone opens, now that the port is known."""
-    return f"{reach.url}:{port}" if reach.kind == "lan" else reach.url
 
 
 def lan_address() -> str:

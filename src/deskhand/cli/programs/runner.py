@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+from contextlib import closing
 from datetime import datetime
 from email.utils import parsedate_to_datetime
 from pathlib import Path
@@ -15,7 +16,7 @@ from typing import Final
 
 from deskhand.cli.client import Access, Client, healthz
 from deskhand.cli.home import RUNNER_FILE, home, private
-from deskhand.cli.programs.computer import Wiring, computer_name, make_computer
+from deskhand.cli.programs.computer import Wiring, computer_name, open_runner
 from deskhand.cli.programs.ending import offload, until_told_to_end, work_until
 from deskhand.cli.screen import Exit, Obj, screen
 from deskhand.clock import SystemClock
@@ -38,14 +39,12 @@ async def run_runner(
     Raises:
         DeskhandError: ``invite_invalid``, ``clock_wrong``, ``hub_unreachable``, ``home_locked``.
     """
-    clock = SystemClock()
-    held = open_home(home())
-    try:
+    clock, speak = SystemClock(), screen()
+    with closing(open_home(home())) as held:
         known = private(held.path / RUNNER_FILE)
         said = _invite(invite)
         if known is None or said is not None:
             known = await _pair(held.path, url=url, invite=said, name=computer_name(name))
-        speak = screen()
         address = (url or str(known["url"])).rstrip("/")
         wiring = Wiring(
             home=held.path,
@@ -57,15 +56,10 @@ async def run_runner(
             language=speak.language,
         )
         called = computer_name(name or str(known["name"]))
-        computer = await make_computer(wiring, device=str(known["device"]), name=called)
-        ready = {"runner": known["device"], "url": address, "pid": os.getpid()}
-        speak.answer(ready, speak.say("runner.ready", name=called, url=address))
-        try:
-            await work_until(computer.runner.run(), until_told_to_end(), stop=computer.runner.stop)
-        finally:
-            await computer.close()
-    finally:
-        held.close()
+        async with open_runner(wiring, device=str(known["device"]), name=called) as runner:
+            ready = {"runner": known["device"], "url": address, "pid": os.getpid()}
+            speak.answer(ready, speak.say("runner.ready", name=called, url=address))
+            await work_until(runner.run(), until_told_to_end(), stop=runner.stop)
     return Exit.DONE
 
 

@@ -46,12 +46,13 @@ _BUILT: Final = datetime(2026, 1, 1, tzinfo=UTC)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Running:
-    """A hub that answers, with what its process needs of it."""
+    """A hub that answers, with what its process needs of it; ``opened`` is the address that people open."""
 
     hub: Hub
     pairing: Pairing
     owner: LocalOwner
     url: str
+    opened: str
     home: Home
     ids: Ids
     clock: SystemClock
@@ -100,7 +101,14 @@ async def running_hub(path: Path, *, port: int | None, reach: Reach) -> AsyncGen
         url = f"http://127.0.0.1:{answering.port}" if reach.bind else answering.url
         owner = await ensure_owner(store, ids, home=home.path, name=socket.gethostname(), url=url)
         running = Running(
-            hub=hub, pairing=pairing, owner=owner, url=url, home=home, ids=ids, clock=clock
+            hub=hub,
+            pairing=pairing,
+            owner=owner,
+            url=url,
+            opened=reach.with_port(answering.port) or url,
+            home=home,
+            ids=ids,
+            clock=clock,
         )
         await _put_starting_values(running)
         yield running

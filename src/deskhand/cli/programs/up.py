@@ -18,12 +18,11 @@ from typing import TypeVar
 
 from deskhand import __version__
 from deskhand.cli.home import RUNNER_FILE, home
-from deskhand.cli.inviting import join_link, show_invitation
+from deskhand.cli.inviting import admitted_by, join_link, show_invitation
 from deskhand.cli.programs.ending import offload, until_told_to_end, work_until
-from deskhand.cli.programs.local_runner import ensure_local_runner
-from deskhand.cli.programs.reach import NONE, Reach, reach_of, seen_to_answer, with_port
+from deskhand.cli.programs.reach import NONE, Reach, reach_of, seen_to_answer
 from deskhand.cli.programs.serving import Running, running_hub
-from deskhand.cli.screen import Exit, Screen, one_line, screen
+from deskhand.cli.screen import Exit, Screen, screen
 from deskhand.cli.values import setting, write_value
 from deskhand.errors import DeskhandError
 from deskhand.hub.pairing import write_claim_page
@@ -55,13 +54,12 @@ async def run_up(
     if first and speak.asks and not str(wanted.value):
         reach = await _first_run(speak, path, name)
     async with running_hub(path, port=port, reach=reach) as running:
-        opened = with_port(reach, int(running.url.rpartition(":")[2])) or running.url
         computer = _Computer(running, name=name, as_root=as_root)
         async with asyncio.TaskGroup() as group:
             ending = group.create_task(until_told_to_end())
             working = group.create_task(computer.run_beside(speak))
             await computer.known(ending, working)
-            desk = _Desk(running, speak, opened=opened)
+            desk = _Desk(running, speak)
             shown = group.create_task(desk.show(reach, browser=browser, name=computer.name))
             await ending
             shown.cancel()
@@ -99,7 +97,7 @@ class _Computer:
         running = self._running
         make = await offload(lambda: import_module("deskhand.cli.programs.computer"))
         self.name = make.computer_name(self._said)
-        principal = await ensure_local_runner(running, name=self.name)
+        principal = await make.ensure_local_runner(running, name=self.name)
         wiring = make.Wiring(
             home=running.home.path,
             link=Participant(running.hub, principal),
@@ -109,11 +107,8 @@ class _Computer:
             as_root=self._as_root,
             language=str(setting("language").value),
         )
-        computer = await make.make_computer(wiring, device=principal.id, name=self.name)
-        try:
-            await work_until(computer.runner.run(), self.stopped.wait(), stop=computer.runner.stop)
-        finally:
-            await computer.close()
+        async with make.open_runner(wiring, device=principal.id, name=self.name) as runner:
+            await work_until(runner.run(), self.stopped.wait(), stop=runner.stop)
 
     async def known(self, *ends: asyncio.Task[None]) -> None:
         """Return when the hub knows what this computer can do, when something ended, or when it takes too long."""
@@ -130,10 +125,9 @@ class _Computer:
 class _Desk:
     """What the terminal of ``up`` shows, and the questions it asks."""
 
-    def __init__(self, running: Running, speak: Screen, *, opened: str) -> None:
+    def __init__(self, running: Running, speak: Screen) -> None:
         self._running = running
         self._speak = speak
-        self._opened = opened
         self._asking: asyncio.Queue[PairRequest] = asyncio.Queue()
         running.hub.store.on_commit(self._look)
 
@@ -141,13 +135,13 @@ class _Desk:
         """Try the road, print how to come in, open the browser, and ask whoever knocks."""
         running, speak = self._running, self._speak
         if reach.kind != "none":
-            took = await offload(lambda: seen_to_answer(self._opened))
-            speak.note(speak.say("up.answered", url=self._opened, ms=round(took)), "good")
+            took = await offload(lambda: seen_to_answer(self._running.opened))
+            speak.note(speak.say("up.answered", url=self._running.opened, ms=round(took)), "good")
         made = await running.pairing.create_invite(
             running.owner.account, InviteAsk(admits_alone=not speak.asks)
         )
         if speak.json:
-            ready = {"url": self._opened, "invite": made.invite, "code": made.code}
+            ready = {"url": self._running.opened, "invite": made.invite, "code": made.code}
             speak.result({**ready, "pid": os.getpid()})
         else:
             await self._say_ready(reach, made, name)
@@ -158,10 +152,10 @@ class _Desk:
 
     async def _say_ready(self, reach: Reach, made: InviteMade, name: str) -> None:
         speak = self._speak
-        speak.out(speak.say("up.ready", version=__version__, name=name, url=self._opened))
+        speak.out(speak.say("up.ready", version=__version__, name=name, url=self._running.opened))
         if reach.kind == "none":
             speak.out(speak.say("up.no_road"))
-        link = join_link(self._opened, made.invite)
+        link = join_link(self._running.opened, made.invite)
         kind = "page" if reach.kind != "none" else "cli"
         show_invitation(speak, link=link, code=made.code, kind=kind)
         speak.out(speak.say("up.end"))
@@ -187,9 +181,7 @@ class _Desk:
         now = await running.hub.store.get(running.owner.account, PairRequest, request.id)
         if now is None or now.state != "waiting":
             return
-        match = " ".join(request.match)
-        question = speak.say("pair.asks", name=one_line(request.name), match=match)
-        yes = await in_daemon(lambda: speak.confirm(question, default=True))
+        yes = await in_daemon(lambda: admitted_by(speak, request.name, request.match))
         wish: JsonObject = {"request": request.id, "admit": yes}
         op = Op(op_id=running.ids.new("op"), kind="device.admit", body=wish)
         (result,) = await running.hub.submit(running.principal, [op], surface="cli")
