@@ -23,15 +23,7 @@ from deskhand.cli.follow import (
     standing,
 )
 from deskhand.cli.home import client
-from deskhand.cli.screen import (
-    EXIT_DONE,
-    EXIT_INTERRUPTED,
-    EXIT_TIMEOUT,
-    Obj,
-    Screen,
-    one_line,
-    screen,
-)
+from deskhand.cli.screen import Exit, Obj, Screen, one_line, screen
 from deskhand.errors import Code, DeskhandError
 
 _OPEN = ("queued", "working", "input_required", "verifying", "paused")
@@ -111,7 +103,7 @@ def show(
         _show_changes(speak, found)
     else:
         _show_task(hub, speak, found)
-    return EXIT_DONE
+    return Exit.DONE
 
 
 def watch(
@@ -128,10 +120,10 @@ def watch(
             cursor = hub.get("/v1/snapshot")["cursor"] if after is None else after
             for event in events_of(hub, cursor, until=until):
                 _print(speak, event, of=None)
-            return EXIT_TIMEOUT
+            return Exit.TIMEOUT
         return _watch_task(hub, speak, name, after=after, until=until)
     except KeyboardInterrupt:
-        return EXIT_INTERRUPTED
+        return Exit.INTERRUPTED
 
 
 def get(
@@ -256,7 +248,7 @@ def _watch_task(
             if event and event.get("task") == name and event["kind"] == "task.finished":
                 break
         else:
-            return EXIT_TIMEOUT
+            return Exit.TIMEOUT
         task = hub.get(f"/v1/tasks/{quoted(name)}")
     if not speak.json:
         show_outcome(speak, task)

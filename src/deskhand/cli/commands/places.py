@@ -9,7 +9,7 @@ import typer
 
 from deskhand.cli.flags import MODES, add_group, t
 from deskhand.cli.home import client, home, local_runner
-from deskhand.cli.screen import EXIT_DONE, HubRefusal, Obj, one_line, screen
+from deskhand.cli.screen import Exit, HubRefusal, Obj, one_line, screen
 from deskhand.errors import Code, DeskhandError
 
 
@@ -138,7 +138,7 @@ def show_thread(name: Thread) -> int:
         elif event["kind"] == "task.finished":
             said = body.get("verdict") or body["state"]
             speak.out(f"{at}  {event['task']}  {said}  {one_line(body.get('summary') or '')}")
-    return EXIT_DONE
+    return Exit.DONE
 
 
 def rename_thread(
