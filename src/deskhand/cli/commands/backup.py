@@ -19,7 +19,7 @@ def add_to(app: typer.Typer) -> None:
 
 
 def backup(
-    file: Annotated[Path | None, typer.Argument(metavar="[FILE]", help=t("backup.file"))] = None,
+    file: Annotated[Path | None, typer.Argument(metavar="FILE", help=t("backup.file"))] = None,
 ) -> int:
     """Save the home in one file."""
     from deskhand.clock import SystemClock, stamp
