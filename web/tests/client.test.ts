@@ -189,15 +189,107 @@ test("a device that was removed is told so and stops asking", async () => {
   expect(hub.calls.length).toBe(calls);
 });
 
+function advertise(id: string): void {
+  const runner = { id, name: id, state: "active", commands: [], models: [] };
+  hub.happen("runner.advertised", { runner, folders: [] });
+}
+
+/** What the hub says beside the log. */
+function say(kind: string, data: object): void {
+  hub.write(`event: ${kind}\ndata: ${JSON.stringify(data)}\n\n`);
+}
+
+const linkOf = (runner: string, state: string) => {
+  const connected = state === "up";
+  return { runner, connected, state, seen_at: "2026-11-22T10:00:00.000Z" };
+};
+
+test.each(["asleep", "off", "no_network", "stopped"])("a computer that is %s is shown so the moment the hub says it", async (state) => {
+  const client = await opened();
+  advertise("run_1");
+
+  say("presence", linkOf("run_1", state));
+  await settle();
+  const away = pill(client.view);
+  say("presence", linkOf("run_1", "up"));
+  await settle();
+
+  expect([away, pill(client.view)]).toEqual([`runner_${state}`, "live"]);
+});
+
+test("as long as one computer is there, no other makes the page say that nobody is", async () => {
+  const client = await opened();
+  advertise("run_1");
+  advertise("run_2");
+
+  say("presence", linkOf("run_1", "asleep"));
+  say("presence", linkOf("run_2", "up"));
+  await settle();
+
+  expect(pill(client.view)).toBe("live");
+});
+
+test("a hub that says goodbye is asleep or stopped, not unreachable, and since then", async () => {
+  const client = await opened();
+
+  say("bye", { reason: "asleep" });
+  await settle();
+  const asleep = pill(client.view);
+  say("heartbeat", {});
+  await settle();
+  const awake = pill(client.view);
+  say("bye", { reason: "stopped" });
+  hub.reachable = false;
+  for (const stream of hub.streams.splice(0)) stream.close();
+  await settle();
+
+  expect([asleep, awake, pill(client.view)]).toEqual(["hub_asleep", "live", "hub_stopped"]);
+  expect(client.view.silence?.since).toBe(environment.time);
+});
+
+test("a hub that takes the question and never answers is noticed within 45 s, and asked again within 20 s", async () => {
+  const client = await opened();
+  const began = environment.time;
+  hub.mute = true;
+
+  while (pill(client.view) === "live") await environment.pass(1000);
+  const noticed = environment.time - began;
+  const asked = hub.calls.length;
+  while (hub.calls.length === asked) await environment.pass(1000);
+  const again = environment.time - began - noticed;
+  hub.mute = false;
+  while (pill(client.view) !== "live") await environment.pass(1000);
+
+  expect(noticed).toBeLessThanOrEqual(45_000);
+  expect(again).toBeLessThanOrEqual(20_000);
+  expect(client.view.silence).toBeUndefined();
+});
+
+test("a hub that is away is asked again every five seconds at least, however long it is away", async () => {
+  const client = await opened();
+  hub.reachable = false;
+  for (const stream of hub.streams.splice(0)) stream.close();
+  await settle();
+  const gaps: number[] = [];
+
+  for (let asked = hub.calls.length, last = environment.time; gaps.length < 40; ) {
+    await environment.pass(100);
+    if (hub.calls.length === asked) continue;
+    gaps.push(environment.time - last);
+    asked = hub.calls.length;
+    last = environment.time;
+  }
+
+  expect(Math.max(...gaps)).toBeLessThanOrEqual(5000);
+  expect(pill(client.view)).toBe("reconnecting");
+});
+
 test("no network is called offline, a silent hub reconnecting, an absent computer by its name", async () => {
   const client = await opened();
-  hub.happen("runner.advertised", {
-    runner: { id: "run_1", name: "laptop", state: "active", commands: [], models: [] },
-    folders: [],
-  });
+  advertise("run_1");
+  say("presence", linkOf("run_1", "stopped"));
   await settle();
-  const presence = new Map([["run_1", { runner: "run_1", connected: false, seen_at: "" }]]);
-  const away = pill({ ...client.view, presence });
+  const away = pill(client.view);
   hub.reachable = false;
 
   environment.wake();
@@ -207,7 +299,7 @@ test("no network is called offline, a silent hub reconnecting, an absent compute
   environment.wake();
   await settle();
 
-  expect([away, silent, pill(client.view)]).toEqual(["runner_offline", "reconnecting", "offline"]);
+  expect([away, silent, pill(client.view)]).toEqual(["runner_stopped", "reconnecting", "offline"]);
 });
 
 test("live text is a draft until the durable message replaces it", async () => {

@@ -84,6 +84,8 @@ export class FakeHub {
   readonly received: Op[] = [];
   streams: Stream[] = [];
   reachable = true;
+  /** Whether it takes requests and never answers, as a process that stands still. */
+  mute = false;
   streaming = true;
   signedIn = true;
   loseAnswers = 0;
@@ -95,6 +97,13 @@ export class FakeHub {
     const url = new URL(input as string, "http://hub.test");
     this.calls.push(`${init.method ?? "GET"} ${url.pathname}`);
     if (!this.reachable) throw new TypeError("no route");
+    if (this.mute) {
+      return new Promise((_, reject) => {
+        init.signal?.addEventListener("abort", () => {
+          reject(new DOMException("aborted", "AbortError"));
+        });
+      });
+    }
     if (!this.signedIn && !url.pathname.startsWith("/v1/pair")) return failure(401, "unauthorized");
     return this.#answer(url, init);
   };

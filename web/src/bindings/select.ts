@@ -58,7 +58,8 @@ export type Need =
   | { readonly kind: "question"; readonly id: string; readonly at: string; readonly question: Question }
   | { readonly kind: "join"; readonly id: string; readonly at: string; readonly request: PairRequest };
 
-export type Pill = Link | "runner_offline";
+export type Away = Exclude<Presence["state"], "up">;
+export type Pill = Link | "hub_asleep" | "hub_stopped" | `runner_${Away}`;
 
 const recent = <T extends { readonly at: string }>(a: T, b: T) => (a.at < b.at ? 1 : -1);
 
@@ -221,14 +222,25 @@ function queuedItem(entry: Queued): Said {
 }
 
 export function pill(view: View): Pill {
+  const reason = view.silence?.reason;
+  const reached = view.link === "live" || view.link === "reconnecting";
+  if (reached && (reason === "asleep" || reason === "stopped")) return `hub_${reason}`;
   if (view.link !== "live") return view.link;
-  const active = [...view.state.objects.runners.values()].filter((one) => one.state === "active");
-  const away = active.every((runner) => view.presence.get(runner.id)?.connected === false);
-  return active.length > 0 && away ? "runner_offline" : "live";
+  const state = awayAs(lastSeen(view));
+  return state ? `runner_${state}` : "live";
 }
 
-export function lastSeen(presence: ReadonlyMap<string, Presence>): string | undefined {
-  return [...presence.values()].map((one) => one.seen_at).sort().at(-1);
+/** Why a computer is away, if it is; a line that was down for a moment is nothing yet. */
+export function awayAs(link: Presence | undefined): Away | undefined {
+  return link && link.state !== "up" ? link.state : undefined;
+}
+
+/** How the computer that was here last stands; one that is here still, if there is any. */
+export function lastSeen(view: View): Presence | undefined {
+  const links = runners(view).flatMap((runner) => view.presence.get(runner.id) ?? []);
+  links.sort((a, b) => (a.seen_at < b.seen_at ? 1 : -1));
+  if (links.length < runners(view).length) return undefined;
+  return links.find((link) => !awayAs(link)) ?? links[0];
 }
 
 export function runners(view: View): Runner[] {

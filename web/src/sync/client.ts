@@ -17,11 +17,18 @@ import { apply, COLLECTIONS, emptyState, stateOf, type Change, type State } from
 export const FOLD = "1";
 
 const SNAPSHOT_TRIES = 3;
-const PRESENCE_MS = 20_000;
+/** The stream tells at once; this is for whoever polls, and where several hubs serve one account. */
+const PRESENCE_MS = 15_000;
 
 export interface Draft {
   readonly text: string;
   readonly task?: string | undefined;
+}
+
+/** Why the hub is not heard: its own last word, or nothing at all; and since when. */
+export interface Silence {
+  readonly reason: "asleep" | "stopped" | "unreachable";
+  readonly since: number;
 }
 
 interface LiveText {
@@ -34,6 +41,7 @@ interface LiveText {
 export interface View {
   readonly state: State;
   readonly link: Link;
+  readonly silence: Silence | undefined;
   readonly outbox: readonly Queued[];
   readonly presence: ReadonlyMap<string, Presence>;
   readonly read: ReadonlyMap<string, number>;
@@ -74,6 +82,7 @@ export class Client {
     this.#view = {
       state: emptyState(),
       link: "connecting",
+      silence: undefined,
       outbox: [],
       presence: new Map(),
       read: new Map(),
@@ -264,7 +273,13 @@ export class Client {
   }
 
   async #frame(frame: Frame): Promise<void> {
-    if (frame.kind === "event" && frame.event) await this.#take([frame.event], frame.event.seq);
+    if (frame.kind === "bye") {
+      this.#fallSilent(frame.data?.["reason"] === "asleep" ? "asleep" : "stopped");
+      return;
+    }
+    if (this.#view.silence) this.#show({ silence: undefined });
+    if (frame.kind === "presence") this.#notice(frame.data as unknown as Presence);
+    else if (frame.kind === "event" && frame.event) await this.#take([frame.event], frame.event.seq);
     else if (frame.kind === "delta" || frame.kind === "draft") this.#type(frame);
     else await this.#take([], frame.seq ?? 0);
   }
@@ -280,9 +295,19 @@ export class Client {
     this.#show({ drafts: new Map(this.#view.drafts).set(message, draft) });
   }
 
+  #notice(presence: Presence): void {
+    this.#show({ presence: new Map(this.#view.presence).set(presence.runner, presence) });
+  }
+
+  #fallSilent(reason: Silence["reason"]): void {
+    if (!this.#view.silence) this.#show({ silence: { reason, since: this.#environment.now() } });
+  }
+
   #linked(link: Link): void {
+    if (link === "reconnecting") this.#fallSilent("unreachable");
     if (link !== this.#view.link) this.#show({ link });
     if (link === "live") {
+      this.#show({ silence: undefined });
       void this.outbox.flush().then(() => this.outbox.settle(this.#view.state.cursor));
       void this.#lookAround();
     }
@@ -291,8 +316,11 @@ export class Client {
   /** Who is there is no fact of the log: it is asked for. */
   async #lookAround(): Promise<void> {
     try {
-      const seen = await this.hub.list<Omit<Presence, "runner"> & { id: string }>("/v1/runners");
-      this.#show({ presence: byRunner(seen.map((row) => ({ ...row, runner: row.id }))) });
+      const seen = await this.hub.list<Seen>("/v1/runners");
+      const known = seen.flatMap(({ link, ...row }) =>
+        link ? [{ ...row, runner: row.id, state: link }] : [],
+      );
+      this.#show({ presence: byRunner(known) });
     } catch {
       // The next look will tell.
     }
@@ -310,6 +338,9 @@ export class Client {
     for (const listener of this.#listeners) listener();
   }
 }
+
+/** A row of `/v1/runners`: its `state` is the device's, so that of the link is called `link`. */
+type Seen = Omit<Presence, "runner" | "state"> & { readonly id: string; readonly link?: Presence["state"] };
 
 /** What makes a thread unread. */
 const TELLING = new Set([

@@ -13,7 +13,9 @@ const SILENCE_MS = 35_000;
 const HIDDEN_MS = 60_000;
 const POLL_SECONDS = 25;
 const POLLS_BEFORE_STREAM = 12;
-const BACKOFF_MS = [300, 1000, 2500, 5000, 10_000, 20_000] as const;
+const ANSWER_MS = 15_000;
+/** With the spread of a quarter never more than five seconds. */
+const BACKOFF_MS = [300, 1000, 2500, 4000] as const;
 
 export type Link = "connecting" | "live" | "reconnecting" | "offline" | "signed_out" | "outdated";
 
@@ -102,15 +104,21 @@ export class Connection {
   async #attend(attempt: AbortController): Promise<void> {
     const signal = attempt.signal;
     if (this.#sink.cursor() === undefined) await this.#sink.reset(signal);
-    await this.#gap(signal);
+    await this.#gap(attempt);
     this.#failures = 0;
     if (this.#polls > 0) await this.#poll(signal);
     else await this.#stream(attempt);
   }
 
-  async #gap(signal: AbortSignal): Promise<void> {
+  /** A hub that stands still takes the question and gives no answer: that must not hold up the next try. */
+  async #gap(attempt: AbortController): Promise<void> {
     for (;;) {
-      const page = await this.#hub.sync(this.#sink.cursor() ?? 0, 0, signal);
+      const cancel = this.#environment.after(ANSWER_MS, () => {
+        attempt.abort();
+      });
+      const page = await this.#hub
+        .sync(this.#sink.cursor() ?? 0, 0, attempt.signal)
+        .finally(cancel);
       await this.#sink.page(page);
       if (!page.more) break;
     }

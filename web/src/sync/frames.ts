@@ -6,7 +6,7 @@
 import type { Event } from "../protocol/generated";
 
 export interface Frame {
-  readonly kind: "event" | "delta" | "draft" | "reset" | "heartbeat";
+  readonly kind: "event" | "delta" | "draft" | "reset" | "heartbeat" | "presence" | "bye";
   readonly seq?: number;
   readonly event?: Event;
   readonly data?: Readonly<Record<string, unknown>>;
@@ -37,9 +37,13 @@ export function frameOf(block: string): Frame {
   const data = parsed(fields.get("data"));
   const kind = fields.get("event") ?? (data ? "event" : "heartbeat");
   if (data && kind === "event") return { kind, event: data as unknown as Event };
-  if (data && (kind === "delta" || kind === "draft")) return { kind, data };
+  if (data && isSaid(kind)) return { kind, data };
   return { kind: kind === "reset" ? "reset" : "heartbeat", ...place };
 }
+
+/** What is said beside the log: it moves no cursor. */
+const SAID = ["delta", "draft", "presence", "bye"] as const;
+const isSaid = (kind: string): kind is (typeof SAID)[number] => SAID.some((one) => one === kind);
 
 function fieldsOf(block: string): Map<string, string> {
   const fields = new Map<string, string>();
