@@ -10,6 +10,7 @@ from typing import NoReturn, TypeVar
 
 import pytest
 
+from deskhand.clock import SystemClock
 from deskhand.errors import Code, DeskhandError
 from deskhand.ids import Ids
 from deskhand.ports import Blobs
@@ -203,3 +204,19 @@ async def test_a_link_in_place_of_a_partial_file_is_not_followed(tmp_path: Path)
         await blobs.append("upl_1", pieces(b"data"), offset=0, limit=BIG)
 
     assert outside.read_bytes() == b""
+
+
+@pytest.mark.parametrize("kind", ["files", "memory"])
+async def test_only_old_blobs_that_nobody_names_are_dropped(kind: str, tmp_path: Path) -> None:
+    """What is named stays whatever its age; what is new stays until its name had time to come."""
+    now = SystemClock().now().timestamp() + 1000
+    files = file_blobs(tmp_path / "blobs")
+    store = files if kind == "files" else MemoryBlobs(now=lambda: now - 1000)
+    named, _ = await store.put(pieces(b"named"), limit=BIG)
+    stray, _ = await store.put(pieces(b"stray"), limit=BIG)
+
+    early = await store.drop(but={named}, before=now - 3000)
+    late = await store.drop(but={named}, before=now)
+
+    assert (early, late) == (0, 1)
+    assert (store.size(named), store.size(stray)) == (5, None)

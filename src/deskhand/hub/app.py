@@ -17,6 +17,7 @@ from deskhand.hub.delivering import Courier
 from deskhand.hub.presence import Attendance
 from deskhand.hub.streaming import view_of
 from deskhand.hub.submitting import Submitter, Surface, dispatch
+from deskhand.hub.sweeping import Sweeper
 from deskhand.hub.timing import Alarm
 from deskhand.ids import Ids
 from deskhand.limits import LIST_LIMIT_MAX, SYNC_WAIT_SECONDS_MAX
@@ -81,6 +82,8 @@ class Hub:
         self._running: list[asyncio.Task[None]] = []
         self.store.on_commit(self.courier.look_at)
         self.store.on_commit(self.alarm.look_at)
+        self.sweeper = Sweeper(store=self.store, blobs=self.blobs, clock=self.clock)
+        self.store.on_commit(self.sweeper.look_at)
 
     async def start(self) -> None:
         """Begin to deliver and to note who is there: nobody, so far."""
@@ -88,6 +91,7 @@ class Hub:
         self._running = [
             asyncio.ensure_future(self.courier.run()),
             asyncio.ensure_future(self.alarm.run()),
+            asyncio.ensure_future(self.sweeper.run()),
             asyncio.ensure_future(self.attendance.run()),
         ]
 

@@ -383,6 +383,14 @@ class Store(Protocol):
         """Return whether an artifact or upload of the account names this blob."""
         ...
 
+    async def named_blobs(self) -> set[str]:
+        """Return every blob that an artifact or upload of any account names."""
+        ...
+
+    async def scrub(self) -> None:
+        """Let what was erased leave the disk's side files too, where there are any."""
+        ...
+
     async def verify(self, account: str) -> list[str]:
         """Fold the log anew, compare every projection and the hash chain; return what differs, in sentences."""
         ...
@@ -431,4 +439,8 @@ class Blobs(Protocol):
 
     def size(self, sha256: str) -> int | None:
         """Return the size in bytes, or nothing when it is not here."""
+        ...
+
+    async def drop(self, *, but: set[str], before: float) -> int:
+        """Delete every blob that is not in ``but`` and was stored before a time of the wall clock; return how many."""
         ...

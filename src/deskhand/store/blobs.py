@@ -10,6 +10,7 @@ import hashlib
 import os
 import re
 import sys
+import threading
 from collections.abc import AsyncIterator, Callable, Generator
 from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
@@ -53,6 +54,7 @@ class FileBlobs:
         self._offload = offload
         self._rename = rename
         self._busy: set[str] = set()
+        self._naming = threading.Lock()
         with translated():
             make_folder(folder / _PARTIAL)
 
@@ -114,6 +116,20 @@ class FileBlobs:
         except OSError:
             return None
 
+    async def drop(self, *, but: set[str], before: float) -> int:
+        """Delete every blob that is not in ``but`` and was stored before a time of the wall clock; return how many."""
+        return await self._run(lambda: self._drop(but, before))
+
+    def _drop(self, but: set[str], before: float) -> int:
+        stale = [path for path in self._folder.glob("??/??/*") if path.name not in but]
+        dropped = 0
+        for path in stale:
+            with self._naming:  # what is stored anew at this moment is not stale
+                if path.stat().st_ctime < before:
+                    path.unlink()
+                    dropped += 1
+        return dropped
+
     async def _pieces(self, path: Path, *, start: int, size: int | None) -> AsyncIterator[bytes]:
         file = await self._run(lambda: path.open("rb"))
         left = sys.maxsize if size is None else size
@@ -137,7 +153,8 @@ class FileBlobs:
             if not level.is_dir():
                 level.mkdir(mode=0o700, exist_ok=True)
                 sync(level.parent)
-        self._rename(path, target)
+        with self._naming:
+            self._rename(path, target)
         sync(target.parent)
         return found, size
 
@@ -172,7 +189,9 @@ def _open_partial(path: Path, offset: int) -> BinaryIO:
         if file.seek(0, os.SEEK_END) != offset:
             raise DeskhandError(Code.UPLOAD_OFFSET)
         if offset == 0:
-            sync(path.parent)  # or a power cut takes the name away under an offset that was promised
+            sync(
+                path.parent
+            )  # or a power cut takes the name away under an offset that was promised
         undo.pop_all()
     return file
 

@@ -10,6 +10,7 @@ import os
 import sqlite3
 import sys
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import TypeVar, cast
 from urllib.parse import quote
@@ -29,7 +30,7 @@ R = TypeVar("R")
 BUSY_SECONDS = 5.0
 FULL = 2
 _PIECE_BYTES = 1024 * 1024
-_DURABLE = ("synchronous=FULL", "foreign_keys=ON")
+_DURABLE = ("synchronous=FULL", "foreign_keys=ON", "secure_delete=ON")
 _POWER_CUT = ("fullfsync=ON", "checkpoint_fullfsync=ON") if sys.platform == "darwin" else ()
 
 
@@ -49,6 +50,18 @@ def open_sqlite(path: Path) -> Engine:
 
     event.listen(engine, "connect", trust)
     return engine
+
+
+def empty_log(engine: Engine) -> None:
+    """Write the write-ahead log into its file and cut it to nothing, so that nothing erased is left in it.
+
+    Raises:
+        DeskhandError: ``unavailable`` when somebody reads too long.
+    """
+    with closing(engine.raw_connection()) as driver:
+        found = driver.cursor().execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+    if found[0]:
+        raise DeskhandError(Code.UNAVAILABLE, "the write-ahead log is in use")
 
 
 def open_sqlite_reader(path: Path) -> Engine:
@@ -126,7 +139,7 @@ class Reader:
 
     def __init__(self, engine: Engine, offload: Offload) -> None:
         self.engine = engine
-        self._offload = offload
+        self.offload = offload
 
     async def look(self, query: Callable[[Connection], R]) -> R:
         """Return what a long read finds on a connection of its own."""
@@ -140,7 +153,7 @@ class Reader:
                         raise
                 return self._once(query)  # the pool's connection was cut
 
-        return await self._offload(run)
+        return await self.offload(run)
 
     async def read(self, query: Callable[[Connection], R]) -> R:
         """Return what a bounded, indexed read finds."""

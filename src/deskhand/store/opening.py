@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -16,6 +17,7 @@ from deskhand.store import tables
 from deskhand.store.engine import (
     InlineReader,
     Reader,
+    empty_log,
     open_memory,
     open_sqlite,
     open_sqlite_reader,
@@ -53,7 +55,8 @@ def open_sqlite_store(path: Path, clock: Clock, *, offload: Offload = inline) ->
             let_go(connection, stamp(clock.now()))
         writer = ThreadWriter(engine)
         reader = InlineReader(open_sqlite_reader(path), offload)
-    return SqlStore(clock, writer=writer, reader=reader, fanout=FanOut())
+    scrubbing = partial(empty_log, engine)
+    return SqlStore(clock, writer=writer, reader=reader, fanout=FanOut(), scrubbing=scrubbing)
 
 
 def open_postgres_store(

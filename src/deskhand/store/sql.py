@@ -17,6 +17,7 @@ from deskhand.clock import Clock, stamp
 from deskhand.ports import Committed, DueDelivery, PushSubscription, Tx
 from deskhand.protocol.objects import Upload
 from deskhand.store.engine import Reader
+from deskhand.store.faults import translated
 from deskhand.store.log import reading as log
 from deskhand.store.log.fanout import FanOut, Hook
 from deskhand.store.log.known import Memory
@@ -42,12 +43,14 @@ class SqlStore:
         writer: Writer,
         reader: Reader,
         fanout: FanOut,
+        scrubbing: Callable[[], None] = lambda: None,
         closing: Callable[[], None] = lambda: None,
     ) -> None:
         self._clock = clock
         self._writer = writer
         self._reader = reader
         self._fanout = fanout
+        self._scrubbing = scrubbing
         self._closing = closing
         self._memory = Memory()
 
@@ -142,6 +145,14 @@ class SqlStore:
     advance_upload = _changing(uploads.advance)
     upload = _reading(uploads.find)
     blob_referenced = _reading(uploads.referenced)
+
+    async def named_blobs(self) -> set[str]:
+        """Return every blob that an artifact or upload of any account names."""
+        return await self._reader.look(uploads.named)
+
+    async def scrub(self) -> None:
+        """Let what was erased leave the write-ahead log, where there is one."""
+        await self._reader.offload(translated()(self._scrubbing))
 
     async def close(self) -> None:
         """Finish waiting writes and close."""

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import AsyncGenerator, AsyncIterator
+import math
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 
 from deskhand.errors import Code, DeskhandError
 
 
 class MemoryBlobs:
-    """Content-addressed bytes without a disk."""
+    """Content-addressed bytes without a disk; without a clock all of them are new for ever."""
 
-    def __init__(self) -> None:
+    def __init__(self, now: Callable[[], float] = lambda: math.inf) -> None:
         """Begin empty."""
+        self._now = now
+        self._stored_at: dict[str, float] = {}
         self._whole: dict[str, bytes] = {}
         self._partial: dict[str, bytes] = {}
 
@@ -52,9 +55,17 @@ class MemoryBlobs:
         """Return the size in bytes, or nothing when it is not here."""
         return len(self._whole[sha256]) if sha256 in self._whole else None
 
+    async def drop(self, *, but: set[str], before: float) -> int:
+        """Delete every blob that is not in ``but`` and was stored before; return how many."""
+        stale = {name for name, at in self._stored_at.items() if at < before} - but
+        for name in stale:
+            del self._whole[name], self._stored_at[name]
+        return len(stale)
+
     def _keep(self, data: bytes) -> tuple[str, int]:
         digest = hashlib.sha256(data).hexdigest()
         self._whole[digest] = data
+        self._stored_at[digest] = self._now()
         return digest, len(data)
 
 

@@ -85,6 +85,12 @@ def keep(connection: Connection, account: str, names: Sequence[str]) -> None:
     )
 
 
+def named(connection: Connection) -> set[str]:
+    """Return every blob that an artifact or upload of any account names."""
+    both = select(_artifacts.blob).union(select(_u.sha256))
+    return {name for name in connection.execute(both).scalars() if name is not None}
+
+
 def referenced(connection: Connection, account: str, sha256: str) -> bool:
     """Return whether an artifact or upload of the account names this blob."""
     by_artifact = select(_artifacts.id).where(

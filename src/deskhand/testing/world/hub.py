@@ -65,7 +65,7 @@ class House(Machine):
         """Have an empty disk."""
         super().__init__("hub", chaos)
         self.disk = open_memory_disk().execution_options(compiled_cache=COMPILED)
-        self.blobs = MemoryBlobs()
+        self.blobs = MemoryBlobs(now=lambda: self.clock.now().timestamp())
         self.push = Push(chaos, self._die)
         self.principals: dict[str, Principal] = {}
         self.removed: dict[str, int] = {}
