@@ -50,7 +50,7 @@ class Body:
 class Disk:
     """A folder whose files and names are followed; several threads may use it.
 
-    ``number`` counts acts. ``cut_at`` ends everything at that act, or the next of kind ``cut_only``; ``rule`` lets single acts fail. Who changes a name
+    ``full`` is what it says when the rule lets an act fail: no room, or else broken. ``number`` counts acts. ``cut_at`` ends everything at that act, or the next of kind ``cut_only``; ``rule`` lets single acts fail. Who changes a name
     holds ``lock`` from asking until it is done.
     """
 
@@ -60,6 +60,7 @@ class Disk:
         self.cut_at = cut_at
         self.off = False
         self.failed = 0
+        self.full = False
         self.cut_only: Act | None = None
         self.cut_in: Act | None = None
         self.rule: Rule = lambda _act, _path, _number: False

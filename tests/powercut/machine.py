@@ -12,7 +12,7 @@ import hashlib
 import random
 import shutil
 from collections import Counter
-from collections.abc import AsyncIterator, Coroutine, Generator
+from collections.abc import AsyncIterator, Callable, Coroutine, Generator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -39,7 +39,7 @@ from deskhand.workflow.attempt import fold
 from deskhand.workflow.journal import Journal
 from deskhand.workflow.rows import AttemptKey, Step, move_to_json, step_key
 from tests.contract.storing import OWNER, PHONE, A, StillClock, begun, said
-from tests.powercut.disk import KEPT, Act, Disk, PowerCut
+from tests.powercut.disk import KEPT, Act, Disk, PowerCut, Rule
 from tests.powercut.os_calls import followed
 from tests.powercut.vfs import PowerVfs
 
@@ -152,6 +152,35 @@ class Machine:
             suppress(PowerCut, DeskhandError),
         ):
             await self._live(rounds)
+
+    async def live_through(self, failing: Callable[[int], Rule], *, after: int) -> list[str]:
+        """Work while the disk says no after so many acts, then when it does not; return what went against the promise."""
+        with self._vfs.under(self.disk), followed(self.disk), same_place():
+            on = Open(self.root, self._clock)
+            await self._prepare(on)
+            await self.work(on)
+            self.disk.rule = failing(self.disk.number + after)
+            await self.work(on)
+            await self.work(on)
+            wrong = await self._unreadable(on)
+            self.disk.rule = lambda _act, _path, _number: False
+            before, self.said.refused = self.said.refused, Counter()
+            await self.work(on)
+            wrong += [f"still refused: {code}" for code in self.said.refused]
+            self.said.refused = before
+            partial = [one.name for one in (self.root / "home/blobs/partial").iterdir()]
+            wrong += [f"half a file: {name}" for name in partial if not name.startswith("upl_")]
+            await on.close()
+        return wrong
+
+    async def _unreadable(self, on: Open) -> list[str]:
+        """Return what cannot be read although it was acknowledged."""
+        page = await on.store.events(OWNER, after=0, limit=1_000_000)
+        words = {str(event.body.get("text", "")).rstrip(".") for event in page.events}
+        wrong = [f"unreadable {word}" for word in sorted(self.said.words - words)]
+        steps = {step.n: step for step in on.journal.steps(KEY)}
+        lost = [n for n, step in self.said.steps.items() if not same(step, steps.get(n))]
+        return wrong + [f"unreadable step {n}" for n in lost]
 
     async def lose_power(self, *, kept: float) -> Cut:
         """Go on with what survives; return what is wrong with it."""

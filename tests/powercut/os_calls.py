@@ -45,7 +45,8 @@ def refused(disk: Disk) -> int:
     """Say that the machine is off, or that there is no room."""
     if disk.off:
         raise PowerCut
-    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    number = errno.ENOSPC if disk.full else errno.EIO
+    raise OSError(number, os.strerror(number))
 
 
 class _Calls:

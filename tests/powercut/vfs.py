@@ -83,7 +83,6 @@ class PowerVfs:
         self._library = library
         self._disks: list[Disk] = []
         self._files: dict[int, tuple[Disk, Path, list[bool]]] = {}
-        self.full = False
         library.sqlite3_vfs_find.restype = POINTER(_Vfs)
         self._unix: Any = library.sqlite3_vfs_find(None)
         unix = self._unix.contents
@@ -191,7 +190,7 @@ class PowerVfs:
 
     def _failure(self, act: Act, disk: Disk) -> int:
         """Return what SQLite's own VFS would say: a write that finds no room is FULL, all else an I/O error."""
-        return _FULL if self.full and act == "write" and not disk.off else _FAILED[act]
+        return _FULL if disk.full and act == "write" and not disk.off else _FAILED[act]
 
 
 def _size(path: Path) -> int:

@@ -108,14 +108,14 @@ class Runner:
         waited = 0.0
         while True:
             await self._parts.clock.sleep(_LOOK_SECONDS)
-            await self._parts.journal.tidy()
-            if self.inbox.connected:
-                with passing_over_absence():
-                    await self._presence.advertise()
             waited += _LOOK_SECONDS
-            if waited >= ADVANCE_SECONDS:
-                waited = 0.0
-                await self.workflow.advance_ready()
+            with passing_over_absence():  # of the hub, or of room on the disk
+                if waited >= ADVANCE_SECONDS:
+                    waited = 0.0
+                    await self.workflow.advance_ready()
+                if self.inbox.connected:
+                    await self._presence.advertise()
+                await self._parts.journal.tidy()
 
     def _renew_seconds(self) -> float:
         lease = self._parts.journal.setting("lease_seconds")

@@ -51,8 +51,8 @@ class Inbox:
                 frames = aiter(self._link.stream(after=after))
                 while (frame := await self._next(frames)) is not None:
                     self.connected = True
-                    self._backoff.reset()
                     await self._take(frame)
+                    self._backoff.reset()  # not before: a disk that takes nothing would be tried without end
             except DeskhandError as error:
                 if not error.fault.retryable:
                     raise

@@ -69,22 +69,24 @@ class Outbox:
         """
         while True:
             self._wake.clear()
-            rows = self._journal.outbox()
-            if not rows:
-                await self._wake.wait()
-            elif await self._send(rows, lost):
+            settled = False
+            try:
+                rows = self._journal.outbox()
+                if not rows:
+                    await self._wake.wait()
+                    continue
+                settled = await self._send(rows, lost)
+            except DeskhandError as error:  # the hub is away, or the disk takes nothing
+                if not error.fault.retryable:
+                    raise
+            if settled:
                 self._backoff.reset()
             else:
                 await self._backoff.wait()
 
     async def _send(self, rows: Sequence[OutboxRow], lost: Lost) -> bool:
         """Send one batch; return whether all of it is settled."""
-        try:
-            results = await self._link.send([row.op for row in rows])
-        except DeskhandError as error:
-            if not error.fault.retryable:
-                raise
-            return False
+        results = await self._link.send([row.op for row in rows])
         done: list[OutboxRow] = []
         refused: list[tuple[OutboxRow, str]] = []
         for row, result in zip(rows, results, strict=False):

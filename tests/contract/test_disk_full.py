@@ -1,0 +1,206 @@
+"""A disk that is full, or fails, at any write: refused with the reason, still readable, nothing half done, and it passes."""
+
+from __future__ import annotations
+
+import tempfile
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from deskhand.clock import SystemClock
+from deskhand.errors import Code, DeskhandError
+from deskhand.ports import Done, Effect, Place, ToolResult, Turn
+from deskhand.protocol.objects import FolderMode
+from deskhand.protocol.tasks import TaskState
+from deskhand.protocol.wire import JsonObject
+from deskhand.testing.agents import Obedient, call, wish
+from deskhand.testing.promises import note
+from tests.laptop import Laptop, until
+from tests.powercut.disk import Rule
+from tests.powercut.machine import Machine
+from tests.powercut.run import MEMORY
+from tests.powercut.vfs import PowerVfs, power_vfs
+
+pytestmark = [pytest.mark.timeout(180)]
+PLACES = 25
+NOTED = (1, 4)
+"""The commits by which orders come in."""
+GROWS = frozenset({"write", "create", "mkdir", "grow"})
+
+
+@pytest.fixture
+def vfs() -> PowerVfs:
+    """The layer under SQLite."""
+    layer = power_vfs()
+    assert layer is not None
+    return layer
+
+
+def full_from(number: int) -> Rule:
+    """Let there be no room from this act on."""
+    return lambda act, _, now: now >= number and act in GROWS
+
+
+def broken_at(number: int) -> Rule:
+    """Let one act fail, whatever it is."""
+    return lambda _act, _path, now: now == number
+
+
+def unsynced_from(number: int) -> Rule:
+    """Let nothing be synced from this act on."""
+    return lambda act, _, now: now >= number and act in {"sync", "folder"}
+
+
+@pytest.mark.needs("file layer")
+@pytest.mark.parametrize(
+    ("kind", "failing"),
+    [("full", full_from), ("broken", broken_at), ("unsynced", unsynced_from)],
+)
+async def test_a_disk_that_says_no_at_any_write_costs_only_what_was_refused(
+    vfs: PowerVfs, kind: str, failing: Callable[[int], Rule]
+) -> None:
+    """Refused with its reason, reads go on, nothing half done, and without a restart it works again (R14)."""
+    refused: Counter[str] = Counter()
+    wrong: list[str] = []
+    bad: list[int] = []
+    for place in range(PLACES):
+        with tempfile.TemporaryDirectory(dir=MEMORY) as name:
+            machine = Machine(Path(name), seed=place, vfs=vfs)
+            await machine.live(1)
+            machine.disk.full = kind == "full"
+            said = await machine.live_through(failing, after=1 + 3 * place)
+            said += (await machine.lose_power(kept=0)).wrong
+            wrong += said
+            bad += [place] if said else []
+            refused += machine.said.refused
+
+    figure = f"{kind} at {PLACES} writes: {refused.total()} refused, {len(bad)} places with a loss"
+    note("R14", figure, runs=PLACES, of="disk faults", failing=bad)
+    assert wrong == []
+    assert refused.total() >= PLACES // 2
+    assert set(refused) <= {Code.DISK_FULL, Code.UNAVAILABLE}
+
+
+@dataclass(slots=True)
+class Room:
+    """A runner's disk that takes no commit while it is full."""
+
+    full_when: Callable[[], bool] = lambda: False
+    commits: int = 0
+    refused: int = 0
+
+    def before_commit(self) -> None:
+        """Refuse while it is full."""
+        self.commits += 1
+        if self.full_when():
+            self.refused += 1
+            raise DeskhandError(Code.DISK_FULL)
+
+    def free(self) -> None:
+        """Make room."""
+        self.full_when = lambda: False
+
+
+@dataclass(slots=True)
+class Mail:
+    """A tool whose effect can neither be repeated nor looked for."""
+
+    sent: list[str] = field(default_factory=list[str])
+    name: str = "mail"
+    effect: Effect = "unknown"
+    writes: bool = True
+
+    def target(self, arguments: JsonObject, place: Place) -> str:
+        """Return a file in the results place."""
+        return str(place.results.root / str(arguments["path"]))
+
+    async def call(self, arguments: JsonObject, place: Place) -> ToolResult:
+        """Have the effect."""
+        del place
+        self.sent.append(str(arguments["path"]))
+        return ToolResult(outcome="ok", value={})
+
+
+@pytest.mark.survives(
+    "The disk of the computer is full while it works on a task",
+    "The task waits, says so, and goes on by itself when there is room; nothing is done twice",
+)
+@pytest.mark.parametrize("full_from", range(1, 8))
+async def test_a_runner_with_a_full_disk_waits_and_goes_on_by_itself(
+    tmp_path: Path, full_from: int
+) -> None:
+    """At any commit: it does not end, keeps in mind what it did, says why it waits, and finishes (R4, R14)."""
+    heard: list[str] = []
+
+    def end(history: Sequence[Turn]) -> Done:
+        heard[:] = [result.outcome for turn in history for result in turn.results]
+        return Done(summary="x")
+
+    mail, room = Mail(), Room()
+    moves = [wish(call("list_files", path=".")), wish(call("mail", path="a")), end]
+    laptop = Laptop(tmp_path, [Obedient(moves)], tools={"mail": mail})
+    folder = laptop.grant(FolderMode.ASK)
+    laptop.before_commit = room.before_commit
+    async with laptop:
+        room.commits = 0
+        room.full_when = lambda: room.commits >= full_from
+        task = laptop.hub.assign("x", agent="scripted", folder=folder.id)
+        await until(lambda: yes_to_all(laptop) or room.refused >= 3)
+        ended, messages = laptop.ended, said_in(laptop, task)
+        room.free()
+        await until(lambda: yes_to_all(laptop) or laptop.hub.task(task).final)
+
+    assert not ended
+    assert laptop.hub.task(task).state is TaskState.COMPLETED
+    assert (mail.sent, heard) == (["a"], ["ok", "ok"])
+    assert laptop.hub.kinds(task).count("task.finished") == 1
+    if full_from not in NOTED:  # then nothing is under way that could speak
+        assert len([one for one in messages if "The disk is full" in one]) == 1
+
+
+def yes_to_all(laptop: Laptop) -> bool:
+    """Allow whatever is asked; return False, so that it can be done while waiting."""
+    for approval in laptop.hub.approvals():
+        laptop.hub.decide(approval, "allow")
+    return False
+
+
+def said_in(laptop: Laptop, task: str) -> list[str]:
+    """Return what the system said in the conversation of a task."""
+    log = laptop.hub.account.log
+    return [
+        str(one.body["text"]) for one in log if one.task == task and one.kind == "message.posted"
+    ]
+
+
+async def test_a_runner_that_can_note_nothing_at_all_lives_on_and_does_not_spin(
+    tmp_path: Path,
+) -> None:
+    """Not even what the hub took, or refused for good, can be noted: it pauses between tries, and goes on (R14)."""
+    laptop = Laptop(
+        tmp_path, [Obedient([wish(call("list_files", path="."), say="Hi"), Done(summary="x")])]
+    )
+    laptop.hub.faults.refuse["message.posted"] = Code.INVALID
+    room, clock = Room(), SystemClock()
+    laptop.before_commit = room.before_commit
+    async with laptop:
+        room.full_when = lambda: any(
+            op.body.get("kind") == "message.posted" for op in laptop.hub.received
+        )
+        task = laptop.hub.assign("x", agent="scripted")
+        await until(lambda: room.refused)
+        began = clock.monotonic()
+        await until(lambda: room.refused >= 12)
+        took, ended = clock.monotonic() - began, laptop.ended
+        room.free()
+        done = await laptop.finish(task)
+        await until(laptop.rows.refused)
+        refused = laptop.rows.refused()
+
+    assert not ended
+    assert took > 1
+    assert done.state is TaskState.COMPLETED
+    assert [code for _, code in refused] == ["invalid"]
