@@ -47,6 +47,7 @@ from deskhand.workflow.attempt import (
 from deskhand.workflow.rows import (
     AttemptKey,
     AttemptRow,
+    Status,
     Step,
     StepKind,
     call_to_json,
@@ -141,6 +142,8 @@ class _Driver:
         with suppress(DeskhandError):
             await self._journal.record(self._key, ops=[said], place=self._place)
             return True
+        with suppress(DeskhandError):  # past a disk that takes nothing
+            return (await self._kit.parts.link.send([said]))[0].status != "rejected"
         return False
 
     async def _advance(self) -> bool:
@@ -422,10 +425,18 @@ class _Driver:
         steps, self._unsaved = self._unsaved, []
         said, self._unsaid = [*self._unsaid, *ops], []
         if steps or said or finished:
-            await self._journal.record(
-                self._key,
-                steps=steps,
-                ops=said,
-                status="finished" if finished else "open",
-                place=self._place,
-            )
+            await self._record(steps, said, "finished" if finished else "open")
+
+    async def _record(self, steps: Sequence[Step], said: Sequence[Op], status: Status) -> None:
+        """Commit; on a disk that takes nothing wait here, because what was done is known only here."""
+        backoff, told = Backoff(self._kit.parts), False
+        while True:
+            try:
+                return await self._journal.record(
+                    self._key, steps=steps, ops=said, status=status, place=self._place
+                )
+            except DeskhandError as error:
+                if not error.fault.retryable:
+                    raise
+                told = told or await self.tell_of_wait(error)
+            await backoff.wait()
