@@ -17,8 +17,9 @@ from deskhand.ids import Ids
 from deskhand.ports import Agent, Command, CommandResult, FolderAccess, Link, Tool
 from deskhand.protocol.objects import FolderMode, SandboxInfo
 from deskhand.protocol.tasks import Task
-from deskhand.runner.app import Parts, Runner, RunnerConfig
+from deskhand.runner.app import Runner
 from deskhand.runner.ceiling import Granted, grant_folder
+from deskhand.runner.parts import Parts, RunnerConfig
 from deskhand.runner.process import Process
 from deskhand.store.engine import open_sqlite, open_sqlite_reader
 from deskhand.store.writer import InlineWriter

@@ -100,6 +100,8 @@ class Command:
     seconds_max: float
     output_bytes_max: int
     memory_bytes_max: int
+    key: str = ""
+    """Names the step it belongs to: with one, it happens once, however often it is asked for after a crash."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -161,6 +163,8 @@ class Place:
     results: FolderAccess
     mode: FolderMode
     sandbox: Sandbox
+    step: str = ""
+    """The key of the step that has its effect here, if it is one that must not be had twice."""
 
 
 class Tool(Protocol):

@@ -25,7 +25,7 @@ from deskhand.protocol.ops import Op
 from deskhand.protocol.tasks import Changes, TaskState, Usage, Verdict
 from deskhand.protocol.wire import JsonObject
 from deskhand.runner.artifacts import upload
-from deskhand.runner.gate import Gate, Performed, Ruling
+from deskhand.runner.gate import Gate, Performed, Ruling, Scope
 from deskhand.runner.outbox import Backoff
 from deskhand.runner.parts import Parts, RunnerConfig
 from deskhand.runner.saying import Voice
@@ -258,7 +258,7 @@ class _Driver:
         step = self._step("tool", wish, arguments=call.arguments, effect=ruling.effect)
         self._append(step, self._voice.began(self._state.steps + 1, call))
         await together(self._flush(), self._kit.accepted(self._key))
-        self._finish(step, await self._kit.gate.perform(call, self._open.scope, ruling))
+        self._finish(step, await self._kit.gate.perform(call, self._within(step), ruling))
 
     def _note(self, call: ToolCall, result: ToolResult) -> None:
         """Note a wish that had no effect, with its result, as one row."""
@@ -306,7 +306,12 @@ class _Driver:
             probe = getattr(tool, "probe", None)
             found = await probe(call.arguments, self._open.scope.place) if probe else None
             return Performed(result=found) if isinstance(found, ToolResult) else None
-        return await self._kit.gate.perform(call, self._open.scope, ruling)
+        return await self._kit.gate.perform(call, self._within(step), ruling)
+
+    def _within(self, step: Step) -> Scope:
+        """Return the places, as this step acts in them."""
+        scope = self._open.scope
+        return replace(scope, place=replace(scope.place, step=step.key))
 
     def _permitted(self, ruling: Ruling) -> bool:
         """Return whether there is a recorded yes for exactly this action, or for its kind in this task."""

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import json
 import os
 import stat
 from collections.abc import Generator
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Final, Literal, Protocol, runtime_checkable
 
@@ -40,10 +41,30 @@ class Applied:
 
     changes: list[FileChange] = field(default_factory=list[FileChange])
     refused: list[RefusedChange] = field(default_factory=list[RefusedChange])
+    notes: Path | None = None
 
     def did(self, path: str, kind: Literal["created", "changed", "deleted"], size: int = 0) -> None:
         """Note a change."""
         self.changes.append(FileChange(path=path, kind=kind, size=size))
+
+    def will(
+        self, path: str, kind: Literal["created", "changed", "deleted"], size: int = 0
+    ) -> None:
+        """Note what comes next, for whoever goes on after a crash."""
+        if self.notes is not None:
+            change = FileChange(path=path, kind=kind, size=size)
+            with self.notes.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(asdict(change)) + "\n")
+
+    def before(self) -> list[FileChange]:
+        """Return what was begun before a crash."""
+        begun: dict[str, FileChange] = {}
+        if self.notes is not None and self.notes.exists():
+            for line in self.notes.read_text(encoding="utf-8").splitlines():
+                with contextlib.suppress(ValueError):  # the crash may have torn the last one
+                    change = FileChange(**json.loads(line))
+                    begun[change.path] = change
+        return list(begun.values())
 
     def refuse(self, path: str, reason: str) -> None:
         """Note what did not reach the folder."""
@@ -65,15 +86,20 @@ class Applied:
 def apply_changes(layers: Layers, access: FolderAccess) -> Applied:
     """Apply every change that may be applied; return all of them and every refusal.
 
+    Again, after a crash: what is there already stays, and the rest follows.
+
     Raises:
         DeskhandError: ``folder_changed`` or ``disk_full``; what was applied until then stays.
     """
-    applied = Applied()
+    applied = Applied(notes=layers.place / "applied")
+    begun = applied.before()
     if not _within_bounds(layers.upper):
         applied.refuse(".", "too_many")
         return applied
     with access.together() if isinstance(access, _Together) else contextlib.nullcontext():
         _Carrier(layers, access, applied).carry(layers.upper, ".")
+    told = {one.path for one in (*applied.changes, *applied.refused)}
+    applied.changes[:0] = [one for one in begun if one.path not in told]
     return applied
 
 
@@ -150,8 +176,9 @@ class _Carrier:
         kind: Literal["created", "changed"] = "created" if there is None else "changed"
         if there is not None and self._touched(path):
             self._applied.refuse(path, "conflict")
-            path, kind = self._free_beside(path), "created"
+            path, kind = self._free_beside(path, upper), "created"
         if path:
+            self._applied.will(path, kind, status.st_size)
             with upper.open("rb") as source:
                 self._access.write_from(path, source, limit=COMMAND_FILE_BYTES_MAX, mode=mode)
             self._applied.did(path, kind, status.st_size)
@@ -164,13 +191,16 @@ class _Carrier:
         self._delete(path)
         return self._access.stat(path)
 
-    def _free_beside(self, path: str) -> str:
-        """Return a name for the second version of a file; empty when there is none."""
+    def _free_beside(self, path: str, upper: Path) -> str:
+        """Return a name for the second version of a file; empty when there is none, or when it is there already."""
         pure = PurePosixPath(path)
         for number in range(1, _CONFLICT_NAMES_MAX):
             beside = str(pure.with_name(f"{pure.stem} (conflict {number}){pure.suffix}"))
-            if self._access.stat(beside) is None:
+            there = self._access.stat(beside)
+            if there is None:
                 return beside
+            if there.kind == "file" and self._access.sha256(beside) == _sha256(upper):
+                break
         return ""
 
     def _delete(self, path: str) -> None:
@@ -195,6 +225,7 @@ class _Carrier:
         if self._touched(path):
             self._applied.refuse(path, "conflict")
             return
+        self._applied.will(path, "deleted")
         self._access.remove(path)
         self._applied.did(path, "deleted")
 

@@ -2,7 +2,8 @@
 
 A command sees the folder and system programs, no network, no environment, no other process. What it writes lands in
 a layer beside the folder. Only when it ended by itself and every process of it is dead is that layer carried over,
-change by change, through the folder's handle. A command that was killed midway did not happen. It refuses to run
+change by change, through the folder's handle. A command that was killed midway did not happen; one that ended is
+applied whole, also when its runner is killed meanwhile. It refuses to run
 anything when the box cannot be raised; there is no way around the wall (SH-10).
 """
 
@@ -16,6 +17,7 @@ import secrets
 from asyncio.subprocess import PIPE, STDOUT
 from collections.abc import AsyncGenerator, Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -23,17 +25,27 @@ from deskhand.clock import Clock
 from deskhand.errors import Code, DeskhandError
 from deskhand.ports import Command, CommandResult, FolderAccess, Offload
 from deskhand.protocol.objects import SandboxInfo
-from deskhand.sandbox.apply import Applied, apply_changes
+from deskhand.sandbox.apply import apply_changes
 from deskhand.sandbox.box import box, exit_code, handed_over
+from deskhand.sandbox.ended import Ended, Records
 from deskhand.sandbox.following import BoundedOutput, Following, lifeline, to_the_end
 from deskhand.sandbox.idmap import MERGED
-from deskhand.sandbox.layers import Layers, Programs, as_root, as_user, make_layers, remove_layers
+from deskhand.sandbox.layers import (
+    Layers,
+    Programs,
+    as_root,
+    as_user,
+    make_layers,
+    open_up,
+    remove_layers,
+)
 from deskhand.sandbox.seccomp import filter_bytes
 
 _COMMANDS_UID: Final = 64_321
 """Under a root runner commands get this uid: nobody's, and not the overflow id that other things share."""
 _NOT_FOUND_EXIT: Final = 127
 _SAID_CHARS_MAX: Final = 200
+_KEY_CHARS: Final = 32
 
 
 class Bubblewrap:
@@ -48,6 +60,7 @@ class Bubblewrap:
 
     def __init__(self, place: Path, *, programs: Programs, clock: Clock, offload: Offload) -> None:
         self._place = place
+        self._records = Records(place.with_name("ended"))
         self._programs = programs
         self._clock = clock
         self._offload = offload
@@ -72,17 +85,45 @@ class Bubblewrap:
         """
         started = self._clock.monotonic()
         _working_directory(command, access)
-        applied = Applied()
-        async with self._layers() as layers:
-            ended = await self.execute(command, layers, root=access.root)
-            if command.writable and ended.stopped is None:
-                applied = await to_the_end(self._offload(lambda: apply_changes(layers, access)))
-        return replace(
-            ended,
-            changes=tuple(applied.changes),
-            refused=tuple(applied.refused),
-            duration_seconds=self._clock.monotonic() - started,
-        )
+        key = command.key[:_KEY_CHARS]
+        before = await self._offload(lambda: self._records.read(key)) if key else None
+        if before is not None and before.applied:
+            return before.result
+        async with self._layers(key or secrets.token_hex(8), before) as layers:
+            if before is None:
+                ended = await self.execute(command, layers, root=access.root)
+                ended = replace(ended, duration_seconds=self._clock.monotonic() - started)
+                if not command.writable or ended.stopped is not None:
+                    return ended
+                before = Ended(result=ended, started_ns=layers.started_ns, applied=False)
+            settle = partial(self._settle, key, before, layers, access)
+            return await to_the_end(self._offload(settle))
+
+    def clear(self) -> None:
+        """Remove left-overs of earlier runs, but for those whose changes may be applied in part."""
+        unfinished = set(self._records.unfinished())
+        for path in self._place.iterdir() if self._place.is_dir() else ():
+            if path.name not in unfinished:
+                remove_layers(path)
+
+    def _settle(
+        self, key: str, ended: Ended, layers: Layers, access: FolderAccess
+    ) -> CommandResult:
+        """Apply what a run wrote, or the rest of it: from its record on, a crash changes nothing but the time."""
+        open_up(layers.upper)
+        kept = key != "" and any(layers.upper.iterdir())
+        if kept:
+            self._records.write(key, ended)
+        try:
+            applied = apply_changes(layers, access)
+        except DeskhandError:
+            self._records.drop(key)  # told as an error, with what was applied until then
+            raise
+        changes, refused = tuple(applied.changes), tuple(applied.refused)
+        result = replace(ended.result, changes=changes, refused=refused)
+        if kept:
+            self._records.write(key, replace(ended, result=result, applied=True))
+        return result
 
     async def execute(self, command: Command, layers: Layers, *, root: Path) -> CommandResult:
         """Run a command over layers that are already made; apply nothing.
@@ -132,10 +173,13 @@ class Bubblewrap:
         return as_root(layers, inner, owner=self.owner)
 
     @contextlib.asynccontextmanager
-    async def _layers(self) -> AsyncGenerator[Layers]:
-        place = self._place / secrets.token_hex(8)
+    async def _layers(self, name: str, before: Ended | None) -> AsyncGenerator[Layers]:
+        place = self._place / name
         try:
-            yield make_layers(place, owner=self.owner)
+            if before is not None:
+                yield Layers(place=place, started_ns=before.started_ns)
+            else:
+                yield make_layers(place, owner=self.owner)
         finally:
             await to_the_end(self._offload(lambda: remove_layers(place)))
 

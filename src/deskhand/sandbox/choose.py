@@ -39,8 +39,8 @@ async def choose_sandbox(state: Path, *, clock: Clock, offload: Offload) -> Sand
     if filter_bytes(platform.machine()) is None:
         return NoSandbox(f"no system call filter for {platform.machine()}")
     place = state / "sandbox"
-    await offload(lambda: remove_layers(place))
     box = Bubblewrap(place, programs=programs, clock=clock, offload=offload)
+    await offload(box.clear)
     try:
         reason = await _try(box, place / "trial")
     except DeskhandError as error:

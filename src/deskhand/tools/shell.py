@@ -39,6 +39,7 @@ class RunCommand:
             seconds_max=float(wish.seconds),
             output_bytes_max=COMMAND_OUTPUT_BYTES_MAX,
             memory_bytes_max=COMMAND_MEMORY_BYTES_MAX,
+            key=place.step,
         )
         ended = await place.sandbox.run(command, access)
         outcome = "ok" if ended.exit_code == 0 and not ended.timed_out else "error"
