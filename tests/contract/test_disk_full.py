@@ -204,3 +204,24 @@ async def test_a_runner_that_can_note_nothing_at_all_lives_on_and_does_not_spin(
     assert took > 1
     assert done.state is TaskState.COMPLETED
     assert [code for _, code in refused] == ["invalid"]
+
+
+async def test_an_order_that_cannot_be_stored_is_not_asked_for_without_a_pause(
+    tmp_path: Path,
+) -> None:
+    """Each try opens a stream: they come further and further apart, until there is room (R14)."""
+    laptop = Laptop(tmp_path, [Obedient([Done(summary="x")])])
+    room, clock = Room(), SystemClock()
+    laptop.before_commit = room.before_commit
+    async with laptop:
+        room.full_when = lambda: True
+        task = laptop.hub.assign("x", agent="scripted")
+        await until(lambda: room.refused)
+        began = clock.monotonic()
+        await until(lambda: room.refused >= 4)
+        took = clock.monotonic() - began
+        room.free()
+        done = await laptop.finish(task)
+
+    assert took > 0.6
+    assert done.state is TaskState.COMPLETED

@@ -30,6 +30,7 @@ class Inbox:
         self._workflow = workflow
         self._backoff = Backoff(parts)
         self._looked_at = 0
+        self._stuck = False
         self.connected = False
         self._listening: asyncio.Timeout | None = None
 
@@ -52,10 +53,13 @@ class Inbox:
                 while (frame := await self._next(frames)) is not None:
                     self.connected = True
                     await self._take(frame)
-                    self._backoff.reset()  # not before: a disk that takes nothing would be tried without end
+                    self._stuck = self._stuck and frame.kind != "event"
+                    if not self._stuck:  # or a disk that takes nothing would be tried without a pause
+                        self._backoff.reset()
             except DeskhandError as error:
                 if not error.fault.retryable:
                     raise
+                self._stuck = error.code is not Code.HUB_UNREACHABLE
                 _log.info("link.lost %s", error.code)
             self.connected = False
             await self._backoff.wait()
