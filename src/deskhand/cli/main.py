@@ -28,12 +28,12 @@ from deskhand.cli.commands import (
     task,
 )
 from deskhand.cli.flags import EVERYWHERE, LANGUAGE, command, t, typer_app
-from deskhand.cli.quick import QuickRoot
+from deskhand.cli.quick import QuickGroup
 from deskhand.cli.screen import Exit, HubRefusal, Screen, screen, use
 from deskhand.errors import Code, DeskhandError
 
 
-class _Root(QuickRoot):
+class _Root(QuickGroup):
     """The program, with its panels in their order."""
 
     panels = tuple(t(f"panel.{one}") for one in ("start", "tasks", "setup", "operate"))
@@ -125,12 +125,8 @@ def _misused(error: BaseException) -> int:
         sys.stderr.write(f"{error}\n")
         return Exit.USAGE
     said = str(getattr(error, "format_message", lambda: error)())
-    failure = {
-        "code": "usage",
-        "message": said,
-        "cure": screen().say("usage.cure", command=path),
-        "retryable": False,
-    }
+    cure = screen().say("usage.cure", command=path)
+    failure = {"code": "usage", "message": said, "cure": cure, "retryable": False}
     screen().fail(HubRefusal(failure))
     return Exit.USAGE
 

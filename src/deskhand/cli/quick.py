@@ -33,18 +33,14 @@ class QuickCommand(TyperCommand):
 
 
 class QuickGroup(TyperGroup):
-    """A group of such commands."""
+    """A group of such commands; the program itself is one, listed panel by panel however they were added."""
+
+    panels: tuple[str, ...] = ()
 
     @override
     def get_params(self, ctx: Any) -> Any:  # noqa: ANN401 - Typer's own objects
         """Return the parameters, ``--help`` too, each with a reader of ours where there is one."""
         return _quick(super().get_params(ctx))
-
-
-class QuickRoot(QuickGroup):
-    """The program itself: its commands are listed panel by panel, however they were added."""
-
-    panels: tuple[str, ...] = ()
 
     @override
     def list_commands(self, ctx: Any) -> list[str]:  # noqa: ANN401 - Typer's own object
@@ -83,10 +79,11 @@ class Reader:
             read = self.convert(cast("str", value))
         except ValueError:
             raise typer.BadParameter(f"{value!r}: 0 1 2 …", ctx=ctx, param=param) from None
-        for bound, wrong in ((self.lowest, -1), (self.highest, 1)):
-            if bound is not None and (cast("float", read) - bound) * wrong > 0:
-                said = f"{value!r}: {self.lowest or 0:g} … {'' if self.highest is None else f'{self.highest:g}'}"
-                raise typer.BadParameter(said.rstrip(), ctx=ctx, param=param)
+        low, high = self.lowest, self.highest
+        number = cast("float", read)
+        if (low is not None and number < low) or (high is not None and number > high):
+            said = f"{value!r}: {low or 0:g} … {'' if high is None else f'{high:g}'}"
+            raise typer.BadParameter(said.rstrip(), ctx=ctx, param=param)
         return read
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -9,7 +11,7 @@ import typer
 
 from deskhand.cli.flags import MODES, add_group, t
 from deskhand.cli.home import client, home, local_runner
-from deskhand.cli.screen import Exit, HubRefusal, Obj, one_line, screen
+from deskhand.cli.screen import Exit, Obj, one_line, screen
 from deskhand.errors import Code, DeskhandError
 
 
@@ -39,12 +41,9 @@ def add_folder(
     granted = grant_folder(home(), path.expanduser(), mode=FolderMode(mode), label=label)
     known = False
     if runner is not None:
-        try:
+        with _known_later():
             make_known(client(), granted, runner=str(runner["device"]))
             known = True
-        except (DeskhandError, HubRefusal) as error:
-            _only_unreachable(error)
-            speak.note(speak.say("folders.known_later"), "ask")
     if not speak.json:
         said = speak.say("folders.added", root=granted.root, mode=speak.say(f"mode.{mode}"))
         speak.note(said, "good")
@@ -73,21 +72,16 @@ def remove_folder(
     wanted = name if name.startswith("fld_") else str(Path(name).expanduser().resolve())
     ids = [entry.id for entry in Ceiling(home()).entries() if wanted in {entry.id, entry.root}]
     revoke_folder(home(), wanted)
-    known: list[str] = []
-    speak = screen()
-    try:
+    with _known_later():
         hub = client()
         listed = hub.items("/v1/folders")
-        known = [one["id"] for one in listed if wanted in {one["id"], one["root"]}]
-        for folder in dict.fromkeys([*ids, *known]):
+        known = (one["id"] for one in listed if wanted in {one["id"], one["root"]})
+        ids = list(dict.fromkeys([*ids, *known]))
+        for folder in ids:
             make_unknown(hub, folder)
-    except (DeskhandError, HubRefusal) as error:
-        _only_unreachable(error)
-        speak.note(speak.say("folders.known_later"), "ask")
-    if not (ids or known):
+    if not ids:
         raise DeskhandError(Code.FOLDER_UNKNOWN, name, field="FOLDER")
-    removed = list(dict.fromkeys([*ids, *known]))
-    return speak.done({"removed": removed}, "folders.removed", root=wanted)
+    return screen().done({"removed": ids}, "folders.removed", root=wanted)
 
 
 def list_runners() -> int:
@@ -114,9 +108,11 @@ def list_threads() -> int:
     found = client().items("/v1/threads")
     if not screen().json:
         found = [one for one in found if one["state"] == "open" and not one["archived"]]
-    return screen().listed(
-        found, lambda one: (one["id"], _minute(one["updated_at"]), one_line(one["title"], most=80))
-    )
+
+    def row(one: Obj) -> tuple[object, ...]:
+        return one["id"], _minute(one["updated_at"]), one_line(one["title"], most=80)
+
+    return screen().listed(found, row)
 
 
 Thread = Annotated[str, typer.Argument(metavar="THREAD", help=t("threads.id"))]
@@ -157,7 +153,12 @@ def _minute(at: object) -> str:
     return str(at)[:16].replace("T", " ")
 
 
-def _only_unreachable(error: DeskhandError | HubRefusal) -> None:
-    """Go on only when it was no refusal: the grant stands in the runner's own file."""
-    if isinstance(error, HubRefusal) or error.code is not Code.HUB_UNREACHABLE:
-        raise error
+@contextmanager
+def _known_later() -> Generator[None]:
+    """Go on without the hub when it is away: the grant stands in the runner's own file."""
+    try:
+        yield
+    except DeskhandError as error:
+        if error.code is not Code.HUB_UNREACHABLE:
+            raise
+        screen().note(screen().say("folders.known_later"), "ask")

@@ -18,9 +18,6 @@ from deskhand.cli.screen import Exit, Obj, Screen, screen
 from deskhand.cli.values import setting
 from deskhand.errors import Code, DeskhandError
 
-_THREAD = "thr_"
-_FOLDER = "fld_"
-
 
 def add_to(app: typer.Typer) -> None:
     """Add the command."""
@@ -60,7 +57,7 @@ def do(
     # The id comes first: whatever happens to us, the task can be found again.
     (speak.note if speak.json else speak.out)(name)
     if no_wait:
-        return _end(speak, hub.get(f"/v1/tasks/{name}"), Exit.DONE, quiet=True)
+        return speak.answer(hub.get(f"/v1/tasks/{name}"))
     until = Until(seconds=limit, also_when_stuck=not wait)
     try:
         task, why = follow_task(hub, speak, name, after=int(result.get("seq") or 0), until=until)
@@ -74,11 +71,10 @@ def do(
     return _end(speak, task, code)
 
 
-def _end(speak: Screen, task: Obj, code: int, *, quiet: bool = False) -> int:
-    if speak.json:
-        speak.result(task)
-    elif not quiet:
+def _end(speak: Screen, task: Obj, code: int) -> int:
+    if not speak.json:
         show_outcome(speak, task)
+    speak.answer(task)
     return code
 
 
@@ -89,7 +85,7 @@ def _given(**fields: Any) -> Obj:  # noqa: ANN401 - JSON
 
 def _thread(hub: Client, said: str | None, op_id: str) -> str | None:
     """Return the id of a conversation named by id or title; a new title begins one."""
-    if said is None or said.startswith(_THREAD):
+    if said is None or said.startswith("thr_"):
         return said
     for known in hub.items("/v1/threads"):
         if known["title"] == said and known.get("state") == "open" and not known.get("archived"):
@@ -113,13 +109,12 @@ def _place(hub: Client, said: str | None, mode: str | None, op_id: str) -> Obj:
     if said is None:
         return {"mode": narrowed} if mode else {}
     runner = local_runner()
-    if said.startswith(_FOLDER) or runner is None or runner.get("url") != hub.access.url:
+    if said.startswith("fld_") or runner is None or runner.get("url") != hub.access.url:
         return {"folder": said, "mode": narrowed}
     from deskhand.cli.granting import grant_for_task
 
-    folder = grant_for_task(
-        hub, home(), Path(said).expanduser(), runner=str(runner["device"]), mode=narrowed, op=op_id
-    )
+    path, device = Path(said).expanduser(), str(runner["device"])
+    folder = grant_for_task(hub, home(), path, runner=device, mode=narrowed, op=op_id)
     return {"folder": folder, "mode": narrowed}
 
 

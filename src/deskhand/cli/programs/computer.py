@@ -15,13 +15,14 @@ from typing import cast
 
 from deskhand.agents.commands.agent import CommandAgent
 from deskhand.cli.home import RUNNER_FILE, private
+from deskhand.cli.programs.ending import offload
 from deskhand.cli.programs.serving import Running
 from deskhand.cli.screen import Obj
 from deskhand.cli.values import setting
 from deskhand.clock import Clock, stamp
 from deskhand.hub.credentials import admit, bearer_sha256, new_token, write_private
 from deskhand.ids import Ids
-from deskhand.ports import Link, Offload, Store
+from deskhand.ports import Link, Store
 from deskhand.protocol.authority import Principal
 from deskhand.protocol.events import HUB
 from deskhand.protocol.objects import Device, Role
@@ -45,7 +46,6 @@ class Wiring:
     link: Link
     clock: Clock
     ids: Ids
-    offload: Offload
     as_root: bool
     language: str
 
@@ -57,7 +57,7 @@ async def open_runner(wiring: Wiring, *, device: str, name: str) -> AsyncGenerat
     Raises:
         DeskhandError: ``config_invalid``, ``disk_full``, ``schema_newer``.
     """
-    clock, ids, offload = wiring.clock, wiring.ids, wiring.offload
+    clock, ids = wiring.clock, wiring.ids
     state = wiring.home / "runner"
     make_folder(state)
     sandbox = await choose_sandbox(state, clock=clock, offload=offload)

@@ -26,9 +26,8 @@ async def run_hub(*, port: int | None, said: str | None) -> int:
 
 async def _say_ready(speak: Screen, running: Running) -> None:
     account, opened = running.owner.account, running.opened
-    for_runner = await running.pairing.create_invite(
-        account, InviteAsk(kind="runner", role=Role.RUNNER, admits_alone=True)
-    )
+    wish = InviteAsk(kind="runner", role=Role.RUNNER, admits_alone=True)
+    for_runner = await running.pairing.create_invite(account, wish)
     for_page = await running.pairing.create_invite(account, InviteAsk(admits_alone=True))
     if speak.json:
         ready = {"url": opened, "invite": for_runner.invite, "pid": os.getpid()}

@@ -17,7 +17,7 @@ from typing import Final
 from deskhand.cli.client import Access, Client, healthz
 from deskhand.cli.home import RUNNER_FILE, home, private
 from deskhand.cli.programs.computer import Wiring, computer_name, open_runner
-from deskhand.cli.programs.ending import offload, until_told_to_end, work_until
+from deskhand.cli.programs.ending import until_told_to_end, work_until
 from deskhand.cli.screen import Exit, Obj, screen
 from deskhand.clock import SystemClock
 from deskhand.errors import Code, DeskhandError
@@ -51,7 +51,6 @@ async def run_runner(
             link=HttpLink(address, token=str(known["token"])),
             clock=clock,
             ids=Ids(clock),
-            offload=offload,
             as_root=as_root,
             language=speak.language,
         )

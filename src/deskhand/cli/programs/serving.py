@@ -131,10 +131,7 @@ class LivePush:
     """Web Push as the account's settings want it at this moment; a change takes effect with the next notice."""
 
     def __init__(self, key: bytes, values: dict[str, Json], *, clock: Clock, url: str) -> None:
-        self._key = key
-        self._values = values
-        self._clock = clock
-        self._url = url
+        self._key, self._values, self._clock, self._url = key, values, clock, url
         self._push = self._built()
 
     @property

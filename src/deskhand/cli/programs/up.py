@@ -31,7 +31,7 @@ from deskhand.limits import CLAIM_SECONDS
 from deskhand.ports import Committed
 from deskhand.protocol.objects import PairRequest
 from deskhand.protocol.ops import Op
-from deskhand.protocol.requests import InviteAsk, InviteMade
+from deskhand.protocol.requests import InviteAsk
 from deskhand.protocol.wire import JsonObject
 
 R = TypeVar("R")
@@ -71,11 +71,8 @@ class _Computer:
     """The runner of this process: imported in a thread once the hub answers."""
 
     def __init__(self, running: Running, *, name: str | None, as_root: bool) -> None:
-        self._running = running
-        self._said = name
-        self._as_root = as_root
-        self.stopped = asyncio.Event()
-        self._advertised = asyncio.Event()
+        self._running, self._said, self._as_root = running, name, as_root
+        self.stopped, self._advertised = asyncio.Event(), asyncio.Event()
         self.name = ""
         running.hub.store.on_commit(self._look)
 
@@ -103,7 +100,6 @@ class _Computer:
             link=Participant(running.hub, principal),
             clock=running.clock,
             ids=running.ids,
-            offload=offload,
             as_root=self._as_root,
             language=str(setting("language").value),
         )
@@ -126,39 +122,32 @@ class _Desk:
     """What the terminal of ``up`` shows, and the questions it asks."""
 
     def __init__(self, running: Running, speak: Screen) -> None:
-        self._running = running
-        self._speak = speak
+        self._running, self._speak = running, speak
         self._asking: asyncio.Queue[PairRequest] = asyncio.Queue()
         running.hub.store.on_commit(self._look)
 
     async def show(self, reach: Reach, *, browser: bool, name: str) -> None:
         """Try the road, print how to come in, open the browser, and ask whoever knocks."""
-        running, speak = self._running, self._speak
+        running, speak, opened = self._running, self._speak, self._running.opened
         if reach.kind != "none":
-            took = await offload(lambda: seen_to_answer(self._running.opened))
-            speak.note(speak.say("up.answered", url=self._running.opened, ms=round(took)), "good")
-        made = await running.pairing.create_invite(
-            running.owner.account, InviteAsk(admits_alone=not speak.asks)
-        )
+            took = await offload(lambda: seen_to_answer(opened))
+            speak.note(speak.say("up.answered", url=opened, ms=round(took)), "good")
+        wish = InviteAsk(admits_alone=not speak.asks)
+        made = await running.pairing.create_invite(running.owner.account, wish)
         if speak.json:
-            ready = {"url": self._running.opened, "invite": made.invite, "code": made.code}
-            speak.result({**ready, "pid": os.getpid()})
+            ready = {"url": opened, "invite": made.invite, "code": made.code, "pid": os.getpid()}
+            speak.result(ready)
         else:
-            await self._say_ready(reach, made, name)
+            speak.out(speak.say("up.ready", version=__version__, name=name, url=opened))
+            if reach.kind == "none":
+                speak.out(speak.say("up.no_road"))
+            kind = "page" if reach.kind != "none" else "cli"
+            show_invitation(speak, link=join_link(opened, made.invite), code=made.code, kind=kind)
+            speak.out(speak.say("up.end"))
         if browser and not speak.json and _has_display():
             await self._open_browser()
         while speak.asks:
             await self._decide(await self._asking.get())
-
-    async def _say_ready(self, reach: Reach, made: InviteMade, name: str) -> None:
-        speak = self._speak
-        speak.out(speak.say("up.ready", version=__version__, name=name, url=self._running.opened))
-        if reach.kind == "none":
-            speak.out(speak.say("up.no_road"))
-        link = join_link(self._running.opened, made.invite)
-        kind = "page" if reach.kind != "none" else "cli"
-        show_invitation(speak, link=link, code=made.code, kind=kind)
-        speak.out(speak.say("up.end"))
 
     async def _open_browser(self) -> None:
         """Sign in the browser of this user through a page that only this user can read."""
