@@ -189,9 +189,8 @@ def _open_partial(path: Path, offset: int) -> BinaryIO:
         if file.seek(0, os.SEEK_END) != offset:
             raise DeskhandError(Code.UPLOAD_OFFSET)
         if offset == 0:
-            sync(
-                path.parent
-            )  # or a power cut takes the name away under an offset that was promised
+            # Or a power cut takes the name away under an offset that was promised.
+            sync(path.parent)
         undo.pop_all()
     return file
 
