@@ -39,12 +39,9 @@ class Folder:
     """
 
     def __init__(self, root: Path, handle: int, *, resolver: Resolver) -> None:
-        self._root = root
-        self._handle = handle
-        self._resolve = resolver
+        self._root, self._handle, self._resolve = root, handle, resolver
         self._pinned = os.fstat(handle)
-        self._together = False
-        self._unsynced = False
+        self._together = self._unsynced = False
 
     @classmethod
     def open(cls, root: Path, *, resolver: Resolver | None = None) -> Self:
@@ -202,14 +199,11 @@ class Folder:
         old, new = components(rel), components(to)
         guard_new(old)
         guard_new(new)
-        with (
-            self._parent(new) as (new_parent, new_name),
-            self._parent(old) as (old_parent, old_name),
-        ):
-            leaf.known(os.stat(old_name, dir_fd=old_parent, follow_symlinks=False))
-            leaf.rename_free(old_parent, old_name, new_parent, new_name)
-            self._sync(old_parent)
-            self._sync(new_parent)
+        with self._parent(new) as (there, new_name), self._parent(old) as (here, old_name):
+            leaf.known(os.stat(old_name, dir_fd=here, follow_symlinks=False))
+            leaf.rename_free(here, old_name, there, new_name)
+            self._sync(here)
+            self._sync(there)
 
     def remove(self, rel: str) -> None:
         """Remove a file or an empty directory; ``conflict`` when it is not empty."""

@@ -41,9 +41,8 @@ WIDTH_MAX: Final = 60
 def read_table(wish: wishes.ReadTable, place: Place) -> ToolResult:
     """Return how a table is written, what its columns hold and add up to."""
     table, digest = _table_at(source(wish, place), wish.path)
-    facts = _table_json(table, by=wish.by)
-    text = f"{len(table.rows)} rows, {table.width} columns"
-    return ok({"path": wish.path, "sha256": digest, **facts}, text)
+    value = {"path": wish.path, "sha256": digest, **_table_json(table, by=wish.by)}
+    return ok(value, f"{len(table.rows)} rows, {table.width} columns")
 
 
 def write_workbook(wish: wishes.WriteWorkbook, place: Place) -> ToolResult:

@@ -28,11 +28,11 @@ _PLAIN: Final = os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
 _CHUNK: Final = 1024 * 1024
 _TEMPORARY_TRIES: Final = 16
 _RENAME_NOREPLACE: Final = 1
+_IN_THE_WAY: Final = (errno.ELOOP, errno.ENOTDIR, errno.EXDEV, errno.EAGAIN)
 _MEANING: Final = (
     ((errno.ENOSPC, errno.EDQUOT), Code.DISK_FULL, ""),
     ((errno.EEXIST, errno.ENOTEMPTY, errno.EISDIR), Code.CONFLICT, "the name is taken"),
-    ((errno.ELOOP, errno.ENOTDIR), Code.PATH_REFUSED, "a link or something else is in the way"),
-    ((errno.EXDEV, errno.EAGAIN), Code.PATH_REFUSED, "a link or something else is in the way"),
+    (_IN_THE_WAY, Code.PATH_REFUSED, "a link or something else is in the way"),
     ((errno.EACCES, errno.EPERM, errno.EROFS), Code.PATH_REFUSED, "the system does not permit it"),
 )
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -64,9 +64,8 @@ def entry_of(parts: Sequence[str], status: os.stat_result) -> Entry:
     path, mode = "/".join(parts) or ".", status.st_mode
     kind = "file" if stat.S_ISREG(mode) else "directory" if stat.S_ISDIR(mode) else "other"
     shown = os.fsencode(path).decode("utf-8", "backslashreplace")
-    if (
-        shown != path
-    ):  # Bytes that are no text cannot travel in JSON: shown, but nothing that can be opened.
+    if shown != path:
+        # Bytes that are no text cannot travel in JSON: shown, but nothing that can be opened.
         kind = "other"
     size = status.st_size if kind == "file" else 0
     return Entry(path=shown, kind=kind, size=size, modified_ns=status.st_mtime_ns)

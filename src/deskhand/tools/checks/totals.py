@@ -10,7 +10,6 @@ import csv
 import io
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
 from decimal import Context, Decimal, localcontext
 from functools import partial
 from typing import Final
@@ -29,6 +28,8 @@ from deskhand.tools.checks.quotes import checked, result
 _Cells = list[list[workbooks.Value]]
 _Rows = list[list[str]]
 _Key = tuple[int, tuple[int, str] | None]
+_Values = list[Decimal | None]
+"""A number per row, or nothing where the cell holds none."""
 _EVIDENCE_FIGURES: Final = 6
 _EXACT: Final = Context(prec=200)
 _THREE: Final = 3
@@ -55,14 +56,6 @@ def check_totals(wish: CheckTotals, place: Place) -> ToolResult:
     return checked(work, wish)
 
 
-@dataclass(slots=True)
-class _Seen:
-    """The values of one column among some rows."""
-
-    rows: int = 0
-    values: list[Decimal] = field(default_factory=list[Decimal])
-
-
 def _compared(wish: CheckTotals, rows: _Rows, page: _Cells, copy: _Cells | None) -> ToolResult:
     """Return whether every figure is what the table adds up to, on the sheet and in the copy of the data."""
     said, facts = partial(text, language=wish.language), wish.facts
@@ -77,13 +70,10 @@ def _compared(wish: CheckTotals, rows: _Rows, page: _Cells, copy: _Cells | None)
             written.append(_added(copy, fact.column, len(rows)))
         differing = [value for value in written if value is None or value != found]
         if differing or whole:
-            sentence = said(
-                "check.figure_wrong" if differing else "check.figure",
-                label=fact.label,
-                written=_shown(differing[0] if differing else found, fact.places),
-                found=_shown(found, fact.places),
-            )
-            (wrong if differing else right).append(sentence)
+            key, into = ("figure_wrong", wrong) if differing else ("figure", right)
+            there = _shown((*differing, found)[0], fact.places)
+            shown = {"label": fact.label, "written": there, "found": _shown(found, fact.places)}
+            into.append(said(f"check.{key}", **shown))
     if wrong:
         count = said("check.figures_wrong", wrong=len(wrong), total=len(facts))
         return result(f"{count} {'; '.join(wrong[:_EVIDENCE_FIGURES])}", passed=False)
@@ -98,11 +88,8 @@ def _rows(access: FolderAccess, table: TableSource) -> Iterator[list[str]]:
     data = access.read(table.path, limit=READ_BYTES_MAX)
     try:
         lines = io.StringIO(data.decode(table.encoding), newline="")
-        reader = csv.reader(
-            lines,
-            delimiter=table.delimiter,
-            quoting=csv.QUOTE_MINIMAL if table.quoted else csv.QUOTE_NONE,
-        )
+        quoting = csv.QUOTE_MINIMAL if table.quoted else csv.QUOTE_NONE
+        reader = csv.reader(lines, delimiter=table.delimiter, quoting=quoting)
         line = 1
         for row in reader:
             cells = _trimmed(row, table.width) if line >= table.first_line else None
@@ -123,9 +110,9 @@ def _key(fact: Figure) -> _Key:
     return fact.column, fact.group and (fact.group.column, fact.group.name)
 
 
-def _collected(facts: Sequence[Figure], rows: _Rows) -> dict[_Key, _Seen]:
-    """Gather the values of every column (and group) that a fact is about, in one pass over the rows."""
-    seen = {_key(fact): _Seen() for fact in facts}
+def _collected(facts: Sequence[Figure], rows: _Rows) -> dict[_Key, _Values]:
+    """Gather the cells of every column (and group) that a fact is about, in one pass over the rows."""
+    seen: dict[_Key, _Values] = {_key(fact): [] for fact in facts}
     columns = {fact.column: fact for fact in facts}
     groupings = {fact.group.column for fact in facts if fact.group is not None}
     for row in rows:
@@ -133,10 +120,8 @@ def _collected(facts: Sequence[Figure], rows: _Rows) -> dict[_Key, _Seen]:
         for index, fact in columns.items():
             value = _number(row[index], fact) if index < len(row) else None
             for group in groups:
-                into = seen.get((index, group))
-                if into is not None:
-                    into.rows += 1
-                    into.values += [] if value is None else [value]
+                if (index, group) in seen:
+                    seen[index, group].append(value)
     return seen
 
 
@@ -187,18 +172,16 @@ def _ungrouped(whole: str) -> str | None:
     return "".join(groups) if fits and 0 < len(groups[0]) <= _THREE else None
 
 
-def _measure(fact: Figure, seen: _Seen) -> Decimal | None:
+def _measure(fact: Figure, cells: _Values) -> Decimal | None:
+    values = [value for value in cells if value is not None]
     if fact.measure in ("rows", "count"):
-        return Decimal(seen.rows if fact.measure == "rows" else len(seen.values))
-    total = sum(seen.values, Decimal(0))
-    if fact.measure == "sum":
-        return total
-    if not seen.values:
-        return None
+        return Decimal(len(cells if fact.measure == "rows" else values))
+    total = sum(values, Decimal(0))
+    if fact.measure == "sum" or not values:
+        return total if fact.measure == "sum" else None
     if fact.measure == "average":
-        mean = total / len(seen.values)
-        return mean.quantize(Decimal(1).scaleb(-fact.places))
-    return min(seen.values) if fact.measure == "minimum" else max(seen.values)
+        return (total / len(values)).quantize(Decimal(1).scaleb(-fact.places))
+    return min(values) if fact.measure == "minimum" else max(values)
 
 
 def _added(page: _Cells, column: int, rows: int) -> Decimal | None:

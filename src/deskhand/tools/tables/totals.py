@@ -252,12 +252,11 @@ def _number_kind(
 def _grouping(table: Table, columns: Sequence[Column], by: str | None) -> Column | None:
     if by is not None:
         wanted = " ".join(by.split()).casefold()
-        named = [column for column in columns if column.name.casefold() == wanted]
-        if not named:
-            raise DeskhandError(
-                Code.NOT_FOUND, f"no column {by}; there is {', '.join(table.names)}"
-            )
-        return named[0]
+        named = next((column for column in columns if column.name.casefold() == wanted), None)
+        if named is None:
+            there = ", ".join(table.names)
+            raise DeskhandError(Code.NOT_FOUND, f"no column {by}; there is {there}")
+        return named
     most = min(GROUPS_MAX, len(table.rows) // 2) if any(each.adds_up for each in columns) else 0
     for column in columns:
         if column.kind == "text":
