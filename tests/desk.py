@@ -37,6 +37,7 @@ class Desk:
 
     home: Path
     folder: Path
+    program: list[str] = field(default_factory=lambda: PROGRAM)
     url: str = ""
     ready: dict[str, Any] = field(default_factory=dict[str, Any])
 
@@ -54,7 +55,7 @@ class Desk:
         **more: str,
     ) -> Said:
         done = subprocess.run(
-            [*PROGRAM, *arguments],
+            [*self.program, *arguments],
             input=text,
             stdin=subprocess.DEVNULL if text is None else None,
             env=self.env(**more) | dict(extra or {}),
@@ -69,7 +70,7 @@ class Desk:
 
     def spawn(self, *arguments: str, **more: str) -> subprocess.Popen[str]:
         return subprocess.Popen(
-            [*PROGRAM, *arguments],
+            [*self.program, *arguments],
             env=self.env(**more),
             cwd=self.folder,
             stdin=subprocess.DEVNULL,
