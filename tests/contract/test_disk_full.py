@@ -19,10 +19,12 @@ from deskhand.protocol.wire import JsonObject
 from deskhand.testing.agents import Obedient, call, wish
 from deskhand.testing.promises import note
 from tests.laptop import Laptop, until
-from tests.powercut.disk import Rule
+from tests.powercut.disk import Disk, Rule
 from tests.powercut.machine import Machine
+from tests.powercut.os_calls import followed
 from tests.powercut.run import MEMORY
 from tests.powercut.vfs import PowerVfs, power_vfs
+from tests.rim import TUS, code_of, open_rim, thread_op
 
 pytestmark = [pytest.mark.timeout(180)]
 PLACES = 25
@@ -225,3 +227,34 @@ async def test_an_order_that_cannot_be_stored_is_not_asked_for_without_a_pause(
 
     assert took > 0.6
     assert done.state is TaskState.COMPLETED
+
+
+@pytest.mark.needs("file layer")
+async def test_a_hub_with_a_full_disk_says_so_to_every_caller_and_serves_what_it_has(
+    vfs: PowerVfs, tmp_path: Path
+) -> None:
+    """507 with the cure for each op of a batch; lists, files and half an upload stay; then all goes on (R14)."""
+    disk = Disk(tmp_path, seed=1)
+    disk.full = True
+    with vfs.under(disk), followed(disk):
+        async with open_rim(tmp_path, on_disk=True) as rim, rim.local as cli:
+            ops = {"ops": [thread_op(f"op-thread-{n}") for n in range(3)]}
+            upload = await cli.post("/v1/uploads", headers=TUS | {"Upload-Length": "20"})
+            place = upload.headers["Location"]
+            chunk = TUS | {"Content-Type": "application/offset+octet-stream"}
+            await cli.patch(place, content=b"x" * 8, headers=chunk | {"Upload-Offset": "0"})
+            disk.rule = lambda act, _path, _number: act in GROWS
+            refused = await cli.post("/v1/ops", json=ops)
+            cut = await cli.patch(place, content=b"x" * 12, headers=chunk | {"Upload-Offset": "8"})
+            listed = await cli.get("/v1/devices")
+            reached = await cli.head(place, headers=TUS)
+            disk.rule = lambda _act, _path, _number: False
+            taken = await cli.post("/v1/ops", json=ops)
+            rest = await cli.patch(place, content=b"x" * 12, headers=chunk | {"Upload-Offset": "8"})
+
+    assert [one.status_code for one in (refused, cut)] == [507, 507]
+    assert [code_of(one) for one in (refused, cut)] == ["disk_full", "disk_full"]
+    assert refused.json()["error"]["cure"]
+    assert (listed.status_code, reached.headers["Upload-Offset"]) == (200, "8")
+    assert [one["status"] for one in taken.json()["results"]] == ["ok"] * 3
+    assert (rest.status_code, rest.headers["Upload-Offset"]) == (204, "20")

@@ -67,12 +67,14 @@ class _Calls:
                 self._ask("create", Path(path))
             return self._open(path, flags, mode, dir_fd=dir_fd)
 
-    def fdopen(self, handle: int, mode: str = "r", buffering: int = -1) -> IO[Any]:
+    def fdopen(
+        self, handle: int, mode: str = "r", buffering: int = -1, *, encoding: str | None = None
+    ) -> IO[Any]:
         """Ask for every write through the file, if it is unbuffered."""
         path = _path_of(handle)
         if self._disk.holds(path) and mode == "r+b" and buffering == 0:
             return _Raw(handle, mode, disk=self._disk, path=path)
-        return self._fdopen(handle, mode, buffering)
+        return self._fdopen(handle, mode, buffering, encoding=encoding)
 
     def fsync(self, handle: int) -> None:
         """Ask; nothing is really synced here."""

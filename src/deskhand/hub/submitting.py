@@ -54,11 +54,14 @@ class Submitter:
         """Handle ops in order; each is atomic, the batch is not. ``disk_full`` and ``unavailable`` end the batch."""
         if len(wishes) > OPS_PER_BATCH_MAX:
             raise DeskhandError(Code.TOO_LARGE, f"{OPS_PER_BATCH_MAX} ops", field="ops")
-        async with asyncio.TaskGroup() as group:
-            under_way = [
-                group.create_task(self._one(principal, op, surface=surface, language=language))
-                for op in wishes
-            ]
+        try:
+            async with asyncio.TaskGroup() as group:
+                under_way = [
+                    group.create_task(self._one(principal, op, surface=surface, language=language))
+                    for op in wishes
+                ]
+        except BaseExceptionGroup as several:  # the reason as itself
+            raise several.exceptions[0] from None
         return [task.result() for task in under_way]
 
     async def _one(
