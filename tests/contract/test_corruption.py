@@ -58,7 +58,7 @@ def event_bytes(path: Path) -> list[int]:
     places: list[int] = []
     with closing(sqlite3.connect(path)) as driver:
         rows = driver.execute(
-            f"SELECT {TEXTS}, body || body_sha256 || hash, length(account) FROM events"  # noqa: S608
+            f"SELECT {TEXTS}, body || body_sha256 || hash, length(account) FROM events"  # noqa: S608 - our own names
         ).fetchall()
     for envelope, rest, account in rows:
         said_so = (envelope + rest).encode()
