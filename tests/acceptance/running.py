@@ -12,6 +12,7 @@ from deskhand.cli.programs import computer
 from deskhand.ports import Done, Move, ToolCall, Turn, Wishes
 from deskhand.protocol.objects import CommandInfo
 from deskhand.protocol.tasks import Brief
+from deskhand.protocol.wire import JsonObject
 
 
 class RunAgent(CommandAgent):
@@ -27,7 +28,7 @@ class RunAgent(CommandAgent):
         _, _, line = brief.text.partition("/run ")
         if history or not line:
             return Done(summary="It ran.")
-        arguments = {"argv": ["sh", "-c", line]}
+        arguments: JsonObject = {"argv": ["sh", "-c", line]}
         return Wishes(calls=(ToolCall(tool="run_command", arguments=arguments, title=line),))
 
 

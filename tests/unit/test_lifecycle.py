@@ -278,6 +278,30 @@ def test_accepting_twice_is_nothing_and_an_old_epoch_is_refused() -> None:
     assert caught.value.code is Code.STALE_EPOCH
 
 
+@pytest.mark.parametrize(
+    ("said", "kept"),
+    [
+        ("2026-01-02T03:04:00.000Z", "2026-01-02T03:04:00.000Z"),
+        ("2026-01-02T12:04:00.000+09:00", "2026-01-02T03:04:00.000Z"),
+        ("2019-01-01T00:00:00.000Z", "2026-01-02T03:00:00.000Z"),
+        ("2031-01-01T00:00:00.000Z", "2026-01-02T03:10:00.000Z"),
+        ("yesterday", "2026-01-02T03:10:00.000Z"),
+    ],
+)
+def test_what_happened_offline_keeps_its_time_within_what_can_be(said: str, kept: str) -> None:
+    """L-05: late news carry when they happened; a wrong clock makes it no earlier than the task and no later than now."""
+    account, task = _working_task()
+    account.now = "2026-01-02T03:00:00.000Z"
+    account.take(lifecycle.accept_task(account, _wish(LAPTOP, task.id), TaskAccept(epoch=1)))
+    account.now = "2026-01-02T03:10:00.000Z"
+
+    because = {"state": "failed", "verdict": "not_done", "not_done_because": ["x"]}
+    _say(account, task, "task.finished", happened_at=said, **because)
+
+    assert _task(account, task.id).finished_at == kept
+    assert account.log[-1].at == "2026-01-02T03:10:00.000Z"
+
+
 def test_another_computer_cannot_speak_about_the_task() -> None:
     """IS-01: for a runner, a task that is not leased to it does not exist."""
     account, task = _working_task()

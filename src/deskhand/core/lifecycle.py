@@ -6,6 +6,7 @@ superseded and never become state. Authority fields that a runner sends are over
 
 from __future__ import annotations
 
+from deskhand.clock import stamp, unstamp
 from deskhand.core.drafting import Decision, Draft, Facts, Wish
 from deskhand.errors import Code, DeskhandError
 from deskhand.protocol import events as ev
@@ -152,7 +153,7 @@ def append_event(facts: Facts, wish: Wish, body: EventAppend) -> Decision:
     if body.kind not in ev.RUNNER_KINDS:
         raise DeskhandError(Code.FORBIDDEN, body.kind, field="kind")
     task = _leased(facts, wish)
-    said = ev.EVENTS[body.kind].from_json(body.body)
+    said = _dated(ev.EVENTS[body.kind].from_json(body.body), task, now=facts.now)
     epoch = getattr(said, "epoch", None)
     if not isinstance(epoch, int):
         raise DeskhandError(Code.INVALID, "epoch", field="epoch")
@@ -205,6 +206,21 @@ def leave_computer(facts: Facts, wish: Wish, runner: str, *, because: str) -> tu
             removed = ev.FolderRemoved(folder=folder.id)
             drafts.append(Draft(body=removed, actor=wish.principal.id))
     return tuple(drafts)
+
+
+def _dated(said: ev.Body, task: Task, *, now: str) -> ev.Body:
+    """Keep when it happened, which may be long ago: never before the task was accepted, never in the future.
+
+    The log's own time stays beside it and alone orders; a computer with a wrong clock cannot say more than this.
+    """
+    at = getattr(said, "happened_at", None)
+    if at is None:
+        return said
+    try:
+        moment = stamp(unstamp(at))
+    except (ValueError, OverflowError):
+        moment = now
+    return said.but(happened_at=min(max(moment, task.accepted_at or task.created_at), now))
 
 
 def _stamped(said: ev.Body, task: Task, wish: Wish) -> ev.Body:

@@ -28,7 +28,7 @@ from deskhand.runner.artifacts import upload
 from deskhand.runner.gate import Gate, Performed, Ruling, Scope
 from deskhand.runner.outbox import Backoff
 from deskhand.runner.parts import Parts, RunnerConfig
-from deskhand.runner.saying import Voice
+from deskhand.runner.saying import Stamped, Voice
 from deskhand.runner.together import together
 from deskhand.runner.verify import verify
 from deskhand.runner.workspace import Workspace, Workspaces
@@ -375,6 +375,7 @@ class _Driver:
             resets = voice.op(ev.ChecksReset(**voice.stamped))
             self._append(again, resets, self._moved(TaskState.WORKING))
             return True
+        when = voice.stamped  # before the hand-over, which waits for a hub that is away
         stored = await upload(
             self._kit.parts,
             done.outputs,
@@ -382,14 +383,19 @@ class _Driver:
             voice=voice,
             meanwhile=self._flush,
         )
-        made = [voice.op(ev.ArtifactCreated(artifact=one, **voice.stamped)) for one in stored]
+        made = [voice.op(ev.ArtifactCreated(artifact=one, **when)) for one in stored]
         reasons = [self._kit.gate.say("attempt.check_failed", name=name) for name in outcome.failed]
-        return await self._end(outcome, *made, reasons=reasons, summary=done.summary)
+        return await self._end(outcome, *made, reasons=reasons, summary=done.summary, when=when)
 
     async def _end(
-        self, outcome: Outcome, *ops: Op, reasons: Sequence[str], summary: str | None = None
+        self,
+        outcome: Outcome,
+        *ops: Op,
+        reasons: Sequence[str],
+        summary: str | None = None,
+        when: Stamped | None = None,
     ) -> bool:
-        """Say the last thing of the attempt, and that it is over."""
+        """Say the last thing of the attempt, and that it is over; ``when`` it was, if not now."""
         finished = ev.TaskFinished(
             state=outcome.state,
             verdict=outcome.verdict,
@@ -397,7 +403,7 @@ class _Driver:
             not_done_because=tuple(reasons),
             changes=Changes.from_json(Counter(self._state.changes.values())),
             usage=Usage(steps=self._state.steps),
-            **self._voice.stamped,
+            **(when or self._voice.stamped),
         )
         await self._flush(*ops, self._voice.op(finished), finished=True)
         return False

@@ -15,7 +15,7 @@ from deskhand.errors import Code, DeskhandError
 from deskhand.runner.parts import Parts
 from deskhand.workflow.rows import AttemptKey, OutboxRow
 
-BACKOFF_SECONDS: Final = (0.2, 0.5, 1, 2, 4)
+BACKOFF_SECONDS: Final = (0.2, 0.5, 1, 2)
 """The last one bounds how long after the hub's return a computer may be silent: work goes on within 5 seconds."""
 LOST: Final = frozenset({Code.STALE_EPOCH, Code.NOT_FOUND})
 """Answers that say: this attempt is no longer yours."""
