@@ -25,6 +25,7 @@ Response = http.client.HTTPResponse
 _SECONDS: Final = 30.0
 _ANSWER_BYTES_MAX: Final = 64 * 1024**2
 _CHUNK: Final = 4 * 1024**2
+_PIECE: Final = "application/offset+octet-stream"
 _READ: Final = 256 * 1024
 _UPLOAD_TRIES: Final = 4
 _LIST_LIMIT: Final = 500
@@ -133,38 +134,29 @@ class Client:
     def _upload(self, file: BinaryIO, name: str, size: int) -> str:
         named = base64.b64encode(name.encode()).decode()
         headers = {"Upload-Length": str(size), "Upload-Metadata": f"filename {named}"}
-        response = self._tus("POST", "/v1/uploads", None, headers)
-        upload = (response.getheader("Location") or "").rstrip("/").rpartition("/")[2]
-        offset, tries = 0, 0
+        location = self._tus("POST", "/v1/uploads", None, headers).getheader("Location") or ""
+        upload = location.rstrip("/").rpartition("/")[2]
+        path, offset, tries = f"/v1/uploads/{upload}", 0, 0
         while offset < size:
+            file.seek(offset)
+            data = file.read(_CHUNK)
+            if not data:
+                raise DeskhandError(Code.CONFLICT, "the file became shorter", field="--file")
+            headers = {"Upload-Offset": str(offset), "Content-Type": _PIECE}
             try:
-                offset = self._patch(file, upload, offset)
-                tries = 0
+                said = self._tus("PATCH", path, data, headers)
+                offset, tries = int(said.getheader("Upload-Offset") or offset + len(data)), 0
             except DeskhandError as error:
                 tries += 1
                 if error.code is not Code.HUB_UNREACHABLE or tries >= _UPLOAD_TRIES:
                     raise
-                offset = self._upload_offset(upload)
+                offset = int(self._tus("HEAD", path, None, {}).getheader("Upload-Offset") or 0)
         return upload
-
-    def _patch(self, file: BinaryIO, upload: str, offset: int) -> int:
-        file.seek(offset)
-        data = file.read(_CHUNK)
-        if not data:
-            raise DeskhandError(Code.CONFLICT, "the file became shorter", field="--file")
-        kind = "application/offset+octet-stream"
-        headers = {"Upload-Offset": str(offset), "Content-Type": kind}
-        response = self._tus("PATCH", f"/v1/uploads/{upload}", data, headers)
-        return int(response.getheader("Upload-Offset") or offset + len(data))
 
     def _tus(self, method: str, path: str, data: bytes | None, headers: Headers) -> Response:
         response = self._send(method, path, data, {"Tus-Resumable": "1.0.0", **headers})
         self._read(response)
         return response
-
-    def _upload_offset(self, upload: str) -> int:
-        response = self._tus("HEAD", f"/v1/uploads/{upload}", None, {})
-        return int(response.getheader("Upload-Offset") or 0)
 
     # --- the wire ----------------------------------------------------------------------------------------------
 

@@ -85,8 +85,8 @@ def _account_rows() -> list[Obj]:
         screen().note(screen().say("config.hub_away", why=str(error)), "ask")
         own = [spec for spec in REGISTRY.values() if spec.account]
         return [_row(spec.name, spec.default, "default?") for spec in own]
-    known = {True: "account", False: "default"}
-    return [_row(row["id"], row["value"], known["changed_at" in row]) for row in found]
+    sources = ("default", "account")
+    return [_row(row["id"], row["value"], sources["changed_at" in row]) for row in found]
 
 
 def _local_row(name: str) -> Obj:

@@ -18,6 +18,7 @@ from deskhand.errors import Code, DeskhandError
 
 TaskId = Annotated[str, typer.Argument(metavar="ID", help=t("task.id"))]
 ApprovalId = Annotated[str, typer.Argument(metavar="ID", help=t("approve.id"))]
+Reason = Annotated[str | None, typer.Option(help=t("approve.reason"))]
 
 
 def add_to(app: typer.Typer) -> None:
@@ -31,7 +32,7 @@ def approve(
     once: Annotated[bool, typer.Option("--once", help=t("approve.once"))] = False,
     for_task: Annotated[bool, typer.Option("--task", help=t("approve.task"))] = False,
     always: Annotated[bool, typer.Option("--always", help=t("approve.always"))] = False,
-    reason: Annotated[str | None, typer.Option(help=t("approve.reason"))] = None,
+    reason: Reason = None,
 ) -> int:
     """Let it happen."""
     if once + for_task + always > 1:
@@ -40,11 +41,7 @@ def approve(
     return _decide(name, decision="allow", scope=scope, reason=reason)
 
 
-def deny(
-    name: ApprovalId,
-    *,
-    reason: Annotated[str | None, typer.Option(help=t("approve.reason"))] = None,
-) -> int:
+def deny(name: ApprovalId, *, reason: Reason = None) -> int:
     """Do not let it happen."""
     return _decide(name, decision="deny", scope="once", reason=reason)
 
@@ -61,8 +58,7 @@ def answer(
 
 
 def steer(
-    name: TaskId,
-    text: Annotated[str, typer.Argument(metavar="TEXT", help=t("steer.text"))],
+    name: TaskId, text: Annotated[str, typer.Argument(metavar="TEXT", help=t("steer.text"))]
 ) -> int:
     """Give guidance to a task under way."""
     result = client().op("message.post", {"text": from_stdin(text), "as": "steer", "to": name})

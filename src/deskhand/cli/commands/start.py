@@ -33,24 +33,13 @@ def up(
 ) -> int:
     """Start hub and runner in one process."""
     _refuse_root(said=as_root)
-    import asyncio
-
-    _load_quickly()
-    from deskhand.cli.programs.up import run_up
-
     browser = not no_browser
-    work = run_up(port=port, said=reach, browser=browser, name=name, as_root=as_root)
-    return asyncio.run(work)
+    return _stay("up", port=port, said=reach, browser=browser, name=name, as_root=as_root)
 
 
 def hub(*, port: Port = None, reach: Reach = None) -> int:
     """Start the hub alone."""
-    import asyncio
-
-    _load_quickly()
-    from deskhand.cli.programs.hub import run_hub
-
-    return asyncio.run(run_hub(port=port, said=reach))
+    return _stay("hub", port=port, said=reach)
 
 
 def runner(
@@ -62,12 +51,7 @@ def runner(
 ) -> int:
     """Start a runner for a hub elsewhere."""
     _refuse_root(said=as_root)
-    import asyncio
-
-    _load_quickly()
-    from deskhand.cli.programs.runner import run_runner
-
-    return asyncio.run(run_runner(url=url, invite=invite, name=name, as_root=as_root))
+    return _stay("runner", url=url, invite=invite, name=name, as_root=as_root)
 
 
 def completion(
@@ -90,10 +74,14 @@ def _refuse_root(*, said: bool) -> None:
         raise DeskhandError(Code.ROOT_REFUSED)
 
 
-def _load_quickly() -> None:
-    """Do not look for garbage while loading makes none (a fifth of the time; ``ending`` turns it on again).
+def _stay(program: str, **said: object) -> int:
+    """Load the one program that is wanted and run it until it is told to end."""
+    import asyncio
+    from importlib import import_module
 
-    Nor for Pydantic's plugins: whatever else is installed has no business in this process.
-    """
+    # No garbage is looked for while loading makes none (a fifth of the time; ``ending`` turns it on again),
+    # nor Pydantic's plugins: whatever else is installed has no business in this process.
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "1")
     gc.disable()
+    run = getattr(import_module(f"deskhand.cli.programs.{program}"), f"run_{program}")
+    return asyncio.run(run(**said))
