@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import threading
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
+from typing_extensions import override
 
-from deskhand.cli.client import Access
+from deskhand.cli.client import Access, Client
 from deskhand.cli.fetching import safe_name
 from deskhand.cli.follow import exit_code, stuck
 from deskhand.cli.home import access, private
@@ -193,6 +196,54 @@ def test_a_road_is_a_word_or_an_https_address() -> None:
     for wrong in ("tailscail", "ftp://x", "https://desk.example.org/path"):
         with pytest.raises(DeskhandError):
             reach_of(wrong)
+
+
+class _Dropping(BaseHTTPRequestHandler):
+    """A hub that takes half of the first piece and hangs up, and says afterwards how far it came."""
+
+    kept = bytearray()
+
+    def do_POST(self) -> None:
+        self._answer(201, Location="/v1/uploads/upl_1")
+
+    def do_HEAD(self) -> None:
+        self._answer(200, **{"Upload-Offset": str(len(self.kept))})
+
+    def do_PATCH(self) -> None:
+        data = self.rfile.read(int(self.headers["Content-Length"]))
+        assert int(self.headers["Upload-Offset"]) == len(self.kept)
+        if not self.kept:
+            self.kept.extend(data[: len(data) // 2])
+            self.close_connection = True
+            return
+        self.kept.extend(data)
+        self._answer(204, **{"Upload-Offset": str(len(self.kept))})
+
+    def _answer(self, status: int, **headers: str) -> None:
+        self.send_response(status)
+        for name, value in headers.items():
+            self.send_header(name, value)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    @override
+    def log_message(self, format: str, *args: object) -> None:
+        """Say nothing."""
+
+
+def test_a_file_goes_on_where_a_broken_connection_left_it(tmp_path: Path) -> None:
+    """What the hub already has is not sent again, and nothing is missing or doubled."""
+    (tmp_path / "sent.bin").write_bytes(bytes(range(256)) * 16)
+    _Dropping.kept.clear()
+    with HTTPServer(("127.0.0.1", 0), _Dropping) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        hub = Client(Access(url=f"http://127.0.0.1:{server.server_port}"))
+
+        upload = hub.upload(tmp_path / "sent.bin")
+
+        hub.close()
+        server.shutdown()
+    assert (upload, bytes(_Dropping.kept)) == ("upl_1", bytes(range(256)) * 16)
 
 
 @pytest.mark.parametrize("arguments", [["--version"], ["ls"], ["do", "x", "--no-wait"]])
