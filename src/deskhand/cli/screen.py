@@ -41,10 +41,6 @@ class Exit(IntEnum):
     INTERRUPTED = 130
 
 
-EXIT_DONE, EXIT_ERROR, EXIT_USAGE, EXIT_FAILED, EXIT_WAITS = 0, 1, 2, 3, 4
-EXIT_CANCELED, EXIT_UNVERIFIED, EXIT_TIMEOUT, EXIT_INTERRUPTED = 5, 6, 7, 130
-
-
 class HubRefusal(Exception):  # noqa: N818 - the hub is right; we are only told
     """What the hub said no with, in the words it chose: the error object of its answer."""
 
