@@ -15,6 +15,7 @@ from datetime import timedelta
 from deskhand.clock import Clock, stamp, unstamp
 from deskhand.core.delivery import Announcement, next_try_seconds
 from deskhand.ids import Ids
+from deskhand.limits import DELIVERY_BACKOFF_SECONDS
 from deskhand.ports import (
     Committed,
     DueDelivery,
@@ -33,6 +34,8 @@ WEB_PUSH = "webpush"
 _ANNOUNCED = {KIND_OF[kind] for kind in (TaskFinished, ApprovalRequested, QuestionAsked)}
 _BATCH = 20
 _IDLE_SECONDS = 30.0
+_LONGEST_SECONDS = DELIVERY_BACKOFF_SECONDS[-1] * 1.25
+_SET_BACK_SECONDS = 5.0
 
 
 def plan(
@@ -97,15 +100,30 @@ class Courier:
             self.wake()
 
     async def run(self) -> None:
-        """Deliver until cancelled."""
+        """Deliver until cancelled.
+
+        What waits stands in wall time, to outlive this process. A clock that was set back would keep it waiting: what
+        is due later than any wait is long, or at all when the clock goes back now, is tried earlier instead.
+        """
+        longest = stamp(self.clock.now() + timedelta(seconds=_LONGEST_SECONDS))
+        await self.store.hasten_deliveries(after=longest, to=longest)
+        offset = self._offset()
         while True:
             self.woken.clear()
+            before, offset = offset, self._offset()
+            if before - offset > _SET_BACK_SECONDS:
+                now = stamp(self.clock.now())
+                await self.store.hasten_deliveries(after=now, to=now)
             due = await self.store.due_deliveries(stamp(self.clock.now()), limit=_BATCH)
             async with asyncio.TaskGroup() as group:
                 for one in due:
                     group.create_task(self._deliver(one))
             if not due:
                 await self._rest()
+
+    def _offset(self) -> float:
+        """Return what only changes when somebody sets the clock."""
+        return self.clock.now().timestamp() - self.clock.elapsed()
 
     async def _rest(self) -> None:
         """Wait for the next due row, a wake-up, or half a minute (the wall clock may jump)."""

@@ -333,6 +333,10 @@ class Store(Protocol):
         """Forget a subscription that its service called gone."""
         ...
 
+    async def hasten_deliveries(self, *, after: str, to: str) -> None:
+        """Let whatever is due after one moment be due at another: the clock was set back."""
+        ...
+
     async def due_deliveries(self, now: str, *, limit: int) -> list[DueDelivery]:
         """Claim delivery rows whose ``next_try_at`` has come (SKIP LOCKED where there are several hubs)."""
         ...

@@ -233,9 +233,8 @@ class World:
         elif kind == "freeze":
             machine.freeze(rng.choice((20, 300, 8 * 3600)), suspended=rng.random() < 0.5)  # noqa: PLR2004 - half
         elif kind == "jump":
-            # A hub that believed in tomorrow tries a failed notification again tomorrow: only laptops go back a day.
-            back = -3600 if machine is self.house else -86400
-            machine.clock.ahead += timedelta(seconds=rng.choice((back, -5, 5, 3600, 86400)))
+            by = rng.choice((-86400, -3600, -5, 5, 3600, 86400))
+            machine.clock.ahead += timedelta(seconds=by)
         elif isinstance(machine, Phone) and kind == "clear":
             machine.crash("with its cache", away=5)
             machine.clear()
