@@ -1,0 +1,63 @@
+"""Real processes, real files, real HTTP and `kill -9`: what was promised holds, and a planted bug is found."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+
+pytestmark = [pytest.mark.needs("bubblewrap"), pytest.mark.needs("overlay")]
+
+DIES_AT = {
+    "acts_before_intent": ("unknown tool, midway", "R4 "),
+    "repeats_unknown": ("unknown tool, midway", "R4 "),
+    "uses_a_yes_twice": ("journal commit order task.assigned, before", "R18 "),
+    "answers_before_commit": ("hub commit message.post, before", "R1 "),
+}
+"""Planted bugs, where to die so that they show, and the promise that the judge must find broken."""
+
+
+def _kill(*asked: str) -> dict[str, Any]:
+    """Return what a run of kills says, whether it broke something or not."""
+    command = [sys.executable, "-m", "tests.kills", "--json", *asked]
+    ended = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert ended.stdout, ended.stderr[-2000:]
+    return json.loads(ended.stdout)
+
+
+@pytest.mark.timeout(900)
+@pytest.mark.survives(
+    "A program of Deskhand is killed, anywhere, again and again",
+    "It goes on where it was when it starts again. Nothing you sent is lost, nothing is done twice, and what nobody "
+    "can know is said with where to look.",
+)
+def test_200_kills_at_every_point_lose_and_repeat_nothing() -> None:
+    """L-01, L-02, R1, R3, R4, R18: somebody dies at every listed point, half of them in the midst of a step."""
+    said = _kill("--kills", "200", "--seed", "1")
+
+    assert said["broken"] == []
+    assert said["kills"] >= 200
+    assert said["share_open"] >= 0.5
+
+
+@pytest.mark.timeout(300)
+def test_tasks_finish_while_everybody_dies_every_few_seconds() -> None:
+    """L-03, R3: with twenty tasks under way and a kill every few seconds, all come to their one end."""
+    said = _kill("--minutes", "0.4", "--tasks", "20", "--seed", "2")
+
+    assert said["broken"] == []
+    assert said["kills"] >= 5
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("bug", DIES_AT)
+def test_a_planted_bug_is_found_by_kills(bug: str) -> None:
+    """The judge notices: with this bug in the killed processes it finds the promise broken."""
+    at, promise = DIES_AT[bug]
+
+    said = _kill("--kills", "6", "--jobs", "1", "--seed", "2", "--bug", bug, "--at", at)
+
+    assert any(one.startswith(promise) for one in said["broken"]), said["broken"]
