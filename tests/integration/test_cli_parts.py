@@ -175,6 +175,17 @@ def test_writing_a_setting_keeps_the_other_lines() -> None:
     assert "# mine" in config_path().read_text(encoding="utf-8")
 
 
+def test_a_setting_of_this_computer_is_set_and_unset_by_command(tmp_path: Path) -> None:
+    """Each says what holds now and where it comes from, to people and to programs."""
+    found = make_desk(tmp_path)
+
+    put = found.run("config", "set", "hub.port", "4000")
+    taken = found.run("config", "unset", "hub.port", "--json")
+
+    assert (put.status, "4000" in put.err) == (0, True)
+    assert taken.json == {"id": "hub.port", "value": 3375, "source": "default"}
+
+
 @pytest.mark.parametrize(
     ("name", "said", "value"),
     [

@@ -87,7 +87,7 @@ class Screen:
     color: bool = False
     asks: bool = False
 
-    def say(self, key: str, **values: object) -> str:
+    def say(self, key: str, /, **values: object) -> str:
         """Return a sentence of the catalogue with what others wrote made plain."""
         shown = {name: plain(value) for name, value in values.items()}
         return text(f"cli.{key}", language=self.language, **shown)
@@ -129,7 +129,7 @@ class Screen:
                 self.out(line)
         return Exit.DONE
 
-    def done(self, value: object, key: str, **values: object) -> int:
+    def done(self, value: object, key: str, /, **values: object) -> int:
         """Print the object of ``--json``, or else note that it was done; return 0."""
         if not self.json:
             self.note(self.say(key, **values), "good")
