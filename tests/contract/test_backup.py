@@ -16,6 +16,7 @@ import pytest
 
 from deskhand.errors import Code, DeskhandError
 from deskhand.store.backup.archive import read_manifest, unpack, written
+from deskhand.store.backup.placing import exchanged, place
 from deskhand.store.home import open_home
 from deskhand.store.opening import FILE
 from deskhand.testing.promises import note
@@ -182,6 +183,27 @@ async def test_a_restored_log_has_another_name(tmp_path: Path) -> None:
     with closing(sqlite3.connect(found.home / FILE)) as driver:
         (name,) = driver.execute("SELECT incarnation FROM accounts WHERE id = ?", [A]).fetchone()
     assert re.fullmatch(r"log_\w+", name)
+
+
+@pytest.mark.parametrize("at_once", [True, False])
+def test_a_home_changes_places_and_nothing_is_lost_where_the_system_cannot_swap(
+    tmp_path: Path, *, at_once: bool
+) -> None:
+    """The home before is beside the new one; with nothing to swap it takes two steps."""
+    for name in ("home", "prepared"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "who").write_text(name, encoding="utf-8")
+
+    def swap(one: Path, other: Path) -> bool:
+        return at_once and exchanged(one, other)
+
+    aside = place(
+        tmp_path / "prepared", tmp_path / "home", aside=tmp_path / "before", exchange=swap
+    )
+
+    found = {path.parent.name: path.read_text() for path in tmp_path.glob("*/who")}
+    assert aside == tmp_path / "before"
+    assert found == {"home": "prepared", "before": "home"}
 
 
 async def test_a_strange_member_is_refused(tmp_path: Path) -> None:

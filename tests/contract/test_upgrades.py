@@ -26,6 +26,7 @@ from deskhand.store.schema import REVISIONS, VERSIONS, prepare_sqlite
 from deskhand.store.writer import InlineWriter
 from deskhand.testing.promises import note
 from deskhand.workflow.journal import Journal
+from tests.contract.restoring import house, words_in
 from tests.contract.storing import A, StillClock, begun, emit, said, task
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -187,6 +188,35 @@ async def test_the_copy_made_before_an_upgrade_is_the_way_back(tmp_path: Path) -
 
     assert refused.value.code is Code.SCHEMA_NEWER
     assert differences == []
+
+
+@pytest.mark.timeout(120)
+async def test_a_restore_killed_at_any_step_leaves_the_old_home_or_the_new_one(
+    tmp_path: Path, upgrading: Callable[[dict[str, Any]], str]
+) -> None:
+    """There is never a moment without a home or with half of one; what was before is never lost (R17)."""
+    async with house(tmp_path / "first") as found:
+        await found.say("before")
+        backup = found.back_up().path
+        await found.say("after")
+    old, new = {"before", "after"}, {"before"}
+    failing: list[object] = []
+    ended, step = "", 0
+
+    for step in range(1, STEPS_MAX):
+        home = tmp_path / f"place-{step}" / "home"
+        shutil.copytree(tmp_path / "first", home)
+        wish = {"backup": str(backup), "path": str(home), "kill_at": step}
+        ended = upgrading(wish)
+        if words_in(home) not in ([new] if ended == "done" else [old, new]):
+            failing.append(step)
+        if old not in [words_in(file.parent) for file in home.parent.glob("*/hub.sqlite3")]:
+            failing.append(step)
+        if ended == "done":
+            break
+
+    assert failing == []
+    assert (ended, step > 10) == ("done", True)
 
 
 # --- the runner's journal ----------------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""Processes that upgrade a file and are killed at the n-th step: a statement, a commit, a rename.
+"""Processes that upgrade a file, or go back to a backup, and are killed at the n-th step: a statement, a rename.
 
 For each line that comes in, a process is forked from one that has everything imported. What it came to is said in one
 word: how it ended.
@@ -23,12 +23,13 @@ from deskhand.store.engine import open_sqlite, open_sqlite_reader
 from deskhand.store.schema import prepare_sqlite
 from deskhand.store.writer import InlineWriter
 from deskhand.workflow.journal import Journal
+from tests.contract.restoring import go_back
 
 LOADED_BEFORE_THE_FORKS = command
-_STEPS = frozenset({"sqlite3.connect", "os.rename", "os.remove"})
+_STEPS = frozenset({"sqlite3.connect", "os.rename", "os.remove", "os.mkdir", "ctypes.dlsym"})
 
 
-def kill_at(number: int) -> None:
+def kill_at(number: int, *, statements: bool) -> None:
     """Let this process die just before or just after the n-th thing that changes the disk."""
     left = [number]
 
@@ -37,7 +38,8 @@ def kill_at(number: int) -> None:
         if left[0] == 0:
             os.kill(os.getpid(), signal.SIGKILL)
 
-    for moment in ("before_cursor_execute", "after_cursor_execute", "commit", "rollback"):
+    within = ("before_cursor_execute", "after_cursor_execute") if statements else ()
+    for moment in (*within, "commit", "rollback"):
         event.listen(Engine, moment, step)
     sys.addaudithook(lambda name, _: step() if name in _STEPS else None)
 
@@ -63,9 +65,11 @@ async def upgrade_journal(path: Path, wish: dict[str, Any]) -> None:
 
 def live(wish: dict[str, Any]) -> None:
     """Upgrade once."""
-    kill_at(wish["kill_at"])
+    kill_at(wish["kill_at"], statements="backup" not in wish)
     path = Path(wish["path"])
-    if "upgrades" in wish:
+    if "backup" in wish:
+        go_back(Path(wish["backup"]), path)
+    elif "upgrades" in wish:
         asyncio.run(upgrade_journal(path, wish))
     else:
         upgrade_hub(path, wish)

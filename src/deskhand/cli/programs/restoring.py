@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
+from deskhand.cli.flags import t
 from deskhand.cli.home import RUNNER_FILE
 from deskhand.cli.programs.computer import JOURNAL
 from deskhand.cli.programs.serving import VAPID_FILE
@@ -30,6 +31,7 @@ from deskhand.hub.credentials import (
 from deskhand.ids import Ids
 from deskhand.ports import Credential
 from deskhand.protocol.authority import Principal
+from deskhand.protocol.events import LogRestored
 from deskhand.protocol.objects import Role
 from deskhand.protocol.wire import JsonObject
 from deskhand.runner.ceiling import FILE as FOLDERS
@@ -68,25 +70,46 @@ def restore(
         if manifest.get("schema") not in REVISIONS:
             raise DeskhandError(Code.SCHEMA_NEWER, str(manifest.get("schema")))
         backup_at = str(manifest["made_at"])
+        if home.is_mount():
+            raise DeskhandError(Code.HOME_UNSAFE, t("restore.mounted"))
         present = open_home(home) if home.exists() else None
         try:
             if present and any(home.glob("*.sqlite3")) and not agreed(backup_at):
                 return None
             home.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            prepared = Path(tempfile.mkdtemp(dir=home.parent, prefix=f".{home.name}.restoring-"))
+            prepared = Path(tempfile.mkdtemp(dir=home.parent, prefix=f"{home.name}.restoring-"))
             try:
                 unpack(backup, prepared)
-                return _put_in_place(prepared, home, manifest, clock=clock, ids=ids)
-            finally:
-                shutil.rmtree(prepared, ignore_errors=True)  # gone already when all went well
+                told, known = _settled(prepared, home, manifest, clock=clock, ids=ids)
+            except BaseException:
+                shutil.rmtree(prepared, ignore_errors=True)
+                raise
+            # From here on nothing is deleted: in its place may be what was there before.
+            named = stamp(clock.now()).replace(":", "").replace(".", "")
+            aside = _placed(prepared, home, home.with_name(f"{home.name}.before-restore-{named}"))
+            return Restored(
+                backup_at=backup_at,
+                aside=aside,
+                devices_ended=sum(one.devices_ended for one in told),
+                tasks_paused=sum(one.tasks_paused for one in told),
+                known=known,
+            )
         finally:
             if present:
                 present.close()
 
 
-def _put_in_place(
+def _placed(prepared: Path, home: Path, aside: Path) -> Path | None:
+    try:
+        return place(prepared, home, aside=aside)
+    except OSError as error:
+        raise DeskhandError(Code.HOME_UNSAFE, f"{home}: {error.strerror}") from None
+
+
+def _settled(
     prepared: Path, home: Path, manifest: JsonObject, *, clock: Clock, ids: Ids
-) -> Restored:
+) -> tuple[list[LogRestored], bool]:
+    """Make what was unpacked fit to be a home; return what its logs were told, and whether the home before knew us."""
     account = str(manifest["account"])
     known = replaced(home / FILE, account) is not None
     here = None if known else _new_here(prepared, manifest, ids)
@@ -101,18 +124,7 @@ def _put_in_place(
     if journal.is_file():
         with closing(_Opened(journal)) as opened, opened.engine.begin() as connection:
             settle_journal(connection)
-    aside = home.with_name(f"{home.name}.before-restore-{_named(stamp(clock.now()))}")
-    try:
-        aside_now = place(prepared, home, aside=aside)
-    except OSError as error:
-        raise DeskhandError(Code.HOME_UNSAFE, f"{home}: {error.strerror}") from None
-    return Restored(
-        backup_at=backup_at,
-        aside=aside_now,
-        devices_ended=sum(one.devices_ended for one in told),
-        tasks_paused=sum(one.tasks_paused for one in told),
-        known=known,
-    )
+    return told, known
 
 
 class _Opened:
@@ -138,7 +150,3 @@ def _new_here(prepared: Path, manifest: JsonObject, ids: Ids) -> Credential | No
     name, device = str(runner["name"]), str(runner["device"])
     principal = Principal(account=account, id=device, role=Role.RUNNER, name=name)
     return Credential(token_sha256=bearer_sha256(token), principal=principal, kind="runner")
-
-
-def _named(at: str) -> str:
-    return at.replace(":", "").replace(".", "")

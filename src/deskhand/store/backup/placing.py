@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
@@ -16,7 +17,21 @@ _HERE: Final = -100
 _EXCHANGE: Final = 2
 
 
-def place(prepared: Path, home: Path, *, aside: Path) -> Path | None:
+def exchanged(one: Path, other: Path) -> bool:
+    """Let two directories swap their names at once; return whether the system can."""
+    rename = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
+    return rename is not None and not rename(
+        _HERE, os.fsencode(one), _HERE, os.fsencode(other), _EXCHANGE
+    )
+
+
+def place(
+    prepared: Path,
+    home: Path,
+    *,
+    aside: Path,
+    exchange: Callable[[Path, Path], bool] = exchanged,
+) -> Path | None:
     """Make ``prepared`` the home; return where the one before is now, if there was one.
 
     Raises:
@@ -28,18 +43,14 @@ def place(prepared: Path, home: Path, *, aside: Path) -> Path | None:
         prepared.rename(home)
         sync(home.parent)
         return None
-    if not _exchanged(prepared, home):
-        home.rename(aside)
-        prepared.rename(home)
-    else:
+    if exchange(prepared, home):
         prepared.rename(aside)
+    else:
+        home.rename(aside)
+        try:
+            prepared.rename(home)
+        except OSError:
+            aside.rename(home)
+            raise
     sync(home.parent)
     return aside
-
-
-def _exchanged(one: Path, other: Path) -> bool:
-    """Let two directories swap their names at once, where the system can."""
-    rename = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
-    return rename is not None and not rename(
-        _HERE, os.fsencode(one), _HERE, os.fsencode(other), _EXCHANGE
-    )
