@@ -6,20 +6,25 @@ A simulation that passes with one of these planted proves nothing. It refuses to
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Awaitable, Callable, Generator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from sqlalchemy import Connection
 
-from deskhand.core import lifecycle
+from deskhand.core import dispatching, lifecycle
 from deskhand.core.drafting import Facts, Wish
 from deskhand.errors import DeskhandError
+from deskhand.hub import submitting
+from deskhand.hub.app import Hub
+from deskhand.hub.delivering import Courier
 from deskhand.protocol.ops import Op
-from deskhand.protocol.tasks import Task, TaskState
+from deskhand.protocol.tasks import Approval, Task, TaskState
 from deskhand.runner import attempt as driving
 from deskhand.runner.inbox import Inbox
+from deskhand.store.log import erasing
 from deskhand.store.log.transaction import SqlTx
 from deskhand.store.sql import SqlStore
 from deskhand.testing.world.hub import House
@@ -216,6 +221,73 @@ def believes_heartbeats() -> AbstractContextManager[None]:
     return patched(Inbox, _take=hasty)
 
 
+def takes_second_decisions() -> AbstractContextManager[None]:
+    """The hub takes a decision about what was decided or voided already."""
+    decide = lifecycle.decide_approval
+
+    class Open:
+        """The facts, with every approval open."""
+
+        def __init__(self, facts: Facts) -> None:
+            self._facts = facts
+
+        def get(self, kind: type[Any], name: str) -> Any:  # noqa: ANN401 - whatever there is
+            found = self._facts.get(kind, name)
+            return found.but(state="open") if isinstance(found, Approval) else found
+
+    def careless(facts: Facts, wish: Wish, body: Any) -> object:  # noqa: ANN401 - passed on
+        return decide(cast("Facts", Open(facts)), wish, body)
+
+    handlers: dict[str, Any] = vars(submitting)["_HANDLERS"]
+    return patched(submitting, _HANDLERS={**handlers, "approval.decide": careless})
+
+
+def acts_without_a_yes() -> AbstractContextManager[None]:
+    """The runner does not wait for a yes to what it could look for afterwards."""
+    permitted: Callable[[Any, Any], bool] = _inside(_DRIVER)["_permitted"]
+
+    def bold(self: Any, ruling: Any) -> bool:  # noqa: ANN401 - a private class of the runner
+        return ruling.effect == "probe" or permitted(self, ruling)
+
+    return patched(_DRIVER, _permitted=bold)
+
+
+def skips_after_snapshot() -> AbstractContextManager[None]:
+    """The hub says that a snapshot goes one event further than it does."""
+    snapshot = Hub.snapshot
+
+    async def ahead(self: Hub, principal: Any) -> bytes:  # noqa: ANN401 - passed on
+        said = json.loads(await snapshot(self, principal))
+        return json.dumps({**said, "cursor": said["cursor"] + 1}).encode()
+
+    return patched(Hub, snapshot=ahead)
+
+
+def believes_in_pushes() -> AbstractContextManager[None]:
+    """The hub notes every push as accepted, whatever the service says."""
+    attempt: Callable[[Courier, Any], Awaitable[Any]] = vars(Courier)["_try"]
+
+    async def hopeful(self: Courier, due: Any) -> object:  # noqa: ANN401 - passed on
+        return replace(await attempt(self, due), status="accepted")
+
+    return patched(Courier, _try=hopeful)
+
+
+def leaves_what_hangs() -> AbstractContextManager[None]:
+    """Erasing a conversation leaves its approvals, questions and files behind."""
+    return patched(erasing, _HANGING=())
+
+
+def begins_too_early() -> AbstractContextManager[None]:
+    """The hub gives out at once what must not begin before its time."""
+    choose: Callable[..., object] = vars(dispatching)["_choose"]
+
+    def hasty(facts: Facts, task: Task, *rest: object, **more: object) -> object:
+        return choose(facts, task.but(not_before=None), *rest, **more)
+
+    return patched(dispatching, _choose=hasty)
+
+
 def _inside(owner: object) -> Mapping[str, Any]:
     """Return what a module, class or object keeps to itself."""
     return vars(owner)
@@ -245,5 +317,11 @@ MUTANTS: Final[dict[str, Mutant]] = {
         takes_old_results,
         drops_the_outbox,
         believes_heartbeats,
+        takes_second_decisions,
+        acts_without_a_yes,
+        skips_after_snapshot,
+        believes_in_pushes,
+        leaves_what_hangs,
+        begins_too_early,
     )
 }

@@ -12,7 +12,8 @@ import json
 import shutil
 import tempfile
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Generator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -253,6 +254,18 @@ class World:
                 phone.want("notification.ack", {"delivery": notice.id, "fate": "shown"})
 
 
+@contextmanager
+def unhurried() -> Generator[None]:
+    """Let the product look less often, or an hour would be thousands of looks; and a reader be slow after few events."""
+    with (
+        patched(app, _LOOK_SECONDS=20.0, LEASE_SECONDS=180),
+        patched(presence, _NAP_SECONDS=60.0, _WORD_SECONDS=60.0),
+        patched(attendance, _SILENT_SECONDS=150.0, _GONE_SECONDS=5.0, _LOOK_SECONDS=30.0),
+        patched(streaming, STREAM_BUFFER_EVENTS=12),
+    ):
+        yield
+
+
 def simulate(
     seed: int,
     story: Callable[[World], Awaitable[None]] | None = None,
@@ -267,14 +280,7 @@ def simulate(
     """
     home, loop = Path(tempfile.mkdtemp(prefix="deskhand-world-")), VirtualLoop()
     try:
-        # A runner looks at its policy file each second; here nobody changes it, and an hour would be 3600 looks.
-        # A reader is slow after a few events already.
-        with (
-            patched(app, _LOOK_SECONDS=20.0, LEASE_SECONDS=180),
-            patched(presence, _NAP_SECONDS=60.0, _WORD_SECONDS=60.0),
-            patched(attendance, _SILENT_SECONDS=150.0, _GONE_SECONDS=5.0, _LOOK_SECONDS=30.0),
-            patched(streaming, STREAM_BUFFER_EVENTS=12),
-        ):
+        with unhurried():
             return loop.run_until_complete(
                 _run(World(seed, home, loop, size=size, tasks=tasks), loop, story)
             )
