@@ -21,6 +21,9 @@ SECTOR: Final = 512
 KEPT: Final = (0.0, 0.5, 0.9)
 """Which part of the unsynced changes survives a cut."""
 
+_SHARED: Final = "-shm"
+"""Shared memory of SQLite, rebuilt from the log after every cut."""
+
 Act = Literal["write", "sync", "truncate", "create", "mkdir", "rename", "delete", "grow", "folder"]
 Rule = Callable[[Act, Path, int], bool]
 """Whether the disk fails at this act, given its number."""
@@ -99,7 +102,6 @@ class Disk:
                 return False
             if act == "rename":
                 assert target is not None
-                self._look()
                 self._names[target] = self._names.pop(path)
             else:
                 self._done(act, path, change)
@@ -144,7 +146,7 @@ class Disk:
     def folder_synced(self, folder: Path) -> None:
         """Make the names in a folder last."""
         with self.lock:
-            self._look()
+            self._notice(folder, {path: path.is_file() for path in folder.iterdir()})
             for path in self._names.keys() | self._durable.keys():
                 if path.parent == folder:
                     _copy_name(path, self._names, self._durable)
@@ -235,18 +237,21 @@ class Disk:
         return [part for part in parts if self._chance.random() < 0.5]
 
     def _look(self) -> None:
-        """Notice names that came and went past us."""
-        seen = {
-            Path(folder) / name: name in files
-            for folder, folders, files in os.walk(self.root)
-            for name in (*folders, *files)
-            if not name.endswith("-shm")  # shared memory, rebuilt from the log after every cut
-        }
+        """Notice all names that came and went past us."""
+        for folder, folders, files in os.walk(self.root):
+            around = Path(folder)
+            seen = {around / name: False for name in folders} | {
+                around / name: True for name in files
+            }
+            self._notice(around, seen)
+
+    def _notice(self, folder: Path, seen: dict[Path, bool]) -> None:
         for path, is_file in seen.items():
-            if path not in self._names:
+            if path not in self._names and not path.name.endswith(_SHARED):
                 self._names[path] = Body() if is_file else None
         if not self.off:
-            for path in self._names.keys() - seen.keys():
+            gone = [path for path in self._names if path.parent == folder and path not in seen]
+            for path in gone:
                 del self._names[path]
 
 

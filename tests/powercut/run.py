@@ -33,7 +33,7 @@ class Report:
     def add(self, cut: Cut, name: str) -> None:
         """Count one cut."""
         self.cuts += 1
-        self.acts[cut.act or "none"] += 1
+        self.acts[f"in a {cut.act}" if cut.act else "at rest"] += 1
         if cut.wrong:
             self.failing.append(name)
             self.wrong += cut.wrong
@@ -41,7 +41,7 @@ class Report:
     @override
     def __str__(self) -> str:
         """Say it in one sentence."""
-        places = ", ".join(f"{count} in a {act}" for act, count in self.acts.most_common(4))
+        places = ", ".join(f"{count} {act}" for act, count in self.acts.most_common(4))
         return (
             f"{self.cuts} power cuts ({places}): {self.acknowledged} acknowledged writes and files, "
             f"{len(self.failing)} cuts after which one was lost or anything broken"

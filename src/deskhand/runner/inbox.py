@@ -54,7 +54,9 @@ class Inbox:
                     self.connected = True
                     await self._take(frame)
                     self._stuck = self._stuck and frame.kind != "event"
-                    if not self._stuck:  # or a disk that takes nothing would be tried without a pause
+                    if (
+                        not self._stuck
+                    ):  # or a disk that takes nothing would be tried without a pause
                         self._backoff.reset()
             except DeskhandError as error:
                 if not error.fault.retryable:

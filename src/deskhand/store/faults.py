@@ -18,6 +18,7 @@ _FULL_ERRNO = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 # Everything that is not listed is ``unavailable``.
 _SQLITE: dict[int, Code] = {
     sqlite3.SQLITE_FULL: Code.DISK_FULL,
+    sqlite3.SQLITE_IOERR_SHMSIZE: Code.DISK_FULL,  # the index of the log cannot grow: nothing else makes it fail
     sqlite3.SQLITE_CONSTRAINT: Code.CONFLICT,
     sqlite3.SQLITE_TOOBIG: Code.TOO_LARGE,
     sqlite3.SQLITE_CORRUPT: Code.STORE_DAMAGED,
@@ -70,4 +71,4 @@ def _sqlite_code(error: sqlite3.Error) -> Code:
     if number is None:
         wrong_value = isinstance(error, sqlite3.DataError | sqlite3.InterfaceError)
         return Code.INVALID if wrong_value else Code.UNAVAILABLE
-    return _SQLITE.get(number & 0xFF, Code.UNAVAILABLE)
+    return _SQLITE.get(number) or _SQLITE.get(number & 0xFF, Code.UNAVAILABLE)
