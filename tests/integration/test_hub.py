@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import pytest
 
@@ -378,13 +379,11 @@ async def test_a_snapshot_holds_exactly_what_its_cursor_says() -> None:
         back = {"kind": "task.moved", "body": {"epoch": 1, "state": "working"}}
         texts, writes = house.hub.store.texts, [moved, back, moved]
 
-        async def meanwhile(
-            account: str, kind: type[Wire], *, states: Sequence[str] = (), limit: int = 100
-        ) -> list[str]:
+        async def meanwhile(account: str, kind: type[Wire], **asked: Any) -> list[str]:  # noqa: ANN401 - passed on as asked
             """Let the log move between the reading of the cursor and of the objects."""
             if writes:
                 await house.op(LAPTOP, "event.append", writes.pop(0), task=posted.task or "")
-            return await texts(account, kind, states=states, limit=limit)
+            return await texts(account, kind, **asked)
 
         object.__setattr__(house.hub.store, "texts", meanwhile)
 
@@ -396,3 +395,17 @@ async def test_a_snapshot_holds_exactly_what_its_cursor_says() -> None:
         for event in page.events:
             phone.apply(event)
         assert phone.get(Task, posted.task or "") == await house.task(posted.task)
+
+
+async def test_a_snapshot_has_the_threads_that_changed_last() -> None:
+    """R5: an old thread that goes on is there, however many were begun after it."""
+    async with _house() as house:
+        first = await house.op(OWNER, "thread.create", {"title": "The oldest"})
+        for number in range(205):
+            await house.op(OWNER, "thread.create", {"title": str(number)})
+        await house.op(OWNER, "thread.rename", {"title": "It goes on"}, thread=first.id or "")
+
+        found = json.loads(await house.hub.snapshot(OWNER))
+
+        assert len(found["threads"]) == 200
+        assert found["threads"][0]["title"] == "It goes on"

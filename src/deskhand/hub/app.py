@@ -26,6 +26,7 @@ from deskhand.protocol.authority import Principal
 from deskhand.protocol.objects import (
     Device,
     Folder,
+    LinkState,
     PairRequest,
     Role,
     Runner,
@@ -121,6 +122,10 @@ class Hub:
             await self.attendance.hear(principal, wishes, results)
         return results
 
+    async def going(self, state: LinkState) -> None:
+        """Tell everybody who listens that this machine sleeps now, or is switched off."""
+        self.streams.say_bye("asleep" if state == "asleep" else "stopped")
+
     async def sync(self, principal: Principal, *, after: int, limit: int, wait: float) -> Page:
         """Return the next events as one page; with none, wait up to ``wait`` seconds for some."""
         view, bound = view_of(principal), min(limit, LIST_LIMIT_MAX)
@@ -167,7 +172,8 @@ class Hub:
         presence = (await self.store.presence(account)).values()
         owner = principal.role is Role.OWNER
         return {
-            "threads": await some(Thread),
+            # An old conversation that goes on is among the first that a person looks for.
+            "threads": await self.store.texts(account, Thread, latest=True, limit=_RECENT),
             "tasks": await some(Task, *_OPEN, limit=500) + await some(Task, *_FINAL),
             "approvals": await some(Approval, "open"),
             "questions": await some(Question, "open"),

@@ -294,9 +294,15 @@ class Store(Protocol):
         ...
 
     async def texts(
-        self, account: str, kind: type[Wire], *, states: Sequence[str] = (), limit: int
+        self,
+        account: str,
+        kind: type[Wire],
+        *,
+        states: Sequence[str] = (),
+        latest: bool = False,
+        limit: int,
     ) -> list[str]:
-        """Return objects as the JSON text they are stored as, newest first, without reading it."""
+        """Return objects as the JSON text they are stored as, the newest (or those changed last) first."""
         ...
 
     async def credential(self, token_sha256: str) -> Credential | None:

@@ -3,13 +3,13 @@
  *
  * Everything shown comes from one `View` that is replaced as a whole; `subscribe` tells when.
  */
-import type { Collection, Event, OpResult, Presence, Task } from "../protocol/generated";
+import type { Collection, Event, OpResult, Presence, Task, Thread } from "../protocol/generated";
 import { Connection, type Link } from "./connection";
 import { Database, type Credential, type Queued } from "./database";
 import type { Environment } from "./environment";
 import { isFinal } from "./fold";
 import type { Frame } from "./frames";
-import { Hub, type Snapshot } from "./hub";
+import { Hub, type Log, type Snapshot } from "./hub";
 import { isLocal, Outbox, type Wish } from "./outbox";
 import { apply, COLLECTIONS, emptyState, stateOf, type Change, type State } from "./state";
 
@@ -17,6 +17,10 @@ import { apply, COLLECTIONS, emptyState, stateOf, type Change, type State } from
 export const FOLD = "1";
 
 const SNAPSHOT_TRIES = 3;
+/** Further behind than this, a snapshot is less to fetch than the events. */
+const FAR_BEHIND = 2000;
+/** How many threads a snapshot holds; with fewer there are no others. */
+const SNAPSHOT_THREADS = 200;
 /** The stream tells at once; this is for whoever polls, and where several hubs serve one account. */
 const PRESENCE_MS = 15_000;
 
@@ -49,6 +53,8 @@ export interface View {
   readonly latest: ReadonlyMap<string, number>;
   readonly drafts: ReadonlyMap<string, Draft>;
   readonly device: string | undefined;
+  /** Whether the hub may have threads that are not here. */
+  readonly older: boolean;
   readonly ready: boolean;
 }
 
@@ -62,6 +68,8 @@ export class Client {
   readonly #timelines = new Map<string, Map<number, Event>>();
   #credential: Credential | undefined;
   #cursor: number | undefined;
+  #incarnation = "";
+  #olderThan: string | undefined;
   #live: string | null = null;
   #stopPresence: () => void = () => undefined;
   #view: View;
@@ -89,12 +97,16 @@ export class Client {
       latest: new Map(),
       drafts: new Map(),
       device: undefined,
+      older: false,
       ready: false,
     };
     this.#connection = new Connection(environment, this.hub, {
       cursor: () => this.#cursor,
       reset: (signal) => this.#reset(signal),
-      page: (page) => this.#take(page.events, page.next),
+      page: async (page) => {
+        if (this.#lost(page)) this.#cursor = undefined;
+        else await this.#take(page.events, page.next);
+      },
       frame: (frame) => this.#frame(frame),
       link: (link) => {
         this.#linked(link);
@@ -124,8 +136,10 @@ export class Client {
     const state = await this.#database.load(FOLD);
     await this.outbox.load();
     this.#cursor = state?.cursor;
+    this.#incarnation = (await this.#database.get<string>("incarnation")) ?? "";
     this.#show({
       state: state ?? emptyState(),
+      older: (state?.objects.threads.size ?? 0) >= SNAPSHOT_THREADS,
       outbox: this.outbox.entries,
       read: new Map((await this.#database.get<[string, number][]>("read")) ?? []),
       latest: new Map((await this.#database.get<[string, number][]>("latest")) ?? []),
@@ -193,8 +207,12 @@ export class Client {
     if (!this.#credential || isLocal(thread)) return;
     const events = await this.hub.threadEvents(thread);
     const path = `/v1/tasks?thread=${encodeURIComponent(thread)}&limit=200`;
-    const tasks = await this.hub.list<Task>(path);
-    await this.#backfill(tasks);
+    const read = () => this.hub.list<Task>(path);
+    const taken = await this.#still(read, (tasks) => {
+      this.#merge("tasks", tasks);
+    });
+    // Of an unknown moment only what is final is taken: no later event moves it.
+    if (!taken) this.#merge("tasks", (await read()).filter(isFinal));
     await this.#database.add([], events);
     this.#remember(thread, events, { open: true });
     this.#show({});
@@ -210,18 +228,52 @@ export class Client {
     await this.post({ kind: "read.mark", thread, body: { seq: latest } });
   }
 
-  /**
-   * Objects by list are of an unknown moment, so only final ones are taken: no later event moves them. All that is
-   * open came with the snapshot or after it.
-   */
-  async #backfill(tasks: readonly Task[]): Promise<void> {
-    const known = this.#view.state.objects.tasks;
-    const missing = tasks.filter((task) => isFinal(task) && !known.has(task.id));
+  /** Take objects in that are not here yet. */
+  #merge(name: "tasks" | "threads", found: readonly (Task | Thread)[]): void {
+    const known: ReadonlyMap<string, Task | Thread> = this.#view.state.objects[name];
+    const missing = found.filter((one) => !known.has(one.id));
     if (missing.length === 0) return;
-    const merged = new Map([...missing.map((task) => [task.id, task] as const), ...known]);
-    const objects = { ...this.#view.state.objects, tasks: merged };
-    await this.#database.add(changesOf("tasks", missing), []);
+    const merged = new Map([...missing.map((one) => [one.id, one] as const), ...known]);
+    const objects = { ...this.#view.state.objects, [name]: merged };
     this.#show({ state: { ...this.#view.state, objects } });
+    void this.#database.add(changesOf(name, missing), []);
+  }
+
+  /** Threads from before those that are here, newest first. */
+  async loadOlder(): Promise<void> {
+    const { size } = this.#view.state.objects.threads;
+    let read = true;
+    while (read && this.#view.older && this.#view.state.objects.threads.size === size) {
+      const before = this.#olderThan ? `&before=${encodeURIComponent(this.#olderThan)}` : "";
+      read = await this.#still(
+        () => this.hub.page<Thread>(`/v1/threads?limit=200${before}`),
+        ({ items, next }) => {
+          this.#olderThan = next ?? undefined;
+          this.#show({ older: typeof next === "string" });
+          this.#merge("threads", items);
+        },
+      );
+    }
+  }
+
+  /** What a list says is folded up to some moment: it is taken if that is the moment of our own fold. */
+  async #still<T>(read: () => Promise<T>, take: (found: T) => void): Promise<boolean> {
+    for (let tries = 0; tries < SNAPSHOT_TRIES; tries += 1) {
+      const cursor = this.#cursor;
+      const found = await read();
+      const { head } = await this.hub.sync(cursor ?? 0, 0);
+      if (head !== cursor || cursor !== this.#cursor) continue;
+      take(found);
+      return true;
+    }
+    return false;
+  }
+
+  /** Whether what we hold is of no use: folded from another log, or so far behind that a snapshot is quicker. */
+  #lost({ incarnation = this.#incarnation, head }: Log): boolean {
+    const cursor = this.#cursor ?? 0;
+    const far = head !== undefined && (head < cursor || head - cursor > FAR_BEHIND);
+    return far || incarnation !== this.#incarnation;
   }
 
   async #reset(signal: AbortSignal): Promise<void> {
@@ -232,16 +284,25 @@ export class Client {
       if (tail.events.length === 0) break;
       snapshot = await this.hub.snapshot(signal);
     }
+    const { cursor, incarnation = "" } = snapshot;
+    const other = incarnation !== this.#incarnation || cursor < this.#view.state.cursor;
+    if (other) await this.outbox.again();
     const changes = changesOfSnapshot(snapshot);
-    await this.#database.replace(snapshot.cursor, changes, FOLD);
-    this.#cursor = snapshot.cursor;
+    await this.#database.replace(snapshot, changes, FOLD);
+    this.#cursor = cursor;
+    this.#incarnation = incarnation;
+    this.#olderThan = undefined;
     this.#timelines.clear();
     const read = new Map(Object.entries(snapshot.read ?? {}));
+    const latest = other ? new Map<string, number>() : this.#view.latest;
     await this.#database.put("read", [...read]);
+    await this.#database.put("latest", [...latest]);
     this.#show({
       state: stateOf(snapshot.cursor, changes),
       presence: byRunner(snapshot.presence ?? []),
       read,
+      latest,
+      older: (snapshot.threads?.length ?? 0) >= SNAPSHOT_THREADS,
       drafts: new Map(),
     });
     if (this.#live) void this.open(this.#live).catch(() => undefined);
@@ -281,7 +342,13 @@ export class Client {
     if (frame.kind === "presence") this.#notice(frame.data as unknown as Presence);
     else if (frame.kind === "event" && frame.event) await this.#take([frame.event], frame.event.seq);
     else if (frame.kind === "delta" || frame.kind === "draft") this.#type(frame);
-    else await this.#take([], frame.seq ?? 0);
+    else await this.#beat(frame);
+  }
+
+  /** A heartbeat moves the cursor over what was hidden; the first one of a stream says which log it is. */
+  async #beat({ seq = 0, data }: Frame): Promise<void> {
+    if (data && this.#lost(data)) this.#cursor = undefined;
+    else await this.#take([], seq);
   }
 
   /** Live text: a draft replaces, a delta adds at its offset; one that does not fit waits for the durable message. */

@@ -103,11 +103,16 @@ export class Connection {
 
   async #attend(attempt: AbortController): Promise<void> {
     const signal = attempt.signal;
-    if (this.#sink.cursor() === undefined) await this.#sink.reset(signal);
+    await this.#begun(signal);
     await this.#gap(attempt);
     this.#failures = 0;
     if (this.#polls > 0) await this.#poll(signal);
     else await this.#stream(attempt);
+  }
+
+  /** Begin from a snapshot where nothing is known, or what was known turned out to be of another log. */
+  async #begun(signal: AbortSignal): Promise<void> {
+    if (this.#sink.cursor() === undefined) await this.#sink.reset(signal);
   }
 
   /** A hub that stands still takes the question and gives no answer: that must not hold up the next try. */
@@ -120,6 +125,7 @@ export class Connection {
         .sync(this.#sink.cursor() ?? 0, 0, attempt.signal)
         .finally(cancel);
       await this.#sink.page(page);
+      await this.#begun(attempt.signal);
       if (!page.more) break;
     }
     this.#sink.link("live");
@@ -140,6 +146,7 @@ export class Connection {
         cancel = this.#environment.after(SILENCE_MS, silent);
         if (frame.kind === "reset") await this.#sink.reset(attempt.signal);
         else await this.#sink.frame(frame);
+        await this.#begun(attempt.signal);
       }
     } finally {
       cancel();
@@ -150,6 +157,7 @@ export class Connection {
     while (this.#polls > 0) {
       const page = await this.#hub.sync(this.#sink.cursor() ?? 0, POLL_SECONDS, signal);
       await this.#sink.page(page);
+      await this.#begun(signal);
       this.#polls -= 1;
     }
   }

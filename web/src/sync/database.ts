@@ -83,13 +83,18 @@ export class Database {
     }
   }
 
-  /** Begin again from a snapshot. */
-  async replace(cursor: number, changes: readonly Change[], fold: string): Promise<void> {
+  /** Begin again from a snapshot of the log of this name. */
+  async replace(
+    { cursor, incarnation = "" }: { cursor: number; incarnation?: string | undefined },
+    changes: readonly Change[],
+    fold: string,
+  ): Promise<void> {
     const at = (await this.#opened).transaction(["meta", "objects", "events"], "readwrite");
     void at.objectStore("objects").clear();
     void at.objectStore("events").clear();
     for (const change of changes) void at.objectStore("objects").put(change);
     void at.objectStore("meta").put(cursor, "cursor");
+    void at.objectStore("meta").put(incarnation, "incarnation");
     void at.objectStore("meta").put(fold, "fold");
     await at.done;
   }

@@ -38,7 +38,8 @@ export function frameOf(block: string): Frame {
   const kind = fields.get("event") ?? (data ? "event" : "heartbeat");
   if (data && kind === "event") return { kind, event: data as unknown as Event };
   if (data && isSaid(kind)) return { kind, data };
-  return { kind: kind === "reset" ? "reset" : "heartbeat", ...place };
+  const log = data && "incarnation" in data ? { data } : {};
+  return { kind: kind === "reset" ? "reset" : "heartbeat", ...place, ...log };
 }
 
 /** What is said beside the log: it moves no cursor. */

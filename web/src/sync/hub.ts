@@ -25,8 +25,15 @@ import { framesOf, type Frame } from "./frames";
 
 export const PROTOCOL = "1";
 
+/** Which log this is and how long; under another name the same numbers are other events. */
+export interface Log {
+  readonly head?: number;
+  readonly incarnation?: string;
+}
+
 export interface Snapshot {
   readonly cursor: number;
+  readonly incarnation?: string;
   readonly me?: Partial<Device>;
   readonly account?: string;
   readonly threads?: readonly Thread[];
@@ -43,10 +50,15 @@ export interface Snapshot {
   readonly read?: Readonly<Record<string, number>>;
 }
 
-export interface EventPage {
+export interface EventPage extends Log {
   readonly events: readonly Event[];
   readonly next: number;
   readonly more: boolean;
+}
+
+export interface ListPage<T> {
+  readonly items: readonly T[];
+  readonly next?: string | null;
 }
 
 export interface Joining {
@@ -143,7 +155,12 @@ export class Hub {
   }
 
   async list<T>(path: string): Promise<readonly T[]> {
-    return (await this.#json<{ items: T[] }>(path)).items;
+    return (await this.page<T>(path)).items;
+  }
+
+  /** One page of a list, and where the next begins. */
+  async page<T>(path: string): Promise<ListPage<T>> {
+    return this.#json<ListPage<T>>(path);
   }
 
   async one<T>(path: string): Promise<T> {

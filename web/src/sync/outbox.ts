@@ -100,6 +100,14 @@ export class Outbox {
     for (const entry of seen) await this.#drop(entry.op_id);
   }
 
+  /** The hub may have forgotten what it took: send all of it once more; what it still knows is a repeat to it. */
+  async again(): Promise<void> {
+    for (const entry of this.#entries) {
+      if (entry.state === "sent") await this.#replace({ ...entry, state: "waiting", seq: undefined });
+    }
+    this.#changed();
+  }
+
   /** The thread that a local one became, once known. */
   resolved(thread: string): string | undefined {
     if (!isLocal(thread)) return thread;

@@ -104,9 +104,10 @@ def texts(  # noqa: PLR0913 - the port's own words
     states: Sequence[str] = (),
     thread: str | None = None,
     before: str | None = None,
+    latest: bool = False,
     limit: int,
 ) -> list[str]:
-    """Return the stored text of objects, newest first (by id), older than ``before``."""
+    """Return the stored text of objects, newest (by id; by what changed them last) first, older than ``before``."""
     table = tables.projections[kind]
     query = select(table.c.object).where(table.c.account == account)
     if states:
@@ -115,7 +116,8 @@ def texts(  # noqa: PLR0913 - the port's own words
         query = query.where(table.c.thread == thread)
     if before is not None:
         query = query.where(table.c.id < before)
-    return list(connection.execute(query.order_by(table.c.id.desc()).limit(limit)).scalars())
+    order = table.c.seq if latest else table.c.id
+    return list(connection.execute(query.order_by(order.desc()).limit(limit)).scalars())
 
 
 def _seen(view: View) -> Select[Any]:
