@@ -29,8 +29,8 @@ from tests.rim import TUS, code_of, open_rim, thread_op
 
 pytestmark = [pytest.mark.timeout(180)]
 PLACES = 12
-NOTED = (1, 4)
-"""The commits by which orders come in."""
+OF_A_DECISION = 4
+"""The commit by which a yes comes in."""
 GROWS = frozenset({"write", "create", "mkdir", "grow"})
 
 
@@ -177,7 +177,7 @@ async def test_a_runner_with_a_full_disk_waits_and_goes_on_by_itself(
     assert laptop.hub.task(task).state is TaskState.COMPLETED
     assert (mail.sent, heard) == (["a"], ["ok", "ok"])
     assert laptop.hub.kinds(task).count("task.finished") == 1
-    if full_from not in NOTED:  # then nothing is under way that could speak
+    if full_from != OF_A_DECISION:  # then nothing is under way that could speak
         assert len([one for one in messages if "The disk is full" in one]) == 1
 
 

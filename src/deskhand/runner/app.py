@@ -56,7 +56,7 @@ class Runner:
         self.workflow = LocalWorkflow(
             journal=parts.journal, drive=partial(drive, kit), slots=config.slots
         )
-        self.inbox = Inbox(config.runner, parts, self.workflow)
+        self.inbox = Inbox(config, parts, self.workflow)
 
     async def run(self) -> None:
         """Work until stopped.

@@ -9,12 +9,15 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import suppress
 
 from deskhand.errors import Code, DeskhandError
 from deskhand.ports import Frame
-from deskhand.protocol.events import Event
+from deskhand.protocol.events import Event, TaskAssigned
 from deskhand.runner.outbox import Backoff
-from deskhand.runner.parts import Parts
+from deskhand.runner.parts import Parts, RunnerConfig
+from deskhand.runner.saying import Voice
+from deskhand.texts import text
 from deskhand.workflow.local import LocalWorkflow
 
 _log = logging.getLogger(__name__)
@@ -23,14 +26,16 @@ _log = logging.getLogger(__name__)
 class Inbox:
     """Takes orders in for one runner, and lets the workflow go on because of them."""
 
-    def __init__(self, runner: str, parts: Parts, workflow: LocalWorkflow) -> None:
-        self._runner = runner
+    def __init__(self, config: RunnerConfig, parts: Parts, workflow: LocalWorkflow) -> None:
+        self._config = config
+        self._parts = parts
         self._journal = parts.journal
         self._link = parts.link
         self._workflow = workflow
         self._backoff = Backoff(parts)
         self._looked_at = 0
         self._stuck = False
+        self._told_of = 0
         self.connected = False
         self._listening: asyncio.Timeout | None = None
 
@@ -54,9 +59,7 @@ class Inbox:
                     self.connected = True
                     await self._take(frame)
                     self._stuck = self._stuck and frame.kind != "event"
-                    if (
-                        not self._stuck
-                    ):  # or a disk that takes nothing would be tried without a pause
+                    if not self._stuck:  # a disk that takes nothing is not tried without a pause
                         self._backoff.reset()
             except DeskhandError as error:
                 if not error.fault.retryable:
@@ -90,7 +93,25 @@ class Inbox:
             self._looked_at = max(self._looked_at, frame.seq)
 
     async def _order(self, event: Event) -> None:
-        await self._workflow.halt(await self._journal.receive(event) or ())
-        if event.kind == "device.revoked" and event.body.get("device") == self._runner:
+        try:
+            stopped = await self._journal.receive(event)
+        except DeskhandError as error:
+            await self._tell_of_wait(event, error)
+            raise
+        await self._workflow.halt(stopped or ())
+        if event.kind == "device.revoked" and event.body.get("device") == self._config.runner:
             raise DeskhandError(Code.UNAUTHORIZED)
         await self._workflow.advance_ready()
+
+    async def _tell_of_wait(self, event: Event, error: DeskhandError) -> None:
+        """Say once in its conversation why a task is not begun; nothing can be stored, so it goes straight out."""
+        if event.kind != "task.assigned" or event.seq == self._told_of:
+            return
+        self._told_of = event.seq
+        language = self._config.language
+        said = text("attempt.waits", language=language, why=error.sentence(language))
+        with suppress(DeskhandError):
+            order = TaskAssigned.from_json(event.body)
+            brief = order.brief.but(epoch=order.epoch)
+            voice = Voice(self._parts, self._config.runner, brief)
+            await self._link.send([voice.said(said, role="system")])
