@@ -27,8 +27,11 @@ def test_up_on_postgresql_does_the_work_and_keeps_it_over_a_restart(
 
     again = desk.run("ls", "--json")
 
+    verified = desk.run("log", "verify", "--json", DESKHAND_DATABASE_URL=postgres_url)
     second.terminate()
     second.communicate(timeout=10)
     assert (done.status, done.json["verdict"]) == (0, "verified"), done.err
     assert [task["id"] for task in again.json["items"]] == [done.json["id"]]
+    assert verified.json["problems"] == []
+    assert verified.json["events"] > 10
     assert not (desk.home / "hub.sqlite3").exists()

@@ -15,13 +15,14 @@ from time import perf_counter
 import pytest
 
 from deskhand.errors import Code, DeskhandError
+from deskhand.protocol.tasks import Task, TaskState
 from deskhand.store.backup.archive import read_manifest, unpack, written
 from deskhand.store.backup.placing import exchanged, place
 from deskhand.store.home import open_home
 from deskhand.store.opening import FILE
 from deskhand.testing.promises import note
 from tests.contract.restoring import LANES, differences, go_back, house, talk, words_in
-from tests.contract.storing import A, credential, emit, invite, said, subscription
+from tests.contract.storing import A, credential, emit, invite, planned, said, subscription
 
 BACKUPS = int(os.environ.get("N_BACKUPS", "20"))
 FLIPS = 150
@@ -170,6 +171,23 @@ async def test_devices_that_stay_are_pushed_to_as_before(tmp_path: Path) -> None
         kept = driver.execute("SELECT id FROM subscriptions").fetchall()
         out = driver.execute("SELECT principal FROM credentials WHERE revoked").fetchall()
     assert (came_to.known, kept, out) == (True, [("sub_1",)], [("lost",)])
+
+
+async def test_what_was_due_then_is_not_sent_now(tmp_path: Path) -> None:
+    """A notification of yesterday is over, and the ledger says why; a waiting task does not begin (BR-02)."""
+    async with house(tmp_path / "home") as found:
+        await found.store.write(A, lambda tx: tx.plan_delivery(planned(at=tx.now)))
+        made = found.back_up()
+
+    go_back(made.path, found.home)
+
+    async with house(found.home, begin=False) as again:
+        due = await again.store.next_delivery_at()
+        (told,) = await again.store.deliveries(A, before=None, limit=10)
+        task = await again.store.get(A, Task, "tsk_1")
+    assert (due, told.fate, told.reason) == (None, "failed", "restored")
+    assert task is not None
+    assert task.state is TaskState.PAUSED
 
 
 async def test_a_restored_log_has_another_name(tmp_path: Path) -> None:
