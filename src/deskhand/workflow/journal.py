@@ -7,11 +7,22 @@ and counts its commits so that their number can be held down.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
-from sqlalchemy import Connection, Engine, Executable, Row, delete, exists, func, select, update
+from sqlalchemy import (
+    Connection,
+    Engine,
+    Executable,
+    Row,
+    delete,
+    exists,
+    func,
+    inspect,
+    select,
+    update,
+)
 from sqlalchemy.dialects.sqlite import insert
 
 from deskhand.errors import Code, DeskhandError
@@ -23,11 +34,12 @@ from deskhand.protocol.ops import Life, Op
 from deskhand.protocol.tasks import Brief
 from deskhand.protocol.wire import Json
 from deskhand.store.faults import translated
+from deskhand.store.schema import copy_sqlite
 from deskhand.store.writer import Writer
 from deskhand.workflow import orders
 from deskhand.workflow.orders import dump, of
 from deskhand.workflow.rows import AttemptKey, AttemptRow, OutboxRow, Status, Step
-from deskhand.workflow.tables import ATTEMPTS, INBOX, META, METADATA, OUTBOX, SCHEMA, STEPS
+from deskhand.workflow.tables import ATTEMPTS, INBOX, META, METADATA, OUTBOX, STEPS, UPGRADES
 
 R = TypeVar("R")
 _SEND_BYTES_MAX: Final = 768 * 1024
@@ -39,14 +51,22 @@ class Journal:
     """The journal of one runner: read through the engine, on one connection, and written by the writer, in one file.
 
     ``commits`` counts; ``incarnation`` is the id of this home's present life, empty before ``open``; ``on_outbox``
-    is called when there may be something to send.
+    is called when there may be something to send. ``upgrades`` bring an older journal to the present schema.
     """
 
-    def __init__(self, *, engine: Engine, writer: Writer, ids: Ids) -> None:
+    def __init__(
+        self,
+        *,
+        engine: Engine,
+        writer: Writer,
+        ids: Ids,
+        upgrades: Mapping[int, Sequence[str]] = UPGRADES,
+    ) -> None:
         self._engine = engine
         self._reading: Connection | None = None
         self._writer = writer
         self._ids = ids
+        self._upgrades = upgrades
         self.commits = 0
         self.incarnation = ""
         self._said = self._born = ""
@@ -54,7 +74,7 @@ class Journal:
         self._acknowledged: dict[int, OutboxRow] = {}
 
     async def open(self, *, home_identity: str) -> None:
-        """Create or check the tables, and notice a home that was copied or restored.
+        """Create, check or upgrade the tables, and notice a home that was copied or restored.
 
         A home that is not where it was gets a new incarnation: its outbox may have been sent by another copy, so it
         is emptied, and what was under way is no longer this runner's.
@@ -62,16 +82,23 @@ class Journal:
         Raises:
             DeskhandError: ``schema_newer``.
         """
+        schema = max(self._upgrades)
+        stored = self._stored_schema() or schema
+        if stored > schema:
+            raise DeskhandError(Code.SCHEMA_NEWER, f"journal {stored}")
+        if stored < schema:
+            self._copy(f"before-upgrade-from-{stored}")
 
         def work(connection: Connection) -> None:
+            for number in range(stored + 1, schema + 1):
+                for statement in self._upgrades[number]:
+                    connection.exec_driver_sql(statement)
             METADATA.create_all(connection)
             identity = f"{home_identity}:{_inode(connection)}"
             known: dict[str, str] = {r.name: r.value for r in connection.execute(select(META))}
-            if int(known.get("schema", SCHEMA)) > SCHEMA:
-                raise DeskhandError(Code.SCHEMA_NEWER, f"journal {known['schema']}")
             if known.get("home") != identity:
                 orders.begin_anew(connection, self._ids.new("inc"))
-            kept = {"schema": str(SCHEMA), "home": identity, "protocol": str(PROTOCOL)}
+            kept = {"schema": str(schema), "home": identity, "protocol": str(PROTOCOL)}
             for name, value in kept.items():
                 orders.put_meta(connection, name, value)
             self._said = known.get("said", "")
@@ -258,6 +285,19 @@ class Journal:
         said = self._known(f"setting/{name}")
         return json.loads(said) if said else None
 
+    def _stored_schema(self) -> int:
+        """Return the schema on disk; 0 for a journal that begins."""
+        with translated():
+            begun = inspect(self._engine).has_table(META.name)
+        return int(self._known("schema") or 0) if begun else 0
+
+    def _copy(self, name: str) -> None:
+        """Copy the file beside itself."""
+        with translated(), self._engine.connect() as connection:
+            path = _file(connection)
+            if path:
+                copy_sqlite(path, path.with_name(f"{path.stem}.{name}{path.suffix}"))
+
     def _known(self, name: str) -> str | None:
         """Return one fact that was kept."""
         return self._value(select(META.c.value).where(META.c.name == name))
@@ -297,10 +337,16 @@ class Journal:
         return result
 
 
+def _file(connection: Connection) -> Path | None:
+    """Return the file that this is; a journal in memory has none."""
+    file = Path(str(connection.exec_driver_sql("PRAGMA database_list").all()[0][2]))
+    return file if file.is_file() else None
+
+
 def _inode(connection: Connection) -> int:
     """Return which file this is: one that was put back is another one, where nothing else changed."""
-    file = Path(str(connection.exec_driver_sql("PRAGMA database_list").all()[0][2]))
-    return file.stat().st_ino if file.is_file() else 0
+    file = _file(connection)
+    return file.stat().st_ino if file else 0
 
 
 def _forget(connection: Connection, rows: Sequence[OutboxRow]) -> None:

@@ -23,7 +23,6 @@ from sqlalchemy import (
 UPGRADES: Final[Mapping[int, Sequence[str]]] = {1: ()}
 """What brings a journal to each schema from the one before, statement by statement; the last one is ours. A journal
 with a higher one is refused."""
-SCHEMA: Final = max(UPGRADES)
 
 METADATA: Final = MetaData()
 
