@@ -50,7 +50,8 @@ def change_log(connection: Connection, log: str) -> None:
     put_meta(connection, "cursor", "0")
     span = connection.execute(select(func.min(INBOX.c.seq), func.max(INBOX.c.seq))).one()
     if None not in span:
-        down = span[1] - min(span[0], 1) + 1  # below one, and none on its way where another still is
+        # Below one, and none on its way where another still is.
+        down = span[1] - min(span[0], 1) + 1
         connection.execute(update(INBOX).values(seq=INBOX.c.seq - down))
 
 
