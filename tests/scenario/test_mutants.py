@@ -26,6 +26,7 @@ KNOWN = {
     "acts_without_a_yes": 1,
     "skips_after_snapshot": 0,
     "believes_in_pushes": 0,
+    "begins_too_early": 0,
 }
 """Where each was found last time; only a shortcut, the whole range follows."""
 

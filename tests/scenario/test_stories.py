@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
-from deskhand.protocol.tasks import Approval, Task, TaskState, Verdict
+import pytest
+
+from deskhand.protocol.tasks import Approval, Question, Task, TaskState, Verdict
 from deskhand.protocol.wire import JsonObject
 from deskhand.testing.world.laptops import AGENT, Laptop
 from deskhand.testing.world.links import FaultyLink
@@ -234,6 +236,60 @@ def test_of_a_home_and_its_copy_only_the_newer_works(tmp_path: Path) -> None:
 
         assert sum(world.effects.times.values()) == 1
         assert _only_task(phone).epoch == 2
+
+    _told(story)
+
+
+@pytest.mark.survives(
+    "A computer is stolen or breaks for good while it has tasks",
+    "After you remove it, what it had not begun goes to another computer, what is bound to its folders ends as not done, "
+    "and nothing it still says is believed",
+)
+def test_what_a_removed_computer_held_goes_on_elsewhere_or_ends() -> None:
+    """PA-07, R3, R9: a movable task it never accepted is done by another one; a pinned one ends; it is shut out."""
+
+    async def story(world: World) -> None:
+        phone, kept, lost = world.phones[0], world.laptops[0], world.laptops[1]
+        _post(phone, kept, "busy ask")
+        assert await world.until(lambda: bool(phone.account.find(Question)))
+        world.weather.apart[lost.name] = True
+        phone.want("message.post", {"text": "movable idem", "agent": AGENT})
+        _post(phone, lost, "pinned idem")
+        assert await world.until(lambda: _of(phone, lost) == ["movable idem", "pinned idem"])
+
+        phone.want("device.revoke", {"device": lost.name})
+        await _ended(world, phone, count=2)
+        world.weather.apart.clear()
+        assert await world.until(lambda: lost.gone)
+
+        states = {task.text: (task.state, task.runner) for task in phone.account.find(Task)}
+        assert states["movable idem"] == (TaskState.COMPLETED, kept.name)
+        assert states["pinned idem"] == (TaskState.FAILED, lost.name)
+        assert [one.laptop for one in world.effects.happened] == [kept.name]
+
+    _told(story)
+
+
+def _of(phone: Phone, laptop: Laptop) -> list[str]:
+    under_way = phone.account.find(Task, states=[TaskState.WORKING])
+    return sorted(task.text for task in under_way if task.runner == laptop.name)
+
+
+def test_a_computer_that_sleeps_for_eight_hours_goes_on_where_it_was() -> None:
+    """R8: no time passes for it, its link stands half open; awake, it finishes, and everything happened once."""
+
+    async def story(world: World) -> None:
+        phone, laptop = world.phones[0], world.laptops[0]
+        _post(phone, laptop, "x once once once")
+        assert await world.until(lambda: bool(world.effects.happened))
+
+        laptop.freeze(8 * 3600, suspended=True)
+        await world.clock.sleep(8 * 3600 - 1)
+        assert not _only_task(phone).final
+        await _ended(world, phone)
+
+        assert sorted(world.effects.times.values()) == [1, 1, 1]
+        assert _only_task(phone).verdict is Verdict.VERIFIED
 
     _told(story)
 

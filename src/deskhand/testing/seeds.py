@@ -25,7 +25,7 @@ from deskhand.testing.world.world import Outcome, simulate
 _AT_ONCE = 2
 _TASKS_PER_WORLD: Final = 60
 _SAY_EVERY: Final = 50
-PROMISED: Final = ("R1", "R3", "R5", "R6", "R18")
+PROMISED: Final = ("R1", "R3", "R4", "R5", "R6", "R18")
 """The promises that every world is judged by and that have a figure."""
 
 

@@ -126,7 +126,7 @@ class Person:
     def _rarely(self, task: Task) -> None:
         """Erase a conversation, or change a setting."""
         rng = self._rng
-        if rng.random() < 0.5:  # noqa: PLR2004 - half of it
+        if rng.random() < 0.8:  # noqa: PLR2004 - mostly
             self.phone.want("thread.erase", {}, thread=task.thread)
         else:
             name, value = rng.choice(_SETTINGS)
