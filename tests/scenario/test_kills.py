@@ -14,7 +14,7 @@ pytestmark = [pytest.mark.needs("bubblewrap"), pytest.mark.needs("overlay")]
 DIES_AT = {
     "acts_before_intent": ("unknown tool, midway", "R4 "),
     "repeats_unknown": ("unknown tool, midway", "R4 "),
-    "uses_a_yes_twice": ("journal commit order task.assigned, before", "R18 "),
+    "uses_a_yes_twice": ("hub commit settings.put, before", "R18 "),
     "answers_before_commit": ("hub commit message.post, before", "R1 "),
 }
 """Planted bugs, where to die so that they show, and the promise that the judge must find broken."""
