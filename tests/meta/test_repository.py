@@ -13,7 +13,7 @@ from tests.meta.findings import ROOT, Finding, files, python_sources, texts
 
 COMMENTED = (".ts", ".svelte", ".css", ".sh", "Makefile", ".toml", ".yml", ".yaml")
 CATALOGUES = ("src/deskhand/texts", "web/src/texts")
-LOCKS = {"runtime": (), "dev": ("dev", "postgres")}
+LOCKS = {"runtime": (), "dev": ("dev", "postgres", "power")}
 
 
 def listed(findings: Iterable[Finding]) -> str:

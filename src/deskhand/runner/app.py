@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Final
 
 from deskhand.limits import ADVANCE_SECONDS, LEASE_SECONDS
+from deskhand.protocol.objects import LinkState
 from deskhand.runner.attempt import Kit, drive
 from deskhand.runner.ceiling import Ceiling
 from deskhand.runner.gate import Gate
@@ -98,6 +99,10 @@ class Runner:
 
     async def _halt(self, keys: Sequence[AttemptKey]) -> None:
         await self.workflow.halt(keys)
+
+    async def going(self, state: LinkState) -> None:
+        """Tell the hub that this machine sleeps now, or is switched off."""
+        await self._presence.say_goodbye(state)
 
     async def _until_stopped(self) -> None:
         await self._stop.wait()

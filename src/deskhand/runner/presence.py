@@ -29,6 +29,7 @@ _WORD_SECONDS: Final = 10.0
 _SLEPT_SECONDS: Final = 20.0
 """A nap that ends so much too late was a sleep of the machine, or this process stood still."""
 _GOODBYE_SECONDS: Final = 1.0
+_GOING_SECONDS: Final = 20.0
 
 
 @contextmanager
@@ -51,6 +52,7 @@ class Presence:
         self._said: JsonObject | None = None
         self._leaving: LinkState = "stopped"
         self._slept = 0
+        self._said_goodbye: float | None = None
 
     async def advertise(self) -> None:
         """Tell the hub what this computer can do, if that has changed since it was last told.
@@ -86,9 +88,9 @@ class Presence:
             if late > _SLEPT_SECONDS:
                 self._slept += round(late)
                 woke()
-            elif clock.monotonic() - spoke < min(seconds(), _WORD_SECONDS):
+            elif clock.monotonic() - spoke < min(seconds(), _WORD_SECONDS) or self._going():
                 continue
-            spoke = clock.monotonic()
+            spoke, self._leaving = clock.monotonic(), "stopped"
             slept: JsonObject = {"slept_seconds": self._slept} if self._slept else {}
             ops = [Op(op_id=ids.new("op"), kind="presence.note", body={"state": "up", **slept})]
             ops += [
@@ -104,9 +106,15 @@ class Presence:
                 await self._parts.link.send(ops)
                 self._slept = 0
 
+    def _going(self) -> bool:
+        """Whether goodbye was said a moment ago: a word after it would take it back."""
+        said = self._said_goodbye
+        return said is not None and self._parts.clock.monotonic() - said < _GOING_SECONDS
+
     async def say_goodbye(self, state: LinkState | None = None) -> None:
         """Tell the hub why it will not hear from here, if there is time for it: what was told last, or ``stopped``."""
         self._leaving = state or self._leaving
+        self._said_goodbye = self._parts.clock.monotonic()
         op = Op(
             op_id=self._parts.ids.new("op"), kind="presence.note", body={"state": self._leaving}
         )

@@ -7,6 +7,7 @@ import os
 from deskhand.cli.home import home
 from deskhand.cli.inviting import join_link, show_invitation
 from deskhand.cli.programs.ending import until_told_to_end
+from deskhand.cli.programs.power import told_before_going
 from deskhand.cli.programs.reach import reach_of
 from deskhand.cli.programs.serving import Running, running_hub
 from deskhand.cli.screen import Exit, Screen, screen
@@ -20,7 +21,8 @@ async def run_hub(*, port: int | None, said: str | None) -> int:
     reach = reach_of(str(setting("hub.reach", flag=said).value))
     async with running_hub(home(), port=port, reach=reach) as running:
         await _say_ready(screen(), running)
-        await until_told_to_end()
+        async with told_before_going(running.hub.going):
+            await until_told_to_end()
     return Exit.DONE
 
 

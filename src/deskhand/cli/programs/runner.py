@@ -18,6 +18,7 @@ from deskhand.cli.client import Access, Client, healthz
 from deskhand.cli.home import RUNNER_FILE, home, private
 from deskhand.cli.programs.computer import Wiring, computer_name, open_runner
 from deskhand.cli.programs.ending import until_told_to_end, work_until
+from deskhand.cli.programs.power import told_before_going
 from deskhand.cli.screen import Exit, Obj, screen
 from deskhand.clock import SystemClock
 from deskhand.errors import Code, DeskhandError
@@ -58,7 +59,8 @@ async def run_runner(
         async with open_runner(wiring, device=str(known["device"]), name=called) as runner:
             ready = {"runner": known["device"], "url": address, "pid": os.getpid()}
             speak.answer(ready, speak.say("runner.ready", name=called, url=address))
-            await work_until(runner.run(), until_told_to_end(), stop=runner.stop)
+            async with told_before_going(runner.going):
+                await work_until(runner.run(), until_told_to_end(), stop=runner.stop)
     return Exit.DONE
 
 

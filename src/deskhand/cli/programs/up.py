@@ -20,6 +20,7 @@ from deskhand import __version__
 from deskhand.cli.home import RUNNER_FILE, home
 from deskhand.cli.inviting import admitted_by, join_link, show_invitation
 from deskhand.cli.programs.ending import offload, until_told_to_end, work_until
+from deskhand.cli.programs.power import told_before_going
 from deskhand.cli.programs.reach import NONE, Reach, reach_of, seen_to_answer
 from deskhand.cli.programs.serving import Running, running_hub
 from deskhand.cli.screen import Exit, Screen, screen
@@ -103,7 +104,10 @@ class _Computer:
             as_root=self._as_root,
             language=str(setting("language").value),
         )
-        async with make.open_runner(wiring, device=principal.id, name=self.name) as runner:
+        async with (
+            make.open_runner(wiring, device=principal.id, name=self.name) as runner,
+            told_before_going(runner.going, running.hub.going),
+        ):
             await work_until(runner.run(), self.stopped.wait(), stop=runner.stop)
 
     async def known(self, *ends: asyncio.Task[None]) -> None:
