@@ -21,8 +21,7 @@ from deskhand.runner.attempt import Kit, drive
 from deskhand.runner.ceiling import Ceiling
 from deskhand.runner.gate import Gate
 from deskhand.runner.inbox import Inbox
-from deskhand.runner.life import OneLife
-from deskhand.runner.outbox import Outbox
+from deskhand.runner.outbox import OneLife, Outbox
 from deskhand.runner.parts import Parts, RunnerConfig
 from deskhand.runner.presence import Presence, passing_over_absence
 from deskhand.runner.together import together

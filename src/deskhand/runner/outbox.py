@@ -1,18 +1,22 @@
-"""Ops on their way to the hub: oldest first, in batches, as often as it takes, each once.
+"""Ops on their way to the hub: oldest first, in batches, as often as it takes, each once, in one life of this home.
 
 An op leaves the outbox when the hub took it or said that it never will. It refuses to let one bad op hold up the
-others, and to go on with an attempt whose epoch the hub calls stale.
+others, to go on with an attempt whose epoch the hub calls stale, to go on at all when a newer copy of this home is
+connected, and to go on with what it remembers when the hub knows that it already said more.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Final
 
 from deskhand.errors import Code, DeskhandError
+from deskhand.ports import Frame, Link
+from deskhand.protocol.ops import Op, OpResult
 from deskhand.runner.parts import Parts
+from deskhand.workflow.journal import Journal
 from deskhand.workflow.rows import AttemptKey, OutboxRow
 
 BACKOFF_SECONDS: Final = (0.2, 0.5, 1, 2)
@@ -23,6 +27,44 @@ LOST: Final = frozenset({Code.STALE_EPOCH, Code.NOT_FOUND})
 _log = logging.getLogger(__name__)
 Lost = Callable[[Sequence[AttemptKey]], Awaitable[None]]
 """Told which attempts the hub no longer takes anything from."""
+
+
+class OneLife:
+    """A ``Link`` that says in which life of ``journal`` it speaks; ``halt`` ends what a former life held."""
+
+    def __init__(self, link: Link, journal: Journal, *, halt: Lost) -> None:
+        self._link = link
+        self._journal = journal
+        self._halt = halt
+
+    async def send(self, ops: Sequence[Op]) -> list[OpResult]:
+        """Send ops and return their results, in order.
+
+        Raises:
+            DeskhandError: ``runner_replaced``; ``unavailable`` when a new life began just now, and what the link says.
+        """
+        life = self._journal.life
+        results = await self._link.send([op.but(life=life) for op in ops])
+        codes = {result.error.code for result in results if result.error is not None}
+        if Code.RUNNER_REPLACED in codes:
+            raise DeskhandError(Code.RUNNER_REPLACED)
+        if Code.RUNNER_RESTORED in codes:
+            if life.incarnation == self._journal.incarnation:
+                await self._halt(await self._journal.begin_anew())
+            raise DeskhandError(Code.UNAVAILABLE)
+        return results
+
+    def stream(self, *, after: int) -> AsyncIterator[Frame]:
+        """Yield frames after a cursor until the link breaks."""
+        return self._link.stream(after=after)
+
+    async def upload_blob(self, data: AsyncIterator[bytes], *, sha256: str, size: int) -> None:
+        """Store bytes on the hub before an event names them."""
+        await self._link.upload_blob(data, sha256=sha256, size=size)
+
+    def download_file(self, file: str) -> AsyncIterator[bytes]:
+        """Yield the bytes of an upload that came with a message of an assigned task."""
+        return self._link.download_file(file)
 
 
 class Backoff:
