@@ -202,11 +202,29 @@ def erased_before_you_came() -> list[Event]:
     ]
 
 
+def gone_back() -> list[Event]:
+    """A log that went back to a backup: the attempt lost its right, its approval is void, the task waits for a look."""
+    log = Log()
+    log.say(ev.ThreadCreated(title="Report"), actor=_PHONE, thread=_THREAD)
+    _ask(log, "Write the report")
+    at = {"thread": _THREAD, "task": _TASK}
+    log.say(ev.TaskCreated(task=_task()), **at)
+    log.say(ev.TaskAssigned(runner=_RUNNER, epoch=1, brief=_brief()), **at)
+    log.say(ev.ApprovalRequested(epoch=1, approval=_approval("apr_mail")), **at)
+    backup_at = "2026-11-22T10:00:00.000Z"
+    log.say(ev.LogRestored(backup_at=backup_at, devices_ended=1, tasks_paused=1))
+    log.say(ev.ApprovalVoided(epoch=1, approval="apr_mail", reason="restored"), **at)
+    log.say(ev.TaskAssigned(runner=_RUNNER, epoch=2, brief=_brief()), **at)
+    log.say(ev.TaskPaused(), **at)
+    return log.events
+
+
 LOGS: Mapping[str, Callable[[], list[Event]]] = {
     "computers_and_devices": computers_and_devices,
     "a_checked_task": a_checked_task,
     "stopped_and_erased": stopped_and_erased,
     "erased_before_you_came": erased_before_you_came,
+    "gone_back": gone_back,
 }
 """Every golden log by the name of its file."""
 
