@@ -8,9 +8,17 @@ from pathlib import Path
 
 import pytest
 
+from deskhand.hub.credentials import ensure_owner, local_owner
+from deskhand.ids import Ids
+from deskhand.protocol.objects import FolderMode
+from deskhand.runner.ceiling import Ceiling, grant_folder
+from deskhand.store.home import open_home
+from deskhand.store.opening import FILE, open_sqlite_store
 from deskhand.testing.promises import note
+from tests.contract.storing import StillClock
 from tests.powercut.disk import Act, Change, Disk, Rule
 from tests.powercut.machine import Machine
+from tests.powercut.os_calls import followed
 from tests.powercut.run import MEMORY, run
 from tests.powercut.vfs import PowerVfs, power_vfs
 
@@ -71,6 +79,29 @@ async def test_a_first_start_outlives_a_power_cut_a_moment_later(
 
     assert len(machine.said.words) > 0
     assert cut.wrong == []
+
+
+async def test_who_owns_the_home_and_which_folders_are_granted_outlive_a_power_cut(
+    vfs: PowerVfs, folder: Path, tmp_path: Path
+) -> None:
+    """Files beside the database are on the disk, name and all, before anybody relies on them (R2)."""
+    work = tmp_path / "work"
+    work.mkdir()
+    disk_folder, left, clock = folder / "disk", folder / "left", StillClock()
+    disk_folder.mkdir()
+    disk = Disk(disk_folder, seed=1)
+    with vfs.under(disk), followed(disk):
+        home = open_home(disk_folder / "home")
+        store = open_sqlite_store(home.path / FILE, clock)
+        owner = await ensure_owner(store, Ids(clock), home=home.path, name="laptop")
+        granted = grant_folder(home.path, work, mode=FolderMode.WORKSPACE)
+        disk.off = True
+        await store.close()
+        home.close()
+    disk.survivors(left, kept=0)
+
+    assert local_owner(left / "home") == owner
+    assert Ceiling(left / "home").entries() == (granted,)
 
 
 async def test_what_a_failed_sync_left_in_the_cache_is_never_built_upon(vfs: PowerVfs) -> None:

@@ -113,7 +113,7 @@ def write_owner(home: Path, owner: LocalOwner) -> None:
 
 
 def write_private(path: Path, text: str) -> None:
-    """Write a file that only this user can read, all or nothing, on disk before it has its name."""
+    """Write a file that only this user can read, all or nothing, on disk with its name."""
     descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(descriptor, "w", encoding="utf-8") as file:
@@ -121,6 +121,11 @@ def write_private(path: Path, text: str) -> None:
             file.flush()
             os.fsync(file.fileno())
         Path(temporary).replace(path)
+        folder = os.open(path.parent, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            os.fsync(folder)  # or a power cut takes the name away, and with it the way into the account
+        finally:
+            os.close(folder)
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise

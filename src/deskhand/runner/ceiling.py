@@ -27,6 +27,7 @@ from deskhand.tools.roots import refuse_root
 
 FILE: Final = "folders.json"
 _LOCK: Final = "folders.lock"
+_NEW: Final = "folders.new"
 _SIZE_MAX: Final = 1024 * 1024
 
 
@@ -160,7 +161,18 @@ def _change(home: Path, change: Callable[[Sequence[Granted]], list[Granted]]) ->
         entries = change(Ceiling(home).entries())
         data = json.dumps({"folders": [asdict(entry) for entry in entries]}, indent=2) + "\n"
         with closing(Folder.open(home)) as folder:
-            folder.write(FILE, data.encode(), mode=0o600)
+            folder.write(_NEW, data.encode(), mode=0o600)
+        _sync(home / _NEW)  # or a power cut leaves the name with nothing in it
+        (home / _NEW).replace(home / FILE)
+        _sync(home)
     finally:
         os.close(lock)
     return entries
+
+
+def _sync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
