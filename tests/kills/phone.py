@@ -40,9 +40,17 @@ KINDS: Final = (
     ("", "once quick"),
     ("works", "cmd probe out many"),
     ("", "idem out once pause"),
+    ("", "idem out late"),
 )
 """What people want: in which kind of folder, and the words of the task. The last may be what the person does."""
-_DEEDS: Final = frozenset({"cancel", "pause", "steer", "quick"})
+_DEEDS: Final = {
+    "cancel": "step.started",
+    "pause": "step.started",
+    "steer": "step.started",
+    "quick": "task.assigned",
+    "late": "step.finished",
+}
+"""What the person does while a task is under way, and upon which news: ``quick`` cancels, ``late`` pauses at the end."""
 _AGAIN_SECONDS: Final = 0.05
 _CHORES_SECONDS: Final = 0.7
 CHECK: Final = "test -d ."
@@ -238,7 +246,7 @@ class Phone:
                 self._do(self._decide(cast("JsonObject", body["approval"])))
             case "question.asked":
                 self._do(self._answer(cast("JsonObject", body["question"])))
-            case "step.started" | "task.assigned":
+            case "step.started" | "step.finished" | "task.assigned":
                 self._meanwhile(event)
             case _:
                 pass
@@ -270,8 +278,9 @@ class Phone:
             brief = event.body.get("brief")
             name = str(brief.get("text", "")).partition(" ")[0] if isinstance(brief, dict) else ""
             one = self.known.wanted.get(name)
-        at = "task.assigned" if one is not None and one.deed == "quick" else "step.started"
-        if one is None or not one.deed or event.kind != at or task in self.known.seen:
+        if one is None or _DEEDS.get(one.deed) != event.kind or task in self.known.seen:
+            return
+        if one.deed == "late" and event.body.get("step") != len(one.words.split()):
             return
         self.known.seen.add(task)
         self._do(self._act(one.deed, task))
@@ -283,8 +292,9 @@ class Phone:
             case "cancel":
                 await self._clock.sleep(self._chance.uniform(0, 0.2))
                 await self.say("task.cancel", task=task)
-            case "pause":
-                await self._clock.sleep(self._chance.uniform(0, 0.3))
+            case "pause" | "late":
+                if deed == "pause":
+                    await self._clock.sleep(self._chance.uniform(0, 0.3))
                 await self.say("task.pause", task=task)
                 await self._clock.sleep(self._chance.uniform(0, 0.3))
                 await self.say("task.resume", task=task)
