@@ -41,7 +41,7 @@ class Device:
         failures = 0
         while True:
             with suppress(OSError, GoneError, asyncio.IncompleteReadError, ValueError):
-                await self._fill()
+                await self.fill()
                 async for frame in self._stream():
                     failures = 0
                     self.live = True
@@ -60,7 +60,8 @@ class Device:
         """Send ops and return their results."""
         return (await self.call("POST", "/v1/ops", {"ops": wishes}))["results"]
 
-    async def _fill(self) -> None:
+    async def fill(self) -> None:
+        """Fetch what happened since the cursor."""
         more = True
         while more:
             page = await self.call("GET", f"/v1/sync?after={self.cursor}&limit=500")
