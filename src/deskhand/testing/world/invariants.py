@@ -50,7 +50,7 @@ async def broken(
     stored = await house.events()
     log = [house.said.get(e.seq, e) if e.body == REDACTED else e for e in stored]
     found = [*gaps(stored), *ends(log), *epochs(log), *unheard(log, effects), *done(log)]
-    found += [*outcasts(log, house), *in_time(log)]
+    found += [*outcasts(log, house), *in_time(log), *forgotten(stored)]
     for phone in phones:
         found += kept(log, phone)
         if not phone.gone:
@@ -162,6 +162,15 @@ def outcasts(log: Sequence[Event], house: House) -> Iterator[str]:
     for event in log:
         if event.seq > house.removed.get(event.actor, len(log)):
             yield f"R9 {event.actor} was removed and still said {event.kind} {event.seq}"
+
+
+def forgotten(stored: Sequence[Event]) -> Iterator[str]:
+    """BR-06: nothing is left of what was said in a conversation that was erased."""
+    erased = {event.thread: event.seq for event in stored if event.kind == "thread.erased"}
+    for event in stored:
+        there = event.kind == "message.posted" and event.body != REDACTED
+        if there and event.seq < erased.get(event.thread, 0):
+            yield f"BR-06 {event.seq} of an erased conversation can still be read"
 
 
 def in_time(log: Sequence[Event]) -> Iterator[str]:

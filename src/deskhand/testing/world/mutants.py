@@ -20,6 +20,7 @@ from deskhand.errors import DeskhandError
 from deskhand.hub import submitting
 from deskhand.hub.app import Hub
 from deskhand.hub.delivering import Courier
+from deskhand.protocol.events import EVENTS
 from deskhand.protocol.ops import Op
 from deskhand.protocol.tasks import Approval, Task, TaskState
 from deskhand.runner import attempt as driving
@@ -273,9 +274,9 @@ def believes_in_pushes() -> AbstractContextManager[None]:
     return patched(Courier, _try=hopeful)
 
 
-def leaves_what_hangs() -> AbstractContextManager[None]:
-    """Erasing a conversation leaves its approvals, questions and files behind."""
-    return patched(erasing, _HANGING=())
+def keeps_erased_words() -> AbstractContextManager[None]:
+    """Erasing a conversation takes its tasks away and leaves its words in the log."""
+    return patched(erasing, _KEPT_KINDS=tuple(EVENTS))
 
 
 def begins_too_early() -> AbstractContextManager[None]:
@@ -321,7 +322,7 @@ MUTANTS: Final[dict[str, Mutant]] = {
         acts_without_a_yes,
         skips_after_snapshot,
         believes_in_pushes,
-        leaves_what_hangs,
+        keeps_erased_words,
         begins_too_early,
     )
 }

@@ -50,6 +50,8 @@ _DENSE_PACE: Final = 0.4
 """Of a world with many small tasks: how often one comes, and how long thinking and tapping take."""
 _REMOVALS: Final = 0.3
 """In how many worlds a device is lost for good."""
+_ERASURES: Final = 0.4
+"""In how many worlds somebody erases a conversation that came to something."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,6 +134,8 @@ class World:
             self._later(rng.uniform(0, self.storm_seconds), self._trouble)
         if rng.random() < _REMOVALS:
             self._later(rng.uniform(0, self.storm_seconds), self._remove)
+        if Random(f"erasing {self.chaos.seed}").random() < _ERASURES:  # noqa: S311 - a seed must come back
+            self._later(self.storm_seconds * 0.9, self._erase)
         await self.clock.sleep(self.storm_seconds)
 
     async def settle(self) -> None:
@@ -246,6 +250,13 @@ class World:
         one = self.rng.choice(others)
         self.weather.seen["removed"] += 1
         self.phones[0].want("device.revoke", {"device": one.name})
+
+    def _erase(self) -> None:
+        """Let somebody erase a conversation with everything that came of it."""
+        over = [task for task in self.phones[0].account.find(Task) if task.final]
+        if over:
+            self.weather.seen["erased"] += 1
+            self.phones[0].want("thread.erase", {}, thread=over[0].thread)
 
     def _shown(self, subscription: PushSubscription, notice: Notice) -> None:
         """A phone that is on says that it showed the notification."""
