@@ -121,9 +121,10 @@ def write_private(path: Path, text: str) -> None:
             file.flush()
             os.fsync(file.fileno())
         Path(temporary).replace(path)
+        # The name too, or a power cut takes it away, and with it the way into the account.
         folder = os.open(path.parent, os.O_RDONLY | os.O_CLOEXEC)
         try:
-            os.fsync(folder)  # or a power cut takes the name away, and with it the way into the account
+            os.fsync(folder)
         finally:
             os.close(folder)
     except BaseException:
