@@ -68,12 +68,13 @@ def main() -> int:
         report = asyncio.run(_run(asked, zygote))
     seconds = perf_counter() - began
     broken = [said for all_said in report.failed.values() for said in all_said]
-    if not (asked.minutes or asked.at or asked.bug):
+    everywhere = not (asked.minutes or asked.at or asked.bug)
+    if everywhere:
         broken += [f"nobody died at: {point}" for point in report.never]
-    if report.share_open < 0.5 and not (asked.at or asked.bug):
+    if everywhere and report.share_open < 0.5:
         broken.append(f"only {report.share_open:.0%} died with a step under way")
     if not (asked.at or asked.bug):
-        _note(report)
+        _note(report, of="kills every few seconds" if asked.minutes else "kills")
     said = _said(report, broken, seconds)
     sys.stdout.write(json.dumps(said) + "\n" if asked.json else _table(said))
     return 1 if broken else 0
@@ -171,7 +172,7 @@ def _table(said: dict[str, Any]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _note(report: Report) -> None:
+def _note(report: Report, *, of: str) -> None:
     """Leave the figures behind."""
     kills, counts = report.kills.total(), report.counts
     ways = {
@@ -187,7 +188,7 @@ def _note(report: Report) -> None:
             if any(one.startswith(f"{promise} ") for one in said)
         ]
         came = f"{len(failing)} worlds broke it" if failing else figure
-        note(promise, f"{came} in {kills} kills", runs=kills, of="kills", failing=failing)
+        note(promise, f"{came} in {kills} kills", runs=kills, of=of, failing=failing)
 
 
 if __name__ == "__main__":

@@ -168,7 +168,8 @@ class World:
         while not self._stopping:
             plan = Plan() if self._enough() else self._plans.next(program)
             pid = await self._start(program, plan)
-            until = self._now + plan.outside * self._slow
+            # "Every few seconds" means that, however busy the machine is.
+            until = self._now + plan.outside * (1 if self._wish.minutes else self._slow)
             watching = asyncio.ensure_future(gone(pid))
             while not watching.done():
                 await asyncio.wait({watching}, timeout=max(0.01, min(0.3, until - self._now)))
