@@ -297,6 +297,13 @@ export interface LeaseRenew {
   epoch: number;
 }
 
+/** Which life of its home a runner speaks in; a copied or restored home begins a new one. */
+export interface Life {
+  incarnation: string;
+  said: string;
+  born: string;
+}
+
 /** The account went back to a backup: what happened after ``backup_at`` is not in this log. */
 export interface LogRestored {
   backup_at: string;
@@ -358,6 +365,7 @@ export interface Op {
   kind: string;
   thread?: string;
   task?: string;
+  life?: Life;
   body?: Record<string, JsonValue>;
 }
 
@@ -872,6 +880,8 @@ export type ErrorCode =
   | "protected_name"
   | "rate_limited"
   | "root_refused"
+  | "runner_replaced"
+  | "runner_restored"
   | "sandbox_unavailable"
   | "schema_newer"
   | "stale_epoch"
