@@ -31,6 +31,7 @@ KINDS: Final = (
     ("asks", "once idem probe"),
     ("works", "ask idem cmd"),
     ("", "cmd many cmd"),
+    ("", "idem once steer"),
     ("asks", "once pure cmd"),
     ("", "idem once pure pure once cancel"),
     ("works", "once idem pure once pause"),
