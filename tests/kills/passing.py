@@ -97,6 +97,7 @@ class Passing:
         self._slots = Slots(place)
         self._mine = Counter[str]()
         self._lock = threading.Lock()
+        self.applying = 0
         if program != "hub":
             self._slots.under_way = 0
 
@@ -132,6 +133,7 @@ class Passing:
             life=self.life,
             planned=planned,
             open=self._slots.under_way,
+            applying=self.applying,
         )
         if self._program != "hub":
             self._slots.under_way = 0

@@ -234,9 +234,14 @@ def _sandbox(passing: Passing) -> None:
 
     def applying(original: Work) -> Work:
         def run(*args: object) -> object:
-            passing.at("applying changes, before")
-            result = original(*args)
-            passing.at("applying changes, after")
+            # Another thread may come by its point and die while this one carries changes over.
+            passing.applying += 1
+            try:
+                passing.at("applying changes, before")
+                result = original(*args)
+                passing.at("applying changes, after")
+            finally:
+                passing.applying -= 1
             return result
 
         return run

@@ -199,8 +199,10 @@ class World:
             for path in self._place.glob(f"{kind}*/**/*.a")
             if not path.with_suffix(".b").exists()
         }
-        point = self._died_at(self._programs[-1])
-        if point and not point.startswith("applying"):
+        program = self._programs[-1]
+        mine = (one for one in told(self._place / KILLS) if one["program"] == program)
+        last = next((one for one in mine if one["life"] == self._lives[program] - 1), None)
+        if last is not None and not last["applying"]:
             for label in sorted(halves - self._halves):
                 self.outcome.violations.append(f"R4 {label}: half a command is in the folder")
         self._halves |= halves
