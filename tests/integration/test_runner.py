@@ -377,7 +377,7 @@ async def test_a_pause_stops_before_the_next_thing_and_resume_goes_on_there(tmp_
 
 
 async def test_a_cancellation_kills_what_runs(tmp_path: Path) -> None:
-    """Within two seconds nothing of the task is running, and nothing more is said about it."""
+    """Within two seconds nothing of the task is running; what it leaves in doubt is the one thing still said."""
     laptop = Laptop(tmp_path, [Obedient([wish(call("run_command", argv=["sleep", "60"]))])])
     laptop.box.hold = asyncio.Event()
 
@@ -388,9 +388,33 @@ async def test_a_cancellation_kills_what_runs(tmp_path: Path) -> None:
             laptop.hub.cancel(task)
             await until(lambda: laptop.box.killed)
         await until(lambda: laptop.runner and not laptop.runner.workflow.under_way)
+        await until(lambda: laptop.hub.kinds(task)[-1] == "message.posted")
 
     assert laptop.hub.task(task).state is TaskState.CANCELED
-    assert laptop.hub.kinds(task)[-1] == "task.finished"
+    assert "It was canceled in the middle of" in laptop.hub.account.log[-1].body["text"]
+
+
+async def test_a_cancellation_heard_after_a_crash_still_tells_what_is_in_doubt(
+    tmp_path: Path,
+) -> None:
+    """L-02: a computer killed in the middle of an effect, and canceled meanwhile, says where to look, once."""
+    laptop = Laptop(tmp_path, [Obedient([wish(call("run_command", argv=["sleep", "60"]))])])
+    laptop.box.hold = asyncio.Event()
+
+    async with laptop:
+        task = laptop.hub.assign("x", agent="scripted")
+        await until(lambda: laptop.box.ran)
+    laptop.hub.cancel(task)
+    async with laptop:
+        await until(lambda: laptop.hub.kinds(task)[-1] == "message.posted")
+    async with laptop:
+        await until(lambda: laptop.rows.unsent() == 0)
+
+    kinds = laptop.hub.kinds(task)
+    assert kinds.count("task.finished") == 1
+    assert kinds.count("message.posted") == 1
+    (said,) = [event for event in laptop.hub.account.log if event.kind == "message.posted"]
+    assert "It was canceled in the middle of" in str(said.body["text"])
 
 
 async def test_a_hub_that_is_away_delays_what_is_said_and_loses_nothing(tmp_path: Path) -> None:

@@ -157,6 +157,8 @@ def append_event(facts: Facts, wish: Wish, body: EventAppend) -> Decision:
     epoch = getattr(said, "epoch", None)
     if not isinstance(epoch, int):
         raise DeskhandError(Code.INVALID, "epoch", field="epoch")
+    if _last_word(task, said, epoch):
+        return _about(task, wish, _stamped(said, task, wish), to_runner=False)
     if task.final or epoch != task.epoch:
         lost = ev.Superseded(kind=body.kind, epoch=epoch, body=body.body)
         return _about(task, wish, lost, to_runner=False)
@@ -255,6 +257,12 @@ def _target_state(said: ev.Body) -> TaskState | None:
             return TaskState.INPUT_REQUIRED
         case _:
             return None
+
+
+def _last_word(task: Task, said: ev.Body, epoch: int) -> bool:
+    """Whether the attempt that a cancellation ended says what it leaves in doubt: words, never state."""
+    ended = task.state is TaskState.CANCELED and epoch == task.epoch - 1
+    return ended and isinstance(said, ev.MessagePosted)
 
 
 def _went_on(task: Task, wish: Wish, target: TaskState) -> list[Draft]:

@@ -17,7 +17,7 @@ from typing import Final
 
 from deskhand.limits import ADVANCE_SECONDS, LEASE_SECONDS
 from deskhand.protocol.objects import LinkState
-from deskhand.runner.attempt import Kit, drive
+from deskhand.runner.attempt import Kit, drive, tell_of_doubt
 from deskhand.runner.ceiling import Ceiling
 from deskhand.runner.gate import Gate
 from deskhand.runner.inbox import Inbox
@@ -56,7 +56,8 @@ class Runner:
         self.workflow = LocalWorkflow(
             journal=parts.journal, drive=partial(drive, kit), slots=config.slots
         )
-        self.inbox = Inbox(config, parts, self.workflow)
+        self._tell_of_doubt = partial(tell_of_doubt, kit)
+        self.inbox = Inbox(config, parts, self.workflow, halted=self._tell_of_doubt)
 
     async def run(self) -> None:
         """Work until stopped.
@@ -70,6 +71,8 @@ class Runner:
             async with self.workflow:
                 await self._greet()
                 await self.workflow.recover()
+                with passing_over_absence():
+                    await self._tell_of_doubt()
                 with suppress(_Stopped):  # the first loop that fails ends all, as itself
                     await together(
                         self._until_stopped(),

@@ -50,6 +50,7 @@ from deskhand.workflow.rows import (
     Status,
     Step,
     StepKind,
+    call_from_json,
     call_to_json,
     move_to_json,
     result_to_json,
@@ -100,6 +101,21 @@ async def drive(kit: Kit, key: AttemptKey) -> None:
         if not told and error.code is not Code.HUB_UNREACHABLE:  # then nobody hears it
             told = await driver.tell_of_wait(error)
         await backoff.wait(at_least=error.retry_after_seconds or 0.0)
+
+
+async def tell_of_doubt(kit: Kit) -> None:
+    """Tell the owner of every effect that a cancellation cut off where to look: it may or may not have happened."""
+    for attempt, step in kit.parts.journal.in_doubt():
+        call = call_from_json(step.wish.get("call"))
+        look = what = call.title or call.tool
+        with suppress(DeskhandError, OSError), kit.workspaces.open(attempt) as workspace:
+            look = kit.gate.targets(call, workspace.scope) or what
+        said = kit.gate.say("attempt.canceled_in", what=what, look=look)
+        told = replace(
+            step, result=result_to_json(ToolResult(outcome="unknown", value={}, text=said))
+        )
+        voice = Voice(kit.parts, kit.config.runner, attempt.brief)
+        await kit.parts.journal.tell(attempt.key, told, voice.said(said, role="system"))
 
 
 class _Driver:

@@ -24,14 +24,25 @@ _log = logging.getLogger(__name__)
 
 
 class Inbox:
-    """Takes orders in for one runner, and lets the workflow go on because of them."""
+    """Takes orders in for one runner, and lets the workflow go on because of them.
 
-    def __init__(self, config: RunnerConfig, parts: Parts, workflow: LocalWorkflow) -> None:
+    ``halted`` is called when attempts were ended by an order, and nothing of them runs any more.
+    """
+
+    def __init__(
+        self,
+        config: RunnerConfig,
+        parts: Parts,
+        workflow: LocalWorkflow,
+        *,
+        halted: Callable[[], Awaitable[None]],
+    ) -> None:
         self._config = config
         self._parts = parts
         self._journal = parts.journal
         self._link = parts.link
         self._workflow = workflow
+        self._halted = halted
         self._backoff = Backoff(parts)
         self._looked_at = 0
         self._stuck = False
@@ -98,7 +109,9 @@ class Inbox:
         except DeskhandError as error:
             await self._tell_of_wait(event, error)
             raise
-        await self._workflow.halt(stopped or ())
+        if stopped:
+            await self._workflow.halt(stopped)
+            await self._halted()
         if event.kind == "device.revoked" and event.body.get("device") == self._config.runner:
             raise DeskhandError(Code.UNAUTHORIZED)
         await self._workflow.advance_ready()

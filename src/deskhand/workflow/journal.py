@@ -228,6 +228,29 @@ class Journal:
         if ops:
             self.on_outbox()
 
+    def in_doubt(self) -> list[tuple[AttemptRow, Step]]:
+        """Return the effects that a cancellation cut off and of which nobody was told."""
+        query = select(STEPS.c.task, STEPS.c.epoch).join(
+            ATTEMPTS, (ATTEMPTS.c.task == STEPS.c.task) & (ATTEMPTS.c.epoch == STEPS.c.epoch)
+        )
+        cut = (ATTEMPTS.c.status == "canceled") & (STEPS.c.kind == "tool")
+        found: list[tuple[AttemptRow, Step]] = []
+        for row in self._rows(query.where(cut, STEPS.c.result.is_(None))):
+            key = AttemptKey(task=row.task, epoch=row.epoch)
+            attempt = self.attempt(key)
+            found += [(attempt, step) for step in self.steps(key)[-1:] if attempt is not None]
+        return found
+
+    async def tell(self, key: AttemptKey, step: Step, op: Op) -> None:
+        """Note of such an effect that its owner is told, in one commit."""
+
+        def work(connection: Connection) -> None:
+            _put_step(connection, key, step)
+            orders.put_op(connection, op, key=(key.task, key.epoch))
+
+        await self._do(work)
+        self.on_outbox()
+
     def outbox(self) -> list[OutboxRow]:
         """Return the oldest unsent ops, as many as one request may carry."""
         unsent = OUTBOX.c.refused.is_(None) & OUTBOX.c.n.not_in(list(self._acknowledged))

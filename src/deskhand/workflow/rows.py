@@ -84,6 +84,19 @@ def call_to_json(call: ToolCall) -> JsonObject:
     return {"tool": call.tool, "arguments": call.arguments, "title": call.title}
 
 
+def call_from_json(data: Json) -> ToolCall:
+    """Return a tool wish.
+
+    Raises:
+        DeskhandError: ``store_damaged``.
+    """
+    match data:
+        case {"tool": str(tool), "arguments": dict(arguments), "title": str(title)}:
+            return ToolCall(tool=tool, arguments=arguments, title=title)
+        case _:
+            raise DeskhandError(Code.STORE_DAMAGED, "not a wish")
+
+
 def move_to_json(move: Move) -> JsonObject:
     """Return a move as JSON."""
     match move:
@@ -112,7 +125,7 @@ def move_from_json(data: JsonObject) -> Move:
     """
     match data:
         case {"move": "wishes", "calls": list(calls), "say": str(say)}:
-            return Wishes(calls=tuple(map(_call, calls)), say=say)
+            return Wishes(calls=tuple(map(call_from_json, calls)), say=say)
         case {"move": "ask", "text": str(question), "choices": list(choices)}:
             return Ask(text=question, choices=tuple(map(str, choices)))
         case {"move": "done", "summary": str(said), "outputs": list(named), "checks": list(checks)}:
@@ -146,17 +159,9 @@ def result_from_json(data: JsonObject) -> ToolResult:
             raise DeskhandError(Code.STORE_DAMAGED, "not a result")
 
 
-def _call(data: Json) -> ToolCall:
-    match data:
-        case {"tool": str(tool), "arguments": dict(arguments), "title": str(title)}:
-            return ToolCall(tool=tool, arguments=arguments, title=title)
-        case _:
-            raise DeskhandError(Code.STORE_DAMAGED, "not a wish")
-
-
 def _check(data: Json) -> CheckWish:
     match data:
         case {"name": str(name), "call": call}:
-            return CheckWish(name=name, call=_call(call))
+            return CheckWish(name=name, call=call_from_json(call))
         case _:
             raise DeskhandError(Code.STORE_DAMAGED, "not a check")
