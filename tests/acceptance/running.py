@@ -33,5 +33,5 @@ class RunAgent(CommandAgent):
 
 
 if __name__ == "__main__":
-    computer.CommandAgent = RunAgent  # pyright: ignore[reportPrivateImportUsage] - the one agent of this program
+    vars(computer)["CommandAgent"] = RunAgent
     main()

@@ -99,16 +99,15 @@ async def test_everybody_is_told_before_the_machine_goes_and_it_waits_for_that(
     async def tell(going: Going) -> None:
         told.append(going)
 
-    async with asyncio.timeout(15), login_service(tmp_path) as login:
-        async with told_before_going(tell):
-            first = await login.held.get()
-            await login.announce(member, begins=True)
-            freed = await let_go(first)
-            said = list(told)
-            await login.announce(member, begins=False)
-            second = await login.held.get()
-            await login.announce(member, begins=True)
-            again = await let_go(second)
+    async with asyncio.timeout(15), login_service(tmp_path) as login, told_before_going(tell):
+        first = await login.held.get()
+        await login.announce(member, begins=True)
+        freed = await let_go(first)
+        said = list(told)
+        await login.announce(member, begins=False)
+        second = await login.held.get()
+        await login.announce(member, begins=True)
+        again = await let_go(second)
 
     assert (said, freed) == ([state], True)
     assert (told, again) == ([state, state], True)

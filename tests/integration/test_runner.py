@@ -391,7 +391,7 @@ async def test_a_cancellation_kills_what_runs(tmp_path: Path) -> None:
         await until(lambda: laptop.hub.kinds(task)[-1] == "message.posted")
 
     assert laptop.hub.task(task).state is TaskState.CANCELED
-    assert "It was canceled in the middle of" in laptop.hub.account.log[-1].body["text"]
+    assert "It was canceled in the middle of" in str(laptop.hub.account.log[-1].body["text"])
 
 
 async def test_a_cancellation_heard_after_a_crash_still_tells_what_is_in_doubt(
