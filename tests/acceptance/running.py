@@ -33,5 +33,5 @@ class RunAgent(CommandAgent):
 
 
 if __name__ == "__main__":
-    vars(computer)["CommandAgent"] = RunAgent
+    setattr(computer, "CommandAgent", RunAgent)  # noqa: B010 - the one agent of this program
     main()
