@@ -25,6 +25,7 @@ from deskhand.store.faults import translated
 from deskhand.store.rows import json_text, read_event, read_object
 
 _e = tables.events.c
+_TOLD = ("message.posted", "task.finished")
 
 
 def export_home(home: Path, target: Path, *, say: Callable[..., str]) -> dict[str, int]:
@@ -69,7 +70,7 @@ def _threads(connection: Connection, folder: Path, say: Callable[..., str]) -> i
     for account, stored in rows:
         thread = read_object(Thread, stored)
         said = select(_e.at, _e.body).where(
-            _e.account == account, _e.thread == thread.id, _e.kind == "message.posted"
+            _e.account == account, _e.thread == thread.id, _e.kind.in_(_TOLD)
         )
         parts = [f"# {thread.title}", *_said(connection.execute(said.order_by(_e.seq)).all(), say)]
         name = f"{_plain(thread.title)}-{thread.id}.md"
@@ -81,10 +82,16 @@ def _said(rows: Sequence[Row[Any, Any]], say: Callable[..., str]) -> list[str]:
     parts: list[str] = []
     for at, stored in rows:
         body: dict[str, Any] = json.loads(stored)
-        if "text" not in body:  # erased
-            continue
-        who = say("export.by", who=body["role"], at=at[:19].replace("T", " "))
-        parts += [f"## {who}", str(body["text"])]
+        when = at[:19].replace("T", " ")
+        if state := body.get("state"):
+            verdict = str(body.get("verdict") or state)
+            parts.append(f"## {say('export.result', verdict=verdict, at=when)}")
+            parts += [
+                str(why) for why in (body.get("summary"), *body.get("not_done_because", ())) if why
+            ]
+        elif "text" in body:  # else erased
+            who = say("export.by", who=body["role"], at=when)
+            parts += [f"## {who}", str(body["text"])]
         if files := body.get("files"):
             names = ", ".join(str(file["name"]) for file in files)
             parts.append(say("export.files", names=names))
