@@ -86,7 +86,7 @@ def _asked() -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--minutes", type=float, default=0.0, help="kill every few seconds")
     parser.add_argument("--tasks", type=int, default=6, help="how many are under way at once")
-    parser.add_argument("--jobs", type=int, default=3, help="worlds at once")
+    parser.add_argument("--jobs", type=int, default=6, help="worlds at once")
     parser.add_argument("--at", action="append", default=[], help="die at these points only")
     parser.add_argument("--bug", help="plant one, to see whether it is found")
     parser.add_argument("--keep", type=Path, help="leave the worlds' files here")
@@ -97,16 +97,18 @@ def _asked() -> argparse.Namespace:
 async def _run(asked: argparse.Namespace, zygote: Zygote) -> Report:
     """Let the worlds live, some at once; go on until somebody died at every point."""
     report, waiting = Report(), _wishes(asked)
-    plans = Plans(asked.seed, at=asked.at, minutes=bool(asked.minutes))
+    plans = Plans(asked.seed, kills=asked.kills, at=asked.at, minutes=bool(asked.minutes))
     place = asked.keep or Path(tempfile.mkdtemp(prefix="kills-"))
 
     async def worlds() -> None:
         for wish in waiting:
-            if not _wanted(asked, report):
+            if plans.enough:
                 return
             here = place / f"world-{wish.number}"
             here.mkdir(parents=True)
             report.add(await World(wish, here, zygote=zygote, plans=plans).run())
+            if asked.minutes:
+                return
 
     try:
         async with asyncio.TaskGroup() as group:
@@ -116,16 +118,6 @@ async def _run(asked: argparse.Namespace, zygote: Zygote) -> Report:
         if not asked.keep:
             shutil.rmtree(place, ignore_errors=True)
     return report
-
-
-def _wanted(asked: argparse.Namespace, report: Report) -> bool:
-    """Return whether one more world is needed: kills are missing, or somebody has yet to die at some point."""
-    if asked.minutes:
-        return not report.counts
-    died = report.kills.total()
-    if died < asked.kills or not died:
-        return True
-    return bool(report.never) and not (asked.at or asked.bug) and died < asked.kills * 2
 
 
 def _wishes(asked: argparse.Namespace) -> Iterator[Wish]:

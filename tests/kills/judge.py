@@ -21,6 +21,7 @@ from deskhand.store.engine import open_sqlite_reader
 from deskhand.store.log.verify import verify
 from deskhand.store.opening import FILE
 from deskhand.store.rows import read_event
+from tests.kills.memory import intents
 from tests.kills.passing import EFFECTS, told
 from tests.kills.phone import Acknowledged, Known, Wanted
 
@@ -96,6 +97,7 @@ def judge(evidence: Evidence) -> Found:
     _acknowledged(known.acknowledged, {event.seq: event for event in events}, ops, found)
     stories = list(_stories(known, events))
     _ends(evidence, stories, found)
+    _cut_off(evidence, stories, found)
     _effects(evidence, stories, events, found)
     return found
 
@@ -169,6 +171,37 @@ def _ends(evidence: Evidence, stories: list[Story], found: Found) -> None:
             found.accuse("R3", f"{name} ended without its agent: {why}")
     if not evidence.settled:
         found.accuse("R3", "not everything came to rest")
+
+
+def _cut_off(evidence: Evidence, stories: list[Story], found: Found) -> None:
+    """What began was written down before, and what a cancellation cut off was told to the owner (R4).
+
+    An attempt that the hub refused, because the cancel came before its accept, has an intent and never acts on it.
+    """
+    began = {
+        str(line["began"])
+        for line in told(evidence.place / EFFECTS)
+        if "began" in line and line["tool"] != "pure"
+    }
+    by_task = {str(story.wanted.task): story for story in stories if story.canceled}
+    known: set[str] = set()
+    for intent in intents(evidence.runner):
+        story = by_task.get(intent.task)
+        known.add(intent.label)
+        if story is None or intent.outcome not in {None, "unknown"}:
+            continue
+        if intent.status == "superseded" and intent.label not in began:
+            found.counts["refused before it began"] += 1
+            continue
+        found.counts["cut off by a cancellation and told"] += 1
+        if intent.label not in story.said:
+            found.accuse(
+                "R4",
+                f"{intent.label} was cut off by a cancellation ({intent.outcome}); no message names it: "
+                f"{story.said[-300:]!r}",
+            )
+    for label in sorted(began - known):
+        found.accuse("R4", f"{label} began and was not written down before")
 
 
 def _effects(evidence: Evidence, stories: list[Story], events: list[Event], found: Found) -> None:

@@ -119,7 +119,9 @@ def _serve(line: socket.socket) -> NoReturn:
 
 def _read(said: bytes) -> Life:
     wanted: dict[str, Any] = json.loads(said)
-    wanted["plan"] = Plan(**wanted["plan"])
+    plan: dict[str, Any] = wanted["plan"]
+    plan["points"] = tuple(plan["points"])
+    wanted["plan"] = Plan(**plan)
     return Life(**wanted)
 
 

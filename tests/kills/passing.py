@@ -28,13 +28,14 @@ _OPEN: Final = len(POINTS)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """Where a life ends: at the ``nth`` passing of ``point``, at the latest after ``latest`` passings of any.
+    """Where a life ends: once it passed ``after`` points of any kind, at the first of ``points`` it comes by.
 
-    ``outside`` is for the one who watches: kill it after so many seconds, wherever it is. Without numbers it lives.
+    ``latest`` ends it after so many anyway. ``outside`` is for the one who watches: kill it after so many seconds,
+    wherever it is. Without points and numbers it lives.
     """
 
-    point: str = ""
-    nth: int = 0
+    points: tuple[str, ...] = ()
+    after: int = 0
     latest: int = 0
     outside: float = 0.0
 
@@ -95,7 +96,7 @@ class Passing:
         self._plan = plan
         self._program = program
         self._slots = Slots(place)
-        self._mine = Counter[str]()
+        self._passed = 0
         self._lock = threading.Lock()
         self.applying = 0
         if program != "hub":
@@ -111,9 +112,9 @@ class Passing:
             return
         with self._lock:
             self._slots.hit(index)
-            self._mine[point] += 1
-            exactly = point == self._plan.point and self._mine[point] == self._plan.nth
-            if exactly or self._mine.total() == self._plan.latest:
+            self._passed += 1
+            exactly = self._passed > self._plan.after and point in self._plan.points
+            if exactly or self._passed == self._plan.latest:
                 self._die(point, planned=exactly)
 
     @contextmanager

@@ -42,6 +42,7 @@ KINDS: Final = (
     ("works", "cmd probe out many"),
     ("", "idem out once pause"),
     ("", "idem out late"),
+    ("works", "cmd once idem cmd cancel"),
 )
 """What people want: in which kind of folder, and the words of the task. The last may be what the person does."""
 _DEEDS: Final = {

@@ -75,6 +75,7 @@ _JOURNAL: Final = (
     "decision",
     "check",
     "finished",
+    "tell",
     "tidy",
     "refuse",
     *(f"order {kind}" for kind in _ORDERS),

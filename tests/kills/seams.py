@@ -166,7 +166,7 @@ def _runner(passing: Passing) -> None:
     def of_order(_: object, event: Event) -> str:
         return f"journal commit order {event.kind}"
 
-    for method in ("open", "tidy", "refuse", "_do"):
+    for method in ("open", "tell", "tidy", "refuse", "_do"):
         _named(Journal, method, partial(_fixed, f"journal commit {method.strip('_')}"))
     _named(Journal, "receive", of_order)
     _named(Journal, "record", _recorded)

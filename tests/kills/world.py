@@ -24,6 +24,7 @@ from deskhand.protocol.objects import FolderMode
 from deskhand.runner.ceiling import grant_folder
 from tests.kills.judge import Evidence, judge
 from tests.kills.lives import ENDED, Life, Zygote, gone
+from tests.kills.memory import at_rest
 from tests.kills.passing import KILLS, UNLISTED, Plan, Slots, told
 from tests.kills.phone import Phone, read_token
 from tests.kills.plans import Plans
@@ -143,7 +144,7 @@ class World:
     def _enough(self) -> bool:
         if self._wish.minutes:
             return self._now - self._began > self._wish.minutes * 60
-        return self._killed >= self._wish.kills
+        return self._plans.enough or self._killed >= self._wish.kills
 
     @property
     def _killed(self) -> int:
@@ -155,13 +156,16 @@ class World:
             # With a bug in it, some worlds never come to rest, and nobody needs to see that for long.
             patience = (10 if self._wish.bug else 60) + 10 * self._slow
             async with asyncio.timeout(patience):
-                while phone.under_way or phone.saying:
+                while phone.under_way or phone.saying or not self._at_rest():
                     phone.changed.clear()
                     with suppress(TimeoutError):
                         async with asyncio.timeout(0.2):
                             await phone.changed.wait()
                 return True
         return False
+
+    def _at_rest(self) -> bool:
+        return at_rest(self._home(self._programs[-1]))
 
     async def _keep(self, program: str) -> None:
         """Let one life follow the other; the first one after enough have died lives on."""
@@ -176,7 +180,8 @@ class World:
                 if self._now >= until and not (watching.done() or self._enough()):
                     self._kill(program, pid)
                     await watching
-            self._plans.ended(plan, self._died_at(program))
+            if died_at := self._died_at(program):
+                self._plans.died(died_at)
             if program != "hub":
                 self._look_at_commands()
             await self._clock.sleep(self._chance.uniform(0, 0.05))
@@ -233,6 +238,7 @@ class World:
             self._outside += 1
             self.outcome.open += under_way > 0
             self.outcome.kills[f"{program}, from outside"] += 1
+            self._plans.died(f"{program}, from outside")
 
     def _signal(self, program: str, number: signal.Signals) -> None:
         with suppress(ProcessLookupError):

@@ -1,0 +1,70 @@
+"""What a runner's own journal says, read from its file: whether it is at rest, and what a cancellation cut off.
+
+It refuses to write there.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Executable, func, select
+
+from deskhand.cli.programs.computer import JOURNAL
+from deskhand.store.engine import open_sqlite_reader
+from deskhand.workflow.rows import call_from_json
+from deskhand.workflow.tables import ATTEMPTS, OUTBOX, STEPS
+from tests.kills.work import label_of
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Intent:
+    """A wish with an effect, as it was written down before the effect.
+
+    ``status`` is that of its attempt; ``outcome`` is what was told of it, if anything was.
+    """
+
+    task: str
+    label: str
+    status: str
+    outcome: str | None
+
+
+def intents(home: Path) -> list[Intent]:
+    """Return every intent."""
+    columns = (STEPS.c.task, STEPS.c.wish, STEPS.c.result, ATTEMPTS.c.status)
+    its = (ATTEMPTS.c.task == STEPS.c.task) & (ATTEMPTS.c.epoch == STEPS.c.epoch)
+    acted = (STEPS.c.kind == "tool") & STEPS.c.effect.is_not(None)
+    query = select(*columns).join(ATTEMPTS, its).where(acted)
+    return [_intent(row) for row in _rows(home, query)[0]]
+
+
+def at_rest(home: Path) -> bool:
+    """Return whether nothing is under way, nothing unsent, and nothing cut off that nobody was told of."""
+    canceled = select(ATTEMPTS.c.task).where(ATTEMPTS.c.status == "canceled")
+    cut = (STEPS.c.kind == "tool") & STEPS.c.result.is_(None) & STEPS.c.task.in_(canceled)
+    queries = (
+        select(func.count()).select_from(ATTEMPTS).where(ATTEMPTS.c.status == "open"),
+        select(func.count()).select_from(OUTBOX).where(OUTBOX.c.refused.is_(None)),
+        select(func.count()).select_from(STEPS).where(cut),
+    )
+    return not any(rows[0][0] for rows in _rows(home, *queries))
+
+
+def _intent(row: Any) -> Intent:  # noqa: ANN401 - a row of three tables
+    call = call_from_json(json.loads(row.wish)["call"])
+    outcome = json.loads(row.result)["outcome"] if row.result else None
+    label = label_of(call.arguments)
+    return Intent(task=row.task, label=label, status=row.status, outcome=outcome)
+
+
+def _rows(home: Path, *queries: Executable) -> list[Sequence[Any]]:
+    engine = open_sqlite_reader(home / "runner" / JOURNAL)
+    try:
+        with engine.connect() as connection:
+            return [connection.execute(query).all() for query in queries]
+    finally:
+        engine.dispose()
