@@ -97,7 +97,9 @@ def what_survives() -> str:
     return (
         "# What survives\n\nWhat may go wrong, what happens then, and the test that shows it.\n\n"
         "| when | then | shown by |\n| --- | --- | --- |\n"
-        + "".join(f"| {when} | {then} | `{shown}` |\n" for when, then, shown in rows)
+        + "".join(
+            f"| {_plain(when)} | {_plain(then)}. | `{shown}` |\n" for when, then, shown in rows
+        )
     )
 
 
@@ -141,6 +143,10 @@ def _row(told: dict[str, object]) -> str:
     runs = f"{told['runs']:,} {told['of']}"
     cells = (told["promise"], told["promised"], told["figure"], runs, failing, told["date"])
     return f"| {' | '.join(str(cell) for cell in cells)} | `{told['source']}` |\n"
+
+
+def _plain(said: str) -> str:
+    return said.strip().rstrip(".")
 
 
 def _marks(decorators: Iterable[ast.expr]) -> Iterator[tuple[str, str]]:
