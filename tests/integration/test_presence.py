@@ -258,6 +258,22 @@ def test_a_frozen_process_that_goes_on_over_its_old_line_is_up_again() -> None:
     assert connected == [True]
 
 
+def test_a_second_sleep_over_the_same_line_is_shown_as_soon_as_the_first() -> None:
+    """R8: what the hub itself wrote down when the computer woke is not taken for the word of another hub."""
+    took: list[float] = []
+
+    async def story(house: House) -> None:
+        async with house.link():
+            took.append(await house.until("asleep"))
+            await house.note(state="up", slept_seconds=300)
+            await house.until("up")
+            took.append(await house.until("asleep"))
+
+    in_virtual_time(story)
+
+    assert took[1] == pytest.approx(took[0], abs=4)
+
+
 def test_a_hub_that_slept_itself_calls_nobody_silent() -> None:
     """Who did not listen for eight hours has not heard silence."""
 

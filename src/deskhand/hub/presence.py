@@ -121,7 +121,6 @@ class Attendance:
             await self._write(who, connected=False, seen_at=link.heard_at)
         elif link.state == "up":
             await self._write(who, connected=True, state="up", seen_at=link.heard_at)
-            link.written_at = link.heard_at
 
     async def _judge(self, who: Who, link: _Link, now: float) -> None:
         """Say what became of a link that is down for a while, or silent."""
@@ -147,6 +146,8 @@ class Attendance:
                 runner=runner, connected=False, state="stopped", seen_at=self._now()
             )
             after = before.but(**said)
+            if who in self._links:
+                self._links[who].written_at = after.seen_at
             if after == known:
                 return
             await self._store.set_presence(account, after)
