@@ -20,12 +20,11 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 from typing_extensions import override
 
-from deskhand.protocol.objects import Folder
 from deskhand.protocol.ops import OpResult
 from deskhand.protocol.tasks import Approval, Task
 from deskhand.protocol.wire import JsonObject
 from deskhand.testing.world.hub import ACCOUNT
-from deskhand.testing.world.laptops import AGENT, GRANTS
+from deskhand.testing.world.laptops import AGENT
 from deskhand.testing.world.loop import VirtualLoop
 from deskhand.testing.world.machines import Machine
 from deskhand.testing.world.phones import Phone
@@ -61,11 +60,7 @@ class Promised(RuleBasedStateMachine):
     def begin(self) -> None:
         """Switch everything on, and wait until both phones know both computers."""
         self.loop.run_until_complete(self.world.begin())
-        phones, folders = self.world.phones, len(GRANTS) * len(self.world.laptops)
-        known = self.world.until(
-            lambda: all(len(phone.account.find(Folder)) == folders for phone in phones)
-        )
-        assert self.loop.run_until_complete(known)
+        self.loop.run_until_complete(self.world.acquainted())
 
     # --- what people wish ---------------------------------------------------------------------------------------
 

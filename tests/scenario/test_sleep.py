@@ -20,7 +20,7 @@ from deskhand.testing.world.world import World, simulate
 NIGHT_SECONDS = 8 * 3600.0
 SHOWN_SECONDS_MAX = 45.0
 RESUMED_SECONDS_MAX = 30.0
-SEEDS = (1,)
+SEEDS = (1, 2)
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -300,3 +301,48 @@ def _copy(original: Laptop, clone: Laptop) -> None:
     assert source is not None
     assert target is not None
     target.deserialize(source.serialize())
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_what_is_asked_for_at_the_very_beginning_is_taken(seed: int) -> None:
+    """A story begins when every phone shows every folder; before that a wish is refused, as nobody could tap it."""
+
+    async def story(world: World) -> None:
+        _post(world.phones[0], world.laptops[0], "x idem")
+        assert await world.until(lambda: bool(world.effects.happened), seconds=120)
+
+    assert simulate(seed, story).violations == ()
+
+
+@pytest.mark.parametrize("ahead", [timedelta(days=1), timedelta(days=-1)], ids=["ahead", "behind"])
+@pytest.mark.parametrize("whose", ["hub", "phone"])
+def test_a_time_to_begin_is_the_true_one_once_clocks_are_right(
+    whose: str, ahead: timedelta
+) -> None:
+    """R7: seed 200001; what waits for its time begins within minutes of a clock that was a day off being put right."""
+
+    async def story(world: World) -> None:
+        machine = world.house if whose == "hub" else world.phones[0]
+        machine.clock.ahead += ahead
+        person = world.people[0]
+        for _ in range(40):
+            person.post(world.laptops[0])
+        assert await world.until(lambda: not world.phones[0].outbox)
+
+    outcome = simulate(TWO_COMPUTERS, story)
+
+    assert outcome.violations == ()
+    assert outcome.counts["simulated seconds"] < 3600
+
+
+def test_a_story_is_the_same_wherever_its_homes_lie() -> None:
+    """R20: results outside any folder lie in a home whose place differs each time; nothing of it is in the hash."""
+
+    async def story(world: World) -> None:
+        phone = world.phones[0]
+        phone.want("message.post", {"text": "x once both", "agent": AGENT})
+        await _ended(world, phone)
+
+    first, again = _told(story), _told(story)
+
+    assert first.sha256 == again.sha256

@@ -115,7 +115,7 @@ class Laptop(Machine):
             agents={AGENT: Script(self.clock, chance, self.chaos.pace)},
             tools={tool.name: tool for tool in tools},
             sandbox=NoSandbox(),
-            open_folder=lambda root: OpenFolder(self.files, root=root),
+            open_folder=self._open,
             clock=self.clock,
             ids=ids,
             offload=_inline,
@@ -153,6 +153,11 @@ class Laptop(Machine):
             self.chaos.accuse(f"R4 {label}: an effect with {unfinished} open intents on the disk")
         if tool == "once" and self.effects.times[label] > rows:
             self.chaos.accuse(f"R4 {label}: an effect that cannot be repeated was repeated")
+
+    def _open(self, root: Path) -> OpenFolder:
+        """Open a folder under the name that it has in every playing, wherever this home lies."""
+        mine = root.is_relative_to(self.home)
+        return OpenFolder(self.files, root=Path("/", root.relative_to(self.home)) if mine else root)
 
     def _grant(self) -> None:
         """Write the policy file as a keyboard would."""

@@ -65,7 +65,8 @@ class Person:
         if kind != "anywhere":
             body["folder"] = laptop.folder(rng.choice(list(GRANTS)))
         if kind == "later":
-            at = self.phone.clock.now() + timedelta(seconds=rng.uniform(0, 900))
+            clock = self.phone.clock
+            at = clock.now() - clock.ahead + timedelta(seconds=rng.uniform(0, 900))
             body["not_before"] = stamp(at)
         if kind == "with a file":
             self.phone.attach(body, thread=thread)

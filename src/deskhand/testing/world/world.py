@@ -28,12 +28,12 @@ from deskhand.hub.credentials import admit
 from deskhand.ports import Notice, PushSubscription
 from deskhand.protocol.authority import Principal
 from deskhand.protocol.events import HUB
-from deskhand.protocol.objects import Device, Role
+from deskhand.protocol.objects import Device, Folder, Role
 from deskhand.protocol.tasks import Task
 from deskhand.runner import app, presence
 from deskhand.testing.world.hub import ACCOUNT, House
 from deskhand.testing.world.invariants import broken
-from deskhand.testing.world.laptops import Effects, Laptop
+from deskhand.testing.world.laptops import GRANTS, Effects, Laptop
 from deskhand.testing.world.links import FAULTS, FaultyLink, Weather
 from deskhand.testing.world.loop import Deadlock, SimClock, VirtualLoop
 from deskhand.testing.world.machines import Chaos, Machine
@@ -74,6 +74,7 @@ class World:
         """Put machines there, switched off, in good weather."""
         shape = Random(f"shape {seed}")  # noqa: S311 - a seed must come back
         laptops, phones = shape.randint(1, 3), shape.randint(2, 3)
+        self._home = home
         self.storm_seconds = tasks * _DENSE_SECONDS or STORM_SECONDS * size
         self.tasks = tasks or int(shape.randint(10, 20) * size)
         self.rng = Random(f"world {seed}")  # noqa: S311 - a seed must come back
@@ -116,6 +117,11 @@ class World:
             left -= 0.05
         return ready()
 
+    async def acquainted(self) -> None:
+        """Wait until every phone knows the folders of every computer: nobody can choose what is not shown yet."""
+        folders = len(GRANTS) * len(self.laptops)
+        await self.until(lambda: all(len(p.account.find(Folder)) == folders for p in self.phones))
+
     async def storm(self) -> None:
         """Most of an hour of work in weather that differs from seed to seed."""
         rng, weather = self.rng, self.weather
@@ -139,12 +145,13 @@ class World:
         await self.clock.sleep(self.storm_seconds)
 
     async def settle(self) -> None:
-        """End all faults and wait until nothing is left to do."""
+        """End all faults, put every clock right and wait until nothing is left to do."""
         self.chaos.rate = 0.0
         self.chaos.tell("calm")
         self.weather.calm()
         self.house.push.failing = 0.0
         for machine in self.machines:
+            machine.clock.ahead = timedelta()
             machine.wake()
             machine.boot()
         for person in self.people:
@@ -163,17 +170,14 @@ class World:
 
     async def digest(self) -> str:
         """Return a hash of the log, the journals and what the phones show."""
-        sha = hashlib.sha256()
-        for event in await self.house.events():
-            sha.update(json.dumps(event.to_json(), sort_keys=True).encode())
+        said = [json.dumps(event.to_json(), sort_keys=True) for event in await self.house.events()]
         for laptop in self.laptops:
             with laptop.disk.connect() as connection:
                 for table in (INBOX, ATTEMPTS, STEPS, OUTBOX):
                     rows = connection.execute(select(table).order_by(*table.primary_key)).all()
-                    sha.update(repr([tuple(row) for row in rows]).encode())
-        for phone in self.phones:
-            sha.update(f"{phone.cursor} {sorted(phone.answers)}".encode())
-        return sha.hexdigest()
+                    said.append(repr([tuple(row) for row in rows]))
+        said += [f"{phone.cursor} {sorted(phone.answers)}" for phone in self.phones]
+        return hashlib.sha256("\n".join(said).replace(str(self._home), "").encode()).hexdigest()
 
     async def _waiting(self) -> list[str]:
         """Return what is not over yet."""
@@ -305,6 +309,7 @@ async def _run(
 ) -> Outcome:
     await world.begin()
     if story is not None:
+        await world.acquainted()
         await story(world)
     living = [asyncio.ensure_future(person.live()) for person in world.people]
     if story is None:
