@@ -16,6 +16,7 @@ from sqlalchemy import (
     Engine,
     Executable,
     Row,
+    bindparam,
     delete,
     exists,
     func,
@@ -37,14 +38,60 @@ from deskhand.store.faults import translated
 from deskhand.store.schema import copy_sqlite
 from deskhand.store.writer import Writer
 from deskhand.workflow import orders
-from deskhand.workflow.orders import dump, of
+from deskhand.workflow.orders import MINE, dump, mine
 from deskhand.workflow.rows import AttemptKey, AttemptRow, OutboxRow, Status, Step
 from deskhand.workflow.tables import ATTEMPTS, INBOX, META, METADATA, OUTBOX, STEPS, UPGRADES
 
 R = TypeVar("R")
+Asked = Mapping[str, Any]
 _SEND_BYTES_MAX: Final = 768 * 1024
 _AS_THEY_ARE: Final = ("n", "kind", "key", "effect", "ref", "at")
 """What a step and its row call the same and hold alike."""
+
+_KNOWN: Final = select(META.c.value).where(META.c.name == bindparam("name"))
+_ATTEMPT: Final = select(ATTEMPTS).where(MINE[ATTEMPTS])
+_PAUSED: Final = select(ATTEMPTS.c.paused).where(MINE[ATTEMPTS])
+_STEPS: Final = select(STEPS).where(MINE[STEPS]).order_by(STEPS.c.n)
+_WAITS: Final = exists().where(
+    STEPS.c.task == ATTEMPTS.c.task,
+    STEPS.c.epoch == ATTEMPTS.c.epoch,
+    STEPS.c.kind == "wait",
+    STEPS.c.result.is_(None),
+    ~exists().where(INBOX.c.ref == STEPS.c.ref),
+)
+_READY: Final = (
+    select(ATTEMPTS)
+    .where((ATTEMPTS.c.status == "open") & ~ATTEMPTS.c.paused & ~_WAITS)
+    .order_by(ATTEMPTS.c.received, ATTEMPTS.c.task)
+)
+_DECISION: Final = (
+    select(INBOX.c.event).where(INBOX.c.ref == bindparam("ref")).order_by(INBOX.c.seq)
+)
+_ORDERS: Final = (
+    select(INBOX.c.event)
+    .where(INBOX.c.task == bindparam("of"), INBOX.c.kind == bindparam("what"))
+    .order_by(INBOX.c.seq)
+)
+_NEXT: Final = (
+    select(OUTBOX)
+    .where(OUTBOX.c.refused.is_(None), OUTBOX.c.n.not_in(bindparam("sent", expanding=True)))
+    .order_by(OUTBOX.c.n)
+    .limit(OPS_PER_BATCH_MAX)
+)
+_UNSENT: Final = select(func.count()).select_from(OUTBOX).where(OUTBOX.c.refused.is_(None))
+_MOVED: Final = (
+    update(ATTEMPTS)
+    .where(MINE[ATTEMPTS], ATTEMPTS.c.status == "open")
+    .values(status=bindparam("now"), place=bindparam("at"))
+)
+_FORGET: Final = delete(OUTBOX).where(OUTBOX.c.n == bindparam("sent"))
+_ACCEPTED: Final = update(ATTEMPTS).where(MINE[ATTEMPTS]).values(accepted=True)
+_STEP: Final = insert(STEPS)
+_PUT_STEP: Final = _STEP.on_conflict_do_update(
+    index_elements=["task", "epoch", "n"],
+    set_={"result": _STEP.excluded.result},
+    where=(STEPS.c.key == _STEP.excluded.key) & STEPS.c.result.is_(None),
+)
 
 
 class Journal:
@@ -158,34 +205,24 @@ class Journal:
 
     def attempt(self, key: AttemptKey) -> AttemptRow | None:
         """Return an attempt."""
-        found = self._rows(select(ATTEMPTS).where(of(ATTEMPTS, key)))
+        found = self._rows(_ATTEMPT, mine(key))
         return _attempt(found[0]) if found else None
 
     def ready(self) -> list[AttemptRow]:
         """Return the attempts that have all they waited for, oldest first."""
-        waits = exists().where(
-            STEPS.c.task == ATTEMPTS.c.task,
-            STEPS.c.epoch == ATTEMPTS.c.epoch,
-            STEPS.c.kind == "wait",
-            STEPS.c.result.is_(None),
-            ~exists().where(INBOX.c.ref == STEPS.c.ref),
-        )
-        able = (ATTEMPTS.c.status == "open") & ~ATTEMPTS.c.paused & ~waits
-        query = select(ATTEMPTS).where(able).order_by(ATTEMPTS.c.received, ATTEMPTS.c.task)
-        return list(map(_attempt, self._rows(query)))
+        return list(map(_attempt, self._rows(_READY)))
 
     def steps(self, key: AttemptKey) -> list[Step]:
         """Return the step rows of an attempt in order."""
-        query = select(STEPS).where(of(STEPS, key)).order_by(STEPS.c.n)
-        return list(map(_step, self._rows(query)))
+        return list(map(_step, self._rows(_STEPS, mine(key))))
 
     def paused(self, key: AttemptKey) -> bool:
         """Return whether the owner stopped the clock of an attempt."""
-        return bool(self._value(select(ATTEMPTS.c.paused).where(of(ATTEMPTS, key))))
+        return bool(self._value(_PAUSED, mine(key)))
 
     def decision(self, ref: str) -> Event | None:
         """Return the first valid decision about an approval or question."""
-        text = self._value(select(INBOX.c.event).where(INBOX.c.ref == ref).order_by(INBOX.c.seq))
+        text = self._value(_DECISION, {"ref": ref})
         return Event.from_json(json.loads(text)) if text else None
 
     def steering(self, task: str, *, after: int) -> list[Event]:
@@ -215,9 +252,8 @@ class Journal:
         """
 
         def work(connection: Connection) -> None:
-            mine = of(ATTEMPTS, key) & (ATTEMPTS.c.status == "open")
-            changed = update(ATTEMPTS).where(mine).values(status=status, place=place)
-            if connection.execute(changed).rowcount != 1:
+            changed = {**mine(key), "now": status, "at": place}
+            if connection.execute(_MOVED, changed).rowcount != 1:
                 raise DeskhandError(Code.STALE_EPOCH, key.task)
             for step in steps:
                 _put_step(connection, key, step)
@@ -253,11 +289,9 @@ class Journal:
 
     def outbox(self) -> list[OutboxRow]:
         """Return the oldest unsent ops, as many as one request may carry."""
-        unsent = OUTBOX.c.refused.is_(None) & OUTBOX.c.n.not_in(list(self._acknowledged))
-        query = select(OUTBOX).where(unsent).order_by(OUTBOX.c.n).limit(OPS_PER_BATCH_MAX)
         found: list[OutboxRow] = []
         size = 0
-        for row in self._rows(query):
+        for row in self._rows(_NEXT, {"sent": list(self._acknowledged)}):
             size += len(row.op)
             if found and size > _SEND_BYTES_MAX:
                 break
@@ -289,8 +323,7 @@ class Journal:
 
     def unsent(self) -> int:
         """Return how many ops wait to be sent."""
-        query = select(func.count()).select_from(OUTBOX).where(OUTBOX.c.refused.is_(None))
-        return self._value(query) - len(self._acknowledged)
+        return self._value(_UNSENT) - len(self._acknowledged)
 
     def refused(self) -> list[tuple[str, str]]:
         """Return (op id, code) of what the hub will never take."""
@@ -323,26 +356,25 @@ class Journal:
 
     def _known(self, name: str) -> str | None:
         """Return one fact that was kept."""
-        return self._value(select(META.c.value).where(META.c.name == name))
+        return self._value(_KNOWN, {"name": name})
 
     def _orders(self, task: str, kind: str) -> list[Event]:
         """Return the orders of one kind about a task."""
-        mine = (INBOX.c.task == task) & (INBOX.c.kind == kind)
-        found = self._rows(select(INBOX.c.event).where(mine).order_by(INBOX.c.seq))
+        found = self._rows(_ORDERS, {"of": task, "what": kind})
         return [Event.from_json(json.loads(row.event)) for row in found]
 
-    def _rows(self, query: Executable) -> Sequence[Row[Any]]:
+    def _rows(self, query: Executable, asked: Asked | None = None) -> Sequence[Row[Any]]:
         """Read on a connection that stays open: SQLite answers in microseconds, opening a file does not."""
         with translated():
             self._reading = self._reading or self._engine.connect()
             try:
-                return self._reading.execute(query).all()
+                return self._reading.execute(query, asked).all()
             finally:
                 self._reading.rollback()
 
-    def _value(self, query: Executable) -> Any:  # noqa: ANN401 - whatever the one column holds
+    def _value(self, query: Executable, asked: Asked | None = None) -> Any:  # noqa: ANN401 - whatever the one column holds
         """Return the first column of the first row, or nothing."""
-        found = self._rows(query)
+        found = self._rows(query, asked)
         return found[0][0] if found else None
 
     async def _do(self, work: Callable[[Connection], R]) -> R:
@@ -375,11 +407,10 @@ def _inode(connection: Connection) -> int:
 def _forget(connection: Connection, rows: Sequence[OutboxRow]) -> None:
     """Take acknowledged ops out, and note which attempts the hub knows to be accepted."""
     if rows:
-        connection.execute(delete(OUTBOX).where(OUTBOX.c.n.in_([row.n for row in rows])))
+        connection.execute(_FORGET, [{"sent": row.n} for row in rows])
     for row in rows:
         if row.op.kind == "task.accept" and row.key:
-            accepted = update(ATTEMPTS).where(of(ATTEMPTS, row.key)).values(accepted=True)
-            connection.execute(accepted)
+            connection.execute(_ACCEPTED, mine(row.key))
 
 
 def _put_step(connection: Connection, key: AttemptKey, step: Step) -> None:
@@ -387,12 +418,7 @@ def _put_step(connection: Connection, key: AttemptKey, step: Step) -> None:
     result = None if step.result is None else dump(step.result)
     row = {name: getattr(step, name) for name in _AS_THEY_ARE}
     row |= {"task": key.task, "epoch": key.epoch, "wish": dump(step.wish), "result": result}
-    same = (STEPS.c.key == step.key) & STEPS.c.result.is_(None)
-    statement = insert(STEPS).values(row)
-    statement = statement.on_conflict_do_update(
-        index_elements=["task", "epoch", "n"], set_={"result": result}, where=same
-    )
-    if connection.execute(statement).rowcount != 1:
+    if connection.execute(_PUT_STEP, row).rowcount != 1:
         raise DeskhandError(Code.CONFLICT, f"step {step.n}")
 
 

@@ -7,9 +7,9 @@ name exactly what was asked: such an order is stored, and decides nothing.
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Connection, Row, Table, delete, func, select, update
+from sqlalchemy import Connection, Row, bindparam, delete, func, select, update
 from sqlalchemy.dialects.sqlite import insert
 
 from deskhand.errors import DeskhandError
@@ -20,6 +20,37 @@ from deskhand.protocol.tasks import Brief, TaskState
 from deskhand.protocol.wire import Json
 from deskhand.workflow.rows import AttemptKey, Status
 from deskhand.workflow.tables import ATTEMPTS, INBOX, META, OUTBOX, STEPS
+
+MINE: Final = {
+    table: (table.c.task == bindparam("of")) & (table.c.epoch == bindparam("its"))
+    for table in (ATTEMPTS, STEPS)
+}
+"""The condition for the rows of one attempt; ``mine`` says which."""
+_OPEN: Final = (
+    ATTEMPTS.c.task == bindparam("of"),
+    ATTEMPTS.c.epoch < bindparam("below"),
+    ATTEMPTS.c.status == "open",
+)
+_FIND_OPEN: Final = select(ATTEMPTS.c.epoch).where(*_OPEN)
+_STOP: Final = update(ATTEMPTS).where(*_OPEN).values(status=bindparam("now"))
+_RECEIVE: Final = insert(INBOX).on_conflict_do_nothing()
+_LATER: Final = select(ATTEMPTS.c.epoch).where(
+    ATTEMPTS.c.task == bindparam("of"), ATTEMPTS.c.epoch > bindparam("its")
+)
+_BEGIN: Final = insert(ATTEMPTS).on_conflict_do_nothing()
+_SUPERSEDED: Final = (
+    select(ATTEMPTS)
+    .where(ATTEMPTS.c.task == bindparam("of"), ATTEMPTS.c.status == "superseded")
+    .order_by(ATTEMPTS.c.epoch.desc())
+)
+_PUT_OP: Final = insert(OUTBOX)
+_META: Final = insert(META)
+_PUT_META: Final = _META.on_conflict_do_update(
+    index_elements=["name"], set_={"value": _META.excluded.value}
+)
+_PUT_SAID: Final = _META.on_conflict_do_update(
+    index_elements=["name"], set_={"value": func.max(META.c.value, _META.excluded.value)}
+)
 
 
 def receive(connection: Connection, event: Event, *, op_id: str) -> tuple[AttemptKey, ...] | None:
@@ -35,7 +66,7 @@ def receive(connection: Connection, event: Event, *, op_id: str) -> tuple[Attemp
         "ref": _decided(connection, body),
         "event": dump(event.to_json()),
     }
-    if connection.execute(insert(INBOX).values(row).on_conflict_do_nothing()).rowcount != 1:
+    if connection.execute(_RECEIVE, row).rowcount != 1:
         return None
     put_meta(connection, "cursor", str(event.seq))
     return _follow(connection, event, body, op_id)
@@ -62,12 +93,11 @@ def begin(connection: Connection, brief: Brief, *, seq: int, op_id: str) -> tupl
     """
     key = AttemptKey(task=brief.task, epoch=brief.epoch)
     stopped = stop(connection, key.task, below=key.epoch, status="superseded")
-    later = (ATTEMPTS.c.task == key.task) & (ATTEMPTS.c.epoch > key.epoch)
-    if connection.execute(select(ATTEMPTS.c.epoch).where(later)).first():
+    if connection.execute(_LATER, mine(key)).first():
         return stopped
     said = dump(brief.to_json())
-    new = insert(ATTEMPTS).values(task=key.task, epoch=key.epoch, brief=said, received=seq)
-    if connection.execute(new.on_conflict_do_nothing()).rowcount == 1:
+    new = {"task": key.task, "epoch": key.epoch, "brief": said, "received": seq}
+    if connection.execute(_BEGIN, new).rowcount == 1:
         _adopt(connection, key)
         accept = Op(
             op_id=op_id,
@@ -86,10 +116,10 @@ def stop(
     connection: Connection, task: str, *, below: int, status: Status
 ) -> tuple[AttemptKey, ...]:
     """Mark the open attempts of a task below an epoch as over, and return them."""
-    mine = (ATTEMPTS.c.task == task, ATTEMPTS.c.epoch < below, ATTEMPTS.c.status == "open")
-    found = connection.scalars(select(ATTEMPTS.c.epoch).where(*mine)).all()
+    asked = {"of": task, "below": below}
+    found = connection.scalars(_FIND_OPEN, asked).all()
     if found:
-        connection.execute(update(ATTEMPTS).where(*mine).values(status=status))
+        connection.execute(_STOP, {**asked, "now": status})
     return tuple(AttemptKey(task=task, epoch=epoch) for epoch in sorted(found))
 
 
@@ -109,24 +139,18 @@ def put_op(connection: Connection, op: Op, *, key: tuple[str, int]) -> None:
     """Put an op into the outbox, and keep which one was the last for ever."""
     task, epoch = key
     row = {"op_id": op.op_id, "task": task, "epoch": epoch, "op": dump(op.to_json())}
-    connection.execute(insert(OUTBOX).values(row))
-    said = insert(META).values(name="said", value=op.op_id)
-    latest = func.max(META.c.value, said.excluded.value)
-    said = said.on_conflict_do_update(index_elements=["name"], set_={"value": latest})
-    connection.execute(said)
+    connection.execute(_PUT_OP, row)
+    connection.execute(_PUT_SAID, {"name": "said", "value": op.op_id})
 
 
 def put_meta(connection: Connection, name: str, value: str) -> None:
     """Keep one fact: about the journal itself, or what the hub said of a setting or folder."""
-    statement = insert(META).values(name=name, value=value)
-    connection.execute(
-        statement.on_conflict_do_update(index_elements=["name"], set_={"value": value})
-    )
+    connection.execute(_PUT_META, {"name": name, "value": value})
 
 
-def of(table: Table, key: AttemptKey) -> ColumnElement[bool]:
-    """Return the condition for the rows of one attempt."""
-    return (table.c.task == key.task) & (table.c.epoch == key.epoch)
+def mine(key: AttemptKey) -> dict[str, str | int]:
+    """Return what ``MINE`` asks for."""
+    return {"of": key.task, "its": key.epoch}
 
 
 def dump(value: Json) -> str:
@@ -176,16 +200,15 @@ def _adopt(connection: Connection, key: AttemptKey) -> None:
 
     Waits without a decision stay behind: their approvals belonged to the old epoch.
     """
-    superseded = (ATTEMPTS.c.task == key.task) & (ATTEMPTS.c.status == "superseded")
-    last = select(ATTEMPTS).where(superseded).order_by(ATTEMPTS.c.epoch.desc())
-    before = connection.execute(last).first()
+    before = connection.execute(_SUPERSEDED, {"of": key.task}).first()
     if before is None:
         return
-    theirs = of(STEPS, AttemptKey(task=key.task, epoch=before.epoch))
+    theirs = mine(AttemptKey(task=key.task, epoch=before.epoch))
     waits = (STEPS.c.kind == "wait") & STEPS.c.result.is_(None)
-    connection.execute(delete(STEPS).where(theirs & waits))
-    connection.execute(update(STEPS).where(theirs).values(epoch=key.epoch))
-    connection.execute(update(ATTEMPTS).where(of(ATTEMPTS, key)).values(place=before.place))
+    connection.execute(delete(STEPS).where(MINE[STEPS], waits), theirs)
+    connection.execute(update(STEPS).where(MINE[STEPS]).values(epoch=key.epoch), theirs)
+    place = update(ATTEMPTS).where(MINE[ATTEMPTS]).values(place=before.place)
+    connection.execute(place, mine(key))
 
 
 def _decided(connection: Connection, body: ev.Body | None) -> str | None:
