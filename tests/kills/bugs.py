@@ -5,13 +5,15 @@ A harness that passes with one of these planted proves nothing.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from typing import Any, Final
 
+from deskhand.runner import app
 from deskhand.store.writer import ThreadWriter
-from deskhand.testing.world.mutants import MUTANTS
 from tests.kills.seams import replaced
+from tests.mutants import MUTANTS
 
 _ENTERED: list[AbstractContextManager[None]] = []
 """Never left: the process that holds them ends by a kill."""
@@ -41,6 +43,15 @@ def _acknowledge(job: Any) -> None:  # noqa: ANN401 - a private class of the sto
         job.future.set_result(job.result)
 
 
+def cancels_in_silence() -> None:
+    """Nobody hears what a cancellation cut off."""
+
+    async def silent(_: object) -> None:
+        await asyncio.sleep(0)  # noqa: TID251 - it stands for something that writes
+
+    replaced(app, "tell_of_doubt", silent)
+
+
 def _mutant(name: str) -> Callable[[], None]:
     def plant() -> None:
         entered = MUTANTS[name]()
@@ -52,6 +63,7 @@ def _mutant(name: str) -> Callable[[], None]:
 
 BUGS: Final[Mapping[str, Callable[[], None]]] = {
     "answers_before_commit": answers_before_commit,
+    "cancels_in_silence": cancels_in_silence,
     **{
         name: _mutant(name)
         for name in ("acts_before_intent", "repeats_unknown", "uses_a_yes_twice", "forgets_ops")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from deskhand.testing.seeds import play
-from deskhand.testing.world.mutants import MUTANTS
+from tests.mutants import MUTANTS
 
 SEEDS, SIZE = 100, 0.25
 KNOWN = {

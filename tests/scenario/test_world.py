@@ -12,7 +12,7 @@ import pytest
 
 from deskhand.testing.promises import note
 from deskhand.testing.seeds import leave_figures, play, told
-from deskhand.testing.world.mutants import MUTANTS
+from tests.mutants import MUTANTS
 
 SIZE = 0.25
 """A quarter of an hour with some four tasks, and as many faults as in an hour: `make seeds N=` plays whole ones."""

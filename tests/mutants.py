@@ -36,7 +36,7 @@ from deskhand.workflow import attempt as folding
 from deskhand.workflow import orders
 from deskhand.workflow.journal import Journal
 from deskhand.workflow.local import LocalWorkflow
-from deskhand.workflow.rows import AttemptKey, Step
+from deskhand.workflow.rows import AttemptKey, Step, call_to_json
 
 Mutant = Callable[[], AbstractContextManager[None]]
 _DRIVER: Final[Any] = vars(driving)["_Driver"]
@@ -100,7 +100,7 @@ def acts_before_intent() -> AbstractContextManager[None]:
     """The runner has the effect first and commits the intent together with the result."""
 
     async def eager(self: Any, call: Any, ruling: Any) -> None:  # noqa: ANN401 - a private class of the runner
-        wish = {"call": driving.call_to_json(call), "asked": False}
+        wish = {"call": call_to_json(call), "asked": False}
         step = self._step("tool", wish, arguments=call.arguments, effect=ruling.effect)
         self._append(step, self._voice.began(self._state.steps + 1, call))
         self._finish(step, await self._kit.gate.perform(call, self._open.scope, ruling))
