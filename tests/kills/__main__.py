@@ -68,12 +68,12 @@ def main() -> int:
         report = asyncio.run(_run(asked, zygote))
     seconds = perf_counter() - began
     broken = [said for all_said in report.failed.values() for said in all_said]
-    everywhere = not (asked.minutes or asked.at or asked.bug)
+    everywhere = not (asked.minutes or asked.at or asked.bug or asked.only)
     if everywhere:
         broken += [f"nobody died at: {point}" for point in report.never]
     if everywhere and report.share_open < 0.5:
         broken.append(f"only {report.share_open:.0%} died with a step under way")
-    if not (asked.at or asked.bug):
+    if everywhere or asked.minutes:
         _note(report, of="kills every few seconds" if asked.minutes else "kills")
     said = _said(report, broken, seconds)
     sys.stdout.write(json.dumps(said) + "\n" if asked.json else _table(said))
@@ -88,6 +88,7 @@ def _asked() -> argparse.Namespace:
     parser.add_argument("--tasks", type=int, default=6, help="how many are under way at once")
     parser.add_argument("--jobs", type=int, default=6, help="worlds at once")
     parser.add_argument("--at", action="append", default=[], help="die at these points only")
+    parser.add_argument("--only", default="", help="tasks with this word only")
     parser.add_argument("--bug", help="plant one, to see whether it is found")
     parser.add_argument("--keep", type=Path, help="leave the worlds' files here")
     parser.add_argument("--json", action="store_true")
@@ -131,6 +132,7 @@ def _wishes(asked: argparse.Namespace) -> Iterator[Wish]:
             minutes=asked.minutes,
             tasks=asked.tasks,
             bug=asked.bug,
+            only=asked.only,
         )
         number += 1
 

@@ -95,9 +95,16 @@ class Phone:
     _group: asyncio.TaskGroup
 
     def __init__(
-        self, url: str, token: str, *, chance: Random, folders: dict[str, list[Path]], name: str
+        self,
+        url: str,
+        token: str,
+        *,
+        chance: Random,
+        folders: dict[str, list[Path]],
+        name: str,
+        only: str = "",
     ) -> None:
-        """Know where the hub is."""
+        """Know where the hub is. ``only``: hand over such tasks only as have this word."""
         self._link = HttpLink(url, token=token)
         self._http = httpx.AsyncClient(
             base_url=url, headers={"Authorization": f"Bearer {token}"}, trust_env=False, timeout=5
@@ -107,6 +114,7 @@ class Phone:
         self._chance = chance
         self._folders = folders
         self._name = name
+        self._kinds = [kind for kind in KINDS if not only or only in kind[1].split()]
         self._doing: set[asyncio.Task[None]] = set()
         self._cursor = 0
         self._threads: list[str] = []
@@ -135,7 +143,7 @@ class Phone:
     def hand_over(self) -> None:
         """Ask for the next task."""
         number = len(self.known.wanted)
-        folder, words = KINDS[number % len(KINDS)]
+        folder, words = self._kinds[number % len(self._kinds)]
         deed = words.split()[-1] if words.split()[-1] in _DEEDS else ""
         words = words.removesuffix(deed).strip()
         name = f"{self._name}t{number}"

@@ -41,7 +41,7 @@ class Wish:
     """What a world is to be.
 
     ``kills``: how many die; with ``minutes`` instead, how long they go on dying, one every few seconds. ``up``: hub
-    and runner in one process.
+    and runner in one process. ``only``: such tasks only as have this word.
     """
 
     seed: int
@@ -51,6 +51,7 @@ class Wish:
     minutes: float = 0.0
     tasks: int = 6
     bug: str | None = None
+    only: str = ""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -94,7 +95,14 @@ class World:
         await self._set_up()
         url, token = f"http://127.0.0.1:{self._port}", read_token(self._home(self._programs[0]))
         name = f"w{self._wish.number}"
-        phone = Phone(url, token, chance=self._chance, folders=self._folders, name=name)
+        phone = Phone(
+            url,
+            token,
+            chance=self._chance,
+            folders=self._folders,
+            name=name,
+            only=self._wish.only,
+        )
         async with asyncio.TaskGroup() as group:
             phone.begin(group)
             keeping = [group.create_task(self._keep(program)) for program in self._programs]
@@ -154,7 +162,7 @@ class World:
         """Wait until every task has its end and every op its answer; return whether that came."""
         with suppress(TimeoutError):
             # With a bug in it, some worlds never come to rest, and nobody needs to see that for long.
-            patience = (10 if self._wish.bug else 60) + 10 * self._slow
+            patience = 3 * self._slow if self._wish.bug else 60 + 10 * self._slow
             async with asyncio.timeout(patience):
                 while phone.under_way or phone.saying or not self._at_rest():
                     phone.changed.clear()

@@ -11,13 +11,14 @@ import pytest
 
 pytestmark = [pytest.mark.needs("bubblewrap"), pytest.mark.needs("overlay")]
 
-DIES_AT = {
-    "acts_before_intent": ("unknown tool, midway", "R4 "),
-    "repeats_unknown": ("unknown tool, midway", "R4 "),
-    "uses_a_yes_twice": ("hub commit settings.put, before", "R18 "),
-    "answers_before_commit": ("hub commit message.post, before", "R1 "),
+PLANTED = {
+    "acts_before_intent": ("unknown tool, midway", "once", "R4 "),
+    "repeats_unknown": ("unknown tool, midway", "once", "R4 "),
+    "uses_a_yes_twice": ("hub commit settings.put, before", "again", "R18 "),
+    "answers_before_commit": ("hub commit message.post, before", "", "R1 "),
+    "cancels_in_silence": ("journal commit order task.finished, after", "cancel", "R4 "),
 }
-"""Planted bugs, where to die so that they show, and the promise that the judge must find broken."""
+"""Bugs, where to die and with what tasks so that they show, and the promise that the judge must find broken."""
 
 
 def _kill(*asked: str) -> dict[str, Any]:
@@ -53,11 +54,13 @@ def test_tasks_finish_while_everybody_dies_every_few_seconds() -> None:
 
 
 @pytest.mark.timeout(300)
-@pytest.mark.parametrize("bug", DIES_AT)
+@pytest.mark.parametrize("bug", PLANTED)
 def test_a_planted_bug_is_found_by_kills(bug: str) -> None:
     """The judge notices: with this bug in the killed processes it finds the promise broken."""
-    at, promise = DIES_AT[bug]
+    at, word, promise = PLANTED[bug]
 
-    said = _kill("--kills", "6", "--jobs", "1", "--seed", "2", "--bug", bug, "--at", at)
+    said = _kill(
+        "--kills", "3", "--jobs", "1", "--seed", "2", "--bug", bug, "--at", at, "--only", word
+    )
 
     assert any(one.startswith(promise) for one in said["broken"]), said["broken"]
