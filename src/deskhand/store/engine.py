@@ -64,6 +64,10 @@ def empty_log(engine: Engine) -> None:
         raise DeskhandError(Code.UNAVAILABLE, "the write-ahead log is in use")
 
 
+READS_ONLY = "reads_only"
+"""The option of a connection that only reads, and so waits for no writer: each statement sees what is committed."""
+
+
 def open_sqlite_reader(path: Path) -> Engine:
     """Open an existing SQLite file so that nothing can be written through it."""
     return _engine(f"file:{quote(str(path))}?mode=ro", NullPool, ("query_only=ON",))
@@ -96,7 +100,8 @@ def _writing(engine: Engine) -> Engine:
 
 
 def _begin_immediate(connection: Connection) -> None:
-    connection.exec_driver_sql("BEGIN IMMEDIATE")
+    if not connection.get_execution_options().get(READS_ONLY):
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
 
 
 def _write_log_again(driver: sqlite3.Connection, log: Path) -> None:

@@ -34,6 +34,7 @@ from deskhand.protocol.objects import FolderMode
 from deskhand.protocol.ops import Life, Op
 from deskhand.protocol.tasks import Brief
 from deskhand.protocol.wire import Json
+from deskhand.store.engine import READS_ONLY
 from deskhand.store.faults import translated
 from deskhand.store.schema import copy_sqlite
 from deskhand.store.writer import Writer
@@ -366,7 +367,9 @@ class Journal:
     def _rows(self, query: Executable, asked: Asked | None = None) -> Sequence[Row[Any]]:
         """Read on a connection that stays open: SQLite answers in microseconds, opening a file does not."""
         with translated():
-            self._reading = self._reading or self._engine.connect()
+            self._reading = self._reading or self._engine.connect().execution_options(
+                **{READS_ONLY: True}
+            )
             try:
                 return self._reading.execute(query, asked).all()
             finally:

@@ -36,6 +36,12 @@ _LIVE = select(tables.credentials).where(
     tables.credentials.c.token_sha256 == bindparam("token_sha256"),
     tables.credentials.c.revoked.is_(False),
 )
+_there = tables.presence.c
+_PRESENCE = (
+    select(*(_there[name] for name in Presence.model_fields))
+    .where(_there.account == bindparam("of"))
+    .order_by(_there.runner)
+)
 
 
 def _one(connection: Connection, query: Select[Any], make: Callable[..., R]) -> R | None:
@@ -139,9 +145,7 @@ def lose_links(connection: Connection) -> None:
 
 def presence(connection: Connection, account: str) -> dict[str, Presence]:
     """Return the links of the account's runners."""
-    held = tables.presence
-    query = select(*(held.c[name] for name in Presence.model_fields))
-    rows = connection.execute(query.where(held.c.account == account).order_by(held.c.runner))
+    rows = connection.execute(_PRESENCE, {"of": account})
     return {row["runner"]: Presence(**row) for row in rows.mappings()}
 
 

@@ -10,7 +10,18 @@ import json
 from dataclasses import asdict
 from datetime import timedelta
 
-from sqlalchemy import Connection, RowMapping, case, delete, func, select, tuple_, update
+from sqlalchemy import (
+    Connection,
+    RowMapping,
+    String,
+    bindparam,
+    case,
+    delete,
+    func,
+    select,
+    tuple_,
+    update,
+)
 
 from deskhand.clock import stamp, unstamp
 from deskhand.limits import DELIVERY_CLAIM_SECONDS, PUSH_SUBSCRIPTIONS_PER_DEVICE
@@ -28,6 +39,22 @@ _ORDER = ("planned", "held", "suppressed", "failed", "sent", "accepted", "shown"
 _BY_DEVICE = ("shown", "tapped")
 _COLUMNS = ("id", "tag", "device", "task", "fate", "reason", "attempts")
 _NOTICE = ("title", "body", "url_path", "urgency", "ttl_seconds")
+
+_MINE = (_d.account == bindparam("of"), _d.id == bindparam("name"))
+_STANDS = select(_d.fate, _d.device).where(*_MINE)
+_MOVE = update(tables.deliveries).where(*_MINE).values(fate=bindparam("now"), next_try_at=None)
+_NEXT = select(func.min(_d.next_try_at)).where(_d.next_try_at.is_not(None))
+_ACKNOWLEDGED = _d.fate.in_(_BY_DEVICE)
+_SETTLE = (
+    update(tables.deliveries)
+    .where(*_MINE)
+    .values(
+        fate=case((_ACKNOWLEDGED, _d.fate), else_=bindparam("now", type_=String)),
+        reason=bindparam("why"),
+        attempts=_d.attempts + 1,
+        next_try_at=case((_ACKNOWLEDGED, None), else_=bindparam("again", type_=String)),
+    )
+)
 
 
 def put_subscription(connection: Connection, subscription: PushSubscription) -> None:
@@ -71,12 +98,11 @@ def plan(connection: Connection, account: str, planned: PlannedDelivery) -> None
 
 def acknowledge(connection: Connection, account: str, name: str, *, fate: str, device: str) -> bool:
     """Record shown or tapped; return whether it was this device's and moved forward."""
-    mine = (_d.account == account, _d.id == name)
-    row = connection.execute(select(_d.fate, _d.device).where(*mine)).first()
+    asked = {"of": account, "name": name}
+    row = connection.execute(_STANDS, asked).first()
     if row is None or row.device != device or _ORDER.index(fate) <= _ORDER.index(row.fate):
         return False
-    moved = {"fate": fate, "next_try_at": None}
-    connection.execute(update(tables.deliveries).where(*mine).values(moved))
+    connection.execute(_MOVE, {**asked, "now": fate})
     return True
 
 
@@ -121,8 +147,7 @@ def hasten(connection: Connection, *, after: str, to: str) -> None:
 
 def next_at(connection: Connection) -> str | None:
     """Return when the next delivery is due."""
-    query = select(func.min(_d.next_try_at)).where(_d.next_try_at.is_not(None))
-    return connection.execute(query).scalar()
+    return connection.execute(_NEXT).scalar()
 
 
 def settle(
@@ -135,17 +160,8 @@ def settle(
     next_try_at: str | None,
 ) -> None:
     """Record one attempt; what the device acknowledged meanwhile stands."""
-    acknowledged = _d.fate.in_(_BY_DEVICE)
-    connection.execute(
-        update(tables.deliveries)
-        .where(_d.account == account, _d.id == name)
-        .values(
-            fate=case((acknowledged, _d.fate), else_=fate),
-            reason=reason,
-            attempts=_d.attempts + 1,
-            next_try_at=case((acknowledged, None), else_=next_try_at),
-        )
-    )
+    said = {"of": account, "name": name, "now": fate, "why": reason, "again": next_try_at}
+    connection.execute(_SETTLE, said)
 
 
 def ledger(
