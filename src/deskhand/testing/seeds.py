@@ -102,11 +102,13 @@ def play(seed: int, *, size: float = 1.0, tasks: int = 0) -> Outcome:
     before = logging.root.manager.disable
     logging.disable(logging.CRITICAL)
     gc.disable()
+    gc.freeze()
     try:
         return simulate(seed, size=size, tasks=tasks)
     finally:
         gc.enable()
         gc.collect()
+        gc.unfreeze()
         logging.disable(before)
 
 
