@@ -24,7 +24,7 @@ from deskhand.store.opening import open_memory_disk, open_memory_store
 from deskhand.store.sql import SqlStore
 from deskhand.testing.blobs import MemoryBlobs
 from deskhand.testing.world.loop import Process
-from deskhand.testing.world.machines import COMPILED, Chaos, Machine
+from deskhand.testing.world.machines import Chaos, Machine, disk_of
 
 R = TypeVar("R")
 ACCOUNT = "acc_world"
@@ -64,7 +64,7 @@ class House(Machine):
     def __init__(self, chaos: Chaos) -> None:
         """Have an empty disk."""
         super().__init__("hub", chaos)
-        self.disk = open_memory_disk().execution_options(compiled_cache=COMPILED)
+        self.disk = disk_of(open_memory_disk())
         self.blobs = MemoryBlobs(now=lambda: self.clock.now().timestamp())
         self.push = Push(chaos, self._die)
         self.principals: dict[str, Principal] = {}

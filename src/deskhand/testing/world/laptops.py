@@ -43,7 +43,7 @@ from deskhand.testing.agents import call, wish
 from deskhand.testing.memory_folder import MemoryFolder
 from deskhand.testing.world.links import FaultyLink
 from deskhand.testing.world.loop import Process, SimClock
-from deskhand.testing.world.machines import COMPILED, Chaos, Machine
+from deskhand.testing.world.machines import Chaos, Machine, disk_of
 from deskhand.workflow.journal import Journal
 from deskhand.workflow.tables import STEPS
 
@@ -78,7 +78,7 @@ class Laptop(Machine):
     def __init__(self, name: str, chaos: Chaos, *, home: Path, effects: Effects) -> None:
         """Be new, with folders granted."""
         super().__init__(name, chaos)
-        self.disk = open_memory().execution_options(compiled_cache=COMPILED)
+        self.disk = disk_of(open_memory())
         self.home = home / name
         self.effects = effects
         self.files: dict[str, bytes] = {}

@@ -9,17 +9,37 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cache
 from random import Random
 from typing import Any
 
+from sqlalchemy import Dialect, Engine
+
 from deskhand.ids import Ids
+from deskhand.store.engine import open_memory
 from deskhand.store.writer import Crash
 from deskhand.testing.world.loop import Process, SimClock, VirtualLoop
 
 _STORY_LINES = 30
 _RARE_POINTS = 12
-COMPILED: dict[Any, Any] = {}
-"""Statements as SQL, for the disks of all worlds: compiling them anew takes longer than a world does."""
+_COMPILED: dict[Any, Any] = {}
+
+
+@cache
+def _dialect() -> Dialect:
+    engine = open_memory()
+    engine.connect().close()
+    return engine.dialect
+
+
+def disk_of(engine: Engine) -> Engine:
+    """Return the engine as a disk that shares compiled statements with those of all worlds.
+
+    They are kept for each dialect, so that has to be the same one too: compiling anew takes longer than a world does.
+    """
+    disk = engine.execution_options(compiled_cache=_COMPILED)
+    disk.dialect = _dialect()
+    return disk
 
 
 @dataclass(slots=True, kw_only=True)
