@@ -172,7 +172,8 @@ def _note(report: Report, *, of: str) -> None:
     ways = {
         "R1": f"0 of {counts['acknowledged ops']} acknowledged ops lost",
         "R3": f"{counts['tasks']} tasks, each with exactly one end",
-        "R4": f"0 of {counts['effects']} effects twice, {counts['in doubt and told']} in doubt and all told",
+        "R4": f"0 of {counts['effects']} effects twice; all told of: {counts['in doubt and told']} in doubt, "
+        f"{counts['cut off by a cancellation and told']} cut off by a cancellation",
         "R18": f"0 of {counts['effects that needed a yes']} effects without the yes they needed",
     }
     for promise, figure in ways.items():
