@@ -260,8 +260,7 @@ class Promised(RuleBasedStateMachine):
             return ["the hub is down"]
         found: list[str] = []
         real: dict[str, list[Task]] = {}
-        tasks = await store.find(ACCOUNT, Task, limit=1000)
-        for task in tasks:
+        for task in reversed(await store.find(ACCOUNT, Task, limit=1000)):  # oldest first
             real.setdefault(task.text, []).append(task)
         wanted = self.model.seen()
         found += [f"{text} is there" for text in real if text not in wanted]
@@ -342,4 +341,4 @@ Promised.TestCase.settings = settings(
     derandomize="MODEL_EXAMPLES" not in os.environ,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )
-TestModel = pytest.mark.timeout(600)(Promised.TestCase)
+TestModel = pytest.mark.timeout(max(600, 30 * EXAMPLES))(Promised.TestCase)
