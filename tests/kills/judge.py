@@ -28,6 +28,7 @@ from tests.kills.phone import Acknowledged, Known, Wanted
 _ONCE = frozenset({"once", "probe"})
 """Tools whose effect may never happen twice for one wish."""
 _END = "task.finished"
+Files = Mapping[str, list[Path]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -229,8 +230,9 @@ def _effects(evidence: Evidence, stories: list[Story], events: list[Event], foun
                 found.accuse("R18", f"{label} began without a yes")
             if tool in _ONCE and began[label] > len(granted):
                 found.accuse("R18", f"{label}: {began[label]} times with {len(granted)} yes")
+    files = _files(evidence.place)
     for story in stories:
-        _told(evidence, story, began, happened, found)
+        _told(files, story, began, happened, found)
 
 
 def _yes(events: list[Event]) -> dict[str, list[str]]:
@@ -249,7 +251,7 @@ def _yes(events: list[Event]) -> dict[str, list[str]]:
 
 
 def _told(
-    evidence: Evidence, story: Story, began: Counter[str], happened: Counter[str], found: Found
+    files: Files, story: Story, began: Counter[str], happened: Counter[str], found: Found
 ) -> None:
     """What the agent was told of each call is true, and what is in doubt was said to the owner too."""
     labels = {label for label in began if label.partition(".")[0] == story.wanted.name}
@@ -265,6 +267,10 @@ def _told(
             found.accuse("R4", f"{label} began and nobody was told what became of it")
         if tool in _ONCE and happened[label] and outcomes and not {"ok", "unknown"} & {*outcomes}:
             found.accuse("R4", f"{label} happened and was called {outcomes}")
+        if "error" in outcomes:
+            found.accuse(
+                "R4", f"{label} was called an error, and nothing went wrong in it: {outcomes}"
+            )
         if "unknown" in outcomes:
             found.counts["in doubt and told"] += 1
             if label not in story.said:
@@ -272,13 +278,21 @@ def _told(
                     "R4", f"{label} is in doubt; no message names it: {story.said[-300:]!r}"
                 )
         if well and tool in {"idem", "out", "cmd"}:
-            _right(evidence, label, tool, found)
+            _right(files, label, tool, found)
 
 
-def _right(evidence: Evidence, label: str, tool: str, found: Found) -> None:
+def _files(place: Path) -> Files:
+    """Return where the files of each name lie: looked up once, because there may be thousands."""
+    found: dict[str, list[Path]] = defaultdict(list)
+    for path in place.rglob("*.*"):
+        if path.is_file():
+            found[path.name].append(path)
+    return found
+
+
+def _right(files: Files, label: str, tool: str, found: Found) -> None:
     """What can be repeated left the right state, once and whole."""
     for suffix in (".a", ".b") if tool == "cmd" else (".txt",):
-        files = [path for path in evidence.place.rglob(f"{label}{suffix}") if path.is_file()]
-        held = [path.read_text(encoding="utf-8") for path in files]
+        held = [path.read_text(encoding="utf-8") for path in files[f"{label}{suffix}"]]
         if held != [label]:
             found.accuse("R4", f"{label}{suffix} holds {held}")

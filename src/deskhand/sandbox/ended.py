@@ -85,7 +85,15 @@ class Records:
         return self._folder / f"{key}.json"
 
     def _forget_old(self) -> None:
-        found = sorted(self._folder.glob("*.json"), key=lambda one: one.stat().st_mtime_ns)
+        found = sorted(self._folder.glob("*.json"), key=_written_ns)
         for path in found[:-_KEPT]:
             with suppress(OSError):
                 path.unlink()
+
+
+def _written_ns(path: Path) -> int:
+    """Return when a record was written; another run that ends at this moment may have forgotten it already."""
+    try:
+        return path.stat().st_mtime_ns
+    except FileNotFoundError:
+        return 0
