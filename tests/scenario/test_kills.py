@@ -12,13 +12,14 @@ import pytest
 pytestmark = [pytest.mark.needs("bubblewrap"), pytest.mark.needs("overlay")]
 
 PLANTED = {
-    "acts_before_intent": ("unknown tool, midway", "once", "R4 "),
-    "repeats_unknown": ("unknown tool, midway", "once", "R4 "),
-    "uses_a_yes_twice": ("hub commit settings.put, before", "again", "R18 "),
-    "answers_before_commit": ("hub commit message.post, before", "", "R1 "),
-    "cancels_in_silence": ("journal commit order task.finished, after", "cancel", "R4 "),
+    "acts_before_intent": ("unknown tool, midway", "once", ("R4 ",)),
+    "repeats_unknown": ("unknown tool, midway", "once", ("R4 ",)),
+    "uses_a_yes_twice": ("hub commit settings.put, before", "again", ("R18 ",)),
+    # What was answered and then lost may be an op (R1), or the accept of a task that then loses its way (R3).
+    "answers_before_commit": ("hub commit message.post, before", "", ("R1 ", "R3 ")),
+    "cancels_in_silence": ("journal commit order task.finished, after", "cancel", ("R4 ",)),
 }
-"""Bugs, where to die and with what tasks so that they show, and the promise that the judge must find broken."""
+"""Bugs, where to die and with what tasks so that they show, and which promises the judge may find broken by them."""
 
 
 def _kill(*asked: str) -> dict[str, Any]:
@@ -57,10 +58,10 @@ def test_tasks_finish_while_everybody_dies_every_few_seconds() -> None:
 @pytest.mark.parametrize("bug", PLANTED)
 def test_a_planted_bug_is_found_by_kills(bug: str) -> None:
     """The judge notices: with this bug in the killed processes it finds the promise broken."""
-    at, word, promise = PLANTED[bug]
+    at, word, promises = PLANTED[bug]
 
     said = _kill(
         "--kills", "3", "--jobs", "1", "--seed", "2", "--bug", bug, "--at", at, "--only", word
     )
 
-    assert any(one.startswith(promise) for one in said["broken"]), said["broken"]
+    assert any(one.startswith(promises) for one in said["broken"]), said["broken"]
