@@ -13,10 +13,8 @@ from deskhand.protocol import events as ev
 from deskhand.protocol.events import HUB
 from deskhand.protocol.objects import Folder, Origin, Trust
 from deskhand.protocol.ops import ApprovalDecide, Archive, EventAppend, TaskAccept, TaskEdit
-from deskhand.protocol.tasks import FINAL, MOVES, VERDICTS, Approval, Task, TaskState, Verdict
+from deskhand.protocol.tasks import MOVES, OPEN, VERDICTS, Approval, Task, TaskState, Verdict
 from deskhand.protocol.wire import sha256_of
-
-_OPEN = tuple(state.value for state in TaskState if state not in FINAL)
 
 
 def known_task(facts: Facts, name: str | None) -> Task:
@@ -186,7 +184,7 @@ def leave_computer(facts: Facts, wish: Wish, runner: str, *, because: str) -> tu
     heard of: it ends as not done and is not begun again silently (R4).
     """
     drafts: list[Draft] = []
-    for task in facts.find(Task, states=_OPEN, limit=10_000):
+    for task in facts.find(Task, states=OPEN, limit=10_000):
         if task.runner != runner:
             continue
         if task.pinned or task.accepted_at:

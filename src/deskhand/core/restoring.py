@@ -15,11 +15,10 @@ from deskhand.core.settings import effective
 from deskhand.protocol import events as ev
 from deskhand.protocol.events import HUB
 from deskhand.protocol.objects import Device, Origin, Setting, Trust
-from deskhand.protocol.tasks import FINAL, Task, TaskState
+from deskhand.protocol.tasks import OPEN, Task, TaskState
 from deskhand.texts import text
 
 _ALL = 1_000_000_000
-_OPEN = [state for state in TaskState if state not in FINAL]
 
 
 def after_restore(
@@ -44,7 +43,7 @@ def after_restore(
     for name in ended:
         drafts += leave_computer(facts, wish, name, because=gone)
     left = {draft.task for draft in drafts if isinstance(draft.body, ev.TaskFinished)}
-    tasks = [one for one in facts.find(Task, states=_OPEN, limit=_ALL) if one.id not in left]
+    tasks = [one for one in facts.find(Task, states=OPEN, limit=_ALL) if one.id not in left]
     for task in tasks:
         drafts += _stopped(task, said, wish)
     restored = ev.LogRestored(
@@ -60,7 +59,7 @@ def begin_anew(facts: Facts, wish: Wish, runner: str, *, because: str) -> list[D
     not know of: it waits for its owner.
     """
     drafts: list[Draft] = []
-    for task in facts.find(Task, states=_OPEN, limit=_ALL):
+    for task in facts.find(Task, states=OPEN, limit=_ALL):
         if task.runner != runner or not task.epoch or task.state is TaskState.QUEUED:
             continue
         if task.accepted_at or task.state is TaskState.PAUSED:

@@ -34,12 +34,11 @@ from deskhand.protocol.objects import (
     Thread,
 )
 from deskhand.protocol.ops import Op, OpResult
-from deskhand.protocol.tasks import FINAL, Approval, FileRef, Question, Task, TaskState
+from deskhand.protocol.tasks import FINAL, OPEN, Approval, FileRef, Question, Task, TaskState
 from deskhand.protocol.wire import Wire
 
 _SNAPSHOT_TRIES = 5
 _RECENT = 200
-_OPEN = tuple(state.value for state in TaskState if state not in FINAL)
 _FINAL = tuple(state.value for state in TaskState if state in FINAL)
 
 
@@ -174,7 +173,7 @@ class Hub:
         return {
             # An old conversation that goes on is among the first that a person looks for.
             "threads": await self.store.texts(account, Thread, latest=True, limit=_RECENT),
-            "tasks": await some(Task, *_OPEN, limit=500) + await some(Task, *_FINAL),
+            "tasks": await some(Task, *OPEN, limit=500) + await some(Task, *_FINAL),
             "approvals": await some(Approval, "open"),
             "questions": await some(Question, "open"),
             "runners": await some(Runner),
@@ -187,7 +186,7 @@ class Hub:
 
     async def file_of(self, reader: Principal, file: str) -> FileRef:
         """Return a file that came with one of the newest tasks that the reader may see, or ``not_found``."""
-        states = _OPEN if reader.role is Role.RUNNER else ()
+        states = OPEN if reader.role is Role.RUNNER else ()
         found = await self.store.find(reader.account, Task, states=states, limit=LIST_LIMIT_MAX)
         for ref in (ref for task in found if visible(reader, task) for ref in task.files):
             if ref.id == file:

@@ -45,6 +45,8 @@ class QueueReason(StrEnum):
 
 
 FINAL = frozenset({TaskState.COMPLETED, TaskState.FAILED, TaskState.CANCELED})
+OPEN = tuple(state.value for state in TaskState if state not in FINAL)
+"""The states of a task that has not ended."""
 
 MOVES: dict[TaskState, frozenset[TaskState]] = {
     TaskState.QUEUED: frozenset(
