@@ -9,9 +9,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol, TypeVar
 
+from deskhand.core.settings import effective
 from deskhand.ids import Ids
 from deskhand.protocol.authority import Principal
 from deskhand.protocol.events import Body
+from deskhand.protocol.objects import Setting
 from deskhand.protocol.wire import Wire
 
 W = TypeVar("W", bound=Wire)
@@ -71,3 +73,9 @@ class Decision:
     drafts: tuple[Draft, ...] = ()
     id: str | None = None
     task: str | None = None
+
+
+def setting_of(facts: Facts, name: str) -> str:
+    """Return a setting of the account, or its default."""
+    stored = facts.get(Setting, name)
+    return str(effective({name: stored.value} if stored else {}, name))

@@ -9,12 +9,11 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from deskhand.core.dispatching import brief_of
-from deskhand.core.drafting import Draft, Facts, Wish
+from deskhand.core.drafting import Draft, Facts, Wish, setting_of
 from deskhand.core.lifecycle import leave_computer, void_waits
-from deskhand.core.settings import effective
 from deskhand.protocol import events as ev
 from deskhand.protocol.events import HUB
-from deskhand.protocol.objects import Device, Origin, Setting, Trust
+from deskhand.protocol.objects import Device, Origin, Trust
 from deskhand.protocol.tasks import OPEN, Task, TaskState
 from deskhand.texts import text
 
@@ -35,8 +34,7 @@ def after_restore(
     """
     active = [device.id for device in facts.find(Device, states=["active"], limit=_ALL)]
     ended = [name for name in active if (name in revoked if revoked is not None else name != kept)]
-    stored = facts.get(Setting, "language")
-    language = str(effective({"language": stored.value} if stored else {}, "language"))
+    language = setting_of(facts, "language")
     gone = text("restore.gone", language=language)
     said = text("restore.look", language=language, at=f"{backup_at[:16].replace('T', ' ')} UTC")
     drafts = [Draft(body=ev.DeviceRevoked(device=name), actor=HUB) for name in ended]

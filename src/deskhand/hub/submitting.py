@@ -14,8 +14,8 @@ from typing import Any, Literal
 from deskhand.core import conversation, dispatching, lifecycle, restoring
 from deskhand.core.context import context_of
 from deskhand.core.delivery import announcement
-from deskhand.core.drafting import EVERY_RUNNER, Decision, Draft, Wish
-from deskhand.core.settings import checked, effective
+from deskhand.core.drafting import EVERY_RUNNER, Decision, Draft, Wish, setting_of
+from deskhand.core.settings import checked
 from deskhand.errors import Code, DeskhandError
 from deskhand.hub.delivering import plan
 from deskhand.ids import Ids
@@ -24,7 +24,7 @@ from deskhand.ports import Blobs, Store, Tx
 from deskhand.protocol import events as ev
 from deskhand.protocol import ops
 from deskhand.protocol.authority import Principal, authorize
-from deskhand.protocol.objects import Device, Folder, PairRequest, Role, Runner, Setting, Thread
+from deskhand.protocol.objects import Device, Folder, PairRequest, Role, Runner, Thread
 from deskhand.protocol.ops import Op, OpResult, failure_of
 from deskhand.protocol.tasks import ContextItem, FileRef, Question, Task
 from deskhand.protocol.wire import Json
@@ -166,7 +166,7 @@ def dispatch(tx: Tx, *, ids: Ids) -> None:
     drafts = dispatching.dispatch(
         tx,
         connected=frozenset(name for name, link in tx.presence().items() if link.connected),
-        per_thread=int(_setting(tx, "tasks_per_thread")),
+        per_thread=int(setting_of(tx, "tasks_per_thread")),
         context_of=lambda task: _context(tx, task),
     )
     for draft in drafts:
@@ -178,14 +178,8 @@ def _emit(tx: Tx, draft: Draft, *, ids: Ids) -> int:
     event = tx.emit(draft)
     announced = announcement(draft.body, thread=draft.thread, task=draft.task)
     if announced is not None:
-        plan(tx, announced, ids=ids, language=_setting(tx, "language"), task=draft.task)
+        plan(tx, announced, ids=ids, language=setting_of(tx, "language"), task=draft.task)
     return event.seq
-
-
-def _setting(tx: Tx, name: str) -> str:
-    """Return a setting of the account, or its default."""
-    stored = tx.get(Setting, name)
-    return str(effective({name: stored.value} if stored else {}, name))
 
 
 def _context(tx: Tx, task: Task) -> tuple[ContextItem, ...]:
@@ -223,7 +217,7 @@ def _append_event(tx: Tx, wish: Wish, body: ops.EventAppend) -> Decision:
     drafts = [Draft(body=ev.RunnerAdvertised(runner=runner, folders=folders), actor=me)]
     known = tx.get(Runner, me)
     if known is not None and known.incarnation < runner.incarnation:
-        because = text("attempt.copied", language=_setting(tx, "language"))
+        because = text("attempt.copied", language=setting_of(tx, "language"))
         drafts += restoring.begin_anew(tx, wish, me, because=because)
     return Decision(drafts=tuple(drafts), id=me)
 
@@ -279,7 +273,7 @@ def _revoke(tx: Tx, wish: Wish, body: ops.DeviceRevoke) -> Decision:
     if device.id == wish.principal.id:
         raise DeskhandError(Code.ILLEGAL_STATE, "a device cannot revoke itself")
     tx.revoke_credentials(device.id)
-    because = text("attempt.computer_gone", language=_setting(tx, "language"))
+    because = text("attempt.computer_gone", language=setting_of(tx, "language"))
     left = lifecycle.leave_computer(tx, wish, device.id, because=because)
     revoked = Draft(body=ev.DeviceRevoked(device=device.id), actor=wish.principal.id)
     return Decision(drafts=(*left, revoked), id=device.id)
