@@ -1,0 +1,1 @@
+"""The built-in agent: a language model that wishes for tools, through ``pydantic_ai.direct``."""
