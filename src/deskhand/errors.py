@@ -39,6 +39,11 @@ class Code(StrEnum):
     INVITE_INVALID = "invite_invalid"
     MALFORMED_JSON = "malformed_json"
     METHOD_REFUSED = "method_refused"
+    MODEL_BUSY = "model_busy"
+    MODEL_CONTEXT = "model_context"
+    MODEL_KEY = "model_key"
+    MODEL_REFUSED = "model_refused"
+    MODEL_UNKNOWN = "model_unknown"
     NOT_FOUND = "not_found"
     OP_CONFLICT = "op_conflict"
     ORIGIN_REFUSED = "origin_refused"
@@ -99,6 +104,11 @@ FAULTS: dict[Code, Fault] = {
     Code.INVITE_INVALID: Fault(status=410),
     Code.MALFORMED_JSON: Fault(status=400),
     Code.METHOD_REFUSED: Fault(status=405),
+    Code.MODEL_BUSY: Fault(status=503, retryable=True),
+    Code.MODEL_CONTEXT: Fault(status=413),
+    Code.MODEL_KEY: Fault(status=401),
+    Code.MODEL_REFUSED: Fault(status=502),
+    Code.MODEL_UNKNOWN: Fault(status=404),
     Code.NOT_FOUND: Fault(status=404),
     Code.OP_CONFLICT: Fault(status=409),
     Code.ORIGIN_REFUSED: Fault(status=403),

@@ -87,6 +87,27 @@ class Turn:
     steering: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ToolInfo:
+    """A tool as a model is told of it: what it is for, and the JSON Schema of its arguments."""
+
+    name: str
+    description: str
+    schema: JsonObject
+
+
+class Ear(Protocol):
+    """Hears an agent while it thinks: its text as it comes, and what thinking cost."""
+
+    def text(self, said: str) -> None:
+        """Take the next piece of text."""
+        ...
+
+    def spent(self, *, model: str, input_tokens: int, output_tokens: int) -> None:
+        """Note one request to a model, by the name it gave itself."""
+        ...
+
+
 class Agent(Protocol):
     """What thinks in an attempt. It never runs a tool itself, and keeps no state that history cannot rebuild."""
 
@@ -95,8 +116,8 @@ class Agent(Protocol):
         """The name a task's ``agent`` field carries."""
         ...
 
-    async def move(self, brief: Brief, history: Sequence[Turn]) -> Move:
-        """Return the next move.
+    async def move(self, brief: Brief, history: Sequence[Turn], *, ear: Ear) -> Move:
+        """Return the next move; ``ear`` hears what is said on the way.
 
         Raises:
             DeskhandError: what stands in the way, for a person; the attempt ends ``not_done`` or waits.
