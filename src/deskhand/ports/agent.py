@@ -32,11 +32,21 @@ class ToolResult:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Spent:
+    """What thinking of one move cost: the model by the name it gave itself, and its tokens."""
+
+    model: str
+    input_tokens: int = 0
+    output_tokens: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Wishes:
     """The agent wants these tools used, in this order; ``say`` is text for the person."""
 
     calls: tuple[ToolCall, ...]
     say: str = ""
+    spent: Spent | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,6 +55,7 @@ class Ask:
 
     text: str
     choices: tuple[str, ...] = ()
+    spent: Spent | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,6 +76,7 @@ class Done:
     summary: str
     outputs: tuple[str, ...] = ()
     checks: tuple[CheckWish, ...] = ()
+    spent: Spent | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,6 +84,7 @@ class GiveUp:
     """The agent says honestly that it cannot; each reason is a sentence for the person."""
 
     reasons: tuple[str, ...]
+    spent: Spent | None = None
 
 
 Move = Wishes | Ask | Done | GiveUp
@@ -96,18 +109,6 @@ class ToolInfo:
     schema: JsonObject
 
 
-class Ear(Protocol):
-    """Hears an agent while it thinks: its text as it comes, and what thinking cost."""
-
-    def text(self, said: str) -> None:
-        """Take the next piece of text."""
-        ...
-
-    def spent(self, *, model: str, input_tokens: int, output_tokens: int) -> None:
-        """Note one request to a model, by the name it gave itself."""
-        ...
-
-
 class Agent(Protocol):
     """What thinks in an attempt. It never runs a tool itself, and keeps no state that history cannot rebuild."""
 
@@ -116,8 +117,8 @@ class Agent(Protocol):
         """The name a task's ``agent`` field carries."""
         ...
 
-    async def move(self, brief: Brief, history: Sequence[Turn], *, ear: Ear) -> Move:
-        """Return the next move; ``ear`` hears what is said on the way.
+    async def move(self, brief: Brief, history: Sequence[Turn]) -> Move:
+        """Return the next move.
 
         Raises:
             DeskhandError: what stands in the way, for a person; the attempt ends ``not_done`` or waits.

@@ -5,11 +5,22 @@ Refuses to read what it did not write: a row of another shape is ``store_damaged
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Literal, assert_never
 
 from deskhand.errors import Code, DeskhandError
-from deskhand.ports import Ask, CheckWish, Done, Effect, GiveUp, Move, ToolCall, ToolResult, Wishes
+from deskhand.ports import (
+    Ask,
+    CheckWish,
+    Done,
+    Effect,
+    GiveUp,
+    Move,
+    Spent,
+    ToolCall,
+    ToolResult,
+    Wishes,
+)
 from deskhand.protocol.ops import Op
 from deskhand.protocol.tasks import Brief
 from deskhand.protocol.wire import Json, JsonObject, sha256_of
@@ -98,7 +109,12 @@ def call_from_json(data: Json) -> ToolCall:
 
 
 def move_to_json(move: Move) -> JsonObject:
-    """Return a move as JSON."""
+    """Return a move as JSON, with what thinking of it cost."""
+    spent: JsonObject = {"spent": asdict(move.spent)} if move.spent else {}
+    return _move_to_json(move) | spent
+
+
+def _move_to_json(move: Move) -> JsonObject:
     match move:
         case Wishes():
             calls: list[Json] = [call_to_json(call) for call in move.calls]
@@ -123,6 +139,15 @@ def move_from_json(data: JsonObject) -> Move:
     Raises:
         DeskhandError: ``store_damaged``.
     """
+    match data.get("spent"):
+        case {"model": str(model), "input_tokens": int(sent), "output_tokens": int(said)}:
+            spent = Spent(model=model, input_tokens=sent, output_tokens=said)
+            return replace(_move_from_json(data), spent=spent)
+        case _:
+            return _move_from_json(data)
+
+
+def _move_from_json(data: JsonObject) -> Move:
     match data:
         case {"move": "wishes", "calls": list(calls), "say": str(say)}:
             return Wishes(calls=tuple(map(call_from_json, calls)), say=say)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final, cast
 
 from pydantic_ai.direct import model_request_stream
@@ -31,7 +31,7 @@ from pydantic_ai.tools import ToolDefinition
 from deskhand.agents.builtin.models import ModelChoice, Models, complaint
 from deskhand.agents.builtin.telling import ASK, FINISH, GIVE_UP, Scene, messages_of
 from deskhand.errors import Code, DeskhandError
-from deskhand.ports import Ask, Done, Ear, GiveUp, Move, ToolCall, ToolInfo, Turn, Wishes
+from deskhand.ports import Ask, Done, GiveUp, Move, Spent, ToolCall, ToolInfo, Turn, Wishes
 from deskhand.protocol.tasks import Brief
 from deskhand.protocol.wire import JsonObject
 from deskhand.texts import text
@@ -63,7 +63,10 @@ _OWN: Final = (
         parameters_json_schema={
             "type": "object",
             "properties": {
-                "summary": {"type": "string", "description": "Two or three sentences for the person."},
+                "summary": {
+                    "type": "string",
+                    "description": "Two or three sentences for the person.",
+                },
                 "outputs": {"type": "array", "items": {"type": "string"}},
             },
             "required": ["summary"],
@@ -83,12 +86,16 @@ _OWN: Final = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mind:
-    """What the agent thinks with: which model a task gets, how large its context is, and what it may wish for."""
+    """What the agent thinks with: which model a task gets, how large its context is, and what it may wish for.
+
+    ``hear`` gets the task's id and each piece of text as it comes.
+    """
 
     choose: Callable[[Brief], ModelChoice]
     scene: Callable[[Brief], Scene]
     tools: tuple[ToolInfo, ...]
     context_tokens: int = 128_000
+    hear: Callable[[str, str], None] = lambda _, __: None
 
 
 class BuiltInAgent:
@@ -103,7 +110,7 @@ class BuiltInAgent:
         functions = [_definition(tool) for tool in mind.tools]
         self._offered = ModelRequestParameters(function_tools=[*functions, *_OWN])
 
-    async def move(self, brief: Brief, history: Sequence[Turn], *, ear: Ear) -> Move:
+    async def move(self, brief: Brief, history: Sequence[Turn]) -> Move:
         """Return the next move.
 
         Raises:
@@ -113,53 +120,56 @@ class BuiltInAgent:
         choice = self._mind.choose(brief)
         model = self._models.open(choice)
         room = self._mind.context_tokens - ANSWER_TOKENS
-        for share in (1.0, 0.5, 0.25):  # a guess of tokens can be wrong: less is sent when the model says so
+        for share in (
+            1.0,
+            0.5,
+            0.25,
+        ):  # a guess of tokens can be wrong: less is sent when the model says so
             chars = int(room * share * CHARS_PER_TOKEN)
             told = messages_of(brief, history, self._mind.scene(brief), chars_max=chars)
             try:
-                return await self._answered(model, told, ear)
+                return await self._answered(model, told, brief.task)
             except DeskhandError as error:
                 if error.code is not Code.MODEL_CONTEXT:
                     raise
         raise DeskhandError(Code.MODEL_CONTEXT, choice.name)
 
-    async def _answered(self, model: Model, told: list[ModelMessage], ear: Ear) -> Move:
+    async def _answered(self, model: Model, told: list[ModelMessage], task: str) -> Move:
         """Ask until there is an answer in the answer."""
+        spent = Spent(model=model.model_name)
         for _ in range(EMPTY_TRIES):
-            response = await self._asked(model, told, ear)
+            response = await self._asked(model, told, task)
+            spent = Spent(
+                model=response.model_name or spent.model,
+                input_tokens=spent.input_tokens + response.usage.input_tokens,
+                output_tokens=spent.output_tokens + response.usage.output_tokens,
+            )
             move = move_of(response)
             if move is not None:
-                return move
+                return replace(move, spent=spent)
             nudge = ModelRequest(parts=[UserPromptPart(text("agent.empty"))])
             told = [*told, response, nudge] if response.parts else [*told, nudge]
-        return GiveUp(reasons=(text("agent.said_nothing"),))
+        return GiveUp(reasons=(text("agent.said_nothing"),), spent=spent)
 
-    async def _asked(self, model: Model, told: list[ModelMessage], ear: Ear) -> ModelResponse:
+    async def _asked(self, model: Model, told: list[ModelMessage], task: str) -> ModelResponse:
         """Return one whole response, whose text is heard as it comes."""
-        settings = ModelSettings(max_tokens=ANSWER_TOKENS)
+        settings, loop = ModelSettings(max_tokens=ANSWER_TOKENS), asyncio.get_running_loop()
         try:
-            async with asyncio.timeout(SILENT_SECONDS) as patience:
-                async with model_request_stream(
-                    model,
-                    told,
-                    model_settings=settings,
-                    model_request_parameters=self._offered,
-                ) as stream:
-                    async for event in stream:
-                        patience.reschedule(asyncio.get_running_loop().time() + SILENT_SECONDS)
-                        if said := _said(event):
-                            ear.text(said)
-                    response = stream.get()
+            async with (
+                asyncio.timeout(SILENT_SECONDS) as patience,
+                model_request_stream(
+                    model, told, model_settings=settings, model_request_parameters=self._offered
+                ) as stream,
+            ):
+                async for event in stream:
+                    patience.reschedule(loop.time() + SILENT_SECONDS)
+                    if said := _said(event):
+                        self._mind.hear(task, said)
+                return stream.get()
         except TimeoutError:
             raise DeskhandError(Code.MODEL_BUSY, model.model_name) from None
         except (ModelAPIError, UnexpectedModelBehavior) as error:
             raise complaint(error) from None
-        ear.spent(
-            model=response.model_name or model.model_name,
-            input_tokens=response.usage.input_tokens,
-            output_tokens=response.usage.output_tokens,
-        )
-        return response
 
 
 def move_of(response: ModelResponse) -> Move | None:
