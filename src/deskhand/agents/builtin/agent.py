@@ -153,7 +153,8 @@ class BuiltInAgent:
 
     async def _asked(self, model: Model, told: list[ModelMessage], task: str) -> ModelResponse:
         """Return one whole response, whose text is heard as it comes."""
-        settings, loop = ModelSettings(max_tokens=ANSWER_TOKENS), asyncio.get_running_loop()
+        settings = ModelSettings(max_tokens=ANSWER_TOKENS, max_retries=0)
+        loop = asyncio.get_running_loop()
         try:
             async with (
                 asyncio.timeout(SILENT_SECONDS) as patience,
@@ -165,11 +166,14 @@ class BuiltInAgent:
                     patience.reschedule(loop.time() + SILENT_SECONDS)
                     if said := _said(event):
                         self._mind.hear(task, said)
-                return stream.get()
+                response = stream.get()
         except TimeoutError:
             raise DeskhandError(Code.MODEL_BUSY, model.model_name) from None
         except (ModelAPIError, UnexpectedModelBehavior) as error:
             raise complaint(error) from None
+        if response.finish_reason is None:  # the stream broke off: half an answer is none
+            raise DeskhandError(Code.MODEL_BUSY, model.model_name)
+        return response
 
 
 def move_of(response: ModelResponse) -> Move | None:
