@@ -171,7 +171,8 @@ class BuiltInAgent:
             raise DeskhandError(Code.MODEL_BUSY, model.model_name) from None
         except (ModelAPIError, UnexpectedModelBehavior) as error:
             raise complaint(error) from None
-        if response.finish_reason is None:  # the stream broke off: half an answer is none
+        if not (response.provider_details or {}).get("finish_reason"):
+            # The stream broke off before the provider said why it ends: half an answer is none.
             raise DeskhandError(Code.MODEL_BUSY, model.model_name)
         return response
 
