@@ -6,22 +6,19 @@ and misused credentials get the same answer. It refuses to compare a secret itse
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, Final, TypeVar, cast
+from enum import Enum
+from typing import Annotated, Final, TypeVar, cast
 
 from fastapi import Depends
-from fastapi.routing import APIRoute
 from starlette.requests import Request
-from starlette.responses import Response
-from typing_extensions import override
 
 from deskhand import limits
 from deskhand.errors import Code, DeskhandError
 from deskhand.hub.app import Hub, visible
 from deskhand.hub.credentials import bearer_sha256, page_sha256
-from deskhand.hub.http.messages import ACKNOWLEDGED, check_body
-from deskhand.hub.http.routes import RULES, Rule, Who
+from deskhand.hub.http.messages import ACKNOWLEDGED
 from deskhand.hub.http.walls import WRITES, refuse_foreign
 from deskhand.hub.pairing import Pairing
 from deskhand.hub.peer import Throttle
@@ -29,6 +26,7 @@ from deskhand.hub.submitting import Surface
 from deskhand.hub.uploads import Uploads
 from deskhand.ports import Credential
 from deskhand.protocol.authority import Principal
+from deskhand.protocol.objects import Role
 from deskhand.protocol.ops import Op, OpResult
 from deskhand.protocol.wire import Wire
 
@@ -38,6 +36,19 @@ KEY_HEADER: Final = "x-deskhand-key"
 _FORWARDED: Final = frozenset({"forwarded", "via", "x-forwarded-for"})
 _SECURE_COOKIE: Final = "__Host-dh"
 _SURFACES: Final[dict[str, Surface]] = {"page": "page", "cli": "cli"}
+
+
+class Who(Enum):
+    """Who may call a route at all."""
+
+    PUBLIC = frozenset[Role]()
+    PARTICIPANT = frozenset(Role)
+    LISTENER = frozenset({Role.OWNER, Role.MEMBER, Role.VIEWER, Role.RUNNER})
+    READER = frozenset(Role) - {Role.RUNNER}
+    SENDER = frozenset({Role.OWNER, Role.MEMBER, Role.BRIDGE, Role.CLIENT})
+    PERSON = frozenset({Role.OWNER, Role.MEMBER, Role.VIEWER})
+    OWNER = frozenset({Role.OWNER})
+    RUNNER = frozenset({Role.RUNNER})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,10 +124,10 @@ class Door:
         self._bad = Throttle(hub.clock, most=limits.BAD_LOGINS_PER_MINUTE_MAX, seconds=60)
         self._busy = Throttle(hub.clock, most=limits.REQUESTS_PER_TEN_SECONDS_MAX, seconds=10)
 
-    async def admit(self, request: Request, rule: Rule) -> Call:
+    async def admit(self, request: Request, who: Who) -> Call:
         """Let a request in, or refuse it in the one way that tells a stranger nothing."""
         nobody = Call(door=self, request=request)
-        if rule.who is Who.PUBLIC:
+        if who is Who.PUBLIC:
             return nobody
         token_sha256, by_page = _presented(request)
         found = await self.hub.store.credential(token_sha256)
@@ -127,27 +138,9 @@ class Door:
             raise DeskhandError(Code.UNAUTHORIZED)
         self._busy.count(found.principal.id)
         self._busy.check(found.principal.id)
-        if found.principal.role not in rule.who.value:
+        if found.principal.role not in who.value:
             raise DeskhandError(Code.FORBIDDEN)
         return Call(door=self, request=request, credential=found)
-
-
-class GuardedRoute(APIRoute):
-    """A route that is in the table of routes, and that nobody passes unjudged."""
-
-    @override
-    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        """Return the handler behind the door; an unclassified route cannot even be defined."""
-        inner = super().get_route_handler()
-        rules = {method: RULES[f"{method} {self.path}"] for method in self.methods or ()}
-
-        async def guarded(request: Request) -> Response:
-            rule = rules[request.method]
-            request.state.call = await cast("Door", request.app.state.door).admit(request, rule)
-            check_body(request, rule.takes)
-            return await inner(request)
-
-        return guarded
 
 
 async def _call_of(request: Request) -> Call:

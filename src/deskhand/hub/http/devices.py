@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter
 from starlette.responses import Response
 
 from deskhand.core.delivery import trial_announcement
 from deskhand.errors import Code, DeskhandError
 from deskhand.hub.delivering import plan
-from deskhand.hub.http.access import Call, GuardedRoute, PushDoor, TheCall, cookie_for
+from deskhand.hub.http.access import Call, PushDoor, TheCall, cookie_for
 from deskhand.hub.http.log import submit_one
-from deskhand.hub.http.messages import Answer, described, read_json
+from deskhand.hub.http.messages import Answer, read_json
 from deskhand.hub.pairing import Claimed
 from deskhand.hub.peer import Peer, uid_of
 from deskhand.ports import PushSubscription
@@ -18,17 +17,13 @@ from deskhand.protocol.objects import Role
 from deskhand.protocol.ops import Op
 from deskhand.protocol.requests import InviteAsk, PairAsk, PairClaim, PushAsk
 
-router = APIRouter(route_class=GuardedRoute)
 
-
-@router.post("/v1/pair", status_code=202, openapi_extra=described(PairAsk))
 async def ask_to_join(call: TheCall) -> Answer:
     """File a request to join by an invitation's secret or digits."""
     wish = await read_json(call.request, PairAsk)
     return Answer(await call.door.pairing.ask(wish, peer=_peer(call)), status_code=202)
 
 
-@router.post("/v1/pair/claim", openapi_extra=described(PairClaim))
 async def claim(call: TheCall) -> Answer:
     """Return whether somebody decided; once admitted, the credential, once."""
     wish = await read_json(call.request, PairClaim)
@@ -42,7 +37,6 @@ async def claim(call: TheCall) -> Answer:
     return answer
 
 
-@router.post("/v1/pair/invites", status_code=201, openapi_extra=described(InviteAsk))
 async def create_invite(call: TheCall) -> Answer:
     """Make an invitation; its secret is in this answer and nowhere else."""
     wish = await read_json(call.request, InviteAsk)
@@ -50,14 +44,12 @@ async def create_invite(call: TheCall) -> Answer:
     return Answer(made, status_code=201)
 
 
-@router.delete("/v1/pair/invites/{invite}", status_code=204)
 async def close_invite(call: TheCall, invite: str) -> Response:
     """End an invitation, because what showed it is closed."""
     await call.door.pairing.close_invite(call.me.account, invite)
     return Response(status_code=204)
 
 
-@router.delete("/v1/devices/{device}", status_code=204)
 async def revoke_device(call: TheCall, device: str) -> Response:
     """Take every right from a device at once: token, streams, pushes, leases (PA-07)."""
     op = Op(op_id=call.hub.ids.new("del"), kind="device.revoke", body={"device": device})
@@ -65,13 +57,11 @@ async def revoke_device(call: TheCall, device: str) -> Response:
     return Response(status_code=204)
 
 
-@router.get("/v1/push/key")
 async def push_key(call: TheCall) -> Answer:
     """Return what a page gives to ``pushManager.subscribe``."""
     return Answer({"key": _push(call).public_key})
 
 
-@router.post("/v1/push/subscriptions", status_code=201, openapi_extra=described(PushAsk))
 async def subscribe(call: TheCall) -> Answer:
     """Send this device's notifications there."""
     wish = await read_json(call.request, PushAsk)
@@ -89,7 +79,6 @@ async def subscribe(call: TheCall) -> Answer:
     return Answer({"id": subscription.id}, status_code=201)
 
 
-@router.post("/v1/push/test", status_code=202)
 async def push_test(call: TheCall) -> Answer:
     """Plan a notification to this device, or from the owner's terminal to every one; its fate is a delivery."""
     ids, me, language = call.hub.ids, call.me, call.language

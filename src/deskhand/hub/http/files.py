@@ -13,20 +13,17 @@ import re
 from typing import Annotated, Final
 from urllib.parse import quote
 
-from fastapi import APIRouter, Header, Path
+from fastapi import Header, Path
 from starlette.requests import Request
 from starlette.responses import Response
 
 from deskhand.errors import Code, DeskhandError
-from deskhand.hub.http.access import Call, GuardedRoute, TheCall
-from deskhand.hub.http.messages import Answer, Flow, body_chunks, raw_body
-from deskhand.hub.http.routes import Takes
+from deskhand.hub.http.access import Call, TheCall
+from deskhand.hub.http.messages import BYTES, CHUNK, Answer, Flow, body_chunks
 from deskhand.hub.uploads import INLINE, PLAIN, sniff_blob
 from deskhand.limits import ARTIFACT_BYTES_MAX, UPLOAD_BYTES_MAX
 from deskhand.protocol.objects import Upload
 from deskhand.protocol.tasks import Artifact, FileRef, Task
-
-router = APIRouter(route_class=GuardedRoute)
 
 _VERSION: Final = "1.0.0"
 _TUS: Final = {
@@ -53,13 +50,11 @@ _RANGE: Final = re.compile(r"bytes=([0-9]{0,19})-([0-9]{0,19})")
 _ODD: Final = re.compile(r"[^A-Za-z0-9 ._-]")
 
 
-@router.options("/v1/uploads", status_code=204)
 async def describe_uploads() -> Response:
     """Say what of tus is spoken here."""
     return Response(status_code=204, headers=_TUS)
 
 
-@router.post("/v1/uploads", status_code=201)
 async def create_upload(
     call: TheCall, size: Annotated[int, Header(alias="Upload-Length", ge=0)]
 ) -> Response:
@@ -71,13 +66,11 @@ async def create_upload(
     return Answer(upload, status_code=201, headers=headers)
 
 
-@router.get("/v1/uploads/{upload}")
 async def get_upload(call: TheCall, upload: str) -> Answer:
     """Return an upload of one's own."""
     return Answer(await call.door.uploads.look(call.me, upload))
 
 
-@router.head("/v1/uploads/{upload}")
 async def head_upload(call: TheCall, upload: str) -> Response:
     """Say how far an upload is."""
     _check_tus(call.request)
@@ -85,34 +78,30 @@ async def head_upload(call: TheCall, upload: str) -> Response:
     return Response(headers=_state(found) | {"Upload-Length": str(found.size)})
 
 
-@router.patch("/v1/uploads/{upload}", status_code=204, openapi_extra=raw_body(Takes.CHUNK))
 async def patch_upload(
     call: TheCall, upload: str, offset: Annotated[int, Header(alias="Upload-Offset", ge=0)]
 ) -> Response:
     """Add bytes at ``Upload-Offset``."""
     _check_tus(call.request)
-    chunks = body_chunks(call.request, takes=Takes.CHUNK)
+    chunks = body_chunks(call.request, takes=CHUNK)
     found = await call.door.uploads.append(call.me, upload, chunks, offset=offset)
     return Response(status_code=204, headers=_state(found))
 
 
-@router.put("/v1/blobs/{sha256}", openapi_extra=raw_body(Takes.BYTES))
 async def put_blob(call: TheCall, sha256: Annotated[str, Path(pattern="^[0-9a-f]{64}$")]) -> Answer:
     """Store bytes before an event names them; the hash is ours, and must be the one announced."""
-    chunks = body_chunks(call.request, takes=Takes.BYTES)
+    chunks = body_chunks(call.request, takes=BYTES)
     stored, size = await call.hub.blobs.put(chunks, limit=ARTIFACT_BYTES_MAX)
     if stored != sha256:
         raise DeskhandError(Code.CONFLICT, "the bytes are not what was announced")
     return Answer({"sha256": stored, "size": size}, status_code=201)
 
 
-@router.get("/v1/artifacts/{artifact}")
 async def get_artifact(call: TheCall, artifact: str) -> Answer:
     """Return what is known of a file result."""
     return Answer(await _artifact(call, artifact))
 
 
-@router.get("/v1/artifacts/{artifact}/content")
 async def get_artifact_content(call: TheCall, artifact: str) -> Response:
     """Return the bytes of a file result, or one range of them."""
     found = await _artifact(call, artifact)
@@ -121,7 +110,6 @@ async def get_artifact_content(call: TheCall, artifact: str) -> Response:
     return await _serve(call, found)
 
 
-@router.get("/v1/files/{file}/content")
 async def get_file_content(call: TheCall, file: str) -> Response:
     """Return the bytes of a file that came with a message: a runner gets those of its tasks."""
     return await _serve(call, await call.hub.file_of(call.me, file))

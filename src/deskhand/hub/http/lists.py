@@ -8,11 +8,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Annotated, TypeVar
 
-from fastapi import APIRouter, Query
+from fastapi import Query
 
 from deskhand.core.settings import REGISTRY
 from deskhand.hub.app import visible
-from deskhand.hub.http.access import Call, GuardedRoute, TheCall
+from deskhand.hub.http.access import Call, TheCall
 from deskhand.hub.http.log import Limit
 from deskhand.hub.http.messages import Answer, items
 from deskhand.hub.streaming import view_of
@@ -21,14 +21,12 @@ from deskhand.protocol.objects import Device, Folder, PairRequest, Role, Runner,
 from deskhand.protocol.tasks import Approval, Question, Task
 from deskhand.protocol.wire import Wire
 
-router = APIRouter(route_class=GuardedRoute)
 W = TypeVar("W", bound=Wire)
 
 Before = Annotated[str | None, Query(max_length=100)]
 Open = Annotated[bool, Query(alias="open")]
 
 
-@router.get("/v1/tasks")
 async def list_tasks(
     call: TheCall,
     thread: Annotated[str | None, Query(max_length=100)] = None,
@@ -40,13 +38,11 @@ async def list_tasks(
     return await _page(call, Task, thread=thread, states=state or (), before=before, limit=limit)
 
 
-@router.get("/v1/tasks/{task}")
 async def get_task(call: TheCall, task: str) -> Answer:
     """Return one task."""
     return Answer(await call.get(Task, task))
 
 
-@router.get("/v1/threads")
 async def list_threads(
     call: TheCall, before: Before = None, limit: Limit = LIST_LIMIT_DEFAULT
 ) -> Answer:
@@ -54,13 +50,11 @@ async def list_threads(
     return await _page(call, Thread, before=before, limit=limit)
 
 
-@router.get("/v1/threads/{thread}")
 async def get_thread(call: TheCall, thread: str) -> Answer:
     """Return one conversation."""
     return Answer(await call.get(Thread, thread))
 
 
-@router.get("/v1/threads/{thread}/events")
 async def list_thread_events(
     call: TheCall,
     thread: str,
@@ -74,7 +68,6 @@ async def list_thread_events(
     return items(found, following=str(found[0].seq) if len(found) == limit else None)
 
 
-@router.get("/v1/approvals")
 async def list_approvals(
     call: TheCall,
     *,
@@ -87,13 +80,11 @@ async def list_approvals(
     return await _page(call, Approval, states=states, before=before, limit=limit)
 
 
-@router.get("/v1/approvals/{approval}")
 async def get_approval(call: TheCall, approval: str) -> Answer:
     """Return one approval."""
     return Answer(await call.get(Approval, approval))
 
 
-@router.get("/v1/questions")
 async def list_questions(
     call: TheCall,
     *,
@@ -106,7 +97,6 @@ async def list_questions(
     return await _page(call, Question, states=states, before=before, limit=limit)
 
 
-@router.get("/v1/runners")
 async def list_runners(call: TheCall) -> Answer:
     """Return the account's computers, each with how its link stands: ``link`` is the ``state`` of its presence."""
     links = await call.hub.store.presence(call.me.account)
@@ -118,25 +108,21 @@ async def list_runners(call: TheCall) -> Answer:
     return items(rows)
 
 
-@router.get("/v1/folders")
 async def list_folders(call: TheCall) -> Answer:
     """Return the folders that may be used."""
     return items(await call.find(Folder, "granted"))
 
 
-@router.get("/v1/devices")
 async def list_devices(call: TheCall) -> Answer:
     """Return the devices of the account, revoked ones included."""
     return items(await call.find(Device))
 
 
-@router.get("/v1/pair/requests")
 async def list_pair_requests(call: TheCall) -> Answer:
     """Return who asks to join."""
     return items(await call.find(PairRequest, "waiting"))
 
 
-@router.get("/v1/deliveries")
 async def list_deliveries(
     call: TheCall, before: Before = None, limit: Limit = LIST_LIMIT_DEFAULT
 ) -> Answer:
@@ -151,7 +137,6 @@ async def list_deliveries(
     return items(rows, following=found[-1].id if len(found) == limit else None)
 
 
-@router.get("/v1/commands")
 async def list_commands(call: TheCall) -> Answer:
     """Return the commands that some computer of the account understands; the newest computer describes each."""
     runners = await call.find(Runner, "active")
@@ -159,7 +144,6 @@ async def list_commands(call: TheCall) -> Answer:
     return items([known[name] for name in sorted(known)])
 
 
-@router.get("/v1/settings")
 async def list_settings(call: TheCall) -> Answer:
     """Return every setting of the account with its value, its default and when it was changed."""
     changed = {one.id: one.to_json() for one in await call.find(Setting)}

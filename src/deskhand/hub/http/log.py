@@ -11,32 +11,28 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import Annotated, Final
 
-from fastapi import APIRouter, Header, Query
+from fastapi import Header, Query
 
 from deskhand.errors import Code, DeskhandError
-from deskhand.hub.http.access import Call, GuardedRoute, TheCall
-from deskhand.hub.http.messages import Answer, Flow, described, read_json
+from deskhand.hub.http.access import Call, TheCall
+from deskhand.hub.http.messages import Answer, Flow, read_json
 from deskhand.limits import INTEGER_MAX, LIST_LIMIT_MAX, SYNC_WAIT_SECONDS_MAX
 from deskhand.ports import Frame
 from deskhand.protocol.ops import Op, OpResult
 from deskhand.protocol.requests import OpBatch, OpResults, TaskPost
 from deskhand.protocol.tasks import Task
 
-router = APIRouter(route_class=GuardedRoute)
-
 Limit = Annotated[int, Query(ge=1, le=LIST_LIMIT_MAX)]
 Seq = Annotated[int, Query(ge=0, le=INTEGER_MAX)]
 _HEADERS: Final = {"Cache-Control": "no-store, no-transform", "X-Accel-Buffering": "no"}
 
 
-@router.post("/v1/ops", openapi_extra=described(OpBatch))
 async def post_ops(call: TheCall) -> Answer:
     """Handle a batch; each op has its own result, and being repeated is harmless."""
     batch = await read_json(call.request, OpBatch)
     return Answer(OpResults(results=tuple(await call.submit(batch.ops))))
 
 
-@router.post("/v1/tasks", status_code=201, openapi_extra=described(TaskPost))
 async def post_task(
     call: TheCall,
     key: Annotated[str | None, Header(alias="Idempotency-Key", max_length=80)] = None,
@@ -63,7 +59,6 @@ async def submit_one(call: Call, op: Op) -> OpResult:
     return result
 
 
-@router.get("/v1/stream", response_class=Flow)
 async def stream(
     call: TheCall,
     after: Seq = 0,
@@ -79,7 +74,6 @@ async def stream(
     return Flow(_lines(first, frames), headers=_HEADERS, media_type="text/event-stream")
 
 
-@router.get("/v1/sync")
 async def sync(
     call: TheCall,
     after: Seq = 0,
@@ -94,7 +88,6 @@ async def sync(
     return Answer(f'{{"events":[{events}],{rest[1:]}'.encode())
 
 
-@router.get("/v1/snapshot")
 async def snapshot(call: TheCall) -> Answer:
     """Return where a device starts from."""
     return Answer(await call.hub.snapshot(call.me))

@@ -10,7 +10,7 @@ import asyncio
 import json
 import math
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
-from typing import Any, Final, TypeVar, cast
+from typing import Any, Final, NamedTuple, TypeVar, cast
 
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response, StreamingResponse
@@ -19,7 +19,6 @@ from typing_extensions import override
 
 from deskhand import limits
 from deskhand.errors import Code, DeskhandError
-from deskhand.hub.http.routes import Takes
 from deskhand.limits import STALL_SECONDS_MAX
 from deskhand.protocol.ops import failure_of
 from deskhand.protocol.wire import Wire, strict_json
@@ -30,32 +29,39 @@ ABORT: Final = "deskhand.abort"
 """Key of the scope under which the server leaves the way to drop a connection at once."""
 ACKNOWLEDGED: Final = "deskhand.acknowledged"
 """Key of the scope under which it leaves whether the other side's system took all that was sent."""
-_BYTES_MAX = {
-    Takes.NOTHING: 0,
-    Takes.JSON: limits.BODY_BYTES_MAX,
-    Takes.CHUNK: limits.UPLOAD_CHUNK_BYTES_MAX,
-    Takes.BYTES: limits.ARTIFACT_BYTES_MAX,
-}
+
+
+class Takes(NamedTuple):
+    """The body a route takes, by its exact content type; at most so many bytes."""
+
+    media_type: str
+    bytes_max: int
+
+
+NOTHING: Final = Takes("", 0)
+JSON: Final = Takes("application/json", limits.BODY_BYTES_MAX)
+CHUNK: Final = Takes("application/offset+octet-stream", limits.UPLOAD_CHUNK_BYTES_MAX)
+BYTES: Final = Takes("application/octet-stream", limits.ARTIFACT_BYTES_MAX)
 
 
 def check_body(request: Request, takes: Takes) -> None:
     """Refuse by the headers alone what could not be taken: ``unsupported_type``, ``too_large``, ``invalid``."""
-    if takes is not Takes.NOTHING:
-        kind, _, rest = request.headers.get("content-type", "").partition(";")
-        if kind.strip().lower() != takes.value or rest.strip().lower() not in {"", "charset=utf-8"}:
-            raise DeskhandError(Code.UNSUPPORTED_TYPE, takes.value)
+    if takes is not NOTHING:
+        kind, _, rest = request.headers.get("content-type", "").lower().partition(";")
+        if kind.strip() != takes.media_type or rest.strip() not in {"", "charset=utf-8"}:
+            raise DeskhandError(Code.UNSUPPORTED_TYPE, takes.media_type)
     said = request.headers.get("content-length", "0")
     if not (said.isascii() and said.isdigit()):
         raise DeskhandError(Code.INVALID, field="Content-Length")
-    if int(said[:20]) > _BYTES_MAX[takes]:
-        raise DeskhandError(Code.TOO_LARGE, f"{_BYTES_MAX[takes]} bytes")
+    if int(said[:20]) > takes.bytes_max:
+        raise DeskhandError(Code.TOO_LARGE, f"{takes.bytes_max} bytes")
 
 
 async def read_json(request: Request, model: type[W]) -> W:
     """Return the body as one object; else ``malformed_json``, ``invalid``, ``too_large``, ``body_timeout``."""
     try:
         async with asyncio.timeout(limits.BODY_SECONDS_MAX):
-            parts = [chunk async for chunk in body_chunks(request, takes=Takes.JSON)]
+            parts = [chunk async for chunk in body_chunks(request, takes=JSON)]
     except TimeoutError:
         raise DeskhandError(Code.BODY_TIMEOUT) from None
     return model.from_json(strict_json(b"".join(parts)))
@@ -67,7 +73,7 @@ async def body_chunks(request: Request, *, takes: Takes) -> AsyncIterator[bytes]
     Raises:
         DeskhandError: ``too_large``; ``body_timeout`` when nothing comes for a while.
     """
-    left = _BYTES_MAX[takes]
+    left = takes.bytes_max
     chunks = aiter(request.stream())
     while True:
         try:
@@ -79,24 +85,8 @@ async def body_chunks(request: Request, *, takes: Takes) -> AsyncIterator[bytes]
             raise DeskhandError(Code.BODY_TIMEOUT) from None
         left -= len(chunk)
         if left < 0:
-            raise DeskhandError(Code.TOO_LARGE, f"{_BYTES_MAX[takes]} bytes")
+            raise DeskhandError(Code.TOO_LARGE, f"{takes.bytes_max} bytes")
         yield chunk
-
-
-def described(model: type[Wire]) -> dict[str, Any]:
-    """Return how OpenAPI describes a JSON body of this shape, without references out of it."""
-    schema = model.model_json_schema(ref_template="#/components/schemas/{model}")
-    schema.pop("$defs", None)
-    return _body_of(Takes.JSON, schema)
-
-
-def raw_body(takes: Takes) -> dict[str, Any]:
-    """Return how OpenAPI describes a body of bytes."""
-    return _body_of(takes, {"type": "string", "format": "binary"})
-
-
-def _body_of(takes: Takes, schema: dict[str, Any]) -> dict[str, Any]:
-    return {"requestBody": {"required": True, "content": {takes.value: {"schema": schema}}}}
 
 
 class Answer(Response):

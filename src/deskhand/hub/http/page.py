@@ -14,18 +14,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final, NamedTuple, cast
 
-from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
 from deskhand import __version__
 from deskhand.errors import Code, DeskhandError
-from deskhand.hub.http.access import GuardedRoute
 from deskhand.hub.http.messages import Answer
 from deskhand.limits import PROTOCOL, PROTOCOL_OLDEST
 from deskhand.texts import text
-
-router = APIRouter(route_class=GuardedRoute)
 
 INDEX: Final = "index.html"
 APP_CSP: Final = (
@@ -58,26 +54,22 @@ def load_page(folder: Path) -> dict[str, PageFile]:
     }
 
 
-@router.get("/healthz")
 async def healthz() -> Answer:
     """Say that the process answers."""
     return Answer({"ok": True})
 
 
-@router.get("/v1/version")
 async def version() -> Answer:
     """Say which program and which protocols this is."""
     known = {"version": __version__, "protocol": PROTOCOL, "protocol_oldest": PROTOCOL_OLDEST}
     return Answer(known)
 
 
-@router.get("/openapi.json", include_in_schema=False)
 async def openapi(request: Request) -> Answer:
     """Describe the interface."""
     return Answer(request.app.openapi())
 
 
-@router.get("/", include_in_schema=False)
 async def index(request: Request) -> Response:
     """Return the app, or a plain page that says it is not built."""
     if INDEX in _files(request):
@@ -91,7 +83,6 @@ async def index(request: Request) -> Response:
     return Response(page, media_type="text/html")
 
 
-@router.get("/{path:path}", include_in_schema=False)
 async def page_file(request: Request, path: str) -> Response:
     """Return a file of the page."""
     found = _files(request).get(path)
