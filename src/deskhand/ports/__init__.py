@@ -13,6 +13,7 @@ from deskhand.ports.agent import (
     CheckWish,
     Done,
     Effect,
+    Evidence,
     GiveUp,
     Move,
     Spent,
@@ -20,6 +21,7 @@ from deskhand.ports.agent import (
     ToolInfo,
     ToolResult,
     Turn,
+    Verifier,
     Wishes,
 )
 from deskhand.ports.link import Frame, Link
@@ -67,6 +69,7 @@ __all__ = [
     "DueDelivery",
     "Effect",
     "Entry",
+    "Evidence",
     "FileChange",
     "FolderAccess",
     "Frame",
@@ -94,6 +97,7 @@ __all__ = [
     "ToolResult",
     "Turn",
     "Tx",
+    "Verifier",
     "View",
     "W",
     "Wishes",

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
-from deskhand.protocol.tasks import Brief
+from deskhand.protocol.tasks import Brief, Check, PlanItem
 from deskhand.protocol.wire import JsonObject
 
 Effect = Literal["pure", "idempotent", "probe", "unknown"]
@@ -42,10 +42,15 @@ class Spent:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wishes:
-    """The agent wants these tools used, in this order; ``say`` is text for the person."""
+    """The agent wants these tools used, in this order; ``say`` is text for the person.
+
+    ``plan`` is the checklist as it stands now, and ``criteria`` the task restated; without them nothing changes.
+    """
 
     calls: tuple[ToolCall, ...]
     say: str = ""
+    plan: tuple[PlanItem, ...] | None = None
+    criteria: tuple[str, ...] = ()
     spent: Spent | None = None
 
 
@@ -71,11 +76,15 @@ class CheckWish:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Done:
-    """The agent believes it is done. ``outputs`` are paths in the results place; ``checks`` say how to see it."""
+    """The agent believes it is done. ``outputs`` are paths in the results place; ``checks`` say how to see it.
+
+    Without outputs and changes it is the plain answer to a plain question. ``plan`` is the checklist at the end.
+    """
 
     summary: str
     outputs: tuple[str, ...] = ()
     checks: tuple[CheckWish, ...] = ()
+    plan: tuple[PlanItem, ...] | None = None
     spent: Spent | None = None
 
 
@@ -122,5 +131,27 @@ class Agent(Protocol):
 
         Raises:
             DeskhandError: what stands in the way, for a person; the attempt ends ``not_done`` or waits.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evidence:
+    """What a verifier may look at: a result by its name, and its text as far as it could be read."""
+
+    name: str
+    text: str
+
+
+class Verifier(Protocol):
+    """What judges results in the light of their criteria. It never sees the story of the work."""
+
+    async def judge(
+        self, brief: Brief, criteria: Sequence[str], evidence: Sequence[Evidence]
+    ) -> tuple[Check, ...]:
+        """Return one check per criterion that was judged, ``ran_by`` the verifier; one that was not judged is absent.
+
+        Raises:
+            DeskhandError: what stands in the way; it is no judgement.
         """
         ...

@@ -22,7 +22,7 @@ from deskhand.ports import (
     Wishes,
 )
 from deskhand.protocol.ops import Op
-from deskhand.protocol.tasks import Brief
+from deskhand.protocol.tasks import Brief, PlanItem
 from deskhand.protocol.wire import Json, JsonObject, sha256_of
 
 StepKind = Literal["move", "tool", "check", "wait"]
@@ -118,15 +118,18 @@ def _move_to_json(move: Move) -> JsonObject:
     match move:
         case Wishes():
             calls: list[Json] = [call_to_json(call) for call in move.calls]
-            return {"move": "wishes", "say": move.say, "calls": calls}
+            criteria: JsonObject = {"criteria": list(move.criteria)} if move.criteria else {}
+            wanted: JsonObject = {"move": "wishes", "say": move.say, "calls": calls}
+            return {**wanted, **criteria, **_planned(move)}
         case Ask():
             return {"move": "ask", "text": move.text, "choices": list(move.choices)}
         case Done():
             checks: list[Json] = [
                 {"name": check.name, "call": call_to_json(check.call)} for check in move.checks
             ]
-            outputs: list[Json] = list(move.outputs)
-            return {"move": "done", "summary": move.summary, "outputs": outputs, "checks": checks}
+            named: list[Json] = list(move.outputs)
+            done: JsonObject = {"move": "done", "summary": move.summary, "outputs": named}
+            return {**done, "checks": checks, **_planned(move)}
         case GiveUp():
             return {"move": "give_up", "reasons": list(move.reasons)}
         case _:  # pragma: no cover - the type checker proves it
@@ -150,12 +153,18 @@ def move_from_json(data: JsonObject) -> Move:
 def _move_from_json(data: JsonObject) -> Move:
     match data:
         case {"move": "wishes", "calls": list(calls), "say": str(say)}:
-            return Wishes(calls=tuple(map(call_from_json, calls)), say=say)
+            criteria = data.get("criteria")
+            return Wishes(
+                calls=tuple(map(call_from_json, calls)),
+                say=say,
+                plan=_plan(data.get("plan")),
+                criteria=tuple(map(str, criteria)) if isinstance(criteria, list) else (),
+            )
         case {"move": "ask", "text": str(question), "choices": list(choices)}:
             return Ask(text=question, choices=tuple(map(str, choices)))
         case {"move": "done", "summary": str(said), "outputs": list(named), "checks": list(checks)}:
-            wishes = tuple(map(_check, checks))
-            return Done(summary=said, outputs=tuple(map(str, named)), checks=wishes)
+            outputs, wishes = tuple(map(str, named)), tuple(map(_check, checks))
+            return Done(summary=said, outputs=outputs, checks=wishes, plan=_plan(data.get("plan")))
         case {"move": "give_up", "reasons": list(reasons)}:
             return GiveUp(reasons=tuple(map(str, reasons)))
         case _:
@@ -190,3 +199,11 @@ def _check(data: Json) -> CheckWish:
             return CheckWish(name=name, call=call_from_json(call))
         case _:
             raise DeskhandError(Code.STORE_DAMAGED, "not a check")
+
+
+def _planned(move: Wishes | Done) -> JsonObject:
+    return {} if move.plan is None else {"plan": [item.to_json() for item in move.plan]}
+
+
+def _plan(data: Json) -> tuple[PlanItem, ...] | None:
+    return tuple(map(PlanItem.from_json, data)) if isinstance(data, list) else None
