@@ -9,7 +9,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from deskhand.limits import NAME_CHARS_MAX, OPS_PER_BATCH_MAX, URL_CHARS_MAX
+from deskhand import limits
 from deskhand.protocol.objects import Role
 from deskhand.protocol.ops import MessagePost, Op, OpResult
 from deskhand.protocol.wire import At, Wire
@@ -21,7 +21,7 @@ _KEY_CHARS_MAX = 400
 class OpBatch(Wire):
     """Several ops at once; each is atomic, the batch is not."""
 
-    ops: tuple[Op, ...] = Field(max_length=OPS_PER_BATCH_MAX)
+    ops: tuple[Op, ...] = Field(max_length=limits.OPS_PER_BATCH_MAX)
 
 
 class OpResults(Wire):
@@ -34,6 +34,26 @@ class TaskPost(MessagePost):
     """A message that becomes a task, for scripts and shortcuts."""
 
     thread: str | None = Field(default=None, max_length=100)
+
+
+class Part(Wire):
+    """Which part of a list: the newest ``limit`` that are older than ``before``."""
+
+    before: str | None = Field(default=None, max_length=100)
+    limit: int = Field(default=limits.LIST_LIMIT_DEFAULT, ge=1, le=limits.LIST_LIMIT_MAX)
+
+
+class OpenPart(Part):
+    """Part of a list of what waits for a person; ``open``: only what still does."""
+
+    is_open: bool = Field(default=False, alias="open")
+
+
+class TaskPart(Part):
+    """Part of the list of tasks: of one thread, in one of these states."""
+
+    thread: str | None = Field(default=None, max_length=100)
+    state: list[str] | None = Field(default=None, max_length=10)
 
 
 class InviteAsk(Wire):
@@ -60,7 +80,7 @@ class PairAsk(Wire):
 
     invite: str | None = Field(default=None, max_length=_SECRET_CHARS_MAX, repr=False)
     code: str | None = Field(default=None, max_length=20, repr=False)
-    name: str = Field(min_length=1, max_length=NAME_CHARS_MAX)
+    name: str = Field(min_length=1, max_length=limits.NAME_CHARS_MAX)
     kind: Literal["page", "cli", "runner", "client"] | None = None
     role: Role | None = None
     public_key: str | None = Field(default=None, max_length=_KEY_CHARS_MAX)
@@ -109,5 +129,5 @@ class PushKeys(Wire):
 class PushAsk(Wire):
     """Where this browser wants its pushes, exactly as ``PushSubscription.toJSON()`` says it."""
 
-    endpoint: str = Field(min_length=1, max_length=URL_CHARS_MAX, repr=False)
+    endpoint: str = Field(min_length=1, max_length=limits.URL_CHARS_MAX, repr=False)
     keys: PushKeys

@@ -6,7 +6,7 @@ It refuses to tell unknown from foreign: both are ``not_found``.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, TypeVar
+from typing import Annotated
 
 from fastapi import Query
 
@@ -17,25 +17,15 @@ from deskhand.hub.http.log import Limit
 from deskhand.hub.http.messages import Answer, items
 from deskhand.hub.streaming import view_of
 from deskhand.limits import INTEGER_MAX, LIST_LIMIT_DEFAULT
+from deskhand.ports import W
 from deskhand.protocol.objects import Device, Folder, PairRequest, Role, Runner, Setting, Thread
+from deskhand.protocol.requests import OpenPart, Part, TaskPart
 from deskhand.protocol.tasks import Approval, Question, Task
-from deskhand.protocol.wire import Wire
-
-W = TypeVar("W", bound=Wire)
-
-Before = Annotated[str | None, Query(max_length=100)]
-Open = Annotated[bool, Query(alias="open")]
 
 
-async def list_tasks(
-    call: TheCall,
-    thread: Annotated[str | None, Query(max_length=100)] = None,
-    state: Annotated[list[str] | None, Query(max_length=10)] = None,
-    before: Before = None,
-    limit: Limit = LIST_LIMIT_DEFAULT,
-) -> Answer:
+async def list_tasks(call: TheCall, part: Annotated[TaskPart, Query()]) -> Answer:
     """Return tasks, newest first."""
-    return await _page(call, Task, thread=thread, states=state or (), before=before, limit=limit)
+    return await _page(call, Task, part, thread=part.thread, states=part.state or ())
 
 
 async def get_task(call: TheCall, task: str) -> Answer:
@@ -43,11 +33,9 @@ async def get_task(call: TheCall, task: str) -> Answer:
     return Answer(await call.get(Task, task))
 
 
-async def list_threads(
-    call: TheCall, before: Before = None, limit: Limit = LIST_LIMIT_DEFAULT
-) -> Answer:
+async def list_threads(call: TheCall, part: Annotated[Part, Query()]) -> Answer:
     """Return conversations, newest first."""
-    return await _page(call, Thread, before=before, limit=limit)
+    return await _page(call, Thread, part)
 
 
 async def get_thread(call: TheCall, thread: str) -> Answer:
@@ -68,16 +56,9 @@ async def list_thread_events(
     return items(found, following=str(found[0].seq) if len(found) == limit else None)
 
 
-async def list_approvals(
-    call: TheCall,
-    *,
-    is_open: Open = False,
-    before: Before = None,
-    limit: Limit = LIST_LIMIT_DEFAULT,
-) -> Answer:
+async def list_approvals(call: TheCall, part: Annotated[OpenPart, Query()]) -> Answer:
     """Return approvals, newest first."""
-    states = ("open",) if is_open else ()
-    return await _page(call, Approval, states=states, before=before, limit=limit)
+    return await _page(call, Approval, part, states=("open",) if part.is_open else ())
 
 
 async def get_approval(call: TheCall, approval: str) -> Answer:
@@ -85,16 +66,9 @@ async def get_approval(call: TheCall, approval: str) -> Answer:
     return Answer(await call.get(Approval, approval))
 
 
-async def list_questions(
-    call: TheCall,
-    *,
-    is_open: Open = False,
-    before: Before = None,
-    limit: Limit = LIST_LIMIT_DEFAULT,
-) -> Answer:
+async def list_questions(call: TheCall, part: Annotated[OpenPart, Query()]) -> Answer:
     """Return questions, newest first."""
-    states = ("open",) if is_open else ()
-    return await _page(call, Question, states=states, before=before, limit=limit)
+    return await _page(call, Question, part, states=("open",) if part.is_open else ())
 
 
 async def list_runners(call: TheCall) -> Answer:
@@ -123,18 +97,16 @@ async def list_pair_requests(call: TheCall) -> Answer:
     return items(await call.find(PairRequest, "waiting"))
 
 
-async def list_deliveries(
-    call: TheCall, before: Before = None, limit: Limit = LIST_LIMIT_DEFAULT
-) -> Answer:
+async def list_deliveries(call: TheCall, part: Annotated[Part, Query()]) -> Answer:
     """Return notifications with their fates, newest first; others than the owner see their own device's."""
     me = call.me
-    found = await call.hub.store.deliveries(me.account, before=before, limit=limit)
+    found = await call.hub.store.deliveries(me.account, before=part.before, limit=part.limit)
     rows = [
         one.model_dump(mode="json", by_alias=True, exclude_none=True)
         for one in found
         if me.role is Role.OWNER or one.device == me.id
     ]
-    return items(rows, following=found[-1].id if len(found) == limit else None)
+    return items(rows, following=found[-1].id if len(found) == part.limit else None)
 
 
 async def list_commands(call: TheCall) -> Answer:
@@ -157,17 +129,12 @@ async def list_settings(call: TheCall) -> Answer:
 
 
 async def _page(
-    call: Call,
-    kind: type[W],
-    *,
-    thread: str | None = None,
-    states: Sequence[str] = (),
-    before: str | None,
-    limit: int,
+    call: Call, kind: type[W], part: Part, *, thread: str | None = None, states: Sequence[str] = ()
 ) -> Answer:
     """Return one page of what the caller may see, newest first."""
+    account, before, limit = call.me.account, part.before, part.limit
     found = await call.hub.store.find(
-        call.me.account, kind, states=states, thread=thread, before=before, limit=limit
+        account, kind, states=states, thread=thread, before=before, limit=limit
     )
     following = getattr(found[-1], "id", None) if len(found) == limit else None
     return items([one for one in found if visible(call.me, one)], following=following)
