@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from deskhand.cli.client import Access, Client
+from deskhand.cli.client import Client
 from deskhand.errors import Code
 from tests.desk import Desk, Said, make_desk, running_up
 
@@ -70,11 +70,10 @@ def yesterday(tmp_path_factory: pytest.TempPathFactory) -> Yesterday:
 def join(desk: Desk) -> tuple[str, str]:
     """Let a client in; return its id and token."""
     made = desk.run("pair", "--kind", "client", "--yes", "--no-wait", "--json").json
-    hub = Client(Access(url=desk.url))
+    hub = Client(url=desk.url)
     asked = hub.call("POST", "/v1/pair", {"invite": made["invite"], "name": "box"})
     wish = {"request": asked["request"], "secret": asked["secret"]}
     claimed = hub.call("POST", "/v1/pair/claim", wish)
-    hub.close()
     return claimed["device"], claimed["token"]
 
 

@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 from typing_extensions import override
 
-from deskhand.cli.client import Access, Client
+from deskhand.cli.client import Client
 from deskhand.errors import Code
 from deskhand.protocol.wire import canonical
 from deskhand.texts import text
@@ -421,9 +421,8 @@ def join(desk: Desk, url: str, invite: str) -> Said:
 
 def claimed(desk: Desk, invite: str) -> str:
     """Redeem an invitation and return the credential."""
-    hub = Client(Access(url=desk.url))
+    hub = Client(url=desk.url)
     asked = hub.call("POST", "/v1/pair", {"invite": invite, "name": "a test"})
     wish = {"request": asked["request"], "secret": asked["secret"]}
     got = hub.call("POST", "/v1/pair/claim", wish)
-    hub.close()
     return str(got["token"])

@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 from typing_extensions import override
 
-from deskhand.cli.client import Access, Client
+from deskhand.cli.client import Client
 from deskhand.cli.fetching import safe_name
 from deskhand.cli.follow import exit_code, stuck
-from deskhand.cli.home import access, private
+from deskhand.cli.home import client, private
 from deskhand.cli.programs.reach import NONE, reach_of
 from deskhand.cli.screen import one_line, plain, width
 from deskhand.cli.values import config_path, parsed, setting, write_value
@@ -104,7 +104,7 @@ def test_the_owner_file_is_read_as_the_hub_wrote_it(home: Path) -> None:
     write_owner(home, owner)
 
     assert local_owner(home) == owner
-    assert access() == Access(url="http://127.0.0.1:1", token="dhs_1")
+    assert client() == Client(url="http://127.0.0.1:1", token="dhs_1")
 
 
 def test_the_owner_s_token_goes_to_no_other_address(
@@ -115,7 +115,7 @@ def test_the_owner_s_token_goes_to_no_other_address(
     monkeypatch.setenv("DESKHAND_URL", "https://evil.example")
 
     with pytest.raises(DeskhandError) as refused:
-        access()
+        client()
 
     assert refused.value.code is Code.UNAUTHORIZED
 
@@ -248,11 +248,10 @@ def test_a_file_goes_on_where_a_broken_connection_left_it(tmp_path: Path) -> Non
     _Dropping.kept.clear()
     with HTTPServer(("127.0.0.1", 0), _Dropping) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
-        hub = Client(Access(url=f"http://127.0.0.1:{server.server_port}"))
+        hub = Client(url=f"http://127.0.0.1:{server.server_port}")
 
         upload = hub.upload(tmp_path / "sent.bin")
 
-        hub.close()
         server.shutdown()
     assert (upload, bytes(_Dropping.kept)) == ("upl_1", bytes(range(256)) * 16)
 

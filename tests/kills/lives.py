@@ -24,7 +24,7 @@ from deskhand.cli.programs import computer
 from deskhand.cli.programs.hub import run_hub
 from deskhand.cli.programs.runner import run_runner
 from deskhand.cli.programs.up import run_up
-from deskhand.cli.screen import Screen, use
+from deskhand.cli.screen import speak
 from deskhand.runner.parts import Parts
 from tests.kills.bugs import BUGS
 from tests.kills.passing import Passing, Plan, tell
@@ -150,7 +150,7 @@ def _program(life: Life, place: Path) -> Coroutine[Any, Any, int]:
     os.environ["DESKHAND_HOME"] = life.home
     os.environ["DESKHAND_RUNNER_DOCUMENTS"] = str(place / "Documents")
     os.chdir(place)
-    use(Screen(json=True))
+    speak.json = True
     passing = Passing(place, life.plan, life=life.number, program=life.program)
     install(passing)
     _hand_in(passing)

@@ -1,4 +1,4 @@
-"""The CLI's side of HTTP: one connection of the standard library, JSON in and out, files up and down.
+"""The CLI's side of HTTP: connections of the standard library, JSON in and out, files up and down.
 
 ``http.client`` and not a bigger library: a command must begin within 0.3 s. It refuses to follow redirects and to send
 a credential anywhere but to the one hub it was made for.
@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import BinaryIO, Final, cast
 from urllib.parse import quote, urlencode, urlsplit
 
-from deskhand.cli.screen import HubRefusal, Obj, screen
+from deskhand.cli.screen import Obj, Refusal, speak
 from deskhand.errors import Code, DeskhandError
-from deskhand.limits import PROTOCOL, SYNC_WAIT_SECONDS_MAX, UPLOAD_BYTES_MAX
+from deskhand.limits import PROTOCOL, UPLOAD_BYTES_MAX
 
 Headers = Mapping[str, str]
 Response = http.client.HTTPResponse
@@ -28,24 +28,17 @@ _CHUNK: Final = 4 * 1024**2
 _PIECE: Final = "application/offset+octet-stream"
 _READ: Final = 256 * 1024
 _UPLOAD_TRIES: Final = 4
-_LIST_LIMIT: Final = 500
+LIST_LIMIT: Final = 500
 _BROKEN: Final = (OSError, http.client.HTTPException)
+_ONCE: Final = {"Connection": "close"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Access:
-    """Which hub, as whom."""
+class Client:
+    """Speaks to one hub, as whoever the token belongs to."""
 
     url: str
     token: str | None = field(default=None, repr=False)
-
-
-class Client:
-    """Speaks to one hub. Not for several threads."""
-
-    def __init__(self, access: Access) -> None:
-        self.access = access
-        self._connection: http.client.HTTPConnection | None = None
 
     # --- plain calls -------------------------------------------------------------------------------------------
 
@@ -53,22 +46,22 @@ class Client:
         """Return the object at a path.
 
         Raises:
-            HubRefusal: what the hub said no with.
+            Refusal: what the hub said no with.
             DeskhandError: ``hub_unreachable``.
         """
         asked = {name: value for name, value in query.items() if value not in (None, (), [])}
         return self.call("GET", f"{path}?{urlencode(asked, doseq=True)}" if asked else path)
 
-    def items(self, path: str, *, most: int = _LIST_LIMIT, **query: object) -> list[Obj]:
+    def items(self, path: str, *, most: int = LIST_LIMIT, **query: object) -> list[Obj]:
         """Return the entries of a list, page after page, at most ``most``."""
         found: list[Obj] = []
-        following: object = None
+        before: object = None
         while len(found) < most:
-            limit = min(most - len(found), _LIST_LIMIT)
-            page = self.get(path, limit=limit, before=following, **query)
-            found += cast("list[Obj]", page["items"])
-            following = page.get("next")
-            if following is None or not page["items"]:
+            limit = min(most - len(found), LIST_LIMIT)
+            page = self.get(path, limit=limit, before=before, **query)
+            found += page["items"]
+            before = page.get("next")
+            if before is None or not page["items"]:
                 break
         return found
 
@@ -91,19 +84,14 @@ class Client:
         """Send one op and return its result.
 
         Raises:
-            HubRefusal: the op was rejected.
+            Refusal: the op was rejected.
         """
         op: Obj = {"op_id": op_id or new_op_id(), "kind": kind, "body": body or {}}
         op |= {name: about for name, about in (("thread", thread), ("task", task)) if about}
         result = cast("Obj", self.call("POST", "/v1/ops", {"ops": [op]})["results"][0])
         if result["status"] == "rejected":
-            raise HubRefusal(result["error"])
+            raise Refusal(result["error"])
         return result
-
-    def events(self, after: int, *, wait: float) -> Obj:
-        """Return ``{events, next, more}`` after a cursor; with none, wait for some."""
-        bounded = max(0, min(int(wait), SYNC_WAIT_SECONDS_MAX))
-        return self.get("/v1/sync", after=after, limit=_LIST_LIMIT, wait=bounded)
 
     # --- files -------------------------------------------------------------------------------------------------
 
@@ -127,7 +115,6 @@ class Client:
     def download(self, path: str) -> Iterator[bytes]:
         """Yield the bytes at a path."""
         response = self._send("GET", path, None, {})
-        self._refuse(response)
         while data := response.read(_READ):
             yield data
 
@@ -161,53 +148,30 @@ class Client:
     # --- the wire ----------------------------------------------------------------------------------------------
 
     def _send(self, method: str, path: str, data: bytes | None, headers: Headers) -> Response:
-        """Send a request; a kept connection that the hub closed meanwhile is opened once more."""
-        said = {"Accept-Language": screen().language, "Deskhand-Protocol": str(PROTOCOL)}
-        if self.access.token:
-            said["Authorization"] = f"Bearer {self.access.token}"
-        # A kept connection may be gone; only a call that does nothing twice is sent again (ops carry their id).
-        again = self._connection is not None and (method in {"GET", "HEAD"} or path == "/v1/ops")
-        self._connection = self._connection or connect(self.access.url)
+        """Return the answer to a request if it is a yes; each has its own connection, so none can be stale."""
+        said = {"Accept-Language": speak.language, "Deskhand-Protocol": str(PROTOCOL)}
+        if self.token:
+            said["Authorization"] = f"Bearer {self.token}"
+        connection = connect(self.url)
         try:
-            self._connection.request(method, path, body=data, headers={**said, **headers})
-            return self._connection.getresponse()
-        except _BROKEN as error:
-            self.close()
-            if not (again and isinstance(error, ConnectionError)):
-                raise self._unreachable() from None
-        return self._send(method, path, data, headers)
+            connection.request(method, path, body=data, headers={**_ONCE, **said, **headers})
+            response = connection.getresponse()
+        except _BROKEN:
+            raise DeskhandError(Code.HUB_UNREACHABLE, self.url) from None
+        if response.status < http.client.MULTIPLE_CHOICES:
+            return response
+        try:
+            refusal = Refusal(json.loads(response.read(_READ))["error"])
+        except (*_BROKEN, ValueError, KeyError, TypeError):
+            why = f"{self.url} is not a hub: HTTP {response.status}"
+            raise DeskhandError(Code.HUB_UNREACHABLE, why) from None
+        raise refusal
 
     def _read(self, response: Response) -> bytes:
-        self._refuse(response)
         try:
             return response.read(_ANSWER_BYTES_MAX)
         except _BROKEN:
-            self.close()
-            raise self._unreachable() from None
-
-    def _refuse(self, response: Response) -> None:
-        """Turn an answer that is not a yes into what it says."""
-        if response.status < http.client.MULTIPLE_CHOICES:
-            return
-        try:
-            failure = cast("Obj", json.loads(response.read(_READ))["error"])
-            code = str(failure["code"])
-        except (*_BROKEN, ValueError, KeyError, TypeError):
-            self.close()
-            why = f"{self.access.url} is not a hub: HTTP {response.status}"
-            raise DeskhandError(Code.HUB_UNREACHABLE, why) from None
-        if code == Code.UPGRADE_REQUIRED:
-            self.close()
-        raise HubRefusal(failure)
-
-    def _unreachable(self) -> DeskhandError:
-        return DeskhandError(Code.HUB_UNREACHABLE, self.access.url)
-
-    def close(self) -> None:
-        """Hang up."""
-        if self._connection is not None:
-            self._connection.close()
-            self._connection = None
+            raise DeskhandError(Code.HUB_UNREACHABLE, self.url) from None
 
 
 def connect(url: str) -> http.client.HTTPConnection:

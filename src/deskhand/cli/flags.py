@@ -16,8 +16,9 @@ from typer.core import TyperGroup
 
 from deskhand.cli.home import home
 from deskhand.cli.quick import QuickCommand, QuickGroup
+from deskhand.cli.screen import speak
 from deskhand.errors import Code, DeskhandError
-from deskhand.texts import LANGUAGES, text
+from deskhand.texts import LANGUAGES
 
 F = TypeVar("F", bound=Callable[..., object])
 Group = Literal["start", "tasks", "setup", "operate"]
@@ -44,12 +45,9 @@ def spoken_language() -> str:
     return said if said in LANGUAGES else LANGUAGES[0]
 
 
-LANGUAGE: Final = spoken_language()
-
-
-def t(key: str) -> str:
-    """Return a sentence of the CLI for its help."""
-    return text(f"cli.{key}", language=LANGUAGE)
+speak.language = spoken_language()
+t: Final = speak.say
+"""Help is made while the program is loaded."""
 
 
 def typer_app(name: str, *, cls: type[TyperGroup], said: str) -> typer.Typer:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from deskhand.cli.client import Client
-from deskhand.cli.screen import HubRefusal, Obj
+from deskhand.cli.screen import Obj
 from deskhand.errors import Code, DeskhandError
 from deskhand.protocol.objects import FolderMode, narrower
 from deskhand.runner.ceiling import Ceiling, Granted, grant_folder
@@ -51,6 +51,6 @@ def make_unknown(hub: Client, folder: str) -> None:
     """Tell the hub that a folder is gone; that it never knew of it is no mistake."""
     try:
         hub.op("folder.remove", {"folder": folder})
-    except HubRefusal as refusal:
-        if refusal.code != Code.NOT_FOUND:
+    except DeskhandError as refusal:
+        if refusal.code is not Code.NOT_FOUND:
             raise

@@ -11,7 +11,7 @@ import stat
 from pathlib import Path
 from typing import Final, cast
 
-from deskhand.cli.client import Access, Client
+from deskhand.cli.client import Client
 from deskhand.cli.screen import Obj
 from deskhand.errors import Code, DeskhandError
 
@@ -29,8 +29,8 @@ def home() -> Path:
     return user_data_path("deskhand", appauthor=False)
 
 
-def access() -> Access:
-    """Return which hub to speak to and as whom.
+def client() -> Client:
+    """Return who speaks to the hub of this user.
 
     Raises:
         DeskhandError: ``hub_unreachable`` before the first start; ``unauthorized`` for another hub without a
@@ -46,12 +46,7 @@ def access() -> Access:
         token = str(owner["token"])
     if token is None:
         raise DeskhandError(Code.UNAUTHORIZED, "DESKHAND_TOKEN")
-    return Access(url=chosen, token=token)
-
-
-def client() -> Client:
-    """Return a client for the hub of this user."""
-    return Client(access())
+    return Client(url=chosen, token=token)
 
 
 def local_runner() -> Obj | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import sys
 
-from deskhand.cli.screen import Screen, one_line
+from deskhand.cli.screen import one_line, speak
 from deskhand.limits import INVITE_SECONDS
 
 
@@ -14,9 +14,9 @@ def join_link(url: str, invite: str) -> str:
     return f"{url.rstrip('/')}/#join={invite}"
 
 
-def show_invitation(speak: Screen, *, link: str, code: str, kind: str) -> None:
+def show_invitation(*, link: str, code: str, kind: str) -> None:
     """Print link and digits, and the link as a code that a camera reads where there is a screen for it."""
-    if kind == "page" and speak.color and not speak.quiet:
+    if kind == "page" and speak.color and not (speak.quiet or speak.json):
         import segno
 
         drawn = io.StringIO()
@@ -28,7 +28,7 @@ def show_invitation(speak: Screen, *, link: str, code: str, kind: str) -> None:
     speak.out(speak.say("pair.code", code=f"{code[:3]} {code[3:]}", minutes=INVITE_SECONDS // 60))
 
 
-def admitted_by(speak: Screen, name: str, match: str) -> bool:
+def admitted_by(name: str, match: str) -> bool:
     """Ask the person whether the device that shows this number may join."""
     asked = speak.say("pair.asks", name=one_line(name), match=" ".join(match))
     return speak.confirm(asked, default=True)

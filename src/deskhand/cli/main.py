@@ -9,10 +9,11 @@ import os
 import sys
 import traceback
 from collections.abc import Sequence
+from errno import EDQUOT, EFBIG, ENOSPC
 from typing import Annotated, Final, cast
 
 import typer
-from typer.exceptions import Abort
+from typer.exceptions import Abort, TyperException
 
 from deskhand import __version__
 from deskhand.cli.commands import (
@@ -27,9 +28,9 @@ from deskhand.cli.commands import (
     start,
     task,
 )
-from deskhand.cli.flags import EVERYWHERE, LANGUAGE, command, t, typer_app
+from deskhand.cli.flags import EVERYWHERE, command, t, typer_app
 from deskhand.cli.quick import QuickGroup
-from deskhand.cli.screen import Exit, HubRefusal, Screen, screen, use
+from deskhand.cli.screen import Exit, Refusal, speak
 from deskhand.errors import Code, DeskhandError
 
 
@@ -44,7 +45,7 @@ app: Final = typer_app("deskhand", cls=_Root, said=t("help"))
 
 def _version(asked: bool) -> None:  # noqa: FBT001 - Typer calls it with the flag
     if asked:
-        screen().answer({"version": __version__}, f"deskhand {__version__}")
+        speak.answer({"version": __version__}, f"deskhand {__version__}")
         raise typer.Exit
 
 
@@ -76,7 +77,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def run(arguments: Sequence[str]) -> int:
     """Run one command and return its exit code."""
     said, everywhere = _split(arguments)
-    use(_screen(everywhere))
+    _set_up(everywhere)
     try:
         code: object = app(said, prog_name="deskhand", standalone_mode=False)
     except (KeyboardInterrupt, Abort):
@@ -98,36 +99,32 @@ def _first(error: BaseException) -> BaseException:
 
 
 def _unexpected(error: BaseException) -> int:
-    if isinstance(error, DeskhandError | HubRefusal):
-        screen().fail(error)
-        return Exit.ERROR
-    show = getattr(error, "show", None)
-    if show is not None and hasattr(error, "exit_code"):
+    """Say what went wrong and what helps."""
+    if isinstance(error, TyperException):
         return _misused(error)
-    if isinstance(error, MemoryError | OSError) and getattr(error, "errno", None) in _FULL:
-        screen().fail(DeskhandError(Code.DISK_FULL))
-        return Exit.ERROR
-    if screen().verbose:
-        traceback.print_exception(error)
-    screen().fail(DeskhandError(Code.INTERNAL, type(error).__name__))
+    if isinstance(error, OSError) and error.errno in _FULL:
+        error = DeskhandError(Code.DISK_FULL)
+    if not isinstance(error, DeskhandError):
+        if speak.verbose:
+            traceback.print_exception(error)
+        error = DeskhandError(Code.INTERNAL, type(error).__name__)
+    speak.fail(error)
     return Exit.ERROR
 
 
-_FULL: Final = frozenset({27, 28, 122})
-"""EFBIG, ENOSPC, EDQUOT on Linux: three ways of having no room."""
+_FULL: Final = frozenset({EFBIG, ENOSPC, EDQUOT})
+"""Three ways of having no room."""
 
 
-def _misused(error: BaseException) -> int:
+def _misused(error: TyperException) -> int:
     """Say what was wrong with the command line and where its help is."""
-    context = getattr(error, "ctx", None)
-    path = context.command_path if context is not None else "deskhand"
     if type(error).__name__ == "NoArgsIsHelpError":
         sys.stderr.write(f"{error}\n")
         return Exit.USAGE
-    said = str(getattr(error, "format_message", lambda: error)())
-    cure = screen().say("usage.cure", command=path)
-    failure = {"code": "usage", "message": said, "cure": cure, "retryable": False}
-    screen().fail(HubRefusal(failure))
+    context = getattr(error, "ctx", None)
+    cure = speak.say("usage.cure", command=context.command_path if context else "deskhand")
+    said = error.format_message()
+    speak.fail(Refusal({"code": "usage", "message": said, "cure": cure, "retryable": False}))
     return Exit.USAGE
 
 
@@ -138,19 +135,16 @@ def _split(arguments: Sequence[str]) -> tuple[list[str], set[str]]:
     return [*before, *arguments[end:]], {one for one in arguments[:end] if one in EVERYWHERE}
 
 
-def _screen(everywhere: set[str]) -> Screen:
-    terminal = sys.stdin.isatty() and sys.stderr.isatty()
+def _set_up(everywhere: set[str]) -> None:
+    """Speak as the flags want it."""
     no_color = "--no-color" in everywhere or bool(os.environ.get("NO_COLOR"))
     if no_color:
         os.environ["NO_COLOR"] = "1"
-    return Screen(
-        language=LANGUAGE,
-        json="--json" in everywhere,
-        quiet="--quiet" in everywhere,
-        verbose="--verbose" in everywhere,
-        color=sys.stderr.isatty() and not no_color,
-        asks=terminal and "--no-input" not in everywhere and "--json" not in everywhere,
-    )
+    speak.json, speak.quiet = "--json" in everywhere, "--quiet" in everywhere
+    speak.verbose = "--verbose" in everywhere
+    speak.color = sys.stderr.isatty() and not no_color
+    terminal = sys.stdin.isatty() and sys.stderr.isatty()
+    speak.asks = terminal and not {"--no-input", "--json"} & everywhere
 
 
 if __name__ == "__main__":

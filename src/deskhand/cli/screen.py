@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any, Final
 
-from deskhand.errors import DeskhandError
-from deskhand.texts import text
+from deskhand.errors import Code, DeskhandError
+from deskhand.texts import LANGUAGES, text
 
 Obj = dict[str, Any]
 """A JSON object as the hub sent it."""
@@ -41,17 +41,13 @@ class Exit(IntEnum):
     INTERRUPTED = 130
 
 
-class HubRefusal(Exception):  # noqa: N818 - the hub is right; we are only told
-    """What the hub said no with, in the words it chose: the error object of its answer."""
+class Refusal(DeskhandError):  # noqa: N818 - the other side is right; we are only told
+    """A no in words that are there already, such as the error object of the hub's answer."""
 
     def __init__(self, failure: Obj) -> None:
-        super().__init__(str(failure.get("message", "")))
-        self.failure = failure
-
-    @property
-    def code(self) -> str:
-        """The code, also one that this build does not know."""
-        return str(self.failure.get("code", "internal"))
+        # A newer hub may have codes that this build does not know; they are shown as they came.
+        super().__init__(next((one for one in Code if one == failure["code"]), Code.INTERNAL))
+        self.failure, self.args = failure, (str(failure.get("message", "")),)
 
 
 def plain(said: object) -> str:
@@ -80,7 +76,7 @@ def width(said: str) -> int:
 class Screen:
     """Where one run of a command speaks."""
 
-    language: str = "en"
+    language: str = LANGUAGES[0]
     json: bool = False
     quiet: bool = False
     verbose: bool = False
@@ -93,9 +89,10 @@ class Screen:
         return text(f"cli.{key}", language=self.language, **shown)
 
     def out(self, line: str) -> None:
-        """Print a result."""
-        sys.stdout.write(plain(line) + "\n")
-        sys.stdout.flush()
+        """Print a line of the result; ``--json`` has only the one object."""
+        if not self.json:
+            sys.stdout.write(plain(line) + "\n")
+            sys.stdout.flush()
 
     def note(self, line: str, style: str = "") -> None:
         """Print progress, unless silence was asked for."""
@@ -122,11 +119,10 @@ class Screen:
 
     def answer(self, value: object, *lines: str) -> int:
         """Print the one object of ``--json``, or else the lines that say it; return 0."""
+        for line in lines:
+            self.out(line)
         if self.json:
             self.result(value)
-        else:
-            for line in lines:
-                self.out(line)
         return Exit.DONE
 
     def done(self, value: object, key: str, /, **values: object) -> int:
@@ -139,10 +135,9 @@ class Screen:
         self, items: list[Obj], row: Callable[[Obj], Sequence[object]], *, none: str | None = None
     ) -> int:
         """Print ``{"items"}`` or a table, with a sentence where there are none; return 0."""
-        if not self.json:
-            self.table(map(row, items))
-            if none and not items:
-                self.note(self.say(none))
+        self.table(map(row, items))
+        if none and not items and not self.json:
+            self.note(self.say(none))
         return self.answer({"items": items})
 
     def table(self, rows: Iterable[Sequence[object]]) -> None:
@@ -173,38 +168,24 @@ class Screen:
             raise KeyboardInterrupt
         return line.strip() or default
 
-    def fail(self, error: DeskhandError | HubRefusal) -> None:
-        """Say what was refused and what helps; with ``--json`` also as the error object on stdout."""
-        failure = self.failure_of(error)
-        if self.json:
-            self.result({"error": failure})
-        self.err(f"deskhand: {failure['message']}", "bad")
-        if failure.get("cure"):
-            self.err(f"  {failure['cure']}")
-
-    def failure_of(self, error: DeskhandError | HubRefusal) -> Obj:
-        """Return the error object, the same as over HTTP."""
-        if isinstance(error, HubRefusal):
-            return error.failure
+    def fail(self, error: DeskhandError) -> None:
+        """Say what was refused and what helps; with ``--json`` also as the error object on stdout, as over HTTP."""
         failure: Obj = {
             "code": str(error.code),
             "message": error.sentence(self.language),
             "cure": error.cure(self.language),
             "retryable": error.fault.retryable,
         }
-        if error.field:
+        if isinstance(error, Refusal):
+            failure = error.failure
+        elif error.field:
             failure["field"] = error.field
-        return failure
+        if self.json:
+            self.result({"error": failure})
+        self.err(f"deskhand: {failure['message']}", "bad")
+        if failure.get("cure"):
+            self.err(f"  {failure['cure']}")
 
 
-_current: list[Screen] = [Screen()]
-
-
-def use(screen: Screen) -> None:
-    """Speak on this screen from now on; a process has one."""
-    _current[0] = screen
-
-
-def screen() -> Screen:
-    """Return the screen of this process."""
-    return _current[0]
+speak: Final = Screen()
+"""The one of this process; ``main`` sets it up."""

@@ -9,7 +9,7 @@ import typer
 
 from deskhand.cli.flags import add_commands, t
 from deskhand.cli.home import OWNER_FILE, RUNNER_FILE, home, private
-from deskhand.cli.screen import Exit, Obj, screen
+from deskhand.cli.screen import Exit, Obj, speak
 from deskhand.errors import Code, DeskhandError
 
 
@@ -32,7 +32,7 @@ def backup(
     named = {name: str(runner[name]) for name in ("device", "name")} if runner else None
     local = runner is not None and runner.get("account") == owner["account"]
     who: Obj = {"account": owner["account"], "runner": named if local else None}
-    speak, now = screen(), stamp(SystemClock().now())
+    now = stamp(SystemClock().now())
     target = _named(file, now, ".tar")
     made = make_backup(home(), target, now=now, who=who, told=_progress)
     said: Obj = {"path": str(made.path), "made_at": now, "events": made.events}
@@ -56,7 +56,7 @@ def restore(
     from deskhand.clock import SystemClock
     from deskhand.ids import Ids
 
-    speak, clock = screen(), SystemClock()
+    clock = SystemClock()
     target = (to or home()).expanduser().absolute()
 
     def agreed(at: str) -> bool:
@@ -87,7 +87,6 @@ def export(
     from deskhand.store.backup.exporting import export_home
 
     _require_sqlite()
-    speak = screen()
     target = _named(out, stamp(SystemClock().now()), "", inside=False)
     if target.exists():
         raise DeskhandError(Code.INVALID, speak.say("export.exists", path=target), field="--out")
@@ -105,7 +104,6 @@ def _named(said: Path | None, now: str, suffix: str, *, inside: bool = True) -> 
 
 
 def _progress(done: int, of: int) -> None:
-    speak = screen()
     if speak.asks and (done % 100 == 0 or done == of):
         speak.note(speak.say("backup.copying", done=done, all=of), "dim")
 

@@ -11,7 +11,7 @@ import typer
 
 from deskhand.cli.flags import add_group, t
 from deskhand.cli.home import client
-from deskhand.cli.screen import HubRefusal, Obj, screen
+from deskhand.cli.screen import Obj, speak
 from deskhand.cli.values import Value, as_json, parsed, setting, spec_of, write_value
 from deskhand.core.settings import REGISTRY
 from deskhand.errors import DeskhandError
@@ -28,7 +28,6 @@ def add_to(app: typer.Typer) -> None:
 
 def list_settings() -> int:
     """List all settings."""
-    speak = screen()
     rows = _account_rows() + [_local_row(one.name) for one in REGISTRY.values() if not one.account]
     code = speak.listed(rows, lambda row: (row["id"], _shown(row["value"]), row["source"]))
     for row in [] if speak.json else rows:
@@ -41,9 +40,9 @@ def get_setting(name: Name) -> int:
     """Print one value."""
     account = spec_of(name).account
     row = next(row for row in _account_rows() if row["id"] == name) if account else _local_row(name)
-    if not screen().json:
-        screen().detail(row["source"])
-    return screen().answer(row, _shown(row["value"]))
+    if not speak.json:
+        speak.detail(row["source"])
+    return speak.answer(row, _shown(row["value"]))
 
 
 def set_setting(
@@ -74,15 +73,15 @@ def _put(name: str, value: Value) -> int:
 
 def _changed(row: Obj) -> int:
     shown = {"name": row["id"], "value": _shown(row["value"]), "source": row["source"]}
-    return screen().done(row, "config.changed", **shown)
+    return speak.done(row, "config.changed", **shown)
 
 
 def _account_rows() -> list[Obj]:
     """Return the account's settings; the defaults, and that they are only that, while the hub is away."""
     try:
         found = cast("list[Obj]", client().get("/v1/settings")["items"])
-    except (DeskhandError, HubRefusal) as error:
-        screen().note(screen().say("config.hub_away", why=str(error)), "ask")
+    except DeskhandError as error:
+        speak.note(speak.say("config.hub_away", why=str(error)), "ask")
         own = [spec for spec in REGISTRY.values() if spec.account]
         return [_row(spec.name, spec.default, "default?") for spec in own]
     sources = ("default", "account")

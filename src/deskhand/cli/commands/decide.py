@@ -13,7 +13,7 @@ from deskhand.cli.client import Client, quoted
 from deskhand.cli.commands.look import show_approval
 from deskhand.cli.flags import add_commands, from_stdin, t
 from deskhand.cli.home import client
-from deskhand.cli.screen import Exit, Obj, screen
+from deskhand.cli.screen import Exit, Obj, speak
 from deskhand.errors import Code, DeskhandError
 
 TaskId = Annotated[str, typer.Argument(metavar="ID", help=t("task.id"))]
@@ -54,7 +54,7 @@ def answer(
     hub = client()
     question = name if name.startswith("qst_") else _only_wait(hub, name, "question")
     result = hub.op("question.answer", {"question": question, "answer": from_stdin(text)})
-    return screen().done(result, "answer.done")
+    return speak.done(result, "answer.done")
 
 
 def steer(
@@ -62,38 +62,37 @@ def steer(
 ) -> int:
     """Give guidance to a task under way."""
     result = client().op("message.post", {"text": from_stdin(text), "as": "steer", "to": name})
-    return screen().done(result, "steer.done")
+    return speak.done(result, "steer.done")
 
 
 def cancel(name: TaskId) -> int:
     """End a task."""
-    return screen().done(client().op("task.cancel", task=name), "cancel.done")
+    return speak.done(client().op("task.cancel", task=name), "cancel.done")
 
 
 def pause(name: TaskId) -> int:
     """Stop a task for now."""
-    return screen().done(client().op("task.pause", task=name), "pause.done")
+    return speak.done(client().op("task.pause", task=name), "pause.done")
 
 
 def resume(name: TaskId) -> int:
     """Let a task go on."""
-    return screen().done(client().op("task.resume", task=name), "resume.done")
+    return speak.done(client().op("task.resume", task=name), "resume.done")
 
 
 def retry(name: TaskId) -> int:
     """Begin a finished task again, as a new one."""
     result = client().op("task.retry", task=name)
-    return screen().answer(result, str(result["task"]))
+    return speak.answer(result, str(result["task"]))
 
 
 def _decide(name: str, *, decision: str, scope: str, reason: str | None) -> int:
     from deskhand.protocol.wire import sha256_of
 
-    hub, speak = client(), screen()
+    hub = client()
     named = name if name.startswith("apr_") else _only_wait(hub, name, "approval")
     approval = hub.get(f"/v1/approvals/{quoted(named)}")
-    if not speak.json:
-        show_approval(speak, approval)
+    show_approval(approval)
     shown = sha256_of(approval["action"])
     if shown != approval["action_sha256"]:
         raise DeskhandError(Code.ACTION_CHANGED, field="action_sha256")

@@ -7,7 +7,6 @@ number on both screens; ``--yes`` lets a link (never mere digits) in by itself.
 from __future__ import annotations
 
 from contextlib import suppress
-from time import monotonic
 from typing import Annotated, cast
 
 import typer
@@ -17,7 +16,7 @@ from deskhand.cli.flags import add_commands, add_group, t
 from deskhand.cli.follow import events_of
 from deskhand.cli.home import client
 from deskhand.cli.inviting import admitted_by, join_link, show_invitation
-from deskhand.cli.screen import Exit, HubRefusal, Obj, Screen, screen
+from deskhand.cli.screen import Exit, Obj, speak
 from deskhand.errors import DeskhandError
 from deskhand.limits import INVITE_SECONDS
 
@@ -40,22 +39,20 @@ def pair(
     """Invite a device."""
     if kind not in _KINDS:
         raise typer.BadParameter(f"--kind: {' | '.join(_KINDS)}")
-    hub, speak = client(), screen()
+    hub = client()
     cursor = int(hub.get("/v1/snapshot")["cursor"])
     role = kind if kind in {"runner", "client"} else "owner"
     wish = {"kind": kind, "role": role, "admits_alone": yes}
     made = hub.call("POST", "/v1/pair/invites", wish)
-    link = join_link(url or hub.access.url, str(made["invite"]))
-    if speak.json:
-        speak.result({**made, "url": link})
-    else:
-        show_invitation(speak, link=link, code=str(made["code"]), kind=kind)
-    return Exit.DONE if no_wait or (speak.json and yes) else _wait(hub, speak, made, cursor)
+    link = join_link(url or hub.url, str(made["invite"]))
+    speak.answer({**made, "url": link})
+    show_invitation(link=link, code=str(made["code"]), kind=kind)
+    return Exit.DONE if no_wait or (speak.json and yes) else _wait(hub, made, cursor)
 
 
 def list_devices() -> int:
     """List the devices and who asks to join."""
-    hub, speak = client(), screen()
+    hub = client()
     found, asking = hub.items("/v1/devices"), hub.items("/v1/pair/requests")
     if speak.json:
         return speak.answer({"items": found, "requests": asking})
@@ -63,7 +60,7 @@ def list_devices() -> int:
         one["state"] = speak.say(f"device.{one['state']}")
     speak.table([[one[at] for at in ("id", "kind", "role", "state", "name")] for one in found])
     for one in asking:
-        _say_who_asks(speak, one)
+        _say_who_asks(one)
     return Exit.DONE
 
 
@@ -74,7 +71,7 @@ def admit(
 ) -> int:
     """Let a device in."""
     result = client().op("device.admit", {"request": request, "admit": not refuse})
-    return screen().done(result, "devices.refused" if refuse else "devices.admitted")
+    return speak.done(result, "devices.refused" if refuse else "devices.admitted")
 
 
 def revoke(
@@ -82,38 +79,35 @@ def revoke(
 ) -> int:
     """Take every right from a device."""
     result = client().op("device.revoke", {"device": device})
-    return screen().done(result, "devices.revoked")
+    return speak.done(result, "devices.revoked")
 
 
-def _decide(hub: Client, speak: Screen, request: Obj) -> bool:
+def _decide(hub: Client, request: Obj) -> bool:
     """Ask the person and tell the hub."""
-    yes = admitted_by(speak, request["name"], request["match"])
+    yes = admitted_by(request["name"], request["match"])
     hub.op("device.admit", {"request": request["id"], "admit": yes})
     key, style = ("devices.admitted", "good") if yes else ("devices.refused", "bad")
     speak.note(speak.say(key), style)
     return yes
 
 
-def _say_who_asks(speak: Screen, request: Obj) -> None:
+def _say_who_asks(request: Obj) -> None:
     shown = {"name": request["name"], "match": " ".join(request["match"]), "id": request["id"]}
     speak.note(speak.say("devices.asks", **shown), "ask")
 
 
-def _wait(hub: Client, speak: Screen, made: Obj, cursor: int) -> int:
+def _wait(hub: Client, made: Obj, cursor: int) -> int:
     """Wait for whoever redeems the invitation, then for the decision; close it when we leave."""
     speak.note(speak.say("pair.waiting"), "dim")
-    ends = monotonic() + INVITE_SECONDS
     asking: str | None = None
     try:
-        for event in events_of(hub, cursor, until=lambda: ends - monotonic()):
-            if event is None:
-                continue
+        for event in events_of(hub, cursor, seconds=INVITE_SECONDS):
             body = cast("Obj", event["body"])
             if event["kind"] == "pair.requested" and body["request"]["kind"] == made["kind"]:
                 asking = str(body["request"]["id"])
                 if speak.asks and not _admitted(hub, asking):
-                    return Exit.DONE if _decide(hub, speak, body["request"]) else Exit.ERROR
-                _say_who_asks(speak, body["request"])
+                    return Exit.DONE if _decide(hub, body["request"]) else Exit.ERROR
+                _say_who_asks(body["request"])
             elif event["kind"] == "pair.decided" and body["request"] == asking:
                 admitted = body["state"] == "admitted"
                 speak.note(speak.say("devices.admitted" if admitted else "devices.refused"))
@@ -121,7 +115,7 @@ def _wait(hub: Client, speak: Screen, made: Obj, cursor: int) -> int:
         return Exit.WAITS if asking else Exit.TIMEOUT
     finally:
         # It lives only while this terminal shows it; whoever is away ends it in time.
-        with suppress(HubRefusal, DeskhandError):
+        with suppress(DeskhandError):
             hub.call("DELETE", f"/v1/pair/invites/{made['id']}")
 
 

@@ -13,7 +13,7 @@ import typer
 
 from deskhand.cli.flags import add_group, t
 from deskhand.cli.home import client, home
-from deskhand.cli.screen import Exit, Obj, Screen, one_line, screen
+from deskhand.cli.screen import Exit, Obj, one_line, speak
 from deskhand.errors import Code, DeskhandError
 
 if TYPE_CHECKING:
@@ -32,7 +32,6 @@ def show(
 ) -> int:
     """Print events."""
     page = client().get("/v1/sync", after=after, limit=limit)
-    speak = screen()
     if speak.json:
         following = page["next"] if page["more"] else None
         return speak.answer({"items": page["events"], "next": following})
@@ -54,8 +53,7 @@ def verify() -> int:
     from deskhand.store.faults import translated
     from deskhand.store.log.verify import verify as verify_account
 
-    speak = screen()
-    engine = _log_engine(speak)
+    engine = _log_engine()
     problems: list[str] = []
     events = 0
     try:
@@ -76,7 +74,7 @@ def verify() -> int:
     return Exit.FAILED if problems else Exit.DONE
 
 
-def _log_engine(speak: Screen) -> Engine:
+def _log_engine() -> Engine:
     """Return where the log is to be read, for reading only."""
     from deskhand.store.engine import open_sqlite_reader
     from deskhand.store.opening import FILE

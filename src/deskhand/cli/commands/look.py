@@ -3,31 +3,29 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, cast
 
 import typer
 
-from deskhand.cli.client import Client, quoted
+from deskhand.cli.client import LIST_LIMIT, Client, quoted
 from deskhand.cli.flags import add_commands, seconds, t
 from deskhand.cli.follow import (
     FINAL,
     check_line,
     events_of,
     exit_code,
-    left,
+    follow_task,
     plan_lines,
     show_event,
     show_outcome,
     standing,
 )
 from deskhand.cli.home import client
-from deskhand.cli.screen import Exit, Obj, Screen, one_line, screen
+from deskhand.cli.screen import Exit, Obj, one_line, speak
 from deskhand.errors import Code, DeskhandError
 
 _OPEN = ("queued", "working", "input_required", "verifying", "paused")
-_HISTORY = 500
 
 
 def add_to(app: typer.Typer) -> None:
@@ -37,7 +35,7 @@ def add_to(app: typer.Typer) -> None:
 
 def status() -> int:
     """Say what is going on."""
-    hub, speak = client(), screen()
+    hub = client()
     version, found = hub.get("/v1/version"), hub.get("/v1/snapshot")
     tasks = [task for task in found["tasks"] if task["state"] not in FINAL]
     links = {link["runner"]: link for link in found["presence"]}
@@ -54,20 +52,19 @@ def status() -> int:
         for runner in found["runners"]
         for link in [links.get(runner["id"], {})]
     ]
-    if speak.json:
-        waiting = {"approvals": found["approvals"], "questions": found["questions"]}
-        answer = {"hub": hub.access.url, **version, "runners": computers, "tasks": tasks}
-        return speak.answer({**answer, **waiting})
-    speak.out(speak.say("status.hub", url=hub.access.url, version=version["version"]))
+    speak.out(speak.say("status.hub", url=hub.url, version=version["version"]))
     for one in computers:
-        speak.out(speak.say("status.runner", name=one["name"], link=link_line(speak, one)))
+        speak.out(speak.say("status.runner", name=one["name"], link=link_line(one)))
         if not one["models"]:
             speak.out(speak.say("status.no_model"))
     if not computers:
         speak.out(speak.say("status.no_runner"))
     waits = len(found["approvals"]) + len(found["questions"])
     speak.out(speak.say("status.counts", tasks=len(tasks), waiting=waits))
-    return speak.listed(tasks, _row)
+    speak.table(map(_row, tasks))
+    waiting = {"approvals": found["approvals"], "questions": found["questions"]}
+    answer = {"hub": hub.url, **version, "runners": computers, "tasks": tasks}
+    return speak.answer({**answer, **waiting})
 
 
 def ls(
@@ -83,7 +80,7 @@ def ls(
         raise typer.BadParameter(f"--state: {' | '.join((*_OPEN, *sorted(FINAL)))}")
     found = client().items("/v1/tasks", most=limit, thread=thread, state=state)
     tasks = [task for task in found if everything or not task.get("archived")]
-    return screen().listed(tasks, _row, none="ls.none")
+    return speak.listed(tasks, _row, none="ls.none")
 
 
 def show(
@@ -92,17 +89,17 @@ def show(
     changes: Annotated[bool, typer.Option("--changes", help=t("show.changes"))] = False,
 ) -> int:
     """Show a task or an approval."""
-    hub, speak = client(), screen()
+    hub = client()
     approval = name.startswith("apr_")
     found = hub.get(f"/v1/{'approvals' if approval else 'tasks'}/{quoted(name)}")
     if speak.json:
         speak.result(found)
     elif approval:
-        show_approval(speak, found)
+        show_approval(found)
     elif changes:
-        _show_changes(speak, found)
+        _show_changes(found)
     else:
-        _show_task(hub, speak, found)
+        _show_task(hub, found)
     return Exit.DONE
 
 
@@ -113,17 +110,16 @@ def watch(
     timeout: Annotated[str | None, typer.Option(help=t("do.timeout"))] = None,
 ) -> int:
     """Print events as they come; of one task until it ends."""
-    hub, speak = client(), screen()
-    until = left(None if timeout is None else seconds(timeout))
-    try:
-        if name is None:
-            cursor = hub.get("/v1/snapshot")["cursor"] if after is None else after
-            for event in events_of(hub, cursor, until=until):
-                _print(speak, event, of=None)
-            return Exit.TIMEOUT
-        return _watch_task(hub, speak, name, after=after, until=until)
-    except KeyboardInterrupt:
-        return Exit.INTERRUPTED
+    hub, limit = client(), None if timeout is None else seconds(timeout)
+    if name is not None:
+        return _watch_task(hub, name, after=after, limit=limit)
+    cursor = hub.get("/v1/snapshot")["cursor"] if after is None else after
+    for event in events_of(hub, cursor, seconds=limit):
+        what, at = cast("Obj", event["body"]), str(event["at"])[11:19]
+        said = what.get("text") or what.get("title") or what.get("summary") or ""
+        line = f"{event['seq']}  {at}  {event['kind']}  {event.get('task') or ''}  "
+        speak.answer(event, (line + one_line(said, most=100)).rstrip())
+    return Exit.TIMEOUT
 
 
 def get(
@@ -138,7 +134,7 @@ def get(
     """Download results."""
     from deskhand.cli.fetching import fetch
 
-    hub, speak = client(), screen()
+    hub = client()
     if name.startswith("art_"):
         wanted = [hub.get(f"/v1/artifacts/{quoted(name)}")]
     else:
@@ -151,14 +147,13 @@ def get(
     for artifact in wanted:
         path = fetch(hub, artifact, to, overwrite=force)
         fetched.append({"id": artifact["id"], "path": str(path), "sha256": artifact["sha256"]})
-        if not speak.json:
-            speak.out(str(path))
+        speak.out(str(path))
     if not (fetched or speak.json):
         speak.note(speak.say("get.none"))
     return speak.answer({"items": fetched})
 
 
-def show_approval(speak: Screen, approval: Obj) -> None:
+def show_approval(approval: Obj) -> None:
     """Print what an approval is about: the sentence, exactly what would run, and its hash."""
     action = cast("Obj", approval["action"])
     speak.out(speak.say("approval.sentence", sentence=approval["sentence"]))
@@ -167,7 +162,7 @@ def show_approval(speak: Screen, approval: Obj) -> None:
     if action.get("argv"):
         speak.out("  " + speak.say("approval.command", argv=shlex.join(map(str, action["argv"]))))
     for key, value in sorted(cast("Obj", action["arguments"]).items()):
-        _show_value(speak, key, value)
+        _show_value(key, value)
     for key in ("folder", "target", "identity"):
         if action.get(key):
             speak.out(f"  {speak.say(f'approval.{key}')}: {action[key]}")
@@ -180,7 +175,7 @@ def show_approval(speak: Screen, approval: Obj) -> None:
         speak.out(speak.say("approval.decided", state=state, by=by, at=at))
 
 
-def _show_value(speak: Screen, key: str, value: object) -> None:
+def _show_value(key: str, value: object) -> None:
     """Print an argument; a long text behind a rule, so that no line of it can pass for one of ours."""
     lines = str(value).splitlines() or [""]
     if len(lines) == 1:
@@ -191,7 +186,7 @@ def _show_value(speak: Screen, key: str, value: object) -> None:
         speak.out(f"  │ {line}")
 
 
-def link_line(speak: Screen, computer: Obj) -> str:
+def link_line(computer: Obj) -> str:
     """Say how a computer's link stands: connected, or why not and since when; and how it slept last."""
     state, seen = computer.get("link"), computer.get("seen_at") or "–"
     line = speak.say(f"link.{state}", seen=seen) if state else speak.say("link.unseen")
@@ -204,10 +199,10 @@ def link_line(speak: Screen, computer: Obj) -> str:
 
 def _row(task: Obj) -> tuple[object, ...]:
     at = str(task["created_at"])[:16].replace("T", " ")
-    return task["id"], standing(screen(), task), at, one_line(task["title"], most=80)
+    return task["id"], standing(task), at, one_line(task["title"], most=80)
 
 
-def _show_task(hub: Client, speak: Screen, task: Obj) -> None:
+def _show_task(hub: Client, task: Obj) -> None:
     title = one_line(task["title"])
     speak.out(speak.say("show.head", title=title, id=task["id"], thread=task["thread"]))
     who = {name: task.get(name) or "–" for name in ("agent", "runner", "folder", "mode")}
@@ -219,53 +214,33 @@ def _show_task(hub: Client, speak: Screen, task: Obj) -> None:
         speak.out(speak.say("show.now", what=one_line(task["now_doing"])))
     for check in task.get("checks", []):
         speak.out(check_line(check)[0])
-    show_outcome(speak, task)
+    show_outcome(task)
     for waiting in task.get("waiting_for", []):
         if waiting["kind"] == "approval":
-            show_approval(speak, hub.get(f"/v1/approvals/{quoted(waiting['id'])}"))
+            show_approval(hub.get(f"/v1/approvals/{quoted(waiting['id'])}"))
 
 
-def _show_changes(speak: Screen, task: Obj) -> None:
+def _show_changes(task: Obj) -> None:
     counted = {"created": 0, "changed": 0, "deleted": 0} | task.get("changes", {})
     speak.out(speak.say("show.counted", **counted))
     for artifact in task.get("artifacts", []):
         speak.out(f"+ {artifact['path']}  {artifact['size']} B  {str(artifact['sha256'])[:12]}")
 
 
-def _watch_task(
-    hub: Client, speak: Screen, name: str, *, after: int | None, until: Callable[[], float | None]
-) -> int:
-    task = hub.get(f"/v1/tasks/{quoted(name)}")
-    cursor = after or 0
+def _watch_task(hub: Client, name: str, *, after: int | None, limit: float | None) -> int:
+    task, cursor = hub.get(f"/v1/tasks/{quoted(name)}"), after or 0
+    show = speak.result if speak.json else show_event
     if after is None:
         path = f"/v1/threads/{quoted(task['thread'])}/events"
-        for event in hub.get(path, limit=_HISTORY)["items"]:
-            _print(speak, event, of=name)
+        for event in hub.get(path, limit=LIST_LIMIT)["items"]:
             cursor = max(cursor, int(event["seq"]))
+            if event.get("task") == name:
+                show(event)
     if task["state"] not in FINAL:
-        for event in events_of(hub, cursor, until=until):
-            _print(speak, event, of=name)
-            if event and event.get("task") == name and event["kind"] == "task.finished":
-                break
-        else:
-            return Exit.TIMEOUT
-        task = hub.get(f"/v1/tasks/{quoted(name)}")
-    if not speak.json:
-        show_outcome(speak, task)
-    return exit_code(task)
-
-
-def _print(speak: Screen, event: Obj | None, *, of: str | None) -> None:
-    if event is None or of not in {None, event.get("task")}:
-        return
-    if speak.json:
-        speak.result(event)
-    elif of is None:
-        what, at = cast("Obj", event["body"]), str(event["at"])[11:19]
-        said = one_line(
-            what.get("text") or what.get("title") or what.get("summary") or "", most=100
+        task, in_time = follow_task(
+            hub, name, after=cursor, seconds=limit, show=show, also_when_stuck=False
         )
-        line = f"{event['seq']}  {at}  {event['kind']}  {event.get('task') or ''}  {said}"
-        speak.out(line.rstrip())
-    else:
-        show_event(speak, event)
+        if not in_time:
+            return Exit.TIMEOUT
+    show_outcome(task)
+    return exit_code(task)

@@ -9,7 +9,7 @@ import typer
 
 from deskhand.cli.flags import add_group, t
 from deskhand.cli.home import client
-from deskhand.cli.screen import Exit, Obj, screen
+from deskhand.cli.screen import Exit, Obj, speak
 
 _SECONDS = 10.0
 _OPEN = frozenset({"planned", "sent"})
@@ -44,7 +44,6 @@ def try_out() -> int:
 
 
 def _listed(found: list[Obj]) -> int:
-    speak = screen()
 
     def row(one: Obj) -> list[object]:
         said = [one.get(name) or "" for name in ("reason", "task", "device")]

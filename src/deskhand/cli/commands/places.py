@@ -11,7 +11,7 @@ import typer
 
 from deskhand.cli.flags import MODES, add_group, t
 from deskhand.cli.home import client, home, local_runner
-from deskhand.cli.screen import Exit, Obj, one_line, screen
+from deskhand.cli.screen import Exit, Obj, one_line, speak
 from deskhand.errors import Code, DeskhandError
 
 
@@ -37,7 +37,7 @@ def add_folder(
 
     if mode not in MODES:
         raise typer.BadParameter(f"--mode: {' | '.join(MODES)}")
-    speak, runner = screen(), local_runner()
+    runner = local_runner()
     granted = grant_folder(home(), path.expanduser(), mode=FolderMode(mode), label=label)
     known = False
     if runner is not None:
@@ -59,7 +59,7 @@ def list_folders() -> int:
     def row(one: Obj) -> tuple[object, ...]:
         return one["id"], one["mode"], names.get(one["runner"], one["runner"]), one["root"]
 
-    return screen().listed(hub.items("/v1/folders"), row, none="folders.none")
+    return speak.listed(hub.items("/v1/folders"), row, none="folders.none")
 
 
 def remove_folder(
@@ -81,18 +81,17 @@ def remove_folder(
             make_unknown(hub, folder)
     if not ids:
         raise DeskhandError(Code.FOLDER_UNKNOWN, name, field="FOLDER")
-    return screen().done({"removed": ids}, "folders.removed", root=wanted)
+    return speak.done({"removed": ids}, "folders.removed", root=wanted)
 
 
 def list_runners() -> int:
     """List the computers."""
     from deskhand.cli.commands.look import link_line
 
-    speak = screen()
     found = client().items("/v1/runners")
 
     def row(one: Obj) -> tuple[object, ...]:
-        box, link = one["sandbox"], link_line(speak, one)
+        box, link = one["sandbox"], link_line(one)
         shown = speak.say("runners.sandbox", name=box["name"], level=box["level"])
         return one["id"], one["name"], link, shown
 
@@ -106,13 +105,13 @@ def list_runners() -> int:
 def list_threads() -> int:
     """List the conversations."""
     found = client().items("/v1/threads")
-    if not screen().json:
+    if not speak.json:
         found = [one for one in found if one["state"] == "open" and not one["archived"]]
 
     def row(one: Obj) -> tuple[object, ...]:
         return one["id"], _minute(one["updated_at"]), one_line(one["title"], most=80)
 
-    return screen().listed(found, row)
+    return speak.listed(found, row)
 
 
 Thread = Annotated[str, typer.Argument(metavar="THREAD", help=t("threads.id"))]
@@ -122,7 +121,6 @@ def show_thread(name: Thread) -> int:
     """Print a conversation."""
     from deskhand.cli.client import quoted
 
-    speak = screen()
     found: list[Obj] = client().get(f"/v1/threads/{quoted(name)}/events", limit=500)["items"]
     if speak.json:
         return speak.answer({"items": found})
@@ -141,12 +139,12 @@ def rename_thread(
     name: Thread, title: Annotated[str, typer.Argument(metavar="TITLE", help=t("threads.title"))]
 ) -> int:
     """Give a conversation another title."""
-    return screen().answer(client().op("thread.rename", {"title": title}, thread=name))
+    return speak.answer(client().op("thread.rename", {"title": title}, thread=name))
 
 
 def archive_thread(name: Thread) -> int:
     """Put a conversation away."""
-    return screen().answer(client().op("thread.archive", {"archived": True}, thread=name))
+    return speak.answer(client().op("thread.archive", {"archived": True}, thread=name))
 
 
 def _minute(at: object) -> str:
@@ -161,4 +159,4 @@ def _known_later() -> Generator[None]:
     except DeskhandError as error:
         if error.code is not Code.HUB_UNREACHABLE:
             raise
-        screen().note(screen().say("folders.known_later"), "ask")
+        speak.note(speak.say("folders.known_later"), "ask")

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from deskhand.cli.flags import add_commands, t
-from deskhand.cli.screen import screen
+from deskhand.cli.screen import speak
 from deskhand.errors import Code, DeskhandError
 
 Port = Annotated[int | None, typer.Option(min=0, max=65535, help=t("up.port"))]
@@ -65,7 +65,7 @@ def completion(
     script = get_completion_script(
         prog_name="deskhand", complete_var="_DESKHAND_COMPLETE", shell=shell
     )
-    return screen().answer({"shell": shell, "script": script}, script)
+    return speak.answer({"shell": shell, "script": script}, script)
 
 
 def _refuse_root(*, said: bool) -> None:

@@ -12,9 +12,9 @@ import typer
 
 from deskhand.cli.client import Client, new_op_id
 from deskhand.cli.flags import MODES, add_commands, from_stdin, seconds, t
-from deskhand.cli.follow import Until, exit_code, follow_task, show_outcome
+from deskhand.cli.follow import exit_code, follow_task, show_event, show_outcome
 from deskhand.cli.home import client, home, local_runner
-from deskhand.cli.screen import Exit, Obj, Screen, screen
+from deskhand.cli.screen import Exit, Obj, speak
 from deskhand.cli.values import setting
 from deskhand.errors import Code, DeskhandError
 
@@ -47,7 +47,7 @@ def do(
     if require not in {None, "verified"}:
         raise typer.BadParameter(t("do.require"))
     limit = None if timeout is None else seconds(timeout)
-    speak, hub, op = screen(), client(), op_id or new_op_id()
+    hub, op = client(), op_id or new_op_id()
     body: Obj = {"text": from_stdin(text), "as": "task"}
     body |= _given(model=model, checks=check, plan=plan or None)
     body |= _given(runner=_runner(hub, runner), **_place(hub, folder, mode, op))
@@ -58,24 +58,19 @@ def do(
     (speak.note if speak.json else speak.out)(name)
     if no_wait:
         return speak.answer(hub.get(f"/v1/tasks/{name}"))
-    until = Until(seconds=limit, also_when_stuck=not wait)
+    after = int(result.get("seq") or 0)
     try:
-        task, why = follow_task(hub, speak, name, after=int(result.get("seq") or 0), until=until)
+        task, in_time = follow_task(
+            hub, name, after=after, seconds=limit, show=show_event, also_when_stuck=not wait
+        )
     except KeyboardInterrupt:
         speak.err(speak.say("do.detached", id=name))
         return Exit.INTERRUPTED
-    if why == "timeout":
+    if not in_time:
         speak.note(speak.say("do.timed_out", id=name), "ask")
-        return _end(speak, task, Exit.TIMEOUT)
-    code = Exit.WAITS if why == "stuck" else exit_code(task, require_verified=bool(require))
-    return _end(speak, task, code)
-
-
-def _end(speak: Screen, task: Obj, code: int) -> int:
-    if not speak.json:
-        show_outcome(speak, task)
+    show_outcome(task)
     speak.answer(task)
-    return code
+    return exit_code(task, require_verified=bool(require)) if in_time else Exit.TIMEOUT
 
 
 def _given(**fields: Any) -> Obj:  # noqa: ANN401 - JSON
@@ -109,7 +104,7 @@ def _place(hub: Client, said: str | None, mode: str | None, op_id: str) -> Obj:
     if said is None:
         return {"mode": narrowed} if mode else {}
     runner = local_runner()
-    if said.startswith("fld_") or runner is None or runner.get("url") != hub.access.url:
+    if said.startswith("fld_") or runner is None or runner.get("url") != hub.url:
         return {"folder": said, "mode": narrowed}
     from deskhand.cli.granting import grant_for_task
 
@@ -124,5 +119,5 @@ def _mode(said: str | None) -> str:
         raise typer.BadParameter(f"--mode: {' | '.join(MODES)}")
     found = setting("do.mode", flag=said)
     if said is not None and found.value != said:
-        screen().note(screen().say("do.narrowed", mode=found.value, source=found.source), "ask")
+        speak.note(speak.say("do.narrowed", mode=found.value, source=found.source), "ask")
     return str(found.value)

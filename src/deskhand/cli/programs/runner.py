@@ -14,12 +14,12 @@ from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Final
 
-from deskhand.cli.client import Access, Client, healthz
+from deskhand.cli.client import Client, healthz
 from deskhand.cli.home import RUNNER_FILE, home, private
 from deskhand.cli.programs.computer import Wiring, computer_name, open_runner
 from deskhand.cli.programs.ending import until_told_to_end, work_until
 from deskhand.cli.programs.power import told_before_going
-from deskhand.cli.screen import Exit, Obj, screen
+from deskhand.cli.screen import Exit, Obj, speak
 from deskhand.clock import SystemClock
 from deskhand.errors import Code, DeskhandError
 from deskhand.hub.credentials import write_private
@@ -40,7 +40,7 @@ async def run_runner(
     Raises:
         DeskhandError: ``invite_invalid``, ``clock_wrong``, ``hub_unreachable``, ``home_locked``.
     """
-    clock, speak = SystemClock(), screen()
+    clock = SystemClock()
     with closing(open_home(home())) as held:
         known = private(held.path / RUNNER_FILE)
         said = _invite(invite)
@@ -81,18 +81,16 @@ async def _pair(path: Path, *, url: str | None, invite: str | None, name: str) -
         raise DeskhandError(Code.INVALID, "--invite", field="--invite")
     clock = SystemClock()
     refuse_wrong_clock(url, clock.now())
-    hub = Client(Access(url=url.rstrip("/")))
+    hub = Client(url=url.rstrip("/"))
     secret = invite.rpartition("#join=")[2]
     by = {"code": secret} if secret.replace(" ", "").isdigit() else {"invite": secret}
     asked = hub.call("POST", "/v1/pair", {**by, "name": name, "kind": "runner"})
-    speak = screen()
     speak.note(speak.say("runner.match", match=" ".join(str(asked["match"]))), "ask")
     wish = {"request": asked["request"], "secret": asked["secret"]}
     claimed = hub.call("POST", "/v1/pair/claim", wish)
     while "token" not in claimed:
         await clock.sleep(_ASK_SECONDS)
         claimed = hub.call("POST", "/v1/pair/claim", wish)
-    hub.close()
     known: Obj = {key: claimed[key] for key in ("account", "device", "token")}
     known |= {"url": url.rstrip("/"), "name": name}
     write_private(path / RUNNER_FILE, json.dumps(known, indent=2) + "\n")

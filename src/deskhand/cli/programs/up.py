@@ -23,7 +23,7 @@ from deskhand.cli.programs.ending import offload, until_told_to_end, work_until
 from deskhand.cli.programs.power import told_before_going
 from deskhand.cli.programs.reach import NONE, Reach, reach_of, seen_to_answer
 from deskhand.cli.programs.serving import Running, running_hub
-from deskhand.cli.screen import Exit, Screen, screen
+from deskhand.cli.screen import Exit, speak
 from deskhand.cli.values import setting, write_value
 from deskhand.errors import DeskhandError
 from deskhand.hub.pairing import write_claim_page
@@ -48,19 +48,19 @@ async def run_up(
         DeskhandError: ``home_locked``, ``port_taken``, ``hub_unreachable`` for a road that does not answer, and what
             else stands in the way.
     """
-    speak, path = screen(), home()
+    path = home()
     first = not (path / RUNNER_FILE).exists()
     wanted = setting("hub.reach", flag=said)
     reach = reach_of(str(wanted.value) or "none")
     if first and speak.asks and not str(wanted.value):
-        reach = await _first_run(speak, path, name)
+        reach = await _first_run(path, name)
     async with running_hub(path, port=port, reach=reach) as running:
         computer = _Computer(running, name=name, as_root=as_root)
         async with asyncio.TaskGroup() as group:
             ending = group.create_task(until_told_to_end())
-            working = group.create_task(computer.run_beside(speak))
+            working = group.create_task(computer.run_beside())
             await computer.known(ending, working)
-            desk = _Desk(running, speak)
+            desk = _Desk(running)
             shown = group.create_task(desk.show(reach, browser=browser, name=computer.name))
             await ending
             shown.cancel()
@@ -77,7 +77,7 @@ class _Computer:
         self.name = ""
         running.hub.store.on_commit(self._look)
 
-    async def run_beside(self, speak: Screen) -> None:
+    async def run_beside(self) -> None:
         """Work until stopped. What ends the runner once it was known (a revoked device) does not end the hub.
 
         Raises:
@@ -125,14 +125,14 @@ class _Computer:
 class _Desk:
     """What the terminal of ``up`` shows, and the questions it asks."""
 
-    def __init__(self, running: Running, speak: Screen) -> None:
+    def __init__(self, running: Running) -> None:
         self._running, self._speak = running, speak
         self._asking: asyncio.Queue[PairRequest] = asyncio.Queue()
         running.hub.store.on_commit(self._look)
 
     async def show(self, reach: Reach, *, browser: bool, name: str) -> None:
         """Try the road, print how to come in, open the browser, and ask whoever knocks."""
-        running, speak, opened = self._running, self._speak, self._running.opened
+        running, opened = self._running, self._running.opened
         if reach.kind != "none":
             took = await offload(lambda: seen_to_answer(opened))
             speak.note(speak.say("up.answered", url=opened, ms=round(took)), "good")
@@ -146,7 +146,7 @@ class _Desk:
             if reach.kind == "none":
                 speak.out(speak.say("up.no_road"))
             kind = "page" if reach.kind != "none" else "cli"
-            show_invitation(speak, link=join_link(opened, made.invite), code=made.code, kind=kind)
+            show_invitation(link=join_link(opened, made.invite), code=made.code, kind=kind)
             speak.out(speak.say("up.end"))
         if browser and not speak.json and _has_display():
             await self._open_browser()
@@ -170,11 +170,11 @@ class _Desk:
                 self._asking.put_nowait(PairRequest.from_json(one.event.body["request"]))
 
     async def _decide(self, request: PairRequest) -> None:
-        running, speak = self._running, self._speak
+        running = self._running
         now = await running.hub.store.get(running.owner.account, PairRequest, request.id)
         if now is None or now.state != "waiting":
             return
-        yes = await in_daemon(lambda: admitted_by(speak, request.name, request.match))
+        yes = await in_daemon(lambda: admitted_by(request.name, request.match))
         wish: JsonObject = {"request": request.id, "admit": yes}
         op = Op(op_id=running.ids.new("op"), kind="device.admit", body=wish)
         (result,) = await running.hub.submit(running.principal, [op], surface="cli")
@@ -198,12 +198,12 @@ async def in_daemon(work: Callable[[], R]) -> R:
     return await asyncio.wrap_future(answer)
 
 
-async def _first_run(speak: Screen, path: Path, name: str | None) -> Reach:
+async def _first_run(path: Path, name: str | None) -> Reach:
     """Ask what is asked once: a folder, and the road to the phone; what is answered is kept."""
     from deskhand.cli.programs.computer import computer_name
 
     speak.out(speak.say("up.hello", version=__version__, name=computer_name(name)))
-    _ask_folder(speak, path)
+    _ask_folder(path)
     for key in ("up.safe", "up.no_model", "up.roads"):
         speak.out(speak.say(key))
     answer = speak.ask("›", default="2")
@@ -217,7 +217,7 @@ async def _first_run(speak: Screen, path: Path, name: str | None) -> Reach:
     return reach
 
 
-def _ask_folder(speak: Screen, path: Path) -> None:
+def _ask_folder(path: Path) -> None:
     from deskhand.protocol.objects import FolderMode
     from deskhand.runner.ceiling import grant_folder
 
