@@ -113,13 +113,32 @@ class Folder(Wire):
     state: Literal["granted", "removed"] = "granted"
 
 
+class OptionInfo(Wire):
+    """An option of a command: one of ``choices``, a number up to ``most``, free text; without ``metavar`` a switch."""
+
+    name: str
+    metavar: str = ""
+    choices: tuple[str, ...] = ()
+    most: int | None = None
+
+
 class CommandInfo(Wire):
-    """A command of the command agent, as a runner advertises it."""
+    """A command of the command agent, as a runner advertises it.
+
+    ``takes`` says what its ``least`` to ``most`` words are, ``endings`` of which files. ``examples`` are sentences in
+    every language; of ``summary`` and ``examples`` each is in one of them.
+    """
 
     name: str
     summary: str
     usage: str
     examples: tuple[str, ...] = ()
+    summary_ko: str = ""
+    takes: Literal["path", "file", "folder", "words", "line", "name"] = "path"
+    endings: tuple[str, ...] = ()
+    least: int = 0
+    most: int = 0
+    options: tuple[OptionInfo, ...] = ()
 
 
 class SandboxInfo(Wire):

@@ -157,6 +157,12 @@ export interface CommandInfo {
   summary: string;
   usage: string;
   examples: readonly string[];
+  summary_ko: string;
+  takes: "path" | "file" | "folder" | "words" | "line" | "name";
+  endings: readonly string[];
+  least: number;
+  most: number;
+  options: readonly OptionInfo[];
 }
 
 /** One earlier message or result of the thread, as an attempt sees it. */
@@ -377,6 +383,14 @@ export interface OpResult {
   id?: string;
   task?: string;
   error?: Failure;
+}
+
+/** An option of a command: one of ``choices``, a number up to ``most``, free text; without ``metavar`` a switch. */
+export interface OptionInfo {
+  name: string;
+  metavar: string;
+  choices: readonly string[];
+  most?: number;
 }
 
 /** Where a message or file came from. */
@@ -872,6 +886,11 @@ export type ErrorCode =
   | "invite_invalid"
   | "malformed_json"
   | "method_refused"
+  | "model_busy"
+  | "model_context"
+  | "model_key"
+  | "model_refused"
+  | "model_unknown"
   | "not_found"
   | "op_conflict"
   | "origin_refused"

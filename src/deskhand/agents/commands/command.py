@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field
-from typing import Final, TypeVar
+from typing import Final, Literal, TypeVar
 
 from deskhand.ports import CheckWish, Done, GiveUp, ToolCall, ToolResult, Turn, Wishes
-from deskhand.protocol.objects import CommandInfo
+from deskhand.protocol.objects import CommandInfo, OptionInfo
 from deskhand.protocol.wire import Json, JsonObject
 from deskhand.texts import LANGUAGES, text
 
@@ -25,11 +25,26 @@ NAME_CHARS_MAX: Final = 120
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Option:
-    """A ``--name VALUE`` of a command: a number from 1 when it has a ``most``, else text."""
+    """A ``--name VALUE`` of a command: a number from 1 when it has a ``most``, one of ``choices``, else text.
+
+    Without a ``metavar`` it is a switch: ``options`` of the line holds 1 where it stands.
+    """
 
     name: str
-    metavar: str
+    metavar: str = ""
     most: int | None = None
+    choices: tuple[str, ...] = ()
+
+    @property
+    def usage(self) -> str:
+        """Return how it is typed."""
+        return f"--{self.name} {'|'.join(self.choices) or self.metavar}".rstrip()
+
+    @property
+    def info(self) -> OptionInfo:
+        """Return what a runner advertises."""
+        metavar = "|".join(self.choices) or self.metavar
+        return OptionInfo(name=self.name, metavar=metavar, choices=self.choices, most=self.most)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,6 +62,8 @@ class Command:
     """One command; its sentences and examples are ``command.NAME.*`` in the catalogue.
 
     ``plan`` gets the line, and an earlier end of the same task whose checks failed: its outputs may be replaced.
+    ``takes`` says what its words are, ``endings`` of which files. The words of one that takes a ``line`` are a single
+    operand, as it was typed.
     """
 
     name: str
@@ -54,19 +71,32 @@ class Command:
     operands: range
     plan: Callable[[Line, Done | None], Plan]
     options: tuple[Option, ...] = ()
+    takes: Literal["path", "file", "folder", "words", "line", "name"] = "path"
+    endings: tuple[str, ...] = ()
 
     @property
     def usage(self) -> str:
         """Return the one line that shows how to call it."""
-        options = (f"[--{option.name} {option.metavar}]" for option in self.options)
+        options = (f"[{option.usage}]" for option in self.options)
         return " ".join((f"/{self.name}", self.metavar, *options))
 
     @property
     def info(self) -> CommandInfo:
         """Return what a runner advertises."""
         examples = tuple(example for each in LANGUAGES for example in self.examples(each))
-        summary = text(f"command.{self.name}.summary")
-        return CommandInfo(name=self.name, summary=summary, usage=self.usage, examples=examples)
+        summary = f"command.{self.name}.summary"
+        return CommandInfo(
+            name=self.name,
+            summary=text(summary),
+            summary_ko=text(summary, language="ko"),
+            usage=self.usage,
+            examples=examples,
+            takes=self.takes,
+            endings=self.endings,
+            least=self.operands.start,
+            most=self.operands.stop - 1,
+            options=tuple(option.info for option in self.options),
+        )
 
     def examples(self, language: str) -> list[str]:
         """Return sentences that ask for it."""

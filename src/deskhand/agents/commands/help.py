@@ -23,7 +23,7 @@ def help_among(*others: Command) -> Command:
                 return Done(summary=f"{_short(command, voice)}\n  {details}\n{examples}")
         raise StoppedError(voice.say("help.unknown", name=wanted))
 
-    helping = Command(name="help", metavar="[COMMAND]", operands=range(2), plan=plan)
+    helping = Command(name="help", metavar="[COMMAND]", operands=range(2), plan=plan, takes="name")
     commands = (*others, helping)
     return helping
 

@@ -26,15 +26,17 @@ def parse_line(given: str, commands: Sequence[Command]) -> Line:
     Raises:
         DeskhandError: ``unknown_command`` with the nearest names; ``invalid`` naming the wrong word and the usage.
     """
-    tokens = _tokens(given)
-    name = tokens[0].lstrip("/").casefold() if tokens else ""
+    name = (given.split() or [""])[0].lstrip("/").casefold()
     known = {command.name: command for command in commands}
     if not given.lstrip().startswith("/") or name not in known:
         near = difflib.get_close_matches(name, known, n=_NEAR_MAX, cutoff=0.4) or sorted(known)
         names = ", ".join(f"/{each}" for each in near)
         raise DeskhandError(Code.UNKNOWN_COMMAND, f"/{name}; there is {names}", field="text")
     command = known[name]
-    operands, options = _arguments(tokens[1:], command)
+    if command.takes == "line":
+        operands, options = _one_line(given).split(None, 1)[1:], dict[str, str | int]()
+    else:
+        operands, options = _arguments(_tokens(given)[1:], command)
     if len(operands) not in command.operands:
         missing = len(operands) < command.operands.start
         wrong = f"{command.metavar} is missing" if missing else f"too many words: {operands[-1]}"
@@ -63,17 +65,26 @@ def _arguments(tokens: Sequence[str], command: Command) -> tuple[list[str], dict
             raise _invalid(f"unknown option {dashed}{hint}", command, name)
         if name in options:
             raise _invalid(f"--{name} stands twice", command, name)
+        option = known[name]
+        if not option.info.metavar:
+            if joined:
+                raise _invalid(f"--{name} takes no value", command, name)
+            options[name] = 1
+            continue
         if not joined and not rest:
-            raise _invalid(f"--{name} needs {known[name].metavar}", command, name)
-        options[name] = _value(value if joined else rest.pop(0), known[name], command)
+            raise _invalid(f"--{name} needs {option.info.metavar}", command, name)
+        options[name] = _value(value if joined else rest.pop(0), option, command)
     return operands, options
 
 
 def _value(value: str, option: Option, command: Command) -> str | int:
     if not value.strip():
         raise _invalid(f"--{option.name} is empty", command, option.name)
+    if option.choices and value.casefold() not in option.choices:
+        wrong = f"--{option.name} must be one of {', '.join(option.choices)}"
+        raise _invalid(wrong, command, option.name)
     if option.most is None:
-        return value
+        return value.casefold() if option.choices else value
     if not (value.isascii() and value.isdigit() and 1 <= int(value) <= option.most):
         wrong = f"--{option.name} must be a number from 1 to {option.most}"
         raise _invalid(wrong, command, option.name)
@@ -86,11 +97,7 @@ def _tokens(given: str) -> list[str]:
     Raises:
         DeskhandError: ``invalid`` for a quote nobody closed, more than one line, or a line too long.
     """
-    line = unicodedata.normalize("NFC", given).strip()
-    if len(line) > LINE_CHARS_MAX:
-        raise DeskhandError(Code.INVALID, f"the line is longer than {LINE_CHARS_MAX} characters")
-    if "\n" in line or "\r" in line:
-        raise DeskhandError(Code.INVALID, "a command is one line; leave out the others")
+    line = _one_line(given)
     tokens: list[str] = []
     word: str | None = None
     closing = ""
@@ -107,6 +114,15 @@ def _tokens(given: str) -> list[str]:
     if closing:
         raise DeskhandError(Code.INVALID, f"a quote is not closed: {closing} is missing")
     return tokens if word is None else [*tokens, word]
+
+
+def _one_line(given: str) -> str:
+    line = unicodedata.normalize("NFC", given).strip()
+    if len(line) > LINE_CHARS_MAX:
+        raise DeskhandError(Code.INVALID, f"the line is longer than {LINE_CHARS_MAX} characters")
+    if "\n" in line or "\r" in line:
+        raise DeskhandError(Code.INVALID, "a command is one line; leave out the others")
+    return line
 
 
 def _invalid(wrong: str, command: Command, field: str) -> DeskhandError:

@@ -69,6 +69,8 @@ REPORT: Final = Command(
     operands=range(1, 2),
     options=(Option(name="by", metavar="COLUMN"), Option(name="out", metavar="NAME")),
     plan=_plan,
+    takes="file",
+    endings=("csv", "tsv", "txt"),
 )
 
 
