@@ -22,8 +22,8 @@ from deskhand.runner.ceiling import Granted, grant_folder
 from deskhand.runner.parts import Parts, RunnerConfig
 from deskhand.runner.process import Process
 from deskhand.store.engine import open_sqlite, open_sqlite_reader
-from deskhand.store.writer import InlineWriter
 from deskhand.testing.links import RUNNER, MemoryHub
+from deskhand.testing.memory_store import InlineWriter
 from deskhand.tools.beneath import Folder
 from deskhand.tools.registry import standard_tools
 from deskhand.workflow.journal import Journal

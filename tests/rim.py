@@ -21,7 +21,8 @@ from deskhand.ids import Ids
 from deskhand.protocol.objects import Device, Role
 from deskhand.protocol.requests import InviteAsk
 from deskhand.store.blobs import FileBlobs
-from deskhand.store.opening import inline, open_memory_disk, open_memory_store, open_sqlite_store
+from deskhand.store.opening import inline, open_sqlite_store
+from deskhand.testing.memory_store import open_memory_disk, open_memory_store
 
 ORIGIN = "http://127.0.0.1:3375"
 JSON = {"Content-Type": "application/json"}

@@ -16,8 +16,8 @@ from deskhand.ids import Ids
 from deskhand.ports import Blobs
 from deskhand.store.blobs import FileBlobs
 from deskhand.store.opening import inline
-from deskhand.store.writer import Crash
 from deskhand.testing.blobs import MemoryBlobs
+from deskhand.testing.memory_store import Crash
 from tests.contract.storing import StillClock
 
 R = TypeVar("R")

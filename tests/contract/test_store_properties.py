@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from deskhand.errors import DeskhandError
 from deskhand.ports import Draft, Tx
 from deskhand.protocol.events import MessagePosted, ThreadCreated, ThreadErased, ThreadRenamed
-from deskhand.store.opening import open_memory_disk, open_memory_store
+from deskhand.testing.memory_store import open_memory_disk, open_memory_store
 from tests.contract.storing import A, StillClock, story
 
 POOL = [

@@ -25,10 +25,11 @@ from deskhand.protocol.tasks import Task
 from deskhand.store import tables
 from deskhand.store.engine import open_sqlite, open_sqlite_reader, require_full
 from deskhand.store.log.verify import verify_inside
-from deskhand.store.opening import open_memory_disk, open_memory_store, open_sqlite_store
+from deskhand.store.opening import open_sqlite_store
 from deskhand.store.schema import REVISIONS, VERSIONS, prepare_sqlite
 from deskhand.store.sql import SqlStore
-from deskhand.store.writer import Crash, ThreadWriter
+from deskhand.store.writer import ThreadWriter
+from deskhand.testing.memory_store import Crash, open_memory_disk, open_memory_store
 from tests.contract.storing import OWNER, A, StillClock, begun, emit, planned, said, story, thread
 
 KILLS = 20

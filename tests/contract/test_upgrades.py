@@ -23,7 +23,7 @@ from deskhand.store.engine import open_sqlite, open_sqlite_reader
 from deskhand.store.home import make_folder
 from deskhand.store.opening import FILE, open_sqlite_store
 from deskhand.store.schema import REVISIONS, VERSIONS, prepare_sqlite
-from deskhand.store.writer import InlineWriter
+from deskhand.testing.memory_store import InlineWriter
 from deskhand.testing.promises import note
 from deskhand.workflow.journal import Journal
 from tests.contract.restoring import house, words_in

@@ -13,8 +13,8 @@ from deskhand.ports import Done, Effect, Place, ToolResult, Turn
 from deskhand.protocol.objects import FolderMode, Origin, Trust
 from deskhand.protocol.tasks import Brief, TaskState
 from deskhand.protocol.wire import JsonObject
-from deskhand.store.writer import Crash
 from deskhand.testing.agents import Obedient, call, wish
+from deskhand.testing.memory_store import Crash
 from tests.laptop import Laptop, until
 
 COMMITS_MAX = 11

@@ -23,8 +23,8 @@ from deskhand.ports import Notice, PushSubscription, SendOutcome
 from deskhand.protocol.events import HUB
 from deskhand.protocol.objects import Device, Role
 from deskhand.protocol.requests import InviteAsk, PairAsk
-from deskhand.store.opening import open_memory_disk, open_memory_store
 from deskhand.testing.blobs import MemoryBlobs
+from deskhand.testing.memory_store import open_memory_disk, open_memory_store
 from deskhand.testing.promises import note
 from deskhand.testing.world.loop import SimClock, VirtualLoop
 

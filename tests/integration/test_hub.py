@@ -24,9 +24,9 @@ from deskhand.protocol.objects import Device, Role
 from deskhand.protocol.ops import Op, OpResult
 from deskhand.protocol.tasks import Task, TaskState
 from deskhand.protocol.wire import JsonObject, Wire
-from deskhand.store.opening import open_memory_disk, open_memory_store
 from deskhand.testing.account import MemoryAccount
 from deskhand.testing.blobs import MemoryBlobs
+from deskhand.testing.memory_store import open_memory_disk, open_memory_store
 
 CLOCK = SystemClock()
 IDS = Ids(CLOCK)

@@ -23,9 +23,9 @@ from deskhand.protocol.objects import Device, Role, Runner
 from deskhand.protocol.ops import Op, OpResult
 from deskhand.protocol.tasks import Brief, Task, TaskState
 from deskhand.protocol.wire import JsonObject
-from deskhand.store.opening import open_memory_disk, open_memory_store
 from deskhand.testing.agents import call, wish
 from deskhand.testing.blobs import MemoryBlobs
+from deskhand.testing.memory_store import open_memory_disk, open_memory_store
 from deskhand.testing.promises import note
 from tests.laptop import Laptop, until
 

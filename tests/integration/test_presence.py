@@ -26,8 +26,8 @@ from deskhand.protocol.events import HUB, SettingChanged
 from deskhand.protocol.objects import Presence, Role
 from deskhand.protocol.ops import Op
 from deskhand.protocol.wire import JsonObject
-from deskhand.store.opening import open_memory_disk, open_memory_store
 from deskhand.testing.blobs import MemoryBlobs
+from deskhand.testing.memory_store import open_memory_disk, open_memory_store
 from deskhand.testing.world.loop import SimClock, VirtualLoop
 
 A = "acc_home"

@@ -18,7 +18,6 @@ from urllib.parse import quote
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool, Pool, StaticPool
-from typing_extensions import override
 
 from deskhand.errors import Code, DeskhandError
 from deskhand.ports import Offload
@@ -140,11 +139,29 @@ def require_full(connection: Connection) -> None:
 
 
 class Reader:
-    """Runs reads on an engine that sees committed rows only, where ``offload`` may block; they raise ``unavailable``."""
+    """Runs reads on an engine that sees committed rows only; they raise ``unavailable``.
 
-    def __init__(self, engine: Engine, offload: Offload) -> None:
+    Args:
+        engine: where to read.
+        offload: where a read may block.
+        here: a connection of the calling thread for bounded reads: SQLite answers in microseconds.
+    """
+
+    def __init__(self, engine: Engine, offload: Offload, *, here: Connection | None = None) -> None:
         self.engine = engine
         self.offload = offload
+        self._here = here
+
+    async def read(self, query: Callable[[Connection], R]) -> R:
+        """Return what a bounded, indexed read finds."""
+        if self._here is None:
+            return await self.look(query)
+        try:
+            with translated():
+                return query(self._here)
+        finally:
+            # Nothing is open in SQLite (autocommit); this ends what SQLAlchemy believes to be a transaction.
+            self._here.rollback()
 
     async def look(self, query: Callable[[Connection], R]) -> R:
         """Return what a long read finds on a connection of its own."""
@@ -160,36 +177,13 @@ class Reader:
 
         return await self.offload(run)
 
-    async def read(self, query: Callable[[Connection], R]) -> R:
-        """Return what a bounded, indexed read finds."""
-        return await self.look(query)
-
     def close(self) -> None:
         """Let go of connections."""
-        self.engine.dispose()
+        if self._here is not None:
+            self._here.close()
+        else:
+            self.engine.dispose()
 
     def _once(self, query: Callable[[Connection], R]) -> R:
         with self.engine.connect() as connection:
             return query(connection)
-
-
-class InlineReader(Reader):
-    """Reads at once on one connection of the calling thread: SQLite answers in microseconds."""
-
-    def __init__(self, engine: Engine, offload: Offload) -> None:
-        super().__init__(engine, offload)
-        self._connection = engine.connect()
-
-    @override
-    async def read(self, query: Callable[[Connection], R]) -> R:
-        try:
-            with translated():
-                return query(self._connection)
-        finally:
-            # Nothing is open in SQLite (autocommit); this ends what SQLAlchemy believes to be a transaction.
-            if self._connection.in_transaction():
-                self._connection.rollback()
-
-    @override
-    def close(self) -> None:
-        self._connection.close()

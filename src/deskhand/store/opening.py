@@ -1,4 +1,4 @@
-"""Puts a store together: on a SQLite file, in memory for a simulation, on PostgreSQL."""
+"""Puts a store together: on a SQLite file or on PostgreSQL."""
 
 from __future__ import annotations
 
@@ -14,14 +14,7 @@ from deskhand.clock import Clock, stamp
 from deskhand.limits import OP_KEPT_DAYS
 from deskhand.ports import Offload
 from deskhand.store import tables
-from deskhand.store.engine import (
-    InlineReader,
-    Reader,
-    empty_log,
-    open_memory,
-    open_sqlite,
-    open_sqlite_reader,
-)
+from deskhand.store.engine import Reader, empty_log, open_sqlite, open_sqlite_reader
 from deskhand.store.faults import translated
 from deskhand.store.log.fanout import FanOut
 from deskhand.store.log.reading import heads
@@ -29,7 +22,7 @@ from deskhand.store.own.deliveries import let_go
 from deskhand.store.postgres import LOOK_SECONDS, Lanes, Listener, open_postgres
 from deskhand.store.schema import prepare_postgres, prepare_sqlite
 from deskhand.store.sql import SqlStore
-from deskhand.store.writer import InlineWriter, ThreadWriter
+from deskhand.store.writer import ThreadWriter
 
 R = TypeVar("R")
 
@@ -50,11 +43,12 @@ def open_sqlite_store(path: Path, clock: Clock, *, offload: Offload = inline) ->
     with translated():
         engine = open_sqlite(path)
         prepare_sqlite(engine, path, clock)
-        _forget_old_ops(engine, clock)
+        forget_old_ops(engine, clock)
         with engine.begin() as connection:
             let_go(connection, stamp(clock.now()))
         writer = ThreadWriter(engine)
-        reader = InlineReader(open_sqlite_reader(path), offload)
+        reading = open_sqlite_reader(path)
+        reader = Reader(reading, offload, here=reading.connect())
     scrubbing = partial(empty_log, engine)
     return SqlStore(clock, writer=writer, reader=reader, fanout=FanOut(), scrubbing=scrubbing)
 
@@ -70,7 +64,7 @@ def open_postgres_store(
     writing, reading = open_postgres(url)
     with translated():
         prepare_postgres(writing)
-        _forget_old_ops(writing, clock)
+        forget_old_ops(writing, clock)
         with reading.connect() as connection:
             fanout = FanOut(heads(connection))
     return SqlStore(
@@ -82,32 +76,7 @@ def open_postgres_store(
     )
 
 
-def open_memory_disk() -> Engine:
-    """Make what a simulation keeps across crashes: committed rows, nothing else."""
-    engine = open_memory()
-    with engine.begin() as connection:
-        # All tables at once; a test holds them equal to the migrated schema.
-        tables.metadata.create_all(connection, checkfirst=False)
-    return engine
-
-
-def open_memory_store(
-    disk: Engine,
-    clock: Clock,
-    *,
-    before_commit: Callable[[], None] = lambda: None,
-    after_commit: Callable[[], None] = lambda: None,
-) -> SqlStore:
-    """Open a store on a simulated disk; hooks may raise ``Crash`` to end it exactly there.
-
-    After a crash open another on the same disk.
-    """
-    _forget_old_ops(disk, clock)
-    writer = InlineWriter(disk, before_commit=before_commit, after_commit=after_commit)
-    return SqlStore(clock, writer=writer, reader=InlineReader(disk, inline), fanout=FanOut())
-
-
-def _forget_old_ops(engine: Engine, clock: Clock) -> None:
+def forget_old_ops(engine: Engine, clock: Clock) -> None:
     """Forget results of ops that are older than anybody may be offline."""
     until = stamp(clock.now() - timedelta(days=OP_KEPT_DAYS))
     with engine.begin() as connection:

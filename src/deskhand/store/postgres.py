@@ -10,7 +10,7 @@ import asyncio
 import select
 import socket
 import threading
-from collections.abc import Callable, Generator
+from collections.abc import Generator
 from contextlib import ExitStack, contextmanager, suppress
 from typing import Any, TypeVar, cast
 
@@ -22,7 +22,7 @@ from sqlalchemy.pool import ConnectionPoolEntry, NullPool
 from deskhand.errors import Code, DeskhandError
 from deskhand.store.log.fanout import FanOut
 from deskhand.store.log.reading import committed_after, heads
-from deskhand.store.writer import Settle, ThreadWriter
+from deskhand.store.writer import After, Settle, ThreadWriter, Work
 
 R = TypeVar("R")
 
@@ -94,13 +94,7 @@ class Lanes:
             ThreadWriter(engine, framing=pipelined, committed=wake_others) for _ in range(WRITERS)
         ]
 
-    async def do(
-        self,
-        work: Callable[[Connection], R],
-        *,
-        key: str = "",
-        after: Callable[[R], None] | None = None,
-    ) -> R:
+    async def do(self, work: Work[R], *, key: str = "", after: After[R] | None = None) -> R:
         """Let the lane of the key write."""
         number = int.from_bytes(key.encode("utf-8", "replace")[-4:])
         return await self._lanes[number % WRITERS].do(work, key=key, after=after)

@@ -23,26 +23,18 @@ from deskhand.store.faults import fault_of, translated
 R = TypeVar("R")
 
 BATCH_MAX = 128
+Work = Callable[[Connection], R]
+After = Callable[[R], None]
 Settle = Callable[[], None]
 """Waits until the database answered all it was sent, so that an error belongs to one write."""
 Framing = Callable[[Connection], AbstractContextManager[Settle]]
 """What surrounds a batch on one connection; PostgreSQL sends a batch through a pipeline."""
 
 
-class Crash(BaseException):
-    """A simulated end of the process, exactly here; never raised in earnest."""
-
-
 class Writer(Protocol):
     """Runs writes one after the other and commits them durably."""
 
-    async def do(
-        self,
-        work: Callable[[Connection], R],
-        *,
-        key: str = "",
-        after: Callable[[R], None] | None = None,
-    ) -> R:
+    async def do(self, work: Work[R], *, key: str = "", after: After[R] | None = None) -> R:
         """Run ``work`` in a transaction and return its result after the commit.
 
         Args:
@@ -61,58 +53,13 @@ class Writer(Protocol):
         ...
 
 
-class InlineWriter:
-    """Executes at once, without a thread: for the simulation, where a crash is a choice.
-
-    Args:
-        engine: where to write.
-        before_commit: called between the work and its commit; may raise ``Crash``.
-        after_commit: called between the commit and its answer; may raise ``Crash``.
-    """
-
-    def __init__(
-        self,
-        engine: Engine,
-        *,
-        before_commit: Callable[[], None] = lambda: None,
-        after_commit: Callable[[], None] = lambda: None,
-    ) -> None:
-        self.before_commit = before_commit
-        self.after_commit = after_commit
-        self._connection = _opened(engine)
-
-    async def do(
-        self,
-        work: Callable[[Connection], R],
-        *,
-        key: str = "",  # noqa: ARG002 - one write at a time needs no key
-        after: Callable[[R], None] | None = None,
-    ) -> R:
-        """Run, commit, tell, return."""
-        try:
-            result = work(self._connection)
-            self.before_commit()
-            self._connection.commit()
-        except BaseException as error:  # noqa: BLE001 - a Crash too must leave nothing behind
-            _undo(self._connection)
-            raise fault_of(error) or error from None
-        self.after_commit()
-        if after is not None:
-            _tell(after, result, asyncio.get_running_loop())
-        return result
-
-    async def close(self) -> None:
-        """Close the connection."""
-        self._connection.close()
-
-
 @dataclass(slots=True, kw_only=True, eq=False)
 class _Job(Generic[R]):
     """A write that waits: what to do, and whom to tell on which loop."""
 
-    work: Callable[[Connection], R]
+    work: Work[R]
     key: str
-    after: Callable[[R], None] | None
+    after: After[R] | None
     loop: asyncio.AbstractEventLoop
     future: asyncio.Future[R]
     result: R | None = None
@@ -158,13 +105,7 @@ class ThreadWriter:
         self._connection: Connection | None = _opened(engine)
         threading.Thread(target=self._run, name="writer", daemon=True).start()
 
-    async def do(
-        self,
-        work: Callable[[Connection], R],
-        *,
-        key: str = "",
-        after: Callable[[R], None] | None = None,
-    ) -> R:
+    async def do(self, work: Work[R], *, key: str = "", after: After[R] | None = None) -> R:
         """Let the write wait for its turn and for the durable commit."""
         loop = asyncio.get_running_loop()
         future: asyncio.Future[R] = loop.create_future()
@@ -251,12 +192,6 @@ def _opened(engine: Engine) -> Connection:
     return connection
 
 
-def _undo(connection: Connection) -> None:
-    """Roll back, also what a failed commit left open in the driver after SQLAlchemy called it over."""
-    connection.rollback()
-    connection.connection.rollback()
-
-
 def _deliver(batch: Sequence[AnyJob]) -> None:
     """Tell each loop about its writes of the batch, in order."""
     for loop in dict.fromkeys(job.loop for job in batch):
@@ -268,7 +203,7 @@ def _deliver(batch: Sequence[AnyJob]) -> None:
 def _finish(jobs: Sequence[AnyJob]) -> None:
     for job in jobs:
         if job.error is None and job.after is not None:
-            _tell(job.after, job.result, job.loop)
+            tell(job.after, job.result, job.loop)
         if job.future.done():
             continue
         if job.error is None:
@@ -277,7 +212,8 @@ def _finish(jobs: Sequence[AnyJob]) -> None:
             job.future.set_exception(job.error)
 
 
-def _tell(after: Callable[[R], None], result: R, loop: asyncio.AbstractEventLoop) -> None:
+def tell(after: After[R], result: R, loop: asyncio.AbstractEventLoop) -> None:
+    """Say what was committed, on the loop."""
     try:
         after(result)
     except Exception as error:  # noqa: BLE001 - one listener must not silence the others

@@ -20,9 +20,9 @@ from deskhand.ports import Committed, Notice, PushSubscription, SendOutcome, Vie
 from deskhand.protocol.authority import Principal
 from deskhand.protocol.events import Event
 from deskhand.protocol.wire import JsonObject
-from deskhand.store.opening import open_memory_disk, open_memory_store
 from deskhand.store.sql import SqlStore
 from deskhand.testing.blobs import MemoryBlobs
+from deskhand.testing.memory_store import open_memory_disk, open_memory_store
 from deskhand.testing.world.loop import Process
 from deskhand.testing.world.machines import Chaos, Machine, disk_of
 

@@ -38,9 +38,9 @@ from deskhand.runner import ceiling
 from deskhand.runner.app import Parts, Runner, RunnerConfig
 from deskhand.runner.process import Process as OwnProcess
 from deskhand.store.engine import open_memory
-from deskhand.store.writer import InlineWriter
 from deskhand.testing.agents import call, wish
 from deskhand.testing.memory_folder import MemoryFolder
+from deskhand.testing.memory_store import InlineWriter
 from deskhand.testing.world.links import FaultyLink
 from deskhand.testing.world.loop import Process, SimClock
 from deskhand.testing.world.machines import Chaos, Machine, disk_of

@@ -17,7 +17,7 @@ from sqlalchemy import Dialect, Engine
 
 from deskhand.ids import Ids
 from deskhand.store.engine import open_memory
-from deskhand.store.writer import Crash
+from deskhand.testing.memory_store import Crash
 from deskhand.testing.world.loop import Process, SimClock, VirtualLoop
 
 _STORY_LINES = 30
