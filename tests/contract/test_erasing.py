@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from deskhand.clock import SystemClock
-from deskhand.hub.sweeping import Sweeper
+from deskhand.hub.timing import Sweeper
 from deskhand.limits import UNNAMED_KEPT_SECONDS
 from deskhand.ports import Committed, Draft, Tx
 from deskhand.protocol.events import HUB, ThreadErased

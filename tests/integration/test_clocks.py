@@ -81,7 +81,7 @@ class House:
         """Plan one notification for the one phone."""
         store, ids = self.hub.store, self.hub.ids
         await store.write(A, lambda tx: plan(tx, trial_announcement("tag"), ids=ids, language="en"))
-        self.hub.courier.wake()
+        self.hub.courier.woken.set()
 
 
 async def _live(loop: VirtualLoop, disk: Engine, push: Push, *, ahead: float) -> House:

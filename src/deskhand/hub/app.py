@@ -17,8 +17,7 @@ from deskhand.hub.delivering import Courier
 from deskhand.hub.presence import Attendance
 from deskhand.hub.streaming import view_of
 from deskhand.hub.submitting import Submitter, Surface, dispatch
-from deskhand.hub.sweeping import Sweeper
-from deskhand.hub.timing import Alarm
+from deskhand.hub.timing import Alarm, Sweeper
 from deskhand.ids import Ids
 from deskhand.limits import LIST_LIMIT_MAX, SYNC_WAIT_SECONDS_MAX
 from deskhand.ports import Blobs, Notifier, Page, Store
@@ -79,21 +78,16 @@ class Hub:
             store=self.store, notifiers=parts.notifiers, clock=self.clock, spread=parts.spread
         )
         self.alarm = Alarm(store=self.store, clock=self.clock, give_out=self._give_out)
-        self._running: list[asyncio.Task[None]] = []
-        self.store.on_commit(self.courier.look_at)
-        self.store.on_commit(self.alarm.look_at)
         self.sweeper = Sweeper(store=self.store, blobs=self.blobs, clock=self.clock)
-        self.store.on_commit(self.sweeper.look_at)
+        for one in (self.courier, self.alarm, self.sweeper):
+            self.store.on_commit(one.look_at)
+        self._running: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:
         """Begin to deliver and to note who is there: nobody, so far."""
         await self.store.lose_links()
-        self._running = [
-            asyncio.ensure_future(self.courier.run()),
-            asyncio.ensure_future(self.alarm.run()),
-            asyncio.ensure_future(self.sweeper.run()),
-            asyncio.ensure_future(self.attendance.run()),
-        ]
+        loops = (self.courier, self.alarm, self.sweeper, self.attendance)
+        self._running = [asyncio.ensure_future(one.run()) for one in loops]
 
     async def stop(self) -> None:
         """End streams first, then what runs; the store is the caller's to close."""

@@ -7,23 +7,23 @@ never decides *whether* to notify, and never logs an address.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from datetime import timedelta
 
-from deskhand.clock import Clock, stamp, unstamp
+from typing_extensions import override
+
+from deskhand.clock import stamp
 from deskhand.core.delivery import Announcement, next_try_seconds
+from deskhand.hub.timing import Rounds
 from deskhand.ids import Ids
 from deskhand.limits import DELIVERY_BACKOFF_SECONDS
 from deskhand.ports import (
-    Committed,
     DueDelivery,
     Notice,
     Notifier,
     PlannedDelivery,
     SendOutcome,
-    Store,
     Tx,
 )
 from deskhand.protocol.events import KIND_OF, ApprovalRequested, QuestionAsked, TaskFinished
@@ -31,9 +31,7 @@ from deskhand.protocol.objects import Delivery
 from deskhand.texts import text
 
 WEB_PUSH = "webpush"
-_ANNOUNCED = {KIND_OF[kind] for kind in (TaskFinished, ApprovalRequested, QuestionAsked)}
 _BATCH = 20
-_IDLE_SECONDS = 30.0
 _LONGEST_SECONDS = DELIVERY_BACKOFF_SECONDS[-1] * 1.25
 _SET_BACK_SECONDS = 5.0
 
@@ -49,9 +47,7 @@ def plan(
 ) -> list[str]:
     """Plan the announcement for every subscription of the account, or of one device; return the deliveries' ids."""
     planned: list[str] = []
-    for subscription in tx.subscriptions():
-        if device not in {None, subscription.device}:
-            continue
+    for subscription in (one for one in tx.subscriptions() if device in {None, one.device}):
         delivery = Delivery.from_json(
             {
                 "id": ids.new("dlv"),
@@ -80,61 +76,38 @@ def plan(
     return planned
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Courier:
+@dataclass(eq=False, kw_only=True)
+class Courier(Rounds):
     """The loop that empties the ledger's due rows; ``notifiers`` are the roads by their names."""
 
-    store: Store
+    wakes_at = frozenset(KIND_OF[kind] for kind in (TaskFinished, ApprovalRequested, QuestionAsked))
     notifiers: Mapping[str, Notifier]
-    clock: Clock
     spread: Callable[[], float]
-    woken: asyncio.Event = field(default_factory=asyncio.Event)
+    offset: float = float("-inf")
+    """What only changes when somebody sets the clock."""
 
-    def wake(self) -> None:
-        """Look again now: something was planned."""
-        self.woken.set()
-
-    def look_at(self, committed: Sequence[Committed]) -> None:
-        """Wake up if something was committed that may have planned a delivery: most commits do not."""
-        if any(one.event.kind in _ANNOUNCED for one in committed):
-            self.wake()
-
+    @override
     async def run(self) -> None:
         """Deliver until cancelled.
 
         What waits stands in wall time, to outlive this process. A clock that was set back would keep it waiting: what
         is due later than any wait is long, or at all when the clock goes back now, is tried earlier instead.
         """
-        longest = stamp(self.clock.now() + timedelta(seconds=_LONGEST_SECONDS))
+        longest = self._in(_LONGEST_SECONDS)
         await self.store.hasten_deliveries(after=longest, to=longest)
-        offset = self._offset()
-        while True:
-            self.woken.clear()
-            before, offset = offset, self._offset()
-            if before - offset > _SET_BACK_SECONDS:
-                now = stamp(self.clock.now())
-                await self.store.hasten_deliveries(after=now, to=now)
-            due = await self.store.due_deliveries(stamp(self.clock.now()), limit=_BATCH)
-            async with asyncio.TaskGroup() as group:
-                for one in due:
-                    group.create_task(self._deliver(one))
-            if not due:
-                await self._rest()
+        await super().run()
 
-    def _offset(self) -> float:
-        """Return what only changes when somebody sets the clock."""
-        return self.clock.now().timestamp() - self.clock.elapsed()
-
-    async def _rest(self) -> None:
-        """Wait for the next due row, a wake-up, or half a minute (the wall clock may jump)."""
-        at = await self.store.next_delivery_at()
-        seconds = _IDLE_SECONDS
-        if at is not None:
-            left = (unstamp(at) - self.clock.now()).total_seconds()
-            seconds = min(max(left, 0.05), _IDLE_SECONDS)
-        with suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
-                await self.woken.wait()
+    @override
+    async def round(self) -> float:
+        now, before = self._in(0), self.offset
+        self.offset = self.clock.now().timestamp() - self.clock.elapsed()
+        if before - self.offset > _SET_BACK_SECONDS:
+            await self.store.hasten_deliveries(after=now, to=now)
+        due = await self.store.due_deliveries(now, limit=_BATCH)
+        async with asyncio.TaskGroup() as group:
+            for one in due:
+                group.create_task(self._deliver(one))
+        return 0.0 if due else self.left(await self.store.next_delivery_at())
 
     async def _deliver(self, due: DueDelivery) -> None:
         outcome = await self._try(due)
@@ -145,7 +118,7 @@ class Courier:
             attempts, asked_for = due.delivery.attempts + 1, outcome.retry_after_seconds
             wait = next_try_seconds(attempts, asked_for=asked_for, spread=self.spread())
             if wait is not None:
-                fate, again = "sent", stamp(self.clock.now() + timedelta(seconds=wait))
+                fate, again = "sent", self._in(wait)
         await self.store.settle_delivery(
             due.account,
             due.delivery.id,
@@ -168,3 +141,6 @@ class Courier:
             ttl_seconds=due.ttl_seconds,
         )
         return await notifier.send(due.subscription, notice)
+
+    def _in(self, seconds: float) -> str:
+        return stamp(self.clock.now() + timedelta(seconds=seconds))

@@ -90,7 +90,7 @@ async def push_test(call: TheCall) -> Answer:
     )
     if not planned:
         raise DeskhandError(Code.ILLEGAL_STATE, "no subscription")
-    call.hub.courier.wake()
+    call.hub.courier.woken.set()
     return Answer({"deliveries": planned}, status_code=202)
 
 
