@@ -193,6 +193,8 @@ def _delegate(facts: Facts, wish: Wish, body: MessagePost, files: Sequence[FileR
         origin=said.origin,
         trust=said.trust,
         criteria=body.criteria,
+        criteria_by="owner" if body.criteria else None,
+        budget=body.budget,
         requested_checks=body.checks,
         files=tuple(files),
         not_before=_moment(body.not_before),

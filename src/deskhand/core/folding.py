@@ -222,7 +222,13 @@ def _task_edited(before: Task | None, _: Event, body: ev.TaskEdited) -> Task | N
     return before and before.but(
         title=before.title if body.title is None else body.title,
         criteria=before.criteria if body.criteria is None else body.criteria,
+        criteria_by=before.criteria_by if body.criteria is None else "owner",
     )
+
+
+def _criteria_restated(before: Task | None, _: Event, body: ev.CriteriaRestated) -> Task | None:
+    free = before and (before.criteria_by == "agent" or not (before.criteria_by or before.criteria))
+    return before.but(criteria=body.criteria, criteria_by="agent") if before and free else before
 
 
 def _task_paused(before: Task | None, _: Event, __: ev.TaskPaused) -> Task | None:
@@ -246,6 +252,8 @@ def _task_finished(before: Task | None, event: Event, body: ev.TaskFinished) -> 
         not_done_because=body.not_done_because,
         changes=body.changes,
         usage=body.usage,
+        model_used=body.model,
+        answer=body.answer,
         epoch=body.epoch,
         waiting_for=(),
         now_doing=None,
@@ -258,7 +266,9 @@ def _step_started(before: Task | None, _: Event, body: ev.StepStarted) -> Task |
 
 
 def _step_finished(before: Task | None, _: Event, body: ev.StepFinished) -> Task | None:
-    return before and before.but(usage=before.usage.but(steps=max(before.usage.steps, body.step)))
+    if before is None or body.usage is not None:
+        return before and before.but(usage=body.usage)
+    return before.but(usage=before.usage.but(steps=max(before.usage.steps, body.step)))
 
 
 def _plan_updated(before: Task | None, _: Event, body: ev.PlanUpdated) -> Task | None:
@@ -388,6 +398,7 @@ _FOLDS: dict[tuple[type[Body], type[Wire]], _Fold] = {
     (ev.TaskAccepted, Task): _task_accepted,
     (ev.TaskMoved, Task): _task_moved,
     (ev.TaskEdited, Task): _task_edited,
+    (ev.CriteriaRestated, Task): _criteria_restated,
     (ev.TaskPaused, Task): _task_paused,
     (ev.TaskResumed, Task): _task_resumed,
     (ev.TaskArchived, Task): _task_archived,

@@ -85,6 +85,8 @@ def retry_task(facts: Facts, wish: Wish) -> Decision:
         trust=old.trust,
         retry_of=old.id,
         criteria=old.criteria,
+        criteria_by=old.criteria_by,
+        budget=old.budget,
         requested_checks=old.requested_checks,
         files=old.files,
         created_by=wish.principal.id,

@@ -172,6 +172,12 @@ class TaskEdited(Body):
     criteria: tuple[str, ...] | None = None
 
 
+class CriteriaRestated(AttemptBody):
+    """The agent said what it takes the task to mean; it counts only where the owner said nothing."""
+
+    criteria: tuple[str, ...]
+
+
 class TaskPaused(Body):
     """The owner stopped the clock; the attempt keeps its place."""
 
@@ -189,7 +195,7 @@ class TaskArchived(Body):
 
 
 class TaskFinished(Body):
-    """The one end of a task."""
+    """The one end of a task. ``answer``: the result is a message that was just said, with nothing to check."""
 
     state: TaskState
     verdict: Verdict | None = None
@@ -197,6 +203,8 @@ class TaskFinished(Body):
     not_done_because: tuple[str, ...] = ()
     changes: Changes = Changes()
     usage: Usage = Usage()
+    model: str | None = None
+    answer: bool = False
     epoch: int
     happened_at: At | None = None
 
@@ -210,11 +218,12 @@ class StepStarted(AttemptBody):
 
 
 class StepFinished(AttemptBody):
-    """A step has a result, or an honest ``unknown``."""
+    """A step has a result, or an honest ``unknown``; ``usage`` is what the task used so far."""
 
     step: int
     outcome: Literal["ok", "error", "denied", "unknown"]
     summary: str = ""
+    usage: Usage | None = None
 
 
 class PlanUpdated(AttemptBody):
@@ -326,6 +335,7 @@ EVENTS: dict[str, type[Body]] = {
     "task.accepted": TaskAccepted,
     "task.moved": TaskMoved,
     "task.edited": TaskEdited,
+    "criteria.restated": CriteriaRestated,
     "task.paused": TaskPaused,
     "task.resumed": TaskResumed,
     "task.archived": TaskArchived,
@@ -356,6 +366,7 @@ RUNNER_KINDS = frozenset(
         "step.started",
         "step.finished",
         "plan.updated",
+        "criteria.restated",
         "approval.requested",
         "approval.voided",
         "question.asked",

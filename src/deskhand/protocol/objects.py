@@ -98,6 +98,14 @@ def narrower(first: FolderMode, second: FolderMode) -> FolderMode:
     return order[min(order.index(first), order.index(second))]
 
 
+class FolderInstructions(Wire):
+    """The file of a folder that goes with each task there, as far as it goes."""
+
+    name: str
+    chars: int
+    sha256: str
+
+
 class Folder(Wire):
     """A folder of one runner. The runner's own file is the ceiling; this is what the hub knows of it.
 
@@ -110,6 +118,7 @@ class Folder(Wire):
     label: str
     mode: FolderMode
     once: bool = False
+    instructions: FolderInstructions | None = None
     state: Literal["granted", "removed"] = "granted"
 
 
@@ -149,8 +158,21 @@ class SandboxInfo(Wire):
     reason: str | None = None
 
 
+ModelLabel = Literal["stand_in", "too_small"]
+"""What has to stand beside a model's name wherever it shows."""
+
+
+class ModelInfo(Wire):
+    """The model that a computer thinks with unless a task names another. Keys and addresses never cross the wire."""
+
+    name: str
+    source: Literal["config", "key", "server", "embedded"]
+    label: ModelLabel | None = None
+    context_tokens: int | None = None
+
+
 class Runner(Wire):
-    """A computer that does the work."""
+    """A computer that does the work. ``models``: every model that a task may name there."""
 
     id: str
     name: str
@@ -159,6 +181,7 @@ class Runner(Wire):
     kinds: tuple[str, ...] = ()
     commands: tuple[CommandInfo, ...] = ()
     tools: tuple[str, ...] = ()
+    model: ModelInfo | None = None
     models: tuple[str, ...] = ()
     agents: tuple[str, ...] = ()
     sandbox: SandboxInfo

@@ -13,6 +13,7 @@ from pydantic import Field
 from deskhand.errors import Code, DeskhandError
 from deskhand.limits import NAME_CHARS_MAX, TEXT_CHARS_MAX
 from deskhand.protocol.objects import FolderMode
+from deskhand.protocol.tasks import Budget
 from deskhand.protocol.wire import At, Json, JsonObject, Wire, sha256_of
 
 
@@ -111,7 +112,7 @@ class MessagePost(OpBody):
     title: str | None = Field(default=None, max_length=NAME_CHARS_MAX)
     not_before: At | None = None
     deadline: At | None = None
-    budget: JsonObject | None = None
+    budget: Budget | None = None
     plan: bool = False
     criteria: tuple[str, ...] = ()
     checks: tuple[str, ...] = ()

@@ -6,7 +6,9 @@ Pure data and one table; how a task moves is decided in ``core.lifecycle``.
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Literal
+from typing import ClassVar, Literal
+
+from pydantic import ConfigDict, Field
 
 from deskhand.protocol.objects import FolderMode, Origin, Trust
 from deskhand.protocol.wire import At, JsonObject, Wire
@@ -193,17 +195,45 @@ class Changes(Wire):
 class Money(Wire):
     """An exact amount."""
 
-    amount: str
-    currency: str
+    amount: str = Field(pattern=r"^\d{1,9}(\.\d{1,9})?$")
+    currency: str = Field(pattern=r"^[A-Z]{3}$")
 
 
 class Usage(Wire):
-    """What a task used so far."""
+    """What a task used so far. Tokens without ``money``: nobody knows what they cost, which is not nothing."""
 
     steps: int = 0
     input_tokens: int = 0
     output_tokens: int = 0
     money: Money | None = None
+
+
+class BudgetMoney(Money):
+    """A limit of money, in the currency that prices of models are known in."""
+
+    currency: Literal["USD"] = "USD"
+
+
+class Budget(Wire):
+    """How much a task may use before it pauses and asks. A limit that is absent is the account's; 0 is none.
+
+    Unlike other objects it refuses fields it does not know: a limit that nobody watches is worse than an error.
+    """
+
+    model_config: ClassVar[ConfigDict] = ConfigDict(extra="forbid", frozen=True)
+
+    steps: int | None = Field(default=None, ge=0, le=1_000_000, strict=True)
+    tokens: int | None = Field(default=None, ge=0, le=10**12, strict=True)
+    money: BudgetMoney | None = None
+    minutes: int | None = Field(default=None, ge=0, le=1_000_000, strict=True)
+
+
+class Instructions(Wire):
+    """What a folder's own file says to whoever works there: content of that file, never permission."""
+
+    name: str
+    text: str
+    trust: Trust = Trust.UNTRUSTED
 
 
 class PlanItem(Wire):
@@ -258,6 +288,8 @@ class Task(Wire):
     retry_of: str | None = None
     suggestions: tuple[Suggestion, ...] = ()
     criteria: tuple[str, ...] = ()
+    criteria_by: Literal["owner", "agent"] | None = None
+    """Whose words the criteria are; what the owner said stands."""
     requested_checks: tuple[str, ...] = ()
     checks: tuple[Check, ...] = ()
     files: tuple[FileRef, ...] = ()
@@ -267,6 +299,10 @@ class Task(Wire):
     now_doing: str | None = None
     tries: int = 0
     usage: Usage = Usage()
+    budget: Budget | None = None
+    model_used: str | None = None
+    answer: bool = False
+    """The result is a plain answer, said as a message: nothing was done that could be checked."""
     waiting_for: tuple[Waiting, ...] = ()
     archived: bool = False
     not_before: At | None = None
@@ -309,6 +345,9 @@ class Brief(Wire):
     checks: tuple[str, ...] = ()
     files: tuple[FileRef, ...] = ()
     op_id: str | None = None
+    budget: Budget | None = None
+    instructions: Instructions | None = None
+    """Read by the runner itself when the attempt begins; what a hub says here is not believed."""
     context: tuple[ContextItem, ...] = ()
     origin: Origin
     trust: Trust

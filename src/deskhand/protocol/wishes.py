@@ -1,11 +1,13 @@
 """What the built-in tools may be asked: the arguments of every wish, typed and bounded.
 
 They come from a model or a stranger's plan, so a field that is not here is an error that names it, never a silent
-default. Which paths may be touched is not said here: that is the folder handle's to refuse, and the gate's.
+default. Which paths may be touched is not said here: that is the folder handle's to refuse, and the gate's. The
+docstrings and descriptions of what models may use are written for them: :func:`tool_infos` hands them on.
 """
 
 from __future__ import annotations
 
+import json
 from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import AfterValidator, ConfigDict, Field
@@ -13,7 +15,7 @@ from typing_extensions import override
 
 from deskhand.errors import DeskhandError
 from deskhand.limits import COMMAND_SECONDS, LIST_ENTRIES_MAX
-from deskhand.protocol.wire import Json, Wire
+from deskhand.protocol.wire import Json, JsonObject, Wire
 
 LINES_MAX = 1_000_000
 CONTENT_CHARS_MAX = 1_000_000
@@ -29,19 +31,22 @@ def _plain(path: str) -> str:
 Text = Annotated[str, Field(max_length=4096)]
 Short = Annotated[str, Field(max_length=200)]
 Hash = Annotated[str, Field(max_length=64)]
-RelPath = Annotated[Text, AfterValidator(_plain)]
+RelPath = Annotated[Text, AfterValidator(_plain), Field(description="Path inside the folder.")]
 LineNumber = Annotated[int, Field(ge=1, le=LINES_MAX)]
 Index = Annotated[int, Field(ge=0, le=COLUMNS_MAX)]
 Paths = Annotated[list[Text], Field(min_length=1, max_length=500)]
+Pattern = Annotated[Short, Field(description='Only files that fit, such as "*.md".')]
+FromLine = Annotated[LineNumber, Field(description="First line to return, counted from 1.")]
 
 
 _TRIED = ("str", "int")
 
 
 class Wish(Wire):
-    """The arguments of one call, or an object in them; ``about`` names the one that says what it touches."""
+    """The arguments of one call, or an object in them; ``about`` names those that say what it touches."""
 
-    about: ClassVar[str] = "path"
+    about: ClassVar[tuple[str, ...]] = ("path",)
+    example: ClassVar[JsonObject] = {}
     model_config: ClassVar[ConfigDict] = ConfigDict(extra="forbid", strict=True)
 
     @classmethod
@@ -50,7 +55,7 @@ class Wish(Wire):
         """Read it.
 
         Raises:
-            DeskhandError: ``invalid`` with the name of the innermost wrong field.
+            DeskhandError: ``invalid`` with the name of the innermost wrong field, and how to mend it.
         """
         try:
             return super().from_json(data)
@@ -58,46 +63,82 @@ class Wish(Wire):
             # Among the names stand places in lists, and types that were tried.
             parts = (error.field or "").split(".")
             names = [part for part in parts if part[:1].islower() and part[-3:] not in _TRIED]
-            raise DeskhandError(error.code, error.detail, field=(names or parts)[-1]) from None
+            name = (names or parts)[-1]
+            detail = "; ".join(part for part in (error.detail, cls._takes(name)) if part)
+            raise DeskhandError(error.code, detail, field=name) from None
+
+    @classmethod
+    def _takes(cls, name: str) -> str:
+        """Return what the field is for, or which there are; and an example."""
+        fields = {field.alias or own: field for own, field in cls.model_fields.items()}
+        said = fields[name].description or "" if name in fields else f"takes {', '.join(fields)}"
+        example = json.dumps(cls.example, ensure_ascii=False) if cls.example else ""
+        return "; ".join(part for part in (said, example and f"example: {example}") if part)
 
 
 class Reading(Wish):
     """``"from": "results"`` reads back what the task wrote, instead of the folder it works on."""
 
-    source: Literal["folder", "results"] = Field(default="folder", alias="from")
+    source: Literal["folder", "results"] = Field(
+        default="folder",
+        alias="from",
+        description='"folder": the folder of the task. "results": where your own files go, if that is elsewhere.',
+    )
 
 
 class ListFiles(Reading):
-    """Names, kinds and sizes below a path; a file lists as itself."""
+    """List the files and directories at a path, with sizes in bytes.
+
+    Use it first, to see what is there; recursive looks below directories too. A directory ends with "/".
+    """
+
+    example = {"path": ".", "recursive": True, "pattern": "*.csv"}
 
     path: RelPath = "."
-    recursive: bool = False
-    pattern: Short = "*"
+    recursive: bool = Field(default=False, description="Also everything below.")
+    pattern: Pattern = "*"
     limit: Annotated[int, Field(ge=1, le=LIST_ENTRIES_MAX)] = LIST_ENTRIES_MAX
 
 
 class ReadFile(Reading):
-    """Lines of a text file, in whatever encoding it is."""
+    """Read a file as numbered lines ("12: text"). The numbers are not part of the file.
+
+    Reads text in any encoding, PDF, Word (docx), Excel (xlsx), mail (eml), HTML, and the facts of an image.
+    A long file comes in parts; the last line then says with which from_line to read on. For sums over a table use
+    query_table instead.
+    """
+
+    example = {"path": "notes/monday.md"}
 
     path: RelPath
-    from_line: LineNumber = 1
+    from_line: FromLine = 1
 
 
 class ReadFiles(Reading):
-    """Many text files at once; ``from_line`` goes on within the first."""
+    """Read several files at once, each as read_file does, under its name; use it for a handful of short files.
 
-    about = "paths"
+    What cannot be read is said and the others are read all the same. What does not fit is named at the end.
+    """
 
-    paths: Paths
-    from_line: LineNumber = 1
+    about = ("paths",)
+    example = {"paths": ["a.md", "b.md"]}
+
+    paths: Paths = Field(description="Paths inside the folder.")
+    from_line: FromLine = 1
 
 
 class SearchFiles(Reading):
-    """Lines that contain the words, in files whose name fits the pattern."""
+    """Find lines in text files, in any case of letters; returns "path:line: text".
 
-    query: Annotated[Short, Field(min_length=1)]
+    Looks below the path. It does not look into PDF, Word and Excel files: read those.
+    """
+
+    example = {"query": "budget", "pattern": "*.md"}
+
+    query: Annotated[Short, Field(min_length=1)] = Field(description="Words as they stand there.")
+    regex: bool = Field(default=False, description="The query is a regular expression (RE2).")
     path: RelPath = "."
-    pattern: Short = "*"
+    pattern: Pattern = "*"
 
 
 class ReadTable(Reading):
@@ -111,37 +152,80 @@ class Write(Wish):
     """Without ``replace`` an existing file stays, and the same bytes again are done already."""
 
     path: RelPath
-    replace: bool = False
+    replace: bool = Field(default=False, description="Must be true to replace a file that exists.")
 
 
 class WriteFile(Write):
-    """A text file in UTF-8."""
+    """Write a whole text file in UTF-8, with the directories it needs.
 
-    content: Annotated[str, Field(max_length=CONTENT_CHARS_MAX)]
+    To change some words of a file use edit_file. For Word, Excel or a mail draft use write_document.
+    """
+
+    example = {"path": "summary.md", "content": "# Summary\n"}
+
+    content: Annotated[str, Field(max_length=CONTENT_CHARS_MAX)] = Field(
+        description="The whole text of the file."
+    )
+
+
+class EditFile(Wish):
+    """Replace one passage of a text file; its encoding and line ends stay.
+
+    Read the file first. The old text must stand in it exactly once: copy it exactly, without line numbers, and take
+    lines around it along where it would stand there twice.
+    """
+
+    example = {"path": "plan.md", "old": "Owner: nobody", "new": "Owner: Mira"}
+
+    path: RelPath
+    old: Annotated[str, Field(min_length=1, max_length=CONTENT_CHARS_MAX)] = Field(
+        description="The passage as it stands now."
+    )
+    new: Annotated[str, Field(max_length=CONTENT_CHARS_MAX)] = Field(
+        description="What is to stand there instead; empty deletes it."
+    )
 
 
 class MakeDirectory(Wish):
-    """A directory with its parents; one that exists is fine."""
+    """Make a directory with its parents; one that exists is fine."""
+
+    example = {"path": "reports/2026"}
 
     path: RelPath
 
 
 class MoveFile(Wish):
-    """To a name that is free, within the results place."""
+    """Move or rename a file or directory; the new name must be free, its directory is made if needed."""
 
-    about = "to"
+    about = ("path", "to")
+    example = {"path": "draft.md", "to": "archive/draft.md"}
 
     path: RelPath
-    to: RelPath
+    to: RelPath = Field(description="The new path inside the folder.")
+
+
+class TrashFile(Wish):
+    """Put a file or directory into the trash of its folder. Nothing is deleted: it can be moved back from there."""
+
+    example = {"path": "old.md"}
+
+    path: RelPath
 
 
 class RunCommand(Wish):
-    """A program with its arguments, in the sandbox."""
+    """Run a program in a sandbox in the folder, without network; returns its output and the files it changed.
+
+    Changes come into the folder only when it ends by itself. For shell syntax say ["sh", "-c", "..."].
+    """
+
+    example = {"argv": ["sh", "-c", "wc -l *.csv"]}
 
     argv: Annotated[
         list[Annotated[str, Field(max_length=32_000)]], Field(min_length=1, max_length=256)
-    ]
-    seconds: Annotated[int, Field(ge=1, le=COMMAND_SECONDS)] = COMMAND_SECONDS
+    ] = Field(description="The program and its arguments, each on its own.")
+    seconds: Annotated[int, Field(ge=1, le=COMMAND_SECONDS)] = Field(
+        default=COMMAND_SECONDS, description="After so many seconds it is stopped and changes nothing."
+    )
 
 
 class Cell(Wish):
@@ -232,7 +316,7 @@ class Figure(Wish):
 class CheckTotals(Check):
     """Do the figures of a sheet, and the sums of its copy of the data, follow from the table?"""
 
-    about = "workbook"
+    about = ("workbook",)
 
     table: TableSource
     workbook: RelPath

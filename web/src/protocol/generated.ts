@@ -117,10 +117,26 @@ export interface Brief {
   checks: readonly string[];
   files: readonly FileRef[];
   op_id?: string;
+  budget?: Budget;
+  instructions?: Instructions;
   context: readonly ContextItem[];
   origin: Origin;
   trust: Trust;
   created_at: string;
+}
+
+/** How much a task may use before it pauses and asks. A limit that is absent is the account's; 0 is none. */
+export interface Budget {
+  steps?: number;
+  tokens?: number;
+  money?: BudgetMoney;
+  minutes?: number;
+}
+
+/** A limit of money, in the currency that prices of models are known in. */
+export interface BudgetMoney {
+  amount: string;
+  currency: "USD";
 }
 
 /** How many files of the folder differ because of a task. */
@@ -171,6 +187,13 @@ export interface ContextItem {
   text: string;
   at: string;
   trust: Trust;
+}
+
+/** The agent said what it takes the task to mean; it counts only where the owner said nothing. */
+export interface CriteriaRestated {
+  epoch: number;
+  happened_at?: string;
+  criteria: readonly string[];
 }
 
 /** One notification to one device by one road, with its fate. A table of its own truth, never an event. */
@@ -265,7 +288,15 @@ export interface Folder {
   label: string;
   mode: FolderMode;
   once: boolean;
+  instructions?: FolderInstructions;
   state: "granted" | "removed";
+}
+
+/** The file of a folder that goes with each task there, as far as it goes. */
+export interface FolderInstructions {
+  name: string;
+  chars: number;
+  sha256: string;
 }
 
 /** What may happen in a folder, from narrow to wide. */
@@ -294,6 +325,13 @@ export interface FolderRemove {
 /** A folder may no longer be used. */
 export interface FolderRemoved {
   folder: string;
+}
+
+/** What a folder's own file says to whoever works there: content of that file, never permission. */
+export interface Instructions {
+  name: string;
+  text: string;
+  trust: Trust;
 }
 
 export type JsonValue = unknown;
@@ -331,7 +369,7 @@ export interface MessagePost {
   title?: string;
   not_before?: string;
   deadline?: string;
-  budget?: Record<string, JsonValue>;
+  budget?: Budget;
   plan?: boolean;
   criteria?: readonly string[];
   checks?: readonly string[];
@@ -348,6 +386,14 @@ export interface MessagePosted {
   files: readonly FileRef[];
   happened_at?: string;
   epoch?: number;
+}
+
+/** The model that a computer thinks with unless a task names another. Keys and addresses never cross the wire. */
+export interface ModelInfo {
+  name: string;
+  source: "config" | "key" | "server" | "embedded";
+  label?: "stand_in" | "too_small";
+  context_tokens?: number;
 }
 
 /** An exact amount. */
@@ -502,7 +548,7 @@ export interface ReadMark {
 /** What a principal may do; the table is in ``authority``. */
 export type Role = "owner" | "member" | "viewer" | "runner" | "bridge" | "client";
 
-/** A computer that does the work. */
+/** A computer that does the work. ``models``: every model that a task may name there. */
 export interface Runner {
   id: string;
   name: string;
@@ -511,6 +557,7 @@ export interface Runner {
   kinds: readonly string[];
   commands: readonly CommandInfo[];
   tools: readonly string[];
+  model?: ModelInfo;
   models: readonly string[];
   agents: readonly string[];
   sandbox: SandboxInfo;
@@ -552,13 +599,14 @@ export interface SettingsPut {
   value: JsonValue;
 }
 
-/** A step has a result, or an honest ``unknown``. */
+/** A step has a result, or an honest ``unknown``; ``usage`` is what the task used so far. */
 export interface StepFinished {
   epoch: number;
   happened_at?: string;
   step: number;
   outcome: "ok" | "error" | "denied" | "unknown";
   summary: string;
+  usage?: Usage;
 }
 
 /** A step is about to have its effect. */
@@ -610,6 +658,7 @@ export interface Task {
   retry_of?: string;
   suggestions: readonly Suggestion[];
   criteria: readonly string[];
+  criteria_by?: "owner" | "agent";
   requested_checks: readonly string[];
   checks: readonly Check[];
   files: readonly FileRef[];
@@ -619,6 +668,9 @@ export interface Task {
   now_doing?: string;
   tries: number;
   usage: Usage;
+  budget?: Budget;
+  model_used?: string;
+  answer: boolean;
   waiting_for: readonly Waiting[];
   archived: boolean;
   not_before?: string;
@@ -670,7 +722,7 @@ export interface TaskEdited {
   criteria?: readonly string[];
 }
 
-/** The one end of a task. */
+/** The one end of a task. ``answer``: the result is a message that was just said, with nothing to check. */
 export interface TaskFinished {
   state: TaskState;
   verdict?: Verdict;
@@ -678,6 +730,8 @@ export interface TaskFinished {
   not_done_because: readonly string[];
   changes: Changes;
   usage: Usage;
+  model?: string;
+  answer: boolean;
   epoch: number;
   happened_at?: string;
 }
@@ -761,7 +815,7 @@ export interface Upload {
   expires_at: string;
 }
 
-/** What a task used so far. */
+/** What a task used so far. Tokens without ``money``: nobody knows what they cost, which is not nothing. */
 export interface Usage {
   steps: number;
   input_tokens: number;
@@ -813,6 +867,7 @@ export interface EventBodies {
   "task.accepted": TaskAccepted;
   "task.moved": TaskMoved;
   "task.edited": TaskEdited;
+  "criteria.restated": CriteriaRestated;
   "task.paused": TaskPaused;
   "task.resumed": TaskResumed;
   "task.archived": TaskArchived;

@@ -154,7 +154,15 @@ const RULES: Rules = {
       but(before, {
         title: body.title ?? before.title,
         criteria: body.criteria ?? before.criteria,
+        criteria_by: body.criteria ? "owner" : before.criteria_by,
       }),
+  },
+  "criteria.restated": {
+    tasks: (before, _, body) => {
+      const theirs = before?.criteria_by ?? (before?.criteria.length ? "owner" : "agent");
+      if (theirs === "owner") return before;
+      return but(before, { criteria: body.criteria, criteria_by: "agent" });
+    },
   },
   "task.paused": { tasks: (before) => but(before, { state: "paused", now_doing: undefined }) },
   "task.resumed": { tasks: (before) => but(before, { state: "queued", reason: undefined }) },
@@ -170,6 +178,8 @@ const RULES: Rules = {
         not_done_because: body.not_done_because,
         changes: body.changes,
         usage: body.usage,
+        model_used: body.model,
+        answer: body.answer,
         epoch: body.epoch,
         waiting_for: [],
         now_doing: undefined,
@@ -180,7 +190,12 @@ const RULES: Rules = {
   "step.finished": {
     tasks: (before, _, body) =>
       before &&
-      but(before, { usage: { ...before.usage, steps: Math.max(before.usage.steps, body.step) } }),
+      but(before, {
+        usage: body.usage ?? {
+          ...before.usage,
+          steps: Math.max(before.usage.steps, body.step),
+        },
+      }),
   },
   "plan.updated": { tasks: (before, _, body) => but(before, { plan: body.items }) },
   "check.finished": {
