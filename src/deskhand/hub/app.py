@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -16,23 +16,14 @@ from deskhand.errors import Code, DeskhandError
 from deskhand.hub.delivering import Courier
 from deskhand.hub.presence import Attendance
 from deskhand.hub.streaming import view_of
-from deskhand.hub.submitting import Submitter, Surface, dispatch
+from deskhand.hub.submitting import Submitter, dispatch
 from deskhand.hub.timing import Alarm, Sweeper
 from deskhand.ids import Ids
 from deskhand.limits import LIST_LIMIT_MAX, SYNC_WAIT_SECONDS_MAX
 from deskhand.ports import Blobs, Notifier, Page, Store
+from deskhand.protocol import objects
 from deskhand.protocol.authority import Principal
-from deskhand.protocol.objects import (
-    Device,
-    Folder,
-    LinkState,
-    PairRequest,
-    Role,
-    Runner,
-    Setting,
-    Thread,
-)
-from deskhand.protocol.ops import Op, OpResult
+from deskhand.protocol.objects import LinkState, Role
 from deskhand.protocol.tasks import FINAL, OPEN, Approval, FileRef, Question, Task, TaskState
 from deskhand.protocol.wire import Wire
 
@@ -70,10 +61,12 @@ class Hub:
         self.store, self.blobs = parts.store, parts.blobs
         self.clock, self.ids = parts.clock, parts.ids
         self.settings = parts.settings
-        self._submitter = Submitter(store=self.store, blobs=self.blobs, ids=self.ids)
         self.attendance = Attendance(self.store, self.clock, moved=self._dispatch)
         self.streams = self.attendance.streams
         self.stream = self.streams.stream
+        hear = self.attendance.hear
+        submitter = Submitter(store=self.store, blobs=self.blobs, ids=self.ids, hear=hear)
+        self.submit = submitter.submit
         self.courier = Courier(
             store=self.store, notifiers=parts.notifiers, clock=self.clock, spread=parts.spread
         )
@@ -98,22 +91,6 @@ class Hub:
             with suppress(asyncio.CancelledError):
                 await task
         self._running = []
-
-    async def submit(
-        self,
-        principal: Principal,
-        wishes: Sequence[Op],
-        *,
-        surface: Surface = "http",
-        language: str = "en",
-    ) -> list[OpResult]:
-        """Handle ops in order; see ``Submitter.submit``. Whatever a runner sends also says that it is there."""
-        results = await self._submitter.submit(
-            principal, wishes, surface=surface, language=language
-        )
-        if principal.role is Role.RUNNER:
-            await self.attendance.hear(principal, wishes, results)
-        return results
 
     async def going(self, state: LinkState) -> None:
         """Tell everybody who listens that this machine sleeps now, or is switched off."""
@@ -145,7 +122,7 @@ class Hub:
             if cursor == before:
                 break
             lists = await self._lists(principal)
-        me = await self.store.get(account, Device, principal.id)
+        me = await self.store.get(account, objects.Device, principal.id)
         parts = {
             "cursor": str(cursor),
             "incarnation": json.dumps(await self.store.incarnation(account)),
@@ -166,16 +143,16 @@ class Hub:
         owner = principal.role is Role.OWNER
         return {
             # An old conversation that goes on is among the first that a person looks for.
-            "threads": await self.store.texts(account, Thread, latest=True, limit=_RECENT),
+            "threads": await self.store.texts(account, objects.Thread, latest=True, limit=_RECENT),
             "tasks": await some(Task, *OPEN, limit=500) + await some(Task, *_FINAL),
             "approvals": await some(Approval, "open"),
             "questions": await some(Question, "open"),
-            "runners": await some(Runner),
+            "runners": await some(objects.Runner),
             "presence": [one.model_dump_json(exclude_none=True) for one in presence],
-            "folders": await some(Folder, "granted"),
-            "devices": await some(Device),
-            "pair_requests": await some(PairRequest, "waiting") if owner else [],
-            "settings": await some(Setting),
+            "folders": await some(objects.Folder, "granted"),
+            "devices": await some(objects.Device),
+            "pair_requests": await some(objects.PairRequest, "waiting") if owner else [],
+            "settings": await some(objects.Setting),
         }
 
     async def file_of(self, reader: Principal, file: str) -> FileRef:

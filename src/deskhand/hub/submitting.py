@@ -7,7 +7,7 @@ is a pure decision of ``core``, with the few rows beside the log that go with it
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -42,6 +42,8 @@ class Submitter:
     store: Store
     blobs: Blobs
     ids: Ids
+    hear: Callable[[Principal, Sequence[Op], Sequence[OpResult]], Awaitable[None]]
+    """Told of whatever a runner sent: it also says that it is there."""
 
     async def submit(
         self,
@@ -62,7 +64,10 @@ class Submitter:
                 ]
         except BaseExceptionGroup as several:  # the reason as itself
             raise several.exceptions[0] from None
-        return [task.result() for task in under_way]
+        results = [task.result() for task in under_way]
+        if principal.role is Role.RUNNER:
+            await self.hear(principal, wishes, results)
+        return results
 
     async def _one(
         self, principal: Principal, op: Op, *, surface: Surface, language: str
