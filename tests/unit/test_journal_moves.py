@@ -16,7 +16,11 @@ from deskhand.workflow.rows import move_from_json, move_to_json
 _TEXT = st.text(max_size=20)
 _TEXTS = st.lists(_TEXT, max_size=3).map(tuple)
 _SPENT = st.none() | st.builds(
-    Spent, model=_TEXT, input_tokens=st.integers(0, 9), output_tokens=st.integers(0, 9)
+    Spent,
+    model=_TEXT,
+    input_tokens=st.integers(0, 9),
+    output_tokens=st.integers(0, 9),
+    usd=st.none() | _TEXT,
 )
 _CALL = st.builds(
     ToolCall, tool=_TEXT, arguments=st.dictionaries(_TEXT, _TEXT | st.none()), title=_TEXT
@@ -33,16 +37,17 @@ _MOVE = st.one_of(
         criteria=_TEXTS,
         spent=_SPENT,
     ),
-    st.builds(Ask, text=_TEXT, choices=_TEXTS, spent=_SPENT),
+    st.builds(Ask, text=_TEXT, choices=_TEXTS, say=_TEXT, spent=_SPENT),
     st.builds(
         Done,
         summary=_TEXT,
         outputs=_TEXTS,
         checks=st.lists(st.builds(CheckWish, name=_TEXT, call=_CALL), max_size=2).map(tuple),
         plan=_PLAN,
+        say=_TEXT,
         spent=_SPENT,
     ),
-    st.builds(GiveUp, reasons=_TEXTS, spent=_SPENT),
+    st.builds(GiveUp, reasons=_TEXTS, say=_TEXT, spent=_SPENT),
 )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 from deskhand.protocol.tasks import Brief, Check, PlanItem
 from deskhand.protocol.wire import JsonObject
@@ -33,11 +33,15 @@ class ToolResult:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Spent:
-    """What thinking of one move cost: the model by the name it gave itself, and its tokens."""
+    """What thinking of one move cost: the model by the name it gave itself, its tokens, and the price if it is known.
+
+    ``usd`` is an exact amount of dollars; ``None`` says that nobody knows, which is not nothing.
+    """
 
     model: str
     input_tokens: int = 0
     output_tokens: int = 0
+    usd: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,6 +64,7 @@ class Ask:
 
     text: str
     choices: tuple[str, ...] = ()
+    say: str = ""
     spent: Spent | None = None
 
 
@@ -85,6 +90,7 @@ class Done:
     outputs: tuple[str, ...] = ()
     checks: tuple[CheckWish, ...] = ()
     plan: tuple[PlanItem, ...] | None = None
+    say: str = ""
     spent: Spent | None = None
 
 
@@ -93,6 +99,7 @@ class GiveUp:
     """The agent says honestly that it cannot; each reason is a sentence for the person."""
 
     reasons: tuple[str, ...]
+    say: str = ""
     spent: Spent | None = None
 
 
@@ -143,6 +150,7 @@ class Evidence:
     text: str
 
 
+@runtime_checkable
 class Verifier(Protocol):
     """What judges results in the light of their criteria. It never sees the story of the work."""
 

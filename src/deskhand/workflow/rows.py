@@ -109,18 +109,20 @@ def call_from_json(data: Json) -> ToolCall:
 
 
 def move_to_json(move: Move) -> JsonObject:
-    """Return a move as JSON, with what thinking of it cost."""
-    spent: JsonObject = {"spent": asdict(move.spent)} if move.spent else {}
-    return _move_to_json(move) | spent
+    """Return a move as JSON, with what was said beside it and what thinking of it cost."""
+    more: JsonObject = {"say": move.say}
+    if move.spent:
+        more["spent"] = asdict(move.spent)
+    if isinstance(move, (Wishes, Done)) and move.plan is not None:
+        more["plan"] = [item.to_json() for item in move.plan]
+    return _move_to_json(move) | more
 
 
 def _move_to_json(move: Move) -> JsonObject:
     match move:
         case Wishes():
             calls: list[Json] = [call_to_json(call) for call in move.calls]
-            criteria: JsonObject = {"criteria": list(move.criteria)} if move.criteria else {}
-            wanted: JsonObject = {"move": "wishes", "say": move.say, "calls": calls}
-            return {**wanted, **criteria, **_planned(move)}
+            return {"move": "wishes", "calls": calls, "criteria": list(move.criteria)}
         case Ask():
             return {"move": "ask", "text": move.text, "choices": list(move.choices)}
         case Done():
@@ -128,8 +130,7 @@ def _move_to_json(move: Move) -> JsonObject:
                 {"name": check.name, "call": call_to_json(check.call)} for check in move.checks
             ]
             named: list[Json] = list(move.outputs)
-            done: JsonObject = {"move": "done", "summary": move.summary, "outputs": named}
-            return {**done, "checks": checks, **_planned(move)}
+            return {"move": "done", "summary": move.summary, "outputs": named, "checks": checks}
         case GiveUp():
             return {"move": "give_up", "reasons": list(move.reasons)}
         case _:  # pragma: no cover - the type checker proves it
@@ -142,29 +143,36 @@ def move_from_json(data: JsonObject) -> Move:
     Raises:
         DeskhandError: ``store_damaged``.
     """
-    match data.get("spent"):
+    move, plan = _move_from_json(data), data.get("plan")
+    if isinstance(move, (Wishes, Done)) and isinstance(plan, list):
+        move = replace(move, plan=tuple(map(PlanItem.from_json, plan)))
+    return replace(move, say=str(data.get("say", "")), spent=spent_from_json(data.get("spent")))
+
+
+def spent_from_json(data: Json) -> Spent | None:
+    """Return what was spent, if anything was noted."""
+    match data:
         case {"model": str(model), "input_tokens": int(sent), "output_tokens": int(said)}:
-            spent = Spent(model=model, input_tokens=sent, output_tokens=said)
-            return replace(_move_from_json(data), spent=spent)
+            usd = data.get("usd")
+            usd = usd if isinstance(usd, str) else None
+            return Spent(model=model, input_tokens=sent, output_tokens=said, usd=usd)
         case _:
-            return _move_from_json(data)
+            return None
 
 
 def _move_from_json(data: JsonObject) -> Move:
     match data:
-        case {"move": "wishes", "calls": list(calls), "say": str(say)}:
+        case {"move": "wishes", "calls": list(calls)}:
             criteria = data.get("criteria")
             return Wishes(
                 calls=tuple(map(call_from_json, calls)),
-                say=say,
-                plan=_plan(data.get("plan")),
                 criteria=tuple(map(str, criteria)) if isinstance(criteria, list) else (),
             )
         case {"move": "ask", "text": str(question), "choices": list(choices)}:
             return Ask(text=question, choices=tuple(map(str, choices)))
         case {"move": "done", "summary": str(said), "outputs": list(named), "checks": list(checks)}:
             outputs, wishes = tuple(map(str, named)), tuple(map(_check, checks))
-            return Done(summary=said, outputs=outputs, checks=wishes, plan=_plan(data.get("plan")))
+            return Done(summary=said, outputs=outputs, checks=wishes)
         case {"move": "give_up", "reasons": list(reasons)}:
             return GiveUp(reasons=tuple(map(str, reasons)))
         case _:
@@ -199,11 +207,3 @@ def _check(data: Json) -> CheckWish:
             return CheckWish(name=name, call=call_from_json(call))
         case _:
             raise DeskhandError(Code.STORE_DAMAGED, "not a check")
-
-
-def _planned(move: Wishes | Done) -> JsonObject:
-    return {} if move.plan is None else {"plan": [item.to_json() for item in move.plan]}
-
-
-def _plan(data: Json) -> tuple[PlanItem, ...] | None:
-    return tuple(map(PlanItem.from_json, data)) if isinstance(data, list) else None
