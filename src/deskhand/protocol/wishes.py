@@ -7,7 +7,6 @@ docstrings and descriptions of what models may use are written for them: :func:`
 
 from __future__ import annotations
 
-import json
 from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import AfterValidator, ConfigDict, Field
@@ -15,7 +14,7 @@ from typing_extensions import override
 
 from deskhand.errors import DeskhandError
 from deskhand.limits import COMMAND_SECONDS, LIST_ENTRIES_MAX
-from deskhand.protocol.wire import Json, JsonObject, Wire
+from deskhand.protocol.wire import Json, Wire
 
 LINES_MAX = 1_000_000
 CONTENT_CHARS_MAX = 1_000_000
@@ -46,7 +45,7 @@ class Wish(Wire):
     """The arguments of one call, or an object in them; ``about`` names those that say what it touches."""
 
     about: ClassVar[tuple[str, ...]] = ("path",)
-    example: ClassVar[JsonObject] = {}
+    example: ClassVar[str] = ""
     model_config: ClassVar[ConfigDict] = ConfigDict(extra="forbid", strict=True)
 
     @classmethod
@@ -72,8 +71,8 @@ class Wish(Wire):
         """Return what the field is for, or which there are; and an example."""
         fields = {field.alias or own: field for own, field in cls.model_fields.items()}
         said = fields[name].description or "" if name in fields else f"takes {', '.join(fields)}"
-        example = json.dumps(cls.example, ensure_ascii=False) if cls.example else ""
-        return "; ".join(part for part in (said, example and f"example: {example}") if part)
+        example = cls.example and f"example: {cls.example}"
+        return "; ".join(part for part in (said, example) if part)
 
 
 class Reading(Wish):
@@ -92,7 +91,7 @@ class ListFiles(Reading):
     Use it first, to see what is there; recursive looks below directories too. A directory ends with "/".
     """
 
-    example = {"path": ".", "recursive": True, "pattern": "*.csv"}
+    example = '{"path": ".", "recursive": true, "pattern": "*.csv"}'
 
     path: RelPath = "."
     recursive: bool = Field(default=False, description="Also everything below.")
@@ -108,10 +107,11 @@ class ReadFile(Reading):
     query_table instead.
     """
 
-    example = {"path": "notes/monday.md"}
+    example = '{"path": "notes/monday.md"}'
 
     path: RelPath
     from_line: FromLine = 1
+    limit: LineNumber = Field(default=LINES_MAX, description="How many lines at most.")
 
 
 class ReadFiles(Reading):
@@ -121,7 +121,7 @@ class ReadFiles(Reading):
     """
 
     about = ("paths",)
-    example = {"paths": ["a.md", "b.md"]}
+    example = '{"paths": ["a.md", "b.md"]}'
 
     paths: Paths = Field(description="Paths inside the folder.")
     from_line: FromLine = 1
@@ -133,10 +133,9 @@ class SearchFiles(Reading):
     Looks below the path. It does not look into PDF, Word and Excel files: read those.
     """
 
-    example = {"query": "budget", "pattern": "*.md"}
+    example = '{"query": "budget", "pattern": "*.md"}'
 
     query: Annotated[Short, Field(min_length=1)] = Field(description="Words as they stand there.")
-    regex: bool = Field(default=False, description="The query is a regular expression (RE2).")
     path: RelPath = "."
     pattern: Pattern = "*"
 
@@ -161,35 +160,17 @@ class WriteFile(Write):
     To change some words of a file use edit_file. For Word, Excel or a mail draft use write_document.
     """
 
-    example = {"path": "summary.md", "content": "# Summary\n"}
+    example = '{"path": "summary.md", "content": "# Summary\\n"}'
 
     content: Annotated[str, Field(max_length=CONTENT_CHARS_MAX)] = Field(
         description="The whole text of the file."
     )
 
 
-class EditFile(Wish):
-    """Replace one passage of a text file; its encoding and line ends stay.
-
-    Read the file first. The old text must stand in it exactly once: copy it exactly, without line numbers, and take
-    lines around it along where it would stand there twice.
-    """
-
-    example = {"path": "plan.md", "old": "Owner: nobody", "new": "Owner: Mira"}
-
-    path: RelPath
-    old: Annotated[str, Field(min_length=1, max_length=CONTENT_CHARS_MAX)] = Field(
-        description="The passage as it stands now."
-    )
-    new: Annotated[str, Field(max_length=CONTENT_CHARS_MAX)] = Field(
-        description="What is to stand there instead; empty deletes it."
-    )
-
-
 class MakeDirectory(Wish):
     """Make a directory with its parents; one that exists is fine."""
 
-    example = {"path": "reports/2026"}
+    example = '{"path": "reports/2026"}'
 
     path: RelPath
 
@@ -198,18 +179,10 @@ class MoveFile(Wish):
     """Move or rename a file or directory; the new name must be free, its directory is made if needed."""
 
     about = ("path", "to")
-    example = {"path": "draft.md", "to": "archive/draft.md"}
+    example = '{"path": "draft.md", "to": "archive/draft.md"}'
 
     path: RelPath
     to: RelPath = Field(description="The new path inside the folder.")
-
-
-class TrashFile(Wish):
-    """Put a file or directory into the trash of its folder. Nothing is deleted: it can be moved back from there."""
-
-    example = {"path": "old.md"}
-
-    path: RelPath
 
 
 class RunCommand(Wish):
@@ -218,13 +191,14 @@ class RunCommand(Wish):
     Changes come into the folder only when it ends by itself. For shell syntax say ["sh", "-c", "..."].
     """
 
-    example = {"argv": ["sh", "-c", "wc -l *.csv"]}
+    example = '{"argv": ["sh", "-c", "wc -l *.csv"]}'
 
     argv: Annotated[
         list[Annotated[str, Field(max_length=32_000)]], Field(min_length=1, max_length=256)
     ] = Field(description="The program and its arguments, each on its own.")
     seconds: Annotated[int, Field(ge=1, le=COMMAND_SECONDS)] = Field(
-        default=COMMAND_SECONDS, description="After so many seconds it is stopped and changes nothing."
+        default=COMMAND_SECONDS,
+        description="After so many seconds it is stopped and changes nothing.",
     )
 
 
@@ -274,10 +248,13 @@ class CheckQuotes(Check):
 
 
 class CheckActions(Check):
-    """Is every action of the notes in the briefing?"""
+    """Is every action of the notes in the result? Those of one ``owner`` or with a ``due`` date, open or ``done``."""
 
-    path: RelPath
+    path: RelPath | None = None
     paths: Paths
+    owner: Short = ""
+    due: bool = False
+    done: bool = False
 
 
 class TableSource(Wish):

@@ -47,8 +47,8 @@ class BuiltIn(Generic[W]):
 
         What is written, and what is checked, lies in the results place.
         """
-        said = arguments.get(self.wish.about)
-        paths = said if isinstance(said, list) and said else [said]
+        said = [arguments.get(name) for name in self.wish.about]
+        paths = [path for one in said for path in (one if isinstance(one, list) and one else [one])]
         reads_there = issubclass(self.wish, Reading) and not issubclass(self.wish, Check)
         in_folder = reads_there and arguments.get("from") != "results"
         access = place.folder if in_folder else place.results

@@ -54,6 +54,8 @@ def read_file(wish: wishes.ReadFile, place: Place) -> ToolResult:
     """Return lines of a text file."""
     first = wish.from_line
     value, lines, total = _read_text(source(wish, place), wish.path, first, READ_CHARS_MAX)
+    lines = lines[: wish.limit]
+    value["lines"] = [*lines]
     text, last = "\n".join(lines), first + len(lines) - 1
     if last < total:
         text += f"\n[lines {first} to {last} of {total}]"

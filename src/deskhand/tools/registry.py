@@ -1,15 +1,67 @@
-"""All tools of an attempt by name: one place, so that what an agent may wish for can be read at a glance."""
+"""All tools of an attempt by name: one place, so that what an agent may wish for can be read at a glance.
+
+Models are told of those in ``FOR_MODELS`` only; plans of commands may use all.
+"""
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Mapping
+from typing import Final, cast
 
-from deskhand.ports import Effect, Offload, Place, Tool, ToolResult
+from deskhand.ports import Effect, Offload, Place, Tool, ToolInfo, ToolResult
 from deskhand.protocol import wishes
+from deskhand.protocol.wire import Json, JsonObject
 from deskhand.tools import documents, files
 from deskhand.tools.builtin import BuiltIn, W
 from deskhand.tools.checks import quotes, totals
 from deskhand.tools.shell import RunCommand
+
+FOR_MODELS: Final = (
+    *("list_files", "read_file", "read_files", "search_files"),
+    *("write_file", "edit_file", "make_directory", "move_file", "trash_file"),
+    *("run_command", "query_table", "write_document", "fetch_url"),
+)
+_NOISE: Final = ("title", "properties", "maxLength", "default")
+
+
+def tool_infos(tools: Mapping[str, Tool]) -> tuple[ToolInfo, ...]:
+    """Return what a model is told of the tools it may use, in a good order to read."""
+    kinds = {name: getattr(tools.get(name), "wish", None) for name in FOR_MODELS}
+    return tuple(_info(name, kind) for name, kind in kinds.items() if kind is not None)
+
+
+def _info(name: str, wish: type[wishes.Wish]) -> ToolInfo:
+    """Return the docstring of a wish with an example, and the schema of its fields without what models ignore."""
+    whole = cast("JsonObject", wish.model_json_schema())
+    inner = cast("JsonObject", whole.pop("$defs", {}))
+    fields = cast("JsonObject", _bare(whole["properties"], inner))
+    schema: JsonObject = {"type": "object", "properties": fields, "additionalProperties": False}
+    if "required" in whole:
+        schema["required"] = whole["required"]
+    return ToolInfo(
+        name=name,
+        description=f"{inspect.cleandoc(wish.__doc__ or '')}\nExample: {wish.example}",
+        schema=schema,
+    )
+
+
+def _bare(fields: Json, inner: JsonObject) -> Json:
+    """Return the schemas of some fields: without titles, with what they refer to put in."""
+    return {name: _of(schema, inner) for name, schema in cast("JsonObject", fields).items()}
+
+
+def _of(schema: Json, inner: JsonObject) -> Json:
+    if isinstance(schema, list):
+        return [_of(each, inner) for each in schema]
+    if not isinstance(schema, dict):
+        return schema
+    if isinstance(named := schema.get("$ref"), str):
+        return _of(inner[named.rpartition("/")[2]], inner)
+    kept = {key: _of(value, inner) for key, value in schema.items() if key not in _NOISE}
+    if "properties" in schema:
+        kept["properties"] = _bare(schema["properties"], inner)
+    return kept
 
 
 def standard_tools(*, offload: Offload) -> Mapping[str, Tool]:

@@ -15,6 +15,7 @@ class RunCommand:
     """``run_command {argv, seconds?}``: changes are applied only at its end, so killed midway nothing happened."""
 
     name = "run_command"
+    wish = wishes.RunCommand
     effect: Effect = "idempotent"
     writes = True
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Final
 
-from deskhand.core.cues import Cue, scan
+from deskhand.core.owing import actions_in
 from deskhand.core.quotes import CUT, Quote, parse, stands_in
 from deskhand.errors import DeskhandError
 from deskhand.limits import EVIDENCE_CHARS_MAX
@@ -29,7 +29,8 @@ def check_quotes(wish: CheckQuotes, place: Place) -> ToolResult:
         decoded, found = read_decoded(place.results, wish.path)
         if wish.sha256 and found != wish.sha256:
             return result(said("check.other_file", path=wish.path), passed=False)
-        quotes = [parse(line) for line in decoded.lines() if _ITEM.match(line)]
+        parsed = ((line, parse(line)) for line in decoded.lines())
+        quotes = [quote for line, quote in parsed if quote or _ITEM.match(line)]
         sourced = [quote for quote in quotes if quote is not None]
         wrong = _not_found(sourced, source(wish, place))
         sentence = said("check.quotes", found=len(sourced) - len(wrong), total=len(sourced))
@@ -44,16 +45,17 @@ def check_quotes(wish: CheckQuotes, place: Place) -> ToolResult:
 
 
 def check_actions(wish: CheckActions, place: Place) -> ToolResult:
-    """Find the open actions of the notes anew and look for each.
+    """Find the actions of the notes anew and look for each; without a ``path`` there must be none.
 
     One is found by its words, or by the place it stands at; a cut quote has only the place.
     """
     said = partial(text, language=wish.language)
 
     def work() -> ToolResult:
-        page = "\n".join(read_decoded(place.results, wish.path)[0].lines())
+        lines = read_decoded(place.results, wish.path)[0].lines() if wish.path else ()
+        page = "\n".join(lines).replace(r"\|", "|")
         notes = source(wish, place)
-        wanted = [action for path in wish.paths for action in _actions(notes, path)]
+        wanted = [action for path in wish.paths for action in _actions(notes, path, wish)]
         found = {action.text for action in wanted if _is_in(action, page)}
         missing = [action for action in wanted if action.text not in found]
         sentence = said("check.actions", found=len(wanted) - len(missing), total=len(wanted))
@@ -94,10 +96,13 @@ def _stands(quote: Quote, lines: Sequence[str]) -> bool:
     return there and stands_in(quote.text, lines[quote.line - 1], quote.path)
 
 
-def _actions(notes: FolderAccess, path: str) -> list[Quote]:
-    scanned = scan(read_decoded(notes, path)[0].lines(), path)
-    actions = (line for line in scanned if Cue.ACTION in line.cues)
-    return [Quote(text=line.words, path=path, line=line.number) for line in actions]
+def _actions(notes: FolderAccess, path: str, wish: CheckActions) -> list[Quote]:
+    found = actions_in(read_decoded(notes, path)[0].lines(), path)
+    return [
+        Quote(text=action.words, path=path, line=action.number)
+        for action in found
+        if action.wanted(owner=wish.owner, due=wish.due) and (wish.done or not action.done)
+    ]
 
 
 def _is_in(action: Quote, page: str) -> bool:
