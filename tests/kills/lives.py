@@ -21,9 +21,8 @@ from pathlib import Path
 from typing import Any, Final, NoReturn, Self
 
 from deskhand.cli.programs import computer
-from deskhand.cli.programs.hub import run_hub
 from deskhand.cli.programs.runner import run_runner
-from deskhand.cli.programs.up import run_up
+from deskhand.cli.programs.up import run_hub, run_up
 from deskhand.cli.screen import speak
 from deskhand.runner.parts import Parts
 from tests.kills.bugs import BUGS

@@ -133,6 +133,7 @@ def parsed(name: str, said: str) -> Value:
 
 def environment_name(name: str) -> str:
     """Return the variable that overrides a setting."""
+    name = "model" if name == "model.name" else name  # the one that people type most
     return "DESKHAND_" + name.upper().replace(".", "_")
 
 

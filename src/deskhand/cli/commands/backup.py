@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -35,11 +36,8 @@ def backup(
     now = stamp(SystemClock().now())
     target = _named(file, now, ".tar")
     made = make_backup(home(), target, now=now, who=who, told=_progress)
-    said: Obj = {"path": str(made.path), "made_at": now, "events": made.events}
-    said |= {"files": made.files, "bytes": made.bytes, "missing": list(made.missing)}
-    size = f"{made.bytes / 1e6:.1f}"
-    line = speak.say("backup.done", events=made.events, files=made.files, path=target, size=size)
-    speak.answer(said, line)
+    said: Obj = asdict(made) | {"path": str(made.path), "made_at": now}
+    speak.answer(said, speak.say("backup.done", **said, size=f"{made.bytes / 1e6:.1f}"))
     if made.missing:
         speak.note(speak.say("backup.missing", count=len(made.missing)), "bad")
     return Exit.FAILED if made.missing else Exit.DONE
@@ -68,15 +66,12 @@ def restore(
     came_to = go_back(file, target, clock=clock, ids=Ids(clock), agreed=agreed)
     if came_to is None:
         return Exit.CANCELED
-    aside = str(came_to.aside) if came_to.aside else None
-    said: Obj = {"home": str(target), "backup_at": came_to.backup_at, "aside": aside}
-    ended, paused = came_to.devices_ended, came_to.tasks_paused
-    said |= {"devices_ended": ended, "all_devices": not came_to.known, "tasks_paused": paused}
-    lines = [speak.say("restore.done", home=target, at=_shown(came_to.backup_at))]
+    aside, paused = came_to["aside"], came_to["tasks_paused"]
+    lines = [speak.say("restore.done", home=target, at=_shown(str(came_to["backup_at"])))]
     lines += [speak.say("restore.aside", aside=aside)] if aside else []
     lines += [speak.say("restore.paused", count=paused)] if paused else []
-    lines.append(speak.say(f"restore.{'ended' if came_to.known else 'all_ended'}", count=ended))
-    return speak.answer(said, *lines)
+    ended = "restore.all_ended" if came_to["all_devices"] else "restore.ended"
+    return speak.answer(came_to, *lines, speak.say(ended, count=came_to["devices_ended"]))
 
 
 def export(

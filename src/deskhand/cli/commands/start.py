@@ -34,12 +34,12 @@ def up(
     """Start hub and runner in one process."""
     _refuse_root(said=as_root)
     browser = not no_browser
-    return _stay("up", port=port, said=reach, browser=browser, name=name, as_root=as_root)
+    return _stay("up", "up", port=port, said=reach, browser=browser, name=name, as_root=as_root)
 
 
 def hub(*, port: Port = None, reach: Reach = None) -> int:
     """Start the hub alone."""
-    return _stay("hub", port=port, said=reach)
+    return _stay("up", "hub", port=port, said=reach)
 
 
 def runner(
@@ -51,7 +51,7 @@ def runner(
 ) -> int:
     """Start a runner for a hub elsewhere."""
     _refuse_root(said=as_root)
-    return _stay("runner", url=url, invite=invite, name=name, as_root=as_root)
+    return _stay("runner", "runner", url=url, invite=invite, name=name, as_root=as_root)
 
 
 def completion(
@@ -74,7 +74,7 @@ def _refuse_root(*, said: bool) -> None:
         raise DeskhandError(Code.ROOT_REFUSED)
 
 
-def _stay(program: str, **said: object) -> int:
+def _stay(module: str, program: str, **said: object) -> int:
     """Load the one program that is wanted and run it until it is told to end."""
     import asyncio
     from importlib import import_module
@@ -83,5 +83,5 @@ def _stay(program: str, **said: object) -> int:
     # nor Pydantic's plugins: whatever else is installed has no business in this process.
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "1")
     gc.disable()
-    run = getattr(import_module(f"deskhand.cli.programs.{program}"), f"run_{program}")
+    run = getattr(import_module(f"deskhand.cli.programs.{module}"), f"run_{program}")
     return asyncio.run(run(**said))

@@ -9,7 +9,6 @@ import json
 import socket
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
@@ -19,10 +18,10 @@ from deskhand.cli.programs.ending import offload
 from deskhand.cli.programs.serving import Running
 from deskhand.cli.screen import Obj
 from deskhand.cli.values import setting
-from deskhand.clock import Clock, stamp
+from deskhand.clock import SystemClock
 from deskhand.hub.credentials import admit, bearer_sha256, new_token, write_private
 from deskhand.ids import Ids
-from deskhand.ports import Link, Store
+from deskhand.ports import Link, Tx
 from deskhand.protocol.authority import Principal
 from deskhand.protocol.events import HUB
 from deskhand.protocol.objects import Device, Role
@@ -38,27 +37,17 @@ from deskhand.workflow.journal import Journal
 JOURNAL = "journal.sqlite3"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Wiring:
-    """What a runner gets from the process it runs in."""
-
-    home: Path
-    link: Link
-    clock: Clock
-    ids: Ids
-    as_root: bool
-    language: str
-
-
 @asynccontextmanager
-async def open_runner(wiring: Wiring, *, device: str, name: str) -> AsyncGenerator[Runner]:
+async def open_runner(
+    home: Path, link: Link, *, device: str, name: str, as_root: bool, language: str
+) -> AsyncGenerator[Runner]:
     """Hold the runner of this computer, ready to run.
 
     Raises:
         DeskhandError: ``config_invalid``, ``disk_full``, ``schema_newer``.
     """
-    clock, ids = wiring.clock, wiring.ids
-    state = wiring.home / "runner"
+    clock = SystemClock()
+    ids, state = Ids(clock), home / "runner"
     make_folder(state)
     sandbox = await choose_sandbox(state, clock=clock, offload=offload)
     writing = open_sqlite(state / JOURNAL)
@@ -67,7 +56,7 @@ async def open_runner(wiring: Wiring, *, device: str, name: str) -> AsyncGenerat
     journal = Journal(engine=reading, writer=writer, ids=ids)
     agent = CommandAgent(offload=offload)
     parts = Parts(
-        link=wiring.link,
+        link=link,
         journal=journal,
         agents={agent.name: agent},
         tools=standard_tools(offload=offload),
@@ -81,11 +70,11 @@ async def open_runner(wiring: Wiring, *, device: str, name: str) -> AsyncGenerat
     config = RunnerConfig(
         runner=device,
         name=name,
-        home=wiring.home,
+        home=home,
         documents=_documents(),
-        as_root=wiring.as_root,
+        as_root=as_root,
         slots=int(cast("int", setting("runner.slots").value)),
-        language=wiring.language,
+        language=language,
     )
 
     try:
@@ -104,25 +93,28 @@ async def ensure_local_runner(running: Running, *, name: str) -> Principal:
     Raises:
         DeskhandError: ``home_unsafe``; what the store raises.
     """
-    path, store, account = running.home.path, running.hub.store, running.owner.account
+    path, store, account = running.home, running.hub.store, running.owner.account
     known = private(path / RUNNER_FILE)
-    let_in = known is not None and await _let_in(store, known)
+    let_in = known and await store.credential(bearer_sha256(str(known["token"])))
     revoked = known and not let_in and await store.get(account, Device, str(known["device"]))
     if known is None or known.get("account") != account or revoked:
-        ids, let_in = running.ids, False
+        ids, let_in = running.ids, None
         known = {"account": account, "device": ids.new("run"), "token": new_token(ids)}
-    known = {**known, "url": running.url, "name": name}
-    write_private(path / RUNNER_FILE, json.dumps(known, indent=2) + "\n")
-    runner, now = str(known["device"]), stamp(running.clock.now())
-    device = Device(id=runner, name=name, kind="runner", role=Role.RUNNER, created_at=now)
+    keep_runner(path, {**known, "url": running.url, "name": name})
+    runner, digest = str(known["device"]), bearer_sha256(str(known["token"]))
+
+    def join(tx: Tx) -> None:
+        made = Device(id=runner, name=name, kind="runner", role=Role.RUNNER, created_at=tx.now)
+        admit(tx, made, token_sha256=digest, actor=HUB)
+
     if not let_in:
-        digest = bearer_sha256(str(known["token"]))
-        await store.write(account, lambda tx: admit(tx, device, token_sha256=digest, actor=HUB))
+        await store.write(account, join)
     return Principal(account=account, id=runner, role=Role.RUNNER, name=name)
 
 
-async def _let_in(store: Store, known: Obj) -> bool:
-    return await store.credential(bearer_sha256(str(known["token"]))) is not None
+def keep_runner(path: Path, known: Obj) -> None:
+    """Write down in a home what this computer is as a runner."""
+    write_private(path / RUNNER_FILE, json.dumps(known, indent=2) + "\n")
 
 
 def computer_name(said: str | None) -> str:

@@ -99,15 +99,8 @@ async def _hold(bus: MessageBus) -> int:
 async def _call(bus: MessageBus, *names: str) -> Any:  # noqa: ANN401 - a reply of the bus
     from dbus_fast import Message, MessageType
 
-    destination, path, interface, member, *body = names
-    message = Message(
-        destination=destination,
-        path=path,
-        interface=interface,
-        member=member,
-        signature="s" * len(body),
-        body=body,
-    )
+    to, path, interface, member, *body = names
+    message = Message(to, path, interface, member, signature="s" * len(body), body=body)
     reply = await bus.call(message)
     if reply.message_type is MessageType.ERROR:
         raise ConnectionError(member)

@@ -24,7 +24,6 @@ _SOMEWHERE = ("198.51.100.1", 9)
 class Reach:
     """One road. ``url`` is what a phone opens; nothing where there is none."""
 
-    kind: str
     url: str | None = None
     hosts: tuple[str, ...] = ()
     origins: tuple[str, ...] = ()
@@ -32,10 +31,10 @@ class Reach:
 
     def with_port(self, port: int) -> str | None:
         """Return the address a phone opens, now that the port is known."""
-        return f"{self.url}:{port}" if self.kind == "lan" else self.url
+        return f"{self.url}:{port}" if self.bind else self.url
 
 
-NONE = Reach(kind="none")
+NONE = Reach()
 
 
 def reach_of(said: str) -> Reach:
@@ -48,11 +47,11 @@ def reach_of(said: str) -> Reach:
         return NONE
     if said == "lan":
         address = lan_address()
-        return Reach(kind="lan", url=f"http://{address}", hosts=(address,), bind=_ANYWHERE)
+        return Reach(url=f"http://{address}", hosts=(address,), bind=_ANYWHERE)
     parts = urlsplit(said)
     if parts.scheme not in {"http", "https"} or not parts.hostname or parts.path not in {"", "/"}:
         raise DeskhandError(Code.INVALID, f"{said}: none | lan | https://…", field="--reach")
-    return Reach(kind="url", url=said.rstrip("/"), origins=(said.rstrip("/"),))
+    return Reach(url=said.rstrip("/"), origins=(said.rstrip("/"),))
 
 
 def lan_address() -> str:

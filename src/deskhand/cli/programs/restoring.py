@@ -5,18 +5,16 @@ It refuses while a Deskhand uses the home, and to touch the home before the back
 
 from __future__ import annotations
 
-import json
 import shutil
 import tempfile
 from collections.abc import Callable
-from contextlib import closing
-from dataclasses import dataclass
+from contextlib import ExitStack
 from pathlib import Path
 from typing import cast
 
 from deskhand.cli.flags import t
 from deskhand.cli.home import RUNNER_FILE
-from deskhand.cli.programs.computer import JOURNAL
+from deskhand.cli.programs.computer import JOURNAL, keep_runner
 from deskhand.cli.programs.serving import VAPID_FILE
 from deskhand.clock import Clock, stamp
 from deskhand.errors import Code, DeskhandError
@@ -26,7 +24,6 @@ from deskhand.hub.credentials import (
     bearer_sha256,
     new_token,
     write_owner,
-    write_private,
 )
 from deskhand.ids import Ids
 from deskhand.ports import Credential
@@ -46,57 +43,46 @@ from deskhand.store.schema import REVISIONS, prepare_sqlite
 from deskhand.workflow.restoring import settle_journal
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Restored:
-    """What going back came to. ``known`` tells whether the home before knew who was shut out since."""
-
-    backup_at: str
-    aside: Path | None
-    devices_ended: int
-    tasks_paused: int
-    known: bool
-
-
 def restore(
     backup: Path, home: Path, *, clock: Clock, ids: Ids, agreed: Callable[[str], bool]
-) -> Restored | None:
-    """Make a home what it was at a backup; return nothing when ``agreed``, asked with the time, says no.
+) -> JsonObject | None:
+    """Make a home what it was at a backup and return what that came to, as ``restore --json`` prints it.
+
+    Nothing is done and returned when ``agreed``, asked with the time, says no.
 
     Raises:
         DeskhandError: ``backup_damaged``, ``schema_newer``, ``home_locked``, ``home_unsafe``, ``disk_full``.
     """
-    with translated():
+    with translated(), ExitStack() as ending:
         manifest = read_manifest(backup)
         if manifest.get("schema") not in REVISIONS:
             raise DeskhandError(Code.SCHEMA_NEWER, str(manifest.get("schema")))
         backup_at = str(manifest["made_at"])
         if home.is_mount():
             raise DeskhandError(Code.HOME_UNSAFE, t("restore.mounted"))
-        present = open_home(home) if home.exists() else None
-        try:
-            if present and any(home.glob("*.sqlite3")) and not agreed(backup_at):
+        if home.exists():
+            ending.callback(open_home(home).close)
+            if any(home.glob("*.sqlite3")) and not agreed(backup_at):
                 return None
-            home.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            prepared = Path(tempfile.mkdtemp(dir=home.parent, prefix=f"{home.name}.restoring-"))
-            try:
-                unpack(backup, prepared)
-                told, known = _settled(prepared, home, manifest, clock=clock, ids=ids)
-            except BaseException:
-                shutil.rmtree(prepared, ignore_errors=True)
-                raise
-            # From here on nothing is deleted: in its place may be what was there before.
-            named = stamp(clock.now()).replace(":", "").replace(".", "")
-            aside = _placed(prepared, home, home.with_name(f"{home.name}.before-restore-{named}"))
-            return Restored(
-                backup_at=backup_at,
-                aside=aside,
-                devices_ended=sum(one.devices_ended for one in told),
-                tasks_paused=sum(one.tasks_paused for one in told),
-                known=known,
-            )
-        finally:
-            if present:
-                present.close()
+        home.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        prepared = Path(tempfile.mkdtemp(dir=home.parent, prefix=f"{home.name}.restoring-"))
+        try:
+            unpack(backup, prepared)
+            told, known = _settled(prepared, home, manifest, clock=clock, ids=ids)
+        except BaseException:
+            shutil.rmtree(prepared, ignore_errors=True)
+            raise
+        # From here on nothing is deleted: in its place may be what was there before.
+        named = stamp(clock.now()).replace(":", "").replace(".", "")
+        aside = _placed(prepared, home, home.with_name(f"{home.name}.before-restore-{named}"))
+        return {
+            "home": str(home),
+            "backup_at": backup_at,
+            "aside": str(aside) if aside else None,
+            "devices_ended": sum(one.devices_ended for one in told),
+            "all_devices": not known,
+            "tasks_paused": sum(one.tasks_paused for one in told),
+        }
 
 
 def _placed(prepared: Path, home: Path, aside: Path) -> Path | None:
@@ -117,24 +103,18 @@ def _settled(
         if (home / name).is_file():  # what is true of this computer now, its lent folders too
             shutil.copy2(home / name, prepared / name)
     backup_at = str(manifest["made_at"])
-    with closing(_Opened(prepared / FILE)) as hub:
-        prepare_sqlite(hub.engine, prepared / FILE, clock)
-        told = settle(hub.engine, clock, ids, backup_at=backup_at, before=home / FILE, here=here)
     journal = prepared / "runner" / JOURNAL
-    if journal.is_file():
-        with closing(_Opened(journal)) as opened, opened.engine.begin() as connection:
-            settle_journal(connection)
+    with ExitStack() as ending:
+        hub = open_sqlite(prepared / FILE)
+        ending.callback(hub.dispose)
+        prepare_sqlite(hub, prepared / FILE, clock)
+        told = settle(hub, clock, ids, backup_at=backup_at, before=home / FILE, here=here)
+        if journal.is_file():
+            opened = open_sqlite(journal)
+            ending.callback(opened.dispose)
+            with opened.begin() as connection:
+                settle_journal(connection)
     return told, known
-
-
-class _Opened:
-    """A SQLite file that is let go of when it is closed."""
-
-    def __init__(self, path: Path) -> None:
-        self.engine = open_sqlite(path)
-
-    def close(self) -> None:
-        self.engine.dispose()
 
 
 def _new_here(prepared: Path, manifest: JsonObject, ids: Ids) -> Credential | None:
@@ -145,8 +125,7 @@ def _new_here(prepared: Path, manifest: JsonObject, ids: Ids) -> Credential | No
     if not runner:
         return None
     token = new_token(ids)
-    kept = {"account": account, **runner, "token": token}
-    write_private(prepared / RUNNER_FILE, json.dumps(kept, indent=2) + "\n")
+    keep_runner(prepared, {"account": account, **runner, "token": token})
     name, device = str(runner["name"]), str(runner["device"])
     principal = Principal(account=account, id=device, role=Role.RUNNER, name=name)
     return Credential(token_sha256=bearer_sha256(token), principal=principal, kind="runner")

@@ -5,7 +5,6 @@ The invitation may come from the environment or stdin (``-``), where other users
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 from contextlib import closing
@@ -16,14 +15,12 @@ from typing import Final
 
 from deskhand.cli.client import Client, healthz
 from deskhand.cli.home import RUNNER_FILE, home, private
-from deskhand.cli.programs.computer import Wiring, computer_name, open_runner
+from deskhand.cli.programs.computer import computer_name, keep_runner, open_runner
 from deskhand.cli.programs.ending import until_told_to_end, work_until
 from deskhand.cli.programs.power import told_before_going
 from deskhand.cli.screen import Exit, Obj, speak
 from deskhand.clock import SystemClock
 from deskhand.errors import Code, DeskhandError
-from deskhand.hub.credentials import write_private
-from deskhand.ids import Ids
 from deskhand.runner.http_link import HttpLink
 from deskhand.store.home import open_home
 
@@ -40,24 +37,17 @@ async def run_runner(
     Raises:
         DeskhandError: ``invite_invalid``, ``clock_wrong``, ``hub_unreachable``, ``home_locked``.
     """
-    clock = SystemClock()
     with closing(open_home(home())) as held:
         known = private(held.path / RUNNER_FILE)
         said = _invite(invite)
         if known is None or said is not None:
             known = await _pair(held.path, url=url, invite=said, name=computer_name(name))
         address = (url or str(known["url"])).rstrip("/")
-        wiring = Wiring(
-            home=held.path,
-            link=HttpLink(address, token=str(known["token"])),
-            clock=clock,
-            ids=Ids(clock),
-            as_root=as_root,
-            language=speak.language,
-        )
-        called = computer_name(name or str(known["name"]))
-        async with open_runner(wiring, device=str(known["device"]), name=called) as runner:
-            ready = {"runner": known["device"], "url": address, "pid": os.getpid()}
+        link = HttpLink(address, token=str(known["token"]))
+        device, called = str(known["device"]), computer_name(name or str(known["name"]))
+        who = {"device": device, "name": called, "language": speak.language}
+        async with open_runner(held.path, link, as_root=as_root, **who) as runner:
+            ready = {"runner": device, "url": address, "pid": os.getpid()}
             speak.answer(ready, speak.say("runner.ready", name=called, url=address))
             async with told_before_going(runner.going):
                 await work_until(runner.run(), until_told_to_end(), stop=runner.stop)
@@ -93,7 +83,7 @@ async def _pair(path: Path, *, url: str | None, invite: str | None, name: str) -
         claimed = hub.call("POST", "/v1/pair/claim", wish)
     known: Obj = {key: claimed[key] for key in ("account", "device", "token")}
     known |= {"url": url.rstrip("/"), "name": name}
-    write_private(path / RUNNER_FILE, json.dumps(known, indent=2) + "\n")
+    keep_runner(path, known)
     return known
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import random
 import socket
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -29,19 +29,27 @@ from deskhand.hub.http.app import create_app, new_pairing
 from deskhand.hub.http.serve import Bind, serving
 from deskhand.hub.pairing import Pairing
 from deskhand.ids import Ids
-from deskhand.ports import Committed, Notice, Notifier, PushSubscription, SendOutcome, Store
+from deskhand.notify.webpush import (
+    WebPush,
+    WebPushSettings,
+    endpoint_allowed,
+    new_vapid_key,
+    public_key_b64url,
+)
+from deskhand.ports import Committed, Notice, PushSubscription, SendOutcome
 from deskhand.protocol.authority import Principal
 from deskhand.protocol.objects import Role, Setting
-from deskhand.protocol.ops import Op
-from deskhand.protocol.wire import Json
+from deskhand.protocol.ops import Op, OpResult
+from deskhand.protocol.wire import Json, JsonObject
 from deskhand.store.blobs import FileBlobs
-from deskhand.store.home import Home, open_home
+from deskhand.store.home import open_home
 from deskhand.store.opening import FILE, open_postgres_store, open_sqlite_store
 from deskhand.store.sql import SqlStore
 
 VAPID_FILE: Final = "vapid.pem"
 _BUILT: Final = datetime(2026, 1, 1, tzinfo=UTC)
 """No clock that is right shows an earlier time than this program was written."""
+_SETTINGS_MAX: Final = 500
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,14 +61,15 @@ class Running:
     owner: LocalOwner
     url: str
     opened: str
-    home: Home
+    home: Path
     ids: Ids
-    clock: SystemClock
 
-    @property
-    def principal(self) -> Principal:
-        """The owner at this keyboard."""
-        return Principal(account=self.owner.account, id=self.owner.device, role=Role.OWNER)
+    async def op(self, kind: str, body: JsonObject) -> OpResult:
+        """Do what the owner at this keyboard wishes."""
+        who = Principal(account=self.owner.account, id=self.owner.device, role=Role.OWNER)
+        op = Op(op_id=self.ids.new("op"), kind=kind, body=body)
+        (result,) = await self.hub.submit(who, [op], surface="cli")
+        return result
 
 
 @asynccontextmanager
@@ -81,7 +90,11 @@ async def running_hub(path: Path, *, port: int | None, reach: Reach) -> AsyncGen
         store = _open_store(home.path / FILE, clock)
         ending.push_async_callback(store.close)
         owner = await ensure_owner(store, ids, home=home.path, name=socket.gethostname())
-        push = await _live_push(store, owner.account, home=home.path, clock=clock, reach=reach)
+        stored = await store.find(owner.account, Setting, limit=_SETTINGS_MAX)
+        decided: dict[str, Json] = {one.id: one.value for one in stored}
+        key, app_url = _vapid_key(home.path), reach.url or "http://127.0.0.1"
+        push = LivePush(key, dict(decided), clock=clock, url=app_url)
+        store.on_commit(push.take)
         named = cast("tuple[str, ...]", setting("hub.hosts").value)
         parts = HubParts(
             store=store,
@@ -106,11 +119,10 @@ async def running_hub(path: Path, *, port: int | None, reach: Reach) -> AsyncGen
             owner=owner,
             url=url,
             opened=reach.with_port(answering.port) or url,
-            home=home,
+            home=home.path,
             ids=ids,
-            clock=clock,
         )
-        await _put_starting_values(running)
+        await _put_starting_values(running, decided)
         yield running
 
 
@@ -130,23 +142,15 @@ def _open_store(path: Path, clock: SystemClock) -> SqlStore:
 class LivePush:
     """Web Push as the account's settings want it at this moment; a change takes effect with the next notice."""
 
+    road = "webpush"
+
     def __init__(self, key: bytes, values: dict[str, Json], *, clock: Clock, url: str) -> None:
         self._key, self._values, self._clock, self._url = key, values, clock, url
         self._push = self._built()
 
-    @property
-    def road(self) -> str:
-        """Its name in the ledger."""
-        return self._push.road
-
     def door(self) -> PushDoor:
         """Return what subscribing needs to know."""
-        from deskhand.notify.webpush import endpoint_allowed, public_key_b64url
-
-        def allows(endpoint: str) -> bool:
-            return endpoint_allowed(endpoint, allow_private=self._allows_private())
-
-        return PushDoor(public_key=public_key_b64url(self._key), allows=allows)
+        return PushDoor(public_key=public_key_b64url(self._key), allows=self._allows)
 
     async def send(self, subscription: PushSubscription, notice: Notice) -> SendOutcome:
         """Send one notice."""
@@ -163,44 +167,25 @@ class LivePush:
     def _allows_private(self) -> bool:
         return bool(effective(self._values, "notify.allow_private_endpoints"))
 
-    def _built(self) -> Notifier:
-        from deskhand.notify.webpush import WebPush, WebPushSettings
+    def _allows(self, endpoint: str) -> bool:
+        return endpoint_allowed(endpoint, allow_private=self._allows_private())
 
+    def _built(self) -> WebPush:
         subject, private = str(effective(self._values, "notify.subject")), self._allows_private()
         wanted = WebPushSettings(subject=subject, app_url=self._url, allow_private=private)
         return WebPush(vapid_key=self._key, settings=wanted, clock=self._clock)
 
 
-async def _live_push(
-    store: Store, account: str, *, home: Path, clock: Clock, reach: Reach
-) -> LivePush:
-    stored = await store.find(account, Setting, limit=len(REGISTRY) * 2)
-    values: dict[str, Json] = {one.id: one.value for one in stored if one.id in REGISTRY}
-    url = reach.url or "http://127.0.0.1"
-    live = LivePush(_vapid_key(home), values, clock=clock, url=url)
-    store.on_commit(live.take)
-    return live
-
-
 def _vapid_key(home: Path) -> bytes:
-    from deskhand.notify.webpush import new_vapid_key
-
     path = home / VAPID_FILE
     if not path.exists():
         write_private(path, new_vapid_key().decode("ascii"))
     return path.read_bytes()
 
 
-async def _put_starting_values(running: Running) -> None:
+async def _put_starting_values(running: Running, decided: Mapping[str, Json]) -> None:
     """Give the account what stands in ``config.toml`` and was never decided otherwise."""
-    values = {name: value for name, value in config_values().items() if REGISTRY[name].account}
-    if not values:
-        return
-    stored = await running.hub.store.find(running.owner.account, Setting, limit=500)
-    decided, ids = {one.id for one in stored}, running.ids
-    ops = [
-        Op(op_id=ids.new("op"), kind="settings.put", body={"name": name, "value": as_json(value)})
-        for name, value in values.items()
-        if name not in decided
-    ]
-    await running.hub.submit(running.principal, ops)
+    for name, value in config_values().items():
+        if REGISTRY[name].account and name not in decided:
+            body: JsonObject = {"name": name, "value": as_json(value)}
+            await running.op("settings.put", body)

@@ -1,6 +1,7 @@
-"""``deskhand up``: hub and runner in one process, wired by a link in memory; and the first run of a person.
+"""``deskhand hub``, the hub alone; ``deskhand up``, hub and runner in one process; and the first run of a person.
 
-The hub answers before the runner is imported. The road to the phone is asked for once, tried, and only then shown.
+The hub answers before the runner is imported; a link in memory joins them. The road to the phone is asked for once,
+tried, and only then shown.
 """
 
 from __future__ import annotations
@@ -30,13 +31,28 @@ from deskhand.hub.pairing import write_claim_page
 from deskhand.hub.participant import Participant
 from deskhand.limits import CLAIM_SECONDS
 from deskhand.ports import Committed
-from deskhand.protocol.objects import PairRequest
-from deskhand.protocol.ops import Op
+from deskhand.protocol.objects import PairRequest, Role
 from deskhand.protocol.requests import InviteAsk
-from deskhand.protocol.wire import JsonObject
 
 R = TypeVar("R")
 _ADVERTISED_SECONDS_MAX = 5.0
+
+
+async def run_hub(*, port: int | None, said: str | None) -> int:
+    """Run until told to end. The one ready line carries an invitation for a runner and one for a page."""
+    reach = reach_of(str(setting("hub.reach", flag=said).value))
+    async with running_hub(home(), port=port, reach=reach) as running:
+        url, account = running.opened, running.owner.account
+        wish = InviteAsk(kind="runner", role=Role.RUNNER, admits_alone=True)
+        runner = (await running.pairing.create_invite(account, wish)).invite
+        page = await running.pairing.create_invite(account, InviteAsk(admits_alone=True))
+        ready = {"url": url, "invite": runner, "pid": os.getpid(), "page_invite": page.invite}
+        line = speak.say("hub.runner", url=url, invite=runner)
+        speak.answer({**ready, "code": page.code}, speak.say("hub.ready", url=url), line)
+        show_invitation(link=join_link(url, page.invite), code=page.code, kind="page")
+        async with told_before_going(running.hub.going):
+            await until_told_to_end()
+    return Exit.DONE
 
 
 async def run_up(
@@ -83,32 +99,22 @@ class _Computer:
         Raises:
             DeskhandError: what stood in its way at the start.
         """
+        running = self._running
         try:
-            await self._run()
+            make = await offload(lambda: import_module("deskhand.cli.programs.computer"))
+            self.name = make.computer_name(self._said)
+            principal = await make.ensure_local_runner(running, name=self.name)
+            who = {"device": principal.id, "name": self.name, "as_root": self._as_root}
+            link, language = Participant(running.hub, principal), str(setting("language").value)
+            async with (
+                make.open_runner(running.home, link, language=language, **who) as runner,
+                told_before_going(runner.going, running.hub.going),
+            ):
+                await work_until(runner.run(), self.stopped.wait(), stop=runner.stop)
         except DeskhandError as error:
             if not self._advertised.is_set():
                 raise
             speak.fail(error)
-
-    async def _run(self) -> None:
-        """Become a device, put the runner together and work until stopped."""
-        running = self._running
-        make = await offload(lambda: import_module("deskhand.cli.programs.computer"))
-        self.name = make.computer_name(self._said)
-        principal = await make.ensure_local_runner(running, name=self.name)
-        wiring = make.Wiring(
-            home=running.home.path,
-            link=Participant(running.hub, principal),
-            clock=running.clock,
-            ids=running.ids,
-            as_root=self._as_root,
-            language=str(setting("language").value),
-        )
-        async with (
-            make.open_runner(wiring, device=principal.id, name=self.name) as runner,
-            told_before_going(runner.going, running.hub.going),
-        ):
-            await work_until(runner.run(), self.stopped.wait(), stop=runner.stop)
 
     async def known(self, *ends: asyncio.Task[None]) -> None:
         """Return when the hub knows what this computer can do, when something ended, or when it takes too long."""
@@ -126,28 +132,25 @@ class _Desk:
     """What the terminal of ``up`` shows, and the questions it asks."""
 
     def __init__(self, running: Running) -> None:
-        self._running, self._speak = running, speak
+        self._running = running
         self._asking: asyncio.Queue[PairRequest] = asyncio.Queue()
         running.hub.store.on_commit(self._look)
 
     async def show(self, reach: Reach, *, browser: bool, name: str) -> None:
         """Try the road, print how to come in, open the browser, and ask whoever knocks."""
         running, opened = self._running, self._running.opened
-        if reach.kind != "none":
+        if reach.url:
             took = await offload(lambda: seen_to_answer(opened))
             speak.note(speak.say("up.answered", url=opened, ms=round(took)), "good")
         wish = InviteAsk(admits_alone=not speak.asks)
         made = await running.pairing.create_invite(running.owner.account, wish)
-        if speak.json:
-            ready = {"url": opened, "invite": made.invite, "code": made.code, "pid": os.getpid()}
-            speak.result(ready)
-        else:
-            speak.out(speak.say("up.ready", version=__version__, name=name, url=opened))
-            if reach.kind == "none":
-                speak.out(speak.say("up.no_road"))
-            kind = "page" if reach.kind != "none" else "cli"
-            show_invitation(link=join_link(opened, made.invite), code=made.code, kind=kind)
-            speak.out(speak.say("up.end"))
+        ready = {"url": opened, "invite": made.invite, "code": made.code, "pid": os.getpid()}
+        speak.answer(ready, speak.say("up.ready", version=__version__, name=name, url=opened))
+        if not reach.url:
+            speak.out(speak.say("up.no_road"))
+        kind = "page" if reach.url else "cli"
+        show_invitation(link=join_link(opened, made.invite), code=made.code, kind=kind)
+        speak.out(speak.say("up.end"))
         if browser and not speak.json and _has_display():
             await self._open_browser()
         while speak.asks:
@@ -157,7 +160,7 @@ class _Desk:
         """Sign in the browser of this user through a page that only this user can read."""
         running = self._running
         claim = await running.pairing.create_local_claim(running.owner.account)
-        page = write_claim_page(running.home.path, url=running.url, secret=claim.invite)
+        page = write_claim_page(running.home, url=running.url, secret=claim.invite)
         opened = await offload(lambda: webbrowser.open(page.as_uri()))
         if not opened:
             page.unlink(missing_ok=True)
@@ -175,9 +178,7 @@ class _Desk:
         if now is None or now.state != "waiting":
             return
         yes = await in_daemon(lambda: admitted_by(request.name, request.match))
-        wish: JsonObject = {"request": request.id, "admit": yes}
-        op = Op(op_id=running.ids.new("op"), kind="device.admit", body=wish)
-        (result,) = await running.hub.submit(running.principal, [op], surface="cli")
+        result = await running.op("device.admit", {"request": request.id, "admit": yes})
         if result.error is not None:
             speak.err(result.error.message, "bad")
         else:
