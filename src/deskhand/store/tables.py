@@ -1,7 +1,7 @@
 """Every table of the hub's store, in one metadata for SQLite and PostgreSQL, and the inserts both spell differently.
 
-``info["truth"]`` says what a table is: a *projection* is rebuilt and compared by ``log verify``; *own* truth exists
-nowhere else. Keys start with the account, also in foreign keys, so that a wrong join is a database error (IS-01).
+``projections`` are rebuilt and compared by ``log verify``; every other table holds truth that exists nowhere else.
+Keys start with the account, also in foreign keys, so that a wrong join is a database error (IS-01).
 """
 
 from __future__ import annotations
@@ -17,48 +17,37 @@ from deskhand.core.folding import COLLECTIONS
 from deskhand.protocol.wire import Wire
 from deskhand.store.rows import FOUND_BY
 
-PROJECTION = {"truth": "projection"}
-OWN = {"truth": "own"}
-
 metadata = sa.MetaData(naming_convention={"uq": "uq_%(table_name)s_%(column_0_N_name)s"})
 
-# Ids and stamps sort by their bytes, whatever the language of the database is.
-_Name = sa.Text().with_variant(postgresql.TEXT(collation="C"), "postgresql")
+_TYPES: dict[str, sa.types.TypeEngine[Any]] = {
+    # Ids and stamps sort by their bytes, whatever the language of the database is.
+    "": sa.Text().with_variant(postgresql.TEXT(collation="C"), "postgresql"),
+    "text": sa.Text(),
+    "integer": sa.BigInteger(),
+    "flag": sa.Boolean(),
+}
 
 
-def _names(*names: str, nullable: bool = False) -> list[sa.Column[str]]:
-    return [sa.Column(name, _Name, nullable=nullable) for name in names]
+def _columns(said: str, *, key: bool = False) -> list[sa.Column[Any]]:
+    """Make columns: ``name`` for ids and stamps, ``name:TYPE`` for others, with ``?`` behind what may be NULL."""
+    columns: list[sa.Column[Any]] = []
+    for one in said.split():
+        name, _, kind = one.rstrip("?").partition(":")
+        nullable = one.endswith("?")
+        columns.append(sa.Column(name, _TYPES[kind], primary_key=key, nullable=nullable))
+    return columns
 
 
-def _texts(*names: str, nullable: bool = False) -> list[sa.Column[str]]:
-    return [sa.Column(name, sa.Text, nullable=nullable) for name in names]
-
-
-def _integers(*names: str) -> list[sa.Column[int]]:
-    return [sa.Column(name, sa.BigInteger, nullable=False) for name in names]
-
-
-def _flag(name: str) -> sa.Column[bool]:
-    return sa.Column(name, sa.Boolean, nullable=False)
+def _table(name: str, said: str, *rules: sa.schema.SchemaItem) -> sa.Table:
+    """Make a table that belongs to an account; its key is what is said before the bar."""
+    key, _, others = said.partition("|")
+    owner = sa.ForeignKeyConstraint(["account"], ["accounts.id"])
+    columns = (*_columns(f"account {key}", key=True), *_columns(others))
+    return sa.Table(name, metadata, *columns, owner, *rules)
 
 
 def _link(column: str, target: str) -> sa.ForeignKeyConstraint:
     return sa.ForeignKeyConstraint(["account", column], [f"{target}.account", f"{target}.id"])
-
-
-def _table(
-    name: str, *items: sa.schema.SchemaItem, key: tuple[str, ...], truth: dict[str, str] = OWN
-) -> sa.Table:
-    """Make a table that belongs to an account."""
-    return sa.Table(
-        name,
-        metadata,
-        *_names("account"),
-        *items,
-        sa.PrimaryKeyConstraint("account", *key),
-        sa.ForeignKeyConstraint(["account"], ["accounts.id"]),
-        info=truth,
-    )
 
 
 def _index(table: sa.Table, name: str, *columns: str, where: sa.TextClause | None = None) -> None:
@@ -67,13 +56,7 @@ def _index(table: sa.Table, name: str, *columns: str, where: sa.TextClause | Non
 
 
 accounts = sa.Table(
-    "accounts",
-    metadata,
-    *_names("id", "hash"),
-    *_integers("head"),
-    sa.Column("incarnation", _Name, nullable=False, server_default=""),
-    sa.PrimaryKeyConstraint("id"),
-    info=OWN,
+    "accounts", metadata, *_columns("id", key=True), *_columns("head:integer hash incarnation")
 )
 """One row per account: the lock of its log, its last seq and the last hash of its chain.
 
@@ -85,36 +68,20 @@ SAID_ONLY = sa.text("kind IN ('message.posted', 'task.finished')")
 
 events = _table(
     "events",
-    *_integers("seq", "v"),
-    *_names("kind", "at", "audience", "body_sha256", "hash"),
-    *_names("thread", "task", "runner", nullable=True),
-    *_texts("actor", "body"),
-    key=("seq",),
+    "seq:integer | v:integer kind at audience body_sha256 hash thread? task? runner? actor:text body:text",
 )
-_index(events, "audience", "account", "audience", "seq")
-_index(events, "runner", "account", "runner", "seq")
-_index(events, "thread", "account", "thread", "seq")
+for _name in ("audience", "runner", "thread"):
+    _index(events, _name, "account", _name, "seq")
 _index(events, "said", "account", "thread", "seq", where=SAID_ONLY)
 
 
 def _projection(kind: type[Wire]) -> sa.Table:
     """Make the table of one kind of object: what is needed to find it, and the object as JSON."""
     fields = kind.model_fields
-    links = [
-        _link(column, target)
-        for column, target in (("thread", "threads"), ("task", "tasks"))
-        if column in fields
-    ]
-    table = _table(
-        COLLECTIONS[kind],
-        *_names("id"),
-        *_integers("seq"),
-        *_names(*FOUND_BY, nullable=True),
-        *_texts("object"),
-        *links,
-        key=("id",),
-        truth=PROJECTION,
-    )
+    found_by = " ".join(f"{column}?" for column in FOUND_BY)
+    targets = (("thread", "threads"), ("task", "tasks"))
+    links = [_link(column, target) for column, target in targets if column in fields]
+    table = _table(COLLECTIONS[kind], f"id | seq:integer {found_by} object:text", *links)
     for column, field in FOUND_BY.items():
         if field in fields:
             _index(table, column, "account", column, "id")
@@ -124,103 +91,59 @@ def _projection(kind: type[Wire]) -> sa.Table:
 projections: dict[type[Wire], sa.Table] = {kind: _projection(kind) for kind in COLLECTIONS}
 """One table per kind of object, in an order that foreign keys allow."""
 
-ops = _table(
-    "ops",
-    *_names("principal", "op_id", "fingerprint", "at"),
-    *_texts("result"),
-    key=("principal", "op_id"),
-)
+ops = _table("ops", "principal op_id | fingerprint at result:text")
 _index(ops, "at", "at")
 
 credentials = _table(
     "credentials",
-    *_names("token_sha256", "principal", "role", "kind"),
-    *_texts("name"),
-    _flag("revoked"),
+    "token_sha256 | principal role kind name:text revoked:flag",
     sa.UniqueConstraint("token_sha256"),
-    key=("token_sha256",),
 )
 _index(credentials, "principal", "account", "principal")
 
 invites = _table(
     "invites",
-    *_names("id", "secret_sha256", "kind", "role", "expires_at"),
-    *_names("code", "used_by", nullable=True),
-    _flag("admits_alone"),
+    "id | secret_sha256 kind role expires_at code? used_by? admits_alone:flag",
     sa.UniqueConstraint("secret_sha256"),
-    key=("id",),
 )
 _index(invites, "code", "code")
 
 joinings = _table(
     "joinings",
-    *_names("request", "invite", "secret_sha256", "expires_at"),
-    *_names("device", nullable=True),
-    *_texts("public_key", nullable=True),
+    "request | invite secret_sha256 expires_at device? public_key:text?",
     sa.UniqueConstraint("request"),
     _link("invite", "invites"),
-    key=("request",),
 )
 
 presence = _table(
-    "presence",
-    *_names("runner", "seen_at"),
-    _flag("connected"),
-    sa.Column("state", _Name, nullable=False, server_default="stopped"),
-    sa.Column("slept_seconds", sa.BigInteger),
-    *_names("woke_at", nullable=True),
-    key=("runner",),
+    "presence", "runner | seen_at connected:flag state slept_seconds:integer? woke_at?"
 )
 
 subscriptions = _table(
     "subscriptions",
-    *_names("id", "device", "endpoint"),
-    *_texts("p256dh", "auth"),
+    "id | device endpoint p256dh:text auth:text",
     sa.UniqueConstraint("account", "endpoint"),
-    key=("id",),
 )
 _index(subscriptions, "device", "account", "device")
 
 deliveries = _table(
     "deliveries",
-    *_names("id", "tag", "class", "subscription", "fate"),
-    *_names("device", "task", "next_try_at", nullable=True),
-    *_integers("attempts"),
-    *_texts("planned"),
-    *_texts("reason", nullable=True),
+    "id | tag class subscription fate device? task? next_try_at? attempts:integer planned:text reason:text?",
     sa.UniqueConstraint("account", "tag", "class", "subscription"),
-    key=("id",),
 )
 _index(deliveries, "due", "next_try_at", where=sa.text("next_try_at IS NOT NULL"))
 _index(deliveries, "task", "account", "task")
 
-read_marks = _table(
-    "read_marks",
-    *_names("principal", "thread"),
-    *_integers("seq"),
-    _link("thread", "threads"),
-    key=("principal", "thread"),
-)
+read_marks = _table("read_marks", "principal thread | seq:integer", _link("thread", "threads"))
 
 uploads = _table(
     "uploads",
-    *_names("id", "principal", "expires_at"),
-    *_names("sha256", nullable=True),
-    *_texts("name", "media_type"),
-    *_integers("size", "offset"),
-    _flag("posted"),
-    key=("id",),
+    "id | principal expires_at sha256? name:text media_type:text size:integer offset:integer posted:flag",
 )
 _index(uploads, "principal", "account", "principal")
 _index(uploads, "sha256", "account", "sha256")
 
-leases = _table(
-    "leases",
-    *_names("task", "runner", "renewed_at"),
-    *_integers("epoch"),
-    _link("task", "tasks"),
-    key=("task",),
-)
+leases = _table("leases", "task | runner renewed_at epoch:integer", _link("task", "tasks"))
 _index(leases, "runner", "account", "runner")
 
 

@@ -51,27 +51,21 @@ def hanging(objects: Mapping[Key, Wire | None], thread: str) -> list[Key]:
 
 def erase(connection: Connection, account: str, thread: str, *, before: int) -> None:
     """Blank the thread's events below the seq ``before`` and forget what hung on them."""
-    mine = (_e.account == account, _e.thread == thread, _e.seq < before)
-    said = select(_e.body).where(*mine, _e.kind == KIND_OF[MessagePosted])
+    said = select(_e.body).filter_by(account=account, thread=thread, kind=KIND_OF[MessagePosted])
     files = {
         str(file["id"])
-        for body in connection.execute(said).scalars()
+        for body in connection.execute(said.where(_e.seq < before)).scalars()
         for file in json.loads(body).get("files", [])
     }
-    uploads = tables.uploads
-    connection.execute(
-        delete(uploads).where(uploads.c.account == account, uploads.c.id.in_(sorted(files)))
-    )
-    connection.execute(
-        update(tables.events).where(*mine, _e.kind.not_in(_KEPT_KINDS)).values(body=REDACTED_TEXT)
-    )
+    uploads = delete(tables.uploads).filter_by(account=account)
+    connection.execute(uploads.where(tables.uploads.c.id.in_(sorted(files))))
+    mine = update(tables.events).filter_by(account=account, thread=thread)
+    blanked = mine.where(_e.seq < before, _e.kind.not_in(_KEPT_KINDS))
+    connection.execute(blanked.values(body=REDACTED_TEXT))
     tasks = tables.projections[Task]
-    its_tasks = select(tasks.c.id).where(tasks.c.account == account, tasks.c.thread == thread)
+    its_tasks = select(tasks.c.id).filter_by(account=account, thread=thread)
     for table in _HANGING:
-        connection.execute(
-            delete(table).where(table.c.account == account, table.c.task.in_(its_tasks))
-        )
+        of_account = delete(table).filter_by(account=account)
+        connection.execute(of_account.where(table.c.task.in_(its_tasks)))
     for table in (tables.read_marks, tasks):
-        connection.execute(
-            delete(table).where(table.c.account == account, table.c.thread == thread)
-        )
+        connection.execute(delete(table).filter_by(account=account, thread=thread))

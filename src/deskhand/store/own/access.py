@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import asdict
-from typing import Any, TypeVar
+from typing import TypeVar
 
-from sqlalchemy import Connection, Select, bindparam, case, delete, select, update
+from sqlalchemy import Connection, Table, delete, select, update
 
 from deskhand.ports import Credential, Invite, Joining
 from deskhand.protocol.authority import Principal
@@ -20,9 +20,6 @@ from deskhand.store.tables import inserting, put
 
 R = TypeVar("R")
 
-_invites = tables.invites.c
-_joinings = tables.joinings.c
-_marks = tables.read_marks.c
 _OWNED = (
     tables.subscriptions.c.device,
     tables.leases.c.runner,
@@ -31,39 +28,29 @@ _OWNED = (
 )
 """What goes with a principal that is shut out: the columns that name it."""
 
-# Asked for every request: built once.
-_LIVE = select(tables.credentials).where(
-    tables.credentials.c.token_sha256 == bindparam("token_sha256"),
-    tables.credentials.c.revoked.is_(False),
-)
-_there = tables.presence.c
-_PRESENCE = (
-    select(*(_there[name] for name in Presence.model_fields))
-    .where(_there.account == bindparam("of"))
-    .order_by(_there.runner)
-)
 
-
-def _one(connection: Connection, query: Select[Any], make: Callable[..., R]) -> R | None:
-    row = connection.execute(query).mappings().first()
+def _one(connection: Connection, table: Table, make: Callable[..., R], **held: object) -> R | None:
+    """Return what is made of the row that holds these values, if there is one."""
+    row = connection.execute(select(table).filter_by(**held).limit(1)).mappings().first()
     return None if row is None else make(**row)
 
 
 def begin_account(connection: Connection, account: str) -> None:
     """Begin an account's log; again is nothing."""
     statement = inserting(connection, tables.accounts).on_conflict_do_nothing()
-    connection.execute(statement, {"id": account, "head": 0, "hash": GENESIS})
+    row = {"id": account, "head": 0, "hash": GENESIS, "incarnation": ""}
+    connection.execute(statement, row)
 
 
 def credential(connection: Connection, token_sha256: str) -> Credential | None:
     """Return whose token this is, unless revoked."""
-    row = connection.execute(_LIVE, {"token_sha256": token_sha256}).mappings().first()
+    row = _one(connection, tables.credentials, RowValues, token_sha256=token_sha256, revoked=False)
     if row is None:
         return None
     principal = Principal(
         account=row["account"], id=row["principal"], role=Role(row["role"]), name=row["name"]
     )
-    return Credential(token_sha256=row["token_sha256"], principal=principal, kind=row["kind"])
+    return Credential(token_sha256=token_sha256, principal=principal, kind=row["kind"])
 
 
 def add_credential(connection: Connection, account: str, credential: Credential) -> None:
@@ -83,12 +70,10 @@ def add_credential(connection: Connection, account: str, credential: Credential)
 
 def revoke(connection: Connection, account: str, principal: str) -> None:
     """Shut a principal out, with its subscriptions, leases, joinings and presence."""
-    held = tables.credentials
-    mine = (held.c.account == account, held.c.principal == principal)
-    connection.execute(update(held).where(*mine).values(revoked=True))
+    mine = update(tables.credentials).filter_by(account=account, principal=principal)
+    connection.execute(mine.values(revoked=True))
     for owner in _OWNED:
-        table = owner.table
-        connection.execute(delete(table).where(table.c.account == account, owner == principal))
+        connection.execute(delete(owner.table).filter_by(account=account).where(owner == principal))
 
 
 def put_invite(connection: Connection, account: str, invite: Invite) -> None:
@@ -98,20 +83,17 @@ def put_invite(connection: Connection, account: str, invite: Invite) -> None:
 
 def invite(connection: Connection, account: str, name: str) -> Invite | None:
     """Return an invitation as it is, used or not."""
-    held = select(tables.invites).where(_invites.account == account, _invites.id == name)
-    return _one(connection, held, Invite)
+    return _one(connection, tables.invites, Invite, account=account, id=name)
 
 
 def unused_invite(
     connection: Connection, *, secret_sha256: str | None = None, code: str | None = None
 ) -> Invite | None:
     """Return an unused invitation by its link or its digits; without either there is none."""
-    unused = select(tables.invites).where(_invites.used_by.is_(None)).limit(1)
-    if secret_sha256 is not None:
-        return _one(connection, unused.where(_invites.secret_sha256 == secret_sha256), Invite)
-    if code is not None:
-        return _one(connection, unused.where(_invites.code == code), Invite)
-    return None
+    by = {"code": code} if secret_sha256 is None else {"secret_sha256": secret_sha256}
+    if None in by.values():
+        return None
+    return _one(connection, tables.invites, Invite, used_by=None, **by)
 
 
 def put_joining(connection: Connection, account: str, joining: Joining) -> None:
@@ -121,14 +103,12 @@ def put_joining(connection: Connection, account: str, joining: Joining) -> None:
 
 def joining(connection: Connection, request: str) -> Joining | None:
     """Return the private side of a pair request."""
-    held = select(tables.joinings).where(_joinings.request == request)
-    return _one(connection, held, Joining)
+    return _one(connection, tables.joinings, Joining, request=request)
 
 
 def own_joining(connection: Connection, account: str, request: str) -> Joining | None:
     """Return the private side of a pair request of this account."""
-    found = joining(connection, request)
-    return found if found is not None and found.account == account else None
+    return _one(connection, tables.joinings, Joining, account=account, request=request)
 
 
 def set_presence(connection: Connection, account: str, presence: Presence) -> None:
@@ -138,35 +118,33 @@ def set_presence(connection: Connection, account: str, presence: Presence) -> No
 
 def lose_links(connection: Connection) -> None:
     """Note that nobody is connected: this hub begins. Who is connected to another one says so again soon."""
-    held = tables.presence
-    gone = {"connected": False, "state": "no_network"}
-    connection.execute(update(held).where(held.c.connected.is_(True)).values(gone))
+    connected = update(tables.presence).filter_by(connected=True)
+    connection.execute(connected.values(connected=False, state="no_network"))
 
 
 def presence(connection: Connection, account: str) -> dict[str, Presence]:
     """Return the links of the account's runners."""
-    rows = connection.execute(_PRESENCE, {"of": account})
-    return {row["runner"]: Presence(**row) for row in rows.mappings()}
+    columns = [tables.presence.c[name] for name in Presence.model_fields]
+    mine = select(*columns).filter_by(account=account).order_by(tables.presence.c.runner)
+    return {row["runner"]: Presence(**row) for row in connection.execute(mine).mappings()}
 
 
 def mark_read(connection: Connection, account: str, principal: str, thread: str, seq: int) -> None:
     """Move a read mark, never backwards."""
     statement = inserting(connection, tables.read_marks)
-    said = statement.excluded["seq"]
     higher = statement.on_conflict_do_update(
         index_elements=["account", "principal", "thread"],
-        set_={"seq": case((said > _marks.seq, said), else_=_marks.seq)},
+        set_={"seq": statement.excluded["seq"]},
+        where=statement.excluded["seq"] > tables.read_marks.c.seq,
     )
-    connection.execute(
-        higher, {"account": account, "principal": principal, "thread": thread, "seq": seq}
-    )
+    row = {"account": account, "principal": principal, "thread": thread, "seq": seq}
+    connection.execute(higher, row)
 
 
 def read_marks(connection: Connection, account: str, principal: str) -> dict[str, int]:
     """Return thread -> highest seq seen."""
-    mine = (_marks.account == account, _marks.principal == principal)
-    query = select(_marks.thread, _marks.seq).where(*mine)
-    return {row.thread: row.seq for row in connection.execute(query)}
+    mine = select(tables.read_marks).filter_by(account=account, principal=principal)
+    return {row.thread: row.seq for row in connection.execute(mine)}
 
 
 def renew_lease(

@@ -10,18 +10,7 @@ import json
 from dataclasses import asdict
 from datetime import timedelta
 
-from sqlalchemy import (
-    Connection,
-    RowMapping,
-    String,
-    bindparam,
-    case,
-    delete,
-    func,
-    select,
-    tuple_,
-    update,
-)
+from sqlalchemy import Connection, RowMapping, case, delete, func, select, tuple_, update
 
 from deskhand.clock import stamp, unstamp
 from deskhand.limits import DELIVERY_CLAIM_SECONDS, PUSH_SUBSCRIPTIONS_PER_DEVICE
@@ -40,43 +29,27 @@ _BY_DEVICE = ("shown", "tapped")
 _COLUMNS = ("id", "tag", "device", "task", "fate", "reason", "attempts")
 _NOTICE = ("title", "body", "url_path", "urgency", "ttl_seconds")
 
-_MINE = (_d.account == bindparam("of"), _d.id == bindparam("name"))
-_STANDS = select(_d.fate, _d.device).where(*_MINE)
-_MOVE = update(tables.deliveries).where(*_MINE).values(fate=bindparam("now"), next_try_at=None)
-_NEXT = select(func.min(_d.next_try_at)).where(_d.next_try_at.is_not(None))
-_ACKNOWLEDGED = _d.fate.in_(_BY_DEVICE)
-_SETTLE = (
-    update(tables.deliveries)
-    .where(*_MINE)
-    .values(
-        fate=case((_ACKNOWLEDGED, _d.fate), else_=bindparam("now", type_=String)),
-        reason=bindparam("why"),
-        attempts=_d.attempts + 1,
-        next_try_at=case((_ACKNOWLEDGED, None), else_=bindparam("again", type_=String)),
-    )
-)
-
 
 def put_subscription(connection: Connection, subscription: PushSubscription) -> None:
     """Keep a subscription; the same endpoint replaces itself, the oldest of a device beyond the limit go."""
-    account = subscription.account
-    same = (_s.endpoint == subscription.endpoint, _s.id != subscription.id)
-    connection.execute(delete(tables.subscriptions).where(_s.account == account, *same))
+    account, device = subscription.account, subscription.device
+    same = delete(tables.subscriptions).filter_by(account=account, endpoint=subscription.endpoint)
+    connection.execute(same.where(_s.id != subscription.id))
     put(connection, tables.subscriptions, asdict(subscription))
-    of_device = (_s.account == account, _s.device == subscription.device)
-    newest = select(_s.id).where(*of_device).order_by(_s.id.desc())
+    newest = select(_s.id).filter_by(account=account, device=device).order_by(_s.id.desc())
+    older = delete(tables.subscriptions).filter_by(account=account, device=device)
     kept = newest.limit(PUSH_SUBSCRIPTIONS_PER_DEVICE)
-    connection.execute(delete(tables.subscriptions).where(*of_device, _s.id.not_in(kept)))
+    connection.execute(older.where(_s.id.not_in(kept)))
 
 
 def drop_subscription(connection: Connection, account: str, name: str) -> None:
     """Forget a subscription."""
-    connection.execute(delete(tables.subscriptions).where(_s.account == account, _s.id == name))
+    connection.execute(delete(tables.subscriptions).filter_by(account=account, id=name))
 
 
 def subscriptions(connection: Connection, account: str) -> list[PushSubscription]:
     """Return all push subscriptions of the account, oldest first."""
-    query = select(tables.subscriptions).where(_s.account == account).order_by(_s.id)
+    query = select(tables.subscriptions).filter_by(account=account).order_by(_s.id)
     return [PushSubscription(**row) for row in connection.execute(query).mappings()]
 
 
@@ -98,39 +71,34 @@ def plan(connection: Connection, account: str, planned: PlannedDelivery) -> None
 
 def acknowledge(connection: Connection, account: str, name: str, *, fate: str, device: str) -> bool:
     """Record shown or tapped; return whether it was this device's and moved forward."""
-    asked = {"of": account, "name": name}
-    row = connection.execute(_STANDS, asked).first()
+    stands = select(_d.fate, _d.device).filter_by(account=account, id=name)
+    row = connection.execute(stands).first()
     if row is None or row.device != device or _ORDER.index(fate) <= _ORDER.index(row.fate):
         return False
-    connection.execute(_MOVE, {**asked, "now": fate})
+    mine = update(tables.deliveries).filter_by(account=account, id=name)
+    connection.execute(mine.values(fate=fate, next_try_at=None))
     return True
 
 
 def claim(connection: Connection, now: str, *, limit: int) -> list[DueDelivery]:
     """Take rows whose time has come for a while, the longest overdue first; no other hub sends them too."""
     due = (
-        select(_d.account, _d.id)
+        select(tables.deliveries)
         .where(_d.next_try_at <= now)
         .order_by(_d.next_try_at, _d.account, _d.id)
         .limit(limit)
         .with_for_update(skip_locked=True)
     )
-    keys = [(row.account, row.id) for row in connection.execute(due)]
-    if not keys:
+    rows = connection.execute(due).mappings().all()
+    if not rows:
         return []
-    claimed = tuple_(_d.account, _d.id).in_(keys)
     until = stamp(unstamp(now) + timedelta(seconds=DELIVERY_CLAIM_SECONDS))
+    claimed = tuple_(_d.account, _d.id).in_([(row["account"], row["id"]) for row in rows])
     connection.execute(update(tables.deliveries).where(claimed).values(next_try_at=until))
-    joined = tables.deliveries.outerjoin(
-        tables.subscriptions, (_s.account == _d.account) & (_s.id == _d.subscription)
-    )
-    rows = (
-        select(tables.deliveries, _s.endpoint, _s.p256dh, _s.auth, _s.device.label("of_device"))
-        .select_from(joined)
-        .where(claimed)
-        .order_by(_d.account, _d.id)
-    )
-    return [_due_delivery(row) for row in connection.execute(rows).mappings()]
+    named = tuple_(_s.account, _s.id).in_([(row["account"], row["subscription"]) for row in rows])
+    held = connection.execute(select(tables.subscriptions).where(named)).mappings()
+    known = {(row["account"], row["id"]): PushSubscription(**row) for row in held}
+    return [_due_delivery(row, known.get((row["account"], row["subscription"]))) for row in rows]
 
 
 def let_go(connection: Connection, now: str) -> None:
@@ -147,7 +115,8 @@ def hasten(connection: Connection, *, after: str, to: str) -> None:
 
 def next_at(connection: Connection) -> str | None:
     """Return when the next delivery is due."""
-    return connection.execute(_NEXT).scalar()
+    due = select(func.min(_d.next_try_at)).where(_d.next_try_at.is_not(None))
+    return connection.execute(due).scalar()
 
 
 def settle(
@@ -160,15 +129,22 @@ def settle(
     next_try_at: str | None,
 ) -> None:
     """Record one attempt; what the device acknowledged meanwhile stands."""
-    said = {"of": account, "name": name, "now": fate, "why": reason, "again": next_try_at}
-    connection.execute(_SETTLE, said)
+    acknowledged = _d.fate.in_(_BY_DEVICE)
+    changes = {
+        "fate": case((acknowledged, _d.fate), else_=fate),
+        "reason": reason,
+        "attempts": _d.attempts + 1,
+        "next_try_at": case((acknowledged, None), else_=next_try_at),
+    }
+    mine = update(tables.deliveries).filter_by(account=account, id=name)
+    connection.execute(mine.values(changes))
 
 
 def ledger(
     connection: Connection, account: str, *, before: str | None, limit: int
 ) -> list[Delivery]:
     """Return deliveries, newest first."""
-    query = select(tables.deliveries).where(_d.account == account)
+    query = select(tables.deliveries).filter_by(account=account)
     if before is not None:
         query = query.where(_d.id < before)
     rows = connection.execute(query.order_by(_d.id.desc()).limit(limit)).mappings()
@@ -180,12 +156,8 @@ def _delivery(row: RowMapping, said: JsonObject) -> Delivery:
     return Delivery.from_json({**said, **moved})
 
 
-def _due_delivery(row: RowMapping) -> DueDelivery:
+def _due_delivery(row: RowMapping, subscription: PushSubscription | None) -> DueDelivery:
     planned = json.loads(row["planned"])
-    subscription = None
-    if row["endpoint"] is not None:
-        keys = {name: row[name] for name in ("account", "endpoint", "p256dh", "auth")}
-        subscription = PushSubscription(id=row["subscription"], device=row["of_device"], **keys)
     return DueDelivery(
         account=row["account"],
         delivery=_delivery(row, planned["delivery"]),

@@ -29,23 +29,23 @@ def create(
     Raises:
         DeskhandError: ``too_large``.
     """
-    mine = (_u.account == account, _u.principal == principal, _u.posted.is_(False))
-    connection.execute(delete(tables.uploads).where(*mine, _u.expires_at < now))
-    reserved = connection.execute(select(func.coalesce(func.sum(_u.size), 0)).where(*mine))
+    owned: RowValues = {"account": account, "principal": principal, "posted": False}
+    expired = delete(tables.uploads).filter_by(**owned).where(_u.expires_at < now)
+    connection.execute(expired)
+    reserved = select(func.coalesce(func.sum(_u.size), 0)).filter_by(**owned)
     if upload.size > UPLOAD_BYTES_MAX:
         raise DeskhandError(Code.TOO_LARGE, f"{UPLOAD_BYTES_MAX} bytes")
-    if int(reserved.scalar_one()) + upload.size > UPLOAD_QUOTA_BYTES:
+    if int(connection.execute(reserved).scalar_one()) + upload.size > UPLOAD_QUOTA_BYTES:
         raise DeskhandError(Code.TOO_LARGE, f"{UPLOAD_QUOTA_BYTES} bytes waiting to be posted")
     row: RowValues = {name: getattr(upload, name) for name in _FIELDS}
-    owned: RowValues = {"account": account, "principal": principal, "posted": False}
     connection.execute(insert(tables.uploads), row | owned)
 
 
 def find(connection: Connection, account: str, principal: str, name: str) -> Upload | None:
     """Return an upload of exactly this principal."""
-    mine = (_u.account == account, _u.id == name, _u.principal == principal)
-    query = select(*(_u[field] for field in _FIELDS)).where(*mine)
-    row = connection.execute(query).mappings().first()
+    query = select(*(_u[field] for field in _FIELDS))
+    mine = query.filter_by(account=account, id=name, principal=principal)
+    row = connection.execute(mine).mappings().first()
     return None if row is None else Upload(**row)
 
 
@@ -69,20 +69,20 @@ def advance(
     Raises:
         DeskhandError: ``not_found``.
     """
-    here = (_u.account == account, _u.id == name)
-    row = connection.execute(select(_u.sha256, _u.media_type).where(*here)).first()
+    here = select(_u.sha256, _u.media_type).filter_by(account=account, id=name)
+    row = connection.execute(here).first()
     if row is None:
         raise DeskhandError(Code.NOT_FOUND)
     if row.sha256 is None:
         changes = {"offset": offset, "sha256": sha256, "media_type": media_type or row.media_type}
-        connection.execute(update(tables.uploads).where(*here).values(changes))
+        mine = update(tables.uploads).filter_by(account=account, id=name)
+        connection.execute(mine.values(changes))
 
 
 def keep(connection: Connection, account: str, names: Sequence[str]) -> None:
     """A message names these: they no longer expire."""
-    connection.execute(
-        update(tables.uploads).where(_u.account == account, _u.id.in_(names)).values(posted=True)
-    )
+    mine = update(tables.uploads).filter_by(account=account).where(_u.id.in_(names))
+    connection.execute(mine.values(posted=True))
 
 
 def named(connection: Connection) -> set[str]:
@@ -93,10 +93,6 @@ def named(connection: Connection) -> set[str]:
 
 def referenced(connection: Connection, account: str, sha256: str) -> bool:
     """Return whether an artifact or upload of the account names this blob."""
-    by_artifact = select(_artifacts.id).where(
-        _artifacts.account == account, _artifacts.blob == sha256
-    )
-    by_upload = select(_u.id).where(_u.account == account, _u.sha256 == sha256)
-    return any(
-        connection.execute(query.limit(1)).first() is not None for query in (by_artifact, by_upload)
-    )
+    by_artifact = select(_artifacts.id).filter_by(account=account, blob=sha256)
+    by_upload = select(_u.id).filter_by(account=account, sha256=sha256)
+    return connection.execute(by_artifact.union_all(by_upload).limit(1)).first() is not None
