@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from fastapi import APIRouter
 
-from deskhand.hub.http.routes import RULES, GuardedRoute, Who
+from deskhand.hub.http.app import RULES, GuardedRoute, Who
 from deskhand.limits import BAD_LOGINS_PER_MINUTE_MAX
 from deskhand.protocol.objects import Role, Thread
 from tests.rim import JSON, TUS, Rim, code_of, open_rim, thread_op

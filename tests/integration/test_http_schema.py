@@ -14,7 +14,7 @@ import schemathesis
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis.strategies import SearchStrategy
 
-from deskhand.hub.http.routes import RULES, Who
+from deskhand.hub.http.app import RULES, Who
 from tests.rim import ORIGIN, Rim, open_rim
 
 ENDLESS = {"GET /v1/stream", "GET /v1/sync"}

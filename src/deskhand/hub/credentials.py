@@ -27,17 +27,11 @@ from deskhand.protocol.objects import Device, Role
 SECRET_PREFIX: Final = "dhs_"  # noqa: S105 - what secrets begin with, not one
 SECRET: Final = re.compile(SECRET_PREFIX + r"[A-Za-z0-9_-]{20,}")
 OWNER_FILE: Final = "owner.json"
-_TOKEN_BYTES, _LINK_BYTES = 32, 16
 
 
-def new_token(ids: Ids) -> str:
-    """Return a device's secret (256 bits)."""
-    return SECRET_PREFIX + ids.secret(_TOKEN_BYTES)
-
-
-def new_link_secret(ids: Ids) -> str:
-    """Return the secret of an invitation or of a waiting request (128 bits)."""
-    return SECRET_PREFIX + ids.secret(_LINK_BYTES)
+def new_token(ids: Ids, size_bytes: int = 32) -> str:
+    """Return a device's secret (256 bits), or a shorter one."""
+    return SECRET_PREFIX + ids.secret(size_bytes)
 
 
 def bearer_sha256(token: str) -> str:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hmac
 import html
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Final, assert_never
@@ -18,8 +18,7 @@ from typing import Final, assert_never
 from deskhand import limits
 from deskhand.clock import Clock, stamp, unstamp
 from deskhand.errors import Code, DeskhandError
-from deskhand.hub import credentials
-from deskhand.hub.credentials import bearer_sha256, new_link_secret, new_token
+from deskhand.hub.credentials import admit, bearer_sha256, new_token, page_sha256, write_private
 from deskhand.hub.peer import Peer, Throttle
 from deskhand.ids import Ids
 from deskhand.limits import CLAIM_SECONDS, INVITE_SECONDS, PAIR_PENDING_MAX
@@ -30,14 +29,8 @@ from deskhand.protocol.objects import Device, PairRequest, Role
 
 CLAIM_PAGE: Final = "open-deskhand.html"
 _WHOLE_HUB: Final = "hub"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Claimed:
-    """A credential that exists only here and at its device. ``cookie`` is the page's other half."""
-
-    answer: wire.PairClaimed
-    cookie: str | None = field(default=None, repr=False)
+_LINK_BYTES: Final = 16
+"""128 bits, for an invitation or a waiting request."""
 
 
 class Pairing:
@@ -57,7 +50,7 @@ class Pairing:
         self, account: str, wish: wire.InviteAsk, *, seconds: int = INVITE_SECONDS
     ) -> wire.InviteMade:
         """Make a one-use invitation; its secret and digits are in the answer and nowhere else."""
-        secret, code = new_link_secret(self._ids), self._ids.digits(6)
+        secret, code = new_token(self._ids, _LINK_BYTES), self._ids.digits(6)
         while await self._store.invite(code=code) is not None:
             code = self._ids.digits(6)
         invite = Invite(
@@ -109,7 +102,7 @@ class Pairing:
         invite = await self._invited(wish, peer=peer)
         if (wish.kind or invite.kind) != invite.kind or (wish.role or invite.role) != invite.role:
             raise DeskhandError(Code.FORBIDDEN, "kind and role belong to the invitation")
-        secret, match = new_link_secret(self._ids), self._ids.digits(4)
+        secret, match = new_token(self._ids, _LINK_BYTES), self._ids.digits(4)
         request = PairRequest(
             id=self._ids.new("req"),
             name=wish.name,
@@ -133,8 +126,12 @@ class Pairing:
             request=request.id, secret=secret, match=match, expires_at=joining.expires_at
         )
 
-    async def claim(self, wish: wire.PairClaim, *, peer: Peer) -> wire.PairPending | Claimed:
+    async def claim(
+        self, wish: wire.PairClaim, *, peer: Peer
+    ) -> tuple[wire.PairPending | wire.PairClaimed, str | None]:
         """Return what became of a request; once admitted, make the device and hand out its credential, once.
+
+        A page's has two halves: the second thing returned is its cookie.
 
         Raises:
             DeskhandError: ``invite_invalid`` for unknown, wrong, expired and already claimed; ``forbidden`` when
@@ -152,7 +149,7 @@ class Pairing:
             raise DeskhandError(Code.INVITE_INVALID)
         match request.state:
             case "waiting":
-                return wire.PairPending(match=request.match)
+                return wire.PairPending(match=request.match), None
             case "refused":
                 raise DeskhandError(Code.FORBIDDEN, "refused")
             case "admitted":
@@ -184,14 +181,12 @@ class Pairing:
         """Whether a claim made for this user's browser comes from another user of the machine."""
         return invite.id in self._local and peer.uid is not None and peer.uid != self._uid
 
-    async def _hand_out(self, joining: Joining, request: PairRequest) -> Claimed:
+    async def _hand_out(
+        self, joining: Joining, request: PairRequest
+    ) -> tuple[wire.PairClaimed, str | None]:
         token = new_token(self._ids)
         cookie = new_token(self._ids) if request.kind == "page" else None
-        kept = (
-            bearer_sha256(token)
-            if cookie is None
-            else credentials.page_sha256(cookie=cookie, key=token)
-        )
+        kept = page_sha256(cookie=cookie, key=token) if cookie else bearer_sha256(token)
         device = Device(
             id=self._ids.new("run" if request.kind == "runner" else "dev"),
             name=request.name,
@@ -205,7 +200,7 @@ class Pairing:
             now = tx.joining(joining.request)
             if now is None or now.device is not None:
                 raise DeskhandError(Code.INVITE_INVALID)
-            credentials.admit(tx, device, token_sha256=kept, actor=HUB)
+            admit(tx, device, token_sha256=kept, actor=HUB)
             tx.put_joining(replace(now, device=device.id))
 
         await self._store.write(joining.account, work)
@@ -216,7 +211,7 @@ class Pairing:
             kind=device.kind,
             role=device.role,
         )
-        return Claimed(answer=answer, cookie=cookie)
+        return answer, cookie
 
     def _in(self, seconds: int) -> str:
         return stamp(self._clock.now() + timedelta(seconds=seconds))
@@ -234,7 +229,7 @@ def write_claim_page(home: Path, *, url: str, secret: str) -> Path:
     """
     target = html.escape(f"{url}/#claim={secret}", quote=True)
     path = home / CLAIM_PAGE
-    credentials.write_private(
+    write_private(
         path,
         '<!doctype html><meta charset="utf-8"><meta name="referrer" content="no-referrer">'
         f'<title>Deskhand</title><meta http-equiv="refresh" content="0;url={target}">\n',

@@ -26,8 +26,7 @@ from deskhand.protocol import ops
 from deskhand.protocol.authority import Principal, authorize
 from deskhand.protocol.objects import Device, Folder, PairRequest, Role, Runner, Thread
 from deskhand.protocol.ops import Op, OpResult, failure_of
-from deskhand.protocol.tasks import ContextItem, FileRef, Question, Task
-from deskhand.protocol.wire import Json
+from deskhand.protocol.tasks import FileRef, Question, Task
 from deskhand.texts import text
 
 Surface = Literal["page", "cli", "http", "channel"]
@@ -172,7 +171,9 @@ def dispatch(tx: Tx, *, ids: Ids) -> None:
         tx,
         connected=frozenset(name for name, link in tx.presence().items() if link.connected),
         per_thread=int(setting_of(tx, "tasks_per_thread")),
-        context_of=lambda task: _context(tx, task),
+        context_of=lambda task: context_of(
+            tx.context(task.thread, limit=CONTEXT_MESSAGES_MAX * 2), but_task=task.id
+        ),
     )
     for draft in drafts:
         _emit(tx, draft, ids=ids)
@@ -185,11 +186,6 @@ def _emit(tx: Tx, draft: Draft, *, ids: Ids) -> int:
     if announced is not None:
         plan(tx, announced, ids=ids, language=setting_of(tx, "language"), task=draft.task)
     return event.seq
-
-
-def _context(tx: Tx, task: Task) -> tuple[ContextItem, ...]:
-    newest = tx.context(task.thread, limit=CONTEXT_MESSAGES_MAX * 2)
-    return context_of(newest, but_task=task.id)
 
 
 # --- what each op comes to ---------------------------------------------------------------------------------------
@@ -300,9 +296,8 @@ def _remove_folder(tx: Tx, wish: Wish, body: ops.FolderRemove) -> Decision:
 
 
 def _put_setting(_: Tx, wish: Wish, body: ops.SettingsPut) -> Decision:
-    value = checked(body.name, body.value)
-    said: Json = list(value) if isinstance(value, tuple) else value
-    changed = ev.SettingChanged(name=body.name, value=said)
+    checked(body.name, body.value)
+    changed = ev.SettingChanged(name=body.name, value=body.value)
     return _decided(wish, changed, body.name, runner=EVERY_RUNNER)
 
 

@@ -7,9 +7,9 @@ and misused credentials get the same answer. It refuses to compare a secret itse
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
-from typing import Annotated, Final, TypeVar, cast
+from typing import Annotated, Final, cast
 
 from fastapi import Depends
 from starlette.requests import Request
@@ -24,13 +24,10 @@ from deskhand.hub.pairing import Pairing
 from deskhand.hub.peer import Throttle
 from deskhand.hub.submitting import Surface
 from deskhand.hub.uploads import Uploads
-from deskhand.ports import Credential
+from deskhand.ports import Credential, W
 from deskhand.protocol.authority import Principal
 from deskhand.protocol.objects import Role
 from deskhand.protocol.ops import Op, OpResult
-from deskhand.protocol.wire import Wire
-
-W = TypeVar("W", bound=Wire)
 
 KEY_HEADER: Final = "x-deskhand-key"
 _FORWARDED: Final = frozenset({"forwarded", "via", "x-forwarded-for"})
@@ -64,13 +61,9 @@ class Call:
     """One request that was let in; without ``credential`` on a public route."""
 
     door: Door
+    hub: Hub
     request: Request
     credential: Credential | None = None
-
-    @property
-    def hub(self) -> Hub:
-        """The core."""
-        return self.door.hub
 
     @property
     def me(self) -> Principal:
@@ -115,9 +108,9 @@ class Call:
 
 
 class Door:
-    """What routes work with, and the one way in; ``push`` is nothing where this hub sends none."""
+    """What routes work with, and the one way in."""
 
-    def __init__(self, hub: Hub, *, pairing: Pairing, push: PushDoor | None) -> None:
+    def __init__(self, hub: Hub, *, pairing: Pairing, push: PushDoor) -> None:
         """Begin with nobody known."""
         self.hub, self.pairing, self.push = hub, pairing, push
         self.uploads = Uploads(store=hub.store, blobs=hub.blobs, clock=hub.clock, ids=hub.ids)
@@ -126,7 +119,7 @@ class Door:
 
     async def admit(self, request: Request, who: Who) -> Call:
         """Let a request in, or refuse it in the one way that tells a stranger nothing."""
-        nobody = Call(door=self, request=request)
+        nobody = Call(door=self, hub=self.hub, request=request)
         if who is Who.PUBLIC:
             return nobody
         token_sha256, by_page = _presented(request)
@@ -140,7 +133,7 @@ class Door:
         self._busy.check(found.principal.id)
         if found.principal.role not in who.value:
             raise DeskhandError(Code.FORBIDDEN)
-        return Call(door=self, request=request, credential=found)
+        return replace(nobody, credential=found)
 
 
 async def _call_of(request: Request) -> Call:

@@ -1,43 +1,120 @@
-"""The hub's HTTP app: walls outside, guarded routes inside. It refuses to be built with a route nobody classified."""
+"""The hub's HTTP app: walls outside, and inside every route in one table: what answers, who may call, what body (AU-01).
+
+A route that is not in the table cannot be built. Roles inside a route (own or foreign) are decided by
+``protocol.authority`` and by the reading itself; the table is the outer door.
+"""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from pathlib import Path
-from typing import Final, cast
+from typing import Any, Final, NamedTuple, cast
 
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
+from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import JSONResponse, Response
+from typing_extensions import override
 
 from deskhand.errors import Code, DeskhandError
 from deskhand.hub.app import Hub
-from deskhand.hub.http.access import Door, PushDoor
-from deskhand.hub.http.messages import refusal
-from deskhand.hub.http.page import load_page
-from deskhand.hub.http.routes import guarded_routes
+from deskhand.hub.http import devices, files, log, page
+from deskhand.hub.http.access import Door, PushDoor, Who
+from deskhand.hub.http.messages import BYTES, CHUNK, JSON, NOTHING, Flow, Takes, check_body, refusal
 from deskhand.hub.http.walls import Names, Walls
 from deskhand.hub.pairing import Pairing
+from deskhand.protocol import requests as asks
+from deskhand.protocol.wire import Wire
 
 PAGE: Final = Path(__file__).parent.parent / "page"
 _METHOD_NOT_ALLOWED: Final = 405
+Answering = Callable[..., Coroutine[Any, Any, Response]]
+_UNDESCRIBED: Final = frozenset({"/openapi.json", "/", "/{path:path}"})
 
 
-def create_app(
-    hub: Hub,
-    *,
-    pairing: Pairing,
-    push: PushDoor | None = None,
-    page_folder: Path = PAGE,
-) -> FastAPI:
+class Rule(NamedTuple):
+    """One row of the table. ``body`` is the shape of a JSON body, or the bytes it takes; ``status`` is for OpenAPI."""
+
+    answering: Answering
+    who: Who
+    body: type[Wire] | Takes = NOTHING
+    status: int = 200
+
+
+RULES: Final[dict[str, Rule]] = {
+    "POST /v1/ops": Rule(log.post_ops, Who.PARTICIPANT, asks.OpBatch),
+    "POST /v1/tasks": Rule(log.post_task, Who.SENDER, asks.TaskPost, 201),
+    "GET /v1/stream": Rule(log.stream, Who.LISTENER),
+    "GET /v1/sync": Rule(log.sync, Who.LISTENER),
+    "GET /v1/snapshot": Rule(log.snapshot, Who.PERSON),
+    "GET /v1/tasks": Rule(log.list_tasks, Who.READER),
+    "GET /v1/tasks/{task}": Rule(log.get_task, Who.READER),
+    "GET /v1/threads": Rule(log.list_threads, Who.READER),
+    "GET /v1/threads/{thread}": Rule(log.get_thread, Who.READER),
+    "GET /v1/threads/{thread}/events": Rule(log.list_thread_events, Who.READER),
+    "GET /v1/approvals": Rule(log.list_approvals, Who.PERSON),
+    "GET /v1/approvals/{approval}": Rule(log.get_approval, Who.PERSON),
+    "GET /v1/questions": Rule(log.list_questions, Who.PERSON),
+    "GET /v1/runners": Rule(log.list_runners, Who.PERSON),
+    "GET /v1/folders": Rule(log.list_folders, Who.PERSON),
+    "GET /v1/deliveries": Rule(log.list_deliveries, Who.PERSON),
+    "GET /v1/commands": Rule(log.list_commands, Who.READER),
+    "GET /v1/settings": Rule(log.list_settings, Who.PERSON),
+    "GET /v1/devices": Rule(log.list_devices, Who.PERSON),
+    "DELETE /v1/devices/{device}": Rule(devices.revoke_device, Who.OWNER, status=204),
+    "OPTIONS /v1/uploads": Rule(files.describe_uploads, Who.PUBLIC, status=204),
+    "POST /v1/uploads": Rule(files.create_upload, Who.SENDER, status=201),
+    "GET /v1/uploads/{upload}": Rule(files.get_upload, Who.SENDER),
+    "HEAD /v1/uploads/{upload}": Rule(files.head_upload, Who.SENDER),
+    "PATCH /v1/uploads/{upload}": Rule(files.patch_upload, Who.SENDER, CHUNK, 204),
+    "GET /v1/files/{file}/content": Rule(files.get_file_content, Who.PARTICIPANT),
+    "GET /v1/artifacts/{artifact}": Rule(files.get_artifact, Who.READER),
+    "GET /v1/artifacts/{artifact}/content": Rule(files.get_artifact_content, Who.READER),
+    "PUT /v1/blobs/{sha256}": Rule(files.put_blob, Who.RUNNER, BYTES),
+    "POST /v1/pair": Rule(devices.ask_to_join, Who.PUBLIC, asks.PairAsk, 202),
+    "POST /v1/pair/claim": Rule(devices.claim, Who.PUBLIC, asks.PairClaim),
+    "GET /v1/pair/requests": Rule(log.list_pair_requests, Who.OWNER),
+    "POST /v1/pair/invites": Rule(devices.create_invite, Who.OWNER, asks.InviteAsk, 201),
+    "DELETE /v1/pair/invites/{invite}": Rule(devices.close_invite, Who.OWNER, status=204),
+    "GET /v1/push/key": Rule(devices.push_key, Who.PERSON),
+    "POST /v1/push/subscriptions": Rule(devices.subscribe, Who.PERSON, asks.PushAsk, 201),
+    "POST /v1/push/test": Rule(devices.push_test, Who.PERSON, status=202),
+    "GET /healthz": Rule(page.healthz, Who.PUBLIC),
+    "GET /v1/version": Rule(page.version, Who.PUBLIC),
+    "GET /openapi.json": Rule(page.openapi, Who.PUBLIC),
+    "GET /": Rule(page.index, Who.PUBLIC),
+    "GET /{path:path}": Rule(page.page_file, Who.PUBLIC),
+}
+
+
+class GuardedRoute(APIRoute):
+    """A route that is in the table, and that nobody passes unjudged."""
+
+    @override
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """Return the handler behind the door; an unclassified route cannot even be defined."""
+        inner = super().get_route_handler()
+        [rule] = [RULES[f"{method} {self.path}"] for method in self.methods or ()]
+        takes = JSON if isinstance(rule.body, type) else rule.body
+
+        async def guarded(request: Request) -> Response:
+            door = cast("Door", request.app.state.door)
+            request.state.call = await door.admit(request, rule.who)
+            check_body(request, takes)
+            return await inner(request)
+
+        return guarded
+
+
+def create_app(hub: Hub, *, pairing: Pairing, push: PushDoor, page_folder: Path = PAGE) -> FastAPI:
     """Return the app for a started hub, with the routes of the table and no others (AU-01)."""
     app = FastAPI(title="Deskhand", version="1", openapi_url=None, docs_url=None, redoc_url=None)
-    app.router.routes.extend(guarded_routes())
+    app.router.routes.extend(_routes())
     app.state.door = Door(hub, pairing=pairing, push=push)
-    app.state.page = load_page(page_folder)
+    app.state.page = page.load_page(page_folder)
     app.add_exception_handler(HTTPException, _refused_by_routing)
     app.add_exception_handler(RequestValidationError, _refused_by_validation)
     names = Names((*hub.settings.hosts, *hub.settings.origins))
@@ -49,6 +126,35 @@ def new_pairing(hub: Hub) -> Pairing:
     """Return the pairing service of a hub, bound to the user it runs as."""
     own: Callable[[], int] | None = getattr(os, "getuid", None)
     return Pairing(hub.store, hub.clock, hub.ids, uid=own() if own else None)
+
+
+def _routes() -> list[GuardedRoute]:
+    """Return what the table describes, in its order."""
+    rows = [(*name.split(" "), rule) for name, rule in RULES.items()]
+    return [
+        GuardedRoute(
+            path,
+            rule.answering,
+            methods=[method],
+            status_code=rule.status,
+            response_class=Flow if rule.answering is log.stream else JSONResponse,
+            openapi_extra=_described(rule.body),
+            include_in_schema=path not in _UNDESCRIBED,
+        )
+        for method, path, rule in rows
+    ]
+
+
+def _described(body: type[Wire] | Takes) -> dict[str, Any] | None:
+    """Return how OpenAPI describes a body, without references out of it."""
+    if body is NOTHING:
+        return None
+    schema: dict[str, Any] = {"type": "string", "format": "binary"}
+    if isinstance(body, type):
+        schema = body.model_json_schema(ref_template="#/components/schemas/{model}")
+        schema.pop("$defs", None)
+    media_type = JSON.media_type if isinstance(body, type) else body.media_type
+    return {"requestBody": {"required": True, "content": {media_type: {"schema": schema}}}}
 
 
 async def _refused_by_routing(request: Request, error: Exception) -> Response:

@@ -7,15 +7,14 @@ from starlette.responses import Response
 from deskhand.core.delivery import trial_announcement
 from deskhand.errors import Code, DeskhandError
 from deskhand.hub.delivering import plan
-from deskhand.hub.http.access import Call, PushDoor, TheCall, cookie_for
+from deskhand.hub.http.access import Call, TheCall, cookie_for
 from deskhand.hub.http.log import submit_one
 from deskhand.hub.http.messages import Answer, read_json
-from deskhand.hub.pairing import Claimed
 from deskhand.hub.peer import Peer, uid_of
 from deskhand.ports import PushSubscription
 from deskhand.protocol.objects import Role
 from deskhand.protocol.ops import Op
-from deskhand.protocol.requests import InviteAsk, PairAsk, PairClaim, PushAsk
+from deskhand.protocol.requests import InviteAsk, PairAsk, PairClaim, PairPending, PushAsk
 
 
 async def ask_to_join(call: TheCall) -> Answer:
@@ -27,13 +26,10 @@ async def ask_to_join(call: TheCall) -> Answer:
 async def claim(call: TheCall) -> Answer:
     """Return whether somebody decided; once admitted, the credential, once."""
     wish = await read_json(call.request, PairClaim)
-    outcome = await call.door.pairing.claim(wish, peer=_peer(call))
-    if not isinstance(outcome, Claimed):
-        return Answer(outcome, status_code=202)
-    answer = Answer(outcome.answer)
-    if outcome.cookie is not None:
-        line = cookie_for(str(call.request.state.origin), outcome.cookie)
-        answer.raw_headers.append((b"set-cookie", line.encode("ascii")))
+    outcome, cookie = await call.door.pairing.claim(wish, peer=_peer(call))
+    answer = Answer(outcome, status_code=202 if isinstance(outcome, PairPending) else 200)
+    if cookie is not None:
+        answer.headers["Set-Cookie"] = cookie_for(str(call.request.state.origin), cookie)
     return answer
 
 
@@ -59,13 +55,13 @@ async def revoke_device(call: TheCall, device: str) -> Response:
 
 async def push_key(call: TheCall) -> Answer:
     """Return what a page gives to ``pushManager.subscribe``."""
-    return Answer({"key": _push(call).public_key})
+    return Answer({"key": call.door.push.public_key})
 
 
 async def subscribe(call: TheCall) -> Answer:
     """Send this device's notifications there."""
     wish = await read_json(call.request, PushAsk)
-    if not _push(call).allows(wish.endpoint):
+    if not call.door.push.allows(wish.endpoint):
         raise DeskhandError(Code.ADDRESS_REFUSED, field="endpoint")
     subscription = PushSubscription(
         id=call.hub.ids.new("sub"),
@@ -99,9 +95,3 @@ def _peer(call: Call) -> Peer:
     server, client = call.request.scope.get("server"), call.request.client
     uid = uid_of(server, (client.host, client.port)) if server and client else None
     return Peer(address=call.address, uid=uid)
-
-
-def _push(call: Call) -> PushDoor:
-    if call.door.push is None:
-        raise DeskhandError(Code.UNAVAILABLE, "push")
-    return call.door.push

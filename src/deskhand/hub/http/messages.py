@@ -10,7 +10,7 @@ import asyncio
 import json
 import math
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
-from typing import Any, Final, NamedTuple, TypeVar, cast
+from typing import Any, Final, NamedTuple, cast
 
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response, StreamingResponse
@@ -20,10 +20,9 @@ from typing_extensions import override
 from deskhand import limits
 from deskhand.errors import Code, DeskhandError
 from deskhand.limits import STALL_SECONDS_MAX
+from deskhand.ports import W
 from deskhand.protocol.ops import failure_of
 from deskhand.protocol.wire import Wire, strict_json
-
-W = TypeVar("W", bound=Wire)
 
 ABORT: Final = "deskhand.abort"
 """Key of the scope under which the server leaves the way to drop a connection at once."""

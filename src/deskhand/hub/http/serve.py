@@ -12,7 +12,6 @@ import ipaddress
 import resource
 import socket
 import termios
-from array import array
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -30,6 +29,7 @@ from deskhand.hub.app import Hub
 from deskhand.hub.http.messages import ABORT, ACKNOWLEDGED
 from deskhand.limits import HEADER_SECONDS_MAX, SHUTDOWN_SECONDS_MAX
 
+_NOTHING_LEFT: Final = bytes(4)
 _BACKLOG: Final = 1024
 _OPEN_FILES: Final = 8192
 _SILENT_MAX: Final = 512
@@ -103,12 +103,10 @@ async def serving(hub: Hub, app: ASGIApp, *, where: Bind | None = None) -> Async
 
 def all_acknowledged(connection: socket.socket) -> bool:
     """Whether the system at the other end took every byte; no, where this system does not say."""
-    left = array("i", [0])
     try:
-        fcntl.ioctl(connection, termios.TIOCOUTQ, left)
+        return fcntl.ioctl(connection, termios.TIOCOUTQ, _NOTHING_LEFT) == _NOTHING_LEFT
     except (OSError, ValueError):
         return False
-    return left[0] == 0
 
 
 def _make_room() -> None:
