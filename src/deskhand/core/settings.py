@@ -41,6 +41,10 @@ REGISTRY: dict[str, SettingSpec] = {
         SettingSpec(name="lease_seconds", default=LEASE_SECONDS, lowest=2, highest=3600),
         SettingSpec(name="grace_seconds", default=0, highest=30 * 24 * 3600),
         SettingSpec(name="tasks_per_thread", default=TASKS_PER_THREAD, lowest=1, highest=20),
+        SettingSpec(name="budget.steps", default=200, highest=1_000_000),
+        SettingSpec(name="budget.tokens", default=5_000_000),
+        SettingSpec(name="budget.money", default=10, highest=1_000_000),
+        SettingSpec(name="budget.minutes", default=240, highest=1_000_000),
         SettingSpec(name="notify.allow_private_endpoints", default=False),
         SettingSpec(name="notify.subject", default="https://deskhand.invalid/"),
         SettingSpec(
@@ -56,6 +60,10 @@ REGISTRY: dict[str, SettingSpec] = {
         SettingSpec(name="runner.name", default="", account=False),
         SettingSpec(name="runner.slots", default=20, account=False, lowest=1, highest=200),
         SettingSpec(name="runner.documents", default="", account=False),
+        SettingSpec(name="model.name", default="", account=False),
+        SettingSpec(name="model.base_url", default="", account=False),
+        SettingSpec(name="model.api_key_env", default="DESKHAND_MODEL_API_KEY", account=False),
+        SettingSpec(name="model.context_tokens", default=0, account=False, highest=10_000_000),
     )
 }
 """Every setting. ``account=False``: lives in ``config.toml`` of one computer and never crosses the wire."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -11,7 +11,7 @@ from deskhand.clock import Clock
 from deskhand.ids import Ids
 from deskhand.limits import TASKS_PER_RUNNER
 from deskhand.ports import Agent, FolderAccess, Link, Offload, Sandbox, Tool
-from deskhand.protocol.objects import CommandInfo
+from deskhand.protocol.objects import CommandInfo, ModelInfo
 from deskhand.runner.process import Process
 from deskhand.workflow.journal import Journal
 
@@ -40,7 +40,11 @@ class RunnerConfig:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parts:
-    """What a runner is given. ``open_folder`` opens a handle beneath which everything stays."""
+    """What a runner is given. ``open_folder`` opens a handle beneath which everything stays.
+
+    ``models`` tells what the built-in agent thinks with now, and what else a task may name; it is advertised only
+    while there is a model.
+    """
 
     link: Link
     journal: Journal
@@ -52,4 +56,5 @@ class Parts:
     ids: Ids
     offload: Offload
     commands: tuple[CommandInfo, ...] = ()
+    models: Callable[[], Awaitable[tuple[ModelInfo | None, tuple[str, ...]]]] | None = None
     process: Process = field(default_factory=Process)

@@ -30,6 +30,8 @@ _SLEPT_SECONDS: Final = 20.0
 """A nap that ends so much too late was a sleep of the machine, or this process stood still."""
 _GOODBYE_SECONDS: Final = 1.0
 _GOING_SECONDS: Final = 20.0
+BUILT_IN: Final = "builtin"
+"""The agent that thinks with a language model."""
 
 
 @contextmanager
@@ -60,7 +62,7 @@ class Presence:
         Raises:
             DeskhandError: ``hub_unreachable``; what the hub says to it.
         """
-        body = self._body()
+        body = await self._body()
         said = body.but(runner=body.runner.but(advertised_at="")).to_json()
         if said != self._said:
             (result,) = await self._parts.link.send([fact(self._parts.ids, body)])
@@ -122,8 +124,12 @@ class Presence:
             async with asyncio.timeout(_GOODBYE_SECONDS):
                 await self._parts.link.send([op])
 
-    def _body(self) -> RunnerAdvertised:
+    async def _body(self) -> RunnerAdvertised:
         config, parts = self._config, self._parts
+        agents, model, models = set(parts.agents), None, ()
+        if parts.models is not None:
+            model, models = await parts.models()
+            agents -= set() if model else {BUILT_IN}
         runner = Runner(
             id=config.runner,
             name=config.name,
@@ -132,7 +138,9 @@ class Presence:
             kinds=tuple(sorted(ORDER_KINDS)),
             commands=parts.commands,
             tools=tuple(sorted(parts.tools)),
-            agents=tuple(sorted(parts.agents)),
+            model=model,
+            models=models,
+            agents=tuple(sorted(agents)),
             sandbox=parts.sandbox.info,
             slots=config.slots,
             advertised_at=stamp(parts.clock.now()),

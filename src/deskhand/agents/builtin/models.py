@@ -1,12 +1,12 @@
 """Opens language models by name, each provider once, and turns what they complain of into the closed list of errors.
 
-It refuses to log or repeat an API key, and to let a provider's library retry behind our back: waiting is the
-runner's, where it survives a restart.
+It refuses to log or repeat an API key, to let a provider's library retry behind our back (waiting is the runner's,
+where it survives a restart), and to take a scripted program for a model outside the demo and the tests.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import re
 from typing import Any, Final
 
 from pydantic_ai.exceptions import (
@@ -24,10 +24,13 @@ from pydantic_ai.exceptions import (
     ModelUnavailableError,
     UserError,
 )
+from pydantic_ai.messages import ModelResponse
 from pydantic_ai.models import Model, infer_model
 from pydantic_ai.providers import Provider, infer_provider_class
 
+from deskhand.agents.builtin.choosing import STAND_IN, ModelChoice
 from deskhand.errors import Code, DeskhandError
+from deskhand.limits import RETRY_AFTER_SECONDS_MAX
 
 NO_KEY: Final = "none"
 """Sent to a server on this machine that wants no key but whose client library insists on one."""
@@ -46,22 +49,19 @@ _CODES: Final[tuple[tuple[type[Exception], Code], ...]] = (
     (ModelRequestRejectedError, Code.MODEL_REFUSED),
 )
 """The first that fits wins; any other complaint is ``model_busy``."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ModelChoice:
-    """A model by its provider and name (``anthropic:claude-...``), and where and with which key it answers."""
-
-    name: str
-    base_url: str | None = None
-    key: str | None = field(default=None, repr=False)
+_TOO_LONG: Final = re.compile(
+    r"exceed_context_size|context (?:size|length|window|the overflows)|too (?:long|many tokens)",
+    re.IGNORECASE,
+)
+"""How llama.cpp, LM Studio and others word an overflow that the library takes for any other refusal."""
 
 
 class Models:
     """The models that were opened so far; making a provider anew for each turn costs 30 ms and never gives memory back."""
 
-    def __init__(self) -> None:
-        """Know none yet."""
+    def __init__(self, *, standin: bool = False) -> None:
+        """Know none yet; ``standin``: whether a scripted program may pass for a model."""
+        self._standin = standin
         self._open: dict[ModelChoice, Model] = {}
         self._providers: dict[tuple[str, str | None, str | None], Provider[Any]] = {}
 
@@ -71,6 +71,7 @@ class Models:
         Raises:
             DeskhandError: ``model_unknown`` for a name nobody provides, ``model_key`` where the key is missing.
         """
+        self._refuse_standin(choice.name.partition(":")[2], choice)
         if choice not in self._open:
             try:
                 self._open[choice] = infer_model(
@@ -84,6 +85,29 @@ class Models:
                 raise DeskhandError(code, known) from None
         return self._open[choice]
 
+    def believed(self, response: ModelResponse, choice: ModelChoice) -> ModelResponse:
+        """Return the response if it is whole and comes from a model.
+
+        Raises:
+            DeskhandError: ``model_busy`` for a stream that broke off before it was said why it ends: half an answer
+                is none; ``model_unknown`` for a stand-in, which says by itself what it is.
+        """
+        self._refuse_standin(response.model_name or "", choice)
+        whole = response.finish_reason == "content_filter"
+        if not whole and not (response.provider_details or {}).get("finish_reason"):
+            raise DeskhandError(Code.MODEL_BUSY, choice.name)
+        return response
+
+    async def close(self) -> None:
+        """Close every connection; a model that is asked again opens new ones."""
+        for provider in self._providers.values():
+            async with provider:
+                pass
+
+    def _refuse_standin(self, name: str, choice: ModelChoice) -> None:
+        if name.casefold().startswith(STAND_IN) and not self._standin:
+            raise DeskhandError(Code.MODEL_UNKNOWN, f"{choice.name}: stand-in")
+
     def _provider(self, name: str, choice: ModelChoice) -> Provider[Any]:
         key = (name, choice.base_url, choice.key)
         if key not in self._providers:
@@ -96,10 +120,11 @@ class Models:
         return self._providers[key]
 
 
-def complaint(error: Exception) -> DeskhandError:
+def complaint(error: Exception, model: str) -> DeskhandError:
     """Return what to tell of a provider's error; how long it asks to wait goes along."""
     code = next((code for kind, code in _CODES if isinstance(error, kind)), Code.MODEL_BUSY)
+    if code is Code.MODEL_REFUSED and _TOO_LONG.search(str(error)):
+        code = Code.MODEL_CONTEXT
     wait = error.retry_after if isinstance(error, ModelAPIError) else None
-    named = error.model_name if isinstance(error, ModelAPIError) else ""
-    seconds = None if wait is None else max(1, round(wait))
-    return DeskhandError(code, named, retry_after_seconds=seconds)
+    seconds = None if wait is None else min(max(1.0, wait), RETRY_AFTER_SECONDS_MAX)
+    return DeskhandError(code, model, retry_after_seconds=seconds)
