@@ -64,7 +64,7 @@ async def test_a_briefing_quotes_every_action_with_its_source_and_is_checked() -
     )
     assert [(check.name, check.passed, check.evidence) for check in driven.checks] == [
         ("every quoted line stands in the notes", True, "7 of 7 found again in the notes"),
-        ("every action item is in the briefing", True, "3 of 3 in the briefing"),
+        ("every action item is in the result", True, "3 of 3 in the result"),
     ]
     assert _quoted(page) == [
         "notes/2026-11-20-call.md:3 We agreed to ship 500 copies on 4 December.",
@@ -149,7 +149,7 @@ async def test_a_forgotten_action_is_named() -> None:
     )
 
     assert result.value["passed"] is False
-    assert result.text == "1 of 2 in the briefing; missing: notes/2026-11-20-call.md:6"
+    assert result.text == "1 of 2 in the result; missing: notes/2026-11-20-call.md:6"
 
 
 async def test_notes_that_change_after_the_page_fail_the_check() -> None:

@@ -15,7 +15,7 @@ from deskhand.errors import Code, DeskhandError
 from deskhand.texts import catalogue
 from tests.driven import offloaded
 
-BOTH = COMMANDS[:2]
+BOTH = [command for command in COMMANDS if command.name in ("brief", "report")]
 
 
 @pytest.mark.parametrize(
@@ -122,7 +122,7 @@ def test_every_command_shows_how_it_is_used_in_both_languages() -> None:
     """A command has a usage, six examples per language, and its sentences in the catalogue."""
     agent = CommandAgent(offload=offloaded)
 
-    assert [info.name for info in agent.commands] == ["brief", "report", "help"]
+    assert {"brief", "actions", "report", "help"} <= {info.name for info in agent.commands}
     assert all(len(c.examples(language)) >= 6 for c in COMMANDS for language in ("en", "ko"))
     assert all(
         f"command.{command.name}.{part}" in catalogue(language)

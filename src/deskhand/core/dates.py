@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from datetime import date
+from datetime import date, timedelta
 from typing import Final, Literal
 
 Order = Literal["day", "month", "either"]
@@ -40,6 +40,36 @@ _LINES: Final = (
     re.compile(rf"\b(?P<m>[A-Z][a-z]{{2,8}}) (?P<d>[0-9]{{1,2}})(?:st|nd|rd|th)?,? {_YEAR}"),
 )
 
+_SOON_DAYS: Final = 270
+"""A day without a year is the coming one, unless that is so far that it may be the last one."""
+_MONTH_WORD = (
+    r"(?:jan(?:uary)?|feb(?:ruary)?|mar(?:ch)?|apr(?:il)?|may|june?|july?|aug(?:ust)?|sept?(?:ember)?"
+    r"|oct(?:ober)?|nov(?:ember)?|dec(?:ember)?)"
+)
+_DAY_NAMES: Final = "mon tue wed thu fri sat sun"
+_WEEKDAYS: Final = tuple(zip(_DAY_NAMES.split(), "월화수목금토일", strict=True))
+_AHEAD = "today 0,tonight 0,eod 0,end of 0,tomorrow 1,day after 2,오늘 0,금일 0,내일 1,명일 1,모레 2,글피 3"
+_NEAR: Final = [(each[:-2], int(each[-1])) for each in _AHEAD.split(",")]
+_LONG: Final = ("week", "month", "quarter", "year")
+_MONTH_DAY = re.compile(
+    rf"(?P<d>[0-9]{{1,2}})(?:st|nd|rd|th)? (?:of )?(?P<m>{_MONTH_WORD})\.?"
+    rf"|(?P<m2>{_MONTH_WORD})\.? (?P<d2>[0-9]{{1,2}})(?:st|nd|rd|th)?"
+    r"|(?P<m3>[0-9]{1,2})월 ?(?P<d3>[0-9]{1,2})일"
+)
+DAY: Final = (
+    r"(?:(?<![0-9])[0-9]{4}(?:[-./]|년 ?)[0-9]{1,2}(?:[-./]|월 ?)[0-9]{1,2}일?(?![0-9])"
+    r"|(?<![0-9./])[0-9]{1,2}[./][0-9]{1,2}[./](?:[0-9]{4}|[0-9]{2})(?![0-9])"
+    rf"|(?i:\b[0-9]{{1,2}}(?:st|nd|rd|th)? (?:of )?{_MONTH_WORD}\b\.?(?:,? [0-9]{{4}}\b)?)"
+    rf"|(?i:\b{_MONTH_WORD}\b\.? [0-9]{{1,2}}(?:st|nd|rd|th)?\b(?:,? [0-9]{{4}}\b)?)"
+    r"|(?i:\b(?:(?:this|next|coming) )?(?:mon|tues|wednes|thurs|fri|satur|sun)day\b)"
+    r"|(?i:\b(?:day after tomorrow|tomorrow|today|tonight|EOD|EOW|next (?:week|month)"
+    r"|end of (?:the )?(?:day|week|month|quarter|year))\b)"
+    r"|(?<![0-9])[0-9]{1,2}월 ?[0-9]{1,2}일"
+    r"|(?:(?:이번|다음|금|차) ?주 ?)?[월화수목금토일]요일|(?:이번|다음) ?주(?: ?(?:말|중|초))?|내일|모레|글피|오늘|금일|명일"
+    r"|(?:이번 ?|다음 ?)?(?:달 ?말|월말|주말|연말))"
+)
+"""What says a day in a line of notes, for a pattern of one's own."""
+
 
 def a_date(cell: str, order: Order) -> date | None:
     """Return the day a whole cell says, or nothing."""
@@ -70,6 +100,40 @@ def order_of(cells: Iterable[str]) -> Order | None:
     if unclear and not day_first and not month_first:
         return "either"
     return "month" if month_first else "day"
+
+
+def day_meant(said: str, noted: date | None) -> date | None:
+    """Return the day that ``said``, a hit of ``DAY`` in a note of the day ``noted``, means beyond doubt."""
+    order = order_of([said])
+    full = date_in(said) or a_date(said, "day" if order == "day" else "month")
+    if full is not None or noted is None:
+        return None if order == "either" else full
+    words = said.casefold()
+    ahead = next((days for word, days in _NEAR if words.startswith(word)), None)
+    if ahead is not None:
+        return None if words.endswith(_LONG) else noted + timedelta(days=ahead)
+    weekdays = enumerate(_WEEKDAYS)
+    weekday = next(
+        (n for n, (en, ko) in weekdays if re.search(rf"\b{en}\w*day$|{ko}요일", words)), None
+    )
+    if weekday is not None:
+        return _weekday(words, weekday, noted)
+    hit = _MONTH_DAY.fullmatch(words)
+    if hit is None:
+        return None
+    month, day = hit["m"] or hit["m2"] or hit["m3"], hit["d"] or hit["d2"] or hit["d3"]
+    years = (_made(str(noted.year + more), month, day) for more in (0, 1))
+    soon = (each for each in years if each and 0 <= (each - noted).days <= _SOON_DAYS)
+    return next(soon, None)
+
+
+def _weekday(words: str, weekday: int, noted: date) -> date | None:
+    """``next Friday`` means two days to two people, and so does ``Friday`` on a Friday."""
+    monday = noted - timedelta(days=noted.weekday())
+    if (week := re.match(r"(이번|금|다음|차) ?주", words)) is not None:
+        return monday + timedelta(days=weekday + 7 * (week[1] in ("다음", "차")))
+    ahead = (weekday - noted.weekday()) % 7
+    return noted + timedelta(days=ahead) if ahead and not words.startswith("next") else None
 
 
 def _made(year: str, month: str, day: str) -> date | None:

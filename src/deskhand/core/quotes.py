@@ -1,6 +1,7 @@
-"""The one form of a quoted line in a briefing, and what it means that a quote is exact.
+"""The two forms of a quoted line in a result, and what it means that a quote is exact.
 
-``- the words — `notes/client.md:8```: words that stand in that line of that file. Whoever writes a briefing uses
+``- the words — `notes/client.md:8``` and, as the last cells of a table's row, ``| the words | `notes/client.md:8` |``:
+words that stand in that line of that file. Whoever writes a briefing uses
 ``show``; the check that reads it again uses ``parse`` and ``stands_in``. It refuses to know what a quote is about.
 """
 
@@ -18,6 +19,7 @@ CUT_CHARS_MIN: Final = 20
 """A cut quote must still say at least this much, or it would fit anywhere."""
 
 _QUOTED = re.compile(r"^[-*] (?P<text>.+) — `(?P<path>[^`]+):(?P<line>[1-9][0-9]{0,8})`$")
+_ROW = re.compile(r"^\| (?:.* \| )?(?P<text>.+) \| `(?P<path>[^`]+):(?P<line>[1-9][0-9]{0,8})` \|$")
 _MARKS = re.compile(r"^(?:[\s>]+|#{1,6}\s+|[-*+•·■□▪○●]\s+|[0-9]{1,3}[.)]\s+)+")
 _PROGRAM = re.compile(r"<(script|style)\b.*?(?:</\1>|$)", re.IGNORECASE)
 _HEADING_TAG = re.compile(r"<h[1-6]\b[^<>]*>", re.IGNORECASE)
@@ -38,12 +40,21 @@ def show(quote: Quote) -> str:
     return f"- {quote.text} — `{quote.path}:{quote.line}`"
 
 
+def show_row(quote: Quote, *cells: str) -> str:
+    """Return the quote as a row of a table, behind other cells."""
+    told = " | ".join(cell.replace("|", r"\|") for cell in (*cells, quote.text))
+    return f"| {told} | `{quote.path}:{quote.line}` |"
+
+
 def parse(line: str) -> Quote | None:
-    """Return the quote a line of Markdown is, or nothing; ``parse(show(q)) == q``."""
+    """Return the quote a line of Markdown is, or nothing; ``parse(show(q)) == q``, and so with a row."""
     found = _QUOTED.match(line)
-    if found is None:
+    row = None if found else _ROW.match(line)
+    hit = found or row
+    if hit is None:
         return None
-    return Quote(text=found["text"], path=found["path"], line=int(found["line"]))
+    text = hit["text"] if row is None else hit["text"].replace(r"\|", "|")
+    return Quote(text=text, path=hit["path"], line=int(hit["line"]))
 
 
 def quotable(path: str) -> bool:

@@ -8,18 +8,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
+from typing import Final
 
 from deskhand.agents.commands.brief import BRIEF
 from deskhand.agents.commands.command import Command, Line, StoppedError
 from deskhand.agents.commands.help import help_among
 from deskhand.agents.commands.parse import parse_line
+from deskhand.agents.commands.reading.actions import ACTIONS
 from deskhand.agents.commands.report import REPORT
 from deskhand.ports import Done, GiveUp, Move, Offload, Turn, Wishes
 from deskhand.protocol.objects import CommandInfo
 from deskhand.protocol.tasks import Brief
 from deskhand.texts import text
 
-COMMANDS: tuple[Command, ...] = (BRIEF, REPORT, help_among(BRIEF, REPORT))
+_TYPED: Final = (BRIEF, REPORT, ACTIONS)
+COMMANDS: Final[tuple[Command, ...]] = (*_TYPED, help_among(*_TYPED))
 
 
 class CommandAgent:

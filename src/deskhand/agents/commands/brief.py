@@ -5,20 +5,16 @@ It never paraphrases and never leaves out an action silently: what had no room i
 
 from __future__ import annotations
 
-import hashlib
 import math
-from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final
 
 from deskhand.agents.commands.brief_lines import choose
 from deskhand.agents.commands.brief_page import PAGES_MAX, WORDS_PER_PAGE, Paper, compose
-from deskhand.agents.commands.command import Command, Line, Option, Plan, Voice, voice_for
-from deskhand.agents.commands.notes import Note, read_notes
-from deskhand.ports import CheckWish, Done
+from deskhand.agents.commands.command import Command, Line, Option, Plan, voice_for
+from deskhand.agents.commands.notes import page_checks, read_notes
+from deskhand.ports import Done
 from deskhand.protocol.wire import JsonObject
-
-_ACTION_PATHS_PER_CHECK: Final = 500
 
 
 def _plan(line: Line, before: Done | None) -> Plan:
@@ -27,7 +23,7 @@ def _plan(line: Line, before: Done | None) -> Plan:
     wanted = voice.name_for(line, "briefing.md", ".md", ".markdown", ".txt")
     found = yield from read_notes(line, voice)
     notes = found.notes
-    voice = voice_for(line, "".join("".join(note.lines[:20])[:1000] for note in notes[:20]))
+    voice = voice_for(line, found.sample)
     name, replacing = yield from voice.free_name(wanted, before)
     pages = line.options.get("pages")
     paper = Paper(
@@ -40,7 +36,7 @@ def _plan(line: Line, before: Done | None) -> Plan:
     page = compose(choose(notes), paper)
     text, left = page.render(), page.actions_left
     content: JsonObject = {"path": name, "content": text, "replace": replacing}
-    checks = _checks(name, text, () if left else notes, voice)
+    checks = page_checks(text, name, voice, () if left else notes)
     count = math.ceil(len(text.split()) / WORDS_PER_PAGE)
     key = "brief.summary.one" if count == 1 else "brief.summary.many"
     writing = voice.call("write_file", "write", content, path=name)
@@ -56,12 +52,3 @@ BRIEF: Final = Command(
     options=(Option(name="pages", metavar="N", most=PAGES_MAX), Option(name="out", metavar="NAME")),
     plan=_plan,
 )
-
-
-def _checks(name: str, content: str, notes: Sequence[Note], voice: Voice) -> tuple[CheckWish, ...]:
-    """Return what shall be read again once it is done; actions of the notes only when none had to be left out."""
-    digest = hashlib.sha256(content.encode("utf-8", errors="replace")).hexdigest()
-    paths, most = [note.path for note in notes], _ACTION_PATHS_PER_CHECK
-    batches = [paths[start : start + most] for start in range(0, len(paths), most)]
-    actions = (voice.check("actions", name, {"path": name, "paths": [*each]}) for each in batches)
-    return (voice.check("quotes", name, {"path": name, "sha256": digest}), *actions)

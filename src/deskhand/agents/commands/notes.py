@@ -5,8 +5,9 @@ It refuses to skip anything silently: a file of another kind, the end of a huge 
 
 from __future__ import annotations
 
+import hashlib
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -21,7 +22,8 @@ from deskhand.agents.commands.command import (
     words,
 )
 from deskhand.core.quotes import quotable
-from deskhand.protocol.wire import JsonObject
+from deskhand.ports import CheckWish
+from deskhand.protocol.wire import Json, JsonObject
 
 MARK: Final = "<!-- deskhand: quoted from notes, line by line -->"
 """The last line of what we write from notes, so that it is not taken for one."""
@@ -51,6 +53,11 @@ class Found:
     cut: list[str] = field(default_factory=list[str])
     complete: bool = True
 
+    @property
+    def sample(self) -> str:
+        """A part of them all, to see in which language they are."""
+        return "".join("".join(note.lines[:20])[:1000] for note in self.notes[:20])
+
     def left_aside(self, voice: Voice) -> tuple[str, ...]:
         """Say what was not read."""
         said: list[str] = []
@@ -63,6 +70,23 @@ class Found:
         if not self.complete:
             said.append(voice.say("brief.incomplete"))
         return tuple(said)
+
+
+_PATHS_PER_CHECK: Final = 500
+
+
+def page_checks(
+    page: str, name: str, voice: Voice, notes: Sequence[Note] = (), **wanted: Json
+) -> tuple[CheckWish, ...]:
+    """Return what shall be read again of a page of quotes; also every action of ``notes`` that is ``wanted``."""
+    digest = hashlib.sha256(page.encode("utf-8", errors="replace")).hexdigest()
+    paths, most = [note.path for note in notes], _PATHS_PER_CHECK
+    batches = [paths[start : start + most] for start in range(0, len(paths), most)]
+    actions = (
+        voice.check("actions", name, {"path": name or None, "paths": [*each], **wanted})
+        for each in batches
+    )
+    return (voice.check("quotes", name, {"path": name, "sha256": digest}), *actions)
 
 
 def read_notes(line: Line, voice: Voice) -> Steps[Found]:

@@ -53,7 +53,7 @@ def check_actions(wish: CheckActions, place: Place) -> ToolResult:
 
     def work() -> ToolResult:
         lines = read_decoded(place.results, wish.path)[0].lines() if wish.path else ()
-        page = "\n".join(lines).replace(r"\|", "|")
+        page = "\n".join([*lines, *(line.replace(r"\|", "|") for line in lines)])
         notes = source(wish, place)
         wanted = [action for path in wish.paths for action in _actions(notes, path, wish)]
         found = {action.text for action in wanted if _is_in(action, page)}

@@ -1,0 +1,1 @@
+"""Commands that read and say: each line of theirs names the file and line it stands in."""

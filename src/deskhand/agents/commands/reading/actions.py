@@ -1,0 +1,123 @@
+"""``/actions PATH... [--owner NAME] [--due] [--out NAME]``: every action of notes, with who and by when.
+
+A line is quoted as it stands, and so are its owner and due date; a day is put beside only where it is meant beyond
+doubt. It refuses to leave one out silently: what had no room is counted and its files are named.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from datetime import date
+from typing import Final, NamedTuple
+
+from deskhand.agents.commands.command import (
+    Command,
+    Line,
+    Option,
+    Plan,
+    StoppedError,
+    Voice,
+    voice_for,
+)
+from deskhand.agents.commands.notes import MARK, Found, page_checks, read_notes
+from deskhand.core.cues import cue_place
+from deskhand.core.owing import Action, actions_in
+from deskhand.core.quotes import Quote, cut, show_row
+from deskhand.ports import Done
+from deskhand.protocol.wire import JsonObject
+
+_WORDS_CHARS_MAX: Final = 400
+_PAGE_BYTES_MAX: Final = 150_000
+"""An approval must be able to show all of it."""
+_NAMED_MAX: Final = 12
+
+
+class _Item(NamedTuple):
+    path: str
+    action: Action
+
+
+def _plan(line: Line, before: Done | None) -> Plan:
+    """List, read, pick out, write, read again."""
+    voice = voice_for(line)
+    wanted = voice.name_for(line, "actions.md", ".md", ".markdown", ".txt")
+    found = yield from read_notes(line, voice)
+    voice = voice_for(line, found.sample)
+    owner, due = str(line.options.get("owner", "")), "due" in line.options
+    every = [_Item(n.path, each) for n in found.notes for each in actions_in(n.lines, n.path)]
+    items = [item for item in every if item.action.wanted(owner=owner, due=due)]
+    if owner and not items:
+        raise StoppedError(_nobody(owner, every, voice))
+    limits: JsonObject = {"owner": owner, "due": due, "done": True}
+    counts = {"open": sum(not item.action.done for item in items), "notes": len(found.notes)}
+    counts |= {"done": len(items) - counts["open"], "dated": sum(bool(i.action.due) for i in items)}
+    if not items:
+        none = page_checks("", "", voice, found.notes, **limits)[1:]
+        return Done(summary=voice.say("actions.none", **counts), checks=none)
+    rows, left = _rows(items)
+    page = _page(" ".join(line.operands), rows, left, voice, found)
+    name, replacing = yield from voice.free_name(wanted, before)
+    content: JsonObject = {"path": name, "content": page, "replace": replacing}
+    checks = page_checks(page, name, voice, () if left else found.notes, **limits)
+    writing = voice.call("write_file", "write", content, path=name)
+    return (yield from voice.deliver(writing, checks, "actions.found", **counts))
+
+
+ACTIONS: Final = Command(
+    name="actions",
+    metavar="PATH...",
+    operands=range(1, 51),
+    options=(
+        Option(name="owner", metavar="NAME"),
+        Option(name="due"),
+        Option(name="out", metavar="NAME"),
+    ),
+    plan=_plan,
+)
+
+
+def _rows(items: list[_Item]) -> tuple[list[tuple[bool, str]], Counter[str]]:
+    """Return the rows in the order of their days, whether each is done, and how many of which file had no room."""
+    rows: list[tuple[bool, str]] = []
+    left, room = Counter[str](), _PAGE_BYTES_MAX
+    for item in sorted(items, key=_order):
+        action = item.action
+        shown = cut(action.words, at=cue_place(action.words), limit=_WORDS_CHARS_MAX)
+        day = action.day.isoformat() if action.day else ""
+        beside = f" ({day})" if day and day != action.due else ""
+        quote = Quote(text=shown, path=item.path, line=action.number)
+        row = show_row(quote, action.owner or "–", f"{action.due or '–'}{beside}")
+        room -= len(row.encode()) + 1
+        if room < 0:
+            left[item.path] += 1
+        else:
+            rows.append((action.done, row))
+    return rows, left
+
+
+def _order(item: _Item) -> tuple[bool, date, str, int]:
+    action = item.action
+    return not action.due, action.day or date.max, item.path, action.number
+
+
+def _page(
+    path: str, rows: list[tuple[bool, str]], left: Counter[str], voice: Voice, found: Found
+) -> str:
+    title = voice.say("actions.title", path=path)
+    blocks = [f"# {title}", voice.say("brief.about", count=len(found.notes))]
+    if left:
+        named = ", ".join(f"{path} ({count})" for path, count in left.most_common(_NAMED_MAX))
+        blocks.append(voice.say("brief.left", count=left.total(), named=named))
+    for done, key in ((False, "actions.open"), (True, "actions.done")):
+        chosen = [row for is_done, row in rows if is_done is done]
+        if chosen:
+            head = f"| {voice.say('actions.columns')} |\n|---|---|---|---|"
+            blocks.append("\n".join([f"## {voice.say(key, count=len(chosen))}\n", head, *chosen]))
+    return "\n\n".join([*blocks, *found.left_aside(voice), MARK]) + "\n"
+
+
+def _nobody(owner: str, every: list[_Item], voice: Voice) -> str:
+    known = Counter(item.action.owner for item in every if item.action.owner)
+    names = ", ".join(name for name, _ in known.most_common(_NAMED_MAX))
+    key = "actions.nobody" if names else "actions.nobody_named"
+    return voice.say(key, owner=owner, names=names)

@@ -1,0 +1,97 @@
+"""Who owes what by when, read off a line of notes: what stands there, and never more than that."""
+
+from __future__ import annotations
+
+from datetime import date
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from deskhand.core.dates import day_meant
+from deskhand.core.owing import actions_in
+
+NOTED = date(2026, 11, 18)  # a Wednesday
+
+
+@pytest.mark.parametrize(
+    ("line", "owner", "due", "day"),
+    [
+        ("- TODO: Call the printer on Friday", "", "Friday", "2026-11-20"),
+        ("- [ ] Anna: send the draft by 4 December", "Anna", "4 December", "2026-12-04"),
+        ("- @mira.k please look at page 3 until tomorrow", "@mira.k", "tomorrow", "2026-11-19"),
+        ("- Tom and Lena will check it by next Friday", "Tom and Lena", "next Friday", None),
+        ("- Action item (Tom): send the list, 2026-12-01", "Tom", "2026-12-01", "2026-12-01"),
+        ("- The invoice needs to be paid (Anna)", "Anna", "", None),
+        ("- Please confirm the date", "", "", None),
+        ("- 할 일: 견적서 보내기 (김민수)", "김민수", "", None),
+        (
+            "- 담당: 김민수 과장, 기한: 다음 주 금요일",
+            "김민수 과장",
+            "다음 주 금요일",
+            "2026-11-27",
+        ),
+        ("- 이수진 대리가 11월 28일까지 보고서 제출", "이수진 대리", "11월 28일", "2026-11-28"),
+        ("- 민수: 자료를 모레까지 공유해 주세요", "민수", "모레", "2026-11-20"),
+        ("- I will call Bob on 03/04/2027", "I", "03/04/2027", None),
+        ("- Anna to send the contract by Wednesday", "Anna", "Wednesday", None),
+        ("- Owner: Jo Black, due 12/25/2026", "Jo Black", "12/25/2026", "2026-12-25"),
+        ("- 배송 담당: 박지훈 / 마감: 1월 5일", "박지훈", "1월 5일", "2027-01-05"),
+        ("- [ ] pay the rent by 1 November", "", "1 November", None),
+        ("- [ ] file it by the end of the month", "", "end of the month", None),
+    ],
+)
+def test_owner_and_due_date_are_those_of_the_line(
+    line: str, owner: str, due: str, day: str | None
+) -> None:
+    """As written; a day is said only where a note's own day leaves one meaning."""
+    (found,) = actions_in(["# Call of 2026-11-18", line], "n.md")
+
+    assert (found.owner, found.due) == (owner, due)
+    assert (found.day.isoformat() if found.day else None) == day
+
+
+def test_without_a_day_of_its_own_a_note_s_friday_stays_a_friday() -> None:
+    """A file's time of change is not the day of the meeting."""
+    (found,) = actions_in(["TODO: Call the printer on Friday"], "n.md")
+
+    assert (found.due, found.day) == ("Friday", None)
+
+
+@pytest.mark.parametrize(
+    ("owner", "asked", "is_wanted"),
+    [
+        ("Anna Meier", "anna", True),
+        ("@anna.meier", "Anna", True),
+        ("Tom and Anna", "anna", True),
+        ("Joanna", "anna", False),
+        ("Anna", "ann", False),
+        ("김민수 과장", "김민수", True),
+        ("김민수님", "김민수", True),
+        ("김민수", "민수", False),
+        ("", "anna", False),
+    ],
+)
+def test_a_person_is_found_by_a_whole_name(owner: str, asked: str, *, is_wanted: bool) -> None:
+    """Titles, handles and second names do not hide anybody, and half a name is somebody else."""
+    line = f"담당: {owner}" if owner[:1] > "가" else f"Owner: {owner}" if owner else "TODO: x y"
+    line = f"{owner} please look" if owner.startswith("@") else line
+    (found,) = actions_in([line.replace("Owner: Tom and Anna", "Tom and Anna will go")], "n.md")
+
+    assert found.owner == owner
+    assert found.wanted(owner=asked) is is_wanted
+
+
+@given(st.text(max_size=300))
+def test_whatever_is_written_owner_and_due_stand_in_it(line: str) -> None:
+    """Neither is ever made up."""
+    found = actions_in([f"TODO: {line}".replace("\n", " ")], "2026-11-18.md")
+
+    assert all(each.owner in each.words and each.due in each.words for each in found)
+
+
+def test_days_without_a_year_turn_the_year_only_forwards() -> None:
+    """In November a January is the next one, and a September is left alone."""
+    assert day_meant("5 January", NOTED) == date(2027, 1, 5)
+    assert day_meant("5 September", NOTED) is None
+    assert day_meant("30 February", NOTED) is None
