@@ -9,7 +9,8 @@ import os
 import sys
 import tomllib
 from collections.abc import Callable
-from typing import Final, Literal, TypeVar
+from contextlib import suppress
+from typing import Any, Final, Literal, TypeVar
 
 import typer
 from typer.core import TyperGroup
@@ -30,19 +31,13 @@ _DURATIONS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 def spoken_language() -> str:
     """Return the language of this run: ``DESKHAND_LANGUAGE``, else ``config.toml``, else the system's."""
-    if os.environ.get("DESKHAND_LANGUAGE") in LANGUAGES:
-        return os.environ["DESKHAND_LANGUAGE"]
-    config = home() / "config.toml"
-    if config.is_file():
-        try:
-            said = tomllib.loads(config.read_text(encoding="utf-8")).get("language")
-        except (OSError, ValueError):
-            said = None  # whoever needs the file says what is wrong with it
-        if said in LANGUAGES:
-            return str(said)
+    kept: object = None
+    with suppress(OSError, ValueError):  # whoever needs the file says what is wrong with it
+        kept = tomllib.loads((home() / "config.toml").read_text(encoding="utf-8")).get("language")
     names = ("LC_ALL", "LC_MESSAGES", "LANG")
-    said = next((said for name in names if (said := os.environ.get(name))), "")[:2]
-    return said if said in LANGUAGES else LANGUAGES[0]
+    system = next((said for name in names if (said := os.environ.get(name))), "")[:2]
+    said = (os.environ.get("DESKHAND_LANGUAGE"), kept, system)
+    return str(next((one for one in said if one in LANGUAGES), LANGUAGES[0]))
 
 
 speak.language = spoken_language()
@@ -61,6 +56,16 @@ def typer_app(name: str, *, cls: type[TyperGroup], said: str) -> typer.Typer:
         rich_markup_mode="rich",
         pretty_exceptions_enable=False,
     )
+
+
+def argument(metavar: str, key: str) -> Any:  # noqa: ANN401 - as Typer's own
+    """Return what an argument is to Typer; ``key`` names its help."""
+    return typer.Argument(metavar=metavar, help=t(key))
+
+
+def option(key: str, *names: str, **more: Any) -> Any:  # noqa: ANN401 - as Typer's own
+    """Return what a flag is to Typer; ``key`` names its help."""
+    return typer.Option(*names, help=t(key), **more)
 
 
 def add_group(

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from deskhand.cli.flags import add_commands, t
+from deskhand.cli.flags import add_commands, argument, option, t
 from deskhand.cli.home import OWNER_FILE, RUNNER_FILE, home, private
 from deskhand.cli.screen import Exit, Obj, speak
 from deskhand.errors import Code, DeskhandError
@@ -20,7 +20,7 @@ def add_to(app: typer.Typer) -> None:
 
 
 def backup(
-    file: Annotated[Path | None, typer.Argument(metavar="FILE", help=t("backup.file"))] = None,
+    file: Annotated[Path | None, argument("FILE", "backup.file")] = None,
 ) -> int:
     """Save the home in one file."""
     from deskhand.clock import SystemClock, stamp
@@ -45,9 +45,9 @@ def backup(
 
 def restore(
     *,
-    file: Annotated[Path, typer.Argument(metavar="FILE", help=t("restore.file"))],
-    to: Annotated[Path | None, typer.Option(metavar="HOME", help=t("restore.to"))] = None,
-    yes: Annotated[bool, typer.Option("--yes", help=t("restore.yes"))] = False,
+    file: Annotated[Path, argument("FILE", "restore.file")],
+    to: Annotated[Path | None, option("restore.to", metavar="HOME")] = None,
+    yes: Annotated[bool, option("restore.yes", "--yes")] = False,
 ) -> int:
     """Go back to a backup."""
     from deskhand.cli.programs.restoring import restore as go_back
@@ -74,9 +74,7 @@ def restore(
     return speak.answer(came_to, *lines, speak.say(ended, count=came_to["devices_ended"]))
 
 
-def export(
-    *, out: Annotated[Path | None, typer.Option(metavar="DIR", help=t("export.out"))] = None
-) -> int:
+def export(*, out: Annotated[Path | None, option("export.out", metavar="DIR")] = None) -> int:
     """Write everything so that it can be read."""
     from deskhand.clock import SystemClock, stamp
     from deskhand.store.backup.exporting import export_home

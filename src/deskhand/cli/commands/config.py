@@ -9,7 +9,7 @@ from typing import Annotated, cast
 
 import typer
 
-from deskhand.cli.flags import add_group, t
+from deskhand.cli.flags import add_group, argument
 from deskhand.cli.home import client
 from deskhand.cli.screen import Obj, speak
 from deskhand.cli.values import Value, as_json, parsed, setting, spec_of, write_value
@@ -17,7 +17,7 @@ from deskhand.core.settings import REGISTRY
 from deskhand.errors import DeskhandError
 from deskhand.texts import text
 
-Name = Annotated[str, typer.Argument(metavar="NAME", help=t("config.name"))]
+Name = Annotated[str, argument("NAME", "config.name")]
 
 
 def add_to(app: typer.Typer) -> None:
@@ -45,9 +45,7 @@ def get_setting(name: Name) -> int:
     return speak.answer(row, _shown(row["value"]))
 
 
-def set_setting(
-    name: Name, value: Annotated[str, typer.Argument(metavar="VALUE", help=t("config.value"))]
-) -> int:
+def set_setting(name: Name, value: Annotated[str, argument("VALUE", "config.value")]) -> int:
     """Change a setting."""
     found = parsed(name, value)
     if spec_of(name).account:

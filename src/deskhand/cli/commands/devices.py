@@ -12,7 +12,7 @@ from typing import Annotated, cast
 import typer
 
 from deskhand.cli.client import Client
-from deskhand.cli.flags import add_commands, add_group, t
+from deskhand.cli.flags import add_commands, add_group, argument, option
 from deskhand.cli.follow import events_of
 from deskhand.cli.home import client
 from deskhand.cli.inviting import admitted_by, join_link, show_invitation
@@ -31,10 +31,10 @@ def add_to(app: typer.Typer) -> None:
 
 def pair(
     *,
-    kind: Annotated[str, typer.Option(help=t("pair.kind"))] = "page",
-    yes: Annotated[bool, typer.Option("--yes", help=t("pair.yes"))] = False,
-    no_wait: Annotated[bool, typer.Option("--no-wait", help=t("pair.no_wait"))] = False,
-    url: Annotated[str | None, typer.Option(help=t("pair.url"))] = None,
+    kind: Annotated[str, option("pair.kind")] = "page",
+    yes: Annotated[bool, option("pair.yes", "--yes")] = False,
+    no_wait: Annotated[bool, option("pair.no_wait", "--no-wait")] = False,
+    url: Annotated[str | None, option("pair.url")] = None,
 ) -> int:
     """Invite a device."""
     if kind not in _KINDS:
@@ -65,18 +65,16 @@ def list_devices() -> int:
 
 
 def admit(
-    request: Annotated[str, typer.Argument(metavar="REQUEST", help=t("devices.request"))],
+    request: Annotated[str, argument("REQUEST", "devices.request")],
     *,
-    refuse: Annotated[bool, typer.Option("--refuse", help=t("devices.refuse"))] = False,
+    refuse: Annotated[bool, option("devices.refuse", "--refuse")] = False,
 ) -> int:
     """Let a device in."""
     result = client().op("device.admit", {"request": request, "admit": not refuse})
     return speak.done(result, "devices.refused" if refuse else "devices.admitted")
 
 
-def revoke(
-    device: Annotated[str, typer.Argument(metavar="DEVICE", help=t("devices.device"))],
-) -> int:
+def revoke(device: Annotated[str, argument("DEVICE", "devices.device")]) -> int:
     """Take every right from a device."""
     result = client().op("device.revoke", {"device": device})
     return speak.done(result, "devices.revoked")

@@ -1,34 +1,69 @@
-"""The log itself: ``log show`` reads it from the hub, ``log verify`` reads the store and trusts nobody.
+"""What is on record: ``notify list|test``, the ledger of notifications; ``log show|verify``, the log itself.
 
-``verify`` opens the hub's file for reading only, in one read transaction. That is right whether the hub runs or not:
-SQLite gives a reader its own snapshot, and nothing is locked, written or repaired.
+``log verify`` reads the store and trusts nobody: it opens the hub's file for reading only, in one read transaction.
+That is right whether the hub runs or not: SQLite gives a reader its own snapshot, and nothing is locked or repaired.
 """
 
 from __future__ import annotations
 
 import os
+from time import monotonic, sleep  # noqa: TID251 - a plain program; the ledger is a table without events
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from deskhand.cli.flags import add_group, t
+from deskhand.cli.flags import add_group, option
 from deskhand.cli.home import client, home
 from deskhand.cli.screen import Exit, Obj, one_line, speak
 from deskhand.errors import Code, DeskhandError
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
+_TEST_SECONDS = 10.0
+_OPEN = frozenset({"planned", "sent"})
 
 
 def add_to(app: typer.Typer) -> None:
     """Add the commands."""
+    add_group(app, "notify", {"list": list_deliveries, "test": try_out})
     add_group(app, "log", {"show": show, "verify": verify}, panel="operate")
+
+
+def list_deliveries(*, limit: Annotated[int, option("ls.limit", min=1, max=10_000)] = 50) -> int:
+    """Print the ledger."""
+    return _listed(client().items("/v1/deliveries", most=limit))
+
+
+def try_out() -> int:
+    """Send a test notification and wait for its fate."""
+    hub = client()
+    names = set(hub.call("POST", "/v1/push/test")["deliveries"])
+    ends = monotonic() + _TEST_SECONDS
+    found: list[Obj] = []
+    while monotonic() < ends:
+        found = [one for one in hub.items("/v1/deliveries", most=100) if one["id"] in names]
+        if found and not any(one["fate"] in _OPEN for one in found):
+            break
+        sleep(0.2)
+    _listed(found)
+    lost = all(one["fate"] in _OPEN | {"failed"} for one in found)
+    return Exit.FAILED if lost else Exit.DONE
+
+
+def _listed(found: list[Obj]) -> int:
+
+    def row(one: Obj) -> list[object]:
+        said = [one.get(name) or "" for name in ("reason", "task", "device")]
+        at, fate = str(one["at"])[:19].replace("T", " "), speak.say(f"fate.{one['fate']}")
+        return [at, one["class"], one["road"], fate, *said]
+
+    return speak.listed(found, row, none="notify.none")
 
 
 def show(
     *,
-    after: Annotated[int, typer.Option(min=0, help=t("log.after"))] = 0,
-    limit: Annotated[int, typer.Option(min=1, max=500, help=t("ls.limit"))] = 100,
+    after: Annotated[int, option("log.after", min=0)] = 0,
+    limit: Annotated[int, option("ls.limit", min=1, max=500)] = 100,
 ) -> int:
     """Print events."""
     page = client().get("/v1/sync", after=after, limit=limit)

@@ -1,4 +1,8 @@
-"""Looking: ``status ls show watch get``. Everything is read from the hub when it is asked for."""
+"""Looking and deciding: ``status ls show watch get``, ``approve deny answer steer cancel pause resume retry``.
+
+Everything is read from the hub when it is asked for. A yes is bound to what was shown: the hash is computed here, from
+the very object that was printed.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +13,7 @@ from typing import Annotated, cast
 import typer
 
 from deskhand.cli.client import LIST_LIMIT, Client, quoted
-from deskhand.cli.flags import add_commands, seconds, t
+from deskhand.cli.flags import add_commands, argument, from_stdin, option, seconds, t
 from deskhand.cli.follow import (
     FINAL,
     check_line,
@@ -26,11 +30,15 @@ from deskhand.cli.screen import Exit, Obj, one_line, speak
 from deskhand.errors import Code, DeskhandError
 
 _OPEN = ("queued", "working", "input_required", "verifying", "paused")
+TaskId = Annotated[str, argument("ID", "task.id")]
+ApprovalId = Annotated[str, argument("ID", "approve.id")]
+Reason = Annotated[str | None, option("approve.reason")]
 
 
 def add_to(app: typer.Typer) -> None:
     """Add the commands."""
     add_commands(app, "tasks", status, ls, show, watch, get)
+    add_commands(app, "tasks", approve, deny, answer, steer, cancel, pause, resume, retry)
 
 
 def status() -> int:
@@ -69,10 +77,10 @@ def status() -> int:
 
 def ls(
     *,
-    everything: Annotated[bool, typer.Option("--all", help=t("ls.all"))] = False,
-    thread: Annotated[str | None, typer.Option(help=t("ls.thread"))] = None,
-    state: Annotated[list[str] | None, typer.Option(help=t("ls.state"))] = None,
-    limit: Annotated[int, typer.Option(min=1, max=10_000, help=t("ls.limit"))] = 50,
+    everything: Annotated[bool, option("ls.all", "--all")] = False,
+    thread: Annotated[str | None, option("ls.thread")] = None,
+    state: Annotated[list[str] | None, option("ls.state")] = None,
+    limit: Annotated[int, option("ls.limit", min=1, max=10_000)] = 50,
 ) -> int:
     """List tasks."""
     wrong = set(state or ()) - {*_OPEN, *FINAL}
@@ -84,9 +92,9 @@ def ls(
 
 
 def show(
-    name: Annotated[str, typer.Argument(metavar="ID", help=t("show.id"))],
+    name: Annotated[str, argument("ID", "show.id")],
     *,
-    changes: Annotated[bool, typer.Option("--changes", help=t("show.changes"))] = False,
+    changes: Annotated[bool, option("show.changes", "--changes")] = False,
 ) -> int:
     """Show a task or an approval."""
     hub = client()
@@ -95,7 +103,7 @@ def show(
     if speak.json:
         speak.result(found)
     elif approval:
-        show_approval(found)
+        _show_approval(found)
     elif changes:
         _show_changes(found)
     else:
@@ -104,10 +112,10 @@ def show(
 
 
 def watch(
-    name: Annotated[str | None, typer.Argument(metavar="[ID]", help=t("watch.id"))] = None,
+    name: Annotated[str | None, argument("[ID]", "watch.id")] = None,
     *,
-    after: Annotated[int | None, typer.Option(min=0, help=t("watch.after"))] = None,
-    timeout: Annotated[str | None, typer.Option(help=t("do.timeout"))] = None,
+    after: Annotated[int | None, option("watch.after", min=0)] = None,
+    timeout: Annotated[str | None, option("do.timeout")] = None,
 ) -> int:
     """Print events as they come; of one task until it ends."""
     hub, limit = client(), None if timeout is None else seconds(timeout)
@@ -123,13 +131,11 @@ def watch(
 
 
 def get(
-    name: Annotated[str, typer.Argument(metavar="ID", help=t("get.id"))],
-    files: Annotated[
-        list[str] | None, typer.Argument(metavar="[NAME]...", help=t("get.name"))
-    ] = None,
+    name: Annotated[str, argument("ID", "get.id")],
+    files: Annotated[list[str] | None, argument("[NAME]...", "get.name")] = None,
     *,
-    to: Annotated[Path, typer.Option("--to", help=t("get.to"))] = Path(),
-    force: Annotated[bool, typer.Option("--force", help=t("get.force"))] = False,
+    to: Annotated[Path, option("get.to", "--to")] = Path(),
+    force: Annotated[bool, option("get.force", "--force")] = False,
 ) -> int:
     """Download results."""
     from deskhand.cli.fetching import fetch
@@ -153,7 +159,93 @@ def get(
     return speak.answer({"items": fetched})
 
 
-def show_approval(approval: Obj) -> None:
+def approve(
+    name: ApprovalId,
+    *,
+    once: Annotated[bool, option("approve.once", "--once")] = False,
+    for_task: Annotated[bool, option("approve.task", "--task")] = False,
+    always: Annotated[bool, option("approve.always", "--always")] = False,
+    reason: Reason = None,
+) -> int:
+    """Let it happen."""
+    if once + for_task + always > 1:
+        raise typer.BadParameter("--once | --task | --always")
+    scope = "task" if for_task else "always" if always else "once"
+    return _decide(name, decision="allow", scope=scope, reason=reason)
+
+
+def deny(name: ApprovalId, *, reason: Reason = None) -> int:
+    """Do not let it happen."""
+    return _decide(name, decision="deny", scope="once", reason=reason)
+
+
+def answer(
+    name: Annotated[str, argument("ID", "answer.id")],
+    text: Annotated[str, argument("TEXT", "answer.text")],
+) -> int:
+    """Answer a question."""
+    hub = client()
+    question = name if name.startswith("qst_") else _only_wait(hub, name, "question")
+    result = hub.op("question.answer", {"question": question, "answer": from_stdin(text)})
+    return speak.done(result, "answer.done")
+
+
+def steer(name: TaskId, text: Annotated[str, argument("TEXT", "steer.text")]) -> int:
+    """Give guidance to a task under way."""
+    result = client().op("message.post", {"text": from_stdin(text), "as": "steer", "to": name})
+    return speak.done(result, "steer.done")
+
+
+def cancel(name: TaskId) -> int:
+    """End a task."""
+    return speak.done(client().op("task.cancel", task=name), "cancel.done")
+
+
+def pause(name: TaskId) -> int:
+    """Stop a task for now."""
+    return speak.done(client().op("task.pause", task=name), "pause.done")
+
+
+def resume(name: TaskId) -> int:
+    """Let a task go on."""
+    return speak.done(client().op("task.resume", task=name), "resume.done")
+
+
+def retry(name: TaskId) -> int:
+    """Begin a finished task again, as a new one."""
+    result = client().op("task.retry", task=name)
+    return speak.answer(result, str(result["task"]))
+
+
+def _decide(name: str, *, decision: str, scope: str, reason: str | None) -> int:
+    from deskhand.protocol.wire import sha256_of
+
+    hub = client()
+    named = name if name.startswith("apr_") else _only_wait(hub, name, "approval")
+    approval = hub.get(f"/v1/approvals/{quoted(named)}")
+    _show_approval(approval)
+    shown = sha256_of(approval["action"])
+    if shown != approval["action_sha256"]:
+        raise DeskhandError(Code.ACTION_CHANGED, field="action_sha256")
+    careful = decision == "allow" and approval["risk"] == "high" and approval["state"] == "open"
+    if careful and not speak.confirm(speak.say("approve.sure"), default=not speak.asks):
+        return Exit.INTERRUPTED
+    body: Obj = {"approval": named, "decision": decision, "scope": scope, "action_sha256": shown}
+    result = hub.op("approval.decide", body | ({"reason": reason} if reason else {}))
+    return speak.done(result, f"approve.{decision}")
+
+
+def _only_wait(hub: Client, task: str, kind: str) -> str:
+    """Return the one open approval or question of a task; none or several are ``illegal_state``."""
+    waits = cast("list[Obj]", hub.get(f"/v1/tasks/{quoted(task)}").get("waiting_for", []))
+    names = [str(one["id"]) for one in waits if one["kind"] == kind]
+    if len(names) != 1:
+        detail = ", ".join(names) if names else t("decide.nothing_open")
+        raise DeskhandError(Code.ILLEGAL_STATE, detail, field="ID")
+    return names[0]
+
+
+def _show_approval(approval: Obj) -> None:
     """Print what an approval is about: the sentence, exactly what would run, and its hash."""
     action = cast("Obj", approval["action"])
     speak.out(speak.say("approval.sentence", sentence=approval["sentence"]))
@@ -217,7 +309,7 @@ def _show_task(hub: Client, task: Obj) -> None:
     show_outcome(task)
     for waiting in task.get("waiting_for", []):
         if waiting["kind"] == "approval":
-            show_approval(hub.get(f"/v1/approvals/{quoted(waiting['id'])}"))
+            _show_approval(hub.get(f"/v1/approvals/{quoted(waiting['id'])}"))
 
 
 def _show_changes(task: Obj) -> None:

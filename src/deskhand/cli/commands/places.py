@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from deskhand.cli.flags import MODES, add_group, t
+from deskhand.cli.flags import MODES, add_group, argument, option
 from deskhand.cli.home import client, home, local_runner
 from deskhand.cli.screen import Exit, Obj, one_line, speak
 from deskhand.errors import Code, DeskhandError
@@ -25,10 +25,10 @@ def add_to(app: typer.Typer) -> None:
 
 
 def add_folder(
-    path: Annotated[Path, typer.Argument(metavar="PATH", help=t("folders.path"))],
+    path: Annotated[Path, argument("PATH", "folders.path")],
     *,
-    mode: Annotated[str, typer.Option(help=t("folders.mode"))] = "ask",
-    label: Annotated[str, typer.Option(help=t("folders.label"))] = "",
+    mode: Annotated[str, option("folders.mode")] = "ask",
+    label: Annotated[str, option("folders.label")] = "",
 ) -> int:
     """Grant a folder at this computer."""
     from deskhand.cli.granting import make_known
@@ -62,9 +62,7 @@ def list_folders() -> int:
     return speak.listed(hub.items("/v1/folders"), row, none="folders.none")
 
 
-def remove_folder(
-    name: Annotated[str, typer.Argument(metavar="FOLDER", help=t("folders.folder"))],
-) -> int:
+def remove_folder(name: Annotated[str, argument("FOLDER", "folders.folder")]) -> int:
     """Take a folder away."""
     from deskhand.cli.granting import make_unknown
     from deskhand.runner.ceiling import Ceiling, revoke_folder
@@ -114,7 +112,7 @@ def list_threads() -> int:
     return speak.listed(found, row)
 
 
-Thread = Annotated[str, typer.Argument(metavar="THREAD", help=t("threads.id"))]
+Thread = Annotated[str, argument("THREAD", "threads.id")]
 
 
 def show_thread(name: Thread) -> int:
@@ -135,9 +133,7 @@ def show_thread(name: Thread) -> int:
     return Exit.DONE
 
 
-def rename_thread(
-    name: Thread, title: Annotated[str, typer.Argument(metavar="TITLE", help=t("threads.title"))]
-) -> int:
+def rename_thread(name: Thread, title: Annotated[str, argument("TITLE", "threads.title")]) -> int:
     """Give a conversation another title."""
     return speak.answer(client().op("thread.rename", {"title": title}, thread=name))
 

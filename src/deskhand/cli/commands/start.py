@@ -8,14 +8,14 @@ from typing import Annotated
 
 import typer
 
-from deskhand.cli.flags import add_commands, t
+from deskhand.cli.flags import add_commands, argument, option
 from deskhand.cli.screen import speak
 from deskhand.errors import Code, DeskhandError
 
-Port = Annotated[int | None, typer.Option(min=0, max=65535, help=t("up.port"))]
-Reach = Annotated[str | None, typer.Option(metavar="none|lan|URL", help=t("up.reach"))]
-Name = Annotated[str | None, typer.Option(help=t("up.name"))]
-AsRoot = Annotated[bool, typer.Option("--as-root", help=t("up.as_root"))]
+Port = Annotated[int | None, option("up.port", min=0, max=65535)]
+Reach = Annotated[str | None, option("up.reach", metavar="none|lan|URL")]
+Name = Annotated[str | None, option("up.name")]
+AsRoot = Annotated[bool, option("up.as_root", "--as-root")]
 
 
 def add_to(app: typer.Typer) -> None:
@@ -27,7 +27,7 @@ def up(
     *,
     port: Port = None,
     reach: Reach = None,
-    no_browser: Annotated[bool, typer.Option("--no-browser", help=t("up.no_browser"))] = False,
+    no_browser: Annotated[bool, option("up.no_browser", "--no-browser")] = False,
     name: Name = None,
     as_root: AsRoot = False,
 ) -> int:
@@ -44,8 +44,8 @@ def hub(*, port: Port = None, reach: Reach = None) -> int:
 
 def runner(
     *,
-    url: Annotated[str | None, typer.Option(help=t("runner.url"))] = None,
-    invite: Annotated[str | None, typer.Option(help=t("runner.invite"))] = None,
+    url: Annotated[str | None, option("runner.url")] = None,
+    invite: Annotated[str | None, option("runner.invite")] = None,
     name: Name = None,
     as_root: AsRoot = False,
 ) -> int:
@@ -54,9 +54,7 @@ def runner(
     return _stay("runner", "runner", url=url, invite=invite, name=name, as_root=as_root)
 
 
-def completion(
-    shell: Annotated[str, typer.Argument(metavar="bash|zsh|fish", help=t("completion.shell"))],
-) -> int:
+def completion(shell: Annotated[str, argument("bash|zsh|fish", "completion.shell")]) -> int:
     """Print the completion script of a shell."""
     from typer._completion_shared import get_completion_script  # the one that makes it
 

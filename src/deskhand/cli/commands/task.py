@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from deskhand.cli.client import Client, new_op_id
-from deskhand.cli.flags import MODES, add_commands, from_stdin, seconds, t
+from deskhand.cli.flags import MODES, add_commands, argument, from_stdin, option, seconds, t
 from deskhand.cli.follow import exit_code, follow_task, show_event, show_outcome
 from deskhand.cli.home import client, home, local_runner
 from deskhand.cli.screen import Exit, Obj, speak
@@ -25,21 +25,21 @@ def add_to(app: typer.Typer) -> None:
 
 
 def do(
-    text: Annotated[str, typer.Argument(metavar="TEXT", help=t("do.text"))],
+    text: Annotated[str, argument("TEXT", "do.text")],
     *,
-    thread: Annotated[str | None, typer.Option(help=t("do.thread"))] = None,
-    folder: Annotated[str | None, typer.Option(help=t("do.folder"))] = None,
-    mode: Annotated[str | None, typer.Option(help=t("do.mode"))] = None,
-    file: Annotated[list[Path] | None, typer.Option(help=t("do.file"))] = None,
-    runner: Annotated[str | None, typer.Option(help=t("do.runner"))] = None,
-    model: Annotated[str | None, typer.Option(help=t("do.model"))] = None,
-    check: Annotated[list[str] | None, typer.Option(help=t("do.check"))] = None,
-    plan: Annotated[bool, typer.Option("--plan", help=t("do.plan"))] = False,
-    wait: Annotated[bool, typer.Option("--wait", help=t("do.wait"))] = False,
-    no_wait: Annotated[bool, typer.Option("--no-wait", help=t("do.no_wait"))] = False,
-    timeout: Annotated[str | None, typer.Option(help=t("do.timeout"))] = None,
-    require: Annotated[str | None, typer.Option(help=t("do.require"))] = None,
-    op_id: Annotated[str | None, typer.Option(help=t("do.op_id"))] = None,
+    thread: Annotated[str | None, option("do.thread")] = None,
+    folder: Annotated[str | None, option("do.folder")] = None,
+    mode: Annotated[str | None, option("do.mode")] = None,
+    file: Annotated[list[Path] | None, option("do.file")] = None,
+    runner: Annotated[str | None, option("do.runner")] = None,
+    model: Annotated[str | None, option("do.model")] = None,
+    check: Annotated[list[str] | None, option("do.check")] = None,
+    plan: Annotated[bool, option("do.plan", "--plan")] = False,
+    wait: Annotated[bool, option("do.wait", "--wait")] = False,
+    no_wait: Annotated[bool, option("do.no_wait", "--no-wait")] = False,
+    timeout: Annotated[str | None, option("do.timeout")] = None,
+    require: Annotated[str | None, option("do.require")] = None,
+    op_id: Annotated[str | None, option("do.op_id")] = None,
 ) -> int:
     """Assign a task."""
     if wait and no_wait:
