@@ -16,12 +16,11 @@ from deskhand.ports import Offload
 from deskhand.store import tables
 from deskhand.store.engine import Reader, empty_log, open_sqlite, open_sqlite_reader
 from deskhand.store.faults import translated
-from deskhand.store.log.fanout import FanOut
 from deskhand.store.log.reading import heads
 from deskhand.store.own.deliveries import let_go
 from deskhand.store.postgres import LOOK_SECONDS, Lanes, Listener, open_postgres
 from deskhand.store.schema import prepare_postgres, prepare_sqlite
-from deskhand.store.sql import SqlStore
+from deskhand.store.sql import FanOut, SqlStore
 from deskhand.store.writer import ThreadWriter
 
 R = TypeVar("R")

@@ -20,8 +20,8 @@ from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 from sqlalchemy.pool import ConnectionPoolEntry, NullPool
 
 from deskhand.errors import Code, DeskhandError
-from deskhand.store.log.fanout import FanOut
 from deskhand.store.log.reading import committed_after, heads
+from deskhand.store.sql import FanOut
 from deskhand.store.writer import After, Settle, ThreadWriter, Work
 
 R = TypeVar("R")

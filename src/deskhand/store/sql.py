@@ -6,7 +6,7 @@ anything; what a write means is in the function that is handed in.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from functools import wraps
 from types import CoroutineType
 from typing import Any, Concatenate, ParamSpec, TypeVar
@@ -19,15 +19,53 @@ from deskhand.protocol.objects import Upload
 from deskhand.store.engine import Reader
 from deskhand.store.faults import translated
 from deskhand.store.log import reading as log
-from deskhand.store.log.fanout import FanOut, Hook
-from deskhand.store.log.known import Memory
-from deskhand.store.log.transaction import begin
+from deskhand.store.log.transaction import Memory, SqlTx
 from deskhand.store.log.verify import verify
 from deskhand.store.own import access, deliveries, uploads
 from deskhand.store.writer import Writer
 
 P = ParamSpec("P")
 R = TypeVar("R")
+Hook = Callable[[Sequence[Committed]], None]
+
+
+class FanOut:
+    """Hands events after their commit to hooks, exactly once each and in log order, whoever wrote them.
+
+    Events of this process arrive from its writer, events of others from the listener, which reads the log itself. It
+    refuses to guess over a gap: what is not next waits for the listener.
+
+    Args:
+        heads: to begin after; without them every commit is new (one process, one log).
+    """
+
+    def __init__(self, heads: Mapping[str, int] | None = None) -> None:
+        self._hooks: list[Hook] = []
+        self._told = None if heads is None else dict(heads)
+
+    def add(self, hook: Hook) -> None:
+        """Call ``hook`` from now on."""
+        self._hooks.append(hook)
+
+    def told(self, account: str) -> int:
+        """Return the seq up to which the account's events were passed on."""
+        return 0 if self._told is None else self._told.get(account, 0)
+
+    def offer(self, committed: Sequence[Committed]) -> None:
+        """Pass on what is next in its log; on the loop only."""
+        fresh = committed if self._told is None else self._next(committed, self._told)
+        if fresh:
+            for hook in self._hooks:
+                hook(fresh)
+
+    @staticmethod
+    def _next(committed: Sequence[Committed], told: dict[str, int]) -> list[Committed]:
+        fresh: list[Committed] = []
+        for item in committed:
+            if item.event.seq == told.get(item.account, 0) + 1:
+                told[item.account] = item.event.seq
+                fresh.append(item)
+        return fresh
 
 
 class SqlStore:
@@ -70,12 +108,11 @@ class SqlStore:
     def _changing(
         change: Callable[Concatenate[Connection, P], R],
     ) -> Callable[Concatenate[SqlStore, P], CoroutineType[Any, Any, R]]:
-        """Make a method of a change to what belongs to the account that comes first."""
+        """Make a method of a change; whose it is comes first, unless it is everybody's."""
 
         @wraps(change)
         async def method(self: SqlStore, *args: P.args, **kwargs: P.kwargs) -> R:
-            account = str(args[0] if args else kwargs["account"])
-            return await self._change(account, change, *args, **kwargs)
+            return await self._change(str(args[0]) if args else "", change, *args, **kwargs)
 
         return method
 
@@ -83,7 +120,7 @@ class SqlStore:
         """Run ``work`` in a transaction and return after a durable commit."""
 
         def run(connection: Connection) -> tuple[R, tuple[Committed, ...]]:
-            tx = begin(connection, account, now=self._now(), memory=self._memory)
+            tx = SqlTx(connection, account, now=self._now(), memory=self._memory)
             result = work(tx)
             return result, tx.flush()
 
@@ -116,10 +153,7 @@ class SqlStore:
     set_presence = _changing(access.set_presence)
     presence = _reading(access.presence)
     read_marks = _reading(access.read_marks)
-
-    async def lose_links(self) -> None:
-        """Note that nobody is connected: this hub begins. Who is connected to another one says so again soon."""
-        await self._change("", access.lose_links)
+    lose_links = _changing(access.lose_links)
 
     async def put_subscription(self, subscription: PushSubscription) -> None:
         """Keep a push subscription; the same endpoint replaces itself; the oldest of a device beyond the limit go."""
@@ -133,10 +167,7 @@ class SqlStore:
             return []
         return await self._change("", deliveries.claim, now, limit=limit)
 
-    async def hasten_deliveries(self, *, after: str, to: str) -> None:
-        """Let whatever is due after one moment be due at another: the clock was set back."""
-        await self._change("", deliveries.hasten, after=after, to=to)
-
+    hasten_deliveries = _changing(deliveries.hasten)
     drop_subscription = _changing(deliveries.drop_subscription)
     settle_delivery = _changing(deliveries.settle)
     next_delivery_at = _reading(deliveries.next_at)

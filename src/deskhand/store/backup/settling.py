@@ -24,8 +24,7 @@ from deskhand.protocol.authority import Principal
 from deskhand.protocol.events import HUB, DeviceRevoked, LogRestored
 from deskhand.protocol.objects import Role
 from deskhand.store import tables
-from deskhand.store.log.known import Memory
-from deskhand.store.log.transaction import begin
+from deskhand.store.log.transaction import Memory, SqlTx
 from deskhand.store.rows import RowValues
 
 _PUSHED: Final[tuple[str, ...]] = ("account", "id", "device", "endpoint", "p256dh", "auth")
@@ -107,7 +106,7 @@ def _settle(
     here: Credential | None,
 ) -> LogRestored:
     account = wish.principal.account
-    tx = begin(connection, account, now=now, memory=Memory())
+    tx = SqlTx(connection, account, now=now, memory=Memory())
     drafts = after_restore(
         tx,
         wish,

@@ -6,9 +6,10 @@ Plain functions on a connection. A foreign account, an unknown id and a hidden e
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, TypeVar
+from typing import Any, TypedDict, TypeVar
 
-from sqlalchemy import ColumnElement, Connection, Select, bindparam, select, true
+from sqlalchemy import ColumnElement, Connection, Select, select, true
+from typing_extensions import Unpack
 
 from deskhand.core.drafting import EVERY_RUNNER
 from deskhand.ports import Committed, Page, View
@@ -21,18 +22,31 @@ W = TypeVar("W", bound=Wire)
 
 _a = tables.accounts.c
 _e = tables.events.c
-_HEAD = select(_a.head, _a.incarnation).where(_a.id == bindparam("account"))
+
+
+class Asked(TypedDict, total=False):
+    """Which objects: in these states, of this thread, with older ids; the newest first, by id or by their last change."""
+
+    states: Sequence[str]
+    thread: str | None
+    before: str | None
+    latest: bool
+    limit: int
+
+
+def _end(connection: Connection, account: str) -> tuple[int, str]:
+    row = connection.execute(select(_a.head, _a.incarnation).filter_by(id=account)).first()
+    return (row.head, row.incarnation) if row else (0, "")
 
 
 def head(connection: Connection, account: str) -> int:
     """Return the highest seq of the account; 0 when there is none."""
-    return connection.execute(_HEAD, {"account": account}).scalar() or 0
+    return _end(connection, account)[0]
 
 
 def incarnation(connection: Connection, account: str) -> str:
     """Return the name of the account's log; empty for the first and for none."""
-    row = connection.execute(_HEAD, {"account": account}).first()
-    return row.incarnation if row else ""
+    return _end(connection, account)[1]
 
 
 def heads(connection: Connection) -> dict[str, int]:
@@ -43,8 +57,7 @@ def heads(connection: Connection) -> dict[str, int]:
 def events(connection: Connection, view: View, *, after: int, limit: int) -> Page:
     """Return the next events of a view, and how far the log was looked at."""
     # The head first: events up to it are all committed, so "looked at" never passes one that is still to come.
-    row = connection.execute(_HEAD, {"account": view.account}).first()
-    last, name = (row.head, row.incarnation) if row else (0, "")
+    last, name = _end(connection, view.account)
     query = _seen(view).where(_e.seq > after, _e.seq <= last).order_by(_e.seq)
     rows = _rows(connection, query, limit=limit + 1)
     more = len(rows) > limit
@@ -66,7 +79,7 @@ def committed_after(
     connection: Connection, account: str, *, after: int, limit: int
 ) -> list[Committed]:
     """Return events of everybody, for fan-out."""
-    everything = select(tables.events).where(_e.account == account, _e.seq > after)
+    everything = select(tables.events).filter_by(account=account).where(_e.seq > after)
     rows = _rows(connection, everything.order_by(_e.seq), limit=limit)
     return [read_committed(row) for row in rows]
 
@@ -74,50 +87,31 @@ def committed_after(
 def get(connection: Connection, account: str, kind: type[W], name: str) -> W | None:
     """Return one object, or nothing."""
     table = tables.projections[kind]
-    query = select(table.c.object).where(table.c.account == account, table.c.id == name)
+    query = select(table.c.object).filter_by(account=account, id=name)
     stored = connection.execute(query).scalar()
     return None if stored is None else read_object(kind, stored)
 
 
-def find(  # noqa: PLR0913 - the port's own words
-    connection: Connection,
-    account: str,
-    kind: type[W],
-    *,
-    states: Sequence[str] = (),
-    thread: str | None = None,
-    before: str | None = None,
-    limit: int = 100,
-) -> list[W]:
-    """Return objects, newest first (by id), older than ``before``."""
-    found = texts(
-        connection, account, kind, states=states, thread=thread, before=before, limit=limit
-    )
-    return [read_object(kind, stored) for stored in found]
+def find(connection: Connection, account: str, kind: type[W], **asked: Unpack[Asked]) -> list[W]:
+    """Return objects."""
+    return [read_object(kind, stored) for stored in texts(connection, account, kind, **asked)]
 
 
-def texts(  # noqa: PLR0913 - the port's own words
-    connection: Connection,
-    account: str,
-    kind: type[Wire],
-    *,
-    states: Sequence[str] = (),
-    thread: str | None = None,
-    before: str | None = None,
-    latest: bool = False,
-    limit: int,
+def texts(
+    connection: Connection, account: str, kind: type[Wire], **asked: Unpack[Asked]
 ) -> list[str]:
-    """Return the stored text of objects, newest (by id; by what changed them last) first, older than ``before``."""
+    """Return the stored text of objects; 100 unless told."""
     table = tables.projections[kind]
-    query = select(table.c.object).where(table.c.account == account)
-    if states:
+    query = select(table.c.object).filter_by(account=account)
+    if states := asked.get("states"):
         query = query.where(table.c.state.in_(tuple(states)))
-    if thread is not None:
-        query = query.where(table.c.thread == thread)
-    if before is not None:
+    if (thread := asked.get("thread")) is not None:
+        query = query.filter_by(thread=thread)
+    if (before := asked.get("before")) is not None:
         query = query.where(table.c.id < before)
-    order = table.c.seq if latest else table.c.id
-    return list(connection.execute(query.order_by(order.desc()).limit(limit)).scalars())
+    order = table.c.seq if asked.get("latest") else table.c.id
+    newest = query.order_by(order.desc()).limit(asked.get("limit", 100))
+    return list(connection.execute(newest).scalars())
 
 
 def _seen(view: View) -> Select[Any]:

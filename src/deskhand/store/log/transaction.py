@@ -6,24 +6,24 @@ thread without the event that says so.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import partial, wraps
 from typing import Any, Concatenate, ParamSpec, TypeVar, cast
 
-from sqlalchemy import Connection, bindparam, insert, select, update
+from sqlalchemy import Connection, insert, select, update
 
 from deskhand.core.folding import Key, fold, touched
 from deskhand.errors import Code, DeskhandError
 from deskhand.ports import Committed, Draft, PushSubscription
-from deskhand.protocol.events import KIND_OF, Event, MessagePosted, TaskFinished, ThreadErased
+from deskhand.protocol.events import Event, MessagePosted, ThreadErased
 from deskhand.protocol.objects import Device
 from deskhand.protocol.ops import Op, OpResult
 from deskhand.protocol.tasks import Task
 from deskhand.protocol.wire import Wire
 from deskhand.store import tables
+from deskhand.store.log import reading
 from deskhand.store.log.erasing import erase
-from deskhand.store.log.known import Known, Memory, amend
 from deskhand.store.own import access, deliveries, uploads
 from deskhand.store.rows import (
     RowValues,
@@ -43,39 +43,89 @@ _a = tables.accounts.c
 _e = tables.events.c
 _o = tables.ops.c
 
-_LOCK = select(_a.head, _a.hash).where(_a.id == bindparam("account")).with_for_update()
-_MOVE_HEAD = (
-    update(tables.accounts)
-    .where(_a.id == bindparam("account"))
-    .values(head=bindparam("to_head"), hash=bindparam("to_hash"))
-)
-_APPEND = insert(tables.events)
-_OP = select(_o.fingerprint, _o.result).where(
-    _o.account == bindparam("account"),
-    _o.principal == bindparam("principal"),
-    _o.op_id == bindparam("op_id"),
-)
-_ONE = {
-    kind: select(table.c.object).where(
-        table.c.account == bindparam("account"), table.c.id == bindparam("name")
-    )
-    for kind, table in tables.projections.items()
-}
-_SAID_KINDS = (KIND_OF[MessagePosted], KIND_OF[TaskFinished])
+OBJECTS_MAX = 2000
+ACCOUNTS_MAX = 256
+
+Listing = tuple[type[Wire], tuple[str, ...]]
+"""Which complete listing: of a kind, in these states."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Known:
+    """Objects by key, absent ones too, and complete listings by kind and states, at one hash of an account's log."""
+
+    hash: str
+    objects: dict[Key, Wire | None] = field(default_factory=dict[Key, Wire | None])
+    listings: dict[Listing, dict[str, Wire]] = field(default_factory=dict[Listing, dict[str, Wire]])
+
+    def absorb(self, after: str, changed: Mapping[Key, Wire | None]) -> None:
+        """Move on to the hash ``after``, at which these objects changed."""
+        self.hash = after
+        self.objects.update(changed)
+        for (kind, states), found in self.listings.items():
+            amend(found, kind, changed, states=states)
+
+    @property
+    def size(self) -> int:
+        """How many objects are held that no listing needs."""
+        return len(self.objects) - sum(len(found) for found in self.listings.values())
+
+
+def amend(
+    found: dict[str, Wire],
+    kind: type[Wire],
+    changed: Mapping[Key, Wire | None],
+    *,
+    states: Sequence[str],
+) -> None:
+    """Bring a listing of a kind in these states (all when empty) up to what changed."""
+    for (of_kind, name), thing in changed.items():
+        if of_kind is kind:
+            found.pop(name, None)
+            state: Any = getattr(thing, "state", None)
+            if thing is not None and (not states or state in states):
+                found[name] = thing
+
+
+class Memory:
+    """What this process knows of the accounts that wrote lately, each valid for exactly one hash of its log.
+
+    Projections are a fold of the log, so the same last hash means the same objects, whoever else writes. It refuses to
+    remember what no event changes, and forgets an account that grew large.
+    """
+
+    def __init__(self) -> None:
+        self._known: dict[str, Known] = {}
+
+    def of(self, account: str, stored: str) -> Known:
+        """Return what is known of the account at this hash; nothing when its log moved meanwhile."""
+        known = self._known.get(account)
+        if known is None or known.hash != stored or known.size > OBJECTS_MAX:
+            known = Known(hash=stored)
+            if len(self._known) >= ACCOUNTS_MAX:
+                self._known.clear()
+            self._known[account] = known
+        return known
 
 
 class SqlTx:
-    """The ``Tx`` port on a connection. Made by ``begin``; after ``flush`` it is spent."""
+    """The ``Tx`` port on a connection: locks the account's row until the commit; after ``flush`` it is spent.
 
-    def __init__(
-        self, connection: Connection, account: str, *, now: str, head: int, known: Known
-    ) -> None:
+    Raises:
+        DeskhandError: ``not_found`` for an unknown account.
+    """
+
+    def __init__(self, connection: Connection, account: str, *, now: str, memory: Memory) -> None:
+        held = select(_a.head, _a.hash).filter_by(id=account).with_for_update()
+        row: Any = connection.execute(held).first()
+        if row is None:
+            raise DeskhandError(Code.NOT_FOUND)
         self._connection = connection
         self.account = account
         self.now = now
-        self._seq = head
-        self._hash = known.hash
-        self._known = known
+        self._seq: int = row.head
+        self._hash: str = row.hash
+        self._known = memory.of(account, row.hash)
         self._committed: list[Committed] = []
         self._unwritten: list[RowValues] = []
         self._changed: dict[Key, Wire | None] = {}
@@ -93,9 +143,7 @@ class SqlTx:
             return cast("W | None", self._changed[key])
         known = self._known.objects
         if key not in known:
-            asked = {"account": self.account, "name": name}
-            stored = self._connection.execute(_ONE[kind], asked).scalar()
-            known[key] = None if stored is None else read_object(kind, stored)
+            known[key] = reading.get(self._connection, self.account, kind, name)
         return cast("W | None", known[key])
 
     def find(self, kind: type[W], *, states: Sequence[str] = (), limit: int = 500) -> list[W]:
@@ -130,22 +178,11 @@ class SqlTx:
 
     def context(self, thread: str, *, limit: int) -> list[Event]:
         """Return the thread's newest ``message.posted`` and ``task.finished`` events, oldest first."""
-        query = (
-            select(tables.events)
-            .where(_e.account == self.account, _e.thread == thread, tables.SAID_ONLY)
-            .order_by(_e.seq.desc())
-            .limit(limit)
-        )
-        stored = self._connection.execute(query).mappings().all()
-        rows = [
-            *reversed(stored),
-            *(
-                row
-                for row in self._unwritten
-                if row["thread"] == thread and row["kind"] in _SAID_KINDS
-            ),
-        ]
-        return [read_event(row) for row in rows[-limit:]] if limit > 0 else []
+        self._append()
+        said = select(tables.events).filter_by(account=self.account, thread=thread)
+        newest = said.where(tables.SAID_ONLY).order_by(_e.seq.desc()).limit(limit)
+        rows = self._connection.execute(newest).mappings().all()
+        return [read_event(row) for row in reversed(rows)]
 
     def erase_thread(self, thread: str) -> None:
         """Expect the ``thread.erased`` of this write, which blanks the thread's bodies and drops what hangs on it."""
@@ -155,16 +192,15 @@ class SqlTx:
 
     def op_result(self, principal: str, op_id: str) -> tuple[str, OpResult] | None:
         """Return (fingerprint, result) of an op that was handled before."""
-        asked = {"account": self.account, "principal": principal, "op_id": op_id}
-        row = self._connection.execute(_OP, asked).first()
+        asked = select(_o.fingerprint, _o.result).filter_by(account=self.account)
+        row = self._connection.execute(asked.filter_by(principal=principal, op_id=op_id)).first()
         return None if row is None else (row.fingerprint, read_object(OpResult, row.result))
 
     def spoke(self, principal: str, *, after: str, before: str) -> bool:
         """Return whether an op with an id between these two was handled."""
-        mine = (_o.account == self.account) & (_o.principal == principal)
-        between = (_o.op_id > after) & (_o.op_id < before)
-        query = select(_o.op_id).where(mine & between).limit(1)
-        return self._connection.execute(query).first() is not None
+        mine = select(_o.op_id).filter_by(account=self.account, principal=principal)
+        between = mine.where(_o.op_id > after, _o.op_id < before).limit(1)
+        return self._connection.execute(between).first() is not None
 
     def remember_op(self, principal: str, op: Op, result: OpResult) -> None:
         """Keep the result of an op for ``OP_KEPT_DAYS``."""
@@ -231,8 +267,8 @@ class SqlTx:
             raise DeskhandError(Code.INTERNAL)
         self._write_out()
         if self._committed:
-            moved = {"account": self.account, "to_head": self._seq, "to_hash": self._hash}
-            self._connection.execute(_MOVE_HEAD, moved)
+            mine = update(tables.accounts).filter_by(id=self.account)
+            self._connection.execute(mine.values(head=self._seq, hash=self._hash))
         for write in self._later:
             write(self._connection, self.account)
         self._known.absorb(self._hash, self._changed)
@@ -247,20 +283,23 @@ class SqlTx:
         # Apart from the memory: what is read from now on is not committed yet.
         self._known = Known(hash=self._hash)
 
+    def _append(self) -> None:
+        """Write events that are not in the table yet."""
+        if self._unwritten:
+            self._connection.execute(insert(tables.events), self._unwritten)
+            self._unwritten = []
+
     def _write_out(self) -> None:
         """Write events and projections that are not in the tables yet."""
-        if self._unwritten:
-            self._connection.execute(_APPEND, self._unwritten)
-            self._unwritten = []
-        rows: dict[type[Wire], list[RowValues]] = {}
-        for (kind, name), thing in self._changed.items():
-            if thing is not None:
-                seq = self._changed_at[kind, name]
-                row = object_row(self.account, thing, name=name, seq=seq)
-                rows.setdefault(kind, []).append(row)
+        self._append()
         for kind, table in tables.projections.items():
-            if kind in rows:
-                put(self._connection, table, rows[kind])
+            rows = [
+                object_row(self.account, thing, name=key[1], seq=self._changed_at[key])
+                for key, thing in self._changed.items()
+                if key[0] is kind and thing is not None
+            ]
+            if rows:
+                put(self._connection, table, rows)
 
     def _listing(self, kind: type[Wire], states: tuple[str, ...], *, limit: int) -> dict[str, Wire]:
         """Return what is stored of a listing; a complete one is remembered."""
@@ -268,32 +307,14 @@ class SqlTx:
         if found is not None:
             return found
         table = tables.projections[kind]
-        query = select(table.c.id, table.c.object).where(table.c.account == self.account)
+        query = select(table.c.id, table.c.object).filter_by(account=self.account)
         if states:
             query = query.where(table.c.state.in_(states))
         # What this write changed may push stored rows out of the listing: read as many more.
         ask = limit + len(self._changed) + 1
         rows = self._connection.execute(query.order_by(table.c.id).limit(ask)).all()
-        found = {row.id: self._remembered(kind, row.id, row.object) for row in rows}
+        found = {row.id: read_object(kind, row.object) for row in rows}
+        self._known.objects |= {(kind, name): thing for name, thing in found.items()}
         if len(rows) < ask:
             self._known.listings[kind, states] = found
         return found
-
-    def _remembered(self, kind: type[Wire], name: str, stored: str) -> Wire:
-        thing = self._known.objects.get((kind, name))
-        if thing is None:
-            thing = self._known.objects[kind, name] = read_object(kind, stored)
-        return thing
-
-
-def begin(connection: Connection, account: str, *, now: str, memory: Memory) -> SqlTx:
-    """Lock the account's row until the commit and start a write.
-
-    Raises:
-        DeskhandError: ``not_found`` for an unknown account.
-    """
-    row: Any = connection.execute(_LOCK, {"account": account}).first()
-    if row is None:
-        raise DeskhandError(Code.NOT_FOUND)
-    known = memory.of(account, row.hash)
-    return SqlTx(connection, account, now=now, head=row.head, known=known)
