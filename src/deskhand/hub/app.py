@@ -19,7 +19,7 @@ from deskhand.hub.streaming import view_of
 from deskhand.hub.submitting import Submitter, dispatch
 from deskhand.hub.timing import Alarm, Sweeper
 from deskhand.ids import Ids
-from deskhand.limits import LIST_LIMIT_MAX, SYNC_WAIT_SECONDS_MAX
+from deskhand.limits import LIST_LIMIT_MAX
 from deskhand.ports import Blobs, Notifier, Page, Store
 from deskhand.protocol import objects
 from deskhand.protocol.authority import Principal
@@ -61,7 +61,7 @@ class Hub:
         self.store, self.blobs = parts.store, parts.blobs
         self.clock, self.ids = parts.clock, parts.ids
         self.settings = parts.settings
-        self.attendance = Attendance(self.store, self.clock, moved=self._dispatch)
+        self.attendance = Attendance(store=self.store, clock=self.clock, moved=self._dispatch)
         self.streams = self.attendance.streams
         self.stream = self.streams.stream
         hear = self.attendance.hear
@@ -98,16 +98,16 @@ class Hub:
 
     async def sync(self, principal: Principal, *, after: int, limit: int, wait: float) -> Page:
         """Return the next events as one page; with none, wait up to ``wait`` seconds for some."""
-        view, bound = view_of(principal), min(limit, LIST_LIMIT_MAX)
-        page = await self.store.events(view, after=after, limit=bound)
+        view = view_of(principal)
+        page = await self.store.events(view, after=after, limit=limit)
         if page.events or wait <= 0:
             return page
         with suppress(TimeoutError):
-            async with asyncio.timeout(min(wait, SYNC_WAIT_SECONDS_MAX)):
+            async with asyncio.timeout(wait):
                 async for frame in self.stream(principal, after=page.looked_at):
                     if frame.kind == "event":
                         break
-        return await self.store.events(view, after=after, limit=bound)
+        return await self.store.events(view, after=after, limit=limit)
 
     async def snapshot(self, principal: Principal) -> bytes:
         """Return where a device starts from, as JSON: the cursor, and the objects it shows first.

@@ -18,14 +18,7 @@ from deskhand.core.delivery import Announcement, next_try_seconds
 from deskhand.hub.timing import Rounds
 from deskhand.ids import Ids
 from deskhand.limits import DELIVERY_BACKOFF_SECONDS
-from deskhand.ports import (
-    DueDelivery,
-    Notice,
-    Notifier,
-    PlannedDelivery,
-    SendOutcome,
-    Tx,
-)
+from deskhand.ports import DueDelivery, Notice, Notifier, PlannedDelivery, SendOutcome, Tx
 from deskhand.protocol.events import KIND_OF, ApprovalRequested, QuestionAsked, TaskFinished
 from deskhand.protocol.objects import Delivery
 from deskhand.texts import text

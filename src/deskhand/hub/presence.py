@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 
-from deskhand.clock import Clock, stamp
+from typing_extensions import override
+
+from deskhand.clock import stamp
 from deskhand.hub.streaming import Listener, Streams
-from deskhand.ports import Frame, Store
+from deskhand.hub.timing import Rounds
+from deskhand.ports import Frame
 from deskhand.protocol.authority import Principal
 from deskhand.protocol.objects import LinkState, Presence
 from deskhand.protocol.ops import Op, OpResult, PresenceNote
@@ -39,39 +41,37 @@ class _Link:
     heard_at: str
     written_at: str = ""
     gone: float | None = None
+    news: bool = True
     state: LinkState = "up"
     said: bool = False
 
 
-class Attendance:
+@dataclass(eq=False, kw_only=True)
+class Attendance(Rounds):
     """Keeps the rows of presence true; ``moved`` is called for an account in which a computer came or went."""
 
-    def __init__(
-        self, store: Store, clock: Clock, *, moved: Callable[[str], Awaitable[None]]
-    ) -> None:
-        """Begin with nobody."""
-        self._store, self._clock, self._moved = store, clock, moved
-        self.streams = Streams(store, on_presence=self._changed)
-        self._links: dict[Who, _Link] = {}
-        self._news: asyncio.Queue[Who] = asyncio.Queue()
-        self._writing = asyncio.Lock()
+    moved: Callable[[str], Awaitable[None]]
 
-    async def run(self) -> None:
-        """Write down links that come and go, and notice silence, until cancelled."""
-        looked = self._clock.monotonic()
-        while True:
-            who = None
-            with suppress(TimeoutError):
-                async with asyncio.timeout(_LOOK_SECONDS):
-                    who = await self._news.get()
-            if who is not None and who in self._links:
-                await self._follow(who, self._links[who])
-            now = self._clock.monotonic()
-            late = now - looked - _LOOK_SECONDS
-            looked = now
-            for who, link in list(self._links.items()):
-                link.quiet += max(late, 0)  # While this hub stood still itself, it could not hear.
-                await self._judge(who, link, now)
+    def __post_init__(self) -> None:
+        """Begin with nobody."""
+        self.streams = Streams(self.store, on_presence=self._changed)
+        self._links: dict[Who, _Link] = {}
+        self._writing = asyncio.Lock()
+        self._looked = self.clock.monotonic()
+
+    @override
+    async def round(self) -> float:
+        """Write down links that came and went, and notice silence."""
+        now, before = self.clock.monotonic(), self._looked
+        self._looked = now
+        for who in list(self._links):
+            link = self._links[who]
+            # While this hub stood still itself, it could not hear.
+            link.quiet += max(now - before - _LOOK_SECONDS, 0)
+            if link.news:
+                await self._follow(who, link)
+            await self._judge(who, link, now)
+        return _LOOK_SECONDS
 
     async def hear(
         self, speaker: Principal, ops: Sequence[Op], results: Sequence[OpResult]
@@ -80,7 +80,7 @@ class Attendance:
         who = (speaker.account, speaker.id)
         link = self._links.get(who)
         if link is not None:
-            link.quiet, link.heard_at = self._clock.monotonic(), self._now()
+            link.quiet, link.heard_at = self.clock.monotonic(), self._now()
         for op, result in zip(ops, results, strict=True):
             if op.kind == "presence.note" and result.status == "ok":
                 await self._take(who, PresenceNote.from_json(op.body))
@@ -95,7 +95,7 @@ class Attendance:
             await self._write(who, connected=False, state=said.state, seen_at=self._now())
         elif link is None:
             # Its stream is at another hub, or not open yet: the moment is all there is to say.
-            known = (await self._store.presence(who[0])).get(who[1])
+            known = (await self.store.presence(who[0])).get(who[1])
             if sleep or (known is not None and known.connected):
                 await self._write(who, seen_at=self._now(), **sleep)
         elif link.state != "up" or sleep:
@@ -107,16 +107,17 @@ class Attendance:
         """Follow the streams of a runner: one was opened, or one ended and so many are left."""
         if listener.view.runner is None:
             return
-        who, now = (listener.view.account, listener.view.runner), self._clock.monotonic()
+        who, now = (listener.view.account, listener.view.runner), self.clock.monotonic()
         if listener.ended is None:
             self._links[who] = _Link(
                 acknowledged=listener.acknowledged, quiet=now, heard_at=self._now()
             )
         elif streams == 0 and who in self._links:
-            self._links[who].gone = now
-        self._news.put_nowait(who)
+            self._links[who].gone, self._links[who].news = now, True
+        self.woken.set()
 
     async def _follow(self, who: Who, link: _Link) -> None:
+        link.news = False
         if link.gone is not None:
             await self._write(who, connected=False, seen_at=link.heard_at)
         elif link.state == "up":
@@ -130,7 +131,7 @@ class Attendance:
             if not link.said and link.state != "no_network":
                 await self._write(who, connected=False, state="stopped", seen_at=link.heard_at)
         elif link.gone is None and link.state == "up" and now - link.quiet > _SILENT_SECONDS:
-            known = (await self._store.presence(who[0])).get(who[1])
+            known = (await self.store.presence(who[0])).get(who[1])
             if known is not None and link.written_at not in {"", known.seen_at}:
                 link.quiet, link.written_at = now, known.seen_at  # Another hub heard it.
                 return
@@ -141,7 +142,7 @@ class Attendance:
         """Change a row of presence; tell who looks, and what hangs on it."""
         account, runner = who
         async with self._writing:
-            known = (await self._store.presence(account)).get(runner)
+            known = (await self.store.presence(account)).get(runner)
             before = known or Presence(
                 runner=runner, connected=False, state="stopped", seen_at=self._now()
             )
@@ -150,11 +151,11 @@ class Attendance:
                 self._links[who].written_at = after.seen_at
             if after == known:
                 return
-            await self._store.set_presence(account, after)
+            await self.store.set_presence(account, after)
         if known is None or after.but(seen_at="") != known.but(seen_at=""):
             self.streams.tell(account, Frame(kind="presence", data=after.to_json()))
         if known is None or after.connected != known.connected:
-            await self._moved(account)
+            await self.moved(account)
 
     def _now(self) -> str:
-        return stamp(self._clock.now())
+        return stamp(self.clock.now())

@@ -157,12 +157,10 @@ def _of_the_present_life(tx: Tx, me: Principal, op: Op) -> None:
 
 def _append(tx: Tx, drafts: Sequence[Draft], *, ids: Ids) -> int | None:
     """Emit drafts, then the assignments that follow from them; return the seq of the last draft."""
-    seq = None
-    for draft in drafts:
-        seq = _emit(tx, draft, ids=ids)
+    seqs = [_emit(tx, draft, ids=ids) for draft in drafts]
     if any(ev.KIND_OF[type(draft.body)] in dispatching.DISPATCHES for draft in drafts):
         dispatch(tx, ids=ids)
-    return seq
+    return seqs[-1] if seqs else None
 
 
 def dispatch(tx: Tx, *, ids: Ids) -> None:
@@ -208,13 +206,9 @@ def _append_event(tx: Tx, wish: Wish, body: ops.EventAppend) -> Decision:
     me, device = wish.principal.id, tx.get(Device, wish.principal.id)
     name = said.runner.name or (device.name if device else "")
     runner = said.runner.but(id=me, name=name, advertised_at=tx.now, state="active")
-
-    def ours(folder: Folder) -> bool:
-        """A runner speaks of its own folders and new ones, never of another computer's."""
-        known = tx.get(Folder, folder.id)
-        return known is None or known.runner == me
-
-    folders = tuple(folder.but(runner=me) for folder in said.folders if ours(folder))
+    # A runner speaks of its own folders and new ones, never of another computer's.
+    ours = (folder.but(runner=me) for folder in said.folders)
+    folders = tuple(one for one in ours if (tx.get(Folder, one.id) or one).runner == me)
     drafts = [Draft(body=ev.RunnerAdvertised(runner=runner, folders=folders), actor=me)]
     known = tx.get(Runner, me)
     if known is not None and known.incarnation < runner.incarnation:

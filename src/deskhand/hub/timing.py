@@ -33,7 +33,7 @@ _log = logging.getLogger(__name__)
 class Rounds(ABC):
     """A loop that is woken by a commit of one of the kinds it ``wakes_at``, or when its time has come."""
 
-    wakes_at: ClassVar[frozenset[str]]
+    wakes_at: ClassVar[frozenset[str]] = frozenset()
     store: Store
     clock: Clock
     rest: float = 0.0

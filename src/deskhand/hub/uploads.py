@@ -141,14 +141,9 @@ async def _nothing() -> AsyncIterator[bytes]:
 
 
 async def sniff_blob(blobs: Blobs, sha256: str, *, name: str) -> str:
-    """Return the media type of stored bytes."""
+    """Return the media type of stored bytes, from the first of them."""
     size = min(blobs.size(sha256) or 0, _LOOK_BYTES)
     beginning = b"".join([chunk async for chunk in blobs.open(sha256, start=0, size=size)])
-    return sniff(beginning, name=name)
-
-
-def sniff(beginning: bytes, *, name: str) -> str:
-    """Return the media type of a file from its first bytes."""
     suffix = PurePosixPath(name.lower()).suffix
     for start, magic, media_type in _MAGIC:
         if beginning.startswith(magic, start):

@@ -14,26 +14,21 @@ from typing import Annotated, Final
 
 from fastapi import Header, Query
 
+from deskhand import limits
 from deskhand.core.settings import REGISTRY
 from deskhand.errors import Code, DeskhandError
 from deskhand.hub.app import visible
 from deskhand.hub.http.access import Call, TheCall
 from deskhand.hub.http.messages import Answer, Flow, items, read_json
 from deskhand.hub.streaming import view_of
-from deskhand.limits import (
-    INTEGER_MAX,
-    LIST_LIMIT_DEFAULT,
-    LIST_LIMIT_MAX,
-    SYNC_WAIT_SECONDS_MAX,
-)
 from deskhand.ports import Frame, W
 from deskhand.protocol.objects import Device, Folder, PairRequest, Role, Runner, Setting, Thread
 from deskhand.protocol.ops import Op, OpResult
 from deskhand.protocol.requests import OpBatch, OpenPart, OpResults, Part, TaskPart, TaskPost
 from deskhand.protocol.tasks import Approval, Question, Task
 
-Limit = Annotated[int, Query(ge=1, le=LIST_LIMIT_MAX)]
-Seq = Annotated[int, Query(ge=0, le=INTEGER_MAX)]
+Limit = Annotated[int, Query(ge=1, le=limits.LIST_LIMIT_MAX)]
+Seq = Annotated[int, Query(ge=0, le=limits.INTEGER_MAX)]
 _HEADERS: Final = {"Cache-Control": "no-store, no-transform", "X-Accel-Buffering": "no"}
 
 
@@ -73,7 +68,7 @@ async def stream(
     call: TheCall,
     after: Seq = 0,
     live: Annotated[str | None, Query(max_length=100)] = None,
-    last: Annotated[int | None, Header(alias="Last-Event-ID", ge=0, le=INTEGER_MAX)] = None,
+    last: Annotated[int | None, Header(alias="Last-Event-ID", ge=0, le=limits.INTEGER_MAX)] = None,
 ) -> Flow:
     """Send what is after the cursor, then what comes; ``Last-Event-ID`` wins over ``after``."""
     del live  # Live text is sent to every reader of the account until the hub can tell who watches.
@@ -87,8 +82,8 @@ async def stream(
 async def sync(
     call: TheCall,
     after: Seq = 0,
-    limit: Limit = LIST_LIMIT_MAX,
-    wait: Annotated[float, Query(ge=0, le=SYNC_WAIT_SECONDS_MAX)] = 0,
+    limit: Limit = limits.LIST_LIMIT_MAX,
+    wait: Annotated[float, Query(ge=0, le=limits.SYNC_WAIT_SECONDS_MAX)] = 0,
 ) -> Answer:
     """Return the events after a cursor; with none, wait for some."""
     page = await call.hub.sync(call.me, after=after, limit=limit, wait=wait)
@@ -126,8 +121,8 @@ async def get_thread(call: TheCall, thread: str) -> Answer:
 async def list_thread_events(
     call: TheCall,
     thread: str,
-    before: Annotated[int | None, Query(ge=0, le=INTEGER_MAX)] = None,
-    limit: Limit = LIST_LIMIT_DEFAULT,
+    before: Annotated[int | None, Query(ge=0, le=limits.INTEGER_MAX)] = None,
+    limit: Limit = limits.LIST_LIMIT_DEFAULT,
 ) -> Answer:
     """Return the newest events of a conversation before a seq, oldest first; ``next`` is the seq to go on before."""
     await call.get(Thread, thread)
