@@ -1,14 +1,16 @@
 """What a model is told: who it works for, what is asked, and what happened so far, within its context.
 
 Pure: the same brief and history give the same messages, so that any process can go on with them. It refuses to send
-more than fits: the oldest results are folded first, and a fold says how to see them again.
+more than fits, and to part a call from its result: the oldest turns are folded first, then left out whole.
 """
 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from datetime import datetime, timedelta
+from itertools import accumulate
 from typing import Final, assert_never
 
 from pydantic_ai.messages import (
@@ -23,103 +25,190 @@ from pydantic_ai.messages import (
     UserPromptPart,
 )
 
+from deskhand.agents.builtin.answers import ASK, FINISH, PLAN
+from deskhand.agents.builtin.mind import Scene
+from deskhand.clock import unstamp
+from deskhand.errors import Code, DeskhandError
 from deskhand.ports import Ask, Done, GiveUp, ToolResult, Turn, Wishes
 from deskhand.protocol.tasks import Brief
-from deskhand.protocol.wire import JsonObject
+from deskhand.protocol.wire import Json, JsonObject
 from deskhand.texts import text
 
-ASK: Final = "ask_person"
-FINISH: Final = "finish"
-GIVE_UP: Final = "give_up"
-FOLDED_CHARS: Final = 160
-"""What is left of a folded result: enough to know what it was."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Scene:
-    """What the model should know of where it works. ``today`` is a date with its weekday, at the person's place."""
-
-    today: str
-    computer: str
-    root: str | None
-    writable: bool
+FOLDED_BYTES: Final = 160
+"""What is left of a folded text: enough to know what it was."""
+STRIDE: Final = 6
+"""So many turns are folded at a time: what comes before them stays the same, and a provider's cache of it valid."""
+ROOM_BYTES_MIN: Final = 3_000
+"""Beside the rules; a model with less context cannot work."""
+_PART_BYTES: Final = 60
+"""What the spelling of one part costs beside its content."""
+Said = tuple[ModelResponse, ModelRequest]
+"""One turn: what the model said, and what came of it."""
 
 
 def messages_of(
-    brief: Brief, history: Sequence[Turn], scene: Scene, *, chars_max: int
+    brief: Brief, history: Sequence[Turn], scene: Scene, *, bytes_max: int, language: str = "en"
 ) -> list[ModelMessage]:
-    """Return the conversation with a model, at most about ``chars_max`` characters long."""
-    turns = [_said(number, turn) for number, turn in enumerate(history)]
-    opening = _opening(brief, scene)
-    left = chars_max - len(opening)
-    folded: list[list[ModelMessage]] = []
-    for said, turn in zip(reversed(turns), reversed(history), strict=True):
-        size = sum(map(_size, said))
-        fits = size <= left
-        left -= size if fits else 0
-        folded.append(said if fits else _folded(said, turn))
-    told = [message for said in reversed(folded) for message in said]
-    return [ModelRequest(parts=[UserPromptPart(opening)], instructions=text("agent.rules")), *told]
+    """Return the conversation with a model in at most ``bytes_max`` bytes, with the opening and the last turn in it.
+
+    Raises:
+        DeskhandError: ``model_context`` when so little cannot hold a task.
+    """
+    rules = text("agent.rules", language=language)
+    room = bytes_max - len(rules.encode()) - 2 * _PART_BYTES
+    if room < ROOM_BYTES_MIN:
+        raise DeskhandError(Code.MODEL_CONTEXT)
+    opening = cut(_opening(brief, scene, language), room // 2, language=language)
+    left = room - len(opening.encode()) - room // 8
+    turns = [_said(number, turn, language) for number, turn in enumerate(history)]
+    kept = _bounded(turns, left, language)
+    gone = history[: len(history) - len(kept)]
+    if gone:
+        heard = "\n".join(f"- {said}" for turn in gone for said in _heard(turn))
+        note = text("agent.left_out", count=len(gone), heard=heard, language=language)
+        opening += "\n\n" + cut(note, room // 8 - 2, language=language)
+    told = [message for said in kept for message in said]
+    return [ModelRequest(parts=[UserPromptPart(opening)], instructions=rules), *told]
 
 
-def call_id(turn: int, index: int) -> str:
-    """Return the id under which a result goes back to the model; the same in every process."""
-    return f"call_{turn}_{index}"
+def size_of(message: ModelMessage) -> int:
+    """Return about how many bytes a message takes."""
+    return sum(
+        _PART_BYTES
+        + len(
+            (part.args_as_json_str() if isinstance(part, ToolCallPart) else _content(part)).encode()
+        )
+        for part in message.parts
+    )
 
 
-def _opening(brief: Brief, scene: Scene) -> str:
+def cut(said: str, bytes_max: int, *, language: str = "en") -> str:
+    """Return a text in at most so many bytes; what was cut is said, and how to see it."""
+    whole = said.encode()
+    if len(whole) <= bytes_max:
+        return said
+    marker = text("agent.folded", count=len(said), language=language)
+    kept = whole[: max(0, bytes_max - len(marker.encode()))].decode(errors="ignore")
+    return kept + text("agent.folded", count=len(said) - len(kept), language=language)
+
+
+def fence(name: str, content: str) -> str:
+    """Return a text between marks that it cannot contain."""
+    longest = max(map(len, re.findall("`+", content)), default=0)
+    marks = "`" * max(3, longest + 1)
+    return f"{name}\n{marks}\n{content}\n{marks}"
+
+
+def _bounded(turns: list[Said], left: int, language: str) -> list[Said]:
+    """Return the turns that are sent: ever more of them folded until they fit, then the oldest left out."""
+    if not turns:
+        return []
+    last = _within(turns[-1], left * 3 // 4, language)
+    left -= _size(last)
+    if left < 0:
+        return []
+    earlier = turns[:-1]
+    folded = [_folded(said, FOLDED_BYTES, language) for said in earlier]
+    small = [0, *accumulate(map(_size, folded))]
+    whole = [0, *accumulate(map(_size, earlier))]
+    counts = [*range(0, len(earlier), STRIDE), len(earlier)]
+    for count in counts:
+        if small[count] + whole[-1] - whole[count] <= left:
+            return [*folded[:count], *earlier[count:], last]
+    gone = next(count for count in counts if small[-1] - small[count] <= left)
+    return [*folded[gone:], last]
+
+
+def _within(said: Said, room: int, language: str) -> Said:
+    """Return the last turn, its texts cut only as far as they must be."""
+    share = room
+    while _size(said) > room and share > 1:
+        share //= 2
+        said = _folded(said, share, language)
+    return said
+
+
+def _opening(brief: Brief, scene: Scene, language: str) -> str:
     """Return the first message: the scene, what was said before in the thread, and the task."""
-    where = scene.root or text("agent.no_folder")
-    lines = [
-        text("agent.scene", today=scene.today, computer=scene.computer, where=where),
-        text("agent.may_write" if scene.writable else "agent.read_only"),
+
+    def say(key: str, **values: object) -> str:
+        return text(key, language=language, **values)
+
+    now = scene.now
+    week = now - timedelta(days=now.weekday())
+    values = {"now": _day(now, language), "zone": f"{now:%Z %z}", "computer": scene.computer}
+    days = {
+        "yesterday": _day(now - timedelta(days=1), language),
+        "from": f"{week - timedelta(days=7):%Y-%m-%d}",
+        "to": f"{week - timedelta(days=1):%Y-%m-%d}",
+    }
+    lines = [say("agent.scene", **values), say("agent.days", **days)]
+    written = unstamp(brief.created_at).astimezone(now.tzinfo)
+    if written.date() != now.date():
+        lines.append(say("agent.written", day=_day(written, language)))
+    lines += [
+        say("agent.folder", root=scene.root) if scene.root else say("agent.no_folder"),
+        say(f"agent.mode.{scene.mode}" if scene.root and scene.mode else "agent.mode.none"),
     ]
+    if brief.instructions:
+        name = say("agent.instructions", name=brief.instructions.name)
+        lines += ["", fence(name, brief.instructions.text)]
     if brief.context:
-        lines += ["", text("agent.before")]
+        lines += ["", say("agent.before")]
         lines += [f"[{item.at[:16]} {item.role}] {item.text}" for item in brief.context]
-    lines += ["", text("agent.task"), brief.text]
-    lines += _listed("agent.files", (file.name for file in brief.files))
-    lines += _listed("agent.criteria", brief.criteria)
-    lines += _listed("agent.checks", brief.checks)
-    return "\n".join(lines)
+    lines += _listed(say("agent.files"), (file.name for file in brief.files))
+    lines += _listed(say("agent.criteria"), brief.criteria)
+    lines += _listed(say("agent.checks"), brief.checks)
+    return "\n".join([*lines, "", say("agent.task"), brief.text])
+
+
+def _day(moment: datetime, language: str) -> str:
+    names = text("agent.weekdays", language=language).split()
+    return f"{names[moment.weekday()]}, {moment:%Y-%m-%d}"
 
 
 def _listed(title: str, items: Iterable[str]) -> list[str]:
     found = [f"- {item}" for item in items]
-    return ["", text(title), *found] if found else []
+    return ["", title, *found] if found else []
 
 
-def _said(number: int, turn: Turn) -> list[ModelMessage]:
+def _said(number: int, turn: Turn, language: str) -> Said:
     """Return one move and what came of it, as the two sides of a conversation."""
     move = turn.move
-    answers: list[ModelRequestPart]
+    spoken: list[ModelResponsePart] = []
+    answers: list[ModelRequestPart] = []
+
+    def exchange(name: str, arguments: JsonObject, result: str) -> None:
+        call_id = f"call_{number}_{len(answers)}"  # the same in every process
+        spoken.append(ToolCallPart(name, arguments, tool_call_id=call_id))
+        answers.append(ToolReturnPart(name, result, tool_call_id=call_id))
+
     match move:
         case Wishes():
-            calls = [
-                ToolCallPart(call.tool, call.arguments, tool_call_id=call_id(number, index))
-                for index, call in enumerate(move.calls)
-            ]
-            spoken: list[ModelResponsePart] = [*([TextPart(move.say)] if move.say else []), *calls]
-            answers = [
-                ToolReturnPart(call.tool, told(result), tool_call_id=call_id(number, index))
-                for index, (call, result) in enumerate(zip(move.calls, turn.results, strict=False))
-            ]
+            if move.say:
+                spoken.append(TextPart(move.say))
+            if move.plan is not None:
+                steps: list[Json] = [item.to_json() for item in move.plan]
+                planned: JsonObject = {"criteria": list(move.criteria), "steps": steps}
+                exchange(PLAN, planned, text("agent.planned", language=language))
+            for call, result in zip(move.calls, turn.results, strict=False):
+                exchange(call.tool, call.arguments, told(result))
         case Ask():
             asked: JsonObject = {"text": move.text, "choices": list(move.choices)}
-            spoken = [ToolCallPart(ASK, asked, tool_call_id=call_id(number, 0))]
-            answers = [ToolReturnPart(ASK, turn.answer or "", tool_call_id=call_id(number, 0))]
+            exchange(ASK, asked, turn.answer or "")
         case Done():
             claimed: JsonObject = {"summary": move.summary, "outputs": list(move.outputs)}
-            spoken = [ToolCallPart(FINISH, claimed, tool_call_id=call_id(number, 0))]
             failed = "\n".join(f"- {one.value.get('check')}: {one.text}" for one in turn.results)
-            refused = text("agent.not_yet", failed=failed)
-            answers = [ToolReturnPart(FINISH, refused, tool_call_id=call_id(number, 0))]
+            exchange(FINISH, claimed, text("agent.not_yet", failed=failed, language=language))
         case GiveUp():
-            spoken, answers = [TextPart("\n".join(move.reasons))], []
+            spoken.append(TextPart("\n".join(move.reasons)))
         case _:  # pragma: no cover - the type checker proves it
             assert_never(move)
-    answers += [UserPromptPart(text("agent.steering", said=said)) for said in turn.steering]
-    return [ModelResponse(parts=spoken), ModelRequest(parts=answers)]
+    answers += [
+        UserPromptPart(text("agent.steering", said=said, language=language))
+        for said in turn.steering
+    ]
+    return ModelResponse(parts=spoken), ModelRequest(parts=answers)
 
 
 def told(result: ToolResult) -> str:
@@ -128,50 +217,51 @@ def told(result: ToolResult) -> str:
     return said if result.outcome == "ok" else f"[{result.outcome}] {said}"
 
 
-def _folded(said: Sequence[ModelMessage], turn: Turn) -> list[ModelMessage]:
-    """Return a turn with its results cut to their beginnings."""
+def _heard(turn: Turn) -> Iterable[str]:
+    """Yield what a person said in a turn."""
+    if isinstance(turn.move, Ask) and turn.answer:
+        yield f"{turn.move.text} → {turn.answer}"
+    yield from turn.steering
+
+
+def _folded(said: Said, room: int, language: str) -> Said:
+    """Return a turn whose results and arguments (a written file's content) are cut to their beginnings."""
     response, request = said
-    if not isinstance(request, ModelRequest):
-        return list(said)
-    parts = [
-        ToolReturnPart(part.tool_name, _short(str(part.content)), tool_call_id=part.tool_call_id)
-        if isinstance(part, ToolReturnPart) and isinstance(turn.move, Wishes)
-        else part
-        for part in request.parts
-    ]
-    return [_light(response), ModelRequest(parts=parts)]
-
-
-def _light(response: ModelMessage) -> ModelMessage:
-    """Return a response whose arguments (a written file's content) are cut as results are."""
-    if not isinstance(response, ModelResponse):
-        return response
-    parts = [
-        ToolCallPart(part.tool_name, _short_arguments(part.args_as_dict()), part.tool_call_id)
-        if isinstance(part, ToolCallPart)
-        else part
-        for part in response.parts
-    ]
-    return ModelResponse(parts=parts)
-
-
-def _short_arguments(arguments: JsonObject) -> JsonObject:
-    return {
-        name: _short(value) if isinstance(value, str) else value
-        for name, value in arguments.items()
-    }
-
-
-def _short(said: str) -> str:
-    if len(said) <= FOLDED_CHARS:
-        return said
-    return said[:FOLDED_CHARS] + text("agent.folded", count=len(said) - FOLDED_CHARS)
-
-
-def _size(message: ModelMessage) -> int:
-    if isinstance(message, ModelResponse):
-        return sum(
-            len(part.args_as_json_str()) if isinstance(part, ToolCallPart) else len(str(part))
-            for part in message.parts
+    spoken: list[ModelResponsePart] = []
+    for part in response.parts:
+        match part:
+            case ToolCallPart():
+                short = _short(part.args_as_dict(), room, language)
+                spoken.append(ToolCallPart(part.tool_name, short, tool_call_id=part.tool_call_id))
+            case TextPart():
+                spoken.append(TextPart(cut(part.content, room, language=language)))
+            case _:
+                spoken.append(part)
+    answers: list[ModelRequestPart] = []
+    for part in request.parts:
+        short = cut(_content(part), room, language=language)
+        answers.append(
+            ToolReturnPart(part.tool_name, short, tool_call_id=part.tool_call_id)
+            if isinstance(part, ToolReturnPart)
+            else UserPromptPart(short)
         )
-    return sum(len(str(getattr(part, "content", ""))) for part in message.parts)
+    return ModelResponse(parts=spoken), ModelRequest(parts=answers)
+
+
+def _short(arguments: JsonObject, room: int, language: str) -> JsonObject:
+    """Return arguments of which each is cut to a part of the room; a long list becomes the text it was."""
+    share = max(1, room // max(1, len(arguments)))
+    short: JsonObject = {}
+    for name, value in arguments.items():
+        said = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+        kept = cut(said, share, language=language)
+        short[name] = value if kept == said else kept
+    return short
+
+
+def _size(said: Said) -> int:
+    return sum(map(size_of, said))
+
+
+def _content(part: object) -> str:
+    return str(getattr(part, "content", ""))

@@ -1,0 +1,54 @@
+"""What the built-in agent is given: which model a task gets, where it works, and what it may wish for.
+
+Values only, and light: a process holds them from its start. It refuses to import anything that talks to a model.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+from deskhand.agents.builtin.choosing import ModelChoice
+from deskhand.ports import Offload, ToolInfo
+from deskhand.protocol.objects import FolderMode
+from deskhand.protocol.tasks import Brief
+
+SILENT_SECONDS: Final = 120.0
+"""How long a model may say nothing, at its start or in between."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scene:
+    """Where a task works. ``now`` is at the person's place; ``root`` and ``mode`` are what this computer grants."""
+
+    now: datetime
+    computer: str
+    root: str | None = None
+    mode: FolderMode | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mind:
+    """What the agent thinks with.
+
+    Args:
+        choose: the model of a task, asked for each move.
+        scene: where a task works, asked for each move.
+        tools: what it may wish for.
+        offload: brings the model's libraries in, which takes a second.
+        hear: gets a task's id and each piece of text as the model says it; nothing when it begins anew.
+        language: of what it is told and of what it says about itself.
+        standin: whether a scripted program may pass for a model; for the demo and the tests alone.
+        silent_seconds: how long a model may say nothing.
+    """
+
+    choose: Callable[[Brief], ModelChoice]
+    scene: Callable[[Brief], Scene]
+    tools: tuple[ToolInfo, ...]
+    offload: Offload
+    hear: Callable[[str, str | None], None] = lambda _, __: None
+    language: str = "en"
+    standin: bool = False
+    silent_seconds: float = SILENT_SECONDS
