@@ -106,8 +106,8 @@ def first_line(process: subprocess.Popen[str]) -> dict[str, Any]:
 
 
 @contextmanager
-def running_up(desk: Desk, *arguments: str) -> Generator[subprocess.Popen[str]]:
-    """Keep ``deskhand up`` running at a desk."""
+def running_up(desk: Desk, *arguments: str, **more: str) -> Generator[subprocess.Popen[str]]:
+    """Keep ``deskhand up`` running at a desk, with more in its environment."""
     process = desk.spawn(
         "up",
         "--port",
@@ -118,6 +118,7 @@ def running_up(desk: Desk, *arguments: str) -> Generator[subprocess.Popen[str]]:
         "--json",
         *desk.as_root(),
         *arguments,
+        **more,
     )
     try:
         desk.ready = first_line(process)

@@ -25,6 +25,7 @@ class Code(StrEnum):
     CONFLICT = "conflict"
     CREDENTIAL_IN_QUERY = "credential_in_query"
     DISK_FULL = "disk_full"
+    DOWNLOAD_FAILED = "download_failed"
     FOLDER_CHANGED = "folder_changed"
     FOLDER_REFUSED = "folder_refused"
     FOLDER_UNKNOWN = "folder_unknown"
@@ -41,6 +42,7 @@ class Code(StrEnum):
     METHOD_REFUSED = "method_refused"
     MODEL_BUSY = "model_busy"
     MODEL_CONTEXT = "model_context"
+    MODEL_FILE = "model_file"
     MODEL_KEY = "model_key"
     MODEL_REFUSED = "model_refused"
     MODEL_UNKNOWN = "model_unknown"
@@ -90,6 +92,7 @@ FAULTS: dict[Code, Fault] = {
     Code.CONFLICT: Fault(status=409),
     Code.CREDENTIAL_IN_QUERY: Fault(status=400),
     Code.DISK_FULL: Fault(status=507, retryable=True),
+    Code.DOWNLOAD_FAILED: Fault(status=502, retryable=True),
     Code.FOLDER_CHANGED: Fault(status=409),
     Code.FOLDER_REFUSED: Fault(status=403),
     Code.FOLDER_UNKNOWN: Fault(status=404),
@@ -106,6 +109,7 @@ FAULTS: dict[Code, Fault] = {
     Code.METHOD_REFUSED: Fault(status=405),
     Code.MODEL_BUSY: Fault(status=503, retryable=True),
     Code.MODEL_CONTEXT: Fault(status=413),
+    Code.MODEL_FILE: Fault(status=415),
     Code.MODEL_KEY: Fault(status=401),
     Code.MODEL_REFUSED: Fault(status=502),
     Code.MODEL_UNKNOWN: Fault(status=404),

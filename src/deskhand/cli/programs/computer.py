@@ -14,6 +14,7 @@ from typing import cast
 
 from deskhand.agents.commands.agent import CommandAgent
 from deskhand.cli.home import RUNNER_FILE, private
+from deskhand.cli.minds import builtin_agent
 from deskhand.cli.programs.ending import offload
 from deskhand.cli.programs.serving import Running
 from deskhand.cli.screen import Obj
@@ -31,7 +32,7 @@ from deskhand.store.engine import open_sqlite, open_sqlite_reader
 from deskhand.store.home import make_folder
 from deskhand.store.writer import ThreadWriter
 from deskhand.tools.beneath import Folder
-from deskhand.tools.registry import standard_tools
+from deskhand.tools.registry import standard_tools, tool_infos
 from deskhand.workflow.journal import Journal
 
 JOURNAL = "journal.sqlite3"
@@ -55,17 +56,22 @@ async def open_runner(
     writer = ThreadWriter(writing)
     journal = Journal(engine=reading, writer=writer, ids=ids)
     agent = CommandAgent(offload=offload)
+    tools = standard_tools(offload=offload)
+    thinking, supply = builtin_agent(
+        home, computer=name, language=language, tools=tool_infos(tools), clock=clock
+    )
     parts = Parts(
         link=link,
         journal=journal,
-        agents={agent.name: agent},
-        tools=standard_tools(offload=offload),
+        agents={agent.name: agent, thinking.name: thinking},
+        tools=tools,
         sandbox=sandbox,
         open_folder=Folder.open,
         clock=clock,
         ids=ids,
         offload=offload,
         commands=agent.commands,
+        models=supply.models,
     )
     config = RunnerConfig(
         runner=device,
@@ -80,6 +86,7 @@ async def open_runner(
     try:
         yield Runner(config, parts)
     finally:
+        await thinking.close()
         await writer.close()
         reading.dispose()
         writing.dispose()

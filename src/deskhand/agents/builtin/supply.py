@@ -1,0 +1,128 @@
+"""The models that a computer has now: looked for again and again, because keys, settings and servers come and go.
+
+It refuses to think with another model than the one that a task names, and to keep anything that the settings no
+longer say.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from typing_extensions import override
+
+from deskhand.agents.builtin.agent import BuiltInAgent
+from deskhand.agents.builtin.choosing import (
+    Findings,
+    ModelChoice,
+    Offer,
+    Wanted,
+    chosen,
+    named,
+    offers_of,
+)
+from deskhand.agents.builtin.mind import Mind
+from deskhand.agents.builtin.serving import Embedded
+from deskhand.clock import Clock
+from deskhand.errors import Code, DeskhandError
+from deskhand.ports import Evidence, Move, Offload, Turn
+from deskhand.protocol.objects import ModelInfo
+from deskhand.protocol.tasks import Brief, Check
+
+LOOK_SECONDS: Final = 15.0
+"""How often servers are looked for; a change of the settings is seen at once."""
+
+
+class Supply:
+    """What this computer can think with.
+
+    Args:
+        wanted: reads the settings.
+        look: looks for everything else; blocks for up to a second.
+        own: runs the models that were installed here.
+    """
+
+    def __init__(
+        self,
+        *,
+        wanted: Callable[[], Wanted],
+        look: Callable[[Wanted], Findings],
+        own: Embedded,
+        clock: Clock,
+        offload: Offload,
+    ) -> None:
+        """Know nothing yet."""
+        self._wanted, self._look_for, self.own = wanted, look, own
+        self._clock, self._offload = clock, offload
+        self._found = Findings()
+        self._looked_at: float | None = None
+        self._served: dict[str, ModelChoice] = {}
+
+    async def models(self) -> tuple[ModelInfo | None, tuple[str, ...]]:
+        """Return the model that thinks unless a task names another, and every one that a task may name."""
+        found = await self._look()
+        first = chosen(found)
+        names = tuple(one.name for one in offers_of(found) if one.lacks is None)
+        return (None if first is None or first.lacks else first.info), names
+
+    async def ready(self, brief: Brief) -> None:
+        """Look again, and start the model of a task if we serve it ourselves.
+
+        Raises:
+            DeskhandError: as :meth:`choose`; ``model_busy`` for one that does not start.
+        """
+        await self._look()
+        offer = self._offer(brief)
+        if offer.file is not None:
+            self._served[offer.name] = await self.own.serve(offer)
+
+    def choose(self, brief: Brief) -> ModelChoice:
+        """Return what a task thinks with: the model that it names, else the computer's own.
+
+        Raises:
+            DeskhandError: ``model_unknown``, ``model_key``.
+        """
+        offer = self._offer(brief)
+        return self._served.get(offer.name, offer.choice)
+
+    def _offer(self, brief: Brief) -> Offer:
+        offer = named(self._found, brief.model) if brief.model else chosen(self._found)
+        if offer is None or offer.lacks is not None:
+            detail = "–" if offer is None else f"{offer.name}: {offer.where}"
+            raise DeskhandError((offer and offer.lacks) or Code.MODEL_UNKNOWN, detail)
+        return offer
+
+    async def _look(self) -> Findings:
+        """Look at the settings, and at everything else when they changed or some time has passed."""
+        wanted, now = self._wanted(), self._clock.monotonic()
+        due = self._looked_at is None or now - self._looked_at >= LOOK_SECONDS
+        if due or wanted != self._found.wanted:
+            self._looked_at = now
+            self._found = await self._offload(lambda: self._look_for(wanted))
+        return self._found
+
+
+class SuppliedAgent(BuiltInAgent):
+    """The built-in agent, which looks before each move at what this computer has."""
+
+    def __init__(self, supply: Supply, mind: Mind) -> None:
+        """Keep both."""
+        super().__init__(mind)
+        self._supply = supply
+
+    @override
+    async def move(self, brief: Brief, history: Sequence[Turn]) -> Move:
+        await self._supply.ready(brief)
+        return await super().move(brief, history)
+
+    @override
+    async def judge(
+        self, brief: Brief, criteria: Sequence[str], evidence: Sequence[Evidence]
+    ) -> tuple[Check, ...]:
+        await self._supply.ready(brief)
+        return await super().judge(brief, criteria, evidence)
+
+    @override
+    async def close(self) -> None:
+        await super().close()
+        await self._supply.own.close()

@@ -1,0 +1,168 @@
+"""Which model thinks, as a table over what was found."""
+
+from __future__ import annotations
+
+import pytest
+
+from deskhand.agents.builtin.choosing import (
+    Findings,
+    ModelChoice,
+    Offer,
+    Wanted,
+    chosen,
+    named,
+    offers_of,
+)
+from deskhand.errors import Code, DeskhandError
+
+ALL = frozenset({"openai", "anthropic", "google"})
+URL = "http://127.0.0.1:11434/v1"
+QWEN = Offer(
+    name="ollama:qwen3:8b",
+    source="server",
+    where="127.0.0.1:11434",
+    choice=ModelChoice(name="ollama:qwen3:8b", base_url=URL, context_tokens=32_768),
+)
+TINY = Offer(
+    name="local:tiny",
+    source="embedded",
+    where="tiny.gguf",
+    choice=ModelChoice(name="openai-chat:tiny"),
+    label="too_small",
+    file="/models/tiny.gguf",
+)
+STAND_IN = Offer(
+    name="vllm:stand-in", source="server", where="", choice=ModelChoice(name="openai-chat:stand-in")
+)
+ANTHROPIC, OPENAI = {"ANTHROPIC_API_KEY": "canary-a"}, {"OPENAI_API_KEY": "canary-o"}
+
+
+@pytest.mark.parametrize(
+    ("found", "name"),
+    [
+        (Findings(), None),
+        (Findings(embedded=(TINY,)), "local:tiny"),
+        (Findings(servers=(QWEN,), embedded=(TINY,)), "ollama:qwen3:8b"),
+        (Findings(keys=OPENAI, packages=ALL, servers=(QWEN,)), "openai:gpt-6.1-terra"),
+        (Findings(keys=OPENAI | ANTHROPIC, packages=ALL), "anthropic:claude-sonnet-5-5"),
+        (Findings(keys={"GOOGLE_API_KEY": "g"}, packages=ALL), "google:gemini-3.8-flash"),
+        # A key whose library is not installed is passed over, and shown.
+        (Findings(keys=ANTHROPIC, packages=frozenset({"openai"}), servers=(QWEN,)), QWEN.name),
+        (Findings(wanted=Wanted(name="openai:gpt-6-luna"), keys=OPENAI, packages=ALL),
+         "openai:gpt-6-luna"),
+        (Findings(wanted=Wanted(name="qwen3:8b"), servers=(QWEN,), keys=OPENAI), QWEN.name),
+        (Findings(wanted=Wanted(name="none"), keys=OPENAI, packages=ALL, servers=(QWEN,)), None),
+        (Findings(servers=(STAND_IN,)), None),
+    ],
+)  # fmt: skip
+def test_config_wins_over_keys_over_servers_over_what_is_installed(
+    found: Findings, name: str | None
+) -> None:
+    """The order of the design, with nothing taken that cannot work."""
+    first = chosen(found)
+
+    assert (first and first.name) == name
+    assert first is None or first.lacks is None
+
+
+def test_what_the_settings_name_is_never_replaced_by_something_else_that_works() -> None:
+    """A configured model without its key is shown with what it lacks, while a server would answer."""
+    found = Findings(wanted=Wanted(name="openai:gpt-6-luna"), packages=ALL, servers=(QWEN,))
+
+    first = chosen(found)
+
+    assert first is not None
+    assert (first.name, first.lacks, first.where) == (
+        "openai:gpt-6-luna",
+        Code.MODEL_KEY,
+        "OPENAI_API_KEY",
+    )
+
+
+def test_an_address_of_ones_own_gets_only_the_key_that_is_named_for_it() -> None:
+    """SE-01: a provider's key from the environment goes to no other address."""
+    wanted = Wanted(name="my-model", base_url="http://10.0.0.9/v1", context_tokens=16_000)
+    found = Findings(wanted=wanted, keys=OPENAI | {"MINE": "mine"}, packages=ALL)
+
+    without, with_key = chosen(found), named(found_with(found, key_variable="MINE"), "my-model")
+
+    assert without is not None
+    assert without.choice == ModelChoice(
+        name="openai-chat:my-model", base_url="http://10.0.0.9/v1", key=None, context_tokens=16_000
+    )
+    assert with_key.choice.key == "mine"
+
+
+def found_with(found: Findings, *, key_variable: str) -> Findings:
+    """Return the same findings with a variable named for the key."""
+    wanted = found.wanted
+    return Findings(
+        wanted=Wanted(name=wanted.name, base_url=wanted.base_url, key_variable=key_variable),
+        keys=found.keys,
+        packages=found.packages,
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "code", "detail"),
+    [
+        ("ollama:llama9", Code.MODEL_UNKNOWN, "ollama 127.0.0.1:11434"),
+        ("gpt-7", Code.MODEL_UNKNOWN, "gpt-7"),
+        ("local:other", Code.MODEL_UNKNOWN, "local:other"),
+        ("google:gemini-4-carbon", Code.MODEL_KEY, "GEMINI_API_KEY"),
+        ("anthropic:claude-opus-5-5", Code.MODEL_UNKNOWN, "pip install 'deskhand[anthropic]'"),
+    ],
+)
+def test_a_name_that_cannot_be_served_here_is_refused_with_what_is_missing(
+    name: str, code: Code, detail: str
+) -> None:
+    """Never a silent other model, though others are there."""
+    keys = OPENAI | ANTHROPIC
+    found = Findings(keys=keys, packages=frozenset({"openai"}), servers=(QWEN,), embedded=(TINY,))
+
+    with pytest.raises(DeskhandError) as refused:
+        named(found, name)
+
+    assert refused.value.code is code
+    assert detail in refused.value.detail
+
+
+@pytest.mark.parametrize(
+    ("name", "choice"),
+    [
+        ("ollama:qwen3:8b", QWEN.choice),
+        ("tiny", TINY.choice),
+        ("openai-chat:gpt-6-luna", ModelChoice(name="openai-chat:gpt-6-luna", key="canary-o",
+                                               context_tokens=128_000)),
+        ("groq:some/model", ModelChoice(name="openai-chat:some/model", key="g-key",
+                                        base_url="https://api.groq.com/openai/v1",
+                                        context_tokens=128_000)),
+        ("zai:glm", ModelChoice(name="zai:glm")),
+    ],
+)  # fmt: skip
+def test_a_task_may_name_any_model_that_can_be_served_here(name: str, choice: ModelChoice) -> None:
+    """By the name that is shown, or by the bare name; other providers are left to their own library."""
+    keys = OPENAI | {"GROQ_API_KEY": "g-key"}
+    found = Findings(keys=keys, packages=ALL, servers=(QWEN,), embedded=(TINY,))
+
+    assert named(found, name).choice == choice
+
+
+def test_another_model_of_the_configured_address_is_asked_for_there() -> None:
+    """``openai-chat:big`` beside the configured ``openai-chat:small`` goes to the same server."""
+    wanted = Wanted(name="openai-chat:small", base_url=URL)
+    found = Findings(wanted=wanted, keys=OPENAI, packages=ALL)
+
+    offer = named(found, "openai-chat:big")
+
+    assert (offer.choice.base_url, offer.choice.key) == (URL, None)
+
+
+def test_nothing_that_others_are_told_holds_a_key_or_an_address() -> None:
+    """SE-01: the advertisement has name, source, label and context length; a key is not even in a repr."""
+    found = Findings(keys=OPENAI | ANTHROPIC, packages=ALL, servers=(QWEN,), embedded=(TINY,))
+
+    told = [offer.info.to_json() for offer in offers_of(found)]
+
+    assert {key for one in told for key in one} <= {"name", "source", "label", "context_tokens"}
+    assert "canary" not in f"{told} {found!r} {offers_of(found)!r}"
