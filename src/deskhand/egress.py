@@ -31,7 +31,7 @@ Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Reach = Literal["global", "private", "never"]
 
 ANY_PRIVATE: Final = "*"
-"""The entry in ``EgressRules.allowed`` that admits every private address, for one's own network and for tests."""
+"""The entry in ``Egress.allowed`` that admits every private address, for one's own network and for tests."""
 
 
 _URL = re.compile(
@@ -44,33 +44,23 @@ _NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*")
 _DEFAULT_PORT = {"https": 443, "http": 80}
 _NAME_CHARS_MAX = 253
 
-_PRIVATE = (
-    *(ipaddress.ip_network(net) for net in ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16")),
-    *(ipaddress.ip_network(net) for net in ("127.0.0.0/8", "::1/128", "fc00::/7")),
-    ipaddress.ip_network(
-        "100.64.0.0/10"
-    ),  # carrier-grade NAT, which private overlay networks use too
-)
+
+def _networks(*spelled: str) -> Sequence[ipaddress.IPv4Network | ipaddress.IPv6Network]:
+    return [ipaddress.ip_network(one) for one in spelled]
+
+
+_PRIVATE = [
+    *_networks("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16"),
+    *_networks("127.0.0.0/8", "::1/128", "fc00::/7"),
+    *_networks("100.64.0.0/10"),  # carrier-grade NAT, which private overlay networks use too
+]
 # Inside the range that is otherwise global, but leading somewhere else or nowhere.
-_NEVER = (
-    ipaddress.ip_network("192.88.99.0/24"),  # relay for 6to4
-    ipaddress.ip_network("2002::/16"),  # 6to4 carries an IPv4 address
-    ipaddress.ip_network("2001::/23"),  # protocol assignments, Teredo among them
-    *(ipaddress.ip_network(net) for net in ("2001:db8::/32", "3fff::/20")),  # documentation
-)
+_NEVER = [
+    *_networks("192.88.99.0/24", "2002::/16"),  # 6to4: its relay, and what carries an IPv4 address
+    *_networks("2001::/23"),  # protocol assignments, Teredo among them
+    *_networks("2001:db8::/32", "3fff::/20"),  # documentation
+]
 _GLOBAL_V6 = ipaddress.ip_network("2000::/3")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EgressRules:
-    """What may be called beyond https on port 443 of a global address.
-
-    ``ports`` are allowed for every host. ``allowed`` are the owner's explicit entries: ``host:port`` lifts the port rule
-    and admits a private address (there plain http too) for that one target; ``ANY_PRIVATE`` admits all private ones.
-    """
-
-    ports: frozenset[int] = frozenset({443})
-    allowed: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,7 +107,7 @@ class Target:
 
     @property
     def entry(self) -> str:
-        """``host:port``, the spelling of ``EgressRules.allowed``."""
+        """``host:port``, the spelling of ``Egress.allowed``."""
         return f"{self.host}:{self.port}"
 
     @property
@@ -129,10 +119,11 @@ class Target:
 
 
 class Egress:
-    """Sends requests under one set of rules.
+    """Sends requests to https on port 443 of global addresses, and to what the owner allowed beyond.
 
     Args:
-        rules: what is allowed beyond the default.
+        allowed: the owner's explicit entries. ``host:port`` lifts the port rule and admits a private address (there
+            plain http too) for that one target; ``ANY_PRIVATE`` admits all private ones.
         resolve: ``(name, port) -> addresses``; called once per request and never for a literal address.
         trust: certificates to believe; the system's and certifi's unless given.
         backend: opens the TCP connections; a test gives one that records.
@@ -141,12 +132,12 @@ class Egress:
     def __init__(
         self,
         *,
-        rules: EgressRules | None = None,
+        allowed: frozenset[str] = frozenset(),
         resolve: Resolve | None = None,
         trust: ssl.SSLContext | None = None,
         backend: httpcore.AsyncNetworkBackend | None = None,
     ) -> None:
-        self._rules = rules or EgressRules()
+        self._allowed = allowed
         self._resolve = resolve or _system_resolve
         self._trust = trust
         self._backend = backend
@@ -170,20 +161,33 @@ class Egress:
             raise DeskhandError(Code.TIMEOUT) from error
 
     async def _judged(self, target: Target) -> Sequence[Address]:
-        if target.entry not in self._rules.allowed and ANY_PRIVATE not in self._rules.allowed:
+        listed = self._allowed & {target.entry, ANY_PRIVATE}
+        if not listed:
             # Before asking the resolver anything, so that a refused name is never looked up.
-            _check_global(target, self._rules)
+            self._check_global(target)
         names: Sequence[str] = [target.host]
         try:
             if target.literal is None:
                 names = await self._resolve(target.host, target.port)
             addresses = [ipaddress.ip_address(name) for name in names]
-        except (OSError, ValueError) as error:
-            raise DeskhandError(Code.UNAVAILABLE, "name not found") from error
+        except (OSError, ValueError):
+            addresses = []
         if not addresses:
             raise DeskhandError(Code.UNAVAILABLE, "name not found")
-        _check_addresses(target, addresses, self._rules)
+        # All are judged together: one bad one spoils the name.
+        reaches = {reach_of(address) for address in addresses}
+        if reaches != {"private"} or not listed:
+            if reaches != {"global"}:
+                raise _refused("address")
+            self._check_global(target)
         return addresses[: limits.EGRESS_ADDRESSES_MAX]
+
+    def _check_global(self, target: Target) -> None:
+        """Refuse what may not even be asked of a global address."""
+        if target.scheme != "https":
+            raise _refused("not https")
+        if target.port != _DEFAULT_PORT["https"] and target.entry not in self._allowed:
+            raise _refused("port")
 
     def _load(self) -> None:
         """Import the client and read the certificates: 0.2 s the first time, so off the event loop."""
@@ -243,11 +247,10 @@ class Egress:
                 body += chunk
                 if len(body) > request.response_bytes_max:
                     break
+        told = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in answer.headers]
         return EgressResponse(
             status=answer.status,
-            headers={
-                name.decode("latin-1").lower(): v.decode("latin-1") for name, v in answer.headers
-            },
+            headers={name.lower(): value for name, value in told},
             body=bytes(body[: request.response_bytes_max]),
             truncated=len(body) > request.response_bytes_max,
         )
@@ -288,36 +291,17 @@ def reach_of(address: Address) -> Reach:
 
 
 def _canonical_host(host: str) -> str | None:
-    if host.startswith("["):
-        with contextlib.suppress(ValueError):
-            return str(ipaddress.IPv6Address(host[1:-1]))
-        return None
+    """Return a name or an address in its one accepted spelling."""
     labels = host.split(".")
-    if _NUMBER.fullmatch(labels[-1]):
-        # Decimal, octal, hexadecimal and short spellings all end in a number; one spelling is accepted.
-        with contextlib.suppress(ValueError):
+    with contextlib.suppress(ValueError):
+        if host.startswith("["):
+            return str(ipaddress.IPv6Address(host[1:-1]))
+        if _NUMBER.fullmatch(labels[-1]):
+            # Decimal, octal, hexadecimal and short spellings all end in a number.
             return str(ipaddress.IPv4Address(host))
-        return None
-    named = len(host) <= _NAME_CHARS_MAX and all(_LABEL.fullmatch(label) for label in labels)
-    return host if named else None
-
-
-def _check_global(target: Target, rules: EgressRules) -> None:
-    """Refuse what may not even be asked of a global address."""
-    if target.scheme != "https":
-        raise _refused("not https")
-    if target.port not in rules.ports and target.entry not in rules.allowed:
-        raise _refused("port")
-
-
-def _check_addresses(target: Target, addresses: Sequence[Address], rules: EgressRules) -> None:
-    """Judge all addresses together: one bad one spoils the name."""
-    reaches = {reach_of(address) for address in addresses}
-    if reaches == {"private"} and rules.allowed & {target.entry, ANY_PRIVATE}:
-        return
-    if reaches != {"global"}:
-        raise _refused("address")
-    _check_global(target, rules)
+        if len(host) <= _NAME_CHARS_MAX and all(_LABEL.fullmatch(label) for label in labels):
+            return host
+    return None
 
 
 def _refused(rule: str) -> DeskhandError:

@@ -21,13 +21,13 @@ from cryptography.x509.oid import NameOID
 from httpcore._backends.auto import AutoBackend
 from typing_extensions import override
 
-from deskhand.egress import ANY_PRIVATE, Egress, EgressRequest, EgressRules
+from deskhand.egress import ANY_PRIVATE, Egress, EgressRequest
 from deskhand.errors import Code, DeskhandError
 from deskhand.testing.push.service import Answer, FakePushService
 
 GLOBAL = "93.184.216.34"
 NAME = "push.example.org"
-LOCAL = EgressRules(allowed=frozenset({ANY_PRIVATE}))
+LOCAL = frozenset({ANY_PRIVATE})
 
 
 class Flipping:
@@ -161,7 +161,7 @@ async def test_a_redirect_is_an_answer_and_is_not_followed() -> None:
         moved = Answer(status=307, headers={"Location": f"{inner.origin}/secret"})
         service.answer_next(moved)
 
-        response = await Egress(rules=LOCAL).send(get(f"{service.origin}/a"))
+        response = await Egress(allowed=LOCAL).send(get(f"{service.origin}/a"))
 
     assert (response.status, response.headers["location"]) == (307, f"{inner.origin}/secret")
     assert (len(service.attempts), inner.attempts) == (1, [])
@@ -172,7 +172,7 @@ async def test_a_huge_answer_is_cut_at_the_bound() -> None:
     async with FakePushService() as service:
         service.answer_next(Answer(status=200, flood=1024**4))
 
-        response = await Egress(rules=LOCAL).send(get(f"{service.origin}/a"))
+        response = await Egress(allowed=LOCAL).send(get(f"{service.origin}/a"))
 
     assert (response.status, response.body, response.truncated) == (200, bytes(1000), True)
 
@@ -225,7 +225,7 @@ async def test_a_server_that_never_answers_is_given_up() -> None:
         service.answer_next(Answer(hang=True))
 
         with pytest.raises(DeskhandError) as caught:
-            await Egress(rules=LOCAL).send(get(f"{service.origin}/a", seconds=0.5))
+            await Egress(allowed=LOCAL).send(get(f"{service.origin}/a", seconds=0.5))
 
     assert (caught.value.code, caught.value.fault.retryable) == (Code.TIMEOUT, True)
 
@@ -236,6 +236,6 @@ async def test_a_proxy_variable_is_ignored(monkeypatch: pytest.MonkeyPatch) -> N
         for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
             monkeypatch.setenv(name, proxy.origin)
 
-        response = await Egress(rules=LOCAL).send(get(f"{service.origin}/a"))
+        response = await Egress(allowed=LOCAL).send(get(f"{service.origin}/a"))
 
     assert (response.status, proxy.attempts) == (404, [])

@@ -31,7 +31,6 @@ from deskhand.egress import (
     Egress,
     EgressRequest,
     EgressResponse,
-    EgressRules,
     Target,
     parse_target,
     reach_of,
@@ -106,8 +105,8 @@ class WebPush:
         self._settings = settings
         self._clock = clock
         private = {ANY_PRIVATE} if settings.allow_private else set[str]()
-        rules = EgressRules(allowed=frozenset(private | _entries(settings.extra)))
-        self._egress = egress or Egress(rules=rules)
+        allowed = frozenset(private | _entries(settings.extra))
+        self._egress = egress or Egress(allowed=allowed)
 
     @property
     def road(self) -> str:
