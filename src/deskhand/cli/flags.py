@@ -10,13 +10,12 @@ import sys
 import tomllib
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any, Final, Literal, TypeVar
+from typing import Any, Final, Literal, TypeVar, get_args
 
 import typer
-from typer.core import TyperGroup
 
 from deskhand.cli.home import home
-from deskhand.cli.quick import QuickCommand, QuickGroup
+from deskhand.cli.quick import PanelGroup
 from deskhand.cli.screen import speak
 from deskhand.errors import Code, DeskhandError
 from deskhand.texts import LANGUAGES
@@ -45,11 +44,14 @@ t: Final = speak.say
 """Help is made while the program is loaded."""
 
 
-def typer_app(name: str, *, cls: type[TyperGroup], said: str) -> typer.Typer:
+PanelGroup.panels = tuple(t(f"panel.{one}") for one in get_args(Group))
+
+
+def typer_app(name: str, *, said: str) -> typer.Typer:
     """Return a program or a named group of commands."""
     return typer.Typer(
         name=name,
-        cls=cls,
+        cls=PanelGroup,
         help=said,
         no_args_is_help=True,
         add_completion=False,
@@ -72,7 +74,7 @@ def add_group(
     app: typer.Typer, name: str, found: dict[str, Callable[..., int]], *, panel: Group = "setup"
 ) -> None:
     """Add a named group of commands, such as ``devices``."""
-    made = typer_app(name, cls=QuickGroup, said=t(f"{name}.help"))
+    made = typer_app(name, said=t(f"{name}.help"))
     for word, function in found.items():
         command(made, f"{name} {word}")(function)
     app.add_typer(made, rich_help_panel=t(f"panel.{panel}"))
@@ -89,7 +91,6 @@ def command(app: typer.Typer, path: str, *, panel: Group | None = None) -> Calla
     key = path.replace(" ", ".")
     return app.command(
         path.rpartition(" ")[2],
-        cls=QuickCommand,
         help=t(f"{key}.help"),
         epilog=_epilog(t(f"{key}.examples")),
         rich_help_panel=t(f"panel.{panel}") if panel else None,

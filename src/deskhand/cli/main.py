@@ -18,18 +18,10 @@ from typer.exceptions import Abort, TyperException
 from deskhand import __version__
 from deskhand.cli.commands import backup, config, devices, log, look, places, start, task
 from deskhand.cli.flags import EVERYWHERE, command, t, typer_app
-from deskhand.cli.quick import QuickGroup
 from deskhand.cli.screen import Exit, Refusal, speak
 from deskhand.errors import Code, DeskhandError
 
-
-class _Root(QuickGroup):
-    """The program, with its panels in their order."""
-
-    panels = tuple(t(f"panel.{one}") for one in ("start", "tasks", "setup", "operate"))
-
-
-app: Final = typer_app("deskhand", cls=_Root, said=t("help"))
+app: Final = typer_app("deskhand", said=t("help"))
 
 
 def _version(asked: bool) -> None:  # noqa: FBT001 - Typer calls it with the flag

@@ -1,4 +1,4 @@
-"""A Typer command that turns plain words into plain values itself.
+"""What lets a command begin at once: plain words become plain values without Pydantic.
 
 Typer's own way builds a Pydantic adapter for every parameter, which loads Pydantic: 0.1 to 0.2 s before the command
 begins. Texts, numbers and paths, alone or several, need none of it. Everything else is left to Typer.
@@ -9,79 +9,39 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast, get_args, get_origin
+from typing import Any, cast, get_args
 
 import typer
-from typer.core import TyperCommand, TyperGroup
-
-if TYPE_CHECKING:
-    from typing_extensions import override
-else:
-
-    def override(method: object) -> object:
-        """Mark for the type checker only; the real one is slow to load."""
-        return method
+from typer import core
+from typer._coercion import (  # the one seam there is
+    RuntimeParam,
+    TypeDescriptor,
+    build_runtime_param,
+)
+from typing_extensions import override
 
 
-class QuickCommand(TyperCommand):
-    """A command whose parameters are read without Pydantic where that is the same."""
-
-    @override
-    def get_params(self, ctx: Any) -> Any:  # noqa: ANN401 - Typer's own objects
-        """Return the parameters, ``--help`` too, each with a reader of ours where there is one."""
-        return _quick(super().get_params(ctx))
-
-
-class QuickGroup(TyperGroup):
-    """A group of such commands; the program itself is one, listed panel by panel however they were added."""
-
-    panels: tuple[str, ...] = ()
-
-    @override
-    def get_params(self, ctx: Any) -> Any:  # noqa: ANN401 - Typer's own objects
-        """Return the parameters, ``--help`` too, each with a reader of ours where there is one."""
-        return _quick(super().get_params(ctx))
-
-    @override
-    def list_commands(self, ctx: Any) -> list[str]:  # noqa: ANN401 - Typer's own object
-        """Return the names in the order of their panels."""
-
-        def place(name: str) -> int:
-            panel = getattr(self.commands[name], "rich_help_panel", None)
-            return self.panels.index(panel) if panel in self.panels else len(self.panels)
-
-        return sorted(super().list_commands(ctx), key=place)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Reader:
+@dataclass(frozen=True)
+class Plain(RuntimeParam):
     """Turns what was typed for one parameter into its value."""
 
-    convert: Callable[[str], object]
-    several: bool
-    lowest: float | None
-    highest: float | None
+    convert: Callable[[str], Any]
 
-    def coerce(self, value: object, param: Any, ctx: Any) -> object:  # noqa: ANN401 - Typer's own objects
-        """Return the value, or say what is wrong with it.
+    @override
+    def _coerce_value(self, value: Any, param: Any, ctx: Any) -> Any:
+        """Return the value or values.
 
         Raises:
             typer.BadParameter: it is none.
         """
-        if value is None:
-            return () if self.several else None
-        if self.several:
-            return [self._one(one, param, ctx) for one in cast("list[object]", value)]
-        return self._one(value, param, ctx)
-
-    def _one(self, value: object, param: Any, ctx: Any) -> object:  # noqa: ANN401 - Typer's own objects
+        if isinstance(value, list | tuple):
+            return [self._coerce_value(one, param, ctx) for one in cast("list[str]", value)]
         try:
-            read = self.convert(cast("str", value))
+            read = self.convert(value)
         except ValueError:
             raise typer.BadParameter(f"{value!r}: 0 1 2 …", ctx=ctx, param=param) from None
-        low, high = self.lowest, self.highest
-        number = cast("float", read)
-        if (low is not None and number < low) or (high is not None and number > high):
+        low, high = self.parameter_info.min, self.parameter_info.max
+        if (low is not None and read < low) or (high is not None and read > high):
             said = f"{value!r}: {low or 0:g} … {'' if high is None else f'{high:g}'}"
             raise typer.BadParameter(said.rstrip(), ctx=ctx, param=param)
         return read
@@ -91,22 +51,29 @@ _PLAIN: dict[object, Callable[[str], object]] = {str: str, int: int, Path: Path,
 """``bool``: only for a flag that was not given; a given one is a truth value already."""
 
 
-def _quick(parameters: Any) -> Any:  # noqa: ANN401 - Typer's own objects
-    for parameter in parameters:
-        reader = _reader(parameter)
-        if reader is not None:
-            # Where Typer would put what it builds on first use.
-            parameter._runtime_param = reader  # noqa: SLF001 - the one seam there is
-    return parameters
+def _runtime_param(described: TypeDescriptor) -> RuntimeParam:
+    """Return how to read a parameter: ours where that is the same, else Typer's."""
+    kind, info = described.annotation, described.parameter_info
+    convert = _PLAIN.get(get_args(kind)[0] if described.is_list else kind)
+    if convert is None:
+        return build_runtime_param(described)
+    return Plain(annotation=kind, parameter_info=info, convert=convert)
 
 
-def _reader(parameter: Any) -> Reader | None:  # noqa: ANN401 - Typer's own object
-    """Return how to read a parameter, or nothing where Typer must."""
-    described = getattr(parameter, "type_descriptor", None)
-    annotation = getattr(described, "annotation", None)
-    several = get_origin(annotation) is list
-    convert = _PLAIN.get(get_args(annotation)[0] if several else annotation)
-    if convert is None or not hasattr(parameter, "_runtime_param"):
-        return None
-    info = described.parameter_info  # pyright: ignore - no public type
-    return Reader(convert=convert, several=several, lowest=info.min, highest=info.max)
+setattr(core, "build_runtime_param", _runtime_param)  # noqa: B010 - where Typer looks it up
+
+
+class PanelGroup(core.TyperGroup):
+    """A group whose commands are listed panel by panel, however they were added."""
+
+    panels: tuple[str, ...] = ()
+
+    @override
+    def list_commands(self, ctx: Any) -> list[str]:
+        """Return the names in the order of their panels."""
+
+        def place(name: str) -> int:
+            panel = getattr(self.commands[name], "rich_help_panel", None)
+            return self.panels.index(panel) if panel in self.panels else len(self.panels)
+
+        return sorted(super().list_commands(ctx), key=place)
