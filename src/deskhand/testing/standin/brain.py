@@ -1,7 +1,7 @@
 """What the stand-in says next: computed from the task's sentence and the tool results it was sent, never from a store.
 
-Pure: the same conversation gives the same answer. It refuses to pretend: whatever it does not know how to do it says it
-cannot do, by its full name.
+Pure: the same conversation gives the same answer. It knows three jobs and a plain question, in English and Korean. It
+refuses to pretend: whatever else it is asked it gives up, by its full name.
 """
 
 from __future__ import annotations
@@ -9,23 +9,45 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Final
 
-from deskhand.protocol.wire import JsonObject
+from deskhand.core.cues import Cue, scan
+from deskhand.core.dates import date_in
+from deskhand.core.quotes import Quote, show
+from deskhand.protocol.wire import Json, JsonObject
+from deskhand.testing.standin.figures import report_of
 
 NAME: Final = "stand-in (a scripted program, not a language model)"
-_TEXTS: Final = (".md", ".txt")
-_ACTION: Final = re.compile(r"^\s*(?:- \[ \]|action:|todo:|할 일:)\s*", re.IGNORECASE)
-_MARKED: Final = re.compile(r"^\s*(?:decision|risk|open question|결정|위험)\b.*:", re.IGNORECASE)
-_PLACE: Final = re.compile(r"([\w./-]+\.\w+):(\d+)")
+_TEXTS: Final = (".md", ".txt", ".docx", ".pdf", ".eml", ".html")
+_TABLES: Final = (".csv", ".tsv")
+_NUMBERED: Final = re.compile(r"(\d+): ?(.*)")
+_READ_ON: Final = re.compile(r"from_line=(\d+)")
+_TODO: Final = re.compile(r"\s*(?:[-*] )?(?:\[ \] )?(?:todo|할 일)\b", re.IGNORECASE)
+_RISKY: Final = {
+    "liability": r"liab|indemn|damages|손해|배상|면책",
+    "ending it": r"terminat|notice period|해지|해제",
+    "penalty": r"penalt|late fee|interest of|위약|지체|연체",
+    "being bound": r"exclusiv|renew|non-compete|독점|자동 ?갱신|경업",
+    "no limit": r"unlimited|perpetual|irrevocabl|sole discretion|무제한|영구|취소할 수 없",
+}
+"""What it looks for in a contract; whatever is not here it does not see."""
 _WORDS_MAX: Final = 430
 """One page is at most 450 words; the title and the list of sources need some of them."""
+_SAID: Final = {
+    "Briefing": "브리핑",
+    "Actions": "할 일",
+    "Decisions and risks": "결정과 위험",
+    "Sources": "출처",
+    "Risk items": "위험 항목",
+    "None of the known patterns stands in it.": "아는 유형의 위험은 없습니다.",
+    "Written by the": "작성:",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Done:
+class Used:
     """A tool call of the conversation and what came back."""
 
     tool: str
@@ -35,13 +57,28 @@ class Done:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Seen:
-    """A conversation as the stand-in understands it; ``missing`` are the places that a refused end complained of."""
+    """A conversation as the stand-in understands it.
+
+    ``missing`` are the places (``file:line``) that a refused end complained of, ``tries`` how often it was refused.
+    """
 
     task: str
     today: date
-    done: tuple[Done, ...]
+    used: tuple[Used, ...] = ()
     missing: tuple[str, ...] = ()
     tries: int = 0
+
+    def results(self, tool: str) -> list[Used]:
+        """Return what came of the calls of one tool."""
+        return [one for one in self.used if one.tool == tool]
+
+    def say(self, words: str) -> str:
+        """Return words in the language of the task."""
+        return _SAID.get(words, words) if re.search("[가-힣]", self.task) else words
+
+    def asks(self, *words: str) -> bool:
+        """Return whether the task's sentence has one of these words."""
+        return any(word in self.task.casefold() for word in words)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,151 +86,212 @@ class Answer:
     """What it says and which tools it wants."""
 
     text: str = ""
-    calls: tuple[tuple[str, JsonObject], ...] = field(default=())
+    calls: tuple[tuple[str, JsonObject], ...] = ()
 
 
 def answer(seen: Seen) -> Answer:
     """Return the next thing to say or do."""
-    said = seen.task.casefold()
     jobs: tuple[tuple[tuple[str, ...], Callable[[Seen], Answer]], ...] = (
         (("note", "minutes", "회의"), _briefing),
         (("campaign", "캠페인"), _report),
-        (("contract", "계약"), _risks),
+        (("contract", "agreement", "계약"), _risks),
     )
     for words, job in jobs:
-        if any(word in said for word in words):
+        if seen.asks(*words):
             return job(seen)
+    if seen.task.rstrip().endswith(("?", "까")):
+        return Answer(
+            text=f"Today is {seen.today:%A, %d %B %Y}. More I cannot say: I am the {NAME}."
+        )
     return _give_up(f"This is the {NAME}. It only knows notes, campaign tables and contracts.")
 
 
-def _briefing(seen: Seen) -> Answer:
-    listed = _results(seen, "list_files")
-    if not listed:
-        return _call("list_files", "I look at what is there.", path=".", recursive=True)
-    read = {str(one.arguments["path"]): one for one in seen.done if one.tool == "read_file"}
-    if not read:
-        paths = _notes_of(listed[0].result, seen)
-        if not paths:
-            return _give_up("There are no notes that fit.")
-        calls = tuple(("read_file", _arguments(path=path)) for path in paths)
-        return Answer(text=f"I read {len(paths)} notes.", calls=calls)
-    name = "briefing-agent.md"
-    written = [one for one in seen.done if one.tool == "write_file"]
-    if len(written) <= seen.tries:
-        content = _page(read, seen, careful=seen.tries > 0)
-        replaces = {"replace": True} if written else {}
-        return _call("write_file", "I write the briefing.", path=name, content=content, **replaces)
-    packed = _results(seen, "run_command")
-    if "save" in seen.task.casefold() and not packed and seen.tries:
-        folder = next(iter(read)).partition("/")[0]
-        argv = ["python3", "-m", "zipfile", "-c", "meeting-pack.zip", name, f"{folder}/"]
-        return _call("run_command", "I pack it with the notes.", argv=argv)
-    outputs = [name, *(["meeting-pack.zip"] if packed and "[" not in packed[0].result[:1] else [])]
-    return _finish(f"A one-page briefing of {len(read)} notes.", outputs)
-
-
-def _page(read: dict[str, Done], seen: Seen, *, careful: bool) -> str:
-    """Return the briefing: first without what hides in plain lines, then with all that was missed."""
-    facts: list[str] = []
-    actions: list[str] = []
-    for path, one in read.items():
-        short = path.rpartition("/")[2]
-        for number, line in enumerate(one.result.splitlines(), start=1):
-            place, clean = f"{short}:{number}", line.strip()
-            if _ACTION.match(line):
-                todo = clean.casefold().startswith(("todo", "할 일"))
-                if careful or not todo or place in seen.missing:
-                    actions.append(f"- {_ACTION.sub('', clean)} ({place})")
-            elif _MARKED.match(line):
-                facts.append(f"- {clean} ({place})")
-    sources = ", ".join(path.rpartition("/")[2] for path in read)
-    lines = [f"# Briefing, {seen.today:%d %B %Y}", "", "## Actions", "", *actions]
-    lines += ["", "## Decisions and risks", "", *facts]
-    words = 0
-    kept: list[str] = []
-    for line in lines:
-        words += len(line.split())
-        if words > _WORDS_MAX and line.startswith("- ") and line in facts:
-            continue
-        kept.append(line)
-    return "\n".join([*kept, "", f"Sources: {sources}", f"Written by the {NAME}.", ""])
-
-
-def _report(seen: Seen) -> Answer:
-    listed = _results(seen, "list_files")
-    if not listed:
-        return _call("list_files", "I look for the data.", path=".", recursive=True)
-    tables = [path for path in _paths(listed[0].result) if path.endswith((".csv", ".tsv"))]
-    if not tables:
-        return _give_up("There is no table.")
-    read = _results(seen, "read_table")
-    if not read:
-        return _call("read_table", "I add it up.", path=tables[-1])
-    if not _results(seen, "write_file"):
-        text = f"# Weekly report\n\nFrom {tables[-1]}:\n\n{read[0].result}\n\nWritten by the {NAME}.\n"
-        return _call("write_file", "I write the report.", path="weekly-report.md", content=text)
-    return _finish("A weekly report with the table's own totals.", ["weekly-report.md"])
-
-
-def _risks(seen: Seen) -> Answer:
-    listed = _results(seen, "list_files")
-    if not listed:
-        return _call("list_files", "I look for the contract.", path=".", recursive=True)
-    drafts = [path for path in _paths(listed[0].result) if path.endswith(_TEXTS)]
-    chosen = [path for path in drafts if "contract" in path.casefold() or "계약" in path] or drafts
-    if not chosen:
-        return _give_up("There is no contract.")
-    read = _results(seen, "read_file")
-    if not read:
-        return _call("read_file", "I read it.", path=chosen[0])
-    if not _results(seen, "write_file"):
-        risky = re.compile(r"liab|indemn|terminat|penalt|exclusiv|renew|unlimited|위약|해지|배상", re.I)
-        lines = [
-            f"- {line.strip()} ({chosen[0]}:{number})"
-            for number, line in enumerate(read[0].result.splitlines(), start=1)
-            if risky.search(line)
-        ]
-        text = "\n".join(["# Risk items", "", *(lines or ["None found."]), "", f"Written by the {NAME}.", ""])
-        return _call("write_file", "I list the risks.", path="risks.md", content=text)
-    return _finish(f"The risk items of {chosen[0]}.", ["risks.md"])
-
-
-def _notes_of(listing: str, seen: Seen) -> list[str]:
-    """Return the notes of yesterday when the sentence says so and names carry dates; else all notes."""
-    paths = [path for path in _paths(listing) if path.endswith(_TEXTS) and "briefing" not in path]
-    notes = [path for path in paths if "note" in path.casefold() or "회의" in path] or paths
-    if "yesterday" in seen.task.casefold() or "어제" in seen.task:
-        day = (seen.today - timedelta(days=1)).isoformat()
-        return [path for path in notes if day in path] or notes
-    return notes
-
-
-def _paths(listing: str) -> list[str]:
-    """Return the files of a listing: a path, two spaces, and its size."""
-    found = [line.rpartition("  ")[0] for line in listing.splitlines()]
-    return [path for path in found if path and not path.endswith("/")]
-
-
-def _results(seen: Seen, tool: str) -> list[Done]:
-    return [one for one in seen.done if one.tool == tool]
-
-
-def _arguments(**arguments: object) -> JsonObject:
-    return json.loads(json.dumps(arguments))
-
-
-def _call(tool: str, text: str, **arguments: object) -> Answer:
-    return Answer(text=text, calls=((tool, _arguments(**arguments)),))
-
-
-def _finish(summary: str, outputs: Sequence[str]) -> Answer:
-    return Answer(calls=(("finish", _arguments(summary=summary, outputs=list(outputs))),))
-
-
-def _give_up(reason: str) -> Answer:
-    return Answer(calls=(("give_up", _arguments(reasons=[reason])),))
+def judge(criteria: Sequence[str], shown: str) -> Answer:
+    """Return a verifier's report: a criterion passes when the results have a line with most of its words."""
+    judgements: list[Json] = []
+    for number, criterion in enumerate(criteria, start=1):
+        most = re.search(r"(\d+) (?:words|단어)", criterion)
+        wanted = set(re.findall(r"\w{4,}|[가-힣]{2,}", criterion.casefold()))
+        lines = sorted(shown.splitlines(), key=lambda line: -_shared(wanted, line))
+        quote = lines[0] if lines and 2 * _shared(wanted, lines[0]) >= len(wanted) > 0 else ""
+        passed, reason = bool(quote), "The words stand there." if quote else "No line says so."
+        if most is not None:
+            count, quote = len(shown.split()), ""
+            passed, reason = count <= int(most[1]), f"{count} words."
+        judgements.append(_json(criterion=number, quote=quote, reason=reason, passed=passed))
+    return Answer(calls=(("report", {"judgements": judgements}),))
 
 
 def places_in(said: str) -> tuple[str, ...]:
     """Return every ``file:line`` that a text names."""
-    return tuple(f"{file}:{line}" for file, line in _PLACE.findall(said))
+    found = re.findall(r"([^\s`:,;()]+\.\w+):(\d+)", said)
+    return tuple(f"{file}:{line}" for file, line in found)
+
+
+# --- the three jobs ----------------------------------------------------------------------------------------------
+
+
+def _briefing(seen: Seen) -> Answer:
+    chosen = _chosen(seen, _TEXTS, ("note", "minute", "meeting", "회의"), but="briefing")
+    if isinstance(chosen, Answer):
+        return chosen
+    yesterday = seen.today - timedelta(days=1)
+    if seen.asks("yesterday", "어제"):
+        chosen = {
+            path: lines for path, lines in chosen.items() if _day(path, lines) == yesterday
+        } or chosen
+    name = "briefing-agent.md"
+    if len(seen.results("write_file")) <= seen.tries:
+        return _write(seen, name, _page(chosen, seen), "I write the briefing.")
+    packed = seen.results("run_command")
+    if seen.asks("save", "저장") and seen.tries and not packed:
+        argv = ["python3", "-m", "zipfile", "-c", "meeting-pack.zip", name, *chosen]
+        return _call("I pack it with the notes.", "run_command", argv=argv)
+    made = packed and not packed[0].result.startswith("[")
+    outputs = [name, *(["meeting-pack.zip"] if made else [])]
+    return _finish(f"A one-page briefing of {len(chosen)} notes.", outputs)
+
+
+def _page(notes: dict[str, list[str]], seen: Seen) -> str:
+    """Return the briefing: at first without what hides in plain lines, then with all that was missed."""
+    actions: list[Quote] = []
+    facts: list[Quote] = []
+    for path, lines in notes.items():
+        for line in scan(lines, path):
+            quote = Quote(text=line.words, path=path, line=line.number)
+            hidden = _TODO.match(line.words) and not seen.tries
+            if Cue.ACTION in line.cues and not hidden:
+                actions.append(quote)
+            elif line.cues & {Cue.DECISION, Cue.RISK}:
+                facts.append(quote)
+    lines = [
+        f"# {seen.say('Briefing')}, {seen.today:%Y-%m-%d}",
+        "",
+        f"## {seen.say('Actions')}",
+        "",
+    ]
+    lines += [*map(show, actions), "", f"## {seen.say('Decisions and risks')}", ""]
+    end = [
+        "",
+        f"{seen.say('Sources')}: {', '.join(notes)}",
+        f"{seen.say('Written by the')} {NAME}.",
+        "",
+    ]
+    words = len(" ".join([*lines, *end]).split())
+    for fact in map(show, facts):
+        words += len(fact.split())
+        lines += [fact] if words <= _WORDS_MAX else []
+    return "\n".join([*lines, *end])
+
+
+def _report(seen: Seen) -> Answer:
+    chosen = _chosen(seen, _TABLES, ("campaign", "캠페인"))
+    if isinstance(chosen, Answer):
+        return chosen
+    if not seen.results("write_file"):
+        monday = seen.today - timedelta(days=seen.today.weekday() + 7)
+        korean = seen.say("Sources") != "Sources"
+        page = (
+            report_of(chosen, monday, korean=korean) + f"\n{seen.say('Written by the')} {NAME}.\n"
+        )
+        return _write(seen, "weekly-report.md", page, "I add it up and write the report.")
+    return _finish("A weekly report; every figure is added up from the rows.", ["weekly-report.md"])
+
+
+def _risks(seen: Seen) -> Answer:
+    chosen = _chosen(seen, _TEXTS, ("contract", "agreement", "계약"), but="risks")
+    if isinstance(chosen, Answer):
+        return chosen
+    if not seen.results("write_file"):
+        found = [
+            f"{show(Quote(text=line.strip(), path=path, line=number))} ({kind})"
+            for path, lines in chosen.items()
+            for number, line in enumerate(lines, start=1)
+            for kind, pattern in _RISKY.items()
+            if re.search(pattern, line, re.IGNORECASE)
+        ]
+        none = [seen.say("None of the known patterns stands in it.")]
+        sources = f"{seen.say('Sources')}: {', '.join(chosen)}"
+        lines = [f"# {seen.say('Risk items')}", "", *(found or none), "", sources]
+        lines += [f"{seen.say('Written by the')} {NAME}.", ""]
+        return _write(seen, "risks.md", "\n".join(lines), "I list the risk items.")
+    return _finish(f"The risk items of {', '.join(chosen)}.", ["risks.md"])
+
+
+# --- looking and reading -----------------------------------------------------------------------------------------
+
+
+def _chosen(
+    seen: Seen, endings: Sequence[str], words: Sequence[str], *, but: str = "\0"
+) -> dict[str, list[str]] | Answer:
+    """Return the files that fit, whole, as lines; or what to call to get there."""
+    looked = seen.results("list_files")
+    if not looked or (len(looked) == 1 and looked[0].result.startswith("[")):
+        place = {"from": "results"} if looked else {}
+        plan = () if looked else (("set_plan", _plan()),)
+        look = ("list_files", _json(path=".", recursive=True, **place))
+        return Answer(text="I look at what is there.", calls=(*plan, look))
+    place = {"from": "results"} if len(looked) > 1 else {}
+    names = [line.rpartition("  ")[0] for line in looked[-1].result.splitlines()]
+    there = [name for name in names if name.endswith(tuple(endings)) and but not in name]
+    paths = [name for name in there if any(word in name.casefold() for word in words)] or there
+    if not paths:
+        return _give_up("There is no file that fits.")
+    read = {path: _lines(path, seen) for path in paths}
+    wanted = [
+        ("read_file", _json(path=path, **place) | ({"from_line": first} if first > 1 else {}))
+        for path, (_, first) in read.items()
+        if first
+    ]
+    if wanted:
+        return Answer(text=f"I read {len(wanted)} files.", calls=tuple(wanted[:20]))
+    return {path: lines for path, (lines, _) in read.items() if lines}
+
+
+def _lines(path: str, seen: Seen) -> tuple[list[str], int]:
+    """Return what was read of a file, and from which line to read on; 0 when there is no more."""
+    lines: list[str] = []
+    first = 1
+    for one in seen.results("read_file"):
+        if one.arguments.get("path") == path:
+            hits = map(_NUMBERED.match, one.result.splitlines())
+            lines += [hit[2] for hit in hits if hit is not None]
+            more = _READ_ON.search(one.result.rpartition("\n")[2])
+            first = int(more[1]) if more else 0
+    return lines, first
+
+
+def _day(path: str, lines: Sequence[str]) -> date | None:
+    """Return the day of a note: in its name, else in one of its first lines."""
+    return next((day for line in (path, *lines[:5]) if (day := date_in(line)) is not None), None)
+
+
+def _plan() -> JsonObject:
+    steps: list[Json] = [{"text": one, "done": False} for one in ("Look", "Read", "Write", "Check")]
+    return {"steps": steps}
+
+
+def _shared(wanted: set[str], line: str) -> int:
+    said = line.casefold()
+    return sum(word in said for word in wanted)
+
+
+def _json(**values: Json) -> JsonObject:
+    return values
+
+
+def _call(text: str, tool: str, **arguments: object) -> Answer:
+    return Answer(text=text, calls=((tool, json.loads(json.dumps(arguments))),))
+
+
+def _write(seen: Seen, path: str, content: str, text: str) -> Answer:
+    replaces = {"replace": True} if seen.results("write_file") else {}
+    return _call(text, "write_file", path=path, content=content, **replaces)
+
+
+def _finish(summary: str, outputs: Sequence[str]) -> Answer:
+    return _call("", "finish", summary=summary, outputs=list(outputs))
+
+
+def _give_up(reason: str) -> Answer:
+    return _call("", "give_up", reasons=[reason])

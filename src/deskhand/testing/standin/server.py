@@ -1,8 +1,7 @@
 """The stand-in's HTTP side: what an OpenAI-compatible chat server says on the wire, whole or as a stream.
 
-On loopback only. It can be told to misbehave as real servers do (busy, broken, silent, cut off, malformed), so that
-the built-in agent meets each over real HTTP. It refuses to be chosen as a model outside the demo and the tests: only
-those start it.
+On loopback only, and only the demo and the tests start it. It says in every answer what it is: its model name is the
+label that people see, and by which the built-in agent refuses it everywhere else.
 """
 
 from __future__ import annotations
@@ -11,11 +10,11 @@ import asyncio
 import contextlib
 import json
 import re
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from types import TracebackType
-from typing import Any, Literal, Self, cast
+from typing import Any, Final, Self, cast
 
 import uvicorn
 from starlette.applications import Starlette
@@ -24,23 +23,22 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from deskhand.clock import SystemClock
-from deskhand.protocol.wire import JsonObject
-from deskhand.testing.standin.brain import NAME, Answer, Done, Seen, answer, places_in
+from deskhand.protocol.wire import Json, JsonObject
+from deskhand.testing.standin.brain import NAME, Answer, Seen, Used, answer, judge, places_in
+from deskhand.texts import LANGUAGES, text
 
-Mood = Literal["well", "busy", "broken", "silent", "cut", "malformed", "empty", "too_long", "denied"]
-"""How the next answers come: ``well``, or as a server that has this trouble."""
-
-_TODAY = re.compile(r"(\d{4}-\d\d-\d\d)")
-_TASK = ("The task:\n", "작업:\n")
-_PIECE = 12
+_DAY: Final = re.compile(r"(\d{4}-\d\d-\d\d)")
+_WRITTEN: Final = re.compile(r"(?:written on|작업은) \w+, (\d{4}-\d\d-\d\d)")
+_CRITERION: Final = re.compile(r"^\d+\. (.+)$", re.MULTILINE)
+_FENCED: Final = re.compile(r"^(`{3,})\n(.*?)\n\1$", re.MULTILINE | re.DOTALL)
+_PIECE: Final = 12
 
 
 @dataclass(kw_only=True)
 class StandIn:
-    """The server; use as ``async with StandIn() as standin``. ``moods`` are used up one per request."""
+    """The server; use as ``async with StandIn() as standin``. ``requests`` are the bodies it was sent."""
 
     think: Callable[[Seen], Answer] = answer
-    moods: list[Mood] = field(default_factory=list[Mood])
     requests: list[JsonObject] = field(default_factory=list[JsonObject])
     url: str = ""
     _server: uvicorn.Server | None = None
@@ -81,70 +79,58 @@ class StandIn:
     async def _complete(self, request: Request) -> Response:
         asked = cast("JsonObject", await request.json())
         self.requests.append(asked)
-        mood = self.moods.pop(0) if self.moods else "well"
-        refusal = _refused(mood)
-        if refusal is not None:
-            return refusal
-        said = Answer() if mood == "empty" else self.think(seen_in(_messages(asked)))
+        said = self._said(asked)
         if not asked.get("stream"):
             return JSONResponse(_whole(said))
-        return StreamingResponse(_streamed(said, mood), media_type="text/event-stream")
+        return StreamingResponse(_streamed(said), media_type="text/event-stream")
+
+    def _said(self, asked: JsonObject) -> Answer:
+        messages = cast("list[JsonObject]", asked["messages"])
+        tools = cast("list[Any]", asked.get("tools") or [])
+        if [tool["function"]["name"] for tool in tools] == ["report"]:
+            shown = str(messages[-1].get("content"))
+            criteria = _CRITERION.findall(shown.partition("\n\n")[0])
+            return judge(criteria, "\n".join(hit[1] for hit in _FENCED.findall(shown)))
+        return self.think(seen_in(messages))
 
 
 def seen_in(messages: Sequence[JsonObject]) -> Seen:
     """Return what a conversation in the wire's form comes to."""
     opening = next((str(one.get("content")) for one in messages if one.get("role") == "user"), "")
-    head, _, task = next(
-        (opening.partition(mark) for mark in _TASK if mark in opening), ("", "", opening)
+    marks = (text("agent.task", language=language) + "\n" for language in LANGUAGES)
+    mark = next((mark for mark in marks if mark in opening), "")
+    head, _, task = opening.partition(mark) if mark else ("", "", opening)
+    when = _WRITTEN.search(head) or _DAY.search(head)
+    used = list(_used(messages))
+    refused = [one for one in used if one.tool == "finish"]
+    return Seen(
+        task=task,
+        today=date.fromisoformat(when[1]) if when else date.min,
+        used=tuple(one for one in used if one.tool != "finish"),
+        missing=tuple(place for one in refused for place in places_in(one.result)),
+        tries=len(refused),
     )
-    when = _TODAY.search(head)
+
+
+def _used(messages: Sequence[JsonObject]) -> Iterator[Used]:
+    """Yield every call with what came back."""
     calls: dict[str, tuple[str, JsonObject]] = {}
-    done: list[Done] = []
-    missing: tuple[str, ...] = ()
-    tries = 0
     for one in messages:
         for call in cast("list[Any]", one.get("tool_calls") or []):
             function = call["function"]
             calls[call["id"]] = function["name"], json.loads(function["arguments"] or "{}")
         if one.get("role") == "tool":
             tool, arguments = calls[str(one.get("tool_call_id"))]
-            result = str(one.get("content"))
-            if tool == "finish":
-                missing, tries = (*missing, *places_in(result)), tries + 1
-            else:
-                done.append(Done(tool=tool, arguments=arguments, result=result))
-    today = date.fromisoformat(when.group(1)) if when else date.min
-    return Seen(task=task, today=today, done=tuple(done), missing=missing, tries=tries)
+            yield Used(tool=tool, arguments=arguments, result=str(one.get("content")))
 
 
-def _messages(asked: JsonObject) -> list[JsonObject]:
-    return cast("list[JsonObject]", asked["messages"])
-
-
-def _refused(mood: Mood) -> Response | None:
-    """Return the answer of a server that does not answer the question."""
-    errors: dict[Mood, tuple[int, str, str]] = {
-        "busy": (429, "rate_limit_exceeded", "slow down"),
-        "broken": (500, "server_error", "an error"),
-        "denied": (401, "invalid_api_key", "wrong key"),
-        "too_long": (400, "context_length_exceeded", "maximum context length is 10 tokens"),
-    }
-    if mood not in errors:
-        return None
-    status, code, message = errors[mood]
-    headers = {"Retry-After": "1"} if mood == "busy" else {}
-    body = {"error": {"message": message, "type": code, "code": code}}
-    return JSONResponse(body, status_code=status, headers=headers)
-
-
-def _calls(said: Answer) -> list[JsonObject]:
+def _calls(said: Answer) -> list[tuple[JsonObject, str]]:
+    """Return each call without its arguments, and these as they go over the wire."""
     return [
-        {
-            "index": index,
-            "id": f"call_{index}",
-            "type": "function",
-            "function": {"name": name, "arguments": json.dumps(arguments, ensure_ascii=False)},
-        }
+        (
+            {"index": index, "id": f"call_{index}", "type": "function", "function": {"name": name}},
+            json.dumps(arguments, ensure_ascii=False),
+        )
         for index, (name, arguments) in enumerate(said.calls)
     ]
 
@@ -159,38 +145,35 @@ def _reason(said: Answer) -> str:
 
 
 def _whole(said: Answer) -> JsonObject:
+    calls: list[Json] = [
+        {**call, "function": {**cast("JsonObject", call["function"]), "arguments": arguments}}
+        for call, arguments in _calls(said)
+    ]
     message: JsonObject = {"role": "assistant", "content": said.text or None}
-    if said.calls:
-        message["tool_calls"] = [*_calls(said)]
+    message |= {"tool_calls": calls} if calls else {}
     choice: JsonObject = {"index": 0, "message": message, "finish_reason": _reason(said)}
-    return _frame("chat.completion", choice) | {"usage": _usage(said)}
+    return {**_frame("chat.completion", choice), "usage": _usage(said)}
 
 
 def _frame(kind: str, choice: JsonObject) -> JsonObject:
     return {"id": "x", "object": kind, "created": 0, "model": NAME, "choices": [choice]}
 
 
-async def _streamed(said: Answer, mood: Mood) -> AsyncIterator[bytes]:
-    """Yield the frames; a call's arguments come in pieces, as from a real server."""
+async def _streamed(said: Answer) -> AsyncIterator[bytes]:
+    """Yield the frames; text and arguments come in pieces, as from a real server."""
 
     def frame(delta: JsonObject, reason: str | None = None) -> bytes:
         choice: JsonObject = {"index": 0, "delta": delta, "finish_reason": reason}
         return f"data: {json.dumps(_frame('chat.completion.chunk', choice))}\n\n".encode()
 
     yield frame({"role": "assistant", "content": ""})
-    if mood == "silent":
-        await asyncio.Event().wait()
     for start in range(0, len(said.text), _PIECE):
         yield frame({"content": said.text[start : start + _PIECE]})
-    if mood == "cut":
-        return
-    for call in _calls(said):
-        function = cast("dict[str, str]", call["function"])
-        whole = function["arguments"] if mood != "malformed" else function["arguments"][:-1]
-        yield frame({"tool_calls": [{**call, "function": {**function, "arguments": ""}}]})
-        for start in range(0, len(whole), _PIECE * 8):
-            piece = {"arguments": whole[start : start + _PIECE * 8]}
+    for call, arguments in _calls(said):
+        yield frame({"tool_calls": [call]})
+        for start in range(0, len(arguments), _PIECE * 8):
+            piece: JsonObject = {"arguments": arguments[start : start + _PIECE * 8]}
             yield frame({"tool_calls": [{"index": call["index"], "function": piece}]})
     yield frame({}, _reason(said))
-    usage = _frame("chat.completion.chunk", {}) | {"choices": [], "usage": _usage(said)}
+    usage = {**_frame("chat.completion.chunk", {}), "choices": [], "usage": _usage(said)}
     yield f"data: {json.dumps(usage)}\n\ndata: [DONE]\n\n".encode()
