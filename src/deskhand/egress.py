@@ -17,7 +17,7 @@ import re
 import socket
 import ssl
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final, Literal
 
 from deskhand import limits
@@ -43,6 +43,7 @@ _LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 _NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*")
 _DEFAULT_PORT = {"https": 443, "http": 80}
 _NAME_CHARS_MAX = 253
+_GOOD = (200, 206)
 
 
 def _networks(*spelled: str) -> Sequence[ipaddress.IPv4Network | ipaddress.IPv6Network]:
@@ -65,7 +66,10 @@ _GLOBAL_V6 = ipaddress.ip_network("2000::/3")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EgressRequest:
-    """One request. URL, headers and body stay out of its ``repr``, because they often hold secrets."""
+    """One request. URL, headers and body stay out of its ``repr``, because they often hold secrets.
+
+    ``take`` gets a good answer piece by piece, with its head, however long that is.
+    """
 
     method: str
     url: str = field(repr=False)
@@ -73,6 +77,7 @@ class EgressRequest:
     body: bytes = field(default=b"", repr=False)
     seconds_max: float = limits.EGRESS_SECONDS_MAX
     response_bytes_max: int = limits.EGRESS_RESPONSE_BYTES_MAX
+    take: Callable[[EgressResponse, bytes], None] | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -229,7 +234,7 @@ class Egress:
             target=target.path.encode(),
         )
         headers = {"Host": target.authority, "Accept-Encoding": "identity", **request.headers}
-        timeout = {"connect": limits.EGRESS_CONNECT_SECONDS_MAX}
+        timeout = {"connect": limits.EGRESS_CONNECT_SECONDS_MAX, "read": limits.EGRESS_SECONDS_MAX}
         body = bytearray()
         async with (
             httpcore.AsyncHTTPConnection(
@@ -243,17 +248,20 @@ class Egress:
                 extensions={"sni_hostname": target.host, "timeout": timeout},
             ) as answer,
         ):
+            told = [
+                (name.decode("latin-1"), said.decode("latin-1")) for name, said in answer.headers
+            ]
+            headers = {name.lower(): value for name, value in told}
+            head = EgressResponse(status=answer.status, headers=headers, body=b"", truncated=False)
             async for chunk in answer.aiter_stream():
+                if request.take is not None and answer.status in _GOOD:
+                    request.take(head, chunk)
+                    continue
                 body += chunk
                 if len(body) > request.response_bytes_max:
                     break
-        told = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in answer.headers]
-        return EgressResponse(
-            status=answer.status,
-            headers={name.lower(): value for name, value in told},
-            body=bytes(body[: request.response_bytes_max]),
-            truncated=len(body) > request.response_bytes_max,
-        )
+        whole, most = bytes(body), request.response_bytes_max
+        return replace(head, body=whole[:most], truncated=len(whole) > most)
 
 
 async def _system_resolve(name: str, port: int) -> Sequence[str]:
