@@ -12,10 +12,10 @@ import httpx
 from fastapi import FastAPI
 
 from deskhand.clock import SystemClock, stamp
-from deskhand.hub.app import Hub, HubParts, HubSettings
+from deskhand.hub.app import Hub, HubParts
 from deskhand.hub.credentials import LocalOwner, admit, bearer_sha256, ensure_owner, new_token
 from deskhand.hub.http.access import PushDoor
-from deskhand.hub.http.app import create_app, new_pairing
+from deskhand.hub.http.app import create_app
 from deskhand.hub.pairing import Pairing
 from deskhand.ids import Ids
 from deskhand.protocol.objects import Device, Role
@@ -101,18 +101,18 @@ async def open_rim(
         ids=ids,
         notifiers={},
         spread=lambda: 0.5,
-        settings=HubSettings(),
     )
     hub = Hub(parts)
     await hub.start()
     try:
         owner = await ensure_owner(store, ids, home=home, name="laptop")
-        pairing = new_pairing(hub)
         push = PushDoor(
             public_key="BKey", allows=lambda url: url.startswith("https://push.example/")
         )
-        app = create_app(hub, pairing=pairing, push=push, page_folder=page or home / "no-page")
-        yield Rim(hub=hub, app=app, pairing=pairing, owner=owner, blobs=blobs, home=home, ids=ids)
+        app = create_app(hub, push=push, page_folder=page or home / "no-page")
+        yield Rim(
+            hub=hub, app=app, pairing=hub.pairing, owner=owner, blobs=blobs, home=home, ids=ids
+        )
     finally:
         await hub.stop()
         await store.close()

@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from deskhand.clock import Clock
 from deskhand.errors import Code, DeskhandError
 from deskhand.hub.delivering import Courier
+from deskhand.hub.pairing import Pairing
+from deskhand.hub.peer import own_uid
 from deskhand.hub.presence import Attendance
 from deskhand.hub.streaming import view_of
 from deskhand.hub.submitting import Submitter, dispatch
@@ -33,16 +35,11 @@ _FINAL = tuple(state.value for state in TaskState if state in FINAL)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class HubSettings:
-    """Under which names and origins one hub process answers, beside loopback."""
-
-    hosts: tuple[str, ...] = ()
-    origins: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class HubParts:
-    """What the rim supplies to a hub; ``spread`` gives random numbers from 0 to 1."""
+    """What the rim supplies to a hub.
+
+    ``spread`` gives random numbers from 0 to 1; ``names`` are the hosts and origins it answers to, beside loopback.
+    """
 
     store: Store
     blobs: Blobs
@@ -50,7 +47,7 @@ class HubParts:
     ids: Ids
     notifiers: Mapping[str, Notifier]
     spread: Callable[[], float]
-    settings: HubSettings = HubSettings()
+    names: tuple[str, ...] = ()
 
 
 class Hub:
@@ -59,8 +56,8 @@ class Hub:
     def __init__(self, parts: HubParts) -> None:
         """Wire the services; nothing runs yet."""
         self.store, self.blobs = parts.store, parts.blobs
-        self.clock, self.ids = parts.clock, parts.ids
-        self.settings = parts.settings
+        self.clock, self.ids, self.names = parts.clock, parts.ids, parts.names
+        self.pairing = Pairing(self.store, self.clock, self.ids, uid=own_uid())
         self.attendance = Attendance(store=self.store, clock=self.clock, moved=self._dispatch)
         self.streams = self.attendance.streams
         self.stream = self.streams.stream

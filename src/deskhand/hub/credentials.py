@@ -23,6 +23,7 @@ from deskhand.ports import Credential, Draft, Store, Tx
 from deskhand.protocol.authority import Principal
 from deskhand.protocol.events import HUB, DeviceAdded
 from deskhand.protocol.objects import Device, Role
+from deskhand.store.home import sync
 
 SECRET_PREFIX: Final = "dhs_"  # noqa: S105 - what secrets begin with, not one
 SECRET: Final = re.compile(SECRET_PREFIX + r"[A-Za-z0-9_-]{20,}")
@@ -115,12 +116,9 @@ def write_private(path: Path, text: str) -> None:
             file.flush()
             os.fsync(file.fileno())
         Path(temporary).replace(path)
-        # The name too, or a power cut takes it away, and with it the way into the account.
-        folder = os.open(path.parent, os.O_RDONLY | os.O_CLOEXEC)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        sync(
+            path.parent
+        )  # or a power cut takes the name away, and with it the way into the account
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise

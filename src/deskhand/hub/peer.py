@@ -6,6 +6,7 @@ On loopback the kernel tells which user of this machine it is (Linux); elsewhere
 from __future__ import annotations
 
 import ipaddress
+import os
 import socket
 import struct
 from dataclasses import dataclass, field
@@ -27,6 +28,11 @@ class Peer:
 
     address: str
     uid: int | None = None
+
+
+def own_uid() -> int | None:
+    """Return the user this process runs as, where the system knows such."""
+    return os.getuid() if hasattr(os, "getuid") else None
 
 
 def uid_of(server: tuple[str, int], client: tuple[str, int]) -> int | None:

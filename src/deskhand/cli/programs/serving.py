@@ -22,20 +22,13 @@ from deskhand.cli.values import as_json, config_values, setting
 from deskhand.clock import Clock, SystemClock
 from deskhand.core.settings import REGISTRY, effective
 from deskhand.errors import Code, DeskhandError
-from deskhand.hub.app import Hub, HubParts, HubSettings
+from deskhand.hub.app import Hub, HubParts
 from deskhand.hub.credentials import LocalOwner, ensure_owner, write_private
 from deskhand.hub.http.access import PushDoor
-from deskhand.hub.http.app import create_app, new_pairing
+from deskhand.hub.http.app import create_app
 from deskhand.hub.http.serve import Bind, serving
-from deskhand.hub.pairing import Pairing
 from deskhand.ids import Ids
-from deskhand.notify.webpush import (
-    WebPush,
-    WebPushSettings,
-    endpoint_allowed,
-    new_vapid_key,
-    public_key_b64url,
-)
+from deskhand.notify import webpush
 from deskhand.ports import Committed, Notice, PushSubscription, SendOutcome
 from deskhand.protocol.authority import Principal
 from deskhand.protocol.objects import Role, Setting
@@ -57,7 +50,6 @@ class Running:
     """A hub that answers, with what its process needs of it; ``opened`` is the address that people open."""
 
     hub: Hub
-    pairing: Pairing
     owner: LocalOwner
     url: str
     opened: str
@@ -103,11 +95,10 @@ async def running_hub(path: Path, *, port: int | None, reach: Reach) -> AsyncGen
             ids=ids,
             notifiers={push.road: push},
             spread=random.SystemRandom().random,
-            settings=HubSettings(hosts=(*named, *reach.hosts), origins=reach.origins),
+            names=(*named, *reach.hosts, *reach.origins),
         )
         hub = Hub(parts)
-        pairing = new_pairing(hub)
-        app = create_app(hub, pairing=pairing, push=push.door())
+        app = create_app(hub, push=push.door())
         await hub.start()
         ending.push_async_callback(hub.stop)
         answering = await ending.enter_async_context(serving(hub, app, where=_where(port, reach)))
@@ -115,7 +106,6 @@ async def running_hub(path: Path, *, port: int | None, reach: Reach) -> AsyncGen
         owner = await ensure_owner(store, ids, home=home.path, name=socket.gethostname(), url=url)
         running = Running(
             hub=hub,
-            pairing=pairing,
             owner=owner,
             url=url,
             opened=reach.with_port(answering.port) or url,
@@ -150,7 +140,7 @@ class LivePush:
 
     def door(self) -> PushDoor:
         """Return what subscribing needs to know."""
-        return PushDoor(public_key=public_key_b64url(self._key), allows=self._allows)
+        return PushDoor(public_key=webpush.public_key_b64url(self._key), allows=self._allows)
 
     async def send(self, subscription: PushSubscription, notice: Notice) -> SendOutcome:
         """Send one notice."""
@@ -168,18 +158,18 @@ class LivePush:
         return bool(effective(self._values, "notify.allow_private_endpoints"))
 
     def _allows(self, endpoint: str) -> bool:
-        return endpoint_allowed(endpoint, allow_private=self._allows_private())
+        return webpush.endpoint_allowed(endpoint, allow_private=self._allows_private())
 
-    def _built(self) -> WebPush:
+    def _built(self) -> webpush.WebPush:
         subject, private = str(effective(self._values, "notify.subject")), self._allows_private()
-        wanted = WebPushSettings(subject=subject, app_url=self._url, allow_private=private)
-        return WebPush(vapid_key=self._key, settings=wanted, clock=self._clock)
+        wanted = webpush.WebPushSettings(subject=subject, app_url=self._url, allow_private=private)
+        return webpush.WebPush(vapid_key=self._key, settings=wanted, clock=self._clock)
 
 
 def _vapid_key(home: Path) -> bytes:
     path = home / VAPID_FILE
     if not path.exists():
-        write_private(path, new_vapid_key().decode("ascii"))
+        write_private(path, webpush.new_vapid_key().decode("ascii"))
     return path.read_bytes()
 
 

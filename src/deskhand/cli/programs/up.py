@@ -44,8 +44,8 @@ async def run_hub(*, port: int | None, said: str | None) -> int:
     async with running_hub(home(), port=port, reach=reach) as running:
         url, account = running.opened, running.owner.account
         wish = InviteAsk(kind="runner", role=Role.RUNNER, admits_alone=True)
-        runner = (await running.pairing.create_invite(account, wish)).invite
-        page = await running.pairing.create_invite(account, InviteAsk(admits_alone=True))
+        runner = (await running.hub.pairing.create_invite(account, wish)).invite
+        page = await running.hub.pairing.create_invite(account, InviteAsk(admits_alone=True))
         ready = {"url": url, "invite": runner, "pid": os.getpid(), "page_invite": page.invite}
         line = speak.say("hub.runner", url=url, invite=runner)
         speak.answer({**ready, "code": page.code}, speak.say("hub.ready", url=url), line)
@@ -143,7 +143,7 @@ class _Desk:
             took = await offload(lambda: seen_to_answer(opened))
             speak.note(speak.say("up.answered", url=opened, ms=round(took)), "good")
         wish = InviteAsk(admits_alone=not speak.asks)
-        made = await running.pairing.create_invite(running.owner.account, wish)
+        made = await running.hub.pairing.create_invite(running.owner.account, wish)
         ready = {"url": opened, "invite": made.invite, "code": made.code, "pid": os.getpid()}
         speak.answer(ready, speak.say("up.ready", version=__version__, name=name, url=opened))
         if not reach.url:
@@ -159,7 +159,7 @@ class _Desk:
     async def _open_browser(self) -> None:
         """Sign in the browser of this user through a page that only this user can read."""
         running = self._running
-        claim = await running.pairing.create_local_claim(running.owner.account)
+        claim = await running.hub.pairing.create_local_claim(running.owner.account)
         page = write_claim_page(running.home, url=running.url, secret=claim.invite)
         opened = await offload(lambda: webbrowser.open(page.as_uri()))
         if not opened:

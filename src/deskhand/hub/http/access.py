@@ -20,7 +20,6 @@ from deskhand.hub.app import Hub, visible
 from deskhand.hub.credentials import bearer_sha256, page_sha256
 from deskhand.hub.http.messages import ACKNOWLEDGED
 from deskhand.hub.http.walls import WRITES, refuse_foreign
-from deskhand.hub.pairing import Pairing
 from deskhand.hub.peer import Throttle
 from deskhand.hub.submitting import Surface
 from deskhand.hub.uploads import Uploads
@@ -110,9 +109,9 @@ class Call:
 class Door:
     """What routes work with, and the one way in."""
 
-    def __init__(self, hub: Hub, *, pairing: Pairing, push: PushDoor) -> None:
+    def __init__(self, hub: Hub, *, push: PushDoor) -> None:
         """Begin with nobody known."""
-        self.hub, self.pairing, self.push = hub, pairing, push
+        self.hub, self.push = hub, push
         self.uploads = Uploads(store=hub.store, blobs=hub.blobs, clock=hub.clock, ids=hub.ids)
         self._bad = Throttle(hub.clock, most=limits.BAD_LOGINS_PER_MINUTE_MAX, seconds=60)
         self._busy = Throttle(hub.clock, most=limits.REQUESTS_PER_TEN_SECONDS_MAX, seconds=10)

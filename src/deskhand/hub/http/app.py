@@ -6,7 +6,6 @@ A route that is not in the table cannot be built. Roles inside a route (own or f
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any, Final, NamedTuple, cast
@@ -25,7 +24,6 @@ from deskhand.hub.http import devices, files, log, page
 from deskhand.hub.http.access import Door, PushDoor, Who
 from deskhand.hub.http.messages import BYTES, CHUNK, JSON, NOTHING, Flow, Takes, check_body, refusal
 from deskhand.hub.http.walls import Names, Walls
-from deskhand.hub.pairing import Pairing
 from deskhand.protocol import requests as asks
 from deskhand.protocol.wire import Wire
 
@@ -109,23 +107,16 @@ class GuardedRoute(APIRoute):
         return guarded
 
 
-def create_app(hub: Hub, *, pairing: Pairing, push: PushDoor, page_folder: Path = PAGE) -> FastAPI:
+def create_app(hub: Hub, *, push: PushDoor, page_folder: Path = PAGE) -> FastAPI:
     """Return the app for a started hub, with the routes of the table and no others (AU-01)."""
     app = FastAPI(title="Deskhand", version="1", openapi_url=None, docs_url=None, redoc_url=None)
     app.router.routes.extend(_routes())
-    app.state.door = Door(hub, pairing=pairing, push=push)
+    app.state.door = Door(hub, push=push)
     app.state.page = page.load_page(page_folder)
     app.add_exception_handler(HTTPException, _refused_by_routing)
     app.add_exception_handler(RequestValidationError, _refused_by_validation)
-    names = Names((*hub.settings.hosts, *hub.settings.origins))
-    app.add_middleware(Walls, names=names, ids=hub.ids)
+    app.add_middleware(Walls, names=Names(hub.names), ids=hub.ids)
     return app
-
-
-def new_pairing(hub: Hub) -> Pairing:
-    """Return the pairing service of a hub, bound to the user it runs as."""
-    own: Callable[[], int] | None = getattr(os, "getuid", None)
-    return Pairing(hub.store, hub.clock, hub.ids, uid=own() if own else None)
 
 
 def _routes() -> list[GuardedRoute]:

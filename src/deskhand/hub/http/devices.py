@@ -20,13 +20,13 @@ from deskhand.protocol.requests import InviteAsk, PairAsk, PairClaim, PairPendin
 async def ask_to_join(call: TheCall) -> Answer:
     """File a request to join by an invitation's secret or digits."""
     wish = await read_json(call.request, PairAsk)
-    return Answer(await call.door.pairing.ask(wish, peer=_peer(call)), status_code=202)
+    return Answer(await call.hub.pairing.ask(wish, peer=_peer(call)), status_code=202)
 
 
 async def claim(call: TheCall) -> Answer:
     """Return whether somebody decided; once admitted, the credential, once."""
     wish = await read_json(call.request, PairClaim)
-    outcome, cookie = await call.door.pairing.claim(wish, peer=_peer(call))
+    outcome, cookie = await call.hub.pairing.claim(wish, peer=_peer(call))
     answer = Answer(outcome, status_code=202 if isinstance(outcome, PairPending) else 200)
     if cookie is not None:
         answer.headers["Set-Cookie"] = cookie_for(str(call.request.state.origin), cookie)
@@ -36,13 +36,13 @@ async def claim(call: TheCall) -> Answer:
 async def create_invite(call: TheCall) -> Answer:
     """Make an invitation; its secret is in this answer and nowhere else."""
     wish = await read_json(call.request, InviteAsk)
-    made = await call.door.pairing.create_invite(call.me.account, wish)
+    made = await call.hub.pairing.create_invite(call.me.account, wish)
     return Answer(made, status_code=201)
 
 
 async def close_invite(call: TheCall, invite: str) -> Response:
     """End an invitation, because what showed it is closed."""
-    await call.door.pairing.close_invite(call.me.account, invite)
+    await call.hub.pairing.close_invite(call.me.account, invite)
     return Response(status_code=204)
 
 
