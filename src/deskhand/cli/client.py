@@ -10,6 +10,7 @@ import base64
 import http.client
 import json
 from collections.abc import Iterator, Mapping
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO, Final, cast
@@ -73,21 +74,15 @@ class Client:
         return cast("Obj", json.loads(answer)) if answer.strip() else {}
 
     def op(
-        self,
-        kind: str,
-        body: Obj | None = None,
-        *,
-        thread: str | None = None,
-        task: str | None = None,
-        op_id: str | None = None,
+        self, kind: str, body: Obj | None = None, *, op_id: str = "", **about: str | None
     ) -> Obj:
-        """Send one op and return its result.
+        """Send one op, about a ``thread`` or ``task``, and return its result.
 
         Raises:
             Refusal: the op was rejected.
         """
         op: Obj = {"op_id": op_id or new_op_id(), "kind": kind, "body": body or {}}
-        op |= {name: about for name, about in (("thread", thread), ("task", task)) if about}
+        op |= {name: one for name, one in about.items() if one}
         result = cast("Obj", self.call("POST", "/v1/ops", {"ops": [op]})["results"][0])
         if result["status"] == "rejected":
             raise Refusal(result["error"])
@@ -190,16 +185,14 @@ def connect(url: str) -> http.client.HTTPConnection:
 
 def healthz(url: str) -> Response:
     """Return what a hub answers to whoever asks whether it is there; ``hub_unreachable`` when it does not."""
-    connection = connect(url)
     try:
-        connection.request("GET", "/healthz")
-        response = connection.getresponse()
-        response.read()
+        with closing(connect(url)) as connection:
+            connection.request("GET", "/healthz")
+            response = connection.getresponse()
+            response.read()
+            return response
     except _BROKEN as error:
         raise DeskhandError(Code.HUB_UNREACHABLE, f"{url}: {error}") from None
-    finally:
-        connection.close()
-    return response
 
 
 def quoted(name: str) -> str:

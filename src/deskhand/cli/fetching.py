@@ -70,21 +70,13 @@ def safe_name(name: str) -> str:
 
 
 def _publish(part: Path, target: Path, *, overwrite: bool) -> None:
-    """Give the file its name, in one step that fails rather than replaces."""
-    if overwrite:
-        part.replace(target)
-        return
+    """Give the file its name, which fails rather than replaces what somebody put there meanwhile."""
     try:
-        try:
-            os.link(part, target, follow_symlinks=False)
-        except FileExistsError:
-            raise
-        except OSError:
-            # A file system without hard links: exclusive creation, then the bytes.
-            with target.open("xb") as file:
-                file.write(part.read_bytes())
+        if not overwrite:
+            target.touch(exist_ok=False)  # the name is ours from here on
     except FileExistsError:
         raise _taken(target) from None
+    part.replace(target)
 
 
 def _taken(target: Path) -> DeskhandError:

@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import os
 import re
-import tempfile
 import tomllib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, cast
@@ -34,8 +33,9 @@ _NARROWNESS: Final[dict[str, Callable[[Value], int]]] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Setting:
-    """A value and where it comes from."""
+    """A value and where it comes from; ``id`` is its name."""
 
+    id: str
     value: Value
     source: str
 
@@ -76,6 +76,8 @@ def write_value(name: str, value: Value | None) -> None:
     """
     import tomlkit
 
+    from deskhand.hub.credentials import write_private
+
     path = config_path()
     before = _text_of(path)
     _checked(before, path)
@@ -90,12 +92,7 @@ def write_value(name: str, value: Value | None) -> None:
     after = tomlkit.dumps(document)
     _checked(after, path)
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        file.write(after)
-        file.flush()
-        os.fsync(file.fileno())
-    Path(temporary).replace(path)
+    write_private(path, after)
 
 
 def as_json(value: Value) -> Json:
@@ -131,23 +128,17 @@ def parsed(name: str, said: str) -> Value:
     return checked(name, cast("str", value))
 
 
-def environment_name(name: str) -> str:
-    """Return the variable that overrides a setting."""
-    name = "model" if name == "model.name" else name  # the one that people type most
-    return "DESKHAND_" + name.upper().replace(".", "_")
-
-
 def _outside_project(name: str, *, flag: object | None) -> Setting:
+    # The model is the one that people type most.
+    typed = "model" if name == "model.name" else name
+    variable = "DESKHAND_" + typed.upper().replace(".", "_")
     if flag is not None:
-        return Setting(value=checked(name, cast("str", flag)), source="flag")
-    variable = environment_name(name)
-    said = os.environ.get(variable)
-    if said is not None:
-        return Setting(value=parsed(name, said), source=variable)
-    values = config_values()
-    if name in values:
-        return Setting(value=values[name], source=str(config_path()))
-    return Setting(value=REGISTRY[name].default, source="default")
+        return Setting(id=name, value=checked(name, cast("str", flag)), source="flag")
+    if variable in os.environ:
+        return Setting(id=name, value=parsed(name, os.environ[variable]), source=variable)
+    if name in (values := config_values()):
+        return Setting(id=name, value=values[name], source=str(config_path()))
+    return Setting(id=name, value=REGISTRY[name].default, source="default")
 
 
 def _project_values() -> dict[str, Setting]:
@@ -160,7 +151,7 @@ def _project_values() -> dict[str, Setting]:
         if name not in _NARROWNESS:
             detail = f"{path}: {name} – {', '.join(sorted(_NARROWNESS))}"
             raise DeskhandError(Code.CONFIG_INVALID, detail, field=name)
-    return {name: Setting(value=value, source=str(path)) for name, value in values.items()}
+    return {name: Setting(id=name, value=one, source=str(path)) for name, one in values.items()}
 
 
 def _text_of(path: Path) -> str:
@@ -189,15 +180,13 @@ def _checked(text: str, path: Path) -> dict[str, Value]:
     return values
 
 
-def _flat(data: dict[str, object], prefix: str) -> list[tuple[str, object]]:
-    """Return ``[("hub.port", 3375), ...]`` of nested tables."""
-    found: list[tuple[str, object]] = []
+def _flat(data: dict[str, object], prefix: str) -> Iterator[tuple[str, object]]:
+    """Yield ``[("hub.port", 3375), ...]`` of nested tables."""
     for key, value in data.items():
         if isinstance(value, dict):
-            found += _flat(cast("dict[str, object]", value), f"{prefix}{key}.")
+            yield from _flat(cast("dict[str, object]", value), f"{prefix}{key}.")
         else:
-            found.append((f"{prefix}{key}", value))
-    return found
+            yield f"{prefix}{key}", value
 
 
 def _line_of(text: str, name: str) -> int:

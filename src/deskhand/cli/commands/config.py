@@ -5,6 +5,7 @@ What belongs to the account goes to the hub as a wish; what belongs to this comp
 
 from __future__ import annotations
 
+from dataclasses import asdict, replace
 from typing import Annotated, cast
 
 import typer
@@ -12,7 +13,7 @@ import typer
 from deskhand.cli.flags import add_group, argument
 from deskhand.cli.home import client
 from deskhand.cli.screen import Obj, speak
-from deskhand.cli.values import Value, as_json, parsed, setting, spec_of, write_value
+from deskhand.cli.values import Setting, Value, parsed, setting, spec_of, write_value
 from deskhand.core.settings import REGISTRY
 from deskhand.errors import DeskhandError
 from deskhand.texts import text
@@ -28,21 +29,21 @@ def add_to(app: typer.Typer) -> None:
 
 def list_settings() -> int:
     """List all settings."""
-    rows = _account_rows() + [_local_row(one.name) for one in REGISTRY.values() if not one.account]
-    code = speak.listed(rows, lambda row: (row["id"], _shown(row["value"]), row["source"]))
-    for row in [] if speak.json else rows:
-        meaning = text(f"setting.{row['id']}", language=speak.language)
-        speak.detail(f"{row['id']}: {meaning}")
+    found = list(_of_account().values())
+    found += [setting(one.name) for one in REGISTRY.values() if not one.account]
+    code = speak.listed([asdict(one) for one in found], _row)
+    for one in [] if speak.json else found:
+        meaning = text(f"setting.{one.id}", language=speak.language)
+        speak.detail(f"{one.id}: {meaning}")
     return code
 
 
 def get_setting(name: Name) -> int:
     """Print one value."""
-    account = spec_of(name).account
-    row = next(row for row in _account_rows() if row["id"] == name) if account else _local_row(name)
+    found = _of_account()[name] if spec_of(name).account else setting(name)
     if not speak.json:
-        speak.detail(row["source"])
-    return speak.answer(row, _shown(row["value"]))
+        speak.detail(found.source)
+    return speak.answer(asdict(found), _shown(found.value))
 
 
 def set_setting(name: Name, value: Annotated[str, argument("VALUE", "config.value")]) -> int:
@@ -51,7 +52,7 @@ def set_setting(name: Name, value: Annotated[str, argument("VALUE", "config.valu
     if spec_of(name).account:
         return _put(name, found)
     write_value(name, found)
-    return _changed(_row(name, found, _local_row(name)["source"]))
+    return _changed(replace(setting(name), value=found))
 
 
 def unset_setting(name: Name) -> int:
@@ -60,44 +61,39 @@ def unset_setting(name: Name) -> int:
     if spec.account:
         return _put(name, spec.default)
     write_value(name, None)
-    return _changed(_local_row(name))
+    return _changed(setting(name))
 
 
 def _put(name: str, value: Value) -> int:
-    row = _row(name, value, "account")
-    client().op("settings.put", {"name": name, "value": row["value"]})
-    return _changed(row)
+    client().op("settings.put", {"name": name, "value": value})
+    return _changed(Setting(id=name, value=value, source="account"))
 
 
-def _changed(row: Obj) -> int:
-    shown = {"name": row["id"], "value": _shown(row["value"]), "source": row["source"]}
-    return speak.done(row, "config.changed", **shown)
+def _changed(found: Setting) -> int:
+    shown = {"name": found.id, "value": _shown(found.value), "source": found.source}
+    return speak.done(asdict(found), "config.changed", **shown)
 
 
-def _account_rows() -> list[Obj]:
+def _of_account() -> dict[str, Setting]:
     """Return the account's settings; the defaults, and that they are only that, while the hub is away."""
     try:
-        found = cast("list[Obj]", client().get("/v1/settings")["items"])
+        rows: list[Obj] = client().get("/v1/settings")["items"]
     except DeskhandError as error:
         speak.note(speak.say("config.hub_away", why=str(error)), "ask")
         own = [spec for spec in REGISTRY.values() if spec.account]
-        return [_row(spec.name, spec.default, "default?") for spec in own]
+        return {one.name: Setting(id=one.name, value=one.default, source="default?") for one in own}
     sources = ("default", "account")
-    return [_row(row["id"], row["value"], sources["changed_at" in row]) for row in found]
+    found = [(row["id"], row["value"], sources["changed_at" in row]) for row in rows]
+    return {name: Setting(id=name, value=value, source=source) for name, value, source in found}
 
 
-def _local_row(name: str) -> Obj:
-    found = setting(name)
-    return _row(name, found.value, found.source)
-
-
-def _row(name: str, value: Value, source: str) -> Obj:
-    return {"id": name, "value": as_json(value), "source": source}
+def _row(one: Obj) -> tuple[object, ...]:
+    return one["id"], _shown(one["value"]), one["source"]
 
 
 def _shown(value: object) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
-    if isinstance(value, list):
+    if isinstance(value, list | tuple):
         return ", ".join(map(str, cast("list[object]", value)))
     return str(value)

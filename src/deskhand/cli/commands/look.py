@@ -12,19 +12,9 @@ from typing import Annotated, cast
 
 import typer
 
+from deskhand.cli import follow
 from deskhand.cli.client import LIST_LIMIT, Client, quoted
 from deskhand.cli.flags import add_commands, argument, from_stdin, option, seconds, t
-from deskhand.cli.follow import (
-    FINAL,
-    check_line,
-    events_of,
-    exit_code,
-    follow_task,
-    plan_lines,
-    show_event,
-    show_outcome,
-    standing,
-)
 from deskhand.cli.home import client
 from deskhand.cli.screen import Exit, Obj, one_line, speak
 from deskhand.errors import Code, DeskhandError
@@ -45,21 +35,15 @@ def status() -> int:
     """Say what is going on."""
     hub = client()
     version, found = hub.get("/v1/version"), hub.get("/v1/snapshot")
-    tasks = [task for task in found["tasks"] if task["state"] not in FINAL]
+    tasks = [task for task in found["tasks"] if task["state"] not in follow.FINAL]
     links = {link["runner"]: link for link in found["presence"]}
-    computers = [
-        {
-            "id": runner["id"],
-            "name": runner["name"],
-            "connected": bool(link.get("connected")),
-            "link": link.get("state"),
-            **{name: link.get(name) for name in ("seen_at", "slept_seconds", "woke_at")},
-            "models": runner.get("models", []),
-            "sandbox": runner.get("sandbox"),
-        }
-        for runner in found["runners"]
-        for link in [links.get(runner["id"], {})]
-    ]
+    computers: list[Obj] = []
+    for one in found["runners"]:
+        link = links.get(one["id"], {})
+        how = {name: link.get(name) for name in ("seen_at", "slept_seconds", "woke_at")}
+        how |= {"connected": bool(link.get("connected")), "link": link.get("state")}
+        what = {"models": one.get("models", []), "sandbox": one.get("sandbox")}
+        computers.append({"id": one["id"], "name": one["name"], **how, **what})
     speak.out(speak.say("status.hub", url=hub.url, version=version["version"]))
     for one in computers:
         speak.out(speak.say("status.runner", name=one["name"], link=link_line(one)))
@@ -83,9 +67,9 @@ def ls(
     limit: Annotated[int, option("ls.limit", min=1, max=10_000)] = 50,
 ) -> int:
     """List tasks."""
-    wrong = set(state or ()) - {*_OPEN, *FINAL}
+    wrong = set(state or ()) - {*_OPEN, *follow.FINAL}
     if wrong:
-        raise typer.BadParameter(f"--state: {' | '.join((*_OPEN, *sorted(FINAL)))}")
+        raise typer.BadParameter(f"--state: {' | '.join((*_OPEN, *sorted(follow.FINAL)))}")
     found = client().items("/v1/tasks", most=limit, thread=thread, state=state)
     tasks = [task for task in found if everything or not task.get("archived")]
     return speak.listed(tasks, _row, none="ls.none")
@@ -122,7 +106,7 @@ def watch(
     if name is not None:
         return _watch_task(hub, name, after=after, limit=limit)
     cursor = hub.get("/v1/snapshot")["cursor"] if after is None else after
-    for event in events_of(hub, cursor, seconds=limit):
+    for event in follow.events_of(hub, cursor, seconds=limit):
         what, at = cast("Obj", event["body"]), str(event["at"])[11:19]
         said = what.get("text") or what.get("title") or what.get("summary") or ""
         line = f"{event['seq']}  {at}  {event['kind']}  {event.get('task') or ''}  "
@@ -291,7 +275,7 @@ def link_line(computer: Obj) -> str:
 
 def _row(task: Obj) -> tuple[object, ...]:
     at = str(task["created_at"])[:16].replace("T", " ")
-    return task["id"], standing(task), at, one_line(task["title"], most=80)
+    return task["id"], follow.standing(task), at, one_line(task["title"], most=80)
 
 
 def _show_task(hub: Client, task: Obj) -> None:
@@ -300,13 +284,13 @@ def _show_task(hub: Client, task: Obj) -> None:
     who = {name: task.get(name) or "–" for name in ("agent", "runner", "folder", "mode")}
     speak.out(speak.say("show.who", **who))
     criteria = [f"  • {one_line(criterion)}" for criterion in task.get("criteria", [])]
-    for line in (*plan_lines(task.get("plan", [])), *criteria):
+    for line in (*follow.plan_lines(task.get("plan", [])), *criteria):
         speak.out(line)
     if task.get("now_doing"):
         speak.out(speak.say("show.now", what=one_line(task["now_doing"])))
     for check in task.get("checks", []):
-        speak.out(check_line(check)[0])
-    show_outcome(task)
+        speak.out(follow.check_line(check)[0])
+    follow.show_outcome(task)
     for waiting in task.get("waiting_for", []):
         if waiting["kind"] == "approval":
             _show_approval(hub.get(f"/v1/approvals/{quoted(waiting['id'])}"))
@@ -321,18 +305,18 @@ def _show_changes(task: Obj) -> None:
 
 def _watch_task(hub: Client, name: str, *, after: int | None, limit: float | None) -> int:
     task, cursor = hub.get(f"/v1/tasks/{quoted(name)}"), after or 0
-    show = speak.result if speak.json else show_event
+    show = speak.result if speak.json else follow.show_event
     if after is None:
         path = f"/v1/threads/{quoted(task['thread'])}/events"
         for event in hub.get(path, limit=LIST_LIMIT)["items"]:
             cursor = max(cursor, int(event["seq"]))
             if event.get("task") == name:
                 show(event)
-    if task["state"] not in FINAL:
-        task, in_time = follow_task(
+    if task["state"] not in follow.FINAL:
+        task, in_time = follow.follow_task(
             hub, name, after=cursor, seconds=limit, show=show, also_when_stuck=False
         )
         if not in_time:
             return Exit.TIMEOUT
-    show_outcome(task)
-    return exit_code(task)
+    follow.show_outcome(task)
+    return follow.exit_code(task)

@@ -13,18 +13,12 @@ from pathlib import Path
 from typing import cast
 
 from deskhand.cli.flags import t
-from deskhand.cli.home import RUNNER_FILE
+from deskhand.cli.home import OWNER_FILE, RUNNER_FILE
 from deskhand.cli.programs.computer import JOURNAL, keep_runner
 from deskhand.cli.programs.serving import VAPID_FILE
 from deskhand.clock import Clock, stamp
 from deskhand.errors import Code, DeskhandError
-from deskhand.hub.credentials import (
-    OWNER_FILE,
-    LocalOwner,
-    bearer_sha256,
-    new_token,
-    write_owner,
-)
+from deskhand.hub.credentials import LocalOwner, bearer_sha256, new_token, write_owner
 from deskhand.ids import Ids
 from deskhand.ports import Credential
 from deskhand.protocol.authority import Principal
