@@ -203,7 +203,7 @@ def test_what_is_typed_becomes_a_value_of_its_type(name: str, said: str, value: 
 def test_a_road_is_a_word_or_an_https_address() -> None:
     """Anything else is refused before anything listens."""
     assert reach_of("none") == NONE
-    assert reach_of("https://desk.example.org/").origins == ("https://desk.example.org",)
+    assert reach_of("https://desk.example.org/").names == ("https://desk.example.org",)
     for wrong in ("tailscail", "ftp://x", "https://desk.example.org/path"):
         with pytest.raises(DeskhandError):
             reach_of(wrong)

@@ -22,11 +22,10 @@ _SOMEWHERE = ("198.51.100.1", 9)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reach:
-    """One road. ``url`` is what a phone opens; nothing where there is none."""
+    """One road. ``url`` is what a phone opens; nothing where there is none. ``names``: what the hub is called on it."""
 
     url: str | None = None
-    hosts: tuple[str, ...] = ()
-    origins: tuple[str, ...] = ()
+    names: tuple[str, ...] = ()
     bind: str | None = None
 
     def with_port(self, port: int) -> str | None:
@@ -47,11 +46,11 @@ def reach_of(said: str) -> Reach:
         return NONE
     if said == "lan":
         address = lan_address()
-        return Reach(url=f"http://{address}", hosts=(address,), bind=_ANYWHERE)
+        return Reach(url=f"http://{address}", names=(address,), bind=_ANYWHERE)
     parts = urlsplit(said)
     if parts.scheme not in {"http", "https"} or not parts.hostname or parts.path not in {"", "/"}:
         raise DeskhandError(Code.INVALID, f"{said}: none | lan | https://…", field="--reach")
-    return Reach(url=said.rstrip("/"), origins=(said.rstrip("/"),))
+    return Reach(url=said.rstrip("/"), names=(said.rstrip("/"),))
 
 
 def lan_address() -> str:

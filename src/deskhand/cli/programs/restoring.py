@@ -27,13 +27,12 @@ from deskhand.protocol.objects import Role
 from deskhand.protocol.wire import JsonObject
 from deskhand.runner.ceiling import FILE as FOLDERS
 from deskhand.store.backup.archive import read_manifest, unpack
-from deskhand.store.backup.placing import place
-from deskhand.store.backup.settling import replaced, settle
+from deskhand.store.backup.restoring import place, replaced, settle
 from deskhand.store.engine import open_sqlite
 from deskhand.store.faults import translated
 from deskhand.store.home import open_home
 from deskhand.store.opening import FILE
-from deskhand.store.schema import REVISIONS, prepare_sqlite
+from deskhand.store.schema import prepare_sqlite, revisions
 from deskhand.workflow.restoring import settle_journal
 
 
@@ -49,7 +48,7 @@ def restore(
     """
     with translated(), ExitStack() as ending:
         manifest = read_manifest(backup)
-        if manifest.get("schema") not in REVISIONS:
+        if manifest.get("schema") not in revisions():
             raise DeskhandError(Code.SCHEMA_NEWER, str(manifest.get("schema")))
         backup_at = str(manifest["made_at"])
         if home.is_mount():

@@ -36,8 +36,7 @@ from deskhand.protocol.ops import Op, OpResult
 from deskhand.protocol.wire import Json, JsonObject
 from deskhand.store.blobs import FileBlobs
 from deskhand.store.home import open_home
-from deskhand.store.opening import FILE, open_postgres_store, open_sqlite_store
-from deskhand.store.sql import SqlStore
+from deskhand.store.opening import FILE, SqlStore, open_postgres_store, open_sqlite_store
 
 VAPID_FILE: Final = "vapid.pem"
 _BUILT: Final = datetime(2026, 1, 1, tzinfo=UTC)
@@ -95,7 +94,7 @@ async def running_hub(path: Path, *, port: int | None, reach: Reach) -> AsyncGen
             ids=ids,
             notifiers={push.road: push},
             spread=random.SystemRandom().random,
-            names=(*named, *reach.hosts, *reach.origins),
+            names=(*named, *reach.names),
         )
         hub = Hub(parts)
         app = create_app(hub, push=push.door())

@@ -13,6 +13,7 @@ import threading
 import webbrowser
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
+from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
 from typing import TypeVar
@@ -71,30 +72,28 @@ async def run_up(
     if first and speak.asks and not str(wanted.value):
         reach = await _first_run(path, name)
     async with running_hub(path, port=port, reach=reach) as running:
-        computer = _Computer(running, name=name, as_root=as_root)
+        desk = _Desk(running, name=name, as_root=as_root)
         async with asyncio.TaskGroup() as group:
-            ending = group.create_task(until_told_to_end())
-            working = group.create_task(computer.run_beside())
-            await computer.known(ending, working)
-            desk = _Desk(running)
-            shown = group.create_task(desk.show(reach, browser=browser, name=computer.name))
-            await ending
+            group.create_task(desk.work())
+            shown = group.create_task(desk.show(reach, browser=browser))
+            await until_told_to_end()
             shown.cancel()
-            computer.stopped.set()
+            desk.stopped.set()
     return Exit.DONE
 
 
-class _Computer:
-    """The runner of this process: imported in a thread once the hub answers."""
+class _Desk:
+    """The runner of this process, imported in a thread once the hub answers; and the terminal with its questions."""
 
     def __init__(self, running: Running, *, name: str | None, as_root: bool) -> None:
         self._running, self._said, self._as_root = running, name, as_root
         self.stopped, self._advertised = asyncio.Event(), asyncio.Event()
-        self.name = ""
+        self._asking: asyncio.Queue[PairRequest] = asyncio.Queue()
+        self._name = ""
         running.hub.store.on_commit(self._look)
 
-    async def run_beside(self) -> None:
-        """Work until stopped. What ends the runner once it was known (a revoked device) does not end the hub.
+    async def work(self) -> None:
+        """Run the runner until stopped. What ends it once it was known (a revoked device) does not end the hub.
 
         Raises:
             DeskhandError: what stood in its way at the start.
@@ -102,9 +101,9 @@ class _Computer:
         running = self._running
         try:
             make = await offload(lambda: import_module("deskhand.cli.programs.computer"))
-            self.name = make.computer_name(self._said)
-            principal = await make.ensure_local_runner(running, name=self.name)
-            who = {"device": principal.id, "name": self.name, "as_root": self._as_root}
+            self._name = make.computer_name(self._said)
+            principal = await make.ensure_local_runner(running, name=self._name)
+            who = {"device": principal.id, "name": self._name, "as_root": self._as_root}
             link, language = Participant(running.hub, principal), str(setting("language").value)
             async with (
                 make.open_runner(running.home, link, language=language, **who) as runner,
@@ -116,28 +115,18 @@ class _Computer:
                 raise
             speak.fail(error)
 
-    async def known(self, *ends: asyncio.Task[None]) -> None:
-        """Return when the hub knows what this computer can do, when something ended, or when it takes too long."""
-        waiting = asyncio.ensure_future(self._advertised.wait())
-        within, first = _ADVERTISED_SECONDS_MAX, asyncio.FIRST_COMPLETED
-        await asyncio.wait({waiting, *ends}, timeout=within, return_when=first)
-        waiting.cancel()
-
     def _look(self, committed: Sequence[Committed]) -> None:
-        if any(one.event.kind == "runner.advertised" for one in committed):
-            self._advertised.set()
+        for one in committed:
+            if one.event.kind == "runner.advertised":
+                self._advertised.set()
+            elif one.event.kind == "pair.requested":
+                self._asking.put_nowait(PairRequest.from_json(one.event.body["request"]))
 
-
-class _Desk:
-    """What the terminal of ``up`` shows, and the questions it asks."""
-
-    def __init__(self, running: Running) -> None:
-        self._running = running
-        self._asking: asyncio.Queue[PairRequest] = asyncio.Queue()
-        running.hub.store.on_commit(self._look)
-
-    async def show(self, reach: Reach, *, browser: bool, name: str) -> None:
-        """Try the road, print how to come in, open the browser, and ask whoever knocks."""
+    async def show(self, reach: Reach, *, browser: bool) -> None:
+        """Once the hub knows this computer: try the road, say how to come in, open the browser, ask whoever knocks."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_ADVERTISED_SECONDS_MAX):
+                await self._advertised.wait()
         running, opened = self._running, self._running.opened
         if reach.url:
             took = await offload(lambda: seen_to_answer(opened))
@@ -145,7 +134,8 @@ class _Desk:
         wish = InviteAsk(admits_alone=not speak.asks)
         made = await running.hub.pairing.create_invite(running.owner.account, wish)
         ready = {"url": opened, "invite": made.invite, "code": made.code, "pid": os.getpid()}
-        speak.answer(ready, speak.say("up.ready", version=__version__, name=name, url=opened))
+        said = {"version": __version__, "name": self._name, "url": opened}
+        speak.answer(ready, speak.say("up.ready", **said))
         if not reach.url:
             speak.out(speak.say("up.no_road"))
         kind = "page" if reach.url else "cli"
@@ -166,11 +156,6 @@ class _Desk:
             page.unlink(missing_ok=True)
             return
         asyncio.get_running_loop().call_later(CLAIM_SECONDS, lambda: page.unlink(missing_ok=True))
-
-    def _look(self, committed: Sequence[Committed]) -> None:
-        for one in committed:
-            if one.event.kind == "pair.requested":
-                self._asking.put_nowait(PairRequest.from_json(one.event.body["request"]))
 
     async def _decide(self, request: PairRequest) -> None:
         running = self._running
