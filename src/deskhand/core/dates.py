@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from datetime import date, timedelta
-from typing import Final, Literal
+from typing import Final, Literal, NamedTuple
 
 Order = Literal["day", "month", "either"]
 """Which comes first where the year is last."""
@@ -56,11 +56,16 @@ _MONTH_DAY = re.compile(
     rf"|(?P<m2>{_MONTH_WORD})\.? (?P<d2>[0-9]{{1,2}})(?:st|nd|rd|th)?"
     r"|(?P<m3>[0-9]{1,2})월 ?(?P<d3>[0-9]{1,2})일"
 )
-DAY: Final = (
+_FULL: Final = (
     r"(?:(?<![0-9])[0-9]{4}(?:[-./]|년 ?)[0-9]{1,2}(?:[-./]|월 ?)[0-9]{1,2}일?(?![0-9])"
+    rf"|(?i:\b[0-9]{{1,2}}(?:st|nd|rd|th)? (?:of )?{_MONTH_WORD}\b\.?,? [0-9]{{4}}\b)"
+    rf"|(?i:\b{_MONTH_WORD}\b\.? [0-9]{{1,2}}(?:st|nd|rd|th)?\b,? [0-9]{{4}}\b))"
+)
+DAY: Final = (
+    rf"(?:{_FULL}"
     r"|(?<![0-9./])[0-9]{1,2}[./][0-9]{1,2}[./](?:[0-9]{4}|[0-9]{2})(?![0-9])"
-    rf"|(?i:\b[0-9]{{1,2}}(?:st|nd|rd|th)? (?:of )?{_MONTH_WORD}\b\.?(?:,? [0-9]{{4}}\b)?)"
-    rf"|(?i:\b{_MONTH_WORD}\b\.? [0-9]{{1,2}}(?:st|nd|rd|th)?\b(?:,? [0-9]{{4}}\b)?)"
+    rf"|(?i:\b[0-9]{{1,2}}(?:st|nd|rd|th)? (?:of )?{_MONTH_WORD}\b\.?)"
+    rf"|(?i:\b{_MONTH_WORD}\b\.? [0-9]{{1,2}}(?:st|nd|rd|th)?\b)"
     r"|(?i:\b(?:(?:this|next|coming) )?(?:mon|tues|wednes|thurs|fri|satur|sun)day\b)"
     r"|(?i:\b(?:day after tomorrow|tomorrow|today|tonight|EOD|EOW|next (?:week|month)"
     r"|end of (?:the )?(?:day|week|month|quarter|year))\b)"
@@ -125,6 +130,108 @@ def day_meant(said: str, noted: date | None) -> date | None:
     years = (_made(str(noted.year + more), month, day) for more in (0, 1))
     soon = (each for each in years if each and 0 <= (each - noted).days <= _SOON_DAYS)
     return next(soon, None)
+
+
+class Period(NamedTuple):
+    """Days that are over or under way, and the words that said so."""
+
+    first: date
+    last: date
+    words: str
+
+
+def period_in(said: str, today: date) -> Period | None:
+    """Return the days that a sentence names: ``yesterday``, ``last week``, ``최근 3일``, ``since 2026-11-01``."""
+    hit = next((found for form in _PERIODS if (found := form.search(said))), None)
+    span = (
+        None
+        if hit is None
+        else _span({name: w.casefold() for name, w in hit.groupdict().items()}, today)
+    )
+    if hit is None or span is None:
+        return None
+    before, after = _SINCE.search(said[: hit.start()]), _FROM_ON.match(said[hit.end() :])
+    start, end = (
+        before.start() if before else hit.start(),
+        hit.end() + (after.end() if after else 0),
+    )
+    last = today if before or (after and after[1]) else span[1]
+    return Period(span[0], last, said[start:end])
+
+
+def _span(found: dict[str, str], today: date) -> tuple[date, date] | None:
+    """Return the first and last day of what a form has found."""
+    match found:
+        case {"ago": word}:
+            first = last = today - timedelta(days=_AGO[word])
+        case {"count": count, "unit": unit}:
+            first, last = today - timedelta(days=int(count) * _DAYS[_UNITS.get(unit, unit)]), today
+        case {"weekday": name}:
+            index = next(n for n, both in enumerate(_WEEKDAYS) if name in both)
+            first = last = today - timedelta(days=(today.weekday() - index - 1) % 7 + 1)
+        case {"which": which, "unit": unit}:
+            first, last = _whole(_UNITS.get(unit, unit), today, back=int(which in _LAST))
+        case {"month": name}:
+            begun = _made(str(today.year), name, "1")
+            if begun is None:
+                return None
+            first, last = _whole("month", begun, back=0 if begun <= today else 12)
+        case {"day": said}:
+            day = date_in(said) or a_date(said, "day")
+            return None if day is None else (day, day)
+        case _:
+            return None
+    return first, last
+
+
+def _whole(unit: str, day: date, *, back: int) -> tuple[date, date]:
+    """Return the first and last day of a week, month or year so many before that of a day."""
+    if unit == "week":
+        monday = day - timedelta(days=day.weekday() + 7 * back)
+        return monday, monday + timedelta(days=6)
+    size = 12 if unit == "year" else 1
+    begun = (12 * day.year + day.month - 1) // size * size - size * back
+    first, after = (date(months // 12, months % 12 + 1, 1) for months in (begun, begun + size))
+    return first, after - timedelta(days=1)
+
+
+_AGO: Final = {
+    "today": 0,
+    "yesterday": 1,
+    "day before yesterday": 2,
+    "오늘": 0,
+    "어제": 1,
+    "그저께": 2,
+}
+_LAST: Final = ("last", "past", "지난", "저번", "작")
+_UNITS: Final = {
+    "일": "day",
+    "주": "week",
+    "달": "month",
+    "개월": "month",
+    "년": "year",
+    "해": "year",
+}
+_DAYS: Final = {"day": 1, "week": 7, "month": 30, "year": 365}
+_SINCE = re.compile(r"(?i:\b(?:since|from) (?:the |last )?)$")
+_FROM_ON = re.compile(r"(?:['’]s\b)?( ?(?:부터|이후))?에?")
+_PERIODS: Final = (
+    re.compile(rf"(?P<day>{_FULL})"),
+    re.compile(r"(?i:\b(?:the )?(?P<ago>day before yesterday|yesterday|today)\b)"),
+    re.compile(r"(?P<ago>그저께|어제|오늘)"),
+    re.compile(
+        r"(?i:\b(?:in |over )?(?:the )?(?:last|past) (?P<count>[0-9]{1,3}) (?P<unit>day|week|month|year)s?\b)"
+    ),
+    re.compile(
+        r"(?:최근|지난) ?(?P<count>[0-9]{1,3}) ?(?P<unit>일|주|개월|달|년)(?: ?(?:동안|간))?"
+    ),
+    re.compile(r"(?i:\b(?P<which>this|last|past) (?P<unit>week|month|year)\b)"),
+    re.compile(r"(?P<which>이번|지난|저번|올|작) ?(?P<unit>주|달|해|년)(?!소)"),
+    re.compile(r"(?i:\b(?:on |last )(?P<weekday>mon|tue|wed|thu|fri|sat|sun)[a-z]*day\b)"),
+    re.compile(r"지난 ?(?P<weekday>[월화수목금토일])요일"),
+    re.compile(rf"(?i:(?:\bin |(?<=since )|(?<=from ))(?P<month>{_MONTH_WORD})\b)"),
+    re.compile(r"(?<![0-9])(?P<month>[0-9]{1,2})월(?! ?[0-9])(?:에)?"),
+)
 
 
 def _weekday(words: str, weekday: int, noted: date) -> date | None:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO, Literal, Protocol
 
@@ -14,12 +14,16 @@ from deskhand.protocol.wire import JsonObject
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
-    """One name in a folder; ``path`` is relative to the folder's root, with slashes. Links and devices are ``other``."""
+    """One name in a folder; ``path`` is relative to the folder's root, with slashes. Links and devices are ``other``.
+
+    Names of one and the same file have the same ``identity``; a file with a single name has none.
+    """
 
     path: str
     kind: Literal["file", "directory", "other"]
     size: int
     modified_ns: int
+    identity: str = ""
 
 
 class FolderAccess(Protocol):
@@ -102,6 +106,10 @@ class Command:
     memory_bytes_max: int
     key: str = ""
     """Names the step it belongs to: with one, it happens once, however often it is asked for after a crash."""
+    programs: tuple[Path, ...] = ()
+    """Directories beyond the system's that hold what it runs; seen at their own paths, read-only."""
+    given: Mapping[str, bytes] = field(default_factory=dict[str, bytes])
+    """Files beside the folder, by their absolute paths in the box."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

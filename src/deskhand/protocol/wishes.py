@@ -7,6 +7,7 @@ docstrings and descriptions of what models may use are written for them: :func:`
 
 from __future__ import annotations
 
+from datetime import date
 from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import AfterValidator, ConfigDict, Field
@@ -33,6 +34,7 @@ Hash = Annotated[str, Field(max_length=64)]
 RelPath = Annotated[Text, AfterValidator(_plain), Field(description="Path inside the folder.")]
 LineNumber = Annotated[int, Field(ge=1, le=LINES_MAX)]
 Index = Annotated[int, Field(ge=0, le=COLUMNS_MAX)]
+Day = Annotated[date, Field(strict=False)]
 Paths = Annotated[list[Text], Field(min_length=1, max_length=500)]
 Pattern = Annotated[Short, Field(description='Only files that fit, such as "*.md".')]
 FromLine = Annotated[LineNumber, Field(description="First line to return, counted from 1.")]
@@ -140,11 +142,49 @@ class SearchFiles(Reading):
     pattern: Pattern = "*"
 
 
+class FindFiles(Reading):
+    """Files by words in their names and contents, best first, each with lines to quote.
+
+    ``endings`` without a dot narrow the kinds; ``since`` and ``until`` are days (2026-11-22) on which a file was
+    changed, or that its name says.
+    """
+
+    words: Annotated[list[Short], Field(max_length=20)] = Field(default_factory=list)
+    path: RelPath = "."
+    endings: Annotated[list[Short], Field(max_length=20)] = Field(default_factory=list)
+    since: Day | None = None
+    until: Day | None = None
+
+
+class FindDuplicates(Reading):
+    """Files with the same content below a path, in groups; the first of each is the oldest."""
+
+    path: RelPath = "."
+
+
 class ReadTable(Reading):
     """How a CSV or TSV is written, what its columns hold and add up to, by the values of a column."""
 
     path: RelPath
     by: Short | None = None
+
+
+class QueryTable(Reading):
+    """Ask tables with SQL (DuckDB): sums, groups, joins, over CSV, TSV, Excel, JSON and Parquet files.
+
+    Each file is a table named after it: "q3 sales.csv" is q3_sales, a sheet of an Excel file with several is
+    file_sheet. Leave sql out to see tables and columns first. One SELECT only; files cannot be written or opened in it.
+    """
+
+    about = ("paths",)
+    example = (
+        '{"paths": ["sales.csv"], "sql": "SELECT region, sum(amount) FROM sales GROUP BY region"}'
+    )
+
+    paths: Annotated[list[Text], Field(min_length=1, max_length=20)] = Field(
+        description="The files to ask, paths inside the folder."
+    )
+    sql: Annotated[str, Field(max_length=20_000)] = Field(default="", description="One SELECT.")
 
 
 class Write(Wish):
@@ -255,6 +295,24 @@ class CheckActions(Check):
     owner: Short = ""
     due: bool = False
     done: bool = False
+
+
+class FileFact(Wish):
+    """What is said of a file: its content's hash, its size, the words of a line, or that it is ``gone``."""
+
+    path: RelPath
+    sha256: Hash = ""
+    size: Annotated[int, Field(ge=0)] | None = None
+    line: LineNumber | None = None
+    text: Text = ""
+    gone: bool = False
+
+
+class CheckFiles(Check):
+    """Are the files as it was said?"""
+
+    path: RelPath = "."
+    files: Annotated[list[FileFact], Field(max_length=5000)]
 
 
 class TableSource(Wish):

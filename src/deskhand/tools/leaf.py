@@ -68,7 +68,11 @@ def entry_of(parts: Sequence[str], status: os.stat_result) -> Entry:
         # Bytes that are no text cannot travel in JSON: shown, but nothing that can be opened.
         kind = "other"
     size = status.st_size if kind == "file" else 0
-    return Entry(path=shown, kind=kind, size=size, modified_ns=status.st_mtime_ns)
+    several = kind == "file" and status.st_nlink > 1
+    identity = f"{status.st_dev}:{status.st_ino}" if several else ""
+    return Entry(
+        path=shown, kind=kind, size=size, modified_ns=status.st_mtime_ns, identity=identity
+    )
 
 
 def scan(directory: int, parents: Sequence[str]) -> Iterator[Entry]:

@@ -7,6 +7,7 @@ given up honestly instead of being guessed on.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Final
 
@@ -15,13 +16,15 @@ from deskhand.agents.commands.command import Command, Line, StoppedError
 from deskhand.agents.commands.help import help_among
 from deskhand.agents.commands.parse import parse_line
 from deskhand.agents.commands.reading.actions import ACTIONS
+from deskhand.agents.commands.reading.duplicates import DUPLICATES
+from deskhand.agents.commands.reading.find import FIND
 from deskhand.agents.commands.report import REPORT
 from deskhand.ports import Done, GiveUp, Move, Offload, Turn, Wishes
 from deskhand.protocol.objects import CommandInfo
 from deskhand.protocol.tasks import Brief
 from deskhand.texts import text
 
-_TYPED: Final = (BRIEF, REPORT, ACTIONS)
+_TYPED: Final = (BRIEF, ACTIONS, REPORT, FIND, DUPLICATES)
 COMMANDS: Final[tuple[Command, ...]] = (*_TYPED, help_among(*_TYPED))
 
 
@@ -49,7 +52,7 @@ class CommandAgent:
         Raises:
             DeskhandError: ``unknown_command``, ``invalid``: the line itself is wrong.
         """
-        line = parse_line(brief.text, COMMANDS)
+        line = replace(parse_line(brief.text, COMMANDS), at=brief.created_at)
         command = next(each for each in COMMANDS if each.name == line.name)
         return await self._offload(lambda: _replayed(command, line, history))
 

@@ -10,8 +10,8 @@ from dataclasses import replace
 from typing import Final
 
 from deskhand.agents.commands.brief_lines import choose
-from deskhand.agents.commands.brief_page import PAGES_MAX, WORDS_PER_PAGE, Paper, compose
-from deskhand.agents.commands.command import Command, Line, Option, Plan, voice_for
+from deskhand.agents.commands.brief_page import WORDS_PER_PAGE, Paper, compose
+from deskhand.agents.commands.command import Command, Line, Plan, voice_for
 from deskhand.agents.commands.notes import page_checks, read_notes
 from deskhand.ports import Done
 from deskhand.protocol.wire import JsonObject
@@ -45,10 +45,4 @@ def _plan(line: Line, before: Done | None) -> Plan:
     return replace(done, summary=done.summary + said)
 
 
-BRIEF: Final = Command(
-    name="brief",
-    metavar="PATH...",
-    operands=range(1, 51),
-    options=(Option(name="pages", metavar="N", most=PAGES_MAX), Option(name="out", metavar="NAME")),
-    plan=_plan,
-)
+BRIEF: Final = Command.of("brief", _plan)

@@ -18,7 +18,6 @@ from deskhand.core.dates import date_in
 from deskhand.core.quotes import Quote, cut, show
 
 WORDS_PER_PAGE: Final = 450
-PAGES_MAX: Final = 20
 ACTION_CHARS_MAX: Final = 400
 QUOTE_CHARS_MAX: Final = 240
 _SOURCES_SHOWN_MAX: Final = 12

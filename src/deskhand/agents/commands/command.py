@@ -6,13 +6,18 @@ outside itself: the agent builds it anew for every move and feeds it the history
 
 from __future__ import annotations
 
+import tomllib
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field
-from typing import Final, Literal, TypeVar
+from datetime import date
+from importlib.resources import files
+from typing import Any, Final, Literal, Self, TypeVar
 
+from deskhand.agents.commands.values import objects, words
+from deskhand.clock import unstamp
 from deskhand.ports import CheckWish, Done, GiveUp, ToolCall, ToolResult, Turn, Wishes
 from deskhand.protocol.objects import CommandInfo, OptionInfo
-from deskhand.protocol.wire import Json, JsonObject
+from deskhand.protocol.wire import JsonObject
 from deskhand.texts import LANGUAGES, text
 
 T = TypeVar("T")
@@ -49,12 +54,18 @@ class Option:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Line:
-    """A command line that was understood. ``language`` is the one the person wrote in."""
+    """A command line that was understood. ``language`` is the one the person wrote in, ``at`` when."""
 
     name: str
     operands: tuple[str, ...] = ()
     options: Mapping[str, str | int] = field(default_factory=dict[str, "str | int"])
     language: str = "en"
+    at: str = "1970-01-01T00:00:00.000Z"
+
+    @property
+    def today(self) -> date:
+        """The day on which it was written, where this computer is."""
+        return unstamp(self.at).astimezone().date()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,6 +84,16 @@ class Command:
     options: tuple[Option, ...] = ()
     takes: Literal["path", "file", "folder", "words", "line", "name"] = "path"
     endings: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, name: str, plan: Callable[[Line, Done | None], Plan]) -> Self:
+        """Return the command whose words and options stand in ``commands.toml``."""
+        told = _table()[name]
+        options = tuple(Option(**each) for each in told.pop("options", ()))
+        metavar, operands = told.pop("words"), range(told.pop("least"), told.pop("most") + 1)
+        return cls(
+            name=name, metavar=metavar, operands=operands, plan=plan, options=options, **told
+        )
 
     @property
     def usage(self) -> str:
@@ -101,6 +122,10 @@ class Command:
     def examples(self, language: str) -> list[str]:
         """Return sentences that ask for it."""
         return text(f"command.{self.name}.examples", language=language).splitlines()
+
+
+def _table() -> dict[str, dict[str, Any]]:
+    return tomllib.loads(files("deskhand.agents.commands").joinpath("commands.toml").read_text(encoding="utf-8"))
 
 
 class StoppedError(Exception):
@@ -188,27 +213,3 @@ def voice_for(line: Line, sample: str = "") -> Voice:
     letters = [letter for letter in sample if letter.isalpha()]
     hangul = sum("가" <= letter <= "힣" for letter in letters)
     return Voice("ko" if line.language == "ko" or hangul * 3 > len(letters) else "en")
-
-
-def objects(value: Mapping[str, Json], name: str) -> list[JsonObject]:
-    """Return the objects of a list in a tool's value; anything else is left out."""
-    found = value.get(name)
-    return [item for item in found if isinstance(item, dict)] if isinstance(found, list) else []
-
-
-def strings(value: Mapping[str, Json], name: str) -> list[str]:
-    """Return the strings of a list in a tool's value."""
-    found = value.get(name)
-    return [item for item in found if isinstance(item, str)] if isinstance(found, list) else []
-
-
-def number(value: Mapping[str, Json], name: str) -> int:
-    """Return a whole number of a tool's value, 0 when it is not there."""
-    found = value.get(name)
-    return found if isinstance(found, int) else 0
-
-
-def words(value: Mapping[str, Json], name: str) -> str:
-    """Return a string of a tool's value, empty when it is not there."""
-    found = value.get(name)
-    return found if isinstance(found, str) else ""

@@ -23,7 +23,7 @@ def help_among(*others: Command) -> Command:
                 return Done(summary=f"{_short(command, voice)}\n  {details}\n{examples}")
         raise StoppedError(voice.say("help.unknown", name=wanted))
 
-    helping = Command(name="help", metavar="[COMMAND]", operands=range(2), plan=plan, takes="name")
+    helping = Command.of("help", plan)
     commands = (*others, helping)
     return helping
 

@@ -11,16 +11,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from deskhand.agents.commands.command import (
-    Line,
-    Steps,
-    StoppedError,
-    Voice,
-    number,
-    objects,
-    strings,
-    words,
-)
+from deskhand.agents.commands.command import Line, Steps, StoppedError, Voice
+from deskhand.agents.commands.values import number, objects, strings, words
 from deskhand.core.quotes import quotable
 from deskhand.ports import CheckWish
 from deskhand.protocol.wire import Json, JsonObject

@@ -8,18 +8,9 @@ from __future__ import annotations
 
 from typing import Final
 
-from deskhand.agents.commands.command import (
-    Command,
-    Line,
-    Option,
-    Plan,
-    StoppedError,
-    number,
-    objects,
-    voice_for,
-    words,
-)
+from deskhand.agents.commands.command import Command, Line, Plan, StoppedError, voice_for
 from deskhand.agents.commands.report_sheets import data_rows_max, notes_sheet, summary_sheet
+from deskhand.agents.commands.values import number, objects, words
 from deskhand.ports import Done
 from deskhand.protocol.wire import JsonObject
 
@@ -63,15 +54,7 @@ def _plan(line: Line, before: Done | None) -> Plan:
     return (yield from voice.deliver(writing, checks, "report.done", **counts))
 
 
-REPORT: Final = Command(
-    name="report",
-    metavar="FILE.csv",
-    operands=range(1, 2),
-    options=(Option(name="by", metavar="COLUMN"), Option(name="out", metavar="NAME")),
-    plan=_plan,
-    takes="file",
-    endings=("csv", "tsv", "txt"),
-)
+REPORT: Final = Command.of("report", _plan)
 
 
 def _source(table: JsonObject) -> JsonObject:

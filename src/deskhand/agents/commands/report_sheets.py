@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final, cast
 
-from deskhand.agents.commands.command import Voice, number, objects, strings, words
+from deskhand.agents.commands.command import Voice
+from deskhand.agents.commands.values import number, objects, strings, words
 from deskhand.protocol.wire import Json, JsonObject
 
 GROUPS_SHOWN_MAX: Final = 100

@@ -13,7 +13,6 @@ from typing import Final, NamedTuple
 from deskhand.agents.commands.command import (
     Command,
     Line,
-    Option,
     Plan,
     StoppedError,
     Voice,
@@ -63,17 +62,7 @@ def _plan(line: Line, before: Done | None) -> Plan:
     return (yield from voice.deliver(writing, checks, "actions.found", **counts))
 
 
-ACTIONS: Final = Command(
-    name="actions",
-    metavar="PATH...",
-    operands=range(1, 51),
-    options=(
-        Option(name="owner", metavar="NAME"),
-        Option(name="due"),
-        Option(name="out", metavar="NAME"),
-    ),
-    plan=_plan,
-)
+ACTIONS: Final = Command.of("actions", _plan)
 
 
 def _rows(items: list[_Item]) -> tuple[list[tuple[bool, str]], Counter[str]]:

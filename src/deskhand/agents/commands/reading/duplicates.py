@@ -1,0 +1,101 @@
+"""``/duplicates PATH [--move]``: files with the same bytes, what they cost, and the later copies to the trash.
+
+The oldest file of a group always stays. It refuses to move a file that has several names, because nothing is won by
+it, and an empty one, because it is nobody's copy.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from deskhand.agents.commands.command import (
+    Command,
+    Line,
+    Plan,
+    Steps,
+    StoppedError,
+    Voice,
+    voice_for,
+)
+from deskhand.agents.commands.values import named, number, objects, sized, strings, words
+from deskhand.ports import Done, Wishes
+from deskhand.protocol.wire import Json, JsonObject
+
+_GROUPS_SHOWN_MAX: Final = 50
+_FILES_SHOWN_MAX: Final = 10
+_MOVED_MAX: Final = 500
+_FACTS_MAX: Final = 5000
+
+
+def _plan(line: Line, before: Done | None) -> Plan:
+    """Compare, move if asked to, say, compare again."""
+    del before
+    voice, path = voice_for(line), line.operands[0]
+    looking = voice.call("find_duplicates", "find_duplicates", {"path": path}, path=path)
+    value = yield from voice.use(looking)
+    groups = objects(value, "groups")
+    left = [] if value.get("complete") is True else [voice.say("brief.incomplete")]
+    unread = strings(value, "unread")
+    left += [voice.say("duplicates.unread", count=len(unread))] if unread else []
+    if not groups:
+        none = voice.say("duplicates.none", looked=number(value, "looked_at"), path=named(path))
+        return Done(summary="\n".join([none, *left]))
+    copies = [file for group in groups for file in objects(group, "files")[1:]]
+    later = [words(file, "path") for file in copies if file.get("linked") is not True]
+    moved: set[str] = set()
+    if "move" in line.options:
+        moved = yield from _moved(later[:_MOVED_MAX], voice)
+    counts = {"groups": len(groups), "copies": len(later), "looked": number(value, "looked_at")}
+    wasted = sized(sum(number(group, "wasted") for group in groups))
+    said = [voice.say("duplicates.found", size=wasted, **counts)]
+    said += [voice.say("duplicates.moved", count=len(moved))] if moved else []
+    for group in groups[:_GROUPS_SHOWN_MAX]:
+        said += _shown(group, moved, voice)
+    hidden = len(groups) - _GROUPS_SHOWN_MAX
+    left += [voice.say("duplicates.more", count=hidden)] if hidden > 0 else []
+    facts = [fact for group in groups for fact in _facts(group, moved)][:_FACTS_MAX]
+    check = voice.check("files", "", {"files": [*facts]})
+    return Done(summary="\n".join([*said, "", *left]).rstrip(), checks=(check,))
+
+
+DUPLICATES: Final = Command.of("duplicates", _plan)
+
+
+def _moved(paths: list[str], voice: Voice) -> Steps[set[str]]:
+    """Put files into the trash, one wish each, and return which of them are there now; none is a reason to stop."""
+    calls = tuple(voice.call("trash_file", "trash", {"path": path}, path=path) for path in paths)
+    turn = yield Wishes(calls=calls)
+    done = zip(paths, turn.results, strict=False)
+    moved = {path for path, result in done if result.outcome == "ok"}
+    if paths and not moved:
+        why = next((result.text for result in turn.results if result.text), "")
+        raise StoppedError(voice.say("duplicates.not_moved", why=why))
+    return moved
+
+
+def _shown(group: JsonObject, moved: set[str], voice: Voice) -> list[str]:
+    files = objects(group, "files")
+    said = [f"\n**{sized(number(group, 'size'))}** × {len(files)}\n"]
+    for place, file in enumerate(files[:_FILES_SHOWN_MAX]):
+        path = words(file, "path")
+        key = (
+            "kept"
+            if not place
+            else "trashed"
+            if path in moved
+            else "linked"
+            if file.get("linked")
+            else "copy"
+        )
+        said.append(f"- {named(path)} {voice.say(f'duplicates.{key}')}".rstrip())
+    more = len(files) - _FILES_SHOWN_MAX
+    return [*said, voice.say("find.more", count=more)] if more > 0 else said
+
+
+def _facts(group: JsonObject, moved: set[str]) -> list[Json]:
+    """Return what must hold at the end: who stayed has these bytes, who was moved is gone."""
+    digest, paths = words(group, "sha256"), [words(f, "path") for f in objects(group, "files")]
+    return [
+        {"path": path, "gone": True} if path in moved else {"path": path, "sha256": digest}
+        for path in paths
+    ]

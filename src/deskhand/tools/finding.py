@@ -1,0 +1,199 @@
+"""Tools that look through a whole folder: for files by what is known of them, and for files that are there twice.
+
+Both are bounded, and a bound that was met is said (``complete``). They refuse to guess from names alone that two files
+are the same, or that one is what was looked for: equal is equal bytes, found is words that stand there.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from collections import defaultdict
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from functools import partial
+from typing import Final, NamedTuple
+
+from deskhand.core.dates import date_in
+from deskhand.core.quotes import bare, cut, visible
+from deskhand.errors import Code, DeskhandError
+from deskhand.limits import LIST_ENTRIES_MAX
+from deskhand.ports import Entry, FolderAccess, Offload, Place, ToolResult
+from deskhand.protocol import wishes
+from deskhand.protocol.wire import Json, JsonObject
+from deskhand.tools.builtin import ok, source
+from deskhand.tools.reading import Reader
+
+FOUND_MAX: Final = 100
+QUOTED_MAX: Final = 3
+_QUOTE_CHARS_MAX: Final = 400
+_READ_BYTES: Final = 256 * 1024**2
+_PARSED: Final = (".pdf", ".docx", ".xlsx", ".xlsm", ".eml", ".html", ".htm")
+_DOCUMENTS_MAX: Final = 60
+_HASHED_BYTES: Final = 16 * 1024**3
+"""What one search reads and one comparison hashes at most; what is beyond is said."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Hit:
+    entry: Entry
+    words: frozenset[str]
+    named: frozenset[str]
+    lines: tuple[_Line, ...]
+
+    def rank(self) -> tuple[int, int, int, int, str]:
+        """More of the words first, then those in the name, then those together in a line, then the newest."""
+        together = max((len(line.words) for line in self.lines), default=0)
+        entry = self.entry
+        return -len(self.words), -len(self.named), -together, -entry.modified_ns, entry.path
+
+
+class _Line(NamedTuple):
+    number: int
+    text: str
+    words: tuple[str, ...]
+
+
+class Finder:
+    """Finds files.
+
+    Args:
+        offload: runs blocking work.
+        reader: reads what is no plain text.
+    """
+
+    def __init__(self, *, offload: Offload, reader: Reader) -> None:
+        self._offload = offload
+        self._reader = reader
+
+    async def find_files(self, wish: wishes.FindFiles, place: Place) -> ToolResult:
+        """Return what was found, best first, and how many files were looked at."""
+        access = source(wish, place)
+        entries, complete = await self._offload(lambda: _files(access, wish.path))
+        chosen = [entry for entry in entries if _fits(entry, wish)]
+        words = [plain(word) for word in wish.words]
+        sized, documents, unread = _READ_BYTES, _DOCUMENTS_MAX, 0
+        hits: list[_Hit] = []
+        for entry in sorted(chosen, key=lambda entry: -entry.modified_ns):
+            sized -= entry.size
+            parsed = entry.path.casefold().endswith(_PARSED)
+            documents -= parsed
+            lines: Sequence[str] = ()
+            if words and sized >= 0 and (documents >= 0 or not parsed):
+                with suppress(DeskhandError):  # no text, too large or gone: it still has a name
+                    lines = (await self._reader.lines(access, entry.path, place)).lines
+            elif words:
+                unread += 1
+            hits.append(await self._offload(partial(_hit, entry, words, lines)))
+        found = sorted((hit for hit in hits if not words or hit.words), key=_Hit.rank)
+        value: JsonObject = {
+            "files": [_json(hit) for hit in found[:FOUND_MAX]],
+            "found_total": len(found),
+            "looked_at": len(chosen),
+            "unread_total": unread,
+            "complete": complete,
+        }
+        said: list[str] = []
+        for hit in found[:FOUND_MAX]:
+            said += [hit.entry.path, *(f"  {line.number}: {line.text}" for line in hit.lines)]
+        return ok(value, "\n".join(said) or "(nothing)")
+
+
+def find_duplicates(wish: wishes.FindDuplicates, place: Place) -> ToolResult:
+    """Return the groups of equal files, those with most to win first; empty ones are no copies of each other."""
+    access = source(wish, place)
+    entries, complete = _files(access, wish.path)
+    sizes = defaultdict[int, list[Entry]](list)
+    for entry in entries:
+        sizes[entry.size].append(entry)
+    same = defaultdict[str, list[Entry]](list)
+    left, unread = _HASHED_BYTES, list[Json]()
+    for size, alike in sorted(sizes.items(), reverse=True):
+        for entry in alike if size and len(alike) > 1 else ():
+            left -= size
+            try:
+                if left >= 0:
+                    same[access.sha256(entry.path)].append(entry)
+            except DeskhandError:
+                unread.append(entry.path)
+    groups = [_group(digest, files) for digest, files in same.items() if _copies(files) > 1]
+    groups.sort(key=lambda group: -int(str(group["wasted"])))
+    value: JsonObject = {
+        "groups": [*groups],
+        "looked_at": len(entries),
+        "unread": [*unread],
+        "complete": complete and left >= 0,
+    }
+    return ok(value, f"{len(groups)} groups of equal files among {len(entries)}")
+
+
+def plain(word: str) -> str:
+    """Return a word as it is compared: composed, without case."""
+    return unicodedata.normalize("NFC", word).casefold()
+
+
+def _files(access: FolderAccess, path: str) -> tuple[list[Entry], bool]:
+    """Return the files below a path that people know of, and whether that is all."""
+    there = access.stat(path)
+    if there is None:
+        raise DeskhandError(Code.NOT_FOUND, path)
+    inside = access.walk(path, limit=LIST_ENTRIES_MAX + 1) if there.kind == "directory" else [there]
+    files = (entry for entry in inside[:LIST_ENTRIES_MAX] if entry.kind == "file")
+    return [entry for entry in files if not _hidden(entry)], len(inside) <= LIST_ENTRIES_MAX
+
+
+def _hidden(entry: Entry) -> bool:
+    return any(part.startswith((".", "~$")) for part in entry.path.split("/"))
+
+
+def _fits(entry: Entry, wish: wishes.FindFiles) -> bool:
+    """Return whether its kind and one of its days, of change or in its name, are asked for."""
+    name = entry.path.rpartition("/")[2]
+    ending = name.rpartition(".")[2].casefold()
+    if wish.endings and ending not in (each.lstrip(".").casefold() for each in wish.endings):
+        return False
+    changed = datetime.fromtimestamp(entry.modified_ns // 10**9, UTC).astimezone().date()
+    first, last = wish.since or date.min, wish.until or date.max
+    return any(day is not None and first <= day <= last for day in (changed, date_in(name)))
+
+
+def _hit(entry: Entry, words: Sequence[str], lines: Sequence[str]) -> _Hit:
+    name, found = plain(entry.path), list[_Line]()
+    for number, line in enumerate(lines, start=1):
+        seen = plain(line)
+        there = tuple(word for word in words if word in seen)
+        if there:
+            shown = bare(visible(line, entry.path))
+            quoted = cut(shown, at=max(0, plain(shown).find(there[0])), limit=_QUOTE_CHARS_MAX)
+            found.append(_Line(number, quoted, there))
+    best = sorted(found, key=lambda line: (-len(line.words), line.number))[:QUOTED_MAX]
+    named = frozenset(word for word in words if word in name)
+    every = named.union(*(line.words for line in found))
+    return _Hit(entry=entry, named=named, lines=tuple(best), words=every)
+
+
+def _json(hit: _Hit) -> JsonObject:
+    entry = hit.entry
+    return {
+        "path": entry.path,
+        "size": entry.size,
+        "modified_seconds": entry.modified_ns // 10**9,
+        "words": [*sorted(hit.words)],
+        "lines": [{"line": line.number, "text": line.text} for line in hit.lines],
+    }
+
+
+def _copies(files: Sequence[Entry]) -> int:
+    """Return how many times the bytes are there: names of one and the same file count once."""
+    return len({entry.identity or entry.path for entry in files})
+
+
+def _group(digest: str, files: Sequence[Entry]) -> JsonObject:
+    oldest = sorted(files, key=lambda entry: (entry.modified_ns, len(entry.path), entry.path))
+    return {
+        "sha256": digest,
+        "size": oldest[0].size,
+        "wasted": oldest[0].size * (_copies(oldest) - 1),
+        "files": [{"path": entry.path, "linked": bool(entry.identity)} for entry in oldest],
+    }
