@@ -184,7 +184,10 @@ async def test_a_failed_check_comes_back_to_the_agent_and_then_is_not_done(tmp_p
         seen = await laptop.finish(task)
 
     assert (seen.state, seen.verdict, seen.tries) == (TaskState.FAILED, Verdict.NOT_DONE, 2)
-    assert seen.not_done_because == ("Check failed: make test.",)
+    assert seen.not_done_because == (
+        "Check failed: make test.",
+        "The same mistake as in the try before, in the same files: nothing was mended.",
+    )
     assert [one.text for one in agent.seen[-1][-1].results] == ["2 failed\nexit code 1"]
 
 

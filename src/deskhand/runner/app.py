@@ -24,10 +24,10 @@ from deskhand.runner.inbox import Inbox
 from deskhand.runner.outbox import OneLife, Outbox
 from deskhand.runner.parts import Parts, RunnerConfig
 from deskhand.runner.presence import Presence, passing_over_absence
-from deskhand.runner.together import together
 from deskhand.runner.workspace import Workspaces
 from deskhand.workflow.local import LocalWorkflow
 from deskhand.workflow.rows import AttemptKey
+from deskhand.workflow.together import together
 
 _GREET_SECONDS: Final = 2.0
 """How long work waits at the start for a hub that may know better; without one it goes on."""

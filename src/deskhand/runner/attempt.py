@@ -17,20 +17,30 @@ from typing import Any, assert_never
 
 from deskhand.core.verdict import Outcome, verdict_of
 from deskhand.errors import Code, DeskhandError
-from deskhand.limits import STEPS_MAX
+from deskhand.limits import NAME_CHARS_MAX, PLAN_LINES_MAX
 from deskhand.permissions.rules import Decision
-from deskhand.ports import Ask, Done, GiveUp, Move, ToolCall, ToolResult, Wishes
+from deskhand.ports import (
+    Ask,
+    Done,
+    Evidence,
+    GiveUp,
+    Move,
+    ToolCall,
+    ToolResult,
+    Verifier,
+    Wishes,
+)
 from deskhand.protocol import events as ev
 from deskhand.protocol.ops import Op
-from deskhand.protocol.tasks import Changes, TaskState, Usage, Verdict
-from deskhand.protocol.wire import JsonObject
+from deskhand.protocol.tasks import Brief, Changes, Check, TaskState, Verdict
+from deskhand.protocol.wire import Json, JsonObject, sha256_of
 from deskhand.runner.artifacts import upload
 from deskhand.runner.gate import Gate, Performed, Ruling, Scope
 from deskhand.runner.outbox import Backoff
 from deskhand.runner.parts import Parts, RunnerConfig
 from deskhand.runner.saying import Stamped, Voice
-from deskhand.runner.together import together
-from deskhand.runner.verify import verify
+from deskhand.runner.verify import evidence_of, judged, verify
+from deskhand.runner.watching import Watch, more
 from deskhand.runner.workspace import Workspace, Workspaces
 from deskhand.tools.leaf import translated
 from deskhand.workflow.attempt import (
@@ -40,7 +50,6 @@ from deskhand.workflow.attempt import (
     Wait,
     apply,
     fold,
-    in_circles,
     next_act,
     with_steering,
 )
@@ -56,6 +65,7 @@ from deskhand.workflow.rows import (
     result_to_json,
     step_key,
 )
+from deskhand.workflow.together import together
 
 _log = logging.getLogger(__name__)
 
@@ -127,14 +137,15 @@ class _Driver:
         self._kit = kit
         self._journal = kit.parts.journal
         self._key = attempt.key
-        criteria = self._journal.criteria(attempt.key.task)
-        brief = attempt.brief
-        self._brief = brief if criteria is None else brief.but(criteria=criteria)
-        self._voice = Voice(kit.parts, kit.config.runner, brief)
+        self._brief = attempt.brief
+        self._agent = kit.parts.agents.get(attempt.brief.agent)
+        self._voice = Voice(kit.parts, kit.config.runner, attempt.brief)
+        self._watch = Watch(attempt.brief, self._journal.setting, kit.gate)
         self._place = attempt.place
         self._unsaved: list[Step] = []
         self._unsaid: list[Op] = []
         self._state = fold(self._journal.steps(attempt.key))
+        self._since = kit.parts.clock.monotonic()
 
     async def go(self, workspace: Workspace) -> None:
         """Do one thing after the other until the end or a wait."""
@@ -146,10 +157,11 @@ class _Driver:
         while await self._advance():
             pass
 
-    async def give_up(self, reasons: Sequence[str]) -> bool:
-        """End the attempt as not done, with the reasons."""
+    async def give_up(self, reasons: Sequence[str], *, made: Sequence[str] = ()) -> bool:
+        """End the attempt as not done, with the reasons, and hand over what was made nevertheless."""
         outcome = Outcome(state=TaskState.FAILED, verdict=Verdict.NOT_DONE)
-        return await self._end(outcome, reasons=reasons)
+        ops = await self._hand_over(made) if made else ()
+        return await self._end(outcome, *ops, reasons=reasons)
 
     async def tell_of_wait(self, error: DeskhandError) -> bool:
         """Tell the owner what is waited for; return whether that could be noted."""
@@ -177,51 +189,75 @@ class _Driver:
             case Wait():
                 going = self._decide(act.step)
             case Ask():
-                question = self._voice.question(act)
-                asks = ev.QuestionAsked(question=question, **self._voice.stamped)
-                wish: JsonObject = {"question": question.to_json()}
-                going = await self._wait(wish, question.id, self._voice.op(asks))
+                going = await self._question(act)
             case Done():
                 going = await self._verify(act)
             case GiveUp():
-                going = await self.give_up(act.reasons)
+                going = self._listen() or await self.give_up(act.reasons)
             case _:  # pragma: no cover - the type checker proves it
                 assert_never(act)
         return going
 
     async def _think(self) -> bool:
-        """Ask the agent for its next move and note it."""
+        """Ask the agent for its next move and note it; what it says to the person is kept at once."""
         await self._flush()
-        if in_circles(self._state.turns):
-            return await self.give_up([self._kit.gate.say("attempt.loop")])
-        if max(self._state.steps, len(self._state.turns)) >= STEPS_MAX:
-            return await self.give_up([self._kit.gate.say("attempt.steps", most=STEPS_MAX)])
-        heard = self._journal.steering(self._key.task, after=self._state.heard)
-        heard = heard if self._state.turns else []
+        if await self._halted():
+            return False
+        state, wish = self._state, JsonObject(turn=len(self._state.turns))
+        heard = self._unheard() if state.turns else []
         said = [str(event.body.get("text", "")) for event in heard]
-        move = await self._move(said)
-        wish: JsonObject = {"turn": len(self._state.turns)}
         if heard:
             wish |= {"heard": list(said), "heard_to": heard[-1].seq}
-        ops: list[Op] = []
-        if isinstance(move, Wishes) and move.say:
-            ops.append(self._voice.said(move.say))
-        if isinstance(move, Done):
-            ops.append(self._moved(TaskState.VERIFYING))
+        instructions = state.instructions
+        if not state.spending.moves:
+            instructions = self._open.instructions()
+            wish |= {"instructions": instructions.to_json()} if instructions else {}
+        brief = self._brief.but(criteria=self._criteria, instructions=instructions)
+        move = await self._move(brief, said)
+        notes = self._watch.notes(state)
+        wish |= {"noted": list(notes)} if notes else {}
+        ops = [self._voice.said(note, role="system") for note in notes.values()]
+        ops += self._announced(move)
         self._append(self._step("move", wish, result=move_to_json(move)), *ops)
+        if move.say:
+            await self._flush()
         return True
 
-    async def _move(self, said: Sequence[str]) -> Move:
+    @property
+    def _criteria(self) -> tuple[str, ...]:
+        """Return what the result must fulfil as of now: the owner's last words, or else the agent's own."""
+        edited = self._journal.criteria(self._key.task)
+        return (self._brief.criteria or self._state.criteria) if edited is None else edited
+
+    def _unheard(self) -> list[ev.Event]:
+        """Return what a person said to this task that its agent does not know yet."""
+        return self._journal.steering(self._key.task, after=self._state.heard)
+
+    def _announced(self, move: Move) -> list[Op]:
+        """Return what everybody gets to know of a move at once."""
+        voice, before = self._voice, self._state
+        ops = [voice.said(move.say)] if move.say else []
+        if isinstance(move, (Wishes, Done)) and move.plan not in (None, before.plan):
+            ops.append(voice.op(ev.PlanUpdated(items=move.plan or (), **voice.stamped)))
+        silent = self._criteria == before.criteria  # the owner said nothing
+        if silent and isinstance(move, Wishes) and move.criteria not in ((), before.criteria):
+            restated = ev.CriteriaRestated(criteria=move.criteria, **voice.stamped)
+            ops.append(voice.op(restated))
+        if isinstance(move, Done):
+            ops.append(self._voice.moved(TaskState.VERIFYING))
+        return ops
+
+    async def _move(self, brief: Brief, said: Sequence[str]) -> Move:
         """Return the agent's move; what it returned instead of one, or what will not pass by itself, ends the attempt.
 
         Raises:
             DeskhandError: what may pass by itself.
         """
-        agent = self._kit.parts.agents.get(self._brief.agent)
+        agent = self._agent
         if agent is None:
             return GiveUp(reasons=(self._kit.gate.say("attempt.no_agent", name=self._brief.agent),))
         try:
-            move = await agent.move(self._brief, with_steering(self._state.turns, said))
+            move = _bounded(await agent.move(brief, with_steering(self._state.turns, said)))
             json.dumps(move_to_json(move), allow_nan=False)  # what cannot be written is not said
         except DeskhandError as error:
             if error.fault.retryable:
@@ -283,14 +319,18 @@ class _Driver:
         self._append(
             self._step("tool", wish, arguments=call.arguments, result=result_to_json(result)),
             self._voice.began(number, call),
-            self._voice.ended(number, result),
+            self._ended(result),
         )
+
+    def _ended(self, result: ToolResult) -> Op:
+        """Return: the next step has this result, and so much was used with it."""
+        number = self._state.steps + 1
+        return self._voice.ended(number, result, self._state.spending.usage.but(steps=number))
 
     def _finish(self, step: Step, performed: Performed, *more: Op) -> None:
         """Give the open step its result, with the files that differ because of it."""
-        ended = self._voice.ended(self._state.steps + 1, performed.result)
         result = result_to_json(performed.result) | {"changes": dict(performed.changes)}
-        self._append(replace(step, result=result), ended, *more)
+        self._append(replace(step, result=result), self._ended(performed.result), *more)
 
     async def _resolve(self, move: Wishes, step: Step) -> bool:
         """Deal with an intent whose result a crash took: repeat, look, or tell (design 3)."""
@@ -300,9 +340,9 @@ class _Driver:
         if performed is not None:
             self._finish(step, performed)
             return True
-        targets = self._kit.gate.targets(call, self._open.scope)
-        look = targets or (call.title or call.tool)
-        said = self._kit.gate.say("attempt.unknown", what=call.title or call.tool, look=look)
+        what = call.title or call.tool
+        look = self._kit.gate.targets(call, self._open.scope) or what
+        said = self._kit.gate.say("attempt.unknown", what=what, look=look)
         result = ToolResult(outcome="unknown", value={"look_at": look}, text=said)
         self._finish(step, Performed(result=result), self._voice.said(said, role="system"))
         return True
@@ -347,6 +387,13 @@ class _Driver:
         wish: JsonObject = {"approval": approval.to_json(), "grant": ruling.grant}
         return await self._wait(wish, approval.id, *ops)
 
+    async def _question(self, ask: Ask, **more: Json) -> bool:
+        """Put a question to a person."""
+        question = self._voice.question(ask)
+        asks = ev.QuestionAsked(question=question, **self._voice.stamped)
+        wish: JsonObject = {"question": question.to_json(), **more}
+        return await self._wait(wish, question.id, self._voice.op(asks))
+
     async def _wait(self, wish: JsonObject, ref: str, *ops: Op) -> bool:
         """Store what a person is asked as a row, and let go."""
         self._append(self._step("wait", wish, ref=ref), *ops)
@@ -360,7 +407,9 @@ class _Driver:
             return False
         body = event.body
         if event.kind == "question.answered":
-            self._append(replace(step, result={"answer": str(body.get("answer", ""))}))
+            answer = str(body.get("answer", ""))
+            limits = more(step.wish, answer) if "limits" in step.wish else {}
+            self._append(replace(step, result={"answer": answer, **limits}))
         elif body.get("decision") == "allow":
             given = ("decision", "scope", "action_sha256")
             self._append(replace(step, result={name: body.get(name) for name in given}))
@@ -369,63 +418,122 @@ class _Driver:
             why = "refused.person_because" if reason else "refused.person"
             said = self._kit.gate.say(why, reason=reason)
             refusal = ToolResult(outcome="denied", value={}, text=said)
-            ended = self._voice.ended(self._state.steps + 1, refusal)
-            self._append(replace(step, result={"decision": "deny", "text": said}), ended)
+            denied: JsonObject = {"decision": "deny", "text": said}
+            self._append(replace(step, result=denied), self._ended(refusal))
+        return True
+
+    async def _halted(self) -> bool:
+        """End what gets nowhere or was stopped, and pause what used up a limit; return whether it did."""
+        if why := self._watch.lost(self._state):
+            await self.give_up([why])
+        elif why := self._watch.stopped(self._state):
+            await self.give_up([why], made=[*self._state.changes])
+        elif ask := self._watch.question(self._state):
+            await self._question(ask, limits=list(ask.choices))
+        else:
+            return False
         return True
 
     async def _verify(self, done: Done) -> bool:
         """Look whether it is right, then end or try again.
 
-        Quick checks share one commit with the claim and the end; before the owner's commands, which may take
-        minutes, the claim is committed.
+        Quick checks share one commit with the claim and the end; before what may take minutes (the owner's
+        commands, a verifier) the claim is committed. What the owner wants meanwhile counts: other criteria are
+        looked at anew, and a word to the agent gives it another round.
         """
-        voice, scope = self._voice, self._open.scope
+        voice, scope, criteria = self._voice, self._open.scope, self._criteria
+        if self._state.checks:  # of a look that was broken off, or that was for other criteria
+            self._append(self._step("check", {"anew": True}, result={}), self._voice.reset())
         if self._brief.checks:
             await self._flush()
         for check in await verify(done, self._brief.checks, scope, self._kit.gate):
-            step = self._step("check", {"name": check.name}, result=check.to_json())
-            self._append(step, voice.op(ev.CheckFinished(check=check, **voice.stamped)))
+            self._check(check)
+        if criteria and not self._plain(done):
+            await self._judge(done, self._brief.but(criteria=criteria))
         outcome = verdict_of(self._state.checks, unknown_effects=self._state.unknown)
+        failed = [one.to_json() for one in self._state.checks if not one.passed]
+        made = sha256_of([failed, [_hash(scope, path) for path in done.outputs]])
+        same = [self._kit.gate.say("attempt.same_again")] if made == self._state.made else []
         if outcome.failed and self._state.tries < self._kit.config.tries_max:
-            again = self._step("check", {"retry": True}, result={})
-            resets = voice.op(ev.ChecksReset(**voice.stamped))
-            self._append(again, resets, self._moved(TaskState.WORKING))
+            wish: JsonObject = {"retry": True, "made": made, "told": "\n".join(same)}
+            again = self._step("check", wish, result={})
+            self._append(again, self._voice.reset(), self._voice.moved(TaskState.WORKING))
             return True
         when = voice.stamped  # before the hand-over, which waits for a hub that is away
-        stored = await upload(
-            self._kit.parts,
-            done.outputs,
-            results=scope.place.results,
-            voice=voice,
-            meanwhile=self._flush,
-        )
-        made = [voice.op(ev.ArtifactCreated(artifact=one, **when)) for one in stored]
+        ops = await self._hand_over(done.outputs, when=when)
+        if self._criteria != criteria or self._listen():
+            return True
         reasons = [self._kit.gate.say("attempt.check_failed", name=name) for name in outcome.failed]
-        return await self._end(outcome, *made, reasons=reasons, summary=done.summary, when=when)
+        return await self._end(outcome, *ops, reasons=[*reasons, *same], done=done, when=when)
+
+    def _plain(self, done: Done) -> bool:
+        """Whether it is the plain answer to a plain question: nothing was done, and nobody said how to check it."""
+        brief, state = self._brief, self._state
+        asked = brief.checks or brief.criteria or self._journal.criteria(self._key.task)
+        return not (asked or done.outputs or done.checks or state.acted or state.changes)
+
+    async def _judge(self, done: Done, brief: Brief) -> None:
+        """Let somebody with fresh eyes look at what our own checks let pass."""
+        checks, scope = self._state.checks, self._open.scope
+        if not isinstance(self._agent, Verifier) or not all(check.passed for check in checks):
+            return
+        await self._flush()
+        paths = (*done.outputs, *self._state.changes)
+        found = await evidence_of(paths, checks, scope, self._kit.gate)
+        told = [] if done.outputs else [Evidence(name="answer", text=done.summary)]
+        for check in await judged(self._agent, brief, [*found, *told]):
+            self._check(check)
+
+    def _check(self, check: Check) -> None:
+        step = self._step("check", {"name": check.name}, result=check.to_json())
+        said = ev.CheckFinished(check=check, **self._voice.stamped)
+        self._append(step, self._voice.op(said))
+
+    def _listen(self) -> bool:
+        """Give the agent another round if a person said something that it does not know; return whether it has one."""
+        if not self._unheard() or not getattr(self._agent, "hears", True):
+            return False
+        ops = [self._voice.reset()] if self._state.checks else []
+        if isinstance(self._state.move, Done):
+            ops.append(self._voice.moved(TaskState.WORKING))
+        self._append(self._step("check", {"heard": True}, result={}), *ops)
+        return True
+
+    async def _hand_over(self, paths: Sequence[str], *, when: Stamped | None = None) -> list[Op]:
+        """Bring results to the hub, and return what says that they are there."""
+        voice, results = self._voice, self._open.scope.place.results
+        when = when or voice.stamped
+        stored = await upload(
+            self._kit.parts, paths, results=results, voice=voice, meanwhile=self._flush
+        )
+        return [voice.op(ev.ArtifactCreated(artifact=one, **when)) for one in stored]
 
     async def _end(
         self,
         outcome: Outcome,
         *ops: Op,
         reasons: Sequence[str],
-        summary: str | None = None,
+        done: Done | None = None,
         when: Stamped | None = None,
     ) -> bool:
         """Say the last thing of the attempt, and that it is over; ``when`` it was, if not now."""
+        voice, plain = self._voice, done is not None and self._plain(done)
         finished = ev.TaskFinished(
             state=outcome.state,
             verdict=outcome.verdict,
-            summary=summary,
+            summary=done.summary if done else None,
             not_done_because=tuple(reasons),
             changes=Changes.from_json(Counter(self._state.changes.values())),
-            usage=Usage(steps=self._state.steps),
-            **(when or self._voice.stamped),
+            usage=self._state.spending.usage,
+            model=self._state.spending.model,
+            answer=plain,
+            **(when or voice.stamped),
         )
-        await self._flush(*ops, self._voice.op(finished), finished=True)
+        last = [voice.said(done.summary)] if done and plain else []
+        if self._unheard() and not getattr(self._agent, "hears", True):
+            last.append(voice.said(self._kit.gate.say("attempt.cannot_hear"), role="system"))
+        await self._flush(*ops, *last, voice.op(finished), finished=True)
         return False
-
-    def _moved(self, state: TaskState) -> Op:
-        return self._voice.op(ev.TaskMoved(state=state, **self._voice.stamped))
 
     def _step(
         self,
@@ -435,7 +543,11 @@ class _Driver:
         arguments: JsonObject | None = None,
         **rest: object,
     ) -> Step:
-        """Return the next row."""
+        """Return the next row; of a move or wait it says how long was worked since the last of them."""
+        if kind in ("move", "wait"):
+            now = self._kit.parts.clock.monotonic()
+            wish = wish | {"worked": int((now - self._since) * 1000)}
+            self._since = now
         n = self._state.next_n
         key = step_key(self._key.task, n, wish if arguments is None else arguments)
         step = Step(n=n, kind=kind, key=key, wish=wish, at=self._voice.now)
@@ -467,3 +579,20 @@ class _Driver:
                     raise
                 told = told or await self.tell_of_wait(error)
             await backoff.wait()
+
+
+def _bounded(move: Move) -> Move:
+    """Return a move whose plan and criteria are no longer than anybody reads."""
+    if isinstance(move, (Wishes, Done)) and move.plan is not None:
+        plan = [item.but(text=item.text[:NAME_CHARS_MAX]) for item in move.plan[:PLAN_LINES_MAX]]
+        move = replace(move, plan=tuple(plan))
+    if isinstance(move, Wishes):
+        criteria = [one[:NAME_CHARS_MAX] for one in move.criteria[:PLAN_LINES_MAX]]
+        move = replace(move, criteria=tuple(criteria))
+    return move
+
+
+def _hash(scope: Scope, path: str) -> str:
+    with suppress(DeskhandError):
+        return scope.place.results.sha256(path)
+    return ""

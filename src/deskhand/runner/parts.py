@@ -9,7 +9,7 @@ from typing import Protocol
 
 from deskhand.clock import Clock
 from deskhand.ids import Ids
-from deskhand.limits import TASKS_PER_RUNNER
+from deskhand.limits import TASKS_PER_RUNNER, TRIES_MAX
 from deskhand.ports import Agent, FolderAccess, Link, Offload, Sandbox, Tool
 from deskhand.protocol.objects import CommandInfo, ModelInfo
 from deskhand.runner.process import Process
@@ -34,7 +34,7 @@ class RunnerConfig:
     documents: Path
     as_root: bool = False
     slots: int = TASKS_PER_RUNNER
-    tries_max: int = 1
+    tries_max: int = TRIES_MAX
     language: str = "en"
 
 

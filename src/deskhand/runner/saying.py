@@ -16,7 +16,7 @@ from deskhand.protocol import events as ev
 from deskhand.protocol.events import KIND_OF, Body
 from deskhand.protocol.objects import Origin, Trust
 from deskhand.protocol.ops import Op
-from deskhand.protocol.tasks import Approval, Artifact, Brief, Question
+from deskhand.protocol.tasks import Approval, Artifact, Brief, Question, TaskState, Usage
 from deskhand.runner.gate import Ruling
 from deskhand.runner.parts import Parts
 
@@ -77,17 +77,26 @@ class Voice:
             )
         )
 
+    def moved(self, state: TaskState) -> Op:
+        """Return: the task is in another state."""
+        return self.op(ev.TaskMoved(state=state, **self.stamped))
+
+    def reset(self) -> Op:
+        """Return: the checks so far no longer stand for the result."""
+        return self.op(ev.ChecksReset(**self.stamped))
+
     def began(self, step: int, call: ToolCall) -> Op:
         """Return: a step is about to have its effect."""
         title = call.title[:SUMMARY_CHARS_MAX]
         return self.op(ev.StepStarted(step=step, tool=call.tool[:100], title=title, **self.stamped))
 
-    def ended(self, step: int, result: ToolResult) -> Op:
-        """Return: a step has a result."""
-        summary = result.text[:SUMMARY_CHARS_MAX]
-        return self.op(
-            ev.StepFinished(step=step, outcome=result.outcome, summary=summary, **self.stamped)
+    def ended(self, step: int, result: ToolResult, usage: Usage) -> Op:
+        """Return: a step has a result, and with it so much was used."""
+        said, text = result.outcome, result.text[:SUMMARY_CHARS_MAX]
+        finished = ev.StepFinished(
+            step=step, outcome=said, summary=text, usage=usage, **self.stamped
         )
+        return self.op(finished)
 
     def approval(self, ruling: Ruling) -> Approval:
         """Return a new request for exactly this action, with a nonce of its own."""

@@ -14,16 +14,22 @@ from pathlib import Path
 from typing import Final
 
 from deskhand.errors import Code, DeskhandError
-from deskhand.limits import ARTIFACT_BYTES_MAX, TITLE_CHARS_MAX
+from deskhand.limits import (
+    ARTIFACT_BYTES_MAX,
+    INSTRUCTIONS_BYTES_MAX,
+    INSTRUCTIONS_CHARS_MAX,
+    TITLE_CHARS_MAX,
+)
 from deskhand.permissions.evaluate import effective_mode
-from deskhand.ports import Place
+from deskhand.ports import FolderAccess, Place
 from deskhand.protocol.objects import FolderMode
-from deskhand.protocol.tasks import Brief, FileRef
+from deskhand.protocol.tasks import Brief, FileRef, Instructions
 from deskhand.runner.ceiling import Ceiling
 from deskhand.runner.gate import Scope
 from deskhand.runner.parts import OpenFolder, Parts, RunnerConfig
 from deskhand.workflow.rows import AttemptRow
 
+INSTRUCTIONS: Final = ("AGENTS.md", "CLAUDE.md")
 RESULTS: Final = "Deskhand"
 INCOMING: Final = "inbox"
 _SAME_NAME_MAX: Final = 100
@@ -35,6 +41,22 @@ class Workspace:
 
     scope: Scope
     made: str | None
+
+    def instructions(self) -> Instructions | None:
+        """Return what the folder itself says to whoever works in it."""
+        folder = self.scope.place.folder
+        return instructions_of(folder) if folder else None
+
+
+def instructions_of(folder: FolderAccess) -> Instructions | None:
+    """Return the text of ``AGENTS.md``, else ``CLAUDE.md``, of a folder: content of that file, never permission."""
+    for name in INSTRUCTIONS:
+        with suppress(DeskhandError):
+            text = folder.read(name, limit=INSTRUCTIONS_BYTES_MAX).decode("utf-8", errors="replace")
+            cut = len(text) - INSTRUCTIONS_CHARS_MAX
+            marker = f"\n[… {cut} more characters]" if cut > 0 else ""
+            return Instructions(name=name, text=text[:INSTRUCTIONS_CHARS_MAX] + marker)
+    return None
 
 
 class Workspaces:

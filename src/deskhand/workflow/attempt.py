@@ -9,13 +9,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import reduce
-from typing import Final, assert_never
+from typing import Final, TypeGuard, assert_never
 
 from deskhand.errors import Code, DeskhandError
 from deskhand.ports import Ask, Done, GiveUp, Move, ToolResult, Turn, Wishes
-from deskhand.protocol.tasks import Check
+from deskhand.protocol.tasks import Check, Instructions, PlanItem
 from deskhand.protocol.wire import Json
 from deskhand.workflow.rows import Step, move_from_json, result_from_json
+from deskhand.workflow.spending import Spending
 
 _CIRCLE: Final = 3
 _TOGETHER: Final[Mapping[tuple[str | None, str], str | None]] = {
@@ -40,7 +41,10 @@ class AttemptState:
 
     ``move`` is the present move and ``results`` what its calls came to so far; ``open`` is an intent without a
     result, ``waiting`` a wait for a person that is not over; ``changes`` says how each file differs (path ->
-    created, changed or deleted) from before the task; ``heard`` is the seq of the last steering.
+    created, changed or deleted) from before the task; ``heard`` is the seq of the last steering; ``acted`` whether
+    anything was done that could have an effect; ``idle`` how many turns brought nothing that was not ``seen``;
+    ``made`` what the last failed try had made; ``noted`` and ``times`` stand for the limits: of which was told that
+    they are near, and how often they were granted; ``stopped`` is a person's word that they were not.
     """
 
     next_n: int = 0
@@ -54,9 +58,24 @@ class AttemptState:
     checks: tuple[Check, ...] = ()
     changes: Mapping[str, str] = field(default_factory=dict[str, str])
     tries: int = 1
-    steps: int = 0
     unknown: int = 0
     heard: int = 0
+    acted: bool = False
+    plan: tuple[PlanItem, ...] = ()
+    criteria: tuple[str, ...] = ()
+    instructions: Instructions | None = None
+    seen: frozenset[int] = frozenset()
+    idle: int = 0
+    made: str = ""
+    spending: Spending = field(default_factory=Spending)
+    noted: frozenset[str] = frozenset()
+    times: int = 1
+    stopped: bool = False
+
+    @property
+    def steps(self) -> int:
+        """Return how many wishes have a result."""
+        return self.spending.steps
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,6 +128,10 @@ def apply(state: AttemptState, step: Step) -> AttemptState:
     pending = state.open or state.waiting
     if step.n != (pending.n if pending else state.next_n):
         raise DeskhandError(Code.STORE_DAMAGED, f"step {step.n} does not follow")
+    worked = step.wish.get("worked")
+    if pending is None and isinstance(worked, int):
+        spending = replace(state.spending, worked_ms=state.spending.worked_ms + worked)
+        state = replace(state, spending=spending)
     state = replace(state, next_n=step.n + 1)
     match step.kind:
         case "move":
@@ -144,35 +167,53 @@ def with_steering(turns: Sequence[Turn], said: Sequence[str]) -> tuple[Turn, ...
 
 def in_circles(turns: Sequence[Turn]) -> bool:
     """Return whether the last turns were all the same wishes with the same results."""
-    last = turns[-_CIRCLE:]
-    if len(last) < _CIRCLE or not isinstance(last[0].move, Wishes):
-        return False
-    return all(turn.move == last[0].move and turn.results == last[0].results for turn in last)
+    last = [(turn.move.calls, turn.results) for turn in turns[-_CIRCLE:] if _wished(turn.move)]
+    return len(last) == _CIRCLE and all(one == last[0] for one in last)
+
+
+def _wished(move: Move) -> TypeGuard[Wishes]:
+    return isinstance(move, Wishes)
 
 
 def _moved(state: AttemptState, step: Step) -> AttemptState:
-    heard, heard_to = step.wish.get("heard"), step.wish.get("heard_to")
+    wish, move = step.wish, move_from_json(step.result or {})
+    heard, heard_to, noted = wish.get("heard"), wish.get("heard_to"), wish.get("noted")
     if isinstance(heard, list) and isinstance(heard_to, int):
         turns = with_steering(state.turns, list(map(str, heard)))
-        state = replace(state, turns=turns, heard=max(state.heard, heard_to))
-    return _closed_if_complete(replace(state, move=move_from_json(step.result or {}), results=()))
+        state = replace(state, turns=turns, heard=max(state.heard, heard_to), idle=0)
+    if isinstance(noted, list):
+        state = replace(state, noted=state.noted | set(map(str, noted)))
+    if "instructions" in wish:
+        state = replace(state, instructions=Instructions.from_json(wish["instructions"]))
+    if isinstance(move, (Wishes, Done)) and move.plan not in (None, state.plan):
+        state = replace(state, plan=move.plan, idle=-1)
+    if isinstance(move, Wishes) and move.criteria:
+        state = replace(state, criteria=move.criteria)
+    spending = replace(state.spending.plus(move.spent), moves=state.spending.moves + 1)
+    return _closed_if_complete(replace(state, move=move, results=(), spending=spending))
 
 
 def _used(state: AttemptState, step: Step) -> AttemptState:
+    acted = state.acted or step.effect not in (None, "pure")
     if step.result is None:
-        return replace(state, open=step, yes=None)
+        return replace(state, open=step, yes=None, acted=acted)
     result = result_from_json(step.result)
-    return _closed_if_complete(
-        replace(
-            state,
-            open=None,
-            yes=None,
-            results=(*state.results, result),
-            changes=_differing(state.changes, step.result.get("changes")),
-            steps=state.steps + 1,
-            unknown=state.unknown + (result.outcome == "unknown"),
-        )
+    state = replace(
+        state,
+        open=None,
+        yes=None,
+        changes=_differing(state.changes, step.result.get("changes")),
+        unknown=state.unknown + (result.outcome == "unknown"),
+        acted=acted,
     )
+    return _resulted(state, result)
+
+
+def _resulted(state: AttemptState, result: ToolResult) -> AttemptState:
+    """Return the state with what the next wish came to."""
+    spending = replace(state.spending, steps=state.steps + 1)
+    results = (*state.results, result)
+    return _closed_if_complete(replace(state, results=results, spending=spending))
 
 
 def _differing(before: Mapping[str, str], said: Json) -> Mapping[str, str]:
@@ -187,6 +228,11 @@ def _waited(state: AttemptState, step: Step) -> AttemptState:
     if step.result is None:
         return replace(state, waiting=step, yes=None)
     state = replace(state, waiting=None)
+    if "limits" in step.wish:
+        more = step.result.get("more")
+        if more is True:
+            return replace(state, times=state.times + 1, noted=frozenset())
+        return replace(state, stopped=more is False)
     if isinstance(state.move, Ask):
         return _closed(state, answer=str(step.result.get("answer", "")))
     if step.result.get("decision") == "allow":
@@ -194,20 +240,26 @@ def _waited(state: AttemptState, step: Step) -> AttemptState:
         grant = step.wish.get("grant") if step.result.get("scope") == "task" else None
         grants = state.grants | {grant} if isinstance(grant, str) else state.grants
         return replace(state, yes=yes, grants=grants)
-    denied = ToolResult(outcome="denied", value={}, text=str(step.result.get("text", "")))
-    results = (*state.results, denied)
-    return _closed_if_complete(replace(state, results=results, steps=state.steps + 1))
+    said = str(step.result.get("text", ""))
+    return _resulted(state, ToolResult(outcome="denied", value={}, text=said))
 
 
 def _checked(state: AttemptState, step: Step) -> AttemptState:
-    if not step.wish.get("retry"):
+    """Note a check; or that they begin anew, for a further try (``made`` by this one) or a person's word."""
+    if not step.wish.keys() & {"retry", "heard", "anew"}:
         return replace(state, checks=(*state.checks, Check.from_json(step.result)))
     failed = tuple(
         ToolResult(outcome="error", value={"check": check.name}, text=check.evidence)
         for check in state.checks
         if not check.passed
     )
-    return _closed(replace(state, results=failed, checks=(), tries=state.tries + 1))
+    state = replace(state, checks=())
+    if step.wish.get("retry"):
+        made, told = str(step.wish.get("made", "")), step.wish.get("told")
+        again = (ToolResult(outcome="error", value={"check": "–"}, text=str(told)),) if told else ()
+        state = replace(state, results=failed + again, made=made, tries=state.tries + 1)
+        return _closed(state)
+    return _closed(replace(state, results=failed)) if step.wish.get("heard") else state
 
 
 def _closed_if_complete(state: AttemptState) -> AttemptState:
@@ -222,4 +274,17 @@ def _closed(state: AttemptState, *, answer: str | None = None) -> AttemptState:
     if state.move is None:
         raise DeskhandError(Code.STORE_DAMAGED, "a result without a move")
     turn = Turn(move=state.move, results=state.results, answer=answer)
-    return replace(state, turns=(*state.turns, turn), move=None, results=())
+    new = _news(turn) - state.seen
+    idle = 0 if new or not isinstance(turn.move, Wishes) else state.idle + 1
+    seen = state.seen | new
+    return replace(state, turns=(*state.turns, turn), move=None, results=(), seen=seen, idle=idle)
+
+
+def _news(turn: Turn) -> frozenset[int]:
+    """Return what a turn brought, as far as it can be told apart: each wish with its result."""
+    calls = turn.move.calls if isinstance(turn.move, Wishes) else ()
+    came = zip(calls, turn.results, strict=False)
+    return frozenset(
+        hash((call.tool, repr(call.arguments), result.outcome, result.text, repr(result.value)))
+        for call, result in came
+    )

@@ -1,0 +1,75 @@
+"""Watches how far an attempt gets and what it uses: when to say so, when to ask, when to end.
+
+It refuses to count what is not known, and to take as a yes what is none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from decimal import Decimal
+from typing import cast
+
+from deskhand.limits import IDLE_MOVES_MAX
+from deskhand.ports import Ask
+from deskhand.protocol.tasks import Brief
+from deskhand.protocol.wire import Json, JsonObject
+from deskhand.runner.gate import Gate
+from deskhand.workflow.attempt import AttemptState, in_circles
+from deskhand.workflow.spending import NOTED_SHARE, limits_of, reached, shown
+
+
+class Watch:
+    """Watches one attempt under its own limits, or else those of the account's settings."""
+
+    def __init__(self, brief: Brief, setting: Callable[[str], Json], gate: Gate) -> None:
+        self._budget = brief.budget
+        self._setting = setting
+        self._say = gate.say
+
+    def lost(self, state: AttemptState) -> str:
+        """Return why the attempt gets nowhere; empty when it does."""
+        if in_circles(state.turns):
+            return self._say("attempt.loop")
+        stuck = state.idle >= IDLE_MOVES_MAX
+        return self._say("attempt.no_progress", count=state.idle) if stuck else ""
+
+    def stopped(self, state: AttemptState) -> str:
+        """Return where a person stopped it; empty when nobody did."""
+        what = self._used(state, self._near(state, Decimal(1)))
+        return self._say("budget.stopped", what=what) if state.stopped else ""
+
+    def question(self, state: AttemptState) -> Ask | None:
+        """Return what to ask when a limit is used up."""
+        over = self._near(state, Decimal(1))
+        choices = (self._say("budget.go_on"), self._say("budget.stop"))
+        text = self._say("budget.ask", what=self._used(state, over))
+        return Ask(text=text, choices=choices) if over else None
+
+    def notes(self, state: AttemptState) -> dict[str, str]:
+        """Return by name what to say, once, of limits that are near or cannot be watched."""
+        near = [name for name in self._near(state, NOTED_SHARE) if name not in state.noted]
+        words = {name: self._say("budget.noted", what=self._used(state, [name])) for name in near}
+        asked = self._budget is not None and self._budget.money is not None
+        if asked and state.spending.usd is None and "unpriced" not in state.noted:
+            words["unpriced"] = self._say("budget.unpriced", model=state.spending.model)
+        return words
+
+    def _near(self, state: AttemptState, share: Decimal) -> list[str]:
+        limits = limits_of(self._budget, self._setting, times=state.times)
+        return reached(state.spending, limits, share)
+
+    def _used(self, state: AttemptState, names: Sequence[str]) -> str:
+        """Return how much of these limits was used, in words."""
+        limits = limits_of(self._budget, self._setting, times=state.times)
+        used = state.spending.by_name
+        return ", ".join(
+            self._say(f"budget.{name}", used=shown(used[name]), limit=shown(limits[name]))
+            for name in names
+        )
+
+
+def more(wish: JsonObject, answer: str) -> JsonObject:
+    """Return what an answer says about a limit; what is neither yes nor no says nothing, and is asked again."""
+    choices = [str(one).casefold() for one in cast("list[str]", wish["limits"])]
+    said = answer.strip().casefold()
+    return {"more": said == choices[0]} if said in choices else {}

@@ -1,0 +1,107 @@
+"""What an attempt used so far, and how that stands to its limits. Pure.
+
+It refuses to count what nobody knows: tokens whose price is unknown make the whole price unknown, never nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from decimal import Decimal, InvalidOperation
+from typing import Final
+
+from deskhand.core.settings import effective
+from deskhand.ports import Spent
+from deskhand.protocol.tasks import Budget, Money, Usage
+from deskhand.protocol.wire import Json
+
+NOTED_SHARE: Final = Decimal("0.8")
+_USD_MAX: Final = 1_000_000
+_CENT_PARTS: Final = Decimal("0.000001")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Spending:
+    """What was used: uses of tools, moves, tokens, dollars as far as they are known, and time at work."""
+
+    steps: int = 0
+    moves: int = 0
+    input_tokens: int = 0
+    output_tokens: int = 0
+    usd: Decimal | None = Decimal(0)
+    worked_ms: int = 0
+    model: str | None = None
+
+    def plus(self, spent: Spent | None) -> Spending:
+        """Return it with what one more thought cost."""
+        if spent is None:
+            return self
+        usd = _usd(spent.usd)
+        return replace(
+            self,
+            input_tokens=self.input_tokens + spent.input_tokens,
+            output_tokens=self.output_tokens + spent.output_tokens,
+            usd=None if usd is None or self.usd is None else self.usd + usd,
+            model=spent.model,
+        )
+
+    @property
+    def usage(self) -> Usage:
+        """Return it as everybody sees it."""
+        priced = self.usd is not None and self.model is not None
+        return Usage(
+            steps=self.steps,
+            input_tokens=self.input_tokens,
+            output_tokens=self.output_tokens,
+            money=Money(amount=_plain(self.usd or Decimal(0)), currency="USD") if priced else None,
+        )
+
+    @property
+    def by_name(self) -> Mapping[str, Decimal]:
+        """Return what was used of each limit; what is not known is absent."""
+        used = {
+            "steps": Decimal(max(self.steps, self.moves)),
+            "tokens": Decimal(self.input_tokens + self.output_tokens),
+            "minutes": Decimal(self.worked_ms) / 60_000,
+        }
+        return used if self.usd is None else used | {"money": self.usd}
+
+
+def limits_of(
+    budget: Budget | None, setting: Callable[[str], Json], *, times: int
+) -> dict[str, Decimal]:
+    """Return the limits of a task, ``times`` as high as they began: its own, else the account's; 0 is none."""
+    own = budget or Budget()
+    money = None if own.money is None else Decimal(own.money.amount)
+    said = {"steps": own.steps, "tokens": own.tokens, "money": money, "minutes": own.minutes}
+    stored = {f"budget.{name}": setting(f"budget.{name}") for name in said}
+    known = {name: value for name, value in stored.items() if value is not None}
+    limits = {
+        name: Decimal(str(effective(known, f"budget.{name}"))) if value is None else Decimal(value)
+        for name, value in said.items()
+    }
+    return {name: limit * times for name, limit in limits.items() if limit}
+
+
+def reached(spending: Spending, limits: Mapping[str, Decimal], share: Decimal) -> list[str]:
+    """Return the limits of which this share is used up."""
+    used = spending.by_name
+    return [name for name, limit in limits.items() if used.get(name, Decimal(0)) >= limit * share]
+
+
+def shown(amount: Decimal) -> str:
+    """Return an amount for a person: no more digits than it needs."""
+    return f"{amount.quantize(Decimal('0.01')).normalize():f}"
+
+
+def _usd(said: str | None) -> Decimal | None:
+    """Return a price that somebody named, if it can be one."""
+    try:
+        usd = None if said is None else Decimal(said)
+    except InvalidOperation:
+        return None
+    return usd if usd is not None and usd.is_finite() and 0 <= usd < _USD_MAX else None
+
+
+def _plain(usd: Decimal) -> str:
+    return f"{usd.quantize(_CENT_PARTS).normalize():f}"
