@@ -36,8 +36,8 @@ from deskhand.texts import text
 
 FOLDED_BYTES: Final = 160
 """What is left of a folded text: enough to know what it was."""
-STRIDE: Final = 6
-"""So many turns are folded at a time: what comes before them stays the same, and a provider's cache of it valid."""
+STRIDES: Final = 8
+"""An eighth of the turns is folded at a time: what comes before stays the same, and a provider's cache of it valid."""
 ROOM_BYTES_MIN: Final = 3_000
 """Beside the rules; a model with less context cannot work."""
 _PART_BYTES: Final = 60
@@ -111,7 +111,7 @@ def _bounded(turns: list[Said], left: int, language: str) -> list[Said]:
     folded = [_folded(said, FOLDED_BYTES, language) for said in earlier]
     small = [0, *accumulate(map(_size, folded))]
     whole = [0, *accumulate(map(_size, earlier))]
-    counts = [*range(0, len(earlier), STRIDE), len(earlier)]
+    counts = [*range(0, len(earlier), 1 + len(earlier) // STRIDES), len(earlier)]
     for count in counts:
         if small[count] + whole[-1] - whole[count] <= left:
             return [*folded[:count], *earlier[count:], last]
