@@ -53,8 +53,8 @@ class RecordedSandbox:
 
     @property
     def info(self) -> SandboxInfo:
-        """What it claims to be."""
-        return SandboxInfo(name="recorded", level="full")
+        """No wall: what is done apart runs in a real process then."""
+        return SandboxInfo(name="recorded", level="none")
 
     async def run(self, command: Command, access: FolderAccess) -> CommandResult:
         """Keep the command."""

@@ -33,6 +33,7 @@ ARGUMENTS: dict[str, JsonObject] = {
     "make_directory": {"path": "new"},
     "move_file": {"path": "a.txt", "to": "b.txt"},
     "read_table": {"path": "a.csv"},
+    "query_table": {"paths": ["a.csv"], "sql": "SELECT sum(v) FROM a"},
     "write_workbook": {"path": "new.xlsx", "sheets": [{"name": "A", "rows": [["x"]]}]},
     "run_command": {"argv": ["true"]},
     "check_quotes": {"path": "a.txt"},
@@ -278,7 +279,7 @@ async def test_writes_go_to_the_results_place() -> None:
     source = await TOOLS["read_file"].call({"path": "a.txt"}, place)
     result = await TOOLS["read_file"].call({"path": "a.txt", "from": "results"}, place)
 
-    assert (source.text, result.text) == ("source", "result")
+    assert (source.text, result.text) == ("1: source", "1: result")
     assert folder.files == {"a.txt": b"source"}
 
 
@@ -297,7 +298,7 @@ async def test_a_task_without_a_folder_can_read_its_results_only() -> None:
     result = await TOOLS["read_file"].call({"path": "a.txt", "from": "results"}, place)
 
     assert caught.value.code is Code.FOLDER_UNKNOWN
-    assert result.text == "x"
+    assert result.text == "1: x"
 
 
 async def test_a_move_takes_only_a_free_name(make: Make) -> None:

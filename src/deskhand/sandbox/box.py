@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -40,11 +40,11 @@ _ENVIRONMENT: Final[Mapping[str, str]] = {
 
 
 @contextlib.contextmanager
-def handed_over(seccomp: bytes) -> Generator[Mapping[str, int]]:
-    """Yield files in memory by name: the stand-ins of /etc, the filter, and the status, which is empty yet."""
+def handed_over(seccomp: bytes, given: Mapping[str, bytes]) -> Generator[Mapping[str, int]]:
+    """Yield files in memory by name: the stand-ins of /etc, what is given, the filter, and the status, empty yet."""
     with contextlib.ExitStack() as stack:
         descriptors: dict[str, int] = {}
-        for name, data in {**_STAND_INS, "seccomp": seccomp, "status": b""}.items():
+        for name, data in {**given, **_STAND_INS, "seccomp": seccomp, "status": b""}.items():
             descriptors[name] = os.memfd_create("deskhand")
             stack.callback(os.close, descriptors[name])
             os.pwrite(descriptors[name], data, 0)
@@ -58,20 +58,27 @@ def exit_code(handed: Mapping[str, int]) -> int | None:
 
 
 def box(
-    programs: Programs, command: Command, *, merged: str, root: Path, handed: Mapping[str, int]
+    wall: Programs,
+    command: Command,
+    *,
+    merged: str,
+    programs: Sequence[str],
+    root: Path,
+    handed: Mapping[str, int],
 ) -> list[str]:
     """Return the command line of the bounded box.
 
     Args:
-        programs: what raises the wall.
+        wall: what raises the wall.
         command: what to run, and whether it may write.
         merged: where the overlay of the folder is mounted on the outside.
+        programs: where each of the command's own programs is found on the outside.
         root: where the folder appears inside, which is its real path.
         handed: the descriptors of :func:`handed_over`; no others survive the start of the box.
     """
     return [
-        *_limits(programs.prlimit, command),
-        programs.bwrap,
+        *_limits(wall.prlimit, command),
+        wall.bwrap,
         # Not --unshare-all: it only *tries* the user namespace. No --die-with-parent: it fires with the starting
         # thread, and not during its own start; the lifeline does both better.
         *("--unshare-user", "--unshare-ipc", "--unshare-pid", "--unshare-net", "--unshare-uts"),
@@ -79,12 +86,21 @@ def box(
         *("--hostname", "sandbox", "--cap-drop", "ALL", "--new-session"),
         *_programs(),
         *(part for name in _ETC for part in ("--ro-bind-try", f"/etc/{name}", f"/etc/{name}")),
-        *(part for to in _STAND_INS for part in ("--ro-bind-data", str(handed[to]), to)),
+        *(
+            part
+            for to in (*_STAND_INS, *command.given)
+            for part in ("--ro-bind-data", str(handed[to]), to)
+        ),
         # /proc/sys again and read-only: under root the box could otherwise write the host's kernel settings.
         *("--proc", "/proc", "--ro-bind", "/proc/sys", "/proc/sys", "--dev", "/dev"),
         *("--size", str(64 * 1024**2), "--tmpfs", "/dev/shm"),  # noqa: S108 - the box's own
         *("--size", str(256 * 1024**2), "--tmpfs", "/tmp"),  # noqa: S108 - the box's own
         *("--size", str(64 * 1024**2), "--tmpfs", _HOME, "--dir", "/run"),
+        *(
+            part
+            for at, to in zip(programs, command.programs, strict=True)
+            for part in ("--ro-bind", at, str(to))
+        ),
         *("--bind" if command.writable else "--ro-bind", merged, str(root)),
         *("--chdir", str(command.folder), "--remount-ro", "/", "--clearenv"),
         *(part for name, value in _ENVIRONMENT.items() for part in ("--setenv", name, value)),

@@ -29,7 +29,7 @@ from deskhand.sandbox.apply import apply_changes
 from deskhand.sandbox.box import box, exit_code, handed_over
 from deskhand.sandbox.ended import Ended, Records
 from deskhand.sandbox.following import BoundedOutput, Following, lifeline, to_the_end
-from deskhand.sandbox.idmap import MERGED
+from deskhand.sandbox.idmap import MERGED, program_at
 from deskhand.sandbox.layers import (
     Layers,
     Programs,
@@ -132,7 +132,7 @@ class Bubblewrap:
             DeskhandError: ``sandbox_unavailable`` with what the box said when it could not be raised.
         """
         output = BoundedOutput(command.output_bytes_max)
-        with handed_over(self._filter) as handed, lifeline() as (inside, outside):
+        with handed_over(self._filter, command.given) as handed, lifeline() as (inside, outside):
             starting = asyncio.create_subprocess_exec(
                 *self._command_line(command, layers, root, handed),
                 stdin=inside,
@@ -166,11 +166,18 @@ class Bubblewrap:
     def _command_line(
         self, command: Command, layers: Layers, root: Path, handed: Mapping[str, int]
     ) -> list[str]:
-        merged = str(layers.merged) if self.owner is None else MERGED
-        inner = box(self._programs, command, merged=merged, root=root, handed=handed)
+        own = [str(path) for path in command.programs]
         if self.owner is None:
+            merged = str(layers.merged)
+            inner = box(
+                self._programs, command, merged=merged, programs=own, root=root, handed=handed
+            )
             return as_user(self._programs, layers, inner)
-        return as_root(layers, inner, owner=self.owner)
+        reach = [program_at(number) for number in range(len(own))]
+        inner = box(
+            self._programs, command, merged=MERGED, programs=reach, root=root, handed=handed
+        )
+        return as_root(layers, [*own, "--", *inner], owner=self.owner)
 
     @contextlib.asynccontextmanager
     async def _layers(self, name: str, before: Ended | None) -> AsyncGenerator[Layers]:

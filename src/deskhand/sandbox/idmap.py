@@ -14,8 +14,10 @@ import sys
 import time
 from typing import Final
 
-MERGED: Final = "/mnt"
-"""Exists everywhere and can be reached by every uid; only this process and the box see the mount."""
+_REACH: Final = "/mnt"
+"""Exists everywhere and can be reached by every uid; only this process and the box see what is mounted there."""
+MERGED: Final = f"{_REACH}/folder"
+_BIND: Final = 0x1000
 
 _OPEN_TREE, _MOVE_MOUNT, _MOUNT_SETATTR = 428, 429, 442
 _AT_FDCWD, _AT_EMPTY_PATH, _CLONE_TREE, _FROM_EMPTY_PATH, _IDMAP = -100, 0x1000, 1, 4, 0x100000
@@ -37,10 +39,16 @@ def swapped(first: int, second: int) -> str:
     return "".join(f"{inside} {outside} {count}\n" for inside, outside, count in ranges if count)
 
 
+def program_at(number: int) -> str:
+    """Return where a directory of programs is found by the box, which may not enter the home it lies in."""
+    return f"{_REACH}/{number}"
+
+
 def main(owner: int, lower: bytes, options: bytes, argv: list[str]) -> None:
     """Mount, drop to ``owner``, become the box of ``argv``; end when every process of it is dead.
 
-    ``lower`` is an empty directory for the mapped view of the folder, ``options`` are the overlay's.
+    ``lower`` is an empty directory for the mapped view of the folder, ``options`` are the overlay's. Before a ``--``
+    in ``argv`` stand directories of programs.
 
     Raises:
         OSError: a step is not possible here; nothing was started.
@@ -53,6 +61,14 @@ def main(owner: int, lower: bytes, options: bytes, argv: list[str]) -> None:
     attributes = struct.pack("=QQQQ", _IDMAP, 0, 0, mapping)
     _check(_libc.syscall(_MOUNT_SETATTR, tree, b"", _AT_EMPTY_PATH, attributes, len(attributes)))
     _check(_libc.syscall(_MOVE_MOUNT, tree, b"", _AT_FDCWD, lower, _FROM_EMPTY_PATH))
+    programs = argv[: argv.index("--")]
+    argv = argv[len(programs) + 1 :]
+    _check(_libc.mount(b"tmpfs", os.fsencode(_REACH), b"tmpfs", 0, b"mode=755"))
+    for number, path in enumerate(programs):
+        os.mkdir(program_at(number))  # noqa: PTH102 - no pathlib
+        at = os.fsencode(program_at(number))
+        _check(_libc.mount(os.fsencode(path), at, None, _BIND, None))
+    os.mkdir(MERGED)  # noqa: PTH102 - no pathlib
     os.chdir(lower)
     _check(_libc.mount(b"overlay", os.fsencode(MERGED), b"overlay", 0, options))
     os.chdir("/")

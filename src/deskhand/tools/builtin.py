@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -22,14 +22,14 @@ class BuiltIn(Generic[W]):
     Args:
         name: what wishes call it.
         wish: its arguments.
-        work: what it does, off the loop.
+        work: what it does, off the loop; what it leaves to be awaited is awaited on it.
         offload: how it gets there.
         effect: its class for recovery; what is not ``pure`` writes.
     """
 
     name: str
     wish: type[W]
-    work: Callable[[W, Place], ToolResult]
+    work: Callable[[W, Place], ToolResult | Awaitable[ToolResult]]
     offload: Offload
     effect: Effect = "pure"
 
@@ -61,7 +61,8 @@ class BuiltIn(Generic[W]):
         Raises:
             DeskhandError: ``invalid`` for wrong arguments, ``folder_unknown``, and what the work raises.
         """
-        return await self.offload(lambda: self.work(self.wish.from_json(arguments), place))
+        done = await self.offload(lambda: self.work(self.wish.from_json(arguments), place))
+        return done if isinstance(done, ToolResult) else await done
 
 
 def source(wish: Reading, place: Place) -> FolderAccess:

@@ -14,15 +14,15 @@ from collections.abc import Sequence
 from typing import Final
 
 from deskhand.errors import Code, DeskhandError
-from deskhand.limits import LIST_ENTRIES_MAX, READ_BYTES_MAX
+from deskhand.limits import LIST_ENTRIES_MAX
 from deskhand.ports import Entry, FolderAccess, Place, ToolResult
 from deskhand.protocol import wishes
-from deskhand.protocol.wire import Json, JsonObject
+from deskhand.protocol.wire import JsonObject
 from deskhand.tools.builtin import ok, source
-from deskhand.tools.decoding import Decoded, decode
+from deskhand.tools.reading import read_decoded
 
-READ_CHARS_MAX: Final = 1_000_000
-"""How much text one call gives to an agent's code; a model sees ``TOOL_TEXT_CHARS_MAX`` of it."""
+TRASH: Final = ".deskhand-trash"
+"""Where a folder keeps what was thrown away in it."""
 HITS_MAX: Final = 500
 HIT_CHARS_MAX: Final = 400
 
@@ -30,7 +30,7 @@ HIT_CHARS_MAX: Final = 400
 def list_files(wish: wishes.ListFiles, place: Place) -> ToolResult:
     """Return what is there, of a directory or below it."""
     limit = wish.limit
-    entries = _entries(source(wish, place), wish.path, recursive=wish.recursive, limit=limit + 1)
+    entries = entries_of(source(wish, place), wish.path, recursive=wish.recursive, limit=limit + 1)
     chosen = [entry for entry in entries[:limit] if _named(entry, wish.pattern)]
     lines = [f"{e.path}{'/' if e.kind == 'directory' else ''}  {e.size}" for e in chosen]
     if len(entries) > limit:
@@ -50,43 +50,11 @@ def list_files(wish: wishes.ListFiles, place: Place) -> ToolResult:
     return ok(value, "\n".join(lines) or "(empty)")
 
 
-def read_file(wish: wishes.ReadFile, place: Place) -> ToolResult:
-    """Return lines of a text file."""
-    first = wish.from_line
-    value, lines, total = _read_text(source(wish, place), wish.path, first, READ_CHARS_MAX)
-    lines = lines[: wish.limit]
-    value["lines"] = [*lines]
-    text, last = "\n".join(lines), first + len(lines) - 1
-    if last < total:
-        text += f"\n[lines {first} to {last} of {total}]"
-    return ok(value, text)
-
-
-def read_files(wish: wishes.ReadFiles, place: Place) -> ToolResult:
-    """Return lines of many; what is no text is said, not an error, and ``unread`` did not fit into this call."""
-    access, files = source(wish, place), list[Json]()
-    left = READ_CHARS_MAX
-    for path in wish.paths:
-        first = 1 if files else wish.from_line
-        try:
-            file, lines, total = _read_text(access, path, first, left)
-        except DeskhandError as error:
-            files.append({"path": path, "error": str(error.code)})
-            continue
-        files.append(file)
-        left -= sum(len(line) + 1 for line in lines)
-        if left <= 0 or first + len(lines) <= total:
-            break  # gone on with in a call of its own
-    unread = wish.paths[len(files) :]
-    text = f"{len(files)} files looked at, {len(unread)} not reached"
-    return ok({"files": files, "unread": [*unread]}, text)
-
-
 def search_files(wish: wishes.SearchFiles, place: Place) -> ToolResult:
     """Return the lines that contain the words, with ``file:line``."""
     wanted = re.compile(re.escape(wish.query), re.IGNORECASE)
     access = source(wish, place)
-    entries = _entries(access, wish.path, recursive=True, limit=LIST_ENTRIES_MAX + 1)
+    entries = entries_of(access, wish.path, recursive=True, limit=LIST_ENTRIES_MAX + 1)
     hits: list[JsonObject] = []
     for entry in entries:
         if entry.kind != "file" or not _named(entry, wish.pattern) or len(hits) >= HITS_MAX:
@@ -145,50 +113,16 @@ def write_once(access: FolderAccess, path: str, data: bytes, *, replace: bool) -
     return ok(value, f"wrote {path}, {len(data)} bytes")
 
 
-def read_decoded(access: FolderAccess, path: str) -> tuple[Decoded, str]:
-    """Return a text file and the hash of its bytes.
-
-    Raises:
-        DeskhandError: ``unsupported_type`` for what is no text, and what reading raises.
-    """
-    data = access.read(path, limit=READ_BYTES_MAX)
-    decoded = decode(data)
-    if decoded is None:
-        raise DeskhandError(Code.UNSUPPORTED_TYPE, f"{path} is no text")
-    return decoded, hashlib.sha256(data).hexdigest()
-
-
-def _entries(access: FolderAccess, path: str, *, recursive: bool, limit: int) -> Sequence[Entry]:
+def entries_of(access: FolderAccess, path: str, *, recursive: bool, limit: int) -> Sequence[Entry]:
+    """Return what is there, without what was put into the trash; a file is its own only entry."""
     entry = access.stat(path)
     if entry is None:
         raise DeskhandError(Code.NOT_FOUND, path)
     if entry.kind == "file":
         return (entry,)
-    return access.walk(path, limit=limit) if recursive else access.list(path, limit=limit)
+    found = access.walk(path, limit=limit) if recursive else access.list(path, limit=limit)
+    return [each for each in found if TRASH in path or not each.path.startswith(TRASH)]
 
 
 def _named(entry: Entry, pattern: str) -> bool:
     return fnmatch.fnmatchcase(entry.path.rpartition("/")[2], pattern)
-
-
-def _read_text(
-    access: FolderAccess, path: str, first: int, chars: int
-) -> tuple[JsonObject, list[str], int]:
-    """Return what is to be said of a file, as many of its lines as fit but at least one, and how many it has."""
-    decoded, digest = read_decoded(access, path)
-    every = decoded.lines()
-    lines: list[str] = []
-    for line in every[first - 1 :]:
-        chars -= len(line) + 1
-        if chars < 0 and lines:
-            break
-        lines.append(line)
-    value: JsonObject = {
-        "path": path,
-        "encoding": decoded.encoding,
-        "sha256": digest,
-        "from_line": first,
-        "lines": [*lines],
-        "lines_total": len(every),
-    }
-    return value, lines, len(every)

@@ -6,15 +6,18 @@ Models are told of those in ``FOR_MODELS`` only; plans of commands may use all.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Final, cast
 
 from deskhand.ports import Effect, Offload, Place, Tool, ToolInfo, ToolResult
 from deskhand.protocol import wishes
 from deskhand.protocol.wire import Json, JsonObject
-from deskhand.tools import documents, files
+from deskhand.tools import documents, files, finding
+from deskhand.tools.apart.asking import Apart
 from deskhand.tools.builtin import BuiltIn, W
+from deskhand.tools.checks import files as file_checks
 from deskhand.tools.checks import quotes, totals
+from deskhand.tools.reading import Reader
 from deskhand.tools.shell import RunCommand
 
 FOR_MODELS: Final = (
@@ -72,22 +75,31 @@ def standard_tools(*, offload: Offload) -> Mapping[str, Tool]:
     """
 
     def tool(
-        name: str, wish: type[W], work: Callable[[W, Place], ToolResult], effect: Effect = "pure"
+        name: str,
+        wish: type[W],
+        work: Callable[[W, Place], ToolResult | Awaitable[ToolResult]],
+        effect: Effect = "pure",
     ) -> Tool:
         return BuiltIn(name=name, wish=wish, work=work, offload=offload, effect=effect)
 
+    reader = Reader(offload=offload, apart=Apart())
+    finder = finding.Finder(offload=offload, reader=reader)
     tools = (
         tool("list_files", wishes.ListFiles, files.list_files),
-        tool("read_file", wishes.ReadFile, files.read_file),
-        tool("read_files", wishes.ReadFiles, files.read_files),
+        tool("read_file", wishes.ReadFile, reader.read_file),
+        tool("read_files", wishes.ReadFiles, reader.read_files),
         tool("search_files", wishes.SearchFiles, files.search_files),
+        tool("find_files", wishes.FindFiles, finder.find_files),
+        tool("find_duplicates", wishes.FindDuplicates, finding.find_duplicates),
         tool("read_table", wishes.ReadTable, documents.read_table),
+        tool("query_table", wishes.QueryTable, reader.query_table),
         tool("write_file", wishes.WriteFile, files.write_file, "idempotent"),
         tool("make_directory", wishes.MakeDirectory, files.make_directory, "idempotent"),
         tool("move_file", wishes.MoveFile, files.move_file, "unknown"),
         tool("write_workbook", wishes.WriteWorkbook, documents.write_workbook, "idempotent"),
         tool("check_quotes", wishes.CheckQuotes, quotes.check_quotes),
         tool("check_actions", wishes.CheckActions, quotes.check_actions),
+        tool("check_files", wishes.CheckFiles, file_checks.check_files),
         tool("check_totals", wishes.CheckTotals, totals.check_totals),
         RunCommand(),
     )

@@ -73,8 +73,8 @@ def build(sheets: Sequence[Sheet]) -> bytes:
     return _settled(raw.getvalue())
 
 
-def cells(data: bytes) -> dict[str, list[list[Value]]]:
-    """Return sheet -> rows -> values, numbers exact as they lie in the file.
+def cells(data: bytes, *, computed: bool = False) -> dict[str, list[list[Value]]]:
+    """Return sheet -> rows -> values, numbers exact as they lie in the file; ``computed``: of formulas the last value.
 
     Raises:
         DeskhandError: ``unsupported_type`` for what is no workbook, ``too_large``.
@@ -86,7 +86,7 @@ def cells(data: bytes) -> dict[str, list[list[Value]]]:
             size = sum(info.file_size for info in packed.infolist())
         if size > UNPACKED_BYTES_MAX:
             raise DeskhandError(Code.TOO_LARGE, "it unpacks to more than is allowed")
-        for page in load_workbook(io.BytesIO(data), read_only=True).worksheets:
+        for page in load_workbook(io.BytesIO(data), read_only=True, data_only=computed).worksheets:
             rows = found[page.title] = list[list[Value]]()
             for row in page.iter_rows(values_only=True):
                 left -= len(row)

@@ -15,7 +15,7 @@ from deskhand.ports import FolderAccess, Place, ToolResult
 from deskhand.protocol.wishes import Check, CheckActions, CheckQuotes
 from deskhand.texts import text
 from deskhand.tools.builtin import ok, source
-from deskhand.tools.files import read_decoded
+from deskhand.tools.reading import read_decoded
 
 _NAMED_MAX: Final = 10
 _ITEM = re.compile(r"[-*] ")

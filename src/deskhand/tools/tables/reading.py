@@ -72,7 +72,7 @@ def read(data: bytes) -> Table:
     if decoded is None:
         raise DeskhandError(Code.UNSUPPORTED_TYPE, "it is no text")
     lines = list(io.StringIO(decoded.text, newline=""))  # only \r and \n end a line
-    delimiter = _delimiter(lines)
+    delimiter = delimiter_of(lines)
     every, quoted = _every(lines, delimiter)
     filled = [row for row in every if any(cell.strip() for cell in row.cells)]
     if not filled:
@@ -112,8 +112,8 @@ def _is_total(cells: Sequence[str]) -> bool:
     return _TOTAL_LABEL.fullmatch(label) is not None
 
 
-def _delimiter(lines: Sequence[str]) -> str:
-    """The one that makes the most rows equally wide; a ``sep=;`` line says it outright."""
+def delimiter_of(lines: Sequence[str]) -> str:
+    """Return the one that makes the most rows equally wide; a ``sep=;`` line says it outright."""
     hint = _HINT.fullmatch(lines[0].strip()) if lines else None
     if hint is not None:
         return hint[1]

@@ -1,0 +1,120 @@
+"""Has a file parsed, or a query run, by a process that may break: in the box, else in a child with bounds.
+
+The process gets bytes and a question, never a path of the folder. In the box it has no network, no environment and
+nothing to write to. Where no wall can be raised, it is a child with an empty environment, bounded memory, time and
+files, that is killed at its end; a parser's crash, hang or greed stays its own there too, but it is no wall against
+code that takes the parser over. A box that fails is an error: it is never tried again without one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+import tempfile
+from asyncio.subprocess import DEVNULL, PIPE
+from collections.abc import Sequence
+from contextlib import ExitStack, suppress
+from pathlib import Path
+from typing import Final, cast
+
+import deskhand
+from deskhand.errors import Code, DeskhandError
+from deskhand.ports import Command, Place
+from deskhand.protocol.wire import JsonObject
+
+SECONDS_MAX: Final = 20
+MEMORY_BYTES_MAX: Final = 1536 * 1024**2
+ANSWER_BYTES_MAX: Final = 16 * 1024**2
+AT_ONCE: Final = 2
+_GIVEN: Final = "/given"
+
+
+class Apart:
+    """Asks, a few at a time, and waits for an answer at most ``seconds_max``."""
+
+    def __init__(self, *, seconds_max: float = SECONDS_MAX) -> None:
+        self._turn = asyncio.Semaphore(AT_ONCE)
+        self._seconds_max = seconds_max
+
+    async def ask(self, question: JsonObject, files: Sequence[bytes], place: Place) -> JsonObject:
+        """Return the answer to a question about some files.
+
+        Raises:
+            DeskhandError: ``timeout``; ``unsupported_type`` for a damaged file; ``sandbox_unavailable``; what the
+                answer itself says.
+        """
+        said = json.dumps(question, ensure_ascii=False)
+        line = (sys.executable, "-I", "-B", "-m", f"{__package__}", said)
+        async with self._turn:
+            walled = place.sandbox.info.level != "none"
+            output = await (self._boxed if walled else self._bare)(line, files, place)
+        try:
+            answer = cast("JsonObject", json.loads(output))
+        except ValueError:
+            raise DeskhandError(Code.UNSUPPORTED_TYPE, "its reader broke on it") from None
+        if isinstance(code := answer.get("error"), str):
+            raise DeskhandError(Code(code), str(answer.get("detail")))
+        return answer
+
+    async def _boxed(self, line: Sequence[str], files: Sequence[bytes], place: Place) -> bytes:
+        given = {f"{_GIVEN}/{number}": data for number, data in enumerate(files)}
+        access = place.folder or place.results
+        command = Command(
+            argv=(*line, *given),
+            folder=access.root,
+            writable=False,
+            seconds_max=self._seconds_max,
+            output_bytes_max=ANSWER_BYTES_MAX,
+            memory_bytes_max=MEMORY_BYTES_MAX,
+            programs=_programs(),
+            given=given,
+        )
+        ended = await place.sandbox.run(command, access)
+        if ended.timed_out:
+            raise self._too_slow()
+        return ended.output
+
+    async def _bare(self, line: Sequence[str], files: Sequence[bytes], place: Place) -> bytes:
+        del place
+        output = bytearray()
+        with ExitStack() as stack:
+            given = [stack.enter_context(tempfile.TemporaryFile()) for _ in files]
+            for file, data in zip(given, files, strict=True):
+                file.write(data)
+                file.flush()
+            numbers = [file.fileno() for file in given]
+            process = await asyncio.create_subprocess_exec(
+                *(*line, *(f"/dev/fd/{number}" for number in numbers)),
+                stdin=DEVNULL,
+                stdout=PIPE,
+                stderr=DEVNULL,
+                env={},
+                cwd="/",
+                pass_fds=numbers,
+                start_new_session=True,
+            )
+            said = cast("asyncio.StreamReader", process.stdout)
+            try:
+                async with asyncio.timeout(self._seconds_max):
+                    while len(output) <= ANSWER_BYTES_MAX and (chunk := await said.read(1 << 16)):
+                        output += chunk
+            except TimeoutError:
+                raise self._too_slow() from None
+            finally:
+                with suppress(ProcessLookupError):
+                    process.kill()
+                await process.wait()
+        return bytes(output)
+
+    def _too_slow(self) -> DeskhandError:
+        detail = f"more than {self._seconds_max:g} seconds; ask for less of it"
+        return DeskhandError(Code.TIMEOUT, detail)
+
+
+def _programs() -> tuple[Path, ...]:
+    """Return what Python and its packages need beyond the system's own directories."""
+    own = {Path(sys.prefix), Path(sys.base_prefix), Path(deskhand.__file__).parents[1]}
+    around = {*own, Path("/usr")}
+    inner = {path for path in own if any(path.is_relative_to(each) for each in around - {path})}
+    return tuple(sorted(own - inner - {Path("/usr")}))

@@ -1,0 +1,178 @@
+"""One SELECT over tables that were loaded before it: a model wrote it, so it gets nothing else to reach (FS-01, NE-08).
+
+Runs apart only. The data is put into memory first; then DuckDB is closed and locked: no files, no network, no
+extensions, no settings, no other statement than one that reads. Memory is bounded here, time by whoever asks.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+import tempfile
+from collections.abc import Iterable
+from pathlib import Path, PurePosixPath
+from typing import IO, Final, cast
+
+import duckdb
+
+from deskhand.errors import Code, DeskhandError
+from deskhand.limits import INTEGER_MAX
+from deskhand.protocol.wire import Json, JsonObject
+from deskhand.tools.decoding import decode
+from deskhand.tools.tables.reading import delimiter_of
+from deskhand.tools.workbooks import cells
+
+ROWS_MAX: Final = 1_000
+CELL_CHARS_MAX: Final = 2_000
+CHARS_MAX: Final = 500_000
+_SNIFFED_CHARS: Final = 200_000
+_COMPLAINT_CHARS: Final = 500
+_READS: Final = frozenset({"SELECT", "EXPLAIN", "MULTI"})
+"""What a statement may be; a PIVOT comes as several that only read."""
+_OPENED: Final = {
+    "autoinstall_known_extensions": False,
+    "autoload_known_extensions": False,
+    "python_enable_replacements": False,
+    "memory_limit": "700MB",
+    "temp_directory": "",
+    "threads": 2,
+}
+_LOCKS: Final = ("SET enable_external_access = false", "SET lock_configuration = true")
+
+
+def answer(question: JsonObject, paths: list[str]) -> JsonObject:
+    """Return ``{columns, rows, complete, tables, notes}`` of a query over files, or of their tables without one.
+
+    Raises:
+        DeskhandError: ``invalid`` with what DuckDB said and which tables there are.
+    """
+    loading = _Loading(duckdb.connect(":memory:", config={**_OPENED}))
+    for name, path in zip(cast("list[str]", question["names"]), paths, strict=True):
+        loading.load(PurePosixPath(name), path)
+    tables = loading.described()
+    for lock in _LOCKS:
+        loading.database.execute(lock)
+    columns, rows, complete = list[str](), list[list[Json]](), True
+    try:
+        if question["sql"]:
+            columns, rows, complete = _asked(loading.database, str(question["sql"]))
+    except duckdb.Error as error:
+        said = " ".join(str(error).split())[:_COMPLAINT_CHARS]
+        raise DeskhandError(Code.INVALID, f"{said}; tables: {'; '.join(tables)}") from None
+    return {
+        "columns": [*columns],
+        "rows": [*rows],
+        "complete": complete,
+        "tables": [*tables],
+        "notes": [*loading.notes],
+    }
+
+
+def _asked(
+    database: duckdb.DuckDBPyConnection, sql: str
+) -> tuple[list[str], list[list[Json]], bool]:
+    statements = database.extract_statements(sql)
+    if len(statements) != 1 or statements[0].type.name not in _READS:
+        raise duckdb.InvalidInputException("say one SELECT statement")
+    database.execute(sql)
+    columns = [str(column[0]) for column in database.description or ()]
+    rows, left = list[list[Json]](), CHARS_MAX
+    while len(rows) < ROWS_MAX and left > 0:
+        row = database.fetchone()
+        if row is None:
+            return columns, rows, True
+        rows.append([_plain(value) for value in row])
+        left -= sum(len(str(value)) for value in rows[-1])
+    return columns, rows, database.fetchone() is None
+
+
+def _plain(value: object) -> Json:
+    """Return a value as JSON has it; a number that is not whole as exact text."""
+    if value is None or isinstance(value, bool):
+        return value
+    if isinstance(value, int) and abs(value) <= INTEGER_MAX:
+        return value
+    return str(value)[:CELL_CHARS_MAX]
+
+
+class _Loading:
+    """Puts files into a database, each as a table that bears its name."""
+
+    def __init__(self, database: duckdb.DuckDBPyConnection) -> None:
+        self.database = database
+        self.names: list[str] = []
+        self.notes: list[str] = []
+        self._open: list[IO[bytes]] = []
+
+    def load(self, name: PurePosixPath, path: str) -> None:
+        """Load a file by its suffix."""
+        match name.suffix.lower():
+            case ".parquet":
+                self._create(name.stem, "read_parquet(?)", path)
+            case ".json" | ".jsonl" | ".ndjson":
+                self._create(name.stem, "read_json(?)", path)
+            case ".xlsx" | ".xlsm":
+                sheets = cells(Path(path).read_bytes(), computed=True)
+                for title, rows in sheets.items():
+                    stem = name.stem if len(sheets) == 1 else f"{name.stem}_{title}"
+                    self._rows(stem, ([_cell(value) for value in row] for row in rows if any(row)))
+            case _:
+                self._text(name.stem, path)
+
+    def described(self) -> list[str]:
+        """Return each table with its columns and how many rows it has."""
+        found: list[str] = []
+        for name in self.names:
+            self.database.execute(f'DESCRIBE "{name}"')
+            columns = ", ".join(f'"{row[0]}" {row[1]}' for row in self.database.fetchall())
+            self.database.execute(f'SELECT count(*) FROM "{name}"')  # noqa: S608 - a name that we made
+            (count,) = self.database.fetchone() or (0,)
+            found.append(f'"{name}" ({columns}), {count} rows')
+        return found
+
+    def _text(self, stem: str, path: str) -> None:
+        decoded = decode(Path(path).read_bytes())
+        if decoded is None:
+            raise DeskhandError(Code.UNSUPPORTED_TYPE, f"{stem} is no text")
+        sample = list(io.StringIO(decoded.text[:_SNIFFED_CHARS], newline=""))
+        if decoded.encoding != "utf-8":
+            path = self._file(decoded.text)
+        self._csv(stem, path, delimiter_of(sample))
+
+    def _rows(self, stem: str, rows: Iterable[list[str]]) -> None:
+        text = io.StringIO(newline="")
+        csv.writer(text).writerows(rows)
+        self._csv(stem, self._file(text.getvalue()), ",")
+
+    def _csv(self, stem: str, path: str, delimiter: str) -> None:
+        source = "read_csv(?, delim = ?, sample_size = -1, null_padding = true, ignore_errors = true, store_rejects = true)"
+        name = self._create(stem, source, path, delimiter)
+        self.database.execute("SELECT count(DISTINCT line) FROM reject_errors")
+        (lost,) = self.database.fetchone() or (0,)
+        if lost:
+            self.notes.append(f"{lost} lines of {name} do not fit its columns and are not in it")
+        self.database.execute("DROP TABLE reject_errors")
+        self.database.execute("DROP TABLE reject_scans")
+
+    def _create(self, stem: str, source: str, *arguments: str) -> str:
+        base = re.sub(r"\W+", "_", stem).strip("_") or "t"
+        base = f"t_{base}" if base[0].isdigit() else base
+        taken = [each.casefold() for each in self.names]
+        name = base
+        while name.casefold() in taken:
+            name = f"{base}_{len(self.names) + 1}"
+        self.database.execute(f'CREATE TABLE "{name}" AS FROM {source}', arguments)
+        self.names.append(name)
+        return name
+
+    def _file(self, text: str) -> str:
+        file = tempfile.TemporaryFile()  # noqa: SIM115 - open until this process ends
+        self._open.append(file)
+        file.write(text.encode("utf-8", errors="replace"))
+        file.flush()
+        return f"/dev/fd/{file.fileno()}"
+
+
+def _cell(value: object) -> str:
+    return "" if value is None else str(value)

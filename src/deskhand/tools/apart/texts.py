@@ -1,0 +1,224 @@
+"""Documents as lines of text that a model can read and a check can quote: pdf, docx, xlsx, eml, html.
+
+Runs apart only. Everything is bounded; what was left out is said in a note. It refuses what is protected by a
+password, and it never follows a link, loads a picture or runs anything that lies in a document.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+import time
+from collections.abc import Callable, Iterable, Iterator
+from email import message_from_bytes, policy
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Final, cast
+
+from typing_extensions import override
+
+from deskhand.errors import Code, DeskhandError
+from deskhand.protocol.wire import JsonObject
+from deskhand.tools.decoding import decode
+
+CHARS_MAX: Final = 1_000_000
+CPU_SECONDS_MAX: Final = 12.0
+_TABLE_CELL_CHARS: Final = 500
+_HEADERS: Final = ("From", "To", "Cc", "Date", "Subject")
+_SILENT: Final = frozenset({"script", "style", "template", "svg"})
+_BLOCKS: Final = frozenset(
+    [
+        "address",
+        "article",
+        "aside",
+        "blockquote",
+        "br",
+        "dd",
+        "div",
+        "dl",
+        "dt",
+        "footer",
+        "form",
+        "h1",
+        "h2",
+        "h3",
+        "h4",
+        "h5",
+        "h6",
+        "header",
+        "hr",
+        "li",
+        "main",
+        "nav",
+        "ol",
+        "p",
+        "pre",
+        "section",
+        "table",
+        "title",
+        "tr",
+        "ul",
+    ]
+)
+
+
+def answer(question: JsonObject, paths: list[str]) -> JsonObject:
+    """Return ``{lines, notes}`` of one document of the kind that is asked."""
+    lines: list[str] = []
+    left = CHARS_MAX
+    notes: list[str] = []
+    for line in _READERS[str(question["kind"])](Path(paths[0]).read_bytes(), notes):
+        for part in line.splitlines() or [""]:
+            if part.strip() or (lines and lines[-1]):
+                lines.append(part.rstrip())
+                left -= len(part) + 1
+        if left < 0 or time.process_time() > CPU_SECONDS_MAX:
+            notes.append(f"only its beginning was read, {len(lines)} lines: it is too long")
+            break
+    return {"lines": [*lines], "notes": [*notes]}
+
+
+def _pdf(data: bytes, notes: list[str]) -> Iterator[str]:
+    from pypdf import PdfReader  # noqa: PLC0415 - each kind loads only its own library
+
+    reader = PdfReader(io.BytesIO(data))
+    if reader.is_encrypted and not reader.decrypt(""):
+        raise _locked()
+    pages, said = len(reader.pages), 0
+    notes.append(f"pdf, {pages} pages")
+    for number, page in enumerate(reader.pages, start=1):
+        text = page.extract_text()
+        said += len(text.strip())
+        yield f"[page {number} of {pages}]"
+        yield text
+    if not said:
+        notes.append("there is no text in it; it may be scanned pictures")
+
+
+def _docx(data: bytes, notes: list[str]) -> Iterator[str]:
+    from docx import Document  # noqa: PLC0415
+    from docx.table import Table  # noqa: PLC0415
+
+    _refuse_sealed(data)
+    document = Document(io.BytesIO(data))
+    notes.append("docx")
+    for section in document.sections[:1]:
+        yield from (f"[header] {each.text}" for each in section.header.paragraphs if each.text)
+    for block in document.iter_inner_content():
+        if isinstance(block, Table):
+            for row in block.rows:
+                yield _row(cell.text for cell in row.cells)
+            continue
+        style = str(block.style.name) if block.style else ""
+        level = re.fullmatch(r"Heading (\d)", style)
+        mark = "#" * int(level[1]) + " " if level else "- " if style.startswith("List") else ""
+        yield mark + block.text
+    for section in document.sections[:1]:
+        yield from (f"[footer] {each.text}" for each in section.footer.paragraphs if each.text)
+
+
+def _xlsx(data: bytes, notes: list[str]) -> Iterator[str]:
+    from deskhand.tools.workbooks import cells  # noqa: PLC0415
+
+    _refuse_sealed(data)
+    sheets = cells(data, computed=True)
+    notes.append(f"xlsx, {len(sheets)} sheets")
+    for name, rows in sheets.items():
+        yield f"[sheet {name}: {len(rows)} rows]"
+        yield from (_row("" if value is None else str(value) for value in row) for row in rows)
+
+
+def _eml(data: bytes, notes: list[str]) -> Iterator[str]:
+    mail = message_from_bytes(data, policy=policy.default)
+    notes.append("mail")
+    yield from (f"{name}: {mail[name]}" for name in _HEADERS if mail[name])
+    yield ""
+    body = mail.get_body(preferencelist=("plain", "html"))
+    if body is not None:
+        raw = cast("bytes", body.get_payload(decode=True) or b"")
+        said = _mail_text(raw, body.get_content_charset())
+        yield from _visible(said) if body.get_content_subtype() == "html" else [said]
+    for part in mail.iter_attachments():
+        size = len(cast("bytes", part.get_payload(decode=True) or b""))
+        yield f"[attachment {part.get_filename() or 'without a name'}: {part.get_content_type()}, {size} bytes]"
+
+
+def _mail_text(raw: bytes, charset: str | None) -> str:
+    try:
+        return raw.decode(charset or "utf-8")
+    except (LookupError, UnicodeDecodeError):
+        found = decode(raw)
+        return found.text if found else raw.decode("utf-8", errors="replace")
+
+
+def _html(data: bytes, notes: list[str]) -> Iterator[str]:
+    found = decode(data)
+    if found is None:
+        raise DeskhandError(Code.UNSUPPORTED_TYPE, "it is no text")
+    notes.append("html, its visible text")
+    yield from _visible(found.text)
+
+
+def _visible(html: str) -> Iterator[str]:
+    page = _Page()
+    page.feed(html)
+    page.close()
+    for line in "".join(page.said).split("\n"):
+        yield " ".join(line.split())
+
+
+class _Page(HTMLParser):
+    """Collects the text of a page that a reader would see."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.said: list[str] = []
+        self._silent = 0
+
+    @override
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self._silent += tag in _SILENT
+        level = tag[1:] if tag[:1] == "h" else ""
+        mark = "#" * int(level) + " " if level.isdigit() else "- " if tag == "li" else ""
+        self.said.append(f"\n{mark}" if tag in _BLOCKS else "")
+        if tag in ("td", "th"):
+            self.said.append(" | ")
+        if tag == "img":
+            self.said.append(dict(attrs).get("alt") or "")
+
+    @override
+    def handle_endtag(self, tag: str) -> None:
+        self._silent -= tag in _SILENT and self._silent > 0
+        self.said.append("\n" if tag in _BLOCKS else "")
+
+    @override
+    def handle_data(self, data: str) -> None:
+        if not self._silent:
+            self.said.append(data.replace("\n", " "))
+
+
+def _row(cells: Iterable[str]) -> str:
+    shown = [" ".join(cell.split())[:_TABLE_CELL_CHARS] for cell in cells]
+    while shown and not shown[-1]:
+        shown.pop()
+    return f"| {' | '.join(shown)} |" if shown else ""
+
+
+def _refuse_sealed(data: bytes) -> None:
+    """An office file with a password is no archive but a container of the old kind."""
+    if data.startswith(b"\xd0\xcf\x11\xe0"):
+        raise _locked()
+
+
+def _locked() -> DeskhandError:
+    detail = "it is protected with a password; ask the person for a copy without one"
+    return DeskhandError(Code.UNSUPPORTED_TYPE, detail)
+
+
+_READERS: Final[dict[str, Callable[[bytes, list[str]], Iterator[str]]]] = {
+    "pdf": _pdf,
+    "docx": _docx,
+    "xlsx": _xlsx,
+    "eml": _eml,
+    "html": _html,
+}

@@ -1,0 +1,264 @@
+"""Tools that read files: every kind a person keeps becomes numbered lines, for models, for commands and for checks.
+
+Plain text is decoded here; what needs a parser is read apart from the runner. ``value`` has the bare lines for code,
+the text is cut to what a model should get, and then says how to read on. No library ever gets a path.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import struct
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+from typing import Final, cast
+
+from deskhand.errors import Code, DeskhandError
+from deskhand.limits import READ_BYTES_MAX, TOOL_TEXT_CHARS_MAX
+from deskhand.ports import FolderAccess, Offload, Place, ToolResult
+from deskhand.protocol import wishes
+from deskhand.protocol.wire import Json, JsonObject
+from deskhand.tools.apart.asking import Apart
+from deskhand.tools.builtin import ok, source
+from deskhand.tools.decoding import Decoded, decode
+from deskhand.tools.tables.reading import delimiter_of
+
+READ_CHARS_MAX: Final = 1_000_000
+"""How much text one call gives to an agent's code; a model sees ``TOOL_TEXT_CHARS_MAX`` of it."""
+LINE_CHARS_MAX: Final = 2_000
+"""How much of one line a model sees."""
+_APART: Final = {
+    ".pdf": "pdf",
+    ".docx": "docx",
+    ".xlsx": "xlsx",
+    ".xlsm": "xlsx",
+    ".eml": "eml",
+    ".html": "html",
+    ".htm": "html",
+}
+_TABLES: Final = (".csv", ".tsv")
+_DELIMITERS: Final = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
+_TAKEN_AT: Final = re.compile(rb"(?:19|20)\d\d:[01]\d:[0-3]\d [0-2]\d:[0-5]\d:[0-5]\d\x00")
+_FRAMES: Final = (*range(0xC0, 0xC4), *range(0xC5, 0xC8), *range(0xC9, 0xCC), *range(0xCD, 0xD0))
+"""Markers of a jpeg behind which its size stands."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lines:
+    """A file as lines; ``notes`` say what kind it is, and what of it was left out."""
+
+    lines: Sequence[str]
+    sha256: str
+    encoding: str = ""
+    notes: tuple[str, ...] = ()
+
+
+class Reader:
+    """Reads files of every kind that it knows.
+
+    Args:
+        offload: runs blocking work.
+        apart: parses what strangers wrote.
+    """
+
+    def __init__(self, *, offload: Offload, apart: Apart) -> None:
+        self._offload = offload
+        self._apart = apart
+
+    async def lines(self, access: FolderAccess, path: str, place: Place) -> Lines:
+        """Return a file as lines.
+
+        Raises:
+            DeskhandError: ``unsupported_type`` for what is neither text nor a known kind, or damaged, or sealed;
+                ``too_large``, ``timeout``; what opening raises.
+        """
+        if not is_parsed(path):
+            return await self._offload(lambda: _plain(access, path))
+        kind = _APART[PurePosixPath(path).suffix.lower()]
+        data = await self._offload(lambda: _bytes(access, path))
+        try:
+            answer = await self._apart.ask({"do": "read", "kind": kind}, [data], place)
+        except DeskhandError as error:
+            raise DeskhandError(error.code, f"{path}: {error.detail}") from None
+        return Lines(
+            lines=_texts(answer.get("lines")),
+            sha256=hashlib.sha256(data).hexdigest(),
+            notes=(*_texts(answer.get("notes")),),
+        )
+
+    async def read_file(self, wish: wishes.ReadFile, place: Place) -> ToolResult:
+        """Return lines of a file."""
+        found = await self.lines(source(wish, place), wish.path, place)
+        chosen = _fitting(found.lines[wish.from_line - 1 :][: wish.limit], READ_CHARS_MAX)
+        value = _value(wish.path, found, chosen, wish.from_line)
+        return ok(value, numbered(found, chosen, wish.from_line, TOOL_TEXT_CHARS_MAX))
+
+    async def read_files(self, wish: wishes.ReadFiles, place: Place) -> ToolResult:
+        """Return lines of many; what cannot be read is said, and ``unread`` did not fit into this call."""
+        access, files, texts = source(wish, place), list[Json](), list[str]()
+        left, room = READ_CHARS_MAX, TOOL_TEXT_CHARS_MAX - 1_000
+        for path in wish.paths:
+            first = 1 if files else wish.from_line
+            try:
+                found = await self.lines(access, path, place)
+            except DeskhandError as error:
+                files.append({"path": path, "error": str(error.code)})
+                texts.append(f"== {path}: {error.sentence()}")
+                continue
+            chosen = _fitting(found.lines[first - 1 :], left)
+            files.append(_value(path, found, chosen, first))
+            texts.append(f"== {path}\n{numbered(found, chosen, first, max(200, room))}")
+            left -= sum(len(line) + 1 for line in chosen)
+            room -= len(texts[-1])
+            if left <= 0 or first + len(chosen) <= len(found.lines):
+                break  # gone on with in a call of its own
+        unread = wish.paths[len(files) :]
+        texts += [f"[not reached, ask for them in another call: {', '.join(unread)}]"] * bool(
+            unread
+        )
+        return ok({"files": files, "unread": [*unread]}, "\n".join(texts))
+
+    async def query_table(self, wish: wishes.QueryTable, place: Place) -> ToolResult:
+        """Return the rows of a query over files."""
+        access = source(wish, place)
+        files = await self._offload(lambda: [_bytes(access, path) for path in wish.paths])
+        question: JsonObject = {"do": "query", "names": [*wish.paths], "sql": wish.sql}
+        answer = await self._apart.ask(question, files, place)
+        rows = [answer["columns"], *cast("list[Json]", answer["rows"])] if wish.sql else []
+        lines = [" | ".join(map(_said, cast("list[Json]", row))) for row in rows]
+        if not answer["complete"]:
+            lines.append("[… more rows; sum up, or say LIMIT and OFFSET]")
+        notes = [f"[{note}]" for note in _texts(answer["notes"])]
+        return ok(answer, "\n".join([*lines, *notes] or _texts(answer["tables"])))
+
+
+def numbered(found: Lines, chosen: Sequence[str], first: int, chars: int) -> str:
+    """Return some lines of a file with their numbers, as many as fit, and how to see the others."""
+    shown = [f"[{'; '.join(found.notes)}]"] if found.notes else []
+    left, last = chars - 200, first - 1
+    for number, line in enumerate(chosen, start=first):
+        cut = len(line) - LINE_CHARS_MAX
+        more = f" [… {cut:,} more characters]" if cut > 0 else ""
+        said = f"{number}: {line[:LINE_CHARS_MAX]}{more}"
+        left -= len(said) + 1
+        if left < 0 and number > first:
+            break
+        shown.append(said)
+        last = number
+    if last < len(found.lines):
+        left_out = len(found.lines) - last
+        shown.append(f"[… {left_out:,} more lines; read on with from_line={last + 1}]")
+    return "\n".join(shown) if chosen else f"(nothing here; it has {len(found.lines)} lines)"
+
+
+def is_parsed(path: str) -> bool:
+    """Return whether a file is of a kind that a parser reads, apart from the runner."""
+    return PurePosixPath(path).suffix.lower() in _APART
+
+
+def read_decoded(access: FolderAccess, path: str) -> tuple[Decoded, str]:
+    """Return a text file and the hash of its bytes.
+
+    Raises:
+        DeskhandError: ``unsupported_type`` for what is no text, and what reading raises.
+    """
+    data = _bytes(access, path)
+    decoded = decode(data)
+    if decoded is None:
+        raise DeskhandError(Code.UNSUPPORTED_TYPE, f"{path} is no text")
+    return decoded, hashlib.sha256(data).hexdigest()
+
+
+def image_note(data: bytes) -> str | None:
+    """Return kind, size and date of a picture from its first bytes, or nothing when it is none."""
+    with suppress(struct.error):
+        for start, kind, size in _PICTURES:
+            if data.startswith(start) and (found := size(data)):
+                taken = _TAKEN_AT.search(data, 0, 64 * 1024)
+                when = f", taken {taken[0][:-1].decode()}" if taken else ""
+                return f"{kind} picture, {found[0]} x {found[1]} pixels{when}"
+    return None
+
+
+def _jpeg_size(data: bytes) -> Sequence[int]:
+    """Go from segment to segment: a small picture inside the first ones has a size of its own."""
+    at = 2
+    while data[at : at + 1] == b"\xff":
+        marker, length = struct.unpack_from(">xBH", data, at)
+        if marker in _FRAMES:
+            return struct.unpack_from(">HH", data, at + 5)[::-1]
+        at += 2 + length
+    return ()
+
+
+def _webp_size(data: bytes) -> Sequence[int]:
+    wide = data[12:16] == b"VP8X"
+    sides = [int.from_bytes(data[at : at + 3], "little") + 1 for at in (24, 27)]
+    return sides if wide else [side & 0x3FFF for side in struct.unpack_from("<HH", data, 26)]
+
+
+_PICTURES: Final[tuple[tuple[bytes, str, Callable[[bytes], Sequence[int]]], ...]] = (
+    (b"\x89PNG", "png", lambda data: struct.unpack_from(">II", data, 16)),
+    (b"GIF8", "gif", lambda data: struct.unpack_from("<HH", data, 6)),
+    (b"\xff\xd8", "jpeg", _jpeg_size),
+    (b"RIFF", "webp", _webp_size),
+)
+
+
+def _plain(access: FolderAccess, path: str) -> Lines:
+    data = _bytes(access, path)
+    digest = hashlib.sha256(data).hexdigest()
+    picture = image_note(data)
+    if picture is not None:
+        return Lines(lines=[picture], sha256=digest)
+    decoded = decode(data)
+    if decoded is None:
+        detail = f"{path} is no text, and no kind that can be read; run_command may have a program for it"
+        raise DeskhandError(Code.UNSUPPORTED_TYPE, detail)
+    lines, notes = decoded.lines(), ()
+    if path.lower().endswith(_TABLES) and lines:
+        notes = (f"table, columns divided by {_DELIMITERS.get(delimiter_of(lines), 'a mark')}",)
+    return Lines(lines=lines, sha256=digest, encoding=decoded.encoding, notes=notes)
+
+
+def _bytes(access: FolderAccess, path: str) -> bytes:
+    try:
+        return access.read(path, limit=READ_BYTES_MAX)
+    except DeskhandError as error:
+        if error.code is not Code.TOO_LARGE:
+            raise
+        detail = f"{path}: {error.detail}; use query_table for a table, or run_command for a part"
+        raise DeskhandError(Code.TOO_LARGE, detail) from None
+
+
+def _fitting(lines: Sequence[str], chars: int) -> list[str]:
+    """Return as many lines as fit, but at least one."""
+    fitting: list[str] = []
+    for line in lines:
+        chars -= len(line) + 1
+        if chars < 0 and fitting:
+            break
+        fitting.append(line)
+    return fitting
+
+
+def _value(path: str, found: Lines, chosen: Sequence[str], first: int) -> JsonObject:
+    return {
+        "path": path,
+        "encoding": found.encoding,
+        "sha256": found.sha256,
+        "from_line": first,
+        "lines": [*chosen],
+        "lines_total": len(found.lines),
+        "notes": [*found.notes],
+    }
+
+
+def _said(cell: Json) -> str:
+    return "" if cell is None else str(cell)
+
+
+def _texts(said: Json) -> list[str]:
+    return [str(each) for each in said] if isinstance(said, list) else []
