@@ -144,14 +144,12 @@ def _of_the_present_life(tx: Tx, me: Principal, op: Op) -> None:
     Raises:
         DeskhandError: ``runner_replaced``, ``runner_restored``.
     """
-    life = op.life
-    if me.role is not Role.RUNNER or life is None:
+    life, known = op.life, tx.get(Runner, me.id) if me.role is Role.RUNNER else None
+    if life is None or known is None or life.incarnation > known.incarnation:
         return
-    known = tx.get(Runner, me.id)
-    if known is not None and life.incarnation < known.incarnation:
+    if life.incarnation < known.incarnation:
         raise DeskhandError(Code.RUNNER_REPLACED)
-    forgot = _advertises(op) and tx.spoke(me.id, after=life.said, before=life.born)
-    if forgot and known is not None and life.incarnation == known.incarnation:
+    if _advertises(op) and tx.spoke(me.id, after=life.said, before=life.born):
         raise DeskhandError(Code.RUNNER_RESTORED)
 
 

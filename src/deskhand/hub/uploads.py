@@ -103,10 +103,14 @@ class Uploads:
             if upload.sha256 is not None:
                 return upload
             reached = await self.blobs.append(name, chunks, offset=offset, limit=upload.size)
+            sha256, media_type = None, upload.media_type
             if reached == upload.size:
-                return await self._finish(me, upload)
-            await self.store.advance_upload(me.account, name, offset=reached, sha256=None)
-            return upload.but(offset=reached)
+                sha256, _ = await self.blobs.finish(name)
+                media_type = await sniff_blob(self.blobs, sha256, name=upload.name)
+            await self.store.advance_upload(
+                me.account, name, offset=reached, sha256=sha256, media_type=media_type
+            )
+            return upload.but(offset=reached, sha256=sha256, media_type=media_type)
         finally:
             self.written_now.discard(name)
 
@@ -117,14 +121,6 @@ class Uploads:
         if upload is None or unstamp(upload.expires_at) <= self.clock.now():
             raise DeskhandError(Code.NOT_FOUND)
         return upload.but(offset=await self.blobs.partial(upload.id))
-
-    async def _finish(self, me: Principal, upload: Upload) -> Upload:
-        sha256, size = await self.blobs.finish(upload.id)
-        media_type = await sniff_blob(self.blobs, sha256, name=upload.name)
-        await self.store.advance_upload(
-            me.account, upload.id, offset=size, sha256=sha256, media_type=media_type
-        )
-        return upload.but(offset=size, sha256=sha256, media_type=media_type)
 
 
 def plain_name(name: str) -> str:

@@ -149,12 +149,10 @@ def _described(body: type[Wire] | Takes) -> dict[str, Any] | None:
 
 
 async def _refused_by_routing(request: Request, error: Exception) -> Response:
-    if cast("HTTPException", error).status_code != _METHOD_NOT_ALLOWED:
-        raise DeskhandError(Code.NOT_FOUND) from None
     known = [route for route in request.app.routes if "{path:path}" not in route.path]
     here = [route for route in known if route.path_regex.match(request.url.path)]
     methods = {method for route in here for method in route.methods}
-    if not methods:
+    if cast("HTTPException", error).status_code != _METHOD_NOT_ALLOWED or not methods:
         raise DeskhandError(Code.NOT_FOUND) from None
     state, refused = request.state, DeskhandError(Code.METHOD_REFUSED)
     answer = refusal(refused, language=state.language, request_id=state.request_id)
