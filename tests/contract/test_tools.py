@@ -29,6 +29,8 @@ ARGUMENTS: dict[str, JsonObject] = {
     "read_file": {"path": "a.txt"},
     "read_files": {"paths": ["a.txt"]},
     "search_files": {"query": "x"},
+    "find_files": {"words": ["x"]},
+    "find_duplicates": {"path": "."},
     "write_file": {"path": "new.txt", "content": "x"},
     "make_directory": {"path": "new"},
     "move_file": {"path": "a.txt", "to": "b.txt"},
@@ -36,6 +38,7 @@ ARGUMENTS: dict[str, JsonObject] = {
     "query_table": {"paths": ["a.csv"], "sql": "SELECT sum(v) FROM a"},
     "write_workbook": {"path": "new.xlsx", "sheets": [{"name": "A", "rows": [["x"]]}]},
     "run_command": {"argv": ["true"]},
+    "check_files": {"path": ".", "files": []},
     "check_quotes": {"path": "a.txt"},
     "check_actions": {"path": "a.txt", "paths": ["a.txt"]},
     "check_totals": {
