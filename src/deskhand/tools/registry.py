@@ -15,8 +15,8 @@ from deskhand.protocol.wire import Json, JsonObject
 from deskhand.tools import documents, files, finding
 from deskhand.tools.apart.asking import Apart
 from deskhand.tools.builtin import BuiltIn, W
-from deskhand.tools.checks import files as file_checks
-from deskhand.tools.checks import quotes, totals
+from deskhand.tools.checks import totals
+from deskhand.tools.checks.quotes import Rereading
 from deskhand.tools.reading import Reader
 from deskhand.tools.shell import RunCommand
 
@@ -83,6 +83,7 @@ def standard_tools(*, offload: Offload) -> Mapping[str, Tool]:
         return BuiltIn(name=name, wish=wish, work=work, offload=offload, effect=effect)
 
     reader = Reader(offload=offload, apart=Apart())
+    again = Rereading(reader, offload=offload)
     finder = finding.Finder(offload=offload, reader=reader)
     tools = (
         tool("list_files", wishes.ListFiles, files.list_files),
@@ -97,9 +98,9 @@ def standard_tools(*, offload: Offload) -> Mapping[str, Tool]:
         tool("make_directory", wishes.MakeDirectory, files.make_directory, "idempotent"),
         tool("move_file", wishes.MoveFile, files.move_file, "unknown"),
         tool("write_workbook", wishes.WriteWorkbook, documents.write_workbook, "idempotent"),
-        tool("check_quotes", wishes.CheckQuotes, quotes.check_quotes),
-        tool("check_actions", wishes.CheckActions, quotes.check_actions),
-        tool("check_files", wishes.CheckFiles, file_checks.check_files),
+        tool("check_quotes", wishes.CheckQuotes, again.check_quotes),
+        tool("check_actions", wishes.CheckActions, again.check_actions),
+        tool("check_files", wishes.CheckFiles, again.check_files),
         tool("check_totals", wishes.CheckTotals, totals.check_totals),
         RunCommand(),
     )

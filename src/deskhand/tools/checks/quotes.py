@@ -1,9 +1,10 @@
-"""Checks of a briefing: does every quoted line stand where it says, and is every action of the notes in it."""
+"""Checks of what was said: does every quoted line stand where it says, is every action there, is a file as told."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import partial
 from typing import Final
 
@@ -11,28 +12,43 @@ from deskhand.core.owing import actions_in
 from deskhand.core.quotes import CUT, Quote, parse, stands_in
 from deskhand.errors import DeskhandError
 from deskhand.limits import EVIDENCE_CHARS_MAX
-from deskhand.ports import FolderAccess, Place, ToolResult
-from deskhand.protocol.wishes import Check, CheckActions, CheckQuotes
+from deskhand.ports import FolderAccess, Offload, Place, ToolResult
+from deskhand.protocol.wishes import Check, CheckActions, CheckFiles, CheckQuotes, FileFact
 from deskhand.texts import text
 from deskhand.tools.builtin import ok, source
-from deskhand.tools.reading import read_decoded
+from deskhand.tools.reading import Reader
 
 _NAMED_MAX: Final = 10
 _ITEM = re.compile(r"[-*] ")
 
 
-def check_quotes(wish: CheckQuotes, place: Place) -> ToolResult:
-    """Read every quoted ``file:line`` again and compare exactly."""
-    said = partial(text, language=wish.language)
+class Rereading:
+    """Checks that read again what a result says.
 
-    def work() -> ToolResult:
-        decoded, found = read_decoded(place.results, wish.path)
-        if wish.sha256 and found != wish.sha256:
+    Args:
+        reader: the reader of every kind of file, the same as of the tools.
+        offload: runs blocking work.
+    """
+
+    def __init__(self, reader: Reader, *, offload: Offload) -> None:
+        self._reader = reader
+        self._offload = offload
+
+    async def check_quotes(self, wish: CheckQuotes, place: Place) -> ToolResult:
+        """Read every quoted ``file:line`` again and compare exactly."""
+        said = partial(text, language=wish.language)
+        try:
+            page = await self._reader.lines(place.results, wish.path, place)
+            notes = source(wish, place)
+        except DeskhandError as error:
+            return result(error.sentence(wish.language), passed=False)
+        if wish.sha256 and page.sha256 != wish.sha256:
             return result(said("check.other_file", path=wish.path), passed=False)
-        parsed = ((line, parse(line)) for line in decoded.lines())
+        parsed = ((line, parse(line)) for line in page.lines)
         quotes = [quote for line, quote in parsed if quote or _ITEM.match(line)]
         sourced = [quote for quote in quotes if quote is not None]
-        wrong = _not_found(sourced, source(wish, place))
+        files = {path: await self._lines(notes, path, place) for path in {q.path for q in sourced}}
+        wrong = [quote for quote in sourced if not _stands(quote, files[quote.path])]
         sentence = said("check.quotes", found=len(sourced) - len(wrong), total=len(sourced))
         unsourced = len(quotes) - len(sourced)
         if unsourced:
@@ -41,21 +57,23 @@ def check_quotes(wish: CheckQuotes, place: Place) -> ToolResult:
             sentence += "; " + said("check.quotes_wrong", named=_named(wrong))
         return result(sentence, passed=bool(sourced) and not wrong and not unsourced)
 
-    return checked(work, wish)
+    async def check_actions(self, wish: CheckActions, place: Place) -> ToolResult:
+        """Find the actions of the notes anew and look for each; without a ``path`` there must be none.
 
-
-def check_actions(wish: CheckActions, place: Place) -> ToolResult:
-    """Find the actions of the notes anew and look for each; without a ``path`` there must be none.
-
-    One is found by its words, or by the place it stands at; a cut quote has only the place.
-    """
-    said = partial(text, language=wish.language)
-
-    def work() -> ToolResult:
-        lines = read_decoded(place.results, wish.path)[0].lines() if wish.path else ()
+        One is found by its words, or by the place it stands at; a cut quote has only the place.
+        """
+        said = partial(text, language=wish.language)
+        lines: Sequence[str] = ()
+        wanted: list[Quote] = []
+        try:
+            if wish.path:
+                lines = (await self._reader.lines(place.results, wish.path, place)).lines
+            for path in wish.paths:
+                note = await self._reader.lines(source(wish, place), path, place)
+                wanted += await self._offload(partial(_actions, note.lines, path, wish))
+        except DeskhandError as error:
+            return result(error.sentence(wish.language), passed=False)
         page = "\n".join([*lines, *(line.replace(r"\|", "|") for line in lines)])
-        notes = source(wish, place)
-        wanted = [action for path in wish.paths for action in _actions(notes, path, wish)]
         found = {action.text for action in wanted if _is_in(action, page)}
         missing = [action for action in wanted if action.text not in found]
         sentence = said("check.actions", found=len(wanted) - len(missing), total=len(wanted))
@@ -63,7 +81,38 @@ def check_actions(wish: CheckActions, place: Place) -> ToolResult:
             sentence += "; " + said("check.actions_missing", named=_named(missing))
         return result(sentence, passed=not missing)
 
-    return checked(work, wish)
+    async def check_files(self, wish: CheckFiles, place: Place) -> ToolResult:
+        """Look at every file again; nothing said is nothing checked."""
+        said, total = partial(text, language=wish.language), len(wish.files)
+        wrong = [fact.path for fact in wish.files if not await self._holds(fact, wish, place)]
+        sentence = said("check.files", found=total - len(wrong), total=total)
+        if wrong:
+            sentence += "; " + said("check.files_wrong", named=", ".join(wrong[:_NAMED_MAX]))
+        return result(sentence, passed=bool(total) and not wrong)
+
+    async def _holds(self, fact: FileFact, wish: CheckFiles, place: Place) -> bool:
+        try:
+            access = source(wish, place)
+            there = access.stat(fact.path)
+            if there is None or fact.gone:
+                return there is None and fact.gone
+            if fact.line is not None:
+                quote = Quote(text=fact.text, path=fact.path, line=fact.line)
+                if not _stands(quote, await self._lines(access, fact.path, place)):
+                    return False
+            if fact.size not in (None, there.size):
+                return False
+            return not fact.sha256 or fact.sha256 == await self._offload(
+                lambda: access.sha256(fact.path)
+            )
+        except DeskhandError:
+            return False
+
+    async def _lines(self, access: FolderAccess, path: str, place: Place) -> Sequence[str]:
+        """Return the lines of a file, none when it cannot be read."""
+        with suppress(DeskhandError):
+            return (await self._reader.lines(access, path, place)).lines
+        return ()
 
 
 def checked(work: Callable[[], ToolResult], wish: Check) -> ToolResult:
@@ -80,27 +129,15 @@ def result(sentence: str, *, passed: bool) -> ToolResult:
     return ok({"passed": passed, "evidence": evidence}, evidence)
 
 
-def _not_found(quotes: Sequence[Quote], notes: FolderAccess) -> list[Quote]:
-    """Read each file once; a quote whose file cannot be read is not found."""
-    files: dict[str, list[str]] = {}
-    for path in {quote.path for quote in quotes}:
-        try:
-            files[path] = read_decoded(notes, path)[0].lines()
-        except DeskhandError:
-            files[path] = []
-    return [quote for quote in quotes if not _stands(quote, files[quote.path])]
-
-
 def _stands(quote: Quote, lines: Sequence[str]) -> bool:
     there = quote.line <= len(lines)
     return there and stands_in(quote.text, lines[quote.line - 1], quote.path)
 
 
-def _actions(notes: FolderAccess, path: str, wish: CheckActions) -> list[Quote]:
-    found = actions_in(read_decoded(notes, path)[0].lines(), path)
+def _actions(lines: Sequence[str], path: str, wish: CheckActions) -> list[Quote]:
     return [
         Quote(text=action.words, path=path, line=action.number)
-        for action in found
+        for action in actions_in(lines, path)
         if action.wanted(owner=wish.owner, due=wish.due) and (wish.done or not action.done)
     ]
 

@@ -1,0 +1,106 @@
+"""``/duplicates`` and its tool over a real folder: equal bytes, never equal names, and the oldest stays."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from deskhand.agents.commands.agent import CommandAgent
+from deskhand.ports import Done, GiveUp
+from deskhand.tools.beneath import Folder
+from deskhand.tools.registry import standard_tools
+from tests.driven import Driven, brief_of, checked, drive, offloaded, place_of, replays
+
+TOOLS = standard_tools(offload=offloaded)
+AGENT = CommandAgent(offload=offloaded)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Folder:
+    photo, letter = b"\xff\xd8" + b"p" * 2_000_000, b"Dear all,\n"
+    files = {
+        "photos/IMG 1.jpg": photo,
+        "photos/copy\nof IMG.jpg": photo,
+        "backup/\u202eIMG.jpg": photo,
+        "photos/IMG 2.jpg": photo[:-1] + b"q",
+        "letter.txt": letter,
+        "한글 편지.txt": letter,
+        "empty a.txt": b"",
+        "empty b.txt": b"",
+        ".cache/letter.txt": letter,
+    }
+    for age, (name, data) in enumerate(files.items()):
+        path = tmp_path / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(data)
+        os.utime(path, (1_790_000_000 + age, 1_790_000_000 + age))
+    os.link(tmp_path / "photos/IMG 2.jpg", tmp_path / "photos/IMG 2 again.jpg")
+    os.link(tmp_path / "letter.txt", tmp_path / "letter too.txt")
+    (tmp_path / "photos/link.jpg").symlink_to("IMG 1.jpg")
+    return Folder.open(tmp_path)
+
+
+async def _duplicates(folder: Folder, line: str = "/duplicates .") -> Driven:
+    return await drive(AGENT, brief_of(line), place_of(folder), TOOLS)
+
+
+async def test_equal_files_are_grouped_with_what_they_cost(folder: Folder) -> None:
+    """Names of one file are no copies, empty files are nobody's, same size is not same content."""
+    driven = await _duplicates(folder)
+
+    assert isinstance(driven.end, Done)
+    assert driven.end.summary == (
+        "2 groups of equal files, 3 copies, 4.0 MB to win; 10 files compared\n"
+        "\n**2.0 MB** × 3\n\n"
+        "- `photos/IMG 1.jpg` (the oldest)\n"
+        "- `photos/copy\\x0aof IMG.jpg` (copy)\n"
+        "- `backup/\\x202eIMG.jpg` (copy)\n"
+        "\n**10 B** × 3\n\n"
+        "- `letter.txt` (the oldest)\n"
+        "- `letter too.txt` (same file under another name)\n"
+        "- `한글 편지.txt` (copy)"
+    )
+    assert [(check.passed, check.evidence) for check in driven.checks] == [(True, "6 of 6 as said")]
+
+
+async def test_a_copy_that_changed_meanwhile_fails_the_check(
+    folder: Folder, tmp_path: Path
+) -> None:
+    """The bytes are hashed again."""
+    driven = await _duplicates(folder)
+    assert isinstance(driven.end, Done)
+    (tmp_path / "한글 편지.txt").write_bytes(b"Dear you,\n")
+
+    check = await checked("files", driven.end.checks[0].call, place_of(folder), TOOLS)
+
+    assert (check.passed, check.evidence) == (False, "5 of 6 as said; not so: 한글 편지.txt")
+
+
+async def test_without_duplicates_it_says_how_many_were_compared(tmp_path: Path) -> None:
+    """An empty folder and a folder of singles are answered, not failed."""
+    (tmp_path / "a.txt").write_text("a")
+    (tmp_path / "b.txt").write_text("b")
+
+    driven = await _duplicates(Folder.open(tmp_path))
+
+    assert isinstance(driven.end, Done)
+    assert driven.end.summary == "No two files below `.` have the same content; 2 files compared."
+
+
+async def test_a_folder_that_is_not_there_is_an_error_with_its_name(folder: Folder) -> None:
+    """A wrong path is no empty answer."""
+    driven = await _duplicates(folder, "/duplicates gone")
+
+    assert isinstance(driven.end, GiveUp)
+    assert "gone" in driven.end.reasons[0]
+
+
+async def test_any_part_of_the_history_gives_the_same_next_move(folder: Folder) -> None:
+    """R3."""
+    brief = brief_of("/duplicates photos")
+
+    driven = await drive(AGENT, brief, place_of(folder), TOOLS)
+
+    assert await replays(CommandAgent(offload=offloaded), brief, driven.turns)
