@@ -27,7 +27,7 @@ from deskhand.runner import attempt as driving
 from deskhand.runner.inbox import Inbox
 from deskhand.store.log import erasing
 from deskhand.store.log.transaction import SqlTx
-from deskhand.store.sql import SqlStore
+from deskhand.store.opening import SqlStore
 from deskhand.testing.world.hub import House
 from deskhand.testing.world.machines import Machine
 from deskhand.testing.world.patching import patched

@@ -12,8 +12,7 @@ from sqlalchemy.pool import NullPool
 
 from deskhand.store import tables
 from deskhand.store.engine import open_sqlite
-from deskhand.store.opening import open_postgres_store
-from deskhand.store.sql import SqlStore
+from deskhand.store.opening import SqlStore, open_postgres_store
 from tests.contract.storing import Box, StillClock, memory_box, sqlite_box
 
 POSTGRES = pytest.param("postgres", marks=pytest.mark.needs("postgresql"))

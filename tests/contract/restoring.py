@@ -13,11 +13,10 @@ from deskhand.cli.programs.restoring import restore
 from deskhand.clock import stamp
 from deskhand.ids import Ids
 from deskhand.protocol.wire import JsonObject
-from deskhand.store.backup.making import Made, make_backup
+from deskhand.store.backup.archive import Made, make_backup
 from deskhand.store.blobs import FileBlobs
 from deskhand.store.home import make_folder
-from deskhand.store.opening import FILE, inline, open_sqlite_store
-from deskhand.store.sql import SqlStore
+from deskhand.store.opening import FILE, SqlStore, inline, open_sqlite_store
 from tests.contract.storing import A, StillClock, artifact, begun, emit, said
 
 LANES = 4

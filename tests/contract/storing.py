@@ -34,8 +34,7 @@ from deskhand.protocol.events import (
 )
 from deskhand.protocol.objects import Delivery, Device, Origin, Role, Thread, Trust, Upload
 from deskhand.protocol.tasks import Artifact, FileRef, Task, TaskState
-from deskhand.store.opening import open_sqlite_store
-from deskhand.store.sql import SqlStore
+from deskhand.store.opening import SqlStore, open_sqlite_store
 from deskhand.testing import golden
 from deskhand.testing.memory_store import open_memory_disk, open_memory_store
 

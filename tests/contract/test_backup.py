@@ -16,8 +16,9 @@ import pytest
 
 from deskhand.errors import Code, DeskhandError
 from deskhand.protocol.tasks import Task, TaskState
+from deskhand.store.backup import restoring
 from deskhand.store.backup.archive import read_manifest, unpack, written
-from deskhand.store.backup.placing import exchanged, place
+from deskhand.store.backup.restoring import exchanged, place
 from deskhand.store.home import open_home
 from deskhand.store.opening import FILE
 from deskhand.testing.promises import note
@@ -204,7 +205,7 @@ async def test_a_restored_log_has_another_name(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("at_once", [True, False])
 def test_a_home_changes_places_and_nothing_is_lost_where_the_system_cannot_swap(
-    tmp_path: Path, *, at_once: bool
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, at_once: bool
 ) -> None:
     """The home before is beside the new one; with nothing to swap it takes two steps."""
     for name in ("home", "prepared"):
@@ -214,9 +215,8 @@ def test_a_home_changes_places_and_nothing_is_lost_where_the_system_cannot_swap(
     def swap(one: Path, other: Path) -> bool:
         return at_once and exchanged(one, other)
 
-    aside = place(
-        tmp_path / "prepared", tmp_path / "home", aside=tmp_path / "before", exchange=swap
-    )
+    monkeypatch.setattr(restoring, "exchanged", swap)
+    aside = place(tmp_path / "prepared", tmp_path / "home", aside=tmp_path / "before")
 
     found = {path.parent.name: path.read_text() for path in tmp_path.glob("*/who")}
     assert aside == tmp_path / "before"

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import stat
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import NoReturn, TypeVar
 
@@ -46,9 +47,9 @@ def sha256(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
-def file_blobs(folder: Path, **more: Callable[[Path, Path], object]) -> FileBlobs:
+def file_blobs(folder: Path) -> FileBlobs:
     """Make blobs on a folder."""
-    return FileBlobs(folder, Ids(StillClock()), inline, **more)
+    return FileBlobs(folder, Ids(StillClock()), inline)
 
 
 @pytest.fixture(params=["files", "memory"])
@@ -141,15 +142,19 @@ async def test_what_came_before_a_broken_connection_stays(tmp_path: Path) -> Non
     assert await again.append("upl_1", pieces(b" whole"), offset=4, limit=BIG) == 10
 
 
-async def test_a_crash_between_partial_and_rename_leaves_nothing_named(tmp_path: Path) -> None:
+async def test_a_crash_between_partial_and_rename_leaves_nothing_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A blob has its name only when all of it is on disk (R1)."""
 
     def crash(_: Path, __: Path) -> NoReturn:
         raise Crash
 
     await file_blobs(tmp_path).append("upl_1", pieces(b"data"), offset=0, limit=BIG)
-    with pytest.raises(Crash):
-        await file_blobs(tmp_path, rename=crash).finish("upl_1")
+    with monkeypatch.context() as dying:
+        dying.setattr(os, "replace", crash)
+        with pytest.raises(Crash):
+            await file_blobs(tmp_path).finish("upl_1")
 
     again = file_blobs(tmp_path)
     assert again.size(sha256(b"data")) is None

@@ -15,8 +15,7 @@ from deskhand.errors import Code, DeskhandError
 from deskhand.ports import Committed, Tx
 from deskhand.protocol.ops import Op, OpResult
 from deskhand.store import tables
-from deskhand.store.opening import open_postgres_store
-from deskhand.store.sql import SqlStore
+from deskhand.store.opening import SqlStore, open_postgres_store
 from tests.contract.round_trips import CountingProxy
 from tests.contract.storing import (
     OWNER,

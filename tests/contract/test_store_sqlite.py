@@ -25,9 +25,8 @@ from deskhand.protocol.tasks import Task
 from deskhand.store import tables
 from deskhand.store.engine import open_sqlite, open_sqlite_reader, require_full
 from deskhand.store.log.verify import verify_inside
-from deskhand.store.opening import open_sqlite_store
-from deskhand.store.schema import REVISIONS, VERSIONS, prepare_sqlite
-from deskhand.store.sql import SqlStore
+from deskhand.store.opening import SqlStore, open_sqlite_store
+from deskhand.store.schema import VERSIONS, prepare_sqlite, revisions
 from deskhand.store.writer import ThreadWriter
 from deskhand.testing.memory_store import Crash, open_memory_disk, open_memory_store
 from tests.contract.storing import OWNER, A, StillClock, begun, emit, planned, said, story, thread
@@ -431,11 +430,11 @@ async def test_a_migration_that_breaks_off_changes_nothing(path: Path, tmp_path:
     await store.close()
     engine, scripts = (
         open_sqlite(path),
-        upgraded_scripts(tmp_path, BROKEN.replace("LAST", REVISIONS[-1])),
+        upgraded_scripts(tmp_path, BROKEN.replace("LAST", revisions()[-1])),
     )
 
     with pytest.raises(RuntimeError):
-        prepare_sqlite(engine, path, StillClock(), revisions=(*REVISIONS, "9999"), scripts=scripts)
+        prepare_sqlite(engine, path, StillClock(), scripts=scripts)
 
     engine.dispose()
     again = open_sqlite_store(path, StillClock())

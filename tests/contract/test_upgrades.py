@@ -22,7 +22,7 @@ from deskhand.protocol.tasks import Brief
 from deskhand.store.engine import open_sqlite, open_sqlite_reader
 from deskhand.store.home import make_folder
 from deskhand.store.opening import FILE, open_sqlite_store
-from deskhand.store.schema import REVISIONS, VERSIONS, prepare_sqlite
+from deskhand.store.schema import VERSIONS, prepare_sqlite, revisions
 from deskhand.testing.memory_store import InlineWriter
 from deskhand.testing.promises import note
 from deskhand.workflow.journal import Journal
@@ -89,7 +89,7 @@ def planted(folder: Path) -> Path:
     """Copy the migrations and add two that are still to come."""
     shutil.copytree(VERSIONS, folder / "migrations", ignore=shutil.ignore_patterns("__pycache__"))
     versions = folder / "migrations" / "versions"
-    (versions / "9001_next.py").write_text(FIRST.format(before=REVISIONS[-1]), encoding="utf-8")
+    (versions / "9001_next.py").write_text(FIRST.format(before=revisions()[-1]), encoding="utf-8")
     (versions / "9002_last.py").write_text(SECOND, encoding="utf-8")
     return folder / "migrations"
 
@@ -143,16 +143,15 @@ async def test_an_upgrade_killed_at_any_step_leaves_old_or_new_and_is_completed(
 ) -> None:
     """Every word is there after each kill and after the start that follows; each copy that has a name is whole (R16)."""
     fresh = await hub_file(tmp_path / "fresh")
-    revisions = (*REVISIONS, "9001", "9002")
-    wish = {"scripts": str(planted(tmp_path)), "revisions": revisions}
+    wish = {"scripts": str(planted(tmp_path))}
     failing: list[object] = []
     kills = 0
 
     for step, folder in killed_everywhere(upgrading, wish, fresh, tmp_path):
         revision, words, sound = state_of(folder / FILE)
-        allowed = {REVISIONS[-1], "9002"} if step > 0 else {"9002"}
+        allowed = {revisions()[-1], "9002"} if step > 0 else {"9002"}
         copies = [state_of(one) for one in folder.glob("hub.before-upgrade-*.sqlite3")]
-        whole = all(copy == (REVISIONS[-1], WORDS, "ok") for copy in copies)
+        whole = all(copy == (revisions()[-1], WORDS, "ok") for copy in copies)
         if revision not in allowed or words != WORDS or sound != "ok" or not whole:
             failing.append(step)
         if step < 0 and not copies:
@@ -171,10 +170,7 @@ async def test_the_copy_made_before_an_upgrade_is_the_way_back(tmp_path: Path) -
     """The program of before refuses the new file, and works on with the copy (R16)."""
     path = await hub_file(tmp_path / "home")
     engine = open_sqlite(path)
-    revisions = (*REVISIONS, "9001", "9002")
-    prepare_sqlite(
-        engine, path, StillClock(), revisions=revisions, scripts=planted(tmp_path / "next")
-    )
+    prepare_sqlite(engine, path, StillClock(), scripts=planted(tmp_path / "next"))
     engine.dispose()
 
     with pytest.raises(DeskhandError) as refused:

@@ -47,8 +47,7 @@ def kill_at(number: int, *, statements: bool) -> None:
 def upgrade_hub(path: Path, wish: dict[str, Any]) -> None:
     """Bring a hub's file to the newest revision of these scripts."""
     engine = open_sqlite(path)
-    revisions, scripts = tuple(wish["revisions"]), Path(wish["scripts"])
-    prepare_sqlite(engine, path, SystemClock(), revisions=revisions, scripts=scripts)
+    prepare_sqlite(engine, path, SystemClock(), scripts=Path(wish["scripts"]))
     engine.dispose()
 
 

@@ -12,8 +12,7 @@ import sys
 from pathlib import Path
 
 from deskhand.clock import SystemClock
-from deskhand.store.opening import open_sqlite_store
-from deskhand.store.sql import SqlStore
+from deskhand.store.opening import SqlStore, open_sqlite_store
 from tests.contract.storing import begun, emit, said
 
 GONE = "gone"

@@ -29,7 +29,7 @@ def answers_before_commit() -> None:
 
             def hasty(connection: object, job: Any = job, work: Any = work) -> object:  # noqa: ANN401 - as given
                 job.result = work(connection)
-                job.loop.call_soon_threadsafe(_acknowledge, job)
+                job.future.get_loop().call_soon_threadsafe(_acknowledge, job)
                 return job.result
 
             job.work = hasty

@@ -29,7 +29,7 @@ from deskhand.sandbox import apply, bubblewrap
 from deskhand.sandbox.bubblewrap import Bubblewrap
 from deskhand.store import blobs
 from deskhand.store.blobs import FileBlobs
-from deskhand.store.sql import SqlStore
+from deskhand.store.opening import SqlStore
 from deskhand.store.writer import ThreadWriter
 from deskhand.workflow.journal import Journal
 from tests.kills.passing import EFFECTS, Passing, tell

@@ -89,7 +89,7 @@ class Open:
     def __init__(self, root: Path, clock: StillClock) -> None:
         self.home = open_home(root / "home")
         self.store = open_sqlite_store(self.home.path / FILE, clock)
-        self.blobs = FileBlobs(self.home.folder("blobs"), Ids(clock), inline, rename=_rename)
+        self.blobs = FileBlobs(self.home.folder("blobs"), Ids(clock), inline)
         path = self.home.folder("runner") / "journal.sqlite3"
         self._writing, self._reading = open_sqlite(path), open_sqlite_reader(path)
         self.writer = ThreadWriter(self._writing)
@@ -369,10 +369,6 @@ def same_place() -> Generator[None]:
 
 def _one(_: Connection) -> int:
     return 1
-
-
-def _rename(source: Path, target: Path) -> None:
-    source.replace(target)
 
 
 def same(acknowledged: Step, found: Step | None) -> bool:

@@ -38,21 +38,12 @@ class FileBlobs:
         folder: where blobs lie, as ``ab/cd/SHA256``, and partial files in ``partial/``.
         ids: names partial files of ``put``.
         offload: where disk work may block.
-        rename: gives a finished file its name; a test may crash there.
     """
 
-    def __init__(
-        self,
-        folder: Path,
-        ids: Ids,
-        offload: Offload,
-        *,
-        rename: Callable[[Path, Path], object] = os.replace,
-    ) -> None:
+    def __init__(self, folder: Path, ids: Ids, offload: Offload) -> None:
         self._folder = folder
         self._ids = ids
         self._offload = offload
-        self._rename = rename
         self._busy: set[str] = set()
         self._naming = threading.Lock()
         with translated():
@@ -104,17 +95,15 @@ class FileBlobs:
     def open(self, sha256: str, *, start: int = 0, size: int | None = None) -> AsyncIterator[bytes]:
         """Return the bytes of a blob, or of a range of it."""
         path = self._path(sha256)
-        if path is None or not path.is_file():
+        if not path.is_file():
             raise DeskhandError(Code.NOT_FOUND)
         return self._pieces(path, start=start, size=size)
 
     def size(self, sha256: str) -> int | None:
         """Return the size in bytes, or nothing when it is not here."""
-        path = self._path(sha256)
-        try:
-            return None if path is None else path.stat().st_size
-        except OSError:
-            return None
+        with suppress(OSError, DeskhandError):
+            return self._path(sha256).stat().st_size
+        return None
 
     async def drop(self, *, but: set[str], before: float) -> int:
         """Delete every blob that is not in ``but`` and was stored before a time of the wall clock; return how many."""
@@ -148,13 +137,13 @@ class FileBlobs:
             found = hashlib.file_digest(file, "sha256").hexdigest()
             size = file.tell()
             os.fsync(file.fileno())
-        target = self._folder / found[:2] / found[2:4] / found
+        target = self._path(found)
         for level in (target.parent.parent, target.parent):
             if not level.is_dir():
                 level.mkdir(mode=0o700, exist_ok=True)
                 sync(level.parent)
         with self._naming:
-            self._rename(path, target)
+            path.replace(target)
         sync(target.parent)
         return found, size
 
@@ -163,9 +152,9 @@ class FileBlobs:
             raise DeskhandError(Code.NOT_FOUND)
         return self._folder / _PARTIAL / name
 
-    def _path(self, sha256: str) -> Path | None:
+    def _path(self, sha256: str) -> Path:
         if not _SHA256.fullmatch(sha256):
-            return None
+            raise DeskhandError(Code.NOT_FOUND)
         return self._folder / sha256[:2] / sha256[2:4] / sha256
 
     @contextmanager

@@ -16,7 +16,6 @@ from typing import TypeVar, cast
 from urllib.parse import quote
 
 from sqlalchemy import Connection, Engine, create_engine, event
-from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool, Pool, StaticPool
 
 from deskhand.errors import Code, DeskhandError
@@ -41,14 +40,8 @@ def open_sqlite(path: Path) -> Engine:
     """
     with translated():
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, FILE_MODE))
-    pragmas = ("journal_mode=WAL", *_DURABLE, *_POWER_CUT)
-    engine = _writing(_engine(f"file:{quote(str(path))}?mode=rw", NullPool, pragmas))
-
-    def trust(driver: sqlite3.Connection, _: object) -> None:
-        _write_log_again(driver, Path(f"{path}-wal"))
-
-    event.listen(engine, "connect", trust)
-    return engine
+    pragmas, log = ("journal_mode=WAL", *_DURABLE, *_POWER_CUT), Path(f"{path}-wal")
+    return _writing(_engine(f"file:{quote(str(path))}?mode=rw", NullPool, *pragmas, log=log))
 
 
 def empty_log(engine: Engine) -> None:
@@ -69,28 +62,27 @@ READS_ONLY = "reads_only"
 
 def open_sqlite_reader(path: Path) -> Engine:
     """Open an existing SQLite file so that nothing can be written through it."""
-    return _engine(f"file:{quote(str(path))}?mode=ro", NullPool, ("query_only=ON",))
+    return _engine(f"file:{quote(str(path))}?mode=ro", NullPool, "query_only=ON")
 
 
 def open_memory() -> Engine:
     """Open a database of this process alone; every connection is the same one, so committed rows are its disk."""
-    return _writing(_engine(":memory:", StaticPool, _DURABLE))
+    return _writing(_engine(":memory:", StaticPool, *_DURABLE))
 
 
-def _engine(name: str, pool: type[Pool], pragmas: tuple[str, ...]) -> Engine:
+def _engine(name: str, pool: type[Pool], *pragmas: str, log: Path | None = None) -> Engine:
     def connect() -> sqlite3.Connection:
         # isolation_level None: the driver begins nothing by itself, so BEGIN IMMEDIATE and savepoints are ours.
-        return sqlite3.connect(
+        driver = sqlite3.connect(
             name, uri=True, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False
         )
-
-    def prepare(driver: sqlite3.Connection, _: object) -> None:
         for pragma in pragmas:
             driver.execute(f"PRAGMA {pragma}")
+        if log:
+            _write_log_again(driver, log)
+        return driver
 
-    engine = create_engine("sqlite+pysqlite://", creator=connect, poolclass=pool)
-    event.listen(engine, "connect", prepare)
-    return engine
+    return create_engine("sqlite+pysqlite://", creator=connect, poolclass=pool)
 
 
 def _writing(engine: Engine) -> Engine:
@@ -167,13 +159,8 @@ class Reader:
         """Return what a long read finds on a connection of its own."""
 
         def run() -> R:
-            with translated():
-                try:
-                    return self._once(query)
-                except DBAPIError as error:
-                    if not error.connection_invalidated:
-                        raise
-                return self._once(query)  # the pool's connection was cut
+            with translated(), self.engine.connect() as connection:
+                return query(connection)
 
         return await self.offload(run)
 
@@ -183,7 +170,3 @@ class Reader:
             self._here.close()
         else:
             self.engine.dispose()
-
-    def _once(self, query: Callable[[Connection], R]) -> R:
-        with self.engine.connect() as connection:
-            return query(connection)

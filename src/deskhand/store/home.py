@@ -11,7 +11,7 @@ import os
 import re
 import stat
 from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -47,7 +47,7 @@ class Home:
         inner = self.path / name
         with _told():
             make_folder(inner)
-        _make_private(inner)
+            _make_private(inner)
         return inner
 
     def close(self) -> None:
@@ -81,38 +81,31 @@ def open_home(path: Path, *, file_system: Callable[[Path], str] = file_system_of
     Raises:
         DeskhandError: ``home_locked``; ``home_unsafe`` with the reason; ``disk_full``.
     """
-    with _told():
+    with _told(), ExitStack() as undo:
         make_folder(path)
         path = path.resolve()
-    kind = file_system(path)
-    if NETWORK.fullmatch(kind):
-        raise DeskhandError(Code.HOME_UNSAFE, kind)
-    _make_private(path)
-    handle = _lock(path)
-    try:
+        if NETWORK.fullmatch(kind := file_system(path)):
+            raise DeskhandError(Code.HOME_UNSAFE, kind)
+        _make_private(path)
+        flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
+        handle = os.open(path / LOCK, flags, FILE_MODE)
+        undo.callback(os.close, handle)
+        _lock(handle)
         for inner in sorted(path.iterdir()):
             # What lies in a closed directory is closed with it; sockets and links have no modes to repair.
             if not inner.is_symlink() and (inner.is_dir() or inner.is_file()):
                 _make_private(inner)
-    except BaseException:
-        os.close(handle)
-        raise
+        undo.pop_all()
     return Home(path, handle)
 
 
-def _lock(path: Path) -> int:
-    with _told():
-        flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
-        handle = os.open(path / LOCK, flags, FILE_MODE)
+def _lock(handle: int) -> None:
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        os.close(handle)
         raise DeskhandError(Code.HOME_LOCKED) from None
     except OSError as error:
-        os.close(handle)
         raise DeskhandError(Code.HOME_UNSAFE, "no locks here") from error
-    return handle
 
 
 def _make_private(path: Path) -> None:
@@ -121,8 +114,7 @@ def _make_private(path: Path) -> None:
     if stat.S_ISLNK(found.st_mode) or found.st_uid != os.geteuid():
         raise DeskhandError(Code.HOME_UNSAFE, f"{path.name} belongs to somebody else")
     if stat.S_IMODE(found.st_mode) & _OTHERS:
-        with _told():
-            path.chmod(_FOLDER_MODE if stat.S_ISDIR(found.st_mode) else FILE_MODE)
+        path.chmod(_FOLDER_MODE if stat.S_ISDIR(found.st_mode) else FILE_MODE)
 
 
 @contextmanager

@@ -21,8 +21,7 @@ from sqlalchemy.pool import ConnectionPoolEntry, NullPool
 
 from deskhand.errors import Code, DeskhandError
 from deskhand.store.log.reading import committed_after, heads
-from deskhand.store.sql import FanOut
-from deskhand.store.writer import After, Settle, ThreadWriter, Work
+from deskhand.store.writer import After, FanOut, Settle, ThreadWriter, Work
 
 R = TypeVar("R")
 
@@ -49,14 +48,19 @@ def open_postgres(url: str) -> tuple[Engine, Engine]:
         parsed = parsed.set(drivername="postgresql+psycopg")
         # Autocommit, with BEGIN as a statement of ours: the driver's own costs a round trip.
         writing = create_engine(parsed, poolclass=NullPool, isolation_level="AUTOCOMMIT")
+        # A reader waits in the pool: whether the server still knows it is asked before it is used.
         reading = create_engine(
-            parsed, pool_size=READERS + 1, max_overflow=0, isolation_level="AUTOCOMMIT"
+            parsed,
+            pool_size=READERS + 1,
+            max_overflow=0,
+            isolation_level="AUTOCOMMIT",
+            pool_pre_ping=True,
         )
     except (ArgumentError, ImportError):
         raise DeskhandError(Code.CONFIG_INVALID, "DESKHAND_DATABASE_URL") from None
     event.listen(writing, "begin", _begin)
     event.listen(writing, "close", _leave_pipeline)
-    event.listen(writing, "after_cursor_execute", _fetch_in_pipeline)
+    event.listen(writing, "after_cursor_execute", _fetch_in_pipeline, named=True)
     return writing, reading
 
 
@@ -186,15 +190,8 @@ def _leave(info: dict[Any, Any]) -> None:
             leaving.close()
 
 
-def _fetch_in_pipeline(
-    connection: Connection,
-    _cursor: object,
-    _statement: str,
-    _parameters: object,
-    context: Any,  # noqa: ANN401 - SQLAlchemy's execution context
-    _many: bool,  # noqa: FBT001 - same
-) -> None:
+def _fetch_in_pipeline(*, conn: Connection, context: Any, **_: object) -> None:  # noqa: ANN401 - SQLAlchemy's own
     """Wait for the rows of a query; what returns none stays on its way."""
-    pipeline = connection.info.get(_PIPELINE)
+    pipeline = conn.info.get(_PIPELINE)
     if pipeline is not None and context.compiled is not None and not context.is_crud:
         pipeline.sync()

@@ -19,26 +19,22 @@ from deskhand.errors import Code, DeskhandError
 from deskhand.store.engine import BUSY_SECONDS
 from deskhand.store.home import FILE_MODE, sync
 
-REVISIONS = ("0001", "0002", "0003")
-"""Every revision of ``migrations/versions``, oldest first."""
 VERSIONS = Path(__file__).parent / "migrations"
 
 
-def prepare_sqlite(
-    engine: Engine,
-    path: Path,
-    clock: Clock,
-    *,
-    revisions: tuple[str, ...] = REVISIONS,
-    scripts: Path = VERSIONS,
-) -> None:
+def revisions(scripts: Path = VERSIONS) -> list[str]:
+    """Return every revision of the scripts, oldest first."""
+    return sorted(one.name[:4] for one in scripts.glob("versions/*.py"))
+
+
+def prepare_sqlite(engine: Engine, path: Path, clock: Clock, *, scripts: Path = VERSIONS) -> None:
     """Bring a SQLite file to the newest revision; one that holds something is copied first.
 
     Raises:
         DeskhandError: ``schema_newer``.
     """
     with engine.connect() as connection:
-        if _up_to_date(connection, revisions):
+        if _up_to_date(connection, scripts):
             return
         holds = bool(inspect(connection).get_table_names())
     if holds:
@@ -55,11 +51,11 @@ def prepare_postgres(engine: Engine) -> None:
     """
     with engine.begin() as connection:
         connection.execute(text("SELECT pg_advisory_xact_lock(4815162342)"))
-        if not _up_to_date(connection, REVISIONS):
+        if not _up_to_date(connection, VERSIONS):
             _migrate(connection, VERSIONS)
 
 
-def _up_to_date(connection: Connection, revisions: tuple[str, ...]) -> bool:
+def _up_to_date(connection: Connection, scripts: Path) -> bool:
     """Return whether the newest revision is on disk.
 
     Raises:
@@ -68,9 +64,10 @@ def _up_to_date(connection: Connection, revisions: tuple[str, ...]) -> bool:
     if not inspect(connection).has_table("alembic_version"):
         return False
     found = connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
-    if found is not None and found not in revisions:
+    known = revisions(scripts)
+    if found is not None and found not in known:
         raise DeskhandError(Code.SCHEMA_NEWER, found[:40])
-    return found == revisions[-1]
+    return found == known[-1]
 
 
 def _migrate(connection: Connection, scripts: Path) -> None:

@@ -147,6 +147,16 @@ leases = _table("leases", "task | runner renewed_at epoch:integer", _link("task"
 _index(leases, "runner", "account", "runner")
 
 
+def one(connection: sa.Connection, table: sa.Table, **held: str) -> sa.RowMapping | None:
+    """Return the row that holds these values, if there is one."""
+    return connection.execute(_asking(table, *held), held).mappings().first()
+
+
+@cache
+def _asking(table: sa.Table, *names: str) -> sa.Select[Any]:
+    return sa.select(table).where(*(table.c[name] == sa.bindparam(name) for name in names))
+
+
 def inserting(connection: sa.Connection, table: sa.Table) -> sqlite.Insert | postgresql.Insert:
     """Return an insert that can say what to do on a conflict."""
     return _inserting(connection.dialect.name, table)

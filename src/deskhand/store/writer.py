@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
@@ -17,6 +17,7 @@ from typing import Any, Generic, Protocol, TypeVar
 from sqlalchemy import Connection, Engine
 
 from deskhand.errors import Code, DeskhandError
+from deskhand.ports import Committed
 from deskhand.store.engine import require_full
 from deskhand.store.faults import fault_of, translated
 
@@ -25,6 +26,7 @@ R = TypeVar("R")
 BATCH_MAX = 128
 Work = Callable[[Connection], R]
 After = Callable[[R], None]
+Hook = Callable[[Sequence[Committed]], None]
 Settle = Callable[[], None]
 """Waits until the database answered all it was sent, so that an error belongs to one write."""
 Framing = Callable[[Connection], AbstractContextManager[Settle]]
@@ -60,7 +62,6 @@ class _Job(Generic[R]):
     work: Work[R]
     key: str
     after: After[R] | None
-    loop: asyncio.AbstractEventLoop
     future: asyncio.Future[R]
     result: R | None = None
     error: BaseException | None = None
@@ -107,12 +108,11 @@ class ThreadWriter:
 
     async def do(self, work: Work[R], *, key: str = "", after: After[R] | None = None) -> R:
         """Let the write wait for its turn and for the durable commit."""
-        loop = asyncio.get_running_loop()
-        future: asyncio.Future[R] = loop.create_future()
+        future: asyncio.Future[R] = asyncio.get_running_loop().create_future()
         with self._wake:
             if self._closing:
                 raise DeskhandError(Code.UNAVAILABLE)
-            self._queue.append(_Job(work=work, key=key, after=after, loop=loop, future=future))
+            self._queue.append(_Job(work=work, key=key, after=after, future=future))
             self._wake.notify()
         return await future
 
@@ -126,7 +126,9 @@ class ThreadWriter:
     def _run(self) -> None:
         while batch := self._next_batch():
             self._commit(batch)
-            _deliver(batch)
+            for job in batch:
+                with suppress(RuntimeError):  # the loop is closed: nobody is left to tell
+                    job.future.get_loop().call_soon_threadsafe(_finish, job)
             if self._connection is not None and not all(job.error for job in batch):
                 # A lost wake-up is found by the listener's own look.
                 with suppress(Exception):
@@ -192,24 +194,16 @@ def _opened(engine: Engine) -> Connection:
     return connection
 
 
-def _deliver(batch: Sequence[AnyJob]) -> None:
-    """Tell each loop about its writes of the batch, in order."""
-    for loop in dict.fromkeys(job.loop for job in batch):
-        mine = [job for job in batch if job.loop is loop]
-        with suppress(RuntimeError):  # the loop is closed: nobody is left to tell
-            loop.call_soon_threadsafe(_finish, mine)
-
-
-def _finish(jobs: Sequence[AnyJob]) -> None:
-    for job in jobs:
-        if job.error is None and job.after is not None:
-            tell(job.after, job.result, job.loop)
-        if job.future.done():
-            continue
-        if job.error is None:
-            job.future.set_result(job.result)
-        else:
-            job.future.set_exception(job.error)
+def _finish(job: AnyJob) -> None:
+    """Tell of a write, on the loop of its caller."""
+    if job.error is None and job.after is not None:
+        tell(job.after, job.result, job.future.get_loop())
+    if job.future.done():
+        return
+    if job.error is None:
+        job.future.set_result(job.result)
+    else:
+        job.future.set_exception(job.error)
 
 
 def tell(after: After[R], result: R, loop: asyncio.AbstractEventLoop) -> None:
@@ -218,3 +212,42 @@ def tell(after: After[R], result: R, loop: asyncio.AbstractEventLoop) -> None:
         after(result)
     except Exception as error:  # noqa: BLE001 - one listener must not silence the others
         loop.call_exception_handler({"message": "an after-commit hook failed", "exception": error})
+
+
+class FanOut:
+    """Hands events after their commit to hooks, exactly once each and in log order, whoever wrote them.
+
+    Events of this process arrive from its writer, events of others from the listener, which reads the log itself. It
+    refuses to guess over a gap: what is not next waits for the listener.
+
+    Args:
+        heads: to begin after; without them every commit is new (one process, one log).
+    """
+
+    def __init__(self, heads: Mapping[str, int] | None = None) -> None:
+        self._hooks: list[Hook] = []
+        self._told = None if heads is None else dict(heads)
+
+    def add(self, hook: Hook) -> None:
+        """Call ``hook`` from now on."""
+        self._hooks.append(hook)
+
+    def told(self, account: str) -> int:
+        """Return the seq up to which the account's events were passed on."""
+        return 0 if self._told is None else self._told.get(account, 0)
+
+    def offer(self, committed: Sequence[Committed]) -> None:
+        """Pass on what is next in its log; on the loop only."""
+        fresh = committed if self._told is None else self._next(committed, self._told)
+        if fresh:
+            for hook in self._hooks:
+                hook(fresh)
+
+    @staticmethod
+    def _next(committed: Sequence[Committed], told: dict[str, int]) -> list[Committed]:
+        fresh: list[Committed] = []
+        for item in committed:
+            if item.event.seq == told.get(item.account, 0) + 1:
+                told[item.account] = item.event.seq
+                fresh.append(item)
+        return fresh

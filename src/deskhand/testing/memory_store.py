@@ -15,9 +15,8 @@ from deskhand.clock import Clock
 from deskhand.store import tables
 from deskhand.store.engine import Reader, open_memory
 from deskhand.store.faults import fault_of
-from deskhand.store.opening import forget_old_ops, inline
-from deskhand.store.sql import FanOut, SqlStore
-from deskhand.store.writer import After, Work, tell
+from deskhand.store.opening import SqlStore, forget_old_ops, inline
+from deskhand.store.writer import After, FanOut, Work, tell
 
 R = TypeVar("R")
 

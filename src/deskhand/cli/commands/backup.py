@@ -24,7 +24,7 @@ def backup(
 ) -> int:
     """Save the home in one file."""
     from deskhand.clock import SystemClock, stamp
-    from deskhand.store.backup.making import make_backup
+    from deskhand.store.backup.archive import make_backup
 
     _require_sqlite()
     owner, runner = private(home() / OWNER_FILE), private(home() / RUNNER_FILE)
@@ -109,4 +109,4 @@ def _require_sqlite() -> None:
 
 
 def _shown(at: str) -> str:
-    return f"{at[:16].replace('T', ' ')} UTC"
+    return f"{moment(at)} UTC"

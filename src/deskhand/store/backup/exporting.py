@@ -19,7 +19,7 @@ from deskhand.errors import Code, DeskhandError
 from deskhand.protocol.objects import Thread
 from deskhand.protocol.tasks import Artifact
 from deskhand.store import tables
-from deskhand.store.backup.making import HUB
+from deskhand.store.backup.archive import HUB
 from deskhand.store.engine import open_sqlite_reader
 from deskhand.store.faults import translated
 from deskhand.store.rows import json_text, read_event, read_object

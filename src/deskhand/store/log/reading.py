@@ -17,6 +17,7 @@ from deskhand.protocol.events import Event
 from deskhand.protocol.wire import Wire
 from deskhand.store import tables
 from deskhand.store.rows import Row, read_committed, read_event, read_object
+from deskhand.store.tables import one
 
 W = TypeVar("W", bound=Wire)
 
@@ -35,8 +36,8 @@ class Asked(TypedDict, total=False):
 
 
 def _end(connection: Connection, account: str) -> tuple[int, str]:
-    row = connection.execute(select(_a.head, _a.incarnation).filter_by(id=account)).first()
-    return (row.head, row.incarnation) if row else (0, "")
+    row = one(connection, tables.accounts, id=account)
+    return (row["head"], row["incarnation"]) if row else (0, "")
 
 
 def head(connection: Connection, account: str) -> int:
@@ -86,10 +87,8 @@ def committed_after(
 
 def get(connection: Connection, account: str, kind: type[W], name: str) -> W | None:
     """Return one object, or nothing."""
-    table = tables.projections[kind]
-    query = select(table.c.object).filter_by(account=account, id=name)
-    stored = connection.execute(query).scalar()
-    return None if stored is None else read_object(kind, stored)
+    row = one(connection, tables.projections[kind], account=account, id=name)
+    return None if row is None else read_object(kind, row["object"])
 
 
 def find(connection: Connection, account: str, kind: type[W], **asked: Unpack[Asked]) -> list[W]:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial, wraps
 from typing import Any, Concatenate, ParamSpec, TypeVar, cast
 
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, bindparam, insert, select, update
 
 from deskhand.core.folding import Key, fold, touched
 from deskhand.errors import Code, DeskhandError
@@ -33,7 +33,7 @@ from deskhand.store.rows import (
     read_event,
     read_object,
 )
-from deskhand.store.tables import put
+from deskhand.store.tables import one, put
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -42,6 +42,7 @@ W = TypeVar("W", bound=Wire)
 _a = tables.accounts.c
 _e = tables.events.c
 _o = tables.ops.c
+_LOCK = select(_a.head, _a.hash).where(_a.id == bindparam("account")).with_for_update()
 
 OBJECTS_MAX = 2000
 ACCOUNTS_MAX = 256
@@ -116,8 +117,7 @@ class SqlTx:
     """
 
     def __init__(self, connection: Connection, account: str, *, now: str, memory: Memory) -> None:
-        held = select(_a.head, _a.hash).filter_by(id=account).with_for_update()
-        row: Any = connection.execute(held).first()
+        row: Any = connection.execute(_LOCK, {"account": account}).first()
         if row is None:
             raise DeskhandError(Code.NOT_FOUND)
         self._connection = connection
@@ -192,9 +192,9 @@ class SqlTx:
 
     def op_result(self, principal: str, op_id: str) -> tuple[str, OpResult] | None:
         """Return (fingerprint, result) of an op that was handled before."""
-        asked = select(_o.fingerprint, _o.result).filter_by(account=self.account)
-        row = self._connection.execute(asked.filter_by(principal=principal, op_id=op_id)).first()
-        return None if row is None else (row.fingerprint, read_object(OpResult, row.result))
+        asked = {"account": self.account, "principal": principal, "op_id": op_id}
+        row = one(self._connection, tables.ops, **asked)
+        return None if row is None else (row["fingerprint"], read_object(OpResult, row["result"]))
 
     def spoke(self, principal: str, *, after: str, before: str) -> bool:
         """Return whether an op with an id between these two was handled."""

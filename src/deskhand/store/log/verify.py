@@ -14,20 +14,11 @@ from deskhand.errors import DeskhandError
 from deskhand.protocol.wire import Wire
 from deskhand.store import tables
 from deskhand.store.log.erasing import ERASED_KIND, hanging
-from deskhand.store.rows import (
-    FOUND_BY,
-    GENESIS,
-    REDACTED_TEXT,
-    Row,
-    chained,
-    digest,
-    object_row,
-    read_event,
-)
+from deskhand.store.rows import GENESIS, REDACTED_TEXT, chained, digest, object_row, read_event
+from deskhand.store.tables import one
 
 _PAGE = 1000
 _e = tables.events.c
-_COMPARED = ("seq", *FOUND_BY, "object")
 
 
 def verify(connection: Connection, account: str) -> list[str]:
@@ -54,8 +45,7 @@ def _unsound(connection: Connection) -> list[str]:
 
 def verify_inside(connection: Connection, account: str) -> list[str]:
     """Return what differs as the transaction of the connection sees it."""
-    held = select(tables.accounts).where(tables.accounts.c.id == account)
-    row = connection.execute(held).mappings().first()
+    row = one(connection, tables.accounts, id=account)
     if row is None:
         return [f"Account {account} does not exist."]
     walk = _Walk()
@@ -83,13 +73,11 @@ class _Walk:
         expected = self._seq + 1
         try:
             self._judge(row)
-        except (
-            TypeError,
-            ValueError,
-            AttributeError,
-        ):  # a flipped bit makes a number of a text, or bytes
-            self._said.append(f"Event {expected} cannot be read.")
-            self._seq = expected
+            self._fold(row)
+        except (TypeError, ValueError, AttributeError, DeskhandError):
+            # A flipped bit makes a number of a text, or bytes.
+            self._seq = max(self._seq, expected)
+            self._said.append(f"Event {self._seq} cannot be read.")
 
     def _judge(self, row: RowMapping) -> None:
         seq = row["seq"]
@@ -102,10 +90,6 @@ class _Walk:
             self._redacted[row["thread"]] = seq
         elif digest(row["body"]) != row["body_sha256"]:
             self._said.append(f"The body of event {seq} is not the one that was stored.")
-        try:
-            self._fold(row)
-        except (DeskhandError, ValueError):
-            self._said.append(f"Event {seq} cannot be read.")
 
     def end(self, account: RowMapping) -> list[str]:
         """Return what is wrong with the log, its end included."""
@@ -133,12 +117,12 @@ def _compare(connection: Connection, account: str, walk: _Walk) -> list[str]:
     said: list[str] = []
     for kind, table in tables.projections.items():
         expected = {
-            key[1]: _columns(object_row(account, thing, name=key[1], seq=walk.changed_at[key]))
+            key[1]: object_row(account, thing, name=key[1], seq=walk.changed_at[key])
             for key, thing in walk.objects.items()
             if key[0] is kind
         }
-        query = select(table).where(table.c.account == account)
-        stored = {row["id"]: _columns(row) for row in connection.execute(query).mappings()}
+        rows = connection.execute(select(table).filter_by(account=account)).mappings()
+        stored = {row["id"]: dict(row) for row in rows}
         for name in sorted(expected.keys() | stored.keys()):
             if name not in stored:
                 said.append(f"{table.name}/{name} is in the log but not stored.")
@@ -147,7 +131,3 @@ def _compare(connection: Connection, account: str, walk: _Walk) -> list[str]:
             elif expected[name] != stored[name]:
                 said.append(f"{table.name}/{name} is not what the log makes of it.")
     return said
-
-
-def _columns(row: Row) -> tuple[object, ...]:
-    return tuple(row[name] for name in _COMPARED)

@@ -5,20 +5,16 @@ Plain functions on a connection, for reads and inside writes. Tokens and secrets
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import asdict
-from typing import TypeVar
 
-from sqlalchemy import Connection, Table, delete, select, update
+from sqlalchemy import Connection, delete, select, update
 
 from deskhand.ports import Credential, Invite, Joining
 from deskhand.protocol.authority import Principal
 from deskhand.protocol.objects import Presence, Role
 from deskhand.store import tables
 from deskhand.store.rows import GENESIS, RowValues
-from deskhand.store.tables import inserting, put
-
-R = TypeVar("R")
+from deskhand.store.tables import inserting, one, put
 
 _OWNED = (
     tables.subscriptions.c.device,
@@ -27,12 +23,6 @@ _OWNED = (
     tables.presence.c.runner,
 )
 """What goes with a principal that is shut out: the columns that name it."""
-
-
-def _one(connection: Connection, table: Table, make: Callable[..., R], **held: object) -> R | None:
-    """Return what is made of the row that holds these values, if there is one."""
-    row = connection.execute(select(table).filter_by(**held).limit(1)).mappings().first()
-    return None if row is None else make(**row)
 
 
 def begin_account(connection: Connection, account: str) -> None:
@@ -44,8 +34,8 @@ def begin_account(connection: Connection, account: str) -> None:
 
 def credential(connection: Connection, token_sha256: str) -> Credential | None:
     """Return whose token this is, unless revoked."""
-    row = _one(connection, tables.credentials, RowValues, token_sha256=token_sha256, revoked=False)
-    if row is None:
+    row = one(connection, tables.credentials, token_sha256=token_sha256)
+    if row is None or row["revoked"]:
         return None
     principal = Principal(
         account=row["account"], id=row["principal"], role=Role(row["role"]), name=row["name"]
@@ -83,7 +73,8 @@ def put_invite(connection: Connection, account: str, invite: Invite) -> None:
 
 def invite(connection: Connection, account: str, name: str) -> Invite | None:
     """Return an invitation as it is, used or not."""
-    return _one(connection, tables.invites, Invite, account=account, id=name)
+    row = one(connection, tables.invites, account=account, id=name)
+    return None if row is None else Invite(**row)
 
 
 def unused_invite(
@@ -91,9 +82,9 @@ def unused_invite(
 ) -> Invite | None:
     """Return an unused invitation by its link or its digits; without either there is none."""
     by = {"code": code} if secret_sha256 is None else {"secret_sha256": secret_sha256}
-    if None in by.values():
-        return None
-    return _one(connection, tables.invites, Invite, used_by=None, **by)
+    unused = select(tables.invites).filter_by(used_by=None, **by).limit(1)
+    row = None if None in by.values() else connection.execute(unused).mappings().first()
+    return None if row is None else Invite(**row)
 
 
 def put_joining(connection: Connection, account: str, joining: Joining) -> None:
@@ -103,12 +94,14 @@ def put_joining(connection: Connection, account: str, joining: Joining) -> None:
 
 def joining(connection: Connection, request: str) -> Joining | None:
     """Return the private side of a pair request."""
-    return _one(connection, tables.joinings, Joining, request=request)
+    row = one(connection, tables.joinings, request=request)
+    return None if row is None else Joining(**row)
 
 
 def own_joining(connection: Connection, account: str, request: str) -> Joining | None:
     """Return the private side of a pair request of this account."""
-    return _one(connection, tables.joinings, Joining, account=account, request=request)
+    found = joining(connection, request)
+    return found if found is not None and found.account == account else None
 
 
 def set_presence(connection: Connection, account: str, presence: Presence) -> None:

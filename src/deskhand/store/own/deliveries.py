@@ -19,7 +19,7 @@ from deskhand.protocol.objects import Delivery
 from deskhand.protocol.wire import JsonObject
 from deskhand.store import tables
 from deskhand.store.rows import RowValues, dumped, json_text
-from deskhand.store.tables import inserting, put
+from deskhand.store.tables import inserting, one, put
 
 _d = tables.deliveries.c
 _s = tables.subscriptions.c
@@ -71,9 +71,8 @@ def plan(connection: Connection, account: str, planned: PlannedDelivery) -> None
 
 def acknowledge(connection: Connection, account: str, name: str, *, fate: str, device: str) -> bool:
     """Record shown or tapped; return whether it was this device's and moved forward."""
-    stands = select(_d.fate, _d.device).filter_by(account=account, id=name)
-    row = connection.execute(stands).first()
-    if row is None or row.device != device or _ORDER.index(fate) <= _ORDER.index(row.fate):
+    row = one(connection, tables.deliveries, account=account, id=name)
+    if row is None or row["device"] != device or _ORDER.index(fate) <= _ORDER.index(row["fate"]):
         return False
     mine = update(tables.deliveries).filter_by(account=account, id=name)
     connection.execute(mine.values(fate=fate, next_try_at=None))

@@ -15,6 +15,7 @@ from deskhand.protocol.objects import Upload
 from deskhand.protocol.tasks import Artifact
 from deskhand.store import tables
 from deskhand.store.rows import RowValues
+from deskhand.store.tables import one
 
 _u = tables.uploads.c
 _artifacts = tables.projections[Artifact].c
@@ -43,10 +44,8 @@ def create(
 
 def find(connection: Connection, account: str, principal: str, name: str) -> Upload | None:
     """Return an upload of exactly this principal."""
-    query = select(*(_u[field] for field in _FIELDS))
-    mine = query.filter_by(account=account, id=name, principal=principal)
-    row = connection.execute(mine).mappings().first()
-    return None if row is None else Upload(**row)
+    row = one(connection, tables.uploads, account=account, id=name, principal=principal)
+    return None if row is None else Upload(**{field: row[field] for field in _FIELDS})
 
 
 def finished(connection: Connection, account: str, name: str, *, principal: str) -> Upload | None:
@@ -69,12 +68,12 @@ def advance(
     Raises:
         DeskhandError: ``not_found``.
     """
-    here = select(_u.sha256, _u.media_type).filter_by(account=account, id=name)
-    row = connection.execute(here).first()
+    row = one(connection, tables.uploads, account=account, id=name)
     if row is None:
         raise DeskhandError(Code.NOT_FOUND)
-    if row.sha256 is None:
-        changes = {"offset": offset, "sha256": sha256, "media_type": media_type or row.media_type}
+    if row["sha256"] is None:
+        known_type = media_type or row["media_type"]
+        changes = {"offset": offset, "sha256": sha256, "media_type": known_type}
         mine = update(tables.uploads).filter_by(account=account, id=name)
         connection.execute(mine.values(changes))
 

@@ -13,14 +13,14 @@ from typing import Any, TypeVar, cast
 from typing_extensions import override
 
 from deskhand.errors import Code, DeskhandError
-from deskhand.hub.app import Hub, HubParts
+from deskhand.hub.app import Hub
 from deskhand.hub.participant import Participant
 from deskhand.hub.uploads import Uploads
 from deskhand.ports import Committed, Notice, PushSubscription, SendOutcome, View
 from deskhand.protocol.authority import Principal
 from deskhand.protocol.events import Event
 from deskhand.protocol.wire import JsonObject
-from deskhand.store.sql import SqlStore
+from deskhand.store.opening import SqlStore
 from deskhand.testing.blobs import MemoryBlobs
 from deskhand.testing.memory_store import open_memory_disk, open_memory_store
 from deskhand.testing.world.loop import Process
@@ -91,7 +91,7 @@ class House(Machine):
             before_commit=self.at(process, "before a commit"),
             after_commit=self.at(process, "after a commit"),
         )
-        parts = HubParts(
+        hub = Hub(
             store=self.store,
             blobs=self.blobs,
             clock=self.clock,
@@ -99,7 +99,6 @@ class House(Machine):
             notifiers={Push.road: self.push},
             spread=self.chaos.rng.random,
         )
-        hub = Hub(parts)
         await self.store.create_account(ACCOUNT)
         self.store.on_commit(self._witness)
         await self._catch_up()

@@ -1,6 +1,7 @@
 """Begin: the log, its projections and the hub's own truth, as ``0001_begin.sql`` spells them.
 
-A revision is history: it says what the tables were on its day and never imports ``tables``.
+A revision is history: it says what the tables were on its day and never imports ``tables``. There is no way down: the
+way back is the snapshot that was made before.
 """
 
 from __future__ import annotations
@@ -24,8 +25,3 @@ def upgrade() -> None:
     for statement in script.split(";\n"):
         if statement.strip():
             connection.exec_driver_sql(statement)
-
-
-def downgrade() -> None:
-    """Refuse: the way back is the snapshot that was made before."""
-    raise NotImplementedError("restore the snapshot made before the upgrade")

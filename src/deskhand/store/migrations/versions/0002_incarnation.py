@@ -1,6 +1,7 @@
 """A log can be told from another with the same numbers: what a restore took back and what was said anew.
 
-A revision is history: it says what the tables were on its day and never imports ``tables``.
+A revision is history: it says what the tables were on its day and never imports ``tables``. There is no way down: the
+way back is the snapshot that was made before.
 """
 
 from __future__ import annotations
@@ -18,8 +19,3 @@ def upgrade() -> None:
     connection.exec_driver_sql(
         f"ALTER TABLE accounts ADD COLUMN incarnation {name} DEFAULT '' NOT NULL"
     )
-
-
-def downgrade() -> None:
-    """Refuse: the way back is the snapshot that was made before."""
-    raise NotImplementedError("restore the snapshot made before the upgrade")

@@ -1,6 +1,7 @@
 """A computer that is not there says why: asleep, off, without a network or stopped; and how long it slept.
 
-A revision is history: it says what the tables were on its day and never imports ``tables``.
+A revision is history: it says what the tables were on its day and never imports ``tables``. There is no way down: the
+way back is the snapshot that was made before.
 """
 
 from __future__ import annotations
@@ -21,8 +22,3 @@ def upgrade() -> None:
         f"woke_at {name}",
     ):
         connection.exec_driver_sql(f"ALTER TABLE presence ADD COLUMN {column}")
-
-
-def downgrade() -> None:
-    """Refuse: the way back is the snapshot that was made before."""
-    raise NotImplementedError("restore the snapshot made before the upgrade")
