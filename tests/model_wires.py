@@ -242,91 +242,51 @@ LLAMA_SERVER = Wire(
 
 
 def _responses(said: Says) -> Iterator[Obj | str]:
-    number = iter(range(1000))
-
-    def event(kind: str, **more: object) -> Obj:
-        return {"type": kind, "sequence_number": next(number), **more}
-
-    def response(status: str, **more: object) -> Obj:
-        whole: Obj = {
-            "id": "resp_1",
-            "object": "response",
-            "created_at": 1,
-            "model": "gpt-x",
-            "output": [],
-        }
-        return {
-            **whole,
-            "status": status,
-            "parallel_tool_calls": True,
-            "tools": [],
-            "tool_choice": "auto",
-            **more,
-        }
-
-    yield event("response.created", response=response("in_progress"))
-    if said.text:
-        item: Obj = {
-            "id": "msg_1",
-            "type": "message",
-            "role": "assistant",
-            "status": "in_progress",
-            "content": [],
-        }
-        yield event("response.output_item.added", output_index=0, item=item)
-        kind = "refusal" if said.ends == "refused" else "output_text"
-        where = {"item_id": "msg_1", "output_index": 0, "content_index": 0}
-        for piece in _pieces(said.text):
-            yield event(f"response.{kind}.delta", delta=piece, logprobs=[], **where)
-        content: list[Obj] = [
-            {
-                "type": kind,
-                ("refusal" if kind == "refusal" else "text"): said.text,
-                "annotations": [],
-            }
-        ]
-        yield event(
-            "response.output_item.done",
-            output_index=0,
-            item={**item, "status": "completed", "content": content},
-        )
-    for index, (name, arguments) in enumerate(said.calls, start=1):
-        item = {
-            "id": f"fc_{index}",
-            "type": "function_call",
-            "call_id": f"call_{index}",
-            "name": name,
-        }
-        yield event(
-            "response.output_item.added", output_index=index, item={**item, "arguments": ""}
-        )
-        for piece in _pieces(arguments):
-            yield event(
-                "response.function_call_arguments.delta",
-                item_id=f"fc_{index}",
-                output_index=index,
-                delta=piece,
-            )
-        yield event(
-            "response.output_item.done",
-            output_index=index,
-            item={**item, "arguments": arguments, "status": "completed"},
-        )
-    usage = {
-        "input_tokens": TOKENS_IN,
-        "output_tokens": TOKENS_OUT,
-        "total_tokens": 0,
-        "input_tokens_details": {"cached_tokens": 0},
-        "output_tokens_details": {"reasoning_tokens": 0},
-    }
+    events = [*_response_text(said), *_response_calls(said)]
+    usage = {"input_tokens": TOKENS_IN, "output_tokens": TOKENS_OUT, "total_tokens": 0}
+    usage |= {"input_tokens_details": {"cached_tokens": 0}}
+    usage |= {"output_tokens_details": {"reasoning_tokens": 0}}
+    ended = _response("completed", usage=usage)
     if said.ends == "length":
         why = {"reason": "max_output_tokens"}
-        yield event(
-            "response.incomplete",
-            response=response("incomplete", incomplete_details=why, usage=usage),
-        )
-    else:
-        yield event("response.completed", response=response("completed", usage=usage))
+        ended = _response("incomplete", incomplete_details=why, usage=usage)
+    begun = {"type": "response.created", "response": _response("in_progress")}
+    last = {"type": f"response.{ended['status']}", "response": ended}
+    for number, event in enumerate([begun, *events, last]):
+        yield {**event, "sequence_number": number}
+
+
+def _response(status: str, **more: object) -> Obj:
+    whole: Obj = {"id": "resp_1", "object": "response", "created_at": 1, "model": "gpt-x"}
+    fixed: Obj = {"output": [], "parallel_tool_calls": True, "tools": [], "tool_choice": "auto"}
+    return {**whole, **fixed, "status": status, **more}
+
+
+def _response_text(said: Says) -> Iterator[Obj]:
+    if not said.text:
+        return
+    item: Obj = {"id": "msg_1", "type": "message", "role": "assistant", "content": []}
+    yield {"type": "response.output_item.added", "output_index": 0, "item": item}
+    kind, field_name = ("refusal",) * 2 if said.ends == "refused" else ("output_text", "text")
+    where = {"item_id": "msg_1", "output_index": 0, "content_index": 0}
+    for piece in _pieces(said.text):
+        yield {"type": f"response.{kind}.delta", "delta": piece, "logprobs": [], **where}
+    content: list[Obj] = [{"type": kind, field_name: said.text, "annotations": []}]
+    done = {**item, "status": "completed", "content": content}
+    yield {"type": "response.output_item.done", "output_index": 0, "item": done}
+
+
+def _response_calls(said: Says) -> Iterator[Obj]:
+    for index, (name, arguments) in enumerate(said.calls, start=1):
+        item = {"id": f"fc_{index}", "type": "function_call", "call_id": f"call_{index}"}
+        item |= {"name": name}
+        begun = {**item, "arguments": ""}
+        yield {"type": "response.output_item.added", "output_index": index, "item": begun}
+        where = {"item_id": f"fc_{index}", "output_index": index}
+        for piece in _pieces(arguments):
+            yield {"type": "response.function_call_arguments.delta", "delta": piece, **where}
+        done = {**item, "arguments": arguments, "status": "completed"}
+        yield {"type": "response.output_item.done", "output_index": index, "item": done}
 
 
 RESPONSES = Wire(
