@@ -12,7 +12,7 @@ import httpx
 from fastapi import FastAPI
 
 from deskhand.clock import SystemClock, stamp
-from deskhand.hub.app import Hub, HubParts
+from deskhand.hub.app import Hub
 from deskhand.hub.credentials import LocalOwner, admit, bearer_sha256, ensure_owner, new_token
 from deskhand.hub.http.access import PushDoor
 from deskhand.hub.http.app import create_app
@@ -94,7 +94,7 @@ async def open_rim(
         if on_disk
         else open_memory_store(open_memory_disk(), clock)
     )
-    parts = HubParts(
+    hub = Hub(
         store=store,
         blobs=blobs,
         clock=clock,
@@ -102,7 +102,6 @@ async def open_rim(
         notifiers={},
         spread=lambda: 0.5,
     )
-    hub = Hub(parts)
     await hub.start()
     try:
         owner = await ensure_owner(store, ids, home=home, name="laptop")

@@ -13,7 +13,7 @@ from sqlalchemy import Engine
 
 from deskhand.core.delivery import trial_announcement
 from deskhand.errors import DeskhandError
-from deskhand.hub.app import Hub, HubParts
+from deskhand.hub.app import Hub
 from deskhand.hub.credentials import admit
 from deskhand.hub.delivering import plan
 from deskhand.hub.pairing import Pairing
@@ -88,14 +88,12 @@ async def _live(loop: VirtualLoop, disk: Engine, push: Push, *, ahead: float) ->
     clock = SimClock(loop)
     clock.ahead = timedelta(hours=ahead)
     hub = Hub(
-        HubParts(
-            store=open_memory_store(disk, clock),
-            blobs=MemoryBlobs(),
-            clock=clock,
-            ids=Ids(clock, Random(1).randbytes),
-            notifiers={push.road: push},
-            spread=lambda: 0.5,
-        )
+        store=open_memory_store(disk, clock),
+        blobs=MemoryBlobs(),
+        clock=clock,
+        ids=Ids(clock, Random(1).randbytes),
+        notifiers={push.road: push},
+        spread=lambda: 0.5,
     )
     await hub.store.create_account(A)
     phone = Device(

@@ -13,7 +13,7 @@ import pytest
 
 from deskhand.clock import SystemClock
 from deskhand.errors import Code, DeskhandError
-from deskhand.hub.app import Hub, HubParts
+from deskhand.hub.app import Hub
 from deskhand.hub.credentials import admit
 from deskhand.ids import Ids
 from deskhand.limits import STREAM_BUFFER_EVENTS
@@ -80,7 +80,7 @@ class _House:
 async def _house(*answers: SendOutcome) -> AsyncGenerator[_House]:
     store = open_memory_store(open_memory_disk(), CLOCK)
     postman = _Postman(*answers)
-    parts = HubParts(
+    hub = Hub(
         store=store,
         blobs=MemoryBlobs(),
         clock=CLOCK,
@@ -88,7 +88,6 @@ async def _house(*answers: SendOutcome) -> AsyncGenerator[_House]:
         notifiers={"webpush": postman},
         spread=lambda: 0.0,
     )
-    hub = Hub(parts)
     await store.create_account(ACCOUNT)
     for who, kind in ((OWNER, "cli"), (PHONE, "page"), (LAPTOP, "runner")):
         device = Device.from_json(

@@ -13,7 +13,7 @@ import pytest
 
 from deskhand.clock import SystemClock
 from deskhand.errors import Code, DeskhandError
-from deskhand.hub.app import Hub, HubParts
+from deskhand.hub.app import Hub
 from deskhand.hub.credentials import admit
 from deskhand.hub.participant import Participant
 from deskhand.ids import Ids
@@ -117,10 +117,9 @@ class Thinker:
 async def open_house() -> AsyncGenerator[House]:
     """Open a hub with an owner and one computer known to it."""
     store = open_memory_store(open_memory_disk(), CLOCK)
-    parts = HubParts(
+    hub = Hub(
         store=store, blobs=MemoryBlobs(), clock=CLOCK, ids=IDS, notifiers={}, spread=lambda: 0.0
     )
-    hub = Hub(parts)
     await store.create_account(ACCOUNT)
     for who, kind in ((OWNER, "cli"), (ME, "runner")):
         said = {"id": who.id, "name": who.id, "kind": kind, "role": who.role, "created_at": "2026"}

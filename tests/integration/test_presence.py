@@ -16,7 +16,7 @@ import pytest
 from sqlalchemy import Engine
 
 from deskhand.core.drafting import Draft
-from deskhand.hub.app import Hub, HubParts
+from deskhand.hub.app import Hub
 from deskhand.hub.http.serve import all_acknowledged
 from deskhand.ids import Ids
 from deskhand.limits import HEARTBEAT_SECONDS
@@ -103,10 +103,10 @@ def _hub(loop: VirtualLoop, disk: Engine, *, seed: int = 1) -> tuple[Hub, SimClo
     clock = SimClock(loop)
     ids = Ids(clock, Random(seed).randbytes)
     store = open_memory_store(disk, clock)
-    parts = HubParts(
+    hub = Hub(
         store=store, blobs=MemoryBlobs(), clock=clock, ids=ids, notifiers={}, spread=lambda: 0.5
     )
-    return Hub(parts), clock
+    return hub, clock
 
 
 def in_virtual_time(story: Callable[[House], Awaitable[None]], disk: Engine | None = None) -> House:

@@ -34,9 +34,9 @@ _RECENT = 200
 _FINAL = tuple(state.value for state in TaskState if state in FINAL)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HubParts:
-    """What the rim supplies to a hub.
+@dataclass(eq=False, kw_only=True)
+class Hub:
+    """One hub process. ``start`` before use; ``stop`` ends streams and the courier.
 
     ``spread`` gives random numbers from 0 to 1; ``names`` are the hosts and origins it answers to, beside loopback.
     """
@@ -49,35 +49,29 @@ class HubParts:
     spread: Callable[[], float]
     names: tuple[str, ...] = ()
 
-
-class Hub:
-    """One hub process. ``start`` before use; ``stop`` ends streams and the courier."""
-
-    def __init__(self, parts: HubParts) -> None:
+    def __post_init__(self) -> None:
         """Wire the services; nothing runs yet."""
-        self.store, self.blobs = parts.store, parts.blobs
-        self.clock, self.ids, self.names = parts.clock, parts.ids, parts.names
-        self.pairing = Pairing(self.store, self.clock, self.ids, uid=own_uid())
-        self.attendance = Attendance(store=self.store, clock=self.clock, moved=self._dispatch)
+        store, blobs, clock = self.store, self.blobs, self.clock
+        self.pairing = Pairing(store, clock, self.ids, uid=own_uid())
+        self.attendance = Attendance(store=store, clock=clock, moved=self._dispatch)
         self.streams = self.attendance.streams
         self.stream = self.streams.stream
         hear = self.attendance.hear
-        submitter = Submitter(store=self.store, blobs=self.blobs, ids=self.ids, hear=hear)
-        self.submit = submitter.submit
+        self.submit = Submitter(store=store, blobs=blobs, ids=self.ids, hear=hear).submit
         self.courier = Courier(
-            store=self.store, notifiers=parts.notifiers, clock=self.clock, spread=parts.spread
+            store=store, clock=clock, notifiers=self.notifiers, spread=self.spread
         )
-        self.alarm = Alarm(store=self.store, clock=self.clock, give_out=self._give_out)
-        self.sweeper = Sweeper(store=self.store, blobs=self.blobs, clock=self.clock)
-        for one in (self.courier, self.alarm, self.sweeper):
-            self.store.on_commit(one.look_at)
+        self.alarm = Alarm(store=store, clock=clock, give_out=self._give_out)
+        self.sweeper = Sweeper(store=store, clock=clock, blobs=blobs)
+        self._loops = (self.courier, self.alarm, self.sweeper, self.attendance)
+        for one in self._loops:
+            store.on_commit(one.look_at)
         self._running: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:
         """Begin to deliver and to note who is there: nobody, so far."""
         await self.store.lose_links()
-        loops = (self.courier, self.alarm, self.sweeper, self.attendance)
-        self._running = [asyncio.ensure_future(one.run()) for one in loops]
+        self._running = [asyncio.ensure_future(one.run()) for one in self._loops]
 
     async def stop(self) -> None:
         """End streams first, then what runs; the store is the caller's to close."""
