@@ -31,7 +31,11 @@ _READ: Final = 256 * 1024
 _UPLOAD_TRIES: Final = 4
 LIST_LIMIT: Final = 500
 _BROKEN: Final = (OSError, http.client.HTTPException)
-_ONCE: Final = {"Connection": "close"}
+_ALWAYS: Final = {
+    "Connection": "close",
+    "Deskhand-Protocol": str(PROTOCOL),
+    "Tus-Resumable": "1.0.0",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,7 +74,11 @@ class Client:
         """Send a call with a JSON body, if it has one, and return the object that answers."""
         data = None if body is None else json.dumps(body).encode()
         headers = {} if data is None else {"Content-Type": "application/json"}
-        answer = self._read(self._send(method, path, data, headers))
+        response = self._send(method, path, data, headers)
+        try:
+            answer = response.read(_ANSWER_BYTES_MAX)
+        except _BROKEN:
+            raise DeskhandError(Code.HUB_UNREACHABLE, self.url) from None
         return cast("Obj", json.loads(answer)) if answer.strip() else {}
 
     def op(
@@ -116,7 +124,7 @@ class Client:
     def _upload(self, file: BinaryIO, name: str, size: int) -> str:
         named = base64.b64encode(name.encode()).decode()
         headers = {"Upload-Length": str(size), "Upload-Metadata": f"filename {named}"}
-        location = self._tus("POST", "/v1/uploads", None, headers).getheader("Location") or ""
+        location = self._send("POST", "/v1/uploads", None, headers).getheader("Location") or ""
         upload = location.rstrip("/").rpartition("/")[2]
         path, offset, tries = f"/v1/uploads/{upload}", 0, 0
         while offset < size:
@@ -126,30 +134,25 @@ class Client:
                 raise DeskhandError(Code.CONFLICT, "the file became shorter", field="--file")
             headers = {"Upload-Offset": str(offset), "Content-Type": _PIECE}
             try:
-                said = self._tus("PATCH", path, data, headers)
+                said = self._send("PATCH", path, data, headers)
                 offset, tries = int(said.getheader("Upload-Offset") or offset + len(data)), 0
             except DeskhandError as error:
                 tries += 1
                 if error.code is not Code.HUB_UNREACHABLE or tries >= _UPLOAD_TRIES:
                     raise
-                offset = int(self._tus("HEAD", path, None, {}).getheader("Upload-Offset") or 0)
+                offset = int(self._send("HEAD", path, None, {}).getheader("Upload-Offset") or 0)
         return upload
-
-    def _tus(self, method: str, path: str, data: bytes | None, headers: Headers) -> Response:
-        response = self._send(method, path, data, {"Tus-Resumable": "1.0.0", **headers})
-        self._read(response)
-        return response
 
     # --- the wire ----------------------------------------------------------------------------------------------
 
     def _send(self, method: str, path: str, data: bytes | None, headers: Headers) -> Response:
         """Return the answer to a request if it is a yes; each has its own connection, so none can be stale."""
-        said = {"Accept-Language": speak.language, "Deskhand-Protocol": str(PROTOCOL)}
+        said = {**_ALWAYS, **headers, "Accept-Language": speak.language}
         if self.token:
             said["Authorization"] = f"Bearer {self.token}"
         connection = connect(self.url)
         try:
-            connection.request(method, path, body=data, headers={**_ONCE, **said, **headers})
+            connection.request(method, path, body=data, headers=said)
             response = connection.getresponse()
         except _BROKEN:
             raise DeskhandError(Code.HUB_UNREACHABLE, self.url) from None
@@ -161,12 +164,6 @@ class Client:
             why = f"{self.url} is not a hub: HTTP {response.status}"
             raise DeskhandError(Code.HUB_UNREACHABLE, why) from None
         raise refusal
-
-    def _read(self, response: Response) -> bytes:
-        try:
-            return response.read(_ANSWER_BYTES_MAX)
-        except _BROKEN:
-            raise DeskhandError(Code.HUB_UNREACHABLE, self.url) from None
 
 
 def connect(url: str) -> http.client.HTTPConnection:

@@ -34,7 +34,7 @@ def grant_for_task(hub: Client, home: Path, path: Path, *, runner: str, mode: st
     return granted.id
 
 
-def make_known(hub: Client, granted: Granted, *, runner: str) -> Obj:
+def make_known(hub: Client, granted: Granted, *, runner: str) -> None:
     """Tell the hub of a grant; telling it again changes nothing."""
     body: Obj = {
         "id": granted.id,
@@ -44,13 +44,4 @@ def make_known(hub: Client, granted: Granted, *, runner: str) -> Obj:
         "mode": granted.mode.value,
         "once": granted.for_op is not None,
     }
-    return hub.op("folder.put", body)
-
-
-def make_unknown(hub: Client, folder: str) -> None:
-    """Tell the hub that a folder is gone; that it never knew of it is no mistake."""
-    try:
-        hub.op("folder.remove", {"folder": folder})
-    except DeskhandError as refusal:
-        if refusal.code is not Code.NOT_FOUND:
-            raise
+    hub.op("folder.put", body)

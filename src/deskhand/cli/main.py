@@ -16,7 +16,7 @@ import typer
 from typer.exceptions import Abort, TyperException
 
 from deskhand import __version__
-from deskhand.cli.commands import backup, config, devices, log, look, places, start, task
+from deskhand.cli.commands import backup, config, devices, log, look, start, task
 from deskhand.cli.flags import EVERYWHERE, command, t, typer_app
 from deskhand.cli.screen import Exit, Refusal, speak
 from deskhand.errors import Code, DeskhandError
@@ -45,7 +45,7 @@ def root(
     """Stand for the flags that hold everywhere; ``main`` has taken them out already."""
 
 
-for module in (start, task, look, devices, places, config, log, backup):
+for module in (start, task, look, devices, config, log, backup):
     module.add_to(app)
 command(app, "completion", panel="operate")(start.completion)
 

@@ -66,6 +66,11 @@ def one_line(said: object, *, most: int = 200) -> str:
     return line if len(line) <= most else line[: most - 1] + "…"
 
 
+def moment(at: object, *, most: int = 16) -> str:
+    """Return a time as people read it, to the minute."""
+    return str(at)[:most].replace("T", " ")
+
+
 def width(said: str) -> int:
     """Return how many columns a text takes on a terminal."""
     letters = [letter for letter in said if not unicodedata.combining(letter)]

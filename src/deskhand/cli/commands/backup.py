@@ -10,7 +10,7 @@ import typer
 
 from deskhand.cli.flags import add_commands, argument, option, t
 from deskhand.cli.home import OWNER_FILE, RUNNER_FILE, home, private
-from deskhand.cli.screen import Exit, Obj, speak
+from deskhand.cli.screen import Exit, Obj, moment, speak
 from deskhand.errors import Code, DeskhandError
 
 

@@ -1,4 +1,4 @@
-"""Devices: ``pair`` invites one, ``devices list|revoke|admit`` look after them.
+"""Who belongs here and where work happens: ``pair``, ``devices``, ``folders``, ``runners``, ``threads``.
 
 Link and digits are shown once, here. Whoever asks with them is let in by the person at this keyboard, who compares a
 number on both screens; ``--yes`` lets a link (never mere digits) in by itself.
@@ -6,18 +6,20 @@ number on both screens; ``--yes`` lets a link (never mere digits) in by itself.
 
 from __future__ import annotations
 
-from contextlib import suppress
+from collections.abc import Generator
+from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import Annotated, cast
 
 import typer
 
-from deskhand.cli.client import Client
-from deskhand.cli.flags import add_commands, add_group, argument, option
+from deskhand.cli.client import Client, quoted
+from deskhand.cli.flags import MODES, add_commands, add_group, argument, option
 from deskhand.cli.follow import events_of
-from deskhand.cli.home import client
+from deskhand.cli.home import client, home, local_runner
 from deskhand.cli.inviting import admitted_by, join_link, show_invitation
-from deskhand.cli.screen import Exit, Obj, speak
-from deskhand.errors import DeskhandError
+from deskhand.cli.screen import Exit, Obj, moment, one_line, speak
+from deskhand.errors import Code, DeskhandError
 from deskhand.limits import INVITE_SECONDS
 
 _KINDS = ("page", "cli", "runner", "client")
@@ -27,6 +29,11 @@ def add_to(app: typer.Typer) -> None:
     """Add the commands."""
     add_commands(app, "start", pair)
     add_group(app, "devices", {"list": list_devices, "admit": admit, "revoke": revoke})
+    found = {"add": add_folder, "list": list_folders, "remove": remove_folder}
+    add_group(app, "folders", found)
+    add_group(app, "runners", {"list": list_runners})
+    talks = {"list": list_threads, "show": show_thread, "rename": rename_thread}
+    add_group(app, "threads", {**talks, "archive": archive_thread})
 
 
 def pair(
@@ -103,7 +110,8 @@ def _wait(hub: Client, made: Obj, cursor: int) -> int:
             body = cast("Obj", event["body"])
             if event["kind"] == "pair.requested" and body["request"]["kind"] == made["kind"]:
                 asking = str(body["request"]["id"])
-                if speak.asks and not _admitted(hub, asking):
+                waits = (one["id"] == asking for one in hub.items("/v1/pair/requests"))
+                if speak.asks and any(waits):
                     return Exit.DONE if _decide(hub, body["request"]) else Exit.ERROR
                 _say_who_asks(body["request"])
             elif event["kind"] == "pair.decided" and body["request"] == asking:
@@ -117,6 +125,127 @@ def _wait(hub: Client, made: Obj, cursor: int) -> int:
             hub.call("DELETE", f"/v1/pair/invites/{made['id']}")
 
 
-def _admitted(hub: Client, request: str) -> bool:
-    """Whether nobody needs to be asked any more."""
-    return all(one["id"] != request for one in hub.items("/v1/pair/requests"))
+def add_folder(
+    path: Annotated[Path, argument("PATH", "folders.path")],
+    *,
+    mode: Annotated[str, option("folders.mode")] = "ask",
+    label: Annotated[str, option("folders.label")] = "",
+) -> int:
+    """Grant a folder at this computer."""
+    from deskhand.cli.granting import make_known
+    from deskhand.protocol.objects import FolderMode
+    from deskhand.runner.ceiling import grant_folder
+
+    if mode not in MODES:
+        raise typer.BadParameter(f"--mode: {' | '.join(MODES)}")
+    runner = local_runner()
+    granted = grant_folder(home(), path.expanduser(), mode=FolderMode(mode), label=label)
+    known = False
+    if runner is not None:
+        with _despite(Code.HUB_UNREACHABLE, "folders.known_later"):
+            make_known(client(), granted, runner=str(runner["device"]))
+            known = True
+    found = {"id": granted.id, "root": granted.root, "mode": mode, "known": known}
+    speak.done(found, "folders.added", root=granted.root, mode=speak.say(f"mode.{mode}"))
+    speak.out(granted.id)
+    return Exit.DONE
+
+
+def list_folders() -> int:
+    """List the folders that may be used."""
+    hub = client()
+    names = {str(one["id"]): str(one["name"]) for one in hub.items("/v1/runners")}
+    return speak.listed(
+        hub.items("/v1/folders"),
+        lambda one: (one["id"], one["mode"], names.get(one["runner"], one["runner"]), one["root"]),
+        none="folders.none",
+    )
+
+
+def remove_folder(name: Annotated[str, argument("FOLDER", "folders.folder")]) -> int:
+    """Take a folder away."""
+    from deskhand.runner.ceiling import Ceiling, revoke_folder
+
+    wanted = name if name.startswith("fld_") else str(Path(name).expanduser().resolve())
+    ids = [entry.id for entry in Ceiling(home()).entries() if wanted in {entry.id, entry.root}]
+    revoke_folder(home(), wanted)
+    with _despite(Code.HUB_UNREACHABLE, "folders.known_later"):
+        hub = client()
+        listed = hub.items("/v1/folders")
+        known = (one["id"] for one in listed if wanted in {one["id"], one["root"]})
+        ids = list(dict.fromkeys([*ids, *known]))
+        for folder in ids:
+            with _despite(Code.NOT_FOUND):  # that it never knew of it is no mistake
+                hub.op("folder.remove", {"folder": folder})
+    if not ids:
+        raise DeskhandError(Code.FOLDER_UNKNOWN, name, field="FOLDER")
+    return speak.done({"removed": ids}, "folders.removed", root=wanted)
+
+
+def list_runners() -> int:
+    """List the computers."""
+    from deskhand.cli.commands.look import link_line
+
+    found = client().items("/v1/runners")
+
+    def row(one: Obj) -> tuple[object, ...]:
+        box, link = one["sandbox"], link_line(one)
+        shown = speak.say("runners.sandbox", name=box["name"], level=box["level"])
+        return one["id"], one["name"], link, shown
+
+    code = speak.listed(found, row)
+    for one in [] if speak.json else found:
+        if one["sandbox"].get("reason"):
+            speak.note(f"{one['name']}: {one_line(one['sandbox']['reason'])}", "ask")
+    return code
+
+
+def list_threads() -> int:
+    """List the conversations."""
+    found = client().items("/v1/threads")
+    if not speak.json:
+        found = [one for one in found if one["state"] == "open" and not one["archived"]]
+    return speak.listed(
+        found, lambda one: (one["id"], moment(one["updated_at"]), one_line(one["title"], most=80))
+    )
+
+
+Thread = Annotated[str, argument("THREAD", "threads.id")]
+
+
+def show_thread(name: Thread) -> int:
+    """Print a conversation."""
+    found: list[Obj] = client().get(f"/v1/threads/{quoted(name)}/events", limit=500)["items"]
+    if speak.json:
+        return speak.answer({"items": found})
+    for event in found:
+        body, at = event["body"], moment(event["at"])
+        if event["kind"] == "message.posted":
+            role = speak.say(f"role.{body['role']}")
+            speak.out(f"{at}  {role}: {body['text']}")
+        elif event["kind"] == "task.finished":
+            said = body.get("verdict") or body["state"]
+            speak.out(f"{at}  {event['task']}  {said}  {one_line(body.get('summary') or '')}")
+    return Exit.DONE
+
+
+def rename_thread(name: Thread, title: Annotated[str, argument("TITLE", "threads.title")]) -> int:
+    """Give a conversation another title."""
+    return speak.answer(client().op("thread.rename", {"title": title}, thread=name))
+
+
+def archive_thread(name: Thread) -> int:
+    """Put a conversation away."""
+    return speak.answer(client().op("thread.archive", {"archived": True}, thread=name))
+
+
+@contextmanager
+def _despite(code: Code, said: str | None = None) -> Generator[None]:
+    """Go on after this refusal, perhaps with a word about it: the grant stands in the runner's own file."""
+    try:
+        yield
+    except DeskhandError as error:
+        if error.code is not code:
+            raise
+        if said:
+            speak.note(speak.say(said), "ask")

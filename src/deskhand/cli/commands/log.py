@@ -14,7 +14,7 @@ import typer
 
 from deskhand.cli.flags import add_group, option
 from deskhand.cli.home import client, home
-from deskhand.cli.screen import Exit, Obj, one_line, speak
+from deskhand.cli.screen import Exit, Obj, moment, one_line, speak
 from deskhand.errors import Code, DeskhandError
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ def _listed(found: list[Obj]) -> int:
 
     def row(one: Obj) -> list[object]:
         said = [one.get(name) or "" for name in ("reason", "task", "device")]
-        at, fate = str(one["at"])[:19].replace("T", " "), speak.say(f"fate.{one['fate']}")
+        at, fate = moment(one["at"], most=19), speak.say(f"fate.{one['fate']}")
         return [at, one["class"], one["road"], fate, *said]
 
     return speak.listed(found, row, none="notify.none")
@@ -75,7 +75,7 @@ def show(
 
 
 def _row(event: Obj) -> tuple[object, ...]:
-    at, about = str(event["at"])[:19].replace("T", " "), event.get("task") or event.get("thread")
+    at, about = moment(event["at"], most=19), event.get("task") or event.get("thread")
     said = one_line(event["body"].get("text", ""), most=60)
     return event["seq"], at, event["kind"], about or "", said
 

@@ -16,7 +16,7 @@ from deskhand.cli import follow
 from deskhand.cli.client import LIST_LIMIT, Client, quoted
 from deskhand.cli.flags import add_commands, argument, from_stdin, option, seconds, t
 from deskhand.cli.home import client
-from deskhand.cli.screen import Exit, Obj, one_line, speak
+from deskhand.cli.screen import Exit, Obj, moment, one_line, speak
 from deskhand.errors import Code, DeskhandError
 
 _OPEN = ("queued", "working", "input_required", "verifying", "paused")
@@ -253,12 +253,9 @@ def _show_approval(approval: Obj) -> None:
 
 def _show_value(key: str, value: object) -> None:
     """Print an argument; a long text behind a rule, so that no line of it can pass for one of ours."""
-    lines = str(value).splitlines() or [""]
-    if len(lines) == 1:
-        speak.out(f"  {one_line(key)} = {lines[0]}")
-        return
-    speak.out(f"  {one_line(key)} =")
-    for line in lines:
+    first, *more = str(value).splitlines() or [""]
+    speak.out(f"  {one_line(key)} =" + ("" if more else f" {first}"))
+    for line in [first, *more] if more else []:
         speak.out(f"  │ {line}")
 
 
@@ -274,8 +271,8 @@ def link_line(computer: Obj) -> str:
 
 
 def _row(task: Obj) -> tuple[object, ...]:
-    at = str(task["created_at"])[:16].replace("T", " ")
-    return task["id"], follow.standing(task), at, one_line(task["title"], most=80)
+    at, title = moment(task["created_at"]), one_line(task["title"], most=80)
+    return task["id"], follow.standing(task), at, title
 
 
 def _show_task(hub: Client, task: Obj) -> None:

@@ -16,8 +16,7 @@ from typing import Final
 from deskhand.cli.client import Client, healthz
 from deskhand.cli.home import RUNNER_FILE, home, private
 from deskhand.cli.programs.computer import computer_name, keep_runner, open_runner
-from deskhand.cli.programs.ending import until_told_to_end, work_until
-from deskhand.cli.programs.power import told_before_going
+from deskhand.cli.programs.ending import told_before_going, until_told_to_end, work_until
 from deskhand.cli.screen import Exit, Obj, speak
 from deskhand.clock import SystemClock
 from deskhand.errors import Code, DeskhandError

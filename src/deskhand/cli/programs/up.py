@@ -21,8 +21,7 @@ from typing import TypeVar
 from deskhand import __version__
 from deskhand.cli.home import RUNNER_FILE, home
 from deskhand.cli.inviting import admitted_by, join_link, show_invitation
-from deskhand.cli.programs.ending import offload, until_told_to_end, work_until
-from deskhand.cli.programs.power import told_before_going
+from deskhand.cli.programs.ending import offload, told_before_going, until_told_to_end, work_until
 from deskhand.cli.programs.reach import NONE, Reach, reach_of, seen_to_answer
 from deskhand.cli.programs.serving import Running, running_hub
 from deskhand.cli.screen import Exit, speak
