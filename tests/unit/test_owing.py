@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deskhand.core.dates import day_meant
+from deskhand.core.days import day_meant
 from deskhand.core.owing import actions_in
 
 NOTED = date(2026, 11, 18)  # a Wednesday
@@ -88,6 +88,14 @@ def test_whatever_is_written_owner_and_due_stand_in_it(line: str) -> None:
     found = actions_in([f"TODO: {line}".replace("\n", " ")], "2026-11-18.md")
 
     assert all(each.owner in each.words and each.due in each.words for each in found)
+
+
+@pytest.mark.parametrize("piece", ["[ ]", "~", "[x] ", "A a ", "담당 ", "(A ", "- A", "1 may "])
+def test_a_line_made_to_be_slow_is_not(piece: str) -> None:
+    """No pattern goes back and forth over a long line; one that did would take longer than the universe."""
+    (found,) = actions_in(["TODO " + piece * 3000], "n.md")
+
+    assert found.owner in found.words
 
 
 def test_days_without_a_year_turn_the_year_only_forwards() -> None:

@@ -13,10 +13,17 @@ from datetime import date
 from typing import Final
 
 from deskhand.core.cues import Cue, scan
-from deskhand.core.dates import DAY, date_in, day_meant
+from deskhand.core.dates import date_in
+from deskhand.core.days import day_meant
+from deskhand.core.wording import wording
 
 _LOOKED_AT_CHARS: Final = 2000
 _HEAD_LINES: Final = 8
+_WORDS: Final = wording("owing")
+_BOX: Final = re.compile("|".join(_WORDS["box"]))
+_OWNERS: Final = [re.compile(form) for form in _WORDS["owners"]]
+_NOBODY: Final = frozenset(_WORDS["nobody"].split())
+_DUE: Final = [re.compile("|".join(_WORDS["by"])), re.compile(f"({wording('days')['day']})")]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,7 +69,7 @@ def noted_on(lines: Sequence[str], path: str) -> date | None:
 
 
 def _due(words: str) -> str:
-    hit = _BY.search(words) or _ANY_DAY.search(words)
+    hit = _DUE[0].search(words) or _DUE[1].search(words)
     return "" if hit is None else next(said for said in hit.groups() if said)
 
 
@@ -87,41 +94,4 @@ def _same_person(owner: str, wanted: str) -> bool:
 
 
 def _titled(name: str, part: str) -> bool:
-    return "가" <= part[:1] <= "힣" and bool(re.fullmatch(rf"{re.escape(part)}{_TITLE}", name))
-
-
-_TITLE = r"(?: ?(?:님|씨|사원|주임|대리|과장|차장|부장|팀장|실장|이사|대표|매니저|선생님|교수님))"
-_NAME = r"[A-Z][\w'’-]*(?: (?:(?:and|&|\+) )?[A-Z][\w'’-]*)?"
-_BOX = re.compile(
-    r"^(?:\[ ?[xX✓✔]?\]|~~|\W)*\s*"
-    r"(?:(?i:todo|to do|to-do|fixme|action(?: items?)?|ai|task|next step|follow[- ]?up|done|completed)s?"
-    r"|할 ?일|액션|완료)?\s*(?:[:：]\s*|-\s+|(?=\())"
-    r"|^\[ ?[xX✓✔]?\]\s*"
-)
-_OWNERS: Final = (
-    re.compile(r"(?<![\w.@])(?P<who>@[A-Za-z가-힣][\w.-]*[\w가-힣])"),
-    re.compile(
-        rf"(?i:\b(?:owner|assigned to|assignee|responsible|who)\b\s*(?:[:：]|(?<=to))\s*)(?P<who>{_NAME}|[가-힣]{{2,10}})"
-    ),
-    re.compile(rf"(?:담당자?|책임자?)\s*[:：]\s*(?P<who>[가-힣]{{2,4}}{_TITLE}?|{_NAME})"),
-    re.compile(
-        rf"^(?P<who>{_NAME}|I|We)(?: \([^)]{{1,30}}\))?"
-        r"(?:\s+(?:to|will|must|shall|should|needs? to|has to|have to|promised to|is to|are to)|['’]ll)\s"
-    ),
-    re.compile(rf"^\**(?P<who>{_NAME}|[가-힣]{{2,4}}{_TITLE}?)\**\s*[:：]\**\s*\S"),
-    re.compile(rf"^\((?P<who>{_NAME}|[가-힣]{{2,4}}{_TITLE}?)\)"),
-    re.compile(rf"(?P<who>[가-힣]{{2,4}}{_TITLE})(?:이|가|은|는|께서|에게|께)?(?=[\s,]|$)"),
-    re.compile(r"(?<![가-힣])(?P<who>[가-힣]{2,4}) 담당"),
-    re.compile(rf"[(\[](?P<who>{_NAME}|[가-힣]{{2,4}}{_TITLE}?)[)\]]\.?$"),
-    re.compile(rf"\s[-–—]\s(?P<who>{_NAME})(?=\s*(?:[,.(]|$))"),
-)
-_WORDS: Final = (
-    "action actions todo next done task owner it that this the there please note due deadline call"
-    " 할 일 기한 마감 마감일 담당 담당자 내용 결과 회의 일정 안건 참고 비고 확인 완료 목표 방법 장소 시간"
-)
-_NOBODY: Final = frozenset(_WORDS.split())
-_BY = re.compile(
-    rf"(?i:\b(?:by|before|until|till|due(?: on| by|:)?|deadline(?: is|:)?)\s+(?:on |the )?)({DAY})"
-    rf"|(?:기한|마감일?|납기)(?:은|는)?\s*[:：]?\s*({DAY})|({DAY})\s*(?:까지|마감|전까지|이내)"
-)
-_ANY_DAY = re.compile(f"({DAY})")
+    return "가" <= part[:1] <= "힣" and bool(re.fullmatch(re.escape(part) + _WORDS["title"], name))

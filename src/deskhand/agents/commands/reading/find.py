@@ -18,7 +18,7 @@ from deskhand.agents.commands.command import (
     voice_for,
 )
 from deskhand.agents.commands.values import named, number, objects, sized, strings, words
-from deskhand.core.dates import period_in
+from deskhand.core.days import period_in
 from deskhand.core.quotes import Quote, quotable, show
 from deskhand.ports import Done
 from deskhand.protocol.wire import Json, JsonObject

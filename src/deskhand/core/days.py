@@ -1,0 +1,115 @@
+"""Days that are meant relative to another: the one a task is due, and those in which a file was changed.
+
+Its words are data, in ``wording.toml``. It refuses to choose between two meanings: then there is no day.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import date, timedelta
+from typing import Final, NamedTuple
+
+from deskhand.core.dates import a_date, date_in, made, order_of
+from deskhand.core.wording import wording
+
+_SOON_DAYS: Final = 270
+"""A day without a year is the coming one, unless that is so far that it may be the last one."""
+_WORDS: Final = wording("days")
+_PERIODS: Final = [re.compile(form) for form in _WORDS["periods"]]
+_UNIT_DAYS: Final = {"day": 1, "week": 7, "month": 30, "year": 365}
+
+
+class Period(NamedTuple):
+    """Days that are over or under way, and the words that said so."""
+
+    first: date
+    last: date
+    words: str
+
+
+def day_meant(said: str, noted: date | None) -> date | None:
+    """Return the day that some words in a note of the day ``noted`` mean beyond doubt."""
+    order, words = order_of([said]), said.casefold()
+    full = date_in(said) or a_date(said, "day" if order == "day" else "month")
+    if full is not None or noted is None:
+        return None if order == "either" else full
+    ahead = next((n for word, n in _WORDS["ahead"].items() if words == word), None)
+    if ahead is not None:
+        return noted + timedelta(days=ahead)
+    weekday = _weekday(words)
+    if weekday is not None:
+        return _coming(words, weekday, noted)
+    hit = re.fullmatch("|".join(_WORDS["of_month"]), words)
+    month, day = (
+        (hit["m"] or hit["m2"] or hit["m3"], hit["d"] or hit["d2"] or hit["d3"])
+        if hit
+        else ("", "")
+    )
+    years = (made(str(noted.year + more), month, day) for more in (0, 1))
+    return next((each for each in years if each and 0 <= (each - noted).days <= _SOON_DAYS), None)
+
+
+def period_in(said: str, today: date) -> Period | None:
+    """Return the days that a sentence names: ``yesterday``, ``last week``, ``최근 3일``, ``since 2026-11-01``."""
+    hit = next((found for form in _PERIODS if (found := form.search(said))), None)
+    span = (
+        _span({name: w.casefold() for name, w in hit.groupdict().items()}, today) if hit else None
+    )
+    if hit is None or span is None:
+        return None
+    before = re.search(_WORDS["since"], said[: hit.start()])
+    after = re.match(_WORDS["from_on"], said[hit.end() :])
+    start, end = (
+        before.start() if before else hit.start(),
+        hit.end() + (after.end() if after else 0),
+    )
+    last = today if before or (after and after[1]) else span[1]
+    return Period(span[0], last, said[start:end])
+
+
+def _span(found: dict[str, str], today: date) -> tuple[date, date] | None:
+    """Return the first and last day of what a form has found."""
+    unit = _WORDS["units"].get(found.get("unit"), found.get("unit"))
+    match found:
+        case {"ago": word}:
+            first = last = today - timedelta(days=_WORDS["ago"][word])
+        case {"count": count}:
+            first, last = today - timedelta(days=int(count) * _UNIT_DAYS[unit]), today
+        case {"weekday": name}:
+            back = (today.weekday() - (_weekday(name) or 0) - 1) % 7 + 1
+            first = last = today - timedelta(days=back)
+        case {"which": which}:
+            first, last = _whole(unit, today, back=int(which in _WORDS["last"]))
+        case {"month": name} if (begun := made(str(today.year), name, "1")) is not None:
+            first, last = _whole("month", begun, back=0 if begun <= today else 12)
+        case {"day": said} if (day := date_in(said) or a_date(said, "day")) is not None:
+            first = last = day
+        case _:
+            return None
+    return first, last
+
+
+def _whole(unit: str, day: date, *, back: int) -> tuple[date, date]:
+    """Return the first and last day of a week, month or year so many before that of a day."""
+    if unit == "week":
+        monday = day - timedelta(days=day.weekday() + 7 * back)
+        return monday, monday + timedelta(days=6)
+    size = 12 if unit == "year" else 1
+    begun = (12 * day.year + day.month - 1) // size * size - size * back
+    first, after = (date(months // 12, months % 12 + 1, 1) for months in (begun, begun + size))
+    return first, after - timedelta(days=1)
+
+
+def _weekday(words: str) -> int | None:
+    """Return which day of the week some words name: ``fri``, ``next friday``, ``금``, ``다음 주 금요일``."""
+    forms = (rf"\b{name[:-1]}(?:\w*day)?$|{name[-1]}요일$|^{name[-1]}$" for name in _WORDS["names"])
+    return next((number for number, form in enumerate(forms) if re.search(form, words)), None)
+
+
+def _coming(words: str, weekday: int, noted: date) -> date | None:
+    """``next Friday`` means two days to two people, and so does ``Friday`` on a Friday."""
+    if (week := re.match(r"(이번|금|다음|차) ?주", words)) is not None:
+        monday = noted - timedelta(days=noted.weekday())
+        return monday + timedelta(days=weekday + 7 * (week[1] in ("다음", "차")))
+    ahead = (weekday - noted.weekday()) % 7
+    return noted + timedelta(days=ahead) if ahead and not words.startswith("next") else None
