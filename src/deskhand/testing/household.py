@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from deskhand.clock import SystemClock
-from deskhand.hub.app import Hub, HubParts
+from deskhand.hub.app import Hub
 from deskhand.hub.credentials import admit
 from deskhand.hub.participant import Participant
 from deskhand.ids import Ids
@@ -75,7 +75,7 @@ async def household(
     home, documents = root / "home", root / "Documents"
     home.mkdir(mode=0o700, parents=True, exist_ok=True)
     store = open_sqlite_store(home / FILE, clock, offload=in_thread)
-    parts = HubParts(
+    hub = Hub(
         store=store,
         blobs=MemoryBlobs(),
         clock=clock,
@@ -83,7 +83,6 @@ async def household(
         notifiers={},
         spread=random.Random(0).random,  # noqa: S311 - no secret
     )
-    hub = Hub(parts)
     await store.create_account(ACCOUNT)
     for who, kind in ((OWNER, "cli"), (RUNNER, "runner")):
         said = {"id": who.id, "name": who.id, "kind": kind, "role": who.role, "created_at": "2026"}

@@ -22,7 +22,7 @@ from deskhand.cli.values import as_json, config_values, setting
 from deskhand.clock import Clock, SystemClock
 from deskhand.core.settings import REGISTRY, effective
 from deskhand.errors import Code, DeskhandError
-from deskhand.hub.app import Hub, HubParts
+from deskhand.hub.app import Hub
 from deskhand.hub.credentials import LocalOwner, ensure_owner, write_private
 from deskhand.hub.http.access import PushDoor
 from deskhand.hub.http.app import create_app
@@ -87,7 +87,7 @@ async def running_hub(path: Path, *, port: int | None, reach: Reach) -> AsyncGen
         push = LivePush(key, dict(decided), clock=clock, url=app_url)
         store.on_commit(push.take)
         named = cast("tuple[str, ...]", setting("hub.hosts").value)
-        parts = HubParts(
+        hub = Hub(
             store=store,
             blobs=FileBlobs(home.folder("blobs"), ids, offload),
             clock=clock,
@@ -96,7 +96,6 @@ async def running_hub(path: Path, *, port: int | None, reach: Reach) -> AsyncGen
             spread=random.SystemRandom().random,
             names=(*named, *reach.names),
         )
-        hub = Hub(parts)
         app = create_app(hub, push=push.door())
         await hub.start()
         ending.push_async_callback(hub.stop)
