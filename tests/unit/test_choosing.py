@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from deskhand.agents.builtin.choosing import (
@@ -31,6 +33,7 @@ TINY = Offer(
     label="too_small",
     file="/models/tiny.gguf",
 )
+OWN = replace(TINY, name="local:own", label=None)
 STAND_IN = Offer(
     name="vllm:stand-in", source="server", where="", choice=ModelChoice(name="openai-chat:stand-in")
 )
@@ -41,8 +44,11 @@ ANTHROPIC, OPENAI = {"ANTHROPIC_API_KEY": "canary-a"}, {"OPENAI_API_KEY": "canar
     ("found", "name"),
     [
         (Findings(), None),
-        (Findings(embedded=(TINY,)), "local:tiny"),
-        (Findings(servers=(QWEN,), embedded=(TINY,)), "ollama:qwen3:8b"),
+        (Findings(embedded=(OWN,)), "local:own"),
+        (Findings(servers=(QWEN,), embedded=(OWN,)), "ollama:qwen3:8b"),
+        # What is too small for work thinks only where somebody chose it.
+        (Findings(embedded=(TINY,)), None),
+        (Findings(wanted=Wanted(name="local:tiny"), embedded=(OWN, TINY)), "local:tiny"),
         (Findings(keys=OPENAI, packages=ALL, servers=(QWEN,)), "openai:gpt-6.1-terra"),
         (Findings(keys=OPENAI | ANTHROPIC, packages=ALL), "anthropic:claude-sonnet-5-5"),
         (Findings(keys={"GOOGLE_API_KEY": "g"}, packages=ALL), "google:gemini-3.8-flash"),

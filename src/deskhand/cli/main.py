@@ -16,7 +16,7 @@ import typer
 from typer.exceptions import Abort, TyperException
 
 from deskhand import __version__
-from deskhand.cli.commands import backup, config, devices, log, look, start, task
+from deskhand.cli.commands import backup, config, devices, log, look, model, start, task
 from deskhand.cli.flags import EVERYWHERE, command, t, typer_app
 from deskhand.cli.screen import Exit, Refusal, speak
 from deskhand.errors import Code, DeskhandError
@@ -45,7 +45,7 @@ def root(
     """Stand for the flags that hold everywhere; ``main`` has taken them out already."""
 
 
-for module in (start, task, look, devices, config, log, backup):
+for module in (start, task, look, devices, model, config, log, backup):
     module.add_to(app)
 command(app, "completion", panel="operate")(start.completion)
 
@@ -57,8 +57,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def run(arguments: Sequence[str]) -> int:
     """Run one command and return its exit code."""
-    said, everywhere = _split(arguments)
-    _set_up(everywhere)
+    # What holds everywhere may stand anywhere before ``--``.
+    end = arguments.index("--") if "--" in arguments else len(arguments)
+    _set_up({one for one in arguments[:end] if one in EVERYWHERE})
+    said = [one for at, one in enumerate(arguments) if at >= end or one not in EVERYWHERE]
     try:
         code: object = app(said, prog_name="deskhand", standalone_mode=False)
     except (KeyboardInterrupt, Abort):
@@ -107,13 +109,6 @@ def _misused(error: TyperException) -> int:
     said = error.format_message()
     speak.fail(Refusal({"code": "usage", "message": said, "cure": cure, "retryable": False}))
     return Exit.USAGE
-
-
-def _split(arguments: Sequence[str]) -> tuple[list[str], set[str]]:
-    """Take out what holds everywhere, wherever it stands before ``--``."""
-    end = arguments.index("--") if "--" in arguments else len(arguments)
-    before = [one for one in arguments[:end] if one not in EVERYWHERE]
-    return [*before, *arguments[end:]], {one for one in arguments[:end] if one in EVERYWHERE}
 
 
 def _set_up(everywhere: set[str]) -> None:

@@ -5,22 +5,26 @@ A key is in the environment or in one file that only its user can read. It refus
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Final, cast
 
-from deskhand.agents.builtin.choosing import Findings, Wanted
+from deskhand.agents.builtin.choosing import SERVERS, Findings, Wanted, chosen, offers_of
+from deskhand.agents.builtin.installing import offers
 from deskhand.agents.builtin.mind import Mind, Scene
 from deskhand.agents.builtin.probing import look
 from deskhand.agents.builtin.serving import Embedded
 from deskhand.agents.builtin.supply import SuppliedAgent, Supply
 from deskhand.cli.home import home, private
 from deskhand.cli.programs.ending import offload
+from deskhand.cli.screen import speak
 from deskhand.cli.values import setting
 from deskhand.clock import Clock
 from deskhand.errors import DeskhandError
+from deskhand.hub.credentials import write_private
 from deskhand.ids import Ids
 from deskhand.ports import ToolInfo
 from deskhand.protocol.tasks import Brief
@@ -50,8 +54,60 @@ def wanted() -> Wanted:
 
 
 def found(said: Wanted) -> Findings:
-    """Look for everything."""
-    return look(said, environment={**(private(home() / KEYS_FILE) or {}), **os.environ})
+    """Look for everything.
+
+    Raises:
+        DeskhandError: ``home_unsafe`` when others can read the keys.
+    """
+    kept = private(home() / KEYS_FILE) or {}
+    return look(said, environment={**kept, **os.environ}, installed=offers(models_folder()))
+
+
+def models_folder() -> Path:
+    """Return where models of our own lie."""
+    return home() / "models"
+
+
+def keep_key(variable: str) -> bool:
+    """Keep the key of a variable where a Deskhand that runs already finds it; return whether there is one.
+
+    Raises:
+        DeskhandError: ``home_unsafe``.
+    """
+    key = os.environ.get(variable)
+    if key:
+        keys = {**(private(home() / KEYS_FILE) or {}), variable: key}
+        write_private(home() / KEYS_FILE, json.dumps(keys) + "\n")
+    return bool(key)
+
+
+def looked_line(found: Findings) -> str:
+    """Say what was looked for and what of it was there, keys by the names of their variables."""
+    said: list[str] = []
+    for one in found.looked:
+        nothing = "model.no" if one.place in SERVERS else "model.nothing"
+        there = ", ".join(one.found) or speak.say(nothing)
+        there = (
+            speak.say("model.later", found=there) if one.place == "agents" and one.found else there
+        )
+        said.append(f"{speak.say(f'model.place.{one.place}')} {there}")
+    return speak.say("model.looked", places=" · ".join(said))
+
+
+def standing_line(found: Findings) -> str:
+    """Say which model is used and why, or why none is."""
+    first = chosen(found)
+    if first is None:
+        small = next((one.name for one in offers_of(found) if one.label and not one.lacks), None)
+        key = "model.off" if found.wanted.name else "model.small" if small else "model.none"
+        return speak.say(key, name=small)
+    label = speak.say(f"model.label.{first.label}") if first.label else ""
+    if first.lacks is not None:
+        why = DeskhandError(first.lacks, first.where).sentence(speak.language)
+        return speak.say("model.lacks", name=first.name, why=why)
+    source = "config" if found.wanted.name else first.source
+    why = speak.say(f"model.why.{source}", where=first.where)
+    return speak.say("model.used", name=first.name, label=label, why=why)
 
 
 def steadily(read: Callable[[], Wanted]) -> Callable[[], Wanted]:
@@ -68,7 +124,13 @@ def steadily(read: Callable[[], Wanted]) -> Callable[[], Wanted]:
 
 
 def builtin_agent(
-    path: Path, *, computer: str, language: str, tools: tuple[ToolInfo, ...], clock: Clock
+    path: Path,
+    *,
+    computer: str,
+    language: str,
+    tools: tuple[ToolInfo, ...],
+    clock: Clock,
+    hear: Callable[[str, str | None], None] = lambda _, __: None,
 ) -> tuple[SuppliedAgent, Supply]:
     """Return the built-in agent of this computer, and what it thinks with."""
     own = Embedded(Ids(clock))
@@ -86,6 +148,7 @@ def builtin_agent(
         tools=tools,
         offload=offload,
         language=language,
+        hear=hear,
         standin=os.environ.get(STAND_IN_VARIABLE) == "1",
     )
     return SuppliedAgent(supply, mind), supply

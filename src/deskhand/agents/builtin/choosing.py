@@ -160,11 +160,14 @@ def offers_of(found: Findings) -> tuple[Offer, ...]:
 
 
 def chosen(found: Findings) -> Offer | None:
-    """Return the model that thinks unless a task names another; nothing when there is none or none is wanted."""
+    """Return the model that thinks unless a task names another; nothing when there is none or none is wanted.
+
+    One that is too small for work thinks only where somebody chose it.
+    """
     offers = offers_of(found)
     if found.wanted.name:
         return offers[0] if found.wanted.name != OFF else None
-    return next((one for one in offers if one.lacks is None), None)
+    return next((one for one in offers if one.lacks is None and one.label is None), None)
 
 
 def named(found: Findings, name: str) -> Offer:

@@ -142,10 +142,12 @@ class Thinker:
                     model, told, model_settings=settings, model_request_parameters=offered
                 ) as stream,
             ):
+                first = True  # heard even if it is no text, so that it can be timed
                 async for event in stream:
                     patience.reschedule(loop.time() + seconds)
-                    if hear is not None and (said := _said(event)):
+                    if hear is not None and ((said := _said(event)) or first):
                         hear(said)
+                    first = False
                 response = stream.get()
         except TimeoutError:
             raise DeskhandError(Code.MODEL_BUSY, choice.name) from None

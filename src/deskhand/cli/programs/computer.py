@@ -105,7 +105,7 @@ async def ensure_local_runner(running: Running, *, name: str) -> Principal:
     let_in = known and await store.credential(bearer_sha256(str(known["token"])))
     revoked = known and not let_in and await store.get(account, Device, str(known["device"]))
     if known is None or known.get("account") != account or revoked:
-        ids, let_in = running.ids, None
+        ids, let_in = running.hub.ids, None
         known = {"account": account, "device": ids.new("run"), "token": new_token(ids)}
     keep_runner(path, {**known, "url": running.url, "name": name})
     runner, digest = str(known["device"]), bearer_sha256(str(known["token"]))

@@ -1,0 +1,86 @@
+"""Tries a model for real: one tool call through the very path that tasks take, streamed and measured."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+
+from deskhand.agents.builtin.choosing import chosen, named
+from deskhand.cli import minds
+from deskhand.cli.home import home
+from deskhand.cli.screen import Obj, speak
+from deskhand.clock import SystemClock, stamp
+from deskhand.errors import Code, DeskhandError
+from deskhand.ids import Ids
+from deskhand.ports import ToolInfo, Wishes
+from deskhand.protocol.objects import Origin, Trust
+from deskhand.protocol.tasks import Brief
+from deskhand.texts import text
+
+SECONDS = 120.0
+"""What takes longer for one tool call cannot do the work."""
+_TOOL = ToolInfo(
+    name="keep_number",
+    description="Keep a number for the person.",
+    schema={
+        "type": "object",
+        "properties": {"number": {"type": "integer", "description": "The number to keep."}},
+        "required": ["number"],
+        "additionalProperties": False,
+    },
+)
+
+
+def tried(name: str | None) -> Obj:
+    """Return how a model did, the one in use unless another is named.
+
+    Raises:
+        DeskhandError: ``model_unknown``, ``model_key``, ``model_busy`` and what else a provider says.
+    """
+    found = minds.found(minds.wanted())
+    offer = named(found, name) if name else chosen(found)
+    if offer is None:
+        raise DeskhandError(Code.MODEL_UNKNOWN)
+    offer = named(found, offer.name)
+    row = asyncio.run(_tried(offer.name))
+    again = named(minds.found(minds.wanted()), offer.name)  # a server tells more once it is loaded
+    return row | {"label": again.label, "context_tokens": again.choice.context_tokens}
+
+
+async def _tried(name: str) -> Obj:
+    clock = SystemClock()
+    ids, began, heard = Ids(clock), clock.monotonic(), list[float]()
+
+    def hear(_: str, piece: str | None) -> None:
+        heard.extend([] if piece is None else [clock.monotonic() - began])
+
+    agent, _ = minds.builtin_agent(
+        home(), computer="", language=speak.language, tools=(_TOOL,), clock=clock, hear=hear
+    )
+    number = int(ids.digits(4))
+    brief = Brief(
+        task=ids.new("tsk"),
+        thread=ids.new("thr"),
+        epoch=1,
+        title="",
+        text=text("model.test.ask", language=speak.language, number=number),
+        agent=agent.name,
+        model=name,
+        origin=Origin(surface="cli"),
+        trust=Trust.OWNER,
+        created_at=stamp(clock.now()),
+    )
+    move = None
+    try:
+        await agent.warm()
+        began = clock.monotonic()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(SECONDS):
+                move = await agent.move(brief, ())
+    finally:
+        await agent.close()
+    calls = move.calls if isinstance(move, Wishes) else ()
+    right = any((one.tool, one.arguments) == (_TOOL.name, {"number": number}) for one in calls)
+    total = clock.monotonic() - began
+    first = round(heard[0], 2) if heard else None
+    return {"name": name, "ok": right, "first_s": first, "total_s": round(total, 2)}
