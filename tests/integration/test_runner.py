@@ -92,7 +92,8 @@ async def test_without_a_folder_results_go_to_a_place_of_their_own(tmp_path: Pat
     laptop = Laptop(tmp_path, [Obedient([WRITE, DONE])])
 
     async with laptop:
-        tasks = [laptop.hub.assign("A report: now!", agent="scripted") for _ in range(2)]
+        threads = ("thr_1", "thr_2")
+        tasks = [laptop.hub.assign("A report: now!", agent="scripted", thread=t) for t in threads]
         seen = [await laptop.finish(task) for task in tasks]
 
     places = sorted(str(Path(one.artifacts[0].path).relative_to(laptop.documents)) for one in seen)
@@ -120,7 +121,7 @@ async def test_files_of_a_message_lie_in_the_inbox_folder(tmp_path: Path) -> Non
     async with laptop:
         await laptop.finish(laptop.hub.assign("risks?", agent="scripted", files=(file,)))
 
-    assert results(agent.seen[-1])[0].text == "a contract"
+    assert results(agent.seen[-1])[0].text == "1: a contract"
 
 
 async def test_wishes_that_only_look_are_carried_out_together(tmp_path: Path) -> None:
@@ -139,7 +140,7 @@ async def test_wishes_that_only_look_are_carried_out_together(tmp_path: Path) ->
     async with laptop:
         await laptop.finish(laptop.hub.assign("x", agent="scripted", folder=folder.id))
 
-    assert [result.text for result in results(agent.seen[-1])] == ["first", "second"]
+    assert [result.text for result in results(agent.seen[-1])] == ["1: first", "1: second"]
 
 
 async def test_tasks_of_several_threads_are_under_way_at_once(tmp_path: Path) -> None:

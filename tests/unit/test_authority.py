@@ -90,8 +90,8 @@ def test_an_mcp_client_can_never_decide_an_approval() -> None:
 @pytest.mark.parametrize("role", [role for role in Role if role is not Role.OWNER])
 def test_fields_that_choose_code_or_place_are_the_owners(field: str, role: Role) -> None:
     """A member or a chat sender must not run code on the owner's computer."""
-    value: object = ["make"] if field == "checks" else "read-only" if field == "mode" else "x"
-    body = MessagePost.from_json({"text": "hello", field: value})
+    values: dict[str, object] = {"checks": ["make"], "mode": "read-only", "budget": {"steps": 1}}
+    body = MessagePost.from_json({"text": "hello", field: values.get(field, "x")})
 
     with pytest.raises(DeskhandError) as caught:
         authorize_fields(_principal(role), body)

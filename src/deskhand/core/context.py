@@ -5,45 +5,56 @@ Pure. It refuses to grow: older text is left out first, and a long text is cut w
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
-from deskhand.limits import CONTEXT_CHARS_MAX, CONTEXT_MESSAGES_MAX
+from deskhand.limits import CONTEXT_CHARS_MAX, CONTEXT_ITEM_CHARS_MAX, CONTEXT_MESSAGES_MAX
 from deskhand.protocol import events as ev
 from deskhand.protocol.events import Event, body_of
 from deskhand.protocol.objects import Trust
-from deskhand.protocol.tasks import ContextItem
+from deskhand.protocol.tasks import ContextItem, Task
 
 _CUT = " […]"
 
 
-def context_of(events: Sequence[Event], *, but_task: str) -> tuple[ContextItem, ...]:
+TaskOf = Callable[[str], Task | None]
+
+
+def context_of(
+    events: Sequence[Event], *, but_task: str, task_of: TaskOf = lambda _: None
+) -> tuple[ContextItem, ...]:
     """Return the items for a brief, oldest first.
 
     Args:
         events: the thread's newest ``message.posted`` and ``task.finished``, oldest first.
         but_task: the task itself, whose own message is its text already.
+        task_of: the tasks that ended, for the files they made.
     """
     items: list[ContextItem] = []
     left = CONTEXT_CHARS_MAX
     for event in reversed(events):
-        item = None if event.task == but_task else _item(event)
+        item = None if event.task == but_task else _item(event, task_of)
         if item is None:
             continue
         if left <= len(_CUT) or len(items) == CONTEXT_MESSAGES_MAX:
             break
-        text = item.text if len(item.text) <= left else item.text[: left - len(_CUT)] + _CUT
+        most = min(left, CONTEXT_ITEM_CHARS_MAX)
+        text = item.text if len(item.text) <= most else item.text[: most - len(_CUT)] + _CUT
         left -= len(text)
         items.append(item.but(text=text))
     return tuple(reversed(items))
 
 
-def _item(event: Event) -> ContextItem | None:
+def _item(event: Event, task_of: TaskOf) -> ContextItem | None:
     match body_of(event):
         case ev.MessagePosted(role="user", text=text, trust=trust):
             return ContextItem(role="user", text=text, at=event.at, trust=trust)
         case ev.MessagePosted(text=text, trust=trust):
             return ContextItem(role="agent", text=text, at=event.at, trust=trust)
-        case ev.TaskFinished(summary=str(summary)):
-            return ContextItem(role="result", text=summary, at=event.at, trust=Trust.UNTRUSTED)
+        case ev.TaskFinished(answer=False) as end:
+            task = task_of(event.task or "")
+            files = task.artifacts if task else ()
+            lines = [end.verdict or end.state, end.summary or "", *end.not_done_because]
+            text = "\n".join(filter(None, [*lines, *(f"{one.name}: {one.path}" for one in files)]))
+            return ContextItem(role="result", text=text, at=event.at, trust=Trust.UNTRUSTED)
         case _:
             return None

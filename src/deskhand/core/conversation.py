@@ -163,6 +163,7 @@ def _steer(facts: Facts, wish: Wish, body: MessagePost, files: Sequence[FileRef]
 
 
 def _delegate(facts: Facts, wish: Wish, body: MessagePost, files: Sequence[FileRef]) -> Decision:
+    body = _as_before(facts, wish, body)
     folder = _folder(facts, body)
     agent = body.agent or (COMMANDS_AGENT if body.text.startswith("/") else DEFAULT_AGENT)
     if agent == COMMANDS_AGENT:
@@ -236,6 +237,20 @@ def _said(
             "files": tuple(files),
         }
     )
+
+
+def _as_before(facts: Facts, wish: Wish, body: MessagePost) -> MessagePost:
+    """Go on where the owner's last task of the thread was, when nothing else is said: its folder, no wider than then."""
+    thread = facts.get(Thread, wish.thread) if wish.thread else None
+    last = facts.get(Task, thread.latest_task) if thread and thread.latest_task else None
+    if last is None or not last.folder or body.folder or wish.principal.role is not Role.OWNER:
+        return body
+    folder = facts.get(Folder, last.folder)
+    here = folder is not None and body.runner in (None, folder.runner)
+    if not here or folder is None or folder.state == "removed" or last.trust is not Trust.OWNER:
+        return body
+    mode = narrower(last.mode, body.mode) if last.mode and body.mode else body.mode or last.mode
+    return body.but(folder=folder.id, mode=mode)
 
 
 def _folder(facts: Facts, body: MessagePost) -> Folder | None:

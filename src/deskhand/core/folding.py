@@ -179,8 +179,9 @@ def _thread_spoken(before: Thread | None, event: Event, body: ev.MessagePosted) 
     return before and before.but(last_text=body.text[:200], updated_at=event.at)
 
 
-def _thread_tasked(before: Thread | None, event: Event, _: ev.TaskCreated) -> Thread | None:
-    return before and before.but(tasks=before.tasks + 1, updated_at=event.at)
+def _thread_tasked(before: Thread | None, event: Event, body: ev.TaskCreated) -> Thread | None:
+    more = before and before.but(tasks=before.tasks + 1, latest_task=body.task.id)
+    return more and more.but(updated_at=event.at)
 
 
 def _thread_result(before: Thread | None, event: Event, _: ev.TaskFinished) -> Thread | None:

@@ -260,9 +260,9 @@ def _target_state(said: ev.Body) -> TaskState | None:
 
 
 def _last_word(task: Task, said: ev.Body, epoch: int) -> bool:
-    """Whether the attempt that a cancellation ended says what it leaves in doubt: words, never state."""
-    ended = task.state is TaskState.CANCELED and epoch == task.epoch - 1
-    return ended and isinstance(said, ev.MessagePosted)
+    """Whether the attempt that ended says what it leaves in doubt or heard too late: words, never state."""
+    its = task.epoch - 1 if task.state is TaskState.CANCELED else task.epoch
+    return task.final and epoch == its and isinstance(said, ev.MessagePosted)
 
 
 def _went_on(task: Task, wish: Wish, target: TaskState) -> list[Draft]:

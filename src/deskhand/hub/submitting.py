@@ -168,7 +168,9 @@ def dispatch(tx: Tx, *, ids: Ids) -> None:
         connected=frozenset(name for name, link in tx.presence().items() if link.connected),
         per_thread=int(setting_of(tx, "tasks_per_thread")),
         context_of=lambda task: context_of(
-            tx.context(task.thread, limit=CONTEXT_MESSAGES_MAX * 2), but_task=task.id
+            tx.context(task.thread, limit=CONTEXT_MESSAGES_MAX * 2),
+            but_task=task.id,
+            task_of=lambda name: tx.get(Task, name),
         ),
     )
     for draft in drafts:

@@ -55,6 +55,7 @@ class Thread(Wire):
     updated_at: At
     created_by: str
     tasks: int = 0
+    latest_task: str | None = None
     last_text: str | None = None
 
 

@@ -125,7 +125,7 @@ async def tell_of_doubt(kit: Kit) -> None:
             step, result=result_to_json(ToolResult(outcome="unknown", value={}, text=said))
         )
         voice = Voice(kit.parts, kit.config.runner, attempt.brief)
-        await kit.parts.journal.tell(attempt.key, told, voice.said(said, role="system"))
+        await kit.parts.journal.tell(attempt.key, voice.said(said, role="system"), of=told)
 
 
 class _Driver:

@@ -112,9 +112,19 @@ class Inbox:
         if stopped:
             await self._workflow.halt(stopped)
             await self._halted()
+        if stopped is not None and event.kind == "message.posted":
+            await self._tell_of_end(event)
         if event.kind == "device.revoked" and event.body.get("device") == self._config.runner:
             raise DeskhandError(Code.UNAUTHORIZED)
         await self._workflow.advance_ready()
+
+    async def _tell_of_end(self, event: Event) -> None:
+        """Say that a word came too late, if its attempt is over: nobody is there any more who could hear it."""
+        attempt = self._journal.latest(event.task or "")
+        if attempt is not None and attempt.status == "finished":
+            voice = Voice(self._parts, self._config.runner, attempt.brief)
+            said = text("attempt.too_late", language=self._config.language)
+            await self._journal.tell(attempt.key, voice.said(said, role="system"))
 
     async def _tell_of_wait(self, event: Event, error: DeskhandError) -> None:
         """Say once in its conversation why a task is not begun; nothing can be stored, so it goes straight out."""

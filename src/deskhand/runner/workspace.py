@@ -135,16 +135,30 @@ class Workspaces:
         raise DeskhandError(Code.FOLDER_CHANGED, granted.label)
 
     def _free_place(self, brief: Brief) -> Path:
-        """Return ``Deskhand/<date> <title>``, or with a number where that name has something in it already."""
+        """Return where the thread's last results lie, else ``Deskhand/<date> <title>``.
+
+        With a number where that name has something in it already; tasks that work at once never share one.
+        """
+        before = self._parts.journal.place_of(brief.thread, but=brief.task)
+        if before and Path(before).is_dir() and self._mine(Path(before), brief):
+            return Path(before)
         kept = "".join(one if one.isalnum() or one in " -_" else " " for one in brief.title)
         title = " ".join(kept.split())[:TITLE_CHARS_MAX].strip()  # a name that every system takes
         name = f"{brief.created_at[:10]} {title or brief.task}"
         for number in range(1, _SAME_NAME_MAX):
             path = self._base / (name if number == 1 else f"{name} ({number})")
-            if self._taken.get(path, brief.task) == brief.task and _free(path):
-                self._taken[path] = brief.task
+            if _free(path) and self._mine(path, brief):
                 return path
         return self._base / f"{name} {brief.task}"
+
+    def _mine(self, path: Path, brief: Brief) -> bool:
+        """Take a place for a task, unless another one that is under way has taken it."""
+        taker = self._taken.get(path, brief.task)
+        attempt = self._parts.journal.latest(taker)
+        mine = taker == brief.task or attempt is None or attempt.status != "open"
+        if mine:
+            self._taken[path] = brief.task
+        return mine
 
 
 def _free(path: Path) -> bool:

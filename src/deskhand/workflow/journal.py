@@ -51,6 +51,14 @@ _AS_THEY_ARE: Final = ("n", "kind", "key", "effect", "ref", "at")
 
 _KNOWN: Final = select(META.c.value).where(META.c.name == bindparam("name"))
 _ATTEMPT: Final = select(ATTEMPTS).where(MINE[ATTEMPTS])
+_LATEST: Final = (
+    select(ATTEMPTS).where(ATTEMPTS.c.task == bindparam("of")).order_by(ATTEMPTS.c.epoch.desc())
+)
+_TAKEN: Final = select(ATTEMPTS.c.task).where(
+    ATTEMPTS.c.status == "open",
+    ATTEMPTS.c.place == bindparam("at"),
+    ATTEMPTS.c.task != bindparam("but"),
+)
 _PAUSED: Final = select(ATTEMPTS.c.paused).where(MINE[ATTEMPTS])
 _STEPS: Final = select(STEPS).where(MINE[STEPS]).order_by(STEPS.c.n)
 _WAITS: Final = exists().where(
@@ -209,6 +217,11 @@ class Journal:
         found = self._rows(_ATTEMPT, mine(key))
         return _attempt(found[0]) if found else None
 
+    def latest(self, task: str) -> AttemptRow | None:
+        """Return the newest attempt of a task."""
+        found = self._rows(_LATEST, {"of": task})
+        return _attempt(found[0]) if found else None
+
     def ready(self) -> list[AttemptRow]:
         """Return the attempts that have all they waited for, oldest first."""
         return list(map(_attempt, self._rows(_READY)))
@@ -216,6 +229,12 @@ class Journal:
     def steps(self, key: AttemptKey) -> list[Step]:
         """Return the step rows of an attempt in order."""
         return list(map(_step, self._rows(_STEPS, mine(key))))
+
+    def place_of(self, thread: str, *, but: str) -> str | None:
+        """Return where the last results of a thread went, unless another task than ``but`` works there now."""
+        place = self._known(f"place/{thread}")
+        taken = self._rows(_TAKEN, {"at": place, "but": but}) if place else ()
+        return None if taken else place
 
     def paused(self, key: AttemptKey) -> bool:
         """Return whether the owner stopped the clock of an attempt."""
@@ -260,6 +279,8 @@ class Journal:
                 _put_step(connection, key, step)
             for op in ops:
                 orders.put_op(connection, op, key=(key.task, key.epoch))
+            if status == "finished" and place and ops:
+                orders.put_meta(connection, f"place/{ops[-1].thread}", place)
 
         await self._do(work)
         if ops:
@@ -278,11 +299,12 @@ class Journal:
             found += [(attempt, step) for step in self.steps(key)[-1:] if attempt is not None]
         return found
 
-    async def tell(self, key: AttemptKey, step: Step, op: Op) -> None:
-        """Note of such an effect that its owner is told, in one commit."""
+    async def tell(self, key: AttemptKey, op: Op, *, of: Step | None = None) -> None:
+        """Say something of an attempt that is over; ``of`` such an effect it is noted that its owner is told."""
 
         def work(connection: Connection) -> None:
-            _put_step(connection, key, step)
+            if of is not None:
+                _put_step(connection, key, of)
             orders.put_op(connection, op, key=(key.task, key.epoch))
 
         await self._do(work)

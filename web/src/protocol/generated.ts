@@ -770,6 +770,7 @@ export interface Thread {
   updated_at: string;
   created_by: string;
   tasks: number;
+  latest_task?: string;
   last_text?: string;
 }
 
@@ -927,6 +928,7 @@ export type ErrorCode =
   | "conflict"
   | "credential_in_query"
   | "disk_full"
+  | "download_failed"
   | "folder_changed"
   | "folder_refused"
   | "folder_unknown"
@@ -943,6 +945,7 @@ export type ErrorCode =
   | "method_refused"
   | "model_busy"
   | "model_context"
+  | "model_file"
   | "model_key"
   | "model_refused"
   | "model_unknown"

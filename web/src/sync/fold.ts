@@ -113,8 +113,13 @@ const RULES: Rules = {
       but(before, { last_text: firstCharacters(body.text, 200), updated_at: event.at }),
   },
   "task.created": {
-    threads: (before, event) =>
-      before && but(before, { tasks: before.tasks + 1, updated_at: event.at }),
+    threads: (before, event, body) =>
+      before &&
+      but(before, {
+        tasks: before.tasks + 1,
+        latest_task: body.task.id,
+        updated_at: event.at,
+      }),
     tasks: (_, __, body) => body.task,
   },
   "task.queued": {

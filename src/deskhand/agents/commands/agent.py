@@ -36,6 +36,8 @@ class CommandAgent:
     """
 
     name = "commands"
+    hears = False
+    """A plan cannot be guided: a person who tries is told so."""
 
     def __init__(self, *, offload: Offload) -> None:
         """Keep the road for slow work."""
