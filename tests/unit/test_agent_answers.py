@@ -74,7 +74,7 @@ def test_work_comes_before_the_end_that_was_claimed_with_it() -> None:
         (("finish", {"summary": "I found two. Done."}), Done(summary="I found two. Done.")),
         (("give_up", {"reasons": ["No notes."]}), GiveUp(reasons=("I found two.", "No notes."))),
         (("give_up", {"reasons": "No notes."}), GiveUp(reasons=("I found two.", "No notes."))),
-        (("give_up", {"reasons": []}), GiveUp(reasons=("I found two.",))),
+        (("give_up", {"reasons": list[str]()}), GiveUp(reasons=("I found two.",))),
     ],
 )
 def test_what_is_said_beside_a_call_reaches_the_person(

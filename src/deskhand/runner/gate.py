@@ -168,6 +168,8 @@ class Gate:
     def refused(self, ruling: Ruling) -> ToolResult:
         """Return what an agent gets for a wish that the rules do not let through."""
         said = refusal_sentence(ruling.rule, decision=ruling.decision, language=self.language)
+        if ruling.rule == "unknown_tool":
+            said += f" ({', '.join(self._tools)})"
         return ToolResult(outcome="denied", value={"rule": ruling.rule}, text=said)
 
     def failed(self, error: DeskhandError) -> ToolResult:
