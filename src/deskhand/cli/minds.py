@@ -123,6 +123,12 @@ def steadily(read: Callable[[], Wanted]) -> Callable[[], Wanted]:
     return again
 
 
+def model_lines() -> list[str]:
+    """Say which model is used and why; or why none is, and where one was looked for."""
+    said = found(wanted())
+    return [standing_line(said), *([] if chosen(said) else [looked_line(said)])]
+
+
 def builtin_agent(
     path: Path,
     *,

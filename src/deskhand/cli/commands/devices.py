@@ -184,14 +184,14 @@ def remove_folder(name: Annotated[str, argument("FOLDER", "folders.folder")]) ->
 
 def list_runners() -> int:
     """List the computers."""
-    from deskhand.cli.commands.look import link_line
+    from deskhand.cli.commands.look import link_line, model_line
 
     found = client().items("/v1/runners")
 
     def row(one: Obj) -> tuple[object, ...]:
         box, link = one["sandbox"], link_line(one)
         shown = speak.say("runners.sandbox", name=box["name"], level=box["level"])
-        return one["id"], one["name"], link, shown
+        return one["id"], one["name"], link, model_line(one), shown
 
     code = speak.listed(found, row)
     for one in [] if speak.json else found:

@@ -42,13 +42,12 @@ def status() -> int:
         link = links.get(one["id"], {})
         how = {name: link.get(name) for name in ("seen_at", "slept_seconds", "woke_at")}
         how |= {"connected": bool(link.get("connected")), "link": link.get("state")}
-        what = {"models": one.get("models", []), "sandbox": one.get("sandbox")}
+        what = {key: one.get(key) for key in ("model", "models", "sandbox")}
         computers.append({"id": one["id"], "name": one["name"], **how, **what})
     speak.out(speak.say("status.hub", url=hub.url, version=version["version"]))
     for one in computers:
         speak.out(speak.say("status.runner", name=one["name"], link=link_line(one)))
-        if not one["models"]:
-            speak.out(speak.say("status.no_model"))
+        speak.out(f"  {model_line(one)}")
     if not computers:
         speak.out(speak.say("status.no_runner"))
     waits = len(found["approvals"]) + len(found["questions"])
@@ -268,6 +267,15 @@ def link_line(computer: Obj) -> str:
         slept = speak.say("link.slept", hours=hours, minutes=minutes, at=computer["woke_at"])
         return f"{line} ({slept})"
     return line
+
+
+def model_line(computer: Obj) -> str:
+    """Say which model a computer thinks with."""
+    model: Obj | None = computer.get("model")
+    if model is None:
+        return speak.say("runners.no_model")
+    label = speak.say(f"model.label.{model['label']}") if model.get("label") else ""
+    return speak.say("runners.model", name=model["name"], label=label)
 
 
 def _row(task: Obj) -> tuple[object, ...]:

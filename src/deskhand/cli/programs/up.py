@@ -134,7 +134,9 @@ class _Desk:
         made = await running.hub.pairing.create_invite(running.owner.account, wish)
         ready = {"url": opened, "invite": made.invite, "code": made.code, "pid": os.getpid()}
         said = {"version": __version__, "name": self._name, "url": opened}
-        speak.answer(ready, speak.say("up.ready", **said))
+        minds = import_module("deskhand.cli.minds")
+        lines: list[str] = [] if speak.json else await offload(minds.model_lines)
+        speak.answer(ready, speak.say("up.ready", **said), *lines)
         if not reach.url:
             speak.out(speak.say("up.no_road"))
         kind = "page" if reach.url else "cli"
@@ -189,7 +191,7 @@ async def _first_run(path: Path, name: str | None) -> Reach:
 
     speak.out(speak.say("up.hello", version=__version__, name=computer_name(name)))
     _ask_folder(path)
-    for key in ("up.safe", "up.no_model", "up.roads"):
+    for key in ("up.safe", "up.roads"):
         speak.out(speak.say(key))
     answer = speak.ask("›", default="2")
     said = {"1": "lan", "2": "none"}.get(answer, answer)
