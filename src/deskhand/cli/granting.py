@@ -36,12 +36,5 @@ def grant_for_task(hub: Client, home: Path, path: Path, *, runner: str, mode: st
 
 def make_known(hub: Client, granted: Granted, *, runner: str) -> None:
     """Tell the hub of a grant; telling it again changes nothing."""
-    body: Obj = {
-        "id": granted.id,
-        "runner": runner,
-        "root": granted.root,
-        "label": granted.label,
-        "mode": granted.mode.value,
-        "once": granted.for_op is not None,
-    }
-    hub.op("folder.put", body)
+    said: Obj = {name: getattr(granted, name) for name in ("id", "root", "label", "mode")}
+    hub.op("folder.put", {**said, "runner": runner, "once": granted.for_op is not None})

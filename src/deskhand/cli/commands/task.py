@@ -6,7 +6,7 @@ The task is stored before anything is shown; what happens here afterwards only w
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -48,10 +48,10 @@ def do(
         raise typer.BadParameter(t("do.require"))
     limit = None if timeout is None else seconds(timeout)
     hub, op = client(), op_id or new_op_id()
-    body: Obj = {"text": from_stdin(text), "as": "task"}
-    body |= _given(model=model, checks=check, plan=plan or None)
-    body |= _given(runner=_runner(hub, runner), **_place(hub, folder, mode, op))
-    body |= _given(files=[hub.upload(one) for one in file or ()])
+    body: Obj = {"text": from_stdin(text), "as": "task", "model": model, "checks": check}
+    body |= {"plan": plan or None, "runner": _runner(hub, runner), **_place(hub, folder, mode, op)}
+    body |= {"files": [hub.upload(one) for one in file or ()]}
+    body = {name: value for name, value in body.items() if value not in (None, [])}
     result = hub.op("message.post", body, thread=_thread(hub, thread, op), op_id=op)
     name = str(result["task"])
     # The id comes first: whatever happens to us, the task can be found again.
@@ -71,11 +71,6 @@ def do(
     show_outcome(task)
     speak.answer(task)
     return exit_code(task, require_verified=bool(require)) if in_time else Exit.TIMEOUT
-
-
-def _given(**fields: Any) -> Obj:  # noqa: ANN401 - JSON
-    """Return the fields that were given."""
-    return {name: value for name, value in fields.items() if value not in (None, [], ())}
 
 
 def _thread(hub: Client, said: str | None, op_id: str) -> str | None:

@@ -53,12 +53,11 @@ class Running:
     url: str
     opened: str
     home: Path
-    ids: Ids
 
     async def op(self, kind: str, body: JsonObject) -> OpResult:
         """Do what the owner at this keyboard wishes."""
         who = Principal(account=self.owner.account, id=self.owner.device, role=Role.OWNER)
-        op = Op(op_id=self.ids.new("op"), kind=kind, body=body)
+        op = Op(op_id=self.hub.ids.new("op"), kind=kind, body=body)
         (result,) = await self.hub.submit(who, [op], surface="cli")
         return result
 
@@ -108,7 +107,6 @@ async def running_hub(path: Path, *, port: int | None, reach: Reach) -> AsyncGen
             url=url,
             opened=reach.with_port(answering.port) or url,
             home=home.path,
-            ids=ids,
         )
         await _put_starting_values(running, decided)
         yield running
