@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from deskhand.errors import Code, DeskhandError
-from deskhand.store.home import NETWORK, file_system_in, file_system_of, open_home
+from deskhand.store.home import NETWORK, file_system_of, open_home
 
 
 def mode(path: Path) -> int:
@@ -70,7 +70,7 @@ def test_a_network_folder_is_refused(tmp_path: Path, kind: str) -> None:
     assert (refused.code, refused.detail) == (Code.HOME_UNSAFE, kind)
 
 
-def test_the_innermost_mount_decides() -> None:
+def test_the_innermost_mount_decides(tmp_path: Path) -> None:
     """Mount points nest, later ones hide earlier ones, and names with spaces are spelled in octal."""
     mounts = [
         "/dev/sda / ext4 rw 0 0",
@@ -80,9 +80,10 @@ def test_the_innermost_mount_decides() -> None:
         "tmpfs /home/me/over nfs rw 0 0",
         "tmpfs /home/me/over tmpfs rw 0 0",
     ]
+    (tmp_path / "mounts").write_text("\n".join(mounts) + "\n", encoding="utf-8")
 
     found = [
-        file_system_in(mounts, Path(path))
+        file_system_of(Path(path), mounts=tmp_path / "mounts")
         for path in ("/etc", "/home/you", "/home/me/a", "/home/me/my share/a", "/home/me/over")
     ]
 

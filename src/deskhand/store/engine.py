@@ -41,7 +41,7 @@ def open_sqlite(path: Path) -> Engine:
     with translated():
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, FILE_MODE))
     pragmas, log = ("journal_mode=WAL", *_DURABLE, *_POWER_CUT), Path(f"{path}-wal")
-    return _writing(_engine(f"file:{quote(str(path))}?mode=rw", NullPool, *pragmas, log=log))
+    return _engine(f"file:{quote(str(path))}?mode=rw", NullPool, *pragmas, log=log)
 
 
 def empty_log(engine: Engine) -> None:
@@ -62,12 +62,13 @@ READS_ONLY = "reads_only"
 
 def open_sqlite_reader(path: Path) -> Engine:
     """Open an existing SQLite file so that nothing can be written through it."""
-    return _engine(f"file:{quote(str(path))}?mode=ro", NullPool, "query_only=ON")
+    reader = _engine(f"file:{quote(str(path))}?mode=ro", NullPool, "query_only=ON")
+    return reader.execution_options(**{READS_ONLY: True})
 
 
 def open_memory() -> Engine:
     """Open a database of this process alone; every connection is the same one, so committed rows are its disk."""
-    return _writing(_engine(":memory:", StaticPool, *_DURABLE))
+    return _engine(":memory:", StaticPool, *_DURABLE)
 
 
 def _engine(name: str, pool: type[Pool], *pragmas: str, log: Path | None = None) -> Engine:
@@ -82,10 +83,7 @@ def _engine(name: str, pool: type[Pool], *pragmas: str, log: Path | None = None)
             _write_log_again(driver, log)
         return driver
 
-    return create_engine("sqlite+pysqlite://", creator=connect, poolclass=pool)
-
-
-def _writing(engine: Engine) -> Engine:
+    engine = create_engine("sqlite+pysqlite://", creator=connect, poolclass=pool)
     event.listen(engine, "begin", _begin_immediate)
     return engine
 

@@ -11,7 +11,7 @@ import os
 import re
 import stat
 from collections.abc import Callable, Generator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -55,19 +55,13 @@ class Home:
         os.close(self._handle)
 
 
-def file_system_of(path: Path) -> str:
-    """Return the type of the file system a path lies on; empty where the machine does not say."""
-    try:
-        lines = _MOUNTS.read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return ""
-    return file_system_in(lines, path)
-
-
-def file_system_in(mounts: list[str], path: Path) -> str:
-    """Return the type of the innermost mount around a path, in the kernel's spelling; the last one wins."""
+def file_system_of(path: Path, *, mounts: Path = _MOUNTS) -> str:
+    """Return the type of the innermost mount around a path; the last one wins; empty where the machine does not say."""
+    lines: list[str] = []
+    with suppress(OSError):
+        lines = mounts.read_text(encoding="utf-8").splitlines()
     found, depth = "", -1
-    for line in mounts:
+    for line in lines:
         _, place, kind, *_ = line.split(" ")
         mount = Path(place.encode().decode("unicode_escape"))
         if path.is_relative_to(mount) and len(mount.parts) >= depth:
@@ -90,22 +84,18 @@ def open_home(path: Path, *, file_system: Callable[[Path], str] = file_system_of
         flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
         handle = os.open(path / LOCK, flags, FILE_MODE)
         undo.callback(os.close, handle)
-        _lock(handle)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise DeskhandError(Code.HOME_LOCKED) from None
+        except OSError as error:
+            raise DeskhandError(Code.HOME_UNSAFE, "no locks here") from error
         for inner in sorted(path.iterdir()):
             # What lies in a closed directory is closed with it; sockets and links have no modes to repair.
             if not inner.is_symlink() and (inner.is_dir() or inner.is_file()):
                 _make_private(inner)
         undo.pop_all()
     return Home(path, handle)
-
-
-def _lock(handle: int) -> None:
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        raise DeskhandError(Code.HOME_LOCKED) from None
-    except OSError as error:
-        raise DeskhandError(Code.HOME_UNSAFE, "no locks here") from error
 
 
 def _make_private(path: Path) -> None:

@@ -50,14 +50,12 @@ class SqlStore:
         reader: Reader,
         fanout: FanOut,
         scrubbing: Callable[[], None] = lambda: None,
-        closing: Callable[[], None] = lambda: None,
     ) -> None:
         self._clock = clock
         self._writer = writer
         self._reader = reader
         self._fanout = fanout
         self._scrubbing = scrubbing
-        self._closing = closing
         self._memory = Memory()
 
     @staticmethod
@@ -160,7 +158,6 @@ class SqlStore:
     async def close(self) -> None:
         """Finish waiting writes and close."""
         await self._writer.close()
-        self._closing()
         self._reader.close()
 
     async def _change(
@@ -216,13 +213,8 @@ def open_postgres_store(
         forget_old_ops(writing, clock)
         with reading.connect() as connection:
             fanout = FanOut(log.heads(connection))
-    return SqlStore(
-        clock,
-        writer=Lanes(writing),
-        reader=Reader(reading, offload),
-        fanout=fanout,
-        closing=Listener(reading, fanout, look_seconds=look_seconds).close,
-    )
+    writer = Lanes(writing, Listener(reading, fanout, look_seconds=look_seconds))
+    return SqlStore(clock, writer=writer, reader=Reader(reading, offload), fanout=fanout)
 
 
 def forget_old_ops(engine: Engine, clock: Clock) -> None:

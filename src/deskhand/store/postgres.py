@@ -12,6 +12,7 @@ import socket
 import threading
 from collections.abc import Generator
 from contextlib import ExitStack, contextmanager, suppress
+from functools import partial
 from typing import Any, TypeVar, cast
 
 from sqlalchemy import Connection, Engine, create_engine, event
@@ -45,17 +46,12 @@ def open_postgres(url: str) -> tuple[Engine, Engine]:
         parsed = make_url(url)
         if parsed.get_backend_name() != "postgresql":
             raise DeskhandError(Code.CONFIG_INVALID, "DESKHAND_DATABASE_URL")
-        parsed = parsed.set(drivername="postgresql+psycopg")
         # Autocommit, with BEGIN as a statement of ours: the driver's own costs a round trip.
-        writing = create_engine(parsed, poolclass=NullPool, isolation_level="AUTOCOMMIT")
+        address = parsed.set(drivername="postgresql+psycopg")
+        opened = partial(create_engine, address, isolation_level="AUTOCOMMIT")
+        writing = opened(poolclass=NullPool)
         # A reader waits in the pool: whether the server still knows it is asked before it is used.
-        reading = create_engine(
-            parsed,
-            pool_size=READERS + 1,
-            max_overflow=0,
-            isolation_level="AUTOCOMMIT",
-            pool_pre_ping=True,
-        )
+        reading = opened(pool_size=READERS + 1, max_overflow=0, pool_pre_ping=True)
     except (ArgumentError, ImportError):
         raise DeskhandError(Code.CONFIG_INVALID, "DESKHAND_DATABASE_URL") from None
     event.listen(writing, "begin", _begin)
@@ -90,25 +86,6 @@ def wake_others(connection: Connection, account: str) -> None:
         settle()
 
 
-class Lanes:
-    """Writers side by side, the same for all writes of a key: two processes never wait for each other in a ring."""
-
-    def __init__(self, engine: Engine) -> None:
-        self._lanes = [
-            ThreadWriter(engine, framing=pipelined, committed=wake_others) for _ in range(WRITERS)
-        ]
-
-    async def do(self, work: Work[R], *, key: str = "", after: After[R] | None = None) -> R:
-        """Let the lane of the key write."""
-        number = int.from_bytes(key.encode("utf-8", "replace")[-4:])
-        return await self._lanes[number % WRITERS].do(work, key=key, after=after)
-
-    async def close(self) -> None:
-        """Let the lanes finish what waits."""
-        for lane in self._lanes:
-            await lane.close()
-
-
 class Listener:
     """A thread that reads what other processes committed and offers it to the fan-out on the loop, in log order.
 
@@ -123,14 +100,12 @@ class Listener:
         self._fanout = fanout
         self._waits = max(1, round(look_seconds / WAIT_SECONDS))
         self._loop = asyncio.get_running_loop()
-        self._stop = threading.Event()
         self._ring, self._bell = socket.socketpair()
         self._thread = threading.Thread(target=self._run, name="listener", daemon=True)
         self._thread.start()
 
     def close(self) -> None:
         """End the thread."""
-        self._stop.set()
         self._ring.close()
         self._thread.join()
         self._bell.close()
@@ -138,26 +113,31 @@ class Listener:
     def _run(self) -> None:
         import psycopg  # noqa: PLC0415 - an extra; here it is surely there
 
-        while not self._stop.is_set():
+        ended = False
+        while not ended:
             try:
                 with self._engine.connect() as connection:
                     connection.exec_driver_sql(f"LISTEN {CHANNEL}")
                     self._listen(connection)
             except (SQLAlchemyError, OSError, psycopg.Error):
-                self._stop.wait(WAIT_SECONDS)  # the server is away: try again
+                pass  # the server is away: try again
+            ended = self._ends()
 
     def _listen(self, connection: Connection) -> None:
         driver = _driver(connection)
-        while not self._stop.is_set():
+        while True:
             for account, head in sorted(heads(connection).items()):
                 self._catch_up(connection, account, head)
             for _ in range(self._waits):
-                select.select([driver, self._bell], [], [], WAIT_SECONDS)
-                if self._stop.is_set():
+                if self._ends(driver):
                     return
                 notes = [note.payload for note in driver.notifies(timeout=0)]
                 for account, _, seq in sorted(payload.rpartition(":") for payload in notes):
                     self._catch_up(connection, account, int(seq) if seq.isdigit() else 0)
+
+    def _ends(self, *heard: Any) -> bool:  # noqa: ANN401 - psycopg's connection
+        """Wait a little, or until something is heard; return whether it is the end."""
+        return self._bell in select.select([self._bell, *heard], [], [], WAIT_SECONDS)[0]
 
     def _catch_up(self, connection: Connection, account: str, seq: int) -> None:
         after = self._fanout.told(account)
@@ -168,6 +148,32 @@ class Listener:
             with suppress(RuntimeError):  # the loop is closed: nobody listens
                 self._loop.call_soon_threadsafe(self._fanout.offer, found)
             after = found[-1].event.seq
+
+
+class Lanes:
+    """Writers side by side, the same for all writes of a key: two processes never wait for each other in a ring.
+
+    Args:
+        engine: where to write.
+        listener: ends with them.
+    """
+
+    def __init__(self, engine: Engine, listener: Listener) -> None:
+        self._listener = listener
+        self._lanes = [
+            ThreadWriter(engine, framing=pipelined, committed=wake_others) for _ in range(WRITERS)
+        ]
+
+    async def do(self, work: Work[R], *, key: str = "", after: After[R] | None = None) -> R:
+        """Let the lane of the key write."""
+        number = int.from_bytes(key.encode("utf-8", "replace")[-4:])
+        return await self._lanes[number % WRITERS].do(work, key=key, after=after)
+
+    async def close(self) -> None:
+        """Let the lanes finish what waits."""
+        for lane in self._lanes:
+            await lane.close()
+        self._listener.close()
 
 
 def _driver(connection: Connection) -> Any:  # noqa: ANN401 - psycopg is an extra, its types may not be here

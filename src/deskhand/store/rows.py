@@ -48,7 +48,7 @@ def appended(
     row["body"] = json_text(body)
     row["body_sha256"] = digest(row["body"])
     row["hash"] = chained(before, row)
-    return _committed(row, _event(row, body)), row
+    return committed(row, _event(row, body)), row
 
 
 def chained(before: str, row: Row) -> str:
@@ -119,16 +119,12 @@ def read_event(row: Row) -> Event:
         raise DeskhandError(Code.STORE_DAMAGED, f"event {row['seq']}") from None
 
 
-def read_committed(row: Row) -> Committed:
-    """Return an event of a row with whom it is for."""
-    return _committed(row, read_event(row))
-
-
 def _event(row: Row, body: JsonObject) -> Event:
     return Event.model_construct(body=body, **{name: row[name] for name in _EVENT})
 
 
-def _committed(row: Row, event: Event) -> Committed:
+def committed(row: Row, event: Event) -> Committed:
+    """Return the event of a row with whom it is for."""
     return Committed(
         account=row["account"], event=event, audience=row["audience"], runner=row["runner"]
     )

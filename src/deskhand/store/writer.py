@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable, Generator, Mapping, Sequence
-from concurrent.futures import Future
-from contextlib import AbstractContextManager, contextmanager, suppress
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -70,11 +69,6 @@ class _Job(Generic[R]):
 AnyJob = _Job[Any]
 
 
-@contextmanager
-def _unframed(_: Connection) -> Generator[Settle]:
-    yield lambda: None
-
-
 def _tell_nobody(_: Connection, __: str) -> None:
     """Know of nobody else who reads."""
 
@@ -92,7 +86,7 @@ class ThreadWriter:
         self,
         engine: Engine,
         *,
-        framing: Framing = _unframed,
+        framing: Framing = lambda _: nullcontext(lambda: None),
         committed: Callable[[Connection, str], None] = _tell_nobody,
     ) -> None:
         self._engine = engine
@@ -101,10 +95,10 @@ class ThreadWriter:
         self._queue: list[AnyJob] = []
         self._wake = threading.Condition()
         self._closing = False
-        self._ended: Future[None] = Future()
         # Opened here, so that a file that is not safe is refused before anything is promised.
         self._connection: Connection | None = _opened(engine)
-        threading.Thread(target=self._run, name="writer", daemon=True).start()
+        self._thread = threading.Thread(target=self._run, name="writer", daemon=True)
+        self._thread.start()
 
     async def do(self, work: Work[R], *, key: str = "", after: After[R] | None = None) -> R:
         """Let the write wait for its turn and for the durable commit."""
@@ -121,7 +115,7 @@ class ThreadWriter:
         with self._wake:
             self._closing = True
             self._wake.notify()
-        await asyncio.wrap_future(self._ended)
+        await asyncio.to_thread(self._thread.join)
 
     def _run(self) -> None:
         while batch := self._next_batch():
@@ -134,7 +128,6 @@ class ThreadWriter:
                 with suppress(Exception):
                     self._committed(self._connection, batch[0].key)
         self._drop_connection()
-        self._ended.set_result(None)
 
     def _next_batch(self) -> list[AnyJob]:
         """Wait for writes; return the first with others of its key, or nothing when all is done."""

@@ -16,7 +16,7 @@ from deskhand.ports import Committed, Page, View
 from deskhand.protocol.events import Event
 from deskhand.protocol.wire import Wire
 from deskhand.store import tables
-from deskhand.store.rows import Row, read_committed, read_event, read_object
+from deskhand.store.rows import Row, committed, read_event, read_object
 from deskhand.store.tables import one
 
 W = TypeVar("W", bound=Wire)
@@ -82,7 +82,7 @@ def committed_after(
     """Return events of everybody, for fan-out."""
     everything = select(tables.events).filter_by(account=account).where(_e.seq > after)
     rows = _rows(connection, everything.order_by(_e.seq), limit=limit)
-    return [read_committed(row) for row in rows]
+    return [committed(row, read_event(row)) for row in rows]
 
 
 def get(connection: Connection, account: str, kind: type[W], name: str) -> W | None:

@@ -30,17 +30,14 @@ def verify(connection: Connection, account: str) -> list[str]:
         connection.execution_options(isolation_level="REPEATABLE READ")
     with connection.begin():
         driver = connection.connection.driver_connection
-        if isinstance(driver, sqlite3.Connection) and not driver.in_transaction:
-            connection.exec_driver_sql("BEGIN")
-        return [*_unsound(connection), *verify_inside(connection, account)]
-
-
-def _unsound(connection: Connection) -> list[str]:
-    """Return what SQLite finds wrong with its file: also where an index and its table say different things."""
-    if connection.dialect.name != "sqlite":
-        return []
-    found = connection.exec_driver_sql("PRAGMA integrity_check(20)").scalars()
-    return [f"The file is damaged: {line}" for line in found if line != "ok"]
+        unsound: list[str] = []
+        if isinstance(driver, sqlite3.Connection):
+            if not driver.in_transaction:
+                connection.exec_driver_sql("BEGIN")
+            # Also where an index and its table say different things.
+            found = connection.exec_driver_sql("PRAGMA integrity_check(20)").scalars()
+            unsound = [f"The file is damaged: {line}" for line in found if line != "ok"]
+        return [*unsound, *verify_inside(connection, account)]
 
 
 def verify_inside(connection: Connection, account: str) -> list[str]:
