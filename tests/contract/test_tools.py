@@ -32,7 +32,9 @@ ARGUMENTS: dict[str, JsonObject] = {
     "find_files": {"words": ["x"]},
     "find_duplicates": {"path": "."},
     "write_file": {"path": "new.txt", "content": "x"},
+    "edit_file": {"path": "a.txt", "old": "x", "new": "y"},
     "make_directory": {"path": "new"},
+    "trash_file": {"path": "a.txt"},
     "move_file": {"path": "a.txt", "to": "b.txt"},
     "read_table": {"path": "a.csv"},
     "query_table": {"paths": ["a.csv"], "sql": "SELECT sum(v) FROM a"},
@@ -254,7 +256,10 @@ async def test_a_search_says_where(make: Make) -> None:
 
     result = await _call("search_files", {"query": "printer"}, folder)
 
-    assert result.text == "a.md:2: Call the PRINTER"
+    assert result.text.splitlines() == [
+        "a.md:2: Call the PRINTER",
+        "[1 files are no text or too large and were not searched]",
+    ]
 
 
 async def test_a_write_never_replaces_unasked(make: Make) -> None:

@@ -138,16 +138,19 @@ class SearchFiles(Reading):
     example = '{"query": "budget", "pattern": "*.md"}'
 
     query: Annotated[Short, Field(min_length=1)] = Field(description="Words as they stand there.")
+    regex: bool = Field(default=False, description="The query is a regular expression (RE2).")
     path: RelPath = "."
     pattern: Pattern = "*"
 
 
 class FindFiles(Reading):
-    """Files by words in their names and contents, best first, each with lines to quote.
+    """Find files by words in their names and contents, best first, each with lines to quote ("path:line: text").
 
-    ``endings`` without a dot narrow the kinds; ``since`` and ``until`` are days (2026-11-22) on which a file was
-    changed, or that its name says.
+    Looks into PDF, Word, Excel and mail too. ``endings`` without a dot narrow the kinds; ``since`` and ``until`` are
+    days on which a file was changed, or that its name says.
     """
+
+    example = '{"words": ["budget", "2027"], "endings": ["pdf", "docx"], "since": "2026-11-01"}'
 
     words: Annotated[list[Short], Field(max_length=20)] = Field(default_factory=list)
     path: RelPath = "."
@@ -207,6 +210,24 @@ class WriteFile(Write):
     )
 
 
+class EditFile(Wish):
+    """Replace one passage of a text file; its encoding and line ends stay.
+
+    Read the file first. The old text must stand in it exactly once: copy it exactly, without line numbers, and take
+    lines around it along where it would stand there twice.
+    """
+
+    example = '{"path": "plan.md", "old": "Owner: nobody", "new": "Owner: Mira"}'
+
+    path: RelPath
+    old: Annotated[str, Field(min_length=1, max_length=CONTENT_CHARS_MAX)] = Field(
+        description="The passage as it stands now."
+    )
+    new: Annotated[str, Field(max_length=CONTENT_CHARS_MAX)] = Field(
+        description="What is to stand there instead; empty deletes it."
+    )
+
+
 class MakeDirectory(Wish):
     """Make a directory with its parents; one that exists is fine."""
 
@@ -223,6 +244,14 @@ class MoveFile(Wish):
 
     path: RelPath
     to: RelPath = Field(description="The new path inside the folder.")
+
+
+class TrashFile(Wish):
+    """Put a file or directory into the trash of its folder. Nothing is deleted: it can be moved back from there."""
+
+    example = '{"path": "old.md"}'
+
+    path: RelPath
 
 
 class RunCommand(Wish):

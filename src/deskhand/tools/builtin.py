@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -25,6 +25,7 @@ class BuiltIn(Generic[W]):
         work: what it does, off the loop; what it leaves to be awaited is awaited on it.
         offload: how it gets there.
         effect: its class for recovery; what is not ``pure`` writes.
+        before: what came of a call that a crash cut off, for the class ``probe``.
     """
 
     name: str
@@ -32,6 +33,7 @@ class BuiltIn(Generic[W]):
     work: Callable[[W, Place], ToolResult | Awaitable[ToolResult]]
     offload: Offload
     effect: Effect = "pure"
+    before: Callable[[W, Place], ToolResult | None] | None = None
 
     @property
     def writes(self) -> bool:
@@ -64,6 +66,13 @@ class BuiltIn(Generic[W]):
         done = await self.offload(lambda: self.work(self.wish.from_json(arguments), place))
         return done if isinstance(done, ToolResult) else await done
 
+    async def probe(self, arguments: JsonObject, place: Place) -> ToolResult | None:
+        """Return what came of a call that a crash cut off; nothing where nobody can tell."""
+        before = self.before
+        if before is None:
+            return None
+        return await self.offload(lambda: before(self.wish.from_json(arguments), place))
+
 
 def source(wish: Reading, place: Place) -> FolderAccess:
     """Return where to read: the task's folder, or where results go.
@@ -74,7 +83,7 @@ def source(wish: Reading, place: Place) -> FolderAccess:
     if wish.source == "results":
         return place.results
     if place.folder is None:
-        raise DeskhandError(Code.FOLDER_UNKNOWN, "this task has no folder")
+        raise DeskhandError(Code.FOLDER_UNKNOWN, 'this task has no folder; say "from": "results"')
     return place.folder
 
 
@@ -82,5 +91,17 @@ def ok(value: JsonObject, text: str) -> ToolResult:
     """Return a good result; its text is cut with a visible marker where a model would get too much."""
     if len(text) > TOOL_TEXT_CHARS_MAX:
         left = len(text) - TOOL_TEXT_CHARS_MAX
-        text = f"{text[:TOOL_TEXT_CHARS_MAX]}\n[cut: {left} more characters]"
+        text = f"{text[:TOOL_TEXT_CHARS_MAX]}\n[cut: {left:,} more characters]"
     return ToolResult(outcome="ok", value=value, text=text)
+
+
+def fitting(lines: Sequence[str], rest: str) -> str:
+    """Return as many lines as a model should get, and how many more there are; ``rest`` says how to see them."""
+    shown, left = list[str](), TOOL_TEXT_CHARS_MAX - 500
+    for line in lines:
+        left -= len(line) + 1
+        if left < 0:
+            break
+        shown.append(line)
+    more = len(lines) - len(shown)
+    return "\n".join([*shown, *[f"[… {more:,} more {rest}]"] * bool(more)])

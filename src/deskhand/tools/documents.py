@@ -19,7 +19,7 @@ from deskhand.protocol import wishes
 from deskhand.protocol.wire import Json, JsonObject
 from deskhand.tools import workbooks
 from deskhand.tools.builtin import ok, source
-from deskhand.tools.files import write_once
+from deskhand.tools.changing import write_once
 from deskhand.tools.tables.numbers import amount, is_missing, places
 from deskhand.tools.tables.reading import Row, Table, read
 from deskhand.tools.tables.totals import (

@@ -8,21 +8,25 @@ results place; without ``replace`` an existing file stays, and the same bytes ag
 from __future__ import annotations
 
 import fnmatch
-import hashlib
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from deskhand.errors import Code, DeskhandError
-from deskhand.limits import LIST_ENTRIES_MAX
+from deskhand.limits import LIST_ENTRIES_MAX, READ_BYTES_MAX
 from deskhand.ports import Entry, FolderAccess, Place, ToolResult
 from deskhand.protocol import wishes
 from deskhand.protocol.wire import JsonObject
-from deskhand.tools.builtin import ok, source
+from deskhand.tools.builtin import fitting, ok, source
 from deskhand.tools.reading import read_decoded
 
 TRASH: Final = ".deskhand-trash"
 """Where a folder keeps what was thrown away in it."""
+_MATCHING: Final = """
+SELECT number FROM (SELECT unnest($1::VARCHAR[]) AS line, generate_subscripts($1::VARCHAR[], 1) AS number)
+WHERE regexp_matches(line, $2, 'i') ORDER BY number
+"""
+SEARCHED_BYTES_MAX: Final = 256 * 1024**2
 HITS_MAX: Final = 500
 HIT_CHARS_MAX: Final = 400
 
@@ -33,8 +37,9 @@ def list_files(wish: wishes.ListFiles, place: Place) -> ToolResult:
     entries = entries_of(source(wish, place), wish.path, recursive=wish.recursive, limit=limit + 1)
     chosen = [entry for entry in entries[:limit] if _named(entry, wish.pattern)]
     lines = [f"{e.path}{'/' if e.kind == 'directory' else ''}  {e.size}" for e in chosen]
+    text = fitting(lines, "entries; look into one directory, or narrow the pattern")
     if len(entries) > limit:
-        lines.append(f"[only the first {limit} entries]")
+        text += f"\n[only the first {limit} entries]"
     value: JsonObject = {
         "entries": [
             {
@@ -47,70 +52,42 @@ def list_files(wish: wishes.ListFiles, place: Place) -> ToolResult:
         ],
         "complete": len(entries) <= limit,
     }
-    return ok(value, "\n".join(lines) or "(empty)")
+    return ok(value, text or "(empty)")
 
 
 def search_files(wish: wishes.SearchFiles, place: Place) -> ToolResult:
-    """Return the lines that contain the words, with ``file:line``."""
-    wanted = re.compile(re.escape(wish.query), re.IGNORECASE)
+    """Return the lines that contain the words, with ``file:line``.
+
+    Raises:
+        DeskhandError: ``invalid`` for what is no regular expression.
+    """
+    numbers = _by_pattern(wish.query) if wish.regex else _by_words(wish.query)
     access = source(wish, place)
     entries = entries_of(access, wish.path, recursive=True, limit=LIST_ENTRIES_MAX + 1)
     hits: list[JsonObject] = []
+    left, passed_over = SEARCHED_BYTES_MAX, 0
     for entry in entries:
         if entry.kind != "file" or not _named(entry, wish.pattern) or len(hits) >= HITS_MAX:
             continue
+        left -= entry.size if entry.size <= READ_BYTES_MAX else 0
         try:
-            lines = read_decoded(access, entry.path)[0].lines()
+            lines = read_decoded(access, entry.path)[0].lines() if left >= 0 else []
         except DeskhandError:
-            continue  # no text, too large or gone: a search looks into what can be read
+            passed_over += 1  # no text, too large or gone: a search looks into what can be read
+            continue
         hits += [
-            JsonObject(path=entry.path, line=number, text=line[:HIT_CHARS_MAX])
-            for number, line in enumerate(lines, start=1)
-            if wanted.search(line)
+            JsonObject(path=entry.path, line=number, text=lines[number - 1][:HIT_CHARS_MAX])
+            for number in numbers(lines)
         ]
-    complete = len(entries) <= LIST_ENTRIES_MAX and len(hits) < HITS_MAX
+    complete = len(entries) <= LIST_ENTRIES_MAX and len(hits) < HITS_MAX and left >= 0
     found = hits[:HITS_MAX]
     shown = [f"{hit['path']}:{hit['line']}: {hit['text']}" for hit in found]
-    if not complete:
-        shown.append("[there is more than was searched]")
-    return ok({"hits": [*found], "complete": complete}, "\n".join(shown) or "(nothing)")
-
-
-def write_file(wish: wishes.WriteFile, place: Place) -> ToolResult:
-    """Write a text file in UTF-8."""
-    data = wish.content.encode("utf-8", errors="replace")
-    return write_once(place.results, wish.path, data, replace=wish.replace)
-
-
-def make_directory(wish: wishes.MakeDirectory, place: Place) -> ToolResult:
-    """Make a directory and its parents."""
-    place.results.mkdir(wish.path)
-    return ok({"path": wish.path}, f"made {wish.path}/")
-
-
-def move_file(wish: wishes.MoveFile, place: Place) -> ToolResult:
-    """Move to a free name; whether a crash came before or after it nobody can tell."""
-    place.results.move(wish.path, wish.to)
-    return ok({"path": wish.path, "to": wish.to}, f"moved {wish.path} to {wish.to}")
-
-
-def write_once(access: FolderAccess, path: str, data: bytes, *, replace: bool) -> ToolResult:
-    """Write bytes; the same bytes already there are done, other bytes stay unless ``replace``.
-
-    Raises:
-        DeskhandError: ``conflict`` and what writing raises.
-    """
-    digest = hashlib.sha256(data).hexdigest()
-    there = access.stat(path)
-    if there is None or there.kind != "file" or access.sha256(path) != digest:
-        if there is not None and not replace:
-            raise DeskhandError(Code.CONFLICT, f"{path} exists already")
-        parent = path.rpartition("/")[0]
-        if parent:
-            access.mkdir(parent)
-        access.write(path, data, expect=None if replace else "")
-    value: JsonObject = {"path": path, "size": len(data), "sha256": digest}
-    return ok(value, f"wrote {path}, {len(data)} bytes")
+    text = fitting(shown, "lines; narrow the query, the path or the pattern") or "(nothing)"
+    text += "" if complete else "\n[there is more than was searched]"
+    text += f"\n[{passed_over} files are no text or too large and were not searched]" * bool(
+        passed_over
+    )
+    return ok({"hits": [*found], "complete": complete}, text)
 
 
 def entries_of(access: FolderAccess, path: str, *, recursive: bool, limit: int) -> Sequence[Entry]:
@@ -126,3 +103,26 @@ def entries_of(access: FolderAccess, path: str, *, recursive: bool, limit: int) 
 
 def _named(entry: Entry, pattern: str) -> bool:
     return fnmatch.fnmatchcase(entry.path.rpartition("/")[2], pattern)
+
+
+def _by_words(query: str) -> Callable[[Sequence[str]], list[int]]:
+    wanted = re.compile(re.escape(query), re.IGNORECASE)
+    return lambda lines: [n for n, line in enumerate(lines, start=1) if wanted.search(line)]
+
+
+def _by_pattern(query: str) -> Callable[[Sequence[str]], list[int]]:
+    """Search with RE2, which takes no more time than the text is long, whatever the pattern (RL-05)."""
+    import duckdb  # noqa: PLC0415 - few searches need it
+
+    database = duckdb.connect(":memory:", config={"threads": 1})
+
+    def numbers(lines: Sequence[str]) -> list[int]:
+        try:
+            found = database.execute(_MATCHING, [lines, query]).fetchall()
+        except duckdb.Error as error:
+            detail = f"no regular expression (RE2): {str(error)[:200]}"
+            raise DeskhandError(Code.INVALID, detail, field="query") from None
+        return [int(number) for (number,) in found]
+
+    numbers([""])
+    return numbers

@@ -9,10 +9,11 @@ import inspect
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Final, cast
 
+from deskhand.clock import Clock, SystemClock
 from deskhand.ports import Effect, Offload, Place, Tool, ToolInfo, ToolResult
 from deskhand.protocol import wishes
 from deskhand.protocol.wire import Json, JsonObject
-from deskhand.tools import documents, files, finding
+from deskhand.tools import changing, documents, files, finding
 from deskhand.tools.apart.asking import Apart
 from deskhand.tools.builtin import BuiltIn, W
 from deskhand.tools.checks import totals
@@ -21,7 +22,7 @@ from deskhand.tools.reading import Reader
 from deskhand.tools.shell import RunCommand
 
 FOR_MODELS: Final = (
-    *("list_files", "read_file", "read_files", "search_files"),
+    *("list_files", "read_file", "read_files", "search_files", "find_files"),
     *("write_file", "edit_file", "make_directory", "move_file", "trash_file"),
     *("run_command", "query_table", "write_document", "fetch_url"),
 )
@@ -67,11 +68,12 @@ def _of(schema: Json, inner: JsonObject) -> Json:
     return kept
 
 
-def standard_tools(*, offload: Offload) -> Mapping[str, Tool]:
+def standard_tools(*, offload: Offload, clock: Clock | None = None) -> Mapping[str, Tool]:
     """Return every built-in tool.
 
     Args:
         offload: runs their blocking work; inline in the simulation.
+        clock: names the days of the trash.
     """
 
     def tool(
@@ -82,6 +84,17 @@ def standard_tools(*, offload: Offload) -> Mapping[str, Tool]:
     ) -> Tool:
         return BuiltIn(name=name, wish=wish, work=work, offload=offload, effect=effect)
 
+    def probed(
+        name: str,
+        wish: type[W],
+        work: Callable[[W, Place], ToolResult],
+        before: Callable[[W, Place], ToolResult | None],
+    ) -> Tool:
+        return BuiltIn(
+            name=name, wish=wish, work=work, offload=offload, effect="probe", before=before
+        )
+
+    trash = changing.Trash(clock or SystemClock())
     reader = Reader(offload=offload, apart=Apart())
     again = Rereading(reader, offload=offload)
     finder = finding.Finder(offload=offload, reader=reader)
@@ -94,9 +107,11 @@ def standard_tools(*, offload: Offload) -> Mapping[str, Tool]:
         tool("find_duplicates", wishes.FindDuplicates, finding.find_duplicates),
         tool("read_table", wishes.ReadTable, documents.read_table),
         tool("query_table", wishes.QueryTable, reader.query_table),
-        tool("write_file", wishes.WriteFile, files.write_file, "idempotent"),
-        tool("make_directory", wishes.MakeDirectory, files.make_directory, "idempotent"),
-        tool("move_file", wishes.MoveFile, files.move_file, "unknown"),
+        tool("write_file", wishes.WriteFile, changing.write_file, "idempotent"),
+        tool("edit_file", wishes.EditFile, changing.edit_file, "idempotent"),
+        tool("make_directory", wishes.MakeDirectory, changing.make_directory, "idempotent"),
+        probed("move_file", wishes.MoveFile, changing.move_file, changing.moved_before),
+        probed("trash_file", wishes.TrashFile, trash.trash_file, trash.trashed_before),
         tool("write_workbook", wishes.WriteWorkbook, documents.write_workbook, "idempotent"),
         tool("check_quotes", wishes.CheckQuotes, again.check_quotes),
         tool("check_actions", wishes.CheckActions, again.check_actions),

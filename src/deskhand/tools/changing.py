@@ -1,0 +1,162 @@
+"""Tools that change files, through the folder's handle only: write, edit, move, throw away, make a directory.
+
+Changes go to the results place. Without ``replace`` an existing file stays, the same bytes again are done already, and
+nothing is ever deleted: what is thrown away lies in the folder's trash. What a crash cut off is looked for, not guessed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from itertools import islice
+from typing import Final
+
+from deskhand.clock import Clock, stamp
+from deskhand.errors import Code, DeskhandError
+from deskhand.ports import FolderAccess, Place, ToolResult
+from deskhand.protocol import wishes
+from deskhand.protocol.wire import JsonObject
+from deskhand.tools.builtin import ok
+from deskhand.tools.files import TRASH
+from deskhand.tools.reading import read_decoded
+
+_PLACES_MAX: Final = 1_000
+_PLACES_SHOWN: Final = 10
+
+
+def write_file(wish: wishes.WriteFile, place: Place) -> ToolResult:
+    """Write a text file in UTF-8."""
+    data = wish.content.encode("utf-8", errors="replace")
+    return write_once(place.results, wish.path, data, replace=wish.replace)
+
+
+def edit_file(wish: wishes.EditFile, place: Place) -> ToolResult:
+    """Replace one passage; one that was replaced already is done.
+
+    Raises:
+        DeskhandError: ``invalid`` when the passage does not stand there once, or the file's encoding cannot hold the
+            new one; ``conflict`` when the file changed meanwhile.
+    """
+    decoded, digest = read_decoded(place.results, wish.path)
+    text, end = decoded.text, "\r\n" if "\r\n" in decoded.text else "\n"
+    old, new = (end.join(re.split(r"\r\n|\n", part)) for part in (wish.old, wish.new))
+    found = re.finditer(f"(?={re.escape(old)})", text)
+    open_places = (at.start() for at in found if not _replaced(text, at.start(), old, new))
+    places = [*islice(open_places, _PLACES_MAX)]
+    if not places and new and new in text:
+        return ok({"path": wish.path, "sha256": digest}, f"{wish.path} stands so already")
+    if len(places) != 1:
+        raise _not_once(text, places, old)
+    try:
+        after = text[: places[0]] + new + text[places[0] + len(old) :]
+        same, data = (said.encode(decoded.encoding) for said in (text, after))
+    except UnicodeEncodeError as error:
+        letter = error.object[error.start]
+        detail = f"the file is in {decoded.encoding}, which has no {letter!r}"
+        raise DeskhandError(Code.INVALID, detail, field="new") from None
+    if hashlib.sha256(same).hexdigest() != digest:
+        detail = f"{wish.path} cannot be changed in one place only; write it whole"
+        raise DeskhandError(Code.UNSUPPORTED_TYPE, detail)
+    place.results.write(wish.path, data, expect=digest)
+    value: JsonObject = {"path": wish.path, "sha256": hashlib.sha256(data).hexdigest()}
+    return ok(value, f"changed {wish.path} at line {_line(text, places[0])}")
+
+
+def make_directory(wish: wishes.MakeDirectory, place: Place) -> ToolResult:
+    """Make a directory and its parents."""
+    place.results.mkdir(wish.path)
+    return ok({"path": wish.path}, f"made {wish.path}/")
+
+
+def move_file(wish: wishes.MoveFile, place: Place) -> ToolResult:
+    """Move to a free name."""
+    return _moved(place.results, wish.path, wish.to)
+
+
+def moved_before(wish: wishes.MoveFile, place: Place) -> ToolResult | None:
+    """Say what came of a move that a crash cut off: it is done, or it is done now; else nobody can tell."""
+    access = place.results
+    there = access.stat(wish.to) is not None
+    if (access.stat(wish.path) is None) is not there:
+        return None
+    return _told(wish.path, wish.to) if there else move_file(wish, place)
+
+
+class Trash:
+    """The trash of a folder: a directory a day in which everything keeps its path."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+
+    def trash_file(self, wish: wishes.TrashFile, place: Place) -> ToolResult:
+        """Move a file or directory into the trash, beside what lies there under its name."""
+        day = f"{TRASH}/{stamp(self._clock.now())[:10]}"
+        to, again = f"{day}/{wish.path}", 2
+        while place.results.stat(to) is not None:
+            to, again = f"{day}/{again}/{wish.path}", again + 1
+        return _moved(place.results, wish.path, to)
+
+    def trashed_before(self, wish: wishes.TrashFile, place: Place) -> ToolResult:
+        """Say what came of it after a crash: what is gone was thrown away, what is there is so now."""
+        if place.results.stat(wish.path) is None:
+            return _told(wish.path, f"{TRASH}/")
+        return self.trash_file(wish, place)
+
+
+def write_once(access: FolderAccess, path: str, data: bytes, *, replace: bool) -> ToolResult:
+    """Write bytes; the same bytes already there are done, other bytes stay unless ``replace``.
+
+    Raises:
+        DeskhandError: ``conflict`` and what writing raises.
+    """
+    digest = hashlib.sha256(data).hexdigest()
+    there = access.stat(path)
+    if there is None or there.kind != "file" or access.sha256(path) != digest:
+        if there is not None and not replace:
+            raise DeskhandError(
+                Code.CONFLICT, f'{path} exists already; "replace": true replaces it'
+            )
+        _make_parent(access, path)
+        access.write(path, data, expect=None if replace else "")
+    value: JsonObject = {"path": path, "size": len(data), "sha256": digest}
+    return ok(value, f"wrote {path}, {len(data)} bytes")
+
+
+def _replaced(text: str, at: int, old: str, new: str) -> bool:
+    """Return whether the passage at a place is part of one that was put there by this very edit."""
+    return old in new and text.find(new, max(0, at + len(old) - len(new)), at + len(new)) >= 0
+
+
+def _not_once(text: str, places: list[int], old: str) -> DeskhandError:
+    cure = "read the file again and copy the passage exactly"
+    if re.match(r"\d+: ", old):
+        cure = "the numbers before the lines are not part of the file"
+    if places:
+        lines = ", ".join(str(_line(text, at)) for at in places[:_PLACES_SHOWN])
+        cure = f"at lines {lines}; take lines around it along, so that it is only one"
+    return DeskhandError(Code.INVALID, f"it stands there {len(places)} times; {cure}", field="old")
+
+
+def _line(text: str, at: int) -> int:
+    return text.count("\n", 0, at) + 1
+
+
+def _moved(access: FolderAccess, path: str, to: str) -> ToolResult:
+    if access.stat(path) is None:
+        raise DeskhandError(Code.NOT_FOUND, path)
+    _make_parent(access, to)
+    access.move(path, to)
+    return _told(path, to)
+
+
+def _told(path: str, to: str) -> ToolResult:
+    changes: list[JsonObject] = [{"path": path, "kind": "deleted"}]
+    if not to.startswith(TRASH):
+        changes.append({"path": to, "kind": "created"})
+    return ok({"path": path, "to": to, "changes": [*changes]}, f"moved {path} to {to}")
+
+
+def _make_parent(access: FolderAccess, path: str) -> None:
+    parent = path.rpartition("/")[0]
+    if parent:
+        access.mkdir(parent)
