@@ -23,7 +23,7 @@ from deskhand.runner.parts import Parts, RunnerConfig
 from deskhand.runner.process import Process
 from deskhand.store.engine import open_sqlite, open_sqlite_reader
 from deskhand.testing.links import RUNNER, MemoryHub
-from deskhand.testing.memory_store import InlineWriter
+from deskhand.testing.memory_store import Crash, InlineWriter
 from deskhand.tools.beneath import Folder
 from deskhand.tools.registry import standard_tools
 from deskhand.workflow.journal import Journal
@@ -75,6 +75,29 @@ class Box:
         if self.does is not None:
             return self.does(command, access)
         return CommandResult(exit_code=0, output=b"ok\n", truncated=False, timed_out=False)
+
+
+@dataclass(slots=True)
+class Fuse:
+    """Ends the process at the n-th commit, before or after it, and keeps it dead."""
+
+    at: int
+    after: bool
+    commits: int = 0
+    blown: bool = False
+
+    def before_commit(self) -> None:
+        """Blow before the commit is durable."""
+        self.commits += 1
+        self.blown = self.blown or (not self.after and self.commits == self.at)
+        if self.blown:
+            raise Crash
+
+    def after_commit(self) -> None:
+        """Blow between the commit and its answer."""
+        self.blown = self.blown or (self.after and self.commits == self.at)
+        if self.blown:
+            raise Crash
 
 
 @dataclass(slots=True)

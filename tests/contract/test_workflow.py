@@ -14,10 +14,9 @@ from deskhand.protocol.objects import FolderMode, Origin, Trust
 from deskhand.protocol.tasks import Brief, TaskState
 from deskhand.protocol.wire import JsonObject
 from deskhand.testing.agents import Obedient, call, wish
-from deskhand.testing.memory_store import Crash
-from tests.laptop import Laptop, until
+from tests.laptop import Fuse, Laptop, until
 
-COMMITS_MAX = 11
+COMMITS_MAX = 12
 
 
 @dataclass(slots=True)
@@ -38,29 +37,6 @@ class Counter:
         del place
         self.done.append(str(arguments["path"]))
         return ToolResult(outcome="ok", value={})
-
-
-@dataclass(slots=True)
-class Fuse:
-    """Ends the process at the n-th commit, before or after it, and keeps it dead."""
-
-    at: int
-    after: bool
-    commits: int = 0
-    blown: bool = False
-
-    def before_commit(self) -> None:
-        """Blow before the commit is durable."""
-        self.commits += 1
-        self.blown = self.blown or (not self.after and self.commits == self.at)
-        if self.blown:
-            raise Crash
-
-    def after_commit(self) -> None:
-        """Blow between the commit and its answer."""
-        self.blown = self.blown or (self.after and self.commits == self.at)
-        if self.blown:
-            raise Crash
 
 
 def brief(task: str = "tsk_1", epoch: int = 1, thread: str = "thr_1") -> Brief:

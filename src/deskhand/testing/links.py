@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 
 from deskhand.core import conversation, lifecycle
+from deskhand.core.dispatching import brief_of
 from deskhand.core.drafting import Decision, Draft, Wish
 from deskhand.errors import Code, DeskhandError
 from deskhand.ids import Ids
@@ -21,7 +22,7 @@ from deskhand.protocol.authority import Principal
 from deskhand.protocol.events import HUB, Event
 from deskhand.protocol.objects import Folder, FolderMode, Origin, Role, Thread, Trust
 from deskhand.protocol.ops import Op, OpResult, failure_of
-from deskhand.protocol.tasks import Approval, Brief, FileRef, Question, Task, TaskState
+from deskhand.protocol.tasks import Approval, Budget, FileRef, Question, Task, TaskState
 from deskhand.protocol.wire import JsonObject
 from deskhand.testing.account import MemoryAccount
 
@@ -131,6 +132,8 @@ class MemoryHub:
         folder: str | None = None,
         mode: FolderMode | None = None,
         checks: tuple[str, ...] = (),
+        criteria: tuple[str, ...] = (),
+        budget: Budget | None = None,
         files: tuple[FileRef, ...] = (),
     ) -> str:
         """Delegate a task to the runner at once; return its id."""
@@ -152,6 +155,9 @@ class MemoryHub:
             origin=origin,
             trust=Trust.OWNER,
             requested_checks=checks,
+            criteria=criteria,
+            criteria_by="owner" if criteria else None,
+            budget=budget,
             files=files,
             created_by=OWNER,
             created_at=now,
@@ -163,22 +169,7 @@ class MemoryHub:
     def order(self, task: str, *, epoch: int) -> None:
         """Assign a task to the runner under an epoch."""
         known = self.task(task)
-        brief = Brief(
-            task=task,
-            thread=known.thread,
-            epoch=epoch,
-            title=known.title,
-            text=known.text,
-            agent=known.agent,
-            folder=known.folder,
-            mode=known.mode,
-            criteria=known.criteria,
-            checks=known.requested_checks,
-            files=known.files,
-            origin=known.origin,
-            trust=known.trust,
-            created_at=known.created_at,
-        )
+        brief = brief_of(known, epoch, ())
         body = ev.TaskAssigned(runner=RUNNER, epoch=epoch, brief=brief)
         self._emit(body, thread=known.thread, task=task, to_runner=True)
 
@@ -223,6 +214,11 @@ class MemoryHub:
             meant="steer",
         )
         self._emit(body, thread=self.task(task).thread, task=task, to_runner=True)
+
+    def edit(self, task: str, *criteria: str) -> None:
+        """Say anew what the result must fulfil."""
+        body = ops.TaskEdit(criteria=criteria)
+        self._decided(lifecycle.edit_task(self.account, self._wish(_OWNER, task), body))
 
     def narrow(self, folder: Folder) -> None:
         """Tell the runner how far the account narrows a folder."""
