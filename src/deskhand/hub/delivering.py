@@ -9,11 +9,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import timedelta
 
 from typing_extensions import override
 
-from deskhand.clock import stamp
 from deskhand.core.delivery import Announcement, next_try_seconds
 from deskhand.hub.timing import Rounds
 from deskhand.ids import Ids
@@ -86,13 +84,13 @@ class Courier(Rounds):
         What waits stands in wall time, to outlive this process. A clock that was set back would keep it waiting: what
         is due later than any wait is long, or at all when the clock goes back now, is tried earlier instead.
         """
-        longest = self._in(_LONGEST_SECONDS)
+        longest = self.at(_LONGEST_SECONDS)
         await self.store.hasten_deliveries(after=longest, to=longest)
         await super().run()
 
     @override
     async def round(self) -> float:
-        now, before = self._in(0), self.offset
+        now, before = self.at(), self.offset
         self.offset = self.clock.now().timestamp() - self.clock.elapsed()
         if before - self.offset > _SET_BACK_SECONDS:
             await self.store.hasten_deliveries(after=now, to=now)
@@ -111,7 +109,7 @@ class Courier(Rounds):
             attempts, asked_for = due.delivery.attempts + 1, outcome.retry_after_seconds
             wait = next_try_seconds(attempts, asked_for=asked_for, spread=self.spread())
             if wait is not None:
-                fate, again = "sent", self._in(wait)
+                fate, again = "sent", self.at(wait)
         await self.store.settle_delivery(
             due.account,
             due.delivery.id,
@@ -134,6 +132,3 @@ class Courier(Rounds):
             ttl_seconds=due.ttl_seconds,
         )
         return await notifier.send(due.subscription, notice)
-
-    def _in(self, seconds: float) -> str:
-        return stamp(self.clock.now() + timedelta(seconds=seconds))

@@ -21,7 +21,7 @@ from deskhand.errors import Code, DeskhandError
 from deskhand.hub.credentials import admit, bearer_sha256, new_token, page_sha256, write_private
 from deskhand.hub.peer import Peer, Throttle
 from deskhand.ids import Ids
-from deskhand.limits import CLAIM_SECONDS, INVITE_SECONDS, PAIR_PENDING_MAX
+from deskhand.limits import INVITE_SECONDS
 from deskhand.ports import Draft, Invite, Joining, Store, Tx
 from deskhand.protocol import requests as wire
 from deskhand.protocol.events import HUB, PairDecided, PairRequested
@@ -32,16 +32,16 @@ _WHOLE_HUB: Final = "hub"
 _LINK_BYTES: Final = 16
 """128 bits, for an invitation or a waiting request."""
 
+Claimed = tuple[wire.PairPending | wire.PairClaimed, str | None]
+"""What became of a request; with a page's credential its other half, the cookie."""
+
 
 class Pairing:
     """Invitations, requests and claims of one hub; a claim made for this computer counts for its user ``uid`` alone."""
 
     def __init__(self, store: Store, clock: Clock, ids: Ids, *, uid: int | None = None) -> None:
         """Begin with all counters at nothing."""
-        self._store = store
-        self._clock = clock
-        self._ids = ids
-        self._uid = uid
+        self._store, self._clock, self._ids, self._uid = store, clock, ids, uid
         self._local: set[str] = set()
         self._failures = Throttle(clock, most=limits.PAIR_FAILURES_PER_MINUTE_MAX, seconds=60)
         self._wrong_codes = Throttle(clock, most=limits.CODE_TRIES_MAX, seconds=INVITE_SECONDS)
@@ -76,7 +76,7 @@ class Pairing:
     async def create_local_claim(self, account: str) -> wire.InviteMade:
         """Make the invitation with which the browser of this computer's user signs in: short, alone, same user only."""
         wish = wire.InviteAsk(kind="page", admits_alone=True)
-        made = await self.create_invite(account, wish, seconds=CLAIM_SECONDS)
+        made = await self.create_invite(account, wish, seconds=limits.CLAIM_SECONDS)
         self._local.add(made.id)
         return made
 
@@ -126,12 +126,8 @@ class Pairing:
             request=request.id, secret=secret, match=match, expires_at=joining.expires_at
         )
 
-    async def claim(
-        self, wish: wire.PairClaim, *, peer: Peer
-    ) -> tuple[wire.PairPending | wire.PairClaimed, str | None]:
+    async def claim(self, wish: wire.PairClaim, *, peer: Peer) -> Claimed:
         """Return what became of a request; once admitted, make the device and hand out its credential, once.
-
-        A page's has two halves: the second thing returned is its cookie.
 
         Raises:
             DeskhandError: ``invite_invalid`` for unknown, wrong, expired and already claimed; ``forbidden`` when
@@ -181,9 +177,7 @@ class Pairing:
         """Whether a claim made for this user's browser comes from another user of the machine."""
         return invite.id in self._local and peer.uid is not None and peer.uid != self._uid
 
-    async def _hand_out(
-        self, joining: Joining, request: PairRequest
-    ) -> tuple[wire.PairClaimed, str | None]:
+    async def _hand_out(self, joining: Joining, request: PairRequest) -> Claimed:
         token = new_token(self._ids)
         cookie = new_token(self._ids) if request.kind == "page" else None
         kept = page_sha256(cookie=cookie, key=token) if cookie else bearer_sha256(token)
@@ -246,7 +240,7 @@ def _file(tx: Tx, request: PairRequest, joining: Joining, *, alone: bool) -> Non
     lapsed = [one for one in waiting if _lapsed(tx, one)]
     for one in lapsed:
         _emit(tx, PairDecided(request=one.id, state="refused"))
-    if len(waiting) - len(lapsed) >= PAIR_PENDING_MAX:
+    if len(waiting) - len(lapsed) >= limits.PAIR_PENDING_MAX:
         # More than people could look at.
         raise DeskhandError(Code.RATE_LIMITED, "requests wait", retry_after_seconds=60)
     _emit(tx, PairRequested(request=request))

@@ -13,7 +13,6 @@ from dataclasses import dataclass
 
 from typing_extensions import override
 
-from deskhand.clock import stamp
 from deskhand.hub.streaming import Listener, Streams
 from deskhand.hub.timing import Rounds
 from deskhand.ports import Frame
@@ -80,7 +79,7 @@ class Attendance(Rounds):
         who = (speaker.account, speaker.id)
         link = self._links.get(who)
         if link is not None:
-            link.quiet, link.heard_at = self.clock.monotonic(), self._now()
+            link.quiet, link.heard_at = self.clock.monotonic(), self.at()
         for op, result in zip(ops, results, strict=True):
             if op.kind == "presence.note" and result.status == "ok":
                 await self._take(who, PresenceNote.from_json(op.body))
@@ -88,20 +87,20 @@ class Attendance(Rounds):
     async def _take(self, who: Who, said: PresenceNote) -> None:
         link, sleep = self._links.get(who), dict[str, Json]()
         if said.slept_seconds is not None:
-            sleep = {"slept_seconds": said.slept_seconds, "woke_at": self._now()}
+            sleep = {"slept_seconds": said.slept_seconds, "woke_at": self.at()}
         if said.state != "up":
             if link is not None:
                 link.state, link.said = said.state, True
-            await self._write(who, connected=False, state=said.state, seen_at=self._now())
+            await self._write(who, connected=False, state=said.state, seen_at=self.at())
         elif link is None:
             # Its stream is at another hub, or not open yet: the moment is all there is to say.
             known = (await self.store.presence(who[0])).get(who[1])
             if sleep or (known is not None and known.connected):
-                await self._write(who, seen_at=self._now(), **sleep)
+                await self._write(who, seen_at=self.at(), **sleep)
         elif link.state != "up" or sleep:
             link.state, link.said = "up", False
             there = link.gone is None
-            await self._write(who, connected=there, state="up", seen_at=self._now(), **sleep)
+            await self._write(who, connected=there, state="up", seen_at=self.at(), **sleep)
 
     def _changed(self, listener: Listener, streams: int) -> None:
         """Follow the streams of a runner: one was opened, or one ended and so many are left."""
@@ -110,7 +109,7 @@ class Attendance(Rounds):
         who, now = (listener.view.account, listener.view.runner), self.clock.monotonic()
         if listener.ended is None:
             self._links[who] = _Link(
-                acknowledged=listener.acknowledged, quiet=now, heard_at=self._now()
+                acknowledged=listener.acknowledged, quiet=now, heard_at=self.at()
             )
         elif streams == 0 and who in self._links:
             self._links[who].gone, self._links[who].news = now, True
@@ -144,7 +143,7 @@ class Attendance(Rounds):
         async with self._writing:
             known = (await self.store.presence(account)).get(runner)
             before = known or Presence(
-                runner=runner, connected=False, state="stopped", seen_at=self._now()
+                runner=runner, connected=False, state="stopped", seen_at=self.at()
             )
             after = before.but(**said)
             if who in self._links:
@@ -156,6 +155,3 @@ class Attendance(Rounds):
             self.streams.tell(account, Frame(kind="presence", data=after.to_json()))
         if known is None or after.connected != known.connected:
             await self.moved(account)
-
-    def _now(self) -> str:
-        return stamp(self.clock.now())

@@ -13,6 +13,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import ClassVar
 
 from typing_extensions import override
@@ -58,6 +59,10 @@ class Rounds(ABC):
     async def round(self) -> float:
         """Do what is due; return for how many seconds at most there is nothing more to do."""
 
+    def at(self, seconds: float = 0) -> str:
+        """Return the stamp of a moment so many seconds from now."""
+        return stamp(self.clock.now() + timedelta(seconds=seconds))
+
     def left(self, at: str | None) -> float:
         """Return how long to rest until then; the wall clock may jump."""
         seconds = (unstamp(at) - self.clock.now()).total_seconds() if at else IDLE_SECONDS
@@ -91,7 +96,7 @@ class Alarm(Rounds):
             due = await self._due(account)
             if due is None:
                 self.accounts.discard(account)
-            elif due <= stamp(self.clock.now()):
+            elif due <= self.at():
                 await self.give_out(account)
                 rest = LEAST_SECONDS
             else:
