@@ -39,6 +39,7 @@ ARGUMENTS: dict[str, JsonObject] = {
     "read_table": {"path": "a.csv"},
     "query_table": {"paths": ["a.csv"], "sql": "SELECT sum(v) FROM a"},
     "write_workbook": {"path": "new.xlsx", "sheets": [{"name": "A", "rows": [["x"]]}]},
+    "write_document": {"path": "new.docx", "content": "# A"},
     "run_command": {"argv": ["true"]},
     "check_files": {"path": ".", "files": []},
     "check_quotes": {"path": "a.txt"},

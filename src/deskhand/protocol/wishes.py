@@ -303,6 +303,34 @@ class WriteWorkbook(Write):
     sheets: Annotated[list[Sheet], Field(min_length=1, max_length=20)]
 
 
+class DocumentTable(Wish):
+    """A table: its first row are the names of its columns; numbers are numbers, not text."""
+
+    name: Short = "Table"
+    rows: Annotated[list[list[str | int | float | None]], Field(min_length=1, max_length=5000)]
+
+
+class WriteDocument(Write):
+    """Write a document for people; the ending of the path says which: .docx, .xlsx, .csv, .eml or .md.
+
+    For docx and md say the content in markdown (headings, lists, tables, bold). For xlsx and csv say tables. An eml is
+    a mail draft that the person opens in their mail program: say to, subject, and the text as content. It is not sent.
+    """
+
+    example = '{"path": "summary.docx", "content": "# Summary\\n\\n- **Sum**: 10\\n"}'
+
+    content: Annotated[str, Field(max_length=CONTENT_CHARS_MAX)] = Field(
+        default="", description="Markdown of the document, or the text of the mail."
+    )
+    tables: Annotated[list[DocumentTable], Field(max_length=20)] = Field(
+        default_factory=list, description="Tables of an xlsx (a sheet each) or csv (one)."
+    )
+    to: Annotated[list[Short], Field(max_length=50)] = Field(
+        default_factory=list, description="Addresses of a mail draft."
+    )
+    subject: Short = Field(default="", description="Subject of a mail draft.")
+
+
 class Check(Reading):
     """What a check reads again lies where ``from`` says; its evidence is in the reader's language."""
 

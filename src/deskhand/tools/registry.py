@@ -13,13 +13,15 @@ from deskhand.clock import Clock, SystemClock
 from deskhand.ports import Effect, Offload, Place, Tool, ToolInfo, ToolResult
 from deskhand.protocol import wishes
 from deskhand.protocol.wire import Json, JsonObject
-from deskhand.tools import changing, documents, files, finding
+from deskhand.tools import changing, files, finding
 from deskhand.tools.apart.asking import Apart
 from deskhand.tools.builtin import BuiltIn, W
 from deskhand.tools.checks import totals
 from deskhand.tools.checks.quotes import Rereading
 from deskhand.tools.reading import Reader
 from deskhand.tools.shell import RunCommand
+from deskhand.tools.tables import sheets
+from deskhand.tools.writing import documents
 
 FOR_MODELS: Final = (
     *("list_files", "read_file", "read_files", "search_files", "find_files"),
@@ -105,14 +107,15 @@ def standard_tools(*, offload: Offload, clock: Clock | None = None) -> Mapping[s
         tool("search_files", wishes.SearchFiles, files.search_files),
         tool("find_files", wishes.FindFiles, finder.find_files),
         tool("find_duplicates", wishes.FindDuplicates, finding.find_duplicates),
-        tool("read_table", wishes.ReadTable, documents.read_table),
+        tool("read_table", wishes.ReadTable, sheets.read_table),
         tool("query_table", wishes.QueryTable, reader.query_table),
         tool("write_file", wishes.WriteFile, changing.write_file, "idempotent"),
         tool("edit_file", wishes.EditFile, changing.edit_file, "idempotent"),
         tool("make_directory", wishes.MakeDirectory, changing.make_directory, "idempotent"),
         probed("move_file", wishes.MoveFile, changing.move_file, changing.moved_before),
         probed("trash_file", wishes.TrashFile, trash.trash_file, trash.trashed_before),
-        tool("write_workbook", wishes.WriteWorkbook, documents.write_workbook, "idempotent"),
+        tool("write_document", wishes.WriteDocument, documents.write_document, "idempotent"),
+        tool("write_workbook", wishes.WriteWorkbook, sheets.write_workbook, "idempotent"),
         tool("check_quotes", wishes.CheckQuotes, again.check_quotes),
         tool("check_actions", wishes.CheckActions, again.check_actions),
         tool("check_files", wishes.CheckFiles, again.check_files),

@@ -70,7 +70,7 @@ def build(sheets: Sequence[Sheet]) -> bytes:
             page.append([_made(page, cell) for cell in row])
     raw = io.BytesIO()
     book.save(raw)
-    return _settled(raw.getvalue())
+    return settled(raw.getvalue())
 
 
 def cells(data: bytes, *, computed: bool = False) -> dict[str, list[list[Value]]]:
@@ -183,7 +183,7 @@ def _sheet_names(sheets: Sequence[Sheet]) -> Iterator[str]:
         yield name
 
 
-def _settled(raw: bytes) -> bytes:
+def settled(raw: bytes) -> bytes:
     """Pack again with fixed times, so that equal content is equal bytes."""
     settled = io.BytesIO()
     with (

@@ -1,0 +1,1 @@
+"""What models write as documents: from markdown and rows to the files that people open."""
