@@ -195,7 +195,7 @@ async def test_a_due_delivery_is_claimed_tried_and_settled(box: Box) -> None:
     await store.settle_delivery(A, "dlv_1", fate="accepted", reason=None, next_try_at=None)
 
     assert (early, hidden) == ([], [])
-    assert [(row.subscription, row.title) for row in (*first, *again)] == [
+    assert [(row.subscription, row.notice.title) for row in (*first, *again)] == [
         (subscription(), "Done")
     ] * 2
     assert due_at == clock.later(90)

@@ -16,7 +16,7 @@ from deskhand.core.delivery import Announcement, next_try_seconds
 from deskhand.hub.timing import Rounds
 from deskhand.ids import Ids
 from deskhand.limits import DELIVERY_BACKOFF_SECONDS
-from deskhand.ports import DueDelivery, Notice, Notifier, PlannedDelivery, SendOutcome, Tx
+from deskhand.ports import DueDelivery, Notifier, PlannedDelivery, SendOutcome, Tx
 from deskhand.protocol.events import KIND_OF, ApprovalRequested, QuestionAsked, TaskFinished
 from deskhand.protocol.objects import Delivery
 from deskhand.texts import text
@@ -122,13 +122,4 @@ class Courier(Rounds):
         notifier = self.notifiers.get(due.delivery.road)
         if due.subscription is None or notifier is None:
             return SendOutcome(status="gone", reason="unsubscribed")
-        notice = Notice(
-            id=due.delivery.id,
-            tag=due.delivery.tag,
-            title=due.title,
-            body=due.body,
-            url_path=due.url_path,
-            urgency=due.urgency,
-            ttl_seconds=due.ttl_seconds,
-        )
-        return await notifier.send(due.subscription, notice)
+        return await notifier.send(due.subscription, due.notice)

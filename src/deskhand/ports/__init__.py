@@ -25,7 +25,7 @@ from deskhand.ports.agent import (
     Wishes,
 )
 from deskhand.ports.link import Frame, Link
-from deskhand.ports.notice import Notice, Notifier, SendOutcome
+from deskhand.ports.notice import Notifier, SendOutcome
 from deskhand.ports.place import (
     Command,
     CommandResult,
@@ -44,6 +44,7 @@ from deskhand.ports.store import (
     DueDelivery,
     Invite,
     Joining,
+    Notice,
     Page,
     PlannedDelivery,
     PushSubscription,

@@ -5,21 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
-from deskhand.ports.store import PushSubscription
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Notice:
-    """What a notification says, before encryption. ``id`` is the delivery, for the acknowledgement."""
-
-    id: str
-    tag: str
-    title: str
-    body: str
-    url_path: str
-    urgency: Literal["high", "normal", "low"]
-    ttl_seconds: int
-    badge: int | None = None
+from deskhand.ports.store import Notice, PushSubscription
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

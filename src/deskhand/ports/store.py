@@ -108,17 +108,27 @@ class PushSubscription:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Notice:
+    """What a notification says, before encryption. ``id`` is the delivery, for the acknowledgement."""
+
+    id: str
+    tag: str
+    title: str
+    body: str
+    url_path: str
+    urgency: Literal["high", "normal", "low"]
+    ttl_seconds: int
+    badge: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class DueDelivery:
     """A delivery row whose time has come, with what the sender needs."""
 
     account: str
     delivery: Delivery
     subscription: PushSubscription | None
-    title: str
-    body: str
-    url_path: str
-    urgency: Literal["high", "normal", "low"]
-    ttl_seconds: int
+    notice: Notice
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

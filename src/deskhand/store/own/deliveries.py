@@ -14,7 +14,7 @@ from sqlalchemy import Connection, RowMapping, case, delete, func, select, tuple
 
 from deskhand.clock import stamp, unstamp
 from deskhand.limits import DELIVERY_CLAIM_SECONDS, PUSH_SUBSCRIPTIONS_PER_DEVICE
-from deskhand.ports import DueDelivery, PlannedDelivery, PushSubscription
+from deskhand.ports import DueDelivery, Notice, PlannedDelivery, PushSubscription
 from deskhand.protocol.objects import Delivery
 from deskhand.protocol.wire import JsonObject
 from deskhand.store import tables
@@ -161,5 +161,5 @@ def _due_delivery(row: RowMapping, subscription: PushSubscription | None) -> Due
         account=row["account"],
         delivery=_delivery(row, planned["delivery"]),
         subscription=subscription,
-        **planned["notice"],
+        notice=Notice(id=row["id"], tag=row["tag"], **planned["notice"]),
     )
