@@ -18,13 +18,14 @@ from deskhand.agents.commands.parse import parse_line
 from deskhand.agents.commands.reading.actions import ACTIONS
 from deskhand.agents.commands.reading.duplicates import DUPLICATES
 from deskhand.agents.commands.reading.find import FIND
+from deskhand.agents.commands.reading.risks import RISKS
 from deskhand.agents.commands.report import REPORT
 from deskhand.ports import Done, GiveUp, Move, Offload, Turn, Wishes
 from deskhand.protocol.objects import CommandInfo
 from deskhand.protocol.tasks import Brief
 from deskhand.texts import text
 
-_TYPED: Final = (BRIEF, ACTIONS, REPORT, FIND, DUPLICATES)
+_TYPED: Final = (BRIEF, ACTIONS, RISKS, REPORT, FIND, DUPLICATES)
 COMMANDS: Final[tuple[Command, ...]] = (*_TYPED, help_among(*_TYPED))
 
 

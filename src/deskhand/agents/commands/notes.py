@@ -21,7 +21,21 @@ MARK: Final = "<!-- deskhand: quoted from notes, line by line -->"
 """The last line of what we write from notes, so that it is not taken for one."""
 
 _ENDINGS: Final = frozenset(
-    ["md", "markdown", "txt", "text", "rst", "org", "adoc", "log", "eml", "html", "htm"]
+    [
+        "md",
+        "markdown",
+        "txt",
+        "text",
+        "rst",
+        "org",
+        "adoc",
+        "log",
+        "eml",
+        "html",
+        "htm",
+        "docx",
+        "pdf",
+    ]
 )
 _FILES_PER_READ: Final = 200
 _CHARS_MAX: Final = 16_000_000
@@ -34,6 +48,8 @@ class Note:
     path: str
     lines: tuple[str, ...]
     modified_seconds: int = 0
+    remarks: tuple[str, ...] = ()
+    """What its reader said of it: its kind, its pages, what is not in it."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -122,6 +138,7 @@ def _read(entries: Mapping[str, JsonObject], voice: Voice, found: Found) -> Step
     """Read the notes in a few calls; a file larger than one call is gone on with from the next line."""
     waiting = [path for path, entry in entries.items() if number(entry, "size")]
     lines: dict[str, list[str]] = {path: [] for path in waiting}
+    remarks: dict[str, list[str]] = {}
     first, left = 1, _CHARS_MAX
     while waiting and left > 0:
         batch, waiting = waiting[:_FILES_PER_READ], waiting[_FILES_PER_READ:]
@@ -136,6 +153,7 @@ def _read(entries: Mapping[str, JsonObject], voice: Voice, found: Found) -> Step
                 lines.pop(path, None)
                 continue
             lines[path] += got
+            remarks[path] = strings(file, "notes")
             left -= sum(map(len, got))
             following = number(file, "from_line") + len(got)
             if got and following <= number(file, "lines_total"):
@@ -146,6 +164,7 @@ def _read(entries: Mapping[str, JsonObject], voice: Voice, found: Found) -> Step
             path=path,
             lines=tuple(got),
             modified_seconds=number(entries[path], "modified_seconds"),
+            remarks=tuple(remarks[path]),
         )
         for path, got in lines.items()
         if got and got[-1] != MARK

@@ -1,0 +1,75 @@
+"""``/risks FILE... [--out NAME]``: what of the published checklist stands in a contract, quoted, and what does not.
+
+It says every pattern it looked for. It refuses to paraphrase or to judge: it is a search for words and no legal advice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from deskhand.agents.commands.command import Command, Line, Plan, StoppedError, Voice, voice_for
+from deskhand.agents.commands.notes import MARK, Found, Note, page_checks, read_notes
+from deskhand.core.quotes import Quote, cut, show
+from deskhand.core.risks import Hit, Pattern, checklist, risks_in
+from deskhand.ports import Done
+from deskhand.protocol.wire import JsonObject
+
+_LINES_SHOWN_MAX: Final = 8
+_WORDS_CHARS_MAX: Final = 400
+
+_Places = list[tuple[Note, Hit]]
+
+
+def _plan(line: Line, before: Done | None) -> Plan:
+    """Read, look for every pattern, write, read again."""
+    voice = voice_for(line)
+    wanted = voice.name_for(line, "risks.md", ".md", ".markdown", ".txt")
+    found = yield from read_notes(line, voice)
+    voice = voice_for(line, found.sample)
+    paths = ", ".join(note.path for note in found.notes)
+    if not any(words for note in found.notes for words in note.lines if words[:6] != "[page "):
+        raise StoppedError(voice.say("risks.no_text", path=paths))
+    places: dict[str, _Places] = {pattern.id: [] for pattern in checklist()}
+    for note in found.notes:
+        for name, hits in risks_in(note.lines, note.path).items():
+            places[name] += [(note, hit) for hit in hits]
+    counts = {"found": sum(map(bool, places.values())), "total": len(places), "path": paths}
+    if not counts["found"]:
+        return Done(summary=voice.say("risks.none", **counts))
+    name, replacing = yield from voice.free_name(wanted, before)
+    page = _page(places, found, voice, counts)
+    content: JsonObject = {"path": name, "content": page, "replace": replacing}
+    writing = voice.call("write_file", "write", content, path=name)
+    return (
+        yield from voice.deliver(writing, page_checks(page, name, voice), "risks.found", **counts)
+    )
+
+
+RISKS: Final = Command.of("risks", _plan)
+
+
+def _page(
+    places: dict[str, _Places], found: Found, voice: Voice, counts: Mapping[str, object]
+) -> str:
+    blocks = [f"# {voice.say('risks.title', **counts)}", voice.say("risks.about", **counts)]
+    blocks += [_section(one, places[one.id], voice) for one in checklist() if places[one.id]]
+    absent = [one.name[voice.language] for one in checklist() if not places[one.id]]
+    if absent:
+        blocks.append(f"## {voice.say('risks.absent')}\n\n{' · '.join(absent)}")
+    remarks = [f"{note.path}: {'; '.join(note.remarks)}" for note in found.notes if note.remarks]
+    return "\n\n".join([*blocks, *remarks, *found.left_aside(voice), MARK]) + "\n"
+
+
+def _section(pattern: Pattern, places: _Places, voice: Voice) -> str:
+    lines = [
+        f"## {pattern.name[voice.language]} ({pattern.id})",
+        "",
+        pattern.why[voice.language],
+        "",
+    ]
+    for note, hit in places[:_LINES_SHOWN_MAX]:
+        shown = cut(hit.words, at=hit.at, limit=_WORDS_CHARS_MAX)
+        lines.append(show(Quote(text=shown, path=note.path, line=hit.line)))
+    more = len(places) - _LINES_SHOWN_MAX
+    return "\n".join([*lines, *([voice.say("risks.more", count=more)] if more > 0 else [])])

@@ -1,0 +1,126 @@
+"""What a contract is looked through for: the published checklist, and where its patterns stand in a document.
+
+Forms of words in English and Korean, as data in ``risks.toml``, and three comparisons. It refuses to judge: a hit says
+that words stand there, never that a clause is good, bad or valid.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from bisect import bisect_right
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import date
+from functools import cache
+from importlib.resources import files
+from itertools import accumulate
+from typing import Any, Final
+
+from deskhand.core.dates import date_in
+from deskhand.core.quotes import bare, visible
+
+LINES_MAX: Final = 3
+"""A clause is quoted over so many lines at most."""
+_GAP: Final = r"(?:[^.;。\n]|\.(?=\S)|\n(?![^\S\n]*\n)){0,120}?"
+_NEAR_CHARS: Final = 80
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pattern:
+    """One thing to look for: its name and why it matters in each language; without a ``form`` it is computed."""
+
+    id: str
+    name: dict[str, str]
+    why: dict[str, str]
+    form: re.Pattern[str] | None
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Hit:
+    """Words that a pattern found in a line, and where in it they begin."""
+
+    line: int
+    words: str
+    at: int
+
+
+@cache
+def checklist() -> tuple[Pattern, ...]:
+    """Return all patterns in the order of the checklist."""
+    return tuple(
+        Pattern(
+            id=one["id"],
+            name={language: one[language] for language in ("en", "ko")},
+            why={language: one[f"why_{language}"] for language in ("en", "ko")},
+            form=_compiled(one["forms"]) if "forms" in one else None,
+        )
+        for one in _table()["pattern"]
+    )
+
+
+def risks_in(lines: Sequence[str], path: str) -> dict[str, list[Hit]]:
+    """Return of every pattern that stands in a document its lines, by the pattern's id."""
+    seen = [visible(line, path) for line in lines]
+    whole, starts = "\n".join(seen), [0, *accumulate(len(line) + 1 for line in seen)]
+    computed = {"amount-words": _amounts, "two-dates": _dates, "attachments": _attachments}
+    found: dict[str, list[Hit]] = {}
+    for pattern in checklist():
+        spans = pattern.form.finditer(whole) if pattern.form else computed[pattern.id](whole)
+        hits: set[Hit] = set()
+        for span in spans:
+            first, last = (bisect_right(starts, at) - 1 for at in (span.start(), span.end() - 1))
+            for index in range(first, min(last, first + LINES_MAX - 1) + 1):
+                words = bare(seen[index])
+                at = max(0, span.start() - starts[index] - len(seen[index]) + len(words))
+                hits |= {Hit(index + 1, words, at if index == first else 0)} if words else set()
+        if hits:
+            by_line = {hit.line: hit for hit in sorted(hits, reverse=True)}
+            found[pattern.id] = sorted(by_line.values())
+    return found
+
+
+def _amounts(whole: str) -> Iterator[re.Match[str]]:
+    """``thirty (60) days``."""
+    numbers: dict[str, int] = _table()["numbers"]
+    word = "|".join(numbers)
+    for hit in re.finditer(rf"(?i)\b({word})(?:[- ]({word}))?\s{{0,4}}\(([0-9]{{1,3}})\)", whole):
+        said = sum(numbers[each.lower()] for each in hit.groups()[:2] if each)
+        if said != int(hit[3]):
+            yield hit
+
+
+def _dates(whole: str) -> Iterator[re.Match[str]]:
+    """The same kind of day, with another date."""
+    hits = re.finditer(_table()["computed"]["dated"], whole)
+    said = ((hit, whole[hit.end() : hit.end() + _NEAR_CHARS].partition("\n")[0]) for hit in hits)
+    dated = [(hit, day) for hit, words in said if (day := date_in(words)) is not None]
+    days = defaultdict[str, set[date]](set)
+    for hit, day in dated:
+        days[hit[0].casefold()].add(day)
+    yield from (hit for hit, _ in dated if len(days[hit[0].casefold()]) > 1)
+
+
+def _attachments(whole: str) -> Iterator[re.Match[str]]:
+    """References to what has no heading of its own: a short line that begins so."""
+    found: list[tuple[str, bool, re.Match[str]]] = []
+    for hit in re.finditer(_table()["computed"]["attachment"], whole):
+        before = whole[: hit.start()].rpartition("\n")[2]
+        after = whole[hit.end() : hit.end() + _NEAR_CHARS].partition("\n")[0]
+        is_short = len(after) < _NEAR_CHARS and not after.endswith(".")
+        is_heading = is_short and not bare(before) and not after[:1].isalpha()
+        found.append((" ".join(filter(None, hit.groups())).casefold(), is_heading, hit))
+    there = {name for name, is_heading, _ in found if is_heading}
+    yield from (hit for name, _, hit in found if name not in there)
+
+
+def _compiled(forms: Sequence[str]) -> re.Pattern[str]:
+    joined = "|".join(forms).replace(" ~", "\0").replace("~", "\0")
+    spaced = joined.replace(" ?", r"\s{0,4}").replace(" ", r"\s{1,4}")
+    return re.compile(spaced.replace("\0", _GAP), re.IGNORECASE)
+
+
+@cache
+def _table() -> dict[str, Any]:
+    return tomllib.loads(files("deskhand.core").joinpath("risks.toml").read_text(encoding="utf-8"))
