@@ -110,11 +110,10 @@ class FileBlobs:
         return await self._run(lambda: self._drop(but, before))
 
     def _drop(self, but: set[str], before: float) -> int:
-        stale = [path for path in self._folder.glob("??/??/*") if path.name not in but]
         dropped = 0
-        for path in stale:
+        for path in list(self._folder.glob("??/??/*")):
             with self._naming:  # what is stored anew at this moment is not stale
-                if path.stat().st_ctime < before:
+                if path.name not in but and path.stat().st_ctime < before:
                     path.unlink()
                     dropped += 1
         return dropped
@@ -139,9 +138,7 @@ class FileBlobs:
             os.fsync(file.fileno())
         target = self._path(found)
         for level in (target.parent.parent, target.parent):
-            if not level.is_dir():
-                level.mkdir(mode=0o700, exist_ok=True)
-                sync(level.parent)
+            make_folder(level)
         with self._naming:
             path.replace(target)
         sync(target.parent)
@@ -191,7 +188,5 @@ def _write(file: BinaryIO, piece: bytes) -> None:
 
 
 def _sync_and_close(file: BinaryIO) -> None:
-    try:
+    with file:
         os.fsync(file.fileno())
-    finally:
-        file.close()

@@ -32,6 +32,8 @@ from deskhand.store.writer import FanOut, Hook, ThreadWriter, Writer
 
 P = ParamSpec("P")
 R = TypeVar("R")
+Query = Callable[Concatenate[Connection, P], R]
+Method = Callable[Concatenate["SqlStore", P], "CoroutineType[Any, Any, R]"]
 
 FILE = "hub.sqlite3"
 
@@ -59,9 +61,7 @@ class SqlStore:
         self._memory = Memory()
 
     @staticmethod
-    def _reading(
-        query: Callable[Concatenate[Connection, P], R],
-    ) -> Callable[Concatenate[SqlStore, P], CoroutineType[Any, Any, R]]:
+    def _reading(query: Query[P, R]) -> Method[P, R]:
         """Make a method of a query: what it reads, through the store's reader."""
 
         @wraps(query)
@@ -71,9 +71,7 @@ class SqlStore:
         return method
 
     @staticmethod
-    def _changing(
-        change: Callable[Concatenate[Connection, P], R],
-    ) -> Callable[Concatenate[SqlStore, P], CoroutineType[Any, Any, R]]:
+    def _changing(change: Query[P, R]) -> Method[P, R]:
         """Make a method of a change; whose it is comes first, unless it is everybody's."""
 
         @wraps(change)
@@ -90,10 +88,8 @@ class SqlStore:
             result = work(tx)
             return result, tx.flush()
 
-        def tell(done: tuple[R, tuple[Committed, ...]]) -> None:
-            self._fanout.offer(done[1])
-
-        result, _ = await self._writer.do(run, key=account, after=tell)
+        offer = self._fanout.offer
+        result, _ = await self._writer.do(run, key=account, after=lambda done: offer(done[1]))
         return result
 
     def on_commit(self, hook: Hook) -> None:
@@ -160,13 +156,7 @@ class SqlStore:
         await self._writer.close()
         self._reader.close()
 
-    async def _change(
-        self,
-        key: str,
-        change: Callable[Concatenate[Connection, P], R],
-        *args: P.args,
-        **kwargs: P.kwargs,
-    ) -> R:
+    async def _change(self, key: str, change: Query[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
         return await self._writer.do(
             lambda connection: change(connection, *args, **kwargs), key=key
         )

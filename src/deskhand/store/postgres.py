@@ -13,7 +13,7 @@ import threading
 from collections.abc import Generator
 from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine.url import make_url
@@ -32,7 +32,7 @@ WRITERS = 4
 LOOK_SECONDS = 5.0
 WAIT_SECONDS = 0.25
 _PAGE = 500
-_PIPELINE, _LEAVING = "pipeline", "leaving"
+_PIPELINE = "pipeline"
 _NOTIFY = f"SELECT pg_notify('{CHANNEL}', id || ':' || head) FROM accounts WHERE id = %s"  # noqa: S608 - our word
 
 
@@ -68,10 +68,10 @@ def pipelined(connection: Connection) -> Generator[Settle]:
     """
     info = connection.info
     if _PIPELINE not in info:
-        leaving = info[_LEAVING] = ExitStack()
-        info[_PIPELINE] = leaving.enter_context(_driver(connection).pipeline())
+        leaving = ExitStack()
+        info[_PIPELINE] = leaving.enter_context(_driver(connection).pipeline()), leaving
     try:
-        yield info[_PIPELINE].sync
+        yield info[_PIPELINE][0].sync
     except BaseException:
         _leave(info)
         raise
@@ -189,15 +189,12 @@ def _leave_pipeline(_: object, record: ConnectionPoolEntry) -> None:
 
 
 def _leave(info: dict[Any, Any]) -> None:
-    info.pop(_PIPELINE, None)
-    leaving = cast("ExitStack | None", info.pop(_LEAVING, None))
-    if leaving is not None:
+    if _PIPELINE in info:
         with suppress(Exception):  # what broke it is told, not what follows from it
-            leaving.close()
+            info.pop(_PIPELINE)[1].close()
 
 
 def _fetch_in_pipeline(*, conn: Connection, context: Any, **_: object) -> None:  # noqa: ANN401 - SQLAlchemy's own
     """Wait for the rows of a query; what returns none stays on its way."""
-    pipeline = conn.info.get(_PIPELINE)
-    if pipeline is not None and context.compiled is not None and not context.is_crud:
-        pipeline.sync()
+    if _PIPELINE in conn.info and context.compiled is not None and not context.is_crud:
+        conn.info[_PIPELINE][0].sync()

@@ -37,11 +37,9 @@ def appended(
     """Turn a draft into an event and its row, chained to the hash ``before``.
 
     Raises:
-        DeskhandError: ``invalid`` for a body that is not of a known kind or cannot be written as UTF-8.
+        DeskhandError: ``invalid`` for a body that cannot be written as UTF-8.
     """
-    kind = KIND_OF.get(type(draft.body))
-    if kind is None:
-        raise DeskhandError(Code.INVALID, "no kind of event")
+    kind = KIND_OF[type(draft.body)]
     body = dumped(draft.body)
     said = {name: getattr(draft, name) for name in _SAID}
     row: RowValues = {"account": account, "seq": seq, "kind": kind, "at": at, "v": 1, **said}

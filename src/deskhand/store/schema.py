@@ -10,6 +10,7 @@ import os
 import sqlite3
 from contextlib import closing
 from pathlib import Path
+from string import Template
 from urllib.parse import quote
 
 from sqlalchemy import Connection, Engine, inspect, text
@@ -79,6 +80,15 @@ def _migrate(connection: Connection, scripts: Path) -> None:
     config.set_main_option("script_location", str(scripts).replace("%", "%%"))
     config.attributes["connection"] = connection
     command.upgrade(config, "head")
+
+
+def run_script(connection: Connection, revision: str) -> None:
+    """Run the SQL beside the file of a revision; ``$NAME`` is text that sorts by its bytes in every language."""
+    name = 'TEXT COLLATE "C"' if connection.dialect.name == "postgresql" else "TEXT"
+    script = Template(Path(revision).with_suffix(".sql").read_text(encoding="utf-8"))
+    for statement in script.substitute(NAME=name).split(";\n"):
+        if statement.strip():
+            connection.exec_driver_sql(statement)
 
 
 def _snapshot(path: Path, clock: Clock) -> None:

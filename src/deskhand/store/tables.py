@@ -6,7 +6,6 @@ Keys start with the account, also in foreign keys, so that a wrong join is a dat
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from functools import cache
 from typing import Any
 
@@ -15,8 +14,9 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from deskhand.core.folding import COLLECTIONS
 from deskhand.protocol.wire import Wire
-from deskhand.store.rows import FOUND_BY
+from deskhand.store.rows import FOUND_BY, RowValues
 
+_INSERTS = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
 metadata = sa.MetaData(naming_convention={"uq": "uq_%(table_name)s_%(column_0_N_name)s"})
 
 _TYPES: dict[str, sa.types.TypeEngine[Any]] = {
@@ -159,24 +159,16 @@ def _asking(table: sa.Table, *names: str) -> sa.Select[Any]:
 
 def inserting(connection: sa.Connection, table: sa.Table) -> sqlite.Insert | postgresql.Insert:
     """Return an insert that can say what to do on a conflict."""
-    return _inserting(connection.dialect.name, table)
+    return _INSERTS[connection.dialect.name](table)
 
 
-def put(
-    connection: sa.Connection, table: sa.Table, rows: Mapping[str, Any] | list[dict[str, Any]]
-) -> None:
+def put(connection: sa.Connection, table: sa.Table, rows: RowValues | list[RowValues]) -> None:
     """Insert rows, or replace those of the same primary key."""
     connection.execute(_replacing(connection.dialect.name, table), rows)
 
 
-def _inserting(dialect: str, table: sa.Table) -> sqlite.Insert | postgresql.Insert:
-    return postgresql.insert(table) if dialect == "postgresql" else sqlite.insert(table)
-
-
 @cache
 def _replacing(dialect: str, table: sa.Table) -> sa.Insert:
-    statement = _inserting(dialect, table)
-    keys = [column.name for column in table.primary_key]
-    others = [column.name for column in table.c if column.name not in keys]
-    changes = {name: statement.excluded[name] for name in others}
-    return statement.on_conflict_do_update(index_elements=keys, set_=changes)
+    statement = _INSERTS[dialect](table)
+    changes = {one.name: statement.excluded[one.name] for one in table.c if not one.primary_key}
+    return statement.on_conflict_do_update(index_elements=list(table.primary_key), set_=changes)

@@ -231,16 +231,15 @@ class FanOut:
 
     def offer(self, committed: Sequence[Committed]) -> None:
         """Pass on what is next in its log; on the loop only."""
-        fresh = committed if self._told is None else self._next(committed, self._told)
+        fresh = [item for item in committed if self._is_next(item)]
         if fresh:
             for hook in self._hooks:
                 hook(fresh)
 
-    @staticmethod
-    def _next(committed: Sequence[Committed], told: dict[str, int]) -> list[Committed]:
-        fresh: list[Committed] = []
-        for item in committed:
-            if item.event.seq == told.get(item.account, 0) + 1:
-                told[item.account] = item.event.seq
-                fresh.append(item)
-        return fresh
+    def _is_next(self, item: Committed) -> bool:
+        if self._told is None:
+            return True
+        fits = item.event.seq == self.told(item.account) + 1
+        if fits:
+            self._told[item.account] = item.event.seq
+        return fits

@@ -21,7 +21,7 @@ import sqlite3
 import tarfile
 import tempfile
 from collections.abc import Callable, Generator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, BinaryIO, Final, cast
@@ -140,12 +140,9 @@ def _look(hub: Path) -> tuple[str, dict[str, int], list[str]]:
 
 def _add(writing: Writing, path: Path, name: str) -> str | None:
     """Add a file; return its hash, or nothing when it is not there."""
-    try:
-        source = path.open("rb")
-    except FileNotFoundError:
-        return None
-    with source:
+    with suppress(FileNotFoundError), path.open("rb") as source:
         return writing.add(name, source, path.stat().st_size)
+    return None
 
 
 def _sha256(path: Path) -> str:

@@ -25,7 +25,6 @@ from deskhand.store.faults import translated
 from deskhand.store.rows import json_text, read_event, read_object
 
 _e = tables.events.c
-_TOLD = ("message.posted", "task.finished")
 
 
 def export_home(home: Path, target: Path, *, say: Callable[..., str]) -> dict[str, int]:
@@ -69,10 +68,9 @@ def _threads(connection: Connection, folder: Path, say: Callable[..., str]) -> i
     rows = connection.execute(select(table.c.account, table.c.object)).all()
     for account, stored in rows:
         thread = read_object(Thread, stored)
-        said = select(_e.at, _e.body).where(
-            _e.account == account, _e.thread == thread.id, _e.kind.in_(_TOLD)
-        )
-        parts = [f"# {thread.title}", *_said(connection.execute(said.order_by(_e.seq)).all(), say)]
+        of_thread = select(_e.at, _e.body).filter_by(account=account, thread=thread.id)
+        said = connection.execute(of_thread.where(tables.SAID_ONLY).order_by(_e.seq)).all()
+        parts = [f"# {thread.title}", *_said(said, say)]
         name = f"{_plain(thread.title)}-{thread.id}.md"
         (folder / name).write_text("\n\n".join(parts) + "\n", encoding="utf-8")
     return len(rows)

@@ -31,8 +31,7 @@ def create(
         DeskhandError: ``too_large``.
     """
     owned: RowValues = {"account": account, "principal": principal, "posted": False}
-    expired = delete(tables.uploads).filter_by(**owned).where(_u.expires_at < now)
-    connection.execute(expired)
+    connection.execute(delete(tables.uploads).filter_by(**owned).where(_u.expires_at < now))
     reserved = select(func.coalesce(func.sum(_u.size), 0)).filter_by(**owned)
     if upload.size > UPLOAD_BYTES_MAX:
         raise DeskhandError(Code.TOO_LARGE, f"{UPLOAD_BYTES_MAX} bytes")

@@ -1,6 +1,6 @@
 """A log can be told from another with the same numbers: what a restore took back and what was said anew.
 
-A revision is history: it says what the tables were on its day and never imports ``tables``. There is no way down: the
+A revision is history: its SQL says what the tables were on its day, and it never imports ``tables``. There is no way down: the
 way back is the snapshot that was made before.
 """
 
@@ -8,14 +8,12 @@ from __future__ import annotations
 
 from alembic import op
 
+from deskhand.store.schema import run_script
+
 revision = "0002"
 down_revision = "0001"
 
 
 def upgrade() -> None:
-    """Give each account's log a name; the first one is empty."""
-    connection = op.get_bind()
-    name = 'TEXT COLLATE "C"' if connection.dialect.name == "postgresql" else "TEXT"
-    connection.exec_driver_sql(
-        f"ALTER TABLE accounts ADD COLUMN incarnation {name} DEFAULT '' NOT NULL"
-    )
+    """Run the SQL beside this file."""
+    run_script(op.get_bind(), __file__)
