@@ -10,7 +10,7 @@ import sys
 import tomllib
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any, Final, Literal, TypeVar, get_args
+from typing import Any, Final, Literal, get_args
 
 import typer
 
@@ -20,7 +20,6 @@ from deskhand.cli.screen import speak
 from deskhand.errors import Code, DeskhandError
 from deskhand.texts import LANGUAGES
 
-F = TypeVar("F", bound=Callable[..., object])
 Group = Literal["start", "tasks", "setup", "operate"]
 
 EVERYWHERE: Final = ("--json", "--quiet", "--verbose", "--no-input", "--no-color")
@@ -76,25 +75,26 @@ def add_group(
     """Add a named group of commands, such as ``devices``."""
     made = typer_app(name, said=t(f"{name}.help"))
     for word, function in found.items():
-        command(made, f"{name} {word}")(function)
+        _add(made, f"{name} {word}", function)
     app.add_typer(made, rich_help_panel=t(f"panel.{panel}"))
 
 
 def add_commands(app: typer.Typer, panel: Group, *functions: Callable[..., int]) -> None:
     """Add commands that are called as their functions are."""
     for function in functions:
-        command(app, function.__name__, panel=panel)(function)
+        _add(app, function.__name__, function, panel=panel)
 
 
-def command(app: typer.Typer, path: str, *, panel: Group | None = None) -> Callable[[F], F]:
-    """Return the decorator that makes a function the command ``path`` (its last word is its name)."""
+def _add(app: typer.Typer, path: str, run: Callable[..., int], *, panel: str | None = None) -> None:
+    """Make a function the command ``path``; its last word is its name."""
     key = path.replace(" ", ".")
-    return app.command(
+    made = app.command(
         path.rpartition(" ")[2],
         help=t(f"{key}.help"),
         epilog=_epilog(t(f"{key}.examples")),
         rich_help_panel=t(f"panel.{panel}") if panel else None,
     )
+    made(run)
 
 
 def seconds(said: str) -> float:

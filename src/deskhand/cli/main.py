@@ -17,7 +17,7 @@ from typer.exceptions import Abort, TyperException
 
 from deskhand import __version__
 from deskhand.cli.commands import backup, config, devices, log, look, model, start, task
-from deskhand.cli.flags import EVERYWHERE, command, t, typer_app
+from deskhand.cli.flags import EVERYWHERE, add_commands, option, t, typer_app
 from deskhand.cli.screen import Exit, Refusal, speak
 from deskhand.errors import Code, DeskhandError
 
@@ -30,24 +30,25 @@ def _version(asked: bool) -> None:  # noqa: FBT001 - Typer calls it with the fla
         raise typer.Exit
 
 
+_VERSION: Final = option("flag.version", "--version", callback=_version, is_eager=True)
+
+
 @app.callback()
 def root(
     *,
-    version: Annotated[
-        bool, typer.Option("--version", help=t("flag.version"), callback=_version, is_eager=True)
-    ] = False,
-    json: Annotated[bool, typer.Option("--json", help=t("flag.json"))] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", help=t("flag.quiet"))] = False,
-    verbose: Annotated[bool, typer.Option("--verbose", help=t("flag.verbose"))] = False,
-    no_input: Annotated[bool, typer.Option("--no-input", help=t("flag.no_input"))] = False,
-    no_color: Annotated[bool, typer.Option("--no-color", help=t("flag.no_color"))] = False,
+    version: Annotated[bool, _VERSION] = False,
+    json: Annotated[bool, option("flag.json", "--json")] = False,
+    quiet: Annotated[bool, option("flag.quiet", "--quiet")] = False,
+    verbose: Annotated[bool, option("flag.verbose", "--verbose")] = False,
+    no_input: Annotated[bool, option("flag.no_input", "--no-input")] = False,
+    no_color: Annotated[bool, option("flag.no_color", "--no-color")] = False,
 ) -> None:
     """Stand for the flags that hold everywhere; ``main`` has taken them out already."""
 
 
 for module in (start, task, look, devices, model, config, log, backup):
     module.add_to(app)
-command(app, "completion", panel="operate")(start.completion)
+add_commands(app, "operate", start.completion)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -106,7 +106,7 @@ class Screen:
 
     def detail(self, line: str) -> None:
         """Print what only the curious want."""
-        if self.verbose:
+        if self.verbose and not self.json:
             self.err(line, "dim")
 
     def err(self, line: str, style: str = "") -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
@@ -102,8 +103,6 @@ def _progress(done: int, of: int) -> None:
 
 
 def _require_sqlite() -> None:
-    import os
-
     if os.environ.get("DESKHAND_DATABASE_URL"):
         raise DeskhandError(Code.INVALID, t("backup.postgres"), field="DESKHAND_DATABASE_URL")
 

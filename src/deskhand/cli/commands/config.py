@@ -32,7 +32,7 @@ def list_settings() -> int:
     found = list(_of_account().values())
     found += [setting(one.name) for one in REGISTRY.values() if not one.account]
     code = speak.listed([asdict(one) for one in found], _row)
-    for one in [] if speak.json else found:
+    for one in found:
         meaning = text(f"setting.{one.id}", language=speak.language)
         speak.detail(f"{one.id}: {meaning}")
     return code
@@ -41,8 +41,7 @@ def list_settings() -> int:
 def get_setting(name: Name) -> int:
     """Print one value."""
     found = _of_account()[name] if spec_of(name).account else setting(name)
-    if not speak.json:
-        speak.detail(found.source)
+    speak.detail(found.source)
     return speak.answer(asdict(found), _shown(found.value))
 
 

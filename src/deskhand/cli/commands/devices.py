@@ -132,7 +132,7 @@ def add_folder(
     label: Annotated[str, option("folders.label")] = "",
 ) -> int:
     """Grant a folder at this computer."""
-    from deskhand.cli.granting import make_known
+    from deskhand.cli.commands.task import make_known
     from deskhand.protocol.objects import FolderMode
     from deskhand.runner.ceiling import grant_folder
 

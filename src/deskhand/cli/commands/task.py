@@ -6,7 +6,7 @@ The task is stored before anything is shown; what happens here afterwards only w
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -17,6 +17,9 @@ from deskhand.cli.home import client, home, local_runner
 from deskhand.cli.screen import Exit, Obj, speak
 from deskhand.cli.values import setting
 from deskhand.errors import Code, DeskhandError
+
+if TYPE_CHECKING:
+    from deskhand.runner.ceiling import Granted
 
 
 def add_to(app: typer.Typer) -> None:
@@ -101,11 +104,31 @@ def _place(hub: Client, said: str | None, mode: str | None, op_id: str) -> Obj:
     runner = local_runner()
     if said.startswith("fld_") or runner is None or runner.get("url") != hub.url:
         return {"folder": said, "mode": narrowed}
-    from deskhand.cli.granting import grant_for_task
+    granted = _granted(Path(said).expanduser(), mode=narrowed, op_id=op_id)
+    make_known(hub, granted, runner=str(runner["device"]))
+    return {"folder": granted.id, "mode": narrowed}
 
-    path, device = Path(said).expanduser(), str(runner["device"])
-    folder = grant_for_task(hub, home(), path, runner=device, mode=narrowed, op=op_id)
-    return {"folder": folder, "mode": narrowed}
+
+def _granted(path: Path, *, mode: str, op_id: str) -> Granted:
+    """Return the grant of a folder, made for the task of this op alone unless it may be used already."""
+    from deskhand.protocol.objects import FolderMode, narrower
+    from deskhand.runner.ceiling import Ceiling, grant_folder
+
+    wanted = FolderMode(mode)
+    try:
+        real = str(path.resolve(strict=True))
+    except OSError as error:
+        raise DeskhandError(Code.FOLDER_REFUSED, f"{path}: {error.strerror}") from None
+    for entry in Ceiling(home()).entries():
+        if entry.root == real and entry.for_op is None and narrower(entry.mode, wanted) is wanted:
+            return entry
+    return grant_folder(home(), path, mode=wanted, for_op=op_id)
+
+
+def make_known(hub: Client, granted: Granted, *, runner: str) -> None:
+    """Tell the hub of a grant, which stands in the runner's own file already; once more changes nothing."""
+    said: Obj = {name: getattr(granted, name) for name in ("id", "root", "label", "mode")}
+    hub.op("folder.put", {**said, "runner": runner, "once": granted.for_op is not None})
 
 
 def _mode(said: str | None) -> str:

@@ -28,10 +28,6 @@ class Reach:
     names: tuple[str, ...] = ()
     bind: str | None = None
 
-    def with_port(self, port: int) -> str | None:
-        """Return the address a phone opens, now that the port is known."""
-        return f"{self.url}:{port}" if self.bind else self.url
-
 
 NONE = Reach()
 

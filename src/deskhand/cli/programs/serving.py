@@ -105,7 +105,7 @@ async def running_hub(path: Path, *, port: int | None, reach: Reach) -> AsyncGen
             hub=hub,
             owner=owner,
             url=url,
-            opened=reach.with_port(answering.port) or url,
+            opened=f"{reach.url}:{answering.port}" if reach.bind else reach.url or url,
             home=home.path,
         )
         await _put_starting_values(running, decided)

@@ -64,11 +64,9 @@ async def run_up(
         DeskhandError: ``home_locked``, ``port_taken``, ``hub_unreachable`` for a road that does not answer, and what
             else stands in the way.
     """
-    path = home()
-    first = not (path / RUNNER_FILE).exists()
-    wanted = setting("hub.reach", flag=said)
-    reach = reach_of(str(wanted.value) or "none")
-    if first and speak.asks and not str(wanted.value):
+    path, wanted = home(), str(setting("hub.reach", flag=said).value)
+    reach = reach_of(wanted)
+    if not wanted and speak.asks and not (path / RUNNER_FILE).exists():
         reach = await _first_run(path, name)
     async with running_hub(path, port=port, reach=reach) as running:
         desk = _Desk(running, name=name, as_root=as_root)
@@ -153,10 +151,8 @@ class _Desk:
         claim = await running.hub.pairing.create_local_claim(running.owner.account)
         page = write_claim_page(running.home, url=running.url, secret=claim.invite)
         opened = await offload(lambda: webbrowser.open(page.as_uri()))
-        if not opened:
-            page.unlink(missing_ok=True)
-            return
-        asyncio.get_running_loop().call_later(CLAIM_SECONDS, lambda: page.unlink(missing_ok=True))
+        lasts, loop = CLAIM_SECONDS if opened else 0, asyncio.get_running_loop()
+        loop.call_later(lasts, lambda: page.unlink(missing_ok=True))
 
     async def _decide(self, request: PairRequest) -> None:
         running = self._running
