@@ -87,7 +87,7 @@ async def _model(stage: Stage) -> AsyncGenerator[None]:
         stage.model = {
             "DESKHAND_MODEL": "openai-chat:stand-in",
             "DESKHAND_MODEL_BASE_URL": standin.url,
-            "DESKHAND_STANDIN": "1",
+            "DESKHAND_STAND_IN": "1",
         }
         yield
 
