@@ -34,6 +34,15 @@ from deskhand.testing.standin.server import StandIn
 _CLOSING = """
 Not shown here: how well a real model works. Connect one:  deskhand model set     Look around:  make demo KEEP=1"""
 
+_PLACES = {
+    "keys": "API keys",
+    "ollama": "Ollama",
+    "lmstudio": "LM Studio",
+    "vllm": "vLLM",
+    "agents": "coding agents",
+    "local": "own models",
+}
+
 
 def main() -> int:
     """Run the demo; return 0 only when everything held."""
@@ -103,8 +112,11 @@ async def _introduce(stage: Stage, phone: Phone) -> None:
     stage.say(
         f'Planted in notes/{planted.file}:{planted.line}  “{planted.text}”  (random each run; MARK="…" to choose)'
     )
-    found = json.loads(await cli(stage.environment, "model", "list", "--json"))
-    stage.say(f"Looked for a model: {found['looked']}")
+    found = json.loads(await cli(stage.environment, "model", "list", "--json"))["looked"]
+    looked = (
+        f"{_PLACES.get(place, place)} {', '.join(there) or 'no'}" for place, there in found.items()
+    )
+    stage.say(f"Looked for a model: {' · '.join(looked)}")
 
 
 async def _keep(stage: Stage) -> None:
