@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -28,17 +29,19 @@ def _demo(tmp_path: Path, *, mark: str = "", patch: str = "") -> tuple[int, str]
 
 
 def test_the_planted_line_comes_out_with_its_place(tmp_path: Path) -> None:
-    """L-10: what was planted is found in the briefing, a killed step is done once, every notification was shown."""
+    """A-11, L-10: the planted line is in both briefings, a killed step is done once, every notification was shown."""
     mark = "TODO: Zoë buys 37 lemons for the harbour"
 
     code, said = _demo(tmp_path, mark=mark)
 
     assert code == 0, said
     assert f"“{mark}”" in said
-    assert "found: briefing.md:" in said
+    assert re.search(r"found: briefing\.md:\d+, briefing-agent\.md:\d+ ← ", said)
     assert "0 repeated, 0 unknown" in said
-    assert "3 planned · 3 accepted · 3 shown" in said
+    assert "5 planned · 5 accepted · 5 shown" in said
     assert "✂ killed the program (kill -9) in that step" in said
+    assert said.count("STAND-IN") + said.count("stand-in (a scripted program, not a language model)") >= 2
+    assert re.search(r"✗ check “every action item is in the briefing”: \d+ of \d+ .* try 2 of 3", said)
 
 
 def test_two_runs_of_the_demo_show_two_different_sets_of_figures(tmp_path: Path) -> None:
@@ -67,10 +70,10 @@ builtin.BuiltIn.call = broken
 """
 IDLE_COURIER = """
 import deskhand.hub.delivering as delivering
-import deskhand.testing.demo as demo
+import deskhand.testing.demo.agent_act as act
 async def never(self): return None
 delivering.Courier.run = never
-demo.WORK_SECONDS = 8
+act.WORK_SECONDS = 8
 """
 NO_RECOVERY = """
 import deskhand.runner.attempt as attempt
