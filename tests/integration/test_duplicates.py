@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from deskhand.agents.commands.agent import CommandAgent
-from deskhand.ports import Done, GiveUp
+from deskhand.ports import Done, GiveUp, ToolResult, Turn, Wishes
 from deskhand.tools.beneath import Folder
 from deskhand.tools.registry import standard_tools
 from tests.driven import Driven, brief_of, checked, drive, offloaded, place_of, replays
@@ -95,6 +95,56 @@ async def test_a_folder_that_is_not_there_is_an_error_with_its_name(folder: Fold
 
     assert isinstance(driven.end, GiveUp)
     assert "gone" in driven.end.reasons[0]
+
+
+async def test_later_copies_go_to_the_trash_and_the_oldest_stays(
+    folder: Folder, tmp_path: Path
+) -> None:
+    """A name of the same file is left alone; what is gone from its place lies in the trash."""
+    (tmp_path / "backup/\u202eIMG.jpg").rename(tmp_path / "backup/IMG.jpg")
+    (tmp_path / "photos/copy\nof IMG.jpg").rename(tmp_path / "photos/copy of IMG.jpg")
+
+    driven = await _duplicates(folder, "/duplicates . --move")
+
+    assert isinstance(driven.end, Done)
+    assert "3 copies are in the trash." in driven.end.summary
+    assert "- `letter too.txt` (same file under another name)" in driven.end.summary
+    assert "- `한글 편지.txt` (in the trash)" in driven.end.summary
+    assert [check.passed for check in driven.checks] == [True]
+    names = {path.relative_to(tmp_path).as_posix() for path in _files_below(tmp_path)}
+    assert {"photos/IMG 1.jpg", "letter.txt", "letter too.txt"} <= names
+    assert not {"backup/IMG.jpg", "photos/copy of IMG.jpg", "한글 편지.txt"} & names
+    assert sum(name.startswith(".deskhand-trash/") for name in names) == 3
+
+
+async def test_copies_that_could_not_be_moved_are_named_and_it_is_not_done(folder: Folder) -> None:
+    """Names that no tool may touch stay where they are, and it is said."""
+    driven = await _duplicates(folder, "/duplicates . --move")
+
+    assert isinstance(driven.end, GiveUp)
+    assert [reason.partition(":")[0] for reason in driven.end.reasons] == [
+        "`photos/copy\\x0aof IMG.jpg` was not moved",
+        "`backup/\\x202eIMG.jpg` was not moved",
+    ]
+    assert "1 copies are in the trash." in driven.end.say
+
+
+async def test_a_trash_that_may_not_be_used_is_said(folder: Folder) -> None:
+    """Denied or broken, nothing is called moved."""
+    looked = await _duplicates(folder)
+    brief = brief_of("/duplicates . --move")
+    wishes = await AGENT.move(brief, looked.turns)
+    assert isinstance(wishes, Wishes)
+    denied = tuple(ToolResult(outcome="denied", value={}, text="read only") for _ in wishes.calls)
+
+    end = await AGENT.move(brief, [*looked.turns, Turn(move=wishes, results=denied)])
+
+    assert isinstance(end, GiveUp)
+    assert end.reasons[2] == "`한글 편지.txt` was not moved: read only"
+
+
+def _files_below(root: Path) -> list[Path]:
+    return [path for path in root.rglob("*") if path.is_file()]
 
 
 async def test_any_part_of_the_history_gives_the_same_next_move(folder: Folder) -> None:

@@ -19,13 +19,14 @@ from deskhand.agents.commands.reading.actions import ACTIONS
 from deskhand.agents.commands.reading.duplicates import DUPLICATES
 from deskhand.agents.commands.reading.find import FIND
 from deskhand.agents.commands.reading.risks import RISKS
+from deskhand.agents.commands.reading.run import RUN
 from deskhand.agents.commands.report import REPORT
 from deskhand.ports import Done, GiveUp, Move, Offload, Turn, Wishes
 from deskhand.protocol.objects import CommandInfo
 from deskhand.protocol.tasks import Brief
 from deskhand.texts import text
 
-_TYPED: Final = (BRIEF, ACTIONS, RISKS, REPORT, FIND, DUPLICATES)
+_TYPED: Final = (BRIEF, ACTIONS, RISKS, REPORT, FIND, DUPLICATES, RUN)
 COMMANDS: Final[tuple[Command, ...]] = (*_TYPED, help_among(*_TYPED))
 
 

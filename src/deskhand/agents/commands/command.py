@@ -125,7 +125,9 @@ class Command:
 
 
 def _table() -> dict[str, dict[str, Any]]:
-    return tomllib.loads(files("deskhand.agents.commands").joinpath("commands.toml").read_text(encoding="utf-8"))
+    return tomllib.loads(
+        files("deskhand.agents.commands").joinpath("commands.toml").read_text(encoding="utf-8")
+    )
 
 
 class StoppedError(Exception):
@@ -161,15 +163,19 @@ class Voice:
     def use(self, call: ToolCall) -> Steps[JsonObject]:
         """Wish for one tool and return its value; stop when it was denied, failed, or nobody knows what happened."""
         turn = yield Wishes(calls=(call,))
+        if len(turn.results) == 1 and turn.results[0].outcome == "ok":
+            return turn.results[0].value
+        raise self.stopped(call, turn)
+
+    def stopped(self, call: ToolCall, turn: Turn) -> StoppedError:
+        """Return why a plan cannot go on after the only call of a turn."""
         unknown = ToolResult(outcome="unknown", value={})
         result = turn.results[0] if len(turn.results) == 1 else unknown
-        if result.outcome == "ok":
-            return result.value
         if result.outcome == "denied":
-            raise StoppedError(self.say("denied", what=call.title))
+            return StoppedError(*filter(None, (self.say("denied", what=call.title), result.text)))
         if result.outcome == "unknown" or not result.text:
-            raise StoppedError(self.say("unknown_outcome", what=call.title))
-        raise StoppedError(f"{call.title}: {result.text}")
+            return StoppedError(self.say("unknown_outcome", what=call.title))
+        return StoppedError(f"{call.title}: {result.text}")
 
     def name_for(self, line: Line, default: str, *endings: str) -> str:
         """Return the plain file name that a line asks for, with one of the endings."""

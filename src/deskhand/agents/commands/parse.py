@@ -17,6 +17,7 @@ from deskhand.errors import Code, DeskhandError
 LINE_CHARS_MAX: Final = 4000
 _NEAR_MAX: Final = 3
 _QUOTES: Final = {'"': '"', "'": "'", "“": "”", "”": "”", "‘": "’", "„": "“", "「": "」"}
+_FOR_A_SHELL = re.compile(r"""[|&;<>()$`\\*?\[\]#~{}!"']|^\w+=""")
 _DASHES = re.compile(r"^[—–―−]{1,2}(?=[^\W\d_])")
 
 
@@ -34,7 +35,7 @@ def parse_line(given: str, commands: Sequence[Command]) -> Line:
         raise DeskhandError(Code.UNKNOWN_COMMAND, f"/{name}; there is {names}", field="text")
     command = known[name]
     if command.takes == "line":
-        operands, options = _one_line(given).split(None, 1)[1:], dict[str, str | int]()
+        operands, options = _argv("".join(_one_line(given).split(None, 1)[1:])), {}
     else:
         operands, options = _arguments(_tokens(given)[1:], command)
     if len(operands) not in command.operands:
@@ -43,6 +44,13 @@ def parse_line(given: str, commands: Sequence[Command]) -> Line:
         raise _invalid(wrong, command, command.metavar)
     language = "ko" if any("가" <= letter <= "힣" for letter in given) else "en"
     return Line(name=name, operands=tuple(operands), options=options, language=language)
+
+
+def _argv(said: str) -> list[str]:
+    """Return the words of a program's call; what only a shell understands goes to one, as it stands."""
+    if _FOR_A_SHELL.search(said):
+        return ["sh", "-c", said]
+    return [_DASHES.sub("--", word) for word in _tokens(said)]
 
 
 def _arguments(tokens: Sequence[str], command: Command) -> tuple[list[str], dict[str, str | int]]:

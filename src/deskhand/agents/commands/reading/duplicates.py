@@ -13,12 +13,11 @@ from deskhand.agents.commands.command import (
     Line,
     Plan,
     Steps,
-    StoppedError,
     Voice,
     voice_for,
 )
 from deskhand.agents.commands.values import named, number, objects, sized, strings, words
-from deskhand.ports import Done, Wishes
+from deskhand.ports import Done, GiveUp, Wishes
 from deskhand.protocol.wire import Json, JsonObject
 
 _GROUPS_SHOWN_MAX: Final = 50
@@ -42,9 +41,9 @@ def _plan(line: Line, before: Done | None) -> Plan:
         return Done(summary="\n".join([none, *left]))
     copies = [file for group in groups for file in objects(group, "files")[1:]]
     later = [words(file, "path") for file in copies if file.get("linked") is not True]
-    moved: set[str] = set()
-    if "move" in line.options:
-        moved = yield from _moved(later[:_MOVED_MAX], voice)
+    moved, failed = set[str](), list[str]()
+    if "move" in line.options and later:
+        moved, failed = yield from _moved(later[:_MOVED_MAX], voice)
     counts = {"groups": len(groups), "copies": len(later), "looked": number(value, "looked_at")}
     wasted = sized(sum(number(group, "wasted") for group in groups))
     said = [voice.say("duplicates.found", size=wasted, **counts)]
@@ -54,23 +53,28 @@ def _plan(line: Line, before: Done | None) -> Plan:
     hidden = len(groups) - _GROUPS_SHOWN_MAX
     left += [voice.say("duplicates.more", count=hidden)] if hidden > 0 else []
     facts = [fact for group in groups for fact in _facts(group, moved)][:_FACTS_MAX]
-    check = voice.check("files", "", {"files": [*facts]})
-    return Done(summary="\n".join([*said, "", *left]).rstrip(), checks=(check,))
+    summary = "\n".join([*said, "", *left]).rstrip()
+    if failed:
+        return GiveUp(reasons=tuple(failed[:_FILES_SHOWN_MAX]), say=summary)
+    return Done(summary=summary, checks=(voice.check("files", "", {"files": [*facts]}),))
 
 
 DUPLICATES: Final = Command.of("duplicates", _plan)
 
 
-def _moved(paths: list[str], voice: Voice) -> Steps[set[str]]:
-    """Put files into the trash, one wish each, and return which of them are there now; none is a reason to stop."""
+def _moved(paths: list[str], voice: Voice) -> Steps[tuple[set[str], list[str]]]:
+    """Put files into the trash, one wish each, and return which are there now and why others are not."""
     calls = tuple(voice.call("trash_file", "trash", {"path": path}, path=path) for path in paths)
     turn = yield Wishes(calls=calls)
-    done = zip(paths, turn.results, strict=False)
+    done = [*zip(paths, turn.results, strict=False)]
     moved = {path for path, result in done if result.outcome == "ok"}
-    if paths and not moved:
-        why = next((result.text for result in turn.results if result.text), "")
-        raise StoppedError(voice.say("duplicates.not_moved", why=why))
-    return moved
+    reasons = {path: result.text for path, result in done if result.outcome != "ok"}
+    failed = [
+        voice.say("duplicates.not_moved", path=named(path), why=reasons.get(path, ""))
+        for path in paths
+        if path not in moved
+    ]
+    return moved, failed
 
 
 def _shown(group: JsonObject, moved: set[str], voice: Voice) -> list[str]:

@@ -1,0 +1,80 @@
+"""``/run COMMAND...``: one command in the sandbox, with its output, its exit status and the files it left.
+
+Whether it may run is the folder's mode and the gate's to say. It refuses to call anything done that ended with another
+exit status than 0, was stopped, or left changes that could not be taken over.
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+from typing import Final
+
+from deskhand.agents.commands.command import Command, Line, Plan, Voice, voice_for
+from deskhand.agents.commands.values import named, number, objects, sized, words
+from deskhand.ports import Done, GiveUp, Wishes
+from deskhand.protocol.wire import Json, JsonObject
+
+_OUTPUT_CHARS_MAX: Final = 8000
+_FILES_SHOWN_MAX: Final = 30
+_FILES_CHECKED_MAX: Final = 2000
+
+
+def _plan(line: Line, before: Done | None) -> Plan:
+    """Run, say what came of it, look at the files again."""
+    del before
+    voice = voice_for(line)
+    plain = (
+        word if re.fullmatch(r"[\w@%+=:,./-]+", word) else shlex.quote(word)
+        for word in line.operands
+    )
+    shown = line.operands[-1] if line.operands[:2] == ("sh", "-c") else " ".join(plain)
+    call = voice.call("run_command", "run", {"argv": [*line.operands]}, what=shown)
+    turn = yield Wishes(calls=(call,))
+    value = turn.results[0].value if turn.results else {}
+    if "exit_code" not in value:
+        return GiveUp(reasons=voice.stopped(call, turn).reasons)
+    refused = objects(value, "refused")
+    reasons = [
+        voice.say("run.refused", path=named(words(each, "path")), why=words(each, "reason"))
+        for each in refused[:_FILES_SHOWN_MAX]
+    ]
+    if value["exit_code"] != 0:
+        key = "run.stopped" if value.get("timed_out") is True else "run.failed"
+        reasons.insert(0, voice.say(key, what=shown, code=number(value, "exit_code")))
+    said = _said(value, voice)
+    if reasons:
+        return GiveUp(reasons=tuple(reasons), say=said)
+    facts: list[Json] = [_fact(change) for change in objects(value, "changes")[:_FILES_CHECKED_MAX]]
+    checks = (voice.check("files", "", {"files": facts}),) if facts else ()
+    return Done(summary="\n\n".join([voice.say("run.done", what=shown), said]), checks=checks)
+
+
+RUN: Final = Command.of("run", _plan)
+
+
+def _said(value: JsonObject, voice: Voice) -> str:
+    """Return the end of the output, where a program says what was wrong, and the files it left."""
+    output, changes = words(value, "output").rstrip("\n"), objects(value, "changes")
+    cut = len(output) - _OUTPUT_CHARS_MAX
+    fence = "`" * max(3, *(len(run) + 1 for run in re.findall("`+", output)), 0)
+    said = [voice.say("run.cut", count=cut)] if cut > 0 else []
+    said += (
+        [f"{fence}\n{output[-_OUTPUT_CHARS_MAX:]}\n{fence}"]
+        if output
+        else [voice.say("run.silent")]
+    )
+    said += [voice.say("run.truncated")] if value.get("truncated") is True else []
+    files = [
+        f"- {voice.say('run.' + words(each, 'kind'))} {named(words(each, 'path'))} {sized(number(each, 'size'))}"
+        for each in changes[:_FILES_SHOWN_MAX]
+    ]
+    more = len(changes) - _FILES_SHOWN_MAX
+    files += [voice.say("find.more", count=more)] if more > 0 else []
+    return "\n\n".join([*said, "\n".join(files)]).rstrip()
+
+
+def _fact(change: JsonObject) -> JsonObject:
+    if change.get("kind") == "deleted":
+        return {"path": words(change, "path"), "gone": True}
+    return {"path": words(change, "path"), "size": number(change, "size")}
