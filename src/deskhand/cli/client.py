@@ -31,11 +31,7 @@ _READ: Final = 256 * 1024
 _UPLOAD_TRIES: Final = 4
 LIST_LIMIT: Final = 500
 _BROKEN: Final = (OSError, http.client.HTTPException)
-_ALWAYS: Final = {
-    "Connection": "close",
-    "Deskhand-Protocol": str(PROTOCOL),
-    "Tus-Resumable": "1.0.0",
-}
+_ALWAYS: Final = {"Deskhand-Protocol": str(PROTOCOL), "Tus-Resumable": "1.0.0"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -154,6 +150,9 @@ class Client:
         try:
             connection.request(method, path, body=data, headers=said)
             response = connection.getresponse()
+            # It goes when the answer was read. A hub that was told so before may cut off what it refuses.
+            if connection.sock:
+                connection.sock.close()
         except _BROKEN:
             raise DeskhandError(Code.HUB_UNREACHABLE, self.url) from None
         if response.status < http.client.MULTIPLE_CHOICES:
