@@ -21,7 +21,7 @@ TOPICS = (
     "the new contract",
 )
 DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday")
-RECORDING_BYTES = 48 * 1024**2
+RECORDING_BYTES = 24 * 1024**2
 CHANNELS = ("search", "social", "mail", "print", "radio")
 
 
@@ -78,9 +78,8 @@ def write_meetings(folder: Path, chance: random.Random, *, mark: str) -> Planted
     """Write yesterday's notes and recording, and the owner's own check of a briefing over them, into ``folder``."""
     text = mark if mark.startswith("TODO:") else f"TODO: {mark}"
     planted = write_notes(folder / "notes", chance, mark=text)
-    recording, check = folder / "recordings" / "client-call.ogg", folder / "checks"
-    recording.parent.mkdir()
-    recording.write_bytes(chance.randbytes(RECORDING_BYTES))
+    check = folder / "checks"
+    (folder / "notes" / "client-call.ogg").write_bytes(chance.randbytes(RECORDING_BYTES))
     check.mkdir()
     (check / "every_action_item.py").write_text(_CHECK, encoding="utf-8")
     return planted

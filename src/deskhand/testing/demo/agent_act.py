@@ -12,7 +12,7 @@ from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Final, cast
 
-from deskhand.clock import SystemClock, unstamp
+from deskhand.clock import SystemClock, stamp, unstamp
 from deskhand.protocol.events import Event
 from deskhand.protocol.tasks import Approval
 from deskhand.protocol.wire import JsonObject
@@ -32,6 +32,7 @@ from deskhand.testing.push.service import FakePushService
 SENTENCE: Final = "Summarise yesterday's three meeting notes into a one-page briefing and save it"
 CHECK: Final = "python3 checks/every_action_item.py briefing-agent.md"
 CHECK_SAYS: Final = "every action item is in the briefing"
+_STANDIN: Final = "a scripted program, not a language model"
 _KILLED: Final = "run_command"
 
 
@@ -46,7 +47,7 @@ class _Act:
     steps: list[str] = field(default_factory=list[str])
     tries: int = 1
     approvals: int = 0
-    killed: tuple[Event, float] | None = None
+    killed: tuple[Event, str, float] | None = None
 
     def show_steps(self) -> None:
         """Print the steps that were not printed yet."""
@@ -77,14 +78,17 @@ class _Act:
             return
         self.show_steps()
         await end(self.stage, signal.SIGKILL)
+        dead = stamp(SystemClock().now())
         await up(self.stage, port=self.stage.url.rpartition(":")[2])
-        self.killed = event, SystemClock().monotonic()
+        self.killed = event, dead, SystemClock().monotonic()
 
     def _went_on(self, event: Event) -> None:
         assert self.killed is not None  # noqa: S101 - the case asked
-        began, ready = self.killed
+        began, dead, ready = self.killed
         if event.body["step"] != began.body["step"]:
             return
+        if event.at < dead:
+            raise DemoFailedError("the step had ended before the program could be killed in it")
         after = SystemClock().monotonic() - ready
         took = (unstamp(event.at) - unstamp(began.at)).total_seconds()
         self.stage.say(
@@ -130,7 +134,9 @@ async def agent_path(stage: Stage, phone: Phone, pushes: FakePushService) -> Non
     act = _Act(stage, phone, pushes, str(sent["task"]))
     (runner,) = await items(phone, "/v1/runners")
     model = cast("JsonObject", runner.get("model") or {})
-    stage.say(f"\n② The agent path{' ' * 21}model: {model.get('label', 'none')}")
+    standin = model.get("label") == "stand_in"
+    named = f"STAND-IN – {_STANDIN}" if standin else model.get("name", "none")
+    stage.say(f"\n② The agent path{' ' * 21}model: {named}")
     stage.say(f"{LINE}phone → Meetings   “{SENTENCE}”")
     async with asyncio.timeout(2 * WORK_SECONDS):
         while not await _watched(act, before):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 import json
-from typing import cast
+from typing import Final, cast
 
 from openpyxl import load_workbook
 from rich.table import Table
@@ -24,6 +24,8 @@ from deskhand.testing.demo.stage import (
 )
 from deskhand.testing.phone import Phone
 from deskhand.testing.push.service import FakePushService
+
+_CHANGING: Final = ("write_", "edit_", "make_", "move_", "trash_", "run_")
 
 
 async def proof(stage: Stage, phone: Phone, pushes: FakePushService) -> None:
@@ -67,17 +69,19 @@ async def _planted_line(stage: Stage, phone: Phone, briefing: Artifact) -> str:
 
 
 async def _effects(phone: Phone, tasks: list[Task]) -> str:
-    """Count from the log what was intended and what came of it."""
+    """Count from the log what was to change something, and what came of it."""
     started: list[tuple[str, int]] = []
     outcomes: list[tuple[str, int, str]] = []
     for task in tasks:
         events = await items(phone, f"/v1/threads/{task.thread}/events?limit=500")
         for event in events:
             body = cast("JsonObject", event["body"])
-            step = body.get("step")
-            if event["kind"] == "step.started" and isinstance(step, int):
+            step = body.get("step") if event.get("task") == task.id else None
+            if not isinstance(step, int):
+                continue
+            if event["kind"] == "step.started" and str(body["tool"]).startswith(_CHANGING):
                 started.append((task.id, step))
-            elif event["kind"] == "step.finished" and isinstance(step, int):
+            elif event["kind"] == "step.finished" and (task.id, step) in started:
                 outcomes.append((task.id, step, str(body["outcome"])))
     done = sum(outcome == "ok" for *_, outcome in outcomes)
     unknown = sum(outcome == "unknown" for *_, outcome in outcomes)

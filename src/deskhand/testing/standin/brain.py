@@ -145,7 +145,8 @@ def _briefing(seen: Seen) -> Answer:
         return _write(seen, name, _page(chosen, seen), "I write the briefing.")
     packed = seen.results("run_command")
     if seen.asks("save", "저장") and seen.tries and not packed:
-        argv = ["python3", "-m", "zipfile", "-c", "meeting-pack.zip", name, *chosen]
+        around = dict.fromkeys(f"{path.rpartition('/')[0] or path}/" for path in chosen)
+        argv = ["python3", "-m", "zipfile", "-c", "meeting-pack.zip", name, *around]
         return _call("I pack it with the notes.", "run_command", argv=argv)
     made = packed and not packed[0].result.startswith("[")
     outputs = [name, *(["meeting-pack.zip"] if made else [])]
