@@ -60,6 +60,7 @@ REGISTRY: dict[str, SettingSpec] = {
         SettingSpec(name="runner.name", default="", account=False),
         SettingSpec(name="runner.slots", default=20, account=False, lowest=1, highest=200),
         SettingSpec(name="runner.documents", default="", account=False),
+        SettingSpec(name="internet.hosts", default=(), account=False),
         SettingSpec(name="model.name", default="", account=False),
         SettingSpec(name="model.base_url", default="", account=False),
         SettingSpec(name="model.api_key_env", default="DESKHAND_MODEL_API_KEY", account=False),

@@ -18,7 +18,7 @@ def rule_sentence(rule: str, *, language: str = "en") -> str:
 def ask_sentence(act: Act, action: Action, *, language: str = "en") -> str:
     """Return the question a person is asked about an action."""
     what = " ".join(action.argv) if action.argv else action.target or action.tool
-    key = {"write": "ask.write", "run": "ask.run"}.get(act.verb, "ask.other")
+    key = {"write": "ask.write", "run": "ask.run", "send": "ask.send"}.get(act.verb, "ask.other")
     return text(key, language=language, what=_one_line(what), tool=action.tool)
 
 

@@ -12,9 +12,9 @@ from typing import Final, Literal
 
 from deskhand.protocol.objects import FolderMode
 
-Verb = Literal["read", "write", "run", "other"]
-Where = Literal["folder", "results", "outside", "nowhere"]
-"""In the task's folder, in a results place that we made, elsewhere, or about no place at all."""
+Verb = Literal["read", "write", "run", "send", "other"]
+Where = Literal["folder", "results", "internet", "outside", "nowhere"]
+"""In the task's folder, in a results place that we made, at a host that was listed, elsewhere, or about no place."""
 Wall = Literal["full", "reduced", "none"]
 Risk = Literal["low", "medium", "high"]
 
@@ -76,7 +76,16 @@ _INSIDE: Final[frozenset[Where]] = frozenset({"folder", "results"})
 _WIDE: Final[frozenset[FolderMode | None]] = frozenset({FolderMode.WORKSPACE, FolderMode.TRUSTED})
 _WALLED: Final[frozenset[Wall]] = frozenset({"full", "reduced"})
 
+_SENDS: Final[frozenset[Verb]] = frozenset({"send"})
+_LISTED: Final[frozenset[Where]] = frozenset({"internet"})
+
 BUILT_IN: Final[tuple[Rule, ...]] = (
+    Rule(
+        name="internet_off",
+        decision=Decision.DENY,
+        verbs=_SENDS,
+        wheres=frozenset({"outside"}),
+    ),
     Rule(name="outside", decision=Decision.DENY, wheres=frozenset({"outside"})),
     Rule(
         name="protected",
@@ -110,6 +119,20 @@ BUILT_IN: Final[tuple[Rule, ...]] = (
         verbs=frozenset({"run"}),
         wheres=_INSIDE,
         walls=frozenset({"none"}),
+    ),
+    Rule(
+        name="internet_asks",
+        decision=Decision.ASK,
+        verbs=_SENDS,
+        wheres=_LISTED,
+        modes=frozenset({None, *FolderMode} - {FolderMode.TRUSTED}),
+    ),
+    Rule(
+        name="internet",
+        decision=Decision.ALLOW,
+        verbs=_SENDS,
+        wheres=_LISTED,
+        modes=frozenset({FolderMode.TRUSTED}),
     ),
     Rule(
         name="read",

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import PurePosixPath
 from typing import Final, cast
 
+from deskhand.egress import parse_target
 from deskhand.errors import Code, DeskhandError
 from deskhand.limits import READ_BYTES_MAX
 from deskhand.permissions.evaluate import Judgement, evaluate, heaviest_of
@@ -114,7 +115,10 @@ class Gate:
         action = _action(call, targets, scope)
         sentence = ""
         if judgement.decision is Decision.ASK:
-            action = action.but(identity=_identity(acts[0], call, targets, place))
+            preview = getattr(tool, "preview", None)
+            shown = preview(call.arguments, place) if preview else None
+            identity = _identity(acts[0], call, targets, place)
+            action = action.but(identity=identity, preview=shown)
             sentence = ask_sentence(acts[0], action, language=self.language)
             if len(canonical(action.to_json())) > SHOWN_BYTES_MAX:
                 judgement = Judgement(decision=Decision.DENY, rule="too_large_to_show")
@@ -189,12 +193,17 @@ def _act(tool: Tool, call: ToolCall, target: str, place: Place, *, mode: FolderM
     verb: Verb = "read" if tool.effect == "pure" else "other"
     if tool.writes:
         verb = "run" if "argv" in call.arguments else "write"
-    where, rel = _where(verb, target, place)
+    reachable = getattr(tool, "reachable", None)
+    if reachable is None:
+        where, rel = _where(verb, target, place)
+    else:
+        verb, rel = "send", ""
+        where = "internet" if reachable(call.arguments) else "outside"
     return Act(
         tool=tool.name,
         verb=verb,
         where=where,
-        mode=mode if where == "folder" else None,
+        mode=mode if where in ("folder", "internet") else None,
         wall=place.sandbox.info.level,
         protected=_protected(rel),
     )
@@ -263,9 +272,11 @@ def _content(access: FolderAccess, rel: str) -> str:
 
 
 def _grant(act: Act, action: Action) -> str:
-    """Return what a yes for the whole task covers: this exact command, or this tool in this place (AP-10)."""
+    """Return what a yes for the task covers: this exact command, this host, or this tool in this place (AP-10)."""
     if act.verb == "write":
         return json.dumps(["write", action.tool, action.folder])
+    if act.where == "internet":
+        return json.dumps(["send", action.tool, parse_target(action.target or "").origin])
     return json.dumps([act.verb, action.tool, action.folder, *(action.argv or (action.target,))])
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -13,6 +14,7 @@ from deskhand.protocol.wire import JsonObject
 from deskhand.protocol.wishes import Check, Reading, Wish
 
 W = TypeVar("W", bound=Wish)
+Work = Callable[[W, Place], ToolResult | Awaitable[ToolResult]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,14 +28,16 @@ class BuiltIn(Generic[W]):
         offload: how it gets there.
         effect: its class for recovery; what is not ``pure`` writes.
         before: what came of a call that a crash cut off, for the class ``probe``.
+        shows: what it would change, for a person who is asked.
     """
 
     name: str
     wish: type[W]
-    work: Callable[[W, Place], ToolResult | Awaitable[ToolResult]]
+    work: Work[W]
     offload: Offload
     effect: Effect = "pure"
     before: Callable[[W, Place], ToolResult | None] | None = None
+    shows: Callable[[W, Place], str | None] | None = None
 
     @property
     def writes(self) -> bool:
@@ -65,6 +69,12 @@ class BuiltIn(Generic[W]):
         """
         done = await self.offload(lambda: self.work(self.wish.from_json(arguments), place))
         return done if isinstance(done, ToolResult) else await done
+
+    def preview(self, arguments: JsonObject, place: Place) -> str | None:
+        """Return what it would change as a person reads changes, where that can be said."""
+        with suppress(DeskhandError):
+            return self.shows and self.shows(self.wish.from_json(arguments), place)
+        return None
 
     async def probe(self, arguments: JsonObject, place: Place) -> ToolResult | None:
         """Return what came of a call that a crash cut off; nothing where nobody can tell."""

@@ -6,6 +6,7 @@ nothing is ever deleted: what is thrown away lies in the folder's trash. What a 
 
 from __future__ import annotations
 
+import difflib
 import hashlib
 import re
 from itertools import islice
@@ -22,12 +23,21 @@ from deskhand.tools.reading import read_decoded
 
 _PLACES_MAX: Final = 1_000
 _PLACES_SHOWN: Final = 10
+_COMPARED_LINES_MAX: Final = 5_000
+_SHOWN_LINES_MAX: Final = 400
 
 
 def write_file(wish: wishes.WriteFile, place: Place) -> ToolResult:
     """Write a text file in UTF-8."""
     data = wish.content.encode("utf-8", errors="replace")
     return write_once(place.results, wish.path, data, replace=wish.replace)
+
+
+def shown_write(wish: wishes.WriteFile, place: Place) -> str | None:
+    """Return what a write would change in the file that is there; nothing for a new one, which is shown whole."""
+    if place.results.stat(wish.path) is None:
+        return None
+    return _difference(read_decoded(place.results, wish.path)[0].text, wish.content)
 
 
 def edit_file(wish: wishes.EditFile, place: Place) -> ToolResult:
@@ -38,18 +48,11 @@ def edit_file(wish: wishes.EditFile, place: Place) -> ToolResult:
             new one; ``conflict`` when the file changed meanwhile.
     """
     decoded, digest = read_decoded(place.results, wish.path)
-    text, end = decoded.text, "\r\n" if "\r\n" in decoded.text else "\n"
-    old, new = (end.join(re.split(r"\r\n|\n", part)) for part in (wish.old, wish.new))
-    found = re.finditer(f"(?={re.escape(old)})", text)
-    open_places = (at.start() for at in found if not _replaced(text, at.start(), old, new))
-    places = [*islice(open_places, _PLACES_MAX)]
-    if not places and new and new in text:
+    after = _edited(wish, decoded.text)
+    if after == decoded.text:
         return ok({"path": wish.path, "sha256": digest}, f"{wish.path} stands so already")
-    if len(places) != 1:
-        raise _not_once(text, places, old)
     try:
-        after = text[: places[0]] + new + text[places[0] + len(old) :]
-        same, data = (said.encode(decoded.encoding) for said in (text, after))
+        same, data = (said.encode(decoded.encoding) for said in (decoded.text, after))
     except UnicodeEncodeError as error:
         letter = error.object[error.start]
         detail = f"the file is in {decoded.encoding}, which has no {letter!r}"
@@ -59,7 +62,13 @@ def edit_file(wish: wishes.EditFile, place: Place) -> ToolResult:
         raise DeskhandError(Code.UNSUPPORTED_TYPE, detail)
     place.results.write(wish.path, data, expect=digest)
     value: JsonObject = {"path": wish.path, "sha256": hashlib.sha256(data).hexdigest()}
-    return ok(value, f"changed {wish.path} at line {_line(text, places[0])}")
+    return ok(value, f"changed {wish.path}:\n{_difference(decoded.text, after)}")
+
+
+def shown_edit(wish: wishes.EditFile, place: Place) -> str | None:
+    """Return what an edit would change."""
+    text = read_decoded(place.results, wish.path)[0].text
+    return _difference(text, _edited(wish, text))
 
 
 def make_directory(wish: wishes.MakeDirectory, place: Place) -> ToolResult:
@@ -122,9 +131,33 @@ def write_once(access: FolderAccess, path: str, data: bytes, *, replace: bool) -
     return ok(value, f"wrote {path}, {len(data)} bytes")
 
 
+def _edited(wish: wishes.EditFile, text: str) -> str:
+    """Return the text with the passage replaced; as it is where that was done before."""
+    end = "\r\n" if "\r\n" in text else "\n"
+    old, new = (end.join(re.split(r"\r\n|\n", part)) for part in (wish.old, wish.new))
+    found = re.finditer(f"(?={re.escape(old)})", text)
+    open_places = (at.start() for at in found if not _replaced(text, at.start(), old, new))
+    places = [*islice(open_places, _PLACES_MAX)]
+    if not places and new and new in text:
+        return text
+    if len(places) != 1:
+        raise _not_once(text, places, old)
+    return text[: places[0]] + new + text[places[0] + len(old) :]
+
+
 def _replaced(text: str, at: int, old: str, new: str) -> bool:
     """Return whether the passage at a place is part of one that was put there by this very edit."""
     return old in new and text.find(new, max(0, at + len(old) - len(new)), at + len(new)) >= 0
+
+
+def _difference(before: str, after: str) -> str | None:
+    """Return the lines that differ as a unified diff; nothing where that is too long to be read or made."""
+    sides = before.splitlines(), after.splitlines()
+    if max(map(len, sides)) > _COMPARED_LINES_MAX:
+        return None
+    lines = list(difflib.unified_diff(*sides, lineterm="", n=2))[2:]
+    more = len(lines) - _SHOWN_LINES_MAX
+    return "\n".join([*lines[:_SHOWN_LINES_MAX], *[f"[… {more:,} more lines]"] * (more > 0)])
 
 
 def _not_once(text: str, places: list[int], old: str) -> DeskhandError:

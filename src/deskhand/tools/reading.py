@@ -41,6 +41,10 @@ _APART: Final = {
 _TABLES: Final = (".csv", ".tsv")
 _DELIMITERS: Final = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
 _TAKEN_AT: Final = re.compile(rb"(?:19|20)\d\d:[01]\d:[0-3]\d [0-2]\d:[0-5]\d:[0-5]\d\x00")
+_CURES: Final = {
+    Code.TOO_LARGE: "use query_table for a table, or run_command for a part",
+    Code.NOT_FOUND: "list_files shows what there is",
+}
 _FRAMES: Final = (*range(0xC0, 0xC4), *range(0xC5, 0xC8), *range(0xC9, 0xCC), *range(0xCD, 0xD0))
 """Markers of a jpeg behind which its size stands."""
 
@@ -74,10 +78,14 @@ class Reader:
             DeskhandError: ``unsupported_type`` for what is neither text nor a known kind, or damaged, or sealed;
                 ``too_large``, ``timeout``; what opening raises.
         """
-        if not is_parsed(path):
-            return await self._offload(lambda: _plain(access, path))
-        kind = _APART[PurePosixPath(path).suffix.lower()]
         data = await self._offload(lambda: _bytes(access, path))
+        return await self.content(data, path, place)
+
+    async def content(self, data: bytes, path: str, place: Place) -> Lines:
+        """Return bytes as lines, by what the name says that they are; raises as :meth:`lines` does."""
+        kind = _APART.get(PurePosixPath(path).suffix.lower())
+        if kind is None:
+            return await self._offload(lambda: _plain(data, path))
         try:
             answer = await self._apart.ask({"do": "read", "kind": kind}, [data], place)
         except DeskhandError as error:
@@ -153,11 +161,6 @@ def numbered(found: Lines, chosen: Sequence[str], first: int, chars: int) -> str
     return "\n".join(shown) if chosen else f"(nothing here; it has {len(found.lines)} lines)"
 
 
-def is_parsed(path: str) -> bool:
-    """Return whether a file is of a kind that a parser reads, apart from the runner."""
-    return PurePosixPath(path).suffix.lower() in _APART
-
-
 def read_decoded(access: FolderAccess, path: str) -> tuple[Decoded, str]:
     """Return a text file and the hash of its bytes.
 
@@ -207,8 +210,7 @@ _PICTURES: Final[tuple[tuple[bytes, str, Callable[[bytes], Sequence[int]]], ...]
 )
 
 
-def _plain(access: FolderAccess, path: str) -> Lines:
-    data = _bytes(access, path)
+def _plain(data: bytes, path: str) -> Lines:
     digest = hashlib.sha256(data).hexdigest()
     picture = image_note(data)
     if picture is not None:
@@ -227,10 +229,10 @@ def _bytes(access: FolderAccess, path: str) -> bytes:
     try:
         return access.read(path, limit=READ_BYTES_MAX)
     except DeskhandError as error:
-        if error.code is not Code.TOO_LARGE:
-            raise
-        detail = f"{path}: {error.detail}; use query_table for a table, or run_command for a part"
-        raise DeskhandError(Code.TOO_LARGE, detail) from None
+        cure = _CURES.get(error.code)
+        raise (
+            DeskhandError(error.code, f"{path}: {error.detail}; {cure}") if cure else error
+        ) from None
 
 
 def _fitting(lines: Sequence[str], chars: int) -> list[str]:

@@ -6,18 +6,20 @@ Models are told of those in ``FOR_MODELS`` only; plans of commands may use all.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Awaitable, Callable, Mapping
-from typing import Final, cast
+from collections.abc import Callable, Mapping
+from typing import Any, Final, cast
 
 from deskhand.clock import Clock, SystemClock
-from deskhand.ports import Effect, Offload, Place, Tool, ToolInfo, ToolResult
+from deskhand.egress import Egress
+from deskhand.ports import Effect, Offload, Place, Tool, ToolInfo
 from deskhand.protocol import wishes
 from deskhand.protocol.wire import Json, JsonObject
 from deskhand.tools import changing, files, finding
 from deskhand.tools.apart.asking import Apart
-from deskhand.tools.builtin import BuiltIn, W
+from deskhand.tools.builtin import BuiltIn, W, Work
 from deskhand.tools.checks import totals
 from deskhand.tools.checks.quotes import Rereading
+from deskhand.tools.fetching import FetchUrl, Hosts
 from deskhand.tools.reading import Reader
 from deskhand.tools.shell import RunCommand
 from deskhand.tools.tables import sheets
@@ -70,33 +72,29 @@ def _of(schema: Json, inner: JsonObject) -> Json:
     return kept
 
 
-def standard_tools(*, offload: Offload, clock: Clock | None = None) -> Mapping[str, Tool]:
+def standard_tools(
+    *, offload: Offload, clock: Clock | None = None, hosts: Hosts = tuple
+) -> Mapping[str, Tool]:
     """Return every built-in tool.
 
     Args:
         offload: runs their blocking work; inline in the simulation.
         clock: names the days of the trash.
+        hosts: those on the internet that may be asked; none unless the owner lists some.
     """
 
     def tool(
         name: str,
         wish: type[W],
-        work: Callable[[W, Place], ToolResult | Awaitable[ToolResult]],
+        work: Work[W],
         effect: Effect = "pure",
+        **also: Callable[[W, Place], Any],
     ) -> Tool:
-        return BuiltIn(name=name, wish=wish, work=work, offload=offload, effect=effect)
+        return BuiltIn(name=name, wish=wish, work=work, offload=offload, effect=effect, **also)
 
-    def probed(
-        name: str,
-        wish: type[W],
-        work: Callable[[W, Place], ToolResult],
-        before: Callable[[W, Place], ToolResult | None],
-    ) -> Tool:
-        return BuiltIn(
-            name=name, wish=wish, work=work, offload=offload, effect="probe", before=before
-        )
+    moved, write, edit = changing.moved_before, changing.shown_write, changing.shown_edit
 
-    trash = changing.Trash(clock or SystemClock())
+    bin_ = changing.Trash(clock or SystemClock())
     reader = Reader(offload=offload, apart=Apart())
     again = Rereading(reader, offload=offload)
     finder = finding.Finder(offload=offload, reader=reader)
@@ -109,11 +107,11 @@ def standard_tools(*, offload: Offload, clock: Clock | None = None) -> Mapping[s
         tool("find_duplicates", wishes.FindDuplicates, finding.find_duplicates),
         tool("read_table", wishes.ReadTable, sheets.read_table),
         tool("query_table", wishes.QueryTable, reader.query_table),
-        tool("write_file", wishes.WriteFile, changing.write_file, "idempotent"),
-        tool("edit_file", wishes.EditFile, changing.edit_file, "idempotent"),
+        tool("write_file", wishes.WriteFile, changing.write_file, "idempotent", shows=write),
+        tool("edit_file", wishes.EditFile, changing.edit_file, "idempotent", shows=edit),
         tool("make_directory", wishes.MakeDirectory, changing.make_directory, "idempotent"),
-        probed("move_file", wishes.MoveFile, changing.move_file, changing.moved_before),
-        probed("trash_file", wishes.TrashFile, trash.trash_file, trash.trashed_before),
+        tool("move_file", wishes.MoveFile, changing.move_file, "probe", before=moved),
+        tool("trash_file", wishes.TrashFile, bin_.trash_file, "probe", before=bin_.trashed_before),
         tool("write_document", wishes.WriteDocument, documents.write_document, "idempotent"),
         tool("write_workbook", wishes.WriteWorkbook, sheets.write_workbook, "idempotent"),
         tool("check_quotes", wishes.CheckQuotes, again.check_quotes),
@@ -121,5 +119,6 @@ def standard_tools(*, offload: Offload, clock: Clock | None = None) -> Mapping[s
         tool("check_files", wishes.CheckFiles, again.check_files),
         tool("check_totals", wishes.CheckTotals, totals.check_totals),
         RunCommand(),
+        FetchUrl(reader, hosts=hosts, broker=lambda allowed: Egress(allowed=allowed)),
     )
     return {tool.name: tool for tool in tools}

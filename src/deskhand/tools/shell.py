@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 import shlex
+from typing import Final
 
-from deskhand.limits import COMMAND_MEMORY_BYTES_MAX, COMMAND_OUTPUT_BYTES_MAX
+from deskhand.limits import (
+    COMMAND_MEMORY_BYTES_MAX,
+    COMMAND_OUTPUT_BYTES_MAX,
+    TOOL_TEXT_CHARS_MAX,
+)
 from deskhand.ports import Command, CommandResult, Effect, Place, ToolResult
 from deskhand.protocol import wishes
 from deskhand.protocol.objects import FolderMode
 from deskhand.protocol.wire import JsonObject
+
+_CHANGES_SHOWN: Final = 50
+_CHANGES_CHARS: Final = 5_000
+"""What is kept of a model's share for what follows the output."""
 
 
 class RunCommand:
@@ -61,8 +70,19 @@ def _value(ended: CommandResult, output: str) -> JsonObject:
 
 
 def _text(ended: CommandResult, output: str) -> str:
+    """Return what a model reads: of a long output its two ends, since errors are said at the last one."""
+    over = len(output) - TOOL_TEXT_CHARS_MAX + _CHANGES_CHARS
+    if over > 0:
+        head = (len(output) - over) // 2
+        cure = "to see them write the output to a file, or ask for a part with grep, head or tail"
+        output = (
+            f"{output[:head]}\n[… {over:,} characters left out; {cure}]\n{output[head + over :]}"
+        )
     lines = [output.rstrip(), "[output cut]" if ended.truncated else ""]
-    lines += [f"{change.kind} {change.path}" for change in ended.changes]
+    changed = [f"{change.kind} {change.path}" for change in ended.changes]
+    lines += changed[:_CHANGES_SHOWN]
+    if len(changed) > _CHANGES_SHOWN:
+        lines.append(f"[… {len(changed) - _CHANGES_SHOWN:,} more changed files]")
     lines += [f"refused {refused.path}: {refused.reason}" for refused in ended.refused]
     lines.append("timed out" if ended.timed_out else f"exit {ended.exit_code}")
     return "\n".join(line for line in lines if line)

@@ -5,6 +5,7 @@ Imported in a thread after the hub answers. It refuses to run as root unless tol
 
 from __future__ import annotations
 
+import asyncio
 import json
 import socket
 from collections.abc import AsyncGenerator
@@ -27,6 +28,7 @@ from deskhand.protocol.authority import Principal
 from deskhand.protocol.events import HUB
 from deskhand.protocol.objects import Device, Role
 from deskhand.runner.app import Parts, Runner, RunnerConfig
+from deskhand.runner.live import Live
 from deskhand.sandbox.choose import choose_sandbox
 from deskhand.store.engine import open_sqlite, open_sqlite_reader
 from deskhand.store.home import make_folder
@@ -56,9 +58,10 @@ async def open_runner(
     writer = ThreadWriter(writing)
     journal = Journal(engine=reading, writer=writer, ids=ids)
     agent = CommandAgent(offload=offload)
-    tools = standard_tools(offload=offload)
+    tools = standard_tools(offload=offload, clock=clock, hosts=_hosts)
+    live, told = Live(), tool_infos(tools)
     thinking, supply = builtin_agent(
-        home, computer=name, language=language, tools=tool_infos(tools), clock=clock
+        home, computer=name, language=language, tools=told, clock=clock, hear=live.hear
     )
     parts = Parts(
         link=link,
@@ -72,6 +75,7 @@ async def open_runner(
         offload=offload,
         commands=agent.commands,
         models=supply.models,
+        live=live,
     )
     config = RunnerConfig(
         runner=device,
@@ -83,9 +87,12 @@ async def open_runner(
         language=language,
     )
 
+    warming = asyncio.ensure_future(thinking.warm())
     try:
         yield Runner(config, parts)
     finally:
+        warming.cancel()
+        await asyncio.gather(warming, return_exceptions=True)
         await thinking.close()
         await writer.close()
         reading.dispose()
@@ -127,6 +134,11 @@ def keep_runner(path: Path, known: Obj) -> None:
 def computer_name(said: str | None) -> str:
     """Return what people call this computer."""
     return str(setting("runner.name", flag=said).value) or socket.gethostname()
+
+
+def _hosts() -> tuple[str, ...]:
+    """Return the hosts that tools may ask, read anew each time."""
+    return cast("tuple[str, ...]", setting("internet.hosts").value)
 
 
 def _documents() -> Path:

@@ -75,6 +75,8 @@ def answer(question: JsonObject, paths: list[str]) -> JsonObject:
         if left < 0 or time.process_time() > CPU_SECONDS_MAX:
             notes.append(f"only its beginning was read, {len(lines)} lines: it is too long")
             break
+    if lines and not lines[-1]:
+        lines.pop()
     return {"lines": [*lines], "notes": [*notes]}
 
 
