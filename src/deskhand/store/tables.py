@@ -33,8 +33,7 @@ def _columns(said: str, *, key: bool = False) -> list[sa.Column[Any]]:
     columns: list[sa.Column[Any]] = []
     for one in said.split():
         name, _, kind = one.rstrip("?").partition(":")
-        nullable = one.endswith("?")
-        columns.append(sa.Column(name, _TYPES[kind], primary_key=key, nullable=nullable))
+        columns.append(sa.Column(name, _TYPES[kind], primary_key=key, nullable=one.endswith("?")))
     return columns
 
 

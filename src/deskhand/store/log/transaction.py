@@ -42,13 +42,16 @@ W = TypeVar("W", bound=Wire)
 _a = tables.accounts.c
 _e = tables.events.c
 _o = tables.ops.c
-_LOCK = select(_a.head, _a.hash).where(_a.id == bindparam("account")).with_for_update()
+# Of every write: built once.
+_MINE = _a.id == bindparam("account")
+_LOCK = select(_a.head, _a.hash).where(_MINE).with_for_update()
+_MOVE = update(tables.accounts).where(_MINE).values(head=bindparam("seq"), hash=bindparam("sha"))
 
 OBJECTS_MAX = 2000
 ACCOUNTS_MAX = 256
 
 Listing = tuple[type[Wire], tuple[str, ...]]
-"""Which complete listing: of a kind, in these states."""
+"""Which complete listing: of a kind, in these states (all when empty)."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -63,8 +66,8 @@ class Known:
         """Move on to the hash ``after``, at which these objects changed."""
         self.hash = after
         self.objects.update(changed)
-        for (kind, states), found in self.listings.items():
-            amend(found, kind, changed, states=states)
+        for listing, found in self.listings.items():
+            amend(found, listing, changed)
 
     @property
     def size(self) -> int:
@@ -72,14 +75,9 @@ class Known:
         return len(self.objects) - sum(len(found) for found in self.listings.values())
 
 
-def amend(
-    found: dict[str, Wire],
-    kind: type[Wire],
-    changed: Mapping[Key, Wire | None],
-    *,
-    states: Sequence[str],
-) -> None:
-    """Bring a listing of a kind in these states (all when empty) up to what changed."""
+def amend(found: dict[str, Wire], listing: Listing, changed: Mapping[Key, Wire | None]) -> None:
+    """Bring what is found of a listing up to what changed."""
+    kind, states = listing
     for (of_kind, name), thing in changed.items():
         if of_kind is kind:
             found.pop(name, None)
@@ -148,8 +146,9 @@ class SqlTx:
 
     def find(self, kind: type[W], *, states: Sequence[str] = (), limit: int = 500) -> list[W]:
         """Return the objects of one kind in these states (all when empty), oldest first."""
-        found = dict(self._listing(kind, tuple(states), limit=limit))
-        amend(found, kind, self._changed, states=states)
+        listing: Listing = (kind, tuple(states))
+        found = dict(self._stored(listing, limit=limit))
+        amend(found, listing, self._changed)
         return [cast("W", found[name]) for name in sorted(found)][:limit]
 
     def emit(self, draft: Draft) -> Event:
@@ -267,8 +266,8 @@ class SqlTx:
             raise DeskhandError(Code.INTERNAL)
         self._write_out()
         if self._committed:
-            mine = update(tables.accounts).filter_by(id=self.account)
-            self._connection.execute(mine.values(head=self._seq, hash=self._hash))
+            moved = {"account": self.account, "seq": self._seq, "sha": self._hash}
+            self._connection.execute(_MOVE, moved)
         for write in self._later:
             write(self._connection, self.account)
         self._known.absorb(self._hash, self._changed)
@@ -301,11 +300,11 @@ class SqlTx:
             if rows:
                 put(self._connection, table, rows)
 
-    def _listing(self, kind: type[Wire], states: tuple[str, ...], *, limit: int) -> dict[str, Wire]:
+    def _stored(self, listing: Listing, *, limit: int) -> dict[str, Wire]:
         """Return what is stored of a listing; a complete one is remembered."""
-        found = self._known.listings.get((kind, states))
-        if found is not None:
-            return found
+        if listing in self._known.listings:
+            return self._known.listings[listing]
+        kind, states = listing
         table = tables.projections[kind]
         query = select(table.c.id, table.c.object).filter_by(account=self.account)
         if states:
@@ -316,5 +315,5 @@ class SqlTx:
         found = {row.id: read_object(kind, row.object) for row in rows}
         self._known.objects |= {(kind, name): thing for name, thing in found.items()}
         if len(rows) < ask:
-            self._known.listings[kind, states] = found
+            self._known.listings[listing] = found
         return found
