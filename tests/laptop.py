@@ -19,6 +19,7 @@ from deskhand.protocol.objects import FolderMode, SandboxInfo
 from deskhand.protocol.tasks import Task
 from deskhand.runner.app import Runner
 from deskhand.runner.ceiling import Granted, grant_folder
+from deskhand.runner.live import Live
 from deskhand.runner.parts import Parts, RunnerConfig
 from deskhand.runner.process import Process
 from deskhand.store.engine import open_sqlite, open_sqlite_reader
@@ -60,6 +61,9 @@ class Box:
     def info(self) -> SandboxInfo:
         """Say how strong the wall is."""
         return SandboxInfo.from_json({"name": "fake", "level": self.level})
+
+    async def ended(self, key: str) -> CommandResult | None:
+        """Keep no record."""
 
     async def run(self, command: Command, access: FolderAccess) -> CommandResult:
         """Do what the test said; wait first if it holds."""
@@ -111,6 +115,7 @@ class Laptop:
     tools: Mapping[str, Tool] = field(default_factory=dict[str, Tool])
     tries_max: int = 1
     link: Link | None = None
+    live: Live = field(default_factory=Live)
     runner: Runner | None = None
     journal: Journal | None = None
     writer: InlineWriter | None = None
@@ -188,6 +193,7 @@ class Laptop:
             clock=clock,
             ids=ids,
             offload=inline,
+            live=self.live,
             process=Process(close_to_others=lambda: None),
         )
         self.runner = Runner(config, parts)

@@ -10,6 +10,7 @@ from deskhand.agents.builtin.agent import BuiltInAgent
 from deskhand.agents.builtin.choosing import ModelChoice
 from deskhand.agents.builtin.mind import Mind, Scene
 from deskhand.protocol.objects import FolderMode
+from deskhand.protocol.tasks import Brief
 from deskhand.tools.registry import standard_tools, tool_infos
 from tests.laptop import inline
 
@@ -24,7 +25,7 @@ def thinking(  # noqa: PLR0913 - what a test may say, all by name
     root: Path | None = None,
     mode: FolderMode = FolderMode.WORKSPACE,
     language: str = "en",
-    hear: Callable[[str, str | None], None] = lambda _, __: None,
+    hear: Callable[[Brief, str | None], None] = lambda _, __: None,
     standin: bool = True,
 ) -> BuiltInAgent:
     """Return an agent that thinks with the model at this address."""

@@ -26,15 +26,19 @@ Obj = dict[str, Any]
 Said = tuple[int, dict[str, str], Obj]
 """An error: status, headers and body."""
 TOKENS_IN, TOKENS_OUT = 120, 7
+_WHOLE = ("well", "refused", "length")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Says:
-    """One answer. Arguments of calls are the text that goes over the wire; ``ends`` is why it ends."""
+    """One answer. Arguments of calls are the text that goes over the wire; ``ends`` is why it ends.
+
+    ``held``: it goes on from its middle when the test says so.
+    """
 
     text: str = ""
     calls: tuple[tuple[str, str], ...] = ()
-    ends: Literal["well", "refused", "length", "cut", "hangs"] = "well"
+    ends: Literal["well", "refused", "length", "cut", "hangs", "held"] = "well"
 
 
 Answer = Says | Trouble
@@ -67,6 +71,7 @@ class ModelServer:
     headers: list[dict[str, str]] = field(default_factory=list[dict[str, str]])
     left: asyncio.Event = field(default_factory=asyncio.Event)
     streaming: asyncio.Event = field(default_factory=asyncio.Event)
+    go_on: asyncio.Event = field(default_factory=asyncio.Event)
     url: str = ""
 
     async def answer(self, request: Request) -> Response:
@@ -80,23 +85,26 @@ class ModelServer:
 
     async def _stream(self, said: Says) -> AsyncIterator[bytes]:
         frames = list(self.wire.frames(said))
-        if said.ends in ("cut", "hangs"):
-            frames = frames[: len(frames) // 2]
+        half = len(frames) if said.ends in _WHOLE else len(frames) // 2
         try:
-            for frame in frames:
-                named = (
-                    f"event: {frame['type']}\n"
-                    if isinstance(frame, dict) and "type" in frame
-                    else ""
-                )
-                body = frame if isinstance(frame, str) else json.dumps(frame)
-                yield f"{named}data: {body}\n\n".encode()
+            for frame in frames[:half]:
+                yield _spelled(frame)
             self.streaming.set()
             if said.ends == "hangs":
                 await asyncio.Event().wait()
+            if said.ends == "held":
+                await self.go_on.wait()
+                for frame in frames[half:]:
+                    yield _spelled(frame)
         except asyncio.CancelledError:
             self.left.set()
             raise
+
+
+def _spelled(frame: Obj | str) -> bytes:
+    named = f"event: {frame['type']}\n" if isinstance(frame, dict) and "type" in frame else ""
+    body = frame if isinstance(frame, str) else json.dumps(frame)
+    return f"{named}data: {body}\n\n".encode()
 
 
 @asynccontextmanager

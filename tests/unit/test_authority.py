@@ -42,6 +42,7 @@ EXPECTED = {
     "event.append": ("", "runner"),
     "lease.renew": ("", "runner"),
     "presence.note": ("runner", ""),
+    "draft.say": ("", "runner"),
 }
 
 

@@ -136,7 +136,7 @@ def builtin_agent(
     language: str,
     tools: tuple[ToolInfo, ...],
     clock: Clock,
-    hear: Callable[[str, str | None], None] = lambda _, __: None,
+    hear: Callable[[Brief, str | None], None] = lambda _, __: None,
 ) -> tuple[SuppliedAgent, Supply]:
     """Return the built-in agent of this computer, and what it thinks with."""
     own = Embedded(Ids(clock))

@@ -51,7 +51,7 @@ async def _tried(name: str) -> Obj:
     clock = SystemClock()
     ids, began, heard = Ids(clock), clock.monotonic(), list[float]()
 
-    def hear(_: str, piece: str | None) -> None:
+    def hear(_: Brief, piece: str | None) -> None:
         heard.extend([] if piece is None else [clock.monotonic() - began])
 
     agent, _ = minds.builtin_agent(

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -26,6 +26,7 @@ from deskhand.ports import Blobs, Notifier, Page, Store
 from deskhand.protocol import objects
 from deskhand.protocol.authority import Principal
 from deskhand.protocol.objects import LinkState, Role
+from deskhand.protocol.ops import Op, OpResult
 from deskhand.protocol.tasks import FINAL, OPEN, Approval, FileRef, Question, Task, TaskState
 from deskhand.protocol.wire import Wire
 
@@ -56,8 +57,7 @@ class Hub:
         self.attendance = Attendance(store=store, clock=clock, moved=self._dispatch)
         self.streams = self.attendance.streams
         self.stream = self.streams.stream
-        hear = self.attendance.hear
-        self.submit = Submitter(store=store, blobs=blobs, ids=self.ids, hear=hear).submit
+        self.submit = Submitter(store=store, blobs=blobs, ids=self.ids, hear=self._hear).submit
         self.courier = Courier(
             store=store, clock=clock, notifiers=self.notifiers, spread=self.spread
         )
@@ -82,6 +82,14 @@ class Hub:
             with suppress(asyncio.CancelledError):
                 await task
         self._running = []
+
+    async def _hear(
+        self, principal: Principal, wishes: Sequence[Op], results: Sequence[OpResult]
+    ) -> None:
+        await self.attendance.hear(principal, wishes, results)
+        for op, result in zip(wishes, results, strict=True):
+            if op.kind == "draft.say" and result.status == "ok":
+                self.streams.say(principal.account, op)
 
     async def going(self, state: LinkState) -> None:
         """Tell everybody who listens that this machine sleeps now, or is switched off."""

@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
+from typing import Final
 
 from deskhand.errors import Code, DeskhandError
 from deskhand.limits import (
@@ -22,18 +23,27 @@ from deskhand.limits import (
 from deskhand.ports import Committed, Frame, Store, View
 from deskhand.protocol.authority import Principal
 from deskhand.protocol.objects import Role
+from deskhand.protocol.ops import DraftSay, Op
 from deskhand.protocol.wire import JsonObject
+
+ENDING_DRAFTS: Final = frozenset(
+    {"message.posted", "question.asked", "step.started", "task.moved", "task.finished"}
+)
+"""Facts of a task in whose place its draft stood: whoever shows one forgets it with these."""
+_WATCHING: Final = frozenset({Role.OWNER, Role.MEMBER, Role.VIEWER})
 
 
 @dataclass(eq=False, slots=True)
 class Listener:
     """One open stream: its view, what waits for it, and why it must end.
 
-    ``acknowledged`` tells whether the other side's system took all that was sent.
+    ``live`` is the thread whose drafts it shows; ``acknowledged`` tells whether the other side's system took all that
+    was sent.
     """
 
     principal: str
     view: View
+    live: str | None = None
     waiting: deque[Frame] = field(default_factory=deque[Frame])
     woken: asyncio.Event = field(default_factory=asyncio.Event)
     head: int = 0
@@ -51,6 +61,11 @@ class Listener:
                 self.end("slow")
                 return
             self.put(Frame(kind="event", seq=event.seq, event=event))
+
+    def hint(self, frame: Frame) -> None:
+        """Send what is no event; who does not keep up misses it."""
+        if len(self.waiting) < STREAM_BUFFER_EVENTS:
+            self.put(frame)
 
     def put(self, frame: Frame) -> None:
         """Send this next. Only what is sent wakes: what a reader may not see must not keep heartbeats from it."""
@@ -71,6 +86,8 @@ class Streams:
         self._store = store
         self._on_presence = on_presence
         self._listeners: dict[str, list[Listener]] = {}
+        self._drafts: dict[tuple[str, str], dict[str, JsonObject]] = {}
+        """What models are saying, by account and thread that somebody watches, then by message."""
         store.on_commit(self._fan_out)
 
     def close(self) -> None:
@@ -84,19 +101,45 @@ class Streams:
             listener.put(Frame(kind="bye", data={"reason": reason}))
 
     def tell(self, account: str, frame: Frame) -> None:
-        """Send what is no event to everybody who looks at the account; who does not keep up misses it."""
+        """Send what is no event to everybody who looks at the account."""
         for listener in self._listeners.get(account, ()):
-            if listener.view.runner is None and len(listener.waiting) < STREAM_BUFFER_EVENTS:
-                listener.put(frame)
+            if listener.view.runner is None:
+                listener.hint(frame)
+
+    def say(self, account: str, op: Op) -> None:
+        """Hand what a model says just now to everybody who watches its thread, and hold it for who comes."""
+        drafts = self._drafts.get((account, op.thread or ""))
+        if drafts is None:
+            return
+        said = DraftSay.from_json(op.body)
+        about: JsonObject = {"message": said.message, "thread": op.thread, "task": op.task}
+        before = str(drafts.get(said.message, {}).get("text", ""))[: said.offset]
+        drafts[said.message] = {**about, "text": before + said.text}
+        delta = Frame(kind="delta", data={**about, "offset": said.offset, "text": said.text})
+        frame = delta if said.offset else Frame(kind="draft", data=drafts[said.message])
+        for listener in self._listeners.get(account, ()):
+            if listener.live == op.thread:
+                listener.hint(frame)
 
     async def stream(
-        self, principal: Principal, *, after: int, acknowledged: Callable[[], bool] | None = None
+        self,
+        principal: Principal,
+        *,
+        after: int,
+        acknowledged: Callable[[], bool] | None = None,
+        live: str | None = None,
     ) -> AsyncGenerator[Frame]:
         """Yield what the principal may see after the cursor, then what comes, with heartbeats in between.
 
         Ends in ``rate_limited`` with too many streams of one principal, in ``unauthorized`` when revoked.
         """
-        listener = self._listen(principal.id, view_of(principal), acknowledged or (lambda: True))
+        listener = Listener(
+            principal=principal.id,
+            view=view_of(principal),
+            live=live if principal.role in _WATCHING else None,
+            acknowledged=acknowledged or (lambda: True),
+        )
+        self._listen(listener)
         try:
             cursor = after
             async for frame in self._past(listener, after=after):
@@ -111,6 +154,7 @@ class Streams:
         finally:
             listener.end("left")
             self._listeners[principal.account].remove(listener)
+            self._watch(listener)
             self._on_presence(listener, len(self._of(listener)))
 
     async def _past(self, listener: Listener, *, after: int) -> AsyncGenerator[Frame]:
@@ -130,14 +174,35 @@ class Streams:
             page = await self._store.events(listener.view, after=after, limit=LIST_LIMIT_MAX)
         yield Frame(kind="heartbeat", seq=page.looked_at)
 
-    def _listen(self, principal: str, view: View, acknowledged: Callable[[], bool]) -> Listener:
-        listener = Listener(principal=principal, view=view, acknowledged=acknowledged)
+    def _listen(self, listener: Listener) -> None:
         open_already = len(self._of(listener))
         if open_already >= STREAMS_PER_PRINCIPAL_MAX:
             raise DeskhandError(Code.RATE_LIMITED, "streams", retry_after_seconds=5)
-        self._listeners.setdefault(view.account, []).append(listener)
+        account = listener.view.account
+        self._listeners.setdefault(account, []).append(listener)
         self._on_presence(listener, open_already + 1)
-        return listener
+        if listener.view.runner is not None:
+            for watched in [thread for owner, thread in self._drafts if owner == account]:
+                listener.put(Frame(kind="watch", data={"thread": watched, "on": True}))
+        self._watch(listener)
+        for draft in self._drafts.get((account, listener.live or ""), {}).values():
+            listener.put(Frame(kind="draft", data=draft))
+
+    def _watch(self, changed: Listener) -> None:
+        """Tell computers when a thread begins to be watched, or nobody watches it any more."""
+        if changed.live is None:
+            return
+        account, thread = changed.view.account, changed.live
+        on = any(one.live == thread for one in self._listeners[account])
+        if on == ((account, thread) in self._drafts):
+            return
+        if on:
+            self._drafts[account, thread] = {}
+        else:
+            del self._drafts[account, thread]
+        for listener in self._listeners[account]:
+            if listener.view.runner is not None:
+                listener.hint(Frame(kind="watch", data={"thread": thread, "on": on}))
 
     def _of(self, reader: Listener) -> list[Listener]:
         """Return the open streams of the same principal."""
@@ -147,6 +212,10 @@ class Streams:
     def _fan_out(self, committed: Sequence[Committed]) -> None:
         for one in committed:
             revokes = one.event.kind == "device.revoked"
+            if one.event.kind in ENDING_DRAFTS and one.event.thread is not None:
+                drafts = self._drafts.get((one.account, one.event.thread), {})
+                for message in [m for m, said in drafts.items() if said["task"] == one.event.task]:
+                    del drafts[message]
             for listener in self._listeners.get(one.account, ()):
                 listener.offer(one)
                 if revokes and listener.principal == one.event.body.get("device"):

@@ -30,7 +30,7 @@ from deskhand.protocol.tasks import FileRef, Question, Task
 from deskhand.texts import text
 
 Surface = Literal["page", "cli", "http", "channel"]
-_NOT_REMEMBERED = frozenset({"lease.renew", "presence.note", "read.mark"})
+_NOT_REMEMBERED = frozenset({"draft.say", "lease.renew", "presence.note", "read.mark"})
 """Idempotent by nature; remembering each would grow a table for nothing."""
 
 
@@ -231,6 +231,13 @@ def _renew(tx: Tx, wish: Wish, body: ops.LeaseRenew) -> Decision:
     return Decision(id=task.id, task=task.id)
 
 
+def _say(tx: Tx, wish: Wish, body: ops.DraftSay) -> Decision:
+    task = lifecycle.known_task(tx, wish.task)
+    if task.final or task.epoch != body.epoch or task.thread != wish.thread:
+        raise DeskhandError(Code.STALE_EPOCH, task.id)
+    return Decision(id=task.id, task=task.id)
+
+
 def _erase(tx: Tx, wish: Wish, _: ops.Nothing) -> Decision:
     decision = conversation.erase_thread(tx, wish)
     tx.erase_thread(decision.id or "")
@@ -325,5 +332,6 @@ _HANDLERS: dict[str, Callable[[Tx, Wish, Any], Decision]] = {
     "event.append": _append_event,
     "lease.renew": _renew,
     "presence.note": lambda _, wish, __: Decision(id=wish.principal.id),
+    "draft.say": _say,
 }
 """One row for each op of ``protocol.ops.OPS``."""

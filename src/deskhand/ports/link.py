@@ -15,10 +15,12 @@ from deskhand.protocol.wire import JsonObject
 class Frame:
     """One thing on a stream. ``seq`` moves the cursor; a heartbeat carries the seq looked at so far.
 
-    ``presence`` says how a computer's link stands now; ``bye`` is the hub's last word, with its reason.
+    ``draft`` and ``delta`` are what a model says just now: all of it so far, and what comes at an offset; a computer
+    is told by ``watch`` whose drafts anybody looks at. ``presence`` says how a computer's link stands now; ``bye`` is
+    the hub's last word, with its reason.
     """
 
-    kind: Literal["event", "delta", "draft", "reset", "heartbeat", "presence", "bye"]
+    kind: Literal["event", "delta", "draft", "watch", "reset", "heartbeat", "presence", "bye"]
     seq: int | None = None
     event: Event | None = None
     data: JsonObject = field(default_factory=dict)

@@ -65,6 +65,7 @@ AUTHORITY: dict[str, dict[Role, Grant]] = {
     "event.append": _row(_NO, _NO, _NO, _OWN, _NO, _NO),
     "lease.renew": _row(_NO, _NO, _NO, _OWN, _NO, _NO),
     "presence.note": _row(_NO, _NO, _NO, _YES, _NO, _NO),
+    "draft.say": _row(_NO, _NO, _NO, _OWN, _NO, _NO),
 }
 """op -> role -> how far. For a runner, ``own`` means: leased to it under the current epoch."""
 

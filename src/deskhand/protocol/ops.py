@@ -221,6 +221,15 @@ class PresenceNote(OpBody):
     slept_seconds: int | None = Field(default=None, ge=0)
 
 
+class DraftSay(OpBody):
+    """What a model says just now, for whoever watches; nothing of it is kept. At offset 0 it begins anew."""
+
+    epoch: int
+    message: str = Field(max_length=100)
+    offset: int = Field(ge=0, le=TEXT_CHARS_MAX)
+    text: str = Field(max_length=TEXT_CHARS_MAX)
+
+
 OPS: dict[str, type[OpBody]] = {
     "thread.create": ThreadCreate,
     "thread.rename": ThreadRename,
@@ -246,6 +255,7 @@ OPS: dict[str, type[OpBody]] = {
     "event.append": EventAppend,
     "lease.renew": LeaseRenew,
     "presence.note": PresenceNote,
+    "draft.say": DraftSay,
 }
 """Every op this build understands, with the shape of its body."""
 

@@ -65,7 +65,8 @@ class Runner:
         Raises:
             DeskhandError: ``root_refused``, ``schema_newer``, ``unauthorized``, ``upgrade_required``.
         """
-        self._parts.process.prepare(as_root=self._config.as_root)
+        parts = self._parts
+        parts.process.prepare(as_root=self._config.as_root)
         await self._parts.journal.open(home_identity=home_identity(self._config.home))
         try:
             async with self.workflow:
@@ -79,6 +80,7 @@ class Runner:
                         self._outbox.run(self.workflow.halt),
                         self.inbox.run(self._presence.advertise),
                         self._look_again(),
+                        parts.live.run(parts.link, clock=parts.clock, ids=parts.ids),
                         self._presence.renew_forever(
                             seconds=self._renew_seconds,
                             working=lambda: sorted(self.workflow.under_way),

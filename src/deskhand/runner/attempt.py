@@ -217,7 +217,7 @@ class _Driver:
         notes = self._watch.notes(state)
         wish |= {"noted": list(notes)} if notes else {}
         ops = [self._voice.said(note, role="system") for note in notes.values()]
-        ops += self._announced(move)
+        ops += self._announced(move, shown=self._kit.parts.live.settle(self._key.task))
         self._append(self._step("move", wish, result=move_to_json(move)), *ops)
         if move.say:
             await self._flush()
@@ -233,10 +233,10 @@ class _Driver:
         """Return what a person said to this task that its agent does not know yet."""
         return self._journal.steering(self._key.task, after=self._state.heard)
 
-    def _announced(self, move: Move) -> list[Op]:
-        """Return what everybody gets to know of a move at once."""
+    def _announced(self, move: Move, *, shown: str | None) -> list[Op]:
+        """Return what everybody gets to know of a move at once; ``shown`` is the message its text was shown as."""
         voice, before = self._voice, self._state
-        ops = [voice.said(move.say)] if move.say else []
+        ops = [voice.said(move.say, message=shown)] if move.say else []
         if isinstance(move, (Wishes, Done)) and move.plan not in (None, before.plan):
             ops.append(voice.op(ev.PlanUpdated(items=move.plan or (), **voice.stamped)))
         silent = self._criteria == before.criteria  # the owner said nothing

@@ -117,7 +117,7 @@ def _frame(fields: dict[str, str]) -> Frame | None:
     match fields.get("event"):
         case "event":
             return Frame(kind="event", seq=seq, event=Event.from_json(data))
-        case "delta" | "draft" | "reset" | "heartbeat" as kind:
+        case "watch" | "reset" | "heartbeat" as kind:
             return Frame(kind=kind, seq=seq, data=data)
         case _:
             return None

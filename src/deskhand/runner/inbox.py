@@ -64,6 +64,7 @@ class Inbox:
         while True:
             try:
                 await greet()
+                self._parts.live.forget()
                 after = max(self._journal.cursor, self._looked_at)
                 frames = aiter(self._link.stream(after=after))
                 while (frame := await self._next(frames)) is not None:
@@ -99,6 +100,9 @@ class Inbox:
             raise DeskhandError(Code.HUB_UNREACHABLE, "another log")
         if frame.kind == "event" and frame.event is not None:
             await self._order(frame.event)
+        elif frame.kind == "watch":
+            thread, on = str(frame.data.get("thread")), frame.data.get("on") is True
+            self._parts.live.watch(thread, on=on)
         elif frame.kind == "heartbeat" and frame.seq is not None:
             # Not stored: after a restart the same hidden rows are passed over again.
             self._looked_at = max(self._looked_at, frame.seq)

@@ -12,6 +12,7 @@ from deskhand.ids import Ids
 from deskhand.limits import TASKS_PER_RUNNER, TRIES_MAX
 from deskhand.ports import Agent, FolderAccess, Link, Offload, Sandbox, Tool
 from deskhand.protocol.objects import CommandInfo, ModelInfo
+from deskhand.runner.live import Live
 from deskhand.runner.process import Process
 from deskhand.workflow.journal import Journal
 
@@ -57,4 +58,5 @@ class Parts:
     offload: Offload
     commands: tuple[CommandInfo, ...] = ()
     models: Callable[[], Awaitable[tuple[ModelInfo | None, tuple[str, ...]]]] | None = None
+    live: Live = field(default_factory=Live)
     process: Process = field(default_factory=Process)

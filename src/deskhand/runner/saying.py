@@ -64,11 +64,17 @@ class Voice:
         """Return the op that appends a fact of this attempt."""
         return fact(self._ids, body, thread=self._brief.thread, task=self._brief.task)
 
-    def said(self, text: str, *, role: Literal["agent", "system"] = "agent") -> Op:
-        """Return: the agent (or this runner itself, as ``system``) said something."""
+    def said(
+        self,
+        text: str,
+        *,
+        role: Literal["agent", "system"] = "agent",
+        message: str | None = None,
+    ) -> Op:
+        """Return: the agent (or this runner itself, as ``system``) said something, already shown as ``message``."""
         return self.op(
             ev.MessagePosted(
-                message=self._ids.new("msg"),
+                message=message or self._ids.new("msg"),
                 role=role,
                 text=text[:TEXT_CHARS_MAX],
                 origin=Origin(surface="agent", device=self._runner),

@@ -243,6 +243,14 @@ export interface DeviceRevoked {
   device: string;
 }
 
+/** What a model says just now, for whoever watches; nothing of it is kept. At offset 0 it begins anew. */
+export interface DraftSay {
+  epoch: number;
+  message: string;
+  offset: number;
+  text: string;
+}
+
 /** One fact, as every reader gets it. ``seq`` is gap-free per account; filtered streams have gaps. */
 export interface Event {
   seq: number;
@@ -915,6 +923,7 @@ export interface OpBodies {
   "event.append": EventAppend;
   "lease.renew": LeaseRenew;
   "presence.note": PresenceNote;
+  "draft.say": DraftSay;
 }
 
 export type ErrorCode =

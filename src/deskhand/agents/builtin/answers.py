@@ -100,7 +100,7 @@ def move_of(response: ModelResponse, *, language: str = "en") -> Move | None:
     """
     said = said_in(response)
     if response.finish_reason == "content_filter":
-        return GiveUp(reasons=(text("agent.refused", language=language), *([said] if said else [])))
+        return GiveUp(reasons=(text("agent.refused", language=language),), say=said)
     if response.finish_reason == "length":
         return None
     calls = [part for part in response.parts if isinstance(part, ToolCallPart)]
@@ -113,19 +113,23 @@ def move_of(response: ModelResponse, *, language: str = "en") -> Move | None:
         wishes = tuple(map(_wish, wanted[:CALLS_MAX]))
         move = Wishes(calls=wishes, say=said, plan=plan, criteria=criteria)
     elif ASK in own:
-        question = _joined(said, str(own[ASK].get("text") or ""))
-        move = Ask(text=question, choices=strings(own[ASK].get("choices"))) if question else None
+        asked = str(own[ASK].get("text") or "")
+        choices = strings(own[ASK].get("choices"))
+        move = Ask(text=asked or said, choices=choices, say=said if asked else "")
     elif GIVE_UP in own:
-        reasons = (*([said] if said else []), *strings(own[GIVE_UP].get("reasons")))
-        move = GiveUp(reasons=reasons or (text("agent.no_reason", language=language),))
+        reasons = strings(own[GIVE_UP].get("reasons"))
+        move = GiveUp(reasons=reasons or (text("agent.no_reason", language=language),), say=said)
     elif FINISH in own:
-        summary = _joined(said, str(own[FINISH].get("summary") or ""))
-        move = Done(summary=summary, outputs=strings(own[FINISH].get("outputs")), plan=plan)
+        summary = str(own[FINISH].get("summary") or "")
+        outputs = strings(own[FINISH].get("outputs"))
+        move = Done(
+            summary=summary or said, outputs=outputs, plan=plan, say=said if summary else ""
+        )
     elif plan is not None:
         move = Wishes(calls=(), say=said, plan=plan, criteria=criteria)
     elif said:
         move = Done(summary=said)
-    return move
+    return None if isinstance(move, Ask) and not move.text else move
 
 
 def said_in(response: ModelResponse) -> str:
@@ -138,12 +142,6 @@ def strings(value: Json) -> tuple[str, ...]:
     """Return a list of texts; one text alone is a list of one."""
     found = value if isinstance(value, list) else [value] if isinstance(value, str) else []
     return tuple(str(one) for one in found if one)[:_LINES_MAX]
-
-
-def _joined(said: str, then: str) -> str:
-    """Return both, without saying the same twice."""
-    parts = [part for part in (said, then) if part]
-    return then if said in then else "\n\n".join(parts)
 
 
 def _plan(arguments: JsonObject) -> tuple[PlanItem, ...] | None:

@@ -6,6 +6,7 @@ quote that does not stand in the results, for a judgement.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from typing import Final
 
@@ -54,6 +55,10 @@ REPORT: Final = ToolDefinition(
 )
 
 
+_NUMBER: Final = re.compile(r"^\d+: ?", re.MULTILINE)
+"""Results come as numbered lines; a quote may be over several."""
+
+
 def question(
     criteria: Sequence[str], evidence: Sequence[Evidence], *, bytes_max: int, language: str
 ) -> list[ModelMessage]:
@@ -73,7 +78,7 @@ def checks_of(
 ) -> tuple[Check, ...]:
     """Return a check for each criterion that was really judged, in their order."""
     found: dict[int, Check] = {}
-    there = [_plain(one.text) for one in evidence]
+    there = [_plain(said) for one in evidence for said in (one.text, _NUMBER.sub("", one.text))]
     for said in _judgements(response):
         match said:
             case {"criterion": int(number), "passed": bool(passed), **rest} if (

@@ -38,7 +38,7 @@ class Mind:
         scene: where a task works, asked for each move.
         tools: what it may wish for.
         offload: brings the model's libraries in, which takes a second.
-        hear: gets a task's id and each piece of text as the model says it; nothing when it begins anew.
+        hear: gets each piece of text as the model of a task says it; nothing when it begins anew.
         language: of what it is told and of what it says about itself.
         standin: whether a scripted program may pass for a model; for the demo and the tests alone.
         silent_seconds: how long a model may say nothing.
@@ -48,7 +48,7 @@ class Mind:
     scene: Callable[[Brief], Scene]
     tools: tuple[ToolInfo, ...]
     offload: Offload
-    hear: Callable[[str, str | None], None] = lambda _, __: None
+    hear: Callable[[Brief, str | None], None] = lambda _, __: None
     language: str = "en"
     standin: bool = False
     silent_seconds: float = SILENT_SECONDS

@@ -111,6 +111,11 @@ class SuppliedAgent(BuiltInAgent):
         self._supply = supply
 
     @override
+    async def warm(self) -> None:
+        if (await self._supply.models())[0] is not None:
+            await super().warm()
+
+    @override
     async def move(self, brief: Brief, history: Sequence[Turn]) -> Move:
         await self._supply.ready(brief)
         return await super().move(brief, history)

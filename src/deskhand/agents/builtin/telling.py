@@ -183,10 +183,10 @@ def _said(number: int, turn: Turn, language: str) -> Said:
         spoken.append(ToolCallPart(name, arguments, tool_call_id=call_id))
         answers.append(ToolReturnPart(name, result, tool_call_id=call_id))
 
+    if move.say:
+        spoken.append(TextPart(move.say))
     match move:
         case Wishes():
-            if move.say:
-                spoken.append(TextPart(move.say))
             if move.plan is not None:
                 steps: list[Json] = [item.to_json() for item in move.plan]
                 planned: JsonObject = {"criteria": list(move.criteria), "steps": steps}

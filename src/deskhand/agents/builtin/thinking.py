@@ -10,6 +10,7 @@ import asyncio
 import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any, Final
 
 from pydantic_ai.direct import model_request_stream
@@ -70,7 +71,7 @@ class Thinker:
         for room in _rooms(choice, self._offered_bytes):
             told = messages_of(brief, history, scene, bytes_max=room, language=self._mind.language)
             try:
-                return await self._answered(choice, told, brief.task)
+                return await self._answered(choice, told, brief)
             except DeskhandError as error:
                 if error.code is not Code.MODEL_CONTEXT:
                     raise
@@ -97,13 +98,13 @@ class Thinker:
         """Close the connections to models."""
         await self._models.close()
 
-    async def _answered(self, choice: ModelChoice, told: list[ModelMessage], task: str) -> Move:
+    async def _answered(self, choice: ModelChoice, told: list[ModelMessage], brief: Brief) -> Move:
         """Ask until there is an answer in the answer."""
         said, spent = "", Spent(model=choice.name)
         for _ in range(TRIES):
-            self._mind.hear(task, None)
+            self._mind.hear(brief, None)
             response = await self._asked(
-                choice, told, self._offered, hear=lambda piece: self._mind.hear(task, piece)
+                choice, told, self._offered, hear=partial(self._mind.hear, brief)
             )
             spent = Spent(
                 model=response.model_name or spent.model,

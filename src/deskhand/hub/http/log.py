@@ -71,10 +71,8 @@ async def stream(
     last: Annotated[int | None, Header(alias="Last-Event-ID", ge=0, le=limits.INTEGER_MAX)] = None,
 ) -> Flow:
     """Send what is after the cursor, then what comes; ``Last-Event-ID`` wins over ``after``."""
-    del live  # Live text is sent to every reader of the account until the hub can tell who watches.
-    frames = call.hub.stream(
-        call.me, after=after if last is None else last, acknowledged=call.acknowledged
-    )
+    after = after if last is None else last
+    frames = call.hub.stream(call.me, after=after, acknowledged=call.acknowledged, live=live)
     first = await anext(frames, None)
     return Flow(_lines(first, frames), headers=_HEADERS, media_type="text/event-stream")
 

@@ -90,7 +90,8 @@ class StandIn:
         if [tool["function"]["name"] for tool in tools] == ["report"]:
             shown = str(messages[-1].get("content"))
             criteria = _CRITERION.findall(shown.partition("\n\n")[0])
-            return judge(criteria, "\n".join(hit[1] for hit in _FENCED.findall(shown)))
+            results = "\n".join(hit[1] for hit in _FENCED.findall(shown))
+            return judge(criteria, re.sub(r"^\d+: ?", "", results, flags=re.MULTILINE))
         return self.think(seen_in(messages))
 
 

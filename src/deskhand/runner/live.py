@@ -1,0 +1,95 @@
+"""What a model says just now, on its way to whoever watches: never stored, and nothing while nobody does.
+
+It refuses to keep up at any price: what the hub does not take is left out, because the durable message replaces it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Final
+
+from deskhand.clock import Clock
+from deskhand.errors import DeskhandError
+from deskhand.ids import Ids
+from deskhand.limits import TEXT_CHARS_MAX
+from deskhand.ports import Link
+from deskhand.protocol.ops import Op
+from deskhand.protocol.tasks import Brief
+from deskhand.protocol.wire import JsonObject
+
+GATHER_SECONDS: Final = 0.075
+"""Pieces that come within this time go together."""
+
+
+@dataclass(slots=True)
+class _Draft:
+    """What one task's model says: ``text`` so far, of which ``sent`` letters went out."""
+
+    brief: Brief
+    text: str = ""
+    sent: int = 0
+    message: str | None = None
+
+
+class Live:
+    """The drafts of one runner."""
+
+    def __init__(self) -> None:
+        """Say nothing until a thread is watched."""
+        self.watched: set[str] = set()
+        self._drafts: dict[str, _Draft] = {}
+        self._woken = asyncio.Event()
+
+    def hear(self, brief: Brief, piece: str | None) -> None:
+        """Take a piece of what a model says; nothing means that it begins anew."""
+        draft = self._drafts.setdefault(brief.task, _Draft(brief))
+        if piece is None:
+            draft.text, draft.sent = "", 0
+        else:
+            draft.text += piece
+            if brief.thread in self.watched:
+                self._woken.set()
+
+    def watch(self, thread: str, *, on: bool) -> None:
+        """Note that somebody looks at a thread, who has seen nothing yet, or that nobody does any more."""
+        (self.watched.add if on else self.watched.discard)(thread)
+        for draft in self._drafts.values():
+            draft.sent = 0
+        self._woken.set()
+
+    def settle(self, task: str) -> str | None:
+        """Return under which message the last draft of a task was shown, if it was; it is over."""
+        draft = self._drafts.pop(task, None)
+        return draft.message if draft else None
+
+    def forget(self) -> None:
+        """Take nobody for watching: a hub that is reached anew says who does."""
+        self.watched.clear()
+
+    async def run(self, link: Link, *, clock: Clock, ids: Ids) -> None:
+        """Send what is new, until cancelled."""
+        while True:
+            await self._woken.wait()
+            await clock.sleep(GATHER_SECONDS)
+            self._woken.clear()
+            watched = [one for one in self._drafts.values() if one.brief.thread in self.watched]
+            ops = [_said(draft, ids) for draft in watched if draft.sent < len(draft.text)]
+            if ops:
+                with suppress(DeskhandError):
+                    await link.send(ops)
+
+
+def _said(draft: _Draft, ids: Ids) -> Op:
+    draft.message = draft.message or ids.new("msg")
+    text = draft.text[draft.sent : TEXT_CHARS_MAX]
+    body: JsonObject = {"epoch": draft.brief.epoch, "message": draft.message, "offset": draft.sent}
+    draft.sent = len(draft.text)
+    return Op(
+        op_id=ids.new("op"),
+        kind="draft.say",
+        thread=draft.brief.thread,
+        task=draft.brief.task,
+        body={**body, "text": text},
+    )
