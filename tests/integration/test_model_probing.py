@@ -1,0 +1,198 @@
+"""Servers on this computer are found by what they answer, quickly, and nothing else is taken for one."""
+
+from __future__ import annotations
+
+import json
+import socket
+import threading
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from time import monotonic
+from typing import Any
+
+import pytest
+from typing_extensions import override
+
+from deskhand.agents.builtin.choosing import SERVERS, Findings, Wanted, chosen, offers_of
+from deskhand.agents.builtin.probing import look
+
+OLLAMA = {
+    "/api/tags": {
+        "models": [
+            {"name": "nomic-embed-text:latest", "details": {"parameter_size": "137M"}},
+            {"name": "tinyllama:latest", "details": {"parameter_size": "1.1B"}},
+            {"name": "qwen3:8b", "details": {"parameter_size": "8.2B"}},
+            {"name": "smollm:135m", "details": {"parameter_size": "134.52M"}},
+        ]
+    },
+    "/api/ps": {"models": [{"name": "qwen3:8b", "context_length": 32768}]},
+}
+LMSTUDIO = {
+    "/api/v0/models": {
+        "data": [
+            {"id": "emb", "type": "embeddings", "state": "loaded"},
+            {"id": "big", "type": "llm", "state": "not-loaded", "max_context_length": 131072},
+            {"id": "gemma", "type": "vlm", "state": "loaded", "max_context_length": 131072,
+             "loaded_context_length": 8192},
+        ]
+    }
+}  # fmt: skip
+LLAMA = {
+    "/v1/models": {"data": [{"id": "m.gguf", "owned_by": "llamacpp", "meta": {"n_params": 1e8}}]},
+    "/props": {"default_generation_settings": {"n_ctx": 16384}},
+}
+VLLM = {"/v1/models": {"data": [{"id": "org/m", "owned_by": "vllm", "max_model_len": 40960}]}}
+Pages = Mapping[str, Any]
+
+
+IMPOSTORS: dict[str, Pages] = {
+    "nothing": {},
+    "other": {"/v1/models": {"data": [{"id": "gpt", "owned_by": "somebody"}]}},
+    "no-json": {"/v1/models": b"<html>", "/api/tags": b"\xff\xfe", "/api/v0/models": b"[]"},
+    "wrong-types": {
+        "/v1/models": {"data": "x"}, "/api/tags": {"models": [1]}, "/api/v0/models": {"data": 3},
+    },
+    "missing": {
+        "/v1/models": {"data": [{}]}, "/api/tags": {}, "/api/v0/models": {"data": [{"type": 1}]},
+    },
+    "huge": dict.fromkeys(("/v1/models", "/api/v0/models"), b'{"data":[' + b"1," * 3_000_000),
+}  # fmt: skip
+
+
+@contextmanager
+def server(pages: Pages) -> Generator[int]:
+    """Serve these pages as JSON, or as the bytes that they are; everything else is a 404."""
+
+    class Handler(BaseHTTPRequestHandler):
+        @override
+        def log_message(self, format: str, *args: object) -> None:
+            """Say nothing."""
+
+        def do_GET(self) -> None:
+            page = pages.get(self.path)
+            data = page if isinstance(page, bytes) else json.dumps(page or {}).encode()
+            self.send_response(404 if page is None else 200)
+            self.end_headers()
+            self.wfile.write(data)
+
+    made = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=made.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    try:
+        yield made.server_port
+    finally:
+        made.shutdown()
+        thread.join()
+        made.server_close()
+
+
+def closed_port() -> int:
+    """Return a port at which nobody listens."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return int(free.getsockname()[1])
+
+
+def nobody() -> dict[str, int]:
+    """Return ports at which none of the servers listens."""
+    return dict.fromkeys(SERVERS, closed_port())
+
+
+def looked(**ports: int) -> Findings:
+    """Look at these ports; the others are closed."""
+    closed = nobody()
+    return look(
+        Wanted(), environment={}, ports=closed | {k.replace("_", "-"): v for k, v in ports.items()}
+    )
+
+
+@pytest.mark.parametrize(
+    ("kind", "pages", "first", "context", "names"),
+    [
+        ("ollama", OLLAMA, "ollama:qwen3:8b", 32768,
+         ["ollama:qwen3:8b", "ollama:tinyllama:latest", "ollama:smollm:135m"]),
+        ("lmstudio", LMSTUDIO, "lmstudio:gemma", 8192, ["lmstudio:gemma", "lmstudio:big"]),
+        ("vllm", VLLM, "vllm:org/m", 40960, ["vllm:org/m"]),
+    ],
+)  # fmt: skip
+def test_each_server_is_known_by_its_own_api(
+    kind: str, pages: Pages, first: str, context: int, names: list[str]
+) -> None:
+    """What is loaded comes first, what only embeds not at all, and the context is the one that holds now."""
+    with server(pages) as port:
+        found = looked(**{kind: port})
+
+    offer = chosen(found)
+    assert offer is not None
+    assert (offer.name, offer.choice.context_tokens) == (first, context)
+    assert offer.choice.base_url == f"http://127.0.0.1:{port}/v1"
+    assert [one.name for one in offers_of(found)] == names
+
+
+def test_what_is_too_small_is_labelled_and_never_chosen_by_itself() -> None:
+    """A llama-server with 100 million parameters is shown, and nobody's task lands there unasked."""
+    with server(LLAMA) as port:
+        found = looked(llama_server=port)
+
+    (offer,) = offers_of(found)
+    assert (offer.name, offer.label) == ("llama-server:m.gguf", "too_small")
+    assert offer.choice.context_tokens == 16384
+    assert chosen(found) is None
+
+
+def test_a_model_that_ollama_has_not_loaded_gets_the_context_that_ollama_would_take() -> None:
+    """4096: a longer prompt would lose its front without a word."""
+    with server({**OLLAMA, "/api/ps": {"models": []}}) as port:
+        found = looked(ollama=port)
+
+    assert {one.choice.context_tokens for one in found.servers} == {4096}
+
+
+@pytest.mark.parametrize("kind", ["ollama", "lmstudio", "llama_server", "vllm"])
+@pytest.mark.parametrize("pages", IMPOSTORS.values(), ids=IMPOSTORS)
+def test_what_only_listens_there_is_no_model_server(kind: str, pages: Pages) -> None:
+    """A development server on port 8000 or 8080 is common; it is left alone."""
+    with server(pages) as port:
+        found = looked(**{kind: port})
+
+    assert found.servers == ()
+
+
+def test_servers_that_say_nothing_cost_half_a_second_together() -> None:
+    """All are asked at the same time, and none for long."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        port, began = int(silent.getsockname()[1]), monotonic()
+        found = looked(ollama=port, lmstudio=port, llama_server=port, vllm=port)
+
+    assert found.servers == ()
+    assert monotonic() - began < 3
+
+
+@pytest.mark.parametrize(
+    ("said", "there"),
+    [("127.0.0.1:{}", True), ("http://localhost:{}/", True), ("0.0.0.0:{}", True),
+     ("10.0.0.9:{}", False), ("127.0.0.1", False)],
+)  # fmt: skip
+def test_ollama_is_looked_for_where_it_was_told_to_listen(
+    said: str,
+    there: bool,  # noqa: FBT001 - the table says it
+) -> None:
+    """``OLLAMA_HOST`` counts where it names this computer; no other is called."""
+    with server(OLLAMA) as port:
+        closed = nobody()
+        found = look(Wanted(), environment={"OLLAMA_HOST": said.format(port)}, ports=closed)
+
+    assert bool(found.servers) is there
+
+
+def test_keys_are_found_by_their_variable_and_empty_ones_are_none() -> None:
+    """SE-01: what is told of a key is the name of its variable."""
+    environment = {"OPENAI_API_KEY": "canary", "ANTHROPIC_API_KEY": "", "PATH": "/bin"}
+    closed = nobody()
+
+    found = look(Wanted(), environment=environment, ports=closed)
+
+    keys = next(one for one in found.looked if one.place == "keys")
+    assert keys.found == ("OPENAI_API_KEY",)
+    assert "canary" not in repr(found)
