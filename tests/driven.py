@@ -62,6 +62,10 @@ class RecordedSandbox:
         self.commands.append(command)
         return self.answer
 
+    async def ended(self, key: str) -> CommandResult | None:
+        """Return how the command of this step ended, if it ran."""
+        return self.answer if key in [command.key for command in self.commands] else None
+
 
 def place_of(folder: FolderAccess, *, results: FolderAccess | None = None) -> Place:
     """Return a place with a folder that may be worked in."""

@@ -48,7 +48,7 @@ async def _find(folder: Folder | MemoryFolder, line: str) -> Driven:
 
 def _files(driven: Driven) -> list[str]:
     assert isinstance(driven.end, Done), driven.end
-    lines = driven.end.summary.split("\n")
+    lines = driven.end.say.split("\n")
     return [line.split("`")[1] for line in lines if line.startswith("**")]
 
 
@@ -87,9 +87,9 @@ async def test_the_answer_quotes_lines_and_says_what_a_file_lacks(folder: Folder
     driven = await _find(folder, "/find contract meyer")
 
     assert isinstance(driven.end, Done)
-    assert driven.end.summary.startswith("4 of 7 files found for “contract meyer”\n")
-    assert "- the contract with Meyer is signed. — `mail/re-meyer.md:2`" in driven.end.summary
-    assert "**`notes/garden.md`** · 2026-11-01 · 23 B · without: meyer" in driven.end.summary
+    assert driven.end.summary == "4 of 7 files found for “contract meyer”"
+    assert "- the contract with Meyer is signed. — `mail/re-meyer.md:2`" in driven.end.say
+    assert "**`notes/garden.md`** · 2026-11-01 · 23 B · without: meyer" in driven.end.say
     assert driven.end.outputs == ()
     assert driven.checks[0].evidence == "6 of 6 as said"
 
@@ -133,7 +133,7 @@ async def test_a_thousand_files_are_one_step_and_twenty_answers() -> None:
     driven = await drive(AGENT, brief, place_of(folder), TOOLS)
 
     assert isinstance(driven.end, Done)
-    assert driven.end.summary.endswith("… and 981 more")
+    assert driven.end.say.endswith("… and 981 more")
     assert len(_files(driven)) == 20
     assert [check.passed for check in driven.checks] == [True]
     assert await replays(CommandAgent(offload=offloaded), brief, driven.turns)

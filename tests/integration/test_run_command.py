@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from deskhand.agents.commands.agent import COMMANDS, CommandAgent
 from deskhand.agents.commands.parse import parse_line
 from deskhand.errors import DeskhandError
-from deskhand.ports import CommandResult, Done, FileChange, GiveUp, Place, RefusedChange
+from deskhand.ports import CommandResult, Done, FileChange, GiveUp, Place, RefusedChange, Turn
 from deskhand.testing.memory_folder import MemoryFolder
 from deskhand.tools.registry import standard_tools
 from tests.driven import Driven, RecordedSandbox, brief_of, drive, offloaded, place_of, replays
@@ -22,7 +22,7 @@ SILENT = CommandResult(exit_code=0, output=b"", truncated=False, timed_out=False
 
 
 def _place(folder: MemoryFolder, ended: CommandResult) -> Place:
-    return replace(place_of(folder), sandbox=RecordedSandbox(ended))
+    return replace(place_of(folder), sandbox=RecordedSandbox(ended), step="5" * 64)
 
 
 async def _run(line: str, ended: CommandResult, folder: MemoryFolder | None = None) -> Driven:
@@ -75,17 +75,20 @@ async def test_output_status_and_files_are_told_and_the_files_looked_at_again() 
     driven = await _run("/run make", ended, folder)
 
     assert isinstance(driven.end, Done)
-    assert driven.end.summary == (
-        "Exit status 0: make\n\n```\n3 passed\n```\n\n"
-        "- created `out/새 표.csv` 5 B\n- deleted `old.csv` 0 B"
+    assert driven.end.summary == "Exit code 0: make"
+    assert driven.end.say == (
+        "```\n3 passed\n```\n\n- created `out/새 표.csv` 5 B\n- deleted `old.csv` 0 B"
     )
-    assert [(check.passed, check.evidence) for check in driven.checks] == [(True, "2 of 2 as said")]
+    assert [(check.passed, check.evidence) for check in driven.checks] == [
+        (True, "exit code 0"),
+        (True, "2 of 2 as said"),
+    ]
 
 
 @pytest.mark.parametrize(
     ("ended", "reason"),
     [
-        (replace(SILENT, exit_code=2), "Exit status 2: make all"),
+        (replace(SILENT, exit_code=2), "Exit code 2: make all"),
         (
             replace(SILENT, exit_code=None, timed_out=True),
             "Stopped because it took too long, nothing was changed: make all",
@@ -112,9 +115,30 @@ async def test_long_and_odd_output_is_shown_from_its_end_inside_its_fence() -> N
     driven = await _run("/run make", replace(SILENT, output=output, truncated=True))
 
     assert isinstance(driven.end, Done)
-    assert "The first 12" in driven.end.summary
-    assert driven.end.summary.count("````") == 2
-    assert "There was more output than is kept." in driven.end.summary
+    assert "The first 12" in driven.end.say
+    assert driven.end.say.count("````") == 2
+    assert "There was more output than is kept." in driven.end.say
+
+
+async def test_an_exit_status_is_looked_up_not_believed() -> None:
+    """Of a step that never ran there is no record, and a made-up one is not looked for on the disk."""
+    place = _place(MemoryFolder(), SILENT)
+
+    unknown = await TOOLS["check_exit"].call({"step": "6" * 64}, place)
+
+    assert (unknown.value["passed"], unknown.text) == (False, "there is no record of that command")
+    with pytest.raises(DeskhandError):
+        await TOOLS["check_exit"].call({"step": "../../etc/passwd"}, place)
+
+
+async def test_a_command_whose_files_changed_since_is_not_run_again() -> None:
+    """A failed check is no reason to have an effect twice."""
+    driven = await _run("/run make", SILENT)
+
+    again = await AGENT.move(brief_of("/run make"), [*driven.turns, Turn(move=driven.end)])
+
+    assert isinstance(again, GiveUp)
+    assert "changed since: make" in again.reasons[0]
 
 
 async def test_a_korean_line_is_answered_in_korean_and_replays() -> None:
@@ -125,7 +149,8 @@ async def test_a_korean_line_is_answered_in_korean_and_replays() -> None:
     driven = await drive(AGENT, brief, place, TOOLS)
 
     assert isinstance(driven.end, Done)
-    assert driven.end.summary == "종료 코드 0: python3 정리.py\n\n출력이 없습니다."
+    assert driven.end.summary == "종료 코드 0: python3 정리.py"
+    assert driven.end.say == "출력이 없습니다."
     assert await replays(CommandAgent(offload=offloaded), brief, driven.turns)
     assert isinstance(place.sandbox, RecordedSandbox)
     assert len(place.sandbox.commands) == 1

@@ -162,6 +162,10 @@ class Sandbox(Protocol):
         """
         ...
 
+    async def ended(self, key: str) -> CommandResult | None:
+        """Return how the command of a step ended by our own record; none is kept of a read-only or an old one."""
+        ...
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Place:

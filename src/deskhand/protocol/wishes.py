@@ -387,6 +387,13 @@ class CheckFiles(Check):
     files: Annotated[list[FileFact], Field(max_length=5000)]
 
 
+class CheckExit(Check):
+    """Did the command of this step end with 0, by the sandbox's own record?"""
+
+    path: RelPath = "."
+    step: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+
+
 class TableSource(Wish):
     """How a table is to be read again."""
 

@@ -99,6 +99,11 @@ class Bubblewrap:
             settle = partial(self._settle, key, before, layers, access)
             return await to_the_end(self._offload(settle))
 
+    async def ended(self, key: str) -> CommandResult | None:
+        """Return how the command of a step ended, and was applied, by the record."""
+        found = await self._offload(lambda: self._records.read(key[:_KEY_CHARS]))
+        return found.result if found is not None and found.applied else None
+
     def clear(self) -> None:
         """Remove left-overs of earlier runs, but for those whose changes may be applied in part."""
         unfinished = set(self._records.unfinished())

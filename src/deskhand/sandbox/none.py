@@ -22,3 +22,6 @@ class NoSandbox:
         """Refuse with ``sandbox_unavailable``, always."""
         del command, access
         raise DeskhandError(Code.SANDBOX_UNAVAILABLE, self._info.reason or "")
+
+    async def ended(self, key: str) -> None:
+        """Nothing ever ran."""

@@ -90,7 +90,7 @@ class Finder:
         value: JsonObject = {
             "files": [_json(hit) for hit in found[:FOUND_MAX]],
             "found_total": len(found),
-            "looked_at": len(chosen),
+            "looked_at": len(entries),
             "unread_total": unread,
             "complete": complete,
         }

@@ -21,7 +21,7 @@ from deskhand.tools.checks import totals
 from deskhand.tools.checks.quotes import Rereading
 from deskhand.tools.fetching import FetchUrl, Hosts
 from deskhand.tools.reading import Reader
-from deskhand.tools.shell import RunCommand
+from deskhand.tools.shell import RunCommand, check_exit
 from deskhand.tools.tables import sheets
 from deskhand.tools.writing import documents
 
@@ -117,6 +117,7 @@ def standard_tools(
         tool("check_quotes", wishes.CheckQuotes, again.check_quotes),
         tool("check_actions", wishes.CheckActions, again.check_actions),
         tool("check_files", wishes.CheckFiles, again.check_files),
+        tool("check_exit", wishes.CheckExit, check_exit),
         tool("check_totals", wishes.CheckTotals, totals.check_totals),
         RunCommand(),
         FetchUrl(reader, hosts=hosts, broker=lambda allowed: Egress(allowed=allowed)),

@@ -14,6 +14,8 @@ from deskhand.ports import Command, CommandResult, Effect, Place, ToolResult
 from deskhand.protocol import wishes
 from deskhand.protocol.objects import FolderMode
 from deskhand.protocol.wire import JsonObject
+from deskhand.texts import text
+from deskhand.tools.builtin import ok
 
 _CHANGES_SHOWN: Final = 50
 _CHANGES_CHARS: Final = 5_000
@@ -54,8 +56,17 @@ class RunCommand:
         ended = await place.sandbox.run(command, access)
         outcome = "ok" if ended.exit_code == 0 and not ended.timed_out else "error"
         output = ended.output.decode("utf-8", errors="replace")
-        value, said = _value(ended, output), _text(ended, output)
+        value, said = {**_value(ended, output), "step": place.step}, _text(ended, output)
         return ToolResult(outcome=outcome, value=value, text=said)
+
+
+async def check_exit(wish: wishes.CheckExit, place: Place) -> ToolResult:
+    """Look into the sandbox's record of a step; without one nothing is known."""
+    ended = await place.sandbox.ended(wish.step)
+    key = "check.exit" if ended is not None else "check.no_exit"
+    evidence = text(key, language=wish.language, code=ended and ended.exit_code)
+    passed = ended is not None and ended.exit_code == 0 and not ended.timed_out
+    return ok({"passed": passed, "evidence": evidence}, evidence)
 
 
 def _value(ended: CommandResult, output: str) -> JsonObject:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -50,6 +51,22 @@ def test_a_command_sees_the_folder_and_its_changes_arrive_exactly(party: Party) 
     }
     assert result.refused == ()
     assert contents(party.work) == {"a.txt": "one\ntwo\n", "d/new": "n\n"}
+
+
+def test_how_a_command_ended_is_on_record_by_its_step(party: Party) -> None:
+    """What a check looks up later is what happened, of this step and no other."""
+
+    async def scenario(bench: Bench) -> list[CommandResult | None]:
+        line = replace(command(party.work, "sh", "-c", "echo hi > new; exit 3"), key="a" * 64)
+        ran = await bench.box.run(line, bench.folder)
+        return [ran, *[await bench.box.ended(letter * 64) for letter in "ab"]]
+
+    ran, recorded, unknown = party.do(scenario)
+
+    assert ran is not None
+    assert ran.exit_code == 3
+    assert recorded == ran
+    assert unknown is None
 
 
 def test_every_shape_of_change_leaves_the_folder_as_the_command_saw_it(party: Party) -> None:

@@ -38,7 +38,7 @@ def _plan(line: Line, before: Done | None) -> Plan:
     left += [voice.say("duplicates.unread", count=len(unread))] if unread else []
     if not groups:
         none = voice.say("duplicates.none", looked=number(value, "looked_at"), path=named(path))
-        return Done(summary="\n".join([none, *left]))
+        return Done(summary=" ".join([none, *left]))
     copies = [file for group in groups for file in objects(group, "files")[1:]]
     later = [words(file, "path") for file in copies if file.get("linked") is not True]
     moved, failed = set[str](), list[str]()
@@ -46,17 +46,18 @@ def _plan(line: Line, before: Done | None) -> Plan:
         moved, failed = yield from _moved(later[:_MOVED_MAX], voice)
     counts = {"groups": len(groups), "copies": len(later), "looked": number(value, "looked_at")}
     wasted = sized(sum(number(group, "wasted") for group in groups))
-    said = [voice.say("duplicates.found", size=wasted, **counts)]
-    said += [voice.say("duplicates.moved", count=len(moved))] if moved else []
+    summary = voice.say("duplicates.found", size=wasted, **counts)
+    summary += voice.say("duplicates.moved", count=len(moved)) if moved else ""
+    said: list[str] = []
     for group in groups[:_GROUPS_SHOWN_MAX]:
         said += _shown(group, moved, voice)
     hidden = len(groups) - _GROUPS_SHOWN_MAX
     left += [voice.say("duplicates.more", count=hidden)] if hidden > 0 else []
     facts = [fact for group in groups for fact in _facts(group, moved)][:_FACTS_MAX]
-    summary = "\n".join([*said, "", *left]).rstrip()
+    told = "\n".join([*said, "", *left]).strip()
     if failed:
-        return GiveUp(reasons=tuple(failed[:_FILES_SHOWN_MAX]), say=summary)
-    return Done(summary=summary, checks=(voice.check("files", "", {"files": [*facts]}),))
+        return GiveUp(reasons=(*failed[:_FILES_SHOWN_MAX], summary), say=told)
+    return Done(summary=summary, say=told, checks=(voice.check("files", "", {"files": [*facts]}),))
 
 
 DUPLICATES: Final = Command.of("duplicates", _plan)

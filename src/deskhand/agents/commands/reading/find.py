@@ -45,7 +45,7 @@ def _plan(line: Line, before: Done | None) -> Plan:
     asked = " ".join([sought and f"“{sought}”", days]).strip()
     if not files:
         raise StoppedError(voice.say("find.nothing", asked=asked, **counts))
-    said = [voice.say("find.found", asked=asked, **counts)]
+    said: list[str] = []
     facts: list[Json] = []
     for file in files:
         path, size = words(file, "path"), number(file, "size")
@@ -62,7 +62,8 @@ def _plan(line: Line, before: Done | None) -> Plan:
             facts.append({"path": path, "line": quote.line, "text": quote.text})
     said += _left(value, len(files), voice)
     check = voice.check("files", "", {"files": facts})
-    return Done(summary="\n".join(said), checks=(check,))
+    summary = voice.say("find.found", asked=asked, **counts)
+    return Done(summary=summary, say="\n".join(said).strip(), checks=(check,))
 
 
 FIND: Final = Command.of("find", _plan)

@@ -18,17 +18,16 @@ from deskhand.protocol.wire import Json, JsonObject
 _OUTPUT_CHARS_MAX: Final = 8000
 _FILES_SHOWN_MAX: Final = 30
 _FILES_CHECKED_MAX: Final = 2000
+_PLAIN = re.compile(r"[\w@%+=:,./-]+")
 
 
 def _plan(line: Line, before: Done | None) -> Plan:
-    """Run, say what came of it, look at the files again."""
-    del before
+    """Run once, say what came of it, look at its status and its files again."""
     voice = voice_for(line)
-    plain = (
-        word if re.fullmatch(r"[\w@%+=:,./-]+", word) else shlex.quote(word)
-        for word in line.operands
-    )
+    plain = (each if _PLAIN.fullmatch(each) else shlex.quote(each) for each in line.operands)
     shown = line.operands[-1] if line.operands[:2] == ("sh", "-c") else " ".join(plain)
+    if before is not None:
+        return GiveUp(reasons=(voice.say("run.changed_since", what=shown),))
     call = voice.call("run_command", "run", {"argv": [*line.operands]}, what=shown)
     turn = yield Wishes(calls=(call,))
     value = turn.results[0].value if turn.results else {}
@@ -46,8 +45,10 @@ def _plan(line: Line, before: Done | None) -> Plan:
     if reasons:
         return GiveUp(reasons=tuple(reasons), say=said)
     facts: list[Json] = [_fact(change) for change in objects(value, "changes")[:_FILES_CHECKED_MAX]]
-    checks = (voice.check("files", "", {"files": facts}),) if facts else ()
-    return Done(summary="\n\n".join([voice.say("run.done", what=shown), said]), checks=checks)
+    step = words(value, "step")
+    checks = (voice.check("exit", "", {"step": step}),) if step else ()
+    checks += (voice.check("files", "", {"files": facts}),) if facts else ()
+    return Done(summary=voice.say("run.done", what=shown), say=said, checks=checks)
 
 
 RUN: Final = Command.of("run", _plan)
