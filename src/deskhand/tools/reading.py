@@ -27,6 +27,7 @@ from deskhand.tools.tables.reading import delimiter_of
 
 READ_CHARS_MAX: Final = 1_000_000
 """How much text one call gives to an agent's code; a model sees ``TOOL_TEXT_CHARS_MAX`` of it."""
+TABLE_BYTES_MAX: Final = 200 * 1024**2
 LINE_CHARS_MAX: Final = 2_000
 """How much of one line a model sees."""
 _APART: Final = {
@@ -131,7 +132,8 @@ class Reader:
     async def query_table(self, wish: wishes.QueryTable, place: Place) -> ToolResult:
         """Return the rows of a query over files."""
         access = source(wish, place)
-        files = await self._offload(lambda: [_bytes(access, path) for path in wish.paths])
+        limit = TABLE_BYTES_MAX // len(wish.paths)
+        files = await self._offload(lambda: [_bytes(access, p, limit=limit) for p in wish.paths])
         question: JsonObject = {"do": "query", "names": [*wish.paths], "sql": wish.sql}
         answer = await self._apart.ask(question, files, place)
         rows = [answer["columns"], *cast("list[Json]", answer["rows"])] if wish.sql else []
@@ -225,14 +227,14 @@ def _plain(data: bytes, path: str) -> Lines:
     return Lines(lines=lines, sha256=digest, encoding=decoded.encoding, notes=notes)
 
 
-def _bytes(access: FolderAccess, path: str) -> bytes:
+def _bytes(access: FolderAccess, path: str, *, limit: int = READ_BYTES_MAX) -> bytes:
     try:
-        return access.read(path, limit=READ_BYTES_MAX)
+        return access.read(path, limit=limit)
     except DeskhandError as error:
-        cure = _CURES.get(error.code)
-        raise (
-            DeskhandError(error.code, f"{path}: {error.detail}; {cure}") if cure else error
-        ) from None
+        if error.code not in _CURES:
+            raise
+        detail = f"{path}: {error.detail}; {_CURES[error.code]}"
+        raise DeskhandError(error.code, detail) from None
 
 
 def _fitting(lines: Sequence[str], chars: int) -> list[str]:
