@@ -15,9 +15,10 @@ from deskhand.errors import Code, DeskhandError
 from deskhand.ports import Place, Sandbox, ToolResult
 from deskhand.protocol import wishes
 from deskhand.protocol.objects import FolderMode
-from deskhand.protocol.wire import Json, canonical
+from deskhand.protocol.wire import Json, JsonObject, canonical
 from deskhand.sandbox.choose import choose_sandbox
 from deskhand.sandbox.none import NoSandbox
+from deskhand.tools.apart import query
 from deskhand.tools.apart.asking import Apart
 from deskhand.tools.beneath import Folder
 from deskhand.tools.builtin import BuiltIn
@@ -154,15 +155,32 @@ ATTACKS = {
 
 
 @pytest.mark.parametrize("sql", ATTACKS.values(), ids=ATTACKS.keys())
-async def test_no_query_reaches_beyond_its_tables(sql: str, place: Place, tmp_path: Path) -> None:
-    """FS-01, FS-03, NE-01, NE-08, RO-02: nothing is read, written, installed or set."""
-    before = _everything(tmp_path / "work"), _names(tmp_path)
+def test_a_locked_database_refuses_what_is_no_reading_of_its_tables(
+    sql: str, tmp_path: Path
+) -> None:
+    """FS-01, FS-03, NE-01, NE-08, RO-02: nothing is read, written, installed or set, also without any wall."""
+    (tmp_path / "outside.csv").write_text("secret\n42\n", encoding="utf-8")
+    (tmp_path / "a.csv").write_text("n\n1\n", encoding="utf-8")
+    before = _names(tmp_path)
+    question: JsonObject = {"names": ["q1 sales.csv"], "sql": sql.format(out=tmp_path)}
 
     with pytest.raises(DeskhandError) as caught:
-        await _asked(place, sql.format(out=tmp_path))
+        query.answer(question, [str(tmp_path / "a.csv")])
 
     assert caught.value.code is Code.INVALID
     assert "42" not in caught.value.detail
+    assert _names(tmp_path) == before
+
+
+async def test_no_query_reaches_beyond_its_tables(place: Place, tmp_path: Path) -> None:
+    """FS-01, RO-02: the same through the tool, behind the wall and without one."""
+    before = _everything(tmp_path / "work"), _names(tmp_path)
+
+    for name in ("COPY TO", "a file by function", "unlocking"):
+        with pytest.raises(DeskhandError) as caught:
+            await _asked(place, ATTACKS[name].format(out=tmp_path))
+        assert caught.value.code is Code.INVALID
+
     assert (_everything(tmp_path / "work"), _names(tmp_path)) == before
 
 
