@@ -305,3 +305,28 @@ def test_a_shell_gets_its_completion_script(shell: str, tmp_path: Path) -> None:
     said = make_desk(tmp_path).run("completion", shell)
 
     assert (said.status, "_DESKHAND_COMPLETE" in said.out) == (0, True)
+
+
+@pytest.mark.parametrize(
+    ("typed", "offered"),
+    [
+        ("deskhand fol", ["folders"]),
+        ("deskhand do /br", ["/brief"]),
+        ('deskhand do "/actions notes --o', ["/actions notes --owner", "/actions notes --out"]),
+        ("deskhand do summarise", []),
+    ],
+)
+def test_a_shell_completes_words_and_command_lines(
+    typed: str, offered: list[str], tmp_path: Path
+) -> None:
+    """What the script asks is answered: the program's own words, commands and their options."""
+    env = make_desk(tmp_path).env(
+        _DESKHAND_COMPLETE="complete_bash",
+        COMP_WORDS=typed,
+        COMP_CWORD=str(min(2, typed.count(" "))),
+    )
+
+    said = subprocess.run(PROGRAM, env=env, capture_output=True, text=True, check=False)
+
+    assert said.stdout.split("\n")[: len(offered)] == offered
+    assert not said.stdout.replace("\n", "")[len("".join(offered)) :]

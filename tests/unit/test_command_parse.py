@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from deskhand.agents.commands.agent import COMMANDS, CommandAgent
 from deskhand.agents.commands.command import Line
+from deskhand.agents.commands.completing import complete
 from deskhand.agents.commands.parse import parse_line
 from deskhand.errors import Code, DeskhandError
 from deskhand.texts import catalogue
@@ -140,3 +141,62 @@ def _outcome(typed: str) -> str:
     except DeskhandError as error:
         return error.code
     return "understood"
+
+
+@pytest.mark.parametrize(
+    ("typed", "offered"),
+    [
+        ("/act", ["/actions"]),
+        ("/actions notes --d", ["/actions notes --due"]),
+        (
+            "/actions notes --due --o",
+            ["/actions notes --due --owner", "/actions notes --due --out"],
+        ),
+        ("/actions notes", []),
+        ("/help du", ["/help duplicates"]),
+        ("/unknown --o", []),
+        ("words", []),
+    ],
+)
+def test_a_line_is_completed_to_whole_lines(typed: str, offered: list[str]) -> None:
+    """Names, options that do not stand there yet, and topics of help."""
+    assert complete(typed) == offered
+
+
+@pytest.mark.parametrize(
+    ("typed", "said"),
+    [
+        ("/actions notes --due=yes", "--due takes no value. Usage: /actions PATH..."),
+        ("/actions notes --ower Anna", "unknown option --ower; did you mean --owner"),
+        ("/actions", "PATH... is missing"),
+        ("/find --type pdf", "WORDS... is missing"),
+        ("/duplicates a b", "too many words: b"),
+        ("/run", "COMMAND... is missing"),
+        ("/risk c.txt", "there is /risks"),
+    ],
+)
+def test_what_is_wrong_with_a_line_of_any_command_is_said_with_its_usage(
+    typed: str, said: str
+) -> None:
+    """The wrong word, and how it is typed instead."""
+    with pytest.raises(DeskhandError) as refused:
+        parse_line(typed, COMMANDS)
+
+    assert said in (refused.value.detail or "")
+
+
+def test_what_a_runner_advertises_of_a_command_is_enough_to_complete_it() -> None:
+    """Kinds of words, options with their values, and sentences in both languages."""
+    infos = {info.name: info for info in CommandAgent(offload=offloaded).commands}
+
+    assert infos["actions"].to_json()["options"] == [
+        {"name": "owner", "metavar": "NAME", "choices": []},
+        {"name": "due", "metavar": "", "choices": []},
+        {"name": "out", "metavar": "NAME", "choices": []},
+    ]
+    assert (infos["risks"].takes, infos["risks"].endings[-1], infos["risks"].most) == (
+        "file",
+        "pdf",
+        20,
+    )
+    assert all(info.summary != info.summary_ko for info in infos.values())

@@ -59,9 +59,9 @@ def typer_app(name: str, *, said: str) -> typer.Typer:
     )
 
 
-def argument(metavar: str, key: str) -> Any:  # noqa: ANN401 - as Typer's own
+def argument(metavar: str, key: str, **more: Any) -> Any:  # noqa: ANN401 - as Typer's own
     """Return what an argument is to Typer; ``key`` names its help."""
-    return typer.Argument(metavar=metavar, help=t(key))
+    return typer.Argument(metavar=metavar, help=t(key), **more)
 
 
 def option(key: str, *names: str, **more: Any) -> Any:  # noqa: ANN401 - as Typer's own

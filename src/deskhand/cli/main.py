@@ -62,6 +62,10 @@ def run(arguments: Sequence[str]) -> int:
     end = arguments.index("--") if "--" in arguments else len(arguments)
     _set_up({one for one in arguments[:end] if one in EVERYWHERE})
     said = [one for at, one in enumerate(arguments) if at >= end or one not in EVERYWHERE]
+    if "_DESKHAND_COMPLETE" in os.environ:
+        from typer._completion_classes import completion_init
+
+        completion_init()
     try:
         code: object = app(said, prog_name="deskhand", standalone_mode=False)
     except (KeyboardInterrupt, Abort):

@@ -27,8 +27,15 @@ def add_to(app: typer.Typer) -> None:
     add_commands(app, "tasks", do)
 
 
+def _complete(incomplete: str) -> list[str]:
+    """Return how a command line may go on; brought in only where a shell asks."""
+    from deskhand.agents.commands.completing import complete
+
+    return complete(incomplete)
+
+
 def do(
-    text: Annotated[str, argument("TEXT", "do.text")],
+    text: Annotated[str, argument("TEXT", "do.text", autocompletion=_complete)],
     *,
     thread: Annotated[str | None, option("do.thread")] = None,
     folder: Annotated[str | None, option("do.folder")] = None,
