@@ -21,17 +21,36 @@ import sys
 import tempfile
 import time
 import urllib.request
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from deskhand.agents.builtin.agent import BuiltInAgent
+from deskhand.agents.builtin.choosing import ModelChoice
+from deskhand.agents.builtin.mind import Mind, Scene
 from deskhand.clock import SystemClock
-from deskhand.ports import Committed, Done, Effect, Move, Place, ToolCall, ToolResult, Turn, Wishes
+from deskhand.ports import (
+    Agent,
+    Committed,
+    Done,
+    Effect,
+    Move,
+    Place,
+    ToolCall,
+    ToolInfo,
+    ToolResult,
+    Turn,
+    Wishes,
+)
 from deskhand.protocol.tasks import Brief
 from deskhand.protocol.wire import JsonObject
 from deskhand.testing.docs import REFERENCE
-from deskhand.testing.household import OWNER, Household, household
+from deskhand.testing.household import OWNER, Household, household, in_thread
+from deskhand.testing.standin.brain import NAME, Answer, Seen
+from deskhand.testing.standin.server import StandIn
 
+MODEL = "--be-a-model"
 TURNS = 100
 CONVERSATIONS = 20
 TURNS_EACH = 10
@@ -64,7 +83,11 @@ class InstantAgent:
 
 
 class NoteTool:
-    """A tool that takes no time and counts as an effect."""
+    """A tool that takes no time and counts as an effect; it notes when its model was asked, if that was said."""
+
+    def __init__(self) -> None:
+        """Have noted nothing."""
+        self.asked: dict[str, float] = {}
 
     name = "note"
     effect: Effect = "idempotent"
@@ -77,12 +100,16 @@ class NoteTool:
 
     async def call(self, arguments: JsonObject, place: Place) -> ToolResult:
         """Return at once."""
-        del arguments, place
+        del place
+        if "at" in arguments:
+            self.asked[""] = float(str(arguments["at"]))
         return ToolResult(outcome="ok", value={})
 
 
 def main(arguments: Sequence[str]) -> int:
     """Measure everything and print it; write the page unless told not to."""
+    if MODEL in arguments:
+        asyncio.run(_model())
     figures = [*_starts(), *asyncio.run(_turns())]
     width = max(len(figure.name) for figure in figures)
     for figure in figures:
@@ -194,14 +221,72 @@ def _deskhand() -> list[str]:
 
 async def _turns() -> list[Figure]:
     agent = InstantAgent()
+    async with _house(agent, NoteTool()) as (house, ends):
+        one_by_one = await _one_by_one(house, agent.asked, ends)
+        bare = [*one_by_one, *await _at_once(house, ends), *await _acks(house)]
+    return [*bare, *await _thinking()]
+
+
+@asynccontextmanager
+async def _house(agent: Agent, tool: NoteTool) -> AsyncGenerator[tuple[Household, _Ends]]:
     with tempfile.TemporaryDirectory() as root:
-        tools = {"note": NoteTool()}
+        tools = {tool.name: tool}
         async with household(Path(root), agents={agent.name: agent}, tools=tools) as house:
             await _connected(house)
             ends = _Ends(house)
             await _turn(house, ends)
-            one_by_one = await _one_by_one(house, agent, ends)
-            return [*one_by_one, *await _at_once(house, ends), *await _acks(house)]
+            yield house, ends
+
+
+class _Thinking(BuiltInAgent):
+    """The built-in agent where the instant one is asked for."""
+
+    name = "instant"
+
+
+async def _thinking() -> list[Figure]:
+    """Measure the same with the built-in agent, which asks the stand-in over HTTP, in a process of its own."""
+    said = [sys.executable, "-m", "deskhand.testing.bench", MODEL]
+    server = await asyncio.create_subprocess_exec(*said, stdout=subprocess.PIPE)
+    assert server.stdout is not None  # noqa: S101 - it was asked for
+    url = (await server.stdout.readline()).decode().strip()
+    choice = ModelChoice(name="openai-chat:stand-in", base_url=url, key="none")
+    agent, tool = (
+        _Thinking(
+            Mind(
+                choose=lambda _: choice,
+                scene=lambda _: Scene(now=SystemClock().now(), computer="bench"),
+                tools=(
+                    ToolInfo(name=NoteTool.name, description="Note.", schema={"type": "object"}),
+                ),
+                offload=in_thread,
+                standin=True,
+            )
+        ),
+        NoteTool(),
+    )
+    try:
+        async with _house(agent, tool) as (house, ends):
+            one_by_one = await _one_by_one(house, tool.asked, ends)
+            figures = [*one_by_one[:3], *await _at_once(house, ends)]
+    finally:
+        await agent.close()
+        server.terminate()
+        await server.wait()
+    return [replace(one, name=f"{one.name} ({NAME} over HTTP)") for one in figures]
+
+
+async def _model() -> None:
+    """Be a model that takes no time, and says in its wish when it was asked."""
+
+    def think(seen: Seen) -> Answer:
+        now = str(time.perf_counter())
+        return Answer(text="done") if seen.used else Answer(calls=(("note", {"at": now}),))
+
+    async with StandIn(think=think) as standin:
+        sys.stdout.write(f"{standin.url}\n")
+        sys.stdout.flush()
+        await asyncio.Event().wait()
 
 
 class _Ends:
@@ -244,13 +329,13 @@ async def _turn(house: Household, ends: _Ends) -> tuple[str, float, float]:
     return task, sent, await ends.of(task)
 
 
-async def _one_by_one(house: Household, agent: InstantAgent, ends: _Ends) -> list[Figure]:
+async def _one_by_one(house: Household, asked: Mapping[str, float], ends: _Ends) -> list[Figure]:
     first: list[float] = []
     reply: list[float] = []
     journal_before, cpu_before = house.journal.commits, time.process_time()
     for _ in range(TURNS):
         task, sent, seen = await _turn(house, ends)
-        first.append((agent.asked[task] - sent) * 1000)
+        first.append((asked.get(task, asked.get("", sent)) - sent) * 1000)
         reply.append((seen - sent) * 1000)
     cpu = (time.process_time() - cpu_before) / TURNS * 1000
     commits = (house.journal.commits - journal_before) / TURNS

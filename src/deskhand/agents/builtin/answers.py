@@ -161,7 +161,7 @@ def _plan(arguments: JsonObject) -> tuple[PlanItem, ...] | None:
 
 def _wish(call: ToolCallPart) -> ToolCall:
     arguments = arguments_of(call)
-    about = next((arguments[name] for name in _ABOUT if arguments.get(name)), "")
+    about = next((arguments[name] for name in _ABOUT if arguments.get(name) not in (None, ".")), "")
     said = " ".join(map(str, about)) if isinstance(about, list) else str(about)
     title = f"{call.tool_name.replace('_', ' ')} {said}".strip()
     return ToolCall(tool=call.tool_name, arguments=arguments, title=title[:200])

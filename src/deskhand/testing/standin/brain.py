@@ -33,6 +33,7 @@ _RISKY: Final = {
     "no limit": r"unlimited|perpetual|irrevocabl|sole discretion|무제한|영구|취소할 수 없",
 }
 """What it looks for in a contract; whatever is not here it does not see."""
+_STEPS: Final = ("Look what is there", "Read it", "Write the page", "Name what was made")
 _WORDS_MAX: Final = 430
 """One page is at most 450 words; the title and the list of sources need some of them."""
 _SAID: Final = {
@@ -43,6 +44,8 @@ _SAID: Final = {
     "Risk items": "위험 항목",
     "None of the known patterns stands in it.": "아는 유형의 위험은 없습니다.",
     "Written by the": "작성:",
+    "At most 450 words": "450 단어 이하",
+    **dict(zip(_STEPS, ("살펴보기", "읽기", "쓰기", "만든 것 알리기"), strict=True)),
 }
 
 
@@ -106,19 +109,21 @@ def answer(seen: Seen) -> Answer:
     return _give_up(f"This is the {NAME}. It only knows notes, campaign tables and contracts.")
 
 
-def judge(criteria: Sequence[str], shown: str) -> Answer:
+def judge(criteria: Sequence[str], results: Sequence[str]) -> Answer:
     """Return a verifier's report: a criterion passes when the results have a line with most of its words."""
     judgements: list[Json] = []
+    lines = [line for result in results for line in result.splitlines()]
     for number, criterion in enumerate(criteria, start=1):
         most = re.search(r"(\d+) (?:words|단어)", criterion)
         wanted = set(re.findall(r"\w{4,}|[가-힣]{2,}", criterion.casefold()))
-        lines = sorted(shown.splitlines(), key=lambda line: -_shared(wanted, line))
-        quote = lines[0] if lines and 2 * _shared(wanted, lines[0]) >= len(wanted) > 0 else ""
-        passed, reason = bool(quote), "The words stand there." if quote else "No line says so."
+        quote = max(lines, key=lambda line: _shared(wanted, line), default="")
+        passed = 2 * _shared(wanted, quote) >= len(wanted) > 0
+        reason = "The words stand there." if passed else "No line says so."
         if most is not None:
-            count, quote = len(shown.split()), ""
-            passed, reason = count <= int(most[1]), f"{count} words."
-        judgements.append(_json(criterion=number, quote=quote, reason=reason, passed=passed))
+            count = max((len(result.split()) for result in results), default=0)
+            quote, passed, reason = "", count <= int(most[1]), f"{count} words."
+        said = _json(quote=quote if passed else "", reason=reason, passed=passed)
+        judgements.append({"criterion": number, **said})
     return Answer(calls=(("report", {"judgements": judgements}),))
 
 
@@ -132,14 +137,13 @@ def places_in(said: str) -> tuple[str, ...]:
 
 
 def _briefing(seen: Seen) -> Answer:
-    chosen = _chosen(seen, _TEXTS, ("note", "minute", "meeting", "회의"), but="briefing")
+    words = ("note", "minute", "meeting", "회의")
+    day = seen.today - timedelta(days=1) if seen.asks("yesterday", "어제") else None
+    chosen = _chosen(seen, _TEXTS, words, but="briefing", day=day)
     if isinstance(chosen, Answer):
         return chosen
-    yesterday = seen.today - timedelta(days=1)
-    if seen.asks("yesterday", "어제"):
-        chosen = {
-            path: lines for path, lines in chosen.items() if _day(path, lines) == yesterday
-        } or chosen
+    of_day = {path: lines for path, lines in chosen.items() if _day(path, lines) == day}
+    chosen = (day and of_day) or chosen
     name = "briefing-agent.md"
     if len(seen.results("write_file")) <= seen.tries:
         return _write(seen, name, _page(chosen, seen), "I write the briefing.")
@@ -149,8 +153,8 @@ def _briefing(seen: Seen) -> Answer:
         argv = ["python3", "-m", "zipfile", "-c", "meeting-pack.zip", name, *around]
         return _call("I pack it with the notes.", "run_command", argv=argv)
     made = packed and not packed[0].result.startswith("[")
-    outputs = [name, *(["meeting-pack.zip"] if made else [])]
-    return _finish(f"A one-page briefing of {len(chosen)} notes.", outputs)
+    outputs = (name, "meeting-pack.zip") if made else (name,)
+    return _finish(seen, f"A one-page briefing of {len(chosen)} notes.", *outputs)
 
 
 def _page(notes: dict[str, list[str]], seen: Seen) -> str:
@@ -196,7 +200,8 @@ def _report(seen: Seen) -> Answer:
             report_of(chosen, monday, korean=korean) + f"\n{seen.say('Written by the')} {NAME}.\n"
         )
         return _write(seen, "weekly-report.md", page, "I add it up and write the report.")
-    return _finish("A weekly report; every figure is added up from the rows.", ["weekly-report.md"])
+    said = "A weekly report; every figure is added up from the rows."
+    return _finish(seen, said, "weekly-report.md")
 
 
 def _risks(seen: Seen) -> Answer:
@@ -216,26 +221,32 @@ def _risks(seen: Seen) -> Answer:
         lines = [f"# {seen.say('Risk items')}", "", *(found or none), "", sources]
         lines += [f"{seen.say('Written by the')} {NAME}.", ""]
         return _write(seen, "risks.md", "\n".join(lines), "I list the risk items.")
-    return _finish(f"The risk items of {', '.join(chosen)}.", ["risks.md"])
+    return _finish(seen, f"The risk items of {', '.join(chosen)}.", "risks.md")
 
 
 # --- looking and reading -----------------------------------------------------------------------------------------
 
 
 def _chosen(
-    seen: Seen, endings: Sequence[str], words: Sequence[str], *, but: str = "\0"
+    seen: Seen,
+    endings: Sequence[str],
+    words: Sequence[str],
+    *,
+    but: str = "\0",
+    day: date | None = None,
 ) -> dict[str, list[str]] | Answer:
     """Return the files that fit, whole, as lines; or what to call to get there."""
     looked = seen.results("list_files")
     if not looked or (len(looked) == 1 and looked[0].result.startswith("[")):
         place = {"from": "results"} if looked else {}
-        plan = () if looked else (("set_plan", _plan()),)
+        plan = () if looked else (_plan(seen, 0),)
         look = ("list_files", _json(path=".", recursive=True, **place))
         return Answer(text="I look at what is there.", calls=(*plan, look))
     place = {"from": "results"} if len(looked) > 1 else {}
     names = [line.rpartition("  ")[0] for line in looked[-1].result.splitlines()]
     there = [name for name in names if name.endswith(tuple(endings)) and but not in name]
     paths = [name for name in there if any(word in name.casefold() for word in words)] or there
+    paths = [path for path in paths if day is not None and date_in(path) == day] or paths
     if not paths:
         return _give_up("There is no file that fits.")
     read = {path: _lines(path, seen) for path in paths}
@@ -245,7 +256,7 @@ def _chosen(
         if first
     ]
     if wanted:
-        return Answer(text=f"I read {len(wanted)} files.", calls=tuple(wanted[:20]))
+        return Answer(text=f"I read {len(wanted)} files.", calls=(_plan(seen, 1), *wanted[:20]))
     return {path: lines for path, (lines, _) in read.items() if lines}
 
 
@@ -267,9 +278,13 @@ def _day(path: str, lines: Sequence[str]) -> date | None:
     return next((day for line in (path, *lines[:5]) if (day := date_in(line)) is not None), None)
 
 
-def _plan() -> JsonObject:
-    steps: list[Json] = [{"text": one, "done": False} for one in ("Look", "Read", "Write", "Check")]
-    return {"steps": steps}
+def _plan(seen: Seen, ticks: int) -> tuple[str, JsonObject]:
+    """Return the checklist as it stands, and the one criterion that can be looked at by counting."""
+    steps: list[Json] = [
+        _json(text=seen.say(one), done=place < ticks) for place, one in enumerate(_STEPS)
+    ]
+    criteria: list[Json] = [seen.say("At most 450 words")]
+    return "set_plan", {"criteria": criteria, "steps": steps}
 
 
 def _shared(wanted: set[str], line: str) -> int:
@@ -287,11 +302,13 @@ def _call(text: str, tool: str, **arguments: object) -> Answer:
 
 def _write(seen: Seen, path: str, content: str, text: str) -> Answer:
     replaces = {"replace": True} if seen.results("write_file") else {}
-    return _call(text, "write_file", path=path, content=content, **replaces)
+    write = "write_file", _json(path=path, content=content, **replaces)
+    return Answer(text=text, calls=(_plan(seen, 2), write))
 
 
-def _finish(summary: str, outputs: Sequence[str]) -> Answer:
-    return _call("", "finish", summary=summary, outputs=list(outputs))
+def _finish(seen: Seen, summary: str, *outputs: str) -> Answer:
+    done = "finish", _json(summary=summary, outputs=[*outputs])
+    return Answer(calls=(_plan(seen, len(_STEPS)), done))
 
 
 def _give_up(reason: str) -> Answer:

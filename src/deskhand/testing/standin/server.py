@@ -31,6 +31,7 @@ _DAY: Final = re.compile(r"(\d{4}-\d\d-\d\d)")
 _WRITTEN: Final = re.compile(r"(?:written on|작업은) \w+, (\d{4}-\d\d-\d\d)")
 _CRITERION: Final = re.compile(r"^\d+\. (.+)$", re.MULTILINE)
 _FENCED: Final = re.compile(r"^(`{3,})\n(.*?)\n\1$", re.MULTILINE | re.DOTALL)
+_NUMBER: Final = re.compile(r"^\d+: ?", re.MULTILINE)
 _PIECE: Final = 12
 
 
@@ -90,8 +91,8 @@ class StandIn:
         if [tool["function"]["name"] for tool in tools] == ["report"]:
             shown = str(messages[-1].get("content"))
             criteria = _CRITERION.findall(shown.partition("\n\n")[0])
-            results = "\n".join(hit[1] for hit in _FENCED.findall(shown))
-            return judge(criteria, re.sub(r"^\d+: ?", "", results, flags=re.MULTILINE))
+            results = [_NUMBER.sub("", hit[1]) for hit in _FENCED.findall(shown)]
+            return judge(criteria, results)
         return self.think(seen_in(messages))
 
 
