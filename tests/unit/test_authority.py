@@ -21,6 +21,7 @@ EXPECTED = {
     "thread.create": ("owner member bridge client", ""),
     "thread.rename": ("owner", "member client"),
     "thread.archive": ("owner", "member client"),
+    "thread.set_model": ("owner", "member client"),
     "thread.erase": ("owner", "member"),
     "message.post": ("owner", "member bridge client"),
     "task.edit": ("owner", "member client"),

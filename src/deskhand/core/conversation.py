@@ -25,7 +25,14 @@ from deskhand.protocol.objects import (
     Trust,
     narrower,
 )
-from deskhand.protocol.ops import Archive, MessagePost, QuestionAnswer, ThreadCreate, ThreadRename
+from deskhand.protocol.ops import (
+    Archive,
+    MessagePost,
+    QuestionAnswer,
+    ThreadCreate,
+    ThreadModel,
+    ThreadRename,
+)
 from deskhand.protocol.tasks import FileRef, Question, Task, TaskState
 
 COMMANDS_AGENT = "commands"
@@ -47,6 +54,11 @@ def rename_thread(facts: Facts, wish: Wish, body: ThreadRename) -> Decision:
 def archive_thread(facts: Facts, wish: Wish, body: Archive) -> Decision:
     """Put a conversation away, or take it out again."""
     return _about_thread(facts, wish, ev.ThreadArchived(archived=body.archived))
+
+
+def set_thread_model(facts: Facts, wish: Wish, body: ThreadModel) -> Decision:
+    """Choose the model of a conversation."""
+    return _about_thread(facts, wish, ev.ThreadModelSet(model=body.model))
 
 
 def erase_thread(facts: Facts, wish: Wish) -> Decision:
@@ -170,10 +182,9 @@ def _delegate(facts: Facts, wish: Wish, body: MessagePost, files: Sequence[FileR
         _known_command(facts, body.text)
     drafts: list[Draft] = []
     actor = wish.principal.id
-    if wish.thread:
-        thread = open_thread(facts, wish.thread).id
-    else:
-        thread = wish.ids.new("thr")
+    kept = open_thread(facts, wish.thread) if wish.thread else None
+    thread = kept.id if kept else wish.ids.new("thr")
+    if kept is None:
         created = ev.ThreadCreated(title=body.title or title_of(body.text))
         drafts.append(Draft(body=created, actor=actor, thread=thread))
     message, name = wish.ids.new("msg"), wish.ids.new("tsk")
@@ -190,7 +201,7 @@ def _delegate(facts: Facts, wish: Wish, body: MessagePost, files: Sequence[FileR
         folder=folder.id if folder else None,
         mode=_mode(folder, body.mode),
         agent=agent,
-        model=body.model,
+        model=body.model or (kept.model if kept and agent != COMMANDS_AGENT else None),
         origin=said.origin,
         trust=said.trust,
         criteria=body.criteria,

@@ -163,6 +163,10 @@ def _thread_archived(before: Thread | None, event: Event, body: ev.ThreadArchive
     return before and before.but(archived=body.archived, updated_at=event.at)
 
 
+def _thread_model(before: Thread | None, event: Event, body: ev.ThreadModelSet) -> Thread | None:
+    return before and before.but(model=body.model, updated_at=event.at)
+
+
 def _thread_erased(_: Thread | None, event: Event, __: ev.ThreadErased) -> Thread:
     """Leave a stub of this event alone: who saw the thread and who comes later must agree (R5)."""
     return Thread(
@@ -389,6 +393,7 @@ _FOLDS: dict[tuple[type[Body], type[Wire]], _Fold] = {
     (ev.ThreadCreated, Thread): _thread_created,
     (ev.ThreadRenamed, Thread): _thread_renamed,
     (ev.ThreadArchived, Thread): _thread_archived,
+    (ev.ThreadModelSet, Thread): _thread_model,
     (ev.ThreadErased, Thread): _thread_erased,
     (ev.MessagePosted, Thread): _thread_spoken,
     (ev.TaskCreated, Thread): _thread_tasked,

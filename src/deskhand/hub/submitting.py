@@ -311,6 +311,7 @@ _HANDLERS: dict[str, Callable[[Tx, Wish, Any], Decision]] = {
     "thread.create": conversation.create_thread,
     "thread.rename": conversation.rename_thread,
     "thread.archive": conversation.archive_thread,
+    "thread.set_model": conversation.set_thread_model,
     "thread.erase": _erase,
     "message.post": _post,
     "task.edit": lifecycle.edit_task,

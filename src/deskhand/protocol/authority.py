@@ -44,6 +44,7 @@ AUTHORITY: dict[str, dict[Role, Grant]] = {
     "thread.create": _row(_YES, _YES, _NO, _NO, _YES, _YES),
     "thread.rename": _row(_YES, _OWN, _NO, _NO, _NO, _OWN),
     "thread.archive": _row(_YES, _OWN, _NO, _NO, _NO, _OWN),
+    "thread.set_model": _row(_YES, _OWN, _NO, _NO, _NO, _OWN),
     "thread.erase": _row(_YES, _OWN, _NO, _NO, _NO, _NO),
     "message.post": _row(_YES, _OWN, _NO, _NO, _OWN, _OWN),
     "task.edit": _row(_YES, _OWN, _NO, _NO, _NO, _OWN),

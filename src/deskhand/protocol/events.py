@@ -116,6 +116,12 @@ class ThreadArchived(Body):
     archived: bool
 
 
+class ThreadModelSet(Body):
+    """A conversation thinks with another model, or again with its computer's own."""
+
+    model: str | None
+
+
 class ThreadErased(Body):
     """Bodies and blobs of the conversation are gone; its seqs stay."""
 
@@ -327,6 +333,7 @@ EVENTS: dict[str, type[Body]] = {
     "thread.created": ThreadCreated,
     "thread.renamed": ThreadRenamed,
     "thread.archived": ThreadArchived,
+    "thread.model_set": ThreadModelSet,
     "thread.erased": ThreadErased,
     "message.posted": MessagePosted,
     "task.created": TaskCreated,

@@ -54,6 +54,7 @@ class Thread(Wire):
     created_at: At
     updated_at: At
     created_by: str
+    model: str | None = None
     tasks: int = 0
     latest_task: str | None = None
     last_text: str | None = None

@@ -91,6 +91,12 @@ class ThreadRename(OpBody):
     title: str = Field(min_length=1, max_length=NAME_CHARS_MAX)
 
 
+class ThreadModel(OpBody):
+    """Say which model thinks in a conversation unless a task names another; ``null`` is the computer's own."""
+
+    model: str | None = Field(max_length=NAME_CHARS_MAX)
+
+
 class Archive(OpBody):
     """Put away (or, with ``false``, take out again)."""
 
@@ -234,6 +240,7 @@ OPS: dict[str, type[OpBody]] = {
     "thread.create": ThreadCreate,
     "thread.rename": ThreadRename,
     "thread.archive": Archive,
+    "thread.set_model": ThreadModel,
     "thread.erase": Nothing,
     "message.post": MessagePost,
     "task.edit": TaskEdit,

@@ -130,6 +130,7 @@ def a_checked_task() -> list[Event]:
     log = Log()
     log.say(ev.ThreadCreated(title=""), actor=_PHONE, thread=_THREAD)
     log.say(ev.ThreadRenamed(title="Meetings"), actor=_PHONE, thread=_THREAD)
+    log.say(ev.ThreadModelSet(model="ollama:qwen3:8b"), actor=_PHONE, thread=_THREAD)
     _ask(log, "🗒️ Summarise the notes. " + "한글과 emoji 👩🏽‍💻 are counted by code point. " * 8)
     at = {"thread": _THREAD, "task": _TASK}
     log.say(ev.TaskCreated(task=_task()), **at)

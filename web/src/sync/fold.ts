@@ -105,6 +105,9 @@ const RULES: Rules = {
     threads: (before, event, body) =>
       but(before, { archived: body.archived, updated_at: event.at }),
   },
+  "thread.model_set": {
+    threads: (before, event, body) => but(before, { model: body.model, updated_at: event.at }),
+  },
   "thread.erased": {
     threads: (_, event) => freshThread(event, "", "erased"),
   },

@@ -33,7 +33,7 @@ def add_to(app: typer.Typer) -> None:
     add_group(app, "folders", found)
     add_group(app, "runners", {"list": list_runners})
     talks = {"list": list_threads, "show": show_thread, "rename": rename_thread}
-    add_group(app, "threads", {**talks, "archive": archive_thread})
+    add_group(app, "threads", {**talks, "archive": archive_thread, "model": set_thread_model})
 
 
 def pair(
@@ -232,6 +232,14 @@ def show_thread(name: Thread) -> int:
 def rename_thread(name: Thread, title: Annotated[str, argument("TITLE", "threads.title")]) -> int:
     """Give a conversation another title."""
     return speak.answer(client().op("thread.rename", {"title": title}, thread=name))
+
+
+def set_thread_model(
+    name: Thread, model: Annotated[str, argument("NAME", "threads.model_name")]
+) -> int:
+    """Choose the model of a conversation."""
+    wanted = None if model in ("", "auto") else model
+    return speak.answer(client().op("thread.set_model", {"model": wanted}, thread=name))
 
 
 def archive_thread(name: Thread) -> int:
