@@ -98,7 +98,11 @@ def settings() -> str:
 
 def commands() -> str:
     """Return the page of the command line, as the program prints it."""
-    program = [sys.executable, str(ROOT / "scripts" / "command_page.py")]
+    return _printed("command_page.py")
+
+
+def _printed(script: str, *arguments: str) -> str:
+    program = [sys.executable, str(ROOT / "scripts" / script), *arguments]
     done = subprocess.run(  # noqa: S603 - our own program
         program,
         env={**os.environ, "DESKHAND_LANGUAGE": "en"},
@@ -141,6 +145,8 @@ def size() -> str:
 PAGES: dict[str, Callable[[], str]] = {
     "explanation/what-survives.md": what_survives,
     "reference/cli.md": commands,
+    "reference/commands.md": lambda: _printed("typed_pages.py", "commands"),
+    "reference/risks-checklist.md": lambda: _printed("typed_pages.py", "risks-checklist"),
     "reference/errors.md": errors,
     "reference/promises.md": promises,
     "reference/protocol.md": protocol,
