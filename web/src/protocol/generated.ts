@@ -777,6 +777,7 @@ export interface Thread {
   created_at: string;
   updated_at: string;
   created_by: string;
+  model?: string;
   tasks: number;
   latest_task?: string;
   last_text?: string;
@@ -799,6 +800,16 @@ export interface ThreadCreated {
 
 /** Bodies and blobs of the conversation are gone; its seqs stay. */
 export type ThreadErased = Record<string, never>;
+
+/** Say which model thinks in a conversation unless a task names another; ``null`` is the computer's own. */
+export interface ThreadModel {
+  model?: string;
+}
+
+/** A conversation thinks with another model, or again with its computer's own. */
+export interface ThreadModelSet {
+  model?: string;
+}
 
 /** Give a conversation another title. */
 export interface ThreadRename {
@@ -868,6 +879,7 @@ export interface EventBodies {
   "thread.created": ThreadCreated;
   "thread.renamed": ThreadRenamed;
   "thread.archived": ThreadArchived;
+  "thread.model_set": ThreadModelSet;
   "thread.erased": ThreadErased;
   "message.posted": MessagePosted;
   "task.created": TaskCreated;
@@ -902,6 +914,7 @@ export interface OpBodies {
   "thread.create": ThreadCreate;
   "thread.rename": ThreadRename;
   "thread.archive": Archive;
+  "thread.set_model": ThreadModel;
   "thread.erase": Nothing;
   "message.post": MessagePost;
   "task.edit": TaskEdit;
