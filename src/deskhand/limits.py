@@ -65,6 +65,7 @@ CHECK_SECONDS_MAX: Final = 300
 EVIDENCE_CHARS_MAX: Final = 4_000
 ADVANCE_SECONDS: Final = 30
 TITLE_CHARS_MAX: Final = 80
+SUGGESTIONS_MAX: Final = 3
 
 # Files and commands
 READ_BYTES_MAX: Final = 32 * 1024**2

@@ -54,7 +54,12 @@ def _post(
 
 def _dispatch(account: MemoryAccount, *connected: str, per_thread: int = 3) -> None:
     for draft in dispatch(
-        account, connected=frozenset(connected), per_thread=per_thread, context_of=lambda _: ()
+        account,
+        connected=frozenset(connected),
+        per_thread=per_thread,
+        context_of=lambda _: (),
+        ids=IDS,
+        language="en",
     ):
         account.emit(draft)
 

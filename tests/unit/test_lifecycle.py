@@ -39,7 +39,12 @@ def _working_task(text: str = "/brief notes") -> tuple[MemoryAccount, Task]:
     account.emit(Draft(body=ev.RunnerAdvertised(runner=runner), actor=LAPTOP.id))
     posted = account.take(conversation.post_message(account, _wish(OWNER), MessagePost(text=text)))
     for draft in dispatch(
-        account, connected=frozenset({LAPTOP.id}), per_thread=3, context_of=lambda _: ()
+        account,
+        connected=frozenset({LAPTOP.id}),
+        per_thread=3,
+        context_of=lambda _: (),
+        ids=IDS,
+        language="en",
     ):
         account.emit(draft)
     return account, _task(account, posted.task)
@@ -255,7 +260,12 @@ def test_a_result_whose_checks_were_paused_is_not_lost() -> None:
     account.take(lifecycle.pause_task(account, _wish(OWNER, task.id)))
     account.take(lifecycle.resume_task(account, _wish(OWNER, task.id)))
     for draft in dispatch(
-        account, connected=frozenset({LAPTOP.id}), per_thread=3, context_of=lambda _: ()
+        account,
+        connected=frozenset({LAPTOP.id}),
+        per_thread=3,
+        context_of=lambda _: (),
+        ids=IDS,
+        language="en",
     ):
         account.emit(draft)
 

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 
 from deskhand.clock import stamp, unstamp
+from deskhand.core import modelless
 from deskhand.core.drafting import Decision, Draft, Facts, Wish
 from deskhand.errors import Code, DeskhandError
 from deskhand.limits import NAME_CHARS_MAX, TITLE_CHARS_MAX
@@ -36,7 +37,6 @@ from deskhand.protocol.ops import (
 from deskhand.protocol.tasks import FileRef, Question, Task, TaskState
 
 COMMANDS_AGENT = "commands"
-DEFAULT_AGENT = "builtin"
 
 
 def create_thread(_: Facts, wish: Wish, body: ThreadCreate) -> Decision:
@@ -103,13 +103,15 @@ def answer_question(facts: Facts, wish: Wish, body: QuestionAnswer) -> Decision:
     """Answer an open question; the first answer stands.
 
     Raises:
-        DeskhandError: ``not_found``, ``already_decided``.
+        DeskhandError: ``not_found``, ``already_decided``; what ``modelless.answer`` raises.
     """
     question = facts.get(Question, body.question)
     if question is None:
         raise DeskhandError(Code.NOT_FOUND, body.question, field="question")
     if question.state != "open":
         raise DeskhandError(Code.ALREADY_DECIDED, question.answered_by or question.state)
+    if question.tasks:
+        return modelless.answer(facts, wish, question, body.answer)
     task = facts.get(Task, question.task)
     message = wish.ids.new("msg")
     said = Draft(
@@ -177,7 +179,7 @@ def _steer(facts: Facts, wish: Wish, body: MessagePost, files: Sequence[FileRef]
 def _delegate(facts: Facts, wish: Wish, body: MessagePost, files: Sequence[FileRef]) -> Decision:
     body = _as_before(facts, wish, body)
     folder = _folder(facts, body)
-    agent = body.agent or (COMMANDS_AGENT if body.text.startswith("/") else DEFAULT_AGENT)
+    agent = body.agent or (COMMANDS_AGENT if body.text.startswith("/") else modelless.DEFAULT_AGENT)
     if agent == COMMANDS_AGENT:
         _known_command(facts, body.text)
     drafts: list[Draft] = []

@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from heapq import heapify, heappop, heappush
 
 from deskhand.core.drafting import Draft, Facts
+from deskhand.core.modelless import DEFAULT_AGENT, ask_once, waits
+from deskhand.ids import Ids
 from deskhand.limits import TASKS_OPEN_MAX
 from deskhand.protocol import events as ev
 from deskhand.protocol.events import HUB, ORDER_KINDS
@@ -23,6 +25,7 @@ DISPATCHES = frozenset(
     {
         "task.created",
         "task.resumed",
+        "suggestion.chosen",
         "task.paused",
         "task.moved",
         "task.finished",
@@ -77,25 +80,34 @@ class Computers:
 
 
 def dispatch(
-    facts: Facts, *, connected: frozenset[str], per_thread: int, context_of: ContextOf
+    facts: Facts,
+    *,
+    connected: frozenset[str],
+    per_thread: int,
+    context_of: ContextOf,
+    ids: Ids,
+    language: str,
 ) -> list[Draft]:
-    """Return assignments, and new reasons for those that wait.
+    """Return assignments, new reasons for those that wait, and the question about those that waited for a model.
 
     Args:
         facts: the account.
         connected: runners whose link is up.
         per_thread: how many tasks of one thread may be under way at once.
         context_of: the thread's recent messages for a task's brief.
+        ids: makes the question's id.
+        language: what the account speaks.
     """
     queued = facts.find(Task, states=[TaskState.QUEUED], limit=TASKS_OPEN_MAX)
     if not queued:
-        return []
+        return ask_once(facts, (), ids=ids, language=language)
     runners = {runner.id: runner for runner in facts.find(Runner, states=["active"])}
     computers = Computers(runners=runners, connected=connected)
     load = _Load()
     for task in facts.find(Task, states=UNDER_WAY, limit=TASKS_OPEN_MAX):
         load.add(task, task.runner or "", _folder_of(facts, task))
-    drafts: list[Draft] = []
+    ready = [task for task in queued if waits(task) and computers.able(task)]
+    drafts = ask_once(facts, ready, ids=ids, language=language)
     lines: dict[str, deque[Task]] = {}
     for task in sorted(queued, key=lambda task: task.id):
         lines.setdefault(task.thread, deque()).append(task)
@@ -125,7 +137,12 @@ def _place(
     if runner is None:
         if task.reason is reason:
             return []
-        return [_draft(task, ev.TaskQueued(reason=reason), runner=None)]
+        asked = reason is QueueReason.NO_MODEL and task.agent == DEFAULT_AGENT
+        if not asked:
+            return [_draft(task, ev.TaskQueued(reason=reason), runner=None)]
+        near = next(iter(computers.able(task.but(agent="commands"))), None)
+        queued = ev.TaskQueued(reason=reason, brief=brief_of(task, task.epoch, ()))
+        return [_draft(task, queued, runner=near.id if near else None)]
     load.add(task, runner.id, folder)
     epoch = task.epoch if task.runner == runner.id and task.epoch else task.epoch + 1
     brief = brief_of(task, epoch, context_of(task))
@@ -143,6 +160,8 @@ def _choose(
     per_thread: int,
 ) -> tuple[Runner | None, QueueReason | None]:
     """Return the computer, or why there is none yet."""
+    if waits(task):
+        return None, QueueReason.NO_MODEL
     if task.not_before and task.not_before > facts.now:
         return None, QueueReason.NOT_BEFORE
     able = computers.able(task)

@@ -203,6 +203,25 @@ def _task_queued(before: Task | None, _: Event, body: ev.TaskQueued) -> Task | N
     return before and before.but(state=TaskState.QUEUED, reason=body.reason, now_doing=None)
 
 
+def _task_suggested(before: Task | None, _: Event, body: ev.TaskSuggested) -> Task | None:
+    return before and before.but(suggestions=body.suggestions)
+
+
+def _suggestion_chosen(before: Task | None, _: Event, body: ev.SuggestionChosen) -> Task | None:
+    chosen = body.suggestion
+    return before and before.but(
+        said=before.text,
+        text=chosen.command,
+        agent="commands",
+        runner=chosen.runner,
+        pinned=True,
+        folder=chosen.folder,
+        mode=body.mode,
+        state=TaskState.QUEUED,
+        reason=None,
+    )
+
+
 def _task_assigned(before: Task | None, _: Event, body: ev.TaskAssigned) -> Task | None:
     return before and before.but(
         state=TaskState.WORKING, reason=None, runner=body.runner, epoch=body.epoch
@@ -400,6 +419,8 @@ _FOLDS: dict[tuple[type[Body], type[Wire]], _Fold] = {
     (ev.TaskFinished, Thread): _thread_result,
     (ev.TaskCreated, Task): _task_created,
     (ev.TaskQueued, Task): _task_queued,
+    (ev.TaskSuggested, Task): _task_suggested,
+    (ev.SuggestionChosen, Task): _suggestion_chosen,
     (ev.TaskAssigned, Task): _task_assigned,
     (ev.TaskAccepted, Task): _task_accepted,
     (ev.TaskMoved, Task): _task_moved,

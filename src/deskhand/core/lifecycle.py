@@ -13,7 +13,16 @@ from deskhand.protocol import events as ev
 from deskhand.protocol.events import HUB
 from deskhand.protocol.objects import Folder, Origin, Trust
 from deskhand.protocol.ops import ApprovalDecide, Archive, EventAppend, TaskAccept, TaskEdit
-from deskhand.protocol.tasks import MOVES, OPEN, VERDICTS, Approval, Task, TaskState, Verdict
+from deskhand.protocol.tasks import (
+    MOVES,
+    OPEN,
+    VERDICTS,
+    Approval,
+    QueueReason,
+    Task,
+    TaskState,
+    Verdict,
+)
 from deskhand.protocol.wire import sha256_of
 
 
@@ -56,7 +65,7 @@ def pause_task(facts: Facts, wish: Wish) -> Decision:
 def resume_task(facts: Facts, wish: Wish) -> Decision:
     """Let a paused task, or one that waited for a model, go on."""
     task = _unfinished(facts, wish)
-    if task.state is not TaskState.PAUSED:
+    if task.state is not TaskState.PAUSED and task.reason is not QueueReason.NO_MODEL:
         raise DeskhandError(Code.ILLEGAL_STATE, f"the task is {task.state}")
     return _about(task, wish, ev.TaskResumed(), to_runner=False)
 
@@ -240,7 +249,8 @@ def _stamped(said: ev.Body, task: Task, wish: Wish) -> ev.Body:
             )
             return said.but(approval=mine)
         case ev.QuestionAsked(question=question):
-            return said.but(question=question.but(task=task.id, thread=task.thread, state="open"))
+            mine = question.but(task=task.id, thread=task.thread, tasks=(), state="open")
+            return said.but(question=mine)
         case ev.ArtifactCreated(artifact=artifact):
             origin = Origin(surface="agent", device=me)
             mine = artifact.but(task=task.id, runner=me, origin=origin, trust=Trust.UNTRUSTED)

@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from deskhand.core import conversation, dispatching, lifecycle, restoring
+from deskhand.core import conversation, dispatching, lifecycle, modelless, restoring
 from deskhand.core.context import context_of
 from deskhand.core.delivery import announcement
 from deskhand.core.drafting import EVERY_RUNNER, Decision, Draft, Wish, setting_of
@@ -125,7 +125,8 @@ def _belongs(tx: Tx, me: Principal, op: Op) -> bool:
         return True
     task = tx.get(Task, op.task) if op.task else None
     if me.role is Role.RUNNER:
-        return _advertises(op) or (task is not None and task.runner == me.id)
+        free = op.kind == "task.suggest" and task is not None and not task.runner
+        return _advertises(op) or free or (task is not None and task.runner == me.id)
     if op.kind == "message.post" and not op.thread:
         return True
     asked = tx.get(Question, str(op.body.get("question") or op.body.get("to") or ""))
@@ -172,6 +173,8 @@ def dispatch(tx: Tx, *, ids: Ids) -> None:
             but_task=task.id,
             task_of=lambda name: tx.get(Task, name),
         ),
+        ids=ids,
+        language=setting_of(tx, "language"),
     )
     for draft in drafts:
         _emit(tx, draft, ids=ids)
@@ -315,6 +318,7 @@ _HANDLERS: dict[str, Callable[[Tx, Wish, Any], Decision]] = {
     "thread.erase": _erase,
     "message.post": _post,
     "task.edit": lifecycle.edit_task,
+    "task.run_as": modelless.run_as,
     "task.cancel": lambda tx, wish, _: lifecycle.cancel_task(tx, wish),
     "task.pause": lambda tx, wish, _: lifecycle.pause_task(tx, wish),
     "task.resume": lambda tx, wish, _: lifecycle.resume_task(tx, wish),
@@ -330,6 +334,7 @@ _HANDLERS: dict[str, Callable[[Tx, Wish, Any], Decision]] = {
     "folder.remove": _remove_folder,
     "settings.put": _put_setting,
     "task.accept": _accept,
+    "task.suggest": modelless.suggest,
     "event.append": _append_event,
     "lease.renew": _renew,
     "presence.note": lambda _, wish, __: Decision(id=wish.principal.id),

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from deskhand.protocol.objects import Device, Folder, Origin, PairRequest, Runner, Trust
+from deskhand.protocol.objects import Device, Folder, FolderMode, Origin, PairRequest, Runner, Trust
 from deskhand.protocol.tasks import (
     Approval,
     Artifact,
@@ -19,6 +19,7 @@ from deskhand.protocol.tasks import (
     PlanItem,
     Question,
     QueueReason,
+    Suggestion,
     Task,
     TaskState,
     Usage,
@@ -147,9 +148,23 @@ class TaskCreated(Body):
 
 
 class TaskQueued(Body):
-    """The task waits, for this reason."""
+    """The task waits, for this reason. With a brief: a computer is asked which commands its text may mean."""
 
     reason: QueueReason | None = None
+    brief: Brief | None = None
+
+
+class TaskSuggested(Body):
+    """A computer found commands that the text of a waiting task may mean; they replace what it found before."""
+
+    suggestions: tuple[Suggestion, ...]
+
+
+class SuggestionChosen(Body):
+    """A person chose one, as it was shown: its command is the task's text now."""
+
+    suggestion: Suggestion
+    mode: FolderMode | None = None
 
 
 class TaskAssigned(Body):
@@ -338,6 +353,8 @@ EVENTS: dict[str, type[Body]] = {
     "message.posted": MessagePosted,
     "task.created": TaskCreated,
     "task.queued": TaskQueued,
+    "task.suggested": TaskSuggested,
+    "suggestion.chosen": SuggestionChosen,
     "task.assigned": TaskAssigned,
     "task.accepted": TaskAccepted,
     "task.moved": TaskMoved,

@@ -11,9 +11,9 @@ from typing import Literal
 from pydantic import Field
 
 from deskhand.errors import Code, DeskhandError
-from deskhand.limits import NAME_CHARS_MAX, TEXT_CHARS_MAX
+from deskhand.limits import NAME_CHARS_MAX, SUGGESTIONS_MAX, TEXT_CHARS_MAX
 from deskhand.protocol.objects import FolderMode
-from deskhand.protocol.tasks import Budget
+from deskhand.protocol.tasks import Budget, Suggestion
 from deskhand.protocol.wire import At, Json, JsonObject, Wire, sha256_of
 
 
@@ -131,6 +131,13 @@ class TaskEdit(OpBody):
     criteria: tuple[str, ...] | None = None
 
 
+class TaskRunAs(OpBody):
+    """Run the suggestion of this id, exactly as it was shown, in the place of the task's text."""
+
+    suggestion: str | int
+    preview_sha256: str
+
+
 class ApprovalDecide(OpBody):
     """Say yes or no to exactly this action."""
 
@@ -207,6 +214,12 @@ class TaskAccept(OpBody):
     epoch: int
 
 
+class TaskSuggest(OpBody):
+    """A runner says which of its commands a task may mean that waits for a model."""
+
+    suggestions: tuple[Suggestion, ...] = Field(max_length=SUGGESTIONS_MAX)
+
+
 class EventAppend(OpBody):
     """A runner states a fact about a task leased to it, or advertises itself."""
 
@@ -244,6 +257,7 @@ OPS: dict[str, type[OpBody]] = {
     "thread.erase": Nothing,
     "message.post": MessagePost,
     "task.edit": TaskEdit,
+    "task.run_as": TaskRunAs,
     "task.cancel": Nothing,
     "task.pause": Nothing,
     "task.resume": Nothing,
@@ -259,6 +273,7 @@ OPS: dict[str, type[OpBody]] = {
     "folder.remove": FolderRemove,
     "settings.put": SettingsPut,
     "task.accept": TaskAccept,
+    "task.suggest": TaskSuggest,
     "event.append": EventAppend,
     "lease.renew": LeaseRenew,
     "presence.note": PresenceNote,

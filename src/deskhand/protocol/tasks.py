@@ -6,12 +6,12 @@ Pure data and one table; how a task moves is decided in ``core.lifecycle``.
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, Self
 
 from pydantic import ConfigDict, Field
 
 from deskhand.protocol.objects import FolderMode, Origin, Trust
-from deskhand.protocol.wire import At, JsonObject, Wire
+from deskhand.protocol.wire import At, JsonObject, Wire, sha256_of
 
 
 class TaskState(StrEnum):
@@ -167,6 +167,8 @@ class Question(Wire):
     thread: str
     text: str
     choices: tuple[str, ...] = ()
+    tasks: tuple[str, ...] = ()
+    """The tasks that waited for a model, where the hub asks whether to run them now."""
     asked_at: At
     state: Literal["open", "answered", "void"] = "open"
     answer: str | None = None
@@ -244,12 +246,23 @@ class PlanItem(Wire):
 
 
 class Suggestion(Wire):
-    """A command the task's text may have meant; runs only by a tap on exactly this preview."""
+    """A command the task's text may have meant; runs only by a tap on exactly this preview.
 
+    ``preview_sha256`` binds all other fields; ``not_honored`` are the words that the command would not do.
+    """
+
+    id: str
     command: str
     preview: str
-    preview_sha256: str
     not_honored: tuple[str, ...] = ()
+    runner: str
+    folder: str | None = None
+    preview_sha256: str = ""
+
+    @property
+    def bound(self) -> Self:
+        """Return it with the hash of what it shows."""
+        return self.but(preview_sha256=sha256_of(self.but(preview_sha256="").to_json()))
 
 
 class FileRef(Wire):
@@ -287,6 +300,8 @@ class Task(Wire):
     children: tuple[str, ...] = ()
     retry_of: str | None = None
     suggestions: tuple[Suggestion, ...] = ()
+    said: str | None = None
+    """What the person wrote, where a suggested command is the text now."""
     criteria: tuple[str, ...] = ()
     criteria_by: Literal["owner", "agent"] | None = None
     """Whose words the criteria are; what the owner said stands."""

@@ -40,6 +40,7 @@ from deskhand.protocol.tasks import (
     PlanItem,
     Question,
     QueueReason,
+    Suggestion,
     Task,
     TaskState,
     Usage,
@@ -166,6 +167,24 @@ def a_checked_task() -> list[Event]:
     return log.events
 
 
+def chosen_instead() -> list[Event]:
+    """Free text without a model: suggestions, one of which is chosen, and a question about what waited."""
+    log = Log()
+    at = {"thread": _THREAD, "task": _TASK}
+    log.say(ev.ThreadCreated(title="Meetings"), actor=_PHONE, thread=_THREAD)
+    log.say(ev.TaskCreated(task=_task()), **at)
+    log.say(ev.TaskQueued(reason=QueueReason.NO_MODEL, brief=_brief()), **at)
+    shown = Suggestion(id="1", command="/brief notes/", preview="Reads notes/", runner=_RUNNER)
+    chosen = shown.but(folder="fld_work", not_honored=("and send it",)).bound
+    log.say(ev.TaskSuggested(suggestions=(shown.bound, chosen)), actor=_RUNNER, **at)
+    asked = _question("qst_model").but(tasks=(_TASK, "tsk_other"))
+    log.say(ev.QuestionAsked(epoch=0, question=asked), thread=_THREAD)
+    body = ev.SuggestionChosen(suggestion=chosen, mode=FolderMode.ASK)
+    log.say(body, actor=_PHONE, **at)
+    log.say(ev.QuestionAnswered(question="qst_model", answer="Run now"), thread=_THREAD)
+    return log.events
+
+
 def stopped_and_erased() -> list[Event]:
     """Edits, pause and resume, a denial, a voided approval, a stop, a superseded fact, an erased thread."""
     log = Log()
@@ -227,6 +246,7 @@ def gone_back() -> list[Event]:
 LOGS: Mapping[str, Callable[[], list[Event]]] = {
     "computers_and_devices": computers_and_devices,
     "a_checked_task": a_checked_task,
+    "chosen_instead": chosen_instead,
     "stopped_and_erased": stopped_and_erased,
     "erased_before_you_came": erased_before_you_came,
     "gone_back": gone_back,

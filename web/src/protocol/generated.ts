@@ -512,6 +512,7 @@ export interface Question {
   thread: string;
   text: string;
   choices: readonly string[];
+  tasks: readonly string[];
   asked_at: string;
   state: "open" | "answered" | "void";
   answer?: string;
@@ -628,10 +629,19 @@ export interface StepStarted {
 
 /** A command the task's text may have meant; runs only by a tap on exactly this preview. */
 export interface Suggestion {
+  id: string;
   command: string;
   preview: string;
-  preview_sha256: string;
   not_honored: readonly string[];
+  runner: string;
+  folder?: string;
+  preview_sha256: string;
+}
+
+/** A person chose one, as it was shown: its command is the task's text now. */
+export interface SuggestionChosen {
+  suggestion: Suggestion;
+  mode?: FolderMode;
 }
 
 /** A fact of an attempt that had lost its epoch: kept, never state. */
@@ -665,6 +675,7 @@ export interface Task {
   children: readonly string[];
   retry_of?: string;
   suggestions: readonly Suggestion[];
+  said?: string;
   criteria: readonly string[];
   criteria_by?: "owner" | "agent";
   requested_checks: readonly string[];
@@ -757,16 +768,33 @@ export interface TaskPaused {
   by: "owner" | "budget";
 }
 
-/** The task waits, for this reason. */
+/** The task waits, for this reason. With a brief: a computer is asked which commands its text may mean. */
 export interface TaskQueued {
   reason?: QueueReason;
+  brief?: Brief;
 }
 
 /** The owner let it go on. */
 export type TaskResumed = Record<string, never>;
 
+/** Run the suggestion of this id, exactly as it was shown, in the place of the task's text. */
+export interface TaskRunAs {
+  suggestion: string | number;
+  preview_sha256: string;
+}
+
 /** Where a task is; the meaning of each is in the design's table. */
 export type TaskState = "queued" | "working" | "input_required" | "verifying" | "paused" | "completed" | "failed" | "canceled";
+
+/** A runner says which of its commands a task may mean that waits for a model. */
+export interface TaskSuggest {
+  suggestions: readonly Suggestion[];
+}
+
+/** A computer found commands that the text of a waiting task may mean; they replace what it found before. */
+export interface TaskSuggested {
+  suggestions: readonly Suggestion[];
+}
 
 /** A persistent conversation. */
 export interface Thread {
@@ -884,6 +912,8 @@ export interface EventBodies {
   "message.posted": MessagePosted;
   "task.created": TaskCreated;
   "task.queued": TaskQueued;
+  "task.suggested": TaskSuggested;
+  "suggestion.chosen": SuggestionChosen;
   "task.assigned": TaskAssigned;
   "task.accepted": TaskAccepted;
   "task.moved": TaskMoved;
@@ -918,6 +948,7 @@ export interface OpBodies {
   "thread.erase": Nothing;
   "message.post": MessagePost;
   "task.edit": TaskEdit;
+  "task.run_as": TaskRunAs;
   "task.cancel": Nothing;
   "task.pause": Nothing;
   "task.resume": Nothing;
@@ -933,6 +964,7 @@ export interface OpBodies {
   "folder.remove": FolderRemove;
   "settings.put": SettingsPut;
   "task.accept": TaskAccept;
+  "task.suggest": TaskSuggest;
   "event.append": EventAppend;
   "lease.renew": LeaseRenew;
   "presence.note": PresenceNote;

@@ -172,6 +172,23 @@ const RULES: Rules = {
       return but(before, { criteria: body.criteria, criteria_by: "agent" });
     },
   },
+  "task.suggested": { tasks: (before, _, body) => but(before, { suggestions: body.suggestions }) },
+  "suggestion.chosen": {
+    tasks: (before, _, body) => {
+      const chosen = body.suggestion;
+      return but(before, {
+        said: before?.text,
+        text: chosen.command,
+        agent: "commands",
+        runner: chosen.runner,
+        pinned: true,
+        folder: chosen.folder,
+        mode: body.mode,
+        state: "queued",
+        reason: undefined,
+      });
+    },
+  },
   "task.paused": { tasks: (before) => but(before, { state: "paused", now_doing: undefined }) },
   "task.resumed": { tasks: (before) => but(before, { state: "queued", reason: undefined }) },
   "task.archived": { tasks: (before, _, body) => but(before, { archived: body.archived }) },

@@ -1,0 +1,137 @@
+"""Tasks that wait for a model: what they may mean, what a person chose, and the one question when a model comes.
+
+Pure decisions. It refuses to let anything run by itself: a task that began to wait goes on by a person's word alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from deskhand.core.drafting import Decision, Draft, Facts, Wish
+from deskhand.core.lifecycle import known_task
+from deskhand.errors import Code, DeskhandError
+from deskhand.ids import Ids
+from deskhand.protocol import events as ev
+from deskhand.protocol.events import HUB
+from deskhand.protocol.objects import Folder, Role, Trust
+from deskhand.protocol.ops import TaskRunAs, TaskSuggest
+from deskhand.protocol.tasks import Question, QueueReason, Task, TaskState
+from deskhand.texts import LANGUAGES, text
+
+DEFAULT_AGENT = "builtin"
+"""The agent that thinks with a model; its tasks wait for one."""
+
+
+def waits(task: Task) -> bool:
+    """Whether a task waits for a model, there or not: nothing but a person's word lets it go on."""
+    waiting = task.state is TaskState.QUEUED and task.reason is QueueReason.NO_MODEL
+    return waiting and task.agent == DEFAULT_AGENT
+
+
+def suggest(facts: Facts, wish: Wish, body: TaskSuggest) -> Decision:
+    """Note what a computer takes a waiting task to mean; it may only speak of itself and of folders of its own.
+
+    Raises:
+        DeskhandError: ``not_found``, ``illegal_state``, ``invalid``.
+    """
+    task, me = known_task(facts, wish.task), wish.principal.id
+    if not waits(task):
+        raise DeskhandError(Code.ILLEGAL_STATE, f"the task is {task.state}")
+    for one in body.suggestions:
+        folder = facts.get(Folder, one.folder) if one.folder else None
+        free = not task.folder and task.trust is Trust.OWNER and (not one.folder or folder)
+        ours = one.folder == task.folder or (free and (not folder or folder.runner == me))
+        if not (ours and one.runner == me and one == one.bound and one.command.startswith("/")):
+            raise DeskhandError(Code.INVALID, one.id, field="suggestions")
+    return _about(task, wish, ev.TaskSuggested(suggestions=body.suggestions))
+
+
+def run_as(facts: Facts, wish: Wish, body: TaskRunAs) -> Decision:
+    """Run a suggestion exactly as it was shown; the person's own words are kept.
+
+    Raises:
+        DeskhandError: ``not_found``, ``already_decided``, ``illegal_state``, ``action_changed``, ``folder_unknown``.
+    """
+    task = known_task(facts, wish.task)
+    if task.said is not None:
+        raise DeskhandError(Code.ALREADY_DECIDED, task.text)
+    if task.epoch or task.state not in (TaskState.QUEUED, TaskState.PAUSED):
+        raise DeskhandError(Code.ILLEGAL_STATE, f"the task is {task.state}")
+    shown = (str(body.suggestion), body.preview_sha256)
+    found = (one for one in task.suggestions if (one.id, one.preview_sha256) == shown)
+    chosen = next(found, None)
+    if chosen is None:
+        raise DeskhandError(Code.ACTION_CHANGED, field="preview_sha256")
+    folder = facts.get(Folder, chosen.folder) if chosen.folder else None
+    if chosen.folder and (folder is None or folder.state == "removed"):
+        raise DeskhandError(Code.FOLDER_UNKNOWN, chosen.folder, field="folder")
+    mode = task.mode if task.folder or folder is None else folder.mode
+    return _about(task, wish, ev.SuggestionChosen(suggestion=chosen, mode=mode))
+
+
+def ask_once(facts: Facts, ready: Sequence[Task], *, ids: Ids, language: str) -> list[Draft]:
+    """Ask whether to run tasks that waited for a model, unless that is being asked; close what asks about none.
+
+    Args:
+        facts: the account.
+        ready: waiting tasks that a connected computer could do now.
+        ids: makes the question's id.
+        language: what the account speaks.
+    """
+    asked = next((one for one in facts.find(Question, states=["open"]) if one.tasks), None)
+    if asked and any((task := facts.get(Task, name)) and waits(task) for name in asked.tasks):
+        return []
+    drafts: list[Draft] = []
+    if asked:
+        voided = ev.QuestionVoided(question=asked.id, epoch=0)
+        drafts.append(Draft(body=voided, actor=HUB, thread=asked.thread))
+    if ready:
+        several = "several" if len(ready) > 1 else "one"
+        question = Question(
+            id=ids.new("qst"),
+            task=ready[0].id,
+            thread=ready[0].thread,
+            text=text(f"waited.{several}", language=language, count=len(ready)),
+            choices=tuple(text(f"waited.{key}", language=language) for key in _CHOICES),
+            tasks=tuple(task.id for task in ready),
+            asked_at=facts.now,
+        )
+        asks = ev.QuestionAsked(question=question, epoch=0)
+        drafts.append(Draft(body=asks, actor=HUB, thread=question.thread))
+    return drafts
+
+
+def answer(facts: Facts, wish: Wish, question: Question, said: str) -> Decision:
+    """Let the tasks of the question run that still wait, or keep them until each is resumed.
+
+    Raises:
+        DeskhandError: ``forbidden`` for another than the owner; ``invalid`` for what is none of the choices.
+    """
+    if wish.principal.role is not Role.OWNER:
+        raise DeskhandError(Code.FORBIDDEN, question.id)
+    meant = [key for key in _CHOICES if said.strip().casefold() in _spellings(key)]
+    if not meant:
+        raise DeskhandError(Code.INVALID, " / ".join(question.choices), field="answer")
+    word = ev.QuestionAnswered(question=question.id, answer=said)
+    drafts = [Draft(body=word, actor=wish.principal.id, thread=question.thread)]
+    for name in question.tasks:
+        task = facts.get(Task, name)
+        if task is not None and waits(task):
+            follows = _CHOICES[meant[0]]()
+            drafts += _about(task, wish, follows).drafts
+    return Decision(drafts=tuple(drafts), id=question.id, task=question.task)
+
+
+_CHOICES: dict[str, type[ev.TaskResumed | ev.TaskPaused]] = {
+    "run": ev.TaskResumed,
+    "keep": ev.TaskPaused,
+}
+
+
+def _spellings(key: str) -> set[str]:
+    return {text(f"waited.{key}", language=language).casefold() for language in LANGUAGES}
+
+
+def _about(task: Task, wish: Wish, body: ev.Body) -> Decision:
+    draft = Draft(body=body, actor=wish.principal.id, thread=task.thread, task=task.id)
+    return Decision(drafts=(draft,), id=task.id, task=task.id)
