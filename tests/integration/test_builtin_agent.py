@@ -86,7 +86,13 @@ async def test_yesterdays_notes_become_a_briefing(
     quotes = [quote for line in page.splitlines() if (quote := parse(line)) is not None]
     assert task.state is TaskState.COMPLETED
     assert task.tries == 2
-    assert [check.passed for check in task.checks] == [True]
+    assert [(check.ran_by, check.passed) for check in task.checks] == [
+        ("runner", True),
+        ("verifier", True),
+    ]
+    assert task.model_used == NAME
+    assert len(task.criteria) == 1
+    assert [item.done for item in task.plan] == [True] * 4
     assert len(page.split()) <= 450
     assert planted in page
     assert "Zoe" not in page
@@ -96,7 +102,7 @@ async def test_yesterdays_notes_become_a_briefing(
     for quote in quotes:
         lines = (laptop.folder / quote.path).read_text().splitlines()
         assert quote.text in lines[quote.line - 1]
-    assert f"missing {place}" in str(standin.requests[-1])
+    assert f"missing {place}" in str(standin.requests[-2])
 
 
 @pytest.mark.parametrize(
