@@ -255,7 +255,7 @@ async def test_what_cannot_be_briefed_is_said_in_a_sentence(
 
 
 async def test_a_denied_write_is_told() -> None:
-    """A person's no ends the task with what was not allowed."""
+    """A person's no, or a rule's, ends the task with what was not allowed, and why."""
     folder = MemoryFolder(NOTES)
     driven = await _brief(folder)
     denied = Turn(
@@ -264,7 +264,7 @@ async def test_a_denied_write_is_told() -> None:
 
     move = await AGENT.move(brief_of("/brief notes/"), [*driven.turns[:3], denied])
 
-    assert move == GiveUp(reasons=("You did not allow: write briefing.md.",))
+    assert move == GiveUp(reasons=("Not allowed: write briefing.md.", "no"))
 
 
 async def test_a_very_long_line_is_cut_visibly_and_still_found() -> None:

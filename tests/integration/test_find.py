@@ -159,3 +159,17 @@ async def test_whatever_is_in_names_and_files_what_is_quoted_stands_there(
 
     told = isinstance(driven.end, GiveUp) and bool(driven.end.reasons[0])
     assert told or [check.passed for check in driven.checks] == [True]
+
+
+async def test_a_hidden_directory_full_of_files_hides_nothing(tmp_path: Path) -> None:
+    """A repository's own files do not use up what may be looked at."""
+    (tmp_path / ".git").mkdir()
+    for number in range(10_050):
+        (tmp_path / f".git/{number}").touch()
+    (tmp_path / "letter.txt").write_text("the zebra\n")
+
+    driven = await _find(Folder.open(tmp_path), "/find zebra")
+
+    assert _files(driven) == ["letter.txt"]
+    assert isinstance(driven.end, Done)
+    assert "more files than are listed" not in driven.end.say

@@ -138,13 +138,23 @@ def _files(access: FolderAccess, path: str) -> tuple[list[Entry], bool]:
     there = access.stat(path)
     if there is None:
         raise DeskhandError(Code.NOT_FOUND, path)
-    inside = access.walk(path, limit=LIST_ENTRIES_MAX + 1) if there.kind == "directory" else [there]
-    files = (entry for entry in inside[:LIST_ENTRIES_MAX] if entry.kind == "file")
-    return [entry for entry in files if not _hidden(entry)], len(inside) <= LIST_ENTRIES_MAX
+    files = [there] if there.kind == "file" else _below(access, path, LIST_ENTRIES_MAX + 1)
+    return files[:LIST_ENTRIES_MAX], len(files) <= LIST_ENTRIES_MAX
 
 
-def _hidden(entry: Entry) -> bool:
-    return any(part.startswith((".", "~$")) for part in entry.path.split("/"))
+def _below(access: FolderAccess, path: str, room: int) -> list[Entry]:
+    """Go through a directory, never into a hidden one: it may hold more files than all the others."""
+    found: list[Entry] = []
+    for entry in access.list(path, limit=LIST_ENTRIES_MAX + 1):
+        hidden = entry.path.rpartition("/")[2].startswith((".", "~$"))
+        if len(found) >= room or hidden:
+            continue
+        if entry.kind == "directory":
+            with suppress(DeskhandError):  # gone, or nobody may look into it
+                found += _below(access, entry.path, room - len(found))
+        elif entry.kind == "file":
+            found.append(entry)
+    return found
 
 
 def _fits(entry: Entry, wish: wishes.FindFiles) -> bool:
@@ -159,8 +169,9 @@ def _fits(entry: Entry, wish: wishes.FindFiles) -> bool:
 
 
 def _hit(entry: Entry, words: Sequence[str], lines: Sequence[str]) -> _Hit:
-    name, found = plain(entry.path), list[_Line]()
-    for number, line in enumerate(lines, start=1):
+    name, whole, found = plain(entry.path), plain("\n".join(lines)), list[_Line]()
+    telling = lines if any(word in whole for word in words) else ()
+    for number, line in enumerate(telling, start=1):
         seen = plain(line)
         there = tuple(word for word in words if word in seen)
         if there:

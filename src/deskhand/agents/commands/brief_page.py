@@ -14,7 +14,7 @@ from deskhand.agents.commands.brief_lines import SECTIONS, Pick, Picks, alike, t
 from deskhand.agents.commands.command import Voice
 from deskhand.agents.commands.notes import MARK, Note
 from deskhand.core.cues import Cue, cue_place
-from deskhand.core.dates import date_in
+from deskhand.core.owing import noted_on
 from deskhand.core.quotes import Quote, cut, show
 
 WORDS_PER_PAGE: Final = 450
@@ -22,7 +22,6 @@ ACTION_CHARS_MAX: Final = 400
 QUOTE_CHARS_MAX: Final = 240
 _SOURCES_SHOWN_MAX: Final = 12
 _LEFT_SHOWN_MAX: Final = 5
-_HEAD_LINES: Final = 8
 _OTHERS_TRIED_MAX: Final = 2000
 _ACTION_WORDS: Final = 60
 _HEADINGS_WORDS: Final = 12
@@ -149,8 +148,7 @@ def _quoted(pick: Pick) -> str:
 
 def _day_of(note: Note) -> date | None:
     """Return the day a note is about: from its name, else its first lines, else when it was last changed."""
-    places = (note.path.rpartition("/")[2], *note.lines[:_HEAD_LINES])
-    found = next((day for line in places if (day := date_in(line)) is not None), None)
+    found = noted_on(note.lines, note.path)
     if found is None and note.modified_seconds:
         return datetime.fromtimestamp(note.modified_seconds, UTC).date()
     return found

@@ -20,23 +20,8 @@ from deskhand.protocol.wire import Json, JsonObject
 MARK: Final = "<!-- deskhand: quoted from notes, line by line -->"
 """The last line of what we write from notes, so that it is not taken for one."""
 
-_ENDINGS: Final = frozenset(
-    [
-        "md",
-        "markdown",
-        "txt",
-        "text",
-        "rst",
-        "org",
-        "adoc",
-        "log",
-        "eml",
-        "html",
-        "htm",
-        "docx",
-        "pdf",
-    ]
-)
+_KINDS: Final = "md markdown txt text rst org adoc log eml html htm docx pdf"
+_ENDINGS: Final = frozenset(_KINDS.split())
 _FILES_PER_READ: Final = 200
 _CHARS_MAX: Final = 16_000_000
 
