@@ -22,9 +22,10 @@ from deskhand.runner.ceiling import Granted, grant_folder
 from deskhand.runner.live import Live
 from deskhand.runner.parts import Parts, RunnerConfig
 from deskhand.runner.process import Process
-from deskhand.store.engine import open_sqlite, open_sqlite_reader
+from deskhand.store.engine import open_memory, open_sqlite, open_sqlite_reader
 from deskhand.testing.links import RUNNER, MemoryHub
 from deskhand.testing.memory_store import Crash, InlineWriter
+from deskhand.testing.world.laptops import OpenFolder
 from deskhand.tools.beneath import Folder
 from deskhand.tools.registry import standard_tools
 from deskhand.workflow.journal import Journal
@@ -106,7 +107,10 @@ class Fuse:
 
 @dataclass(slots=True)
 class Laptop:
-    """One computer. ``tools`` are added to the real ones; with a ``link`` it has another hub than the one in memory."""
+    """One computer. ``tools`` are added to the real ones; with a ``link`` it has another hub than the one in memory.
+
+    With ``files`` its journal and whatever folder it opens are in memory: for hundreds of tasks in seconds.
+    """
 
     base: Path
     agents: Sequence[Agent]
@@ -116,6 +120,7 @@ class Laptop:
     tries_max: int = 1
     link: Link | None = None
     live: Live = field(default_factory=Live)
+    files: dict[str, bytes] | None = None
     runner: Runner | None = None
     journal: Journal | None = None
     writer: InlineWriter | None = None
@@ -167,7 +172,8 @@ class Laptop:
         ids = Ids(clock)
         self.home.mkdir(exist_ok=True)
         path = self.home / "runner.db"
-        engine, reading = open_sqlite(path), open_sqlite_reader(path)
+        engine = open_sqlite(path) if self.files is None else open_memory()
+        reading = open_sqlite_reader(path) if self.files is None else engine
         self._engines += [engine, reading]
         self.writer = InlineWriter(
             engine,
@@ -189,7 +195,7 @@ class Laptop:
             agents={agent.name: agent for agent in self.agents},
             tools={**standard_tools(offload=inline), **self.tools},
             sandbox=self.box,
-            open_folder=Folder.open,
+            open_folder=Folder.open if self.files is None else self._in_memory,
             clock=clock,
             ids=ids,
             offload=inline,
@@ -198,6 +204,10 @@ class Laptop:
         )
         self.runner = Runner(config, parts)
         return self.runner
+
+    def _in_memory(self, path: Path) -> OpenFolder:
+        assert self.files is not None
+        return OpenFolder(self.files, root=path)
 
     def _before(self) -> None:
         self.before_commit()
