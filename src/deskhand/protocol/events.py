@@ -120,7 +120,7 @@ class ThreadArchived(Body):
 class ThreadModelSet(Body):
     """A conversation thinks with another model, or again with its computer's own."""
 
-    model: str | None
+    model: str | None = None
 
 
 class ThreadErased(Body):

@@ -94,7 +94,7 @@ class ThreadRename(OpBody):
 class ThreadModel(OpBody):
     """Say which model thinks in a conversation unless a task names another; ``null`` is the computer's own."""
 
-    model: str | None = Field(max_length=NAME_CHARS_MAX)
+    model: str | None = Field(default=None, max_length=NAME_CHARS_MAX)
 
 
 class Archive(OpBody):
