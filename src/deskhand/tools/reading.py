@@ -30,15 +30,8 @@ READ_CHARS_MAX: Final = 1_000_000
 TABLE_BYTES_MAX: Final = 200 * 1024**2
 LINE_CHARS_MAX: Final = 2_000
 """How much of one line a model sees."""
-_APART: Final = {
-    ".pdf": "pdf",
-    ".docx": "docx",
-    ".xlsx": "xlsx",
-    ".xlsm": "xlsx",
-    ".eml": "eml",
-    ".html": "html",
-    ".htm": "html",
-}
+_APART: Final = (".pdf", ".docx", ".xlsx", ".xlsm", ".eml", ".html", ".htm")
+"""What needs a parser."""
 _TABLES: Final = (".csv", ".tsv")
 _DELIMITERS: Final = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
 _TAKEN_AT: Final = re.compile(rb"(?:19|20)\d\d:[01]\d:[0-3]\d [0-2]\d:[0-5]\d:[0-5]\d\x00")
@@ -46,7 +39,7 @@ _CURES: Final = {
     Code.TOO_LARGE: "use query_table for a table, or run_command for a part",
     Code.NOT_FOUND: "list_files shows what there is",
 }
-_FRAMES: Final = (*range(0xC0, 0xC4), *range(0xC5, 0xC8), *range(0xC9, 0xCC), *range(0xCD, 0xD0))
+_FRAMES: Final = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}
 """Markers of a jpeg behind which its size stands."""
 
 
@@ -84,18 +77,15 @@ class Reader:
 
     async def content(self, data: bytes, path: str, place: Place) -> Lines:
         """Return bytes as lines, by what the name says that they are; raises as :meth:`lines` does."""
-        kind = _APART.get(PurePosixPath(path).suffix.lower())
-        if kind is None:
+        kind = PurePosixPath(path).suffix.lower()
+        if kind not in _APART:
             return await self._offload(lambda: _plain(data, path))
         try:
             answer = await self._apart.ask({"do": "read", "kind": kind}, [data], place)
         except DeskhandError as error:
             raise DeskhandError(error.code, f"{path}: {error.detail}") from None
-        return Lines(
-            lines=_texts(answer.get("lines")),
-            sha256=hashlib.sha256(data).hexdigest(),
-            notes=(*_texts(answer.get("notes")),),
-        )
+        lines, notes = (_texts(answer[part]) for part in ("lines", "notes"))
+        return Lines(lines=lines, sha256=hashlib.sha256(data).hexdigest(), notes=(*notes,))
 
     async def read_file(self, wish: wishes.ReadFile, place: Place) -> ToolResult:
         """Return lines of a file."""
@@ -124,9 +114,8 @@ class Reader:
             if left <= 0 or first + len(chosen) <= len(found.lines):
                 break  # gone on with in a call of its own
         unread = wish.paths[len(files) :]
-        texts += [f"[not reached, ask for them in another call: {', '.join(unread)}]"] * bool(
-            unread
-        )
+        if unread:
+            texts.append(f"[not reached, ask for them in another call: {', '.join(unread)}]")
         return ok({"files": files, "unread": [*unread]}, "\n".join(texts))
 
     async def query_table(self, wish: wishes.QueryTable, place: Place) -> ToolResult:
@@ -137,7 +126,7 @@ class Reader:
         question: JsonObject = {"do": "query", "names": [*wish.paths], "sql": wish.sql}
         answer = await self._apart.ask(question, files, place)
         rows = [answer["columns"], *cast("list[Json]", answer["rows"])] if wish.sql else []
-        lines = [" | ".join(map(_said, cast("list[Json]", row))) for row in rows]
+        lines = [" | ".join(_texts(row)) for row in rows]
         if not answer["complete"]:
             lines.append("[… more rows; sum up, or say LIMIT and OFFSET]")
         notes = [f"[{note}]" for note in _texts(answer["notes"])]
@@ -260,9 +249,5 @@ def _value(path: str, found: Lines, chosen: Sequence[str], first: int) -> JsonOb
     }
 
 
-def _said(cell: Json) -> str:
-    return "" if cell is None else str(cell)
-
-
 def _texts(said: Json) -> list[str]:
-    return [str(each) for each in said] if isinstance(said, list) else []
+    return ["" if each is None else str(each) for each in cast("list[Json]", said)]

@@ -28,6 +28,8 @@ MEMORY_BYTES_MAX: Final = 1536 * 1024**2
 ANSWER_BYTES_MAX: Final = 16 * 1024**2
 AT_ONCE: Final = 2
 _GIVEN: Final = "/given"
+_START: Final = "import sys; sys.path += {}; from {}.answering import main; main()"
+"""Isolated from the environment and from the directory it starts in, and still finds what the runner found."""
 
 
 class Apart:
@@ -45,7 +47,7 @@ class Apart:
                 answer itself says.
         """
         said = json.dumps(question, ensure_ascii=False)
-        line = (sys.executable, "-I", "-B", "-m", f"{__package__}", said)
+        line = (sys.executable, "-I", "-B", "-c", _START.format(_packages(), __package__), said)
         async with self._turn:
             walled = place.sandbox.info.level != "none"
             output = await (self._boxed if walled else self._bare)(line, files, place)
@@ -114,7 +116,13 @@ class Apart:
 
 def _programs() -> tuple[Path, ...]:
     """Return what Python and its packages need beyond the system's own directories."""
-    own = {Path(sys.prefix), Path(sys.base_prefix), Path(deskhand.__file__).parents[1]}
+    own = {Path(sys.prefix), Path(sys.base_prefix), *map(Path, _packages())}
     around = {*own, Path("/usr")}
     inner = {path for path in own if any(path.is_relative_to(each) for each in around - {path})}
     return tuple(sorted(own - inner - {Path("/usr")}))
+
+
+def _packages() -> list[str]:
+    """Return where our package and those it needs are, however they were installed."""
+    found = [path for path in sys.path if path.endswith("-packages")]
+    return [str(Path(deskhand.__file__).parents[1]), *found]

@@ -218,9 +218,9 @@ def _locked() -> DeskhandError:
 
 
 _READERS: Final[dict[str, Callable[[bytes, list[str]], Iterator[str]]]] = {
-    "pdf": _pdf,
-    "docx": _docx,
-    "xlsx": _xlsx,
-    "eml": _eml,
-    "html": _html,
+    ".pdf": _pdf,
+    ".docx": _docx,
+    **dict.fromkeys((".xlsx", ".xlsm"), _xlsx),
+    ".eml": _eml,
+    **dict.fromkeys((".html", ".htm"), _html),
 }

@@ -53,7 +53,3 @@ def _answer(question: JsonObject, paths: list[str]) -> JsonObject:
     except Exception as error:  # noqa: BLE001 - whatever a parser does with a broken file
         detail = f"{detail} ({type(error).__name__})"
     return {"error": code.value, "detail": detail}
-
-
-if __name__ == "__main__":
-    main()
