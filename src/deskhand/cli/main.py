@@ -16,7 +16,7 @@ import typer
 from typer.exceptions import Abort, TyperException
 
 from deskhand import __version__
-from deskhand.cli.commands import backup, config, devices, log, look, model, start, task
+from deskhand.cli.commands import backup, config, devices, doctor, log, look, model, start, task
 from deskhand.cli.flags import EVERYWHERE, add_commands, option, t, typer_app
 from deskhand.cli.screen import Exit, Refusal, speak
 from deskhand.errors import Code, DeskhandError
@@ -46,7 +46,7 @@ def root(
     """Stand for the flags that hold everywhere; ``main`` has taken them out already."""
 
 
-for module in (start, task, look, devices, model, config, log, backup):
+for module in (start, task, look, devices, model, config, log, backup, doctor):
     module.add_to(app)
 add_commands(app, "operate", start.completion)
 

@@ -26,6 +26,7 @@ from deskhand.clock import Clock
 from deskhand.errors import DeskhandError
 from deskhand.hub.credentials import write_private
 from deskhand.ids import Ids
+from deskhand.permissions.evaluate import effective_mode
 from deskhand.ports import ToolInfo
 from deskhand.protocol.tasks import Brief
 from deskhand.runner.ceiling import Ceiling
@@ -95,6 +96,11 @@ def looked_line(found: Findings) -> str:
 
 
 def standing_line(found: Findings) -> str:
+    """Say under the word for a model which one is used and why, or why none is."""
+    return f"{speak.say('doctor.model')}: {standing(found)}"
+
+
+def standing(found: Findings) -> str:
     """Say which model is used and why, or why none is."""
     first = chosen(found)
     if first is None:
@@ -144,9 +150,12 @@ def builtin_agent(
     ceiling = Ceiling(path)
 
     def scene(brief: Brief) -> Scene:
-        here = (one for one in ceiling.entries() if one.id == brief.folder)
-        root = next((one.root for one in here), None)
-        return Scene(now=clock.now().astimezone(), computer=computer, root=root, mode=brief.mode)
+        now, task, op = clock.now().astimezone(), brief.task, brief.op_id
+        here = ceiling.bind(brief.folder, task=task, op=op) if brief.folder else None
+        if here is None:
+            return Scene(now=now, computer=computer)
+        mode = effective_mode([here.mode, brief.mode or here.mode])
+        return Scene(now=now, computer=computer, root=here.root, mode=mode)
 
     mind = Mind(
         choose=supply.choose,

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
+from typing import Literal
 
-from deskhand.agents.builtin.choosing import chosen, named
+from deskhand.agents.builtin.choosing import SERVERS, chosen, named
 from deskhand.cli import minds
 from deskhand.cli.home import home
 from deskhand.cli.screen import Obj, speak
@@ -17,6 +18,8 @@ from deskhand.protocol.objects import Origin, Trust
 from deskhand.protocol.tasks import Brief
 from deskhand.texts import text
 
+CONTEXT_MIN = 16_000
+"""Below this a task of some files does not fit."""
 SECONDS = 120.0
 """What takes longer for one tool call cannot do the work."""
 _TOOL = ToolInfo(
@@ -45,6 +48,22 @@ def tried(name: str | None) -> Obj:
     row = asyncio.run(_tried(offer.name))
     again = named(minds.found(minds.wanted()), offer.name)  # a server tells more once it is loaded
     return row | {"label": again.label, "context_tokens": again.choice.context_tokens}
+
+
+def judged(row: Obj) -> tuple[Literal["good", "ask", "bad"], str]:
+    """Return how good that is, in words; a context that is too short with what helps there."""
+    label = speak.say(f"model.label.{row['label']}") if row["label"] else ""
+    context: int | None = row["context_tokens"]
+    shown = speak.say("model.unknown_context") if context is None else f"{context:,}"
+    figures = {"first": row["first_s"], "total": row["total_s"], "context": shown}
+    key = "model.ok" if row["ok"] else "model.no_tool"
+    said = speak.say(key, name=f"{row['name']}{label}", **figures)
+    if context is None or context >= CONTEXT_MIN:
+        return ("good" if row["ok"] else "bad"), said
+    kind = str(row["name"]).partition(":")[0]
+    cure = speak.say(f"model.cure.{kind if kind in SERVERS else 'other'}")
+    short = speak.say("model.short", context=shown, cure=cure)
+    return ("ask" if row["ok"] else "bad"), f"{said}\n  {short}"
 
 
 async def _tried(name: str) -> Obj:

@@ -20,8 +20,6 @@ from deskhand.errors import DeskhandError
 if TYPE_CHECKING:
     from deskhand.agents.builtin.choosing import Offer
 
-CONTEXT_MIN = 16_000
-"""Below this a task of some files does not fit."""
 _LIVE_SECONDS = 3.0
 Name = Annotated[str, argument("NAME", "model.name")]
 
@@ -117,26 +115,12 @@ def try_model(
     name: Annotated[str | None, argument("[NAME]", "model.which")] = None,
 ) -> int:
     """Ask for one real tool call."""
-    from deskhand.cli.trying import tried
+    from deskhand.cli.trying import judged, tried
 
     row = tried(name)
-    if speak.json:
-        return speak.answer(row) or (Exit.DONE if row["ok"] else Exit.FAILED)
-    context = row["context_tokens"] or speak.say("model.unknown_context")
-    figures = {"name": row["name"] + _label(row), "first": row["first_s"], "total": row["total_s"]}
-    key = "model.ok" if row["ok"] else "model.no_tool"
-    speak.answer(row, speak.say(key, **figures, context=context))
-    if row["context_tokens"] and row["context_tokens"] < CONTEXT_MIN:
-        speak.note(short_context(row), "ask")
-    return Exit.DONE if row["ok"] else Exit.FAILED
-
-
-def short_context(row: Obj) -> str:
-    """Say that the context is too short, and what helps there."""
-    kind = str(row["name"]).partition(":")[0]
-    cure = kind if kind in ("ollama", "lmstudio", "llama-server", "vllm") else "other"
-    said = f"{row['context_tokens']:,}"
-    return speak.say("model.short", context=said, cure=speak.say(f"model.cure.{cure}"))
+    state, said = judged(row)
+    speak.answer(row, said)
+    return Exit.FAILED if state == "bad" else Exit.DONE
 
 
 def install_model(

@@ -1,0 +1,90 @@
+"""``doctor``: tries what everything hangs on: the hub, this computer's runner, its sandbox, its model.
+
+It refuses to call anything good that it did not try.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Annotated
+
+import typer
+
+from deskhand.cli.flags import add_commands, option
+from deskhand.cli.home import client, local_runner
+from deskhand.cli.screen import Exit, Obj, speak
+from deskhand.errors import Code, DeskhandError
+
+_SIGNS = {"good": "✓", "ask": "!", "bad": "✗"}
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the command."""
+    add_commands(app, "operate", doctor)
+
+
+def doctor(*, no_model: Annotated[bool, option("doctor.no_model", "--no-model")] = False) -> int:
+    """Try everything."""
+    checks: dict[str, Callable[[], tuple[str, str]]] = {
+        "hub": _hub,
+        "runner": _runner,
+        "sandbox": _sandbox,
+        "model": lambda: _model(asks=not no_model),
+    }
+    rows: list[Obj] = []
+    for name, check in checks.items():
+        try:
+            state, said = check()
+        except DeskhandError as error:
+            state, said = "bad", f"{error.sentence(speak.language)} {error.cure(speak.language)}"
+        rows.append({"check": name, "state": state, "said": said})
+        speak.out(f"{_SIGNS[state]} {speak.say(f'doctor.{name}')}: {said}")
+    speak.answer({"items": rows})
+    return Exit.ERROR if any(row["state"] == "bad" for row in rows) else Exit.DONE
+
+
+def _hub() -> tuple[str, str]:
+    hub = client()
+    return "good", speak.say("status.hub", url=hub.url, version=hub.get("/v1/version")["version"])
+
+
+def _here() -> Obj:
+    """Return what this computer is to its hub.
+
+    Raises:
+        DeskhandError: ``not_found`` when it is no runner.
+    """
+    known = local_runner() or {}
+    found = (one for one in client().items("/v1/runners") if one["id"] == known.get("device"))
+    here = next(found, None)
+    if here is None:
+        raise DeskhandError(Code.NOT_FOUND, speak.say("doctor.runner"))
+    return here
+
+
+def _runner() -> tuple[str, str]:
+    from deskhand.cli.commands.look import link_line
+
+    here = _here()
+    return ("good" if here.get("connected") else "bad"), f"{here['name']}, {link_line(here)}"
+
+
+def _sandbox() -> tuple[str, str]:
+    box: Obj = _here()["sandbox"]
+    said = speak.say("runners.sandbox", name=box["name"], level=box["level"])
+    why = f": {box['reason']}" if box.get("reason") else ""
+    return ("good" if box["level"] == "full" else "ask"), said + why
+
+
+def _model(*, asks: bool) -> tuple[str, str]:
+    from deskhand.agents.builtin.choosing import chosen
+    from deskhand.cli import minds
+    from deskhand.cli.trying import judged, tried
+
+    found = minds.found(minds.wanted())
+    used = chosen(found)
+    if used is None:
+        return "ask", f"{minds.standing(found)} {minds.looked_line(found)}"
+    if used.lacks is not None or not asks:
+        return ("bad" if used.lacks else "good"), minds.standing(found)
+    return judged(tried(None))
