@@ -126,7 +126,7 @@ class Bubblewrap:
             raise
         changes, refused = tuple(applied.changes), tuple(applied.refused)
         result = replace(ended.result, changes=changes, refused=refused)
-        if kept:
+        if key:
             self._records.write(key, replace(ended, result=result, applied=True))
         return result
 

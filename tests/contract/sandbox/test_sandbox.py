@@ -53,11 +53,12 @@ def test_a_command_sees_the_folder_and_its_changes_arrive_exactly(party: Party) 
     assert contents(party.work) == {"a.txt": "one\ntwo\n", "d/new": "n\n"}
 
 
-def test_how_a_command_ended_is_on_record_by_its_step(party: Party) -> None:
-    """What a check looks up later is what happened, of this step and no other."""
+@pytest.mark.parametrize("script", ["echo hi > new; exit 3", "exit 3"])
+def test_how_a_command_ended_is_on_record_by_its_step(party: Party, script: str) -> None:
+    """What a check looks up later is what happened, of this step and no other, changes or none."""
 
     async def scenario(bench: Bench) -> list[CommandResult | None]:
-        line = replace(command(party.work, "sh", "-c", "echo hi > new; exit 3"), key="a" * 64)
+        line = replace(command(party.work, "sh", "-c", script), key="a" * 64)
         ran = await bench.box.run(line, bench.folder)
         return [ran, *[await bench.box.ended(letter * 64) for letter in "ab"]]
 
