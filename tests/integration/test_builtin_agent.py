@@ -274,3 +274,50 @@ async def test_stopping_a_task_leaves_the_model_at_once(tmp_path: Path) -> None:
         await agent.close()
 
     assert server.left.is_set()
+
+
+async def test_a_model_that_is_away_is_waited_for_and_said_once(tmp_path: Path) -> None:
+    """Errors that pass by themselves cost nothing that was done: it is told once, and the work goes on (A-01)."""
+    look = Says(calls=(("list_files", '{"path": "."}'),))
+    end = Says(calls=(("finish", '{"summary": "Two files."}'),))
+    cut = Says(text="I think that", ends="cut")
+    async with serving(CHAT, look, "broken", cut, "overloaded", end) as server:
+        agent = thinking(server.url, model="openai-chat:gpt-x")
+        async with Laptop(tmp_path, [agent]) as laptop:
+            task = await _done(laptop, "Count the files")
+        await agent.close()
+
+    said = [
+        event.body["text"]
+        for event in laptop.hub.account.log
+        if event.kind == "message.posted" and "It waits" in str(event.body["text"])
+    ]
+    assert task.state is TaskState.COMPLETED
+    assert len(said) == 1
+    assert "The model does not answer now" in str(said[0])
+    assert len(server.requests) == 5
+    assert [len(CHAT.results(sent)) for sent in server.requests] == [0, 1, 1, 1, 1]
+    assert task.usage.steps == 1
+
+
+async def test_a_computer_that_dies_while_a_model_speaks_goes_on(tmp_path: Path) -> None:
+    """What was done stands in the journal: after a restart the model is asked the same again, nothing is done twice."""
+    write = Says(calls=(("write_file", '{"path": "a.md", "content": "once"}'),))
+    held = Says(text="I look at what I wrote, slowly.", ends="held")
+    end = Says(calls=(("finish", '{"summary": "Written.", "outputs": ["a.md"]}'),))
+    async with serving(CHAT, write, held, end) as server:
+        agent = thinking(server.url, model="openai-chat:gpt-x", root=tmp_path / "Work")
+        async with Laptop(tmp_path, [agent]) as laptop:
+            folder = laptop.grant()
+            task = laptop.hub.assign("Write it", agent="builtin", folder=folder.id)
+            await until(lambda: len(server.requests) == 2)
+            await server.streaming.wait()
+            await laptop.kill()
+            await laptop.start()
+            done = await laptop.finish(task)
+        await agent.close()
+
+    assert done.state is TaskState.COMPLETED
+    assert (laptop.folder / "a.md").read_text() == "once"
+    assert server.requests[1]["messages"] == server.requests[2]["messages"]
+    assert done.usage.steps == 1
