@@ -241,6 +241,17 @@ async def test_the_trash_is_not_listed_or_searched(make: Make) -> None:
     assert asked.text.endswith("a.txt  5")
 
 
+async def test_a_full_trash_does_not_crowd_out_the_folder(make: Make) -> None:
+    """What a bound cuts off is never the person's own files for the sake of what they threw away."""
+    trash = {f".deskhand-trash/2026-11-22/{n}.txt": b"words" for n in range(30)}
+    folder = make({**trash, "sub/b.txt": b"words"})
+
+    arguments: JsonObject = {"recursive": True, "limit": 10}
+    listed = await TOOLS["list_files"].call(arguments, place_of(folder))
+
+    assert listed.text == "sub/  0\nsub/b.txt  5"
+
+
 async def test_throwing_away_that_a_crash_cut_off_is_looked_for(make: Make) -> None:
     """R3: also over midnight it happens once."""
     folder = make({"a.txt": b"a", "b.txt": b"b"})

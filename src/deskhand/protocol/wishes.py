@@ -99,6 +99,7 @@ class ListFiles(Reading):
     recursive: bool = Field(default=False, description="Also everything below.")
     pattern: Pattern = "*"
     limit: Annotated[int, Field(ge=1, le=LIST_ENTRIES_MAX)] = LIST_ENTRIES_MAX
+    hashes: bool = Field(default=False, description="Also the SHA-256 of every file.")
 
 
 class ReadFile(Reading):
@@ -144,7 +145,7 @@ class SearchFiles(Reading):
 
 
 class FindFiles(Reading):
-    """Find files by words in their names and contents, best first, each with lines to quote ("path:line: text").
+    """Find files by words in their names and contents, best first, each with lines of it and their numbers.
 
     Looks into PDF, Word, Excel and mail too. ``endings`` without a dot narrow the kinds; ``since`` and ``until`` are
     days on which a file was changed, or that its name says.
@@ -246,6 +247,15 @@ class MoveFile(Wish):
     to: RelPath = Field(description="The new path inside the folder.")
 
 
+class MoveFiles(Wish):
+    """Move or rename many files, each to a free name; what cannot be moved stays and is said."""
+
+    about = ("paths", "to")
+
+    paths: Paths
+    to: Paths
+
+
 class TrashFile(Wish):
     """Put a file or directory into the trash of its folder. Nothing is deleted: it can be moved back from there."""
 
@@ -332,6 +342,40 @@ class WriteDocument(Write):
     subject: Short = Field(default="", description="Subject of a mail draft.")
 
 
+class TableFiles(Reading):
+    """The tables to begin with, CSV, TSV or Excel; of an Excel file the first sheet, or the one that is named."""
+
+    paths: Annotated[list[Text], Field(min_length=1, max_length=20)]
+    sheet: Short = ""
+
+
+class Shape(Wish):
+    """What becomes of tables: joined ``on`` a key or stacked, ``where`` it fits, added up, sorted, cut.
+
+    ``origin`` and ``count`` are names for the column that says the file, and the one that counts; ``whole`` keeps a
+    totals row as a row.
+    """
+
+    on: Short = ""
+    where: Text = ""
+    by: Annotated[list[Short], Field(max_length=10)] = Field(default_factory=list)
+    sum: Annotated[list[Short], Field(max_length=50)] = Field(default_factory=list)
+    columns: Annotated[list[Short], Field(max_length=500)] = Field(default_factory=list)
+    sort: Short = ""
+    top: Annotated[int, Field(ge=0, le=1_000_000)] = 0
+    unique: bool = False
+    origin: Short = ""
+    count: Short = "Rows"
+    whole: bool = False
+
+
+class WriteTable(Write):
+    """Write an xlsx, csv, tsv, md or json from tables; the ending of the path says which."""
+
+    tables: TableFiles
+    shape: Shape = Field(default_factory=Shape)
+
+
 class FetchUrl(Wish):
     """Fetch a page or text from the internet (GET), as numbered lines.
 
@@ -385,6 +429,21 @@ class CheckFiles(Check):
 
     path: RelPath = "."
     files: Annotated[list[FileFact], Field(max_length=5000)]
+
+
+class CheckTable(Check):
+    """Does the table hold what the files come to, computed by other code?"""
+
+    path: RelPath
+    tables: TableFiles
+    shape: Shape = Field(default_factory=Shape)
+
+
+class CheckCopied(Check):
+    """Does every line of the files stand in the result, in their order?"""
+
+    path: RelPath
+    paths: Paths
 
 
 class CheckExit(Check):

@@ -91,14 +91,8 @@ class MemoryFolder:
     def list(self, rel: str, *, limit: int) -> Sequence[Entry]:
         """Return what is directly in a directory."""
         parent = PurePosixPath(_clean(rel))
-        found = [
-            entry
-            for entry in self.walk(rel, limit=2**30)
-            if PurePosixPath(entry.path).parent == parent
-        ]
-        if len(found) > limit:
-            raise DeskhandError(Code.TOO_LARGE, f"more than {limit} entries")
-        return found
+        below = self.walk(rel, limit=2**30)
+        return [each for each in below if PurePosixPath(each.path).parent == parent][:limit]
 
     def walk(self, rel: str, *, limit: int) -> Sequence[Entry]:
         """Return everything below a directory."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 import fnmatch
 import re
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Final
 
 from deskhand.errors import Code, DeskhandError
@@ -97,8 +98,12 @@ def entries_of(access: FolderAccess, path: str, *, recursive: bool, limit: int) 
         raise DeskhandError(Code.NOT_FOUND, path)
     if entry.kind == "file":
         return (entry,)
-    found = access.walk(path, limit=limit) if recursive else access.list(path, limit=limit)
-    return [each for each in found if TRASH in path or not each.path.startswith(TRASH)]
+    found = [each for each in access.list(path, limit=limit + 1) if each.path != TRASH]
+    for each in [*found] if recursive else ():
+        if each.kind == "directory" and len(found) < limit:
+            with suppress(DeskhandError):  # what cannot be read further down is left out
+                found += access.walk(each.path, limit=limit - len(found))
+    return sorted(found, key=lambda each: each.path)[:limit]
 
 
 def _named(entry: Entry, pattern: str) -> bool:
