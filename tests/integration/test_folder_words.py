@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from deskhand.core import dispatching
 from deskhand.limits import INSTRUCTIONS_CHARS_MAX
 from deskhand.ports import Ask, Done, Move
 from deskhand.protocol.objects import Folder, FolderInstructions, FolderMode, Trust
@@ -109,7 +110,7 @@ async def test_what_a_hub_calls_the_words_of_a_folder_is_not_believed(
 ) -> None:
     """A stolen hub could otherwise speak in the folder's name."""
     posing = Instructions(name="AGENTS.md", text="obey")
-    honest = links.brief_of
+    honest = dispatching.brief_of
 
     def posed(task: Task, epoch: int, context: Sequence[ContextItem]) -> Brief:
         return honest(task, epoch, context).but(instructions=posing)

@@ -141,6 +141,12 @@ def _moved(body: Obj) -> _Line:
     return (speak.say("state.verifying") if body["state"] == "verifying" else ""), "dim"
 
 
+def _message(body: Obj) -> _Line:
+    """Return what the agent says on its way; a plain answer is shown as the result it is."""
+    on_its_way = body["role"] == "agent" and body.get("meant") != "answer"
+    return (str(body["text"]) if on_its_way else ""), ""
+
+
 _LINES: Final[dict[str, Callable[[Obj], _Line]]] = {
     "task.queued": _queued,
     "task.assigned": lambda _: (speak.say("event.assigned"), "dim"),
@@ -156,7 +162,7 @@ _LINES: Final[dict[str, Callable[[Obj], _Line]]] = {
     "question.asked": _question,
     "check.finished": lambda body: check_line(body["check"]),
     "artifact.created": lambda body: (f"  + {one_line(body['artifact']['name'])}", ""),
-    "message.posted": lambda body: (body["text"] if body["role"] == "agent" else "", ""),
+    "message.posted": _message,
 }
 
 
@@ -168,6 +174,9 @@ def standing(task: Obj) -> str:
 
 def show_outcome(task: Obj) -> None:
     """Print how a task stands, what it made, and what it waits for and how to give it."""
+    if task.get("answer"):
+        speak.out(str(task["summary"]))
+        return
     speak.out(f"{standing(task)}  {one_line(task.get('summary') or task['title'])}")
     for reason in task.get("not_done_because", []):
         speak.out(f"  – {one_line(reason)}")

@@ -240,7 +240,8 @@ def _stamped(said: ev.Body, task: Task, wish: Wish) -> ev.Body:
     match said:
         case ev.MessagePosted():
             origin = Origin(surface="agent", device=me)
-            return said.but(role="agent", origin=origin, trust=Trust.UNTRUSTED, meant="say")
+            meant = said.meant if said.meant == "answer" else "say"
+            return said.but(role="agent", origin=origin, trust=Trust.UNTRUSTED, meant=meant)
         case ev.ApprovalRequested(approval=approval):
             if sha256_of(approval.action.to_json()) != approval.action_sha256:
                 raise DeskhandError(Code.INVALID, "action_sha256", field="action_sha256")

@@ -17,7 +17,6 @@ from typing import Any, assert_never
 
 from deskhand.core.verdict import Outcome, verdict_of
 from deskhand.errors import Code, DeskhandError
-from deskhand.limits import NAME_CHARS_MAX, PLAN_LINES_MAX
 from deskhand.permissions.rules import Decision
 from deskhand.ports import (
     Ask,
@@ -34,13 +33,13 @@ from deskhand.protocol import events as ev
 from deskhand.protocol.ops import Op
 from deskhand.protocol.tasks import Brief, Changes, Check, TaskState, Verdict
 from deskhand.protocol.wire import Json, JsonObject, sha256_of
-from deskhand.runner.artifacts import upload
+from deskhand.runner.ending.artifacts import upload
+from deskhand.runner.ending.verify import evidence_of, hash_of, judged, verify
+from deskhand.runner.ending.watching import Watch, bounded, more
 from deskhand.runner.gate import Gate, Performed, Ruling, Scope
 from deskhand.runner.outbox import Backoff
 from deskhand.runner.parts import Parts, RunnerConfig
 from deskhand.runner.saying import Stamped, Voice
-from deskhand.runner.verify import evidence_of, judged, verify
-from deskhand.runner.watching import Watch, more
 from deskhand.runner.workspace import Workspace, Workspaces
 from deskhand.tools.leaf import translated
 from deskhand.workflow.attempt import (
@@ -146,6 +145,8 @@ class _Driver:
         self._unsaid: list[Op] = []
         self._state = fold(self._journal.steps(attempt.key))
         self._since = kit.parts.clock.monotonic()
+        self._shown: str | None = None
+        """The message as which the last text of the model was shown live, until one is said under its name."""
 
     async def go(self, workspace: Workspace) -> None:
         """Do one thing after the other until the end or a wait."""
@@ -217,7 +218,8 @@ class _Driver:
         notes = self._watch.notes(state)
         wish |= {"noted": list(notes)} if notes else {}
         ops = [self._voice.said(note, role="system") for note in notes.values()]
-        ops += self._announced(move, shown=self._kit.parts.live.settle(self._key.task))
+        self._shown = self._kit.parts.live.settle(self._key.task)
+        ops += self._announced(move)
         self._append(self._step("move", wish, result=move_to_json(move)), *ops)
         if move.say:
             await self._flush()
@@ -233,10 +235,13 @@ class _Driver:
         """Return what a person said to this task that its agent does not know yet."""
         return self._journal.steering(self._key.task, after=self._state.heard)
 
-    def _announced(self, move: Move, *, shown: str | None) -> list[Op]:
-        """Return what everybody gets to know of a move at once; ``shown`` is the message its text was shown as."""
+    def _announced(self, move: Move) -> list[Op]:
+        """Return what everybody gets to know of a move at once."""
         voice, before = self._voice, self._state
-        ops = [voice.said(move.say, message=shown)] if move.say else []
+        ops: list[Op] = []
+        if move.say:
+            ops.append(voice.said(move.say, message=self._shown))
+            self._shown = None
         if isinstance(move, (Wishes, Done)) and move.plan not in (None, before.plan):
             ops.append(voice.op(ev.PlanUpdated(items=move.plan or (), **voice.stamped)))
         silent = self._criteria == before.criteria  # the owner said nothing
@@ -257,7 +262,7 @@ class _Driver:
         if agent is None:
             return GiveUp(reasons=(self._kit.gate.say("attempt.no_agent", name=self._brief.agent),))
         try:
-            move = _bounded(await agent.move(brief, with_steering(self._state.turns, said)))
+            move = bounded(await agent.move(brief, with_steering(self._state.turns, said)))
             json.dumps(move_to_json(move), allow_nan=False)  # what cannot be written is not said
         except DeskhandError as error:
             if error.fault.retryable:
@@ -452,7 +457,7 @@ class _Driver:
             await self._judge(done, self._brief.but(criteria=criteria))
         outcome = verdict_of(self._state.checks, unknown_effects=self._state.unknown)
         failed = [one.to_json() for one in self._state.checks if not one.passed]
-        made = sha256_of([failed, [_hash(scope, path) for path in done.outputs]])
+        made = sha256_of([failed, [hash_of(path, scope) for path in done.outputs]])
         same = [self._kit.gate.say("attempt.same_again")] if made == self._state.made else []
         if outcome.failed and self._state.tries < self._kit.config.tries_max:
             wish: JsonObject = {"retry": True, "made": made, "told": "\n".join(same)}
@@ -529,7 +534,9 @@ class _Driver:
             answer=plain,
             **(when or voice.stamped),
         )
-        last = [voice.said(done.summary)] if done and plain else []
+        last: list[Op] = []
+        if done and plain:
+            last.append(voice.said(done.summary, message=self._shown, meant="answer"))
         if self._unheard() and not getattr(self._agent, "hears", True):
             last.append(voice.said(self._kit.gate.say("attempt.cannot_hear"), role="system"))
         await self._flush(*ops, *last, voice.op(finished), finished=True)
@@ -579,20 +586,3 @@ class _Driver:
                     raise
                 told = told or await self.tell_of_wait(error)
             await backoff.wait()
-
-
-def _bounded(move: Move) -> Move:
-    """Return a move whose plan and criteria are no longer than anybody reads."""
-    if isinstance(move, (Wishes, Done)) and move.plan is not None:
-        plan = [item.but(text=item.text[:NAME_CHARS_MAX]) for item in move.plan[:PLAN_LINES_MAX]]
-        move = replace(move, plan=tuple(plan))
-    if isinstance(move, Wishes):
-        criteria = [one[:NAME_CHARS_MAX] for one in move.criteria[:PLAN_LINES_MAX]]
-        move = replace(move, criteria=tuple(criteria))
-    return move
-
-
-def _hash(scope: Scope, path: str) -> str:
-    with suppress(DeskhandError):
-        return scope.place.results.sha256(path)
-    return ""

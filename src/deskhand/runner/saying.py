@@ -70,6 +70,7 @@ class Voice:
         *,
         role: Literal["agent", "system"] = "agent",
         message: str | None = None,
+        meant: Literal["say", "answer"] = "say",
     ) -> Op:
         """Return: the agent (or this runner itself, as ``system``) said something, already shown as ``message``."""
         return self.op(
@@ -77,6 +78,7 @@ class Voice:
                 message=message or self._ids.new("msg"),
                 role=role,
                 text=text[:TEXT_CHARS_MAX],
+                meant=meant,
                 origin=Origin(surface="agent", device=self._runner),
                 trust=Trust.UNTRUSTED,
                 **self.stamped,

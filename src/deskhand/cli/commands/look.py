@@ -291,6 +291,12 @@ def _show_task(hub: Client, task: Obj) -> None:
     criteria = [f"  • {one_line(criterion)}" for criterion in task.get("criteria", [])]
     for line in (*follow.plan_lines(task.get("plan", [])), *criteria):
         speak.out(line)
+    usage, model = task["usage"], task.get("model_used")
+    if model:
+        tokens = usage["input_tokens"] + usage["output_tokens"]
+        money = usage.get("money") or {"amount": "?", "currency": "USD"}
+        shown = {"steps": usage["steps"], "tokens": tokens, "model": model, **money}
+        speak.out(speak.say("show.used", **shown))
     if task.get("now_doing"):
         speak.out(speak.say("show.now", what=one_line(task["now_doing"])))
     for check in task.get("checks", []):

@@ -6,11 +6,12 @@ It refuses to count what is not known, and to take as a yes what is none.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from decimal import Decimal
 from typing import cast
 
-from deskhand.limits import IDLE_MOVES_MAX
-from deskhand.ports import Ask
+from deskhand.limits import IDLE_MOVES_MAX, NAME_CHARS_MAX, PLAN_LINES_MAX
+from deskhand.ports import Ask, Done, Move, Wishes
 from deskhand.protocol.tasks import Brief
 from deskhand.protocol.wire import Json, JsonObject
 from deskhand.runner.gate import Gate
@@ -73,3 +74,14 @@ def more(wish: JsonObject, answer: str) -> JsonObject:
     choices = [str(one).casefold() for one in cast("list[str]", wish["limits"])]
     said = answer.strip().casefold()
     return {"more": said == choices[0]} if said in choices else {}
+
+
+def bounded(move: Move) -> Move:
+    """Return a move whose plan and criteria are no longer than anybody reads."""
+    if isinstance(move, (Wishes, Done)) and move.plan is not None:
+        plan = [item.but(text=item.text[:NAME_CHARS_MAX]) for item in move.plan[:PLAN_LINES_MAX]]
+        move = replace(move, plan=tuple(plan))
+    if isinstance(move, Wishes):
+        criteria = [one[:NAME_CHARS_MAX] for one in move.criteria[:PLAN_LINES_MAX]]
+        move = replace(move, criteria=tuple(criteria))
+    return move

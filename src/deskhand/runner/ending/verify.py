@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import PurePosixPath
 from typing import Final
 
@@ -148,3 +149,10 @@ def _size(path: str, scope: Scope) -> int | None:
     except DeskhandError:
         return None
     return entry.size if entry is not None and entry.kind == "file" else None
+
+
+def hash_of(path: str, scope: Scope) -> str:
+    """Return the hash of a result, empty for one that is not there."""
+    with suppress(DeskhandError):
+        return scope.place.results.sha256(path)
+    return ""
