@@ -205,6 +205,16 @@ async def test_several_files_come_with_their_names_and_their_failures() -> None:
     assert result.text.endswith("== c.txt\n1: three")
 
 
+async def test_many_files_fit_into_one_answer_and_the_others_are_counted() -> None:
+    """A model knows how many it has not seen yet."""
+    place = place_of(MemoryFolder({f"{n:03}.txt": "words " * 50 for n in range(200)}))
+
+    result = await TOOLS["read_files"].call({"paths": [f"{n:03}.txt" for n in range(200)]}, place)
+
+    assert len(result.text) <= TOOL_TEXT_CHARS_MAX
+    assert result.text.splitlines()[-1].endswith("more files; ask for them in another call]")
+
+
 # --- hostile files
 
 

@@ -21,7 +21,7 @@ from deskhand.ports import FolderAccess, Offload, Place, ToolResult
 from deskhand.protocol import wishes
 from deskhand.protocol.wire import Json, JsonObject
 from deskhand.tools.apart.asking import Apart
-from deskhand.tools.builtin import ok, source
+from deskhand.tools.builtin import fitting, ok, source
 from deskhand.tools.decoding import Decoded, decode
 from deskhand.tools.tables.reading import delimiter_of
 
@@ -108,15 +108,15 @@ class Reader:
                 continue
             chosen = _fitting(found.lines[first - 1 :], left)
             files.append(_value(path, found, chosen, first))
-            texts.append(f"== {path}\n{numbered(found, chosen, first, max(200, room))}")
+            texts.append(f"== {path}\n{numbered(found, chosen, first, max(1_000, room))}")
             left -= sum(len(line) + 1 for line in chosen)
             room -= len(texts[-1])
             if left <= 0 or first + len(chosen) <= len(found.lines):
                 break  # gone on with in a call of its own
         unread = wish.paths[len(files) :]
-        if unread:
-            texts.append(f"[not reached, ask for them in another call: {', '.join(unread)}]")
-        return ok({"files": files, "unread": [*unread]}, "\n".join(texts))
+        texts += [f"== {path}: not reached" for path in unread]
+        rest = "files; ask for them in another call"
+        return ok({"files": files, "unread": [*unread]}, fitting(texts, rest))
 
     async def query_table(self, wish: wishes.QueryTable, place: Place) -> ToolResult:
         """Return the rows of a query over files."""

@@ -45,7 +45,8 @@ def _answer(question: JsonObject, paths: list[str]) -> JsonObject:
             return query.answer(question, paths)
         from deskhand.tools.apart import texts  # noqa: PLC0415
 
-        return texts.answer(question, paths)
+        whole = {"sheets": texts.sheets, "pdfs": texts.pdfs}.get(str(question["do"]))
+        return whole(paths) if whole else texts.answer(question, paths)
     except DeskhandError as error:
         code, detail = error.code, error.detail
     except MemoryError:

@@ -27,6 +27,7 @@ SECONDS_MAX: Final = 20
 MEMORY_BYTES_MAX: Final = 1536 * 1024**2
 ANSWER_BYTES_MAX: Final = 16 * 1024**2
 AT_ONCE: Final = 2
+_SAID_CHARS_MAX: Final = 200
 _GIVEN: Final = "/given"
 _START: Final = "import sys; sys.path += {}; from {}.answering import main; main()"
 """Isolated from the environment and from the directory it starts in, and still finds what the runner found."""
@@ -54,7 +55,9 @@ class Apart:
         try:
             answer = cast("JsonObject", json.loads(output))
         except ValueError:
-            raise DeskhandError(Code.UNSUPPORTED_TYPE, "its reader broke on it") from None
+            said = output[-_SAID_CHARS_MAX:].decode("utf-8", "replace").strip()
+            detail = f"its reader broke on it: {said}" if said else "its reader broke on it"
+            raise DeskhandError(Code.UNSUPPORTED_TYPE, detail) from None
         if isinstance(code := answer.get("error"), str):
             raise DeskhandError(Code(code), str(answer.get("detail")))
         return answer

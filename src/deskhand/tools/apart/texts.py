@@ -6,9 +6,11 @@ password, and it never follows a link, loads a picture or runs anything that lie
 
 from __future__ import annotations
 
+import csv
 import io
 import re
 import time
+from base64 import b64encode
 from collections.abc import Callable, Iterable, Iterator
 from email import message_from_bytes, policy
 from html.parser import HTMLParser
@@ -23,6 +25,7 @@ from deskhand.tools.decoding import decode
 
 CHARS_MAX: Final = 1_000_000
 CPU_SECONDS_MAX: Final = 12.0
+MERGED_BYTES_MAX: Final = 12_000_000
 _TABLE_CELL_CHARS: Final = 500
 _HEADERS: Final = ("From", "To", "Cc", "Date", "Subject")
 _SILENT: Final = frozenset({"script", "style", "template", "svg"})
@@ -78,6 +81,38 @@ def answer(question: JsonObject, paths: list[str]) -> JsonObject:
     if lines and not lines[-1]:
         lines.pop()
     return {"lines": [*lines], "notes": [*notes]}
+
+
+def sheets(paths: list[str]) -> JsonObject:
+    """Return ``{sheets: {name: csv}}`` of a workbook, those with something in them."""
+    from deskhand.tools.workbooks import cells  # noqa: PLC0415
+
+    data, found = Path(paths[0]).read_bytes(), JsonObject()
+    _refuse_sealed(data)
+    for name, rows in cells(data, computed=True).items():
+        text = io.StringIO(newline="")
+        text.write("sep=,\n")
+        csv.writer(text).writerows(row for row in rows if any(cell is not None for cell in row))
+        if any(cell is not None for row in rows for cell in row):
+            found[name] = text.getvalue()
+    return {"sheets": found}
+
+
+def pdfs(paths: list[str]) -> JsonObject:
+    """Return the pages of all files in one, in their order, and how many there are."""
+    from pypdf import PdfReader, PdfWriter  # noqa: PLC0415
+
+    writer, out = PdfWriter(), io.BytesIO()
+    for path in paths:
+        reader = PdfReader(io.BytesIO(Path(path).read_bytes()))
+        if reader.is_encrypted and not reader.decrypt(""):
+            raise _locked()
+        for page in reader.pages:
+            writer.add_page(page)
+    writer.write(out)
+    if out.tell() > MERGED_BYTES_MAX:
+        raise DeskhandError(Code.TOO_LARGE, f"more than {MERGED_BYTES_MAX:,} bytes; merge fewer")
+    return {"pages": len(writer.pages), "data": b64encode(out.getvalue()).decode()}
 
 
 def _pdf(data: bytes, notes: list[str]) -> Iterator[str]:
