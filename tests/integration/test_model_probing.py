@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import socket
 import threading
@@ -16,6 +17,12 @@ from typing_extensions import override
 
 from deskhand.agents.builtin.choosing import SERVERS, Findings, Wanted, chosen, offers_of
 from deskhand.agents.builtin.probing import look
+from deskhand.agents.builtin.serving import Embedded
+from deskhand.agents.builtin.supply import Supply
+from deskhand.clock import SystemClock
+from deskhand.ids import Ids
+from deskhand.protocol.objects import Origin, Trust
+from deskhand.protocol.tasks import Brief
 
 OLLAMA = {
     "/api/tags": {
@@ -68,6 +75,9 @@ def server(pages: Pages) -> Generator[int]:
         @override
         def log_message(self, format: str, *args: object) -> None:
             """Say nothing."""
+
+        def do_POST(self) -> None:
+            self.do_GET()
 
         def do_GET(self) -> None:
             page = pages.get(self.path)
@@ -141,12 +151,37 @@ def test_what_is_too_small_is_labelled_and_never_chosen_by_itself() -> None:
     assert chosen(found) is None
 
 
-def test_a_model_that_ollama_has_not_loaded_gets_the_context_that_ollama_would_take() -> None:
-    """4096: a longer prompt would lose its front without a word."""
-    with server({**OLLAMA, "/api/ps": {"models": []}}) as port:
-        found = looked(ollama=port)
+async def test_ollama_is_made_to_load_a_model_before_its_context_is_believed() -> None:
+    """A prompt longer than what it was loaded with loses its front without a word, so nothing is guessed."""
+    loaded: Any = {"models": []}
+    with server({**OLLAMA, "/api/ps": loaded, "/api/generate": {"done": True}}) as port:
+        supply = supply_of(port)
+        _, names = await supply.models()
+        loaded["models"] = OLLAMA["/api/ps"]["models"]  # as it does while it answers
 
-    assert {one.choice.context_tokens for one in found.servers} == {4096}
+        await supply.ready(brief_for("ollama:qwen3:8b"))
+
+    assert "ollama:qwen3:8b" in names
+    assert supply.choose(brief_for("ollama:qwen3:8b")).context_tokens == 32768
+
+
+def supply_of(port: int) -> Supply:
+    """Return what a computer has on which only Ollama runs."""
+    ports, clock = nobody() | {"ollama": port}, SystemClock()
+    return Supply(
+        wanted=Wanted,
+        look=lambda wanted: look(wanted, environment={}, ports=ports),
+        own=Embedded(Ids(clock)),
+        clock=clock,
+        offload=asyncio.to_thread,
+    )
+
+
+def brief_for(model: str) -> Brief:
+    return Brief(
+        task="tsk_1", thread="thr_1", epoch=1, title="", text="", agent="builtin", model=model,
+        origin=Origin(surface="cli"), trust=Trust.OWNER, created_at="2026-01-02T08:30:00.000Z",
+    )  # fmt: skip
 
 
 @pytest.mark.parametrize("kind", ["ollama", "lmstudio", "llama_server", "vllm"])
@@ -193,6 +228,5 @@ def test_keys_are_found_by_their_variable_and_empty_ones_are_none() -> None:
 
     found = look(Wanted(), environment=environment, ports=closed)
 
-    keys = next(one for one in found.looked if one.place == "keys")
-    assert keys.found == ("OPENAI_API_KEY",)
+    assert found.looked["keys"] == ("OPENAI_API_KEY",)
     assert "canary" not in repr(found)

@@ -12,12 +12,13 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final, cast
 
+from deskhand.agents.builtin.agent import BuiltInAgent
 from deskhand.agents.builtin.choosing import SERVERS, Findings, Wanted, chosen, offers_of
 from deskhand.agents.builtin.installing import offers
 from deskhand.agents.builtin.mind import Mind, Scene
 from deskhand.agents.builtin.probing import look
 from deskhand.agents.builtin.serving import Embedded
-from deskhand.agents.builtin.supply import SuppliedAgent, Supply
+from deskhand.agents.builtin.supply import Supply
 from deskhand.cli.home import home, private
 from deskhand.cli.programs.ending import offload
 from deskhand.cli.screen import speak
@@ -26,7 +27,6 @@ from deskhand.clock import Clock
 from deskhand.errors import DeskhandError
 from deskhand.hub.credentials import write_private
 from deskhand.ids import Ids
-from deskhand.permissions.evaluate import effective_mode
 from deskhand.ports import ToolInfo
 from deskhand.protocol.tasks import Brief
 from deskhand.runner.ceiling import Ceiling
@@ -42,16 +42,10 @@ def wanted() -> Wanted:
     Raises:
         DeskhandError: ``config_invalid``.
     """
-    name, url, variable, tokens = (
-        setting(f"model.{one}").value
-        for one in ("name", "base_url", "api_key_env", "context_tokens")
-    )
-    return Wanted(
-        name=str(name),
-        base_url=str(url),
-        key_variable=str(variable),
-        context_tokens=cast("int", tokens),
-    )
+    said = [setting(f"model.{one}").value for one in ("name", "base_url", "api_key_env")]
+    name, url, variable = map(str, said)
+    tokens = cast("int", setting("model.context_tokens").value)
+    return Wanted(name=name, base_url=url, key_variable=variable, context_tokens=tokens)
 
 
 def found(said: Wanted) -> Findings:
@@ -85,13 +79,10 @@ def keep_key(variable: str) -> bool:
 def looked_line(found: Findings) -> str:
     """Say what was looked for and what of it was there, keys by the names of their variables."""
     said: list[str] = []
-    for one in found.looked:
-        nothing = "model.no" if one.place in SERVERS else "model.nothing"
-        there = ", ".join(one.found) or speak.say(nothing)
-        there = (
-            speak.say("model.later", found=there) if one.place == "agents" and one.found else there
-        )
-        said.append(f"{speak.say(f'model.place.{one.place}')} {there}")
+    for place, names in found.looked.items():
+        there = ", ".join(names) or speak.say("model.no" if place in SERVERS else "model.nothing")
+        later = speak.say("model.later") if place == "agents" and names else ""
+        said.append(f"{speak.say(f'model.place.{place}')} {there}{later}")
     return speak.say("model.looked", places=" · ".join(said))
 
 
@@ -143,21 +134,19 @@ def builtin_agent(
     tools: tuple[ToolInfo, ...],
     clock: Clock,
     hear: Callable[[Brief, str | None], None] = lambda _, __: None,
-) -> tuple[SuppliedAgent, Supply]:
-    """Return the built-in agent of this computer, and what it thinks with."""
+) -> tuple[BuiltInAgent, Supply]:
+    """Return the built-in agent of this computer, and what it thinks with; both want to be closed."""
     own = Embedded(Ids(clock))
     supply = Supply(wanted=steadily(wanted), look=found, own=own, clock=clock, offload=offload)
     ceiling = Ceiling(path)
 
     def scene(brief: Brief) -> Scene:
-        now, task, op = clock.now().astimezone(), brief.task, brief.op_id
-        here = ceiling.bind(brief.folder, task=task, op=op) if brief.folder else None
-        if here is None:
-            return Scene(now=now, computer=computer)
-        mode = effective_mode([here.mode, brief.mode or here.mode])
-        return Scene(now=now, computer=computer, root=here.root, mode=mode)
+        here = (one for one in ceiling.entries() if one.id == brief.folder)
+        root = next((one.root for one in here), None)
+        return Scene(now=clock.now().astimezone(), computer=computer, root=root, mode=brief.mode)
 
     mind = Mind(
+        ready=supply.ready,
         choose=supply.choose,
         scene=scene,
         tools=tools,
@@ -166,4 +155,4 @@ def builtin_agent(
         hear=hear,
         standin=os.environ.get(STAND_IN_VARIABLE) == "1",
     )
-    return SuppliedAgent(supply, mind), supply
+    return BuiltInAgent(mind), supply

@@ -73,7 +73,7 @@ async def _tried(name: str) -> Obj:
     def hear(_: Brief, piece: str | None) -> None:
         heard.extend([] if piece is None else [clock.monotonic() - began])
 
-    agent, _ = minds.builtin_agent(
+    agent, supply = minds.builtin_agent(
         home(), computer="", language=speak.language, tools=(_TOOL,), clock=clock, hear=hear
     )
     number = int(ids.digits(4))
@@ -98,6 +98,7 @@ async def _tried(name: str) -> Obj:
                 move = await agent.move(brief, ())
     finally:
         await agent.close()
+        await supply.own.close()
     calls = move.calls if isinstance(move, Wishes) else ()
     right = any((one.tool, one.arguments) == (_TOOL.name, {"number": number}) for one in calls)
     total = clock.monotonic() - began

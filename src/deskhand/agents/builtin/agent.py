@@ -38,7 +38,7 @@ class BuiltInAgent:
             DeskhandError: ``model_busy`` (try again, perhaps after a while), ``model_key``, ``model_unknown``,
                 ``model_context`` when even the folded history does not fit, ``model_refused``.
         """
-        return await (await self._ready()).move(brief, history)
+        return await (await self._ready(brief)).move(brief, history)
 
     async def judge(
         self, brief: Brief, criteria: Sequence[str], evidence: Sequence[Evidence]
@@ -48,14 +48,16 @@ class BuiltInAgent:
         Raises:
             DeskhandError: as for a move.
         """
-        return await (await self._ready()).judge(brief, criteria, evidence)
+        return await (await self._ready(brief)).judge(brief, criteria, evidence)
 
     async def close(self) -> None:
         """Close the connections to models."""
         if self._thinker is not None:
             await self._thinker.close()
 
-    async def _ready(self) -> Thinker:
+    async def _ready(self, brief: Brief | None = None) -> Thinker:
+        if brief is not None:
+            await self._mind.ready(brief)
         if self._thinker is None:
             thinker = await self._mind.offload(lambda: _thinker(self._mind))
             self._thinker = self._thinker or thinker

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Final, Literal
+from typing import Final, Literal, NamedTuple
 
 from deskhand.errors import Code, DeskhandError
 from deskhand.protocol.objects import ModelInfo, ModelLabel
@@ -66,72 +66,38 @@ class Wanted:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Look:
-    """One place that was looked at, and what was there; empty is nothing."""
-
-    place: str
-    found: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Findings:
-    """Everything that was found: the settings, the keys by the name of their variable, and the offers in their order."""
+    """Everything that was found: the settings, the keys by the name of their variable, and the offers in their order.
+
+    ``looked`` says of each place that was looked at what was there.
+    """
 
     wanted: Wanted = field(default_factory=Wanted)
     keys: Mapping[str, str] = field(default_factory=dict[str, str], repr=False)
     packages: frozenset[str] = frozenset()
     servers: tuple[Offer, ...] = ()
     embedded: tuple[Offer, ...] = ()
-    looked: tuple[Look, ...] = ()
+    looked: Mapping[str, tuple[str, ...]] = field(default_factory=dict[str, tuple[str, ...]])
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Provider:
-    """A provider in the cloud. ``model`` is what is taken unless one is named, ``package`` what its extra brings.
-
-    ``speaks`` and ``base_url``: how it is reached where the library has no client of its own for it.
-    """
+class Provider(NamedTuple):
+    """A provider in the cloud. ``model`` is what is taken unless one is named; ``package`` is what its extra brings."""
 
     name: str
-    variables: tuple[str, ...]
     model: str
-    package: str = "openai"
-    speaks: str = ""
-    base_url: str | None = None
+    variables: tuple[str, ...]
     context_tokens: int = 128_000
+    package: str = "openai"
 
 
 PROVIDERS: Final = (
+    Provider("anthropic", "claude-sonnet-5-5", ("ANTHROPIC_API_KEY",), 200_000, "anthropic"),
+    Provider("openai", "gpt-6.1-terra", ("OPENAI_API_KEY",)),
     Provider(
-        name="anthropic",
-        variables=("ANTHROPIC_API_KEY",),
-        model="claude-sonnet-5-5",
-        package="anthropic",
-        context_tokens=200_000,
+        "google", "gemini-3.8-flash", ("GEMINI_API_KEY", "GOOGLE_API_KEY"), 128_000, "google.genai"
     ),
-    Provider(name="openai", variables=("OPENAI_API_KEY",), model="gpt-6.1-terra"),
-    Provider(
-        name="google",
-        variables=("GEMINI_API_KEY", "GOOGLE_API_KEY"),
-        model="gemini-3.8-flash",
-        package="google",
-    ),
-    Provider(name="openrouter", variables=("OPENROUTER_API_KEY",), model="openrouter/auto"),
-    Provider(name="deepseek", variables=("DEEPSEEK_API_KEY",), model="deepseek-v4-pro"),
-    Provider(
-        name="mistral",
-        variables=("MISTRAL_API_KEY",),
-        model="mistral-medium-latest",
-        speaks="openai-chat",
-        base_url="https://api.mistral.ai/v1",
-    ),
-    Provider(
-        name="groq",
-        variables=("GROQ_API_KEY",),
-        model="openai/gpt-oss-120b",
-        speaks="openai-chat",
-        base_url="https://api.groq.com/openai/v1",
-    ),
+    Provider("openrouter", "openrouter/auto", ("OPENROUTER_API_KEY",)),
+    Provider("deepseek", "deepseek-v4-pro", ("DEEPSEEK_API_KEY",)),
 )
 """In the order in which a key is taken. Context lengths are what each of a provider's models has at least."""
 _SAME: Final = {"openai-chat": "openai", "openai-responses": "openai"}
@@ -182,7 +148,7 @@ def named(found: Findings, name: str) -> Offer:
         wanted = replace(wanted, name=name) if same_place else Wanted(name=name)
     offer = _resolved(found, wanted)
     if offer.lacks is not None:
-        raise DeskhandError(offer.lacks, f"{name}: {offer.where}")
+        raise DeskhandError(offer.lacks, f"{name}: {offer.where}".strip(": "))
     return offer
 
 
@@ -200,14 +166,9 @@ def _resolved(found: Findings, wanted: Wanted, *, source: Source = "config") -> 
         return _keyed(found, provider, wanted, source=source)
     here = kind in SERVERS or kind == EMBEDDED or not model
     where = f"{kind} 127.0.0.1:{SERVERS[kind]}" if kind in SERVERS else ""
-    tokens = wanted.context_tokens or None
-    return Offer(
-        name=wanted.name,
-        source=source,
-        where=where,
-        choice=ModelChoice(name=wanted.name, context_tokens=tokens),
-        lacks=Code.MODEL_UNKNOWN if here else None,  # of another provider its own library knows
-    )
+    choice = ModelChoice(name=wanted.name, context_tokens=wanted.context_tokens or None)
+    lacks = Code.MODEL_UNKNOWN if here else None  # of another provider its own library knows
+    return Offer(name=wanted.name, source=source, where=where, choice=choice, lacks=lacks)
 
 
 def _at_address(found: Findings, wanted: Wanted) -> Offer:
@@ -217,20 +178,15 @@ def _at_address(found: Findings, wanted: Wanted) -> Offer:
     speaks = name if model and (kind in _SPEAKING or kind in _SAME) else f"openai-chat:{name}"
     key = found.keys.get(variable)
     lacks = Code.MODEL_KEY if key is None and variable != KEY_VARIABLE else None
-    choice = ModelChoice(
-        name=speaks,
-        base_url=wanted.base_url,
-        key=key,
-        context_tokens=wanted.context_tokens or None,
-    )
-    small = "stand_in" if speaks.partition(":")[2].startswith(STAND_IN) else None
-    where = variable if lacks else wanted.base_url
-    return Offer(name=name, source="config", where=where, choice=choice, label=small, lacks=lacks)
+    tokens, url = wanted.context_tokens or None, wanted.base_url
+    choice = ModelChoice(name=speaks, base_url=url, key=key, context_tokens=tokens)
+    label = "stand_in" if speaks.partition(":")[2].startswith(STAND_IN) else None
+    where = variable if lacks else url
+    return Offer(name=name, source="config", where=where, choice=choice, label=label, lacks=lacks)
 
 
 def _keyed(found: Findings, provider: Provider, wanted: Wanted, *, source: Source) -> Offer:
     """Return a model of a provider in the cloud, which needs its key and its library."""
-    kind, _, model = wanted.name.partition(":")
     variables = (wanted.key_variable, *provider.variables)
     variable = next((one for one in variables if found.keys.get(one)), provider.variables[0])
     key, where, lacks = found.keys.get(variable), variable, None
@@ -238,12 +194,8 @@ def _keyed(found: Findings, provider: Provider, wanted: Wanted, *, source: Sourc
         lacks = Code.MODEL_KEY
     elif provider.package not in found.packages:
         where, lacks = f"pip install 'deskhand[{provider.name}]'", Code.MODEL_UNKNOWN
-    choice = ModelChoice(
-        name=f"{provider.speaks or kind}:{model}",
-        base_url=provider.base_url,
-        key=key,
-        context_tokens=wanted.context_tokens or provider.context_tokens,
-    )
+    tokens = wanted.context_tokens or provider.context_tokens
+    choice = ModelChoice(name=wanted.name, key=key, context_tokens=tokens)
     return Offer(name=wanted.name, source=source, where=where, choice=choice, lacks=lacks)
 
 

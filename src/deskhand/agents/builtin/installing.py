@@ -15,6 +15,7 @@ import shutil
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass
+from http import HTTPStatus
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Final, Self
@@ -32,7 +33,7 @@ ROOM: Final = 1.1
 """How much of the disk a model must find free, in times of its size."""
 TRIES: Final = 5
 """How often in a row a broken download goes on by itself without having got further."""
-_REDIRECTS_MAX: Final = 5
+_HOPS_MAX: Final = 6
 _SECONDS_MAX: Final = 48 * 3600.0
 _SYNC_BYTES: Final = 64 * 1024**2
 _CHUNK: Final = 1024**2
@@ -40,33 +41,13 @@ _SHA256: Final = re.compile(r"[0-9a-f]{64}")
 _LOCAL: Final = frozenset({"localhost", "127.0.0.1", "[::1]", "::1"})
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Known:
-    """A model that is known by its name. ``gigabytes`` is about what comes over the net."""
-
-    url: str
-    gigabytes: float
-    licence: str
-
-
 _HOST: Final = "https://huggingface.co"
 CATALOGUE: Final = {
-    "qwen3-4b": Known(
-        url=f"{_HOST}/Qwen/Qwen3-4B-GGUF/resolve/main/Qwen3-4B-Q4_K_M.gguf",
-        gigabytes=2.5,
-        licence="Apache-2.0",
-    ),
-    "qwen3-8b": Known(
-        url=f"{_HOST}/Qwen/Qwen3-8B-GGUF/resolve/main/Qwen3-8B-Q4_K_M.gguf",
-        gigabytes=5.0,
-        licence="Apache-2.0",
-    ),
-    "gpt-oss-20b": Known(
-        url=f"{_HOST}/ggml-org/gpt-oss-20b-GGUF/resolve/main/gpt-oss-20b-mxfp4.gguf",
-        gigabytes=12.1,
-        licence="Apache-2.0",
-    ),
+    "qwen3-4b": f"{_HOST}/Qwen/Qwen3-4B-GGUF/resolve/main/Qwen3-4B-Q4_K_M.gguf",
+    "qwen3-8b": f"{_HOST}/Qwen/Qwen3-8B-GGUF/resolve/main/Qwen3-8B-Q4_K_M.gguf",
+    "gpt-oss-20b": f"{_HOST}/ggml-org/gpt-oss-20b-GGUF/resolve/main/gpt-oss-20b-mxfp4.gguf",
 }
+"""Models by name, all Apache-2.0: about 2.5, 5.0 and 12.1 GB."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,7 +92,7 @@ class Installer:
                 ``model_unknown``, ``model_file``, ``address_refused``, ``conflict`` while it is brought already.
         """
         known = CATALOGUE.get(what)
-        source = known.url if known else what
+        source = known or what
         name = what if known else Path(urlsplit(what).path).stem
         name = re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip(".-")[:80]
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -154,38 +135,45 @@ class Installer:
             self._progress(part.here, part.total)
 
         begun: list[EgressResponse | None] = [None]
-        answer, redirects = None, 0
-        while answer is None or (300 <= answer.status < 400 and redirects <= _REDIRECTS_MAX):  # noqa: PLR2004 - to elsewhere
-            if answer is not None:
-                url, redirects = urljoin(url, answer.headers.get("location", "")), redirects + 1
-            request = EgressRequest(
-                method="GET", url=url, headers=headers, seconds_max=_SECONDS_MAX, take=take
+        for _ in range(_HOPS_MAX):
+            answer = await Egress(allowed=allowed).send(
+                EgressRequest(
+                    method="GET", url=url, headers=headers, seconds_max=_SECONDS_MAX, take=take
+                )
             )
-            answer = await Egress(allowed=allowed).send(request)
             part.vouch(answer.headers)
+            if "location" not in answer.headers:
+                return self._judged(answer, part, local.host)
+            url = urljoin(url, answer.headers["location"])
+        raise DeskhandError(Code.UNAVAILABLE, local.host)
+
+    def _judged(self, answer: EgressResponse, part: _Part, host: str) -> bool:
+        """Return whether all is here after an answer that has ended.
+
+        Raises:
+            DeskhandError: ``not_found`` where asking again is of no use; ``unavailable``.
+        """
         match answer.status:
             case 200 | 206:
                 return part.here == part.total or not part.total
-            case 416 if part.here == part.total:
-                return True
             case 416:
-                part.restart()
-                return False
+                whole = part.here == part.total
+                if not whole:
+                    part.restart()
+                return whole
             case 401 | 403 | 404 | 410:
-                raise DeskhandError(
-                    Code.NOT_FOUND, f"{parse_target(url).host}: HTTP {answer.status}"
-                )
+                raise DeskhandError(Code.NOT_FOUND, f"{host}: HTTP {answer.status}")
             case _:
-                raise DeskhandError(Code.UNAVAILABLE, f"HTTP {answer.status}")
+                raise DeskhandError(Code.UNAVAILABLE, f"{host}: HTTP {answer.status}")
 
     def _begin(self, head: EgressResponse, part: _Part) -> None:
         """Go on where the bytes of an answer do, if there is room for them."""
         said = re.fullmatch(r"bytes (\d+)-\d+/(\d+)", head.headers.get("content-range", ""))
-        if head.status != 206 or said is None or int(said[1]) != part.here:  # noqa: PLR2004 - a part
+        size = int(said[2] if said else head.headers.get("content-length", 0))
+        if said is None or int(said[1]) != part.here:
             part.restart()
-        if head.status == 206 and (said is None or int(said[1]) != part.here):  # noqa: PLR2004
-            raise DeskhandError(Code.UNAVAILABLE, "not the bytes that were asked for")
-        size = int(said[2]) if said else int(head.headers.get("content-length", 0))
+            if head.status == HTTPStatus.PARTIAL_CONTENT:
+                raise DeskhandError(Code.UNAVAILABLE, "not the bytes that were asked for")
         self._need(size, part)
         part.tell(total=size, tag=head.headers.get("etag", ""))
 
@@ -234,6 +222,9 @@ class _Part:
 
     def __exit__(self, *_: object) -> None:
         self._file.close()
+        if not self.here:
+            self._data.unlink(missing_ok=True)
+            self._notes.unlink(missing_ok=True)
 
     @property
     def total(self) -> int:
@@ -287,12 +278,12 @@ class _Part:
         vouched = (sha256 or str(self.told.get("vouched", ""))).lower()
         self._notes.unlink(missing_ok=True)
         if vouched not in ("", digest):
-            self._data.unlink()
+            self.restart()
             raise DeskhandError(Code.DOWNLOAD_FAILED, f"SHA-256 {digest}, not {vouched}")
         try:
             model = read_gguf(self._data)
         except DeskhandError:
-            self._data.unlink()
+            self.restart()
             raise
         found = Installed(
             name=name,

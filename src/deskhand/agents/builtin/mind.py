@@ -5,7 +5,7 @@ Values only, and light: a process holds them from its start. It refuses to impor
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
@@ -29,11 +29,16 @@ class Scene:
     mode: FolderMode | None = None
 
 
+async def _nothing(_: Brief) -> None:
+    """Look at nothing: what is there does not change."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mind:
     """What the agent thinks with.
 
     Args:
+        ready: looks at what there is to choose from, before each move.
         choose: the model of a task, asked for each move.
         scene: where a task works, asked for each move.
         tools: what it may wish for.
@@ -52,3 +57,4 @@ class Mind:
     language: str = "en"
     standin: bool = False
     silent_seconds: float = SILENT_SECONDS
+    ready: Callable[[Brief], Awaitable[None]] = _nothing

@@ -11,17 +11,17 @@ import os
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import closing, suppress
+from http import HTTPStatus
 from http.client import HTTPConnection, HTTPException
 from importlib.util import find_spec
-from typing import Any, Final, cast
+from typing import Any, Final
 
 from deskhand.agents.builtin.choosing import (
     KEY_VARIABLE,
     PROVIDERS,
     SERVERS,
     Findings,
-    Look,
     ModelChoice,
     Offer,
     Wanted,
@@ -31,9 +31,8 @@ from deskhand.protocol.objects import ModelLabel
 LOOPBACK: Final = "127.0.0.1"
 SMALL_PARAMETERS: Final = 1_000_000_000
 """Below this many a model cannot run the loop: 0 of 20 tasks were done by what was measured."""
-OLLAMA_CONTEXT: Final = 4096
-"""What Ollama takes unless told otherwise; the front of a longer prompt is cut without a word."""
 _SECONDS: Final = 0.5
+_WAKE_SECONDS: Final = 120.0
 _BYTES_MAX: Final = 4 * 1024**2
 _CODING_AGENTS: Final = ("claude", "codex", "opencode", "gemini", "qwen")
 _EMBEDS: Final = ("embed", "bge-", "rerank", "whisper")
@@ -52,27 +51,22 @@ def look(
     """Return what is on this computer; takes as long as the slowest server that says nothing, at most a second."""
     ports = {**ports, **_ollama_port(environment)}
     with ThreadPoolExecutor(len(ports)) as pool:
-        found = list(pool.map(_server, ports, ports.values()))
-    variables = {one: environment[one] for one in _variables(wanted) if environment.get(one)}
-    keys = tuple(one for one in variables if one not in (KEY_VARIABLE, wanted.key_variable))
-    servers = [
-        Look(place=kind, found=tuple(one.name for one in offers))
-        for kind, offers in zip(ports, found, strict=True)
-    ]
-    agents = tuple(one for one in _CODING_AGENTS if shutil.which(one))
-    mine = tuple(one.name for one in installed)
-    looked = (Look(place="keys", found=keys), *servers)
+        offered = dict(zip(ports, pool.map(_server, ports, ports.values()), strict=True))
+    keys = {one: environment[one] for one in _variables(wanted) if environment.get(one)}
+    own = {KEY_VARIABLE, wanted.key_variable}
+    looked = {"keys": tuple(one for one in keys if one not in own)}
+    looked |= {kind: tuple(one.name for one in found) for kind, found in offered.items()}
+    looked["agents"] = tuple(one for one in _CODING_AGENTS if shutil.which(one))
+    looked["local"] = tuple(one.name for one in installed)
+    packages = {one.package for one in PROVIDERS}
     return Findings(
         wanted=wanted,
-        keys=variables,
-        packages=frozenset(one for one in _PACKAGES if _importable(_PACKAGES[one])),
-        servers=tuple(offer for offers in found for offer in offers),
+        keys=keys,
+        packages=frozenset(filter(_importable, packages)),
+        servers=tuple(one for found in offered.values() for one in found),
         embedded=tuple(installed),
-        looked=(*looked, Look(place="agents", found=agents), Look(place="local", found=mine)),
+        looked=looked,
     )
-
-
-_PACKAGES: Final = {"openai": "openai", "anthropic": "anthropic", "google": "google.genai"}
 
 
 def _importable(module: str) -> bool:
@@ -97,7 +91,7 @@ def _server(kind: str, port: int) -> list[Offer]:
     """Return what one server offers, its own choice first; nothing unless it really is that server."""
 
     def ask(path: str) -> Obj:
-        return asked(LOOPBACK, port, path)
+        return _said(port, path, seconds=_SECONDS)
 
     with suppress(OSError, HTTPException, ValueError, KeyError, TypeError, AttributeError):
         found = _KINDS[kind](ask)
@@ -105,25 +99,19 @@ def _server(kind: str, port: int) -> list[Offer]:
     return []
 
 
-def asked(host: str, port: int, path: str, body: Obj | None = None) -> Obj:
-    """Return what a server says under a path.
+def wake(offer: Offer) -> None:
+    """Let a server load a model, so that it can tell the context it has; longer prompts lose their front there."""
+    port, body = int(offer.where.rpartition(":")[2]), {"model": offer.name.partition(":")[2]}
+    with suppress(OSError, HTTPException, ValueError):
+        _said(port, "/api/generate", seconds=_WAKE_SECONDS, body=body | {"stream": False})
 
-    Raises:
-        OSError: nobody answers in time.
-        HTTPException: what answers does not speak HTTP.
-        ValueError: what it says is no JSON object, or a refusal.
-    """
-    connection = HTTPConnection(host, port, timeout=_SECONDS)
-    try:
-        given = None if body is None else json.dumps(body)
-        connection.request("GET" if body is None else "POST", path, body=given)
+
+def _said(port: int, path: str, *, seconds: float, body: Obj | None = None) -> Obj:
+    """Return what a server here says; nothing when it says no."""
+    with closing(HTTPConnection(LOOPBACK, port, timeout=seconds)) as connection:
+        connection.request("POST" if body else "GET", path, body=json.dumps(body) if body else None)
         answer = connection.getresponse()
-        said: object = json.loads(answer.read(_BYTES_MAX))
-    finally:
-        connection.close()
-    if answer.status != 200 or not isinstance(said, dict):  # noqa: PLR2004 - the one yes of HTTP here
-        raise ValueError(path)
-    return cast("Obj", said)
+        return json.loads(answer.read(_BYTES_MAX)) if answer.status == HTTPStatus.OK else {}
 
 
 _Model = tuple[str, int | None, float | None]
@@ -131,16 +119,11 @@ _Model = tuple[str, int | None, float | None]
 
 
 def _ollama(ask: Ask) -> list[_Model]:
-    loaded = {one["name"]: int(one.get("context_length") or 0) for one in ask("/api/ps")["models"]}
+    loaded = {one["name"]: one.get("context_length") for one in ask("/api/ps")["models"]}
     found = sorted(ask("/api/tags")["models"], key=lambda one: one["name"] not in loaded)
-    return [
-        (
-            str(one["name"]),
-            loaded.get(one["name"]) or OLLAMA_CONTEXT,
-            _counted(one.get("details", {}).get("parameter_size")),
-        )
-        for one in found
-    ]
+    sizes = [_counted(one.get("details", {}).get("parameter_size")) for one in found]
+    names = [str(one["name"]) for one in found]
+    return [(name, loaded.get(name), size) for name, size in zip(names, sizes, strict=True)]
 
 
 def _lmstudio(ask: Ask) -> list[_Model]:

@@ -6,12 +6,9 @@ longer say.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Final
 
-from typing_extensions import override
-
-from deskhand.agents.builtin.agent import BuiltInAgent
 from deskhand.agents.builtin.choosing import (
     Findings,
     ModelChoice,
@@ -21,13 +18,12 @@ from deskhand.agents.builtin.choosing import (
     named,
     offers_of,
 )
-from deskhand.agents.builtin.mind import Mind
+from deskhand.agents.builtin.probing import wake
 from deskhand.agents.builtin.serving import Embedded
 from deskhand.clock import Clock
-from deskhand.errors import Code, DeskhandError
-from deskhand.ports import Evidence, Move, Offload, Turn
+from deskhand.ports import Offload
 from deskhand.protocol.objects import ModelInfo
-from deskhand.protocol.tasks import Brief, Check
+from deskhand.protocol.tasks import Brief
 
 LOOK_SECONDS: Final = 15.0
 """How often servers are looked for; a change of the settings is seen at once."""
@@ -75,6 +71,10 @@ class Supply:
         offer = self._offer(brief)
         if offer.file is not None:
             self._served[offer.name] = await self.own.serve(offer)
+        elif offer.name.startswith("ollama:") and offer.choice.context_tokens is None:
+            await self._offload(lambda: wake(offer))
+            self._looked_at = None
+            await self._look()
 
     def choose(self, brief: Brief) -> ModelChoice:
         """Return what a task thinks with: the model that it names, else the computer's own.
@@ -86,11 +86,8 @@ class Supply:
         return self._served.get(offer.name, offer.choice)
 
     def _offer(self, brief: Brief) -> Offer:
-        offer = named(self._found, brief.model) if brief.model else chosen(self._found)
-        if offer is None or offer.lacks is not None:
-            detail = "–" if offer is None else f"{offer.name}: {offer.where}"
-            raise DeskhandError((offer and offer.lacks) or Code.MODEL_UNKNOWN, detail)
-        return offer
+        first = None if brief.model else chosen(self._found)
+        return named(self._found, brief.model or (first.name if first else ""))
 
     async def _look(self) -> Findings:
         """Look at the settings, and at everything else when they changed or some time has passed."""
@@ -100,34 +97,3 @@ class Supply:
             self._looked_at = now
             self._found = await self._offload(lambda: self._look_for(wanted))
         return self._found
-
-
-class SuppliedAgent(BuiltInAgent):
-    """The built-in agent, which looks before each move at what this computer has."""
-
-    def __init__(self, supply: Supply, mind: Mind) -> None:
-        """Keep both."""
-        super().__init__(mind)
-        self._supply = supply
-
-    @override
-    async def warm(self) -> None:
-        if (await self._supply.models())[0] is not None:
-            await super().warm()
-
-    @override
-    async def move(self, brief: Brief, history: Sequence[Turn]) -> Move:
-        await self._supply.ready(brief)
-        return await super().move(brief, history)
-
-    @override
-    async def judge(
-        self, brief: Brief, criteria: Sequence[str], evidence: Sequence[Evidence]
-    ) -> tuple[Check, ...]:
-        await self._supply.ready(brief)
-        return await super().judge(brief, criteria, evidence)
-
-    @override
-    async def close(self) -> None:
-        await super().close()
-        await self._supply.own.close()

@@ -51,9 +51,7 @@ def list_models() -> int:
         )
         speak.out(minds.standing_line(found))
         speak.note(minds.looked_line(found))
-    looked = {one.place: list(one.found) for one in found.looked}
-    running = _running()
-    return speak.answer({"items": rows, "looked": looked, "running": running})
+    return speak.answer({"items": rows, "looked": dict(found.looked), "running": _running()})
 
 
 def set_model(

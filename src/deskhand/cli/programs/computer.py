@@ -94,6 +94,7 @@ async def open_runner(
         warming.cancel()
         await asyncio.gather(warming, return_exceptions=True)
         await thinking.close()
+        await supply.own.close()
         await writer.close()
         reading.dispose()
         writing.dispose()
