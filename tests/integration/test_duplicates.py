@@ -131,6 +131,24 @@ async def test_copies_that_could_not_be_moved_are_named_and_it_is_not_done(folde
     assert driven.end.reasons[2].endswith("; 1 in the trash now")
 
 
+async def test_hundreds_of_copies_are_moved_in_portions(tmp_path: Path) -> None:
+    """A task has a bound of steps; what is left is counted, and the same command goes on."""
+    for number in range(200):
+        (tmp_path / f"{number:03}.txt").write_text("the same")
+    folder = Folder.open(tmp_path)
+
+    first = await _duplicates(folder, "/duplicates . --move")
+    second = await _duplicates(folder, "/duplicates . --move")
+
+    assert isinstance(first.end, Done)
+    assert "49 more copies are where they were" in first.end.say
+    assert isinstance(second.end, Done)
+    assert [entry.path for entry in folder.list(".", limit=9) if entry.kind == "file"] == [
+        "000.txt"
+    ]
+    assert all(check.passed for check in (*first.checks, *second.checks))
+
+
 async def test_a_trash_that_may_not_be_used_is_said(folder: Folder) -> None:
     """Denied or broken, nothing is called moved."""
     looked = await _duplicates(folder)

@@ -22,7 +22,8 @@ from deskhand.protocol.wire import Json, JsonObject
 
 _GROUPS_SHOWN_MAX: Final = 50
 _FILES_SHOWN_MAX: Final = 10
-_MOVED_MAX: Final = 500
+_MOVED_MAX: Final = 150
+"""A task has so many steps; the others are for the next one."""
 _FACTS_MAX: Final = 5000
 
 
@@ -44,6 +45,8 @@ def _plan(line: Line, before: Done | None) -> Plan:
     moved, failed = set[str](), list[str]()
     if "move" in line.options and later:
         moved, failed = yield from _moved(later[:_MOVED_MAX], voice)
+        waiting = len(later) - _MOVED_MAX
+        left += [voice.say("duplicates.waiting", count=waiting)] if waiting > 0 else []
     counts = {"groups": len(groups), "copies": len(later), "looked": number(value, "looked_at")}
     wasted = sized(sum(number(group, "wasted") for group in groups))
     summary = voice.say("duplicates.found", size=wasted, **counts)
