@@ -17,44 +17,16 @@ from pydantic_ai.messages import (
     ToolCallPart,
     UserPromptPart,
 )
-from pydantic_ai.tools import ToolDefinition
 
-from deskhand.agents.builtin.answers import arguments_of
+from deskhand.agents.builtin.answers import read, tool_of
 from deskhand.agents.builtin.telling import cut, fence
+from deskhand.limits import EVIDENCE_CHARS_MAX
 from deskhand.ports import Evidence
+from deskhand.protocol.moves import Judgement, Report
 from deskhand.protocol.tasks import Check
-from deskhand.protocol.wire import Json
 from deskhand.texts import text
 
-REPORT: Final = ToolDefinition(
-    name="report",
-    description="Report on every criterion, each once.",
-    parameters_json_schema={
-        "type": "object",
-        "properties": {
-            "judgements": {
-                "type": "array",
-                "items": {
-                    "type": "object",
-                    "properties": {
-                        "criterion": {"type": "integer", "description": "Its number."},
-                        "quote": {
-                            "type": "string",
-                            "description": "The words of the result that decide it, verbatim; "
-                            "empty where what decides it is that something is not there.",
-                        },
-                        "reason": {"type": "string", "description": "One sentence."},
-                        "passed": {"type": "boolean"},
-                    },
-                    "required": ["criterion", "quote", "reason", "passed"],
-                },
-            }
-        },
-        "required": ["judgements"],
-    },
-)
-
-
+REPORT: Final = tool_of("report", Report)
 _NUMBER: Final = re.compile(r"^\d+: ?", re.MULTILINE)
 """Results come as numbered lines; a quote may be over several."""
 
@@ -80,29 +52,25 @@ def checks_of(
     found: dict[int, Check] = {}
     there = [_plain(said) for one in evidence for said in (one.text, _NUMBER.sub("", one.text))]
     for said in _judgements(response):
-        match said:
-            case {"criterion": int(number), "passed": bool(passed), **rest} if (
-                1 <= number <= len(criteria) and number not in found
-            ):
-                quote = _plain(str(rest.get("quote") or ""))
-                if quote and not any(quote in one for one in there):
-                    continue  # made up
-                why = str(rest.get("reason") or "")
-                told = f"“{quote}” {why}".strip() if quote else why
-                name = criteria[number - 1][:200]
-                found[number] = Check(
-                    name=name, passed=passed, evidence=told[:4000], ran_by="verifier"
-                )
-            case _:
-                pass
+        quote, number = _plain(said.quote), said.criterion
+        made_up = bool(quote) and not any(quote in one for one in there)
+        if made_up or number in found or not 1 <= number <= len(criteria):
+            continue
+        told = f"“{quote}” {said.reason}".strip() if quote else said.reason
+        found[number] = Check(
+            name=criteria[number - 1][:200],
+            passed=said.passed,
+            evidence=told[:EVIDENCE_CHARS_MAX],
+            ran_by="verifier",
+        )
     return tuple(found[number] for number in sorted(found))
 
 
-def _judgements(response: ModelResponse) -> Iterator[Json]:
+def _judgements(response: ModelResponse) -> Iterator[Judgement]:
     for part in response.parts:
         if isinstance(part, ToolCallPart) and part.tool_name == REPORT.name:
-            said = arguments_of(part).get("judgements")
-            yield from said if isinstance(said, list) else ()
+            report = read(Report, part)
+            yield from report.judgements if report else ()
 
 
 def _plain(said: str) -> str:

@@ -9,21 +9,7 @@ from __future__ import annotations
 import re
 from typing import Any, Final
 
-from pydantic_ai.exceptions import (
-    ContentFilterError,
-    ModelAPIError,
-    ModelAuthenticationError,
-    ModelConnectionError,
-    ModelContextWindowExceededError,
-    ModelNotFoundError,
-    ModelQuotaExceededError,
-    ModelRateLimitError,
-    ModelRequestRejectedError,
-    ModelServerError,
-    ModelTimeoutError,
-    ModelUnavailableError,
-    UserError,
-)
+from pydantic_ai.exceptions import ModelAPIError, UserError
 from pydantic_ai.messages import ModelResponse
 from pydantic_ai.models import Model, infer_model
 from pydantic_ai.providers import Provider, infer_provider_class
@@ -35,20 +21,15 @@ from deskhand.limits import RETRY_AFTER_SECONDS_MAX
 NO_KEY: Final = "none"
 """Sent to a server on this machine that wants no key but whose client library insists on one."""
 
-_CODES: Final[tuple[tuple[type[Exception], Code], ...]] = (
-    (ModelContextWindowExceededError, Code.MODEL_CONTEXT),
-    (ModelAuthenticationError, Code.MODEL_KEY),
-    (ModelQuotaExceededError, Code.MODEL_KEY),
-    (ModelNotFoundError, Code.MODEL_UNKNOWN),
-    (ModelRateLimitError, Code.MODEL_BUSY),
-    (ModelUnavailableError, Code.MODEL_BUSY),
-    (ModelServerError, Code.MODEL_BUSY),
-    (ModelTimeoutError, Code.MODEL_BUSY),
-    (ModelConnectionError, Code.MODEL_BUSY),
-    (ContentFilterError, Code.MODEL_REFUSED),
-    (ModelRequestRejectedError, Code.MODEL_REFUSED),
-)
-"""The first that fits wins; any other complaint is ``model_busy``."""
+_CODES: Final = {
+    "ContentFilterError": Code.MODEL_REFUSED,
+    "ModelAuthenticationError": Code.MODEL_KEY,
+    "ModelContextWindowExceededError": Code.MODEL_CONTEXT,
+    "ModelNotFoundError": Code.MODEL_UNKNOWN,
+    "ModelQuotaExceededError": Code.MODEL_KEY,
+    "ModelRequestRejectedError": Code.MODEL_REFUSED,
+}
+"""By the names of the library's errors, the most special first; any other complaint is ``model_busy``."""
 _TOO_LONG: Final = re.compile(
     r"exceed_context_size|context (?:size|length|window|the overflows)|too (?:long|many tokens)",
     re.IGNORECASE,
@@ -122,7 +103,8 @@ class Models:
 
 def complaint(error: Exception, model: str) -> DeskhandError:
     """Return what to tell of a provider's error; how long it asks to wait goes along."""
-    code = next((code for kind, code in _CODES if isinstance(error, kind)), Code.MODEL_BUSY)
+    kinds = (kind.__name__ for kind in type(error).__mro__)
+    code = next((_CODES[kind] for kind in kinds if kind in _CODES), Code.MODEL_BUSY)
     if code is Code.MODEL_REFUSED and _TOO_LONG.search(str(error)):
         code = Code.MODEL_CONTEXT
     wait = error.retry_after if isinstance(error, ModelAPIError) else None
