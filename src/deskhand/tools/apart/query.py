@@ -6,11 +6,9 @@ extensions, no settings, no other statement than one that reads. Memory is bound
 
 from __future__ import annotations
 
-import csv
 import io
 import re
 import tempfile
-from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 from typing import IO, Final, cast
 
@@ -19,9 +17,9 @@ import duckdb
 from deskhand.errors import Code, DeskhandError
 from deskhand.limits import INTEGER_MAX
 from deskhand.protocol.wire import Json, JsonObject
+from deskhand.tools.apart.texts import SEPARATED, sheets
 from deskhand.tools.decoding import decode
 from deskhand.tools.tables.reading import delimiter_of
-from deskhand.tools.workbooks import cells
 
 ROWS_MAX: Final = 1_000
 CELL_CHARS_MAX: Final = 2_000
@@ -113,10 +111,10 @@ class _Loading:
             case ".json" | ".jsonl" | ".ndjson":
                 self._create(name.stem, "read_json(?)", path)
             case ".xlsx" | ".xlsm":
-                sheets = cells(Path(path).read_bytes(), computed=True)
-                for title, rows in sheets.items():
-                    stem = name.stem if len(sheets) == 1 else f"{name.stem}_{title}"
-                    self._rows(stem, ([_cell(value) for value in row] for row in rows if any(row)))
+                found = cast("dict[str, str]", sheets([path])["sheets"])
+                for title, text in found.items():
+                    stem = name.stem if len(found) == 1 else f"{name.stem}_{title}"
+                    self._csv(stem, self._file(text.removeprefix(SEPARATED)), ",")
             case _:
                 self._text(name.stem, path)
 
@@ -139,11 +137,6 @@ class _Loading:
         if decoded.encoding != "utf-8":
             path = self._file(decoded.text)
         self._csv(stem, path, delimiter_of(sample))
-
-    def _rows(self, stem: str, rows: Iterable[list[str]]) -> None:
-        text = io.StringIO(newline="")
-        csv.writer(text).writerows(rows)
-        self._csv(stem, self._file(text.getvalue()), ",")
 
     def _csv(self, stem: str, path: str, delimiter: str) -> None:
         source = "read_csv(?, delim = ?, sample_size = -1, null_padding = true, ignore_errors = true, store_rejects = true)"
@@ -172,7 +165,3 @@ class _Loading:
         file.write(text.encode("utf-8", errors="replace"))
         file.flush()
         return f"/dev/fd/{file.fileno()}"
-
-
-def _cell(value: object) -> str:
-    return "" if value is None else str(value)

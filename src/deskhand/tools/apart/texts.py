@@ -26,42 +26,14 @@ from deskhand.tools.decoding import decode
 CHARS_MAX: Final = 1_000_000
 CPU_SECONDS_MAX: Final = 12.0
 MERGED_BYTES_MAX: Final = 12_000_000
+SEPARATED: Final = "sep=,\n"
+"""Says of a text which mark divides its columns."""
 _TABLE_CELL_CHARS: Final = 500
 _HEADERS: Final = ("From", "To", "Cc", "Date", "Subject")
 _SILENT: Final = frozenset({"script", "style", "template", "svg"})
-_BLOCKS: Final = frozenset(
-    [
-        "address",
-        "article",
-        "aside",
-        "blockquote",
-        "br",
-        "dd",
-        "div",
-        "dl",
-        "dt",
-        "footer",
-        "form",
-        "h1",
-        "h2",
-        "h3",
-        "h4",
-        "h5",
-        "h6",
-        "header",
-        "hr",
-        "li",
-        "main",
-        "nav",
-        "ol",
-        "p",
-        "pre",
-        "section",
-        "table",
-        "title",
-        "tr",
-        "ul",
-    ]
+_BLOCK: Final = re.compile(
+    r"address|article|aside|blockquote|br|d[dlt]|div|footer|form|h[1-6r]|header|li|main|nav|[ou]l|p|pre|section"
+    r"|table|title|tr"
 )
 
 
@@ -91,7 +63,7 @@ def sheets(paths: list[str]) -> JsonObject:
     _refuse_sealed(data)
     for name, rows in cells(data, computed=True).items():
         text = io.StringIO(newline="")
-        text.write("sep=,\n")
+        text.write(SEPARATED)
         csv.writer(text).writerows(row for row in rows if any(cell is not None for cell in row))
         if any(cell is not None for row in rows for cell in row):
             found[name] = text.getvalue()
@@ -217,7 +189,7 @@ class _Page(HTMLParser):
         self._silent += tag in _SILENT
         level = tag[1:] if tag[:1] == "h" else ""
         mark = "#" * int(level) + " " if level.isdigit() else "- " if tag == "li" else ""
-        self.said.append(f"\n{mark}" if tag in _BLOCKS else "")
+        self.said.append(f"\n{mark}" if _BLOCK.fullmatch(tag) else "")
         if tag in ("td", "th"):
             self.said.append(" | ")
         if tag == "img":
@@ -226,7 +198,7 @@ class _Page(HTMLParser):
     @override
     def handle_endtag(self, tag: str) -> None:
         self._silent -= tag in _SILENT and self._silent > 0
-        self.said.append("\n" if tag in _BLOCKS else "")
+        self.said.append("\n" if _BLOCK.fullmatch(tag) else "")
 
     @override
     def handle_data(self, data: str) -> None:
