@@ -72,7 +72,7 @@ class Surrender(Wire):
     reasons: Lines = Field(description="What you tried, and what is missing; a sentence each.")
 
 
-class Judgement(Wire):
+class Finding(Wire):
     """What decides about one criterion."""
 
     criterion: int = Field(description="Its number.", strict=True)
@@ -88,4 +88,4 @@ class Judgement(Wire):
 class Report(Wire):
     """Report on every criterion, each once."""
 
-    judgements: tuple[Judgement, ...]
+    judgements: tuple[Finding, ...]

@@ -22,7 +22,7 @@ from deskhand.agents.builtin.answers import read, tool_of
 from deskhand.agents.builtin.telling import cut, fence
 from deskhand.limits import EVIDENCE_CHARS_MAX
 from deskhand.ports import Evidence
-from deskhand.protocol.moves import Judgement, Report
+from deskhand.protocol.moves import Finding, Report
 from deskhand.protocol.tasks import Check
 from deskhand.texts import text
 
@@ -66,7 +66,7 @@ def checks_of(
     return tuple(found[number] for number in sorted(found))
 
 
-def _judgements(response: ModelResponse) -> Iterator[Judgement]:
+def _judgements(response: ModelResponse) -> Iterator[Finding]:
     for part in response.parts:
         if isinstance(part, ToolCallPart) and part.tool_name == REPORT.name:
             report = read(Report, part)
