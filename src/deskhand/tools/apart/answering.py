@@ -40,10 +40,10 @@ def _answer(question: JsonObject, paths: list[str]) -> JsonObject:
     code, detail = Code.UNSUPPORTED_TYPE, _DAMAGED
     try:
         if question["do"] == "query":
-            from deskhand.tools.apart import query  # noqa: PLC0415 - each question needs only its own
+            from deskhand.tools.apart import query
 
             return query.answer(question, paths)
-        from deskhand.tools.apart import texts  # noqa: PLC0415
+        from deskhand.tools.apart import texts
 
         whole = {"sheets": texts.sheets, "pdfs": texts.pdfs}.get(str(question["do"]))
         return whole(paths) if whole else texts.answer(question, paths)

@@ -57,7 +57,7 @@ def answer(question: JsonObject, paths: list[str]) -> JsonObject:
 
 def sheets(paths: list[str]) -> JsonObject:
     """Return ``{sheets: {name: csv}}`` of a workbook, those with something in them."""
-    from deskhand.tools.workbooks import cells  # noqa: PLC0415
+    from deskhand.tools.workbooks import cells
 
     data, found = Path(paths[0]).read_bytes(), JsonObject()
     _refuse_sealed(data)
@@ -72,7 +72,7 @@ def sheets(paths: list[str]) -> JsonObject:
 
 def pdfs(paths: list[str]) -> JsonObject:
     """Return the pages of all files in one, in their order, and how many there are."""
-    from pypdf import PdfReader, PdfWriter  # noqa: PLC0415
+    from pypdf import PdfReader, PdfWriter
 
     writer, out = PdfWriter(), io.BytesIO()
     for path in paths:
@@ -88,7 +88,7 @@ def pdfs(paths: list[str]) -> JsonObject:
 
 
 def _pdf(data: bytes, notes: list[str]) -> Iterator[str]:
-    from pypdf import PdfReader  # noqa: PLC0415 - each kind loads only its own library
+    from pypdf import PdfReader
 
     reader = PdfReader(io.BytesIO(data))
     if reader.is_encrypted and not reader.decrypt(""):
@@ -105,8 +105,8 @@ def _pdf(data: bytes, notes: list[str]) -> Iterator[str]:
 
 
 def _docx(data: bytes, notes: list[str]) -> Iterator[str]:
-    from docx import Document  # noqa: PLC0415
-    from docx.table import Table  # noqa: PLC0415
+    from docx import Document
+    from docx.table import Table
 
     _refuse_sealed(data)
     document = Document(io.BytesIO(data))
@@ -127,7 +127,7 @@ def _docx(data: bytes, notes: list[str]) -> Iterator[str]:
 
 
 def _xlsx(data: bytes, notes: list[str]) -> Iterator[str]:
-    from deskhand.tools.workbooks import cells  # noqa: PLC0415
+    from deskhand.tools.workbooks import cells
 
     _refuse_sealed(data)
     sheets = cells(data, computed=True)

@@ -40,13 +40,13 @@ def _text(wish: wishes.WriteDocument) -> bytes:
 
 
 def _word(wish: wishes.WriteDocument) -> bytes:
-    from deskhand.tools.writing.word import word  # noqa: PLC0415 - few tasks need it
+    from deskhand.tools.writing.word import word
 
     return word(wish.content)
 
 
 def _workbook(wish: wishes.WriteDocument) -> bytes:
-    from deskhand.tools.workbooks import Cell, Sheet, build  # noqa: PLC0415
+    from deskhand.tools.workbooks import Cell, Sheet, build
 
     def sheet(name: str, rows: Sequence[Sequence[Json]]) -> Sheet:
         head = [Cell(value=_as_text(value), look="header") for value in rows[0]]
@@ -67,7 +67,7 @@ def _workbook(wish: wishes.WriteDocument) -> bytes:
 
 def _csv(wish: wishes.WriteDocument) -> bytes:
     """Return the file as spreadsheet programs expect it, with the mark that says it is UTF-8."""
-    from deskhand.tools.workbooks import neutral  # noqa: PLC0415
+    from deskhand.tools.workbooks import neutral
 
     tables = _tables(wish)
     if len(tables) > 1:
@@ -92,7 +92,7 @@ def _mail(wish: wishes.WriteDocument) -> bytes:
 
 def _tables(wish: wishes.WriteDocument) -> list[tuple[str, Sequence[Sequence[Json]]]]:
     """Return the tables that are given, else those in the markdown."""
-    from deskhand.tools.writing.word import blocks  # noqa: PLC0415
+    from deskhand.tools.writing.word import blocks
 
     given: list[tuple[str, Sequence[Sequence[Json]]]] = [(t.name, t.rows) for t in wish.tables]
     drawn = (block.rows for block in blocks(wish.content) if block.kind == "table" and block.rows)
