@@ -325,7 +325,7 @@ async def test_a_verifier_is_forced_to_report(wire: Wire) -> None:
     )
 
     async with talking(wire, Says(calls=(("report", report),))) as talk:
-        checks = await talk.agent.judge(BRIEF, ["It says the sum"], [EVIDENCE])
+        checks = (await talk.agent.judge(BRIEF, ["It says the sum"], [EVIDENCE])).checks
 
     assert [(check.name, check.passed, check.ran_by) for check in checks] == [
         ("It says the sum", True, "verifier")

@@ -19,6 +19,7 @@ from deskhand.ports import (
     Evidence,
     FolderAccess,
     GiveUp,
+    Judgement,
     Move,
     Spent,
     Turn,
@@ -57,6 +58,7 @@ class Judged(Obedient):
     judged: list[tuple[tuple[str, ...], tuple[Evidence, ...]]] = field(
         default_factory=list[tuple[tuple[str, ...], tuple[Evidence, ...]]]
     )
+    thought: Spent | None = None
     briefs: list[Brief] = field(default_factory=list[Brief])
 
     @override
@@ -67,10 +69,10 @@ class Judged(Obedient):
 
     async def judge(
         self, brief: Brief, criteria: Sequence[str], evidence: Sequence[Evidence]
-    ) -> tuple[Check, ...]:
+    ) -> Judgement:
         """Say what the function says."""
         self.judged.append((tuple(criteria), tuple(evidence)))
-        return self.says(brief, criteria, evidence)
+        return Judgement(checks=self.says(brief, criteria, evidence), spent=self.thought)
 
 
 def said(hub: MemoryHub, task: str) -> list[str]:
@@ -200,7 +202,7 @@ async def test_an_edit_in_the_middle_of_verification_changes_what_is_checked(
 
     async def judge(
         brief: Brief, criteria: Sequence[str], evidence: Sequence[Evidence]
-    ) -> tuple[Check, ...]:
+    ) -> Judgement:
         judged = await Judged.judge(agent, brief, criteria, evidence)
         await until(lambda: laptop.rows.criteria(brief.task) == ("new",))
         return judged
@@ -377,6 +379,16 @@ async def test_tokens_and_money_are_limits_too(tmp_path: Path, budget: Budget, u
     assert seen.not_done_because == (f"You stopped it at its limit: {used}.",)
 
 
+async def test_what_a_verifier_thinks_is_counted_too(tmp_path: Path) -> None:
+    """A second opinion costs like the first one."""
+    thought = Spent(model="m-1", input_tokens=70, output_tokens=7, usd="0.001")
+
+    seen = await ended(Laptop(tmp_path, [Judged([WRITE, DONE], thought=thought)]), criteria=("a",))
+
+    money = Money(amount="0.001", currency="USD")
+    assert seen.usage == Usage(steps=1, input_tokens=70, output_tokens=7, money=money)
+
+
 async def test_a_price_nobody_knows_is_said_and_never_counted_as_nothing(tmp_path: Path) -> None:
     """A limit of money that cannot be watched is told of, once."""
     spent = Spent(model="m-2", input_tokens=10, output_tokens=10)
@@ -447,7 +459,7 @@ async def test_a_word_that_comes_while_the_result_is_checked_gives_another_round
 
     async def judge(
         brief: Brief, criteria: Sequence[str], evidence: Sequence[Evidence]
-    ) -> tuple[Check, ...]:
+    ) -> Judgement:
         if not agent.judged:
             laptop.hub.steer(brief.task, "also in Korean")
             await until(lambda: laptop.rows.steering(brief.task, after=0))
@@ -598,7 +610,7 @@ class _Waiting:
 
     async def judge(
         self, brief: Brief, criteria: Sequence[str], evidence: Sequence[Evidence]
-    ) -> tuple[Check, ...]:
+    ) -> Judgement:
         """Judge as the test says."""
         return await self._judge(brief, criteria, evidence)  # type: ignore[misc] - the test's own coroutine
 

@@ -150,14 +150,22 @@ class Evidence:
     text: str
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judgement:
+    """What a verifier found, one check per criterion that it could judge, and what thinking of it cost."""
+
+    checks: tuple[Check, ...]
+    spent: Spent | None = None
+
+
 @runtime_checkable
 class Verifier(Protocol):
     """What judges results in the light of their criteria. It never sees the story of the work."""
 
     async def judge(
         self, brief: Brief, criteria: Sequence[str], evidence: Sequence[Evidence]
-    ) -> tuple[Check, ...]:
-        """Return one check per criterion that was judged, ``ran_by`` the verifier; one that was not judged is absent.
+    ) -> Judgement:
+        """Return one check per criterion that was judged; one that was not judged is absent.
 
         Raises:
             DeskhandError: what stands in the way; it is no judgement.

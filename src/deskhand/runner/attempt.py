@@ -12,7 +12,7 @@ import logging
 from collections import Counter
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any, assert_never
 
 from deskhand.core.verdict import Outcome, verdict_of
@@ -486,7 +486,10 @@ class _Driver:
         paths = (*done.outputs, *self._state.changes)
         found = await evidence_of(paths, checks, scope, self._kit.gate)
         told = [] if done.outputs else [Evidence(name="answer", text=done.summary)]
-        for check in await judged(self._agent, brief, [*found, *told]):
+        judgement = await judged(self._agent, brief, [*found, *told])
+        spent: JsonObject = asdict(judgement.spent) if judgement.spent else {}
+        self._append(self._step("check", {"judged": True, "spent": spent}, result={}))
+        for check in judgement.checks:
             self._check(check)
 
     def _check(self, check: Check) -> None:

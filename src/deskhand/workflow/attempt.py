@@ -15,7 +15,7 @@ from deskhand.errors import Code, DeskhandError
 from deskhand.ports import Ask, Done, GiveUp, Move, ToolResult, Turn, Wishes
 from deskhand.protocol.tasks import Check, Instructions, PlanItem
 from deskhand.protocol.wire import Json
-from deskhand.workflow.rows import Step, move_from_json, result_from_json
+from deskhand.workflow.rows import Step, move_from_json, result_from_json, spent_from_json
 from deskhand.workflow.spending import Spending
 
 _CIRCLE: Final = 3
@@ -246,6 +246,10 @@ def _waited(state: AttemptState, step: Step) -> AttemptState:
 
 def _checked(state: AttemptState, step: Step) -> AttemptState:
     """Note a check; or that they begin anew, for a further try (``made`` by this one) or a person's word."""
+    spent = spent_from_json(step.wish.get("spent"))
+    state = replace(state, spending=state.spending.plus(spent))
+    if "judged" in step.wish:
+        return state
     if not step.wish.keys() & {"retry", "heard", "anew"}:
         return replace(state, checks=(*state.checks, Check.from_json(step.result)))
     failed = tuple(

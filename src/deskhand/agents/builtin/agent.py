@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from deskhand.agents.builtin.mind import Mind
-from deskhand.ports import Evidence, Move, Turn
-from deskhand.protocol.tasks import Brief, Check
+from deskhand.ports import Evidence, Judgement, Move, Turn
+from deskhand.protocol.tasks import Brief
 
 if TYPE_CHECKING:
     from deskhand.agents.builtin.thinking import Thinker
@@ -42,7 +42,7 @@ class BuiltInAgent:
 
     async def judge(
         self, brief: Brief, criteria: Sequence[str], evidence: Sequence[Evidence]
-    ) -> tuple[Check, ...]:
+    ) -> Judgement:
         """Return one check for each criterion that could be judged from the evidence alone.
 
         Raises:

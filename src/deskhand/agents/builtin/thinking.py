@@ -9,7 +9,9 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import replace
+from decimal import Decimal
 from functools import partial
 from typing import Any, Final
 
@@ -36,8 +38,8 @@ from deskhand.agents.builtin.mind import Mind
 from deskhand.agents.builtin.models import Models, complaint
 from deskhand.agents.builtin.telling import messages_of
 from deskhand.errors import Code, DeskhandError
-from deskhand.ports import Evidence, GiveUp, Move, Spent, ToolInfo, Turn
-from deskhand.protocol.tasks import Brief, Check
+from deskhand.ports import Evidence, GiveUp, Judgement, Move, Spent, ToolInfo, Turn
+from deskhand.protocol.tasks import Brief
 from deskhand.texts import text
 
 TRIES: Final = 3
@@ -79,7 +81,7 @@ class Thinker:
 
     async def judge(
         self, brief: Brief, criteria: Sequence[str], evidence: Sequence[Evidence]
-    ) -> tuple[Check, ...]:
+    ) -> Judgement:
         """Return one check for each criterion that could be judged; see the agent."""
         choice = self._mind.choose(brief)
         only = ModelRequestParameters(function_tools=[REPORT])
@@ -91,7 +93,8 @@ class Thinker:
                 if error.code is not Code.MODEL_CONTEXT:
                     raise
             else:
-                return checks_of(response, criteria, evidence)
+                spent = _and(Spent(model=choice.name, usd="0"), response)
+                return Judgement(checks=checks_of(response, criteria, evidence), spent=spent)
         raise DeskhandError(Code.MODEL_CONTEXT, choice.name)
 
     async def close(self) -> None:
@@ -100,17 +103,13 @@ class Thinker:
 
     async def _answered(self, choice: ModelChoice, told: list[ModelMessage], brief: Brief) -> Move:
         """Ask until there is an answer in the answer."""
-        said, spent = "", Spent(model=choice.name)
+        said, spent = "", Spent(model=choice.name, usd="0")
         for _ in range(TRIES):
             self._mind.hear(brief, None)
             response = await self._asked(
                 choice, told, self._offered, hear=partial(self._mind.hear, brief)
             )
-            spent = Spent(
-                model=response.model_name or spent.model,
-                input_tokens=spent.input_tokens + response.usage.input_tokens,
-                output_tokens=spent.output_tokens + response.usage.output_tokens,
-            )
+            spent = _and(spent, response)
             move = move_of(response, language=self._mind.language)
             if move is not None:
                 return replace(move, spent=spent)
@@ -132,7 +131,7 @@ class Thinker:
     ) -> ModelResponse:
         """Return one whole response, whose text is heard as it comes."""
         model = self._models.open(choice)
-        settings = ModelSettings(max_tokens=_answer_tokens(choice), max_retries=0)
+        settings = ModelSettings(max_tokens=_answer_tokens(choice), max_retries=0, cache=True)
         if tool_choice is not None:
             settings["tool_choice"] = tool_choice
         loop, seconds = asyncio.get_running_loop(), self._mind.silent_seconds
@@ -185,4 +184,17 @@ def _definition(tool: ToolInfo) -> ToolDefinition:
     schema: dict[str, Any] = dict(tool.schema)
     return ToolDefinition(
         name=tool.name, description=tool.description, parameters_json_schema=schema
+    )
+
+
+def _and(spent: Spent, response: ModelResponse) -> Spent:
+    """Return what was spent with one more response; a price that is not known makes the whole unknown."""
+    usd: str | None = None
+    with suppress(LookupError, ValueError, AssertionError):
+        usd = str(Decimal(spent.usd or "NaN") + response.cost().total_price)
+    return Spent(
+        model=response.model_name or spent.model,
+        input_tokens=spent.input_tokens + response.usage.input_tokens,
+        output_tokens=spent.output_tokens + response.usage.output_tokens,
+        usd=usd if spent.usd is not None else None,
     )

@@ -19,7 +19,16 @@ from deskhand.limits import (
     COMMAND_OUTPUT_BYTES_MAX,
     EVIDENCE_CHARS_MAX,
 )
-from deskhand.ports import CheckWish, Command, Done, Evidence, ToolCall, ToolResult, Verifier
+from deskhand.ports import (
+    CheckWish,
+    Command,
+    Done,
+    Evidence,
+    Judgement,
+    ToolCall,
+    ToolResult,
+    Verifier,
+)
 from deskhand.protocol.tasks import Brief, Check
 from deskhand.runner.gate import Gate, Scope
 
@@ -43,20 +52,18 @@ async def verify(done: Done, commands: Sequence[str], scope: Scope, gate: Gate) 
     return [*checks, *[await _by_command(line, scope, gate) for line in commands]]
 
 
-async def judged(
-    verifier: Verifier, brief: Brief, evidence: Sequence[Evidence]
-) -> tuple[Check, ...]:
+async def judged(verifier: Verifier, brief: Brief, evidence: Sequence[Evidence]) -> Judgement:
     """Return what a verifier says; one that cannot answer says nothing, and none speaks in our name."""
     try:
         said = await verifier.judge(brief, brief.criteria, evidence)
-        return tuple(
-            _check(one.name, one.evidence, passed=one.passed).but(ran_by="verifier") for one in said
-        )
+        checks = [_check(one.name, one.evidence, passed=one.passed) for one in said.checks]
+        theirs = tuple(check.but(ran_by="verifier") for check in checks)
+        return Judgement(checks=theirs, spent=said.spent)
     except DeskhandError as error:
         _log.info("verifier.silent %s", error.code)
     except Exception:  # noqa: BLE001 - a verifier is a guest like its agent
         _log.exception("verifier.broke")
-    return ()
+    return Judgement(checks=())
 
 
 async def evidence_of(
