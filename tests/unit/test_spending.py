@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
 
@@ -14,7 +15,7 @@ from deskhand.errors import Code, DeskhandError
 from deskhand.ports import Done, Spent
 from deskhand.protocol.ops import MessagePost
 from deskhand.protocol.tasks import Budget
-from deskhand.protocol.wire import JsonObject
+from deskhand.protocol.wire import Json, JsonObject
 from deskhand.workflow.attempt import fold
 from deskhand.workflow.rows import Step, move_to_json
 from deskhand.workflow.spending import Spending, limits_of, reached
@@ -22,8 +23,11 @@ from deskhand.workflow.spending import Spending, limits_of, reached
 _ADDED: Any = vars(thinking)["_and"]
 
 
-def _settings(**known: int) -> Any:  # noqa: ANN401 - any JSON
-    return lambda name: known.get(str(name).removeprefix("budget."))
+def _settings(**known: int) -> Callable[[str], Json]:
+    def setting(name: str) -> Json:
+        return known.get(name.removeprefix("budget."))
+
+    return setting
 
 
 def test_a_price_that_is_unknown_once_makes_the_whole_unknown() -> None:
