@@ -13,11 +13,18 @@ from deskhand.protocol.wire import JsonObject
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Frame:
-    """One thing on a stream. ``seq`` moves the cursor; a heartbeat carries the seq looked at so far.
+    """One thing on a stream; ``seq`` moves the cursor.
 
-    ``draft`` and ``delta`` are what a model says just now: all of it so far, and what comes at an offset; a computer
-    is told by ``watch`` whose drafts anybody looks at. ``presence`` says how a computer's link stands now; ``bye`` is
-    the hub's last word, with its reason.
+    - ``event``: an event of the log.
+    - ``heartbeat``: the log was looked at so far; the first one says which log it is (``incarnation``, ``head``).
+    - ``reset``: the log has no such number; begin anew from a snapshot.
+    - ``draft`` ``{message, thread, task, text}``: all that a model said so far, to who asked for ``live=THREAD``. The
+      next ``message.posted``, ``question.asked``, ``step.started``, ``task.moved`` or ``task.finished`` of its task
+      takes its place; the message has the same id.
+    - ``delta`` ``{message, thread, task, offset, text}``: what it says from that place on.
+    - ``watch`` ``{thread, on}``: to a computer: somebody looks at the drafts of a thread, or nobody does any more.
+    - ``presence``: how a computer's link stands now.
+    - ``bye`` ``{reason}``: the hub's last word.
     """
 
     kind: Literal["event", "delta", "draft", "watch", "reset", "heartbeat", "presence", "bye"]

@@ -10,6 +10,7 @@ docstrings and the text catalogue.
 from __future__ import annotations
 
 import ast
+import inspect
 import os
 import subprocess
 import sys
@@ -21,6 +22,7 @@ from pydantic import BaseModel
 from deskhand.core.folding import COLLECTIONS
 from deskhand.core.settings import REGISTRY
 from deskhand.errors import FAULTS, Code
+from deskhand.ports import Frame
 from deskhand.protocol.authority import AUTHORITY
 from deskhand.protocol.events import EVENTS, ORDER_KINDS, RUNNER_KINDS
 from deskhand.protocol.objects import Role
@@ -72,6 +74,9 @@ def protocol() -> str:
         "The JSON Schema is [protocol.schema.json](protocol.schema.json).\n\n"
         "## Events\n\nEnvelope: `seq`, `kind`, `at`, `actor`, `thread?`, `task?`, `v`; apart from it the body.\n\n"
         + _table(("kind", "meaning", "body", "from / to a runner"), kinds)
+        + f"\n## Frames of the stream\n\n{inspect.cleandoc(Frame.__doc__ or '')}\n".replace(
+            "``", "`"
+        )
         + "\n## Ops\n\n"
         + _table(("kind", "meaning", "body"), ops)
         + "\n## Who may send which op\n\n`own`: only about one's own threads and tasks; for a runner, what is leased to it.\n\n"
