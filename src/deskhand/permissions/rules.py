@@ -6,6 +6,7 @@ agent says about itself. It refuses to be clever: a rule matches or it does not.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final, Literal
@@ -43,17 +44,17 @@ class Act:
     protected: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class Rule:
     """What to do with acts that have all these traits; a trait that is ``None`` does not matter."""
 
     name: str
     decision: Decision
-    tools: frozenset[str] | None = None
-    verbs: frozenset[Verb] | None = None
-    wheres: frozenset[Where] | None = None
-    modes: frozenset[FolderMode | None] | None = None
-    walls: frozenset[Wall] | None = None
+    tools: Collection[str] | None = None
+    verbs: Collection[Verb] | None = None
+    wheres: Collection[Where] | None = None
+    modes: Collection[FolderMode | None] | None = None
+    walls: Collection[Wall] | None = None
     protected: bool | None = None
 
     def matches(self, act: Act) -> bool:
@@ -71,103 +72,34 @@ class Rule:
 DEFAULT: Final = "default"
 """The name that is given when no rule speaks: deny."""
 
-_CHANGES: Final[frozenset[Verb]] = frozenset({"write", "run"})
-_INSIDE: Final[frozenset[Where]] = frozenset({"folder", "results"})
-_WIDE: Final[frozenset[FolderMode | None]] = frozenset({FolderMode.WORKSPACE, FolderMode.TRUSTED})
-_WALLED: Final[frozenset[Wall]] = frozenset({"full", "reduced"})
-
-_SENDS: Final[frozenset[Verb]] = frozenset({"send"})
-_LISTED: Final[frozenset[Where]] = frozenset({"internet"})
+_CHANGES: Final = ("write", "run")
+_WIDE: Final = (FolderMode.WORKSPACE, FolderMode.TRUSTED)
+_LESS: Final = (None, FolderMode.READ_ONLY, FolderMode.ASK, FolderMode.WORKSPACE)
+_WALLED: Final = ("full", "reduced")
+_ALLOW, _ASK, _DENY = Decision.ALLOW, Decision.ASK, Decision.DENY
 
 BUILT_IN: Final[tuple[Rule, ...]] = (
+    Rule("internet_off", _DENY, verbs=("send",), wheres=("outside",)),
+    Rule("outside", _DENY, wheres=("outside",)),
+    Rule("protected", _DENY, verbs=("write",), protected=True),
+    Rule("not_granted", _DENY, wheres=("folder",), modes=(None,)),
+    Rule("read_only", _DENY, verbs=_CHANGES, wheres=("folder",), modes=(FolderMode.READ_ONLY,)),
+    Rule("ask_first", _ASK, verbs=_CHANGES, wheres=("folder",), modes=(FolderMode.ASK,)),
+    Rule("no_sandbox", _ASK, verbs=("run",), wheres=("folder", "results"), walls=("none",)),
+    Rule("internet_asks", _ASK, verbs=("send",), wheres=("internet",), modes=_LESS),
+    Rule("internet", _ALLOW, verbs=("send",), wheres=("internet",), modes=(FolderMode.TRUSTED,)),
+    Rule("read", _ALLOW, verbs=("read",), wheres=("folder", "results", "nowhere")),
+    Rule("own_results", _ALLOW, verbs=("write",), wheres=("results",)),
+    Rule("workspace", _ALLOW, verbs=("write",), wheres=("folder",), modes=_WIDE),
     Rule(
-        name="internet_off",
-        decision=Decision.DENY,
-        verbs=_SENDS,
-        wheres=frozenset({"outside"}),
-    ),
-    Rule(name="outside", decision=Decision.DENY, wheres=frozenset({"outside"})),
-    Rule(
-        name="protected",
-        decision=Decision.DENY,
-        verbs=frozenset({"write"}),
-        protected=True,
-    ),
-    Rule(
-        name="not_granted",
-        decision=Decision.DENY,
-        wheres=frozenset({"folder"}),
-        modes=frozenset({None}),
-    ),
-    Rule(
-        name="read_only",
-        decision=Decision.DENY,
-        verbs=_CHANGES,
-        wheres=frozenset({"folder"}),
-        modes=frozenset({FolderMode.READ_ONLY}),
-    ),
-    Rule(
-        name="ask_first",
-        decision=Decision.ASK,
-        verbs=_CHANGES,
-        wheres=frozenset({"folder"}),
-        modes=frozenset({FolderMode.ASK}),
-    ),
-    Rule(
-        name="no_sandbox",
-        decision=Decision.ASK,
-        verbs=frozenset({"run"}),
-        wheres=_INSIDE,
-        walls=frozenset({"none"}),
-    ),
-    Rule(
-        name="internet_asks",
-        decision=Decision.ASK,
-        verbs=_SENDS,
-        wheres=_LISTED,
-        modes=frozenset({None, *FolderMode} - {FolderMode.TRUSTED}),
-    ),
-    Rule(
-        name="internet",
-        decision=Decision.ALLOW,
-        verbs=_SENDS,
-        wheres=_LISTED,
-        modes=frozenset({FolderMode.TRUSTED}),
-    ),
-    Rule(
-        name="read",
-        decision=Decision.ALLOW,
-        verbs=frozenset({"read"}),
-        wheres=frozenset[Where]({*_INSIDE, "nowhere"}),
-    ),
-    Rule(
-        name="own_results",
-        decision=Decision.ALLOW,
-        verbs=frozenset({"write"}),
-        wheres=frozenset({"results"}),
-    ),
-    Rule(
-        name="workspace",
-        decision=Decision.ALLOW,
-        verbs=frozenset({"write"}),
-        wheres=frozenset({"folder"}),
-        modes=_WIDE,
-    ),
-    Rule(
-        name="sandboxed_in_folder",
-        decision=Decision.ALLOW,
-        verbs=frozenset({"run"}),
-        wheres=frozenset({"folder"}),
+        "sandboxed_in_folder",
+        _ALLOW,
+        verbs=("run",),
+        wheres=("folder",),
         modes=_WIDE,
         walls=_WALLED,
     ),
-    Rule(
-        name="sandboxed_in_results",
-        decision=Decision.ALLOW,
-        verbs=frozenset({"run"}),
-        wheres=frozenset({"results"}),
-        walls=_WALLED,
-    ),
+    Rule("sandboxed_in_results", _ALLOW, verbs=("run",), wheres=("results",), walls=_WALLED),
 )
 """Deny beats ask beats allow, whatever the order; what no rule speaks about is denied."""
 
