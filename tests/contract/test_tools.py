@@ -18,6 +18,7 @@ from deskhand.testing.memory_folder import MemoryFolder
 from deskhand.tools import workbooks
 from deskhand.tools.beneath import Folder
 from deskhand.tools.registry import standard_tools
+from tests import papers
 from tests.driven import RecordedSandbox, offloaded, place_of
 
 TOOLS = standard_tools(offload=offloaded)
@@ -36,13 +37,20 @@ ARGUMENTS: dict[str, JsonObject] = {
     "make_directory": {"path": "new"},
     "trash_file": {"path": "a.txt"},
     "move_file": {"path": "a.txt", "to": "b.txt"},
+    "move_files": {"paths": ["a.txt"], "to": ["b.txt"]},
     "read_table": {"path": "a.csv"},
+    "write_table": {"path": "new.csv", "tables": {"paths": ["a.csv"]}},
+    "list_sheets": {"paths": ["a.xlsx"]},
+    "merge_pdfs": {"path": "new.pdf", "files": {"paths": ["a.pdf", "a.pdf"]}},
+    "check_table": {"path": "a.csv", "tables": {"paths": ["a.csv"]}},
+    "check_copied": {"path": "a.txt", "paths": ["a.txt"]},
     "query_table": {"paths": ["a.csv"], "sql": "SELECT sum(v) FROM a"},
     "write_workbook": {"path": "new.xlsx", "sheets": [{"name": "A", "rows": [["x"]]}]},
     "write_document": {"path": "new.docx", "content": "# A"},
     "fetch_url": {"url": "https://example.org/"},
     "run_command": {"argv": ["true"]},
     "check_files": {"path": ".", "files": []},
+    "check_exit": {"step": "0" * 64},
     "check_quotes": {"path": "a.txt"},
     "check_actions": {"path": "a.txt", "paths": ["a.txt"]},
     "check_totals": {
@@ -59,6 +67,7 @@ ARGUMENTS: dict[str, JsonObject] = {
     },
 }
 FILES: Files = {
+    "a.pdf": papers.pdf("Page one"),
     "a.txt": "x\n",
     "a.csv": "n,v\na,1\nb,2\n",
     "a.xlsx": workbooks.build(

@@ -99,7 +99,6 @@ class ListFiles(Reading):
     recursive: bool = Field(default=False, description="Also everything below.")
     pattern: Pattern = "*"
     limit: Annotated[int, Field(ge=1, le=LIST_ENTRIES_MAX)] = LIST_ENTRIES_MAX
-    hashes: bool = Field(default=False, description="Also the SHA-256 of every file.")
 
 
 class ReadFile(Reading):
@@ -342,8 +341,10 @@ class WriteDocument(Write):
     subject: Short = Field(default="", description="Subject of a mail draft.")
 
 
-class TableFiles(Reading):
-    """The tables to begin with, CSV, TSV or Excel; of an Excel file the first sheet, or the one that is named."""
+class SourceFiles(Reading):
+    """Files to begin with; of an Excel file the first sheet, or the one that is named."""
+
+    about = ("paths",)
 
     paths: Annotated[list[Text], Field(min_length=1, max_length=20)]
     sheet: Short = ""
@@ -372,8 +373,14 @@ class Shape(Wish):
 class WriteTable(Write):
     """Write an xlsx, csv, tsv, md or json from tables; the ending of the path says which."""
 
-    tables: TableFiles
+    tables: SourceFiles
     shape: Shape = Field(default_factory=Shape)
+
+
+class MergePdfs(Write):
+    """Put the pages of several PDF files behind each other."""
+
+    files: SourceFiles
 
 
 class FetchUrl(Wish):
@@ -435,7 +442,7 @@ class CheckTable(Check):
     """Does the table hold what the files come to, computed by other code?"""
 
     path: RelPath
-    tables: TableFiles
+    tables: SourceFiles
     shape: Shape = Field(default_factory=Shape)
 
 

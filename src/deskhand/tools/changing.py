@@ -10,13 +10,13 @@ import difflib
 import hashlib
 import re
 from itertools import islice
-from typing import Final
+from typing import Final, cast
 
 from deskhand.clock import Clock, stamp
 from deskhand.errors import Code, DeskhandError
 from deskhand.ports import FolderAccess, Place, ToolResult
 from deskhand.protocol import wishes
-from deskhand.protocol.wire import JsonObject
+from deskhand.protocol.wire import Json, JsonObject
 from deskhand.tools.builtin import ok
 from deskhand.tools.files import TRASH
 from deskhand.tools.reading import read_decoded
@@ -89,6 +89,33 @@ def moved_before(wish: wishes.MoveFile, place: Place) -> ToolResult | None:
     if (access.stat(wish.path) is None) is not there:
         return None
     return _told(wish.path, wish.to) if there else move_file(wish, place)
+
+
+def move_files(wish: wishes.MoveFiles, place: Place, *, again: bool = False) -> ToolResult:
+    """Move each to its free name and return the hash of each; what cannot be moved stays and is said.
+
+    ``again``: a crash cut it off, so what is gone from its place and lies in the other was moved then.
+
+    Raises:
+        DeskhandError: ``invalid`` when a name stands twice, so that an order would matter.
+    """
+    if len({*wish.paths, *wish.to}) != 2 * len(wish.paths) or len(wish.paths) != len(wish.to):
+        raise DeskhandError(
+            Code.INVALID, "each name stands once, as many here as there", field="to"
+        )
+    access, moved, failed, changes = place.results, list[Json](), list[Json](), list[Json]()
+    for path, to in zip(wish.paths, wish.to, strict=True):
+        try:
+            done = again and access.stat(path) is None and access.stat(to) is not None
+            digest = access.sha256(to if done else path)
+            told = _told(path, to) if done else _moved(access, path, to)
+        except DeskhandError as error:
+            failed.append({"path": path, "why": error.sentence()})
+            continue
+        moved.append({"path": path, "to": to, "sha256": digest})
+        changes += cast("list[Json]", told.value["changes"])
+    text = f"moved {len(moved)} of {len(wish.paths)} files"
+    return ok({"moved": moved, "failed": failed, "changes": changes}, text)
 
 
 class Trash:

@@ -7,30 +7,35 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, Final, cast
+
+from pydantic.json_schema import GenerateJsonSchema
+from typing_extensions import override
 
 from deskhand.clock import Clock, SystemClock
 from deskhand.egress import Egress
 from deskhand.ports import Effect, Offload, Place, Tool, ToolInfo
 from deskhand.protocol import wishes
-from deskhand.protocol.wire import Json, JsonObject
+from deskhand.protocol.wire import JsonObject
 from deskhand.tools import changing, files, finding
 from deskhand.tools.apart.asking import Apart
 from deskhand.tools.builtin import BuiltIn, W, Work
 from deskhand.tools.checks import totals
 from deskhand.tools.checks.quotes import Rereading
+from deskhand.tools.checks.tables import Recounting
 from deskhand.tools.fetching import FetchUrl, Hosts
 from deskhand.tools.reading import Reader
 from deskhand.tools.shell import RunCommand, check_exit
 from deskhand.tools.tables import sheets
 from deskhand.tools.writing import documents
+from deskhand.tools.writing.tables import Tabling
 
 FOR_MODELS: Final = (
     *("list_files", "read_file", "read_files", "search_files", "find_files"),
     *("write_file", "edit_file", "make_directory", "move_file", "trash_file"),
     *("run_command", "query_table", "write_document", "fetch_url"),
 )
-_NOISE: Final = ("title", "properties", "maxLength", "default")
 
 
 def tool_infos(tools: Mapping[str, Tool]) -> tuple[ToolInfo, ...]:
@@ -39,37 +44,20 @@ def tool_infos(tools: Mapping[str, Tool]) -> tuple[ToolInfo, ...]:
     return tuple(_info(name, kind) for name, kind in kinds.items() if kind is not None)
 
 
+class _Plain(GenerateJsonSchema):
+    """Schemas without titles: they say a name a second time."""
+
+    @override
+    def field_title_should_be_set(self, schema: object) -> bool:
+        return False
+
+
 def _info(name: str, wish: type[wishes.Wish]) -> ToolInfo:
-    """Return the docstring of a wish with an example, and the schema of its fields without what models ignore."""
-    whole = cast("JsonObject", wish.model_json_schema())
-    inner = cast("JsonObject", whole.pop("$defs", {}))
-    fields = cast("JsonObject", _bare(whole["properties"], inner))
-    schema: JsonObject = {"type": "object", "properties": fields, "additionalProperties": False}
-    if "required" in whole:
-        schema["required"] = whole["required"]
-    return ToolInfo(
-        name=name,
-        description=f"{inspect.cleandoc(wish.__doc__ or '')}\nExample: {wish.example}",
-        schema=schema,
-    )
-
-
-def _bare(fields: Json, inner: JsonObject) -> Json:
-    """Return the schemas of some fields: without titles, with what they refer to put in."""
-    return {name: _of(schema, inner) for name, schema in cast("JsonObject", fields).items()}
-
-
-def _of(schema: Json, inner: JsonObject) -> Json:
-    if isinstance(schema, list):
-        return [_of(each, inner) for each in schema]
-    if not isinstance(schema, dict):
-        return schema
-    if isinstance(named := schema.get("$ref"), str):
-        return _of(inner[named.rpartition("/")[2]], inner)
-    kept = {key: _of(value, inner) for key, value in schema.items() if key not in _NOISE}
-    if "properties" in schema:
-        kept["properties"] = _bare(schema["properties"], inner)
-    return kept
+    """Return the docstring of a wish with its example, and the schema of its fields."""
+    whole = cast("JsonObject", wish.model_json_schema(schema_generator=_Plain))
+    description = f"{inspect.cleandoc(wish.__doc__ or '')}\nExample: {wish.example}"
+    schema = {key: part for key, part in whole.items() if key not in ("title", "description")}
+    return ToolInfo(name=name, description=description, schema=schema)
 
 
 def standard_tools(
@@ -95,7 +83,10 @@ def standard_tools(
     moved, write, edit = changing.moved_before, changing.shown_write, changing.shown_edit
 
     bin_ = changing.Trash(clock or SystemClock())
-    reader = Reader(offload=offload, apart=Apart())
+    apart = Apart()
+    reader, tabling = Reader(offload=offload, apart=apart), Tabling(offload=offload, apart=apart)
+    recount = Recounting(tabling, reader, offload=offload)
+    moved_all = partial(changing.move_files, again=True)
     again = Rereading(reader, offload=offload)
     finder = finding.Finder(offload=offload, reader=reader)
     tools = (
@@ -111,9 +102,15 @@ def standard_tools(
         tool("edit_file", wishes.EditFile, changing.edit_file, "idempotent", shows=edit),
         tool("make_directory", wishes.MakeDirectory, changing.make_directory, "idempotent"),
         tool("move_file", wishes.MoveFile, changing.move_file, "probe", before=moved),
+        tool("move_files", wishes.MoveFiles, changing.move_files, "probe", before=moved_all),
         tool("trash_file", wishes.TrashFile, bin_.trash_file, "probe", before=bin_.trashed_before),
         tool("write_document", wishes.WriteDocument, documents.write_document, "idempotent"),
         tool("write_workbook", wishes.WriteWorkbook, sheets.write_workbook, "idempotent"),
+        tool("write_table", wishes.WriteTable, tabling.write_table, "idempotent"),
+        tool("merge_pdfs", wishes.MergePdfs, tabling.merge_pdfs, "idempotent"),
+        tool("list_sheets", wishes.SourceFiles, tabling.list_sheets),
+        tool("check_table", wishes.CheckTable, recount.check_table),
+        tool("check_copied", wishes.CheckCopied, recount.check_copied),
         tool("check_quotes", wishes.CheckQuotes, again.check_quotes),
         tool("check_actions", wishes.CheckActions, again.check_actions),
         tool("check_files", wishes.CheckFiles, again.check_files),

@@ -31,7 +31,7 @@ _Key = tuple[int, tuple[int, str] | None]
 _Values = list[Decimal | None]
 """A number per row, or nothing where the cell holds none."""
 _EVIDENCE_FIGURES: Final = 6
-_EXACT: Final = Context(prec=200)
+EXACT: Final = Context(prec=200)
 _THREE: Final = 3
 _DIGITS_MAX: Final = 40
 _POWER: Final = 30
@@ -50,7 +50,7 @@ def check_totals(wish: CheckTotals, place: Place) -> ToolResult:
             if name and name not in pages:
                 sentence = text("check.no_sheet", language=wish.language, sheet=name)
                 return result(sentence, passed=False)
-        with localcontext(_EXACT):
+        with localcontext(EXACT):
             return _compared(wish, rows, pages[wish.sheet], pages.get(wish.data_sheet))
 
     return checked(work, wish)
@@ -118,14 +118,14 @@ def _collected(facts: Sequence[Figure], rows: _Rows) -> dict[_Key, _Values]:
     for row in rows:
         groups = [None, *((index, row[index].strip()) for index in groupings if index < len(row))]
         for index, fact in columns.items():
-            value = _number(row[index], fact) if index < len(row) else None
+            value = number_in(row[index], fact) if index < len(row) else None
             for group in groups:
                 if (index, group) in seen:
                     seen[index, group].append(value)
     return seen
 
 
-def _number(cell: str, fact: Figure) -> Decimal | None:
+def number_in(cell: str, fact: Figure) -> Decimal | None:
     """Read a number by taking it apart: sign, money, percent, groups of three, decimals."""
     kept = cell.strip()
     if _is_digits(kept) and len(kept) <= _DIGITS_MAX:

@@ -176,16 +176,20 @@ def _table_sheet(name: str, wish: wishes.TableFile, place: Place) -> Sheet:
     table, digest = _table_at(source(wish, place), wish.path)
     if digest != wish.sha256:
         raise DeskhandError(Code.CONFLICT, f"{wish.path} changed while it was read")
-    columns = recognise(table)
     rows = [row.cells for row in table.rows[: wish.rows_max]]
-    decimals = [_decimals(column, [row[column.index] for row in rows]) for column in columns]
+    return sheet_of(name, recognise(table), rows)
+
+
+def sheet_of(name: str, columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> Sheet:
+    """Return the sheet of a table: what was understood as numbers or dates, the rest as it is written."""
+    decimals = [_decimals(column, [row[n] for row in rows]) for n, column in enumerate(columns)]
 
     def lines() -> Iterator[list[Cell]]:
         yield [Cell(value=column.name, look="header") for column in columns]
         for row in rows:
             yield [_table_cell(*each) for each in zip(row, columns, decimals, strict=True)]
 
-    seen = [[column.name, *(row[column.index] for row in rows[:200])] for column in columns]
+    seen = [[column.name, *(row[n] for row in rows[:200])] for n, column in enumerate(columns)]
     widths = tuple(min(WIDTH_MAX, 2 + max(6, *map(len, said))) for said in seen)
     return Sheet(name=name, rows=lines(), widths=widths, table=(len(columns), len(rows) + 1))
 

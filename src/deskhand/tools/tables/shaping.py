@@ -1,0 +1,371 @@
+"""Tables become another: stacked or joined, filtered, added up, sorted, cut. Exact decimals only.
+
+Cells stay as they were written; only where files write the same column in different ways do they get one form. It
+refuses to drop anything silently: what was left out, did not fit or stands there twice is a remark.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import date
+from decimal import Decimal, localcontext
+from operator import ge, gt, itemgetter, le, lt
+from typing import Final
+
+from deskhand.errors import Code, DeskhandError
+from deskhand.protocol.wire import JsonObject
+from deskhand.protocol.wishes import Shape
+from deskhand.tools.tables.numbers import Style, amount, is_missing
+from deskhand.tools.tables.reading import Table
+from deskhand.tools.tables.totals import EXACT, Column, recognise, value_of
+
+ROWS_OUT_MAX: Final = 200_000
+_NAMED_MAX: Final = 5
+_AND: Final = re.compile(r"\s+(?:and|그리고)\s+(?=\S.*?(?:[<>=≤≥~]|\scontains\s))", re.IGNORECASE)
+_CONDITION: Final = re.compile(
+    r"(.+?)\s*(<=|>=|!=|<>|==|[=<>≤≥~]|\scontains\s)\s*(.*)", re.IGNORECASE
+)
+_ORDERS: Final[dict[str, Callable[[Decimal, Decimal], bool]]] = {
+    "<": lt,
+    "<=": le,
+    ">": gt,
+    ">=": ge,
+}
+_SAME: Final = {"<>": "!=", "==": "=", "≤": "<=", "≥": ">=", "contains": "~"}
+Row = tuple[str, ...]
+
+
+@dataclass(slots=True, kw_only=True)
+class Grid:
+    """Columns and their rows; ``remarks`` say what is not in it, or not as it was."""
+
+    columns: tuple[Column, ...]
+    rows: list[Row]
+    remarks: list[JsonObject] = field(default_factory=list[JsonObject])
+
+    def remark(self, what: str, **values: str | int) -> None:
+        """Add a remark; one about nothing is none."""
+        if 0 not in values.values():
+            self.remarks.append({"what": what, **values})
+
+    def place(self, name: str) -> int:
+        """Return where a column is.
+
+        Raises:
+            DeskhandError: ``not_found`` with the columns there are.
+        """
+        wanted = folded(name)
+        for number, column in enumerate(self.columns):
+            if folded(column.name) == wanted:
+                return number
+        there = ", ".join(column.name for column in self.columns)
+        raise DeskhandError(Code.NOT_FOUND, f"no column {name}; there is {there}")
+
+
+def shape(tables: Sequence[tuple[str, Table]], wish: Shape) -> Grid:
+    """Return what is asked for.
+
+    Raises:
+        DeskhandError: ``not_found`` for a column, ``invalid`` for a condition or a sum that makes no sense,
+            ``too_large``.
+    """
+    with localcontext(EXACT):
+        grids = [_grid(name, table, wish) for name, table in tables]
+        names = [name for name, _ in tables]
+        grid = _joined(grids, names, wish.on) if wish.on else _stacked(grids, names, wish.origin)
+        grid.remarks[:0] = [remark for each in grids for remark in each.remarks]
+        for said in conditions_in(wish.where):
+            fits, before = condition(grid, said), len(grid.rows)
+            grid.rows = [row for row in grid.rows if fits(row)]
+            grid.remark("kept", count=len(grid.rows), total=before, condition=said)
+        if wish.unique:
+            whole = slice(0, len(grid.columns) - bool(wish.origin and len(tables) > 1))
+            distinct = {tuple(map(str.strip, row[whole])): row for row in reversed(grid.rows)}
+            grid.remark("doubles", count=len(grid.rows) - len(distinct))
+            grid.rows = [*reversed(distinct.values())]
+        if wish.by or wish.sum:
+            grid = _added_up(grid, wish)
+        _sort(grid, wish)
+        if wish.top:
+            grid.remark("cut", count=max(0, len(grid.rows) - wish.top))
+            grid.rows = grid.rows[: wish.top]
+        if wish.columns:
+            kept = [grid.place(name) for name in wish.columns]
+            grid.columns = tuple(grid.columns[n] for n in kept)
+            grid.rows = [tuple(row[n] for n in kept) for row in grid.rows]
+    if len(grid.rows) > ROWS_OUT_MAX:
+        raise DeskhandError(Code.TOO_LARGE, f"more than {ROWS_OUT_MAX:,} rows; narrow it")
+    return grid
+
+
+def typed(cell: str, column: Column) -> Decimal | None:
+    """Return a cell as it is compared: a number, also where a column is not added up; of a day its place among all."""
+    found = value_of(cell, column)
+    if found is None and column.kind in ("identifier", "mixed"):
+        number = amount(cell, column.style)
+        return number and number.value
+    return Decimal(found.toordinal()) if isinstance(found, date) else found
+
+
+def folded(text: str) -> str:
+    """Return a name or text as it is compared: composed, without case and with single spaces."""
+    return " ".join(unicodedata.normalize("NFC", text).casefold().split())
+
+
+def conditions_in(where: str) -> list[str]:
+    """Return the conditions of a sentence that joins them with "and"."""
+    return [said for said in _AND.split(where) if said]
+
+
+def parts_of(said: str) -> tuple[str, str, str]:
+    """Return column, operator and value of a condition.
+
+    Raises:
+        DeskhandError: ``invalid`` with how it is written.
+    """
+    found = _CONDITION.fullmatch(said.strip())
+    if found is None:
+        detail = f'{said}; write "COLUMN OPERATOR VALUE" with = != < <= > >= or ~ (contains)'
+        raise DeskhandError(Code.INVALID, detail, field="where")
+    name, operator, value = found.groups()
+    operator = operator.strip().casefold()
+    return name, _SAME.get(operator, operator), value.strip().strip("\"'“”")
+
+
+def condition(grid: Grid, said: str) -> Callable[[Row], bool]:
+    """Return the test that a condition is; nothing but ``!=`` fits an empty cell, and ``= ""`` asks for it."""
+    name, operator, value = parts_of(said)
+    place = grid.place(name)
+    column, text = grid.columns[place], folded(value)
+    wanted = asked_value(value, column)
+    if operator in ("=", "!="):
+        same = operator == "="
+
+        def equal(cell: str) -> bool:
+            there = None if wanted is None else typed(cell, column)
+            return (there == wanted) if there is not None else folded(cell) == text
+
+        if not text:
+            return lambda row: is_missing(row[place]) is same
+        return lambda row: equal(row[place]) is same
+    if operator == "~":
+        return lambda row: text in folded(row[place])
+    if wanted is None:
+        detail = (
+            f"{value} cannot be compared with {column.name}, which holds {column.kind}; use = or ~"
+        )
+        raise DeskhandError(Code.INVALID, detail, field="where")
+    compare = _ORDERS[operator]
+
+    def ordered(row: Row) -> bool:
+        there = typed(row[place], column)
+        return there is not None and compare(there, wanted)
+
+    return ordered
+
+
+def asked_value(value: str, column: Column) -> Decimal | None:
+    """Return what a person compares with: written as the column is, else as people write to programs."""
+    found = typed(value, column)
+    if found is None and column.kind not in ("text", "date"):
+        number = amount(value, Style.POINT) or amount(value, column.style)
+        return number and number.value
+    return found
+
+
+def columns_of(table: Table) -> tuple[Column, ...]:
+    """Return the columns of a table under names that differ in more than case."""
+    names, columns = set[str](), list[Column]()
+    for column in recognise(table):
+        name = column.name
+        while folded(name) in names:
+            name = f"{name} ({len(columns) + 1})"
+        names.add(folded(name))
+        columns.append(replace(column, name=name))
+    return tuple(columns)
+
+
+def _grid(name: str, table: Table, wish: Shape) -> Grid:
+    rows = [row.cells for row in table.rows]
+    grid = Grid(columns=columns_of(table), rows=rows)
+    if table.totals is not None and wish.whole:
+        rows.append(table.totals.cells)
+    elif table.totals is not None:
+        grid.remark("totals_row", file=name)
+    lines = ", ".join(str(row.line) for row in table.skipped[:_NAMED_MAX])
+    grid.remark("skipped", file=name, count=len(table.skipped), lines=lines or 0)
+    return grid
+
+
+def _stacked(grids: Sequence[Grid], files: Sequence[str], origin: str) -> Grid:
+    """Put rows below rows, columns by their names."""
+    if len(grids) == 1:
+        return Grid(columns=grids[0].columns, rows=grids[0].rows)
+    places = [{folded(c.name): n for n, c in enumerate(grid.columns)} for grid in grids]
+    names = {folded(c.name): c for grid in reversed(grids) for c in reversed(grid.columns)}
+    order = list(dict.fromkeys(n for each in places for n in each))
+    whole = Grid(columns=(), rows=[])
+    columns, forms = list[Column](), list[bool]()
+    for name in order:
+        lacking = [f for f, each in zip(files, places, strict=True) if name not in each]
+        whole.remark("lacking", column=names[name].name, files=", ".join(lacking) or 0)
+        column, anew = _one_column(
+            [(g, p[name]) for g, p in zip(grids, places, strict=True) if name in p]
+        )
+        columns.append(replace(column, index=len(columns)))
+        forms.append(anew)
+    for grid, place, file in zip(grids, places, files, strict=True):
+        at = [(place.get(name), anew) for name, anew in zip(order, forms, strict=True)]
+        for row in grid.rows:
+            cells = (
+                "" if n is None else _anew(row[n], grid.columns[n]) if anew else row[n]
+                for n, anew in at
+            )
+            whole.rows.append((*cells, *([file] if origin else ())))
+    if origin:
+        taken = origin if folded(origin) not in order else f"{origin} ({len(order) + 1})"
+        columns.append(Column(index=len(columns), name=taken, kind="text"))
+    whole.columns = tuple(columns)
+    return whole
+
+
+def _one_column(of: Sequence[tuple[Grid, int]]) -> tuple[Column, bool]:
+    """Return what the columns of one name are together, and whether their cells need one form."""
+    filled = [g.columns[n] for g, n in of if not all(is_missing(row[n]) for row in g.rows)] or [
+        of[0][0].columns[of[0][1]]
+    ]
+    first = filled[0]
+    if len({(c.kind, c.style, c.order, c.currency, bool(c.unsure)) for c in filled}) == 1:
+        return first, False
+    if len({(c.kind, c.currency) for c in filled}) == 1 and all(
+        c.measured or c.dated for c in filled
+    ):
+        return replace(first, style=Style.POINT, order="day", unsure=""), True
+    return replace(first, kind="text", currency="", unsure=""), False
+
+
+def _anew(cell: str, column: Column) -> str:
+    found = value_of(cell, column)
+    percent = "%" if column.kind == "percent" else ""
+    return (
+        cell
+        if found is None
+        else f"{found:f}{percent}"
+        if isinstance(found, Decimal)
+        else found.isoformat()
+    )
+
+
+def _joined(grids: Sequence[Grid], files: Sequence[str], on: str) -> Grid:
+    """Put rows beside rows that have the same key; what has no partner stays, with empty cells."""
+    whole = Grid(columns=grids[0].columns, rows=grids[0].rows)
+    key = whole.place(on)
+    whole.columns = tuple(
+        replace(column, kind="identifier") if n == key else column
+        for n, column in enumerate(whole.columns)
+    )
+    for grid, file in zip(grids[1:], files[1:], strict=True):
+        other, found = grid.place(on), defaultdict[str, list[Row]](list)
+        for row in grid.rows:
+            found[row[other].strip()].append((*row[:other], *row[other + 1 :]))
+        more = [column for n, column in enumerate(grid.columns) if n != other]
+        keys = Counter(row[key].strip() for row in whole.rows)
+        alone = [each for each in keys if not each or each not in found]
+        late = [each for each in found if not each or each not in keys]
+        double = [
+            each for each, count in keys.items() if each and (count > 1 or len(found[each]) > 1)
+        ]
+        for what, those in (("no_partner", alone), ("no_partner_in", late), ("key_twice", double)):
+            shown = ", ".join(those[:_NAMED_MAX])
+            whole.remark(what, count=len(those), file=file, keys=shown or "–")
+        total = sum(count * max(1, len(found[each])) for each, count in keys.items())
+        if total > ROWS_OUT_MAX:
+            raise DeskhandError(Code.TOO_LARGE, f"{total:,} rows: {on} is no key")
+        gap, width = ("",) * len(more), len(whole.columns)
+        rows = [
+            (*row, *right) for row in whole.rows for right in _partners(row[key], found) or [gap]
+        ]
+        rows += [
+            (*("",) * key, each, *("",) * (width - key - 1), *right)
+            for each in late
+            for right in found[each]
+        ]
+        taken = {folded(column.name) for column in whole.columns}
+        whole.columns += tuple(
+            replace(
+                c, index=width + n, name=f"{c.name} ({file})" if folded(c.name) in taken else c.name
+            )
+            for n, c in enumerate(more)
+        )
+        whole.rows = rows
+    return whole
+
+
+def _partners(key: str, found: dict[str, list[Row]]) -> list[Row]:
+    return found.get(key.strip(), []) if key.strip() else []
+
+
+def _added_up(grid: Grid, wish: Shape) -> Grid:
+    """Return one row for each group: its values, how many rows, and the sums."""
+    by = [grid.place(name) for name in wish.by]
+    sums = [grid.place(name) for name in wish.sum]
+    sums = sums or [n for n, column in enumerate(grid.columns) if column.adds_up and n not in by]
+    for column in (grid.columns[n] for n in sums):
+        if not column.adds_up:
+            detail = f"{column.name} holds {column.kind} and has no honest sum"
+            raise DeskhandError(Code.INVALID, detail, field="sum")
+    groups = dict[Row, list[Decimal]]()
+    counts, unread = Counter[Row](), Counter[str]()
+    for row in grid.rows:
+        group = tuple(row[n].strip() for n in by)
+        counts[group] += 1
+        totals = groups.setdefault(group, [Decimal(0)] * len(sums))
+        for at, n in enumerate(sums):
+            found = value_of(row[n], grid.columns[n])
+            totals[at] += found if isinstance(found, Decimal) else 0
+            unread[grid.columns[n].name] += found is None and not is_missing(row[n])
+    number = Column(index=len(by), name=wish.count, kind="number")
+    columns = (*(grid.columns[n] for n in by), number, *(_summed(grid.columns[n]) for n in sums))
+    rows = [(*group, str(counts[group]), *map(_plain, totals)) for group, totals in groups.items()]
+    for name, count in unread.items():
+        grid.remark("unreadable", column=name, count=count)
+    return Grid(columns=columns, rows=rows, remarks=grid.remarks)
+
+
+def _summed(column: Column) -> Column:
+    return replace(column, style=Style.POINT, unsure="")
+
+
+def _plain(value: Decimal) -> str:
+    return f"{value:f}"
+
+
+def _sort(grid: Grid, wish: Shape) -> None:
+    """Sort by a column, from the largest with a minus; the largest groups come first where only some are asked for."""
+    name = wish.sort.strip()
+    down = name.startswith(("-", "−", "–"))
+    if name:
+        place = grid.place(name.lstrip("-−–+ "))
+    elif wish.top and (wish.by or wish.sum):
+        place, down = min(len(wish.by) + 1, len(grid.columns) - 1), True
+    else:
+        return
+    column = grid.columns[place]
+    keyed = [(typed(row[place], column), row) for row in grid.rows]
+    known = [(value, row) for value, row in keyed if value is not None]
+    rest = [row for value, row in keyed if value is None]
+    known.sort(key=itemgetter(0), reverse=down)
+    missing = [row for row in rest if is_missing(row[place])]
+    words = [row for row in rest if not is_missing(row[place])]
+    words.sort(key=lambda row: folded(row[place]), reverse=down)
+    grid.rows = [*(row for _, row in known), *words, *missing]
+
+
+def cells_of(grid: Grid) -> Iterable[Sequence[str]]:
+    """Return the names of the columns, then the rows."""
+    yield [column.name for column in grid.columns]
+    yield from grid.rows
