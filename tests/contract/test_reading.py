@@ -128,7 +128,6 @@ async def test_a_page_reads_as_a_person_would_see_it() -> None:
             papers.jpeg(4000, 3000, taken="2026:03:02 10:11:12"),
             "jpeg picture, 4000 x 3000 pixels, taken 2026:03:02 10:11:12",
         ),
-        (b"RIFF\x10\0\0\0WEBPVP8 \0\0\0\0\0\0\0\x9d\x01\x2a\x20\x03\x58\x02", "webp picture"),
     ],
 )
 async def test_of_a_picture_its_facts_are_told(data: bytes, said: str) -> None:

@@ -187,17 +187,10 @@ def _jpeg_size(data: bytes) -> Sequence[int]:
     return ()
 
 
-def _webp_size(data: bytes) -> Sequence[int]:
-    wide = data[12:16] == b"VP8X"
-    sides = [int.from_bytes(data[at : at + 3], "little") + 1 for at in (24, 27)]
-    return sides if wide else [side & 0x3FFF for side in struct.unpack_from("<HH", data, 26)]
-
-
 _PICTURES: Final[tuple[tuple[bytes, str, Callable[[bytes], Sequence[int]]], ...]] = (
     (b"\x89PNG", "png", lambda data: struct.unpack_from(">II", data, 16)),
     (b"GIF8", "gif", lambda data: struct.unpack_from("<HH", data, 6)),
     (b"\xff\xd8", "jpeg", _jpeg_size),
-    (b"RIFF", "webp", _webp_size),
 )
 
 
