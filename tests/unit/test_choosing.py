@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 
 from deskhand.agents.builtin.choosing import (
+    KEY_VARIABLE,
     Findings,
     ModelChoice,
     Offer,
@@ -97,6 +98,26 @@ def test_an_address_of_ones_own_gets_only_the_key_that_is_named_for_it() -> None
         name="openai-chat:my-model", base_url="http://10.0.0.9/v1", key=None, context_tokens=16_000
     )
     assert with_key.choice.key == "mine"
+
+
+def test_a_key_goes_only_where_it_was_meant_to_go() -> None:
+    """SE-01: the key of the set model reaches no other provider, and a named one is never replaced by another."""
+    keys = OPENAI | {"DESKHAND_MODEL_API_KEY": "mine"}
+    wanted = Wanted(name="m", base_url=URL, key_variable="DESKHAND_MODEL_API_KEY")
+    found = Findings(wanted=wanted, keys=keys, packages=ALL)
+    elsewhere = Wanted(name="openai:gpt-6-luna", key_variable="MY_KEY")
+
+    other = named(found, "openai:gpt-6-luna")
+    own = chosen(
+        Findings(wanted=replace(elsewhere, key_variable=KEY_VARIABLE), keys=keys, packages=ALL)
+    )
+    missing = chosen(Findings(wanted=elsewhere, keys=keys, packages=ALL))
+
+    assert (named(found, "m").choice.key, other.choice.key) == ("mine", "canary-o")
+    assert own is not None
+    assert own.choice.key == "mine"
+    assert missing is not None
+    assert (missing.lacks, missing.where) == (Code.MODEL_KEY, "MY_KEY")
 
 
 def found_with(found: Findings, *, key_variable: str) -> Findings:

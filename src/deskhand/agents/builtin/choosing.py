@@ -61,7 +61,7 @@ class Wanted:
 
     name: str = ""
     base_url: str = ""
-    key_variable: str = KEY_VARIABLE
+    key_variable: str = ""
     context_tokens: int = 0
 
 
@@ -94,7 +94,7 @@ PROVIDERS: Final = (
     Provider("anthropic", "claude-sonnet-5-5", ("ANTHROPIC_API_KEY",), 200_000, "anthropic"),
     Provider("openai", "gpt-6.1-terra", ("OPENAI_API_KEY",)),
     Provider(
-        "google", "gemini-3.8-flash", ("GEMINI_API_KEY", "GOOGLE_API_KEY"), 128_000, "google.genai"
+        "google", "gemini-3.8-flash", ("GOOGLE_API_KEY", "GEMINI_API_KEY"), 128_000, "google.genai"
     ),
     Provider("openrouter", "openrouter/auto", ("OPENROUTER_API_KEY",)),
     Provider("deepseek", "deepseek-v4-pro", ("DEEPSEEK_API_KEY",)),
@@ -177,7 +177,8 @@ def _at_address(found: Findings, wanted: Wanted) -> Offer:
     kind, _, model = name.partition(":")
     speaks = name if model and (kind in _SPEAKING or kind in _SAME) else f"openai-chat:{name}"
     key = found.keys.get(variable)
-    lacks = Code.MODEL_KEY if key is None and variable != KEY_VARIABLE else None
+    asked = variable not in ("", KEY_VARIABLE)
+    lacks = Code.MODEL_KEY if key is None and asked else None
     tokens, url = wanted.context_tokens or None, wanted.base_url
     choice = ModelChoice(name=speaks, base_url=url, key=key, context_tokens=tokens)
     label = "stand_in" if speaks.partition(":")[2].startswith(STAND_IN) else None
@@ -187,8 +188,9 @@ def _at_address(found: Findings, wanted: Wanted) -> Offer:
 
 def _keyed(found: Findings, provider: Provider, wanted: Wanted, *, source: Source) -> Offer:
     """Return a model of a provider in the cloud, which needs its key and its library."""
-    variables = (wanted.key_variable, *provider.variables)
-    variable = next((one for one in variables if found.keys.get(one)), provider.variables[0])
+    own = wanted.key_variable
+    variables = (own,) if own not in ("", KEY_VARIABLE) else (own, *provider.variables)
+    variable = next((one for one in variables if found.keys.get(one)), variables[-1])
     key, where, lacks = found.keys.get(variable), variable, None
     if key is None:
         lacks = Code.MODEL_KEY
