@@ -32,7 +32,11 @@ NOTED = date(2026, 11, 18)  # a Wednesday
             "2026-11-27",
         ),
         ("- 이수진 대리가 11월 28일까지 보고서 제출", "이수진 대리", "11월 28일", "2026-11-28"),
-        ("- 민수: 자료를 모레까지 공유해 주세요", "민수", "모레", "2026-11-20"),
+        ("- 박민수: 자료를 모레까지 공유해 주세요", "박민수", "모레", "2026-11-20"),
+        ("- 예산: 모레까지 확인해 주세요", "", "모레", "2026-11-20"),
+        ("- TODO: Mr. Smith will call the bank by 10/3", "Mr. Smith", "10/3", None),
+        ("- ACTION: J. Doe - circulate the draft", "J. Doe", "", None),
+        ("- 이영희 대리, 디자인 시안 11/20까지 제출", "이영희 대리", "11/20", None),
         ("- I will call Bob on 03/04/2027", "I", "03/04/2027", None),
         ("- Anna to send the contract by Wednesday", "Anna", "Wednesday", None),
         ("- Owner: Jo Black, due 12/25/2026", "Jo Black", "12/25/2026", "2026-12-25"),
@@ -96,6 +100,48 @@ def test_a_line_made_to_be_slow_is_not(piece: str) -> None:
     (found,) = actions_in(["TODO " + piece * 3000], "n.md")
 
     assert found.owner in found.words
+
+
+def test_who_begins_a_line_is_found_by_name_though_it_could_be_a_thing() -> None:
+    """``민수:`` may be a person or a subject: it is nobody's name in the table, and still found when asked for."""
+    (found,) = actions_in(["- [ ] 민수가 자료를 공유"], "n.md")
+
+    assert found.owner == ""
+    assert found.wanted(owner="민수")
+    assert not found.wanted(owner="수가")
+
+
+def test_tables_numbered_headings_and_ticks_are_read_as_people_write_them() -> None:
+    """Columns say whose and by when, a head of columns says nothing, the next number ends a section."""
+    note = """\
+## Action items
+| Task | Owner | Due | Status |
+|------|:-----:|-----|--------|
+| Draft the report | Anna | 20 Nov | open |
+| Fix the login | Ben | ASAP | Done |
+Decision: we go with vendor B.
+"""
+    korean = """\
+1. 진행 상황
+ - 서버 이전 완료
+2. 할 일
+ - 박철수 - 고객사 미팅 일정 조율
+ - [v] 회의실 예약
+3. 기타
+ - 점심은 비빔밥
+Next steps
+- book a room
+"""
+
+    found = [*actions_in(note.split("\n"), "a.md"), *actions_in(korean.split("\n"), "b.md")]
+
+    assert [(one.number, one.owner, one.due, one.done) for one in found] == [
+        (4, "Anna", "20 Nov", False),
+        (5, "Ben", "ASAP", True),
+        (4, "박철수", "", False),
+        (5, "", "", True),
+        (9, "", "", False),
+    ]
 
 
 def test_days_without_a_year_turn_the_year_only_forwards() -> None:

@@ -77,13 +77,27 @@ class _Section:
         self._cue: Cue | None = None
         self._items = 0
         self._gap = False
+        self._next: tuple[int, str] | None = None
+        """How the heading after this one begins, where headings are numbered."""
 
     def take(self, number: int, *, seen: str, following: str) -> Line | None:
         words, is_item = bare(seen), bool(_ITEM.match(seen))
         if not words or _RULE.fullmatch(seen):
             self._gap = self._gap or not words
             return None
-        if not is_item and _is_heading(seen, following):
+        if "|" in seen and "-" in following and _TABLE_RULE.fullmatch(following):
+            return Line(number=number, words=words, is_heading=True)  # names columns, says nothing
+        hit = _NUMBERED.match(seen)
+        at = (int(hit[1]), hit[2]) if hit else None
+        is_next = at is not None and at == self._next
+        if at and self._next and at[1] == self._next[1]:
+            self._next = None  # its items have numbers of the same kind
+        if (
+            is_next
+            or _BARE_SECTION.fullmatch(words)
+            or (not is_item and _is_heading(seen, following))
+        ):
+            self._next = (at[0] + 1, at[1]) if at else None
             name = words.strip(" :：[]#*")
             self._cue = next((cue for cue, pattern in _SECTIONS if pattern.search(name)), None)
             self._items, self._gap = 0, False
@@ -100,7 +114,8 @@ class _Section:
         """What is ticked off is no action, and what is still open is no decision."""
         if self._cue is Cue.DECISION:
             return _UNDECIDED.search(words) is not None
-        return self._cue is Cue.ACTION and Cue.DONE in cues
+        decided = Cue.DECISION in cues and Cue.ACTION not in cues
+        return self._cue is Cue.ACTION and (Cue.DONE in cues or decided)
 
 
 _SOFT_WORDS_MAX: Final = 5
@@ -126,13 +141,20 @@ def _promise(words: str) -> bool:
 _LABELLED = re.compile(r"[:：]\**\s*[^\s*]+\s+\S+")
 _SOFT_HEADING = re.compile(r"[:：]$|^\*\*[^*]+\*\*$|^\[[^\]]{2,}\]$|^【.+】$")
 _RULE = re.compile(r"[\s=_*~\-|:+#]+|```.*|~~~.*")
+_TABLE_RULE = re.compile(r"[\s:|-]+")
+_NUMBERED = re.compile(r"([0-9]{1,3})([.)])\s")
+_BARE_SECTION = re.compile(
+    r"(?i:(?:open |our |my )?(?:action(?: item)?s|next steps|to-?\s?dos?|tasks|follow[- ]?ups|(?:key )?decisions"
+    r"|risks|issues|concerns|open (?:questions|points|issues)|questions))"
+    r"|(?:향후 |주요 )?(?:할 ?일|조치 ?사항|후속 ?조치|액션 ?아이템|다음 ?단계|결정 ?사항|합의 ?사항|이슈|미결 ?사항)(?: 목록)?"
+)
 _ITEM = re.compile(r"\s*(?:[-*+•·■□▪○●]\s+|[0-9]{1,3}[.)]\s+|\[[ xX]\])")
 _DONE = re.compile(
-    r"^\[[xX✓✔]\]|^~~.*~~$|^(?:done|completed|완료)\s*[:\-–]|[(\[](?:done|completed|완료)[)\]]\s*$",
+    r"^\[[xXvV✓✔]\]|^[☑☒✅✔]|^~~.*~~$|^(?:done|completed|완료)\s*[:\-–]|[(\[](?:done|completed|완료)[)\]]\s*$",
     re.IGNORECASE,
 )
 _ACTION = re.compile(
-    r"^\[ ?\]"
+    r"^\[ ?\]|^☐"
     r"|\bTODO\b|\bTO[- ]DO\b|\bFIXME\b|\bACTION\b"
     r"|(?i:^\**(?:action|action item|ai|next step|follow[- ]?up|todo|to do|task|assigned|owner)s?\b"
     r"[^:：]{0,30}[:：])"
@@ -147,7 +169,7 @@ _ACTION = re.compile(
     r"|(?:해|하여|어|아)\s?(?:주세요|주십시오|주시기)|(?:바랍니다|부탁드립니다|부탁합니다)"
 )
 _PROMISE = re.compile(
-    r"(?P<who>[A-Z][\w'’-]*(?: (?:and|&|\+) [A-Z][\w'’-]*)?|We|I)(?: \([^)]{1,30}\))?"
+    r"(?:(?:Mr|Mrs|Ms|Dr|Prof)\.? )?(?P<who>[A-Z][\w'’-]*(?: (?:and|&|\+) [A-Z][\w'’-]*)?|We|I)(?: \([^)]{1,30}\))?"
     r"(?:\s+(?:to|will|must|shall|should|needs? to|has to|have to|promised to|is to|are to)|['’]ll)"
     r"\s+[a-z]{2,}"
 )

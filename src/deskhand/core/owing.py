@@ -39,27 +39,43 @@ class Action:
 
     def wanted(self, *, owner: str = "", due: bool = False) -> bool:
         """Return whether it is one of this person, and has a date where one is asked for."""
-        return (not owner or _same_person(self.owner, owner)) and bool(self.due or not due)
+        named = _same_person(self.owner, owner) or (not self.owner and _begins(self.words, owner))
+        return (not owner or named) and bool(self.due or not due)
 
 
 def actions_in(lines: Sequence[str], path: str) -> list[Action]:
     """Return every action of a note, open and done."""
-    noted = noted_on(lines, path)
-    found: list[Action] = []
+    noted, head, found = noted_on(lines, path), list[str](), list[Action]()
     for line in scan(lines, path):
-        if not line.is_heading and line.cues & {Cue.ACTION, Cue.DONE}:
-            due = _due(line.words[:_LOOKED_AT_CHARS])
+        if line.is_heading:
+            head = _cells(line.words) if "|" in line.words else []
+        elif line.cues & {Cue.ACTION, Cue.DONE}:
+            words = line.words[:_LOOKED_AT_CHARS]
+            row = dict(zip(head, _cells(words), strict=False)) if words.startswith("|") else {}
+            status = _column(row, "status")
+            due = _due(_column(row, "due")) or _column(row, "due") or _due(words)
             found.append(
                 Action(
                     number=line.number,
                     words=line.words,
-                    done=Cue.DONE in line.cues,
-                    owner=_owner(line.words[:_LOOKED_AT_CHARS]),
+                    done=Cue.DONE in line.cues or bool(re.fullmatch(_WORDS["finished"], status)),
+                    owner=_column(row, "owner") or _owner(words),
                     due=due,
                     day=day_meant(due, noted),
                 )
             )
     return found
+
+
+def _cells(row: str) -> list[str]:
+    return [cell.strip() for cell in row.strip(" |").split("|")]
+
+
+def _column(row: dict[str, str], name: str) -> str:
+    """Return the cell under a head of this kind, nothing where it only holds a place."""
+    form = _WORDS["columns"][name]
+    found = (cell for head, cell in row.items() if re.search(form, head))
+    return next((cell for cell in found if cell.strip("-–—? ")), "")
 
 
 def noted_on(lines: Sequence[str], path: str) -> date | None:
@@ -91,6 +107,12 @@ def _same_person(owner: str, wanted: str) -> bool:
         any(part in (name, *re.split(r"[._-]", name)) or _titled(name, part) for name in names)
         for part in sought
     )
+
+
+def _begins(words: str, owner: str) -> bool:
+    """A name that alone would be no sure one, since it could be a thing."""
+    form = rf"{re.escape(owner)}{_WORDS['title']}?(?:이|가|은|는|께서)?(?![\w가-힣])"
+    return re.match(form, _BOX.sub("", words), re.IGNORECASE) is not None
 
 
 def _titled(name: str, part: str) -> bool:

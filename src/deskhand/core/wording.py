@@ -15,7 +15,10 @@ def wording(name: str) -> dict[str, Any]:
         files("deskhand.core").joinpath("wording.toml").read_text(encoding="utf-8")
     )
     days, owing = told["days"], told["owing"]
-    marks = {"MONTH": days["month"], "NAME": owing["name"], "TITLE": owing["title"]}
+    marks = {
+        "MONTH": days["month"],
+        **{word.upper(): owing[word] for word in ("name", "title", "korean")},
+    }
     for mark in ("full", "day"):
         days[mark] = f"(?:{'|'.join(_filled(days[mark], marks))})"
         marks[mark.upper()] = days[mark]
