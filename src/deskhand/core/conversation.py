@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from contextlib import suppress
 
 from deskhand.clock import stamp, unstamp
-from deskhand.core import modelless
 from deskhand.core.drafting import Decision, Draft, Facts, Wish
+from deskhand.core.waiting import modelless
 from deskhand.errors import Code, DeskhandError
 from deskhand.limits import NAME_CHARS_MAX, TITLE_CHARS_MAX
 from deskhand.protocol import events as ev

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from heapq import heapify, heappop, heappush
 
 from deskhand.core.drafting import Draft, Facts
-from deskhand.core.modelless import DEFAULT_AGENT, ask_once, waits
+from deskhand.core.waiting.modelless import DEFAULT_AGENT, ask_once, waits
 from deskhand.ids import Ids
 from deskhand.limits import TASKS_OPEN_MAX
 from deskhand.protocol import events as ev

@@ -11,11 +11,12 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from deskhand.core import conversation, dispatching, lifecycle, modelless, restoring
+from deskhand.core import conversation, dispatching, lifecycle, restoring
 from deskhand.core.context import context_of
 from deskhand.core.delivery import announcement
 from deskhand.core.drafting import EVERY_RUNNER, Decision, Draft, Wish, setting_of
 from deskhand.core.settings import checked
+from deskhand.core.waiting import modelless
 from deskhand.errors import Code, DeskhandError
 from deskhand.hub.delivering import plan
 from deskhand.ids import Ids
