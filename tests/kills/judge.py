@@ -100,6 +100,7 @@ def judge(evidence: Evidence) -> Found:
     _ends(evidence, stories, found)
     _cut_off(evidence, stories, found)
     _effects(evidence, stories, events, found)
+    _spoken(stories, found)
     return found
 
 
@@ -233,6 +234,19 @@ def _effects(evidence: Evidence, stories: list[Story], events: list[Event], foun
     files = _files(evidence.place)
     for story in stories:
         _told(files, story, began, happened, found)
+
+
+def _spoken(stories: list[Story], found: Found) -> None:
+    """Every text of an agent reaches the person, and none of them twice (A-10)."""
+    for story in stories:
+        texts = Counter(line for line in story.said.splitlines() if " says " in line)
+        found.counts["texts of agents"] += texts.total()
+        for text in sorted(text for text, times in texts.items() if times > 1):
+            found.accuse("R3", f"{text!r} was said {texts[text]} times")
+        turns = {label.split(".")[1] for label in story.outcomes if label.count(".") == 2}
+        for turn in sorted(turns):
+            if not texts[f"{story.wanted.name} says {turn}"]:
+                found.accuse("R3", f"what {story.wanted.name} said at {turn} is lost")
 
 
 def _yes(events: list[Event]) -> dict[str, list[str]]:

@@ -18,7 +18,10 @@ _FACTS: Final = (
     "approval.requested",
     "question.asked",
     "task.moved",
+    "plan.updated",
+    "criteria.restated",
     "check.finished",
+    "checks.reset",
     "artifact.created",
     "task.finished",
 )

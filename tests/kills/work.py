@@ -26,7 +26,7 @@ from deskhand.ports import (
     Turn,
     Wishes,
 )
-from deskhand.protocol.tasks import Brief
+from deskhand.protocol.tasks import Brief, PlanItem
 from deskhand.protocol.wire import Json, JsonObject
 from tests.kills.passing import EFFECTS, Passing, tell, told
 
@@ -65,37 +65,52 @@ class Script:
 
 def moved(words: Sequence[str], history: Sequence[Turn]) -> Move:
     """Return what follows from a task's words and what happened so far."""
-    name, n = words[0], len(history)
-    if n + 1 == len(words):
-        made = [
-            str(result.value["path"])
-            for turn in history
-            for result in turn.results
-            if "path" in result.value
-        ]
-        checks = tuple(CheckWish(name=f"look {path}", call=_look(path)) for path in made)
-        outputs = tuple(made[:1]) if "out" in words else ()
-        return Done(summary=json.dumps(outcomes(name, history)), outputs=outputs, checks=checks)
-    word, label = words[n + 1], f"{name}.{n}"
+    name, tried = words[0], sum(isinstance(turn.move, Done) for turn in history)
+    n = len(history) - tried
+    if n + 1 >= len(words):
+        return _claimed(words, history, tried=tried)
+    word, label, says = words[n + 1], f"{name}.{n}", f"{name} says {n}"
     if word == "ask":
-        return Ask(text="Which one?", choices=("this", "that"))
+        return Ask(text="Which one?", choices=("this", "that"), say=says)
     if word == "stop":
-        return GiveUp(reasons=(json.dumps(outcomes(name, history)),))
+        return GiveUp(reasons=(json.dumps(outcomes(name, history)),), say=says)
+    plan = (PlanItem(text="write"), PlanItem(text="write again")) if word == "twice" else None
+    criteria = ("done twice",) if word == "twice" else ()
+    word = {"out": "idem", "twice": "pure"}.get(word, word)
+    calls = (_call(word, f"{label}.{words[n + 1] if word != 'pure' else word}"),)
     if word == "many":
         calls = tuple(_call(one, f"{label}.{one}") for one in ("pure", "idem", "once", "probe"))
-        return Wishes(calls=calls)
-    if word == "again":
-        return Wishes(calls=(_call("once", f"{name}.again"), _call("once", f"{name}.again")))
-    return Wishes(calls=(_call("idem" if word == "out" else word, f"{label}.{word}"),), say=word)
+    elif word == "again":
+        calls = (_call("once", f"{name}.again"), _call("once", f"{name}.again"))
+    return Wishes(calls=calls, say=says, plan=plan, criteria=criteria)
+
+
+def _claimed(words: Sequence[str], history: Sequence[Turn], *, tried: int) -> Done:
+    """Return the end, whose first checks may be for what is not there."""
+    name = words[0]
+    made = [
+        str(result.value["path"])
+        for turn in history
+        for result in turn.results
+        if "path" in result.value
+    ]
+    checks = tuple(CheckWish(name=f"look {path}", call=_look(path)) for path in made)
+    if "twice" in words and not tried:
+        checks = (CheckWish(name="look for more", call=_look(f"{name}.none.txt")),)
+    outputs = tuple(made[:1]) if "out" in words else ()
+    summary = json.dumps(outcomes(name, history))
+    return Done(
+        summary=summary, outputs=outputs, checks=checks, say=f"{name} says {len(history)}.{tried}"
+    )
 
 
 def outcomes(name: str, history: Sequence[Turn]) -> list[list[str]]:
     """Return [label, outcome] of every call, as the agent was told."""
     found: list[list[str]] = []
     for turn in history:
-        calls = turn.move.calls if isinstance(turn.move, Wishes) else ()
-        for call, result in zip(calls, turn.results, strict=True):
-            found.append([label_of(call.arguments), result.outcome])
+        if isinstance(turn.move, Wishes):
+            for call, result in zip(turn.move.calls, turn.results, strict=True):
+                found.append([label_of(call.arguments), result.outcome])
     return [[name, "end"], *found]
 
 
