@@ -78,8 +78,10 @@ async def test_markdown_becomes_a_word_file() -> None:
         ["서울", "10"],
         ["a | b", ""],
     ]
-    assert [run.text for run in document.paragraphs[1].runs if run.bold] == ["bold"]
-    assert [run.text for run in document.paragraphs[1].runs if run.italic] == ["italic"]
+    assert [run.text for run in document.paragraphs[1].runs if run.bold and run.text] == ["bold"]
+    assert [run.text for run in document.paragraphs[1].runs if run.italic and run.text] == [
+        "italic"
+    ]
     assert all(run.bold for run in table.rows[0].cells[0].paragraphs[0].runs if run.text)
 
 

@@ -92,17 +92,16 @@ def _mail(wish: wishes.WriteDocument) -> bytes:
 
 def _tables(wish: wishes.WriteDocument) -> list[tuple[str, Sequence[Sequence[Json]]]]:
     """Return the tables that are given, else those in the markdown."""
-    from deskhand.tools.writing.word import blocks
+    from deskhand.tools.writing.word import blocks, plain
 
+    drawn = (block.rows for block in blocks(wish.content) if block.rows)
     given: list[tuple[str, Sequence[Sequence[Json]]]] = [(t.name, t.rows) for t in wish.tables]
-    drawn = (block.rows for block in blocks(wish.content) if block.kind == "table" and block.rows)
-    found = given or [
-        (f"Table {n}", [list(row) for row in rows]) for n, rows in enumerate(drawn, 1)
-    ]
-    if not found:
+    for number, rows in enumerate(() if given else drawn, start=1):
+        given.append((f"Table {number}", [[plain(cell) for cell in row] for row in rows]))
+    if not given:
         detail = 'say the rows: [{"name": "Sales", "rows": [["Region", "Sum"], ["North", 10]]}]'
         raise DeskhandError(Code.INVALID, detail, field="tables")
-    return found
+    return given
 
 
 def _as_text(value: Json) -> str:

@@ -8,51 +8,43 @@ from __future__ import annotations
 import io
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from itertools import groupby
+from dataclasses import dataclass, field
 from typing import Final
 
 from docx import Document
 from docx.document import Document as Word
 from docx.text.paragraph import Paragraph
+from markdown_it import MarkdownIt
+from markdown_it.token import Token
 
 from deskhand.tools.workbooks import settled
 
-_LINE: Final = re.compile(
-    r"(?P<level>#{1,6})\s+(?P<heading>.*)|\s*[-*+]\s+(?P<bullet>.*)|\s*\d+[.)]\s+(?P<number>.*)"
-    r"|>\s?(?P<quote>.*)|(?P<rule>-{3,}|\*{3,}|_{3,})|(?P<fence>```.*|~~~.*)"
-)
-_STYLES: Final = {"bullet": "List Bullet", "number": "List Number", "quote": "Intense Quote"}
-_SPAN: Final = re.compile(
-    r"\*\*(?P<bold>.+?)\*\*|(?<!\w)[*_](?P<italic>[^*_]+)[*_](?!\w)|`(?P<code>[^`]+)`"
-)
-_LINK: Final = re.compile(r"!?\[([^\]]*)\]\(([^)\s]+)[^)]*\)")
-_RULE_ROW: Final = re.compile(r"\|?[\s:|-]*-[\s:|-]*\|?")
+_STYLES: Final = {"ul": "List Bullet", "ol": "List Number", "blockquote": "Intense Quote"}
+_BREAKS: Final = {"softbreak": " ", "hardbreak": "\n"}
 _UNHOLDABLE: Final = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Block:
-    """A paragraph, a heading, an item, a line of code; or a table with its rows."""
+    """A paragraph of a ``tag`` with its ``text``, or a table with the texts of its cells."""
 
-    kind: str
-    text: str = ""
-    level: int = 0
-    rows: tuple[tuple[str, ...], ...] = ()
+    tag: str
+    text: Token
+    rows: list[list[Token]] = field(default_factory=list[list[Token]])
 
 
 def word(markdown: str) -> bytes:
     """Return a docx file."""
     document = Document()
     for block in blocks(markdown):
-        if block.kind == "table":
+        if block.rows:
             _table(document, block.rows)
-        elif block.kind == "heading":
-            document.add_heading(_said(block.text), block.level)
-        elif block.kind == "code":
-            document.add_paragraph(style="No Spacing").add_run(block.text).font.name = "Consolas"
+        elif block.tag[1:].isdigit():
+            _fill(document.add_heading(level=int(block.tag[1:])), block.text)
+        elif block.tag == "code":
+            document.add_paragraph(block.text.content.rstrip("\n"), style="No Spacing")
         else:
-            _fill(document.add_paragraph(style=_STYLES.get(block.kind)), block.text)
+            _fill(document.add_paragraph(style=_STYLES.get(block.tag)), block.text)
     raw = io.BytesIO()
     document.save(raw)
     return settled(raw.getvalue())
@@ -60,69 +52,52 @@ def word(markdown: str) -> bytes:
 
 def blocks(markdown: str) -> Iterator[Block]:
     """Yield what stands in a text, from its beginning to its end."""
-    for kind, group in groupby(_lines(markdown), key=lambda line: line.kind):
-        if kind == "text":
-            yield Block(kind=kind, text=" ".join(line.text for line in group))
-        elif kind == "table":
-            yield Block(kind=kind, rows=_cells([line.text for line in group]))
-        elif kind != "gap":
-            yield from group
-
-
-def _lines(markdown: str) -> Iterator[Block]:
-    fenced = False
-    for line in _UNHOLDABLE.sub("", markdown).splitlines():
-        found = _LINE.fullmatch(line.rstrip())
-        kind = found.lastgroup if found else None
-        if kind == "fence":
-            fenced = not fenced
-            yield Block(kind="gap")
-        elif fenced:
-            yield Block(kind="code", text=line)
-        elif line.startswith("|"):
-            yield Block(kind="table", text=line)
-        elif not line.strip() or kind == "rule":
-            yield Block(kind="gap")
-        elif found and kind:
-            yield Block(kind=kind, text=found[kind], level=len(found["level"] or ""))
+    around, rows = list[str](), list[list[Token]]()
+    for token in MarkdownIt("commonmark").enable("table").parse(_UNHOLDABLE.sub("", markdown)):
+        if token.nesting > 0:
+            around.append(token.tag)
+            rows += [[]] if token.tag == "tr" else []
+        elif token.nesting < 0:
+            around.pop()
+            if token.tag == "table":
+                yield Block(tag="table", text=token, rows=rows)
+                rows = []
+        elif token.type != "inline":
+            yield from [Block(tag="code", text=token)] if token.content else []
+        elif around[-1] in ("th", "td"):
+            rows[-1].append(token)
         else:
-            yield Block(kind="text", text=line.strip())
+            styled = (tag for tag in reversed(around) if tag in _STYLES)
+            yield Block(tag=next(styled, "p") if around[-1] == "p" else around[-1], text=token)
 
 
-def _cells(lines: Sequence[str]) -> tuple[tuple[str, ...], ...]:
-    kept = [line for line in lines if not _RULE_ROW.fullmatch(line.strip())]
-    rows = [
-        re.split(r"(?<!\\)\|", line.strip().removeprefix("|").removesuffix("|")) for line in kept
-    ]
-    width = max(map(len, rows), default=0)
-    return tuple(
-        tuple(cell.strip().replace(r"\|", "|") for cell in [*row, *[""] * (width - len(row))])
-        for row in rows
-    )
+def plain(text: Token) -> str:
+    """Return the words of a text without what makes them bold or a link."""
+    return "".join(child.content or _BREAKS.get(child.type, "") for child in text.children or ())
 
 
-def _table(document: Word, rows: Sequence[Sequence[str]]) -> None:
-    if not rows:
-        return
+def _table(document: Word, rows: Sequence[Sequence[Token]]) -> None:
     table = document.add_table(0, len(rows[0]), style="Table Grid")
     for number, row in enumerate(rows):
         for place, cell in zip(table.add_row().cells, row, strict=True):
-            _fill(place.paragraphs[0], f"**{cell}**" if number == 0 and cell else cell)
+            _fill(place.paragraphs[0], cell, bold=number == 0)
 
 
-def _fill(paragraph: Paragraph, text: str) -> None:
-    """Put a text into a paragraph, with what is bold, italic and code in it."""
-    said, at = _said(text), 0
-    for found in _SPAN.finditer(said):
-        paragraph.add_run(said[at : found.start()])
-        run = paragraph.add_run(found["bold"] or found["italic"] or found["code"])
-        run.bold, run.italic = bool(found["bold"]) or None, bool(found["italic"]) or None
-        if found["code"]:
+def _fill(paragraph: Paragraph, text: Token, *, bold: bool = False) -> None:
+    """Put a text into a paragraph, with what is bold, italic and code in it; a link's address follows its words."""
+    inside = ["strong_open"] * bold
+    links: list[str] = []
+    for child in text.children or ():
+        said = child.content or _BREAKS.get(child.type, "")
+        if child.nesting > 0:
+            inside.append(child.type)
+            links += [str(child.attrs["href"])] if child.type == "link_open" else []
+        elif child.nesting < 0:
+            inside.pop()
+            said = f" ({links.pop()})" if child.type == "link_close" else ""
+        elif child.type == "image":
+            said = f"{said} ({child.attrs['src']})"
+        run = paragraph.add_run(said)
+        run.bold, run.italic = "strong_open" in inside or None, "em_open" in inside or None
+        if child.type == "code_inline":
             run.font.name = "Consolas"
-        at = found.end()
-    paragraph.add_run(said[at:])
-
-
-def _said(text: str) -> str:
-    """Return a text in which a link is its words and its address."""
-    return _LINK.sub(lambda found: f"{found[1]} ({found[2]})" if found[1] else found[2], text)
