@@ -91,7 +91,7 @@ async def test_output_status_and_files_are_told_and_the_files_looked_at_again() 
         (replace(SILENT, exit_code=2), "Exit code 2: make all"),
         (
             replace(SILENT, exit_code=None, timed_out=True),
-            "Stopped because it took too long, nothing was changed: make all",
+            "Stopped at a bound of time, memory or processes; nothing was changed: make all",
         ),
         (
             replace(SILENT, refused=(RefusedChange(path="a\nb", reason="link"),)),

@@ -10,10 +10,10 @@ import unicodedata
 from collections import defaultdict
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from functools import partial
-from typing import Final, NamedTuple
+from operator import itemgetter
+from typing import Final
 
 from deskhand.core.dates import date_in
 from deskhand.core.quotes import bare, cut, visible
@@ -35,24 +35,8 @@ _HASHED_BYTES: Final = 16 * 1024**3
 """What one search reads and one comparison hashes at most; what is beyond is said."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Hit:
-    entry: Entry
-    words: frozenset[str]
-    named: frozenset[str]
-    lines: tuple[_Line, ...]
-
-    def rank(self) -> tuple[int, int, int, int, str]:
-        """More of the words first, then those in the name, then those together in a line, then the newest."""
-        together = max((len(line.words) for line in self.lines), default=0)
-        entry = self.entry
-        return -len(self.words), -len(self.named), -together, -entry.modified_ns, entry.path
-
-
-class _Line(NamedTuple):
-    number: int
-    text: str
-    words: tuple[str, ...]
+_Rank = tuple[int, int, int, int, str]
+"""More of the words first, then those in the name, then those together in a line, then the newest."""
 
 
 class Finder:
@@ -74,7 +58,7 @@ class Finder:
         chosen = [entry for entry in entries if _fits(entry, wish)]
         words = [plain(word) for word in wish.words]
         sized, documents, unread = _READ_BYTES, _DOCUMENTS_MAX, 0
-        hits: list[_Hit] = []
+        hits: list[tuple[_Rank, JsonObject, str]] = []
         for entry in sorted(chosen, key=lambda entry: -entry.modified_ns):
             sized -= entry.size
             parsed = entry.path.casefold().endswith(_PARSED)
@@ -86,18 +70,16 @@ class Finder:
             elif words:
                 unread += 1
             hits.append(await self._offload(partial(_hit, entry, words, lines)))
-        found = sorted((hit for hit in hits if not words or hit.words), key=_Hit.rank)
+        hits = [hit for hit in sorted(hits, key=itemgetter(0)) if hit[0][0] or not words]
         value: JsonObject = {
-            "files": [_json(hit) for hit in found[:FOUND_MAX]],
-            "found_total": len(found),
+            "files": [hit for _, hit, _ in hits[:FOUND_MAX]],
+            "found_total": len(hits),
             "looked_at": len(entries),
             "unread_total": unread,
             "complete": complete,
         }
-        said: list[str] = []
-        for hit in found[:FOUND_MAX]:
-            said += [hit.entry.path, *(f"  {line.number}: {line.text}" for line in hit.lines)]
-        return ok(value, "\n".join(said) or "(nothing)")
+        told = "\n".join(said for _, _, said in hits[:FOUND_MAX])
+        return ok(value, told or "(nothing)")
 
 
 def find_duplicates(wish: wishes.FindDuplicates, place: Place) -> ToolResult:
@@ -168,31 +150,30 @@ def _fits(entry: Entry, wish: wishes.FindFiles) -> bool:
     return any(day is not None and first <= day <= last for day in (changed, date_in(name)))
 
 
-def _hit(entry: Entry, words: Sequence[str], lines: Sequence[str]) -> _Hit:
-    name, whole, found = plain(entry.path), plain("\n".join(lines)), list[_Line]()
+def _hit(entry: Entry, words: Sequence[str], lines: Sequence[str]) -> tuple[_Rank, JsonObject, str]:
+    """Return how good a file is, what of the words it has in its name and its lines, and that as text."""
+    whole, found = plain("\n".join(lines)), list[tuple[int, int, str]]()
+    named = every = {word for word in words if word in plain(entry.path)}
     telling = lines if any(word in whole for word in words) else ()
     for number, line in enumerate(telling, start=1):
-        seen = plain(line)
-        there = tuple(word for word in words if word in seen)
+        there = [word for word in words if word in plain(line)]
         if there:
             shown = bare(visible(line, entry.path))
-            quoted = cut(shown, at=max(0, plain(shown).find(there[0])), limit=_QUOTE_CHARS_MAX)
-            found.append(_Line(number, quoted, there))
-    best = sorted(found, key=lambda line: (-len(line.words), line.number))[:QUOTED_MAX]
-    named = frozenset(word for word in words if word in name)
-    every = named.union(*(line.words for line in found))
-    return _Hit(entry=entry, named=named, lines=tuple(best), words=every)
-
-
-def _json(hit: _Hit) -> JsonObject:
-    entry = hit.entry
-    return {
+            place = max(0, plain(shown).find(there[0]))
+            found.append((-len(there), number, cut(shown, at=place, limit=_QUOTE_CHARS_MAX)))
+            every = every.union(there)
+    found = sorted(found)[:QUOTED_MAX]
+    hit: JsonObject = {
         "path": entry.path,
         "size": entry.size,
         "modified_seconds": entry.modified_ns // 10**9,
-        "words": [*sorted(hit.words)],
-        "lines": [{"line": line.number, "text": line.text} for line in hit.lines],
+        "words": [*sorted(every)],
+        "lines": [{"line": number, "text": text} for _, number, text in found],
     }
+    together = min((few for few, _, _ in found), default=0)
+    rank = -len(every), -len(named), together, -entry.modified_ns, entry.path
+    told = "\n".join([entry.path, *(f"  {number}: {text}" for _, number, text in found)])
+    return rank, hit, told
 
 
 def _copies(files: Sequence[Entry]) -> int:

@@ -10,14 +10,7 @@ from collections import Counter
 from datetime import date
 from typing import Final, NamedTuple
 
-from deskhand.agents.commands.command import (
-    Command,
-    Line,
-    Plan,
-    StoppedError,
-    Voice,
-    voice_for,
-)
+from deskhand.agents.commands.command import Command, Line, Plan, StoppedError, Voice, voice_for
 from deskhand.agents.commands.notes import MARK, Found, page_checks, read_notes
 from deskhand.core.cues import cue_place
 from deskhand.core.owing import Action, actions_in

@@ -8,14 +8,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from deskhand.agents.commands.command import (
-    Command,
-    Line,
-    Plan,
-    Steps,
-    Voice,
-    voice_for,
-)
+from deskhand.agents.commands.command import Command, Line, Plan, Steps, Voice, voice_for
 from deskhand.agents.commands.values import named, number, objects, sized, strings, words
 from deskhand.ports import Done, GiveUp, Wishes
 from deskhand.protocol.wire import Json, JsonObject
@@ -70,15 +63,10 @@ def _moved(paths: list[str], voice: Voice) -> Steps[tuple[set[str], list[str]]]:
     """Put files into the trash, one wish each, and return which are there now and why others are not."""
     calls = tuple(voice.call("trash_file", "trash", {"path": path}, path=path) for path in paths)
     turn = yield Wishes(calls=calls)
-    done = [*zip(paths, turn.results, strict=False)]
-    moved = {path for path, result in done if result.outcome == "ok"}
-    reasons = {path: result.text for path, result in done if result.outcome != "ok"}
-    failed = [
-        voice.say("duplicates.not_moved", path=named(path), why=reasons.get(path, ""))
-        for path in paths
-        if path not in moved
-    ]
-    return moved, failed
+    done = dict(zip(paths, turn.results, strict=True))
+    moved = {path for path, result in done.items() if result.outcome == "ok"}
+    left = [(named(path), result.text) for path, result in done.items() if path not in moved]
+    return moved, [voice.say("duplicates.not_moved", path=path, why=why) for path, why in left]
 
 
 def _shown(group: JsonObject, moved: set[str], voice: Voice) -> list[str]:
@@ -86,15 +74,8 @@ def _shown(group: JsonObject, moved: set[str], voice: Voice) -> list[str]:
     said = [f"\n**{sized(number(group, 'size'))}** × {len(files)}\n"]
     for place, file in enumerate(files[:_FILES_SHOWN_MAX]):
         path = words(file, "path")
-        key = (
-            "kept"
-            if not place
-            else "trashed"
-            if path in moved
-            else "linked"
-            if file.get("linked")
-            else "copy"
-        )
+        key = "linked" if file.get("linked") else "trashed" if path in moved else "copy"
+        key = key if place else "kept"
         said.append(f"- {named(path)} {voice.say(f'duplicates.{key}')}".rstrip())
     more = len(files) - _FILES_SHOWN_MAX
     return [*said, voice.say("find.more", count=more)] if more > 0 else said
@@ -103,7 +84,5 @@ def _shown(group: JsonObject, moved: set[str], voice: Voice) -> list[str]:
 def _facts(group: JsonObject, moved: set[str]) -> list[Json]:
     """Return what must hold at the end: who stayed has these bytes, who was moved is gone."""
     digest, paths = words(group, "sha256"), [words(f, "path") for f in objects(group, "files")]
-    return [
-        {"path": path, "gone": True} if path in moved else {"path": path, "sha256": digest}
-        for path in paths
-    ]
+    stays: JsonObject = {"sha256": digest}
+    return [{"path": path, **({"gone": True} if path in moved else stays)} for path in paths]

@@ -9,14 +9,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Final
 
-from deskhand.agents.commands.command import (
-    Command,
-    Line,
-    Plan,
-    StoppedError,
-    Voice,
-    voice_for,
-)
+from deskhand.agents.commands.command import Command, Line, Plan, StoppedError, Voice, voice_for
 from deskhand.agents.commands.values import named, number, objects, sized, strings, words
 from deskhand.core.days import period_in
 from deskhand.core.quotes import Quote, quotable, show

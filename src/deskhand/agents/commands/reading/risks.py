@@ -41,9 +41,8 @@ def _plan(line: Line, before: Done | None) -> Plan:
     page = _page(places, found, voice, counts)
     content: JsonObject = {"path": name, "content": page, "replace": replacing}
     writing = voice.call("write_file", "write", content, path=name)
-    return (
-        yield from voice.deliver(writing, page_checks(page, name, voice), "risks.found", **counts)
-    )
+    checks = page_checks(page, name, voice)
+    return (yield from voice.deliver(writing, checks, "risks.found", **counts))
 
 
 RISKS: Final = Command.of("risks", _plan)
@@ -62,12 +61,8 @@ def _page(
 
 
 def _section(pattern: Pattern, places: _Places, voice: Voice) -> str:
-    lines = [
-        f"## {pattern.name[voice.language]} ({pattern.id})",
-        "",
-        pattern.why[voice.language],
-        "",
-    ]
+    name, why = pattern.name[voice.language], pattern.why[voice.language]
+    lines = [f"## {name} ({pattern.id})\n\n{why}\n"]
     for note, hit in places[:_LINES_SHOWN_MAX]:
         shown = cut(hit.words, at=hit.at, limit=_WORDS_CHARS_MAX)
         lines.append(show(Quote(text=shown, path=note.path, line=hit.line)))

@@ -39,7 +39,7 @@ def _plan(line: Line, before: Done | None) -> Plan:
         for each in refused[:_FILES_SHOWN_MAX]
     ]
     if value["exit_code"] != 0:
-        key = "run.stopped" if value.get("timed_out") is True else "run.failed"
+        key = "run.failed" if isinstance(value["exit_code"], int) else "run.stopped"
         reasons.insert(0, voice.say(key, what=shown, code=number(value, "exit_code")))
     said = _said(value, voice)
     if reasons:
@@ -60,16 +60,13 @@ def _said(value: JsonObject, voice: Voice) -> str:
     cut = len(output) - _OUTPUT_CHARS_MAX
     fence = "`" * max(3, *(len(run) + 1 for run in re.findall("`+", output)), 0)
     said = [voice.say("run.cut", count=cut)] if cut > 0 else []
-    said += (
-        [f"{fence}\n{output[-_OUTPUT_CHARS_MAX:]}\n{fence}"]
-        if output
-        else [voice.say("run.silent")]
-    )
+    shown = f"{fence}\n{output[-_OUTPUT_CHARS_MAX:]}\n{fence}"
+    said.append(shown if output else voice.say("run.silent"))
     said += [voice.say("run.truncated")] if value.get("truncated") is True else []
-    files = [
-        f"- {voice.say('run.' + words(each, 'kind'))} {named(words(each, 'path'))} {sized(number(each, 'size'))}"
-        for each in changes[:_FILES_SHOWN_MAX]
-    ]
+    files: list[str] = []
+    for each in changes[:_FILES_SHOWN_MAX]:
+        kind, path = voice.say(f"run.{words(each, 'kind')}"), named(words(each, "path"))
+        files.append(f"- {kind} {path} {sized(number(each, 'size'))}")
     more = len(changes) - _FILES_SHOWN_MAX
     files += [voice.say("find.more", count=more)] if more > 0 else []
     return "\n\n".join([*said, "\n".join(files)]).rstrip()
