@@ -150,6 +150,19 @@ async def test_a_good_model_is_measured(desk: Desk, standin: StandIn) -> None:
     assert 0 <= row["first_s"] <= row["total_s"]
 
 
+async def test_a_proxy_of_the_environment_gets_nothing_of_a_model_on_this_computer(
+    desk: Desk, standin: StandIn
+) -> None:
+    """What is said to a model here stays here, and works behind a proxy that cannot reach this computer."""
+    standin.think = obedient
+    await typed(desk, "model", "set", "stand-in", "--base-url", standin.url)
+    proxy = dict.fromkeys(("HTTP_PROXY", "http_proxy", "ALL_PROXY"), "http://127.0.0.1:9")
+
+    said = await typed(desk, "model", "test", **proxy)
+
+    assert said.status == 0, said.err
+
+
 async def test_what_is_wrong_with_a_model_is_said_with_its_cure(
     desk: Desk, standin: StandIn
 ) -> None:

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import re
 from typing import Any, Final
+from urllib.parse import urlsplit
 
+import httpx2
 from pydantic_ai.exceptions import ModelAPIError, UserError
 from pydantic_ai.messages import ModelResponse
 from pydantic_ai.models import Model, infer_model
@@ -18,6 +20,9 @@ from deskhand.agents.builtin.choosing import STAND_IN, ModelChoice
 from deskhand.errors import Code, DeskhandError
 from deskhand.limits import RETRY_AFTER_SECONDS_MAX
 
+_LOCAL: Final = frozenset({"localhost", "127.0.0.1", "::1"})
+_PATIENCE: Final = httpx2.Timeout(600.0, connect=5.0)
+"""Whether a model went silent is watched elsewhere."""
 NO_KEY: Final = "none"
 """Sent to a server on this machine that wants no key but whose client library insists on one."""
 
@@ -45,6 +50,7 @@ class Models:
         self._standin = standin
         self._open: dict[ModelChoice, Model] = {}
         self._providers: dict[tuple[str, str | None, str | None], Provider[Any]] = {}
+        self._clients: list[httpx2.AsyncClient] = []
 
     def open(self, choice: ModelChoice) -> Model:
         """Return the model.
@@ -84,6 +90,9 @@ class Models:
         for provider in self._providers.values():
             async with provider:
                 pass
+        for client in self._clients:
+            await client.aclose()
+        self._open, self._providers, self._clients = {}, {}, []
 
     def _refuse_standin(self, name: str, choice: ModelChoice) -> None:
         if name.casefold().startswith(STAND_IN) and not self._standin:
@@ -92,9 +101,13 @@ class Models:
     def _provider(self, name: str, choice: ModelChoice) -> Provider[Any]:
         key = (name, choice.base_url, choice.key)
         if key not in self._providers:
-            given: dict[str, str] = {}
+            given: dict[str, Any] = {}
             if choice.base_url:
                 given = {"base_url": choice.base_url, "api_key": choice.key or NO_KEY}
+                if urlsplit(choice.base_url).hostname in _LOCAL:
+                    # A proxy of the environment cannot reach it, and must not hear what is said to it.
+                    given["http_client"] = httpx2.AsyncClient(trust_env=False, timeout=_PATIENCE)
+                    self._clients.append(given["http_client"])
             elif choice.key:
                 given = {"api_key": choice.key}
             self._providers[key] = infer_provider_class(name)(**given)
