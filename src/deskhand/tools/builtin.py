@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Generic, TypeVar
@@ -105,13 +105,19 @@ def ok(value: JsonObject, text: str) -> ToolResult:
     return ToolResult(outcome="ok", value=value, text=text)
 
 
+def within(lines: Iterable[str], chars: int) -> list[str]:
+    """Return as many lines as fit, but at least one."""
+    fitting = list[str]()
+    for line in lines:
+        chars -= len(line) + 1
+        if chars < 0 and fitting:
+            break
+        fitting.append(line)
+    return fitting
+
+
 def fitting(lines: Sequence[str], rest: str) -> str:
     """Return as many lines as a model should get, and how many more there are; ``rest`` says how to see them."""
-    shown, left = list[str](), TOOL_TEXT_CHARS_MAX - 500
-    for line in lines:
-        left -= len(line) + 1
-        if left < 0:
-            break
-        shown.append(line)
+    shown = within(lines, TOOL_TEXT_CHARS_MAX - 500)
     more = len(lines) - len(shown)
     return "\n".join([*shown, *[f"[… {more:,} more {rest}]"] * bool(more)])

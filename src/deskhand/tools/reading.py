@@ -12,6 +12,7 @@ import struct
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import count
 from pathlib import PurePosixPath
 from typing import Final, cast
 
@@ -21,7 +22,7 @@ from deskhand.ports import FolderAccess, Offload, Place, ToolResult
 from deskhand.protocol import wishes
 from deskhand.protocol.wire import Json, JsonObject
 from deskhand.tools.apart.asking import Apart
-from deskhand.tools.builtin import fitting, ok, source
+from deskhand.tools.builtin import fitting, ok, source, within
 from deskhand.tools.decoding import Decoded, decode
 from deskhand.tools.tables.reading import delimiter_of
 
@@ -90,7 +91,7 @@ class Reader:
     async def read_file(self, wish: wishes.ReadFile, place: Place) -> ToolResult:
         """Return lines of a file."""
         found = await self.lines(source(wish, place), wish.path, place)
-        chosen = _fitting(found.lines[wish.from_line - 1 :][: wish.limit], READ_CHARS_MAX)
+        chosen = within(found.lines[wish.from_line - 1 :][: wish.limit], READ_CHARS_MAX)
         value = _value(wish.path, found, chosen, wish.from_line)
         return ok(value, numbered(found, chosen, wish.from_line, TOOL_TEXT_CHARS_MAX))
 
@@ -106,7 +107,7 @@ class Reader:
                 files.append({"path": path, "error": str(error.code)})
                 texts.append(f"== {path}: {error.sentence()}")
                 continue
-            chosen = _fitting(found.lines[first - 1 :], left)
+            chosen = within(found.lines[first - 1 :], left)
             files.append(_value(path, found, chosen, first))
             texts.append(f"== {path}\n{numbered(found, chosen, first, max(1_000, room))}")
             left -= sum(len(line) + 1 for line in chosen)
@@ -135,21 +136,22 @@ class Reader:
 
 def numbered(found: Lines, chosen: Sequence[str], first: int, chars: int) -> str:
     """Return some lines of a file with their numbers, as many as fit, and how to see the others."""
-    shown = [f"[{'; '.join(found.notes)}]"] if found.notes else []
-    left, last = chars - 200, first - 1
-    for number, line in enumerate(chosen, start=first):
+
+    def said(number: int, line: str) -> str:
         cut = len(line) - LINE_CHARS_MAX
         more = f" [… {cut:,} more characters]" if cut > 0 else ""
-        said = f"{number}: {line[:LINE_CHARS_MAX]}{more}"
-        left -= len(said) + 1
-        if left < 0 and number > first:
-            break
-        shown.append(said)
-        last = number
-    if last < len(found.lines):
-        left_out = len(found.lines) - last
-        shown.append(f"[… {left_out:,} more lines; read on with from_line={last + 1}]")
-    return "\n".join(shown) if chosen else f"(nothing here; it has {len(found.lines)} lines)"
+        return f"{number}: {line[:LINE_CHARS_MAX]}{more}"
+
+    notes = [f"[{'; '.join(found.notes)}]"] if found.notes else []
+    shown = within(map(said, count(first), chosen), chars - 200)
+    more = len(found.lines) - first + 1 - len(shown)
+    if more > 0:
+        shown.append(f"[… {more:,} more lines; read on with from_line={first + len(shown)}]")
+    return (
+        "\n".join([*notes, *shown])
+        if chosen
+        else f"(nothing here; it has {len(found.lines)} lines)"
+    )
 
 
 def read_decoded(access: FolderAccess, path: str) -> tuple[Decoded, str]:
@@ -217,17 +219,6 @@ def _bytes(access: FolderAccess, path: str, *, limit: int = READ_BYTES_MAX) -> b
             raise
         detail = f"{path}: {error.detail}; {_CURES[error.code]}"
         raise DeskhandError(error.code, detail) from None
-
-
-def _fitting(lines: Sequence[str], chars: int) -> list[str]:
-    """Return as many lines as fit, but at least one."""
-    fitting: list[str] = []
-    for line in lines:
-        chars -= len(line) + 1
-        if chars < 0 and fitting:
-            break
-        fitting.append(line)
-    return fitting
 
 
 def _value(path: str, found: Lines, chosen: Sequence[str], first: int) -> JsonObject:
