@@ -120,6 +120,7 @@ class Journal:
     ) -> None:
         self._engine = engine
         self._reading: Connection | None = None
+        self._settings: dict[str, Json] = {}
         self._writer = writer
         self._ids = ids
         self._upgrades = upgrades
@@ -138,6 +139,7 @@ class Journal:
         Raises:
             DeskhandError: ``schema_newer``.
         """
+        self._settings.clear()
         schema = max(self._upgrades)
         stored = self._stored_schema() or schema
         if stored > schema:
@@ -199,6 +201,7 @@ class Journal:
         """Do as :func:`orders.receive`, in one commit."""
         op_id = self._ids.new("op")
         stopped = await self._do(lambda connection: orders.receive(connection, event, op_id=op_id))
+        self._settings.clear()
         self.on_outbox()
         return stopped
 
@@ -361,8 +364,10 @@ class Journal:
 
     def setting(self, name: str) -> Json:
         """Return a setting of the account, or nothing."""
-        said = self._known(f"setting/{name}")
-        return json.loads(said) if said else None
+        if name not in self._settings:  # asked for many times in each turn
+            said = self._known(f"setting/{name}")
+            self._settings[name] = json.loads(said) if said else None
+        return self._settings[name]
 
     def _stored_schema(self) -> int:
         """Return the schema on disk; 0 for a journal that begins."""

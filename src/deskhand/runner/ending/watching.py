@@ -42,9 +42,11 @@ class Watch:
     def question(self, state: AttemptState) -> Ask | None:
         """Return what to ask when a limit is used up."""
         over = self._near(state, Decimal(1))
+        if not over:
+            return None
         choices = (self._say("budget.go_on"), self._say("budget.stop"))
         text = self._say("budget.ask", what=self._used(state, over))
-        return Ask(text=text, choices=choices) if over else None
+        return Ask(text=text, choices=choices)
 
     def notes(self, state: AttemptState) -> dict[str, str]:
         """Return by name what to say, once, of limits that are near or cannot be watched."""
