@@ -13,7 +13,7 @@ from deskhand.protocol.events import SettingChanged
 from deskhand.protocol.tasks import TaskState
 from deskhand.testing.agents import Obedient, call, wish
 from deskhand.testing.links import MemoryHub
-from tests.laptop import Laptop
+from tests.laptop import Laptop, until
 
 LOOK = wish(call("list_files", path="."))
 
@@ -61,3 +61,14 @@ async def test_what_a_restored_hub_orders_again_is_not_done_again(tmp_path: Path
     assert later.state is TaskState.COMPLETED
     assert done == ["asked", "asked"]
     assert laptop.hub.kinds(task).count("task.finished") == 1
+
+
+async def test_a_changed_setting_counts_at_once(tmp_path: Path) -> None:
+    """What was read of a setting before is forgotten with the order that changes it."""
+    laptop = Laptop(tmp_path, [])
+    async with laptop:
+        before = laptop.rows.setting("lease_seconds")
+        laptop.hub.tell(SettingChanged(name="lease_seconds", value=45))
+        await until(lambda: laptop.rows.setting("lease_seconds") == 45)
+
+    assert before is None
