@@ -19,6 +19,7 @@ from deskhand.limits import SYNC_WAIT_SECONDS_MAX
 FINAL: Final = frozenset({"completed", "failed", "canceled"})
 _AWAY_SECONDS_MAX: Final = 60.0
 _AGAIN_SECONDS: Final = 0.5
+_SUGGESTED_SECONDS: Final = 1.0
 _LOOK_KINDS: Final = ("task.", "approval.", "question.")
 
 
@@ -72,6 +73,30 @@ def follow_task(
             if task["state"] in FINAL or (also_when_stuck and stuck(task)):
                 return task, True
     return hub.get(path), False
+
+
+def suggested(hub: Client, name: str, *, after: int) -> Obj:
+    """Return a task that waits for a model as soon as its computer has said what it may mean, or soon after."""
+    for event in events_of(hub, after, seconds=_SUGGESTED_SECONDS):
+        if event["kind"] == "task.suggested" and event.get("task") == name:
+            break
+    return hub.get(f"/v1/tasks/{quoted(name)}")
+
+
+def choose(hub: Client, task: Obj, wanted: str) -> Obj:
+    """Run a suggestion of a task, bound to exactly what stands in this very object; return the result.
+
+    Raises:
+        DeskhandError: ``not_found``; what the hub says.
+    """
+    from deskhand.protocol.wire import sha256_of
+
+    one = next((one for one in task.get("suggestions", []) if one["id"] == wanted), None)
+    if one is None:
+        raise DeskhandError(Code.NOT_FOUND, wanted, field="SUGGESTION")
+    shown = sha256_of({**one, "preview_sha256": ""})
+    body = {"suggestion": wanted, "preview_sha256": shown}
+    return hub.op("task.run_as", body, task=str(task["id"]))
 
 
 def stuck(task: Obj) -> bool:
@@ -187,7 +212,11 @@ def show_outcome(task: Obj) -> None:
         speak.out(speak.say(f"reason.{task['reason']}"))
         for one in task.get("suggestions", []):
             shown = {"command": one["command"], "preview": one_line(one["preview"])}
-            speak.out(speak.say("waits.suggestion", **shown))
+            speak.out(speak.say("waits.suggestion", id=one["id"], **shown))
+            if left := " · ".join(one.get("not_honored", [])):
+                speak.out(speak.say("waits.not_honored", words=one_line(left)))
+        if first := next(iter(task.get("suggestions", [])), None):
+            speak.out(speak.say("waits.choose", task=task["id"], id=first["id"]))
         return
     paused = [{"kind": "paused", "id": task["id"]}]
     for one in paused if task["state"] == "paused" else task.get("waiting_for", []):

@@ -134,7 +134,7 @@ class TaskEdit(OpBody):
 class TaskRunAs(OpBody):
     """Run the suggestion of this id, exactly as it was shown, in the place of the task's text."""
 
-    suggestion: str | int
+    suggestion: str
     preview_sha256: str
 
 

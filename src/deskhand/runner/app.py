@@ -24,6 +24,7 @@ from deskhand.runner.inbox import Inbox
 from deskhand.runner.outbox import OneLife, Outbox
 from deskhand.runner.parts import Parts, RunnerConfig
 from deskhand.runner.presence import Presence, passing_over_absence
+from deskhand.runner.suggesting import Suggester
 from deskhand.runner.workspace import Workspaces
 from deskhand.workflow.local import LocalWorkflow
 from deskhand.workflow.rows import AttemptKey
@@ -57,7 +58,8 @@ class Runner:
             journal=parts.journal, drive=partial(drive, kit), slots=config.slots
         )
         self._tell_of_doubt = partial(tell_of_doubt, kit)
-        self.inbox = Inbox(config, parts, self.workflow, halted=self._tell_of_doubt)
+        heard = Suggester(config, parts, ceiling).answer
+        self.inbox = Inbox(config, parts, self.workflow, halted=self._tell_of_doubt, heard=heard)
 
     async def run(self) -> None:
         """Work until stopped.

@@ -26,7 +26,8 @@ _log = logging.getLogger(__name__)
 class Inbox:
     """Takes orders in for one runner, and lets the workflow go on because of them.
 
-    ``halted`` is called when attempts were ended by an order, and nothing of them runs any more.
+    ``halted`` is called when attempts were ended by an order, and nothing of them runs any more; ``heard`` before
+    anything is stored.
     """
 
     def __init__(
@@ -36,6 +37,7 @@ class Inbox:
         workflow: LocalWorkflow,
         *,
         halted: Callable[[], Awaitable[None]],
+        heard: Callable[[Event], Awaitable[None]],
     ) -> None:
         self._config = config
         self._parts = parts
@@ -43,6 +45,7 @@ class Inbox:
         self._link = parts.link
         self._workflow = workflow
         self._halted = halted
+        self._heard = heard
         self._backoff = Backoff(parts)
         self._looked_at = 0
         self._stuck = False
@@ -108,6 +111,7 @@ class Inbox:
             self._looked_at = max(self._looked_at, frame.seq)
 
     async def _order(self, event: Event) -> None:
+        await self._heard(event)
         try:
             stopped = await self._journal.receive(event)
         except DeskhandError as error:

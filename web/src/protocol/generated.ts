@@ -779,7 +779,7 @@ export type TaskResumed = Record<string, never>;
 
 /** Run the suggestion of this id, exactly as it was shown, in the place of the task's text. */
 export interface TaskRunAs {
-  suggestion: string | number;
+  suggestion: string;
   preview_sha256: string;
 }
 

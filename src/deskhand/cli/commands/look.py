@@ -28,7 +28,7 @@ Reason = Annotated[str | None, option("approve.reason")]
 def add_to(app: typer.Typer) -> None:
     """Add the commands."""
     add_commands(app, "tasks", status, ls, show, watch, get)
-    add_commands(app, "tasks", approve, deny, answer, steer, cancel, pause, resume, retry)
+    add_commands(app, "tasks", approve, deny, answer, steer, cancel, pause, resume, retry, choose)
 
 
 def status() -> int:
@@ -198,6 +198,13 @@ def retry(name: TaskId) -> int:
     """Begin a finished task again, as a new one."""
     result = client().op("task.retry", task=name)
     return speak.answer(result, str(result["task"]))
+
+
+def choose(name: TaskId, suggestion: Annotated[str, argument("SUGGESTION", "choose.id")]) -> int:
+    """Run a suggested command instead of waiting for a model."""
+    hub = client()
+    task = hub.get(f"/v1/tasks/{quoted(name)}")
+    return speak.done(follow.choose(hub, task, suggestion), "choose.done")
 
 
 def _decide(name: str, *, decision: str, scope: str, reason: str | None) -> int:

@@ -5,6 +5,7 @@ The task is stored before anything is shown; what happens here afterwards only w
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,7 +13,7 @@ import typer
 
 from deskhand.cli.client import Client, new_op_id
 from deskhand.cli.flags import MODES, add_commands, argument, from_stdin, option, seconds, t
-from deskhand.cli.follow import exit_code, follow_task, show_event, show_outcome
+from deskhand.cli.follow import choose, exit_code, follow_task, show_event, show_outcome, suggested
 from deskhand.cli.home import client, home, local_runner
 from deskhand.cli.screen import Exit, Obj, speak
 from deskhand.cli.values import setting
@@ -69,10 +70,15 @@ def do(
     if no_wait:
         return speak.answer(hub.get(f"/v1/tasks/{name}"))
     after = int(result.get("seq") or 0)
+    until = partial(
+        follow_task, hub, name, seconds=limit, show=show_event, also_when_stuck=not wait
+    )
     try:
-        task, in_time = follow_task(
-            hub, name, after=after, seconds=limit, show=show_event, also_when_stuck=not wait
-        )
+        task, in_time = until(after=after)
+        if task.get("reason") == "no_model":
+            task = suggested(hub, name, after=after)
+            if chosen := _offered(hub, task):
+                task, in_time = until(after=int(chosen["seq"]))
     except KeyboardInterrupt:
         speak.err(speak.say("do.detached", id=name))
         return Exit.INTERRUPTED
@@ -81,6 +87,15 @@ def do(
     show_outcome(task)
     speak.answer(task)
     return exit_code(task, require_verified=bool(require)) if in_time else Exit.TIMEOUT
+
+
+def _offered(hub: Client, task: Obj) -> Obj | None:
+    """Return what came of the suggestion that a person at a terminal chose, if one did."""
+    if not (speak.asks and task.get("suggestions")):
+        return None
+    show_outcome(task)
+    wanted = speak.ask(speak.say("choose.ask"))
+    return choose(hub, task, wanted) if wanted else None
 
 
 def _thread(hub: Client, said: str | None, op_id: str) -> str | None:

@@ -57,7 +57,7 @@ def run_as(facts: Facts, wish: Wish, body: TaskRunAs) -> Decision:
         raise DeskhandError(Code.ALREADY_DECIDED, task.text)
     if task.epoch or task.state not in (TaskState.QUEUED, TaskState.PAUSED):
         raise DeskhandError(Code.ILLEGAL_STATE, f"the task is {task.state}")
-    shown = (str(body.suggestion), body.preview_sha256)
+    shown = (body.suggestion, body.preview_sha256)
     found = (one for one in task.suggestions if (one.id, one.preview_sha256) == shown)
     chosen = next(found, None)
     if chosen is None:

@@ -48,12 +48,15 @@ class Listed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Meaning:
-    """A command line that a sentence may mean, the words it would not do, and how near it is."""
+    """A command line that a sentence may mean, and the words it would not do.
+
+    ``fit`` says how many of the words were found in the folder or took a value.
+    """
 
     command: CommandInfo
     line: str
     not_honored: tuple[str, ...]
-    nearness: float
+    fit: int
 
     @property
     def does(self) -> str:
@@ -68,7 +71,7 @@ def meanings(
     """Return what a sentence may mean in a folder, the nearest first; nothing for what no command is near to."""
     sentence = unicodedata.normalize("NFC", " ".join(said.split()))
     near = (
-        _Filling(sentence, command, listing, today).meaning(nearness)
+        _Filling(sentence, command, listing, today).meaning()
         for nearness, command in _ranked(sentence, tuple(commands))
         if nearness >= _LEAST and re.search(_table()["asked"].get(command.name, ""), sentence)
     )
@@ -135,7 +138,7 @@ class _Filling:
         self._roots = set[str]()
         self._days = period_in(said, today)
 
-    def meaning(self, nearness: float) -> Meaning | None:
+    def meaning(self) -> Meaning | None:
         """Return the filled-in line with what is left over, or nothing when its arguments are nowhere."""
         last = self._form(_table()["last"].get(self._command.name, ()))
         options = self._options()
@@ -147,9 +150,9 @@ class _Filling:
         left, share = self._left()
         if share > _LEFT_SHARE_MAX:
             return None
-        return Meaning(
-            command=self._command, line=" ".join(parts), not_honored=left, nearness=nearness
-        )
+        fit = len(self._spans) + len(self._roots & _roots(self._said))
+        line = " ".join(parts)
+        return Meaning(command=self._command, line=line, not_honored=left, fit=fit)
 
     def _options(self) -> list[str]:
         forms, found = _table()["options"], list[str]()

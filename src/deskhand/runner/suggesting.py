@@ -1,0 +1,110 @@
+"""What this computer takes a task to mean that waits for a model. Nothing of its folders leaves it but the previews.
+
+It looks at names and days, never into files, and only where the task may work. It refuses to run anything.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import closing, suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
+
+from deskhand.clock import unstamp
+from deskhand.core.waiting.suggesting import Listed, Meaning, meanings
+from deskhand.errors import DeskhandError
+from deskhand.permissions.evaluate import effective_mode
+from deskhand.ports import Entry
+from deskhand.protocol.events import Event, TaskQueued
+from deskhand.protocol.objects import FolderMode, Trust
+from deskhand.protocol.ops import Op, TaskSuggest
+from deskhand.protocol.tasks import Brief, Suggestion
+from deskhand.runner.ceiling import Ceiling, Granted
+from deskhand.runner.parts import Parts, RunnerConfig
+from deskhand.texts import text
+
+_NAMES_MAX: Final = 1000
+
+
+class Suggester:
+    """Answers for one runner what a waiting task may mean."""
+
+    def __init__(self, config: RunnerConfig, parts: Parts, ceiling: Ceiling) -> None:
+        self._config = config
+        self._parts = parts
+        self._ceiling = ceiling
+
+    async def answer(self, event: Event) -> None:
+        """Say it, if that is what an event asks; it is not stored as heard before the hub has the answer.
+
+        Raises:
+            DeskhandError: ``hub_unreachable``.
+        """
+        asked = TaskQueued.from_json(event.body) if event.kind == "task.queued" else None
+        if asked is None or asked.brief is None:
+            return
+        brief = asked.brief
+        found = await self._parts.offload(lambda: self._suggestions(brief, event.seq))
+        # Asked again, it is the same answer, however the folder looks by then.
+        op = Op(
+            op_id=f"suggest-{event.seq}-{event.at}",
+            kind="task.suggest",
+            thread=brief.thread,
+            task=brief.task,
+            body=TaskSuggest(suggestions=found).to_json(),
+        )
+        await self._parts.link.send([op])
+
+    def _suggestions(self, brief: Brief, seq: int) -> tuple[Suggestion, ...]:
+        """Return the suggestions for the folder of the task, else for the one that its words fit best."""
+        today = unstamp(brief.created_at).astimezone().date()
+        best: list[Meaning] = []
+        where: Granted | None = None
+        for folder in self._places(brief):
+            with (
+                suppress(DeskhandError),
+                closing(self._parts.open_folder(Path(folder.root))) as access,
+            ):
+                listing = [*map(_listed, access.walk(".", limit=_NAMES_MAX))]
+                found = meanings(brief.text, self._parts.commands, listing, today=today)
+                if not where or sum(one.fit for one in found) > sum(one.fit for one in best):
+                    best, where = found, folder
+        if where is None:
+            return ()
+        return tuple(self._shown(one, where, brief, f"{seq}-{n}") for n, one in enumerate(best, 1))
+
+    def _places(self, brief: Brief) -> Iterator[Granted]:
+        """Yield where the task may work: its folder, or for its owner's free words any that is granted to all."""
+        if brief.folder:
+            with suppress(DeskhandError):
+                granted = self._ceiling.bind(brief.folder, task=brief.task, op=brief.op_id)
+                yield from [granted] if granted else []
+        elif brief.trust is Trust.OWNER:
+            with suppress(DeskhandError):
+                yield from (one for one in self._ceiling.entries() if one.for_op is None)
+
+    def _shown(self, found: Meaning, where: Granted, brief: Brief, name: str) -> Suggestion:
+        """Return the card: the line, and in the words of who wrote the task what it does and where."""
+        language = "ko" if re.search("[가-힣]", brief.text) else "en"
+        command = found.command
+        summary = command.summary_ko if language == "ko" else command.summary
+        asked = [brief.mode] if brief.mode and brief.folder else []
+        mode = effective_mode([where.mode, *self._parts.journal.narrowed(where.id), *asked])
+        does = "aside" if found.does == "makes" and mode is FolderMode.READ_ONLY else found.does
+        place = f"{where.label} ({self._config.name})"
+        said = text(f"suggestion.{does}", language=language, place=place)
+        return Suggestion(
+            id=name,
+            command=found.line,
+            preview=f"{summary} {said}".strip(),
+            not_honored=found.not_honored,
+            runner=self._config.runner,
+            folder=where.id,
+        ).bound
+
+
+def _listed(entry: Entry) -> Listed:
+    changed = datetime.fromtimestamp(entry.modified_ns / 1e9, UTC).astimezone()
+    return Listed(path=entry.path, is_folder=entry.kind == "directory", day=changed.date())
