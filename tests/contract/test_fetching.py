@@ -215,6 +215,38 @@ async def test_a_person_who_is_asked_sees_what_would_change(
     assert [line for line in lines if line[:1] in "+-"] == shown
 
 
+async def test_after_a_crash_a_yes_is_known_again_though_its_effect_changed_the_file() -> None:
+    """R3, AP-02: what lasts of an action is not what its own effect changes."""
+    gate = Gate(tools=standard_tools(offload=offloaded))
+    scope = _scope(FolderMode.ASK)
+    call = ToolCall(
+        tool="edit_file", arguments={"path": "a.txt", "old": "two", "new": "2"}, title=""
+    )
+
+    before = await gate.admit(call, scope)
+    await standard_tools(offload=offloaded)["edit_file"].call(call.arguments, scope.place)
+    after = await gate.admit(call, scope)
+
+    assert before.action_sha256 != after.action_sha256
+    assert before.lasting_sha256 == after.lasting_sha256
+
+
+@pytest.mark.parametrize(
+    ("tool", "arguments"),
+    [("run_command", {"argv": "ls"}), ("write_file", {"path": "x"}), ("fetch_url", {"uri": "x"})],
+)
+async def test_nobody_is_asked_about_a_wish_that_cannot_be_read(
+    tool: str, arguments: JsonObject
+) -> None:
+    """A model mends it first; a person sees only what could be done."""
+    gate = Gate(tools=standard_tools(offload=offloaded, hosts=lambda: ("x",)))
+
+    with pytest.raises(DeskhandError) as caught:
+        await gate.admit(ToolCall(tool=tool, arguments=arguments, title=""), _scope(FolderMode.ASK))
+
+    assert caught.value.code is Code.INVALID
+
+
 async def test_both_ends_of_a_move_are_judged() -> None:
     """FS-13, AP-02: neither end may be protected or outside, and a person sees both."""
     gate = Gate(tools=standard_tools(offload=offloaded))

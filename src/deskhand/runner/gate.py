@@ -80,7 +80,7 @@ class Ruling:
     @property
     def lasting_sha256(self) -> str:
         """Return the hash without the things themselves, which the action's own effect may have changed."""
-        return sha256_of(self.action.but(identity=None).to_json())
+        return sha256_of(self.action.but(identity=None, preview=None).to_json())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

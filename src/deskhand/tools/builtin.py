@@ -53,6 +53,7 @@ class BuiltIn(Generic[W]):
 
         What is written, and what is checked, lies in the results place.
         """
+        self.wish.from_json(arguments)  # nobody is asked about what cannot be read
         said = [arguments.get(name) for name in self.wish.about]
         paths = [path for one in said for path in (one if isinstance(one, list) and one else [one])]
         reads_there = issubclass(self.wish, Reading) and not issubclass(self.wish, Check)

@@ -51,7 +51,7 @@ class FetchUrl:
     def target(self, arguments: JsonObject, place: Place) -> str:
         """Return the address."""
         del place
-        return _whole(str(arguments.get("url", "")))
+        return _whole(wishes.FetchUrl.from_json(arguments).url)
 
     def reachable(self, arguments: JsonObject) -> bool:
         """Return whether the owner listed the host."""

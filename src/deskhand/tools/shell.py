@@ -33,8 +33,7 @@ class RunCommand:
     def target(self, arguments: JsonObject, place: Place) -> str:
         """Return the command line as a shell would spell it."""
         del place
-        argv = arguments.get("argv")
-        return shlex.join(str(part) for part in argv) if isinstance(argv, list) else ""
+        return shlex.join(wishes.RunCommand.from_json(arguments).argv)
 
     async def call(self, arguments: JsonObject, place: Place) -> ToolResult:
         """Run it; another exit code than 0 is an ``error`` result with all that is known.
