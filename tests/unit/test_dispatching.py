@@ -76,6 +76,22 @@ def _queued(reason: QueueReason) -> tuple[TaskState, QueueReason]:
     return (TaskState.QUEUED, reason)
 
 
+def test_a_task_goes_to_a_computer_that_has_the_model_it_names() -> None:
+    """Even where no model thinks unless it is named; any other is refused where it lands, never quietly replaced."""
+    account = _account("desktop", "laptop")
+    for name, agents, models in (("desktop", ["builtin"], ["a:big"]), ("laptop", [], ["b:own"])):
+        runner = account.get(Runner, name)
+        assert runner is not None
+        body = ev.RunnerAdvertised(runner=runner.but(agents=tuple(agents), models=tuple(models)))
+        account.emit(Draft(body=body, actor=name))
+    tasks = [_post(account, text="Summarise", model=name) for name in ("b:own", "a:big", "c:none")]
+
+    _dispatch(account, "desktop", "laptop")
+
+    found = [account.get(Task, task.id) for task in tasks]
+    assert [task and task.runner for task in found] == ["laptop", "desktop", "desktop"]
+
+
 def test_tasks_of_different_threads_run_at_the_same_time() -> None:
     """One slow thread holds up nobody else."""
     account = _account("laptop")

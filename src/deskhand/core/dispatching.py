@@ -67,16 +67,17 @@ class Computers:
         return task.runner if task.pinned or task.runner in self.runners else None
 
     def able(self, task: Task) -> list[Runner]:
-        """Return the connected runners that could do the task, by id."""
-        return [
+        """Return the connected runners that could do the task, by id; those that have its model, if any has."""
+        here = [
             runner
             for name, runner in sorted(self.runners.items())
             if name in self.connected
             and runner.state == "active"
             and self.home(task) in (None, name)
-            and task.agent in runner.agents
             and set(runner.kinds) >= ORDER_KINDS
         ]
+        having = [one for one in here if task.model in one.models and task.agent == DEFAULT_AGENT]
+        return having or [one for one in here if task.agent in one.agents]
 
 
 def dispatch(
