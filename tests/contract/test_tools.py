@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from deskhand.errors import Code, DeskhandError
+from deskhand.limits import TOOL_TEXT_CHARS_MAX
 from deskhand.ports import CommandResult, FileChange, FolderAccess, Place, ToolResult
 from deskhand.protocol.objects import FolderMode
 from deskhand.protocol.wire import Json, JsonObject
@@ -360,6 +361,25 @@ async def test_a_command_runs_in_the_sandbox_and_tells_its_end(
     assert [(c.writable, c.seconds_max, c.folder) for c in sandbox.commands] == [
         (False, 5.0, folder.root)
     ]
+
+
+async def test_of_a_long_output_a_model_gets_both_ends() -> None:
+    """RL-05: errors stand at the end, what was done at the beginning; the cut says how to see the rest."""
+    output = "".join(f"line {number}\n" for number in range(20_000)).encode()
+    changes = tuple(FileChange(path=f"{n}.txt", kind="created", size=1) for n in range(500))
+    sandbox = RecordedSandbox(
+        CommandResult(exit_code=1, output=output, truncated=False, timed_out=False, changes=changes)
+    )
+    folder = MemoryFolder()
+    place = Place(folder=folder, results=folder, mode=FolderMode.WORKSPACE, sandbox=sandbox)
+
+    result = await TOOLS["run_command"].call({"argv": ["make"]}, place)
+
+    assert result.text.startswith("line 0\n")
+    assert "line 19999\n" in result.text
+    assert "characters left out; to see them write the output to a file" in result.text
+    assert "[… 450 more changed files]" in result.text
+    assert len(result.text) <= TOOL_TEXT_CHARS_MAX
 
 
 @pytest.mark.parametrize("text", ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "＝1", '=HYPERLINK("x")'])
