@@ -36,7 +36,7 @@ LineNumber = Annotated[int, Field(ge=1, le=LINES_MAX)]
 Index = Annotated[int, Field(ge=0, le=COLUMNS_MAX)]
 Day = Annotated[date, Field(strict=False)]
 Paths = Annotated[list[Text], Field(min_length=1, max_length=500)]
-Pattern = Annotated[Short, Field(description='Only files that fit, such as "*.md".')]
+Pattern = Annotated[Short, Field(description='Only files that fit: "*.md", or "notes/*.md".')]
 FromLine = Annotated[LineNumber, Field(description="First line to return, counted from 1.")]
 
 

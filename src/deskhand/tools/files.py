@@ -107,7 +107,9 @@ def entries_of(access: FolderAccess, path: str, *, recursive: bool, limit: int) 
 
 
 def _named(entry: Entry, pattern: str) -> bool:
-    return fnmatch.fnmatchcase(entry.path.rpartition("/")[2], pattern)
+    """Return whether a name fits, or the whole path where the pattern has one."""
+    said = entry.path if "/" in pattern else entry.path.rpartition("/")[2]
+    return fnmatch.fnmatchcase(said, pattern)
 
 
 def _by_words(query: str) -> Callable[[Sequence[str]], list[int]]:
