@@ -185,7 +185,6 @@ async def test_files_are_listed_with_what_is_below(make: Make) -> None:
 
     everything = await _call("list_files", {"recursive": True, "pattern": "*.md"}, folder)
     itself = await _call("list_files", {"path": "sub/c.txt"}, folder)
-
     inside = await _call("list_files", {"recursive": True, "pattern": "sub/*.md"}, folder)
 
     assert everything.text == "a.md  1\nsub/b.md  2"
