@@ -36,6 +36,7 @@ from deskhand.ports.place import (
     Place,
     RefusedChange,
     Sandbox,
+    Together,
     Tool,
 )
 from deskhand.ports.store import (
@@ -94,6 +95,7 @@ __all__ = [
     "SendOutcome",
     "Spent",
     "Store",
+    "Together",
     "Tool",
     "ToolCall",
     "ToolInfo",

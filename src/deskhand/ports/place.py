@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import BinaryIO, Literal, Protocol
+from typing import BinaryIO, Literal, Protocol, runtime_checkable
 
 from deskhand.ports.agent import Effect, ToolResult
 from deskhand.protocol.objects import FolderMode, SandboxInfo
@@ -91,6 +92,15 @@ class FolderAccess(Protocol):
         Raises:
             DeskhandError: ``conflict`` when ``to`` exists.
         """
+        ...
+
+
+@runtime_checkable
+class Together(Protocol):
+    """A handle that can make many changes durable at once; thousands of files would take minutes otherwise."""
+
+    def together(self) -> AbstractContextManager[None]:
+        """Make what changes inside durable at its end."""
         ...
 
 

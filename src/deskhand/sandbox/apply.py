@@ -15,24 +15,17 @@ import stat
 from collections.abc import Generator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path, PurePosixPath
-from typing import Final, Literal, Protocol, runtime_checkable
+from typing import Final, Literal
 
 from deskhand.errors import Code, DeskhandError
 from deskhand.limits import COMMAND_CHANGED_BYTES_MAX, COMMAND_CHANGES_MAX, COMMAND_FILE_BYTES_MAX
-from deskhand.ports import Entry, FileChange, FolderAccess, RefusedChange
+from deskhand.ports import Entry, FileChange, FolderAccess, RefusedChange, Together
 from deskhand.sandbox.layers import Layers, open_up
 
 _OPAQUE: Final = "user.overlay.opaque"
 _BLOCK_BYTES: Final = 512
 _DEPTH_MAX: Final = 64
 _CONFLICT_NAMES_MAX: Final = 100
-
-
-@runtime_checkable
-class _Together(Protocol):
-    """A handle that can make many writes durable at once; thousands of files would take minutes otherwise."""
-
-    def together(self) -> contextlib.AbstractContextManager[None]: ...
 
 
 @dataclass(slots=True)
@@ -96,7 +89,7 @@ def apply_changes(layers: Layers, access: FolderAccess) -> Applied:
     if not _within_bounds(layers.upper):
         applied.refuse(".", "too_many")
         return applied
-    with access.together() if isinstance(access, _Together) else contextlib.nullcontext():
+    with access.together() if isinstance(access, Together) else contextlib.nullcontext():
         _Carrier(layers, access, applied).carry(layers.upper, ".")
     told = {one.path for one in (*applied.changes, *applied.refused)}
     applied.changes[:0] = [one for one in begun if one.path not in told]

@@ -9,12 +9,13 @@ from __future__ import annotations
 import difflib
 import hashlib
 import re
+from contextlib import nullcontext
 from itertools import islice
 from typing import Final, cast
 
 from deskhand.clock import Clock, stamp
 from deskhand.errors import Code, DeskhandError
-from deskhand.ports import FolderAccess, Place, ToolResult
+from deskhand.ports import FolderAccess, Place, Together, ToolResult
 from deskhand.protocol import wishes
 from deskhand.protocol.wire import Json, JsonObject
 from deskhand.tools.builtin import ok
@@ -104,16 +105,17 @@ def move_files(wish: wishes.MoveFiles, place: Place, *, again: bool = False) -> 
             Code.INVALID, "each name stands once, as many here as there", field="to"
         )
     access, moved, failed, changes = place.results, list[Json](), list[Json](), list[Json]()
-    for path, to in zip(wish.paths, wish.to, strict=True):
-        try:
-            done = again and access.stat(path) is None and access.stat(to) is not None
-            digest = access.sha256(to if done else path)
-            told = _told(path, to) if done else _moved(access, path, to)
-        except DeskhandError as error:
-            failed.append({"path": path, "why": error.sentence()})
-            continue
-        moved.append({"path": path, "to": to, "sha256": digest})
-        changes += cast("list[Json]", told.value["changes"])
+    with access.together() if isinstance(access, Together) else nullcontext():
+        for path, to in zip(wish.paths, wish.to, strict=True):
+            try:
+                done = again and access.stat(path) is None and access.stat(to) is not None
+                digest = access.sha256(to if done else path)
+                told = _told(path, to) if done else _moved(access, path, to)
+            except DeskhandError as error:
+                failed.append({"path": path, "why": error.sentence()})
+                continue
+            moved.append({"path": path, "to": to, "sha256": digest})
+            changes += cast("list[Json]", told.value["changes"])
     text = f"moved {len(moved)} of {len(wish.paths)} files"
     return ok({"moved": moved, "failed": failed, "changes": changes}, text)
 

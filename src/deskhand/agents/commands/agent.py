@@ -13,6 +13,11 @@ from typing import Final
 
 from deskhand.agents.commands.brief import BRIEF
 from deskhand.agents.commands.command import Command, Line, StoppedError
+from deskhand.agents.commands.filing.convert import CONVERT
+from deskhand.agents.commands.filing.merge import MERGE
+from deskhand.agents.commands.filing.organize import ORGANIZE
+from deskhand.agents.commands.filing.rename import RENAME
+from deskhand.agents.commands.filing.table import TABLE
 from deskhand.agents.commands.help import help_among
 from deskhand.agents.commands.parse import parse_line
 from deskhand.agents.commands.reading.actions import ACTIONS
@@ -26,7 +31,9 @@ from deskhand.protocol.objects import CommandInfo
 from deskhand.protocol.tasks import Brief
 from deskhand.texts import text
 
-_TYPED: Final = (BRIEF, ACTIONS, RISKS, REPORT, FIND, DUPLICATES, RUN)
+_READING: Final = (BRIEF, ACTIONS, RISKS, REPORT, FIND, DUPLICATES, RUN)
+_FILING: Final = (TABLE, MERGE, CONVERT, ORGANIZE, RENAME)
+_TYPED: Final = (*_READING, *_FILING)
 COMMANDS: Final[tuple[Command, ...]] = (*_TYPED, help_among(*_TYPED))
 
 

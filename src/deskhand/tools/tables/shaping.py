@@ -25,6 +25,7 @@ from deskhand.tools.tables.totals import EXACT, Column, recognise, value_of
 
 ROWS_OUT_MAX: Final = 200_000
 _NAMED_MAX: Final = 5
+_DIFFERING: Final = "differs"
 _AND: Final = re.compile(r"\s+(?:and|그리고)\s+(?=\S.*?(?:[<>=≤≥~]|\scontains\s))", re.IGNORECASE)
 _CONDITION: Final = re.compile(
     r"(.+?)\s*(<=|>=|!=|<>|==|[=<>≤≥~]|\scontains\s)\s*(.*)", re.IGNORECASE
@@ -97,6 +98,10 @@ def shape(tables: Sequence[tuple[str, Table]], wish: Shape) -> Grid:
             kept = [grid.place(name) for name in wish.columns]
             grid.columns = tuple(grid.columns[n] for n in kept)
             grid.rows = [tuple(row[n] for n in kept) for row in grid.rows]
+    if not grid.rows:
+        total = sum(len(table.rows) for _, table in tables)
+        fits = f" fits {wish.where}" if wish.where else " is left"
+        raise DeskhandError(Code.NOT_FOUND, f"none of {total:,} rows{fits}")
     if len(grid.rows) > ROWS_OUT_MAX:
         raise DeskhandError(Code.TOO_LARGE, f"more than {ROWS_OUT_MAX:,} rows; narrow it")
     return grid
@@ -216,6 +221,7 @@ def _stacked(grids: Sequence[Grid], files: Sequence[str], origin: str) -> Grid:
         column, anew = _one_column(
             [(g, p[name]) for g, p in zip(grids, places, strict=True) if name in p]
         )
+        whole.remark("differing", column=column.name if column.unsure == _DIFFERING else 0)
         columns.append(replace(column, index=len(columns)))
         forms.append(anew)
     for grid, place, file in zip(grids, places, files, strict=True):
@@ -241,23 +247,20 @@ def _one_column(of: Sequence[tuple[Grid, int]]) -> tuple[Column, bool]:
     first = filled[0]
     if len({(c.kind, c.style, c.order, c.currency, bool(c.unsure)) for c in filled}) == 1:
         return first, False
-    if len({(c.kind, c.currency) for c in filled}) == 1 and all(
-        c.measured or c.dated for c in filled
-    ):
-        return replace(first, style=Style.POINT, order="day", unsure=""), True
-    return replace(first, kind="text", currency="", unsure=""), False
+    money = {c.currency for c in filled if c.currency}
+    alike = len({c.kind for c in filled}) == 1 and len(money) <= 1
+    if alike and all(c.measured or c.dated for c in filled):
+        currency = next(iter(money), "")
+        return replace(first, style=Style.POINT, order="day", unsure="", currency=currency), True
+    return replace(first, kind="text", currency="", unsure=_DIFFERING), False
 
 
 def _anew(cell: str, column: Column) -> str:
     found = value_of(cell, column)
     percent = "%" if column.kind == "percent" else ""
-    return (
-        cell
-        if found is None
-        else f"{found:f}{percent}"
-        if isinstance(found, Decimal)
-        else found.isoformat()
-    )
+    if isinstance(found, Decimal):
+        return f"{found:f}{percent}"
+    return cell if found is None else found.isoformat()
 
 
 def _joined(grids: Sequence[Grid], files: Sequence[str], on: str) -> Grid:

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from collections import Counter
 from datetime import date
+from functools import lru_cache
 from typing import Final, NamedTuple
 
 from deskhand.agents.commands.command import Command, Line, Plan, StoppedError, Voice, voice_for
-from deskhand.agents.commands.notes import MARK, Found, page_checks, read_notes
+from deskhand.agents.commands.notes import MARK, Found, Note, page_checks, read_notes
 from deskhand.core.cues import cue_place
 from deskhand.core.owing import Action, actions_in
 from deskhand.core.quotes import Quote, cut, show_row
@@ -36,7 +37,7 @@ def _plan(line: Line, before: Done | None) -> Plan:
     found = yield from read_notes(line, voice)
     voice = voice_for(line, found.sample)
     owner, due = str(line.options.get("owner", "")), "due" in line.options
-    every = [_Item(n.path, each) for n in found.notes for each in actions_in(n.lines, n.path)]
+    every = _every(found.notes)
     items = [item for item in every if item.action.wanted(owner=owner, due=due)]
     if owner and not items:
         raise StoppedError(_nobody(owner, every, voice))
@@ -56,6 +57,11 @@ def _plan(line: Line, before: Done | None) -> Plan:
 
 
 ACTIONS: Final = Command.of("actions", _plan)
+
+
+@lru_cache(maxsize=2)  # a plan is thought anew for every move
+def _every(notes: tuple[Note, ...]) -> list[_Item]:
+    return [_Item(note.path, each) for note in notes for each in actions_in(note.lines, note.path)]
 
 
 def _rows(items: list[_Item]) -> tuple[list[tuple[bool, str]], Counter[str]]:

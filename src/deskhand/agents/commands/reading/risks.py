@@ -6,6 +6,7 @@ It says every pattern it looked for. It refuses to paraphrase or to judge: it is
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Final
 
 from deskhand.agents.commands.command import Command, Line, Plan, StoppedError, Voice, voice_for
@@ -30,10 +31,7 @@ def _plan(line: Line, before: Done | None) -> Plan:
     paths = ", ".join(note.path for note in found.notes)
     if not any(words for note in found.notes for words in note.lines if words[:6] != "[page "):
         raise StoppedError(voice.say("risks.no_text", path=paths))
-    places: dict[str, _Places] = {pattern.id: [] for pattern in checklist()}
-    for note in found.notes:
-        for name, hits in risks_in(note.lines, note.path).items():
-            places[name] += [(note, hit) for hit in hits]
+    places = _places(found.notes)
     counts = {"found": sum(map(bool, places.values())), "total": len(places), "path": paths}
     if not counts["found"]:
         return Done(summary=voice.say("risks.none", **counts))
@@ -46,6 +44,15 @@ def _plan(line: Line, before: Done | None) -> Plan:
 
 
 RISKS: Final = Command.of("risks", _plan)
+
+
+@lru_cache(maxsize=2)  # a plan is thought anew for every move
+def _places(notes: tuple[Note, ...]) -> dict[str, _Places]:
+    places: dict[str, _Places] = {pattern.id: [] for pattern in checklist()}
+    for note in notes:
+        for name, hits in risks_in(note.lines, note.path).items():
+            places[name] += [(note, hit) for hit in hits]
+    return places
 
 
 def _page(
