@@ -82,15 +82,19 @@ class FetchUrl:
         return ToolResult(outcome="ok", value={"url": url, "trust": "untrusted"}, text=text)
 
     async def _answer(self, url: str) -> tuple[str, EgressResponse]:
-        """Follow where a page leads, as long as each place is listed."""
+        """Follow where a page leads within its host; another host is a wish of its own, and asked as one."""
+        if not self.reachable({"url": url}):
+            raise DeskhandError(Code.ADDRESS_REFUSED, "its host is not in internet.hosts")
+        origin = parse_target(url).origin
         broker = self._broker(frozenset(host for host in self._hosts() if ":" in host))
         for _ in range(_REDIRECTS_MAX + 1):
-            if not self.reachable({"url": url}):
-                raise DeskhandError(Code.ADDRESS_REFUSED, "its host is not in internet.hosts")
             answer = await broker.send(EgressRequest(method="GET", url=url, headers=_HEADERS))
             if answer.status not in _REDIRECTS or "location" not in answer.headers:
                 return url, answer
             url = _whole(urljoin(url, answer.headers["location"]))
+            if parse_target(url).origin != origin:
+                detail = f"it leads to another host; fetch {url} if that is meant"
+                raise DeskhandError(Code.ADDRESS_REFUSED, detail)
         raise DeskhandError(Code.UNAVAILABLE, f"more than {_REDIRECTS_MAX} redirects")
 
 
