@@ -1,7 +1,7 @@
 """``fetch_url``: one page of the internet as text, from hosts that the owner of this computer listed and no others.
 
-Every address goes through the broker, and every redirect is judged again as if it were asked for (NE-06). It sends no
-cookie, no credential and no body. What comes back is content of strangers: it says so in front of it, and every line
+Every address goes through the broker, and a redirect is followed within its host only (NE-06). It sends no cookie, no
+credential and no body. What comes back is content of strangers: it says so in front of it, and every line
 of it is numbered, so that none can look like ours.
 """
 
