@@ -301,13 +301,15 @@ class Stage:
 
 
 @asynccontextmanager
-async def stage(home: Path, *, port: int = 0) -> AsyncGenerator[Stage]:
+async def stage(
+    home: Path, *, port: int = 0, kind: type[Computer] = Computer
+) -> AsyncGenerator[Stage]:
     """Open everything but the browser."""
     async with open_rim(home, page=PAGE) as rim:
         device, _ = await rim.device(Role.RUNNER, "runner")
         principal = Principal(account=rim.owner.account, id=device, role=Role.RUNNER, name="laptop")
         link = Participant(rim.hub, principal)
-        computer = Computer(rim=rim, link=link, id=device, name="laptop", root="/home/me/Meetings")
+        computer = kind(rim=rim, link=link, id=device, name="laptop", root="/home/me/Meetings")
         await computer.advertise()
         async with serving(rim.hub, rim.app, where=Bind(port=port)) as answering:
             yield Stage(rim=rim, url=answering.url, computer=computer)

@@ -14,7 +14,7 @@ from playwright.async_api import Browser, Locator, Page, async_playwright, expec
 
 from deskhand.ports import View
 from deskhand.protocol.objects import Device
-from tests.acceptance.stage import Stage, stage
+from tests.acceptance.stage import Computer, Stage, stage
 from tests.needs import chromium_path
 
 pytestmark = [pytest.mark.needs("chromium"), pytest.mark.timeout(90)]
@@ -41,9 +41,11 @@ DRAWN = """new Promise(done => {
 
 
 @asynccontextmanager
-async def opened(home: Path, *, working: bool = True) -> AsyncGenerator[tuple[Stage, Browser]]:
+async def opened(
+    home: Path, *, working: bool = True, kind: type[Computer] = Computer
+) -> AsyncGenerator[tuple[Stage, Browser]]:
     """A hub, its computer at work, and a browser."""
-    async with stage(home) as here, async_playwright() as driver:
+    async with stage(home, kind=kind) as here, async_playwright() as driver:
         work = asyncio.ensure_future(here.computer.run()) if working else None
         browser = await driver.chromium.launch(executable_path=chromium_path(), args=FLAGS)
         try:
@@ -307,15 +309,15 @@ async def test_no_screen_has_an_accessibility_fault(tmp_path: Path) -> None:
                 )
                 await page.get_by_role("main").wait_for()
                 await page.evaluate(DRAWN)
-                found += [f"{scheme} {width} {place}: {one}" for one in await _faults(page)]
+                found += [f"{scheme} {width} {place}: {one}" for one in await faults(page)]
         await page.get_by_role("button", name="Review").click()
         await page.get_by_role("dialog").wait_for()
-        found += await _faults(page)
+        found += await faults(page)
 
         assert found == []
 
 
-async def _faults(page: Page) -> list[str]:
+async def faults(page: Page) -> list[str]:
     await page.evaluate(AXE.read_text(encoding="utf-8"))
     said = "axe.run().then(r => r.violations.map(v => [v.id, ...v.nodes.map(n => n.target + ' ' + n.any.map(a => a.message))].join(' ')))"
     return cast("list[str]", await page.evaluate(said))

@@ -312,13 +312,36 @@ test("live text is a draft until the durable message replaces it", async () => {
   say("delta", { message: "msg_x", offset: 5, text: " world", task: "tsk_l" });
   say("delta", { message: "msg_x", offset: 99, text: "lost", task: "tsk_l" });
   await settle();
-  const live = timeline(client.view, [], "thr_a").filter((item) => item.kind === "draft");
+  const live = timeline(client.view, [], "thr_a").at(-1);
 
-  hub.happen("message.posted", { message: "msg_x", role: "agent", text: "Hello world" }, { thread: "thr_a" });
+  hub.happen(
+    "message.posted",
+    { message: "msg_x", role: "agent", text: "Hello world", files: [] },
+    { thread: "thr_a", task: "tsk_l" },
+  );
   await settle();
+  const durable = timeline(client.view, hub.log, "thr_a").at(-1);
 
-  expect(live).toEqual([{ kind: "draft", key: "msg_x", text: "Hello world" }]);
+  expect(live).toMatchObject({ kind: "said", role: "agent", text: "Hello world", live: true });
+  expect(durable).toMatchObject({ key: live?.key, text: "Hello world" });
+  expect(durable).not.toHaveProperty("live");
   expect(client.view.drafts.size).toBe(0);
+});
+
+test("a message whose event comes before the hub's answer does not stand there twice", async () => {
+  const client = await opened();
+  await client.open("thr_a");
+  hub.mute = true;
+  await post(client, "Hello", "thr_a");
+  await settle();
+  const before = timeline(client.view, client.timeline("thr_a"), "thr_a").map((item) => item.key.split("/")[0]);
+
+  const event = hub.happen("message.posted", { message: "m", role: "user", text: "Hello", files: [] }, { thread: "thr_a" });
+  const mine = { ...event, actor: "dev_me" };
+
+  expect(before).toEqual(["queued"]);
+  expect(timeline(client.view, [mine], "thr_a").map((item) => item.key)).toEqual(["said/m"]);
+  expect(timeline(client.view, [event], "thr_a")).toHaveLength(2);
 });
 
 test("an erased thread leaves no words behind on the device", async () => {

@@ -83,6 +83,8 @@ export class FakeHub {
   readonly calls: string[] = [];
   readonly received: Op[] = [];
   streams: Stream[] = [];
+  /** The thread each stream asked to be told live. */
+  readonly lives: (string | null)[] = [];
   reachable = true;
   /** Whether it takes requests and never answers, as a process that stands still. */
   mute = false;
@@ -132,6 +134,7 @@ export class FakeHub {
       case "/v1/sync":
         return json({ events: this.log.filter((one) => one.seq > after), next: this.log.length, more: false });
       case "/v1/stream":
+        this.lives.push(url.searchParams.get("live"));
         return this.#stream(after, init.signal ?? undefined);
       case "/v1/pair":
         return this.refuse ? failure(410, this.refuse) : json({ request: "req_1", secret: "s", match: "7302" }, 202);

@@ -5,7 +5,7 @@ import { Database } from "../sync/database";
 import { browserEnvironment, type Environment } from "../sync/environment";
 import { HubError, type Hub, type Invitation } from "../sync/hub";
 import { inviteFrom, Pairer, type Invite, type Pairing } from "../sync/pairing";
-import { decisionOf, sealOf, type Choice, type Seal } from "../sync/deciding";
+import { decisionOf, sealOf, type Choice, type Seal, type Sealed } from "../sync/deciding";
 import type { Approval, Event, OpBodies, OpResult } from "../protocol/generated";
 import { isTextId, languageOf, plural, text, type Language, type TextId, type Values } from "../texts";
 import { addressOf, routeOf, type Route } from "./route";
@@ -122,14 +122,20 @@ class App {
     return this.client.ask(wish);
   }
 
-  async seal(approval: Approval): Promise<Seal> {
-    return sealOf(approval, this.environment.subtle);
+  async seal(shown: Sealed): Promise<Seal> {
+    return sealOf(shown, this.environment.subtle);
   }
 
   async decide(approval: Approval, choice: Choice): Promise<OpResult> {
     const { credential } = this.client;
     const body = await decisionOf(approval, choice, credential, this.environment.subtle);
     return this.ask({ kind: "approval.decide", thread: approval.thread, task: approval.task, body });
+  }
+
+  /** A model's name with what has to stand beside it. */
+  modelName(model: string): string {
+    const label = select.labelOf(this.view, model);
+    return label ? `${model} (${this.t(`model.${label}`)})` : model;
   }
 
   nameOf(actor: string | undefined): string {
@@ -155,16 +161,18 @@ class App {
     for (const task of after.state.objects.tasks.values()) {
       const old = before.state.objects.tasks.get(task.id);
       if (!old || old.state === task.state) continue;
-      const { title, verdict } = task;
+      const { title, verdict, answer } = task;
       if (task.state === "input_required") this.announce(this.t("live.needs", { title }));
       else if (verdict) {
-        this.announce(this.t("live.finished", { title, verdict: this.t(`verdict.${verdict}`) }));
+        const word = this.t(answer ? "state.answered" : `verdict.${verdict}`);
+        this.announce(this.t("live.finished", { title, verdict: word }));
       }
     }
   }
 
   #follow(): void {
     this.route = routeOf(location.hash);
+    this.client.watch(this.route.name === "thread" ? this.route.thread : null);
     this.artifact = undefined;
     this.approval = undefined;
   }
@@ -196,4 +204,4 @@ const BROWSERS: readonly (readonly [RegExp, string])[] = [
 
 export const app = new App();
 export { isLocal, localThread, select };
-export type { Hub, Invitation, Route };
+export type { Hub, Invitation, Route, Seal };

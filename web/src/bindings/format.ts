@@ -38,6 +38,14 @@ export function duration(from: string, to: string | undefined): string {
   return app.t("time.hm", { h: Math.floor(minutes / 60), m: minutes % 60 });
 }
 
+/** A number as people write it; from a thousand on in short. */
+export function count(number: number): string {
+  return new Intl.NumberFormat(app.language, {
+    notation: number < 10_000 ? "standard" : "compact",
+    maximumFractionDigits: 1,
+  }).format(number);
+}
+
 export function size(bytes: number): string {
   const units = ["byte", "kilobyte", "megabyte", "gigabyte"] as const;
   const step = Math.min(Math.floor(Math.log2(Math.max(bytes, 1)) / 10), units.length - 1);

@@ -10,13 +10,17 @@ export interface Mark {
   readonly settled: boolean;
 }
 
+const STILL = { busy: false, settled: true } as const;
+const VERDICTS = {
+  verified: { tone: "good", icon: "check" },
+  unverified: { tone: "care", icon: "question" },
+  not_done: { tone: "bad", icon: "cross" },
+} as const;
+
 export function markOf(task: Task): Mark {
-  const still = { busy: false, settled: true } as const;
+  if (task.answer) return { word: app.t("state.answered"), tone: "plain", icon: "check", ...STILL };
   if (task.verdict) {
-    const word = app.t(`verdict.${task.verdict}`);
-    if (task.verdict === "verified") return { word, tone: "good", icon: "check", ...still };
-    if (task.verdict === "unverified") return { word, tone: "care", icon: "question", ...still };
-    return { word, tone: "bad", icon: "cross", ...still };
+    return { word: app.t(`verdict.${task.verdict}`), ...VERDICTS[task.verdict], ...STILL };
   }
   const word = app.t(`state.${task.state}`);
   switch (task.state) {
@@ -26,13 +30,13 @@ export function markOf(task: Task): Mark {
     case "input_required":
       return { word, tone: "care", icon: "needs", busy: false, settled: false };
     case "failed":
-      return { word, tone: "bad", icon: "cross", ...still };
+      return { word, tone: "bad", icon: "cross", ...STILL };
     case "paused":
       return { word, tone: "plain", icon: "pause", busy: false, settled: false };
     case "queued":
       return { word, tone: "plain", icon: "clock", busy: false, settled: false };
     case "completed":
     case "canceled":
-      return { word, tone: "plain", icon: "stop", ...still };
+      return { word, tone: "plain", icon: "stop", ...STILL };
   }
 }

@@ -6,6 +6,7 @@ import type {
   EventBodies,
   FileRef,
   Folder,
+  ModelInfo,
   PairRequest,
   Presence,
   Question,
@@ -13,11 +14,13 @@ import type {
   Task,
   Thread,
 } from "../protocol/generated";
-import type { View } from "../sync/client";
+import type { Draft, View } from "../sync/client";
 import type { Link } from "../sync/connection";
 import type { Queued } from "../sync/database";
 import { isFinal } from "../sync/fold";
 import { isLocal, localThread } from "../sync/outbox";
+
+export { isFinal };
 
 export type Tick = "waiting" | "sent" | "picked" | "rejected";
 
@@ -44,14 +47,17 @@ export interface Said {
   readonly files: readonly FileRef[];
   readonly tick: Tick | undefined;
   readonly queued: Queued | undefined;
+  /** It is being said just now, and may still change. */
+  readonly live?: boolean;
+  /** The task that this is the whole result of: a plain answer needs no card. */
+  readonly result?: Task | undefined;
 }
 
 export type Item =
   | Said
   | { readonly kind: "task"; readonly key: string; readonly task: Task }
   | { readonly kind: "approval"; readonly key: string; readonly approval: Approval }
-  | { readonly kind: "question"; readonly key: string; readonly question: Question }
-  | { readonly kind: "draft"; readonly key: string; readonly text: string };
+  | { readonly kind: "question"; readonly key: string; readonly question: Question };
 
 export type Need =
   | { readonly kind: "approval"; readonly id: string; readonly at: string; readonly approval: Approval }
@@ -146,12 +152,13 @@ export function timeline(view: View, events: readonly Event[], thread: string): 
     if (task.thread === thread && !items.has(key)) items.set(key, { kind: "task", key, task });
   }
   const drafts = [...view.drafts].filter(
-    ([, draft]) => view.state.objects.tasks.get(draft.task ?? "")?.thread === thread,
+    ([id, draft]) =>
+      !items.has(`said/${id}`) && view.state.objects.tasks.get(draft.task ?? "")?.thread === thread,
   );
   return [
-    ...items.values(),
-    ...drafts.map(([id, draft]): Item => ({ kind: "draft", key: id, text: draft.text })),
-    ...view.outbox.filter((entry) => belongs(view, entry, thread)).map(queuedItem),
+    ...answersInPlace([...items.values()]),
+    ...drafts.map(([id, draft]) => draftItem(id, draft)),
+    ...view.outbox.filter((entry) => belongs(view, entry, thread) && !heard(view, entry, events)).map(queuedItem),
   ];
 }
 
@@ -181,13 +188,33 @@ function itemOf(view: View, event: Event): Item | undefined {
   }
 }
 
+/** A plain answer is a message: the last one of its task stands for its card, as soon as it is here. */
+function answersInPlace(items: Item[]): Item[] {
+  const told = new Map<string, string>();
+  for (const item of items) {
+    if (item.kind === "said" && item.result && item.role === "agent") told.set(item.result.id, item.key);
+  }
+  return items.flatMap((item): Item[] => {
+    if (item.kind === "task" && told.has(item.task.id)) return [];
+    if (item.kind !== "said" || !item.result) return [item];
+    return [told.get(item.result.id) === item.key ? item : { ...item, result: undefined }];
+  });
+}
+
+function draftItem(id: string, draft: Draft): Said {
+  const at = "";
+  const said = { kind: "said", role: "agent", at, meant: "say", actor: "", files: [] } as const;
+  return { ...said, key: `said/${id}`, text: draft.text, tick: undefined, queued: undefined, live: true };
+}
+
 function saidItem(view: View, event: Event): Said | undefined {
   if (!event.body["message"]) return undefined;
   const body = event.body as unknown as EventBodies["message.posted"];
-  const picked = view.state.objects.tasks.get(event.task ?? "")?.accepted_at !== undefined;
+  const task = view.state.objects.tasks.get(event.task ?? "");
+  const picked = task?.accepted_at !== undefined;
   return {
     kind: "said",
-    key: `said/${event.seq}`,
+    key: `said/${body.message}`,
     role: body.role,
     text: body.text,
     at: body.happened_at ?? event.at,
@@ -196,6 +223,7 @@ function saidItem(view: View, event: Event): Said | undefined {
     files: body.files,
     tick: body.role === "user" ? (picked ? "picked" : "sent") : undefined,
     queued: undefined,
+    result: task?.answer ? task : undefined,
   };
 }
 
@@ -204,6 +232,15 @@ function belongs(view: View, entry: Queued, thread: string): boolean {
   if (entry.state === "sent" && (entry.seq ?? 0) <= view.state.cursor) return false;
   if (entry.thread === thread) return true;
   return isLocal(thread) && localThread(entry.op_id) === thread;
+}
+
+/** The event of what was sent can be here before the hub's answer to it: then it must not stand here twice. */
+function heard(view: View, { after, body, state }: Queued, events: readonly Event[]): boolean {
+  if (after === undefined || state === "rejected") return false;
+  return events.some(
+    ({ kind, seq, actor, body: said }) =>
+      kind === "message.posted" && seq > after && actor === view.device && said["text"] === body["text"],
+  );
 }
 
 function queuedItem(entry: Queued): Said {
@@ -254,19 +291,32 @@ export function folders(view: View): Folder[] {
     .sort((a, b) => a.label.localeCompare(b.label));
 }
 
-/** Commands that begin like what was typed; each once, whichever computer has it. */
-export function commandsLike(view: View, typed: string): CommandInfo[] {
-  const found = /^\/([\w-]*)$/.exec(typed);
-  if (!found) return [];
+/** Every command by its bare name; each once, whichever computer has it. */
+export function commands(view: View): CommandInfo[] {
   const all = runners(view).flatMap((runner) => runner.commands);
   const byName = new Map(all.map((command) => [bare(command.name), command]));
-  return [...byName]
-    .filter(([name]) => name.startsWith((found[1] ?? "").toLowerCase()))
-    .map(([, command]) => command)
-    .sort((a, b) => a.name.localeCompare(b.name));
+  return [...byName.values()].sort((a, b) => a.name.localeCompare(b.name));
 }
 
 export const bare = (name: string): string => name.replace(/^\//, "");
+
+/** Every model that a task may name on some computer. */
+export function models(view: View): string[] {
+  return [...new Set(runners(view).flatMap((runner) => runner.models))].sort();
+}
+
+/** With which model a task was, is, or would be done; a command needs none. */
+export function modelOf(view: View, task: Task): string | undefined {
+  if (task.model_used) return task.model_used;
+  if (task.agent !== "builtin" || isFinal(task) || task.state === "queued") return undefined;
+  return task.model ?? view.state.objects.runners.get(task.runner ?? "")?.model?.name;
+}
+
+/** What has to stand beside a model's name wherever it shows. */
+export function labelOf(view: View, model: string): ModelInfo["label"] {
+  if (/(^|[:/])stand-in\b/i.test(model)) return "stand_in";
+  return runners(view).find((runner) => runner.model?.name === model)?.model?.label;
+}
 
 /** The task of a thread that a message may guide. */
 export function underWay(view: View, thread: string): Task | undefined {

@@ -14,7 +14,7 @@ import { isLocal, Outbox, type Wish } from "./outbox";
 import { apply, COLLECTIONS, emptyState, stateOf, type Change, type State } from "./state";
 
 /** Raise this when the fold learns a kind: what was skipped before is folded again, from a new snapshot. */
-export const FOLD = "1";
+export const FOLD = "2";
 
 const SNAPSHOT_TRIES = 3;
 /** Further behind than this, a snapshot is less to fetch than the events. */
@@ -183,7 +183,7 @@ export class Client {
   }
 
   async post(wish: Wish): Promise<Queued> {
-    const entry = await this.outbox.add(wish);
+    const entry = await this.outbox.add(wish, this.#view.state.cursor);
     void this.outbox.flush().then(() => this.outbox.settle(this.#view.state.cursor));
     return entry;
   }
@@ -201,7 +201,7 @@ export class Client {
 
   /** Open a thread: from this device at once, then what the hub has before that. */
   async open(thread: string): Promise<void> {
-    if (this.#live !== thread) this.#live = thread;
+    this.watch(thread);
     this.#remember(thread, await this.#database.threadEvents(thread), { open: true });
     this.#show({});
     if (!this.#credential || isLocal(thread)) return;
@@ -216,6 +216,15 @@ export class Client {
     await this.#database.add([], events);
     this.#remember(thread, events, { open: true });
     this.#show({});
+  }
+
+  /** Say which thread is looked at: what a model says there just now comes too. */
+  watch(thread: string | null): void {
+    const live = thread && !isLocal(thread) ? thread : null;
+    if (live === this.#live) return;
+    this.#live = live;
+    if (this.#view.drafts.size) this.#show({ drafts: new Map() });
+    this.#connection.look();
   }
 
   /** Everything of the thread that is here was seen. */
@@ -330,7 +339,10 @@ export class Client {
     if (event.kind === "thread.erased") this.#timelines.delete(thread);
     else this.#remember(thread, [event], { open: false });
     if (TELLING.has(event.kind) && event.body["role"] !== "user") latest.set(thread, event.seq);
-    if (event.kind === "message.posted") drafts.delete(String(event.body["message"]));
+    if (!ENDING.has(event.kind)) return;
+    for (const [message, draft] of drafts) {
+      if (draft.task === event.task || message === event.body["message"]) drafts.delete(message);
+    }
   }
 
   async #frame(frame: Frame): Promise<void> {
@@ -408,6 +420,9 @@ export class Client {
 
 /** A row of `/v1/runners`: its `state` is the device's, so that of the link is called `link`. */
 type Seen = Omit<Presence, "runner" | "state"> & { readonly id: string; readonly link?: Presence["state"] };
+
+/** Facts of a task in whose place its draft stood; the hub forgets it with the same. */
+const ENDING = new Set(["message.posted", "question.asked", "step.started", "task.moved", "task.finished"]);
 
 /** What makes a thread unread. */
 const TELLING = new Set([

@@ -38,6 +38,7 @@ export class Connection {
   #running = false;
   #hurry = false;
   #polls = 0;
+  #streamed: string | null | undefined;
   #failures = 0;
   #stops: (() => void)[] = [];
 
@@ -80,6 +81,13 @@ export class Connection {
     this.#hurry = true;
     this.#attempt?.abort();
     this.#rest?.();
+  }
+
+  /** Another thread is looked at: the stream is opened anew where it tells of live text. */
+  look(): void {
+    if (this.#streamed === undefined || this.#streamed === this.#sink.live()) return;
+    this.#hurry = true;
+    this.#attempt?.abort();
   }
 
   async #run(): Promise<void> {
@@ -140,7 +148,9 @@ export class Connection {
     let cancel = this.#environment.after(FIRST_SIGN_MS, silent);
     try {
       const cursor = this.#sink.cursor() ?? 0;
-      for await (const frame of this.#hub.stream(cursor, this.#sink.live(), attempt.signal)) {
+      const live = this.#sink.live();
+      this.#streamed = live;
+      for await (const frame of this.#hub.stream(cursor, live, attempt.signal)) {
         heard = true;
         cancel();
         cancel = this.#environment.after(SILENCE_MS, silent);
@@ -150,6 +160,7 @@ export class Connection {
       }
     } finally {
       cancel();
+      this.#streamed = undefined;
     }
   }
 

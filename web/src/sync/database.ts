@@ -24,6 +24,8 @@ export interface Queued {
   readonly at: string;
   readonly state: "waiting" | "sent" | "rejected";
   readonly seq?: number | undefined;
+  /** How far the log was here when it was written. */
+  readonly after?: number;
   readonly result?: { readonly id?: string | undefined; readonly task?: string | undefined };
   readonly error?: { readonly code: string; readonly message: string; readonly cure: string };
 }

@@ -4,7 +4,7 @@
  * The statement is signed as the bytes that travel beside the signature (no canonical form to argue about). A no never
  * needs a hash that fits, nor a signature.
  */
-import type { Approval, OpBodies } from "../protocol/generated";
+import type { Approval, OpBodies, Suggestion } from "../protocol/generated";
 import { sha256Of } from "./canonical";
 import type { Credential } from "./database";
 import { base64url } from "./pairing";
@@ -19,12 +19,18 @@ export interface Choice {
   readonly reason?: string | undefined;
 }
 
-/** Whether the action on the screen is the one that will run: `unknown` where this page cannot hash. */
-export async function sealOf(approval: Approval, subtle: SubtleCrypto | undefined): Promise<Seal> {
+export type Sealed = Approval | Suggestion;
+
+/** Whether what is on the screen is what will run: `unknown` where this page cannot hash. */
+export async function sealOf(shown: Sealed, subtle: SubtleCrypto | undefined): Promise<Seal> {
+  const [bound, sha256] =
+    "action" in shown
+      ? [shown.action, shown.action_sha256]
+      : [{ ...shown, preview_sha256: "" }, shown.preview_sha256];
   try {
-    const shown = await sha256Of(approval.action, subtle);
-    if (shown === null) return "unknown";
-    return shown === approval.action_sha256 ? "fits" : "differs";
+    const found = await sha256Of(bound, subtle);
+    if (found === null) return "unknown";
+    return found === sha256 ? "fits" : "differs";
   } catch {
     return "differs";
   }

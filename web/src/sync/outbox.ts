@@ -59,7 +59,7 @@ export class Outbox {
   }
 
   /** Store a wish; it is safe from a reload when the promise is fulfilled. */
-  async add(wish: Wish): Promise<Queued> {
+  async add(wish: Wish, after = 0): Promise<Queued> {
     const now = this.#environment.now();
     const entry: Queued = {
       op_id: newId("op", now, this.#environment.randomness),
@@ -69,6 +69,7 @@ export class Outbox {
       body: { ...wish.body },
       at: new Date(now).toISOString(),
       state: "waiting",
+      after,
     };
     await this.#database.putQueued(entry);
     this.#entries = [...this.#entries, entry];
