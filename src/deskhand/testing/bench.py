@@ -324,7 +324,8 @@ async def _connected(house: Household) -> None:
 async def _turn(house: Household, ends: _Ends) -> tuple[str, float, float]:
     """Return (task, when it was sent, when its end was seen)."""
     sent = time.perf_counter()
-    posted = await house.op("message.post", {"text": "go", "agent": "instant"})
+    said = f"go {house.ids.digits(9)}"  # results of tasks of one name have to look for a free place
+    posted = await house.op("message.post", {"text": said, "agent": "instant"})
     task = posted.task or ""
     return task, sent, await ends.of(task)
 

@@ -121,6 +121,8 @@ class Journal:
         self._engine = engine
         self._reading: Connection | None = None
         self._settings: dict[str, Json] = {}
+        self._heard: dict[tuple[str, str], list[Event]] = {}
+        """What was read of orders since the last one came in: each turn asks for the same many times."""
         self._writer = writer
         self._ids = ids
         self._upgrades = upgrades
@@ -139,7 +141,7 @@ class Journal:
         Raises:
             DeskhandError: ``schema_newer``.
         """
-        self._settings.clear()
+        self._forget_orders()
         schema = max(self._upgrades)
         stored = self._stored_schema() or schema
         if stored > schema:
@@ -201,9 +203,13 @@ class Journal:
         """Do as :func:`orders.receive`, in one commit."""
         op_id = self._ids.new("op")
         stopped = await self._do(lambda connection: orders.receive(connection, event, op_id=op_id))
-        self._settings.clear()
+        self._forget_orders()
         self.on_outbox()
         return stopped
+
+    def _forget_orders(self) -> None:
+        self._settings.clear()
+        self._heard.clear()
 
     async def begin(self, brief: Brief) -> None:
         """Store an attempt that did not come by an order; the same task and epoch again is nothing."""
@@ -364,7 +370,7 @@ class Journal:
 
     def setting(self, name: str) -> Json:
         """Return a setting of the account, or nothing."""
-        if name not in self._settings:  # asked for many times in each turn
+        if name not in self._settings:
             said = self._known(f"setting/{name}")
             self._settings[name] = json.loads(said) if said else None
         return self._settings[name]
@@ -388,8 +394,10 @@ class Journal:
 
     def _orders(self, task: str, kind: str) -> list[Event]:
         """Return the orders of one kind about a task."""
-        found = self._rows(_ORDERS, {"of": task, "what": kind})
-        return [Event.from_json(json.loads(row.event)) for row in found]
+        if (task, kind) not in self._heard:
+            found = self._rows(_ORDERS, {"of": task, "what": kind})
+            self._heard[task, kind] = [Event.from_json(json.loads(row.event)) for row in found]
+        return self._heard[task, kind]
 
     def _rows(self, query: Executable, asked: Asked | None = None) -> Sequence[Row[Any]]:
         """Read on a connection that stays open: SQLite answers in microseconds, opening a file does not."""

@@ -110,7 +110,9 @@ class Models:
                     self._clients.append(given["http_client"])
             elif choice.key:
                 given = {"api_key": choice.key}
-            self._providers[key] = infer_provider_class(name)(**given)
+            made = self._providers[key] = infer_provider_class(name)(**given)
+            if hasattr(made.client, "max_retries"):
+                made.client.max_retries = 0  # said with a request, it costs a copy of the client
         return self._providers[key]
 
 

@@ -131,7 +131,7 @@ class Thinker:
     ) -> ModelResponse:
         """Return one whole response, whose text is heard as it comes."""
         model = self._models.open(choice)
-        settings = ModelSettings(max_tokens=_answer_tokens(choice), max_retries=0, cache=True)
+        settings = ModelSettings(max_tokens=_answer_tokens(choice), cache=True)
         if tool_choice is not None:
             settings["tool_choice"] = tool_choice
         loop, seconds = asyncio.get_running_loop(), self._mind.silent_seconds
