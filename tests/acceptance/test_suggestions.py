@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Generator
 from pathlib import Path
 from typing import Any, cast
@@ -34,7 +33,7 @@ def _asked(desk: Desk, sentence: str = SENTENCE) -> dict[str, Any]:
 
 def test_do_returns_four_at_once_with_what_the_text_may_mean(desk: Desk) -> None:
     """Filled in from the real folder, with the words that would not be done; nothing has run and nothing is written."""
-    before = sorted(os.listdir(desk.folder))
+    before = sorted(desk.folder.iterdir())
 
     task = _asked(desk)
 
@@ -43,7 +42,7 @@ def test_do_returns_four_at_once_with_what_the_text_may_mean(desk: Desk) -> None
     assert first["command"] == "/brief notes --pages 1"
     assert first["not_honored"] == ["and send it to the team"]
     assert first["preview_sha256"] == sha256_of({**first, "preview_sha256": ""})
-    assert sorted(os.listdir(desk.folder)) == before
+    assert sorted(desk.folder.iterdir()) == before
 
 
 def test_a_chosen_suggestion_runs_as_the_same_task_and_keeps_the_words(desk: Desk) -> None:

@@ -41,6 +41,7 @@ PROMISES: Final = {
     "R17": "A backup taken under load can be restored",
     "R18": "Nothing that needs a yes happens without one",
     "R20": "What failed once can be played again exactly",
+    "A-06": "Without a model, what a sentence may mean is shown with the words that would not be done",
 }
 """The promises that have a figure, by their ids in the list of threats."""
 

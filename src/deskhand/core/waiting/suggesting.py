@@ -21,7 +21,7 @@ from itertools import islice
 from typing import Any, Final
 
 from deskhand.core.dates import date_in
-from deskhand.core.days import period_in
+from deskhand.core.words.days import period_in
 from deskhand.limits import SUGGESTIONS_MAX
 from deskhand.protocol.objects import CommandInfo
 
@@ -146,9 +146,11 @@ class _Filling:
         wants_last = self._command.name in _table()["last"] and not (last or options)
         if not words or wants_last:
             return None
-        parts = [f"/{self._command.name}", *words, *([quoted(last)] if last else []), *options]
-        left, share = self._left()
-        if share > _LEFT_SHARE_MAX:
+        parts = [f"/{self._command.name}", *words, *([last] if last else []), *options]
+        bare = None if options else _table()["bare"].get(self._command.name)
+        left, share = self._left(bare)
+        found = bool(bare and self._roots & _roots(self._said))
+        if share > _LEFT_SHARE_MAX and not found:
             return None
         fit = len(self._spans) + len(self._roots & _roots(self._said))
         line = " ".join(parts)
@@ -213,7 +215,7 @@ class _Filling:
 
     def _paths(self, last: str | None) -> list[str]:
         command, table = self._command, _table()
-        endings = set(command.endings or table["kinds"].get(command.name, ())) - {last}
+        endings = set(table["kinds"].get(command.name, command.endings)) - {last}
         room = min(command.most - (command.name in table["last"]), _FILES_MAX)
         least = table["several"].get(command.name, 1)
         files = [
@@ -289,9 +291,10 @@ class _Filling:
             return among if several and within else sorted(among, key=_newest)[-1:]
         return sorted(among, key=_newest)[-1:] if self._command.takes == "file" else []
 
-    def _left(self) -> tuple[tuple[str, ...], float]:
+    def _left(self, bare: str | None) -> tuple[tuple[str, ...], float]:
         """Return the phrases that the command would not do, and how much of all that asks for something they are."""
-        known = _vocabulary(self._command.name, self._command.examples) | self._roots
+        told = _vocabulary(self._command.name, self._command.examples)
+        known = self._roots | (told if bare is None else _roots(bare))
         kinds = tuple(name for names in _table()["mentions"].values() for name in names)
         runs, left, asking, open_ = list[tuple[int, int]](), 0, 0, False
         for number, hit in enumerate(_WORD.finditer(self._said)):
