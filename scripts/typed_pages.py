@@ -8,7 +8,7 @@ from __future__ import annotations
 import sys
 
 from deskhand.agents.commands.agent import COMMANDS
-from deskhand.core.risks import checklist
+from deskhand.core.words.risks import checklist
 from deskhand.texts import text
 
 _LANGUAGES = (("en", "English"), ("ko", "한국어"))
@@ -46,7 +46,7 @@ def risks_checklist() -> str:
         "# The checklist of /risks\n\n"
         f"`/risks FILE...` looks for these {len(rows)} patterns in a contract or document, in English and Korean, quotes "
         "every line it finds with its file and line, and names every pattern it did not find. It looks for words: the "
-        "exact forms are in `src/deskhand/core/risks.toml`. It does not judge and is no legal advice; a clause in other "
+        "exact forms are in `src/deskhand/core/words/risks.toml`. It does not judge and is no legal advice; a clause in other "
         "words is not found.\n\n| id | pattern | why it matters |\n| --- | --- | --- |\n"
         + "".join(rows)
     )

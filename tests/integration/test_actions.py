@@ -7,8 +7,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from deskhand.agents.commands.agent import CommandAgent
-from deskhand.core.owing import actions_in
 from deskhand.core.quotes import parse, quotable
+from deskhand.core.words.owing import actions_in
 from deskhand.ports import Done, GiveUp
 from deskhand.testing.memory_folder import MemoryFolder
 from deskhand.tools.decoding import decode

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from deskhand.core.quotes import stands_in
-from deskhand.core.risks import checklist, risks_in
+from deskhand.core.words.risks import checklist, risks_in
 
 
 @pytest.mark.parametrize(

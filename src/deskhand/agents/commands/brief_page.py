@@ -14,8 +14,8 @@ from deskhand.agents.commands.brief_lines import SECTIONS, Pick, Picks, alike, t
 from deskhand.agents.commands.command import Voice
 from deskhand.agents.commands.notes import MARK, Note
 from deskhand.core.cues import Cue, cue_place
-from deskhand.core.owing import noted_on
 from deskhand.core.quotes import Quote, cut, show
+from deskhand.core.words.owing import noted_on
 
 WORDS_PER_PAGE: Final = 450
 ACTION_CHARS_MAX: Final = 400

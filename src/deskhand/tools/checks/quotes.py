@@ -8,8 +8,8 @@ from contextlib import suppress
 from functools import partial
 from typing import Final
 
-from deskhand.core.owing import actions_in
 from deskhand.core.quotes import CUT, Quote, parse, stands_in
+from deskhand.core.words.owing import actions_in
 from deskhand.errors import DeskhandError
 from deskhand.limits import EVIDENCE_CHARS_MAX
 from deskhand.ports import FolderAccess, Offload, Place, ToolResult

@@ -14,8 +14,8 @@ from typing import Final, NamedTuple
 from deskhand.agents.commands.command import Command, Line, Plan, StoppedError, Voice, voice_for
 from deskhand.agents.commands.notes import MARK, Found, Note, page_checks, read_notes
 from deskhand.core.cues import cue_place
-from deskhand.core.owing import Action, actions_in
 from deskhand.core.quotes import Quote, cut, show_row
+from deskhand.core.words.owing import Action, actions_in
 from deskhand.ports import Done
 from deskhand.protocol.wire import JsonObject
 

@@ -11,8 +11,8 @@ from typing import Final
 
 from deskhand.agents.commands.command import Command, Line, Plan, StoppedError, Voice, voice_for
 from deskhand.agents.commands.values import named, number, objects, sized, strings, words
-from deskhand.core.days import period_in
 from deskhand.core.quotes import Quote, quotable, show
+from deskhand.core.words.days import period_in
 from deskhand.ports import Done
 from deskhand.protocol.wire import Json, JsonObject
 

@@ -12,7 +12,7 @@ from typing import Final
 from deskhand.agents.commands.command import Command, Line, Plan, StoppedError, Voice, voice_for
 from deskhand.agents.commands.notes import MARK, Found, Note, page_checks, read_notes
 from deskhand.core.quotes import Quote, cut, show
-from deskhand.core.risks import Hit, Pattern, checklist, risks_in
+from deskhand.core.words.risks import Hit, Pattern, checklist, risks_in
 from deskhand.ports import Done
 from deskhand.protocol.wire import JsonObject
 

@@ -12,7 +12,7 @@ from typing import Any, cast
 def wording(name: str) -> dict[str, Any]:
     """Return a table of ``wording.toml``; in its patterns, capitals stand for the patterns of that name."""
     told = tomllib.loads(
-        files("deskhand.core").joinpath("wording.toml").read_text(encoding="utf-8")
+        files("deskhand.core.words").joinpath("wording.toml").read_text(encoding="utf-8")
     )
     days, owing = told["days"], told["owing"]
     marks = {

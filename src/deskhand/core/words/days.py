@@ -10,7 +10,7 @@ from datetime import date, timedelta
 from typing import Final, NamedTuple
 
 from deskhand.core.dates import a_date, date_in, made, order_of
-from deskhand.core.wording import wording
+from deskhand.core.words.wording import wording
 
 _SOON_DAYS: Final = 270
 """A day without a year is the coming one, unless that is so far that it may be the last one."""

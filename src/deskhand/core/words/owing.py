@@ -14,8 +14,8 @@ from typing import Final
 
 from deskhand.core.cues import Cue, scan
 from deskhand.core.dates import date_in
-from deskhand.core.days import day_meant
-from deskhand.core.wording import wording
+from deskhand.core.words.days import day_meant
+from deskhand.core.words.wording import wording
 
 _LOOKED_AT_CHARS: Final = 2000
 _HEAD_LINES: Final = 8

@@ -123,4 +123,6 @@ def _compiled(forms: Sequence[str]) -> re.Pattern[str]:
 
 @cache
 def _table() -> dict[str, Any]:
-    return tomllib.loads(files("deskhand.core").joinpath("risks.toml").read_text(encoding="utf-8"))
+    return tomllib.loads(
+        files("deskhand.core.words").joinpath("risks.toml").read_text(encoding="utf-8")
+    )

@@ -1,0 +1,1 @@
+"""What the words of people's documents mean: days, tasks and whose they are, clauses of contracts. Patterns are data."""
