@@ -66,17 +66,19 @@ class Recounting:
 
     async def check_copied(self, wish: CheckCopied, place: Place) -> ToolResult:
         """Look for the words of every line, in their order; marks of a kind of document are no words."""
+        bare = partial(_bare, paged=wish.path.endswith(".pdf"))
         try:
-            there = _bare((await self._reader.lines(place.results, wish.path, place)).lines)
+            there = "".join(
+                map(bare, (await self._reader.lines(place.results, wish.path, place)).lines)
+            )
             found, missing, at = 0, list[str](), 0
             for path in wish.paths:
                 lines = (await self._reader.lines(source(wish, place), path, place)).lines
-                for number, line in enumerate(lines, start=1):
-                    bare = _NOT_TEXT.sub("", line)
-                    stands = there.find(bare, at)
+                for number, words in enumerate(map(bare, lines), start=1):
+                    stands = there.find(words, at)
                     found += stands >= 0
                     missing += [f"{path}:{number}"] if stands < 0 else []
-                    at = stands + len(bare) if stands >= 0 else at
+                    at = stands + len(words) if stands >= 0 else at
         except DeskhandError as error:
             return result(error.sentence(wish.language), passed=False)
         said = partial(text, language=wish.language)
@@ -86,8 +88,9 @@ class Recounting:
         return result(sentence, passed=bool(found) and not missing)
 
 
-def _bare(lines: Sequence[str]) -> str:
-    return "".join(_NOT_TEXT.sub("", line) for line in lines)
+def _bare(line: str, *, paged: bool) -> str:
+    """Return the letters and digits of a line; of a PDF also where a page begins."""
+    return "\f" if paged and line.startswith("[page ") else _NOT_TEXT.sub("", line)
 
 
 def _compared(wish: CheckTable, tables: Sequence[tuple[str, Table]], place: Place) -> ToolResult:

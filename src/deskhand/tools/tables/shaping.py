@@ -245,7 +245,8 @@ def _one_column(of: Sequence[tuple[Grid, int]]) -> tuple[Column, bool]:
         of[0][0].columns[of[0][1]]
     ]
     first = filled[0]
-    if len({(c.kind, c.style, c.order, c.currency, bool(c.unsure)) for c in filled}) == 1:
+    written = {(c.kind, c.style, c.order, c.currency, bool(c.unsure)) for c in filled}
+    if len(written) == 1 and (len(of) == 1 or not first.dated):
         return first, False
     money = {c.currency for c in filled if c.currency}
     alike = len({c.kind for c in filled}) == 1 and len(money) <= 1
@@ -260,7 +261,7 @@ def _anew(cell: str, column: Column) -> str:
     percent = "%" if column.kind == "percent" else ""
     if isinstance(found, Decimal):
         return f"{found:f}{percent}"
-    return cell if found is None else found.isoformat()
+    return cell if found is None or ":" in cell else found.isoformat()
 
 
 def _joined(grids: Sequence[Grid], files: Sequence[str], on: str) -> Grid:
