@@ -6,7 +6,7 @@ import asyncio
 import json
 import socket
 import threading
-from collections.abc import Generator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from time import monotonic
@@ -20,6 +20,7 @@ from deskhand.agents.builtin.probing import look
 from deskhand.agents.builtin.serving import Embedded
 from deskhand.agents.builtin.supply import Supply
 from deskhand.clock import SystemClock
+from deskhand.errors import Code, DeskhandError
 from deskhand.ids import Ids
 from deskhand.protocol.objects import Origin, Trust
 from deskhand.protocol.tasks import Brief
@@ -165,11 +166,28 @@ async def test_ollama_is_made_to_load_a_model_before_its_context_is_believed() -
     assert supply.choose(brief_for("ollama:qwen3:8b")).context_tokens == 32768
 
 
-def supply_of(port: int) -> Supply:
+async def test_settings_that_somebody_is_writing_just_now_change_nothing() -> None:
+    """A half-written ``config.toml`` takes no model away; the next whole one counts at once."""
+    said: list[Wanted | None] = [Wanted(name="my:model"), None, Wanted(name="none")]
+
+    def wanted() -> Wanted:
+        found = said.pop(0)
+        if found is None:
+            raise DeskhandError(Code.CONFIG_INVALID)
+        return found
+
+    supply = supply_of(closed_port(), wanted=wanted)
+
+    names = [info and info.name for info, _ in [await supply.models() for _ in range(3)]]
+
+    assert names == ["my:model", "my:model", None]
+
+
+def supply_of(port: int, *, wanted: Callable[[], Wanted] = Wanted) -> Supply:
     """Return what a computer has on which only Ollama runs."""
     ports, clock = nobody() | {"ollama": port}, SystemClock()
     return Supply(
-        wanted=Wanted,
+        wanted=wanted,
         look=lambda wanted: look(wanted, environment={}, ports=ports),
         own=Embedded(Ids(clock)),
         clock=clock,

@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 from typing import Final, cast
 
@@ -107,19 +106,6 @@ def standing(found: Findings) -> str:
     return speak.say("model.used", name=first.name, label=label, why=why)
 
 
-def steadily(read: Callable[[], Wanted]) -> Callable[[], Wanted]:
-    """Return the reader, which goes by what was said last while the file cannot be understood: somebody edits it."""
-    last = Wanted()
-
-    def again() -> Wanted:
-        nonlocal last
-        with suppress(DeskhandError):
-            last = read()
-        return last
-
-    return again
-
-
 def model_lines() -> list[str]:
     """Say which model is used and why; or why none is, and where one was looked for."""
     said = found(wanted())
@@ -137,7 +123,7 @@ def builtin_agent(
 ) -> tuple[BuiltInAgent, Supply]:
     """Return the built-in agent of this computer, and what it thinks with; both want to be closed."""
     own = Embedded(Ids(clock))
-    supply = Supply(wanted=steadily(wanted), look=found, own=own, clock=clock, offload=offload)
+    supply = Supply(wanted=wanted, look=found, own=own, clock=clock, offload=offload)
     ceiling = Ceiling(path)
 
     def scene(brief: Brief) -> Scene:

@@ -5,23 +5,18 @@ It refuses a file that is none, and heads that claim more than a real one holds.
 
 from __future__ import annotations
 
+import struct
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
-from struct import Struct
 from typing import BinaryIO, Final
 
 from deskhand.errors import Code, DeskhandError
 
-_NUMBERS: Final = {
-    kind: Struct(f"<{code}")
-    for kind, code in zip((*range(8), 10, 11, 12), "BbHhIif?Qqd", strict=True)
-}
+_NUMBERS: Final = dict(zip((*range(8), 10, 11, 12), "BbHhIif?Qqd", strict=True))
 _TEXT, _LIST = 8, 9
-_U32, _U64 = Struct("<I"), Struct("<Q")
-_ENTRIES_MAX: Final = 65_536
-_CHARS_MAX: Final = 4 * 1024**2
-_ITEMS_MAX: Final = 2_000_000
+_MOST: Final = 4_000_000
+"""Of anything that is counted: letters of a text, items of a list, entries."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,58 +36,50 @@ def read_gguf(path: Path) -> Gguf:
     try:
         with path.open("rb") as file:
             return _read(file)
-    except (OSError, ValueError, KeyError, RecursionError):
+    except (OSError, ValueError, KeyError, RecursionError, struct.error):
         raise DeskhandError(Code.MODEL_FILE, path.name) from None
 
 
+class _Head:
+    """The head of a file, read forward."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+
+    def number(self, kind: str) -> int:
+        (found,) = struct.unpack(f"<{kind}", self._file.read(struct.calcsize(f"<{kind}")))
+        return found
+
+    def count(self) -> int:
+        found = self.number("Q")
+        if found > _MOST:
+            raise ValueError(found)
+        return found
+
+    def text(self) -> str:
+        return self._file.read(self.count()).decode("utf-8", "replace")
+
+    def value(self, kind: int) -> object:
+        if kind == _TEXT:
+            return self.text()
+        if kind != _LIST:
+            return self.number(_NUMBERS[kind])
+        inner, items = self.number("I"), self.count()
+        if inner in _NUMBERS:
+            return self._file.seek(items * struct.calcsize(_NUMBERS[inner]), 1)
+        return [self.value(inner) for _ in range(items)]
+
+
 def _read(file: BinaryIO) -> Gguf:
-    if _taken(file, 4) != b"GGUF" or _number(file, _U32) < 2:  # noqa: PLR2004 - the first with 64-bit counts
+    head = _Head(file)
+    if file.read(4) != b"GGUF" or head.number("I") < 2:  # noqa: PLR2004 - the first with 64-bit counts
         raise ValueError
-    tensors, entries = _count(file, _ENTRIES_MAX), _count(file, _ENTRIES_MAX)
-    known: dict[str, object] = {}
-    for _ in range(entries):
-        name = _text(file)
-        known[name] = _value(file, _number(file, _U32))
-    parameters = 0
+    tensors, entries, parameters = head.count(), head.count(), 0
+    known = {head.text(): head.value(head.number("I")) for _ in range(entries)}
     for _ in range(tensors):
-        _text(file)
-        parameters += prod(_number(file, _U64) for _ in range(_number(file, _U32) & 0xF))
-        _taken(file, 12)
+        head.text()
+        parameters += prod(head.number("Q") for _ in range(head.number("I") & 0xF))
+        file.seek(12, 1)
     context = known.get(f"{known.get('general.architecture')}.context_length")
-    return Gguf(parameters=parameters, context_tokens=context if isinstance(context, int) else None)
-
-
-def _value(file: BinaryIO, kind: int) -> object:
-    if kind == _TEXT:
-        return _text(file)
-    if kind != _LIST:
-        return _number(file, _NUMBERS[kind])
-    inner, count = _number(file, _U32), _count(file, _ITEMS_MAX)
-    if inner in _NUMBERS:
-        return _taken(file, _NUMBERS[inner].size * count) and None
-    for _ in range(count):
-        _value(file, inner)
-    return None
-
-
-def _text(file: BinaryIO) -> str:
-    return _taken(file, _count(file, _CHARS_MAX)).decode("utf-8", "replace")
-
-
-def _count(file: BinaryIO, most: int) -> int:
-    count = _number(file, _U64)
-    if count > most:
-        raise ValueError
-    return count
-
-
-def _number(file: BinaryIO, kind: Struct) -> int:
-    (found,) = kind.unpack(_taken(file, kind.size))
-    return found
-
-
-def _taken(file: BinaryIO, size: int) -> bytes:
-    data = file.read(size)
-    if len(data) != size:
-        raise ValueError
-    return data
+    tokens = context if isinstance(context, int) else None
+    return Gguf(parameters=parameters, context_tokens=tokens)

@@ -7,6 +7,7 @@ longer say.
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Final
 
 from deskhand.agents.builtin.choosing import (
@@ -21,6 +22,7 @@ from deskhand.agents.builtin.choosing import (
 from deskhand.agents.builtin.probing import wake
 from deskhand.agents.builtin.serving import Embedded
 from deskhand.clock import Clock
+from deskhand.errors import DeskhandError
 from deskhand.ports import Offload
 from deskhand.protocol.objects import ModelInfo
 from deskhand.protocol.tasks import Brief
@@ -91,7 +93,9 @@ class Supply:
 
     async def _look(self) -> Findings:
         """Look at the settings, and at everything else when they changed or some time has passed."""
-        wanted, now = self._wanted(), self._clock.monotonic()
+        wanted, now = self._found.wanted, self._clock.monotonic()
+        with suppress(DeskhandError):  # of a file that somebody is writing just now
+            wanted = self._wanted()
         due = self._looked_at is None or now - self._looked_at >= LOOK_SECONDS
         if due or wanted != self._found.wanted:
             self._looked_at = now

@@ -133,12 +133,8 @@ def install_model(
     from deskhand.cli import minds
     from deskhand.clock import SystemClock
 
-    bar = _Bar()
-    installer = Installer(minds.models_folder(), clock=SystemClock(), progress=bar.show)
-    try:
-        found = asyncio.run(installer.install(what, sha256=sha256))
-    finally:
-        bar.end()
+    installer = Installer(minds.models_folder(), clock=SystemClock(), progress=_Bar().show)
+    found = asyncio.run(installer.install(what, sha256=sha256))
     (offer,) = (one for one in offers(minds.models_folder()) if one.name == f"local:{found.name}")
     row = _told(offer) | {"sha256": found.sha256, "size": found.size}
     row |= {"checked_by": found.checked_by, "parameters": found.parameters}
@@ -164,23 +160,18 @@ def remove_model(name: Annotated[str, argument("NAME", "model.installed")]) -> i
 class _Bar:
     """A bar of progress on stderr: moving at a terminal, a line for each tenth elsewhere."""
 
-    _tenth = -1
+    _step = -1
 
     def show(self, here: int, total: int) -> None:
         """Show how far it is."""
         share = here / total if total else 0.0
-        tenth = int(share * (200 if speak.asks else 10))
-        if tenth == self._tenth or speak.quiet:
+        step = int(share * (200 if speak.asks else 10))
+        if step == self._step or speak.quiet:
             return
-        self._tenth = tenth
-        line = f"{'█' * int(share * 20):░<20} {share:4.0%}  {here / 1e9:.2f} / {total / 1e9:.2f} GB"
-        sys.stderr.write(f"\r{line}" if speak.asks else f"{line}\n")
+        self._step, end = step, "" if speak.asks and share < 1 else "\n"
+        bar = f"{'█' * int(share * 20):░<20} {share:4.0%}  {here / 1e9:.2f} / {total / 1e9:.2f} GB"
+        sys.stderr.write(f"{chr(13) if speak.asks else ''}{bar}{end}")
         sys.stderr.flush()
-
-    def end(self) -> None:
-        """Leave the line."""
-        if speak.asks and self._tenth >= 0:
-            sys.stderr.write("\n")
 
 
 def _told(offer: Offer) -> Obj:
