@@ -7,13 +7,15 @@ import sys
 import threading
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from typing import Any
 
 import pytest
 from typing_extensions import override
 
 from deskhand.cli.client import Client
+from deskhand.cli.commands import look
 from deskhand.cli.fetching import safe_name
-from deskhand.cli.follow import exit_code, stuck
+from deskhand.cli.follow import exit_code, show_event, show_outcome, stuck
 from deskhand.cli.home import client, private
 from deskhand.cli.programs.reach import NONE, reach_of
 from deskhand.cli.screen import one_line, plain, width
@@ -95,6 +97,44 @@ def test_a_task_becomes_an_exit_code(task: dict[str, object], code: int) -> None
     """The contract's table; a task that goes on by itself is not stuck."""
     assert exit_code(task, require_verified=True) == code
     assert stuck(task) is (code == 4)
+
+
+DONE_TASK: dict[str, Any] = {
+    "id": "tsk_1",
+    "thread": "thr_1",
+    "title": "How many?",
+    "agent": "builtin",
+    "state": "completed",
+    "verdict": "unverified",
+    "summary": "Three.\nTwo of them are old.",
+    "usage": {"steps": 1, "input_tokens": 20, "output_tokens": 3},
+    "model_used": "m-1",
+}
+
+
+def test_a_plain_answer_is_shown_as_what_it_says(capsys: pytest.CaptureFixture[str]) -> None:
+    """No verdict and no card: the whole answer, once."""
+    said = {"role": "agent", "text": "Three.", "meant": "answer"}
+
+    show_event({"kind": "message.posted", "body": said})
+    show_outcome(DONE_TASK | {"answer": True})
+
+    assert capsys.readouterr() == ("Three.\nTwo of them are old.\n", "")
+
+
+@pytest.mark.parametrize(
+    ("money", "shown"), [({}, "? USD"), ({"amount": "0.02", "currency": "USD"}, "0.02 USD")]
+)
+def test_show_says_what_was_used_and_when_a_price_is_not_known(
+    capsys: pytest.CaptureFixture[str], money: dict[str, str], shown: str
+) -> None:
+    """Tokens without a price are not called free."""
+    usage = DONE_TASK["usage"] | ({"money": money} if money else {})
+    show_task: Any = vars(look)["_show_task"]
+
+    show_task(None, DONE_TASK | {"usage": usage})
+
+    assert f"used 1 steps, 23 tokens, {shown} · model m-1" in capsys.readouterr().out
 
 
 def test_the_owner_file_is_read_as_the_hub_wrote_it(home: Path) -> None:

@@ -28,7 +28,7 @@ from tests.kills.work import AGENT
 KINDS: Final = (
     ("", "pure once idem out probe"),
     ("asks", "again"),
-    ("", "twice idem"),
+    ("", "twice cmd once cmd many"),
     ("asks", "once idem probe"),
     ("works", "ask idem cmd"),
     ("", "cmd many cmd"),
