@@ -30,6 +30,7 @@ WHERE regexp_matches(line, $2, 'i') ORDER BY number
 SEARCHED_BYTES_MAX: Final = 256 * 1024**2
 HITS_MAX: Final = 500
 HIT_CHARS_MAX: Final = 400
+_LINES_AT_ONCE: Final = 50_000
 
 
 def list_files(wish: wishes.ListFiles, place: Place) -> ToolResult:
@@ -62,24 +63,27 @@ def search_files(wish: wishes.SearchFiles, place: Place) -> ToolResult:
     Raises:
         DeskhandError: ``invalid`` for what is no regular expression.
     """
-    numbers = _by_pattern(wish.query) if wish.regex else _by_words(wish.query)
+    matching = _by_pattern(wish.query) if wish.regex else _by_words(wish.query)
     access = source(wish, place)
     entries = entries_of(access, wish.path, recursive=True, limit=LIST_ENTRIES_MAX + 1)
-    hits: list[JsonObject] = []
+    chosen = [each for each in entries if each.kind == "file" and _named(each, wish.pattern)]
+    hits, lines = list[JsonObject](), list[tuple[str, int, str]]()
     left, passed_over = SEARCHED_BYTES_MAX, 0
-    for entry in entries:
-        if entry.kind != "file" or not _named(entry, wish.pattern) or len(hits) >= HITS_MAX:
-            continue
-        left -= entry.size if entry.size <= READ_BYTES_MAX else 0
-        try:
-            lines = read_decoded(access, entry.path)[0].lines() if left >= 0 else []
-        except DeskhandError:
-            passed_over += 1  # no text, too large or gone: a search looks into what can be read
-            continue
-        hits += [
-            JsonObject(path=entry.path, line=number, text=lines[number - 1][:HIT_CHARS_MAX])
-            for number in numbers(lines)
-        ]
+    for entry in (*chosen, None):
+        if len(hits) >= HITS_MAX:
+            break
+        if entry is not None:
+            left -= entry.size if entry.size <= READ_BYTES_MAX else 0
+            try:
+                read = read_decoded(access, entry.path)[0].lines() if left >= 0 else []
+            except DeskhandError:
+                passed_over += 1  # no text, too large or gone: a search looks into what can be read
+                continue
+            lines += [(entry.path, number, line) for number, line in enumerate(read, start=1)]
+        if entry is None or len(lines) > _LINES_AT_ONCE:
+            for path, number, line in (lines[at] for at in matching([each[2] for each in lines])):
+                hits.append(JsonObject(path=path, line=number, text=line[:HIT_CHARS_MAX]))
+            lines.clear()
     complete = len(entries) <= LIST_ENTRIES_MAX and len(hits) < HITS_MAX and left >= 0
     found = hits[:HITS_MAX]
     shown = [f"{hit['path']}:{hit['line']}: {hit['text']}" for hit in found]
@@ -114,7 +118,7 @@ def _named(entry: Entry, pattern: str) -> bool:
 
 def _by_words(query: str) -> Callable[[Sequence[str]], list[int]]:
     wanted = re.compile(re.escape(query), re.IGNORECASE)
-    return lambda lines: [n for n, line in enumerate(lines, start=1) if wanted.search(line)]
+    return lambda lines: [at for at, line in enumerate(lines) if wanted.search(line)]
 
 
 def _by_pattern(query: str) -> Callable[[Sequence[str]], list[int]]:
@@ -123,13 +127,13 @@ def _by_pattern(query: str) -> Callable[[Sequence[str]], list[int]]:
 
     database = duckdb.connect(":memory:", config={"threads": 1})
 
-    def numbers(lines: Sequence[str]) -> list[int]:
+    def matching(lines: Sequence[str]) -> list[int]:
         try:
             found = database.execute(_MATCHING, [lines, query]).fetchall()
         except duckdb.Error as error:
             detail = f"no regular expression (RE2): {str(error)[:200]}"
             raise DeskhandError(Code.INVALID, detail, field="query") from None
-        return [int(number) for (number,) in found]
+        return [int(number) - 1 for (number,) in found]
 
-    numbers([""])
-    return numbers
+    matching([""])
+    return matching

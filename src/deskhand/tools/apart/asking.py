@@ -104,12 +104,14 @@ class Apart:
                 async with asyncio.timeout(self._seconds_max):
                     while len(output) <= ANSWER_BYTES_MAX and (chunk := await said.read(1 << 16)):
                         output += chunk
+                    await process.wait()
             except TimeoutError:
                 raise self._too_slow() from None
             finally:
-                with suppress(ProcessLookupError):
-                    process.kill()
-                await process.wait()
+                if process.returncode is None:
+                    with suppress(ProcessLookupError):
+                        process.kill()
+                    await process.wait()
         return bytes(output)
 
     def _too_slow(self) -> DeskhandError:
