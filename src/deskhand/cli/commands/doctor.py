@@ -45,7 +45,7 @@ def doctor(*, no_model: Annotated[bool, option("doctor.no_model", "--no-model")]
 
 def _hub() -> tuple[str, str]:
     hub = client()
-    return "good", speak.say("status.hub", url=hub.url, version=hub.get("/v1/version")["version"])
+    return "good", f"{hub.url} · Deskhand {hub.get('/v1/version')['version']}"
 
 
 def _here() -> Obj:
@@ -71,9 +71,8 @@ def _runner() -> tuple[str, str]:
 
 def _sandbox() -> tuple[str, str]:
     box: Obj = _here()["sandbox"]
-    said = speak.say("runners.sandbox", name=box["name"], level=box["level"])
-    why = f": {box['reason']}" if box.get("reason") else ""
-    return ("good" if box["level"] == "full" else "ask"), said + why
+    said = ", ".join(str(box[key]) for key in ("name", "level", "reason") if box.get(key))
+    return ("good" if box["level"] == "full" else "ask"), said
 
 
 def _model(*, asks: bool) -> tuple[str, str]:
