@@ -27,8 +27,8 @@ from deskhand.ports import Offload
 from deskhand.protocol.objects import ModelInfo
 from deskhand.protocol.tasks import Brief
 
-LOOK_SECONDS: Final = 15.0
-"""How often servers are looked for; a change of the settings is seen at once."""
+LOOK_SECONDS: Final = 30.0
+"""How often servers are looked for: whatever else listens there sees it in its log. Settings are seen at once."""
 
 
 class Supply:
