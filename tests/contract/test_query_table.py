@@ -22,7 +22,7 @@ from deskhand.tools.apart import query
 from deskhand.tools.apart.asking import Apart
 from deskhand.tools.beneath import Folder
 from deskhand.tools.builtin import BuiltIn
-from deskhand.tools.reading import Reader
+from deskhand.tools.reading import UNWALLED, Reader
 from deskhand.tools.registry import standard_tools
 from tests import papers
 from tests.driven import offloaded
@@ -73,7 +73,7 @@ async def test_a_table_in_an_old_korean_encoding_is_added_up(place: Place) -> No
         place, "SELECT 지역, sum(금액) AS 합계, avg(금액) FROM q1_sales GROUP BY 1 ORDER BY 2"
     )
 
-    assert result.text.splitlines() == [
+    assert _shown(result) == [
         '지역 | 합계 | avg("금액")',
         "서울 | 15 | 7.5",
         "부산 | 20 | 20.0",
@@ -86,13 +86,20 @@ async def test_without_a_query_the_tables_are_told(place: Place) -> None:
     """A model sees names, columns and types before it asks."""
     result = await _asked(place, "", "q1 sales.csv", "2026.tsv", "book.xlsx", "rows.json")
 
-    assert result.text.splitlines() == [
+    assert _shown(result) == [
         '"q1_sales" ("지역" VARCHAR, "금액" BIGINT, "날짜" DATE), 3 rows',
         '"t_2026" ("a" BIGINT, "b" BIGINT), 1 rows',
         '"book_하나" ("n" VARCHAR, "v" DOUBLE), 1 rows',
         '"book_two" ("n" VARCHAR), 1 rows',
         '"rows" ("k" BIGINT), 2 rows',
     ]
+
+
+async def test_where_there_is_no_wall_it_is_said(place: Place) -> None:
+    """SH-10's neighbour: the lock alone is never passed off as the wall."""
+    result = await _asked(place, "SELECT 1")
+
+    assert (UNWALLED in result.text) is (place.sandbox.info.level == "none")
 
 
 async def test_tables_are_joined(place: Place) -> None:
@@ -125,7 +132,7 @@ async def test_many_rows_are_bounded_and_counted(place: Place) -> None:
 
     assert result.value["complete"] is False
     assert len(_rows(result)) == 1_000
-    assert result.text.splitlines()[-1].startswith("[… more rows")
+    assert _shown(result)[-1].startswith("[… more rows")
     assert len(result.text) < 21_000
 
 
@@ -210,7 +217,7 @@ async def test_lines_that_do_not_fit_are_counted(place: Place) -> None:
 
     result = await _asked(place, "SELECT count(*) FROM b", "b.csv")
 
-    assert result.text.splitlines() == [
+    assert _shown(result) == [
         "count_star()",
         "30000",
         "[1 lines of b do not fit its columns and are not in it]",
@@ -233,6 +240,10 @@ async def test_a_model_is_offered_it() -> None:
     tool = standard_tools(offload=offloaded)["query_table"]
 
     assert (tool.effect, tool.writes) == ("pure", False)
+
+
+def _shown(result: ToolResult) -> list[str]:
+    return [line for line in result.text.splitlines() if UNWALLED not in line]
 
 
 def _rows(result: ToolResult) -> list[Json]:

@@ -28,6 +28,7 @@ from deskhand.tools.tables.reading import delimiter_of
 
 READ_CHARS_MAX: Final = 1_000_000
 """How much text one call gives to an agent's code; a model sees ``TOOL_TEXT_CHARS_MAX`` of it."""
+UNWALLED: Final = "this computer has no sandbox: it was asked locked, in a process of its own"
 TABLE_BYTES_MAX: Final = 200 * 1024**2
 LINE_CHARS_MAX: Final = 2_000
 """How much of one line a model sees."""
@@ -131,7 +132,9 @@ class Reader:
         if not answer["complete"]:
             lines.append("[… more rows; sum up, or say LIMIT and OFFSET]")
         notes = [f"[{note}]" for note in _texts(answer["notes"])]
-        return ok(answer, "\n".join([*lines, *notes] or _texts(answer["tables"])))
+        if place.sandbox.info.level == "none":
+            notes.append(f"[{UNWALLED}]")
+        return ok(answer, "\n".join([*(lines or _texts(answer["tables"])), *notes]))
 
 
 def numbered(found: Lines, chosen: Sequence[str], first: int, chars: int) -> str:
