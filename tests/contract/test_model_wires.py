@@ -280,9 +280,9 @@ async def test_a_model_that_goes_silent_is_left(wire: Wire) -> None:
     """A server that hangs is told apart from one that thinks, and its connection is closed."""
     said = Says(text="Let me think about this for a while.", ends="hangs")
 
-    async with talking(wire, said, silent_seconds=0.1) as talk:
+    async with talking(wire, said, silent_seconds=1) as talk:
         error = await _refused(talk.agent.move(BRIEF, []))
-        await asyncio.wait_for(talk.server.left.wait(), timeout=2)
+        await asyncio.wait_for(talk.server.left.wait(), timeout=10)
 
     assert error.code is Code.MODEL_BUSY
 
@@ -292,13 +292,13 @@ async def test_a_cancelled_move_closes_its_connection(wire: Wire) -> None:
     """Stopping a task ends the request at once: the provider is not left writing (A-10)."""
     said = Says(text="A very long story about everything.", ends="hangs")
 
-    async with talking(wire, said) as talk, asyncio.timeout(5):
+    async with talking(wire, said) as talk, asyncio.timeout(15):
         move = asyncio.ensure_future(talk.agent.move(BRIEF, []))
         await talk.server.streaming.wait()
         move.cancel()
         with pytest.raises(asyncio.CancelledError):
             await move
-        await asyncio.wait_for(talk.server.left.wait(), timeout=2)
+        await asyncio.wait_for(talk.server.left.wait(), timeout=10)
 
     assert talk.server.left.is_set()
 
