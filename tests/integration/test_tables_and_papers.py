@@ -6,6 +6,7 @@ import csv
 import io
 import json
 from collections.abc import Mapping
+from datetime import date
 from decimal import Decimal
 
 import pytest
@@ -17,6 +18,8 @@ from deskhand.ports import Done, GiveUp
 from deskhand.testing.memory_folder import MemoryFolder
 from deskhand.tools import workbooks
 from deskhand.tools.registry import standard_tools
+from deskhand.tools.tables import shaping
+from deskhand.tools.tables.totals import Column
 from tests import papers
 from tests.driven import Driven, brief_of, checked, drive, offloaded, place_of, replays
 
@@ -110,6 +113,22 @@ async def test_a_table_changed_afterwards_fails_its_check() -> None:
         check = await checked("table", end.checks[0].call, place_of(folder), TOOLS)
 
         assert check.passed is False
+
+
+async def test_a_table_computed_wrongly_fails_its_check(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The check does not share what reads and adds the numbers: a doubled one is found."""
+    right = shaping.value_of
+
+    def doubled(cell: str, column: Column) -> Decimal | date | None:
+        found = right(cell, column)
+        return found * 2 if isinstance(found, Decimal) else found
+
+    monkeypatch.setattr(shaping, "value_of", doubled)
+
+    driven = await _do(MemoryFolder({"o.csv": ORDERS}), "/table o.csv --by Stadt")
+
+    assert isinstance(driven.end, GiveUp)
+    assert driven.end.reasons[1] == "The 3 rows are not what the 4 rows of the files come to."
 
 
 @settings(

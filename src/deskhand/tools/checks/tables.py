@@ -1,15 +1,15 @@
-"""Checks of tables and copies: a table is computed anew by a database and compared row by row, a copy line by line.
+"""Checks of tables and copies: a table is computed anew by other code and compared row by row, a copy line by line.
 
-The database gets the cells as they are written, and numbers that other code has read (``checks.totals``). From the
-wish come only names and conditions; every figure comes from the files.
+Numbers are read as the check of totals reads them. From the wish come only names and conditions; every figure comes
+from the files.
 """
 
 from __future__ import annotations
 
 import hashlib
 import re
-from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Callable, Sequence
 from decimal import Decimal, localcontext
 from functools import partial
 from typing import Final
@@ -22,10 +22,10 @@ from deskhand.tools.builtin import source
 from deskhand.tools.checks.quotes import result
 from deskhand.tools.checks.totals import EXACT, number_in
 from deskhand.tools.reading import Reader
-from deskhand.tools.tables.numbers import MISSING
+from deskhand.tools.tables.numbers import is_missing
 from deskhand.tools.tables.reading import Table
 from deskhand.tools.tables.shaping import (
-    Grid,
+    ORDERS,
     asked_value,
     columns_of,
     conditions_in,
@@ -39,7 +39,9 @@ from deskhand.tools.writing.tables import Tabling, rendered
 
 _NOT_TEXT: Final = re.compile(r"\[(?:page \d+ of \d+|sheet .*: \d+ rows)\]|\W+|_+")
 Value = Decimal | str
-_Rows = list[tuple[Value, ...]]
+_Fact = tuple[str, Decimal | None]
+_Row = dict[str, _Fact]
+_NOTHING: Final[_Fact] = ("", None)
 
 
 class Recounting:
@@ -57,7 +59,7 @@ class Recounting:
         self._offload = offload
 
     async def check_table(self, wish: CheckTable, place: Place) -> ToolResult:
-        """Make it once more from the files, which must give the same bytes, and its rows by the database."""
+        """Make it once more from the files, which must give the same bytes, and its rows by other code."""
         try:
             tables, _ = await self._tabling.load(wish.tables, place)
             return await self._offload(partial(_compared, wish, tables, place))
@@ -99,147 +101,98 @@ def _compared(wish: CheckTable, tables: Sequence[tuple[str, Table]], place: Plac
     digest = hashlib.sha256(rendered(wish.path, grid)).hexdigest()
     if place.results.sha256(wish.path) != digest:
         return result(said("check.other_file", path=wish.path), passed=False)
+    shown = grid.columns[: len(grid.columns) - (bool(wish.shape.origin) and len(tables) > 1)]
     with localcontext(EXACT):
-        expected = _expected(tables, wish.shape, grid)
-        actual = [*_values(grid, origin=bool(wish.shape.origin) and len(tables) > 1)]
-    top = wish.shape.top
-    strange = Counter(actual) - Counter(expected)
-    short = len(actual) != min(top or len(expected), len(expected))
-    rows, total = len(actual), sum(len(table.rows) for _, table in tables)
-    passed = not strange and not short
+        expected = _expected(tables, wish.shape, shown)
+        actual = [
+            tuple(_value((cell.strip(), typed(cell, c)), c) for cell, c in zip(row, shown))  # noqa: B905 - without the file
+            for row in grid.rows
+        ]
+    short = len(actual) != min(wish.shape.top or len(expected), len(expected))
+    passed = not short and not Counter(actual) - Counter(expected)
+    total = sum(len(table.rows) for _, table in tables)
     key = "check.table" if passed else "check.table_differs"
-    return result(said(key, rows=rows, total=total), passed=passed)
+    return result(said(key, rows=len(actual), total=total), passed=passed)
 
 
-def _values(grid: Grid, *, origin: bool) -> Iterator[tuple[Value, ...]]:
-    columns = grid.columns[: len(grid.columns) - origin]
-    for row in grid.rows:
-        yield tuple(_value(cell, column) for cell, column in zip(row, columns, strict=False))
-
-
-def _value(cell: str, column: Column) -> Value:
-    found = typed(cell, column) if column.measured or column.dated else None
-    return cell.strip() if found is None else found
-
-
-def _reader_of(column: Column) -> Callable[[str], Decimal | None]:
-    """Return what reads a column's numbers as the check of totals does; days are places among all days."""
-    if column.kind not in ("number", "percent", "identifier"):
-        return lambda cell: typed(cell, column)
-    figure = Figure(cell="A1", style=column.style.value, currency=column.currency)
-    return lambda cell: number_in(cell, figure)
-
-
-def _expected(tables: Sequence[tuple[str, Table]], wish: Shape, grid: Grid) -> _Rows:
-    """Return all rows that may be in the result, without the cut."""
-    import duckdb  # noqa: PLC0415 - few tasks need it
-
-    database = duckdb.connect(":memory:", config={"threads": 1})
-    every = [columns_of(table) for _, table in tables]
-    for number, ((_, table), columns) in enumerate(zip(tables, every, strict=True)):
-        rows = [*table.rows, *([table.totals] if wish.whole and table.totals else [])]
-        lists = list[list[str | None]]()
-        for n, column in enumerate(columns):
-            cells = [row.cells[n] for row in rows]
-            numbers = [
-                None if found is None else f"{found:f}" for found in map(_reader_of(column), cells)
-            ]
-            lists += [[each.strip() for each in cells], [*map(folded, cells)], [*numbers]]
-        made = ", ".join(_LOADED.format(n=n) for n in range(len(columns)))
-        database.execute(f"CREATE TABLE s{number} AS SELECT {made}", lists)
-    relation, names = _relation(tables, every, wish)
-    wheres, values = list[str](), list[object]()
+def _expected(
+    tables: Sequence[tuple[str, Table]], wish: Shape, shown: Sequence[Column]
+) -> list[tuple[Value, ...]]:
+    """Return all rows that may be in the result, without the cut, and without the column that says the file."""
+    own: dict[str, Column] = {}
+    rows = list[_Row]()
+    for number, (file, table) in enumerate(tables):
+        for column in columns_of(table):
+            own.setdefault(folded(column.name), column)
+        more = _facts(table, wish)
+        rows = _beside(rows, more, folded(wish.on), file) if wish.on and number else [*rows, *more]
     for said in conditions_in(wish.where):
         name, operator, value = parts_of(said)
-        place, column = names[folded(name)]
-        sql, given = _condition(place, operator, value, column)
-        wheres.append(sql)
-        values += given
-    where = f" WHERE {' AND '.join(wheres)}" if wheres else ""
-    by = [names[folded(name)][0] for name in wish.by]
-    if wish.by or wish.sum:
-        added = [names[folded(column.name)][0] for column in grid.columns[len(by) + 1 :]]
-        shown = [
-            *(f"t{n}, max(n{n})" for n in by),
-            "NULL, count(*)",
-            *(f"NULL, coalesce(sum(n{n}), 0)" for n in added),
-        ]
-        where += f" GROUP BY {', '.join(f't{n}' for n in by)}" if by else ""
-    else:
-        asked = [folded(name) for name in wish.columns] or [*names]
-        shown = [f"t{names[name][0]}, n{names[name][0]}" for name in asked]
-    distinct = "DISTINCT " if wish.unique else ""
-    sql = f"SELECT {distinct}{', '.join(shown)} FROM ({relation}){where}"  # noqa: S608 - no name or value of a person is in it
-    rows = database.execute(sql, values).fetchall()
-    numeric = [column.measured or column.dated for column in grid.columns]
+        asked = asked_value(value, own[folded(name)])
+        rows = [row for row in rows if _holds(row[folded(name)], operator, value, asked)]
+    names = [(folded(column.name), column) for column in shown]
+    if not (wish.by or wish.sum):
+        found = [tuple(_value(row.get(n, _NOTHING), column) for n, column in names) for row in rows]
+        return [*dict.fromkeys(found)] if wish.unique else found
+    by, sums = names[: len(wish.by)], [name for name, _ in names[len(wish.by) + 1 :]]
+    groups = defaultdict[tuple[str, ...], list[_Row]](list)
+    for row in rows:
+        groups[tuple(row[name][0] for name, _ in by)].append(row)
+    heads = [tuple(_value(group[0][name], c) for name, c in by) for group in groups.values()]
+    added = [
+        [sum((row[name][1] or Decimal(0) for row in group), Decimal(0)) for name in sums]
+        for group in groups.values()
+    ]
+    counts = map(Decimal, map(len, groups.values()))
     return [
-        tuple(
-            row[2 * n + 1] if is_number and row[2 * n + 1] is not None else row[2 * n]
-            for n, is_number in enumerate(numeric[: len(row) // 2])
-        )
+        (*head, count, *totals) for head, count, totals in zip(heads, counts, added, strict=True)
+    ]
+
+
+def _facts(table: Table, wish: Shape) -> list[_Row]:
+    """Return the words and the number of every cell, numbers as the check of totals reads them."""
+    columns = [(folded(column.name), _reader_of(column)) for column in columns_of(table)]
+    rows = [*table.rows, *([table.totals] if wish.whole and table.totals else [])]
+    return [
+        {
+            name: (cell.strip(), read(cell))
+            for (name, read), cell in zip(columns, row.cells, strict=True)
+        }
         for row in rows
     ]
 
 
-def _relation(
-    tables: Sequence[tuple[str, Table]], every: Sequence[Sequence[Column]], wish: Shape
-) -> tuple[str, dict[str, tuple[int, Column]]]:
-    """Return the rows of all tables as one relation, and where in it the column of a name is."""
-    names: dict[str, tuple[int, Column]] = {}
-    at = [{folded(column.name): n for n, column in enumerate(columns)} for columns in every]
-    if not wish.on:
-        for columns in every:
-            for column in columns:
-                names.setdefault(folded(column.name), (len(names), column))
-        parts = (
-            ", ".join(
-                _PART.format(n=own[name], u=u) if name in own else _GAP.format(u=u)
-                for name, (u, _) in names.items()
-            )
-            for own in at
-        )
-        selects = (f"SELECT {part} FROM s{s}" for s, part in enumerate(parts))  # noqa: S608
-        return " UNION ALL ".join(selects), names
-    key, shown, joined = folded(wish.on), list[str](), ""
-    for s, ((file, _), columns) in enumerate(zip(tables, every, strict=True)):
-        keyed = f"(SELECT *, nullif(t{at[s][key]}, '') AS k FROM s{s}) AS j{s}"  # noqa: S608
-        joined = f"{joined} FULL JOIN {keyed} USING (k)" if joined else keyed
-        for n, column in enumerate(columns):
-            u, name = len(names), folded(column.name)
-            if name == key and s:
-                continue
-            name = folded(f"{column.name} ({file})") if name in names else name
-            shown.append(
-                f"coalesce(k, '') t{u}, lower(coalesce(k, '')) f{u}, NULL n{u}"
-                if name == key
-                else _JOINED.format(s=s, n=n, u=u)
-            )
-            names[name] = (u, column)
-    return f"SELECT {', '.join(shown)} FROM {joined}", names  # noqa: S608
+def _beside(left: list[_Row], right: list[_Row], key: str, file: str) -> list[_Row]:
+    """Return each pair of rows with the same key that is not empty, and what has no partner."""
+    taken, keys = {name for row in left for name in row}, {row[key][0] for row in left} - {""}
+    renamed = [
+        {folded(f"{n} ({file})") if n in taken - {key} else n: fact for n, fact in row.items()}
+        for row in right
+    ]
+    partners = defaultdict[str, list[_Row]](list)
+    for row in renamed:
+        partners[row[key][0] or "\0"].append(row)
+    pairs = [row | other for row in left for other in partners.get(row[key][0], [{}])]
+    return [*pairs, *(row for row in renamed if row[key][0] not in keys)]
 
 
-def _condition(place: int, operator: str, value: str, column: Column) -> tuple[str, list[object]]:
-    asked, words, number = asked_value(value, column), folded(value), f"n{place}"
-    there = f"coalesce(f{place}, '')"
-    if operator == "~":
-        return f"contains({there}, ?)", [words]
-    if operator not in ("=", "!="):
-        return f"{number} {operator} ?::DECIMAL(38,18)", [f"{asked or 0:f}"]
-    if not words:
-        sql, given = f"list_contains(?::VARCHAR[], {there})", list[object]([[*MISSING]])
-    elif asked is None:
-        sql, given = f"{there} = ?", list[object]([words])
-    else:
-        sql = f"CASE WHEN {number} IS NULL THEN {there} = ? ELSE {number} = ?::DECIMAL(38,18) END"
-        given = list[object]([words, f"{asked:f}"])
-    return (f"({sql})" if operator == "=" else f"NOT ({sql})"), given
+def _holds(fact: _Fact, operator: str, value: str, asked: Decimal | None) -> bool:
+    words, number = fact
+    if operator in ORDERS:
+        return number is not None and asked is not None and ORDERS[operator](number, asked)
+    same = folded(words) == folded(value) if number is None or asked is None else number == asked
+    same = same if value else is_missing(words)
+    return folded(value) in folded(words) if operator == "~" else same is (operator == "=")
 
 
-_LOADED: Final = (
-    "unnest(?::VARCHAR[]) t{n}, unnest(?::VARCHAR[]) f{n}, unnest(?::DECIMAL(38,18)[]) n{n}"
-)
-_PART: Final = "t{n} AS t{u}, f{n} AS f{u}, n{n} AS n{u}"
-_GAP: Final = "'' AS t{u}, '' AS f{u}, NULL::DECIMAL(38,18) AS n{u}"
-_JOINED: Final = (
-    "coalesce(j{s}.t{n}, '') AS t{u}, coalesce(j{s}.f{n}, '') AS f{u}, j{s}.n{n} AS n{u}"
-)
+def _value(fact: _Fact, column: Column) -> Value:
+    words, number = fact
+    return words if number is None or not (column.measured or column.dated) else number
+
+
+def _reader_of(column: Column) -> Callable[[str], Decimal | None]:
+    """Return what reads a column's numbers; days are places among all days."""
+    if column.kind not in ("number", "percent", "identifier"):
+        return lambda cell: typed(cell, column)
+    figure = Figure(cell="A1", style=column.style.value, currency=column.currency)
+    return lambda cell: number_in(cell, figure)

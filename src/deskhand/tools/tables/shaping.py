@@ -30,7 +30,7 @@ _AND: Final = re.compile(r"\s+(?:and|그리고)\s+(?=\S.*?(?:[<>=≤≥~]|\scont
 _CONDITION: Final = re.compile(
     r"(.+?)\s*(<=|>=|!=|<>|==|[=<>≤≥~]|\scontains\s)\s*(.*)", re.IGNORECASE
 )
-_ORDERS: Final[dict[str, Callable[[Decimal, Decimal], bool]]] = {
+ORDERS: Final[dict[str, Callable[[Decimal, Decimal], bool]]] = {
     "<": lt,
     "<=": le,
     ">": gt,
@@ -164,7 +164,7 @@ def condition(grid: Grid, said: str) -> Callable[[Row], bool]:
             f"{value} cannot be compared with {column.name}, which holds {column.kind}; use = or ~"
         )
         raise DeskhandError(Code.INVALID, detail, field="where")
-    compare = _ORDERS[operator]
+    compare = ORDERS[operator]
 
     def ordered(row: Row) -> bool:
         there = typed(row[place], column)
