@@ -7,6 +7,8 @@ from pathlib import Path
 from time import perf_counter
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from deskhand.agents.commands.agent import COMMANDS
 from deskhand.agents.commands.parse import parse_line
@@ -49,7 +51,7 @@ def _labelled(name: str) -> list[tuple[str, str]]:
 
 @pytest.mark.parametrize("name", ["in_scope.en.tsv", "in_scope.ko.tsv", "unseen.tsv"])
 def test_the_right_command_is_among_three_cards(name: str) -> None:
-    """At least 85 in 100 of sentences that are none of the examples; ``unseen`` was never looked at to choose anything."""
+    """At least 85 in 100 of sentences that are no examples; ``unseen`` was written when nothing was changed any more."""
     told = _labelled(name)
 
     missed = [
@@ -146,6 +148,38 @@ def test_names_that_are_hard_to_type_are_quoted() -> None:
     lines = [parse_line(f"/brief {quoted(name)}", COMMANDS).operands for name in names]
 
     assert lines == [(name,) for name in names]
+
+
+_WORDS = st.sampled_from(
+    ["summarise", "notes", "-", "--by", "to csv", "replace", "with", "'", '"', "“", "one page", "per", "…", "{", "}", "어제", "회의록", "합쳐", "줘", "run make", "find", "where", "1월", "yesterday", ".", "/", "𝒳", "\u202e"]
+)  # fmt: skip
+
+
+@given(
+    st.lists(_WORDS | st.text(max_size=8), max_size=12).map(" ".join),
+    st.lists(st.text(min_size=1, max_size=12).map(lambda one: one.replace("/", "")), max_size=6),
+)
+def test_whatever_is_written_and_however_files_are_called_each_card_is_one_line_that_runs(
+    said: str, names: list[str]
+) -> None:
+    """Other people's file names and sentences from anywhere: no crash, nothing hidden, nothing cut in two."""
+    listing = [
+        Listed(path=f"{name}.{ending}", is_folder=False, day=OLD)
+        for name in names
+        for ending in ("md", "csv")
+    ]
+
+    cards = meanings(said, INFOS, listing, today=TODAY)
+
+    for card in cards:
+        assert parse_line(card.line, COMMANDS).name == card.command.name
+        assert card.line.isprintable()
+
+
+def test_a_long_text_is_no_command_and_costs_no_time() -> None:
+    """What nobody would type as a command is left for a model."""
+    assert _cards("join a on " * 10_000) == []
+    assert _cards("Summarise the notes. " * 100) == []
 
 
 def test_the_same_sentence_means_the_same_and_quickly() -> None:

@@ -39,7 +39,7 @@ class Announcement:
 
 def announcement(body: Body, *, thread: str | None, task: str | None) -> Announcement | None:
     """Return the notification that an event deserves, if any."""
-    path = f"/#/threads/{thread}/tasks/{task}"
+    path = f"/#/threads/{thread}" + (f"/tasks/{task}" if task else "")
     match body:
         case ev.TaskFinished(state=TaskState.COMPLETED):
             return _announce("finished", tag=task or "", path=path, urgency="normal")

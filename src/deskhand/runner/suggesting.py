@@ -5,6 +5,7 @@ It looks at names and days, never into files, and only where the task may work. 
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Iterator
 from contextlib import closing, suppress
@@ -17,7 +18,7 @@ from deskhand.core.waiting.suggesting import Listed, Meaning, meanings
 from deskhand.errors import DeskhandError
 from deskhand.permissions.evaluate import effective_mode
 from deskhand.ports import Entry
-from deskhand.protocol.events import Event, TaskQueued
+from deskhand.protocol.events import Event, TaskQueued, body_of
 from deskhand.protocol.objects import FolderMode, Trust
 from deskhand.protocol.ops import Op, TaskSuggest
 from deskhand.protocol.tasks import Brief, Suggestion
@@ -25,6 +26,7 @@ from deskhand.runner.ceiling import Ceiling, Granted
 from deskhand.runner.parts import Parts, RunnerConfig
 from deskhand.texts import text
 
+_log = logging.getLogger(__name__)
 _NAMES_MAX: Final = 1000
 
 
@@ -42,11 +44,15 @@ class Suggester:
         Raises:
             DeskhandError: ``hub_unreachable``.
         """
-        asked = TaskQueued.from_json(event.body) if event.kind == "task.queued" else None
-        if asked is None or asked.brief is None:
+        asked = body_of(event) if event.kind == "task.queued" else None
+        brief = asked.brief if isinstance(asked, TaskQueued) else None
+        if brief is None:
             return
-        brief = asked.brief
-        found = await self._parts.offload(lambda: self._suggestions(brief, event.seq))
+        found: tuple[Suggestion, ...] = ()
+        try:
+            found = await self._parts.offload(lambda: self._suggestions(brief, event.seq))
+        except Exception:  # noqa: BLE001 - a card less must not stop the orders behind it
+            _log.warning("suggesting.failed", exc_info=True)
         # Asked again, it is the same answer, however the folder looks by then.
         op = Op(
             op_id=f"suggest-{event.seq}-{event.at}",

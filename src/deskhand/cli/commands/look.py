@@ -53,6 +53,9 @@ def status() -> int:
     waits = len(found["approvals"]) + len(found["questions"])
     speak.out(speak.say("status.counts", tasks=len(tasks), waiting=waits))
     speak.table(map(_row, tasks))
+    for one in found["questions"]:
+        if one.get("tasks"):  # about several tasks: no card of theirs says it
+            speak.out(speak.say("event.question", text=one["text"], id=one["id"]))
     waiting = {"approvals": found["approvals"], "questions": found["questions"]}
     answer = {"hub": hub.url, **version, "runners": computers, "tasks": tasks}
     return speak.answer({**answer, **waiting})

@@ -11,6 +11,7 @@ from deskhand.core.drafting import Decision, Draft, Facts, Wish
 from deskhand.core.lifecycle import known_task
 from deskhand.errors import Code, DeskhandError
 from deskhand.ids import Ids
+from deskhand.limits import TASKS_OPEN_MAX
 from deskhand.protocol import events as ev
 from deskhand.protocol.events import HUB
 from deskhand.protocol.objects import Folder, Role, Trust
@@ -78,7 +79,10 @@ def ask_once(facts: Facts, ready: Sequence[Task], *, ids: Ids, language: str) ->
         ids: makes the question's id.
         language: what the account speaks.
     """
-    asked = next((one for one in facts.find(Question, states=["open"]) if one.tasks), None)
+    asked = next(
+        (one for one in facts.find(Question, states=["open"], limit=TASKS_OPEN_MAX) if one.tasks),
+        None,
+    )
     if asked and any((task := facts.get(Task, name)) and waits(task) for name in asked.tasks):
         return []
     drafts: list[Draft] = []

@@ -32,6 +32,9 @@ _LEAST: Final = 0.2
 """Below this nearness nothing is suggested."""
 _ROOT: Final = 5
 _FILES_MAX: Final = 20
+_SENTENCE_CHARS_MAX: Final = 500
+"""What is longer is no command; its forms would take long, too."""
+_LINE_CHARS_MAX: Final = 3000
 _SHEETS: Final = ("csv", "tsv", "xlsx")
 _LEFT_SHARE_MAX: Final = 0.6
 """A command that would leave more of the words undone is not what was meant."""
@@ -70,8 +73,11 @@ def meanings(
 ) -> list[Meaning]:
     """Return what a sentence may mean in a folder, the nearest first; nothing for what no command is near to."""
     sentence = unicodedata.normalize("NFC", " ".join(said.split()))
+    if len(sentence) > _SENTENCE_CHARS_MAX or not sentence.isprintable():
+        return []
+    names = [one for one in listing if _typable(one.path)]
     near = (
-        _Filling(sentence, command, listing, today).meaning()
+        _Filling(sentence, command, names, today).meaning()
         for nearness, command in _ranked(sentence, tuple(commands))
         if nearness >= _LEAST and re.search(_table()["asked"].get(command.name, ""), sentence)
     )
@@ -150,10 +156,10 @@ class _Filling:
         bare = None if options else _table()["bare"].get(self._command.name)
         left, share = self._left(bare)
         found = bool(bare and self._roots & _roots(self._said))
-        if share > _LEFT_SHARE_MAX and not found:
+        line = " ".join(parts)
+        if (share > _LEFT_SHARE_MAX and not found) or len(line) > _LINE_CHARS_MAX:
             return None
         fit = len(self._spans) + len(self._roots & _roots(self._said))
-        line = " ".join(parts)
         return Meaning(command=self._command, line=line, not_honored=left, fit=fit)
 
     def _options(self) -> list[str]:
@@ -221,8 +227,7 @@ class _Filling:
         files = [
             one
             for one in self._listing
-            if not (one.is_folder or one.path.startswith("-"))
-            and (not endings or _ending(one) in endings)
+            if not one.is_folder and (not endings or _ending(one) in endings)
         ]
         above = {path for one in files for path in _above(one.path)}
         folders = [one for one in self._listing if one.is_folder and one.path in above]
@@ -375,6 +380,11 @@ def _kind(one: Listed) -> tuple[bool, str, str]:
 
 def _newest(one: Listed) -> tuple[date, str]:
     return _day(one), one.path
+
+
+def _typable(path: str) -> bool:
+    """Whether a name can stand in a command line as it is, and is seen as it is."""
+    return path.isprintable() and not path.startswith(("-", ".")) and not {'"', "”"} <= set(path)
 
 
 def _ending(one: Listed) -> str:
