@@ -16,16 +16,14 @@ from typing import Final
 from deskhand.clock import stamp
 from deskhand.errors import DeskhandError
 from deskhand.limits import PROTOCOL
-from deskhand.ports import Entry
 from deskhand.protocol.events import ORDER_KINDS, RunnerAdvertised
 from deskhand.protocol.objects import Folder, FolderInstructions, LinkState, Runner
 from deskhand.protocol.ops import Op
-from deskhand.protocol.tasks import Instructions
 from deskhand.protocol.wire import JsonObject
 from deskhand.runner.ceiling import Ceiling
 from deskhand.runner.parts import Parts, RunnerConfig
 from deskhand.runner.saying import fact
-from deskhand.runner.workspace import INSTRUCTIONS, instructions_of
+from deskhand.runner.workspace import instructions_of
 from deskhand.workflow.rows import AttemptKey
 
 _NAP_SECONDS: Final = 1.0
@@ -60,7 +58,6 @@ class Presence:
         self._leaving: LinkState = "stopped"
         self._slept = 0
         self._said_goodbye: float | None = None
-        self._read: dict[Path, tuple[tuple[Entry | None, ...], FolderInstructions | None]] = {}
 
     async def advertise(self) -> None:
         """Tell the hub what this computer can do, if that has changed since it was last told.
@@ -170,18 +167,9 @@ class Presence:
         return RunnerAdvertised(runner=runner, folders=folders)
 
     def _instructions(self, root: Path) -> FolderInstructions | None:
-        """Return which file of a folder goes with its tasks; it is read again when its look has changed."""
-        try:
-            with closing(self._parts.open_folder(root)) as folder:
-                look = tuple(folder.stat(name) for name in INSTRUCTIONS)
-                if self._read.get(root, (None, None))[0] != look:
-                    said = instructions_of(folder) if any(look) else None
-                    self._read[root] = (look, said and _told_of(said))
-        except DeskhandError:
-            return None
-        return self._read[root][1]
-
-
-def _told_of(said: Instructions) -> FolderInstructions:
-    digest = hashlib.sha256(said.text.encode()).hexdigest()
-    return FolderInstructions(name=said.name, chars=len(said.text), sha256=digest)
+        """Return which file of a folder goes with its tasks, as it is now."""
+        with suppress(DeskhandError), closing(self._parts.open_folder(root)) as folder:
+            if said := instructions_of(folder):
+                digest = hashlib.sha256(said.text.encode()).hexdigest()
+                return FolderInstructions(name=said.name, chars=len(said.text), sha256=digest)
+        return None

@@ -71,16 +71,14 @@ def limits_of(
     budget: Budget | None, setting: Callable[[str], Json], *, times: int
 ) -> dict[str, Decimal]:
     """Return the limits of a task, ``times`` as high as they began: its own, else the account's; 0 is none."""
-    own = budget or Budget()
-    money = None if own.money is None else Decimal(own.money.amount)
-    said = {"steps": own.steps, "tokens": own.tokens, "money": money, "minutes": own.minutes}
-    stored = {f"budget.{name}": setting(f"budget.{name}") for name in said}
-    known = {name: value for name, value in stored.items() if value is not None}
-    limits = {
-        name: Decimal(str(effective(known, f"budget.{name}"))) if value is None else Decimal(value)
-        for name, value in said.items()
-    }
-    return {name: limit * times for name, limit in limits.items() if limit}
+    own = {} if budget is None else budget.to_json()
+    own |= {} if budget is None or budget.money is None else {"money": budget.money.amount}
+    limits: dict[str, Decimal] = {}
+    for name in ("steps", "tokens", "money", "minutes"):
+        key, stored = f"budget.{name}", setting(f"budget.{name}")
+        account = effective({} if stored is None else {key: stored}, key)
+        limits[name] = Decimal(str(own.get(name, account))) * times
+    return {name: limit for name, limit in limits.items() if limit}
 
 
 def reached(spending: Spending, limits: Mapping[str, Decimal], share: Decimal) -> list[str]:
