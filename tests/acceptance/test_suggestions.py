@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Generator
 from pathlib import Path
@@ -10,7 +11,8 @@ from typing import Any, cast
 import pytest
 
 from deskhand.protocol.wire import sha256_of
-from tests.desk import Desk, make_desk, running_up
+from deskhand.testing.standin.server import StandIn
+from tests.desk import Desk, Said, make_desk, running_up
 
 pytestmark = pytest.mark.timeout(120)
 SENTENCE = "Summarise the notes into a one-page briefing and send it to the team"
@@ -84,3 +86,36 @@ def test_show_lists_the_suggestions_and_how_to_choose(desk: Desk) -> None:
     assert "/brief notes --pages 1" in shown
     assert "would not do: and send it to the team" in shown
     assert f"deskhand choose {task['id']} {task['suggestions'][0]['id']}" in shown
+
+
+async def test_when_a_model_comes_what_waited_asks_once_and_a_yes_runs_it(
+    tmp_path: Path,
+) -> None:
+    """Over a restart too: one question for two tasks, nothing before its answer, both done after it."""
+    desk = make_desk(tmp_path)
+    stand_in = {"DESKHAND_STAND_IN": "1"}
+    async with StandIn() as model:
+
+        async def typed(*arguments: str) -> Said:
+            return await asyncio.to_thread(lambda: desk.run(*arguments, extra=stand_in))
+
+        async def asked() -> list[dict[str, Any]]:
+            found = (await typed("status", "--json")).json
+            return [one for one in found["questions"] if one["tasks"]]
+
+        with running_up(desk, **stand_in):
+            folder = ("--folder", str(desk.folder), "--json", "--no-input")
+            waiting = [(await typed("do", SENTENCE, *folder)).json for _ in range(2)]
+            await typed("model", "set", "stand-in", "--base-url", model.url, "--context", "50000")
+        with running_up(desk, **stand_in):
+            fresh = (await typed("do", SENTENCE, *folder)).json
+            (question,) = await asked()
+            held = [(await typed("show", one["id"], "--json")).json for one in waiting]
+            answered = await typed("answer", question["id"], "Run now")
+            ended = [await typed("watch", one["id"], "--json") for one in waiting]
+            left = await asked()
+
+    assert fresh["state"] == "completed"
+    assert [(one["state"], one["epoch"]) for one in held] == [("queued", 0)] * 2
+    assert question["text"] == "2 tasks waited for a model. Run now?"
+    assert (answered.status, [one.status for one in ended], left) == (0, [0, 0], [])
