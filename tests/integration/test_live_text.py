@@ -52,10 +52,14 @@ class Screen:
 
     def posted(self) -> dict[str, Any]:
         """Return the durable message of the agent."""
+        return next(iter(self.said_by("agent")), dict[str, Any]())
+
+    def said_by(self, role: str) -> list[dict[str, Any]]:
+        """Return the durable messages of a role."""
         bodies = [
             data["body"] for _, _, data in self.frames if data.get("kind") == "message.posted"
         ]
-        return next((body for body in bodies if body["role"] == "agent"), dict[str, Any]())
+        return [body for body in bodies if body["role"] == role]
 
     async def read(self, url: str, token: str, thread: str) -> None:
         """Read the stream until cancelled."""
@@ -221,6 +225,30 @@ async def test_who_comes_in_the_middle_sees_it_from_the_beginning(tmp_path: Path
         await until(screen.posted)
 
     assert begun
+    assert SAID.startswith(begun)
+
+
+async def test_a_word_of_the_person_leaves_what_is_being_said_as_it_is(tmp_path: Path) -> None:
+    """A-10: guidance while the model speaks does not cut its words off for who comes later."""
+    said = Says(text=SAID, calls=(("finish", '{"summary": "Done."}'),), ends="held")
+
+    async with house(tmp_path, said) as home:
+        first = home.look()
+        await until(lambda: first.frames)
+        await home.ask()
+        await home.server.streaming.wait()
+        await until(lambda: len(first.text) > 10)
+        (task,) = (await home.rim.local.get("/v1/tasks")).json()["items"]
+        guidance = {"text": "shorter", "as": "steer", "to": task["id"]}
+        steered = await home.op("message.post", thread=home.thread, task=task["id"], body=guidance)
+        later = home.look()
+        await until(lambda: len(later.said_by("user")) > 1 and later.live)
+        begun = later.text
+        home.server.go_on.set()
+        await until(first.posted)
+
+    assert steered["status"] == "ok"
+    assert len(begun) > 10
     assert SAID.startswith(begun)
 
 

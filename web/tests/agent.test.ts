@@ -1,7 +1,7 @@
 import { webcrypto } from "node:crypto";
 import { beforeEach, expect, test } from "vitest";
 import { commandOf, optionsLeft, told, waysOn } from "../src/bindings/completing";
-import { labelOf, modelOf, timeline } from "../src/bindings/select";
+import { labelOf, modelOf, timeline, unlabelled } from "../src/bindings/select";
 import type { CommandInfo, Event, Suggestion, Task } from "../src/protocol/generated";
 import { sha256Of } from "../src/sync/canonical";
 import { Client, type View } from "../src/sync/client";
@@ -59,13 +59,18 @@ test("opening a thread shows no reconnecting, and loses no event in between", as
   expect(client.view.state.objects.threads.get("thr_b")?.title).toBe("Meanwhile");
 });
 
-test("live text ends with whatever the hub ends it with, and with looking away", async () => {
+test("live text outlives guidance, and ends with whatever the hub ends it with, and with looking away", async () => {
   const client = await opened();
   await client.open("thr_a");
   await settle();
   const say = (message: string) => {
     hub.write(`event: draft\ndata: ${JSON.stringify({ message, text: "I", task: "tsk_l" })}\n\n`);
   };
+  say("guided");
+  await settle();
+  hub.happen("message.posted", { message: "m", role: "user", text: "shorter", files: [] }, { thread: "thr_a", task: "tsk_l" });
+  await settle();
+  const guided = client.view.drafts.size;
   const left: number[] = [];
   for (const kind of ["step.started", "task.moved", "question.asked"]) {
     say(kind);
@@ -79,6 +84,7 @@ test("live text ends with whatever the hub ends it with, and with looking away",
 
   client.watch(null);
 
+  expect(guided).toBe(1);
   expect(left).toEqual([0, 0, 0]);
   expect(client.view.drafts.size).toBe(0);
 });
@@ -127,6 +133,8 @@ test("a scripted program is named as one by its name alone; other labels come wi
 
   expect(labelOf(view, "openai-chat:stand-in")).toBe("stand_in");
   expect(labelOf(view, "Stand-in 2")).toBe("stand_in");
+  expect(labelOf(view, "stand-in (a scripted program, not a language model)")).toBe("stand_in");
+  expect(unlabelled("stand-in (a scripted program, not a language model)")).toBe("stand-in");
   expect(labelOf(view, "llama:tiny")).toBe("too_small");
   expect(labelOf(view, "openai:gpt-outstanding-in")).toBeUndefined();
 });

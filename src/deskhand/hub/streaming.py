@@ -29,7 +29,7 @@ from deskhand.protocol.wire import JsonObject
 ENDING_DRAFTS: Final = frozenset(
     {"message.posted", "question.asked", "step.started", "task.moved", "task.finished"}
 )
-"""Facts of a task in whose place its draft stood: whoever shows one forgets it with these."""
+"""Facts of a task in whose place its draft stood: whoever shows one forgets it with these, but for a person's word."""
 _WATCHING: Final = frozenset({Role.OWNER, Role.MEMBER, Role.VIEWER})
 
 
@@ -212,7 +212,8 @@ class Streams:
     def _fan_out(self, committed: Sequence[Committed]) -> None:
         for one in committed:
             revokes = one.event.kind == "device.revoked"
-            if one.event.kind in ENDING_DRAFTS and one.event.thread is not None:
+            ends = one.event.kind in ENDING_DRAFTS and one.event.body.get("role") != "user"
+            if ends and one.event.thread is not None:
                 drafts = self._drafts.get((one.account, one.event.thread), {})
                 for message in [m for m, said in drafts.items() if said["task"] == one.event.task]:
                     del drafts[message]

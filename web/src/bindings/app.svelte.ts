@@ -135,7 +135,7 @@ class App {
   /** A model's name with what has to stand beside it. */
   modelName(model: string): string {
     const label = select.labelOf(this.view, model);
-    return label ? `${model} (${this.t(`model.${label}`)})` : model;
+    return label ? `${select.unlabelled(model)} (${this.t(`model.${label}`)})` : model;
   }
 
   nameOf(actor: string | undefined): string {

@@ -312,6 +312,9 @@ export function modelOf(view: View, task: Task): string | undefined {
   return task.model ?? view.state.objects.runners.get(task.runner ?? "")?.model?.name;
 }
 
+/** A name that says in English what it is; that is said in the person's language beside it. */
+export const unlabelled = (model: string): string => model.replace(/ \(.*\)$/, "");
+
 /** What has to stand beside a model's name wherever it shows. */
 export function labelOf(view: View, model: string): ModelInfo["label"] {
   if (/(^|[:/])stand-in\b/i.test(model)) return "stand_in";

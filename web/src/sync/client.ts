@@ -339,7 +339,7 @@ export class Client {
     if (event.kind === "thread.erased") this.#timelines.delete(thread);
     else this.#remember(thread, [event], { open: false });
     if (TELLING.has(event.kind) && event.body["role"] !== "user") latest.set(thread, event.seq);
-    if (!ENDING.has(event.kind)) return;
+    if (!ENDING.has(event.kind) || event.body["role"] === "user") return;
     for (const [message, draft] of drafts) {
       if (draft.task === event.task || message === event.body["message"]) drafts.delete(message);
     }
@@ -421,7 +421,7 @@ export class Client {
 /** A row of `/v1/runners`: its `state` is the device's, so that of the link is called `link`. */
 type Seen = Omit<Presence, "runner" | "state"> & { readonly id: string; readonly link?: Presence["state"] };
 
-/** Facts of a task in whose place its draft stood; the hub forgets it with the same. */
+/** Facts of a task in whose place its draft stood, but for a person's word; the hub forgets it with the same. */
 const ENDING = new Set(["message.posted", "question.asked", "step.started", "task.moved", "task.finished"]);
 
 /** What makes a thread unread. */
