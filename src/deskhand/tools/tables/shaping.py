@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
 from decimal import Decimal, localcontext
-from operator import ge, gt, itemgetter, le, lt
+from operator import ge, gt, le, lt
 from typing import Final
 
 from deskhand.errors import Code, DeskhandError
@@ -30,12 +30,8 @@ _AND: Final = re.compile(r"\s+(?:and|그리고)\s+(?=\S.*?(?:[<>=≤≥~]|\scont
 _CONDITION: Final = re.compile(
     r"(.+?)\s*(<=|>=|!=|<>|==|[=<>≤≥~]|\scontains\s)\s*(.*)", re.IGNORECASE
 )
-ORDERS: Final[dict[str, Callable[[Decimal, Decimal], bool]]] = {
-    "<": lt,
-    "<=": le,
-    ">": gt,
-    ">=": ge,
-}
+_Order = Callable[[Decimal, Decimal], bool]
+ORDERS: Final[dict[str, _Order]] = {"<": lt, "<=": le, ">": gt, ">=": ge}
 _SAME: Final = {"<>": "!=", "==": "=", "≤": "<=", "≥": ">=", "contains": "~"}
 Row = tuple[str, ...]
 
@@ -222,7 +218,7 @@ def _stacked(grids: Sequence[Grid], files: Sequence[str], origin: str) -> Grid:
             [(g, p[name]) for g, p in zip(grids, places, strict=True) if name in p]
         )
         whole.remark("differing", column=column.name if column.unsure == _DIFFERING else 0)
-        columns.append(replace(column, index=len(columns)))
+        columns.append(column)
         forms.append(anew)
     for grid, place, file in zip(grids, places, files, strict=True):
         at = [(place.get(name), anew) for name, anew in zip(order, forms, strict=True)]
@@ -266,51 +262,37 @@ def _anew(cell: str, column: Column) -> str:
 
 def _joined(grids: Sequence[Grid], files: Sequence[str], on: str) -> Grid:
     """Put rows beside rows that have the same key; what has no partner stays, with empty cells."""
-    whole = Grid(columns=grids[0].columns, rows=grids[0].rows)
-    key = whole.place(on)
-    whole.columns = tuple(
-        replace(column, kind="identifier") if n == key else column
-        for n, column in enumerate(whole.columns)
-    )
+    whole, key = Grid(columns=grids[0].columns, rows=grids[0].rows), grids[0].place(on)
+    same = replace(whole.columns[key], kind="identifier")
+    whole.columns = (*whole.columns[:key], same, *whole.columns[key + 1 :])
     for grid, file in zip(grids[1:], files[1:], strict=True):
         other, found = grid.place(on), defaultdict[str, list[Row]](list)
         for row in grid.rows:
             found[row[other].strip()].append((*row[:other], *row[other + 1 :]))
         more = [column for n, column in enumerate(grid.columns) if n != other]
         keys = Counter(row[key].strip() for row in whole.rows)
-        alone = [each for each in keys if not each or each not in found]
+        beside = {each: rows for each, rows in found.items() if each}
+        alone = [each for each in keys if each not in beside]
         late = [each for each in found if not each or each not in keys]
         double = [
-            each for each, count in keys.items() if each and (count > 1 or len(found[each]) > 1)
+            each for each in beside if keys[each] > 1 or (each in keys and len(beside[each]) > 1)
         ]
         for what, those in (("no_partner", alone), ("no_partner_in", late), ("key_twice", double)):
             shown = ", ".join(those[:_NAMED_MAX])
             whole.remark(what, count=len(those), file=file, keys=shown or "–")
-        total = sum(count * max(1, len(found[each])) for each, count in keys.items())
+        total = sum(count * len(beside.get(each, [""])) for each, count in keys.items())
         if total > ROWS_OUT_MAX:
             raise DeskhandError(Code.TOO_LARGE, f"{total:,} rows: {on} is no key")
-        gap, width = ("",) * len(more), len(whole.columns)
-        rows = [
-            (*row, *right) for row in whole.rows for right in _partners(row[key], found) or [gap]
-        ]
-        rows += [
-            (*("",) * key, each, *("",) * (width - key - 1), *right)
-            for each in late
-            for right in found[each]
-        ]
+        gap, left, right = [("",) * len(more)], ("",) * key, ("",) * (len(whole.columns) - key - 1)
         taken = {folded(column.name) for column in whole.columns}
+        rows = [(*row, *cells) for row in whole.rows for cells in beside.get(row[key].strip(), gap)]
+        whole.rows = rows + [
+            (*left, each, *right, *cells) for each in late for cells in found[each]
+        ]
         whole.columns += tuple(
-            replace(
-                c, index=width + n, name=f"{c.name} ({file})" if folded(c.name) in taken else c.name
-            )
-            for n, c in enumerate(more)
+            replace(c, name=f"{c.name} ({file})") if folded(c.name) in taken else c for c in more
         )
-        whole.rows = rows
     return whole
-
-
-def _partners(key: str, found: dict[str, list[Row]]) -> list[Row]:
-    return found.get(key.strip(), []) if key.strip() else []
 
 
 def _added_up(grid: Grid, wish: Shape) -> Grid:
@@ -333,19 +315,12 @@ def _added_up(grid: Grid, wish: Shape) -> Grid:
             totals[at] += found if isinstance(found, Decimal) else 0
             unread[grid.columns[n].name] += found is None and not is_missing(row[n])
     number = Column(index=len(by), name=wish.count, kind="number")
-    columns = (*(grid.columns[n] for n in by), number, *(_summed(grid.columns[n]) for n in sums))
-    rows = [(*group, str(counts[group]), *map(_plain, totals)) for group, totals in groups.items()]
+    summed = [replace(grid.columns[n], style=Style.POINT, unsure="") for n in sums]
+    columns = (*(grid.columns[n] for n in by), number, *summed)
+    rows = [(*g, str(counts[g]), *(f"{each:f}" for each in t)) for g, t in groups.items()]
     for name, count in unread.items():
         grid.remark("unreadable", column=name, count=count)
     return Grid(columns=columns, rows=rows, remarks=grid.remarks)
-
-
-def _summed(column: Column) -> Column:
-    return replace(column, style=Style.POINT, unsure="")
-
-
-def _plain(value: Decimal) -> str:
-    return f"{value:f}"
 
 
 def _sort(grid: Grid, wish: Shape) -> None:
@@ -359,14 +334,16 @@ def _sort(grid: Grid, wish: Shape) -> None:
     else:
         return
     column = grid.columns[place]
-    keyed = [(typed(row[place], column), row) for row in grid.rows]
-    known = [(value, row) for value, row in keyed if value is not None]
-    rest = [row for value, row in keyed if value is None]
-    known.sort(key=itemgetter(0), reverse=down)
-    missing = [row for row in rest if is_missing(row[place])]
-    words = [row for row in rest if not is_missing(row[place])]
-    words.sort(key=lambda row: folded(row[place]), reverse=down)
-    grid.rows = [*(row for _, row in known), *words, *missing]
+
+    def numbers(row: Row) -> Decimal:
+        return typed(row[place], column) or Decimal(0)
+
+    def kinds(row: Row) -> int:
+        return 2 if is_missing(row[place]) else int(typed(row[place], column) is None)
+
+    grid.rows.sort(key=lambda row: folded(row[place]), reverse=down)
+    grid.rows.sort(key=numbers, reverse=down)
+    grid.rows.sort(key=kinds)
 
 
 def cells_of(grid: Grid) -> Iterable[Sequence[str]]:

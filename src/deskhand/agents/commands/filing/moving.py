@@ -16,9 +16,9 @@ from deskhand.ports import Done, GiveUp, Wishes
 from deskhand.protocol.wire import Json, JsonObject
 
 _BATCH_MAX: Final = 300
-_LISTED_MAX: Final = 600
+_LISTED_MAX: Final = 1_500
 _SHOWN_BYTES_MAX: Final = 30_000
-"""An approval must be able to show all of a wish."""
+"""An approval must be able to show all of a wish; a list is shown once, moves with their places."""
 _SHOWN_MAX: Final = 50
 _MOVES_MAX: Final = 9_000
 _FACTS_MAX: Final = 2_000
@@ -125,13 +125,15 @@ def _batched(
     return arrived, failed
 
 
-def _batches(pairs: Mapping[str, str], most: int) -> Iterator[dict[str, str]]:
-    batch, room = dict[str, str](), _SHOWN_BYTES_MAX
+def _batches(
+    pairs: Mapping[str, str], most: int, size: int = _SHOWN_BYTES_MAX
+) -> Iterator[dict[str, str]]:
+    batch, room = dict[str, str](), size
     for path, to in pairs.items():
         room -= len((path + to).encode())
         if batch and (room < 0 or len(batch) >= most):
             yield batch
-            batch, room = {}, _SHOWN_BYTES_MAX
+            batch, room = {}, size
         batch[path] = to
     if batch:
         yield batch
@@ -142,7 +144,7 @@ def _write_lists(
 ) -> Steps[tuple[str, ...]]:
     """Write down what goes where, in as many lists as it takes, and return their names."""
     names = list[str]()
-    batches = [*_batches(pairs, _LISTED_MAX)]
+    batches = [*_batches(pairs, _LISTED_MAX, 3 * _SHOWN_BYTES_MAX)]
     batches += [{}] * (len(again) - len(batches))
     for n, batch in enumerate(batches):
         name = again[n] if again else (yield from voice.free_name(f"{command}{_LIST}", None))[0]
