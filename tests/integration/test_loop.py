@@ -480,18 +480,19 @@ async def test_who_tries_to_guide_a_command_is_told_that_it_cannot_be(tmp_path: 
     """A plan works to its end as it was written; the word is answered, not dropped."""
 
     async def moved(brief: Brief, history: Sequence[Turn]) -> Move:
-        laptop.hub.steer(brief.task, "faster")
-        await until(lambda: laptop.rows.steering(brief.task, after=0))
+        if not history:
+            laptop.hub.steer(brief.task, "faster")
+            await until(lambda: laptop.rows.steering(brief.task, after=0))
         return await agent.move(brief, history)
 
-    agent = Judged([DONE])
+    agent = Judged([LOOK, WRITE, DONE])
     laptop = Laptop(tmp_path, [_Waiting(agent, agent.judge, moved, hears=False)])
-    (laptop.folder / "report.md").write_text("x")
 
     seen = await ended(laptop)
 
+    (told,) = said(laptop.hub, seen.id)
     assert seen.state is TaskState.COMPLETED
-    assert said(laptop.hub, seen.id)[-1].startswith("A command works to its end as it was written")
+    assert told.startswith("A command works to its end as it was written")
 
 
 async def test_a_word_after_the_end_is_answered(tmp_path: Path) -> None:

@@ -138,6 +138,7 @@ class _Driver:
         self._key = attempt.key
         self._brief = attempt.brief
         self._agent = kit.parts.agents.get(attempt.brief.agent)
+        self._hears: bool = getattr(self._agent, "hears", True)
         self._voice = Voice(kit.parts, kit.config.runner, attempt.brief)
         self._watch = Watch(attempt.brief, self._journal.setting, kit.gate)
         self._place = attempt.place
@@ -205,7 +206,7 @@ class _Driver:
         if await self._halted():
             return False
         state, wish = self._state, JsonObject(turn=len(self._state.turns))
-        heard = self._unheard() if state.turns else []
+        heard = self._unheard() if state.turns and self._hears else []
         said = [str(event.body.get("text", "")) for event in heard]
         if heard:
             wish |= {"heard": list(said), "heard_to": heard[-1].seq}
@@ -499,7 +500,7 @@ class _Driver:
 
     def _listen(self) -> bool:
         """Give the agent another round if a person said something that it does not know; return whether it has one."""
-        if not self._unheard() or not getattr(self._agent, "hears", True):
+        if not (self._hears and self._unheard()):
             return False
         ops = [self._voice.reset()] if self._state.checks else []
         if isinstance(self._state.move, Done):
@@ -540,7 +541,7 @@ class _Driver:
         last: list[Op] = []
         if done and plain:
             last.append(voice.said(done.summary, message=self._shown, meant="answer"))
-        if self._unheard() and not getattr(self._agent, "hears", True):
+        if self._unheard() and not self._hears:
             last.append(voice.said(self._kit.gate.say("attempt.cannot_hear"), role="system"))
         await self._flush(*ops, *last, voice.op(finished), finished=True)
         return False
