@@ -15,12 +15,15 @@ from pathlib import Path
 import pytest
 from playwright.async_api import async_playwright, expect
 
-from tests.acceptance.test_page import FLAGS, talk
+from deskhand.testing.standin.server import StandIn
+from tests.acceptance.test_page import FLAGS, hand_over, talk
+from tests.desk import make_desk, running_up
 from tests.needs import chromium_path
 
 pytestmark = [pytest.mark.needs("chromium"), pytest.mark.timeout(120)]
 
 READY_SECONDS = 60
+STAND_IN = {"DESKHAND_STAND_IN": "1"}
 DESKHAND = (sys.executable, "-m", "deskhand")
 
 
@@ -79,3 +82,39 @@ async def test_from_the_link_to_a_verified_briefing_with_the_real_program(tmp_pa
         file = page.get_by_role("dialog", name="briefing.md")
         await expect(file.get_by_text("Call the printer on Friday")).to_be_visible()
         await browser.close()
+
+
+async def test_a_sentence_waits_for_a_model_and_then_runs_by_it_with_the_real_program(
+    tmp_path: Path,
+) -> None:
+    """A-03, A-06, A-07: real suggestions, the one question, the built-in agent over HTTP, and the stand-in by its name."""
+    desk = make_desk(tmp_path)
+    async with StandIn() as standin, async_playwright() as driver:
+        with running_up(desk, **STAND_IN):
+            granted = desk.run("folders", "add", str(desk.folder), "--mode", "workspace")
+            assert granted.status == 0, granted.err
+            browser = await driver.chromium.launch(executable_path=chromium_path(), args=FLAGS)
+            page = await browser.new_page(locale="en-US")
+            await page.goto(f"{desk.ready['url']}/#join={desk.ready['invite']}")
+            await page.get_by_label("Folder").select_option(label="work")
+            await hand_over(page, "Summarise my notes into a one-page briefing and mail it")
+            offered = talk(page).get_by_role("button", name="Run this: /brief notes --pages 1")
+            await expect(offered).to_be_enabled()
+            await expect(
+                talk(page).get_by_text(re.compile("Would not do:.*mail")).first
+            ).to_be_visible()
+
+            chosen = await asyncio.to_thread(
+                lambda: desk.run(
+                    "model", "set", "stand-in", "--base-url", standin.url, extra=STAND_IN
+                )
+            )
+            assert chosen.status == 0, chosen.err
+            assert standin.requests == []
+            await talk(page).get_by_role("button", name="Run now").click()
+
+            card = page.get_by_role("article", name=re.compile("Task: Summarise"))
+            await expect(card.get_by_role("button", name=re.compile("briefing"))).to_be_visible()
+            await expect(card.get_by_text("not a language model")).to_be_visible()
+            await expect(card.get_by_text(re.compile(r"Plan · (\d+) of \1"))).to_be_visible()
+            await browser.close()
