@@ -37,7 +37,7 @@ TOOLS: Final[dict[str, Effect]] = {
     "probe": "probe",
     "once": "unknown",
 }
-THINKS_SECONDS: Final = 0.12
+THINKS_SECONDS: Final = 0.2
 WORKS_SECONDS: Final = 0.05
 _COMMAND: Final = 'printf %s "$0" >> "$0.a" && sleep 0.08 && printf %s "$0" >> "$0.b"'
 """Run twice, or by halves, it leaves something else than run once."""

@@ -274,3 +274,14 @@ def test_no_content_can_close_its_fence(content: str) -> None:
 
     assert lines[1] not in content
     assert lines[1] == lines[-1]
+
+
+def test_a_claim_that_a_persons_word_overtook_is_not_called_wrong() -> None:
+    """Nothing failed: the model is told to do what was said, not to mend what it made."""
+    turn = Turn(move=Done(summary="Done."), steering=("also in Korean",))
+
+    told = str(messages_of(_brief(), [turn], SCENE, bytes_max=100_000))
+
+    assert "the person said something" in told
+    assert "also in Korean" in told
+    assert "Not done yet" not in told

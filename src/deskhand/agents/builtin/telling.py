@@ -199,7 +199,8 @@ def _said(number: int, turn: Turn, language: str) -> Said:
         case Done():
             claimed: JsonObject = {"summary": move.summary, "outputs": list(move.outputs)}
             failed = "\n".join(f"- {one.value.get('check')}: {one.text}" for one in turn.results)
-            exchange(FINISH, claimed, text("agent.not_yet", failed=failed, language=language))
+            key = "agent.not_yet" if failed else "agent.not_ended"
+            exchange(FINISH, claimed, text(key, failed=failed, language=language))
         case GiveUp():
             spoken.append(TextPart("\n".join(move.reasons)))
         case _:  # pragma: no cover - the type checker proves it
