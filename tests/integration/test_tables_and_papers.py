@@ -168,6 +168,7 @@ async def test_any_amounts_add_up_to_the_cent(rows: list[tuple[str, Decimal]]) -
         ({"o.csv": ORDERS}, '/table o.csv --where "Stadt"', 'write "COLUMN OPERATOR VALUE"'),
         ({"o.csv": ORDERS}, '/table o.csv --where "Stadt = X"', "none of 4 rows fits Stadt = X"),
         ({"o.csv": b"\x00\x01"}, "/table o.csv", "it is no text"),
+        ({"o.csv": "a,b\n"}, "/table o.csv", "there are no rows in it"),
         ({"o.xlsx": b"PK nothing"}, "/table o.xlsx", "it is no workbook"),
         ({}, "/table gone.csv", "gone.csv"),
         ({"a.csv": "x,y\n1,2\n"}, "/merge a.csv", "There are 1 files to merge"),
@@ -245,7 +246,7 @@ async def test_a_join_keeps_what_has_no_partner_and_says_so() -> None:
         ["009", "", "", "z", "1"],
     ]
     assert "2 rows have no partner in o.csv" in end.say
-    assert "1 keys are only in o.csv and stay: 009" in end.say
+    assert "1 rows are only in o.csv and stay: 009" in end.say
     assert "1 keys stand several times" in end.say
 
 
@@ -305,7 +306,7 @@ async def test_a_word_file_becomes_markdown_that_is_markdown() -> None:
     check = await checked("copied", end.checks[0].call, place_of(folder), TOOLS)
 
     assert "# 계약\n\nFirst **words**\n" in page
-    assert "\n\n| a | b|c |\n|---|---|" in page
+    assert "\n\n| a | b|c |\n|---|---|\n| 1 | 2 |" in page
     assert check.passed is False
 
 

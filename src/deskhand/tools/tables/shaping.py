@@ -96,8 +96,8 @@ def shape(tables: Sequence[tuple[str, Table]], wish: Shape) -> Grid:
             grid.rows = [tuple(row[n] for n in kept) for row in grid.rows]
     if not grid.rows:
         total = sum(len(table.rows) for _, table in tables)
-        fits = f" fits {wish.where}" if wish.where else " is left"
-        raise DeskhandError(Code.NOT_FOUND, f"none of {total:,} rows{fits}")
+        detail = f"none of {total:,} rows fits {wish.where}" if total else "there are no rows in it"
+        raise DeskhandError(Code.NOT_FOUND, detail)
     if len(grid.rows) > ROWS_OUT_MAX:
         raise DeskhandError(Code.TOO_LARGE, f"more than {ROWS_OUT_MAX:,} rows; narrow it")
     return grid
@@ -277,9 +277,13 @@ def _joined(grids: Sequence[Grid], files: Sequence[str], on: str) -> Grid:
         double = [
             each for each in beside if keys[each] > 1 or (each in keys and len(beside[each]) > 1)
         ]
-        for what, those in (("no_partner", alone), ("no_partner_in", late), ("key_twice", double)):
-            shown = ", ".join(those[:_NAMED_MAX])
-            whole.remark(what, count=len(those), file=file, keys=shown or "–")
+        for what, those, count in (
+            ("no_partner", alone, sum(keys[each] for each in alone)),
+            ("no_partner_in", late, sum(len(found[each]) for each in late)),
+            ("key_twice", double, len(double)),
+        ):
+            shown = ", ".join(each or "–" for each in those[:_NAMED_MAX])
+            whole.remark(what, count=count, file=file, keys=shown or "–")
         total = sum(count * len(beside.get(each, [""])) for each, count in keys.items())
         if total > ROWS_OUT_MAX:
             raise DeskhandError(Code.TOO_LARGE, f"{total:,} rows: {on} is no key")

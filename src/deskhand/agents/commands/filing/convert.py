@@ -36,6 +36,7 @@ _ALSO: Final = {
     **dict.fromkeys(("text", "텍스트"), "txt"),
     **dict.fromkeys(("markdown", "마크다운"), "md"),
 }
+_PARAGRAPHS: Final = ("docx", "html", "htm")
 _WHOLE: Final = ("md", "markdown", "txt")
 """Of these nothing is lost by reading."""
 
@@ -89,19 +90,20 @@ def _document(path: str, to: str, voice: Voice, before: Done | None) -> Steps[li
         else [voice.say("convert.lost", notes=", ".join(notes))]
     )
     name = yield from voice.free_name(f"{stem_of(path)}.{to}", before)
-    content = "\n".join(lines if kind in _WHOLE and to != "docx" else _markdown(lines, kind)) + "\n"
+    if to == "docx" or (kind in _PARAGRAPHS and to == "md"):
+        lines = _apart(lines, kind)
+    content = "\n".join("" if line.startswith("[page ") else line for line in lines) + "\n"
     return [(yield from make_text(content, [path], name, voice, "convert.text", *lost))]
 
 
-def _markdown(lines: list[str], kind: str) -> list[str]:
-    """Return lines of a document as paragraphs, and rows as a table; markdown is that already."""
+def _apart(lines: list[str], kind: str) -> list[str]:
+    """Return lines of a document as paragraphs of markdown, and rows as a table; markdown is that already."""
     if kind in ("md", "markdown"):
         return lines
     shown, before = list[str](), ""
     for line in lines:
-        row = line.startswith("| ")
-        shown += [] if row and before.startswith("| ") else [""]
-        shown.append("" if line.startswith("[page ") else line)
-        shown += ["|" + "---|" * (line.count(" | ") + 1)] if row and shown[-2] == "" else []
+        first_row = line.startswith("| ") and not before.startswith("| ")
+        shown += [""] if first_row or not line.startswith("| ") else []
+        shown += [line, "|" + "---|" * (line.count(" | ") + 1)] if first_row else [line]
         before = line
     return shown
