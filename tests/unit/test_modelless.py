@@ -145,6 +145,9 @@ def test_another_preview_another_suggestion_and_a_second_tap_are_refused() -> No
     desk.run_as(task, one)
     _refused(Code.ALREADY_DECIDED, desk.run_as, task, one)
 
+    chosen = [event.kind for event in desk.account.log].count("suggestion.chosen")
+    assert chosen == 1
+
 
 def test_a_suggestion_that_was_replaced_cannot_be_run_any_more() -> None:
     """Stale is stale, also where the command reads the same."""
@@ -167,6 +170,8 @@ def test_what_has_begun_is_not_turned_into_a_command() -> None:
     desk.answer("Run now")
 
     _refused(Code.ILLEGAL_STATE, desk.run_as, task, one)
+
+    assert (desk.task(task).agent, desk.task(task).said) == ("builtin", None)
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ import logging
 import re
 from collections.abc import Iterator
 from contextlib import closing, suppress
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
@@ -30,13 +31,13 @@ _log = logging.getLogger(__name__)
 _NAMES_MAX: Final = 1000
 
 
+@dataclass(frozen=True, slots=True)
 class Suggester:
     """Answers for one runner what a waiting task may mean."""
 
-    def __init__(self, config: RunnerConfig, parts: Parts, ceiling: Ceiling) -> None:
-        self._config = config
-        self._parts = parts
-        self._ceiling = ceiling
+    _config: RunnerConfig
+    _parts: Parts
+    _ceiling: Ceiling
 
     async def answer(self, event: Event) -> None:
         """Say it, if that is what an event asks; it is not stored as heard before the hub has the answer.

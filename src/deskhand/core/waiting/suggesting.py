@@ -13,7 +13,7 @@ import tomllib
 import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 from functools import cache, lru_cache
 from importlib.resources import files
@@ -21,7 +21,7 @@ from itertools import islice
 from typing import Any, Final
 
 from deskhand.core.dates import date_in
-from deskhand.core.words.days import period_in
+from deskhand.core.words.days import Period, period_in
 from deskhand.limits import SUGGESTIONS_MAX
 from deskhand.protocol.objects import CommandInfo
 
@@ -77,7 +77,7 @@ def meanings(
         return []
     names = [one for one in listing if _typable(one.path)]
     near = (
-        _Filling(sentence, command, names, today).meaning()
+        _Filling(sentence, command, names, period_in(sentence, today)).meaning()
         for nearness, command in _ranked(sentence, tuple(commands))
         if nearness >= _LEAST and re.search(_table()["asked"].get(command.name, ""), sentence)
     )
@@ -131,18 +131,16 @@ def _weighed(grams: Counter[str], rarity: dict[str, float]) -> dict[str, float]:
     return {gram: weight / length for gram, weight in weights.items()}
 
 
+@dataclass(slots=True)
 class _Filling:
     """Fills in one command from one sentence, and keeps which of its words that took."""
 
-    def __init__(
-        self, said: str, command: CommandInfo, listing: Sequence[Listed], today: date
-    ) -> None:
-        self._said = said
-        self._command = command
-        self._listing = listing
-        self._spans: list[tuple[int, int]] = []
-        self._roots = set[str]()
-        self._days = period_in(said, today)
+    _said: str
+    _command: CommandInfo
+    _listing: Sequence[Listed]
+    _days: Period | None
+    _spans: list[tuple[int, int]] = field(default_factory=list[tuple[int, int]])
+    _roots: set[str] = field(default_factory=set[str])
 
     def meaning(self) -> Meaning | None:
         """Return the filled-in line with what is left over, or nothing when its arguments are nowhere."""
@@ -176,11 +174,8 @@ class _Filling:
         for form, value in forms:
             if (hit := re.search(form, self._said)) is not None:
                 self._spans.append(hit.span())
-                return (
-                    value.format(*(group or "" for group in hit.groups()))
-                    if hit.groups()
-                    else value
-                )
+                groups = [group or "" for group in hit.groups()]
+                return value.format(*groups) if groups else value
         return None
 
     def _operands(self, last: str | None) -> list[str]:
@@ -235,10 +230,8 @@ class _Filling:
         fitting = folders if command.takes == "folder" else files + folders * free
         chosen = self._named(fitting) or self._described(fitting, last, several=room > 1)
         if len(chosen) < least > 1:
-            alike = Counter(map(_kind, chosen or fitting))
-            alike = Counter(
-                _kind(one) for one in fitting if _ending(one) in {e for _, _, e in alike}
-            )
+            endings = {_ending(one) for one in chosen or fitting}
+            alike = Counter(_kind(one) for one in fitting if _ending(one) in endings)
             most = max(alike, key=lambda kind: (kind[0], alike[kind]), default=None)
             chosen = [one for one in fitting if _kind(one) == most]
         if len(chosen) < least:
@@ -268,25 +261,19 @@ class _Filling:
     ) -> list[Listed]:
         """Return what fits the days, kinds and words of the sentence best; of equals all, or else the newest."""
         days, words = self._days, _table()["mentions"].items()
-        kinds = {
-            kind for kind, names in words if any(name in self._said.casefold() for name in names)
-        }
-        among = [one for one in fitting if _ending(one) in kinds - {last}] or list(fitting)
-        within = [
-            one
-            for one in among
-            if days and not one.is_folder and days.first <= _day(one) <= days.last
-        ]
+        said = self._said.casefold()
+        kinds = {kind for kind, names in words if any(name in said for name in names)} - {last}
+        among = [one for one in fitting if _ending(one) in kinds] or [*fitting]
+        files = (one for one in among if days and not one.is_folder)
+        within = [one for one in files if days and days.first <= _day(one) <= days.last]
         if days and within:
             self._spans.append(_place(self._said, days.words))
             among = within
-        said = [_roots(self._said), _roots(_table()["about"].get(self._command.name, ""))]
-        for roots in said:
+        about = _table()["about"].get(self._command.name, "")
+        for roots in (_roots(said), _roots(about)):
             scores = [len(roots & _roots(one.path)) for one in among]
-            best = max(scores, default=0)
-            chosen = [
-                one for one, score in zip(among, scores, strict=True) if best and score == best
-            ]
+            best = max((1, *scores))
+            chosen = [one for one, its in zip(among, scores, strict=True) if its == best]
             folders = [one for one in chosen if one.is_folder]
             if folders:
                 return [min(folders, key=lambda one: (one.path.count("/"), one.path))]
