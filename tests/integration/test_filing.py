@@ -212,6 +212,25 @@ async def test_a_no_to_the_moves_ends_it_with_the_list_emptied(tmp_path: Path) -
     assert after.calls[0].arguments["tables"] == [{"rows": [["From", "To"]]}]
 
 
+async def test_a_name_nobody_may_touch_keeps_no_other_file_from_moving(tmp_path: Path) -> None:
+    """The gate refuses a wish as a whole; what is in it besides moves all the same, and the file is named."""
+    folder = _filled(tmp_path, "a.txt", "b.txt", "lefthook.yml", "z.txt")
+    brief, turns, place = brief_of("/organize ."), list[Turn](), place_of(folder)
+    refused = ToolResult(outcome="denied", value={"rule": "protected"}, text="protected")
+    while not isinstance(move := await AGENT.move(brief, turns), (Done, GiveUp)):
+        assert isinstance(move, Wishes)
+        call = move.calls[0]
+        paths = call.arguments.get("paths")
+        denied = isinstance(paths, list) and "lefthook.yml" in paths
+        result = refused if denied else await TOOLS[call.tool].call(call.arguments, place)
+        turns.append(Turn(move=move, results=(result,)))
+
+    assert isinstance(move, GiveUp)
+    assert move.reasons[0] == "Not allowed: move 1 files, lefthook.yml first."
+    assert move.reasons[2].startswith("3 of 4 files moved")
+    assert {"Documents/a.txt", "Documents/z.txt", "lefthook.yml"} <= _names(tmp_path)
+
+
 async def test_a_file_changed_after_the_move_fails_the_check(tmp_path: Path) -> None:
     """The content under the new name is hashed again."""
     folder = _filled(tmp_path, "a.txt")

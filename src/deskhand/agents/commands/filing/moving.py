@@ -108,15 +108,23 @@ def _moved(
 def _batched(
     pairs: Mapping[str, str], voice: Voice
 ) -> Steps[tuple[dict[str, tuple[str, str]], list[str]]]:
-    """Return where each arrived, with its hash, and why others did not; a no to one wish ends it."""
+    """Return where each arrived, with its hash, and why others did not; a no ends it, a name nobody may touch is found."""
     arrived, failed = dict[str, tuple[str, str]](), list[str]()
-    for batch in _batches(pairs, _BATCH_MAX):
+    waiting = [*_batches(pairs, _BATCH_MAX)]
+    while waiting:
+        batch = waiting.pop(0)
         wish: JsonObject = {"paths": [*batch], "to": [*batch.values()]}
         call = voice.call("move_files", "move_all", wish, count=len(batch), first=next(iter(batch)))
         turn = yield Wishes(calls=(call,))
         if len(turn.results) != 1 or turn.results[0].outcome != "ok":
+            protected = bool(turn.results) and turn.results[0].value.get("rule") == "protected"
+            each, half = [*batch.items()], len(batch) // 2
+            if protected and half:
+                waiting[:0] = [dict(each[:half]), dict(each[half:])]
+                continue
             failed += voice.stopped(call, turn).reasons
-            break
+            waiting = waiting if protected else []
+            continue
         for each in objects(turn.results[0].value, "moved"):
             arrived[words(each, "path")] = words(each, "to"), words(each, "sha256")
         for each in objects(turn.results[0].value, "failed"):
