@@ -114,6 +114,7 @@ async def test_a_dry_run_only_lists(tmp_path: Path) -> None:
         ('/rename . "scan {n:03}"', ["p.pdf", "q.jpg"], ["scan 001.pdf", "scan 002.jpg"]),
         ("/rename . --replace IMG_ --with 여행_", ["IMG_1.jpg", "b.jpg"], ["여행_1.jpg", "b.jpg"]),
         ('/rename . replace " " with "_"', ["a b c.tar.gz"], ["a_b_c.tar.gz"]),
+        ("/rename ./ --replace x --with y", ["x.md"], ["y.md"]),
         ("/rename report.docx report-final.docx", ["report.docx", "b.md"], ["report-final.docx", "b.md"]),
         ("/rename . {name:lower}", ["ABC.TXT", "Über.md"], ["abc.TXT", "über.md"]),
         ('/rename . --replace "copy of "', ["copy of x.md", "x.md"], ["x (2).md", "x.md"]),

@@ -33,8 +33,7 @@ def listed(path: str, voice: Voice) -> Steps[tuple[list[JsonObject], set[str]]]:
     if value.get("complete") is not True:
         raise StoppedError(voice.say("moving.too_many", path=path))
     entries = objects(value, "entries")
-    base = path.removeprefix("./").strip("/")
-    prefix = "" if base in ("", ".") else f"{base}/"
+    prefix = "".join(f"{part}/" for part in path.split("/") if part not in ("", "."))
     own = [
         entry
         for entry in entries
