@@ -15,7 +15,7 @@ from deskhand.protocol.objects import Folder, FolderInstructions, FolderMode, Tr
 from deskhand.protocol.tasks import Brief, ContextItem, Instructions, Task, TaskState
 from deskhand.testing import links
 from deskhand.testing.agents import call, wish
-from tests.integration.test_loop import Judged, ended
+from tests.judged import Judged, ended
 from tests.laptop import Laptop, until
 
 LOOK = wish(call("list_files", path="."))

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
-from typing_extensions import override
 
 from deskhand.errors import Code, DeskhandError
 from deskhand.ports import (
@@ -21,7 +19,6 @@ from deskhand.ports import (
     GiveUp,
     Judgement,
     Move,
-    Spent,
     Turn,
     Wishes,
 )
@@ -29,17 +26,13 @@ from deskhand.protocol import events as ev
 from deskhand.protocol.events import body_of
 from deskhand.protocol.tasks import (
     Brief,
-    Budget,
     Check,
-    Money,
     PlanItem,
-    Task,
     TaskState,
-    Usage,
     Verdict,
 )
 from deskhand.testing.agents import Obedient, call, check, wish
-from deskhand.testing.links import MemoryHub
+from tests.judged import Judged, Waiting, ended, said
 from tests.laptop import Box, Fuse, Laptop, until
 
 WRITE = wish(call("write_file", "write report.md", path="report.md", content="hello\n"))
@@ -47,46 +40,6 @@ LOOK = wish(call("list_files", path="."))
 DONE = Done(summary="Wrote it.", outputs=("report.md",))
 COMMITS_MAX = 14
 STOP, GO_ON = "stop here", "Go on with as much again"
-Judge = Callable[[Brief, Sequence[str], Sequence[Evidence]], tuple[Check, ...]]
-
-
-@dataclass(slots=True)
-class Judged(Obedient):
-    """Makes its moves, and judges its results by a function."""
-
-    says: Judge = lambda _, criteria, __: tuple(Check(name=one, passed=True) for one in criteria)
-    judged: list[tuple[tuple[str, ...], tuple[Evidence, ...]]] = field(
-        default_factory=list[tuple[tuple[str, ...], tuple[Evidence, ...]]]
-    )
-    thought: Spent | None = None
-    briefs: list[Brief] = field(default_factory=list[Brief])
-
-    @override
-    async def move(self, brief: Brief, history: Sequence[Turn]) -> Move:
-        """Return the next move."""
-        self.briefs.append(brief)
-        return await Obedient.move(self, brief, history)
-
-    async def judge(
-        self, brief: Brief, criteria: Sequence[str], evidence: Sequence[Evidence]
-    ) -> Judgement:
-        """Say what the function says."""
-        self.judged.append((tuple(criteria), tuple(evidence)))
-        return Judgement(checks=self.says(brief, criteria, evidence), spent=self.thought)
-
-
-def said(hub: MemoryHub, task: str) -> list[str]:
-    """Return what was said in a task by its agent or computer."""
-    bodies = [body_of(event) for event in hub.account.log if event.task == task]
-    return [one.text for one in bodies if isinstance(one, ev.MessagePosted) and one.role != "user"]
-
-
-async def ended(laptop: Laptop, **how: object) -> Task:
-    """Delegate a task in the granted folder and return it at its end."""
-    folder = laptop.grant()
-    async with laptop:
-        task = laptop.hub.assign("x", agent="scripted", folder=folder.id, **how)  # pyright: ignore[reportArgumentType] - passed on
-        return await laptop.finish(task)
 
 
 # --- criteria, plan, verifier ------------------------------------------------------------------------------------
@@ -208,7 +161,7 @@ async def test_an_edit_in_the_middle_of_verification_changes_what_is_checked(
         return judged
 
     agent = Judged([WRITE, DONE], says=edited)
-    laptop = Laptop(tmp_path, [_Waiting(agent, judge)])
+    laptop = Laptop(tmp_path, [Waiting(agent, judge)])
 
     seen = await ended(laptop, criteria=("old",))
 
@@ -226,7 +179,7 @@ async def test_an_edit_during_work_is_told_to_the_agent_at_its_next_move(tmp_pat
         return await agent.move(brief, history)
 
     agent = Judged([WRITE, DONE])
-    laptop = Laptop(tmp_path, [_Waiting(agent, agent.judge, moved)])
+    laptop = Laptop(tmp_path, [Waiting(agent, agent.judge, moved)])
 
     await ended(laptop, criteria=("in English",))
 
@@ -304,117 +257,6 @@ async def test_an_agent_that_brings_nothing_new_is_stopped(tmp_path: Path) -> No
     assert agent.asked == 10
 
 
-# --- limits ------------------------------------------------------------------------------------------------------
-
-
-async def test_a_limit_is_noted_when_near_and_asks_when_used_up(tmp_path: Path) -> None:
-    """One note at 80 %; at 100 % a question with two choices, whose answer may come after a restart."""
-    laptop = Laptop(tmp_path, [Obedient([_counting])])
-    folder = laptop.grant()
-
-    async with laptop:
-        budget = Budget(steps=5)
-        task = laptop.hub.assign("x", agent="scripted", folder=folder.id, budget=budget)
-        await until(laptop.hub.questions)
-        (question,) = laptop.hub.questions()
-        assert laptop.hub.task(task).state is TaskState.INPUT_REQUIRED
-    async with laptop:
-        laptop.hub.answer(question.id, GO_ON)
-        await until(laptop.hub.questions)
-        (again,) = laptop.hub.questions()
-        laptop.hub.answer(again.id, f" {STOP.upper()} ")
-        seen = await laptop.finish(task)
-
-    assert question.text == "This task used 5 of 5 steps. Shall it go on?"
-    assert again.text == "This task used 10 of 10 steps. Shall it go on?"
-    assert [one for one in said(laptop.hub, task) if one.startswith("So far")] == [
-        "So far this task used 4 of 5 steps. At the limit it will pause and ask.",
-        "So far this task used 8 of 10 steps. At the limit it will pause and ask.",
-    ]
-    assert seen.not_done_because == ("You stopped it at its limit: 10 of 10 steps.",)
-    assert (seen.verdict, seen.usage.steps) == (Verdict.NOT_DONE, 10)
-    assert len(seen.artifacts) == 10
-
-
-async def test_an_answer_that_is_neither_yes_nor_no_is_asked_again(tmp_path: Path) -> None:
-    """Words that nobody can be sure of are never a yes to spending more."""
-    laptop = Laptop(tmp_path, [Obedient([_counting])])
-    folder = laptop.grant()
-
-    async with laptop:
-        budget = Budget(steps=2)
-        task = laptop.hub.assign("x", agent="scripted", folder=folder.id, budget=budget)
-        await until(laptop.hub.questions)
-        laptop.hub.answer(laptop.hub.questions()[0].id, "hmm, what did it do?")
-        await until(laptop.hub.questions)
-        laptop.hub.answer(laptop.hub.questions()[0].id, STOP)
-        seen = await laptop.finish(task)
-
-    assert seen.usage.steps == 2
-
-
-@pytest.mark.parametrize(
-    ("budget", "used"),
-    [
-        (Budget(tokens=2_500), "3000 of 2500 tokens"),
-        (Budget.from_json({"money": {"amount": "0.05"}}), "0.06 of 0.05 US dollars"),
-    ],
-)
-async def test_tokens_and_money_are_limits_too(tmp_path: Path, budget: Budget, used: str) -> None:
-    """What thinking costs is counted with each move and stands on the task object while it works."""
-    spent = Spent(model="m-1", input_tokens=900, output_tokens=100, usd="0.02")
-    laptop = Laptop(tmp_path, [Obedient([_counting_with(spent)])])
-    folder = laptop.grant()
-
-    async with laptop:
-        task = laptop.hub.assign("x", agent="scripted", folder=folder.id, budget=budget)
-        await until(laptop.hub.questions)
-        live = laptop.hub.task(task).usage
-        laptop.hub.answer(laptop.hub.questions()[0].id, STOP)
-        seen = await laptop.finish(task)
-
-    money = Money(amount="0.06", currency="USD")
-    whole = Usage(steps=3, input_tokens=2700, output_tokens=300, money=money)
-    assert (live, seen.usage, seen.model_used) == (whole, whole, "m-1")
-    assert seen.not_done_because == (f"You stopped it at its limit: {used}.",)
-
-
-async def test_what_a_verifier_thinks_is_counted_too(tmp_path: Path) -> None:
-    """A second opinion costs like the first one."""
-    thought = Spent(model="m-1", input_tokens=70, output_tokens=7, usd="0.001")
-
-    seen = await ended(Laptop(tmp_path, [Judged([WRITE, DONE], thought=thought)]), criteria=("a",))
-
-    money = Money(amount="0.001", currency="USD")
-    assert seen.usage == Usage(steps=1, input_tokens=70, output_tokens=7, money=money)
-
-
-async def test_a_price_nobody_knows_is_said_and_never_counted_as_nothing(tmp_path: Path) -> None:
-    """A limit of money that cannot be watched is told of, once."""
-    spent = Spent(model="m-2", input_tokens=10, output_tokens=10)
-    moves = [Wishes(calls=LOOK.calls, spent=spent), Wishes(calls=WRITE.calls, spent=spent), DONE]
-    laptop = Laptop(tmp_path, [Obedient(moves)])
-
-    seen = await ended(laptop, budget=Budget.from_json({"money": {"amount": "1"}}))
-
-    told = [one for one in said(laptop.hub, seen.id) if one.startswith("Nobody here knows")]
-    assert (len(told), seen.usage.money, seen.usage.input_tokens) == (1, None, 20)
-
-
-async def test_without_limits_of_its_own_a_task_has_the_accounts(tmp_path: Path) -> None:
-    """The settings are generous, but nothing runs for ever."""
-    laptop = Laptop(tmp_path, [Obedient([_counting])])
-    folder = laptop.grant()
-
-    async with laptop:
-        laptop.hub.tell(ev.SettingChanged(name="budget.steps", value=3))
-        await until(lambda: laptop.rows.setting("budget.steps"))
-        laptop.hub.assign("x", agent="scripted", folder=folder.id)
-        await until(laptop.hub.questions)
-
-        assert "3 of 3 steps" in laptop.hub.questions()[0].text
-
-
 # --- plain answers -----------------------------------------------------------------------------------------------
 
 
@@ -467,7 +309,7 @@ async def test_a_word_that_comes_while_the_result_is_checked_gives_another_round
 
     korean = wish(call("write_file", path="ko.md", content="안녕"))
     agent = Judged([WRITE, DONE, korean, Done(summary="x", outputs=("ko.md",))])
-    laptop = Laptop(tmp_path, [_Waiting(agent, judge)])
+    laptop = Laptop(tmp_path, [Waiting(agent, judge)])
 
     seen = await ended(laptop, criteria=("a",))
 
@@ -486,7 +328,7 @@ async def test_who_tries_to_guide_a_command_is_told_that_it_cannot_be(tmp_path: 
         return await agent.move(brief, history)
 
     agent = Judged([LOOK, WRITE, DONE])
-    laptop = Laptop(tmp_path, [_Waiting(agent, agent.judge, moved, hears=False)])
+    laptop = Laptop(tmp_path, [Waiting(agent, agent.judge, moved, hears=False)])
 
     seen = await ended(laptop)
 
@@ -574,7 +416,7 @@ async def test_a_cancellation_during_a_model_call_ends_it_at_once(tmp_path: Path
         raise AssertionError
 
     agent = Judged([])
-    laptop = Laptop(tmp_path, [_Waiting(agent, agent.judge, hangs)])
+    laptop = Laptop(tmp_path, [Waiting(agent, agent.judge, hangs)])
 
     async with laptop:
         task = laptop.hub.assign("x", agent="scripted")
@@ -587,33 +429,6 @@ async def test_a_cancellation_during_a_model_call_ends_it_at_once(tmp_path: Path
 
 
 # --- support -----------------------------------------------------------------------------------------------------
-
-
-class _Waiting:
-    """An agent whose judging or moving is a coroutine of the test."""
-
-    name = "scripted"
-
-    def __init__(
-        self,
-        agent: Judged,
-        judge: Callable[..., object],
-        move: Callable[..., object] | None = None,
-        *,
-        hears: bool = True,
-    ) -> None:
-        self._judge, self._move = judge, move or agent.move
-        self.hears = hears
-
-    async def move(self, brief: Brief, history: Sequence[Turn]) -> Move:
-        """Move as the test says."""
-        return await self._move(brief, history)  # type: ignore[misc] - the test's own coroutine
-
-    async def judge(
-        self, brief: Brief, criteria: Sequence[str], evidence: Sequence[Evidence]
-    ) -> Judgement:
-        """Judge as the test says."""
-        return await self._judge(brief, criteria, evidence)  # type: ignore[misc] - the test's own coroutine
 
 
 async def _answer_until(laptop: Laptop, task: str) -> None:
@@ -634,13 +449,3 @@ def _fail(_: Command, __: FolderAccess) -> CommandResult:
 def _alternating(history: Sequence[Turn]) -> Move:
     pattern = "*.md" if len(history) % 2 else "*.txt"
     return wish(call("list_files", path=".", pattern=pattern))
-
-
-def _counting(history: Sequence[Turn]) -> Move:
-    return wish(call("write_file", path=f"{len(history)}.md", content=str(len(history))))
-
-
-def _counting_with(spent: Spent) -> Callable[[Sequence[Turn]], Move]:
-    return lambda history: Wishes(
-        calls=(call("write_file", path=f"{len(history)}.md", content="x"),), spent=spent
-    )

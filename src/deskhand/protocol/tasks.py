@@ -194,10 +194,13 @@ class Changes(Wire):
     deleted: int = 0
 
 
+_AMOUNT = r"^\d{1,9}(\.\d{1,9})?$"
+
+
 class Money(Wire):
     """An exact amount."""
 
-    amount: str = Field(pattern=r"^\d{1,9}(\.\d{1,9})?$")
+    amount: str = Field(pattern=_AMOUNT)
     currency: str = Field(pattern=r"^[A-Z]{3}$")
 
 
@@ -210,9 +213,10 @@ class Usage(Wire):
     money: Money | None = None
 
 
-class BudgetMoney(Money):
+class BudgetMoney(Wire):
     """A limit of money, in the currency that prices of models are known in."""
 
+    amount: str = Field(pattern=_AMOUNT)
     currency: Literal["USD"] = "USD"
 
 
