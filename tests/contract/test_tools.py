@@ -55,13 +55,7 @@ ARGUMENTS: dict[str, JsonObject] = {
     "check_quotes": {"path": "a.txt"},
     "check_actions": {"path": "a.txt", "paths": ["a.txt"]},
     "check_totals": {
-        "table": {
-            "path": "a.csv",
-            "encoding": "utf-8",
-            "delimiter": ",",
-            "width": 2,
-            "first_line": 2,
-        },
+        "path": "a.csv",
         "workbook": "a.xlsx",
         "sheet": "A",
         "facts": [{"cell": "A1"}],
@@ -155,7 +149,7 @@ async def test_a_tool_that_says_it_does_not_write_changes_nothing(name: str) -> 
         ("write_workbook", {"path": "x.xlsx", "sheets": [{"name": "A", "rows": ["x"]}]}, "rows"),
         ("write_workbook", {"path": "x.xlsx", "sheets": [{"name": "A", "rows": [[[1]]]}]}, "v"),
         ("write_workbook", {"path": "x.xlsx", "sheets": [{"name": "A", "rows": [[1.5]]}]}, "v"),
-        ("check_totals", {"workbook": "x", "sheet": "A", "facts": []}, "table"),
+        ("check_totals", {"workbook": "x", "sheet": "A", "facts": []}, "path"),
     ],
 )
 async def test_wrong_arguments_name_their_field(

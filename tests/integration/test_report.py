@@ -11,13 +11,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from deskhand.agents.commands.agent import CommandAgent
+from deskhand.agents.commands.values import objects, words
 from deskhand.ports import Done, GiveUp
 from deskhand.protocol.wire import JsonObject
 from deskhand.testing.memory_folder import MemoryFolder
 from deskhand.tools import workbooks
 from deskhand.tools.registry import standard_tools
 from deskhand.tools.tables.reading import read
-from deskhand.tools.tables.totals import summarise
+from deskhand.tools.tables.totals import described
 from deskhand.tools.workbooks import Cell, Sheet, Value
 from tests.driven import Driven, brief_of, checked, drive, offloaded, place_of, replays
 
@@ -245,14 +246,9 @@ async def test_what_cannot_be_reported_is_said_in_a_sentence(
 )
 def test_numbers_are_read_as_their_writers_meant_them(text: str, total: str | None) -> None:
     """Delimiters, thousands, decimals, signs and money of several countries; what has no honest sum has none."""
-    summary = summarise(read(text.encode()), by=None)
+    columns = objects(described(read(text.encode()), by=None), "columns")
 
-    sums = [
-        f.sum.total
-        for c, f in zip(summary.columns, summary.facts, strict=True)
-        if c.adds_up and f.sum.count
-    ]
-    assert sums == ([] if total is None else [Decimal(total)])
+    assert [c["sum"] for c in columns if c["sum"]] == ([] if total is None else [total])
 
 
 @pytest.mark.parametrize(
@@ -271,14 +267,12 @@ def test_numbers_are_read_as_their_writers_meant_them(text: str, total: str | No
 def test_dates_are_read_in_their_order_or_left_alone(cells: tuple[str, str], read_as: str) -> None:
     """A day above twelve decides the order for its column; without one nothing is guessed."""
     text = "day\tv\n" + "".join(f"{cell}\t1\n" for cell in cells)
-    summary = summarise(read(text.encode()), by=None)
 
-    column, facts = summary.columns[0], summary.facts[0]
+    column = objects(described(read(text.encode()), by=None), "columns")[0]
 
-    assert column.kind == "date"
-    assert (
-        f"unsure {column.unsure}" if column.unsure else f"{facts.first} {facts.last}"
-    ) == read_as
+    unsure = column["unsure"] and f"unsure {column['unsure']}"
+    assert column["kind"] == "date"
+    assert (unsure or f"{column['first']} {column['last']}") == read_as
 
 
 async def test_more_digits_than_a_cell_can_hold_are_kept_and_checked() -> None:
@@ -351,10 +345,10 @@ def test_a_written_table_is_read_back_whole(
     writer.writerows([("name", "value"), *((name, f"{value:f}") for name, value in rows)])
 
     table = read(out.getvalue().encode())
-    summary = summarise(table, by=None)
+    column = objects(described(table, by=None), "columns")[1]
 
     assert [row.cells for row in table.rows] == [(name, f"{value:f}") for name, value in rows]
-    assert summary.facts[1].sum.total == sum((value for _, value in rows), Decimal(0))
+    assert Decimal(words(column, "sum")) == sum((value for _, value in rows), Decimal(0))
 
 
 def _styled(value: Decimal, style: int) -> str:

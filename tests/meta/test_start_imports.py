@@ -9,17 +9,27 @@ import pytest
 
 from tests.meta.findings import ROOT
 
-ROOTS = ("deskhand.cli.main", "deskhand.hub.app", "deskhand.runner.app")
+ROOTS = (
+    "deskhand.cli.main",
+    "deskhand.cli.programs.computer",
+    "deskhand.hub.app",
+    "deskhand.runner.app",
+    "deskhand.tools.registry",
+)
 LATE = (
     "acp",
     "anthropic",
     "claude_agent_sdk",
     "dbos",
+    "docx",
     "duckdb",
+    "lxml",
     "mcp",
+    "numpy",
     "openai",
     "openpyxl",
     "pydantic_ai",
+    "pypdf",
     "webpush",
 )
 """Loaded in a thread after "ready", or by the first task that needs them: each costs 0.2 to 3 s."""

@@ -460,18 +460,6 @@ class CheckExit(Check):
     step: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 
 
-class TableSource(Wish):
-    """How a table is to be read again."""
-
-    path: RelPath
-    encoding: Annotated[str, Field(max_length=40)]
-    delimiter: Annotated[str, Field(min_length=1, max_length=1)]
-    quoted: bool = True
-    width: Annotated[int, Field(ge=1, le=COLUMNS_MAX)]
-    first_line: Annotated[int, Field(ge=1)]
-    totals_row: bool = False
-
-
 class Group(Wish):
     """The rows that have this value in a column."""
 
@@ -485,9 +473,6 @@ class Figure(Wish):
     cell: Annotated[str, Field(max_length=12)]
     measure: Literal["sum", "average", "minimum", "maximum", "count", "rows"] = "sum"
     column: Index = 0
-    style: Literal["point", "comma"] = "point"
-    percent: bool = False
-    currency: Annotated[str, Field(max_length=10)] = ""
     places: Annotated[int, Field(ge=0, le=100)] = 0
     label: Short = ""
     group: Group | None = None
@@ -498,7 +483,7 @@ class CheckTotals(Check):
 
     about = ("workbook",)
 
-    table: TableSource
+    path: RelPath
     workbook: RelPath
     sheet: Short
     facts: Annotated[list[Figure], Field(max_length=5000)]

@@ -123,7 +123,7 @@ def _by_words(query: str) -> Callable[[Sequence[str]], list[int]]:
 
 def _by_pattern(query: str) -> Callable[[Sequence[str]], list[int]]:
     """Search with RE2, which takes no more time than the text is long, whatever the pattern (RL-05)."""
-    import duckdb  # noqa: PLC0415 - few searches need it
+    import duckdb
 
     database = duckdb.connect(":memory:", config={"threads": 1})
 

@@ -1,4 +1,4 @@
-"""Bytes of a workbook from plain sheets, and cells back from bytes. No paths, no formulas, no clock.
+"""Bytes of a workbook from sheets and tables, and cells back from bytes. No paths, no formulas, no clock.
 
 Text that a spreadsheet program would run (a leading ``=``, ``+``, ``-``, ``@``) is neutralised (UP-09). The same
 sheets give the same bytes. What is read back is bounded before anything is unpacked.
@@ -14,6 +14,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date, datetime, time
 from decimal import Decimal, InvalidOperation
+from itertools import chain, zip_longest
 from typing import Final, Literal
 
 from openpyxl import Workbook, load_workbook
@@ -23,11 +24,17 @@ from openpyxl.utils import get_column_letter
 from openpyxl.worksheet._write_only import WriteOnlyWorksheet
 
 from deskhand.errors import Code, DeskhandError
+from deskhand.protocol import wishes
+from deskhand.protocol.wire import Json
+from deskhand.tools.tables.numbers import is_missing, places
+from deskhand.tools.tables.totals import Column, value_of
 
 CELL_CHARS_MAX: Final = 32_000
 SHEET_NAME_CHARS_MAX: Final = 31
 UNPACKED_BYTES_MAX: Final = 512 * 1024**2
 CELLS_READ_MAX: Final = 500_000
+WIDTH_MAX: Final = 60
+_MEASURED_ROWS: Final = 200
 _EXACT_DIGITS: Final = 15
 _ZIP_STAMP: Final = (2000, 1, 1, 0, 0, 0)
 
@@ -51,7 +58,7 @@ class Sheet:
     """A sheet; ``widths`` in characters. A ``table`` of so many columns and rows keeps its header in sight."""
 
     name: str
-    rows: Iterable[Sequence[Cell]]
+    rows: Iterable[Iterable[Cell]]
     widths: tuple[int, ...] = ()
     table: tuple[int, int] | None = None
 
@@ -62,7 +69,7 @@ def build(sheets: Sequence[Sheet]) -> bytes:
     for name, sheet in zip(_sheet_names(sheets), sheets, strict=True):
         page = book.create_sheet(name)
         for number, width in enumerate(sheet.widths, start=1):
-            page.column_dimensions[get_column_letter(number)].width = width
+            page.column_dimensions[get_column_letter(number)].width = min(WIDTH_MAX, width)
         if sheet.table is not None:
             page.freeze_panes = "A2"
             page.auto_filter.ref = f"A1:{get_column_letter(sheet.table[0])}{sheet.table[1]}"
@@ -71,6 +78,52 @@ def build(sheets: Sequence[Sheet]) -> bytes:
     raw = io.BytesIO()
     book.save(raw)
     return settled(raw.getvalue())
+
+
+def table_sheet(name: str, columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> Sheet:
+    """Return the sheet of a table: what was understood as numbers or dates, the rest as it is written."""
+    decimals = [_decimals(column, (row[n] for row in rows)) for n, column in enumerate(columns)]
+    cells = ([_table_cell(*of) for of in zip(row, columns, decimals, strict=True)] for row in rows)
+    return headed_sheet(name, [column.name for column in columns], rows, cells)
+
+
+def headed_sheet(
+    name: str,
+    head: Sequence[str],
+    rows: Sequence[Sequence[object]],
+    cells: Iterable[Iterable[Cell]],
+) -> Sheet:
+    """Return a sheet of ``cells`` whose header stays in sight, as wide as what is in its ``rows``."""
+    widest = [6]
+    for row in (head, *rows[:_MEASURED_ROWS]):
+        widest = [*map(max, zip_longest(widest, (len(str(v)) for v in row), fillvalue=6))]
+    first = [Cell(value=said, look="header") for said in head]
+    widths = tuple(2 + width for width in widest)
+    table = (len(head), len(rows) + 1)
+    return Sheet(name=name, rows=chain([first], cells), widths=widths, table=table)
+
+
+def _decimals(column: Column, cells: Iterable[str]) -> int:
+    """Return how many decimals a column shows: as many as the longest number in it has."""
+    found = (value_of(cell, column) for cell in cells if column.measured)
+    return min(6, max((places(each) for each in found if isinstance(each, Decimal)), default=0))
+
+
+def _table_cell(cell: str, column: Column, decimals: int) -> Cell:
+    """What was understood becomes a number or date; everything else stays as it was written."""
+    found = value_of(cell, column)
+    if isinstance(found, Decimal):
+        kind = "percent" if column.kind == "percent" else "number"
+        return Cell(value=f"{found:f}", kind=kind, places=decimals)
+    if isinstance(found, date) and ":" not in cell:
+        return Cell(value=found.isoformat(), kind="date")
+    return Cell(value=(cell.strip() or None) if is_missing(cell) else cell)
+
+
+def cell_of(said: Json) -> Cell:
+    """Return the cell that a wish asks for: a value, or one with a form."""
+    wish = wishes.Cell.from_json(said if isinstance(said, dict) else {"v": said})
+    return Cell(value=wish.v, kind=wish.kind, places=wish.places, look=wish.look)
 
 
 def cells(data: bytes, *, computed: bool = False) -> dict[str, list[list[Value]]]:

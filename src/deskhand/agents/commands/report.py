@@ -40,7 +40,7 @@ def _plan(line: Line, before: Done | None) -> Plan:
         "sheets": [summary, data, notes_sheet(table, voice)],
     }
     compared: JsonObject = {
-        "table": _source(table),
+        "path": path,
         "workbook": name,
         "sheet": summary["name"],
         "facts": [*facts],
@@ -55,13 +55,3 @@ def _plan(line: Line, before: Done | None) -> Plan:
 
 
 REPORT: Final = Command.of("report", _plan)
-
-
-def _source(table: JsonObject) -> JsonObject:
-    """Return how the file is to be read again; the wish for a check carries places, never figures."""
-    same = ("path", "encoding", "delimiter", "quoted", "width")
-    return {
-        **{field: table[field] for field in same},
-        "first_line": number(table, "header_line") + 1,
-        "totals_row": table["totals_row"] is not None,
-    }

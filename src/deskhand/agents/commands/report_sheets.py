@@ -59,11 +59,10 @@ class _Page:
     ) -> None:
         """Note a figure of a column in a cell of the last row."""
         index, column = place
-        label, percent = words(column, "name"), _is_percent(column) and measure != "count"
+        label = words(column, "name")
         if measure != "sum":
             label = f"{label} ({self.say(f'head.{measure}')})"
-        more |= {"column": index, "style": column["style"], "currency": column["currency"]}
-        self.fact(letter, measure, label, percent=percent, **more)
+        self.fact(letter, measure, label, column=index, **more)
 
 
 def summary_sheet(table: JsonObject, voice: Voice) -> tuple[JsonObject, list[JsonObject]]:

@@ -16,7 +16,7 @@ from typing import Final
 
 from deskhand.errors import DeskhandError
 from deskhand.ports import Offload, Place, ToolResult
-from deskhand.protocol.wishes import CheckCopied, CheckTable, Figure, Shape
+from deskhand.protocol.wishes import CheckCopied, CheckTable, Shape
 from deskhand.texts import text
 from deskhand.tools.builtin import source
 from deskhand.tools.checks.quotes import result
@@ -194,5 +194,4 @@ def _reader_of(column: Column) -> Callable[[str], Decimal | None]:
     """Return what reads a column's numbers; days are places among all days."""
     if column.kind not in ("number", "percent", "identifier"):
         return lambda cell: typed(cell, column)
-    figure = Figure(cell="A1", style=column.style.value, currency=column.currency)
-    return lambda cell: number_in(cell, figure)
+    return lambda cell: number_in(cell, column)

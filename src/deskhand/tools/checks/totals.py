@@ -1,35 +1,32 @@
 """Check of a report: adds the table up again, by other code than the one that wrote it, and compares the cells.
 
-From the wish it takes only where to look: how the file is written and in which cells the figures lie. The figures
-themselves come from the two files. It shares no number reading with ``tools.tables`` on purpose.
+From the wish it takes only where to look: the cells in which figures lie, and of what. The figures themselves come
+from the two files. It shares no number reading with ``tools.tables`` on purpose.
 """
 
 from __future__ import annotations
 
-import csv
-import io
 import re
-from collections.abc import Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Sequence
 from decimal import Context, Decimal, localcontext
 from functools import partial
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from openpyxl.utils.cell import coordinate_to_tuple
-
-from deskhand.errors import Code, DeskhandError
 from deskhand.limits import READ_BYTES_MAX
-from deskhand.ports import FolderAccess, Place, ToolResult
-from deskhand.protocol.wishes import CheckTotals, Figure, TableSource
+from deskhand.ports import Place, ToolResult
+from deskhand.protocol.wishes import CheckTotals, Figure
 from deskhand.texts import text
-from deskhand.tools import workbooks
 from deskhand.tools.builtin import source
 from deskhand.tools.checks.quotes import checked, result
+from deskhand.tools.tables.reading import Table
+from deskhand.tools.tables.sheets import table_at
+from deskhand.tools.tables.totals import Column, recognise
 
-_Cells = list[list[workbooks.Value]]
-_Rows = list[list[str]]
-_Key = tuple[int, tuple[int, str] | None]
-_Values = list[Decimal | None]
-"""A number per row, or nothing where the cell holds none."""
+if TYPE_CHECKING:
+    from deskhand.tools.workbooks import Value
+
+    _Cells = list[list[Value]]
 _EVIDENCE_FIGURES: Final = 6
 EXACT: Final = Context(prec=200)
 _THREE: Final = 3
@@ -40,34 +37,44 @@ _POWER: Final = 30
 
 def check_totals(wish: CheckTotals, place: Place) -> ToolResult:
     """Add the table up again and compare; the columns of a ``data_sheet`` must add up to the same sums."""
+    from deskhand.tools import workbooks
 
     def work() -> ToolResult:
-        rows = list(_rows(source(wish, place), wish.table))
-        if wish.table.totals_row:
-            rows = rows[:-1]
+        table, _ = table_at(source(wish, place), wish.path)
         pages = workbooks.cells(place.results.read(wish.workbook, limit=READ_BYTES_MAX))
         for name in (wish.sheet, wish.data_sheet):
             if name and name not in pages:
                 sentence = text("check.no_sheet", language=wish.language, sheet=name)
                 return result(sentence, passed=False)
         with localcontext(EXACT):
-            return _compared(wish, rows, pages[wish.sheet], pages.get(wish.data_sheet))
+            return _compared(wish, table, pages[wish.sheet], pages.get(wish.data_sheet))
 
     return checked(work, wish)
 
 
-def _compared(wish: CheckTotals, rows: _Rows, page: _Cells, copy: _Cells | None) -> ToolResult:
+def _compared(wish: CheckTotals, table: Table, page: _Cells, copy: _Cells | None) -> ToolResult:
     """Return whether every figure is what the table adds up to, on the sheet and in the copy of the data."""
-    said, facts = partial(text, language=wish.language), wish.facts
-    seen = _collected(facts, rows)
-    wrong: list[str] = []
-    right: list[str] = []
+    said, facts, columns = partial(text, language=wish.language), wish.facts, recognise(table)
+    places = {fact.column for fact in facts}
+    groupings = {fact.group.column for fact in facts if fact.group}
+    if max({0} | places | groupings) >= table.width:
+        return result(said("check.other_file", path=wish.path), passed=False)
+    members = defaultdict[tuple[int, str], list[int]](list)
+    for number, row in enumerate(table.rows):
+        for index in groupings:
+            members[index, row.cells[index].strip()].append(number)
+    numbers = {n: [number_in(row.cells[n], columns[n]) for row in table.rows] for n in places}
+    wrong, right = list[str](), list[str]()
     for fact in facts:
-        found = _measure(fact, seen[_key(fact)])
-        whole = fact.measure == "sum" and fact.group is None
-        written = [_written(page, fact)]
+        inside, group = range(len(table.rows)), fact.group
+        values = [
+            numbers[fact.column][n]
+            for n in (members[group.column, group.name] if group else inside)
+        ]
+        found, whole = _measure(fact, values), fact.measure == "sum" and not group
+        written = [_written(page, fact, columns[fact.column])]
         if whole and copy is not None:
-            written.append(_added(copy, fact.column, len(rows)))
+            written.append(_added(copy, fact.column, len(table.rows)))
         differing = [value for value in written if value is None or value != found]
         if differing or whole:
             key, into = ("figure_wrong", wrong) if differing else ("figure", right)
@@ -79,53 +86,11 @@ def _compared(wish: CheckTotals, rows: _Rows, page: _Cells, copy: _Cells | None)
         return result(f"{count} {'; '.join(wrong[:_EVIDENCE_FIGURES])}", passed=False)
     figures = ", ".join(right[:_EVIDENCE_FIGURES])
     key = "check.figures" if figures else "check.figures_only"
-    sentence = said(key, figures=figures, total=len(facts), rows=len(rows))
+    sentence = said(key, figures=figures, total=len(facts), rows=len(table.rows))
     return result(sentence, passed=bool(facts))
 
 
-def _rows(access: FolderAccess, table: TableSource) -> Iterator[list[str]]:
-    """Yield the rows of the right width from a line on, read with the csv module alone."""
-    data = access.read(table.path, limit=READ_BYTES_MAX)
-    try:
-        lines = io.StringIO(data.decode(table.encoding), newline="")
-        quoting = csv.QUOTE_MINIMAL if table.quoted else csv.QUOTE_NONE
-        reader = csv.reader(lines, delimiter=table.delimiter, quoting=quoting)
-        line = 1
-        for row in reader:
-            cells = _trimmed(row, table.width) if line >= table.first_line else None
-            line = reader.line_num + 1
-            if cells is not None:
-                yield cells
-    except (UnicodeDecodeError, LookupError, csv.Error, TypeError) as error:
-        raise DeskhandError(Code.INVALID, f"{table.path} cannot be read as it was") from error
-
-
-def _trimmed(row: list[str], width: int) -> list[str] | None:
-    while len(row) > width and not row[-1].strip():
-        row = row[:-1]
-    return row if len(row) == width and any(cell.strip() for cell in row) else None
-
-
-def _key(fact: Figure) -> _Key:
-    return fact.column, fact.group and (fact.group.column, fact.group.name)
-
-
-def _collected(facts: Sequence[Figure], rows: _Rows) -> dict[_Key, _Values]:
-    """Gather the cells of every column (and group) that a fact is about, in one pass over the rows."""
-    seen: dict[_Key, _Values] = {_key(fact): [] for fact in facts}
-    columns = {fact.column: fact for fact in facts}
-    groupings = {fact.group.column for fact in facts if fact.group is not None}
-    for row in rows:
-        groups = [None, *((index, row[index].strip()) for index in groupings if index < len(row))]
-        for index, fact in columns.items():
-            value = number_in(row[index], fact) if index < len(row) else None
-            for group in groups:
-                if (index, group) in seen:
-                    seen[index, group].append(value)
-    return seen
-
-
-def number_in(cell: str, fact: Figure) -> Decimal | None:
+def number_in(cell: str, column: Column) -> Decimal | None:
     """Read a number by taking it apart: sign, money, percent, groups of three, decimals."""
     kept = cell.strip()
     if _is_digits(kept) and len(kept) <= _DIGITS_MAX:
@@ -133,13 +98,13 @@ def number_in(cell: str, fact: Figure) -> Decimal | None:
     signs = 0
     if kept.startswith("(") and kept.endswith(")"):
         signs, kept = 1, kept[1:-1]
-    for word in (*_MONEY.get(fact.currency, ()), fact.currency, "%"):
+    for word in (*_MONEY.get(column.currency, ()), column.currency, "%"):
         kept = kept.replace(word, "").strip() if word else kept
     negative = bool(signs) or kept[:1] in _MINUS or kept[-1:] == "-"
     bare = kept.strip("+-−")
     if signs + len(kept) - len(bare) > 1 or len(bare) > _DIGITS_MAX:
         return None
-    value = _joined(bare.strip(), "," if fact.style == "comma" else ".")
+    value = _joined(bare.strip(), "," if column.style == "comma" else ".")
     return -value if negative and value is not None else value
 
 
@@ -172,7 +137,7 @@ def _ungrouped(whole: str) -> str | None:
     return "".join(groups) if fits and 0 < len(groups[0]) <= _THREE else None
 
 
-def _measure(fact: Figure, cells: _Values) -> Decimal | None:
+def _measure(fact: Figure, cells: Sequence[Decimal | None]) -> Decimal | None:
     values = [value for value in cells if value is not None]
     if fact.measure in ("rows", "count"):
         return Decimal(len(cells if fact.measure == "rows" else values))
@@ -192,17 +157,20 @@ def _added(page: _Cells, column: int, rows: int) -> Decimal | None:
     return sum((value for value in values if value is not None), Decimal(0))
 
 
-def _written(page: _Cells, fact: Figure) -> Decimal | None:
+def _written(page: _Cells, fact: Figure, column: Column) -> Decimal | None:
     """Return the figure in its cell."""
+    from openpyxl.utils.cell import coordinate_to_tuple
+
     try:
-        row, column = coordinate_to_tuple(fact.cell)
-        found = _figure(page[row - 1][column - 1])
+        row, place = coordinate_to_tuple(fact.cell)
+        found = _figure(page[row - 1][place - 1])
     except (IndexError, ValueError):
         return None
-    return found.scaleb(2) if found is not None and fact.percent else found
+    counted = column.kind != "percent" or fact.measure in ("rows", "count")
+    return found if found is None or counted else found.scaleb(2)
 
 
-def _figure(value: workbooks.Value) -> Decimal | None:
+def _figure(value: Value) -> Decimal | None:
     """Return a number of a workbook; a long text stands for what a double cannot hold."""
     if isinstance(value, (int, Decimal)) and not isinstance(value, bool):
         return Decimal(value)

@@ -7,14 +7,17 @@ says why. Whatever could not be read is counted and named with its line.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from datetime import date
 from decimal import Context, Decimal, localcontext
+from operator import itemgetter
 from typing import Final, Literal
 
 from deskhand.core.dates import Order, a_date, order_of
 from deskhand.errors import Code, DeskhandError
+from deskhand.protocol.wire import Json, JsonObject
 from deskhand.tools.tables.numbers import (
     Amount,
     Style,
@@ -26,6 +29,7 @@ from deskhand.tools.tables.numbers import (
 )
 from deskhand.tools.tables.reading import Row, Table
 
+Value = Decimal | date | None
 Kind = Literal["number", "percent", "identifier", "mixed", "date", "text"]
 
 VALUE_SHARE_MIN: Final = 0.9
@@ -34,6 +38,8 @@ NEARLY_SHARE_MIN: Final = 0.5
 """A text column in which so many values are numbers is pointed out."""
 GROUPS_MAX: Final = 30
 """A column with more different values than this is not grouped by on its own accord."""
+GROUPS_GIVEN_MAX: Final = 200
+SKIPPED_GIVEN_MAX: Final = 50
 UNREADABLE_SHOWN_MAX: Final = 20
 AVERAGE_PLACES_MORE: Final = 2
 EXACT: Final = Context(prec=200)
@@ -75,83 +81,119 @@ class Column:
         return self.kind == "date" and not self.unsure
 
 
-@dataclass(slots=True, kw_only=True)
-class Sum:
-    """A running total."""
+def described(table: Table, *, by: str | None) -> JsonObject:
+    """Return how a table is written, what its columns hold and add up to, all of it and by the values of one.
 
-    count: int = 0
-    total: Decimal = Decimal(0)
-    minimum: Decimal | None = None
-    maximum: Decimal | None = None
-    places: int = 0
-
-    def add(self, value: Decimal) -> None:
-        """Count one value in; the caller's decimal context must be ``EXACT``."""
-        self.count += 1
-        self.total += value
-        self.places = max(self.places, places(value))
-        self.minimum = value if self.minimum is None else min(self.minimum, value)
-        self.maximum = value if self.maximum is None else max(self.maximum, value)
-
-    def average(self) -> Decimal | None:
-        """Return the mean, rounded to two more places than were written."""
-        if not self.count:
-            return None
-        step = Decimal(1).scaleb(-(self.places + AVERAGE_PLACES_MORE))
-        return EXACT.divide(self.total, Decimal(self.count)).quantize(step, context=EXACT)
-
-
-@dataclass(slots=True, kw_only=True)
-class Facts:
-    """What was counted in one column; ``unreadable`` are the first lines and values that did not fit it."""
-
-    sum: Sum = field(default_factory=Sum)
-    missing: int = 0
-    unreadable_total: int = 0
-    unreadable: list[tuple[int, str]] = field(default_factory=list[tuple[int, str]])
-    first: date | None = None
-    last: date | None = None
-
-
-@dataclass(slots=True, kw_only=True)
-class Group:
-    """The rows that have one value in the grouping column; ``sums`` by column index."""
-
-    name: str
-    rows: int = 0
-    sums: dict[int, Sum] = field(default_factory=dict[int, Sum])
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Summary:
-    """All that is known of a table."""
-
-    columns: tuple[Column, ...]
-    facts: tuple[Facts, ...]
-    by: Column | None
-    groups: tuple[Group, ...]
-
-
-def summarise(table: Table, *, by: str | None) -> Summary:
-    """Return what the columns hold and add up to, per value of a column that is named or has a handful of them.
+    That is the one that is named, else one that has a handful of them.
 
     Raises:
         DeskhandError: ``not_found`` when ``by`` is no column; the detail names those there are.
     """
     columns = recognise(table)
     chosen = _grouping(table, columns, by)
-    facts = tuple(Facts() for _ in columns)
-    groups: dict[str, Group] = {}
     with localcontext(EXACT):
-        for row in table.rows:
-            group = None
-            if chosen is not None:
-                name = row.cells[chosen.index].strip()
-                group = groups.setdefault(name, Group(name=name))
-                group.rows += 1
-            for column, fact in zip(columns, facts, strict=True):
-                _count(row, column, fact, group)
-    return Summary(columns=columns, facts=facts, by=chosen, groups=tuple(groups.values()))
+        values = [[value_of(row.cells[c.index], c) for row in table.rows] for c in columns]
+        return {
+            "encoding": table.encoding,
+            "delimiter": table.delimiter,
+            "quoted": table.quoted,
+            "width": table.width,
+            "header_line": table.header_line,
+            "rows_total": len(table.rows),
+            "blank_lines": table.blank_lines,
+            "renamed": [*table.renamed],
+            "skipped": [_skipped(row, table) for row in table.skipped[:SKIPPED_GIVEN_MAX]],
+            "skipped_total": len(table.skipped),
+            "columns": [_told(column, values[column.index], table.rows) for column in columns],
+            "groups": _groups(table.rows, columns, values, chosen) if chosen else None,
+            "totals_row": _totals(table.totals, columns, values) if table.totals else None,
+        }
+
+
+def _told(column: Column, values: Sequence[Value], rows: Sequence[Row]) -> JsonObject:
+    """Return what a column holds; ``unreadable`` are the first lines and values that did not fit it."""
+    cells = [row.cells[column.index] for row in rows]
+    missing = [is_missing(cell) for cell in cells]
+    unread: list[JsonObject] = [
+        {"line": row.line, "value": cell.strip()[:80]}
+        for row, cell, gone, value in zip(rows, cells, missing, values, strict=True)
+        if value is None and not gone and (column.measured or column.dated)
+    ]
+    days = [value for value in values if isinstance(value, date)]
+    return {
+        "name": column.name,
+        "kind": column.kind,
+        "style": column.style.value,
+        "currency": column.currency,
+        "unsure": column.unsure,
+        "missing": sum(missing),
+        "unreadable": [*unread[:UNREADABLE_SHOWN_MAX]],
+        "unreadable_total": len(unread),
+        "first": min(days).isoformat() if days else None,
+        "last": max(days).isoformat() if days else None,
+        **_measures(column, values),
+    }
+
+
+def _measures(column: Column, values: Iterable[Value]) -> JsonObject:
+    """Return how many numbers there are and what they come to, the mean with two more places than were written."""
+    numbers = [value for value in values if isinstance(value, Decimal)]
+    if not numbers:
+        return {"count": 0, "sum": None, "average": None, "minimum": None, "maximum": None}
+    total = sum(numbers, Decimal(0))
+    step = Decimal(1).scaleb(-max(map(places, numbers)) - AVERAGE_PLACES_MORE)
+    return {
+        "count": len(numbers),
+        "sum": f"{total:f}" if column.adds_up else None,
+        "average": f"{(total / len(numbers)).quantize(step):f}",
+        "minimum": f"{min(numbers):f}",
+        "maximum": f"{max(numbers):f}",
+    }
+
+
+def _groups(
+    rows: Sequence[Row], columns: Sequence[Column], values: Sequence[Sequence[Value]], by: Column
+) -> JsonObject:
+    """Return the groups by their weight; of each column the sum where it means something, else the average."""
+    members = defaultdict[str, list[int]](list)
+    for number, row in enumerate(rows):
+        members[row.cells[by.index].strip()].append(number)
+    measured = [column for column in columns if column.measured]
+    adding = next((n for n, column in enumerate(measured) if column.adds_up), None)
+    groups = list[tuple[Decimal, str, JsonObject]]()
+    for name, inside in members.items():
+        found = [
+            _measures(c, (values[c.index][n] for n in inside))["sum" if c.adds_up else "average"]
+            for c in measured
+        ]
+        weight = len(inside) if adding is None else str(found[adding] or 0)
+        told: JsonObject = {"name": name, "rows": len(inside), "values": [*found]}
+        groups.append((-Decimal(weight), name, told))
+    return {
+        "column": by.index,
+        "measures": [column.index for column in measured],
+        "groups": [told for _, _, told in sorted(groups, key=itemgetter(0, 1))[:GROUPS_GIVEN_MAX]],
+        "groups_total": len(groups),
+    }
+
+
+def _totals(row: Row, columns: Sequence[Column], values: Sequence[Sequence[Value]]) -> JsonObject:
+    """Return a last row that already added up: what it says beside what we found."""
+    compared = list[Json]()
+    for column in columns:
+        said = amount(row.cells[column.index], column.style)
+        if column.adds_up and said is not None:
+            numbers = (each for each in values[column.index] if isinstance(each, Decimal))
+            found = sum(numbers, Decimal(0))
+            told: JsonObject = {"said": f"{said.value:f}", "found": f"{found:f}"}
+            compared.append({"column": column.index, **told, "equal": said.value == found})
+    return {"line": row.line, "compared": compared}
+
+
+def _skipped(row: Row, table: Table) -> JsonObject:
+    first = table.header_line or next((each.line for each in table.rows), 0)
+    why = "before_header" if row.line < first else "width"
+    return {"line": row.line, "why": why, "fields": len(row.cells)}
 
 
 def recognise(table: Table) -> tuple[Column, ...]:
@@ -169,33 +211,12 @@ def recognise(table: Table) -> tuple[Column, ...]:
     )
 
 
-def value_of(cell: str, column: Column) -> Decimal | date | None:
+def value_of(cell: str, column: Column) -> Value:
     """Return what a cell of this column means: a number in its currency, a day, or nothing beyond its words."""
     if column.measured:
         found = amount(cell, column.style)
         return found.value if found and found.currency in ("", column.currency) else None
     return a_date(cell, column.order) if column.dated else None
-
-
-def _count(row: Row, column: Column, fact: Facts, group: Group | None) -> None:
-    cell = row.cells[column.index]
-    if is_missing(cell):
-        fact.missing += 1
-        return
-    if not column.measured and not column.dated:
-        return
-    found = value_of(cell, column)
-    if found is None:
-        fact.unreadable_total += 1
-        if len(fact.unreadable) < UNREADABLE_SHOWN_MAX:
-            fact.unreadable.append((row.line, cell.strip()[:80]))
-    elif isinstance(found, date):
-        fact.first = min(fact.first or found, found)
-        fact.last = max(fact.last or found, found)
-    else:
-        fact.sum.add(found)
-        if group is not None:
-            group.sums.setdefault(column.index, Sum()).add(found)
 
 
 def _sample(rows: Sequence[Row], index: int) -> list[str]:

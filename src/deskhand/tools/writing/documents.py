@@ -19,8 +19,6 @@ from deskhand.protocol import wishes
 from deskhand.protocol.wire import Json
 from deskhand.tools.changing import write_once
 
-_WIDTH_MAX: Final = 60
-
 
 def write_document(wish: wishes.WriteDocument, place: Place) -> ToolResult:
     """Write the document that the name asks for.
@@ -46,23 +44,20 @@ def _word(wish: wishes.WriteDocument) -> bytes:
 
 
 def _workbook(wish: wishes.WriteDocument) -> bytes:
-    from deskhand.tools.workbooks import Cell, Sheet, build
+    from deskhand.tools.workbooks import Cell, build, headed_sheet
 
-    def sheet(name: str, rows: Sequence[Sequence[Json]]) -> Sheet:
-        head = [Cell(value=_as_text(value), look="header") for value in rows[0]]
-        body = [[_cell(value) for value in row] for row in rows[1:]]
-        columns = range(max(map(len, rows)))
-        longest = [max(len(_as_text(row[n])) for row in rows if n < len(row)) for n in columns]
-        widths = tuple(min(_WIDTH_MAX, 2 + max(6, length)) for length in longest)
-        return Sheet(name=name, rows=[head, *body], widths=widths, table=(len(head), len(rows)))
-
-    def _cell(value: Json) -> Cell:
+    def cell(value: Json) -> Cell:
         if isinstance(value, float):
             exact = Decimal(repr(value))
             return Cell(value=str(exact), kind="number", places=-int(exact.as_tuple().exponent))
         return Cell(value=value if isinstance(value, int) else _as_text(value) or None)
 
-    return build([sheet(name, rows) for name, rows in _tables(wish)])
+    return build(
+        [
+            headed_sheet(name, [*map(_as_text, head)], rows, (map(cell, row) for row in rows))
+            for name, (head, *rows) in _tables(wish)
+        ]
+    )
 
 
 def _csv(wish: wishes.WriteDocument) -> bytes:

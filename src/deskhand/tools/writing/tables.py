@@ -26,8 +26,6 @@ from deskhand.tools.changing import write_once
 from deskhand.tools.tables.numbers import is_missing
 from deskhand.tools.tables.reading import Table, read
 from deskhand.tools.tables.shaping import Grid, cells_of, shape, typed
-from deskhand.tools.tables.sheets import sheet_of
-from deskhand.tools.workbooks import CELLS_READ_MAX, build, neutral
 
 _BOOKS: Final = (".xlsx", ".xlsm")
 
@@ -132,13 +130,17 @@ def rendered(path: str, grid: Grid) -> bytes:
 
 
 def _xlsx(grid: Grid) -> bytes:
+    from deskhand.tools.workbooks import CELLS_READ_MAX, build, table_sheet
+
     if len(grid.columns) * len(grid.rows) > CELLS_READ_MAX:
         detail = f"more than {CELLS_READ_MAX:,} cells; take .csv for so many"
         raise DeskhandError(Code.TOO_LARGE, detail, field="path")
-    return build([sheet_of("Table", grid.columns, grid.rows)])
+    return build([table_sheet("Table", grid.columns, grid.rows)])
 
 
 def _csv(grid: Grid, *, delimiter: str) -> bytes:
+    from deskhand.tools.workbooks import neutral
+
     out = io.StringIO(newline="")
     writer = csv.writer(out, delimiter=delimiter)
     for number, row in enumerate(cells_of(grid)):
