@@ -105,6 +105,28 @@ async def test_what_counts_as_done_is_shown_and_changed_while_the_work_goes_on(
         assert (await stored(here, brief)).criteria == ("report.md exists", "It is two pages")
 
 
+async def test_what_counts_as_done_can_be_said_before_anything_runs(tmp_path: Path) -> None:
+    """A-08: the owner's words go along when the task starts, and the agent's own take on them does not replace them."""
+    async with thinking(tmp_path) as (_, computer, page):
+        await hand_over(page, WAITS)
+        card = page.get_by_role("article", name=re.compile("Task: summarise"))
+        await card.get_by_role("button", name="Say when it is done").click()
+        await card.get_by_role("textbox", name="Done when (one per line)").fill("\n One page \n\n")
+        await card.get_by_role("button", name="Save").click()
+        await expect(card.get_by_text("in your words")).to_be_visible()
+        await computer.connect()
+
+        await talk(page).get_by_role("button", name="Run now").click()
+        brief = await computer.given()
+        restated = ev.CriteriaRestated(epoch=brief.epoch, criteria=("Something else",))
+        await computer.about(brief, restated)
+        await computer.about(brief, ev.PlanUpdated(epoch=brief.epoch, items=(PlanItem(text="x"),)))
+
+        await expect(card.get_by_text("Plan · 0 of 1")).to_be_visible()
+        await expect(card.get_by_text("in your words")).to_be_visible()
+        assert brief.criteria == ("One page",)
+
+
 async def test_the_plan_ticks_and_an_opinion_is_weaker_than_a_check_that_was_run(
     tmp_path: Path,
 ) -> None:
