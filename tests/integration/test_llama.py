@@ -18,7 +18,7 @@ import pytest
 
 from deskhand.agents.builtin.agent import BuiltInAgent
 from deskhand.agents.builtin.choosing import ModelChoice, Offer
-from deskhand.agents.builtin.installing import Installer, offers
+from deskhand.agents.builtin.installing import install, offers
 from deskhand.agents.builtin.mind import Mind, Scene
 from deskhand.agents.builtin.serving import Embedded
 from deskhand.clock import SystemClock
@@ -240,8 +240,8 @@ async def test_an_installed_model_is_served_under_its_own_name(
     own: Embedded, tmp_path: Path
 ) -> None:
     """From file to answer; what the card shows is its name and not where it lies."""
-    installer = Installer(tmp_path, clock=SystemClock(), progress=lambda _, __: None)
-    found = await installer.install(str(model_file()))
+    clock = SystemClock()
+    found = await install(str(model_file()), tmp_path, clock=clock, progress=lambda _, __: None)
     (offer,) = offers(tmp_path)
 
     choice = await own.serve(offer)

@@ -6,9 +6,11 @@ another model than the one that was named, to send a provider's key to any other
 
 from __future__ import annotations
 
+import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Final, Literal, NamedTuple
+from importlib.resources import files
+from typing import Final, Literal
 
 from deskhand.errors import Code, DeskhandError
 from deskhand.protocol.objects import ModelInfo, ModelLabel
@@ -16,8 +18,8 @@ from deskhand.protocol.objects import ModelInfo, ModelLabel
 OFF: Final = "none"
 """What ``model.name`` says where no model may think by itself."""
 STAND_IN: Final = "stand-in"
+EMBEDDED: Final = "local"
 KEY_VARIABLE: Final = "DESKHAND_MODEL_API_KEY"
-Source = Literal["config", "key", "server", "embedded"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,7 +41,7 @@ class Offer:
     """
 
     name: str
-    source: Source
+    source: Literal["config", "key", "server", "embedded"]
     where: str
     choice: ModelChoice
     label: ModelLabel | None = None
@@ -80,36 +82,23 @@ class Findings:
     looked: Mapping[str, tuple[str, ...]] = field(default_factory=dict[str, tuple[str, ...]])
 
 
-class Provider(NamedTuple):
-    """A provider in the cloud. ``model`` is what is taken unless one is named; ``package`` is what its extra brings."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Provider:
+    """A provider in the cloud."""
 
-    name: str
     model: str
-    variables: tuple[str, ...]
+    variables: list[str]
     context_tokens: int = 128_000
     package: str = "openai"
 
 
-PROVIDERS: Final = (
-    Provider("anthropic", "claude-sonnet-5-5", ("ANTHROPIC_API_KEY",), 200_000, "anthropic"),
-    Provider("openai", "gpt-6.1-terra", ("OPENAI_API_KEY",)),
-    Provider(
-        "google", "gemini-3.8-flash", ("GOOGLE_API_KEY", "GEMINI_API_KEY"), 128_000, "google.genai"
-    ),
-    Provider("openrouter", "openrouter/auto", ("OPENROUTER_API_KEY",)),
-    Provider("deepseek", "deepseek-v4-pro", ("DEEPSEEK_API_KEY",)),
+_KNOWN: Final = tomllib.loads(
+    files("deskhand.agents.builtin").joinpath("known.toml").read_text("utf-8")
 )
-"""In the order in which a key is taken. Context lengths are what each of a provider's models has at least."""
-_SAME: Final = {"openai-chat": "openai", "openai-responses": "openai"}
-SERVERS: Final = {
-    "ollama": 11434,
-    "lmstudio": 1234,
-    "llama-server": 8080,
-    "vllm": 8000,
-}
-"""Servers on this machine and where they listen unless told otherwise."""
-EMBEDDED: Final = "local"
-_SPEAKING: Final = frozenset({"anthropic", "google", "ollama", "openai", "openrouter"})
+PROVIDERS: Final = {name: Provider(**one) for name, one in _KNOWN["providers"].items()}
+SERVERS: Final[Mapping[str, int]] = _KNOWN["servers"]
+CATALOGUE: Final[Mapping[str, str]] = _KNOWN["models"]
+_DIALECTS: Final = _KNOWN["dialects"]
 
 
 def offers_of(found: Findings) -> tuple[Offer, ...]:
@@ -117,11 +106,11 @@ def offers_of(found: Findings) -> tuple[Offer, ...]:
     wanted = found.wanted
     first = [_resolved(found, wanted)] if wanted.name not in ("", OFF) else []
     keyed = [
-        _resolved(found, Wanted(name=f"{one.name}:{one.model}"), source="key")
-        for one in PROVIDERS
-        if any(found.keys.get(variable) for variable in one.variables)
+        replace(_resolved(found, Wanted(name=f"{name}:{one.model}")), source="key")
+        for name, one in PROVIDERS.items()
+        if not found.keys.keys().isdisjoint(one.variables)
     ]
-    others = (one for one in (*keyed, *found.servers, *found.embedded) if _name(one) != STAND_IN)
+    others = (one for one in (*keyed, *found.servers, *found.embedded) if _bare(one) != STAND_IN)
     return (*first, *(one for one in others if not first or one.name != first[0].name))
 
 
@@ -152,54 +141,51 @@ def named(found: Findings, name: str) -> Offer:
     return offer
 
 
-def _resolved(found: Findings, wanted: Wanted, *, source: Source = "config") -> Offer:
+def _resolved(found: Findings, wanted: Wanted) -> Offer:
     """Return the model that is meant, with what it lacks here."""
     kind, _, model = wanted.name.partition(":")
+    choice = ModelChoice(name=wanted.name, context_tokens=wanted.context_tokens or None)
     if wanted.base_url:
-        return _at_address(found, wanted)
+        return _at_address(found, wanted, choice)
     for one in (*found.servers, *found.embedded):
-        if wanted.name in (one.name, _name(one)):
-            tokens = wanted.context_tokens or one.choice.context_tokens
+        if wanted.name in (one.name, _bare(one)):
+            tokens = choice.context_tokens or one.choice.context_tokens
             return replace(one, choice=replace(one.choice, context_tokens=tokens))
-    provider = next((one for one in PROVIDERS if one.name == _SAME.get(kind, kind)), None)
-    if provider is not None and model:
-        return _keyed(found, provider, wanted, source=source)
+    provider = _DIALECTS["same"].get(kind, kind)
+    if model and provider in PROVIDERS:
+        return _keyed(found, provider, wanted, choice)
     here = kind in SERVERS or kind == EMBEDDED or not model
     where = f"{kind} 127.0.0.1:{SERVERS[kind]}" if kind in SERVERS else ""
-    choice = ModelChoice(name=wanted.name, context_tokens=wanted.context_tokens or None)
     lacks = Code.MODEL_UNKNOWN if here else None  # of another provider its own library knows
-    return Offer(name=wanted.name, source=source, where=where, choice=choice, lacks=lacks)
+    return Offer(name=wanted.name, source="config", where=where, choice=choice, lacks=lacks)
 
 
-def _at_address(found: Findings, wanted: Wanted) -> Offer:
+def _at_address(found: Findings, wanted: Wanted, choice: ModelChoice) -> Offer:
     """Return a model at the address that the settings name; only the key that they name goes there."""
-    name, variable = wanted.name, wanted.key_variable
+    name, variable, url = wanted.name, wanted.key_variable, wanted.base_url
     kind, _, model = name.partition(":")
-    speaks = name if model and (kind in _SPEAKING or kind in _SAME) else f"openai-chat:{name}"
+    speaks = name if model and kind in _DIALECTS["anywhere"] else f"openai-chat:{name}"
     key = found.keys.get(variable)
-    asked = variable not in ("", KEY_VARIABLE)
-    lacks = Code.MODEL_KEY if key is None and asked else None
-    tokens, url = wanted.context_tokens or None, wanted.base_url
-    choice = ModelChoice(name=speaks, base_url=url, key=key, context_tokens=tokens)
+    lacks = Code.MODEL_KEY if key is None and variable not in ("", KEY_VARIABLE) else None
+    choice = replace(choice, name=speaks, base_url=url, key=key)
     label = "stand_in" if speaks.partition(":")[2].startswith(STAND_IN) else None
     where = variable if lacks else url
     return Offer(name=name, source="config", where=where, choice=choice, label=label, lacks=lacks)
 
 
-def _keyed(found: Findings, provider: Provider, wanted: Wanted, *, source: Source) -> Offer:
+def _keyed(found: Findings, name: str, wanted: Wanted, choice: ModelChoice) -> Offer:
     """Return a model of a provider in the cloud, which needs its key and its library."""
-    own = wanted.key_variable
+    provider, own, lacks = PROVIDERS[name], wanted.key_variable, None
     variables = (own,) if own not in ("", KEY_VARIABLE) else (own, *provider.variables)
-    variable = next((one for one in variables if found.keys.get(one)), variables[-1])
-    key, where, lacks = found.keys.get(variable), variable, None
-    if key is None:
+    where = next((one for one in variables if one in found.keys), variables[-1])
+    if where not in found.keys:
         lacks = Code.MODEL_KEY
     elif provider.package not in found.packages:
-        where, lacks = f"pip install 'deskhand[{provider.name}]'", Code.MODEL_UNKNOWN
-    tokens = wanted.context_tokens or provider.context_tokens
-    choice = ModelChoice(name=wanted.name, key=key, context_tokens=tokens)
-    return Offer(name=wanted.name, source=source, where=where, choice=choice, lacks=lacks)
+        where, lacks = f"pip install 'deskhand[{name}]'", Code.MODEL_UNKNOWN
+    tokens = choice.context_tokens or provider.context_tokens
+    choice = replace(choice, key=found.keys.get(where), context_tokens=tokens)
+    return Offer(name=wanted.name, source="config", where=where, choice=choice, lacks=lacks)
 
 
-def _name(offer: Offer) -> str:
+def _bare(offer: Offer) -> str:
     return offer.name.partition(":")[2]

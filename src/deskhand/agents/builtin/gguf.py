@@ -6,7 +6,6 @@ It refuses a file that is none, and heads that claim more than a real one holds.
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
 from math import prod
 from pathlib import Path
 from typing import BinaryIO, Final
@@ -19,16 +18,8 @@ _MOST: Final = 4_000_000
 """Of anything that is counted: letters of a text, items of a list, entries."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Gguf:
-    """What is known of a model in a file."""
-
-    parameters: int
-    context_tokens: int | None
-
-
-def read_gguf(path: Path) -> Gguf:
-    """Return what the head of a file says.
+def read_gguf(path: Path) -> tuple[int, int | None]:
+    """Return how many parameters the model of a file has, and its context length where the file tells.
 
     Raises:
         DeskhandError: ``model_file`` when it is no GGUF file.
@@ -40,46 +31,33 @@ def read_gguf(path: Path) -> Gguf:
         raise DeskhandError(Code.MODEL_FILE, path.name) from None
 
 
-class _Head:
-    """The head of a file, read forward."""
-
-    def __init__(self, file: BinaryIO) -> None:
-        self._file = file
-
-    def number(self, kind: str) -> int:
-        (found,) = struct.unpack(f"<{kind}", self._file.read(struct.calcsize(f"<{kind}")))
+def _read(file: BinaryIO) -> tuple[int, int | None]:
+    def number(kind: str) -> int:
+        (found,) = struct.unpack(f"<{kind}", file.read(struct.calcsize(f"<{kind}")))
         return found
 
-    def count(self) -> int:
-        found = self.number("Q")
-        if found > _MOST:
+    def count() -> int:
+        if (found := number("Q")) > _MOST:
             raise ValueError(found)
         return found
 
-    def text(self) -> str:
-        return self._file.read(self.count()).decode("utf-8", "replace")
-
-    def value(self, kind: int) -> object:
+    def value(kind: int) -> object:
         if kind == _TEXT:
-            return self.text()
+            return file.read(count()).decode("utf-8", "replace")
         if kind != _LIST:
-            return self.number(_NUMBERS[kind])
-        inner, items = self.number("I"), self.count()
+            return number(_NUMBERS[kind])
+        inner, items = number("I"), count()
         if inner in _NUMBERS:
-            return self._file.seek(items * struct.calcsize(_NUMBERS[inner]), 1)
-        return [self.value(inner) for _ in range(items)]
+            return file.seek(items * struct.calcsize(_NUMBERS[inner]), 1)
+        return [value(inner) for _ in range(items)]
 
-
-def _read(file: BinaryIO) -> Gguf:
-    head = _Head(file)
-    if file.read(4) != b"GGUF" or head.number("I") < 2:  # noqa: PLR2004 - the first with 64-bit counts
+    if file.read(4) != b"GGUF" or number("I") < 2:  # noqa: PLR2004 - the first with 64-bit counts
         raise ValueError
-    tensors, entries, parameters = head.count(), head.count(), 0
-    known = {head.text(): head.value(head.number("I")) for _ in range(entries)}
+    tensors, entries, parameters = count(), count(), 0
+    known = {value(_TEXT): value(number("I")) for _ in range(entries)}
     for _ in range(tensors):
-        head.text()
-        parameters += prod(head.number("Q") for _ in range(head.number("I") & 0xF))
+        value(_TEXT)
+        parameters += prod(number("Q") for _ in range(number("I") & 0xF))
         file.seek(12, 1)
     context = known.get(f"{known.get('general.architecture')}.context_length")
-    tokens = context if isinstance(context, int) else None
-    return Gguf(parameters=parameters, context_tokens=tokens)
+    return parameters, context if isinstance(context, int) else None

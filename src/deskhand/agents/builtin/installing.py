@@ -12,18 +12,18 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from http import HTTPStatus
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Final, Self
 from urllib.parse import urljoin, urlsplit
 
-from deskhand.agents.builtin.choosing import EMBEDDED, ModelChoice, Offer
+from deskhand.agents.builtin.choosing import CATALOGUE, EMBEDDED, ModelChoice, Offer
 from deskhand.agents.builtin.gguf import read_gguf
-from deskhand.agents.builtin.probing import size_label
+from deskhand.agents.builtin.probing import SMALL_PARAMETERS
 from deskhand.agents.builtin.serving import CONTEXT_TOKENS
 from deskhand.clock import Clock
 from deskhand.egress import Egress, EgressRequest, EgressResponse, parse_target
@@ -34,20 +34,11 @@ ROOM: Final = 1.1
 TRIES: Final = 5
 """How often in a row a broken download goes on by itself without having got further."""
 _HOPS_MAX: Final = 6
-_SECONDS_MAX: Final = 48 * 3600.0
-_SYNC_BYTES: Final = 64 * 1024**2
 _CHUNK: Final = 1024**2
-_SHA256: Final = re.compile(r"[0-9a-f]{64}")
-_LOCAL: Final = frozenset({"localhost", "127.0.0.1", "[::1]", "::1"})
-
-
-_HOST: Final = "https://huggingface.co"
-CATALOGUE: Final = {
-    "qwen3-4b": f"{_HOST}/Qwen/Qwen3-4B-GGUF/resolve/main/Qwen3-4B-Q4_K_M.gguf",
-    "qwen3-8b": f"{_HOST}/Qwen/Qwen3-8B-GGUF/resolve/main/Qwen3-8B-Q4_K_M.gguf",
-    "gpt-oss-20b": f"{_HOST}/ggml-org/gpt-oss-20b-GGUF/resolve/main/gpt-oss-20b-mxfp4.gguf",
-}
-"""Models by name, all Apache-2.0: about 2.5, 5.0 and 12.1 GB."""
+_SECONDS_MAX: Final = 48 * 3600.0
+_GONE: Final = (401, 403, 404, 410)
+"""Answers to which asking again is of no use."""
+_LOCAL: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,242 +54,215 @@ class Installed:
     context_tokens: int
 
 
-class Installer:
-    """Installs into one folder.
+def _free(folder: Path) -> int:
+    return shutil.disk_usage(folder).free
+
+
+async def install(
+    what: str,
+    folder: Path,
+    *,
+    clock: Clock,
+    progress: Callable[[int, int], None],
+    sha256: str | None = None,
+    free: Callable[[Path], int] = _free,
+) -> Installed:
+    """Bring a model by its name in the catalogue, from an address, or from a file.
 
     Args:
+        what: the name, address or path.
         folder: where models lie.
         clock: waits before a broken download goes on.
         progress: gets how many bytes are here and how many it will be; 0 when nobody says.
+        sha256: what its checksum must be.
         free: how many bytes the disk has left.
+
+    Raises:
+        DeskhandError: ``download_failed`` (asked again it goes on), ``disk_full``, ``not_found``, ``model_unknown``,
+            ``model_file``, ``address_refused``, ``conflict`` while it is brought already.
     """
+    source = CATALOGUE.get(what, what)
+    stem = what if what in CATALOGUE else Path(urlsplit(what).path).stem
+    name = re.sub(r"[^A-Za-z0-9._-]+", "-", stem).strip(".-")[:80]
+    with _Part(folder / name, progress=progress, free=free) as part:
+        if "://" in source:
+            await _download(source, part, clock)
+        else:
+            part.copy(what)
+        return part.settled(source, sha256=sha256)
 
-    def __init__(
-        self,
-        folder: Path,
-        *,
-        clock: Clock,
-        progress: Callable[[int, int], None],
-        free: Callable[[Path], int] = lambda path: shutil.disk_usage(path).free,
-    ) -> None:
-        """Remember where."""
-        self._folder, self._clock, self._progress, self._free = folder, clock, progress, free
 
-    async def install(self, what: str, *, sha256: str | None = None) -> Installed:
-        """Bring a model by its name in the catalogue, from an address, or from a file.
+async def _download(url: str, part: _Part, clock: Clock) -> None:
+    """Fetch what is missing, going on as long as that gets further."""
+    tries = 0
+    while tries < TRIES:
+        before = part.here
+        try:
+            return await _fetch(url, part)
+        except DeskhandError as error:
+            if error.code not in (Code.TIMEOUT, Code.UNAVAILABLE):
+                raise
+        tries = 0 if part.here > before else tries + 1
+        await clock.sleep(tries)
+    raise DeskhandError(Code.DOWNLOAD_FAILED, f"{part.here} / {part.total or '?'}")
 
-        Raises:
-            DeskhandError: ``download_failed`` (asked again it goes on), ``disk_full``, ``not_found``,
-                ``model_unknown``, ``model_file``, ``address_refused``, ``conflict`` while it is brought already.
-        """
-        known = CATALOGUE.get(what)
-        source = known or what
-        name = what if known else Path(urlsplit(what).path).stem
-        name = re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip(".-")[:80]
-        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with _Part(self._folder / name) as part:
-            if "://" in source:
-                await self._download(source, part)
-            else:
-                self._copy(what, part)
-            return part.settled(name, source, sha256=sha256)
 
-    async def _download(self, url: str, part: _Part) -> None:
-        """Fetch what is missing, going on as long as that gets further."""
-        tries = 0
-        while tries < TRIES:
-            before = part.here
-            try:
-                if await self._fetched(url, part):
-                    return
-            except DeskhandError as error:
-                if error.code not in (Code.TIMEOUT, Code.UNAVAILABLE):
-                    raise
-            tries = 0 if part.here > before else tries + 1
-            await self._clock.sleep(tries)
-        raise DeskhandError(Code.DOWNLOAD_FAILED, f"{part.here} / {part.told.get('total') or '?'}")
+async def _fetch(url: str, part: _Part) -> None:
+    """Ask once for what is missing, wherever the host sends us.
 
-    async def _fetched(self, url: str, part: _Part) -> bool:
-        """Ask once for what is missing, wherever the host sends us; return whether it is all here now."""
-        local = parse_target(url)
-        allowed = frozenset({local.entry} if local.host in _LOCAL else ())
-        part.about(url)
-        headers: dict[str, str] = {}
-        if part.here and part.told.get("tag"):
-            headers = {"Range": f"bytes={part.here}-", "If-Range": str(part.told["tag"])}
-
-        def take(head: EgressResponse, chunk: bytes) -> None:
-            if head is not begun[-1]:
-                begun.append(head)
-                self._begin(head, part)
-            part.write(chunk)
-            self._progress(part.here, part.total)
-
-        begun: list[EgressResponse | None] = [None]
-        for _ in range(_HOPS_MAX):
-            answer = await Egress(allowed=allowed).send(
-                EgressRequest(
-                    method="GET", url=url, headers=headers, seconds_max=_SECONDS_MAX, take=take
-                )
-            )
-            part.vouch(answer.headers)
-            if "location" not in answer.headers:
-                return self._judged(answer, part, local.host)
-            url = urljoin(url, answer.headers["location"])
-        raise DeskhandError(Code.UNAVAILABLE, local.host)
-
-    def _judged(self, answer: EgressResponse, part: _Part, host: str) -> bool:
-        """Return whether all is here after an answer that has ended.
-
-        Raises:
-            DeskhandError: ``not_found`` where asking again is of no use; ``unavailable``.
-        """
-        match answer.status:
-            case 200 | 206:
-                return part.here == part.total or not part.total
-            case 416:
-                whole = part.here == part.total
-                if not whole:
-                    part.restart()
-                return whole
-            case 401 | 403 | 404 | 410:
-                raise DeskhandError(Code.NOT_FOUND, f"{host}: HTTP {answer.status}")
-            case _:
-                raise DeskhandError(Code.UNAVAILABLE, f"{host}: HTTP {answer.status}")
-
-    def _begin(self, head: EgressResponse, part: _Part) -> None:
-        """Go on where the bytes of an answer do, if there is room for them."""
-        said = re.fullmatch(r"bytes (\d+)-\d+/(\d+)", head.headers.get("content-range", ""))
-        size = int(said[2] if said else head.headers.get("content-length", 0))
-        if said is None or int(said[1]) != part.here:
+    Raises:
+        DeskhandError: ``unavailable`` and ``timeout`` unless all is here now; ``not_found``, ``address_refused``.
+    """
+    first = parse_target(url)
+    egress = Egress(allowed=frozenset({first.entry} if first.host in _LOCAL else ()))
+    headers = part.missing(url)
+    if 0 < part.total == part.here:
+        return
+    asked = EgressRequest(
+        method="GET", url=url, headers=headers, seconds_max=_SECONDS_MAX, take=part.take
+    )
+    for _ in range(_HOPS_MAX):
+        answer = await egress.send(asked)
+        vouched = re.fullmatch('"?([0-9a-f]{64})"?', answer.headers.get("x-linked-etag", ""))
+        part.told |= {"vouched": vouched[1]} if vouched else {}
+        if "location" in answer.headers:
+            asked = replace(asked, url=urljoin(asked.url, answer.headers["location"]))
+            continue
+        if answer.status == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
             part.restart()
-            if head.status == HTTPStatus.PARTIAL_CONTENT:
-                raise DeskhandError(Code.UNAVAILABLE, "not the bytes that were asked for")
-        self._need(size, part)
-        part.tell(total=size, tag=head.headers.get("etag", ""))
-
-    def _copy(self, path: str, part: _Part) -> None:
-        file = Path(path).expanduser()
-        if not file.is_file():
-            raise DeskhandError(Code.MODEL_UNKNOWN, path)
-        part.restart()
-        self._need(file.stat().st_size, part)
-        part.tell(total=file.stat().st_size)
-        with file.open("rb") as source:
-            while chunk := source.read(_CHUNK):
-                part.write(chunk)
-                self._progress(part.here, part.total)
-
-    def _need(self, size: int, part: _Part) -> None:
-        """Refuse what does not fit, before it is begun.
-
-        Raises:
-            DeskhandError: ``disk_full`` with what is needed and what is there.
-        """
-        needed, free = int(size * ROOM) - part.here, self._free(self._folder)
-        if needed > free:
-            raise DeskhandError(Code.DISK_FULL, f"{needed / 1e9:.1f} GB / {free / 1e9:.1f} GB")
+        if answer.status in _GONE:
+            raise DeskhandError(Code.NOT_FOUND, f"{first.host}: HTTP {answer.status}")
+        if answer.status not in (200, 206) or part.here != (part.total or part.here):
+            raise DeskhandError(Code.UNAVAILABLE, f"{first.host}: HTTP {answer.status}")
+        return
+    raise DeskhandError(Code.UNAVAILABLE, first.host)
 
 
 class _Part:
     """A model under way: its bytes so far, and beside them what they are bytes of."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(
+        self, path: Path, *, progress: Callable[[int, int], None], free: Callable[[Path], int]
+    ) -> None:
         self._path, self._data = path, path.with_name(f"{path.name}.part")
         self._notes = path.with_name(f"{path.name}.part.json")
+        self._progress, self._free = progress, free
+        self._head: EgressResponse | None = None
         self.told: dict[str, str | int] = {}
 
     def __enter__(self) -> Self:
+        self._data.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._file = self._data.open("ab")
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             self._file.close()
             raise DeskhandError(Code.CONFLICT, self._data.name) from None
-        self.here = self._synced = self._file.tell()
         with suppress(OSError, ValueError):
             self.told = json.loads(self._notes.read_text(encoding="utf-8"))
         return self
 
     def __exit__(self, *_: object) -> None:
+        left = self.here
         self._file.close()
-        if not self.here:
+        if not left:
             self._data.unlink(missing_ok=True)
             self._notes.unlink(missing_ok=True)
+
+    @property
+    def here(self) -> int:
+        """How many bytes are here."""
+        return self._file.tell()
 
     @property
     def total(self) -> int:
         """How many bytes it will be; 0 when nobody says."""
         return int(self.told.get("total", 0))
 
-    def about(self, url: str) -> None:
-        """Begin anew where the bytes that are here came from somewhere else."""
+    def missing(self, url: str) -> dict[str, str]:
+        """Return the headers that ask for the rest; for all where what is here came from somewhere else."""
         if self.told.get("url") != url:
             self.restart()
-            self.tell(url=url)
+            self.told = {"url": url}
+        tag = str(self.told.get("tag", ""))
+        return {"Range": f"bytes={self.here}-", "If-Range": tag} if self.here and tag else {}
 
-    def vouch(self, headers: Mapping[str, str]) -> None:
-        """Keep the checksum that a host tells of what it sends."""
-        for name in ("x-linked-etag", "x-checksum-sha256"):
-            said = headers.get(name, "").strip('"').lower()
-            if _SHA256.fullmatch(said):
-                self.told["vouched"] = said
+    def take(self, head: EgressResponse, chunk: bytes) -> None:
+        """Add bytes of an answer, behind those that are here if they belong there."""
+        if head is not self._head:
+            self._head = head
+            if head.status != HTTPStatus.PARTIAL_CONTENT:
+                self.restart()
+            elif not head.headers.get("content-range", "").startswith(f"bytes {self.here}-"):
+                raise DeskhandError(Code.UNAVAILABLE, "not the bytes that were asked for")
+            size = int(head.headers.get("content-length", 0))
+            self._begin(size and self.here + size, tag=head.headers.get("etag", ""))
+        self.write(chunk)
 
-    def tell(self, **told: str | int) -> None:
-        """Write down what the bytes are, before the next of them."""
-        self.told |= told
-        self._notes.write_text(json.dumps(self.told), encoding="utf-8")
+    def copy(self, said: str) -> None:
+        """Take a file of this computer."""
+        path = Path(said).expanduser()
+        if not path.is_file():
+            raise DeskhandError(Code.MODEL_UNKNOWN, said)
+        self.restart()
+        self._begin(path.stat().st_size)
+        with path.open("rb") as source:
+            shutil.copyfileobj(source, self, _CHUNK)
 
     def restart(self) -> None:
         """Forget the bytes."""
-        self._file.truncate(0)
-        self.here = self._synced = 0
+        self._file.seek(0)
+        self._file.truncate()
 
     def write(self, chunk: bytes) -> None:
-        """Add bytes; what a power cut could take is never much."""
+        """Add bytes."""
         self._file.write(chunk)
-        self.here += len(chunk)
-        if self.here - self._synced >= _SYNC_BYTES:
-            self._sync()
+        self._progress(self.here, self.total)
 
-    def _sync(self) -> None:
-        self._file.flush()
-        os.fsync(self._file.fileno())
-        self._synced = self.here
+    def _begin(self, total: int, *, tag: str = "") -> None:
+        """Write down what the bytes are, before the first of them, if there is room for them.
 
-    def settled(self, name: str, source: str, *, sha256: str | None) -> Installed:
+        Raises:
+            DeskhandError: ``disk_full`` with what is needed and what is there.
+        """
+        needed, free = int(total * ROOM) - self.here, self._free(self._path.parent)
+        if needed > free:
+            raise DeskhandError(Code.DISK_FULL, f"{needed / 1e9:.1f} GB / {free / 1e9:.1f} GB")
+        self.told |= {"total": total, "tag": tag}
+        self._notes.write_text(json.dumps(self.told), encoding="utf-8")
+
+    def settled(self, source: str, *, sha256: str | None) -> Installed:
         """Put the model in its place if it is what it should be; else nothing of it stays.
 
         Raises:
             DeskhandError: ``download_failed`` for a wrong checksum, ``model_file``.
         """
-        self._sync()
+        self._file.flush()
+        os.fsync(self._file.fileno())
         with self._data.open("rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
-        vouched = (sha256 or str(self.told.get("vouched", ""))).lower()
-        self._notes.unlink(missing_ok=True)
-        if vouched not in ("", digest):
-            self.restart()
-            raise DeskhandError(Code.DOWNLOAD_FAILED, f"SHA-256 {digest}, not {vouched}")
+        vouched = sha256 or str(self.told.get("vouched", ""))
         try:
-            model = read_gguf(self._data)
+            if vouched.lower() not in ("", digest):
+                said = f"SHA-256 {digest}, not {vouched}"
+                raise DeskhandError(Code.DOWNLOAD_FAILED, said)  # noqa: TRY301 - both leave nothing
+            parameters, context = read_gguf(self._data)
         except DeskhandError:
             self.restart()
             raise
         found = Installed(
-            name=name,
+            name=self._path.name,
             source=source,
             size=self.here,
             sha256=digest,
             checked_by="you" if sha256 else "host" if vouched else "nobody",
-            parameters=model.parameters,
-            context_tokens=model.context_tokens or CONTEXT_TOKENS,
+            parameters=parameters,
+            context_tokens=context or CONTEXT_TOKENS,
         )
-        self._path.with_name(f"{name}.json").write_text(json.dumps(asdict(found)), encoding="utf-8")
-        self._data.replace(self._path.with_name(f"{name}.gguf"))
-        directory = os.open(self._path.parent, os.O_RDONLY)
-        os.fsync(directory)
-        os.close(directory)
+        notes = self._path.with_name(f"{found.name}.json")
+        notes.write_text(json.dumps(asdict(found)), encoding="utf-8")
+        self._data.replace(self._path.with_name(f"{found.name}.gguf"))
+        self._notes.unlink()  # last: after a power cut before this, what is here is looked at once more
         return found
 
 
@@ -337,7 +301,7 @@ def offers(folder: Path) -> list[Offer]:
                 name=f"openai-chat:{one.name}",
                 context_tokens=min(one.context_tokens, CONTEXT_TOKENS),
             ),
-            label=size_label(one.parameters),
+            label="too_small" if one.parameters < SMALL_PARAMETERS else None,
             lacks=lacks,
             file=str(folder / f"{one.name}.gguf"),
         )

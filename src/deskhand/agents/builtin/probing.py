@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, suppress
+from functools import partial
 from http import HTTPStatus
 from http.client import HTTPConnection, HTTPException
 from importlib.util import find_spec
@@ -26,7 +28,6 @@ from deskhand.agents.builtin.choosing import (
     Offer,
     Wanted,
 )
-from deskhand.protocol.objects import ModelLabel
 
 LOOPBACK: Final = "127.0.0.1"
 SMALL_PARAMETERS: Final = 1_000_000_000
@@ -35,8 +36,9 @@ _SECONDS: Final = 0.5
 _WAKE_SECONDS: Final = 120.0
 _BYTES_MAX: Final = 4 * 1024**2
 _CODING_AGENTS: Final = ("claude", "codex", "opencode", "gemini", "qwen")
-_EMBEDS: Final = ("embed", "bge-", "rerank", "whisper")
-"""Parts of names of models that say nothing."""
+_MUTE: Final = re.compile("embed|bge-|rerank|whisper")
+"""In names of models that say nothing."""
+_OLLAMA_HOST: Final = re.compile(r"(?:http://)?(?:127\.0\.0\.1|localhost|0\.0\.0\.0):(\d{1,5})/?")
 Obj = dict[str, Any]
 Ask = Callable[[str], Obj]
 
@@ -49,54 +51,25 @@ def look(
     installed: Sequence[Offer] = (),
 ) -> Findings:
     """Return what is on this computer; takes as long as the slowest server that says nothing, at most a second."""
-    ports = {**ports, **_ollama_port(environment)}
+    if told := _OLLAMA_HOST.fullmatch(environment.get("OLLAMA_HOST", "")):
+        ports = {**ports, "ollama": int(told[1])}
     with ThreadPoolExecutor(len(ports)) as pool:
         offered = dict(zip(ports, pool.map(_server, ports, ports.values()), strict=True))
-    keys = {one: environment[one] for one in _variables(wanted) if environment.get(one)}
-    own = {KEY_VARIABLE, wanted.key_variable}
-    looked = {"keys": tuple(one for one in keys if one not in own)}
+    known = [one for provider in PROVIDERS.values() for one in provider.variables]
+    variables = (*known, KEY_VARIABLE, wanted.key_variable)
+    keys = {one: environment[one] for one in variables if environment.get(one)}
+    looked = {"keys": tuple(one for one in known if one in keys)}
     looked |= {kind: tuple(one.name for one in found) for kind, found in offered.items()}
-    looked["agents"] = tuple(one for one in _CODING_AGENTS if shutil.which(one))
+    looked["agents"] = tuple(filter(shutil.which, _CODING_AGENTS))
     looked["local"] = tuple(one.name for one in installed)
-    packages = {one.package for one in PROVIDERS}
     return Findings(
         wanted=wanted,
         keys=keys,
-        packages=frozenset(filter(_importable, packages)),
+        packages=frozenset(filter(_importable, {one.package for one in PROVIDERS.values()})),
         servers=tuple(one for found in offered.values() for one in found),
         embedded=tuple(installed),
         looked=looked,
     )
-
-
-def _importable(module: str) -> bool:
-    with suppress(ModuleNotFoundError):
-        return find_spec(module) is not None
-    return False
-
-
-def _variables(wanted: Wanted) -> list[str]:
-    return [KEY_VARIABLE, wanted.key_variable, *(v for one in PROVIDERS for v in one.variables)]
-
-
-def _ollama_port(environment: Mapping[str, str]) -> dict[str, int]:
-    """Return where Ollama was told to listen, if that is on this computer."""
-    said = environment.get("OLLAMA_HOST", "").removeprefix("http://").rstrip("/")
-    host, _, port = said.rpartition(":")
-    local = host in (LOOPBACK, "localhost", "0.0.0.0")  # noqa: S104 - it listens on loopback too
-    return {"ollama": int(port)} if local and port.isdigit() else {}
-
-
-def _server(kind: str, port: int) -> list[Offer]:
-    """Return what one server offers, its own choice first; nothing unless it really is that server."""
-
-    def ask(path: str) -> Obj:
-        return _said(port, path, seconds=_SECONDS)
-
-    with suppress(OSError, HTTPException, ValueError, KeyError, TypeError, AttributeError):
-        found = _KINDS[kind](ask)
-        return [_offer(kind, port, *one) for one in found if not any(e in one[0] for e in _EMBEDS)]
-    return []
 
 
 def wake(offer: Offer) -> None:
@@ -106,7 +79,34 @@ def wake(offer: Offer) -> None:
         _said(port, "/api/generate", seconds=_WAKE_SECONDS, body=body | {"stream": False})
 
 
-def _said(port: int, path: str, *, seconds: float, body: Obj | None = None) -> Obj:
+def _importable(module: str) -> bool:
+    with suppress(ModuleNotFoundError):
+        return find_spec(module) is not None
+    return False
+
+
+def _server(kind: str, port: int) -> list[Offer]:
+    """Return what one server offers, its own choice first; nothing unless it really is that server."""
+    speaks = "ollama" if kind == "ollama" else "openai-chat"
+    where = f"{LOOPBACK}:{port}"
+    with suppress(OSError, HTTPException, ValueError, KeyError, TypeError, AttributeError):
+        return [
+            Offer(
+                name=f"{kind}:{name}",
+                source="server",
+                where=where,
+                choice=ModelChoice(
+                    name=f"{speaks}:{name}", base_url=f"http://{where}/v1", context_tokens=context
+                ),
+                label="too_small" if small else None,
+            )
+            for name, context, small in _KINDS[kind](lambda path: _said(port, path))
+            if not _MUTE.search(name)
+        ]
+    return []
+
+
+def _said(port: int, path: str, *, seconds: float = _SECONDS, body: Obj | None = None) -> Obj:
     """Return what a server here says; nothing when it says no."""
     with closing(HTTPConnection(LOOPBACK, port, timeout=seconds)) as connection:
         connection.request("POST" if body else "GET", path, body=json.dumps(body) if body else None)
@@ -114,68 +114,36 @@ def _said(port: int, path: str, *, seconds: float, body: Obj | None = None) -> O
         return json.loads(answer.read(_BYTES_MAX)) if answer.status == HTTPStatus.OK else {}
 
 
-_Model = tuple[str, int | None, float | None]
-"""A model by its name there, its context length and its number of parameters, as far as they are known."""
+_Models = Iterator[tuple[str, int | None, bool]]
+"""By their names there, with their context lengths as far as they are known, and whether they are too small."""
 
 
-def _ollama(ask: Ask) -> list[_Model]:
+def _ollama(ask: Ask) -> _Models:
     loaded = {one["name"]: one.get("context_length") for one in ask("/api/ps")["models"]}
-    found = sorted(ask("/api/tags")["models"], key=lambda one: one["name"] not in loaded)
-    sizes = [_counted(one.get("details", {}).get("parameter_size")) for one in found]
-    names = [str(one["name"]) for one in found]
-    return [(name, loaded.get(name), size) for name, size in zip(names, sizes, strict=True)]
+    for one in sorted(ask("/api/tags")["models"], key=lambda one: one["name"] not in loaded):
+        size = str(one.get("details", {}).get("parameter_size"))  # such as "8.2B" or "134.52M"
+        yield one["name"], loaded.get(one["name"]), size.endswith(("K", "M"))
 
 
-def _lmstudio(ask: Ask) -> list[_Model]:
+def _lmstudio(ask: Ask) -> _Models:
     found = [one for one in ask("/api/v0/models")["data"] if one["type"] in ("llm", "vlm")]
-    found.sort(key=lambda one: one["state"] != "loaded")
-    return [
-        (one["id"], one.get("loaded_context_length") or one.get("max_context_length"), None)
-        for one in found
-    ]
+    for one in sorted(found, key=lambda one: one["state"] != "loaded"):
+        context = one.get("loaded_context_length") or one.get("max_context_length")
+        yield one["id"], context, False
 
 
-def _llama_server(ask: Ask) -> list[_Model]:
-    found = [one for one in ask("/v1/models")["data"] if one["owned_by"] == "llamacpp"]
-    context = ask("/props")["default_generation_settings"]["n_ctx"] if found else None
-    return [(one["id"], context, one.get("meta", {}).get("n_params")) for one in found]
+def _openai(ask: Ask, owner: str) -> _Models:
+    for one in ask("/v1/models")["data"]:
+        if one["owned_by"] == owner:
+            props = ask("/props").get("default_generation_settings", {})
+            parameters = one.get("meta", {}).get("n_params", SMALL_PARAMETERS)
+            context = one.get("max_model_len") or props.get("n_ctx")
+            yield one["id"], context, parameters < SMALL_PARAMETERS
 
 
-def _vllm(ask: Ask) -> list[_Model]:
-    found = [one for one in ask("/v1/models")["data"] if one["owned_by"] == "vllm"]
-    return [(one["id"], one.get("max_model_len"), None) for one in found]
-
-
-_KINDS: Final[Mapping[str, Callable[[Ask], list[_Model]]]] = {
+_KINDS: Final[Mapping[str, Callable[[Ask], _Models]]] = {
     "ollama": _ollama,
     "lmstudio": _lmstudio,
-    "llama-server": _llama_server,
-    "vllm": _vllm,
+    "llama-server": partial(_openai, owner="llamacpp"),
+    "vllm": partial(_openai, owner="vllm"),
 }
-
-
-def _offer(kind: str, port: int, name: str, context: int | None, parameters: float | None) -> Offer:
-    speaks = "ollama" if kind == "ollama" else "openai-chat"
-    url = f"http://{LOOPBACK}:{port}/v1"
-    return Offer(
-        name=f"{kind}:{name}",
-        source="server",
-        where=f"{LOOPBACK}:{port}",
-        choice=ModelChoice(name=f"{speaks}:{name}", base_url=url, context_tokens=context),
-        label=size_label(parameters),
-    )
-
-
-def size_label(parameters: float | None) -> ModelLabel | None:
-    """Return the label of a model with so many parameters."""
-    return "too_small" if parameters is not None and parameters < SMALL_PARAMETERS else None
-
-
-def _counted(said: object) -> float | None:
-    """Return ``"8.0B"`` or ``"134.52M"`` as a number."""
-    number, unit = str(said or "")[:-1], str(said or "")[-1:]
-    with suppress(ValueError):
-        return (
-            float(number) * {"K": 1e3, "M": 1e6, "B": 1e9}[unit] if unit in "KMB" and unit else None
-        )
-    return None
