@@ -19,6 +19,7 @@ def test_a_part_over_its_budget_is_found() -> None:
         "src/deskhand/core/a.py": "x\n" * 3_000,
         "src/deskhand/protocol/b.py": "x\n" * 1_001,
         "src/deskhand/testing/c.py": "x\n" * 5_001,
+        "src/deskhand/evals/exercises/d.py": "x\n" * 3_001,
         "src/deskhand/ports/store.py": "x\n" * 1_000,
     }
 
@@ -26,6 +27,7 @@ def test_a_part_over_its_budget_is_found() -> None:
 
     assert messages(found) == [
         "src/deskhand/: testing: 5001 lines, at most 5000",
+        "src/deskhand/: evals: 3001 lines, at most 3000",
         "src/deskhand/: pure: 4001 lines, at most 4000",
     ]
     assert tree_rules.lines_spent(sources)["product"] == 5_001

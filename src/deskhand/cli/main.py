@@ -17,6 +17,7 @@ from typer.exceptions import Abort, TyperException
 
 from deskhand import __version__
 from deskhand.cli.commands import backup, config, devices, doctor, log, look, model, start, task
+from deskhand.cli.commands import eval as measuring
 from deskhand.cli.flags import EVERYWHERE, add_commands, option, t, typer_app
 from deskhand.cli.screen import Exit, Refusal, speak
 from deskhand.errors import Code, DeskhandError
@@ -46,7 +47,7 @@ def root(
     """Stand for the flags that hold everywhere; ``main`` has taken them out already."""
 
 
-for module in (start, task, look, devices, model, config, log, backup, doctor):
+for module in (start, task, look, devices, model, config, log, backup, doctor, measuring):
     module.add_to(app)
 add_commands(app, "operate", start.completion)
 

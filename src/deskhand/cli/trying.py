@@ -6,7 +6,7 @@ import asyncio
 from contextlib import suppress
 from typing import Literal
 
-from deskhand.agents.builtin.choosing import SERVERS, chosen, named
+from deskhand.agents.builtin.choosing import SERVERS, Offer, chosen, named
 from deskhand.cli import minds
 from deskhand.cli.home import home
 from deskhand.cli.screen import Obj, speak
@@ -40,14 +40,23 @@ def tried(name: str | None) -> Obj:
     Raises:
         DeskhandError: ``model_unknown``, ``model_key``, ``model_busy`` and what else a provider says.
     """
+    offer = usable(name)
+    row = asyncio.run(_tried(offer.name))
+    again = named(minds.found(minds.wanted()), offer.name)  # a server tells more once it is loaded
+    return row | {"label": again.label, "context_tokens": again.choice.context_tokens}
+
+
+def usable(name: str | None) -> Offer:
+    """Return a model that could think now, the one in use unless another is named.
+
+    Raises:
+        DeskhandError: ``model_unknown``, ``model_key``.
+    """
     found = minds.found(minds.wanted())
     offer = named(found, name) if name else chosen(found)
     if offer is None:
         raise DeskhandError(Code.MODEL_UNKNOWN)
-    offer = named(found, offer.name)
-    row = asyncio.run(_tried(offer.name))
-    again = named(minds.found(minds.wanted()), offer.name)  # a server tells more once it is loaded
-    return row | {"label": again.label, "context_tokens": again.choice.context_tokens}
+    return named(found, offer.name)
 
 
 def judged(row: Obj) -> tuple[Literal["good", "ask", "bad"], str]:

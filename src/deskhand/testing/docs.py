@@ -14,6 +14,7 @@ import inspect
 import os
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
@@ -133,17 +134,16 @@ def code_lines(source: str) -> int:
 
 def size() -> str:
     """Return the line of the README that says how much there is to read, in hundreds."""
-    product, testing, every = 0, 0, 0
+    spent, every = Counter[str](), 0
     for path in sorted((ROOT / "src").rglob("*.py")):
         source = path.read_text(encoding="utf-8")
-        if "testing" in path.parts:
-            testing += code_lines(source)
-        else:
-            product += code_lines(source)
-            every += source.count("\n")
+        part = next((one for one in ("testing", "evals") if one in path.parts), "product")
+        spent[part] += code_lines(source)
+        every += source.count("\n") if part == "product" else 0
+    told = {part: f"{lines // 100 * 100:,}" for part, lines in spent.items()}
     return (
-        f"{_SIZE_MARK}product {product // 100 * 100:,} lines of code ({every // 100 * 100:,} with "
-        f"docstrings, comments and blank lines), `testing/` {testing // 100 * 100:,}."
+        f"{_SIZE_MARK}product {told['product']} lines of code ({every // 100 * 100:,} with docstrings, comments and "
+        f"blank lines), `testing/` {told['testing']}, `evals/` {told['evals']}."
     )
 
 

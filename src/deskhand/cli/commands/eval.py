@@ -1,0 +1,76 @@
+"""``eval``: measures a model, or the commands without one, on work that was made for it.
+
+It is loaded and run only when asked for. It refuses to begin with a model that is not there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Final, Literal
+
+import typer
+
+from deskhand.cli.flags import add_commands, option
+from deskhand.cli.screen import speak
+
+if TYPE_CHECKING:
+    from deskhand.evals.running import Record
+    from deskhand.ports import Agent, ToolInfo
+
+_OUT: Final = Path("deskhand-eval")
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the command."""
+    add_commands(app, "operate", eval)
+
+
+def eval(  # noqa: A001 - the command is called so
+    *,
+    tasks: Annotated[str, option("eval.tasks", metavar="GLOB")] = "*",
+    runs: Annotated[int, option("eval.runs", min=1, max=100)] = 3,
+    seed: Annotated[int, option("eval.seed")] = 1,
+    model: Annotated[str | None, option("eval.model")] = None,
+    agent: Annotated[Literal["builtin", "commands"], option("eval.agent")] = "builtin",
+    out: Annotated[Path, option("eval.out", metavar="DIR")] = _OUT,
+) -> int:
+    """Measure."""
+    import asyncio
+
+    from deskhand.cli.trying import usable
+    from deskhand.evals.evaluate import REPORT, Plan, evaluate
+
+    offer = usable(model) if agent == "builtin" else None
+    plan = Plan(tasks=tasks, runs=runs, seed=seed, place=out.absolute(), tell=_tell)
+    label = speak.say(f"model.label.{offer.label}") if offer and offer.label else ""
+    name = f"{offer.name}{label}" if offer else agent
+    found = asyncio.run(evaluate(plan, name, model=offer and offer.name, think=_thinking))
+    told = found.to_json()
+    said = {**told, "pass_3": "–" if found.pass_3 is None else f"{found.pass_3:.0%}"}
+    lines = speak.say("eval.figures", **(said | {"pass_1": f"{found.pass_1:.0%}"}))
+    return speak.answer({**told, "report": str(plan.place / REPORT)}, *lines.splitlines())
+
+
+@asynccontextmanager
+async def _thinking(home: Path, tools: tuple[ToolInfo, ...]) -> AsyncGenerator[Agent]:
+    """Hold the built-in agent as a computer with this home has it."""
+    from deskhand.cli.minds import builtin_agent
+    from deskhand.clock import SystemClock
+
+    agent, supply = builtin_agent(
+        home, computer="eval", language="en", tools=tools, clock=SystemClock()
+    )
+    try:
+        yield agent
+    finally:
+        await agent.close()
+        await supply.own.close()
+
+
+def _tell(number: int, count: int, one: Record) -> None:
+    """Say what came of a run."""
+    mark, style = ("✓", "good") if one.right else ("✗", "bad")
+    why = one.faults[0] if one.faults else ""
+    speak.note(f"{mark} {number}/{count} {one.exercise} {one.seconds:.1f} s  {why}".rstrip(), style)
