@@ -32,7 +32,7 @@ UNWALLED: Final = "this computer has no sandbox: it was asked locked, in a proce
 TABLE_BYTES_MAX: Final = 200 * 1024**2
 LINE_CHARS_MAX: Final = 2_000
 """How much of one line a model sees."""
-_APART: Final = (".pdf", ".docx", ".xlsx", ".xlsm", ".eml", ".html", ".htm")
+APART: Final = (".pdf", ".docx", ".xlsx", ".xlsm", ".eml", ".html", ".htm")
 """What needs a parser."""
 _TABLES: Final = (".csv", ".tsv")
 _DELIMITERS: Final = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
@@ -80,7 +80,7 @@ class Reader:
     async def content(self, data: bytes, path: str, place: Place) -> Lines:
         """Return bytes as lines, by what the name says that they are; raises as :meth:`lines` does."""
         kind = PurePosixPath(path).suffix.lower()
-        if kind not in _APART:
+        if kind not in APART:
             return await self._offload(lambda: _plain(data, path))
         try:
             answer = await self._apart.ask({"do": "read", "kind": kind}, [data], place)

@@ -18,7 +18,7 @@ from deskhand.egress import Egress
 from deskhand.ports import Effect, Offload, Place, Tool, ToolInfo
 from deskhand.protocol import wishes
 from deskhand.protocol.wire import JsonObject
-from deskhand.tools import changing, files, finding
+from deskhand.tools import changing, files
 from deskhand.tools.apart.asking import Apart
 from deskhand.tools.builtin import BuiltIn, W, Work
 from deskhand.tools.checks import totals
@@ -88,14 +88,14 @@ def standard_tools(
     recount = Recounting(tabling, reader, offload=offload)
     moved_all = partial(changing.move_files, again=True)
     again = Rereading(reader, offload=offload)
-    finder = finding.Finder(offload=offload, reader=reader)
+    finder = files.Finder(offload=offload, reader=reader)
     tools = (
         tool("list_files", wishes.ListFiles, files.list_files),
         tool("read_file", wishes.ReadFile, reader.read_file),
         tool("read_files", wishes.ReadFiles, reader.read_files),
         tool("search_files", wishes.SearchFiles, files.search_files),
         tool("find_files", wishes.FindFiles, finder.find_files),
-        tool("find_duplicates", wishes.FindDuplicates, finding.find_duplicates),
+        tool("find_duplicates", wishes.FindDuplicates, files.find_duplicates),
         tool("read_table", wishes.ReadTable, sheets.read_table),
         tool("query_table", wishes.QueryTable, reader.query_table),
         tool("write_file", wishes.WriteFile, changing.write_file, "idempotent", shows=write),
