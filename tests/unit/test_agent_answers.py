@@ -12,8 +12,8 @@ from deskhand.protocol.tasks import PlanItem
 
 def _response(*calls: tuple[str, object], say: str = "", **more: object) -> ModelResponse:
     parts = [TextPart(say)] if say else []
-    asked = [ToolCallPart(name, args) for name, args in calls]  # pyright: ignore[reportArgumentType]  # also what no model should say
-    return ModelResponse(parts=[*parts, *asked], **more)  # pyright: ignore[reportArgumentType]
+    asked = [ToolCallPart(name, args) for name, args in calls]  # pyright: ignore[reportArgumentType] - also what no model should say
+    return ModelResponse(parts=[*parts, *asked], **more)  # pyright: ignore[reportArgumentType] - whatever a test names
 
 
 def test_a_plain_answer_is_the_end() -> None:
