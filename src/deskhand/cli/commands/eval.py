@@ -16,6 +16,7 @@ from deskhand.cli.flags import add_commands, option
 from deskhand.cli.screen import speak
 
 if TYPE_CHECKING:
+    from deskhand.agents.builtin.choosing import Offer
     from deskhand.evals.running import Record
     from deskhand.ports import Agent, ToolInfo
 
@@ -39,10 +40,9 @@ def eval(  # noqa: A001 - the command is called so
     """Measure."""
     import asyncio
 
-    from deskhand.cli.trying import usable
     from deskhand.evals.evaluate import REPORT, Plan, evaluate
 
-    offer = usable(model) if agent == "builtin" else None
+    offer = _offer(model) if agent == "builtin" else None
     plan = Plan(tasks=tasks, runs=runs, seed=seed, place=out.absolute(), tell=_tell)
     label = speak.say(f"model.label.{offer.label}") if offer and offer.label else ""
     name = f"{offer.name}{label}" if offer else agent
@@ -51,6 +51,16 @@ def eval(  # noqa: A001 - the command is called so
     said = {**told, "pass_3": "–" if found.pass_3 is None else f"{found.pass_3:.0%}"}
     lines = speak.say("eval.figures", **(said | {"pass_1": f"{found.pass_1:.0%}"}))
     return speak.answer({**told, "report": str(plan.place / REPORT)}, *lines.splitlines())
+
+
+def _offer(name: str | None) -> Offer:
+    """Return the model, the one in use unless another is named, if it could think now."""
+    from deskhand.agents.builtin.choosing import OFF, chosen, named
+    from deskhand.cli import minds
+
+    found = minds.found(minds.wanted())
+    used = chosen(found)
+    return named(found, name or (used.name if used else OFF))
 
 
 @asynccontextmanager
