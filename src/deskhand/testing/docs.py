@@ -22,7 +22,7 @@ from pydantic import BaseModel
 
 from deskhand.core.folding import COLLECTIONS
 from deskhand.core.settings import REGISTRY
-from deskhand.errors import FAULTS, Code
+from deskhand.errors import Code
 from deskhand.ports import Frame
 from deskhand.protocol.authority import AUTHORITY
 from deskhand.protocol.events import EVENTS, ORDER_KINDS, RUNNER_KINDS
@@ -43,7 +43,7 @@ _NOTE = "<!-- Written by `make docs` from the code; do not edit. -->\n\n"
 def errors() -> str:
     """Return the page of error codes."""
     rows = [
-        (f"`{code}`", FAULTS[code].status, text(f"error.{code}"), text(f"error.{code}.cure"))
+        (f"`{code}`", code.fault.status, text(f"error.{code}"), text(f"error.{code}.cure"))
         for code in sorted(Code)
     ]
     return (

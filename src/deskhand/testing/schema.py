@@ -19,7 +19,7 @@ from typing import Literal, cast
 from pydantic.json_schema import models_json_schema
 
 from deskhand.core.folding import COLLECTIONS
-from deskhand.errors import FAULTS
+from deskhand.errors import Code
 from deskhand.protocol import objects, ops, tasks
 from deskhand.protocol.events import EVENTS, Event
 from deskhand.protocol.ops import OPS, OpResult
@@ -72,7 +72,7 @@ def protocol_schema() -> dict[str, object]:
         "collections": {name: model.__name__ for model, name in COLLECTIONS.items()},
         "events": {kind: body.__name__ for kind, body in EVENTS.items()},
         "ops": {kind: body.__name__ for kind, body in OPS.items()},
-        "errors": {str(code): fault.status for code, fault in FAULTS.items()},
+        "errors": {str(code): code.fault.status for code in Code},
         "$defs": {
             name: definitions[name] if name in read else _as_written(definitions[name])
             for name in sorted(definitions)
