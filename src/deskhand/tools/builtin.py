@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Sequence
-from contextlib import suppress
+from collections.abc import Awaitable, Callable, Generator, Iterable, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -96,6 +96,16 @@ def source(wish: Reading, place: Place) -> FolderAccess:
     if place.folder is None:
         raise DeskhandError(Code.FOLDER_UNKNOWN, 'this task has no folder; say "from": "results"')
     return place.folder
+
+
+@contextmanager
+def about(path: str) -> Generator[None]:
+    """Say in an error of which file it is."""
+    try:
+        yield
+    except DeskhandError as error:
+        said = f"{path}: {error.detail}" if error.detail != path else path
+        raise DeskhandError(error.code, said, field=error.field) from None
 
 
 def ok(value: JsonObject, text: str) -> ToolResult:

@@ -7,8 +7,12 @@ from __future__ import annotations
 
 import codecs
 import re
+from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
+
+from deskhand.errors import Code, DeskhandError
 
 _SAMPLE_BYTES: Final = 64 * 1024
 _CONTROL_SHARE_MAX: Final = 0.02
@@ -34,19 +38,22 @@ class Decoded:
         return found
 
 
-def decode(data: bytes) -> Decoded | None:
-    """Return the text, or nothing when the bytes are none."""
-    for mark, name in _MARKS:
-        if data.startswith(mark):
-            return _as(data, name)
-    sample = data[:_SAMPLE_BYTES]
-    if b"\x00" in sample:
-        return _without_mark(data, sample)
-    found = _as(data, "utf-8") or _korean(data) or _as(data, "cp1252")
-    found = found or Decoded(text=data.decode("latin-1"), encoding="latin-1")
-    shown = found.text[:_SAMPLE_BYTES]
-    binary = len(_CONTROL.findall(shown)) > max(_CONTROL_MAX, len(shown) * _CONTROL_SHARE_MAX)
-    return None if binary else found
+def decode(data: bytes) -> Decoded:
+    """Return the text.
+
+    Raises:
+        DeskhandError: ``unsupported_type`` when the bytes are none.
+    """
+    for encoding in _encodings(data):
+        with suppress(UnicodeDecodeError):
+            found = Decoded(text=data.decode(encoding), encoding=encoding)
+            shown = found.text[:_SAMPLE_BYTES]
+            guessed = encoding in ("utf-16-le", "utf-16-be")
+            most = 0 if guessed else max(_CONTROL_MAX, len(shown) * _CONTROL_SHARE_MAX)
+            if len(_CONTROL.findall(shown)) > most:
+                break
+            return found
+    raise DeskhandError(Code.UNSUPPORTED_TYPE, "it is no text")
 
 
 _MARKS: Final = (
@@ -57,27 +64,26 @@ _MARKS: Final = (
 )
 
 
-def _as(data: bytes, encoding: str) -> Decoded | None:
-    try:
-        return Decoded(text=data.decode(encoding), encoding=encoding)
-    except (UnicodeDecodeError, LookupError):
-        return None
+def _encodings(data: bytes) -> Iterator[str]:
+    """Yield what the bytes may be in, the likeliest first."""
+    sample = data[:_SAMPLE_BYTES]
+    marked = [name for mark, name in _MARKS if data.startswith(mark)]
+    if marked:
+        yield marked[0]
+    elif b"\x00" in sample:  # UTF-16 without its mark: Latin text has a zero in every other byte
+        for start, name in ((1, "utf-16-le"), (0, "utf-16-be")):
+            often = sample[start::2].count(0) * 2 >= len(sample) * _UTF16_ZERO_SHARE_MIN
+            if often and not sample[1 - start :: 2].count(0):
+                yield name
+    else:
+        yield "utf-8"
+        yield from ["cp949"] * _korean(data)
+        yield from ("cp1252", "latin-1")
 
 
-def _without_mark(data: bytes, sample: bytes) -> Decoded | None:
-    """UTF-16 without its mark: Latin text has a zero in every other byte."""
-    for start, name in ((1, "utf-16-le"), (0, "utf-16-be")):
-        often = sample[start::2].count(0) * 2 >= len(sample) * _UTF16_ZERO_SHARE_MIN
-        if often and not sample[1 - start :: 2].count(0):
-            found = _as(data, name)
-            return None if found is None or _CONTROL.search(found.text) else found
-    return None
-
-
-def _korean(data: bytes) -> Decoded | None:
+def _korean(data: bytes) -> bool:
     """Latin text often decodes as cp949 too, but its high bytes stand alone; Korean ones come in pairs."""
-    found = _as(data, "cp949")
-    high = [letter for letter in found.text if letter > "\x7f"] if found else []
+    high = [letter for letter in data.decode("cp949", errors="replace") if letter > "\x7f"]
     hangul = sum("가" <= letter <= "힣" for letter in high)
     pairs = len(re.findall(rb"[\x81-\xfe][\xa1-\xfe]", data))
-    return found if high and min(hangul, pairs) >= len(high) * _HANGUL_SHARE_MIN else None
+    return bool(high) and min(hangul, pairs) >= len(high) * _HANGUL_SHARE_MIN

@@ -22,7 +22,7 @@ from deskhand.ports import FolderAccess, Offload, Place, ToolResult
 from deskhand.protocol import wishes
 from deskhand.protocol.wire import Json, JsonObject
 from deskhand.tools.apart.asking import Apart
-from deskhand.tools.builtin import fitting, ok, source, within
+from deskhand.tools.builtin import about, fitting, ok, source, within
 from deskhand.tools.decoding import Decoded, decode
 from deskhand.tools.tables.reading import delimiter_of
 
@@ -80,12 +80,10 @@ class Reader:
     async def content(self, data: bytes, path: str, place: Place) -> Lines:
         """Return bytes as lines, by what the name says that they are; raises as :meth:`lines` does."""
         kind = PurePosixPath(path).suffix.lower()
-        if kind not in APART:
-            return await self._offload(lambda: _plain(data, path))
-        try:
+        with about(path):
+            if kind not in APART:
+                return await self._offload(lambda: _plain(data, kind))
             answer = await self._apart.ask({"do": "read", "kind": kind}, [data], place)
-        except DeskhandError as error:
-            raise DeskhandError(error.code, f"{path}: {error.detail}") from None
         lines, notes = (_texts(answer[part]) for part in ("lines", "notes"))
         return Lines(lines=lines, sha256=hashlib.sha256(data).hexdigest(), notes=(*notes,))
 
@@ -164,10 +162,8 @@ def read_decoded(access: FolderAccess, path: str) -> tuple[Decoded, str]:
         DeskhandError: ``unsupported_type`` for what is no text, and what reading raises.
     """
     data = _bytes(access, path)
-    decoded = decode(data)
-    if decoded is None:
-        raise DeskhandError(Code.UNSUPPORTED_TYPE, f"{path} is no text")
-    return decoded, hashlib.sha256(data).hexdigest()
+    with about(path):
+        return decode(data), hashlib.sha256(data).hexdigest()
 
 
 def image_note(data: bytes) -> str | None:
@@ -199,28 +195,24 @@ _PICTURES: Final[tuple[tuple[bytes, str, Callable[[bytes], Sequence[int]]], ...]
 )
 
 
-def _plain(data: bytes, path: str) -> Lines:
-    digest = hashlib.sha256(data).hexdigest()
+def _plain(data: bytes, kind: str) -> Lines:
+    digest, notes = hashlib.sha256(data).hexdigest(), ()
     picture = image_note(data)
     if picture is not None:
         return Lines(lines=[picture], sha256=digest)
     decoded = decode(data)
-    if decoded is None:
-        detail = f"{path} is no text, and no kind that can be read; run_command may have a program for it"
-        raise DeskhandError(Code.UNSUPPORTED_TYPE, detail)
-    lines, notes = decoded.lines(), ()
-    if path.lower().endswith(_TABLES) and lines:
+    lines = decoded.lines()
+    if kind in _TABLES and lines:
         notes = (f"table, columns divided by {_DELIMITERS.get(delimiter_of(lines), 'a mark')}",)
     return Lines(lines=lines, sha256=digest, encoding=decoded.encoding, notes=notes)
 
 
 def _bytes(access: FolderAccess, path: str, *, limit: int = READ_BYTES_MAX) -> bytes:
+    """Read a file; an error says what to do instead."""
     try:
         return access.read(path, limit=limit)
     except DeskhandError as error:
-        if error.code not in _CURES:
-            raise
-        detail = f"{path}: {error.detail}; {_CURES[error.code]}"
+        detail = "; ".join(filter(None, (f"{path}: {error.detail}", _CURES.get(error.code))))
         raise DeskhandError(error.code, detail) from None
 
 

@@ -18,6 +18,7 @@ from deskhand.errors import Code, DeskhandError
 from deskhand.limits import INTEGER_MAX
 from deskhand.protocol.wire import Json, JsonObject
 from deskhand.tools.apart.texts import SEPARATED, sheets
+from deskhand.tools.builtin import about
 from deskhand.tools.decoding import decode
 from deskhand.tools.tables.reading import delimiter_of
 
@@ -130,9 +131,8 @@ class _Loading:
         return found
 
     def _text(self, stem: str, path: str) -> None:
-        decoded = decode(Path(path).read_bytes())
-        if decoded is None:
-            raise DeskhandError(Code.UNSUPPORTED_TYPE, f"{stem} is no text")
+        with about(stem):
+            decoded = decode(Path(path).read_bytes())
         sample = list(io.StringIO(decoded.text[:_SNIFFED_CHARS], newline=""))
         if decoded.encoding != "utf-8":
             path = self._file(decoded.text)

@@ -156,16 +156,12 @@ def _mail_text(raw: bytes, charset: str | None) -> str:
     try:
         return raw.decode(charset or "utf-8")
     except (LookupError, UnicodeDecodeError):
-        found = decode(raw)
-        return found.text if found else raw.decode("utf-8", errors="replace")
+        return decode(raw).text
 
 
 def _html(data: bytes, notes: list[str]) -> Iterator[str]:
-    found = decode(data)
-    if found is None:
-        raise DeskhandError(Code.UNSUPPORTED_TYPE, "it is no text")
     notes.append("html, its visible text")
-    yield from _visible(found.text)
+    yield from _visible(decode(data).text)
 
 
 def _visible(html: str) -> Iterator[str]:

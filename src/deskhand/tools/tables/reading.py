@@ -69,8 +69,6 @@ def read(data: bytes) -> Table:
         DeskhandError: ``unsupported_type`` for what is no text, ``invalid`` for what is no table, ``too_large``.
     """
     decoded = decode(data)
-    if decoded is None:
-        raise DeskhandError(Code.UNSUPPORTED_TYPE, "it is no text")
     lines = list(io.StringIO(decoded.text, newline=""))  # only \r and \n end a line
     delimiter = delimiter_of(lines)
     every, quoted = _every(lines, delimiter)

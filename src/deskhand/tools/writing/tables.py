@@ -21,7 +21,7 @@ from deskhand.ports import FolderAccess, Offload, Place, ToolResult
 from deskhand.protocol import wishes
 from deskhand.protocol.wire import JsonObject
 from deskhand.tools.apart.asking import Apart
-from deskhand.tools.builtin import ok, source
+from deskhand.tools.builtin import about, ok, source
 from deskhand.tools.changing import write_once
 from deskhand.tools.tables.numbers import is_missing
 from deskhand.tools.tables.reading import Table, read
@@ -53,15 +53,13 @@ class Tabling:
         tables, others = list[tuple[str, Table]](), list[JsonObject]()
         for path in wish.paths:
             access = source(wish, place)
-            try:
+            with about(path):
                 data = await self._offload(partial(access.read, path, limit=READ_BYTES_MAX))
                 if PurePosixPath(path).suffix.lower() in _BOOKS:
                     data, more = await self._sheet(data, wish.sheet, place)
                     named: JsonObject = {"what": "sheets", "file": path, "sheets": ", ".join(more)}
                     others += [named] if more else []
                 tables.append((path, await self._offload(partial(read, data))))
-            except DeskhandError as error:
-                raise DeskhandError(error.code, f"{path}: {error.detail}") from None
         return tables, others
 
     async def _sheet(self, data: bytes, wanted: str, place: Place) -> tuple[bytes, list[str]]:
