@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import socket
 import threading
@@ -191,7 +190,6 @@ def supply_of(port: int, *, wanted: Callable[[], Wanted] = Wanted) -> Supply:
         look=lambda wanted: look(wanted, environment={}, ports=ports),
         own=Embedded(Ids(clock)),
         clock=clock,
-        offload=asyncio.to_thread,
     )
 
 

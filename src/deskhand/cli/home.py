@@ -49,6 +49,16 @@ def client() -> Client:
     return Client(url=chosen, token=token)
 
 
+def this_computer() -> Obj | None:
+    """Return what this computer is to its hub, if it is a runner there.
+
+    Raises:
+        DeskhandError: as :func:`client`.
+    """
+    known, found = local_runner() or {}, client().items("/v1/runners")
+    return next((one for one in found if one["id"] == known.get("device")), None)
+
+
 def local_runner() -> Obj | None:
     """Return what this computer is as a runner, if it is one.
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+from asyncio import to_thread
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final, cast
@@ -19,7 +20,6 @@ from deskhand.agents.builtin.probing import look
 from deskhand.agents.builtin.serving import Embedded
 from deskhand.agents.builtin.supply import Supply
 from deskhand.cli.home import home, private
-from deskhand.cli.programs.ending import offload
 from deskhand.cli.screen import speak
 from deskhand.cli.values import setting
 from deskhand.clock import Clock
@@ -47,14 +47,14 @@ def wanted() -> Wanted:
     return Wanted(name=name, base_url=url, key_variable=variable, context_tokens=tokens)
 
 
-def found(said: Wanted) -> Findings:
+def found(said: Wanted | None = None) -> Findings:
     """Look for everything.
 
     Raises:
-        DeskhandError: ``home_unsafe`` when others can read the keys.
+        DeskhandError: ``config_invalid``; ``home_unsafe`` when others can read the keys.
     """
-    kept = private(home() / KEYS_FILE) or {}
-    return look(said, environment={**kept, **os.environ}, installed=offers(models_folder()))
+    environment = {**(private(home() / KEYS_FILE) or {}), **os.environ}
+    return look(said or wanted(), environment=environment, installed=offers(models_folder()))
 
 
 def models_folder() -> Path:
@@ -68,8 +68,7 @@ def keep_key(variable: str) -> bool:
     Raises:
         DeskhandError: ``home_unsafe``.
     """
-    key = os.environ.get(variable)
-    if key:
+    if key := os.environ.get(variable):
         keys = {**(private(home() / KEYS_FILE) or {}), variable: key}
         write_private(home() / KEYS_FILE, json.dumps(keys) + "\n")
     return bool(key)
@@ -85,11 +84,6 @@ def looked_line(found: Findings) -> str:
     return speak.say("model.looked", places=" · ".join(said))
 
 
-def standing_line(found: Findings) -> str:
-    """Say under the word for a model which one is used and why, or why none is."""
-    return f"{speak.say('doctor.model')}: {standing(found)}"
-
-
 def standing(found: Findings) -> str:
     """Say which model is used and why, or why none is."""
     first = chosen(found)
@@ -97,18 +91,22 @@ def standing(found: Findings) -> str:
         small = next((one.name for one in offers_of(found) if one.label and not one.lacks), None)
         key = "model.off" if found.wanted.name else "model.small" if small else "model.none"
         return speak.say(key, name=small)
-    label = speak.say(f"model.label.{first.label}") if first.label else ""
     if first.lacks is not None:
         why = DeskhandError(first.lacks, first.where).sentence(speak.language)
         return speak.say("model.lacks", name=first.name, why=why)
     source = "config" if found.wanted.name else first.source
     why = speak.say(f"model.why.{source}", where=first.where)
-    return speak.say("model.used", name=first.name, label=label, why=why)
+    return speak.say("model.used", name=first.name, label=speak.label(first.label), why=why)
+
+
+def standing_line(found: Findings) -> str:
+    """Say the same under the word for a model."""
+    return f"{speak.say('doctor.model')}: {standing(found)}"
 
 
 def model_lines() -> list[str]:
     """Say which model is used and why; or why none is, and where one was looked for."""
-    said = found(wanted())
+    said = found()
     return [standing_line(said), *([] if chosen(said) else [looked_line(said)])]
 
 
@@ -116,19 +114,17 @@ def builtin_agent(
     path: Path,
     *,
     computer: str,
-    language: str,
     tools: tuple[ToolInfo, ...],
     clock: Clock,
+    language: str,
     hear: Callable[[Brief, str | None], None] = lambda _, __: None,
 ) -> tuple[BuiltInAgent, Supply]:
     """Return the built-in agent of this computer, and what it thinks with; both want to be closed."""
-    own = Embedded(Ids(clock))
-    supply = Supply(wanted=wanted, look=found, own=own, clock=clock, offload=offload)
-    ceiling = Ceiling(path)
+    own, ceiling = Embedded(Ids(clock)), Ceiling(path)
+    supply = Supply(wanted=wanted, look=found, own=own, clock=clock)
 
     def scene(brief: Brief) -> Scene:
-        here = (one for one in ceiling.entries() if one.id == brief.folder)
-        root = next((one.root for one in here), None)
+        root = next((one.root for one in ceiling.entries() if one.id == brief.folder), None)
         return Scene(now=clock.now().astimezone(), computer=computer, root=root, mode=brief.mode)
 
     mind = Mind(
@@ -136,7 +132,7 @@ def builtin_agent(
         choose=supply.choose,
         scene=scene,
         tools=tools,
-        offload=offload,
+        offload=to_thread,
         language=language,
         hear=hear,
         standin=os.environ.get(STAND_IN_VARIABLE) == "1",

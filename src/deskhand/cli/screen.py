@@ -93,6 +93,10 @@ class Screen:
         shown = {name: plain(value) for name, value in values.items()}
         return text(f"cli.{key}", language=self.language, **shown)
 
+    def label(self, label: str | None) -> str:
+        """Return what is said behind the name of a model that is not one for work."""
+        return self.say(f"model.label.{label}") if label else ""
+
     def out(self, line: str) -> None:
         """Print a line of the result; ``--json`` has only the one object."""
         if not self.json:

@@ -11,27 +11,23 @@ from deskhand.cli import minds
 from deskhand.cli.home import home
 from deskhand.cli.screen import Obj, speak
 from deskhand.clock import SystemClock, stamp
-from deskhand.errors import Code, DeskhandError
 from deskhand.ids import Ids
 from deskhand.ports import ToolInfo, Wishes
 from deskhand.protocol.objects import Origin, Trust
 from deskhand.protocol.tasks import Brief
+from deskhand.protocol.wire import JsonObject
 from deskhand.texts import text
 
 CONTEXT_MIN = 16_000
 """Below this a task of some files does not fit."""
 SECONDS = 120.0
 """What takes longer for one tool call cannot do the work."""
-_TOOL = ToolInfo(
-    name="keep_number",
-    description="Keep a number for the person.",
-    schema={
-        "type": "object",
-        "properties": {"number": {"type": "integer", "description": "The number to keep."}},
-        "required": ["number"],
-        "additionalProperties": False,
-    },
-)
+_NUMBER: JsonObject = {
+    "type": "object",
+    "properties": {"number": {"type": "integer"}},
+    "required": ["number"],
+}
+_TOOL = ToolInfo(name="keep_number", description="Keep a number for the person.", schema=_NUMBER)
 
 
 def tried(name: str | None) -> Obj:
@@ -41,9 +37,7 @@ def tried(name: str | None) -> Obj:
         DeskhandError: ``model_unknown``, ``model_key``, ``model_busy`` and what else a provider says.
     """
     offer = usable(name)
-    row = asyncio.run(_tried(offer.name))
-    again = named(minds.found(minds.wanted()), offer.name)  # a server tells more once it is loaded
-    return row | {"label": again.label, "context_tokens": again.choice.context_tokens}
+    return {"name": offer.name, "label": offer.label, **asyncio.run(_tried(offer.name))}
 
 
 def usable(name: str | None) -> Offer:
@@ -52,38 +46,35 @@ def usable(name: str | None) -> Offer:
     Raises:
         DeskhandError: ``model_unknown``, ``model_key``.
     """
-    found = minds.found(minds.wanted())
-    offer = named(found, name) if name else chosen(found)
-    if offer is None:
-        raise DeskhandError(Code.MODEL_UNKNOWN)
-    return named(found, offer.name)
+    found = minds.found()
+    used = chosen(found)
+    return named(found, name or (used.name if used else ""))
 
 
 def judged(row: Obj) -> tuple[Literal["good", "ask", "bad"], str]:
     """Return how good that is, in words; a context that is too short with what helps there."""
-    label = speak.say(f"model.label.{row['label']}") if row["label"] else ""
     context: int | None = row["context_tokens"]
     shown = speak.say("model.unknown_context") if context is None else f"{context:,}"
     figures = {"first": row["first_s"], "total": row["total_s"], "context": shown}
     key = "model.ok" if row["ok"] else "model.no_tool"
-    said = speak.say(key, name=f"{row['name']}{label}", **figures)
-    if context is None or context >= CONTEXT_MIN:
-        return ("good" if row["ok"] else "bad"), said
-    kind = str(row["name"]).partition(":")[0]
-    cure = speak.say(f"model.cure.{kind if kind in SERVERS else 'other'}")
-    short = speak.say("model.short", context=shown, cure=cure)
-    return ("ask" if row["ok"] else "bad"), f"{said}\n  {short}"
+    said = speak.say(key, name=f"{row['name']}{speak.label(row['label'])}", **figures)
+    short = context is not None and context < CONTEXT_MIN
+    if short:
+        kind = str(row["name"]).partition(":")[0]
+        cure = speak.say(f"model.cure.{kind if kind in SERVERS else 'other'}")
+        said += f"\n  {speak.say('model.short', context=shown, cure=cure)}"
+    return ("bad" if not row["ok"] else "ask" if short else "good"), said
 
 
 async def _tried(name: str) -> Obj:
-    clock = SystemClock()
+    clock, language = SystemClock(), speak.language
     ids, began, heard = Ids(clock), clock.monotonic(), list[float]()
 
     def hear(_: Brief, piece: str | None) -> None:
         heard.extend([] if piece is None else [clock.monotonic() - began])
 
     agent, supply = minds.builtin_agent(
-        home(), computer="", language=speak.language, tools=(_TOOL,), clock=clock, hear=hear
+        home(), computer="", tools=(_TOOL,), clock=clock, hear=hear, language=language
     )
     number = int(ids.digits(4))
     brief = Brief(
@@ -91,7 +82,7 @@ async def _tried(name: str) -> Obj:
         thread=ids.new("thr"),
         epoch=1,
         title="",
-        text=text("model.test.ask", language=speak.language, number=number),
+        text=text("model.test.ask", language=language, number=number),
         agent=agent.name,
         model=name,
         origin=Origin(surface="cli"),
@@ -105,11 +96,14 @@ async def _tried(name: str) -> Obj:
         with suppress(TimeoutError):
             async with asyncio.timeout(SECONDS):
                 move = await agent.move(brief, ())
+        total, choice = clock.monotonic() - began, supply.choose(brief)
     finally:
         await agent.close()
         await supply.own.close()
     calls = move.calls if isinstance(move, Wishes) else ()
-    right = any((one.tool, one.arguments) == (_TOOL.name, {"number": number}) for one in calls)
-    total = clock.monotonic() - began
-    first = round(heard[0], 2) if heard else None
-    return {"name": name, "ok": right, "first_s": first, "total_s": round(total, 2)}
+    return {
+        "ok": any((one.tool, one.arguments) == (_TOOL.name, {"number": number}) for one in calls),
+        "first_s": round(heard[0], 2) if heard else None,
+        "total_s": round(total, 2),
+        "context_tokens": choice.context_tokens,
+    }

@@ -11,7 +11,6 @@ import json
 import os
 import sys
 from asyncio.subprocess import DEVNULL, PIPE, Process
-from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
 from typing import Final
@@ -29,9 +28,9 @@ _PROGRAM: Final = (sys.executable, "-m", "deskhand.agents.builtin.embedded")
 class Embedded:
     """The one model of our own that runs now."""
 
-    def __init__(self, ids: Ids, *, program: Sequence[str] = _PROGRAM) -> None:
+    def __init__(self, ids: Ids) -> None:
         """Run none yet."""
-        self._ids, self._program = ids, program
+        self._ids = ids
         self._alone = asyncio.Lock()
         self._process: Process | None = None
         self._runs: tuple[Offer, ModelChoice] | None = None
@@ -57,15 +56,14 @@ class Embedded:
     async def _start(self, offer: Offer) -> ModelChoice:
         key, name = self._ids.secret(32), offer.name.partition(":")[2]
         context = offer.choice.context_tokens or CONTEXT_TOKENS
-        threads = max(1, (os.cpu_count() or 1) - 1)
-        order = {"file": offer.file, "name": name, "key": key, "threads": threads}
+        order = {"file": offer.file, "name": name, "key": key, "context_tokens": context}
         # Nothing of our own surroundings, which hold keys: only what finds libraries and folders.
         kept = {one: os.environ[one] for one in ("PATH", "HOME", "LANG") if one in os.environ}
         process = self._process = await asyncio.create_subprocess_exec(
-            *self._program, stdin=PIPE, stdout=PIPE, stderr=DEVNULL, env=kept
+            *_PROGRAM, stdin=PIPE, stdout=PIPE, stderr=DEVNULL, env=kept
         )
         assert process.stdin is not None and process.stdout is not None  # noqa: S101, PT018 - asked for
-        process.stdin.write(json.dumps({**order, "context_tokens": context}).encode() + b"\n")
+        process.stdin.write(json.dumps(order).encode() + b"\n")
         try:
             async with asyncio.timeout(START_SECONDS):
                 address = (await process.stdout.readline()).decode().strip()
@@ -74,8 +72,7 @@ class Embedded:
             raise DeskhandError(Code.MODEL_BUSY, offer.name) from None
         if not address:
             raise DeskhandError(Code.MODEL_FILE, offer.name)
-        url = f"{address}/v1"
-        return replace(offer.choice, base_url=url, key=key, context_tokens=context)
+        return replace(offer.choice, base_url=f"{address}/v1", key=key, context_tokens=context)
 
     async def _end(self) -> None:
         process, self._process, self._runs = self._process, None, None

@@ -6,6 +6,7 @@ longer say.
 
 from __future__ import annotations
 
+from asyncio import to_thread
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Final
@@ -23,7 +24,6 @@ from deskhand.agents.builtin.probing import wake
 from deskhand.agents.builtin.serving import Embedded
 from deskhand.clock import Clock
 from deskhand.errors import DeskhandError
-from deskhand.ports import Offload
 from deskhand.protocol.objects import ModelInfo
 from deskhand.protocol.tasks import Brief
 
@@ -47,11 +47,9 @@ class Supply:
         look: Callable[[Wanted], Findings],
         own: Embedded,
         clock: Clock,
-        offload: Offload,
     ) -> None:
         """Know nothing yet."""
-        self._wanted, self._look_for, self.own = wanted, look, own
-        self._clock, self._offload = clock, offload
+        self._wanted, self._look_for, self.own, self._clock = wanted, look, own, clock
         self._found = Findings()
         self._looked_at: float | None = None
         self._served: dict[str, ModelChoice] = {}
@@ -74,7 +72,7 @@ class Supply:
         if offer.file is not None:
             self._served[offer.name] = await self.own.serve(offer)
         elif offer.name.startswith("ollama:") and offer.choice.context_tokens is None:
-            await self._offload(lambda: wake(offer))
+            await to_thread(wake, offer)
             self._looked_at = None
             await self._look()
 
@@ -99,5 +97,5 @@ class Supply:
         due = self._looked_at is None or now - self._looked_at >= LOOK_SECONDS
         if due or wanted != self._found.wanted:
             self._looked_at = now
-            self._found = await self._offload(lambda: self._look_for(wanted))
+            self._found = await to_thread(self._look_for, wanted)
         return self._found

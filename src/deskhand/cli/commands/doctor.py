@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from deskhand.cli.flags import add_commands, option
-from deskhand.cli.home import client, local_runner
+from deskhand.cli.home import client, this_computer
 from deskhand.cli.screen import Exit, Obj, speak
 from deskhand.errors import Code, DeskhandError
 
@@ -49,14 +49,7 @@ def _hub() -> tuple[str, str]:
 
 
 def _here() -> Obj:
-    """Return what this computer is to its hub.
-
-    Raises:
-        DeskhandError: ``not_found`` when it is no runner.
-    """
-    known = local_runner() or {}
-    found = (one for one in client().items("/v1/runners") if one["id"] == known.get("device"))
-    here = next(found, None)
+    here = this_computer()
     if here is None:
         raise DeskhandError(Code.NOT_FOUND, speak.say("doctor.runner"))
     return here
@@ -80,7 +73,7 @@ def _model(*, asks: bool) -> tuple[str, str]:
     from deskhand.cli import minds
     from deskhand.cli.trying import judged, tried
 
-    found = minds.found(minds.wanted())
+    found = minds.found()
     used = chosen(found)
     if used is None:
         return "ask", f"{minds.standing(found)} {minds.looked_line(found)}"

@@ -5,14 +5,14 @@ It refuses to print a key, and to call a model good that did not call a tool.
 
 from __future__ import annotations
 
-import sys
 import threading
+from contextlib import suppress
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from deskhand.cli.flags import add_group, argument, option
-from deskhand.cli.home import client, local_runner
+from deskhand.cli.home import this_computer
 from deskhand.cli.screen import Exit, Obj, speak
 from deskhand.cli.values import write_value
 from deskhand.errors import DeskhandError
@@ -35,19 +35,19 @@ def list_models() -> int:
     from deskhand.agents.builtin.choosing import chosen, offers_of
     from deskhand.cli import minds
 
-    found = minds.found(minds.wanted())
+    found = minds.found()
     used = chosen(found)
     rows = [{**_told(one), "used": one == used} for one in offers_of(found)]
     if not speak.json:
         speak.table(
             (
-                "→" if row["used"] else " ",
-                row["name"],
-                _label(row).strip(),
-                row["source"],
-                row["where"],
+                "→" if one == used else " ",
+                one.name,
+                speak.label(one.label).strip(),
+                one.source,
+                one.where,
             )
-            for row in rows
+            for one in offers_of(found)
         )
         speak.out(minds.standing_line(found))
         speak.note(minds.looked_line(found))
@@ -69,19 +69,19 @@ def set_model(
     kept = minds.keep_key(api_key_env) if api_key_env else False
     for key, value in {"name": None if name == "auto" else name, **values}.items():
         write_value(f"model.{key}", value)
-    found = minds.found(minds.wanted())
+    found = minds.found()
     used = chosen(found)
     if not speak.json:
         if kept:
             speak.note(speak.say("model.kept", variable=api_key_env, file=minds.KEYS_FILE))
-        speak.note(minds.standing_line(found), "ask" if used is None or used.lacks else "good")
-        _say_live(used)
+        works = used is not None and used.lacks is None
+        speak.note(minds.standing_line(found), "good" if works else "ask")
+        _say_live(used.name if used and works else None)
     return speak.answer(_told(used) if used else {"name": None})
 
 
-def _say_live(used: Offer | None) -> None:
+def _say_live(wanted: str | None) -> None:
     """Say what a running Deskhand on this computer makes of it, as soon as it tells."""
-    wanted = used.name if used and not used.lacks else None
     running, waiting = _running(), threading.Event()
     for _ in range(int(_LIVE_SECONDS * 10)):
         if running is None or running["model"] == wanted:
@@ -97,21 +97,15 @@ def _say_live(used: Offer | None) -> None:
 
 def _running() -> Obj | None:
     """Return what this computer tells its hub of its model, if it runs."""
-    known = local_runner()
-    try:
-        found = client().items("/v1/runners") if known else []
-    except DeskhandError:
-        return None
-    for one in found:
-        if known and one["id"] == known["device"] and one.get("connected"):
-            model: Obj = one.get("model") or {}
+    with suppress(DeskhandError):
+        here = this_computer()
+        if here and here.get("connected"):
+            model: Obj = here.get("model") or {}
             return {"model": model.get("name")}
     return None
 
 
-def try_model(
-    name: Annotated[str | None, argument("[NAME]", "model.which")] = None,
-) -> int:
+def try_model(name: Annotated[str | None, argument("[NAME]", "model.which")] = None) -> int:
     """Ask for one real tool call."""
     from deskhand.cli.trying import judged, tried
 
@@ -129,21 +123,31 @@ def install_model(
     """Bring a model here."""
     import asyncio
 
-    from deskhand.agents.builtin.installing import Installer, offers
+    from rich.console import Console
+    from rich.progress import DownloadColumn, Progress
+
+    from deskhand.agents.builtin.installing import install, offers
     from deskhand.cli import minds
     from deskhand.clock import SystemClock
 
-    installer = Installer(minds.models_folder(), clock=SystemClock(), progress=_Bar().show)
-    found = asyncio.run(installer.install(what, sha256=sha256))
-    (offer,) = (one for one in offers(minds.models_folder()) if one.name == f"local:{found.name}")
+    folder, console = minds.models_folder(), Console(stderr=True, quiet=speak.quiet)
+    with Progress(*Progress.get_default_columns(), DownloadColumn(), console=console) as shown:
+        bar = shown.add_task("", visible=False)
+
+        def show(here: int, total: int) -> None:
+            shown.update(bar, completed=here, total=total or None, visible=True)
+
+        coming = install(what, folder, clock=SystemClock(), progress=show, sha256=sha256)
+        found = asyncio.run(coming)
+    offer = next(one for one in offers(folder) if one.name == f"local:{found.name}")
     row = _told(offer) | {"sha256": found.sha256, "size": found.size}
     row |= {"checked_by": found.checked_by, "parameters": found.parameters}
     told = {"size": f"{found.size / 1e9:.2f} GB", "parameters": f"{found.parameters / 1e9:.2f} B"}
     checked = speak.say(f"model.checked.{found.checked_by}")
-    told |= {"label": _label(row), "sha256": found.sha256, "checked": checked}
+    told |= {"label": speak.label(offer.label), "sha256": found.sha256, "checked": checked}
     speak.answer(row, speak.say("model.came", name=offer.name, **told))
     if offer.lacks is not None:
-        speak.note(f"{offer.where}", "ask")
+        speak.note(offer.where, "ask")
     speak.note(speak.say("model.next", name=offer.name))
     return Exit.DONE
 
@@ -157,23 +161,6 @@ def remove_model(name: Annotated[str, argument("NAME", "model.installed")]) -> i
     return speak.done({"removed": name}, "model.gone", name=name)
 
 
-class _Bar:
-    """A bar of progress on stderr: moving at a terminal, a line for each tenth elsewhere."""
-
-    _step = -1
-
-    def show(self, here: int, total: int) -> None:
-        """Show how far it is."""
-        share = here / total if total else 0.0
-        step = int(share * (200 if speak.asks else 10))
-        if step == self._step or speak.quiet:
-            return
-        self._step, end = step, "" if speak.asks and share < 1 else "\n"
-        bar = f"{'█' * int(share * 20):░<20} {share:4.0%}  {here / 1e9:.2f} / {total / 1e9:.2f} GB"
-        sys.stderr.write(f"{chr(13) if speak.asks else ''}{bar}{end}")
-        sys.stderr.flush()
-
-
 def _told(offer: Offer) -> Obj:
     """Return what people may know of an offer: never its key."""
     lacks: Obj | None = None
@@ -181,7 +168,3 @@ def _told(offer: Offer) -> Obj:
         said = DeskhandError(offer.lacks, offer.where).sentence(speak.language)
         lacks = {"code": offer.lacks, "message": said}
     return {**offer.info.to_json(), "label": offer.label, "where": offer.where, "lacks": lacks}
-
-
-def _label(row: Obj) -> str:
-    return speak.say(f"model.label.{row['label']}") if row.get("label") else ""

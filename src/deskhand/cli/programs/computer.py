@@ -16,7 +16,6 @@ from typing import cast
 from deskhand.agents.commands.agent import CommandAgent
 from deskhand.cli.home import RUNNER_FILE, private
 from deskhand.cli.minds import builtin_agent
-from deskhand.cli.programs.ending import offload
 from deskhand.cli.programs.serving import Running
 from deskhand.cli.screen import Obj
 from deskhand.cli.values import setting
@@ -52,16 +51,16 @@ async def open_runner(
     clock = SystemClock()
     ids, state = Ids(clock), home / "runner"
     make_folder(state)
-    sandbox = await choose_sandbox(state, clock=clock, offload=offload)
+    sandbox = await choose_sandbox(state, clock=clock, offload=asyncio.to_thread)
     writing = open_sqlite(state / JOURNAL)
     reading = open_sqlite_reader(state / JOURNAL)
     writer = ThreadWriter(writing)
     journal = Journal(engine=reading, writer=writer, ids=ids)
-    agent = CommandAgent(offload=offload)
-    tools = standard_tools(offload=offload, clock=clock, hosts=_hosts)
+    agent = CommandAgent(offload=asyncio.to_thread)
+    tools = standard_tools(offload=asyncio.to_thread, clock=clock, hosts=_hosts)
     live, told = Live(), tool_infos(tools)
     thinking, supply = builtin_agent(
-        home, computer=name, language=language, tools=told, clock=clock, hear=live.hear
+        home, computer=name, tools=told, clock=clock, hear=live.hear, language=language
     )
     parts = Parts(
         link=link,
@@ -72,7 +71,7 @@ async def open_runner(
         open_folder=Folder.open,
         clock=clock,
         ids=ids,
-        offload=offload,
+        offload=asyncio.to_thread,
         commands=agent.commands,
         models=supply.models,
         live=live,

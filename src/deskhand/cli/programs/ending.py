@@ -17,7 +17,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager, suppress
 from importlib import import_module
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 if TYPE_CHECKING:
     from dbus_fast import Message
@@ -31,15 +31,9 @@ _LOGIN: Final = "org.freedesktop.login1"
 _GOING: Final[dict[str, Going]] = {"PrepareForSleep": "asleep", "PrepareForShutdown": "off"}
 
 _log = logging.getLogger(__name__)
-R = TypeVar("R")
 
 ENDING_SECONDS_MAX: Final = 3.0
 _INTERRUPTED: Final = 130
-
-
-async def offload(work: Callable[[], R]) -> R:
-    """Run blocking work in a thread."""
-    return await asyncio.to_thread(work)
 
 
 async def until_told_to_end() -> None:
@@ -95,7 +89,7 @@ async def watch_power(tell: tuple[Tell, ...]) -> None:
     if find_spec("dbus_fast") is None:
         return
     try:
-        await offload(lambda: import_module("dbus_fast.aio"))
+        await asyncio.to_thread(import_module, "dbus_fast.aio")
         await _listen(tell)
     except Exception as error:  # noqa: BLE001 - a machine that announces nothing is no reason to stop
         _log.info("power.silent %s", type(error).__name__)

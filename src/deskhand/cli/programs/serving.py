@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import random
 import socket
+from asyncio import to_thread
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -16,7 +17,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final, cast
 
-from deskhand.cli.programs.ending import offload
 from deskhand.cli.programs.reach import Reach
 from deskhand.cli.values import as_json, config_values, setting
 from deskhand.clock import Clock, SystemClock
@@ -88,7 +88,7 @@ async def running_hub(path: Path, *, port: int | None, reach: Reach) -> AsyncGen
         named = cast("tuple[str, ...]", setting("hub.hosts").value)
         hub = Hub(
             store=store,
-            blobs=FileBlobs(home.folder("blobs"), ids, offload),
+            blobs=FileBlobs(home.folder("blobs"), ids, to_thread),
             clock=clock,
             ids=ids,
             notifiers={push.road: push},
@@ -121,8 +121,8 @@ def _open_store(path: Path, clock: SystemClock) -> SqlStore:
     """Open the log where the environment says, else in the home."""
     url = os.environ.get("DESKHAND_DATABASE_URL")
     if url:
-        return open_postgres_store(url, clock, offload=offload)
-    return open_sqlite_store(path, clock, offload=offload)
+        return open_postgres_store(url, clock, offload=to_thread)
+    return open_sqlite_store(path, clock, offload=to_thread)
 
 
 class LivePush:

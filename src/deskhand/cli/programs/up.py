@@ -21,7 +21,7 @@ from typing import TypeVar
 from deskhand import __version__
 from deskhand.cli.home import RUNNER_FILE, home
 from deskhand.cli.inviting import admitted_by, join_link, show_invitation
-from deskhand.cli.programs.ending import offload, told_before_going, until_told_to_end, work_until
+from deskhand.cli.programs.ending import told_before_going, until_told_to_end, work_until
 from deskhand.cli.programs.reach import NONE, Reach, reach_of, seen_to_answer
 from deskhand.cli.programs.serving import Running, running_hub
 from deskhand.cli.screen import Exit, speak
@@ -97,7 +97,7 @@ class _Desk:
         """
         running = self._running
         try:
-            make = await offload(lambda: import_module("deskhand.cli.programs.computer"))
+            make = await asyncio.to_thread(lambda: import_module("deskhand.cli.programs.computer"))
             self._name = make.computer_name(self._said)
             principal = await make.ensure_local_runner(running, name=self._name)
             who = {"device": principal.id, "name": self._name, "as_root": self._as_root}
@@ -126,14 +126,14 @@ class _Desk:
                 await self._advertised.wait()
         running, opened = self._running, self._running.opened
         if reach.url:
-            took = await offload(lambda: seen_to_answer(opened))
+            took = await asyncio.to_thread(lambda: seen_to_answer(opened))
             speak.note(speak.say("up.answered", url=opened, ms=round(took)), "good")
         wish = InviteAsk(admits_alone=not speak.asks)
         made = await running.hub.pairing.create_invite(running.owner.account, wish)
         ready = {"url": opened, "invite": made.invite, "code": made.code, "pid": os.getpid()}
         said = {"version": __version__, "name": self._name, "url": opened}
         minds = import_module("deskhand.cli.minds")
-        lines: list[str] = [] if speak.json else await offload(minds.model_lines)
+        lines: list[str] = [] if speak.json else await asyncio.to_thread(minds.model_lines)
         speak.answer(ready, speak.say("up.ready", **said), *lines)
         if not reach.url:
             speak.out(speak.say("up.no_road"))
@@ -150,7 +150,7 @@ class _Desk:
         running = self._running
         claim = await running.hub.pairing.create_local_claim(running.owner.account)
         page = write_claim_page(running.home, url=running.url, secret=claim.invite)
-        opened = await offload(lambda: webbrowser.open(page.as_uri()))
+        opened = await asyncio.to_thread(lambda: webbrowser.open(page.as_uri()))
         lasts, loop = CLAIM_SECONDS if opened else 0, asyncio.get_running_loop()
         loop.call_later(lasts, lambda: page.unlink(missing_ok=True))
 
