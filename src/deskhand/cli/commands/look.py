@@ -284,8 +284,7 @@ def model_line(computer: Obj) -> str:
     model: Obj | None = computer.get("model")
     if model is None:
         return speak.say("runners.no_model")
-    label = speak.say(f"model.label.{model['label']}") if model.get("label") else ""
-    return speak.say("runners.model", name=model["name"], label=label)
+    return speak.say("runners.model", name=model["name"], label=speak.label(model.get("label")))
 
 
 def _row(task: Obj) -> tuple[object, ...]:
