@@ -18,7 +18,7 @@ from deskhand.agents.commands.agent import CommandAgent
 from deskhand.clock import Clock, SystemClock
 from deskhand.errors import Code, DeskhandError
 from deskhand.evals.exercise import Exercise
-from deskhand.evals.exercises import notes
+from deskhand.evals.exercises import files, notes, papers, tables, traps
 from deskhand.evals.figures import Figures, figures_of
 from deskhand.evals.ledger import open_ledger
 from deskhand.evals.report import page
@@ -28,7 +28,13 @@ from deskhand.sandbox.choose import choose_sandbox
 from deskhand.tools.registry import standard_tools, tool_infos
 
 Thinking = Callable[[Path, tuple[ToolInfo, ...]], AbstractAsyncContextManager[Agent]]
-EXERCISES: Final[tuple[Exercise, ...]] = (*notes.EXERCISES,)
+EXERCISES: Final[tuple[Exercise, ...]] = (
+    *notes.EXERCISES,
+    *tables.EXERCISES,
+    *files.EXERCISES,
+    *papers.EXERCISES,
+    *traps.EXERCISES,
+)
 REPORT: Final = "report.html"
 NOW: Final = "now"
 """Where the run that is under way has its home and its folder."""

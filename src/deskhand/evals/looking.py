@@ -66,3 +66,19 @@ def only(names: list[str], what: str) -> tuple[str, list[str]]:
         return names[0], []
     said = f"{len(names)} files were made where {what} was wanted"
     return (names[0] if names else ""), [said]
+
+
+def lacks_figures(text: str, wanted: Iterable[Decimal], of: str) -> Iterator[str]:
+    """Say which of these amounts do not stand in the text, with as many zeros as it likes."""
+    there = figures(text)
+    for one in wanted:
+        if one.normalize() not in there:
+            yield f"missing: {one} of {of}"
+
+
+def cell_number(cell: str) -> Decimal | None:
+    """Return the number that a cell says, if it says one."""
+    try:
+        return Decimal(cell.replace(",", ""))
+    except InvalidOperation:
+        return None
