@@ -6,7 +6,7 @@ this. It refuses to judge: what is in the log has happened. Unknown kinds touch 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from deskhand.protocol import events as ev
@@ -24,8 +24,9 @@ from deskhand.protocol.tasks import Approval, Artifact, Question, Task, TaskStat
 from deskhand.protocol.wire import Wire
 
 Key = tuple[type[Wire], str]
-Folded = Wire | None
-_Fold = Callable[[Any, Event, Any], Folded]
+_Value = Callable[[Any, Event, Any], object]
+_Rule = Callable[[Any, Event, Any], Mapping[str, object]]
+_Pair = tuple[type[Body], type[Wire]]
 
 COLLECTIONS: dict[type[Wire], str] = {
     Thread: "threads",
@@ -47,13 +48,10 @@ def touched(event: Event) -> tuple[Key, ...]:
     body = body_of(event)
     if body is None:
         return ()
-    keys: list[Key] = []
-    if event.thread and (type(body), Thread) in _FOLDS:
-        keys.append((Thread, event.thread))
-    if event.task and (type(body), Task) in _FOLDS:
-        keys.append((Task, event.task))
-    named = _NAMED_IN.get(type(body))
-    return (*keys, *named(body)) if named else tuple(keys)
+    named = ((kind, _name(kind, event, body)) for kind in _TOUCHED[type(body)])
+    keys = tuple((kind, name) for kind, name in named if name)
+    folders = body.folders if isinstance(body, ev.RunnerAdvertised) else ()
+    return (*keys, *((Folder, folder.id) for folder in folders))
 
 
 def fold(key: Key, before: Wire | None, event: Event) -> Wire | None:
@@ -64,61 +62,66 @@ def fold(key: Key, before: Wire | None, event: Event) -> Wire | None:
         before: the object as it was, or ``None``.
         event: the fact.
     """
+    kind, name = key
     body = body_of(event)
-    if isinstance(body, ev.RunnerAdvertised) and key[0] is Folder:
-        return _folder_advertised(before, next(f for f in body.folders if f.id == key[1]))
-    rule = _FOLDS.get((type(body), key[0])) if body is not None else None
-    return rule(before, event, body) if rule else before
+    if body is None:
+        return before
+    if isinstance(body, ev.RunnerAdvertised) and kind is Folder:
+        return _folder_advertised(before, next(one for one in body.folders if one.id == name))
+    if (begun := _BEGINS.get((type(body), kind))) is not None:
+        return begun(event, body)
+    rule = _CHANGES.get((type(body), kind))
+    return before.but(**rule(before, event, body)) if before and rule else before
 
 
-_NAMED_IN: dict[type[Body], Callable[[Any], tuple[Key, ...]]] = {
-    ev.DeviceAdded: lambda body: ((Device, body.device.id),),
-    ev.DeviceRevoked: lambda body: ((Device, body.device), (Runner, body.device)),
-    ev.PairRequested: lambda body: ((PairRequest, body.request.id),),
-    ev.PairDecided: lambda body: ((PairRequest, body.request),),
-    ev.RunnerAdvertised: lambda body: (
-        (Runner, body.runner.id),
-        *((Folder, folder.id) for folder in body.folders),
-    ),
-    ev.FolderPut: lambda body: ((Folder, body.folder.id),),
-    ev.FolderRemoved: lambda body: ((Folder, body.folder),),
-    ev.ApprovalRequested: lambda body: ((Approval, body.approval.id),),
-    ev.ApprovalDecided: lambda body: ((Approval, body.approval),),
-    ev.ApprovalVoided: lambda body: ((Approval, body.approval),),
-    ev.QuestionAsked: lambda body: ((Question, body.question.id),),
-    ev.QuestionAnswered: lambda body: ((Question, body.question),),
-    ev.QuestionVoided: lambda body: ((Question, body.question),),
-    ev.ArtifactCreated: lambda body: ((Artifact, body.artifact.id),),
-    ev.SettingChanged: lambda body: ((Setting, body.name),),
+def _name(kind: type[Wire], event: Event, body: Body) -> str | None:
+    """Return which object of a kind is meant: by the envelope, or by what the body says or brings."""
+    if kind in (Thread, Task):
+        return event.thread if kind is Thread else event.task
+    # A computer has the id of the device as which it signs in.
+    field = "device" if isinstance(body, ev.DeviceRevoked) else _FIELDS[kind]
+    said: str | Runner | Artifact = getattr(body, field)
+    return said if isinstance(said, str) else said.id
+
+
+_FIELDS: dict[type[Wire], str] = {
+    Approval: "approval",
+    Question: "question",
+    Artifact: "artifact",
+    Device: "device",
+    PairRequest: "request",
+    Runner: "runner",
+    Folder: "folder",
+    Setting: "name",
 }
-"""The objects that a body itself names, beside the thread and task of its envelope."""
+
+_BEGINS: dict[_Pair, Callable[[Event, Any], Wire]] = {
+    (ev.DeviceAdded, Device): lambda _, body: body.device,
+    (ev.PairRequested, PairRequest): lambda _, body: body.request,
+    (ev.RunnerAdvertised, Runner): lambda _, body: body.runner,
+    (ev.FolderPut, Folder): lambda _, body: body.folder,
+    (ev.SettingChanged, Setting): lambda event, body: Setting.model_construct(
+        id=body.name, value=body.value, changed_at=event.at, changed_by=event.actor
+    ),
+    (ev.ThreadCreated, Thread): lambda event, body: _thread(event, title=body.title),
+    # Who saw the thread and who comes later must agree, so it is a stub of this event alone (R5).
+    (ev.ThreadErased, Thread): lambda event, _: _thread(event, title="").but(state="erased"),
+    (ev.TaskCreated, Task): lambda _, body: body.task,
+    (ev.ApprovalRequested, Approval): lambda _, body: body.approval,
+    (ev.QuestionAsked, Question): lambda _, body: body.question,
+    (ev.ArtifactCreated, Artifact): lambda _, body: body.artifact,
+}
+"""What an object is from an event on, whatever was before."""
 
 
-# --- devices, runners, folders, settings -------------------------------------------------------------------------
-
-
-def _device_added(_: Device | None, __: Event, body: ev.DeviceAdded) -> Device:
-    return body.device
-
-
-def _device_revoked(before: Device | None, event: Event, _: ev.DeviceRevoked) -> Device | None:
-    return before and before.but(state="revoked", revoked_at=event.at)
-
-
-def _runner_revoked(before: Runner | None, _: Event, __: ev.DeviceRevoked) -> Runner | None:
-    return before and before.but(state="revoked")
-
-
-def _pair_requested(_: PairRequest | None, __: Event, body: ev.PairRequested) -> PairRequest:
-    return body.request
-
-
-def _pair_decided(before: PairRequest | None, _: Event, body: ev.PairDecided) -> PairRequest | None:
-    return before and before.but(state=body.state)
-
-
-def _runner_advertised(_: Runner | None, __: Event, body: ev.RunnerAdvertised) -> Runner:
-    return body.runner
+def _thread(event: Event, *, title: str) -> Thread:
+    return Thread(
+        id=event.thread or "",
+        title=title,
+        created_at=event.at,
+        updated_at=event.at,
+        created_by=event.actor,
+    )
 
 
 def _folder_advertised(before: Wire | None, said: Folder) -> Folder:
@@ -128,324 +131,170 @@ def _folder_advertised(before: Wire | None, said: Folder) -> Folder:
     return said.but(state=before.state, mode=narrower(before.mode, said.mode))
 
 
-def _folder_put(_: Folder | None, __: Event, body: ev.FolderPut) -> Folder:
-    return body.folder
+def _sets(*taken: str, **values: _Value | str | tuple[()] | None) -> _Rule:
+    """Return a rule that takes fields over from the body, and sets others to a value or what is found for them."""
+
+    def rule(before: object, event: Event, body: object) -> dict[str, object]:
+        found = {
+            name: value(before, event, body) if callable(value) else value
+            for name, value in values.items()
+        }
+        return {name: getattr(body, name) for name in taken} | found
+
+    return rule
 
 
-def _folder_removed(before: Folder | None, _: Event, __: ev.FolderRemoved) -> Folder | None:
-    return before and before.but(state="removed")
+def _at(_: object, event: Event, __: object) -> str:
+    return event.at
 
 
-def _setting_changed(_: Setting | None, event: Event, body: ev.SettingChanged) -> Setting:
-    return Setting.model_construct(
-        id=body.name, value=body.value, changed_at=event.at, changed_by=event.actor
-    )
+def _by(_: object, event: Event, __: object) -> str:
+    return event.actor
 
 
-# --- threads -----------------------------------------------------------------------------------------------------
+def _happened(_: object, event: Event, body: ev.AttemptBody | ev.TaskFinished) -> str:
+    return body.happened_at or event.at
 
 
-def _thread_created(_: Thread | None, event: Event, body: ev.ThreadCreated) -> Thread:
-    return Thread(
-        id=event.thread or "",
-        title=body.title,
-        created_at=event.at,
-        updated_at=event.at,
-        created_by=event.actor,
-    )
-
-
-def _thread_renamed(before: Thread | None, event: Event, body: ev.ThreadRenamed) -> Thread | None:
-    return before and before.but(title=body.title, updated_at=event.at)
-
-
-def _thread_archived(before: Thread | None, event: Event, body: ev.ThreadArchived) -> Thread | None:
-    return before and before.but(archived=body.archived, updated_at=event.at)
-
-
-def _thread_model(before: Thread | None, event: Event, body: ev.ThreadModelSet) -> Thread | None:
-    return before and before.but(model=body.model, updated_at=event.at)
-
-
-def _thread_erased(_: Thread | None, event: Event, __: ev.ThreadErased) -> Thread:
-    """Leave a stub of this event alone: who saw the thread and who comes later must agree (R5)."""
-    return Thread(
-        id=event.thread or "",
-        title="",
-        state="erased",
-        created_at=event.at,
-        updated_at=event.at,
-        created_by=event.actor,
-    )
-
-
-def _thread_spoken(before: Thread | None, event: Event, body: ev.MessagePosted) -> Thread | None:
-    return before and before.but(last_text=body.text[:200], updated_at=event.at)
-
-
-def _thread_tasked(before: Thread | None, event: Event, body: ev.TaskCreated) -> Thread | None:
-    more = before and before.but(tasks=before.tasks + 1, latest_task=body.task.id)
-    return more and more.but(updated_at=event.at)
-
-
-def _thread_result(before: Thread | None, event: Event, _: ev.TaskFinished) -> Thread | None:
-    return before and before.but(updated_at=event.at)
-
-
-# --- tasks -------------------------------------------------------------------------------------------------------
-
-
-def _task_created(_: Task | None, __: Event, body: ev.TaskCreated) -> Task:
-    return body.task
-
-
-def _task_queued(before: Task | None, _: Event, body: ev.TaskQueued) -> Task | None:
-    return before and before.but(state=TaskState.QUEUED, reason=body.reason, now_doing=None)
-
-
-def _task_suggested(before: Task | None, _: Event, body: ev.TaskSuggested) -> Task | None:
-    return before and before.but(suggestions=body.suggestions)
-
-
-def _suggestion_chosen(before: Task | None, _: Event, body: ev.SuggestionChosen) -> Task | None:
+def _suggestion_chosen(before: Task, _: Event, body: ev.SuggestionChosen) -> dict[str, object]:
     chosen = body.suggestion
-    return before and before.but(
-        said=before.text,
-        text=chosen.command,
-        agent="commands",
-        runner=chosen.runner,
-        pinned=True,
-        folder=chosen.folder,
-        mode=body.mode,
-        state=TaskState.QUEUED,
-        reason=None,
-    )
+    return {
+        "said": before.text,
+        "text": chosen.command,
+        "agent": "commands",
+        "runner": chosen.runner,
+        "pinned": True,
+        "folder": chosen.folder,
+        "mode": body.mode,
+        "state": TaskState.QUEUED,
+        "reason": None,
+    }
 
 
-def _task_assigned(before: Task | None, _: Event, body: ev.TaskAssigned) -> Task | None:
-    return before and before.but(
-        state=TaskState.WORKING, reason=None, runner=body.runner, epoch=body.epoch
-    )
+def _accepted(before: Task, event: Event, body: ev.TaskAccepted) -> dict[str, object]:
+    at = _happened(before, event, body)
+    return {"accepted_at": before.accepted_at or at, "started_at": before.started_at or at}
 
 
-def _task_accepted(before: Task | None, event: Event, body: ev.TaskAccepted) -> Task | None:
-    at = body.happened_at or event.at
-    return before and before.but(
-        accepted_at=before.accepted_at or at, started_at=before.started_at or at
-    )
+def _task_edited(_: Task, __: Event, body: ev.TaskEdited) -> dict[str, object]:
+    title = {} if body.title is None else {"title": body.title}
+    if body.criteria is None:
+        return {**title}
+    return {**title, "criteria": body.criteria, "criteria_by": "owner"}
 
 
-def _task_moved(before: Task | None, _: Event, body: ev.TaskMoved) -> Task | None:
-    if before is None:
-        return None
-    tries = before.tries + 1 if body.state is TaskState.VERIFYING else before.tries
-    return before.but(state=body.state, reason=body.reason, tries=tries)
+def _criteria_restated(before: Task, _: Event, body: ev.CriteriaRestated) -> dict[str, object]:
+    free = before.criteria_by == "agent" or not (before.criteria_by or before.criteria)
+    return {"criteria": body.criteria, "criteria_by": "agent"} if free else {}
 
 
-def _task_edited(before: Task | None, _: Event, body: ev.TaskEdited) -> Task | None:
-    return before and before.but(
-        title=before.title if body.title is None else body.title,
-        criteria=before.criteria if body.criteria is None else body.criteria,
-        criteria_by=before.criteria_by if body.criteria is None else "owner",
-    )
+def _used(before: Task, _: Event, body: ev.StepFinished) -> object:
+    counted = before.usage.but(steps=max(before.usage.steps, body.step))
+    return counted if body.usage is None else body.usage
 
 
-def _criteria_restated(before: Task | None, _: Event, body: ev.CriteriaRestated) -> Task | None:
-    free = before and (before.criteria_by == "agent" or not (before.criteria_by or before.criteria))
-    return before.but(criteria=body.criteria, criteria_by="agent") if before and free else before
+def _artifacts(before: Task, _: Event, body: ev.ArtifactCreated) -> tuple[Artifact, ...]:
+    others = (other for other in before.artifacts if other.path != body.artifact.path)
+    return (*others, body.artifact)
 
 
-def _task_paused(before: Task | None, _: Event, __: ev.TaskPaused) -> Task | None:
-    return before and before.but(state=TaskState.PAUSED, now_doing=None)
+def _waits(
+    before: Task, event: Event, body: ev.ApprovalRequested | ev.QuestionAsked
+) -> tuple[Waiting, ...]:
+    if isinstance(body, ev.QuestionAsked):
+        waiting = Waiting(kind="question", id=body.question.id, since=event.at)
+    else:
+        asked = body.approval
+        waiting = Waiting(
+            kind="approval",
+            id=asked.id,
+            since=event.at,
+            expires_at=asked.expires_at,
+            then=asked.then,
+        )
+    return (*before.waiting_for, waiting)
 
 
-def _task_resumed(before: Task | None, _: Event, __: ev.TaskResumed) -> Task | None:
-    return before and before.but(state=TaskState.QUEUED, reason=None)
+def _goes_on(
+    before: Task, _: Event, body: ev.ApprovalDecided | ev.ApprovalVoided | ev.QuestionAnswered
+) -> dict[str, object]:
+    if before.final:
+        return {}
+    over = body.question if isinstance(body, ev.QuestionAnswered) else body.approval
+    left = tuple(waiting for waiting in before.waiting_for if waiting.id != over)
+    goes_on = before.state is TaskState.INPUT_REQUIRED and not left
+    return {"waiting_for": left, "state": TaskState.WORKING if goes_on else before.state}
 
 
-def _task_archived(before: Task | None, _: Event, body: ev.TaskArchived) -> Task | None:
-    return before and before.but(archived=body.archived)
+_ASKS = _sets(state=TaskState.INPUT_REQUIRED, waiting_for=_waits, now_doing=None)
 
-
-def _task_finished(before: Task | None, event: Event, body: ev.TaskFinished) -> Task | None:
-    return before and before.but(
-        state=body.state,
-        reason=None,
-        verdict=body.verdict,
-        summary=body.summary,
-        not_done_because=body.not_done_because,
-        changes=body.changes,
-        usage=body.usage,
-        model_used=body.model,
-        answer=body.answer,
-        epoch=body.epoch,
-        waiting_for=(),
-        now_doing=None,
-        finished_at=body.happened_at or event.at,
-    )
-
-
-def _step_started(before: Task | None, _: Event, body: ev.StepStarted) -> Task | None:
-    return before and before.but(now_doing=body.title)
-
-
-def _step_finished(before: Task | None, _: Event, body: ev.StepFinished) -> Task | None:
-    if before is None or body.usage is not None:
-        return before and before.but(usage=body.usage)
-    return before.but(usage=before.usage.but(steps=max(before.usage.steps, body.step)))
-
-
-def _plan_updated(before: Task | None, _: Event, body: ev.PlanUpdated) -> Task | None:
-    return before and before.but(plan=body.items)
-
-
-def _check_finished(before: Task | None, _: Event, body: ev.CheckFinished) -> Task | None:
-    return before and before.but(checks=(*before.checks, body.check))
-
-
-def _checks_reset(before: Task | None, _: Event, __: ev.ChecksReset) -> Task | None:
-    return before and before.but(checks=())
-
-
-def _task_artifact(before: Task | None, _: Event, body: ev.ArtifactCreated) -> Task | None:
-    if before is None:
-        return None
-    others = tuple(other for other in before.artifacts if other.path != body.artifact.path)
-    return before.but(artifacts=(*others, body.artifact))
-
-
-def _task_waits(before: Task | None, waiting: Waiting) -> Task | None:
-    return before and before.but(
-        state=TaskState.INPUT_REQUIRED, waiting_for=(*before.waiting_for, waiting), now_doing=None
-    )
-
-
-def _task_goes_on(before: Task | None, waited: str) -> Task | None:
-    if before is None or before.final:
-        return before
-    left = tuple(waiting for waiting in before.waiting_for if waiting.id != waited)
-    paused = before.state is not TaskState.INPUT_REQUIRED
-    return before.but(waiting_for=left, state=before.state if left or paused else TaskState.WORKING)
-
-
-def _task_asks_approval(
-    before: Task | None, event: Event, body: ev.ApprovalRequested
-) -> Task | None:
-    approval = body.approval
-    waiting = Waiting(
-        kind="approval",
-        id=approval.id,
-        since=event.at,
-        expires_at=approval.expires_at,
-        then=approval.then,
-    )
-    return _task_waits(before, waiting)
-
-
-def _task_approval_over(
-    before: Task | None, _: Event, body: ev.ApprovalDecided | ev.ApprovalVoided
-) -> Task | None:
-    return _task_goes_on(before, body.approval)
-
-
-def _task_asks_question(before: Task | None, event: Event, body: ev.QuestionAsked) -> Task | None:
-    return _task_waits(before, Waiting(kind="question", id=body.question.id, since=event.at))
-
-
-def _task_question_over(before: Task | None, _: Event, body: ev.QuestionAnswered) -> Task | None:
-    return _task_goes_on(before, body.question)
-
-
-# --- approvals, questions, artifacts -----------------------------------------------------------------------------
-
-
-def _approval_requested(_: Approval | None, __: Event, body: ev.ApprovalRequested) -> Approval:
-    return body.approval
-
-
-def _approval_decided(
-    before: Approval | None, event: Event, body: ev.ApprovalDecided
-) -> Approval | None:
-    return before and before.but(
-        state="allowed" if body.decision == "allow" else "denied",
-        decided_by=event.actor,
-        decided_at=event.at,
-        scope=body.scope,
-        reason=body.reason,
-    )
-
-
-def _approval_voided(before: Approval | None, _: Event, body: ev.ApprovalVoided) -> Approval | None:
-    return before and before.but(state="void", reason=body.reason)
-
-
-def _question_asked(_: Question | None, __: Event, body: ev.QuestionAsked) -> Question:
-    return body.question
-
-
-def _question_answered(
-    before: Question | None, event: Event, body: ev.QuestionAnswered
-) -> Question | None:
-    return before and before.but(
-        state="answered", answer=body.answer, answered_by=event.actor, answered_at=event.at
-    )
-
-
-def _question_voided(before: Question | None, _: Event, __: ev.QuestionVoided) -> Question | None:
-    return before and before.but(state="void")
-
-
-def _artifact_created(_: Artifact | None, __: Event, body: ev.ArtifactCreated) -> Artifact:
-    return body.artifact
-
-
-_FOLDS: dict[tuple[type[Body], type[Wire]], _Fold] = {
-    (ev.DeviceAdded, Device): _device_added,
-    (ev.DeviceRevoked, Device): _device_revoked,
-    (ev.DeviceRevoked, Runner): _runner_revoked,
-    (ev.PairRequested, PairRequest): _pair_requested,
-    (ev.PairDecided, PairRequest): _pair_decided,
-    (ev.RunnerAdvertised, Runner): _runner_advertised,
-    (ev.FolderPut, Folder): _folder_put,
-    (ev.FolderRemoved, Folder): _folder_removed,
-    (ev.SettingChanged, Setting): _setting_changed,
-    (ev.ThreadCreated, Thread): _thread_created,
-    (ev.ThreadRenamed, Thread): _thread_renamed,
-    (ev.ThreadArchived, Thread): _thread_archived,
-    (ev.ThreadModelSet, Thread): _thread_model,
-    (ev.ThreadErased, Thread): _thread_erased,
-    (ev.MessagePosted, Thread): _thread_spoken,
-    (ev.TaskCreated, Thread): _thread_tasked,
-    (ev.TaskFinished, Thread): _thread_result,
-    (ev.TaskCreated, Task): _task_created,
-    (ev.TaskQueued, Task): _task_queued,
-    (ev.TaskSuggested, Task): _task_suggested,
+_CHANGES: dict[_Pair, _Rule] = {
+    (ev.DeviceRevoked, Device): _sets(state="revoked", revoked_at=_at),
+    (ev.DeviceRevoked, Runner): _sets(state="revoked"),
+    (ev.PairDecided, PairRequest): _sets("state"),
+    (ev.FolderRemoved, Folder): _sets(state="removed"),
+    (ev.ThreadRenamed, Thread): _sets("title", updated_at=_at),
+    (ev.ThreadArchived, Thread): _sets("archived", updated_at=_at),
+    (ev.ThreadModelSet, Thread): _sets("model", updated_at=_at),
+    (ev.MessagePosted, Thread): _sets(
+        last_text=lambda _, __, body: body.text[:200], updated_at=_at
+    ),
+    (ev.TaskCreated, Thread): _sets(
+        tasks=lambda before, _, __: before.tasks + 1,
+        latest_task=lambda _, __, body: body.task.id,
+        updated_at=_at,
+    ),
+    (ev.TaskFinished, Thread): _sets(updated_at=_at),
+    (ev.TaskQueued, Task): _sets("reason", state=TaskState.QUEUED, now_doing=None),
+    (ev.TaskSuggested, Task): _sets("suggestions"),
     (ev.SuggestionChosen, Task): _suggestion_chosen,
-    (ev.TaskAssigned, Task): _task_assigned,
-    (ev.TaskAccepted, Task): _task_accepted,
-    (ev.TaskMoved, Task): _task_moved,
+    (ev.TaskAssigned, Task): _sets("runner", "epoch", state=TaskState.WORKING, reason=None),
+    (ev.TaskAccepted, Task): _accepted,
+    (ev.TaskMoved, Task): _sets(
+        "state",
+        "reason",
+        tries=lambda before, _, body: before.tries + (body.state is TaskState.VERIFYING),
+    ),
     (ev.TaskEdited, Task): _task_edited,
     (ev.CriteriaRestated, Task): _criteria_restated,
-    (ev.TaskPaused, Task): _task_paused,
-    (ev.TaskResumed, Task): _task_resumed,
-    (ev.TaskArchived, Task): _task_archived,
-    (ev.TaskFinished, Task): _task_finished,
-    (ev.StepStarted, Task): _step_started,
-    (ev.StepFinished, Task): _step_finished,
-    (ev.PlanUpdated, Task): _plan_updated,
-    (ev.CheckFinished, Task): _check_finished,
-    (ev.ChecksReset, Task): _checks_reset,
-    (ev.ArtifactCreated, Task): _task_artifact,
-    (ev.ApprovalRequested, Task): _task_asks_approval,
-    (ev.ApprovalDecided, Task): _task_approval_over,
-    (ev.ApprovalVoided, Task): _task_approval_over,
-    (ev.QuestionAsked, Task): _task_asks_question,
-    (ev.QuestionAnswered, Task): _task_question_over,
-    (ev.ApprovalRequested, Approval): _approval_requested,
-    (ev.ApprovalDecided, Approval): _approval_decided,
-    (ev.ApprovalVoided, Approval): _approval_voided,
-    (ev.QuestionAsked, Question): _question_asked,
-    (ev.QuestionAnswered, Question): _question_answered,
-    (ev.QuestionVoided, Question): _question_voided,
-    (ev.ArtifactCreated, Artifact): _artifact_created,
+    (ev.TaskPaused, Task): _sets(state=TaskState.PAUSED, now_doing=None),
+    (ev.TaskResumed, Task): _sets(state=TaskState.QUEUED, reason=None),
+    (ev.TaskArchived, Task): _sets("archived"),
+    (ev.TaskFinished, Task): _sets(
+        *("state", "verdict", "summary", "not_done_because", "changes", "usage", "answer", "epoch"),
+        reason=None,
+        model_used=lambda _, __, body: body.model,
+        waiting_for=(),
+        now_doing=None,
+        finished_at=_happened,
+    ),
+    (ev.StepStarted, Task): _sets(now_doing=lambda _, __, body: body.title),
+    (ev.StepFinished, Task): _sets(usage=_used),
+    (ev.PlanUpdated, Task): _sets(plan=lambda _, __, body: body.items),
+    (ev.CheckFinished, Task): _sets(checks=lambda before, _, body: (*before.checks, body.check)),
+    (ev.ChecksReset, Task): _sets(checks=()),
+    (ev.ArtifactCreated, Task): _sets(artifacts=_artifacts),
+    (ev.ApprovalRequested, Task): _ASKS,
+    (ev.ApprovalDecided, Task): _goes_on,
+    (ev.ApprovalVoided, Task): _goes_on,
+    (ev.QuestionAsked, Task): _ASKS,
+    (ev.QuestionAnswered, Task): _goes_on,
+    (ev.ApprovalDecided, Approval): _sets(
+        "scope",
+        "reason",
+        state=lambda _, __, body: "allowed" if body.decision == "allow" else "denied",
+        decided_by=_by,
+        decided_at=_at,
+    ),
+    (ev.ApprovalVoided, Approval): _sets("reason", state="void"),
+    (ev.QuestionAnswered, Question): _sets(
+        "answer", state="answered", answered_by=_by, answered_at=_at
+    ),
+    (ev.QuestionVoided, Question): _sets(state="void"),
+}
+"""How an event changes an object that there is."""
+
+_TOUCHED: dict[type[Body], list[type[Wire]]] = {
+    body: [kind for kind in COLLECTIONS if (body, kind) in _BEGINS or (body, kind) in _CHANGES]
+    for body in ev.EVENTS.values()
 }
