@@ -16,6 +16,7 @@ _SOON_DAYS: Final = 270
 """A day without a year is the coming one, unless that is so far that it may be the last one."""
 _WORDS: Final = wording("days")
 _PERIODS: Final = [re.compile(form) for form in _WORDS["periods"]]
+_OF_MONTH: Final = [re.compile(form) for form in _WORDS["of_month"]]
 _UNIT_DAYS: Final = {"day": 1, "week": 7, "month": 30, "year": 365}
 
 
@@ -39,38 +40,28 @@ def day_meant(said: str, noted: date | None) -> date | None:
     weekday = _weekday(words)
     if weekday is not None:
         return _coming(words, weekday, noted)
-    hit = re.fullmatch("|".join(_WORDS["of_month"]), words)
-    month, day = (
-        (hit["m"] or hit["m2"] or hit["m3"], hit["d"] or hit["d2"] or hit["d3"])
-        if hit
-        else ("", "")
-    )
-    years = (made(str(noted.year + more), month, day) for more in (0, 1))
+    found = (hit for form in _OF_MONTH if (hit := form.fullmatch(words)))
+    years = (made(str(noted.year + more), hit["m"], hit["d"]) for hit in found for more in (0, 1))
     return next((each for each in years if each and 0 <= (each - noted).days <= _SOON_DAYS), None)
 
 
 def period_in(said: str, today: date) -> Period | None:
     """Return the days that a sentence names: ``yesterday``, ``last week``, ``최근 3일``, ``since 2026-11-01``."""
     hit = next((found for form in _PERIODS if (found := form.search(said))), None)
-    span = (
-        _span({name: w.casefold() for name, w in hit.groupdict().items()}, today) if hit else None
-    )
-    if hit is None or span is None:
+    if hit is None or (span := _span(hit.groupdict(), today)) is None:
         return None
     before = re.search(_WORDS["since"], said[: hit.start()])
     after = re.match(_WORDS["from_on"], said[hit.end() :])
-    start, end = (
-        before.start() if before else hit.start(),
-        hit.end() + (after.end() if after else 0),
-    )
+    start, end = (before or hit).start(), hit.end() + (after.end() if after else 0)
     last = today if before or (after and after[1]) else span[1]
     return Period(span[0], last, said[start:end])
 
 
 def _span(found: dict[str, str], today: date) -> tuple[date, date] | None:
     """Return the first and last day of what a form has found."""
-    unit = _WORDS["units"].get(found.get("unit"), found.get("unit"))
-    match found:
+    said = {name: word.casefold() for name, word in found.items()}
+    unit = _WORDS["units"].get(said.get("unit"), said.get("unit"))
+    match said:
         case {"ago": word}:
             first = last = today - timedelta(days=_WORDS["ago"][word])
         case {"count": count}:
@@ -82,7 +73,7 @@ def _span(found: dict[str, str], today: date) -> tuple[date, date] | None:
             first, last = _whole(unit, today, back=int(which in _WORDS["last"]))
         case {"month": name} if (begun := made(str(today.year), name, "1")) is not None:
             first, last = _whole("month", begun, back=0 if begun <= today else 12)
-        case {"day": said} if (day := date_in(said) or a_date(said, "day")) is not None:
+        case {"day": name} if (day := date_in(name) or a_date(name, "day")) is not None:
             first = last = day
         case _:
             return None

@@ -23,7 +23,7 @@ _WORDS: Final = wording("owing")
 _BOX: Final = re.compile("|".join(_WORDS["box"]))
 _OWNERS: Final = [re.compile(form) for form in _WORDS["owners"]]
 _NOBODY: Final = frozenset(_WORDS["nobody"].split())
-_DUE: Final = [re.compile("|".join(_WORDS["by"])), re.compile(f"({wording('days')['day']})")]
+_DUE: Final = [re.compile("|".join(_WORDS["by"])), re.compile(_WORDS["day"])]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,19 +7,18 @@ that words stand there, never that a clause is good, bad or valid.
 from __future__ import annotations
 
 import re
-import tomllib
 from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
 from functools import cache
-from importlib.resources import files
 from itertools import accumulate
-from typing import Any, Final
+from typing import Final
 
 from deskhand.core.dates import date_in
 from deskhand.core.quotes import bare, visible
+from deskhand.core.words.wording import data
 
 LINES_MAX: Final = 3
 """A clause is quoted over so many lines at most."""
@@ -56,7 +55,7 @@ def checklist() -> tuple[Pattern, ...]:
             why={language: one[f"why_{language}"] for language in ("en", "ko")},
             form=_compiled(one["forms"]) if "forms" in one else None,
         )
-        for one in _table()["pattern"]
+        for one in data("risks.toml")["pattern"]
     )
 
 
@@ -83,7 +82,7 @@ def risks_in(lines: Sequence[str], path: str) -> dict[str, list[Hit]]:
 
 def _amounts(whole: str) -> Iterator[re.Match[str]]:
     """``thirty (60) days``."""
-    numbers: dict[str, int] = _table()["numbers"]
+    numbers: dict[str, int] = data("risks.toml")["numbers"]
     word = "|".join(numbers)
     for hit in re.finditer(rf"(?i)\b({word})(?:[- ]({word}))?\s{{0,4}}\(([0-9]{{1,3}})\)", whole):
         said = sum(numbers[each.lower()] for each in hit.groups()[:2] if each)
@@ -93,7 +92,7 @@ def _amounts(whole: str) -> Iterator[re.Match[str]]:
 
 def _dates(whole: str) -> Iterator[re.Match[str]]:
     """The same kind of day, with another date."""
-    hits = re.finditer(_table()["computed"]["dated"], whole)
+    hits = re.finditer(data("risks.toml")["computed"]["dated"], whole)
     said = ((hit, whole[hit.end() : hit.end() + _NEAR_CHARS].partition("\n")[0]) for hit in hits)
     dated = [(hit, day) for hit, words in said if (day := date_in(words)) is not None]
     days = defaultdict[str, set[date]](set)
@@ -105,7 +104,7 @@ def _dates(whole: str) -> Iterator[re.Match[str]]:
 def _attachments(whole: str) -> Iterator[re.Match[str]]:
     """References to what has no heading of its own: a short line that begins so."""
     found: list[tuple[str, bool, re.Match[str]]] = []
-    for hit in re.finditer(_table()["computed"]["attachment"], whole):
+    for hit in re.finditer(data("risks.toml")["computed"]["attachment"], whole):
         before = whole[: hit.start()].rpartition("\n")[2]
         after = whole[hit.end() : hit.end() + _NEAR_CHARS].partition("\n")[0]
         is_short = len(after) < _NEAR_CHARS and not after.endswith(".")
@@ -119,10 +118,3 @@ def _compiled(forms: Sequence[str]) -> re.Pattern[str]:
     joined = "|".join(forms).replace(" ~", "\0").replace("~", "\0")
     spaced = joined.replace(" ?", r"\s{0,4}").replace(" ", r"\s{1,4}")
     return re.compile(spaced.replace("\0", _GAP), re.IGNORECASE)
-
-
-@cache
-def _table() -> dict[str, Any]:
-    return tomllib.loads(
-        files("deskhand.core.words").joinpath("risks.toml").read_text(encoding="utf-8")
-    )
