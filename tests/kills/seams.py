@@ -133,7 +133,7 @@ def _hub(passing: Passing) -> None:
     def of_change(_: object, __: str, change: Work, *___: object, **____: object) -> str:
         return f"hub commit {change.__name__}"
 
-    _named(Submitter, "_one", of_op)
+    _named(Submitter, "do", of_op)
     _named(SqlStore, "write", lambda *_, **__: "hub commit write")
     _named(SqlStore, "_change", of_change)
     _around(FileBlobs, "put", passing, "blob put")

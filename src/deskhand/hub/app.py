@@ -32,6 +32,7 @@ from deskhand.protocol.wire import Wire
 
 _SNAPSHOT_TRIES = 5
 _RECENT = 200
+_SEES_BY = {Role.RUNNER: "runner", Role.CLIENT: "created_by", Role.BRIDGE: "created_by"}
 _FINAL = tuple(state.value for state in TaskState if state in FINAL)
 
 
@@ -57,7 +58,8 @@ class Hub:
         self.attendance = Attendance(store=store, clock=clock, moved=self._dispatch)
         self.streams = self.attendance.streams
         self.stream = self.streams.stream
-        self.submit = Submitter(store=store, blobs=blobs, ids=self.ids, hear=self._hear).submit
+        submitter = Submitter(store=store, blobs=blobs, ids=self.ids, hear=self._hear)
+        self.submit, self.do = submitter.submit, submitter.do
         self.courier = Courier(
             store=store, clock=clock, notifiers=self.notifiers, spread=self.spread
         )
@@ -78,9 +80,7 @@ class Hub:
         self.streams.close()
         for task in self._running:
             task.cancel()
-        for task in self._running:
-            with suppress(asyncio.CancelledError):
-                await task
+        await asyncio.gather(*self._running, return_exceptions=True)
         self._running = []
 
     async def _hear(
@@ -174,10 +174,5 @@ class Hub:
 
 def visible(reader: Principal, thing: Wire) -> bool:
     """Whether a reader may see an object: a runner what is given to it, a client or bridge what it began."""
-    match reader.role:
-        case Role.RUNNER:
-            return getattr(thing, "runner", None) == reader.id
-        case Role.CLIENT | Role.BRIDGE:
-            return getattr(thing, "created_by", None) == reader.id
-        case Role.OWNER | Role.MEMBER | Role.VIEWER:
-            return True
+    field = _SEES_BY.get(reader.role)
+    return field is None or getattr(thing, field, None) == reader.id

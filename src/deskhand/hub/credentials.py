@@ -9,10 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import re
-import stat
-import tempfile
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Final
@@ -23,11 +20,10 @@ from deskhand.ports import Credential, Draft, Store, Tx
 from deskhand.protocol.authority import Principal
 from deskhand.protocol.events import HUB, DeviceAdded
 from deskhand.protocol.objects import Device, Role
-from deskhand.store.home import sync
+from deskhand.store.private import OWNER_FILE, read_private, write_private
 
 SECRET_PREFIX: Final = "dhs_"  # noqa: S105 - what secrets begin with, not one
 SECRET: Final = re.compile(SECRET_PREFIX + r"[A-Za-z0-9_-]{20,}")
-OWNER_FILE: Final = "owner.json"
 
 
 def new_token(ids: Ids, size_bytes: int = 32) -> str:
@@ -46,87 +42,77 @@ def page_sha256(*, cookie: str, key: str) -> str:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class LocalOwner:
-    """The owner at this computer: what the local CLI signs in with."""
+class LocalDevice:
+    """A device that this computer is itself: its owner at the command line, or a runner."""
 
     account: str
     device: str
     token: str = field(repr=False)
     url: str | None = None
+    name: str | None = None
 
 
-def local_owner(home: Path) -> LocalOwner | None:
-    """Return the owner credential of a home, or nothing before the first start.
+def local_device(path: Path) -> LocalDevice | None:
+    """Return the device in a private file, or nothing before the first start.
 
     Raises:
         DeskhandError: ``home_unsafe`` when another user may read the file or it is damaged.
     """
+    found = read_private(path)
     try:
-        descriptor = os.open(home / OWNER_FILE, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
-    except FileNotFoundError:
-        return None
-    except OSError as error:
-        raise DeskhandError(Code.HOME_UNSAFE, f"{OWNER_FILE}: {error.strerror}") from None
-    with os.fdopen(descriptor, encoding="utf-8") as file:
-        found = os.fstat(file.fileno())
-        if not stat.S_ISREG(found.st_mode) or stat.S_IMODE(found.st_mode) & 0o077:
-            raise DeskhandError(Code.HOME_UNSAFE, f"{OWNER_FILE} must be 0600")
-        try:
-            return LocalOwner(**json.load(file))
-        except (ValueError, TypeError):
-            raise DeskhandError(Code.HOME_UNSAFE, f"{OWNER_FILE} is damaged") from None
+        return None if found is None else LocalDevice(**found)
+    except TypeError:
+        raise DeskhandError(Code.HOME_UNSAFE, f"{path.name} is damaged") from None
+
+
+def write_device(path: Path, device: LocalDevice) -> None:
+    """Replace the file of a device."""
+    write_private(path, json.dumps(asdict(device), indent=2) + "\n")
 
 
 async def ensure_owner(
     store: Store, ids: Ids, *, home: Path, name: str, url: str | None = None
-) -> LocalOwner:
+) -> LocalDevice:
     """Return the home's owner, made on the first start together with the account.
 
-    The file is written before the hub learns of it: a crash in between is mended by the next start. A revoked local
-    owner gets a new device and token; the old token stays dead.
+    Raises:
+        DeskhandError: as :func:`ensure_device`.
+    """
+    known = local_device(home / OWNER_FILE)
+    account, device = known.account if known else ids.new("acc"), ids.new("dev")
+    new = LocalDevice(account=account, device=device, token=new_token(ids), url=url, name=name)
+    return await ensure_device(store, home / OWNER_FILE, new, role=Role.OWNER)
+
+
+async def ensure_device(store: Store, path: Path, new: LocalDevice, *, role: Role) -> LocalDevice:
+    """Return the device in a file under its name and address of now; a new one if there is none in its account.
+
+    The file is written before the hub learns of it: a crash in between is mended by the next start. A revoked device
+    is replaced; the old token stays dead.
 
     Raises:
         DeskhandError: ``home_unsafe``; what the store raises.
     """
-    known = local_owner(home)
-    owner = known or LocalOwner(account=ids.new("acc"), device=ids.new("dev"), token=new_token(ids))
-    let_in = await store.credential(bearer_sha256(owner.token)) is not None
-    if not let_in and await store.get(owner.account, Device, owner.device) is not None:
-        owner = replace(owner, device=ids.new("dev"), token=new_token(ids))
-    owner = replace(owner, url=url)
-    if owner != known:
-        write_owner(home, owner)
-    await store.create_account(owner.account)
+    known = local_device(path)
+    kept = replace(known or new, url=new.url, name=new.name)
+    let_in = await store.credential(bearer_sha256(kept.token)) is not None
+    revoked = not let_in and await store.get(new.account, Device, kept.device) is not None
+    if revoked or kept.account != new.account:
+        kept, let_in = new, False
+    if kept != known:
+        write_device(path, kept)
+    if role is Role.OWNER:
+        await store.create_account(kept.account)
     if not let_in:
-        await store.write(owner.account, lambda tx: _admit_owner(tx, owner, name=name))
-    return owner
+        await store.write(kept.account, lambda tx: _admit(tx, kept, role))
+    return kept
 
 
-def write_owner(home: Path, owner: LocalOwner) -> None:
-    """Replace the owner file."""
-    write_private(home / OWNER_FILE, json.dumps(asdict(owner), indent=2) + "\n")
-
-
-def write_private(path: Path, text: str) -> None:
-    """Write a file that only this user can read, all or nothing, on disk with its name."""
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(temporary).replace(path)
-        sync(
-            path.parent
-        )  # or a power cut takes the name away, and with it the way into the account
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
-
-
-def _admit_owner(tx: Tx, owner: LocalOwner, *, name: str) -> None:
-    device = Device(id=owner.device, name=name, kind="cli", role=Role.OWNER, created_at=tx.now)
-    admit(tx, device, token_sha256=bearer_sha256(owner.token), actor=HUB)
+def _admit(tx: Tx, local: LocalDevice, role: Role) -> None:
+    kind = "runner" if role is Role.RUNNER else "cli"
+    name = local.name or local.device
+    device = Device(id=local.device, name=name, kind=kind, role=role, created_at=tx.now)
+    admit(tx, device, token_sha256=bearer_sha256(local.token), actor=HUB)
 
 
 def admit(tx: Tx, device: Device, *, token_sha256: str, actor: str) -> None:

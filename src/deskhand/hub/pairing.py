@@ -18,7 +18,7 @@ from typing import Final, assert_never
 from deskhand import limits
 from deskhand.clock import Clock, stamp, unstamp
 from deskhand.errors import Code, DeskhandError
-from deskhand.hub.credentials import admit, bearer_sha256, new_token, page_sha256, write_private
+from deskhand.hub.credentials import admit, bearer_sha256, new_token, page_sha256
 from deskhand.hub.peer import Peer, Throttle
 from deskhand.ids import Ids
 from deskhand.limits import INVITE_SECONDS

@@ -40,9 +40,14 @@ class _Link:
     heard_at: str
     written_at: str = ""
     gone: float | None = None
-    news: bool = True
     state: LinkState = "up"
+    told: tuple[bool, LinkState] | None = None
     said: bool = False
+
+    @property
+    def standing(self) -> tuple[bool, LinkState]:
+        """Whether it is connected, and its state, as its row should say; ``told`` is what the row says."""
+        return self.gone is None and self.state == "up", self.state
 
 
 @dataclass(eq=False, kw_only=True)
@@ -63,13 +68,12 @@ class Attendance(Rounds):
         """Write down links that came and went, and notice silence."""
         now, before = self.clock.monotonic(), self._looked
         self._looked = now
-        for who in list(self._links):
-            link = self._links[who]
+        for who, link in list(self._links.items()):
             # While this hub stood still itself, it could not hear.
             link.quiet += max(now - before - _LOOK_SECONDS, 0)
-            if link.news:
-                await self._follow(who, link)
             await self._judge(who, link, now)
+            if link.told != link.standing:
+                await self._tell(who, link)
         return _LOOK_SECONDS
 
     async def hear(
@@ -88,19 +92,17 @@ class Attendance(Rounds):
         link, sleep = self._links.get(who), dict[str, Json]()
         if said.slept_seconds is not None:
             sleep = {"slept_seconds": said.slept_seconds, "woke_at": self.at()}
-        if said.state != "up":
-            if link is not None:
-                link.state, link.said = said.state, True
+        if link is not None:
+            link.state, link.said = said.state, said.state != "up"
+            if sleep or link.told != link.standing:
+                await self._tell(who, link, **sleep)
+        elif said.state != "up":
             await self._write(who, connected=False, state=said.state, seen_at=self.at())
-        elif link is None:
+        else:
             # Its stream is at another hub, or not open yet: the moment is all there is to say.
             known = (await self.store.presence(who[0])).get(who[1])
             if sleep or (known is not None and known.connected):
                 await self._write(who, seen_at=self.at(), **sleep)
-        elif link.state != "up" or sleep:
-            link.state, link.said = "up", False
-            there = link.gone is None
-            await self._write(who, connected=there, state="up", seen_at=self.at(), **sleep)
 
     def _changed(self, listener: Listener, streams: int) -> None:
         """Follow the streams of a runner: one was opened, or one ended and so many are left."""
@@ -112,30 +114,26 @@ class Attendance(Rounds):
                 acknowledged=listener.acknowledged, quiet=now, heard_at=self.at()
             )
         elif streams == 0 and who in self._links:
-            self._links[who].gone, self._links[who].news = now, True
+            self._links[who].gone = now
         self.woken.set()
 
-    async def _follow(self, who: Who, link: _Link) -> None:
-        link.news = False
-        if link.gone is not None:
-            await self._write(who, connected=False, seen_at=link.heard_at)
-        elif link.state == "up":
-            await self._write(who, connected=True, state="up", seen_at=link.heard_at)
-
     async def _judge(self, who: Who, link: _Link, now: float) -> None:
-        """Say what became of a link that is down for a while, or silent."""
+        """See what became of a link that is down for a while, or silent."""
         if link.gone is not None and now - link.gone > _GONE_SECONDS:
             del self._links[who]
             # An unreachable one has not ended because our side gave up on it at last.
             if not link.said and link.state != "no_network":
-                await self._write(who, connected=False, state="stopped", seen_at=link.heard_at)
+                link.state = "stopped"
         elif link.gone is None and link.state == "up" and now - link.quiet > _SILENT_SECONDS:
             known = (await self.store.presence(who[0])).get(who[1])
             if known is not None and link.written_at not in {"", known.seen_at}:
                 link.quiet, link.written_at = now, known.seen_at  # Another hub heard it.
                 return
             link.state = "asleep" if link.acknowledged() else "no_network"
-            await self._write(who, connected=False, state=link.state, seen_at=link.heard_at)
+
+    async def _tell(self, who: Who, link: _Link, **sleep: Json) -> None:
+        link.told = connected, state = link.standing
+        await self._write(who, connected=connected, state=state, seen_at=link.heard_at, **sleep)
 
     async def _write(self, who: Who, **said: Json) -> None:
         """Change a row of presence; tell who looks, and what hangs on it."""

@@ -14,7 +14,7 @@ from typing import Any, Literal
 from deskhand.core import conversation, dispatching, lifecycle, restoring
 from deskhand.core.context import context_of
 from deskhand.core.delivery import announcement
-from deskhand.core.drafting import EVERY_RUNNER, Decision, Draft, Wish, setting_of
+from deskhand.core.drafting import EVERY_RUNNER, Audience, Decision, Draft, Wish, setting_of
 from deskhand.core.settings import checked
 from deskhand.core.waiting import modelless
 from deskhand.errors import Code, DeskhandError
@@ -56,22 +56,14 @@ class Submitter:
         """Handle ops in order; each is atomic, the batch is not. ``disk_full`` and ``unavailable`` end the batch."""
         if len(wishes) > OPS_PER_BATCH_MAX:
             raise DeskhandError(Code.TOO_LARGE, f"{OPS_PER_BATCH_MAX} ops", field="ops")
-        try:
-            async with asyncio.TaskGroup() as group:
-                under_way = [
-                    group.create_task(self._one(principal, op, surface=surface, language=language))
-                    for op in wishes
-                ]
-        except BaseExceptionGroup as several:  # the reason as itself
-            raise several.exceptions[0] from None
-        results = [task.result() for task in under_way]
+        told = (self._told(principal, op, surface=surface, language=language) for op in wishes)
+        results = await asyncio.gather(*told)
         if principal.role is Role.RUNNER:
             await self.hear(principal, wishes, results)
         return results
 
-    async def _one(
-        self, principal: Principal, op: Op, *, surface: Surface, language: str
-    ) -> OpResult:
+    async def do(self, principal: Principal, op: Op, *, surface: Surface = "http") -> OpResult:
+        """Handle one op; its refusal is raised."""
         wish = Wish(
             principal=principal,
             thread=op.thread,
@@ -80,8 +72,13 @@ class Submitter:
             surface=surface,
             op_id=op.op_id,
         )
+        return await self.store.write(principal.account, lambda tx: self._handle(tx, wish, op))
+
+    async def _told(
+        self, principal: Principal, op: Op, *, surface: Surface, language: str
+    ) -> OpResult:
         try:
-            return await self.store.write(principal.account, lambda tx: self._handle(tx, wish, op))
+            return await self.do(principal, op, surface=surface)
         except DeskhandError as error:
             if error.code in {Code.DISK_FULL, Code.UNAVAILABLE}:
                 raise
@@ -267,8 +264,7 @@ def _admit(tx: Tx, wish: Wish, body: ops.DeviceAdmit) -> Decision:
     if request.state != "waiting":
         raise DeskhandError(Code.ALREADY_DECIDED, request.state)
     decided = ev.PairDecided(request=request.id, state="admitted" if body.admit else "refused")
-    draft = Draft(body=decided, actor=wish.principal.id, audience="owner")
-    return Decision(drafts=(draft,), id=request.id)
+    return _decided(wish, decided, request.id, audience="owner")
 
 
 def _revoke(tx: Tx, wish: Wish, body: ops.DeviceRevoke) -> Decision:
@@ -306,8 +302,15 @@ def _put_setting(_: Tx, wish: Wish, body: ops.SettingsPut) -> Decision:
     return _decided(wish, changed, body.name, runner=EVERY_RUNNER)
 
 
-def _decided(wish: Wish, body: ev.Body, name: str, *, runner: str | None = None) -> Decision:
-    draft = Draft(body=body, actor=wish.principal.id, runner=runner)
+def _decided(
+    wish: Wish,
+    body: ev.Body,
+    name: str,
+    *,
+    runner: str | None = None,
+    audience: Audience = "account",
+) -> Decision:
+    draft = Draft(body=body, actor=wish.principal.id, runner=runner, audience=audience)
     return Decision(drafts=(draft,), id=name)
 
 

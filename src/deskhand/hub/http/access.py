@@ -6,13 +6,14 @@ and misused credentials get the same answer. It refuses to compare a secret itse
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, replace
 from enum import Enum
-from typing import Annotated, Final, cast
+from typing import Annotated, Any, Final, cast
 
 from fastapi import Depends
 from starlette.requests import Request
+from starlette.responses import Response
 
 from deskhand import limits
 from deskhand.errors import Code, DeskhandError
@@ -32,6 +33,10 @@ KEY_HEADER: Final = "x-deskhand-key"
 _FORWARDED: Final = frozenset({"forwarded", "via", "x-forwarded-for"})
 _SECURE_COOKIE: Final = "__Host-dh"
 _SURFACES: Final[dict[str, Surface]] = {"page": "page", "cli": "cli"}
+
+
+Answering = Callable[..., Coroutine[Any, Any, Response]]
+"""What a route leads to."""
 
 
 class Who(Enum):
@@ -87,11 +92,14 @@ class Call:
         between = not _FORWARDED.isdisjoint(self.request.headers)
         return asked is not None and not between and bool(asked())
 
-    async def submit(self, ops: Sequence[Op]) -> list[OpResult]:
-        """Handle ops of the caller; see ``Submitter.submit``."""
-        kind = self.credential.kind if self.credential else ""
-        surface = _SURFACES.get(kind, "http")
-        return await self.hub.submit(self.me, ops, surface=surface, language=self.language)
+    @property
+    def surface(self) -> Surface:
+        """What a task of the caller says it came by."""
+        return _SURFACES.get(self.credential.kind if self.credential else "", "http")
+
+    async def do(self, op: Op) -> OpResult:
+        """Handle one op of the caller; its rejection is the refusal of the whole request."""
+        return await self.hub.do(self.me, op, surface=self.surface)
 
     async def get(self, kind: type[W], name: str) -> W:
         """Return an object that the caller may see; ``not_found`` is the same for unknown and foreign (IS-01)."""

@@ -21,15 +21,16 @@ from typing_extensions import override
 from deskhand.errors import Code, DeskhandError
 from deskhand.hub.app import Hub
 from deskhand.hub.http import devices, files, log, page
-from deskhand.hub.http.access import Door, PushDoor, Who
+from deskhand.hub.http.access import Answering, Door, PushDoor, Who
 from deskhand.hub.http.messages import BYTES, CHUNK, JSON, NOTHING, Flow, Takes, check_body, refusal
 from deskhand.hub.http.walls import Names, Walls
 from deskhand.protocol import requests as asks
+from deskhand.protocol.objects import Device, Folder, PairRequest, Thread
+from deskhand.protocol.tasks import Approval, Question, Task
 from deskhand.protocol.wire import Wire
 
 PAGE: Final = Path(__file__).parent.parent / "page"
 _METHOD_NOT_ALLOWED: Final = 405
-Answering = Callable[..., Coroutine[Any, Any, Response]]
 _UNDESCRIBED: Final = frozenset({"/openapi.json", "/", "/{path:path}"})
 
 
@@ -49,19 +50,19 @@ RULES: Final[dict[str, Rule]] = {
     "GET /v1/sync": Rule(log.sync, Who.LISTENER),
     "GET /v1/snapshot": Rule(log.snapshot, Who.PERSON),
     "GET /v1/tasks": Rule(log.list_tasks, Who.READER),
-    "GET /v1/tasks/{task}": Rule(log.get_task, Who.READER),
+    "GET /v1/tasks/{name}": Rule(log.one_of(Task), Who.READER),
     "GET /v1/threads": Rule(log.list_threads, Who.READER),
-    "GET /v1/threads/{thread}": Rule(log.get_thread, Who.READER),
+    "GET /v1/threads/{name}": Rule(log.one_of(Thread), Who.READER),
     "GET /v1/threads/{thread}/events": Rule(log.list_thread_events, Who.READER),
-    "GET /v1/approvals": Rule(log.list_approvals, Who.PERSON),
-    "GET /v1/approvals/{approval}": Rule(log.get_approval, Who.PERSON),
-    "GET /v1/questions": Rule(log.list_questions, Who.PERSON),
+    "GET /v1/approvals": Rule(log.open_of(Approval), Who.PERSON),
+    "GET /v1/approvals/{name}": Rule(log.one_of(Approval), Who.PERSON),
+    "GET /v1/questions": Rule(log.open_of(Question), Who.PERSON),
     "GET /v1/runners": Rule(log.list_runners, Who.PERSON),
-    "GET /v1/folders": Rule(log.list_folders, Who.PERSON),
+    "GET /v1/folders": Rule(log.all_of(Folder, "granted"), Who.PERSON),
     "GET /v1/deliveries": Rule(log.list_deliveries, Who.PERSON),
     "GET /v1/commands": Rule(log.list_commands, Who.READER),
     "GET /v1/settings": Rule(log.list_settings, Who.PERSON),
-    "GET /v1/devices": Rule(log.list_devices, Who.PERSON),
+    "GET /v1/devices": Rule(log.all_of(Device), Who.PERSON),
     "DELETE /v1/devices/{device}": Rule(devices.revoke_device, Who.OWNER, status=204),
     "OPTIONS /v1/uploads": Rule(files.describe_uploads, Who.PUBLIC, status=204),
     "POST /v1/uploads": Rule(files.create_upload, Who.SENDER, status=201),
@@ -74,7 +75,7 @@ RULES: Final[dict[str, Rule]] = {
     "PUT /v1/blobs/{sha256}": Rule(files.put_blob, Who.RUNNER, BYTES),
     "POST /v1/pair": Rule(devices.ask_to_join, Who.PUBLIC, asks.PairAsk, 202),
     "POST /v1/pair/claim": Rule(devices.claim, Who.PUBLIC, asks.PairClaim),
-    "GET /v1/pair/requests": Rule(log.list_pair_requests, Who.OWNER),
+    "GET /v1/pair/requests": Rule(log.all_of(PairRequest, "waiting"), Who.OWNER),
     "POST /v1/pair/invites": Rule(devices.create_invite, Who.OWNER, asks.InviteAsk, 201),
     "DELETE /v1/pair/invites/{invite}": Rule(devices.close_invite, Who.OWNER, status=204),
     "GET /v1/push/key": Rule(devices.push_key, Who.PERSON),

@@ -8,7 +8,6 @@ from deskhand.core.delivery import trial_announcement
 from deskhand.errors import Code, DeskhandError
 from deskhand.hub.delivering import plan
 from deskhand.hub.http.access import Call, TheCall, cookie_for
-from deskhand.hub.http.log import submit_one
 from deskhand.hub.http.messages import Answer, read_json
 from deskhand.hub.peer import Peer, uid_of
 from deskhand.ports import PushSubscription
@@ -49,7 +48,7 @@ async def close_invite(call: TheCall, invite: str) -> Response:
 async def revoke_device(call: TheCall, device: str) -> Response:
     """Take every right from a device at once: token, streams, pushes, leases (PA-07)."""
     op = Op(op_id=call.hub.ids.new("del"), kind="device.revoke", body={"device": device})
-    await submit_one(call, op)
+    await call.do(op)
     return Response(status_code=204)
 
 

@@ -16,16 +16,17 @@ from fastapi import Header, Query
 
 from deskhand import limits
 from deskhand.core.settings import REGISTRY
-from deskhand.errors import Code, DeskhandError
+from deskhand.errors import DeskhandError
 from deskhand.hub.app import visible
-from deskhand.hub.http.access import Call, TheCall
+from deskhand.hub.http.access import Answering, Call, TheCall
 from deskhand.hub.http.messages import Answer, Flow, items, read_json
 from deskhand.hub.streaming import view_of
 from deskhand.ports import Frame, W
-from deskhand.protocol.objects import Device, Folder, PairRequest, Role, Runner, Setting, Thread
-from deskhand.protocol.ops import Op, OpResult
+from deskhand.protocol.objects import Role, Runner, Setting, Thread
+from deskhand.protocol.ops import Op
 from deskhand.protocol.requests import OpBatch, OpenPart, OpResults, Part, TaskPart, TaskPost
-from deskhand.protocol.tasks import Approval, Question, Task
+from deskhand.protocol.tasks import Task
+from deskhand.protocol.wire import Wire
 
 Limit = Annotated[int, Query(ge=1, le=limits.LIST_LIMIT_MAX)]
 Seq = Annotated[int, Query(ge=0, le=limits.INTEGER_MAX)]
@@ -35,7 +36,10 @@ _HEADERS: Final = {"Cache-Control": "no-store, no-transform", "X-Accel-Buffering
 async def post_ops(call: TheCall) -> Answer:
     """Handle a batch; each op has its own result, and being repeated is harmless."""
     batch = await read_json(call.request, OpBatch)
-    return Answer(OpResults(results=tuple(await call.submit(batch.ops))))
+    results = await call.hub.submit(
+        call.me, batch.ops, surface=call.surface, language=call.language
+    )
+    return Answer(OpResults(results=tuple(results)))
 
 
 async def post_task(
@@ -48,20 +52,9 @@ async def post_task(
     body = wish.model_dump(mode="json", exclude_unset=True, exclude={"thread", "meant"})
     body["as"] = "task"
     op = Op(op_id=f"task-key:{key}", kind="message.post", thread=wish.thread, body=body)
-    result = await submit_one(call, op)
+    result = await call.do(op)
     task = await call.get(Task, result.task or "")
     return Answer(task, status_code=200 if result.status == "duplicate" else 201)
-
-
-async def submit_one(call: Call, op: Op) -> OpResult:
-    """Send one op; its rejection is the refusal of the whole request."""
-    [result] = await call.submit([op])
-    if result.error is not None:
-        code = Code(result.error.code)
-        sentence = DeskhandError(code).sentence(call.language)
-        detail = result.error.message.removeprefix(sentence).strip(" ()")
-        raise DeskhandError(code, detail, field=result.error.field)
-    return result
 
 
 async def stream(
@@ -96,14 +89,31 @@ async def snapshot(call: TheCall) -> Answer:
     return Answer(await call.hub.snapshot(call.me))
 
 
-async def list_tasks(call: TheCall, part: Annotated[TaskPart, Query()]) -> Answer:
-    """Return tasks, newest first."""
-    return await _page(call, Task, part, thread=part.thread, states=part.state or ())
+def one_of(kind: type[Wire]) -> Answering:
+    """Return what answers with one object by its id."""
+
+    async def one(call: TheCall, name: str) -> Answer:
+        return Answer(await call.get(kind, name))
+
+    return one
 
 
-async def get_task(call: TheCall, task: str) -> Answer:
-    """Return one task."""
-    return Answer(await call.get(Task, task))
+def all_of(kind: type[Wire], *states: str) -> Answering:
+    """Return what answers with all objects of a kind in these states."""
+
+    async def every(call: TheCall) -> Answer:
+        return items(await call.find(kind, *states))
+
+    return every
+
+
+def open_of(kind: type[Wire]) -> Answering:
+    """Return what answers with objects that wait for a person, or did, newest first."""
+
+    async def some(call: TheCall, part: Annotated[OpenPart, Query()]) -> Answer:
+        return await _page(call, kind, part, states=("open",) if part.is_open else ())
+
+    return some
 
 
 async def list_threads(call: TheCall, part: Annotated[Part, Query()]) -> Answer:
@@ -111,9 +121,9 @@ async def list_threads(call: TheCall, part: Annotated[Part, Query()]) -> Answer:
     return await _page(call, Thread, part)
 
 
-async def get_thread(call: TheCall, thread: str) -> Answer:
-    """Return one conversation."""
-    return Answer(await call.get(Thread, thread))
+async def list_tasks(call: TheCall, part: Annotated[TaskPart, Query()]) -> Answer:
+    """Return tasks, newest first."""
+    return await _page(call, Task, part, thread=part.thread, states=part.state or ())
 
 
 async def list_thread_events(
@@ -129,21 +139,6 @@ async def list_thread_events(
     return items(found, following=str(found[0].seq) if len(found) == limit else None)
 
 
-async def list_approvals(call: TheCall, part: Annotated[OpenPart, Query()]) -> Answer:
-    """Return approvals, newest first."""
-    return await _page(call, Approval, part, states=("open",) if part.is_open else ())
-
-
-async def get_approval(call: TheCall, approval: str) -> Answer:
-    """Return one approval."""
-    return Answer(await call.get(Approval, approval))
-
-
-async def list_questions(call: TheCall, part: Annotated[OpenPart, Query()]) -> Answer:
-    """Return questions, newest first."""
-    return await _page(call, Question, part, states=("open",) if part.is_open else ())
-
-
 async def list_runners(call: TheCall) -> Answer:
     """Return the account's computers, each with how its link stands: ``link`` is the ``state`` of its presence."""
     links = await call.hub.store.presence(call.me.account)
@@ -153,21 +148,6 @@ async def list_runners(call: TheCall) -> Answer:
         for runner in await call.find(Runner)
     ]
     return items(rows)
-
-
-async def list_folders(call: TheCall) -> Answer:
-    """Return the folders that may be used."""
-    return items(await call.find(Folder, "granted"))
-
-
-async def list_devices(call: TheCall) -> Answer:
-    """Return the devices of the account, revoked ones included."""
-    return items(await call.find(Device))
-
-
-async def list_pair_requests(call: TheCall) -> Answer:
-    """Return who asks to join."""
-    return items(await call.find(PairRequest, "waiting"))
 
 
 async def list_deliveries(call: TheCall, part: Annotated[Part, Query()]) -> Answer:
