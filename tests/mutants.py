@@ -36,7 +36,7 @@ from deskhand.workflow import attempt as folding
 from deskhand.workflow import orders
 from deskhand.workflow.journal import Journal
 from deskhand.workflow.local import LocalWorkflow
-from deskhand.workflow.rows import AttemptKey, Step, call_to_json
+from deskhand.workflow.rows import AttemptKey, Step, to_json
 
 Mutant = Callable[[], AbstractContextManager[None]]
 _DRIVER: Final[Any] = vars(driving)["_Driver"]
@@ -100,7 +100,7 @@ def acts_before_intent() -> AbstractContextManager[None]:
     """The runner has the effect first and commits the intent together with the result."""
 
     async def eager(self: Any, call: Any, ruling: Any) -> None:  # noqa: ANN401 - a private class of the runner
-        wish = {"call": call_to_json(call), "asked": False}
+        wish = {"call": to_json(call), "asked": False}
         step = self._step("tool", wish, arguments=call.arguments, effect=ruling.effect)
         self._append(step, self._voice.began(self._state.steps + 1, call))
         self._finish(step, await self._kit.gate.perform(call, self._open.scope, ruling))
@@ -129,7 +129,7 @@ def uses_a_yes_twice() -> AbstractContextManager[None]:
     def kept(state: folding.AttemptState, step: Step) -> folding.AttemptState:
         return replace(used(state, step), yes=state.yes)
 
-    return patched(folding, _used=kept)
+    return _folding(tool=kept)
 
 
 def tells_in_the_request() -> AbstractContextManager[None]:
@@ -196,7 +196,7 @@ def takes_old_results() -> AbstractContextManager[None]:
         after = replace(after, results=state.results) if after.move is not None else after
         return vars(folding)["_closed_if_complete"](after)
 
-    return patched(folding, _closed=sticky, _moved=stale)
+    return _both(patched(folding, _closed=sticky), _folding(move=stale))
 
 
 def drops_the_outbox() -> AbstractContextManager[None]:
@@ -287,6 +287,11 @@ def begins_too_early() -> AbstractContextManager[None]:
         return choose(facts, task.but(not_before=None), *rest, **more)
 
     return patched(dispatching, _choose=hasty)
+
+
+def _folding(**folds: object) -> AbstractContextManager[None]:
+    """Let rows of some kinds be folded in another way."""
+    return patched(folding, _FOLDS={**vars(folding)["_FOLDS"], **folds})
 
 
 def _inside(owner: object) -> Mapping[str, Any]:

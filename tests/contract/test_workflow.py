@@ -1,4 +1,4 @@
-"""What every implementation of the workflow port must hold; here: the journal on SQLite."""
+"""What holds of attempts however they are interrupted: begun once, ended once, each effect once or told."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from deskhand.ports import Done, Effect, Place, ToolResult, Turn
-from deskhand.protocol.objects import FolderMode, Origin, Trust
-from deskhand.protocol.tasks import Brief, TaskState
+from deskhand.protocol.objects import FolderMode
+from deskhand.protocol.tasks import TaskState
 from deskhand.protocol.wire import JsonObject
 from deskhand.testing.agents import Obedient, call, wish
 from tests.laptop import Fuse, Laptop, until
@@ -39,38 +39,24 @@ class Counter:
         return ToolResult(outcome="ok", value={})
 
 
-def brief(task: str = "tsk_1", epoch: int = 1, thread: str = "thr_1") -> Brief:
-    """Return the brief of an attempt that needs nothing."""
-    return Brief(
-        task=task,
-        thread=thread,
-        epoch=epoch,
-        title=task,
-        text="x",
-        agent="scripted",
-        origin=Origin(surface="page"),
-        trust=Trust.OWNER,
-        created_at="2026-01-02T03:04:05.000Z",
-    )
-
-
 async def test_the_same_attempt_started_twice_runs_once(tmp_path: Path) -> None:
-    """`start` of a task and epoch that is known is nothing."""
+    """An order for a task and epoch that is known begins nothing."""
     agent = Obedient([Done(summary="x")])
-
     laptop = Laptop(tmp_path, [agent])
-    laptop.hub.faults.away = True  # it knows nothing of this attempt
 
     async with laptop:
-        assert laptop.runner
-        await laptop.runner.workflow.start(brief())
-        await laptop.runner.workflow.start(brief())
-        await until(lambda: laptop.open_attempts() == [])
+        task = laptop.hub.assign("x", agent="scripted")
+        laptop.hub.order(task, epoch=1)
+        await laptop.finish(task)
+        laptop.hub.order(task, epoch=1)
+        await until(lambda: laptop.rows.cursor == laptop.hub.account.log[-1].seq)
+
+        assert laptop.open_attempts() == []
 
     assert agent.asked == 1
 
 
-async def test_cancel_stops_what_is_below_the_epoch_and_nothing_else(tmp_path: Path) -> None:
+async def test_cancel_stops_the_attempt_and_nothing_else(tmp_path: Path) -> None:
     """What runs is killed, and the attempt is over for good."""
     laptop = Laptop(tmp_path, [Obedient([wish(call("run_command", argv=["sleep", "60"]))])])
     laptop.box.hold = asyncio.Event()
@@ -79,10 +65,9 @@ async def test_cancel_stops_what_is_below_the_epoch_and_nothing_else(tmp_path: P
         tasks = [laptop.hub.assign("x", agent="scripted") for _ in range(2)]
         await until(lambda: len(laptop.box.ran) == 2)
         assert laptop.runner
-        await laptop.runner.workflow.cancel(tasks[0], epoch=2)
-        await laptop.runner.workflow.cancel(tasks[1], epoch=1)
+        laptop.hub.cancel(tasks[0])
+        await until(lambda: laptop.box.killed == 1)
 
-        assert laptop.box.killed == 1
         assert [key.task for key in laptop.runner.workflow.under_way] == [tasks[1]]
 
 

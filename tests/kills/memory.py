@@ -14,8 +14,9 @@ from typing import Any
 from sqlalchemy import Executable, func, select
 
 from deskhand.cli.programs.computer import JOURNAL
+from deskhand.ports import ToolCall
 from deskhand.store.engine import open_sqlite_reader
-from deskhand.workflow.rows import call_from_json
+from deskhand.workflow.rows import from_json
 from deskhand.workflow.tables import ATTEMPTS, OUTBOX, STEPS
 from tests.kills.work import label_of
 
@@ -55,7 +56,7 @@ def at_rest(home: Path) -> bool:
 
 
 def _intent(row: Any) -> Intent:  # noqa: ANN401 - a row of three tables
-    call = call_from_json(json.loads(row.wish)["call"])
+    call = from_json(ToolCall, json.loads(row.wish)["call"])
     outcome = json.loads(row.result)["outcome"] if row.result else None
     label = label_of(call.arguments)
     return Intent(task=row.task, label=label, status=row.status, outcome=outcome)

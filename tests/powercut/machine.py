@@ -24,6 +24,7 @@ from sqlalchemy import Connection, Engine
 from deskhand.errors import DeskhandError
 from deskhand.ids import Ids
 from deskhand.ports import ToolCall, Tx, Wishes
+from deskhand.protocol.events import Event, TaskAssigned
 from deskhand.protocol.objects import Origin, Trust
 from deskhand.protocol.ops import Op, OpResult
 from deskhand.protocol.tasks import Brief
@@ -57,6 +58,15 @@ BRIEF: Final = Brief(
     origin=Origin(surface="page"),
     trust=Trust.OWNER,
     created_at="2026-01-02T03:04:05.000Z",
+)
+ASSIGNED: Final = Event(
+    seq=1,
+    kind="task.assigned",
+    at=BRIEF.created_at,
+    actor="hub",
+    thread=BRIEF.thread,
+    task=BRIEF.task,
+    body=TaskAssigned(runner="run_1", epoch=1, brief=BRIEF).to_json(),
 )
 
 
@@ -227,7 +237,7 @@ class Machine:
         await on.journal.open(home_identity=IDENTITY)
         self.said.incarnation = on.journal.incarnation
         if on.journal.attempt(KEY) is None:
-            await on.journal.begin(BRIEF)
+            await on.journal.receive(ASSIGNED)
 
     async def work(self, on: Open) -> None:
         """Write in several lanes at once; keep what is acknowledged; what fails is refused and counted."""

@@ -25,12 +25,12 @@ from deskhand.workflow.attempt import (
 from deskhand.workflow.rows import (
     Step,
     StepKind,
+    from_json,
     hashable,
     move_from_json,
     move_to_json,
-    result_from_json,
-    result_to_json,
     step_key,
+    to_json,
 )
 
 CALL = ToolCall(tool="read_file", arguments={"path": "a.md"}, title="read a.md")
@@ -57,7 +57,7 @@ def moved(move: Move) -> tuple[StepKind, JsonObject, JsonObject | None]:
     return ("move", {}, move_to_json(move))
 
 
-USED: tuple[StepKind, JsonObject, JsonObject | None] = ("tool", {}, result_to_json(OK))
+USED: tuple[StepKind, JsonObject, JsonObject | None] = ("tool", {}, to_json(OK))
 
 
 @pytest.mark.parametrize("move", MOVES, ids=lambda move: type(move).__name__)
@@ -150,7 +150,7 @@ def test_a_retry_begins_a_new_try_with_the_failed_checks_as_feedback() -> None:
 
 def test_effects_in_doubt_are_counted() -> None:
     """The verdict depends on them."""
-    unknown = result_to_json(ToolResult(outcome="unknown", value={}))
+    unknown = to_json(ToolResult(outcome="unknown", value={}))
 
     assert fold(rows(moved(TWO), ("tool", {}, unknown))).unknown == 1
 
@@ -192,7 +192,7 @@ def test_rows_that_cannot_be_are_damage(steps: list[Step]) -> None:
 def test_a_result_of_an_unknown_kind_is_damage() -> None:
     """An outcome nobody knows is not taken for a good one."""
     with pytest.raises(DeskhandError, match="damaged"):
-        result_from_json({"outcome": "perfect", "value": {}, "text": ""})
+        from_json(ToolResult, {"outcome": "perfect", "value": {}, "text": ""})
 
 
 def test_the_same_turn_three_times_is_a_circle() -> None:

@@ -4,6 +4,10 @@ Each port has a fake in ``deskhand.testing`` that passes the same contract suite
 types only; it refuses to hold behaviour.
 """
 
+# What is imported here is what the package offers.
+# ruff: noqa: F401
+# pyright: reportUnusedImport=false
+
 from __future__ import annotations
 
 from deskhand.core.drafting import Audience, Draft, W
@@ -33,6 +37,7 @@ from deskhand.ports.place import (
     Entry,
     FileChange,
     FolderAccess,
+    Offload,
     Place,
     RefusedChange,
     Sandbox,
@@ -55,56 +60,3 @@ from deskhand.ports.store import (
     Tx,
     View,
 )
-from deskhand.ports.workflow import Offload, Workflow
-
-__all__ = [
-    "Agent",
-    "Ask",
-    "Audience",
-    "Blobs",
-    "CheckWish",
-    "Command",
-    "CommandResult",
-    "Committed",
-    "Credential",
-    "Done",
-    "Draft",
-    "DueDelivery",
-    "Effect",
-    "Entry",
-    "Evidence",
-    "FileChange",
-    "FolderAccess",
-    "Frame",
-    "GiveUp",
-    "Invite",
-    "Joining",
-    "Judgement",
-    "Link",
-    "Move",
-    "Notice",
-    "Notifier",
-    "Offload",
-    "Page",
-    "Place",
-    "PlannedDelivery",
-    "PushSubscription",
-    "R",
-    "RefusedChange",
-    "Sandbox",
-    "SendOutcome",
-    "Spent",
-    "Store",
-    "Together",
-    "Tool",
-    "ToolCall",
-    "ToolInfo",
-    "ToolResult",
-    "Turn",
-    "Tx",
-    "Verifier",
-    "View",
-    "W",
-    "Wishes",
-    "Workflow",
-]

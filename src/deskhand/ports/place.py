@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import BinaryIO, Literal, Protocol, runtime_checkable
+from typing import BinaryIO, Literal, Protocol, TypeVar, runtime_checkable
 
 from deskhand.ports.agent import Effect, ToolResult
 from deskhand.protocol.objects import FolderMode, SandboxInfo
 from deskhand.protocol.wire import JsonObject
+
+R = TypeVar("R")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -217,4 +219,12 @@ class Tool(Protocol):
         Raises:
             DeskhandError: a refusal; becomes an ``error`` result for the agent.
         """
+        ...
+
+
+class Offload(Protocol):
+    """Runs a blocking function: in a thread for real, inline in the simulation."""
+
+    def __call__(self, work: Callable[[], R], /) -> Awaitable[R]:
+        """Return what ``work`` returns, without blocking the loop."""
         ...

@@ -15,7 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
-from deskhand.limits import ADVANCE_SECONDS, LEASE_SECONDS
+from deskhand.limits import ADVANCE_SECONDS
 from deskhand.protocol.objects import LinkState
 from deskhand.runner.attempt import Kit, drive, tell_of_doubt
 from deskhand.runner.ceiling import Ceiling
@@ -41,7 +41,10 @@ class Runner:
 
     def __init__(self, config: RunnerConfig, parts: Parts) -> None:
         self._config = config
-        parts = replace(parts, link=OneLife(parts.link, parts.journal, halt=self._halt))
+        parts = replace(
+            parts,
+            link=OneLife(parts.link, parts.journal, halt=self._halt),
+        )
         self._parts = parts
         self._stop = asyncio.Event()
         ceiling = Ceiling(config.home)
@@ -69,11 +72,11 @@ class Runner:
         """
         parts = self._parts
         parts.process.prepare(as_root=self._config.as_root)
-        await self._parts.journal.open(home_identity=home_identity(self._config.home))
+        await parts.journal.open(home_identity=home_identity(self._config.home))
         try:
             async with self.workflow:
                 await self._greet()
-                await self.workflow.recover()
+                await self.workflow.advance_ready()
                 with passing_over_absence():
                     await self._tell_of_doubt()
                 with suppress(_Stopped):  # the first loop that fails ends all, as itself
@@ -84,14 +87,13 @@ class Runner:
                         self._look_again(),
                         parts.live.run(parts.link, clock=parts.clock, ids=parts.ids),
                         self._presence.renew_forever(
-                            seconds=self._renew_seconds,
                             working=lambda: sorted(self.workflow.under_way),
                             woke=self.inbox.reopen,
                         ),
                     )
                 await self._presence.say_goodbye()
         finally:
-            self._parts.journal.close()
+            parts.journal.close()
 
     def stop(self) -> None:
         """Ask it to stop; ``run`` returns when everything has ended."""
@@ -103,12 +105,12 @@ class Runner:
             async with asyncio.timeout(_GREET_SECONDS):
                 await self._presence.advertise()
 
-    async def _halt(self, keys: Sequence[AttemptKey]) -> None:
-        await self.workflow.halt(keys)
-
     async def going(self, state: LinkState) -> None:
         """Tell the hub that this machine sleeps now, or is switched off."""
         await self._presence.say_goodbye(state)
+
+    async def _halt(self, keys: Sequence[AttemptKey]) -> None:
+        await self.workflow.halt(keys)
 
     async def _until_stopped(self) -> None:
         await self._stop.wait()
@@ -127,10 +129,6 @@ class Runner:
                 if self.inbox.connected:
                     await self._presence.advertise()
                 await self._parts.journal.tidy()
-
-    def _renew_seconds(self) -> float:
-        lease = self._parts.journal.setting("lease_seconds")
-        return (lease if isinstance(lease, int | float) and lease > 0 else LEASE_SECONDS) / 3
 
 
 class _Stopped(Exception):  # noqa: N818 - not an error, the way out of a task group

@@ -12,8 +12,9 @@ import logging
 from collections import Counter
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass, replace
-from typing import Any, assert_never
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
 
 from deskhand.core.verdict import Outcome, verdict_of
 from deskhand.errors import Code, DeskhandError
@@ -39,8 +40,8 @@ from deskhand.runner.ending.watching import Watch, bounded, more
 from deskhand.runner.gate import Gate, Performed, Ruling, Scope
 from deskhand.runner.outbox import Backoff
 from deskhand.runner.parts import Parts, RunnerConfig
-from deskhand.runner.saying import Stamped, Voice
-from deskhand.runner.workspace import Workspace, Workspaces
+from deskhand.runner.saying import Voice
+from deskhand.runner.workspace import Workspaces, instructions_of
 from deskhand.tools.leaf import translated
 from deskhand.workflow.attempt import (
     Resolve,
@@ -55,14 +56,12 @@ from deskhand.workflow.attempt import (
 from deskhand.workflow.rows import (
     AttemptKey,
     AttemptRow,
-    Status,
     Step,
     StepKind,
-    call_from_json,
-    call_to_json,
+    from_json,
     move_to_json,
-    result_to_json,
     step_key,
+    to_json,
 )
 from deskhand.workflow.together import together
 
@@ -92,20 +91,18 @@ async def drive(kit: Kit, key: AttemptKey) -> None:
     while True:
         attempt = kit.parts.journal.attempt(key)
         if attempt is None or attempt.status != "open" or attempt.paused:
-            return
+            return None
         driver = _Driver(kit, attempt)
         try:
-            with kit.workspaces.open(attempt) as workspace:
-                await driver.go(workspace)
+            with kit.workspaces.open(attempt) as scope:
+                return await driver.go(scope)
         except (DeskhandError, OSError) as problem:
             error = translated(problem) if isinstance(problem, OSError) else problem
             if error.code is Code.STALE_EPOCH:
                 raise error from problem
-            if not error.fault.retryable:
-                await driver.give_up([error.sentence(kit.gate.language)])
-                return
-        else:
-            return
+        if not error.fault.retryable:
+            await driver.give_up([error.sentence(kit.gate.language)])
+            return None
         _log.info("attempt.waits %s", error.code)
         if not told and error.code is not Code.HUB_UNREACHABLE:  # then nobody hears it
             told = await driver.tell_of_wait(error)
@@ -115,14 +112,12 @@ async def drive(kit: Kit, key: AttemptKey) -> None:
 async def tell_of_doubt(kit: Kit) -> None:
     """Tell the owner of every effect that a cancellation cut off where to look: it may or may not have happened."""
     for attempt, step in kit.parts.journal.in_doubt():
-        call = call_from_json(step.wish.get("call"))
+        call = from_json(ToolCall, step.wish.get("call"))
         look = what = call.title or call.tool
-        with suppress(DeskhandError, OSError), kit.workspaces.open(attempt) as workspace:
-            look = kit.gate.targets(call, workspace.scope) or what
+        with suppress(DeskhandError, OSError), kit.workspaces.open(attempt) as scope:
+            look = kit.gate.targets(call, scope) or what
         said = kit.gate.say("attempt.canceled_in", what=what, look=look)
-        told = replace(
-            step, result=result_to_json(ToolResult(outcome="unknown", value={}, text=said))
-        )
+        told = replace(step, result=to_json(ToolResult(outcome="unknown", value={}, text=said)))
         voice = Voice(kit.parts, kit.config.runner, attempt.brief)
         await kit.parts.journal.tell(attempt.key, voice.said(said, role="system"), of=told)
 
@@ -130,10 +125,12 @@ async def tell_of_doubt(kit: Kit) -> None:
 class _Driver:
     """One attempt, while it is driven."""
 
-    _open: Workspace
+    _scope: Scope
 
     def __init__(self, kit: Kit, attempt: AttemptRow) -> None:
         self._kit = kit
+        self._gate = kit.gate
+        self._say = kit.gate.say
         self._journal = kit.parts.journal
         self._key = attempt.key
         self._brief = attempt.brief
@@ -149,13 +146,13 @@ class _Driver:
         self._shown: str | None = None
         """The message as which the last text of the model was shown live, until one is said under its name."""
 
-    async def go(self, workspace: Workspace) -> None:
+    async def go(self, scope: Scope) -> None:
         """Do one thing after the other until the end or a wait."""
-        self._open = workspace
-        self._place = workspace.made or self._place
+        self._scope = scope
+        self._place = scope.made or self._place
         if self._brief.files:
             await self._kit.accepted(self._key)
-            await self._kit.workspaces.bring_in(self._brief, workspace)
+            await self._kit.workspaces.bring_in(self._brief, scope.place.results)
         while await self._advance():
             pass
 
@@ -167,8 +164,8 @@ class _Driver:
 
     async def tell_of_wait(self, error: DeskhandError) -> bool:
         """Tell the owner what is waited for; return whether that could be noted."""
-        why = error.sentence(self._kit.gate.language)
-        said = self._voice.said(self._kit.gate.say("attempt.waits", why=why), role="system")
+        why = error.sentence(self._gate.language)
+        said = self._voice.said(self._say("attempt.waits", why=why), role="system")
         with suppress(DeskhandError):
             await self._journal.record(self._key, ops=[said], place=self._place)
             return True
@@ -196,8 +193,6 @@ class _Driver:
                 going = await self._verify(act)
             case GiveUp():
                 going = self._listen() or await self.give_up(act.reasons)
-            case _:  # pragma: no cover - the type checker proves it
-                assert_never(act)
         return going
 
     async def _think(self) -> bool:
@@ -211,8 +206,9 @@ class _Driver:
         if heard:
             wish |= {"heard": list(said), "heard_to": heard[-1].seq}
         instructions = state.instructions
-        if not state.spending.moves:
-            instructions = self._open.instructions()
+        folder = self._scope.place.folder
+        if folder and not state.spending.moves:
+            instructions = instructions_of(folder)
             wish |= {"instructions": instructions.to_json()} if instructions else {}
         brief = self._brief.but(criteria=self._criteria, instructions=instructions)
         move = await self._move(brief, said)
@@ -220,8 +216,7 @@ class _Driver:
         wish |= {"noted": list(notes)} if notes else {}
         ops = [self._voice.said(note, role="system") for note in notes.values()]
         self._shown = self._kit.parts.live.settle(self._key.task)
-        ops += self._announced(move)
-        self._append(self._step("move", wish, result=move_to_json(move)), *ops)
+        self._add("move", wish, *ops, *self._announced(move), result=move_to_json(move))
         if move.say:
             await self._flush()
         return True
@@ -244,13 +239,12 @@ class _Driver:
             ops.append(voice.said(move.say, message=self._shown))
             self._shown = None
         if isinstance(move, (Wishes, Done)) and move.plan not in (None, before.plan):
-            ops.append(voice.op(ev.PlanUpdated(items=move.plan or (), **voice.stamped)))
+            ops.append(voice.op(ev.PlanUpdated(items=move.plan or (), epoch=voice.epoch)))
         silent = self._criteria == before.criteria  # the owner said nothing
         if silent and isinstance(move, Wishes) and move.criteria not in ((), before.criteria):
-            restated = ev.CriteriaRestated(criteria=move.criteria, **voice.stamped)
-            ops.append(voice.op(restated))
+            ops.append(voice.op(ev.CriteriaRestated(criteria=move.criteria, epoch=voice.epoch)))
         if isinstance(move, Done):
-            ops.append(self._voice.moved(TaskState.VERIFYING))
+            ops.append(voice.moved(TaskState.VERIFYING))
         return ops
 
     async def _move(self, brief: Brief, said: Sequence[str]) -> Move:
@@ -261,17 +255,17 @@ class _Driver:
         """
         agent = self._agent
         if agent is None:
-            return GiveUp(reasons=(self._kit.gate.say("attempt.no_agent", name=self._brief.agent),))
+            return GiveUp(reasons=(self._say("attempt.no_agent", name=self._brief.agent),))
         try:
             move = bounded(await agent.move(brief, with_steering(self._state.turns, said)))
             json.dumps(move_to_json(move), allow_nan=False)  # what cannot be written is not said
         except DeskhandError as error:
             if error.fault.retryable:
                 raise
-            return GiveUp(reasons=(error.sentence(self._kit.gate.language),))
+            return GiveUp(reasons=(error.sentence(self._gate.language),))
         except Exception:  # noqa: BLE001 - an agent is a guest: whatever it does, the attempt ends honestly
             _log.exception("agent.broke")
-            return GiveUp(reasons=(self._kit.gate.say("attempt.agent_broke"),))
+            return GiveUp(reasons=(self._say("attempt.agent_broke"),))
         return move
 
     async def _use(self, move: Wishes, index: int) -> bool:
@@ -291,7 +285,7 @@ class _Driver:
             else:
                 await self._act(call, ruling)
             return True
-        perform, scope = self._kit.gate.perform, self._open.scope
+        perform, scope = self._gate.perform, self._scope
         performed = await together(*(perform(call, scope, ruling) for call, ruling in looking))
         for (call, _), one in zip(looking, performed, strict=True):
             self._note(call, one.result)
@@ -300,33 +294,29 @@ class _Driver:
     async def _admit(self, call: ToolCall) -> Ruling | ToolResult:
         """Return the ruling about a wish, or at once the result of one that is refused or makes no sense."""
         try:
-            ruling = await self._kit.gate.admit(call, self._open.scope)
+            ruling = await self._gate.admit(call, self._scope)
         except DeskhandError as error:
-            return self._kit.gate.failed(error)
+            return self._gate.failed(error)
         denied = ruling.decision is Decision.DENY
-        return self._kit.gate.refused(ruling) if denied else ruling
+        return self._gate.refused(ruling) if denied else ruling
 
     async def _act(self, call: ToolCall, ruling: Ruling) -> None:
         """Commit the intent, wait for the acknowledged accept, have the effect, note the result."""
         wish: JsonObject = {
-            "call": call_to_json(call),
+            "call": to_json(call),
             "action_sha256": ruling.lasting_sha256,
             "asked": ruling.decision is Decision.ASK,
         }
-        step = self._step("tool", wish, arguments=call.arguments, effect=ruling.effect)
-        self._append(step, self._voice.began(self._state.steps + 1, call))
+        began, arguments = self._voice.began(self._state.steps + 1, call), call.arguments
+        step = self._add("tool", wish, began, arguments=arguments, effect=ruling.effect)
         await together(self._flush(), self._kit.accepted(self._key))
-        self._finish(step, await self._kit.gate.perform(call, self._within(step), ruling))
+        self._finish(step, await self._gate.perform(call, self._within(step), ruling))
 
     def _note(self, call: ToolCall, result: ToolResult) -> None:
         """Note a wish that had no effect, with its result, as one row."""
-        number = self._state.steps + 1
-        wish: JsonObject = {"call": call_to_json(call)}
-        self._append(
-            self._step("tool", wish, arguments=call.arguments, result=result_to_json(result)),
-            self._voice.began(number, call),
-            self._ended(result),
-        )
+        ops = self._voice.began(self._state.steps + 1, call), self._ended(result)
+        wish, said = JsonObject(call=to_json(call)), to_json(result)
+        self._add("tool", wish, *ops, arguments=call.arguments, result=said)
 
     def _ended(self, result: ToolResult) -> Op:
         """Return: the next step has this result, and so much was used with it."""
@@ -335,7 +325,7 @@ class _Driver:
 
     def _finish(self, step: Step, performed: Performed, *more: Op) -> None:
         """Give the open step its result, with the files that differ because of it."""
-        result = result_to_json(performed.result) | {"changes": dict(performed.changes)}
+        result = to_json(performed.result) | {"changes": dict(performed.changes)}
         self._append(replace(step, result=result), self._ended(performed.result), *more)
 
     async def _resolve(self, move: Wishes, step: Step) -> bool:
@@ -347,18 +337,18 @@ class _Driver:
             self._finish(step, performed)
             return True
         what = call.title or call.tool
-        look = self._kit.gate.targets(call, self._open.scope) or what
-        said = self._kit.gate.say("attempt.unknown", what=what, look=look)
+        look = self._gate.targets(call, self._scope) or what
+        said = self._say("attempt.unknown", what=what, look=look)
         result = ToolResult(outcome="unknown", value={"look_at": look}, text=said)
         self._finish(step, Performed(result=result), self._voice.said(said, role="system"))
         return True
 
     async def _again(self, call: ToolCall, step: Step) -> Performed | None:
         """Return the result of an intent that can be repeated or looked for; nothing when it cannot."""
-        tool = self._kit.gate.tool(call.tool)
+        tool = self._gate.tool(call.tool)
         if tool is None or step.effect in (None, "unknown"):
             return None
-        ruling = await self._kit.gate.admit(call, self._open.scope)
+        ruling = await self._gate.admit(call, self._scope)
         same = step.wish.get("action_sha256") == ruling.lasting_sha256
         asked = step.wish.get("asked") is True and same
         if ruling.decision is Decision.DENY or (ruling.decision is Decision.ASK and not asked):
@@ -366,13 +356,13 @@ class _Driver:
         await self._kit.accepted(self._key)
         if step.effect == "probe":
             probe = getattr(tool, "probe", None)
-            found = await probe(call.arguments, self._open.scope.place) if probe else None
+            found = await probe(call.arguments, self._scope.place) if probe else None
             return Performed(result=found) if isinstance(found, ToolResult) else None
-        return await self._kit.gate.perform(call, self._within(step), ruling)
+        return await self._gate.perform(call, self._within(step), ruling)
 
     def _within(self, step: Step) -> Scope:
         """Return the places, as this step acts in them."""
-        scope = self._open.scope
+        scope = self._scope
         return replace(scope, place=replace(scope.place, step=step.key))
 
     def _permitted(self, ruling: Ruling) -> bool:
@@ -384,25 +374,25 @@ class _Driver:
     async def _ask(self, ruling: Ruling) -> bool:
         """Ask a person for a yes; an earlier yes to something that has changed is void."""
         voice, yes = self._voice, self._state.yes
-        approval = voice.approval(ruling)
-        ops = [voice.op(ev.ApprovalRequested(approval=approval, **voice.stamped))]
+        approval, ops = voice.approval(ruling), list[Op]()
         if yes is not None:
-            changed = self._kit.gate.say("attempt.changed")
-            void = ev.ApprovalVoided(approval=yes.approval, reason=changed, **voice.stamped)
-            ops.insert(0, voice.op(void))
+            changed = self._say("attempt.changed")
+            void = ev.ApprovalVoided(approval=yes.approval, reason=changed, epoch=voice.epoch)
+            ops.append(voice.op(void))
+        ops.append(voice.op(ev.ApprovalRequested(approval=approval, epoch=voice.epoch)))
         wish: JsonObject = {"approval": approval.to_json(), "grant": ruling.grant}
         return await self._wait(wish, approval.id, *ops)
 
     async def _question(self, ask: Ask, **more: Json) -> bool:
         """Put a question to a person."""
         question = self._voice.question(ask)
-        asks = ev.QuestionAsked(question=question, **self._voice.stamped)
+        asks = ev.QuestionAsked(question=question, epoch=self._key.epoch)
         wish: JsonObject = {"question": question.to_json(), **more}
         return await self._wait(wish, question.id, self._voice.op(asks))
 
     async def _wait(self, wish: JsonObject, ref: str, *ops: Op) -> bool:
         """Store what a person is asked as a row, and let go."""
-        self._append(self._step("wait", wish, ref=ref), *ops)
+        self._add("wait", wish, *ops, ref=ref)
         await self._flush()
         return False
 
@@ -422,7 +412,7 @@ class _Driver:
         else:
             reason = body.get("reason")
             why = "refused.person_because" if reason else "refused.person"
-            said = self._kit.gate.say(why, reason=reason)
+            said = self._say(why, reason=reason)
             refusal = ToolResult(outcome="denied", value={}, text=said)
             denied: JsonObject = {"decision": "deny", "text": said}
             self._append(replace(step, result=denied), self._ended(refusal))
@@ -447,29 +437,28 @@ class _Driver:
         commands, a verifier) the claim is committed. What the owner wants meanwhile counts: other criteria are
         looked at anew, and a word to the agent gives it another round.
         """
-        voice, scope, criteria = self._voice, self._open.scope, self._criteria
+        voice, scope, criteria = self._voice, self._scope, self._criteria
         if self._state.checks:  # of a look that was broken off, or that was for other criteria
-            self._append(self._step("check", {"anew": True}, result={}), self._voice.reset())
+            self._add("check", {"anew": True}, voice.reset(), result={})
         if self._brief.checks:
             await self._flush()
-        for check in await verify(done, self._brief.checks, scope, self._kit.gate):
+        for check in await verify(done, self._brief.checks, scope, self._gate):
             self._check(check)
         if criteria and not self._plain(done):
             await self._judge(done, self._brief.but(criteria=criteria))
         outcome = verdict_of(self._state.checks, unknown_effects=self._state.unknown)
         failed = [one.to_json() for one in self._state.checks if not one.passed]
         made = sha256_of([failed, [hash_of(path, scope) for path in done.outputs]])
-        same = [self._kit.gate.say("attempt.same_again")] if made == self._state.made else []
+        same = [self._say("attempt.same_again")] if made == self._state.made else []
         if outcome.failed and self._state.tries < self._kit.config.tries_max:
             wish: JsonObject = {"retry": True, "made": made, "told": "\n".join(same)}
-            again = self._step("check", wish, result={})
-            self._append(again, self._voice.reset(), self._voice.moved(TaskState.WORKING))
+            self._add("check", wish, voice.reset(), voice.moved(TaskState.WORKING), result={})
             return True
-        when = voice.stamped  # before the hand-over, which waits for a hub that is away
+        when = voice.now  # before the hand-over, which waits for a hub that is away
         ops = await self._hand_over(done.outputs, when=when)
         if self._criteria != criteria or self._listen():
             return True
-        reasons = [self._kit.gate.say("attempt.check_failed", name=name) for name in outcome.failed]
+        reasons = [self._say("attempt.check_failed", name=name) for name in outcome.failed]
         return await self._end(outcome, *ops, reasons=[*reasons, *same], done=done, when=when)
 
     def _plain(self, done: Done) -> bool:
@@ -480,23 +469,22 @@ class _Driver:
 
     async def _judge(self, done: Done, brief: Brief) -> None:
         """Let somebody with fresh eyes look at what our own checks let pass."""
-        checks, scope = self._state.checks, self._open.scope
+        checks, scope = self._state.checks, self._scope
         if not isinstance(self._agent, Verifier) or not all(check.passed for check in checks):
             return
         await self._flush()
         paths = (*done.outputs, *self._state.changes)
-        found = await evidence_of(paths, checks, scope, self._kit.gate)
-        told = [] if done.outputs else [Evidence(name="answer", text=done.summary)]
-        judgement = await judged(self._agent, brief, [*found, *told])
-        spent: JsonObject = asdict(judgement.spent) if judgement.spent else {}
-        self._append(self._step("check", {"judged": True, "spent": spent}, result={}))
+        found = await evidence_of(paths, checks, scope, self._gate)
+        found += [] if done.outputs else [Evidence(name="answer", text=done.summary)]
+        judgement = await judged(self._agent, brief, found)
+        spent = to_json(judgement.spent) if judgement.spent else {}
+        self._add("check", {"judged": True, "spent": spent}, result={})
         for check in judgement.checks:
             self._check(check)
 
     def _check(self, check: Check) -> None:
-        step = self._step("check", {"name": check.name}, result=check.to_json())
-        said = ev.CheckFinished(check=check, **self._voice.stamped)
-        self._append(step, self._voice.op(said))
+        said = self._voice.op(ev.CheckFinished(check=check, epoch=self._key.epoch))
+        self._add("check", {"name": check.name}, said, result=check.to_json())
 
     def _listen(self) -> bool:
         """Give the agent another round if a person said something that it does not know; return whether it has one."""
@@ -505,17 +493,18 @@ class _Driver:
         ops = [self._voice.reset()] if self._state.checks else []
         if isinstance(self._state.move, Done):
             ops.append(self._voice.moved(TaskState.WORKING))
-        self._append(self._step("check", {"heard": True}, result={}), *ops)
+        self._add("check", {"heard": True}, *ops, result={})
         return True
 
-    async def _hand_over(self, paths: Sequence[str], *, when: Stamped | None = None) -> list[Op]:
+    async def _hand_over(self, paths: Sequence[str], *, when: str | None = None) -> list[Op]:
         """Bring results to the hub, and return what says that they are there."""
-        voice, results = self._voice, self._open.scope.place.results
-        when = when or voice.stamped
+        voice, results = self._voice, self._scope.place.results
+        when = when or voice.now
         stored = await upload(
             self._kit.parts, paths, results=results, voice=voice, meanwhile=self._flush
         )
-        return [voice.op(ev.ArtifactCreated(artifact=one, **when)) for one in stored]
+        made = [ev.ArtifactCreated(artifact=a, epoch=voice.epoch, happened_at=when) for a in stored]
+        return list(map(voice.op, made))
 
     async def _end(
         self,
@@ -523,7 +512,7 @@ class _Driver:
         *ops: Op,
         reasons: Sequence[str],
         done: Done | None = None,
-        when: Stamped | None = None,
+        when: str | None = None,
     ) -> bool:
         """Say the last thing of the attempt, and that it is over; ``when`` it was, if not now."""
         voice, plain = self._voice, done is not None and self._plain(done)
@@ -536,36 +525,38 @@ class _Driver:
             usage=self._state.spending.usage,
             model=self._state.spending.model,
             answer=plain,
-            **(when or voice.stamped),
+            epoch=voice.epoch,
+            happened_at=when,
         )
         last: list[Op] = []
         if done and plain:
             last.append(voice.said(done.summary, message=self._shown, meant="answer"))
         if self._unheard() and not self._hears:
-            last.append(voice.said(self._kit.gate.say("attempt.cannot_hear"), role="system"))
+            last.append(voice.said(self._say("attempt.cannot_hear"), role="system"))
         await self._flush(*ops, *last, voice.op(finished), finished=True)
         return False
 
-    def _step(
+    def _add(
         self,
         kind: StepKind,
         wish: JsonObject,
-        *,
+        *ops: Op,
         arguments: JsonObject | None = None,
         **rest: object,
     ) -> Step:
-        """Return the next row; of a move or wait it says how long was worked since the last of them."""
+        """Fold in the next row; of a move or wait it says how long was worked since the last of them."""
         if kind in ("move", "wait"):
             now = self._kit.parts.clock.monotonic()
             wish = wish | {"worked": int((now - self._since) * 1000)}
             self._since = now
         n = self._state.next_n
         key = step_key(self._key.task, n, wish if arguments is None else arguments)
-        step = Step(n=n, kind=kind, key=key, wish=wish, at=self._voice.now)
-        return replace(step, **rest)
+        step = replace(Step(n=n, kind=kind, key=key, wish=wish, at=self._voice.now), **rest)
+        self._append(step, *ops)
+        return step
 
     def _append(self, step: Step, *ops: Op) -> None:
-        """Fold a row in; it is written with the next commit."""
+        """Fold in a row, or its result; it is written with the next commit."""
         self._state = apply(self._state, step)
         self._unsaved.append(step)
         self._unsaid.extend(ops)
@@ -574,19 +565,15 @@ class _Driver:
         """Commit what is not written yet: rows, results and what is to be said, together."""
         steps, self._unsaved = self._unsaved, []
         said, self._unsaid = [*self._unsaid, *ops], []
-        if steps or said or finished:
-            await self._record(steps, said, "finished" if finished else "open")
+        if not (steps or said or finished):
+            return
+        status, told = "finished" if finished else "open", False
+        write = partial(self._journal.record, self._key, place=self._place)
 
-    async def _record(self, steps: Sequence[Step], said: Sequence[Op], status: Status) -> None:
-        """Commit; on a disk that takes nothing wait here, because what was done is known only here."""
-        backoff, told = Backoff(self._kit.parts), False
-        while True:
-            try:
-                return await self._journal.record(
-                    self._key, steps=steps, ops=said, status=status, place=self._place
-                )
-            except DeskhandError as error:
-                if not error.fault.retryable:
-                    raise
-                told = told or await self.tell_of_wait(error)
-            await backoff.wait()
+        async def tell(error: DeskhandError) -> None:
+            nonlocal told
+            told = told or await self.tell_of_wait(error)
+
+        # On a disk that takes nothing it waits here, because what was done is known only here.
+        commit = partial(write, steps=steps, ops=said, status=status)
+        await Backoff(self._kit.parts).until_done(commit, meanwhile=tell)

@@ -39,11 +39,15 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scope:
-    """Where a task's wishes may act. ``mode`` reads how wide its folder is at this moment."""
+    """Where a task's wishes may act. ``mode`` reads how wide its folder is at this moment.
+
+    ``made`` is the directory that was made for its results, if one was.
+    """
 
     place: Place
     folder: str | None
     mode: Callable[[], FolderMode | None]
+    made: str | None = None
 
     def now(self) -> tuple[Place, FolderMode | None]:
         """Return the place as it is at this moment, and its mode; without a folder, results are our own."""

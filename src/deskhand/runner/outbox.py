@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from typing import Final
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Final, TypeVar
 
 from deskhand.errors import Code, DeskhandError
-from deskhand.ports import Frame, Link
+from deskhand.ports import Link
 from deskhand.protocol.ops import Op, OpResult
 from deskhand.runner.parts import Parts
 from deskhand.workflow.journal import Journal
@@ -24,6 +24,7 @@ BACKOFF_SECONDS: Final = (0.2, 0.5, 1, 2)
 LOST: Final = frozenset({Code.STALE_EPOCH, Code.NOT_FOUND})
 """Answers that say: this attempt is no longer yours."""
 
+R = TypeVar("R")
 _log = logging.getLogger(__name__)
 Lost = Callable[[Sequence[AttemptKey]], Awaitable[None]]
 """Told which attempts the hub no longer takes anything from."""
@@ -33,9 +34,12 @@ class OneLife:
     """A ``Link`` that says in which life of ``journal`` it speaks; ``halt`` ends what a former life held."""
 
     def __init__(self, link: Link, journal: Journal, *, halt: Lost) -> None:
-        self._link = link
+        self._send = link.send
         self._journal = journal
         self._halt = halt
+        self.stream = link.stream
+        self.upload_blob = link.upload_blob
+        self.download_file = link.download_file
 
     async def send(self, ops: Sequence[Op]) -> list[OpResult]:
         """Send ops and return their results, in order.
@@ -44,7 +48,7 @@ class OneLife:
             DeskhandError: ``runner_replaced``; ``unavailable`` when a new life began just now, and what the link says.
         """
         life = self._journal.life
-        results = await self._link.send([op.but(life=life) for op in ops])
+        results = await self._send([op.but(life=life) for op in ops])
         codes = {result.error.code for result in results if result.error is not None}
         if Code.RUNNER_REPLACED in codes:
             raise DeskhandError(Code.RUNNER_REPLACED)
@@ -54,21 +58,9 @@ class OneLife:
             raise DeskhandError(Code.UNAVAILABLE)
         return results
 
-    def stream(self, *, after: int) -> AsyncIterator[Frame]:
-        """Yield frames after a cursor until the link breaks."""
-        return self._link.stream(after=after)
-
-    async def upload_blob(self, data: AsyncIterator[bytes], *, sha256: str, size: int) -> None:
-        """Store bytes on the hub before an event names them."""
-        await self._link.upload_blob(data, sha256=sha256, size=size)
-
-    def download_file(self, file: str) -> AsyncIterator[bytes]:
-        """Yield the bytes of an upload that came with a message of an assigned task."""
-        return self._link.download_file(file)
-
 
 class Backoff:
-    """How long to wait before the next try, with jitter, so that many runners do not come back at once."""
+    """Tries again what may pass by itself, and how long to wait before the next try, with jitter, so that many runners do not come back at once."""
 
     def __init__(self, parts: Parts) -> None:
         self._clock = parts.clock
@@ -78,6 +70,26 @@ class Backoff:
     def reset(self) -> None:
         """Begin again with the shortest wait."""
         self._failures = 0
+
+    async def until_done(
+        self,
+        work: Callable[[], Awaitable[R]],
+        *,
+        meanwhile: Callable[[DeskhandError], Awaitable[None]],
+    ) -> R:
+        """Return what ``work`` returns once it does; ``meanwhile`` is called before each wait.
+
+        Raises:
+            DeskhandError: what will not pass by itself.
+        """
+        while True:
+            try:
+                return await work()
+            except DeskhandError as error:
+                if not error.fault.retryable:
+                    raise
+                await meanwhile(error)
+            await self.wait()
 
     async def wait(self, *, at_least: float = 0.0) -> None:
         """Wait between half and the whole of the present step, and as long as was asked for."""

@@ -15,11 +15,11 @@ from typing import Final
 
 from deskhand.clock import stamp
 from deskhand.errors import DeskhandError
-from deskhand.limits import PROTOCOL
+from deskhand.limits import LEASE_SECONDS, PROTOCOL
 from deskhand.protocol.events import ORDER_KINDS, RunnerAdvertised
 from deskhand.protocol.objects import Folder, FolderInstructions, LinkState, Runner
 from deskhand.protocol.ops import Op
-from deskhand.protocol.wire import JsonObject
+from deskhand.protocol.wire import Json, JsonObject
 from deskhand.runner.ceiling import Ceiling
 from deskhand.runner.parts import Parts, RunnerConfig
 from deskhand.runner.saying import fact
@@ -73,43 +73,39 @@ class Presence:
                 self._said = said
 
     async def renew_forever(
-        self,
-        *,
-        seconds: Callable[[], float],
-        working: Callable[[], Sequence[AttemptKey]],
-        woke: Callable[[], None],
+        self, *, working: Callable[[], Sequence[AttemptKey]], woke: Callable[[], None]
     ) -> None:
         """Say that this computer is there and renew the leases of what it works on, until cancelled.
 
         In short naps, so that a lease that becomes shorter is noticed in time, and a sleep too: after one ``woke`` is
         called and the next word, which tells of it, is said at once. A hub that is away is no error.
         """
-        clock, ids = self._parts.clock, self._parts.ids
+        clock = self._parts.clock
         spoke = clock.monotonic()
         while True:
-            nap, began = min(seconds(), _NAP_SECONDS), clock.elapsed()
+            nap, began = min(self._word_seconds(), _NAP_SECONDS), clock.elapsed()
             await clock.sleep(nap)
             late = clock.elapsed() - began - nap
             if late > _SLEPT_SECONDS:
                 self._slept += round(late)
                 woke()
-            elif clock.monotonic() - spoke < min(seconds(), _WORD_SECONDS) or self._going():
+            elif self._going() or clock.monotonic() < spoke + self._word_seconds():
                 continue
             spoke, self._leaving = clock.monotonic(), "stopped"
-            slept: JsonObject = {"slept_seconds": self._slept} if self._slept else {}
-            ops = [Op(op_id=ids.new("op"), kind="presence.note", body={"state": "up", **slept})]
-            ops += [
-                Op(
-                    op_id=ids.new("op"),
-                    kind="lease.renew",
-                    task=key.task,
-                    body={"epoch": key.epoch},
-                )
-                for key in working()
-            ]
+            ops = [self._op("presence.note", state="up", slept_seconds=self._slept or None)]
+            ops += [self._op("lease.renew", key.task, epoch=key.epoch) for key in working()]
             with passing_over_absence():
                 await self._parts.link.send(ops)
                 self._slept = 0
+
+    def _word_seconds(self) -> float:
+        """Return how long it may be silent, as the account has it now."""
+        lease = self._parts.journal.setting("lease_seconds")
+        lease = lease if isinstance(lease, int | float) and lease > 0 else LEASE_SECONDS
+        return min(lease / 3, _WORD_SECONDS)
+
+    def _op(self, kind: str, task: str | None = None, **body: Json) -> Op:
+        return Op(op_id=self._parts.ids.new("op"), kind=kind, task=task, body=body)
 
     def _going(self) -> bool:
         """Whether goodbye was said a moment ago: a word after it would take it back."""
@@ -120,12 +116,9 @@ class Presence:
         """Tell the hub why it will not hear from here, if there is time for it: what was told last, or ``stopped``."""
         self._leaving = state or self._leaving
         self._said_goodbye = self._parts.clock.monotonic()
-        op = Op(
-            op_id=self._parts.ids.new("op"), kind="presence.note", body={"state": self._leaving}
-        )
         with suppress(DeskhandError, TimeoutError):
             async with asyncio.timeout(_GOODBYE_SECONDS):
-                await self._parts.link.send([op])
+                await self._parts.link.send([self._op("presence.note", state=self._leaving)])
 
     async def _body(self) -> RunnerAdvertised:
         config, parts = self._config, self._parts

@@ -6,7 +6,7 @@ Refuses to send anything: ops go into the journal first, together with what they
 from __future__ import annotations
 
 from pathlib import PurePath
-from typing import Final, Literal, TypedDict
+from typing import Final, Literal
 
 from deskhand.clock import stamp
 from deskhand.ids import Ids
@@ -21,13 +21,7 @@ from deskhand.runner.gate import Ruling
 from deskhand.runner.parts import Parts
 
 SUMMARY_CHARS_MAX: Final = 500
-
-
-class Stamped(TypedDict):
-    """What every fact of an attempt carries."""
-
-    epoch: int
-    happened_at: str
+_Fact = ev.AttemptBody | ev.MessagePosted | ev.TaskFinished
 
 
 def fact(ids: Ids, body: Body, *, thread: str | None = None, task: str | None = None) -> Op:
@@ -49,19 +43,16 @@ class Voice:
         self._ids = parts.ids
         self._runner = runner
         self._brief = brief
+        self.epoch = brief.epoch
 
     @property
     def now(self) -> str:
         """Return the stamp of this moment."""
         return stamp(self._clock.now())
 
-    @property
-    def stamped(self) -> Stamped:
-        """Return epoch and moment, for a fact."""
-        return {"epoch": self._brief.epoch, "happened_at": self.now}
-
-    def op(self, body: Body) -> Op:
-        """Return the op that appends a fact of this attempt."""
+    def op(self, body: _Fact) -> Op:
+        """Return the op that appends a fact of this attempt, which happened now if it does not say when."""
+        body = body.but(happened_at=body.happened_at or self.now)
         return fact(self._ids, body, thread=self._brief.thread, task=self._brief.task)
 
     def said(
@@ -81,28 +72,30 @@ class Voice:
                 meant=meant,
                 origin=Origin(surface="agent", device=self._runner),
                 trust=Trust.UNTRUSTED,
-                **self.stamped,
+                epoch=self.epoch,
             )
         )
 
     def moved(self, state: TaskState) -> Op:
         """Return: the task is in another state."""
-        return self.op(ev.TaskMoved(state=state, **self.stamped))
+        return self.op(ev.TaskMoved(state=state, epoch=self.epoch))
 
     def reset(self) -> Op:
         """Return: the checks so far no longer stand for the result."""
-        return self.op(ev.ChecksReset(**self.stamped))
+        return self.op(ev.ChecksReset(epoch=self.epoch))
 
     def began(self, step: int, call: ToolCall) -> Op:
         """Return: a step is about to have its effect."""
         title = call.title[:SUMMARY_CHARS_MAX]
-        return self.op(ev.StepStarted(step=step, tool=call.tool[:100], title=title, **self.stamped))
+        return self.op(
+            ev.StepStarted(step=step, tool=call.tool[:100], title=title, epoch=self.epoch)
+        )
 
     def ended(self, step: int, result: ToolResult, usage: Usage) -> Op:
         """Return: a step has a result, and with it so much was used."""
         said, text = result.outcome, result.text[:SUMMARY_CHARS_MAX]
         finished = ev.StepFinished(
-            step=step, outcome=said, summary=text, usage=usage, **self.stamped
+            step=step, outcome=said, summary=text, usage=usage, epoch=self.epoch
         )
         return self.op(finished)
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 from collections.abc import AsyncIterator, Generator
 from contextlib import ExitStack, closing, contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -35,19 +34,6 @@ INCOMING: Final = "inbox"
 _SAME_NAME_MAX: Final = 100
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Workspace:
-    """The open places of one attempt. ``made`` is the directory that was made for its results, if one was."""
-
-    scope: Scope
-    made: str | None
-
-    def instructions(self) -> Instructions | None:
-        """Return what the folder itself says to whoever works in it."""
-        folder = self.scope.place.folder
-        return instructions_of(folder) if folder else None
-
-
 def instructions_of(folder: FolderAccess) -> Instructions | None:
     """Return the text of ``AGENTS.md``, else ``CLAUDE.md``, of a folder: content of that file, never permission."""
     for name in INSTRUCTIONS:
@@ -69,7 +55,7 @@ class Workspaces:
         self._taken: dict[Path, str] = {}
 
     @contextmanager
-    def open(self, attempt: AttemptRow) -> Generator[Workspace]:
+    def open(self, attempt: AttemptRow) -> Generator[Scope]:
         """Open the places of an attempt, and give the handles back at the end.
 
         Raises:
@@ -94,16 +80,14 @@ class Workspaces:
                 mode=mode or FolderMode.READ_ONLY,
                 sandbox=self._parts.sandbox,
             )
-            scope = Scope(place=place, folder=brief.folder, mode=lambda: self._mode(brief))
-            yield Workspace(scope=scope, made=made)
+            yield Scope(place=place, folder=brief.folder, mode=lambda: self._mode(brief), made=made)
 
-    async def bring_in(self, brief: Brief, workspace: Workspace) -> None:
+    async def bring_in(self, brief: Brief, results: FolderAccess) -> None:
         """Put the files that came with the message beside the results; those that are there already stay.
 
         Raises:
             DeskhandError: ``conflict`` when bytes are not what the message named; ``hub_unreachable``.
         """
-        results = workspace.scope.place.results
         for file in brief.files:
             path = f"{INCOMING}/{_incoming_name(file)}"
             with suppress(DeskhandError):

@@ -6,16 +6,16 @@ follow each other.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import reduce
-from typing import Final, TypeGuard, assert_never
+from typing import Final
 
 from deskhand.errors import Code, DeskhandError
-from deskhand.ports import Ask, Done, GiveUp, Move, ToolResult, Turn, Wishes
+from deskhand.ports import Ask, Done, GiveUp, Move, Spent, ToolResult, Turn, Wishes
 from deskhand.protocol.tasks import Check, Instructions, PlanItem
 from deskhand.protocol.wire import Json
-from deskhand.workflow.rows import Step, move_from_json, result_from_json, spent_from_json
+from deskhand.workflow.rows import Step, StepKind, from_json, move_from_json
 from deskhand.workflow.spending import Spending
 
 _CIRCLE: Final = 3
@@ -133,17 +133,7 @@ def apply(state: AttemptState, step: Step) -> AttemptState:
         spending = replace(state.spending, worked_ms=state.spending.worked_ms + worked)
         state = replace(state, spending=spending)
     state = replace(state, next_n=step.n + 1)
-    match step.kind:
-        case "move":
-            return _moved(state, step)
-        case "tool":
-            return _used(state, step)
-        case "wait":
-            return _waited(state, step)
-        case "check":
-            return _checked(state, step)
-        case _:  # pragma: no cover - the type checker proves it
-            assert_never(step.kind)
+    return _FOLDS[step.kind](state, step)
 
 
 def next_act(state: AttemptState) -> Act:
@@ -167,12 +157,12 @@ def with_steering(turns: Sequence[Turn], said: Sequence[str]) -> tuple[Turn, ...
 
 def in_circles(turns: Sequence[Turn]) -> bool:
     """Return whether the last turns were all the same wishes with the same results."""
-    last = [(turn.move.calls, turn.results) for turn in turns[-_CIRCLE:] if _wished(turn.move)]
+    last = [
+        (turn.move.calls, turn.results)
+        for turn in turns[-_CIRCLE:]
+        if isinstance(turn.move, Wishes)
+    ]
     return len(last) == _CIRCLE and all(one == last[0] for one in last)
-
-
-def _wished(move: Move) -> TypeGuard[Wishes]:
-    return isinstance(move, Wishes)
 
 
 def _moved(state: AttemptState, step: Step) -> AttemptState:
@@ -197,7 +187,7 @@ def _used(state: AttemptState, step: Step) -> AttemptState:
     acted = state.acted or step.effect not in (None, "pure")
     if step.result is None:
         return replace(state, open=step, yes=None, acted=acted)
-    result = result_from_json(step.result)
+    result = from_json(ToolResult, step.result)
     state = replace(
         state,
         open=None,
@@ -246,8 +236,8 @@ def _waited(state: AttemptState, step: Step) -> AttemptState:
 
 def _checked(state: AttemptState, step: Step) -> AttemptState:
     """Note a check; or that they begin anew, for a further try (``made`` by this one) or a person's word."""
-    spent = spent_from_json(step.wish.get("spent"))
-    state = replace(state, spending=state.spending.plus(spent))
+    if spent := step.wish.get("spent"):
+        state = replace(state, spending=state.spending.plus(from_json(Spent, spent)))
     if "judged" in step.wish:
         return state
     if not step.wish.keys() & {"retry", "heard", "anew"}:
@@ -292,3 +282,11 @@ def _news(turn: Turn) -> frozenset[int]:
         hash((call.tool, repr(call.arguments), result.outcome, result.text, repr(result.value)))
         for call, result in came
     )
+
+
+_FOLDS: Final[Mapping[StepKind, Callable[[AttemptState, Step], AttemptState]]] = {
+    "move": _moved,
+    "tool": _used,
+    "wait": _waited,
+    "check": _checked,
+}

@@ -39,7 +39,7 @@ from deskhand.store.faults import translated
 from deskhand.store.schema import copy_sqlite
 from deskhand.store.writer import Writer
 from deskhand.workflow import orders
-from deskhand.workflow.orders import MINE, dump, mine
+from deskhand.workflow.orders import MINE, OF_ATTEMPT, UNDECIDED, dump, mine
 from deskhand.workflow.rows import AttemptKey, AttemptRow, OutboxRow, Status, Step
 from deskhand.workflow.tables import ATTEMPTS, INBOX, META, METADATA, OUTBOX, STEPS, UPGRADES
 
@@ -61,17 +61,15 @@ _TAKEN: Final = select(ATTEMPTS.c.task).where(
 )
 _PAUSED: Final = select(ATTEMPTS.c.paused).where(MINE[ATTEMPTS])
 _STEPS: Final = select(STEPS).where(MINE[STEPS]).order_by(STEPS.c.n)
-_WAITS: Final = exists().where(
-    STEPS.c.task == ATTEMPTS.c.task,
-    STEPS.c.epoch == ATTEMPTS.c.epoch,
-    STEPS.c.kind == "wait",
-    STEPS.c.result.is_(None),
-    ~exists().where(INBOX.c.ref == STEPS.c.ref),
-)
+_WAITS: Final = exists().where(UNDECIDED, ~exists().where(INBOX.c.ref == STEPS.c.ref))
 _READY: Final = (
     select(ATTEMPTS)
     .where((ATTEMPTS.c.status == "open") & ~ATTEMPTS.c.paused & ~_WAITS)
     .order_by(ATTEMPTS.c.received, ATTEMPTS.c.task)
+)
+_CUT_OFF: Final = select(ATTEMPTS).where(
+    ATTEMPTS.c.status == "canceled",
+    exists().where(OF_ATTEMPT, STEPS.c.kind == "tool", STEPS.c.result.is_(None)),
 )
 _DECISION: Final = (
     select(INBOX.c.event).where(INBOX.c.ref == bindparam("ref")).order_by(INBOX.c.seq)
@@ -211,16 +209,6 @@ class Journal:
         self._settings.clear()
         self._heard.clear()
 
-    async def begin(self, brief: Brief) -> None:
-        """Store an attempt that did not come by an order; the same task and epoch again is nothing."""
-        op_id = self._ids.new("op")
-        await self._do(lambda connection: orders.begin(connection, brief, seq=0, op_id=op_id))
-        self.on_outbox()
-
-    async def stop(self, task: str, *, below: int, status: Status) -> None:
-        """Mark every open attempt of the task below an epoch as over."""
-        await self._do(lambda connection: orders.stop(connection, task, below=below, status=status))
-
     def attempt(self, key: AttemptKey) -> AttemptRow | None:
         """Return an attempt."""
         found = self._rows(_ATTEMPT, mine(key))
@@ -297,16 +285,10 @@ class Journal:
 
     def in_doubt(self) -> list[tuple[AttemptRow, Step]]:
         """Return the effects that a cancellation cut off and of which nobody was told."""
-        query = select(STEPS.c.task, STEPS.c.epoch).join(
-            ATTEMPTS, (ATTEMPTS.c.task == STEPS.c.task) & (ATTEMPTS.c.epoch == STEPS.c.epoch)
-        )
-        cut = (ATTEMPTS.c.status == "canceled") & (STEPS.c.kind == "tool")
-        found: list[tuple[AttemptRow, Step]] = []
-        for row in self._rows(query.where(cut, STEPS.c.result.is_(None))):
-            key = AttemptKey(task=row.task, epoch=row.epoch)
-            attempt = self.attempt(key)
-            found += [(attempt, step) for step in self.steps(key)[-1:] if attempt is not None]
-        return found
+        return [
+            (attempt, self.steps(attempt.key)[-1])
+            for attempt in map(_attempt, self._rows(_CUT_OFF))
+        ]
 
     async def tell(self, key: AttemptKey, op: Op, *, of: Step | None = None) -> None:
         """Say something of an attempt that is over; ``of`` such an effect it is noted that its owner is told."""

@@ -14,7 +14,6 @@ from types import TracebackType
 from typing import Self
 
 from deskhand.errors import Code, DeskhandError
-from deskhand.protocol.tasks import Brief
 from deskhand.workflow.journal import Journal
 from deskhand.workflow.rows import AttemptKey, AttemptRow
 
@@ -62,22 +61,12 @@ class LocalWorkflow:
         """Return the attempts that are being driven now."""
         return frozenset(self._running)
 
-    async def start(self, brief: Brief) -> None:
-        """Begin an attempt; the same task and epoch again is nothing."""
-        await self._journal.begin(brief)
-        await self.advance_ready()
-
     async def advance_ready(self) -> None:
         """Go on with every attempt that has what it waited for."""
         if not self._closing:
             ready = self._journal.ready()
             self._again |= {row.key for row in ready} & self._running.keys()
             self._fill([row for row in ready if row.key not in self._running])
-
-    async def cancel(self, task: str, *, epoch: int) -> None:
-        """Stop every attempt of the task below ``epoch`` and kill what it runs."""
-        await self._journal.stop(task, below=epoch, status="canceled")
-        await self.halt([key for key in self._running if key.task == task and key.epoch < epoch])
 
     async def halt(self, keys: Sequence[AttemptKey]) -> None:
         """End the drivers of attempts that the journal has stopped already, and wait until they are gone."""
@@ -86,10 +75,6 @@ class LocalWorkflow:
             driver.cancel()
         if drivers:
             await asyncio.wait(drivers)
-
-    async def recover(self) -> None:
-        """Resolve what a crash left between intent and result: the fold does, as on every other advance."""
-        await self.advance_ready()
 
     def _fill(self, waiting: list[AttemptRow]) -> None:
         """Drive them, as many as there are slots: first the oldest of the thread that has the least under way."""

@@ -26,6 +26,9 @@ MINE: Final = {
     for table in (ATTEMPTS, STEPS)
 }
 """The condition for the rows of one attempt; ``mine`` says which."""
+OF_ATTEMPT: Final = (STEPS.c.task == ATTEMPTS.c.task) & (STEPS.c.epoch == ATTEMPTS.c.epoch)
+UNDECIDED: Final = OF_ATTEMPT & (STEPS.c.kind == "wait") & STEPS.c.result.is_(None)
+"""The condition for what an attempt waits for a person to say."""
 _OPEN: Final = (
     ATTEMPTS.c.task == bindparam("of"),
     ATTEMPTS.c.epoch < bindparam("below"),
@@ -231,14 +234,6 @@ def _open_wait(connection: Connection, ref: str) -> Row[Any] | None:
     """Return the wait for this, if it belongs to a living attempt and nobody has decided it."""
     if connection.execute(select(INBOX.c.seq).where(INBOX.c.ref == ref)).first():
         return None
-    query = (
-        select(STEPS)
-        .join(ATTEMPTS, (ATTEMPTS.c.task == STEPS.c.task) & (ATTEMPTS.c.epoch == STEPS.c.epoch))
-        .where(
-            STEPS.c.ref == ref,
-            STEPS.c.kind == "wait",
-            STEPS.c.result.is_(None),
-            ATTEMPTS.c.status == "open",
-        )
-    )
+    living = ATTEMPTS.c.status == "open"
+    query = select(STEPS).join(ATTEMPTS, UNDECIDED).where(STEPS.c.ref == ref, living)
     return connection.execute(query).first()

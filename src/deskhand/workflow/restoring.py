@@ -10,15 +10,14 @@ import json
 
 from sqlalchemy import Connection, delete, select, update
 
-from deskhand.workflow.orders import dump
+from deskhand.workflow.orders import OF_ATTEMPT, dump
 from deskhand.workflow.tables import ATTEMPTS, META, STEPS
 
 
 def settle_journal(connection: Connection) -> None:
     """Let the next ``open`` begin a new life, and take back what was allowed in attempts that are not over."""
     connection.execute(delete(META).where(META.c.name == "home"))
-    of_open = (ATTEMPTS.c.task == STEPS.c.task) & (ATTEMPTS.c.epoch == STEPS.c.epoch)
-    query = select(STEPS).join(ATTEMPTS, of_open).where(ATTEMPTS.c.status == "open")
+    query = select(STEPS).join(ATTEMPTS, OF_ATTEMPT).where(ATTEMPTS.c.status == "open")
     rows = connection.execute(query.order_by(STEPS.c.task, STEPS.c.epoch, STEPS.c.n)).all()
     last = {(row.task, row.epoch): row.n for row in rows}
     for row in rows:

@@ -51,16 +51,11 @@ async def upload(
             data, digest = await parts.offload(lambda path=path: _read(results, path))
         except DeskhandError:
             continue
-        backoff = Backoff(parts)
-        while True:
-            try:
-                await parts.link.upload_blob(_chunks(data), sha256=digest, size=len(data))
-                break
-            except DeskhandError as error:
-                if not error.fault.retryable:
-                    raise
-            await meanwhile()
-            await backoff.wait()
+
+        async def sent(data: bytes = data, digest: str = digest) -> None:
+            await parts.link.upload_blob(_chunks(data), sha256=digest, size=len(data))
+
+        await Backoff(parts).until_done(sent, meanwhile=lambda _: meanwhile())
         place, kind = str(results.root / path), media_type_of(path)
         stored.append(voice.artifact(place, media_type=kind, size=len(data), sha256=digest))
     return stored

@@ -91,7 +91,7 @@ async def _broken(path: str, scope: Scope, gate: Gate) -> Check | None:
     if PurePosixPath(path).suffix.lower() not in _FORMS or gate.tool(READ) is None:
         return None
     result = await _read(path, scope, gate)
-    if result.outcome == "ok" or result.value.get("code") == Code.TOO_LARGE:
+    if result.outcome == "ok" or result.value.get("code") == str(Code.TOO_LARGE):
         return None
     return _check(gate.say("check.output_opens", name=path), result.text)
 
