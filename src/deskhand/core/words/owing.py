@@ -46,7 +46,7 @@ class Action:
 def actions_in(lines: Sequence[str], path: str) -> list[Action]:
     """Return every action of a note, open and done."""
     noted, head, found = noted_on(lines, path), list[str](), list[Action]()
-    for line in scan(lines, path):
+    for line in scan(lines, path, sought=(Cue.ACTION, Cue.DECISION)):
         if line.is_heading:
             head = _cells(line.words) if "|" in line.words else []
         elif line.cues & {Cue.ACTION, Cue.DONE}:
