@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from deskhand.errors import Code, DeskhandError
-from deskhand.limits import TOOL_TEXT_CHARS_MAX
+from deskhand.limits import EVIDENCE_CHARS_MAX, TOOL_TEXT_CHARS_MAX
 from deskhand.ports import Effect, FolderAccess, Offload, Place, ToolResult
 from deskhand.protocol.wire import JsonObject
 from deskhand.protocol.wishes import Check, Reading, Wish
@@ -63,13 +63,19 @@ class BuiltIn(Generic[W]):
         return tuple(name if access is None else str(access.root / name) for name in names)
 
     async def call(self, arguments: JsonObject, place: Place) -> ToolResult:
-        """Read the wish and do the work.
+        """Read the wish and do the work; a check that cannot be made is a failed check.
 
         Raises:
             DeskhandError: ``invalid`` for wrong arguments, ``folder_unknown``, and what the work raises.
         """
-        done = await self.offload(lambda: self.work(self.wish.from_json(arguments), place))
-        return done if isinstance(done, ToolResult) else await done
+        wish = self.wish.from_json(arguments)
+        try:
+            done = await self.offload(lambda: self.work(wish, place))
+            return done if isinstance(done, ToolResult) else await done
+        except DeskhandError as error:
+            if isinstance(wish, Check):
+                return result(error.sentence(wish.language), passed=False)
+            raise
 
     def preview(self, arguments: JsonObject, place: Place) -> str | None:
         """Return what it would change as a person reads changes, where that can be said."""
@@ -106,6 +112,12 @@ def about(path: str) -> Generator[None]:
     except DeskhandError as error:
         said = f"{path}: {error.detail}" if error.detail != path else path
         raise DeskhandError(error.code, said, field=error.field) from None
+
+
+def result(sentence: str, *, passed: bool) -> ToolResult:
+    """Return what a check found, as every check tool does."""
+    evidence = sentence[:EVIDENCE_CHARS_MAX]
+    return ok({"passed": passed, "evidence": evidence}, evidence)
 
 
 def ok(value: JsonObject, text: str) -> ToolResult:

@@ -12,6 +12,7 @@ import unicodedata
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from functools import partial
 from itertools import accumulate, islice
@@ -22,7 +23,7 @@ from deskhand.core.dates import date_in
 from deskhand.core.quotes import bare, cut, visible
 from deskhand.errors import Code, DeskhandError
 from deskhand.limits import LIST_ENTRIES_MAX, READ_BYTES_MAX
-from deskhand.ports import Entry, FolderAccess, Offload, Place, ToolResult
+from deskhand.ports import Entry, FolderAccess, Place, ToolResult
 from deskhand.protocol import wishes
 from deskhand.protocol.wire import Json, JsonObject
 from deskhand.tools.builtin import fitting, ok, source
@@ -86,22 +87,16 @@ def search_files(wish: wishes.SearchFiles, place: Place) -> ToolResult:
     return ok({"hits": [*found], "complete": complete}, "\n".join(text))
 
 
+@dataclass(frozen=True, slots=True)
 class Finder:
-    """Finds files by what is known of them.
+    """Finds files by what is known of them; the reader reads what is no plain text."""
 
-    Args:
-        offload: runs blocking work.
-        reader: reads what is no plain text.
-    """
-
-    def __init__(self, *, offload: Offload, reader: Reader) -> None:
-        self._offload = offload
-        self._reader = reader
+    reader: Reader
 
     async def find_files(self, wish: wishes.FindFiles, place: Place) -> ToolResult:
         """Return what was found, best first, and how many files were looked at."""
         access = source(wish, place)
-        entries, complete = await self._offload(lambda: _files(access, wish.path))
+        entries, complete = await self.reader.offload(lambda: _files(access, wish.path))
         chosen = sorted((e for e in entries if _fits(e, wish)), key=lambda e: -e.modified_ns)
         words = [plain(word) for word in wish.words]
         left, documents, unread = READ_IN_ALL_MAX, _DOCUMENTS_MAX, 0
@@ -113,10 +108,10 @@ class Finder:
             lines: Sequence[str] = ()
             if words and left >= 0 and (documents >= 0 or not parsed):
                 with suppress(DeskhandError):  # no text, too large or gone: it still has a name
-                    lines = (await self._reader.lines(access, entry.path, place)).lines
+                    lines = (await self.reader.lines(access, entry.path, place)).lines
             elif words:
                 unread += 1
-            hits.append(await self._offload(partial(_hit, entry, words, lines)))
+            hits.append(await self.reader.offload(partial(_hit, entry, words, lines)))
         hits = [hit for hit in sorted(hits, key=itemgetter(0)) if hit[0][0] or not words]
         value: JsonObject = {
             "files": [hit for _, hit, _ in hits[:FOUND_MAX]],

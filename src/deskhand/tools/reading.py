@@ -55,17 +55,12 @@ class Lines:
     notes: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Reader:
-    """Reads files of every kind that it knows.
+    """Reads files of every kind that it knows; ``apart`` parses what strangers wrote."""
 
-    Args:
-        offload: runs blocking work.
-        apart: parses what strangers wrote.
-    """
-
-    def __init__(self, *, offload: Offload, apart: Apart) -> None:
-        self._offload = offload
-        self._apart = apart
+    offload: Offload
+    apart: Apart
 
     async def lines(self, access: FolderAccess, path: str, place: Place) -> Lines:
         """Return a file as lines.
@@ -74,7 +69,7 @@ class Reader:
             DeskhandError: ``unsupported_type`` for what is neither text nor a known kind, or damaged, or sealed;
                 ``too_large``, ``timeout``; what opening raises.
         """
-        data = await self._offload(lambda: _bytes(access, path))
+        data = await self.offload(lambda: _bytes(access, path))
         return await self.content(data, path, place)
 
     async def content(self, data: bytes, path: str, place: Place) -> Lines:
@@ -82,8 +77,8 @@ class Reader:
         kind = PurePosixPath(path).suffix.lower()
         with about(path):
             if kind not in APART:
-                return await self._offload(lambda: _plain(data, kind))
-            answer = await self._apart.ask({"do": "read", "kind": kind}, [data], place)
+                return await self.offload(lambda: _plain(data, kind))
+            answer = await self.apart.ask({"do": "read", "kind": kind}, [data], place)
         lines, notes = (_texts(answer[part]) for part in ("lines", "notes"))
         return Lines(lines=lines, sha256=hashlib.sha256(data).hexdigest(), notes=(*notes,))
 
@@ -122,9 +117,9 @@ class Reader:
         """Return the rows of a query over files."""
         access = source(wish, place)
         limit = TABLE_BYTES_MAX // len(wish.paths)
-        files = await self._offload(lambda: [_bytes(access, p, limit=limit) for p in wish.paths])
+        files = await self.offload(lambda: [_bytes(access, p, limit=limit) for p in wish.paths])
         question: JsonObject = {"do": "query", "names": [*wish.paths], "sql": wish.sql}
-        answer = await self._apart.ask(question, files, place)
+        answer = await self.apart.ask(question, files, place)
         rows = [answer["columns"], *cast("list[Json]", answer["rows"])] if wish.sql else []
         lines = [" | ".join(_texts(row)) for row in rows]
         if not answer["complete"]:

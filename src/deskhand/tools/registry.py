@@ -21,15 +21,13 @@ from deskhand.protocol.wire import JsonObject
 from deskhand.tools import changing, files
 from deskhand.tools.apart.asking import Apart
 from deskhand.tools.builtin import BuiltIn, W, Work
-from deskhand.tools.checks import totals
 from deskhand.tools.checks.quotes import Rereading
 from deskhand.tools.checks.tables import Recounting
 from deskhand.tools.fetching import FetchUrl, Hosts
 from deskhand.tools.reading import Reader
 from deskhand.tools.shell import RunCommand, check_exit
-from deskhand.tools.tables import sheets
+from deskhand.tools.tables.tabling import Tabling
 from deskhand.tools.writing import documents
-from deskhand.tools.writing.tables import Tabling
 
 FOR_MODELS: Final = (
     *("list_files", "read_file", "read_files", "search_files", "find_files"),
@@ -83,20 +81,17 @@ def standard_tools(
     moved, write, edit = changing.moved_before, changing.shown_write, changing.shown_edit
 
     bin_ = changing.Trash(clock or SystemClock())
-    apart = Apart()
-    reader, tabling = Reader(offload=offload, apart=apart), Tabling(offload=offload, apart=apart)
-    recount = Recounting(tabling, reader, offload=offload)
+    reader = Reader(offload=offload, apart=Apart())
+    tabling, recount, again = Tabling(reader), Recounting(reader), Rereading(reader)
     moved_all = partial(changing.move_files, again=True)
-    again = Rereading(reader, offload=offload)
-    finder = files.Finder(offload=offload, reader=reader)
     tools = (
         tool("list_files", wishes.ListFiles, files.list_files),
         tool("read_file", wishes.ReadFile, reader.read_file),
         tool("read_files", wishes.ReadFiles, reader.read_files),
         tool("search_files", wishes.SearchFiles, files.search_files),
-        tool("find_files", wishes.FindFiles, finder.find_files),
+        tool("find_files", wishes.FindFiles, files.Finder(reader).find_files),
         tool("find_duplicates", wishes.FindDuplicates, files.find_duplicates),
-        tool("read_table", wishes.ReadTable, sheets.read_table),
+        tool("read_table", wishes.ReadTable, tabling.read_table),
         tool("query_table", wishes.QueryTable, reader.query_table),
         tool("write_file", wishes.WriteFile, changing.write_file, "idempotent", shows=write),
         tool("edit_file", wishes.EditFile, changing.edit_file, "idempotent", shows=edit),
@@ -105,7 +100,7 @@ def standard_tools(
         tool("move_files", wishes.MoveFiles, changing.move_files, "probe", before=moved_all),
         tool("trash_file", wishes.TrashFile, bin_.trash_file, "probe", before=bin_.trashed_before),
         tool("write_document", wishes.WriteDocument, documents.write_document, "idempotent"),
-        tool("write_workbook", wishes.WriteWorkbook, sheets.write_workbook, "idempotent"),
+        tool("write_workbook", wishes.WriteWorkbook, tabling.write_workbook, "idempotent"),
         tool("write_table", wishes.WriteTable, tabling.write_table, "idempotent"),
         tool("merge_pdfs", wishes.MergePdfs, tabling.merge_pdfs, "idempotent"),
         tool("list_sheets", wishes.SourceFiles, tabling.list_sheets),
@@ -115,7 +110,7 @@ def standard_tools(
         tool("check_actions", wishes.CheckActions, again.check_actions),
         tool("check_files", wishes.CheckFiles, again.check_files),
         tool("check_exit", wishes.CheckExit, check_exit),
-        tool("check_totals", wishes.CheckTotals, totals.check_totals),
+        tool("check_totals", wishes.CheckTotals, recount.check_totals),
         RunCommand(),
         FetchUrl(reader, hosts=hosts, broker=lambda allowed: Egress(allowed=allowed)),
     )

@@ -15,7 +15,7 @@ from deskhand.protocol import wishes
 from deskhand.protocol.objects import FolderMode
 from deskhand.protocol.wire import JsonObject
 from deskhand.texts import text
-from deskhand.tools.builtin import ok
+from deskhand.tools.builtin import result
 
 _CHANGES_SHOWN: Final = 50
 _CHANGES_CHARS: Final = 5_000
@@ -65,7 +65,7 @@ async def check_exit(wish: wishes.CheckExit, place: Place) -> ToolResult:
     key = "check.exit" if ended is not None else "check.no_exit"
     evidence = text(key, language=wish.language, code=ended and ended.exit_code)
     passed = ended is not None and ended.exit_code == 0 and not ended.timed_out
-    return ok({"passed": passed, "evidence": evidence}, evidence)
+    return result(evidence, passed=passed)
 
 
 def _value(ended: CommandResult, output: str) -> JsonObject:

@@ -192,28 +192,29 @@ def _stored(cell: Cell) -> tuple[str | int | float | datetime | None, str | None
     value = cell.value
     if value is None or isinstance(value, int):
         return value, "#,##0" if isinstance(value, int) else None
-    if cell.kind in ("number", "percent"):
-        number = _as_number(value, percent=cell.kind == "percent")
+    number = exact(cell)
+    if not isinstance(number, str):
         decimals = f".{'0' * cell.places}" if cell.places else ""
-        if number is not None:
-            return number, f"0{decimals}%" if cell.kind == "percent" else f"#,##0{decimals}"
-    elif cell.kind == "date":
+        return number, f"0{decimals}%" if cell.kind == "percent" else f"#,##0{decimals}"
+    if cell.kind == "date":
         with suppress(ValueError):
             return datetime.combine(date.fromisoformat(value), time()), "yyyy-mm-dd"
     return neutral(value), None
 
 
-def _as_number(text: str, *, percent: bool) -> int | float | None:
-    """A workbook holds doubles: what one cannot hold exactly must not become a number."""
+def exact(cell: Cell) -> str | int | float | None:
+    """Return what a double holds exactly as a number; anything else stays what it is."""
+    if cell.kind not in ("number", "percent") or not isinstance(cell.value, str):
+        return cell.value
     try:
-        exact = Decimal(text)
+        number = Decimal(cell.value)
     except InvalidOperation:
-        return None
-    digits = "".join(map(str, exact.as_tuple().digits)).strip("0")
-    if not exact.is_finite() or len(digits) > _EXACT_DIGITS:
-        return None
-    exact = exact.scaleb(-2 if percent else 0)
-    return int(exact) if exact == exact.to_integral_value() else float(exact)
+        return cell.value
+    digits = "".join(map(str, number.as_tuple().digits)).strip("0")
+    if not number.is_finite() or len(digits) > _EXACT_DIGITS:
+        return cell.value
+    number = number.scaleb(-2 if cell.kind == "percent" else 0)
+    return int(number) if number == number.to_integral_value() else float(number)
 
 
 def _value(value: object) -> Value:

@@ -3,45 +3,36 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
 from deskhand.core.quotes import CUT, Quote, parse, stands_in
 from deskhand.core.words.owing import actions_in
 from deskhand.errors import DeskhandError
-from deskhand.limits import EVIDENCE_CHARS_MAX
-from deskhand.ports import FolderAccess, Offload, Place, ToolResult
-from deskhand.protocol.wishes import Check, CheckActions, CheckFiles, CheckQuotes, FileFact
+from deskhand.ports import FolderAccess, Place, ToolResult
+from deskhand.protocol.wishes import CheckActions, CheckFiles, CheckQuotes, FileFact
 from deskhand.texts import text
-from deskhand.tools.builtin import ok, source
+from deskhand.tools.builtin import result, source
 from deskhand.tools.reading import Reader
 
 _NAMED_MAX: Final = 10
 _ITEM = re.compile(r"[-*] ")
 
 
+@dataclass(frozen=True, slots=True)
 class Rereading:
-    """Checks that read again what a result says.
+    """Checks that read again what a result says, with the reader of the tools."""
 
-    Args:
-        reader: the reader of every kind of file, the same as of the tools.
-        offload: runs blocking work.
-    """
-
-    def __init__(self, reader: Reader, *, offload: Offload) -> None:
-        self._reader = reader
-        self._offload = offload
+    reader: Reader
 
     async def check_quotes(self, wish: CheckQuotes, place: Place) -> ToolResult:
         """Read every quoted ``file:line`` again and compare exactly."""
         said = partial(text, language=wish.language)
-        try:
-            page = await self._reader.lines(place.results, wish.path, place)
-            notes = source(wish, place)
-        except DeskhandError as error:
-            return result(error.sentence(wish.language), passed=False)
+        page = await self.reader.lines(place.results, wish.path, place)
+        notes = source(wish, place)
         if wish.sha256 and page.sha256 != wish.sha256:
             return result(said("check.other_file", path=wish.path), passed=False)
         parsed = ((line, parse(line)) for line in page.lines)
@@ -64,15 +55,12 @@ class Rereading:
         """
         said = partial(text, language=wish.language)
         lines: Sequence[str] = ()
-        wanted: list[Quote] = []
-        try:
-            if wish.path:
-                lines = (await self._reader.lines(place.results, wish.path, place)).lines
-            for path in wish.paths:
-                note = await self._reader.lines(source(wish, place), path, place)
-                wanted += await self._offload(partial(_actions, note.lines, path, wish))
-        except DeskhandError as error:
-            return result(error.sentence(wish.language), passed=False)
+        wanted = list[Quote]()
+        if wish.path:
+            lines = (await self.reader.lines(place.results, wish.path, place)).lines
+        for path in wish.paths:
+            note = await self.reader.lines(source(wish, place), path, place)
+            wanted += await self.reader.offload(partial(_actions, note.lines, path, wish))
         page = "\n".join([*lines, *(line.replace(r"\|", "|") for line in lines)])
         found = {action.text for action in wanted if _is_in(action, page)}
         missing = [action for action in wanted if action.text not in found]
@@ -102,7 +90,7 @@ class Rereading:
                     return False
             if fact.size not in (None, there.size):
                 return False
-            return not fact.sha256 or fact.sha256 == await self._offload(
+            return not fact.sha256 or fact.sha256 == await self.reader.offload(
                 lambda: access.sha256(fact.path)
             )
         except DeskhandError:
@@ -111,22 +99,8 @@ class Rereading:
     async def _lines(self, access: FolderAccess, path: str, place: Place) -> Sequence[str]:
         """Return the lines of a file, none when it cannot be read."""
         with suppress(DeskhandError):
-            return (await self._reader.lines(access, path, place)).lines
+            return (await self.reader.lines(access, path, place)).lines
         return ()
-
-
-def checked(work: Callable[[], ToolResult], wish: Check) -> ToolResult:
-    """Return what a check found; one that cannot be made, since a file cannot be read, is a failed check."""
-    try:
-        return work()
-    except DeskhandError as error:
-        return result(error.sentence(wish.language), passed=False)
-
-
-def result(sentence: str, *, passed: bool) -> ToolResult:
-    """Return what a check found, as every check tool does."""
-    evidence = sentence[:EVIDENCE_CHARS_MAX]
-    return ok({"passed": passed, "evidence": evidence}, evidence)
 
 
 def _stands(quote: Quote, lines: Sequence[str]) -> bool:

@@ -10,17 +10,16 @@ import hashlib
 import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from decimal import Decimal, localcontext
 from functools import partial
 from typing import Final
 
-from deskhand.errors import DeskhandError
-from deskhand.ports import Offload, Place, ToolResult
-from deskhand.protocol.wishes import CheckCopied, CheckTable, Shape
+from deskhand.ports import Place, ToolResult
+from deskhand.protocol.wishes import CheckCopied, CheckTable, CheckTotals, Shape
 from deskhand.texts import text
-from deskhand.tools.builtin import source
-from deskhand.tools.checks.quotes import result
-from deskhand.tools.checks.totals import EXACT, number_in
+from deskhand.tools.builtin import result, source
+from deskhand.tools.checks.totals import number_in, recomputed
 from deskhand.tools.reading import Reader
 from deskhand.tools.tables.numbers import is_missing
 from deskhand.tools.tables.reading import Table
@@ -34,8 +33,9 @@ from deskhand.tools.tables.shaping import (
     shape,
     typed,
 )
-from deskhand.tools.tables.totals import Column
-from deskhand.tools.writing.tables import Tabling, rendered
+from deskhand.tools.tables.tabling import Tabling
+from deskhand.tools.tables.totals import EXACT, Column
+from deskhand.tools.writing.documents import rendered
 
 _NOT_TEXT: Final = re.compile(r"\[(?:page \d+ of \d+|sheet .*: \d+ rows)\]|\W+|_+")
 Value = Decimal | str
@@ -44,45 +44,35 @@ _Row = dict[str, _Fact]
 _NOTHING: Final[_Fact] = ("", None)
 
 
+@dataclass(frozen=True, slots=True)
 class Recounting:
-    """Checks that compute or read again what was made of files.
+    """Checks that compute or read again what was made of files, with the reader of the tools."""
 
-    Args:
-        tabling: reads tables.
-        reader: reads every kind of file.
-        offload: runs blocking work.
-    """
-
-    def __init__(self, tabling: Tabling, reader: Reader, *, offload: Offload) -> None:
-        self._tabling = tabling
-        self._reader = reader
-        self._offload = offload
+    reader: Reader
 
     async def check_table(self, wish: CheckTable, place: Place) -> ToolResult:
         """Make it once more from the files, which must give the same bytes, and its rows by other code."""
-        try:
-            tables, _ = await self._tabling.load(wish.tables, place)
-            return await self._offload(partial(_compared, wish, tables, place))
-        except DeskhandError as error:
-            return result(error.sentence(wish.language), passed=False)
+        tables, _ = await Tabling(self.reader).load(wish.tables, place)
+        return await self.reader.offload(partial(_compared, wish, tables, place))
+
+    async def check_totals(self, wish: CheckTotals, place: Place) -> ToolResult:
+        """Add up the table of a report again."""
+        table, _, _ = await Tabling(self.reader).table(source(wish, place), wish.path, place)
+        return await self.reader.offload(partial(recomputed, wish, table, place))
 
     async def check_copied(self, wish: CheckCopied, place: Place) -> ToolResult:
         """Look for the words of every line, in their order; marks of a kind of document are no words."""
         bare = partial(_bare, paged=wish.path.endswith(".pdf"))
-        try:
-            there = "".join(
-                map(bare, (await self._reader.lines(place.results, wish.path, place)).lines)
-            )
-            found, missing, at = 0, list[str](), 0
-            for path in wish.paths:
-                lines = (await self._reader.lines(source(wish, place), path, place)).lines
-                for number, words in enumerate(map(bare, lines), start=1):
-                    stands = there.find(words, at)
-                    found += stands >= 0
-                    missing += [f"{path}:{number}"] if stands < 0 else []
-                    at = stands + len(words) if stands >= 0 else at
-        except DeskhandError as error:
-            return result(error.sentence(wish.language), passed=False)
+        result_lines = (await self.reader.lines(place.results, wish.path, place)).lines
+        there = "".join(map(bare, result_lines))
+        found, missing, at = 0, list[str](), 0
+        for path in wish.paths:
+            lines = (await self.reader.lines(source(wish, place), path, place)).lines
+            for number, words in enumerate(map(bare, lines), start=1):
+                stands = there.find(words, at)
+                found += stands >= 0
+                missing += [f"{path}:{number}"] if stands < 0 else []
+                at = stands + len(words) if stands >= 0 else at
         said = partial(text, language=wish.language)
         sentence = said("check.copied", found=found, total=found + len(missing))
         if missing:

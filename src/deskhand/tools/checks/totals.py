@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Sequence
-from decimal import Context, Decimal, localcontext
+from decimal import Decimal, localcontext
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
@@ -17,39 +17,31 @@ from deskhand.limits import READ_BYTES_MAX
 from deskhand.ports import Place, ToolResult
 from deskhand.protocol.wishes import CheckTotals, Figure
 from deskhand.texts import text
-from deskhand.tools.builtin import source
-from deskhand.tools.checks.quotes import checked, result
+from deskhand.tools.builtin import result
 from deskhand.tools.tables.reading import Table
-from deskhand.tools.tables.sheets import table_at
-from deskhand.tools.tables.totals import Column, recognise
+from deskhand.tools.tables.totals import EXACT, Column, recognise
 
 if TYPE_CHECKING:
     from deskhand.tools.workbooks import Value
 
     _Cells = list[list[Value]]
 _EVIDENCE_FIGURES: Final = 6
-EXACT: Final = Context(prec=200)
 _THREE: Final = 3
 _DIGITS_MAX: Final = 40
 _POWER: Final = 30
 """What is longer or larger is no amount; the reader of tables says the same."""
 
 
-def check_totals(wish: CheckTotals, place: Place) -> ToolResult:
+def recomputed(wish: CheckTotals, table: Table, place: Place) -> ToolResult:
     """Add the table up again and compare; the columns of a ``data_sheet`` must add up to the same sums."""
     from deskhand.tools import workbooks
 
-    def work() -> ToolResult:
-        table, _ = table_at(source(wish, place), wish.path)
-        pages = workbooks.cells(place.results.read(wish.workbook, limit=READ_BYTES_MAX))
-        for name in (wish.sheet, wish.data_sheet):
-            if name and name not in pages:
-                sentence = text("check.no_sheet", language=wish.language, sheet=name)
-                return result(sentence, passed=False)
-        with localcontext(EXACT):
-            return _compared(wish, table, pages[wish.sheet], pages.get(wish.data_sheet))
-
-    return checked(work, wish)
+    pages = workbooks.cells(place.results.read(wish.workbook, limit=READ_BYTES_MAX))
+    for name in (wish.sheet, wish.data_sheet):
+        if name and name not in pages:
+            return result(text("check.no_sheet", language=wish.language, sheet=name), passed=False)
+    with localcontext(EXACT):
+        return _compared(wish, table, pages[wish.sheet], pages.get(wish.data_sheet))
 
 
 def _compared(wish: CheckTotals, table: Table, page: _Cells, copy: _Cells | None) -> ToolResult:

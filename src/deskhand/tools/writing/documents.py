@@ -1,4 +1,4 @@
-"""Documents out: the suffix of the name says which kind, and what a person opens is checked for what it could do.
+"""Documents and tables out: the suffix of the name says which kind, and what a person opens is checked for what it could do.
 
 It refuses to send anything: a mail is a draft that a mail program opens unsent. No cell becomes a formula (UP-09).
 """
@@ -7,17 +7,25 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Callable, Sequence
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from decimal import Decimal
 from email.message import EmailMessage
+from functools import partial
+from itertools import chain
 from pathlib import PurePosixPath
-from typing import Final
+from typing import Final, TypeVar
 
 from deskhand.errors import Code, DeskhandError
 from deskhand.ports import Place, ToolResult
 from deskhand.protocol import wishes
 from deskhand.protocol.wire import Json
 from deskhand.tools.changing import write_once
+from deskhand.tools.tables.numbers import is_missing
+from deskhand.tools.tables.shaping import Grid, typed
+from deskhand.tools.tables.totals import Column
+
+_W = TypeVar("_W")
 
 
 def write_document(wish: wishes.WriteDocument, place: Place) -> ToolResult:
@@ -26,11 +34,31 @@ def write_document(wish: wishes.WriteDocument, place: Place) -> ToolResult:
     Raises:
         DeskhandError: ``invalid`` for a kind that is not known, or what this kind cannot be made from; ``conflict``.
     """
-    make = _KINDS.get(PurePosixPath(wish.path).suffix.lower())
+    data = _made(wish.path, wish, _DOCUMENTS)
+    return write_once(place.results, wish.path, data, replace=wish.replace)
+
+
+def rendered(path: str, grid: Grid) -> bytes:
+    """Return the file of a table that a name asks for; the same table is the same bytes.
+
+    Raises:
+        DeskhandError: ``invalid`` for a kind that is not known.
+    """
+    return _made(path, grid, _TABLES)
+
+
+def _made(path: str, of: _W, kinds: Mapping[str, Callable[[_W], bytes]]) -> bytes:
+    make = kinds.get(PurePosixPath(path).suffix.lower())
     if make is None:
-        detail = f"it ends in {', '.join(_KINDS)}"
-        raise DeskhandError(Code.INVALID, detail, field="path")
-    return write_once(place.results, wish.path, make(wish), replace=wish.replace)
+        raise DeskhandError(Code.INVALID, f"it ends in {', '.join(kinds)}", field="path")
+    return make(of)
+
+
+def _csv(rows: Iterable[Iterable[str]], delimiter: str = ",") -> bytes:
+    """Return the file as spreadsheet programs expect it, with the mark that says it is UTF-8."""
+    out = io.StringIO(newline="")
+    csv.writer(out, delimiter=delimiter).writerows(rows)
+    return out.getvalue().encode("utf-8-sig", errors="replace")
 
 
 def _text(wish: wishes.WriteDocument) -> bytes:
@@ -60,19 +88,13 @@ def _workbook(wish: wishes.WriteDocument) -> bytes:
     )
 
 
-def _csv(wish: wishes.WriteDocument) -> bytes:
-    """Return the file as spreadsheet programs expect it, with the mark that says it is UTF-8."""
+def _delimited(wish: wishes.WriteDocument) -> bytes:
     from deskhand.tools.workbooks import neutral
 
-    tables = _tables(wish)
-    if len(tables) > 1:
+    (_, rows), *more = _tables(wish)
+    if more:
         raise DeskhandError(Code.INVALID, "a csv holds one table", field="tables")
-    out = io.StringIO(newline="")
-    rows = (
-        [neutral(v) if isinstance(v, str) else _as_text(v) for v in row] for row in tables[0][1]
-    )
-    csv.writer(out).writerows(rows)
-    return out.getvalue().encode("utf-8-sig", errors="replace")
+    return _csv([neutral(v) if isinstance(v, str) else _as_text(v) for v in row] for row in rows)
 
 
 def _mail(wish: wishes.WriteDocument) -> bytes:
@@ -103,11 +125,57 @@ def _as_text(value: Json) -> str:
     return "" if value is None else str(value)
 
 
-_KINDS: Final[dict[str, Callable[[wishes.WriteDocument], bytes]]] = {
+def _sheet(grid: Grid) -> bytes:
+    from deskhand.tools.workbooks import CELLS_READ_MAX, build, table_sheet
+
+    if len(grid.columns) * len(grid.rows) > CELLS_READ_MAX:
+        detail = f"more than {CELLS_READ_MAX:,} cells; take .csv for so many"
+        raise DeskhandError(Code.TOO_LARGE, detail, field="path")
+    return build([table_sheet("Table", grid.columns, grid.rows)])
+
+
+def _separated(grid: Grid, *, delimiter: str) -> bytes:
+    """Leave cells as they are written; only what is no value is made harmless."""
+    from deskhand.tools.workbooks import neutral
+
+    def cell(said: str, column: Column) -> str:
+        value = is_missing(said) or typed(said, column) is not None
+        return said if value else neutral(said)
+
+    rows = ([*map(cell, row, grid.columns)] for row in grid.rows)
+    return _csv(chain([[neutral(column.name) for column in grid.columns]], rows), delimiter)
+
+
+def _markdown(grid: Grid) -> bytes:
+    names = [column.name for column in grid.columns]
+    rows = [names, ["---"] * len(names), *grid.rows]
+    said = ([" ".join(cell.replace("|", "\\|").split()) for cell in row] for row in rows)
+    lines = [f"| {' | '.join(row)} |" for row in said]
+    return ("\n".join([lines[0], lines[1].replace(" ", ""), *lines[2:]]) + "\n").encode()
+
+
+def _json(grid: Grid) -> bytes:
+    """Return a list of objects; what a double holds exactly is a number."""
+    from deskhand.tools.workbooks import exact, table_sheet
+
+    head, *rows = table_sheet("", grid.columns, grid.rows).rows
+    names = [str(cell.value) for cell in head]
+    said = [dict(zip(names, map(exact, row), strict=True)) for row in rows]
+    return (json.dumps(said, ensure_ascii=False, indent=1) + "\n").encode(errors="replace")
+
+
+_DOCUMENTS: Final[Mapping[str, Callable[[wishes.WriteDocument], bytes]]] = {
     ".md": _text,
     ".txt": _text,
     ".docx": _word,
     ".xlsx": _workbook,
-    ".csv": _csv,
+    ".csv": _delimited,
     ".eml": _mail,
+}
+_TABLES: Final[Mapping[str, Callable[[Grid], bytes]]] = {
+    ".xlsx": _sheet,
+    ".csv": partial(_separated, delimiter=","),
+    ".tsv": partial(_separated, delimiter="\t"),
+    ".md": _markdown,
+    ".json": _json,
 }
