@@ -8,12 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from deskhand.hub.credentials import ensure_owner, local_owner
+from deskhand.hub.credentials import ensure_owner, local_device
 from deskhand.ids import Ids
 from deskhand.protocol.objects import FolderMode
 from deskhand.runner.ceiling import Ceiling, grant_folder
 from deskhand.store.home import open_home
 from deskhand.store.opening import FILE, open_sqlite_store
+from deskhand.store.private import OWNER_FILE
 from deskhand.testing.promises import note
 from tests.contract.storing import StillClock
 from tests.powercut.disk import Act, Change, Disk, Rule
@@ -100,7 +101,7 @@ async def test_who_owns_the_home_and_which_folders_are_granted_outlive_a_power_c
         home.close()
     disk.survivors(left, kept=0)
 
-    assert local_owner(left / "home") == owner
+    assert local_device(left / "home" / OWNER_FILE) == owner
     assert Ceiling(left / "home").entries() == (granted,)
 
 

@@ -16,12 +16,13 @@ from deskhand.cli.client import Client
 from deskhand.cli.commands import look
 from deskhand.cli.fetching import safe_name
 from deskhand.cli.follow import exit_code, show_event, show_outcome, stuck
-from deskhand.cli.home import client, private
+from deskhand.cli.home import client
 from deskhand.cli.programs.reach import NONE, reach_of
 from deskhand.cli.screen import one_line, plain, width
 from deskhand.cli.values import config_path, parsed, setting, write_value
 from deskhand.errors import Code, DeskhandError
-from deskhand.hub.credentials import LocalOwner, local_owner, write_owner
+from deskhand.hub.credentials import LocalDevice, local_device, write_device
+from deskhand.store.private import OWNER_FILE, read_private
 from deskhand.testing import docs
 from deskhand.texts import LANGUAGES, catalogue
 from tests.desk import PROGRAM, make_desk
@@ -139,11 +140,11 @@ def test_show_says_what_was_used_and_when_a_price_is_not_known(
 
 def test_the_owner_file_is_read_as_the_hub_wrote_it(home: Path) -> None:
     """The light reader and the hub's own agree."""
-    owner = LocalOwner(account="acc_1", device="dev_1", token="dhs_1", url="http://127.0.0.1:1")
+    owner = LocalDevice(account="acc_1", device="dev_1", token="dhs_1", url="http://127.0.0.1:1")
 
-    write_owner(home, owner)
+    write_device(home / OWNER_FILE, owner)
 
-    assert local_owner(home) == owner
+    assert local_device(home / OWNER_FILE) == owner
     assert client() == Client(url="http://127.0.0.1:1", token="dhs_1")
 
 
@@ -151,7 +152,10 @@ def test_the_owner_s_token_goes_to_no_other_address(
     home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """DESKHAND_URL alone must not send it anywhere."""
-    write_owner(home, LocalOwner(account="a", device="d", token="dhs_1", url="http://127.0.0.1:1"))
+    write_device(
+        home / OWNER_FILE,
+        LocalDevice(account="a", device="d", token="dhs_1", url="http://127.0.0.1:1"),
+    )
     monkeypatch.setenv("DESKHAND_URL", "https://evil.example")
 
     with pytest.raises(DeskhandError) as refused:
@@ -166,7 +170,7 @@ def test_a_link_in_place_of_a_private_file_is_refused(home: Path) -> None:
     (home / "owner.json").symlink_to(home / "real")
 
     with pytest.raises(DeskhandError) as refused:
-        private(home / "owner.json")
+        read_private(home / "owner.json")
 
     assert refused.value.code is Code.HOME_UNSAFE
 

@@ -10,12 +10,13 @@ import httpx
 import pytest
 
 from deskhand.errors import Code, DeskhandError
-from deskhand.hub.credentials import OWNER_FILE, ensure_owner, local_owner
+from deskhand.hub.credentials import ensure_owner, local_device
 from deskhand.hub.pairing import Pairing, write_claim_page
 from deskhand.hub.peer import Peer
 from deskhand.limits import CODE_TRIES_MAX, PAIR_FAILURES_PER_MINUTE_MAX, PAIR_PENDING_MAX
 from deskhand.protocol.objects import Device, PairRequest
 from deskhand.protocol.requests import InviteAsk, PairAsk
+from deskhand.store.private import OWNER_FILE
 from tests.rim import Rim, code_of, open_rim
 
 
@@ -219,7 +220,7 @@ async def test_the_owner_file_is_private_and_read_only_as_such(rim: Rim) -> None
     mode = path.stat().st_mode & 0o777
     path.chmod(0o644)
     with pytest.raises(DeskhandError) as refused:
-        local_owner(rim.home)
+        local_device(path)
 
     assert (mode, refused.value.code) == (0o600, Code.HOME_UNSAFE)
 

@@ -14,12 +14,13 @@ from typing import Any, cast
 
 from sqlalchemy import Connection, select
 
-from deskhand.hub.credentials import local_owner
+from deskhand.hub.credentials import local_device
 from deskhand.protocol.events import Event
 from deskhand.store import tables
 from deskhand.store.engine import open_sqlite_reader
 from deskhand.store.log.verify import verify
 from deskhand.store.opening import FILE
+from deskhand.store.private import OWNER_FILE
 from deskhand.store.rows import read_event
 from tests.kills.memory import intents
 from tests.kills.passing import EFFECTS, told
@@ -80,7 +81,7 @@ class Story:
 def judge(evidence: Evidence) -> Found:
     """Return every broken promise."""
     found = Found()
-    owner = local_owner(evidence.hub)
+    owner = local_device(evidence.hub / OWNER_FILE)
     if owner is None:
         found.accuse("R1", "the owner's file is gone")
         return found

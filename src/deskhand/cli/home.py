@@ -5,18 +5,13 @@ It refuses to send the local owner's credential to any other address than the hu
 
 from __future__ import annotations
 
-import json
 import os
-import stat
 from pathlib import Path
-from typing import Final, cast
 
 from deskhand.cli.client import Client
 from deskhand.cli.screen import Obj
 from deskhand.errors import Code, DeskhandError
-
-OWNER_FILE: Final = "owner.json"
-RUNNER_FILE: Final = "runner.json"
+from deskhand.store.private import OWNER_FILE, RUNNER_FILE, read_private
 
 
 def home() -> Path:
@@ -37,7 +32,7 @@ def client() -> Client:
             token; ``home_unsafe``.
     """
     url, token = os.environ.get("DESKHAND_URL"), os.environ.get("DESKHAND_TOKEN")
-    owner = private(home() / OWNER_FILE)
+    owner = read_private(home() / OWNER_FILE)
     known = str(owner["url"]).rstrip("/") if owner and owner.get("url") else None
     chosen = (url or known or "").rstrip("/")
     if not chosen:
@@ -65,29 +60,4 @@ def local_runner() -> Obj | None:
     Raises:
         DeskhandError: ``home_unsafe``.
     """
-    return private(home() / RUNNER_FILE)
-
-
-def private(path: Path) -> Obj | None:
-    """Return the object in a file that only this user can read, or nothing.
-
-    Raises:
-        DeskhandError: ``home_unsafe`` when others can read it or it is damaged.
-    """
-    try:
-        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0))
-    except FileNotFoundError:
-        return None
-    except OSError as error:
-        raise DeskhandError(Code.HOME_UNSAFE, f"{path.name}: {error.strerror}") from None
-    with os.fdopen(descriptor, encoding="utf-8") as file:
-        found = os.fstat(file.fileno())
-        if os.name == "posix" and stat.S_IMODE(found.st_mode) & 0o077:
-            raise DeskhandError(Code.HOME_UNSAFE, f"{path.name} must be 0600")
-        try:
-            data: object = json.load(file)
-        except ValueError:
-            data = None
-    if not isinstance(data, dict):
-        raise DeskhandError(Code.HOME_UNSAFE, f"{path.name} is damaged")
-    return cast("Obj", data)
+    return read_private(home() / RUNNER_FILE)

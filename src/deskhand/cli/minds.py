@@ -19,16 +19,16 @@ from deskhand.agents.builtin.mind import Mind, Scene
 from deskhand.agents.builtin.probing import look
 from deskhand.agents.builtin.serving import Embedded
 from deskhand.agents.builtin.supply import Supply
-from deskhand.cli.home import home, private
+from deskhand.cli.home import home
 from deskhand.cli.screen import speak
 from deskhand.cli.values import setting
 from deskhand.clock import Clock
 from deskhand.errors import DeskhandError
-from deskhand.hub.credentials import write_private
 from deskhand.ids import Ids
 from deskhand.ports import ToolInfo
 from deskhand.protocol.tasks import Brief
 from deskhand.runner.ceiling import Ceiling
+from deskhand.store.private import read_private, write_private
 
 KEYS_FILE: Final = "model-keys.json"
 STAND_IN_VARIABLE: Final = "DESKHAND_STAND_IN"
@@ -53,7 +53,7 @@ def found(said: Wanted | None = None) -> Findings:
     Raises:
         DeskhandError: ``config_invalid``; ``home_unsafe`` when others can read the keys.
     """
-    environment = {**(private(home() / KEYS_FILE) or {}), **os.environ}
+    environment = {**(read_private(home() / KEYS_FILE) or {}), **os.environ}
     return look(said or wanted(), environment=environment, installed=offers(models_folder()))
 
 
@@ -69,7 +69,7 @@ def keep_key(variable: str) -> bool:
         DeskhandError: ``home_unsafe``.
     """
     if key := os.environ.get(variable):
-        keys = {**(private(home() / KEYS_FILE) or {}), variable: key}
+        keys = {**(read_private(home() / KEYS_FILE) or {}), variable: key}
         write_private(home() / KEYS_FILE, json.dumps(keys) + "\n")
     return bool(key)
 

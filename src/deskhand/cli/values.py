@@ -76,7 +76,7 @@ def write_value(name: str, value: Value | None) -> None:
     """
     import tomlkit
 
-    from deskhand.hub.credentials import write_private
+    from deskhand.store.private import write_private
 
     path = config_path()
     before = _text_of(path)

@@ -26,6 +26,7 @@ from deskhand.ports import Draft, Invite, Joining, Store, Tx
 from deskhand.protocol import requests as wire
 from deskhand.protocol.events import HUB, PairDecided, PairRequested
 from deskhand.protocol.objects import Device, PairRequest, Role
+from deskhand.store.private import write_private
 
 CLAIM_PAGE: Final = "open-deskhand.html"
 _WHOLE_HUB: Final = "hub"

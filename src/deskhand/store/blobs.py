@@ -21,7 +21,8 @@ from deskhand.errors import Code, DeskhandError
 from deskhand.ids import Ids
 from deskhand.ports import Offload
 from deskhand.store.faults import translated
-from deskhand.store.home import make_folder, sync
+from deskhand.store.home import make_folder
+from deskhand.store.private import sync
 
 R = TypeVar("R")
 

@@ -17,6 +17,7 @@ from pathlib import Path
 
 from deskhand.errors import Code, DeskhandError
 from deskhand.store.faults import translated
+from deskhand.store.private import sync
 
 LOCK = "lock"
 _FOLDER_MODE = 0o700
@@ -124,12 +125,3 @@ def make_folder(path: Path) -> None:
     path.mkdir(mode=_FOLDER_MODE, parents=True, exist_ok=True)
     for one in missing:
         sync(one.parent)
-
-
-def sync(path: Path) -> None:
-    """See to it that a file, or the names in a folder, are on disk."""
-    handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -10,9 +10,10 @@ from typing import Annotated, Any
 import typer
 
 from deskhand.cli.flags import add_commands, argument, option, t
-from deskhand.cli.home import OWNER_FILE, RUNNER_FILE, home, private
+from deskhand.cli.home import home, local_runner
 from deskhand.cli.screen import Exit, Obj, moment, speak
 from deskhand.errors import Code, DeskhandError
+from deskhand.store.private import OWNER_FILE, read_private
 
 
 def add_to(app: typer.Typer) -> None:
@@ -28,7 +29,7 @@ def backup(
     from deskhand.store.backup.archive import make_backup
 
     _require_sqlite()
-    owner, runner = private(home() / OWNER_FILE), private(home() / RUNNER_FILE)
+    owner, runner = read_private(home() / OWNER_FILE), local_runner()
     if owner is None:
         raise DeskhandError(Code.NOT_FOUND, str(home()))
     named = {name: str(runner[name]) for name in ("device", "name")} if runner else None

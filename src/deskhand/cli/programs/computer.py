@@ -6,7 +6,6 @@ Imported in a thread after the hub answers. It refuses to run as root unless tol
 from __future__ import annotations
 
 import asyncio
-import json
 import socket
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
@@ -14,23 +13,21 @@ from pathlib import Path
 from typing import cast
 
 from deskhand.agents.commands.agent import CommandAgent
-from deskhand.cli.home import RUNNER_FILE, private
 from deskhand.cli.minds import builtin_agent
 from deskhand.cli.programs.serving import Running
-from deskhand.cli.screen import Obj
 from deskhand.cli.values import setting
 from deskhand.clock import SystemClock
-from deskhand.hub.credentials import admit, bearer_sha256, new_token, write_private
+from deskhand.hub.credentials import LocalDevice, ensure_device, new_token
 from deskhand.ids import Ids
-from deskhand.ports import Link, Tx
+from deskhand.ports import Link
 from deskhand.protocol.authority import Principal
-from deskhand.protocol.events import HUB
-from deskhand.protocol.objects import Device, Role
+from deskhand.protocol.objects import Role
 from deskhand.runner.app import Parts, Runner, RunnerConfig
 from deskhand.runner.live import Live
 from deskhand.sandbox.choose import choose_sandbox
 from deskhand.store.engine import open_sqlite, open_sqlite_reader
 from deskhand.store.home import make_folder
+from deskhand.store.private import RUNNER_FILE
 from deskhand.store.writer import ThreadWriter
 from deskhand.tools.beneath import Folder
 from deskhand.tools.registry import standard_tools, tool_infos
@@ -107,28 +104,12 @@ async def ensure_local_runner(running: Running, *, name: str) -> Principal:
     Raises:
         DeskhandError: ``home_unsafe``; what the store raises.
     """
-    path, store, account = running.home, running.hub.store, running.owner.account
-    known = private(path / RUNNER_FILE)
-    let_in = known and await store.credential(bearer_sha256(str(known["token"])))
-    revoked = known and not let_in and await store.get(account, Device, str(known["device"]))
-    if known is None or known.get("account") != account or revoked:
-        ids, let_in = running.hub.ids, None
-        known = {"account": account, "device": ids.new("run"), "token": new_token(ids)}
-    keep_runner(path, {**known, "url": running.url, "name": name})
-    runner, digest = str(known["device"]), bearer_sha256(str(known["token"]))
-
-    def join(tx: Tx) -> None:
-        made = Device(id=runner, name=name, kind="runner", role=Role.RUNNER, created_at=tx.now)
-        admit(tx, made, token_sha256=digest, actor=HUB)
-
-    if not let_in:
-        await store.write(account, join)
-    return Principal(account=account, id=runner, role=Role.RUNNER, name=name)
-
-
-def keep_runner(path: Path, known: Obj) -> None:
-    """Write down in a home what this computer is as a runner."""
-    write_private(path / RUNNER_FILE, json.dumps(known, indent=2) + "\n")
+    account, ids = running.owner.account, running.hub.ids
+    device, token = ids.new("run"), new_token(ids)
+    new = LocalDevice(account=account, device=device, token=token, url=running.url, name=name)
+    path = running.home / RUNNER_FILE
+    kept = await ensure_device(running.hub.store, path, new, role=Role.RUNNER)
+    return Principal(account=account, id=kept.device, role=Role.RUNNER, name=name)
 
 
 def computer_name(said: str | None) -> str:

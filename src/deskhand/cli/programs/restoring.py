@@ -13,12 +13,11 @@ from pathlib import Path
 from typing import cast
 
 from deskhand.cli.flags import t
-from deskhand.cli.home import OWNER_FILE, RUNNER_FILE
-from deskhand.cli.programs.computer import JOURNAL, keep_runner
+from deskhand.cli.programs.computer import JOURNAL
 from deskhand.cli.programs.serving import VAPID_FILE
 from deskhand.clock import Clock, stamp
 from deskhand.errors import Code, DeskhandError
-from deskhand.hub.credentials import LocalOwner, bearer_sha256, new_token, write_owner
+from deskhand.hub.credentials import LocalDevice, bearer_sha256, new_token, write_device
 from deskhand.ids import Ids
 from deskhand.ports import Credential
 from deskhand.protocol.authority import Principal
@@ -32,6 +31,7 @@ from deskhand.store.engine import open_sqlite
 from deskhand.store.faults import translated
 from deskhand.store.home import open_home
 from deskhand.store.opening import FILE
+from deskhand.store.private import OWNER_FILE, RUNNER_FILE
 from deskhand.store.schema import prepare_sqlite, revisions
 from deskhand.workflow.restoring import settle_journal
 
@@ -113,12 +113,13 @@ def _settled(
 def _new_here(prepared: Path, manifest: JsonObject, ids: Ids) -> Credential | None:
     """Give a new computer its own way in: a new owner, and the runner of the backup under a new token."""
     account = str(manifest["account"])
-    write_owner(prepared, LocalOwner(account=account, device=ids.new("dev"), token=new_token(ids)))
+    owner = LocalDevice(account=account, device=ids.new("dev"), token=new_token(ids))
+    write_device(prepared / OWNER_FILE, owner)
     runner = cast("JsonObject | None", manifest.get("runner"))
     if not runner:
         return None
-    token = new_token(ids)
-    keep_runner(prepared, {"account": account, **runner, "token": token})
-    name, device = str(runner["name"]), str(runner["device"])
+    token, name, device = new_token(ids), str(runner["name"]), str(runner["device"])
+    here = LocalDevice(account=account, device=device, token=token, name=name)
+    write_device(prepared / RUNNER_FILE, here)
     principal = Principal(account=account, id=device, role=Role.RUNNER, name=name)
     return Credential(token_sha256=bearer_sha256(token), principal=principal, kind="runner")

@@ -14,14 +14,16 @@ from pathlib import Path
 from typing import Final
 
 from deskhand.cli.client import Client, healthz
-from deskhand.cli.home import RUNNER_FILE, home, private
-from deskhand.cli.programs.computer import computer_name, keep_runner, open_runner
+from deskhand.cli.home import home
+from deskhand.cli.programs.computer import computer_name, open_runner
 from deskhand.cli.programs.ending import told_before_going, until_told_to_end, work_until
-from deskhand.cli.screen import Exit, Obj, speak
+from deskhand.cli.screen import Exit, speak
 from deskhand.clock import SystemClock
 from deskhand.errors import Code, DeskhandError
+from deskhand.hub.credentials import LocalDevice, local_device, write_device
 from deskhand.runner.http_link import HttpLink
 from deskhand.store.home import open_home
+from deskhand.store.private import RUNNER_FILE
 
 INVITE_VARIABLE: Final = "DESKHAND_INVITE"
 _SKEW_SECONDS_MAX: Final = 600
@@ -37,16 +39,15 @@ async def run_runner(
         DeskhandError: ``invite_invalid``, ``clock_wrong``, ``hub_unreachable``, ``home_locked``.
     """
     with closing(open_home(home())) as held:
-        known = private(held.path / RUNNER_FILE)
+        known = local_device(held.path / RUNNER_FILE)
         said = _invite(invite)
         if known is None or said is not None:
             known = await _pair(held.path, url=url, invite=said, name=computer_name(name))
-        address = (url or str(known["url"])).rstrip("/")
-        link = HttpLink(address, token=str(known["token"]))
-        device, called = str(known["device"]), computer_name(name or str(known["name"]))
-        who = {"device": device, "name": called, "language": speak.language}
+        address = (url or str(known.url)).rstrip("/")
+        link, called = HttpLink(address, token=known.token), computer_name(name or known.name)
+        who = {"device": known.device, "name": called, "language": speak.language}
         async with open_runner(held.path, link, as_root=as_root, **who) as runner:
-            ready = {"runner": device, "url": address, "pid": os.getpid()}
+            ready = {"runner": known.device, "url": address, "pid": os.getpid()}
             speak.answer(ready, speak.say("runner.ready", name=called, url=address))
             async with told_before_going(runner.going):
                 await work_until(runner.run(), until_told_to_end(), stop=runner.stop)
@@ -58,7 +59,7 @@ def _invite(said: str | None) -> str | None:
     return found or os.environ.get(INVITE_VARIABLE) or None
 
 
-async def _pair(path: Path, *, url: str | None, invite: str | None, name: str) -> Obj:
+async def _pair(path: Path, *, url: str | None, invite: str | None, name: str) -> LocalDevice:
     """Become a device of the hub's account.
 
     Raises:
@@ -80,9 +81,9 @@ async def _pair(path: Path, *, url: str | None, invite: str | None, name: str) -
     while "token" not in claimed:
         await clock.sleep(_ASK_SECONDS)
         claimed = hub.call("POST", "/v1/pair/claim", wish)
-    known: Obj = {key: claimed[key] for key in ("account", "device", "token")}
-    known |= {"url": url.rstrip("/"), "name": name}
-    keep_runner(path, known)
+    who = {key: str(claimed[key]) for key in ("account", "device", "token")}
+    known = LocalDevice(**who, url=hub.url, name=name)
+    write_device(path / RUNNER_FILE, known)
     return known
 
 

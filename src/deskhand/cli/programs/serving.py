@@ -23,7 +23,7 @@ from deskhand.clock import Clock, SystemClock
 from deskhand.core.settings import REGISTRY, effective
 from deskhand.errors import Code, DeskhandError
 from deskhand.hub.app import Hub
-from deskhand.hub.credentials import LocalOwner, ensure_owner, write_private
+from deskhand.hub.credentials import LocalDevice, ensure_owner
 from deskhand.hub.http.access import PushDoor
 from deskhand.hub.http.app import create_app
 from deskhand.hub.http.serve import Bind, serving
@@ -37,6 +37,7 @@ from deskhand.protocol.wire import Json, JsonObject
 from deskhand.store.blobs import FileBlobs
 from deskhand.store.home import open_home
 from deskhand.store.opening import FILE, SqlStore, open_postgres_store, open_sqlite_store
+from deskhand.store.private import write_private
 
 VAPID_FILE: Final = "vapid.pem"
 _BUILT: Final = datetime(2026, 1, 1, tzinfo=UTC)
@@ -49,7 +50,7 @@ class Running:
     """A hub that answers, with what its process needs of it; ``opened`` is the address that people open."""
 
     hub: Hub
-    owner: LocalOwner
+    owner: LocalDevice
     url: str
     opened: str
     home: Path

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from deskhand import __version__
-from deskhand.cli.home import RUNNER_FILE, home
+from deskhand.cli.home import home
 from deskhand.cli.inviting import admitted_by, join_link, show_invitation
 from deskhand.cli.programs.ending import told_before_going, until_told_to_end, work_until
 from deskhand.cli.programs.reach import NONE, Reach, reach_of, seen_to_answer
@@ -33,6 +33,7 @@ from deskhand.limits import CLAIM_SECONDS
 from deskhand.ports import Committed
 from deskhand.protocol.objects import PairRequest, Role
 from deskhand.protocol.requests import InviteAsk
+from deskhand.store.private import RUNNER_FILE
 
 R = TypeVar("R")
 _ADVERTISED_SECONDS_MAX = 5.0

@@ -30,7 +30,7 @@ from deskhand import __version__
 from deskhand.errors import Code, DeskhandError
 from deskhand.protocol.wire import JsonObject
 from deskhand.store.faults import translated
-from deskhand.store.home import sync
+from deskhand.store.private import sync
 from deskhand.store.schema import copy_sqlite
 
 FORMAT: Final = 1

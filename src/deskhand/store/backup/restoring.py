@@ -27,8 +27,8 @@ from deskhand.protocol.authority import Principal
 from deskhand.protocol.events import HUB, DeviceRevoked, LogRestored
 from deskhand.protocol.objects import Role
 from deskhand.store import tables
-from deskhand.store.home import sync
 from deskhand.store.log.transaction import Memory, SqlTx
+from deskhand.store.private import sync
 from deskhand.store.rows import RowValues
 
 _TOLD: Final = (

@@ -1,0 +1,68 @@
+"""Small files that only this user can read: who its user is to the hub, what this computer is, keys of models.
+
+Light enough for every command. It refuses files that others may read, links in their place, and what is no object.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+import tempfile
+from pathlib import Path
+from typing import Any, Final, cast
+
+from deskhand.errors import Code, DeskhandError
+
+OWNER_FILE: Final = "owner.json"
+RUNNER_FILE: Final = "runner.json"
+
+
+def read_private(path: Path) -> dict[str, Any] | None:
+    """Return the object in a file, or nothing where there is none.
+
+    Raises:
+        DeskhandError: ``home_unsafe`` when others can read it or it is damaged.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise DeskhandError(Code.HOME_UNSAFE, f"{path.name}: {error.strerror}") from None
+    with os.fdopen(descriptor, encoding="utf-8") as file:
+        found = os.fstat(file.fileno())
+        if not stat.S_ISREG(found.st_mode) or stat.S_IMODE(found.st_mode) & 0o077:
+            raise DeskhandError(Code.HOME_UNSAFE, f"{path.name} must be 0600")
+        try:
+            data: object = json.load(file)
+        except ValueError:
+            data = None
+    if not isinstance(data, dict):
+        raise DeskhandError(Code.HOME_UNSAFE, f"{path.name} is damaged")
+    return cast("dict[str, Any]", data)
+
+
+def write_private(path: Path, text: str) -> None:
+    """Write a file, all or nothing, on disk with its name."""
+    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(temporary).replace(path)
+        # Or a power cut takes the name away, and with it the way into the account.
+        sync(path.parent)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def sync(path: Path) -> None:
+    """See to it that a file, or the names in a folder, are on disk."""
+    handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
