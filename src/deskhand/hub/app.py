@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -21,7 +21,7 @@ from deskhand.hub.streaming import view_of
 from deskhand.hub.submitting import Submitter, dispatch
 from deskhand.hub.timing import Alarm, Sweeper
 from deskhand.ids import Ids
-from deskhand.limits import LIST_LIMIT_MAX
+from deskhand.limits import ARTIFACT_BYTES_MAX, LIST_LIMIT_MAX
 from deskhand.ports import Blobs, Notifier, Page, Store
 from deskhand.protocol import objects
 from deskhand.protocol.authority import Principal
@@ -153,6 +153,13 @@ class Hub:
             "pair_requests": await some(objects.PairRequest, "waiting") if owner else [],
             "settings": await some(objects.Setting),
         }
+
+    async def store_blob(self, data: AsyncIterator[bytes], *, sha256: str) -> int:
+        """Store bytes before an event names them and return how many; their hash must be the one announced."""
+        stored, size = await self.blobs.put(data, limit=ARTIFACT_BYTES_MAX)
+        if stored != sha256:
+            raise DeskhandError(Code.CONFLICT, "the bytes are not what was announced")
+        return size
 
     async def file_of(self, reader: Principal, file: str) -> FileRef:
         """Return a file that came with one of the newest tasks that the reader may see, or ``not_found``."""

@@ -7,9 +7,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 
-from deskhand.errors import Code, DeskhandError
 from deskhand.hub.app import Hub
-from deskhand.limits import ARTIFACT_BYTES_MAX
 from deskhand.ports import Frame
 from deskhand.protocol.authority import Principal
 from deskhand.protocol.ops import Op, OpResult
@@ -37,11 +35,8 @@ class Participant:
         Raises:
             DeskhandError: ``conflict`` when the bytes are not what was announced.
         """
-        if self._hub.blobs.size(sha256) == size:
-            return
-        stored, length = await self._hub.blobs.put(data, limit=ARTIFACT_BYTES_MAX)
-        if (stored, length) != (sha256, size):
-            raise DeskhandError(Code.CONFLICT, "the bytes are not what was announced")
+        if self._hub.blobs.size(sha256) != size:
+            await self._hub.store_blob(data, sha256=sha256)
 
     async def download_file(self, file: str) -> AsyncGenerator[bytes]:
         """Yield the bytes of an upload that came with a message of a task of this runner."""

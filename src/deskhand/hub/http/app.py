@@ -64,7 +64,6 @@ RULES: Final[dict[str, Rule]] = {
     "GET /v1/settings": Rule(log.list_settings, Who.PERSON),
     "GET /v1/devices": Rule(log.all_of(Device), Who.PERSON),
     "DELETE /v1/devices/{device}": Rule(devices.revoke_device, Who.OWNER, status=204),
-    "OPTIONS /v1/uploads": Rule(files.describe_uploads, Who.PUBLIC, status=204),
     "POST /v1/uploads": Rule(files.create_upload, Who.SENDER, status=201),
     "GET /v1/uploads/{upload}": Rule(files.get_upload, Who.SENDER),
     "HEAD /v1/uploads/{upload}": Rule(files.head_upload, Who.SENDER),

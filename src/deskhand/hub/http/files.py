@@ -21,17 +21,10 @@ from deskhand.errors import Code, DeskhandError
 from deskhand.hub.http.access import Call, TheCall
 from deskhand.hub.http.messages import BYTES, CHUNK, Answer, Flow, body_chunks
 from deskhand.hub.uploads import INLINE, PLAIN, sniff_blob
-from deskhand.limits import ARTIFACT_BYTES_MAX, UPLOAD_BYTES_MAX
 from deskhand.protocol.objects import Upload
 from deskhand.protocol.tasks import Artifact, FileRef, Task
 
 _VERSION: Final = "1.0.0"
-_TUS: Final = {
-    "Tus-Resumable": _VERSION,
-    "Tus-Version": _VERSION,
-    "Tus-Extension": "creation,expiration",
-    "Tus-Max-Size": str(UPLOAD_BYTES_MAX),
-}
 _REFUSED: Final = ("upload-concat", "upload-defer-length", "x-http-method-override")
 
 HARD_CSP: Final = (
@@ -45,11 +38,6 @@ _HARD: Final = {
 }
 _RANGE: Final = re.compile(r"bytes=([0-9]{0,19})-([0-9]{0,19})")
 _ODD: Final = re.compile(r"[^A-Za-z0-9 ._-]")
-
-
-async def describe_uploads() -> Response:
-    """Say what of tus is spoken here."""
-    return Response(status_code=204, headers=_TUS)
 
 
 async def create_upload(
@@ -87,11 +75,8 @@ async def patch_upload(
 
 async def put_blob(call: TheCall, sha256: Annotated[str, Path(pattern="^[0-9a-f]{64}$")]) -> Answer:
     """Store bytes before an event names them; the hash is ours, and must be the one announced."""
-    chunks = body_chunks(call.request, takes=BYTES)
-    stored, size = await call.hub.blobs.put(chunks, limit=ARTIFACT_BYTES_MAX)
-    if stored != sha256:
-        raise DeskhandError(Code.CONFLICT, "the bytes are not what was announced")
-    return Answer({"sha256": stored, "size": size}, status_code=201)
+    size = await call.hub.store_blob(body_chunks(call.request, takes=BYTES), sha256=sha256)
+    return Answer({"sha256": sha256, "size": size}, status_code=201)
 
 
 async def get_artifact(call: TheCall, artifact: str) -> Answer:

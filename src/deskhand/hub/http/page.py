@@ -7,7 +7,6 @@ path to walk.
 from __future__ import annotations
 
 import hashlib
-import html
 import mimetypes
 import re
 from collections.abc import Mapping
@@ -71,16 +70,12 @@ async def openapi(request: Request) -> Answer:
 
 
 async def index(request: Request) -> Response:
-    """Return the app, or a plain page that says it is not built."""
+    """Return the app, or a plain text that says it is not built."""
     if INDEX in _files(request):
         return await page_file(request, INDEX)
     language = str(request.state.language)
-    said = [html.escape(text(name, language=language)) for name in ("page.missing", "page.cure")]
-    page = (
-        f'<!doctype html><html lang="{language}"><meta charset="utf-8"><title>Deskhand</title>'
-        f"<h1>Deskhand</h1><p>{said[0]}</p><p>{said[1]}</p></html>"
-    )
-    return Response(page, media_type="text/html")
+    said = [text(name, language=language) for name in ("page.missing", "page.cure")]
+    return Response("\n".join(["Deskhand", *said]), media_type="text/plain")
 
 
 async def page_file(request: Request, path: str) -> Response:
