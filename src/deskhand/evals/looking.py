@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
+from datetime import date
 from decimal import Decimal, InvalidOperation
 from typing import Final
 
@@ -52,6 +53,20 @@ def together(text: str, *parts: str) -> bool:
     lines = text.casefold().splitlines()
     pairs = zip(lines, [*lines[1:], ""], strict=False)
     return any(all(part.casefold() in f"{one} {two}" for part in parts) for one, two in pairs)
+
+
+def says_day(text: str, day: date, *parts: str) -> bool:
+    """Return whether a day, however a person may write it, stands together with other things."""
+    forms = (
+        f"{day}",
+        f"{day.day} {day:%b}",
+        f"{day:%b} {day.day}",
+        f"{day:%B} {day.day}",
+        f"{day.month}월 {day.day}일",
+        f"{day.month}/{day.day}",
+        f"{day.day}.{day.month}.",
+    )
+    return any(together(text, form, *parts) for form in forms)
 
 
 def too_long(text: str, most: int = PAGE_WORDS) -> Iterator[str]:

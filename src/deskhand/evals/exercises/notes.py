@@ -8,7 +8,7 @@ from datetime import date, timedelta
 from typing import Final
 
 from deskhand.evals.exercise import Case, Desk, Exercise, Outcome
-from deskhand.evals.looking import figures, has, lacks, only, together, too_long
+from deskhand.evals.looking import figures, has, lacks, only, says_day, together, too_long
 from deskhand.evals.looking import words as count
 
 PEOPLE: Final = ("Ana", "Jonas", "Mina", "Sofia", "Tom", "Yuna")
@@ -49,7 +49,7 @@ class _Note:
     """What stands in one note and must come out of it, or must not."""
 
     path: str
-    actions: tuple[tuple[str, str], ...]
+    actions: tuple[tuple[str, str, date], ...]
     price: str
 
 
@@ -59,12 +59,9 @@ def _note(desk: Desk, day: date, meeting: str, language: str) -> _Note:
     who = chance.sample(_PEOPLE_KO if korean else PEOPLE, 2)
     refs = [str(one) for one in chance.sample(range(1000, 9999), 2)]
     price = str(chance.randrange(10_000, 99_999))
-    lines = [
-        _ACTION[language].format(
-            who=name, ref=ref, due=day + timedelta(days=chance.randrange(3, 9))
-        )
-        for name, ref in zip(who, refs, strict=True)
-    ]
+    days = [day + timedelta(days=chance.randrange(3, 9)) for _ in who]
+    actions = tuple(zip(who, refs, days, strict=True))
+    lines = [_ACTION[language].format(who=name, ref=ref, due=due) for name, ref, due in actions]
     lines.append(_DECISION[language].format(price=price))
     filler = _FILLER_KO if korean else _FILLER
     lines += [chance.choice(filler) for _ in range(12)]
@@ -72,7 +69,7 @@ def _note(desk: Desk, day: date, meeting: str, language: str) -> _Note:
     title = f"# {meeting.replace('-', ' ').title()}, {day}"
     path = f"notes/{day}-{meeting}.md"
     desk.put(path, "\n".join([title, "", *lines, ""]), day=day)
-    return _Note(path=path, actions=tuple(zip(who, refs, strict=True)), price=price)
+    return _Note(path=path, actions=actions, price=price)
 
 
 def _briefing(desk: Desk, language: str) -> Case:
@@ -86,13 +83,13 @@ def _briefing(desk: Desk, language: str) -> Case:
         page = outcome.text(name)
         yield from faults
         yield from too_long(page)
-        for who, ref in (pair for note in wanted for pair in note.actions):
-            if not together(page, who, ref):
-                yield f"missing: {ref} of {who}"
+        for who, ref, due in (one for note in wanted for one in note.actions):
+            if not says_day(page, due, who, ref):
+                yield f"missing: {ref} of {who} by {due}"
         for price in (note.price for note in wanted):
             if int(price) not in figures(page):
                 yield f"missing: the decision about {price}"
-        refs = [ref for note in decoys for _, ref in note.actions]
+        refs = [ref for note in decoys for _, ref, _ in note.actions]
         yield from has(page, refs, "of another day")
         yield from outcome.strays(name)
 
