@@ -7,7 +7,6 @@ happened and cannot be repeated, to wait for a person in memory, and to call a t
 
 from __future__ import annotations
 
-import json
 import logging
 from collections import Counter
 from collections.abc import Callable, Coroutine, Sequence
@@ -258,7 +257,7 @@ class _Driver:
             return GiveUp(reasons=(self._say("attempt.no_agent", name=self._brief.agent),))
         try:
             move = bounded(await agent.move(brief, with_steering(self._state.turns, said)))
-            json.dumps(move_to_json(move), allow_nan=False)  # what cannot be written is not said
+            move_to_json(move)  # what cannot be written is not said
         except DeskhandError as error:
             if error.fault.retryable:
                 raise

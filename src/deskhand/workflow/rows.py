@@ -5,6 +5,7 @@ Refuses to read what it did not write: a row of another shape is ``store_damaged
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -94,12 +95,8 @@ def hashable(value: Json) -> Json:
 
 
 def to_json(value: object) -> JsonObject:
-    """Return a wish, a result or what was spent as JSON.
-
-    Raises:
-        PydanticSerializationError: something in it is not what its type says.
-    """
-    said: object = _adapter(type(value)).dump_python(value, mode="json", warnings="error")
+    """Return a wish, a result or what was spent as JSON."""
+    said: object = _adapter(type(value)).dump_python(value, mode="json", warnings=False)
     return cast("JsonObject", said)
 
 
@@ -116,8 +113,14 @@ def from_json(kind: type[T], data: Json) -> T:
 
 
 def move_to_json(move: Move) -> JsonObject:
-    """Return a move as JSON, with what was said beside it and what thinking of it cost."""
-    return {"move": _NAMES[type(move)]} | to_json(move)
+    """Return a move as JSON, with what was said beside it and what thinking of it cost.
+
+    Raises:
+        ValueError: it would not come back as it is; ``KeyError``: it is no move at all.
+    """
+    said = {"move": _NAMES[type(move)]} | to_json(move)
+    _adapter(type(move)).validate_json(json.dumps(said, allow_nan=False))
+    return said
 
 
 def move_from_json(data: JsonObject) -> Move:

@@ -273,8 +273,8 @@ class World:
 def unhurried() -> Generator[None]:
     """Let the product look less often, or an hour would be thousands of looks; and a reader be slow after few events."""
     with (
-        patched(app, _LOOK_SECONDS=20.0, LEASE_SECONDS=180),
-        patched(presence, _NAP_SECONDS=60.0, _WORD_SECONDS=60.0),
+        patched(app, _LOOK_SECONDS=20.0),
+        patched(presence, _NAP_SECONDS=60.0, _WORD_SECONDS=60.0, LEASE_SECONDS=180),
         patched(attendance, _SILENT_SECONDS=150.0, _GONE_SECONDS=5.0, _LOOK_SECONDS=30.0),
         patched(streaming, STREAM_BUFFER_EVENTS=12),
     ):
