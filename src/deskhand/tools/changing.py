@@ -85,9 +85,8 @@ def move_file(wish: wishes.MoveFile, place: Place) -> ToolResult:
 
 def moved_before(wish: wishes.MoveFile, place: Place) -> ToolResult | None:
     """Say what came of a move that a crash cut off: it is done, or it is done now; else nobody can tell."""
-    access = place.results
-    there = access.stat(wish.to) is not None
-    if (access.stat(wish.path) is None) is not there:
+    here, there = (place.results.stat(path) is not None for path in (wish.path, wish.to))
+    if here is there:
         return None
     return _told(wish.path, wish.to) if there else move_file(wish, place)
 
@@ -101,9 +100,8 @@ def move_files(wish: wishes.MoveFiles, place: Place, *, again: bool = False) -> 
         DeskhandError: ``invalid`` when a name stands twice, so that an order would matter.
     """
     if len({*wish.paths, *wish.to}) != 2 * len(wish.paths) or len(wish.paths) != len(wish.to):
-        raise DeskhandError(
-            Code.INVALID, "each name stands once, as many here as there", field="to"
-        )
+        detail = "each name stands once, as many here as there"
+        raise DeskhandError(Code.INVALID, detail, field="to")
     access, moved, failed, changes = place.results, list[Json](), list[Json](), list[Json]()
     with access.together() if isinstance(access, Together) else nullcontext():
         for path, to in zip(wish.paths, wish.to, strict=True):
@@ -194,13 +192,9 @@ def _not_once(text: str, places: list[int], old: str) -> DeskhandError:
     if re.match(r"\d+: ", old):
         cure = "the numbers before the lines are not part of the file"
     if places:
-        lines = ", ".join(str(_line(text, at)) for at in places[:_PLACES_SHOWN])
+        lines = ", ".join(str(text.count("\n", 0, at) + 1) for at in places[:_PLACES_SHOWN])
         cure = f"at lines {lines}; take lines around it along, so that it is only one"
     return DeskhandError(Code.INVALID, f"it stands there {len(places)} times; {cure}", field="old")
-
-
-def _line(text: str, at: int) -> int:
-    return text.count("\n", 0, at) + 1
 
 
 def _moved(access: FolderAccess, path: str, to: str) -> ToolResult:

@@ -8,7 +8,9 @@ a protected file that is not there yet is as protected as one that is.
 from __future__ import annotations
 
 import re
+import tomllib
 from collections.abc import Sequence
+from importlib.resources import files
 from typing import Final
 from unicodedata import category, normalize
 
@@ -23,40 +25,10 @@ _INVISIBLE: Final = {*_IGNORABLE, "Cs", "Zl", "Zp"}
 _JOINERS: Final = "\u200c\u200d"
 """Invisible, but honest in Persian names and in emoji; they are ignored when names are compared."""
 
-_ODD: Final[tuple[tuple[re.Pattern[str], str], ...]] = (
-    (re.compile(r"[\\:]"), "a backslash or colon means something else on other systems"),
-    (re.compile(r"[. ]$"), "a trailing dot or space disappears on other systems"),
-    (re.compile(r"^~"), "a leading ~ can mean a home directory"),
-    (re.compile(r"^\$[\w{(]|%\w+%"), "it looks like an environment variable"),
-    (re.compile(r"%(?:2e|2f|5c|00|25)", re.IGNORECASE), "it is percent-encoded"),
-)
-
-_RUNS: Final = frozenset(
-    # Our own: a project file may only narrow what is allowed, and a command must not write it.
-    {".deskhand.toml", ".deskhand"}
-    # Shells and what they source or read at start.
-    | {".bashrc", ".bash_profile", ".bash_login", ".bash_logout", ".bash_aliases", ".profile"}
-    | {".zshrc", ".zshenv", ".zprofile", ".zlogin", ".zlogout", ".kshrc", ".cshrc", ".tcshrc"}
-    | {".login", ".logout", ".inputrc", ".envrc", ".direnv"}
-    # Keys and credentials, and the settings beside them.
-    | {".ssh", ".gnupg", ".aws", ".netrc", ".pypirc"}
-    # Version control and its hooks (.git has its own rule below).
-    | {".gitconfig", ".gitmodules", "git~1", ".hg", ".hgrc", ".jj"}
-    | {".husky", ".pre-commit-config.yaml", ".lefthook.yml", "lefthook.yml"}
-    # Editors, debuggers and agents that run tasks, servers or hooks named in a project.
-    | {".vscode", ".idea", ".devcontainer", ".exrc", ".vimrc", ".nvimrc", ".nvim.lua"}
-    | {".dir-locals.el"}
-    | {".gdbinit", ".lldbinit", ".mcp.json", ".cursor", ".claude", ".codex", ".gemini", ".opencode"}
-    # Package managers that take their shell or their index from here.
-    | {".npmrc", ".yarnrc", ".yarnrc.yml"}
-)
-
-_GIT_MAY: Final = frozenset(
-    {"objects", "refs", "logs", "index", "head", "orig_head", "fetch_head", "merge_head"}
-    | {"merge_msg", "merge_mode", "commit_editmsg", "packed-refs", "shallow"}
-)
-"""What an ordinary commit writes inside an existing ``.git``; everything else there can name a program."""
-
+_SAID = tomllib.loads(files("deskhand.tools").joinpath("protected.toml").read_text("utf-8"))
+_ODD: Final = {re.compile(spelling): reason for spelling, reason in _SAID.pop("odd").items()}
+_GIT_MAY: Final = frozenset[str](_SAID.pop("git_may"))
+_RUNS: Final = frozenset[str](name for names in _SAID.values() for name in names)
 _GIT_NEVER: Final = frozenset({("objects", "info")})
 
 
@@ -92,7 +64,7 @@ def odd_spelling(parts: Sequence[str]) -> str | None:
     for part in parts:
         if _INVISIBLE & {category(character) for character in part if character not in _JOINERS}:
             return "it holds invisible or direction-changing characters"
-        for pattern, reason in _ODD:
+        for pattern, reason in _ODD.items():
             if pattern.search(part):
                 return reason
     return None

@@ -11,11 +11,11 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
-import tempfile
-from asyncio.subprocess import DEVNULL, PIPE
+from asyncio.subprocess import DEVNULL
 from collections.abc import Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Final, cast
 
 import deskhand
@@ -82,9 +82,8 @@ class Apart:
 
     async def _bare(self, line: Sequence[str], files: Sequence[bytes], place: Place) -> bytes:
         del place
-        output = bytearray()
         with ExitStack() as stack:
-            given = [stack.enter_context(tempfile.TemporaryFile()) for _ in files]
+            output, *given = (stack.enter_context(TemporaryFile()) for _ in (b"", *files))
             for file, data in zip(given, files, strict=True):
                 file.write(data)
                 file.flush()
@@ -92,27 +91,24 @@ class Apart:
             process = await asyncio.create_subprocess_exec(
                 *(*line, *(f"/dev/fd/{number}" for number in numbers)),
                 stdin=DEVNULL,
-                stdout=PIPE,
+                stdout=output,
                 stderr=DEVNULL,
                 env={},
                 cwd="/",
                 pass_fds=numbers,
                 start_new_session=True,
             )
-            said = cast("asyncio.StreamReader", process.stdout)
             try:
                 async with asyncio.timeout(self._seconds_max):
-                    while len(output) <= ANSWER_BYTES_MAX and (chunk := await said.read(1 << 16)):
-                        output += chunk
                     await process.wait()
             except TimeoutError:
                 raise self._too_slow() from None
             finally:
-                if process.returncode is None:
-                    with suppress(ProcessLookupError):
-                        process.kill()
-                    await process.wait()
-        return bytes(output)
+                with suppress(ProcessLookupError):
+                    process.kill()
+                await process.wait()
+            output.seek(0)
+            return output.read(ANSWER_BYTES_MAX)
 
     def _too_slow(self) -> DeskhandError:
         detail = f"more than {self._seconds_max:g} seconds; ask for less of it"

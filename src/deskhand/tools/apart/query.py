@@ -52,38 +52,28 @@ def answer(question: JsonObject, paths: list[str]) -> JsonObject:
     tables = loading.described()
     for lock in _LOCKS:
         loading.database.execute(lock)
-    columns, rows, complete = list[str](), list[list[Json]](), True
+    asked: JsonObject = {"columns": [], "rows": [], "complete": True}
     try:
         if question["sql"]:
-            columns, rows, complete = _asked(loading.database, str(question["sql"]))
+            asked = _asked(loading.database, str(question["sql"]))
     except duckdb.Error as error:
         said = " ".join(str(error).split())[:_COMPLAINT_CHARS]
         raise DeskhandError(Code.INVALID, f"{said}; tables: {'; '.join(tables)}") from None
-    return {
-        "columns": [*columns],
-        "rows": [*rows],
-        "complete": complete,
-        "tables": [*tables],
-        "notes": [*loading.notes],
-    }
+    return {**asked, "tables": [*tables], "notes": [*loading.notes]}
 
 
-def _asked(
-    database: duckdb.DuckDBPyConnection, sql: str
-) -> tuple[list[str], list[list[Json]], bool]:
+def _asked(database: duckdb.DuckDBPyConnection, sql: str) -> JsonObject:
     statements = database.extract_statements(sql)
     if len(statements) != 1 or statements[0].type.name not in _READS:
         raise duckdb.InvalidInputException("say one SELECT statement")
     database.execute(sql)
     columns = [str(column[0]) for column in database.description or ()]
-    rows, left = list[list[Json]](), CHARS_MAX
-    while len(rows) < ROWS_MAX and left > 0:
-        row = database.fetchone()
-        if row is None:
-            return columns, rows, True
+    rows, left, row = list[Json](), CHARS_MAX, database.fetchone()
+    while row is not None and len(rows) < ROWS_MAX and left > 0:
         rows.append([_plain(value) for value in row])
-        left -= sum(len(str(value)) for value in rows[-1])
-    return columns, rows, database.fetchone() is None
+        left -= len(str(rows[-1]))
+        row = database.fetchone()
+    return {"columns": [*columns], "rows": rows, "complete": row is None}
 
 
 def _plain(value: object) -> Json:
