@@ -16,9 +16,9 @@ from typing import Any, Final, TypeVar
 
 from sqlalchemy.engine.default import DefaultDialect
 
-from deskhand.cli.programs import serving
 from deskhand.hub.participant import Participant
 from deskhand.hub.submitting import Submitter
+from deskhand.notify.webpush import WebPush
 from deskhand.ports import SendOutcome
 from deskhand.protocol.events import Event
 from deskhand.runner import attempt
@@ -148,7 +148,7 @@ def _hub(passing: Passing) -> None:
         passing.at("push send, after")
         return SendOutcome(status="accepted")
 
-    _wrap(serving.LivePush, "send", lambda _: send)
+    _wrap(WebPush, "send", lambda _: send)
 
 
 def _then(original: Work, passing: Passing, point: str) -> Work:

@@ -2,7 +2,7 @@
 
 Encryption (RFC 8291) is the library's; the VAPID token (RFC 8292) is signed by PyJWT, because the library's own leaves
 the port out of the audience. The vendor sees a time, a size bucket and a hashed topic, never a word. It refuses to
-call anything but the known vendors and the owner's explicit entries, to follow a redirect, to hand an answer of the
+call anything but the known vendors (and, where the owner says so, the own network), to follow a redirect, to hand an answer of the
 service to anybody, and to log more of an endpoint than its host.
 """
 
@@ -68,13 +68,11 @@ class WebPushSettings:
     """What the owner may set.
 
     ``subject`` is the contact the vendor may use (``mailto:`` or ``https:``); ``app_url`` is where a tap leads;
-    ``extra`` are further push services as ``host`` or ``host:port``; ``allow_private`` admits addresses of the own
-    network and plain http to them.
+    ``allow_private`` admits addresses of the own network and plain http to them.
     """
 
     subject: str
     app_url: str
-    extra: frozenset[str] = frozenset()
     allow_private: bool = False
 
 
@@ -83,13 +81,15 @@ class WebPush:
 
     Args:
         vapid_key: what ``new_vapid_key`` made once for this hub; another key voids every subscription.
-        settings: the owner's.
+        settings: the owner's; ``follow`` changes them.
         clock: dates the tokens and reads ``Retry-After``.
         egress: the way out; one with the rules of ``settings`` unless given.
 
     Raises:
         DeskhandError: ``config_invalid``, for a subject that vendors turn away or a key that is none.
     """
+
+    road = "webpush"
 
     def __init__(
         self,
@@ -99,26 +99,25 @@ class WebPush:
         clock: Clock,
         egress: Egress | None = None,
     ) -> None:
-        check_subject(settings.subject)
-        self._key = _load_key(vapid_key)
-        self._public_key = public_key_b64url(vapid_key)
-        self._settings = settings
-        self._clock = clock
-        private = {ANY_PRIVATE} if settings.allow_private else set[str]()
-        allowed = frozenset(private | _entries(settings.extra))
-        self._egress = egress or Egress(allowed=allowed)
+        self._key, self._clock, self._given = _load_key(vapid_key), clock, egress
+        self.public_key = public_key_b64url(vapid_key)
+        self.follow(settings)
 
-    @property
-    def road(self) -> str:
-        """Its name in the ledger."""
-        return "webpush"
+    def follow(self, settings: WebPushSettings) -> None:
+        """Go by other settings from the next notice on; refusals are those of the start."""
+        check_subject(settings.subject)
+        allowed = frozenset({ANY_PRIVATE} if settings.allow_private else ())
+        self._settings, self._egress = settings, self._given or Egress(allowed=allowed)
+
+    def allows(self, url: str) -> bool:
+        """Say whether a browser may register this endpoint."""
+        return endpoint_allowed(url, allow_private=self._settings.allow_private)
 
     async def send(self, subscription: PushSubscription, notice: Notice) -> SendOutcome:
         """Seal ``notice`` for the browser and hand it to its vendor; every failure is an outcome, none is raised."""
         host, outcome = "", SendOutcome(status="refused", reason="endpoint_not_allowed")
-        settings, url = self._settings, subscription.endpoint
-        if endpoint_allowed(url, allow_private=settings.allow_private, extra=settings.extra):
-            target = parse_target(url)
+        if self.allows(subscription.endpoint):
+            target = parse_target(subscription.endpoint)
             host, outcome = target.host, await self._send_to(target, subscription, notice)
         said = (host, outcome.status, outcome.http_status, outcome.reason)
         log.info("push.sent host=%s status=%s http=%s reason=%s", *said)
@@ -128,8 +127,6 @@ class WebPush:
         self, target: Target, subscription: PushSubscription, notice: Notice
     ) -> SendOutcome:
         payload = payload_of(notice, app_url=self._settings.app_url)
-        if len(payload) > limits.PUSH_BODY_BYTES_MAX + limits.PUSH_PAD_BYTES:
-            return SendOutcome(status="refused", reason="too_large")
         try:
             # Off the loop: the first one imports the library (0.3 s), each one is about a millisecond of arithmetic.
             body = await asyncio.to_thread(_seal, payload, subscription)
@@ -137,7 +134,7 @@ class WebPush:
         except ValueError:
             return SendOutcome(status="refused", reason="bad_keys")
         headers = {
-            "Authorization": f"vapid t={token}, k={self._public_key}",
+            "Authorization": f"vapid t={token}, k={self.public_key}",
             "Content-Encoding": "aes128gcm",
             "Content-Type": "application/octet-stream",
             "TTL": str(min(max(0, int(notice.ttl_seconds)), limits.PUSH_TTL_SECONDS_MAX)),
@@ -199,16 +196,12 @@ def check_subject(subject: str) -> None:
         raise DeskhandError(Code.CONFIG_INVALID, "push subject", field="subject")
 
 
-def endpoint_allowed(
-    url: str, *, allow_private: bool = False, extra: frozenset[str] = frozenset()
-) -> bool:
+def endpoint_allowed(url: str, *, allow_private: bool = False) -> bool:
     """Say whether a browser may register this endpoint and whether we may call it (the address is judged later)."""
     try:
         target = parse_target(url)
     except DeskhandError:
         return False
-    if target.entry in _entries(extra):
-        return True
     literal = target.literal
     if literal is not None or target.host == "localhost":
         return allow_private and (literal is None or reach_of(literal) == "private")
@@ -229,8 +222,6 @@ def payload_of(notice: Notice, *, app_url: str) -> bytes:
         },
         "mutable": True,  # lets the worker acknowledge where the browser would show it alone
     }
-    if notice.badge is not None:
-        message["app_badge"] = notice.badge
     text = json.dumps(message, ensure_ascii=False, separators=(",", ":")).encode("utf-8")
     return text + b" " * (-len(text) % limits.PUSH_PAD_BYTES)
 
@@ -297,10 +288,6 @@ def _load_key(vapid_key: bytes) -> ec.EllipticCurvePrivateKey:
         if isinstance(key, ec.EllipticCurvePrivateKey) and isinstance(key.curve, ec.SECP256R1):
             return key
     raise DeskhandError(Code.CONFIG_INVALID, "push key")
-
-
-def _entries(extra: frozenset[str]) -> set[str]:
-    return {entry if ":" in entry else f"{entry}:443" for entry in extra}
 
 
 def _unb64url(text: str) -> bytes:

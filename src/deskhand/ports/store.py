@@ -118,7 +118,6 @@ class Notice:
     url_path: str
     urgency: Literal["high", "normal", "low"]
     ttl_seconds: int
-    badge: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

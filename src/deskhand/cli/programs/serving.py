@@ -10,7 +10,7 @@ import os
 import random
 import socket
 from asyncio import to_thread
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -19,7 +19,7 @@ from typing import Final, cast
 
 from deskhand.cli.programs.reach import Reach
 from deskhand.cli.values import as_json, config_values, setting
-from deskhand.clock import Clock, SystemClock
+from deskhand.clock import SystemClock
 from deskhand.core.settings import REGISTRY, effective
 from deskhand.errors import Code, DeskhandError
 from deskhand.hub.app import Hub
@@ -29,7 +29,7 @@ from deskhand.hub.http.app import create_app
 from deskhand.hub.http.serve import Bind, serving
 from deskhand.ids import Ids
 from deskhand.notify import webpush
-from deskhand.ports import Committed, Notice, PushSubscription, SendOutcome
+from deskhand.ports import Committed
 from deskhand.protocol.authority import Principal
 from deskhand.protocol.objects import Role, Setting
 from deskhand.protocol.ops import Op, OpResult
@@ -84,8 +84,9 @@ async def running_hub(path: Path, *, port: int | None, reach: Reach) -> AsyncGen
         stored = await store.find(owner.account, Setting, limit=_SETTINGS_MAX)
         decided: dict[str, Json] = {one.id: one.value for one in stored}
         key, app_url = _vapid_key(home.path), reach.url or "http://127.0.0.1"
-        push = LivePush(key, dict(decided), clock=clock, url=app_url)
-        store.on_commit(push.take)
+        wanted = _push_settings(decided, app_url)
+        push = webpush.WebPush(vapid_key=key, settings=wanted, clock=clock)
+        store.on_commit(_following(push, dict(decided), app_url))
         named = cast("tuple[str, ...]", setting("hub.hosts").value)
         hub = Hub(
             store=store,
@@ -96,7 +97,7 @@ async def running_hub(path: Path, *, port: int | None, reach: Reach) -> AsyncGen
             spread=random.SystemRandom().random,
             names=(*named, *reach.names),
         )
-        app = create_app(hub, push=push.door())
+        app = create_app(hub, push=PushDoor(public_key=push.public_key, allows=push.allows))
         await hub.start()
         ending.push_async_callback(hub.stop)
         answering = await ending.enter_async_context(serving(hub, app, where=_where(port, reach)))
@@ -126,41 +127,27 @@ def _open_store(path: Path, clock: SystemClock) -> SqlStore:
     return open_sqlite_store(path, clock, offload=to_thread)
 
 
-class LivePush:
-    """Web Push as the account's settings want it at this moment; a change takes effect with the next notice."""
+def _following(
+    push: webpush.WebPush, values: dict[str, Json], url: str
+) -> Callable[[Sequence[Committed]], None]:
+    """Return what lets a change of the account's settings take effect with the next notice."""
 
-    road = "webpush"
-
-    def __init__(self, key: bytes, values: dict[str, Json], *, clock: Clock, url: str) -> None:
-        self._key, self._values, self._clock, self._url = key, values, clock, url
-        self._push = self._built()
-
-    def door(self) -> PushDoor:
-        """Return what subscribing needs to know."""
-        return PushDoor(public_key=webpush.public_key_b64url(self._key), allows=self._allows)
-
-    async def send(self, subscription: PushSubscription, notice: Notice) -> SendOutcome:
-        """Send one notice."""
-        return await self._push.send(subscription, notice)
-
-    def take(self, committed: Sequence[Committed]) -> None:
-        """Follow the account's settings."""
+    def take(committed: Sequence[Committed]) -> None:
         for one in committed:
             name = str(one.event.body.get("name"))
             if one.event.kind == "setting.changed" and name.startswith("notify."):
-                self._values[name] = one.event.body.get("value")
-                self._push = self._built()
+                values[name] = one.event.body.get("value")
+                push.follow(_push_settings(values, url))
 
-    def _allows_private(self) -> bool:
-        return bool(effective(self._values, "notify.allow_private_endpoints"))
+    return take
 
-    def _allows(self, endpoint: str) -> bool:
-        return webpush.endpoint_allowed(endpoint, allow_private=self._allows_private())
 
-    def _built(self) -> webpush.WebPush:
-        subject, private = str(effective(self._values, "notify.subject")), self._allows_private()
-        wanted = webpush.WebPushSettings(subject=subject, app_url=self._url, allow_private=private)
-        return webpush.WebPush(vapid_key=self._key, settings=wanted, clock=self._clock)
+def _push_settings(values: Mapping[str, Json], url: str) -> webpush.WebPushSettings:
+    return webpush.WebPushSettings(
+        subject=str(effective(values, "notify.subject")),
+        app_url=url,
+        allow_private=bool(effective(values, "notify.allow_private_endpoints")),
+    )
 
 
 def _vapid_key(home: Path) -> bytes:
