@@ -38,6 +38,7 @@ EXERCISES: Final[tuple[Exercise, ...]] = (
 REPORT: Final = "report.html"
 NOW: Final = "now"
 """Where the run that is under way has its home and its folder."""
+_SAID_CHARS: Final = 200
 WRONG: Final = "wrong"
 """Where the folders of runs that went wrong are kept, to be looked at."""
 
@@ -80,7 +81,8 @@ async def evaluate(plan: Plan, name: str, *, model: str | None, think: Thinking)
         think: makes the built-in agent.
 
     Raises:
-        DeskhandError: ``not_found``, ``conflict`` while another program measures there; what stands in the way.
+        DeskhandError: ``not_found``, ``conflict`` while another program measures there; ``model_busy`` when the
+            model never answered; what stands in the way.
         OSError: the place cannot be used.
     """
     clock = SystemClock()
@@ -91,6 +93,8 @@ async def evaluate(plan: Plan, name: str, *, model: str | None, think: Thinking)
                 record = ledger.records.get(run.key(name))
                 if record is None:
                     record = await measure(run, subject, plan.place / NOW, clock=clock)
+                    if model and not (record.model or record.steps or record.tokens):
+                        raise DeskhandError(Code.MODEL_BUSY, record.said[-_SAID_CHARS:])
                     _keep_wrong(plan.place, record)
                     ledger.add(record)
                     report = page(ledger.records.values())

@@ -1,6 +1,6 @@
 """``eval``: measures a model, or the commands without one, on work that was made for it.
 
-It is loaded and run only when asked for. It refuses to begin with a model that is not there.
+It is loaded and run only when asked for. It refuses to begin with a model that does not answer.
 """
 
 from __future__ import annotations
@@ -16,7 +16,6 @@ from deskhand.cli.flags import add_commands, option
 from deskhand.cli.screen import speak
 
 if TYPE_CHECKING:
-    from deskhand.agents.builtin.choosing import Offer
     from deskhand.evals.running import Record
     from deskhand.ports import Agent, ToolInfo
 
@@ -40,27 +39,19 @@ def eval(  # noqa: A001 - the command is called so
     """Measure."""
     import asyncio
 
+    from deskhand.cli.trying import judged, tried
     from deskhand.evals.evaluate import REPORT, Plan, evaluate
 
-    offer = _offer(model) if agent == "builtin" else None
     plan = Plan(tasks=tasks, runs=runs, seed=seed, place=out.absolute(), tell=_tell)
-    label = speak.say(f"model.label.{offer.label}") if offer and offer.label else ""
-    name = f"{offer.name}{label}" if offer else agent
-    found = asyncio.run(evaluate(plan, name, model=offer and offer.name, think=_thinking))
+    row = tried(model) if agent == "builtin" else {"name": None, "label": None}
+    name = f"{row['name'] or agent}{_label(row['label'])}"
+    if row["name"]:
+        speak.note(judged(row)[1])
+    found = asyncio.run(evaluate(plan, name, model=row["name"], think=_thinking))
     told = found.to_json()
     said = {**told, "pass_3": "–" if found.pass_3 is None else f"{found.pass_3:.0%}"}
     lines = speak.say("eval.figures", **(said | {"pass_1": f"{found.pass_1:.0%}"}))
     return speak.answer({**told, "report": str(plan.place / REPORT)}, *lines.splitlines())
-
-
-def _offer(name: str | None) -> Offer:
-    """Return the model, the one in use unless another is named, if it could think now."""
-    from deskhand.agents.builtin.choosing import OFF, chosen, named
-    from deskhand.cli import minds
-
-    found = minds.found(minds.wanted())
-    used = chosen(found)
-    return named(found, name or (used.name if used else OFF))
 
 
 @asynccontextmanager
@@ -77,6 +68,11 @@ async def _thinking(home: Path, tools: tuple[ToolInfo, ...]) -> AsyncGenerator[A
     finally:
         await agent.close()
         await supply.own.close()
+
+
+def _label(label: str | None) -> str:
+    """Return what stands behind the name of a model that is not one for work."""
+    return speak.say(f"model.label.{label}") if label else ""
 
 
 def _tell(number: int, count: int, one: Record) -> None:
