@@ -10,6 +10,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from heapq import heapify, heappop, heappush
+from typing import Any
 
 from deskhand.core.drafting import Draft, Facts
 from deskhand.core.waiting.modelless import DEFAULT_AGENT, ask_once, waits
@@ -206,26 +207,15 @@ def _overlap(first: str, second: str) -> bool:
 
 def brief_of(task: Task, epoch: int, context: Sequence[ContextItem]) -> Brief:
     """Return what a runner gets to know of a task."""
-    return Brief(
-        task=task.id,
-        thread=task.thread,
-        epoch=epoch,
-        title=task.title,
-        text=task.text,
-        agent=task.agent,
-        model=task.model,
-        folder=task.folder,
-        mode=task.mode,
-        criteria=task.criteria if task.criteria_by != "agent" else (),
-        budget=task.budget,
-        checks=task.requested_checks,
-        files=task.files,
-        op_id=task.op_id,
-        context=tuple(context),
-        origin=task.origin,
-        trust=task.trust,
-        created_at=task.created_at,
-    )
+    told: dict[str, Any] = {name: getattr(task, name) for name in _TOLD}
+    if task.criteria_by == "agent":
+        told["criteria"] = ()
+    checks = task.requested_checks
+    return Brief(**told, task=task.id, epoch=epoch, checks=checks, context=tuple(context))
+
+
+_TOLD = Brief.model_fields.keys() & Task.model_fields.keys() - {"epoch", "checks"}
+"""What a brief says in the task's own words."""
 
 
 def _draft(task: Task, body: ev.Body, *, runner: str | None) -> Draft:

@@ -31,44 +31,24 @@ class Principal:
     name: str = ""
 
 
-_YES, _OWN, _NO = Grant.YES, Grant.OWN, Grant.NO
 _ROLES = (Role.OWNER, Role.MEMBER, Role.VIEWER, Role.RUNNER, Role.BRIDGE, Role.CLIENT)
-
-
-def _row(*grants: Grant) -> dict[Role, Grant]:
-    return dict(zip(_ROLES, grants, strict=True))
-
-
+_OPS = {
+    # owner member viewer runner bridge client
+    "yes yes no no yes yes": "thread.create",
+    "yes own no no no own": "thread.rename thread.archive thread.set_model task.edit task.run_as",
+    "yes own no no no no": "thread.erase",
+    "yes own no no own own": "message.post question.answer"
+    " task.cancel task.pause task.resume task.retry task.archive",
+    "yes no no no no no": "approval.decide settings.put"
+    " device.admit device.revoke folder.put folder.remove",
+    "yes yes yes no no no": "read.mark notification.ack",
+    "no no no own no no": "task.accept task.suggest event.append lease.renew draft.say",
+    "no no no yes no no": "presence.note",
+}
 AUTHORITY: dict[str, dict[Role, Grant]] = {
-    #                       owner member viewer runner bridge client
-    "thread.create": _row(_YES, _YES, _NO, _NO, _YES, _YES),
-    "thread.rename": _row(_YES, _OWN, _NO, _NO, _NO, _OWN),
-    "thread.archive": _row(_YES, _OWN, _NO, _NO, _NO, _OWN),
-    "thread.set_model": _row(_YES, _OWN, _NO, _NO, _NO, _OWN),
-    "thread.erase": _row(_YES, _OWN, _NO, _NO, _NO, _NO),
-    "message.post": _row(_YES, _OWN, _NO, _NO, _OWN, _OWN),
-    "task.edit": _row(_YES, _OWN, _NO, _NO, _NO, _OWN),
-    "task.run_as": _row(_YES, _OWN, _NO, _NO, _NO, _OWN),
-    "task.cancel": _row(_YES, _OWN, _NO, _NO, _OWN, _OWN),
-    "task.pause": _row(_YES, _OWN, _NO, _NO, _OWN, _OWN),
-    "task.resume": _row(_YES, _OWN, _NO, _NO, _OWN, _OWN),
-    "task.retry": _row(_YES, _OWN, _NO, _NO, _OWN, _OWN),
-    "task.archive": _row(_YES, _OWN, _NO, _NO, _OWN, _OWN),
-    "approval.decide": _row(_YES, _NO, _NO, _NO, _NO, _NO),
-    "question.answer": _row(_YES, _OWN, _NO, _NO, _OWN, _OWN),
-    "read.mark": _row(_YES, _YES, _YES, _NO, _NO, _NO),
-    "notification.ack": _row(_YES, _YES, _YES, _NO, _NO, _NO),
-    "device.admit": _row(_YES, _NO, _NO, _NO, _NO, _NO),
-    "device.revoke": _row(_YES, _NO, _NO, _NO, _NO, _NO),
-    "folder.put": _row(_YES, _NO, _NO, _NO, _NO, _NO),
-    "folder.remove": _row(_YES, _NO, _NO, _NO, _NO, _NO),
-    "settings.put": _row(_YES, _NO, _NO, _NO, _NO, _NO),
-    "task.accept": _row(_NO, _NO, _NO, _OWN, _NO, _NO),
-    "task.suggest": _row(_NO, _NO, _NO, _OWN, _NO, _NO),
-    "event.append": _row(_NO, _NO, _NO, _OWN, _NO, _NO),
-    "lease.renew": _row(_NO, _NO, _NO, _OWN, _NO, _NO),
-    "presence.note": _row(_NO, _NO, _NO, _YES, _NO, _NO),
-    "draft.say": _row(_NO, _NO, _NO, _OWN, _NO, _NO),
+    kind: dict(zip(_ROLES, map(Grant, grants.split()), strict=True))
+    for grants, kinds in _OPS.items()
+    for kind in kinds.split()
 }
 """op -> role -> how far. For a runner, ``own`` means: leased to it under the current epoch."""
 

@@ -6,7 +6,10 @@ its cursor. Only what is listed in ``RUNNER_KINDS`` may come from a runner.
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, Unpack
+
+from pydantic import ConfigDict
+from typing_extensions import override
 
 from deskhand.protocol.objects import Device, Folder, FolderMode, Origin, PairRequest, Runner, Trust
 from deskhand.protocol.tasks import (
@@ -19,6 +22,7 @@ from deskhand.protocol.tasks import (
     PlanItem,
     Question,
     QueueReason,
+    Ruling,
     Suggestion,
     Task,
     TaskState,
@@ -44,8 +48,19 @@ class Event(Wire):
     body: JsonObject
 
 
+EVENTS: dict[str, type[Body]] = {}
+"""Every kind this build understands, with the shape of its body."""
+
+
 class Body(Wire):
-    """What an event says beyond its envelope."""
+    """What an event says beyond its envelope; a subclass says of which kind."""
+
+    @override
+    def __init_subclass__(cls, *, kind: str = "", **config: Unpack[ConfigDict]) -> None:
+        """Enter it in the table of kinds."""
+        super().__init_subclass__(**config)
+        if kind:
+            EVENTS[kind] = cls
 
 
 class AttemptBody(Body):
@@ -55,79 +70,79 @@ class AttemptBody(Body):
     happened_at: At | None = None
 
 
-class DeviceAdded(Body):
+class DeviceAdded(Body, kind="device.added"):
     """A device may act for the account."""
 
     device: Device
 
 
-class DeviceRevoked(Body):
+class DeviceRevoked(Body, kind="device.revoked"):
     """A device lost every right at once."""
 
     device: str
 
 
-class PairRequested(Body):
+class PairRequested(Body, kind="pair.requested"):
     """Somebody asks to join."""
 
     request: PairRequest
 
 
-class PairDecided(Body):
+class PairDecided(Body, kind="pair.decided"):
     """The request was admitted or refused."""
 
     request: str
     state: Literal["admitted", "refused"]
 
 
-class RunnerAdvertised(Body):
+class RunnerAdvertised(Body, kind="runner.advertised"):
     """What a computer can do now: one event replaces the last one."""
 
     runner: Runner
     folders: tuple[Folder, ...] = ()
 
 
-class FolderPut(Body):
+class FolderPut(Body, kind="folder.put"):
     """A folder is known under these terms."""
 
     folder: Folder
 
 
-class FolderRemoved(Body):
+class FolderRemoved(Body, kind="folder.removed"):
     """A folder may no longer be used."""
 
     folder: str
 
 
-class ThreadCreated(Body):
+class ThreadCreated(Body, kind="thread.created"):
     """A conversation began."""
 
     title: str
 
 
-class ThreadRenamed(Body):
+class ThreadRenamed(Body, kind="thread.renamed"):
     """A conversation has a new title."""
 
     title: str
 
 
-class ThreadArchived(Body):
+class ThreadArchived(Body, kind="thread.archived"):
     """A conversation was put away, or taken out again."""
 
     archived: bool
 
 
-class ThreadModelSet(Body):
+class ThreadModelSet(Body, kind="thread.model_set"):
     """A conversation thinks with another model, or again with its computer's own."""
 
     model: str | None = None
 
 
-class ThreadErased(Body):
+class ThreadErased(Body, kind="thread.erased"):
     """Bodies and blobs of the conversation are gone; its seqs stay."""
 
 
-class MessagePosted(Body):
+class MessagePosted(Body, kind="message.posted"):
     """Somebody said something. ``meant`` is what the sender wanted it to be."""
 
     message: str
@@ -141,33 +156,33 @@ class MessagePosted(Body):
     epoch: int | None = None
 
 
-class TaskCreated(Body):
+class TaskCreated(Body, kind="task.created"):
     """Work was delegated; the object is complete as it begins."""
 
     task: Task
 
 
-class TaskQueued(Body):
+class TaskQueued(Body, kind="task.queued"):
     """The task waits, for this reason. With a brief: a computer is asked which commands its text may mean."""
 
     reason: QueueReason | None = None
     brief: Brief | None = None
 
 
-class TaskSuggested(Body):
+class TaskSuggested(Body, kind="task.suggested"):
     """A computer found commands that the text of a waiting task may mean; they replace what it found before."""
 
     suggestions: tuple[Suggestion, ...]
 
 
-class SuggestionChosen(Body):
+class SuggestionChosen(Body, kind="suggestion.chosen"):
     """A person chose one, as it was shown: its command is the task's text now."""
 
     suggestion: Suggestion
     mode: FolderMode | None = None
 
 
-class TaskAssigned(Body):
+class TaskAssigned(Body, kind="task.assigned"):
     """An order to a runner: work on this, under this epoch."""
 
     runner: str
@@ -175,47 +190,47 @@ class TaskAssigned(Body):
     brief: Brief
 
 
-class TaskAccepted(AttemptBody):
+class TaskAccepted(AttemptBody, kind="task.accepted"):
     """The runner has the brief on its own disk."""
 
 
-class TaskMoved(AttemptBody):
+class TaskMoved(AttemptBody, kind="task.moved"):
     """The attempt moved the task to another state that is not final."""
 
     state: TaskState
     reason: QueueReason | None = None
 
 
-class TaskEdited(Body):
+class TaskEdited(Body, kind="task.edited"):
     """The owner changed title or criteria; later checks follow it."""
 
     title: str | None = None
     criteria: tuple[str, ...] | None = None
 
 
-class CriteriaRestated(AttemptBody):
+class CriteriaRestated(AttemptBody, kind="criteria.restated"):
     """The agent said what it takes the task to mean; it counts only where the owner said nothing."""
 
     criteria: tuple[str, ...]
 
 
-class TaskPaused(Body):
+class TaskPaused(Body, kind="task.paused"):
     """The owner stopped the clock; the attempt keeps its place."""
 
     by: Literal["owner", "budget"] = "owner"
 
 
-class TaskResumed(Body):
+class TaskResumed(Body, kind="task.resumed"):
     """The owner let it go on."""
 
 
-class TaskArchived(Body):
+class TaskArchived(Body, kind="task.archived"):
     """Put away, or taken out again."""
 
     archived: bool
 
 
-class TaskFinished(Body):
+class TaskFinished(Body, kind="task.finished"):
     """The one end of a task. ``answer``: the result is a message that was just said, with nothing to check."""
 
     state: TaskState
@@ -230,7 +245,7 @@ class TaskFinished(Body):
     happened_at: At | None = None
 
 
-class StepStarted(AttemptBody):
+class StepStarted(AttemptBody, kind="step.started"):
     """A step is about to have its effect."""
 
     step: int
@@ -238,7 +253,7 @@ class StepStarted(AttemptBody):
     title: str
 
 
-class StepFinished(AttemptBody):
+class StepFinished(AttemptBody, kind="step.finished"):
     """A step has a result, or an honest ``unknown``; ``usage`` is what the task used so far."""
 
     step: int
@@ -247,81 +262,72 @@ class StepFinished(AttemptBody):
     usage: Usage | None = None
 
 
-class PlanUpdated(AttemptBody):
+class PlanUpdated(AttemptBody, kind="plan.updated"):
     """The plan checklist as it is now."""
 
     items: tuple[PlanItem, ...]
 
 
-class ApprovalRequested(AttemptBody):
+class ApprovalRequested(AttemptBody, kind="approval.requested"):
     """An attempt waits for a yes or no."""
 
     approval: Approval
 
 
-class ApprovalDecided(Body):
+class ApprovalDecided(Ruling, Body, kind="approval.decided"):
     """The first decision won."""
 
-    approval: str
-    decision: Literal["allow", "deny"]
-    scope: Literal["once", "task", "always"] = "once"
-    action_sha256: str
-    reason: str | None = None
-    statement: str | None = None
-    signature: str | None = None
-    device: str | None = None
 
-
-class ApprovalVoided(AttemptBody):
+class ApprovalVoided(AttemptBody, kind="approval.voided"):
     """What would have run is no longer what was shown."""
 
     approval: str
     reason: str
 
 
-class QuestionAsked(AttemptBody):
+class QuestionAsked(AttemptBody, kind="question.asked"):
     """The agent wants to know something."""
 
     question: Question
 
 
-class QuestionAnswered(Body):
+class QuestionAnswered(Body, kind="question.answered"):
     """A person answered."""
 
     question: str
     answer: str
 
 
-class QuestionVoided(AttemptBody):
+class QuestionVoided(AttemptBody, kind="question.voided"):
     """The task ended; nobody needs to answer any more."""
 
     question: str
 
 
-class CheckFinished(AttemptBody):
+class CheckFinished(AttemptBody, kind="check.finished"):
     """A check was run and has evidence."""
 
     check: Check
 
 
-class ChecksReset(AttemptBody):
+class ChecksReset(AttemptBody, kind="checks.reset"):
     """A new try begins; the checks of the last one no longer stand for the result."""
 
 
-class ArtifactCreated(AttemptBody):
+class ArtifactCreated(AttemptBody, kind="artifact.created"):
     """A file result exists; its bytes were stored before this was said."""
 
     artifact: Artifact
 
 
-class SettingChanged(Body):
+class SettingChanged(Body, kind="setting.changed"):
     """A setting of the account has a new value; ``None`` travels as an absent field."""
 
     name: str
     value: Json = None
 
 
-class LogRestored(Body):
+class LogRestored(Body, kind="log.restored"):
     """The account went back to a backup: what happened after ``backup_at`` is not in this log."""
 
     backup_at: At
@@ -329,7 +335,7 @@ class LogRestored(Body):
     tasks_paused: int
 
 
-class Superseded(Body):
+class Superseded(Body, kind="event.superseded"):
     """A fact of an attempt that had lost its epoch: kept, never state."""
 
     kind: str
@@ -337,86 +343,19 @@ class Superseded(Body):
     body: JsonObject
 
 
-EVENTS: dict[str, type[Body]] = {
-    "device.added": DeviceAdded,
-    "device.revoked": DeviceRevoked,
-    "pair.requested": PairRequested,
-    "pair.decided": PairDecided,
-    "runner.advertised": RunnerAdvertised,
-    "folder.put": FolderPut,
-    "folder.removed": FolderRemoved,
-    "thread.created": ThreadCreated,
-    "thread.renamed": ThreadRenamed,
-    "thread.archived": ThreadArchived,
-    "thread.model_set": ThreadModelSet,
-    "thread.erased": ThreadErased,
-    "message.posted": MessagePosted,
-    "task.created": TaskCreated,
-    "task.queued": TaskQueued,
-    "task.suggested": TaskSuggested,
-    "suggestion.chosen": SuggestionChosen,
-    "task.assigned": TaskAssigned,
-    "task.accepted": TaskAccepted,
-    "task.moved": TaskMoved,
-    "task.edited": TaskEdited,
-    "criteria.restated": CriteriaRestated,
-    "task.paused": TaskPaused,
-    "task.resumed": TaskResumed,
-    "task.archived": TaskArchived,
-    "task.finished": TaskFinished,
-    "step.started": StepStarted,
-    "step.finished": StepFinished,
-    "plan.updated": PlanUpdated,
-    "approval.requested": ApprovalRequested,
-    "approval.decided": ApprovalDecided,
-    "approval.voided": ApprovalVoided,
-    "question.asked": QuestionAsked,
-    "question.answered": QuestionAnswered,
-    "question.voided": QuestionVoided,
-    "check.finished": CheckFinished,
-    "checks.reset": ChecksReset,
-    "artifact.created": ArtifactCreated,
-    "setting.changed": SettingChanged,
-    "log.restored": LogRestored,
-    "event.superseded": Superseded,
-}
-"""Every kind this build understands, with the shape of its body."""
-
-RUNNER_KINDS = frozenset(
-    {
-        "message.posted",
-        "task.moved",
-        "task.finished",
-        "step.started",
-        "step.finished",
-        "plan.updated",
-        "criteria.restated",
-        "approval.requested",
-        "approval.voided",
-        "question.asked",
-        "check.finished",
-        "checks.reset",
-        "artifact.created",
-    }
-)
+_RUNNER_KINDS = """
+message.posted task.moved task.finished step.started step.finished plan.updated
+criteria.restated approval.requested approval.voided question.asked check.finished
+checks.reset artifact.created
+"""
+RUNNER_KINDS = frozenset(_RUNNER_KINDS.split())
 """What a runner may append about a task leased to it (security 2.1)."""
 
-ORDER_KINDS = frozenset(
-    {
-        "task.assigned",
-        "task.finished",
-        "task.paused",
-        "task.resumed",
-        "task.edited",
-        "approval.decided",
-        "question.answered",
-        "message.posted",
-        "folder.put",
-        "folder.removed",
-        "device.revoked",
-        "setting.changed",
-    }
-)
+_ORDER_KINDS = """
+task.assigned task.finished task.paused task.resumed task.edited approval.decided
+question.answered message.posted folder.put folder.removed device.revoked setting.changed
+"""
+ORDER_KINDS = frozenset(_ORDER_KINDS.split())
 """What a runner must understand; it says so in its ``hello`` and gets no task otherwise."""
 
 KIND_OF: dict[type[Body], str] = {body: kind for kind, body in EVENTS.items()}

@@ -6,14 +6,15 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, Unpack
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
+from typing_extensions import override
 
 from deskhand.errors import Code, DeskhandError
 from deskhand.limits import NAME_CHARS_MAX, SUGGESTIONS_MAX, TEXT_CHARS_MAX
 from deskhand.protocol.objects import FolderMode
-from deskhand.protocol.tasks import Budget, Suggestion
+from deskhand.protocol.tasks import Budget, Ruling, Suggestion
 from deskhand.protocol.wire import At, Json, JsonObject, Wire, sha256_of
 
 
@@ -71,39 +72,49 @@ class OpResult(Wire):
     error: Failure | None = None
 
 
+OPS: dict[str, type[OpBody]] = {}
+"""Every op this build understands, with the shape of its body."""
+
+
 class OpBody(Wire):
-    """The body of an op."""
+    """The body of an op; a subclass says of which kinds."""
+
+    @override
+    def __init_subclass__(cls, *, kinds: str = "", **config: Unpack[ConfigDict]) -> None:
+        """Enter it in the table of ops."""
+        super().__init_subclass__(**config)
+        OPS.update(dict.fromkeys(kinds.split(), cls))
 
 
-class Nothing(OpBody):
+class Nothing(OpBody, kinds="thread.erase task.cancel task.pause task.resume task.retry"):
     """For ops that need no words."""
 
 
-class ThreadCreate(OpBody):
+class ThreadCreate(OpBody, kinds="thread.create"):
     """Begin a conversation."""
 
     title: str = Field(default="", max_length=NAME_CHARS_MAX)
 
 
-class ThreadRename(OpBody):
+class ThreadRename(OpBody, kinds="thread.rename"):
     """Give a conversation another title."""
 
     title: str = Field(min_length=1, max_length=NAME_CHARS_MAX)
 
 
-class ThreadModel(OpBody):
+class ThreadModel(OpBody, kinds="thread.set_model"):
     """Say which model thinks in a conversation unless a task names another; ``null`` is the computer's own."""
 
     model: str | None = Field(default=None, max_length=NAME_CHARS_MAX)
 
 
-class Archive(OpBody):
+class Archive(OpBody, kinds="thread.archive task.archive"):
     """Put away (or, with ``false``, take out again)."""
 
     archived: bool = True
 
 
-class MessagePost(OpBody):
+class MessagePost(OpBody, kinds="message.post"):
     """Say something; without ``as`` it is an answer if ``to`` names the open question, else a task."""
 
     text: str = Field(min_length=1, max_length=TEXT_CHARS_MAX)
@@ -124,67 +135,58 @@ class MessagePost(OpBody):
     checks: tuple[str, ...] = ()
 
 
-class TaskEdit(OpBody):
+class TaskEdit(OpBody, kinds="task.edit"):
     """Change what a task is called or what it must fulfil."""
 
     title: str | None = Field(default=None, max_length=NAME_CHARS_MAX)
     criteria: tuple[str, ...] | None = None
 
 
-class TaskRunAs(OpBody):
+class TaskRunAs(OpBody, kinds="task.run_as"):
     """Run the suggestion of this id, exactly as it was shown, in the place of the task's text."""
 
     suggestion: str
     preview_sha256: str
 
 
-class ApprovalDecide(OpBody):
+class ApprovalDecide(Ruling, OpBody, kinds="approval.decide"):
     """Say yes or no to exactly this action."""
 
-    approval: str
-    decision: Literal["allow", "deny"]
-    scope: Literal["once", "task", "always"] = "once"
-    action_sha256: str
-    reason: str | None = Field(default=None, max_length=2000)
-    statement: str | None = None
-    signature: str | None = None
-    device: str | None = None
 
-
-class QuestionAnswer(OpBody):
+class QuestionAnswer(OpBody, kinds="question.answer"):
     """Answer an open question."""
 
     question: str
     answer: str = Field(min_length=1, max_length=TEXT_CHARS_MAX)
 
 
-class ReadMark(OpBody):
+class ReadMark(OpBody, kinds="read.mark"):
     """Everything of the thread up to ``seq`` was seen."""
 
     seq: int = Field(ge=0)
 
 
-class NotificationAck(OpBody):
+class NotificationAck(OpBody, kinds="notification.ack"):
     """A notification was shown or tapped."""
 
     delivery: str
     fate: Literal["shown", "tapped"]
 
 
-class DeviceAdmit(OpBody):
+class DeviceAdmit(OpBody, kinds="device.admit"):
     """Let the asking device in, or not."""
 
     request: str
     admit: bool = True
 
 
-class DeviceRevoke(OpBody):
+class DeviceRevoke(OpBody, kinds="device.revoke"):
     """Take every right from a device at once."""
 
     device: str
 
 
-class FolderPutOp(OpBody):
+class FolderPutOp(OpBody, kinds="folder.put"):
     """Make a folder known under narrower or equal terms; the runner's own file is the ceiling."""
 
     id: str
@@ -195,91 +197,58 @@ class FolderPutOp(OpBody):
     once: bool = False
 
 
-class FolderRemove(OpBody):
+class FolderRemove(OpBody, kinds="folder.remove"):
     """Stop using a folder."""
 
     folder: str
 
 
-class SettingsPut(OpBody):
+class SettingsPut(OpBody, kinds="settings.put"):
     """Change one setting of the registry."""
 
     name: str
     value: Json
 
 
-class TaskAccept(OpBody):
+class TaskAccept(OpBody, kinds="task.accept"):
     """The runner has stored the brief."""
 
     epoch: int
 
 
-class TaskSuggest(OpBody):
+class TaskSuggest(OpBody, kinds="task.suggest"):
     """A runner says which of its commands a task may mean that waits for a model."""
 
     suggestions: tuple[Suggestion, ...] = Field(max_length=SUGGESTIONS_MAX)
 
 
-class EventAppend(OpBody):
+class EventAppend(OpBody, kinds="event.append"):
     """A runner states a fact about a task leased to it, or advertises itself."""
 
     kind: str
     body: JsonObject
 
 
-class LeaseRenew(OpBody):
+class LeaseRenew(OpBody, kinds="lease.renew"):
     """The runner still works on this epoch."""
 
     epoch: int
 
 
-class PresenceNote(OpBody):
+class PresenceNote(OpBody, kinds="presence.note"):
     """How the runner's computer stands: it is here, or about to go; after a sleep, how long it slept."""
 
     state: Literal["up", "asleep", "off", "stopped"] = "up"
     slept_seconds: int | None = Field(default=None, ge=0)
 
 
-class DraftSay(OpBody):
+class DraftSay(OpBody, kinds="draft.say"):
     """What a model says just now, for whoever watches; nothing of it is kept. At offset 0 it begins anew."""
 
     epoch: int
     message: str = Field(max_length=100)
     offset: int = Field(ge=0, le=TEXT_CHARS_MAX)
     text: str = Field(max_length=TEXT_CHARS_MAX)
-
-
-OPS: dict[str, type[OpBody]] = {
-    "thread.create": ThreadCreate,
-    "thread.rename": ThreadRename,
-    "thread.archive": Archive,
-    "thread.set_model": ThreadModel,
-    "thread.erase": Nothing,
-    "message.post": MessagePost,
-    "task.edit": TaskEdit,
-    "task.run_as": TaskRunAs,
-    "task.cancel": Nothing,
-    "task.pause": Nothing,
-    "task.resume": Nothing,
-    "task.retry": Nothing,
-    "task.archive": Archive,
-    "approval.decide": ApprovalDecide,
-    "question.answer": QuestionAnswer,
-    "read.mark": ReadMark,
-    "notification.ack": NotificationAck,
-    "device.admit": DeviceAdmit,
-    "device.revoke": DeviceRevoke,
-    "folder.put": FolderPutOp,
-    "folder.remove": FolderRemove,
-    "settings.put": SettingsPut,
-    "task.accept": TaskAccept,
-    "task.suggest": TaskSuggest,
-    "event.append": EventAppend,
-    "lease.renew": LeaseRenew,
-    "presence.note": PresenceNote,
-    "draft.say": DraftSay,
-}
-"""Every op this build understands, with the shape of its body."""
 
 
 def body_of(op: Op) -> OpBody:

@@ -51,37 +51,17 @@ OPEN = tuple(state.value for state in TaskState if state not in FINAL)
 """The states of a task that has not ended."""
 
 MOVES: dict[TaskState, frozenset[TaskState]] = {
-    TaskState.QUEUED: frozenset(
-        {TaskState.WORKING, TaskState.PAUSED, TaskState.CANCELED, TaskState.FAILED}
-    ),
-    TaskState.WORKING: frozenset(
-        {
-            TaskState.INPUT_REQUIRED,
-            TaskState.VERIFYING,
-            TaskState.PAUSED,
-            TaskState.QUEUED,
-            TaskState.FAILED,
-            TaskState.CANCELED,
-        }
-    ),
-    TaskState.INPUT_REQUIRED: frozenset(
-        {TaskState.QUEUED, TaskState.WORKING, TaskState.CANCELED, TaskState.FAILED}
-    ),
-    TaskState.VERIFYING: frozenset(
-        {
-            TaskState.WORKING,
-            TaskState.INPUT_REQUIRED,
-            TaskState.QUEUED,
-            TaskState.PAUSED,
-            TaskState.COMPLETED,
-            TaskState.FAILED,
-            TaskState.CANCELED,
-        }
-    ),
-    TaskState.PAUSED: frozenset({TaskState.QUEUED, TaskState.CANCELED}),
-    TaskState.COMPLETED: frozenset(),
-    TaskState.FAILED: frozenset(),
-    TaskState.CANCELED: frozenset(),
+    TaskState(state): frozenset(map(TaskState, targets.split()))
+    for state, targets in {
+        "queued": "working paused failed canceled",
+        "working": "input_required verifying paused queued failed canceled",
+        "input_required": "queued working failed canceled",
+        "verifying": "working input_required queued paused completed failed canceled",
+        "paused": "queued canceled",
+        "completed": "",
+        "failed": "",
+        "canceled": "",
+    }.items()
 }
 """The design's table of states: from -> to."""
 
@@ -157,6 +137,19 @@ class Approval(Wire):
     decided_at: At | None = None
     scope: Literal["once", "task", "always"] | None = None
     reason: str | None = None
+
+
+class Ruling(Wire):
+    """A yes or no to exactly one action."""
+
+    approval: str
+    decision: Literal["allow", "deny"]
+    scope: Literal["once", "task", "always"] = "once"
+    action_sha256: str
+    reason: str | None = Field(default=None, max_length=2000)
+    statement: str | None = None
+    signature: str | None = None
+    device: str | None = None
 
 
 class Question(Wire):

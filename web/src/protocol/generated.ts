@@ -941,19 +941,19 @@ export interface EventBodies {
 }
 
 export interface OpBodies {
-  "thread.create": ThreadCreate;
-  "thread.rename": ThreadRename;
-  "thread.archive": Archive;
-  "thread.set_model": ThreadModel;
   "thread.erase": Nothing;
-  "message.post": MessagePost;
-  "task.edit": TaskEdit;
-  "task.run_as": TaskRunAs;
   "task.cancel": Nothing;
   "task.pause": Nothing;
   "task.resume": Nothing;
   "task.retry": Nothing;
+  "thread.create": ThreadCreate;
+  "thread.rename": ThreadRename;
+  "thread.set_model": ThreadModel;
+  "thread.archive": Archive;
   "task.archive": Archive;
+  "message.post": MessagePost;
+  "task.edit": TaskEdit;
+  "task.run_as": TaskRunAs;
   "approval.decide": ApprovalDecide;
   "question.answer": QuestionAnswer;
   "read.mark": ReadMark;
