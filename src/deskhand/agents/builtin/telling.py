@@ -9,9 +9,10 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from itertools import accumulate
-from typing import Final, assert_never
+from typing import Final, TypeVar, assert_never
 
 from pydantic_ai.messages import (
     ModelMessage,
@@ -42,6 +43,7 @@ ROOM_BYTES_MIN: Final = 3_000
 """Beside the rules; a model with less context cannot work."""
 _PART_BYTES: Final = 60
 """What the spelling of one part costs beside its content."""
+P = TypeVar("P", ModelResponsePart, ModelRequestPart)
 Said = tuple[ModelResponse, ModelRequest]
 """One turn: what the model said, and what came of it."""
 
@@ -227,25 +229,14 @@ def _heard(turn: Turn) -> Iterable[str]:
 
 def _folded(said: Said, room: int, language: str) -> Said:
     """Return a turn whose results and arguments (a written file's content) are cut to their beginnings."""
+
+    def short(part: P) -> P:
+        if isinstance(part, ToolCallPart):
+            return replace(part, args=_short(part.args_as_dict(), room, language))
+        return replace(part, content=cut(_content(part), room, language=language))
+
     response, request = said
-    spoken: list[ModelResponsePart] = []
-    for part in response.parts:
-        match part:
-            case ToolCallPart():
-                short = _short(part.args_as_dict(), room, language)
-                spoken.append(ToolCallPart(part.tool_name, short, tool_call_id=part.tool_call_id))
-            case TextPart():
-                spoken.append(TextPart(cut(part.content, room, language=language)))
-            case _:
-                spoken.append(part)
-    answers: list[ModelRequestPart] = []
-    for part in request.parts:
-        short = cut(_content(part), room, language=language)
-        answers.append(
-            ToolReturnPart(part.tool_name, short, tool_call_id=part.tool_call_id)
-            if isinstance(part, ToolReturnPart)
-            else UserPromptPart(short)
-        )
+    spoken, answers = list(map(short, response.parts)), list(map(short, request.parts))
     return ModelResponse(parts=spoken), ModelRequest(parts=answers)
 
 

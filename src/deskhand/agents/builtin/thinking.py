@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from decimal import Decimal
 from functools import partial
-from typing import Any, Final
+from typing import Final, TypeVar
 
 from pydantic_ai.direct import model_request_stream
 from pydantic_ai.exceptions import ModelAPIError, UnexpectedModelBehavior
@@ -38,10 +38,11 @@ from deskhand.agents.builtin.mind import Mind
 from deskhand.agents.builtin.models import Models, complaint
 from deskhand.agents.builtin.telling import messages_of
 from deskhand.errors import Code, DeskhandError
-from deskhand.ports import Evidence, GiveUp, Judgement, Move, Spent, ToolInfo, Turn
+from deskhand.ports import Evidence, GiveUp, Judgement, Move, Spent, Turn
 from deskhand.protocol.tasks import Brief
 from deskhand.texts import text
 
+R = TypeVar("R")
 TRIES: Final = 3
 """How often a model is asked for one move: an empty answer is nudged twice."""
 CONTEXT_TOKENS: Final = 32_000
@@ -60,7 +61,12 @@ class Thinker:
         """Keep what to think with; models are opened when they are first needed."""
         self._mind = mind
         self._models = Models(standin=mind.standin)
-        tools = [*map(_definition, mind.tools), *OWN]
+        tools = [
+            ToolDefinition(
+                name=one.name, description=one.description, parameters_json_schema=dict(one.schema)
+            )
+            for one in mind.tools
+        ] + [*OWN]
         self._offered = ModelRequestParameters(function_tools=tools)
         self._offered_bytes = sum(
             len(f"{one.name}{one.description}{json.dumps(one.parameters_json_schema)}")
@@ -70,14 +76,12 @@ class Thinker:
     async def move(self, brief: Brief, history: Sequence[Turn]) -> Move:
         """Return the next move; see the agent."""
         scene, choice = self._mind.scene(brief), self._mind.choose(brief)
-        for room in _rooms(choice, self._offered_bytes):
+
+        async def within(room: int) -> Move:
             told = messages_of(brief, history, scene, bytes_max=room, language=self._mind.language)
-            try:
-                return await self._answered(choice, told, brief)
-            except DeskhandError as error:
-                if error.code is not Code.MODEL_CONTEXT:
-                    raise
-        raise DeskhandError(Code.MODEL_CONTEXT, choice.name)
+            return await self._answered(choice, told, brief)
+
+        return await _fitting(choice, self._offered_bytes, within)
 
     async def judge(
         self, brief: Brief, criteria: Sequence[str], evidence: Sequence[Evidence]
@@ -85,17 +89,14 @@ class Thinker:
         """Return one check for each criterion that could be judged; see the agent."""
         choice = self._mind.choose(brief)
         only = ModelRequestParameters(function_tools=[REPORT])
-        for room in _rooms(choice, 0):
+
+        async def within(room: int) -> Judgement:
             told = question(criteria, evidence, bytes_max=room, language=self._mind.language)
-            try:
-                response = await self._asked(choice, told, only, tool_choice=[REPORT.name])
-            except DeskhandError as error:
-                if error.code is not Code.MODEL_CONTEXT:
-                    raise
-            else:
-                spent = _and(Spent(model=choice.name, usd="0"), response)
-                return Judgement(checks=checks_of(response, criteria, evidence), spent=spent)
-        raise DeskhandError(Code.MODEL_CONTEXT, choice.name)
+            response = await self._asked(choice, told, only, tool_choice=[REPORT.name])
+            spent = _and(Spent(model=choice.name, usd="0"), response)
+            return Judgement(checks=checks_of(response, criteria, evidence), spent=spent)
+
+        return await _fitting(choice, 0, within)
 
     async def close(self) -> None:
         """Close the connections to models."""
@@ -163,11 +164,19 @@ def _answer_tokens(choice: ModelChoice) -> int:
     return min(ANSWER_TOKENS, (choice.context_tokens or CONTEXT_TOKENS) // 4)
 
 
-def _rooms(choice: ModelChoice, taken_bytes: int) -> Iterator[int]:
-    """Yield how many bytes of conversation may be sent, less with each time."""
+async def _fitting(
+    choice: ModelChoice, taken_bytes: int, within: Callable[[int], Awaitable[R]]
+) -> R:
+    """Return what comes of so many bytes of conversation, less with each time that it is too much."""
     tokens = (choice.context_tokens or CONTEXT_TOKENS) - _answer_tokens(choice)
     whole = tokens * BYTES_PER_TOKEN - taken_bytes
-    yield from (int(whole * share) for share in _SHARES)
+    for share in _SHARES:
+        try:
+            return await within(int(whole * share))
+        except DeskhandError as error:
+            if error.code is not Code.MODEL_CONTEXT:
+                raise
+    raise DeskhandError(Code.MODEL_CONTEXT, choice.name)
 
 
 def _said(event: object) -> str:
@@ -178,13 +187,6 @@ def _said(event: object) -> str:
             return said
         case _:
             return ""
-
-
-def _definition(tool: ToolInfo) -> ToolDefinition:
-    schema: dict[str, Any] = dict(tool.schema)
-    return ToolDefinition(
-        name=tool.name, description=tool.description, parameters_json_schema=schema
-    )
 
 
 def _and(spent: Spent, response: ModelResponse) -> Spent:
