@@ -18,12 +18,12 @@ _STYLE: Final = """
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 70rem; margin: 2rem auto; padding: 0 1rem }
 table { border-collapse: collapse; width: 100%; margin: 1rem 0 2rem }
 th, td { border-bottom: 1px solid var(--line); padding: .4rem .6rem; text-align: left; vertical-align: top }
-th[scope=col] { font-weight: 600 } td.n { text-align: right; font-variant-numeric: tabular-nums }
+th[scope=col] { font-weight: 600 } td.n { text-align: right; white-space: nowrap; font-variant-numeric: tabular-nums }
 .good { color: var(--good) } .bad { color: var(--bad) } .wide { overflow-x: auto }
 pre { white-space: pre-wrap; overflow-wrap: anywhere; font-size: .85rem; margin: .3rem 0 }
 """
 _COLUMNS: Final = (
-    "model", "runs", "pass@1", "pass^3", "called done, is not", "verified, is not", "asked where needed",
+    "model", "right", "pass@1", "pass^3", "called done, is not", "verified, is not", "asked where needed",
     "asked without need", "refused where right", "tokens", "cost", "time",
 )  # fmt: skip
 
@@ -43,7 +43,7 @@ def page(records: Iterable[Record]) -> str:
         f"<title>Deskhand eval</title><style>{_STYLE}</style></head><body>"
         "<h1>Deskhand eval</h1><p>Whole tasks through the real hub, runner, tools and sandbox, on files made for "
         "each run; right is what a look at the files afterwards found, whatever the model said of its work.</p>"
-        f'<div class="wide"><table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>'
+        f'<div class="wide" tabindex="0"><table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>'
         f"{parts}</body></html>\n"
     )
 
@@ -91,12 +91,12 @@ def _run(one: Record) -> str:
     faults = "".join(f"<li>{escape(fault)}</li>" for fault in one.faults)
     asked = "".join(f"<li>asked: {escape(said)}</li>" for said in one.asked)
     told = escape("\n".join(one.sentences))
-    facts = f"seed {one.seed} · {one.day} · {one.steps} steps · {one.tokens:,} tokens · {_cost(one.money)}"
+    facts = f"seed {one.seed} · {one.day} · {one.steps} steps · {one.tokens:,} tokens · cost {_cost(one.money)}"
     return (
         f'<details><summary><span class="{style}">{mark}</span> run {one.run + 1} · {escape(one.state)}'
         f"{escape(verdict)}{' · called done, is not' if one.false_done else ''}</summary>"
-        f"<ul>{faults}{asked}</ul><p>{facts} · {escape(one.model or 'no model')} · yes {one.allowed}, no "
-        f"{one.denied}</p><pre>{told}</pre><pre>{escape(one.said)}</pre></details>"
+        f"<ul>{faults}{asked}</ul><p>{facts} · {escape(one.model or 'no model')} · the person said yes "
+        f"{one.allowed} and no {one.denied} times</p><pre>{told}</pre><pre>{escape(one.said)}</pre></details>"
     )
 
 
