@@ -9,7 +9,7 @@ from __future__ import annotations
 import io
 import re
 import zipfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date, datetime, time
@@ -159,15 +159,20 @@ def neutral(text: str) -> str:
     return f"'{clean}" if clean.startswith(_STARTERS) else clean
 
 
-_FONTS: Final = {
-    "title": Font(bold=True, size=14, color="1F3A52"),
-    "header": Font(bold=True, color="FFFFFF"),
-    "total": Font(bold=True),
-    "note": Font(italic=True, color="5A6B7B"),
+_LOOKS: Final[Mapping[Look, Mapping[str, object]]] = {
+    "plain": {},
+    "title": {"font": Font(bold=True, size=14, color="1F3A52")},
+    "header": {
+        "font": Font(bold=True, color="FFFFFF"),
+        "fill": PatternFill("solid", fgColor="1F4E79"),
+        "alignment": Alignment(vertical="center", wrap_text=True),
+    },
+    "total": {
+        "font": Font(bold=True),
+        "border": Border(top=Side(style="thin", color="8EA4B8")),
+    },
+    "note": {"font": Font(italic=True, color="5A6B7B")},
 }
-_FILL: Final = PatternFill("solid", fgColor="1F4E79")
-_CENTRE: Final = Alignment(vertical="center", wrap_text=True)
-_TOP: Final = Border(top=Side(style="thin", color="8EA4B8"))
 
 
 def _made(page: WriteOnlyWorksheet, cell: Cell) -> object:
@@ -176,14 +181,9 @@ def _made(page: WriteOnlyWorksheet, cell: Cell) -> object:
     if cell.look == "plain" and form is None:
         return value
     made = WriteOnlyCell(page, value=value)
-    if form is not None:
-        made.number_format = form
-    if cell.look != "plain":
-        made.font = _FONTS[cell.look]
-    if cell.look == "header":
-        made.fill, made.alignment = _FILL, _CENTRE
-    elif cell.look == "total":
-        made.border = _TOP
+    made.number_format = form or "General"
+    for part, look in _LOOKS[cell.look].items():
+        setattr(made, part, look)
     return made
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
 from decimal import Decimal, localcontext
@@ -143,30 +143,23 @@ def condition(grid: Grid, said: str) -> Callable[[Row], bool]:
     place = grid.place(name)
     column, text = grid.columns[place], folded(value)
     wanted = asked_value(value, column)
-    if operator in ("=", "!="):
-        same = operator == "="
-
-        def equal(cell: str) -> bool:
-            there = None if wanted is None else typed(cell, column)
-            return (there == wanted) if there is not None else folded(cell) == text
-
-        if not text:
-            return lambda row: is_missing(row[place]) is same
-        return lambda row: equal(row[place]) is same
-    if operator == "~":
-        return lambda row: text in folded(row[place])
-    if wanted is None:
+    if operator in ORDERS and wanted is None:
         detail = (
             f"{value} cannot be compared with {column.name}, which holds {column.kind}; use = or ~"
         )
         raise DeskhandError(Code.INVALID, detail, field="where")
-    compare = ORDERS[operator]
 
-    def ordered(row: Row) -> bool:
-        there = typed(row[place], column)
-        return there is not None and compare(there, wanted)
+    def fits(row: Row) -> bool:
+        cell = row[place]
+        if operator == "~":
+            return text in folded(cell)
+        there = typed(cell, column) if wanted is not None else None
+        if wanted is not None and operator in ORDERS:
+            return there is not None and ORDERS[operator](there, wanted)
+        same = folded(cell) == text if there is None else there == wanted
+        return (same if text else is_missing(cell)) is (operator == "=")
 
-    return ordered
+    return fits
 
 
 def asked_value(value: str, column: Column) -> Decimal | None:
@@ -209,24 +202,17 @@ def _stacked(grids: Sequence[Grid], files: Sequence[str], origin: str) -> Grid:
     places = [{folded(c.name): n for n, c in enumerate(grid.columns)} for grid in grids]
     names = {folded(c.name): c for grid in reversed(grids) for c in reversed(grid.columns)}
     order = list(dict.fromkeys(n for each in places for n in each))
-    whole = Grid(columns=(), rows=[])
-    columns, forms = list[Column](), list[bool]()
+    whole, columns = Grid(columns=(), rows=[]), list[Column]()
     for name in order:
         lacking = [f for f, each in zip(files, places, strict=True) if name not in each]
         whole.remark("lacking", column=names[name].name, files=", ".join(lacking) or 0)
-        column, anew = _one_column(
-            [(g, p[name]) for g, p in zip(grids, places, strict=True) if name in p]
-        )
+        of = [(g, p[name]) for g, p in zip(grids, places, strict=True) if name in p]
+        columns.append(column := _one_column(of))
         whole.remark("differing", column=column.name if column.unsure == _DIFFERING else 0)
-        columns.append(column)
-        forms.append(anew)
     for grid, place, file in zip(grids, places, files, strict=True):
-        at = [(place.get(name), anew) for name, anew in zip(order, forms, strict=True)]
+        at = [(place.get(name), column) for name, column in zip(order, columns, strict=True)]
         for row in grid.rows:
-            cells = (
-                "" if n is None else _anew(row[n], grid.columns[n]) if anew else row[n]
-                for n, anew in at
-            )
+            cells = ("" if n is None else _anew(row[n], grid.columns[n], c) for n, c in at)
             whole.rows.append((*cells, *([file] if origin else ())))
     if origin:
         taken = origin if folded(origin) not in order else f"{origin} ({len(order) + 1})"
@@ -235,28 +221,24 @@ def _stacked(grids: Sequence[Grid], files: Sequence[str], origin: str) -> Grid:
     return whole
 
 
-def _one_column(of: Sequence[tuple[Grid, int]]) -> tuple[Column, bool]:
-    """Return what the columns of one name are together, and whether their cells need one form."""
-    filled = [g.columns[n] for g, n in of if not all(is_missing(row[n]) for row in g.rows)] or [
-        of[0][0].columns[of[0][1]]
-    ]
-    first = filled[0]
-    written = {(c.kind, c.style, c.order, c.currency, bool(c.unsure)) for c in filled}
-    if len(written) == 1 and (len(of) == 1 or not first.dated):
-        return first, False
+def _one_column(of: Sequence[tuple[Grid, int]]) -> Column:
+    """Return what the columns of one name are together."""
+    filled = [g.columns[n] for g, n in of if not all(is_missing(row[n]) for row in g.rows)]
+    first, *others = filled or [of[0][0].columns[of[0][1]]]
     money = {c.currency for c in filled if c.currency}
-    alike = len({c.kind for c in filled}) == 1 and len(money) <= 1
-    if alike and all(c.measured or c.dated for c in filled):
+    if any(c.kind != first.kind or c.dated is not first.dated for c in others) or len(money) > 1:
+        return replace(first, kind="text", currency="", unsure=_DIFFERING)
+    if first.measured or first.dated:
         currency = next(iter(money), "")
-        return replace(first, style=Style.POINT, order="day", unsure="", currency=currency), True
-    return replace(first, kind="text", currency="", unsure=_DIFFERING), False
+        return replace(first, style=Style.POINT, order="day", unsure="", currency=currency)
+    return first
 
 
-def _anew(cell: str, column: Column) -> str:
-    found = value_of(cell, column)
-    percent = "%" if column.kind == "percent" else ""
+def _anew(cell: str, column: Column, to: Column) -> str:
+    """Return a cell as the column that it comes to writes it."""
+    found = value_of(cell, column) if to.measured or to.dated else None
     if isinstance(found, Decimal):
-        return f"{found:f}{percent}"
+        return f"{found:f}{'%' * (column.kind == 'percent')}"
     return cell if found is None or ":" in cell else found.isoformat()
 
 
@@ -308,22 +290,23 @@ def _added_up(grid: Grid, wish: Shape) -> Grid:
         if not column.adds_up:
             detail = f"{column.name} holds {column.kind} and has no honest sum"
             raise DeskhandError(Code.INVALID, detail, field="sum")
-    groups = dict[Row, list[Decimal]]()
-    counts, unread = Counter[Row](), Counter[str]()
+    groups = defaultdict[Row, list[Row]](list)
     for row in grid.rows:
-        group = tuple(row[n].strip() for n in by)
-        counts[group] += 1
-        totals = groups.setdefault(group, [Decimal(0)] * len(sums))
-        for at, n in enumerate(sums):
-            found = value_of(row[n], grid.columns[n])
-            totals[at] += found if isinstance(found, Decimal) else 0
-            unread[grid.columns[n].name] += found is None and not is_missing(row[n])
+        groups[tuple(row[n].strip() for n in by)].append(row)
+    for n in sums:
+        column = grid.columns[n]
+        cells = (row[n] for row in grid.rows if not is_missing(row[n]))
+        count = sum(value_of(cell, column) is None for cell in cells)
+        grid.remark("unreadable", column=column.name, count=count)
+
+    def added(inside: Sequence[Row], n: int) -> str:
+        values = (value_of(row[n], grid.columns[n]) for row in inside)
+        return f"{sum((v for v in values if isinstance(v, Decimal)), Decimal(0)):f}"
+
     number = Column(index=len(by), name=wish.count, kind="number")
     summed = [replace(grid.columns[n], style=Style.POINT, unsure="") for n in sums]
     columns = (*(grid.columns[n] for n in by), number, *summed)
-    rows = [(*g, str(counts[g]), *(f"{each:f}" for each in t)) for g, t in groups.items()]
-    for name, count in unread.items():
-        grid.remark("unreadable", column=name, count=count)
+    rows = [(*g, str(len(some)), *(added(some, n) for n in sums)) for g, some in groups.items()]
     return Grid(columns=columns, rows=rows, remarks=grid.remarks)
 
 
@@ -348,9 +331,3 @@ def _sort(grid: Grid, wish: Shape) -> None:
     grid.rows.sort(key=lambda row: folded(row[place]), reverse=down)
     grid.rows.sort(key=numbers, reverse=down)
     grid.rows.sort(key=kinds)
-
-
-def cells_of(grid: Grid) -> Iterable[Sequence[str]]:
-    """Return the names of the columns, then the rows."""
-    yield [column.name for column in grid.columns]
-    yield from grid.rows
