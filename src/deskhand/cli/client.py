@@ -18,7 +18,7 @@ from urllib.parse import quote, urlencode, urlsplit
 
 from deskhand.cli.screen import Obj, Refusal, speak
 from deskhand.errors import Code, DeskhandError
-from deskhand.limits import PROTOCOL, UPLOAD_BYTES_MAX
+from deskhand.limits import PROTOCOL
 
 Headers = Mapping[str, str]
 Response = http.client.HTTPResponse
@@ -98,16 +98,12 @@ class Client:
         """Send a file in pieces, going on where a broken connection left it; return its id.
 
         Raises:
-            DeskhandError: ``invalid`` when it cannot be read; ``too_large``; ``hub_unreachable``.
+            DeskhandError: ``invalid`` when it cannot be read; ``hub_unreachable``.
+            Refusal: ``too_large``.
         """
         try:
             with path.open("rb") as file:
-                size = path.stat().st_size
-                if not path.is_file():
-                    raise DeskhandError(Code.INVALID, f"{path}: not a file", field="--file")
-                if size > UPLOAD_BYTES_MAX:
-                    raise DeskhandError(Code.TOO_LARGE, path.name, field="--file")
-                return self._upload(file, path.name, size)
+                return self._upload(file, path.name, path.stat().st_size)
         except OSError as error:
             raise DeskhandError(Code.INVALID, f"{path}: {error.strerror}", field="--file") from None
 

@@ -6,7 +6,7 @@ import asyncio
 from contextlib import suppress
 from typing import Literal
 
-from deskhand.agents.builtin.choosing import SERVERS, Offer, chosen, named
+from deskhand.agents.builtin.choosing import SERVERS, chosen, named
 from deskhand.cli import minds
 from deskhand.cli.home import home
 from deskhand.cli.screen import Obj, speak
@@ -36,19 +36,10 @@ def tried(name: str | None) -> Obj:
     Raises:
         DeskhandError: ``model_unknown``, ``model_key``, ``model_busy`` and what else a provider says.
     """
-    offer = usable(name)
-    return {"name": offer.name, "label": offer.label, **asyncio.run(_tried(offer.name))}
-
-
-def usable(name: str | None) -> Offer:
-    """Return a model that could think now, the one in use unless another is named.
-
-    Raises:
-        DeskhandError: ``model_unknown``, ``model_key``.
-    """
     found = minds.found()
     used = chosen(found)
-    return named(found, name or (used.name if used else ""))
+    offer = named(found, name or (used.name if used else ""))
+    return {"name": offer.name, "label": offer.label, **asyncio.run(_tried(offer.name))}
 
 
 def judged(row: Obj) -> tuple[Literal["good", "ask", "bad"], str]:

@@ -6,10 +6,12 @@ names it does not know and lines it cannot read, naming file and line. Settings 
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import tomllib
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, cast
@@ -118,14 +120,13 @@ def parsed(name: str, said: str) -> Value:
         DeskhandError: ``config_invalid``.
     """
     default = spec_of(name).default
-    value: bool | int | str | list[str] = said
-    if isinstance(default, bool):
-        value = {"true": True, "false": False}.get(said.lower(), said)
-    elif isinstance(default, int):
-        value = int(said) if re.fullmatch(r"-?\d{1,15}", said) else said
-    elif isinstance(default, tuple):
+    value: Json = said
+    if isinstance(default, tuple):
         value = [part.strip() for part in said.split(",") if part.strip()]
-    return checked(name, cast("str", value))
+    elif not isinstance(default, str):
+        with suppress(ValueError):
+            value = json.loads(said.lower())
+    return checked(name, value)
 
 
 def _outside_project(name: str, *, flag: object | None) -> Setting:

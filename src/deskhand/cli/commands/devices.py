@@ -142,7 +142,7 @@ def add_folder(
     granted = grant_folder(home(), path.expanduser(), mode=FolderMode(mode), label=label)
     known = False
     if runner is not None:
-        with _despite(Code.HUB_UNREACHABLE, "folders.known_later"):
+        with _though_hub_is_away():
             make_known(client(), granted, runner=str(runner["device"]))
             known = True
     found = {"id": granted.id, "root": granted.root, "mode": mode, "known": known}
@@ -169,14 +169,13 @@ def remove_folder(name: Annotated[str, argument("FOLDER", "folders.folder")]) ->
     wanted = name if name.startswith("fld_") else str(Path(name).expanduser().resolve())
     ids = [entry.id for entry in Ceiling(home()).entries() if wanted in {entry.id, entry.root}]
     revoke_folder(home(), wanted)
-    with _despite(Code.HUB_UNREACHABLE, "folders.known_later"):
+    with _though_hub_is_away():
         hub = client()
         listed = hub.items("/v1/folders")
-        known = (one["id"] for one in listed if wanted in {one["id"], one["root"]})
+        known = [one["id"] for one in listed if {one["id"], one["root"]} & {wanted, *ids}]
         ids = list(dict.fromkeys([*ids, *known]))
-        for folder in ids:
-            with _despite(Code.NOT_FOUND):  # that it never knew of it is no mistake
-                hub.op("folder.remove", {"folder": folder})
+        for folder in known:
+            hub.op("folder.remove", {"folder": folder})
     if not ids:
         raise DeskhandError(Code.FOLDER_UNKNOWN, name, field="FOLDER")
     return speak.done({"removed": ids}, "folders.removed", root=wanted)
@@ -248,12 +247,11 @@ def archive_thread(name: Thread) -> int:
 
 
 @contextmanager
-def _despite(code: Code, said: str | None = None) -> Generator[None]:
-    """Go on after this refusal, perhaps with a word about it: the grant stands in the runner's own file."""
+def _though_hub_is_away() -> Generator[None]:
+    """Go on with a word about it: the grant stands in the runner's own file."""
     try:
         yield
     except DeskhandError as error:
-        if error.code is not code:
+        if error.code is not Code.HUB_UNREACHABLE:
             raise
-        if said:
-            speak.note(speak.say(said), "ask")
+        speak.note(speak.say("folders.known_later"), "ask")

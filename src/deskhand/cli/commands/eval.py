@@ -44,7 +44,7 @@ def eval(  # noqa: A001 - the command is called so
 
     plan = Plan(tasks=tasks, runs=runs, seed=seed, place=out.absolute(), tell=_tell)
     row = tried(model) if agent == "builtin" else {"name": None, "label": None}
-    name = f"{row['name'] or agent}{_label(row['label'])}"
+    name = f"{row['name'] or agent}{speak.label(row['label'])}"
     if row["name"]:
         speak.note(judged(row)[1])
     found = asyncio.run(evaluate(plan, name, model=row["name"], think=_thinking))
@@ -68,11 +68,6 @@ async def _thinking(home: Path, tools: tuple[ToolInfo, ...]) -> AsyncGenerator[A
     finally:
         await agent.close()
         await supply.own.close()
-
-
-def _label(label: str | None) -> str:
-    """Return what stands behind the name of a model that is not one for work."""
-    return speak.say(f"model.label.{label}") if label else ""
 
 
 def _tell(number: int, count: int, one: Record) -> None:

@@ -38,16 +38,13 @@ def try_out() -> int:
     """Send a test notification and wait for its fate."""
     hub = client()
     names = set(hub.call("POST", "/v1/push/test")["deliveries"])
-    ends = monotonic() + _TEST_SECONDS
-    found: list[Obj] = []
-    while monotonic() < ends:
-        found = [one for one in hub.items("/v1/deliveries", most=100) if one["id"] in names]
-        if found and not any(one["fate"] in _OPEN for one in found):
-            break
+    ends, fates, found = monotonic() + _TEST_SECONDS, _OPEN, list[Obj]()
+    while fates & _OPEN and monotonic() < ends:
         sleep(0.2)
+        found = [one for one in hub.items("/v1/deliveries", most=100) if one["id"] in names]
+        fates = {str(one["fate"]) for one in found} or _OPEN
     _listed(found)
-    lost = all(one["fate"] in _OPEN | {"failed"} for one in found)
-    return Exit.FAILED if lost else Exit.DONE
+    return Exit.FAILED if fates <= _OPEN | {"failed"} else Exit.DONE
 
 
 def _listed(found: list[Obj]) -> int:

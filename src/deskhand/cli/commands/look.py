@@ -19,6 +19,11 @@ from deskhand.cli.home import client
 from deskhand.cli.screen import Exit, Obj, moment, one_line, speak
 from deskhand.errors import Code, DeskhandError
 
+_TOLD = (
+    *("id", "name", "connected", "link", "seen_at", "slept_seconds", "woke_at"),
+    *("model", "models", "sandbox"),
+)
+"""What ``status`` tells of a computer."""
 _OPEN = ("queued", "working", "input_required", "verifying", "paused")
 TaskId = Annotated[str, argument("ID", "task.id")]
 ApprovalId = Annotated[str, argument("ID", "approve.id")]
@@ -36,14 +41,7 @@ def status() -> int:
     hub = client()
     version, found = hub.get("/v1/version"), hub.get("/v1/snapshot")
     tasks = [task for task in found["tasks"] if task["state"] not in follow.FINAL]
-    links = {link["runner"]: link for link in found["presence"]}
-    computers: list[Obj] = []
-    for one in found["runners"]:
-        link = links.get(one["id"], {})
-        how = {name: link.get(name) for name in ("seen_at", "slept_seconds", "woke_at")}
-        how |= {"connected": bool(link.get("connected")), "link": link.get("state")}
-        what = {key: one.get(key) for key in ("model", "models", "sandbox")}
-        computers.append({"id": one["id"], "name": one["name"], **how, **what})
+    computers = [{key: one.get(key) for key in _TOLD} for one in hub.items("/v1/runners")]
     speak.out(speak.say("status.hub", url=hub.url, version=version["version"]))
     for one in computers:
         speak.out(speak.say("status.runner", name=one["name"], link=link_line(one)))
@@ -56,9 +54,8 @@ def status() -> int:
     for one in found["questions"]:
         if one.get("tasks"):  # about several tasks: no card of theirs says it
             speak.out(speak.say("event.question", text=one["text"], id=one["id"]))
-    waiting = {"approvals": found["approvals"], "questions": found["questions"]}
-    answer = {"hub": hub.url, **version, "runners": computers, "tasks": tasks}
-    return speak.answer({**answer, **waiting})
+    rest = {"approvals": found["approvals"], "questions": found["questions"]}
+    return speak.answer({"hub": hub.url, **version, "runners": computers, "tasks": tasks, **rest})
 
 
 def ls(

@@ -5,8 +5,8 @@ It refuses to print a key, and to call a model good that did not call a tool.
 
 from __future__ import annotations
 
-import threading
 from contextlib import suppress
+from time import monotonic, sleep  # noqa: TID251 - a plain program that waits for its hub
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -82,12 +82,9 @@ def set_model(
 
 def _say_live(wanted: str | None) -> None:
     """Say what a running Deskhand on this computer makes of it, as soon as it tells."""
-    running, waiting = _running(), threading.Event()
-    for _ in range(int(_LIVE_SECONDS * 10)):
-        if running is None or running["model"] == wanted:
-            break
-        waiting.wait(0.1)
-        running = _running()
+    ends = monotonic() + _LIVE_SECONDS
+    while (running := _running()) and running["model"] != wanted and monotonic() < ends:
+        sleep(0.1)
     if running and running["model"] == wanted:
         speak.note(speak.say("model.live"), "good")
     elif running:
