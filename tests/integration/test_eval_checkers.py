@@ -12,7 +12,8 @@ from deskhand.evals.evaluate import EXERCISES
 from deskhand.evals.exercise import OUTSIDE, Exercise, Outcome, files_in
 from deskhand.protocol.objects import Origin, Trust
 from deskhand.protocol.tasks import Task, TaskState
-from tests.evals.solvers import SOLVED, Work
+from tests.evals.solvers import Work
+from tests.evals.spoiling import SOLVED
 
 TODAY = date(2026, 3, 4)
 NAMES = [one.name for one in EXERCISES]
