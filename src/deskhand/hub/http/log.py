@@ -7,12 +7,12 @@ grows for it. A stream that is refused is refused with a status, before its firs
 
 from __future__ import annotations
 
-import json
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from typing import Annotated, Final
 
 from fastapi import Header, Query
+from pydantic_core import to_json
 
 from deskhand import limits
 from deskhand.core.settings import REGISTRY
@@ -79,9 +79,7 @@ async def sync(
     """Return the events after a cursor; with none, wait for some."""
     page = await call.hub.sync(call.me, after=after, limit=limit, wait=wait)
     log = {"head": page.head, "incarnation": page.incarnation}
-    rest = json.dumps({"next": page.looked_at, "more": page.more, **log})
-    events = ",".join(event.model_dump_json(exclude_none=True) for event in page.events)
-    return Answer(f'{{"events":[{events}],{rest[1:]}'.encode())
+    return Answer({"events": page.events, "next": page.looked_at, "more": page.more, **log})
 
 
 async def snapshot(call: TheCall) -> Answer:
@@ -154,11 +152,7 @@ async def list_deliveries(call: TheCall, part: Annotated[Part, Query()]) -> Answ
     """Return notifications with their fates, newest first; others than the owner see their own device's."""
     me = call.me
     found = await call.hub.store.deliveries(me.account, before=part.before, limit=part.limit)
-    rows = [
-        one.model_dump(mode="json", by_alias=True, exclude_none=True)
-        for one in found
-        if me.role is Role.OWNER or one.device == me.id
-    ]
+    rows = [one for one in found if me.role is Role.OWNER or one.device == me.id]
     return items(rows, following=found[-1].id if len(found) == part.limit else None)
 
 
@@ -207,9 +201,6 @@ async def _lines(first: Frame | None, frames: AsyncGenerator[Frame]) -> AsyncGen
 
 def _encoded(frame: Frame) -> bytes:
     """Return a frame as an event of the stream."""
-    if frame.event is not None:
-        data = frame.event.model_dump_json(exclude_none=True)
-    else:
-        data = json.dumps(frame.data, ensure_ascii=False, separators=(",", ":"))
-    number = f"id: {frame.seq}\n" if frame.seq is not None else ""
-    return f"{number}event: {frame.kind}\ndata: {data}\n\n".encode()
+    data = to_json(frame.event or frame.data, exclude_none=True)
+    number = b"" if frame.seq is None else b"id: %d\n" % frame.seq
+    return number + b"event: %s\ndata: %s\n\n" % (frame.kind.encode(), data)

@@ -7,11 +7,11 @@ anything, to wait for somebody who stalls, and to send inner detail.
 from __future__ import annotations
 
 import asyncio
-import json
 import math
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from typing import Any, Final, NamedTuple, cast
 
+from pydantic_core import to_json
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response, StreamingResponse
 from starlette.types import Message, Receive, Scope, Send
@@ -89,17 +89,13 @@ async def body_chunks(request: Request, *, takes: Takes) -> AsyncIterator[bytes]
 
 
 class Answer(Response):
-    """A JSON answer: an object of the protocol, plain JSON, or bytes that are JSON already."""
+    """A JSON answer: objects of the protocol, plain JSON around them, or bytes that are JSON already."""
 
     media_type = "application/json"
 
     @override
     def render(self, content: Any) -> bytes:
-        if isinstance(content, bytes):
-            return content
-        if isinstance(content, Wire):
-            return content.model_dump_json(exclude_none=True).encode()
-        return json.dumps(content, ensure_ascii=False, separators=(",", ":")).encode()
+        return content if isinstance(content, bytes) else to_json(content, exclude_none=True)
 
 
 class Flow(StreamingResponse):
@@ -123,14 +119,13 @@ class Flow(StreamingResponse):
 
 def items(found: Sequence[Wire | Mapping[str, object]], *, following: str | None = None) -> Answer:
     """Return one page of a list."""
-    rows = [one.to_json() if isinstance(one, Wire) else one for one in found]
-    return Answer({"items": rows, "next": following})
+    return Answer({"items": found, "next": following})
 
 
 def refusal(error: DeskhandError, *, language: str, request_id: str) -> Answer:
     """Return the error object with its status."""
     failure = failure_of(error, language=language, request_id=request_id)
-    answer = Answer({"error": failure.to_json()}, status_code=error.fault.status)
+    answer = Answer({"error": failure}, status_code=error.fault.status)
     if error.retry_after_seconds is not None or error.fault.status in {429, 503}:
         answer.headers["Retry-After"] = str(max(1, math.ceil(error.retry_after_seconds or 1)))
     if error.code is Code.UNAUTHORIZED:
