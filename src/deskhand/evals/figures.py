@@ -48,6 +48,12 @@ class Figures:
         """Return it as an object."""
         return cast("JsonObject", asdict(self))
 
+    @property
+    def shown(self) -> JsonObject:
+        """The same with shares as people read them."""
+        three = "–" if self.pass_3 is None else f"{self.pass_3:.0%}"
+        return self.to_json() | {"pass_1": f"{self.pass_1:.0%}", "pass_3": three}
+
 
 def by_exercise(records: Iterable[Record]) -> Mapping[str, list[Record]]:
     """Return the runs of each exercise, in order."""

@@ -104,6 +104,12 @@ class Record:
         """Whether it was called done and is not."""
         return self.state == "completed" and not self.right
 
+    @property
+    def line(self) -> str:
+        """The run in a line, with the first thing that is wrong."""
+        said = f"{'✓' if self.right else '✗'} {self.exercise} {self.seconds:.1f} s"
+        return f"{said}  {self.faults[0]}" if self.faults else said
+
     def to_json(self) -> JsonObject:
         """Return it as it is written down."""
         return cast("JsonObject", asdict(self))

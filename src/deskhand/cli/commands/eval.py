@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Final, Literal
 import typer
 
 from deskhand.cli.flags import add_commands, option
-from deskhand.cli.screen import speak
+from deskhand.cli.screen import Obj, speak
 
 if TYPE_CHECKING:
     from deskhand.evals.running import Record
@@ -43,15 +43,13 @@ def eval(  # noqa: A001 - the command is called so
     from deskhand.evals.evaluate import REPORT, Plan, evaluate
 
     plan = Plan(tasks=tasks, runs=runs, seed=seed, place=out.absolute(), tell=_tell)
-    row = tried(model) if agent == "builtin" else {"name": None, "label": None}
+    row: Obj = tried(model) if agent == "builtin" else {"name": None, "label": None}
     name = f"{row['name'] or agent}{speak.label(row['label'])}"
     if row["name"]:
         speak.note(judged(row)[1])
     found = asyncio.run(evaluate(plan, name, model=row["name"], think=_thinking))
-    told = found.to_json()
-    said = {**told, "pass_3": "–" if found.pass_3 is None else f"{found.pass_3:.0%}"}
-    lines = speak.say("eval.figures", **(said | {"pass_1": f"{found.pass_1:.0%}"}))
-    return speak.answer({**told, "report": str(plan.place / REPORT)}, *lines.splitlines())
+    lines = speak.say("eval.figures", **found.shown).splitlines()
+    return speak.answer({**found.to_json(), "report": str(plan.place / REPORT)}, *lines)
 
 
 @asynccontextmanager
@@ -60,18 +58,11 @@ async def _thinking(home: Path, tools: tuple[ToolInfo, ...]) -> AsyncGenerator[A
     from deskhand.cli.minds import builtin_agent
     from deskhand.clock import SystemClock
 
-    agent, supply = builtin_agent(
-        home, computer="eval", language="en", tools=tools, clock=SystemClock()
-    )
-    try:
+    who = {"computer": "eval", "language": "en"}
+    async with builtin_agent(home, tools=tools, clock=SystemClock(), **who) as (agent, _):
         yield agent
-    finally:
-        await agent.close()
-        await supply.own.close()
 
 
 def _tell(number: int, count: int, one: Record) -> None:
     """Say what came of a run."""
-    mark, style = ("✓", "good") if one.right else ("✗", "bad")
-    why = one.faults[0] if one.faults else ""
-    speak.note(f"{mark} {number}/{count} {one.exercise} {one.seconds:.1f} s  {why}".rstrip(), style)
+    speak.note(f"{number}/{count} {one.line}", "good" if one.right else "bad")
