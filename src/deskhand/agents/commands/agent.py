@@ -12,13 +12,9 @@ from functools import partial
 from typing import Final
 
 from deskhand.agents.commands.brief import BRIEF
-from deskhand.agents.commands.command import Command, Line, StoppedError
-from deskhand.agents.commands.filing.convert import CONVERT
-from deskhand.agents.commands.filing.merge import MERGE
-from deskhand.agents.commands.filing.organize import ORGANIZE
-from deskhand.agents.commands.filing.rename import RENAME
-from deskhand.agents.commands.filing.table import TABLE
-from deskhand.agents.commands.help import help_among
+from deskhand.agents.commands.command import Command, Line, Plan, StoppedError, Work
+from deskhand.agents.commands.filing.moving import ORGANIZE, RENAME
+from deskhand.agents.commands.filing.shaping import CONVERT, MERGE, TABLE
 from deskhand.agents.commands.parse import parse_line
 from deskhand.agents.commands.reading.actions import ACTIONS
 from deskhand.agents.commands.reading.duplicates import DUPLICATES
@@ -29,12 +25,25 @@ from deskhand.agents.commands.report import REPORT
 from deskhand.ports import Done, GiveUp, Move, Offload, Turn, Wishes
 from deskhand.protocol.objects import CommandInfo
 from deskhand.protocol.tasks import Brief
-from deskhand.texts import text
+
+
+def _help(work: Work) -> Plan:
+    """Say what there is, or how one is typed."""
+    yield from ()
+    wanted = "".join(work.line.operands).lstrip("/").casefold()
+    chosen = [command for command in COMMANDS if wanted in ("", command.name)]
+    if not chosen:
+        raise StoppedError(work.say("help.unknown", name=wanted))
+    said = [f"{one.info.usage}\n  {work.say(f'{one.name}.summary')}" for one in chosen]
+    if wanted:
+        said.append(f"  {work.say(f'{wanted}.details')}")
+        said += [f"  · {each}" for each in chosen[0].examples(work.language)]
+    return Done(summary="\n".join(said))
+
 
 _READING: Final = (BRIEF, ACTIONS, RISKS, REPORT, FIND, DUPLICATES, RUN)
 _FILING: Final = (TABLE, MERGE, CONVERT, ORGANIZE, RENAME)
-_TYPED: Final = (*_READING, *_FILING)
-COMMANDS: Final[tuple[Command, ...]] = (*_TYPED, help_among(*_TYPED))
+COMMANDS: Final[tuple[Command, ...]] = (*_READING, *_FILING, Command.of("help", _help))
 
 
 class CommandAgent:
@@ -69,16 +78,17 @@ class CommandAgent:
 
 
 def _replayed(command: Command, line: Line, history: Sequence[Turn]) -> Move:
-    plan = command.plan(line, None)
+    work = Work(line=line, before=None, language=line.language)
+    plan = command.plan(work)
     move = _move(partial(next, plan))
     for turn in history:
         if turn.move != move:
-            return GiveUp(reasons=(text("command.other_plan", language=line.language),))
+            return GiveUp(reasons=(work.say("other_plan"),))
         if isinstance(move, GiveUp):
             return move
         if isinstance(move, Done):
             # Its checks failed: begin anew with what the folder holds now.
-            plan = command.plan(line, move)
+            plan = command.plan(replace(work, before=move))
             move = _move(partial(next, plan))
         else:
             move = _move(partial(plan.send, turn))

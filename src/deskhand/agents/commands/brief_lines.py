@@ -17,6 +17,7 @@ from typing import Final
 
 from deskhand.agents.commands.notes import Note
 from deskhand.core.cues import Cue, Line, scan
+from deskhand.core.words.wording import wording
 
 SECTIONS: Final = (Cue.DECISION, Cue.ACTION, Cue.RISK, Cue.DATE)
 """In the order of the page; what is left are key points."""
@@ -26,18 +27,8 @@ _WORDS_LOW, _WORDS_HIGH = 4, 40
 _EARLY: Final = 5
 _UNBROKEN_CHARS: Final = 60
 _WORD = re.compile(r"[^\W_]+")
-_META = re.compile(
-    r"(?i:^\**(?:date|time|location|place|room|attendees|present|participants|absent|apologies|from|to|cc|bcc"
-    r"|subject|author|version|tags|title|minutes|received|message-id|mime-version|content-[a-z-]+|return-path"
-    r"|reply-to|x-[a-z-]+)\**\s*[:：])"
-    r"|^\**(?:일시|날짜|장소|참석(?:자|인원)?|작성(?:자|일)?|회의명|제목|보낸 ?사람|받는 ?사람)\**\s*[:：]"
-)
-_COMMON_WORDS = (
-    "a an and are as at be by for from has have in is it its of on or that the this to was we were will with"
-    " i you he she they our your their not but if so do does did been than then there which who what when"
-    " 및 등 수 것 그 이 저 는 은 을 를 의 에 와 과 도 로"
-)
-_COMMON: Final = frozenset(_COMMON_WORDS.split())
+_META = re.compile(wording("brief")["meta"])
+_COMMON: Final = frozenset(wording("brief")["common"].split())
 
 
 @dataclass(frozen=True, slots=True)

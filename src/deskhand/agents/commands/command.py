@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Callable, Generator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
+from functools import cache
 from importlib.resources import files
-from typing import Any, Final, Literal, Self, TypeVar
+from typing import Any, Final, Self, TypeVar
 
-from deskhand.agents.commands.values import objects, words
+from deskhand.agents.commands.values import number, objects, strings, words
 from deskhand.clock import unstamp
 from deskhand.ports import CheckWish, Done, GiveUp, ToolCall, ToolResult, Turn, Wishes
 from deskhand.protocol.objects import CommandInfo, OptionInfo
@@ -26,30 +27,7 @@ Steps = Generator[Wishes, Turn, T]
 """A part of a plan that returns something to it."""
 
 NAME_CHARS_MAX: Final = 120
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Option:
-    """A ``--name VALUE`` of a command: a number from 1 when it has a ``most``, one of ``choices``, else text.
-
-    Without a ``metavar`` it is a switch: ``options`` of the line holds 1 where it stands.
-    """
-
-    name: str
-    metavar: str = ""
-    most: int | None = None
-    choices: tuple[str, ...] = ()
-
-    @property
-    def usage(self) -> str:
-        """Return how it is typed."""
-        return f"--{self.name} {'|'.join(self.choices) or self.metavar}".rstrip()
-
-    @property
-    def info(self) -> OptionInfo:
-        """Return what a runner advertises."""
-        metavar = "|".join(self.choices) or self.metavar
-        return OptionInfo(name=self.name, metavar=metavar, choices=self.choices, most=self.most)
+_REMARKS_MAX: Final = 50
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,68 +40,55 @@ class Line:
     language: str = "en"
     at: str = "1970-01-01T00:00:00.000Z"
 
-    @property
-    def today(self) -> date:
-        """The day on which it was written, where this computer is."""
-        return unstamp(self.at).astimezone().date()
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Command:
-    """One command; its sentences and examples are ``command.NAME.*`` in the catalogue.
+    """One command; its words and options stand in ``commands.toml``, its sentences and examples in the catalogue.
 
-    ``plan`` gets the line, and an earlier end of the same task whose checks failed: its outputs may be replaced.
-    ``takes`` says what its words are, ``endings`` of which files. The words of one that takes a ``line`` are a single
-    operand, as it was typed.
+    ``metavar`` says what its words are. The words of one that takes a ``line`` are a single operand, as it was typed.
+    An option without a metavar is a switch: ``options`` of the line holds 1 where it stands.
     """
 
-    name: str
+    info: CommandInfo
     metavar: str
-    operands: range
-    plan: Callable[[Line, Done | None], Plan]
-    options: tuple[Option, ...] = ()
-    takes: Literal["path", "file", "folder", "words", "line", "name"] = "path"
-    endings: tuple[str, ...] = ()
+    plan: Callable[[Work], Plan]
 
     @classmethod
-    def of(cls, name: str, plan: Callable[[Line, Done | None], Plan]) -> Self:
-        """Return the command whose words and options stand in ``commands.toml``."""
-        told = _table()[name]
-        options = tuple(Option(**each) for each in told.pop("options", ()))
-        metavar, operands = told.pop("words"), range(told.pop("least"), told.pop("most") + 1)
-        return cls(
-            name=name, metavar=metavar, operands=operands, plan=plan, options=options, **told
+    def of(cls, name: str, plan: Callable[[Work], Plan]) -> Self:
+        """Return the command of this name."""
+        told = {**_table()[name]}
+        metavar, options = told.pop("words"), told.pop("options", ())
+        infos = tuple(
+            OptionInfo.from_json({"metavar": "|".join(each.get("choices", ())), **each})
+            for each in options
         )
+        typed = (f"[{f'--{option.name} {option.metavar}'.rstrip()}]" for option in infos)
+        info = CommandInfo(
+            name=name,
+            summary=text(f"command.{name}.summary"),
+            summary_ko=text(f"command.{name}.summary", language="ko"),
+            usage=" ".join((f"/{name}", metavar, *typed)),
+            examples=tuple(each for language in LANGUAGES for each in _examples(name, language)),
+            options=infos,
+            **told,
+        )
+        return cls(info=info, metavar=metavar, plan=plan)
 
     @property
-    def usage(self) -> str:
-        """Return the one line that shows how to call it."""
-        options = (f"[{option.usage}]" for option in self.options)
-        return " ".join((f"/{self.name}", self.metavar, *options))
-
-    @property
-    def info(self) -> CommandInfo:
-        """Return what a runner advertises."""
-        examples = tuple(example for each in LANGUAGES for example in self.examples(each))
-        summary = f"command.{self.name}.summary"
-        return CommandInfo(
-            name=self.name,
-            summary=text(summary),
-            summary_ko=text(summary, language="ko"),
-            usage=self.usage,
-            examples=examples,
-            takes=self.takes,
-            endings=self.endings,
-            least=self.operands.start,
-            most=self.operands.stop - 1,
-            options=tuple(option.info for option in self.options),
-        )
+    def name(self) -> str:
+        """What is typed after the slash."""
+        return self.info.name
 
     def examples(self, language: str) -> list[str]:
         """Return sentences that ask for it."""
-        return text(f"command.{self.name}.examples", language=language).splitlines()
+        return _examples(self.name, language)
 
 
+def _examples(name: str, language: str) -> list[str]:
+    return text(f"command.{name}.examples", language=language).splitlines()
+
+
+@cache
 def _table() -> dict[str, dict[str, Any]]:
     return tomllib.loads(
         files("deskhand.agents.commands").joinpath("commands.toml").read_text(encoding="utf-8")
@@ -139,11 +104,32 @@ class StoppedError(Exception):
         super().__init__("; ".join(reasons))
 
 
-@dataclass(frozen=True, slots=True)
-class Voice:
-    """Speaks to the person in one language, and says of each step what it is for. Its steps raise ``StoppedError``."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Work:
+    """One run of a command: speaks to the person, and says of each step what it is for. Steps raise ``StoppedError``.
 
+    ``before`` is an earlier end of the same task whose checks failed: its outputs may be replaced.
+    """
+
+    line: Line
+    before: Done | None
     language: str
+
+    def about(self, *samples: str) -> Work:
+        """Return it with the language to answer in: Korean to who writes it, and about what is written in it."""
+        letters = [letter for letter in " ".join(samples) if letter.isalpha()]
+        hangul = sum("가" <= letter <= "힣" for letter in letters)
+        is_korean = self.line.language == "ko" or hangul * 3 > len(letters)
+        return replace(self, language="ko" if is_korean else "en")
+
+    @property
+    def today(self) -> date:
+        """The day on which the line was written, where this computer is."""
+        return unstamp(self.line.at).astimezone().date()
+
+    def option(self, name: str, default: str = "") -> str:
+        """Return what stands behind an option."""
+        return str(self.line.options.get(name, default))
 
     def say(self, key: str, **values: object) -> str:
         """Return a sentence about the command."""
@@ -160,8 +146,14 @@ class Voice:
         call = self.call(f"check_{name}", f"check_{name}", told, path=path)
         return CheckWish(name=text(f"check_name.{name}", language=self.language), call=call)
 
+    def ask(
+        self, tool: str, step: str, arguments: JsonObject, **values: object
+    ) -> Steps[JsonObject]:
+        """Wish for one tool and return its value."""
+        return (yield from self.use(self.call(tool, step, arguments, **values)))
+
     def use(self, call: ToolCall) -> Steps[JsonObject]:
-        """Wish for one tool and return its value; stop when it was denied, failed, or nobody knows what happened."""
+        """Make one call and return its value; stop when it was denied, failed, or nobody knows what happened."""
         turn = yield Wishes(calls=(call,))
         if len(turn.results) == 1 and turn.results[0].outcome == "ok":
             return turn.results[0].value
@@ -177,45 +169,49 @@ class Voice:
             return StoppedError(self.say("unknown_outcome", what=call.title))
         return StoppedError(f"{call.title}: {result.text}")
 
-    def name_for(self, line: Line, default: str, *endings: str) -> str:
-        """Return the plain file name that a line asks for, with one of the endings."""
-        name = str(line.options.get("out", default))
+    def name_for(self, default: str, *endings: str) -> str:
+        """Return the plain file name that the line asks for, with one of the endings."""
+        name = self.option("out", default)
         if "/" in name or "\\" in name or name.startswith(".") or len(name) > NAME_CHARS_MAX:
             raise StoppedError(self.say("out_name", name=name))
         return name if name.casefold().endswith(endings) else name + endings[0]
 
-    def free_name(self, wanted: str, before: Done | None) -> Steps[tuple[str, bool]]:
+    def free_name(self, wanted: str) -> Steps[tuple[str, bool]]:
         """Return a name that is free in the results place, and whether to replace what this task wrote itself."""
         stem, dot, ending = wanted.rpartition(".")
-        arguments: JsonObject = {"path": ".", "pattern": f"*.{ending}", "from": "results"}
-        call = self.call("list_files", "look_for_name", arguments, name=wanted)
-        entries = objects((yield from self.use(call)), "entries")
+        wish: JsonObject = {"path": ".", "pattern": f"*.{ending}", "from": "results"}
+        entries = objects(
+            (yield from self.ask("list_files", "look_for_name", wish, name=wanted)), "entries"
+        )
         taken = {words(entry, "path").casefold() for entry in entries}
-        own = before.outputs if before is not None else ()
-        name, number = wanted, 2
+        own = self.before.outputs if self.before is not None else ()
+        name, count = wanted, 2
         while name.casefold() in taken and name not in own:
-            name = f"{stem}-{number}{dot}{ending}"
-            number += 1
+            name, count = f"{stem}-{count}{dot}{ending}", count + 1
         return name, name in own
 
     def deliver(
-        self, writing: ToolCall, checks: tuple[CheckWish, ...], key: str, **values: object
+        self,
+        writing: ToolCall,
+        checks: tuple[CheckWish, ...],
+        key: str,
+        *remarks: str,
+        **values: object,
     ) -> Steps[Done]:
         """Write and run the first check at once: files that changed meanwhile are said now.
 
-        The end says the sentence ``key``, which also gets the check's ``evidence``.
+        The end says the sentence ``key``, which also gets the check's ``evidence``, and what is to be said beside it.
         """
-        yield from self.use(writing)
-        value = yield from self.use(checks[0].call)
-        evidence = words(value, "evidence")
-        if value.get("passed") is not True:
+        value = yield from self.use(writing)
+        checked = yield from self.use(checks[0].call)
+        evidence, name = words(checked, "evidence"), words(writing.arguments, "path")
+        if checked.get("passed") is not True:
             raise StoppedError(self.say("changed_meanwhile"), evidence)
-        summary = self.say(key, evidence=evidence, **values)
-        return Done(summary=summary, outputs=(words(writing.arguments, "path"),), checks=checks)
-
-
-def voice_for(line: Line, sample: str = "") -> Voice:
-    """Return the voice that answers a line: Korean to who writes it, and about what is written in it."""
-    letters = [letter for letter in sample if letter.isalpha()]
-    hangul = sum("가" <= letter <= "힣" for letter in letters)
-    return Voice("ko" if line.language == "ko" or hangul * 3 > len(letters) else "en")
+        told = [
+            self.say(f"remark.{words(each, 'what')}", **each) for each in objects(value, "remarks")
+        ]
+        said = "\n".join(f"- {remark}" for remark in [*told, *remarks][:_REMARKS_MAX])
+        figures = {"rows": number(value, "rows"), "pages": number(value, "pages")}
+        figures["columns"] = len(strings(value, "columns"))
+        summary = self.say(key, **{**figures, **values, "name": name, "evidence": evidence})
+        return Done(summary=summary, outputs=(name,), checks=checks, say=said)

@@ -16,7 +16,7 @@ def complete(typed: str) -> list[str]:
         return []
     if found.name == "help":
         return [f"{before} {one.name}" for one in COMMANDS if one.name.startswith(last)]
-    values = next((one.choices for one in found.options if f"--{one.name}" == words[-1]), ())
-    names = [f"--{one.name}" for one in found.options if f"--{one.name}" not in words]
+    values = next((one.choices for one in found.info.options if f"--{one.name}" == words[-1]), ())
+    names = [f"--{one.name}" for one in found.info.options if f"--{one.name}" not in words]
     ways = values or (names if last.startswith("-") else [])
     return [f"{before} {way}" for way in ways if way.startswith(last)]

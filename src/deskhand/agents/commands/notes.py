@@ -11,10 +11,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from deskhand.agents.commands.command import Line, Steps, StoppedError, Voice
-from deskhand.agents.commands.values import number, objects, strings, words
+from deskhand.agents.commands.command import Steps, StoppedError, Work
+from deskhand.agents.commands.values import ending_of, number, objects, plain, strings, words
 from deskhand.core.quotes import quotable
-from deskhand.ports import CheckWish
+from deskhand.ports import CheckWish, Done
 from deskhand.protocol.wire import Json, JsonObject
 
 MARK: Final = "<!-- deskhand: quoted from notes, line by line -->"
@@ -24,6 +24,7 @@ _KINDS: Final = "md markdown txt text rst org adoc log eml html htm docx pdf"
 _ENDINGS: Final = frozenset(_KINDS.split())
 _FILES_PER_READ: Final = 200
 _CHARS_MAX: Final = 16_000_000
+_PATHS_PER_CHECK: Final = 500
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,80 +47,91 @@ class Found:
     cut: list[str] = field(default_factory=list[str])
     complete: bool = True
 
-    @property
-    def sample(self) -> str:
-        """A part of them all, to see in which language they are."""
-        return "".join("".join(note.lines[:20])[:1000] for note in self.notes[:20])
-
-    def left_aside(self, voice: Voice) -> tuple[str, ...]:
+    def left_aside(self, work: Work) -> list[str]:
         """Say what was not read."""
         said: list[str] = []
         if self.others:
             count, kinds = self.others.total(), _kinds(self.others)
-            said.append(voice.say("brief.others", count=count, kinds=kinds))
+            said.append(work.say("brief.others", count=count, kinds=kinds))
         if self.cut:
             shown = ", ".join(self.cut[:3])
-            said.append(voice.say("brief.cut", count=len(self.cut), shown=shown))
+            said.append(work.say("brief.cut", count=len(self.cut), shown=shown))
         if not self.complete:
-            said.append(voice.say("brief.incomplete"))
-        return tuple(said)
+            said.append(work.say("brief.incomplete"))
+        return said
 
 
-_PATHS_PER_CHECK: Final = 500
+def page_name(work: Work, default: str) -> str:
+    """Return the name of the page that the line asks for."""
+    return work.name_for(default, ".md", ".markdown", ".txt")
 
 
-def page_checks(
-    page: str, name: str, voice: Voice, notes: Sequence[Note] = (), **wanted: Json
+def action_checks(
+    work: Work, page: str, notes: Sequence[Note], **wanted: Json
 ) -> tuple[CheckWish, ...]:
-    """Return what shall be read again of a page of quotes; also every action of ``notes`` that is ``wanted``."""
-    digest = hashlib.sha256(page.encode("utf-8", errors="replace")).hexdigest()
+    """Return what looks in a page, or in nothing, for every action of notes that is ``wanted``."""
     paths, most = [note.path for note in notes], _PATHS_PER_CHECK
-    batches = [paths[start : start + most] for start in range(0, len(paths), most)]
-    actions = (
-        voice.check("actions", name, {"path": name or None, "paths": [*each], **wanted})
+    batches = (paths[start : start + most] for start in range(0, len(paths), most))
+    return tuple(
+        work.check("actions", page, {"path": page or None, "paths": [*each], **wanted})
         for each in batches
     )
-    return (voice.check("quotes", name, {"path": name, "sha256": digest}), *actions)
 
 
-def read_notes(line: Line, voice: Voice) -> Steps[Found]:
-    """List every path and read the notes there; stop with the reason when there are none."""
+def write_page(
+    work: Work,
+    wanted: str,
+    page: str,
+    key: str,
+    counts: Mapping[str, object],
+    notes: Sequence[Note] = (),
+    **limits: Json,
+) -> Steps[Done]:
+    """Write a page of quotes, to be read again with every action of ``notes`` within ``limits``."""
+    name, replacing = yield from work.free_name(wanted)
+    content: JsonObject = {"path": name, "content": page, "replace": replacing}
+    digest = hashlib.sha256(page.encode("utf-8", errors="replace")).hexdigest()
+    quotes = work.check("quotes", name, {"path": name, "sha256": digest})
+    checks = (quotes, *action_checks(work, name, notes, **limits))
+    writing = work.call("write_file", "write", content, path=name)
+    return (yield from work.deliver(writing, checks, key, **counts))
+
+
+def read_notes(work: Work) -> Steps[tuple[Work, Found]]:
+    """List every path and read the notes there, to answer in their language; stop with the reason without any."""
     found = Found()
-    entries = yield from _listed(line, voice, found)
-    found.notes = yield from _read(entries, voice, found)
+    entries = yield from _listed(work, found)
+    found.notes = yield from _read(entries, work, found)
     if found.notes:
-        return found
-    where = " ".join(line.operands)
-    if found.others:
-        raise StoppedError(voice.say("brief.no_notes", path=where, kinds=_kinds(found.others)))
-    raise StoppedError(voice.say("brief.blank" if entries else "brief.empty", path=where))
+        return work.about(*("".join(note.lines[:20])[:1000] for note in found.notes[:20])), found
+    key = "brief.no_notes" if found.others else "brief.blank" if entries else "brief.empty"
+    where = " ".join(work.line.operands)
+    raise StoppedError(work.say(key, path=where, kinds=_kinds(found.others)))
 
 
-def _listed(line: Line, voice: Voice, found: Found) -> Steps[dict[str, JsonObject]]:
+def _listed(work: Work, found: Found) -> Steps[dict[str, JsonObject]]:
     """Take of a folder what people keep notes in, and a file named outright as it is."""
     taken: dict[str, JsonObject] = {}
     seen: set[str] = set()
-    for operand in line.operands:
-        arguments: JsonObject = {"path": operand, "recursive": True}
-        value = yield from voice.use(voice.call("list_files", "list", arguments, path=operand))
+    for operand in work.line.operands:
+        wish: JsonObject = {"path": operand, "recursive": True}
+        value = yield from work.ask("list_files", "list", wish, path=operand)
         found.complete = found.complete and value.get("complete") is True
         entries = [entry for entry in objects(value, "entries") if entry.get("kind") == "file"]
         files = {words(entry, "path"): entry for entry in entries}
-        outright = [*files] == [
-            "/".join(part for part in operand.split("/") if part not in ("", "."))
-        ]
+        outright = [*files] == [plain(operand)]
         for path in sorted(files.keys() - seen):
             if any(part.startswith((".", "~$")) for part in path.split("/")):
                 continue
             seen.add(path)
-            if (outright or _ending(path) in _ENDINGS) and quotable(path):
+            if (outright or ending_of(path) in _ENDINGS) and quotable(path):
                 taken[path] = files[path]
             else:
-                found.others[_ending(path) or path] += 1
+                found.others[ending_of(path) or path] += 1
     return taken
 
 
-def _read(entries: Mapping[str, JsonObject], voice: Voice, found: Found) -> Steps[tuple[Note, ...]]:
+def _read(entries: Mapping[str, JsonObject], work: Work, found: Found) -> Steps[tuple[Note, ...]]:
     """Read the notes in a few calls; a file larger than one call is gone on with from the next line."""
     waiting = [path for path, entry in entries.items() if number(entry, "size")]
     lines: dict[str, list[str]] = {path: [] for path in waiting}
@@ -127,14 +139,13 @@ def _read(entries: Mapping[str, JsonObject], voice: Voice, found: Found) -> Step
     first, left = 1, _CHARS_MAX
     while waiting and left > 0:
         batch, waiting = waiting[:_FILES_PER_READ], waiting[_FILES_PER_READ:]
-        arguments: JsonObject = {"paths": [*batch], "from_line": first}
-        step = voice.call("read_files", "read", arguments, count=len(batch), first=batch[0])
-        value = yield from voice.use(step)
+        wish: JsonObject = {"paths": [*batch], "from_line": first}
+        value = yield from work.ask("read_files", "read", wish, count=len(batch), first=batch[0])
         waiting, first = [*strings(value, "unread"), *waiting], 1
         for file in objects(value, "files"):
             path, got = words(file, "path"), strings(file, "lines")
             if "error" in file:
-                found.others[_ending(path) or path] += 1
+                found.others[ending_of(path) or path] += 1
                 lines.pop(path, None)
                 continue
             lines[path] += got
@@ -158,8 +169,3 @@ def _read(entries: Mapping[str, JsonObject], voice: Voice, found: Found) -> Step
 
 def _kinds(others: Counter[str]) -> str:
     return ", ".join(f"{name} {count}" for name, count in others.most_common(4))
-
-
-def _ending(path: str) -> str:
-    name = path.rpartition("/")[2].lstrip(".")
-    return name.rpartition(".")[2].casefold() if "." in name else ""

@@ -11,8 +11,9 @@ import unicodedata
 from collections.abc import Sequence
 from typing import Final
 
-from deskhand.agents.commands.command import Command, Line, Option
+from deskhand.agents.commands.command import Command, Line
 from deskhand.errors import Code, DeskhandError
+from deskhand.protocol.objects import OptionInfo
 
 LINE_CHARS_MAX: Final = 4000
 _NEAR_MAX: Final = 3
@@ -34,12 +35,12 @@ def parse_line(given: str, commands: Sequence[Command]) -> Line:
         names = ", ".join(f"/{each}" for each in near)
         raise DeskhandError(Code.UNKNOWN_COMMAND, f"/{name}; there is {names}", field="text")
     command = known[name]
-    if command.takes == "line":
+    if command.info.takes == "line":
         operands, options = _argv("".join(_one_line(given).split(None, 1)[1:])), {}
     else:
         operands, options = _arguments(_tokens(given)[1:], command)
-    if len(operands) not in command.operands:
-        missing = len(operands) < command.operands.start
+    if not command.info.least <= len(operands) <= command.info.most:
+        missing = len(operands) < command.info.least
         wrong = f"{command.metavar} is missing" if missing else f"too many words: {operands[-1]}"
         raise _invalid(wrong, command, command.metavar)
     language = "ko" if any("가" <= letter <= "힣" for letter in given) else "en"
@@ -54,7 +55,7 @@ def _argv(said: str) -> list[str]:
 
 
 def _arguments(tokens: Sequence[str], command: Command) -> tuple[list[str], dict[str, str | int]]:
-    known = {option.name: option for option in command.options}
+    known = {option.name: option for option in command.info.options}
     operands: list[str] = []
     options: dict[str, str | int] = {}
     rest = list(tokens)
@@ -74,18 +75,18 @@ def _arguments(tokens: Sequence[str], command: Command) -> tuple[list[str], dict
         if name in options:
             raise _invalid(f"--{name} stands twice", command, name)
         option = known[name]
-        if not option.info.metavar:
+        if not option.metavar:
             if joined:
                 raise _invalid(f"--{name} takes no value", command, name)
             options[name] = 1
             continue
         if not joined and not rest:
-            raise _invalid(f"--{name} needs {option.info.metavar}", command, name)
+            raise _invalid(f"--{name} needs {option.metavar}", command, name)
         options[name] = _value(value if joined else rest.pop(0), option, command)
     return operands, options
 
 
-def _value(value: str, option: Option, command: Command) -> str | int:
+def _value(value: str, option: OptionInfo, command: Command) -> str | int:
     if not value.strip():
         raise _invalid(f"--{option.name} is empty", command, option.name)
     if option.choices and value.casefold() not in option.choices:
@@ -134,4 +135,4 @@ def _one_line(given: str) -> str:
 
 
 def _invalid(wrong: str, command: Command, field: str) -> DeskhandError:
-    return DeskhandError(Code.INVALID, f"{wrong}. Usage: {command.usage}", field=field)
+    return DeskhandError(Code.INVALID, f"{wrong}. Usage: {command.info.usage}", field=field)

@@ -2,56 +2,268 @@
 
 The agent never holds the table: a tool reads it, the workbook's data sheet is filled from the file, and a check adds
 everything up again by other code. It refuses to add up what has no honest sum.
+
+Beside every figure of a sheet the cell is written down, so that the check can find it; the figure itself is never in
+that list.
 """
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Final, cast
 
-from deskhand.agents.commands.command import Command, Line, Plan, StoppedError, voice_for
-from deskhand.agents.commands.report_sheets import data_rows_max, notes_sheet, summary_sheet
-from deskhand.agents.commands.values import number, objects, words
-from deskhand.ports import Done
-from deskhand.protocol.wire import JsonObject
+from deskhand.agents.commands.command import Command, Plan, StoppedError, Work
+from deskhand.agents.commands.values import number, objects, strings, words
+from deskhand.protocol.wire import Json, JsonObject
+
+GROUPS_SHOWN_MAX: Final = 100
+COLUMNS_SHOWN_MAX: Final = 150
+MEASURES_SHOWN_MAX: Final = 12
+"""What a person can look at, and few enough that an approval can show all of it."""
+ROWS_SHEET_MAX: Final = 20_000
+CELLS_SHEET_MAX: Final = 300_000
+SKIPPED_SHOWN_MAX: Final = 50
+_UNREADABLE_SHOWN_MAX: Final = 5
+_DELIMITERS: Final = {",": "comma", ";": "semicolon", "\t": "tab", "|": "bar"}
+_MEASURES: Final = ("sum", "average", "minimum", "maximum")
 
 
-def _plan(line: Line, before: Done | None) -> Plan:
+def _plan(work: Work) -> Plan:
     """Read, write, add up again."""
-    voice = voice_for(line)
-    wanted = voice.name_for(line, "report.xlsx", ".xlsx")
-    path = line.operands[0]
-    reading: JsonObject = {"path": path}
-    if "by" in line.options:
-        reading["by"] = line.options["by"]
-    table = yield from voice.use(voice.call("read_table", "read_table", reading, path=path))
-    if not number(table, "rows_total"):
-        raise StoppedError(voice.say("report.no_rows", path=path))
-    columns = objects(table, "columns")
-    voice = voice_for(line, " ".join(words(column, "name") for column in columns))
-    summary, facts = summary_sheet(table, voice)
-    name, replace = yield from voice.free_name(wanted, before)
-    data: JsonObject = {
-        "name": voice.say("report.sheet.data"),
-        "table": {"path": path, "sha256": table["sha256"], "rows_max": data_rows_max(table)},
-    }
-    book: JsonObject = {
-        "path": name,
-        "replace": replace,
-        "sheets": [summary, data, notes_sheet(table, voice)],
-    }
-    compared: JsonObject = {
+    wanted, path = work.name_for("report.xlsx", ".xlsx"), work.line.operands[0]
+    reading: JsonObject = {
         "path": path,
-        "workbook": name,
-        "sheet": summary["name"],
-        "facts": [*facts],
+        **{k: v for k, v in work.line.options.items() if k == "by"},
     }
-    rows = number(table, "rows_total")
-    if rows <= data_rows_max(table):
+    table = yield from work.ask("read_table", "read_table", reading, path=path)
+    rows, rows_max = number(table, "rows_total"), _data_rows_max(table)
+    if not rows:
+        raise StoppedError(work.say("report.no_rows", path=path))
+    columns = objects(table, "columns")
+    work = work.about(*(words(column, "name") for column in columns))
+    summary, facts = _summary_sheet(table, work)
+    name, replacing = yield from work.free_name(wanted)
+    source: JsonObject = {"path": path, "sha256": table["sha256"], "rows_max": rows_max}
+    data: JsonObject = {"name": work.say("report.sheet.data"), "table": source}
+    book: JsonObject = {"path": name, "replace": replacing}
+    book["sheets"] = [summary, data, _notes_sheet(table, work)]
+    compared: JsonObject = {"path": path, "workbook": name, "facts": [*facts]}
+    compared["sheet"] = summary["name"]
+    if rows <= rows_max:
         compared["data_sheet"] = data["name"]
-    checks = (voice.check("totals", name, compared),)
-    writing = voice.call("write_workbook", "write", book, path=name)
+    checks = (work.check("totals", name, compared),)
+    writing = work.call("write_workbook", "write", book, path=name)
     counts = {"rows": rows, "columns": len(columns)}
-    return (yield from voice.deliver(writing, checks, "report.done", **counts))
+    return (yield from work.deliver(writing, checks, "report.done", **counts))
 
 
 REPORT: Final = Command.of("report", _plan)
+
+
+@dataclass(slots=True, kw_only=True)
+class _Page:
+    """A sheet that grows row by row, with the places of its figures."""
+
+    work: Work
+    rows: list[Json] = field(default_factory=list[Json])
+    facts: list[JsonObject] = field(default_factory=list[JsonObject])
+
+    def say(self, key: str, **values: object) -> str:
+        return self.work.say(f"report.{key}", **values)
+
+    def add(self, *cells: Json) -> None:
+        self.rows.append([*cells])
+
+    def styled(self, look: str, *names: str) -> None:
+        self.add(*(_cell(name, look=look) for name in names))
+
+    def header(self, *keys: str) -> None:
+        self.styled("header", *map(self.say, keys))
+
+    def more(self, key: str, total: int, shown: int) -> None:
+        if total > shown:
+            self.styled("note", self.say(key, count=total - shown))
+
+    def fact(self, letter: str, measure: str, label: str, **more: Json) -> None:
+        """Note what is in a cell of the last row."""
+        cell = f"{letter}{len(self.rows)}"
+        self.facts.append({"cell": cell, "measure": measure, "label": label[:200], **more})
+
+    def figure(
+        self, letter: str, measure: str, place: tuple[int, JsonObject], **more: Json
+    ) -> None:
+        """Note a figure of a column in a cell of the last row."""
+        index, column = place
+        label = words(column, "name")
+        if measure != "sum":
+            label = f"{label} ({self.say(f'head.{measure}')})"
+        self.fact(letter, measure, label, column=index, **more)
+
+
+def _summary_sheet(table: JsonObject, work: Work) -> tuple[JsonObject, list[JsonObject]]:
+    """Return the first sheet, and where its figures are."""
+    page = _Page(work=work)
+    page.styled("title", page.say("title", path=words(table, "path")))
+    page.add(_cell(page.say("rows"), look="total"), number(table, "rows_total"))
+    page.fact("B", "rows", page.say("rows"))
+    page.add()
+    columns = objects(table, "columns")
+    measured = [place for place in enumerate(columns) if _is_measured(place[1])]
+    if measured:
+        _figures(page, measured)
+    groups = table["groups"]
+    if isinstance(groups, dict):
+        _groups(page, groups, columns)
+    elif not measured:
+        page.styled("note", page.say("no_numbers"))
+    widths = [30, 14, 12, 18, 18, 16, 16, *[16] * max(0, len(measured) - 5)]
+    return {"name": page.say("sheet.summary"), "rows": page.rows, "widths": [*widths]}, page.facts
+
+
+def _data_rows_max(table: JsonObject) -> int:
+    """Return how many rows the data sheet holds, so that it can be read again."""
+    return min(ROWS_SHEET_MAX, CELLS_SHEET_MAX // max(1, number(table, "width")))
+
+
+def _notes_sheet(table: JsonObject, work: Work) -> JsonObject:
+    """Return the last sheet: how the file was read and what was left out."""
+    page = _Page(work=work)
+    page.styled("title", page.say("notes_title"))
+    _about_file(page, table)
+    columns = objects(table, "columns")
+    page.header("head.column", "note.read_as", "note.look_at")
+    for column in columns[:COLUMNS_SHOWN_MAX]:
+        page.add(words(column, "name"), _read_as(page, column), _look_at(page, column) or None)
+    page.more("more_columns", len(columns), COLUMNS_SHOWN_MAX)
+    if number(table, "rows_total") > _data_rows_max(table):
+        page.add(page.say("note.data_cut"), page.say("first_rows", count=_data_rows_max(table)))
+    totals = table["totals_row"]
+    if isinstance(totals, dict):
+        page.add()
+        page.add(page.say("note.totals_row"), page.say("line", line=number(totals, "line")))
+        for compared in objects(totals, "compared"):
+            key = "totals_equal" if compared.get("equal") is True else "totals_differ"
+            said = page.say(key, said=words(compared, "said"), found=words(compared, "found"))
+            page.add(words(columns[number(compared, "column")], "name"), said)
+    _skipped(page, table)
+    return {"name": page.say("sheet.notes"), "rows": page.rows, "widths": [34, 60, 30]}
+
+
+def _figures(page: _Page, measured: Sequence[tuple[int, JsonObject]]) -> None:
+    page.header(*(f"head.{name}" for name in ("column", "count", "missing", *_MEASURES)))
+    for place in measured[:COLUMNS_SHOWN_MAX]:
+        column = place[1]
+        missing = number(column, "missing") + number(column, "unreadable_total")
+        figures = [_figure(column, words(column, measure)) for measure in _MEASURES]
+        page.add(words(column, "name"), number(column, "count"), missing, *figures)
+        page.figure("B", "count", place)
+        for letter, measure in zip("DEFG", _MEASURES, strict=True):
+            value = words(column, measure)
+            if value:
+                page.figure(letter, measure, place, places=_places(value))
+    page.more("more_columns", len(measured), COLUMNS_SHOWN_MAX)
+    page.add()
+
+
+def _groups(page: _Page, groups: JsonObject, columns: Sequence[JsonObject]) -> None:
+    """One row per group: its rows, and of each column the sum (of percentages the average)."""
+    by = number(groups, "column")
+    measures = cast("list[int]", groups["measures"])[:MEASURES_SHOWN_MAX]
+    averaged = {index for index in measures if _is_percent(columns[index])}
+    names = [(index in averaged, words(columns[index], "name")) for index in measures]
+    named = [page.say("average_of", column=name) if average else name for average, name in names]
+    page.styled("title", page.say("by", column=words(columns[by], "name")))
+    page.styled("header", words(columns[by], "name"), page.say("rows"), *named)
+    for group in objects(groups, "groups")[:GROUPS_SHOWN_MAX]:
+        name = words(group, "name")
+        where: JsonObject = {"column": by, "name": name}
+        values = [value or "" for value in cast("list[str | None]", group["values"])]
+        figures = [_figure(columns[m], value) for m, value in zip(measures, values, strict=False)]
+        page.add(name or page.say("no_value"), number(group, "rows"), *figures)
+        page.fact("B", "rows", name, group=where, column=by)
+        for letter, index, value in zip("CDEFGHIJKLMN", measures, values, strict=False):
+            if value:
+                measure, place = "average" if index in averaged else "sum", (index, columns[index])
+                page.figure(letter, measure, place, group=where, places=_places(value))
+    page.more("more_groups", number(groups, "groups_total"), GROUPS_SHOWN_MAX)
+
+
+def _about_file(page: _Page, table: JsonObject) -> None:
+    delimiter, header = words(table, "delimiter"), number(table, "header_line")
+    known = _DELIMITERS.get(delimiter)
+    page.add(page.say("note.file"), words(table, "path"))
+    page.add("SHA-256", words(table, "sha256"))
+    notes: JsonObject = {
+        "encoding": table["encoding"],
+        "delimiter": page.say(f"delimiter.{known}") if known else delimiter,
+        "header": page.say("line", line=header) if header else page.say("note.no_header"),
+        "quotes": None if table["quoted"] is True else page.say("note.quotes_open"),
+        "blank": table["blank_lines"],
+        "renamed": ", ".join(strings(table, "renamed")),
+    }
+    for key, said in notes.items():
+        if said:
+            page.add(page.say(f"note.{key}"), said)
+    page.add()
+
+
+def _read_as(page: _Page, column: JsonObject) -> str:
+    kind, currency = words(column, "kind"), words(column, "currency")
+    said = [page.say(f"kind.{kind}")]
+    if kind in ("number", "percent"):
+        said.append(page.say(f"style.{words(column, 'style')}"))
+    if kind == "number" and currency:
+        said.append(currency)
+    if kind == "date" and words(column, "first"):
+        said.append(f"{words(column, 'first')} – {words(column, 'last')}")
+    return ", ".join(said)
+
+
+def _look_at(page: _Page, column: JsonObject) -> str:
+    look: list[str] = []
+    unsure, unreadable = words(column, "unsure"), objects(column, "unreadable")
+    if unsure:
+        kinds = {"date": "unsure_date", "text": "unsure_text"}
+        look.append(page.say(kinds.get(words(column, "kind"), "unsure_number"), value=unsure))
+    if unreadable:
+        shown = ", ".join(
+            page.say("line_value", line=number(each, "line"), value=words(each, "value"))
+            for each in unreadable[:_UNREADABLE_SHOWN_MAX]
+        )
+        look.append(page.say("unreadable", count=number(column, "unreadable_total"), shown=shown))
+    return "; ".join(look)
+
+
+def _skipped(page: _Page, table: JsonObject) -> None:
+    total = number(table, "skipped_total")
+    if not total:
+        return
+    page.add()
+    page.styled("header", page.say("note.skipped", count=total), page.say("note.why"))
+    for row in objects(table, "skipped")[:SKIPPED_SHOWN_MAX]:
+        fields, width = number(row, "fields"), number(table, "width")
+        why = page.say(f"skipped.{words(row, 'why')}", fields=fields, width=width)
+        page.add(page.say("line", line=number(row, "line")), why)
+    page.more("more_skipped", total, SKIPPED_SHOWN_MAX)
+
+
+def _is_percent(column: JsonObject) -> bool:
+    return column["kind"] == "percent"
+
+
+def _is_measured(column: JsonObject) -> bool:
+    return column["kind"] in ("number", "percent") and bool(number(column, "count"))
+
+
+def _figure(column: JsonObject, value: str) -> Json:
+    shown: JsonObject = {"as": "percent" if _is_percent(column) else "number"}
+    return _cell(value, **shown, places=min(12, _places(value))) if value else None
+
+
+def _cell(value: str, **more: Json) -> JsonObject:
+    return {"v": value, **more}
+
+
+def _places(value: str) -> int:
+    return len(value.partition(".")[2])

@@ -43,3 +43,20 @@ def words(value: Mapping[str, Json], name: str) -> str:
     """Return a string of a tool's value, empty when it is not there."""
     found = value.get(name)
     return found if isinstance(found, str) else ""
+
+
+def ending_of(path: str) -> str:
+    """Return what a name ends in, without the dot; a name that begins with its only dot has no ending."""
+    name = path.rpartition("/")[2].lstrip(".")
+    return name.rpartition(".")[2].casefold() if "." in name else ""
+
+
+def stem_of(path: str) -> str:
+    """Return a name without its folder and its ending."""
+    name = path.rpartition("/")[2]
+    return name.rpartition(".")[0] or name
+
+
+def plain(path: str) -> str:
+    """Return a path as tools say it: without ``.`` and doubled or trailing slashes."""
+    return "/".join(part for part in path.split("/") if part not in ("", "."))

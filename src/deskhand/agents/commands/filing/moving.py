@@ -1,17 +1,34 @@
-"""What ``/organize`` and ``/rename`` share: a list of what goes where, moves in few wishes, and the way back.
+"""``/organize`` and ``/rename``: a list of what goes where, moves in few wishes, and the way back.
 
-The list is written before anything moves. No file is ever overwritten: a name that is taken gets a number. It refuses
-to call it done when one file stayed where it was.
+``/organize PATH [--by type|date|project] [--only EXT] [--dry-run] [--back LIST]`` puts files into folders that make
+sense; ``/rename PATH PATTERN`` or ``--replace OLD --with NEW`` gives new names by ``{name}``, ``{n:03}``, ``{date}`` and
+``{name:lower}``, the ending of each kept. Only files that lie directly in the folder move. The list is written before
+anything does; ``--back`` reads it. No file is ever overwritten: a name that is taken gets a number, and files that take
+each other's names go by a third. They refuse to call it done when one file stayed where it was, and a pattern that
+makes all names the same.
 """
 
 from __future__ import annotations
 
+import csv
+import re
+from collections import Counter
 from collections.abc import Iterator, Mapping
+from datetime import datetime
 from typing import Final
 
-from deskhand.agents.commands.command import Line, Steps, StoppedError, Voice
-from deskhand.agents.commands.filing.making import ending_of
-from deskhand.agents.commands.values import named, objects, words
+from deskhand.agents.commands.command import Command, Plan, Steps, StoppedError, Work
+from deskhand.agents.commands.filing.shaping import lines_of
+from deskhand.agents.commands.values import (
+    ending_of,
+    named,
+    number,
+    objects,
+    plain,
+    stem_of,
+    words,
+)
+from deskhand.core.dates import date_in
 from deskhand.ports import Done, GiveUp, Wishes
 from deskhand.protocol.wire import Json, JsonObject
 
@@ -24,16 +41,67 @@ _MOVES_MAX: Final = 9_000
 _FACTS_MAX: Final = 2_000
 _MIDWAY: Final = ".on-its-way"
 _LIST: Final = "-list.csv"
+_STARTERS: Final = "=+-@"
+_SHARED_MIN: Final = 2
+_FIELD: Final = re.compile(r"\{(name|n|date)(?::(lower|upper|0?[1-9]))?\}")
+_Arrived = dict[str, tuple[str, str]]
+"""Where each file is now, with its hash."""
 
 
-def listed(path: str, voice: Voice) -> Steps[tuple[list[JsonObject], set[str]]]:
+def _organize(work: Work) -> Plan:
+    """List, decide, write the list, move."""
+    work = work.about(work.line.operands[0])
+    if "back" in work.line.options:
+        return (yield from _move_all((yield from _back(work)), work))
+    entries, taken = yield from _listed(work)
+    only = work.option("only").casefold().lstrip(".*")
+    chosen = [entry for entry in entries if not only or ending_of(words(entry, "path")) == only]
+    pairs = dict[str, str]()
+    for entry, folder in zip(chosen, _folders(chosen, work), strict=True):
+        there = words(entry, "path")
+        parent, _, name = there.rpartition("/")
+        if folder:
+            pairs[there] = _free("/".join(filter(None, (parent, folder, name))), taken)
+    return (yield from _move_all(pairs, work))
+
+
+def _rename(work: Work) -> Plan:
+    """List, make the names, write the list, move."""
+    work = work.about(*work.line.operands)
+    pattern, old, new = _asked(work)
+    entries, taken = yield from _listed(work)
+    if pattern and len(entries) > 1 and not _FIELD.search(pattern):
+        raise StoppedError(work.say("rename.same", pattern=pattern))
+    taken -= {words(entry, "path").casefold() for entry in entries}
+    pairs = dict[str, str]()
+    for n, entry in enumerate(entries, start=1):
+        path = words(entry, "path")
+        folder, slash, name = path.rpartition("/")
+        stem, ending = stem_of(path), name[len(stem_of(path)) :]
+        made = _named(pattern, entry, stem, n) if pattern else stem.replace(old, new)
+        made = " ".join(made.split()).strip(" .")
+        made = made.removesuffix(ending) if ending_of(made) == ending_of(path) else made
+        if not made or "/" in made:
+            raise StoppedError(work.say("rename.no_name", path=path, name=made))
+        to = _free(f"{folder}{slash}{made}{ending}", taken)
+        if to != path:
+            pairs[path] = to
+    return (yield from _move_all(pairs, work))
+
+
+ORGANIZE: Final = Command.of("organize", _organize)
+RENAME: Final = Command.of("rename", _rename)
+
+
+def _listed(work: Work) -> Steps[tuple[list[JsonObject], set[str]]]:
     """Return the files that lie directly there and are people's own, and all names below, folded."""
+    path = work.line.operands[0]
     wish: JsonObject = {"path": path, "recursive": True}
-    value = yield from voice.use(voice.call("list_files", "list", wish, path=path))
+    value = yield from work.ask("list_files", "list", wish, path=path)
     if value.get("complete") is not True:
-        raise StoppedError(voice.say("moving.too_many", path=path))
+        raise StoppedError(work.say("moving.too_many", path=path))
     entries = objects(value, "entries")
-    prefix = "".join(f"{part}/" for part in path.split("/") if part not in ("", "."))
+    prefix = f"{plain(path)}/" if plain(path) else ""
     own = [
         entry
         for entry in entries
@@ -45,7 +113,7 @@ def listed(path: str, voice: Voice) -> Steps[tuple[list[JsonObject], set[str]]]:
     return own, {words(entry, "path").casefold() for entry in entries}
 
 
-def free(wanted: str, taken: set[str]) -> str:
+def _free(wanted: str, taken: set[str]) -> str:
     """Return the name, with a number where it is taken, and take it."""
     ending = ending_of(wanted)
     stem = wanted[: len(wanted) - len(ending) - 1] if ending else wanted
@@ -56,29 +124,27 @@ def free(wanted: str, taken: set[str]) -> str:
     return name
 
 
-def move_all(
-    pairs: Mapping[str, str], line: Line, voice: Voice, before: Done | None
-) -> Steps[Done | GiveUp]:
+def _move_all(pairs: Mapping[str, str], work: Work) -> Steps[Done | GiveUp]:
     """Write the list, move, and end with what must hold of every file."""
-    if before is not None:
-        return GiveUp(reasons=(voice.say("moving.changed_since"),))
+    if work.before is not None:
+        return GiveUp(reasons=(work.say("moving.changed_since"),))
     if not 0 < len(pairs) <= _MOVES_MAX:
         key = "moving.nothing" if not pairs else "moving.too_many"
-        raise StoppedError(voice.say(key, path=line.operands[0]))
+        raise StoppedError(work.say(key, path=work.line.operands[0]))
     lines = [f"- {named(path)} → {named(to)}" for path, to in pairs.items()]
-    lines[_SHOWN_MAX:] = [voice.say("find.more", count=len(lines) - _SHOWN_MAX)] * (
+    lines[_SHOWN_MAX:] = [work.say("find.more", count=len(lines) - _SHOWN_MAX)] * (
         len(lines) > _SHOWN_MAX
     )
-    names = yield from _write_lists(pairs, line.name, voice)
+    names = yield from _write_lists(pairs, work)
     counts: dict[str, object] = {"total": len(pairs), "list": ", ".join(names)}
-    if "dry-run" in line.options:
-        planned = voice.say("moving.planned", **counts)
+    if "dry-run" in work.line.options:
+        planned = work.say("moving.planned", **counts)
         return Done(summary=planned, say="\n".join(lines), outputs=names)
-    moved, failed = yield from _moved(pairs, voice)
+    moved, failed = yield from _moved(pairs, work)
     if failed:
         done = {path: to for path, (to, _) in moved.items()}
-        yield from _write_lists(done, line.name, voice, again=names)
-    summary = voice.say("moving.done", count=len(moved), **counts)
+        yield from _write_lists(done, work, again=names)
+    summary = work.say("moving.done", count=len(moved), **counts)
     if failed:
         return GiveUp(reasons=(*failed[:_SHOWN_MAX], summary))
     arrived = {to for to, _ in moved.values()}
@@ -86,34 +152,30 @@ def move_all(
     gone: list[Json] = [{"path": path, "gone": True} for path in moved if path not in arrived]
     facts += gone
     parts = (facts[start : start + _FACTS_MAX] for start in range(0, len(facts), _FACTS_MAX))
-    checks = tuple(voice.check("files", "", {"files": part}) for part in parts)
+    checks = tuple(work.check("files", "", {"files": part}) for part in parts)
     return Done(summary=summary, say="\n".join(lines), outputs=names, checks=checks)
 
 
-def _moved(
-    pairs: Mapping[str, str], voice: Voice
-) -> Steps[tuple[dict[str, tuple[str, str]], list[str]]]:
+def _moved(pairs: Mapping[str, str], work: Work) -> Steps[tuple[_Arrived, list[str]]]:
     """Move what is on no other's place at once, the others by a name on the way; return who moved and who did not."""
     places = {path.casefold() for path in pairs}
     first = {
         path: f"{to}{_MIDWAY}" if to.casefold() in places else to for path, to in pairs.items()
     }
-    arrived, failed = yield from _batched(first, voice)
+    arrived, failed = yield from _batched(first, work)
     late = {to: path for path, (to, _) in arrived.items() if to != pairs[path]}
-    second, more = yield from _batched({to: pairs[path] for to, path in late.items()}, voice)
+    second, more = yield from _batched({to: pairs[path] for to, path in late.items()}, work)
     return arrived | {late[to]: done for to, done in second.items()}, [*failed, *more]
 
 
-def _batched(
-    pairs: Mapping[str, str], voice: Voice
-) -> Steps[tuple[dict[str, tuple[str, str]], list[str]]]:
+def _batched(pairs: Mapping[str, str], work: Work) -> Steps[tuple[_Arrived, list[str]]]:
     """Return where each arrived, with its hash, and why others did not; a no ends it, a name nobody may touch is found."""
-    arrived, failed = dict[str, tuple[str, str]](), list[str]()
+    arrived, failed = _Arrived(), list[str]()
     waiting = [*_batches(pairs, _BATCH_MAX)]
     while waiting:
         batch = waiting.pop(0)
         wish: JsonObject = {"paths": [*batch], "to": [*batch.values()]}
-        call = voice.call("move_files", "move_all", wish, count=len(batch), first=next(iter(batch)))
+        call = work.call("move_files", "move_all", wish, count=len(batch), first=next(iter(batch)))
         turn = yield Wishes(calls=(call,))
         if len(turn.results) != 1 or turn.results[0].outcome != "ok":
             protected = bool(turn.results) and turn.results[0].value.get("rule") == "protected"
@@ -121,14 +183,14 @@ def _batched(
             if protected and half:
                 waiting[:0] = [dict(each[:half]), dict(each[half:])]
                 continue
-            failed += voice.stopped(call, turn).reasons
+            failed += work.stopped(call, turn).reasons
             waiting = waiting if protected else []
             continue
         for each in objects(turn.results[0].value, "moved"):
             arrived[words(each, "path")] = words(each, "to"), words(each, "sha256")
         for each in objects(turn.results[0].value, "failed"):
             why = {"path": named(words(each, "path")), "why": words(each, "why")}
-            failed.append(voice.say("duplicates.not_moved", **why))
+            failed.append(work.say("duplicates.not_moved", **why))
     return arrived, failed
 
 
@@ -147,18 +209,87 @@ def _batches(
 
 
 def _write_lists(
-    pairs: Mapping[str, str], command: str, voice: Voice, *, again: tuple[str, ...] = ()
+    pairs: Mapping[str, str], work: Work, *, again: tuple[str, ...] = ()
 ) -> Steps[tuple[str, ...]]:
     """Write down what goes where, in as many lists as it takes, and return their names."""
     names = list[str]()
     batches = [*_batches(pairs, _LISTED_MAX, 3 * _SHOWN_BYTES_MAX)]
     batches += [{}] * (len(again) - len(batches))
     for n, batch in enumerate(batches):
-        name = again[n] if again else (yield from voice.free_name(f"{command}{_LIST}", None))[0]
+        name = again[n] if again else (yield from work.free_name(f"{work.line.name}{_LIST}"))[0]
         rows: list[Json] = [[path, to] for path, to in batch.items()]
-        head: Json = [voice.say("moving.from"), voice.say("moving.to")]
+        head: Json = [work.say("moving.from"), work.say("moving.to")]
         wish: JsonObject = {"path": name, "replace": bool(again)}
         wish["tables"] = [{"rows": [head, *rows]}]
-        yield from voice.use(voice.call("write_document", "write", wish, path=name))
+        yield from work.ask("write_document", "write", wish, path=name)
         names.append(name)
     return tuple(names)
+
+
+def _folders(entries: list[JsonObject], work: Work) -> list[str]:
+    """Return for each file its folder, none where it stays."""
+    by, paths = work.option("by", "type"), [words(entry, "path") for entry in entries]
+    if by == "date":
+        return [_day_of(entry)[:7] for entry in entries]
+    if by == "project":
+        firsts = [_project(path) for path in paths]
+        shared = Counter(first.casefold() for first in firsts)
+        spelled = {first.casefold(): first for first in reversed(firsts)}
+        return [
+            spelled[first.casefold()] if first and shared[first.casefold()] >= _SHARED_MIN else ""
+            for first in firsts
+        ]
+    kinds = (kind.partition(": ") for kind in work.say("organize.types").splitlines())
+    of = {ending: name for name, _, endings in kinds for ending in endings.split()}
+    return [of.get(ending_of(path), work.say("organize.other")) for path in paths]
+
+
+def _day_of(entry: JsonObject) -> str:
+    """Return the day that a file's name says, else that of its last change."""
+    found = date_in(stem_of(words(entry, "path")))
+    changed = datetime.fromtimestamp(number(entry, "modified_seconds")).astimezone().date()
+    return (found or changed).isoformat()
+
+
+def _project(path: str) -> str:
+    """Return the first word of a name."""
+    found = re.match(r"[^\W\d_]{2,}", stem_of(path))
+    return found[0] if found else ""
+
+
+def _back(work: Work) -> Steps[dict[str, str]]:
+    """Return the moves of a list, backwards."""
+    lines, _ = yield from lines_of(work.option("back"), work)
+    rows = [row for row in csv.reader(lines) if len(row) == 2][1:]  # noqa: PLR2004 - from and to
+    bare = [[each[each[:1] == "'" and each[1:2] in _STARTERS :] for each in row] for row in rows]
+    return {to: there for there, to in bare}
+
+
+def _asked(work: Work) -> tuple[str, str, str]:
+    """Return the pattern, or what to replace with what."""
+    said, options = work.line.operands[1:], work.line.options
+    if "replace" in options and not said:
+        return "", work.option("replace"), work.option("with")
+    match said:
+        case ("replace", old, "with", new):
+            return "", old, new
+        case (pattern,) if not options.keys() & {"replace", "with"}:
+            return pattern, "", ""
+        case _:
+            raise StoppedError(work.say("rename.how"))
+
+
+def _named(pattern: str, entry: JsonObject, stem: str, n: int) -> str:
+    day = _day_of(entry)
+    if "{date" in pattern:
+        stem = stem.replace(day, "").strip(" -_") or stem
+    values = {"name": stem, "date": day}
+
+    def field(found: re.Match[str]) -> str:
+        form = found[2] or ""
+        if found[1] == "n":
+            return f"{n:{form}}" if form.isdigit() else str(n)
+        value = values[found[1]]
+        return value.lower() if form == "lower" else value.upper() if form == "upper" else value
+
+    return _FIELD.sub(field, pattern)

@@ -11,8 +11,16 @@ from datetime import date
 from functools import lru_cache
 from typing import Final, NamedTuple
 
-from deskhand.agents.commands.command import Command, Line, Plan, StoppedError, Voice, voice_for
-from deskhand.agents.commands.notes import MARK, Found, Note, page_checks, read_notes
+from deskhand.agents.commands.command import Command, Plan, StoppedError, Work
+from deskhand.agents.commands.notes import (
+    MARK,
+    Found,
+    Note,
+    action_checks,
+    page_name,
+    read_notes,
+    write_page,
+)
 from deskhand.core.cues import cue_place
 from deskhand.core.quotes import Quote, cut, show_row
 from deskhand.core.words.owing import Action, actions_in
@@ -30,30 +38,25 @@ class _Item(NamedTuple):
     action: Action
 
 
-def _plan(line: Line, before: Done | None) -> Plan:
+def _plan(work: Work) -> Plan:
     """List, read, pick out, write, read again."""
-    voice = voice_for(line)
-    wanted = voice.name_for(line, "actions.md", ".md", ".markdown", ".txt")
-    found = yield from read_notes(line, voice)
-    voice = voice_for(line, found.sample)
-    owner, due = str(line.options.get("owner", "")), "due" in line.options
+    wanted = page_name(work, "actions.md")
+    work, found = yield from read_notes(work)
+    owner, due = work.option("owner"), "due" in work.line.options
     every = _every(found.notes)
     items = [item for item in every if item.action.wanted(owner=owner, due=due)]
     if owner and not items:
-        raise StoppedError(_nobody(owner, every, voice))
+        raise StoppedError(_nobody(owner, every, work))
     limits: JsonObject = {"owner": owner, "due": due, "done": True}
     counts = {"open": sum(not item.action.done for item in items), "notes": len(found.notes)}
     counts |= {"done": len(items) - counts["open"], "dated": sum(bool(i.action.due) for i in items)}
     if not items:
-        none = page_checks("", "", voice, found.notes, **limits)[1:]
-        return Done(summary=voice.say("actions.none", **counts), checks=none)
+        none = action_checks(work, "", found.notes, **limits)
+        return Done(summary=work.say("actions.none", **counts), checks=none)
     rows, left = _rows(items)
-    page = _page(" ".join(line.operands), rows, left, voice, found)
-    name, replacing = yield from voice.free_name(wanted, before)
-    content: JsonObject = {"path": name, "content": page, "replace": replacing}
-    checks = page_checks(page, name, voice, () if left else found.notes, **limits)
-    writing = voice.call("write_file", "write", content, path=name)
-    return (yield from voice.deliver(writing, checks, "actions.found", **counts))
+    page = _page(rows, left, work, found)
+    notes = () if left else found.notes
+    return (yield from write_page(work, wanted, page, "actions.found", counts, notes, **limits))
 
 
 ACTIONS: Final = Command.of("actions", _plan)
@@ -88,24 +91,22 @@ def _order(item: _Item) -> tuple[bool, date, str, int]:
     return not action.due, action.day or date.max, item.path, action.number
 
 
-def _page(
-    path: str, rows: list[tuple[bool, str]], left: Counter[str], voice: Voice, found: Found
-) -> str:
-    title = voice.say("actions.title", path=path)
-    blocks = [f"# {title}", voice.say("brief.about", count=len(found.notes))]
+def _page(rows: list[tuple[bool, str]], left: Counter[str], work: Work, found: Found) -> str:
+    title = work.say("actions.title", path=" ".join(work.line.operands))
+    blocks = [f"# {title}", work.say("brief.about", count=len(found.notes))]
     if left:
         named = ", ".join(f"{path} ({count})" for path, count in left.most_common(_NAMED_MAX))
-        blocks.append(voice.say("brief.left", count=left.total(), named=named))
+        blocks.append(work.say("brief.left", count=left.total(), named=named))
     for done, key in ((False, "actions.open"), (True, "actions.done")):
         chosen = [row for is_done, row in rows if is_done is done]
         if chosen:
-            head = f"| {voice.say('actions.columns')} |\n|---|---|---|---|"
-            blocks.append("\n".join([f"## {voice.say(key, count=len(chosen))}\n", head, *chosen]))
-    return "\n\n".join([*blocks, *found.left_aside(voice), MARK]) + "\n"
+            head = f"| {work.say('actions.columns')} |\n|---|---|---|---|"
+            blocks.append("\n".join([f"## {work.say(key, count=len(chosen))}\n", head, *chosen]))
+    return "\n\n".join([*blocks, *found.left_aside(work), MARK]) + "\n"
 
 
-def _nobody(owner: str, every: list[_Item], voice: Voice) -> str:
+def _nobody(owner: str, every: list[_Item], work: Work) -> str:
     known = Counter(item.action.owner for item in every if item.action.owner)
     names = ", ".join(name for name, _ in known.most_common(_NAMED_MAX))
     key = "actions.nobody" if names else "actions.nobody_named"
-    return voice.say(key, owner=owner, names=names)
+    return work.say(key, owner=owner, names=names)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from deskhand.agents.commands.command import Command, Line, Plan, Steps, Voice, voice_for
+from deskhand.agents.commands.command import Command, Plan, Steps, Work
 from deskhand.agents.commands.values import named, number, objects, sized, strings, words
 from deskhand.ports import Done, GiveUp, Wishes
 from deskhand.protocol.wire import Json, JsonObject
@@ -20,65 +20,63 @@ _MOVED_MAX: Final = 150
 _FACTS_MAX: Final = 5000
 
 
-def _plan(line: Line, before: Done | None) -> Plan:
+def _plan(work: Work) -> Plan:
     """Compare, move if asked to, say, compare again."""
-    del before
-    voice, path = voice_for(line), line.operands[0]
-    looking = voice.call("find_duplicates", "find_duplicates", {"path": path}, path=path)
-    value = yield from voice.use(looking)
+    path = work.line.operands[0]
+    value = yield from work.ask("find_duplicates", "find_duplicates", {"path": path}, path=path)
     groups = objects(value, "groups")
-    left = [] if value.get("complete") is True else [voice.say("brief.incomplete")]
+    left = [] if value.get("complete") is True else [work.say("brief.incomplete")]
     unread = strings(value, "unread")
-    left += [voice.say("duplicates.unread", count=len(unread))] if unread else []
+    left += [work.say("duplicates.unread", count=len(unread))] if unread else []
     if not groups:
-        none = voice.say("duplicates.none", looked=number(value, "looked_at"), path=named(path))
+        none = work.say("duplicates.none", looked=number(value, "looked_at"), path=named(path))
         return Done(summary=" ".join([none, *left]))
     copies = [file for group in groups for file in objects(group, "files")[1:]]
     later = [words(file, "path") for file in copies if file.get("linked") is not True]
     moved, failed = set[str](), list[str]()
-    if "move" in line.options and later:
-        moved, failed = yield from _moved(later[:_MOVED_MAX], voice)
+    if "move" in work.line.options and later:
+        moved, failed = yield from _moved(later[:_MOVED_MAX], work)
         waiting = len(later) - _MOVED_MAX
-        left += [voice.say("duplicates.waiting", count=waiting)] if waiting > 0 else []
+        left += [work.say("duplicates.waiting", count=waiting)] if waiting > 0 else []
     counts = {"groups": len(groups), "copies": len(later), "looked": number(value, "looked_at")}
     wasted = sized(sum(number(group, "wasted") for group in groups))
-    summary = voice.say("duplicates.found", size=wasted, **counts)
-    summary += voice.say("duplicates.moved", count=len(moved)) if moved else ""
+    summary = work.say("duplicates.found", size=wasted, **counts)
+    summary += work.say("duplicates.moved", count=len(moved)) if moved else ""
     said: list[str] = []
     for group in groups[:_GROUPS_SHOWN_MAX]:
-        said += _shown(group, moved, voice)
+        said += _shown(group, moved, work)
     hidden = len(groups) - _GROUPS_SHOWN_MAX
-    left += [voice.say("duplicates.more", count=hidden)] if hidden > 0 else []
+    left += [work.say("duplicates.more", count=hidden)] if hidden > 0 else []
     facts = [fact for group in groups for fact in _facts(group, moved)][:_FACTS_MAX]
     told = "\n".join([*said, "", *left]).strip()
     if failed:
         return GiveUp(reasons=(*failed[:_FILES_SHOWN_MAX], summary), say=told)
-    return Done(summary=summary, say=told, checks=(voice.check("files", "", {"files": [*facts]}),))
+    return Done(summary=summary, say=told, checks=(work.check("files", "", {"files": [*facts]}),))
 
 
 DUPLICATES: Final = Command.of("duplicates", _plan)
 
 
-def _moved(paths: list[str], voice: Voice) -> Steps[tuple[set[str], list[str]]]:
+def _moved(paths: list[str], work: Work) -> Steps[tuple[set[str], list[str]]]:
     """Put files into the trash, one wish each, and return which are there now and why others are not."""
-    calls = tuple(voice.call("trash_file", "trash", {"path": path}, path=path) for path in paths)
+    calls = tuple(work.call("trash_file", "trash", {"path": path}, path=path) for path in paths)
     turn = yield Wishes(calls=calls)
     done = dict(zip(paths, turn.results, strict=True))
     moved = {path for path, result in done.items() if result.outcome == "ok"}
     left = [(named(path), result.text) for path, result in done.items() if path not in moved]
-    return moved, [voice.say("duplicates.not_moved", path=path, why=why) for path, why in left]
+    return moved, [work.say("duplicates.not_moved", path=path, why=why) for path, why in left]
 
 
-def _shown(group: JsonObject, moved: set[str], voice: Voice) -> list[str]:
+def _shown(group: JsonObject, moved: set[str], work: Work) -> list[str]:
     files = objects(group, "files")
     said = [f"\n**{sized(number(group, 'size'))}** × {len(files)}\n"]
     for place, file in enumerate(files[:_FILES_SHOWN_MAX]):
         path = words(file, "path")
         key = "linked" if file.get("linked") else "trashed" if path in moved else "copy"
         key = key if place else "kept"
-        said.append(f"- {named(path)} {voice.say(f'duplicates.{key}')}".rstrip())
+        said.append(f"- {named(path)} {work.say(f'duplicates.{key}')}".rstrip())
     more = len(files) - _FILES_SHOWN_MAX
-    return [*said, voice.say("find.more", count=more)] if more > 0 else said
+    return [*said, work.say("find.more", count=more)] if more > 0 else said
 
 
 def _facts(group: JsonObject, moved: set[str]) -> list[Json]:

@@ -9,35 +9,30 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Final
 
-from deskhand.agents.commands.command import Command, Line, Plan, StoppedError, Voice, voice_for
+from deskhand.agents.commands.command import Command, Plan, StoppedError, Work
 from deskhand.agents.commands.values import named, number, objects, sized, strings, words
 from deskhand.core.quotes import Quote, quotable, show
 from deskhand.core.words.days import period_in
+from deskhand.core.words.wording import wording
 from deskhand.ports import Done
 from deskhand.protocol.wire import Json, JsonObject
 
 _SHOWN_MAX: Final = 20
 _WORDS_MAX: Final = 20
-_FILLING: Final = (
-    "a about an file files find for from in my of on search the where is with which document documents"
-    " 파일 문서 찾아 줘 어디 있어"
-)
-_EMPTY: Final = frozenset(_FILLING.split())
+_EMPTY: Final = frozenset(wording("find")["filling"].split())
 """Words that say nothing when others do."""
 
 
-def _plan(line: Line, before: Done | None) -> Plan:
+def _plan(work: Work) -> Plan:
     """Look, say what was found, look at that again."""
-    del before
-    voice = voice_for(line)
-    wish, days = _wish(line, voice)
+    wish, days = _wish(work)
     sought = " ".join(strings(wish, "words")) or " ".join(strings(wish, "endings"))
-    value = yield from voice.use(voice.call("find_files", "find", wish, words=sought or days))
+    value = yield from work.ask("find_files", "find", wish, words=sought or days)
     files = objects(value, "files")[:_SHOWN_MAX]
     counts = {"looked": number(value, "looked_at"), "count": number(value, "found_total")}
     asked = " ".join([sought and f"“{sought}”", days]).strip()
     if not files:
-        raise StoppedError(voice.say("find.nothing", asked=asked, **counts))
+        raise StoppedError(work.say("find.nothing", asked=asked, **counts))
     said: list[str] = []
     facts: list[Json] = []
     for file in files:
@@ -46,49 +41,49 @@ def _plan(line: Line, before: Done | None) -> Plan:
         lacking = [
             word for word in strings(wish, "words") if word.casefold() not in strings(file, "words")
         ]
-        lacks = voice.say("find.lacks", words=", ".join(lacking)) if lacking else ""
+        lacks = work.say("find.lacks", words=", ".join(lacking)) if lacking else ""
         said.append(f"\n**{named(path)}** · {day} · {sized(size)}{lacks}\n")
         facts.append({"path": path, "size": size})
         for hit in objects(file, "lines"):
             quote = Quote(text=words(hit, "text"), path=path, line=number(hit, "line"))
             said += [show(quote)] if quotable(path) else []
             facts.append({"path": path, "line": quote.line, "text": quote.text})
-    said += _left(value, len(files), voice)
-    check = voice.check("files", "", {"files": facts})
-    summary = voice.say("find.found", asked=asked, **counts)
+    said += _left(value, len(files), work)
+    check = work.check("files", "", {"files": facts})
+    summary = work.say("find.found", asked=asked, **counts)
     return Done(summary=summary, say="\n".join(said).strip(), checks=(check,))
 
 
 FIND: Final = Command.of("find", _plan)
 
 
-def _wish(line: Line, voice: Voice) -> tuple[JsonObject, str]:
+def _wish(work: Work) -> tuple[JsonObject, str]:
     """Return what to look for, and the days among it in words; a quoted phrase is looked for whole."""
-    phrases = [operand for operand in line.operands if " " in operand]
-    said = " ".join(operand for operand in line.operands if " " not in operand)
-    since = str(line.options.get("since", ""))
-    period = period_in(since or said, line.today)
+    phrases = [operand for operand in work.line.operands if " " in operand]
+    said = " ".join(operand for operand in work.line.operands if " " not in operand)
+    since = work.option("since")
+    period = period_in(since or said, work.today)
     if since and period is None:
-        raise StoppedError(voice.say("find.no_day", since=since))
+        raise StoppedError(work.say("find.no_day", since=since))
     if period is not None and not since:
         said = said.replace(period.words, " ", 1)
     single = said.split()
     telling = [word for word in single if word.casefold() not in _EMPTY]
     sought = (phrases + (telling or ([] if phrases or period else single)))[:_WORDS_MAX]
-    endings = str(line.options.get("type", "")).replace(",", " ").split()
-    wish: JsonObject = {"path": str(line.options.get("in", ".")), "words": [*sought]}
+    endings = work.option("type").replace(",", " ").split()
+    wish: JsonObject = {"path": work.option("in", "."), "words": [*sought]}
     wish["endings"] = [ending.lstrip(".*") for ending in endings]
     if period is None:
         return wish, ""
-    last = line.today if since else min(period.last, max(line.today, period.first))
+    last = work.today if since else min(period.last, max(work.today, period.first))
     wish |= {"since": period.first.isoformat(), "until": last.isoformat()}
-    return wish, voice.say("find.days", first=period.first, last=last)
+    return wish, work.say("find.days", first=period.first, last=last)
 
 
-def _left(value: JsonObject, shown: int, voice: Voice) -> list[str]:
+def _left(value: JsonObject, shown: int, work: Work) -> list[str]:
     """Say what is not in the answer."""
     more, unread = number(value, "found_total") - shown, number(value, "unread_total")
-    left = [voice.say("find.more", count=more)] if more > 0 else []
-    left += [voice.say("find.unread", count=unread)] if unread else []
-    left += [] if value.get("complete") is True else [voice.say("brief.incomplete")]
+    left = [work.say("find.more", count=more)] if more > 0 else []
+    left += [work.say("find.unread", count=unread)] if unread else []
+    left += [] if value.get("complete") is True else [work.say("brief.incomplete")]
     return ["", *left] if left else []

@@ -9,12 +9,11 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Final
 
-from deskhand.agents.commands.command import Command, Line, Plan, StoppedError, Voice, voice_for
-from deskhand.agents.commands.notes import MARK, Found, Note, page_checks, read_notes
+from deskhand.agents.commands.command import Command, Plan, StoppedError, Work
+from deskhand.agents.commands.notes import MARK, Found, Note, page_name, read_notes, write_page
 from deskhand.core.quotes import Quote, cut, show
 from deskhand.core.words.risks import Hit, Pattern, checklist, risks_in
 from deskhand.ports import Done
-from deskhand.protocol.wire import JsonObject
 
 _LINES_SHOWN_MAX: Final = 8
 _WORDS_CHARS_MAX: Final = 400
@@ -22,25 +21,19 @@ _WORDS_CHARS_MAX: Final = 400
 _Places = list[tuple[Note, Hit]]
 
 
-def _plan(line: Line, before: Done | None) -> Plan:
+def _plan(work: Work) -> Plan:
     """Read, look for every pattern, write, read again."""
-    voice = voice_for(line)
-    wanted = voice.name_for(line, "risks.md", ".md", ".markdown", ".txt")
-    found = yield from read_notes(line, voice)
-    voice = voice_for(line, found.sample)
+    wanted = page_name(work, "risks.md")
+    work, found = yield from read_notes(work)
     paths = ", ".join(note.path for note in found.notes)
     if not any(words for note in found.notes for words in note.lines if words[:6] != "[page "):
-        raise StoppedError(voice.say("risks.no_text", path=paths))
+        raise StoppedError(work.say("risks.no_text", path=paths))
     places = _places(found.notes)
     counts = {"found": sum(map(bool, places.values())), "total": len(places), "path": paths}
     if not counts["found"]:
-        return Done(summary=voice.say("risks.none", **counts))
-    name, replacing = yield from voice.free_name(wanted, before)
-    page = _page(places, found, voice, counts)
-    content: JsonObject = {"path": name, "content": page, "replace": replacing}
-    writing = voice.call("write_file", "write", content, path=name)
-    checks = page_checks(page, name, voice)
-    return (yield from voice.deliver(writing, checks, "risks.found", **counts))
+        return Done(summary=work.say("risks.none", **counts))
+    page = _page(places, found, work, counts)
+    return (yield from write_page(work, wanted, page, "risks.found", counts))
 
 
 RISKS: Final = Command.of("risks", _plan)
@@ -56,22 +49,22 @@ def _places(notes: tuple[Note, ...]) -> dict[str, _Places]:
 
 
 def _page(
-    places: dict[str, _Places], found: Found, voice: Voice, counts: Mapping[str, object]
+    places: dict[str, _Places], found: Found, work: Work, counts: Mapping[str, object]
 ) -> str:
-    blocks = [f"# {voice.say('risks.title', **counts)}", voice.say("risks.about", **counts)]
-    blocks += [_section(one, places[one.id], voice) for one in checklist() if places[one.id]]
-    absent = [one.name[voice.language] for one in checklist() if not places[one.id]]
+    blocks = [f"# {work.say('risks.title', **counts)}", work.say("risks.about", **counts)]
+    blocks += [_section(one, places[one.id], work) for one in checklist() if places[one.id]]
+    absent = [one.name[work.language] for one in checklist() if not places[one.id]]
     if absent:
-        blocks.append(f"## {voice.say('risks.absent')}\n\n{' · '.join(absent)}")
+        blocks.append(f"## {work.say('risks.absent')}\n\n{' · '.join(absent)}")
     remarks = [f"{note.path}: {'; '.join(note.remarks)}" for note in found.notes if note.remarks]
-    return "\n\n".join([*blocks, *remarks, *found.left_aside(voice), MARK]) + "\n"
+    return "\n\n".join([*blocks, *remarks, *found.left_aside(work), MARK]) + "\n"
 
 
-def _section(pattern: Pattern, places: _Places, voice: Voice) -> str:
-    name, why = pattern.name[voice.language], pattern.why[voice.language]
+def _section(pattern: Pattern, places: _Places, work: Work) -> str:
+    name, why = pattern.name[work.language], pattern.why[work.language]
     lines = [f"## {name} ({pattern.id})\n\n{why}\n"]
     for note, hit in places[:_LINES_SHOWN_MAX]:
         shown = cut(hit.words, at=hit.at, limit=_WORDS_CHARS_MAX)
         lines.append(show(Quote(text=shown, path=note.path, line=hit.line)))
     more = len(places) - _LINES_SHOWN_MAX
-    return "\n".join([*lines, *([voice.say("risks.more", count=more)] if more > 0 else [])])
+    return "\n".join([*lines, *([work.say("risks.more", count=more)] if more > 0 else [])])

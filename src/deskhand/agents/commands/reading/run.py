@@ -10,7 +10,7 @@ import re
 import shlex
 from typing import Final
 
-from deskhand.agents.commands.command import Command, Line, Plan, Voice, voice_for
+from deskhand.agents.commands.command import Command, Plan, Work
 from deskhand.agents.commands.values import named, number, objects, sized, words
 from deskhand.ports import Done, GiveUp, Wishes
 from deskhand.protocol.wire import Json, JsonObject
@@ -21,54 +21,54 @@ _FILES_CHECKED_MAX: Final = 2000
 _PLAIN = re.compile(r"[\w@%+=:,./-]+")
 
 
-def _plan(line: Line, before: Done | None) -> Plan:
+def _plan(work: Work) -> Plan:
     """Run once, say what came of it, look at its status and its files again."""
-    voice = voice_for(line)
+    line = work.line
     plain = (each if _PLAIN.fullmatch(each) else shlex.quote(each) for each in line.operands)
     shown = line.operands[-1] if line.operands[:2] == ("sh", "-c") else " ".join(plain)
-    if before is not None:
-        return GiveUp(reasons=(voice.say("run.changed_since", what=shown),))
-    call = voice.call("run_command", "run", {"argv": [*line.operands]}, what=shown)
+    if work.before is not None:
+        return GiveUp(reasons=(work.say("run.changed_since", what=shown),))
+    call = work.call("run_command", "run", {"argv": [*line.operands]}, what=shown)
     turn = yield Wishes(calls=(call,))
     value = turn.results[0].value if turn.results else {}
     if "exit_code" not in value:
-        return GiveUp(reasons=voice.stopped(call, turn).reasons)
+        return GiveUp(reasons=work.stopped(call, turn).reasons)
     refused = objects(value, "refused")
     reasons = [
-        voice.say("run.refused", path=named(words(each, "path")), why=words(each, "reason"))
+        work.say("run.refused", path=named(words(each, "path")), why=words(each, "reason"))
         for each in refused[:_FILES_SHOWN_MAX]
     ]
     if value["exit_code"] != 0:
         key = "run.failed" if isinstance(value["exit_code"], int) else "run.stopped"
-        reasons.insert(0, voice.say(key, what=shown, code=number(value, "exit_code")))
-    said = _said(value, voice)
+        reasons.insert(0, work.say(key, what=shown, code=number(value, "exit_code")))
+    said = _said(value, work)
     if reasons:
         return GiveUp(reasons=tuple(reasons), say=said)
     facts: list[Json] = [_fact(change) for change in objects(value, "changes")[:_FILES_CHECKED_MAX]]
     step = words(value, "step")
-    checks = (voice.check("exit", "", {"step": step}),) if step else ()
-    checks += (voice.check("files", "", {"files": facts}),) if facts else ()
-    return Done(summary=voice.say("run.done", what=shown), say=said, checks=checks)
+    checks = (work.check("exit", "", {"step": step}),) if step else ()
+    checks += (work.check("files", "", {"files": facts}),) if facts else ()
+    return Done(summary=work.say("run.done", what=shown), say=said, checks=checks)
 
 
 RUN: Final = Command.of("run", _plan)
 
 
-def _said(value: JsonObject, voice: Voice) -> str:
+def _said(value: JsonObject, work: Work) -> str:
     """Return the end of the output, where a program says what was wrong, and the files it left."""
     output, changes = words(value, "output").rstrip("\n"), objects(value, "changes")
     cut = len(output) - _OUTPUT_CHARS_MAX
     fence = "`" * max(3, *(len(run) + 1 for run in re.findall("`+", output)), 0)
-    said = [voice.say("run.cut", count=cut)] if cut > 0 else []
+    said = [work.say("run.cut", count=cut)] if cut > 0 else []
     shown = f"{fence}\n{output[-_OUTPUT_CHARS_MAX:]}\n{fence}"
-    said.append(shown if output else voice.say("run.silent"))
-    said += [voice.say("run.truncated")] if value.get("truncated") is True else []
+    said.append(shown if output else work.say("run.silent"))
+    said += [work.say("run.truncated")] if value.get("truncated") is True else []
     files: list[str] = []
     for each in changes[:_FILES_SHOWN_MAX]:
-        kind, path = voice.say(f"run.{words(each, 'kind')}"), named(words(each, "path"))
+        kind, path = work.say(f"run.{words(each, 'kind')}"), named(words(each, "path"))
         files.append(f"- {kind} {path} {sized(number(each, 'size'))}")
     more = len(changes) - _FILES_SHOWN_MAX
-    files += [voice.say("find.more", count=more)] if more > 0 else []
+    files += [work.say("find.more", count=more)] if more > 0 else []
     return "\n\n".join([*said, "\n".join(files)]).rstrip()
 
 

@@ -1,0 +1,205 @@
+"""``/table``, ``/merge`` and ``/convert``: tables and documents in another shape, computed or read again at once.
+
+``/table FILE [--where CONDITION] [--by COLUMNS] [--sum COLUMNS] ...`` chooses, adds up and sorts rows exactly;
+``/merge FILE... [--on COLUMN] [--unique]`` puts tables below or beside each other, texts and PDFs in a row;
+``/convert FILE... TO`` writes each beside its old one. The agent never holds a table. What is lost, has no partner or
+stands there twice is said. They refuse sums that are not honest, tables mixed with texts, and tables guessed out of
+documents.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from deskhand.agents.commands.command import Command, Plan, Steps, StoppedError, Work
+from deskhand.agents.commands.values import (
+    ending_of,
+    number,
+    objects,
+    plain,
+    stem_of,
+    strings,
+    words,
+)
+from deskhand.ports import Done
+from deskhand.protocol.wire import JsonObject
+
+_TABLES: Final = ("xlsx", "csv", "tsv", "md", "json")
+"""What a table can be written as."""
+_DOCUMENTS: Final = ("md", "txt", "docx")
+_KINDS: Final = {
+    **dict.fromkeys(("csv", "tsv", "xlsx", "xlsm"), "table"),
+    **dict.fromkeys(("md", "markdown", "txt", "docx", "html", "htm", "eml"), "text"),
+    "pdf": "pdf",
+}
+_ALSO: Final = {
+    **dict.fromkeys(("word", "워드"), "docx"),
+    **dict.fromkeys(("excel", "엑셀"), "xlsx"),
+    **dict.fromkeys(("text", "텍스트"), "txt"),
+    **dict.fromkeys(("markdown", "마크다운"), "md"),
+}
+_PARAGRAPHS: Final = ("docx", "html", "htm")
+_WHOLE: Final = ("md", "markdown", "txt")
+"""Of these nothing is lost by reading."""
+_MERGED_MAX: Final = 20
+_SHOWN_MAX: Final = 10
+
+
+def _table(work: Work) -> Plan:
+    """Write, compute anew."""
+    said, paths = work.line.options, work.line.operands
+    work = work.about(" ".join(map(str, said.values())) or paths[0])
+    wanted = work.name_for("table.xlsx", *(f".{kind}" for kind in _TABLES))
+    shape: JsonObject = {name: said[name] for name in ("where", "sort", "top") if name in said}
+    for name in ("by", "sum", "columns"):
+        names = [each.strip() for each in work.option(name).split(",")]
+        shape[name] = [each for each in names if each]
+    shape["count"] = work.say("table.rows")
+    return (yield from _made(work, wanted, {"paths": [*paths]}, shape, "table.done"))
+
+
+def _merge(work: Work) -> Plan:
+    """List, see of which kind they are, write, look again."""
+    work = work.about(*work.line.operands)
+    paths = yield from _files(work)
+    kinds = {_kind(path) for path in paths}
+    number_fits = 1 < len(paths) <= _MERGED_MAX
+    if not number_fits or len(kinds) > 1 or "" in kinds:
+        key = "merge.kinds" if number_fits else "merge.number"
+        shown = ", ".join(paths[:_SHOWN_MAX]) or "–"
+        raise StoppedError(work.say(key, count=len(paths), most=_MERGED_MAX, paths=shown))
+    kind, on = kinds.pop(), work.option("on")
+    if on and kind != "table":
+        raise StoppedError(work.say("merge.on"))
+    if kind == "table":
+        wanted = work.name_for("merged.xlsx", *(f".{each}" for each in _TABLES))
+        shape: JsonObject = {"on": on, "unique": "unique" in work.line.options}
+        shape["origin"] = "" if on else work.say("merge.origin")
+        return (yield from _made(work, wanted, {"paths": [*paths]}, shape, "merge.table"))
+    if kind == "pdf":
+        wanted = work.name_for("merged.pdf", ".pdf")
+        files: JsonObject = {"files": {"paths": [*paths]}}
+        return (yield from _copied(work, "merge_pdfs", wanted, files, paths, "merge.pdf"))
+    wanted, parts = work.name_for("merged.md", ".md", ".txt", ".docx"), list[str]()
+    for path in paths:
+        lines, _ = yield from lines_of(path, work)
+        parts.append(f"# {stem_of(path)}\n\n" + "\n".join(lines))
+    content: JsonObject = {"content": "\n\n".join(parts) + "\n"}
+    return (yield from _copied(work, "write_document", wanted, content, paths, "merge.text"))
+
+
+def _convert(work: Work) -> Plan:
+    """Each on its own: read, write, look again."""
+    *paths, said = work.line.operands
+    work, to = work.about(*paths), said.casefold().lstrip(".")
+    to = _ALSO.get(to, to)
+    for path in paths:
+        fits = _TABLES if _kind(path) == "table" else _DOCUMENTS
+        if to not in fits and not (ending_of(path) == "txt" and to in _TABLES):
+            raise StoppedError(work.say("convert.kinds", path=path, to=to, fits=", ".join(fits)))
+    ends = list[Done]()
+    for path in paths:
+        is_table = _kind(path) == "table" or to not in _DOCUMENTS
+        ends += yield from (_sheets(path, to, work) if is_table else _document(path, to, work))
+    outputs = tuple(name for end in ends for name in end.outputs)
+    many = work.say("convert.many", names=", ".join(outputs))
+    checks = tuple(check for end in ends for check in end.checks)
+    told = "\n".join(dict.fromkeys(end.say for end in ends if end.say))
+    summary = ends[0].summary if len(ends) == 1 else many
+    return Done(summary=summary, outputs=outputs, checks=checks, say=told)
+
+
+TABLE: Final = Command.of("table", _table)
+MERGE: Final = Command.of("merge", _merge)
+CONVERT: Final = Command.of("convert", _convert)
+
+
+def lines_of(path: str, work: Work) -> Steps[tuple[list[str], list[str]]]:
+    """Return all lines of a document, and what its reader said of it."""
+    lines = list[str]()
+    while True:
+        wish: JsonObject = {"path": path, "from_line": len(lines) + 1}
+        value = yield from work.ask("read_file", "read", wish, count=1, first=path)
+        got = strings(value, "lines")
+        lines += got
+        if not got or len(lines) >= number(value, "lines_total"):
+            return lines, strings(value, "notes")
+
+
+def _made(work: Work, wanted: str, tables: JsonObject, shape: JsonObject, key: str) -> Steps[Done]:
+    """Write a table from files, and compute it anew."""
+    name, replacing = yield from work.free_name(wanted)
+    given: JsonObject = {"path": name, "tables": tables, "shape": shape}
+    writing = work.call("write_table", "write", {**given, "replace": replacing}, path=name)
+    return (yield from work.deliver(writing, (work.check("table", name, given),), key))
+
+
+def _copied(
+    work: Work,
+    tool: str,
+    wanted: str,
+    given: JsonObject,
+    paths: Sequence[str],
+    key: str,
+    *remarks: str,
+) -> Steps[Done]:
+    """Write a document, and look for every line of its files in it."""
+    name, replacing = yield from work.free_name(wanted)
+    writing = work.call(tool, "write", {"path": name, **given, "replace": replacing}, path=name)
+    check = work.check("copied", name, {"path": name, "paths": [*paths]})
+    return (yield from work.deliver(writing, (check,), key, *remarks, count=len(paths)))
+
+
+def _files(work: Work) -> Steps[list[str]]:
+    """Return the files that are named, and of a folder those that can be merged."""
+    found = dict[str, None]()
+    for operand in work.line.operands:
+        value = yield from work.ask("list_files", "list", {"path": operand}, path=operand)
+        files = [words(e, "path") for e in objects(value, "entries") if e.get("kind") == "file"]
+        alone = files == [plain(operand)]
+        found |= dict.fromkeys(path for path in files if alone or _kind(path))
+    return [*found]
+
+
+def _kind(path: str) -> str:
+    return _KINDS.get(ending_of(path), "")
+
+
+def _sheets(path: str, to: str, work: Work) -> Steps[list[Done]]:
+    """Convert a table, of an Excel file every sheet."""
+    sheets, ends = [""], list[Done]()
+    if ending_of(path).startswith("xls"):
+        value = yield from work.ask("list_sheets", "sheets", {"paths": [path]}, path=path)
+        sheets = strings(value, "sheets")
+    for sheet in sheets:
+        part = f"-{sheet.replace('/', '-')}" if len(sheets) > 1 else ""
+        wanted = f"{stem_of(path)}{part}.{to}"
+        tables: JsonObject = {"paths": [path], "sheet": sheet}
+        ends.append((yield from _made(work, wanted, tables, {"whole": True}, "convert.table")))
+    return ends
+
+
+def _document(path: str, to: str, work: Work) -> Steps[list[Done]]:
+    lines, notes = yield from lines_of(path, work)
+    kind, wanted = ending_of(path), f"{stem_of(path)}.{to}"
+    is_whole = kind in _WHOLE and to != "txt"
+    lost = [] if is_whole else [work.say("convert.lost", notes=", ".join(notes))]
+    if kind not in ("md", "markdown") and (to == "docx" or (kind in _PARAGRAPHS and to == "md")):
+        lines = _apart(lines)
+    content = "\n".join("" if line.startswith("[page ") else line for line in lines) + "\n"
+    copied = _copied(
+        work, "write_document", wanted, {"content": content}, [path], "convert.text", *lost
+    )
+    return [(yield from copied)]
+
+
+def _apart(lines: list[str]) -> list[str]:
+    """Return lines of a document as paragraphs of markdown, and rows as a table."""
+    shown, before = list[str](), ""
+    for line in lines:
+        first_row = line.startswith("| ") and not before.startswith("| ")
+        shown += [""] if first_row or not line.startswith("| ") else []
+        shown += [line, "|" + "---|" * (line.count(" | ") + 1)] if first_row else [line]
+        before = line
+    return shown
