@@ -8,9 +8,10 @@ from __future__ import annotations
 import difflib
 from collections.abc import Sequence
 from contextlib import suppress
+from typing import Literal
 
 from deskhand.clock import stamp, unstamp
-from deskhand.core.drafting import Decision, Draft, Facts, Wish
+from deskhand.core.drafting import Decision, Draft, Facts, Wish, draft, known
 from deskhand.core.waiting import modelless
 from deskhand.errors import Code, DeskhandError
 from deskhand.limits import NAME_CHARS_MAX, TITLE_CHARS_MAX
@@ -105,30 +106,19 @@ def answer_question(facts: Facts, wish: Wish, body: QuestionAnswer) -> Decision:
     Raises:
         DeskhandError: ``not_found``, ``already_decided``; what ``modelless.answer`` raises.
     """
-    question = facts.get(Question, body.question)
-    if question is None:
-        raise DeskhandError(Code.NOT_FOUND, body.question, field="question")
+    question = known(facts, Question, body.question)
     if question.state != "open":
         raise DeskhandError(Code.ALREADY_DECIDED, question.answered_by or question.state)
     if question.tasks:
         return modelless.answer(facts, wish, question, body.answer)
-    task = facts.get(Task, question.task)
-    message = wish.ids.new("msg")
-    said = Draft(
-        body=_said(wish, message=message, text=body.answer, meant="answer"),
-        actor=wish.principal.id,
-        thread=question.thread,
-        task=question.task,
+    task, me = facts.get(Task, question.task), wish.principal.id
+    said = _said(wish, body.answer, meant="answer")
+    answered = ev.QuestionAnswered(question=question.id, answer=body.answer)
+    drafts = (
+        draft(said, question, actor=me),
+        draft(answered, question, actor=me, runner=task.runner if task else None),
     )
-    answered = Draft(
-        body=ev.QuestionAnswered(question=question.id, answer=body.answer),
-        actor=wish.principal.id,
-        thread=question.thread,
-        task=question.task,
-        runner=task.runner if task else None,
-    )
-    drafts = (said, answered)
-    return Decision(drafts=drafts, id=message, task=question.task)
+    return Decision(drafts=drafts, id=said.message, task=question.task)
 
 
 def open_thread(facts: Facts, name: str | None) -> Thread:
@@ -137,9 +127,7 @@ def open_thread(facts: Facts, name: str | None) -> Thread:
     Raises:
         DeskhandError: ``not_found``, ``illegal_state`` when it was erased.
     """
-    thread = facts.get(Thread, name) if name else None
-    if thread is None:
-        raise DeskhandError(Code.NOT_FOUND, name or "", field="thread")
+    thread = known(facts, Thread, name)
     if thread.state == "erased":
         raise DeskhandError(Code.ILLEGAL_STATE, "the thread was erased", field="thread")
     return thread
@@ -165,15 +153,9 @@ def _steer(facts: Facts, wish: Wish, body: MessagePost, files: Sequence[FileRef]
         raise DeskhandError(Code.NOT_FOUND, name or "", field="to")
     if task.final:
         raise DeskhandError(Code.ILLEGAL_STATE, f"the task is {task.state}", field="to")
-    message = wish.ids.new("msg")
-    draft = Draft(
-        body=_said(wish, message=message, text=body.text, meant="steer", files=files),
-        actor=wish.principal.id,
-        thread=task.thread,
-        task=task.id,
-        runner=task.runner,
-    )
-    return Decision(drafts=(draft,), id=message, task=task.id)
+    said = _said(wish, body.text, meant="steer", files=files)
+    told = draft(said, task, actor=wish.principal.id, runner=task.runner)
+    return Decision(drafts=(told,), id=said.message, task=task.id)
 
 
 def _delegate(facts: Facts, wish: Wish, body: MessagePost, files: Sequence[FileRef]) -> Decision:
@@ -182,26 +164,20 @@ def _delegate(facts: Facts, wish: Wish, body: MessagePost, files: Sequence[FileR
     agent = body.agent or (COMMANDS_AGENT if body.text.startswith("/") else modelless.DEFAULT_AGENT)
     if agent == COMMANDS_AGENT:
         _known_command(facts, body.text)
-    drafts: list[Draft] = []
-    actor = wish.principal.id
+    me, title = wish.principal.id, body.title or title_of(body.text)
     kept = open_thread(facts, wish.thread) if wish.thread else None
     thread = kept.id if kept else wish.ids.new("thr")
-    if kept is None:
-        created = ev.ThreadCreated(title=body.title or title_of(body.text))
-        drafts.append(Draft(body=created, actor=actor, thread=thread))
-    message, name = wish.ids.new("msg"), wish.ids.new("tsk")
-    said = _said(wish, message=message, text=body.text, meant="task", files=files)
-    drafts.append(Draft(body=said, actor=actor, thread=thread, task=name))
+    said = _said(wish, body.text, meant="task", files=files)
     task = Task(
-        id=name,
+        id=wish.ids.new("tsk"),
         thread=thread,
-        title=body.title or title_of(body.text),
+        title=title,
         text=body.text,
         state=TaskState.QUEUED,
         runner=body.runner or (folder.runner if folder else None),
         pinned=bool(body.runner or folder),
         folder=folder.id if folder else None,
-        mode=_mode(folder, body.mode),
+        mode=_narrowest(folder.mode if folder else None, body.mode),
         agent=agent,
         model=body.model or (kept.model if kept and agent != COMMANDS_AGENT else None),
         origin=said.origin,
@@ -213,11 +189,12 @@ def _delegate(facts: Facts, wish: Wish, body: MessagePost, files: Sequence[FileR
         files=tuple(files),
         not_before=_moment(body.not_before),
         op_id=wish.op_id if folder else None,
-        created_by=actor,
+        created_by=me,
         created_at=facts.now,
     )
-    drafts.append(Draft(body=ev.TaskCreated(task=task), actor=actor, thread=thread, task=name))
-    return Decision(drafts=tuple(drafts), id=message, task=name)
+    began = () if kept else (Draft(body=ev.ThreadCreated(title=title), actor=me, thread=thread),)
+    drafts = (draft(said, task, actor=me), draft(ev.TaskCreated(task=task), task, actor=me))
+    return Decision(drafts=(*began, *drafts), id=said.message, task=task.id)
 
 
 def _moment(said: str | None) -> str | None:
@@ -236,19 +213,21 @@ def _moment(said: str | None) -> str | None:
 
 
 def _said(
-    wish: Wish, *, message: str, text: str, meant: str, files: Sequence[FileRef] = ()
+    wish: Wish,
+    text: str,
+    *,
+    meant: Literal["task", "steer", "answer"],
+    files: Sequence[FileRef] = (),
 ) -> ev.MessagePosted:
     owner = wish.principal.role is Role.OWNER
-    return ev.MessagePosted.from_json(
-        {
-            "message": message,
-            "role": "user",
-            "text": text,
-            "origin": Origin(surface=wish.surface, device=wish.principal.id),
-            "trust": Trust.OWNER if owner else Trust.UNTRUSTED,
-            "meant": meant,
-            "files": tuple(files),
-        }
+    return ev.MessagePosted(
+        message=wish.ids.new("msg"),
+        role="user",
+        text=text,
+        origin=Origin(surface=wish.surface, device=wish.principal.id),
+        trust=Trust.OWNER if owner else Trust.UNTRUSTED,
+        meant=meant,
+        files=tuple(files),
     )
 
 
@@ -259,32 +238,26 @@ def _as_before(facts: Facts, wish: Wish, body: MessagePost) -> MessagePost:
     if last is None or not last.folder or body.folder or wish.principal.role is not Role.OWNER:
         return body
     folder = facts.get(Folder, last.folder)
-    here = folder is not None and body.runner in (None, folder.runner)
-    if not here or folder is None or folder.state == "removed" or last.trust is not Trust.OWNER:
+    if folder is None or folder.state == "removed" or last.trust is not Trust.OWNER:
         return body
-    mode = narrower(last.mode, body.mode) if last.mode and body.mode else body.mode or last.mode
-    return body.but(folder=folder.id, mode=mode)
+    if body.runner not in (None, folder.runner):
+        return body
+    return body.but(folder=folder.id, mode=_narrowest(last.mode, body.mode))
 
 
 def _folder(facts: Facts, body: MessagePost) -> Folder | None:
     if not body.folder:
         return None
     wanted = body.folder.rstrip("/") or "/"
-    known = [
-        folder
-        for folder in facts.find(Folder, states=["granted"])
-        if folder.id == wanted or folder.root.rstrip("/") == wanted
-    ]
-    known = [folder for folder in known if body.runner in (None, folder.runner)]
-    if not known:
-        raise DeskhandError(Code.FOLDER_UNKNOWN, body.folder, field="folder")
-    return known[-1]
+    for folder in reversed(facts.find(Folder, states=["granted"])):
+        named = wanted in (folder.id, folder.root.rstrip("/"))
+        if named and body.runner in (None, folder.runner):
+            return folder
+    raise DeskhandError(Code.FOLDER_UNKNOWN, body.folder, field="folder")
 
 
-def _mode(folder: Folder | None, wanted: FolderMode | None) -> FolderMode | None:
-    if folder is None:
-        return wanted
-    return narrower(folder.mode, wanted) if wanted else folder.mode
+def _narrowest(first: FolderMode | None, second: FolderMode | None) -> FolderMode | None:
+    return narrower(first, second) if first and second else first or second
 
 
 def _known_command(facts: Facts, text: str) -> None:

@@ -10,10 +10,12 @@ from dataclasses import dataclass
 from typing import Literal, Protocol, TypeVar
 
 from deskhand.core.settings import effective
+from deskhand.errors import Code, DeskhandError
 from deskhand.ids import Ids
 from deskhand.protocol.authority import Principal
-from deskhand.protocol.events import Body
+from deskhand.protocol.events import HUB, Body
 from deskhand.protocol.objects import Setting
+from deskhand.protocol.tasks import Approval, Question, Task
 from deskhand.protocol.wire import Wire
 
 W = TypeVar("W", bound=Wire)
@@ -35,6 +37,14 @@ class Draft:
     task: str | None = None
     runner: str | None = None
     audience: Audience = "account"
+
+
+def draft(
+    body: Body, about: Task | Question | Approval, *, actor: str = HUB, runner: str | None = None
+) -> Draft:
+    """Return an event about a task, or about what belongs to one."""
+    task = about.id if isinstance(about, Task) else about.task
+    return Draft(body=body, actor=actor, thread=about.thread, task=task, runner=runner)
 
 
 class Facts(Protocol):
@@ -73,6 +83,23 @@ class Decision:
     drafts: tuple[Draft, ...] = ()
     id: str | None = None
     task: str | None = None
+
+
+def decided(task: Task, *drafts: Draft) -> Decision:
+    """Return what was decided about a task."""
+    return Decision(drafts=drafts, id=task.id, task=task.id)
+
+
+def known(facts: Facts, kind: type[W], name: str | None) -> W:
+    """Return an object of the account.
+
+    Raises:
+        DeskhandError: ``not_found``, with the kind as its field.
+    """
+    found = facts.get(kind, name) if name else None
+    if found is None:
+        raise DeskhandError(Code.NOT_FOUND, name or "", field=kind.__name__.lower())
+    return found
 
 
 def setting_of(facts: Facts, name: str) -> str:

@@ -6,8 +6,10 @@ superseded and never become state. Authority fields that a runner sends are over
 
 from __future__ import annotations
 
+from typing import Any
+
 from deskhand.clock import stamp, unstamp
-from deskhand.core.drafting import Decision, Draft, Facts, Wish
+from deskhand.core.drafting import Decision, Draft, Facts, Wish, decided, draft, known
 from deskhand.errors import Code, DeskhandError
 from deskhand.protocol import events as ev
 from deskhand.protocol.events import HUB
@@ -25,6 +27,12 @@ from deskhand.protocol.tasks import (
 )
 from deskhand.protocol.wire import sha256_of
 
+_AGAIN = (
+    *("thread", "title", "text", "trust", "agent", "model", "pinned", "folder", "mode", "files"),
+    *("criteria", "criteria_by", "requested_checks", "budget"),
+)
+"""What a new try of a task has from the old one."""
+
 
 def known_task(facts: Facts, name: str | None) -> Task:
     """Return the task.
@@ -32,10 +40,7 @@ def known_task(facts: Facts, name: str | None) -> Task:
     Raises:
         DeskhandError: ``not_found``.
     """
-    task = facts.get(Task, name) if name else None
-    if task is None:
-        raise DeskhandError(Code.NOT_FOUND, name or "", field="task")
-    return task
+    return known(facts, Task, name)
 
 
 def edit_task(facts: Facts, wish: Wish, body: TaskEdit) -> Decision:
@@ -52,8 +57,7 @@ def cancel_task(facts: Facts, wish: Wish) -> Decision:
         state=TaskState.CANCELED, changes=task.changes, usage=task.usage, epoch=task.epoch + 1
     )
     ended = _draft(task, wish, finished, to_runner=True)
-    drafts = (*void_waits(task), ended, *_return_folder(facts, task))
-    return Decision(drafts=drafts, id=task.id, task=task.id)
+    return decided(task, *void_waits(task), ended, *_return_folder(facts, task))
 
 
 def pause_task(facts: Facts, wish: Wish) -> Decision:
@@ -78,31 +82,18 @@ def retry_task(facts: Facts, wish: Wish) -> Decision:
     folder = facts.get(Folder, old.folder) if old.folder else None
     if folder is not None and folder.state == "removed":
         raise DeskhandError(Code.FOLDER_UNKNOWN, folder.root, field="folder")
+    same: dict[str, Any] = {name: getattr(old, name) for name in _AGAIN}
     fresh = Task(
+        **same,
         id=wish.ids.new("tsk"),
-        thread=old.thread,
-        title=old.title,
-        text=old.text,
         state=TaskState.QUEUED,
         runner=old.runner if old.pinned else None,
-        pinned=old.pinned,
-        folder=old.folder,
-        mode=old.mode,
-        agent=old.agent,
-        model=old.model,
         origin=Origin(surface=wish.surface, device=wish.principal.id),
-        trust=old.trust,
         retry_of=old.id,
-        criteria=old.criteria,
-        criteria_by=old.criteria_by,
-        budget=old.budget,
-        requested_checks=old.requested_checks,
-        files=old.files,
         created_by=wish.principal.id,
         created_at=facts.now,
     )
-    draft = _draft(fresh, wish, ev.TaskCreated(task=fresh), to_runner=False)
-    return Decision(drafts=(draft,), id=fresh.id, task=fresh.id)
+    return _about(fresh, wish, ev.TaskCreated(task=fresh), to_runner=False)
 
 
 def archive_task(facts: Facts, wish: Wish, body: Archive) -> Decision:
@@ -117,9 +108,7 @@ def decide_approval(facts: Facts, wish: Wish, body: ApprovalDecide) -> Decision:
     Raises:
         DeskhandError: ``not_found``, ``already_decided`` (with who and when), ``action_changed``, ``invalid``.
     """
-    approval = facts.get(Approval, body.approval)
-    if approval is None:
-        raise DeskhandError(Code.NOT_FOUND, body.approval, field="approval")
+    approval = known(facts, Approval, body.approval)
     if approval.state != "open":
         who = f"{approval.state}, {approval.decided_by or HUB}, {approval.decided_at or ''}"
         raise DeskhandError(Code.ALREADY_DECIDED, who)
@@ -127,15 +116,10 @@ def decide_approval(facts: Facts, wish: Wish, body: ApprovalDecide) -> Decision:
         raise DeskhandError(Code.ACTION_CHANGED, field="action_sha256")
     if body.scope not in approval.scopes:
         raise DeskhandError(Code.INVALID, f"scope: {body.scope}", field="scope")
-    decided = ev.ApprovalDecided.from_json({**body.to_json(), "device": wish.principal.id})
-    draft = Draft(
-        body=decided,
-        actor=wish.principal.id,
-        thread=approval.thread,
-        task=approval.task,
-        runner=approval.runner,
-    )
-    return Decision(drafts=(draft,), id=approval.id, task=approval.task)
+    me = wish.principal.id
+    said = ev.ApprovalDecided.from_json({**body.to_json(), "device": me})
+    told = draft(said, approval, actor=me, runner=approval.runner)
+    return Decision(drafts=(told,), id=approval.id, task=approval.task)
 
 
 def accept_task(facts: Facts, wish: Wish, body: TaskAccept) -> Decision:
@@ -148,9 +132,8 @@ def accept_task(facts: Facts, wish: Wish, body: TaskAccept) -> Decision:
     if task.final or body.epoch != task.epoch:
         raise DeskhandError(Code.STALE_EPOCH, task.id)
     if task.accepted_at:
-        return Decision(id=task.id, task=task.id)
-    accepted = ev.TaskAccepted(epoch=body.epoch)
-    return _about(task, wish, accepted, to_runner=False)
+        return decided(task)
+    return _about(task, wish, ev.TaskAccepted(epoch=body.epoch), to_runner=False)
 
 
 def append_event(facts: Facts, wish: Wish, body: EventAppend) -> Decision:
@@ -171,21 +154,21 @@ def append_event(facts: Facts, wish: Wish, body: EventAppend) -> Decision:
     if task.final or epoch != task.epoch:
         lost = ev.Superseded(kind=body.kind, epoch=epoch, body=body.body)
         return _about(task, wish, lost, to_runner=False)
-    drafts = [_draft(task, wish, _stamped(said, task, wish), to_runner=False)]
     target = _target_state(said)
-    if target is not None:
-        if task.state in (TaskState.PAUSED, TaskState.QUEUED):
-            drafts = _went_on(task, wish, target) + drafts
-        elif target is TaskState.COMPLETED and task.state is TaskState.WORKING:
-            # It began to look at its result before a pause and a resume, and does not say so twice.
-            looks = ev.TaskMoved(epoch=task.epoch, state=TaskState.VERIFYING)
-            drafts.insert(0, _draft(task, wish, looks, to_runner=False))
-        elif target is not task.state:
-            _legal(task, target)
+    before = _on_the_way(task, target)
+    if target not in (None, task.state) and not before:
+        _legal(task, target)
+    # The runner hears of the resume too: it may have stopped, and would wait for one that nobody has to give.
+    drafts = [
+        _draft(task, wish, body, to_runner=isinstance(body, ev.TaskResumed))
+        for body in (*before, _stamped(said, task, wish))
+    ]
     if isinstance(said, ev.TaskFinished):
-        _fitting_verdict(said)
+        if said.verdict not in VERDICTS.get(said.state, frozenset()):
+            detail = f"{said.state} with {said.verdict}"
+            raise DeskhandError(Code.INVALID, detail, field="verdict")
         drafts = [*void_waits(task), *drafts, *_return_folder(facts, task)]
-    return Decision(drafts=tuple(drafts), id=task.id, task=task.id)
+    return decided(task, *drafts)
 
 
 def leave_computer(facts: Facts, wish: Wish, runner: str, *, because: str) -> tuple[Draft, ...]:
@@ -276,23 +259,19 @@ def _last_word(task: Task, said: ev.Body, epoch: int) -> bool:
     return task.final and epoch == its and isinstance(said, ev.MessagePosted)
 
 
-def _went_on(task: Task, wish: Wish, target: TaskState) -> list[Draft]:
-    """The attempt passed a pause before it heard of it, or of its end: say so, so that the table of states holds.
+def _on_the_way(task: Task, target: TaskState | None) -> list[ev.Body]:
+    """Return the moves that the attempt passed and did not say, so that the table of states holds.
 
-    The runner hears it too: by then it may have stopped, and would wait for a resume that nobody has to give.
+    It went on before it heard of a pause, or of its end; and after a pause while it looked at its result it does not
+    say twice that it looks.
     """
-    moves: list[ev.Body] = [
-        ev.TaskResumed(),
-        ev.TaskMoved(epoch=task.epoch, state=TaskState.WORKING),
-    ]
-    if target is TaskState.COMPLETED:
+    moves: list[ev.Body] = []
+    if target and task.state in (TaskState.PAUSED, TaskState.QUEUED):
+        works = ev.TaskMoved(epoch=task.epoch, state=TaskState.WORKING)
+        moves = [ev.TaskResumed(), works]
+    if target is TaskState.COMPLETED and (moves or task.state is TaskState.WORKING):
         moves.append(ev.TaskMoved(epoch=task.epoch, state=TaskState.VERIFYING))
-    return [_draft(task, wish, body, to_runner=isinstance(body, ev.TaskResumed)) for body in moves]
-
-
-def _fitting_verdict(said: ev.TaskFinished) -> None:
-    if said.verdict not in VERDICTS.get(said.state, frozenset()):
-        raise DeskhandError(Code.INVALID, f"{said.state} with {said.verdict}", field="verdict")
+    return moves
 
 
 def void_waits(task: Task, *, reason: str = "task_ended") -> tuple[Draft, ...]:
@@ -303,7 +282,7 @@ def void_waits(task: Task, *, reason: str = "task_ended") -> tuple[Draft, ...]:
             bodies.append(ev.ApprovalVoided(approval=waiting.id, epoch=task.epoch, reason=reason))
         elif waiting.kind == "question":
             bodies.append(ev.QuestionVoided(question=waiting.id, epoch=task.epoch))
-    return tuple(Draft(body=body, actor=HUB, thread=task.thread, task=task.id) for body in bodies)
+    return tuple(draft(body, task) for body in bodies)
 
 
 def _return_folder(facts: Facts, task: Task) -> tuple[Draft, ...]:
@@ -336,15 +315,9 @@ def _leased(facts: Facts, wish: Wish) -> Task:
 
 
 def _draft(task: Task, wish: Wish, body: ev.Body, *, to_runner: bool) -> Draft:
-    return Draft(
-        body=body,
-        actor=wish.principal.id,
-        thread=task.thread,
-        task=task.id,
-        runner=task.runner if to_runner else None,
-    )
+    runner = task.runner if to_runner else None
+    return draft(body, task, actor=wish.principal.id, runner=runner)
 
 
 def _about(task: Task, wish: Wish, body: ev.Body, *, to_runner: bool) -> Decision:
-    draft = _draft(task, wish, body, to_runner=to_runner)
-    return Decision(drafts=(draft,), id=task.id, task=task.id)
+    return decided(task, _draft(task, wish, body, to_runner=to_runner))

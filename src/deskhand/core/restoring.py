@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from deskhand.core.dispatching import brief_of
-from deskhand.core.drafting import Draft, Facts, Wish, setting_of
+from deskhand.core.drafting import Draft, Facts, Wish, draft, setting_of
 from deskhand.core.lifecycle import leave_computer, void_waits
 from deskhand.protocol import events as ev
 from deskhand.protocol.events import HUB
@@ -40,7 +40,7 @@ def after_restore(
     drafts = [Draft(body=ev.DeviceRevoked(device=name), actor=HUB) for name in ended]
     for name in ended:
         drafts += leave_computer(facts, wish, name, because=gone)
-    left = {draft.task for draft in drafts if isinstance(draft.body, ev.TaskFinished)}
+    left = {one.task for one in drafts if isinstance(one.body, ev.TaskFinished)}
     tasks = [one for one in facts.find(Task, states=OPEN, limit=_ALL) if one.id not in left]
     for task in tasks:
         drafts += _stopped(task, said, wish)
@@ -65,10 +65,7 @@ def begin_anew(facts: Facts, wish: Wish, runner: str, *, because: str) -> list[D
         else:
             brief = brief_of(task, task.epoch + 1, ())
             anew = ev.TaskAssigned(runner=runner, epoch=brief.epoch, brief=brief)
-            drafts += [
-                Draft(body=body, actor=HUB, thread=task.thread, task=task.id)
-                for body in (anew, ev.TaskQueued())
-            ]
+            drafts += [draft(anew, task), draft(ev.TaskQueued(), task)]
     return drafts
 
 
@@ -89,5 +86,4 @@ def _stopped(task: Task, said: str, wish: Wish) -> list[Draft]:
         trust=Trust.OWNER,
     )
     bodies += [ev.TaskPaused(), message]
-    drafts = [Draft(body=body, actor=HUB, thread=task.thread, task=task.id) for body in bodies]
-    return [*void_waits(task, reason="restored"), *drafts]
+    return [*void_waits(task, reason="restored"), *(draft(body, task) for body in bodies)]

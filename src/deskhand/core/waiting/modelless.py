@@ -7,8 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from deskhand.core.drafting import Decision, Draft, Facts, Wish
-from deskhand.core.lifecycle import known_task
+from deskhand.core.drafting import Decision, Draft, Facts, Wish, decided, draft, known
 from deskhand.errors import Code, DeskhandError
 from deskhand.ids import Ids
 from deskhand.limits import TASKS_OPEN_MAX
@@ -35,7 +34,7 @@ def suggest(facts: Facts, wish: Wish, body: TaskSuggest) -> Decision:
     Raises:
         DeskhandError: ``not_found``, ``illegal_state``, ``invalid``.
     """
-    task, me = known_task(facts, wish.task), wish.principal.id
+    task, me = known(facts, Task, wish.task), wish.principal.id
     if not waits(task):
         raise DeskhandError(Code.ILLEGAL_STATE, f"the task is {task.state}")
     for one in body.suggestions:
@@ -53,7 +52,7 @@ def run_as(facts: Facts, wish: Wish, body: TaskRunAs) -> Decision:
     Raises:
         DeskhandError: ``not_found``, ``already_decided``, ``illegal_state``, ``action_changed``, ``folder_unknown``.
     """
-    task = known_task(facts, wish.task)
+    task = known(facts, Task, wish.task)
     if task.said is not None:
         raise DeskhandError(Code.ALREADY_DECIDED, task.text)
     if task.epoch or task.state not in (TaskState.QUEUED, TaskState.PAUSED):
@@ -137,5 +136,4 @@ def _spellings(key: str) -> set[str]:
 
 
 def _about(task: Task, wish: Wish, body: ev.Body) -> Decision:
-    draft = Draft(body=body, actor=wish.principal.id, thread=task.thread, task=task.id)
-    return Decision(drafts=(draft,), id=task.id, task=task.id)
+    return decided(task, draft(body, task, actor=wish.principal.id))
