@@ -1,6 +1,6 @@
 """All tools of an attempt by name: one place, so that what an agent may wish for can be read at a glance.
 
-Models are told of those in ``FOR_MODELS`` only; plans of commands may use all.
+Models are told of those only whose wish has an example; plans of commands may use all.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any, Final, cast
+from typing import Any, cast
 
 from pydantic.json_schema import GenerateJsonSchema
 from typing_extensions import override
@@ -29,17 +29,13 @@ from deskhand.tools.shell import RunCommand, check_exit
 from deskhand.tools.tables.tabling import Tabling
 from deskhand.tools.writing import documents
 
-FOR_MODELS: Final = (
-    *("list_files", "read_file", "read_files", "search_files", "find_files"),
-    *("write_file", "edit_file", "make_directory", "move_file", "trash_file"),
-    *("run_command", "query_table", "write_document", "fetch_url"),
-)
-
 
 def tool_infos(tools: Mapping[str, Tool]) -> tuple[ToolInfo, ...]:
-    """Return what a model is told of the tools it may use, in a good order to read."""
-    kinds = {name: getattr(tools.get(name), "wish", None) for name in FOR_MODELS}
-    return tuple(_info(name, kind) for name, kind in kinds.items() if kind is not None)
+    """Return what a model is told of the tools it may use: those whose wish has an example."""
+    kinds: dict[str, type[wishes.Wish]] = {
+        name: getattr(tool, "wish", wishes.Wish) for name, tool in tools.items()
+    }
+    return tuple(_info(name, kind) for name, kind in kinds.items() if kind.example)
 
 
 class _Plain(GenerateJsonSchema):
@@ -79,7 +75,6 @@ def standard_tools(
         return BuiltIn(name=name, wish=wish, work=work, offload=offload, effect=effect, **also)
 
     moved, write, edit = changing.moved_before, changing.shown_write, changing.shown_edit
-
     bin_ = changing.Trash(clock or SystemClock())
     reader = Reader(offload=offload, apart=Apart())
     tabling, recount, again = Tabling(reader), Recounting(reader), Rereading(reader)

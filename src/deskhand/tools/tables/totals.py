@@ -45,6 +45,8 @@ AVERAGE_PLACES_MORE: Final = 2
 EXACT: Final = Context(prec=200)
 
 _SAMPLE: Final = 2000
+_OF_FILES: Final = ("encoding", "delimiter", "quoted", "width", "header_line", "blank_lines")
+_OF_COLUMNS: Final = ("name", "kind", "style", "currency", "unsure")
 _IDENTIFIER = re.compile(
     r"(?:.*[\s_-])?(?:id|nr\.?|code|zip|zipcode|postcode|plz|phone|tel|mobile|sku|isbn|ean|year|month|week)"
     r"|.+[\s_-](?:no\.?|number)|no\.?|#|index|.*(?:번호|코드|연도|년도|연월|주차|순번)|년|월",
@@ -94,13 +96,8 @@ def described(table: Table, *, by: str | None) -> JsonObject:
     with localcontext(EXACT):
         values = [[value_of(row.cells[c.index], c) for row in table.rows] for c in columns]
         return {
-            "encoding": table.encoding,
-            "delimiter": table.delimiter,
-            "quoted": table.quoted,
-            "width": table.width,
-            "header_line": table.header_line,
+            **{name: getattr(table, name) for name in _OF_FILES},
             "rows_total": len(table.rows),
-            "blank_lines": table.blank_lines,
             "renamed": [*table.renamed],
             "skipped": [_skipped(row, table) for row in table.skipped[:SKIPPED_GIVEN_MAX]],
             "skipped_total": len(table.skipped),
@@ -121,11 +118,7 @@ def _told(column: Column, values: Sequence[Value], rows: Sequence[Row]) -> JsonO
     ]
     days = [value for value in values if isinstance(value, date)]
     return {
-        "name": column.name,
-        "kind": column.kind,
-        "style": column.style.value,
-        "currency": column.currency,
-        "unsure": column.unsure,
+        **{name: getattr(column, name) for name in _OF_COLUMNS},
         "missing": sum(missing),
         "unreadable": [*unread[:UNREADABLE_SHOWN_MAX]],
         "unreadable_total": len(unread),
@@ -138,17 +131,16 @@ def _told(column: Column, values: Sequence[Value], rows: Sequence[Row]) -> JsonO
 def _measures(column: Column, values: Iterable[Value]) -> JsonObject:
     """Return how many numbers there are and what they come to, the mean with two more places than were written."""
     numbers = [value for value in values if isinstance(value, Decimal)]
-    if not numbers:
-        return {"count": 0, "sum": None, "average": None, "minimum": None, "maximum": None}
-    total = sum(numbers, Decimal(0))
-    step = Decimal(1).scaleb(-max(map(places, numbers)) - AVERAGE_PLACES_MORE)
-    return {
-        "count": len(numbers),
-        "sum": f"{total:f}" if column.adds_up else None,
-        "average": f"{(total / len(numbers)).quantize(step):f}",
-        "minimum": f"{min(numbers):f}",
-        "maximum": f"{max(numbers):f}",
+    total, most = sum(numbers, Decimal(0)), max(map(places, numbers), default=0)
+    step = Decimal(1).scaleb(-most - AVERAGE_PLACES_MORE)
+    measures = {
+        "sum": total if numbers and column.adds_up else None,
+        "average": (total / len(numbers)).quantize(step) if numbers else None,
+        "minimum": min(numbers, default=None),
+        "maximum": max(numbers, default=None),
     }
+    told = {name: None if each is None else f"{each:f}" for name, each in measures.items()}
+    return {"count": len(numbers), **told}
 
 
 def _groups(
