@@ -30,29 +30,24 @@ _CONFLICT_NAMES_MAX: Final = 100
 
 @dataclass(slots=True)
 class Applied:
-    """What reached the folder and what did not, in the order of trying."""
+    """What reached the folder and what did not, in the order of trying; ``notes`` tell of it after a crash."""
 
+    notes: Path
     changes: list[FileChange] = field(default_factory=list[FileChange])
     refused: list[RefusedChange] = field(default_factory=list[RefusedChange])
-    notes: Path | None = None
 
-    def did(self, path: str, kind: Literal["created", "changed", "deleted"], size: int = 0) -> None:
-        """Note a change."""
-        self.changes.append(FileChange(path=path, kind=kind, size=size))
-
-    def will(
-        self, path: str, kind: Literal["created", "changed", "deleted"], size: int = 0
-    ) -> None:
-        """Note what comes next, for whoever goes on after a crash."""
-        if self.notes is not None:
-            change = FileChange(path=path, kind=kind, size=size)
-            with self.notes.open("a", encoding="utf-8") as file:
-                file.write(json.dumps(asdict(change)) + "\n")
+    @contextlib.contextmanager
+    def doing(self, change: FileChange) -> Generator[None]:
+        """Note what comes next, for whoever goes on after a crash, and then that it came."""
+        with self.notes.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(asdict(change)) + "\n")
+        yield
+        self.changes.append(change)
 
     def before(self) -> list[FileChange]:
         """Return what was begun before a crash."""
         begun: dict[str, FileChange] = {}
-        if self.notes is not None and self.notes.exists():
+        if self.notes.exists():
             for line in self.notes.read_text(encoding="utf-8").splitlines():
                 with contextlib.suppress(ValueError):  # the crash may have torn the last one
                     change = FileChange(**json.loads(line))
@@ -171,10 +166,9 @@ class _Carrier:
             self._applied.refuse(path, "conflict")
             path, kind = self._free_beside(path, upper), "created"
         if path:
-            self._applied.will(path, kind, status.st_size)
-            with upper.open("rb") as source:
+            change = FileChange(path=path, kind=kind, size=status.st_size)
+            with self._applied.doing(change), upper.open("rb") as source:
                 self._access.write_from(path, source, limit=COMMAND_FILE_BYTES_MAX, mode=mode)
-            self._applied.did(path, kind, status.st_size)
 
     def _cleared(self, path: str, *, for_directory: bool) -> Entry | None:
         """Return what has this name; a file where a directory must be, or the other way round, is deleted first."""
@@ -200,27 +194,22 @@ class _Carrier:
         """Delete a file, or all of a directory that may be deleted."""
         with self._applied.keeping(path):
             there = self._access.stat(path)
-            if there is None:
-                return
-            if there.kind != "directory":
-                self._delete_file(path)
-                return
-            below = self._access.walk(path, limit=COMMAND_CHANGES_MAX)
-            for entry in sorted(below, key=lambda each: each.path, reverse=True):
-                with self._applied.keeping(entry.path):
-                    if entry.kind == "directory":
-                        self._access.remove(entry.path)
-                    else:
-                        self._delete_file(entry.path)
-            self._access.remove(path)
+            if there is not None and there.kind == "directory":
+                below = self._access.walk(path, limit=COMMAND_CHANGES_MAX)
+                for entry in sorted(below, key=lambda each: each.path, reverse=True):
+                    with self._applied.keeping(entry.path):
+                        self._delete_one(entry.path, entry.kind)
+            if there is not None:
+                self._delete_one(path, there.kind)
 
-    def _delete_file(self, path: str) -> None:
-        if self._touched(path):
+    def _delete_one(self, path: str, kind: str) -> None:
+        if kind == "directory":
+            self._access.remove(path)
+        elif self._touched(path):
             self._applied.refuse(path, "conflict")
-            return
-        self._applied.will(path, "deleted")
-        self._access.remove(path)
-        self._applied.did(path, "deleted")
+        else:
+            with self._applied.doing(FileChange(path=path, kind="deleted", size=0)):
+                self._access.remove(path)
 
     def _same(self, upper: Path, path: str, size: int, mode: int) -> bool:
         """Return whether the command only looked: a file opened for writing is copied up unchanged."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -85,28 +85,24 @@ def box(
         *("--unshare-cgroup-try", "--disable-userns", "--uid", _UID, "--gid", _UID),
         *("--hostname", "sandbox", "--cap-drop", "ALL", "--new-session"),
         *_programs(),
-        *(part for name in _ETC for part in ("--ro-bind-try", f"/etc/{name}", f"/etc/{name}")),
-        *(
-            part
-            for to in (*_STAND_INS, *command.given)
-            for part in ("--ro-bind-data", str(handed[to]), to)
-        ),
+        *_each("--ro-bind-try", ((f"/etc/{name}", f"/etc/{name}") for name in _ETC)),
+        *_each("--ro-bind-data", ((str(handed[to]), to) for to in (*_STAND_INS, *command.given))),
         # /proc/sys again and read-only: under root the box could otherwise write the host's kernel settings.
         *("--proc", "/proc", "--ro-bind", "/proc/sys", "/proc/sys", "--dev", "/dev"),
         *("--size", str(64 * 1024**2), "--tmpfs", "/dev/shm"),  # noqa: S108 - the box's own
         *("--size", str(256 * 1024**2), "--tmpfs", "/tmp"),  # noqa: S108 - the box's own
         *("--size", str(64 * 1024**2), "--tmpfs", _HOME, "--dir", "/run"),
-        *(
-            part
-            for at, to in zip(programs, command.programs, strict=True)
-            for part in ("--ro-bind", at, str(to))
-        ),
+        *_each("--ro-bind", zip(programs, map(str, command.programs), strict=True)),
         *("--bind" if command.writable else "--ro-bind", merged, str(root)),
         *("--chdir", str(command.folder), "--remount-ro", "/", "--clearenv"),
-        *(part for name, value in _ENVIRONMENT.items() for part in ("--setenv", name, value)),
+        *_each("--setenv", _ENVIRONMENT.items()),
         *("--seccomp", str(handed["seccomp"]), "--json-status-fd", str(handed["status"]), "--"),
         *command.argv,
     ]
+
+
+def _each(option: str, pairs: Iterable[tuple[str, str]]) -> list[str]:
+    return [part for one, other in pairs for part in (option, one, other)]
 
 
 def _limits(prlimit: str, command: Command) -> list[str]:

@@ -172,16 +172,12 @@ class Bubblewrap:
         self, command: Command, layers: Layers, root: Path, handed: Mapping[str, int]
     ) -> list[str]:
         own = [str(path) for path in command.programs]
+        at, merged = own, str(layers.merged)
+        if self.owner is not None:
+            at, merged = [program_at(number) for number in range(len(own))], MERGED
+        inner = box(self._programs, command, merged=merged, programs=at, root=root, handed=handed)
         if self.owner is None:
-            merged = str(layers.merged)
-            inner = box(
-                self._programs, command, merged=merged, programs=own, root=root, handed=handed
-            )
             return as_user(self._programs, layers, inner)
-        reach = [program_at(number) for number in range(len(own))]
-        inner = box(
-            self._programs, command, merged=MERGED, programs=reach, root=root, handed=handed
-        )
         return as_root(layers, [*own, "--", *inner], owner=self.owner)
 
     @contextlib.asynccontextmanager

@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Final
 
 from deskhand.clock import Clock
-from deskhand.errors import DeskhandError
-from deskhand.ports import Command, Offload, Sandbox
+from deskhand.errors import Code, DeskhandError
+from deskhand.ports import Command, CommandResult, FolderAccess, Offload, Sandbox
+from deskhand.protocol.objects import SandboxInfo
 from deskhand.sandbox.bubblewrap import Bubblewrap
 from deskhand.sandbox.layers import Programs, make_layers, remove_layers
-from deskhand.sandbox.none import NoSandbox
 from deskhand.sandbox.seccomp import filter_bytes
 
 _SCRIPT: Final = """
@@ -24,6 +24,26 @@ if unshare -U true 2>/dev/null; then exit 11; fi
 if test -e /etc/shadow; then exit 12; fi
 """
 _SECONDS_MAX: Final = 20
+
+
+class NoSandbox:
+    """No wall: what a computer has on which no wall could be raised; ``reason`` tells a person what stood in the way."""
+
+    def __init__(self, reason: str) -> None:
+        self._info = SandboxInfo(name="none", level="none", reason=reason)
+
+    @property
+    def info(self) -> SandboxInfo:
+        """Level ``none`` and why."""
+        return self._info
+
+    async def run(self, command: Command, access: FolderAccess) -> CommandResult:
+        """Refuse with ``sandbox_unavailable``, always."""
+        del command, access
+        raise DeskhandError(Code.SANDBOX_UNAVAILABLE, self._info.reason or "")
+
+    async def ended(self, key: str) -> None:
+        """Nothing ever ran."""
 
 
 async def choose_sandbox(state: Path, *, clock: Clock, offload: Offload) -> Sandbox:

@@ -14,9 +14,11 @@ from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
-from deskhand.ports import CommandResult, FileChange, RefusedChange
+from pydantic import TypeAdapter
+
+from deskhand.ports import CommandResult
 
 _KEPT: Final = 200
 
@@ -42,15 +44,8 @@ class Records:
             said = json.loads(self._path(key).read_bytes())
         except (FileNotFoundError, ValueError):
             return None
-        result: dict[str, Any] = said["result"]
-        result["output"] = base64.b64decode(result["output"])
-        result["changes"] = tuple(FileChange(**one) for one in result["changes"])
-        result["refused"] = tuple(RefusedChange(**one) for one in result["refused"])
-        return Ended(
-            result=CommandResult(**result),
-            started_ns=said["started_ns"],
-            applied=said["applied"],
-        )
+        said["result"]["output"] = base64.b64decode(said["result"]["output"])
+        return TypeAdapter(Ended).validate_python(said)
 
     def write(self, key: str, ended: Ended) -> None:
         """Keep it, durably and whole; what the run itself wrote becomes durable before."""
@@ -85,15 +80,9 @@ class Records:
         return self._folder / f"{key}.json"
 
     def _forget_old(self) -> None:
-        found = sorted(self._folder.glob("*.json"), key=_written_ns)
-        for path in found[:-_KEPT]:
-            with suppress(OSError):
+        with suppress(
+            OSError
+        ):  # another run that ends at this moment may have forgotten one already
+            found = sorted(self._folder.glob("*.json"), key=lambda path: path.stat().st_mtime_ns)
+            for path in found[:-_KEPT]:
                 path.unlink()
-
-
-def _written_ns(path: Path) -> int:
-    """Return when a record was written; another run that ends at this moment may have forgotten it already."""
-    try:
-        return path.stat().st_mtime_ns
-    except FileNotFoundError:
-        return 0

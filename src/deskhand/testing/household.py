@@ -26,7 +26,7 @@ from deskhand.protocol.ops import Op, OpResult
 from deskhand.protocol.wire import JsonObject
 from deskhand.runner.app import Parts, Runner, RunnerConfig
 from deskhand.runner.process import Process
-from deskhand.sandbox.none import NoSandbox
+from deskhand.sandbox.choose import NoSandbox
 from deskhand.store.engine import open_sqlite, open_sqlite_reader
 from deskhand.store.opening import FILE, open_sqlite_store
 from deskhand.store.writer import ThreadWriter

@@ -11,9 +11,8 @@ import pytest
 
 from deskhand.clock import SystemClock
 from deskhand.errors import Code, DeskhandError
-from deskhand.sandbox.choose import choose_sandbox
+from deskhand.sandbox.choose import NoSandbox, choose_sandbox
 from deskhand.sandbox.layers import Programs
-from deskhand.sandbox.none import NoSandbox
 from deskhand.sandbox.seccomp import filter_bytes
 from deskhand.tools.beneath import Folder
 from tests.contract.sandbox.parties import (
