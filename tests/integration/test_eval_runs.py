@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import AsyncGenerator, Callable, Generator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
@@ -43,9 +43,11 @@ def quiet(number: int, count: int, one: Record) -> None:
 
 
 @asynccontextmanager
-async def thinking(url: str, place: Path, tools: tuple[ToolInfo, ...]) -> AsyncGenerator[Agent]:
+async def thinking(
+    url: str, place: Path, tools: tuple[ToolInfo, ...], *, context: int = 100_000
+) -> AsyncGenerator[Agent]:
     """Hold the built-in agent with the model at this address, in the folder of a run."""
-    choice = ModelChoice(name="openai-chat:stand-in", base_url=url, key="k", context_tokens=100_000)
+    choice = ModelChoice(name="openai-chat:stand-in", base_url=url, key="k", context_tokens=context)
 
     def scene(_: object) -> Scene:
         root = str(place.parent / "Work")
@@ -242,6 +244,20 @@ async def test_a_model_that_never_answers_is_no_result(tmp_path: Path) -> None:
 
     assert caught.value.code is Code.MODEL_BUSY
     assert (tmp_path / FILE).read_bytes() == b""
+
+
+async def test_a_model_that_is_too_small_is_measured_as_such(tmp_path: Path) -> None:
+    """A task that does not fit is that model's own failure, and counts (A-12)."""
+    plan = Plan(tasks="table-join", runs=1, seed=5, place=tmp_path, tell=quiet)
+    async with StandIn() as standin:
+
+        def small(home: Path, tools: tuple[ToolInfo, ...]) -> AbstractAsyncContextManager[Agent]:
+            return thinking(standin.url, home, tools, context=2000)
+
+        found = await evaluate(plan, SUBJECT, model="m", think=small)
+
+    assert (found.runs, found.right, found.false_done) == (1, 0, 0)
+    assert standin.requests == []
 
 
 @contextmanager

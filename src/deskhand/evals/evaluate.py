@@ -25,6 +25,7 @@ from deskhand.evals.report import page
 from deskhand.evals.running import FOLDER, HOME, Record, Run, Subject, measure, offload
 from deskhand.ports import Agent, ToolInfo
 from deskhand.sandbox.choose import choose_sandbox
+from deskhand.texts import text
 from deskhand.tools.registry import standard_tools, tool_infos
 
 Thinking = Callable[[Path, tuple[ToolInfo, ...]], AbstractAsyncContextManager[Agent]]
@@ -93,7 +94,7 @@ async def evaluate(plan: Plan, name: str, *, model: str | None, think: Thinking)
                 record = ledger.records.get(run.key(name))
                 if record is None:
                     record = await measure(run, subject, plan.place / NOW, clock=clock)
-                    if model and not (record.model or record.steps or record.tokens):
+                    if model and _unheard(record):
                         raise DeskhandError(Code.MODEL_BUSY, record.said[-_SAID_CHARS:])
                     _keep_wrong(plan.place, record)
                     ledger.add(record)
@@ -124,6 +125,13 @@ def _runs(plan: Plan, *, typed: bool) -> Sequence[Run]:
     """Return every run: all exercises once, then all of them again."""
     found = chosen(plan.tasks, typed=typed)
     return [Run(exercise=one, seed=plan.seed, number=n) for n in range(plan.runs) for one in found]
+
+
+def _unheard(record: Record) -> bool:
+    """Return whether nothing came from the model; that it is too small, or will not, is its own result."""
+    own = (text(f"error.{code}") for code in (Code.MODEL_CONTEXT, Code.MODEL_REFUSED))
+    heard = record.model or record.steps or record.tokens
+    return not heard and not any(one in record.said for one in own)
 
 
 def _keep_wrong(place: Path, record: Record) -> None:
