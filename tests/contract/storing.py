@@ -17,6 +17,7 @@ from deskhand.ports import (
     Credential,
     Draft,
     Invite,
+    Notice,
     PlannedDelivery,
     PushSubscription,
     Store,
@@ -212,18 +213,21 @@ def planned(
             "task": "tsk_1",
             "tag": tag,
             "fate": "planned",
-            "at": stamp(START),
+            "at": at,
         }
     )
     return PlannedDelivery(
         delivery=delivery,
         subscription=subscription,
-        title="Done",
-        body="Sorted",
-        url_path="/tasks/tsk_1",
-        urgency="normal",
-        ttl_seconds=3600,
-        next_try_at=at,
+        notice=Notice(
+            id=name,
+            tag=tag,
+            title="Done",
+            body="Sorted",
+            url_path="/tasks/tsk_1",
+            urgency="normal",
+            ttl_seconds=3600,
+        ),
     )
 
 

@@ -16,7 +16,7 @@ from deskhand.core.delivery import Announcement, next_try_seconds
 from deskhand.hub.timing import Rounds
 from deskhand.ids import Ids
 from deskhand.limits import DELIVERY_BACKOFF_SECONDS
-from deskhand.ports import DueDelivery, Notifier, PlannedDelivery, SendOutcome, Tx
+from deskhand.ports import DueDelivery, Notice, Notifier, PlannedDelivery, SendOutcome, Tx
 from deskhand.protocol.events import KIND_OF, ApprovalRequested, QuestionAsked, TaskFinished
 from deskhand.protocol.objects import Delivery
 from deskhand.texts import text
@@ -51,18 +51,17 @@ def plan(
                 "at": tx.now,
             }
         )
-        tx.plan_delivery(
-            PlannedDelivery(
-                delivery=delivery,
-                subscription=subscription.id,
-                title=text(announced.title_id, language=language),
-                body=text(announced.body_id, language=language),
-                url_path=announced.url_path,
-                urgency=announced.urgency,
-                ttl_seconds=announced.ttl_seconds,
-                next_try_at=tx.now,
-            )
+        notice = Notice(
+            id=delivery.id,
+            tag=announced.tag,
+            title=text(announced.title_id, language=language),
+            body=text(announced.body_id, language=language),
+            url_path=announced.url_path,
+            urgency=announced.urgency,
+            ttl_seconds=announced.ttl_seconds,
         )
+        addressed = PlannedDelivery(delivery=delivery, subscription=subscription.id, notice=notice)
+        tx.plan_delivery(addressed)
         planned.append(delivery.id)
     return planned
 

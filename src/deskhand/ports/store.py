@@ -132,16 +132,11 @@ class DueDelivery:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlannedDelivery:
-    """A delivery decided together with the event that causes it, stored in the same transaction."""
+    """A delivery decided together with the event that causes it, stored in the same transaction, due at once."""
 
     delivery: Delivery
     subscription: str | None
-    title: str
-    body: str
-    url_path: str
-    urgency: Literal["high", "normal", "low"]
-    ttl_seconds: int
-    next_try_at: str
+    notice: Notice
 
 
 class Tx(Protocol):

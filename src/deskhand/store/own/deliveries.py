@@ -27,7 +27,6 @@ _s = tables.subscriptions.c
 _ORDER = ("planned", "held", "suppressed", "failed", "sent", "accepted", "shown", "tapped")
 _BY_DEVICE = ("shown", "tapped")
 _COLUMNS = ("id", "tag", "device", "task", "fate", "reason", "attempts")
-_NOTICE = ("title", "body", "url_path", "urgency", "ttl_seconds")
 
 
 def put_subscription(connection: Connection, subscription: PushSubscription) -> None:
@@ -56,14 +55,13 @@ def subscriptions(connection: Connection, account: str) -> list[PushSubscription
 def plan(connection: Connection, account: str, planned: PlannedDelivery) -> None:
     """Store a delivery unless one of the same (tag, class, subscription) is there."""
     delivery = planned.delivery
-    notice = {name: getattr(planned, name) for name in _NOTICE}
     row: RowValues = {
         "account": account,
         "class": delivery.kind,
         "subscription": planned.subscription or "",
         **{name: getattr(delivery, name) for name in _COLUMNS},
-        "next_try_at": planned.next_try_at if delivery.fate == "planned" else None,
-        "planned": json_text({"delivery": dumped(delivery), "notice": notice}),
+        "next_try_at": delivery.at if delivery.fate == "planned" else None,
+        "planned": json_text({"delivery": dumped(delivery), "notice": asdict(planned.notice)}),
     }
     statement = inserting(connection, tables.deliveries).on_conflict_do_nothing()
     connection.execute(statement, row)
@@ -161,5 +159,5 @@ def _due_delivery(row: RowMapping, subscription: PushSubscription | None) -> Due
         account=row["account"],
         delivery=_delivery(row, planned["delivery"]),
         subscription=subscription,
-        notice=Notice(id=row["id"], tag=row["tag"], **planned["notice"]),
+        notice=Notice(**{"id": row["id"], "tag": row["tag"], **planned["notice"]}),
     )
