@@ -9,7 +9,7 @@ import os
 from pathlib import Path
 
 from deskhand.cli.client import Client
-from deskhand.cli.screen import Obj
+from deskhand.cli.screen import Obj, speak
 from deskhand.errors import Code, DeskhandError
 from deskhand.store.private import OWNER_FILE, RUNNER_FILE, read_private
 
@@ -44,14 +44,17 @@ def client() -> Client:
     return Client(url=chosen, token=token)
 
 
-def this_computer() -> Obj | None:
-    """Return what this computer is to its hub, if it is a runner there.
+def this_computer() -> Obj:
+    """Return what this computer is to its hub.
 
     Raises:
-        DeskhandError: as :func:`client`.
+        DeskhandError: ``not_found`` when it is no runner there; as :func:`client`.
     """
-    known, found = local_runner() or {}, client().items("/v1/runners")
-    return next((one for one in found if one["id"] == known.get("device")), None)
+    known = local_runner() or {}
+    for one in client().items("/v1/runners"):
+        if one["id"] == known.get("device"):
+            return one
+    raise DeskhandError(Code.NOT_FOUND, speak.say("doctor.runner"))
 
 
 def local_runner() -> Obj | None:

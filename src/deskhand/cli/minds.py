@@ -8,7 +8,8 @@ from __future__ import annotations
 import json
 import os
 from asyncio import to_thread
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Final, cast
 
@@ -110,7 +111,8 @@ def model_lines() -> list[str]:
     return [standing_line(said), *([] if chosen(said) else [looked_line(said)])]
 
 
-def builtin_agent(
+@asynccontextmanager
+async def builtin_agent(
     path: Path,
     *,
     computer: str,
@@ -118,8 +120,8 @@ def builtin_agent(
     clock: Clock,
     language: str,
     hear: Callable[[Brief, str | None], None] = lambda _, __: None,
-) -> tuple[BuiltInAgent, Supply]:
-    """Return the built-in agent of this computer, and what it thinks with; both want to be closed."""
+) -> AsyncGenerator[tuple[BuiltInAgent, Supply]]:
+    """Hold the built-in agent of this computer, and what it thinks with."""
     own, ceiling = Embedded(Ids(clock)), Ceiling(path)
     supply = Supply(wanted=wanted, look=found, own=own, clock=clock)
 
@@ -137,4 +139,9 @@ def builtin_agent(
         hear=hear,
         standin=os.environ.get(STAND_IN_VARIABLE) == "1",
     )
-    return BuiltInAgent(mind), supply
+    agent = BuiltInAgent(mind)
+    try:
+        yield agent, supply
+    finally:
+        await agent.close()
+        await own.close()

@@ -6,6 +6,7 @@ import asyncio
 from contextlib import suppress
 from typing import Literal
 
+from deskhand.agents.builtin.agent import BuiltInAgent
 from deskhand.agents.builtin.choosing import SERVERS, chosen, named
 from deskhand.cli import minds
 from deskhand.cli.home import home
@@ -64,7 +65,7 @@ async def _tried(name: str) -> Obj:
     def hear(_: Brief, piece: str | None) -> None:
         heard.extend([] if piece is None else [clock.monotonic() - began])
 
-    agent, supply = minds.builtin_agent(
+    held = minds.builtin_agent(
         home(), computer="", tools=(_TOOL,), clock=clock, hear=hear, language=language
     )
     number = int(ids.digits(4))
@@ -74,23 +75,20 @@ async def _tried(name: str) -> Obj:
         epoch=1,
         title="",
         text=text("model.test.ask", language=language, number=number),
-        agent=agent.name,
+        agent=BuiltInAgent.name,
         model=name,
         origin=Origin(surface="cli"),
         trust=Trust.OWNER,
         created_at=stamp(clock.now()),
     )
     move = None
-    try:
+    async with held as (agent, supply):
         await agent.warm()
         began = clock.monotonic()
         with suppress(TimeoutError):
             async with asyncio.timeout(SECONDS):
                 move = await agent.move(brief, ())
         total, choice = clock.monotonic() - began, supply.choose(brief)
-    finally:
-        await agent.close()
-        await supply.own.close()
     calls = move.calls if isinstance(move, Wishes) else ()
     return {
         "ok": any((one.tool, one.arguments) == (_TOOL.name, {"number": number}) for one in calls),

@@ -13,7 +13,7 @@ import typer
 from deskhand.cli.flags import add_commands, option
 from deskhand.cli.home import client, this_computer
 from deskhand.cli.screen import Exit, Obj, speak
-from deskhand.errors import Code, DeskhandError
+from deskhand.errors import DeskhandError
 
 _SIGNS = {"good": "✓", "ask": "!", "bad": "✗"}
 
@@ -48,22 +48,15 @@ def _hub() -> tuple[str, str]:
     return "good", f"{hub.url} · Deskhand {hub.get('/v1/version')['version']}"
 
 
-def _here() -> Obj:
-    here = this_computer()
-    if here is None:
-        raise DeskhandError(Code.NOT_FOUND, speak.say("doctor.runner"))
-    return here
-
-
 def _runner() -> tuple[str, str]:
     from deskhand.cli.commands.look import link_line
 
-    here = _here()
+    here = this_computer()
     return ("good" if here.get("connected") else "bad"), f"{here['name']}, {link_line(here)}"
 
 
 def _sandbox() -> tuple[str, str]:
-    box: Obj = _here()["sandbox"]
+    box: Obj = this_computer()["sandbox"]
     said = ", ".join(str(box[key]) for key in ("name", "level", "reason") if box.get(key))
     return ("good" if box["level"] == "full" else "ask"), said
 

@@ -58,8 +58,8 @@ async def _thinking(home: Path, tools: tuple[ToolInfo, ...]) -> AsyncGenerator[A
     from deskhand.cli.minds import builtin_agent
     from deskhand.clock import SystemClock
 
-    who = {"computer": "eval", "language": "en"}
-    async with builtin_agent(home, tools=tools, clock=SystemClock(), **who) as (agent, _):
+    held = builtin_agent(home, computer="eval", language="en", tools=tools, clock=SystemClock())
+    async with held as (agent, _):
         yield agent
 
 

@@ -96,7 +96,7 @@ def _running() -> Obj | None:
     """Return what this computer tells its hub of its model, if it runs."""
     with suppress(DeskhandError):
         here = this_computer()
-        if here and here.get("connected"):
+        if here["connected"]:
             model: Obj = here.get("model") or {}
             return {"model": model.get("name")}
     return None

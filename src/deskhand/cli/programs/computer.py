@@ -56,23 +56,6 @@ async def open_runner(
     agent = CommandAgent(offload=asyncio.to_thread)
     tools = standard_tools(offload=asyncio.to_thread, clock=clock, hosts=_hosts)
     live, told = Live(), tool_infos(tools)
-    thinking, supply = builtin_agent(
-        home, computer=name, tools=told, clock=clock, hear=live.hear, language=language
-    )
-    parts = Parts(
-        link=link,
-        journal=journal,
-        agents={agent.name: agent, thinking.name: thinking},
-        tools=tools,
-        sandbox=sandbox,
-        open_folder=Folder.open,
-        clock=clock,
-        ids=ids,
-        offload=asyncio.to_thread,
-        commands=agent.commands,
-        models=supply.models,
-        live=live,
-    )
     config = RunnerConfig(
         runner=device,
         name=name,
@@ -82,18 +65,33 @@ async def open_runner(
         slots=int(cast("int", setting("runner.slots").value)),
         language=language,
     )
-
-    warming = asyncio.ensure_future(thinking.warm())
-    try:
-        yield Runner(config, parts)
-    finally:
-        warming.cancel()
-        await asyncio.gather(warming, return_exceptions=True)
-        await thinking.close()
-        await supply.own.close()
-        await writer.close()
-        reading.dispose()
-        writing.dispose()
+    holding = builtin_agent(
+        home, computer=name, tools=told, clock=clock, hear=live.hear, language=language
+    )
+    async with holding as (thinking, supply):
+        parts = Parts(
+            link=link,
+            journal=journal,
+            agents={agent.name: agent, thinking.name: thinking},
+            tools=tools,
+            sandbox=sandbox,
+            open_folder=Folder.open,
+            clock=clock,
+            ids=ids,
+            offload=asyncio.to_thread,
+            commands=agent.commands,
+            models=supply.models,
+            live=live,
+        )
+        warming = asyncio.ensure_future(thinking.warm())
+        try:
+            yield Runner(config, parts)
+        finally:
+            warming.cancel()
+            await asyncio.gather(warming, return_exceptions=True)
+            await writer.close()
+            reading.dispose()
+            writing.dispose()
 
 
 async def ensure_local_runner(running: Running, *, name: str) -> Principal:
