@@ -5,11 +5,7 @@ from __future__ import annotations
 import shlex
 from typing import Final
 
-from deskhand.limits import (
-    COMMAND_MEMORY_BYTES_MAX,
-    COMMAND_OUTPUT_BYTES_MAX,
-    TOOL_TEXT_CHARS_MAX,
-)
+from deskhand import limits
 from deskhand.ports import Command, CommandResult, Effect, Place, ToolResult
 from deskhand.protocol import wishes
 from deskhand.protocol.objects import FolderMode
@@ -48,8 +44,8 @@ class RunCommand:
             folder=access.root,
             writable=place.mode is not FolderMode.READ_ONLY,
             seconds_max=float(wish.seconds),
-            output_bytes_max=COMMAND_OUTPUT_BYTES_MAX,
-            memory_bytes_max=COMMAND_MEMORY_BYTES_MAX,
+            output_bytes_max=limits.COMMAND_OUTPUT_BYTES_MAX,
+            memory_bytes_max=limits.COMMAND_MEMORY_BYTES_MAX,
             key=place.step,
         )
         ended = await place.sandbox.run(command, access)
@@ -81,7 +77,7 @@ def _value(ended: CommandResult, output: str) -> JsonObject:
 
 def _text(ended: CommandResult, output: str) -> str:
     """Return what a model reads: of a long output its two ends, since errors are said at the last one."""
-    over = len(output) - TOOL_TEXT_CHARS_MAX + _CHANGES_CHARS
+    over = len(output) - limits.TOOL_TEXT_CHARS_MAX + _CHANGES_CHARS
     if over > 0:
         head = (len(output) - over) // 2
         cure = "to see them write the output to a file, or ask for a part with grep, head or tail"

@@ -21,18 +21,10 @@ from deskhand.protocol.wishes import CheckCopied, CheckTable, CheckTotals, Figur
 from deskhand.texts import text
 from deskhand.tools.builtin import result, source
 from deskhand.tools.reading import Reader
+from deskhand.tools.tables import shaping
 from deskhand.tools.tables.numbers import is_missing
 from deskhand.tools.tables.reading import Table
-from deskhand.tools.tables.shaping import (
-    ORDERS,
-    asked_value,
-    columns_of,
-    conditions_in,
-    folded,
-    parts_of,
-    shape,
-    typed,
-)
+from deskhand.tools.tables.shaping import ORDERS, conditions_in, folded, parts_of, typed
 from deskhand.tools.tables.tabling import Tabling
 from deskhand.tools.tables.totals import EXACT, Column, recognise
 from deskhand.tools.writing.documents import rendered
@@ -93,7 +85,7 @@ def _bare(line: str, *, paged: bool) -> str:
 
 def _compared(wish: CheckTable, tables: Sequence[tuple[str, Table]], place: Place) -> ToolResult:
     said = partial(text, language=wish.language)
-    grid = shape(tables, wish.shape)
+    grid = shaping.shape(tables, wish.shape)
     digest = hashlib.sha256(rendered(wish.path, grid)).hexdigest()
     if place.results.sha256(wish.path) != digest:
         return result(said("check.other_file", path=wish.path), passed=False)
@@ -118,13 +110,13 @@ def _expected(
     own: dict[str, Column] = {}
     rows = list[_Row]()
     for number, (file, table) in enumerate(tables):
-        for column in columns_of(table):
+        for column in shaping.columns_of(table):
             own.setdefault(folded(column.name), column)
         more = _facts(table, wish)
         rows = _beside(rows, more, folded(wish.on), file) if wish.on and number else [*rows, *more]
     for said in conditions_in(wish.where):
         name, operator, value = parts_of(said)
-        asked = asked_value(value, own[folded(name)])
+        asked = shaping.asked_value(value, own[folded(name)])
         rows = [row for row in rows if _holds(row[folded(name)], operator, value, asked)]
     names = [(folded(column.name), column) for column in shown]
     if not (wish.by or wish.sum):
@@ -146,7 +138,7 @@ def _expected(
 
 def _facts(table: Table, wish: Shape) -> list[_Row]:
     """Return the words and the number of every cell, numbers as the check of totals reads them."""
-    columns = [(folded(column.name), column) for column in columns_of(table)]
+    columns = [(folded(column.name), column) for column in shaping.columns_of(table)]
     rows = [*table.rows, *([table.totals] if wish.whole and table.totals else [])]
     return [
         {name: (cell.strip(), _number(cell, c)) for (name, c), cell in zip(columns, row.cells)}  # noqa: B905 - rows have the width of their table

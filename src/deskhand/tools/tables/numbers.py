@@ -62,15 +62,6 @@ class Amount:
     currency: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StyleVotes:
-    """How many cells fit only one style, and one that means two different numbers."""
-
-    point: int = 0
-    comma: int = 0
-    either: str = ""
-
-
 def is_missing(cell: str) -> bool:
     """Return whether the cell says that there is no value."""
     return cell.strip().lower() in MISSING
@@ -98,19 +89,15 @@ def amount(cell: str, style: Style) -> Amount | None:
     return Amount(value, bool(found["percent"]), _CURRENCIES.get(money, money))
 
 
-def votes(cells: Iterable[str]) -> StyleVotes:
-    """Return what the cells of a column say about its style."""
-    point = comma = 0
-    either = ""
+def votes(cells: Iterable[str]) -> tuple[int, str]:
+    """Return how many more cells fit only a point than only a comma, and one that means two different numbers."""
+    vote, either = 0, ""
     for cell in cells:
         as_point, as_comma = amount(cell, Style.POINT), amount(cell, Style.COMMA)
-        if as_point is not None and as_comma is not None:
-            if as_point.value != as_comma.value:
-                either = either or cell.strip()
-        else:
-            point += as_point is not None
-            comma += as_comma is not None
-    return StyleVotes(point=point, comma=comma, either=either)
+        vote += (as_point is not None) - (as_comma is not None)
+        if as_point and as_comma and as_point.value != as_comma.value:
+            either = either or cell.strip()
+    return vote, either
 
 
 def places(value: Decimal) -> int:

@@ -18,15 +18,7 @@ from typing import Final, Literal
 from deskhand.core.dates import Order, a_date, order_of
 from deskhand.errors import Code, DeskhandError
 from deskhand.protocol.wire import Json, JsonObject
-from deskhand.tools.tables.numbers import (
-    Amount,
-    Style,
-    StyleVotes,
-    amount,
-    is_missing,
-    places,
-    votes,
-)
+from deskhand.tools.tables.numbers import Amount, Style, amount, is_missing, places, votes
 from deskhand.tools.tables.reading import Row, Table
 
 Value = Decimal | date | None
@@ -192,14 +184,17 @@ def recognise(table: Table) -> tuple[Column, ...]:
     """Return what each column holds, decided by its own values and, when they leave it open, by the other columns."""
     samples = [_sample(table.rows, index) for index in range(table.width)]
     voted = [votes(sample) for sample in samples]
-    leaning = _style(
-        sum(vote.point for vote in voted),
-        sum(vote.comma for vote in voted),
-        Style.COMMA if table.delimiter == ";" else Style.POINT,
-    )
+    leaning = sum(vote for vote, _ in voted) or (-1 if table.delimiter == ";" else 1)
     return tuple(
-        _column(Column(index=index, name=name, kind="text"), sample, vote, leaning)
-        for index, (name, sample, vote) in enumerate(zip(table.names, samples, voted, strict=True))
+        _column(
+            Column(index=index, name=name, kind="text"),
+            sample,
+            Style.POINT if (vote or leaning) > 0 else Style.COMMA,
+            "" if vote else either,
+        )
+        for index, (name, sample, (vote, either)) in enumerate(
+            zip(table.names, samples, voted, strict=True)
+        )
     )
 
 
@@ -218,14 +213,13 @@ def _sample(rows: Sequence[Row], index: int) -> list[str]:
     return [cell for cell in cells if not is_missing(cell)]
 
 
-def _column(blank: Column, sample: list[str], vote: StyleVotes, leaning: Style) -> Column:
+def _column(blank: Column, sample: list[str], style: Style, either: str) -> Column:
     if not sample:
         return blank
     needed, order = len(sample) * VALUE_SHARE_MIN, order_of(sample)
     if order is not None and sum(a_date(cell, order) is not None for cell in sample) >= needed:
         unsure = sample[0].strip() if order == "either" else ""
         return replace(blank, kind="date", order=order, unsure=unsure)
-    style = _style(vote.point, vote.comma, leaning)
     read = [amount(cell, style) for cell in sample]
     amounts = [found for found in read if found is not None]
     if len(amounts) < needed:
@@ -237,14 +231,8 @@ def _column(blank: Column, sample: list[str], vote: StyleVotes, leaning: Style) 
         kind=_number_kind(blank.name, sample, amounts, currencies),
         style=style,
         currency=next(iter(currencies)) if len(currencies) == 1 else "",
-        unsure=vote.either if not vote.point and not vote.comma else "",
+        unsure=either,
     )
-
-
-def _style(point: int, comma: int, otherwise: Style) -> Style:
-    if point == comma:
-        return otherwise
-    return Style.POINT if point > comma else Style.COMMA
 
 
 def _number_kind(
