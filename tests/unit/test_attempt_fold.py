@@ -12,14 +12,9 @@ from deskhand.protocol.tasks import Check
 from deskhand.protocol.wire import JsonObject
 from deskhand.workflow.attempt import (
     AttemptState,
-    Resolve,
-    Think,
-    Use,
-    Wait,
     Yes,
     fold,
     in_circles,
-    next_act,
     with_steering,
 )
 from deskhand.workflow.rows import (
@@ -68,15 +63,15 @@ def test_a_move_comes_back_from_its_row_as_it_was(move: Move) -> None:
 
 def test_a_new_attempt_thinks() -> None:
     """Without rows the agent is asked first."""
-    assert next_act(fold([])) == Think()
+    assert fold([]).move is None
 
 
 def test_results_fill_a_move_until_it_is_a_turn() -> None:
     """The next wish is the one without a result; after the last one the agent is asked again."""
     half, whole = fold(rows(moved(TWO), USED)), fold(rows(moved(TWO), USED, USED))
 
-    assert next_act(half) == Use(move=TWO, index=1)
-    assert next_act(whole) == Think()
+    assert (half.move, half.results, half.open, half.waiting) == (TWO, (OK,), None, None)
+    assert whole.move is None
     assert whole.turns == (Turn(move=TWO, results=(OK, OK)),)
     assert whole.steps == 2
 
@@ -85,7 +80,7 @@ def test_an_intent_without_a_result_is_to_be_resolved() -> None:
     """A crash left it: what follows depends on its class, not on hope."""
     steps = rows(moved(TWO), ("tool", {}, None))
 
-    assert next_act(fold(steps)) == Resolve(move=TWO, step=steps[1])
+    assert (fold(steps).move, fold(steps).open) == (TWO, steps[1])
 
 
 def test_an_open_wait_is_waited_for_and_a_yes_is_for_its_action_alone() -> None:
@@ -95,7 +90,7 @@ def test_an_open_wait_is_waited_for_and_a_yes_is_for_its_action_alone() -> None:
     allowed = fold([asked[0], replace(asked[1], result=given)])
     used = fold([asked[0], replace(asked[1], result=given), *rows(USED, USED, USED)[2:]])
 
-    assert next_act(fold(asked)) == Wait(step=asked[1])
+    assert fold(asked).waiting == asked[1]
     assert (allowed.yes, allowed.grants) == (
         Yes(approval="ref_1", action_sha256="h"),
         frozenset({"g"}),
@@ -126,10 +121,10 @@ def test_an_answer_closes_the_turn_of_its_question() -> None:
 
 
 def test_what_the_agent_says_is_followed() -> None:
-    """Each kind of move has its own next thing."""
-    acts = [type(next_act(fold(rows(moved(move))))) for move in MOVES]
+    """Each kind of move stands until it has come to something."""
+    stands = [fold(rows(moved(move))).move for move in MOVES]
 
-    assert acts == [Use, Ask, Done, GiveUp]
+    assert stands == MOVES
 
 
 def test_a_retry_begins_a_new_try_with_the_failed_checks_as_feedback() -> None:

@@ -42,16 +42,7 @@ from deskhand.runner.parts import Parts, RunnerConfig
 from deskhand.runner.saying import Voice
 from deskhand.runner.workspace import Workspaces, instructions_of
 from deskhand.tools.leaf import translated
-from deskhand.workflow.attempt import (
-    Resolve,
-    Think,
-    Use,
-    Wait,
-    apply,
-    fold,
-    next_act,
-    with_steering,
-)
+from deskhand.workflow.attempt import apply, fold, with_steering
 from deskhand.workflow.rows import (
     AttemptKey,
     AttemptRow,
@@ -117,7 +108,7 @@ async def tell_of_doubt(kit: Kit) -> None:
             look = kit.gate.targets(call, scope) or what
         said = kit.gate.say("attempt.canceled_in", what=what, look=look)
         told = replace(step, result=to_json(ToolResult(outcome="unknown", value={}, text=said)))
-        voice = Voice(kit.parts, kit.config.runner, attempt.brief)
+        voice = Voice(kit.parts, kit.config, attempt.brief)
         await kit.parts.journal.tell(attempt.key, voice.said(said, role="system"), of=told)
 
 
@@ -135,7 +126,7 @@ class _Driver:
         self._brief = attempt.brief
         self._agent = kit.parts.agents.get(attempt.brief.agent)
         self._hears: bool = getattr(self._agent, "hears", True)
-        self._voice = Voice(kit.parts, kit.config.runner, attempt.brief)
+        self._voice = Voice(kit.parts, kit.config, attempt.brief)
         self._watch = Watch(attempt.brief, self._journal.setting, kit.gate)
         self._place = attempt.place
         self._unsaved: list[Step] = []
@@ -164,7 +155,7 @@ class _Driver:
     async def tell_of_wait(self, error: DeskhandError) -> bool:
         """Tell the owner what is waited for; return whether that could be noted."""
         why = error.sentence(self._gate.language)
-        said = self._voice.said(self._say("attempt.waits", why=why), role="system")
+        said = self._voice.remarked("attempt.waits", why=why)
         with suppress(DeskhandError):
             await self._journal.record(self._key, ops=[said], place=self._place)
             return True
@@ -177,21 +168,19 @@ class _Driver:
         if self._journal.paused(self._key):
             await self._flush()
             return False
-        match act := next_act(self._state):
-            case Think():
+        if self._state.waiting is not None:
+            return self._decide(self._state.waiting)
+        match move := self._state.move:
+            case None:
                 going = await self._think()
-            case Use():
-                going = await self._use(act.move, act.index)
-            case Resolve():
-                going = await self._resolve(act.move, act.step)
-            case Wait():
-                going = self._decide(act.step)
+            case Wishes():
+                going = await self._use(move)
             case Ask():
-                going = await self._question(act)
+                going = await self._question(move)
             case Done():
-                going = await self._verify(act)
+                going = await self._verify(move)
             case GiveUp():
-                going = self._listen() or await self.give_up(act.reasons)
+                going = self._listen() or await self.give_up(move.reasons)
         return going
 
     async def _think(self) -> bool:
@@ -267,10 +256,12 @@ class _Driver:
             return GiveUp(reasons=(self._say("attempt.agent_broke"),))
         return move
 
-    async def _use(self, move: Wishes, index: int) -> bool:
+    async def _use(self, move: Wishes) -> bool:
         """Carry out the next wish, or several at once that only look."""
+        if self._state.open is not None:
+            return await self._resolve(move, self._state.open)
         looking: list[tuple[ToolCall, Ruling]] = []
-        for call in move.calls[index:]:
+        for call in move.calls[len(self._state.results) :]:
             ruling = await self._admit(call)
             if isinstance(ruling, Ruling) and ruling.looks:
                 looking.append((call, ruling))
@@ -531,7 +522,7 @@ class _Driver:
         if done and plain:
             last.append(voice.said(done.summary, message=self._shown, meant="answer"))
         if self._unheard() and not self._hears:
-            last.append(voice.said(self._say("attempt.cannot_hear"), role="system"))
+            last.append(voice.remarked("attempt.cannot_hear"))
         await self._flush(*ops, *last, voice.op(finished), finished=True)
         return False
 

@@ -11,10 +11,11 @@ import json
 import os
 import stat
 from collections.abc import Callable, Sequence
-from contextlib import closing
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Final, cast
+
+from pydantic import TypeAdapter
 
 from deskhand.clock import SystemClock
 from deskhand.errors import Code, DeskhandError
@@ -22,12 +23,11 @@ from deskhand.ids import Ids
 from deskhand.limits import NAME_CHARS_MAX
 from deskhand.protocol.objects import FolderMode
 from deskhand.protocol.wire import JsonObject, strict_json
-from deskhand.tools.beneath import Folder
+from deskhand.store.private import write_private
 from deskhand.tools.roots import refuse_root
 
 FILE: Final = "folders.json"
 _LOCK: Final = "folders.lock"
-_NEW: Final = "folders.new"
 _SIZE_MAX: Final = 1024 * 1024
 
 
@@ -46,6 +46,9 @@ class Granted:
     inode: int
     for_op: str | None = None
     task: str | None = None
+
+
+_GRANTED: Final = TypeAdapter(tuple[Granted, ...])
 
 
 class Ceiling:
@@ -74,8 +77,8 @@ class Ceiling:
             data = file.read(_SIZE_MAX)
         try:
             parsed = cast("JsonObject", strict_json(data))
-            return tuple(map(_granted, cast("list[JsonObject]", parsed["folders"])))
-        except (DeskhandError, AttributeError, KeyError, TypeError, ValueError) as error:
+            return _GRANTED.validate_python(parsed["folders"])
+        except (DeskhandError, KeyError, TypeError, ValueError) as error:
             raise DeskhandError(Code.CONFIG_INVALID, FILE) from error
 
     def mode(self, folder: str, *, task: str, op: str | None = None) -> FolderMode | None:
@@ -139,19 +142,6 @@ def revoke_folder(home: Path, folder: str) -> bool:
     return len(after) < len(before)
 
 
-def _granted(item: JsonObject) -> Granted:
-    task, op = item.get("task"), item.get("for_op")
-    return Granted(
-        id=str(item["id"]),
-        root=str(item["root"]),
-        mode=FolderMode(str(item["mode"])),
-        label=str(item["label"]),
-        inode=int(str(item["inode"])),
-        for_op=None if op is None else str(op),
-        task=None if task is None else str(task),
-    )
-
-
 def _change(home: Path, change: Callable[[Sequence[Granted]], list[Granted]]) -> list[Granted]:
     """Replace the file whole: a reader sees the old or the new one, and two writers take turns."""
     home.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -159,20 +149,8 @@ def _change(home: Path, change: Callable[[Sequence[Granted]], list[Granted]]) ->
     try:
         fcntl.flock(lock, fcntl.LOCK_EX)
         entries = change(Ceiling(home).entries())
-        data = json.dumps({"folders": [asdict(entry) for entry in entries]}, indent=2) + "\n"
-        with closing(Folder.open(home)) as folder:
-            folder.write(_NEW, data.encode(), mode=0o600)
-        _sync(home / _NEW)  # or a power cut leaves the name with nothing in it
-        (home / _NEW).replace(home / FILE)
-        _sync(home)
+        data = {"folders": [asdict(entry) for entry in entries]}
+        write_private(home / FILE, json.dumps(data, indent=2) + "\n")
     finally:
         os.close(lock)
     return entries
-
-
-def _sync(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -17,7 +17,6 @@ from deskhand.protocol.events import Event, TaskAssigned
 from deskhand.runner.outbox import Backoff
 from deskhand.runner.parts import Parts, RunnerConfig
 from deskhand.runner.saying import Voice
-from deskhand.texts import text
 from deskhand.workflow.local import LocalWorkflow
 
 _log = logging.getLogger(__name__)
@@ -130,19 +129,16 @@ class Inbox:
         """Say that a word came too late, if its attempt is over: nobody is there any more who could hear it."""
         attempt = self._journal.latest(event.task or "")
         if attempt is not None and attempt.status == "finished":
-            voice = Voice(self._parts, self._config.runner, attempt.brief)
-            said = text("attempt.too_late", language=self._config.language)
-            await self._journal.tell(attempt.key, voice.said(said, role="system"))
+            voice = Voice(self._parts, self._config, attempt.brief)
+            await self._journal.tell(attempt.key, voice.remarked("attempt.too_late"))
 
     async def _tell_of_wait(self, event: Event, error: DeskhandError) -> None:
         """Say once in its conversation why a task is not begun; nothing can be stored, so it goes straight out."""
         if event.kind != "task.assigned" or event.seq == self._told_of:
             return
         self._told_of = event.seq
-        language = self._config.language
-        said = text("attempt.waits", language=language, why=error.sentence(language))
         with suppress(DeskhandError):
             order = TaskAssigned.from_json(event.body)
-            brief = order.brief.but(epoch=order.epoch)
-            voice = Voice(self._parts, self._config.runner, brief)
-            await self._link.send([voice.said(said, role="system")])
+            voice = Voice(self._parts, self._config, order.brief.but(epoch=order.epoch))
+            why = error.sentence(self._config.language)
+            await self._link.send([voice.remarked("attempt.waits", why=why)])

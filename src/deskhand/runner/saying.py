@@ -18,7 +18,8 @@ from deskhand.protocol.objects import Origin, Trust
 from deskhand.protocol.ops import Op
 from deskhand.protocol.tasks import Approval, Artifact, Brief, Question, TaskState, Usage
 from deskhand.runner.gate import Ruling
-from deskhand.runner.parts import Parts
+from deskhand.runner.parts import Parts, RunnerConfig
+from deskhand.texts import text as text_of
 
 SUMMARY_CHARS_MAX: Final = 500
 _Fact = ev.AttemptBody | ev.MessagePosted | ev.TaskFinished
@@ -38,10 +39,11 @@ def fact(ids: Ids, body: Body, *, thread: str | None = None, task: str | None = 
 class Voice:
     """Speaks for one attempt of one runner."""
 
-    def __init__(self, parts: Parts, runner: str, brief: Brief) -> None:
+    def __init__(self, parts: Parts, config: RunnerConfig, brief: Brief) -> None:
         self._clock = parts.clock
         self._ids = parts.ids
-        self._runner = runner
+        self._runner = config.runner
+        self._language = config.language
         self._brief = brief
         self.epoch = brief.epoch
 
@@ -75,6 +77,10 @@ class Voice:
                 epoch=self.epoch,
             )
         )
+
+    def remarked(self, key: str, **values: object) -> Op:
+        """Return: this runner itself said a sentence of the catalogue."""
+        return self.said(text_of(key, language=self._language, **values), role="system")
 
     def moved(self, state: TaskState) -> Op:
         """Return: the task is in another state."""

@@ -12,7 +12,7 @@ from functools import reduce
 from typing import Final
 
 from deskhand.errors import Code, DeskhandError
-from deskhand.ports import Ask, Done, GiveUp, Move, Spent, ToolResult, Turn, Wishes
+from deskhand.ports import Ask, Done, Move, Spent, ToolResult, Turn, Wishes
 from deskhand.protocol.tasks import Check, Instructions, PlanItem
 from deskhand.protocol.wire import Json
 from deskhand.workflow.rows import Step, StepKind, from_json, move_from_json
@@ -37,9 +37,9 @@ class Yes:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AttemptState:
-    """What the rows of an attempt add up to.
+    """What the rows of an attempt add up to, and so what comes next: a pure function of them.
 
-    ``move`` is the present move and ``results`` what its calls came to so far; ``open`` is an intent without a
+    ``move`` is the present move, none when the agent is to be asked, and ``results`` what its calls came to so far; ``open`` is an intent without a
     result, ``waiting`` a wait for a person that is not over; ``changes`` says how each file differs (path ->
     created, changed or deleted) from before the task; ``heard`` is the seq of the last steering; ``acted`` whether
     anything was done that could have an effect; ``idle`` how many turns brought nothing that was not ``seen``;
@@ -78,38 +78,6 @@ class AttemptState:
         return self.spending.steps
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Think:
-    """The agent is to be asked for its next move."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Use:
-    """The wish at ``index`` of the present move is to be carried out."""
-
-    move: Wishes
-    index: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Resolve:
-    """A crash left an intent without a result."""
-
-    move: Wishes
-    step: Step
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Wait:
-    """A person is asked; go on when there is a decision."""
-
-    step: Step
-
-
-Act = Think | Use | Resolve | Wait | Ask | Done | GiveUp
-"""What comes next. ``Ask``: put the question to a person; ``Done``: look whether it is; ``GiveUp``: end."""
-
-
 def fold(steps: Iterable[Step]) -> AttemptState:
     """Return what these rows, in order of their number, add up to.
 
@@ -134,17 +102,6 @@ def apply(state: AttemptState, step: Step) -> AttemptState:
         state = replace(state, spending=spending)
     state = replace(state, next_n=step.n + 1)
     return _FOLDS[step.kind](state, step)
-
-
-def next_act(state: AttemptState) -> Act:
-    """Return what comes next; a pure function of the rows."""
-    if state.waiting is not None:
-        return Wait(step=state.waiting)
-    if not isinstance(state.move, Wishes):
-        return state.move or Think()
-    if state.open is not None:
-        return Resolve(move=state.move, step=state.open)
-    return Use(move=state.move, index=len(state.results))
 
 
 def with_steering(turns: Sequence[Turn], said: Sequence[str]) -> tuple[Turn, ...]:

@@ -118,8 +118,8 @@ class Journal:
     ) -> None:
         self._engine = engine
         self._reading: Connection | None = None
-        self._settings: dict[str, Json] = {}
         self._heard: dict[tuple[str, str], list[Event]] = {}
+        self._settings: dict[str, Json] = {}
         """What was read of orders since the last one came in: each turn asks for the same many times."""
         self._writer = writer
         self._ids = ids
