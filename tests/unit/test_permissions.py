@@ -48,7 +48,6 @@ rules = st.builds(
     Rule,
     name=st.just("extra"),
     decision=st.sampled_from(Decision),
-    tools=_some(("write_file", "run_command")),
     verbs=_some(VERBS),
     wheres=_some(WHERES),
     modes=_some(MODES),

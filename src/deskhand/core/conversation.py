@@ -16,6 +16,7 @@ from deskhand.core.waiting import modelless
 from deskhand.errors import Code, DeskhandError
 from deskhand.limits import NAME_CHARS_MAX, TITLE_CHARS_MAX
 from deskhand.protocol import events as ev
+from deskhand.protocol import ops
 from deskhand.protocol.authority import authorize_fields
 from deskhand.protocol.objects import (
     Folder,
@@ -27,37 +28,29 @@ from deskhand.protocol.objects import (
     Trust,
     narrower,
 )
-from deskhand.protocol.ops import (
-    Archive,
-    MessagePost,
-    QuestionAnswer,
-    ThreadCreate,
-    ThreadModel,
-    ThreadRename,
-)
 from deskhand.protocol.tasks import FileRef, Question, Task, TaskState
 
 COMMANDS_AGENT = "commands"
 
 
-def create_thread(_: Facts, wish: Wish, body: ThreadCreate) -> Decision:
+def create_thread(_: Facts, wish: Wish, body: ops.ThreadCreate) -> Decision:
     """Begin a conversation."""
     thread = wish.ids.new("thr")
     draft = Draft(body=ev.ThreadCreated(title=body.title), actor=wish.principal.id, thread=thread)
     return Decision(drafts=(draft,), id=thread)
 
 
-def rename_thread(facts: Facts, wish: Wish, body: ThreadRename) -> Decision:
+def rename_thread(facts: Facts, wish: Wish, body: ops.ThreadRename) -> Decision:
     """Give a conversation another title."""
     return _about_thread(facts, wish, ev.ThreadRenamed(title=body.title))
 
 
-def archive_thread(facts: Facts, wish: Wish, body: Archive) -> Decision:
+def archive_thread(facts: Facts, wish: Wish, body: ops.Archive) -> Decision:
     """Put a conversation away, or take it out again."""
     return _about_thread(facts, wish, ev.ThreadArchived(archived=body.archived))
 
 
-def set_thread_model(facts: Facts, wish: Wish, body: ThreadModel) -> Decision:
+def set_thread_model(facts: Facts, wish: Wish, body: ops.ThreadModel) -> Decision:
     """Choose the model of a conversation."""
     return _about_thread(facts, wish, ev.ThreadModelSet(model=body.model))
 
@@ -76,7 +69,7 @@ def erase_thread(facts: Facts, wish: Wish) -> Decision:
 
 
 def post_message(
-    facts: Facts, wish: Wish, body: MessagePost, files: Sequence[FileRef] = ()
+    facts: Facts, wish: Wish, body: ops.MessagePost, files: Sequence[FileRef] = ()
 ) -> Decision:
     """Turn a message into a task, guidance or an answer.
 
@@ -94,13 +87,13 @@ def post_message(
     meant = body.meant or ("answer" if question else "task")
     if meant == "answer":
         named = body.to or ""
-        return answer_question(facts, wish, QuestionAnswer(question=named, answer=body.text))
+        return answer_question(facts, wish, ops.QuestionAnswer(question=named, answer=body.text))
     if meant == "steer":
         return _steer(facts, wish, body, files)
     return _delegate(facts, wish, body, files)
 
 
-def answer_question(facts: Facts, wish: Wish, body: QuestionAnswer) -> Decision:
+def answer_question(facts: Facts, wish: Wish, body: ops.QuestionAnswer) -> Decision:
     """Answer an open question; the first answer stands.
 
     Raises:
@@ -146,7 +139,7 @@ def _about_thread(facts: Facts, wish: Wish, body: ev.Body) -> Decision:
     )
 
 
-def _steer(facts: Facts, wish: Wish, body: MessagePost, files: Sequence[FileRef]) -> Decision:
+def _steer(facts: Facts, wish: Wish, body: ops.MessagePost, files: Sequence[FileRef]) -> Decision:
     name = body.to or wish.task
     task = facts.get(Task, name) if name else None
     if task is None:
@@ -158,7 +151,9 @@ def _steer(facts: Facts, wish: Wish, body: MessagePost, files: Sequence[FileRef]
     return Decision(drafts=(told,), id=said.message, task=task.id)
 
 
-def _delegate(facts: Facts, wish: Wish, body: MessagePost, files: Sequence[FileRef]) -> Decision:
+def _delegate(
+    facts: Facts, wish: Wish, body: ops.MessagePost, files: Sequence[FileRef]
+) -> Decision:
     body = _as_before(facts, wish, body)
     folder = _folder(facts, body)
     agent = body.agent or (COMMANDS_AGENT if body.text.startswith("/") else modelless.DEFAULT_AGENT)
@@ -231,7 +226,7 @@ def _said(
     )
 
 
-def _as_before(facts: Facts, wish: Wish, body: MessagePost) -> MessagePost:
+def _as_before(facts: Facts, wish: Wish, body: ops.MessagePost) -> ops.MessagePost:
     """Go on where the owner's last task of the thread was, when nothing else is said: its folder, no wider than then."""
     thread = facts.get(Thread, wish.thread) if wish.thread else None
     last = facts.get(Task, thread.latest_task) if thread and thread.latest_task else None
@@ -245,7 +240,7 @@ def _as_before(facts: Facts, wish: Wish, body: MessagePost) -> MessagePost:
     return body.but(folder=folder.id, mode=_narrowest(last.mode, body.mode))
 
 
-def _folder(facts: Facts, body: MessagePost) -> Folder | None:
+def _folder(facts: Facts, body: ops.MessagePost) -> Folder | None:
     if not body.folder:
         return None
     wanted = body.folder.rstrip("/") or "/"

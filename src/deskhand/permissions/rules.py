@@ -50,7 +50,6 @@ class Rule:
 
     name: str
     decision: Decision
-    tools: Collection[str] | None = None
     verbs: Collection[Verb] | None = None
     wheres: Collection[Where] | None = None
     modes: Collection[FolderMode | None] | None = None
@@ -60,8 +59,7 @@ class Rule:
     def matches(self, act: Act) -> bool:
         """Return whether the rule speaks about this act."""
         return (
-            (self.tools is None or act.tool in self.tools)
-            and (self.verbs is None or act.verb in self.verbs)
+            (self.verbs is None or act.verb in self.verbs)
             and (self.wheres is None or act.where in self.wheres)
             and (self.modes is None or act.mode in self.modes)
             and (self.walls is None or act.wall in self.walls)

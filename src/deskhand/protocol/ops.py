@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+from hashlib import sha256
 from typing import Literal, Unpack
 
 from pydantic import ConfigDict, Field
@@ -15,7 +16,7 @@ from deskhand.errors import Code, DeskhandError
 from deskhand.limits import NAME_CHARS_MAX, SUGGESTIONS_MAX, TEXT_CHARS_MAX
 from deskhand.protocol.objects import FolderMode
 from deskhand.protocol.tasks import Budget, Ruling, Suggestion
-from deskhand.protocol.wire import At, Json, JsonObject, Wire, sha256_of
+from deskhand.protocol.wire import At, Json, JsonObject, Wire, spelled
 
 
 class Life(Wire):
@@ -41,13 +42,8 @@ class Op(Wire):
 
     def fingerprint(self) -> str:
         """Return the hash that binds ``op_id`` to this op."""
-        rest: JsonObject = {
-            "kind": self.kind,
-            "thread": self.thread,
-            "task": self.task,
-            "body": self.body,
-        }
-        return sha256_of(_without_floats(rest))
+        rest = self.model_dump(include={"kind", "thread", "task", "body"})
+        return sha256(spelled(rest)).hexdigest()
 
 
 class Failure(Wire):
@@ -275,14 +271,3 @@ def failure_of(
         field=error.field,
         request_id=request_id,
     )
-
-
-def _without_floats(value: Json) -> Json:
-    """Spell floats as text, so that any body can be fingerprinted."""
-    if isinstance(value, float):
-        return repr(value)
-    if isinstance(value, list):
-        return [_without_floats(item) for item in value]
-    if isinstance(value, dict):
-        return {key: _without_floats(item) for key, item in value.items()}
-    return value

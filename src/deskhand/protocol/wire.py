@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, NoReturn, Self, cast
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import ClassVar, NoReturn, Self, cast
 
 from pydantic import BaseModel, ConfigDict, JsonValue, ValidationError
 
@@ -69,7 +70,11 @@ def strict_json(data: bytes) -> Json:
         raise DeskhandError(Code.MALFORMED_JSON, f"deeper than {JSON_DEPTH_MAX}") from None
     except (UnicodeDecodeError, ValueError) as error:
         raise DeskhandError(Code.MALFORMED_JSON, str(error)[:200]) from None
-    _refuse_odd_values(parsed, depth=0)
+    for leaf in _leaves(parsed, room=JSON_DEPTH_MAX):
+        if isinstance(leaf, float) and math.isinf(leaf):
+            raise DeskhandError(Code.MALFORMED_JSON, "a number is too large")
+        if isinstance(leaf, str) and any("\ud800" <= letter <= "\udfff" for letter in leaf):
+            raise DeskhandError(Code.MALFORMED_JSON, "a lone surrogate")
     return cast("Json", parsed)
 
 
@@ -81,10 +86,15 @@ def canonical(value: object) -> bytes:
     Raises:
         DeskhandError: ``invalid`` when a float is inside.
     """
-    _refuse_floats(value)
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode(
-        "utf-8"
-    )
+    if any(isinstance(leaf, float) for leaf in _leaves(value, room=INTEGER_MAX)):
+        raise DeskhandError(Code.INVALID, "a float cannot be hashed")
+    return spelled(value)
+
+
+def spelled(value: object) -> bytes:
+    """Return a JSON value as ``canonical`` spells it; floats as Python alone does."""
+    said = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return said.encode("utf-8")
 
 
 def sha256_of(value: object) -> str:
@@ -109,34 +119,18 @@ def _bounded_integer(digits: str) -> int:
     return int(digits)
 
 
-def _refuse_odd_values(value: object, *, depth: int) -> None:
-    if depth > JSON_DEPTH_MAX:
+def _leaves(value: object, *, room: int) -> Iterator[object]:
+    """Yield every key and every plain value in a JSON value that is nested at most ``room`` deep."""
+    if room < 0:
         raise DeskhandError(Code.MALFORMED_JSON, f"deeper than {JSON_DEPTH_MAX}")
-    if isinstance(value, str):
-        _refuse_surrogates(value)
-    elif isinstance(value, float):
-        if value in (float("inf"), float("-inf")):
-            raise DeskhandError(Code.MALFORMED_JSON, "a number is too large")
-    elif isinstance(value, Mapping):
-        for key, inner in cast("Mapping[str, object]", value).items():
-            _refuse_surrogates(key)
-            _refuse_odd_values(inner, depth=depth + 1)
-    elif isinstance(value, Sequence):
-        for inner in cast("Sequence[object]", value):
-            _refuse_odd_values(inner, depth=depth + 1)
-
-
-def _refuse_surrogates(value: str) -> None:
-    if any("\ud800" <= letter <= "\udfff" for letter in value):
-        raise DeskhandError(Code.MALFORMED_JSON, "a lone surrogate")
-
-
-def _refuse_floats(value: Any) -> None:  # noqa: ANN401 - any JSON value
-    if isinstance(value, float):
-        raise DeskhandError(Code.INVALID, "a float cannot be hashed")
+    inner: Iterable[object] = ()
     if isinstance(value, Mapping):
-        for inner in cast("Mapping[str, object]", value).values():
-            _refuse_floats(inner)
+        held = cast("Mapping[str, object]", value)
+        yield from held
+        inner = held.values()
     elif isinstance(value, Sequence) and not isinstance(value, str):
-        for inner in cast("Sequence[object]", value):
-            _refuse_floats(inner)
+        inner = cast("Sequence[object]", value)
+    else:
+        yield value
+    for one in inner:
+        yield from _leaves(one, room=room - 1)

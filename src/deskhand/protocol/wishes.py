@@ -30,12 +30,17 @@ def _plain(path: str) -> str:
 
 Text = Annotated[str, Field(max_length=4096)]
 Short = Annotated[str, Field(max_length=200)]
+Content = Annotated[str, Field(max_length=CONTENT_CHARS_MAX)]
+Passage = Annotated[Content, Field(min_length=1)]
+Argument = Annotated[str, Field(max_length=32_000)]
 Hash = Annotated[str, Field(max_length=64)]
 RelPath = Annotated[Text, AfterValidator(_plain), Field(description="Path inside the folder.")]
 LineNumber = Annotated[int, Field(ge=1, le=LINES_MAX)]
 Index = Annotated[int, Field(ge=0, le=COLUMNS_MAX)]
 Day = Annotated[date, Field(strict=False)]
 Paths = Annotated[list[Text], Field(min_length=1, max_length=500)]
+Sources = Annotated[list[Text], Field(min_length=1, max_length=20)]
+Words = Annotated[list[Short], Field(max_length=20)]
 Pattern = Annotated[Short, Field(description='Only files that fit: "*.md", or "notes/*.md".')]
 FromLine = Annotated[LineNumber, Field(description="First line to return, counted from 1.")]
 
@@ -152,9 +157,9 @@ class FindFiles(Reading):
 
     example = '{"words": ["budget", "2027"], "endings": ["pdf", "docx"], "since": "2026-11-01"}'
 
-    words: Annotated[list[Short], Field(max_length=20)] = Field(default_factory=list)
+    words: Words = Field(default_factory=list)
     path: RelPath = "."
-    endings: Annotated[list[Short], Field(max_length=20)] = Field(default_factory=list)
+    endings: Words = Field(default_factory=list)
     since: Day | None = None
     until: Day | None = None
 
@@ -184,9 +189,7 @@ class QueryTable(Reading):
         '{"paths": ["sales.csv"], "sql": "SELECT region, sum(amount) FROM sales GROUP BY region"}'
     )
 
-    paths: Annotated[list[Text], Field(min_length=1, max_length=20)] = Field(
-        description="The files to ask, paths inside the folder."
-    )
+    paths: Sources = Field(description="The files to ask, paths inside the folder.")
     sql: Annotated[str, Field(max_length=20_000)] = Field(default="", description="One SELECT.")
 
 
@@ -205,9 +208,7 @@ class WriteFile(Write):
 
     example = '{"path": "summary.md", "content": "# Summary\\n"}'
 
-    content: Annotated[str, Field(max_length=CONTENT_CHARS_MAX)] = Field(
-        description="The whole text of the file."
-    )
+    content: Content = Field(description="The whole text of the file.")
 
 
 class EditFile(Wish):
@@ -220,12 +221,8 @@ class EditFile(Wish):
     example = '{"path": "plan.md", "old": "Owner: nobody", "new": "Owner: Mira"}'
 
     path: RelPath
-    old: Annotated[str, Field(min_length=1, max_length=CONTENT_CHARS_MAX)] = Field(
-        description="The passage as it stands now."
-    )
-    new: Annotated[str, Field(max_length=CONTENT_CHARS_MAX)] = Field(
-        description="What is to stand there instead; empty deletes it."
-    )
+    old: Passage = Field(description="The passage as it stands now.")
+    new: Content = Field(description="What is to stand there instead; empty deletes it.")
 
 
 class MakeDirectory(Wish):
@@ -272,9 +269,9 @@ class RunCommand(Wish):
 
     example = '{"argv": ["sh", "-c", "wc -l *.csv"]}'
 
-    argv: Annotated[
-        list[Annotated[str, Field(max_length=32_000)]], Field(min_length=1, max_length=256)
-    ] = Field(description="The program and its arguments, each on its own.")
+    argv: Annotated[list[Argument], Field(min_length=1, max_length=256)] = Field(
+        description="The program and its arguments, each on its own."
+    )
     seconds: Annotated[int, Field(ge=1, le=COMMAND_SECONDS)] = Field(
         default=COMMAND_SECONDS,
         description="After so many seconds it is stopped and changes nothing.",
@@ -329,7 +326,7 @@ class WriteDocument(Write):
 
     example = '{"path": "summary.docx", "content": "# Summary\\n\\n- **Sum**: 10\\n"}'
 
-    content: Annotated[str, Field(max_length=CONTENT_CHARS_MAX)] = Field(
+    content: Content = Field(
         default="", description="Markdown of the document, or the text of the mail."
     )
     tables: Annotated[list[DocumentTable], Field(max_length=20)] = Field(
@@ -346,7 +343,7 @@ class SourceFiles(Reading):
 
     about = ("paths",)
 
-    paths: Annotated[list[Text], Field(min_length=1, max_length=20)]
+    paths: Sources
     sheet: Short = ""
 
 
