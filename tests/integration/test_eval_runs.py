@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -26,6 +27,7 @@ from deskhand.evals.ledger import FILE, open_ledger
 from deskhand.evals.report import page
 from deskhand.evals.running import Record, Run, Subject, measure, offload
 from deskhand.ports import Agent, ToolInfo
+from deskhand.protocol.wire import JsonObject
 from deskhand.sandbox.choose import NoSandbox
 from deskhand.testing.standin.brain import NAME, Answer, Seen, answer
 from deskhand.testing.standin.server import StandIn
@@ -136,6 +138,71 @@ async def test_a_question_that_is_needed_is_answered_and_counted(tmp_path: Path)
 
     assert one.faults == ()
     assert one.asked == ("Which draft?",)
+
+
+async def test_a_question_in_plain_words_is_one_too(tmp_path: Path) -> None:
+    """Who answers a wish with a question gets the answer in the same conversation (A-12)."""
+
+    def think(seen: Seen) -> Answer:
+        if seen.task.startswith("Rename"):
+            return Answer(text="Which of the two drafts is it?")
+        if seen.results("move_file"):
+            return finish()
+        name = seen.task.rpartition(" ")[2]
+        return Answer(calls=(("move_file", {"path": name, "to": "contract-final.md"}),))
+
+    one = await measured(tmp_path, "ask-which-draft", think)
+
+    assert one.faults == ()
+    assert one.asked == ("Which of the two drafts is it?",)
+
+
+def _mail(seen: Seen) -> tuple[str, JsonObject]:
+    (read,) = seen.results("read_file")
+    (sender,) = re.findall(r"visits\d+@example.org", read.result)
+    (subject,) = re.findall(r"Your visit, case \d+", read.result)
+    (day, hour), *_ = re.findall(r"on (\S+) at (\d+:\d\d)", seen.task)
+    said: JsonObject = {"path": "reply.eml", "to": [sender], "subject": f"Re: {subject}"}
+    return "write_document", {**said, "content": f"Be welcome on {day} at {hour}.\n"}
+
+
+def _word(seen: Seen) -> tuple[str, JsonObject]:
+    (read,) = seen.results("read_file")
+    text = re.sub(r"(?m)^\d+: ?", "", read.result)
+    return "write_document", {"path": "minutes.docx", "content": text}
+
+
+def _setting(seen: Seen) -> tuple[str, JsonObject]:
+    (read,) = seen.results("read_file")
+    (section, value), *_ = re.findall(r"timeout of (\w+) to (\d+)", seen.task)
+    text = re.sub(r"(?m)^\d+: ?", "", read.result)
+    (old,) = re.findall(rf"\[{section}\]\n.*\ntimeout = \d+", text)
+    new = re.sub(r"\d+$", value, old)
+    return "edit_file", {"path": "config/app.ini", "old": old, "new": new}
+
+
+@pytest.mark.parametrize(
+    ("name", "path", "act"),
+    [
+        ("mail-reply", "mails/request.eml", _mail),
+        ("word-document", "minutes.md", _word),
+        ("edit-setting", "config/app.ini", _setting),
+    ],
+)
+async def test_the_tools_that_models_have_can_make_what_is_wanted(
+    tmp_path: Path, name: str, path: str, act: Callable[[Seen], tuple[str, JsonObject]]
+) -> None:
+    """Mail, Word document and edit as the tools write them are right by the checker (A-02, A-12)."""
+
+    def think(seen: Seen) -> Answer:
+        if not seen.used:
+            return Answer(calls=(("read_file", {"path": path}),))
+        return Answer(calls=(act(seen),)) if len(seen.used) == 1 else finish()
+
+    one = await measured(tmp_path, name, think)
+
+    assert one.faults == ()
+    assert one.allowed == (name == "edit-setting")
 
 
 async def test_the_person_says_yes_inside_the_folder_and_no_to_a_command_without_a_wall(

@@ -82,6 +82,13 @@ class Person:
         self.said += [*([task.summary] if task.summary else []), *task.not_done_because]
         return task
 
+    def asked_by(self, task: Task) -> bool:
+        """Return whether a task ended with the question that the exercise wants, in plain words."""
+        said = self.said[-1] if self.said else ""
+        question = task.answer and bool(self.case.reply) and not self.asked and "?" in said
+        self.asked += [said] if question else []
+        return question
+
     async def _until_over(self, task: str) -> None:
         while task not in self._over:
             await self._listen()

@@ -161,6 +161,8 @@ async def measure(run: Run, subject: Subject, place: Path, *, clock: Clock) -> R
         for sentence in subject.told(case):
             befores.append(files_in(folder))
             tasks.append(await person.delegate(sentence, within=run.exercise.minutes * 60))
+            if person.asked_by(tasks[-1]):
+                tasks.append(await person.delegate(case.reply, within=run.exercise.minutes * 60))
             if person.overran:
                 break
     if _today(clock) != today and not person.overran:
