@@ -46,21 +46,17 @@ _NAME_CHARS_MAX = 253
 _GOOD = (200, 206)
 
 
-def _networks(*spelled: str) -> Sequence[ipaddress.IPv4Network | ipaddress.IPv6Network]:
-    return [ipaddress.ip_network(one) for one in spelled]
+def _networks(spelled: str) -> Sequence[ipaddress.IPv4Network | ipaddress.IPv6Network]:
+    return [ipaddress.ip_network(one) for one in spelled.split()]
 
 
-_PRIVATE = [
-    *_networks("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16"),
-    *_networks("127.0.0.0/8", "::1/128", "fc00::/7"),
-    *_networks("100.64.0.0/10"),  # carrier-grade NAT, which private overlay networks use too
-]
-# Inside the range that is otherwise global, but leading somewhere else or nowhere.
-_NEVER = [
-    *_networks("192.88.99.0/24", "2002::/16"),  # 6to4: its relay, and what carries an IPv4 address
-    *_networks("2001::/23"),  # protocol assignments, Teredo among them
-    *_networks("2001:db8::/32", "3fff::/20"),  # documentation
-]
+# Carrier-grade NAT (100.64) is what private overlay networks use too.
+_PRIVATE = _networks(
+    "10.0.0.0/8 172.16.0.0/12 192.168.0.0/16 127.0.0.0/8 ::1/128 fc00::/7 100.64.0.0/10"
+)
+# Inside the range that is otherwise global, but leading somewhere else or nowhere: 6to4's relay and what carries an
+# IPv4 address, protocol assignments (Teredo among them), documentation.
+_NEVER = _networks("192.88.99.0/24 2002::/16 2001::/23 2001:db8::/32 3fff::/20")
 _GLOBAL_V6 = ipaddress.ip_network("2000::/3")
 
 
@@ -248,10 +244,8 @@ class Egress:
                 extensions={"sni_hostname": target.host, "timeout": timeout},
             ) as answer,
         ):
-            told = [
-                (name.decode("latin-1"), said.decode("latin-1")) for name, said in answer.headers
-            ]
-            headers = {name.lower(): value for name, value in told}
+            told = {name.lower(): value for name, value in answer.headers}
+            headers = {name.decode("latin-1"): told[name].decode("latin-1") for name in told}
             head = EgressResponse(status=answer.status, headers=headers, body=b"", truncated=False)
             async for chunk in answer.aiter_stream():
                 if request.take is not None and answer.status in _GOOD:
