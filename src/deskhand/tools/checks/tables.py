@@ -23,8 +23,8 @@ from deskhand.tools.builtin import result, source
 from deskhand.tools.reading import Reader
 from deskhand.tools.tables import shaping
 from deskhand.tools.tables.numbers import is_missing
-from deskhand.tools.tables.reading import Table
-from deskhand.tools.tables.shaping import ORDERS, conditions_in, folded, parts_of, typed
+from deskhand.tools.tables.reading import Table, folded
+from deskhand.tools.tables.shaping import ORDERS, conditions_in, parts_of, typed
 from deskhand.tools.tables.tabling import Tabling
 from deskhand.tools.tables.totals import EXACT, Column, recognise
 from deskhand.tools.writing.documents import rendered
@@ -110,7 +110,7 @@ def _expected(
     own: dict[str, Column] = {}
     rows = list[_Row]()
     for number, (file, table) in enumerate(tables):
-        for column in shaping.columns_of(table):
+        for column in recognise(table):
             own.setdefault(folded(column.name), column)
         more = _facts(table, wish)
         rows = _beside(rows, more, folded(wish.on), file) if wish.on and number else [*rows, *more]
@@ -138,7 +138,7 @@ def _expected(
 
 def _facts(table: Table, wish: Shape) -> list[_Row]:
     """Return the words and the number of every cell, numbers as the check of totals reads them."""
-    columns = [(folded(column.name), column) for column in shaping.columns_of(table)]
+    columns = [(folded(column.name), column) for column in recognise(table)]
     rows = [*table.rows, *([table.totals] if wish.whole and table.totals else [])]
     return [
         {name: (cell.strip(), _number(cell, c)) for (name, c), cell in zip(columns, row.cells)}  # noqa: B905 - rows have the width of their table

@@ -7,23 +7,24 @@ the column cannot, the caller is told so.
 from __future__ import annotations
 
 import re
+import tomllib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from decimal import Decimal
 from enum import StrEnum
+from importlib.resources import files
 from typing import Final
 
-_MISSING_WORDS = "- -- – — n/a na #n/a nan null none nil 없음 해당없음 k.a."
-MISSING: Final = frozenset(("", *_MISSING_WORDS.split()))
+WORDS = tomllib.loads(files("deskhand.tools.tables").joinpath("words.toml").read_text("utf-8"))
+"""Words by which tables say what they mean."""
+MISSING: Final = frozenset[str](WORDS["missing"])
 """Cells that say that there is no value, in lower case."""
 
 _DIGITS_MAX: Final = 40
 _POWER_MAX: Final = 30
 _GAPS = "'’ \u00a0\u2009\u202f"
-_SIGNS = "US$:USD $:USD €:EUR £:GBP ¥:JPY ₩:KRW 원:KRW ₹:INR kr:SEK zł:PLN"
-_CURRENCIES: Final = {sign: code for sign, _, code in (s.partition(":") for s in _SIGNS.split())}
-_CODES = "USD|EUR|GBP|JPY|KRW|CHF|CNY|INR|AUD|CAD|SEK|NOK|DKK|PLN|CZK|SGD|HKD|TWD|BRL|MXN|ZAR|NZD"
-_MONEY = "|".join((*map(re.escape, _CURRENCIES), _CODES))
+_CURRENCIES: Final[dict[str, str]] = WORDS["signs"]
+_MONEY = "|".join(map(re.escape, (*_CURRENCIES, *WORDS["currencies"])))
 _CELL = re.compile(
     rf"(?P<open>\()?(?P<before>[-+−])?\s*(?P<left>{_MONEY})?\s*(?P<inner>[-+−])?"
     rf"(?P<digits>[0-9.,][0-9.,{_GAPS}]*?(?:[eE](?P<power>[-+]?[0-9]{{1,2}}))?)"

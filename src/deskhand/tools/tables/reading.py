@@ -8,16 +8,18 @@ from __future__ import annotations
 import csv
 import io
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import chain, count
 from typing import Final
 
 from deskhand.core.dates import a_date
 from deskhand.errors import Code, DeskhandError
 from deskhand.tools.decoding import decode
-from deskhand.tools.tables.numbers import Style, amount, is_missing
+from deskhand.tools.tables.numbers import WORDS, Style, amount, is_missing
 
 DELIMITERS: Final = (",", ";", "\t", "|")
 COLUMNS_MAX: Final = 500
@@ -26,10 +28,7 @@ _SNIFF_ROWS: Final = 200
 _STRAY_QUOTE_LINES: Final = 20
 """A field over more lines than this is a quote that nobody closed."""
 
-_TOTAL_LABEL = re.compile(
-    r"(?:grand |sub)?totals?:?|sum:?|summe:?|gesamt(?:summe)?:?|합계:?|총계:?|총합:?|소계:?|계:?",
-    re.IGNORECASE,
-)
+_TOTAL_LABEL = re.compile("|".join(WORDS["total"]), re.IGNORECASE)
 _HINT = re.compile(r"sep=(.)")
 _YEAR = re.compile(r"(?:19|20)[0-9]{2}")
 
@@ -83,15 +82,15 @@ def read(data: bytes) -> Table:
     ]
     header = rows.pop(0) if rows and _is_header(rows) else None
     totals = rows.pop() if len(rows) > 1 and _is_total(rows[-1].cells) else None
-    names, renamed = _names(header.cells if header else ("",) * width)
+    names = _names(header.cells if header else ("",) * width)
     return Table(
         encoding=decoded.encoding,
         delimiter=delimiter,
         quoted=quoted,
         width=width,
         header_line=header.line if header else None,
-        names=names,
-        renamed=renamed,
+        names=(*names,),
+        renamed=tuple(name for name, renamed in names.items() if renamed),
         rows=tuple(rows),
         totals=totals,
         skipped=tuple(row for row in filled if not _fits(row.cells, width)),
@@ -175,16 +174,18 @@ def _is_value(cell: str) -> bool:
     return any(value is not None for value in (*numbers, *days))
 
 
-def _names(cells: Sequence[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Give every column a name of its own; say which had to be renamed."""
-    names: list[str] = []
-    renamed: list[str] = []
+def folded(text: str) -> str:
+    """Return a name or text as it is compared: composed, without case and with single spaces."""
+    return " ".join(unicodedata.normalize("NFC", text).casefold().split())
+
+
+def _names(cells: Sequence[str]) -> dict[str, bool]:
+    """Give every column a name of its own, that differs in more than case; say which had to be renamed."""
+    names, taken = dict[str, bool](), set[str]()
     for number, cell in enumerate(cells, start=1):
-        name = unique = " ".join(cell.split()) or f"Column {number}"
-        again = 2
-        while unique in names:
-            unique = f"{name} ({again})"
-            again += 1
-        renamed += [unique] if unique != name else []
-        names.append(unique)
-    return tuple(names), tuple(renamed)
+        name = " ".join(cell.split()) or f"Column {number}"
+        numbered = (f"{name} ({again})" for again in count(2))
+        unique = next(each for each in chain([name], numbered) if folded(each) not in taken)
+        names[unique] = unique != name
+        taken.add(folded(unique))
+    return names

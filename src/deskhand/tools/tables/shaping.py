@@ -7,7 +7,6 @@ refuses to drop anything silently: what was left out, did not fit or stands ther
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -20,7 +19,7 @@ from deskhand.errors import Code, DeskhandError
 from deskhand.protocol.wire import JsonObject
 from deskhand.protocol.wishes import Shape
 from deskhand.tools.tables.numbers import Style, amount, is_missing
-from deskhand.tools.tables.reading import Table
+from deskhand.tools.tables.reading import Table, folded
 from deskhand.tools.tables.totals import EXACT, Column, recognise, value_of
 
 ROWS_OUT_MAX: Final = 200_000
@@ -112,11 +111,6 @@ def typed(cell: str, column: Column) -> Decimal | None:
     return Decimal(found.toordinal()) if isinstance(found, date) else found
 
 
-def folded(text: str) -> str:
-    """Return a name or text as it is compared: composed, without case and with single spaces."""
-    return " ".join(unicodedata.normalize("NFC", text).casefold().split())
-
-
 def conditions_in(where: str) -> list[str]:
     """Return the conditions of a sentence that joins them with "and"."""
     return [said for said in _AND.split(where) if said]
@@ -171,21 +165,9 @@ def asked_value(value: str, column: Column) -> Decimal | None:
     return found
 
 
-def columns_of(table: Table) -> tuple[Column, ...]:
-    """Return the columns of a table under names that differ in more than case."""
-    names, columns = set[str](), list[Column]()
-    for column in recognise(table):
-        name = column.name
-        while folded(name) in names:
-            name = f"{name} ({len(columns) + 1})"
-        names.add(folded(name))
-        columns.append(replace(column, name=name))
-    return tuple(columns)
-
-
 def _grid(name: str, table: Table, wish: Shape) -> Grid:
     rows = [row.cells for row in table.rows]
-    grid = Grid(columns=columns_of(table), rows=rows)
+    grid = Grid(columns=recognise(table), rows=rows)
     if table.totals is not None and wish.whole:
         rows.append(table.totals.cells)
     elif table.totals is not None:

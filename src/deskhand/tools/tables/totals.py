@@ -18,7 +18,7 @@ from typing import Final, Literal
 from deskhand.core.dates import Order, a_date, order_of
 from deskhand.errors import Code, DeskhandError
 from deskhand.protocol.wire import Json, JsonObject
-from deskhand.tools.tables.numbers import Amount, Style, amount, is_missing, places, votes
+from deskhand.tools.tables.numbers import WORDS, Amount, Style, amount, is_missing, places, votes
 from deskhand.tools.tables.reading import Row, Table
 
 Value = Decimal | date | None
@@ -39,11 +39,7 @@ EXACT: Final = Context(prec=200)
 _SAMPLE: Final = 2000
 _OF_FILES: Final = ("encoding", "delimiter", "quoted", "width", "header_line", "blank_lines")
 _OF_COLUMNS: Final = ("name", "kind", "style", "currency", "unsure")
-_IDENTIFIER = re.compile(
-    r"(?:.*[\s_-])?(?:id|nr\.?|code|zip|zipcode|postcode|plz|phone|tel|mobile|sku|isbn|ean|year|month|week)"
-    r"|.+[\s_-](?:no\.?|number)|no\.?|#|index|.*(?:번호|코드|연도|년도|연월|주차|순번)|년|월",
-    re.IGNORECASE,
-)
+_IDENTIFIER = re.compile("|".join(WORDS["identifier"]), re.IGNORECASE)
 _LEADING_ZERO = re.compile(r"0[0-9]+")
 
 
