@@ -40,8 +40,8 @@ def _plan(work: Work) -> Plan:
     key = "brief.summary.one" if count == 1 else "brief.summary.many"
     counts = {"pages": count, "lines": len(page.quoted)}
     done = yield from write_page(work, wanted, text, key, counts, () if left else found.notes)
-    said = work.say("brief.actions_left", count=left) if left else ""
-    return replace(done, summary=done.summary + said)
+    said = work.more("brief.actions_left", left)
+    return replace(done, summary=done.summary + "".join(said))
 
 
 BRIEF: Final = Command.of("brief", _plan)
@@ -111,9 +111,8 @@ class _Page:
         if not left:
             return []
         named = ", ".join(f"{path} ({count})" for path, count in left.most_common(_LEFT_SHOWN_MAX))
-        if len(left) > _LEFT_SHOWN_MAX:
-            named += " " + self._say("left_more", count=len(left) - _LEFT_SHOWN_MAX)
-        return [self._say("left", count=left.total(), named=named)]
+        more = self.work.more("brief.left_more", len(left) - _LEFT_SHOWN_MAX)
+        return [self._say("left", count=left.total(), named=" ".join([named, *more]))]
 
     def _table(self) -> list[str]:
         quoted = Counter(pick.path for pick in self.quoted)
@@ -125,9 +124,7 @@ class _Page:
         blocks = [f"## {self._say('section.sources')}"]
         if rows:
             blocks.append("\n".join([f"| {self._say('columns')} |", "|---|---|---|", *rows]))
-        if len(notes) > len(rows):
-            blocks.append(self._say("more_sources", count=len(notes) - len(rows)))
-        return blocks
+        return blocks + self.work.more("brief.more_sources", len(notes) - len(rows))
 
 
 def _about(work: Work, found: Found) -> str:

@@ -135,6 +135,10 @@ class Work:
         """Return a sentence about the command."""
         return text(f"command.{key}", language=self.language, **values)
 
+    def more(self, key: str, count: int, **values: object) -> list[str]:
+        """Return the sentence about so many, nothing where there are none."""
+        return [self.say(key, count=count, **values)] if count > 0 else []
+
     def call(self, tool: str, step: str, arguments: JsonObject, **values: object) -> ToolCall:
         """Return the wish for a tool, with its step in words."""
         title = text(f"step.{step}", language=self.language, **values)

@@ -49,13 +49,8 @@ class Found:
 
     def left_aside(self, work: Work) -> list[str]:
         """Say what was not read."""
-        said: list[str] = []
-        if self.others:
-            count, kinds = self.others.total(), _kinds(self.others)
-            said.append(work.say("brief.others", count=count, kinds=kinds))
-        if self.cut:
-            shown = ", ".join(self.cut[:3])
-            said.append(work.say("brief.cut", count=len(self.cut), shown=shown))
+        said = work.more("brief.others", self.others.total(), kinds=_kinds(self.others))
+        said += work.more("brief.cut", len(self.cut), shown=", ".join(self.cut[:3]))
         if not self.complete:
             said.append(work.say("brief.incomplete"))
         return said

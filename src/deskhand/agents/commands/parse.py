@@ -18,6 +18,9 @@ from deskhand.protocol.objects import OptionInfo
 LINE_CHARS_MAX: Final = 4000
 _NEAR_MAX: Final = 3
 _QUOTES: Final = {'"': '"', "'": "'", "“": "”", "”": "”", "‘": "’", "„": "“", "「": "」"}
+_OPENS: Final = r"(?<![^\s=])"
+_QUOTED = re.compile(_OPENS + f"(?:{'|'.join(f'{a}[^{b}]*{b}' for a, b in _QUOTES.items())})")
+_TOKEN = re.compile(rf"(?:{_QUOTED.pattern}|(?!{_OPENS}[{''.join(_QUOTES)}])\S)+")
 _FOR_A_SHELL = re.compile(r"""[|&;<>()$`\\*?\[\]#~{}!"']|^\w+=""")
 _DASHES = re.compile(r"^[—–―−]{1,2}(?=[^\W\d_])")
 
@@ -56,9 +59,7 @@ def _argv(said: str) -> list[str]:
 
 def _arguments(tokens: Sequence[str], command: Command) -> tuple[list[str], dict[str, str | int]]:
     known = {option.name: option for option in command.info.options}
-    operands: list[str] = []
-    options: dict[str, str | int] = {}
-    rest = list(tokens)
+    operands, options, rest = list[str](), dict[str, str | int](), [*tokens]
     while rest:
         token = rest.pop(0)
         if token == "--":  # noqa: S105 - the mark after which nothing is an option
@@ -75,14 +76,12 @@ def _arguments(tokens: Sequence[str], command: Command) -> tuple[list[str], dict
         if name in options:
             raise _invalid(f"--{name} stands twice", command, name)
         option = known[name]
-        if not option.metavar:
-            if joined:
-                raise _invalid(f"--{name} takes no value", command, name)
-            options[name] = 1
-            continue
-        if not joined and not rest:
+        if not option.metavar and joined:
+            raise _invalid(f"--{name} takes no value", command, name)
+        if option.metavar and not joined and not rest:
             raise _invalid(f"--{name} needs {option.metavar}", command, name)
-        options[name] = _value(value if joined else rest.pop(0), option, command)
+        said = value if joined else rest.pop(0) if option.metavar else ""
+        options[name] = _value(said, option, command) if option.metavar else 1
     return operands, options
 
 
@@ -107,22 +106,9 @@ def _tokens(given: str) -> list[str]:
         DeskhandError: ``invalid`` for a quote nobody closed, more than one line, or a line too long.
     """
     line = _one_line(given)
-    tokens: list[str] = []
-    word: str | None = None
-    closing = ""
-    for letter in line:
-        if letter == closing:
-            closing = ""
-        elif not closing and letter.isspace():
-            tokens += [] if word is None else [word]
-            word = None
-        elif not closing and letter in _QUOTES and (word is None or word.endswith("=")):
-            word, closing = word or "", _QUOTES[letter]
-        else:
-            word = (word or "") + letter
-    if closing:
-        raise DeskhandError(Code.INVALID, f"a quote is not closed: {closing} is missing")
-    return tokens if word is None else [*tokens, word]
+    if left := _TOKEN.sub("", line).strip():
+        raise DeskhandError(Code.INVALID, f"a quote is not closed: {_QUOTES[left[0]]} is missing")
+    return [_QUOTED.sub(lambda hit: hit[0][1:-1], token) for token in _TOKEN.findall(line)]
 
 
 def _one_line(given: str) -> str:

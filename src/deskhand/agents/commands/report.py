@@ -11,7 +11,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Final, cast
+from string import ascii_uppercase
+from typing import Final, NamedTuple, cast
 
 from deskhand.agents.commands.command import Command, Plan, StoppedError, Work
 from deskhand.agents.commands.values import number, objects, strings, words
@@ -25,6 +26,8 @@ ROWS_SHEET_MAX: Final = 20_000
 CELLS_SHEET_MAX: Final = 300_000
 SKIPPED_SHOWN_MAX: Final = 50
 _UNREADABLE_SHOWN_MAX: Final = 5
+_LABEL_MAX: Final = 200
+_PLACES_MAX: Final = 12
 _DELIMITERS: Final = {",": "comma", ";": "semicolon", "\t": "tab", "|": "bar"}
 _MEASURES: Final = ("sum", "average", "minimum", "maximum")
 
@@ -32,11 +35,8 @@ _MEASURES: Final = ("sum", "average", "minimum", "maximum")
 def _plan(work: Work) -> Plan:
     """Read, write, add up again."""
     wanted, path = work.name_for("report.xlsx", ".xlsx"), work.line.operands[0]
-    reading: JsonObject = {
-        "path": path,
-        **{k: v for k, v in work.line.options.items() if k == "by"},
-    }
-    table = yield from work.ask("read_table", "read_table", reading, path=path)
+    by: JsonObject = {"by": work.option("by")} if "by" in work.line.options else {}
+    table = yield from work.ask("read_table", "read_table", {"path": path, **by}, path=path)
     rows, rows_max = number(table, "rows_total"), _data_rows_max(table)
     if not rows:
         raise StoppedError(work.say("report.no_rows", path=path))
@@ -61,6 +61,13 @@ def _plan(work: Work) -> Plan:
 REPORT: Final = Command.of("report", _plan)
 
 
+class _Figure(NamedTuple):
+    """A cell whose number can be computed anew, and from what."""
+
+    shown: Json
+    fact: JsonObject
+
+
 @dataclass(slots=True, kw_only=True)
 class _Page:
     """A sheet that grows row by row, with the places of its figures."""
@@ -72,44 +79,50 @@ class _Page:
     def say(self, key: str, **values: object) -> str:
         return self.work.say(f"report.{key}", **values)
 
-    def add(self, *cells: Json) -> None:
-        self.rows.append([*cells])
+    def add(self, *cells: Json | _Figure) -> None:
+        for letter, cell in zip(ascii_uppercase, cells, strict=False):
+            if isinstance(cell, _Figure):
+                self.facts.append({"cell": f"{letter}{len(self.rows) + 1}", **cell.fact})
+        self.rows.append([cell.shown if isinstance(cell, _Figure) else cell for cell in cells])
 
     def styled(self, look: str, *names: str) -> None:
-        self.add(*(_cell(name, look=look) for name in names))
-
-    def header(self, *keys: str) -> None:
-        self.styled("header", *map(self.say, keys))
+        cells: list[JsonObject] = [{"v": name, "look": look} for name in names]
+        self.add(*cells)
 
     def more(self, key: str, total: int, shown: int) -> None:
-        if total > shown:
-            self.styled("note", self.say(key, count=total - shown))
+        for said in self.work.more(f"report.{key}", total - shown):
+            self.styled("note", said)
 
-    def fact(self, letter: str, measure: str, label: str, **more: Json) -> None:
-        """Note what is in a cell of the last row."""
-        cell = f"{letter}{len(self.rows)}"
-        self.facts.append({"cell": cell, "measure": measure, "label": label[:200], **more})
-
-    def figure(
-        self, letter: str, measure: str, place: tuple[int, JsonObject], **more: Json
-    ) -> None:
-        """Note a figure of a column in a cell of the last row."""
-        index, column = place
+    def fact(self, measure: str, index: int, column: JsonObject, **more: Json) -> JsonObject:
+        """Return how a figure of a column is computed."""
         label = words(column, "name")
         if measure != "sum":
             label = f"{label} ({self.say(f'head.{measure}')})"
-        self.fact(letter, measure, label, column=index, **more)
+        return {"measure": measure, "label": label[:_LABEL_MAX], "column": index, **more}
+
+    def figure(
+        self, measure: str, value: str, index: int, column: JsonObject, **more: Json
+    ) -> _Figure | None:
+        """Return a figure of a column as it is shown, where there is one."""
+        places = len(value.partition(".")[2])
+        form = "percent" if _is_percent(column) else "number"
+        shown: JsonObject = {"v": value, "as": form, "places": min(_PLACES_MAX, places)}
+        fact = self.fact(measure, index, column, places=places, **more)
+        return _Figure(shown, fact) if value else None
 
 
 def _summary_sheet(table: JsonObject, work: Work) -> tuple[JsonObject, list[JsonObject]]:
     """Return the first sheet, and where its figures are."""
     page = _Page(work=work)
     page.styled("title", page.say("title", path=words(table, "path")))
-    page.add(_cell(page.say("rows"), look="total"), number(table, "rows_total"))
-    page.fact("B", "rows", page.say("rows"))
+    said = page.say("rows")
+    rows = _Figure(number(table, "rows_total"), {"measure": "rows", "label": said})
+    page.add({"v": said, "look": "total"}, rows)
     page.add()
     columns = objects(table, "columns")
-    measured = [place for place in enumerate(columns) if _is_measured(place[1])]
+    measured = [
+        place for place in enumerate(columns) if number(place[1], "count") and _adds(place[1])
+    ]
     if measured:
         _figures(page, measured)
     groups = table["groups"]
@@ -132,7 +145,7 @@ def _notes_sheet(table: JsonObject, work: Work) -> JsonObject:
     page.styled("title", page.say("notes_title"))
     _about_file(page, table)
     columns = objects(table, "columns")
-    page.header("head.column", "note.read_as", "note.look_at")
+    page.styled("header", *map(page.say, ("head.column", "note.read_as", "note.look_at")))
     for column in columns[:COLUMNS_SHOWN_MAX]:
         page.add(words(column, "name"), _read_as(page, column), _look_at(page, column) or None)
     page.more("more_columns", len(columns), COLUMNS_SHOWN_MAX)
@@ -151,17 +164,14 @@ def _notes_sheet(table: JsonObject, work: Work) -> JsonObject:
 
 
 def _figures(page: _Page, measured: Sequence[tuple[int, JsonObject]]) -> None:
-    page.header(*(f"head.{name}" for name in ("column", "count", "missing", *_MEASURES)))
+    heads = ("column", "count", "missing", *_MEASURES)
+    page.styled("header", *(page.say(f"head.{name}") for name in heads))
     for place in measured[:COLUMNS_SHOWN_MAX]:
         column = place[1]
+        count = _Figure(number(column, "count"), page.fact("count", *place))
         missing = number(column, "missing") + number(column, "unreadable_total")
-        figures = [_figure(column, words(column, measure)) for measure in _MEASURES]
-        page.add(words(column, "name"), number(column, "count"), missing, *figures)
-        page.figure("B", "count", place)
-        for letter, measure in zip("DEFG", _MEASURES, strict=True):
-            value = words(column, measure)
-            if value:
-                page.figure(letter, measure, place, places=_places(value))
+        figures = (page.figure(measure, words(column, measure), *place) for measure in _MEASURES)
+        page.add(words(column, "name"), count, missing, *figures)
     page.more("more_columns", len(measured), COLUMNS_SHOWN_MAX)
     page.add()
 
@@ -170,22 +180,24 @@ def _groups(page: _Page, groups: JsonObject, columns: Sequence[JsonObject]) -> N
     """One row per group: its rows, and of each column the sum (of percentages the average)."""
     by = number(groups, "column")
     measures = cast("list[int]", groups["measures"])[:MEASURES_SHOWN_MAX]
-    averaged = {index for index in measures if _is_percent(columns[index])}
-    names = [(index in averaged, words(columns[index], "name")) for index in measures]
-    named = [page.say("average_of", column=name) if average else name for average, name in names]
+    names = (
+        page.say("average_of", column=words(one, "name"))
+        if _is_percent(one)
+        else words(one, "name")
+        for one in (columns[index] for index in measures)
+    )
     page.styled("title", page.say("by", column=words(columns[by], "name")))
-    page.styled("header", words(columns[by], "name"), page.say("rows"), *named)
+    page.styled("header", words(columns[by], "name"), page.say("rows"), *names)
     for group in objects(groups, "groups")[:GROUPS_SHOWN_MAX]:
         name = words(group, "name")
         where: JsonObject = {"column": by, "name": name}
-        values = [value or "" for value in cast("list[str | None]", group["values"])]
-        figures = [_figure(columns[m], value) for m, value in zip(measures, values, strict=False)]
-        page.add(name or page.say("no_value"), number(group, "rows"), *figures)
-        page.fact("B", "rows", name, group=where, column=by)
-        for letter, index, value in zip("CDEFGHIJKLMN", measures, values, strict=False):
-            if value:
-                measure, place = "average" if index in averaged else "sum", (index, columns[index])
-                page.figure(letter, measure, place, group=where, places=_places(value))
+        fact: JsonObject = {"measure": "rows", "label": name[:_LABEL_MAX], "column": by}
+        row: list[Json | _Figure] = [name or page.say("no_value")]
+        row.append(_Figure(number(group, "rows"), {**fact, "group": where}))
+        for index, value in zip(measures, cast("list[str | None]", group["values"]), strict=False):
+            measure = "average" if _is_percent(columns[index]) else "sum"
+            row.append(page.figure(measure, value or "", index, columns[index], group=where))
+        page.add(*row)
     page.more("more_groups", number(groups, "groups_total"), GROUPS_SHOWN_MAX)
 
 
@@ -211,10 +223,9 @@ def _about_file(page: _Page, table: JsonObject) -> None:
 def _read_as(page: _Page, column: JsonObject) -> str:
     kind, currency = words(column, "kind"), words(column, "currency")
     said = [page.say(f"kind.{kind}")]
-    if kind in ("number", "percent"):
+    if _adds(column):
         said.append(page.say(f"style.{words(column, 'style')}"))
-    if kind == "number" and currency:
-        said.append(currency)
+    said += [currency] if kind == "number" and currency else []
     if kind == "date" and words(column, "first"):
         said.append(f"{words(column, 'first')} – {words(column, 'last')}")
     return ", ".join(said)
@@ -252,18 +263,5 @@ def _is_percent(column: JsonObject) -> bool:
     return column["kind"] == "percent"
 
 
-def _is_measured(column: JsonObject) -> bool:
-    return column["kind"] in ("number", "percent") and bool(number(column, "count"))
-
-
-def _figure(column: JsonObject, value: str) -> Json:
-    shown: JsonObject = {"as": "percent" if _is_percent(column) else "number"}
-    return _cell(value, **shown, places=min(12, _places(value))) if value else None
-
-
-def _cell(value: str, **more: Json) -> JsonObject:
-    return {"v": value, **more}
-
-
-def _places(value: str) -> int:
-    return len(value.partition(".")[2])
+def _adds(column: JsonObject) -> bool:
+    return column["kind"] in ("number", "percent")

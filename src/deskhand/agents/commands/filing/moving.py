@@ -15,7 +15,8 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from datetime import datetime
-from typing import Final
+from itertools import count
+from typing import Final, NamedTuple
 
 from deskhand.agents.commands.command import Command, Plan, Steps, StoppedError, Work
 from deskhand.agents.commands.filing.shaping import lines_of
@@ -43,9 +44,21 @@ _MIDWAY: Final = ".on-its-way"
 _LIST: Final = "-list.csv"
 _STARTERS: Final = "=+-@"
 _SHARED_MIN: Final = 2
+_FIRST_WORD: Final = re.compile(r"[^\W\d_]{2,}")
 _FIELD: Final = re.compile(r"\{(name|n|date)(?::(lower|upper|0?[1-9]))?\}")
 _Arrived = dict[str, tuple[str, str]]
 """Where each file is now, with its hash."""
+
+
+class _File(NamedTuple):
+    """A file that may move; its ``folder`` ends in a slash, its ``ending`` begins with the dot."""
+
+    path: str
+    folder: str
+    stem: str
+    ending: str
+    day: str
+    """What its name says, else that of its last change."""
 
 
 def _organize(work: Work) -> Plan:
@@ -53,15 +66,14 @@ def _organize(work: Work) -> Plan:
     work = work.about(work.line.operands[0])
     if "back" in work.line.options:
         return (yield from _move_all((yield from _back(work)), work))
-    entries, taken = yield from _listed(work)
+    files, taken = yield from _listed(work)
     only = work.option("only").casefold().lstrip(".*")
-    chosen = [entry for entry in entries if not only or ending_of(words(entry, "path")) == only]
-    pairs = dict[str, str]()
-    for entry, folder in zip(chosen, _folders(chosen, work), strict=True):
-        there = words(entry, "path")
-        parent, _, name = there.rpartition("/")
-        if folder:
-            pairs[there] = _free("/".join(filter(None, (parent, folder, name))), taken)
+    chosen = [file for file in files if not only or file.ending[1:].casefold() == only]
+    pairs = {
+        file.path: _free(f"{file.folder}{folder}/{file.stem}", file.ending, taken)
+        for file, folder in zip(chosen, _folders(chosen, work), strict=True)
+        if folder
+    }
     return (yield from _move_all(pairs, work))
 
 
@@ -69,31 +81,27 @@ def _rename(work: Work) -> Plan:
     """List, make the names, write the list, move."""
     work = work.about(*work.line.operands)
     pattern, old, new = _asked(work)
-    entries, taken = yield from _listed(work)
-    if pattern and len(entries) > 1 and not _FIELD.search(pattern):
+    files, taken = yield from _listed(work)
+    if pattern and len(files) > 1 and not _FIELD.search(pattern):
         raise StoppedError(work.say("rename.same", pattern=pattern))
-    taken -= {words(entry, "path").casefold() for entry in entries}
+    taken -= {file.path.casefold() for file in files}
     pairs = dict[str, str]()
-    for n, entry in enumerate(entries, start=1):
-        path = words(entry, "path")
-        folder, slash, name = path.rpartition("/")
-        stem, ending = stem_of(path), name[len(stem_of(path)) :]
-        made = _named(pattern, entry, stem, n) if pattern else stem.replace(old, new)
+    for n, file in enumerate(files, start=1):
+        made = _named(pattern, file, n) if pattern else file.stem.replace(old, new)
         made = " ".join(made.split()).strip(" .")
-        made = made.removesuffix(ending) if ending_of(made) == ending_of(path) else made
+        if made.casefold().endswith(file.ending.casefold()):
+            made = made.removesuffix(file.ending)
         if not made or "/" in made:
-            raise StoppedError(work.say("rename.no_name", path=path, name=made))
-        to = _free(f"{folder}{slash}{made}{ending}", taken)
-        if to != path:
-            pairs[path] = to
-    return (yield from _move_all(pairs, work))
+            raise StoppedError(work.say("rename.no_name", path=file.path, name=made))
+        pairs[file.path] = _free(f"{file.folder}{made}", file.ending, taken)
+    return (yield from _move_all({path: to for path, to in pairs.items() if to != path}, work))
 
 
 ORGANIZE: Final = Command.of("organize", _organize)
 RENAME: Final = Command.of("rename", _rename)
 
 
-def _listed(work: Work) -> Steps[tuple[list[JsonObject], set[str]]]:
+def _listed(work: Work) -> Steps[tuple[list[_File], set[str]]]:
     """Return the files that lie directly there and are people's own, and all names below, folded."""
     path = work.line.operands[0]
     wish: JsonObject = {"path": path, "recursive": True}
@@ -101,25 +109,30 @@ def _listed(work: Work) -> Steps[tuple[list[JsonObject], set[str]]]:
     if value.get("complete") is not True:
         raise StoppedError(work.say("moving.too_many", path=path))
     entries = objects(value, "entries")
-    prefix = f"{plain(path)}/" if plain(path) else ""
+    files = [_file(entry) for entry in entries if entry.get("kind") == "file"]
     own = [
-        entry
-        for entry in entries
-        if entry.get("kind") == "file"
-        and "/" not in (name := words(entry, "path").removeprefix(prefix))
-        and not name.startswith((".", "~$"))
-        and not words(entry, "path").endswith(_LIST)
+        file
+        for file in files
+        if plain(path) in (plain(file.folder), file.path)
+        and not file.stem.startswith((".", "~$"))
+        and not file.path.endswith(_LIST)
     ]
     return own, {words(entry, "path").casefold() for entry in entries}
 
 
-def _free(wanted: str, taken: set[str]) -> str:
-    """Return the name, with a number where it is taken, and take it."""
-    ending = ending_of(wanted)
-    stem = wanted[: len(wanted) - len(ending) - 1] if ending else wanted
-    name, number = wanted, 2
-    while name.casefold() in taken:
-        name, number = f"{stem} ({number}).{ending}".rstrip("."), number + 1
+def _file(entry: JsonObject) -> _File:
+    path = words(entry, "path")
+    folder, slash, name = path.rpartition("/")
+    stem = stem_of(path)
+    changed = datetime.fromtimestamp(number(entry, "modified_seconds")).astimezone().date()
+    day = (date_in(stem) or changed).isoformat()
+    return _File(path, folder + slash, stem, name[len(stem) :], day)
+
+
+def _free(stem: str, ending: str, taken: set[str]) -> str:
+    """Return a file's name, with a number where it is taken, and take it."""
+    names = (f"{stem}{f' ({n})' if n > 1 else ''}{ending}" for n in count(1))
+    name = next(name for name in names if name.casefold() not in taken)
     taken.add(name.casefold())
     return name
 
@@ -132,9 +145,7 @@ def _move_all(pairs: Mapping[str, str], work: Work) -> Steps[Done | GiveUp]:
         key = "moving.nothing" if not pairs else "moving.too_many"
         raise StoppedError(work.say(key, path=work.line.operands[0]))
     lines = [f"- {named(path)} → {named(to)}" for path, to in pairs.items()]
-    lines[_SHOWN_MAX:] = [work.say("find.more", count=len(lines) - _SHOWN_MAX)] * (
-        len(lines) > _SHOWN_MAX
-    )
+    lines[_SHOWN_MAX:] = work.more("find.more", len(lines) - _SHOWN_MAX)
     names = yield from _write_lists(pairs, work)
     counts: dict[str, object] = {"total": len(pairs), "list": ", ".join(names)}
     if "dry-run" in work.line.options:
@@ -226,35 +237,22 @@ def _write_lists(
     return tuple(names)
 
 
-def _folders(entries: list[JsonObject], work: Work) -> list[str]:
+def _folders(files: list[_File], work: Work) -> list[str]:
     """Return for each file its folder, none where it stays."""
-    by, paths = work.option("by", "type"), [words(entry, "path") for entry in entries]
+    by = work.option("by", "type")
     if by == "date":
-        return [_day_of(entry)[:7] for entry in entries]
+        return [file.day[:7] for file in files]
     if by == "project":
-        firsts = [_project(path) for path in paths]
+        firsts = [hit[0] if (hit := _FIRST_WORD.match(file.stem)) else "" for file in files]
         shared = Counter(first.casefold() for first in firsts)
         spelled = {first.casefold(): first for first in reversed(firsts)}
         return [
-            spelled[first.casefold()] if first and shared[first.casefold()] >= _SHARED_MIN else ""
+            spelled[first.casefold()] if shared[first.casefold()] >= _SHARED_MIN else ""
             for first in firsts
         ]
     kinds = (kind.partition(": ") for kind in work.say("organize.types").splitlines())
     of = {ending: name for name, _, endings in kinds for ending in endings.split()}
-    return [of.get(ending_of(path), work.say("organize.other")) for path in paths]
-
-
-def _day_of(entry: JsonObject) -> str:
-    """Return the day that a file's name says, else that of its last change."""
-    found = date_in(stem_of(words(entry, "path")))
-    changed = datetime.fromtimestamp(number(entry, "modified_seconds")).astimezone().date()
-    return (found or changed).isoformat()
-
-
-def _project(path: str) -> str:
-    """Return the first word of a name."""
-    found = re.match(r"[^\W\d_]{2,}", stem_of(path))
-    return found[0] if found else ""
+    return [of.get(ending_of(file.path), work.say("organize.other")) for file in files]
 
 
 def _back(work: Work) -> Steps[dict[str, str]]:
@@ -279,11 +277,11 @@ def _asked(work: Work) -> tuple[str, str, str]:
             raise StoppedError(work.say("rename.how"))
 
 
-def _named(pattern: str, entry: JsonObject, stem: str, n: int) -> str:
-    day = _day_of(entry)
+def _named(pattern: str, file: _File, n: int) -> str:
+    stem = file.stem
     if "{date" in pattern:
-        stem = stem.replace(day, "").strip(" -_") or stem
-    values = {"name": stem, "date": day}
+        stem = stem.replace(file.day, "").strip(" -_") or stem
+    values = {"name": stem, "date": file.day}
 
     def field(found: re.Match[str]) -> str:
         form = found[2] or ""

@@ -27,7 +27,7 @@ def _plan(work: Work) -> Plan:
     groups = objects(value, "groups")
     left = [] if value.get("complete") is True else [work.say("brief.incomplete")]
     unread = strings(value, "unread")
-    left += [work.say("duplicates.unread", count=len(unread))] if unread else []
+    left += work.more("duplicates.unread", len(unread))
     if not groups:
         none = work.say("duplicates.none", looked=number(value, "looked_at"), path=named(path))
         return Done(summary=" ".join([none, *left]))
@@ -36,17 +36,14 @@ def _plan(work: Work) -> Plan:
     moved, failed = set[str](), list[str]()
     if "move" in work.line.options and later:
         moved, failed = yield from _moved(later[:_MOVED_MAX], work)
-        waiting = len(later) - _MOVED_MAX
-        left += [work.say("duplicates.waiting", count=waiting)] if waiting > 0 else []
+        left += work.more("duplicates.waiting", len(later) - _MOVED_MAX)
     counts = {"groups": len(groups), "copies": len(later), "looked": number(value, "looked_at")}
     wasted = sized(sum(number(group, "wasted") for group in groups))
     summary = work.say("duplicates.found", size=wasted, **counts)
-    summary += work.say("duplicates.moved", count=len(moved)) if moved else ""
-    said: list[str] = []
-    for group in groups[:_GROUPS_SHOWN_MAX]:
-        said += _shown(group, moved, work)
-    hidden = len(groups) - _GROUPS_SHOWN_MAX
-    left += [work.say("duplicates.more", count=hidden)] if hidden > 0 else []
+    summary += "".join(work.more("duplicates.moved", len(moved)))
+    shown = groups[:_GROUPS_SHOWN_MAX]
+    said = [line for group in shown for line in _shown(group, moved, work)]
+    left += work.more("duplicates.more", len(groups) - len(shown))
     facts = [fact for group in groups for fact in _facts(group, moved)][:_FACTS_MAX]
     told = "\n".join([*said, "", *left]).strip()
     if failed:
@@ -75,8 +72,7 @@ def _shown(group: JsonObject, moved: set[str], work: Work) -> list[str]:
         key = "linked" if file.get("linked") else "trashed" if path in moved else "copy"
         key = key if place else "kept"
         said.append(f"- {named(path)} {work.say(f'duplicates.{key}')}".rstrip())
-    more = len(files) - _FILES_SHOWN_MAX
-    return [*said, work.say("find.more", count=more)] if more > 0 else said
+    return said + work.more("find.more", len(files) - _FILES_SHOWN_MAX)
 
 
 def _facts(group: JsonObject, moved: set[str]) -> list[Json]:

@@ -82,8 +82,7 @@ def _wish(work: Work) -> tuple[JsonObject, str]:
 
 def _left(value: JsonObject, shown: int, work: Work) -> list[str]:
     """Say what is not in the answer."""
-    more, unread = number(value, "found_total") - shown, number(value, "unread_total")
-    left = [work.say("find.more", count=more)] if more > 0 else []
-    left += [work.say("find.unread", count=unread)] if unread else []
+    left = work.more("find.more", number(value, "found_total") - shown)
+    left += work.more("find.unread", number(value, "unread_total"))
     left += [] if value.get("complete") is True else [work.say("brief.incomplete")]
     return ["", *left] if left else []

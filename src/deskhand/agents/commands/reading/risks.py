@@ -66,5 +66,4 @@ def _section(pattern: Pattern, places: _Places, work: Work) -> str:
     for note, hit in places[:_LINES_SHOWN_MAX]:
         shown = cut(hit.words, at=hit.at, limit=_WORDS_CHARS_MAX)
         lines.append(show(Quote(text=shown, path=note.path, line=hit.line)))
-    more = len(places) - _LINES_SHOWN_MAX
-    return "\n".join([*lines, *([work.say("risks.more", count=more)] if more > 0 else [])])
+    return "\n".join([*lines, *work.more("risks.more", len(places) - _LINES_SHOWN_MAX)])

@@ -57,9 +57,8 @@ RUN: Final = Command.of("run", _plan)
 def _said(value: JsonObject, work: Work) -> str:
     """Return the end of the output, where a program says what was wrong, and the files it left."""
     output, changes = words(value, "output").rstrip("\n"), objects(value, "changes")
-    cut = len(output) - _OUTPUT_CHARS_MAX
     fence = "`" * max(3, *(len(run) + 1 for run in re.findall("`+", output)), 0)
-    said = [work.say("run.cut", count=cut)] if cut > 0 else []
+    said = work.more("run.cut", len(output) - _OUTPUT_CHARS_MAX)
     shown = f"{fence}\n{output[-_OUTPUT_CHARS_MAX:]}\n{fence}"
     said.append(shown if output else work.say("run.silent"))
     said += [work.say("run.truncated")] if value.get("truncated") is True else []
@@ -67,8 +66,7 @@ def _said(value: JsonObject, work: Work) -> str:
     for each in changes[:_FILES_SHOWN_MAX]:
         kind, path = work.say(f"run.{words(each, 'kind')}"), named(words(each, "path"))
         files.append(f"- {kind} {path} {sized(number(each, 'size'))}")
-    more = len(changes) - _FILES_SHOWN_MAX
-    files += [work.say("find.more", count=more)] if more > 0 else []
+    files += work.more("find.more", len(changes) - _FILES_SHOWN_MAX)
     return "\n\n".join([*said, "\n".join(files)]).rstrip()
 
 
