@@ -16,12 +16,13 @@ from deskhand.protocol.tasks import TaskState
 NoticeClass = Literal["finished", "needs_you", "failed", "test"]
 Urgency = Literal["high", "normal", "low"]
 _DAY_SECONDS = 24 * 3600
-_TTL_SECONDS: dict[NoticeClass, int] = {
-    "finished": _DAY_SECONDS,
-    "failed": _DAY_SECONDS,
-    "needs_you": 7 * _DAY_SECONDS,
-    "test": 60,
+_HOW: dict[NoticeClass, tuple[Urgency, int]] = {
+    "finished": ("normal", _DAY_SECONDS),
+    "failed": ("normal", _DAY_SECONDS),
+    "needs_you": ("high", 7 * _DAY_SECONDS),
+    "test": ("high", 60),
 }
+"""How urgent each is, and how many seconds it is worth being delivered."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,20 +43,18 @@ def announcement(body: Body, *, thread: str | None, task: str | None) -> Announc
     path = f"/#/threads/{thread}" + (f"/tasks/{task}" if task else "")
     match body:
         case ev.TaskFinished(state=TaskState.COMPLETED):
-            return _announce("finished", tag=task or "", path=path, urgency="normal")
+            return _announce("finished", tag=task or "", path=path)
         case ev.TaskFinished(state=TaskState.FAILED):
-            return _announce("failed", tag=task or "", path=path, urgency="normal")
-        case ev.ApprovalRequested(approval=approval):
-            return _announce("needs_you", tag=approval.id, path=path, urgency="high")
-        case ev.QuestionAsked(question=question):
-            return _announce("needs_you", tag=question.id, path=path, urgency="high")
+            return _announce("failed", tag=task or "", path=path)
+        case ev.ApprovalRequested(approval=asked) | ev.QuestionAsked(question=asked):
+            return _announce("needs_you", tag=asked.id, path=path)
         case _:
             return None
 
 
 def trial_announcement(tag: str) -> Announcement:
     """Return the notification of a person who presses *test*."""
-    return _announce("test", tag=tag, path="/", urgency="high")
+    return _announce("test", tag=tag, path="/")
 
 
 def next_try_seconds(attempts: int, *, asked_for: float | None, spread: float) -> float | None:
@@ -72,7 +71,8 @@ def next_try_seconds(attempts: int, *, asked_for: float | None, spread: float) -
     return max(asked_for or 0.0, DELIVERY_BACKOFF_SECONDS[max(step, 0)] * (1 + spread / 4))
 
 
-def _announce(kind: NoticeClass, *, tag: str, path: str, urgency: Urgency) -> Announcement:
+def _announce(kind: NoticeClass, *, tag: str, path: str) -> Announcement:
+    urgency, ttl_seconds = _HOW[kind]
     return Announcement(
         kind=kind,
         tag=tag,
@@ -80,5 +80,5 @@ def _announce(kind: NoticeClass, *, tag: str, path: str, urgency: Urgency) -> An
         body_id=f"notice.{kind}.body",
         url_path=path,
         urgency=urgency,
-        ttl_seconds=_TTL_SECONDS[kind],
+        ttl_seconds=ttl_seconds,
     )

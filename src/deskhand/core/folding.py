@@ -48,8 +48,8 @@ def touched(event: Event) -> tuple[Key, ...]:
     body = body_of(event)
     if body is None:
         return ()
-    named = ((kind, _name(kind, event, body)) for kind in _TOUCHED[type(body)])
-    keys = tuple((kind, name) for kind, name in named if name)
+    named = [(kind, _name(kind, event, body)) for kind in _TOUCHED[type(body)]]
+    keys = [(kind, name) for kind, name in named if name]
     folders = body.folders if isinstance(body, ev.RunnerAdvertised) else ()
     return (*keys, *((Folder, folder.id) for folder in folders))
 
@@ -75,27 +75,25 @@ def fold(key: Key, before: Wire | None, event: Event) -> Wire | None:
 
 
 def _name(kind: type[Wire], event: Event, body: Body) -> str | None:
-    """Return which object of a kind is meant: by the envelope, or by what the body says or brings."""
-    if kind in (Thread, Task):
-        return event.thread if kind is Thread else event.task
+    """Return which object of a kind an event is about."""
+    begun = _BEGINS.get((type(body), kind))
+    return begun(event, body).id if begun else _NAMED[kind](event, body)
+
+
+_NAMED: dict[type[Wire], Callable[[Event, Any], str | None]] = {
+    Thread: lambda event, _: event.thread,
+    Task: lambda event, _: event.task,
+    Approval: lambda _, body: body.approval,
+    Question: lambda _, body: body.question,
+    Device: lambda _, body: body.device,
     # A computer has the id of the device as which it signs in.
-    field = "device" if isinstance(body, ev.DeviceRevoked) else _FIELDS[kind]
-    said: str | Runner | Artifact = getattr(body, field)
-    return said if isinstance(said, str) else said.id
-
-
-_FIELDS: dict[type[Wire], str] = {
-    Approval: "approval",
-    Question: "question",
-    Artifact: "artifact",
-    Device: "device",
-    PairRequest: "request",
-    Runner: "runner",
-    Folder: "folder",
-    Setting: "name",
+    Runner: lambda _, body: body.device,
+    PairRequest: lambda _, body: body.request,
+    Folder: lambda _, body: body.folder,
 }
+"""How an event names the object that it changes."""
 
-_BEGINS: dict[_Pair, Callable[[Event, Any], Wire]] = {
+_BEGINS: dict[_Pair, Callable[[Event, Any], Any]] = {
     (ev.DeviceAdded, Device): lambda _, body: body.device,
     (ev.PairRequested, PairRequest): lambda _, body: body.request,
     (ev.RunnerAdvertised, Runner): lambda _, body: body.runner,

@@ -11,7 +11,7 @@ import math
 import re
 import tomllib
 import unicodedata
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import date
@@ -85,30 +85,33 @@ def meanings(
 
 
 def _ranked(said: str, commands: tuple[CommandInfo, ...]) -> list[tuple[float, CommandInfo]]:
-    rarity, examples = _index(commands)
+    rarity, told = _index(commands)
     asked = _weighed(_grams(said), rarity)
-    near = defaultdict[int, list[float]](list)
-    for place, example in examples:
-        near[place].append(sum(weight * example.get(gram, 0) for gram, weight in asked.items()))
-    best = {place: sorted(each, reverse=True) for place, each in near.items()}
-    sums = [(each[0] + _NEAR * sum(each[1:3]), commands[place]) for place, each in best.items()]
-    return sorted(sums, key=lambda one: -one[0])
+    ranked: list[tuple[float, CommandInfo]] = []
+    for command, examples in told:
+        products = (sum(asked[gram] * of.get(gram, 0) for gram in asked) for of in examples)
+        best, *others = sorted(products, reverse=True)
+        ranked.append((best + _NEAR * sum(others[:2]), command))
+    return sorted(ranked, key=lambda one: -one[0])
+
+
+_Weights = dict[str, float]
 
 
 @lru_cache(maxsize=4)
 def _index(
     commands: tuple[CommandInfo, ...],
-) -> tuple[dict[str, float], list[tuple[int, dict[str, float]]]]:
-    """Return how rare each n-gram of the examples is, and every example as weights of its n-grams."""
+) -> tuple[_Weights, list[tuple[CommandInfo, list[_Weights]]]]:
+    """Return how rare each n-gram of the examples is, and of every command its examples as weights of n-grams."""
     told = [
-        (place, _grams(each))
-        for place, command in enumerate(commands)
+        (command, [*map(_grams, (*command.examples, command.summary, command.summary_ko))])
+        for command in commands
         if command.takes != "name"
-        for each in (*command.examples, command.summary, command.summary_ko)
     ]
-    count = Counter(gram for _, grams in told for gram in grams)
-    rarity = {gram: math.log((len(told) + 1) / (often + 0.5)) for gram, often in count.items()}
-    return rarity, [(place, _weighed(grams, rarity)) for place, grams in told]
+    examples = [grams for _, each in told for grams in each]
+    count = Counter(gram for grams in examples for gram in grams)
+    rarity = {gram: math.log((len(examples) + 1) / (often + 0.5)) for gram, often in count.items()}
+    return rarity, [(one, [_weighed(grams, rarity) for grams in each]) for one, each in told]
 
 
 def _grams(said: str) -> Counter[str]:
@@ -121,7 +124,7 @@ def _grams(said: str) -> Counter[str]:
     )
 
 
-def _weighed(grams: Counter[str], rarity: dict[str, float]) -> dict[str, float]:
+def _weighed(grams: Counter[str], rarity: _Weights) -> _Weights:
     weights = {
         gram: (1 + math.log(count)) * rarity[gram]
         for gram, count in grams.items()
@@ -184,8 +187,6 @@ class _Filling:
                 return self._sought()
             case "line":
                 return self._program()
-            case "name":
-                return []
             case _:
                 return [quoted(path) for path in self._paths(last)]
 
