@@ -101,9 +101,9 @@ def acts_before_intent() -> AbstractContextManager[None]:
 
     async def eager(self: Any, call: Any, ruling: Any) -> None:  # noqa: ANN401 - a private class of the runner
         wish = {"call": to_json(call), "asked": False}
-        step = self._step("tool", wish, arguments=call.arguments, effect=ruling.effect)
-        self._append(step, self._voice.began(self._state.steps + 1, call))
-        self._finish(step, await self._kit.gate.perform(call, self._open.scope, ruling))
+        began = self._voice.began(self._state.steps + 1, call)
+        step = self._add("tool", wish, began, arguments=call.arguments, effect=ruling.effect)
+        self._finish(step, await self._gate.perform(call, self._scope, ruling))
 
     return patched(_DRIVER, _act=eager)
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO, Literal, Protocol, TypeVar, runtime_checkable
 
+from deskhand.limits import COMMAND_MEMORY_BYTES_MAX, COMMAND_OUTPUT_BYTES_MAX
 from deskhand.ports.agent import Effect, ToolResult
 from deskhand.protocol.objects import FolderMode, SandboxInfo
 from deskhand.protocol.wire import JsonObject
@@ -114,8 +115,8 @@ class Command:
     folder: Path
     writable: bool
     seconds_max: float
-    output_bytes_max: int
-    memory_bytes_max: int
+    output_bytes_max: int = COMMAND_OUTPUT_BYTES_MAX
+    memory_bytes_max: int = COMMAND_MEMORY_BYTES_MAX
     key: str = ""
     """Names the step it belongs to: with one, it happens once, however often it is asked for after a crash."""
     programs: tuple[Path, ...] = ()

@@ -78,14 +78,8 @@ async def _try(box: Bubblewrap, trial: Path) -> str | None:
     folder = trial / "folder"
     folder.mkdir()
     (folder / "kept").write_text("old\n", encoding="utf-8")
-    command = Command(
-        argv=("sh", "-c", _SCRIPT),
-        folder=folder,
-        writable=True,
-        seconds_max=_SECONDS_MAX,
-        output_bytes_max=4096,
-        memory_bytes_max=1024**3,
-    )
+    argv = ("sh", "-c", _SCRIPT)
+    command = Command(argv=argv, folder=folder, writable=True, seconds_max=_SECONDS_MAX)
     ended = await box.execute(command, layers, root=folder)
     if ended.exit_code != 0:
         said = ended.output.decode("utf-8", "replace").strip()

@@ -13,12 +13,7 @@ from pathlib import PurePosixPath
 from typing import Final
 
 from deskhand.errors import Code, DeskhandError
-from deskhand.limits import (
-    CHECK_SECONDS_MAX,
-    COMMAND_MEMORY_BYTES_MAX,
-    COMMAND_OUTPUT_BYTES_MAX,
-    EVIDENCE_CHARS_MAX,
-)
+from deskhand.limits import CHECK_SECONDS_MAX, EVIDENCE_CHARS_MAX
 from deskhand.ports import (
     CheckWish,
     Command,
@@ -122,14 +117,8 @@ async def _by_tool(wish: CheckWish, scope: Scope, gate: Gate) -> Check:
 async def _by_command(line: str, scope: Scope, gate: Gate) -> Check:
     """Run the owner's command read-only behind the wall; exit 0 is a pass, and nothing it writes is kept."""
     access = scope.place.folder or scope.place.results
-    command = Command(
-        argv=("/bin/sh", "-c", line),
-        folder=access.root,
-        writable=False,
-        seconds_max=CHECK_SECONDS_MAX,
-        output_bytes_max=COMMAND_OUTPUT_BYTES_MAX,
-        memory_bytes_max=COMMAND_MEMORY_BYTES_MAX,
-    )
+    argv = ("/bin/sh", "-c", line)
+    command = Command(argv=argv, folder=access.root, writable=False, seconds_max=CHECK_SECONDS_MAX)
     try:
         ended = await scope.place.sandbox.run(command, access)
     except DeskhandError as error:
