@@ -26,7 +26,7 @@ from deskhand.tools.checks.tables import Recounting
 from deskhand.tools.fetching import FetchUrl, Hosts
 from deskhand.tools.reading import Reader
 from deskhand.tools.shell import RunCommand, check_exit
-from deskhand.tools.tables.tabling import Tabling
+from deskhand.tools.tabling import Tabling
 from deskhand.tools.writing import documents
 
 

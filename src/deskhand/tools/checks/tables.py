@@ -25,8 +25,8 @@ from deskhand.tools.tables import shaping
 from deskhand.tools.tables.numbers import is_missing
 from deskhand.tools.tables.reading import Table, folded
 from deskhand.tools.tables.shaping import ORDERS, conditions_in, parts_of, typed
-from deskhand.tools.tables.tabling import Tabling
 from deskhand.tools.tables.totals import EXACT, Column, recognise
+from deskhand.tools.tabling import Tabling
 from deskhand.tools.writing.documents import rendered
 
 _NOT_TEXT: Final = re.compile(r"\[(?:page \d+ of \d+|sheet .*: \d+ rows)\]|\W+|_+")
