@@ -11,7 +11,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from deskhand.hub.http.files import HARD_CSP
+from deskhand.hub.http.messages import HEADERS
 from deskhand.hub.uploads import plain_name
 from deskhand.limits import UPLOAD_BYTES_MAX, UPLOAD_CHUNK_BYTES_MAX
 from deskhand.ports import Draft
@@ -250,7 +250,7 @@ async def test_a_result_is_served_so_that_nothing_of_it_runs(
     assert answer.content == data
     assert answer.headers["Content-Type"] == shown_as
     assert answer.headers["Content-Disposition"].startswith(how)
-    assert answer.headers["Content-Security-Policy"] == HARD_CSP
+    assert answer.headers["Content-Security-Policy"] == HEADERS["file"]["Content-Security-Policy"]
     assert answer.headers["Cache-Control"] == "private, no-store"
     assert answer.headers["X-Content-Type-Options"] == "nosniff"
 

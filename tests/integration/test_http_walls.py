@@ -9,7 +9,6 @@ import httpx
 import pytest
 
 from deskhand.hub.http import messages
-from deskhand.hub.http.page import APP_CSP
 from deskhand.hub.http.walls import Names
 from deskhand.limits import BODY_BYTES_MAX
 from tests.rim import JSON, ORIGIN, Rim, code_of, open_rim, thread_op
@@ -254,7 +253,7 @@ async def test_the_built_page_is_served_under_its_own_policy(tmp_path: Path) -> 
         walked = await client.get("/assets/%2e%2e/%2e%2e/owner.json")
 
     assert (index.headers["Content-Security-Policy"], index.headers["Cache-Control"]) == (
-        APP_CSP,
+        messages.HEADERS["page"]["Content-Security-Policy"],
         "no-store",
     )
     assert "immutable" in asset.headers["Cache-Control"]

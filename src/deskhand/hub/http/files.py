@@ -19,7 +19,7 @@ from starlette.responses import Response
 
 from deskhand.errors import Code, DeskhandError
 from deskhand.hub.http.access import Call, TheCall
-from deskhand.hub.http.messages import BYTES, CHUNK, Answer, Flow, body_chunks
+from deskhand.hub.http.messages import BYTES, CHUNK, HEADERS, Answer, Flow, body_chunks
 from deskhand.hub.uploads import INLINE, PLAIN, sniff_blob
 from deskhand.protocol.objects import Upload
 from deskhand.protocol.tasks import Artifact, FileRef, Task
@@ -27,15 +27,7 @@ from deskhand.protocol.tasks import Artifact, FileRef, Task
 _VERSION: Final = "1.0.0"
 _REFUSED: Final = ("upload-concat", "upload-defer-length", "x-http-method-override")
 
-HARD_CSP: Final = (
-    "default-src 'none'; style-src 'unsafe-inline'; img-src data: blob:; font-src data:; sandbox;"
-    " form-action 'none'; base-uri 'none'; frame-ancestors 'self'"
-)
-_HARD: Final = {
-    "Content-Security-Policy": HARD_CSP,
-    "Cache-Control": "private, no-store",
-    "Accept-Ranges": "bytes",
-}
+_HARD: Final = HEADERS["file"]
 _RANGE: Final = re.compile(r"bytes=([0-9]{0,19})-([0-9]{0,19})")
 _ODD: Final = re.compile(r"[^A-Za-z0-9 ._-]")
 
@@ -137,21 +129,20 @@ async def _serve(call: Call, file: Artifact | FileRef) -> Response:
         raise DeskhandError(Code.NOT_FOUND)
     media_type = await sniff_blob(blobs, sha256, name=file.name)
     tag = f'"{sha256}"'
+    span = _span(call.request, size, tag)
+    start, end = span or (0, size - 1)
+    if span and start > end:
+        return Response(status_code=416, headers=_HARD | {"Content-Range": f"bytes */{size}"})
     headers = _HARD | {
         "Content-Disposition": _disposition(file.name, media_type),
         "Content-Type": f"{media_type}; charset=utf-8" if media_type == PLAIN else media_type,
-        "Content-Length": str(size),
+        "Content-Length": str(end - start + 1),
         "ETag": tag,
     }
-    span = _span(call.request, size, tag)
-    if span is None:
-        return Flow(blobs.open(sha256), headers=headers)
-    start, end = span
-    if start > end:
-        return Response(status_code=416, headers=_HARD | {"Content-Range": f"bytes */{size}"})
-    length = end - start + 1
-    headers |= {"Content-Length": str(length), "Content-Range": f"bytes {start}-{end}/{size}"}
-    return Flow(blobs.open(sha256, start=start, size=length), status_code=206, headers=headers)
+    if span:
+        headers["Content-Range"] = f"bytes {start}-{end}/{size}"
+    found = blobs.open(sha256, start=start, size=end - start + 1)
+    return Flow(found, status_code=206 if span else 200, headers=headers)
 
 
 def _span(request: Request, size: int, tag: str) -> tuple[int, int] | None:

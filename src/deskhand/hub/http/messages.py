@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import math
+import tomllib
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
+from importlib.resources import files
 from typing import Any, Final, NamedTuple, cast
 
 from pydantic_core import to_json
@@ -28,6 +30,12 @@ ABORT: Final = "deskhand.abort"
 """Key of the scope under which the server leaves the way to drop a connection at once."""
 ACKNOWLEDGED: Final = "deskhand.acknowledged"
 """Key of the scope under which it leaves whether the other side's system took all that was sent."""
+
+
+HEADERS: Final[dict[str, dict[str, str]]] = tomllib.loads(
+    files("deskhand.hub.http").joinpath("headers.toml").read_text("utf-8")
+)
+"""The policies of ``every`` answer, of the ``page`` and of a ``file``."""
 
 
 class Takes(NamedTuple):

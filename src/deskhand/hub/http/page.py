@@ -18,18 +18,11 @@ from starlette.responses import Response
 
 from deskhand import __version__
 from deskhand.errors import Code, DeskhandError
-from deskhand.hub.http.messages import Answer
+from deskhand.hub.http.messages import HEADERS, Answer
 from deskhand.limits import PROTOCOL, PROTOCOL_OLDEST
 from deskhand.texts import text
 
 INDEX: Final = "index.html"
-APP_CSP: Final = (
-    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:;"
-    " font-src 'self'; connect-src 'self'; frame-src 'self'; worker-src 'self';"
-    " manifest-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none';"
-    " require-trusted-types-for 'script';"
-    " trusted-types deskhand svelte-trusted-html dompurify 'allow-duplicates'"
-)
 _FOREVER: Final = "public, max-age=31536000, immutable"
 _TYPES: Final = mimetypes.MimeTypes(filenames=())
 _TYPES.add_type("text/javascript", ".js")
@@ -95,11 +88,9 @@ def _files(request: Request) -> Mapping[str, PageFile]:
 def _page_file(name: str, data: bytes) -> PageFile:
     kind = _TYPES.guess_type(name)[0] or "application/octet-stream"
     forever = _HASHED.fullmatch(name) is not None
-    headers = {
+    headers = HEADERS["page"] | {
         "Content-Type": f"{kind}; charset=utf-8" if kind.startswith("text/") else kind,
         "ETag": f'"{hashlib.sha256(data).hexdigest()[:32]}"',
         "Cache-Control": _FOREVER if forever else ("no-store" if name == INDEX else "no-cache"),
-        "Content-Security-Policy": APP_CSP,
-        "X-Frame-Options": "DENY",
     }
     return PageFile(data, headers)

@@ -20,7 +20,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from deskhand.errors import Code, DeskhandError
 from deskhand.hub.credentials import SECRET
-from deskhand.hub.http.messages import refusal
+from deskhand.hub.http.messages import HEADERS, refusal
 from deskhand.ids import Ids
 from deskhand.limits import PROTOCOL, PROTOCOL_OLDEST
 from deskhand.texts import LANGUAGES
@@ -35,15 +35,7 @@ _SECRET_NAMES: Final = re.compile(
     r"access_token|api_?key|auth|authorization|bearer|claim|code|credential|invite|jwt|key|pass"
     r"|password|secret|session|sig|token|x-deskhand-key"
 )
-_HEADERS: Final = (
-    ("X-Content-Type-Options", "nosniff"),
-    ("Referrer-Policy", "no-referrer"),
-    ("Cross-Origin-Resource-Policy", "same-origin"),
-    ("Cross-Origin-Opener-Policy", "same-origin"),
-    ("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'"),
-    ("Cache-Control", "no-store"),
-    ("Deskhand-Protocol", str(PROTOCOL)),
-)
+_HEADERS: Final = {**HEADERS["every"], "Deskhand-Protocol": str(PROTOCOL)}
 
 
 class Names:
@@ -152,7 +144,7 @@ def _language_of(accepted: str) -> str:
 
 def _dress(message: Message, request_id: str) -> None:
     headers = MutableHeaders(raw=list(message.get("headers", ())))
-    for name, value in _HEADERS:
+    for name, value in _HEADERS.items():
         headers.setdefault(name, value)
     headers["X-Request-Id"] = request_id
     message["headers"] = headers.raw
