@@ -13,7 +13,7 @@ from fastapi import FastAPI
 
 from deskhand.clock import SystemClock, stamp
 from deskhand.hub.app import Hub
-from deskhand.hub.credentials import LocalOwner, admit, bearer_sha256, ensure_owner, new_token
+from deskhand.hub.credentials import LocalDevice, admit, bearer_sha256, ensure_owner, new_token
 from deskhand.hub.http.access import PushDoor
 from deskhand.hub.http.app import create_app
 from deskhand.hub.pairing import Pairing
@@ -36,7 +36,7 @@ class Rim:
     hub: Hub
     app: FastAPI
     pairing: Pairing
-    owner: LocalOwner
+    owner: LocalDevice
     blobs: FileBlobs
     home: Path
     ids: Ids
