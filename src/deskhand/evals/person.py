@@ -21,6 +21,7 @@ from deskhand.texts import text
 
 _READ: Final = 500
 _LISTEN_SECONDS: Final = 1.0
+_ARRIVE_SECONDS: Final = 60.0
 _CANCEL_SECONDS: Final = 20.0
 _OWN_WAY: Final = "I cannot say more than that. Decide as you think best."
 
@@ -48,9 +49,17 @@ class Person:
     _over: set[str] = field(default_factory=set[str])
 
     async def arrive(self) -> None:
-        """Wait until the computer has told what it can do and which folder it has."""
-        while not self._folder:
-            await self._listen()
+        """Wait until the computer has told what it can do and which folder it has.
+
+        Raises:
+            DeskhandError: ``timeout`` when it never does.
+        """
+        try:
+            async with asyncio.timeout(_ARRIVE_SECONDS):
+                while not self._folder:
+                    await self._listen()
+        except TimeoutError:
+            raise DeskhandError(Code.TIMEOUT) from None
 
     async def delegate(self, sentence: str, *, within: float) -> Task:
         """Say a sentence in the one thread there is, and stay until its task is over or the time of all of them.
