@@ -54,6 +54,6 @@ def postgres_box(url: str) -> Box:
     with engine.begin() as connection:
         if connection.dialect.has_table(connection, "accounts"):
             # Emptying a few rows is quicker than TRUNCATE, which makes every file anew.
-            for table in reversed(tables.metadata.sorted_tables):
+            for table in reversed(tables.metadata.tables.values()):
                 connection.execute(table.delete())
     return Box(store=again(), clock=clock, engine=engine, again=again)

@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from sqlalchemy import Engine, text
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from sqlalchemy import Connection, Engine, text
 
 from deskhand.clock import stamp
 from deskhand.ports import (
@@ -35,6 +37,7 @@ from deskhand.protocol.events import (
 )
 from deskhand.protocol.objects import Delivery, Device, Origin, Role, Thread, Trust, Upload
 from deskhand.protocol.tasks import Artifact, FileRef, Task, TaskState
+from deskhand.store import tables
 from deskhand.store.opening import SqlStore, open_sqlite_store
 from deskhand.testing import golden
 from deskhand.testing.memory_store import open_memory_disk, open_memory_store
@@ -295,3 +298,13 @@ def title(tx: Tx, name: str = "thr_1") -> str | None:
     """Read a thread's title inside a write."""
     found = tx.get(Thread, name)
     return found.title if found else None
+
+
+def drift(connection: Connection) -> list[object]:
+    """Return where revisions and metadata differ in tables and columns: rules and indexes are in the revisions alone."""
+
+    def told(_: object, __: object, kind: str, *___: object) -> bool:
+        return kind in {"table", "column"}
+
+    context = MigrationContext.configure(connection, opts={"include_object": told})
+    return compare_metadata(context, tables.metadata)

@@ -17,7 +17,7 @@ import pytest
 from deskhand.errors import Code, DeskhandError
 from deskhand.protocol.tasks import Task, TaskState
 from deskhand.store.backup import restoring
-from deskhand.store.backup.archive import read_manifest, unpack, written
+from deskhand.store.backup.archive import add, read_manifest, unpack, written
 from deskhand.store.backup.restoring import exchanged, place
 from deskhand.store.home import open_home
 from deskhand.store.opening import FILE
@@ -228,8 +228,8 @@ async def test_a_strange_member_is_refused(tmp_path: Path) -> None:
     async with house(tmp_path / "home") as found:
         made = found.back_up()
     strange = tmp_path / "strange.tar"
-    with written(strange) as writing, made.path.open("rb") as source:
-        writing.add("../../escaped", source, 10)
+    with written(strange) as tar:
+        add(tar, "../../escaped", made.path)
 
     with pytest.raises(DeskhandError) as no_manifest:
         read_manifest(strange)

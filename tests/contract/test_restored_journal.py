@@ -14,7 +14,7 @@ from deskhand.store.engine import open_sqlite
 from deskhand.workflow.restoring import settle_journal
 from deskhand.workflow.rows import AttemptKey, Step
 from tests.contract.storing import START
-from tests.contract.test_upgrades import brief, journal
+from tests.contract.test_upgrades import journal, order
 
 KEY = AttemptKey(task="tsk_1", epoch=1)
 YES: JsonObject = {"decision": "allow", "scope": "task", "action_sha256": "ab"}
@@ -38,7 +38,7 @@ async def lived(path: Path, *steps: Step) -> str:
     """Make a journal with an attempt that did this; return which life it was."""
     with journal(path) as found:
         await found.open(home_identity="here")
-        await found.begin(brief())
+        await found.receive(order())
         await found.record(KEY, steps=steps, place=None)
         return found.incarnation
 

@@ -7,14 +7,11 @@ import threading
 from collections.abc import AsyncIterator
 
 import pytest
-from alembic.autogenerate import compare_metadata
-from alembic.migration import MigrationContext
 from sqlalchemy import text
 
 from deskhand.errors import Code, DeskhandError
 from deskhand.ports import Committed, Tx
 from deskhand.protocol.ops import Op, OpResult
-from deskhand.store import tables
 from deskhand.store.opening import SqlStore, open_postgres_store
 from tests.contract.round_trips import CountingProxy
 from tests.contract.storing import (
@@ -24,6 +21,7 @@ from tests.contract.storing import (
     Box,
     StillClock,
     begun,
+    drift,
     emit,
     said,
     thread,
@@ -141,7 +139,7 @@ async def test_the_server_going_away_is_told_and_survived(postgres: Box) -> None
 def test_the_migrated_schema_is_the_one_in_the_tables(postgres: Box) -> None:
     """Revisions and metadata agree on PostgreSQL too."""
     with postgres.engine.connect() as connection:
-        differences = compare_metadata(MigrationContext.configure(connection), tables.metadata)
+        differences = drift(connection)
 
     assert differences == []
 

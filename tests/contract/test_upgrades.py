@@ -14,11 +14,11 @@ from typing import Any
 
 import pytest
 
+from deskhand.clock import stamp
 from deskhand.core.dispatching import brief_of
 from deskhand.errors import Code, DeskhandError
 from deskhand.ids import Ids
-from deskhand.protocol.events import TaskCreated
-from deskhand.protocol.tasks import Brief
+from deskhand.protocol.events import Event, TaskAssigned, TaskCreated
 from deskhand.store.engine import open_sqlite, open_sqlite_reader
 from deskhand.store.home import make_folder
 from deskhand.store.opening import FILE, open_sqlite_store
@@ -27,7 +27,7 @@ from deskhand.testing.memory_store import InlineWriter
 from deskhand.testing.promises import note
 from deskhand.workflow.journal import Journal
 from tests.contract.restoring import house, words_in
-from tests.contract.storing import A, StillClock, begun, emit, said, task
+from tests.contract.storing import START, A, StillClock, begun, emit, said, task
 
 ROOT = Path(__file__).resolve().parents[2]
 WORDS = {f"word {number}" for number in range(12)}
@@ -234,15 +234,16 @@ async def journal_file(folder: Path) -> Path:
     path = folder / "journal.sqlite3"
     with journal(path) as found:
         await found.open(home_identity="here")
-        await found.begin(brief())
+        await found.receive(order())
     return path
 
 
-def brief() -> Brief:
-    """Say what is to be done."""
+def order() -> Event:
+    """Say what is to be done, as the hub does."""
     body = task().body
     assert isinstance(body, TaskCreated)
-    return brief_of(body.task, 1, ())
+    said = TaskAssigned(runner="run_1", epoch=1, brief=brief_of(body.task, 1, ()))
+    return Event(seq=7, kind="task.assigned", at=stamp(START), actor="hub", body=said.to_json())
 
 
 def journal_state(path: Path) -> tuple[str, int, bool]:

@@ -23,7 +23,8 @@ from deskhand.texts import LANGUAGES
 Group = Literal["start", "tasks", "setup", "operate"]
 
 EVERYWHERE: Final = ("--json", "--quiet", "--verbose", "--no-input", "--no-color")
-MODES: Final = ("read-only", "ask", "workspace", "trusted")
+Mode = Literal["read-only", "ask", "workspace", "trusted"]
+MODES: Final = get_args(Mode)
 _DURATIONS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 

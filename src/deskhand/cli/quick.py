@@ -1,7 +1,7 @@
 """What lets a command begin at once: plain words become plain values without Pydantic.
 
 Typer's own way builds a Pydantic adapter for every parameter, which loads Pydantic: 0.1 to 0.2 s before the command
-begins. Texts, numbers and paths, alone or several, need none of it. Everything else is left to Typer.
+begins. Texts, numbers, paths and words of a list, alone or several, need none of it. Everything else is left to Typer.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast, get_args
+from typing import Any, Literal, cast, get_args, get_origin
 
 import typer
 from typer import core
@@ -26,6 +26,7 @@ class Plain(RuntimeParam):
     """Turns what was typed for one parameter into its value."""
 
     convert: Callable[[str], Any]
+    takes: str
 
     @override
     def _coerce_value(self, value: Any, param: Any, ctx: Any) -> Any:
@@ -39,7 +40,7 @@ class Plain(RuntimeParam):
         try:
             read = self.convert(value)
         except ValueError:
-            raise typer.BadParameter(f"{value!r}: 0 1 2 …", ctx=ctx, param=param) from None
+            raise typer.BadParameter(f"{value!r}: {self.takes}", ctx=ctx, param=param) from None
         low, high = self.parameter_info.min, self.parameter_info.max
         if (low is not None and read < low) or (high is not None and read > high):
             said = f"{value!r}: {low or 0:g} … {'' if high is None else f'{high:g}'}"
@@ -54,10 +55,17 @@ _PLAIN: dict[object, Callable[[str], object]] = {str: str, int: int, Path: Path,
 def _runtime_param(described: TypeDescriptor) -> RuntimeParam:
     """Return how to read a parameter: ours where that is the same, else Typer's."""
     kind, info = described.annotation, described.parameter_info
-    convert = _PLAIN.get(get_args(kind)[0] if described.is_list else kind)
+    words: tuple[str, ...] = get_args(kind) if get_origin(kind) is Literal else ()
+
+    def word(said: str) -> str:
+        return words[words.index(said)]
+
+    one = get_args(kind)[0] if described.is_list else kind
+    convert = word if words else _PLAIN.get(one)
     if convert is None:
         return build_runtime_param(described)
-    return Plain(annotation=kind, parameter_info=info, convert=convert)
+    takes = " | ".join(words) or "0 1 2 …"
+    return Plain(annotation=kind, parameter_info=info, convert=convert, takes=takes)
 
 
 setattr(core, "build_runtime_param", _runtime_param)  # noqa: B010 - where Typer looks it up

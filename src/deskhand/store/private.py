@@ -9,6 +9,9 @@ import json
 import os
 import stat
 import tempfile
+from collections.abc import Generator
+from contextlib import contextmanager
+from io import BufferedRandom
 from pathlib import Path
 from typing import Any, Final, cast
 
@@ -45,10 +48,17 @@ def read_private(path: Path) -> dict[str, Any] | None:
 
 def write_private(path: Path, text: str) -> None:
     """Write a file, all or nothing, on disk with its name."""
+    with replacing(path) as file:
+        file.write(text.encode("utf-8"))
+
+
+@contextmanager
+def replacing(path: Path) -> Generator[BufferedRandom]:
+    """Open a file to write and read again; it has its name, on disk, only when the block ended well."""
     descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            file.write(text)
+        with os.fdopen(descriptor, "w+b") as file:
+            yield file
             file.flush()
             os.fsync(file.fileno())
         Path(temporary).replace(path)

@@ -12,10 +12,10 @@ from typing import TypeVar
 from sqlalchemy import Engine
 
 from deskhand.clock import Clock
-from deskhand.store import tables
 from deskhand.store.engine import Reader, open_memory
 from deskhand.store.faults import fault_of
 from deskhand.store.opening import SqlStore, forget_old_ops, inline
+from deskhand.store.schema import create
 from deskhand.store.writer import After, FanOut, Work, tell
 
 R = TypeVar("R")
@@ -76,8 +76,7 @@ def open_memory_disk() -> Engine:
     """Make what a simulation keeps across crashes: committed rows, nothing else."""
     engine = open_memory()
     with engine.begin() as connection:
-        # All tables at once; a test holds them equal to the migrated schema.
-        tables.metadata.create_all(connection, checkfirst=False)
+        create(connection)
     return engine
 
 

@@ -8,15 +8,16 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
 from typing import Final
 
-from deskhand.agents.commands.brief_lines import SECTIONS, Pick, Picks, alike, choose, tokens
+from deskhand.agents.commands.brief_lines import SECTIONS, Pick, alike, choose, tokens
 from deskhand.agents.commands.command import Command, Plan, Work
 from deskhand.agents.commands.notes import MARK, Found, Note, page_name, read_notes, write_page
-from deskhand.core.cues import Cue, cue_place
 from deskhand.core.quotes import Quote, cut, show
+from deskhand.core.words.cues import Cue, cue_place
 from deskhand.core.words.owing import noted_on
 
 WORDS_PER_PAGE: Final = 450
@@ -38,7 +39,7 @@ def _plan(work: Work) -> Plan:
     text, left = page.render(), len(page.left)
     count = math.ceil(len(text.split()) / WORDS_PER_PAGE)
     key = "brief.summary.one" if count == 1 else "brief.summary.many"
-    counts = {"pages": count, "lines": len(page.quoted)}
+    counts = {"pages": count, "lines": len(page.actions + page.others)}
     done = yield from write_page(work, wanted, text, key, counts, () if left else found.notes)
     said = work.more("brief.actions_left", left)
     return replace(done, summary=done.summary + "".join(said))
@@ -49,51 +50,46 @@ BRIEF: Final = Command.of("brief", _plan)
 
 def _composed(work: Work, found: Found) -> _Page:
     """Return the briefing: every action that fits, a short table of sources, then the best of the rest."""
-    picks, room = choose(found.notes), int(work.option("pages", "1")) * WORDS_PER_PAGE
+    actions, others = choose(found.notes)
     about = _about(work, found)
-    page = _Page(work=work, found=found, picks=picks, about=about, actions=picks.actions)
-    while page.actions and (over := page.words() - room) > 0:
-        page = replace(page, actions=page.actions[: -max(1, over // _ACTION_WORDS)])
-    page = replace(page, sources=min(_SOURCES_SHOWN_MAX, len(found.notes)))
-    while page.sources and page.words() > room:
-        page = replace(page, sources=page.sources - 1)
-    page = replace(page, others=_fitting(page, room - page.words() - _HEADINGS_WORDS))
-    while page.others and page.words() > room:
-        page = replace(page, others=page.others[:-1])
+    page = _Page(work=work, found=found, about=about, every=actions, actions=[*actions])
+    while page.actions and (over := page.over()) > 0:
+        del page.actions[-max(1, over // _ACTION_WORDS) :]
+    page.sources = min(_SOURCES_SHOWN_MAX, len(found.notes))
+    while page.sources and page.over() > 0:
+        page.sources -= 1
+    page.others = _fitting(page, others)
+    while page.others and page.over() > 0:
+        page.others.pop()
     return page
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class _Page:
-    """A briefing; ``sources`` is how many rows its table of sources has."""
+    """A briefing; ``sources`` is how many rows its table of sources has, ``every`` all actions there are."""
 
     work: Work
     found: Found
-    picks: Picks
     about: str
-    actions: tuple[Pick, ...]
-    others: tuple[Pick, ...] = ()
+    every: tuple[Pick, ...]
+    actions: list[Pick]
+    others: list[Pick] = field(default_factory=list[Pick])
     sources: int = 0
-
-    @property
-    def quoted(self) -> tuple[Pick, ...]:
-        """The lines it quotes."""
-        return (*self.actions, *self.others)
 
     @property
     def left(self) -> tuple[Pick, ...]:
         """The actions that had no room."""
-        return self.picks.actions[len(self.actions) :]
+        return self.every[len(self.actions) :]
 
-    def words(self) -> int:
-        """Return how many words it has, headings and sources included."""
-        return len(self.render().split())
+    def over(self) -> int:
+        """Return how many words it has too many, headings and sources included."""
+        return len(self.render().split()) - int(self.work.option("pages", "1")) * WORDS_PER_PAGE
 
     def render(self) -> str:
         """Return its Markdown."""
         title = self._say("title", path=" ".join(self.work.line.operands))
         blocks = [f"# {title}", self.about, *self._left()]
-        quoted = sorted(self.quoted, key=lambda pick: (pick.path, pick.number))
+        quoted = sorted(self.actions + self.others, key=lambda pick: (pick.path, pick.number))
         for section in (*SECTIONS, None):
             lines = [_quoted(pick) for pick in quoted if pick.section is section]
             if lines:
@@ -115,7 +111,7 @@ class _Page:
         return [self._say("left", count=left.total(), named=" ".join([named, *more]))]
 
     def _table(self) -> list[str]:
-        quoted = Counter(pick.path for pick in self.quoted)
+        quoted = Counter(pick.path for pick in self.actions + self.others)
         notes = sorted(self.found.notes, key=lambda note: (-quoted[note.path], note.path))
         rows = [
             f"| {note.path.replace('|', '/')} | {len(note.lines)} | {quoted[note.path]} |"
@@ -134,17 +130,18 @@ def _about(work: Work, found: Found) -> str:
     return f"{' – '.join(ends)} · {said}" if ends else said
 
 
-def _fitting(page: _Page, room: int) -> tuple[Pick, ...]:
+def _fitting(page: _Page, others: Sequence[Pick]) -> list[Pick]:
     """Return the other lines that fit, in their order, without those that only repeat."""
     taken: list[Pick] = []
+    room = -page.over() - _HEADINGS_WORDS
     said = [tokens(pick.words) for pick in page.actions]
-    for pick in page.picks.others[:_OTHERS_TRIED_MAX]:
+    for pick in others[:_OTHERS_TRIED_MAX]:
         cost, found = len(_quoted(pick).split()), tokens(pick.words)
         if cost <= room and not any(alike(found, other) for other in said):
             room -= cost
             taken.append(pick)
             said.append(found)
-    return tuple(taken)
+    return taken
 
 
 def _quoted(pick: Pick) -> str:

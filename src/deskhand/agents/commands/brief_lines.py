@@ -16,7 +16,7 @@ from itertools import count, zip_longest
 from typing import Final
 
 from deskhand.agents.commands.notes import Note
-from deskhand.core.cues import Cue, Line, scan
+from deskhand.core.words.cues import Cue, Line, scan
 from deskhand.core.words.wording import wording
 
 SECTIONS: Final = (Cue.DECISION, Cue.ACTION, Cue.RISK, Cue.DATE)
@@ -25,7 +25,7 @@ SECTIONS: Final = (Cue.DECISION, Cue.ACTION, Cue.RISK, Cue.DATE)
 _ALIKE: Final = 0.8
 _WORDS_LOW, _WORDS_HIGH = 4, 40
 _EARLY: Final = 5
-_UNBROKEN_CHARS: Final = 60
+_UNBROKEN = re.compile(r"[!-~\t]{61,}$")
 _WORD = re.compile(r"[^\W_]+")
 _META = re.compile(wording("brief")["meta"])
 _COMMON: Final = frozenset(wording("brief")["common"].split())
@@ -42,17 +42,9 @@ class Pick:
     score: float
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Picks:
-    """Candidates in the order they should be taken: every action, then the others in turn."""
-
-    actions: tuple[Pick, ...]
-    others: tuple[Pick, ...]
-
-
 @lru_cache(maxsize=2)
-def choose(notes: tuple[Note, ...]) -> Picks:
-    """Return what could go on the page, best first; equal actions once.
+def choose(notes: tuple[Note, ...]) -> tuple[tuple[Pick, ...], tuple[Pick, ...]]:
+    """Return what could go on the page, best first: every action, equal ones once; then the others in turn.
 
     Pure, so the replays of one plan need not count the same notes again.
     """
@@ -70,7 +62,7 @@ def choose(notes: tuple[Note, ...]) -> Picks:
     actions = {pick.words: pick for pick in reversed(sections.pop(Cue.ACTION))}
     ranked = [_ranked(picks) for picks in sections.values()]
     in_turn = (pick for picks in zip_longest(*ranked) for pick in picks if pick is not None)
-    return Picks(actions=tuple(_ranked(actions.values())), others=tuple(in_turn))
+    return tuple(_ranked(actions.values())), tuple(in_turn)
 
 
 def tokens(words: str) -> frozenset[str]:
@@ -86,15 +78,8 @@ def alike(first: frozenset[str], second: frozenset[str]) -> bool:
 
 def _worth_reading(note: Note) -> list[Line]:
     """Leave out headings and what nobody reads, encoded parts and bare links; an action is always read."""
-    return [
-        line
-        for line in scan(note.lines, note.path)
-        if not line.is_heading and (Cue.ACTION in line.cues or not _unbroken(line.words))
-    ]
-
-
-def _unbroken(words: str) -> bool:
-    return len(words) > _UNBROKEN_CHARS and " " not in words and words.isascii()
+    lines = (line for line in scan(note.lines, note.path) if not line.is_heading)
+    return [line for line in lines if Cue.ACTION in line.cues or not _UNBROKEN.match(line.words)]
 
 
 def _section(line: Line) -> Cue | None:

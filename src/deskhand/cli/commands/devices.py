@@ -9,20 +9,18 @@ from __future__ import annotations
 from collections.abc import Generator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Annotated, cast
+from typing import Annotated, Literal, cast
 
 import typer
 
 from deskhand.cli.client import Client, quoted
-from deskhand.cli.flags import MODES, add_commands, add_group, argument, option
+from deskhand.cli.flags import Mode, add_commands, add_group, argument, option
 from deskhand.cli.follow import events_of
 from deskhand.cli.home import client, home, local_runner
 from deskhand.cli.inviting import admitted_by, join_link, show_invitation
 from deskhand.cli.screen import Exit, Obj, moment, one_line, speak
 from deskhand.errors import Code, DeskhandError
 from deskhand.limits import INVITE_SECONDS
-
-_KINDS = ("page", "cli", "runner", "client")
 
 
 def add_to(app: typer.Typer) -> None:
@@ -38,14 +36,12 @@ def add_to(app: typer.Typer) -> None:
 
 def pair(
     *,
-    kind: Annotated[str, option("pair.kind")] = "page",
+    kind: Annotated[Literal["page", "cli", "runner", "client"], option("pair.kind")] = "page",
     yes: Annotated[bool, option("pair.yes", "--yes")] = False,
     no_wait: Annotated[bool, option("pair.no_wait", "--no-wait")] = False,
     url: Annotated[str | None, option("pair.url")] = None,
 ) -> int:
     """Invite a device."""
-    if kind not in _KINDS:
-        raise typer.BadParameter(f"--kind: {' | '.join(_KINDS)}")
     hub = client()
     cursor = int(hub.get("/v1/snapshot")["cursor"])
     role = kind if kind in {"runner", "client"} else "owner"
@@ -128,7 +124,7 @@ def _wait(hub: Client, made: Obj, cursor: int) -> int:
 def add_folder(
     path: Annotated[Path, argument("PATH", "folders.path")],
     *,
-    mode: Annotated[str, option("folders.mode")] = "ask",
+    mode: Annotated[Mode, option("folders.mode")] = "ask",
     label: Annotated[str, option("folders.label")] = "",
 ) -> int:
     """Grant a folder at this computer."""
@@ -136,8 +132,6 @@ def add_folder(
     from deskhand.protocol.objects import FolderMode
     from deskhand.runner.ceiling import grant_folder
 
-    if mode not in MODES:
-        raise typer.BadParameter(f"--mode: {' | '.join(MODES)}")
     runner = local_runner()
     granted = grant_folder(home(), path.expanduser(), mode=FolderMode(mode), label=label)
     known = False

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -54,12 +54,12 @@ def runner(
     return _stay("runner", "runner", url=url, invite=invite, name=name, as_root=as_root)
 
 
-def completion(shell: Annotated[str, argument("bash|zsh|fish", "completion.shell")]) -> int:
+def completion(
+    shell: Annotated[Literal["bash", "zsh", "fish"], argument("bash|zsh|fish", "completion.shell")],
+) -> int:
     """Print the completion script of a shell."""
     from typer._completion_shared import get_completion_script  # the one that makes it
 
-    if shell not in {"bash", "zsh", "fish"}:
-        raise typer.BadParameter("bash | zsh | fish")
     script = get_completion_script(
         prog_name="deskhand", complete_var="_DESKHAND_COMPLETE", shell=shell
     )

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from deskhand.cli.client import Client, new_op_id
-from deskhand.cli.flags import MODES, add_commands, argument, from_stdin, option, seconds, t
+from deskhand.cli.flags import Mode, add_commands, argument, from_stdin, option, seconds, t
 from deskhand.cli.follow import choose, exit_code, follow_task, show_event, show_outcome, suggested
 from deskhand.cli.home import client, home, local_runner
 from deskhand.cli.screen import Exit, Obj, speak
@@ -40,7 +40,7 @@ def do(
     *,
     thread: Annotated[str | None, option("do.thread")] = None,
     folder: Annotated[str | None, option("do.folder")] = None,
-    mode: Annotated[str | None, option("do.mode")] = None,
+    mode: Annotated[Mode | None, option("do.mode")] = None,
     file: Annotated[list[Path] | None, option("do.file")] = None,
     runner: Annotated[str | None, option("do.runner")] = None,
     model: Annotated[str | None, option("do.model")] = None,
@@ -49,14 +49,12 @@ def do(
     wait: Annotated[bool, option("do.wait", "--wait")] = False,
     no_wait: Annotated[bool, option("do.no_wait", "--no-wait")] = False,
     timeout: Annotated[str | None, option("do.timeout")] = None,
-    require: Annotated[str | None, option("do.require")] = None,
+    require: Annotated[Literal["verified"] | None, option("do.require")] = None,
     op_id: Annotated[str | None, option("do.op_id")] = None,
 ) -> int:
     """Assign a task."""
     if wait and no_wait:
         raise typer.BadParameter(t("do.wait_both"))
-    if require not in {None, "verified"}:
-        raise typer.BadParameter(t("do.require"))
     limit = None if timeout is None else seconds(timeout)
     hub, op = client(), op_id or new_op_id()
     body: Obj = {"text": from_stdin(text), "as": "task", "model": model, "checks": check}
@@ -155,8 +153,6 @@ def make_known(hub: Client, granted: Granted, *, runner: str) -> None:
 
 def _mode(said: str | None) -> str:
     """Return the mode to ask for: what was typed or set, never wider than the project allows."""
-    if said is not None and said not in MODES:
-        raise typer.BadParameter(f"--mode: {' | '.join(MODES)}")
     found = setting("do.mode", flag=said)
     if said is not None and found.value != said:
         speak.note(speak.say("do.narrowed", mode=found.value, source=found.source), "ask")

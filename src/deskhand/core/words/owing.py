@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Final
 
-from deskhand.core.cues import Cue, scan
 from deskhand.core.dates import date_in
+from deskhand.core.words.cues import Cue, scan
 from deskhand.core.words.days import day_meant
 from deskhand.core.words.wording import wording
 

@@ -12,9 +12,7 @@ does not have.
 from __future__ import annotations
 
 import hashlib
-import io
 import json
-import os
 import re
 import shutil
 import sqlite3
@@ -30,7 +28,7 @@ from deskhand import __version__
 from deskhand.errors import Code, DeskhandError
 from deskhand.protocol.wire import JsonObject
 from deskhand.store.faults import translated
-from deskhand.store.private import sync
+from deskhand.store.private import replacing
 from deskhand.store.schema import copy_sqlite
 
 FORMAT: Final = 1
@@ -88,7 +86,6 @@ def make_backup(
         copies = Path(made)
         own = _copied(home, copies)
         schema, accounts, named = _look(copies / HUB)
-        blobs = {f"blobs/{name[:2]}/{name[2:4]}/{name}": name for name in named}
         manifest: JsonObject = {
             "format": FORMAT,
             "made_at": now,
@@ -96,23 +93,22 @@ def make_backup(
             "schema": schema,
             "accounts": {**accounts},
             **who,
-            "sha256": {name: _sha256(copies / name) for name in own},
-            "files": len(blobs),
+            "files": len(named),
         }
-        with written(target) as writing:
-            said = json.dumps(manifest, indent=1).encode("utf-8")
-            writing.add(MANIFEST, io.BytesIO(said), len(said))
-            for name in own:
-                _add(writing, copies / name, name)
-            missing: list[str] = []
-            for done, (place, name) in enumerate(blobs.items(), start=1):
-                if _add(writing, home / place, place) != name:
+        (copies / MANIFEST).write_text(json.dumps(manifest, indent=1), encoding="utf-8")
+        missing: list[str] = []
+        with written(target) as tar:
+            for name in (MANIFEST, *own):
+                add(tar, name, copies / name)
+            for done, name in enumerate(named, start=1):
+                place = f"blobs/{name[:2]}/{name[2:4]}/{name}"
+                if add(tar, place, home / place) != name:
                     missing.append(name)
-                told(done, len(blobs))
+                told(done, len(named))
     return Made(
         path=target,
         events=sum(accounts.values()),
-        files=len(blobs) - len(missing),
+        files=len(named) - len(missing),
         bytes=target.stat().st_size,
         missing=tuple(missing),
     )
@@ -138,68 +134,23 @@ def _look(hub: Path) -> tuple[str, dict[str, int], list[str]]:
         return schema, accounts, [name for (name,) in driver.execute(_NAMED)]
 
 
-def _add(writing: Writing, path: Path, name: str) -> str | None:
+@contextmanager
+def written(target: Path) -> Generator[tarfile.TarFile]:
+    """Write a backup that only this user can read, sealed and under its name when the block ended well."""
+    with replacing(target) as file:
+        # Never closed: the seal is its end.
+        yield tarfile.TarFile(fileobj=file, mode="w", format=tarfile.GNU_FORMAT)
+        file.seek(0)
+        file.write(_seal(hashlib.file_digest(file, "sha256").hexdigest()))
+
+
+def add(tar: tarfile.TarFile, name: str, path: Path) -> str | None:
     """Add a file; return its hash, or nothing when it is not there."""
     with suppress(FileNotFoundError), path.open("rb") as source:
-        return writing.add(name, source, path.stat().st_size)
+        tar.addfile(_member(name, path.stat().st_size), source)
+        source.seek(0)
+        return hashlib.file_digest(source, "sha256").hexdigest()
     return None
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-class Writing:
-    """A backup that is being written."""
-
-    def __init__(self, file: BinaryIO) -> None:
-        self._file = file
-        self._seen = hashlib.sha256()
-
-    def add(self, name: str, source: IO[bytes], size: int) -> str:
-        """Add ``size`` bytes under a name; return their SHA-256.
-
-        Raises:
-            DeskhandError: ``store_damaged`` when there are fewer.
-        """
-        self._put(_header(name, size))
-        digest, left = hashlib.sha256(), size
-        while left:
-            piece = source.read(min(left, _PIECE))
-            if not piece:
-                raise DeskhandError(Code.STORE_DAMAGED, name)
-            digest.update(piece)
-            self._put(piece)
-            left -= len(piece)
-        self._put(b"\0" * (-size % tarfile.BLOCKSIZE))
-        return digest.hexdigest()
-
-    def seal(self) -> None:
-        """End with the hash of all that was written."""
-        self._file.write(_seal(self._seen.hexdigest()))
-
-    def _put(self, data: bytes) -> None:
-        self._file.write(data)
-        self._seen.update(data)
-
-
-@contextmanager
-def written(target: Path) -> Generator[Writing]:
-    """Write a file that only this user can read; it has its name only when the block ended well."""
-    handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            writing = Writing(file)
-            yield writing
-            writing.seal()
-            file.flush()
-            os.fsync(file.fileno())
-        Path(temporary).replace(target)
-        sync(target.parent)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
 
 
 def read_manifest(path: Path) -> JsonObject:
@@ -210,14 +161,14 @@ def read_manifest(path: Path) -> JsonObject:
     """
     if not path.is_file():
         raise DeskhandError(Code.NOT_FOUND, str(path))
+    manifest: object = None
     with path.open("rb") as file:
         _require_seal(file, path.stat().st_size)
         file.seek(0)
         with _opened(file) as tar:
             first = tar.next()
-            if first is None or first.name != MANIFEST or first.size > _MANIFEST_BYTES_MAX:
-                raise DeskhandError(Code.BACKUP_DAMAGED, "no manifest")
-            manifest: object = json.load(cast("IO[bytes]", tar.extractfile(first)))
+            if first and first.name == MANIFEST and first.size <= _MANIFEST_BYTES_MAX:
+                manifest = json.load(cast("IO[bytes]", tar.extractfile(first)))
     if not isinstance(manifest, dict):
         raise DeskhandError(Code.BACKUP_DAMAGED, "no manifest")
     found = cast("JsonObject", manifest)
@@ -239,11 +190,9 @@ def unpack(path: Path, target: Path) -> None:
             known = member.name in (*DATABASES, *PLAIN) or _BLOB.fullmatch(member.name)
             if not known or not member.isreg():
                 raise DeskhandError(Code.BACKUP_DAMAGED, member.name[:80])
-            place = target / member.name
-            place.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            handle = os.open(place, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-            with os.fdopen(handle, "wb") as kept:
-                shutil.copyfileobj(cast("IO[bytes]", tar.extractfile(member)), kept, _PIECE)
+            (target / member.name).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            member.mode = 0o600
+            tar.extract(member, target, filter="data")
 
 
 def _require_seal(file: BinaryIO, size: int) -> None:
@@ -265,13 +214,14 @@ def _opened(file: BinaryIO) -> Generator[tarfile.TarFile]:
         raise DeskhandError(Code.BACKUP_DAMAGED, "not a backup") from None
 
 
-def _header(name: str, size: int) -> bytes:
+def _member(name: str, size: int) -> tarfile.TarInfo:
     info = tarfile.TarInfo(name)
     info.size, info.mode = size, 0o600
-    return info.tobuf(format=tarfile.GNU_FORMAT)
+    return info
 
 
 def _seal(said: str) -> bytes:
     """Return the last member and the end of the archive; always of one length."""
+    header = _member(_SEAL, 64).tobuf(format=tarfile.GNU_FORMAT)
     block = said.encode("ascii").ljust(tarfile.BLOCKSIZE, b"\0")
-    return _header(_SEAL, 64) + block + b"\0" * (2 * tarfile.BLOCKSIZE)
+    return header + block + b"\0" * (2 * tarfile.BLOCKSIZE)

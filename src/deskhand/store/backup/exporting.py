@@ -56,10 +56,9 @@ def _events(connection: Connection, target: Path) -> int:
     query = select(tables.events).order_by(_e.account, _e.seq).execution_options(yield_per=1000)
     count = 0
     with target.open("x", encoding="utf-8") as file:
-        for row in connection.execute(query).mappings():
+        for count, row in enumerate(connection.execute(query).mappings(), start=1):  # noqa: B007 - how many
             said = read_event(row).to_json()
             file.write(json_text({"account": row["account"], **said}) + "\n")
-            count += 1
     return count
 
 
@@ -97,10 +96,10 @@ def _said(rows: Sequence[Row[Any, Any]], say: Callable[..., str]) -> list[str]:
 
 
 def _files(connection: Connection, home: Path, folder: Path) -> int:
-    table = tables.projections[Artifact]
+    stored = connection.execute(select(tables.projections[Artifact].c.object)).scalars()
     count = 0
-    for (stored,) in connection.execute(select(table.c.object)).all():
-        made = read_object(Artifact, stored)
+    for one in stored:
+        made = read_object(Artifact, one)
         source = home / "blobs" / made.sha256[:2] / made.sha256[2:4] / made.sha256
         if source.is_file():
             shutil.copyfile(source, folder / f"{made.id}-{_plain(made.name)}")

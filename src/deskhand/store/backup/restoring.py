@@ -9,34 +9,31 @@ from __future__ import annotations
 
 import ctypes
 import os
-import sqlite3
-from contextlib import closing
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
-from urllib.parse import quote
 
 from sqlalchemy import Connection, Engine, delete, insert, select, update
 
 from deskhand.clock import Clock, stamp
 from deskhand.core.drafting import Wish
 from deskhand.core.restoring import after_restore
+from deskhand.errors import DeskhandError
 from deskhand.ids import Ids
 from deskhand.ports import Credential
 from deskhand.protocol.authority import Principal
 from deskhand.protocol.events import HUB, DeviceRevoked, LogRestored
 from deskhand.protocol.objects import Role
 from deskhand.store import tables
+from deskhand.store.engine import open_sqlite_reader
+from deskhand.store.faults import translated
 from deskhand.store.log.transaction import Memory, SqlTx
 from deskhand.store.private import sync
 from deskhand.store.rows import RowValues
 
-_TOLD: Final = (
-    "SELECT account, id, device, endpoint, p256dh, auth FROM subscriptions WHERE account = ?"
-)
 _HERE: Final = -100
 _EXCHANGE: Final = 2
-_REVOKED: Final = "SELECT principal FROM credentials WHERE account = ? AND revoked"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,18 +46,16 @@ class Replaced:
 
 def replaced(hub: Path, account: str) -> Replaced | None:
     """Return what a present hub's file knows of the account, or nothing when it does not or cannot be read."""
-    if not hub.is_file():
-        return None
-    try:
-        with closing(sqlite3.connect(f"file:{quote(str(hub))}?mode=ro", uri=True)) as driver:
-            if not driver.execute("SELECT 1 FROM accounts WHERE id = ?", [account]).fetchone():
-                return None
-            revoked = frozenset(name for (name,) in driver.execute(_REVOKED, [account]))
-            driver.row_factory = sqlite3.Row
-            told = [dict(row) for row in driver.execute(_TOLD, [account])]
-            return Replaced(revoked=revoked, subscriptions=told)
-    except sqlite3.Error:
-        return None
+    owner = tables.accounts.c.id
+    with suppress(DeskhandError), translated(), open_sqlite_reader(hub).connect() as connection:
+        if connection.execute(select(owner).where(owner == account)).first():
+            out = select(tables.credentials.c.principal).filter_by(account=account, revoked=True)
+            told = select(tables.subscriptions).filter_by(account=account)
+            return Replaced(
+                revoked=frozenset(connection.execute(out).scalars()),
+                subscriptions=[dict(row) for row in connection.execute(told).mappings()],
+            )
+    return None
 
 
 def settle(
@@ -82,33 +77,34 @@ def settle(
         before: the hub's file of the home that is replaced, which may not be there.
         here: how this computer's own runner comes in, where it needs a new token.
     """
-    now, kept = stamp(clock.now()), here.principal if here else None
     told: list[LogRestored] = []
     with engine.begin() as connection:
         for account in connection.execute(select(tables.accounts.c.id)).scalars().all():
             known = replaced(before, account)
+            revoked = known.revoked if known else None
+            runner = here if here and here.principal.account == account else None
             owner = Principal(account=account, id=HUB, role=Role.OWNER)
             wish = Wish(principal=owner, thread=None, task=None, ids=ids)
-            tx = SqlTx(connection, account, now=now, memory=Memory())
+            tx = SqlTx(connection, account, now=stamp(clock.now()), memory=Memory())
             drafts = after_restore(
                 tx,
                 wish,
                 backup_at=backup_at,
-                revoked=known.revoked if known else None,
-                kept=kept.id if kept and kept.account == account else None,
+                revoked=revoked,
+                kept=runner.principal.id if runner else None,
             )
             for draft in drafts:
                 tx.emit(draft)
             bodies = [draft.body for draft in drafts]
             ended = {body.device for body in bodies if isinstance(body, DeviceRevoked)}
-            for name in ended | (known.revoked if known else set[str]()):
+            for name in ended | (revoked or set[str]()):
                 tx.revoke_credentials(name)
-            if here and kept and kept.account == account:
-                tx.revoke_credentials(kept.id)
-                tx.add_credential(here)
+            if runner:
+                tx.revoke_credentials(runner.principal.id)
+                tx.add_credential(runner)
             tx.flush()
             _forget_the_moment(connection, account)
-            _push_again(connection, known)
+            _push_again(connection, known.subscriptions if known else [])
             mine = update(tables.accounts).filter_by(id=account)
             connection.execute(mine.values(incarnation=ids.new("log")))
             told += [body for body in bodies if isinstance(body, LogRestored)]
@@ -124,11 +120,10 @@ def _forget_the_moment(connection: Connection, account: str) -> None:
         connection.execute(delete(table).filter_by(account=account))
 
 
-def _push_again(connection: Connection, known: Replaced | None) -> None:
+def _push_again(connection: Connection, told: list[RowValues]) -> None:
     """Let devices that stay be reached as before: their addresses are in no backup."""
     held = select(tables.credentials.c.principal).filter_by(revoked=False)
     active = set(connection.execute(held).scalars())
-    told = known.subscriptions if known else []
     if mine := [row for row in told if row["device"] in active]:
         connection.execute(insert(tables.subscriptions), mine)
 
@@ -148,12 +143,10 @@ def place(prepared: Path, home: Path, *, aside: Path) -> Path | None:
         OSError: it cannot be moved: a mount point, for example.
     """
     os.sync()  # every file that was unpacked, before its directory gets the name that counts
-    if not home.exists():
-        home.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    before = aside if home.exists() else None
+    if before is None:
         prepared.rename(home)
-        sync(home.parent)
-        return None
-    if exchanged(prepared, home):
+    elif exchanged(prepared, home):
         prepared.rename(aside)
     else:
         home.rename(aside)
@@ -163,4 +156,4 @@ def place(prepared: Path, home: Path, *, aside: Path) -> Path | None:
             aside.rename(home)
             raise
     sync(home.parent)
-    return aside
+    return before

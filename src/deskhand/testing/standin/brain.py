@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Final
 
-from deskhand.core.cues import Cue, scan
 from deskhand.core.dates import date_in
 from deskhand.core.quotes import Quote, show
+from deskhand.core.words.cues import Cue, scan
 from deskhand.protocol.wire import Json, JsonObject
 from deskhand.testing.standin.figures import report_of
 

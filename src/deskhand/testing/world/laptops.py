@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
-from typing import BinaryIO, Final, NoReturn, TypeVar
+from typing import BinaryIO, Final, TypeVar
 
 from sqlalchemy import func, select
 from typing_extensions import override
@@ -31,12 +31,12 @@ from deskhand.ports import (
     ToolResult,
     Turn,
 )
-from deskhand.protocol.objects import SandboxInfo
 from deskhand.protocol.tasks import Brief
 from deskhand.protocol.wire import JsonObject
 from deskhand.runner import ceiling
 from deskhand.runner.app import Parts, Runner, RunnerConfig
 from deskhand.runner.process import Process as OwnProcess
+from deskhand.sandbox.choose import NoSandbox
 from deskhand.store.engine import open_memory
 from deskhand.testing.agents import call, wish
 from deskhand.testing.memory_folder import MemoryFolder
@@ -114,7 +114,7 @@ class Laptop(Machine):
             journal=self.journal,
             agents={AGENT: Script(self.clock, chance, self.chaos.pace)},
             tools={tool.name: tool for tool in tools},
-            sandbox=NoSandbox(),
+            sandbox=NoSandbox("there are no commands in this world"),
             open_folder=self._open,
             clock=self.clock,
             ids=ids,
@@ -270,17 +270,6 @@ class Script:
                 return wish(call("once", label=f"{brief.task[-8:]}.again"))
             case tool:
                 return wish(call(tool, label=label))
-
-
-class NoSandbox:
-    """No wall, and no commands in this world."""
-
-    info = SandboxInfo(name="none", level="none")
-
-    async def run(self, command: object, access: object) -> NoReturn:
-        """Refuse."""
-        del command, access
-        raise DeskhandError(Code.SANDBOX_UNAVAILABLE)
 
 
 class OpenFolder(MemoryFolder):

@@ -11,17 +11,20 @@ import io
 import re
 import time
 from base64 import b64encode
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from email import message_from_bytes, policy
 from html.parser import HTMLParser
 from pathlib import Path
-from typing import Final, cast
+from typing import TYPE_CHECKING, Final, cast
 
 from typing_extensions import override
 
 from deskhand.errors import Code, DeskhandError
 from deskhand.protocol.wire import JsonObject
 from deskhand.tools.decoding import decode
+
+if TYPE_CHECKING:
+    from pypdf import PageObject
 
 CHARS_MAX: Final = 1_000_000
 CPU_SECONDS_MAX: Final = 12.0
@@ -42,7 +45,7 @@ def answer(question: JsonObject, paths: list[str]) -> JsonObject:
     lines: list[str] = []
     left = CHARS_MAX
     notes: list[str] = []
-    for line in _READERS[str(question["kind"])](Path(paths[0]).read_bytes(), notes):
+    for line in _READERS[str(question["kind"])](_read(paths[0]), notes):
         for part in line.splitlines() or [""]:
             if part.strip() or (lines and lines[-1]):
                 lines.append(part.rstrip())
@@ -59,9 +62,8 @@ def sheets(paths: list[str]) -> JsonObject:
     """Return ``{sheets: {name: csv}}`` of a workbook, those with something in them."""
     from deskhand.tools.workbooks import cells
 
-    data, found = Path(paths[0]).read_bytes(), JsonObject()
-    _refuse_sealed(data)
-    for name, rows in cells(data, computed=True).items():
+    found = JsonObject()
+    for name, rows in cells(_read(paths[0]), computed=True).items():
         text = io.StringIO(newline="")
         text.write(SEPARATED)
         csv.writer(text).writerows(row for row in rows if any(cell is not None for cell in row))
@@ -72,14 +74,11 @@ def sheets(paths: list[str]) -> JsonObject:
 
 def pdfs(paths: list[str]) -> JsonObject:
     """Return the pages of all files in one, in their order, and how many there are."""
-    from pypdf import PdfReader, PdfWriter
+    from pypdf import PdfWriter
 
     writer, out = PdfWriter(), io.BytesIO()
     for path in paths:
-        reader = PdfReader(io.BytesIO(Path(path).read_bytes()))
-        if reader.is_encrypted and not reader.decrypt(""):
-            raise _locked()
-        for page in reader.pages:
+        for page in _pages(_read(path)):
             writer.add_page(page)
     writer.write(out)
     if out.tell() > MERGED_BYTES_MAX:
@@ -87,18 +86,22 @@ def pdfs(paths: list[str]) -> JsonObject:
     return {"pages": len(writer.pages), "data": b64encode(out.getvalue()).decode()}
 
 
-def _pdf(data: bytes, notes: list[str]) -> Iterator[str]:
+def _pages(data: bytes) -> Sequence[PageObject]:
     from pypdf import PdfReader
 
     reader = PdfReader(io.BytesIO(data))
     if reader.is_encrypted and not reader.decrypt(""):
         raise _locked()
-    pages, said = len(reader.pages), 0
-    notes.append(f"pdf, {pages} pages")
-    for number, page in enumerate(reader.pages, start=1):
+    return reader.pages
+
+
+def _pdf(data: bytes, notes: list[str]) -> Iterator[str]:
+    pages, said = _pages(data), 0
+    notes.append(f"pdf, {len(pages)} pages")
+    for number, page in enumerate(pages, start=1):
         text = page.extract_text()
         said += len(text.strip())
-        yield f"[page {number} of {pages}]"
+        yield f"[page {number} of {len(pages)}]"
         yield text
     if not said:
         notes.append("there is no text in it; it may be scanned pictures")
@@ -108,11 +111,10 @@ def _docx(data: bytes, notes: list[str]) -> Iterator[str]:
     from docx import Document
     from docx.table import Table
 
-    _refuse_sealed(data)
     document = Document(io.BytesIO(data))
     notes.append("docx")
-    for section in document.sections[:1]:
-        yield from (f"[header] {each.text}" for each in section.header.paragraphs if each.text)
+    page = document.sections[0]
+    yield from (f"[header] {each.text}" for each in page.header.paragraphs if each.text)
     for block in document.iter_inner_content():
         if isinstance(block, Table):
             for row in block.rows:
@@ -122,14 +124,12 @@ def _docx(data: bytes, notes: list[str]) -> Iterator[str]:
         level = re.fullmatch(r"Heading (\d)", style)
         mark = "#" * int(level[1]) + " " if level else "- " if style.startswith("List") else ""
         yield mark + block.text
-    for section in document.sections[:1]:
-        yield from (f"[footer] {each.text}" for each in section.footer.paragraphs if each.text)
+    yield from (f"[footer] {each.text}" for each in page.footer.paragraphs if each.text)
 
 
 def _xlsx(data: bytes, notes: list[str]) -> Iterator[str]:
     from deskhand.tools.workbooks import cells
 
-    _refuse_sealed(data)
     sheets = cells(data, computed=True)
     notes.append(f"xlsx, {len(sheets)} sheets")
     for name, rows in sheets.items():
@@ -209,10 +209,12 @@ def _row(cells: Iterable[str]) -> str:
     return f"| {' | '.join(shown)} |" if shown else ""
 
 
-def _refuse_sealed(data: bytes) -> None:
-    """An office file with a password is no archive but a container of the old kind."""
+def _read(path: str) -> bytes:
+    """Return a file's bytes; an office file with a password is no archive but a container of the old kind."""
+    data = Path(path).read_bytes()
     if data.startswith(b"\xd0\xcf\x11\xe0"):
         raise _locked()
+    return data
 
 
 def _locked() -> DeskhandError:

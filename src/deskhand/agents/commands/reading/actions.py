@@ -21,8 +21,8 @@ from deskhand.agents.commands.notes import (
     read_notes,
     write_page,
 )
-from deskhand.core.cues import cue_place
 from deskhand.core.quotes import Quote, cut, show_row
+from deskhand.core.words.cues import cue_place
 from deskhand.core.words.owing import Action, actions_in
 from deskhand.ports import Done
 from deskhand.protocol.wire import JsonObject
