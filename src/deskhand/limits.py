@@ -51,7 +51,6 @@ PAIR_PENDING_MAX: Final = 20
 LEASE_SECONDS: Final = 30
 TASKS_OPEN_MAX: Final = 5_000
 """How many tasks of an account are given out or counted at once; later ones wait until these are over."""
-TASKS_PER_THREAD: Final = 3
 TASKS_PER_RUNNER: Final = 20
 CONTEXT_MESSAGES_MAX: Final = 20
 CONTEXT_ITEM_CHARS_MAX: Final = 4_000

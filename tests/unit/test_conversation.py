@@ -12,7 +12,12 @@ from deskhand.core.drafting import Wish
 from deskhand.core.settings import REGISTRY, checked, effective
 from deskhand.errors import Code, DeskhandError
 from deskhand.ids import Ids
-from deskhand.limits import CONTEXT_CHARS_MAX, CONTEXT_MESSAGES_MAX, DELIVERY_TRIES_MAX
+from deskhand.limits import (
+    CONTEXT_CHARS_MAX,
+    CONTEXT_MESSAGES_MAX,
+    DELIVERY_TRIES_MAX,
+    LEASE_SECONDS,
+)
 from deskhand.protocol import events as ev
 from deskhand.protocol.authority import Principal
 from deskhand.protocol.objects import Role
@@ -139,6 +144,7 @@ def test_every_setting_has_a_default_of_its_type_and_a_sentence(name: str) -> No
     default: Json = [*spec.default] if isinstance(spec.default, tuple) else spec.default
 
     assert effective({}, name) == checked(name, default)
+    assert REGISTRY["lease_seconds"].default == LEASE_SECONDS
     assert all(text(spec.help_id, language=language) for language in LANGUAGES)
 
 

@@ -5,12 +5,13 @@ One schema for config files, the page, the API and the docs test. It refuses unk
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import tomllib
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, cast
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
 
 from deskhand.errors import Code, DeskhandError
-from deskhand.limits import LEASE_SECONDS, TASKS_PER_THREAD
 
 if TYPE_CHECKING:
     # The command line reads settings too, and must begin without loading the protocol's models.
@@ -22,11 +23,11 @@ class SettingSpec:
     """One setting; ``lowest`` and ``highest`` bound integers."""
 
     name: str
-    default: bool | int | str | tuple[str, ...]
+    default: bool | int | str | tuple[str, ...] = ()
     account: bool = True
     lowest: int = 0
     highest: int = 10**9
-    choices: tuple[str, ...] = ()
+    choices: Sequence[str] = ()
 
     @property
     def help_id(self) -> str:
@@ -34,39 +35,10 @@ class SettingSpec:
         return f"setting.{self.name}"
 
 
-REGISTRY: dict[str, SettingSpec] = {
-    spec.name: spec
-    for spec in (
-        SettingSpec(name="language", default="en", choices=("en", "ko")),
-        SettingSpec(name="lease_seconds", default=LEASE_SECONDS, lowest=2, highest=3600),
-        SettingSpec(name="grace_seconds", default=0, highest=30 * 24 * 3600),
-        SettingSpec(name="tasks_per_thread", default=TASKS_PER_THREAD, lowest=1, highest=20),
-        SettingSpec(name="budget.steps", default=200, highest=1_000_000),
-        SettingSpec(name="budget.tokens", default=5_000_000),
-        SettingSpec(name="budget.money", default=10, highest=1_000_000),
-        SettingSpec(name="budget.minutes", default=240, highest=1_000_000),
-        SettingSpec(name="notify.allow_private_endpoints", default=False),
-        SettingSpec(name="notify.subject", default="https://deskhand.invalid/"),
-        SettingSpec(
-            name="do.mode",
-            default="workspace",
-            account=False,
-            choices=("read-only", "ask", "workspace", "trusted"),
-        ),
-        SettingSpec(name="hub.hosts", default=(), account=False),
-        SettingSpec(name="hub.port", default=3375, account=False, highest=65535),
-        SettingSpec(name="hub.bind", default="127.0.0.1", account=False),
-        SettingSpec(name="hub.reach", default="", account=False),
-        SettingSpec(name="runner.name", default="", account=False),
-        SettingSpec(name="runner.slots", default=20, account=False, lowest=1, highest=200),
-        SettingSpec(name="runner.documents", default="", account=False),
-        SettingSpec(name="internet.hosts", default=(), account=False),
-        SettingSpec(name="model.name", default="", account=False),
-        SettingSpec(name="model.base_url", default="", account=False),
-        SettingSpec(name="model.api_key_env", default="DESKHAND_MODEL_API_KEY", account=False),
-        SettingSpec(name="model.context_tokens", default=0, account=False, highest=10_000_000),
-    )
-}
+_SAID: dict[str, dict[str, Any]] = tomllib.loads(
+    Path(__file__).with_suffix(".toml").read_text(encoding="utf-8")
+)
+REGISTRY = {name: SettingSpec(name=name, **said) for name, said in _SAID.items()}
 """Every setting. ``account=False``: lives in ``config.toml`` of one computer and never crosses the wire."""
 
 
