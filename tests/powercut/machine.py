@@ -83,14 +83,20 @@ class Said:
     incarnation: str = ""
     refused: Counter[str] = field(default_factory=Counter[str])
 
+    @property
+    def total(self) -> int:
+        """How many writes and files were acknowledged."""
+        return len(self.words) + len(self.steps) + len(self.blobs)
+
 
 @dataclass(slots=True)
 class Cut:
-    """One power cut: where it fell, and what was wrong after it."""
+    """One power cut: where it fell, how much it could take that was acknowledged in this life, and what was wrong after it."""
 
     act: Act | None
     kept: float
     wrong: list[str]
+    at_stake: int = 0
 
 
 class Open:
@@ -150,8 +156,11 @@ class Machine:
         early = self._chance.random() < 0.2
         self.disk.cut_at = self.disk.number + self._chance.randint(1, 60 if early else 600)
         self.disk.cut_only = self._chance.choice((None, None, "sync"))
+        before = self.said.total
         await self.live(self._chance.randint(1, 12))
-        return await self.lose_power(kept=self._chance.choice(KEPT))
+        cut = await self.lose_power(kept=self._chance.choice(KEPT))
+        cut.at_stake = self.said.total - before
+        return cut
 
     async def live(self, rounds: int) -> None:
         """Open what is there, work for some rounds, close; the disk may say no at any point."""

@@ -22,10 +22,15 @@ MEMORY: Final = next((name for name in ("/dev/shm",) if Path(name).is_dir()), No
 
 @dataclass(slots=True)
 class Report:
-    """What became of all cuts. ``failing`` names seed and life of those after which something was wrong."""
+    """What became of all cuts.
+
+    ``at_stake`` counts those that could take something that was acknowledged since the machine had started; ``failing``
+    names seed and life of those after which something was wrong.
+    """
 
     cuts: int = 0
     acknowledged: int = 0
+    at_stake: int = 0
     acts: Counter[str] = field(default_factory=Counter[str])
     failing: list[str] = field(default_factory=list[str])
     wrong: list[str] = field(default_factory=list[str])
@@ -34,6 +39,8 @@ class Report:
         """Count one cut."""
         self.cuts += 1
         self.acts[f"in a {cut.act}" if cut.act else "at rest"] += 1
+        self.acknowledged += cut.at_stake
+        self.at_stake += cut.at_stake > 0
         if cut.wrong:
             self.failing.append(name)
             self.wrong += cut.wrong
@@ -67,7 +74,5 @@ async def run(
                 each(report)
                 if cut.wrong:
                     break
-            said = machine.said
-            report.acknowledged += len(said.words) + len(said.steps) + len(said.blobs)
         seed += 1
     return report
