@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import pytest
 
@@ -342,3 +342,19 @@ async def test_one_connection_serves_many_moves() -> None:
 
     assert len({header["host"] for header in talk.server.headers}) == 1
     assert all(header["authorization"] == "Bearer sk-secret-key" for header in talk.server.headers)
+
+
+async def test_a_cloud_models_name_at_an_address_of_ones_own_has_no_price() -> None:
+    """A local server may call its model what it likes: the cloud's list says nothing of what that costs."""
+
+    def frames(said: Says) -> Iterator[dict[str, Any] | str]:
+        for one in CHAT.frames(said):
+            yield one if isinstance(one, str) else {**one, "model": "gpt-4o"}
+
+    called = replace(CHAT, frames=frames)
+
+    async with talking(called, FINISH) as talk:
+        move = await talk.agent.move(BRIEF, [])
+
+    assert move.spent is not None
+    assert (move.spent.model, move.spent.usd) == ("gpt-4o", None)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from decimal import Decimal
-from typing import Any
 
 import pytest
 from pydantic_ai.messages import ModelResponse, TextPart
 from pydantic_ai.usage import RequestUsage
 
-from deskhand.agents.builtin import thinking
+from deskhand.agents.builtin.choosing import ModelChoice
+from deskhand.agents.builtin.thinking import spent_on
 from deskhand.errors import Code, DeskhandError
 from deskhand.ports import Done, Spent
 from deskhand.protocol.ops import MessagePost
@@ -19,8 +19,6 @@ from deskhand.protocol.wire import Json, JsonObject
 from deskhand.workflow.attempt import fold
 from deskhand.workflow.rows import Step, move_to_json
 from deskhand.workflow.spending import Spending, limits_of, reached
-
-_ADDED: Any = vars(thinking)["_and"]
 
 
 def _settings(**known: int) -> Callable[[str], Json]:
@@ -100,11 +98,12 @@ def test_the_price_of_a_known_model_is_counted_and_of_another_said_to_be_unknown
         parts=[TextPart("x")], usage=usage, model_name="gpt-4o", provider_name="openai"
     )
     other = ModelResponse(parts=[TextPart("x")], usage=usage, model_name="my-own-7b")
-    begun = Spent(model="m", usd="0")
+    choice = ModelChoice(name="openai:gpt-4o")
 
-    once = _ADDED(begun, known)
-    twice = _ADDED(once, known)
+    once, twice = spent_on(choice, [known]), spent_on(choice, [known, known])
 
+    assert once.usd is not None
+    assert twice.usd is not None
     assert Decimal(once.usd) > 0
     assert Decimal(twice.usd) == 2 * Decimal(once.usd)
-    assert (_ADDED(begun, other).usd, _ADDED(_ADDED(begun, other), known).usd) == (None, None)
+    assert spent_on(choice, [known, other, known]).usd is None

@@ -1,7 +1,7 @@
 """Asks a language model, and makes of whatever it says a move or an honest end.
 
-It refuses to believe that an empty answer is an answer, that half of one is whole, and to wait for a model that has
-gone silent.
+It refuses to believe that an empty answer is an answer, that half of one is whole, that a server of one's own costs
+what the cloud's list says, and to wait for a model that has gone silent.
 """
 
 from __future__ import annotations
@@ -11,22 +11,12 @@ import json
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from decimal import Decimal
 from functools import partial
 from typing import Final, TypeVar
 
+from pydantic_ai import messages as chat
 from pydantic_ai.direct import model_request_stream
 from pydantic_ai.exceptions import ModelAPIError, UnexpectedModelBehavior
-from pydantic_ai.messages import (
-    ModelMessage,
-    ModelRequest,
-    ModelResponse,
-    PartDeltaEvent,
-    PartStartEvent,
-    TextPart,
-    TextPartDelta,
-    UserPromptPart,
-)
 from pydantic_ai.models import ModelRequestParameters
 from pydantic_ai.settings import ModelSettings
 from pydantic_ai.tools import ToolDefinition
@@ -66,12 +56,10 @@ class Thinker:
                 name=one.name, description=one.description, parameters_json_schema=dict(one.schema)
             )
             for one in mind.tools
-        ] + [*OWN]
-        self._offered = ModelRequestParameters(function_tools=tools)
-        self._offered_bytes = sum(
-            len(f"{one.name}{one.description}{json.dumps(one.parameters_json_schema)}")
-            for one in tools
-        )
+        ]
+        self._offered = ModelRequestParameters(function_tools=[*tools, *OWN])
+        told = [(one.description, one.parameters_json_schema) for one in [*tools, *OWN]]
+        self._offered_bytes = len(json.dumps(told))
 
     async def move(self, brief: Brief, history: Sequence[Turn]) -> Move:
         """Return the next move; see the agent."""
@@ -92,9 +80,9 @@ class Thinker:
 
         async def within(room: int) -> Judgement:
             told = question(criteria, evidence, bytes_max=room, language=self._mind.language)
-            response = await self._asked(choice, told, only, tool_choice=[REPORT.name])
-            spent = _and(Spent(model=choice.name, usd="0"), response)
-            return Judgement(checks=checks_of(response, criteria, evidence), spent=spent)
+            response = await self._asked(choice, told, only, forced=True)
+            checks = checks_of(response, criteria, evidence)
+            return Judgement(checks=checks, spent=spent_on(choice, [response]))
 
         return await _fitting(choice, 0, within)
 
@@ -102,39 +90,40 @@ class Thinker:
         """Close the connections to models."""
         await self._models.close()
 
-    async def _answered(self, choice: ModelChoice, told: list[ModelMessage], brief: Brief) -> Move:
+    async def _answered(
+        self, choice: ModelChoice, told: list[chat.ModelMessage], brief: Brief
+    ) -> Move:
         """Ask until there is an answer in the answer."""
-        said, spent = "", Spent(model=choice.name, usd="0")
+        said, responses = "", list[chat.ModelResponse]()
+        hear, language = partial(self._mind.hear, brief), self._mind.language
+        nudge = chat.UserPromptPart(text("agent.empty", language=language))
         for _ in range(TRIES):
-            self._mind.hear(brief, None)
-            response = await self._asked(
-                choice, told, self._offered, hear=partial(self._mind.hear, brief)
-            )
-            spent = _and(spent, response)
-            move = move_of(response, language=self._mind.language)
+            hear(None)
+            responses.append(await self._asked(choice, told, self._offered, hear=hear))
+            move = move_of(responses[-1], language=language)
             if move is not None:
-                return replace(move, spent=spent)
-            half = said_in(response)
+                return replace(move, spent=spent_on(choice, responses))
+            half = said_in(responses[-1])
             said = half or said
-            nudge = ModelRequest(parts=[UserPromptPart(self._say("agent.empty"))])
-            told = [*told, *([ModelResponse(parts=[TextPart(half)])] if half else []), nudge]
-        reasons = (self._say("agent.said_nothing"), *([said] if said else []))
-        return GiveUp(reasons=reasons, spent=spent)
+            begun = [chat.ModelResponse(parts=[chat.TextPart(half)])] if half else []
+            told = [*told, *begun, chat.ModelRequest(parts=[nudge])]
+        reasons = (text("agent.said_nothing", language=language),)
+        return GiveUp(reasons=reasons, say=said, spent=spent_on(choice, responses))
 
     async def _asked(
         self,
         choice: ModelChoice,
-        told: list[ModelMessage],
+        told: list[chat.ModelMessage],
         offered: ModelRequestParameters,
         *,
-        hear: Callable[[str], None] | None = None,
-        tool_choice: list[str] | None = None,
-    ) -> ModelResponse:
-        """Return one whole response, whose text is heard as it comes."""
+        hear: Callable[[str], None] = lambda _: None,
+        forced: bool = False,
+    ) -> chat.ModelResponse:
+        """Return one whole response, whose text is heard as it comes; ``forced``: it must be a call."""
         model = self._models.open(choice)
         settings = ModelSettings(max_tokens=_answer_tokens(choice), cache=True)
-        if tool_choice is not None:
-            settings["tool_choice"] = tool_choice
+        if forced:
+            settings["tool_choice"] = [one.name for one in offered.function_tools]
         loop, seconds = asyncio.get_running_loop(), self._mind.silent_seconds
         try:
             async with (
@@ -143,12 +132,9 @@ class Thinker:
                     model, told, model_settings=settings, model_request_parameters=offered
                 ) as stream,
             ):
-                first = True  # heard even if it is no text, so that it can be timed
                 async for event in stream:
                     patience.reschedule(loop.time() + seconds)
-                    if hear is not None and ((said := _said(event)) or first):
-                        hear(said)
-                    first = False
+                    hear(_said(event))
                 response = stream.get()
         except TimeoutError:
             raise DeskhandError(Code.MODEL_BUSY, choice.name) from None
@@ -156,8 +142,22 @@ class Thinker:
             raise complaint(error, choice.name) from None
         return self._models.believed(response, choice)
 
-    def _say(self, key: str) -> str:
-        return text(key, language=self._mind.language)
+
+def spent_on(choice: ModelChoice, responses: Sequence[chat.ModelResponse]) -> Spent:
+    """Return what responses cost; one price that is not known makes the whole unknown.
+
+    Prices are the cloud's: at an address of one's own, a name says nothing of what is paid there.
+    """
+    usd: str | None = None
+    with suppress(LookupError, ValueError, AssertionError):
+        if not choice.base_url:
+            usd = str(sum(one.cost().total_price for one in responses))
+    return Spent(
+        model=responses[-1].model_name or choice.name,
+        input_tokens=sum(one.usage.input_tokens for one in responses),
+        output_tokens=sum(one.usage.output_tokens for one in responses),
+        usd=usd,
+    )
 
 
 def _answer_tokens(choice: ModelChoice) -> int:
@@ -181,22 +181,9 @@ async def _fitting(
 
 def _said(event: object) -> str:
     match event:
-        case PartStartEvent(part=TextPart(content=said)):
+        case chat.PartStartEvent(part=chat.TextPart(content=said)):
             return said
-        case PartDeltaEvent(delta=TextPartDelta(content_delta=said)):
+        case chat.PartDeltaEvent(delta=chat.TextPartDelta(content_delta=said)):
             return said
         case _:
             return ""
-
-
-def _and(spent: Spent, response: ModelResponse) -> Spent:
-    """Return what was spent with one more response; a price that is not known makes the whole unknown."""
-    usd: str | None = None
-    with suppress(LookupError, ValueError, AssertionError):
-        usd = str(Decimal(spent.usd or "NaN") + response.cost().total_price)
-    return Spent(
-        model=response.model_name or spent.model,
-        input_tokens=spent.input_tokens + response.usage.input_tokens,
-        output_tokens=spent.output_tokens + response.usage.output_tokens,
-        usd=usd if spent.usd is not None else None,
-    )
