@@ -135,8 +135,9 @@ async def agent_path(stage: Stage, phone: Phone, pushes: FakePushService) -> Non
     (runner,) = await items(phone, "/v1/runners")
     model = cast("JsonObject", runner.get("model") or {})
     standin = model.get("label") == "stand_in"
-    named = f"STAND-IN – {_STANDIN}" if standin else model.get("name", "none")
-    stage.say(f"\n② The agent path{' ' * 21}model: {named}")
+    stage.say(
+        f"\n② The agent path{' ' * 21}model: {f'STAND-IN – {_STANDIN}' if standin else model.get('name', 'none')}"
+    )
     stage.say(f"{LINE}phone → Meetings   “{SENTENCE}”")
     async with asyncio.timeout(2 * WORK_SECONDS):
         while not await _watched(act, before):
@@ -146,8 +147,9 @@ async def agent_path(stage: Stage, phone: Phone, pushes: FakePushService) -> Non
         raise DemoFailedError("no command ran that the program could have been killed in")
     stage.tasks.append(task)
     files = ", ".join(artifact.name for artifact in task.artifacts)
+    used = f"stand-in ({_STANDIN})" if standin else task.model_used
     stage.say(
-        f"{LINE}✓ {task.verdict}  {files} · {task.summary or ''} · {act.tries} tries · {act.approvals} approvals · model: {task.model}"
+        f"{LINE}✓ {task.verdict}  {files} · {task.summary or ''} · {act.tries} tries · {act.approvals} approvals · model: {used}"
     )
 
 
