@@ -9,7 +9,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
-from sqlalchemy import Engine, Row, select
+from sqlalchemy import Engine, Row, text
 
 from deskhand.clock import SystemClock
 from deskhand.errors import Code, DeskhandError
@@ -29,7 +29,6 @@ from deskhand.testing.world.laptops import OpenFolder
 from deskhand.tools.beneath import Folder
 from deskhand.tools.registry import standard_tools
 from deskhand.workflow.journal import Journal
-from deskhand.workflow.tables import ATTEMPTS
 
 R = TypeVar("R")
 _PATIENCE_SECONDS = 8.0
@@ -155,7 +154,8 @@ class Laptop:
     def open_attempts(self) -> Sequence[Row[Any]]:
         """Return every attempt that is not over."""
         with self._engines[-1].connect() as connection:
-            return connection.execute(select(ATTEMPTS).where(ATTEMPTS.c.status == "open")).all()
+            query = text("SELECT * FROM attempts WHERE status = 'open'")
+            return connection.execute(query).all()
 
     def grant(self, mode: FolderMode = FolderMode.WORKSPACE) -> Granted:
         """Grant the folder at the keyboard."""

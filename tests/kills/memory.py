@@ -11,13 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Executable, func, select
+from sqlalchemy import text
 
 from deskhand.cli.programs.computer import JOURNAL
 from deskhand.ports import ToolCall
 from deskhand.store.engine import open_sqlite_reader
 from deskhand.workflow.rows import from_json
-from deskhand.workflow.tables import ATTEMPTS, OUTBOX, STEPS
 from tests.kills.work import label_of
 
 
@@ -36,21 +35,20 @@ class Intent:
 
 def intents(home: Path) -> list[Intent]:
     """Return every intent."""
-    columns = (STEPS.c.task, STEPS.c.wish, STEPS.c.result, ATTEMPTS.c.status)
-    its = (ATTEMPTS.c.task == STEPS.c.task) & (ATTEMPTS.c.epoch == STEPS.c.epoch)
-    acted = (STEPS.c.kind == "tool") & STEPS.c.effect.is_not(None)
-    query = select(*columns).join(ATTEMPTS, its).where(acted)
+    query = """
+        SELECT task, wish, result, status FROM steps JOIN attempts USING (task, epoch)
+        WHERE kind = 'tool' AND effect IS NOT NULL
+    """
     return [_intent(row) for row in _rows(home, query)[0]]
 
 
 def at_rest(home: Path) -> bool:
     """Return whether nothing is under way, nothing unsent, and nothing cut off that nobody was told of."""
-    canceled = select(ATTEMPTS.c.task).where(ATTEMPTS.c.status == "canceled")
-    cut = (STEPS.c.kind == "tool") & STEPS.c.result.is_(None) & STEPS.c.task.in_(canceled)
     queries = (
-        select(func.count()).select_from(ATTEMPTS).where(ATTEMPTS.c.status == "open"),
-        select(func.count()).select_from(OUTBOX).where(OUTBOX.c.refused.is_(None)),
-        select(func.count()).select_from(STEPS).where(cut),
+        "SELECT count(*) FROM attempts WHERE status = 'open'",
+        "SELECT count(*) FROM outbox WHERE refused IS NULL",
+        """SELECT count(*) FROM steps WHERE kind = 'tool' AND result IS NULL
+        AND task IN (SELECT task FROM attempts WHERE status = 'canceled')""",
     )
     return not any(rows[0][0] for rows in _rows(home, *queries))
 
@@ -62,10 +60,10 @@ def _intent(row: Any) -> Intent:  # noqa: ANN401 - a row of three tables
     return Intent(task=row.task, label=label, status=row.status, outcome=outcome)
 
 
-def _rows(home: Path, *queries: Executable) -> list[Sequence[Any]]:
+def _rows(home: Path, *queries: str) -> list[Sequence[Any]]:
     engine = open_sqlite_reader(home / "runner" / JOURNAL)
     try:
         with engine.connect() as connection:
-            return [connection.execute(query).all() for query in queries]
+            return [connection.execute(text(query)).all() for query in queries]
     finally:
         engine.dispose()

@@ -7,24 +7,12 @@ and counts its commits so that their number can be held down.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
-from sqlalchemy import (
-    Connection,
-    Engine,
-    Executable,
-    Row,
-    bindparam,
-    delete,
-    exists,
-    func,
-    inspect,
-    select,
-    update,
-)
-from sqlalchemy.dialects.sqlite import insert
+from sqlalchemy import Connection, Engine, Row, inspect
 
 from deskhand.errors import Code, DeskhandError
 from deskhand.ids import Ids
@@ -39,66 +27,14 @@ from deskhand.store.faults import translated
 from deskhand.store.schema import copy_sqlite
 from deskhand.store.writer import Writer
 from deskhand.workflow import orders
-from deskhand.workflow.orders import MINE, OF_ATTEMPT, UNDECIDED, dump, mine
 from deskhand.workflow.rows import AttemptKey, AttemptRow, OutboxRow, Status, Step
-from deskhand.workflow.tables import ATTEMPTS, INBOX, META, METADATA, OUTBOX, STEPS, UPGRADES
+from deskhand.workflow.sql import make_tables, run
 
 R = TypeVar("R")
-Asked = Mapping[str, Any]
+UPGRADES: Final[Mapping[int, Sequence[str]]] = {1: ()}
+"""What brings a journal to each schema from the one before, statement by statement; the last one is ours. A journal
+with a higher one is refused."""
 _SEND_BYTES_MAX: Final = 768 * 1024
-_AS_THEY_ARE: Final = ("n", "kind", "key", "effect", "ref", "at")
-"""What a step and its row call the same and hold alike."""
-
-_KNOWN: Final = select(META.c.value).where(META.c.name == bindparam("name"))
-_ATTEMPT: Final = select(ATTEMPTS).where(MINE[ATTEMPTS])
-_LATEST: Final = (
-    select(ATTEMPTS).where(ATTEMPTS.c.task == bindparam("of")).order_by(ATTEMPTS.c.epoch.desc())
-)
-_TAKEN: Final = select(ATTEMPTS.c.task).where(
-    ATTEMPTS.c.status == "open",
-    ATTEMPTS.c.place == bindparam("at"),
-    ATTEMPTS.c.task != bindparam("but"),
-)
-_PAUSED: Final = select(ATTEMPTS.c.paused).where(MINE[ATTEMPTS])
-_STEPS: Final = select(STEPS).where(MINE[STEPS]).order_by(STEPS.c.n)
-_WAITS: Final = exists().where(UNDECIDED, ~exists().where(INBOX.c.ref == STEPS.c.ref))
-_READY: Final = (
-    select(ATTEMPTS)
-    .where((ATTEMPTS.c.status == "open") & ~ATTEMPTS.c.paused & ~_WAITS)
-    .order_by(ATTEMPTS.c.received, ATTEMPTS.c.task)
-)
-_CUT_OFF: Final = select(ATTEMPTS).where(
-    ATTEMPTS.c.status == "canceled",
-    exists().where(OF_ATTEMPT, STEPS.c.kind == "tool", STEPS.c.result.is_(None)),
-)
-_DECISION: Final = (
-    select(INBOX.c.event).where(INBOX.c.ref == bindparam("ref")).order_by(INBOX.c.seq)
-)
-_ORDERS: Final = (
-    select(INBOX.c.event)
-    .where(INBOX.c.task == bindparam("of"), INBOX.c.kind == bindparam("what"))
-    .order_by(INBOX.c.seq)
-)
-_NEXT: Final = (
-    select(OUTBOX)
-    .where(OUTBOX.c.refused.is_(None), OUTBOX.c.n.not_in(bindparam("sent", expanding=True)))
-    .order_by(OUTBOX.c.n)
-    .limit(OPS_PER_BATCH_MAX)
-)
-_UNSENT: Final = select(func.count()).select_from(OUTBOX).where(OUTBOX.c.refused.is_(None))
-_MOVED: Final = (
-    update(ATTEMPTS)
-    .where(MINE[ATTEMPTS], ATTEMPTS.c.status == "open")
-    .values(status=bindparam("now"), place=bindparam("at"))
-)
-_FORGET: Final = delete(OUTBOX).where(OUTBOX.c.n == bindparam("sent"))
-_ACCEPTED: Final = update(ATTEMPTS).where(MINE[ATTEMPTS]).values(accepted=True)
-_STEP: Final = insert(STEPS)
-_PUT_STEP: Final = _STEP.on_conflict_do_update(
-    index_elements=["task", "epoch", "n"],
-    set_={"result": _STEP.excluded.result},
-    where=(STEPS.c.key == _STEP.excluded.key) & STEPS.c.result.is_(None),
-)
 
 
 class Journal:
@@ -151,9 +87,9 @@ class Journal:
             for number in range(stored + 1, schema + 1):
                 for statement in self._upgrades[number]:
                     connection.exec_driver_sql(statement)
-            METADATA.create_all(connection)
+            make_tables(connection)
             identity = f"{home_identity}:{_inode(connection)}"
-            known: dict[str, str] = {r.name: r.value for r in connection.execute(select(META))}
+            known: dict[str, str] = {r.name: r.value for r in run(connection, "facts")}
             if known.get("home") != identity:
                 orders.begin_anew(connection, self._ids.new("inc"))
             kept = {"schema": str(schema), "home": identity, "protocol": str(PROTOCOL)}
@@ -211,35 +147,31 @@ class Journal:
 
     def attempt(self, key: AttemptKey) -> AttemptRow | None:
         """Return an attempt."""
-        found = self._rows(_ATTEMPT, mine(key))
-        return _attempt(found[0]) if found else None
+        return next(self._attempts("attempt", **asdict(key)), None)
 
     def latest(self, task: str) -> AttemptRow | None:
         """Return the newest attempt of a task."""
-        found = self._rows(_LATEST, {"of": task})
-        return _attempt(found[0]) if found else None
+        return next(self._attempts("latest", task=task), None)
 
     def ready(self) -> list[AttemptRow]:
         """Return the attempts that have all they waited for, oldest first."""
-        return list(map(_attempt, self._rows(_READY)))
+        return [*self._attempts("ready")]
 
     def steps(self, key: AttemptKey) -> list[Step]:
         """Return the step rows of an attempt in order."""
-        return list(map(_step, self._rows(_STEPS, mine(key))))
+        return [*map(_step, self._rows("steps", **asdict(key)))]
 
     def place_of(self, thread: str, *, but: str) -> str | None:
         """Return where the last results of a thread went, unless another task than ``but`` works there now."""
-        place = self._known(f"place/{thread}")
-        taken = self._rows(_TAKEN, {"at": place, "but": but}) if place else ()
-        return None if taken else place
+        return self._value("place", thread=thread, but=but)
 
     def paused(self, key: AttemptKey) -> bool:
         """Return whether the owner stopped the clock of an attempt."""
-        return bool(self._value(_PAUSED, mine(key)))
+        return bool(self._value("paused", **asdict(key)))
 
     def decision(self, ref: str) -> Event | None:
         """Return the first valid decision about an approval or question."""
-        text = self._value(_DECISION, {"ref": ref})
+        text = self._value("decision", ref=ref)
         return Event.from_json(json.loads(text)) if text else None
 
     def steering(self, task: str, *, after: int) -> list[Event]:
@@ -269,13 +201,12 @@ class Journal:
         """
 
         def work(connection: Connection) -> None:
-            changed = {**mine(key), "now": status, "at": place}
-            if connection.execute(_MOVED, changed).rowcount != 1:
+            if run(connection, "write", status=status, place=place, **asdict(key)).rowcount != 1:
                 raise DeskhandError(Code.STALE_EPOCH, key.task)
             for step in steps:
                 _put_step(connection, key, step)
             for op in ops:
-                orders.put_op(connection, op, key=(key.task, key.epoch))
+                orders.put_op(connection, op, key=key)
             if status == "finished" and place and ops:
                 orders.put_meta(connection, f"place/{ops[-1].thread}", place)
 
@@ -285,10 +216,7 @@ class Journal:
 
     def in_doubt(self) -> list[tuple[AttemptRow, Step]]:
         """Return the effects that a cancellation cut off and of which nobody was told."""
-        return [
-            (attempt, self.steps(attempt.key)[-1])
-            for attempt in map(_attempt, self._rows(_CUT_OFF))
-        ]
+        return [(one, self.steps(one.key)[-1]) for one in self._attempts("cut_off")]
 
     async def tell(self, key: AttemptKey, op: Op, *, of: Step | None = None) -> None:
         """Say something of an attempt that is over; ``of`` such an effect it is noted that its owner is told."""
@@ -296,7 +224,7 @@ class Journal:
         def work(connection: Connection) -> None:
             if of is not None:
                 _put_step(connection, key, of)
-            orders.put_op(connection, op, key=(key.task, key.epoch))
+            orders.put_op(connection, op, key=key)
 
         await self._do(work)
         self.on_outbox()
@@ -305,7 +233,8 @@ class Journal:
         """Return the oldest unsent ops, as many as one request may carry."""
         found: list[OutboxRow] = []
         size = 0
-        for row in self._rows(_NEXT, {"sent": list(self._acknowledged)}):
+        taken = json.dumps([*self._acknowledged])
+        for row in self._rows("unsent", taken=taken, most=OPS_PER_BATCH_MAX):
             size += len(row.op)
             if found and size > _SEND_BYTES_MAX:
                 break
@@ -329,20 +258,19 @@ class Journal:
 
         def work(connection: Connection) -> None:
             for row, code in rows:
-                connection.execute(update(OUTBOX).where(OUTBOX.c.n == row.n).values(refused=code))
+                run(connection, "refuse", n=row.n, code=code)
             for key in lost:
-                orders.stop(connection, key.task, below=key.epoch + 1, status="superseded")
+                orders.stop(connection, status="superseded", task=key.task, below=key.epoch + 1)
 
         await self._do(work)
 
     def unsent(self) -> int:
         """Return how many ops wait to be sent."""
-        return self._value(_UNSENT) - len(self._acknowledged)
+        return self._value("count_unsent") - len(self._acknowledged)
 
     def refused(self) -> list[tuple[str, str]]:
         """Return (op id, code) of what the hub will never take."""
-        query = select(OUTBOX.c.op_id, OUTBOX.c.refused).where(OUTBOX.c.refused.is_not(None))
-        return [(row.op_id, row.refused) for row in self._rows(query)]
+        return [(row.op_id, row.refused) for row in self._rows("refused")]
 
     def narrowed(self, folder: str) -> list[FolderMode | None]:
         """Return how far the hub narrows a folder, if it spoke of it; ``None`` inside means: not at all any more."""
@@ -360,7 +288,7 @@ class Journal:
     def _stored_schema(self) -> int:
         """Return the schema on disk; 0 for a journal that begins."""
         with translated():
-            begun = inspect(self._engine).has_table(META.name)
+            begun = inspect(self._engine).has_table("meta")
         return int(self._known("schema") or 0) if begun else 0
 
     def _copy(self, name: str) -> None:
@@ -372,29 +300,40 @@ class Journal:
 
     def _known(self, name: str) -> str | None:
         """Return one fact that was kept."""
-        return self._value(_KNOWN, {"name": name})
+        return self._value("fact", name=name)
 
     def _orders(self, task: str, kind: str) -> list[Event]:
         """Return the orders of one kind about a task."""
         if (task, kind) not in self._heard:
-            found = self._rows(_ORDERS, {"of": task, "what": kind})
+            found = self._rows("orders", task=task, kind=kind)
             self._heard[task, kind] = [Event.from_json(json.loads(row.event)) for row in found]
         return self._heard[task, kind]
 
-    def _rows(self, query: Executable, asked: Asked | None = None) -> Sequence[Row[Any]]:
+    def _attempts(self, statement: str, /, **asked: object) -> Iterator[AttemptRow]:
+        for row in self._rows(statement, **asked):
+            yield AttemptRow(
+                key=AttemptKey(task=row.task, epoch=row.epoch),
+                brief=Brief.from_json(json.loads(row.brief)),
+                status=row.status,
+                accepted=bool(row.accepted),
+                paused=bool(row.paused),
+                place=row.place,
+            )
+
+    def _rows(self, statement: str, /, **asked: object) -> Sequence[Row[Any]]:
         """Read on a connection that stays open: SQLite answers in microseconds, opening a file does not."""
         with translated():
             self._reading = self._reading or self._engine.connect().execution_options(
                 **{READS_ONLY: True}
             )
             try:
-                return self._reading.execute(query, asked).all()
+                return run(self._reading, statement, **asked).all()
             finally:
                 self._reading.rollback()
 
-    def _value(self, query: Executable, asked: Asked | None = None) -> Any:  # noqa: ANN401 - whatever the one column holds
+    def _value(self, statement: str, /, **asked: object) -> Any:  # noqa: ANN401 - whatever the one column holds
         """Return the first column of the first row, or nothing."""
-        found = self._rows(query, asked)
+        found = self._rows(statement, **asked)
         return found[0][0] if found else None
 
     async def _do(self, work: Callable[[Connection], R]) -> R:
@@ -426,34 +365,23 @@ def _inode(connection: Connection) -> int:
 
 def _forget(connection: Connection, rows: Sequence[OutboxRow]) -> None:
     """Take acknowledged ops out, and note which attempts the hub knows to be accepted."""
-    if rows:
-        connection.execute(_FORGET, [{"sent": row.n} for row in rows])
     for row in rows:
+        run(connection, "forget", n=row.n)
         if row.op.kind == "task.accept" and row.key:
-            connection.execute(_ACCEPTED, mine(row.key))
+            run(connection, "accept", **asdict(row.key))
 
 
 def _put_step(connection: Connection, key: AttemptKey, step: Step) -> None:
     """Insert a row, or give the open one its result; a result is never replaced."""
-    result = None if step.result is None else dump(step.result)
-    row = {name: getattr(step, name) for name in _AS_THEY_ARE}
-    row |= {"task": key.task, "epoch": key.epoch, "wish": dump(step.wish), "result": result}
-    if connection.execute(_PUT_STEP, row).rowcount != 1:
+    result = None if step.result is None else orders.dump(step.result)
+    said = {one.name: getattr(step, one.name) for one in fields(step)}
+    row = said | asdict(key) | {"wish": orders.dump(step.wish), "result": result}
+    if run(connection, "step", **row).rowcount != 1:
         raise DeskhandError(Code.CONFLICT, f"step {step.n}")
 
 
-def _attempt(row: Row[Any]) -> AttemptRow:
-    return AttemptRow(
-        key=AttemptKey(task=row.task, epoch=row.epoch),
-        brief=Brief.from_json(json.loads(row.brief)),
-        status=row.status,
-        accepted=row.accepted,
-        paused=row.paused,
-        place=row.place,
-    )
-
-
 def _step(row: Row[Any]) -> Step:
-    result = json.loads(row.result) if row.result is not None else None
-    same = {name: getattr(row, name) for name in _AS_THEY_ARE}
-    return Step(wish=json.loads(row.wish), result=result, **same)
+    said: dict[str, Any] = {one.name: getattr(row, one.name) for one in fields(Step)}
+    said["wish"] = json.loads(row.wish)
+    said["result"] = row.result and json.loads(row.result)
+    return Step(**said)

@@ -14,7 +14,7 @@ from pathlib import Path
 from random import Random
 from typing import BinaryIO, Final, TypeVar
 
-from sqlalchemy import func, select
+from sqlalchemy import text
 from typing_extensions import override
 
 from deskhand.errors import Code, DeskhandError
@@ -45,7 +45,6 @@ from deskhand.testing.world.links import FaultyLink
 from deskhand.testing.world.loop import Process, SimClock
 from deskhand.testing.world.machines import Chaos, Machine, disk_of
 from deskhand.workflow.journal import Journal
-from deskhand.workflow.tables import STEPS
 
 R = TypeVar("R")
 AGENT: Final = "scripted"
@@ -133,11 +132,11 @@ class Laptop(Machine):
 
     def rows(self, label: str) -> tuple[int, int]:
         """Return how many step rows wish for this effect, and how many of them have no result."""
-        query = select(func.count(), func.count(STEPS.c.result)).where(
-            STEPS.c.kind == "tool", STEPS.c.wish.contains(f'"{label}"')
+        query = (
+            "SELECT count(*), count(result) FROM steps WHERE kind = 'tool' AND instr(wish, :label)"
         )
         with self.disk.connect() as connection:
-            rows, closed = connection.execute(query).one()
+            rows, closed = connection.execute(text(query), {"label": f'"{label}"'}).one()
         return rows, rows - closed
 
     def effect(self, tool: str, label: str, place: Place) -> None:
