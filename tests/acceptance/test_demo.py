@@ -93,7 +93,7 @@ attempt._Driver._again = never
         (LYING_AGENT, "unverified"),
         (BROKEN_TOOL, "not_done"),
         (IDLE_COURIER, "failed"),
-        (NO_RECOVERY, "not known"),
+        (NO_RECOVERY, "completed unverified"),
     ],
     ids=["a lying agent", "a broken tool", "a courier that sends nothing", "no recovery"],
 )
