@@ -89,14 +89,7 @@ BUILT_IN: Final[tuple[Rule, ...]] = (
     Rule("read", _ALLOW, verbs=("read",), wheres=("folder", "results", "nowhere")),
     Rule("own_results", _ALLOW, verbs=("write",), wheres=("results",)),
     Rule("workspace", _ALLOW, verbs=("write",), wheres=("folder",), modes=_WIDE),
-    Rule(
-        "sandboxed_in_folder",
-        _ALLOW,
-        verbs=("run",),
-        wheres=("folder",),
-        modes=_WIDE,
-        walls=_WALLED,
-    ),
+    Rule("sandboxed_in_folder", _ALLOW, ("run",), ("folder",), modes=_WIDE, walls=_WALLED),
     Rule("sandboxed_in_results", _ALLOW, verbs=("run",), wheres=("results",), walls=_WALLED),
 )
 """Deny beats ask beats allow, whatever the order; what no rule speaks about is denied."""
