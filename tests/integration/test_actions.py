@@ -62,7 +62,7 @@ async def test_every_action_is_a_row_with_its_owner_its_date_and_its_place() -> 
         "| 김민수 과장 | – | 김민수 과장: 홈페이지 문구 검토 | `notes/회의록.md:2` |",
         "| Tom | – | [x] Tom: book the room | `notes/2026-11-18 call.md:5` |",
     ]
-    assert "Not read: 1 files that are no text notes (png 1)." in _page(folder)
+    assert "Not read: 1 files that are no text notes (png ×1)." in _page(folder)
 
 
 @pytest.mark.parametrize(

@@ -75,8 +75,8 @@ async def test_a_briefing_quotes_every_action_with_its_source_and_is_checked() -
         "notes/회의록.md:4 배송 지연이 우려된다.",
         "notes/2026-11-20-call.md:4 Printing costs rose to 1,240 EUR.",
     ]
-    assert "2026-11-18 – 2026-11-21 · 3 notes" in page
-    assert "Not read: 1 files that are no text notes (png 1)." in page
+    assert "2026-11-20 – 2026-11-21 · 3 notes" in page
+    assert "Not read: 1 files that are no text notes (png ×1)." in page
 
 
 async def test_a_planted_line_comes_out_and_a_removed_note_goes() -> None:
@@ -98,7 +98,7 @@ async def test_a_planted_line_comes_out_and_a_removed_note_goes() -> None:
     "change",
     [
         ("- TODO: Call the printer on Friday", "- TODO: Call the printer on Monday"),
-        ("## Sources", "- Everybody agreed to everything.\n\n## Sources"),
+        ("## Decisions", "- Everybody agreed to everything.\n\n## Decisions"),
     ],
 )
 async def test_a_briefing_changed_afterwards_fails_its_check(change: tuple[str, str]) -> None:
@@ -233,7 +233,7 @@ async def test_results_may_go_elsewhere() -> None:
     ("files", "line", "said"),
     [
         ({}, "/brief .", "There is nothing to read in .: no file is there."),
-        ({"a.png": b"\x00", "b.pdf": b"%PDF"}, "/brief .", "only other files (png 1, pdf 1)"),
+        ({"a.png": b"\x00", "b.pdf": b"%PDF"}, "/brief .", "only other files (png ×1, pdf ×1)"),
         ({"a.md": ""}, "/brief a.md", "The notes in a.md are empty."),
         ({"a.md": b"\x00\x01\x02"}, "/brief .", "There are no text notes in ., only other"),
         ({}, "/brief nowhere", "list nowhere: There is no such thing. (nowhere)"),

@@ -15,11 +15,13 @@ from typing import Final
 CUT: Final = "[…]"
 """Where words of a very long line were left out; nothing else may be."""
 
-CUT_CHARS_MIN: Final = 20
+_CUT_CHARS_MIN: Final = 20
 """A cut quote must still say at least this much, or it would fit anywhere."""
 
-_QUOTED = re.compile(r"^[-*] (?P<text>.+) — `(?P<path>[^`]+):(?P<line>[1-9][0-9]{0,8})`$")
-_ROW = re.compile(r"^\| (?:.* \| )?(?P<text>.+) \| `(?P<path>[^`]+):(?P<line>[1-9][0-9]{0,8})` \|$")
+_QUOTED = re.compile(
+    r"(?:[-*] |(?P<row>\| (?:.* \| )?))(?P<text>.+)(?(row) \| | — )"
+    r"`(?P<path>[^`]+):(?P<line>[1-9][0-9]{0,8})`(?(row) \|)"
+)
 _MARKS = re.compile(r"^(?:[\s>]+|#{1,6}\s+|[-*+•·■□▪○●]\s+|[0-9]{1,3}[.)]\s+)+")
 _PROGRAM = re.compile(r"<(script|style)\b.*?(?:</\1>|$)", re.IGNORECASE)
 _HEADING_TAG = re.compile(r"<h[1-6]\b[^<>]*>", re.IGNORECASE)
@@ -35,25 +37,21 @@ class Quote:
     line: int
 
 
-def show(quote: Quote) -> str:
-    """Return the quote as one line of Markdown."""
-    return f"- {quote.text} — `{quote.path}:{quote.line}`"
-
-
-def show_row(quote: Quote, *cells: str) -> str:
-    """Return the quote as a row of a table, behind other cells."""
-    told = " | ".join(cell.replace("|", r"\|") for cell in (*cells, quote.text))
-    return f"| {told} | `{quote.path}:{quote.line}` |"
+def show(quote: Quote, *cells: str) -> str:
+    """Return the quote as one line of Markdown; with other cells before it, as a row of a table."""
+    source = f"`{quote.path}:{quote.line}`"
+    if not cells:
+        return f"- {quote.text} — {source}"
+    escaped = (cell.replace("|", r"\|") for cell in (*cells, quote.text))
+    return f"| {' | '.join(escaped)} | {source} |"
 
 
 def parse(line: str) -> Quote | None:
     """Return the quote a line of Markdown is, or nothing; ``parse(show(q)) == q``, and so with a row."""
-    found = _QUOTED.match(line)
-    row = None if found else _ROW.match(line)
-    hit = found or row
+    hit = _QUOTED.fullmatch(line)
     if hit is None:
         return None
-    text = hit["text"] if row is None else hit["text"].replace(r"\|", "|")
+    text = hit["text"].replace(r"\|", "|") if hit["row"] else hit["text"]
     return Quote(text=text, path=hit["path"], line=int(hit["line"]))
 
 
@@ -75,7 +73,7 @@ def visible(line: str, path: str) -> str:
     return line.strip()
 
 
-def cut(words: str, *, at: int, limit: int) -> str:
+def cut(words: str, *, at: int, limit: int = 400) -> str:
     """Return at most about ``limit`` characters of a long line around position ``at``, with visible cut marks."""
     if len(words) <= limit:
         return words
@@ -83,33 +81,27 @@ def cut(words: str, *, at: int, limit: int) -> str:
     start = words.rfind(" ", max(0, start - 40), start) + 1 or start
     end = start + limit
     if end < len(words):
-        gap = words.rfind(" ", start + limit // 2, end)
-        end = end if gap < 0 else gap
-    before = f"{CUT} " if start > 0 else ""
-    after = f" {CUT}" if end < len(words) else ""
-    return f"{before}{words[start:end].strip()}{after}"
+        end = words.rfind(" ", start + limit // 2, end) + 1 or end
+    shown = words[start:end].strip()
+    return f"{CUT} " * (start > 0) + shown + f" {CUT}" * (end < len(words))
 
 
 def stands_in(quoted: str, line: str, path: str) -> bool:
     """Return whether the words stand exactly so in the line; pieces between cut marks in their order."""
     seen = visible(line, path)
-    whole = (seen, bare(seen))
-    if quoted in whole:
-        return True
-    if CUT not in quoted:
-        return False
     pieces = [piece.strip() for piece in quoted.split(CUT)]
-    if sum(map(len, pieces)) < CUT_CHARS_MIN:
-        return False
-    return any(_in_order(pieces, candidate) for candidate in whole)
+    says_enough = len(pieces) > 1 and sum(map(len, pieces)) >= _CUT_CHARS_MIN
+    return any(
+        quoted == whole or (says_enough and _in_order(pieces, whole))
+        for whole in (seen, bare(seen))
+    )
 
 
 def _in_order(pieces: list[str], line: str) -> bool:
     """The first piece stands at the start unless a cut mark does; so does the last at the end."""
-    place = 0
-    for number, piece in enumerate(pieces):
-        found = line.find(piece, place)
-        if found < 0 or (number == 0 and piece and found != 0):
+    rest = line
+    for piece in filter(None, pieces):
+        _, there, rest = rest.partition(piece)
+        if not there:
             return False
-        place = found + len(piece)
-    return not pieces[-1] or line.endswith(pieces[-1])
+    return line.startswith(pieces[0]) and line.endswith(pieces[-1])

@@ -1,159 +1,181 @@
 """``/brief PATH... [--pages N] [--out NAME]``: an extractive briefing over notes. Every line is a quote with its source.
 
-The bound is words of the whole page, headings and sources included. Actions go in before anything else. It never
-paraphrases and never leaves out an action silently: what had no room is counted and its file is named.
+The bound is words of the whole page, headings and sources included. Actions go in before anything else, then marked
+lines, then what is new and says much: plain counting of cues, numbers, position, and how rare the words of a line are
+among all notes. It never paraphrases and never leaves out an action silently: what had no room is counted and its file
+is named.
 """
 
 from __future__ import annotations
 
 import math
-from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
-from datetime import UTC, date, datetime
-from typing import Final
+import re
+from collections import Counter, defaultdict
+from collections.abc import Iterable
+from dataclasses import replace
+from functools import lru_cache
+from itertools import zip_longest
+from typing import Final, NamedTuple
 
-from deskhand.agents.commands.brief_lines import SECTIONS, Pick, alike, choose, tokens
 from deskhand.agents.commands.command import Command, Plan, Work
-from deskhand.agents.commands.notes import MARK, Found, Note, page_name, read_notes, write_page
+from deskhand.agents.commands.notes import Found, Note, read_notes
 from deskhand.core.quotes import Quote, cut, show
-from deskhand.core.words.cues import Cue, cue_place
+from deskhand.core.words.cues import Cue, Line, cue_place, scan
 from deskhand.core.words.owing import noted_on
+from deskhand.core.words.wording import wording
 
-WORDS_PER_PAGE: Final = 450
-ACTION_CHARS_MAX: Final = 400
-QUOTE_CHARS_MAX: Final = 240
-_SOURCES_SHOWN_MAX: Final = 12
-_LEFT_SHOWN_MAX: Final = 5
+_WORDS_PER_PAGE: Final = 450
+_QUOTE_CHARS_MAX: Final = 300
 _OTHERS_TRIED_MAX: Final = 2000
-_ACTION_WORDS: Final = 60
-_HEADINGS_WORDS: Final = 12
-"""What the headings of the sections take that are not there yet."""
+_HEADINGS_WORDS: Final = 16
+"""What the headings of all sections take."""
+_ALIKE: Final = 0.8
+_WORDS_LOW, _WORDS_HIGH = 4, 40
+_EARLY: Final = 5
+_UNBROKEN = re.compile(r"[!-~\t]{61,}$")
+_WORD = re.compile(r"[^\W_]+")
+_META = re.compile(wording("brief")["meta"])
+_COMMON: Final = frozenset(wording("brief")["common"].split())
+_SECTIONS: Final = (Cue.DECISION, Cue.ACTION, Cue.RISK, Cue.DATE)
+"""In the order of the page; what is left are key points."""
+
+
+class _Pick(NamedTuple):
+    """A line that may go on the page; ``section`` is nothing for a key point."""
+
+    path: str
+    number: int
+    words: str
+    section: Cue | None
+    score: float
 
 
 def _plan(work: Work) -> Plan:
     """List, read, choose, write, read again."""
-    wanted = page_name(work, "briefing.md")
-    work, found = yield from read_notes(work)
-    page = _composed(work, found)
-    text, left = page.render(), len(page.left)
-    count = math.ceil(len(text.split()) / WORDS_PER_PAGE)
+    found = yield from read_notes(work, "briefing.md")
+    page, picks, left = _composed(found)
+    count = math.ceil(len(page.split()) / _WORDS_PER_PAGE)
     key = "brief.summary.one" if count == 1 else "brief.summary.many"
-    counts = {"pages": count, "lines": len(page.actions + page.others)}
-    done = yield from write_page(work, wanted, text, key, counts, () if left else found.notes)
-    said = work.more("brief.actions_left", left)
+    counts = {"pages": count, "lines": len(picks)}
+    done = yield from found.write(page, key, counts, None if left else {})
+    said = found.work.more("brief.actions_left", len(left))
     return replace(done, summary=done.summary + "".join(said))
 
 
 BRIEF: Final = Command.of("brief", _plan)
 
 
-def _composed(work: Work, found: Found) -> _Page:
-    """Return the briefing: every action that fits, a short table of sources, then the best of the rest."""
-    actions, others = choose(found.notes)
-    about = _about(work, found)
-    page = _Page(work=work, found=found, about=about, every=actions, actions=[*actions])
-    while page.actions and (over := page.over()) > 0:
-        del page.actions[-max(1, over // _ACTION_WORDS) :]
-    page.sources = min(_SOURCES_SHOWN_MAX, len(found.notes))
-    while page.sources and page.over() > 0:
-        page.sources -= 1
-    page.others = _fitting(page, others)
-    while page.others and page.over() > 0:
-        page.others.pop()
-    return page
-
-
-@dataclass(slots=True, kw_only=True)
-class _Page:
-    """A briefing; ``sources`` is how many rows its table of sources has, ``every`` all actions there are."""
-
-    work: Work
-    found: Found
-    about: str
-    every: tuple[Pick, ...]
-    actions: list[Pick]
-    others: list[Pick] = field(default_factory=list[Pick])
-    sources: int = 0
-
-    @property
-    def left(self) -> tuple[Pick, ...]:
-        """The actions that had no room."""
-        return self.every[len(self.actions) :]
-
-    def over(self) -> int:
-        """Return how many words it has too many, headings and sources included."""
-        return len(self.render().split()) - int(self.work.option("pages", "1")) * WORDS_PER_PAGE
-
-    def render(self) -> str:
-        """Return its Markdown."""
-        title = self._say("title", path=" ".join(self.work.line.operands))
-        blocks = [f"# {title}", self.about, *self._left()]
-        quoted = sorted(self.actions + self.others, key=lambda pick: (pick.path, pick.number))
-        for section in (*SECTIONS, None):
-            lines = [_quoted(pick) for pick in quoted if pick.section is section]
-            if lines:
-                heading = self._say(f"section.{section or 'key'}")
-                blocks.append(f"## {heading}\n\n" + "\n".join(lines))
-        not_read = self.found.left_aside(self.work)
-        return "\n\n".join([*blocks, *self._table(), *not_read, MARK]) + "\n"
-
-    def _say(self, key: str, **values: object) -> str:
-        return self.work.say(f"brief.{key}", **values)
-
-    def _left(self) -> list[str]:
-        """Say how many actions had no room, and in which files they are."""
-        left = Counter(pick.path for pick in self.left)
-        if not left:
-            return []
-        named = ", ".join(f"{path} ({count})" for path, count in left.most_common(_LEFT_SHOWN_MAX))
-        more = self.work.more("brief.left_more", len(left) - _LEFT_SHOWN_MAX)
-        return [self._say("left", count=left.total(), named=" ".join([named, *more]))]
-
-    def _table(self) -> list[str]:
-        quoted = Counter(pick.path for pick in self.actions + self.others)
-        notes = sorted(self.found.notes, key=lambda note: (-quoted[note.path], note.path))
-        rows = [
-            f"| {note.path.replace('|', '/')} | {len(note.lines)} | {quoted[note.path]} |"
-            for note in notes[: self.sources]
-        ]
-        blocks = [f"## {self._say('section.sources')}"]
-        if rows:
-            blocks.append("\n".join([f"| {self._say('columns')} |", "|---|---|---|", *rows]))
-        return blocks + self.work.more("brief.more_sources", len(notes) - len(rows))
-
-
-def _about(work: Work, found: Found) -> str:
-    days = sorted(day for note in found.notes if (day := _day_of(note)) is not None)
-    ends = dict.fromkeys(day.isoformat() for day in (*days[:1], *days[-1:]))
-    said = work.say("brief.about", count=len(found.notes))
-    return f"{' – '.join(ends)} · {said}" if ends else said
-
-
-def _fitting(page: _Page, others: Sequence[Pick]) -> list[Pick]:
-    """Return the other lines that fit, in their order, without those that only repeat."""
-    taken: list[Pick] = []
-    room = -page.over() - _HEADINGS_WORDS
-    said = [tokens(pick.words) for pick in page.actions]
-    for pick in others[:_OTHERS_TRIED_MAX]:
-        cost, found = len(_quoted(pick).split()), tokens(pick.words)
-        if cost <= room and not any(alike(found, other) for other in said):
+def _composed(found: Found) -> tuple[str, list[_Pick], list[_Pick]]:
+    """Return the page, the lines on it, and the actions that had no room; of other lines none that repeats another."""
+    actions, others = _choose(found.notes)
+    most = int(found.work.option("pages", "1")) * _WORDS_PER_PAGE
+    room = most - len(_page(found, [], actions).split()) - _HEADINGS_WORDS
+    taken, said = list[_Pick](), list[frozenset[str]]()
+    for pick in (*actions, *others[:_OTHERS_TRIED_MAX]):
+        cost, told = len(_quoted(pick).split()), _tokens(pick.words)
+        is_new = pick.section is Cue.ACTION or not any(_alike(told, other) for other in said)
+        if cost <= room and is_new:
             room -= cost
             taken.append(pick)
-            said.append(found)
-    return taken
+            said.append(told)
+    while True:
+        there = {*taken}
+        left = [pick for pick in actions if pick not in there]
+        page = _page(found, taken, left)
+        if len(page.split()) <= most or not taken:
+            return page, taken, left
+        taken.pop()
 
 
-def _quoted(pick: Pick) -> str:
+def _page(found: Found, taken: Iterable[_Pick], left: Iterable[_Pick]) -> str:
+    """Return the Markdown of a briefing."""
+    say = found.work.say
+    days = sorted(day for note in found.notes if (day := noted_on(note.lines, note.path)))
+    ends = dict.fromkeys(str(day) for day in (*days[:1], *days[-1:]))
+    about = [" – ".join(ends)] * bool(ends) + [say("brief.about", count=len(found.notes))]
+    blocks = [" · ".join(about), *found.left_out(pick.path for pick in left)]
+    in_order = sorted(taken)
+    for section in (*_SECTIONS, None):
+        lines = [_quoted(pick) for pick in in_order if pick.section is section]
+        if lines:
+            heading = say(f"brief.section.{section or 'key'}")
+            blocks.append("\n".join([f"## {heading}\n", *lines]))
+    return found.page(say("brief.title", path=" ".join(found.work.line.operands)), *blocks)
+
+
+def _quoted(pick: _Pick) -> str:
     """Return the line of the page for a line of a note; a very long one is cut visibly, around what marks it."""
-    limit = ACTION_CHARS_MAX if pick.section is Cue.ACTION else QUOTE_CHARS_MAX
-    shown = cut(pick.words, at=cue_place(pick.words), limit=limit)
+    shown = cut(pick.words, at=cue_place(pick.words), limit=_QUOTE_CHARS_MAX)
     return show(Quote(text=shown, path=pick.path, line=pick.number))
 
 
-def _day_of(note: Note) -> date | None:
-    """Return the day a note is about: from its name, else its first lines, else when it was last changed."""
-    found = noted_on(note.lines, note.path)
-    if found is None and note.modified_seconds:
-        return datetime.fromtimestamp(note.modified_seconds, UTC).date()
-    return found
+@lru_cache(maxsize=2)  # a plan is thought anew for every move
+def _choose(notes: tuple[Note, ...]) -> tuple[list[_Pick], list[_Pick]]:
+    """Return what could go on the page, best first: every action, equal ones once; then the others in turn."""
+    read = [(note, _worth_reading(note)) for note in notes]
+    rarity = _rarity([line for _, lines in read for line in lines])
+    sections: dict[Cue | None, list[_Pick]] = {section: [] for section in (*_SECTIONS, None)}
+    for note, lines in read:
+        for place, line in enumerate(lines):
+            is_meta = _META.match(line.words) is not None
+            section = _section(line, is_meta=is_meta)
+            if section is Cue.DATE and place == 0 and not line.is_item:
+                continue  # the title of the note, with its day
+            if section or (not is_meta and _tokens(line.words)):
+                score = _score(line, rarity) + 0.3 * (place < _EARLY)
+                pick = _Pick(note.path, line.number, line.words, section, score)
+                sections[section].append(pick)
+    actions = {pick.words: pick for pick in reversed(sections.pop(Cue.ACTION))}
+    return _ranked(actions.values()), _in_turn(map(_ranked, sections.values()))
+
+
+def _tokens(words: str) -> frozenset[str]:
+    """Return the words that tell lines apart."""
+    return frozenset(word for word in _WORD.findall(words.casefold()) if word not in _COMMON)
+
+
+def _alike(first: frozenset[str], second: frozenset[str]) -> bool:
+    """Return whether two lines say nearly the same words."""
+    return len(first & second) >= _ALIKE * len(first | second) > 0
+
+
+def _worth_reading(note: Note) -> list[Line]:
+    """Leave out headings and what nobody reads, encoded parts and bare links; an action is always read."""
+    lines = (line for line in scan(note.lines, note.path) if not line.is_heading)
+    return [line for line in lines if Cue.ACTION in line.cues or not _UNBROKEN.match(line.words)]
+
+
+def _section(line: Line, *, is_meta: bool) -> Cue | None:
+    if Cue.ACTION in line.cues:
+        return Cue.ACTION
+    cues = () if is_meta or Cue.DONE in line.cues else _SECTIONS
+    return next((cue for cue in cues if cue in line.cues), None)
+
+
+def _rarity(lines: list[Line]) -> dict[str, float]:
+    """Return how telling each word is, from 0 (everywhere) to 1 (once)."""
+    seen = Counter(word for line in lines for word in _tokens(line.words))
+    total = len(lines) + 1
+    return {word: math.log(total / count) / math.log(total) for word, count in seen.items()}
+
+
+def _score(line: Line, rarity: dict[str, float]) -> float:
+    found = _tokens(line.words)
+    # Rounded once, so that a replay in another process finds the same order.
+    novelty = math.fsum(rarity[word] for word in found) / (len(found) or 1)
+    fits = _WORDS_LOW <= len(line.words.split()) <= _WORDS_HIGH
+    tells = any(letter.isdigit() for letter in line.words)
+    marks = 0.3 * len(line.cues - {Cue.DONE}) + 0.2 * line.is_item - 0.8 * (Cue.DONE in line.cues)
+    return novelty + 0.8 * fits + 0.4 * tells + marks
+
+
+def _ranked(picks: Iterable[_Pick]) -> list[_Pick]:
+    """Best first, but every file gets a word before one file gets its second."""
+    of = defaultdict[str, list[_Pick]](list)
+    for pick in sorted(picks, key=lambda pick: (-pick.score, pick.path, pick.number)):
+        of[pick.path].append(pick)
+    return _in_turn(of.values())
+
+
+def _in_turn(groups: Iterable[list[_Pick]]) -> list[_Pick]:
+    return [pick for row in zip_longest(*groups) for pick in row if pick is not None]

@@ -30,6 +30,7 @@ _DUE: Final = [re.compile("|".join(_WORDS["by"])), re.compile(_WORDS["day"])]
 class Action:
     """A line that says what is to be done, or was; ``day`` is what ``due`` means beyond doubt."""
 
+    path: str
     number: int
     words: str
     done: bool
@@ -56,6 +57,7 @@ def actions_in(lines: Sequence[str], path: str) -> list[Action]:
             due = _due(_column(row, "due")) or _column(row, "due") or _due(words)
             found.append(
                 Action(
+                    path=path,
                     number=line.number,
                     words=line.words,
                     done=Cue.DONE in line.cues or bool(re.fullmatch(_WORDS["finished"], status)),

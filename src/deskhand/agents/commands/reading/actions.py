@@ -9,104 +9,66 @@ from __future__ import annotations
 from collections import Counter
 from datetime import date
 from functools import lru_cache
-from typing import Final, NamedTuple
+from typing import Final
 
 from deskhand.agents.commands.command import Command, Plan, StoppedError, Work
-from deskhand.agents.commands.notes import (
-    MARK,
-    Found,
-    Note,
-    action_checks,
-    page_name,
-    read_notes,
-    write_page,
-)
-from deskhand.core.quotes import Quote, cut, show_row
+from deskhand.agents.commands.notes import Note, read_notes
+from deskhand.core.quotes import Quote, cut, show
 from deskhand.core.words.cues import cue_place
 from deskhand.core.words.owing import Action, actions_in
 from deskhand.ports import Done
 from deskhand.protocol.wire import JsonObject
 
-_WORDS_CHARS_MAX: Final = 400
 _PAGE_BYTES_MAX: Final = 150_000
 """An approval must be able to show all of it."""
 _NAMED_MAX: Final = 12
 
 
-class _Item(NamedTuple):
-    path: str
-    action: Action
-
-
 def _plan(work: Work) -> Plan:
     """List, read, pick out, write, read again."""
-    wanted = page_name(work, "actions.md")
-    work, found = yield from read_notes(work)
-    owner, due = work.option("owner"), "due" in work.line.options
+    found = yield from read_notes(work, "actions.md")
+    work, owner, due = found.work, work.option("owner"), "due" in work.line.options
     every = _every(found.notes)
-    items = [item for item in every if item.action.wanted(owner=owner, due=due)]
-    if owner and not items:
-        raise StoppedError(_nobody(owner, every, work))
+    actions = [action for action in every if action.wanted(owner=owner, due=due)]
+    if owner and not actions:
+        known = Counter(action.owner for action in every if action.owner)
+        names = ", ".join(name for name, _ in known.most_common(_NAMED_MAX)) or "–"
+        raise StoppedError(work.say("actions.nobody", owner=owner, names=names))
     limits: JsonObject = {"owner": owner, "due": due, "done": True}
-    counts = {"open": sum(not item.action.done for item in items), "notes": len(found.notes)}
-    counts |= {"done": len(items) - counts["open"], "dated": sum(bool(i.action.due) for i in items)}
-    if not items:
-        none = action_checks(work, "", found.notes, **limits)
-        return Done(summary=work.say("actions.none", **counts), checks=none)
-    rows, left = _rows(items)
-    page = _page(rows, left, work, found)
-    notes = () if left else found.notes
-    return (yield from write_page(work, wanted, page, "actions.found", counts, notes, **limits))
+    counts = {"open": sum(not action.done for action in actions), "notes": len(found.notes)}
+    counts |= {"done": len(actions) - counts["open"], "dated": sum(bool(a.due) for a in actions)}
+    if not actions:
+        checks = found.action_checks(None, **limits)
+        return Done(summary=work.say("actions.none", **counts), checks=checks)
+    rows, left, room = {False: list[str](), True: list[str]()}, list[str](), _PAGE_BYTES_MAX
+    for action in sorted(actions, key=_order):
+        row = _row(action)
+        room -= len(row.encode()) + 1
+        (rows[action.done] if room >= 0 else left).append(row if room >= 0 else action.path)
+    blocks = [work.say("brief.about", count=counts["notes"]), *found.left_out(left)]
+    head = f"| {work.say('actions.columns')} |\n|---|---|---|---|"
+    for done, key in ((False, "actions.open"), (True, "actions.done")):
+        if rows[done]:
+            heading = f"## {work.say(key, count=len(rows[done]))}\n"
+            blocks.append("\n".join([heading, head, *rows[done]]))
+    page = found.page(work.say("actions.title", path=" ".join(work.line.operands)), *blocks)
+    return (yield from found.write(page, "actions.found", counts, None if left else limits))
 
 
 ACTIONS: Final = Command.of("actions", _plan)
 
 
 @lru_cache(maxsize=2)  # a plan is thought anew for every move
-def _every(notes: tuple[Note, ...]) -> list[_Item]:
-    return [_Item(note.path, each) for note in notes for each in actions_in(note.lines, note.path)]
+def _every(notes: tuple[Note, ...]) -> list[Action]:
+    return [action for note in notes for action in actions_in(note.lines, note.path)]
 
 
-def _rows(items: list[_Item]) -> tuple[list[tuple[bool, str]], Counter[str]]:
-    """Return the rows in the order of their days, whether each is done, and how many of which file had no room."""
-    rows: list[tuple[bool, str]] = []
-    left, room = Counter[str](), _PAGE_BYTES_MAX
-    for item in sorted(items, key=_order):
-        action = item.action
-        shown = cut(action.words, at=cue_place(action.words), limit=_WORDS_CHARS_MAX)
-        day = action.day.isoformat() if action.day else ""
-        beside = f" ({day})" if day and day != action.due else ""
-        quote = Quote(text=shown, path=item.path, line=action.number)
-        row = show_row(quote, action.owner or "–", f"{action.due or '–'}{beside}")
-        room -= len(row.encode()) + 1
-        if room < 0:
-            left[item.path] += 1
-        else:
-            rows.append((action.done, row))
-    return rows, left
+def _order(action: Action) -> tuple[bool, date, str, int]:
+    return not action.due, action.day or date.max, action.path, action.number
 
 
-def _order(item: _Item) -> tuple[bool, date, str, int]:
-    action = item.action
-    return not action.due, action.day or date.max, item.path, action.number
-
-
-def _page(rows: list[tuple[bool, str]], left: Counter[str], work: Work, found: Found) -> str:
-    title = work.say("actions.title", path=" ".join(work.line.operands))
-    blocks = [f"# {title}", work.say("brief.about", count=len(found.notes))]
-    if left:
-        named = ", ".join(f"{path} ({count})" for path, count in left.most_common(_NAMED_MAX))
-        blocks.append(work.say("brief.left", count=left.total(), named=named))
-    for done, key in ((False, "actions.open"), (True, "actions.done")):
-        chosen = [row for is_done, row in rows if is_done is done]
-        if chosen:
-            head = f"| {work.say('actions.columns')} |\n|---|---|---|---|"
-            blocks.append("\n".join([f"## {work.say(key, count=len(chosen))}\n", head, *chosen]))
-    return "\n\n".join([*blocks, *found.left_aside(work), MARK]) + "\n"
-
-
-def _nobody(owner: str, every: list[_Item], work: Work) -> str:
-    known = Counter(item.action.owner for item in every if item.action.owner)
-    names = ", ".join(name for name, _ in known.most_common(_NAMED_MAX))
-    key = "actions.nobody" if names else "actions.nobody_named"
-    return work.say(key, owner=owner, names=names)
+def _row(action: Action) -> str:
+    shown = cut(action.words, at=cue_place(action.words))
+    beside = f" ({action.day})" if action.day and str(action.day) != action.due else ""
+    quote = Quote(text=shown, path=action.path, line=action.number)
+    return show(quote, action.owner or "–", f"{action.due or '–'}{beside}")
