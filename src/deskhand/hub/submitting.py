@@ -239,12 +239,6 @@ def _say(tx: Tx, wish: Wish, body: ops.DraftSay) -> Decision:
     return Decision(id=task.id, task=task.id)
 
 
-def _erase(tx: Tx, wish: Wish, _: ops.Nothing) -> Decision:
-    decision = conversation.erase_thread(tx, wish)
-    tx.erase_thread(decision.id or "")
-    return decision
-
-
 def _mark_read(tx: Tx, wish: Wish, body: ops.ReadMark) -> Decision:
     thread = conversation.open_thread(tx, wish.thread)
     tx.mark_read(wish.principal.id, thread.id, body.seq)
@@ -319,7 +313,7 @@ _HANDLERS: dict[str, Callable[[Tx, Wish, Any], Decision]] = {
     "thread.rename": conversation.rename_thread,
     "thread.archive": conversation.archive_thread,
     "thread.set_model": conversation.set_thread_model,
-    "thread.erase": _erase,
+    "thread.erase": lambda tx, wish, _: conversation.erase_thread(tx, wish),
     "message.post": _post,
     "task.edit": lifecycle.edit_task,
     "task.run_as": modelless.run_as,

@@ -6,7 +6,7 @@ and misused credentials get the same answer. It refuses to compare a secret itse
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Annotated, Any, Final, cast
@@ -117,9 +117,9 @@ class Call:
 class Door:
     """What routes work with, and the one way in."""
 
-    def __init__(self, hub: Hub, *, push: PushDoor) -> None:
-        """Begin with nobody known."""
-        self.hub, self.push = hub, push
+    def __init__(self, hub: Hub, *, push: PushDoor, page: Mapping[str, Response]) -> None:
+        """Begin with nobody known; ``page`` are its files as they are sent."""
+        self.hub, self.push, self.page = hub, push, page
         self.uploads = Uploads(store=hub.store, blobs=hub.blobs, clock=hub.clock, ids=hub.ids)
         self._bad = Throttle(hub.clock, most=limits.BAD_LOGINS_PER_MINUTE_MAX, seconds=60)
         self._busy = Throttle(hub.clock, most=limits.REQUESTS_PER_TEN_SECONDS_MAX, seconds=10)

@@ -22,7 +22,7 @@ from deskhand.errors import Code, DeskhandError
 from deskhand.hub.app import Hub
 from deskhand.hub.http import devices, files, log, page
 from deskhand.hub.http.access import Answering, Door, PushDoor, Who
-from deskhand.hub.http.messages import BYTES, CHUNK, JSON, NOTHING, Flow, Takes, check_body, refusal
+from deskhand.hub.http.messages import BYTES, CHUNK, JSON, NOTHING, Flow, Takes, check_body
 from deskhand.hub.http.walls import Names, Walls
 from deskhand.protocol import requests as asks
 from deskhand.protocol.objects import Device, Folder, PairRequest, Thread
@@ -31,7 +31,8 @@ from deskhand.protocol.wire import Wire
 
 PAGE: Final = Path(__file__).parent.parent / "page"
 _METHOD_NOT_ALLOWED: Final = 405
-_UNDESCRIBED: Final = frozenset({"/openapi.json", "/", "/{path:path}"})
+_ANY_PATH: Final = "/{path:path}"
+_UNDESCRIBED: Final = frozenset({"/openapi.json", "/", _ANY_PATH})
 
 
 class Rule(NamedTuple):
@@ -71,7 +72,7 @@ RULES: Final[dict[str, Rule]] = {
     "GET /v1/files/{file}/content": Rule(files.get_file_content, Who.PARTICIPANT),
     "GET /v1/artifacts/{artifact}": Rule(files.get_artifact, Who.READER),
     "GET /v1/artifacts/{artifact}/content": Rule(files.get_artifact_content, Who.READER),
-    "PUT /v1/blobs/{sha256}": Rule(files.put_blob, Who.RUNNER, BYTES),
+    "PUT /v1/blobs/{sha256}": Rule(files.put_blob, Who.RUNNER, BYTES, 201),
     "POST /v1/pair": Rule(devices.ask_to_join, Who.PUBLIC, asks.PairAsk, 202),
     "POST /v1/pair/claim": Rule(devices.claim, Who.PUBLIC, asks.PairClaim),
     "GET /v1/pair/requests": Rule(log.all_of(PairRequest, "waiting"), Who.OWNER),
@@ -84,7 +85,7 @@ RULES: Final[dict[str, Rule]] = {
     "GET /v1/version": Rule(page.version, Who.PUBLIC),
     "GET /openapi.json": Rule(page.openapi, Who.PUBLIC),
     "GET /": Rule(page.index, Who.PUBLIC),
-    "GET /{path:path}": Rule(page.page_file, Who.PUBLIC),
+    f"GET {_ANY_PATH}": Rule(page.page_file, Who.PUBLIC),
 }
 
 
@@ -110,20 +111,10 @@ class GuardedRoute(APIRoute):
 def create_app(hub: Hub, *, push: PushDoor, page_folder: Path = PAGE) -> FastAPI:
     """Return the app for a started hub, with the routes of the table and no others (AU-01)."""
     app = FastAPI(title="Deskhand", version="1", openapi_url=None, docs_url=None, redoc_url=None)
-    app.router.routes.extend(_routes())
-    app.state.door = Door(hub, push=push)
-    app.state.page = page.load_page(page_folder)
-    app.add_exception_handler(HTTPException, _refused_by_routing)
-    app.add_exception_handler(RequestValidationError, _refused_by_validation)
-    app.add_middleware(Walls, names=Names(hub.names), ids=hub.ids)
-    return app
-
-
-def _routes() -> list[GuardedRoute]:
-    """Return what the table describes, in its order."""
-    rows = [(*name.split(" "), rule) for name, rule in RULES.items()]
-    return [
-        GuardedRoute(
+    app.state.door = Door(hub, push=push, page=page.load_page(page_folder))
+    for name, rule in RULES.items():
+        method, _, path = name.partition(" ")
+        route = GuardedRoute(
             path,
             rule.answering,
             methods=[method],
@@ -132,8 +123,11 @@ def _routes() -> list[GuardedRoute]:
             openapi_extra=_described(rule.body),
             include_in_schema=path not in _UNDESCRIBED,
         )
-        for method, path, rule in rows
-    ]
+        app.router.routes.append(route)
+    app.add_exception_handler(HTTPException, _refused_by_routing)
+    app.add_exception_handler(RequestValidationError, _refused_by_validation)
+    app.add_middleware(Walls, names=Names(hub.names), ids=hub.ids)
+    return app
 
 
 def _described(body: type[Wire] | Takes) -> dict[str, Any] | None:
@@ -149,15 +143,11 @@ def _described(body: type[Wire] | Takes) -> dict[str, Any] | None:
 
 
 async def _refused_by_routing(request: Request, error: Exception) -> Response:
-    known = [route for route in request.app.routes if "{path:path}" not in route.path]
-    here = [route for route in known if route.path_regex.match(request.url.path)]
-    methods = {method for route in here for method in route.methods}
-    if cast("HTTPException", error).status_code != _METHOD_NOT_ALLOWED or not methods:
-        raise DeskhandError(Code.NOT_FOUND) from None
-    state, refused = request.state, DeskhandError(Code.METHOD_REFUSED)
-    answer = refusal(refused, language=state.language, request_id=state.request_id)
-    answer.headers["Allow"] = ", ".join(sorted(methods))
-    return answer
+    routes = [one for one in request.app.routes if one.path_regex.match(request.url.path)]
+    methods = {method for one in routes if one.path != _ANY_PATH for method in one.methods}
+    if methods and cast("HTTPException", error).status_code == _METHOD_NOT_ALLOWED:
+        raise DeskhandError(Code.METHOD_REFUSED, ", ".join(sorted(methods))) from None
+    raise DeskhandError(Code.NOT_FOUND) from None
 
 
 async def _refused_by_validation(_: Request, error: Exception) -> Response:

@@ -138,4 +138,6 @@ def refusal(error: DeskhandError, *, language: str, request_id: str) -> Answer:
         answer.headers["Retry-After"] = str(max(1, math.ceil(error.retry_after_seconds or 1)))
     if error.code is Code.UNAUTHORIZED:
         answer.headers["WWW-Authenticate"] = "Bearer"
+    if error.code is Code.METHOD_REFUSED:
+        answer.headers["Allow"] = error.detail
     return answer

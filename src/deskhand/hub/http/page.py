@@ -6,20 +6,17 @@ path to walk.
 
 from __future__ import annotations
 
-import hashlib
 import mimetypes
 import re
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Final, NamedTuple, cast
+from typing import Final
 
-from starlette.requests import Request
 from starlette.responses import Response
 
-from deskhand import __version__
+from deskhand import __version__, limits
 from deskhand.errors import Code, DeskhandError
+from deskhand.hub.http.access import TheCall
 from deskhand.hub.http.messages import HEADERS, Answer
-from deskhand.limits import PROTOCOL, PROTOCOL_OLDEST
 from deskhand.texts import text
 
 INDEX: Final = "index.html"
@@ -29,21 +26,11 @@ _TYPES.add_type("text/javascript", ".js")
 _HASHED: Final = re.compile(r"assets/.*[-.][A-Za-z0-9_-]{8,}\.[a-z0-9]+")
 
 
-class PageFile(NamedTuple):
-    """One file of the page as it is sent."""
-
-    data: bytes
-    headers: Mapping[str, str]
-
-
-def load_page(folder: Path) -> dict[str, PageFile]:
+def load_page(folder: Path) -> dict[str, Response]:
     """Read the built page; nothing when it is not built."""
-    if not (folder / INDEX).is_file():
-        return {}
-    files = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*")}
-    return {
-        name: _page_file(name, path.read_bytes()) for name, path in files.items() if path.is_file()
-    }
+    files = (path for path in folder.rglob("*") if path.is_file())
+    found = {path.relative_to(folder).as_posix(): path.read_bytes() for path in files}
+    return {name: _page_file(name, found[name]) for name in found if INDEX in found}
 
 
 async def healthz() -> Answer:
@@ -53,44 +40,29 @@ async def healthz() -> Answer:
 
 async def version() -> Answer:
     """Say which program and which protocols this is."""
-    known = {"version": __version__, "protocol": PROTOCOL, "protocol_oldest": PROTOCOL_OLDEST}
-    return Answer(known)
+    spoken = {"protocol": limits.PROTOCOL, "protocol_oldest": limits.PROTOCOL_OLDEST}
+    return Answer({"version": __version__, **spoken})
 
 
-async def openapi(request: Request) -> Answer:
+async def openapi(call: TheCall) -> Answer:
     """Describe the interface."""
-    return Answer(request.app.openapi())
+    return Answer(call.request.app.openapi())
 
 
-async def index(request: Request) -> Response:
+async def index(call: TheCall) -> Response:
     """Return the app, or a plain text that says it is not built."""
-    if INDEX in _files(request):
-        return await page_file(request, INDEX)
-    language = str(request.state.language)
-    said = [text(name, language=language) for name in ("page.missing", "page.cure")]
-    return Response("\n".join(["Deskhand", *said]), media_type="text/plain")
+    said = (text(name, language=call.language) for name in ("page.missing", "page.cure"))
+    return call.door.page.get(INDEX) or Response("\n".join(["Deskhand", *said]))
 
 
-async def page_file(request: Request, path: str) -> Response:
+async def page_file(call: TheCall, path: str) -> Response:
     """Return a file of the page."""
-    found = _files(request).get(path)
-    if found is None:
+    if path not in call.door.page:
         raise DeskhandError(Code.NOT_FOUND)
-    if request.headers.get("if-none-match") == found.headers["ETag"]:
-        return Response(status_code=304, headers=found.headers)
-    return Response(found.data, headers=found.headers)
+    return call.door.page[path]
 
 
-def _files(request: Request) -> Mapping[str, PageFile]:
-    return cast("Mapping[str, PageFile]", request.app.state.page)
-
-
-def _page_file(name: str, data: bytes) -> PageFile:
+def _page_file(name: str, data: bytes) -> Response:
+    kept = "no-store" if name == INDEX else _FOREVER if _HASHED.fullmatch(name) else "no-cache"
     kind = _TYPES.guess_type(name)[0] or "application/octet-stream"
-    forever = _HASHED.fullmatch(name) is not None
-    headers = HEADERS["page"] | {
-        "Content-Type": f"{kind}; charset=utf-8" if kind.startswith("text/") else kind,
-        "ETag": f'"{hashlib.sha256(data).hexdigest()[:32]}"',
-        "Cache-Control": _FOREVER if forever else ("no-store" if name == INDEX else "no-cache"),
-    }
-    return PageFile(data, headers)
+    return Response(data, headers=HEADERS["page"] | {"Cache-Control": kept}, media_type=kind)

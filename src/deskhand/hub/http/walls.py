@@ -6,14 +6,13 @@ request ids and refusals as JSON. It reads no body, knows no route, and never gi
 
 from __future__ import annotations
 
-import ipaddress
 import itertools
 import logging
 import re
 import traceback
 from collections.abc import Iterable
 from typing import Final
-from urllib.parse import parse_qsl, unquote, urlsplit
+from urllib.parse import parse_qsl, unquote
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -28,8 +27,9 @@ from deskhand.texts import LANGUAGES
 log = logging.getLogger(__name__)
 
 WRITES: Final = frozenset({"POST", "PUT", "PATCH", "DELETE"})
-_LOOPBACK: Final = ("127.0.0.1", "localhost", "[::1]")
+_LOOPBACK: Final = ("http://127.0.0.1", "http://localhost", "http://[::1]")
 _HOST = re.compile(r"(?P<name>\[[0-9a-f:.]+\]|[a-z0-9_.-]+)(?::(?P<port>[0-9]{1,5}))?")
+_ADDRESS = re.compile(r"\[.*\]|[0-9.]+")
 _VERSION = re.compile(r"[0-9]{1,5}")
 _SECRET_NAMES: Final = re.compile(
     r"access_token|api_?key|auth|authorization|bearer|claim|code|credential|invite|jwt|key|pass"
@@ -39,12 +39,19 @@ _HEADERS: Final = {**HEADERS["every"], "Deskhand-Protocol": str(PROTOCOL)}
 
 
 class Names:
-    """Under which names the hub answers, each with its scheme: loopback, and bare names or origins."""
+    """Under which names the hub answers, each with its scheme: loopback, and what was configured.
+
+    That is an origin, or a bare name, which is https; a bare address is plain.
+    """
 
     def __init__(self, entries: Iterable[str] = ()) -> None:
         """Take what was configured."""
-        known = (_named(entry.strip().lower()) for entry in entries)
-        self._schemes = dict.fromkeys(_LOOPBACK, "http") | dict(known)
+        self._schemes: dict[str, str] = {}
+        for entry in (*_LOOPBACK, *entries):
+            scheme, _, host = entry.strip().lower().rpartition("://")
+            if parts := _HOST.fullmatch(host):
+                usual = "http" if _ADDRESS.fullmatch(parts["name"]) else "https"
+                self._schemes[parts["name"]] = scheme or usual
 
     def origin(self, host: str) -> str | None:
         """Return the origin that a page of this hub has under the ``Host`` of a request, or nothing."""
@@ -62,8 +69,7 @@ class Walls:
 
     def __init__(self, app: ASGIApp, *, names: Names, ids: Ids) -> None:
         """Stand around ``app``."""
-        self._app = app
-        self._names = names
+        self._app, self._names = app, names
         self._numbers = (f"{ids.new('rq')}_{count}" for count in itertools.count(1))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -81,7 +87,11 @@ class Walls:
             nonlocal started
             if message["type"] == "http.response.start":
                 started = True
-                _dress(message, request_id)
+                told = MutableHeaders(raw=list(message.get("headers", ())))
+                for name, value in _HEADERS.items():
+                    told.setdefault(name, value)
+                told["X-Request-Id"] = request_id
+                message["headers"] = told.raw
             await send(message)
 
         try:
@@ -89,7 +99,9 @@ class Walls:
             await self._app(scope, receive, dressed)
         except Exception as error:  # noqa: BLE001 - whatever it is, the caller gets an id and nobody a stack of ours
             if not isinstance(error, DeskhandError):
-                _note(error, request_id)
+                # Without the message: it may quote what somebody sent.
+                where = "".join(traceback.format_tb(error.__traceback__))
+                log.error("request.failed %s %s\n%s", request_id, type(error).__name__, where)  # noqa: TRY400 - the same
                 error = DeskhandError(Code.INTERNAL)
             if not started:
                 answer = refusal(error, language=language, request_id=request_id)
@@ -102,7 +114,11 @@ class Walls:
         if origin is None:
             raise DeskhandError(Code.HOST_REFUSED)
         _refuse_secret_in_address(scope)
-        _refuse_other_protocol(headers.get("deskhand-protocol", str(PROTOCOL)))
+        said = headers.get("deskhand-protocol", str(PROTOCOL))
+        if not _VERSION.fullmatch(said):
+            raise DeskhandError(Code.INVALID, field="Deskhand-Protocol")
+        if not PROTOCOL_OLDEST <= int(said) <= PROTOCOL:
+            raise DeskhandError(Code.UPGRADE_REQUIRED, f"{PROTOCOL_OLDEST} to {PROTOCOL}")
         if headers.get("content-encoding", "identity").lower() != "identity":
             raise DeskhandError(Code.UNSUPPORTED_TYPE, "content-encoding")
         if scope["method"] in WRITES:
@@ -120,19 +136,9 @@ def refuse_foreign(headers: Headers, origin: str) -> None:
 def _refuse_secret_in_address(scope: Scope) -> None:
     query = scope.get("query_string", b"").decode("latin-1")
     names = (name.lower() for name, _ in parse_qsl(query, keep_blank_values=True))
-    if (
-        any(_SECRET_NAMES.fullmatch(name) for name in names)
-        or SECRET.search(unquote(query))
-        or SECRET.search(scope["path"])
-    ):
+    told = SECRET.search(unquote(query)) or SECRET.search(scope["path"])
+    if told or any(_SECRET_NAMES.fullmatch(name) for name in names):
         raise DeskhandError(Code.CREDENTIAL_IN_QUERY)
-
-
-def _refuse_other_protocol(said: str) -> None:
-    if not _VERSION.fullmatch(said):
-        raise DeskhandError(Code.INVALID, field="Deskhand-Protocol")
-    if not PROTOCOL_OLDEST <= int(said) <= PROTOCOL:
-        raise DeskhandError(Code.UPGRADE_REQUIRED, f"{PROTOCOL_OLDEST} to {PROTOCOL}")
 
 
 def _language_of(accepted: str) -> str:
@@ -140,29 +146,3 @@ def _language_of(accepted: str) -> str:
     parts = accepted.lower().split(",")
     wanted = (part.partition(";")[0].partition("-")[0].strip() for part in parts)
     return next((language for language in wanted if language in LANGUAGES), LANGUAGES[0])
-
-
-def _dress(message: Message, request_id: str) -> None:
-    headers = MutableHeaders(raw=list(message.get("headers", ())))
-    for name, value in _HEADERS.items():
-        headers.setdefault(name, value)
-    headers["X-Request-Id"] = request_id
-    message["headers"] = headers.raw
-
-
-def _note(error: Exception, request_id: str) -> None:
-    # Without the message: it may quote what somebody sent.
-    where = "".join(traceback.format_tb(error.__traceback__))
-    log.error("request.failed %s %s\n%s", request_id, type(error).__name__, where)
-
-
-def _named(entry: str) -> tuple[str, str]:
-    """Return (name, scheme) of a configured name or origin; a bare address is plain, a bare name is https."""
-    bare_v6 = entry.count(":") > 1 and "[" not in entry
-    parts = urlsplit(entry if "://" in entry else f"//[{entry}]" if bare_v6 else f"//{entry}")
-    name = parts.hostname or ""
-    try:
-        ipaddress.ip_address(name)
-    except ValueError:
-        return name, parts.scheme or "https"
-    return (f"[{name}]" if ":" in name else name), parts.scheme or "http"
