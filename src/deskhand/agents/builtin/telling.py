@@ -9,22 +9,12 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
 from datetime import datetime, timedelta
+from functools import partial
 from itertools import accumulate
-from typing import Final, TypeVar, assert_never
+from typing import Final, assert_never
 
-from pydantic_ai.messages import (
-    ModelMessage,
-    ModelRequest,
-    ModelRequestPart,
-    ModelResponse,
-    ModelResponsePart,
-    TextPart,
-    ToolCallPart,
-    ToolReturnPart,
-    UserPromptPart,
-)
+from pydantic_ai import messages as chat
 
 from deskhand.agents.builtin.answers import ASK, FINISH, PLAN
 from deskhand.agents.builtin.mind import Scene
@@ -32,7 +22,7 @@ from deskhand.clock import unstamp
 from deskhand.errors import Code, DeskhandError
 from deskhand.ports import Ask, Done, GiveUp, ToolResult, Turn, Wishes
 from deskhand.protocol.tasks import Brief
-from deskhand.protocol.wire import Json, JsonObject
+from deskhand.protocol.wire import JsonObject
 from deskhand.texts import text
 
 FOLDED_BYTES: Final = 160
@@ -43,14 +33,15 @@ ROOM_BYTES_MIN: Final = 3_000
 """Beside the rules; a model with less context cannot work."""
 _PART_BYTES: Final = 60
 """What the spelling of one part costs beside its content."""
-P = TypeVar("P", ModelResponsePart, ModelRequestPart)
-Said = tuple[ModelResponse, ModelRequest]
+_WHOLE: Final = 1 << 40
+"""Room for any text."""
+Said = tuple[chat.ModelMessage, ...]
 """One turn: what the model said, and what came of it."""
 
 
 def messages_of(
     brief: Brief, history: Sequence[Turn], scene: Scene, *, bytes_max: int, language: str = "en"
-) -> list[ModelMessage]:
+) -> list[chat.ModelMessage]:
     """Return the conversation with a model in at most ``bytes_max`` bytes, with the opening and the last turn in it.
 
     Raises:
@@ -62,26 +53,25 @@ def messages_of(
         raise DeskhandError(Code.MODEL_CONTEXT)
     opening = cut(_opening(brief, scene, language), room // 2, language=language)
     left = room - len(opening.encode()) - room // 8
-    turns = [_said(number, turn, language) for number, turn in enumerate(history)]
-    kept = _bounded(turns, left, language)
+    kept = _bounded(history, left, language)
     gone = history[: len(history) - len(kept)]
     if gone:
         heard = "\n".join(f"- {said}" for turn in gone for said in _heard(turn))
         note = text("agent.left_out", count=len(gone), heard=heard, language=language)
         opening += "\n\n" + cut(note, room // 8 - 2, language=language)
     told = [message for said in kept for message in said]
-    return [ModelRequest(parts=[UserPromptPart(opening)], instructions=rules), *told]
+    return [chat.ModelRequest(parts=[chat.UserPromptPart(opening)], instructions=rules), *told]
 
 
-def size_of(message: ModelMessage) -> int:
+def size_of(message: chat.ModelMessage) -> int:
     """Return about how many bytes a message takes."""
-    return sum(
-        _PART_BYTES
-        + len(
-            (part.args_as_json_str() if isinstance(part, ToolCallPart) else _content(part)).encode()
-        )
-        for part in message.parts
-    )
+    return sum(_PART_BYTES + len(_spelled(part).encode()) for part in message.parts)
+
+
+def _spelled(part: object) -> str:
+    if isinstance(part, chat.ToolCallPart):
+        return part.args_as_json_str()
+    return str(getattr(part, "content", ""))
 
 
 def cut(said: str, bytes_max: int, *, language: str = "en") -> str:
@@ -101,33 +91,32 @@ def fence(name: str, content: str) -> str:
     return f"{name}\n{marks}\n{content}\n{marks}"
 
 
-def _bounded(turns: list[Said], left: int, language: str) -> list[Said]:
+def _bounded(history: Sequence[Turn], left: int, language: str) -> list[Said]:
     """Return the turns that are sent: ever more of them folded until they fit, then the oldest left out."""
-    if not turns:
+    if not history:
         return []
-    last = _within(turns[-1], left * 3 // 4, language)
+    *earlier, newest = enumerate(history)
+    room = share = left * 3 // 4
+    last = _said(*newest, language, share)
+    while _size(last) > room and share > 1:
+        share //= 2
+        last = _said(*newest, language, share)
     left -= _size(last)
     if left < 0:
         return []
-    earlier = turns[:-1]
-    folded = [_folded(said, FOLDED_BYTES, language) for said in earlier]
-    small = [0, *accumulate(map(_size, folded))]
-    whole = [0, *accumulate(map(_size, earlier))]
+    whole = [_said(*one, language, _WHOLE) for one in earlier]
+    small = [_said(*one, language, FOLDED_BYTES) for one in earlier]
+    large, little = ([0, *accumulate(map(_size, said))] for said in (whole, small))
     counts = [*range(0, len(earlier), 1 + len(earlier) // STRIDES), len(earlier)]
     for count in counts:
-        if small[count] + whole[-1] - whole[count] <= left:
-            return [*folded[:count], *earlier[count:], last]
-    gone = next(count for count in counts if small[-1] - small[count] <= left)
-    return [*folded[gone:], last]
+        if little[count] + large[-1] - large[count] <= left:
+            return [*small[:count], *whole[count:], last]
+    gone = next(count for count in counts if little[-1] - little[count] <= left)
+    return [*small[gone:], last]
 
 
-def _within(said: Said, room: int, language: str) -> Said:
-    """Return the last turn, its texts cut only as far as they must be."""
-    share = room
-    while _size(said) > room and share > 1:
-        share //= 2
-        said = _folded(said, share, language)
-    return said
+def _size(said: Said) -> int:
+    return sum(map(size_of, said))
 
 
 def _opening(brief: Brief, scene: Scene, language: str) -> str:
@@ -136,18 +125,17 @@ def _opening(brief: Brief, scene: Scene, language: str) -> str:
     def say(key: str, **values: object) -> str:
         return text(key, language=language, **values)
 
-    now = scene.now
-    week = now - timedelta(days=now.weekday())
-    values = {"now": _day(now, language), "zone": f"{now:%Z %z}", "computer": scene.computer}
-    days = {
-        "yesterday": _day(now - timedelta(days=1), language),
-        "from": f"{week - timedelta(days=7):%Y-%m-%d}",
-        "to": f"{week - timedelta(days=1):%Y-%m-%d}",
-    }
-    lines = [say("agent.scene", **values), say("agent.days", **days)]
+    def day(moment: datetime) -> str:
+        return f"{say('agent.weekdays').split()[moment.weekday()]}, {moment:%Y-%m-%d}"
+
+    now, one = scene.now, timedelta(days=1)
+    monday = now - now.weekday() * one
+    values = {"now": day(now), "zone": f"{now:%Z %z}", "computer": scene.computer}
+    values |= {"first": f"{monday - 7 * one:%Y-%m-%d}", "last": f"{monday - one:%Y-%m-%d}"}
+    lines = [say("agent.scene", yesterday=day(now - one), **values)]
     written = unstamp(brief.created_at).astimezone(now.tzinfo)
     if written.date() != now.date():
-        lines.append(say("agent.written", day=_day(written, language)))
+        lines.append(say("agent.written", day=day(written)))
     lines += [
         say("agent.folder", root=scene.root) if scene.root else say("agent.no_folder"),
         say(f"agent.mode.{scene.mode}" if scene.root and scene.mode else "agent.mode.none"),
@@ -155,63 +143,52 @@ def _opening(brief: Brief, scene: Scene, language: str) -> str:
     if brief.instructions:
         name = say("agent.instructions", name=brief.instructions.name)
         lines += ["", fence(name, brief.instructions.text)]
-    if brief.context:
-        lines += ["", say("agent.before")]
-        lines += [f"[{item.at[:16]} {item.role}] {item.text}" for item in brief.context]
-    lines += _listed(say("agent.files"), (file.name for file in brief.files))
-    lines += _listed(say("agent.criteria"), brief.criteria)
-    lines += _listed(say("agent.checks"), brief.checks)
+    blocks = {
+        "before": [f"[{item.at[:16]} {item.role}] {item.text}" for item in brief.context],
+        "files": [f"- {file.name}" for file in brief.files],
+        "criteria": [f"- {criterion}" for criterion in brief.criteria],
+        "checks": [f"- {check}" for check in brief.checks],
+    }
+    for title, items in blocks.items():
+        lines += ["", say(f"agent.{title}"), *items] if items else []
     return "\n".join([*lines, "", say("agent.task"), brief.text])
 
 
-def _day(moment: datetime, language: str) -> str:
-    names = text("agent.weekdays", language=language).split()
-    return f"{names[moment.weekday()]}, {moment:%Y-%m-%d}"
-
-
-def _listed(title: str, items: Iterable[str]) -> list[str]:
-    found = [f"- {item}" for item in items]
-    return ["", title, *found] if found else []
-
-
-def _said(number: int, turn: Turn, language: str) -> Said:
-    """Return one move and what came of it, as the two sides of a conversation."""
-    move = turn.move
-    spoken: list[ModelResponsePart] = []
-    answers: list[ModelRequestPart] = []
-
-    def exchange(name: str, arguments: JsonObject, result: str) -> None:
-        call_id = f"call_{number}_{len(answers)}"  # the same in every process
-        spoken.append(ToolCallPart(name, arguments, tool_call_id=call_id))
-        answers.append(ToolReturnPart(name, result, tool_call_id=call_id))
-
-    if move.say:
-        spoken.append(TextPart(move.say))
+def _said(number: int, turn: Turn, language: str, room: int) -> Said:
+    """Return one move and what came of it, as the two sides of a conversation, each text cut to its room."""
+    move, said = turn.move, [turn.move.say]
+    exchanges: list[tuple[str, JsonObject, str]] = []
     match move:
         case Wishes():
             if move.plan is not None:
-                steps: list[Json] = [item.to_json() for item in move.plan]
-                planned: JsonObject = {"criteria": list(move.criteria), "steps": steps}
-                exchange(PLAN, planned, text("agent.planned", language=language))
+                planned: JsonObject = {"criteria": list(move.criteria)}
+                planned["steps"] = [item.to_json() for item in move.plan]
+                exchanges.append((PLAN, planned, text("agent.planned", language=language)))
             for call, result in zip(move.calls, turn.results, strict=False):
-                exchange(call.tool, call.arguments, told(result))
+                exchanges.append((call.tool, call.arguments, told(result)))
         case Ask():
             asked: JsonObject = {"text": move.text, "choices": list(move.choices)}
-            exchange(ASK, asked, turn.answer or "")
+            exchanges.append((ASK, asked, turn.answer or ""))
         case Done():
             claimed: JsonObject = {"summary": move.summary, "outputs": list(move.outputs)}
             failed = "\n".join(f"- {one.value.get('check')}: {one.text}" for one in turn.results)
             key = "agent.not_yet" if failed else "agent.not_ended"
-            exchange(FINISH, claimed, text(key, failed=failed, language=language))
+            exchanges.append((FINISH, claimed, text(key, failed=failed, language=language)))
         case GiveUp():
-            spoken.append(TextPart("\n".join(move.reasons)))
+            said += move.reasons
         case _:  # pragma: no cover - the type checker proves it
             assert_never(move)
-    answers += [
-        UserPromptPart(text("agent.steering", said=said, language=language))
-        for said in turn.steering
-    ]
-    return ModelResponse(parts=spoken), ModelRequest(parts=answers)
+    short = partial(cut, bytes_max=room, language=language)
+    spoken: list[chat.ModelResponsePart] = [chat.TextPart(short(one)) for one in said if one]
+    answers: list[chat.ModelRequestPart] = []
+    for position, (name, arguments, result) in enumerate(exchanges):
+        at = f"call_{number}_{position}"  # the same in every process
+        shown = _short(arguments, room, language)
+        spoken.append(chat.ToolCallPart(name, shown, tool_call_id=at))
+        answers.append(chat.ToolReturnPart(name, short(result), tool_call_id=at))
+    heard = (text("agent.steering", said=one, language=language) for one in turn.steering)
+    answers += [chat.UserPromptPart(short(one)) for one in heard]
+    return chat.ModelResponse(parts=spoken), chat.ModelRequest(parts=answers)
 
 
 def told(result: ToolResult) -> str:
@@ -227,19 +204,6 @@ def _heard(turn: Turn) -> Iterable[str]:
     yield from turn.steering
 
 
-def _folded(said: Said, room: int, language: str) -> Said:
-    """Return a turn whose results and arguments (a written file's content) are cut to their beginnings."""
-
-    def short(part: P) -> P:
-        if isinstance(part, ToolCallPart):
-            return replace(part, args=_short(part.args_as_dict(), room, language))
-        return replace(part, content=cut(_content(part), room, language=language))
-
-    response, request = said
-    spoken, answers = list(map(short, response.parts)), list(map(short, request.parts))
-    return ModelResponse(parts=spoken), ModelRequest(parts=answers)
-
-
 def _short(arguments: JsonObject, room: int, language: str) -> JsonObject:
     """Return arguments of which each is cut to a part of the room; a long list becomes the text it was."""
     share = max(1, room // max(1, len(arguments)))
@@ -249,11 +213,3 @@ def _short(arguments: JsonObject, room: int, language: str) -> JsonObject:
         kept = cut(said, share, language=language)
         short[name] = value if kept == said else kept
     return short
-
-
-def _size(said: Said) -> int:
-    return sum(map(size_of, said))
-
-
-def _content(part: object) -> str:
-    return str(getattr(part, "content", ""))
