@@ -37,15 +37,10 @@ class TaskPost(MessagePost):
 
 
 class Part(Wire):
-    """Which part of a list: the newest ``limit`` that are older than ``before``."""
+    """Which part of a list: the newest ``limit`` older than ``before``; ``open``: only what waits for a person."""
 
     before: str | None = Field(default=None, max_length=100)
     limit: int = Field(default=limits.LIST_LIMIT_DEFAULT, ge=1, le=limits.LIST_LIMIT_MAX)
-
-
-class OpenPart(Part):
-    """Part of a list of what waits for a person; ``open``: only what still does."""
-
     is_open: bool = Field(default=False, alias="open")
 
 

@@ -1,8 +1,9 @@
-"""The log over HTTP: ops go in; the stream, pages of events, the snapshot and lists of its folds come out.
+"""Reading and writing over HTTP: ops go in; the stream, pages of events, the snapshot, lists; devices and their pushes.
 
 Clients and bridges see their own tasks only (security 2.1); unknown and foreign are the same ``not_found``.
 A reader that does not keep up is cut and resumes from its cursor: neither the hub's queue nor the socket's buffer
-grows for it. A stream that is refused is refused with a status, before its first byte.
+grows for it. A stream that is refused is refused with a status, before its first byte. What pairing comes to is decided
+in ``hub.pairing``.
 """
 
 from __future__ import annotations
@@ -13,18 +14,22 @@ from typing import Annotated, Final
 
 from fastapi import Header, Query
 from pydantic_core import to_json
+from starlette.responses import Response
 
 from deskhand import limits
+from deskhand.core.delivery import trial_announcement
 from deskhand.core.settings import REGISTRY
-from deskhand.errors import DeskhandError
+from deskhand.errors import Code, DeskhandError
 from deskhand.hub.app import visible
-from deskhand.hub.http.access import Answering, Call, TheCall
+from deskhand.hub.delivering import plan
+from deskhand.hub.http.access import Answering, Call, TheCall, cookie_for
 from deskhand.hub.http.messages import Answer, Flow, items, read_json
+from deskhand.hub.peer import Peer, uid_of
 from deskhand.hub.streaming import view_of
-from deskhand.ports import Frame, W
+from deskhand.ports import Frame, PushSubscription, W
+from deskhand.protocol import requests as asks
 from deskhand.protocol.objects import Role, Runner, Setting, Thread
 from deskhand.protocol.ops import Op
-from deskhand.protocol.requests import OpBatch, OpenPart, OpResults, Part, TaskPart, TaskPost
 from deskhand.protocol.tasks import Task
 from deskhand.protocol.wire import Wire
 
@@ -35,11 +40,11 @@ _HEADERS: Final = {"Cache-Control": "no-store, no-transform", "X-Accel-Buffering
 
 async def post_ops(call: TheCall) -> Answer:
     """Handle a batch; each op has its own result, and being repeated is harmless."""
-    batch = await read_json(call.request, OpBatch)
+    batch = await read_json(call.request, asks.OpBatch)
     results = await call.hub.submit(
         call.me, batch.ops, surface=call.surface, language=call.language
     )
-    return Answer(OpResults(results=tuple(results)))
+    return Answer(asks.OpResults(results=tuple(results)))
 
 
 async def post_task(
@@ -47,7 +52,7 @@ async def post_task(
     key: Annotated[str | None, Header(alias="Idempotency-Key", max_length=80)] = None,
 ) -> Answer:
     """Assign one task; with ``Idempotency-Key`` a repeated call returns the first one's task."""
-    wish = await read_json(call.request, TaskPost)
+    wish = await read_json(call.request, asks.TaskPost)
     key = key or call.hub.ids.new("key")
     body = wish.model_dump(mode="json", exclude_unset=True, exclude={"thread", "meant"})
     body["as"] = "task"
@@ -96,30 +101,16 @@ def one_of(kind: type[Wire]) -> Answering:
     return one
 
 
-def all_of(kind: type[Wire], *states: str) -> Answering:
-    """Return what answers with all objects of a kind in these states."""
+def list_of(kind: type[Wire], *states: str) -> Answering:
+    """Return what answers with objects in these states, newest first; ``open``: only what waits for a person."""
 
-    async def every(call: TheCall) -> Answer:
-        return items(await call.find(kind, *states))
-
-    return every
-
-
-def open_of(kind: type[Wire]) -> Answering:
-    """Return what answers with objects that wait for a person, or did, newest first."""
-
-    async def some(call: TheCall, part: Annotated[OpenPart, Query()]) -> Answer:
-        return await _page(call, kind, part, states=("open",) if part.is_open else ())
+    async def some(call: TheCall, part: Annotated[asks.Part, Query()]) -> Answer:
+        return await _page(call, kind, part, states=("open",) if part.is_open else states)
 
     return some
 
 
-async def list_threads(call: TheCall, part: Annotated[Part, Query()]) -> Answer:
-    """Return conversations, newest first."""
-    return await _page(call, Thread, part)
-
-
-async def list_tasks(call: TheCall, part: Annotated[TaskPart, Query()]) -> Answer:
+async def list_tasks(call: TheCall, part: Annotated[asks.TaskPart, Query()]) -> Answer:
     """Return tasks, newest first."""
     return await _page(call, Task, part, thread=part.thread, states=part.state or ())
 
@@ -148,7 +139,7 @@ async def list_runners(call: TheCall) -> Answer:
     return items(rows)
 
 
-async def list_deliveries(call: TheCall, part: Annotated[Part, Query()]) -> Answer:
+async def list_deliveries(call: TheCall, part: Annotated[asks.Part, Query()]) -> Answer:
     """Return notifications with their fates, newest first; others than the owner see their own device's."""
     me = call.me
     found = await call.hub.store.deliveries(me.account, before=part.before, limit=part.limit)
@@ -175,8 +166,86 @@ async def list_settings(call: TheCall) -> Answer:
     return items(rows)
 
 
+async def ask_to_join(call: TheCall) -> Answer:
+    """File a request to join by an invitation's secret or digits."""
+    wish = await read_json(call.request, asks.PairAsk)
+    return Answer(await call.hub.pairing.ask(wish, peer=_peer(call)), status_code=202)
+
+
+async def claim(call: TheCall) -> Answer:
+    """Return whether somebody decided; once admitted, the credential, once."""
+    wish = await read_json(call.request, asks.PairClaim)
+    outcome, cookie = await call.hub.pairing.claim(wish, peer=_peer(call))
+    answer = Answer(outcome, status_code=202 if isinstance(outcome, asks.PairPending) else 200)
+    if cookie is not None:
+        answer.headers["Set-Cookie"] = cookie_for(str(call.request.state.origin), cookie)
+    return answer
+
+
+async def create_invite(call: TheCall) -> Answer:
+    """Make an invitation; its secret is in this answer and nowhere else."""
+    wish = await read_json(call.request, asks.InviteAsk)
+    made = await call.hub.pairing.create_invite(call.me.account, wish)
+    return Answer(made, status_code=201)
+
+
+async def close_invite(call: TheCall, invite: str) -> Response:
+    """End an invitation, because what showed it is closed."""
+    await call.hub.pairing.close_invite(call.me.account, invite)
+    return Response(status_code=204)
+
+
+async def revoke_device(call: TheCall, device: str) -> Response:
+    """Take every right from a device at once: token, streams, pushes, leases (PA-07)."""
+    op = Op(op_id=call.hub.ids.new("del"), kind="device.revoke", body={"device": device})
+    await call.do(op)
+    return Response(status_code=204)
+
+
+async def push_key(call: TheCall) -> Answer:
+    """Return what a page gives to ``pushManager.subscribe``."""
+    return Answer({"key": call.door.push.public_key})
+
+
+async def subscribe(call: TheCall) -> Answer:
+    """Send this device's notifications there."""
+    wish = await read_json(call.request, asks.PushAsk)
+    if not call.door.push.allows(wish.endpoint):
+        raise DeskhandError(Code.ADDRESS_REFUSED, field="endpoint")
+    subscription = PushSubscription(
+        id=call.hub.ids.new("sub"),
+        account=call.me.account,
+        device=call.me.id,
+        endpoint=wish.endpoint,
+        p256dh=wish.keys.p256dh,
+        auth=wish.keys.auth,
+    )
+    await call.hub.store.put_subscription(subscription)
+    return Answer({"id": subscription.id}, status_code=201)
+
+
+async def push_test(call: TheCall) -> Answer:
+    """Plan a notification to this device, or from the owner's terminal to every one; its fate is a delivery."""
+    ids, me, language = call.hub.ids, call.me, call.language
+    trial = trial_announcement(ids.new("try"))
+    at_terminal = call.credential is not None and call.credential.kind == "cli"
+    device = None if at_terminal and me.role is Role.OWNER else me.id
+    planned = await call.hub.store.write(
+        me.account, lambda tx: plan(tx, trial, ids=ids, language=language, device=device)
+    )
+    if not planned:
+        raise DeskhandError(Code.ILLEGAL_STATE, "no subscription")
+    call.hub.courier.woken.set()
+    return Answer({"deliveries": planned}, status_code=202)
+
+
 async def _page(
-    call: Call, kind: type[W], part: Part, *, thread: str | None = None, states: Sequence[str] = ()
+    call: Call,
+    kind: type[W],
+    part: asks.Part,
+    *,
+    thread: str | None = None,
+    states: Sequence[str] = (),
 ) -> Answer:
     """Return one page of what the caller may see, newest first."""
     account, before, limit = call.me.account, part.before, part.limit
@@ -204,3 +273,10 @@ def _encoded(frame: Frame) -> bytes:
     data = to_json(frame.event or frame.data, exclude_none=True)
     number = b"" if frame.seq is None else b"id: %d\n" % frame.seq
     return number + b"event: %s\ndata: %s\n\n" % (frame.kind.encode(), data)
+
+
+def _peer(call: Call) -> Peer:
+    """Return who is at the other end of the connection, with the user where the kernel tells."""
+    server, client = call.request.scope.get("server"), call.request.client
+    uid = uid_of(server, (client.host, client.port)) if server and client else None
+    return Peer(address=call.address, uid=uid)
