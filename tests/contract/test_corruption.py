@@ -45,7 +45,6 @@ async def told(path: Path) -> None:
     await emit(store, thread("thr_gone"), said("to be erased", thread="thr_gone"))
 
     def erase(tx: Tx) -> None:
-        tx.erase_thread("thr_gone")
         tx.emit(Draft(body=ThreadErased(), actor=PHONE, thread="thr_gone"))
 
     await store.write(A, erase)

@@ -62,7 +62,6 @@ async def erase(found: House, name: str = "thr_1") -> None:
     """Erase a conversation as the hub does."""
 
     def work(tx: Tx) -> None:
-        tx.erase_thread(name)
         tx.emit(Draft(body=ThreadErased(), actor=HUB, thread=name))
 
     await found.store.write(A, work)

@@ -456,7 +456,6 @@ async def test_erasing_blanks_bodies_keeps_seqs_and_still_verifies(box: Box) -> 
     await store.write(A, lambda tx: tx.plan_delivery(planned(at=tx.now)))
 
     def erase(tx: Tx) -> None:
-        tx.erase_thread("thr_1")
         tx.emit(said("last words"))
         tx.emit(Draft(body=ThreadErased(), actor=PHONE, thread="thr_1"))
 
@@ -492,7 +491,6 @@ async def test_what_is_said_after_an_erasure_in_the_same_write_begins_anew(box: 
     await begun(box.store)
 
     def erase(tx: Tx) -> tuple[str | None, object, list[str]]:
-        tx.erase_thread("thr_1")
         tx.emit(task("tsk_2"))
         tx.emit(Draft(body=ThreadErased(), actor=PHONE, thread="thr_1"))
         tx.emit(task("tsk_3"))
@@ -502,17 +500,4 @@ async def test_what_is_said_after_an_erasure_in_the_same_write_begins_anew(box: 
 
     assert inside == ("", None, ["tsk_3"])
     assert [found.id for found in await box.store.find(A, Task)] == ["tsk_3"]
-    assert await box.store.verify(A) == []
-
-
-async def test_erasing_without_saying_so_is_refused(box: Box) -> None:
-    """No body is blanked without the event that everybody gets."""
-    await begun(box.store)
-
-    def silently(tx: Tx) -> None:
-        tx.erase_thread("thr_1")
-
-    with pytest.raises(DeskhandError):
-        await box.store.write(A, silently)
-
     assert await box.store.verify(A) == []

@@ -116,8 +116,8 @@ async def test_read_marks_never_go_back(box: Box) -> None:
     await begun(box.store)
 
     def work(tx: Tx) -> None:
-        tx.mark_read(PHONE, "thr_9", 3)
         tx.emit(thread("thr_9"))
+        tx.mark_read(PHONE, "thr_9", 3)
 
     await box.store.write(A, work)
     await box.store.write(A, lambda tx: tx.mark_read(PHONE, "thr_1", 5))

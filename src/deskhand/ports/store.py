@@ -164,7 +164,10 @@ class Tx(Protocol):
         ...
 
     def emit(self, draft: Draft) -> Event:
-        """Append an event, fold it, and return it with its seq."""
+        """Append an event, fold it, and return it with its seq.
+
+        ``thread.erased`` blanks the bodies of the thread's events before it and drops references to its blobs.
+        """
         ...
 
     def op_result(self, principal: str, op_id: str) -> tuple[str, OpResult] | None:
@@ -233,10 +236,6 @@ class Tx(Protocol):
 
     def upload(self, name: str, *, principal: str) -> Upload | None:
         """Return a finished upload of exactly this principal."""
-        ...
-
-    def erase_thread(self, thread: str) -> None:
-        """Blank the bodies of the thread's events before this one and drop references to its blobs."""
         ...
 
 

@@ -1,14 +1,14 @@
 """One write of one account: reads are current, folds happen in memory, what was emitted is flushed at the end.
 
-Between the lock on the account's row and the commit there is nothing but SQL and pure folding. It refuses to erase a
-thread without the event that says so.
+Between the lock on the account's row and the commit there is nothing but SQL and pure folding. Only the event that says
+so erases a thread.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial, wraps
+from functools import wraps
 from typing import Any, Concatenate, ParamSpec, TypeVar, cast
 
 from sqlalchemy import Connection, bindparam, insert, select, update
@@ -128,9 +128,6 @@ class SqlTx:
         self._unwritten: list[RowValues] = []
         self._changed: dict[Key, Wire | None] = {}
         self._changed_at: dict[Key, int] = {}
-        self._erasing: set[str] = set()
-        # Rows whose foreign keys may point at what this write itself creates: written after the projections.
-        self._later: list[Callable[[Connection, str], None]] = []
 
     # --- objects and events ---------------------------------------------------------------------------------
 
@@ -183,10 +180,6 @@ class SqlTx:
         rows = self._connection.execute(newest).mappings().all()
         return [read_event(row) for row in reversed(rows)]
 
-    def erase_thread(self, thread: str) -> None:
-        """Expect the ``thread.erased`` of this write, which blanks the thread's bodies and drops what hangs on it."""
-        self._erasing.add(thread)
-
     # --- ops ------------------------------------------------------------------------------------------------
 
     def op_result(self, principal: str, op_id: str) -> tuple[str, OpResult] | None:
@@ -203,15 +196,9 @@ class SqlTx:
 
     def remember_op(self, principal: str, op: Op, result: OpResult) -> None:
         """Keep the result of an op for ``OP_KEPT_DAYS``."""
-        row: RowValues = {
-            "account": self.account,
-            "principal": principal,
-            "op_id": op.op_id,
-            "fingerprint": op.fingerprint(),
-            "result": object_text(result),
-            "at": self.now,
-        }
-        put(self._connection, tables.ops, row)
+        key = {"account": self.account, "principal": principal, "op_id": op.op_id}
+        said = {"fingerprint": op.fingerprint(), "result": object_text(result), "at": self.now}
+        put(self._connection, tables.ops, key | said)
 
     # --- own truth ------------------------------------------------------------------------------------------
 
@@ -246,36 +233,28 @@ class SqlTx:
 
     def mark_read(self, principal: str, thread: str, seq: int) -> None:
         """Keep the highest seq this principal has seen in the thread."""
-        self._later.append(partial(access.mark_read, principal=principal, thread=thread, seq=seq))
+        self._write_out()  # the thread may be of this write
+        access.mark_read(self._connection, self.account, principal, thread, seq)
 
     def renew_lease(self, task: str, *, runner: str, epoch: int) -> None:
         """Note that the runner still works on it."""
-        self._later.append(
-            partial(access.renew_lease, task=task, runner=runner, epoch=epoch, now=self.now)
-        )
+        self._write_out()  # the task may be of this write
+        said = {"task": task, "runner": runner, "epoch": epoch, "renewed_at": self.now}
+        put(self._connection, tables.leases, {**said, "account": self.account})
 
     # --- the end --------------------------------------------------------------------------------------------
 
     def flush(self) -> tuple[Committed, ...]:
-        """Write events, projections and what hangs on them; return what the commit will make true.
-
-        Raises:
-            DeskhandError: ``internal`` when a thread is erased without the event that says so.
-        """
-        if self._erasing:
-            raise DeskhandError(Code.INTERNAL)
+        """Write events and projections; return what the commit will make true."""
         self._write_out()
         if self._committed:
             moved = {"account": self.account, "seq": self._seq, "sha": self._hash}
             self._connection.execute(_MOVE, moved)
-        for write in self._later:
-            write(self._connection, self.account)
         self._known.absorb(self._hash, self._changed)
         return tuple(self._committed)
 
     def _erase(self, thread: str, *, before: int) -> None:
         """Erase what is there so far, so that whatever this write still says about the thread begins anew."""
-        self._erasing.discard(thread)
         self._write_out()
         erase(self._connection, self.account, thread, before=before)
         self._changed.clear()

@@ -138,11 +138,3 @@ def read_marks(connection: Connection, account: str, principal: str) -> dict[str
     """Return thread -> highest seq seen."""
     mine = select(tables.read_marks).filter_by(account=account, principal=principal)
     return {row.thread: row.seq for row in connection.execute(mine)}
-
-
-def renew_lease(
-    connection: Connection, account: str, task: str, *, runner: str, epoch: int, now: str
-) -> None:
-    """Note that the runner still works on a task."""
-    said = {"task": task, "runner": runner, "epoch": epoch, "renewed_at": now}
-    put(connection, tables.leases, {**said, "account": account})
