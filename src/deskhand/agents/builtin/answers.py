@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Final, TypeVar, cast
 
-from pydantic_ai.messages import ModelResponse, TextPart, ToolCallPart
+from pydantic_ai.messages import ModelResponse, ToolCallPart
 from pydantic_ai.tools import ToolDefinition
 
 from deskhand.errors import DeskhandError
@@ -42,6 +42,7 @@ OWN: Final = (
     tool_of(FINISH, moves.Finish),
     tool_of(GIVE_UP, moves.Surrender),
 )
+_NAMES: Final = [tool.name for tool in OWN]
 W = TypeVar("W", bound=Wire)
 
 
@@ -55,9 +56,8 @@ def move_of(response: ModelResponse, *, language: str = "en") -> Move | None:
         return GiveUp(reasons=(text("agent.refused", language=language),), say=said)
     if response.finish_reason == "length":
         return None
-    calls = [part for part in response.parts if isinstance(part, ToolCallPart)]
-    own = {call.tool_name: call for call in reversed(calls)}
-    wanted = [call for call in calls if call.tool_name not in (PLAN, ASK, FINISH, GIVE_UP)]
+    own = {call.tool_name: call for call in reversed(response.tool_calls)}
+    wanted = [one for one in response.tool_calls if one.tool_name not in _NAMES]
     planned = read(moves.SetPlan, own.get(PLAN))
     plan, criteria = (planned.steps, planned.criteria) if planned else (None, ())
     ending = None if wanted else _ending(own, said, language)
@@ -88,8 +88,7 @@ def _ending(own: Mapping[str, ToolCallPart], said: str, language: str) -> Move |
 
 def said_in(response: ModelResponse) -> str:
     """Return the text of a response."""
-    texts = (part.content for part in response.parts if isinstance(part, TextPart))
-    return "\n".join(texts).strip()
+    return (response.text or "").strip()
 
 
 def read(wish: type[W], call: ToolCallPart | None) -> W | None:
