@@ -8,17 +8,13 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from deskhand.egress import Egress
 from deskhand.errors import Code, DeskhandError
 from deskhand.permissions.rules import Decision
-from deskhand.ports import Place, ToolCall, ToolResult
+from deskhand.ports import Place, Tool, ToolCall, ToolResult
 from deskhand.protocol.objects import FolderMode
 from deskhand.protocol.wire import JsonObject
 from deskhand.runner.gate import Gate, Scope
 from deskhand.testing.memory_folder import MemoryFolder
-from deskhand.tools.apart.asking import Apart
-from deskhand.tools.fetching import FetchUrl
-from deskhand.tools.reading import Reader
 from deskhand.tools.registry import standard_tools
 from tests import papers
 from tests.driven import offloaded, place_of
@@ -57,9 +53,8 @@ async def site() -> AsyncGenerator[tuple[str, list[str]]]:
         yield f"127.0.0.1:{server.sockets[0].getsockname()[1]}", asked
 
 
-def _tool(hosts: Sequence[str]) -> FetchUrl:
-    reader = Reader(offload=offloaded, apart=Apart())
-    return FetchUrl(reader, hosts=lambda: hosts, broker=lambda allowed: Egress(allowed=allowed))
+def _tool(hosts: Sequence[str]) -> Tool:
+    return standard_tools(offload=offloaded, hosts=lambda: hosts)["fetch_url"]
 
 
 async def _fetch(path: str, **arguments: int) -> tuple[ToolResult, list[str]]:

@@ -29,6 +29,8 @@ class BuiltIn(Generic[W]):
         effect: its class for recovery; what is not ``pure`` writes.
         before: what came of a call that a crash cut off, for the class ``probe``.
         shows: what it would change, for a person who is asked.
+        spelled: what it is about, where that is no path.
+        reachable: whether the owner listed the host; only what goes to the internet has it, and it changes no file.
     """
 
     name: str
@@ -38,22 +40,26 @@ class BuiltIn(Generic[W]):
     effect: Effect = "pure"
     before: Callable[[W, Place], ToolResult | None] | None = None
     shows: Callable[[W, Place], str | None] | None = None
+    spelled: Callable[[W], str] | None = None
+    reachable: Callable[[JsonObject], bool] | None = None
 
     @property
     def writes(self) -> bool:
         """Whether it may change files."""
-        return self.effect != "pure"
+        return self.effect != "pure" and self.reachable is None
 
     def target(self, arguments: JsonObject, place: Place) -> str:
         """Return all it is about in one text; :meth:`targets` has each of them."""
         return "\n".join(self.targets(arguments, place))
 
     def targets(self, arguments: JsonObject, place: Place) -> tuple[str, ...]:
-        """Return the absolute place of everything the call is about, for rules and approval.
+        """Return everything the call is about, for rules and approval: of files the absolute place.
 
         What is written, and what is checked, lies in the results place.
         """
-        self.wish.from_json(arguments)  # nobody is asked about what cannot be read
+        wish = self.wish.from_json(arguments)  # nobody is asked about what cannot be read
+        if self.spelled:
+            return (self.spelled(wish),)
         said = [arguments.get(name) for name in self.wish.about]
         paths = [path for one in said for path in (one if isinstance(one, list) and one else [one])]
         reads_there = issubclass(self.wish, Reading) and not issubclass(self.wish, Check)

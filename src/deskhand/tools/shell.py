@@ -5,8 +5,8 @@ from __future__ import annotations
 import shlex
 from typing import Final
 
-from deskhand import limits
-from deskhand.ports import Command, CommandResult, Effect, Place, ToolResult
+from deskhand.limits import TOOL_TEXT_CHARS_MAX
+from deskhand.ports import Command, CommandResult, Place, ToolResult
 from deskhand.protocol import wishes
 from deskhand.protocol.objects import FolderMode
 from deskhand.protocol.wire import JsonObject
@@ -18,41 +18,32 @@ _CHANGES_CHARS: Final = 5_000
 """What is kept of a model's share for what follows the output."""
 
 
-class RunCommand:
-    """``run_command {argv, seconds?}``: changes are applied only at its end, so killed midway nothing happened."""
+def command_line(wish: wishes.RunCommand) -> str:
+    """Return the command as a shell would spell it."""
+    return shlex.join(wish.argv)
 
-    name = "run_command"
-    wish = wishes.RunCommand
-    effect: Effect = "idempotent"
-    writes = True
 
-    def target(self, arguments: JsonObject, place: Place) -> str:
-        """Return the command line as a shell would spell it."""
-        del place
-        return shlex.join(wishes.RunCommand.from_json(arguments).argv)
+async def run_command(wish: wishes.RunCommand, place: Place) -> ToolResult:
+    """Run it; another exit code than 0 is an ``error`` result with all that is known.
 
-    async def call(self, arguments: JsonObject, place: Place) -> ToolResult:
-        """Run it; another exit code than 0 is an ``error`` result with all that is known.
+    Changes are applied only at its end, so killed midway nothing happened.
 
-        Raises:
-            DeskhandError: ``invalid``, ``sandbox_unavailable``.
-        """
-        wish = wishes.RunCommand.from_json(arguments)
-        access = place.folder or place.results
-        command = Command(
-            argv=tuple(wish.argv),
-            folder=access.root,
-            writable=place.mode is not FolderMode.READ_ONLY,
-            seconds_max=float(wish.seconds),
-            output_bytes_max=limits.COMMAND_OUTPUT_BYTES_MAX,
-            memory_bytes_max=limits.COMMAND_MEMORY_BYTES_MAX,
-            key=place.step,
-        )
-        ended = await place.sandbox.run(command, access)
-        outcome = "ok" if ended.exit_code == 0 and not ended.timed_out else "error"
-        output = ended.output.decode("utf-8", errors="replace")
-        value, said = {**_value(ended, output), "step": place.step}, _text(ended, output)
-        return ToolResult(outcome=outcome, value=value, text=said)
+    Raises:
+        DeskhandError: ``sandbox_unavailable``.
+    """
+    access = place.folder or place.results
+    command = Command(
+        argv=tuple(wish.argv),
+        folder=access.root,
+        writable=place.mode is not FolderMode.READ_ONLY,
+        seconds_max=float(wish.seconds),
+        key=place.step,
+    )
+    ended = await place.sandbox.run(command, access)
+    outcome = "ok" if ended.exit_code == 0 and not ended.timed_out else "error"
+    output = ended.output.decode("utf-8", errors="replace")
+    value = {**_value(ended, output), "step": place.step}
+    return ToolResult(outcome=outcome, value=value, text=_text(ended, output))
 
 
 async def check_exit(wish: wishes.CheckExit, place: Place) -> ToolResult:
@@ -77,7 +68,7 @@ def _value(ended: CommandResult, output: str) -> JsonObject:
 
 def _text(ended: CommandResult, output: str) -> str:
     """Return what a model reads: of a long output its two ends, since errors are said at the last one."""
-    over = len(output) - limits.TOOL_TEXT_CHARS_MAX + _CHANGES_CHARS
+    over = len(output) - TOOL_TEXT_CHARS_MAX + _CHANGES_CHARS
     if over > 0:
         head = (len(output) - over) // 2
         cure = "to see them write the output to a file, or ask for a part with grep, head or tail"
