@@ -127,6 +127,15 @@ test("an answer whose message is not here keeps its card, and so does any other 
   expect(timeline(viewOf([work]), TALK, "thr_a").map((item) => item.kind)).toEqual(["said", "task", "said", "said"]);
 });
 
+test("the card of a result stands where the work ended, below what was said on the way", () => {
+  const work = { id: "tsk_1", thread: "thr_a", state: "completed", answer: false };
+  const ended = { ...at(5, "task.finished", { state: "completed" }), task: "tsk_1" };
+
+  const items = timeline(viewOf([work]), [...TALK, ended], "thr_a");
+
+  expect(items.map((item) => item.key)).toEqual(["said/m1", "said/m2", "said/m3", "task/tsk_1"]);
+});
+
 test("a scripted program is named as one by its name alone; other labels come with the computer", () => {
   const model = { name: "llama:tiny", source: "embedded", label: "too_small" };
   const view = viewOf([], [{ id: "run_1", state: "active", model, models: [] }]);

@@ -140,11 +140,12 @@ function threadOfNeed(need: Need): string | undefined {
   return need.kind === "question" ? need.question.thread : undefined;
 }
 
-/** A thread as it is read: what was said, the cards of its tasks, what they asked; then what still waits here. */
+/** A thread as it is read: what was said, the cards of its tasks where they ended, what they asked; then what waits. */
 export function timeline(view: View, events: readonly Event[], thread: string): Item[] {
   const items = new Map<string, Item>();
   for (const event of events) {
     const item = itemOf(view, event);
+    if (event.kind === "task.finished") items.delete(`task/${event.task ?? ""}`);
     if (item) items.set(item.key, item);
   }
   for (const task of view.state.objects.tasks.values()) {
@@ -171,8 +172,9 @@ function itemOf(view: View, event: Event): Item | undefined {
   switch (event.kind) {
     case "message.posted":
       return saidItem(view, event);
-    case "task.created": {
-      const task = tasks.get(idIn(event, "task")) ?? (event.body["task"] as Task | undefined);
+    case "task.created":
+    case "task.finished": {
+      const task = tasks.get(event.task ?? idIn(event, "task")) ?? (event.body["task"] as Task | undefined);
       return task && { kind: "task", key: `task/${task.id}`, task };
     }
     case "approval.requested": {
