@@ -26,6 +26,7 @@ class Period(NamedTuple):
     first: date
     last: date
     words: str
+    span: tuple[int, int]
 
 
 def day_meant(said: str, noted: date | None) -> date | None:
@@ -54,7 +55,7 @@ def period_in(said: str, today: date) -> Period | None:
     after = re.match(_WORDS["from_on"], said[hit.end() :])
     start, end = (before or hit).start(), hit.end() + (after.end() if after else 0)
     last = today if before or (after and after[1]) else span[1]
-    return Period(span[0], last, said[start:end])
+    return Period(span[0], last, said[start:end], (start, end))
 
 
 def _span(found: dict[str, str], today: date) -> tuple[date, date] | None:
