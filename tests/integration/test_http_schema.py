@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 from collections.abc import Generator
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +15,8 @@ import schemathesis
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis.strategies import SearchStrategy
 
-from deskhand.hub.http.app import RULES, Who
+from deskhand.hub.http.app import RULES
+from deskhand.protocol.objects import Role
 from tests.rim import ORIGIN, Rim, open_rim
 
 ENDLESS = {"GET /v1/stream", "GET /v1/sync"}
@@ -98,7 +100,7 @@ def drive(driver: Driver, operation: Operation, *, as_owner: bool) -> None:
     def one(case: schemathesis.Case[Any]) -> None:
         answer = driver.send(operation.label, case, as_owner=as_owner)
         assert answer.status_code < 500, answer.text
-        if not as_owner and RULES[operation.label].who is not Who.PUBLIC:
+        if not as_owner and RULES[operation.label].roles:
             assert answer.status_code in {400, 401, 403}, answer.text
 
     one()
@@ -124,3 +126,17 @@ def test_no_case_of_the_description_opens_a_route_to_a_stranger(driver: Driver) 
         drive(driver, operation, as_owner=False)
 
     assert len(driver.sent) == len(found)
+
+
+def test_what_a_runner_gets_for_stored_bytes_is_what_is_described(driver: Driver) -> None:
+    """The description says the status with which the hub takes a blob."""
+    runner, rim, data = driver._runner, driver._rim, b"result"
+    address = f"/v1/blobs/{hashlib.sha256(data).hexdigest()}"
+    _, token = runner.run(rim.device(Role.RUNNER, "runner"))
+    client = rim.client(token, **{"Content-Type": "application/octet-stream"})
+
+    stored = runner.run(client.put(address, content=data))
+    described = runner.run(client.get("/openapi.json")).json()
+
+    said = described["paths"]["/v1/blobs/{sha256}"]["put"]["responses"]
+    assert [code for code in said if code.startswith("2")] == [str(stored.status_code)]

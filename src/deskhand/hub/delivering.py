@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from typing_extensions import override
 
-from deskhand.core.delivery import Announcement, next_try_seconds
+from deskhand.core.delivery import HOW, Announcement, next_try_seconds
 from deskhand.hub.timing import Rounds
 from deskhand.ids import Ids
 from deskhand.limits import DELIVERY_BACKOFF_SECONDS
@@ -38,6 +38,7 @@ def plan(
 ) -> list[str]:
     """Plan the announcement for every subscription of the account, or of one device; return the deliveries' ids."""
     planned: list[str] = []
+    said, (urgency, ttl_seconds) = f"notice.{announced.kind}", HOW[announced.kind]
     for subscription in (one for one in tx.subscriptions() if device in {None, one.device}):
         delivery = Delivery.from_json(
             {
@@ -54,11 +55,11 @@ def plan(
         notice = Notice(
             id=delivery.id,
             tag=announced.tag,
-            title=text(announced.title_id, language=language),
-            body=text(announced.body_id, language=language),
+            title=text(f"{said}.title", language=language),
+            body=text(f"{said}.body", language=language),
             url_path=announced.url_path,
-            urgency=announced.urgency,
-            ttl_seconds=announced.ttl_seconds,
+            urgency=urgency,
+            ttl_seconds=ttl_seconds,
         )
         addressed = PlannedDelivery(delivery=delivery, subscription=subscription.id, notice=notice)
         tx.plan_delivery(addressed)

@@ -14,7 +14,7 @@ from typing import Any, Literal
 from deskhand.core import conversation, dispatching, lifecycle, restoring
 from deskhand.core.context import context_of
 from deskhand.core.delivery import announcement
-from deskhand.core.drafting import EVERY_RUNNER, Audience, Decision, Draft, Wish, setting_of
+from deskhand.core.drafting import EVERY_RUNNER, Audience, Decision, Draft, Wish, known, setting_of
 from deskhand.core.settings import checked
 from deskhand.core.waiting import modelless
 from deskhand.errors import Code, DeskhandError
@@ -225,7 +225,7 @@ def _accept(tx: Tx, wish: Wish, body: ops.TaskAccept) -> Decision:
 
 
 def _renew(tx: Tx, wish: Wish, body: ops.LeaseRenew) -> Decision:
-    task = lifecycle.known_task(tx, wish.task)
+    task = known(tx, Task, wish.task)
     if task.final or task.epoch != body.epoch:
         raise DeskhandError(Code.STALE_EPOCH, task.id)
     tx.renew_lease(task.id, runner=wish.principal.id, epoch=body.epoch)
@@ -233,7 +233,7 @@ def _renew(tx: Tx, wish: Wish, body: ops.LeaseRenew) -> Decision:
 
 
 def _say(tx: Tx, wish: Wish, body: ops.DraftSay) -> Decision:
-    task = lifecycle.known_task(tx, wish.task)
+    task = known(tx, Task, wish.task)
     if task.final or task.epoch != body.epoch or task.thread != wish.thread:
         raise DeskhandError(Code.STALE_EPOCH, task.id)
     return Decision(id=task.id, task=task.id)
@@ -270,7 +270,7 @@ def _revoke(tx: Tx, wish: Wish, body: ops.DeviceRevoke) -> Decision:
         raise DeskhandError(Code.ILLEGAL_STATE, "a device cannot revoke itself")
     tx.revoke_credentials(device.id)
     because = text("attempt.computer_gone", language=setting_of(tx, "language"))
-    left = lifecycle.leave_computer(tx, wish, device.id, because=because)
+    left = restoring.leave_computer(tx, wish, device.id, because=because)
     revoked = Draft(body=ev.DeviceRevoked(device=device.id), actor=wish.principal.id)
     return Decision(drafts=(*left, revoked), id=device.id)
 

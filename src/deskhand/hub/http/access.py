@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass, replace
-from enum import Enum
 from typing import Annotated, Any, Final, cast
 
 from fastapi import Depends
@@ -26,7 +25,6 @@ from deskhand.hub.submitting import Surface
 from deskhand.hub.uploads import Uploads
 from deskhand.ports import Credential, W
 from deskhand.protocol.authority import Principal
-from deskhand.protocol.objects import Role
 from deskhand.protocol.ops import Op, OpResult
 
 KEY_HEADER: Final = "x-deskhand-key"
@@ -37,19 +35,6 @@ _SURFACES: Final[dict[str, Surface]] = {"page": "page", "cli": "cli"}
 
 Answering = Callable[..., Coroutine[Any, Any, Response]]
 """What a route leads to."""
-
-
-class Who(Enum):
-    """Who may call a route at all."""
-
-    PUBLIC = frozenset[Role]()
-    PARTICIPANT = frozenset(Role)
-    LISTENER = frozenset({Role.OWNER, Role.MEMBER, Role.VIEWER, Role.RUNNER})
-    READER = frozenset(Role) - {Role.RUNNER}
-    SENDER = frozenset({Role.OWNER, Role.MEMBER, Role.BRIDGE, Role.CLIENT})
-    PERSON = frozenset({Role.OWNER, Role.MEMBER, Role.VIEWER})
-    OWNER = frozenset({Role.OWNER})
-    RUNNER = frozenset({Role.RUNNER})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,10 +109,10 @@ class Door:
         self._bad = Throttle(hub.clock, most=limits.BAD_LOGINS_PER_MINUTE_MAX, seconds=60)
         self._busy = Throttle(hub.clock, most=limits.REQUESTS_PER_TEN_SECONDS_MAX, seconds=10)
 
-    async def admit(self, request: Request, who: Who) -> Call:
-        """Let a request in, or refuse it in the one way that tells a stranger nothing."""
+    async def admit(self, request: Request, roles: frozenset[str]) -> Call:
+        """Let a request in, or refuse it in the one way that tells a stranger nothing; without roles it is public."""
         nobody = Call(door=self, hub=self.hub, request=request)
-        if who is Who.PUBLIC:
+        if not roles:
             return nobody
         token_sha256, by_page = _presented(request)
         found = await self.hub.store.credential(token_sha256)
@@ -138,7 +123,7 @@ class Door:
             raise DeskhandError(Code.UNAUTHORIZED)
         self._busy.count(found.principal.id)
         self._busy.check(found.principal.id)
-        if found.principal.role not in who.value:
+        if found.principal.role not in roles:
             raise DeskhandError(Code.FORBIDDEN)
         return replace(nobody, credential=found)
 

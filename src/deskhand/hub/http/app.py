@@ -1,6 +1,6 @@
-"""The hub's HTTP app: walls outside, and inside every route in one table: what answers, who may call, what body (AU-01).
+"""The hub's HTTP app: walls outside, and inside every route in one table (AU-01).
 
-A route that is not in the table cannot be built. Roles inside a route (own or foreign) are decided by
+``policy.toml`` is the table: what answers, who may call, what body. A route that is not in it cannot be built. Roles inside a route (own or foreign) are decided by
 ``protocol.authority`` and by the reading itself; the table is the outer door.
 """
 
@@ -21,12 +21,10 @@ from typing_extensions import override
 from deskhand.errors import Code, DeskhandError
 from deskhand.hub.app import Hub
 from deskhand.hub.http import files, page, routes
-from deskhand.hub.http.access import Answering, Door, PushDoor, Who
-from deskhand.hub.http.messages import BYTES, CHUNK, JSON, NOTHING, Flow, Takes, check_body
+from deskhand.hub.http.access import Answering, Door, PushDoor
+from deskhand.hub.http.messages import BYTES, CHUNK, JSON, NOTHING, POLICY, Flow, Takes, check_body
 from deskhand.hub.http.walls import Names, Walls
-from deskhand.protocol import requests as asks
-from deskhand.protocol.objects import Device, Folder, PairRequest, Thread
-from deskhand.protocol.tasks import Approval, Question, Task
+from deskhand.protocol import objects, requests, tasks
 from deskhand.protocol.wire import Wire
 
 PAGE: Final = Path(__file__).parent.parent / "page"
@@ -36,57 +34,27 @@ _UNDESCRIBED: Final = frozenset({"/openapi.json", "/", _ANY_PATH})
 
 
 class Rule(NamedTuple):
-    """One row of the table. ``body`` is the shape of a JSON body, or the bytes it takes; ``status`` is for OpenAPI."""
+    """One row of the table. ``roles`` are who may call; ``body`` is the shape of a JSON body, or the bytes it takes."""
 
     answering: Answering
-    who: Who
-    body: type[Wire] | Takes = NOTHING
-    status: int = 200
+    roles: frozenset[str]
+    body: type[Wire] | Takes
+    status: int
 
 
-RULES: Final[dict[str, Rule]] = {
-    "POST /v1/ops": Rule(routes.post_ops, Who.PARTICIPANT, asks.OpBatch),
-    "POST /v1/tasks": Rule(routes.post_task, Who.SENDER, asks.TaskPost, 201),
-    "GET /v1/stream": Rule(routes.stream, Who.LISTENER),
-    "GET /v1/sync": Rule(routes.sync, Who.LISTENER),
-    "GET /v1/snapshot": Rule(routes.snapshot, Who.PERSON),
-    "GET /v1/tasks": Rule(routes.list_tasks, Who.READER),
-    "GET /v1/tasks/{name}": Rule(routes.one_of(Task), Who.READER),
-    "GET /v1/threads": Rule(routes.list_of(Thread), Who.READER),
-    "GET /v1/threads/{name}": Rule(routes.one_of(Thread), Who.READER),
-    "GET /v1/threads/{thread}/events": Rule(routes.list_thread_events, Who.READER),
-    "GET /v1/approvals": Rule(routes.list_of(Approval), Who.PERSON),
-    "GET /v1/approvals/{name}": Rule(routes.one_of(Approval), Who.PERSON),
-    "GET /v1/questions": Rule(routes.list_of(Question), Who.PERSON),
-    "GET /v1/runners": Rule(routes.list_runners, Who.PERSON),
-    "GET /v1/folders": Rule(routes.list_of(Folder, "granted"), Who.PERSON),
-    "GET /v1/deliveries": Rule(routes.list_deliveries, Who.PERSON),
-    "GET /v1/commands": Rule(routes.list_commands, Who.READER),
-    "GET /v1/settings": Rule(routes.list_settings, Who.PERSON),
-    "GET /v1/devices": Rule(routes.list_of(Device), Who.PERSON),
-    "DELETE /v1/devices/{device}": Rule(routes.revoke_device, Who.OWNER, status=204),
-    "POST /v1/uploads": Rule(files.create_upload, Who.SENDER, status=201),
-    "GET /v1/uploads/{upload}": Rule(files.get_upload, Who.SENDER),
-    "HEAD /v1/uploads/{upload}": Rule(files.head_upload, Who.SENDER),
-    "PATCH /v1/uploads/{upload}": Rule(files.patch_upload, Who.SENDER, CHUNK, 204),
-    "GET /v1/files/{file}/content": Rule(files.get_file_content, Who.PARTICIPANT),
-    "GET /v1/artifacts/{artifact}": Rule(files.get_artifact, Who.READER),
-    "GET /v1/artifacts/{artifact}/content": Rule(files.get_artifact_content, Who.READER),
-    "PUT /v1/blobs/{sha256}": Rule(files.put_blob, Who.RUNNER, BYTES, 201),
-    "POST /v1/pair": Rule(routes.ask_to_join, Who.PUBLIC, asks.PairAsk, 202),
-    "POST /v1/pair/claim": Rule(routes.claim, Who.PUBLIC, asks.PairClaim),
-    "GET /v1/pair/requests": Rule(routes.list_of(PairRequest, "waiting"), Who.OWNER),
-    "POST /v1/pair/invites": Rule(routes.create_invite, Who.OWNER, asks.InviteAsk, 201),
-    "DELETE /v1/pair/invites/{invite}": Rule(routes.close_invite, Who.OWNER, status=204),
-    "GET /v1/push/key": Rule(routes.push_key, Who.PERSON),
-    "POST /v1/push/subscriptions": Rule(routes.subscribe, Who.PERSON, asks.PushAsk, 201),
-    "POST /v1/push/test": Rule(routes.push_test, Who.PERSON, status=202),
-    "GET /healthz": Rule(page.healthz, Who.PUBLIC),
-    "GET /v1/version": Rule(page.version, Who.PUBLIC),
-    "GET /openapi.json": Rule(page.openapi, Who.PUBLIC),
-    "GET /": Rule(page.index, Who.PUBLIC),
-    f"GET {_ANY_PATH}": Rule(page.page_file, Who.PUBLIC),
-}
+def _rule(*, answers: str, who: str, takes: str = "nothing", status: int = 200) -> Rule:
+    """Return what a row of the table means; a word that means nothing fails where the program starts."""
+    place, name, *about = answers.split()
+    answering = _PLACES[place][name]
+    if about:
+        answering = answering(_SHAPES[about[0]], *about[1:])
+    return Rule(answering, frozenset(POLICY["who"][who]), _SHAPES[takes], status)
+
+
+_PLACES: Final = {"routes": vars(routes), "files": vars(files), "page": vars(page)}
+_BYTES: Final = {"nothing": NOTHING, "chunk": CHUNK, "bytes": BYTES}
+_SHAPES: Final[dict[str, Any]] = {**_BYTES, **vars(objects), **vars(tasks), **vars(requests)}
+RULES: Final = {name: _rule(**row) for name, row in POLICY["routes"].items()}
 
 
 class GuardedRoute(APIRoute):
@@ -101,7 +69,7 @@ class GuardedRoute(APIRoute):
 
         async def guarded(request: Request) -> Response:
             door = cast("Door", request.app.state.door)
-            request.state.call = await door.admit(request, rule.who)
+            request.state.call = await door.admit(request, rule.roles)
             check_body(request, takes)
             return await inner(request)
 

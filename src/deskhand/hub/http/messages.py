@@ -32,10 +32,11 @@ ACKNOWLEDGED: Final = "deskhand.acknowledged"
 """Key of the scope under which it leaves whether the other side's system took all that was sent."""
 
 
-HEADERS: Final[dict[str, dict[str, str]]] = tomllib.loads(
-    files("deskhand.hub.http").joinpath("headers.toml").read_text("utf-8")
+POLICY: Final[dict[str, dict[str, Any]]] = tomllib.loads(
+    files("deskhand.hub.http").joinpath("policy.toml").read_text("utf-8")
 )
-"""The policies of ``every`` answer, of the ``page`` and of a ``file``."""
+HEADERS: Final[dict[str, dict[str, str]]] = POLICY["headers"]
+"""Those of ``every`` answer, of the ``page`` and of a ``file``."""
 
 
 class Takes(NamedTuple):
