@@ -64,7 +64,7 @@ _GLOBAL_V6 = ipaddress.ip_network("2000::/3")
 class EgressRequest:
     """One request. URL, headers and body stay out of its ``repr``, because they often hold secrets.
 
-    ``take`` gets a good answer piece by piece, with its head, however long that is.
+    ``take`` gets the head of a good answer and returns what takes its pieces, however many come.
     """
 
     method: str
@@ -73,7 +73,9 @@ class EgressRequest:
     body: bytes = field(default=b"", repr=False)
     seconds_max: float = limits.EGRESS_SECONDS_MAX
     response_bytes_max: int = limits.EGRESS_RESPONSE_BYTES_MAX
-    take: Callable[[EgressResponse, bytes], None] | None = field(default=None, repr=False)
+    take: Callable[[EgressResponse], Callable[[bytes], object]] | None = field(
+        default=None, repr=False
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -247,11 +249,9 @@ class Egress:
             told = {name.lower(): value for name, value in answer.headers}
             headers = {name.decode("latin-1"): told[name].decode("latin-1") for name in told}
             head = EgressResponse(status=answer.status, headers=headers, body=b"", truncated=False)
+            write = request.take(head) if request.take and answer.status in _GOOD else body.extend
             async for chunk in answer.aiter_stream():
-                if request.take is not None and answer.status in _GOOD:
-                    request.take(head, chunk)
-                    continue
-                body += chunk
+                write(chunk)
                 if len(body) > request.response_bytes_max:
                     break
         whole, most = bytes(body), request.response_bytes_max

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
+import shutil
 import signal
 import struct
 import subprocess
 import sys
-from collections.abc import Callable, Generator
+from collections.abc import Generator
 from pathlib import Path
 
 import pytest
@@ -55,18 +56,9 @@ def files() -> Generator[Files]:
         yield found
 
 
-async def brought(
-    folder: Path,
-    what: str,
-    *,
-    sha256: str | None = None,
-    free: Callable[[Path], int] = lambda _: 10**12,
-) -> Installed:
+async def brought(folder: Path, what: str, *, sha256: str | None = None) -> Installed:
     """Install as the command does, without its bar."""
-    clock = Quick()
-    return await install(
-        what, folder, clock=clock, progress=lambda _, __: None, sha256=sha256, free=free
-    )
+    return await install(what, folder, clock=Quick(), progress=lambda _, __: None, sha256=sha256)
 
 
 def left(folder: Path) -> set[str]:
@@ -206,13 +198,20 @@ async def test_what_is_not_there_is_said_at_once(files: Files, tmp_path: Path) -
     assert left(tmp_path) == set()
 
 
-async def test_a_model_that_does_not_fit_is_not_begun(files: Files, tmp_path: Path) -> None:
+async def test_a_model_that_does_not_fit_is_not_begun(
+    files: Files, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Its size and a tenth must be free; the error says both figures."""
-    room = int(len(MODEL) * 1.1)
+    disk = shutil.disk_usage(tmp_path)._replace(free=int(len(MODEL) * 1.1) - 1)
 
+    def usage(_: Path) -> object:
+        return disk
+
+    monkeypatch.setattr(shutil, "disk_usage", usage)
     with pytest.raises(DeskhandError) as refused:
-        await brought(tmp_path, f"{files.url}/a.gguf", free=lambda _: room - 1)
-    fits = await brought(tmp_path, f"{files.url}/a.gguf", free=lambda _: room)
+        await brought(tmp_path, f"{files.url}/a.gguf")
+    disk = disk._replace(free=disk.free + 1)
+    fits = await brought(tmp_path, f"{files.url}/a.gguf")
 
     assert (refused.value.code, fits.size) == (Code.DISK_FULL, len(MODEL))
 

@@ -12,13 +12,13 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Generator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from http import HTTPStatus
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Final, Self
+from typing import BinaryIO, Final
 from urllib.parse import urljoin, urlsplit
 
 from deskhand.agents.builtin.choosing import CATALOGUE, EMBEDDED, ModelChoice, Offer
@@ -38,6 +38,8 @@ _CHUNK: Final = 1024**2
 _SECONDS_MAX: Final = 48 * 3600.0
 _GONE: Final = (401, 403, 404, 410)
 """Answers to which asking again is of no use."""
+_WHOLE: Final = ("gguf", "json")
+_HALF: Final = ("part", "part.json")
 _LOCAL: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
@@ -54,10 +56,6 @@ class Installed:
     context_tokens: int
 
 
-def _free(folder: Path) -> int:
-    return shutil.disk_usage(folder).free
-
-
 async def install(
     what: str,
     folder: Path,
@@ -65,7 +63,6 @@ async def install(
     clock: Clock,
     progress: Callable[[int, int], None],
     sha256: str | None = None,
-    free: Callable[[Path], int] = _free,
 ) -> Installed:
     """Bring a model by its name in the catalogue, from an address, or from a file.
 
@@ -75,7 +72,6 @@ async def install(
         clock: waits before a broken download goes on.
         progress: gets how many bytes are here and how many it will be; 0 when nobody says.
         sha256: what its checksum must be.
-        free: how many bytes the disk has left.
 
     Raises:
         DeskhandError: ``download_failed`` (asked again it goes on), ``disk_full``, ``not_found``, ``model_unknown``,
@@ -84,7 +80,7 @@ async def install(
     source = CATALOGUE.get(what, what)
     stem = what if what in CATALOGUE else Path(urlsplit(what).path).stem
     name = re.sub(r"[^A-Za-z0-9._-]+", "-", stem).strip(".-")[:80]
-    with _Part(folder / name, progress=progress, free=free) as part:
+    with _begun(folder / name, progress) as part:
         if "://" in source:
             await _download(source, part, clock)
         else:
@@ -116,88 +112,79 @@ async def _fetch(url: str, part: _Part) -> None:
     first = parse_target(url)
     egress = Egress(allowed=frozenset({first.entry} if first.host in _LOCAL else ()))
     headers = part.missing(url)
-    if 0 < part.total == part.here:
-        return
     asked = EgressRequest(
         method="GET", url=url, headers=headers, seconds_max=_SECONDS_MAX, take=part.take
     )
+    answer = await egress.send(asked)
     for _ in range(_HOPS_MAX):
+        if vouched := re.fullmatch('"?([0-9a-f]{64})"?', answer.headers.get("x-linked-etag", "")):
+            part.vouched = vouched[1]
+        if "location" not in answer.headers:
+            break
+        asked = replace(asked, url=urljoin(asked.url, answer.headers["location"]))
         answer = await egress.send(asked)
-        vouched = re.fullmatch('"?([0-9a-f]{64})"?', answer.headers.get("x-linked-etag", ""))
-        part.told |= {"vouched": vouched[1]} if vouched else {}
-        if "location" in answer.headers:
-            asked = replace(asked, url=urljoin(asked.url, answer.headers["location"]))
-            continue
-        if answer.status == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
-            part.restart()
-        if answer.status in _GONE:
-            raise DeskhandError(Code.NOT_FOUND, f"{first.host}: HTTP {answer.status}")
-        if answer.status not in (200, 206) or part.here != (part.total or part.here):
-            raise DeskhandError(Code.UNAVAILABLE, f"{first.host}: HTTP {answer.status}")
-        return
-    raise DeskhandError(Code.UNAVAILABLE, first.host)
+    if answer.status == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
+        part.restart()
+    said = f"{first.host}: HTTP {answer.status}"
+    if answer.status in _GONE:
+        raise DeskhandError(Code.NOT_FOUND, said)
+    if answer.status not in (200, 206) or part.here != (part.total or part.here):
+        raise DeskhandError(Code.UNAVAILABLE, said)
+
+
+@contextmanager
+def _begun(path: Path, progress: Callable[[int, int], None]) -> Generator[_Part]:
+    """Hold a model under way, alone; of one without bytes nothing stays."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with path.with_name(f"{path.name}.part").open("ab") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise DeskhandError(Code.CONFLICT, path.name) from None
+        part = _Part(file, path, progress)
+        try:
+            yield part
+        finally:
+            if not part.here:
+                remove(path.parent, path.name, kinds=_HALF)
 
 
 class _Part:
     """A model under way: its bytes so far, and beside them what they are bytes of."""
 
-    def __init__(
-        self, path: Path, *, progress: Callable[[int, int], None], free: Callable[[Path], int]
-    ) -> None:
-        self._path, self._data = path, path.with_name(f"{path.name}.part")
+    def __init__(self, file: BinaryIO, path: Path, progress: Callable[[int, int], None]) -> None:
+        self._file, self._path = file, path
         self._notes = path.with_name(f"{path.name}.part.json")
-        self._progress, self._free = progress, free
-        self._head: EgressResponse | None = None
-        self.told: dict[str, str | int] = {}
-
-    def __enter__(self) -> Self:
-        self._data.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._file = self._data.open("ab")
-        try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            self._file.close()
-            raise DeskhandError(Code.CONFLICT, self._data.name) from None
-        with suppress(OSError, ValueError):
-            self.told = json.loads(self._notes.read_text(encoding="utf-8"))
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        left = self.here
-        self._file.close()
-        if not left:
-            self._data.unlink(missing_ok=True)
-            self._notes.unlink(missing_ok=True)
+        self._progress = progress
+        self._told = {"url": "", "tag": ""}
+        self.total, self.vouched = 0, ""
 
     @property
     def here(self) -> int:
         """How many bytes are here."""
         return self._file.tell()
 
-    @property
-    def total(self) -> int:
-        """How many bytes it will be; 0 when nobody says."""
-        return int(self.told.get("total", 0))
-
     def missing(self, url: str) -> dict[str, str]:
         """Return the headers that ask for the rest; for all where what is here came from somewhere else."""
-        if self.told.get("url") != url:
+        with suppress(OSError, ValueError):
+            self._told = json.loads(self._notes.read_text(encoding="utf-8"))
+        if self._told["url"] != url:
             self.restart()
-            self.told = {"url": url}
-        tag = str(self.told.get("tag", ""))
+            self._told = {"url": url, "tag": ""}
+        tag = self._told["tag"]
         return {"Range": f"bytes={self.here}-", "If-Range": tag} if self.here and tag else {}
 
-    def take(self, head: EgressResponse, chunk: bytes) -> None:
-        """Add bytes of an answer, behind those that are here if they belong there."""
-        if head is not self._head:
-            self._head = head
-            if head.status != HTTPStatus.PARTIAL_CONTENT:
-                self.restart()
-            elif not head.headers.get("content-range", "").startswith(f"bytes {self.here}-"):
-                raise DeskhandError(Code.UNAVAILABLE, "not the bytes that were asked for")
-            size = int(head.headers.get("content-length", 0))
-            self._begin(size and self.here + size, tag=head.headers.get("etag", ""))
-        self.write(chunk)
+    def take(self, head: EgressResponse) -> Callable[[bytes], object]:
+        """Return what takes the bytes of an answer, behind those that are here if they belong there."""
+        if head.status != HTTPStatus.PARTIAL_CONTENT:
+            self.restart()
+        elif not head.headers.get("content-range", "").startswith(f"bytes {self.here}-"):
+            raise DeskhandError(Code.UNAVAILABLE, "not the bytes that were asked for")
+        size = int(head.headers.get("content-length", 0))
+        self._begin(size and self.here + size)
+        self._told["tag"] = head.headers.get("etag", "")
+        self._notes.write_text(json.dumps(self._told), encoding="utf-8")
+        return self.write
 
     def copy(self, said: str) -> None:
         """Take a file of this computer."""
@@ -219,17 +206,17 @@ class _Part:
         self._file.write(chunk)
         self._progress(self.here, self.total)
 
-    def _begin(self, total: int, *, tag: str = "") -> None:
-        """Write down what the bytes are, before the first of them, if there is room for them.
+    def _begin(self, total: int) -> None:
+        """Note how many bytes it will be, if there is room for them.
 
         Raises:
             DeskhandError: ``disk_full`` with what is needed and what is there.
         """
-        needed, free = int(total * ROOM) - self.here, self._free(self._path.parent)
+        free = shutil.disk_usage(self._path.parent).free
+        needed = int(total * ROOM) - self.here
         if needed > free:
             raise DeskhandError(Code.DISK_FULL, f"{needed / 1e9:.1f} GB / {free / 1e9:.1f} GB")
-        self.told |= {"total": total, "tag": tag}
-        self._notes.write_text(json.dumps(self.told), encoding="utf-8")
+        self.total = total
 
     def settled(self, source: str, *, sha256: str | None) -> Installed:
         """Put the model in its place if it is what it should be; else nothing of it stays.
@@ -239,14 +226,14 @@ class _Part:
         """
         self._file.flush()
         os.fsync(self._file.fileno())
-        with self._data.open("rb") as file:
+        data, vouched = Path(self._file.name), sha256 or self.vouched
+        with data.open("rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
-        vouched = sha256 or str(self.told.get("vouched", ""))
         try:
             if vouched.lower() not in ("", digest):
                 said = f"SHA-256 {digest}, not {vouched}"
                 raise DeskhandError(Code.DOWNLOAD_FAILED, said)  # noqa: TRY301 - both leave nothing
-            parameters, context = read_gguf(self._data)
+            parameters, context = read_gguf(data)
         except DeskhandError:
             self.restart()
             raise
@@ -261,8 +248,8 @@ class _Part:
         )
         notes = self._path.with_name(f"{found.name}.json")
         notes.write_text(json.dumps(asdict(found)), encoding="utf-8")
-        self._data.replace(self._path.with_name(f"{found.name}.gguf"))
-        self._notes.unlink()  # last: after a power cut before this, what is here is looked at once more
+        data.replace(self._path.with_name(f"{found.name}.gguf"))
+        self._notes.unlink(missing_ok=True)
         return found
 
 
@@ -276,13 +263,13 @@ def installed(folder: Path) -> list[Installed]:
     return sorted(found, key=lambda one: (-one.parameters, one.name))
 
 
-def remove(folder: Path, name: str) -> None:
+def remove(folder: Path, name: str, *, kinds: Sequence[str] = (*_WHOLE, *_HALF)) -> None:
     """Take a model away, whole or half.
 
     Raises:
         DeskhandError: ``model_unknown``.
     """
-    paths = [folder / f"{name}.{kind}" for kind in ("gguf", "json", "part", "part.json")]
+    paths = [folder / f"{name}.{kind}" for kind in kinds]
     if Path(name).name != name or not any(path.exists() for path in paths):
         raise DeskhandError(Code.MODEL_UNKNOWN, name)
     for path in paths:
