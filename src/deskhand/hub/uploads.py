@@ -8,44 +8,29 @@ an upload is, the disk knows: an answer that got lost is not sent twice.
 from __future__ import annotations
 
 import codecs
+import tomllib
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from datetime import timedelta
+from importlib.resources import files
 from pathlib import PurePosixPath, PureWindowsPath
-from typing import Final
+from typing import Any
 
+from deskhand import limits
 from deskhand.clock import Clock, stamp, unstamp
 from deskhand.errors import Code, DeskhandError
 from deskhand.ids import Ids
-from deskhand.limits import NAME_CHARS_MAX, UPLOAD_BYTES_MAX, UPLOAD_KEPT_SECONDS
 from deskhand.ports import Blobs, Store
 from deskhand.protocol.authority import Principal
 from deskhand.protocol.objects import Upload
 
-_ID_BYTES: Final = 16
-OCTETS: Final = "application/octet-stream"
-PLAIN: Final = "text/plain"
-INLINE: Final = frozenset({"image/png", "image/jpeg", "image/webp", "image/gif", PLAIN})
-"""What may be shown in place; everything else is a download (security 2.4)."""
-
-_LOOK_BYTES: Final = 4096
-_ZIP: Final = "application/zip"
-_MAGIC: Final = (
-    (0, b"\x89PNG\r\n\x1a\n", "image/png"),
-    (0, b"\xff\xd8\xff", "image/jpeg"),
-    (0, b"GIF87a", "image/gif"),
-    (0, b"GIF89a", "image/gif"),
-    (0, b"%PDF-", "application/pdf"),
-    (0, b"PK\x03\x04", _ZIP),
-    (4, b"ftyp", "video/mp4"),
-    (8, b"WEBP", "image/webp"),
+TYPES: dict[str, Any] = tomllib.loads(
+    files("deskhand.hub").joinpath("types.toml").read_text("utf-8")
 )
-_IN_ZIP: Final = {
-    ".docx": "application/vnd.openxmlformats-officedocument.wordprocessingml.document",
-    ".xlsx": "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
-    ".pptx": "application/vnd.openxmlformats-officedocument.presentationml.presentation",
-}
-_OF_TEXT: Final = {".md": "text/markdown", ".csv": "text/csv", ".json": "application/json"}
+OCTETS = "application/octet-stream"
+PLAIN = "text/plain"
+_ID_BYTES = 16
+_LOOK_BYTES = 4096
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,15 +45,17 @@ class Uploads:
 
     async def create(self, me: Principal, *, name: str, size: int) -> Upload:
         """Reserve room for a file; ``too_large`` for one file or for the quota."""
-        if size > UPLOAD_BYTES_MAX:
-            raise DeskhandError(Code.TOO_LARGE, f"{UPLOAD_BYTES_MAX} bytes", field="Upload-Length")
+        if size > limits.UPLOAD_BYTES_MAX:
+            raise DeskhandError(
+                Code.TOO_LARGE, f"{limits.UPLOAD_BYTES_MAX} bytes", field="Upload-Length"
+            )
         upload = Upload(
             id=f"upl_{self.ids.secret(_ID_BYTES)}",
             name=plain_name(name),
             size=size,
             offset=0,
             media_type=OCTETS,
-            expires_at=stamp(self.clock.now() + timedelta(seconds=UPLOAD_KEPT_SECONDS)),
+            expires_at=stamp(self.clock.now() + timedelta(seconds=limits.UPLOAD_KEPT_SECONDS)),
         )
         await self.store.create_upload(me.account, me.id, upload)
         return upload if size else await self.look(me, upload.id)
@@ -103,14 +90,14 @@ class Uploads:
             if upload.sha256 is not None:
                 return upload
             reached = await self.blobs.append(name, chunks, offset=offset, limit=upload.size)
-            sha256, media_type = None, upload.media_type
+            upload = upload.but(offset=reached)
             if reached == upload.size:
                 sha256, _ = await self.blobs.finish(name)
                 media_type = await sniff_blob(self.blobs, sha256, name=upload.name)
-            await self.store.advance_upload(
-                me.account, name, offset=reached, sha256=sha256, media_type=media_type
-            )
-            return upload.but(offset=reached, sha256=sha256, media_type=media_type)
+                upload = upload.but(sha256=sha256, media_type=media_type)
+            came = {"sha256": upload.sha256, "media_type": upload.media_type}
+            await self.store.advance_upload(me.account, name, offset=reached, **came)
+            return upload
         finally:
             self.written_now.discard(name)
 
@@ -127,7 +114,7 @@ def plain_name(name: str) -> str:
     """Return the last part of a name, without anything that shows or acts as something else (UP-03)."""
     last = PureWindowsPath(PurePosixPath(name).name).name
     shown = "".join(letter for letter in last if letter.isprintable()).strip(" .")
-    return shown[-NAME_CHARS_MAX:] or "file"
+    return shown[-limits.NAME_CHARS_MAX :] or "file"
 
 
 async def _nothing() -> AsyncIterator[bytes]:
@@ -140,17 +127,18 @@ async def sniff_blob(blobs: Blobs, sha256: str, *, name: str) -> str:
     """Return the media type of stored bytes, from the first of them."""
     size = min(blobs.size(sha256) or 0, _LOOK_BYTES)
     beginning = b"".join([chunk async for chunk in blobs.open(sha256, start=0, size=size)])
-    suffix = PurePosixPath(name.lower()).suffix
-    for start, magic, media_type in _MAGIC:
-        if beginning.startswith(magic, start):
-            return _IN_ZIP.get(suffix, _ZIP) if media_type == _ZIP else media_type
-    return _OF_TEXT.get(suffix, PLAIN) if _is_text(beginning) else OCTETS
+    known = (
+        one["type"]
+        for one in TYPES["magic"]
+        if beginning.startswith(one["bytes"].encode("latin-1"), one["at"])
+    )
+    found = next(known, None) or (PLAIN if _is_text(beginning) else OCTETS)
+    return TYPES["named"].get(found, {}).get(PurePosixPath(name.lower()).suffix, found)
 
 
 def _is_text(beginning: bytes) -> bool:
     try:
         # Not the end of the file, perhaps: a letter may be cut where we stopped looking.
-        codecs.getincrementaldecoder("utf-8")().decode(beginning)
+        return "\0" not in codecs.getincrementaldecoder("utf-8")().decode(beginning)
     except UnicodeDecodeError:
         return False
-    return b"\0" not in beginning

@@ -20,7 +20,7 @@ from starlette.responses import Response
 from deskhand.errors import Code, DeskhandError
 from deskhand.hub.http.access import Call, TheCall
 from deskhand.hub.http.messages import BYTES, CHUNK, HEADERS, Answer, Flow, body_chunks
-from deskhand.hub.uploads import INLINE, PLAIN, sniff_blob
+from deskhand.hub.uploads import PLAIN, TYPES, sniff_blob
 from deskhand.protocol.objects import Upload
 from deskhand.protocol.tasks import Artifact, FileRef, Task
 
@@ -41,11 +41,6 @@ async def create_upload(
     upload = await call.door.uploads.create(call.me, name=name, size=size)
     headers = _state(upload) | {"Location": f"/v1/uploads/{upload.id}"}
     return Answer(upload, status_code=201, headers=headers)
-
-
-async def get_upload(call: TheCall, upload: str) -> Answer:
-    """Return an upload of one's own."""
-    return Answer(await call.door.uploads.look(call.me, upload))
 
 
 async def head_upload(call: TheCall, upload: str) -> Response:
@@ -160,6 +155,6 @@ def _span(request: Request, size: int, tag: str) -> tuple[int, int] | None:
 
 
 def _disposition(name: str, media_type: str) -> str:
-    how = "inline" if media_type in INLINE else "attachment"
+    how = "inline" if media_type in TYPES["inline"] else "attachment"
     plain = _ODD.sub("_", name) or "file"
     return f"{how}; filename=\"{plain}\"; filename*=UTF-8''{quote(name, safe='')}"
