@@ -116,7 +116,7 @@ def test_a_notification_says_the_kind_of_thing_and_nothing_of_its_content() -> N
     planned = announcement(finished, thread="thr_1", task="tsk_1")
 
     assert planned is not None
-    said = [text(planned.body_id, language=language) for language in LANGUAGES]
+    said = [text(f"notice.{planned.kind}.body", language=language) for language in LANGUAGES]
     assert (planned.kind, planned.tag) == ("finished", "tsk_1")
     assert not any("salary" in one for one in said)
 

@@ -18,16 +18,7 @@ from deskhand.limits import NAME_CHARS_MAX, TITLE_CHARS_MAX
 from deskhand.protocol import events as ev
 from deskhand.protocol import ops
 from deskhand.protocol.authority import authorize_fields
-from deskhand.protocol.objects import (
-    Folder,
-    FolderMode,
-    Origin,
-    Role,
-    Runner,
-    Thread,
-    Trust,
-    narrower,
-)
+from deskhand.protocol.objects import Folder, Origin, Role, Runner, Thread, Trust, narrowest
 from deskhand.protocol.tasks import FileRef, Question, Task, TaskState
 
 COMMANDS_AGENT = "commands"
@@ -172,7 +163,7 @@ def _delegate(
         runner=body.runner or (folder.runner if folder else None),
         pinned=bool(body.runner or folder),
         folder=folder.id if folder else None,
-        mode=_narrowest(folder.mode if folder else None, body.mode),
+        mode=narrowest(folder.mode if folder else None, body.mode),
         agent=agent,
         model=body.model or (kept.model if kept and agent != COMMANDS_AGENT else None),
         origin=said.origin,
@@ -237,7 +228,7 @@ def _as_before(facts: Facts, wish: Wish, body: ops.MessagePost) -> ops.MessagePo
         return body
     if body.runner not in (None, folder.runner):
         return body
-    return body.but(folder=folder.id, mode=_narrowest(last.mode, body.mode))
+    return body.but(folder=folder.id, mode=narrowest(last.mode, body.mode))
 
 
 def _folder(facts: Facts, body: ops.MessagePost) -> Folder | None:
@@ -249,10 +240,6 @@ def _folder(facts: Facts, body: ops.MessagePost) -> Folder | None:
         if named and body.runner in (None, folder.runner):
             return folder
     raise DeskhandError(Code.FOLDER_UNKNOWN, body.folder, field="folder")
-
-
-def _narrowest(first: FolderMode | None, second: FolderMode | None) -> FolderMode | None:
-    return narrower(first, second) if first and second else first or second
 
 
 def _known_command(facts: Facts, text: str) -> None:

@@ -16,7 +16,7 @@ from deskhand.protocol.tasks import TaskState
 NoticeClass = Literal["finished", "needs_you", "failed", "test"]
 Urgency = Literal["high", "normal", "low"]
 _DAY_SECONDS = 24 * 3600
-_HOW: dict[NoticeClass, tuple[Urgency, int]] = {
+HOW: dict[NoticeClass, tuple[Urgency, int]] = {
     "finished": ("normal", _DAY_SECONDS),
     "failed": ("normal", _DAY_SECONDS),
     "needs_you": ("high", 7 * _DAY_SECONDS),
@@ -27,15 +27,11 @@ _HOW: dict[NoticeClass, tuple[Urgency, int]] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Announcement:
-    """A notification as decided, before it is addressed to a device. Texts are ids of the catalogue."""
+    """A notification as decided, before it is put in words and addressed to a device."""
 
     kind: NoticeClass
     tag: str
-    title_id: str
-    body_id: str
     url_path: str
-    urgency: Urgency
-    ttl_seconds: int
 
 
 def announcement(body: Body, *, thread: str | None, task: str | None) -> Announcement | None:
@@ -43,18 +39,18 @@ def announcement(body: Body, *, thread: str | None, task: str | None) -> Announc
     path = f"/#/threads/{thread}" + (f"/tasks/{task}" if task else "")
     match body:
         case ev.TaskFinished(state=TaskState.COMPLETED):
-            return _announce("finished", tag=task or "", path=path)
+            return Announcement(kind="finished", tag=task or "", url_path=path)
         case ev.TaskFinished(state=TaskState.FAILED):
-            return _announce("failed", tag=task or "", path=path)
+            return Announcement(kind="failed", tag=task or "", url_path=path)
         case ev.ApprovalRequested(approval=asked) | ev.QuestionAsked(question=asked):
-            return _announce("needs_you", tag=asked.id, path=path)
+            return Announcement(kind="needs_you", tag=asked.id, url_path=path)
         case _:
             return None
 
 
 def trial_announcement(tag: str) -> Announcement:
     """Return the notification of a person who presses *test*."""
-    return _announce("test", tag=tag, path="/")
+    return Announcement(kind="test", tag=tag, url_path="/")
 
 
 def next_try_seconds(attempts: int, *, asked_for: float | None, spread: float) -> float | None:
@@ -69,16 +65,3 @@ def next_try_seconds(attempts: int, *, asked_for: float | None, spread: float) -
         return None
     step = min(attempts, len(DELIVERY_BACKOFF_SECONDS)) - 1
     return max(asked_for or 0.0, DELIVERY_BACKOFF_SECONDS[max(step, 0)] * (1 + spread / 4))
-
-
-def _announce(kind: NoticeClass, *, tag: str, path: str) -> Announcement:
-    urgency, ttl_seconds = _HOW[kind]
-    return Announcement(
-        kind=kind,
-        tag=tag,
-        title_id=f"notice.{kind}.title",
-        body_id=f"notice.{kind}.body",
-        url_path=path,
-        urgency=urgency,
-        ttl_seconds=ttl_seconds,
-    )

@@ -6,7 +6,7 @@ task from its computer: a pinned task waits for it, however long.
 
 from __future__ import annotations
 
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from heapq import heapify, heappop, heappush
@@ -107,17 +107,14 @@ def dispatch(
         now.add(task, task.runner or "")
     ready = [task for task in queued if waits(task) and now.able(task)]
     drafts = ask_once(facts, ready, ids=ids, language=language)
-    lines: dict[str, deque[Task]] = {}
-    for task in sorted(queued, key=lambda task: task.id):
-        lines.setdefault(task.thread, deque()).append(task)
-    turns = [(now.per_thread[thread], line[0].id, thread) for thread, line in lines.items()]
+    turns = [(now.per_thread[task.thread], task.id, task) for task in queued]
     heapify(turns)
     while turns:
-        _, _, thread = heappop(turns)
-        line = lines[thread]
-        drafts += _place(now, line.popleft())
-        if line:
-            heappush(turns, (now.per_thread[thread], line[0].id, thread))
+        under_way, name, task = heappop(turns)
+        if under_way == now.per_thread[task.thread]:
+            drafts += _place(now, task)
+        else:  # its thread got one since
+            heappush(turns, (now.per_thread[task.thread], name, task))
     return drafts
 
 

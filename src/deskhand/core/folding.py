@@ -7,19 +7,11 @@ this. It refuses to judge: what is in the log has happened. Unknown kinds touch 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Literal
 
 from deskhand.protocol import events as ev
 from deskhand.protocol.events import Body, Event, body_of
-from deskhand.protocol.objects import (
-    Device,
-    Folder,
-    PairRequest,
-    Runner,
-    Setting,
-    Thread,
-    narrower,
-)
+from deskhand.protocol.objects import Device, Folder, PairRequest, Runner, Setting, Thread, narrower
 from deskhand.protocol.tasks import Approval, Artifact, Question, Task, TaskState, Waiting
 from deskhand.protocol.wire import Wire
 
@@ -129,7 +121,7 @@ def _folder_advertised(before: Wire | None, said: Folder) -> Folder:
     return said.but(state=before.state, mode=narrower(before.mode, said.mode))
 
 
-def _sets(*taken: str, **values: _Value | str | tuple[()] | None) -> _Rule:
+def _sets(*taken: str, **values: _Value | str | bool | tuple[()] | None) -> _Rule:
     """Return a rule that takes fields over from the body, and sets others to a value or what is found for them."""
 
     def rule(before: object, event: Event, body: object) -> dict[str, object]:
@@ -154,31 +146,15 @@ def _happened(_: object, event: Event, body: ev.AttemptBody | ev.TaskFinished) -
     return body.happened_at or event.at
 
 
-def _suggestion_chosen(before: Task, _: Event, body: ev.SuggestionChosen) -> dict[str, object]:
-    chosen = body.suggestion
-    return {
-        "said": before.text,
-        "text": chosen.command,
-        "agent": "commands",
-        "runner": chosen.runner,
-        "pinned": True,
-        "folder": chosen.folder,
-        "mode": body.mode,
-        "state": TaskState.QUEUED,
-        "reason": None,
-    }
-
-
 def _accepted(before: Task, event: Event, body: ev.TaskAccepted) -> dict[str, object]:
     at = _happened(before, event, body)
     return {"accepted_at": before.accepted_at or at, "started_at": before.started_at or at}
 
 
 def _task_edited(_: Task, __: Event, body: ev.TaskEdited) -> dict[str, object]:
-    title = {} if body.title is None else {"title": body.title}
-    if body.criteria is None:
-        return {**title}
-    return {**title, "criteria": body.criteria, "criteria_by": "owner"}
+    by = None if body.criteria is None else "owner"
+    said = {"title": body.title, "criteria": body.criteria, "criteria_by": by}
+    return {name: value for name, value in said.items() if value is not None}
 
 
 def _criteria_restated(before: Task, _: Event, body: ev.CriteriaRestated) -> dict[str, object]:
@@ -196,21 +172,15 @@ def _artifacts(before: Task, _: Event, body: ev.ArtifactCreated) -> tuple[Artifa
     return (*others, body.artifact)
 
 
-def _waits(
-    before: Task, event: Event, body: ev.ApprovalRequested | ev.QuestionAsked
-) -> tuple[Waiting, ...]:
-    if isinstance(body, ev.QuestionAsked):
-        waiting = Waiting(kind="question", id=body.question.id, since=event.at)
-    else:
-        asked = body.approval
-        waiting = Waiting(
-            kind="approval",
-            id=asked.id,
-            since=event.at,
-            expires_at=asked.expires_at,
-            then=asked.then,
-        )
-    return (*before.waiting_for, waiting)
+def _asks(kind: Literal["approval", "question"]) -> _Rule:
+    """Return the rule of a task that waits for a person's word."""
+
+    def waits(before: Task, event: Event, body: object) -> tuple[Waiting, ...]:
+        asked: Wire = getattr(body, kind)
+        how = asked.model_dump(include={"id", "expires_at", "then"})
+        return (*before.waiting_for, Waiting(kind=kind, since=event.at, **how))
+
+    return _sets(state=TaskState.INPUT_REQUIRED, waiting_for=waits, now_doing=None)
 
 
 def _goes_on(
@@ -223,8 +193,6 @@ def _goes_on(
     goes_on = before.state is TaskState.INPUT_REQUIRED and not left
     return {"waiting_for": left, "state": TaskState.WORKING if goes_on else before.state}
 
-
-_ASKS = _sets(state=TaskState.INPUT_REQUIRED, waiting_for=_waits, now_doing=None)
 
 _CHANGES: dict[_Pair, _Rule] = {
     (ev.DeviceRevoked, Device): _sets(state="revoked", revoked_at=_at),
@@ -245,7 +213,17 @@ _CHANGES: dict[_Pair, _Rule] = {
     (ev.TaskFinished, Thread): _sets(updated_at=_at),
     (ev.TaskQueued, Task): _sets("reason", state=TaskState.QUEUED, now_doing=None),
     (ev.TaskSuggested, Task): _sets("suggestions"),
-    (ev.SuggestionChosen, Task): _suggestion_chosen,
+    (ev.SuggestionChosen, Task): _sets(
+        "mode",
+        said=lambda before, _, __: before.text,
+        text=lambda _, __, body: body.suggestion.command,
+        agent="commands",
+        runner=lambda _, __, body: body.suggestion.runner,
+        pinned=True,
+        folder=lambda _, __, body: body.suggestion.folder,
+        state=TaskState.QUEUED,
+        reason=None,
+    ),
     (ev.TaskAssigned, Task): _sets("runner", "epoch", state=TaskState.WORKING, reason=None),
     (ev.TaskAccepted, Task): _accepted,
     (ev.TaskMoved, Task): _sets(
@@ -272,10 +250,10 @@ _CHANGES: dict[_Pair, _Rule] = {
     (ev.CheckFinished, Task): _sets(checks=lambda before, _, body: (*before.checks, body.check)),
     (ev.ChecksReset, Task): _sets(checks=()),
     (ev.ArtifactCreated, Task): _sets(artifacts=_artifacts),
-    (ev.ApprovalRequested, Task): _ASKS,
+    (ev.ApprovalRequested, Task): _asks("approval"),
     (ev.ApprovalDecided, Task): _goes_on,
     (ev.ApprovalVoided, Task): _goes_on,
-    (ev.QuestionAsked, Task): _ASKS,
+    (ev.QuestionAsked, Task): _asks("question"),
     (ev.QuestionAnswered, Task): _goes_on,
     (ev.ApprovalDecided, Approval): _sets(
         "scope",

@@ -15,16 +15,7 @@ from deskhand.protocol import events as ev
 from deskhand.protocol.events import HUB
 from deskhand.protocol.objects import Folder, Origin, Trust
 from deskhand.protocol.ops import ApprovalDecide, Archive, EventAppend, TaskAccept, TaskEdit
-from deskhand.protocol.tasks import (
-    MOVES,
-    OPEN,
-    VERDICTS,
-    Approval,
-    QueueReason,
-    Task,
-    TaskState,
-    Verdict,
-)
+from deskhand.protocol.tasks import MOVES, VERDICTS, Approval, QueueReason, Task, TaskState
 from deskhand.protocol.wire import sha256_of
 
 _AGAIN = (
@@ -32,15 +23,6 @@ _AGAIN = (
     *("criteria", "criteria_by", "requested_checks", "budget"),
 )
 """What a new try of a task has from the old one."""
-
-
-def known_task(facts: Facts, name: str | None) -> Task:
-    """Return the task.
-
-    Raises:
-        DeskhandError: ``not_found``.
-    """
-    return known(facts, Task, name)
 
 
 def edit_task(facts: Facts, wish: Wish, body: TaskEdit) -> Decision:
@@ -76,7 +58,7 @@ def resume_task(facts: Facts, wish: Wish) -> Decision:
 
 def retry_task(facts: Facts, wish: Wish) -> Decision:
     """Make a new task of a finished one, linked by ``retry_of``."""
-    old = known_task(facts, wish.task)
+    old = known(facts, Task, wish.task)
     if not old.final:
         raise DeskhandError(Code.ILLEGAL_STATE, f"the task is {old.state}")
     folder = facts.get(Folder, old.folder) if old.folder else None
@@ -98,7 +80,7 @@ def retry_task(facts: Facts, wish: Wish) -> Decision:
 
 def archive_task(facts: Facts, wish: Wish, body: Archive) -> Decision:
     """Put a task away, or take it out again."""
-    task = known_task(facts, wish.task)
+    task = known(facts, Task, wish.task)
     return _about(task, wish, ev.TaskArchived(archived=body.archived), to_runner=False)
 
 
@@ -169,37 +151,6 @@ def append_event(facts: Facts, wish: Wish, body: EventAppend) -> Decision:
             raise DeskhandError(Code.INVALID, detail, field="verdict")
         drafts = [*void_waits(task), *drafts, *_return_folder(facts, task)]
     return decided(task, *drafts)
-
-
-def leave_computer(facts: Facts, wish: Wish, runner: str, *, because: str) -> tuple[Draft, ...]:
-    """Take its tasks and folders from a computer that will not come back.
-
-    A movable task that it never accepted goes to another one. What was accepted may have had effects that nobody
-    heard of: it ends as not done and is not begun again silently (R4).
-    """
-    drafts: list[Draft] = []
-    for task in facts.find(Task, states=OPEN, limit=10_000):
-        if task.runner != runner:
-            continue
-        if task.pinned or task.accepted_at:
-            finished = ev.TaskFinished(
-                state=TaskState.FAILED,
-                verdict=Verdict.NOT_DONE,
-                not_done_because=(because,),
-                changes=task.changes,
-                usage=task.usage,
-                epoch=task.epoch + 1,
-            )
-            resumed = (ev.TaskResumed(),) if task.state is TaskState.PAUSED else ()
-            drafts += void_waits(task)
-            drafts += [_draft(task, wish, body, to_runner=False) for body in (*resumed, finished)]
-        elif task.state not in (TaskState.QUEUED, TaskState.PAUSED):
-            drafts.append(_draft(task, wish, ev.TaskQueued(), to_runner=False))
-    for folder in facts.find(Folder, states=["granted"], limit=10_000):
-        if folder.runner == runner:
-            removed = ev.FolderRemoved(folder=folder.id)
-            drafts.append(Draft(body=removed, actor=wish.principal.id))
-    return tuple(drafts)
 
 
 def _dated(said: ev.Body, task: Task, *, now: str) -> ev.Body:
@@ -295,7 +246,7 @@ def _return_folder(facts: Facts, task: Task) -> tuple[Draft, ...]:
 
 
 def _unfinished(facts: Facts, wish: Wish) -> Task:
-    task = known_task(facts, wish.task)
+    task = known(facts, Task, wish.task)
     if task.final:
         raise DeskhandError(Code.ILLEGAL_STATE, f"the task is {task.state}")
     return task
@@ -308,7 +259,7 @@ def _legal(task: Task, target: TaskState) -> Task:
 
 
 def _leased(facts: Facts, wish: Wish) -> Task:
-    task = known_task(facts, wish.task)
+    task = known(facts, Task, wish.task)
     if task.runner != wish.principal.id:
         raise DeskhandError(Code.NOT_FOUND, task.id, field="task")
     return task

@@ -1,4 +1,5 @@
-"""What an account must say after it went back to a backup, so that nothing happens a second time.
+"""What an account must say when a computer left it or forgot, or when it went back to a backup itself, so that nothing
+happens a second time.
 
 Pure: facts in, drafts out. It refuses to let anything go on by itself: whatever was open may have been finished since, so
 it waits for its owner, and a yes that was given then is void.
@@ -10,11 +11,11 @@ from collections.abc import Collection
 
 from deskhand.core.dispatching import brief_of
 from deskhand.core.drafting import Draft, Facts, Wish, draft, setting_of
-from deskhand.core.lifecycle import leave_computer, void_waits
+from deskhand.core.lifecycle import void_waits
 from deskhand.protocol import events as ev
 from deskhand.protocol.events import HUB
-from deskhand.protocol.objects import Device, Origin, Trust
-from deskhand.protocol.tasks import OPEN, Task, TaskState
+from deskhand.protocol.objects import Device, Folder, Origin, Trust
+from deskhand.protocol.tasks import OPEN, Task, TaskState, Verdict
 from deskhand.texts import text
 
 _ALL = 1_000_000_000
@@ -48,6 +49,37 @@ def after_restore(
         backup_at=backup_at, devices_ended=len(ended), tasks_paused=len(tasks)
     )
     return [Draft(body=restored, actor=HUB), *drafts]
+
+
+def leave_computer(facts: Facts, wish: Wish, runner: str, *, because: str) -> tuple[Draft, ...]:
+    """Take its tasks and folders from a computer that will not come back.
+
+    A movable task that it never accepted goes to another one. What was accepted may have had effects that nobody
+    heard of: it ends as not done and is not begun again silently (R4).
+    """
+    drafts, me = list[Draft](), wish.principal.id
+    for task in facts.find(Task, states=OPEN, limit=10_000):
+        if task.runner != runner:
+            continue
+        if task.pinned or task.accepted_at:
+            finished = ev.TaskFinished(
+                state=TaskState.FAILED,
+                verdict=Verdict.NOT_DONE,
+                not_done_because=(because,),
+                changes=task.changes,
+                usage=task.usage,
+                epoch=task.epoch + 1,
+            )
+            resumed = (ev.TaskResumed(),) if task.state is TaskState.PAUSED else ()
+            drafts += void_waits(task)
+            drafts += [draft(body, task, actor=me) for body in (*resumed, finished)]
+        elif task.state not in (TaskState.QUEUED, TaskState.PAUSED):
+            drafts.append(draft(ev.TaskQueued(), task, actor=me))
+    for folder in facts.find(Folder, states=["granted"], limit=10_000):
+        if folder.runner == runner:
+            removed = ev.FolderRemoved(folder=folder.id)
+            drafts.append(Draft(body=removed, actor=me))
+    return tuple(drafts)
 
 
 def begin_anew(facts: Facts, wish: Wish, runner: str, *, because: str) -> list[Draft]:

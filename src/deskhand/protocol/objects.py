@@ -100,6 +100,11 @@ def narrower(first: FolderMode, second: FolderMode) -> FolderMode:
     return order[min(order.index(first), order.index(second))]
 
 
+def narrowest(first: FolderMode | None, second: FolderMode | None) -> FolderMode | None:
+    """Return the mode that allows less, of those that are said."""
+    return narrower(first, second) if first and second else first or second
+
+
 class FolderInstructions(Wire):
     """The file of a folder that goes with each task there, as far as it goes."""
 
