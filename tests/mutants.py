@@ -89,7 +89,7 @@ def skips_outbox_rows() -> AbstractContextManager[None]:
     """Now and then the runner does not store what it has to say."""
     put = orders.put_op
 
-    def skipping(connection: Any, op: Op, *, key: tuple[str, int]) -> None:  # noqa: ANN401 - passed on
+    def skipping(connection: Any, op: Op, *, key: AttemptKey) -> None:  # noqa: ANN401 - passed on
         if not op.op_id.endswith("7"):
             put(connection, op, key=key)
 

@@ -9,9 +9,10 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import tomllib
 from collections.abc import Generator, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from deskhand.limits import COMMAND_FILE_BYTES_MAX, COMMAND_PROCESSES_MAX
 from deskhand.ports import Command
@@ -20,23 +21,10 @@ from deskhand.sandbox.layers import Programs
 _HOME: Final = "/home/sandbox"
 _UID: Final = "1000"
 _MERGED_USR: Final = ("bin", "sbin", "lib", "lib32", "lib64", "libx32")
-_ETC: Final = (
-    *("ld.so.cache", "ld.so.conf", "ld.so.conf.d", "alternatives", "ssl/certs", "ca-certificates"),
-    *("fonts", "localtime", "mime.types", "terminfo"),
+_INSIDE: Final[dict[str, Any]] = tomllib.loads(
+    Path(__file__).with_name("box.toml").read_text("ascii")
 )
-_STAND_INS: Final[Mapping[str, bytes]] = {
-    "/etc/passwd": b"sandbox:x:1000:1000:sandbox:/home/sandbox:/bin/sh\n",
-    "/etc/group": b"sandbox:x:1000:\n",
-    "/etc/hosts": b"127.0.0.1 localhost sandbox\n::1 localhost sandbox\n",
-    "/etc/nsswitch.conf": b"passwd: files\ngroup: files\nhosts: files\n",
-}
-_ENVIRONMENT: Final[Mapping[str, str]] = {
-    "PATH": "/usr/local/bin:/usr/bin:/bin",
-    "HOME": _HOME,
-    "LANG": "C.UTF-8",
-    "TMPDIR": "/tmp",  # noqa: S108 - the box's own
-    "TERM": "dumb",
-}
+_STAND_INS: Final[Mapping[str, str]] = _INSIDE["stand_ins"]
 
 
 @contextlib.contextmanager
@@ -44,7 +32,8 @@ def handed_over(seccomp: bytes, given: Mapping[str, bytes]) -> Generator[Mapping
     """Yield files in memory by name: the stand-ins of /etc, what is given, the filter, and the status, empty yet."""
     with contextlib.ExitStack() as stack:
         descriptors: dict[str, int] = {}
-        for name, data in {**given, **_STAND_INS, "seccomp": seccomp, "status": b""}.items():
+        own = {name: said.encode() for name, said in _STAND_INS.items()}
+        for name, data in {**given, **own, "seccomp": seccomp, "status": b""}.items():
             descriptors[name] = os.memfd_create("deskhand")
             stack.callback(os.close, descriptors[name])
             os.pwrite(descriptors[name], data, 0)
@@ -85,7 +74,7 @@ def box(
         *("--unshare-cgroup-try", "--disable-userns", "--uid", _UID, "--gid", _UID),
         *("--hostname", "sandbox", "--cap-drop", "ALL", "--new-session"),
         *_programs(),
-        *_each("--ro-bind-try", ((f"/etc/{name}", f"/etc/{name}") for name in _ETC)),
+        *_each("--ro-bind-try", ((f"/etc/{name}", f"/etc/{name}") for name in _INSIDE["etc"])),
         *_each("--ro-bind-data", ((str(handed[to]), to) for to in (*_STAND_INS, *command.given))),
         # /proc/sys again and read-only: under root the box could otherwise write the host's kernel settings.
         *("--proc", "/proc", "--ro-bind", "/proc/sys", "/proc/sys", "--dev", "/dev"),
@@ -95,7 +84,7 @@ def box(
         *_each("--ro-bind", zip(programs, map(str, command.programs), strict=True)),
         *("--bind" if command.writable else "--ro-bind", merged, str(root)),
         *("--chdir", str(command.folder), "--remount-ro", "/", "--clearenv"),
-        *_each("--setenv", _ENVIRONMENT.items()),
+        *_each("--setenv", _INSIDE["environment"].items()),
         *("--seccomp", str(handed["seccomp"]), "--json-status-fd", str(handed["status"]), "--"),
         *command.argv,
     ]

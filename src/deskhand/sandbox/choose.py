@@ -15,14 +15,7 @@ from deskhand.sandbox.bubblewrap import Bubblewrap
 from deskhand.sandbox.layers import Programs, make_layers, remove_layers
 from deskhand.sandbox.seccomp import filter_bytes
 
-_SCRIPT: Final = """
-set -e
-echo new > kept
-echo made > made
-test "$(wc -l < /proc/net/route)" -le 1
-if unshare -U true 2>/dev/null; then exit 11; fi
-if test -e /etc/shadow; then exit 12; fi
-"""
+_SCRIPT: Final = Path(__file__).with_name("trial.sh").read_text("ascii")
 _SECONDS_MAX: Final = 20
 
 

@@ -23,15 +23,8 @@ from deskhand.sandbox import idmap
 
 _SEARCH: Final = "/usr/local/bin:/usr/bin:/bin:/usr/local/sbin:/usr/sbin:/sbin"
 _PLAIN_PATH: Final = re.compile(r"[^,:\\\"\n]+")
-_RAISE: Final = """
-"$0" -t overlay overlay -o "$1" "$2" || exit
-shift 2
-exec 3<&0
-{ read -r _ <&3; while :; do kill -KILL -1; sleep 0.02; done; } </dev/null >/dev/null 2>&1 &
-exec "$@" </dev/null 3<&-
-"""
-"""First process of an own pid namespace. Beside the box it leaves a watcher that reads the lifeline and, when the
-runner lets go of it or dies, kills all there is until nothing is left; no moment of the start is uncovered."""
+_RAISE: Final = Path(__file__).with_name("raise.sh").read_text("ascii")
+"""First process of the box for a normal user."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
