@@ -39,14 +39,13 @@ ARGUMENTS: dict[str, JsonObject] = {
     "trash_file": {"path": "a.txt"},
     "move_file": {"path": "a.txt", "to": "b.txt"},
     "move_files": {"paths": ["a.txt"], "to": ["b.txt"]},
-    "read_table": {"path": "a.csv"},
     "write_table": {"path": "new.csv", "tables": {"paths": ["a.csv"]}},
     "list_sheets": {"paths": ["a.xlsx"]},
     "merge_pdfs": {"path": "new.pdf", "files": {"paths": ["a.pdf", "a.pdf"]}},
     "check_table": {"path": "a.csv", "tables": {"paths": ["a.csv"]}},
     "check_copied": {"path": "a.txt", "paths": ["a.txt"]},
     "query_table": {"paths": ["a.csv"], "sql": "SELECT sum(v) FROM a"},
-    "write_workbook": {"path": "new.xlsx", "sheets": [{"name": "A", "rows": [["x"]]}]},
+    "write_report": {"path": "new.xlsx", "tables": {"paths": ["a.csv"]}},
     "write_document": {"path": "new.docx", "content": "# A"},
     "fetch_url": {"url": "https://example.org/"},
     "run_command": {"argv": ["true"]},
@@ -54,12 +53,7 @@ ARGUMENTS: dict[str, JsonObject] = {
     "check_exit": {"step": "0" * 64},
     "check_quotes": {"path": "a.txt"},
     "check_actions": {"path": "a.txt", "paths": ["a.txt"]},
-    "check_totals": {
-        "path": "a.csv",
-        "workbook": "a.xlsx",
-        "sheet": "A",
-        "facts": [{"cell": "A1"}],
-    },
+    "check_report": {"path": "a.xlsx", "tables": {"paths": ["a.csv"]}},
 }
 FILES: Files = {
     "a.pdf": papers.pdf("Page one"),
@@ -146,10 +140,8 @@ async def test_a_tool_that_says_it_does_not_write_changes_nothing(name: str) -> 
         ("write_file", {"path": "x", "content": 3}, "content"),
         ("run_command", {"argv": "ls"}, "argv"),
         ("run_command", {"argv": ["ls"], "seconds": 10_000}, "seconds"),
-        ("write_workbook", {"path": "x.xlsx", "sheets": [{"name": "A", "rows": ["x"]}]}, "rows"),
-        ("write_workbook", {"path": "x.xlsx", "sheets": [{"name": "A", "rows": [[[1]]]}]}, "v"),
-        ("write_workbook", {"path": "x.xlsx", "sheets": [{"name": "A", "rows": [[1.5]]}]}, "v"),
-        ("check_totals", {"workbook": "x", "sheet": "A", "facts": []}, "path"),
+        ("write_report", {"path": "x.xlsx", "tables": {"paths": []}}, "paths"),
+        ("check_report", {"tables": {"paths": ["a.csv"]}}, "path"),
     ],
 )
 async def test_wrong_arguments_name_their_field(
@@ -382,9 +374,9 @@ async def test_of_a_long_output_a_model_gets_both_ends() -> None:
 async def test_text_never_becomes_a_formula(text: str, make: Make) -> None:
     """UP-09: what a spreadsheet program would run is neutralised."""
     folder = make({})
-    sheets: JsonObject = {"path": "x.xlsx", "sheets": [{"name": "A", "rows": [[text]]}]}
+    sheets: JsonObject = {"path": "x.xlsx", "tables": [{"name": "A", "rows": [[text]]}]}
 
-    await _call("write_workbook", sheets, folder)
+    await _call("write_document", sheets, folder)
     written = folder.read("x.xlsx", limit=10**6)
 
     assert workbooks.cells(written) == {"A": [["'" + text]]}
@@ -394,15 +386,15 @@ async def test_text_never_becomes_a_formula(text: str, make: Make) -> None:
 async def test_the_same_sheets_are_the_same_bytes(make: Make) -> None:
     """A workbook has no clock in it, so its hash proves its content."""
     folder = make({})
-    cells: list[Json] = ["가격", 3, None, {"v": "1234.50", "as": "number", "places": 2}]
-    sheets: JsonObject = {"sheets": [{"name": "A/B", "rows": [cells]}]}
+    rows: list[Json] = [["가격", "b", "c", "d"], ["=1", 3, None, 1234.5]]
+    sheets: JsonObject = {"tables": [{"name": "A/B", "rows": rows}]}
 
-    first = await _call("write_workbook", {**sheets, "path": "1.xlsx"}, folder)
-    second = await _call("write_workbook", {**sheets, "path": "2.xlsx"}, folder)
+    first = await _call("write_document", {**sheets, "path": "1.xlsx"}, folder)
+    second = await _call("write_document", {**sheets, "path": "2.xlsx"}, folder)
     back = workbooks.cells(folder.read("1.xlsx", limit=10**6))
 
     assert first.value["sha256"] == second.value["sha256"]
-    assert back == {"A B": [["가격", 3, None, Decimal("1234.5")]]}
+    assert back == {"A B": [["가격", "b", "c", "d"], ["'=1", 3, None, Decimal("1234.5")]]}
 
 
 def workbooks_parts(data: bytes) -> bytes:

@@ -19,7 +19,7 @@ from deskhand.testing.memory_folder import MemoryFolder
 from deskhand.tools import workbooks
 from deskhand.tools.registry import standard_tools
 from deskhand.tools.tables import shaping
-from deskhand.tools.tables.totals import Column
+from deskhand.tools.tables.columns import Column
 from tests import papers
 from tests.driven import Driven, brief_of, checked, drive, offloaded, place_of, replays
 

@@ -20,7 +20,7 @@ def test_models_are_told_of_tools_for_models_only() -> None:
     """Checks and what only the plans of commands use stay out."""
     assert set(INFOS) <= set(TOOLS)
     assert not [name for name in INFOS if name.startswith("check_")]
-    assert {"write_workbook", "read_table"}.isdisjoint(INFOS)
+    assert {"write_report", "write_table"}.isdisjoint(INFOS)
 
 
 @pytest.mark.parametrize("info", INFOS.values(), ids=INFOS.keys())

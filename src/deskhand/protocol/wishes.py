@@ -15,12 +15,10 @@ from typing_extensions import override
 
 from deskhand.errors import DeskhandError
 from deskhand.limits import COMMAND_SECONDS, LIST_ENTRIES_MAX
-from deskhand.protocol.wire import Json, Wire
+from deskhand.protocol.wire import Wire
 
 LINES_MAX = 1_000_000
 CONTENT_CHARS_MAX = 1_000_000
-ROWS_MAX = 20_000
-COLUMNS_MAX = 10_000
 
 
 def _plain(path: str) -> str:
@@ -36,7 +34,6 @@ Argument = Annotated[str, Field(max_length=32_000)]
 Hash = Annotated[str, Field(max_length=64)]
 RelPath = Annotated[Text, AfterValidator(_plain), Field(description="Path inside the folder.")]
 LineNumber = Annotated[int, Field(ge=1, le=LINES_MAX)]
-Index = Annotated[int, Field(ge=0, le=COLUMNS_MAX)]
 Day = Annotated[date, Field(strict=False)]
 Paths = Annotated[list[Text], Field(min_length=1, max_length=500)]
 Sources = Annotated[list[Text], Field(min_length=1, max_length=20)]
@@ -170,13 +167,6 @@ class FindDuplicates(Reading):
     path: RelPath = "."
 
 
-class ReadTable(Reading):
-    """How a CSV or TSV is written, what its columns hold and add up to, by the values of a column."""
-
-    path: RelPath
-    by: Short | None = None
-
-
 class QueryTable(Reading):
     """Ask tables with SQL (DuckDB): sums, groups, joins, over CSV, TSV, Excel, JSON and Parquet files.
 
@@ -278,38 +268,6 @@ class RunCommand(Wish):
     )
 
 
-class Cell(Wish):
-    """A cell with a form; numbers and dates are exact text."""
-
-    v: str | int | None
-    kind: Literal["text", "number", "percent", "date"] = Field(default="text", alias="as")
-    places: Annotated[int, Field(ge=0, le=12)] = 0
-    look: Literal["plain", "title", "header", "total", "note"] = "plain"
-
-
-class TableFile(Reading):
-    """A table to fill a sheet from; the file must still have this hash."""
-
-    path: RelPath
-    sha256: Hash
-    rows_max: Annotated[int, Field(ge=1, le=ROWS_MAX)] = ROWS_MAX
-
-
-class Sheet(Wish):
-    """A sheet from a table's file, or from rows of cells: text, whole numbers, nothing or :class:`Cell`."""
-
-    name: Short
-    rows: Annotated[list[list[Json]], Field(max_length=5000)] = Field(default_factory=list)
-    widths: Annotated[list[int], Field(max_length=500)] = Field(default_factory=list)
-    table: TableFile | None = None
-
-
-class WriteWorkbook(Write):
-    """An xlsx from plain sheets."""
-
-    sheets: Annotated[list[Sheet], Field(min_length=1, max_length=20)]
-
-
 class DocumentTable(Wish):
     """A table: its first row are the names of its columns; numbers are numbers, not text."""
 
@@ -372,6 +330,11 @@ class WriteTable(Write):
 
     tables: SourceFiles
     shape: Shape = Field(default_factory=Shape)
+    language: Literal["en", "ko"] = "en"
+
+
+class WriteReport(WriteTable):
+    """Write a workbook with what a table adds up to, also by the values of a column, its rows, and how it was read."""
 
 
 class MergePdfs(Write):
@@ -443,6 +406,10 @@ class CheckTable(Check):
     shape: Shape = Field(default_factory=Shape)
 
 
+class CheckReport(CheckTable):
+    """Is the report what its file comes to, every figure in it computed by other code?"""
+
+
 class CheckCopied(Check):
     """Does every line of the files stand in the result, in their order?"""
 
@@ -455,33 +422,3 @@ class CheckExit(Check):
 
     path: RelPath = "."
     step: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
-
-
-class Group(Wish):
-    """The rows that have this value in a column."""
-
-    column: Index
-    name: Text
-
-
-class Figure(Wish):
-    """In which cell a figure lies, and of which column (of which rows) it is said to be the measure."""
-
-    cell: Annotated[str, Field(max_length=12)]
-    measure: Literal["sum", "average", "minimum", "maximum", "count", "rows"] = "sum"
-    column: Index = 0
-    places: Annotated[int, Field(ge=0, le=100)] = 0
-    label: Short = ""
-    group: Group | None = None
-
-
-class CheckTotals(Check):
-    """Do the figures of a sheet, and the sums of its copy of the data, follow from the table?"""
-
-    about = ("workbook",)
-
-    path: RelPath
-    workbook: RelPath
-    sheet: Short
-    facts: Annotated[list[Figure], Field(max_length=5000)]
-    data_sheet: Short = ""

@@ -29,3 +29,10 @@ def text(key: str, *, language: str = "en", **values: object) -> str:
     """
     chosen = catalogue(language if language in LANGUAGES else "en")
     return chosen[key].format(**values)
+
+
+def language_of(*samples: str, default: str) -> str:
+    """Return the language to answer in: Korean about what is written in it, else the default."""
+    letters = [letter for letter in " ".join(samples) if letter.isalpha()]
+    hangul = sum("가" <= letter <= "힣" for letter in letters)
+    return "ko" if hangul * 3 > len(letters) else default

@@ -77,7 +77,6 @@ def standard_tools(
         tool(wishes.SearchFiles, files.search_files),
         tool(wishes.FindFiles, files.Finder(reader).find_files),
         tool(wishes.FindDuplicates, files.find_duplicates),
-        tool(wishes.ReadTable, tabling.read_table),
         tool(wishes.QueryTable, reader.query_table),
         tool(wishes.WriteFile, changing.write_file, "idempotent", shows=changing.shown_write),
         tool(wishes.EditFile, changing.edit_file, "idempotent", shows=changing.shown_edit),
@@ -86,8 +85,8 @@ def standard_tools(
         tool(wishes.MoveFiles, changing.move_files, "probe", before=moved_all),
         tool(wishes.TrashFile, trash.trash_file, "probe", before=trash.trashed_before),
         tool(wishes.WriteDocument, documents.write_document, "idempotent"),
-        tool(wishes.WriteWorkbook, tabling.write_workbook, "idempotent"),
         tool(wishes.WriteTable, tabling.write_table, "idempotent"),
+        tool(wishes.WriteReport, tabling.write_report, "idempotent"),
         tool(wishes.MergePdfs, tabling.merge_pdfs, "idempotent"),
         tool(wishes.SourceFiles, tabling.list_sheets),
         tool(wishes.CheckTable, recount.check_table),
@@ -96,7 +95,7 @@ def standard_tools(
         tool(wishes.CheckActions, again.check_actions),
         tool(wishes.CheckFiles, again.check_files),
         tool(wishes.CheckExit, shell.check_exit),
-        tool(wishes.CheckTotals, recount.check_totals),
+        tool(wishes.CheckReport, recount.check_report),
         tool(wishes.RunCommand, shell.run_command, "idempotent", spelled=shell.command_line),
         tool(
             wishes.FetchUrl, web.fetch_url, "idempotent", spelled=web.address, reachable=web.listed

@@ -1,12 +1,11 @@
 """Tools for tables: read from csv, tsv and Excel, added up, shaped, and written as what the name says.
 
-A big table never travels through an agent: a sheet may name its file (``table``) and is filled here. Numbers are
-exact text everywhere; a float never appears in a wish or a result.
+A table never travels through an agent: a wish names its file. Numbers are exact; a float never appears in a wish or a
+result.
 """
 
 from __future__ import annotations
 
-import hashlib
 from base64 import b64decode
 from dataclasses import dataclass
 from functools import partial
@@ -22,8 +21,7 @@ from deskhand.tools.builtin import about, ok, source
 from deskhand.tools.changing import write_once
 from deskhand.tools.reading import Reader
 from deskhand.tools.tables.reading import Table, read
-from deskhand.tools.tables.shaping import shape
-from deskhand.tools.tables.totals import described, recognise
+from deskhand.tools.tables.shaping import Grid, shape
 from deskhand.tools.writing.documents import rendered
 
 _BOOKS: Final = (".xlsx", ".xlsm")
@@ -37,15 +35,14 @@ class Tabling:
 
     async def table(
         self, access: FolderAccess, path: str, place: Place, sheet: str = ""
-    ) -> tuple[Table, str, str]:
-        """Return a file's table, the file's hash, and the names of the sheets that were not asked for.
+    ) -> tuple[Table, str]:
+        """Return a file's table, and the names of the sheets that were not asked for.
 
         Raises:
             DeskhandError: ``unsupported_type``, ``invalid``: no table; ``not_found``: no such sheet or file.
         """
         with about(path):
             data, others = await self._read(access, path), ""
-            digest = hashlib.sha256(data).hexdigest()
             if PurePosixPath(path).suffix.lower() in _BOOKS:
                 sheets = await self._sheets(data, place)
                 name = sheet or next(iter(sheets), "")
@@ -54,7 +51,7 @@ class Tabling:
                     raise DeskhandError(Code.NOT_FOUND, detail)
                 data = sheets.pop(name).encode("utf-8", errors="replace")
                 others = "" if sheet else ", ".join(sheets)
-            return await self.reader.offload(partial(read, data)), digest, others
+            return await self.reader.offload(partial(read, data)), others
 
     async def load(
         self, wish: wishes.SourceFiles, place: Place
@@ -63,53 +60,26 @@ class Tabling:
         access = source(wish, place)
         found = [(p, await self.table(access, p, place, wish.sheet)) for p in wish.paths]
         others: list[JsonObject] = [
-            {"what": "sheets", "file": path, "sheets": more} for path, (_, _, more) in found if more
+            {"what": "sheets", "file": path, "sheets": more} for path, (_, more) in found if more
         ]
-        return [(path, table) for path, (table, _, _) in found], others
-
-    async def read_table(self, wish: wishes.ReadTable, place: Place) -> ToolResult:
-        """Return how a table is written, what its columns hold and add up to."""
-        table, digest, _ = await self.table(source(wish, place), wish.path, place)
-        told = await self.reader.offload(lambda: described(table, by=wish.by))
-        value: JsonObject = {"path": wish.path, "sha256": digest, **told}
-        return ok(value, f"{len(table.rows)} rows, {table.width} columns")
-
-    async def write_workbook(self, wish: wishes.WriteWorkbook, place: Place) -> ToolResult:
-        """Write an xlsx; a sheet of a table's file must be of the very file that was added up.
-
-        Raises:
-            DeskhandError: ``conflict`` when it changed meanwhile, and what writing raises.
-        """
-        from deskhand.tools import workbooks
-
-        sheets = list[workbooks.Sheet]()
-        for sheet in wish.sheets:
-            rows = [[workbooks.cell_of(cell) for cell in row] for row in sheet.rows]
-            made = workbooks.Sheet(name=sheet.name, rows=rows, widths=tuple(sheet.widths))
-            if of := sheet.table:
-                table, digest, _ = await self.table(source(of, place), of.path, place)
-                if digest != of.sha256:
-                    raise DeskhandError(Code.CONFLICT, f"{of.path} changed while it was read")
-                cells = [row.cells for row in table.rows[: of.rows_max]]
-                made = workbooks.table_sheet(sheet.name, recognise(table), cells)
-            sheets.append(made)
-        data = await self.reader.offload(lambda: workbooks.build(sheets))
-        return await self._written(wish, data, place)
+        return [(path, table) for path, (table, _) in found], others
 
     async def write_table(self, wish: wishes.WriteTable, place: Place) -> ToolResult:
         """Write it and return how many rows it has, its columns and the remarks."""
         tables, others = await self.load(wish.tables, place)
-
         grid = await self.reader.offload(lambda: shape(tables, wish.shape))
         data = await self.reader.offload(lambda: rendered(wish.path, grid))
-        written = await self._written(wish, data, place)
-        value: JsonObject = {
-            **written.value,
-            "rows": len(grid.rows),
-            "columns": [column.name for column in grid.columns],
-            "remarks": [*others, *grid.remarks],
-        }
-        return ok(value, f"{written.text}, {len(grid.rows)} rows")
+        return await self._table_written(wish, data, grid, others, place)
+
+    async def write_report(self, wish: wishes.WriteReport, place: Place) -> ToolResult:
+        """Write it and return how many rows its table has, its columns and the remarks."""
+        from deskhand.tools.writing.reporting import report
+
+        ((path, table), *_), others = await self.load(wish.tables, place)
+        made = await self.reader.offload(
+            lambda: report(path, table, wish.shape, language=wish.language)
+        )
+        return await self._table_written(wish, made.data, made.whole, others, place)
 
     async def merge_pdfs(self, wish: wishes.MergePdfs, place: Place) -> ToolResult:
         """Write the pages of all, in their order, and return how many there are."""
@@ -131,6 +101,18 @@ class Tabling:
     async def _sheets(self, data: bytes, place: Place) -> dict[str, str]:
         answer = await self.reader.apart.ask({"do": "sheets"}, [data], place)
         return cast("dict[str, str]", answer["sheets"])
+
+    async def _table_written(
+        self, wish: wishes.Write, data: bytes, grid: Grid, others: list[JsonObject], place: Place
+    ) -> ToolResult:
+        written = await self._written(wish, data, place)
+        value: JsonObject = {
+            **written.value,
+            "rows": len(grid.rows),
+            "columns": [column.name for column in grid.columns],
+            "remarks": [*others, *grid.remarks],
+        }
+        return ok(value, f"{written.text}, {len(grid.rows)} rows")
 
     async def _written(self, wish: wishes.Write, data: bytes, place: Place) -> ToolResult:
         return await self.reader.offload(

@@ -24,10 +24,8 @@ from openpyxl.utils import get_column_letter
 from openpyxl.worksheet._write_only import WriteOnlyWorksheet
 
 from deskhand.errors import Code, DeskhandError
-from deskhand.protocol import wishes
-from deskhand.protocol.wire import Json
+from deskhand.tools.tables.columns import Column, value_of
 from deskhand.tools.tables.numbers import is_missing, places
-from deskhand.tools.tables.totals import Column, value_of
 
 CELL_CHARS_MAX: Final = 32_000
 SHEET_NAME_CHARS_MAX: Final = 31
@@ -81,10 +79,17 @@ def build(sheets: Sequence[Sheet]) -> bytes:
 
 
 def table_sheet(name: str, columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> Sheet:
-    """Return the sheet of a table: what was understood as numbers or dates, the rest as it is written."""
+    """Return the sheet of a table."""
+    head = [column.name for column in columns]
+    return headed_sheet(name, head, rows, table_rows(columns, rows))
+
+
+def table_rows(
+    columns: Sequence[Column], rows: Sequence[Sequence[str]]
+) -> Iterator[Sequence[Cell]]:
+    """Return the cells of a table: what was understood as numbers or dates, the rest as it is written."""
     decimals = [_decimals(column, (row[n] for row in rows)) for n, column in enumerate(columns)]
-    cells = ([_table_cell(*of) for of in zip(row, columns, decimals, strict=True)] for row in rows)
-    return headed_sheet(name, [column.name for column in columns], rows, cells)
+    return ([_table_cell(*of) for of in zip(row, columns, decimals, strict=True)] for row in rows)
 
 
 def headed_sheet(
@@ -118,12 +123,6 @@ def _table_cell(cell: str, column: Column, decimals: int) -> Cell:
     if isinstance(found, date) and ":" not in cell:
         return Cell(value=found.isoformat(), kind="date")
     return Cell(value=(cell.strip() or None) if is_missing(cell) else cell)
-
-
-def cell_of(said: Json) -> Cell:
-    """Return the cell that a wish asks for: a value, or one with a form."""
-    wish = wishes.Cell.from_json(said if isinstance(said, dict) else {"v": said})
-    return Cell(value=wish.v, kind=wish.kind, places=wish.places, look=wish.look)
 
 
 def cells(data: bytes, *, computed: bool = False) -> dict[str, list[list[Value]]]:

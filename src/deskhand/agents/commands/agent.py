@@ -14,14 +14,13 @@ from typing import Final
 from deskhand.agents.commands.brief import BRIEF
 from deskhand.agents.commands.command import Command, Line, Plan, StoppedError, Work
 from deskhand.agents.commands.filing.moving import ORGANIZE, RENAME
-from deskhand.agents.commands.filing.shaping import CONVERT, MERGE, TABLE
+from deskhand.agents.commands.filing.shaping import CONVERT, MERGE, REPORT, TABLE
 from deskhand.agents.commands.parse import parse_line
 from deskhand.agents.commands.reading.actions import ACTIONS
 from deskhand.agents.commands.reading.duplicates import DUPLICATES
 from deskhand.agents.commands.reading.find import FIND
 from deskhand.agents.commands.reading.risks import RISKS
 from deskhand.agents.commands.reading.run import RUN
-from deskhand.agents.commands.report import REPORT
 from deskhand.ports import Done, GiveUp, Move, Offload, Turn, Wishes
 from deskhand.protocol.objects import CommandInfo
 from deskhand.protocol.tasks import Brief

@@ -19,7 +19,7 @@ from deskhand.clock import unstamp
 from deskhand.ports import CheckWish, Done, GiveUp, ToolCall, ToolResult, Turn, Wishes
 from deskhand.protocol.objects import CommandInfo, OptionInfo
 from deskhand.protocol.wire import JsonObject
-from deskhand.texts import LANGUAGES, text
+from deskhand.texts import LANGUAGES, language_of, text
 
 T = TypeVar("T")
 Plan = Generator[Wishes, Turn, Done | GiveUp]
@@ -117,10 +117,7 @@ class Work:
 
     def about(self, *samples: str) -> Work:
         """Return it with the language to answer in: Korean to who writes it, and about what is written in it."""
-        letters = [letter for letter in " ".join(samples) if letter.isalpha()]
-        hangul = sum("가" <= letter <= "힣" for letter in letters)
-        is_korean = self.line.language == "ko" or hangul * 3 > len(letters)
-        return replace(self, language="ko" if is_korean else "en")
+        return replace(self, language=language_of(*samples, default=self.line.language))
 
     @property
     def today(self) -> date:

@@ -15,17 +15,16 @@ from decimal import Decimal, localcontext
 from functools import partial
 from typing import Final
 
-from deskhand.limits import READ_BYTES_MAX
 from deskhand.ports import Place, ToolResult
-from deskhand.protocol.wishes import CheckCopied, CheckTable, CheckTotals, Figure, Shape
+from deskhand.protocol.wishes import CheckCopied, CheckReport, CheckTable, Shape
 from deskhand.texts import text
 from deskhand.tools.builtin import result, source
 from deskhand.tools.reading import Reader
 from deskhand.tools.tables import shaping
+from deskhand.tools.tables.columns import EXACT, Column, recognise
 from deskhand.tools.tables.numbers import is_missing
 from deskhand.tools.tables.reading import Table, folded
 from deskhand.tools.tables.shaping import ORDERS, conditions_in, parts_of, typed
-from deskhand.tools.tables.totals import EXACT, Column, recognise
 from deskhand.tools.tabling import Tabling
 from deskhand.tools.writing.documents import rendered
 
@@ -34,7 +33,6 @@ Value = Decimal | str
 _Fact = tuple[str, Decimal | None]
 _Row = dict[str, _Fact]
 _NOTHING: Final[_Fact] = ("", None)
-_Cells = Sequence[Sequence[object]]
 _EVIDENCE_FIGURES: Final = 6
 _THREE: Final = 3
 _DIGITS_MAX: Final = 40
@@ -53,10 +51,10 @@ class Recounting:
         tables, _ = await Tabling(self.reader).load(wish.tables, place)
         return await self.reader.offload(partial(_compared, wish, tables, place))
 
-    async def check_totals(self, wish: CheckTotals, place: Place) -> ToolResult:
-        """Add up the table of a report again."""
-        table, _, _ = await Tabling(self.reader).table(source(wish, place), wish.path, place)
-        return await self.reader.offload(partial(_recomputed, wish, table, place))
+    async def check_report(self, wish: CheckReport, place: Place) -> ToolResult:
+        """Make it once more, which must give the same bytes, and every figure in it by other code."""
+        tables, _ = await Tabling(self.reader).load(wish.tables, place)
+        return await self.reader.offload(partial(_recomputed, wish, *tables[0], place))
 
     async def check_copied(self, wish: CheckCopied, place: Place) -> ToolResult:
         """Look for the words of every line, in their order; marks of a kind of document are no words."""
@@ -86,21 +84,29 @@ def _bare(line: str, *, paged: bool) -> str:
 def _compared(wish: CheckTable, tables: Sequence[tuple[str, Table]], place: Place) -> ToolResult:
     said = partial(text, language=wish.language)
     grid = shaping.shape(tables, wish.shape)
-    digest = hashlib.sha256(rendered(wish.path, grid)).hexdigest()
-    if place.results.sha256(wish.path) != digest:
+    if not _is_there(rendered(wish.path, grid), wish, place):
         return result(said("check.other_file", path=wish.path), passed=False)
-    shown = grid.columns[: len(grid.columns) - (bool(wish.shape.origin) and len(tables) > 1)]
+    passed = _follows(grid, tables, wish.shape)
+    total = sum(len(table.rows) for _, table in tables)
+    key = "check.table" if passed else "check.table_differs"
+    return result(said(key, rows=len(grid.rows), total=total), passed=passed)
+
+
+def _is_there(data: bytes, wish: CheckTable, place: Place) -> bool:
+    return place.results.sha256(wish.path) == hashlib.sha256(data).hexdigest()
+
+
+def _follows(grid: shaping.Grid, tables: Sequence[tuple[str, Table]], wish: Shape) -> bool:
+    """Return whether rows are what was asked of the tables."""
+    shown = grid.columns[: len(grid.columns) - (bool(wish.origin) and len(tables) > 1)]
     with localcontext(EXACT):
-        expected = _expected(tables, wish.shape, shown)
+        expected = _expected(tables, wish, shown)
         actual = [
             tuple(_value((cell.strip(), typed(cell, c)), c) for cell, c in zip(row, shown))  # noqa: B905 - without the file
             for row in grid.rows
         ]
-    short = len(actual) != min(wish.shape.top or len(expected), len(expected))
-    passed = not short and not Counter(actual) - Counter(expected)
-    total = sum(len(table.rows) for _, table in tables)
-    key = "check.table" if passed else "check.table_differs"
-    return result(said(key, rows=len(actual), total=total), passed=passed)
+    is_whole = len(actual) == min(wish.top or len(expected), len(expected))
+    return is_whole and not Counter(actual) - Counter(expected)
 
 
 def _expected(
@@ -183,54 +189,62 @@ def _value(fact: _Fact, column: Column) -> Value:
 # --- a report
 
 
-def _recomputed(wish: CheckTotals, table: Table, place: Place) -> ToolResult:
-    """Add the table up again and compare; the columns of a ``data_sheet`` must add up to the same sums."""
+def _recomputed(wish: CheckReport, path: str, table: Table, place: Place) -> ToolResult:
+    """Compute every figure anew, and look for it in the workbook."""
     from deskhand.tools import workbooks
+    from deskhand.tools.writing.reporting import report
 
-    pages = workbooks.cells(place.results.read(wish.workbook, limit=READ_BYTES_MAX))
-    for name in (wish.sheet, wish.data_sheet):
-        if name and name not in pages:
-            return result(text("check.no_sheet", language=wish.language, sheet=name), passed=False)
-    with localcontext(EXACT):
-        return _figures(wish, table, pages[wish.sheet], pages.get(wish.data_sheet))
-
-
-def _figures(wish: CheckTotals, table: Table, page: _Cells, copy: _Cells | None) -> ToolResult:
-    """Return whether every figure is what the table adds up to, on the sheet and in the copy of the data."""
-    said, facts, columns = partial(text, language=wish.language), wish.facts, recognise(table)
-    places = {fact.column for fact in facts}
-    groupings = {fact.group.column for fact in facts if fact.group}
-    if max({0} | places | groupings) >= table.width:
+    said = partial(text, language=wish.language)
+    made = report(path, table, wish.shape, language=wish.language)
+    if not _is_there(made.data, wish, place):
         return result(said("check.other_file", path=wish.path), passed=False)
-    members = defaultdict[tuple[int, str], list[int]](list)
-    for number, row in enumerate(table.rows):
-        for index in groupings:
-            members[index, row.cells[index].strip()].append(number)
-    numbers = {n: [_number_in(row.cells[n], columns[n]) for row in table.rows] for n in places}
-    wrong, right = list[str](), list[str]()
-    for fact in facts:
-        inside, group = range(len(table.rows)), fact.group
-        values = [
-            numbers[fact.column][n]
-            for n in (members[group.column, group.name] if group else inside)
-        ]
-        found, whole = _measure(fact, values), fact.measure == "sum" and not group
-        written = [_written(page, fact, columns[fact.column])]
-        if whole and copy is not None:
-            written.append(_added(copy, fact.column, len(table.rows)))
-        differing = [value for value in written if value is None or value != found]
-        if differing or whole:
-            key, into = ("figure_wrong", wrong) if differing else ("figure", right)
-            there = _shown((*differing, found)[0], fact.places)
-            shown = {"label": fact.label, "written": there, "found": _shown(found, fact.places)}
-            into.append(said(f"check.{key}", **shown))
+    (page, *_) = workbooks.cells(made.data).values()
+    there = {_figure(cell) for row in page for cell in row}
+    wrong, sums, total = list[str](), list[str](), 1
+    for column, figures in made.figures:
+        own, total = _figures(column, table, figures["average"]), total + len(figures)
+        for measure, written in figures.items():
+            is_share = column.kind == "percent" and measure != "count"
+            shown = written.scaleb(-2) if is_share else written
+            is_right = written == own[measure] and shown in there
+            key, into = ("figure", sums) if is_right else ("figure_wrong", wrong)
+            if measure == "sum" or not is_right:
+                both = {"written": f"{written:,f}", "found": f"{own[measure]:,f}"}
+                into.append(said(f"check.{key}", label=column.name, **both))
+    if made.groups:
+        total += len(made.groups.rows) * (len(made.groups.columns) - 1)
+        if not _follows(made.groups, [(path, table)], made.shape):
+            rows = len(made.groups.rows)
+            wrong.append(said("check.table_differs", rows=rows, total=len(table.rows)))
     if wrong:
-        count = said("check.figures_wrong", wrong=len(wrong), total=len(facts))
+        count = said("check.figures_wrong", wrong=len(wrong), total=total)
         return result(f"{count} {'; '.join(wrong[:_EVIDENCE_FIGURES])}", passed=False)
-    figures = ", ".join(right[:_EVIDENCE_FIGURES])
+    figures = ", ".join(sums[:_EVIDENCE_FIGURES])
     key = "check.figures" if figures else "check.figures_only"
-    sentence = said(key, figures=figures, total=len(facts), rows=len(table.rows))
-    return result(sentence, passed=bool(facts))
+    return result(said(key, figures=figures, total=total, rows=len(table.rows)), passed=True)
+
+
+def _figures(column: Column, table: Table, mean: Decimal) -> dict[str, Decimal]:
+    """Return what a column comes to, the mean with as many decimals as another."""
+    with localcontext(EXACT):
+        cells = (_number_in(row.cells[column.index], column) for row in table.rows)
+        numbers = [number for number in cells if number is not None]
+        total, nothing = sum(numbers, Decimal(0)), Decimal(0)
+        return {
+            "count": Decimal(len(numbers)),
+            "sum": total,
+            "average": (total / max(1, len(numbers))).quantize(mean),
+            "minimum": min(numbers, default=nothing),
+            "maximum": max(numbers, default=nothing),
+        }
+
+
+def _figure(value: object) -> Decimal | None:
+    """Return a number of a workbook; a long text stands for what a double cannot hold."""
+    if isinstance(value, (int, Decimal)):
+        return Decimal(value)
+    long = _LONG.fullmatch(value) if isinstance(value, str) else None
+    return None if long is None else Decimal(long[1])
 
 
 def _number_in(cell: str, column: Column) -> Decimal | None:
@@ -262,7 +276,7 @@ def _joined(kept: str, mark: str) -> Decimal | None:
         return None
     if abs(int(power or 0)) > _POWER:
         return None
-    return Decimal(f"{digits or '0'}.{decimals or '0'}e{power or '0'}")
+    return Decimal(f"{digits}.{decimals}e{power or '0'}")
 
 
 def _is_digits(kept: str) -> bool:
@@ -278,56 +292,6 @@ def _ungrouped(whole: str) -> str | None:
     groups = whole.split(gap)
     fits = not gaps and gap in _GAPS and all(len(group) == _THREE for group in groups[1:])
     return "".join(groups) if fits and 0 < len(groups[0]) <= _THREE else None
-
-
-def _measure(fact: Figure, cells: Sequence[Decimal | None]) -> Decimal | None:
-    values = [value for value in cells if value is not None]
-    if fact.measure in ("rows", "count"):
-        return Decimal(len(cells if fact.measure == "rows" else values))
-    total = sum(values, Decimal(0))
-    if fact.measure == "sum" or not values:
-        return total if fact.measure == "sum" else None
-    if fact.measure == "average":
-        return (total / len(values)).quantize(Decimal(1).scaleb(-fact.places))
-    return min(values) if fact.measure == "minimum" else max(values)
-
-
-def _added(page: _Cells, column: int, rows: int) -> Decimal | None:
-    """Add up a column of the data sheet below its header; nothing when it has another number of rows."""
-    if len(page) != rows + 1:
-        return None
-    values = (_figure(row[column]) for row in page[1:] if column < len(row))
-    return sum((value for value in values if value is not None), Decimal(0))
-
-
-def _written(page: _Cells, fact: Figure, column: Column) -> Decimal | None:
-    """Return the figure in its cell."""
-    from openpyxl.utils.cell import coordinate_to_tuple
-
-    try:
-        row, place = coordinate_to_tuple(fact.cell)
-        found = _figure(page[row - 1][place - 1])
-    except (IndexError, ValueError):
-        return None
-    counted = column.kind != "percent" or fact.measure in ("rows", "count")
-    return found if found is None or counted else found.scaleb(2)
-
-
-def _figure(value: object) -> Decimal | None:
-    """Return a number of a workbook; a long text stands for what a double cannot hold."""
-    if isinstance(value, (int, Decimal)) and not isinstance(value, bool):
-        return Decimal(value)
-    long = _LONG.fullmatch(value) if isinstance(value, str) else None
-    return None if long is None else Decimal(long[1])
-
-
-def _shown(value: Decimal | None, places: int) -> str:
-    """Return a figure for people, with at least so many decimals and no empty ones beyond."""
-    if value is None:
-        return "–"
-    exponent = value.normalize().as_tuple().exponent
-    written = -exponent if isinstance(exponent, int) else 0
-    return f"{value:,.{max(places, written)}f}"
 
 
 _LONG = re.compile(r"'?(-?(?=[0-9.]{16})[0-9]+(?:\.[0-9]+)?)")

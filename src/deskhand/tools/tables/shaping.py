@@ -18,9 +18,9 @@ from typing import Final
 from deskhand.errors import Code, DeskhandError
 from deskhand.protocol.wire import JsonObject
 from deskhand.protocol.wishes import Shape
+from deskhand.tools.tables.columns import EXACT, Column, recognise, value_of
 from deskhand.tools.tables.numbers import Style, amount, is_missing
 from deskhand.tools.tables.reading import Table, folded
-from deskhand.tools.tables.totals import EXACT, Column, recognise, value_of
 
 ROWS_OUT_MAX: Final = 200_000
 _NAMED_MAX: Final = 5

@@ -21,9 +21,9 @@ from deskhand.ports import Place, ToolResult
 from deskhand.protocol import wishes
 from deskhand.protocol.wire import Json
 from deskhand.tools.changing import write_once
+from deskhand.tools.tables.columns import Column
 from deskhand.tools.tables.numbers import is_missing
 from deskhand.tools.tables.shaping import Grid, typed
-from deskhand.tools.tables.totals import Column
 
 _W = TypeVar("_W")
 

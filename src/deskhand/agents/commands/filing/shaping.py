@@ -1,6 +1,7 @@
-"""``/table``, ``/merge`` and ``/convert``: tables and documents in another shape, computed or read again at once.
+"""``/table``, ``/report``, ``/merge`` and ``/convert``: tables and documents in another shape, computed or read again.
 
 ``/table FILE [--where CONDITION] [--by COLUMNS] [--sum COLUMNS] ...`` chooses, adds up and sorts rows exactly;
+``/report FILE.csv [--by COLUMN]`` makes a workbook with what a table adds up to and how it was read;
 ``/merge FILE... [--on COLUMN] [--unique]`` puts tables below or beside each other, texts and PDFs in a row;
 ``/convert FILE... TO`` writes each beside its old one. The agent never holds a table. What is lost, has no partner or
 stands there twice is said. They refuse sums that are not honest, tables mixed with texts, and tables guessed out of
@@ -59,6 +60,16 @@ def _table(work: Work) -> Plan:
     return (yield from _made(work, wanted, {"paths": [*paths]}, shape, "table.done"))
 
 
+def _report(work: Work) -> Plan:
+    """Write, add up again."""
+    by = work.option("by")
+    work = work.about(by or work.line.operands[0])
+    wanted = work.name_for("report.xlsx", ".xlsx")
+    shape: JsonObject = {"by": [by] if by else [], "count": work.say("table.rows")}
+    tables: JsonObject = {"paths": [*work.line.operands]}
+    return (yield from _made(work, wanted, tables, shape, "report.done", "report"))
+
+
 def _merge(work: Work) -> Plan:
     """List, see of which kind they are, write, look again."""
     work = work.about(*work.line.operands)
@@ -111,6 +122,7 @@ def _convert(work: Work) -> Plan:
 
 
 TABLE: Final = Command.of("table", _table)
+REPORT: Final = Command.of("report", _report)
 MERGE: Final = Command.of("merge", _merge)
 CONVERT: Final = Command.of("convert", _convert)
 
@@ -127,12 +139,16 @@ def lines_of(path: str, work: Work) -> Steps[tuple[list[str], list[str]]]:
             return lines, strings(value, "notes")
 
 
-def _made(work: Work, wanted: str, tables: JsonObject, shape: JsonObject, key: str) -> Steps[Done]:
-    """Write a table from files, and compute it anew."""
+def _made(
+    work: Work, wanted: str, tables: JsonObject, shape: JsonObject, key: str, kind: str = "table"
+) -> Steps[Done]:
+    """Write a table or report from files, and compute it anew."""
     name, replacing = yield from work.free_name(wanted)
     given: JsonObject = {"path": name, "tables": tables, "shape": shape}
-    writing = work.call("write_table", "write", {**given, "replace": replacing}, path=name)
-    return (yield from work.deliver(writing, (work.check("table", name, given),), key))
+    again = work.check(kind, name, given)
+    given |= {"replace": replacing, "language": work.language}
+    writing = work.call(f"write_{kind}", "write", given, path=name)
+    return (yield from work.deliver(writing, (again,), key))
 
 
 def _copied(
