@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from deskhand.agents.builtin.agent import BuiltInAgent
-from deskhand.agents.builtin.choosing import ModelChoice
+from deskhand.agents.builtin.choosing import Offer
 from deskhand.agents.builtin.mind import Mind, Scene
 from deskhand.protocol.objects import FolderMode
 from deskhand.protocol.tasks import Brief
@@ -29,7 +29,7 @@ def thinking(  # noqa: PLR0913 - what a test may say, all by name
     standin: bool = True,
 ) -> BuiltInAgent:
     """Return an agent that thinks with the model at this address."""
-    choice = ModelChoice(name=model, base_url=url, key="k", context_tokens=100_000)
+    choice = Offer(name=model, base_url=url, key="k", context_tokens=100_000)
     scene = Scene(now=NOW, computer="laptop", root=None if root is None else str(root), mode=mode)
     mind = Mind(
         choose=lambda _: choice,

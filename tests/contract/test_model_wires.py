@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 import pytest
 
 from deskhand.agents.builtin.agent import BuiltInAgent
-from deskhand.agents.builtin.choosing import ModelChoice
+from deskhand.agents.builtin.choosing import Offer
 from deskhand.agents.builtin.mind import Mind, Scene
 from deskhand.errors import Code, DeskhandError
 from deskhand.ports import Done, Evidence, GiveUp, ToolCall, ToolInfo, ToolResult, Turn, Wishes
@@ -77,7 +77,7 @@ async def talking(
     """Give an agent a server with these answers."""
     heard: list[str | None] = []
     async with serving(wire, *answers) as server:
-        choice = ModelChoice(
+        choice = Offer(
             name=wire.model, base_url=server.url, key="sk-secret-key", context_tokens=context
         )
         agent = BuiltInAgent(
@@ -310,7 +310,7 @@ async def test_a_server_that_is_away_is_waited_for(wire: Wire) -> None:
         with socket.socket() as taken:
             taken.bind(("127.0.0.1", 0))
             talk.server.url = f"http://127.0.0.1:{taken.getsockname()[1]}{wire.base}"
-            choice = ModelChoice(name=wire.model, base_url=talk.server.url, key="k")
+            choice = Offer(name=wire.model, base_url=talk.server.url, key="k")
             mind = Mind(choose=lambda _: choice, scene=lambda _: SCENE, tools=(), offload=_inline)
             error = await _refused(BuiltInAgent(mind).move(BRIEF, []))
 

@@ -18,7 +18,7 @@ import pytest
 from typing_extensions import override
 
 from deskhand.agents.builtin.agent import BuiltInAgent
-from deskhand.agents.builtin.choosing import ModelChoice
+from deskhand.agents.builtin.choosing import Offer
 from deskhand.agents.builtin.mind import Mind, Scene
 from deskhand.clock import SystemClock
 from deskhand.errors import Code, DeskhandError
@@ -49,7 +49,7 @@ async def thinking(
     url: str, place: Path, tools: tuple[ToolInfo, ...], *, context: int = 100_000
 ) -> AsyncGenerator[Agent]:
     """Hold the built-in agent with the model at this address, in the folder of a run."""
-    choice = ModelChoice(name="openai-chat:stand-in", base_url=url, key="k", context_tokens=context)
+    choice = Offer(name="openai-chat:stand-in", base_url=url, key="k", context_tokens=context)
 
     def scene(_: object) -> Scene:
         root = str(place.parent / "Work")

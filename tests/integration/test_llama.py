@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import AsyncGenerator, Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
@@ -17,7 +18,7 @@ import httpx
 import pytest
 
 from deskhand.agents.builtin.agent import BuiltInAgent
-from deskhand.agents.builtin.choosing import ModelChoice, Offer
+from deskhand.agents.builtin.choosing import Offer
 from deskhand.agents.builtin.installing import install, offers
 from deskhand.agents.builtin.mind import Mind, Scene
 from deskhand.agents.builtin.serving import Embedded
@@ -50,9 +51,11 @@ async def own() -> AsyncGenerator[Embedded]:
 
 def tiny(context_tokens: int = 2048) -> Offer:
     """Return the model as it would be offered."""
-    choice = ModelChoice(name="openai-chat:tiny", context_tokens=context_tokens)
     return Offer(
-        name="local:tiny", source="embedded", where="", choice=choice, file=str(model_file())
+        name="local:tiny",
+        model="openai-chat:tiny",
+        context_tokens=context_tokens,
+        file=str(model_file()),
     )
 
 
@@ -68,7 +71,7 @@ def shown_of(pid: int) -> list[bytes]:
     return [Path(f"/proc/{pid}/{name}").read_bytes() for name in ("cmdline", "environ")]
 
 
-async def said(choice: ModelChoice, **body: object) -> Any:  # noqa: ANN401 - whatever a server says
+async def said(choice: Offer, **body: object) -> Any:  # noqa: ANN401 - whatever a server says
     """Ask for one answer over the wire."""
     headers = {"Authorization": f"Bearer {choice.key}"}
     asked = {"model": "tiny", "messages": [{"role": "user", "content": "Name a color."}], **body}
@@ -130,10 +133,10 @@ async def test_tools_and_their_results_go_through_the_agents_own_path(own: Embed
     assert "choices" in await said(choice, max_tokens=3)
 
 
-def agent_with(choice: ModelChoice, heard: asyncio.Queue[str]) -> BuiltInAgent:
+def agent_with(choice: Offer, heard: asyncio.Queue[str]) -> BuiltInAgent:
     """Return the built-in agent with one tool and this model, as a runner makes it."""
 
-    def chosen(_: Brief) -> ModelChoice:
+    def chosen(_: Brief) -> Offer:
         return choice
 
     def scene(_: Brief) -> Scene:
@@ -186,10 +189,7 @@ async def test_a_file_that_cannot_be_loaded_is_said_to_be_none(
     """No endless waiting for a model that never comes."""
     broken = tmp_path / "broken.gguf"
     broken.write_bytes(model_file().read_bytes()[:2_000_000])
-    offer = tiny()
-    bad = Offer(
-        name="local:broken", source="embedded", where="", choice=offer.choice, file=str(broken)
-    )
+    bad = replace(tiny(), name="local:broken", file=str(broken))
 
     with pytest.raises(DeskhandError) as refused:
         await own.serve(bad)
@@ -201,15 +201,13 @@ async def test_it_ends_with_whoever_started_it_even_after_a_kill() -> None:
     """``kill -9`` of the runner leaves no model behind in memory."""
     script = (
         "import asyncio, sys\n"
-        "from deskhand.agents.builtin.choosing import ModelChoice, Offer\n"
+        "from deskhand.agents.builtin.choosing import Offer\n"
         "from deskhand.agents.builtin.serving import Embedded\n"
         "from deskhand.clock import SystemClock\n"
         "from deskhand.ids import Ids\n"
         "async def main():\n"
         "    own = Embedded(Ids(SystemClock()))\n"
-        "    choice = ModelChoice(name='openai-chat:tiny', context_tokens=512)\n"
-        "    await own.serve(Offer(name='local:tiny', source='embedded', where='', choice=choice,\n"
-        "        file=sys.argv[1]))\n"
+        "    await own.serve(Offer(name='local:tiny', context_tokens=512, file=sys.argv[1]))\n"
         "    print(own._process.pid, flush=True)\n"
         "    await asyncio.Event().wait()\n"
         "asyncio.run(main())\n"

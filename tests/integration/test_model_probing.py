@@ -135,8 +135,8 @@ def test_each_server_is_known_by_its_own_api(
 
     offer = chosen(found)
     assert offer is not None
-    assert (offer.name, offer.choice.context_tokens) == (first, context)
-    assert offer.choice.base_url == f"http://127.0.0.1:{port}/v1"
+    assert (offer.name, offer.context_tokens) == (first, context)
+    assert offer.base_url == f"http://127.0.0.1:{port}/v1"
     assert [one.name for one in offers_of(found)] == names
 
 
@@ -147,7 +147,7 @@ def test_what_is_too_small_is_labelled_and_never_chosen_by_itself() -> None:
 
     (offer,) = offers_of(found)
     assert (offer.name, offer.label) == ("llama-server:m.gguf", "too_small")
-    assert offer.choice.context_tokens == 16384
+    assert offer.context_tokens == 16384
     assert chosen(found) is None
 
 
@@ -207,7 +207,7 @@ def test_what_only_listens_there_is_no_model_server(kind: str, pages: Pages) -> 
     with server(pages) as port:
         found = looked(**{kind: port})
 
-    assert found.servers == ()
+    assert found.here == ()
 
 
 def test_servers_that_say_nothing_cost_half_a_second_together() -> None:
@@ -216,7 +216,7 @@ def test_servers_that_say_nothing_cost_half_a_second_together() -> None:
         port, began = int(silent.getsockname()[1]), monotonic()
         found = looked(ollama=port, lmstudio=port, llama_server=port, vllm=port)
 
-    assert found.servers == ()
+    assert found.here == ()
     assert monotonic() - began < 3
 
 
@@ -234,7 +234,7 @@ def test_ollama_is_looked_for_where_it_was_told_to_listen(
         closed = nobody()
         found = look(Wanted(), environment={"OLLAMA_HOST": said.format(port)}, ports=closed)
 
-    assert bool(found.servers) is there
+    assert bool(found.here) is there
 
 
 def test_keys_are_found_by_their_variable_and_empty_ones_are_none() -> None:

@@ -9,7 +9,6 @@ import pytest
 from deskhand.agents.builtin.choosing import (
     KEY_VARIABLE,
     Findings,
-    ModelChoice,
     Offer,
     Wanted,
     chosen,
@@ -24,20 +23,19 @@ QWEN = Offer(
     name="ollama:qwen3:8b",
     source="server",
     where="127.0.0.1:11434",
-    choice=ModelChoice(name="ollama:qwen3:8b", base_url=URL, context_tokens=32_768),
+    base_url=URL,
+    context_tokens=32_768,
 )
 TINY = Offer(
     name="local:tiny",
     source="embedded",
     where="tiny.gguf",
-    choice=ModelChoice(name="openai-chat:tiny"),
+    model="openai-chat:tiny",
     label="too_small",
     file="/models/tiny.gguf",
 )
 OWN = replace(TINY, name="local:own", label=None)
-STAND_IN = Offer(
-    name="vllm:stand-in", source="server", where="", choice=ModelChoice(name="openai-chat:stand-in")
-)
+STAND_IN = Offer(name="vllm:stand-in", source="server", model="openai-chat:stand-in")
 ANTHROPIC, OPENAI = {"ANTHROPIC_API_KEY": "canary-a"}, {"OPENAI_API_KEY": "canary-o"}
 
 
@@ -45,21 +43,21 @@ ANTHROPIC, OPENAI = {"ANTHROPIC_API_KEY": "canary-a"}, {"OPENAI_API_KEY": "canar
     ("found", "name"),
     [
         (Findings(), None),
-        (Findings(embedded=(OWN,)), "local:own"),
-        (Findings(servers=(QWEN,), embedded=(OWN,)), "ollama:qwen3:8b"),
+        (Findings(here=(OWN,)), "local:own"),
+        (Findings(here=(QWEN, OWN)), "ollama:qwen3:8b"),
         # What is too small for work thinks only where somebody chose it.
-        (Findings(embedded=(TINY,)), None),
-        (Findings(wanted=Wanted(name="local:tiny"), embedded=(OWN, TINY)), "local:tiny"),
-        (Findings(keys=OPENAI, packages=ALL, servers=(QWEN,)), "openai:gpt-6.1-terra"),
+        (Findings(here=(TINY,)), None),
+        (Findings(wanted=Wanted(name="local:tiny"), here=(OWN, TINY)), "local:tiny"),
+        (Findings(keys=OPENAI, packages=ALL, here=(QWEN,)), "openai:gpt-6.1-terra"),
         (Findings(keys=OPENAI | ANTHROPIC, packages=ALL), "anthropic:claude-sonnet-5-5"),
         (Findings(keys={"GOOGLE_API_KEY": "g"}, packages=ALL), "google:gemini-3.8-flash"),
         # A key whose library is not installed is passed over, and shown.
-        (Findings(keys=ANTHROPIC, packages=frozenset({"openai"}), servers=(QWEN,)), QWEN.name),
+        (Findings(keys=ANTHROPIC, packages=frozenset({"openai"}), here=(QWEN,)), QWEN.name),
         (Findings(wanted=Wanted(name="openai:gpt-6-luna"), keys=OPENAI, packages=ALL),
          "openai:gpt-6-luna"),
-        (Findings(wanted=Wanted(name="qwen3:8b"), servers=(QWEN,), keys=OPENAI), QWEN.name),
-        (Findings(wanted=Wanted(name="none"), keys=OPENAI, packages=ALL, servers=(QWEN,)), None),
-        (Findings(servers=(STAND_IN,)), None),
+        (Findings(wanted=Wanted(name="qwen3:8b"), here=(QWEN,), keys=OPENAI), QWEN.name),
+        (Findings(wanted=Wanted(name="none"), keys=OPENAI, packages=ALL, here=(QWEN,)), None),
+        (Findings(here=(STAND_IN,)), None),
     ],
 )  # fmt: skip
 def test_config_wins_over_keys_over_servers_over_what_is_installed(
@@ -74,7 +72,7 @@ def test_config_wins_over_keys_over_servers_over_what_is_installed(
 
 def test_what_the_settings_name_is_never_replaced_by_something_else_that_works() -> None:
     """A configured model without its key is shown with what it lacks, while a server would answer."""
-    found = Findings(wanted=Wanted(name="openai:gpt-6-luna"), packages=ALL, servers=(QWEN,))
+    found = Findings(wanted=Wanted(name="openai:gpt-6-luna"), packages=ALL, here=(QWEN,))
 
     first = chosen(found)
 
@@ -94,10 +92,15 @@ def test_an_address_of_ones_own_gets_only_the_key_that_is_named_for_it() -> None
     without, with_key = chosen(found), named(found_with(found, key_variable="MINE"), "my-model")
 
     assert without is not None
-    assert without.choice == ModelChoice(
-        name="openai-chat:my-model", base_url="http://10.0.0.9/v1", key=None, context_tokens=16_000
+    assert without == Offer(
+        name="my-model",
+        model="openai-chat:my-model",
+        base_url="http://10.0.0.9/v1",
+        where="http://10.0.0.9/v1",
+        key=None,
+        context_tokens=16_000,
     )
-    assert with_key.choice.key == "mine"
+    assert with_key.key == "mine"
 
 
 def test_a_key_goes_only_where_it_was_meant_to_go() -> None:
@@ -113,9 +116,9 @@ def test_a_key_goes_only_where_it_was_meant_to_go() -> None:
     )
     missing = chosen(Findings(wanted=elsewhere, keys=keys, packages=ALL))
 
-    assert (named(found, "m").choice.key, other.choice.key) == ("mine", "canary-o")
+    assert (named(found, "m").key, other.key) == ("mine", "canary-o")
     assert own is not None
-    assert own.choice.key == "mine"
+    assert own.key == "mine"
     assert missing is not None
     assert (missing.lacks, missing.where) == (Code.MODEL_KEY, "MY_KEY")
 
@@ -145,7 +148,7 @@ def test_a_name_that_cannot_be_served_here_is_refused_with_what_is_missing(
 ) -> None:
     """Never a silent other model, though others are there."""
     keys = OPENAI | ANTHROPIC
-    found = Findings(keys=keys, packages=frozenset({"openai"}), servers=(QWEN,), embedded=(TINY,))
+    found = Findings(keys=keys, packages=frozenset({"openai"}), here=(QWEN, TINY))
 
     with pytest.raises(DeskhandError) as refused:
         named(found, name)
@@ -155,20 +158,20 @@ def test_a_name_that_cannot_be_served_here_is_refused_with_what_is_missing(
 
 
 @pytest.mark.parametrize(
-    ("name", "choice"),
+    ("name", "offer"),
     [
-        ("ollama:qwen3:8b", QWEN.choice),
-        ("tiny", TINY.choice),
-        ("openai-chat:gpt-6-luna", ModelChoice(name="openai-chat:gpt-6-luna", key="canary-o",
-                                               context_tokens=128_000)),
-        ("zai:glm", ModelChoice(name="zai:glm")),
+        ("ollama:qwen3:8b", QWEN),
+        ("tiny", TINY),
+        ("openai-chat:gpt-6-luna", Offer(name="openai-chat:gpt-6-luna", key="canary-o",
+                                         where="OPENAI_API_KEY", context_tokens=128_000)),
+        ("zai:glm", Offer(name="zai:glm")),
     ],
 )  # fmt: skip
-def test_a_task_may_name_any_model_that_can_be_served_here(name: str, choice: ModelChoice) -> None:
+def test_a_task_may_name_any_model_that_can_be_served_here(name: str, offer: Offer) -> None:
     """By the name that is shown, or by the bare name; other providers are left to their own library."""
-    found = Findings(keys=OPENAI, packages=ALL, servers=(QWEN,), embedded=(TINY,))
+    found = Findings(keys=OPENAI, packages=ALL, here=(QWEN, TINY))
 
-    assert named(found, name).choice == choice
+    assert named(found, name) == offer
 
 
 def test_another_model_of_the_configured_address_is_asked_for_there() -> None:
@@ -178,12 +181,12 @@ def test_another_model_of_the_configured_address_is_asked_for_there() -> None:
 
     offer = named(found, "openai-chat:big")
 
-    assert (offer.choice.base_url, offer.choice.key) == (URL, None)
+    assert (offer.base_url, offer.key) == (URL, None)
 
 
 def test_nothing_that_others_are_told_holds_a_key_or_an_address() -> None:
     """SE-01: the advertisement has name, source, label and context length; a key is not even in a repr."""
-    found = Findings(keys=OPENAI | ANTHROPIC, packages=ALL, servers=(QWEN,), embedded=(TINY,))
+    found = Findings(keys=OPENAI | ANTHROPIC, packages=ALL, here=(QWEN, TINY))
 
     told = [offer.info.to_json() for offer in offers_of(found)]
 

@@ -9,7 +9,7 @@ import pytest
 from pydantic_ai.messages import ModelResponse, TextPart
 from pydantic_ai.usage import RequestUsage
 
-from deskhand.agents.builtin.choosing import ModelChoice
+from deskhand.agents.builtin.choosing import Offer
 from deskhand.agents.builtin.thinking import spent_on
 from deskhand.errors import Code, DeskhandError
 from deskhand.ports import Done, Spent
@@ -98,7 +98,7 @@ def test_the_price_of_a_known_model_is_counted_and_of_another_said_to_be_unknown
         parts=[TextPart("x")], usage=usage, model_name="gpt-4o", provider_name="openai"
     )
     other = ModelResponse(parts=[TextPart("x")], usage=usage, model_name="my-own-7b")
-    choice = ModelChoice(name="openai:gpt-4o")
+    choice = Offer(name="openai:gpt-4o")
 
     once, twice = spent_on(choice, [known]), spent_on(choice, [known, known])
 

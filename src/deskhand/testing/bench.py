@@ -27,7 +27,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from deskhand.agents.builtin.agent import BuiltInAgent
-from deskhand.agents.builtin.choosing import ModelChoice
+from deskhand.agents.builtin.choosing import Offer
 from deskhand.agents.builtin.mind import Mind, Scene
 from deskhand.clock import SystemClock
 from deskhand.ports import (
@@ -250,7 +250,7 @@ async def _thinking() -> list[Figure]:
     server = await asyncio.create_subprocess_exec(*said, stdout=subprocess.PIPE)
     assert server.stdout is not None  # noqa: S101 - it was asked for
     url = (await server.stdout.readline()).decode().strip()
-    choice = ModelChoice(name="openai-chat:stand-in", base_url=url, key="none")
+    choice = Offer(name="openai-chat:stand-in", base_url=url, key="none")
     agent, tool = (
         _Thinking(
             Mind(

@@ -23,27 +23,21 @@ KEY_VARIABLE: Final = "DESKHAND_MODEL_API_KEY"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ModelChoice:
-    """A model by its provider and name (``anthropic:claude-...``), and where and with which key it answers."""
-
-    name: str
-    base_url: str | None = None
-    key: str | None = field(default=None, repr=False)
-    context_tokens: int | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Offer:
-    """A model that this computer can think with. ``name`` is how people write it, ``where`` how it was found.
+    """A model that this computer can think with, and where and with which key it answers.
 
-    ``lacks`` is why it cannot be used, with ``where`` naming what is missing; ``file`` is a model that we serve
-    ourselves.
+    ``name`` is how people write it (``anthropic:claude-...``), ``model`` how it is called over the wire where that is
+    something else, ``where`` how it was found. ``lacks`` is why it cannot be used, with ``where`` naming what is
+    missing; ``file`` is a model that we serve ourselves.
     """
 
     name: str
-    source: Literal["config", "key", "server", "embedded"]
-    where: str
-    choice: ModelChoice
+    source: Literal["config", "key", "server", "embedded"] = "config"
+    where: str = ""
+    model: str = ""
+    base_url: str | None = None
+    key: str | None = field(default=None, repr=False)
+    context_tokens: int | None = None
     label: ModelLabel | None = None
     lacks: Code | None = None
     file: str | None = None
@@ -51,10 +45,8 @@ class Offer:
     @property
     def info(self) -> ModelInfo:
         """Return what others are told of it; never its key or address."""
-        tokens = self.choice.context_tokens
-        return ModelInfo(
-            name=self.name, source=self.source, label=self.label, context_tokens=tokens
-        )
+        tokens, label = self.context_tokens, self.label
+        return ModelInfo(name=self.name, source=self.source, label=label, context_tokens=tokens)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,7 +61,7 @@ class Wanted:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Findings:
-    """Everything that was found: the settings, the keys by the name of their variable, and the offers in their order.
+    """Everything that was found: the settings, the keys by the name of their variable, and what is ``here``, in order.
 
     ``looked`` says of each place that was looked at what was there.
     """
@@ -77,8 +69,7 @@ class Findings:
     wanted: Wanted = field(default_factory=Wanted)
     keys: Mapping[str, str] = field(default_factory=dict[str, str], repr=False)
     packages: frozenset[str] = frozenset()
-    servers: tuple[Offer, ...] = ()
-    embedded: tuple[Offer, ...] = ()
+    here: tuple[Offer, ...] = ()
     looked: Mapping[str, tuple[str, ...]] = field(default_factory=dict[str, tuple[str, ...]])
 
 
@@ -110,7 +101,7 @@ def offers_of(found: Findings) -> tuple[Offer, ...]:
         for name, one in PROVIDERS.items()
         if not found.keys.keys().isdisjoint(one.variables)
     ]
-    others = (one for one in (*keyed, *found.servers, *found.embedded) if _bare(one) != STAND_IN)
+    others = (one for one in (*keyed, *found.here) if _bare(one) != STAND_IN)
     return (*first, *(one for one in others if not first or one.name != first[0].name))
 
 
@@ -144,47 +135,44 @@ def named(found: Findings, name: str) -> Offer:
 def _resolved(found: Findings, wanted: Wanted) -> Offer:
     """Return the model that is meant, with what it lacks here."""
     kind, _, model = wanted.name.partition(":")
-    choice = ModelChoice(name=wanted.name, context_tokens=wanted.context_tokens or None)
+    offer = Offer(name=wanted.name, context_tokens=wanted.context_tokens or None)
     if wanted.base_url:
-        return _at_address(found, wanted, choice)
-    for one in (*found.servers, *found.embedded):
+        return _at_address(found, wanted, offer)
+    for one in found.here:
         if wanted.name in (one.name, _bare(one)):
-            tokens = choice.context_tokens or one.choice.context_tokens
-            return replace(one, choice=replace(one.choice, context_tokens=tokens))
+            return replace(one, context_tokens=offer.context_tokens or one.context_tokens)
     provider = _DIALECTS["same"].get(kind, kind)
     if model and provider in PROVIDERS:
-        return _keyed(found, provider, wanted, choice)
-    here = kind in SERVERS or kind == EMBEDDED or not model
+        return _keyed(found, provider, wanted, offer)
+    if model and kind not in (*SERVERS, EMBEDDED):
+        return offer  # of another provider its own library knows
     where = f"{kind} 127.0.0.1:{SERVERS[kind]}" if kind in SERVERS else ""
-    lacks = Code.MODEL_UNKNOWN if here else None  # of another provider its own library knows
-    return Offer(name=wanted.name, source="config", where=where, choice=choice, lacks=lacks)
+    return replace(offer, where=where, lacks=Code.MODEL_UNKNOWN)
 
 
-def _at_address(found: Findings, wanted: Wanted, choice: ModelChoice) -> Offer:
+def _at_address(found: Findings, wanted: Wanted, offer: Offer) -> Offer:
     """Return a model at the address that the settings name; only the key that they name goes there."""
     name, variable, url = wanted.name, wanted.key_variable, wanted.base_url
+    key = found.keys.get(variable)
+    if key is None and variable not in ("", KEY_VARIABLE):
+        return replace(offer, where=variable, lacks=Code.MODEL_KEY)
     kind, _, model = name.partition(":")
     speaks = name if model and kind in _DIALECTS["anywhere"] else f"openai-chat:{name}"
-    key = found.keys.get(variable)
-    lacks = Code.MODEL_KEY if key is None and variable not in ("", KEY_VARIABLE) else None
-    choice = replace(choice, name=speaks, base_url=url, key=key)
     label = "stand_in" if speaks.partition(":")[2].startswith(STAND_IN) else None
-    where = variable if lacks else url
-    return Offer(name=name, source="config", where=where, choice=choice, label=label, lacks=lacks)
+    return replace(offer, model=speaks, where=url, base_url=url, key=key, label=label)
 
 
-def _keyed(found: Findings, name: str, wanted: Wanted, choice: ModelChoice) -> Offer:
+def _keyed(found: Findings, name: str, wanted: Wanted, offer: Offer) -> Offer:
     """Return a model of a provider in the cloud, which needs its key and its library."""
-    provider, own, lacks = PROVIDERS[name], wanted.key_variable, None
+    provider, own = PROVIDERS[name], wanted.key_variable
     variables = (own,) if own not in ("", KEY_VARIABLE) else (own, *provider.variables)
     where = next((one for one in variables if one in found.keys), variables[-1])
     if where not in found.keys:
-        lacks = Code.MODEL_KEY
-    elif provider.package not in found.packages:
-        where, lacks = f"pip install 'deskhand[{name}]'", Code.MODEL_UNKNOWN
-    tokens = choice.context_tokens or provider.context_tokens
-    choice = replace(choice, key=found.keys.get(where), context_tokens=tokens)
-    return Offer(name=wanted.name, source="config", where=where, choice=choice, lacks=lacks)
+        return replace(offer, where=where, lacks=Code.MODEL_KEY)
+    if provider.package not in found.packages:
+        return replace(offer, where=f"pip install 'deskhand[{name}]'", lacks=Code.MODEL_UNKNOWN)
+    tokens = offer.context_tokens or provider.context_tokens
+    return replace(offer, where=where, key=found.keys[where], context_tokens=tokens)
 
 
 def _bare(offer: Offer) -> str:

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import BinaryIO, Final
 from urllib.parse import urljoin, urlsplit
 
-from deskhand.agents.builtin.choosing import CATALOGUE, EMBEDDED, ModelChoice, Offer
+from deskhand.agents.builtin.choosing import CATALOGUE, EMBEDDED, Offer
 from deskhand.agents.builtin.gguf import read_gguf
 from deskhand.agents.builtin.probing import SMALL_PARAMETERS
 from deskhand.agents.builtin.serving import CONTEXT_TOKENS
@@ -284,10 +284,8 @@ def offers(folder: Path) -> list[Offer]:
             name=f"{EMBEDDED}:{one.name}",
             source="embedded",
             where="pip install 'deskhand[local]'" if lacks else f"{one.name}.gguf",
-            choice=ModelChoice(
-                name=f"openai-chat:{one.name}",
-                context_tokens=min(one.context_tokens, CONTEXT_TOKENS),
-            ),
+            model=f"openai-chat:{one.name}",
+            context_tokens=min(one.context_tokens, CONTEXT_TOKENS),
             label="too_small" if one.parameters < SMALL_PARAMETERS else None,
             lacks=lacks,
             file=str(folder / f"{one.name}.gguf"),

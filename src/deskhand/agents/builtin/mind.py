@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
-from deskhand.agents.builtin.choosing import ModelChoice
+from deskhand.agents.builtin.choosing import Offer
 from deskhand.ports import Offload, ToolInfo
 from deskhand.protocol.objects import FolderMode
 from deskhand.protocol.tasks import Brief
@@ -49,7 +49,7 @@ class Mind:
         silent_seconds: how long a model may say nothing.
     """
 
-    choose: Callable[[Brief], ModelChoice]
+    choose: Callable[[Brief], Offer]
     scene: Callable[[Brief], Scene]
     tools: tuple[ToolInfo, ...]
     offload: Offload

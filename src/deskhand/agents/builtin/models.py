@@ -16,7 +16,7 @@ from pydantic_ai.messages import ModelResponse
 from pydantic_ai.models import Model, infer_model
 from pydantic_ai.providers import Provider, infer_provider_class
 
-from deskhand.agents.builtin.choosing import STAND_IN, ModelChoice
+from deskhand.agents.builtin.choosing import STAND_IN, Offer
 from deskhand.errors import Code, DeskhandError
 from deskhand.limits import RETRY_AFTER_SECONDS_MAX
 
@@ -48,31 +48,31 @@ class Models:
     def __init__(self, *, standin: bool = False) -> None:
         """Know none yet; ``standin``: whether a scripted program may pass for a model."""
         self._standin = standin
-        self._open: dict[ModelChoice, Model] = {}
+        self._open: dict[Offer, Model] = {}
         self._providers: dict[tuple[str, str | None, str | None], Provider[Any]] = {}
         self._clients: list[httpx2.AsyncClient] = []
 
-    def open(self, choice: ModelChoice) -> Model:
+    def open(self, choice: Offer) -> Model:
         """Return the model.
 
         Raises:
             DeskhandError: ``model_unknown`` for a name nobody provides, ``model_key`` where the key is missing.
         """
-        self._refuse_standin(choice.name.partition(":")[2], choice)
+        called = choice.model or choice.name
+        self._refuse_standin(called.partition(":")[2], choice)
         if choice not in self._open:
             try:
                 self._open[choice] = infer_model(
-                    choice.name, lambda provider: self._provider(provider, choice)
+                    called, lambda provider: self._provider(provider, choice)
                 )
             except ImportError as missing:
                 raise DeskhandError(Code.MODEL_UNKNOWN, str(missing)) from None
             except (UserError, ValueError) as wrong:
-                known = choice.name.partition(":")[0]
                 code = Code.MODEL_KEY if "API_KEY" in str(wrong) else Code.MODEL_UNKNOWN
-                raise DeskhandError(code, known) from None
+                raise DeskhandError(code, called.partition(":")[0]) from None
         return self._open[choice]
 
-    def believed(self, response: ModelResponse, choice: ModelChoice) -> ModelResponse:
+    def believed(self, response: ModelResponse, choice: Offer) -> ModelResponse:
         """Return the response if it is whole and comes from a model.
 
         Raises:
@@ -94,11 +94,11 @@ class Models:
             await client.aclose()
         self._open, self._providers, self._clients = {}, {}, []
 
-    def _refuse_standin(self, name: str, choice: ModelChoice) -> None:
+    def _refuse_standin(self, name: str, choice: Offer) -> None:
         if name.casefold().startswith(STAND_IN) and not self._standin:
             raise DeskhandError(Code.MODEL_UNKNOWN, f"{choice.name}: stand-in")
 
-    def _provider(self, name: str, choice: ModelChoice) -> Provider[Any]:
+    def _provider(self, name: str, choice: Offer) -> Provider[Any]:
         key = (name, choice.base_url, choice.key)
         if key not in self._providers:
             given: dict[str, Any] = {}

@@ -24,7 +24,6 @@ from deskhand.agents.builtin.choosing import (
     PROVIDERS,
     SERVERS,
     Findings,
-    ModelChoice,
     Offer,
     Wanted,
 )
@@ -66,8 +65,7 @@ def look(
         wanted=wanted,
         keys=keys,
         packages=frozenset(filter(_importable, {one.package for one in PROVIDERS.values()})),
-        servers=tuple(one for found in offered.values() for one in found),
-        embedded=tuple(installed),
+        here=(*(one for found in offered.values() for one in found), *installed),
         looked=looked,
     )
 
@@ -95,9 +93,9 @@ def _server(kind: str, port: int) -> list[Offer]:
                 name=f"{kind}:{name}",
                 source="server",
                 where=where,
-                choice=ModelChoice(
-                    name=f"{speaks}:{name}", base_url=f"http://{where}/v1", context_tokens=context
-                ),
+                model=f"{speaks}:{name}",
+                base_url=f"http://{where}/v1",
+                context_tokens=context,
                 label="too_small" if small else None,
             )
             for name, context, small in _KINDS[kind](lambda path: _said(port, path))

@@ -15,7 +15,7 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import Final
 
-from deskhand.agents.builtin.choosing import ModelChoice, Offer
+from deskhand.agents.builtin.choosing import Offer
 from deskhand.errors import Code, DeskhandError
 from deskhand.ids import Ids
 
@@ -33,9 +33,9 @@ class Embedded:
         self._ids = ids
         self._alone = asyncio.Lock()
         self._process: Process | None = None
-        self._runs: tuple[Offer, ModelChoice] | None = None
+        self._runs: tuple[Offer, Offer] | None = None
 
-    async def serve(self, offer: Offer) -> ModelChoice:
+    async def serve(self, offer: Offer) -> Offer:
         """Return where a model answers, started anew if it does not run (any more).
 
         Raises:
@@ -53,9 +53,9 @@ class Embedded:
         async with self._alone:
             await self._end()
 
-    async def _start(self, offer: Offer) -> ModelChoice:
+    async def _start(self, offer: Offer) -> Offer:
         key, name = self._ids.secret(32), offer.name.partition(":")[2]
-        context = offer.choice.context_tokens or CONTEXT_TOKENS
+        context = offer.context_tokens or CONTEXT_TOKENS
         order = {"file": offer.file, "name": name, "key": key, "context_tokens": context}
         # Nothing of our own surroundings, which hold keys: only what finds libraries and folders.
         kept = {one: os.environ[one] for one in ("PATH", "HOME", "LANG") if one in os.environ}
@@ -72,7 +72,7 @@ class Embedded:
             raise DeskhandError(Code.MODEL_BUSY, offer.name) from None
         if not address:
             raise DeskhandError(Code.MODEL_FILE, offer.name)
-        return replace(offer.choice, base_url=f"{address}/v1", key=key, context_tokens=context)
+        return replace(offer, base_url=f"{address}/v1", key=key, context_tokens=context)
 
     async def _end(self) -> None:
         process, self._process, self._runs = self._process, None, None

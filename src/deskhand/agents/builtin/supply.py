@@ -13,7 +13,6 @@ from typing import Final
 
 from deskhand.agents.builtin.choosing import (
     Findings,
-    ModelChoice,
     Offer,
     Wanted,
     chosen,
@@ -52,7 +51,7 @@ class Supply:
         self._wanted, self._look_for, self.own, self._clock = wanted, look, own, clock
         self._found = Findings()
         self._looked_at: float | None = None
-        self._served: dict[str, ModelChoice] = {}
+        self._served: dict[str, Offer] = {}
 
     async def models(self) -> tuple[ModelInfo | None, tuple[str, ...]]:
         """Return the model that thinks unless a task names another, and every one that a task may name."""
@@ -71,19 +70,19 @@ class Supply:
         offer = self._offer(brief)
         if offer.file is not None:
             self._served[offer.name] = await self.own.serve(offer)
-        elif offer.name.startswith("ollama:") and offer.choice.context_tokens is None:
+        elif offer.name.startswith("ollama:") and offer.context_tokens is None:
             await to_thread(wake, offer)
             self._looked_at = None
             await self._look()
 
-    def choose(self, brief: Brief) -> ModelChoice:
+    def choose(self, brief: Brief) -> Offer:
         """Return what a task thinks with: the model that it names, else the computer's own.
 
         Raises:
             DeskhandError: ``model_unknown``, ``model_key``.
         """
         offer = self._offer(brief)
-        return self._served.get(offer.name, offer.choice)
+        return self._served.get(offer.name, offer)
 
     def _offer(self, brief: Brief) -> Offer:
         first = None if brief.model else chosen(self._found)

@@ -22,7 +22,7 @@ from pydantic_ai.settings import ModelSettings
 from pydantic_ai.tools import ToolDefinition
 
 from deskhand.agents.builtin.answers import OWN, move_of, said_in
-from deskhand.agents.builtin.choosing import ModelChoice
+from deskhand.agents.builtin.choosing import Offer
 from deskhand.agents.builtin.judging import REPORT, checks_of, question
 from deskhand.agents.builtin.mind import Mind
 from deskhand.agents.builtin.models import Models, complaint
@@ -90,9 +90,7 @@ class Thinker:
         """Close the connections to models."""
         await self._models.close()
 
-    async def _answered(
-        self, choice: ModelChoice, told: list[chat.ModelMessage], brief: Brief
-    ) -> Move:
+    async def _answered(self, choice: Offer, told: list[chat.ModelMessage], brief: Brief) -> Move:
         """Ask until there is an answer in the answer."""
         said, responses = "", list[chat.ModelResponse]()
         hear, language = partial(self._mind.hear, brief), self._mind.language
@@ -112,7 +110,7 @@ class Thinker:
 
     async def _asked(
         self,
-        choice: ModelChoice,
+        choice: Offer,
         told: list[chat.ModelMessage],
         offered: ModelRequestParameters,
         *,
@@ -143,7 +141,7 @@ class Thinker:
         return self._models.believed(response, choice)
 
 
-def spent_on(choice: ModelChoice, responses: Sequence[chat.ModelResponse]) -> Spent:
+def spent_on(choice: Offer, responses: Sequence[chat.ModelResponse]) -> Spent:
     """Return what responses cost; one price that is not known makes the whole unknown.
 
     Prices are the cloud's: at an address of one's own, a name says nothing of what is paid there.
@@ -160,13 +158,11 @@ def spent_on(choice: ModelChoice, responses: Sequence[chat.ModelResponse]) -> Sp
     )
 
 
-def _answer_tokens(choice: ModelChoice) -> int:
+def _answer_tokens(choice: Offer) -> int:
     return min(ANSWER_TOKENS, (choice.context_tokens or CONTEXT_TOKENS) // 4)
 
 
-async def _fitting(
-    choice: ModelChoice, taken_bytes: int, within: Callable[[int], Awaitable[R]]
-) -> R:
+async def _fitting(choice: Offer, taken_bytes: int, within: Callable[[int], Awaitable[R]]) -> R:
     """Return what comes of so many bytes of conversation, less with each time that it is too much."""
     tokens = (choice.context_tokens or CONTEXT_TOKENS) - _answer_tokens(choice)
     whole = tokens * BYTES_PER_TOKEN - taken_bytes
