@@ -1,7 +1,6 @@
-"""What an account must say when a computer left it or forgot, or when it went back to a backup itself, so that nothing
-happens a second time.
+"""What an account must say when a computer left it or forgot, or when it went back to a backup itself.
 
-Pure: facts in, drafts out. It refuses to let anything go on by itself: whatever was open may have been finished since, so
+Nothing happens a second time. Pure: facts in, drafts out. It refuses to let anything go on by itself: whatever was open may have been finished since, so
 it waits for its owner, and a yes that was given then is void.
 """
 
