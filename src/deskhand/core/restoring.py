@@ -1,7 +1,7 @@
 """What an account must say when a computer left it or forgot, or when it went back to a backup itself.
 
-Nothing happens a second time. Pure: facts in, drafts out. It refuses to let anything go on by itself: whatever was open may have been finished since, so
-it waits for its owner, and a yes that was given then is void.
+Nothing happens a second time. Pure: facts in, drafts out. It refuses to let anything go on by itself: whatever was open
+may have been finished since, so it waits for its owner, and a yes that was given then is void.
 """
 
 from __future__ import annotations

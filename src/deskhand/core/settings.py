@@ -8,7 +8,7 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from importlib.resources import files
 from typing import TYPE_CHECKING, Any, cast
 
 from deskhand.errors import Code, DeskhandError
@@ -36,7 +36,7 @@ class SettingSpec:
 
 
 _SAID: dict[str, dict[str, Any]] = tomllib.loads(
-    Path(__file__).with_suffix(".toml").read_text(encoding="utf-8")
+    files("deskhand.core").joinpath("settings.toml").read_text(encoding="utf-8")
 )
 REGISTRY = {name: SettingSpec(name=name, **said) for name, said in _SAID.items()}
 """Every setting. ``account=False``: lives in ``config.toml`` of one computer and never crosses the wire."""
