@@ -326,7 +326,7 @@ async def test_an_endpoint_that_is_no_vendors_is_refused_without_dialling(url: s
         vapid_key=KEY,
         settings=WebPushSettings(subject=SUBJECT, app_url="https://hub.example/"),
         clock=Now(),
-        egress=Egress(resolve=resolve),
+        way_out=Egress(resolve=resolve),
     )
     keys = {"p256dh": Browser.new().p256dh, "auth": Browser.new().auth}
 
@@ -347,7 +347,7 @@ async def test_a_vendors_name_that_leads_inside_is_not_called() -> None:
         vapid_key=KEY,
         settings=WebPushSettings(subject=SUBJECT, app_url="https://hub.example/"),
         clock=Now(),
-        egress=Egress(resolve=resolve),
+        way_out=Egress(resolve=resolve),
     )
     keys = {"p256dh": browser.p256dh, "auth": browser.auth}
     endpoint = "https://fcm.googleapis.com/fcm/send/x"

@@ -1,3 +1,1 @@
 """Roads to a person: each sends one notice and says what became of it. None knows another."""
-
-from __future__ import annotations

@@ -17,29 +17,16 @@ import logging
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from functools import cache
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import Any, Final, Literal
 from urllib.parse import urljoin
 
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from deskhand import limits
+from deskhand import egress, limits
 from deskhand.clock import Clock
-from deskhand.egress import (
-    ANY_PRIVATE,
-    Egress,
-    EgressRequest,
-    EgressResponse,
-    Target,
-    parse_target,
-    reach_of,
-)
 from deskhand.errors import Code, DeskhandError
 from deskhand.ports import Notice, PushSubscription, SendOutcome
-
-if TYPE_CHECKING:
-    from webpush import WebPush as Sealer  # pyright: ignore[reportMissingTypeStubs] - annotated, without py.typed
 
 log = logging.getLogger(__name__)
 
@@ -59,6 +46,7 @@ _MEANING: Final[dict[int, tuple[Literal["accepted", "gone", "retry", "refused"],
     **dict.fromkeys((200, 201, 202, 204), ("accepted", "accepted")),
     **dict.fromkeys((404, 410), ("gone", "gone")),
     429: ("retry", "rate_limited"),
+    500: ("retry", "service_error"),  # and whatever is above
 }
 _LOCAL_SUFFIXES = ("localhost", ".local", ".localdomain", ".internal", ".home.arpa")
 
@@ -83,7 +71,7 @@ class WebPush:
         vapid_key: what ``new_vapid_key`` made once for this hub; another key voids every subscription.
         settings: the owner's; ``follow`` changes them.
         clock: dates the tokens and reads ``Retry-After``.
-        egress: the way out; one with the rules of ``settings`` unless given.
+        way_out: the way out; one with the rules of ``settings`` unless given.
 
     Raises:
         DeskhandError: ``config_invalid``, for a subject that vendors turn away or a key that is none.
@@ -97,17 +85,17 @@ class WebPush:
         vapid_key: bytes,
         settings: WebPushSettings,
         clock: Clock,
-        egress: Egress | None = None,
+        way_out: egress.Egress | None = None,
     ) -> None:
-        self._key, self._clock, self._given = _load_key(vapid_key), clock, egress
+        self._key, self._clock, self._given = _load_key(vapid_key), clock, way_out
         self.public_key = public_key_b64url(vapid_key)
         self.follow(settings)
 
     def follow(self, settings: WebPushSettings) -> None:
         """Go by other settings from the next notice on; refusals are those of the start."""
         check_subject(settings.subject)
-        allowed = frozenset({ANY_PRIVATE} if settings.allow_private else ())
-        self._settings, self._egress = settings, self._given or Egress(allowed=allowed)
+        allowed = frozenset({egress.ANY_PRIVATE} if settings.allow_private else ())
+        self._settings, self._egress = settings, self._given or egress.Egress(allowed=allowed)
 
     def allows(self, url: str) -> bool:
         """Say whether a browser may register this endpoint."""
@@ -117,14 +105,14 @@ class WebPush:
         """Seal ``notice`` for the browser and hand it to its vendor; every failure is an outcome, none is raised."""
         host, outcome = "", SendOutcome(status="refused", reason="endpoint_not_allowed")
         if self.allows(subscription.endpoint):
-            target = parse_target(subscription.endpoint)
+            target = egress.parse_target(subscription.endpoint)
             host, outcome = target.host, await self._send_to(target, subscription, notice)
         said = (host, outcome.status, outcome.http_status, outcome.reason)
         log.info("push.sent host=%s status=%s http=%s reason=%s", *said)
         return outcome
 
     async def _send_to(
-        self, target: Target, subscription: PushSubscription, notice: Notice
+        self, target: egress.Target, subscription: PushSubscription, notice: Notice
     ) -> SendOutcome:
         payload = payload_of(notice, app_url=self._settings.app_url)
         try:
@@ -141,7 +129,7 @@ class WebPush:
             "Topic": topic_of(notice.tag),
             "Urgency": notice.urgency,
         }
-        request = EgressRequest(
+        request = egress.EgressRequest(
             method="POST",
             url=subscription.endpoint,
             headers=headers,
@@ -156,7 +144,7 @@ class WebPush:
             return SendOutcome(status=status, reason=error.code.value)
         return outcome_of(response, now=self._clock.now())
 
-    def _token(self, target: Target) -> str:
+    def _token(self, target: egress.Target) -> str:
         import jwt  # noqa: PLC0415 - loaded with the library, never at start
 
         claims: dict[str, Any] = {
@@ -199,12 +187,12 @@ def check_subject(subject: str) -> None:
 def endpoint_allowed(url: str, *, allow_private: bool = False) -> bool:
     """Say whether a browser may register this endpoint and whether we may call it (the address is judged later)."""
     try:
-        target = parse_target(url)
+        target = egress.parse_target(url)
     except DeskhandError:
         return False
     literal = target.literal
     if literal is not None or target.host == "localhost":
-        return allow_private and (literal is None or reach_of(literal) == "private")
+        return allow_private and (literal is None or egress.reach_of(literal) == "private")
     known = any(target.host == vendor or target.host.endswith(f".{vendor}") for vendor in VENDORS)
     return known and target.origin == f"https://{target.host}"
 
@@ -214,8 +202,8 @@ def payload_of(notice: Notice, *, app_url: str) -> bytes:
     message: dict[str, Any] = {
         "web_push": _DECLARATIVE,
         "notification": {
-            "title": _short(notice.title, limits.PUSH_TITLE_CHARS_MAX),
-            "body": _short(notice.body, limits.PUSH_TEXT_CHARS_MAX),
+            "title": notice.title[: limits.PUSH_TITLE_CHARS_MAX],
+            "body": notice.body[: limits.PUSH_TEXT_CHARS_MAX],
             "tag": notice.tag,
             "navigate": urljoin(app_url, notice.url_path),
             "data": {"delivery": notice.id},
@@ -232,54 +220,46 @@ def topic_of(tag: str) -> str:
     return base64.urlsafe_b64encode(digest).decode("ascii")[:_TOPIC_CHARS]
 
 
-def outcome_of(response: EgressResponse, *, now: datetime) -> SendOutcome:
+def outcome_of(response: egress.EgressResponse, *, now: datetime) -> SendOutcome:
     """Read the vendor's answer; its body is ignored."""
-    status, after = response.status, None
+    status, after = min(response.status, 500), None
     meaning, reason = _MEANING.get(status, ("refused", "service_refused"))
-    if status >= 500:  # noqa: PLR2004 - the class of server errors
-        meaning, reason = "retry", "service_error"
     if meaning == "retry":
         after = retry_after_seconds(response.headers.get("retry-after"), now=now)
-    return SendOutcome(status=meaning, http_status=status, retry_after_seconds=after, reason=reason)
+    return SendOutcome(
+        status=meaning, http_status=response.status, retry_after_seconds=after, reason=reason
+    )
 
 
 def retry_after_seconds(value: str | None, *, now: datetime) -> int | None:
     """Return the wait of a ``Retry-After`` header (seconds or a date), bounded; nothing if it says nothing."""
-    if value is None:
-        return None
-    text = value.strip()
-    if text.isascii() and text.isdecimal():
-        return min(int(text[:10]), limits.RETRY_AFTER_SECONDS_MAX)
+    said = (value or "").strip()
     try:
-        moment = parsedate_to_datetime(text)
+        moment = None if said.isdecimal() else parsedate_to_datetime(said)
+        aware = moment and moment.replace(tzinfo=moment.tzinfo or UTC)
+        seconds = int((aware - now).total_seconds() if aware else said[:10])
     except ValueError:
         return None
-    aware = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-    return min(max(0, int((aware - now).total_seconds())), limits.RETRY_AFTER_SECONDS_MAX)
+    return min(max(0, seconds), limits.RETRY_AFTER_SECONDS_MAX)
 
 
 def _seal(payload: bytes, subscription: PushSubscription) -> bytes:
-    """Encrypt for the browser.
+    """Encrypt for the browser. The key made here signs only the library's token, which is thrown away.
 
     Raises:
         ValueError: the browser's keys are none.
     """
     import webpush.types as push  # noqa: PLC0415 - 0.3 s, never at start  # pyright: ignore[reportMissingTypeStubs]
-
-    keys = {"p256dh": subscription.p256dh, "auth": subscription.auth}
-    if [len(_unb64url(key)) for key in keys.values()] != [_POINT_BYTES, _SECRET_BYTES]:
-        raise ValueError(subscription.id)
-    to = push.WebPushSubscription.model_validate({"endpoint": subscription.endpoint, "keys": keys})
-    return _sealer().get(payload, to).encrypted
-
-
-@cache
-def _sealer() -> Sealer:
-    """Return the library's encryption. The key given here signs only a token that is thrown away."""
     import webpush.vapid  # noqa: PLC0415 - as above  # pyright: ignore[reportMissingTypeStubs]
 
+    keys = {"p256dh": subscription.p256dh, "auth": subscription.auth}
+    sizes = [len(base64.urlsafe_b64decode(f"{key}===")) for key in keys.values()]
+    if sizes != [_POINT_BYTES, _SECRET_BYTES]:
+        raise ValueError(subscription.id)
+    to = push.WebPushSubscription.model_validate({"endpoint": subscription.endpoint, "keys": keys})
     private, public, _ = webpush.vapid.VAPID.generate_keys()
-    return webpush.WebPush(private_key=private, public_key=public, subscriber="unused@example.org")
+    sealer = webpush.WebPush(private_key=private, public_key=public, subscriber="unused@a.example")
+    return sealer.get(payload, to).encrypted
 
 
 def _load_key(vapid_key: bytes) -> ec.EllipticCurvePrivateKey:
@@ -288,11 +268,3 @@ def _load_key(vapid_key: bytes) -> ec.EllipticCurvePrivateKey:
         if isinstance(key, ec.EllipticCurvePrivateKey) and isinstance(key.curve, ec.SECP256R1):
             return key
     raise DeskhandError(Code.CONFIG_INVALID, "push key")
-
-
-def _unb64url(text: str) -> bytes:
-    return base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
-
-
-def _short(text: str, chars_max: int) -> str:
-    return text if len(text) <= chars_max else text[: chars_max - 1] + "…"
