@@ -6,8 +6,10 @@
 from __future__ import annotations
 
 import re
+import tomllib
 from collections.abc import Iterable
 from datetime import date
+from importlib.resources import files
 from typing import Final, Literal
 
 Order = Literal["day", "month", "either"]
@@ -16,29 +18,9 @@ Order = Literal["day", "month", "either"]
 _LATE: Final = 12
 _CENTURY: Final = 2000
 _YEAR_DIGITS: Final = 4
-_MONTH_NAMES: Final = "jan feb mar apr may jun jul aug sep oct nov dec"
-_MONTHS: Final = _MONTH_NAMES.split()
-_TIME = r"(?:[T ]\s?[0-9]{1,2}:[0-9]{2}(?::[0-9]{2}(?:\.[0-9]+)?)?(?: ?(?:Z|[AaPp][Mm]|[+-][0-9]{2}:?[0-9]{2}))?)?"
-_YEAR_LAST = re.compile(
-    rf"(?P<a>[0-9]{{1,2}})(?P<mark>[-./])(?P<b>[0-9]{{1,2}})(?P=mark)(?P<y>[0-9]{{4}}|[0-9]{{2}}){_TIME}"
-)
-_CELLS: Final = (
-    re.compile(
-        r"(?P<y>[0-9]{4})(?:[-/]|\.\s?|년\s?)(?P<m>[0-9]{1,2})(?:[-/]|\.\s?|월\s?)(?P<d>[0-9]{1,2})"
-        rf"(?:\.|일)?{_TIME}"
-    ),
-    re.compile(r"(?P<d>[0-9]{1,2})\.?[ -](?P<m>[A-Za-z]{3,9})\.?,?[ -](?P<y>[0-9]{4}|[0-9]{2})"),
-    re.compile(r"(?P<m>[A-Za-z]{3,9})\.? (?P<d>[0-9]{1,2})(?:st|nd|rd|th)?,? (?P<y>[0-9]{4})"),
-)
-_YEAR = "(?P<y>(?:19|20)[0-9]{2})"
-_LINES: Final = (
-    re.compile(
-        rf"(?<![0-9]){_YEAR}(?P<mark>[-._/]?)(?P<m>[0-9]{{1,2}})(?P=mark)(?P<d>[0-9]{{1,2}})(?![0-9])"
-    ),
-    re.compile(rf"{_YEAR}년 ?(?P<m>[0-9]{{1,2}})월 ?(?P<d>[0-9]{{1,2}})일"),
-    re.compile(rf"\b(?P<d>[0-9]{{1,2}})(?:st|nd|rd|th)? (?P<m>[A-Z][a-z]{{2,8}}),? {_YEAR}"),
-    re.compile(rf"\b(?P<m>[A-Z][a-z]{{2,8}}) (?P<d>[0-9]{{1,2}})(?:st|nd|rd|th)?,? {_YEAR}"),
-)
+_FORMS: Final = tomllib.loads(files("deskhand.core").joinpath("dates.toml").read_text("utf-8"))
+_YEAR_LAST: Final = re.compile(_FORMS["year_last"])
+_CELLS, _LINES = ([*map(re.compile, _FORMS[name])] for name in ("cells", "lines"))
 
 
 def a_date(cell: str, order: Order) -> date | None:
@@ -74,10 +56,9 @@ def order_of(cells: Iterable[str]) -> Order | None:
 
 def made(year: str, month: str, day: str) -> date | None:
     """Return a day from its parts as they were written, or nothing when there is no such day."""
-    name = month[:3].lower()
-    number = int(month) if month.isdecimal() else _MONTHS.index(name) + 1 if name in _MONTHS else 0
-    century = 0 if len(year) == _YEAR_DIGITS else _CENTURY
+    century = _CENTURY if len(year) < _YEAR_DIGITS else 0
     try:
+        number = _FORMS["months"].get(month[:3].lower()) or int(month)
         return date(century + int(year), number, int(day))
     except ValueError:
         return None

@@ -24,6 +24,8 @@ _BOX: Final = re.compile("|".join(_WORDS["box"]))
 _OWNERS: Final = [re.compile(form) for form in _WORDS["owners"]]
 _NOBODY: Final = frozenset(_WORDS["nobody"].split())
 _DUE: Final = [re.compile("|".join(_WORDS["by"])), re.compile(_WORDS["day"])]
+_WITHIN: Final = rf"(?i)(?<![^\W_])%s{_WORDS['title']}?(?![^\W_])"
+_BEGINS: Final = rf"(?i)^%s{_WORDS['title']}?(?:이|가|은|는|께서)?(?![^\W_])"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,29 +41,38 @@ class Action:
     day: date | None = None
 
     def wanted(self, *, owner: str = "", due: bool = False) -> bool:
-        """Return whether it is one of this person, and has a date where one is asked for."""
-        named = _same_person(self.owner, owner) or (not self.owner and _begins(self.words, owner))
+        """Return whether it is one of this person, and has a date where one is asked for.
+
+        ``Anna`` names ``Anna Meier`` and ``@anna.meier``; ``Ann`` does not. A name that alone would be no sure one,
+        since it could be a thing, has to begin the line.
+        """
+        asked = owner.lstrip("@")
+        form, parts, there = _BEGINS, [asked], _BOX.sub("", self.words)
+        if self.owner:
+            form, parts, there = _WITHIN, asked.split(), self.owner
+        named = all(re.search(form % re.escape(part), there) for part in parts)
         return (not owner or named) and bool(self.due or not due)
 
 
 def actions_in(lines: Sequence[str], path: str) -> list[Action]:
     """Return every action of a note, open and done."""
     noted, head, found = noted_on(lines, path), list[str](), list[Action]()
-    for line in scan(lines, path, sought=(Cue.ACTION, Cue.DECISION)):
+    for line in scan(lines, path):
         if line.is_heading:
             head = _cells(line.words) if "|" in line.words else []
         elif line.cues & {Cue.ACTION, Cue.DONE}:
             words = line.words[:_LOOKED_AT_CHARS]
             row = dict(zip(head, _cells(words), strict=False)) if words.startswith("|") else {}
-            status = _column(row, "status")
-            due = _due(_column(row, "due")) or _column(row, "due") or _due(words)
+            column = {name: _column(row, form) for name, form in _WORDS["columns"].items()}
+            due = _due(column["due"]) or column["due"] or _due(words)
+            is_finished = re.fullmatch(_WORDS["finished"], column["status"]) is not None
             found.append(
                 Action(
                     path=path,
                     number=line.number,
                     words=line.words,
-                    done=Cue.DONE in line.cues or bool(re.fullmatch(_WORDS["finished"], status)),
-                    owner=_column(row, "owner") or _owner(words),
+                    done=Cue.DONE in line.cues or is_finished,
+                    owner=column["owner"] or _owner(words),
                     due=due,
                     day=day_meant(due, noted),
                 )
@@ -69,53 +80,28 @@ def actions_in(lines: Sequence[str], path: str) -> list[Action]:
     return found
 
 
+def noted_on(lines: Sequence[str], path: str) -> date | None:
+    """Return the day a note says it is of: in its name, else in its first lines."""
+    places = (path.rpartition("/")[2], *lines[:_HEAD_LINES])
+    return next(filter(None, map(date_in, places)), None)
+
+
 def _cells(row: str) -> list[str]:
     return [cell.strip() for cell in row.strip(" |").split("|")]
 
 
-def _column(row: dict[str, str], name: str) -> str:
-    """Return the cell under a head of this kind, nothing where it only holds a place."""
-    form = _WORDS["columns"][name]
+def _column(row: dict[str, str], form: str) -> str:
+    """Return the cell under a head of this form, nothing where it only holds a place."""
     found = (cell for head, cell in row.items() if re.search(form, head))
     return next((cell for cell in found if cell.strip("-–—? ")), "")
 
 
-def noted_on(lines: Sequence[str], path: str) -> date | None:
-    """Return the day a note says it is of: in its name, else in its first lines."""
-    places = (path.rpartition("/")[2], *lines[:_HEAD_LINES])
-    return next((day for line in places if (day := date_in(line)) is not None), None)
-
-
 def _due(words: str) -> str:
     hit = _DUE[0].search(words) or _DUE[1].search(words)
-    return "" if hit is None else next(said for said in hit.groups() if said)
+    return next(filter(None, hit.groups())) if hit else ""
 
 
 def _owner(words: str) -> str:
     said = _BOX.sub("", words)
-    for pattern in _OWNERS:
-        hit = pattern.search(said)
-        name = hit["who"].strip(" *_") if hit else ""
-        if name and name.split()[0].casefold() not in _NOBODY:
-            return name
-    return ""
-
-
-def _same_person(owner: str, wanted: str) -> bool:
-    """``anna`` is ``Anna Meier`` and ``@anna.meier``; ``Ann`` is not."""
-    names = re.split(r"[\s,&+/]+", owner.casefold().replace("@", " "))
-    sought = wanted.casefold().lstrip("@").split()
-    return bool(sought) and all(
-        any(part in (name, *re.split(r"[._-]", name)) or _titled(name, part) for name in names)
-        for part in sought
-    )
-
-
-def _begins(words: str, owner: str) -> bool:
-    """A name that alone would be no sure one, since it could be a thing."""
-    form = rf"{re.escape(owner)}{_WORDS['title']}?(?:이|가|은|는|께서)?(?![\w가-힣])"
-    return re.match(form, _BOX.sub("", words), re.IGNORECASE) is not None
-
-
-def _titled(name: str, part: str) -> bool:
-    return "가" <= part[:1] <= "힣" and bool(re.fullmatch(re.escape(part) + _WORDS["title"], name))
+    names = (hit["who"].strip(" *_") for form in _OWNERS if (hit := form.search(said)))
+    return next((name for name in names if name and name.split()[0].casefold() not in _NOBODY), "")

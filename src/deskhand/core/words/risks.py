@@ -14,13 +14,13 @@ from dataclasses import dataclass
 from datetime import date
 from functools import cache
 from itertools import accumulate
-from typing import Final
+from typing import Final, NamedTuple
 
 from deskhand.core.dates import date_in
 from deskhand.core.quotes import bare, visible
 from deskhand.core.words.wording import data
 
-LINES_MAX: Final = 3
+_LINES_MAX: Final = 3
 """A clause is quoted over so many lines at most."""
 _GAP: Final = r"(?:[^.;。\n]|\.(?=\S)|\n(?![^\S\n]*\n)){0,120}?"
 _NEAR_CHARS: Final = 80
@@ -28,16 +28,23 @@ _NEAR_CHARS: Final = 80
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pattern:
-    """One thing to look for: its name and why it matters in each language; without a ``form`` it is computed."""
+    """One thing to look for: its name and why it matters in each language; without ``forms`` it is computed."""
 
     id: str
     name: dict[str, str]
     why: dict[str, str]
-    form: re.Pattern[str] | None
+    forms: Sequence[str] = ()
+
+    def spans(self, whole: str) -> Iterator[re.Match[str]]:
+        """Return where it stands in a text."""
+        if not self.forms:
+            return _COMPUTED[self.id](whole)
+        joined = "|".join(self.forms).replace(" ~", "\0").replace("~", "\0")
+        spaced = joined.replace(" ?", r"\s{0,4}").replace(" ", r"\s{1,4}")
+        return re.finditer(spaced.replace("\0", _GAP), whole, re.IGNORECASE)
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Hit:
+class Hit(NamedTuple):
     """Words that a pattern found in a line, and where in it they begin."""
 
     line: int
@@ -48,36 +55,24 @@ class Hit:
 @cache
 def checklist() -> tuple[Pattern, ...]:
     """Return all patterns in the order of the checklist."""
-    return tuple(
-        Pattern(
-            id=one["id"],
-            name={language: one[language] for language in ("en", "ko")},
-            why={language: one[f"why_{language}"] for language in ("en", "ko")},
-            form=_compiled(one["forms"]) if "forms" in one else None,
-        )
-        for one in data("risks.toml")["pattern"]
-    )
+    return tuple(Pattern(**one) for one in data("risks.toml")["pattern"])
 
 
 def risks_in(lines: Sequence[str], path: str) -> dict[str, list[Hit]]:
     """Return of every pattern that stands in a document its lines, by the pattern's id."""
     seen = [visible(line, path) for line in lines]
     whole, starts = "\n".join(seen), [0, *accumulate(len(line) + 1 for line in seen)]
-    computed = {"amount-words": _amounts, "two-dates": _dates, "attachments": _attachments}
-    found: dict[str, list[Hit]] = {}
+    found = defaultdict[str, dict[int, Hit]](dict)
     for pattern in checklist():
-        spans = pattern.form.finditer(whole) if pattern.form else computed[pattern.id](whole)
-        hits: set[Hit] = set()
-        for span in spans:
-            first, last = (bisect_right(starts, at) - 1 for at in (span.start(), span.end() - 1))
-            for index in range(first, min(last, first + LINES_MAX - 1) + 1):
-                words = bare(seen[index])
-                at = max(0, span.start() - starts[index] - len(seen[index]) + len(words))
-                hits |= {Hit(index + 1, words, at if index == first else 0)} if words else set()
-        if hits:
-            by_line = {hit.line: hit for hit in sorted(hits, reverse=True)}
-            found[pattern.id] = sorted(by_line.values())
-    return found
+        for span in pattern.spans(whole):
+            first, last = (bisect_right(starts, at) for at in (span.start(), span.end() - 1))
+            for number in range(first, min(last + 1, first + _LINES_MAX)):
+                line = seen[number - 1]
+                words = bare(line)
+                at = max(0, span.start() - starts[number - 1] - len(line) + len(words))
+                if words:
+                    found[pattern.id].setdefault(number, Hit(number, words, at))
+    return {name: [*hits.values()] for name, hits in found.items()}
 
 
 def _amounts(whole: str) -> Iterator[re.Match[str]]:
@@ -114,7 +109,4 @@ def _attachments(whole: str) -> Iterator[re.Match[str]]:
     yield from (hit for name, _, hit in found if name not in there)
 
 
-def _compiled(forms: Sequence[str]) -> re.Pattern[str]:
-    joined = "|".join(forms).replace(" ~", "\0").replace("~", "\0")
-    spaced = joined.replace(" ?", r"\s{0,4}").replace(" ", r"\s{1,4}")
-    return re.compile(spaced.replace("\0", _GAP), re.IGNORECASE)
+_COMPUTED: Final = {"amount-words": _amounts, "two-dates": _dates, "attachments": _attachments}

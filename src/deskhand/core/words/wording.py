@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import re
+import json
 import tomllib
 from functools import cache
 from importlib.resources import files
-from typing import Any, cast
-
-_MARK = re.compile("MONTH|FULL|DAY|NAME|TITLE|KOREAN")
+from typing import Any
 
 
 @cache
@@ -19,16 +17,8 @@ def data(file: str) -> dict[str, Any]:
 
 @cache
 def wording(name: str) -> dict[str, Any]:
-    """Return a table of ``wording.toml``, its marks filled in."""
-    marks: dict[str, str] = {}
-    for mark, forms in data("wording.toml")["marks"].items():
-        marks[mark] = f"(?:{'|'.join(_filled(forms, marks))})"
-    return _filled(data("wording.toml")[name], marks)
-
-
-def _filled(value: Any, marks: dict[str, str]) -> Any:  # noqa: ANN401 - what a TOML file holds
-    if isinstance(value, dict):
-        return {key: _filled(each, marks) for key, each in cast("dict[str, Any]", value).items()}
-    if isinstance(value, list):
-        return [_filled(each, marks) for each in cast("list[Any]", value)]
-    return _MARK.sub(lambda hit: marks[hit[0]], value) if isinstance(value, str) else value
+    """Return a table of ``wording.toml``, its marks filled in; a mark may hold those before it."""
+    table = json.dumps(data("wording.toml")[name])
+    for mark, forms in reversed(data("wording.toml")["marks"].items()):
+        table = table.replace(mark, json.dumps(f"(?:{'|'.join(forms)})")[1:-1])
+    return json.loads(table)
