@@ -11,10 +11,10 @@ from typing import Any, cast
 
 from typer.main import get_command
 
+from deskhand.cli.flags import LAID_OUT
 from deskhand.cli.main import app
 from deskhand.texts import text
 
-_PANELS = ("start", "tasks", "setup", "operate")
 _EXITS = (
     (0, "done"),
     (1, "error: hub unreachable, not allowed, refused, bug"),
@@ -55,9 +55,9 @@ def command_page() -> str:
         + "\n## Environment\n\n| variable | meaning |\n| --- | --- |\n"
         + "".join(f"| `{name}` | {meaning} |\n" for name, meaning in _VARIABLES)
     ]
-    for panel in _PANELS:
+    for panel, found in LAID_OUT.items():
         parts.append(f"\n## {text(f'cli.panel.{panel}')}\n")
-        parts += [_section(path, one) for path, one in leaves(root) if _panel(path) == panel]
+        parts += [_section(path, one) for path, one in leaves(root) if path.split()[0] in found]
     return "".join(parts)
 
 
@@ -69,17 +69,6 @@ def leaves(command: Any, path: str = "") -> Iterator[tuple[str, Any]]:  # noqa: 
             yield from leaves(one, inner)
         else:
             yield inner, one
-
-
-def _panel(path: str) -> str:
-    first = path.split(" ", maxsplit=1)[0]
-    if first in {"up", "hub", "runner", "pair"}:
-        return "start"
-    if first in {"log", "backup", "restore", "export", "completion"}:
-        return "operate"
-    if first in {"devices", "folders", "runners", "threads", "config", "notify"}:
-        return "setup"
-    return "tasks"
 
 
 def _section(path: str, command: Any) -> str:  # noqa: ANN401 - Typer's own object

@@ -1,6 +1,10 @@
-"""How commands are declared: help and examples from the catalogue, and the flags that several commands share.
+"""How commands are declared: where ``commands.toml`` puts them, help from the catalogue, and flags that several share.
 
 Five flags hold everywhere and may stand anywhere before ``--``: ``main`` takes them out before parsing.
+
+What lets a command begin at once: plain words become plain values without Pydantic. Typer's own way builds a Pydantic
+adapter for every parameter, which loads Pydantic: 0.1 to 0.2 s before the command begins. Texts, numbers, paths and
+words of a list, alone or several, need none of it. Everything else is left to Typer.
 """
 
 from __future__ import annotations
@@ -10,21 +14,27 @@ import sys
 import tomllib
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any, Final, Literal, get_args
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import Any, Final, Literal, get_args, get_origin
 
 import typer
+from typer import _coercion as coercion  # the one seam there is
+from typer import core
+from typing_extensions import override
 
 from deskhand.cli.home import home
-from deskhand.cli.quick import PanelGroup
 from deskhand.cli.screen import speak
 from deskhand.errors import Code, DeskhandError
 from deskhand.texts import LANGUAGES
 
-Group = Literal["start", "tasks", "setup", "operate"]
-
 EVERYWHERE: Final = ("--json", "--quiet", "--verbose", "--no-input", "--no-color")
 Mode = Literal["read-only", "ask", "workspace", "trusted"]
 MODES: Final = get_args(Mode)
+LAID_OUT: Final[dict[str, dict[str, str | dict[str, str]]]] = tomllib.loads(
+    Path(__file__).with_name("commands.toml").read_text(encoding="utf-8")
+)
 _DURATIONS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
@@ -44,22 +54,6 @@ t: Final = speak.say
 """Help is made while the program is loaded."""
 
 
-PanelGroup.panels = tuple(t(f"panel.{one}") for one in get_args(Group))
-
-
-def typer_app(name: str, *, said: str) -> typer.Typer:
-    """Return a program or a named group of commands."""
-    return typer.Typer(
-        name=name,
-        cls=PanelGroup,
-        help=said,
-        no_args_is_help=True,
-        add_completion=False,
-        rich_markup_mode="rich",
-        pretty_exceptions_enable=False,
-    )
-
-
 def argument(metavar: str, key: str, **more: Any) -> Any:  # noqa: ANN401 - as Typer's own
     """Return what an argument is to Typer; ``key`` names its help."""
     return typer.Argument(metavar=metavar, help=t(key), **more)
@@ -70,32 +64,83 @@ def option(key: str, *names: str, **more: Any) -> Any:  # noqa: ANN401 - as Type
     return typer.Option(*names, help=t(key), **more)
 
 
-def add_group(
-    app: typer.Typer, name: str, found: dict[str, Callable[..., int]], *, panel: Group = "setup"
-) -> None:
-    """Add a named group of commands, such as ``devices``."""
-    made = typer_app(name, said=t(f"{name}.help"))
-    for word, function in found.items():
-        _add(made, f"{name} {word}", function)
-    app.add_typer(made, rich_help_panel=t(f"panel.{panel}"))
+def whole_program() -> typer.Typer:
+    """Return the program with every command in its place."""
+    app = _typer("deskhand", cls=_InOrder, help=t("help"))
+    for panel, found in LAID_OUT.items():
+        shown = t(f"panel.{panel}")
+        for name, one in found.items():
+            if isinstance(one, str):
+                _add(app, name, one, rich_help_panel=shown)
+                continue
+            group = _typer(name, help=t(f"{name}.help"))
+            for word, function in one.items():
+                _add(group, f"{name} {word}", function)
+            app.add_typer(group, rich_help_panel=shown)
+    return app
 
 
-def add_commands(app: typer.Typer, panel: Group, *functions: Callable[..., int]) -> None:
-    """Add commands that are called as their functions are."""
-    for function in functions:
-        _add(app, function.__name__, function, panel=panel)
+def _typer(name: str, **more: Any) -> typer.Typer:  # noqa: ANN401 - as Typer's own
+    quiet = {"add_completion": False, "pretty_exceptions_enable": False}
+    return typer.Typer(name=name, no_args_is_help=True, rich_markup_mode="rich", **quiet, **more)
 
 
-def _add(app: typer.Typer, path: str, run: Callable[..., int], *, panel: str | None = None) -> None:
+def _add(app: typer.Typer, path: str, function: str, **more: Any) -> None:  # noqa: ANN401 - as Typer's own
     """Make a function the command ``path``; its last word is its name."""
+    module, name = function.split(".")
+    run = getattr(import_module(f"deskhand.cli.commands.{module}"), name)
     key = path.replace(" ", ".")
-    made = app.command(
-        path.rpartition(" ")[2],
-        help=t(f"{key}.help"),
-        epilog=_epilog(t(f"{key}.examples")),
-        rich_help_panel=t(f"panel.{panel}") if panel else None,
-    )
-    made(run)
+    examples = (f"  {line}" for line in t(f"{key}.examples").splitlines())
+    shown = [line.replace("[", r"\[") for line in (*examples, t("everywhere"))]
+    epilog = "\n\n".join([f"[bold]{t('examples')}[/bold]", *shown])
+    app.command(path.rsplit(maxsplit=1)[-1], help=t(f"{key}.help"), epilog=epilog, **more)(run)
+
+
+class _InOrder(core.TyperGroup):
+    """The program, whose commands are listed as they are laid out."""
+
+    @override
+    def list_commands(self, ctx: Any) -> list[str]:
+        order = [name for found in LAID_OUT.values() for name in found]
+        return sorted(self.commands, key=order.index)
+
+
+@dataclass(frozen=True)
+class _Plain(coercion.RuntimeParam):
+    """Turns what was typed for one parameter into its value, or refuses it with what it takes."""
+
+    convert: Callable[[str], Any]
+    takes: str
+
+    @override
+    def _coerce_value(self, value: Any, param: Any, ctx: Any) -> Any:
+        if isinstance(value, (list, tuple)):
+            return [self._coerce_value(one, param, ctx) for one in value]  # pyright: ignore[reportUnknownVariableType] - as typed
+        low, high = self.parameter_info.min, self.parameter_info.max
+        with suppress(ValueError, KeyError):
+            read = self.convert(value)
+            if (low is None or read >= low) and (high is None or read <= high):
+                return read
+        raise typer.BadParameter(f"{value!r}: {self.takes}", ctx=ctx, param=param)
+
+
+_PLAIN: dict[object, Callable[[str], object]] = {str: str, int: int, Path: Path, bool: bool}
+"""``bool``: only for a flag that was not given; a given one is a truth value already."""
+
+
+def _runtime_param(described: coercion.TypeDescriptor) -> coercion.RuntimeParam:
+    """Return how to read a parameter: ours where that is the same, else Typer's."""
+    kind, info = described.annotation, described.parameter_info
+    words: tuple[str, ...] = get_args(kind) if get_origin(kind) is Literal else ()
+    one = get_args(kind)[0] if described.is_list else kind
+    convert = {word: word for word in words}.__getitem__ if words else _PLAIN.get(one)
+    if convert is None:
+        return coercion.build_runtime_param(described)
+    takes = " | ".join(words) or f"{info.min or 0:g} … {info.max or ''}"
+    return _Plain(annotation=kind, parameter_info=info, convert=convert, takes=takes)
+
+
+setattr(core, "build_runtime_param", _runtime_param)  # noqa: B010 - where Typer looks it up
 
 
 def seconds(said: str) -> float:
@@ -105,13 +150,10 @@ def seconds(said: str) -> float:
         typer.BadParameter: it is none of these.
     """
     number, unit = (said[:-1], said[-1]) if said[-1:] in _DURATIONS else (said, "s")
-    try:
-        value = float(number) * _DURATIONS[unit]
-    except ValueError:
-        value = -1.0
-    if not 0 <= value < float("inf"):
-        raise typer.BadParameter(t("flag.duration"))
-    return value
+    with suppress(ValueError):
+        if 0 <= float(number) < float("inf"):
+            return float(number) * _DURATIONS[unit]
+    raise typer.BadParameter(t("flag.duration"))
 
 
 def from_stdin(said: str) -> str:
@@ -120,13 +162,7 @@ def from_stdin(said: str) -> str:
     Raises:
         DeskhandError: ``invalid`` when there is nothing to say.
     """
-    read = sys.stdin.read() if said == "-" else said
+    read = sys.stdin.read().strip("\n") if said == "-" else said
     if not read.strip():
         raise DeskhandError(Code.INVALID, t("flag.empty_text"), field="TEXT")
-    return read.strip("\n") if said == "-" else read
-
-
-def _epilog(examples: str) -> str:
-    lines = [f"  {line}" for line in examples.splitlines()]
-    shown = [line.replace("[", r"\[") for line in (*lines, t("everywhere"))]
-    return "\n\n".join([f"[bold]{t('examples')}[/bold]", *shown])
+    return read

@@ -16,13 +16,11 @@ import typer
 from typer.exceptions import Abort, TyperException
 
 from deskhand import __version__
-from deskhand.cli.commands import backup, config, devices, doctor, log, look, model, start, task
-from deskhand.cli.commands import eval as measuring
-from deskhand.cli.flags import EVERYWHERE, add_commands, option, t, typer_app
+from deskhand.cli.flags import EVERYWHERE, option, whole_program
 from deskhand.cli.screen import Exit, Refusal, speak
 from deskhand.errors import Code, DeskhandError
 
-app: Final = typer_app("deskhand", said=t("help"))
+app: Final = whole_program()
 
 
 def _version(asked: bool) -> None:  # noqa: FBT001 - Typer calls it with the flag
@@ -45,11 +43,6 @@ def root(
     no_color: Annotated[bool, option("flag.no_color", "--no-color")] = False,
 ) -> None:
     """Stand for the flags that hold everywhere; ``main`` has taken them out already."""
-
-
-for module in (start, task, look, devices, model, config, log, backup, doctor, measuring):
-    module.add_to(app)
-add_commands(app, "operate", start.completion)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

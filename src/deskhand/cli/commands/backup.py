@@ -7,18 +7,11 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
-import typer
-
-from deskhand.cli.flags import add_commands, argument, option, t
+from deskhand.cli.flags import argument, option, t
 from deskhand.cli.home import home, local_runner
 from deskhand.cli.screen import Exit, Obj, moment, speak
 from deskhand.errors import Code, DeskhandError
 from deskhand.store.private import OWNER_FILE, read_private
-
-
-def add_to(app: typer.Typer) -> None:
-    """Add the commands."""
-    add_commands(app, "operate", backup, restore, export)
 
 
 def backup(

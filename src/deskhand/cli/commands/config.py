@@ -8,9 +8,7 @@ from __future__ import annotations
 from dataclasses import asdict, replace
 from typing import Annotated, cast
 
-import typer
-
-from deskhand.cli.flags import add_group, argument
+from deskhand.cli.flags import argument
 from deskhand.cli.home import client
 from deskhand.cli.screen import Obj, speak
 from deskhand.cli.values import Setting, Value, parsed, setting, spec_of, write_value
@@ -19,12 +17,6 @@ from deskhand.errors import DeskhandError
 from deskhand.texts import text
 
 Name = Annotated[str, argument("NAME", "config.name")]
-
-
-def add_to(app: typer.Typer) -> None:
-    """Add the commands."""
-    found = {"list": list_settings, "get": get_setting, "set": set_setting, "unset": unset_setting}
-    add_group(app, "config", found)
 
 
 def list_settings() -> int:

@@ -11,27 +11,14 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Annotated, Literal, cast
 
-import typer
-
 from deskhand.cli.client import Client, quoted
-from deskhand.cli.flags import Mode, add_commands, add_group, argument, option
+from deskhand.cli.flags import Mode, argument, option
 from deskhand.cli.follow import events_of
 from deskhand.cli.home import client, home, local_runner
 from deskhand.cli.inviting import admitted_by, join_link, show_invitation
 from deskhand.cli.screen import Exit, Obj, moment, one_line, speak
 from deskhand.errors import Code, DeskhandError
 from deskhand.limits import INVITE_SECONDS
-
-
-def add_to(app: typer.Typer) -> None:
-    """Add the commands."""
-    add_commands(app, "start", pair)
-    add_group(app, "devices", {"list": list_devices, "admit": admit, "revoke": revoke})
-    found = {"add": add_folder, "list": list_folders, "remove": remove_folder}
-    add_group(app, "folders", found)
-    add_group(app, "runners", {"list": list_runners})
-    talks = {"list": list_threads, "show": show_thread, "rename": rename_thread}
-    add_group(app, "threads", {**talks, "archive": archive_thread, "model": set_thread_model})
 
 
 def pair(

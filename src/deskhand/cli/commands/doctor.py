@@ -8,19 +8,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Annotated
 
-import typer
-
-from deskhand.cli.flags import add_commands, option
+from deskhand.cli.flags import option
 from deskhand.cli.home import client, this_computer
 from deskhand.cli.screen import Exit, Obj, speak
 from deskhand.errors import DeskhandError
 
 _SIGNS = {"good": "✓", "ask": "!", "bad": "✗"}
-
-
-def add_to(app: typer.Typer) -> None:
-    """Add the command."""
-    add_commands(app, "operate", doctor)
 
 
 def doctor(*, no_model: Annotated[bool, option("doctor.no_model", "--no-model")] = False) -> int:

@@ -10,9 +10,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final, Literal
 
-import typer
-
-from deskhand.cli.flags import add_commands, option
+from deskhand.cli.flags import option
 from deskhand.cli.screen import Obj, speak
 
 if TYPE_CHECKING:
@@ -20,11 +18,6 @@ if TYPE_CHECKING:
     from deskhand.ports import Agent, ToolInfo
 
 _OUT: Final = Path("deskhand-eval")
-
-
-def add_to(app: typer.Typer) -> None:
-    """Add the command."""
-    add_commands(app, "operate", eval)
 
 
 def eval(  # noqa: A001 - the command is called so

@@ -10,9 +10,7 @@ import os
 from time import monotonic, sleep  # noqa: TID251 - a plain program; the ledger is a table without events
 from typing import TYPE_CHECKING, Annotated
 
-import typer
-
-from deskhand.cli.flags import add_group, option
+from deskhand.cli.flags import option
 from deskhand.cli.home import client, home
 from deskhand.cli.screen import Exit, Obj, moment, one_line, speak
 from deskhand.errors import Code, DeskhandError
@@ -21,12 +19,6 @@ if TYPE_CHECKING:
     from sqlalchemy import Engine
 _TEST_SECONDS = 10.0
 _OPEN = frozenset({"planned", "sent"})
-
-
-def add_to(app: typer.Typer) -> None:
-    """Add the commands."""
-    add_group(app, "notify", {"list": list_deliveries, "test": try_out})
-    add_group(app, "log", {"show": show, "verify": verify}, panel="operate")
 
 
 def list_deliveries(*, limit: Annotated[int, option("ls.limit", min=1, max=10_000)] = 50) -> int:

@@ -14,7 +14,7 @@ import typer
 
 from deskhand.cli import follow
 from deskhand.cli.client import LIST_LIMIT, Client, quoted
-from deskhand.cli.flags import add_commands, argument, from_stdin, option, seconds, t
+from deskhand.cli.flags import argument, from_stdin, option, seconds, t
 from deskhand.cli.home import client
 from deskhand.cli.screen import Exit, Obj, moment, one_line, speak
 from deskhand.errors import Code, DeskhandError
@@ -28,12 +28,6 @@ _OPEN = ("queued", "working", "input_required", "verifying", "paused")
 TaskId = Annotated[str, argument("ID", "task.id")]
 ApprovalId = Annotated[str, argument("ID", "approve.id")]
 Reason = Annotated[str | None, option("approve.reason")]
-
-
-def add_to(app: typer.Typer) -> None:
-    """Add the commands."""
-    add_commands(app, "tasks", status, ls, show, watch, get)
-    add_commands(app, "tasks", approve, deny, answer, steer, cancel, pause, resume, retry, choose)
 
 
 def status() -> int:

@@ -9,9 +9,7 @@ from contextlib import suppress
 from time import monotonic, sleep  # noqa: TID251 - a plain program that waits for its hub
 from typing import TYPE_CHECKING, Annotated
 
-import typer
-
-from deskhand.cli.flags import add_group, argument, option
+from deskhand.cli.flags import argument, option
 from deskhand.cli.home import this_computer
 from deskhand.cli.screen import Exit, Obj, speak
 from deskhand.cli.values import write_value
@@ -22,12 +20,6 @@ if TYPE_CHECKING:
 
 _LIVE_SECONDS = 3.0
 Name = Annotated[str, argument("NAME", "model.name")]
-
-
-def add_to(app: typer.Typer) -> None:
-    """Add the commands."""
-    found = {"list": list_models, "set": set_model, "test": try_model}
-    add_group(app, "model", {**found, "install": install_model, "remove": remove_model})
 
 
 def list_models() -> int:

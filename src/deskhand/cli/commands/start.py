@@ -6,9 +6,7 @@ import gc
 import os
 from typing import Annotated, Literal
 
-import typer
-
-from deskhand.cli.flags import add_commands, argument, option
+from deskhand.cli.flags import argument, option
 from deskhand.cli.screen import speak
 from deskhand.errors import Code, DeskhandError
 
@@ -16,11 +14,6 @@ Port = Annotated[int | None, option("up.port", min=0, max=65535)]
 Reach = Annotated[str | None, option("up.reach", metavar="none|lan|URL")]
 Name = Annotated[str | None, option("up.name")]
 AsRoot = Annotated[bool, option("up.as_root", "--as-root")]
-
-
-def add_to(app: typer.Typer) -> None:
-    """Add the commands."""
-    add_commands(app, "start", up, hub, runner)
 
 
 def up(

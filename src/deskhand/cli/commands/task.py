@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from deskhand.cli.client import Client, new_op_id
-from deskhand.cli.flags import Mode, add_commands, argument, from_stdin, option, seconds, t
+from deskhand.cli.flags import Mode, argument, from_stdin, option, seconds, t
 from deskhand.cli.follow import choose, exit_code, follow_task, show_event, show_outcome, suggested
 from deskhand.cli.home import client, home, local_runner
 from deskhand.cli.screen import Exit, Obj, speak
@@ -21,11 +21,6 @@ from deskhand.errors import Code, DeskhandError
 
 if TYPE_CHECKING:
     from deskhand.runner.ceiling import Granted
-
-
-def add_to(app: typer.Typer) -> None:
-    """Add the command."""
-    add_commands(app, "tasks", do)
 
 
 def _complete(incomplete: str) -> list[str]:
