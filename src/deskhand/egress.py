@@ -96,6 +96,7 @@ class Target:
     host: str
     port: int
     path: str = field(repr=False)
+    literal: Address | None
 
     @property
     def authority(self) -> str:
@@ -112,13 +113,6 @@ class Target:
     def entry(self) -> str:
         """``host:port``, the spelling of ``Egress.allowed``."""
         return f"{self.host}:{self.port}"
-
-    @property
-    def literal(self) -> Address | None:
-        """The address if the host is one, else nothing."""
-        with contextlib.suppress(ValueError):
-            return ipaddress.ip_address(self.host)
-        return None
 
 
 class Egress:
@@ -168,13 +162,10 @@ class Egress:
         if not listed:
             # Before asking the resolver anything, so that a refused name is never looked up.
             self._check_global(target)
-        names: Sequence[str] = [target.host]
-        try:
-            if target.literal is None:
-                names = await self._resolve(target.host, target.port)
-            addresses = [ipaddress.ip_address(name) for name in names]
-        except (OSError, ValueError):
-            addresses = []
+        addresses: Sequence[Address] = [target.literal] if target.literal else []
+        with contextlib.suppress(OSError, ValueError):
+            names = () if target.literal else await self._resolve(target.host, target.port)
+            addresses = addresses or [ipaddress.ip_address(name) for name in names]
         if not addresses:
             raise DeskhandError(Code.UNAVAILABLE, "name not found")
         # All are judged together: one bad one spoils the name.
@@ -198,8 +189,7 @@ class Egress:
 
         # At lower levels it logs headers, and a Location may name a secret resource.
         logging.getLogger("httpcore").setLevel(logging.WARNING)
-        if self._trust is None:
-            self._trust = httpcore.default_ssl_context()
+        self._trust = self._trust or httpcore.default_ssl_context()
 
     async def _dial_in_turn(
         self, target: Target, addresses: Sequence[Address], request: EgressRequest
@@ -225,15 +215,11 @@ class Egress:
         import httpcore  # noqa: PLC0415 - loaded by _load
 
         # The URL that the client sees holds the address; the name lives on in Host, SNI and certificate.
-        url = httpcore.URL(
-            scheme=target.scheme.encode(),
-            host=str(address).encode(),
-            port=target.port,
-            target=target.path.encode(),
-        )
+        scheme, path = target.scheme.encode(), target.path.encode()
+        url = httpcore.URL(scheme=scheme, host=str(address).encode(), port=target.port, target=path)
         headers = {"Host": target.authority, "Accept-Encoding": "identity", **request.headers}
         timeout = {"connect": limits.EGRESS_CONNECT_SECONDS_MAX, "read": limits.EGRESS_SECONDS_MAX}
-        body = bytearray()
+        body, most = bytearray(), request.response_bytes_max
         async with (
             httpcore.AsyncHTTPConnection(
                 origin=url.origin, ssl_context=self._trust, network_backend=self._backend
@@ -246,16 +232,15 @@ class Egress:
                 extensions={"sni_hostname": target.host, "timeout": timeout},
             ) as answer,
         ):
-            told = {name.lower(): value for name, value in answer.headers}
-            headers = {name.decode("latin-1"): told[name].decode("latin-1") for name in told}
+            told = {name.decode("latin-1").lower(): value for name, value in answer.headers}
+            headers = {name: value.decode("latin-1") for name, value in told.items()}
             head = EgressResponse(status=answer.status, headers=headers, body=b"", truncated=False)
             write = request.take(head) if request.take and answer.status in _GOOD else body.extend
             async for chunk in answer.aiter_stream():
                 write(chunk)
-                if len(body) > request.response_bytes_max:
+                if len(body) > most:
                     break
-        whole, most = bytes(body), request.response_bytes_max
-        return replace(head, body=whole[:most], truncated=len(whole) > most)
+        return replace(head, body=bytes(body[:most]), truncated=len(body) > most)
 
 
 async def _system_resolve(name: str, port: int) -> Sequence[str]:
@@ -272,12 +257,22 @@ def parse_target(url: str) -> Target:
     match = _URL.fullmatch(url) if len(url) <= limits.URL_CHARS_MAX else None
     if match is None or set("\\#") & set(url):
         raise _refused("spelling")
-    scheme = match["scheme"].lower()
-    port = int(match["port"] or _DEFAULT_PORT[scheme])
-    host = _canonical_host(match["host"].lower())
-    if host is None or not 0 < port < 1 << 16:
+    scheme, host = match["scheme"].lower(), match["host"].lower()
+    port, literal = int(match["port"] or _DEFAULT_PORT[scheme]), None
+    labels = host.split(".")
+    try:
+        if host.startswith("["):
+            literal = ipaddress.IPv6Address(host[1:-1])
+        elif _NUMBER.fullmatch(labels[-1]):
+            # Decimal, octal, hexadecimal and short spellings all end in a number.
+            literal = ipaddress.IPv4Address(host)
+    except ValueError:
+        raise _refused("spelling") from None
+    named = len(host) <= _NAME_CHARS_MAX and all(map(_LABEL.fullmatch, labels))
+    if not (literal or named) or not 0 < port < 1 << 16:
         raise _refused("spelling")
-    return Target(scheme=scheme, host=host, port=port, path=match["path"] or "/")
+    host = str(literal) if literal else host
+    return Target(scheme=scheme, host=host, port=port, path=match["path"] or "/", literal=literal)
 
 
 def reach_of(address: Address) -> Reach:
@@ -290,20 +285,6 @@ def reach_of(address: Address) -> Reach:
         # Outside 2000::/3 live mapped, NAT64, link-local, zero and reserved addresses.
         return "global" if address in _GLOBAL_V6 and address.scope_id is None else "never"
     return "global" if address.is_global else "never"
-
-
-def _canonical_host(host: str) -> str | None:
-    """Return a name or an address in its one accepted spelling."""
-    labels = host.split(".")
-    with contextlib.suppress(ValueError):
-        if host.startswith("["):
-            return str(ipaddress.IPv6Address(host[1:-1]))
-        if _NUMBER.fullmatch(labels[-1]):
-            # Decimal, octal, hexadecimal and short spellings all end in a number.
-            return str(ipaddress.IPv4Address(host))
-        if len(host) <= _NAME_CHARS_MAX and all(_LABEL.fullmatch(label) for label in labels):
-            return host
-    return None
 
 
 def _refused(rule: str) -> DeskhandError:

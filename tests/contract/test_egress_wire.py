@@ -137,11 +137,11 @@ async def test_a_name_that_flips_between_check_and_connect_reaches_the_checked_a
         network = Detour(site.port)
         egress = Egress(resolve=names, trust=site.trust, backend=network)
 
-        response = await egress.send(get(f"https://{NAME}/a?b=1"))
+        response = await egress.send(get(f"https://{NAME}/a;c?b=1"))
 
     assert (response.status, names.asked, network.dialled) == (204, 1, [(GLOBAL, 443)])
     assert site.server_names == [NAME]
-    assert site.requests[0].startswith(f"GET /a?b=1 HTTP/1.1\r\nHost: {NAME}\r\n")
+    assert site.requests[0].startswith(f"GET /a;c?b=1 HTTP/1.1\r\nHost: {NAME}\r\n")
 
 
 async def test_a_pinned_address_with_a_foreign_certificate_is_not_talked_to(tmp_path: Path) -> None:
