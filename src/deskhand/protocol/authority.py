@@ -11,6 +11,7 @@ from enum import StrEnum
 from deskhand.errors import Code, DeskhandError
 from deskhand.protocol.objects import Role
 from deskhand.protocol.ops import MessagePost
+from deskhand.protocol.wire import TABLES
 
 
 class Grant(StrEnum):
@@ -32,22 +33,9 @@ class Principal:
 
 
 _ROLES = (Role.OWNER, Role.MEMBER, Role.VIEWER, Role.RUNNER, Role.BRIDGE, Role.CLIENT)
-_OPS = {
-    # owner member viewer runner bridge client
-    "yes yes no no yes yes": "thread.create",
-    "yes own no no no own": "thread.rename thread.archive thread.set_model task.edit task.run_as",
-    "yes own no no no no": "thread.erase",
-    "yes own no no own own": "message.post question.answer"
-    " task.cancel task.pause task.resume task.retry task.archive",
-    "yes no no no no no": "approval.decide settings.put"
-    " device.admit device.revoke folder.put folder.remove",
-    "yes yes yes no no no": "read.mark notification.ack",
-    "no no no own no no": "task.accept task.suggest event.append lease.renew draft.say",
-    "no no no yes no no": "presence.note",
-}
 AUTHORITY: dict[str, dict[Role, Grant]] = {
     kind: dict(zip(_ROLES, map(Grant, grants.split()), strict=True))
-    for grants, kinds in _OPS.items()
+    for grants, kinds in TABLES["authority"].items()
     for kind in kinds.split()
 }
 """op -> role -> how far. For a runner, ``own`` means: leased to it under the current epoch."""

@@ -11,25 +11,8 @@ from typing import Literal, Unpack
 from pydantic import ConfigDict
 from typing_extensions import override
 
-from deskhand.protocol.objects import Device, Folder, FolderMode, Origin, PairRequest, Runner, Trust
-from deskhand.protocol.tasks import (
-    Approval,
-    Artifact,
-    Brief,
-    Changes,
-    Check,
-    FileRef,
-    PlanItem,
-    Question,
-    QueueReason,
-    Ruling,
-    Suggestion,
-    Task,
-    TaskState,
-    Usage,
-    Verdict,
-)
-from deskhand.protocol.wire import At, Json, JsonObject, Wire
+from deskhand.protocol import objects, tasks
+from deskhand.protocol.wire import TABLES, At, Json, JsonObject, Wire
 
 HUB = "hub"
 """The actor of what the hub itself did."""
@@ -73,7 +56,7 @@ class AttemptBody(Body):
 class DeviceAdded(Body, kind="device.added"):
     """A device may act for the account."""
 
-    device: Device
+    device: objects.Device
 
 
 class DeviceRevoked(Body, kind="device.revoked"):
@@ -85,7 +68,7 @@ class DeviceRevoked(Body, kind="device.revoked"):
 class PairRequested(Body, kind="pair.requested"):
     """Somebody asks to join."""
 
-    request: PairRequest
+    request: objects.PairRequest
 
 
 class PairDecided(Body, kind="pair.decided"):
@@ -98,14 +81,14 @@ class PairDecided(Body, kind="pair.decided"):
 class RunnerAdvertised(Body, kind="runner.advertised"):
     """What a computer can do now: one event replaces the last one."""
 
-    runner: Runner
-    folders: tuple[Folder, ...] = ()
+    runner: objects.Runner
+    folders: tuple[objects.Folder, ...] = ()
 
 
 class FolderPut(Body, kind="folder.put"):
     """A folder is known under these terms."""
 
-    folder: Folder
+    folder: objects.Folder
 
 
 class FolderRemoved(Body, kind="folder.removed"):
@@ -148,10 +131,10 @@ class MessagePosted(Body, kind="message.posted"):
     message: str
     role: Literal["user", "agent", "system"]
     text: str
-    origin: Origin
-    trust: Trust
+    origin: objects.Origin
+    trust: objects.Trust
     meant: Literal["task", "steer", "answer", "say"] = "say"
-    files: tuple[FileRef, ...] = ()
+    files: tuple[tasks.FileRef, ...] = ()
     happened_at: At | None = None
     epoch: int | None = None
 
@@ -159,27 +142,27 @@ class MessagePosted(Body, kind="message.posted"):
 class TaskCreated(Body, kind="task.created"):
     """Work was delegated; the object is complete as it begins."""
 
-    task: Task
+    task: tasks.Task
 
 
 class TaskQueued(Body, kind="task.queued"):
     """The task waits, for this reason. With a brief: a computer is asked which commands its text may mean."""
 
-    reason: QueueReason | None = None
-    brief: Brief | None = None
+    reason: tasks.QueueReason | None = None
+    brief: tasks.Brief | None = None
 
 
 class TaskSuggested(Body, kind="task.suggested"):
     """A computer found commands that the text of a waiting task may mean; they replace what it found before."""
 
-    suggestions: tuple[Suggestion, ...]
+    suggestions: tuple[tasks.Suggestion, ...]
 
 
 class SuggestionChosen(Body, kind="suggestion.chosen"):
     """A person chose one, as it was shown: its command is the task's text now."""
 
-    suggestion: Suggestion
-    mode: FolderMode | None = None
+    suggestion: tasks.Suggestion
+    mode: objects.FolderMode | None = None
 
 
 class TaskAssigned(Body, kind="task.assigned"):
@@ -187,7 +170,7 @@ class TaskAssigned(Body, kind="task.assigned"):
 
     runner: str
     epoch: int
-    brief: Brief
+    brief: tasks.Brief
 
 
 class TaskAccepted(AttemptBody, kind="task.accepted"):
@@ -197,8 +180,8 @@ class TaskAccepted(AttemptBody, kind="task.accepted"):
 class TaskMoved(AttemptBody, kind="task.moved"):
     """The attempt moved the task to another state that is not final."""
 
-    state: TaskState
-    reason: QueueReason | None = None
+    state: tasks.TaskState
+    reason: tasks.QueueReason | None = None
 
 
 class TaskEdited(Body, kind="task.edited"):
@@ -233,12 +216,12 @@ class TaskArchived(Body, kind="task.archived"):
 class TaskFinished(Body, kind="task.finished"):
     """The one end of a task. ``answer``: the result is a message that was just said, with nothing to check."""
 
-    state: TaskState
-    verdict: Verdict | None = None
+    state: tasks.TaskState
+    verdict: tasks.Verdict | None = None
     summary: str | None = None
     not_done_because: tuple[str, ...] = ()
-    changes: Changes = Changes()
-    usage: Usage = Usage()
+    changes: tasks.Changes = tasks.Changes()
+    usage: tasks.Usage = tasks.Usage()
     model: str | None = None
     answer: bool = False
     epoch: int
@@ -259,22 +242,22 @@ class StepFinished(AttemptBody, kind="step.finished"):
     step: int
     outcome: Literal["ok", "error", "denied", "unknown"]
     summary: str = ""
-    usage: Usage | None = None
+    usage: tasks.Usage | None = None
 
 
 class PlanUpdated(AttemptBody, kind="plan.updated"):
     """The plan checklist as it is now."""
 
-    items: tuple[PlanItem, ...]
+    items: tuple[tasks.PlanItem, ...]
 
 
 class ApprovalRequested(AttemptBody, kind="approval.requested"):
     """An attempt waits for a yes or no."""
 
-    approval: Approval
+    approval: tasks.Approval
 
 
-class ApprovalDecided(Ruling, Body, kind="approval.decided"):
+class ApprovalDecided(tasks.Ruling, Body, kind="approval.decided"):
     """The first decision won."""
 
 
@@ -288,7 +271,7 @@ class ApprovalVoided(AttemptBody, kind="approval.voided"):
 class QuestionAsked(AttemptBody, kind="question.asked"):
     """The agent wants to know something."""
 
-    question: Question
+    question: tasks.Question
 
 
 class QuestionAnswered(Body, kind="question.answered"):
@@ -307,7 +290,7 @@ class QuestionVoided(AttemptBody, kind="question.voided"):
 class CheckFinished(AttemptBody, kind="check.finished"):
     """A check was run and has evidence."""
 
-    check: Check
+    check: tasks.Check
 
 
 class ChecksReset(AttemptBody, kind="checks.reset"):
@@ -317,7 +300,7 @@ class ChecksReset(AttemptBody, kind="checks.reset"):
 class ArtifactCreated(AttemptBody, kind="artifact.created"):
     """A file result exists; its bytes were stored before this was said."""
 
-    artifact: Artifact
+    artifact: tasks.Artifact
 
 
 class SettingChanged(Body, kind="setting.changed"):
@@ -343,19 +326,9 @@ class Superseded(Body, kind="event.superseded"):
     body: JsonObject
 
 
-_RUNNER_KINDS = """
-message.posted task.moved task.finished step.started step.finished plan.updated
-criteria.restated approval.requested approval.voided question.asked check.finished
-checks.reset artifact.created
-"""
-RUNNER_KINDS = frozenset(_RUNNER_KINDS.split())
+RUNNER_KINDS = frozenset(TABLES["runner_kinds"].split())
 """What a runner may append about a task leased to it (security 2.1)."""
-
-_ORDER_KINDS = """
-task.assigned task.finished task.paused task.resumed task.edited approval.decided
-question.answered message.posted folder.put folder.removed device.revoked setting.changed
-"""
-ORDER_KINDS = frozenset(_ORDER_KINDS.split())
+ORDER_KINDS = frozenset(TABLES["order_kinds"].split())
 """What a runner must understand; it says so in its ``hello`` and gets no task otherwise."""
 
 KIND_OF: dict[type[Body], str] = {body: kind for kind, body in EVENTS.items()}

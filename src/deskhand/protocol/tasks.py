@@ -11,7 +11,7 @@ from typing import ClassVar, Literal, Self
 from pydantic import ConfigDict, Field
 
 from deskhand.protocol.objects import FolderMode, Origin, Trust
-from deskhand.protocol.wire import At, JsonObject, Wire, sha256_of
+from deskhand.protocol.wire import TABLES, At, JsonObject, Wire, sha256_of
 
 
 class TaskState(StrEnum):
@@ -52,16 +52,7 @@ OPEN = tuple(state.value for state in TaskState if state not in FINAL)
 
 MOVES: dict[TaskState, frozenset[TaskState]] = {
     TaskState(state): frozenset(map(TaskState, targets.split()))
-    for state, targets in {
-        "queued": "working paused failed canceled",
-        "working": "input_required verifying paused queued failed canceled",
-        "input_required": "queued working failed canceled",
-        "verifying": "working input_required queued paused completed failed canceled",
-        "paused": "queued canceled",
-        "completed": "",
-        "failed": "",
-        "canceled": "",
-    }.items()
+    for state, targets in TABLES["moves"].items()
 }
 """The design's table of states: from -> to."""
 
@@ -272,13 +263,30 @@ class FileRef(Wire):
     media_type: str
 
 
-class Task(Wire):
-    """One piece of delegated work, as HTTP returns it."""
+class Delegated(Wire):
+    """What a task and the brief of each of its attempts say alike: what is wanted, of whom, where, within what."""
 
-    id: str
     thread: str
     title: str
     text: str
+    agent: str
+    model: str | None = None
+    folder: str | None = None
+    mode: FolderMode | None = None
+    criteria: tuple[str, ...] = ()
+    files: tuple[FileRef, ...] = ()
+    op_id: str | None = None
+    """The op that began it, where it names a folder: a grant for one task is bound to it."""
+    budget: Budget | None = None
+    origin: Origin
+    trust: Trust
+    created_at: At
+
+
+class Task(Delegated):
+    """One piece of delegated work, as HTTP returns it."""
+
+    id: str
     state: TaskState
     reason: QueueReason | None = None
     verdict: Verdict | None = None
@@ -286,42 +294,30 @@ class Task(Wire):
     not_done_because: tuple[str, ...] = ()
     runner: str | None = None
     pinned: bool = False
-    folder: str | None = None
-    mode: FolderMode | None = None
-    agent: str
-    model: str | None = None
     epoch: int = 0
-    origin: Origin
-    trust: Trust
     parent: str | None = None
     children: tuple[str, ...] = ()
     retry_of: str | None = None
     suggestions: tuple[Suggestion, ...] = ()
     said: str | None = None
     """What the person wrote, where a suggested command is the text now."""
-    criteria: tuple[str, ...] = ()
     criteria_by: Literal["owner", "agent"] | None = None
     """Whose words the criteria are; what the owner said stands."""
     requested_checks: tuple[str, ...] = ()
     checks: tuple[Check, ...] = ()
-    files: tuple[FileRef, ...] = ()
     artifacts: tuple[Artifact, ...] = ()
     changes: Changes = Changes()
     plan: tuple[PlanItem, ...] = ()
     now_doing: str | None = None
     tries: int = 0
     usage: Usage = Usage()
-    budget: Budget | None = None
     model_used: str | None = None
     answer: bool = False
     """The result is a plain answer, said as a message: nothing was done that could be checked."""
     waiting_for: tuple[Waiting, ...] = ()
     archived: bool = False
     not_before: At | None = None
-    op_id: str | None = None
-    """The op that began it, where it names a folder: a grant for one task is bound to it."""
     created_by: str
-    created_at: At
     accepted_at: At | None = None
     started_at: At | None = None
     finished_at: At | None = None
@@ -341,26 +337,12 @@ class ContextItem(Wire):
     trust: Trust
 
 
-class Brief(Wire):
+class Brief(Delegated):
     """All an attempt starts from; travels with the assignment and is stored in the runner's inbox."""
 
     task: str
-    thread: str
     epoch: int
-    title: str
-    text: str
-    agent: str
-    model: str | None = None
-    folder: str | None = None
-    mode: FolderMode | None = None
-    criteria: tuple[str, ...] = ()
     checks: tuple[str, ...] = ()
-    files: tuple[FileRef, ...] = ()
-    op_id: str | None = None
-    budget: Budget | None = None
     instructions: Instructions | None = None
     """Read by the runner itself when the attempt begins; what a hub says here is not believed."""
     context: tuple[ContextItem, ...] = ()
-    origin: Origin
-    trust: Trust
-    created_at: At

@@ -9,8 +9,10 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import tomllib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import ClassVar, NoReturn, Self, cast
+from pathlib import Path
+from typing import Any, ClassVar, NoReturn, Self, cast
 
 from pydantic import BaseModel, ConfigDict, JsonValue, ValidationError
 
@@ -19,6 +21,8 @@ from deskhand.limits import INTEGER_MAX, JSON_DEPTH_MAX
 
 Json = JsonValue
 JsonObject = dict[str, Json]
+TABLES: dict[str, Any] = tomllib.loads(Path(__file__).with_name("tables.toml").read_text("utf-8"))
+"""The tables of the protocol, which are a file to read."""
 At = str
 """RFC 3339 UTC with milliseconds, as ``deskhand.clock.stamp`` writes it; sorts as time does."""
 

@@ -104,9 +104,7 @@ export interface ArtifactCreated {
 
 /** All an attempt starts from; travels with the assignment and is stored in the runner's inbox. */
 export interface Brief {
-  task: string;
   thread: string;
-  epoch: number;
   title: string;
   text: string;
   agent: string;
@@ -114,15 +112,17 @@ export interface Brief {
   folder?: string;
   mode?: FolderMode;
   criteria: readonly string[];
-  checks: readonly string[];
   files: readonly FileRef[];
   op_id?: string;
   budget?: Budget;
-  instructions?: Instructions;
-  context: readonly ContextItem[];
   origin: Origin;
   trust: Trust;
   created_at: string;
+  task: string;
+  epoch: number;
+  checks: readonly string[];
+  instructions?: Instructions;
+  context: readonly ContextItem[];
 }
 
 /** How much a task may use before it pauses and asks. A limit that is absent is the account's; 0 is none. */
@@ -653,10 +653,21 @@ export interface Superseded {
 
 /** One piece of delegated work, as HTTP returns it. */
 export interface Task {
-  id: string;
   thread: string;
   title: string;
   text: string;
+  agent: string;
+  model?: string;
+  folder?: string;
+  mode?: FolderMode;
+  criteria: readonly string[];
+  files: readonly FileRef[];
+  op_id?: string;
+  budget?: Budget;
+  origin: Origin;
+  trust: Trust;
+  created_at: string;
+  id: string;
   state: TaskState;
   reason?: QueueReason;
   verdict?: Verdict;
@@ -664,38 +675,27 @@ export interface Task {
   not_done_because: readonly string[];
   runner?: string;
   pinned: boolean;
-  folder?: string;
-  mode?: FolderMode;
-  agent: string;
-  model?: string;
   epoch: number;
-  origin: Origin;
-  trust: Trust;
   parent?: string;
   children: readonly string[];
   retry_of?: string;
   suggestions: readonly Suggestion[];
   said?: string;
-  criteria: readonly string[];
   criteria_by?: "owner" | "agent";
   requested_checks: readonly string[];
   checks: readonly Check[];
-  files: readonly FileRef[];
   artifacts: readonly Artifact[];
   changes: Changes;
   plan: readonly PlanItem[];
   now_doing?: string;
   tries: number;
   usage: Usage;
-  budget?: Budget;
   model_used?: string;
   answer: boolean;
   waiting_for: readonly Waiting[];
   archived: boolean;
   not_before?: string;
-  op_id?: string;
   created_by: string;
-  created_at: string;
   accepted_at?: string;
   started_at?: string;
   finished_at?: string;
