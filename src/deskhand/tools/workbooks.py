@@ -10,16 +10,15 @@ import io
 import re
 import zipfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date, datetime, time
-from decimal import Decimal, InvalidOperation
-from itertools import chain, zip_longest
+from decimal import Decimal
+from itertools import chain, islice, zip_longest
 from typing import Final, Literal
 
 from openpyxl import Workbook, load_workbook
 from openpyxl.cell import WriteOnlyCell
-from openpyxl.styles import Alignment, Border, Font, PatternFill, Side
+from openpyxl.styles import Alignment, Font, PatternFill
 from openpyxl.utils import get_column_letter
 from openpyxl.worksheet._write_only import WriteOnlyWorksheet
 
@@ -36,76 +35,57 @@ _MEASURED_ROWS: Final = 200
 _EXACT_DIGITS: Final = 15
 _ZIP_STAMP: Final = (2000, 1, 1, 0, 0, 0)
 
-As = Literal["text", "number", "percent", "date"]
-Look = Literal["plain", "title", "header", "total", "note"]
+Look = Literal["plain", "title", "header"]
 Value = None | bool | int | str | Decimal | date
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cell:
-    """One cell. Numbers and dates come as text and are exact; what a cell cannot hold exactly stays text."""
+    """One cell; a number that a cell cannot hold exactly becomes text."""
 
-    value: str | int | None
-    kind: As = "text"
+    value: str | int | Decimal | date | None
     places: int = 0
+    percent: bool = False
     look: Look = "plain"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sheet:
-    """A sheet; ``widths`` in characters. A ``table`` of so many columns and rows keeps its header in sight."""
+    """A sheet; a ``headed`` one keeps its first row in sight."""
 
     name: str
-    rows: Iterable[Iterable[Cell]]
-    widths: tuple[int, ...] = ()
-    table: tuple[int, int] | None = None
+    rows: Iterable[Sequence[Cell]]
+    headed: bool = True
 
 
 def build(sheets: Sequence[Sheet]) -> bytes:
-    """Return an xlsx file; the same sheets give the same bytes."""
+    """Return an xlsx file with columns as wide as what begins them; the same sheets give the same bytes."""
     book = Workbook(write_only=True)
     for name, sheet in zip(_sheet_names(sheets), sheets, strict=True):
-        page = book.create_sheet(name)
-        for number, width in enumerate(sheet.widths, start=1):
-            page.column_dimensions[get_column_letter(number)].width = min(WIDTH_MAX, width)
-        if sheet.table is not None:
-            page.freeze_panes = "A2"
-            page.auto_filter.ref = f"A1:{get_column_letter(sheet.table[0])}{sheet.table[1]}"
-        for row in sheet.rows:
+        page, rows, number = book.create_sheet(name), iter(sheet.rows), 0
+        first = [*islice(rows, _MEASURED_ROWS)]
+        said = ([cell.value for cell in row if cell.look != "title"] for row in first)
+        for place, column in enumerate(zip_longest(*said), start=1):
+            width = 2 + max(6, *(0 if value is None else len(str(value)) for value in column))
+            page.column_dimensions[get_column_letter(place)].width = min(WIDTH_MAX, width)
+        page.freeze_panes = "A2" if sheet.headed else None
+        for number, row in enumerate(chain(first, rows), start=1):  # noqa: B007 - how many there are
             page.append([_made(page, cell) for cell in row])
+        if sheet.headed:
+            page.auto_filter.ref = f"A1:{get_column_letter(len(first[0]))}{number}"
     raw = io.BytesIO()
     book.save(raw)
     return settled(raw.getvalue())
 
 
-def table_sheet(name: str, columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> Sheet:
-    """Return the sheet of a table."""
-    head = [column.name for column in columns]
-    return headed_sheet(name, head, rows, table_rows(columns, rows))
-
-
 def table_rows(
     columns: Sequence[Column], rows: Sequence[Sequence[str]]
 ) -> Iterator[Sequence[Cell]]:
-    """Return the cells of a table: what was understood as numbers or dates, the rest as it is written."""
+    """Return a header and the cells of a table: what was understood as numbers or dates, the rest as it is written."""
     decimals = [_decimals(column, (row[n] for row in rows)) for n, column in enumerate(columns)]
-    return ([_table_cell(*of) for of in zip(row, columns, decimals, strict=True)] for row in rows)
-
-
-def headed_sheet(
-    name: str,
-    head: Sequence[str],
-    rows: Sequence[Sequence[object]],
-    cells: Iterable[Iterable[Cell]],
-) -> Sheet:
-    """Return a sheet of ``cells`` whose header stays in sight, as wide as what is in its ``rows``."""
-    widest = [6]
-    for row in (head, *rows[:_MEASURED_ROWS]):
-        widest = [*map(max, zip_longest(widest, (len(str(v)) for v in row), fillvalue=6))]
-    first = [Cell(value=said, look="header") for said in head]
-    widths = tuple(2 + width for width in widest)
-    table = (len(head), len(rows) + 1)
-    return Sheet(name=name, rows=chain([first], cells), widths=widths, table=table)
+    yield [Cell(value=column.name, look="header") for column in columns]
+    for row in rows:
+        yield [_table_cell(*of) for of in zip(row, columns, decimals, strict=True)]
 
 
 def _decimals(column: Column, cells: Iterable[str]) -> int:
@@ -117,12 +97,9 @@ def _decimals(column: Column, cells: Iterable[str]) -> int:
 def _table_cell(cell: str, column: Column, decimals: int) -> Cell:
     """What was understood becomes a number or date; everything else stays as it was written."""
     found = value_of(cell, column)
-    if isinstance(found, Decimal):
-        kind = "percent" if column.kind == "percent" else "number"
-        return Cell(value=f"{found:f}", kind=kind, places=decimals)
-    if isinstance(found, date) and ":" not in cell:
-        return Cell(value=found.isoformat(), kind="date")
-    return Cell(value=(cell.strip() or None) if is_missing(cell) else cell)
+    if found is None or (":" in cell and column.dated):
+        return Cell(value=(cell.strip() or None) if is_missing(cell) else cell)
+    return Cell(value=found, places=decimals, percent=column.kind == "percent")
 
 
 def cells(data: bytes, *, computed: bool = False) -> dict[str, list[list[Value]]]:
@@ -166,17 +143,19 @@ _LOOKS: Final[Mapping[Look, Mapping[str, object]]] = {
         "fill": PatternFill("solid", fgColor="1F4E79"),
         "alignment": Alignment(vertical="center", wrap_text=True),
     },
-    "total": {
-        "font": Font(bold=True),
-        "border": Border(top=Side(style="thin", color="8EA4B8")),
-    },
-    "note": {"font": Font(italic=True, color="5A6B7B")},
 }
 
 
 def _made(page: WriteOnlyWorksheet, cell: Cell) -> object:
     """Return the library's cell, or a plain value where that is all."""
-    value, form = _stored(cell)
+    value, form = exact(cell), None
+    if isinstance(value, str):
+        value = neutral(value)
+    elif isinstance(value, date):
+        value, form = datetime.combine(value, time()), "yyyy-mm-dd"
+    elif value is not None:
+        form = f"#,##0{'.' * bool(cell.places)}{'0' * cell.places}"
+        form = f"{form.removeprefix('#,##')}%" if cell.percent else form
     if cell.look == "plain" and form is None:
         return value
     made = WriteOnlyCell(page, value=value)
@@ -186,33 +165,14 @@ def _made(page: WriteOnlyWorksheet, cell: Cell) -> object:
     return made
 
 
-def _stored(cell: Cell) -> tuple[str | int | float | datetime | None, str | None]:
-    """Return what goes into the file and its number format."""
-    value = cell.value
-    if value is None or isinstance(value, int):
-        return value, "#,##0" if isinstance(value, int) else None
-    number = exact(cell)
-    if not isinstance(number, str):
-        decimals = f".{'0' * cell.places}" if cell.places else ""
-        return number, f"0{decimals}%" if cell.kind == "percent" else f"#,##0{decimals}"
-    if cell.kind == "date":
-        with suppress(ValueError):
-            return datetime.combine(date.fromisoformat(value), time()), "yyyy-mm-dd"
-    return neutral(value), None
-
-
-def exact(cell: Cell) -> str | int | float | None:
+def exact(cell: Cell) -> str | int | float | date | None:
     """Return what a double holds exactly as a number; anything else stays what it is."""
-    if cell.kind not in ("number", "percent") or not isinstance(cell.value, str):
+    if not isinstance(cell.value, Decimal):
         return cell.value
-    try:
-        number = Decimal(cell.value)
-    except InvalidOperation:
-        return cell.value
-    digits = "".join(map(str, number.as_tuple().digits)).strip("0")
-    if not number.is_finite() or len(digits) > _EXACT_DIGITS:
-        return cell.value
-    number = number.scaleb(-2 if cell.kind == "percent" else 0)
+    digits = "".join(map(str, cell.value.as_tuple().digits)).strip("0")
+    if len(digits) > _EXACT_DIGITS:
+        return f"{cell.value:f}"
+    number = cell.value.scaleb(-2) if cell.percent else cell.value
     return int(number) if number == number.to_integral_value() else float(number)
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal
 from email.message import EmailMessage
 from functools import partial
@@ -22,7 +22,7 @@ from deskhand.protocol import wishes
 from deskhand.protocol.wire import Json
 from deskhand.tools.changing import write_once
 from deskhand.tools.tables.columns import Column
-from deskhand.tools.tables.numbers import is_missing
+from deskhand.tools.tables.numbers import is_missing, places
 from deskhand.tools.tables.shaping import Grid, typed
 
 _W = TypeVar("_W")
@@ -72,20 +72,19 @@ def _word(wish: wishes.WriteDocument) -> bytes:
 
 
 def _workbook(wish: wishes.WriteDocument) -> bytes:
-    from deskhand.tools.workbooks import Cell, build, headed_sheet
+    from deskhand.tools.workbooks import Cell, Sheet, build
 
     def cell(value: Json) -> Cell:
         if isinstance(value, float):
             exact = Decimal(repr(value))
-            return Cell(value=str(exact), kind="number", places=-int(exact.as_tuple().exponent))
+            return Cell(value=exact, places=places(exact))
         return Cell(value=value if isinstance(value, int) else _as_text(value) or None)
 
-    return build(
-        [
-            headed_sheet(name, [*map(_as_text, head)], rows, (map(cell, row) for row in rows))
-            for name, (head, *rows) in _tables(wish)
-        ]
-    )
+    def rows(head: Sequence[Json], *others: Sequence[Json]) -> Iterator[list[Cell]]:
+        yield [Cell(value=_as_text(name), look="header") for name in head]
+        yield from ([*map(cell, row)] for row in others)
+
+    return build([Sheet(name=name, rows=rows(*table)) for name, table in _tables(wish)])
 
 
 def _delimited(wish: wishes.WriteDocument) -> bytes:
@@ -126,12 +125,12 @@ def _as_text(value: Json) -> str:
 
 
 def _sheet(grid: Grid) -> bytes:
-    from deskhand.tools.workbooks import CELLS_READ_MAX, build, table_sheet
+    from deskhand.tools.workbooks import CELLS_READ_MAX, Sheet, build, table_rows
 
     if len(grid.columns) * len(grid.rows) > CELLS_READ_MAX:
         detail = f"more than {CELLS_READ_MAX:,} cells; take .csv for so many"
         raise DeskhandError(Code.TOO_LARGE, detail, field="path")
-    return build([table_sheet("Table", grid.columns, grid.rows)])
+    return build([Sheet(name="Table", rows=table_rows(grid.columns, grid.rows))])
 
 
 def _separated(grid: Grid, *, delimiter: str) -> bytes:
@@ -156,12 +155,12 @@ def _markdown(grid: Grid) -> bytes:
 
 def _json(grid: Grid) -> bytes:
     """Return a list of objects; what a double holds exactly is a number."""
-    from deskhand.tools.workbooks import exact, table_sheet
+    from deskhand.tools.workbooks import exact, table_rows
 
-    head, *rows = table_sheet("", grid.columns, grid.rows).rows
-    names = [str(cell.value) for cell in head]
-    said = [dict(zip(names, map(exact, row), strict=True)) for row in rows]
-    return (json.dumps(said, ensure_ascii=False, indent=1) + "\n").encode(errors="replace")
+    names, *rows = ([*map(exact, row)] for row in table_rows(grid.columns, grid.rows))
+    said = [dict(zip(names, row, strict=True)) for row in rows]
+    written = json.dumps(said, ensure_ascii=False, indent=1, default=str)
+    return (written + "\n").encode(errors="replace")
 
 
 _DOCUMENTS: Final[Mapping[str, Callable[[wishes.WriteDocument], bytes]]] = {

@@ -62,11 +62,11 @@ def report(path: str, table: Table, wish: Shape, *, language: str) -> Report:
         figures = [(column, each) for column, each in found if each]
         summary = [*told.summary(figures), *(told.groups(groups) if groups else ())]
         notes = [*told.file(), *told.read(), *told.left_out(dict(figures))]
-    widths = (30, 14, 12, 18, 18, 16, 16)
+    rows = workbooks.table_rows(whole.columns, whole.rows[: told.rows_max])
     sheets = (
-        workbooks.Sheet(name=told.say("sheet.summary"), rows=summary, widths=widths),
-        workbooks.table_sheet(told.say("sheet.data"), whole.columns, whole.rows[: told.rows_max]),
-        workbooks.Sheet(name=told.say("sheet.notes"), rows=notes, widths=(34, 60, 30)),
+        workbooks.Sheet(name=told.say("sheet.summary"), rows=summary, headed=False),
+        workbooks.Sheet(name=told.say("sheet.data"), rows=rows),
+        workbooks.Sheet(name=told.say("sheet.notes"), rows=notes, headed=False),
     )
     data = workbooks.build(sheets)
     return Report(whole=whole, figures=figures, groups=groups, shape=wish, data=data)
@@ -96,7 +96,7 @@ def _measured(column: Column, table: Table) -> dict[str, Decimal]:
     }
 
 
-def _row(*said: str | int | Cell | None, look: workbooks.Look = "plain") -> _Cells:
+def _row(*said: str | int | Decimal | Cell | None, look: workbooks.Look = "plain") -> _Cells:
     return [each if isinstance(each, Cell) else Cell(value=each, look=look) for each in said]
 
 
@@ -120,17 +120,13 @@ class _Told:
         """Say how many rows there are, and of each column how many values and what they come to."""
         rows = len(self.table.rows)
         yield _row(self.say("title", path=self.path), look="title")
-        yield _row(Cell(value=self.say("rows"), look="total"), rows)
+        yield _row(self.say("rows"), rows)
         yield []
         heads = ("column", "count", "missing", *_MEASURES)
         yield _row(*(self.say(f"head.{head}") for head in heads), look="header")
         for column, figures in found:
-            kind = "percent" if column.kind == "percent" else "number"
-            shown = (figures.get(measure) for measure in _MEASURES)
-            cells = (
-                each if each is None else Cell(value=f"{each:f}", kind=kind, places=places(each))
-                for each in shown
-            )
+            form, shown = column.kind == "percent", (figures.get(measure) for measure in _MEASURES)
+            cells = (each and Cell(value=each, percent=form, places=places(each)) for each in shown)
             count = int(figures["count"])
             yield _row(column.name, count, rows - count, *cells)
 
@@ -138,7 +134,6 @@ class _Told:
         """Say of each group how many rows it has and their sums."""
         yield []
         yield _row(self.say("by", column=groups.columns[0].name), look="title")
-        yield _row(*(column.name for column in groups.columns), look="header")
         yield from workbooks.table_rows(groups.columns, groups.rows)
 
     def file(self) -> Iterator[_Cells]:
