@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from typing_extensions import override
 
-from deskhand.agents.builtin.choosing import SERVERS, Findings, Wanted, chosen, offers_of
+from deskhand.agents.builtin.choosing import SERVERS, Findings, Wanted
 from deskhand.agents.builtin.probing import look
 from deskhand.agents.builtin.serving import Embedded
 from deskhand.agents.builtin.supply import Supply
@@ -133,11 +133,11 @@ def test_each_server_is_known_by_its_own_api(
     with server(pages) as port:
         found = looked(**{kind: port})
 
-    offer = chosen(found)
+    offer = found.used
     assert offer is not None
     assert (offer.name, offer.context_tokens) == (first, context)
     assert offer.base_url == f"http://127.0.0.1:{port}/v1"
-    assert [one.name for one in offers_of(found)] == names
+    assert [one.name for one in found.offers] == names
 
 
 def test_what_is_too_small_is_labelled_and_never_chosen_by_itself() -> None:
@@ -145,10 +145,10 @@ def test_what_is_too_small_is_labelled_and_never_chosen_by_itself() -> None:
     with server(LLAMA) as port:
         found = looked(llama_server=port)
 
-    (offer,) = offers_of(found)
+    (offer,) = found.offers
     assert (offer.name, offer.label) == ("llama-server:m.gguf", "too_small")
     assert offer.context_tokens == 16384
-    assert chosen(found) is None
+    assert found.used is None
 
 
 async def test_ollama_is_made_to_load_a_model_before_its_context_is_believed() -> None:

@@ -11,9 +11,6 @@ from deskhand.agents.builtin.choosing import (
     Findings,
     Offer,
     Wanted,
-    chosen,
-    named,
-    offers_of,
 )
 from deskhand.errors import Code, DeskhandError
 
@@ -64,7 +61,7 @@ def test_config_wins_over_keys_over_servers_over_what_is_installed(
     found: Findings, name: str | None
 ) -> None:
     """The order of the design, with nothing taken that cannot work."""
-    first = chosen(found)
+    first = found.used
 
     assert (first and first.name) == name
     assert first is None or first.lacks is None
@@ -74,7 +71,7 @@ def test_what_the_settings_name_is_never_replaced_by_something_else_that_works()
     """A configured model without its key is shown with what it lacks, while a server would answer."""
     found = Findings(wanted=Wanted(name="openai:gpt-6-luna"), packages=ALL, here=(QWEN,))
 
-    first = chosen(found)
+    first = found.used
 
     assert first is not None
     assert (first.name, first.lacks, first.where) == (
@@ -89,7 +86,7 @@ def test_an_address_of_ones_own_gets_only_the_key_that_is_named_for_it() -> None
     wanted = Wanted(name="my-model", base_url="http://10.0.0.9/v1", context_tokens=16_000)
     found = Findings(wanted=wanted, keys=OPENAI | {"MINE": "mine"}, packages=ALL)
 
-    without, with_key = chosen(found), named(found_with(found, key_variable="MINE"), "my-model")
+    without, with_key = found.used, found_with(found, key_variable="MINE").named("my-model")
 
     assert without is not None
     assert without == Offer(
@@ -110,13 +107,13 @@ def test_a_key_goes_only_where_it_was_meant_to_go() -> None:
     found = Findings(wanted=wanted, keys=keys, packages=ALL)
     elsewhere = Wanted(name="openai:gpt-6-luna", key_variable="MY_KEY")
 
-    other = named(found, "openai:gpt-6-luna")
-    own = chosen(
-        Findings(wanted=replace(elsewhere, key_variable=KEY_VARIABLE), keys=keys, packages=ALL)
-    )
-    missing = chosen(Findings(wanted=elsewhere, keys=keys, packages=ALL))
+    other = found.named("openai:gpt-6-luna")
+    own = Findings(
+        wanted=replace(elsewhere, key_variable=KEY_VARIABLE), keys=keys, packages=ALL
+    ).used
+    missing = Findings(wanted=elsewhere, keys=keys, packages=ALL).used
 
-    assert (named(found, "m").key, other.key) == ("mine", "canary-o")
+    assert (found.named("m").key, other.key) == ("mine", "canary-o")
     assert own is not None
     assert own.key == "mine"
     assert missing is not None
@@ -151,7 +148,7 @@ def test_a_name_that_cannot_be_served_here_is_refused_with_what_is_missing(
     found = Findings(keys=keys, packages=frozenset({"openai"}), here=(QWEN, TINY))
 
     with pytest.raises(DeskhandError) as refused:
-        named(found, name)
+        found.named(name)
 
     assert refused.value.code is code
     assert detail in refused.value.detail
@@ -171,7 +168,7 @@ def test_a_task_may_name_any_model_that_can_be_served_here(name: str, offer: Off
     """By the name that is shown, or by the bare name; other providers are left to their own library."""
     found = Findings(keys=OPENAI, packages=ALL, here=(QWEN, TINY))
 
-    assert named(found, name) == offer
+    assert found.named(name) == offer
 
 
 def test_another_model_of_the_configured_address_is_asked_for_there() -> None:
@@ -179,7 +176,7 @@ def test_another_model_of_the_configured_address_is_asked_for_there() -> None:
     wanted = Wanted(name="openai-chat:small", base_url=URL)
     found = Findings(wanted=wanted, keys=OPENAI, packages=ALL)
 
-    offer = named(found, "openai-chat:big")
+    offer = found.named("openai-chat:big")
 
     assert (offer.base_url, offer.key) == (URL, None)
 
@@ -188,7 +185,7 @@ def test_nothing_that_others_are_told_holds_a_key_or_an_address() -> None:
     """SE-01: the advertisement has name, source, label and context length; a key is not even in a repr."""
     found = Findings(keys=OPENAI | ANTHROPIC, packages=ALL, here=(QWEN, TINY))
 
-    told = [offer.info.to_json() for offer in offers_of(found)]
+    told = [offer.info.to_json() for offer in found.offers]
 
     assert {key for one in told for key in one} <= {"name", "source", "label", "context_tokens"}
-    assert "canary" not in f"{told} {found!r} {offers_of(found)!r}"
+    assert "canary" not in f"{told} {found!r} {found.offers!r}"

@@ -1,39 +1,53 @@
-"""What this computer can think with: the settings, the keys that were kept, and what is found by looking.
+"""What this computer can think with: the settings, the keys that were kept, what is found by looking, how it does.
 
-A key is in the environment or in one file that only its user can read. It refuses to put a key anywhere else.
+A key is in the environment or in one file that only its user can read. It refuses to put a key anywhere else, and to
+call a model good that did not call a tool through the very path that tasks take.
 """
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
-from asyncio import to_thread
 from collections.abc import AsyncGenerator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
-from typing import Final, cast
+from typing import Final, Literal, cast
 
 from deskhand.agents.builtin.agent import BuiltInAgent
-from deskhand.agents.builtin.choosing import SERVERS, Findings, Wanted, chosen, offers_of
+from deskhand.agents.builtin.choosing import SERVERS, Findings, Wanted
 from deskhand.agents.builtin.installing import offers
 from deskhand.agents.builtin.mind import Mind, Scene
 from deskhand.agents.builtin.probing import look
 from deskhand.agents.builtin.serving import Embedded
 from deskhand.agents.builtin.supply import Supply
 from deskhand.cli.home import home
-from deskhand.cli.screen import speak
+from deskhand.cli.screen import Obj, speak
 from deskhand.cli.values import setting
-from deskhand.clock import Clock
+from deskhand.clock import Clock, SystemClock, stamp
 from deskhand.errors import DeskhandError
 from deskhand.ids import Ids
-from deskhand.ports import ToolInfo
+from deskhand.ports import ToolInfo, Wishes
+from deskhand.protocol.objects import Origin, Trust
 from deskhand.protocol.tasks import Brief
+from deskhand.protocol.wire import JsonObject
 from deskhand.runner.ceiling import Ceiling
 from deskhand.store.private import read_private, write_private
+from deskhand.texts import text
 
 KEYS_FILE: Final = "model-keys.json"
 STAND_IN_VARIABLE: Final = "DESKHAND_STAND_IN"
 """Lets a scripted program pass for a model; the demo and the tests set it."""
+CONTEXT_MIN = 16_000
+"""Below this a task of some files does not fit."""
+SECONDS = 120.0
+"""What takes longer for one tool call cannot do the work."""
+_NUMBER: JsonObject = {
+    "type": "object",
+    "properties": {"number": {"type": "integer"}},
+    "required": ["number"],
+}
+_TOOL = ToolInfo(name="keep_number", description="Keep a number for the person.", schema=_NUMBER)
 
 
 def wanted() -> Wanted:
@@ -87,9 +101,9 @@ def looked_line(found: Findings) -> str:
 
 def standing(found: Findings) -> str:
     """Say which model is used and why, or why none is."""
-    first = chosen(found)
+    first = found.used
     if first is None:
-        small = next((one.name for one in offers_of(found) if one.label and not one.lacks), None)
+        small = next((one.name for one in found.offers if one.label and not one.lacks), None)
         key = "model.off" if found.wanted.name else "model.small" if small else "model.none"
         return speak.say(key, name=small)
     if first.lacks is not None:
@@ -108,7 +122,7 @@ def standing_line(found: Findings) -> str:
 def model_lines() -> list[str]:
     """Say which model is used and why; or why none is, and where one was looked for."""
     said = found()
-    return [standing_line(said), *([] if chosen(said) else [looked_line(said)])]
+    return [standing_line(said), *([] if said.used else [looked_line(said)])]
 
 
 @asynccontextmanager
@@ -134,7 +148,7 @@ async def builtin_agent(
         choose=supply.choose,
         scene=scene,
         tools=tools,
-        offload=to_thread,
+        offload=asyncio.to_thread,
         language=language,
         hear=hear,
         standin=os.environ.get(STAND_IN_VARIABLE) == "1",
@@ -145,3 +159,69 @@ async def builtin_agent(
     finally:
         await agent.close()
         await own.close()
+
+
+def tried(name: str | None) -> Obj:
+    """Return how a model did, the one in use unless another is named.
+
+    Raises:
+        DeskhandError: ``model_unknown``, ``model_key``, ``model_busy`` and what else a provider says.
+    """
+    said = found()
+    offer = said.named(name or (said.used.name if said.used else ""))
+    return {"name": offer.name, "label": offer.label, **asyncio.run(_tried(offer.name))}
+
+
+def judged(row: Obj) -> tuple[Literal["good", "ask", "bad"], str]:
+    """Return how good that is, in words; a context that is too short with what helps there."""
+    context: int | None = row["context_tokens"]
+    shown = speak.say("model.unknown_context") if context is None else f"{context:,}"
+    figures = {"first": row["first_s"], "total": row["total_s"], "context": shown}
+    key = "model.ok" if row["ok"] else "model.no_tool"
+    said = speak.say(key, name=f"{row['name']}{speak.label(row['label'])}", **figures)
+    short = context is not None and context < CONTEXT_MIN
+    if short:
+        kind = str(row["name"]).partition(":")[0]
+        cure = speak.say(f"model.cure.{kind if kind in SERVERS else 'other'}")
+        said += f"\n  {speak.say('model.short', context=shown, cure=cure)}"
+    return ("bad" if not row["ok"] else "ask" if short else "good"), said
+
+
+async def _tried(name: str) -> Obj:
+    clock, language = SystemClock(), speak.language
+    ids, began, heard = Ids(clock), clock.monotonic(), list[float]()
+
+    def hear(_: Brief, piece: str | None) -> None:
+        heard.extend([] if piece is None else [clock.monotonic() - began])
+
+    held = builtin_agent(
+        home(), computer="", tools=(_TOOL,), clock=clock, hear=hear, language=language
+    )
+    number = int(ids.digits(4))
+    brief = Brief(
+        task=ids.new("tsk"),
+        thread=ids.new("thr"),
+        epoch=1,
+        title="",
+        text=text("model.test.ask", language=language, number=number),
+        agent=BuiltInAgent.name,
+        model=name,
+        origin=Origin(surface="cli"),
+        trust=Trust.OWNER,
+        created_at=stamp(clock.now()),
+    )
+    move = None
+    async with held as (agent, supply):
+        await agent.warm()
+        began = clock.monotonic()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(SECONDS):
+                move = await agent.move(brief, ())
+        total, choice = clock.monotonic() - began, supply.choose(brief)
+    calls = move.calls if isinstance(move, Wishes) else ()
+    return {
+        "ok": any((one.tool, one.arguments) == (_TOOL.name, {"number": number}) for one in calls),
+        "first_s": round(heard[0], 2) if heard else None,
+        "total_s": round(total, 2),
+        "context_tokens": choice.context_tokens,
+    }

@@ -72,6 +72,44 @@ class Findings:
     here: tuple[Offer, ...] = ()
     looked: Mapping[str, tuple[str, ...]] = field(default_factory=dict[str, tuple[str, ...]])
 
+    @property
+    def offers(self) -> tuple[Offer, ...]:
+        """Every model that was found, first the one that wins; what lacks something says so."""
+        wanted = self.wanted
+        first = [_resolved(self, wanted)] if wanted.name not in ("", OFF) else []
+        keyed = [
+            replace(_resolved(self, Wanted(name=f"{name}:{one.model}")), source="key")
+            for name, one in PROVIDERS.items()
+            if not self.keys.keys().isdisjoint(one.variables)
+        ]
+        others = (one for one in (*keyed, *self.here) if _bare(one) != STAND_IN)
+        return (*first, *(one for one in others if not first or one.name != first[0].name))
+
+    @property
+    def used(self) -> Offer | None:
+        """The model that thinks unless a task names another; nothing when there is none or none is wanted.
+
+        One that is too small for work thinks only where somebody chose it.
+        """
+        if self.wanted.name:
+            return self.offers[0] if self.wanted.name != OFF else None
+        return next((one for one in self.offers if one.lacks is None and one.label is None), None)
+
+    def named(self, name: str) -> Offer:
+        """Return the model of this name, or refuse: there is never another one in its place.
+
+        Raises:
+            DeskhandError: ``model_unknown``; ``model_key`` naming the variable that is missing.
+        """
+        wanted, kind = self.wanted, name.partition(":")[0]
+        if name != wanted.name:
+            same_place = wanted.base_url and ":" in name and kind == wanted.name.partition(":")[0]
+            wanted = replace(wanted, name=name) if same_place else Wanted(name=name)
+        offer = _resolved(self, wanted)
+        if offer.lacks is not None:
+            raise DeskhandError(offer.lacks, f"{name}: {offer.where}".strip(": "))
+        return offer
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Provider:
@@ -90,46 +128,6 @@ PROVIDERS: Final = {name: Provider(**one) for name, one in _KNOWN["providers"].i
 SERVERS: Final[Mapping[str, int]] = _KNOWN["servers"]
 CATALOGUE: Final[Mapping[str, str]] = _KNOWN["models"]
 _DIALECTS: Final = _KNOWN["dialects"]
-
-
-def offers_of(found: Findings) -> tuple[Offer, ...]:
-    """Return every model that was found, first the one that wins; what lacks something says so."""
-    wanted = found.wanted
-    first = [_resolved(found, wanted)] if wanted.name not in ("", OFF) else []
-    keyed = [
-        replace(_resolved(found, Wanted(name=f"{name}:{one.model}")), source="key")
-        for name, one in PROVIDERS.items()
-        if not found.keys.keys().isdisjoint(one.variables)
-    ]
-    others = (one for one in (*keyed, *found.here) if _bare(one) != STAND_IN)
-    return (*first, *(one for one in others if not first or one.name != first[0].name))
-
-
-def chosen(found: Findings) -> Offer | None:
-    """Return the model that thinks unless a task names another; nothing when there is none or none is wanted.
-
-    One that is too small for work thinks only where somebody chose it.
-    """
-    offers = offers_of(found)
-    if found.wanted.name:
-        return offers[0] if found.wanted.name != OFF else None
-    return next((one for one in offers if one.lacks is None and one.label is None), None)
-
-
-def named(found: Findings, name: str) -> Offer:
-    """Return the model of this name, or refuse: there is never another one in its place.
-
-    Raises:
-        DeskhandError: ``model_unknown``; ``model_key`` naming the variable that is missing.
-    """
-    wanted, kind = found.wanted, name.partition(":")[0]
-    if name != wanted.name:
-        same_place = wanted.base_url and ":" in name and kind == wanted.name.partition(":")[0]
-        wanted = replace(wanted, name=name) if same_place else Wanted(name=name)
-    offer = _resolved(found, wanted)
-    if offer.lacks is not None:
-        raise DeskhandError(offer.lacks, f"{name}: {offer.where}".strip(": "))
-    return offer
 
 
 def _resolved(found: Findings, wanted: Wanted) -> Offer:

@@ -11,14 +11,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Final
 
-from deskhand.agents.builtin.choosing import (
-    Findings,
-    Offer,
-    Wanted,
-    chosen,
-    named,
-    offers_of,
-)
+from deskhand.agents.builtin.choosing import Findings, Offer, Wanted
 from deskhand.agents.builtin.probing import wake
 from deskhand.agents.builtin.serving import Embedded
 from deskhand.clock import Clock
@@ -56,8 +49,7 @@ class Supply:
     async def models(self) -> tuple[ModelInfo | None, tuple[str, ...]]:
         """Return the model that thinks unless a task names another, and every one that a task may name."""
         found = await self._look()
-        first = chosen(found)
-        names = tuple(one.name for one in offers_of(found) if one.lacks is None)
+        first, names = found.used, tuple(one.name for one in found.offers if one.lacks is None)
         return (None if first is None or first.lacks else first.info), names
 
     async def ready(self, brief: Brief) -> None:
@@ -85,8 +77,8 @@ class Supply:
         return self._served.get(offer.name, offer)
 
     def _offer(self, brief: Brief) -> Offer:
-        first = None if brief.model else chosen(self._found)
-        return named(self._found, brief.model or (first.name if first else ""))
+        first = None if brief.model else self._found.used
+        return self._found.named(brief.model or (first.name if first else ""))
 
     async def _look(self) -> Findings:
         """Look at the settings, and at everything else when they changed or some time has passed."""

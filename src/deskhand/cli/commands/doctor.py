@@ -55,14 +55,12 @@ def _sandbox() -> tuple[str, str]:
 
 
 def _model(*, asks: bool) -> tuple[str, str]:
-    from deskhand.agents.builtin.choosing import chosen
     from deskhand.cli import minds
-    from deskhand.cli.trying import judged, tried
 
     found = minds.found()
-    used = chosen(found)
+    used = found.used
     if used is None:
         return "ask", f"{minds.standing(found)} {minds.looked_line(found)}"
     if used.lacks is not None or not asks:
         return ("bad" if used.lacks else "good"), minds.standing(found)
-    return judged(tried(None))
+    return minds.judged(minds.tried(None))

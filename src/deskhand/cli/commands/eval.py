@@ -32,14 +32,14 @@ def eval(  # noqa: A001 - the command is called so
     """Measure."""
     import asyncio
 
-    from deskhand.cli.trying import judged, tried
+    from deskhand.cli import minds
     from deskhand.evals.evaluate import REPORT, Plan, evaluate
 
     plan = Plan(tasks=tasks, runs=runs, seed=seed, place=out.absolute(), tell=_tell)
-    row: Obj = tried(model) if agent == "builtin" else {"name": None, "label": None}
+    row: Obj = minds.tried(model) if agent == "builtin" else {"name": None, "label": None}
     name = f"{row['name'] or agent}{speak.label(row['label'])}"
     if row["name"]:
-        speak.note(judged(row)[1])
+        speak.note(minds.judged(row)[1])
     found = asyncio.run(evaluate(plan, name, model=row["name"], think=_thinking))
     lines = speak.say("eval.figures", **found.shown).splitlines()
     return speak.answer({**found.to_json(), "report": str(plan.place / REPORT)}, *lines)

@@ -24,12 +24,11 @@ Name = Annotated[str, argument("NAME", "model.name")]
 
 def list_models() -> int:
     """Show what was found."""
-    from deskhand.agents.builtin.choosing import chosen, offers_of
     from deskhand.cli import minds
 
     found = minds.found()
-    used = chosen(found)
-    rows = [{**_told(one), "used": one == used} for one in offers_of(found)]
+    used, offers = found.used, found.offers
+    rows = [{**_told(one), "used": one == used} for one in offers]
     if not speak.json:
         speak.table(
             (
@@ -39,7 +38,7 @@ def list_models() -> int:
                 one.source,
                 one.where,
             )
-            for one in offers_of(found)
+            for one in offers
         )
         speak.out(minds.standing_line(found))
         speak.note(minds.looked_line(found))
@@ -54,7 +53,6 @@ def set_model(
     context: Annotated[int | None, option("model.context", min=0)] = None,
 ) -> int:
     """Choose the model."""
-    from deskhand.agents.builtin.choosing import chosen
     from deskhand.cli import minds
 
     values = {"base_url": base_url, "api_key_env": api_key_env, "context_tokens": context}
@@ -62,7 +60,7 @@ def set_model(
     for key, value in {"name": None if name == "auto" else name, **values}.items():
         write_value(f"model.{key}", value)
     found = minds.found()
-    used = chosen(found)
+    used = found.used
     if not speak.json:
         if kept:
             speak.note(speak.say("model.kept", variable=api_key_env, file=minds.KEYS_FILE))
@@ -96,10 +94,10 @@ def _running() -> Obj | None:
 
 def try_model(name: Annotated[str | None, argument("[NAME]", "model.which")] = None) -> int:
     """Ask for one real tool call."""
-    from deskhand.cli.trying import judged, tried
+    from deskhand.cli import minds
 
-    row = tried(name)
-    state, said = judged(row)
+    row = minds.tried(name)
+    state, said = minds.judged(row)
     speak.answer(row, said)
     return Exit.FAILED if state == "bad" else Exit.DONE
 
