@@ -430,7 +430,7 @@ async def test_a_tampered_projection_is_found(box: Box) -> None:
     gone = await box.store.verify(A)
 
     assert changed == ["tasks/tsk_1 is not what the log makes of it."]
-    assert gone == ["tasks/tsk_1 is in the log but not stored."]
+    assert gone == ["tasks/tsk_1 is not what the log makes of it."]
 
 
 async def test_a_blanked_body_is_damage_unless_its_thread_was_erased(box: Box) -> None:

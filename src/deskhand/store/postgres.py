@@ -1,6 +1,6 @@
 """PostgreSQL: writes through a pipeline (few round trips under the account's lock), reads from a small pool.
 
-``NOTIFY`` wakes other hub processes and carries only ``account:seq``; what happened is read from the log. It refuses
+``NOTIFY`` wakes other hub processes and carries nothing; what happened is read from the log. It refuses
 to trust a wake-up to arrive: every few seconds the listener looks at the heads itself.
 """
 
@@ -30,10 +30,9 @@ CHANNEL = "deskhand"
 READERS = 4
 WRITERS = 4
 LOOK_SECONDS = 5.0
-WAIT_SECONDS = 0.25
+AGAIN_SECONDS = 0.25
 _PAGE = 500
 _PIPELINE = "pipeline"
-_NOTIFY = f"SELECT pg_notify('{CHANNEL}', id || ':' || head) FROM accounts WHERE id = %s"  # noqa: S608 - our word
 
 
 def open_postgres(url: str) -> tuple[Engine, Engine]:
@@ -78,12 +77,11 @@ def pipelined(connection: Connection) -> Generator[Settle]:
 
 
 def wake_others(connection: Connection, account: str) -> None:
-    """Tell other processes how far the account's log goes now."""
-    if not account:
-        return
-    with pipelined(connection) as settle:
-        _driver(connection).execute(_NOTIFY, (account,))
-        settle()
+    """Tell other processes that an account's log went on."""
+    if account:
+        with pipelined(connection) as settle:
+            _driver(connection).execute(f"NOTIFY {CHANNEL}")
+            settle()
 
 
 class Listener:
@@ -98,7 +96,7 @@ class Listener:
     def __init__(self, engine: Engine, fanout: FanOut, *, look_seconds: float) -> None:
         self._engine = engine
         self._fanout = fanout
-        self._waits = max(1, round(look_seconds / WAIT_SECONDS))
+        self._look_seconds = look_seconds
         self._loop = asyncio.get_running_loop()
         self._ring, self._bell = socket.socketpair()
         self._thread = threading.Thread(target=self._run, name="listener", daemon=True)
@@ -115,29 +113,23 @@ class Listener:
 
         ended = False
         while not ended:
-            try:
-                with self._engine.connect() as connection:
-                    connection.exec_driver_sql(f"LISTEN {CHANNEL}")
-                    self._listen(connection)
-            except (SQLAlchemyError, OSError, psycopg.Error):
-                pass  # the server is away: try again
-            ended = self._ends()
+            # The server is away: try again.
+            away = suppress(SQLAlchemyError, OSError, psycopg.Error)
+            with away, self._engine.connect() as connection:
+                connection.exec_driver_sql(f"LISTEN {CHANNEL}")
+                self._listen(connection, _driver(connection))
+            ended = self._ends(AGAIN_SECONDS)
 
-    def _listen(self, connection: Connection) -> None:
-        driver = _driver(connection)
-        while True:
+    def _listen(self, connection: Connection, driver: Any) -> None:  # noqa: ANN401 - psycopg's connection
+        woken = True
+        while not self._ends(0 if woken else self._look_seconds, driver):
             for account, head in sorted(heads(connection).items()):
                 self._catch_up(connection, account, head)
-            for _ in range(self._waits):
-                if self._ends(driver):
-                    return
-                notes = [note.payload for note in driver.notifies(timeout=0)]
-                for account, _, seq in sorted(payload.rpartition(":") for payload in notes):
-                    self._catch_up(connection, account, int(seq) if seq.isdigit() else 0)
+            woken = bool(list(driver.notifies(timeout=0)))  # while it looked
 
-    def _ends(self, *heard: Any) -> bool:  # noqa: ANN401 - psycopg's connection
-        """Wait a little, or until something is heard; return whether it is the end."""
-        return self._bell in select.select([self._bell, *heard], [], [], WAIT_SECONDS)[0]
+    def _ends(self, seconds: float, *heard: Any) -> bool:  # noqa: ANN401 - psycopg's connection
+        """Wait so long, or until something is heard; return whether it is the end."""
+        return self._bell in select.select([self._bell, *heard], [], [], seconds)[0]
 
     def _catch_up(self, connection: Connection, account: str, seq: int) -> None:
         after = self._fanout.told(account)

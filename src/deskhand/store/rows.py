@@ -37,7 +37,7 @@ def appended(
     """Turn a draft into an event and its row, chained to the hash ``before``.
 
     Raises:
-        DeskhandError: ``invalid`` for a body that cannot be written as UTF-8.
+        UnicodeEncodeError: a body that cannot be written as UTF-8.
     """
     kind = KIND_OF[type(draft.body)]
     body = dumped(draft.body)
@@ -58,12 +58,9 @@ def digest(said: str) -> str:
     """Return the SHA-256 of a text, in hex.
 
     Raises:
-        DeskhandError: ``invalid`` for a lone surrogate, which no database stores.
+        UnicodeEncodeError: a lone surrogate, which no database stores.
     """
-    try:
-        return hashlib.sha256(said.encode("utf-8")).hexdigest()
-    except UnicodeEncodeError:
-        raise DeskhandError(Code.INVALID, "text with a lone surrogate") from None
+    return hashlib.sha256(said.encode("utf-8")).hexdigest()
 
 
 def json_text(value: object) -> str:

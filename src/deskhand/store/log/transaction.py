@@ -47,7 +47,7 @@ _MINE = _a.id == bindparam("account")
 _LOCK = select(_a.head, _a.hash).where(_MINE).with_for_update()
 _MOVE = update(tables.accounts).where(_MINE).values(head=bindparam("seq"), hash=bindparam("sha"))
 
-OBJECTS_MAX = 2000
+OBJECTS_MAX = 10_000
 ACCOUNTS_MAX = 256
 
 Listing = tuple[type[Wire], tuple[str, ...]]
@@ -68,11 +68,6 @@ class Known:
         self.objects.update(changed)
         for listing, found in self.listings.items():
             amend(found, listing, changed)
-
-    @property
-    def size(self) -> int:
-        """How many objects are held that no listing needs."""
-        return len(self.objects) - sum(len(found) for found in self.listings.values())
 
 
 def amend(found: dict[str, Wire], listing: Listing, changed: Mapping[Key, Wire | None]) -> None:
@@ -99,7 +94,7 @@ class Memory:
     def of(self, account: str, stored: str) -> Known:
         """Return what is known of the account at this hash; nothing when its log moved meanwhile."""
         known = self._known.get(account)
-        if known is None or known.hash != stored or known.size > OBJECTS_MAX:
+        if known is None or known.hash != stored or len(known.objects) > OBJECTS_MAX:
             known = Known(hash=stored)
             if len(self._known) >= ACCOUNTS_MAX:
                 self._known.clear()

@@ -13,7 +13,7 @@ from deskhand.ports import Credential, Invite, Joining
 from deskhand.protocol.authority import Principal
 from deskhand.protocol.objects import Presence, Role
 from deskhand.store import tables
-from deskhand.store.rows import GENESIS, RowValues
+from deskhand.store.rows import GENESIS
 from deskhand.store.tables import inserting, one, put
 
 _OWNED = (
@@ -45,17 +45,10 @@ def credential(connection: Connection, token_sha256: str) -> Credential | None:
 
 def add_credential(connection: Connection, account: str, credential: Credential) -> None:
     """Let a principal in. A token of another account is refused by its unique key."""
-    principal = credential.principal
-    row: RowValues = {
-        "account": account,
-        "token_sha256": credential.token_sha256,
-        "principal": principal.id,
-        "role": principal.role.value,
-        "name": principal.name,
-        "kind": credential.kind,
-        "revoked": False,
-    }
-    put(connection, tables.credentials, row)
+    who = credential.principal
+    row = {"account": account, "principal": who.id, "role": who.role.value, "name": who.name}
+    how = {"token_sha256": credential.token_sha256, "kind": credential.kind, "revoked": False}
+    put(connection, tables.credentials, row | how)
 
 
 def revoke(connection: Connection, account: str, principal: str) -> None:
