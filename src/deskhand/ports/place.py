@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import BinaryIO, Literal, Protocol, TypeVar, runtime_checkable
+from typing import BinaryIO, Literal, Protocol, TypeVar
 
 from deskhand.limits import COMMAND_MEMORY_BYTES_MAX, COMMAND_OUTPUT_BYTES_MAX
 from deskhand.ports.agent import Effect, ToolResult
@@ -42,9 +42,7 @@ class FolderAccess(Protocol):
         """Return a file's bytes."""
         ...
 
-    def write(
-        self, rel: str, data: bytes, *, mode: int | None = None, expect: str | None = None
-    ) -> None:
+    def write(self, rel: str, data: bytes, *, expect: str | None = None) -> None:
         """Replace or create a file: temporary file, fsync, rename.
 
         ``expect`` is the hash of what must be there now, ``""`` for nothing; else ``conflict``.
@@ -81,10 +79,6 @@ class FolderAccess(Protocol):
         """
         ...
 
-    def walk(self, rel: str, *, limit: int) -> Sequence[Entry]:
-        """Return everything below a directory, sorted by path, at most ``limit``; no link is entered."""
-        ...
-
     def sha256(self, rel: str) -> str:
         """Return the hash of a file's bytes, in hex."""
         ...
@@ -97,13 +91,8 @@ class FolderAccess(Protocol):
         """
         ...
 
-
-@runtime_checkable
-class Together(Protocol):
-    """A handle that can make many changes durable at once; thousands of files would take minutes otherwise."""
-
     def together(self) -> AbstractContextManager[None]:
-        """Make what changes inside durable at its end."""
+        """Make what changes inside durable at its end, all at once; thousands of files would take minutes otherwise."""
         ...
 
 

@@ -26,6 +26,7 @@ from deskhand.protocol.tasks import Brief, Suggestion
 from deskhand.runner.ceiling import Ceiling, Granted
 from deskhand.runner.parts import Parts, RunnerConfig
 from deskhand.texts import text
+from deskhand.tools.files import entries_of
 
 _log = logging.getLogger(__name__)
 _NAMES_MAX: Final = 1000
@@ -74,7 +75,7 @@ class Suggester:
                 suppress(DeskhandError),
                 closing(self._parts.open_folder(Path(folder.root))) as access,
             ):
-                listing = [*map(_listed, access.walk(".", limit=_NAMES_MAX))]
+                listing = [*map(_listed, entries_of(access, ".", limit=_NAMES_MAX)[0])]
                 found = meanings(brief.text, self._parts.commands, listing, today=today)
                 if not where or sum(one.fit for one in found) > sum(one.fit for one in best):
                     best, where = found, folder

@@ -19,7 +19,7 @@ from typing import Final, Literal
 
 from deskhand.errors import Code, DeskhandError
 from deskhand.limits import COMMAND_CHANGED_BYTES_MAX, COMMAND_CHANGES_MAX, COMMAND_FILE_BYTES_MAX
-from deskhand.ports import Entry, FileChange, FolderAccess, RefusedChange, Together
+from deskhand.ports import Entry, FileChange, FolderAccess, RefusedChange
 from deskhand.sandbox.layers import Layers, open_up
 
 _OPAQUE: Final = "user.overlay.opaque"
@@ -84,7 +84,7 @@ def apply_changes(layers: Layers, access: FolderAccess) -> Applied:
     if not _within_bounds(layers.upper):
         applied.refuse(".", "too_many")
         return applied
-    with access.together() if isinstance(access, Together) else contextlib.nullcontext():
+    with access.together():
         _Carrier(layers, access, applied).carry(layers.upper, ".")
     told = {one.path for one in (*applied.changes, *applied.refused)}
     applied.changes[:0] = [one for one in begun if one.path not in told]
@@ -195,21 +195,14 @@ class _Carrier:
         with self._applied.keeping(path):
             there = self._access.stat(path)
             if there is not None and there.kind == "directory":
-                below = self._access.walk(path, limit=COMMAND_CHANGES_MAX)
-                for entry in sorted(below, key=lambda each: each.path, reverse=True):
-                    with self._applied.keeping(entry.path):
-                        self._delete_one(entry.path, entry.kind)
-            if there is not None:
-                self._delete_one(path, there.kind)
-
-    def _delete_one(self, path: str, kind: str) -> None:
-        if kind == "directory":
-            self._access.remove(path)
-        elif self._touched(path):
-            self._applied.refuse(path, "conflict")
-        else:
-            with self._applied.doing(FileChange(path=path, kind="deleted", size=0)):
+                for below in self._access.list(path, limit=COMMAND_CHANGES_MAX):
+                    self._delete(below.path)
                 self._access.remove(path)
+            elif there is not None and self._touched(path):
+                self._applied.refuse(path, "conflict")
+            elif there is not None:
+                with self._applied.doing(FileChange(path=path, kind="deleted", size=0)):
+                    self._access.remove(path)
 
     def _same(self, upper: Path, path: str, size: int, mode: int) -> bool:
         """Return whether the command only looked: a file opened for writing is copied up unchanged."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO, Final
 
@@ -49,11 +50,8 @@ class MemoryFolder:
             raise DeskhandError(Code.TOO_LARGE, f"more than {limit} bytes")
         return self.files[path]
 
-    def write(
-        self, rel: str, data: bytes, *, mode: int | None = None, expect: str | None = None
-    ) -> None:
+    def write(self, rel: str, data: bytes, *, expect: str | None = None) -> None:
         """Replace or create a file."""
-        del mode
         path = _clean(rel)
         there = self.sha256(path) if path in self.files else ""
         if expect is not None and there != expect:
@@ -64,10 +62,11 @@ class MemoryFolder:
         self, rel: str, source: BinaryIO, *, limit: int, mode: int | None = None
     ) -> None:
         """Do as ``write`` from an open file."""
+        del mode
         data = source.read(limit + 1)
         if len(data) > limit:
             raise DeskhandError(Code.TOO_LARGE, f"more than {limit} bytes")
-        self.write(rel, data, mode=mode)
+        self.write(rel, data)
 
     def mkdir(self, rel: str) -> None:
         """Create a directory and its parents."""
@@ -90,20 +89,17 @@ class MemoryFolder:
 
     def list(self, rel: str, *, limit: int) -> Sequence[Entry]:
         """Return what is directly in a directory."""
-        parent = PurePosixPath(_clean(rel))
-        below = self.walk(rel, limit=2**30)
-        return [each for each in below if PurePosixPath(each.path).parent == parent][:limit]
-
-    def walk(self, rel: str, *, limit: int) -> Sequence[Entry]:
-        """Return everything below a directory."""
         path = _clean(rel)
         there = self.stat(path)
         if there is None or there.kind != "directory":
             raise DeskhandError(Code.NOT_FOUND, path)
-        prefix = "" if path == "." else f"{path}/"
         names = sorted({*self.files, *self._all_directories()})
-        entries = (self.stat(name) for name in names if name.startswith(prefix))
-        return [entry for entry in entries if entry is not None][:limit]
+        inside = (self.stat(name) for name in names if str(PurePosixPath(name).parent) == path)
+        return [entry for entry in inside if entry is not None][:limit]
+
+    def together(self) -> AbstractContextManager[None]:
+        """Change nothing about what is made durable."""
+        return nullcontext()
 
     def sha256(self, rel: str) -> str:
         """Return the hash of a file's bytes."""

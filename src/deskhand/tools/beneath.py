@@ -15,10 +15,10 @@ import os
 import stat
 from collections.abc import Generator, Sequence
 from pathlib import Path
-from typing import BinaryIO, Final, Self
+from typing import BinaryIO, Self
 
 from deskhand.errors import Code, DeskhandError
-from deskhand.limits import ARTIFACT_BYTES_MAX, LIST_ENTRIES_MAX
+from deskhand.limits import LIST_ENTRIES_MAX
 from deskhand.ports import Entry
 from deskhand.tools import leaf
 from deskhand.tools.leaf import ABSENT
@@ -26,8 +26,6 @@ from deskhand.tools.names import components, guard_new, odd_spelling
 from deskhand.tools.resolve import DIRECTORY, Resolver, best_resolver
 
 __all__ = ["ABSENT", "Folder"]
-
-_DEPTH_MAX: Final = 32
 
 
 class Folder:
@@ -95,10 +93,7 @@ class Folder:
     def sha256(self, rel: str) -> str:
         """Return the hash of a file's bytes; ``too_large`` for what can be no artifact."""
         parts = components(rel)
-        with (
-            self._parent(parts) as (parent, name),
-            leaf.open_plain(parent, name, limit=ARTIFACT_BYTES_MAX) as file,
-        ):
+        with self._parent(parts) as (parent, name), leaf.open_plain(parent, name) as file:
             return leaf.digest(file)
 
     def stat(self, rel: str) -> Entry | None:
@@ -122,41 +117,17 @@ class Folder:
         with self._errors(parts), self._directory(parts) as directory:
             return heapq.nsmallest(limit, leaf.scan(directory, parts), key=lambda each: each.path)
 
-    def walk(self, rel: str = ".", *, limit: int = LIST_ENTRIES_MAX) -> Sequence[Entry]:
-        """Return up to ``limit`` entries below a directory, sorted by path; no link is entered.
-
-        What lies very deep or cannot be read further down is left out.
-        """
-        slashes_max = len(components(rel)) + _DEPTH_MAX
-        found = list[Entry]()
-        waiting = [rel]
-        while waiting and len(found) < limit:
-            path = waiting.pop()
-            try:
-                entries = self.list(path, limit=limit - len(found))
-            except DeskhandError:
-                if path == rel:
-                    raise
-                continue
-            found += entries
-            below = (each.path for each in reversed(entries) if each.kind == "directory")
-            waiting += [each for each in below if each.count("/") < slashes_max]
-        return sorted(found, key=lambda entry: entry.path)
-
     # --- writing
 
-    def write(
-        self, rel: str, data: bytes, *, mode: int | None = None, expect: str | None = None
-    ) -> None:
+    def write(self, rel: str, data: bytes, *, expect: str | None = None) -> None:
         """Replace or create a file: temporary file, fsync, rename, fsync of the directory.
 
         Args:
             rel: where.
             data: all of it.
-            mode: permission bits; without it an existing file keeps its own and a new one follows its directory.
             expect: hash of what must be there now, or ``ABSENT``; else ``conflict``.
         """
-        self.write_from(rel, io.BytesIO(data), limit=len(data), mode=mode, expect=expect)
+        self.write_from(rel, io.BytesIO(data), limit=len(data), expect=expect)
 
     def write_from(
         self,
@@ -167,7 +138,10 @@ class Folder:
         mode: int | None = None,
         expect: str | None = None,
     ) -> None:
-        """Do as :meth:`write` from an open file, never holding it whole in memory; ``too_large`` beyond ``limit``."""
+        """Do as :meth:`write` from an open file, never holding it whole in memory; ``too_large`` beyond ``limit``.
+
+        ``mode`` are permission bits; without it an existing file keeps its own and a new one follows its directory.
+        """
         parts = components(rel)
         guard_new(parts)
         with self._parent(parts) as (parent, name):
@@ -277,8 +251,7 @@ class Folder:
             yield
         except FileNotFoundError as error:
             reason = odd_spelling(parts)
-            if reason is not None:
-                raise DeskhandError(Code.PATH_REFUSED, reason) from error
-            raise DeskhandError(Code.NOT_FOUND, "/".join(parts)) from error
+            code = Code.PATH_REFUSED if reason else Code.NOT_FOUND
+            raise DeskhandError(code, reason or "/".join(parts)) from error
         except OSError as error:
             raise leaf.translated(error) from error

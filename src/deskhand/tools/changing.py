@@ -9,13 +9,12 @@ from __future__ import annotations
 import difflib
 import hashlib
 import re
-from contextlib import nullcontext
 from itertools import islice
 from typing import Final, cast
 
 from deskhand.clock import Clock, stamp
 from deskhand.errors import Code, DeskhandError
-from deskhand.ports import FolderAccess, Place, Together, ToolResult
+from deskhand.ports import FolderAccess, Place, ToolResult
 from deskhand.protocol import wishes
 from deskhand.protocol.wire import Json, JsonObject
 from deskhand.tools.builtin import ok
@@ -103,7 +102,7 @@ def move_files(wish: wishes.MoveFiles, place: Place, *, again: bool = False) -> 
         detail = "each name stands once, as many here as there"
         raise DeskhandError(Code.INVALID, detail, field="to")
     access, moved, failed, changes = place.results, list[Json](), list[Json](), list[Json]()
-    with access.together() if isinstance(access, Together) else nullcontext():
+    with access.together():
         for path, to in zip(wish.paths, wish.to, strict=True):
             try:
                 done = again and access.stat(path) is None and access.stat(to) is not None
@@ -149,10 +148,9 @@ def write_once(access: FolderAccess, path: str, data: bytes, *, replace: bool) -
     there = access.stat(path)
     if there is None or there.kind != "file" or access.sha256(path) != digest:
         if there is not None and not replace:
-            raise DeskhandError(
-                Code.CONFLICT, f'{path} exists already; "replace": true replaces it'
-            )
-        _make_parent(access, path)
+            detail = f'{path} exists already; "replace": true replaces it'
+            raise DeskhandError(Code.CONFLICT, detail)
+        access.mkdir(path.rpartition("/")[0])
         access.write(path, data, expect=None if replace else "")
     value: JsonObject = {"path": path, "size": len(data), "sha256": digest}
     return ok(value, f"wrote {path}, {len(data)} bytes")
@@ -200,7 +198,7 @@ def _not_once(text: str, places: list[int], old: str) -> DeskhandError:
 def _moved(access: FolderAccess, path: str, to: str) -> ToolResult:
     if access.stat(path) is None:
         raise DeskhandError(Code.NOT_FOUND, path)
-    _make_parent(access, to)
+    access.mkdir(to.rpartition("/")[0])
     access.move(path, to)
     return _told(path, to)
 
@@ -210,9 +208,3 @@ def _told(path: str, to: str) -> ToolResult:
     if not to.startswith(TRASH):
         changes.append({"path": to, "kind": "created"})
     return ok({"path": path, "to": to, "changes": [*changes]}, f"moved {path} to {to}")
-
-
-def _make_parent(access: FolderAccess, path: str) -> None:
-    parent = path.rpartition("/")[0]
-    if parent:
-        access.mkdir(parent)

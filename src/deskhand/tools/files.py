@@ -15,14 +15,14 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from functools import partial
-from itertools import accumulate, islice
+from itertools import accumulate
 from operator import itemgetter
 from typing import Final
 
 from deskhand.core.dates import date_in
 from deskhand.core.quotes import bare, cut, visible
 from deskhand.errors import Code, DeskhandError
-from deskhand.limits import LIST_ENTRIES_MAX, READ_BYTES_MAX
+from deskhand.limits import LIST_ENTRIES_MAX
 from deskhand.ports import Entry, FolderAccess, Place, ToolResult
 from deskhand.protocol import wishes
 from deskhand.protocol.wire import Json, JsonObject
@@ -32,7 +32,7 @@ from deskhand.tools.reading import APART, Reader, read_decoded
 TRASH: Final = ".deskhand-trash"
 """Where a folder keeps what was thrown away in it."""
 _MATCHING: Final = """
-SELECT number FROM (SELECT unnest($1::VARCHAR[]) AS line, generate_subscripts($1::VARCHAR[], 1) AS number)
+SELECT number, line FROM (SELECT unnest($1::VARCHAR[]) AS line, generate_subscripts($1::VARCHAR[], 1) AS number)
 WHERE regexp_matches(line, $2, 'i') ORDER BY number
 """
 READ_IN_ALL_MAX: Final = 256 * 1024**2
@@ -43,8 +43,9 @@ HITS_MAX: Final = 500
 FOUND_MAX: Final = 100
 _QUOTED_MAX: Final = 3
 _QUOTE_CHARS_MAX: Final = 400
-_LINES_AT_ONCE: Final = 50_000
 
+_Matching = Callable[[Sequence[str]], list[tuple[int, str]]]
+"""(lines) -> those that fit, with their numbers."""
 _Rank = tuple[int, int, int, int, str]
 """More of the words first, then those in the name, then those together in a line, then the newest."""
 
@@ -69,13 +70,20 @@ def search_files(wish: wishes.SearchFiles, place: Place) -> ToolResult:
         DeskhandError: ``invalid`` for what is no regular expression.
     """
     matching = _by_pattern(wish.query) if wish.regex else _by_words(wish.query)
-    access, unread, hits = source(wish, place), list[str](), list[JsonObject]()
+    access, hits = source(wish, place), list[JsonObject]()
+    left, unread = READ_IN_ALL_MAX, 0
     entries, complete = entries_of(access, wish.path)
-    named = [entry for entry in entries if entry.kind == "file" and _named(entry, wish.pattern)]
-    lines = _lines(access, named, unread)
-    for some in iter(lambda: [*islice(lines, _LINES_AT_ONCE)], []):
-        for path, number, line in (some[at] for at in matching([line for *_, line in some])):
-            hits.append({"path": path, "line": number, "text": line[:_QUOTE_CHARS_MAX]})
+    for entry in entries:
+        if entry.kind != "file" or not _named(entry, wish.pattern):
+            continue
+        lines = None
+        if entry.size <= left:
+            with suppress(DeskhandError):  # no text, too large, or gone
+                lines = read_decoded(access, entry.path)[0].lines()
+                left -= entry.size
+        unread += lines is None
+        for number, line in matching(lines or ()):
+            hits.append({"path": entry.path, "line": number, "text": line[:_QUOTE_CHARS_MAX]})
         if len(hits) >= HITS_MAX:
             complete = False
             break
@@ -83,7 +91,7 @@ def search_files(wish: wishes.SearchFiles, place: Place) -> ToolResult:
     shown = [f"{hit['path']}:{hit['line']}: {hit['text']}" for hit in found]
     text = [fitting(shown, "lines; narrow the query, the path or the pattern") or "(nothing)"]
     text += ["[there is more than was searched]"] * (not complete)
-    text += [f"[{len(unread)} files are no text or too large and were not searched]"] * bool(unread)
+    text += [f"[{unread} files are no text or too large and were not searched]"] * bool(unread)
     return ok({"hits": [*found], "complete": complete}, "\n".join(text))
 
 
@@ -208,40 +216,23 @@ def _named(entry: Entry, pattern: str) -> bool:
     return fnmatch.fnmatchcase(said, pattern)
 
 
-def _lines(
-    access: FolderAccess, entries: Sequence[Entry], unread: list[str]
-) -> Iterator[tuple[str, int, str]]:
-    """Yield the lines of what can be read, with their numbers; the rest is said to be unread."""
-    left = READ_IN_ALL_MAX
-    for entry in entries:
-        readable = entry.size <= min(READ_BYTES_MAX, left)
-        left -= entry.size * readable
-        try:
-            lines = read_decoded(access, entry.path)[0].lines() if readable else None
-        except DeskhandError:  # no text, or gone
-            lines = None
-        unread += [entry.path] * (lines is None)
-        yield from ((entry.path, number, line) for number, line in enumerate(lines or (), start=1))
-
-
-def _by_words(query: str) -> Callable[[Sequence[str]], list[int]]:
+def _by_words(query: str) -> _Matching:
     wanted = re.compile(re.escape(query), re.IGNORECASE)
-    return lambda lines: [at for at, line in enumerate(lines) if wanted.search(line)]
+    return lambda lines: [each for each in enumerate(lines, start=1) if wanted.search(each[1])]
 
 
-def _by_pattern(query: str) -> Callable[[Sequence[str]], list[int]]:
+def _by_pattern(query: str) -> _Matching:
     """Search with RE2, which takes no more time than the text is long, whatever the pattern (RL-05)."""
     import duckdb
 
     database = duckdb.connect(":memory:", config={"threads": 1})
 
-    def matching(lines: Sequence[str]) -> list[int]:
+    def matching(lines: Sequence[str]) -> list[tuple[int, str]]:
         try:
-            found = database.execute(_MATCHING, [lines, query]).fetchall()
+            return database.execute(_MATCHING, [lines, query]).fetchall()
         except duckdb.Error as error:
             detail = f"no regular expression (RE2): {str(error)[:200]}"
             raise DeskhandError(Code.INVALID, detail, field="query") from None
-        return [int(number) - 1 for (number,) in found]
 
     matching([""])
     return matching

@@ -26,7 +26,6 @@ ABSENT: Final = ""
 
 _PLAIN: Final = os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
 _CHUNK: Final = 1024 * 1024
-_TEMPORARY_TRIES: Final = 16
 _RENAME_NOREPLACE: Final = 1
 _IN_THE_WAY: Final = (errno.ELOOP, errno.ENOTDIR, errno.EXDEV, errno.EAGAIN)
 _MEANING: Final = (
@@ -83,7 +82,7 @@ def scan(directory: int, parents: Sequence[str]) -> Iterator[Entry]:
                 yield entry_of((*parents, each.name), each.stat(follow_symlinks=False))
 
 
-def open_plain(parent: int, name: str, *, limit: int) -> BufferedReader:
+def open_plain(parent: int, name: str, *, limit: int = ARTIFACT_BYTES_MAX) -> BufferedReader:
     """Look before opening (opening a device can act), then look at what was really opened."""
     _plain(os.stat(name, dir_fd=parent, follow_symlinks=False), limit)
     descriptor = os.open(name, os.O_RDONLY | _PLAIN, dir_fd=parent)
@@ -122,7 +121,7 @@ def replaceable(parent: int, name: str) -> os.stat_result | None:
 def expected(parent: int, name: str, expect: str) -> None:
     """Refuse with ``conflict`` unless the file's hash is ``expect`` (``ABSENT``: no file)."""
     try:
-        with open_plain(parent, name, limit=ARTIFACT_BYTES_MAX) as file:
+        with open_plain(parent, name) as file:
             found = digest(file)
     except FileNotFoundError:
         found = ABSENT
@@ -136,17 +135,10 @@ def digest(file: BufferedReader) -> str:
 
 
 def make_temporary(parent: int) -> tuple[str, int]:
-    """Create a file that nobody can have prepared (FS-12); return its name and descriptor.
-
-    Raises:
-        DeskhandError: ``conflict`` when no name is free.
-    """
+    """Create a file that nobody can have prepared (FS-12); return its name and descriptor."""
+    name = f".deskhand-{secrets.token_hex(8)}.tmp"
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | _PLAIN
-    for _ in range(_TEMPORARY_TRIES):
-        name = f".deskhand-{secrets.token_hex(8)}.tmp"
-        with contextlib.suppress(FileExistsError):
-            return name, os.open(name, flags, 0o600, dir_fd=parent)
-    raise DeskhandError(Code.CONFLICT, "no free temporary name")
+    return name, os.open(name, flags, 0o600, dir_fd=parent)
 
 
 def copy_bounded(source: BinaryIO, target: BinaryIO, *, limit: int) -> None:

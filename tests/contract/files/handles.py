@@ -9,6 +9,7 @@ import pytest
 
 from deskhand.errors import Code, DeskhandError
 from deskhand.tools.beneath import Folder
+from deskhand.tools.files import entries_of
 
 SECRET = b"outside: nobody may read this"
 LIMIT = 1024 * 1024
@@ -26,6 +27,11 @@ def open_files() -> int:
     return sum(1 for _ in Path("/proc/self/fd").iterdir())
 
 
+def names_below(folder: Folder) -> list[str]:
+    """Return the paths of all that lies in a folder."""
+    return [each.path for each in entries_of(folder, ".")[0]]
+
+
 def every_use(folder: Folder, rel: str) -> dict[str, Callable[[], object]]:
     """All that can be done with one path."""
     return {
@@ -33,7 +39,7 @@ def every_use(folder: Folder, rel: str) -> dict[str, Callable[[], object]]:
         "hash": lambda: folder.sha256(rel),
         "stat": lambda: folder.stat(rel),
         "list": lambda: folder.list(rel),
-        "walk": lambda: folder.walk(rel),
+        "look below": lambda: entries_of(folder, rel),
         "write": lambda: folder.write(rel, b"new"),
         "mkdir": lambda: folder.mkdir(rel),
         "remove": lambda: folder.remove(rel),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from io import BytesIO
 from pathlib import Path
 
 import pytest
@@ -141,7 +142,7 @@ def test_an_ordinary_commit_may_be_written_into_an_existing_repository(
 def test_a_protected_name_cannot_be_reached_by_moving_its_parent(folder: Folder) -> None:
     """FS-11: building the directory elsewhere and moving it into place is refused too."""
     folder.mkdir("harmless/hooks")
-    folder.write("harmless/hooks/pre-commit", b"#!/bin/sh\n", mode=0o755)
+    folder.write_from("harmless/hooks/pre-commit", BytesIO(b"#!/bin/sh\n"), limit=99, mode=0o755)
 
     assert refusal(lambda: folder.move("harmless", ".git")) is Code.PROTECTED_NAME
     assert refusal(lambda: folder.move("harmless/hooks", ".git/hooks")) is Code.PROTECTED_NAME

@@ -284,7 +284,8 @@ class OpenFolder(MemoryFolder):
         self, rel: str, source: BinaryIO, *, limit: int, mode: int | None = None
     ) -> None:
         """Write an open file."""
-        self.write(rel, source.read(limit), mode=mode)
+        del mode
+        self.write(rel, source.read(limit))
 
     def close(self) -> None:
         """Give the handle back: there is none."""
