@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from deskhand.clock import SystemClock
 from deskhand.core import conversation, restoring
-from deskhand.core.dispatching import dispatch
+from deskhand.core.dispatching import Round
 from deskhand.core.drafting import Draft, Wish
 from deskhand.ids import Ids
 from deskhand.protocol import events as ev
@@ -53,14 +53,14 @@ def _post(
 
 
 def _dispatch(account: MemoryAccount, *connected: str, per_thread: int = 3) -> None:
-    for draft in dispatch(
+    for draft in Round(
         account,
         connected=frozenset(connected),
-        per_thread=per_thread,
+        at_once=per_thread,
         context_of=lambda _: (),
         ids=IDS,
         language="en",
-    ):
+    ).drafts():
         account.emit(draft)
 
 

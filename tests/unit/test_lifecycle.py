@@ -6,7 +6,7 @@ import pytest
 
 from deskhand.clock import SystemClock
 from deskhand.core import conversation, lifecycle
-from deskhand.core.dispatching import dispatch
+from deskhand.core.dispatching import Round
 from deskhand.core.drafting import Draft, Wish
 from deskhand.errors import Code, DeskhandError
 from deskhand.ids import Ids
@@ -38,14 +38,14 @@ def _working_task(text: str = "/brief notes") -> tuple[MemoryAccount, Task]:
     runner = Runner.from_json(said)
     account.emit(Draft(body=ev.RunnerAdvertised(runner=runner), actor=LAPTOP.id))
     posted = account.take(conversation.post_message(account, _wish(OWNER), MessagePost(text=text)))
-    for draft in dispatch(
+    for draft in Round(
         account,
         connected=frozenset({LAPTOP.id}),
-        per_thread=3,
+        at_once=3,
         context_of=lambda _: (),
         ids=IDS,
         language="en",
-    ):
+    ).drafts():
         account.emit(draft)
     return account, _task(account, posted.task)
 
@@ -259,14 +259,14 @@ def test_a_result_whose_checks_were_paused_is_not_lost() -> None:
     _say(account, task, "task.moved", state="verifying")
     account.take(lifecycle.pause_task(account, _wish(OWNER, task.id)))
     account.take(lifecycle.resume_task(account, _wish(OWNER, task.id)))
-    for draft in dispatch(
+    for draft in Round(
         account,
         connected=frozenset({LAPTOP.id}),
-        per_thread=3,
+        at_once=3,
         context_of=lambda _: (),
         ids=IDS,
         language="en",
-    ):
+    ).drafts():
         account.emit(draft)
 
     _say(account, task, "task.finished", state="completed", verdict="verified")

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from deskhand.clock import SystemClock
 from deskhand.core import conversation, lifecycle
-from deskhand.core.dispatching import dispatch
+from deskhand.core.dispatching import Round
 from deskhand.core.drafting import Draft, Wish
 from deskhand.core.waiting import modelless
 from deskhand.errors import Code, DeskhandError
@@ -54,15 +54,15 @@ class Desk:
         self.dispatch()
 
     def dispatch(self) -> None:
-        drafts = dispatch(
+        now = Round(
             self.account,
             connected=frozenset(self.connected),
-            per_thread=9,
+            at_once=9,
             context_of=lambda _: (),
             ids=IDS,
             language=self._language,
         )
-        for draft in drafts:
+        for draft in now.drafts():
             self.account.emit(draft)
 
     def wish(self, who: Principal = OWNER, task: Task | None = None) -> Wish:

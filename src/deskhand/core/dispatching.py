@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import KW_ONLY, dataclass, field
 from heapq import heapify, heappop, heappush
 from typing import Any
 
@@ -32,20 +32,55 @@ DISPATCHES = frozenset(_DISPATCHING.split())
 ContextOf = Callable[[Task], tuple[ContextItem, ...]]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Round:
-    """One round of giving out: who is there, what is under way, and what the round adds to it."""
+@dataclass(frozen=True, slots=True)
+class Round:
+    """One round of giving out: who is there, what is under way, and what the round adds to it.
+
+    Args:
+        facts: the account.
+        connected: runners whose link is up.
+        at_once: how many tasks of one thread may be under way at once.
+        context_of: the thread's recent messages for a task's brief.
+        ids: makes the question's id.
+        language: what the account speaks.
+    """
 
     facts: Facts
+    _: KW_ONLY
     connected: frozenset[str]
     at_once: int
     context_of: ContextOf
-    runners: dict[str, Runner]
+    ids: Ids
+    language: str
+    runners: dict[str, Runner] = field(default_factory=dict[str, Runner])
     per_runner: Counter[str] = field(default_factory=Counter[str])
     per_thread: Counter[str] = field(default_factory=Counter[str])
     written: list[Folder] = field(default_factory=list[Folder])
 
+    def drafts(self) -> list[Draft]:
+        """Return assignments, new reasons for those that wait, and the question about those that waited for a model."""
+        queued = self.facts.find(Task, states=[TaskState.QUEUED], limit=TASKS_OPEN_MAX)
+        if not queued:
+            return self._asked(())
+        self.runners.update({one.id: one for one in self.facts.find(Runner, states=["active"])})
+        for task in self.facts.find(Task, states=UNDER_WAY, limit=TASKS_OPEN_MAX):
+            self.add(task, task.runner or "")
+        drafts = self._asked([task for task in queued if waits(task) and self.able(task)])
+        turns = [(self.per_thread[task.thread], task.id, task) for task in queued]
+        heapify(turns)
+        while turns:
+            under_way, name, task = heappop(turns)
+            if under_way == self.per_thread[task.thread]:
+                drafts += _place(self, task)
+            else:  # its thread got one since
+                heappush(turns, (self.per_thread[task.thread], name, task))
+        return drafts
+
+    def _asked(self, ready: Sequence[Task]) -> list[Draft]:
+        return ask_once(self.facts, ready, ids=self.ids, language=self.language)
+
     def add(self, task: Task, runner: str) -> None:
+        """Count a task as under way."""
         self.per_runner[runner] += 1
         self.per_thread[task.thread] += 1
         if (folder := self.writes(task)) is not None:
@@ -74,51 +109,7 @@ class _Round:
         return having or [one for one in here if task.agent in one.agents]
 
 
-def dispatch(
-    facts: Facts,
-    *,
-    connected: frozenset[str],
-    per_thread: int,
-    context_of: ContextOf,
-    ids: Ids,
-    language: str,
-) -> list[Draft]:
-    """Return assignments, new reasons for those that wait, and the question about those that waited for a model.
-
-    Args:
-        facts: the account.
-        connected: runners whose link is up.
-        per_thread: how many tasks of one thread may be under way at once.
-        context_of: the thread's recent messages for a task's brief.
-        ids: makes the question's id.
-        language: what the account speaks.
-    """
-    queued = facts.find(Task, states=[TaskState.QUEUED], limit=TASKS_OPEN_MAX)
-    if not queued:
-        return ask_once(facts, (), ids=ids, language=language)
-    now = _Round(
-        facts=facts,
-        connected=connected,
-        at_once=per_thread,
-        context_of=context_of,
-        runners={runner.id: runner for runner in facts.find(Runner, states=["active"])},
-    )
-    for task in facts.find(Task, states=UNDER_WAY, limit=TASKS_OPEN_MAX):
-        now.add(task, task.runner or "")
-    ready = [task for task in queued if waits(task) and now.able(task)]
-    drafts = ask_once(facts, ready, ids=ids, language=language)
-    turns = [(now.per_thread[task.thread], task.id, task) for task in queued]
-    heapify(turns)
-    while turns:
-        under_way, name, task = heappop(turns)
-        if under_way == now.per_thread[task.thread]:
-            drafts += _place(now, task)
-        else:  # its thread got one since
-            heappush(turns, (now.per_thread[task.thread], name, task))
-    return drafts
-
-
-def _place(now: _Round, task: Task) -> list[Draft]:
+def _place(now: Round, task: Task) -> list[Draft]:
     runner, reason = _choose(now, task)
     if runner is not None:
         now.add(task, runner.id)
@@ -135,7 +126,7 @@ def _place(now: _Round, task: Task) -> list[Draft]:
     return [draft(queued, task, runner=near.id if near else None)]
 
 
-def _choose(now: _Round, task: Task) -> tuple[Runner | None, QueueReason | None]:
+def _choose(now: Round, task: Task) -> tuple[Runner | None, QueueReason | None]:
     """Return the computer, or why there is none yet."""
     if waits(task):
         return None, QueueReason.NO_MODEL

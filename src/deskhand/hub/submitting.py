@@ -162,10 +162,10 @@ def _append(tx: Tx, drafts: Sequence[Draft], *, ids: Ids) -> int | None:
 
 def dispatch(tx: Tx, *, ids: Ids) -> None:
     """Give queued tasks to computers that are there."""
-    drafts = dispatching.dispatch(
+    now = dispatching.Round(
         tx,
         connected=frozenset(name for name, link in tx.presence().items() if link.connected),
-        per_thread=int(setting_of(tx, "tasks_per_thread")),
+        at_once=int(setting_of(tx, "tasks_per_thread")),
         context_of=lambda task: context_of(
             tx.context(task.thread, limit=CONTEXT_MESSAGES_MAX * 2),
             but_task=task.id,
@@ -174,7 +174,7 @@ def dispatch(tx: Tx, *, ids: Ids) -> None:
         ids=ids,
         language=setting_of(tx, "language"),
     )
-    for draft in drafts:
+    for draft in now.drafts():
         _emit(tx, draft, ids=ids)
 
 
