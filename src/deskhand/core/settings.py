@@ -51,32 +51,24 @@ def checked(name: str, value: Json) -> bool | int | str | tuple[str, ...]:
     spec = REGISTRY.get(name)
     if spec is None:
         raise DeskhandError(Code.CONFIG_INVALID, f"{name}: unknown setting", field=name)
-    default = spec.default
-    if isinstance(default, bool):
-        fine = isinstance(value, bool)
-    elif isinstance(default, int):
-        fine = type(value) is int and spec.lowest <= value <= spec.highest
-    elif isinstance(default, str):
-        fine = isinstance(value, str) and (not spec.choices or value in spec.choices)
-    else:
-        fine = isinstance(value, list) and all(isinstance(item, str) for item in value)
+    match spec.default:
+        case bool():
+            fine, takes = isinstance(value, bool), "true or false"
+        case int():
+            fine = type(value) is int and spec.lowest <= value <= spec.highest
+            takes = f"a whole number from {spec.lowest} to {spec.highest}"
+        case str() if spec.choices:
+            fine, takes = value in spec.choices, "one of " + ", ".join(spec.choices)
+        case str():
+            fine, takes = isinstance(value, str), "text"
+        case _:
+            fine = isinstance(value, list) and all(isinstance(item, str) for item in value)
+            takes = "a list of texts"
     if not fine:
-        raise DeskhandError(Code.CONFIG_INVALID, f"{name}: {_takes(spec)}", field=name)
-    if isinstance(value, list):
-        return tuple(str(item) for item in value)
-    return cast("bool | int | str", value)
+        raise DeskhandError(Code.CONFIG_INVALID, f"{name}: {takes}", field=name)
+    return cast("bool | int | str", tuple(value) if isinstance(value, list) else value)
 
 
 def effective(stored: Mapping[str, Json], name: str) -> bool | int | str | tuple[str, ...]:
     """Return the stored value of a setting, or its default."""
     return checked(name, stored[name]) if name in stored else REGISTRY[name].default
-
-
-def _takes(spec: SettingSpec) -> str:
-    if spec.choices:
-        return "one of " + ", ".join(spec.choices)
-    if isinstance(spec.default, bool):
-        return "true or false"
-    if isinstance(spec.default, int):
-        return f"a whole number from {spec.lowest} to {spec.highest}"
-    return "text" if isinstance(spec.default, str) else "a list of texts"

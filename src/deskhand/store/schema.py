@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 from string import Template
@@ -89,13 +90,23 @@ def create(connection: Connection) -> None:
         run_script(connection, script)
 
 
-def run_script(connection: Connection, revision: str | Path) -> None:
+def run_script(connection: Connection, revision: Path) -> None:
     """Run the SQL beside the file of a revision; ``$NAME`` is text that sorts by its bytes in every language."""
     name = 'TEXT COLLATE "C"' if connection.dialect.name == "postgresql" else "TEXT"
-    script = Template(Path(revision).with_suffix(".sql").read_text(encoding="utf-8"))
+    script = Template(revision.with_suffix(".sql").read_text(encoding="utf-8"))
     for statement in script.substitute(NAME=name).split(";\n"):
         if statement.strip():
             connection.exec_driver_sql(statement)
+
+
+def revised(file: str) -> tuple[str, str | None, Callable[[], None]]:
+    """Return what Alembic asks of a revision: its number, the one before it, and a way up by the SQL beside it."""
+    from alembic import op  # noqa: PLC0415 - as above
+
+    path = Path(file)
+    number = int(path.name[:4])
+    before = f"{number - 1:04}" if number > 1 else None
+    return f"{number:04}", before, lambda: run_script(op.get_bind(), path)
 
 
 def _snapshot(path: Path, clock: Clock) -> None:

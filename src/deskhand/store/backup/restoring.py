@@ -10,7 +10,6 @@ from __future__ import annotations
 import ctypes
 import os
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -36,25 +35,18 @@ _HERE: Final = -100
 _EXCHANGE: Final = 2
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Replaced:
-    """What the home that is replaced knows of an account: who lost access, and where pushes go."""
+def replaced(hub: Path, account: str) -> tuple[set[str], list[RowValues]] | None:
+    """Return who lost access to the account and where its pushes go, as the file of the hub that is replaced says.
 
-    revoked: frozenset[str]
-    subscriptions: list[RowValues]
-
-
-def replaced(hub: Path, account: str) -> Replaced | None:
-    """Return what a present hub's file knows of the account, or nothing when it does not or cannot be read."""
+    Nothing when it does not know the account or cannot be read.
+    """
     owner = tables.accounts.c.id
     with suppress(DeskhandError), translated(), open_sqlite_reader(hub).connect() as connection:
         if connection.execute(select(owner).where(owner == account)).first():
             out = select(tables.credentials.c.principal).filter_by(account=account, revoked=True)
             told = select(tables.subscriptions).filter_by(account=account)
-            return Replaced(
-                revoked=frozenset(connection.execute(out).scalars()),
-                subscriptions=[dict(row) for row in connection.execute(told).mappings()],
-            )
+            revoked = set(connection.execute(out).scalars())
+            return revoked, [dict(row) for row in connection.execute(told).mappings()]
     return None
 
 
@@ -80,19 +72,13 @@ def settle(
     told: list[LogRestored] = []
     with engine.begin() as connection:
         for account in connection.execute(select(tables.accounts.c.id)).scalars().all():
-            known = replaced(before, account)
-            revoked = known.revoked if known else None
+            revoked, subscriptions = replaced(before, account) or (None, [])
             runner = here if here and here.principal.account == account else None
             owner = Principal(account=account, id=HUB, role=Role.OWNER)
             wish = Wish(principal=owner, thread=None, task=None, ids=ids)
             tx = SqlTx(connection, account, now=stamp(clock.now()), memory=Memory())
-            drafts = after_restore(
-                tx,
-                wish,
-                backup_at=backup_at,
-                revoked=revoked,
-                kept=runner.principal.id if runner else None,
-            )
+            kept = runner.principal.id if runner else None
+            drafts = after_restore(tx, wish, backup_at=backup_at, revoked=revoked, kept=kept)
             for draft in drafts:
                 tx.emit(draft)
             bodies = [draft.body for draft in drafts]
@@ -104,7 +90,7 @@ def settle(
                 tx.add_credential(runner)
             tx.flush()
             _forget_the_moment(connection, account)
-            _push_again(connection, known.subscriptions if known else [])
+            _push_again(connection, subscriptions)
             mine = update(tables.accounts).filter_by(id=account)
             connection.execute(mine.values(incarnation=ids.new("log")))
             told += [body for body in bodies if isinstance(body, LogRestored)]

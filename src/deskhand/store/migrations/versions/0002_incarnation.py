@@ -6,14 +6,6 @@ way back is the snapshot that was made before.
 
 from __future__ import annotations
 
-from alembic import op
+from deskhand.store.schema import revised
 
-from deskhand.store.schema import run_script
-
-revision = "0002"
-down_revision = "0001"
-
-
-def upgrade() -> None:
-    """Run the SQL beside this file."""
-    run_script(op.get_bind(), __file__)
+revision, down_revision, upgrade = revised(__file__)
