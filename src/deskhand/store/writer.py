@@ -69,10 +69,6 @@ class _Job(Generic[R]):
 AnyJob = _Job[Any]
 
 
-def _tell_nobody(_: Connection, __: str) -> None:
-    """Know of nobody else who reads."""
-
-
 class ThreadWriter:
     """A long-lived thread with a connection of its own; a commit holds waiting writes of one key.
 
@@ -87,7 +83,7 @@ class ThreadWriter:
         engine: Engine,
         *,
         framing: Framing = lambda _: nullcontext(lambda: None),
-        committed: Callable[[Connection, str], None] = _tell_nobody,
+        committed: Callable[[Connection, str], None] = lambda _, __: None,
     ) -> None:
         self._engine = engine
         self._framing = framing

@@ -86,15 +86,8 @@ def make_backup(
         copies = Path(made)
         own = _copied(home, copies)
         schema, accounts, named = _look(copies / HUB)
-        manifest: JsonObject = {
-            "format": FORMAT,
-            "made_at": now,
-            "version": __version__,
-            "schema": schema,
-            "accounts": {**accounts},
-            **who,
-            "files": len(named),
-        }
+        what = {"format": FORMAT, "made_at": now, "version": __version__, "schema": schema}
+        manifest = {**what, "accounts": accounts, **who, "files": len(named)}
         (copies / MANIFEST).write_text(json.dumps(manifest, indent=1), encoding="utf-8")
         missing: list[str] = []
         with written(target) as tar:

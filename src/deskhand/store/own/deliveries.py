@@ -55,14 +55,10 @@ def subscriptions(connection: Connection, account: str) -> list[PushSubscription
 def plan(connection: Connection, account: str, planned: PlannedDelivery) -> None:
     """Store a delivery unless one of the same (tag, class, subscription) is there."""
     delivery = planned.delivery
-    row: RowValues = {
-        "account": account,
-        "class": delivery.kind,
-        "subscription": planned.subscription or "",
-        **{name: getattr(delivery, name) for name in _COLUMNS},
-        "next_try_at": delivery.at if delivery.fate == "planned" else None,
-        "planned": json_text({"delivery": dumped(delivery), "notice": asdict(planned.notice)}),
-    }
+    row: RowValues = {name: getattr(delivery, name) for name in _COLUMNS}
+    row |= {"account": account, "class": delivery.kind, "subscription": planned.subscription or ""}
+    row["next_try_at"] = delivery.at if delivery.fate == "planned" else None
+    row["planned"] = json_text({"delivery": dumped(delivery), "notice": asdict(planned.notice)})
     statement = inserting(connection, tables.deliveries).on_conflict_do_nothing()
     connection.execute(statement, row)
 
@@ -79,14 +75,9 @@ def acknowledge(connection: Connection, account: str, name: str, *, fate: str, d
 
 def claim(connection: Connection, now: str, *, limit: int) -> list[DueDelivery]:
     """Take rows whose time has come for a while, the longest overdue first; no other hub sends them too."""
-    due = (
-        select(tables.deliveries)
-        .where(_d.next_try_at <= now)
-        .order_by(_d.next_try_at, _d.account, _d.id)
-        .limit(limit)
-        .with_for_update(skip_locked=True)
-    )
-    rows = connection.execute(due).mappings().all()
+    due = select(tables.deliveries).where(_d.next_try_at <= now).with_for_update(skip_locked=True)
+    longest = due.order_by(_d.next_try_at, _d.account, _d.id).limit(limit)
+    rows = connection.execute(longest).mappings().all()
     if not rows:
         return []
     until = stamp(unstamp(now) + timedelta(seconds=DELIVERY_CLAIM_SECONDS))
