@@ -8,6 +8,7 @@ from __future__ import annotations
 import sys
 
 from deskhand.agents.commands.agent import COMMANDS
+from deskhand.agents.commands.command import examples
 from deskhand.core.words.risks import checklist
 from deskhand.texts import text
 
@@ -31,8 +32,8 @@ def commands() -> str:
             said = (
                 text(f"command.{name}.{part}", language=language) for part in ("summary", "details")
             )
-            examples = "".join(f"- {each}\n" for each in command.examples(language))
-            parts.append(f"\n**{title}.** {' '.join(said)}\n\n{examples}")
+            shown = "".join(f"- {each}\n" for each in examples(name, language))
+            parts.append(f"\n**{title}.** {' '.join(said)}\n\n{shown}")
     return "".join(parts)
 
 

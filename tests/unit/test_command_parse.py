@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from deskhand.agents.commands.agent import COMMANDS, CommandAgent
-from deskhand.agents.commands.command import Line
+from deskhand.agents.commands.command import Line, examples
 from deskhand.agents.commands.completing import complete
 from deskhand.agents.commands.parse import parse_line
 from deskhand.errors import Code, DeskhandError
@@ -62,7 +62,7 @@ def test_the_language_of_the_line_is_noticed() -> None:
         ("/brief notes --pages two", "--pages must be a number from 1 to 20"),
         ("/brief notes --pages 0", "--pages must be a number from 1 to 20"),
         ("/brief notes --pages 1 --pages 2", "--pages stands twice"),
-        ("/brief notes --out ''", "--out is empty"),
+        ("/brief notes --out ''", "--out needs NAME"),
         ("/brief", "PATH... is missing"),
         ("/report a.csv b.csv", "too many words: b.csv"),
         ('/brief "notes', "a quote is not closed"),
@@ -124,7 +124,7 @@ def test_every_command_shows_how_it_is_used_in_both_languages() -> None:
     agent = CommandAgent(offload=offloaded)
 
     assert {"brief", "actions", "report", "help"} <= {info.name for info in agent.commands}
-    assert all(len(c.examples(language)) >= 6 for c in COMMANDS for language in ("en", "ko"))
+    assert all(len(examples(c.name, language)) >= 6 for c in COMMANDS for language in ("en", "ko"))
     assert all(
         f"command.{command.name}.{part}" in catalogue(language)
         for command in COMMANDS

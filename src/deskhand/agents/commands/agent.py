@@ -6,13 +6,12 @@ given up honestly instead of being guessed on.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import replace
-from functools import partial
 from typing import Final
 
 from deskhand.agents.commands.brief import BRIEF
-from deskhand.agents.commands.command import Command, Line, Plan, StoppedError, Work
+from deskhand.agents.commands.command import Command, Line, Plan, StoppedError, Work, examples
 from deskhand.agents.commands.filing.moving import ORGANIZE, RENAME
 from deskhand.agents.commands.filing.shaping import CONVERT, MERGE, REPORT, TABLE
 from deskhand.agents.commands.parse import parse_line
@@ -36,7 +35,7 @@ def _help(work: Work) -> Plan:
     said = [f"{one.info.usage}\n  {work.say(f'{one.name}.summary')}" for one in chosen]
     if wanted:
         said.append(f"  {work.say(f'{wanted}.details')}")
-        said += [f"  · {each}" for each in chosen[0].examples(work.language)]
+        said += [f"  · {each}" for each in examples(wanted, work.language)]
     return Done(summary="\n".join(said))
 
 
@@ -78,29 +77,23 @@ class CommandAgent:
 
 def _replayed(command: Command, line: Line, history: Sequence[Turn]) -> Move:
     work = Work(line=line, before=None, language=line.language)
-    plan = command.plan(work)
-    move = _move(partial(next, plan))
+    moves = _moves(command, work)
+    move = next(moves)
     for turn in history:
         if turn.move != move:
             return GiveUp(reasons=(work.say("other_plan"),))
-        if isinstance(move, GiveUp):
-            return move
-        if isinstance(move, Done):
-            # Its checks failed: begin anew with what the folder holds now.
-            plan = command.plan(replace(work, before=move))
-            move = _move(partial(next, plan))
-        else:
-            move = _move(partial(plan.send, turn))
+        move = moves.send(turn)
     return move
 
 
-def _move(step: Callable[[], Wishes]) -> Wishes | Done | GiveUp:
-    try:
-        return step()
-    except StopIteration as ended:
-        end: object = ended.value
-        if not isinstance(end, (Done, GiveUp)):
-            raise TypeError("a plan ends with Done or GiveUp") from ended
-        return end
-    except StoppedError as stopped:
-        return GiveUp(reasons=stopped.reasons)
+def _moves(command: Command, work: Work) -> Generator[Wishes | Done | GiveUp, Turn]:
+    """Yield what a command does; after an end whose checks failed, anew with what the folder holds then."""
+    while True:
+        try:
+            end = yield from command.plan(work)
+        except StoppedError as stopped:
+            end = GiveUp(reasons=stopped.reasons)
+        yield end
+        while isinstance(end, GiveUp):
+            yield end
+        work = replace(work, before=end)

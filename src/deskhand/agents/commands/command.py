@@ -10,13 +10,13 @@ import tomllib
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import date
-from functools import cache
 from importlib.resources import files
+from itertools import chain, count
 from typing import Any, Final, Self, TypeVar
 
 from deskhand.agents.commands.values import number, objects, strings, words
 from deskhand.clock import unstamp
-from deskhand.ports import CheckWish, Done, GiveUp, ToolCall, ToolResult, Turn, Wishes
+from deskhand.ports import CheckWish, Done, GiveUp, ToolCall, Turn, Wishes
 from deskhand.protocol.objects import CommandInfo, OptionInfo
 from deskhand.protocol.wire import JsonObject
 from deskhand.texts import LANGUAGES, language_of, text
@@ -26,8 +26,11 @@ Plan = Generator[Wishes, Turn, Done | GiveUp]
 Steps = Generator[Wishes, Turn, T]
 """A part of a plan that returns something to it."""
 
-NAME_CHARS_MAX: Final = 120
+_NAME_CHARS_MAX: Final = 120
 _REMARKS_MAX: Final = 50
+_TABLE: Final[dict[str, dict[str, Any]]] = tomllib.loads(
+    files("deskhand.agents.commands").joinpath("commands.toml").read_text("utf-8")
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,20 +59,17 @@ class Command:
     @classmethod
     def of(cls, name: str, plan: Callable[[Work], Plan]) -> Self:
         """Return the command of this name."""
-        told = {**_table()[name]}
-        metavar, options = told.pop("words"), told.pop("options", ())
-        infos = tuple(
-            OptionInfo.from_json({"metavar": "|".join(each.get("choices", ())), **each})
-            for each in options
-        )
-        typed = (f"[{f'--{option.name} {option.metavar}'.rstrip()}]" for option in infos)
+        told = {**_TABLE[name]}
+        metavar = told.pop("words")
+        options = tuple(map(OptionInfo.from_json, told.pop("options", ())))
+        typed = (f"[{f'--{option.name} {option.metavar}'.rstrip()}]" for option in options)
         info = CommandInfo(
             name=name,
             summary=text(f"command.{name}.summary"),
             summary_ko=text(f"command.{name}.summary", language="ko"),
             usage=" ".join((f"/{name}", metavar, *typed)),
-            examples=tuple(each for language in LANGUAGES for each in _examples(name, language)),
-            options=infos,
+            examples=tuple(each for language in LANGUAGES for each in examples(name, language)),
+            options=options,
             **told,
         )
         return cls(info=info, metavar=metavar, plan=plan)
@@ -79,20 +79,10 @@ class Command:
         """What is typed after the slash."""
         return self.info.name
 
-    def examples(self, language: str) -> list[str]:
-        """Return sentences that ask for it."""
-        return _examples(self.name, language)
 
-
-def _examples(name: str, language: str) -> list[str]:
+def examples(name: str, language: str) -> list[str]:
+    """Return sentences that ask for a command."""
     return text(f"command.{name}.examples", language=language).splitlines()
-
-
-@cache
-def _table() -> dict[str, dict[str, Any]]:
-    return tomllib.loads(
-        files("deskhand.agents.commands").joinpath("commands.toml").read_text(encoding="utf-8")
-    )
 
 
 class StoppedError(Exception):
@@ -153,17 +143,27 @@ class Work:
         """Wish for one tool and return its value."""
         return (yield from self.use(self.call(tool, step, arguments, **values)))
 
+    def lines(self, path: str) -> Steps[tuple[list[str], list[str]]]:
+        """Return all lines of a document, and what its reader said of it."""
+        lines = list[str]()
+        while True:
+            wish: JsonObject = {"path": path, "from_line": len(lines) + 1}
+            value = yield from self.ask("read_file", "read", wish, count=1, first=path)
+            got = strings(value, "lines")
+            lines += got
+            if not got or len(lines) >= number(value, "lines_total"):
+                return lines, strings(value, "notes")
+
     def use(self, call: ToolCall) -> Steps[JsonObject]:
         """Make one call and return its value; stop when it was denied, failed, or nobody knows what happened."""
         turn = yield Wishes(calls=(call,))
-        if len(turn.results) == 1 and turn.results[0].outcome == "ok":
-            return turn.results[0].value
-        raise self.stopped(call, turn)
+        if turn.results[0].outcome != "ok":
+            raise self.stopped(call, turn)
+        return turn.results[0].value
 
     def stopped(self, call: ToolCall, turn: Turn) -> StoppedError:
         """Return why a plan cannot go on after the only call of a turn."""
-        unknown = ToolResult(outcome="unknown", value={})
-        result = turn.results[0] if len(turn.results) == 1 else unknown
+        (result,) = turn.results
         if result.outcome == "denied":
             return StoppedError(*filter(None, (self.say("denied", what=call.title), result.text)))
         if result.outcome == "unknown" or not result.text:
@@ -173,7 +173,7 @@ class Work:
     def name_for(self, default: str, *endings: str) -> str:
         """Return the plain file name that the line asks for, with one of the endings."""
         name = self.option("out", default)
-        if "/" in name or "\\" in name or name.startswith(".") or len(name) > NAME_CHARS_MAX:
+        if "/" in name or "\\" in name or name.startswith(".") or len(name) > _NAME_CHARS_MAX:
             raise StoppedError(self.say("out_name", name=name))
         return name if name.casefold().endswith(endings) else name + endings[0]
 
@@ -181,14 +181,11 @@ class Work:
         """Return a name that is free in the results place, and whether to replace what this task wrote itself."""
         stem, dot, ending = wanted.rpartition(".")
         wish: JsonObject = {"path": ".", "pattern": f"*.{ending}", "from": "results"}
-        entries = objects(
-            (yield from self.ask("list_files", "look_for_name", wish, name=wanted)), "entries"
-        )
-        taken = {words(entry, "path").casefold() for entry in entries}
+        value = yield from self.ask("list_files", "look_for_name", wish, name=wanted)
+        taken = {words(entry, "path").casefold() for entry in objects(value, "entries")}
         own = self.before.outputs if self.before is not None else ()
-        name, count = wanted, 2
-        while name.casefold() in taken and name not in own:
-            name, count = f"{stem}-{count}{dot}{ending}", count + 1
+        names = chain([wanted], (f"{stem}-{n}{dot}{ending}" for n in count(2)))
+        name = next(each for each in names if each in own or each.casefold() not in taken)
         return name, name in own
 
     def deliver(
@@ -208,9 +205,7 @@ class Work:
         evidence, name = words(checked, "evidence"), words(writing.arguments, "path")
         if checked.get("passed") is not True:
             raise StoppedError(self.say("changed_meanwhile"), evidence)
-        told = [
-            self.say(f"remark.{words(each, 'what')}", **each) for each in objects(value, "remarks")
-        ]
+        told = (self.say(f"remark.{words(e, 'what')}", **e) for e in objects(value, "remarks"))
         said = "\n".join(f"- {remark}" for remark in [*told, *remarks][:_REMARKS_MAX])
         figures = {"rows": number(value, "rows"), "pages": number(value, "pages")}
         figures["columns"] = len(strings(value, "columns"))

@@ -8,15 +8,13 @@ from deskhand.agents.commands.agent import COMMANDS
 def complete(typed: str) -> list[str]:
     """Return whole lines that begin with what was typed; none where anything may follow."""
     before, _, last = typed.rpartition(" ")
-    if not before:
-        return [f"/{one.name}" for one in COMMANDS if f"/{one.name}".startswith(typed)]
-    words = before.split()
-    found = next((one for one in COMMANDS if f"/{one.name}" == words[0].casefold()), None)
-    if found is None:
-        return []
-    if found.name == "help":
-        return [f"{before} {one.name}" for one in COMMANDS if one.name.startswith(last)]
-    values = next((one.choices for one in found.info.options if f"--{one.name}" == words[-1]), ())
-    names = [f"--{one.name}" for one in found.info.options if f"--{one.name}" not in words]
-    ways = values or (names if last.startswith("-") else [])
-    return [f"{before} {way}" for way in ways if way.startswith(last)]
+    words, known = before.split(), {f"/{one.name}": one.info for one in COMMANDS}
+    ways = [*known]
+    if words[:1] == ["/help"]:
+        ways = [name[1:] for name in known]
+    elif words:
+        options = known[words[0]].options if words[0] in known else ()
+        values = [way for one in options if f"--{one.name}" == words[-1] for way in one.choices]
+        names = [f"--{one.name}" for one in options if last.startswith("-")]
+        ways = values or [name for name in names if name not in words]
+    return [f"{before} {way}".lstrip() for way in ways if way.startswith(last)]

@@ -15,7 +15,7 @@ from deskhand.agents.commands.command import Command, Line
 from deskhand.errors import Code, DeskhandError
 from deskhand.protocol.objects import OptionInfo
 
-LINE_CHARS_MAX: Final = 4000
+_LINE_CHARS_MAX: Final = 4000
 _NEAR_MAX: Final = 3
 _QUOTES: Final = {'"': '"', "'": "'", "“": "”", "”": "”", "‘": "’", "„": "“", "「": "」"}
 _OPENS: Final = r"(?<![^\s=])"
@@ -37,16 +37,20 @@ def parse_line(given: str, commands: Sequence[Command]) -> Line:
         near = difflib.get_close_matches(name, known, n=_NEAR_MAX, cutoff=0.4) or sorted(known)
         names = ", ".join(f"/{each}" for each in near)
         raise DeskhandError(Code.UNKNOWN_COMMAND, f"/{name}; there is {names}", field="text")
-    command = known[name]
+    command, line = known[name], unicodedata.normalize("NFC", given).strip()
+    if len(line) > _LINE_CHARS_MAX:
+        raise DeskhandError(Code.INVALID, f"the line is longer than {_LINE_CHARS_MAX} characters")
+    if "\n" in line or "\r" in line:
+        raise DeskhandError(Code.INVALID, "a command is one line; leave out the others")
     if command.info.takes == "line":
-        operands, options = _argv("".join(_one_line(given).split(None, 1)[1:])), {}
+        operands, options = _argv("".join(line.split(None, 1)[1:])), {}
     else:
-        operands, options = _arguments(_tokens(given)[1:], command)
+        operands, options = _arguments(_tokens(line)[1:], command)
     if not command.info.least <= len(operands) <= command.info.most:
         missing = len(operands) < command.info.least
         wrong = f"{command.metavar} is missing" if missing else f"too many words: {operands[-1]}"
         raise _invalid(wrong, command, command.metavar)
-    language = "ko" if any("가" <= letter <= "힣" for letter in given) else "en"
+    language = "ko" if re.search("[가-힣]", line) else "en"
     return Line(name=name, operands=tuple(operands), options=options, language=language)
 
 
@@ -73,51 +77,38 @@ def _arguments(tokens: Sequence[str], command: Command) -> tuple[list[str], dict
             near = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
             hint = f"; did you mean --{near[0]}" if near else ""
             raise _invalid(f"unknown option {dashed}{hint}", command, name)
-        if name in options:
-            raise _invalid(f"--{name} stands twice", command, name)
         option = known[name]
-        if not option.metavar and joined:
-            raise _invalid(f"--{name} takes no value", command, name)
-        if option.metavar and not joined and not rest:
-            raise _invalid(f"--{name} needs {option.metavar}", command, name)
-        said = value if joined else rest.pop(0) if option.metavar else ""
-        options[name] = _value(said, option, command) if option.metavar else 1
+        if option.metavar and not joined:
+            value = rest.pop(0) if rest else ""
+        wrong = "stands twice" if name in options else _wrong(option, value, joined)
+        if wrong:
+            raise _invalid(f"--{name} {wrong}", command, name)
+        said = value.casefold() if option.choices else value
+        options[name] = int(value) if option.most else said if option.metavar else 1
     return operands, options
 
 
-def _value(value: str, option: OptionInfo, command: Command) -> str | int:
+def _wrong(option: OptionInfo, value: str, joined: str) -> str:
+    """Return what is wrong with the value of an option, nothing where it fits."""
+    if not option.metavar:
+        return "takes no value" if joined else ""
     if not value.strip():
-        raise _invalid(f"--{option.name} is empty", command, option.name)
+        return f"needs {option.metavar}"
     if option.choices and value.casefold() not in option.choices:
-        wrong = f"--{option.name} must be one of {', '.join(option.choices)}"
-        raise _invalid(wrong, command, option.name)
-    if option.most is None:
-        return value.casefold() if option.choices else value
-    if not (value.isascii() and value.isdigit() and 1 <= int(value) <= option.most):
-        wrong = f"--{option.name} must be a number from 1 to {option.most}"
-        raise _invalid(wrong, command, option.name)
-    return int(value)
+        return f"must be one of {', '.join(option.choices)}"
+    is_number = value.isascii() and value.isdigit() and 1 <= int(value) <= (option.most or 1)
+    return f"must be a number from 1 to {option.most}" if option.most and not is_number else ""
 
 
-def _tokens(given: str) -> list[str]:
+def _tokens(line: str) -> list[str]:
     """Split at white space outside quotes; a quote opens only where a word (or a value after ``=``) starts.
 
     Raises:
-        DeskhandError: ``invalid`` for a quote nobody closed, more than one line, or a line too long.
+        DeskhandError: ``invalid`` for a quote nobody closed.
     """
-    line = _one_line(given)
     if left := _TOKEN.sub("", line).strip():
         raise DeskhandError(Code.INVALID, f"a quote is not closed: {_QUOTES[left[0]]} is missing")
     return [_QUOTED.sub(lambda hit: hit[0][1:-1], token) for token in _TOKEN.findall(line)]
-
-
-def _one_line(given: str) -> str:
-    line = unicodedata.normalize("NFC", given).strip()
-    if len(line) > LINE_CHARS_MAX:
-        raise DeskhandError(Code.INVALID, f"the line is longer than {LINE_CHARS_MAX} characters")
-    if "\n" in line or "\r" in line:
-        raise DeskhandError(Code.INVALID, "a command is one line; leave out the others")
-    return line
 
 
 def _invalid(wrong: str, command: Command, field: str) -> DeskhandError:

@@ -26,31 +26,32 @@ _EMPTY: Final = frozenset(wording("find")["filling"].split())
 def _plan(work: Work) -> Plan:
     """Look, say what was found, look at that again."""
     wish, days = _wish(work)
-    sought = " ".join(strings(wish, "words")) or " ".join(strings(wish, "endings"))
+    asked, endings = strings(wish, "words"), strings(wish, "endings")
+    sought = " ".join(asked or endings)
     value = yield from work.ask("find_files", "find", wish, words=sought or days)
     files = objects(value, "files")[:_SHOWN_MAX]
-    counts = {"looked": number(value, "looked_at"), "count": number(value, "found_total")}
-    asked = " ".join([sought and f"“{sought}”", days]).strip()
+    counts: JsonObject = {"looked": value.get("looked_at"), "count": value.get("found_total")}
+    counts["asked"] = " ".join(filter(None, [sought and f"“{sought}”", days]))
     if not files:
-        raise StoppedError(work.say("find.nothing", asked=asked, **counts))
-    said: list[str] = []
-    facts: list[Json] = []
+        raise StoppedError(work.say("find.nothing", **counts))
+    said, facts = list[str](), list[Json]()
     for file in files:
-        path, size = words(file, "path"), number(file, "size")
+        path, size, there = words(file, "path"), number(file, "size"), strings(file, "words")
         day = datetime.fromtimestamp(number(file, "modified_seconds")).astimezone().date()
-        lacking = [
-            word for word in strings(wish, "words") if word.casefold() not in strings(file, "words")
-        ]
-        lacks = work.say("find.lacks", words=", ".join(lacking)) if lacking else ""
+        lacking = ", ".join(word for word in asked if word.casefold() not in there)
+        lacks = work.say("find.lacks", words=lacking) if lacking else ""
         said.append(f"\n**{named(path)}** · {day} · {sized(size)}{lacks}\n")
         facts.append({"path": path, "size": size})
         for hit in objects(file, "lines"):
             quote = Quote(text=words(hit, "text"), path=path, line=number(hit, "line"))
             said += [show(quote)] if quotable(path) else []
             facts.append({"path": path, "line": quote.line, "text": quote.text})
-    said += _left(value, len(files), work)
+    left = work.more("find.more", number(value, "found_total") - len(files))
+    left += work.more("find.unread", number(value, "unread_total"))
+    left += [] if value.get("complete") is True else [work.say("brief.incomplete")]
+    said += ["", *left]
     check = work.check("files", "", {"files": facts})
-    summary = work.say("find.found", asked=asked, **counts)
+    summary = work.say("find.found", **counts)
     return Done(summary=summary, say="\n".join(said).strip(), checks=(check,))
 
 
@@ -61,8 +62,8 @@ def _wish(work: Work) -> tuple[JsonObject, str]:
     """Return what to look for, and the days among it in words; a quoted phrase is looked for whole."""
     phrases = [operand for operand in work.line.operands if " " in operand]
     said = " ".join(operand for operand in work.line.operands if " " not in operand)
-    since = work.option("since")
-    period = period_in(since or said, work.today)
+    since, today = work.option("since"), work.today
+    period = period_in(since or said, today)
     if since and period is None:
         raise StoppedError(work.say("find.no_day", since=since))
     if period is not None and not since:
@@ -75,14 +76,6 @@ def _wish(work: Work) -> tuple[JsonObject, str]:
     wish["endings"] = [ending.lstrip(".*") for ending in endings]
     if period is None:
         return wish, ""
-    last = work.today if since else min(period.last, max(work.today, period.first))
-    wish |= {"since": period.first.isoformat(), "until": last.isoformat()}
+    last = today if since else min(period.last, max(today, period.first))
+    wish |= {"since": str(period.first), "until": str(last)}
     return wish, work.say("find.days", first=period.first, last=last)
-
-
-def _left(value: JsonObject, shown: int, work: Work) -> list[str]:
-    """Say what is not in the answer."""
-    left = work.more("find.more", number(value, "found_total") - shown)
-    left += work.more("find.unread", number(value, "unread_total"))
-    left += [] if value.get("complete") is True else [work.say("brief.incomplete")]
-    return ["", *left] if left else []

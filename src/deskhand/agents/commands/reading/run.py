@@ -30,47 +30,45 @@ def _plan(work: Work) -> Plan:
         return GiveUp(reasons=(work.say("run.changed_since", what=shown),))
     call = work.call("run_command", "run", {"argv": [*line.operands]}, what=shown)
     turn = yield Wishes(calls=(call,))
-    value = turn.results[0].value if turn.results else {}
+    value = turn.results[0].value
     if "exit_code" not in value:
-        return GiveUp(reasons=work.stopped(call, turn).reasons)
-    refused = objects(value, "refused")
-    reasons = [
-        work.say("run.refused", path=named(words(each, "path")), why=words(each, "reason"))
-        for each in refused[:_FILES_SHOWN_MAX]
-    ]
-    if value["exit_code"] != 0:
-        key = "run.failed" if isinstance(value["exit_code"], int) else "run.stopped"
-        reasons.insert(0, work.say(key, what=shown, code=number(value, "exit_code")))
-    said = _said(value, work)
+        raise work.stopped(call, turn)
+    code, reasons = value["exit_code"], list[str]()
+    if code != 0:
+        key = "run.stopped" if code is None else "run.failed"
+        reasons.append(work.say(key, what=shown, code=code))
+    for each in objects(value, "refused")[:_FILES_SHOWN_MAX]:
+        path, why = named(words(each, "path")), words(each, "reason")
+        reasons.append(work.say("run.refused", path=path, why=why))
+    changes, said = objects(value, "changes"), _output(value, work)
+    files = list[str]()
+    for each in changes[:_FILES_SHOWN_MAX]:
+        kind, path = work.say(f"run.{words(each, 'kind')}"), named(words(each, "path"))
+        files.append(f"- {kind} {path} {sized(number(each, 'size'))}")
+    files += work.more("find.more", len(changes) - _FILES_SHOWN_MAX)
+    told = "\n\n".join([*said, "\n".join(files)]).rstrip()
     if reasons:
-        return GiveUp(reasons=tuple(reasons), say=said)
-    facts: list[Json] = [_fact(change) for change in objects(value, "changes")[:_FILES_CHECKED_MAX]]
-    step = words(value, "step")
-    checks = (work.check("exit", "", {"step": step}),) if step else ()
-    checks += (work.check("files", "", {"files": facts}),) if facts else ()
-    return Done(summary=work.say("run.done", what=shown), say=said, checks=checks)
+        return GiveUp(reasons=tuple(reasons), say=told)
+    checks = (work.check("exit", "", {"step": step}),) if (step := words(value, "step")) else ()
+    if facts := [*map(_fact, changes[:_FILES_CHECKED_MAX])]:
+        checks += (work.check("files", "", {"files": facts}),)
+    return Done(summary=work.say("run.done", what=shown), say=told, checks=checks)
 
 
 RUN: Final = Command.of("run", _plan)
 
 
-def _said(value: JsonObject, work: Work) -> str:
-    """Return the end of the output, where a program says what was wrong, and the files it left."""
-    output, changes = words(value, "output").rstrip("\n"), objects(value, "changes")
+def _output(value: JsonObject, work: Work) -> list[str]:
+    """Return the end of the output, where a program says what was wrong."""
+    output = words(value, "output").rstrip("\n")
     fence = "`" * max(3, *(len(run) + 1 for run in re.findall("`+", output)), 0)
     said = work.more("run.cut", len(output) - _OUTPUT_CHARS_MAX)
     shown = f"{fence}\n{output[-_OUTPUT_CHARS_MAX:]}\n{fence}"
     said.append(shown if output else work.say("run.silent"))
-    said += [work.say("run.truncated")] if value.get("truncated") is True else []
-    files: list[str] = []
-    for each in changes[:_FILES_SHOWN_MAX]:
-        kind, path = work.say(f"run.{words(each, 'kind')}"), named(words(each, "path"))
-        files.append(f"- {kind} {path} {sized(number(each, 'size'))}")
-    files += work.more("find.more", len(changes) - _FILES_SHOWN_MAX)
-    return "\n\n".join([*said, "\n".join(files)]).rstrip()
+    return said + [work.say("run.truncated")] * (value.get("truncated") is True)
 
 
-def _fact(change: JsonObject) -> JsonObject:
-    if change.get("kind") == "deleted":
-        return {"path": words(change, "path"), "gone": True}
-    return {"path": words(change, "path"), "size": number(change, "size")}
+def _fact(change: JsonObject) -> Json:
+    there: JsonObject = {"size": number(change, "size")}
+    gone: JsonObject = {"gone": True}
+    return {"path": words(change, "path"), **(gone if change.get("kind") == "deleted" else there)}
