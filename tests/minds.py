@@ -8,7 +8,7 @@ from pathlib import Path
 
 from deskhand.agents.builtin.agent import BuiltInAgent
 from deskhand.agents.builtin.choosing import Offer
-from deskhand.agents.builtin.mind import Mind, Scene
+from deskhand.agents.builtin.mind import Scene
 from deskhand.protocol.objects import FolderMode
 from deskhand.protocol.tasks import Brief
 from deskhand.tools.registry import standard_tools, tool_infos
@@ -31,7 +31,7 @@ def thinking(  # noqa: PLR0913 - what a test may say, all by name
     """Return an agent that thinks with the model at this address."""
     choice = Offer(name=model, base_url=url, key="k", context_tokens=100_000)
     scene = Scene(now=NOW, computer="laptop", root=None if root is None else str(root), mode=mode)
-    mind = Mind(
+    return BuiltInAgent(
         choose=lambda _: choice,
         scene=lambda _: scene,
         tools=tool_infos(standard_tools(offload=inline)),
@@ -40,4 +40,3 @@ def thinking(  # noqa: PLR0913 - what a test may say, all by name
         language=language,
         standin=standin,
     )
-    return BuiltInAgent(mind)

@@ -14,7 +14,7 @@ import pytest
 
 from deskhand.agents.builtin.agent import BuiltInAgent
 from deskhand.agents.builtin.choosing import Offer
-from deskhand.agents.builtin.mind import Mind, Scene
+from deskhand.agents.builtin.mind import Scene
 from deskhand.errors import Code, DeskhandError
 from deskhand.ports import Done, Evidence, GiveUp, ToolCall, ToolInfo, ToolResult, Turn, Wishes
 from deskhand.protocol.objects import Origin, Trust
@@ -81,14 +81,12 @@ async def talking(
             name=wire.model, base_url=server.url, key="sk-secret-key", context_tokens=context
         )
         agent = BuiltInAgent(
-            Mind(
-                choose=lambda _: choice,
-                scene=lambda _: SCENE,
-                tools=TOOLS,
-                offload=_inline,
-                hear=lambda _, piece: heard.append(piece),
-                silent_seconds=silent_seconds,
-            )
+            choose=lambda _: choice,
+            scene=lambda _: SCENE,
+            tools=TOOLS,
+            offload=_inline,
+            hear=lambda _, piece: heard.append(piece),
+            silent_seconds=silent_seconds,
         )
         try:
             yield Talk(agent=agent, server=server, heard=heard)
@@ -311,8 +309,10 @@ async def test_a_server_that_is_away_is_waited_for(wire: Wire) -> None:
             taken.bind(("127.0.0.1", 0))
             talk.server.url = f"http://127.0.0.1:{taken.getsockname()[1]}{wire.base}"
             choice = Offer(name=wire.model, base_url=talk.server.url, key="k")
-            mind = Mind(choose=lambda _: choice, scene=lambda _: SCENE, tools=(), offload=_inline)
-            error = await _refused(BuiltInAgent(mind).move(BRIEF, []))
+            agent = BuiltInAgent(
+                choose=lambda _: choice, scene=lambda _: SCENE, tools=(), offload=_inline
+            )
+            error = await _refused(agent.move(BRIEF, []))
 
     assert (error.code, error.fault.retryable) == (Code.MODEL_BUSY, True)
 

@@ -19,7 +19,7 @@ from typing_extensions import override
 
 from deskhand.agents.builtin.agent import BuiltInAgent
 from deskhand.agents.builtin.choosing import Offer
-from deskhand.agents.builtin.mind import Mind, Scene
+from deskhand.agents.builtin.mind import Scene
 from deskhand.clock import SystemClock
 from deskhand.errors import Code, DeskhandError
 from deskhand.evals.evaluate import EXERCISES, NOW, REPORT, WRONG, Plan, evaluate
@@ -55,8 +55,9 @@ async def thinking(
         root = str(place.parent / "Work")
         return Scene(now=CLOCK.now().astimezone(), computer="eval", root=root)
 
-    mind = Mind(choose=lambda _: choice, scene=scene, tools=tools, offload=offload, standin=True)
-    agent = BuiltInAgent(mind)
+    agent = BuiltInAgent(
+        choose=lambda _: choice, scene=scene, tools=tools, offload=offload, standin=True
+    )
     try:
         yield agent
     finally:

@@ -20,8 +20,8 @@ import pytest
 from deskhand.agents.builtin.agent import BuiltInAgent
 from deskhand.agents.builtin.choosing import Offer
 from deskhand.agents.builtin.installing import install, offers
-from deskhand.agents.builtin.mind import Mind, Scene
-from deskhand.agents.builtin.serving import Embedded
+from deskhand.agents.builtin.mind import Scene
+from deskhand.agents.builtin.supply import Embedded
 from deskhand.clock import SystemClock
 from deskhand.errors import Code, DeskhandError
 from deskhand.ids import Ids
@@ -150,7 +150,7 @@ def agent_with(choice: Offer, heard: asyncio.Queue[str]) -> BuiltInAgent:
 
     schema: JsonObject = {"type": "object", "properties": {"path": {"type": "string"}}}
     tool = ToolInfo(name="list_files", description="List the files of a folder.", schema=schema)
-    return BuiltInAgent(Mind(choose=chosen, scene=scene, tools=(tool,), offload=inline, hear=hear))
+    return BuiltInAgent(choose=chosen, scene=scene, tools=(tool,), offload=inline, hear=hear)
 
 
 async def test_nobody_without_its_key_is_answered(own: Embedded) -> None:
@@ -202,7 +202,7 @@ async def test_it_ends_with_whoever_started_it_even_after_a_kill() -> None:
     script = (
         "import asyncio, sys\n"
         "from deskhand.agents.builtin.choosing import Offer\n"
-        "from deskhand.agents.builtin.serving import Embedded\n"
+        "from deskhand.agents.builtin.supply import Embedded\n"
         "from deskhand.clock import SystemClock\n"
         "from deskhand.ids import Ids\n"
         "async def main():\n"

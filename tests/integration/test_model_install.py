@@ -15,8 +15,14 @@ from pathlib import Path
 import pytest
 from typing_extensions import override
 
-from deskhand.agents.builtin.gguf import read_gguf
-from deskhand.agents.builtin.installing import Installed, install, installed, offers, remove
+from deskhand.agents.builtin.installing import (
+    Installed,
+    install,
+    installed,
+    offers,
+    read_gguf,
+    remove,
+)
 from deskhand.clock import SystemClock
 from deskhand.errors import Code, DeskhandError
 from tests.fileserver import Files, file_server

@@ -16,8 +16,7 @@ from typing_extensions import override
 
 from deskhand.agents.builtin.choosing import SERVERS, Findings, Wanted
 from deskhand.agents.builtin.probing import look
-from deskhand.agents.builtin.serving import Embedded
-from deskhand.agents.builtin.supply import Supply
+from deskhand.agents.builtin.supply import Embedded, Supply
 from deskhand.clock import SystemClock
 from deskhand.errors import Code, DeskhandError
 from deskhand.ids import Ids

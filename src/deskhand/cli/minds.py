@@ -17,10 +17,9 @@ from typing import Final, Literal, cast
 from deskhand.agents.builtin.agent import BuiltInAgent
 from deskhand.agents.builtin.choosing import SERVERS, Findings, Wanted
 from deskhand.agents.builtin.installing import offers
-from deskhand.agents.builtin.mind import Mind, Scene
+from deskhand.agents.builtin.mind import Scene
 from deskhand.agents.builtin.probing import look
-from deskhand.agents.builtin.serving import Embedded
-from deskhand.agents.builtin.supply import Supply
+from deskhand.agents.builtin.supply import Embedded, Supply
 from deskhand.cli.home import home
 from deskhand.cli.screen import Obj, speak
 from deskhand.cli.values import setting
@@ -143,7 +142,7 @@ async def builtin_agent(
         root = next((one.root for one in ceiling.entries() if one.id == brief.folder), None)
         return Scene(now=clock.now().astimezone(), computer=computer, root=root, mode=brief.mode)
 
-    mind = Mind(
+    agent = BuiltInAgent(
         ready=supply.ready,
         choose=supply.choose,
         scene=scene,
@@ -153,7 +152,6 @@ async def builtin_agent(
         hear=hear,
         standin=os.environ.get(STAND_IN_VARIABLE) == "1",
     )
-    agent = BuiltInAgent(mind)
     try:
         yield agent, supply
     finally:

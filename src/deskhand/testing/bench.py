@@ -28,7 +28,7 @@ from pathlib import Path
 
 from deskhand.agents.builtin.agent import BuiltInAgent
 from deskhand.agents.builtin.choosing import Offer
-from deskhand.agents.builtin.mind import Mind, Scene
+from deskhand.agents.builtin.mind import Scene
 from deskhand.clock import SystemClock
 from deskhand.ports import (
     Agent,
@@ -253,15 +253,11 @@ async def _thinking() -> list[Figure]:
     choice = Offer(name="openai-chat:stand-in", base_url=url, key="none")
     agent, tool = (
         _Thinking(
-            Mind(
-                choose=lambda _: choice,
-                scene=lambda _: Scene(now=SystemClock().now(), computer="bench"),
-                tools=(
-                    ToolInfo(name=NoteTool.name, description="Note.", schema={"type": "object"}),
-                ),
-                offload=in_thread,
-                standin=True,
-            )
+            choose=lambda _: choice,
+            scene=lambda _: Scene(now=SystemClock().now(), computer="bench"),
+            tools=(ToolInfo(name=NoteTool.name, description="Note.", schema={"type": "object"}),),
+            offload=in_thread,
+            standin=True,
         ),
         NoteTool(),
     )

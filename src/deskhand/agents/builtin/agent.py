@@ -1,12 +1,13 @@
 """The built-in agent: thinks with a language model, and judges with it from a fresh start.
 
 It keeps nothing between moves: the history is the conversation. What talks to models is brought in when it is first
-needed, off the loop, because that takes a second. It refuses to run a tool.
+needed, off the loop, because that takes a second: a process holds the agent from its start. It refuses to run a tool.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from deskhand.agents.builtin.mind import Mind
@@ -17,19 +18,16 @@ if TYPE_CHECKING:
     from deskhand.agents.builtin.thinking import Thinker
 
 
-class BuiltInAgent:
+@dataclass(kw_only=True, eq=False)
+class BuiltInAgent(Mind):
     """Thinks with a language model; also a verifier."""
 
     name = "builtin"
-
-    def __init__(self, mind: Mind) -> None:
-        """Keep what it thinks with."""
-        self._mind = mind
-        self._thinker: Thinker | None = None
+    _thinker: Thinker | None = field(default=None, init=False)
 
     async def warm(self) -> None:
         """Bring in what talks to models, so that the first move is not slow."""
-        await self._ready()
+        await self._thinking()
 
     async def move(self, brief: Brief, history: Sequence[Turn]) -> Move:
         """Return the next move.
@@ -38,7 +36,8 @@ class BuiltInAgent:
             DeskhandError: ``model_busy`` (try again, perhaps after a while), ``model_key``, ``model_unknown``,
                 ``model_context`` when even the folded history does not fit, ``model_refused``.
         """
-        return await (await self._ready(brief)).move(brief, history)
+        await self.ready(brief)
+        return await (await self._thinking()).move(brief, history)
 
     async def judge(
         self, brief: Brief, criteria: Sequence[str], evidence: Sequence[Evidence]
@@ -48,18 +47,17 @@ class BuiltInAgent:
         Raises:
             DeskhandError: as for a move.
         """
-        return await (await self._ready(brief)).judge(brief, criteria, evidence)
+        await self.ready(brief)
+        return await (await self._thinking()).judge(brief, criteria, evidence)
 
     async def close(self) -> None:
         """Close the connections to models."""
         if self._thinker is not None:
             await self._thinker.close()
 
-    async def _ready(self, brief: Brief | None = None) -> Thinker:
-        if brief is not None:
-            await self._mind.ready(brief)
+    async def _thinking(self) -> Thinker:
         if self._thinker is None:
-            thinker = await self._mind.offload(lambda: _thinker(self._mind))
+            thinker = await self.offload(lambda: _thinker(self))
             self._thinker = self._thinker or thinker
         return self._thinker
 

@@ -33,7 +33,7 @@ async def _nothing(_: Brief) -> None:
     """Look at nothing: what is there does not change."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(kw_only=True, eq=False)
 class Mind:
     """What the agent thinks with.
 
