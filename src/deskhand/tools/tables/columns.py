@@ -60,7 +60,7 @@ class Column:
 
 def recognise(table: Table) -> tuple[Column, ...]:
     """Return what each column holds, decided by its own values and, when they leave it open, by the other columns."""
-    samples = [_sample(table.rows, index) for index in range(table.width)]
+    samples = [_sample(table.rows, index) for index in range(len(table.names))]
     voted = [votes(sample) for sample in samples]
     leaning = sum(vote for vote, _ in voted) or (-1 if table.delimiter == ";" else 1)
     return tuple(

@@ -51,14 +51,11 @@ class Table:
     encoding: str
     delimiter: str
     quoted: bool
-    width: int
     header_line: int | None
     names: tuple[str, ...]
-    renamed: tuple[str, ...]
     rows: tuple[Row, ...]
     totals: Row | None
     skipped: tuple[Row, ...]
-    blank_lines: int
 
 
 def read(data: bytes) -> Table:
@@ -71,30 +68,24 @@ def read(data: bytes) -> Table:
     lines = list(io.StringIO(decoded.text, newline=""))  # only \r and \n end a line
     delimiter = delimiter_of(lines)
     every, quoted = _every(lines, delimiter)
-    filled = [row for row in every if any(cell.strip() for cell in row.cells)]
-    if not filled:
+    if not every:
         raise DeskhandError(Code.INVALID, "the file is empty")
-    width, _ = _usual_width(filled)
+    width, _ = _usual_width(every)
     if width > COLUMNS_MAX:
         raise DeskhandError(Code.TOO_LARGE, f"more than {COLUMNS_MAX} columns")
-    rows = [
-        Row(line=row.line, cells=row.cells[:width]) for row in filled if _fits(row.cells, width)
-    ]
+    fitting = (row for row in every if _fits(row.cells, width))
+    rows = [Row(line=row.line, cells=row.cells[:width]) for row in fitting]
     header = rows.pop(0) if rows and _is_header(rows) else None
     totals = rows.pop() if len(rows) > 1 and _is_total(rows[-1].cells) else None
-    names = _names(header.cells if header else ("",) * width)
     return Table(
         encoding=decoded.encoding,
         delimiter=delimiter,
         quoted=quoted,
-        width=width,
         header_line=header.line if header else None,
-        names=(*names,),
-        renamed=tuple(name for name, renamed in names.items() if renamed),
+        names=_names(header.cells if header else ("",) * width),
         rows=tuple(rows),
         totals=totals,
-        skipped=tuple(row for row in filled if not _fits(row.cells, width)),
-        blank_lines=len(every) - len(filled),
+        skipped=tuple(row for row in every if not _fits(row.cells, width)),
     )
 
 
@@ -114,15 +105,13 @@ def delimiter_of(lines: Sequence[str]) -> str:
     hint = _HINT.fullmatch(lines[0].strip()) if lines else None
     if hint is not None:
         return hint[1]
-    best, best_score = ",", 0.0
-    for delimiter in DELIMITERS:
+
+    def score(delimiter: str) -> float:
         rows = list(_rows(lines[:_SNIFF_LINES], delimiter, quoted=True))[:_SNIFF_ROWS]
-        filled = [row for row in rows if any(row.cells)]
-        width, count = _usual_width(filled)
-        score = count / len(filled) + min(width, 10) / 100 if width > 1 else 0.0
-        if score > best_score:
-            best, best_score = delimiter, score
-    return best
+        width, count = _usual_width(rows)
+        return count / len(rows) + min(width, 10) / 100 if width > 1 else 0.0
+
+    return max(DELIMITERS, key=score)
 
 
 def _every(lines: Sequence[str], delimiter: str) -> tuple[list[Row], bool]:
@@ -135,14 +124,15 @@ def _every(lines: Sequence[str], delimiter: str) -> tuple[list[Row], bool]:
 
 
 def _rows(lines: Sequence[str], delimiter: str, *, quoted: bool) -> Iterator[Row]:
+    """Return the rows in which something stands, but for a hint on the first line."""
     reader = csv.reader(
         lines, delimiter=delimiter, quoting=csv.QUOTE_MINIMAL if quoted else csv.QUOTE_NONE
     )
     line = 1
     try:
         for cells in reader:
-            hint = line == 1 and _HINT.fullmatch(delimiter.join(cells).strip())
-            if not hint:
+            said = delimiter.join(cells).strip()
+            if any(map(str.strip, cells)) and not (line == 1 and _HINT.fullmatch(said)):
                 yield Row(line=line, cells=tuple(cells))
             line = reader.line_num + 1
     except csv.Error as error:
@@ -179,13 +169,12 @@ def folded(text: str) -> str:
     return " ".join(unicodedata.normalize("NFC", text).casefold().split())
 
 
-def _names(cells: Sequence[str]) -> dict[str, bool]:
-    """Give every column a name of its own, that differs in more than case; say which had to be renamed."""
-    names, taken = dict[str, bool](), set[str]()
+def _names(cells: Sequence[str]) -> tuple[str, ...]:
+    """Give every column a name of its own, that differs in more than case."""
+    names = dict[str, str]()
     for number, cell in enumerate(cells, start=1):
         name = " ".join(cell.split()) or f"Column {number}"
-        numbered = (f"{name} ({again})" for again in count(2))
-        unique = next(each for each in chain([name], numbered) if folded(each) not in taken)
-        names[unique] = unique != name
-        taken.add(folded(unique))
-    return names
+        numbered = chain([name], (f"{name} ({again})" for again in count(2)))
+        unique = next(each for each in numbered if folded(each) not in names)
+        names[folded(unique)] = unique
+    return (*names.values(),)

@@ -54,10 +54,9 @@ class Grid:
         Raises:
             DeskhandError: ``not_found`` with the columns there are.
         """
-        wanted = folded(name)
-        for number, column in enumerate(self.columns):
-            if folded(column.name) == wanted:
-                return number
+        names = [folded(column.name) for column in self.columns]
+        if folded(name) in names:
+            return names.index(folded(name))
         there = ", ".join(column.name for column in self.columns)
         raise DeskhandError(Code.NOT_FOUND, f"no column {name}; there is {there}")
 
@@ -182,14 +181,13 @@ def _stacked(grids: Sequence[Grid], files: Sequence[str], origin: str) -> Grid:
     if len(grids) == 1:
         return Grid(columns=grids[0].columns, rows=grids[0].rows)
     places = [{folded(c.name): n for n, c in enumerate(grid.columns)} for grid in grids]
-    names = {folded(c.name): c for grid in reversed(grids) for c in reversed(grid.columns)}
     order = list(dict.fromkeys(n for each in places for n in each))
     whole, columns = Grid(columns=(), rows=[]), list[Column]()
     for name in order:
         lacking = [f for f, each in zip(files, places, strict=True) if name not in each]
-        whole.remark("lacking", column=names[name].name, files=", ".join(lacking) or 0)
         of = [(g, p[name]) for g, p in zip(grids, places, strict=True) if name in p]
         columns.append(column := _one_column(of))
+        whole.remark("lacking", column=column.name, files=", ".join(lacking) or 0)
         whole.remark("differing", column=column.name if column.unsure == _DIFFERING else 0)
     for grid, place, file in zip(grids, places, files, strict=True):
         at = [(place.get(name), column) for name, column in zip(order, columns, strict=True)]
@@ -235,15 +233,13 @@ def _joined(grids: Sequence[Grid], files: Sequence[str], on: str) -> Grid:
             found[row[other].strip()].append((*row[:other], *row[other + 1 :]))
         more = [column for n, column in enumerate(grid.columns) if n != other]
         keys = Counter(row[key].strip() for row in whole.rows)
-        beside = {each: rows for each, rows in found.items() if each}
+        late = {each: rows for each, rows in found.items() if not each or each not in keys}
+        beside = {each: rows for each, rows in found.items() if each not in late}
         alone = [each for each in keys if each not in beside]
-        late = [each for each in found if not each or each not in keys]
-        double = [
-            each for each in beside if keys[each] > 1 or (each in keys and len(beside[each]) > 1)
-        ]
+        double = [each for each, rows in beside.items() if keys[each] > 1 or len(rows) > 1]
         for what, those, count in (
             ("no_partner", alone, sum(keys[each] for each in alone)),
-            ("no_partner_in", late, sum(len(found[each]) for each in late)),
+            ("no_partner_in", [*late], sum(map(len, late.values()))),
             ("key_twice", double, len(double)),
         ):
             shown = ", ".join(each or "–" for each in those[:_NAMED_MAX])
@@ -254,9 +250,8 @@ def _joined(grids: Sequence[Grid], files: Sequence[str], on: str) -> Grid:
         gap, left, right = [("",) * len(more)], ("",) * key, ("",) * (len(whole.columns) - key - 1)
         taken = {folded(column.name) for column in whole.columns}
         rows = [(*row, *cells) for row in whole.rows for cells in beside.get(row[key].strip(), gap)]
-        whole.rows = rows + [
-            (*left, each, *right, *cells) for each in late for cells in found[each]
-        ]
+        new = [(*left, key, *right, *cells) for key, some in late.items() for cells in some]
+        whole.rows = [*rows, *new]
         whole.columns += tuple(
             replace(c, name=f"{c.name} ({file})") if folded(c.name) in taken else c for c in more
         )
@@ -304,12 +299,11 @@ def _sort(grid: Grid, wish: Shape) -> None:
         return
     column = grid.columns[place]
 
-    def numbers(row: Row) -> Decimal:
-        return typed(row[place], column) or Decimal(0)
+    def meant(row: Row) -> tuple[Decimal, str]:
+        return typed(row[place], column) or Decimal(0), folded(row[place])
 
     def kinds(row: Row) -> int:
         return 2 if is_missing(row[place]) else int(typed(row[place], column) is None)
 
-    grid.rows.sort(key=lambda row: folded(row[place]), reverse=down)
-    grid.rows.sort(key=numbers, reverse=down)
+    grid.rows.sort(key=meant, reverse=down)
     grid.rows.sort(key=kinds)

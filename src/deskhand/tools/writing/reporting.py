@@ -16,7 +16,7 @@ from deskhand.texts import language_of, text
 from deskhand.tools import workbooks
 from deskhand.tools.tables.columns import EXACT, Column, value_of
 from deskhand.tools.tables.numbers import amount, is_missing, places
-from deskhand.tools.tables.reading import Row, Table
+from deskhand.tools.tables.reading import Table
 from deskhand.tools.tables.shaping import Grid, shape
 from deskhand.tools.workbooks import Cell
 
@@ -114,15 +114,14 @@ class _Told:
 
     @property
     def rows_max(self) -> int:
-        return min(ROWS_SHEET_MAX, CELLS_SHEET_MAX // self.table.width)
+        return min(ROWS_SHEET_MAX, CELLS_SHEET_MAX // len(self.columns))
 
     def summary(self, found: Sequence[tuple[Column, Figures]]) -> Iterator[_Cells]:
         """Say how many rows there are, and of each column how many values and what they come to."""
-        rows = len(self.table.rows)
+        rows, heads = len(self.table.rows), ("column", "count", "missing", *_MEASURES)
         yield _row(self.say("title", path=self.path), look="title")
         yield _row(self.say("rows"), rows)
         yield []
-        heads = ("column", "count", "missing", *_MEASURES)
         yield _row(*(self.say(f"head.{head}") for head in heads), look="header")
         for column, figures in found:
             form, shown = column.kind == "percent", (figures.get(measure) for measure in _MEASURES)
@@ -138,13 +137,15 @@ class _Told:
 
     def file(self) -> Iterator[_Cells]:
         """Say how the file is written."""
-        known, header = _DELIMITERS.get(self.table.delimiter), self.table.header_line
+        delimiter, header = self.table.delimiter, self.table.header_line
+        known = _DELIMITERS.get(delimiter)
+        line = self.say("line", line=header) if header else self.say("note.no_header")
         yield _row(self.say("notes_title"), look="title")
         yield _row(self.say("note.file"), self.path)
         yield _row(self.say("note.encoding"), self.table.encoding)
-        delimiter = self.say(f"delimiter.{known}") if known else self.table.delimiter
-        yield _row(self.say("note.delimiter"), delimiter)
-        line = self.say("line", line=header) if header else self.say("note.no_header")
+        yield _row(
+            self.say("note.delimiter"), self.say(f"delimiter.{known}") if known else delimiter
+        )
         yield _row(self.say("note.header"), line)
         if not self.table.quoted:
             yield _row(self.say("note.quotes"), self.say("note.quotes_open"))
@@ -157,16 +158,15 @@ class _Told:
         for column in self.columns:
             cells = [(row.line, row.cells[column.index]) for row in self.table.rows]
             values = [(*each, value_of(each[1], column)) for each in cells]
-            kind = [self.say(f"kind.{column.kind}")]
-            kind += [self.say(f"style.{column.style}")] if column.measured else []
-            kind += [column.currency] if column.currency else []
+            read = [self.say(f"kind.{column.kind}")]
+            read += [self.say(f"style.{column.style}")] if column.measured else []
+            read += [column.currency] if column.currency else []
             days = [value for _, _, value in values if isinstance(value, date)]
-            kind += [f"{min(days)} – {max(days)}"] if days else []
+            read += [f"{min(days)} – {max(days)}"] if days else []
             look = list[str]()
             if column.unsure:
-                unsure = {"date": "unsure_date", "text": "unsure_text"}
-                key = unsure.get(column.kind, "unsure_number")
-                look.append(self.say(key, value=column.unsure))
+                kind = column.kind if column.kind in ("date", "text") else "number"
+                look.append(self.say(f"unsure_{kind}", value=column.unsure))
             unread = [
                 self.say("line_value", line=line, value=cell.strip()[:80])
                 for line, cell, value in values
@@ -175,7 +175,7 @@ class _Told:
             if unread:
                 shown = ", ".join(unread[:_UNREADABLE_SHOWN_MAX])
                 look.append(self.say("unreadable", count=len(unread), shown=shown))
-            yield _row(column.name, ", ".join(kind), "; ".join(look) or None)
+            yield _row(column.name, ", ".join(read), "; ".join(look) or None)
 
     def left_out(self, figures: Mapping[Column, Figures]) -> Iterator[_Cells]:
         """Say which rows are not in the data, or in no sum, and why."""
@@ -195,10 +195,5 @@ class _Told:
             count = self.say("note.skipped", count=len(skipped))
             yield _row(count, self.say("note.why"), look="header")
             for row in skipped[:SKIPPED_SHOWN_MAX]:
-                yield _row(self.say("line", line=row.line), self._why(row))
-
-    def _why(self, row: Row) -> str:
-        """Return why a row does not fit."""
-        first = self.table.header_line or next((each.line for each in self.table.rows), 0)
-        why = "before_header" if row.line < first else "width"
-        return self.say(f"skipped.{why}", fields=len(row.cells), width=self.table.width)
+                why = {"fields": len(row.cells), "width": len(self.columns)}
+                yield _row(self.say("line", line=row.line), self.say("skipped.width", **why))
