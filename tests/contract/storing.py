@@ -22,8 +22,6 @@ from deskhand.ports import (
     Notice,
     PlannedDelivery,
     PushSubscription,
-    Store,
-    Tx,
     View,
 )
 from deskhand.protocol.authority import Principal
@@ -38,6 +36,7 @@ from deskhand.protocol.events import (
 from deskhand.protocol.objects import Delivery, Device, Origin, Role, Thread, Trust, Upload
 from deskhand.protocol.tasks import Artifact, FileRef, Task, TaskState
 from deskhand.store import tables
+from deskhand.store.log.transaction import SqlTx
 from deskhand.store.opening import SqlStore, open_sqlite_store
 from deskhand.testing import golden
 from deskhand.testing.memory_store import open_memory_disk, open_memory_store
@@ -266,22 +265,22 @@ def story(log: str) -> list[Draft]:
 # --- doing -------------------------------------------------------------------------------------------------------
 
 
-async def emit(store: Store, *drafts: Draft, account: str = A) -> list[int]:
+async def emit(store: SqlStore, *drafts: Draft, account: str = A) -> list[int]:
     """Append drafts in one write; return their seqs."""
 
-    def work(tx: Tx) -> list[int]:
+    def work(tx: SqlTx) -> list[int]:
         return [tx.emit(draft).seq for draft in drafts]
 
     return await store.write(account, work)
 
 
-async def emit_each(store: Store, *drafts: Draft, account: str = A) -> None:
+async def emit_each(store: SqlStore, *drafts: Draft, account: str = A) -> None:
     """Append drafts, a write for each."""
     for draft in drafts:
         await emit(store, draft, account=account)
 
 
-async def begun(store: Store) -> None:
+async def begun(store: SqlStore) -> None:
     """Begin both accounts, with one conversation and one task in the first."""
     for account in (A, B):
         await store.create_account(account)
@@ -294,7 +293,7 @@ async def until(seen: list[Committed], count: int) -> None:
         await asyncio.sleep(0.005)  # noqa: TID251 - waits for another thread or process, not for time
 
 
-def title(tx: Tx, name: str = "thr_1") -> str | None:
+def title(tx: SqlTx, name: str = "thr_1") -> str | None:
     """Read a thread's title inside a write."""
     found = tx.get(Thread, name)
     return found.title if found else None

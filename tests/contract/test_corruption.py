@@ -14,10 +14,11 @@ import pytest
 from sqlalchemy import Engine
 
 from deskhand.errors import Code, DeskhandError
-from deskhand.ports import Draft, Tx
+from deskhand.ports import Draft
 from deskhand.protocol.events import ThreadErased
 from deskhand.store.engine import open_sqlite_reader
 from deskhand.store.faults import translated
+from deskhand.store.log.transaction import SqlTx
 from deskhand.store.log.verify import verify
 from deskhand.store.opening import FILE, open_sqlite_store
 from deskhand.testing.promises import note
@@ -44,7 +45,7 @@ async def told(path: Path) -> None:
     await emit(store, *story("a_checked_task"))
     await emit(store, thread("thr_gone"), said("to be erased", thread="thr_gone"))
 
-    def erase(tx: Tx) -> None:
+    def erase(tx: SqlTx) -> None:
         tx.emit(Draft(body=ThreadErased(), actor=PHONE, thread="thr_gone"))
 
     await store.write(A, erase)

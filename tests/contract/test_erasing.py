@@ -10,8 +10,9 @@ import pytest
 from deskhand.clock import SystemClock
 from deskhand.hub.timing import Sweeper
 from deskhand.limits import UNNAMED_KEPT_SECONDS
-from deskhand.ports import Committed, Draft, Tx
+from deskhand.ports import Committed, Draft
 from deskhand.protocol.events import HUB, ThreadErased
+from deskhand.store.log.transaction import SqlTx
 from tests.contract.restoring import House, house, once
 from tests.contract.storing import (
     PHONE,
@@ -61,7 +62,7 @@ async def told(found: House) -> str:
 async def erase(found: House, name: str = "thr_1") -> None:
     """Erase a conversation as the hub does."""
 
-    def work(tx: Tx) -> None:
+    def work(tx: SqlTx) -> None:
         tx.emit(Draft(body=ThreadErased(), actor=HUB, thread=name))
 
     await found.store.write(A, work)

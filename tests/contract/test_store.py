@@ -10,11 +10,12 @@ from typing import NoReturn
 import pytest
 
 from deskhand.errors import Code, DeskhandError
-from deskhand.ports import Committed, Tx, View
+from deskhand.ports import Committed, View
 from deskhand.protocol.events import TaskMoved, ThreadErased, ThreadRenamed
 from deskhand.protocol.objects import Device, Presence, Thread
 from deskhand.protocol.ops import Op, OpResult
 from deskhand.protocol.tasks import Artifact, Task, TaskState
+from deskhand.store.log.transaction import SqlTx
 from tests.contract.storing import (
     OWNER,
     PHONE,
@@ -48,7 +49,7 @@ class WrongError(Exception):
     """Something a write may raise by itself."""
 
 
-def wrong(tx: Tx) -> NoReturn:
+def wrong(tx: SqlTx) -> NoReturn:
     """Emit something, then fail."""
     tx.emit(said("never"))
     raise WrongError
@@ -150,7 +151,7 @@ async def test_a_write_reads_what_it_emitted(box: Box) -> None:
     """Folds happen in memory at once."""
     await begun(box.store)
 
-    def work(tx: Tx) -> tuple[str | None, list[str], list[str]]:
+    def work(tx: SqlTx) -> tuple[str | None, list[str], list[str]]:
         tx.emit(Draft(body=ThreadRenamed(title="New"), actor=PHONE, thread="thr_1"))
         tx.emit(Draft(body=TaskMoved(epoch=1, state=TaskState.WORKING), actor="r", task="tsk_1"))
         tx.emit(task("tsk_2"))
@@ -171,7 +172,7 @@ async def test_listings_stay_current_from_write_to_write(box: Box) -> None:
     """What is remembered between writes is what the log makes of it."""
     await begun(box.store)
 
-    def queued(tx: Tx) -> list[str]:
+    def queued(tx: SqlTx) -> list[str]:
         return [found.id for found in tx.find(Task, states=("queued",))]
 
     moved = Draft(body=TaskMoved(epoch=1, state=TaskState.WORKING), actor="r", task="tsk_1")
@@ -234,7 +235,7 @@ async def test_context_is_the_newest_of_what_was_said_oldest_first(box: Box) -> 
     await emit(box.store, thread("thr_2"), said("elsewhere", thread="thr_2"))
     await emit_each(box.store, *(said(str(number)) for number in range(4)))
 
-    def work(tx: Tx) -> list[object]:
+    def work(tx: SqlTx) -> list[object]:
         tx.emit(said("now"))
         return [event.body["text"] for event in tx.context("thr_1", limit=3)]
 
@@ -455,7 +456,7 @@ async def test_erasing_blanks_bodies_keeps_seqs_and_still_verifies(box: Box) -> 
     await store.write(A, lambda tx: tx.mark_read(PHONE, "thr_1", 5))
     await store.write(A, lambda tx: tx.plan_delivery(planned(at=tx.now)))
 
-    def erase(tx: Tx) -> None:
+    def erase(tx: SqlTx) -> None:
         tx.emit(said("last words"))
         tx.emit(Draft(body=ThreadErased(), actor=PHONE, thread="thr_1"))
 
@@ -490,7 +491,7 @@ async def test_what_is_said_after_an_erasure_in_the_same_write_begins_anew(box: 
     """The event is the border, not the write that carries it: the tables are the fold of the log."""
     await begun(box.store)
 
-    def erase(tx: Tx) -> tuple[str | None, object, list[str]]:
+    def erase(tx: SqlTx) -> tuple[str | None, object, list[str]]:
         tx.emit(task("tsk_2"))
         tx.emit(Draft(body=ThreadErased(), actor=PHONE, thread="thr_1"))
         tx.emit(task("tsk_3"))

@@ -9,9 +9,10 @@ import pytest
 
 from deskhand.errors import Code, DeskhandError
 from deskhand.limits import PUSH_SUBSCRIPTIONS_PER_DEVICE, UPLOAD_BYTES_MAX, UPLOAD_QUOTA_BYTES
-from deskhand.ports import Joining, Tx, View
+from deskhand.ports import Joining, View
 from deskhand.protocol.events import DeviceRevoked
 from deskhand.protocol.objects import Presence
+from deskhand.store.log.transaction import SqlTx
 from tests.contract.storing import (
     PHONE,
     A,
@@ -98,7 +99,7 @@ async def test_a_joining_belongs_to_an_invitation(box: Box) -> None:
         expires_at="later",
     )
 
-    def put(tx: Tx) -> Joining | None:
+    def put(tx: SqlTx) -> Joining | None:
         tx.put_invite(invite())
         tx.put_joining(joining)
         return tx.joining("req_1")
@@ -115,7 +116,7 @@ async def test_read_marks_never_go_back(box: Box) -> None:
     """The highest seq seen wins, also in the write that begins the thread."""
     await begun(box.store)
 
-    def work(tx: Tx) -> None:
+    def work(tx: SqlTx) -> None:
         tx.emit(thread("thr_9"))
         tx.mark_read(PHONE, "thr_9", 3)
 
@@ -165,7 +166,7 @@ async def test_a_delivery_is_planned_once(box: Box) -> None:
     """The same (tag, class, subscription) is one notification, with or without a subscription."""
     await begun(box.store)
 
-    def plan(tx: Tx) -> None:
+    def plan(tx: SqlTx) -> None:
         tx.plan_delivery(planned("dlv_1", at=tx.now))
         tx.plan_delivery(planned("dlv_2", at=tx.now))
         tx.plan_delivery(planned("dlv_3", at=tx.now, subscription=None))
@@ -209,7 +210,7 @@ async def test_two_claimers_never_get_the_same_row(box: Box) -> None:
     await begun(box.store)
     other = box.again()
 
-    def plan(tx: Tx) -> None:
+    def plan(tx: SqlTx) -> None:
         for number in range(40):
             tx.plan_delivery(planned(f"dlv_{number:02}", tag=str(number), at=tx.now))
 
@@ -229,7 +230,7 @@ async def test_what_the_device_acknowledged_stands(box: Box) -> None:
     await begun(box.store)
     await box.store.write(A, lambda tx: tx.plan_delivery(planned(at=tx.now)))
 
-    def acknowledge(tx: Tx) -> list[bool]:
+    def acknowledge(tx: SqlTx) -> list[bool]:
         return [
             tx.acknowledge_delivery("dlv_1", fate="shown", device="dev_other"),
             tx.acknowledge_delivery("dlv_1", fate="shown", device=PHONE),

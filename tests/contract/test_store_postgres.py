@@ -10,8 +10,9 @@ import pytest
 from sqlalchemy import text
 
 from deskhand.errors import Code, DeskhandError
-from deskhand.ports import Committed, Tx
+from deskhand.ports import Committed
 from deskhand.protocol.ops import Op, OpResult
+from deskhand.store.log.transaction import SqlTx
 from deskhand.store.opening import SqlStore, open_postgres_store
 from tests.contract.round_trips import CountingProxy
 from tests.contract.storing import (
@@ -216,7 +217,7 @@ async def post(store: SqlStore, turn: int) -> OpResult:
     """Do what the hub does for ``message.post``: look up the op, read, emit, remember."""
     op = Op(op_id=f"op_{turn:08}", kind="message.post", thread="thr_1", body={"text": "hello"})
 
-    def work(tx: Tx) -> OpResult:
+    def work(tx: SqlTx) -> OpResult:
         assert tx.op_result("dev_phone", op.op_id) is None
         assert title(tx) is not None
         event = tx.emit(said("hello"))

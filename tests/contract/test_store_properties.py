@@ -10,8 +10,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from deskhand.errors import DeskhandError
-from deskhand.ports import Draft, Tx
+from deskhand.ports import Draft
 from deskhand.protocol.events import MessagePosted, ThreadCreated, ThreadErased, ThreadRenamed
+from deskhand.store.log.transaction import SqlTx
 from deskhand.testing.memory_store import open_memory_disk, open_memory_store
 from tests.contract.storing import A, StillClock, story
 
@@ -54,7 +55,7 @@ async def differences_after(writes: list[list[Draft]]) -> list[str]:
     await store.create_account(A)
     for write in writes:
 
-        def work(tx: Tx, write: list[Draft] = write) -> None:
+        def work(tx: SqlTx, write: list[Draft] = write) -> None:
             for draft in write:
                 tx.emit(draft)
 

@@ -23,7 +23,7 @@ from sqlalchemy import Connection, Engine
 
 from deskhand.errors import DeskhandError
 from deskhand.ids import Ids
-from deskhand.ports import ToolCall, Tx, Wishes
+from deskhand.ports import ToolCall, Wishes
 from deskhand.protocol.events import Event, TaskAssigned
 from deskhand.protocol.objects import Origin, Trust
 from deskhand.protocol.ops import Op, OpResult
@@ -33,6 +33,7 @@ from deskhand.store.blobs import FileBlobs
 from deskhand.store.engine import open_sqlite, open_sqlite_reader
 from deskhand.store.faults import translated
 from deskhand.store.home import open_home
+from deskhand.store.log.transaction import SqlTx
 from deskhand.store.opening import FILE, inline, open_sqlite_store
 from deskhand.store.writer import ThreadWriter
 from deskhand.workflow import journal as journal_module
@@ -267,7 +268,7 @@ class Machine:
         word = f"word-{self._chance.randrange(1 << 60)}"
         op = op_of(word)
 
-        def work(tx: Tx) -> None:
+        def work(tx: SqlTx) -> None:
             seq = tx.emit(said(word + "." * self._chance.randrange(3000))).seq
             tx.remember_op(PHONE, op, OpResult(op_id=word, status="ok", seq=seq))
 
@@ -359,7 +360,7 @@ class Machine:
             wrong += await on.store.verify(A)
         return wrong + integrity(on.engines[0])
 
-    def _remembered(self, tx: Tx) -> set[str]:
+    def _remembered(self, tx: SqlTx) -> set[str]:
         return {word for word in self.said.words if tx.op_result(PHONE, word)}
 
     async def _wrong_in_journal(self, on: Open) -> list[str]:

@@ -22,13 +22,14 @@ from deskhand.hub.submitting import Submitter, dispatch
 from deskhand.hub.timing import Alarm, Sweeper
 from deskhand.ids import Ids
 from deskhand.limits import ARTIFACT_BYTES_MAX, LIST_LIMIT_MAX
-from deskhand.ports import Blobs, Notifier, Page, Store
+from deskhand.ports import Blobs, Notifier, Page
 from deskhand.protocol import objects
 from deskhand.protocol.authority import Principal
 from deskhand.protocol.objects import LinkState, Role
 from deskhand.protocol.ops import Op, OpResult
 from deskhand.protocol.tasks import FINAL, OPEN, Approval, FileRef, Question, Task, TaskState
 from deskhand.protocol.wire import Wire
+from deskhand.store.opening import SqlStore
 
 _SNAPSHOT_TRIES = 5
 _RECENT = 200
@@ -43,7 +44,7 @@ class Hub:
     ``spread`` gives random numbers from 0 to 1; ``names`` are the hosts and origins it answers to, beside loopback.
     """
 
-    store: Store
+    store: SqlStore
     blobs: Blobs
     clock: Clock
     ids: Ids

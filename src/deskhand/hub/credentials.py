@@ -16,10 +16,12 @@ from typing import Final
 
 from deskhand.errors import Code, DeskhandError
 from deskhand.ids import Ids
-from deskhand.ports import Credential, Draft, Store, Tx
+from deskhand.ports import Credential, Draft
 from deskhand.protocol.authority import Principal
 from deskhand.protocol.events import HUB, DeviceAdded
 from deskhand.protocol.objects import Device, Role
+from deskhand.store.log.transaction import SqlTx
+from deskhand.store.opening import SqlStore
 from deskhand.store.private import OWNER_FILE, read_private, write_private
 
 SECRET_PREFIX: Final = "dhs_"  # noqa: S105 - what secrets begin with, not one
@@ -71,7 +73,7 @@ def write_device(path: Path, device: LocalDevice) -> None:
 
 
 async def ensure_owner(
-    store: Store, ids: Ids, *, home: Path, name: str, url: str | None = None
+    store: SqlStore, ids: Ids, *, home: Path, name: str, url: str | None = None
 ) -> LocalDevice:
     """Return the home's owner, made on the first start together with the account.
 
@@ -84,7 +86,9 @@ async def ensure_owner(
     return await ensure_device(store, home / OWNER_FILE, new, role=Role.OWNER)
 
 
-async def ensure_device(store: Store, path: Path, new: LocalDevice, *, role: Role) -> LocalDevice:
+async def ensure_device(
+    store: SqlStore, path: Path, new: LocalDevice, *, role: Role
+) -> LocalDevice:
     """Return the device in a file under its name and address of now; a new one if there is none in its account.
 
     The file is written before the hub learns of it: a crash in between is mended by the next start. A revoked device
@@ -108,14 +112,14 @@ async def ensure_device(store: Store, path: Path, new: LocalDevice, *, role: Rol
     return kept
 
 
-def _admit(tx: Tx, local: LocalDevice, role: Role) -> None:
+def _admit(tx: SqlTx, local: LocalDevice, role: Role) -> None:
     kind = "runner" if role is Role.RUNNER else "cli"
     name = local.name or local.device
     device = Device(id=local.device, name=name, kind=kind, role=role, created_at=tx.now)
     admit(tx, device, token_sha256=bearer_sha256(local.token), actor=HUB)
 
 
-def admit(tx: Tx, device: Device, *, token_sha256: str, actor: str) -> None:
+def admit(tx: SqlTx, device: Device, *, token_sha256: str, actor: str) -> None:
     """Make a device and its way in, in the same write."""
     tx.emit(Draft(body=DeviceAdded(device=device), actor=actor))
     principal = Principal(account=tx.account, id=device.id, role=device.role, name=device.name)

@@ -16,9 +16,10 @@ from deskhand.core.delivery import HOW, Announcement, next_try_seconds
 from deskhand.hub.timing import Rounds
 from deskhand.ids import Ids
 from deskhand.limits import DELIVERY_BACKOFF_SECONDS
-from deskhand.ports import DueDelivery, Notice, Notifier, PlannedDelivery, SendOutcome, Tx
+from deskhand.ports import DueDelivery, Notice, Notifier, PlannedDelivery, SendOutcome
 from deskhand.protocol.events import KIND_OF, ApprovalRequested, QuestionAsked, TaskFinished
 from deskhand.protocol.objects import Delivery
+from deskhand.store.log.transaction import SqlTx
 from deskhand.texts import text
 
 WEB_PUSH = "webpush"
@@ -28,7 +29,7 @@ _SET_BACK_SECONDS = 5.0
 
 
 def plan(
-    tx: Tx,
+    tx: SqlTx,
     announced: Announcement,
     *,
     ids: Ids,

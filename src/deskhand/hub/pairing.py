@@ -22,10 +22,12 @@ from deskhand.hub.credentials import admit, bearer_sha256, new_token, page_sha25
 from deskhand.hub.peer import Peer, Throttle
 from deskhand.ids import Ids
 from deskhand.limits import INVITE_SECONDS
-from deskhand.ports import Draft, Invite, Joining, Store, Tx
+from deskhand.ports import Draft, Invite, Joining
 from deskhand.protocol import requests as wire
 from deskhand.protocol.events import HUB, PairDecided, PairRequested
 from deskhand.protocol.objects import Device, PairRequest, Role
+from deskhand.store.log.transaction import SqlTx
+from deskhand.store.opening import SqlStore
 from deskhand.store.private import write_private
 
 CLAIM_PAGE: Final = "open-deskhand.html"
@@ -40,7 +42,7 @@ Claimed = tuple[wire.PairPending | wire.PairClaimed, str | None]
 class Pairing:
     """Invitations, requests and claims of one hub; a claim made for this computer counts for its user ``uid`` alone."""
 
-    def __init__(self, store: Store, clock: Clock, ids: Ids, *, uid: int | None = None) -> None:
+    def __init__(self, store: SqlStore, clock: Clock, ids: Ids, *, uid: int | None = None) -> None:
         """Begin with all counters at nothing."""
         self._store, self._clock, self._ids, self._uid = store, clock, ids, uid
         self._local: set[str] = set()
@@ -84,7 +86,7 @@ class Pairing:
     async def close_invite(self, account: str, name: str) -> None:
         """End an invitation early, because what showed it is closed; ``not_found`` for one that never was."""
 
-        def work(tx: Tx) -> None:
+        def work(tx: SqlTx) -> None:
             invite = tx.invite(name)
             if invite is None:
                 raise DeskhandError(Code.NOT_FOUND)
@@ -191,7 +193,7 @@ class Pairing:
             created_at=stamp(self._clock.now()),
         )
 
-        def work(tx: Tx) -> None:
+        def work(tx: SqlTx) -> None:
             now = tx.joining(joining.request)
             if now is None or now.device is not None:
                 raise DeskhandError(Code.INVITE_INVALID)
@@ -232,7 +234,7 @@ def write_claim_page(home: Path, *, url: str, secret: str) -> Path:
     return path
 
 
-def _file(tx: Tx, request: PairRequest, joining: Joining, *, alone: bool) -> None:
+def _file(tx: SqlTx, request: PairRequest, joining: Joining, *, alone: bool) -> None:
     """Use the invitation up and note the request, in one write: of two at once, one finds it used."""
     invite = tx.invite(joining.invite)
     if invite is None or invite.used_by is not None:
@@ -251,10 +253,10 @@ def _file(tx: Tx, request: PairRequest, joining: Joining, *, alone: bool) -> Non
     tx.put_joining(joining)
 
 
-def _lapsed(tx: Tx, request: PairRequest) -> bool:
+def _lapsed(tx: SqlTx, request: PairRequest) -> bool:
     joining = tx.joining(request.id)
     return joining is None or joining.expires_at <= tx.now
 
 
-def _emit(tx: Tx, body: PairDecided | PairRequested) -> None:
+def _emit(tx: SqlTx, body: PairDecided | PairRequested) -> None:
     tx.emit(Draft(body=body, actor=HUB, audience="owner"))

@@ -20,11 +20,12 @@ from deskhand.limits import (
     STREAM_BUFFER_EVENTS,
     STREAMS_PER_PRINCIPAL_MAX,
 )
-from deskhand.ports import Committed, Frame, Store, View
+from deskhand.ports import Committed, Frame, View
 from deskhand.protocol.authority import Principal
 from deskhand.protocol.objects import Role
 from deskhand.protocol.ops import DraftSay, Op
 from deskhand.protocol.wire import JsonObject
+from deskhand.store.opening import SqlStore
 
 ENDING_DRAFTS: Final = frozenset(
     {"message.posted", "question.asked", "step.started", "task.moved", "task.finished"}
@@ -81,7 +82,7 @@ class Listener:
 class Streams:
     """All open streams of a hub; ``on_presence`` is told which one opened or ended, and how many its reader has now."""
 
-    def __init__(self, store: Store, *, on_presence: Callable[[Listener, int], None]) -> None:
+    def __init__(self, store: SqlStore, *, on_presence: Callable[[Listener, int], None]) -> None:
         """Listen to the store."""
         self._store = store
         self._on_presence = on_presence

@@ -21,13 +21,15 @@ from deskhand.errors import Code, DeskhandError
 from deskhand.hub.delivering import plan
 from deskhand.ids import Ids
 from deskhand.limits import CONTEXT_MESSAGES_MAX, OPS_PER_BATCH_MAX
-from deskhand.ports import Blobs, Store, Tx
+from deskhand.ports import Blobs
 from deskhand.protocol import events as ev
 from deskhand.protocol import ops
 from deskhand.protocol.authority import Principal, authorize
 from deskhand.protocol.objects import Device, Folder, PairRequest, Role, Runner, Thread
 from deskhand.protocol.ops import Op, OpResult, failure_of
 from deskhand.protocol.tasks import FileRef, Question, Task
+from deskhand.store.log.transaction import SqlTx
+from deskhand.store.opening import SqlStore
 from deskhand.texts import text
 
 Surface = Literal["page", "cli", "http", "channel"]
@@ -39,7 +41,7 @@ _NOT_REMEMBERED = frozenset({"draft.say", "lease.renew", "presence.note", "read.
 class Submitter:
     """Turns ops into results."""
 
-    store: Store
+    store: SqlStore
     blobs: Blobs
     ids: Ids
     hear: Callable[[Principal, Sequence[Op], Sequence[OpResult]], Awaitable[None]]
@@ -85,7 +87,7 @@ class Submitter:
             failure = failure_of(error, language=language)
             return OpResult(op_id=op.op_id, status="rejected", error=failure)
 
-    def _handle(self, tx: Tx, wish: Wish, op: Op) -> OpResult:
+    def _handle(self, tx: SqlTx, wish: Wish, op: Op) -> OpResult:
         known = tx.op_result(wish.principal.id, op.op_id)
         if known is not None:
             fingerprint, result = known
@@ -117,7 +119,7 @@ class Submitter:
             raise DeskhandError(Code.CONFLICT, message, field="sha256")
 
 
-def _belongs(tx: Tx, me: Principal, op: Op) -> bool:
+def _belongs(tx: SqlTx, me: Principal, op: Op) -> bool:
     """Whether what the op is about belongs to the principal; for a runner, whether it is leased to it."""
     if me.role is Role.OWNER:
         return True
@@ -137,7 +139,7 @@ def _advertises(op: Op) -> bool:
     return op.kind == "event.append" and op.body.get("kind") == "runner.advertised"
 
 
-def _of_the_present_life(tx: Tx, me: Principal, op: Op) -> None:
+def _of_the_present_life(tx: SqlTx, me: Principal, op: Op) -> None:
     """Refuse a runner whose home was copied and lives on elsewhere, and one that forgot what it already said.
 
     Raises:
@@ -152,7 +154,7 @@ def _of_the_present_life(tx: Tx, me: Principal, op: Op) -> None:
         raise DeskhandError(Code.RUNNER_RESTORED)
 
 
-def _append(tx: Tx, drafts: Sequence[Draft], *, ids: Ids) -> int | None:
+def _append(tx: SqlTx, drafts: Sequence[Draft], *, ids: Ids) -> int | None:
     """Emit drafts, then the assignments that follow from them; return the seq of the last draft."""
     seqs = [_emit(tx, draft, ids=ids) for draft in drafts]
     if any(ev.KIND_OF[type(draft.body)] in dispatching.DISPATCHES for draft in drafts):
@@ -160,7 +162,7 @@ def _append(tx: Tx, drafts: Sequence[Draft], *, ids: Ids) -> int | None:
     return seqs[-1] if seqs else None
 
 
-def dispatch(tx: Tx, *, ids: Ids) -> None:
+def dispatch(tx: SqlTx, *, ids: Ids) -> None:
     """Give queued tasks to computers that are there."""
     now = dispatching.Round(
         tx,
@@ -178,7 +180,7 @@ def dispatch(tx: Tx, *, ids: Ids) -> None:
         _emit(tx, draft, ids=ids)
 
 
-def _emit(tx: Tx, draft: Draft, *, ids: Ids) -> int:
+def _emit(tx: SqlTx, draft: Draft, *, ids: Ids) -> int:
     """Append one event and plan the notification it deserves."""
     event = tx.emit(draft)
     announced = announcement(draft.body, thread=draft.thread, task=draft.task)
@@ -190,7 +192,7 @@ def _emit(tx: Tx, draft: Draft, *, ids: Ids) -> int:
 # --- what each op comes to ---------------------------------------------------------------------------------------
 
 
-def _post(tx: Tx, wish: Wish, body: ops.MessagePost) -> Decision:
+def _post(tx: SqlTx, wish: Wish, body: ops.MessagePost) -> Decision:
     files: list[FileRef] = []
     for name in body.files:
         upload = tx.upload(name, principal=wish.principal.id)
@@ -200,7 +202,7 @@ def _post(tx: Tx, wish: Wish, body: ops.MessagePost) -> Decision:
     return conversation.post_message(tx, wish, body, files)
 
 
-def _append_event(tx: Tx, wish: Wish, body: ops.EventAppend) -> Decision:
+def _append_event(tx: SqlTx, wish: Wish, body: ops.EventAppend) -> Decision:
     if body.kind != "runner.advertised":
         return lifecycle.append_event(tx, wish, body)
     said = ev.RunnerAdvertised.from_json(body.body)
@@ -218,13 +220,13 @@ def _append_event(tx: Tx, wish: Wish, body: ops.EventAppend) -> Decision:
     return Decision(drafts=tuple(drafts), id=me)
 
 
-def _accept(tx: Tx, wish: Wish, body: ops.TaskAccept) -> Decision:
+def _accept(tx: SqlTx, wish: Wish, body: ops.TaskAccept) -> Decision:
     decision = lifecycle.accept_task(tx, wish, body)
     tx.renew_lease(decision.id or "", runner=wish.principal.id, epoch=body.epoch)
     return decision
 
 
-def _renew(tx: Tx, wish: Wish, body: ops.LeaseRenew) -> Decision:
+def _renew(tx: SqlTx, wish: Wish, body: ops.LeaseRenew) -> Decision:
     task = known(tx, Task, wish.task)
     if task.final or task.epoch != body.epoch:
         raise DeskhandError(Code.STALE_EPOCH, task.id)
@@ -232,25 +234,25 @@ def _renew(tx: Tx, wish: Wish, body: ops.LeaseRenew) -> Decision:
     return Decision(id=task.id, task=task.id)
 
 
-def _say(tx: Tx, wish: Wish, body: ops.DraftSay) -> Decision:
+def _say(tx: SqlTx, wish: Wish, body: ops.DraftSay) -> Decision:
     task = known(tx, Task, wish.task)
     if task.final or task.epoch != body.epoch or task.thread != wish.thread:
         raise DeskhandError(Code.STALE_EPOCH, task.id)
     return Decision(id=task.id, task=task.id)
 
 
-def _mark_read(tx: Tx, wish: Wish, body: ops.ReadMark) -> Decision:
+def _mark_read(tx: SqlTx, wish: Wish, body: ops.ReadMark) -> Decision:
     thread = conversation.open_thread(tx, wish.thread)
     tx.mark_read(wish.principal.id, thread.id, body.seq)
     return Decision(id=thread.id)
 
 
-def _acknowledge(tx: Tx, wish: Wish, body: ops.NotificationAck) -> Decision:
+def _acknowledge(tx: SqlTx, wish: Wish, body: ops.NotificationAck) -> Decision:
     tx.acknowledge_delivery(body.delivery, fate=body.fate, device=wish.principal.id)
     return Decision(id=body.delivery)
 
 
-def _admit(tx: Tx, wish: Wish, body: ops.DeviceAdmit) -> Decision:
+def _admit(tx: SqlTx, wish: Wish, body: ops.DeviceAdmit) -> Decision:
     """Record the yes or no; the device gets its credential when it claims with its own secret (``pairing``)."""
     request = tx.get(PairRequest, body.request)
     if request is None:
@@ -261,7 +263,7 @@ def _admit(tx: Tx, wish: Wish, body: ops.DeviceAdmit) -> Decision:
     return _decided(wish, decided, request.id, audience="owner")
 
 
-def _revoke(tx: Tx, wish: Wish, body: ops.DeviceRevoke) -> Decision:
+def _revoke(tx: SqlTx, wish: Wish, body: ops.DeviceRevoke) -> Decision:
     """Take token, streams, pushes and leases from a device at once (PA-07)."""
     device = tx.get(Device, body.device)
     if device is None or device.state == "revoked":
@@ -275,7 +277,7 @@ def _revoke(tx: Tx, wish: Wish, body: ops.DeviceRevoke) -> Decision:
     return Decision(drafts=(*left, revoked), id=device.id)
 
 
-def _put_folder(tx: Tx, wish: Wish, body: ops.FolderPutOp) -> Decision:
+def _put_folder(tx: SqlTx, wish: Wish, body: ops.FolderPutOp) -> Decision:
     runner, known = tx.get(Runner, body.runner), tx.get(Folder, body.id)
     if runner is None or runner.state != "active" or (known and known.runner != runner.id):
         raise DeskhandError(Code.NOT_FOUND, body.runner, field="runner")
@@ -283,14 +285,14 @@ def _put_folder(tx: Tx, wish: Wish, body: ops.FolderPutOp) -> Decision:
     return _decided(wish, ev.FolderPut(folder=folder), folder.id, runner=body.runner)
 
 
-def _remove_folder(tx: Tx, wish: Wish, body: ops.FolderRemove) -> Decision:
+def _remove_folder(tx: SqlTx, wish: Wish, body: ops.FolderRemove) -> Decision:
     folder = tx.get(Folder, body.folder)
     if folder is None or folder.state == "removed":
         raise DeskhandError(Code.NOT_FOUND, body.folder, field="folder")
     return _decided(wish, ev.FolderRemoved(folder=folder.id), folder.id, runner=folder.runner)
 
 
-def _put_setting(_: Tx, wish: Wish, body: ops.SettingsPut) -> Decision:
+def _put_setting(_: SqlTx, wish: Wish, body: ops.SettingsPut) -> Decision:
     checked(body.name, body.value)
     changed = ev.SettingChanged(name=body.name, value=body.value)
     return _decided(wish, changed, body.name, runner=EVERY_RUNNER)
@@ -308,7 +310,7 @@ def _decided(
     return Decision(drafts=(draft,), id=name)
 
 
-_HANDLERS: dict[str, Callable[[Tx, Wish, Any], Decision]] = {
+_HANDLERS: dict[str, Callable[[SqlTx, Wish, Any], Decision]] = {
     "thread.create": conversation.create_thread,
     "thread.rename": conversation.rename_thread,
     "thread.archive": conversation.archive_thread,

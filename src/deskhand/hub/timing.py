@@ -21,8 +21,9 @@ from typing_extensions import override
 from deskhand.clock import Clock, stamp, unstamp
 from deskhand.errors import DeskhandError
 from deskhand.limits import SWEEP_AFTER_START_SECONDS, SWEEP_SECONDS, UNNAMED_KEPT_SECONDS
-from deskhand.ports import Blobs, Committed, Store
+from deskhand.ports import Blobs, Committed
 from deskhand.protocol.tasks import QueueReason, Task, TaskState
+from deskhand.store.opening import SqlStore
 
 IDLE_SECONDS = 30.0
 LEAST_SECONDS = 0.05
@@ -35,7 +36,7 @@ class Rounds(ABC):
     """A loop that is woken by a commit of one of the kinds it ``wakes_at``, or when its time has come."""
 
     wakes_at: ClassVar[frozenset[str]] = frozenset()
-    store: Store
+    store: SqlStore
     clock: Clock
     rest: float = 0.0
     """How many seconds it waits at most before the next round."""

@@ -20,9 +20,10 @@ from deskhand import limits
 from deskhand.clock import Clock, stamp, unstamp
 from deskhand.errors import Code, DeskhandError
 from deskhand.ids import Ids
-from deskhand.ports import Blobs, Store
+from deskhand.ports import Blobs
 from deskhand.protocol.authority import Principal
 from deskhand.protocol.objects import Upload
+from deskhand.store.opening import SqlStore
 
 TYPES: dict[str, Any] = tomllib.loads(
     files("deskhand.hub").joinpath("types.toml").read_text("utf-8")
@@ -37,7 +38,7 @@ _LOOK_BYTES = 4096
 class Uploads:
     """All uploads of one hub."""
 
-    store: Store
+    store: SqlStore
     blobs: Blobs
     clock: Clock
     ids: Ids

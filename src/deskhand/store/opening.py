@@ -1,4 +1,4 @@
-"""The ``Store`` port over SQL, and how it is opened: on a SQLite file or on PostgreSQL.
+"""The hub's memory over SQL, and how it is opened: on a SQLite file or on PostgreSQL.
 
 One log per account, its projections, and the hub's own truth. Async outside, synchronous inside: writes go through the
 writer, reads through the reader. It refuses to decide anything; what a write means is in the function that is handed in.
@@ -17,7 +17,7 @@ from sqlalchemy import Connection, Engine, delete
 
 from deskhand.clock import Clock, stamp
 from deskhand.limits import OP_KEPT_DAYS
-from deskhand.ports import Committed, DueDelivery, Offload, PushSubscription, Tx
+from deskhand.ports import Committed, DueDelivery, Offload, PushSubscription
 from deskhand.protocol.objects import Upload
 from deskhand.store import tables
 from deskhand.store.engine import Reader, empty_log, open_sqlite, open_sqlite_reader
@@ -39,10 +39,7 @@ FILE = "hub.sqlite3"
 
 
 class SqlStore:
-    """The hub's only memory, on SQLite or PostgreSQL.
-
-    What a method raises is said at the ``Store`` port.
-    """
+    """The hub's only memory, on SQLite or PostgreSQL. Async outside, synchronous inside; reads are bounded and indexed."""
 
     def __init__(
         self,
@@ -80,8 +77,15 @@ class SqlStore:
 
         return method
 
-    async def write(self, account: str, work: Callable[[Tx], R]) -> R:
-        """Run ``work`` in a transaction and return after a durable commit."""
+    async def write(self, account: str, work: Callable[[SqlTx], R]) -> R:
+        """Run ``work`` in a transaction and return after a durable commit.
+
+        Waiting writes of one account share a commit; each has its own savepoint, so that one that raises leaves no
+        trace and the others stand.
+
+        Raises:
+            DeskhandError: what ``work`` raised; ``disk_full``; ``unavailable``.
+        """
 
         def run(connection: Connection) -> tuple[R, tuple[Committed, ...]]:
             tx = SqlTx(connection, account, now=self._now(), memory=self._memory)

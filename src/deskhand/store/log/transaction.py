@@ -103,7 +103,10 @@ class Memory:
 
 
 class SqlTx:
-    """The ``Tx`` port on a connection: locks the account's row until the commit; after ``flush`` it is spent.
+    """One write of one account, inside the transaction: all it reads is current, all it emits commits together.
+
+    It locks the account's row until the commit; after ``flush`` it is spent. ``seq`` of what is emitted is final only
+    after the commit. Work done with it is plain and synchronous.
 
     Raises:
         DeskhandError: ``not_found`` for an unknown account.
