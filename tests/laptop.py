@@ -20,7 +20,7 @@ from deskhand.protocol.tasks import Task
 from deskhand.runner.app import Runner
 from deskhand.runner.ceiling import Granted, grant_folder
 from deskhand.runner.live import Live
-from deskhand.runner.parts import Parts, RunnerConfig
+from deskhand.runner.parts import Parts
 from deskhand.runner.process import Process
 from deskhand.store.engine import open_memory, open_sqlite, open_sqlite_reader
 from deskhand.testing.links import RUNNER, MemoryHub
@@ -181,15 +181,13 @@ class Laptop:
             after_commit=self._after,
         )
         self.journal = Journal(engine=reading, writer=self.writer, ids=ids)
-        config = RunnerConfig(
+        parts = Parts(
             runner=RUNNER,
             name="laptop",
             home=self.home,
             documents=self.documents,
             as_root=True,
             tries_max=self.tries_max,
-        )
-        parts = Parts(
             link=self.link or self.hub,
             journal=self.journal,
             agents={agent.name: agent for agent in self.agents},
@@ -202,7 +200,7 @@ class Laptop:
             live=self.live,
             process=Process(close_to_others=lambda: None),
         )
-        self.runner = Runner(config, parts)
+        self.runner = Runner(parts)
         return self.runner
 
     def _in_memory(self, path: Path) -> OpenFolder:

@@ -27,7 +27,7 @@ SEEDS = (1, 2)
 def real_pulse() -> Generator[None]:
     """Look as often as the product does; through a whole night that would be too much to wait for."""
     with (
-        patched(app, _LOOK_SECONDS=1.0, LEASE_SECONDS=30),
+        patched(app, _LOOK_SECONDS=1.0),
         patched(presence, _NAP_SECONDS=1.0, _WORD_SECONDS=10.0),
         patched(attendance, _SILENT_SECONDS=25.0, _GONE_SECONDS=2.0, _LOOK_SECONDS=2.0),
     ):

@@ -18,14 +18,11 @@ from typing import Final
 from deskhand.limits import ADVANCE_SECONDS
 from deskhand.protocol.objects import LinkState
 from deskhand.runner.attempt import Kit, drive, tell_of_doubt
-from deskhand.runner.ceiling import Ceiling
-from deskhand.runner.gate import Gate
 from deskhand.runner.inbox import Inbox
 from deskhand.runner.outbox import OneLife, Outbox
-from deskhand.runner.parts import Parts, RunnerConfig
+from deskhand.runner.parts import Parts
 from deskhand.runner.presence import Presence, passing_over_absence
 from deskhand.runner.suggesting import Suggester
-from deskhand.runner.workspace import Workspaces
 from deskhand.workflow.local import LocalWorkflow
 from deskhand.workflow.rows import AttemptKey
 from deskhand.workflow.together import together
@@ -39,30 +36,19 @@ _LOOK_SECONDS: Final = 1.0
 class Runner:
     """One runner, from start to stop."""
 
-    def __init__(self, config: RunnerConfig, parts: Parts) -> None:
-        self._config = config
-        parts = replace(
-            parts,
-            link=OneLife(parts.link, parts.journal, halt=self._halt),
-        )
-        self._parts = parts
+    def __init__(self, parts: Parts) -> None:
+        link = OneLife(parts.link, parts.journal, halt=self._halt)
+        self._parts = parts = replace(parts, link=link)
         self._stop = asyncio.Event()
-        ceiling = Ceiling(config.home)
         self._outbox = Outbox(parts)
-        self._presence = Presence(config, parts, ceiling)
-        kit = Kit(
-            config=config,
-            parts=parts,
-            gate=Gate(tools=parts.tools, language=config.language),
-            workspaces=Workspaces(config, parts, ceiling),
-            accepted=self._outbox.accepted,
-        )
+        self._presence = Presence(parts)
+        kit = Kit(parts, self._outbox.accepted)
         self.workflow = LocalWorkflow(
-            journal=parts.journal, drive=partial(drive, kit), slots=config.slots
+            journal=parts.journal, drive=partial(drive, kit), slots=parts.slots
         )
         self._tell_of_doubt = partial(tell_of_doubt, kit)
-        heard = Suggester(config, parts, ceiling).answer
-        self.inbox = Inbox(config, parts, self.workflow, halted=self._tell_of_doubt, heard=heard)
+        heard = Suggester(parts).answer
+        self.inbox = Inbox(parts, self.workflow, halted=self._tell_of_doubt, heard=heard)
 
     async def run(self) -> None:
         """Work until stopped.
@@ -71,10 +57,10 @@ class Runner:
             DeskhandError: ``root_refused``, ``schema_newer``, ``unauthorized``, ``upgrade_required``.
         """
         parts = self._parts
-        parts.process.prepare(as_root=self._config.as_root)
-        await parts.journal.open(home_identity=home_identity(self._config.home))
+        parts.process.prepare(as_root=parts.as_root)
+        await parts.journal.open(home_identity=home_identity(parts.home))
         try:
-            async with self.workflow:
+            async with self.workflow.open():
                 await self._greet()
                 await self.workflow.advance_ready()
                 with passing_over_absence():

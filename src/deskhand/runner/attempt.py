@@ -11,65 +11,46 @@ import logging
 from collections import Counter
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
+from deskhand import ports
 from deskhand.core.verdict import Outcome, verdict_of
 from deskhand.errors import Code, DeskhandError
 from deskhand.permissions.rules import Decision
-from deskhand.ports import (
-    Ask,
-    Done,
-    Evidence,
-    GiveUp,
-    Move,
-    ToolCall,
-    ToolResult,
-    Verifier,
-    Wishes,
-)
 from deskhand.protocol import events as ev
 from deskhand.protocol.ops import Op
 from deskhand.protocol.tasks import Brief, Changes, Check, TaskState, Verdict
 from deskhand.protocol.wire import Json, JsonObject, sha256_of
-from deskhand.runner.ending.artifacts import upload
-from deskhand.runner.ending.verify import evidence_of, hash_of, judged, verify
+from deskhand.runner.ending.verify import evidence_of, hash_of, judged, upload, verify
 from deskhand.runner.ending.watching import Watch, bounded, more
 from deskhand.runner.gate import Gate, Performed, Ruling, Scope
 from deskhand.runner.outbox import Backoff
-from deskhand.runner.parts import Parts, RunnerConfig
+from deskhand.runner.parts import Parts
 from deskhand.runner.saying import Voice
 from deskhand.runner.workspace import Workspaces, instructions_of
 from deskhand.tools.leaf import translated
+from deskhand.workflow import rows
 from deskhand.workflow.attempt import apply, fold, with_steering
-from deskhand.workflow.rows import (
-    AttemptKey,
-    AttemptRow,
-    Step,
-    StepKind,
-    from_json,
-    move_to_json,
-    step_key,
-    to_json,
-)
 from deskhand.workflow.together import together
 
 _log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Kit:
     """All that drivers of one runner share. ``accepted`` returns once the hub acknowledged the accept."""
 
-    config: RunnerConfig
-    parts: Parts
-    gate: Gate
-    workspaces: Workspaces
-    accepted: Callable[[AttemptKey], Coroutine[Any, Any, None]]
+    def __init__(
+        self, parts: Parts, accepted: Callable[[rows.AttemptKey], Coroutine[Any, Any, None]]
+    ) -> None:
+        self.parts = parts
+        self.accepted = accepted
+        self.gate = Gate(tools=parts.tools, language=parts.language)
+        self.workspaces = Workspaces(parts)
 
 
-async def drive(kit: Kit, key: AttemptKey) -> None:
+async def drive(kit: Kit, key: rows.AttemptKey) -> None:
     """Take an attempt as far as it goes now: to its end, or to a wait.
 
     What may pass by itself (a model or hub that does not answer, a full disk) is tried again, however long it takes.
@@ -102,13 +83,15 @@ async def drive(kit: Kit, key: AttemptKey) -> None:
 async def tell_of_doubt(kit: Kit) -> None:
     """Tell the owner of every effect that a cancellation cut off where to look: it may or may not have happened."""
     for attempt, step in kit.parts.journal.in_doubt():
-        call = from_json(ToolCall, step.wish.get("call"))
+        call = rows.from_json(ports.ToolCall, step.wish.get("call"))
         look = what = call.title or call.tool
         with suppress(DeskhandError, OSError), kit.workspaces.open(attempt) as scope:
             look = kit.gate.targets(call, scope) or what
         said = kit.gate.say("attempt.canceled_in", what=what, look=look)
-        told = replace(step, result=to_json(ToolResult(outcome="unknown", value={}, text=said)))
-        voice = Voice(kit.parts, kit.config, attempt.brief)
+        told = replace(
+            step, result=rows.to_json(ports.ToolResult(outcome="unknown", value={}, text=said))
+        )
+        voice = Voice(kit.parts, attempt.brief)
         await kit.parts.journal.tell(attempt.key, voice.said(said, role="system"), of=told)
 
 
@@ -117,7 +100,7 @@ class _Driver:
 
     _scope: Scope
 
-    def __init__(self, kit: Kit, attempt: AttemptRow) -> None:
+    def __init__(self, kit: Kit, attempt: rows.AttemptRow) -> None:
         self._kit = kit
         self._gate = kit.gate
         self._say = kit.gate.say
@@ -126,10 +109,10 @@ class _Driver:
         self._brief = attempt.brief
         self._agent = kit.parts.agents.get(attempt.brief.agent)
         self._hears: bool = getattr(self._agent, "hears", True)
-        self._voice = Voice(kit.parts, kit.config, attempt.brief)
+        self._voice = Voice(kit.parts, attempt.brief)
         self._watch = Watch(attempt.brief, self._journal.setting, kit.gate)
         self._place = attempt.place
-        self._unsaved: list[Step] = []
+        self._unsaved: list[rows.Step] = []
         self._unsaid: list[Op] = []
         self._state = fold(self._journal.steps(attempt.key))
         self._since = kit.parts.clock.monotonic()
@@ -173,13 +156,13 @@ class _Driver:
         match move := self._state.move:
             case None:
                 going = await self._think()
-            case Wishes():
+            case ports.Wishes():
                 going = await self._use(move)
-            case Ask():
+            case ports.Ask():
                 going = await self._question(move)
-            case Done():
+            case ports.Done():
                 going = await self._verify(move)
-            case GiveUp():
+            case ports.GiveUp():
                 going = self._listen() or await self.give_up(move.reasons)
         return going
 
@@ -204,7 +187,7 @@ class _Driver:
         wish |= {"noted": list(notes)} if notes else {}
         ops = [self._voice.said(note, role="system") for note in notes.values()]
         self._shown = self._kit.parts.live.settle(self._key.task)
-        self._add("move", wish, *ops, *self._announced(move), result=move_to_json(move))
+        self._add("move", wish, *ops, *self._announced(move), result=rows.move_to_json(move))
         if move.say:
             await self._flush()
         return True
@@ -219,23 +202,23 @@ class _Driver:
         """Return what a person said to this task that its agent does not know yet."""
         return self._journal.steering(self._key.task, after=self._state.heard)
 
-    def _announced(self, move: Move) -> list[Op]:
+    def _announced(self, move: ports.Move) -> list[Op]:
         """Return what everybody gets to know of a move at once."""
         voice, before = self._voice, self._state
         ops: list[Op] = []
         if move.say:
             ops.append(voice.said(move.say, message=self._shown))
             self._shown = None
-        if isinstance(move, (Wishes, Done)) and move.plan not in (None, before.plan):
+        if isinstance(move, (ports.Wishes, ports.Done)) and move.plan not in (None, before.plan):
             ops.append(voice.op(ev.PlanUpdated(items=move.plan or (), epoch=voice.epoch)))
         silent = self._criteria == before.criteria  # the owner said nothing
-        if silent and isinstance(move, Wishes) and move.criteria not in ((), before.criteria):
+        if silent and isinstance(move, ports.Wishes) and move.criteria not in ((), before.criteria):
             ops.append(voice.op(ev.CriteriaRestated(criteria=move.criteria, epoch=voice.epoch)))
-        if isinstance(move, Done):
+        if isinstance(move, ports.Done):
             ops.append(voice.moved(TaskState.VERIFYING))
         return ops
 
-    async def _move(self, brief: Brief, said: Sequence[str]) -> Move:
+    async def _move(self, brief: Brief, said: Sequence[str]) -> ports.Move:
         """Return the agent's move; what it returned instead of one, or what will not pass by itself, ends the attempt.
 
         Raises:
@@ -243,24 +226,24 @@ class _Driver:
         """
         agent = self._agent
         if agent is None:
-            return GiveUp(reasons=(self._say("attempt.no_agent", name=self._brief.agent),))
+            return ports.GiveUp(reasons=(self._say("attempt.no_agent", name=self._brief.agent),))
         try:
             move = bounded(await agent.move(brief, with_steering(self._state.turns, said)))
-            move_to_json(move)  # what cannot be written is not said
+            rows.move_to_json(move)  # what cannot be written is not said
         except DeskhandError as error:
             if error.fault.retryable:
                 raise
-            return GiveUp(reasons=(error.sentence(self._gate.language),))
+            return ports.GiveUp(reasons=(error.sentence(self._gate.language),))
         except Exception:  # noqa: BLE001 - an agent is a guest: whatever it does, the attempt ends honestly
             _log.exception("agent.broke")
-            return GiveUp(reasons=(self._say("attempt.agent_broke"),))
+            return ports.GiveUp(reasons=(self._say("attempt.agent_broke"),))
         return move
 
-    async def _use(self, move: Wishes) -> bool:
+    async def _use(self, move: ports.Wishes) -> bool:
         """Carry out the next wish, or several at once that only look."""
         if self._state.open is not None:
             return await self._resolve(move, self._state.open)
-        looking: list[tuple[ToolCall, Ruling]] = []
+        looking: list[tuple[ports.ToolCall, Ruling]] = []
         for call in move.calls[len(self._state.results) :]:
             ruling = await self._admit(call)
             if isinstance(ruling, Ruling) and ruling.looks:
@@ -268,7 +251,7 @@ class _Driver:
                 continue
             if looking:
                 break
-            if isinstance(ruling, ToolResult):
+            if isinstance(ruling, ports.ToolResult):
                 self._note(call, ruling)
             elif ruling.decision is Decision.ASK and not self._permitted(ruling):
                 return await self._ask(ruling)
@@ -281,7 +264,7 @@ class _Driver:
             self._note(call, one.result)
         return True
 
-    async def _admit(self, call: ToolCall) -> Ruling | ToolResult:
+    async def _admit(self, call: ports.ToolCall) -> Ruling | ports.ToolResult:
         """Return the ruling about a wish, or at once the result of one that is refused or makes no sense."""
         try:
             ruling = await self._gate.admit(call, self._scope)
@@ -290,10 +273,10 @@ class _Driver:
         denied = ruling.decision is Decision.DENY
         return self._gate.refused(ruling) if denied else ruling
 
-    async def _act(self, call: ToolCall, ruling: Ruling) -> None:
+    async def _act(self, call: ports.ToolCall, ruling: Ruling) -> None:
         """Commit the intent, wait for the acknowledged accept, have the effect, note the result."""
         wish: JsonObject = {
-            "call": to_json(call),
+            "call": rows.to_json(call),
             "action_sha256": ruling.lasting_sha256,
             "asked": ruling.decision is Decision.ASK,
         }
@@ -302,26 +285,26 @@ class _Driver:
         await together(self._flush(), self._kit.accepted(self._key))
         self._finish(step, await self._gate.perform(call, self._within(step), ruling))
 
-    def _note(self, call: ToolCall, result: ToolResult) -> None:
+    def _note(self, call: ports.ToolCall, result: ports.ToolResult) -> None:
         """Note a wish that had no effect, with its result, as one row."""
         ops = self._voice.began(self._state.steps + 1, call), self._ended(result)
-        wish, said = JsonObject(call=to_json(call)), to_json(result)
+        wish, said = JsonObject(call=rows.to_json(call)), rows.to_json(result)
         self._add("tool", wish, *ops, arguments=call.arguments, result=said)
 
-    def _ended(self, result: ToolResult) -> Op:
+    def _ended(self, result: ports.ToolResult) -> Op:
         """Return: the next step has this result, and so much was used with it."""
         number = self._state.steps + 1
         return self._voice.ended(number, result, self._state.spending.usage.but(steps=number))
 
-    def _finish(self, step: Step, performed: Performed, *more: Op) -> None:
+    def _finish(self, step: rows.Step, performed: Performed, *more: Op) -> None:
         """Give the open step its result, with the files that differ because of it."""
-        result = to_json(performed.result) | {"changes": dict(performed.changes)}
+        result = rows.to_json(performed.result) | {"changes": dict(performed.changes)}
         self._append(replace(step, result=result), self._ended(performed.result), *more)
 
-    async def _resolve(self, move: Wishes, step: Step) -> bool:
+    async def _resolve(self, move: ports.Wishes, step: rows.Step) -> bool:
         """Deal with an intent whose result a crash took: repeat, look, or tell (design 3)."""
         call = move.calls[len(self._state.results)]
-        same = step.key == step_key(self._key.task, step.n, call.arguments)
+        same = step.key == rows.step_key(self._key.task, step.n, call.arguments)
         performed = await self._again(call, step) if same else None
         if performed is not None:
             self._finish(step, performed)
@@ -329,11 +312,11 @@ class _Driver:
         what = call.title or call.tool
         look = self._gate.targets(call, self._scope) or what
         said = self._say("attempt.unknown", what=what, look=look)
-        result = ToolResult(outcome="unknown", value={"look_at": look}, text=said)
+        result = ports.ToolResult(outcome="unknown", value={"look_at": look}, text=said)
         self._finish(step, Performed(result=result), self._voice.said(said, role="system"))
         return True
 
-    async def _again(self, call: ToolCall, step: Step) -> Performed | None:
+    async def _again(self, call: ports.ToolCall, step: rows.Step) -> Performed | None:
         """Return the result of an intent that can be repeated or looked for; nothing when it cannot."""
         tool = self._gate.tool(call.tool)
         if tool is None or step.effect in (None, "unknown"):
@@ -347,10 +330,10 @@ class _Driver:
         if step.effect == "probe":
             probe = getattr(tool, "probe", None)
             found = await probe(call.arguments, self._scope.place) if probe else None
-            return Performed(result=found) if isinstance(found, ToolResult) else None
+            return Performed(result=found) if isinstance(found, ports.ToolResult) else None
         return await self._gate.perform(call, self._within(step), ruling)
 
-    def _within(self, step: Step) -> Scope:
+    def _within(self, step: rows.Step) -> Scope:
         """Return the places, as this step acts in them."""
         scope = self._scope
         return replace(scope, place=replace(scope.place, step=step.key))
@@ -373,7 +356,7 @@ class _Driver:
         wish: JsonObject = {"approval": approval.to_json(), "grant": ruling.grant}
         return await self._wait(wish, approval.id, *ops)
 
-    async def _question(self, ask: Ask, **more: Json) -> bool:
+    async def _question(self, ask: ports.Ask, **more: Json) -> bool:
         """Put a question to a person."""
         question = self._voice.question(ask)
         asks = ev.QuestionAsked(question=question, epoch=self._key.epoch)
@@ -386,7 +369,7 @@ class _Driver:
         await self._flush()
         return False
 
-    def _decide(self, step: Step) -> bool:
+    def _decide(self, step: rows.Step) -> bool:
         """Take in the decision about an approval or question, if there is one."""
         event = self._journal.decision(step.ref or "")
         if event is None:
@@ -403,7 +386,7 @@ class _Driver:
             reason = body.get("reason")
             why = "refused.person_because" if reason else "refused.person"
             said = self._say(why, reason=reason)
-            refusal = ToolResult(outcome="denied", value={}, text=said)
+            refusal = ports.ToolResult(outcome="denied", value={}, text=said)
             denied: JsonObject = {"decision": "deny", "text": said}
             self._append(replace(step, result=denied), self._ended(refusal))
         return True
@@ -420,7 +403,7 @@ class _Driver:
             return False
         return True
 
-    async def _verify(self, done: Done) -> bool:
+    async def _verify(self, done: ports.Done) -> bool:
         """Look whether it is right, then end or try again.
 
         Quick checks share one commit with the claim and the end; before what may take minutes (the owner's
@@ -440,7 +423,7 @@ class _Driver:
         failed = [one.to_json() for one in self._state.checks if not one.passed]
         made = sha256_of([failed, [hash_of(path, scope) for path in done.outputs]])
         same = [self._say("attempt.same_again")] if made == self._state.made else []
-        if outcome.failed and self._state.tries < self._kit.config.tries_max:
+        if outcome.failed and self._state.tries < self._kit.parts.tries_max:
             wish: JsonObject = {"retry": True, "made": made, "told": "\n".join(same)}
             self._add("check", wish, voice.reset(), voice.moved(TaskState.WORKING), result={})
             return True
@@ -451,23 +434,23 @@ class _Driver:
         reasons = [self._say("attempt.check_failed", name=name) for name in outcome.failed]
         return await self._end(outcome, *ops, reasons=[*reasons, *same], done=done, when=when)
 
-    def _plain(self, done: Done) -> bool:
+    def _plain(self, done: ports.Done) -> bool:
         """Whether it is the plain answer to a plain question: nothing was done, and nobody said how to check it."""
         brief, state = self._brief, self._state
         asked = brief.checks or brief.criteria or self._journal.criteria(self._key.task)
         return not (asked or done.outputs or done.checks or state.acted or state.changes)
 
-    async def _judge(self, done: Done, brief: Brief) -> None:
+    async def _judge(self, done: ports.Done, brief: Brief) -> None:
         """Let somebody with fresh eyes look at what our own checks let pass."""
         checks, scope = self._state.checks, self._scope
-        if not isinstance(self._agent, Verifier) or not all(check.passed for check in checks):
+        if not isinstance(self._agent, ports.Verifier) or not all(check.passed for check in checks):
             return
         await self._flush()
         paths = (*done.outputs, *self._state.changes)
         found = await evidence_of(paths, checks, scope, self._gate)
-        found += [] if done.outputs else [Evidence(name="answer", text=done.summary)]
+        found += [] if done.outputs else [ports.Evidence(name="answer", text=done.summary)]
         judgement = await judged(self._agent, brief, found)
-        spent = to_json(judgement.spent) if judgement.spent else {}
+        spent = rows.to_json(judgement.spent) if judgement.spent else {}
         self._add("check", {"judged": True, "spent": spent}, result={})
         for check in judgement.checks:
             self._check(check)
@@ -481,7 +464,7 @@ class _Driver:
         if not (self._hears and self._unheard()):
             return False
         ops = [self._voice.reset()] if self._state.checks else []
-        if isinstance(self._state.move, Done):
+        if isinstance(self._state.move, ports.Done):
             ops.append(self._voice.moved(TaskState.WORKING))
         self._add("check", {"heard": True}, *ops, result={})
         return True
@@ -501,7 +484,7 @@ class _Driver:
         outcome: Outcome,
         *ops: Op,
         reasons: Sequence[str],
-        done: Done | None = None,
+        done: ports.Done | None = None,
         when: str | None = None,
     ) -> bool:
         """Say the last thing of the attempt, and that it is over; ``when`` it was, if not now."""
@@ -528,24 +511,24 @@ class _Driver:
 
     def _add(
         self,
-        kind: StepKind,
+        kind: rows.StepKind,
         wish: JsonObject,
         *ops: Op,
         arguments: JsonObject | None = None,
         **rest: object,
-    ) -> Step:
+    ) -> rows.Step:
         """Fold in the next row; of a move or wait it says how long was worked since the last of them."""
         if kind in ("move", "wait"):
             now = self._kit.parts.clock.monotonic()
             wish = wish | {"worked": int((now - self._since) * 1000)}
             self._since = now
         n = self._state.next_n
-        key = step_key(self._key.task, n, wish if arguments is None else arguments)
-        step = replace(Step(n=n, kind=kind, key=key, wish=wish, at=self._voice.now), **rest)
+        key = rows.step_key(self._key.task, n, wish if arguments is None else arguments)
+        step = replace(rows.Step(n=n, kind=kind, key=key, wish=wish, at=self._voice.now), **rest)
         self._append(step, *ops)
         return step
 
-    def _append(self, step: Step, *ops: Op) -> None:
+    def _append(self, step: rows.Step, *ops: Op) -> None:
         """Fold in a row, or its result; it is written with the next commit."""
         self._state = apply(self._state, step)
         self._unsaved.append(step)

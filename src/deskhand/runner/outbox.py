@@ -140,15 +140,14 @@ class Outbox:
 
     async def _send(self, rows: Sequence[OutboxRow], lost: Lost) -> bool:
         """Send one batch; return whether all of it is settled."""
+        done: list[OutboxRow] = []
+        refused: list[tuple[OutboxRow, str]] = []
         results = await self._link.send([row.op for row in rows])
-        pairs = [*zip(rows, results, strict=False)]
-        done = [row for row, result in pairs if result.status != "rejected"]
-        errors = [(row, result.error) for row, result in pairs if result.status == "rejected"]
-        refused = [
-            (row, error.code if error else str(Code.INTERNAL))
-            for row, error in errors
-            if not (error and error.retryable)
-        ]
+        for row, result in zip(rows, results, strict=False):
+            if result.status != "rejected":
+                done.append(row)
+            elif result.error is None or not result.error.retryable:
+                refused.append((row, result.error.code if result.error else str(Code.INTERNAL)))
         self._journal.acknowledge(done)
         for row in done:
             if row.op.kind == "task.accept" and row.key:

@@ -12,6 +12,7 @@ from deskhand.ids import Ids
 from deskhand.limits import TASKS_PER_RUNNER, TRIES_MAX
 from deskhand.ports import Agent, FolderAccess, Link, Offload, Sandbox, Tool
 from deskhand.protocol.objects import CommandInfo, ModelInfo
+from deskhand.runner.ceiling import Ceiling
 from deskhand.runner.live import Live
 from deskhand.runner.process import Process
 from deskhand.workflow.journal import Journal
@@ -26,27 +27,17 @@ class OpenFolder(FolderAccess, Protocol):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RunnerConfig:
-    """Who this runner is and how it should work."""
+class Parts:
+    """What a runner is given: who it is, how it works, and the rim of its world.
+
+    ``open_folder`` opens a handle beneath which everything stays. ``models`` tells what the built-in agent thinks with
+    now, and what else a task may name; it is advertised only while there is a model.
+    """
 
     runner: str
     name: str
     home: Path
     documents: Path
-    as_root: bool = False
-    slots: int = TASKS_PER_RUNNER
-    tries_max: int = TRIES_MAX
-    language: str = "en"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Parts:
-    """What a runner is given. ``open_folder`` opens a handle beneath which everything stays.
-
-    ``models`` tells what the built-in agent thinks with now, and what else a task may name; it is advertised only
-    while there is a model.
-    """
-
     link: Link
     journal: Journal
     agents: Mapping[str, Agent]
@@ -60,3 +51,12 @@ class Parts:
     models: Callable[[], Awaitable[tuple[ModelInfo | None, tuple[str, ...]]]] | None = None
     live: Live = field(default_factory=Live)
     process: Process = field(default_factory=Process)
+    as_root: bool = False
+    slots: int = TASKS_PER_RUNNER
+    tries_max: int = TRIES_MAX
+    language: str = "en"
+
+    @property
+    def ceiling(self) -> Ceiling:
+        """Return what this machine itself allows."""
+        return Ceiling(self.home)

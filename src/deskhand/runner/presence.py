@@ -20,8 +20,7 @@ from deskhand.protocol.events import ORDER_KINDS, RunnerAdvertised
 from deskhand.protocol.objects import Folder, FolderInstructions, LinkState, Runner
 from deskhand.protocol.ops import Op
 from deskhand.protocol.wire import Json, JsonObject
-from deskhand.runner.ceiling import Ceiling
-from deskhand.runner.parts import Parts, RunnerConfig
+from deskhand.runner.parts import Parts
 from deskhand.runner.saying import fact
 from deskhand.runner.workspace import instructions_of
 from deskhand.workflow.rows import AttemptKey
@@ -48,12 +47,10 @@ def passing_over_absence() -> Generator[None]:
 
 
 class Presence:
-    """Advertises and renews for one runner, whose folders the ceiling knows."""
+    """Advertises and renews for one runner."""
 
-    def __init__(self, config: RunnerConfig, parts: Parts, ceiling: Ceiling) -> None:
-        self._config = config
+    def __init__(self, parts: Parts) -> None:
         self._parts = parts
-        self._ceiling = ceiling
         self._said: JsonObject | None = None
         self._leaving: LinkState = "stopped"
         self._slept = 0
@@ -121,14 +118,14 @@ class Presence:
                 await self._parts.link.send([self._op("presence.note", state=self._leaving)])
 
     async def _body(self) -> RunnerAdvertised:
-        config, parts = self._config, self._parts
+        parts = self._parts
         agents, model, models = set(parts.agents), None, ()
         if parts.models is not None:
             model, models = await parts.models()
             agents -= set() if model else {BUILT_IN}
         runner = Runner(
-            id=config.runner,
-            name=config.name,
+            id=parts.runner,
+            name=parts.name,
             incarnation=parts.journal.incarnation,
             protocol=PROTOCOL,
             kinds=tuple(sorted(ORDER_KINDS)),
@@ -138,17 +135,17 @@ class Presence:
             models=models,
             agents=tuple(sorted(agents)),
             sandbox=parts.sandbox.info,
-            slots=config.slots,
+            slots=parts.slots,
             advertised_at=stamp(parts.clock.now()),
         )
         try:
-            granted = self._ceiling.entries()
+            granted = parts.ceiling.entries()
         except DeskhandError:
             granted = ()
         folders = tuple(
             Folder(
                 id=one.id,
-                runner=config.runner,
+                runner=parts.runner,
                 root=one.root,
                 label=one.label,
                 mode=one.mode,

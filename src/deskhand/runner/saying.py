@@ -18,7 +18,7 @@ from deskhand.protocol.objects import Origin, Trust
 from deskhand.protocol.ops import Op
 from deskhand.protocol.tasks import Approval, Artifact, Brief, Question, TaskState, Usage
 from deskhand.runner.gate import Ruling
-from deskhand.runner.parts import Parts, RunnerConfig
+from deskhand.runner.parts import Parts
 from deskhand.texts import text as text_of
 
 SUMMARY_CHARS_MAX: Final = 500
@@ -39,11 +39,11 @@ def fact(ids: Ids, body: Body, *, thread: str | None = None, task: str | None = 
 class Voice:
     """Speaks for one attempt of one runner."""
 
-    def __init__(self, parts: Parts, config: RunnerConfig, brief: Brief) -> None:
+    def __init__(self, parts: Parts, brief: Brief) -> None:
         self._clock = parts.clock
         self._ids = parts.ids
-        self._runner = config.runner
-        self._language = config.language
+        self._runner = parts.runner
+        self._language = parts.language
         self._brief = brief
         self.epoch = brief.epoch
 

@@ -23,8 +23,8 @@ from deskhand.protocol.events import Event, TaskQueued, body_of
 from deskhand.protocol.objects import FolderMode, Trust
 from deskhand.protocol.ops import Op, TaskSuggest
 from deskhand.protocol.tasks import Brief, Suggestion
-from deskhand.runner.ceiling import Ceiling, Granted
-from deskhand.runner.parts import Parts, RunnerConfig
+from deskhand.runner.ceiling import Granted
+from deskhand.runner.parts import Parts
 from deskhand.texts import text
 from deskhand.tools.files import entries_of
 
@@ -36,9 +36,7 @@ _NAMES_MAX: Final = 1000
 class Suggester:
     """Answers for one runner what a waiting task may mean."""
 
-    _config: RunnerConfig
     _parts: Parts
-    _ceiling: Ceiling
 
     async def answer(self, event: Event) -> None:
         """Say it, if that is what an event asks; it is not stored as heard before the hub has the answer.
@@ -87,11 +85,11 @@ class Suggester:
         """Yield where the task may work: its folder, or for its owner's free words any that is granted to all."""
         if brief.folder:
             with suppress(DeskhandError):
-                granted = self._ceiling.bind(brief.folder, task=brief.task, op=brief.op_id)
+                granted = self._parts.ceiling.bind(brief.folder, task=brief.task, op=brief.op_id)
                 yield from [granted] if granted else []
         elif brief.trust is Trust.OWNER:
             with suppress(DeskhandError):
-                yield from (one for one in self._ceiling.entries() if one.for_op is None)
+                yield from (one for one in self._parts.ceiling.entries() if one.for_op is None)
 
     def _shown(self, found: Meaning, where: Granted, brief: Brief, name: str) -> Suggestion:
         """Return the card: the line, and in the words of who wrote the task what it does and where."""
@@ -101,14 +99,14 @@ class Suggester:
         asked = [brief.mode] if brief.mode and brief.folder else []
         mode = effective_mode([where.mode, *self._parts.journal.narrowed(where.id), *asked])
         does = "aside" if found.does == "makes" and mode is FolderMode.READ_ONLY else found.does
-        place = f"{where.label} ({self._config.name})"
+        place = f"{where.label} ({self._parts.name})"
         said = text(f"suggestion.{does}", language=language, place=place)
         return Suggestion(
             id=name,
             command=found.line,
             preview=f"{summary} {said}".strip(),
             not_honored=found.not_honored,
-            runner=self._config.runner,
+            runner=self._parts.runner,
             folder=where.id,
         ).bound
 

@@ -12,20 +12,14 @@ from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
+from deskhand import limits
 from deskhand.errors import Code, DeskhandError
-from deskhand.limits import (
-    ARTIFACT_BYTES_MAX,
-    INSTRUCTIONS_BYTES_MAX,
-    INSTRUCTIONS_CHARS_MAX,
-    TITLE_CHARS_MAX,
-)
 from deskhand.permissions.evaluate import effective_mode
 from deskhand.ports import FolderAccess, Place
 from deskhand.protocol.objects import FolderMode
 from deskhand.protocol.tasks import Brief, FileRef, Instructions
-from deskhand.runner.ceiling import Ceiling
 from deskhand.runner.gate import Scope
-from deskhand.runner.parts import OpenFolder, Parts, RunnerConfig
+from deskhand.runner.parts import OpenFolder, Parts
 from deskhand.workflow.rows import AttemptRow
 
 INSTRUCTIONS: Final = ("AGENTS.md", "CLAUDE.md")
@@ -38,20 +32,22 @@ def instructions_of(folder: FolderAccess) -> Instructions | None:
     """Return the text of ``AGENTS.md``, else ``CLAUDE.md``, of a folder: content of that file, never permission."""
     for name in INSTRUCTIONS:
         with suppress(DeskhandError):
-            text = folder.read(name, limit=INSTRUCTIONS_BYTES_MAX).decode("utf-8", errors="replace")
-            cut = len(text) - INSTRUCTIONS_CHARS_MAX
+            text = folder.read(name, limit=limits.INSTRUCTIONS_BYTES_MAX).decode(
+                "utf-8", errors="replace"
+            )
+            cut = len(text) - limits.INSTRUCTIONS_CHARS_MAX
             marker = f"\n[… {cut} more characters]" if cut > 0 else ""
-            return Instructions(name=name, text=text[:INSTRUCTIONS_CHARS_MAX] + marker)
+            return Instructions(name=name, text=text[: limits.INSTRUCTIONS_CHARS_MAX] + marker)
     return None
 
 
 class Workspaces:
     """Opens workspaces of one runner, as far as the ceiling allows."""
 
-    def __init__(self, config: RunnerConfig, parts: Parts, ceiling: Ceiling) -> None:
-        self._base = config.documents / RESULTS
+    def __init__(self, parts: Parts) -> None:
+        self._base = parts.documents / RESULTS
         self._parts = parts
-        self._ceiling = ceiling
+        self._ceiling = parts.ceiling
         self._taken: dict[Path, str] = {}
 
     @contextmanager
@@ -127,7 +123,9 @@ class Workspaces:
         if before and Path(before).is_dir() and self._mine(Path(before), brief):
             return Path(before)
         kept = "".join(one if one.isalnum() or one in " -_" else " " for one in brief.title)
-        title = " ".join(kept.split())[:TITLE_CHARS_MAX].strip()  # a name that every system takes
+        title = " ".join(kept.split())[
+            : limits.TITLE_CHARS_MAX
+        ].strip()  # a name that every system takes
         name = f"{brief.created_at[:10]} {title or brief.task}"
         for number in range(1, _SAME_NAME_MAX):
             path = self._base / (name if number == 1 else f"{name} ({number})")
@@ -160,6 +158,6 @@ async def _collect(chunks: AsyncIterator[bytes], *, most: int) -> bytes:
     data = bytearray()
     async for chunk in chunks:
         data += chunk
-        if len(data) > min(most, ARTIFACT_BYTES_MAX):
+        if len(data) > min(most, limits.ARTIFACT_BYTES_MAX):
             raise DeskhandError(Code.TOO_LARGE)
     return bytes(data)

@@ -24,7 +24,7 @@ from deskhand.protocol.authority import Principal
 from deskhand.protocol.objects import CommandInfo, Device, Role
 from deskhand.protocol.ops import Op, OpResult
 from deskhand.protocol.wire import JsonObject
-from deskhand.runner.app import Parts, Runner, RunnerConfig
+from deskhand.runner.app import Parts, Runner
 from deskhand.runner.process import Process
 from deskhand.sandbox.choose import NoSandbox
 from deskhand.store.engine import open_sqlite, open_sqlite_reader
@@ -97,8 +97,12 @@ async def household(
     writer = ThreadWriter(engine)
     journal = Journal(engine=reading, writer=writer, ids=ids)
     runner = Runner(
-        RunnerConfig(runner=RUNNER.id, name="bench", home=home, documents=documents, as_root=True),
         Parts(
+            runner=RUNNER.id,
+            name="bench",
+            home=home,
+            documents=documents,
+            as_root=True,
             link=Participant(hub, RUNNER),
             journal=journal,
             agents=agents,

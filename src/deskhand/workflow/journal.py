@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, fields
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -37,6 +37,7 @@ with a higher one is refused."""
 _SEND_BYTES_MAX: Final = 768 * 1024
 
 
+@dataclass(kw_only=True, eq=False)
 class Journal:
     """The journal of one runner: read through the engine, on one connection, and written by the writer, in one file.
 
@@ -44,27 +45,20 @@ class Journal:
     is called when there may be something to send. ``upgrades`` bring an older journal to the present schema.
     """
 
-    def __init__(
-        self,
-        *,
-        engine: Engine,
-        writer: Writer,
-        ids: Ids,
-        upgrades: Mapping[int, Sequence[str]] = UPGRADES,
-    ) -> None:
-        self._engine = engine
-        self._reading: Connection | None = None
-        self._heard: dict[tuple[str, str], list[Event]] = {}
-        self._settings: dict[str, Json] = {}
-        """What was read of orders since the last one came in: each turn asks for the same many times."""
-        self._writer = writer
-        self._ids = ids
-        self._upgrades = upgrades
-        self.commits = 0
-        self.incarnation = ""
-        self._said = self._born = ""
-        self.on_outbox: Callable[[], None] = lambda: None
-        self._acknowledged: dict[int, OutboxRow] = {}
+    engine: Engine
+    writer: Writer
+    ids: Ids
+    upgrades: Mapping[int, Sequence[str]] = field(default_factory=lambda: UPGRADES)
+    on_outbox: Callable[[], None] = lambda: None
+    commits: int = 0
+    incarnation: str = ""
+    _said: str = ""
+    _born: str = ""
+    _reading: Connection | None = None
+    _heard: dict[tuple[str, str], list[Event]] = field(default_factory=dict[Any, Any])
+    _settings: dict[str, Json] = field(default_factory=dict[str, Json])
+    """What was read of orders since the last one came in: each turn asks for the same many times."""
+    _acknowledged: dict[int, OutboxRow] = field(default_factory=dict[int, OutboxRow])
 
     async def open(self, *, home_identity: str) -> None:
         """Create, check or upgrade the tables, and notice a home that was copied or restored.
@@ -76,7 +70,7 @@ class Journal:
             DeskhandError: ``schema_newer``.
         """
         self._forget_orders()
-        schema = max(self._upgrades)
+        schema = max(self.upgrades)
         stored = self._stored_schema() or schema
         if stored > schema:
             raise DeskhandError(Code.SCHEMA_NEWER, f"journal {stored}")
@@ -85,20 +79,20 @@ class Journal:
 
         def work(connection: Connection) -> None:
             for number in range(stored + 1, schema + 1):
-                for statement in self._upgrades[number]:
+                for statement in self.upgrades[number]:
                     connection.exec_driver_sql(statement)
             make_tables(connection)
             identity = f"{home_identity}:{_inode(connection)}"
             known: dict[str, str] = {r.name: r.value for r in run(connection, "facts")}
             if known.get("home") != identity:
-                orders.begin_anew(connection, self._ids.new("inc"))
+                orders.begin_anew(connection, self.ids.new("inc"))
             kept = {"schema": str(schema), "home": identity, "protocol": str(PROTOCOL)}
             for name, value in kept.items():
                 orders.put_meta(connection, name, value)
             self._said = known.get("said", "")
 
         await self._do(work)
-        self._born = self._ids.new("op")
+        self._born = self.ids.new("op")
         self.incarnation = self._known("incarnation") or ""
 
     @property
@@ -108,7 +102,7 @@ class Journal:
 
     async def begin_anew(self) -> tuple[AttemptKey, ...]:
         """Begin a new life, because this memory is older than what was said; return what must not go on."""
-        new = self._ids.new("inc")
+        new = self.ids.new("inc")
         stopped = await self._do(lambda connection: orders.begin_anew(connection, new))
         self.incarnation = self._known("incarnation") or ""
         return stopped
@@ -135,7 +129,7 @@ class Journal:
 
     async def receive(self, event: Event) -> tuple[AttemptKey, ...] | None:
         """Do as :func:`orders.receive`, in one commit."""
-        op_id = self._ids.new("op")
+        op_id = self.ids.new("op")
         stopped = await self._do(lambda connection: orders.receive(connection, event, op_id=op_id))
         self._forget_orders()
         self.on_outbox()
@@ -288,12 +282,12 @@ class Journal:
     def _stored_schema(self) -> int:
         """Return the schema on disk; 0 for a journal that begins."""
         with translated():
-            begun = inspect(self._engine).has_table("meta")
+            begun = inspect(self.engine).has_table("meta")
         return int(self._known("schema") or 0) if begun else 0
 
     def _copy(self, name: str) -> None:
         """Copy the file beside itself."""
-        with translated(), self._engine.connect() as connection:
+        with translated(), self.engine.connect() as connection:
             path = _file(connection)
             if path:
                 copy_sqlite(path, path.with_name(f"{path.stem}.{name}{path.suffix}"))
@@ -323,7 +317,7 @@ class Journal:
     def _rows(self, statement: str, /, **asked: object) -> Sequence[Row[Any]]:
         """Read on a connection that stays open: SQLite answers in microseconds, opening a file does not."""
         with translated():
-            self._reading = self._reading or self._engine.connect().execution_options(
+            self._reading = self._reading or self.engine.connect().execution_options(
                 **{READS_ONLY: True}
             )
             try:
@@ -344,7 +338,7 @@ class Journal:
             _forget(connection, list(acknowledged.values()))
             return work(connection)
 
-        result = await self._writer.do(all_of_it)
+        result = await self.writer.do(all_of_it)
         self.commits += 1
         for n in acknowledged:
             self._acknowledged.pop(n, None)

@@ -9,9 +9,8 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Awaitable, Callable, Sequence
-from types import TracebackType
-from typing import Self
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
 
 from deskhand.errors import Code, DeskhandError
 from deskhand.workflow.journal import Journal
@@ -24,7 +23,7 @@ _log = logging.getLogger(__name__)
 
 
 class LocalWorkflow:
-    """Drives attempts of one journal, ``slots`` at once; an async context manager that stops them at its end."""
+    """Drives attempts of one journal, ``slots`` at once."""
 
     def __init__(self, *, journal: Journal, drive: Drive, slots: int) -> None:
         self._journal = journal
@@ -36,25 +35,21 @@ class LocalWorkflow:
         self._again: set[AttemptKey] = set()
         self._closing = False
 
-    async def __aenter__(self) -> Self:
-        """Begin to accept work."""
-        await self._group.__aenter__()
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """Stop every driver; what they did is in the journal."""
-        self._closing = True
-        for running in self._running.values():
-            running.cancel()
-        if isinstance(error, asyncio.CancelledError):
-            await self._group.__aexit__(kind, error, trace)
-        else:  # an error of the caller goes on as itself, not inside a group
-            await self._group.__aexit__(None, None, None)
+    @asynccontextmanager
+    async def open(self) -> AsyncGenerator[None]:
+        """Accept work until the block ends, then stop every driver; what they did is in the journal."""
+        failed: Exception | None = None
+        async with self._group:
+            try:
+                yield
+            except Exception as error:  # noqa: BLE001 - it goes on as itself, not inside a group
+                failed = error
+            finally:
+                self._closing = True
+                for running in self._running.values():
+                    running.cancel()
+        if failed is not None:
+            raise failed
 
     @property
     def under_way(self) -> frozenset[AttemptKey]:

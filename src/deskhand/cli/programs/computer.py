@@ -22,7 +22,7 @@ from deskhand.ids import Ids
 from deskhand.ports import Link
 from deskhand.protocol.authority import Principal
 from deskhand.protocol.objects import Role
-from deskhand.runner.app import Parts, Runner, RunnerConfig
+from deskhand.runner.app import Parts, Runner
 from deskhand.runner.live import Live
 from deskhand.sandbox.choose import choose_sandbox
 from deskhand.store.engine import open_sqlite, open_sqlite_reader
@@ -56,20 +56,18 @@ async def open_runner(
     agent = CommandAgent(offload=asyncio.to_thread)
     tools = standard_tools(offload=asyncio.to_thread, clock=clock, hosts=_hosts)
     live, told = Live(), tool_infos(tools)
-    config = RunnerConfig(
-        runner=device,
-        name=name,
-        home=home,
-        documents=_documents(),
-        as_root=as_root,
-        slots=int(cast("int", setting("runner.slots").value)),
-        language=language,
-    )
     holding = builtin_agent(
         home, computer=name, tools=told, clock=clock, hear=live.hear, language=language
     )
     async with holding as (thinking, supply):
         parts = Parts(
+            runner=device,
+            name=name,
+            home=home,
+            documents=_documents(),
+            as_root=as_root,
+            slots=int(cast("int", setting("runner.slots").value)),
+            language=language,
             link=link,
             journal=journal,
             agents={agent.name: agent, thinking.name: thinking},
@@ -85,7 +83,7 @@ async def open_runner(
         )
         warming = asyncio.ensure_future(thinking.warm())
         try:
-            yield Runner(config, parts)
+            yield Runner(parts)
         finally:
             warming.cancel()
             await asyncio.gather(warming, return_exceptions=True)

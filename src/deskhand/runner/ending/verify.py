@@ -1,31 +1,28 @@
-"""Looking whether a result is right: the agent's own checks, the owner's commands, and a verifier with fresh eyes.
+"""What becomes of a result: it is looked at, then handed over.
 
-A check may only look. It refuses to take anybody's word: what was not run by us is not a check here, and a check that
-could not be run has failed.
+Whether it is right say the agent's own checks, the owner's commands, and a verifier with fresh eyes. A check may only
+look. It refuses to take anybody's word: what was not run by us is not a check here, and a check that could not be run
+has failed. Files are read through the handle, hashed, uploaded, and only then named.
 """
 
 from __future__ import annotations
 
+import hashlib
 import logging
-from collections.abc import Sequence
+import mimetypes
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import suppress
 from pathlib import PurePosixPath
 from typing import Final
 
+from deskhand import ports
 from deskhand.errors import Code, DeskhandError
-from deskhand.limits import CHECK_SECONDS_MAX, EVIDENCE_CHARS_MAX
-from deskhand.ports import (
-    CheckWish,
-    Command,
-    Done,
-    Evidence,
-    Judgement,
-    ToolCall,
-    ToolResult,
-    Verifier,
-)
-from deskhand.protocol.tasks import Brief, Check
+from deskhand.limits import ARTIFACT_BYTES_MAX, CHECK_SECONDS_MAX, EVIDENCE_CHARS_MAX
+from deskhand.protocol.tasks import Artifact, Brief, Check
 from deskhand.runner.gate import Gate, Scope
+from deskhand.runner.outbox import Backoff
+from deskhand.runner.parts import Parts
+from deskhand.runner.saying import Voice
 
 READ: Final = "read_file"
 EVIDENCE_FILES_MAX: Final = 10
@@ -33,10 +30,21 @@ EVIDENCE_FILE_CHARS_MAX: Final = 20_000
 _FORMS: Final = frozenset({".docx", ".xlsx", ".pdf"})
 """What can be there without being what its name says."""
 
+_CHUNK: Final = 1024 * 1024
+_TYPES: Final = mimetypes.MimeTypes(filenames=())
+_OFFICE: Final = "application/vnd.openxmlformats-officedocument."
+_OURS: Final = {
+    ".docx": f"{_OFFICE}wordprocessingml.document",
+    ".xlsx": f"{_OFFICE}spreadsheetml.sheet",
+    ".pptx": f"{_OFFICE}presentationml.presentation",
+}
+
 _log = logging.getLogger(__name__)
 
 
-async def verify(done: Done, commands: Sequence[str], scope: Scope, gate: Gate) -> list[Check]:
+async def verify(
+    done: ports.Done, commands: Sequence[str], scope: Scope, gate: Gate
+) -> list[Check]:
     """Run every check and return each with its evidence; a named result that is no file one can open is a failed one.
 
     That one can be opened is no evidence that it is right, so it is not among those that passed.
@@ -47,30 +55,32 @@ async def verify(done: Done, commands: Sequence[str], scope: Scope, gate: Gate) 
     return [*checks, *[await _by_command(line, scope, gate) for line in commands]]
 
 
-async def judged(verifier: Verifier, brief: Brief, evidence: Sequence[Evidence]) -> Judgement:
+async def judged(
+    verifier: ports.Verifier, brief: Brief, evidence: Sequence[ports.Evidence]
+) -> ports.Judgement:
     """Return what a verifier says; one that cannot answer says nothing, and none speaks in our name."""
     try:
         said = await verifier.judge(brief, brief.criteria, evidence)
         checks = [_check(one.name, one.evidence, passed=one.passed) for one in said.checks]
         theirs = tuple(check.but(ran_by="verifier") for check in checks)
-        return Judgement(checks=theirs, spent=said.spent)
+        return ports.Judgement(checks=theirs, spent=said.spent)
     except DeskhandError as error:
         _log.info("verifier.silent %s", error.code)
     except Exception:  # noqa: BLE001 - a verifier is a guest like its agent
         _log.exception("verifier.broke")
-    return Judgement(checks=())
+    return ports.Judgement(checks=())
 
 
 async def evidence_of(
     paths: Sequence[str], checks: Sequence[Check], scope: Scope, gate: Gate
-) -> list[Evidence]:
+) -> list[ports.Evidence]:
     """Return what was made, as text, and what our checks said."""
     files = [path for path in dict.fromkeys(paths) if _size(path, scope)][:EVIDENCE_FILES_MAX]
-    found = [Evidence(name=one.name, text=one.evidence) for one in checks]
+    found = [ports.Evidence(name=one.name, text=one.evidence) for one in checks]
     for path in files:
         said = (await _read(path, scope, gate)).text
         cut = " […]" if len(said) > EVIDENCE_FILE_CHARS_MAX else ""
-        found.append(Evidence(name=path, text=said[:EVIDENCE_FILE_CHARS_MAX] + cut))
+        found.append(ports.Evidence(name=path, text=said[:EVIDENCE_FILE_CHARS_MAX] + cut))
     return found
 
 
@@ -91,12 +101,12 @@ async def _broken(path: str, scope: Scope, gate: Gate) -> Check | None:
     return _check(gate.say("check.output_opens", name=path), result.text)
 
 
-async def _read(path: str, scope: Scope, gate: Gate) -> ToolResult:
-    call = ToolCall(tool=READ, arguments={"path": path, "from": "results"}, title=path)
+async def _read(path: str, scope: Scope, gate: Gate) -> ports.ToolResult:
+    call = ports.ToolCall(tool=READ, arguments={"path": path, "from": "results"}, title=path)
     return await _looked(call, scope, gate)
 
 
-async def _looked(call: ToolCall, scope: Scope, gate: Gate) -> ToolResult:
+async def _looked(call: ports.ToolCall, scope: Scope, gate: Gate) -> ports.ToolResult:
     """Return what a wish comes to that may only look."""
     try:
         ruling = await gate.admit(call, scope)
@@ -105,10 +115,10 @@ async def _looked(call: ToolCall, scope: Scope, gate: Gate) -> ToolResult:
     if ruling.looks:
         return (await gate.perform(call, scope, ruling)).result
     said = gate.say("check.may_not_write") if not ruling.pure else gate.say(f"rule.{ruling.rule}")
-    return ToolResult(outcome="denied", value={}, text=said)
+    return ports.ToolResult(outcome="denied", value={}, text=said)
 
 
-async def _by_tool(wish: CheckWish, scope: Scope, gate: Gate) -> Check:
+async def _by_tool(wish: ports.CheckWish, scope: Scope, gate: Gate) -> Check:
     result = await _looked(wish.call, scope, gate)
     passed = result.outcome == "ok" and result.value.get("passed") is True
     return _check(wish.name, result.text, passed=passed)
@@ -118,7 +128,9 @@ async def _by_command(line: str, scope: Scope, gate: Gate) -> Check:
     """Run the owner's command read-only behind the wall; exit 0 is a pass, and nothing it writes is kept."""
     access = scope.place.folder or scope.place.results
     argv = ("/bin/sh", "-c", line)
-    command = Command(argv=argv, folder=access.root, writable=False, seconds_max=CHECK_SECONDS_MAX)
+    command = ports.Command(
+        argv=argv, folder=access.root, writable=False, seconds_max=CHECK_SECONDS_MAX
+    )
     try:
         ended = await scope.place.sandbox.run(command, access)
     except DeskhandError as error:
@@ -152,3 +164,50 @@ def hash_of(path: str, scope: Scope) -> str:
     with suppress(DeskhandError):
         return scope.place.results.sha256(path)
     return ""
+
+
+async def upload(
+    parts: Parts,
+    outputs: Sequence[str],
+    *,
+    results: ports.FolderAccess,
+    voice: Voice,
+    meanwhile: Callable[[], Awaitable[None]],
+) -> list[Artifact]:
+    """Upload each file that can be read, and return those; the verifier has told of the others.
+
+    ``meanwhile`` is called when the hub is not there, before it is waited for.
+
+    Raises:
+        DeskhandError: what the hub says to an upload, unless it is away: then the hand-over waits.
+    """
+    stored: list[Artifact] = []
+    for path in dict.fromkeys(outputs):
+        try:
+            data, digest = await parts.offload(lambda path=path: _whole(results, path))
+        except DeskhandError:
+            continue
+
+        async def sent(data: bytes = data, digest: str = digest) -> None:
+            await parts.link.upload_blob(_chunks(data), sha256=digest, size=len(data))
+
+        await Backoff(parts).until_done(sent, meanwhile=lambda _: meanwhile())
+        place, kind = str(results.root / path), media_type_of(path)
+        stored.append(voice.artifact(place, media_type=kind, size=len(data), sha256=digest))
+    return stored
+
+
+def media_type_of(name: str) -> str:
+    """Return the media type of a name; what nobody knows is bytes."""
+    suffix = PurePosixPath(name).suffix.lower()
+    return _OURS.get(suffix) or _TYPES.guess_type(name)[0] or "application/octet-stream"
+
+
+def _whole(results: ports.FolderAccess, path: str) -> tuple[bytes, str]:
+    data = results.read(path, limit=ARTIFACT_BYTES_MAX)
+    return data, hashlib.sha256(data).hexdigest()
+
+
+async def _chunks(data: bytes) -> AsyncIterator[bytes]:
+    for begin in range(0, len(data), _CHUNK):
+        yield data[begin : begin + _CHUNK]

@@ -34,7 +34,7 @@ from deskhand.ports import (
 from deskhand.protocol.tasks import Brief
 from deskhand.protocol.wire import JsonObject
 from deskhand.runner import ceiling
-from deskhand.runner.app import Parts, Runner, RunnerConfig
+from deskhand.runner.app import Parts, Runner
 from deskhand.runner.process import Process as OwnProcess
 from deskhand.sandbox.choose import NoSandbox
 from deskhand.store.engine import open_memory
@@ -109,6 +109,10 @@ class Laptop(Machine):
         self.journal = Journal(engine=self.disk, writer=self._writer, ids=ids)
         tools: list[Tool] = [*(EffectTool(name, self, process) for name in EFFECTS), LookTool(self)]
         parts = Parts(
+            runner=self.name,
+            name=self.name,
+            home=self.home,
+            documents=self.home / "documents",
             link=self.link,
             journal=self.journal,
             agents={AGENT: Script(self.clock, chance, self.chaos.pace)},
@@ -120,11 +124,8 @@ class Laptop(Machine):
             offload=_inline,
             process=OwnProcess(user=lambda: 1000, close_to_others=lambda: None),
         )
-        config = RunnerConfig(
-            runner=self.name, name=self.name, home=self.home, documents=self.home / "documents"
-        )
         try:
-            await Runner(config, parts).run()
+            await Runner(parts).run()
         except DeskhandError as error:
             if error.code not in (Code.UNAUTHORIZED, Code.RUNNER_REPLACED):
                 raise
