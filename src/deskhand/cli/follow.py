@@ -6,8 +6,10 @@ while is waited for: the work goes on without us.
 
 from __future__ import annotations
 
+import tomllib
 from collections.abc import Callable, Iterator
 from math import inf
+from pathlib import Path
 from time import monotonic, sleep  # noqa: TID251 - a plain program that waits for its hub
 from typing import Final, cast
 
@@ -21,6 +23,9 @@ _AWAY_SECONDS_MAX: Final = 60.0
 _AGAIN_SECONDS: Final = 0.5
 _SUGGESTED_SECONDS: Final = 1.0
 _LOOK_KINDS: Final = ("task.", "approval.", "question.")
+_SAID: Final[dict[str, dict[str, str]]] = tomllib.loads(
+    Path(__file__).with_suffix(".toml").read_text(encoding="utf-8")
+)
 
 
 def pages_of(hub: Client, after: int, *, seconds: float | None) -> Iterator[list[Obj]]:
@@ -91,12 +96,12 @@ def choose(hub: Client, task: Obj, wanted: str) -> Obj:
     """
     from deskhand.protocol.wire import sha256_of
 
-    one = next((one for one in task.get("suggestions", []) if one["id"] == wanted), None)
-    if one is None:
-        raise DeskhandError(Code.NOT_FOUND, wanted, field="SUGGESTION")
-    shown = sha256_of({**one, "preview_sha256": ""})
-    body = {"suggestion": wanted, "preview_sha256": shown}
-    return hub.op("task.run_as", body, task=str(task["id"]))
+    for one in task.get("suggestions", []):
+        if one["id"] == wanted:
+            shown = sha256_of({**one, "preview_sha256": ""})
+            body = {"suggestion": wanted, "preview_sha256": shown}
+            return hub.op("task.run_as", body, task=str(task["id"]))
+    raise DeskhandError(Code.NOT_FOUND, wanted, field="SUGGESTION")
 
 
 def stuck(task: Obj) -> bool:
@@ -117,27 +122,30 @@ def exit_code(task: Obj, *, require_verified: bool = False) -> int:
 
 def show_event(event: Obj) -> None:
     """Print one event as progress, if it means something to a person."""
-    said, style = _LINES.get(str(event["kind"]), lambda _: ("", ""))(cast("Obj", event["body"]))
-    if said:
-        speak.note(said, style)
+    kind, body = str(event["kind"]), cast("Obj", event["body"])
+    if kind == "plan.updated":
+        speak.note("\n".join(plan_lines(body["items"])), "dim")
+    elif kind == "check.finished":
+        speak.note(*check_line(body["check"]))
+    elif said := _SAID.get(kind):
+        about = body.get(kind.partition(".")[0])  # an approval, a question, a file; or only its id
+        told: Obj = {
+            "reason": None,
+            **body,
+            **(cast("Obj", about) if isinstance(about, dict) else {}),
+        }
+        if told.get("choices"):
+            told["text"] += f" ({' / '.join(told['choices'])})"
+        lines = {name: one_line(value) for name, value in told.items()}
+        lines |= {name: str(told[name]) for name in ("text", "sentence") if name in told}
+        if speak.knows(key := said["key"].format(**told)):
+            speak.note(speak.say(key, **lines), said["style"])
 
 
-_Line = tuple[str, str]
-"""What is said, or nothing, and its colour."""
-
-
-def _step_finished(body: Obj) -> _Line:
-    outcome, why = str(body["outcome"]), one_line(body.get("summary", ""))
-    if outcome == "ok":
-        return "", ""
-    shown = {"step": body["step"], "outcome": speak.say(f"outcome.{outcome}"), "why": why}
-    return speak.say("event.step_ended", **shown), "bad"
-
-
-def check_line(check: Obj) -> _Line:
-    """Return how a check went."""
-    line = f"  {'✓' if check['passed'] else '✗'} {one_line(check['name'])}"
+def check_line(check: Obj) -> tuple[str, str]:
+    """Return how a check went, and its colour."""
     evidence = one_line(check.get("evidence", ""), most=100)
+    line = f"  {'✓' if check['passed'] else '✗'} {one_line(check['name'])}"
     return (f"{line} – {evidence}" if evidence else line), "good" if check["passed"] else "bad"
 
 
@@ -146,55 +154,11 @@ def plan_lines(items: list[Obj]) -> list[str]:
     return [f"  [{'x' if item.get('done') else ' '}] {one_line(item['text'])}" for item in items]
 
 
-def _approval(body: Obj) -> _Line:
-    asked = body["approval"]
-    return speak.say("event.approval", sentence=asked["sentence"], id=asked["id"]), "ask"
-
-
-def _question(body: Obj) -> _Line:
-    question = body["question"]
-    choices = " / ".join(map(str, question.get("choices", [])))
-    asked = f"{question['text']} ({choices})" if choices else question["text"]
-    return speak.say("event.question", text=asked, id=question["task"]), "ask"
-
-
-def _queued(body: Obj) -> _Line:
-    return (speak.say(f"reason.{body['reason']}") if body.get("reason") else ""), "dim"
-
-
-def _moved(body: Obj) -> _Line:
-    return (speak.say("state.verifying") if body["state"] == "verifying" else ""), "dim"
-
-
-def _message(body: Obj) -> _Line:
-    """Return what the agent says on its way; a plain answer is shown as the result it is."""
-    on_its_way = body["role"] == "agent" and body.get("meant") != "answer"
-    return (str(body["text"]) if on_its_way else ""), ""
-
-
-_LINES: Final[dict[str, Callable[[Obj], _Line]]] = {
-    "task.queued": _queued,
-    "task.assigned": lambda _: (speak.say("event.assigned"), "dim"),
-    "task.accepted": lambda _: (speak.say("event.accepted"), "dim"),
-    "task.moved": _moved,
-    "task.paused": lambda _: (speak.say("state.paused"), "ask"),
-    "task.resumed": lambda _: (speak.say("event.resumed"), "dim"),
-    "step.started": lambda body: (f"  · {body['step']} {one_line(body['title'])}", "dim"),
-    "step.finished": _step_finished,
-    "plan.updated": lambda body: ("\n".join(plan_lines(body["items"])), "dim"),
-    "approval.requested": _approval,
-    "approval.decided": lambda body: (speak.say(f"event.{body['decision']}"), "dim"),
-    "question.asked": _question,
-    "check.finished": lambda body: check_line(body["check"]),
-    "artifact.created": lambda body: (f"  + {one_line(body['artifact']['name'])}", ""),
-    "message.posted": _message,
-}
-
-
 def standing(task: Obj) -> str:
     """Return a task's verdict, or its state while it has none, in a word."""
-    verdict = task.get("verdict")
-    return speak.say(f"verdict.{verdict}" if verdict else f"state.{task['state']}")
+    return speak.say(
+        f"verdict.{task['verdict']}" if task.get("verdict") else f"state.{task['state']}"
+    )
 
 
 def show_outcome(task: Obj) -> None:
@@ -206,18 +170,22 @@ def show_outcome(task: Obj) -> None:
     for reason in task.get("not_done_because", []):
         speak.out(f"  – {one_line(reason)}")
     for one in task.get("artifacts", []):
-        where = one.get("path") or one["name"]
-        speak.out(speak.say("outcome.file", name=one["name"], size=one["size"], path=where))
+        speak.out(speak.say("outcome.file", **one))
     if task["state"] == "queued" and task.get("reason"):
         speak.out(speak.say(f"reason.{task['reason']}"))
-        for one in task.get("suggestions", []):
-            shown = {"command": one["command"], "preview": one_line(one["preview"])}
-            speak.out(speak.say("waits.suggestion", id=one["id"], **shown))
-            if left := " · ".join(one.get("not_honored", [])):
-                speak.out(speak.say("waits.not_honored", words=one_line(left)))
-        if first := next(iter(task.get("suggestions", [])), None):
-            speak.out(speak.say("waits.choose", task=task["id"], id=first["id"]))
+        _show_suggestions(task)
         return
     paused = [{"kind": "paused", "id": task["id"]}]
     for one in paused if task["state"] == "paused" else task.get("waiting_for", []):
         speak.out(speak.say(f"waits.{one['kind']}", id=one["id"], task=task["id"]))
+
+
+def _show_suggestions(task: Obj) -> None:
+    found = cast("list[Obj]", task.get("suggestions", []))
+    for one in found:
+        shown = {name: one_line(one[name]) for name in ("id", "command", "preview")}
+        speak.out(speak.say("waits.suggestion", **shown))
+        if left := " · ".join(one.get("not_honored", [])):
+            speak.out(speak.say("waits.not_honored", words=one_line(left)))
+    if found:
+        speak.out(speak.say("waits.choose", task=task["id"], id=found[0]["id"]))

@@ -15,10 +15,13 @@ from enum import IntEnum
 from typing import Any, Final
 
 from deskhand.errors import Code, DeskhandError
-from deskhand.texts import LANGUAGES, text
+from deskhand.texts import LANGUAGES, catalogue, text
 
 Obj = dict[str, Any]
 """A JSON object as the hub sent it."""
+
+Column = str | Callable[[Obj], object]
+"""A field, or what makes a cell of an object."""
 
 _COLORS: Final = {"good": "32", "bad": "31", "ask": "33", "dim": "2"}
 _KEPT: Final = frozenset("\n\t")
@@ -66,9 +69,9 @@ def one_line(said: object, *, most: int = 200) -> str:
     return line if len(line) <= most else line[: most - 1] + "…"
 
 
-def moment(at: object, *, most: int = 16) -> str:
-    """Return a time as people read it, to the minute."""
-    return str(at)[:most].replace("T", " ")
+def moment(at: object) -> str:
+    """Return a time as people read it, to the second."""
+    return str(at)[:19].replace("T", " ")
 
 
 def width(said: str) -> int:
@@ -92,6 +95,10 @@ class Screen:
         """Return a sentence of the catalogue with what others wrote made plain."""
         shown = {name: plain(value) for name, value in values.items()}
         return text(f"cli.{key}", language=self.language, **shown)
+
+    def knows(self, key: str) -> bool:
+        """Whether the catalogue has a sentence."""
+        return f"cli.{key}" in catalogue(self.language)
 
     def label(self, label: str | None) -> str:
         """Return what is said behind the name of a model that is not one for work."""
@@ -140,14 +147,23 @@ class Screen:
             self.note(self.say(key, **values), "good")
         return self.answer(value)
 
-    def listed(
-        self, items: list[Obj], row: Callable[[Obj], Sequence[object]], *, none: str | None = None
-    ) -> int:
+    def listed(self, items: list[Obj], *columns: Column, none: str | None = None) -> int:
         """Print ``{"items"}`` or a table, with a sentence where there are none; return 0."""
-        self.table(map(row, items))
+        self.columns(items, *columns)
         if none and not items and not self.json:
             self.note(self.say(none))
         return self.answer({"items": items})
+
+    def columns(self, items: Iterable[Obj], *columns: Column) -> None:
+        """Print objects in a table: fields of theirs, or what a column makes of each."""
+
+        def cell(one: Obj, column: Column) -> object:
+            if callable(column):
+                return column(one)
+            said = one.get(column)
+            return moment(said) if column.endswith("at") else "" if said is None else said
+
+        self.table([cell(one, column) for column in columns] for one in items)
 
     def table(self, rows: Iterable[Sequence[object]]) -> None:
         """Print rows in columns."""

@@ -5,7 +5,7 @@ What belongs to the account goes to the hub as a wish; what belongs to this comp
 
 from __future__ import annotations
 
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from typing import Annotated, cast
 
 from deskhand.cli.flags import argument
@@ -23,11 +23,10 @@ def list_settings() -> int:
     """List all settings."""
     found = list(_of_account().values())
     found += [setting(one.name) for one in REGISTRY.values() if not one.account]
-    code = speak.listed([asdict(one) for one in found], _row)
     for one in found:
-        meaning = text(f"setting.{one.id}", language=speak.language)
-        speak.detail(f"{one.id}: {meaning}")
-    return code
+        speak.detail(f"{one.id}: {text(f'setting.{one.id}', language=speak.language)}")
+    shown = [asdict(one) for one in found]
+    return speak.listed(shown, "id", lambda one: _shown(one["value"]), "source")
 
 
 def get_setting(name: Name) -> int:
@@ -39,29 +38,24 @@ def get_setting(name: Name) -> int:
 
 def set_setting(name: Name, value: Annotated[str, argument("VALUE", "config.value")]) -> int:
     """Change a setting."""
-    found = parsed(name, value)
-    if spec_of(name).account:
-        return _put(name, found)
-    write_value(name, found)
-    return _changed(replace(setting(name), value=found))
+    return _put(name, parsed(name, value))
 
 
 def unset_setting(name: Name) -> int:
     """Go back to the default."""
+    return _put(name, None)
+
+
+def _put(name: str, value: Value | None) -> int:
+    """Put a value where it belongs, or the default in its place, and say what holds now."""
     spec = spec_of(name)
     if spec.account:
-        return _put(name, spec.default)
-    write_value(name, None)
-    return _changed(setting(name))
-
-
-def _put(name: str, value: Value) -> int:
-    client().op("settings.put", {"name": name, "value": value})
-    return _changed(Setting(id=name, value=value, source="account"))
-
-
-def _changed(found: Setting) -> int:
-    shown = {"name": found.id, "value": _shown(found.value), "source": found.source}
+        found = Setting(id=name, value=spec.default if value is None else value, source="account")
+        client().op("settings.put", {"name": name, "value": found.value})
+    else:
+        write_value(name, value)
+        found = setting(name)
+    shown = {"name": name, "value": _shown(found.value), "source": found.source}
     return speak.done(asdict(found), "config.changed", **shown)
 
 
@@ -73,18 +67,14 @@ def _of_account() -> dict[str, Setting]:
         speak.note(speak.say("config.hub_away", why=str(error)), "ask")
         own = [spec for spec in REGISTRY.values() if spec.account]
         return {one.name: Setting(id=one.name, value=one.default, source="default?") for one in own}
-    sources = ("default", "account")
-    found = [(row["id"], row["value"], sources["changed_at" in row]) for row in rows]
-    return {name: Setting(id=name, value=value, source=source) for name, value, source in found}
-
-
-def _row(one: Obj) -> tuple[object, ...]:
-    return one["id"], _shown(one["value"]), one["source"]
+    found: dict[str, Setting] = {}
+    for row in rows:
+        source = "account" if "changed_at" in row else "default"
+        found[row["id"]] = Setting(id=row["id"], value=row["value"], source=source)
+    return found
 
 
 def _shown(value: object) -> str:
-    if isinstance(value, bool):
-        return "true" if value else "false"
     if isinstance(value, list | tuple):
         return ", ".join(map(str, cast("list[object]", value)))
-    return str(value)
+    return str(value).lower() if isinstance(value, bool) else str(value)

@@ -6,6 +6,7 @@ number on both screens; ``--yes`` lets a link (never mere digits) in by itself.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Generator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -15,7 +16,6 @@ from deskhand.cli.client import Client, quoted
 from deskhand.cli.flags import Mode, argument, option
 from deskhand.cli.follow import events_of
 from deskhand.cli.home import client, home, local_runner
-from deskhand.cli.inviting import admitted_by, join_link, show_invitation
 from deskhand.cli.screen import Exit, Obj, moment, one_line, speak
 from deskhand.errors import Code, DeskhandError
 from deskhand.limits import INVITE_SECONDS
@@ -36,8 +36,31 @@ def pair(
     made = hub.call("POST", "/v1/pair/invites", wish)
     link = join_link(url or hub.url, str(made["invite"]))
     speak.answer({**made, "url": link})
-    show_invitation(link=link, code=str(made["code"]), kind=kind)
+    show_invitation(link, str(made["code"]), drawn=kind == "page")
     return Exit.DONE if no_wait or (speak.json and yes) else _wait(hub, made, cursor)
+
+
+def join_link(url: str, invite: str) -> str:
+    """Return the link of an invitation; the secret stands behind ``#`` and never reaches a log."""
+    return f"{url.rstrip('/')}/#join={invite}"
+
+
+def show_invitation(link: str, code: str, *, drawn: bool) -> None:
+    """Print link and digits, and the link as a code that a camera reads where there is a screen for it."""
+    if drawn and speak.color and not (speak.quiet or speak.json):
+        import segno
+
+        # Drawn by us from our own link: its escapes are meant.
+        segno.make_qr(link, error="l").terminal(sys.stdout, compact=True, border=2)
+        sys.stdout.flush()
+    speak.out(speak.say("pair.link", link=link))
+    speak.out(speak.say("pair.code", code=f"{code[:3]} {code[3:]}", minutes=INVITE_SECONDS // 60))
+
+
+def admitted_by(name: str, match: str) -> bool:
+    """Ask the person whether the device that shows this number may join."""
+    asked = speak.say("pair.asks", name=one_line(name), match=" ".join(match))
+    return speak.confirm(asked, default=True)
 
 
 def list_devices() -> int:
@@ -46,9 +69,9 @@ def list_devices() -> int:
     found, asking = hub.items("/v1/devices"), hub.items("/v1/pair/requests")
     if speak.json:
         return speak.answer({"items": found, "requests": asking})
-    for one in found:
-        one["state"] = speak.say(f"device.{one['state']}")
-    speak.table([[one[at] for at in ("id", "kind", "role", "state", "name")] for one in found])
+    speak.columns(
+        found, "id", "kind", "role", lambda one: speak.say(f"device.{one['state']}"), "name"
+    )
     for one in asking:
         _say_who_asks(one)
     return Exit.DONE
@@ -70,18 +93,9 @@ def revoke(device: Annotated[str, argument("DEVICE", "devices.device")]) -> int:
     return speak.done(result, "devices.revoked")
 
 
-def _decide(hub: Client, request: Obj) -> bool:
-    """Ask the person and tell the hub."""
-    yes = admitted_by(request["name"], request["match"])
-    hub.op("device.admit", {"request": request["id"], "admit": yes})
-    key, style = ("devices.admitted", "good") if yes else ("devices.refused", "bad")
-    speak.note(speak.say(key), style)
-    return yes
-
-
 def _say_who_asks(request: Obj) -> None:
-    shown = {"name": request["name"], "match": " ".join(request["match"]), "id": request["id"]}
-    speak.note(speak.say("devices.asks", **shown), "ask")
+    match = " ".join(request["match"])
+    speak.note(speak.say("devices.asks", **{**request, "match": match}), "ask")
 
 
 def _wait(hub: Client, made: Obj, cursor: int) -> int:
@@ -92,11 +106,14 @@ def _wait(hub: Client, made: Obj, cursor: int) -> int:
         for event in events_of(hub, cursor, seconds=INVITE_SECONDS):
             body = cast("Obj", event["body"])
             if event["kind"] == "pair.requested" and body["request"]["kind"] == made["kind"]:
-                asking = str(body["request"]["id"])
-                waits = (one["id"] == asking for one in hub.items("/v1/pair/requests"))
-                if speak.asks and any(waits):
-                    return Exit.DONE if _decide(hub, body["request"]) else Exit.ERROR
-                _say_who_asks(body["request"])
+                request = cast("Obj", body["request"])
+                asking = request["id"]
+                waits = any(one["id"] == asking for one in hub.items("/v1/pair/requests"))
+                if speak.asks and waits:
+                    yes = admitted_by(request["name"], request["match"])
+                    hub.op("device.admit", {"request": asking, "admit": yes})
+                else:
+                    _say_who_asks(request)
             elif event["kind"] == "pair.decided" and body["request"] == asking:
                 admitted = body["state"] == "admitted"
                 speak.note(speak.say("devices.admitted" if admitted else "devices.refused"))
@@ -126,21 +143,20 @@ def add_folder(
         with _though_hub_is_away():
             make_known(client(), granted, runner=str(runner["device"]))
             known = True
-    found = {"id": granted.id, "root": granted.root, "mode": mode, "known": known}
-    speak.done(found, "folders.added", root=granted.root, mode=speak.say(f"mode.{mode}"))
     speak.out(granted.id)
-    return Exit.DONE
+    found = {"id": granted.id, "root": granted.root, "mode": mode, "known": known}
+    return speak.done(found, "folders.added", root=granted.root, mode=speak.say(f"mode.{mode}"))
 
 
 def list_folders() -> int:
     """List the folders that may be used."""
     hub = client()
     names = {str(one["id"]): str(one["name"]) for one in hub.items("/v1/runners")}
-    return speak.listed(
-        hub.items("/v1/folders"),
-        lambda one: (one["id"], one["mode"], names.get(one["runner"], one["runner"]), one["root"]),
-        none="folders.none",
-    )
+    found = [
+        {"computer": names.get(one["runner"], one["runner"]), **one}
+        for one in hub.items("/v1/folders")
+    ]
+    return speak.listed(found, "id", "mode", "computer", "root", none="folders.none")
 
 
 def remove_folder(name: Annotated[str, argument("FOLDER", "folders.folder")]) -> int:
@@ -152,11 +168,10 @@ def remove_folder(name: Annotated[str, argument("FOLDER", "folders.folder")]) ->
     revoke_folder(home(), wanted)
     with _though_hub_is_away():
         hub = client()
-        listed = hub.items("/v1/folders")
-        known = [one["id"] for one in listed if {one["id"], one["root"]} & {wanted, *ids}]
-        ids = list(dict.fromkeys([*ids, *known]))
-        for folder in known:
-            hub.op("folder.remove", {"folder": folder})
+        for one in hub.items("/v1/folders"):
+            if {one["id"], one["root"]} & {wanted, *ids}:
+                hub.op("folder.remove", {"folder": one["id"]})
+                ids = list(dict.fromkeys([*ids, one["id"]]))
     if not ids:
         raise DeskhandError(Code.FOLDER_UNKNOWN, name, field="FOLDER")
     return speak.done({"removed": ids}, "folders.removed", root=wanted)
@@ -168,13 +183,11 @@ def list_runners() -> int:
 
     found = client().items("/v1/runners")
 
-    def row(one: Obj) -> tuple[object, ...]:
-        box, link = one["sandbox"], link_line(one)
-        shown = speak.say("runners.sandbox", name=box["name"], level=box["level"])
-        return one["id"], one["name"], link, model_line(one), shown
+    def box(one: Obj) -> str:
+        return speak.say("runners.sandbox", **one["sandbox"])
 
-    code = speak.listed(found, row)
-    for one in [] if speak.json else found:
+    code = speak.listed(found, "id", "name", link_line, model_line, box)
+    for one in found:
         if one["sandbox"].get("reason"):
             speak.note(f"{one['name']}: {one_line(one['sandbox']['reason'])}", "ask")
     return code
@@ -185,9 +198,7 @@ def list_threads() -> int:
     found = client().items("/v1/threads")
     if not speak.json:
         found = [one for one in found if one["state"] == "open" and not one["archived"]]
-    return speak.listed(
-        found, lambda one: (one["id"], moment(one["updated_at"]), one_line(one["title"], most=80))
-    )
+    return speak.listed(found, "id", "updated_at", "title")
 
 
 Thread = Annotated[str, argument("THREAD", "threads.id")]
@@ -196,8 +207,6 @@ Thread = Annotated[str, argument("THREAD", "threads.id")]
 def show_thread(name: Thread) -> int:
     """Print a conversation."""
     found: list[Obj] = client().get(f"/v1/threads/{quoted(name)}/events", limit=500)["items"]
-    if speak.json:
-        return speak.answer({"items": found})
     for event in found:
         body, at = event["body"], moment(event["at"])
         if event["kind"] == "message.posted":
@@ -206,7 +215,7 @@ def show_thread(name: Thread) -> int:
         elif event["kind"] == "task.finished":
             said = body.get("verdict") or body["state"]
             speak.out(f"{at}  {event['task']}  {said}  {one_line(body.get('summary') or '')}")
-    return Exit.DONE
+    return speak.answer({"items": found})
 
 
 def rename_thread(name: Thread, title: Annotated[str, argument("TITLE", "threads.title")]) -> int:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from deskhand.cli.flags import option
 from deskhand.cli.home import client, home
-from deskhand.cli.screen import Exit, Obj, moment, one_line, speak
+from deskhand.cli.screen import Exit, Obj, one_line, speak
 from deskhand.errors import Code, DeskhandError
 
 if TYPE_CHECKING:
@@ -40,13 +40,11 @@ def try_out() -> int:
 
 
 def _listed(found: list[Obj]) -> int:
+    def fate(one: Obj) -> str:
+        return speak.say(f"fate.{one['fate']}")
 
-    def row(one: Obj) -> list[object]:
-        said = [one.get(name) or "" for name in ("reason", "task", "device")]
-        at, fate = moment(one["at"], most=19), speak.say(f"fate.{one['fate']}")
-        return [at, one["class"], one["road"], fate, *said]
-
-    return speak.listed(found, row, none="notify.none")
+    columns = ("at", "class", "road", fate, "reason", "task", "device")
+    return speak.listed(found, *columns, none="notify.none")
 
 
 def show(
@@ -56,17 +54,15 @@ def show(
 ) -> int:
     """Print events."""
     page = client().get("/v1/sync", after=after, limit=limit)
-    if speak.json:
-        following = page["next"] if page["more"] else None
-        return speak.answer({"items": page["events"], "next": following})
-    speak.table(map(_row, page["events"]))
-    return Exit.DONE
 
+    def about(event: Obj) -> object:
+        return event.get("task") or event.get("thread")
 
-def _row(event: Obj) -> tuple[object, ...]:
-    at, about = moment(event["at"], most=19), event.get("task") or event.get("thread")
-    said = one_line(event["body"].get("text", ""), most=60)
-    return event["seq"], at, event["kind"], about or "", said
+    def said(event: Obj) -> str:
+        return one_line(event["body"].get("text", ""), most=60)
+
+    speak.columns(page["events"], "seq", "at", "kind", about, said)
+    return speak.answer({"items": page["events"], "next": page["next"] if page["more"] else None})
 
 
 def verify() -> int:
@@ -79,22 +75,20 @@ def verify() -> int:
 
     engine = _log_engine()
     problems: list[str] = []
-    events = 0
     try:
         with translated():
             with engine.connect() as connection:
                 held = select(tables.accounts.c.id, tables.accounts.c.head)
-                accounts = connection.execute(held).all()
-            for account, head in accounts:
-                events += head
+                heads = dict(connection.execute(held).tuples().all())
+            for account in heads:
                 with engine.connect() as connection:
                     problems += verify_account(connection, account)
     finally:
         engine.dispose()
+    events = sum(heads.values())
     key = "log.differs" if problems else "log.verified"
     said = speak.say(key, events=events, problems=len(problems))
-    found = {"accounts": len(accounts), "events": events, "problems": problems}
-    speak.answer(found, *problems, said)
+    speak.answer({"accounts": len(heads), "events": events, "problems": problems}, *problems, said)
     return Exit.FAILED if problems else Exit.DONE
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import shlex
 from pathlib import Path
-from typing import Annotated, cast
+from typing import Annotated, Final, cast
 
 import typer
 
@@ -16,15 +16,12 @@ from deskhand.cli import follow
 from deskhand.cli.client import LIST_LIMIT, Client, quoted
 from deskhand.cli.flags import argument, from_stdin, option, seconds, t
 from deskhand.cli.home import client
-from deskhand.cli.screen import Exit, Obj, moment, one_line, speak
+from deskhand.cli.screen import Exit, Obj, one_line, speak
 from deskhand.errors import Code, DeskhandError
 
-_TOLD = (
-    *("id", "name", "connected", "link", "seen_at", "slept_seconds", "woke_at"),
-    *("model", "models", "sandbox"),
-)
-"""What ``status`` tells of a computer."""
 _OPEN = ("queued", "working", "input_required", "verifying", "paused")
+_TASK: Final = ("id", follow.standing, "created_at", "title")
+"""How a task stands in a list."""
 TaskId = Annotated[str, argument("ID", "task.id")]
 ApprovalId = Annotated[str, argument("ID", "approve.id")]
 Reason = Annotated[str | None, option("approve.reason")]
@@ -35,7 +32,7 @@ def status() -> int:
     hub = client()
     version, found = hub.get("/v1/version"), hub.get("/v1/snapshot")
     tasks = [task for task in found["tasks"] if task["state"] not in follow.FINAL]
-    computers = [{key: one.get(key) for key in _TOLD} for one in hub.items("/v1/runners")]
+    computers = hub.items("/v1/runners")
     speak.out(speak.say("status.hub", url=hub.url, version=version["version"]))
     for one in computers:
         speak.out(speak.say("status.runner", name=one["name"], link=link_line(one)))
@@ -44,7 +41,7 @@ def status() -> int:
         speak.out(speak.say("status.no_runner"))
     waits = len(found["approvals"]) + len(found["questions"])
     speak.out(speak.say("status.counts", tasks=len(tasks), waiting=waits))
-    speak.table(map(_row, tasks))
+    speak.columns(tasks, *_TASK)
     for one in found["questions"]:
         if one.get("tasks"):  # about several tasks: no card of theirs says it
             speak.out(speak.say("event.question", text=one["text"], id=one["id"]))
@@ -60,12 +57,11 @@ def ls(
     limit: Annotated[int, option("ls.limit", min=1, max=10_000)] = 50,
 ) -> int:
     """List tasks."""
-    wrong = set(state or ()) - {*_OPEN, *follow.FINAL}
-    if wrong:
+    if set(state or ()) - {*_OPEN, *follow.FINAL}:
         raise typer.BadParameter(f"--state: {' | '.join((*_OPEN, *sorted(follow.FINAL)))}")
     found = client().items("/v1/tasks", most=limit, thread=thread, state=state)
     tasks = [task for task in found if everything or not task.get("archived")]
-    return speak.listed(tasks, _row, none="ls.none")
+    return speak.listed(tasks, *_TASK, none="ls.none")
 
 
 def show(
@@ -77,15 +73,13 @@ def show(
     hub = client()
     approval = name.startswith("apr_")
     found = hub.get(f"/v1/{'approvals' if approval else 'tasks'}/{quoted(name)}")
-    if speak.json:
-        speak.result(found)
-    elif approval:
+    if approval:
         _show_approval(found)
     elif changes:
         _show_changes(found)
-    else:
+    elif not speak.json:
         _show_task(hub, found)
-    return Exit.DONE
+    return speak.answer(found)
 
 
 def watch(
@@ -122,9 +116,8 @@ def get(
         wanted = [hub.get(f"/v1/artifacts/{quoted(name)}")]
     else:
         artifacts = cast("list[Obj]", hub.get(f"/v1/tasks/{quoted(name)}").get("artifacts", []))
-        wanted = [one for one in artifacts if not files or {one["name"], one["id"]} & set(files)]
-        missing = set(files or ()) - {one["name"] for one in wanted} - {one["id"] for one in wanted}
-        if missing:
+        wanted = [one for one in artifacts if not files or one["name"] in files]
+        if missing := set(files or ()) - {one["name"] for one in wanted}:
             raise DeskhandError(Code.NOT_FOUND, ", ".join(sorted(missing)), field="NAME")
     fetched: list[Obj] = []
     for artifact in wanted:
@@ -147,13 +140,12 @@ def approve(
     """Let it happen."""
     if once + for_task + always > 1:
         raise typer.BadParameter("--once | --task | --always")
-    scope = "task" if for_task else "always" if always else "once"
-    return _decide(name, decision="allow", scope=scope, reason=reason)
+    return _decide(name, "allow", "task" if for_task else "always" if always else "once", reason)
 
 
 def deny(name: ApprovalId, *, reason: Reason = None) -> int:
     """Do not let it happen."""
-    return _decide(name, decision="deny", scope="once", reason=reason)
+    return _decide(name, "deny", "once", reason)
 
 
 def answer(
@@ -162,9 +154,8 @@ def answer(
 ) -> int:
     """Answer a question."""
     hub = client()
-    question = name if name.startswith("qst_") else _only_wait(hub, name, "question")
-    result = hub.op("question.answer", {"question": question, "answer": from_stdin(text)})
-    return speak.done(result, "answer.done")
+    body = {"question": _only_wait(hub, name, "question"), "answer": from_stdin(text)}
+    return speak.done(hub.op("question.answer", body), "answer.done")
 
 
 def steer(name: TaskId, text: Annotated[str, argument("TEXT", "steer.text")]) -> int:
@@ -201,11 +192,11 @@ def choose(name: TaskId, suggestion: Annotated[str, argument("SUGGESTION", "choo
     return speak.done(follow.choose(hub, task, suggestion), "choose.done")
 
 
-def _decide(name: str, *, decision: str, scope: str, reason: str | None) -> int:
+def _decide(name: str, decision: str, scope: str, reason: str | None) -> int:
     from deskhand.protocol.wire import sha256_of
 
     hub = client()
-    named = name if name.startswith("apr_") else _only_wait(hub, name, "approval")
+    named = _only_wait(hub, name, "approval")
     approval = hub.get(f"/v1/approvals/{quoted(named)}")
     _show_approval(approval)
     shown = sha256_of(approval["action"])
@@ -219,12 +210,14 @@ def _decide(name: str, *, decision: str, scope: str, reason: str | None) -> int:
     return speak.done(result, f"approve.{decision}")
 
 
-def _only_wait(hub: Client, task: str, kind: str) -> str:
-    """Return the one open approval or question of a task; none or several are ``illegal_state``."""
-    waits = cast("list[Obj]", hub.get(f"/v1/tasks/{quoted(task)}").get("waiting_for", []))
+def _only_wait(hub: Client, name: str, kind: str) -> str:
+    """Return what is named, or the one open approval or question of a task; else ``illegal_state``."""
+    if not name.startswith("tsk_"):
+        return name
+    waits = cast("list[Obj]", hub.get(f"/v1/tasks/{quoted(name)}").get("waiting_for", []))
     names = [str(one["id"]) for one in waits if one["kind"] == kind]
     if len(names) != 1:
-        detail = ", ".join(names) if names else t("decide.nothing_open")
+        detail = ", ".join(names) or t("decide.nothing_open")
         raise DeskhandError(Code.ILLEGAL_STATE, detail, field="ID")
     return names[0]
 
@@ -238,24 +231,24 @@ def _show_approval(approval: Obj) -> None:
     if action.get("argv"):
         speak.out("  " + speak.say("approval.command", argv=shlex.join(map(str, action["argv"]))))
     for key, value in sorted(cast("Obj", action["arguments"]).items()):
-        _show_value(key, value)
+        first, *more = str(value).splitlines() or [""]
+        speak.out(f"  {one_line(key)} =" + ("" if more else f" {first}"))
+        _quote([first, *more] if more else [])
     for key in ("folder", "target", "identity"):
         if action.get(key):
             speak.out(f"  {speak.say(f'approval.{key}')}: {action[key]}")
-    for line in str(action.get("preview") or "").splitlines():
-        speak.out(f"  │ {line}")
+    _quote(str(action.get("preview") or "").splitlines())
     speak.out(f"  SHA-256 {approval['action_sha256']}")
     if approval["state"] != "open":
+        said = {"decided_by": "–", "decided_at": "–", **approval}
         state = speak.say(f"approval.{approval['state']}")
-        by, at = approval.get("decided_by") or "–", approval.get("decided_at") or "–"
+        by, at = said["decided_by"], said["decided_at"]
         speak.out(speak.say("approval.decided", state=state, by=by, at=at))
 
 
-def _show_value(key: str, value: object) -> None:
-    """Print an argument; a long text behind a rule, so that no line of it can pass for one of ours."""
-    first, *more = str(value).splitlines() or [""]
-    speak.out(f"  {one_line(key)} =" + ("" if more else f" {first}"))
-    for line in [first, *more] if more else []:
+def _quote(lines: list[str]) -> None:
+    """Print a long text behind a rule, so that no line of it can pass for one of ours."""
+    for line in lines:
         speak.out(f"  │ {line}")
 
 
@@ -278,25 +271,18 @@ def model_line(computer: Obj) -> str:
     return speak.say("runners.model", name=model["name"], label=speak.label(model.get("label")))
 
 
-def _row(task: Obj) -> tuple[object, ...]:
-    at, title = moment(task["created_at"]), one_line(task["title"], most=80)
-    return task["id"], follow.standing(task), at, title
-
-
 def _show_task(hub: Client, task: Obj) -> None:
-    title = one_line(task["title"])
-    speak.out(speak.say("show.head", title=title, id=task["id"], thread=task["thread"]))
-    who = {name: task.get(name) or "–" for name in ("agent", "runner", "folder", "mode")}
-    speak.out(speak.say("show.who", **who))
+    told = dict.fromkeys(("runner", "folder", "mode"), "–") | task
+    told = {name: one_line(value) for name, value in told.items()}
+    for line in (speak.say("show.head", **told), speak.say("show.who", **told)):
+        speak.out(line)
     criteria = [f"  • {one_line(criterion)}" for criterion in task.get("criteria", [])]
     for line in (*follow.plan_lines(task.get("plan", [])), *criteria):
         speak.out(line)
-    usage, model = task["usage"], task.get("model_used")
-    if model:
-        tokens = usage["input_tokens"] + usage["output_tokens"]
-        money = usage.get("money") or {"amount": "?", "currency": "USD"}
-        shown = {"steps": usage["steps"], "tokens": tokens, "model": model, **money}
-        speak.out(speak.say("show.used", **shown))
+    if task.get("model_used"):
+        used = {"amount": "?", "currency": "USD", **task["usage"], **task["usage"].get("money", {})}
+        tokens = used.pop("input_tokens") + used.pop("output_tokens")
+        speak.out(speak.say("show.used", tokens=tokens, model=task["model_used"], **used))
     if task.get("now_doing"):
         speak.out(speak.say("show.now", what=one_line(task["now_doing"])))
     for check in task.get("checks", []):

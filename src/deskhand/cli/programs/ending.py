@@ -17,18 +17,13 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager, suppress
 from importlib import import_module
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Any, Final, Literal
-
-if TYPE_CHECKING:
-    from dbus_fast import Message
-    from dbus_fast.aio import MessageBus
+from pathlib import Path
+from typing import Any, Final, Literal
 
 Going = Literal["asleep", "off"]
 Tell = Callable[[Going], Awaitable[None]]
 
-_BUS: Final = "org.freedesktop.DBus"
 _LOGIN: Final = "org.freedesktop.login1"
-_GOING: Final[dict[str, Going]] = {"PrepareForSleep": "asleep", "PrepareForShutdown": "off"}
 
 _log = logging.getLogger(__name__)
 
@@ -99,49 +94,31 @@ async def _listen(tell: tuple[Tell, ...]) -> None:
     """Hold sleep and shutdown back, and let go each time everybody was told."""
     from dbus_fast import BusType
     from dbus_fast.aio import MessageBus
+    from dbus_fast.introspection import Node
 
     bus = await MessageBus(bus_type=BusType.SYSTEM, negotiate_unix_fd=True).connect()
     heard: asyncio.Queue[tuple[Going, bool]] = asyncio.Queue()
+    shape = Node.parse(Path(__file__).with_name("logind.xml").read_text(encoding="utf-8"))
+    found = bus.get_proxy_object(_LOGIN, "/org/freedesktop/login1", shape)
+    login: Any = found.get_interface(f"{_LOGIN}.Manager")
 
-    def hear(message: Message) -> None:
-        if message.interface == f"{_LOGIN}.Manager" and message.member in _GOING:
-            heard.put_nowait((_GOING[message.member], bool(message.body[0])))
+    def hear(going: Going) -> Callable[[bool], None]:
+        return lambda begins: heard.put_nowait((going, begins))
 
-    bus.add_message_handler(hear)
-    held: int | None = None
+    login.on_prepare_for_sleep(hear("asleep"))
+    login.on_prepare_for_shutdown(hear("off"))
     try:
-        rule = f"type='signal',sender='{_LOGIN}',interface='{_LOGIN}.Manager'"
-        await _call(bus, _BUS, "/org/freedesktop/DBus", _BUS, "AddMatch", rule)
         while True:
-            if held is None:
-                held = await _hold(bus)
-            state, begins = await heard.get()
-            if begins:
+            # What is returned holds it back until it is closed.
+            held = await login.call_inhibit("sleep:shutdown", "Deskhand", "Tell the hub", "delay")
+            try:
+                state, begins = await heard.get()
+                while not begins:
+                    state, begins = await heard.get()
                 for one in tell:
                     await one(state)
+            finally:
                 os.close(held)
-                held = None
-                await heard.get()  # it is over: the machine woke, or was not switched off after all
+            await heard.get()  # it is over: the machine woke, or was not switched off after all
     finally:
-        if held is not None:
-            os.close(held)
         bus.disconnect()
-
-
-async def _hold(bus: MessageBus) -> int:
-    """Ask to be waited for; what is returned lets go when it is closed."""
-    wish = ("sleep:shutdown", "Deskhand", "Tell the hub", "delay")
-    path = "/org/freedesktop/login1"
-    reply = await _call(bus, _LOGIN, path, f"{_LOGIN}.Manager", "Inhibit", *wish)
-    return int(reply.unix_fds[0])
-
-
-async def _call(bus: MessageBus, *names: str) -> Any:  # noqa: ANN401 - a reply of the bus
-    from dbus_fast import Message, MessageType
-
-    to, path, interface, member, *body = names
-    message = Message(to, path, interface, member, signature="s" * len(body), body=body)
-    reply = await bus.call(message)
-    if reply.message_type is MessageType.ERROR:
-        raise ConnectionError(member)
-    return reply

@@ -8,6 +8,7 @@ from __future__ import annotations
 import http.client
 import ipaddress
 import socket
+from contextlib import suppress
 from dataclasses import dataclass
 from time import monotonic
 from urllib.parse import urlsplit
@@ -29,9 +30,6 @@ class Reach:
     bind: str | None = None
 
 
-NONE = Reach()
-
-
 def reach_of(said: str) -> Reach:
     """Return the road that a word or an address means.
 
@@ -39,9 +37,9 @@ def reach_of(said: str) -> Reach:
         DeskhandError: ``invalid`` for neither; ``unavailable`` without a network.
     """
     if said in {"", "none"}:
-        return NONE
+        return Reach()
     if said == "lan":
-        address = lan_address()
+        address = _lan_address()
         return Reach(url=f"http://{address}", names=(address,), bind=_ANYWHERE)
     parts = urlsplit(said)
     if parts.scheme not in {"http", "https"} or not parts.hostname or parts.path not in {"", "/"}:
@@ -49,21 +47,14 @@ def reach_of(said: str) -> Reach:
     return Reach(url=said.rstrip("/"), names=(said.rstrip("/"),))
 
 
-def lan_address() -> str:
-    """Return this computer's address in its own network.
-
-    Raises:
-        DeskhandError: ``unavailable``.
-    """
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asked:
-        try:
-            asked.connect(_SOMEWHERE)
-            address = ipaddress.ip_address(asked.getsockname()[0])
-        except OSError:
-            raise DeskhandError(Code.UNAVAILABLE, "no network") from None
-    if address.is_loopback or address.is_unspecified:
-        raise DeskhandError(Code.UNAVAILABLE, "no network")
-    return str(address)
+def _lan_address() -> str:
+    """Return this computer's address in its own network."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asked, suppress(OSError):
+        asked.connect(_SOMEWHERE)
+        address = ipaddress.ip_address(asked.getsockname()[0])
+        if not (address.is_loopback or address.is_unspecified):
+            return str(address)
+    raise DeskhandError(Code.UNAVAILABLE, "no network")
 
 
 def seen_to_answer(url: str) -> float:

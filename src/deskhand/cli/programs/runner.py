@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 import sys
 from contextlib import closing
-from datetime import datetime
 from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Final
@@ -65,37 +64,24 @@ async def _pair(path: Path, *, url: str | None, invite: str | None, name: str) -
     Raises:
         DeskhandError: ``invalid`` without address or invitation; ``clock_wrong``.
     """
-    if url is None:
-        raise DeskhandError(Code.INVALID, "--url", field="--url")
-    if invite is None:
-        raise DeskhandError(Code.INVALID, "--invite", field="--invite")
+    if url is None or invite is None:
+        lacks = "--invite" if url else "--url"
+        raise DeskhandError(Code.INVALID, lacks, field=lacks)
     clock = SystemClock()
-    refuse_wrong_clock(url, clock.now())
+    # An invitation and a lease live by the clock: it is compared with the hub's.
+    if said := healthz(url).getheader("Date"):
+        apart = (clock.now() - parsedate_to_datetime(said)).total_seconds()
+        if abs(apart) > _SKEW_SECONDS_MAX:
+            raise DeskhandError(Code.CLOCK_WRONG, f"{apart:+.0f} s")
     hub = Client(url=url.rstrip("/"))
     secret = invite.rpartition("#join=")[2]
     by = {"code": secret} if secret.replace(" ", "").isdigit() else {"invite": secret}
     asked = hub.call("POST", "/v1/pair", {**by, "name": name, "kind": "runner"})
     speak.note(speak.say("runner.match", match=" ".join(str(asked["match"]))), "ask")
     wish = {"request": asked["request"], "secret": asked["secret"]}
-    claimed = hub.call("POST", "/v1/pair/claim", wish)
-    while "token" not in claimed:
+    while "token" not in (claimed := hub.call("POST", "/v1/pair/claim", wish)):
         await clock.sleep(_ASK_SECONDS)
-        claimed = hub.call("POST", "/v1/pair/claim", wish)
     who = {key: str(claimed[key]) for key in ("account", "device", "token")}
     known = LocalDevice(**who, url=hub.url, name=name)
     write_device(path / RUNNER_FILE, known)
     return known
-
-
-def refuse_wrong_clock(url: str, now: datetime) -> None:
-    """Compare this computer's clock with the hub's: an invitation and a lease live by it.
-
-    Raises:
-        DeskhandError: ``clock_wrong`` with how far; ``hub_unreachable``.
-    """
-    said = healthz(url).getheader("Date")
-    if said is None:
-        return
-    apart = (now - parsedate_to_datetime(said)).total_seconds()
-    if abs(apart) > _SKEW_SECONDS_MAX:
-        raise DeskhandError(Code.CLOCK_WRONG, f"{apart:+.0f} s")

@@ -36,7 +36,7 @@ from deskhand.protocol.ops import Op, OpResult
 from deskhand.protocol.wire import Json, JsonObject
 from deskhand.store.blobs import FileBlobs
 from deskhand.store.home import open_home
-from deskhand.store.opening import FILE, SqlStore, open_postgres_store, open_sqlite_store
+from deskhand.store.opening import FILE, open_postgres_store, open_sqlite_store
 from deskhand.store.private import write_private
 
 VAPID_FILE: Final = "vapid.pem"
@@ -78,14 +78,19 @@ async def running_hub(path: Path, *, port: int | None, reach: Reach) -> AsyncGen
     async with AsyncExitStack() as ending:
         home = open_home(path)
         ending.callback(home.close)
-        store = _open_store(home.path / FILE, clock)
+        if url := os.environ.get("DESKHAND_DATABASE_URL"):
+            store = open_postgres_store(url, clock, offload=to_thread)
+        else:
+            store = open_sqlite_store(home.path / FILE, clock, offload=to_thread)
         ending.push_async_callback(store.close)
         owner = await ensure_owner(store, ids, home=home.path, name=socket.gethostname())
         stored = await store.find(owner.account, Setting, limit=_SETTINGS_MAX)
         decided: dict[str, Json] = {one.id: one.value for one in stored}
-        key, app_url = _vapid_key(home.path), reach.url or "http://127.0.0.1"
+        key, app_url = home.path / VAPID_FILE, reach.url or "http://127.0.0.1"
+        if not key.exists():
+            write_private(key, webpush.new_vapid_key().decode("ascii"))
         wanted = _push_settings(decided, app_url)
-        push = webpush.WebPush(vapid_key=key, settings=wanted, clock=clock)
+        push = webpush.WebPush(vapid_key=key.read_bytes(), settings=wanted, clock=clock)
         store.on_commit(_following(push, dict(decided), app_url))
         named = cast("tuple[str, ...]", setting("hub.hosts").value)
         hub = Hub(
@@ -100,31 +105,22 @@ async def running_hub(path: Path, *, port: int | None, reach: Reach) -> AsyncGen
         app = create_app(hub, push=PushDoor(public_key=push.public_key, allows=push.allows))
         await hub.start()
         ending.push_async_callback(hub.stop)
-        answering = await ending.enter_async_context(serving(hub, app, where=_where(port, reach)))
-        url = f"http://127.0.0.1:{answering.port}" if reach.bind else answering.url
-        owner = await ensure_owner(store, ids, home=home.path, name=socket.gethostname(), url=url)
-        running = Running(
-            hub=hub,
-            owner=owner,
-            url=url,
-            opened=f"{reach.url}:{answering.port}" if reach.bind else reach.url or url,
-            home=home.path,
+        where = Bind(
+            host=reach.bind or str(setting("hub.bind").value),
+            port=cast("int", setting("hub.port", flag=port).value),
+            exposed=reach.bind is not None,
         )
-        await _put_starting_values(running, decided)
+        answering = await ending.enter_async_context(serving(hub, app, where=where))
+        url = f"http://127.0.0.1:{answering.port}" if reach.bind else answering.url
+        opened = f"{reach.url}:{answering.port}" if reach.bind else reach.url or url
+        owner = await ensure_owner(store, ids, home=home.path, name=socket.gethostname(), url=url)
+        running = Running(hub=hub, owner=owner, url=url, opened=opened, home=home.path)
+        # The account gets what stands in config.toml and was never decided otherwise.
+        for name, value in config_values().items():
+            if REGISTRY[name].account and name not in decided:
+                body: JsonObject = {"name": name, "value": as_json(value)}
+                await running.op("settings.put", body)
         yield running
-
-
-def _where(port: int | None, reach: Reach) -> Bind:
-    host, wanted = reach.bind or str(setting("hub.bind").value), setting("hub.port", flag=port)
-    return Bind(host=host, port=int(cast("int", wanted.value)), exposed=reach.bind is not None)
-
-
-def _open_store(path: Path, clock: SystemClock) -> SqlStore:
-    """Open the log where the environment says, else in the home."""
-    url = os.environ.get("DESKHAND_DATABASE_URL")
-    if url:
-        return open_postgres_store(url, clock, offload=to_thread)
-    return open_sqlite_store(path, clock, offload=to_thread)
 
 
 def _following(
@@ -148,18 +144,3 @@ def _push_settings(values: Mapping[str, Json], url: str) -> webpush.WebPushSetti
         app_url=url,
         allow_private=bool(effective(values, "notify.allow_private_endpoints")),
     )
-
-
-def _vapid_key(home: Path) -> bytes:
-    path = home / VAPID_FILE
-    if not path.exists():
-        write_private(path, webpush.new_vapid_key().decode("ascii"))
-    return path.read_bytes()
-
-
-async def _put_starting_values(running: Running, decided: Mapping[str, Json]) -> None:
-    """Give the account what stands in ``config.toml`` and was never decided otherwise."""
-    for name, value in config_values().items():
-        if REGISTRY[name].account and name not in decided:
-            body: JsonObject = {"name": name, "value": as_json(value)}
-            await running.op("settings.put", body)

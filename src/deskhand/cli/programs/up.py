@@ -11,18 +11,17 @@ import os
 import sys
 import threading
 import webbrowser
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Future
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from importlib import import_module
 from pathlib import Path
-from typing import TypeVar
 
 from deskhand import __version__
+from deskhand.cli.commands.devices import admitted_by, join_link, show_invitation
 from deskhand.cli.home import home
-from deskhand.cli.inviting import admitted_by, join_link, show_invitation
 from deskhand.cli.programs.ending import told_before_going, until_told_to_end, work_until
-from deskhand.cli.programs.reach import NONE, Reach, reach_of, seen_to_answer
+from deskhand.cli.programs.reach import Reach, reach_of, seen_to_answer
 from deskhand.cli.programs.serving import Running, running_hub
 from deskhand.cli.screen import Exit, speak
 from deskhand.cli.values import setting, write_value
@@ -31,11 +30,10 @@ from deskhand.hub.pairing import write_claim_page
 from deskhand.hub.participant import Participant
 from deskhand.limits import CLAIM_SECONDS
 from deskhand.ports import Committed
-from deskhand.protocol.objects import PairRequest, Role
+from deskhand.protocol.objects import FolderMode, PairRequest, Role
 from deskhand.protocol.requests import InviteAsk
 from deskhand.store.private import RUNNER_FILE
 
-R = TypeVar("R")
 _ADVERTISED_SECONDS_MAX = 5.0
 
 
@@ -50,7 +48,7 @@ async def run_hub(*, port: int | None, said: str | None) -> int:
         ready = {"url": url, "invite": runner, "pid": os.getpid(), "page_invite": page.invite}
         line = speak.say("hub.runner", url=url, invite=runner)
         speak.answer({**ready, "code": page.code}, speak.say("hub.ready", url=url), line)
-        show_invitation(link=join_link(url, page.invite), code=page.code, kind="page")
+        show_invitation(join_link(url, page.invite), page.code, drawn=True)
         async with told_before_going(running.hub.going):
             await until_told_to_end()
     return Exit.DONE
@@ -68,7 +66,7 @@ async def run_up(
     path, wanted = home(), str(setting("hub.reach", flag=said).value)
     reach = reach_of(wanted)
     if not wanted and speak.asks and not (path / RUNNER_FILE).exists():
-        reach = await _first_run(path, name)
+        reach = _first_run(path, name)
     async with running_hub(path, port=port, reach=reach) as running:
         desk = _Desk(running, name=name, as_root=as_root)
         async with asyncio.TaskGroup() as group:
@@ -138,10 +136,10 @@ class _Desk:
         speak.answer(ready, speak.say("up.ready", **said), *lines)
         if not reach.url:
             speak.out(speak.say("up.no_road"))
-        kind = "page" if reach.url else "cli"
-        show_invitation(link=join_link(opened, made.invite), code=made.code, kind=kind)
+        show_invitation(join_link(opened, made.invite), made.code, drawn=bool(reach.url))
         speak.out(speak.say("up.end"))
-        if browser and not speak.json and _has_display():
+        display = sys.platform != "linux" or {"DISPLAY", "WAYLAND_DISPLAY"} & os.environ.keys()
+        if browser and not speak.json and display:
             await self._open_browser()
         while speak.asks:
             await self._decide(await self._asking.get())
@@ -160,7 +158,7 @@ class _Desk:
         now = await running.hub.store.get(running.owner.account, PairRequest, request.id)
         if now is None or now.state != "waiting":
             return
-        yes = await in_daemon(lambda: admitted_by(request.name, request.match))
+        yes = await _in_daemon(lambda: admitted_by(request.name, request.match))
         result = await running.op("device.admit", {"request": request.id, "admit": yes})
         if result.error is not None:
             speak.err(result.error.message, "bad")
@@ -168,13 +166,13 @@ class _Desk:
             speak.note(speak.say("devices.admitted" if yes else "devices.refused"), "good")
 
 
-async def in_daemon(work: Callable[[], R]) -> R:
-    """Run a question in a thread that nobody waits for when the process ends."""
-    answer: Future[R] = Future()
+async def _in_daemon(ask: Callable[[], bool]) -> bool:
+    """Ask in a thread that nobody waits for when the process ends."""
+    answer: Future[bool] = Future()
 
     def run() -> None:
         try:
-            answer.set_result(work())
+            answer.set_result(ask())
         except BaseException as error:  # noqa: BLE001 - it goes to whoever asked
             answer.set_exception(error)
 
@@ -182,42 +180,34 @@ async def in_daemon(work: Callable[[], R]) -> R:
     return await asyncio.wrap_future(answer)
 
 
-async def _first_run(path: Path, name: str | None) -> Reach:
+def _first_run(path: Path, name: str | None) -> Reach:
     """Ask what is asked once: a folder, and the road to the phone; what is answered is kept."""
     from deskhand.cli.programs.computer import computer_name
+    from deskhand.runner.ceiling import grant_folder
 
     speak.out(speak.say("up.hello", version=__version__, name=computer_name(name)))
-    _ask_folder(path)
+    if folder := speak.ask(speak.say("up.folder")):
+        modes = {"1": FolderMode.READ_ONLY, "3": FolderMode.WORKSPACE}
+        mode = modes.get(speak.ask(speak.say("up.mode"), default="2"), FolderMode.ASK)
+        with _said_no():
+            granted = grant_folder(path, Path(folder).expanduser(), mode=mode)
+            shown = {"root": granted.root, "mode": speak.say(f"mode.{mode}")}
+            speak.note(speak.say("folders.added", **shown), "good")
     for key in ("up.safe", "up.roads"):
         speak.out(speak.say(key))
     answer = speak.ask("›", default="2")
     said = {"1": "lan", "2": "none"}.get(answer, answer)
-    try:
+    with _said_no():
         reach = reach_of(said)
-    except DeskhandError as error:
-        speak.fail(error)
-        return NONE
-    write_value("hub.reach", said)
-    return reach
+        write_value("hub.reach", said)
+        return reach
+    return Reach()
 
 
-def _ask_folder(path: Path) -> None:
-    from deskhand.protocol.objects import FolderMode
-    from deskhand.runner.ceiling import grant_folder
-
-    said = speak.ask(speak.say("up.folder"))
-    if not said:
-        return
-    modes = {"1": FolderMode.READ_ONLY, "3": FolderMode.WORKSPACE}
-    mode = modes.get(speak.ask(speak.say("up.mode"), default="2"), FolderMode.ASK)
+@contextmanager
+def _said_no() -> Generator[None]:
+    """Say what cannot be, and go on without it."""
     try:
-        granted = grant_folder(path, Path(said).expanduser(), mode=mode)
+        yield
     except DeskhandError as error:
         speak.fail(error)
-        return
-    shown = speak.say(f"mode.{mode}")
-    speak.note(speak.say("folders.added", root=granted.root, mode=shown), "good")
-
-
-def _has_display() -> bool:
-    return sys.platform != "linux" or bool({"DISPLAY", "WAYLAND_DISPLAY"} & os.environ.keys())
