@@ -21,6 +21,8 @@ from deskhand.texts import LANGUAGES, text
 DEFAULT_AGENT = "builtin"
 """The agent that thinks with a model; its tasks wait for one."""
 
+_CHOICES = {"run": ev.TaskResumed, "keep": ev.TaskPaused}
+
 
 def waits(task: Task) -> bool:
     """Whether a task waits for a model, there or not: nothing but a person's word lets it go on."""
@@ -57,10 +59,8 @@ def run_as(facts: Facts, wish: Wish, body: TaskRunAs) -> Decision:
         raise DeskhandError(Code.ALREADY_DECIDED, task.text)
     if task.epoch or task.state not in (TaskState.QUEUED, TaskState.PAUSED):
         raise DeskhandError(Code.ILLEGAL_STATE, f"the task is {task.state}")
-    shown = (body.suggestion, body.preview_sha256)
-    found = (one for one in task.suggestions if (one.id, one.preview_sha256) == shown)
-    chosen = next(found, None)
-    if chosen is None:
+    shown = {(one.id, one.preview_sha256): one for one in task.suggestions}
+    if (chosen := shown.get((body.suggestion, body.preview_sha256))) is None:
         raise DeskhandError(Code.ACTION_CHANGED, field="preview_sha256")
     folder = facts.get(Folder, chosen.folder) if chosen.folder else None
     if chosen.folder and (folder is None or folder.state == "removed"):
@@ -78,14 +78,11 @@ def ask_once(facts: Facts, ready: Sequence[Task], *, ids: Ids, language: str) ->
         ids: makes the question's id.
         language: what the account speaks.
     """
-    asked = next(
-        (one for one in facts.find(Question, states=["open"], limit=TASKS_OPEN_MAX) if one.tasks),
-        None,
-    )
-    if asked and any((task := facts.get(Task, name)) and waits(task) for name in asked.tasks):
-        return []
-    drafts: list[Draft] = []
+    questions = facts.find(Question, states=["open"], limit=TASKS_OPEN_MAX)
+    asked, drafts = next((one for one in questions if one.tasks), None), list[Draft]()
     if asked:
+        if any((task := facts.get(Task, name)) and waits(task) for name in asked.tasks):
+            return []
         voided = ev.QuestionVoided(question=asked.id, epoch=0)
         drafts.append(Draft(body=voided, actor=HUB, thread=asked.thread))
     if ready:
@@ -112,27 +109,20 @@ def answer(facts: Facts, wish: Wish, question: Question, said: str) -> Decision:
     """
     if wish.principal.role is not Role.OWNER:
         raise DeskhandError(Code.FORBIDDEN, question.id)
-    meant = [key for key in _CHOICES if said.strip().casefold() in _spellings(key)]
-    if not meant:
+    spelled = {
+        text(f"waited.{key}", language=language).casefold(): follows
+        for key, follows in _CHOICES.items()
+        for language in LANGUAGES
+    }
+    if (follows := spelled.get(said.strip().casefold())) is None:
         raise DeskhandError(Code.INVALID, " / ".join(question.choices), field="answer")
     word = ev.QuestionAnswered(question=question.id, answer=said)
     drafts = [Draft(body=word, actor=wish.principal.id, thread=question.thread)]
     for name in question.tasks:
         task = facts.get(Task, name)
         if task is not None and waits(task):
-            follows = _CHOICES[meant[0]]()
-            drafts += _about(task, wish, follows).drafts
+            drafts += _about(task, wish, follows()).drafts
     return Decision(drafts=tuple(drafts), id=question.id, task=question.task)
-
-
-_CHOICES: dict[str, type[ev.TaskResumed | ev.TaskPaused]] = {
-    "run": ev.TaskResumed,
-    "keep": ev.TaskPaused,
-}
-
-
-def _spellings(key: str) -> set[str]:
-    return {text(f"waited.{key}", language=language).casefold() for language in LANGUAGES}
 
 
 def _about(task: Task, wish: Wish, body: ev.Body) -> Decision:

@@ -38,6 +38,7 @@ _LEFT_SHARE_MAX: Final = 0.6
 _TABLE: Final = data("suggesting.toml")
 _EMPTY: Final = frozenset(_TABLE["empty"].split())
 _KINDS: Final[dict[str, list[str]]] = _TABLE["mentions"]
+_KIND_NAMES: Final = tuple(name for names in _KINDS.values() for name in names)
 _WORD: Final = re.compile(r"[^\W_][\w'’./-]*[^\W_]|[^\W_]")
 
 
@@ -111,10 +112,9 @@ _Weights = dict[str, float]
 
 def _ranked(said: str, commands: tuple[CommandInfo, ...]) -> list[tuple[float, CommandInfo]]:
     rarity, told = _index(commands)
-    asked = _weighed(_grams(said), rarity)
-    ranked: list[tuple[float, CommandInfo]] = []
-    for command, examples in told:
-        products = (sum(asked[gram] * of.get(gram, 0) for gram in asked) for of in examples)
+    asked, ranked = _weighed(said, rarity), list[tuple[float, CommandInfo]]()
+    for command, texts in told.items():
+        products = (sum(asked[gram] * of.get(gram, 0) for gram in asked) for of in texts)
         best, *others = sorted(products, reverse=True)
         ranked.append((best + _NEAR * sum(others[:2]), command))
     return sorted(ranked, key=lambda one: -one[0])
@@ -123,17 +123,15 @@ def _ranked(said: str, commands: tuple[CommandInfo, ...]) -> list[tuple[float, C
 @lru_cache(maxsize=4)
 def _index(
     commands: tuple[CommandInfo, ...],
-) -> tuple[_Weights, list[tuple[CommandInfo, list[_Weights]]]]:
+) -> tuple[_Weights, dict[CommandInfo, list[_Weights]]]:
     """Return how rare each n-gram of the examples is, and of every command its examples as weights of n-grams."""
-    told = [
-        (one, [*map(_grams, (*one.examples, one.summary, one.summary_ko))])
-        for one in commands
-        if one.takes != "name"
-    ]
-    examples = [grams for _, each in told for grams in each]
-    count = Counter(gram for grams in examples for gram in grams)
-    rarity = {gram: math.log((len(examples) + 1) / (often + 0.5)) for gram, often in count.items()}
-    return rarity, [(one, [_weighed(grams, rarity) for grams in each]) for one, each in told]
+    told = {
+        one: (*one.examples, one.summary, one.summary_ko) for one in commands if one.takes != "name"
+    }
+    texts = [text for each in told.values() for text in each]
+    count = Counter(gram for text in texts for gram in _grams(text))
+    rarity = {gram: math.log((len(texts) + 1) / (often + 0.5)) for gram, often in count.items()}
+    return rarity, {one: [_weighed(text, rarity) for text in each] for one, each in told.items()}
 
 
 def _grams(said: str) -> dict[str, None]:
@@ -143,8 +141,8 @@ def _grams(said: str) -> dict[str, None]:
     return dict.fromkeys(word[at : at + size] for word, at in starts for size in (2, 3))
 
 
-def _weighed(grams: Iterable[str], rarity: _Weights) -> _Weights:
-    known = [gram for gram in grams if gram in rarity]
+def _weighed(said: str, rarity: _Weights) -> _Weights:
+    known = [gram for gram in _grams(said) if gram in rarity]
     length = math.hypot(*map(rarity.__getitem__, known)) or 1
     return {gram: rarity[gram] / length for gram in known}
 
@@ -162,15 +160,15 @@ class _Filling:
 
     def meaning(self) -> Meaning | None:
         """Return the filled-in line with what is left over, or nothing when its arguments are nowhere."""
-        name = self._command.name
-        last = self._form(_TABLE["last"].get(name, ()))
-        options = self._options()
-        words = self._operands(last)
+        name, takes = self._command.name, self._command.takes
+        last, options = self._form(_TABLE["last"].get(name, ())), self._options()
+        find = {"words": self._sought, "line": self._program}.get(takes)
+        words = find() if find else [*map(quoted, self._paths(last))]
         if not words or (name in _TABLE["last"] and not (last or options)):
             return None
         line = " ".join([f"/{name}", *words, *filter(None, [last]), *options])
-        bare = None if options else _TABLE["bare"].get(name)
-        left, share = self._left(bare)
+        bare = "" if options else _TABLE["bare"].get(name, "")
+        left, share = self._left(_roots(bare) or _vocabulary(name, self._command.examples))
         found = self._roots & _roots(self._said)
         if (share > _LEFT_SHARE_MAX and not (bare and found)) or len(line) > _LINE_CHARS_MAX:
             return None
@@ -193,15 +191,6 @@ class _Filling:
                 self._spans.append(hit.span())
                 return value.format(*hit.groups(default="")) if hit.groups() else value
         return None
-
-    def _operands(self, last: str | None) -> list[str]:
-        match self._command.takes:
-            case "words":
-                return self._sought()
-            case "line":
-                return self._program()
-            case _:
-                return [quoted(path) for path in self._paths(last)]
 
     def _sought(self) -> list[str]:
         """Return the words to look for: all that ask for nothing by themselves."""
@@ -230,8 +219,8 @@ class _Filling:
         room = min(command.most - (command.name in _TABLE["last"]), _FILES_MAX)
         listed = ((one, not endings or one.ending in endings) for one in self._listing)
         files = [one for one, fits in listed if fits and not one.is_folder]
-        inner = "\n".join(one.path for one in files)
-        folders = [one for one in self._listing if one.is_folder and f"{one.path}/" in inner]
+        inner = "".join(f"\n{one.path}" for one in files)
+        folders = [one for one in self._listing if one.is_folder and f"\n{one.path}/" in inner]
         free = command.takes not in ("file", "folder") and least == 1
         fitting = folders if command.takes == "folder" else files + folders * free
         chosen = self._named(fitting) or self._described(fitting, last, several=room > 1)
@@ -259,8 +248,8 @@ class _Filling:
                 self._spans.append(hit.span())
                 found.append((hit.start(), one))
         found.sort(key=lambda each: (each[0], each[1].path))
-        paths = "\n".join(one.path for _, one in found)
-        return [one for _, one in found if f"{one.path}/" not in paths]
+        inner = "".join(f"\n{one.path}" for _, one in found)
+        return [one for _, one in found if f"\n{one.path}/" not in inner]
 
     def _described(
         self, fitting: Sequence[Listed], last: str | None, *, several: bool
@@ -287,22 +276,14 @@ class _Filling:
         is_meant = within or of_kind or self._command.takes == "file"
         return within if several and within else sorted(among)[-1:] if is_meant else []
 
-    def _left(self, bare: str | None) -> tuple[tuple[str, ...], float]:
+    def _left(self, told: frozenset[str]) -> tuple[tuple[str, ...], float]:
         """Return the phrases that the command would not do, and how much of all that asks for something they are."""
-        told = (
-            _vocabulary(self._command.name, self._command.examples)
-            if bare is None
-            else _roots(bare)
-        )
-        known, kinds = (
-            self._roots | told,
-            tuple(name for names in _KINDS.values() for name in names),
-        )
+        known = self._roots | told
 
         def is_done(hit: re.Match[str]) -> bool:
             particular = (hit.start() and hit[0][0].isupper()) or re.search(r"\d", hit[0])
             does = _roots(hit[0].casefold()) & known and not particular
-            return self._covered(hit) or hit[0].casefold().startswith(kinds) or bool(does)
+            return self._covered(hit) or hit[0].casefold().startswith(_KIND_NAMES) or bool(does)
 
         asking = [hit for hit in _WORD.finditer(self._said) if not _is_empty(hit[0])]
         phrases, count = list[str](), 0
@@ -328,13 +309,11 @@ def _is_empty(word: str) -> bool:
 @lru_cache(maxsize=4096)
 def _roots(said: str) -> frozenset[str]:
     """Return what the words of a sentence or path begin with, and of which words that mean the same they are."""
-    found = set[str]()
+    found, same = set[str](), _TABLE["same"]
     for word in re.findall(r"[^\W\d_]{2,}", re.sub(r"\.\w{1,5}(?=\s|$)", "", said.casefold())):
         if word not in _EMPTY and not word.startswith(("파일", "폴더", "문서")):
-            alike = (
-                f"={n}" for n, all_ in enumerate(_TABLE["same"]) if word.startswith(tuple(all_))
-            )
-            found.update([word[: 2 if "가" <= word[0] <= "힣" else _ROOT], *alike])
+            found.add(word[: 2 if "가" <= word[0] <= "힣" else _ROOT])
+            found |= {f"={n}" for n, all_ in enumerate(same) if word.startswith(tuple(all_))}
     return frozenset(found)
 
 

@@ -1,4 +1,4 @@
-"""``/find WORDS... [--in PATH] [--type EXT] [--since DATE]``: files by name, content and days, with lines to quote.
+"""``/find WORDS... [--in PATH] [--type EXT]``: files by name, content and days, with lines to quote.
 
 Its answer is a message; nothing is written. It refuses to leave a word unsaid: which days it understood, which words
 a file lacks and what was not looked into stands in the answer.
@@ -62,13 +62,9 @@ def _wish(work: Work) -> tuple[JsonObject, str]:
     """Return what to look for, and the days among it in words; a quoted phrase is looked for whole."""
     phrases = [operand for operand in work.line.operands if " " in operand]
     said = " ".join(operand for operand in work.line.operands if " " not in operand)
-    since, today = work.option("since"), work.today
-    period = period_in(since or said, today)
-    if since and period is None:
-        raise StoppedError(work.say("find.no_day", since=since))
-    if period is not None and not since:
-        said = said.replace(period.words, " ", 1)
-    single = said.split()
+    today = work.today
+    period = period_in(said, today)
+    single = (said.replace(period.words, " ", 1) if period else said).split()
     telling = [word for word in single if word.casefold() not in _EMPTY]
     sought = (phrases + (telling or ([] if phrases or period else single)))[:_WORDS_MAX]
     endings = work.option("type").replace(",", " ").split()
@@ -76,6 +72,6 @@ def _wish(work: Work) -> tuple[JsonObject, str]:
     wish["endings"] = [ending.lstrip(".*") for ending in endings]
     if period is None:
         return wish, ""
-    last = today if since else min(period.last, max(today, period.first))
+    last = min(period.last, max(today, period.first))
     wish |= {"since": str(period.first), "until": str(last)}
     return wish, work.say("find.days", first=period.first, last=last)
