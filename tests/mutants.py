@@ -25,7 +25,7 @@ from deskhand.protocol.ops import Op
 from deskhand.protocol.tasks import Approval, Task, TaskState
 from deskhand.runner import attempt as driving
 from deskhand.runner.inbox import Inbox
-from deskhand.store.log import erasing
+from deskhand.store.log import transaction
 from deskhand.store.log.transaction import SqlTx
 from deskhand.store.opening import SqlStore
 from deskhand.testing.world.hub import House
@@ -276,7 +276,7 @@ def believes_in_pushes() -> AbstractContextManager[None]:
 
 def keeps_erased_words() -> AbstractContextManager[None]:
     """Erasing a conversation takes its tasks away and leaves its words in the log."""
-    return patched(erasing, _KEPT_KINDS=tuple(EVENTS))
+    return patched(transaction, _KEPT_KINDS=tuple(EVENTS))
 
 
 def begins_too_early() -> AbstractContextManager[None]:

@@ -66,6 +66,17 @@ def fold(key: Key, before: Wire | None, event: Event) -> Wire | None:
     return before.but(**rule(before, event, body)) if before and rule else before
 
 
+ERASED = ev.KIND_OF[ev.ThreadErased]
+
+
+def hanging(objects: Mapping[Key, Wire | None], thread: str) -> list[Key]:
+    """Return what goes with an erased thread: what names it or one of its tasks, but not its stub."""
+    named = {key for key, one in objects.items() if getattr(one, "thread", None) == thread}
+    tasks = {name for kind, name in named if kind is Task}
+    named |= {key for key, one in objects.items() if getattr(one, "task", None) in tasks}
+    return [key for key in named if key[0] is not Thread]
+
+
 def _name(kind: type[Wire], event: Event, body: Body) -> str | None:
     """Return which object of a kind an event is about."""
     begun = _BEGINS.get((type(body), kind))

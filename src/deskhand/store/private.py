@@ -55,7 +55,7 @@ def write_private(path: Path, text: str) -> None:
 @contextmanager
 def replacing(path: Path) -> Generator[BufferedRandom]:
     """Open a file to write and read again; it has its name, on disk, only when the block ended well."""
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:40]}.")
     try:
         with os.fdopen(descriptor, "w+b") as file:
             yield file

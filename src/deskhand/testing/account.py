@@ -9,10 +9,9 @@ from collections.abc import Sequence
 from typing import cast
 
 from deskhand.core.drafting import Decision, Draft, W
-from deskhand.core.folding import Key, fold, touched
+from deskhand.core.folding import ERASED, Key, fold, hanging, touched
 from deskhand.protocol.events import KIND_OF, Event
 from deskhand.protocol.wire import Wire
-from deskhand.store.log.erasing import ERASED_KIND, hanging
 
 
 class MemoryAccount:
@@ -51,7 +50,7 @@ class MemoryAccount:
     def apply(self, event: Event) -> None:
         """Fold an event that somebody else numbered."""
         self.log.append(event)
-        if event.kind == ERASED_KIND:
+        if event.kind == ERASED:
             for key in hanging(self._objects, event.thread or ""):
                 del self._objects[key]
         for key in touched(event):

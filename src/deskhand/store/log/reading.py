@@ -76,6 +76,13 @@ def thread_events(
     return tuple(read_event(row) for row in reversed(_rows(connection, query, limit=limit)))
 
 
+def context(connection: Connection, account: str, thread: str, *, limit: int) -> list[Event]:
+    """Return a thread's newest ``message.posted`` and ``task.finished``, oldest first."""
+    said = select(tables.events).filter_by(account=account, thread=thread)
+    newest = said.where(tables.SAID_ONLY).order_by(_e.seq.desc())
+    return [read_event(row) for row in reversed(_rows(connection, newest, limit=limit))]
+
+
 def committed_after(
     connection: Connection, account: str, *, after: int, limit: int
 ) -> list[Committed]:

@@ -6,33 +6,26 @@ so erases a thread.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import wraps
 from typing import Any, Concatenate, ParamSpec, TypeVar, cast
 
-from sqlalchemy import Connection, bindparam, insert, select, update
+from sqlalchemy import Connection, bindparam, delete, insert, select, update
 
-from deskhand.core.folding import Key, fold, touched
+from deskhand.core.folding import ERASED, Key, fold, touched
 from deskhand.errors import Code, DeskhandError
 from deskhand.ports import Committed, Draft, PushSubscription
-from deskhand.protocol.events import Event, MessagePosted, ThreadErased
+from deskhand.protocol.events import EVENTS, KIND_OF, Event, MessagePosted, ThreadErased
 from deskhand.protocol.objects import Device
 from deskhand.protocol.ops import Op, OpResult
-from deskhand.protocol.tasks import Task
+from deskhand.protocol.tasks import Approval, Artifact, Question, Task
 from deskhand.protocol.wire import Wire
 from deskhand.store import tables
 from deskhand.store.log import reading
-from deskhand.store.log.erasing import erase
 from deskhand.store.own import access, deliveries, uploads
-from deskhand.store.rows import (
-    RowValues,
-    appended,
-    object_row,
-    object_text,
-    read_event,
-    read_object,
-)
+from deskhand.store.rows import REDACTED_TEXT, appended, object_row, object_text, read_object
 from deskhand.store.tables import one, put
 
 P = ParamSpec("P")
@@ -46,6 +39,19 @@ _o = tables.ops.c
 _MINE = _a.id == bindparam("account")
 _LOCK = select(_a.head, _a.hash).where(_MINE).with_for_update()
 _MOVE = update(tables.accounts).where(_MINE).values(head=bindparam("seq"), hash=bindparam("sha"))
+
+_OF_THE_ACCOUNT = ("device", "folder", "pair", "runner", "setting")
+_KEPT_KINDS = (
+    ERASED,
+    *(kind for kind in EVENTS if kind.partition(".")[0] in _OF_THE_ACCOUNT),
+)
+"""What stays whatever thread its envelope names: facts about the account, not about a conversation."""
+_HANGING = (
+    tables.leases,
+    tables.deliveries,
+    *(tables.projections[kind] for kind in (Artifact, Approval, Question)),
+)
+"""What goes with the tasks of a thread."""
 
 OBJECTS_MAX = 10_000
 ACCOUNTS_MAX = 256
@@ -123,7 +129,7 @@ class SqlTx:
         self._hash: str = row.hash
         self._known = memory.of(account, row.hash)
         self._committed: list[Committed] = []
-        self._unwritten: list[RowValues] = []
+        self._unwritten: list[dict[str, Any]] = []
         self._changed: dict[Key, Wire | None] = {}
         self._changed_at: dict[Key, int] = {}
 
@@ -173,10 +179,7 @@ class SqlTx:
     def context(self, thread: str, *, limit: int) -> list[Event]:
         """Return the thread's newest ``message.posted`` and ``task.finished`` events, oldest first."""
         self._append()
-        said = select(tables.events).filter_by(account=self.account, thread=thread)
-        newest = said.where(tables.SAID_ONLY).order_by(_e.seq.desc()).limit(limit)
-        rows = self._connection.execute(newest).mappings().all()
-        return [read_event(row) for row in reversed(rows)]
+        return reading.context(self._connection, self.account, thread, limit=limit)
 
     # --- ops ------------------------------------------------------------------------------------------------
 
@@ -254,7 +257,7 @@ class SqlTx:
     def _erase(self, thread: str, *, before: int) -> None:
         """Erase what is there so far, so that whatever this write still says about the thread begins anew."""
         self._write_out()
-        erase(self._connection, self.account, thread, before=before)
+        _erase(self._connection, self.account, thread, before=before)
         self._changed.clear()
         # Apart from the memory: what is read from now on is not committed yet.
         self._known = Known(hash=self._hash)
@@ -294,3 +297,28 @@ class SqlTx:
         if len(rows) < ask:
             self._known.listings[listing] = found
         return found
+
+
+def _erase(connection: Connection, account: str, thread: str, *, before: int) -> None:
+    """Blank the thread's events below the seq ``before``, never later ones, and forget what hung on them.
+
+    Bodies become ``{"redacted": true}``, objects and references go, seqs and hashes stay.
+    """
+    said = select(_e.body).filter_by(account=account, thread=thread, kind=KIND_OF[MessagePosted])
+    files = {
+        str(file["id"])
+        for body in connection.execute(said.where(_e.seq < before)).scalars()
+        for file in json.loads(body).get("files", [])
+    }
+    uploads = delete(tables.uploads).filter_by(account=account)
+    connection.execute(uploads.where(tables.uploads.c.id.in_(sorted(files))))
+    mine = update(tables.events).filter_by(account=account, thread=thread)
+    blanked = mine.where(_e.seq < before, _e.kind.not_in(_KEPT_KINDS))
+    connection.execute(blanked.values(body=REDACTED_TEXT))
+    tasks = tables.projections[Task]
+    its_tasks = select(tasks.c.id).filter_by(account=account, thread=thread)
+    for table in _HANGING:
+        of_account = delete(table).filter_by(account=account)
+        connection.execute(of_account.where(table.c.task.in_(its_tasks)))
+    for table in (tables.read_marks, tasks):
+        connection.execute(delete(table).filter_by(account=account, thread=thread))

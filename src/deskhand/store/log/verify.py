@@ -9,11 +9,10 @@ import sqlite3
 
 from sqlalchemy import Connection, RowMapping, select
 
-from deskhand.core.folding import Key, fold, touched
+from deskhand.core.folding import ERASED, Key, fold, hanging, touched
 from deskhand.errors import DeskhandError
 from deskhand.protocol.wire import Wire
 from deskhand.store import tables
-from deskhand.store.log.erasing import ERASED_KIND, hanging
 from deskhand.store.rows import GENESIS, REDACTED_TEXT, chained, digest, object_row, read_event
 from deskhand.store.tables import one
 
@@ -104,7 +103,7 @@ class _Walk:
             self.changed_at[key] = event.seq
             if after is not None:
                 self.objects[key] = after
-        if event.kind == ERASED_KIND and event.thread is not None:
+        if event.kind == ERASED and event.thread is not None:
             self._redacted.pop(event.thread, None)
             for key in hanging(self.objects, event.thread):
                 del self.objects[key]
