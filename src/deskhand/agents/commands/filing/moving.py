@@ -19,16 +19,7 @@ from itertools import count
 from typing import Final, NamedTuple
 
 from deskhand.agents.commands.command import Command, Plan, Steps, StoppedError, Work
-from deskhand.agents.commands.filing.shaping import lines_of
-from deskhand.agents.commands.values import (
-    ending_of,
-    named,
-    number,
-    objects,
-    plain,
-    stem_of,
-    words,
-)
+from deskhand.agents.commands.values import named, number, objects, plain, stem_of, words
 from deskhand.core.dates import date_in
 from deskhand.ports import Done, GiveUp, Wishes
 from deskhand.protocol.wire import Json, JsonObject
@@ -45,7 +36,9 @@ _LIST: Final = "-list.csv"
 _STARTERS: Final = "=+-@"
 _SHARED_MIN: Final = 2
 _FIRST_WORD: Final = re.compile(r"[^\W\d_]{2,}")
-_FIELD: Final = re.compile(r"\{(name|n|date)(?::(lower|upper|0?[1-9]))?\}")
+_FIELD: Final = re.compile(
+    r"\{(?:n(?::(?P<digits>0?[1-9]))?|(?P<word>name|date)(?::(?P<case>lower|upper))?)\}"
+)
 _Arrived = dict[str, tuple[str, str]]
 """Where each file is now, with its hash."""
 
@@ -152,16 +145,12 @@ def _move_all(pairs: Mapping[str, str], work: Work) -> Steps[Done | GiveUp]:
         planned = work.say("moving.planned", **counts)
         return Done(summary=planned, say="\n".join(lines), outputs=names)
     moved, failed = yield from _moved(pairs, work)
+    arrived, summary = dict(moved.values()), work.say("moving.done", count=len(moved), **counts)
     if failed:
-        done = {path: to for path, (to, _) in moved.items()}
-        yield from _write_lists(done, work, again=names)
-    summary = work.say("moving.done", count=len(moved), **counts)
-    if failed:
+        yield from _write_lists(dict(zip(moved, arrived, strict=True)), work, again=names)
         return GiveUp(reasons=(*failed[:_SHOWN_MAX], summary))
-    arrived = {to for to, _ in moved.values()}
-    facts: list[Json] = [{"path": to, "sha256": digest} for to, digest in moved.values()]
-    gone: list[Json] = [{"path": path, "gone": True} for path in moved if path not in arrived]
-    facts += gone
+    facts: list[Json] = [{"path": to, "sha256": digest} for to, digest in arrived.items()]
+    facts.extend({"path": path, "gone": True} for path in moved if path not in arrived)
     parts = (facts[start : start + _FACTS_MAX] for start in range(0, len(facts), _FACTS_MAX))
     checks = tuple(work.check("files", "", {"files": part}) for part in parts)
     return Done(summary=summary, say="\n".join(lines), outputs=names, checks=checks)
@@ -188,19 +177,17 @@ def _batched(pairs: Mapping[str, str], work: Work) -> Steps[tuple[_Arrived, list
         wish: JsonObject = {"paths": [*batch], "to": [*batch.values()]}
         call = work.call("move_files", "move_all", wish, count=len(batch), first=next(iter(batch)))
         turn = yield Wishes(calls=(call,))
-        if len(turn.results) != 1 or turn.results[0].outcome != "ok":
-            protected = bool(turn.results) and turn.results[0].value.get("rule") == "protected"
-            each, half = [*batch.items()], len(batch) // 2
-            if protected and half:
-                waiting[:0] = [dict(each[:half]), dict(each[half:])]
-                continue
+        value, each, half = turn.results[0].value, [*batch.items()], len(batch) // 2
+        is_protected = value.get("rule") == "protected"
+        if is_protected and half:
+            waiting[:0] = [dict(each[:half]), dict(each[half:])]
+        elif turn.results[0].outcome != "ok":
             failed += work.stopped(call, turn).reasons
-            waiting = waiting if protected else []
-            continue
-        for each in objects(turn.results[0].value, "moved"):
-            arrived[words(each, "path")] = words(each, "to"), words(each, "sha256")
-        for each in objects(turn.results[0].value, "failed"):
-            why = {"path": named(words(each, "path")), "why": words(each, "why")}
+            waiting = waiting if is_protected else []
+        for one in objects(value, "moved"):
+            arrived[words(one, "path")] = words(one, "to"), words(one, "sha256")
+        for one in objects(value, "failed"):
+            why = {"path": named(words(one, "path")), "why": words(one, "why")}
             failed.append(work.say("duplicates.not_moved", **why))
     return arrived, failed
 
@@ -252,12 +239,12 @@ def _folders(files: list[_File], work: Work) -> list[str]:
         ]
     kinds = (kind.partition(": ") for kind in work.say("organize.types").splitlines())
     of = {ending: name for name, _, endings in kinds for ending in endings.split()}
-    return [of.get(ending_of(file.path), work.say("organize.other")) for file in files]
+    return [of.get(file.ending[1:].casefold(), work.say("organize.other")) for file in files]
 
 
 def _back(work: Work) -> Steps[dict[str, str]]:
     """Return the moves of a list, backwards."""
-    lines, _ = yield from lines_of(work.option("back"), work)
+    lines, _ = yield from work.lines(work.option("back"))
     rows = [row for row in csv.reader(lines) if len(row) == 2][1:]  # noqa: PLR2004 - from and to
     bare = [[each[each[:1] == "'" and each[1:2] in _STARTERS :] for each in row] for row in rows]
     return {to: there for there, to in bare}
@@ -265,13 +252,10 @@ def _back(work: Work) -> Steps[dict[str, str]]:
 
 def _asked(work: Work) -> tuple[str, str, str]:
     """Return the pattern, or what to replace with what."""
-    said, options = work.line.operands[1:], work.line.options
-    if "replace" in options and not said:
-        return "", work.option("replace"), work.option("with")
-    match said:
-        case ("replace", old, "with", new):
+    match work.line.operands[1:], work.option("replace"), work.option("with"):
+        case (("replace", old, "with", new), "", "") | ((), old, new) if old:
             return "", old, new
-        case (pattern,) if not options.keys() & {"replace", "with"}:
+        case ((pattern,), "", ""):
             return pattern, "", ""
         case _:
             raise StoppedError(work.say("rename.how"))
@@ -284,10 +268,8 @@ def _named(pattern: str, file: _File, n: int) -> str:
     values = {"name": stem, "date": file.day}
 
     def field(found: re.Match[str]) -> str:
-        form = found[2] or ""
-        if found[1] == "n":
-            return f"{n:{form}}" if form.isdigit() else str(n)
-        value = values[found[1]]
-        return value.lower() if form == "lower" else value.upper() if form == "upper" else value
+        word = found["word"] and values[found["word"]]
+        cases = {"lower": str.lower, "upper": str.upper}
+        return cases.get(found["case"], str)(word or f"{n:{found['digits'] or ''}}")
 
     return _FIELD.sub(field, pattern)

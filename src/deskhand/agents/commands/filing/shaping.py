@@ -10,36 +10,22 @@ documents.
 
 from __future__ import annotations
 
+import tomllib
 from collections.abc import Sequence
+from importlib import resources
 from typing import Final
 
 from deskhand.agents.commands.command import Command, Plan, Steps, StoppedError, Work
-from deskhand.agents.commands.values import (
-    ending_of,
-    number,
-    objects,
-    plain,
-    stem_of,
-    strings,
-    words,
-)
+from deskhand.agents.commands.values import ending_of, objects, plain, stem_of, strings, words
 from deskhand.ports import Done
 from deskhand.protocol.wire import JsonObject
 
-_TABLES: Final = ("xlsx", "csv", "tsv", "md", "json")
-"""What a table can be written as."""
-_DOCUMENTS: Final = ("md", "txt", "docx")
-_KINDS: Final = {
-    **dict.fromkeys(("csv", "tsv", "xlsx", "xlsm"), "table"),
-    **dict.fromkeys(("md", "markdown", "txt", "docx", "html", "htm", "eml"), "text"),
-    "pdf": "pdf",
-}
-_ALSO: Final = {
-    **dict.fromkeys(("word", "워드"), "docx"),
-    **dict.fromkeys(("excel", "엑셀"), "xlsx"),
-    **dict.fromkeys(("text", "텍스트"), "txt"),
-    **dict.fromkeys(("markdown", "마크다운"), "md"),
-}
+_FORMS: Final = tomllib.loads(
+    resources.files("deskhand.agents.commands.filing").joinpath("forms.toml").read_text("utf-8")
+)
+_TABLES: Final[list[str]] = _FORMS["table"]
+_DOCUMENTS: Final[list[str]] = _FORMS["document"]
+_KINDS: Final[dict[str, str]] = {end: kind for kind, ends in _FORMS["read"].items() for end in ends}
 _PARAGRAPHS: Final = ("docx", "html", "htm")
 _WHOLE: Final = ("md", "markdown", "txt")
 """Of these nothing is lost by reading."""
@@ -57,7 +43,8 @@ def _table(work: Work) -> Plan:
         names = [each.strip() for each in work.option(name).split(",")]
         shape[name] = [each for each in names if each]
     shape["count"] = work.say("table.rows")
-    return (yield from _made(work, wanted, {"paths": [*paths]}, shape, "table.done"))
+    given: JsonObject = {"tables": {"paths": [*paths]}, "shape": shape}
+    return (yield from _made(work, "write_table", wanted, given, "table.done"))
 
 
 def _report(work: Work) -> Plan:
@@ -66,8 +53,9 @@ def _report(work: Work) -> Plan:
     work = work.about(by or work.line.operands[0])
     wanted = work.name_for("report.xlsx", ".xlsx")
     shape: JsonObject = {"by": [by] if by else [], "count": work.say("table.rows")}
-    tables: JsonObject = {"paths": [*work.line.operands]}
-    return (yield from _made(work, wanted, tables, shape, "report.done", "report"))
+    given: JsonObject = {"tables": {"paths": [*work.line.operands]}, "shape": shape}
+    given["language"] = work.language
+    return (yield from _made(work, "write_report", wanted, given, "report.done"))
 
 
 def _merge(work: Work) -> Plan:
@@ -87,24 +75,25 @@ def _merge(work: Work) -> Plan:
         wanted = work.name_for("merged.xlsx", *(f".{each}" for each in _TABLES))
         shape: JsonObject = {"on": on, "unique": "unique" in work.line.options}
         shape["origin"] = "" if on else work.say("merge.origin")
-        return (yield from _made(work, wanted, {"paths": [*paths]}, shape, "merge.table"))
+        given: JsonObject = {"tables": {"paths": [*paths]}, "shape": shape}
+        return (yield from _made(work, "write_table", wanted, given, "merge.table"))
     if kind == "pdf":
         wanted = work.name_for("merged.pdf", ".pdf")
-        files: JsonObject = {"files": {"paths": [*paths]}}
-        return (yield from _copied(work, "merge_pdfs", wanted, files, paths, "merge.pdf"))
+        given = {"files": {"paths": [*paths]}}
+        return (yield from _made(work, "merge_pdfs", wanted, given, "merge.pdf", copied=paths))
     wanted, parts = work.name_for("merged.md", ".md", ".txt", ".docx"), list[str]()
     for path in paths:
-        lines, _ = yield from lines_of(path, work)
+        lines, _ = yield from work.lines(path)
         parts.append(f"# {stem_of(path)}\n\n" + "\n".join(lines))
-    content: JsonObject = {"content": "\n\n".join(parts) + "\n"}
-    return (yield from _copied(work, "write_document", wanted, content, paths, "merge.text"))
+    given = {"content": "\n\n".join(parts) + "\n"}
+    return (yield from _made(work, "write_document", wanted, given, "merge.text", copied=paths))
 
 
 def _convert(work: Work) -> Plan:
     """Each on its own: read, write, look again."""
     *paths, said = work.line.operands
     work, to = work.about(*paths), said.casefold().lstrip(".")
-    to = _ALSO.get(to, to)
+    to = _FORMS["also"].get(to, to)
     for path in paths:
         fits = _TABLES if _kind(path) == "table" else _DOCUMENTS
         if to not in fits and not (ending_of(path) == "txt" and to in _TABLES):
@@ -127,44 +116,22 @@ MERGE: Final = Command.of("merge", _merge)
 CONVERT: Final = Command.of("convert", _convert)
 
 
-def lines_of(path: str, work: Work) -> Steps[tuple[list[str], list[str]]]:
-    """Return all lines of a document, and what its reader said of it."""
-    lines = list[str]()
-    while True:
-        wish: JsonObject = {"path": path, "from_line": len(lines) + 1}
-        value = yield from work.ask("read_file", "read", wish, count=1, first=path)
-        got = strings(value, "lines")
-        lines += got
-        if not got or len(lines) >= number(value, "lines_total"):
-            return lines, strings(value, "notes")
-
-
 def _made(
-    work: Work, wanted: str, tables: JsonObject, shape: JsonObject, key: str, kind: str = "table"
-) -> Steps[Done]:
-    """Write a table or report from files, and compute it anew."""
-    name, replacing = yield from work.free_name(wanted)
-    given: JsonObject = {"path": name, "tables": tables, "shape": shape}
-    again = work.check(kind, name, given)
-    given |= {"replace": replacing, "language": work.language}
-    writing = work.call(f"write_{kind}", "write", given, path=name)
-    return (yield from work.deliver(writing, (again,), key))
-
-
-def _copied(
     work: Work,
     tool: str,
     wanted: str,
     given: JsonObject,
-    paths: Sequence[str],
     key: str,
     *remarks: str,
+    copied: Sequence[str] = (),
 ) -> Steps[Done]:
-    """Write a document, and look for every line of its files in it."""
+    """Write a file, and compute it anew or look for every line of those that are ``copied`` in it."""
     name, replacing = yield from work.free_name(wanted)
-    writing = work.call(tool, "write", {"path": name, **given, "replace": replacing}, path=name)
-    check = work.check("copied", name, {"path": name, "paths": [*paths]})
-    return (yield from work.deliver(writing, (check,), key, *remarks, count=len(paths)))
+    given = {"path": name, **given}
+    again: JsonObject = {"path": name, "paths": [*copied]} if copied else given
+    check = work.check("copied" if copied else tool.removeprefix("write_"), name, again)
+    writing = work.call(tool, "write", {**given, "replace": replacing}, path=name)
+    return (yield from work.deliver(writing, (check,), key, *remarks, count=len(copied)))
 
 
 def _files(work: Work) -> Steps[list[str]]:
@@ -191,23 +158,22 @@ def _sheets(path: str, to: str, work: Work) -> Steps[list[Done]]:
     for sheet in sheets:
         part = f"-{sheet.replace('/', '-')}" if len(sheets) > 1 else ""
         wanted = f"{stem_of(path)}{part}.{to}"
-        tables: JsonObject = {"paths": [path], "sheet": sheet}
-        ends.append((yield from _made(work, wanted, tables, {"whole": True}, "convert.table")))
+        given: JsonObject = {"tables": {"paths": [path], "sheet": sheet}, "shape": {"whole": True}}
+        ends.append((yield from _made(work, "write_table", wanted, given, "convert.table")))
     return ends
 
 
 def _document(path: str, to: str, work: Work) -> Steps[list[Done]]:
-    lines, notes = yield from lines_of(path, work)
+    lines, notes = yield from work.lines(path)
     kind, wanted = ending_of(path), f"{stem_of(path)}.{to}"
     is_whole = kind in _WHOLE and to != "txt"
     lost = [] if is_whole else [work.say("convert.lost", notes=", ".join(notes))]
     if kind not in ("md", "markdown") and (to == "docx" or (kind in _PARAGRAPHS and to == "md")):
         lines = _apart(lines)
-    content = "\n".join("" if line.startswith("[page ") else line for line in lines) + "\n"
-    copied = _copied(
-        work, "write_document", wanted, {"content": content}, [path], "convert.text", *lost
-    )
-    return [(yield from copied)]
+    bare = ("" if line.startswith("[page ") else line for line in lines)
+    given: JsonObject = {"content": "\n".join(bare) + "\n"}
+    made = _made(work, "write_document", wanted, given, "convert.text", *lost, copied=[path])
+    return [(yield from made)]
 
 
 def _apart(lines: list[str]) -> list[str]:
