@@ -20,7 +20,7 @@ from email.utils import parsedate_to_datetime
 from typing import Any, Final, Literal
 from urllib.parse import urljoin
 
-from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives import serialization as form
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from deskhand import egress, limits
@@ -158,19 +158,13 @@ class WebPush:
 def new_vapid_key() -> bytes:
     """Return a new P-256 key as PEM. It is made once per hub and kept as a secret."""
     key = ec.generate_private_key(ec.SECP256R1())
-    return key.private_bytes(
-        serialization.Encoding.PEM,
-        serialization.PrivateFormat.PKCS8,
-        serialization.NoEncryption(),
-    )
+    return key.private_bytes(form.Encoding.PEM, form.PrivateFormat.PKCS8, form.NoEncryption())
 
 
 def public_key_b64url(vapid_key: bytes) -> str:
     """Return what the page gives to ``pushManager.subscribe``; ``config_invalid`` for what is no P-256 key."""
     public = _load_key(vapid_key).public_key()
-    point = public.public_bytes(
-        serialization.Encoding.X962, serialization.PublicFormat.UncompressedPoint
-    )
+    point = public.public_bytes(form.Encoding.X962, form.PublicFormat.UncompressedPoint)
     return base64.urlsafe_b64encode(point).rstrip(b"=").decode("ascii")
 
 
@@ -264,7 +258,7 @@ def _seal(payload: bytes, subscription: PushSubscription) -> bytes:
 
 def _load_key(vapid_key: bytes) -> ec.EllipticCurvePrivateKey:
     with contextlib.suppress(ValueError, TypeError):
-        key = serialization.load_pem_private_key(vapid_key, password=None)
+        key = form.load_pem_private_key(vapid_key, password=None)
         if isinstance(key, ec.EllipticCurvePrivateKey) and isinstance(key.curve, ec.SECP256R1):
             return key
     raise DeskhandError(Code.CONFIG_INVALID, "push key")

@@ -121,13 +121,13 @@ class Provider:
     package: str = "openai"
 
 
-_KNOWN: Final = tomllib.loads(
+KNOWN: Final = tomllib.loads(
     files("deskhand.agents.builtin").joinpath("known.toml").read_text("utf-8")
 )
-PROVIDERS: Final = {name: Provider(**one) for name, one in _KNOWN["providers"].items()}
-SERVERS: Final[Mapping[str, int]] = _KNOWN["servers"]
-CATALOGUE: Final[Mapping[str, str]] = _KNOWN["models"]
-_DIALECTS: Final = _KNOWN["dialects"]
+PROVIDERS: Final = {name: Provider(**one) for name, one in KNOWN["providers"].items()}
+SERVERS: Final[Mapping[str, int]] = KNOWN["servers"]
+CATALOGUE: Final[Mapping[str, str]] = KNOWN["models"]
+_DIALECTS: Final = KNOWN["dialects"]
 
 
 def _resolved(found: Findings, wanted: Wanted) -> Offer:

@@ -19,14 +19,7 @@ from http.client import HTTPConnection, HTTPException
 from importlib.util import find_spec
 from typing import Any, Final
 
-from deskhand.agents.builtin.choosing import (
-    KEY_VARIABLE,
-    PROVIDERS,
-    SERVERS,
-    Findings,
-    Offer,
-    Wanted,
-)
+from deskhand.agents.builtin.choosing import PROVIDERS, SERVERS, Findings, Offer, Wanted
 
 LOOPBACK: Final = "127.0.0.1"
 SMALL_PARAMETERS: Final = 1_000_000_000
@@ -55,7 +48,7 @@ def look(
     with ThreadPoolExecutor(len(ports)) as pool:
         offered = dict(zip(ports, pool.map(_server, ports, ports.values()), strict=True))
     known = [one for provider in PROVIDERS.values() for one in provider.variables]
-    variables = (*known, KEY_VARIABLE, wanted.key_variable)
+    variables = (*known, wanted.key_variable)
     keys = {one: environment[one] for one in variables if environment.get(one)}
     looked = {"keys": tuple(one for one in known if one in keys)}
     looked |= {kind: tuple(one.name for one in found) for kind, found in offered.items()}

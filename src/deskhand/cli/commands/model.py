@@ -33,8 +33,7 @@ def list_models() -> int:
         speak.table(
             (
                 "→" if one == used else " ",
-                one.name,
-                speak.label(one.label).strip(),
+                f"{one.name}{speak.label(one.label)}",
                 one.source,
                 one.where,
             )
@@ -109,6 +108,7 @@ def install_model(
 ) -> int:
     """Bring a model here."""
     import asyncio
+    from dataclasses import asdict
 
     from rich.console import Console
     from rich.progress import DownloadColumn, Progress
@@ -127,8 +127,7 @@ def install_model(
         coming = install(what, folder, clock=SystemClock(), progress=show, sha256=sha256)
         found = asyncio.run(coming)
     offer = next(one for one in offers(folder) if one.name == f"local:{found.name}")
-    row = _told(offer) | {"sha256": found.sha256, "size": found.size}
-    row |= {"checked_by": found.checked_by, "parameters": found.parameters}
+    row = asdict(found) | _told(offer)
     told = {"size": f"{found.size / 1e9:.2f} GB", "parameters": f"{found.parameters / 1e9:.2f} B"}
     checked = speak.say(f"model.checked.{found.checked_by}")
     told |= {"label": speak.label(offer.label), "sha256": found.sha256, "checked": checked}
