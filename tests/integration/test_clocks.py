@@ -80,7 +80,7 @@ class House:
     async def announce(self) -> None:
         """Plan one notification for the one phone."""
         store, ids = self.hub.store, self.hub.ids
-        await store.write(A, lambda tx: plan(tx, trial_announcement("tag"), ids=ids, language="en"))
+        await store.write(A, lambda tx: plan(tx, trial_announcement("tag"), ids=ids))
         self.hub.courier.woken.set()
 
 

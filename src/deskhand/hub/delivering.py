@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing_extensions import override
 
 from deskhand.core.delivery import HOW, Announcement, next_try_seconds
+from deskhand.core.drafting import setting_of
 from deskhand.hub.timing import Rounds
 from deskhand.ids import Ids
 from deskhand.limits import DELIVERY_BACKOFF_SECONDS
@@ -26,21 +27,17 @@ WEB_PUSH = "webpush"
 _BATCH = 20
 _LONGEST_SECONDS = DELIVERY_BACKOFF_SECONDS[-1] * 1.25
 _SET_BACK_SECONDS = 5.0
+_FATES = {"accepted": "accepted", "retry": "sent"}
 
 
 def plan(
-    tx: SqlTx,
-    announced: Announcement,
-    *,
-    ids: Ids,
-    language: str,
-    task: str | None = None,
-    device: str | None = None,
+    tx: SqlTx, announced: Announcement, *, ids: Ids, task: str | None = None, device: str = ""
 ) -> list[str]:
     """Plan the announcement for every subscription of the account, or of one device; return the deliveries' ids."""
     planned: list[str] = []
     said, (urgency, ttl_seconds) = f"notice.{announced.kind}", HOW[announced.kind]
-    for subscription in (one for one in tx.subscriptions() if device in {None, one.device}):
+    language = setting_of(tx, "language")
+    for subscription in (one for one in tx.subscriptions() if device in {"", one.device}):
         delivery = Delivery.from_json(
             {
                 "id": ids.new("dlv"),
@@ -105,19 +102,13 @@ class Courier(Rounds):
         outcome = await self._try(due)
         if outcome.status == "gone" and due.subscription is not None:
             await self.store.drop_subscription(due.account, due.subscription.id)
-        fate, again = "accepted" if outcome.status == "accepted" else "failed", None
-        if outcome.status == "retry":
+        fate, again, reason = _FATES.get(outcome.status, "failed"), None, outcome.reason or None
+        if fate == "sent":
             attempts, asked_for = due.delivery.attempts + 1, outcome.retry_after_seconds
             wait = next_try_seconds(attempts, asked_for=asked_for, spread=self.spread())
-            if wait is not None:
-                fate, again = "sent", self.at(wait)
-        await self.store.settle_delivery(
-            due.account,
-            due.delivery.id,
-            fate=fate,
-            reason=outcome.reason or None,
-            next_try_at=again,
-        )
+            fate, again = ("failed", None) if wait is None else (fate, self.at(wait))
+        account, name = due.account, due.delivery.id
+        await self.store.settle_delivery(account, name, fate=fate, reason=reason, next_try_at=again)
 
     async def _try(self, due: DueDelivery) -> SendOutcome:
         notifier = self.notifiers.get(due.delivery.road)

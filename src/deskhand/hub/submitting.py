@@ -14,7 +14,7 @@ from typing import Any, Literal
 from deskhand.core import conversation, dispatching, lifecycle, restoring
 from deskhand.core.context import context_of
 from deskhand.core.delivery import announcement
-from deskhand.core.drafting import EVERY_RUNNER, Audience, Decision, Draft, Wish, known, setting_of
+from deskhand.core.drafting import EVERY_RUNNER, Decision, Draft, Wish, known, setting_of
 from deskhand.core.settings import checked
 from deskhand.core.waiting import modelless
 from deskhand.errors import Code, DeskhandError
@@ -32,6 +32,7 @@ from deskhand.store.log.transaction import SqlTx
 from deskhand.store.opening import SqlStore
 from deskhand.texts import text
 
+Handler = Callable[[SqlTx, Wish, Any], Decision]
 Surface = Literal["page", "cli", "http", "channel"]
 _NOT_REMEMBERED = frozenset({"draft.say", "lease.renew", "presence.note", "read.mark"})
 """Idempotent by nature; remembering each would grow a table for nothing."""
@@ -58,8 +59,17 @@ class Submitter:
         """Handle ops in order; each is atomic, the batch is not. ``disk_full`` and ``unavailable`` end the batch."""
         if len(wishes) > OPS_PER_BATCH_MAX:
             raise DeskhandError(Code.TOO_LARGE, f"{OPS_PER_BATCH_MAX} ops", field="ops")
-        told = (self._told(principal, op, surface=surface, language=language) for op in wishes)
-        results = await asyncio.gather(*told)
+
+        async def told(op: Op) -> OpResult:
+            try:
+                return await self.do(principal, op, surface=surface)
+            except DeskhandError as error:
+                if error.code in {Code.DISK_FULL, Code.UNAVAILABLE}:
+                    raise
+                failure = failure_of(error, language=language)
+                return OpResult(op_id=op.op_id, status="rejected", error=failure)
+
+        results = await asyncio.gather(*map(told, wishes))
         if principal.role is Role.RUNNER:
             await self.hear(principal, wishes, results)
         return results
@@ -75,17 +85,6 @@ class Submitter:
             op_id=op.op_id,
         )
         return await self.store.write(principal.account, lambda tx: self._handle(tx, wish, op))
-
-    async def _told(
-        self, principal: Principal, op: Op, *, surface: Surface, language: str
-    ) -> OpResult:
-        try:
-            return await self.do(principal, op, surface=surface)
-        except DeskhandError as error:
-            if error.code in {Code.DISK_FULL, Code.UNAVAILABLE}:
-                raise
-            failure = failure_of(error, language=language)
-            return OpResult(op_id=op.op_id, status="rejected", error=failure)
 
     def _handle(self, tx: SqlTx, wish: Wish, op: Op) -> OpResult:
         known = tx.op_result(wish.principal.id, op.op_id)
@@ -103,8 +102,12 @@ class Submitter:
         if isinstance(body, ops.EventAppend):
             self._refuse_unstored(body)
         decision = _HANDLERS[op.kind](tx, wish, body)
-        seq = _append(tx, decision.drafts, ids=self.ids)
-        result = OpResult(op_id=op.op_id, status="ok", seq=seq, id=decision.id, task=decision.task)
+        seqs = [None, *(_emit(tx, draft, ids=self.ids) for draft in decision.drafts)]
+        if any(ev.KIND_OF[type(one.body)] in dispatching.DISPATCHES for one in decision.drafts):
+            dispatch(tx, ids=self.ids)
+        result = OpResult(
+            op_id=op.op_id, status="ok", seq=seqs[-1], id=decision.id, task=decision.task
+        )
         if op.kind not in _NOT_REMEMBERED and not _advertises(op):
             tx.remember_op(wish.principal.id, op, result)
         return result
@@ -154,14 +157,6 @@ def _of_the_present_life(tx: SqlTx, me: Principal, op: Op) -> None:
         raise DeskhandError(Code.RUNNER_RESTORED)
 
 
-def _append(tx: SqlTx, drafts: Sequence[Draft], *, ids: Ids) -> int | None:
-    """Emit drafts, then the assignments that follow from them; return the seq of the last draft."""
-    seqs = [_emit(tx, draft, ids=ids) for draft in drafts]
-    if any(ev.KIND_OF[type(draft.body)] in dispatching.DISPATCHES for draft in drafts):
-        dispatch(tx, ids=ids)
-    return seqs[-1] if seqs else None
-
-
 def dispatch(tx: SqlTx, *, ids: Ids) -> None:
     """Give queued tasks to computers that are there."""
     now = dispatching.Round(
@@ -185,7 +180,7 @@ def _emit(tx: SqlTx, draft: Draft, *, ids: Ids) -> int:
     event = tx.emit(draft)
     announced = announcement(draft.body, thread=draft.thread, task=draft.task)
     if announced is not None:
-        plan(tx, announced, ids=ids, language=setting_of(tx, "language"), task=draft.task)
+        plan(tx, announced, ids=ids, task=draft.task)
     return event.seq
 
 
@@ -220,25 +215,22 @@ def _append_event(tx: SqlTx, wish: Wish, body: ops.EventAppend) -> Decision:
     return Decision(drafts=tuple(drafts), id=me)
 
 
-def _accept(tx: SqlTx, wish: Wish, body: ops.TaskAccept) -> Decision:
-    decision = lifecycle.accept_task(tx, wish, body)
-    tx.renew_lease(decision.id or "", runner=wish.principal.id, epoch=body.epoch)
-    return decision
-
-
-def _renew(tx: SqlTx, wish: Wish, body: ops.LeaseRenew) -> Decision:
+def _say(tx: SqlTx, wish: Wish, body: ops.DraftSay | ops.LeaseRenew) -> Decision:
     task = known(tx, Task, wish.task)
-    if task.final or task.epoch != body.epoch:
-        raise DeskhandError(Code.STALE_EPOCH, task.id)
-    tx.renew_lease(task.id, runner=wish.principal.id, epoch=body.epoch)
-    return Decision(id=task.id, task=task.id)
-
-
-def _say(tx: SqlTx, wish: Wish, body: ops.DraftSay) -> Decision:
-    task = known(tx, Task, wish.task)
-    if task.final or task.epoch != body.epoch or task.thread != wish.thread:
+    if task.final or task.epoch != body.epoch or wish.thread not in {None, task.thread}:
         raise DeskhandError(Code.STALE_EPOCH, task.id)
     return Decision(id=task.id, task=task.id)
+
+
+def _leasing(decide: Handler) -> Handler:
+    """Return what decides so, and notes that the runner works on the task."""
+
+    def decided(tx: SqlTx, wish: Wish, body: ops.TaskAccept | ops.LeaseRenew) -> Decision:
+        decision = decide(tx, wish, body)
+        tx.renew_lease(decision.id or "", runner=wish.principal.id, epoch=body.epoch)
+        return decision
+
+    return decided
 
 
 def _mark_read(tx: SqlTx, wish: Wish, body: ops.ReadMark) -> Decision:
@@ -260,7 +252,7 @@ def _admit(tx: SqlTx, wish: Wish, body: ops.DeviceAdmit) -> Decision:
     if request.state != "waiting":
         raise DeskhandError(Code.ALREADY_DECIDED, request.state)
     decided = ev.PairDecided(request=request.id, state="admitted" if body.admit else "refused")
-    return _decided(wish, decided, request.id, audience="owner")
+    return _decided(wish, decided, request.id)
 
 
 def _revoke(tx: SqlTx, wish: Wish, body: ops.DeviceRevoke) -> Decision:
@@ -298,19 +290,14 @@ def _put_setting(_: SqlTx, wish: Wish, body: ops.SettingsPut) -> Decision:
     return _decided(wish, changed, body.name, runner=EVERY_RUNNER)
 
 
-def _decided(
-    wish: Wish,
-    body: ev.Body,
-    name: str,
-    *,
-    runner: str | None = None,
-    audience: Audience = "account",
-) -> Decision:
+def _decided(wish: Wish, body: ev.Body, name: str, *, runner: str | None = None) -> Decision:
+    """Return one thing that was decided about what lies beside tasks; who asks to join is the owner's matter."""
+    audience = "owner" if isinstance(body, ev.PairDecided) else "account"
     draft = Draft(body=body, actor=wish.principal.id, runner=runner, audience=audience)
     return Decision(drafts=(draft,), id=name)
 
 
-_HANDLERS: dict[str, Callable[[SqlTx, Wish, Any], Decision]] = {
+_HANDLERS: dict[str, Handler] = {
     "thread.create": conversation.create_thread,
     "thread.rename": conversation.rename_thread,
     "thread.archive": conversation.archive_thread,
@@ -333,10 +320,10 @@ _HANDLERS: dict[str, Callable[[SqlTx, Wish, Any], Decision]] = {
     "folder.put": _put_folder,
     "folder.remove": _remove_folder,
     "settings.put": _put_setting,
-    "task.accept": _accept,
+    "task.accept": _leasing(lifecycle.accept_task),
     "task.suggest": modelless.suggest,
     "event.append": _append_event,
-    "lease.renew": _renew,
+    "lease.renew": _leasing(_say),
     "presence.note": lambda _, wish, __: Decision(id=wish.principal.id),
     "draft.say": _say,
 }

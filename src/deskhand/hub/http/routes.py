@@ -226,12 +226,11 @@ async def subscribe(call: TheCall) -> Answer:
 
 async def push_test(call: TheCall) -> Answer:
     """Plan a notification to this device, or from the owner's terminal to every one; its fate is a delivery."""
-    ids, me, language = call.hub.ids, call.me, call.language
+    ids, me = call.hub.ids, call.me
+    device = "" if call.surface == "cli" and me.role is Role.OWNER else me.id
     trial = trial_announcement(ids.new("try"))
-    at_terminal = call.credential is not None and call.credential.kind == "cli"
-    device = None if at_terminal and me.role is Role.OWNER else me.id
     planned = await call.hub.store.write(
-        me.account, lambda tx: plan(tx, trial, ids=ids, language=language, device=device)
+        me.account, lambda tx: plan(tx, trial, ids=ids, device=device)
     )
     if not planned:
         raise DeskhandError(Code.ILLEGAL_STATE, "no subscription")
