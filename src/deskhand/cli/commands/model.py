@@ -74,11 +74,10 @@ def _say_live(wanted: str | None) -> None:
     ends = monotonic() + _LIVE_SECONDS
     while (running := _running()) and running["model"] != wanted and monotonic() < ends:
         sleep(0.1)
-    if running and running["model"] == wanted:
-        speak.note(speak.say("model.live"), "good")
-    elif running:
+    if running:
+        key, sign = ("live", "good") if running["model"] == wanted else ("not_live", "ask")
         name = running["model"] or speak.say("model.nothing")
-        speak.note(speak.say("model.not_live", name=name), "ask")
+        speak.note(speak.say(f"model.{key}", name=name), sign)
 
 
 def _running() -> Obj | None:
@@ -128,10 +127,10 @@ def install_model(
         found = asyncio.run(coming)
     offer = next(one for one in offers(folder) if one.name == f"local:{found.name}")
     row = asdict(found) | _told(offer)
-    told = {"size": f"{found.size / 1e9:.2f} GB", "parameters": f"{found.parameters / 1e9:.2f} B"}
+    size, parameters = f"{found.size / 1e9:.2f} GB", f"{found.parameters / 1e9:.2f} B"
+    told = row | {"size": size, "parameters": parameters, "label": speak.label(offer.label)}
     checked = speak.say(f"model.checked.{found.checked_by}")
-    told |= {"label": speak.label(offer.label), "sha256": found.sha256, "checked": checked}
-    speak.answer(row, speak.say("model.came", name=offer.name, **told))
+    speak.answer(row, speak.say("model.came", checked=checked, **told))
     if offer.lacks is not None:
         speak.note(offer.where, "ask")
     speak.note(speak.say("model.next", name=offer.name))
