@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from deskhand.clock import stamp
+from deskhand.hub.app import Participant
 from deskhand.hub.http.app import PAGE
 from deskhand.hub.http.serve import Bind, serving
-from deskhand.hub.participant import Participant
 from deskhand.ports import Draft
 from deskhand.protocol import events as ev
 from deskhand.protocol.authority import Principal

@@ -13,9 +13,8 @@ import pytest
 
 from deskhand.clock import SystemClock
 from deskhand.errors import Code, DeskhandError
-from deskhand.hub.app import Hub
+from deskhand.hub.app import Hub, Participant
 from deskhand.hub.credentials import admit
-from deskhand.hub.participant import Participant
 from deskhand.ids import Ids
 from deskhand.ports import Done, Effect, Move, Place, ToolResult, Turn, View
 from deskhand.protocol.authority import Principal

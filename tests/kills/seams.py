@@ -16,7 +16,7 @@ from typing import Any, Final, TypeVar
 
 from sqlalchemy.engine.default import DefaultDialect
 
-from deskhand.hub.participant import Participant
+from deskhand.hub.app import Participant
 from deskhand.hub.submitting import Submitter
 from deskhand.notify.webpush import WebPush
 from deskhand.ports import SendOutcome

@@ -21,7 +21,7 @@ from typing import Any, cast
 from typing_extensions import override
 
 from deskhand.core.folding import COLLECTIONS
-from deskhand.hub.participant import Participant
+from deskhand.hub.app import Participant
 from deskhand.protocol import events as ev
 from deskhand.protocol.authority import Principal
 from deskhand.protocol.objects import Role

@@ -10,28 +10,18 @@ import asyncio
 from collections import deque
 from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import dataclass, field
-from itertools import chain
-from typing import Final
 
+from deskhand import limits
 from deskhand.errors import Code, DeskhandError
-from deskhand.limits import (
-    HEARTBEAT_SECONDS,
-    LIST_LIMIT_MAX,
-    STREAM_BUFFER_EVENTS,
-    STREAMS_PER_PRINCIPAL_MAX,
-)
 from deskhand.ports import Committed, Frame, View
-from deskhand.protocol.authority import Principal
-from deskhand.protocol.objects import Role
+from deskhand.protocol.authority import Principal, Role
 from deskhand.protocol.ops import DraftSay, Op
 from deskhand.protocol.wire import JsonObject
 from deskhand.store.opening import SqlStore
 
-ENDING_DRAFTS: Final = frozenset(
-    {"message.posted", "question.asked", "step.started", "task.moved", "task.finished"}
-)
+ENDING_DRAFTS = {"message.posted", "question.asked", "step.started", "task.moved", "task.finished"}
 """Facts of a task in whose place its draft stood: whoever shows one forgets it with these, but for a person's word."""
-_WATCHING: Final = frozenset({Role.OWNER, Role.MEMBER, Role.VIEWER})
+_WATCHING = {Role.OWNER, Role.MEMBER, Role.VIEWER}
 
 
 @dataclass(eq=False, slots=True)
@@ -53,20 +43,18 @@ class Listener:
 
     def offer(self, committed: Committed) -> None:
         """Take an event that was committed, or be cut; who was cut gets nothing more, or misses the one between."""
-        if self.ended is not None:
-            return
-        event = committed.event
-        self.head = event.seq
-        if self.view.sees(audience=committed.audience, runner=committed.runner):
-            if len(self.waiting) >= STREAM_BUFFER_EVENTS:
+        if self.ended is None:
+            event, self.head = committed.event, committed.event.seq
+            seen = self.view.sees(audience=committed.audience, runner=committed.runner)
+            if seen and not self.hint(Frame(kind="event", seq=event.seq, event=event)):
                 self.end("slow")
-                return
-            self.put(Frame(kind="event", seq=event.seq, event=event))
 
-    def hint(self, frame: Frame) -> None:
-        """Send what is no event; who does not keep up misses it."""
-        if len(self.waiting) < STREAM_BUFFER_EVENTS:
+    def hint(self, frame: Frame) -> bool:
+        """Send what is no event; who does not keep up misses it. Return whether it was sent."""
+        fits = len(self.waiting) < limits.STREAM_BUFFER_EVENTS
+        if fits:
             self.put(frame)
+        return fits
 
     def put(self, frame: Frame) -> None:
         """Send this next. Only what is sent wakes: what a reader may not see must not keep heartbeats from it."""
@@ -84,28 +72,27 @@ class Streams:
 
     def __init__(self, store: SqlStore, *, on_presence: Callable[[Listener, int], None]) -> None:
         """Listen to the store."""
-        self._store = store
-        self._on_presence = on_presence
-        self._listeners: dict[str, list[Listener]] = {}
+        self._store, self._on_presence = store, on_presence
+        self._listeners: list[Listener] = []
         self._drafts: dict[tuple[str, str], dict[str, JsonObject]] = {}
         """What models are saying, by account and thread that somebody watches, then by message."""
         store.on_commit(self._fan_out)
 
     def close(self) -> None:
         """End all streams, because the hub stops."""
-        for listener in chain.from_iterable(self._listeners.values()):
+        for listener in self._listeners:
             listener.end("closing")
 
     def say_bye(self, reason: str) -> None:
         """Tell everybody that the hub will not be heard for a while, and why."""
-        for listener in chain.from_iterable(self._listeners.values()):
+        for listener in self._listeners:
             listener.put(Frame(kind="bye", data={"reason": reason}))
 
-    def tell(self, account: str, frame: Frame) -> None:
-        """Send what is no event to everybody who looks at the account."""
-        for listener in self._listeners.get(account, ()):
-            if listener.view.runner is None:
-                listener.hint(frame)
+    def tell(self, account: str, frame: Frame, *, live: str | None = None) -> None:
+        """Send what is no event to every person who looks at the account, or only at one live thread of it."""
+        for one in self._listeners:
+            if one.view.account == account and one.view.runner is None and live in {None, one.live}:
+                one.hint(frame)
 
     def say(self, account: str, op: Op) -> None:
         """Hand what a model says just now to everybody who watches its thread, and hold it for who comes."""
@@ -118,9 +105,7 @@ class Streams:
         drafts[said.message] = {**about, "text": before + said.text}
         delta = Frame(kind="delta", data={**about, "offset": said.offset, "text": said.text})
         frame = delta if said.offset else Frame(kind="draft", data=drafts[said.message])
-        for listener in self._listeners.get(account, ()):
-            if listener.live == op.thread:
-                listener.hint(frame)
+        self.tell(account, frame, live=op.thread or "")
 
     async def stream(
         self,
@@ -144,7 +129,7 @@ class Streams:
         try:
             cursor = after
             async for frame in self._past(listener, after=after):
-                cursor = cursor if frame.seq is None else frame.seq
+                cursor = frame.seq or cursor
                 yield frame
             async for frame in _present(listener, cursor=cursor):
                 yield frame
@@ -154,13 +139,13 @@ class Streams:
                 yield Frame(kind="bye", data={"reason": "stopped"})
         finally:
             listener.end("left")
-            self._listeners[principal.account].remove(listener)
+            self._listeners.remove(listener)
             self._watch(listener)
             self._on_presence(listener, len(self._of(listener)))
 
     async def _past(self, listener: Listener, *, after: int) -> AsyncGenerator[Frame]:
         """Say first which log this is and how long, then what is in it after the cursor."""
-        page = await self._store.events(listener.view, after=after, limit=LIST_LIMIT_MAX)
+        page = await self._store.events(listener.view, after=after, limit=limits.LIST_LIMIT_MAX)
         log: JsonObject = {"incarnation": page.incarnation, "head": page.head}
         if after > page.head:
             yield Frame(kind="reset", seq=page.head, data=log)
@@ -172,15 +157,14 @@ class Streams:
             if not page.more:
                 break
             after = page.looked_at
-            page = await self._store.events(listener.view, after=after, limit=LIST_LIMIT_MAX)
+            page = await self._store.events(listener.view, after=after, limit=limits.LIST_LIMIT_MAX)
         yield Frame(kind="heartbeat", seq=page.looked_at)
 
     def _listen(self, listener: Listener) -> None:
-        open_already = len(self._of(listener))
-        if open_already >= STREAMS_PER_PRINCIPAL_MAX:
+        open_already, account = len(self._of(listener)), listener.view.account
+        if open_already >= limits.STREAMS_PER_PRINCIPAL_MAX:
             raise DeskhandError(Code.RATE_LIMITED, "streams", retry_after_seconds=5)
-        account = listener.view.account
-        self._listeners.setdefault(account, []).append(listener)
+        self._listeners.append(listener)
         self._on_presence(listener, open_already + 1)
         if listener.view.runner is not None:
             for watched in [thread for owner, thread in self._drafts if owner == account]:
@@ -191,37 +175,37 @@ class Streams:
 
     def _watch(self, changed: Listener) -> None:
         """Tell computers when a thread begins to be watched, or nobody watches it any more."""
-        if changed.live is None:
-            return
         account, thread = changed.view.account, changed.live
-        on = any(one.live == thread for one in self._listeners[account])
-        if on == ((account, thread) in self._drafts):
+        near = [one for one in self._listeners if one.view.account == account]
+        on = any(one.live == thread for one in near)
+        if thread is None or on == ((account, thread) in self._drafts):
             return
         if on:
             self._drafts[account, thread] = {}
         else:
             del self._drafts[account, thread]
-        for listener in self._listeners[account]:
+        for listener in near:
             if listener.view.runner is not None:
                 listener.hint(Frame(kind="watch", data={"thread": thread, "on": on}))
 
     def _of(self, reader: Listener) -> list[Listener]:
         """Return the open streams of the same principal."""
-        listeners = self._listeners.get(reader.view.account, ())
-        return [one for one in listeners if one.principal == reader.principal]
+        me = (reader.view.account, reader.principal)
+        return [one for one in self._listeners if (one.view.account, one.principal) == me]
 
     def _fan_out(self, committed: Sequence[Committed]) -> None:
         for one in committed:
-            revokes = one.event.kind == "device.revoked"
-            ends = one.event.kind in ENDING_DRAFTS and one.event.body.get("role") != "user"
-            if ends and one.event.thread is not None:
-                drafts = self._drafts.get((one.account, one.event.thread), {})
-                for message in [m for m, said in drafts.items() if said["task"] == one.event.task]:
+            event = one.event
+            if event.kind in ENDING_DRAFTS and event.body.get("role") != "user":
+                drafts = self._drafts.get((one.account, event.thread or ""), {})
+                for message in [m for m, said in drafts.items() if said["task"] == event.task]:
                     del drafts[message]
-            for listener in self._listeners.get(one.account, ()):
-                listener.offer(one)
-                if revokes and listener.principal == one.event.body.get("device"):
-                    listener.end("revoked")
+            revoked = event.body.get("device") if event.kind == "device.revoked" else None
+            for listener in self._listeners:
+                if listener.view.account == one.account:
+                    listener.offer(one)
+                    if listener.principal == revoked:
+                        listener.end("revoked")
 
 
 def view_of(principal: Principal) -> View:
@@ -233,19 +217,17 @@ def view_of(principal: Principal) -> View:
 async def _present(listener: Listener, *, cursor: int) -> AsyncGenerator[Frame]:
     """Yield frames as they come; a heartbeat carries the seq looked at so far, hidden events included."""
     while listener.ended is None:
+        listener.woken.clear()
         while listener.waiting:
             frame = listener.waiting.popleft()
             if frame.seq is None or frame.seq > cursor:
-                cursor = cursor if frame.seq is None else frame.seq
+                cursor = frame.seq or cursor
                 yield frame
-        if listener.ended is not None:
-            return
-        listener.woken.clear()
         try:
-            async with asyncio.timeout(HEARTBEAT_SECONDS):
+            async with asyncio.timeout(limits.HEARTBEAT_SECONDS):
                 await listener.woken.wait()
         except TimeoutError:
-            if listener.waiting:
-                continue  # it came in this very moment: a heartbeat of its number would pass over it
-            cursor = max(cursor, listener.head)
-            yield Frame(kind="heartbeat", seq=cursor)
+            # What came in this very moment goes first: a heartbeat of its number would pass over it.
+            if not listener.waiting:
+                cursor = max(cursor, listener.head)
+                yield Frame(kind="heartbeat", seq=cursor)

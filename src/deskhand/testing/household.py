@@ -15,9 +15,8 @@ from pathlib import Path
 from typing import TypeVar
 
 from deskhand.clock import SystemClock
-from deskhand.hub.app import Hub
+from deskhand.hub.app import Hub, Participant
 from deskhand.hub.credentials import admit
-from deskhand.hub.participant import Participant
 from deskhand.ids import Ids
 from deskhand.ports import Agent, Sandbox, Tool
 from deskhand.protocol.authority import Principal

@@ -21,13 +21,12 @@ from deskhand import __version__
 from deskhand.cli.commands.devices import admitted_by, join_link, show_invitation
 from deskhand.cli.home import home
 from deskhand.cli.programs.ending import told_before_going, until_told_to_end, work_until
-from deskhand.cli.programs.reach import Reach, reach_of, seen_to_answer
-from deskhand.cli.programs.serving import Running, running_hub
+from deskhand.cli.programs.serving import Reach, Running, reach_of, running_hub, seen_to_answer
 from deskhand.cli.screen import Exit, speak
 from deskhand.cli.values import setting, write_value
 from deskhand.errors import DeskhandError
+from deskhand.hub.app import Participant
 from deskhand.hub.pairing import write_claim_page
-from deskhand.hub.participant import Participant
 from deskhand.limits import CLAIM_SECONDS
 from deskhand.ports import Committed
 from deskhand.protocol.objects import FolderMode, PairRequest, Role

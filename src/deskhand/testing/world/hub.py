@@ -13,8 +13,7 @@ from typing import Any, TypeVar, cast
 from typing_extensions import override
 
 from deskhand.errors import Code, DeskhandError
-from deskhand.hub.app import Hub
-from deskhand.hub.participant import Participant
+from deskhand.hub.app import Hub, Participant
 from deskhand.hub.uploads import Uploads
 from deskhand.ports import Committed, Notice, PushSubscription, SendOutcome, View
 from deskhand.protocol.authority import Principal

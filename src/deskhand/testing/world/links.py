@@ -16,7 +16,7 @@ from typing import TypeVar
 
 from deskhand.clock import Clock
 from deskhand.errors import Code, DeskhandError
-from deskhand.hub.participant import Participant
+from deskhand.hub.app import Participant
 from deskhand.ports import Frame
 from deskhand.protocol.ops import Op, OpResult
 from deskhand.protocol.wire import JsonObject
