@@ -176,7 +176,7 @@ async def test_a_full_disk_refuses_new_work_and_recovers_by_itself(store: SqlSto
     await begun(store)
 
     async def pages(limit: str) -> None:
-        await store._writer.do(lambda connection: set_page_limit(connection, limit))
+        await store.writer.do(lambda connection: set_page_limit(connection, limit))
 
     await pages("")
     outcomes = await asyncio.gather(
@@ -294,7 +294,7 @@ async def test_every_read_uses_an_index(path: Path) -> None:
             plan = cursor.connection.execute(f"EXPLAIN QUERY PLAN {statement}", parameters)
             said_so.extend(str(row[3]) for row in plan)
 
-    event.listen(store._reader.engine, "after_cursor_execute", explain)
+    event.listen(store.reader.engine, "after_cursor_execute", explain)
     await read_everything(store)
 
     await store.close()

@@ -115,14 +115,14 @@ class Open:
     @property
     def writers(self) -> list[ThreadWriter]:
         """Return both writers."""
-        writer = self.store._writer
+        writer = self.store.writer
         assert isinstance(writer, ThreadWriter)
         return [writer, self.writer]
 
     @property
     def engines(self) -> tuple[Engine, Engine]:
         """Return engines that may look at both files."""
-        return self.store._reader.engine, self._reading
+        return self.store.reader.engine, self._reading
 
     async def close(self) -> None:
         """Close everything, also when the disk is gone under it."""

@@ -145,7 +145,7 @@ def test_every_setting_has_a_default_of_its_type_and_a_sentence(name: str) -> No
 
     assert effective({}, name) == checked(name, default)
     assert REGISTRY["lease_seconds"].default == LEASE_SECONDS
-    assert all(text(spec.help_id, language=language) for language in LANGUAGES)
+    assert all(text(f"setting.{name}", language=language) for language in LANGUAGES)
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ superseded and never become state. Authority fields that a runner sends are over
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
 from deskhand.clock import stamp, unstamp
@@ -29,7 +30,7 @@ def edit_task(facts: Facts, wish: Wish, body: TaskEdit) -> Decision:
     """Change title or criteria of a task that has not ended."""
     task = _unfinished(facts, wish)
     edited = ev.TaskEdited(title=body.title, criteria=body.criteria)
-    return _about(task, wish, edited, to_runner=True)
+    return _about(task, wish, edited, to=task.runner)
 
 
 def cancel_task(facts: Facts, wish: Wish) -> Decision:
@@ -38,14 +39,14 @@ def cancel_task(facts: Facts, wish: Wish) -> Decision:
     finished = ev.TaskFinished(
         state=TaskState.CANCELED, changes=task.changes, usage=task.usage, epoch=task.epoch + 1
     )
-    ended = _draft(task, wish, finished, to_runner=True)
+    ended = draft(finished, task, actor=wish.principal.id, runner=task.runner)
     return decided(task, *void_waits(task), ended, *_return_folder(facts, task))
 
 
 def pause_task(facts: Facts, wish: Wish) -> Decision:
     """Stop the clock of a task; its place is kept."""
     task = _legal(_unfinished(facts, wish), TaskState.PAUSED)
-    return _about(task, wish, ev.TaskPaused(), to_runner=True)
+    return _about(task, wish, ev.TaskPaused(), to=task.runner)
 
 
 def resume_task(facts: Facts, wish: Wish) -> Decision:
@@ -53,7 +54,7 @@ def resume_task(facts: Facts, wish: Wish) -> Decision:
     task = _unfinished(facts, wish)
     if task.state is not TaskState.PAUSED and task.reason is not QueueReason.NO_MODEL:
         raise DeskhandError(Code.ILLEGAL_STATE, f"the task is {task.state}")
-    return _about(task, wish, ev.TaskResumed(), to_runner=False)
+    return _about(task, wish, ev.TaskResumed())
 
 
 def retry_task(facts: Facts, wish: Wish) -> Decision:
@@ -75,13 +76,13 @@ def retry_task(facts: Facts, wish: Wish) -> Decision:
         created_by=wish.principal.id,
         created_at=facts.now,
     )
-    return _about(fresh, wish, ev.TaskCreated(task=fresh), to_runner=False)
+    return _about(fresh, wish, ev.TaskCreated(task=fresh))
 
 
 def archive_task(facts: Facts, wish: Wish, body: Archive) -> Decision:
     """Put a task away, or take it out again."""
     task = known(facts, Task, wish.task)
-    return _about(task, wish, ev.TaskArchived(archived=body.archived), to_runner=False)
+    return _about(task, wish, ev.TaskArchived(archived=body.archived))
 
 
 def decide_approval(facts: Facts, wish: Wish, body: ApprovalDecide) -> Decision:
@@ -115,7 +116,7 @@ def accept_task(facts: Facts, wish: Wish, body: TaskAccept) -> Decision:
         raise DeskhandError(Code.STALE_EPOCH, task.id)
     if task.accepted_at:
         return decided(task)
-    return _about(task, wish, ev.TaskAccepted(epoch=body.epoch), to_runner=False)
+    return _about(task, wish, ev.TaskAccepted(epoch=body.epoch))
 
 
 def append_event(facts: Facts, wish: Wish, body: EventAppend) -> Decision:
@@ -126,24 +127,24 @@ def append_event(facts: Facts, wish: Wish, body: EventAppend) -> Decision:
     """
     if body.kind not in ev.RUNNER_KINDS:
         raise DeskhandError(Code.FORBIDDEN, body.kind, field="kind")
-    task = _leased(facts, wish)
+    task, me = _leased(facts, wish), wish.principal.id
     said = _dated(ev.EVENTS[body.kind].from_json(body.body), task, now=facts.now)
     epoch = getattr(said, "epoch", None)
     if not isinstance(epoch, int):
         raise DeskhandError(Code.INVALID, "epoch", field="epoch")
     if _last_word(task, said, epoch):
-        return _about(task, wish, _stamped(said, task, wish), to_runner=False)
+        return _about(task, wish, _stamped(said, task, me))
     if task.final or epoch != task.epoch:
         lost = ev.Superseded(kind=body.kind, epoch=epoch, body=body.body)
-        return _about(task, wish, lost, to_runner=False)
+        return _about(task, wish, lost)
     target = _target_state(said)
     before = _on_the_way(task, target)
     if target not in (None, task.state) and not before:
         _legal(task, target)
     # The runner hears of the resume too: it may have stopped, and would wait for one that nobody has to give.
     drafts = [
-        _draft(task, wish, body, to_runner=isinstance(body, ev.TaskResumed))
-        for body in (*before, _stamped(said, task, wish))
+        draft(one, task, actor=me, runner=me if isinstance(one, ev.TaskResumed) else None)
+        for one in (*before, _stamped(said, task, me))
     ]
     if isinstance(said, ev.TaskFinished):
         if said.verdict not in VERDICTS.get(said.state, frozenset()):
@@ -161,33 +162,27 @@ def _dated(said: ev.Body, task: Task, *, now: str) -> ev.Body:
     at = getattr(said, "happened_at", None)
     if at is None:
         return said
-    try:
+    moment = now
+    with suppress(ValueError, OverflowError):
         moment = stamp(unstamp(at))
-    except (ValueError, OverflowError):
-        moment = now
     return said.but(happened_at=min(max(moment, task.accepted_at or task.created_at), now))
 
 
-def _stamped(said: ev.Body, task: Task, wish: Wish) -> ev.Body:
+def _stamped(said: ev.Body, task: Task, me: str) -> ev.Body:
     """Overwrite every field by which a runner could claim more than it is."""
-    me = wish.principal.id
+    origin = Origin(surface="agent", device=me)
+    asked = {"task": task.id, "thread": task.thread, "state": "open"}
     match said:
         case ev.MessagePosted():
-            origin = Origin(surface="agent", device=me)
             meant = said.meant if said.meant == "answer" else "say"
             return said.but(role="agent", origin=origin, trust=Trust.UNTRUSTED, meant=meant)
         case ev.ApprovalRequested(approval=approval):
             if sha256_of(approval.action.to_json()) != approval.action_sha256:
                 raise DeskhandError(Code.INVALID, "action_sha256", field="action_sha256")
-            mine = approval.but(
-                task=task.id, thread=task.thread, runner=me, epoch=task.epoch, state="open"
-            )
-            return said.but(approval=mine)
+            return said.but(approval=approval.but(**asked, runner=me, epoch=task.epoch))
         case ev.QuestionAsked(question=question):
-            mine = question.but(task=task.id, thread=task.thread, tasks=(), state="open")
-            return said.but(question=mine)
+            return said.but(question=question.but(**asked, tasks=()))
         case ev.ArtifactCreated(artifact=artifact):
-            origin = Origin(surface="agent", device=me)
             mine = artifact.but(task=task.id, runner=me, origin=origin, trust=Trust.UNTRUSTED)
             return said.but(artifact=mine)
         case _:
@@ -265,10 +260,5 @@ def _leased(facts: Facts, wish: Wish) -> Task:
     return task
 
 
-def _draft(task: Task, wish: Wish, body: ev.Body, *, to_runner: bool) -> Draft:
-    runner = task.runner if to_runner else None
-    return draft(body, task, actor=wish.principal.id, runner=runner)
-
-
-def _about(task: Task, wish: Wish, body: ev.Body, *, to_runner: bool) -> Decision:
-    return decided(task, _draft(task, wish, body, to_runner=to_runner))
+def _about(task: Task, wish: Wish, body: ev.Body, *, to: str | None = None) -> Decision:
+    return decided(task, draft(body, task, actor=wish.principal.id, runner=to))

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SettingSpec:
-    """One setting; ``lowest`` and ``highest`` bound integers."""
+    """One setting; ``lowest`` and ``highest`` bound integers. The catalogue says it under ``setting.NAME``."""
 
     name: str
     default: bool | int | str | tuple[str, ...] = ()
@@ -28,11 +28,6 @@ class SettingSpec:
     lowest: int = 0
     highest: int = 10**9
     choices: Sequence[str] = ()
-
-    @property
-    def help_id(self) -> str:
-        """Return the id of its sentence in the text catalogue."""
-        return f"setting.{self.name}"
 
 
 _SAID: dict[str, dict[str, Any]] = tomllib.loads(

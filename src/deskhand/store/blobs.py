@@ -138,8 +138,7 @@ class FileBlobs:
             size = file.tell()
             os.fsync(file.fileno())
         target = self._path(found)
-        for level in (target.parent.parent, target.parent):
-            make_folder(level)
+        make_folder(target.parent)
         with self._naming:
             path.replace(target)
         sync(target.parent)

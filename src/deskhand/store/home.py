@@ -120,8 +120,7 @@ def _told() -> Generator[None]:
 
 
 def make_folder(path: Path) -> None:
-    """Make a private directory if it is missing, and see to it that its name outlives a power cut."""
-    missing = [one for one in (path, *path.parents) if not one.exists()]
-    path.mkdir(mode=_FOLDER_MODE, parents=True, exist_ok=True)
-    for one in missing:
+    """Make a private directory, and what is missing above it, whose names outlive a power cut."""
+    for one in reversed([one for one in (path, *path.parents) if not one.exists()]):
+        one.mkdir(mode=_FOLDER_MODE, exist_ok=True)
         sync(one.parent)

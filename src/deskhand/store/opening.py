@@ -7,6 +7,7 @@ writer, reads through the reader. It refuses to decide anything; what a write me
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import KW_ONLY, dataclass, field
 from datetime import timedelta
 from functools import partial, wraps
 from pathlib import Path
@@ -38,24 +39,20 @@ Method = Callable[Concatenate["SqlStore", P], "CoroutineType[Any, Any, R]"]
 FILE = "hub.sqlite3"
 
 
+@dataclass(eq=False)
 class SqlStore:
-    """The hub's only memory, on SQLite or PostgreSQL. Async outside, synchronous inside; reads are bounded and indexed."""
+    """The hub's only memory, on SQLite or PostgreSQL.
 
-    def __init__(
-        self,
-        clock: Clock,
-        *,
-        writer: Writer,
-        reader: Reader,
-        fanout: FanOut,
-        scrubbing: Callable[[], None] = lambda: None,
-    ) -> None:
-        self._clock = clock
-        self._writer = writer
-        self._reader = reader
-        self._fanout = fanout
-        self._scrubbing = scrubbing
-        self._memory = Memory()
+    What a method raises is said at the ``Store`` port.
+    """
+
+    clock: Clock
+    _: KW_ONLY
+    writer: Writer
+    reader: Reader
+    fanout: FanOut
+    scrubbing: Callable[[], None] = lambda: None
+    memory: Memory = field(default_factory=Memory)
 
     @staticmethod
     def _reading(query: Query[P, R]) -> Method[P, R]:
@@ -63,7 +60,7 @@ class SqlStore:
 
         @wraps(query)
         async def method(self: SqlStore, *args: P.args, **kwargs: P.kwargs) -> R:
-            return await self._reader.read(lambda connection: query(connection, *args, **kwargs))
+            return await self.reader.read(lambda connection: query(connection, *args, **kwargs))
 
         return method
 
@@ -88,21 +85,21 @@ class SqlStore:
         """
 
         def run(connection: Connection) -> tuple[R, tuple[Committed, ...]]:
-            tx = SqlTx(connection, account, now=self._now(), memory=self._memory)
+            tx = SqlTx(connection, account, now=self._now(), memory=self.memory)
             result = work(tx)
             return result, tx.flush()
 
-        offer = self._fanout.offer
-        result, _ = await self._writer.do(run, key=account, after=lambda done: offer(done[1]))
+        offer = self.fanout.offer
+        result, _ = await self.writer.do(run, key=account, after=lambda done: offer(done[1]))
         return result
 
     def on_commit(self, hook: Hook) -> None:
         """Call ``hook`` on the loop after each commit, in log order, also when the writer's caller is gone."""
-        self._fanout.add(hook)
+        self.fanout.add(hook)
 
     async def verify(self, account: str) -> list[str]:
         """Fold the log anew, compare every projection and the hash chain; return what differs, in sentences."""
-        return await self._reader.look(lambda connection: verify(connection, account))
+        return await self.reader.look(lambda connection: verify(connection, account))
 
     create_account = _changing(access.begin_account)
     head = _reading(log.head)
@@ -149,24 +146,22 @@ class SqlStore:
 
     async def named_blobs(self) -> set[str]:
         """Return every blob that an artifact or upload of any account names."""
-        return await self._reader.look(uploads.named)
+        return await self.reader.look(uploads.named)
 
     async def scrub(self) -> None:
         """Let what was erased leave the write-ahead log, where there is one."""
-        await self._reader.offload(translated()(self._scrubbing))
+        await self.reader.offload(translated()(self.scrubbing))
 
     async def close(self) -> None:
         """Finish waiting writes and close."""
-        await self._writer.close()
-        self._reader.close()
+        await self.writer.close()
+        self.reader.close()
 
     async def _change(self, key: str, change: Query[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
-        return await self._writer.do(
-            lambda connection: change(connection, *args, **kwargs), key=key
-        )
+        return await self.writer.do(lambda connection: change(connection, *args, **kwargs), key=key)
 
     def _now(self) -> str:
-        return stamp(self._clock.now())
+        return stamp(self.clock.now())
 
 
 async def inline(work: Callable[[], R]) -> R:

@@ -84,12 +84,6 @@ def _migrate(connection: Connection, scripts: Path) -> None:
     command.upgrade(config, "head")
 
 
-def create(connection: Connection) -> None:
-    """Make every table in an empty database that nobody will ever migrate."""
-    for script in sorted(VERSIONS.glob("versions/*.sql")):
-        run_script(connection, script)
-
-
 def run_script(connection: Connection, revision: Path) -> None:
     """Run the SQL beside the file of a revision; ``$NAME`` is text that sorts by its bytes in every language."""
     name = 'TEXT COLLATE "C"' if connection.dialect.name == "postgresql" else "TEXT"

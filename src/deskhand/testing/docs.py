@@ -95,7 +95,7 @@ def settings() -> str:
             f"`{spec.name}`",
             f"`{list(spec.default) if isinstance(spec.default, tuple) else spec.default}`",
             "account" if spec.account else "this computer's `config.toml`",
-            text(spec.help_id),
+            text(f"setting.{spec.name}"),
         )
         for spec in sorted(REGISTRY.values(), key=lambda spec: spec.name)
     ]

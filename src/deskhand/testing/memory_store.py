@@ -15,7 +15,7 @@ from deskhand.clock import Clock
 from deskhand.store.engine import Reader, open_memory
 from deskhand.store.faults import fault_of
 from deskhand.store.opening import SqlStore, forget_old_ops, inline
-from deskhand.store.schema import create
+from deskhand.store.schema import VERSIONS, run_script
 from deskhand.store.writer import After, FanOut, Work, tell
 
 R = TypeVar("R")
@@ -76,7 +76,8 @@ def open_memory_disk() -> Engine:
     """Make what a simulation keeps across crashes: committed rows, nothing else."""
     engine = open_memory()
     with engine.begin() as connection:
-        create(connection)
+        for script in sorted(VERSIONS.glob("versions/*.sql")):  # nobody will ever migrate it
+            run_script(connection, script)
     return engine
 
 
