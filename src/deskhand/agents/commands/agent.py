@@ -15,11 +15,9 @@ from deskhand.agents.commands.command import Command, Line, Plan, StoppedError, 
 from deskhand.agents.commands.filing.moving import ORGANIZE, RENAME
 from deskhand.agents.commands.filing.shaping import CONVERT, MERGE, REPORT, TABLE
 from deskhand.agents.commands.parse import parse_line
-from deskhand.agents.commands.reading.actions import ACTIONS
-from deskhand.agents.commands.reading.duplicates import DUPLICATES
-from deskhand.agents.commands.reading.find import FIND
-from deskhand.agents.commands.reading.risks import RISKS
+from deskhand.agents.commands.reading.quoting import ACTIONS, RISKS
 from deskhand.agents.commands.reading.run import RUN
+from deskhand.agents.commands.reading.searching import DUPLICATES, FIND
 from deskhand.ports import Done, GiveUp, Move, Offload, Turn, Wishes
 from deskhand.protocol.objects import CommandInfo
 from deskhand.protocol.tasks import Brief

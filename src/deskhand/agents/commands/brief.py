@@ -56,8 +56,8 @@ def _plan(work: Work) -> Plan:
     page, picks, left = _composed(found)
     count = math.ceil(len(page.split()) / _WORDS_PER_PAGE)
     key = "brief.summary.one" if count == 1 else "brief.summary.many"
-    counts = {"pages": count, "lines": len(picks)}
-    done = yield from found.write(page, key, counts, None if left else {})
+    found.actions = None if left else {}
+    done = yield from found.write(page, key, pages=count, lines=len(picks))
     said = found.work.more("brief.actions_left", len(left))
     return replace(done, summary=done.summary + "".join(said))
 

@@ -25,6 +25,7 @@ T = TypeVar("T")
 Plan = Generator[Wishes, Turn, Done | GiveUp]
 Steps = Generator[Wishes, Turn, T]
 """A part of a plan that returns something to it."""
+Checks = tuple[CheckWish, ...]
 
 _NAME_CHARS_MAX: Final = 120
 _REMARKS_MAX: Final = 50
@@ -189,12 +190,7 @@ class Work:
         return name, name in own
 
     def deliver(
-        self,
-        writing: ToolCall,
-        checks: tuple[CheckWish, ...],
-        key: str,
-        *remarks: str,
-        **values: object,
+        self, writing: ToolCall, checks: Checks, key: str, *remarks: str, **values: object
     ) -> Steps[Done]:
         """Write and run the first check at once: files that changed meanwhile are said now.
 

@@ -7,15 +7,15 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
-from deskhand.agents.commands.command import Steps, StoppedError, Work
+from deskhand.agents.commands.command import Checks, Steps, StoppedError, Work
 from deskhand.agents.commands.values import ending_of, number, objects, plain, strings, words
 from deskhand.core.quotes import quotable
-from deskhand.ports import CheckWish, Done
-from deskhand.protocol.wire import Json, JsonObject
+from deskhand.ports import Done
+from deskhand.protocol.wire import JsonObject
 
 MARK: Final = "<!-- deskhand: quoted from notes, line by line -->"
 """The last line of what we write from notes, so that it is not taken for one."""
@@ -47,6 +47,8 @@ class Found:
     others: Counter[str] = field(default_factory=Counter[str])
     cut: list[str] = field(default_factory=list[str])
     complete: bool = True
+    actions: JsonObject | None = None
+    """Which actions of the notes have to be on the page, as its check is told; none of them where it has no room."""
 
     def page(self, title: str, *blocks: str) -> str:
         """Return the Markdown of a page, at its end what was not read."""
@@ -62,31 +64,23 @@ class Found:
         more = self.work.more("brief.left_more", len(files) - _NAMED_MAX)
         return self.work.more("brief.left", files.total(), named=" ".join([_named(files), *more]))
 
-    def action_checks(self, page: str | None, **wanted: Json) -> tuple[CheckWish, ...]:
-        """Return what looks in a page, or in nothing, for every action of the notes that is ``wanted``."""
+    def action_checks(self, page: str | None) -> Checks:
+        """Return what looks in a page, or in nothing, for every action of the notes."""
         paths, most = [note.path for note in self.notes], _PATHS_PER_CHECK
+        wanted: JsonObject = {"path": page, **(self.actions or {})}
         batches = (paths[start : start + most] for start in range(0, len(paths), most))
-        return tuple(
-            self.work.check("actions", page or "", {"path": page, "paths": [*each], **wanted})
-            for each in batches
-        )
+        told = (self.work.check("actions", page or "", {**wanted, "paths": [*b]}) for b in batches)
+        return (*told,)
 
-    def write(
-        self,
-        page: str,
-        key: str,
-        counts: Mapping[str, object],
-        actions: Mapping[str, Json] | None = None,
-    ) -> Steps[Done]:
-        """Write a page of quotes, to be read again, with all ``actions`` that are wanted."""
+    def write(self, page: str, key: str, **counts: object) -> Steps[Done]:
+        """Write a page of quotes, to be read again."""
         name, replacing = yield from self.work.free_name(self.wanted)
         content: JsonObject = {"path": name, "content": page, "replace": replacing}
         digest = hashlib.sha256(page.encode("utf-8", errors="replace")).hexdigest()
-        checks = (self.work.check("quotes", name, {"path": name, "sha256": digest}),)
-        if actions is not None:
-            checks += self.action_checks(name, **actions)
+        quotes = self.work.check("quotes", name, {"path": name, "sha256": digest})
+        actions = () if self.actions is None else self.action_checks(name)
         writing = self.work.call("write_file", "write", content, path=name)
-        return (yield from self.work.deliver(writing, checks, key, **counts))
+        return (yield from self.work.deliver(writing, (quotes, *actions), key, **counts))
 
 
 def read_notes(work: Work, page: str) -> Steps[Found]:

@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_right
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import date
 from functools import cache
 from itertools import accumulate
 from typing import Final, NamedTuple
@@ -23,7 +22,7 @@ from deskhand.core.words.wording import data
 _LINES_MAX: Final = 3
 """A clause is quoted over so many lines at most."""
 _GAP: Final = r"(?:[^.;。\n]|\.(?=\S)|\n(?![^\S\n]*\n)){0,120}?"
-_NEAR_CHARS: Final = 80
+_TITLE_CHARS_MAX: Final = 100
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,25 +87,24 @@ def _amounts(whole: str) -> Iterator[re.Match[str]]:
 def _dates(whole: str) -> Iterator[re.Match[str]]:
     """The same kind of day, with another date."""
     hits = re.finditer(data("risks.toml")["computed"]["dated"], whole)
-    said = ((hit, whole[hit.end() : hit.end() + _NEAR_CHARS].partition("\n")[0]) for hit in hits)
-    dated = [(hit, day) for hit, words in said if (day := date_in(words)) is not None]
-    days = defaultdict[str, set[date]](set)
-    for hit, day in dated:
-        days[hit[0].casefold()].add(day)
-    yield from (hit for hit, _ in dated if len(days[hit[0].casefold()]) > 1)
+    dated = [(hit, day) for hit in hits if (day := date_in(hit["near"])) is not None]
+    days = Counter(kind for kind, _ in {(hit[0].casefold(), day) for hit, day in dated})
+    yield from (hit for hit, _ in dated if days[hit[0].casefold()] > 1)
 
 
 def _attachments(whole: str) -> Iterator[re.Match[str]]:
     """References to what has no heading of its own: a short line that begins so."""
-    found: list[tuple[str, bool, re.Match[str]]] = []
-    for hit in re.finditer(data("risks.toml")["computed"]["attachment"], whole):
-        before = whole[: hit.start()].rpartition("\n")[2]
-        after = whole[hit.end() : hit.end() + _NEAR_CHARS].partition("\n")[0]
-        is_short = len(after) < _NEAR_CHARS and not after.endswith(".")
-        is_heading = is_short and not bare(before) and not after[:1].isalpha()
-        found.append((" ".join(filter(None, hit.groups())).casefold(), is_heading, hit))
-    there = {name for name, is_heading, _ in found if is_heading}
-    yield from (hit for name, _, hit in found if name not in there)
+    form = data("risks.toml")["computed"]["attachment"]
+    short = (
+        line for line in whole.split("\n") if len(line) < _TITLE_CHARS_MAX and line[-1:] != "."
+    )
+    titles = (re.match(rf"(?:{form})(?!\w)", bare(line)) for line in short)
+    there = {_attached(hit) for hit in titles if hit}
+    yield from (hit for hit in re.finditer(form, whole) if _attached(hit) not in there)
+
+
+def _attached(hit: re.Match[str]) -> str:
+    return " ".join(filter(None, hit.groups())).casefold()
 
 
 _COMPUTED: Final = {"amount-words": _amounts, "two-dates": _dates, "attachments": _attachments}

@@ -1,0 +1,147 @@
+"""``/find`` and ``/duplicates``: which files say something, and which are the same.
+
+``/find WORDS... [--in PATH] [--type EXT]`` finds files by name, content and days, with lines to quote. It refuses to
+leave a word unsaid: which days it understood, which words a file lacks and what was not looked into stands in the answer.
+``/duplicates PATH [--move]`` finds files with the same bytes, says what they cost, and moves the later copies to the
+trash; the oldest file of a group always stays. It refuses to move a file that has several names, because nothing is won
+by it, and an empty one, because it is nobody's copy.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Final
+
+from deskhand.agents.commands.command import Command, Plan, Steps, StoppedError, Work
+from deskhand.agents.commands.values import named, number, objects, sized, strings, words
+from deskhand.core.quotes import Quote, quotable, show
+from deskhand.core.words.days import period_in
+from deskhand.core.words.wording import wording
+from deskhand.ports import Done, GiveUp, Wishes
+from deskhand.protocol.wire import Json, JsonObject
+
+_SHOWN_MAX: Final = 20
+_WORDS_MAX: Final = 20
+_EMPTY: Final = frozenset(wording("find")["filling"].split())
+"""Words that say nothing when others do."""
+_GROUPS_SHOWN_MAX: Final = 50
+_COPIES_SHOWN_MAX: Final = 10
+_MOVED_MAX: Final = 150
+"""A task has so many steps; the others are for the next one."""
+_FACTS_MAX: Final = 5000
+
+
+def _find(work: Work) -> Plan:
+    """Look, say what was found, look at that again."""
+    wish, days = _wish(work)
+    asked, endings = strings(wish, "words"), strings(wish, "endings")
+    sought = " ".join(asked or endings)
+    value = yield from work.ask("find_files", "find", wish, words=sought or days)
+    files = objects(value, "files")[:_SHOWN_MAX]
+    counts: JsonObject = {"looked": value.get("looked_at"), "count": value.get("found_total")}
+    counts["asked"] = " ".join(filter(None, [sought and f"“{sought}”", days]))
+    if not files:
+        raise StoppedError(work.say("find.nothing", **counts))
+    said, facts = list[str](), list[Json]()
+    for file in files:
+        path, size, there = words(file, "path"), number(file, "size"), strings(file, "words")
+        day = datetime.fromtimestamp(number(file, "modified_seconds")).astimezone().date()
+        lacking = ", ".join(word for word in asked if word.casefold() not in there)
+        lacks = work.say("find.lacks", words=lacking) if lacking else ""
+        said.append(f"\n**{named(path)}** · {day} · {sized(size)}{lacks}\n")
+        facts.append({"path": path, "size": size})
+        for hit in objects(file, "lines"):
+            quote = Quote(text=words(hit, "text"), path=path, line=number(hit, "line"))
+            said += [show(quote)] if quotable(path) else []
+            facts.append({"path": path, "line": quote.line, "text": quote.text})
+    left = work.more("find.more", number(value, "found_total") - len(files))
+    left += work.more("find.unread", number(value, "unread_total"))
+    left += [] if value.get("complete") is True else [work.say("brief.incomplete")]
+    said += ["", *left]
+    check = work.check("files", "", {"files": facts})
+    summary = work.say("find.found", **counts)
+    return Done(summary=summary, say="\n".join(said).strip(), checks=(check,))
+
+
+FIND: Final = Command.of("find", _find)
+
+
+def _wish(work: Work) -> tuple[JsonObject, str]:
+    """Return what to look for, and the days among it in words; a quoted phrase is looked for whole."""
+    phrases = [operand for operand in work.line.operands if " " in operand]
+    said = " ".join(operand for operand in work.line.operands if " " not in operand)
+    today = work.today
+    period = period_in(said, today)
+    single = (said.replace(period.words, " ", 1) if period else said).split()
+    telling = [word for word in single if word.casefold() not in _EMPTY]
+    sought = (phrases + (telling or ([] if phrases or period else single)))[:_WORDS_MAX]
+    endings = work.option("type").replace(",", " ").split()
+    wish: JsonObject = {"path": work.option("in", "."), "words": [*sought]}
+    wish["endings"] = [ending.lstrip(".*") for ending in endings]
+    if period is None:
+        return wish, ""
+    last = min(period.last, max(today, period.first))
+    wish |= {"since": str(period.first), "until": str(last)}
+    return wish, work.say("find.days", first=period.first, last=last)
+
+
+def _duplicates(work: Work) -> Plan:
+    """Compare, move if asked to, say, compare again."""
+    path = work.line.operands[0]
+    value = yield from work.ask("find_duplicates", "find_duplicates", {"path": path}, path=path)
+    groups = objects(value, "groups")
+    left = [] if value.get("complete") is True else [work.say("brief.incomplete")]
+    unread = strings(value, "unread")
+    left += work.more("duplicates.unread", len(unread))
+    if not groups:
+        none = work.say("duplicates.none", looked=number(value, "looked_at"), path=named(path))
+        return Done(summary=" ".join([none, *left]))
+    copies = [file for group in groups for file in objects(group, "files")[1:]]
+    later = [words(file, "path") for file in copies if file.get("linked") is not True]
+    moved, failed = set[str](), list[str]()
+    if "move" in work.line.options and later:
+        moved, failed = yield from _moved(later[:_MOVED_MAX], work)
+        left += work.more("duplicates.waiting", len(later) - _MOVED_MAX)
+    counts = {"groups": len(groups), "copies": len(later), "looked": number(value, "looked_at")}
+    wasted = sized(sum(number(group, "wasted") for group in groups))
+    summary = work.say("duplicates.found", size=wasted, **counts)
+    summary += "".join(work.more("duplicates.moved", len(moved)))
+    shown = groups[:_GROUPS_SHOWN_MAX]
+    said = [line for group in shown for line in _shown(group, moved, work)]
+    left += work.more("duplicates.more", len(groups) - len(shown))
+    facts = [fact for group in groups for fact in _facts(group, moved)][:_FACTS_MAX]
+    told = "\n".join([*said, "", *left]).strip()
+    if failed:
+        return GiveUp(reasons=(*failed[:_COPIES_SHOWN_MAX], summary), say=told)
+    return Done(summary=summary, say=told, checks=(work.check("files", "", {"files": [*facts]}),))
+
+
+DUPLICATES: Final = Command.of("duplicates", _duplicates)
+
+
+def _moved(paths: list[str], work: Work) -> Steps[tuple[set[str], list[str]]]:
+    """Put files into the trash, one wish each, and return which are there now and why others are not."""
+    calls = tuple(work.call("trash_file", "trash", {"path": path}, path=path) for path in paths)
+    turn = yield Wishes(calls=calls)
+    done = dict(zip(paths, turn.results, strict=True))
+    moved = {path for path, result in done.items() if result.outcome == "ok"}
+    left = [(named(path), result.text) for path, result in done.items() if path not in moved]
+    return moved, [work.say("duplicates.not_moved", path=path, why=why) for path, why in left]
+
+
+def _shown(group: JsonObject, moved: set[str], work: Work) -> list[str]:
+    files = objects(group, "files")
+    said = [f"\n**{sized(number(group, 'size'))}** × {len(files)}\n"]
+    for place, file in enumerate(files[:_COPIES_SHOWN_MAX]):
+        path = words(file, "path")
+        key = "linked" if file.get("linked") else "trashed" if path in moved else "copy"
+        key = key if place else "kept"
+        said.append(f"- {named(path)} {work.say(f'duplicates.{key}')}".rstrip())
+    return said + work.more("find.more", len(files) - _COPIES_SHOWN_MAX)
+
+
+def _facts(group: JsonObject, moved: set[str]) -> list[Json]:
+    """Return what must hold at the end: who stayed has these bytes, who was moved is gone."""
+    digest, paths = words(group, "sha256"), [words(f, "path") for f in objects(group, "files")]
+    stays: JsonObject = {"sha256": digest}
+    return [{"path": path, **({"gone": True} if path in moved else stays)} for path in paths]
