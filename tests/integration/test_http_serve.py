@@ -17,19 +17,19 @@ import pytest
 
 from deskhand.errors import Code, DeskhandError
 from deskhand.hub.http import messages, serve
-from deskhand.hub.http.serve import Bind, Serving, serving
+from deskhand.hub.http.serve import Bind, serving
 from deskhand.hub.peer import uid_of
 from deskhand.protocol.objects import Role
 from tests.rim import Rim, open_rim, thread_op
 
 
 @asynccontextmanager
-async def running(home: Path) -> AsyncGenerator[tuple[Rim, Serving]]:
+async def running(home: Path) -> AsyncGenerator[tuple[Rim, Bind]]:
     async with open_rim(home, on_disk=True) as rim, serving(rim.hub, rim.app) as answering:
         yield rim, answering
 
 
-def client(answering: Serving, token: str) -> httpx.AsyncClient:
+def client(answering: Bind, token: str) -> httpx.AsyncClient:
     told = {"Authorization": f"Bearer {token}"}
     return httpx.AsyncClient(base_url=answering.url, headers=told, timeout=10)
 

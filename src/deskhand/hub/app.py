@@ -59,7 +59,7 @@ class Hub:
         self.attendance = Attendance(store=store, clock=clock, moved=self._dispatch)
         self.streams = self.attendance.streams
         self.stream = self.streams.stream
-        submitter = Submitter(store=store, blobs=blobs, ids=self.ids, hear=self._hear)
+        submitter = Submitter(store=store, blobs=blobs, ids=self.ids, hear=self.attendance.hear)
         self.submit, self.do = submitter.submit, submitter.do
         self.courier = Courier(
             store=store, clock=clock, notifiers=self.notifiers, spread=self.spread
@@ -83,14 +83,6 @@ class Hub:
             task.cancel()
         await asyncio.gather(*self._running, return_exceptions=True)
         self._running = []
-
-    async def _hear(
-        self, principal: Principal, wishes: Sequence[Op], results: Sequence[OpResult]
-    ) -> None:
-        await self.attendance.hear(principal, wishes, results)
-        for op, result in zip(wishes, results, strict=True):
-            if op.kind == "draft.say" and result.status == "ok":
-                self.streams.say(principal.account, op)
 
     async def going(self, state: LinkState) -> None:
         """Tell everybody who listens that this machine sleeps now, or is switched off."""

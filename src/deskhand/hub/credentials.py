@@ -12,7 +12,6 @@ import json
 import re
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Final
 
 from deskhand.errors import Code, DeskhandError
 from deskhand.ids import Ids
@@ -24,8 +23,8 @@ from deskhand.store.log.transaction import SqlTx
 from deskhand.store.opening import SqlStore
 from deskhand.store.private import OWNER_FILE, read_private, write_private
 
-SECRET_PREFIX: Final = "dhs_"  # noqa: S105 - what secrets begin with, not one
-SECRET: Final = re.compile(SECRET_PREFIX + r"[A-Za-z0-9_-]{20,}")
+SECRET_PREFIX = "dhs_"  # noqa: S105 - what secrets begin with, not one
+SECRET = re.compile(SECRET_PREFIX + r"[A-Za-z0-9_-]{20,}")
 
 
 def new_token(ids: Ids, size_bytes: int = 32) -> str:

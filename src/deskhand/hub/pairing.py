@@ -13,7 +13,6 @@ import html
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
-from typing import Final, assert_never
 
 from deskhand import limits
 from deskhand.clock import Clock, stamp, unstamp
@@ -21,7 +20,6 @@ from deskhand.errors import Code, DeskhandError
 from deskhand.hub.credentials import admit, bearer_sha256, new_token, page_sha256
 from deskhand.hub.peer import Peer, Throttle
 from deskhand.ids import Ids
-from deskhand.limits import INVITE_SECONDS
 from deskhand.ports import Draft, Invite, Joining
 from deskhand.protocol import requests as wire
 from deskhand.protocol.events import HUB, PairDecided, PairRequested
@@ -30,9 +28,9 @@ from deskhand.store.log.transaction import SqlTx
 from deskhand.store.opening import SqlStore
 from deskhand.store.private import write_private
 
-CLAIM_PAGE: Final = "open-deskhand.html"
-_WHOLE_HUB: Final = "hub"
-_LINK_BYTES: Final = 16
+CLAIM_PAGE = "open-deskhand.html"
+_WHOLE_HUB = "hub"
+_LINK_BYTES = 16
 """128 bits, for an invitation or a waiting request."""
 
 Claimed = tuple[wire.PairPending | wire.PairClaimed, str | None]
@@ -47,10 +45,12 @@ class Pairing:
         self._store, self._clock, self._ids, self._uid = store, clock, ids, uid
         self._local: set[str] = set()
         self._failures = Throttle(clock, most=limits.PAIR_FAILURES_PER_MINUTE_MAX, seconds=60)
-        self._wrong_codes = Throttle(clock, most=limits.CODE_TRIES_MAX, seconds=INVITE_SECONDS)
+        self._wrong_codes = Throttle(
+            clock, most=limits.CODE_TRIES_MAX, seconds=limits.INVITE_SECONDS
+        )
 
     async def create_invite(
-        self, account: str, wish: wire.InviteAsk, *, seconds: int = INVITE_SECONDS
+        self, account: str, wish: wire.InviteAsk, *, seconds: int = limits.INVITE_SECONDS
     ) -> wire.InviteMade:
         """Make a one-use invitation; its secret and digits are in the answer and nowhere else."""
         secret, code = new_token(self._ids, _LINK_BYTES), self._ids.digits(6)
@@ -120,7 +120,7 @@ class Pairing:
             invite=invite.id,
             secret_sha256=bearer_sha256(secret),
             public_key=wish.public_key,
-            expires_at=self._in(INVITE_SECONDS),
+            expires_at=self._in(limits.INVITE_SECONDS),
         )
         alone = invite.admits_alone and wish.invite is not None
         await self._store.write(invite.account, lambda tx: _file(tx, request, joining, alone=alone))
@@ -146,15 +146,11 @@ class Pairing:
         if joining is None or request is None or expired or not right:
             self._failures.count(peer.address)
             raise DeskhandError(Code.INVITE_INVALID)
-        match request.state:
-            case "waiting":
-                return wire.PairPending(match=request.match), None
-            case "refused":
-                raise DeskhandError(Code.FORBIDDEN, "refused")
-            case "admitted":
-                return await self._hand_out(joining, request)
-            case _:
-                assert_never(request.state)
+        if request.state == "waiting":
+            return wire.PairPending(match=request.match), None
+        if request.state == "refused":
+            raise DeskhandError(Code.FORBIDDEN, "refused")
+        return await self._hand_out(joining, request)
 
     async def _invited(self, wish: wire.PairAsk, *, peer: Peer) -> Invite:
         """Return the live invitation that a wish is about; a wrong one counts against its address."""
@@ -216,7 +212,7 @@ class Pairing:
     def _expired(self, at: str) -> bool:
         """Whether its time is over, or so far away as it can only be by a clock that was set back since."""
         left = (unstamp(at) - self._clock.now()).total_seconds()
-        return not 0 < left <= 2 * INVITE_SECONDS
+        return not 0 < left <= 2 * limits.INVITE_SECONDS
 
 
 def write_claim_page(home: Path, *, url: str, secret: str) -> Path:
@@ -240,10 +236,13 @@ def _file(tx: SqlTx, request: PairRequest, joining: Joining, *, alone: bool) -> 
     if invite is None or invite.used_by is not None:
         raise DeskhandError(Code.INVITE_INVALID)
     waiting = tx.find(PairRequest, states=("waiting",))
-    lapsed = [one for one in waiting if _lapsed(tx, one)]
-    for one in lapsed:
-        _emit(tx, PairDecided(request=one.id, state="refused"))
-    if len(waiting) - len(lapsed) >= limits.PAIR_PENDING_MAX:
+    living = {
+        one.id for one in waiting if (kept := tx.joining(one.id)) and kept.expires_at > tx.now
+    }
+    for one in waiting:
+        if one.id not in living:
+            _emit(tx, PairDecided(request=one.id, state="refused"))
+    if len(living) >= limits.PAIR_PENDING_MAX:
         # More than people could look at.
         raise DeskhandError(Code.RATE_LIMITED, "requests wait", retry_after_seconds=60)
     _emit(tx, PairRequested(request=request))
@@ -251,11 +250,6 @@ def _file(tx: SqlTx, request: PairRequest, joining: Joining, *, alone: bool) -> 
         _emit(tx, PairDecided(request=request.id, state="admitted"))
     tx.put_invite(replace(invite, used_by=request.id))
     tx.put_joining(joining)
-
-
-def _lapsed(tx: SqlTx, request: PairRequest) -> bool:
-    joining = tx.joining(request.id)
-    return joining is None or joining.expires_at <= tx.now
 
 
 def _emit(tx: SqlTx, body: PairDecided | PairRequested) -> None:

@@ -11,15 +11,14 @@ import socket
 import struct
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
 
 from deskhand.clock import Clock
 from deskhand.errors import Code, DeskhandError
 
-_TABLES: Final = {4: Path("/proc/net/tcp"), 6: Path("/proc/net/tcp6")}
-_FAMILIES: Final = {4: socket.AF_INET, 6: socket.AF_INET6}
+_TABLES = {4: Path("/proc/net/tcp"), 6: Path("/proc/net/tcp6")}
+_FAMILIES = {4: socket.AF_INET, 6: socket.AF_INET6}
 _LOCAL, _REMOTE, _UID = 1, 2, 7
-_KEYS_MAX: Final = 10_000
+_KEYS_MAX = 10_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

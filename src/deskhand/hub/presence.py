@@ -79,7 +79,7 @@ class Attendance(Rounds):
     async def hear(
         self, speaker: Principal, ops: Sequence[Op], results: Sequence[OpResult]
     ) -> None:
-        """Take anything that a runner sends as a sign of life, and what it says of itself as it says it."""
+        """Take anything that a runner sends as a sign of life, what it says of itself, and what its models say."""
         who = (speaker.account, speaker.id)
         link = self._links.get(who)
         if link is not None:
@@ -87,6 +87,8 @@ class Attendance(Rounds):
         for op, result in zip(ops, results, strict=True):
             if op.kind == "presence.note" and result.status == "ok":
                 await self._take(who, PresenceNote.from_json(op.body))
+            if op.kind == "draft.say" and result.status == "ok":
+                self.streams.say(speaker.account, op)
 
     async def _take(self, who: Who, said: PresenceNote) -> None:
         link, sleep = self._links.get(who), dict[str, Json]()

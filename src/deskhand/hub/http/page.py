@@ -9,7 +9,6 @@ from __future__ import annotations
 import mimetypes
 import re
 from pathlib import Path
-from typing import Final
 
 from starlette.responses import Response
 
@@ -19,11 +18,11 @@ from deskhand.hub.http.access import TheCall
 from deskhand.hub.http.messages import HEADERS, Answer
 from deskhand.texts import text
 
-INDEX: Final = "index.html"
-_FOREVER: Final = "public, max-age=31536000, immutable"
-_TYPES: Final = mimetypes.MimeTypes(filenames=())
+INDEX = "index.html"
+_FOREVER = "public, max-age=31536000, immutable"
+_TYPES = mimetypes.MimeTypes(filenames=())
 _TYPES.add_type("text/javascript", ".js")
-_HASHED: Final = re.compile(r"assets/.*[-.][A-Za-z0-9_-]{8,}\.[a-z0-9]+")
+_HASHED = re.compile(r"assets/.*[-.][A-Za-z0-9_-]{8,}\.[a-z0-9]+")
 
 
 def load_page(folder: Path) -> dict[str, Response]:

@@ -14,7 +14,7 @@ import socket
 import termios
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Final, cast
 
@@ -40,19 +40,11 @@ _HEADER_BYTES_MAX: Final = 32 * 1024
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bind:
-    """Where to listen. ``exposed`` is the owner's word that other machines may reach it."""
+    """Where to listen, or where a hub listens. ``exposed`` is the owner's word that other machines may reach it."""
 
     host: str = "127.0.0.1"
     port: int = 0
     exposed: bool = False
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Serving:
-    """A hub that answers."""
-
-    host: str
-    port: int
 
     @property
     def url(self) -> str:
@@ -84,17 +76,16 @@ def bind(where: Bind) -> socket.socket:
 
 
 @asynccontextmanager
-async def serving(hub: Hub, app: ASGIApp, *, where: Bind | None = None) -> AsyncGenerator[Serving]:
+async def serving(hub: Hub, app: ASGIApp, *, where: Bind = Bind()) -> AsyncGenerator[Bind]:
     """Answer until the block ends; then end streams, finish requests, close. Refusals are those of ``bind``."""
     _make_room()
-    listener = bind(where or Bind())
-    host, port = listener.getsockname()[:2]
+    listener = bind(where)
     server = _Server(_config(app))
     running = asyncio.ensure_future(server.serve(sockets=[listener]))
     try:
         while not (server.started or running.done()):
             await hub.clock.sleep(_START_SECONDS)
-        yield Serving(host=str(host), port=int(port))
+        yield replace(where, port=int(listener.getsockname()[1]))
     finally:
         hub.streams.close()
         server.should_exit = True
@@ -124,7 +115,6 @@ def _config(app: ASGIApp) -> uvicorn.Config:
         http=cast("type[asyncio.Protocol]", partial(_Connection, silent=silent)),
         ws="none",
         lifespan="off",
-        loop="none",
         log_config=None,
         log_level="critical",
         access_log=False,

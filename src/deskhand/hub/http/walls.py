@@ -11,7 +11,6 @@ import logging
 import re
 import traceback
 from collections.abc import Iterable
-from typing import Final
 from urllib.parse import parse_qsl, unquote
 
 from starlette.datastructures import Headers, MutableHeaders
@@ -26,16 +25,16 @@ from deskhand.texts import LANGUAGES
 
 log = logging.getLogger(__name__)
 
-WRITES: Final = frozenset({"POST", "PUT", "PATCH", "DELETE"})
-_LOOPBACK: Final = ("http://127.0.0.1", "http://localhost", "http://[::1]")
+WRITES = frozenset({"POST", "PUT", "PATCH", "DELETE"})
+_LOOPBACK = ("http://127.0.0.1", "http://localhost", "http://[::1]")
 _HOST = re.compile(r"(?P<name>\[[0-9a-f:.]+\]|[a-z0-9_.-]+)(?::(?P<port>[0-9]{1,5}))?")
 _ADDRESS = re.compile(r"\[.*\]|[0-9.]+")
 _VERSION = re.compile(r"[0-9]{1,5}")
-_SECRET_NAMES: Final = re.compile(
+_SECRET_NAMES = re.compile(
     r"access_token|api_?key|auth|authorization|bearer|claim|code|credential|invite|jwt|key|pass"
     r"|password|secret|session|sig|token|x-deskhand-key"
 )
-_HEADERS: Final = {**HEADERS["every"], "Deskhand-Protocol": str(PROTOCOL)}
+_HEADERS = {**HEADERS["every"], "Deskhand-Protocol": str(PROTOCOL)}
 
 
 class Names:
