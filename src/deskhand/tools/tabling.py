@@ -7,6 +7,7 @@ result.
 from __future__ import annotations
 
 from base64 import b64decode
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import PurePosixPath
@@ -24,6 +25,7 @@ from deskhand.tools.tables.reading import Table, read
 from deskhand.tools.tables.shaping import Grid, shape
 from deskhand.tools.writing.documents import rendered
 
+_Tables = list[tuple[str, Table]]
 _BOOKS: Final = (".xlsx", ".xlsm")
 
 
@@ -33,53 +35,48 @@ class Tabling:
 
     reader: Reader
 
-    async def table(
-        self, access: FolderAccess, path: str, place: Place, sheet: str = ""
-    ) -> tuple[Table, str]:
-        """Return a file's table, and the names of the sheets that were not asked for.
+    async def load(
+        self, wish: wishes.SourceFiles, place: Place
+    ) -> tuple[_Tables, list[JsonObject]]:
+        """Return every file's table under its name, and which sheets of them were not asked for.
 
         Raises:
             DeskhandError: ``unsupported_type``, ``invalid``: no table; ``not_found``: no such sheet or file.
         """
-        with about(path):
-            data, others = await self._read(access, path), ""
-            if PurePosixPath(path).suffix.lower() in _BOOKS:
-                sheets = await self._sheets(data, place)
-                name = sheet or next(iter(sheets), "")
-                if name not in sheets:
-                    detail = f"no sheet {name}; there is {', '.join(sheets)}"
-                    raise DeskhandError(Code.NOT_FOUND, detail)
-                data = sheets.pop(name).encode("utf-8", errors="replace")
-                others = "" if sheet else ", ".join(sheets)
-            return await self.reader.offload(partial(read, data)), others
-
-    async def load(
-        self, wish: wishes.SourceFiles, place: Place
-    ) -> tuple[list[tuple[str, Table]], list[JsonObject]]:
-        """Return every file's table under its name, and which sheets of them were not asked for."""
-        access = source(wish, place)
-        found = [(p, await self.table(access, p, place, wish.sheet)) for p in wish.paths]
-        others: list[JsonObject] = [
-            {"what": "sheets", "file": path, "sheets": more} for path, (_, more) in found if more
-        ]
-        return [(path, table) for path, (table, _) in found], others
+        access, tables, others = source(wish, place), _Tables(), list[JsonObject]()
+        for path in wish.paths:
+            with about(path):
+                data = await self._read(access, path)
+                if PurePosixPath(path).suffix.lower() in _BOOKS:
+                    sheets = await self._sheets(data, place)
+                    name = wish.sheet or next(iter(sheets), "")
+                    if name not in sheets:
+                        detail = f"no sheet {name}; there is {', '.join(sheets)}"
+                        raise DeskhandError(Code.NOT_FOUND, detail)
+                    data = sheets.pop(name).encode("utf-8", errors="replace")
+                    if sheets and not wish.sheet:
+                        others.append({"what": "sheets", "file": path, "sheets": ", ".join(sheets)})
+                tables.append((path, await self.reader.offload(partial(read, data))))
+        return tables, others
 
     async def write_table(self, wish: wishes.WriteTable, place: Place) -> ToolResult:
         """Write it and return how many rows it has, its columns and the remarks."""
-        tables, others = await self.load(wish.tables, place)
-        grid = await self.reader.offload(lambda: shape(tables, wish.shape))
-        data = await self.reader.offload(lambda: rendered(wish.path, grid))
-        return await self._table_written(wish, data, grid, others, place)
+
+        def made(tables: _Tables) -> tuple[Grid, bytes]:
+            grid = shape(tables, wish.shape)
+            return grid, rendered(wish.path, grid)
+
+        return await self._table(wish, made, place)
 
     async def write_report(self, wish: wishes.WriteReport, place: Place) -> ToolResult:
         """Write it and return how many rows its table has, its columns and the remarks."""
         from deskhand.tools.writing.reporting import report
 
-        ((path, table), *_), others = await self.load(wish.tables, place)
-        made = await self.reader.offload(
-            lambda: report(path, table, wish.shape, language=wish.language)
-        )
-        return await self._table_written(wish, made.data, made.whole, others, place)
+        def made(tables: _Tables) -> tuple[Grid, bytes]:
+            whole = report(*tables[0], wish.shape, language=wish.language)
+            return whole.whole, whole.data
+
+        return await self._table(wish, made, place)
 
     async def merge_pdfs(self, wish: wishes.MergePdfs, place: Place) -> ToolResult:
         """Write the pages of all, in their order, and return how many there are."""
@@ -102,9 +99,11 @@ class Tabling:
         answer = await self.reader.apart.ask({"do": "sheets"}, [data], place)
         return cast("dict[str, str]", answer["sheets"])
 
-    async def _table_written(
-        self, wish: wishes.Write, data: bytes, grid: Grid, others: list[JsonObject], place: Place
+    async def _table(
+        self, wish: wishes.WriteTable, made: Callable[[_Tables], tuple[Grid, bytes]], place: Place
     ) -> ToolResult:
+        tables, others = await self.load(wish.tables, place)
+        grid, data = await self.reader.offload(lambda: made(tables))
         written = await self._written(wish, data, place)
         value: JsonObject = {
             **written.value,

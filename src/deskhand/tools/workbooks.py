@@ -27,7 +27,8 @@ from deskhand.tools.tables.columns import Column, value_of
 from deskhand.tools.tables.numbers import is_missing, places
 
 CELL_CHARS_MAX: Final = 32_000
-SHEET_NAME_CHARS_MAX: Final = 31
+SHEET_NAME_CHARS_MAX: Final = 28
+"""Three less than may be: a name that stands twice gets a number."""
 UNPACKED_BYTES_MAX: Final = 512 * 1024**2
 CELLS_READ_MAX: Final = 500_000
 WIDTH_MAX: Final = 60
@@ -61,8 +62,9 @@ class Sheet:
 def build(sheets: Sequence[Sheet]) -> bytes:
     """Return an xlsx file with columns as wide as what begins them; the same sheets give the same bytes."""
     book = Workbook(write_only=True)
-    for name, sheet in zip(_sheet_names(sheets), sheets, strict=True):
-        page, rows, number = book.create_sheet(name), iter(sheet.rows), 0
+    for sheet in sheets:
+        name = _NOT_IN_NAMES.sub(" ", sheet.name).strip("' ")[:SHEET_NAME_CHARS_MAX]
+        page, rows, number = book.create_sheet(name or None), iter(sheet.rows), 0
         first = [*islice(rows, _MEASURED_ROWS)]
         said = ([cell.value for cell in row if cell.look != "title"] for row in first)
         for place, column in enumerate(zip_longest(*said), start=1):
@@ -184,16 +186,6 @@ def _value(value: object) -> Value:
     if isinstance(value, datetime):
         return value.date() if value.time() == time() else value.isoformat(" ")
     return value if isinstance(value, date) else str(value)
-
-
-def _sheet_names(sheets: Sequence[Sheet]) -> Iterator[str]:
-    taken: set[str] = set()
-    for number, sheet in enumerate(sheets, start=1):
-        name = _NOT_IN_NAMES.sub(" ", sheet.name).strip("' ")[:SHEET_NAME_CHARS_MAX]
-        if not name or name.casefold() in taken:
-            name = f"Sheet {number}"
-        taken.add(name.casefold())
-        yield name
 
 
 def settled(raw: bytes) -> bytes:

@@ -79,7 +79,7 @@ class Rereading:
         return result(sentence, passed=bool(total) and not wrong)
 
     async def _holds(self, fact: FileFact, wish: CheckFiles, place: Place) -> bool:
-        try:
+        with suppress(DeskhandError):
             access = source(wish, place)
             there = access.stat(fact.path)
             if there is None or fact.gone:
@@ -88,13 +88,10 @@ class Rereading:
                 quote = Quote(text=fact.text, path=fact.path, line=fact.line)
                 if not _stands(quote, await self._lines(access, fact.path, place)):
                     return False
-            if fact.size not in (None, there.size):
-                return False
-            return not fact.sha256 or fact.sha256 == await self.reader.offload(
-                lambda: access.sha256(fact.path)
-            )
-        except DeskhandError:
-            return False
+            digest = partial(access.sha256, fact.path) if fact.sha256 else str
+            has_content = fact.sha256 == await self.reader.offload(digest)
+            return has_content and fact.size in (None, there.size)
+        return False
 
     async def _lines(self, access: FolderAccess, path: str, place: Place) -> Sequence[str]:
         """Return the lines of a file, none when it cannot be read."""

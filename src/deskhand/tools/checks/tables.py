@@ -248,35 +248,23 @@ def _figure(value: object) -> Decimal | None:
 
 
 def _number_in(cell: str, column: Column) -> Decimal | None:
-    """Read a number by taking it apart: sign, money, percent, groups of three, decimals."""
+    """Read a number by taking it apart: money, sign, power, decimals, groups of three."""
     kept = cell.strip()
-    if _is_digits(kept) and len(kept) <= _DIGITS_MAX:
-        return Decimal(kept)
-    signs = 0
-    if kept.startswith("(") and kept.endswith(")"):
-        signs, kept = 1, kept[1:-1]
-    for word in (*_MONEY.get(column.currency, ()), column.currency, "%"):
-        kept = kept.replace(word, "").strip() if word else kept
-    negative = bool(signs) or kept[:1] in _MINUS or kept[-1:] == "-"
-    bare = kept.strip("+-−")
-    if signs + len(kept) - len(bare) > 1 or len(bare) > _DIGITS_MAX:
+    for word in filter(None, (*_MONEY.get(column.currency, ()), column.currency, "%")):
+        kept = kept.replace(word, "").strip()
+    bare = kept.strip("()+-− ")
+    if not bare:
         return None
-    value = _joined(bare.strip(), "," if column.style == "comma" else ".")
-    return -value if negative and value is not None else value
-
-
-def _joined(kept: str, mark: str) -> Decimal | None:
-    """Put the groups of three together; any other grouping is no number."""
-    mantissa, has_power, power = kept.replace("E", "e").partition("e")
-    if has_power and not _is_digits(power[power[:1] in ("+", "-") :]):
+    before, _, after = kept.partition(bare)
+    sign = _SIGNS.get(f"{before.strip()}0{after.strip()}")
+    mantissa, has_power, power = bare.lower().partition("e")
+    whole, _, decimals = mantissa.partition("," if column.style == "comma" else ".")
+    digits, places = _ungrouped(whole), power[power[:1] in ("+", "-") :] if has_power else "0"
+    if sign is None or digits is None or len(bare) > _DIGITS_MAX or not digits + decimals:
         return None
-    whole, _, decimals = mantissa.partition(mark)
-    digits = _ungrouped(whole)
-    if digits is None or not (digits or decimals) or not _is_digits(f"{decimals}0"):
+    if not (_is_digits(f"0{decimals}") and _is_digits(places) and int(places) <= _POWER):
         return None
-    if abs(int(power or 0)) > _POWER:
-        return None
-    return Decimal(f"{digits}.{decimals}e{power or '0'}")
+    return sign * Decimal(f"{digits}.{decimals}e{power or '0'}")
 
 
 def _is_digits(kept: str) -> bool:
@@ -295,7 +283,7 @@ def _ungrouped(whole: str) -> str | None:
 
 
 _LONG = re.compile(r"'?(-?(?=[0-9.]{16})[0-9]+(?:\.[0-9]+)?)")
-_MINUS: Final = ("-", "−")
+_SIGNS: Final = {"0": 1, "+0": 1, "-0": -1, "−0": -1, "0-": -1, "(0)": -1}
 _GAPS: Final = frozenset(",.'’ \u00a0\u2009\u202f")
 _WORDS = "USD US$ $|EUR €|GBP £|JPY ¥|KRW ₩ 원|INR ₹|SEK kr|PLN zł"
 _MONEY: Final = {code: signs for code, *signs in (each.split() for each in _WORDS.split("|"))}

@@ -137,9 +137,7 @@ def condition(grid: Grid, said: str) -> Callable[[Row], bool]:
     column, text = grid.columns[place], folded(value)
     wanted = asked_value(value, column)
     if operator in ORDERS and wanted is None:
-        detail = (
-            f"{value} cannot be compared with {column.name}, which holds {column.kind}; use = or ~"
-        )
+        detail = f"{column.name} holds {column.kind}, {value} is none; use = or ~"
         raise DeskhandError(Code.INVALID, detail, field="where")
 
     def fits(row: Row) -> bool:
