@@ -143,6 +143,28 @@ async def test_a_file_that_changed_meanwhile_is_fetched_anew(files: Files, tmp_p
     assert found.sha256 == hashlib.sha256(files.data).hexdigest()
 
 
+async def test_a_copy_that_broke_off_is_no_beginning_of_a_download(
+    files: Files, tmp_path: Path
+) -> None:
+    """Bytes of a file of this computer are never taken for those of an address, whatever was fetched before them."""
+
+    def die(_: int, __: int) -> None:
+        raise RuntimeError
+
+    original = tmp_path / "elsewhere" / "a.gguf"
+    original.parent.mkdir()
+    original.write_bytes(gguf(9 * 10**9, filler=100_000))
+    files.cuts = [50_000, 0, 0, 0, 0, 0]
+    with pytest.raises(DeskhandError):
+        await brought(tmp_path, f"{files.url}/a.gguf")
+    with pytest.raises(RuntimeError):
+        await install(str(original), tmp_path, clock=Quick(), progress=die)
+
+    found = await brought(tmp_path, f"{files.url}/a.gguf")
+
+    assert found.sha256 == SHA256
+
+
 async def test_a_server_without_ranges_begins_again(files: Files, tmp_path: Path) -> None:
     """It costs time and nothing else."""
     files.ranges, files.cuts = False, [100_000]

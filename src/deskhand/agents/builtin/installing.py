@@ -202,9 +202,10 @@ class _Part:
             shutil.copyfileobj(source, self, _CHUNK)
 
     def restart(self) -> None:
-        """Forget the bytes."""
+        """Forget the bytes, and what they were."""
         self._file.seek(0)
         self._file.truncate()
+        self._notes.unlink(missing_ok=True)
 
     def write(self, chunk: bytes) -> None:
         """Add bytes."""
