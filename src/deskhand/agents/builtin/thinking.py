@@ -68,7 +68,6 @@ class Thinker:
         """Keep what to think with; models are opened when they are first needed."""
         self._mind = mind
         # Making a provider anew for each turn costs 30 ms and never gives memory back.
-        self._open: dict[Offer, Model] = {}
         self._providers: dict[tuple[str, str | None, str | None], Provider[Any]] = {}
         self._clients: list[httpx2.AsyncClient] = []
         tools = [
@@ -96,11 +95,10 @@ class Thinker:
     ) -> Judgement:
         """Return one check for each criterion that could be judged; see the agent."""
         choice = self._mind.choose(brief)
-        only = ModelRequestParameters(function_tools=[REPORT])
 
         async def within(room: int) -> Judgement:
             told = question(criteria, evidence, bytes_max=room, language=self._mind.language)
-            response = await self._asked(choice, told, only, forced=True)
+            response = await self._asked(choice, told, forced=REPORT)
             checks = checks_of(response, criteria, evidence)
             return Judgement(checks=checks, spent=spent_on(choice, [response]))
 
@@ -113,7 +111,7 @@ class Thinker:
                 pass
         for client in self._clients:
             await client.aclose()
-        self._open, self._providers, self._clients = {}, {}, []
+        self._providers, self._clients = {}, []
 
     async def _answered(self, choice: Offer, told: list[chat.ModelMessage], brief: Brief) -> Move:
         """Ask until there is an answer in the answer."""
@@ -122,7 +120,7 @@ class Thinker:
         nudge = chat.UserPromptPart(text("agent.empty", language=language))
         for _ in range(TRIES):
             hear(None)
-            responses.append(await self._asked(choice, told, self._offered, hear=hear))
+            responses.append(await self._asked(choice, told, hear=hear))
             move = move_of(responses[-1], language=language)
             if move is not None:
                 return replace(move, spent=spent_on(choice, responses))
@@ -137,16 +135,21 @@ class Thinker:
         self,
         choice: Offer,
         told: list[chat.ModelMessage],
-        offered: ModelRequestParameters,
         *,
         hear: Callable[[str], None] = lambda _: None,
-        forced: bool = False,
+        forced: ToolDefinition | None = None,
     ) -> chat.ModelResponse:
-        """Return one whole response, whose text is heard as it comes; ``forced``: it must be a call."""
-        model = self._model(choice)
+        """Return one whole response, whose text is heard as it comes; ``forced``: the tool that it must call.
+
+        Raises:
+            DeskhandError: ``model_busy``, also for a stream that broke off before it was said why it ends: half an
+                answer is none; ``model_unknown`` for a stand-in, which says by itself what it is.
+        """
+        model, offered = self._model(choice), self._offered
         settings = ModelSettings(max_tokens=_answer_tokens(choice), cache=True)
-        if forced:
-            settings["tool_choice"] = [one.name for one in offered.function_tools]
+        if forced is not None:
+            offered = ModelRequestParameters(function_tools=[forced])
+            settings["tool_choice"] = [forced.name]
         loop, seconds = asyncio.get_running_loop(), self._mind.silent_seconds
         try:
             async with (
@@ -163,7 +166,11 @@ class Thinker:
             raise DeskhandError(Code.MODEL_BUSY, choice.name) from None
         except (ModelAPIError, UnexpectedModelBehavior) as error:
             raise complaint(error, choice.name) from None
-        return self._believed(response, choice)
+        self._refuse_standin(response.model_name or "", choice)
+        ended = (response.provider_details or {}).get("finish_reason")
+        if not ended and response.finish_reason != "content_filter":
+            raise DeskhandError(Code.MODEL_BUSY, choice.name)
+        return response
 
     def _model(self, choice: Offer) -> Model:
         """Return the model.
@@ -173,30 +180,13 @@ class Thinker:
         """
         called = choice.model or choice.name
         self._refuse_standin(called.partition(":")[2], choice)
-        if choice not in self._open:
-            try:
-                self._open[choice] = infer_model(
-                    called, lambda provider: self._provider(provider, choice)
-                )
-            except ImportError as missing:
-                raise DeskhandError(Code.MODEL_UNKNOWN, str(missing)) from None
-            except (UserError, ValueError) as wrong:
-                code = Code.MODEL_KEY if "API_KEY" in str(wrong) else Code.MODEL_UNKNOWN
-                raise DeskhandError(code, called.partition(":")[0]) from None
-        return self._open[choice]
-
-    def _believed(self, response: chat.ModelResponse, choice: Offer) -> chat.ModelResponse:
-        """Return the response if it is whole and comes from a model.
-
-        Raises:
-            DeskhandError: ``model_busy`` for a stream that broke off before it was said why it ends: half an answer
-                is none; ``model_unknown`` for a stand-in, which says by itself what it is.
-        """
-        self._refuse_standin(response.model_name or "", choice)
-        whole = response.finish_reason == "content_filter"
-        if not whole and not (response.provider_details or {}).get("finish_reason"):
-            raise DeskhandError(Code.MODEL_BUSY, choice.name)
-        return response
+        try:
+            return infer_model(called, lambda provider: self._provider(provider, choice))
+        except ImportError as missing:
+            raise DeskhandError(Code.MODEL_UNKNOWN, str(missing)) from None
+        except (UserError, ValueError) as wrong:
+            code = Code.MODEL_KEY if "API_KEY" in str(wrong) else Code.MODEL_UNKNOWN
+            raise DeskhandError(code, called.partition(":")[0]) from None
 
     def _refuse_standin(self, name: str, choice: Offer) -> None:
         if name.casefold().startswith(STAND_IN) and not self._mind.standin:
