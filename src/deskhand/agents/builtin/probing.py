@@ -47,18 +47,17 @@ def look(
         ports = {**ports, "ollama": int(told[1])}
     with ThreadPoolExecutor(len(ports)) as pool:
         offered = dict(zip(ports, pool.map(_server, ports, ports.values()), strict=True))
+    offered["local"] = [*installed]
     known = [one for provider in PROVIDERS.values() for one in provider.variables]
-    variables = (*known, wanted.key_variable)
-    keys = {one: environment[one] for one in variables if environment.get(one)}
+    keys = {one: environment[one] for one in (*known, wanted.key_variable) if environment.get(one)}
     looked = {"keys": tuple(one for one in known if one in keys)}
     looked |= {kind: tuple(one.name for one in found) for kind, found in offered.items()}
     looked["agents"] = tuple(filter(shutil.which, _CODING_AGENTS))
-    looked["local"] = tuple(one.name for one in installed)
     return Findings(
         wanted=wanted,
         keys=keys,
         packages=frozenset(filter(_importable, {one.package for one in PROVIDERS.values()})),
-        here=(*(one for found in offered.values() for one in found), *installed),
+        here=tuple(one for found in offered.values() for one in found),
         looked=looked,
     )
 
