@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import hashlib
 import os
-import tempfile
+from contextlib import ExitStack
 from pathlib import Path, PureWindowsPath
 from typing import Final
 
 from deskhand.cli.client import Client, quoted
 from deskhand.cli.screen import Obj, plain
 from deskhand.errors import Code, DeskhandError
+from deskhand.store.private import replacing
 
 _BYTES_MAX: Final = 255
 _ODD: Final = frozenset('/\\:*?"<>|\n\t')
@@ -26,26 +27,30 @@ def fetch(hub: Client, artifact: Obj, directory: Path, *, overwrite: bool) -> Pa
         DeskhandError: ``path_refused`` for a tricky name; ``conflict`` when the file is there already or the bytes
             are not the ones announced; ``not_found``; ``disk_full``.
     """
-    target = directory / safe_name(str(artifact["name"]))
-    if not overwrite and os.path.lexists(target):
-        raise _taken(target)
-    chunks = hub.download(f"/v1/artifacts/{quoted(str(artifact['id']))}/content")
-    try:
-        descriptor, part = tempfile.mkstemp(dir=directory, prefix=".deskhand-", suffix=".part")
-    except OSError as error:
-        raise DeskhandError(Code.PATH_REFUSED, f"{directory}: {error.strerror}") from None
-    try:
-        digest = hashlib.sha256()
-        with os.fdopen(descriptor, "wb") as file:
-            for chunk in chunks:
+    target, digest = directory / safe_name(str(artifact["name"])), hashlib.sha256()
+    if not os.access(directory, os.W_OK | os.X_OK):
+        raise DeskhandError(Code.PATH_REFUSED, str(directory))
+    with ExitStack() as undoing:
+        if not overwrite:
+            _take(target)
+            undoing.callback(target.unlink)
+        with replacing(target) as file:
+            for chunk in hub.download(f"/v1/artifacts/{quoted(str(artifact['id']))}/content"):
                 digest.update(chunk)
                 file.write(chunk)
-        if digest.hexdigest() != artifact["sha256"]:
-            raise DeskhandError(Code.CONFLICT, "the bytes are not what was announced")
-        _publish(Path(part), target, overwrite=overwrite)
-    finally:
-        Path(part).unlink(missing_ok=True)
+            if digest.hexdigest() != artifact["sha256"]:
+                raise DeskhandError(Code.CONFLICT, "the bytes are not what was announced")
+        undoing.pop_all()
     return target
+
+
+def _take(target: Path) -> None:
+    """Make a name ours, which fails where somebody has it."""
+    try:
+        target.touch(exist_ok=False)
+    except FileExistsError:
+        said = f"{target} is there already, --force replaces it"
+        raise DeskhandError(Code.CONFLICT, said, field="--to") from None
 
 
 def safe_name(name: str) -> str:
@@ -67,18 +72,3 @@ def safe_name(name: str) -> str:
     if tricky:
         raise DeskhandError(Code.PATH_REFUSED, plain(name)[:80])
     return name
-
-
-def _publish(part: Path, target: Path, *, overwrite: bool) -> None:
-    """Give the file its name, which fails rather than replaces what somebody put there meanwhile."""
-    try:
-        if not overwrite:
-            target.touch(exist_ok=False)  # the name is ours from here on
-    except FileExistsError:
-        raise _taken(target) from None
-    part.replace(target)
-
-
-def _taken(target: Path) -> DeskhandError:
-    said = f"{target} is there already, --force replaces it"
-    return DeskhandError(Code.CONFLICT, said, field="--to")

@@ -69,19 +69,14 @@ def run(arguments: Sequence[str]) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return Exit.ERROR
     except Exception as error:  # noqa: BLE001 - whatever it is, a person gets a sentence and a cure
-        return _unexpected(_first(error))
+        return _unexpected(error)
     return code if isinstance(code, int) else Exit.DONE
 
 
-def _first(error: BaseException) -> BaseException:
-    """Return the first error inside a group, however deep: several at once have one cause."""
+def _unexpected(error: BaseException) -> int:
+    """Say what went wrong and what helps; several at once have one cause, and the first of them is told."""
     while isinstance(error, BaseExceptionGroup):
         error = cast("BaseExceptionGroup[BaseException]", error).exceptions[0]
-    return error
-
-
-def _unexpected(error: BaseException) -> int:
-    """Say what went wrong and what helps."""
     if isinstance(error, TyperException):
         return _misused(error)
     if isinstance(error, OSError) and error.errno in _FULL:
@@ -112,12 +107,11 @@ def _misused(error: TyperException) -> int:
 
 def _set_up(everywhere: set[str]) -> None:
     """Speak as the flags want it."""
-    no_color = "--no-color" in everywhere or bool(os.environ.get("NO_COLOR"))
-    if no_color:
+    if "--no-color" in everywhere:
         os.environ["NO_COLOR"] = "1"
     speak.json, speak.quiet = "--json" in everywhere, "--quiet" in everywhere
     speak.verbose = "--verbose" in everywhere
-    speak.color = sys.stderr.isatty() and not no_color
+    speak.color = sys.stderr.isatty() and not os.environ.get("NO_COLOR")
     terminal = sys.stdin.isatty() and sys.stderr.isatty()
     speak.asks = terminal and not {"--no-input", "--json"} & everywhere
 

@@ -15,6 +15,7 @@ from enum import IntEnum
 from typing import Any, Final
 
 from deskhand.errors import Code, DeskhandError
+from deskhand.limits import INVITE_SECONDS
 from deskhand.texts import LANGUAGES, catalogue, text
 
 Obj = dict[str, Any]
@@ -192,6 +193,28 @@ class Screen:
         if not line:
             raise KeyboardInterrupt
         return line.strip() or default
+
+    def invitation(self, url: str, invite: str, code: str, *, drawn: bool) -> str:
+        """Print link and digits, and the link as a code for a camera where there is a screen for it; return the link.
+
+        The secret stands behind ``#`` and never reaches a log.
+        """
+        link = f"{url.rstrip('/')}/#join={invite}"
+        if drawn and self.color and not (self.quiet or self.json):
+            import segno
+
+            # Drawn by us from our own link: its escapes are meant.
+            segno.make_qr(link, error="l").terminal(sys.stdout, compact=True, border=2)
+            sys.stdout.flush()
+        self.out(self.say("pair.link", link=link))
+        minutes = INVITE_SECONDS // 60
+        self.out(self.say("pair.code", code=f"{code[:3]} {code[3:]}", minutes=minutes))
+        return link
+
+    def admits(self, name: str, match: str) -> bool:
+        """Ask the person whether the device that shows this number may join."""
+        asked = self.say("pair.asks", name=one_line(name), match=" ".join(match))
+        return self.confirm(asked, default=True)
 
     def fail(self, error: DeskhandError) -> None:
         """Say what was refused and what helps; with ``--json`` also as the error object on stdout, as over HTTP."""

@@ -10,7 +10,7 @@ import os
 import stat
 import tempfile
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from io import BufferedRandom
 from pathlib import Path
 from typing import Any, Final, cast
@@ -37,10 +37,9 @@ def read_private(path: Path) -> dict[str, Any] | None:
         found = os.fstat(file.fileno())
         if not stat.S_ISREG(found.st_mode) or stat.S_IMODE(found.st_mode) & 0o077:
             raise DeskhandError(Code.HOME_UNSAFE, f"{path.name} must be 0600")
-        try:
-            data: object = json.load(file)
-        except ValueError:
-            data = None
+        data: object = None
+        with suppress(ValueError):
+            data = json.load(file)
     if not isinstance(data, dict):
         raise DeskhandError(Code.HOME_UNSAFE, f"{path.name} is damaged")
     return cast("dict[str, Any]", data)

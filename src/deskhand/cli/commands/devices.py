@@ -6,7 +6,6 @@ number on both screens; ``--yes`` lets a link (never mere digits) in by itself.
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Generator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -34,33 +33,9 @@ def pair(
     role = kind if kind in {"runner", "client"} else "owner"
     wish = {"kind": kind, "role": role, "admits_alone": yes}
     made = hub.call("POST", "/v1/pair/invites", wish)
-    link = join_link(url or hub.url, str(made["invite"]))
-    speak.answer({**made, "url": link})
-    show_invitation(link, str(made["code"]), drawn=kind == "page")
+    shown = (url or hub.url, str(made["invite"]), str(made["code"]))
+    speak.answer({**made, "url": speak.invitation(*shown, drawn=kind == "page")})
     return Exit.DONE if no_wait or (speak.json and yes) else _wait(hub, made, cursor)
-
-
-def join_link(url: str, invite: str) -> str:
-    """Return the link of an invitation; the secret stands behind ``#`` and never reaches a log."""
-    return f"{url.rstrip('/')}/#join={invite}"
-
-
-def show_invitation(link: str, code: str, *, drawn: bool) -> None:
-    """Print link and digits, and the link as a code that a camera reads where there is a screen for it."""
-    if drawn and speak.color and not (speak.quiet or speak.json):
-        import segno
-
-        # Drawn by us from our own link: its escapes are meant.
-        segno.make_qr(link, error="l").terminal(sys.stdout, compact=True, border=2)
-        sys.stdout.flush()
-    speak.out(speak.say("pair.link", link=link))
-    speak.out(speak.say("pair.code", code=f"{code[:3]} {code[3:]}", minutes=INVITE_SECONDS // 60))
-
-
-def admitted_by(name: str, match: str) -> bool:
-    """Ask the person whether the device that shows this number may join."""
-    asked = speak.say("pair.asks", name=one_line(name), match=" ".join(match))
-    return speak.confirm(asked, default=True)
 
 
 def list_devices() -> int:
@@ -110,7 +85,7 @@ def _wait(hub: Client, made: Obj, cursor: int) -> int:
                 asking = request["id"]
                 waits = any(one["id"] == asking for one in hub.items("/v1/pair/requests"))
                 if speak.asks and waits:
-                    yes = admitted_by(request["name"], request["match"])
+                    yes = speak.admits(request["name"], request["match"])
                     hub.op("device.admit", {"request": asking, "admit": yes})
                 else:
                     _say_who_asks(request)

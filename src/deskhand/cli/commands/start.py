@@ -25,7 +25,6 @@ def up(
     as_root: AsRoot = False,
 ) -> int:
     """Start hub and runner in one process."""
-    _refuse_root(said=as_root)
     browser = not no_browser
     return _stay("up", "up", port=port, said=reach, browser=browser, name=name, as_root=as_root)
 
@@ -43,7 +42,6 @@ def runner(
     as_root: AsRoot = False,
 ) -> int:
     """Start a runner for a hub elsewhere."""
-    _refuse_root(said=as_root)
     return _stay("runner", "runner", url=url, invite=invite, name=name, as_root=as_root)
 
 
@@ -59,17 +57,14 @@ def completion(
     return speak.answer({"shell": shell, "script": script}, script)
 
 
-def _refuse_root(*, said: bool) -> None:
-    """Refuse before anything is loaded or written; the runner asks again itself."""
-    if os.name == "posix" and os.geteuid() == 0 and not said:
-        raise DeskhandError(Code.ROOT_REFUSED)
-
-
 def _stay(module: str, program: str, **said: object) -> int:
     """Load the one program that is wanted and run it until it is told to end."""
     import asyncio
     from importlib import import_module
 
+    # Refused before anything is loaded or written; the runner asks again itself.
+    if os.name == "posix" and os.geteuid() == 0 and not said.get("as_root", True):
+        raise DeskhandError(Code.ROOT_REFUSED)
     # No garbage is looked for while loading makes none (a fifth of the time; ``ending`` turns it on again),
     # nor Pydantic's plugins: whatever else is installed has no business in this process.
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "1")

@@ -53,9 +53,9 @@ def do(
     limit = None if timeout is None else seconds(timeout)
     hub, op = client(), op_id or new_op_id()
     body: Obj = {"text": from_stdin(text), "as": "task", "model": model, "checks": check}
-    body |= {"plan": plan or None, "runner": _runner(hub, runner), **_place(hub, folder, mode, op)}
+    body |= {"plan": plan, "runner": _runner(hub, runner), **_place(hub, folder, mode, op)}
     body |= {"files": [hub.upload(one) for one in file or ()]}
-    body = {name: value for name, value in body.items() if value not in (None, [])}
+    body = {name: value for name, value in body.items() if value}
     result = hub.op("message.post", body, thread=_thread(hub, thread, op), op_id=op)
     name = str(result["task"])
     # The id comes first: whatever happens to us, the task can be found again.
@@ -70,7 +70,7 @@ def do(
         task, in_time = until(after=after)
         if task.get("reason") == "no_model":
             task = suggested(hub, name, after=after)
-            if chosen := _offered(hub, task):
+            if chosen := _chosen(hub, task):
                 task, in_time = until(after=int(chosen["seq"]))
     except KeyboardInterrupt:
         speak.err(speak.say("do.detached", id=name))
@@ -82,13 +82,13 @@ def do(
     return exit_code(task, require_verified=bool(require)) if in_time else Exit.TIMEOUT
 
 
-def _offered(hub: Client, task: Obj) -> Obj | None:
+def _chosen(hub: Client, task: Obj) -> Obj | None:
     """Return what came of the suggestion that a person at a terminal chose, if one did."""
-    if not (speak.asks and task.get("suggestions")):
-        return None
-    show_outcome(task)
-    wanted = speak.ask(speak.say("choose.ask"))
-    return choose(hub, task, wanted) if wanted else None
+    if speak.asks and task.get("suggestions"):
+        show_outcome(task)
+        if wanted := speak.ask(speak.say("choose.ask")):
+            return choose(hub, task, wanted)
+    return None
 
 
 def _thread(hub: Client, said: str | None, op_id: str) -> str | None:
@@ -96,7 +96,7 @@ def _thread(hub: Client, said: str | None, op_id: str) -> str | None:
     if said is None or said.startswith("thr_"):
         return said
     for known in hub.items("/v1/threads"):
-        if known["title"] == said and known.get("state") == "open" and not known.get("archived"):
+        if (known["title"], known["state"], known["archived"]) == (said, "open", False):
             return str(known["id"])
     return str(hub.op("thread.create", {"title": said}, op_id=f"{op_id}-thread")["id"])
 
@@ -130,10 +130,7 @@ def _granted(path: Path, *, mode: str, op_id: str) -> Granted:
     from deskhand.runner.ceiling import Ceiling, grant_folder
 
     wanted = FolderMode(mode)
-    try:
-        real = str(path.resolve(strict=True))
-    except OSError as error:
-        raise DeskhandError(Code.FOLDER_REFUSED, f"{path}: {error.strerror}") from None
+    real = str(path.resolve())
     for entry in Ceiling(home()).entries():
         if entry.root == real and entry.for_op is None and narrower(entry.mode, wanted) is wanted:
             return entry

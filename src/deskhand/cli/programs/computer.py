@@ -12,6 +12,8 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import cast
 
+from platformdirs import user_documents_path
+
 from deskhand.agents.commands.agent import CommandAgent
 from deskhand.cli.minds import builtin_agent
 from deskhand.cli.programs.serving import Running
@@ -25,7 +27,7 @@ from deskhand.protocol.objects import Role
 from deskhand.runner.app import Parts, Runner
 from deskhand.runner.live import Live
 from deskhand.sandbox.choose import choose_sandbox
-from deskhand.store.engine import open_sqlite, open_sqlite_reader
+from deskhand.store import engine
 from deskhand.store.home import make_folder
 from deskhand.store.private import RUNNER_FILE
 from deskhand.store.writer import ThreadWriter
@@ -49,12 +51,16 @@ async def open_runner(
     ids, state = Ids(clock), home / "runner"
     make_folder(state)
     sandbox = await choose_sandbox(state, clock=clock, offload=asyncio.to_thread)
-    writing = open_sqlite(state / JOURNAL)
-    reading = open_sqlite_reader(state / JOURNAL)
+    writing = engine.open_sqlite(state / JOURNAL)
+    reading = engine.open_sqlite_reader(state / JOURNAL)
     writer = ThreadWriter(writing)
     journal = Journal(engine=reading, writer=writer, ids=ids)
     agent = CommandAgent(offload=asyncio.to_thread)
-    tools = standard_tools(offload=asyncio.to_thread, clock=clock, hosts=_hosts)
+
+    def hosts() -> tuple[str, ...]:
+        return cast("tuple[str, ...]", setting("internet.hosts").value)
+
+    tools = standard_tools(offload=asyncio.to_thread, clock=clock, hosts=hosts)
     live, told = Live(), tool_infos(tools)
     holding = builtin_agent(
         home, computer=name, tools=told, clock=clock, hear=live.hear, language=language
@@ -66,7 +72,7 @@ async def open_runner(
             home=home,
             documents=_documents(),
             as_root=as_root,
-            slots=int(cast("int", setting("runner.slots").value)),
+            slots=cast("int", setting("runner.slots").value),
             language=language,
             link=link,
             journal=journal,
@@ -113,15 +119,6 @@ def computer_name(said: str | None) -> str:
     return str(setting("runner.name", flag=said).value) or socket.gethostname()
 
 
-def _hosts() -> tuple[str, ...]:
-    """Return the hosts that tools may ask, read anew each time."""
-    return cast("tuple[str, ...]", setting("internet.hosts").value)
-
-
 def _documents() -> Path:
     said = str(setting("runner.documents").value)
-    if said:
-        return Path(said).expanduser()
-    from platformdirs import user_documents_path
-
-    return user_documents_path()
+    return Path(said).expanduser() if said else user_documents_path()

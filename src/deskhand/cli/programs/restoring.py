@@ -20,19 +20,14 @@ from deskhand.errors import Code, DeskhandError
 from deskhand.hub.credentials import LocalDevice, bearer_sha256, new_token, write_device
 from deskhand.ids import Ids
 from deskhand.ports import Credential
-from deskhand.protocol.authority import Principal
-from deskhand.protocol.events import LogRestored
-from deskhand.protocol.objects import Role
+from deskhand.protocol import authority, events, objects
 from deskhand.protocol.wire import JsonObject
 from deskhand.runner.ceiling import FILE as FOLDERS
+from deskhand.store import engine, faults, opening, schema
 from deskhand.store.backup.archive import read_manifest, unpack
 from deskhand.store.backup.restoring import place, replaced, settle
-from deskhand.store.engine import open_sqlite
-from deskhand.store.faults import translated
 from deskhand.store.home import open_home
-from deskhand.store.opening import FILE
 from deskhand.store.private import OWNER_FILE, RUNNER_FILE
-from deskhand.store.schema import prepare_sqlite, revisions
 from deskhand.workflow.restoring import settle_journal
 
 
@@ -46,9 +41,9 @@ def restore(
     Raises:
         DeskhandError: ``backup_damaged``, ``schema_newer``, ``home_locked``, ``home_unsafe``, ``disk_full``.
     """
-    with translated(), ExitStack() as ending:
+    with faults.translated(), ExitStack() as ending:
         manifest = read_manifest(backup)
-        if manifest.get("schema") not in revisions():
+        if manifest.get("schema") not in schema.revisions():
             raise DeskhandError(Code.SCHEMA_NEWER, str(manifest.get("schema")))
         backup_at = str(manifest["made_at"])
         if home.is_mount():
@@ -67,7 +62,12 @@ def restore(
             raise
         # From here on nothing is deleted: in its place may be what was there before.
         named = stamp(clock.now()).replace(":", "").replace(".", "")
-        aside = _placed(prepared, home, home.with_name(f"{home.name}.before-restore-{named}"))
+        try:
+            aside = place(
+                prepared, home, aside=home.with_name(f"{home.name}.before-restore-{named}")
+            )
+        except OSError as error:
+            raise DeskhandError(Code.HOME_UNSAFE, f"{home}: {error.strerror}") from None
         return {
             "home": str(home),
             "backup_at": backup_at,
@@ -78,19 +78,12 @@ def restore(
         }
 
 
-def _placed(prepared: Path, home: Path, aside: Path) -> Path | None:
-    try:
-        return place(prepared, home, aside=aside)
-    except OSError as error:
-        raise DeskhandError(Code.HOME_UNSAFE, f"{home}: {error.strerror}") from None
-
-
 def _settled(
     prepared: Path, home: Path, manifest: JsonObject, *, clock: Clock, ids: Ids
-) -> tuple[list[LogRestored], bool]:
+) -> tuple[list[events.LogRestored], bool]:
     """Make what was unpacked fit to be a home; return what its logs were told, and whether the home before knew us."""
     account = str(manifest["account"])
-    known = replaced(home / FILE, account) is not None
+    known = replaced(home / opening.FILE, account) is not None
     here = None if known else _new_here(prepared, manifest, ids)
     for name in (OWNER_FILE, RUNNER_FILE, VAPID_FILE, FOLDERS) if known else ():
         if (home / name).is_file():  # what is true of this computer now, its lent folders too
@@ -98,12 +91,12 @@ def _settled(
     backup_at = str(manifest["made_at"])
     journal = prepared / "runner" / JOURNAL
     with ExitStack() as ending:
-        hub = open_sqlite(prepared / FILE)
+        hub = engine.open_sqlite(prepared / opening.FILE)
         ending.callback(hub.dispose)
-        prepare_sqlite(hub, prepared / FILE, clock)
-        told = settle(hub, clock, ids, backup_at=backup_at, before=home / FILE, here=here)
+        schema.prepare_sqlite(hub, prepared / opening.FILE, clock)
+        told = settle(hub, clock, ids, backup_at=backup_at, before=home / opening.FILE, here=here)
         if journal.is_file():
-            opened = open_sqlite(journal)
+            opened = engine.open_sqlite(journal)
             ending.callback(opened.dispose)
             with opened.begin() as connection:
                 settle_journal(connection)
@@ -121,5 +114,6 @@ def _new_here(prepared: Path, manifest: JsonObject, ids: Ids) -> Credential | No
     token, name, device = new_token(ids), str(runner["name"]), str(runner["device"])
     here = LocalDevice(account=account, device=device, token=token, name=name)
     write_device(prepared / RUNNER_FILE, here)
-    principal = Principal(account=account, id=device, role=Role.RUNNER, name=name)
+    role = objects.Role.RUNNER
+    principal = authority.Principal(account=account, id=device, role=role, name=name)
     return Credential(token_sha256=bearer_sha256(token), principal=principal, kind="runner")

@@ -12,7 +12,7 @@ from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Final
 
-from deskhand.cli.client import Client, healthz
+from deskhand.cli.client import Client
 from deskhand.cli.home import home
 from deskhand.cli.programs.computer import computer_name, open_runner
 from deskhand.cli.programs.ending import told_before_going, until_told_to_end, work_until
@@ -67,13 +67,12 @@ async def _pair(path: Path, *, url: str | None, invite: str | None, name: str) -
     if url is None or invite is None:
         lacks = "--invite" if url else "--url"
         raise DeskhandError(Code.INVALID, lacks, field=lacks)
-    clock = SystemClock()
+    clock, hub = SystemClock(), Client(url=url.rstrip("/"))
     # An invitation and a lease live by the clock: it is compared with the hub's.
-    if said := healthz(url).getheader("Date"):
+    if said := hub.send("GET", "/healthz").getheader("Date"):
         apart = (clock.now() - parsedate_to_datetime(said)).total_seconds()
         if abs(apart) > _SKEW_SECONDS_MAX:
             raise DeskhandError(Code.CLOCK_WRONG, f"{apart:+.0f} s")
-    hub = Client(url=url.rstrip("/"))
     secret = invite.rpartition("#join=")[2]
     by = {"code": secret} if secret.replace(" ", "").isdigit() else {"invite": secret}
     asked = hub.call("POST", "/v1/pair", {**by, "name": name, "kind": "runner"})

@@ -18,7 +18,6 @@ from importlib import import_module
 from pathlib import Path
 
 from deskhand import __version__
-from deskhand.cli.commands.devices import admitted_by, join_link, show_invitation
 from deskhand.cli.home import home
 from deskhand.cli.programs.ending import told_before_going, until_told_to_end, work_until
 from deskhand.cli.programs.serving import Reach, Running, reach_of, running_hub, seen_to_answer
@@ -47,7 +46,7 @@ async def run_hub(*, port: int | None, said: str | None) -> int:
         ready = {"url": url, "invite": runner, "pid": os.getpid(), "page_invite": page.invite}
         line = speak.say("hub.runner", url=url, invite=runner)
         speak.answer({**ready, "code": page.code}, speak.say("hub.ready", url=url), line)
-        show_invitation(join_link(url, page.invite), page.code, drawn=True)
+        speak.invitation(url, page.invite, page.code, drawn=True)
         async with told_before_going(running.hub.going):
             await until_told_to_end()
     return Exit.DONE
@@ -135,7 +134,7 @@ class _Desk:
         speak.answer(ready, speak.say("up.ready", **said), *lines)
         if not reach.url:
             speak.out(speak.say("up.no_road"))
-        show_invitation(join_link(opened, made.invite), made.code, drawn=bool(reach.url))
+        speak.invitation(opened, made.invite, made.code, drawn=bool(reach.url))
         speak.out(speak.say("up.end"))
         display = sys.platform != "linux" or {"DISPLAY", "WAYLAND_DISPLAY"} & os.environ.keys()
         if browser and not speak.json and display:
@@ -157,7 +156,7 @@ class _Desk:
         now = await running.hub.store.get(running.owner.account, PairRequest, request.id)
         if now is None or now.state != "waiting":
             return
-        yes = await _in_daemon(lambda: admitted_by(request.name, request.match))
+        yes = await _in_daemon(lambda: speak.admits(request.name, request.match))
         result = await running.op("device.admit", {"request": request.id, "admit": yes})
         if result.error is not None:
             speak.err(result.error.message, "bad")
