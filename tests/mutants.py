@@ -19,7 +19,7 @@ from deskhand.core.drafting import Facts, Wish
 from deskhand.errors import DeskhandError
 from deskhand.hub import submitting
 from deskhand.hub.app import Hub
-from deskhand.hub.delivering import Courier
+from deskhand.hub.timing import Courier
 from deskhand.protocol.events import EVENTS
 from deskhand.protocol.ops import Op
 from deskhand.protocol.tasks import Approval, Task, TaskState

@@ -74,10 +74,10 @@ async def broken(self, arguments, place): raise OSError('the disk is gone')
 builtin.BuiltIn.call = broken
 """
 IDLE_COURIER = """
-import deskhand.hub.delivering as delivering
+import deskhand.hub.timing as timing
 import deskhand.testing.demo.agent_act as act
 async def never(self): return None
-delivering.Courier.run = never
+timing.Courier.run = never
 act.WORK_SECONDS = 8
 """
 NO_RECOVERY = """

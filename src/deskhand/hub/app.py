@@ -13,13 +13,12 @@ from dataclasses import dataclass
 
 from deskhand.clock import Clock
 from deskhand.errors import Code, DeskhandError
-from deskhand.hub.delivering import Courier
 from deskhand.hub.pairing import Pairing
 from deskhand.hub.peer import own_uid
 from deskhand.hub.presence import Attendance
 from deskhand.hub.streaming import view_of
 from deskhand.hub.submitting import Submitter, dispatch
-from deskhand.hub.timing import Alarm, Sweeper
+from deskhand.hub.timing import Alarm, Courier, Sweeper
 from deskhand.ids import Ids
 from deskhand.limits import ARTIFACT_BYTES_MAX, LIST_LIMIT_MAX
 from deskhand.ports import Blobs, Frame, Notifier, Page

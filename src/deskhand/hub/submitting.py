@@ -18,7 +18,7 @@ from deskhand.core.drafting import EVERY_RUNNER, Decision, Draft, Wish, known, s
 from deskhand.core.settings import checked
 from deskhand.core.waiting import modelless
 from deskhand.errors import Code, DeskhandError
-from deskhand.hub.delivering import plan
+from deskhand.hub.timing import plan
 from deskhand.ids import Ids
 from deskhand.limits import CONTEXT_MESSAGES_MAX, OPS_PER_BATCH_MAX
 from deskhand.ports import Blobs

@@ -21,11 +21,11 @@ from deskhand.core.delivery import trial_announcement
 from deskhand.core.settings import REGISTRY
 from deskhand.errors import Code, DeskhandError
 from deskhand.hub.app import visible
-from deskhand.hub.delivering import plan
 from deskhand.hub.http.access import Answering, Call, TheCall, cookie_for
 from deskhand.hub.http.messages import Answer, Flow, items, read_json
 from deskhand.hub.peer import Peer, uid_of
 from deskhand.hub.streaming import view_of
+from deskhand.hub.timing import plan
 from deskhand.ports import Frame, PushSubscription, W
 from deskhand.protocol import requests as asks
 from deskhand.protocol.objects import Role, Runner, Setting, Thread
