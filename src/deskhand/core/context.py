@@ -46,10 +46,9 @@ def context_of(
 
 def _item(event: Event, task_of: TaskOf) -> ContextItem | None:
     match body_of(event):
-        case ev.MessagePosted(role="user", text=text, trust=trust):
-            return ContextItem(role="user", text=text, at=event.at, trust=trust)
-        case ev.MessagePosted(text=text, trust=trust):
-            return ContextItem(role="agent", text=text, at=event.at, trust=trust)
+        case ev.MessagePosted(role=who, text=text, trust=trust):
+            role = "user" if who == "user" else "agent"
+            return ContextItem(role=role, text=text, at=event.at, trust=trust)
         case ev.TaskFinished(answer=False) as end:
             task = task_of(event.task or "")
             files = task.artifacts if task else ()

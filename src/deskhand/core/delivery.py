@@ -38,10 +38,9 @@ def announcement(body: Body, *, thread: str | None, task: str | None) -> Announc
     """Return the notification that an event deserves, if any."""
     path = f"/#/threads/{thread}" + (f"/tasks/{task}" if task else "")
     match body:
-        case ev.TaskFinished(state=TaskState.COMPLETED):
-            return Announcement(kind="finished", tag=task or "", url_path=path)
-        case ev.TaskFinished(state=TaskState.FAILED):
-            return Announcement(kind="failed", tag=task or "", url_path=path)
+        case ev.TaskFinished(state=TaskState.COMPLETED | TaskState.FAILED as state):
+            kind = "failed" if state is TaskState.FAILED else "finished"
+            return Announcement(kind=kind, tag=task or "", url_path=path)
         case ev.ApprovalRequested(approval=asked) | ev.QuestionAsked(question=asked):
             return Announcement(kind="needs_you", tag=asked.id, url_path=path)
         case _:

@@ -19,7 +19,7 @@ from deskhand.limits import TASKS_OPEN_MAX
 from deskhand.protocol import events as ev
 from deskhand.protocol.events import ORDER_KINDS
 from deskhand.protocol.objects import Folder, FolderMode, Runner
-from deskhand.protocol.tasks import Brief, ContextItem, QueueReason, Task, TaskState
+from deskhand.protocol.tasks import Brief, ContextItem, Delegated, QueueReason, Task, TaskState
 
 UNDER_WAY = (TaskState.WORKING, TaskState.INPUT_REQUIRED, TaskState.VERIFYING)
 _DISPATCHING = """
@@ -154,12 +154,8 @@ def _overlap(first: Folder, second: Folder) -> bool:
 
 def brief_of(task: Task, epoch: int, context: Sequence[ContextItem]) -> Brief:
     """Return what a runner gets to know of a task."""
-    told: dict[str, Any] = {name: getattr(task, name) for name in _TOLD}
+    told: dict[str, Any] = {name: getattr(task, name) for name in Delegated.model_fields}
     if task.criteria_by == "agent":
         told["criteria"] = ()
     checks = task.requested_checks
     return Brief(**told, task=task.id, epoch=epoch, checks=checks, context=tuple(context))
-
-
-_TOLD = Brief.model_fields.keys() & Task.model_fields.keys() - {"epoch", "checks"}
-"""What a brief says in the task's own words."""

@@ -7,30 +7,19 @@ from __future__ import annotations
 
 import errno
 import sqlite3
+import tomllib
 from collections.abc import Generator
 from contextlib import contextmanager
+from importlib.resources import files
 
 from sqlalchemy.exc import DBAPIError
 
 from deskhand.errors import Code, DeskhandError
 
 _FULL_ERRNO = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
-# Everything that is not listed is ``unavailable``.
-_SQLITE: dict[int, Code] = {
-    sqlite3.SQLITE_FULL: Code.DISK_FULL,
-    sqlite3.SQLITE_IOERR_SHMSIZE: Code.DISK_FULL,  # the index of the log cannot grow: nothing else makes it fail
-    sqlite3.SQLITE_CONSTRAINT: Code.CONFLICT,
-    sqlite3.SQLITE_TOOBIG: Code.TOO_LARGE,
-    sqlite3.SQLITE_CORRUPT: Code.STORE_DAMAGED,
-    sqlite3.SQLITE_NOTADB: Code.STORE_DAMAGED,
-}
-_SQLSTATE: dict[str, Code] = {
-    "53100": Code.DISK_FULL,
-    "22": Code.INVALID,
-    "23": Code.CONFLICT,
-    "54": Code.TOO_LARGE,
-    "XX": Code.STORE_DAMAGED,
-}
+_SAID = tomllib.loads(files("deskhand.store").joinpath("faults.toml").read_text(encoding="utf-8"))
+_SQLITE = {getattr(sqlite3, name): Code(said) for name, said in _SAID["sqlite"].items()}
+_SQLSTATE = {state: Code(said) for state, said in _SAID["sqlstate"].items()}
 
 
 def fault_of(error: BaseException) -> DeskhandError | None:

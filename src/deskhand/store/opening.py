@@ -181,11 +181,12 @@ def open_sqlite_store(path: Path, clock: Clock, *, offload: Offload = inline) ->
         forget_old_ops(engine, clock)
         with engine.begin() as connection:
             deliveries.let_go(connection, stamp(clock.now()))
+            fanout = FanOut(log.heads(connection))
         writer = ThreadWriter(engine)
         reading = open_sqlite_reader(path)
         reader = Reader(reading, offload, here=reading.connect())
     scrubbing = partial(empty_log, engine)
-    return SqlStore(clock, writer=writer, reader=reader, fanout=FanOut(), scrubbing=scrubbing)
+    return SqlStore(clock, writer=writer, reader=reader, fanout=fanout, scrubbing=scrubbing)
 
 
 def open_postgres_store(

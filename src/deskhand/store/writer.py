@@ -210,12 +210,12 @@ class FanOut:
     refuses to guess over a gap: what is not next waits for the listener.
 
     Args:
-        heads: to begin after; without them every commit is new (one process, one log).
+        heads: where each account's log ended when this process began to listen.
     """
 
-    def __init__(self, heads: Mapping[str, int] | None = None) -> None:
+    def __init__(self, heads: Mapping[str, int]) -> None:
         self._hooks: list[Hook] = []
-        self._told = None if heads is None else dict(heads)
+        self._told = dict(heads)
 
     def add(self, hook: Hook) -> None:
         """Call ``hook`` from now on."""
@@ -223,19 +223,15 @@ class FanOut:
 
     def told(self, account: str) -> int:
         """Return the seq up to which the account's events were passed on."""
-        return 0 if self._told is None else self._told.get(account, 0)
+        return self._told.get(account, 0)
 
     def offer(self, committed: Sequence[Committed]) -> None:
         """Pass on what is next in its log; on the loop only."""
-        fresh = [item for item in committed if self._is_next(item)]
+        fresh: list[Committed] = []
+        for item in committed:
+            if item.event.seq == self.told(item.account) + 1:
+                self._told[item.account] = item.event.seq
+                fresh.append(item)
         if fresh:
             for hook in self._hooks:
                 hook(fresh)
-
-    def _is_next(self, item: Committed) -> bool:
-        if self._told is None:
-            return True
-        fits = item.event.seq == self.told(item.account) + 1
-        if fits:
-            self._told[item.account] = item.event.seq
-        return fits

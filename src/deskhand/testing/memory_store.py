@@ -14,6 +14,7 @@ from sqlalchemy import Engine
 from deskhand.clock import Clock
 from deskhand.store.engine import Reader, open_memory
 from deskhand.store.faults import fault_of
+from deskhand.store.log.reading import heads
 from deskhand.store.opening import SqlStore, forget_old_ops, inline
 from deskhand.store.schema import VERSIONS, run_script
 from deskhand.store.writer import After, FanOut, Work, tell
@@ -95,4 +96,6 @@ def open_memory_store(
     forget_old_ops(disk, clock)
     writer = InlineWriter(disk, before_commit=before_commit, after_commit=after_commit)
     reader = Reader(disk, inline, here=disk.connect())
-    return SqlStore(clock, writer=writer, reader=reader, fanout=FanOut())
+    with disk.begin() as connection:
+        fanout = FanOut(heads(connection))
+    return SqlStore(clock, writer=writer, reader=reader, fanout=fanout)

@@ -41,10 +41,7 @@ _LOCK = select(_a.head, _a.hash).where(_MINE).with_for_update()
 _MOVE = update(tables.accounts).where(_MINE).values(head=bindparam("seq"), hash=bindparam("sha"))
 
 _OF_THE_ACCOUNT = ("device", "folder", "pair", "runner", "setting")
-_KEPT_KINDS = (
-    ERASED,
-    *(kind for kind in EVENTS if kind.partition(".")[0] in _OF_THE_ACCOUNT),
-)
+_KEPT_KINDS = (ERASED, *(kind for kind in EVENTS if kind.partition(".")[0] in _OF_THE_ACCOUNT))
 """What stays whatever thread its envelope names: facts about the account, not about a conversation."""
 _HANGING = (
     tables.leases,

@@ -69,7 +69,16 @@ class _Walk:
         expected = self._seq + 1
         try:
             self._judge(row)
-            self._fold(row)
+            event = read_event(row)
+            for key in touched(event):
+                after = fold(key, self.objects.get(key), event)
+                self.changed_at[key] = event.seq
+                if after is not None:
+                    self.objects[key] = after
+            if event.kind == ERASED and event.thread is not None:
+                self._redacted.pop(event.thread, None)
+                for key in hanging(self.objects, event.thread):
+                    del self.objects[key]
         except (TypeError, ValueError, AttributeError, DeskhandError):
             # A flipped bit makes a number of a text, or bytes.
             self._seq = max(self._seq, expected)
@@ -95,18 +104,6 @@ class _Walk:
             f"Event {seq} was blanked although its thread was never erased."
             for seq in self._redacted.values()
         ]
-
-    def _fold(self, row: RowMapping) -> None:
-        event = read_event(row)
-        for key in touched(event):
-            after = fold(key, self.objects.get(key), event)
-            self.changed_at[key] = event.seq
-            if after is not None:
-                self.objects[key] = after
-        if event.kind == ERASED and event.thread is not None:
-            self._redacted.pop(event.thread, None)
-            for key in hanging(self.objects, event.thread):
-                del self.objects[key]
 
 
 def _compare(connection: Connection, account: str, walk: _Walk) -> list[str]:

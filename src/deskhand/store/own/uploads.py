@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from sqlalchemy import Connection, delete, func, insert, select, update
 
 from deskhand.errors import Code, DeskhandError
-from deskhand.limits import UPLOAD_BYTES_MAX, UPLOAD_QUOTA_BYTES
+from deskhand.limits import UPLOAD_QUOTA_BYTES
 from deskhand.protocol.objects import Upload
 from deskhand.protocol.tasks import Artifact
 from deskhand.store import tables
@@ -33,8 +33,6 @@ def create(
     owned: RowValues = {"account": account, "principal": principal, "posted": False}
     connection.execute(delete(tables.uploads).filter_by(**owned).where(_u.expires_at < now))
     reserved = select(func.coalesce(func.sum(_u.size), 0)).filter_by(**owned)
-    if upload.size > UPLOAD_BYTES_MAX:
-        raise DeskhandError(Code.TOO_LARGE, f"{UPLOAD_BYTES_MAX} bytes")
     if int(connection.execute(reserved).scalar_one()) + upload.size > UPLOAD_QUOTA_BYTES:
         raise DeskhandError(Code.TOO_LARGE, f"{UPLOAD_QUOTA_BYTES} bytes waiting to be posted")
     row: RowValues = {name: getattr(upload, name) for name in _FIELDS}
