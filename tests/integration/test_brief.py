@@ -75,7 +75,7 @@ async def test_a_briefing_quotes_every_action_with_its_source_and_is_checked() -
         "notes/회의록.md:4 배송 지연이 우려된다.",
         "notes/2026-11-20-call.md:4 Printing costs rose to 1,240 EUR.",
     ]
-    assert "2026-11-20 – 2026-11-21 · 3 notes" in page
+    assert "3 notes; every line is a quote" in page
     assert "Not read: 1 files that are no text notes (png ×1)." in page
 
 

@@ -1,8 +1,7 @@
 """``/brief PATH... [--pages N] [--out NAME]``: an extractive briefing over notes. Every line is a quote with its source.
 
 The bound is words of the whole page, headings and sources included. Actions go in before anything else, then marked
-lines, then what is new and says much: plain counting of cues, numbers, position, and how rare the words of a line are
-among all notes. It never paraphrases and never leaves out an action silently: what had no room is counted and its file
+lines, then what is new and says much: plain counting of cues, figures, different words and position. It never paraphrases and never leaves out an action silently: what had no room is counted and its file
 is named.
 """
 
@@ -10,7 +9,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import replace
 from functools import lru_cache
@@ -21,7 +20,6 @@ from deskhand.agents.commands.command import Command, Plan, Work
 from deskhand.agents.commands.notes import Found, Note, read_notes
 from deskhand.core.quotes import Quote, cut, show
 from deskhand.core.words.cues import Cue, Line, cue_place, scan
-from deskhand.core.words.owing import noted_on
 from deskhand.core.words.wording import wording
 
 _WORDS_PER_PAGE: Final = 450
@@ -30,7 +28,7 @@ _OTHERS_TRIED_MAX: Final = 2000
 _HEADINGS_WORDS: Final = 16
 """What the headings of all sections take."""
 _ALIKE: Final = 0.8
-_WORDS_LOW, _WORDS_HIGH = 4, 40
+_WORDS_LOW, _WORDS_HIGH, _TELLING = 4, 40, 12
 _EARLY: Final = 5
 _UNBROKEN = re.compile(r"[!-~\t]{61,}$")
 _WORD = re.compile(r"[^\W_]+")
@@ -90,10 +88,8 @@ def _composed(found: Found) -> tuple[str, list[_Pick], list[_Pick]]:
 def _page(found: Found, taken: Iterable[_Pick], left: Iterable[_Pick]) -> str:
     """Return the Markdown of a briefing."""
     say = found.work.say
-    days = sorted(day for note in found.notes if (day := noted_on(note.lines, note.path)))
-    ends = dict.fromkeys(str(day) for day in (*days[:1], *days[-1:]))
-    about = [" – ".join(ends)] * bool(ends) + [say("brief.about", count=len(found.notes))]
-    blocks = [" · ".join(about), *found.left_out(pick.path for pick in left)]
+    about = say("brief.about", count=len(found.notes))
+    blocks = [about, *found.left_out(pick.path for pick in left)]
     in_order = sorted(taken)
     for section in (*_SECTIONS, None):
         lines = [_quoted(pick) for pick in in_order if pick.section is section]
@@ -112,17 +108,15 @@ def _quoted(pick: _Pick) -> str:
 @lru_cache(maxsize=2)  # a plan is thought anew for every move
 def _choose(notes: tuple[Note, ...]) -> tuple[list[_Pick], list[_Pick]]:
     """Return what could go on the page, best first: every action, equal ones once; then the others in turn."""
-    read = [(note, _worth_reading(note)) for note in notes]
-    rarity = _rarity([line for _, lines in read for line in lines])
     sections: dict[Cue | None, list[_Pick]] = {section: [] for section in (*_SECTIONS, None)}
-    for note, lines in read:
-        for place, line in enumerate(lines):
+    for note in notes:
+        for place, line in enumerate(_worth_reading(note)):
             is_meta = _META.match(line.words) is not None
             section = _section(line, is_meta=is_meta)
             if section is Cue.DATE and place == 0 and not line.is_item:
                 continue  # the title of the note, with its day
             if section or (not is_meta and _tokens(line.words)):
-                score = _score(line, rarity) + 0.3 * (place < _EARLY)
+                score = _score(line) + 0.3 * (place < _EARLY)
                 pick = _Pick(note.path, line.number, line.words, section, score)
                 sections[section].append(pick)
     actions = {pick.words: pick for pick in reversed(sections.pop(Cue.ACTION))}
@@ -152,21 +146,12 @@ def _section(line: Line, *, is_meta: bool) -> Cue | None:
     return next((cue for cue in cues if cue in line.cues), None)
 
 
-def _rarity(lines: list[Line]) -> dict[str, float]:
-    """Return how telling each word is, from 0 (everywhere) to 1 (once)."""
-    seen = Counter(word for line in lines for word in _tokens(line.words))
-    total = len(lines) + 1
-    return {word: math.log(total / count) / math.log(total) for word, count in seen.items()}
-
-
-def _score(line: Line, rarity: dict[str, float]) -> float:
-    found = _tokens(line.words)
-    # Rounded once, so that a replay in another process finds the same order.
-    novelty = math.fsum(rarity[word] for word in found) / (len(found) or 1)
+def _score(line: Line) -> float:
+    """Return how much a line says: different words, figures, and the marks on it; best in the length of a sentence."""
     fits = _WORDS_LOW <= len(line.words.split()) <= _WORDS_HIGH
     tells = any(letter.isdigit() for letter in line.words)
     marks = 0.3 * len(line.cues - {Cue.DONE}) + 0.2 * line.is_item - 0.8 * (Cue.DONE in line.cues)
-    return novelty + 0.8 * fits + 0.4 * tells + marks
+    return min(len(_tokens(line.words)), _TELLING) / _TELLING + 0.8 * fits + 0.4 * tells + marks
 
 
 def _ranked(picks: Iterable[_Pick]) -> list[_Pick]:

@@ -9,13 +9,11 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import date
 from importlib.resources import files
 from itertools import chain, count
 from typing import Any, Final, Self, TypeVar
 
 from deskhand.agents.commands.values import number, objects, strings, words
-from deskhand.clock import unstamp
 from deskhand.ports import CheckWish, Done, GiveUp, ToolCall, Turn, Wishes
 from deskhand.protocol.objects import CommandInfo, OptionInfo
 from deskhand.protocol.wire import JsonObject
@@ -109,11 +107,6 @@ class Work:
     def about(self, *samples: str) -> Work:
         """Return it with the language to answer in: Korean to who writes it, and about what is written in it."""
         return replace(self, language=language_of(*samples, default=self.line.language))
-
-    @property
-    def today(self) -> date:
-        """The day on which the line was written, where this computer is."""
-        return unstamp(self.line.at).astimezone().date()
 
     def option(self, name: str, default: str = "") -> str:
         """Return what stands behind an option."""

@@ -43,7 +43,9 @@ def parse_line(given: str, commands: Sequence[Command]) -> Line:
     if "\n" in line or "\r" in line:
         raise DeskhandError(Code.INVALID, "a command is one line; leave out the others")
     if command.info.takes == "line":
-        operands, options = _argv("".join(line.split(None, 1)[1:])), {}
+        said, options = "".join(line.split(None, 1)[1:]), {}
+        shell = ["sh", "-c", said] if _FOR_A_SHELL.search(said) else None
+        operands = shell or [_DASHES.sub("--", word) for word in _tokens(said)]
     else:
         operands, options = _arguments(_tokens(line)[1:], command)
     if not command.info.least <= len(operands) <= command.info.most:
@@ -52,13 +54,6 @@ def parse_line(given: str, commands: Sequence[Command]) -> Line:
         raise _invalid(wrong, command, command.metavar)
     language = "ko" if re.search("[가-힣]", line) else "en"
     return Line(name=name, operands=tuple(operands), options=options, language=language)
-
-
-def _argv(said: str) -> list[str]:
-    """Return the words of a program's call; what only a shell understands goes to one, as it stands."""
-    if _FOR_A_SHELL.search(said):
-        return ["sh", "-c", said]
-    return [_DASHES.sub("--", word) for word in _tokens(said)]
 
 
 def _arguments(tokens: Sequence[str], command: Command) -> tuple[list[str], dict[str, str | int]]:

@@ -17,7 +17,6 @@ _SOON_DAYS: Final = 270
 _WORDS: Final = wording("days")
 _PERIODS: Final = [re.compile(form) for form in _WORDS["periods"]]
 _OF_MONTH: Final = [re.compile(form) for form in _WORDS["of_month"]]
-_UNIT_DAYS: Final = {"day": 1, "week": 7, "month": 30, "year": 365}
 
 
 class Period(NamedTuple):
@@ -66,7 +65,7 @@ def _span(found: dict[str, str], today: date) -> tuple[date, date] | None:
         case {"ago": word}:
             first = last = today - timedelta(days=_WORDS["ago"][word])
         case {"count": count}:
-            first, last = today - timedelta(days=int(count) * _UNIT_DAYS[unit]), today
+            first, last = today - timedelta(days=int(count) * _WORDS["unit_days"][unit]), today
         case {"weekday": name}:
             back = (today.weekday() - (_weekday(name) or 0) - 1) % 7 + 1
             first = last = today - timedelta(days=back)

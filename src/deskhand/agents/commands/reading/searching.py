@@ -12,12 +12,13 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Final
 
-from deskhand.agents.commands.command import Command, Plan, Steps, StoppedError, Work
+from deskhand.agents.commands.command import Command, Plan, StoppedError, Work
 from deskhand.agents.commands.values import named, number, objects, sized, strings, words
+from deskhand.clock import unstamp
 from deskhand.core.quotes import Quote, quotable, show
 from deskhand.core.words.days import period_in
 from deskhand.core.words.wording import wording
-from deskhand.ports import Done, GiveUp, Wishes
+from deskhand.ports import Done, GiveUp, ToolResult, Wishes
 from deskhand.protocol.wire import Json, JsonObject
 
 _SHOWN_MAX: Final = 20
@@ -70,7 +71,7 @@ def _wish(work: Work) -> tuple[JsonObject, str]:
     """Return what to look for, and the days among it in words; a quoted phrase is looked for whole."""
     phrases = [operand for operand in work.line.operands if " " in operand]
     said = " ".join(operand for operand in work.line.operands if " " not in operand)
-    today = work.today
+    today = unstamp(work.line.at).astimezone().date()
     period = period_in(said, today)
     single = (said.replace(period.words, " ", 1) if period else said).split()
     telling = [word for word in single if word.casefold() not in _EMPTY]
@@ -98,10 +99,19 @@ def _duplicates(work: Work) -> Plan:
         return Done(summary=" ".join([none, *left]))
     copies = [file for group in groups for file in objects(group, "files")[1:]]
     later = [words(file, "path") for file in copies if file.get("linked") is not True]
-    moved, failed = set[str](), list[str]()
+    results = dict[str, ToolResult]()
     if "move" in work.line.options and later:
-        moved, failed = yield from _moved(later[:_MOVED_MAX], work)
+        tried = later[:_MOVED_MAX]
+        wishes = tuple(work.call("trash_file", "trash", {"path": at}, path=at) for at in tried)
+        turn = yield Wishes(calls=wishes)
+        results = dict(zip(tried, turn.results, strict=True))
         left += work.more("duplicates.waiting", len(later) - _MOVED_MAX)
+    moved = {at for at, result in results.items() if result.outcome == "ok"}
+    failed = [
+        work.say("duplicates.not_moved", path=named(at), why=result.text)
+        for at, result in results.items()
+        if at not in moved
+    ]
     counts = {"groups": len(groups), "copies": len(later), "looked": number(value, "looked_at")}
     wasted = sized(sum(number(group, "wasted") for group in groups))
     summary = work.say("duplicates.found", size=wasted, **counts)
@@ -117,16 +127,6 @@ def _duplicates(work: Work) -> Plan:
 
 
 DUPLICATES: Final = Command.of("duplicates", _duplicates)
-
-
-def _moved(paths: list[str], work: Work) -> Steps[tuple[set[str], list[str]]]:
-    """Put files into the trash, one wish each, and return which are there now and why others are not."""
-    calls = tuple(work.call("trash_file", "trash", {"path": path}, path=path) for path in paths)
-    turn = yield Wishes(calls=calls)
-    done = dict(zip(paths, turn.results, strict=True))
-    moved = {path for path, result in done.items() if result.outcome == "ok"}
-    left = [(named(path), result.text) for path, result in done.items() if path not in moved]
-    return moved, [work.say("duplicates.not_moved", path=path, why=why) for path, why in left]
 
 
 def _shown(group: JsonObject, moved: set[str], work: Work) -> list[str]:
