@@ -213,7 +213,7 @@ class TaskArchived(Body, kind="task.archived"):
     archived: bool
 
 
-class TaskFinished(Body, kind="task.finished"):
+class TaskFinished(AttemptBody, kind="task.finished"):
     """The one end of a task. ``answer``: the result is a message that was just said, with nothing to check."""
 
     state: tasks.TaskState
@@ -224,8 +224,6 @@ class TaskFinished(Body, kind="task.finished"):
     usage: tasks.Usage = tasks.Usage()
     model: str | None = None
     answer: bool = False
-    epoch: int
-    happened_at: At | None = None
 
 
 class StepStarted(AttemptBody, kind="step.started"):

@@ -83,13 +83,8 @@ class Live:
 
 def _said(draft: _Draft, ids: Ids) -> Op:
     draft.message = draft.message or ids.new("msg")
-    text = draft.text[draft.sent : TEXT_CHARS_MAX]
-    body: JsonObject = {"epoch": draft.brief.epoch, "message": draft.message, "offset": draft.sent}
+    brief, kind, op_id = draft.brief, "draft.say", ids.new("op")
+    body: JsonObject = {"epoch": brief.epoch, "message": draft.message, "offset": draft.sent}
+    body["text"] = draft.text[draft.sent : TEXT_CHARS_MAX]
     draft.sent = len(draft.text)
-    return Op(
-        op_id=ids.new("op"),
-        kind="draft.say",
-        thread=draft.brief.thread,
-        task=draft.brief.task,
-        body={**body, "text": text},
-    )
+    return Op(op_id=op_id, kind=kind, thread=brief.thread, task=brief.task, body=body)

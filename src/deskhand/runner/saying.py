@@ -22,7 +22,7 @@ from deskhand.runner.parts import Parts
 from deskhand.texts import text as text_of
 
 SUMMARY_CHARS_MAX: Final = 500
-_Fact = ev.AttemptBody | ev.MessagePosted | ev.TaskFinished
+_Fact = ev.AttemptBody | ev.MessagePosted
 
 
 def fact(ids: Ids, body: Body, *, thread: str | None = None, task: str | None = None) -> Op:
@@ -40,17 +40,16 @@ class Voice:
     """Speaks for one attempt of one runner."""
 
     def __init__(self, parts: Parts, brief: Brief) -> None:
-        self._clock = parts.clock
+        self._parts = parts
         self._ids = parts.ids
         self._runner = parts.runner
-        self._language = parts.language
         self._brief = brief
         self.epoch = brief.epoch
 
     @property
     def now(self) -> str:
         """Return the stamp of this moment."""
-        return stamp(self._clock.now())
+        return stamp(self._parts.clock.now())
 
     def op(self, body: _Fact) -> Op:
         """Return the op that appends a fact of this attempt, which happened now if it does not say when."""
@@ -80,7 +79,7 @@ class Voice:
 
     def remarked(self, key: str, **values: object) -> Op:
         """Return: this runner itself said a sentence of the catalogue."""
-        return self.said(text_of(key, language=self._language, **values), role="system")
+        return self.said(text_of(key, language=self._parts.language, **values), role="system")
 
     def moved(self, state: TaskState) -> Op:
         """Return: the task is in another state."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import AsyncIterator, Generator
 from contextlib import ExitStack, closing, contextmanager, suppress
+from itertools import chain, count
 from pathlib import Path
 from typing import Final
 
@@ -25,7 +26,6 @@ from deskhand.workflow.rows import AttemptRow
 INSTRUCTIONS: Final = ("AGENTS.md", "CLAUDE.md")
 RESULTS: Final = "Deskhand"
 INCOMING: Final = "inbox"
-_SAME_NAME_MAX: Final = 100
 
 
 def instructions_of(folder: FolderAccess) -> Instructions | None:
@@ -127,11 +127,9 @@ class Workspaces:
             : limits.TITLE_CHARS_MAX
         ].strip()  # a name that every system takes
         name = f"{brief.created_at[:10]} {title or brief.task}"
-        for number in range(1, _SAME_NAME_MAX):
-            path = self._base / (name if number == 1 else f"{name} ({number})")
-            if _free(path) and self._mine(path, brief):
-                return path
-        return self._base / f"{name} {brief.task}"
+        names = chain([name], (f"{name} ({number})" for number in count(2)))
+        paths = (self._base / one for one in names)
+        return next(path for path in paths if _free(path) and self._mine(path, brief))
 
     def _mine(self, path: Path, brief: Brief) -> bool:
         """Take a place for a task, unless another one that is under way has taken it."""

@@ -25,20 +25,12 @@ from deskhand.clock import Clock
 from deskhand.errors import Code, DeskhandError
 from deskhand.ports import Command, CommandResult, FolderAccess, Offload
 from deskhand.protocol.objects import SandboxInfo
+from deskhand.sandbox import layers as overlay
 from deskhand.sandbox.apply import apply_changes
 from deskhand.sandbox.box import box, exit_code, handed_over
 from deskhand.sandbox.ended import Ended, Records
 from deskhand.sandbox.following import BoundedOutput, Following, lifeline, to_the_end
 from deskhand.sandbox.idmap import MERGED, program_at
-from deskhand.sandbox.layers import (
-    Layers,
-    Programs,
-    as_root,
-    as_user,
-    make_layers,
-    open_up,
-    remove_layers,
-)
 from deskhand.sandbox.seccomp import filter_bytes
 
 _COMMANDS_UID: Final = 64_321
@@ -58,7 +50,9 @@ class Bubblewrap:
         offload: runs blocking work on files.
     """
 
-    def __init__(self, place: Path, *, programs: Programs, clock: Clock, offload: Offload) -> None:
+    def __init__(
+        self, place: Path, *, programs: overlay.Programs, clock: Clock, offload: Offload
+    ) -> None:
         self._place = place
         self._records = Records(place.with_name("ended"))
         self._programs = programs
@@ -66,12 +60,9 @@ class Bubblewrap:
         self._offload = offload
         self.owner = _COMMANDS_UID if os.geteuid() == 0 else None
         self._filter = filter_bytes(platform.machine()) or b""
-
-    @property
-    def info(self) -> SandboxInfo:
-        """Level ``full``: nothing a command writes reaches the folder unseen."""
         reason = f"the runner is root; commands run as uid {self.owner}" if self.owner else None
-        return SandboxInfo(name="bubblewrap over an overlay", level="full", reason=reason)
+        # Nothing a command writes reaches the folder unseen.
+        self.info = SandboxInfo(name="bubblewrap over an overlay", level="full", reason=reason)
 
     async def run(self, command: Command, access: FolderAccess) -> CommandResult:
         """Run it over an overlay of the folder and apply the changes at its end.
@@ -109,13 +100,13 @@ class Bubblewrap:
         unfinished = set(self._records.unfinished())
         for path in self._place.iterdir() if self._place.is_dir() else ():
             if path.name not in unfinished:
-                remove_layers(path)
+                overlay.remove_layers(path)
 
     def _settle(
-        self, key: str, ended: Ended, layers: Layers, access: FolderAccess
+        self, key: str, ended: Ended, layers: overlay.Layers, access: FolderAccess
     ) -> CommandResult:
         """Apply what a run wrote, or the rest of it: from its record on, a crash changes nothing but the time."""
-        open_up(layers.upper)
+        overlay.open_up(layers.upper)
         kept = key != "" and any(layers.upper.iterdir())
         if kept:
             self._records.write(key, ended)
@@ -130,7 +121,9 @@ class Bubblewrap:
             self._records.write(key, replace(ended, result=result, applied=True))
         return result
 
-    async def execute(self, command: Command, layers: Layers, *, root: Path) -> CommandResult:
+    async def execute(
+        self, command: Command, layers: overlay.Layers, *, root: Path
+    ) -> CommandResult:
         """Run a command over layers that are already made; apply nothing.
 
         Raises:
@@ -169,7 +162,7 @@ class Bubblewrap:
         )
 
     def _command_line(
-        self, command: Command, layers: Layers, root: Path, handed: Mapping[str, int]
+        self, command: Command, layers: overlay.Layers, root: Path, handed: Mapping[str, int]
     ) -> list[str]:
         own = [str(path) for path in command.programs]
         at, merged = own, str(layers.merged)
@@ -177,19 +170,19 @@ class Bubblewrap:
             at, merged = [program_at(number) for number in range(len(own))], MERGED
         inner = box(self._programs, command, merged=merged, programs=at, root=root, handed=handed)
         if self.owner is None:
-            return as_user(self._programs, layers, inner)
-        return as_root(layers, [*own, "--", *inner], owner=self.owner)
+            return overlay.as_user(self._programs, layers, inner)
+        return overlay.as_root(layers, [*own, "--", *inner], owner=self.owner)
 
     @contextlib.asynccontextmanager
-    async def _layers(self, name: str, before: Ended | None) -> AsyncGenerator[Layers]:
+    async def _layers(self, name: str, before: Ended | None) -> AsyncGenerator[overlay.Layers]:
         place = self._place / name
         try:
             if before is not None:
-                yield Layers(place=place, started_ns=before.started_ns)
+                yield overlay.Layers(place=place, started_ns=before.started_ns)
             else:
-                yield make_layers(place, owner=self.owner)
+                yield overlay.make_layers(place, owner=self.owner)
         finally:
-            await to_the_end(self._offload(lambda: remove_layers(place)))
+            await to_the_end(self._offload(lambda: overlay.remove_layers(place)))
 
 
 def _working_directory(command: Command, access: FolderAccess) -> None:

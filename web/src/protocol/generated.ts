@@ -743,6 +743,8 @@ export interface TaskEdited {
 
 /** The one end of a task. ``answer``: the result is a message that was just said, with nothing to check. */
 export interface TaskFinished {
+  epoch: number;
+  happened_at?: string;
   state: TaskState;
   verdict?: Verdict;
   summary?: string;
@@ -751,8 +753,6 @@ export interface TaskFinished {
   usage: Usage;
   model?: string;
   answer: boolean;
-  epoch: number;
-  happened_at?: string;
 }
 
 /** The attempt moved the task to another state that is not final. */
