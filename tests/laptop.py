@@ -193,7 +193,7 @@ class Laptop:
             agents={agent.name: agent for agent in self.agents},
             tools={**standard_tools(offload=inline), **self.tools},
             sandbox=self.box,
-            open_folder=Folder.open if self.files is None else self._in_memory,
+            open_folder=Folder if self.files is None else self._in_memory,
             clock=clock,
             ids=ids,
             offload=inline,

@@ -54,7 +54,7 @@ async def place(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncGenerato
     if request.param == "boxed":
         sandbox = await choose_sandbox(tmp_path / "state", clock=SystemClock(), offload=offloaded)
         assert sandbox.info.level == "full"
-    folder = Folder.open(root)
+    folder = Folder(root)
     yield Place(folder=folder, results=folder, mode=FolderMode.READ_ONLY, sandbox=sandbox)
 
 

@@ -278,7 +278,7 @@ async def test_a_huge_file_is_refused_before_it_is_read(tmp_path: Path) -> None:
     """FS-09: a sparse terabyte is a sentence with a way on, within no time."""
     with (tmp_path / "a.csv").open("wb") as file:
         file.truncate(10**12)
-    place = place_of(Folder.open(tmp_path))
+    place = place_of(Folder(tmp_path))
 
     with pytest.raises(DeskhandError) as caught:
         await TOOLS["read_file"].call({"path": "a.csv"}, place)
@@ -315,7 +315,7 @@ async def test_in_the_box_a_document_reads_the_same(box: Sandbox, tmp_path: Path
     """Behind the wall as without one: Python and its packages are there, wherever they are installed."""
     (tmp_path / "work").mkdir()
     (tmp_path / "work" / "계약서.docx").write_bytes(KOREAN_DOCX)
-    folder = Folder.open(tmp_path / "work")
+    folder = Folder(tmp_path / "work")
     arguments: JsonObject = {"path": "계약서.docx"}
 
     walled, bare = [

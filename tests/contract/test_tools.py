@@ -75,7 +75,7 @@ def make(request: pytest.FixtureRequest, tmp_path: Path) -> Make:
             path = tmp_path / name
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(data.encode() if isinstance(data, str) else data)
-        return Folder.open(tmp_path)
+        return Folder(tmp_path)
 
     return in_memory if request.param == "memory" else on_disk
 

@@ -39,7 +39,7 @@ def folder(tmp_path: Path) -> Folder:
     os.link(tmp_path / "photos/IMG 2.jpg", tmp_path / "photos/IMG 2 again.jpg")
     os.link(tmp_path / "letter.txt", tmp_path / "letter too.txt")
     (tmp_path / "photos/link.jpg").symlink_to("IMG 1.jpg")
-    return Folder.open(tmp_path)
+    return Folder(tmp_path)
 
 
 async def _duplicates(folder: Folder, line: str = "/duplicates .") -> Driven:
@@ -85,7 +85,7 @@ async def test_without_duplicates_it_says_how_many_were_compared(tmp_path: Path)
     (tmp_path / "a.txt").write_text("a")
     (tmp_path / "b.txt").write_text("b")
 
-    driven = await _duplicates(Folder.open(tmp_path))
+    driven = await _duplicates(Folder(tmp_path))
 
     assert isinstance(driven.end, Done)
     assert driven.end.summary == "No two files below `.` have the same content; 2 files compared."
@@ -135,7 +135,7 @@ async def test_hundreds_of_copies_are_moved_in_portions(tmp_path: Path) -> None:
     """A task has a bound of steps; what is left is counted, and the same command goes on."""
     for number in range(200):
         (tmp_path / f"{number:03}.txt").write_text("the same")
-    folder = Folder.open(tmp_path)
+    folder = Folder(tmp_path)
 
     first = await _duplicates(folder, "/duplicates . --move")
     second = await _duplicates(folder, "/duplicates . --move")

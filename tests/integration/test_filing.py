@@ -26,7 +26,7 @@ def _filled(root: Path, *names: str) -> Folder:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(f"content of {name}")
         os.utime(path, (WHEN, WHEN))
-    return Folder.open(root)
+    return Folder(root)
 
 
 async def _do(folder: Folder, line: str) -> Driven:

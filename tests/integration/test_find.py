@@ -39,7 +39,7 @@ def folder(tmp_path: Path) -> Folder:
         path.write_bytes(data)
         noon = datetime.fromisoformat(f"{day}T12:00:00").astimezone().timestamp()
         os.utime(path, (noon, noon))
-    return Folder.open(tmp_path)
+    return Folder(tmp_path)
 
 
 async def _find(folder: Folder | MemoryFolder, line: str) -> Driven:
@@ -167,7 +167,7 @@ async def test_a_hidden_directory_full_of_files_hides_nothing(tmp_path: Path) ->
         (tmp_path / f".git/{number}").touch()
     (tmp_path / "letter.txt").write_text("the zebra\n")
 
-    driven = await _find(Folder.open(tmp_path), "/find zebra")
+    driven = await _find(Folder(tmp_path), "/find zebra")
 
     assert _files(driven) == ["letter.txt"]
     assert isinstance(driven.end, Done)

@@ -70,7 +70,7 @@ class Desk:
     def scope(self, *, folder: bool = True) -> Scope:
         """Return the scope of a task, with a folder or without."""
         self.root.mkdir(exist_ok=True)
-        access = Folder.open(self.root)
+        access = Folder(self.root)
         place = Place(
             folder=access if folder else None,
             results=access,

@@ -134,13 +134,12 @@ class ReadFiles(Reading):
 class SearchFiles(Reading):
     """Find lines in text files, in any case of letters; returns "path:line: text".
 
-    Looks below the path. It does not look into PDF, Word and Excel files: read those.
+    Looks below the path. It does not look into PDF, Word and Excel files: read those. For patterns run grep.
     """
 
     example = '{"query": "budget", "pattern": "*.md"}'
 
     query: Annotated[Short, Field(min_length=1)] = Field(description="Words as they stand there.")
-    regex: bool = Field(default=False, description="The query is a regular expression (RE2).")
     path: RelPath = "."
     pattern: Pattern = "*"
 

@@ -107,7 +107,7 @@ async def household(
             agents=agents,
             tools=tools,
             sandbox=sandbox or NoSandbox("not part of this measurement"),
-            open_folder=Folder.open,
+            open_folder=Folder,
             clock=clock,
             ids=ids,
             offload=in_thread,

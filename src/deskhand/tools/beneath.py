@@ -15,55 +15,38 @@ import os
 import stat
 from collections.abc import Generator, Sequence
 from pathlib import Path
-from typing import BinaryIO, Self
+from typing import BinaryIO
 
 from deskhand.errors import Code, DeskhandError
 from deskhand.limits import LIST_ENTRIES_MAX
 from deskhand.ports import Entry
 from deskhand.tools import leaf
-from deskhand.tools.leaf import ABSENT
 from deskhand.tools.names import components, guard_new, odd_spelling
 from deskhand.tools.resolve import DIRECTORY, Resolver, best_resolver
 
-__all__ = ["ABSENT", "Folder"]
-
 
 class Folder:
-    """A granted folder, opened once. Made by :meth:`open`; a context manager, for one user at a time.
+    """A granted folder, opened once and for one user at a time; ``root`` says where it was then.
 
     Everything that takes a path raises ``path_refused`` for what is no plain file or directory beneath,
     ``folder_changed`` when the folder is not the one that was opened (FS-10), ``not_found`` for a name or directory
     that is missing, and ``disk_full``; everything that changes something also ``protected_name`` and ``conflict``.
     """
 
-    def __init__(self, root: Path, handle: int, *, resolver: Resolver) -> None:
-        self._root, self._handle, self._resolve = root, handle, resolver
-        self._pinned = os.fstat(handle)
-        self._together = self._unsynced = False
-
-    @classmethod
-    def open(cls, root: Path, *, resolver: Resolver | None = None) -> Self:
-        """Resolve a directory once and pin it.
-
-        Raises:
-            DeskhandError: ``folder_refused`` when it is no directory that can be opened.
-        """
+    def __init__(self, root: Path, *, resolver: Resolver | None = None) -> None:
+        """Resolve a directory once and pin it; ``folder_refused`` when it is none that can be opened."""
         try:
-            resolved = root.resolve(strict=True)
-            handle = os.open(resolved, DIRECTORY)
+            self.root = root.resolve(strict=True)
+            self._handle = os.open(self.root, DIRECTORY)
         except (OSError, RuntimeError) as error:
             raise DeskhandError(Code.FOLDER_REFUSED, "it is no directory") from error
-        return cls(resolved, handle, resolver=resolver or best_resolver())
-
-    @property
-    def root(self) -> Path:
-        """Where it was when it was opened; for showing, and for binding into a sandbox."""
-        return self._root
+        self._pinned, self._resolve = os.fstat(self._handle), resolver or best_resolver()
+        self._together = self._unsynced = False
 
     def still_there(self) -> bool:
         """Return whether the path still leads to the pinned directory (FS-10)."""
         try:
-            return os.path.samestat(self._root.lstat(), self._pinned)
+            return os.path.samestat(self.root.lstat(), self._pinned)
         except OSError:
             return False
 
@@ -72,12 +55,6 @@ class Folder:
         if self._handle >= 0:
             os.close(self._handle)
             self._handle = -1
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
     # --- reading
 

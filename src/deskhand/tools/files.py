@@ -10,7 +10,7 @@ import fnmatch
 import re
 import unicodedata
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
@@ -31,10 +31,6 @@ from deskhand.tools.reading import APART, Reader, read_decoded
 
 TRASH: Final = ".deskhand-trash"
 """Where a folder keeps what was thrown away in it."""
-_MATCHING: Final = """
-SELECT number, line FROM (SELECT unnest($1::VARCHAR[]) AS line, generate_subscripts($1::VARCHAR[], 1) AS number)
-WHERE regexp_matches(line, $2, 'i') ORDER BY number
-"""
 READ_IN_ALL_MAX: Final = 256 * 1024**2
 _DOCUMENTS_MAX: Final = 60
 _HASHED_BYTES: Final = 16 * 1024**3
@@ -44,8 +40,6 @@ FOUND_MAX: Final = 100
 _QUOTED_MAX: Final = 3
 _QUOTE_CHARS_MAX: Final = 400
 
-_Matching = Callable[[Sequence[str]], list[tuple[int, str]]]
-"""(lines) -> those that fit, with their numbers."""
 _Rank = tuple[int, int, int, int, str]
 """More of the words first, then those in the name, then those together in a line, then the newest."""
 
@@ -64,12 +58,8 @@ def list_files(wish: wishes.ListFiles, place: Place) -> ToolResult:
 
 
 def search_files(wish: wishes.SearchFiles, place: Place) -> ToolResult:
-    """Return the lines that contain the words, with ``file:line``.
-
-    Raises:
-        DeskhandError: ``invalid`` for what is no regular expression.
-    """
-    matching = _by_pattern(wish.query) if wish.regex else _by_words(wish.query)
+    """Return the lines that contain the words, with ``file:line``."""
+    wanted = re.compile(re.escape(wish.query), re.IGNORECASE)
     access, hits = source(wish, place), list[JsonObject]()
     left, unread = READ_IN_ALL_MAX, 0
     entries, complete = entries_of(access, wish.path)
@@ -82,8 +72,9 @@ def search_files(wish: wishes.SearchFiles, place: Place) -> ToolResult:
                 lines = read_decoded(access, entry.path)[0].lines()
                 left -= entry.size
         unread += lines is None
-        for number, line in matching(lines or ()):
-            hits.append({"path": entry.path, "line": number, "text": line[:_QUOTE_CHARS_MAX]})
+        for number, line in enumerate(lines or (), start=1):
+            if wanted.search(line):
+                hits.append({"path": entry.path, "line": number, "text": line[:_QUOTE_CHARS_MAX]})
         if len(hits) >= HITS_MAX:
             complete = False
             break
@@ -214,28 +205,6 @@ def _named(entry: Entry, pattern: str) -> bool:
     """Return whether a name fits, or the whole path where the pattern has one."""
     said = entry.path if "/" in pattern else entry.path.rpartition("/")[2]
     return fnmatch.fnmatchcase(said, pattern)
-
-
-def _by_words(query: str) -> _Matching:
-    wanted = re.compile(re.escape(query), re.IGNORECASE)
-    return lambda lines: [each for each in enumerate(lines, start=1) if wanted.search(each[1])]
-
-
-def _by_pattern(query: str) -> _Matching:
-    """Search with RE2, which takes no more time than the text is long, whatever the pattern (RL-05)."""
-    import duckdb
-
-    database = duckdb.connect(":memory:", config={"threads": 1})
-
-    def matching(lines: Sequence[str]) -> list[tuple[int, str]]:
-        try:
-            return database.execute(_MATCHING, [lines, query]).fetchall()
-        except duckdb.Error as error:
-            detail = f"no regular expression (RE2): {str(error)[:200]}"
-            raise DeskhandError(Code.INVALID, detail, field="query") from None
-
-    matching([""])
-    return matching
 
 
 def _fits(entry: Entry, wish: wishes.FindFiles) -> bool:

@@ -138,16 +138,14 @@ def numbered(found: Lines, chosen: Sequence[str], first: int, chars: int) -> str
         more = f" [… {cut:,} more characters]" if cut > 0 else ""
         return f"{number}: {line[:LINE_CHARS_MAX]}{more}"
 
+    if not chosen:
+        return f"(nothing here; it has {len(found.lines)} lines)"
     notes = [f"[{'; '.join(found.notes)}]"] if found.notes else []
     shown = within(map(said, count(first), chosen), chars - 200)
     more = len(found.lines) - first + 1 - len(shown)
     if more > 0:
         shown.append(f"[… {more:,} more lines; read on with from_line={first + len(shown)}]")
-    return (
-        "\n".join([*notes, *shown])
-        if chosen
-        else f"(nothing here; it has {len(found.lines)} lines)"
-    )
+    return "\n".join([*notes, *shown])
 
 
 def read_decoded(access: FolderAccess, path: str) -> tuple[Decoded, str]:

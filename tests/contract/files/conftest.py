@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -42,5 +43,5 @@ def folder(tmp_path: Path, outside: Path, resolver: Resolver) -> Iterator[Folder
     root = tmp_path / "work"
     (root / "notes").mkdir(parents=True)
     (root / "notes" / "a.md").write_bytes(b"hello")
-    with Folder.open(root, resolver=resolver) as opened:
+    with closing(Folder(root, resolver=resolver)) as opened:
         yield opened

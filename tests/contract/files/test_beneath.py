@@ -18,6 +18,7 @@ import tempfile
 import textwrap
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,8 +27,9 @@ from typing_extensions import override
 
 from deskhand.errors import Code, DeskhandError
 from deskhand.ports import Entry, FolderAccess
-from deskhand.tools.beneath import ABSENT, Folder
+from deskhand.tools.beneath import Folder
 from deskhand.tools.files import entries_of
+from deskhand.tools.leaf import ABSENT
 from deskhand.tools.resolve import Resolver
 from tests.contract.files.handles import LIMIT, SECRET, every_use, names_below, open_files, refusal
 
@@ -296,7 +298,7 @@ def test_ten_thousand_races_end_in_no_escape_while_the_naive_way_escapes(
     arena: Arena, resolver: Resolver
 ) -> None:
     """FS-04: a swapped directory or leaf is never followed; the same race does catch resolve-and-compare."""
-    with Folder.open(arena.root, resolver=resolver) as folder:
+    with closing(Folder(arena.root, resolver=resolver)) as folder:
         ours = race(arena, lambda rel: folder.read(rel, limit=LIMIT), folder.write)
         outcomes = list(itertools.islice(ours, RACE_OPERATIONS))
     naive = race(

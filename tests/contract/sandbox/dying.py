@@ -70,7 +70,7 @@ async def _main(state: Path, root: Path, key: str, point: str) -> None:
         memory_bytes_max=2**30,
         key=key,
     )
-    ended = await box.run(command, Folder.open(root))
+    ended = await box.run(command, Folder(root))
     changes = sorted(f"{one.kind} {one.path}" for one in ended.changes)
     refused = [one.path for one in ended.refused]
     said = {"output": ended.output.decode(), "changes": changes, "refused": refused}

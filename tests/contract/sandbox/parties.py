@@ -12,6 +12,7 @@ import pickle
 import signal
 import tempfile
 from collections.abc import Awaitable, Callable
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar, cast
@@ -184,7 +185,7 @@ class Party:
         box = await choose_sandbox(
             self.home / "state", clock=SystemClock(), offload=asyncio.to_thread
         )
-        with Folder.open(self.work) as folder:
+        with closing(Folder(self.work)) as folder:
             return await scenario(
                 Bench(box=box, folder=folder, outside=self.outside, state=self.home / "state")
             )

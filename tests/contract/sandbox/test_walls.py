@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -227,7 +228,7 @@ def test_without_a_wall_nothing_runs(tmp_path: Path) -> None:
     (tmp_path / "work").mkdir()
     box = NoSandbox("bwrap is not installed")
 
-    with Folder.open(tmp_path / "work") as folder, pytest.raises(DeskhandError) as caught:
+    with closing(Folder(tmp_path / "work")) as folder, pytest.raises(DeskhandError) as caught:
         asyncio.run(box.run(command(folder.root, "touch", str(folder.root / "ran")), folder))
 
     assert (caught.value.code, caught.value.detail) == (

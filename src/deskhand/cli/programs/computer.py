@@ -79,7 +79,7 @@ async def open_runner(
             agents={agent.name: agent, thinking.name: thinking},
             tools=tools,
             sandbox=sandbox,
-            open_folder=Folder.open,
+            open_folder=Folder,
             clock=clock,
             ids=ids,
             offload=asyncio.to_thread,

@@ -40,13 +40,10 @@ def _answer(question: JsonObject, paths: list[str]) -> JsonObject:
     code, detail = Code.UNSUPPORTED_TYPE, _DAMAGED
     try:
         if question["do"] == "query":
-            from deskhand.tools.apart import query
-
-            return query.answer(question, paths)
-        from deskhand.tools.apart import texts
-
-        whole = {"sheets": texts.sheets, "pdfs": texts.pdfs}.get(str(question["do"]))
-        return whole(paths) if whole else texts.answer(question, paths)
+            from deskhand.tools.apart import query as part
+        else:
+            from deskhand.tools.apart import texts as part
+        return part.answer(question, paths)
     except DeskhandError as error:
         code, detail = error.code, error.detail
     except MemoryError:

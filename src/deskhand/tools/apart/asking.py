@@ -49,14 +49,17 @@ class Apart:
         """
         said = json.dumps(question, ensure_ascii=False)
         line = (sys.executable, "-I", "-B", "-c", _START.format(_packages(), __package__), said)
-        async with self._turn:
-            walled = place.sandbox.info.level != "none"
-            output = await (self._boxed if walled else self._bare)(line, files, place)
+        walled = place.sandbox.info.level != "none"
+        try:
+            async with self._turn:
+                output = await (self._boxed if walled else self._bare)(line, files, place)
+        except TimeoutError:
+            detail = f"more than {self._seconds_max:g} seconds; ask for less of it"
+            raise DeskhandError(Code.TIMEOUT, detail) from None
         try:
             answer = cast("JsonObject", json.loads(output))
         except ValueError:
-            said = output[-_SAID_CHARS_MAX:].decode("utf-8", "replace").strip()
-            detail = f"its reader broke on it: {said}" if said else "its reader broke on it"
+            detail = f"its reader broke on it: {output[-_SAID_CHARS_MAX:].decode(errors='replace')}"
             raise DeskhandError(Code.UNSUPPORTED_TYPE, detail) from None
         if isinstance(code := answer.get("error"), str):
             raise DeskhandError(Code(code), str(answer.get("detail")))
@@ -77,11 +80,10 @@ class Apart:
         )
         ended = await place.sandbox.run(command, access)
         if ended.timed_out:
-            raise self._too_slow()
+            raise TimeoutError
         return ended.output
 
-    async def _bare(self, line: Sequence[str], files: Sequence[bytes], place: Place) -> bytes:
-        del place
+    async def _bare(self, line: Sequence[str], files: Sequence[bytes], _: Place) -> bytes:
         with ExitStack() as stack:
             output, *given = (stack.enter_context(TemporaryFile()) for _ in (b"", *files))
             for file, data in zip(given, files, strict=True):
@@ -101,18 +103,12 @@ class Apart:
             try:
                 async with asyncio.timeout(self._seconds_max):
                     await process.wait()
-            except TimeoutError:
-                raise self._too_slow() from None
             finally:
                 with suppress(ProcessLookupError):
                     process.kill()
                 await process.wait()
             output.seek(0)
             return output.read(ANSWER_BYTES_MAX)
-
-    def _too_slow(self) -> DeskhandError:
-        detail = f"more than {self._seconds_max:g} seconds; ask for less of it"
-        return DeskhandError(Code.TIMEOUT, detail)
 
 
 def _programs() -> tuple[Path, ...]:

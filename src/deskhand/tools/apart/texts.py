@@ -12,6 +12,7 @@ import re
 import time
 from base64 import b64encode
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from email import message_from_bytes, policy
 from html.parser import HTMLParser
 from pathlib import Path
@@ -33,6 +34,7 @@ SEPARATED: Final = "sep=,\n"
 """Says of a text which mark divides its columns."""
 _TABLE_CELL_CHARS: Final = 500
 _HEADERS: Final = ("From", "To", "Cc", "Date", "Subject")
+_WITHIN: Final = {"td": " | ", "th": " | "}
 _SILENT: Final = frozenset({"script", "style", "template", "svg"})
 _BLOCK: Final = re.compile(
     r"address|article|aside|blockquote|br|d[dlt]|div|footer|form|h[1-6r]|header|li|main|nav|[ou]l|p|pre|section"
@@ -41,10 +43,10 @@ _BLOCK: Final = re.compile(
 
 
 def answer(question: JsonObject, paths: list[str]) -> JsonObject:
-    """Return ``{lines, notes}`` of one document of the kind that is asked."""
-    lines: list[str] = []
-    left = CHARS_MAX
-    notes: list[str] = []
+    """Return ``{lines, notes}`` of one document of the kind that is asked, or what else is done with whole files."""
+    if whole := _WHOLE.get(str(question["do"])):
+        return whole(paths)
+    lines, notes, left = list[str](), list[str](), CHARS_MAX
     for line in _READERS[str(question["kind"])](_read(paths[0]), notes):
         for part in line.splitlines() or [""]:
             if part.strip() or (lines and lines[-1]):
@@ -64,10 +66,11 @@ def sheets(paths: list[str]) -> JsonObject:
 
     found = JsonObject()
     for name, rows in cells(_read(paths[0]), computed=True).items():
-        text = io.StringIO(newline="")
-        text.write(SEPARATED)
-        csv.writer(text).writerows(row for row in rows if any(cell is not None for cell in row))
-        if any(cell is not None for row in rows for cell in row):
+        filled = [row for row in rows if any(cell is not None for cell in row)]
+        text = io.StringIO(SEPARATED, newline="")
+        text.seek(len(SEPARATED))
+        csv.writer(text).writerows(filled)
+        if filled:
             found[name] = text.getvalue()
     return {"sheets": found}
 
@@ -153,10 +156,9 @@ def _eml(data: bytes, notes: list[str]) -> Iterator[str]:
 
 
 def _mail_text(raw: bytes, charset: str | None) -> str:
-    try:
+    with suppress(LookupError, UnicodeDecodeError):
         return raw.decode(charset or "utf-8")
-    except (LookupError, UnicodeDecodeError):
-        return decode(raw).text
+    return decode(raw).text
 
 
 def _html(data: bytes, notes: list[str]) -> Iterator[str]:
@@ -185,11 +187,8 @@ class _Page(HTMLParser):
         self._silent += tag in _SILENT
         level = tag[1:] if tag[:1] == "h" else ""
         mark = "#" * int(level) + " " if level.isdigit() else "- " if tag == "li" else ""
-        self.said.append(f"\n{mark}" if _BLOCK.fullmatch(tag) else "")
-        if tag in ("td", "th"):
-            self.said.append(" | ")
-        if tag == "img":
-            self.said.append(dict(attrs).get("alt") or "")
+        alt = dict(attrs).get("alt") if tag == "img" else ""
+        self.said += [f"\n{mark}" * bool(_BLOCK.fullmatch(tag)), _WITHIN.get(tag, ""), alt or ""]
 
     @override
     def handle_endtag(self, tag: str) -> None:
@@ -222,6 +221,7 @@ def _locked() -> DeskhandError:
     return DeskhandError(Code.UNSUPPORTED_TYPE, detail)
 
 
+_WHOLE: Final = {"sheets": sheets, "pdfs": pdfs}
 _READERS: Final[dict[str, Callable[[bytes, list[str]], Iterator[str]]]] = {
     ".pdf": _pdf,
     ".docx": _docx,
