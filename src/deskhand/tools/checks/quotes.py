@@ -13,7 +13,7 @@ from deskhand.core.quotes import CUT, Quote, parse, stands_in
 from deskhand.core.words.owing import actions_in
 from deskhand.errors import DeskhandError
 from deskhand.ports import FolderAccess, Place, ToolResult
-from deskhand.protocol.wishes import CheckActions, CheckFiles, CheckQuotes, FileFact
+from deskhand.protocol.wishes import Check, CheckActions, CheckFiles, CheckQuotes, FileFact
 from deskhand.texts import text
 from deskhand.tools.builtin import result, source
 from deskhand.tools.reading import Reader
@@ -40,20 +40,15 @@ class Rereading:
         sourced = [quote for quote in quotes if quote is not None]
         files = {path: await self._lines(notes, path, place) for path in {q.path for q in sourced}}
         wrong = [quote for quote in sourced if not _stands(quote, files[quote.path])]
-        sentence = said("check.quotes", found=len(sourced) - len(wrong), total=len(sourced))
         unsourced = len(quotes) - len(sourced)
-        if unsourced:
-            sentence += "; " + said("check.unsourced", count=unsourced)
-        if wrong:
-            sentence += "; " + said("check.quotes_wrong", named=_named(wrong))
-        return result(sentence, passed=bool(sourced) and not wrong and not unsourced)
+        also = [said("check.unsourced", count=unsourced)] if unsourced else []
+        return counted(wish, "quotes", len(sourced), _named(wrong), *also, least=1)
 
     async def check_actions(self, wish: CheckActions, place: Place) -> ToolResult:
         """Find the actions of the notes anew and look for each; without a ``path`` there must be none.
 
         One is found by its words, or by the place it stands at; a cut quote has only the place.
         """
-        said = partial(text, language=wish.language)
         lines: Sequence[str] = ()
         wanted = list[Quote]()
         if wish.path:
@@ -64,19 +59,12 @@ class Rereading:
         page = "\n".join([*lines, *(line.replace(r"\|", "|") for line in lines)])
         found = {action.text for action in wanted if _is_in(action, page)}
         missing = [action for action in wanted if action.text not in found]
-        sentence = said("check.actions", found=len(wanted) - len(missing), total=len(wanted))
-        if missing:
-            sentence += "; " + said("check.actions_missing", named=_named(missing))
-        return result(sentence, passed=not missing)
+        return counted(wish, "actions", len(wanted), _named(missing), least=0)
 
     async def check_files(self, wish: CheckFiles, place: Place) -> ToolResult:
         """Look at every file again; nothing said is nothing checked."""
-        said, total = partial(text, language=wish.language), len(wish.files)
         wrong = [fact.path for fact in wish.files if not await self._holds(fact, wish, place)]
-        sentence = said("check.files", found=total - len(wrong), total=total)
-        if wrong:
-            sentence += "; " + said("check.files_wrong", named=", ".join(wrong[:_NAMED_MAX]))
-        return result(sentence, passed=bool(total) and not wrong)
+        return counted(wish, "files", len(wish.files), wrong, least=1)
 
     async def _holds(self, fact: FileFact, wish: CheckFiles, place: Place) -> bool:
         with suppress(DeskhandError):
@@ -117,5 +105,16 @@ def _is_in(action: Quote, page: str) -> bool:
     return action.text in page or (CUT in page and f"`{action.path}:{action.line}`" in page)
 
 
-def _named(quotes: Sequence[Quote]) -> str:
-    return ", ".join(f"{quote.path}:{quote.line}" for quote in quotes[:_NAMED_MAX])
+def _named(quotes: Sequence[Quote]) -> list[str]:
+    return [f"{quote.path}:{quote.line}" for quote in quotes]
+
+
+def counted(
+    wish: Check, what: str, total: int, wrong: Sequence[str], *also: str, least: int
+) -> ToolResult:
+    """Return how many of all are so, and which are not; ``also`` is what else is wrong."""
+    said = partial(text, language=wish.language)
+    told = [said(f"check.{what}", found=total - len(wrong), total=total), *also]
+    if wrong:
+        told.append(said(f"check.{what}_wrong", named=", ".join(wrong[:_NAMED_MAX])))
+    return result("; ".join(told), passed=not wrong and not also and total >= least)

@@ -19,6 +19,7 @@ from deskhand.ports import Place, ToolResult
 from deskhand.protocol.wishes import CheckCopied, CheckReport, CheckTable, Shape
 from deskhand.texts import text
 from deskhand.tools.builtin import result, source
+from deskhand.tools.checks.quotes import counted
 from deskhand.tools.reading import Reader
 from deskhand.tools.tables import shaping
 from deskhand.tools.tables.columns import EXACT, Column, recognise
@@ -61,19 +62,15 @@ class Recounting:
         bare = partial(_bare, paged=wish.path.endswith(".pdf"))
         result_lines = (await self.reader.lines(place.results, wish.path, place)).lines
         there = "".join(map(bare, result_lines))
-        found, missing, at = 0, list[str](), 0
+        total, missing, at = 0, list[str](), 0
         for path in wish.paths:
             lines = (await self.reader.lines(source(wish, place), path, place)).lines
             for number, words in enumerate(map(bare, lines), start=1):
                 stands = there.find(words, at)
-                found += stands >= 0
                 missing += [f"{path}:{number}"] if stands < 0 else []
                 at = stands + len(words) if stands >= 0 else at
-        said = partial(text, language=wish.language)
-        sentence = said("check.copied", found=found, total=found + len(missing))
-        if missing:
-            sentence += "; " + said("check.actions_missing", named=", ".join(missing[:10]))
-        return result(sentence, passed=bool(found) and not missing)
+            total += len(lines)
+        return counted(wish, "copied", total, missing, least=1)
 
 
 def _bare(line: str, *, paged: bool) -> str:

@@ -40,8 +40,7 @@ def _table(work: Work) -> Plan:
     wanted = work.name_for("table.xlsx", *(f".{kind}" for kind in _TABLES))
     shape: JsonObject = {name: said[name] for name in ("where", "sort", "top") if name in said}
     for name in ("by", "sum", "columns"):
-        names = [each.strip() for each in work.option(name).split(",")]
-        shape[name] = [each for each in names if each]
+        shape[name] = [each.strip() for each in work.option(name).split(",") if each.strip()]
     shape["count"] = work.say("table.rows")
     given: JsonObject = {"tables": {"paths": [*paths]}, "shape": shape}
     return (yield from _made(work, "write_table", wanted, given, "table.done"))
@@ -103,10 +102,9 @@ def _convert(work: Work) -> Plan:
         is_table = _kind(path) == "table" or to not in _DOCUMENTS
         ends += yield from (_sheets(path, to, work) if is_table else _document(path, to, work))
     outputs = tuple(name for end in ends for name in end.outputs)
-    many = work.say("convert.many", names=", ".join(outputs))
     checks = tuple(check for end in ends for check in end.checks)
     told = "\n".join(dict.fromkeys(end.say for end in ends if end.say))
-    summary = ends[0].summary if len(ends) == 1 else many
+    summary = "\n".join(end.summary for end in ends)
     return Done(summary=summary, outputs=outputs, checks=checks, say=told)
 
 
