@@ -157,10 +157,10 @@ class Hub:
         """Return a file that came with one of the newest tasks that the reader may see, or ``not_found``."""
         states = OPEN if reader.role is Role.RUNNER else ()
         found = await self.store.find(reader.account, Task, states=states, limit=LIST_LIMIT_MAX)
-        for ref in (ref for task in found if visible(reader, task) for ref in task.files):
-            if ref.id == file:
-                return ref
-        raise DeskhandError(Code.NOT_FOUND, file)
+        refs = (ref for task in found if visible(reader, task) for ref in task.files)
+        if (ref := next((ref for ref in refs if ref.id == file), None)) is None:
+            raise DeskhandError(Code.NOT_FOUND, file)
+        return ref
 
     async def _dispatch(self, account: str) -> None:
         """Give a computer that came up what waited for it; tell of a task whose computer went."""

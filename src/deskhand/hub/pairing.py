@@ -166,15 +166,13 @@ class Pairing:
             invite = await self._store.invite(secret_sha256=bearer_sha256(wish.invite))
         else:
             invite = await self._store.invite(code="".join((wish.code or "").split()))
-        if invite is None or self._expired(invite.expires_at) or self._foreign(invite, peer):
+        # A claim made for this user's browser is nothing for another user of the machine.
+        foreign = invite and invite.id in self._local and peer.uid not in {None, self._uid}
+        if invite is None or self._expired(invite.expires_at) or foreign:
             for counter, key in counters:
                 counter.count(key)
             raise DeskhandError(Code.INVITE_INVALID)
         return invite
-
-    def _foreign(self, invite: Invite, peer: Peer) -> bool:
-        """Whether a claim made for this user's browser comes from another user of the machine."""
-        return invite.id in self._local and peer.uid is not None and peer.uid != self._uid
 
     async def _hand_out(self, joining: Joining, request: PairRequest) -> Claimed:
         token = new_token(self._ids)

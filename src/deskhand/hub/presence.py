@@ -100,11 +100,9 @@ class Attendance(Rounds):
                 await self._tell(who, link, **sleep)
         elif said.state != "up":
             await self._write(who, connected=False, state=said.state, seen_at=self.at())
-        else:
+        elif sleep or ((known := await self._known(who)) and known.connected):
             # Its stream is at another hub, or not open yet: the moment is all there is to say.
-            known = (await self.store.presence(who[0])).get(who[1])
-            if sleep or (known is not None and known.connected):
-                await self._write(who, seen_at=self.at(), **sleep)
+            await self._write(who, seen_at=self.at(), **sleep)
 
     def _changed(self, listener: Listener, streams: int) -> None:
         """Follow the streams of a runner: one was opened, or one ended and so many are left."""
@@ -127,7 +125,7 @@ class Attendance(Rounds):
             if not link.said and link.state != "no_network":
                 link.state = "stopped"
         elif link.gone is None and link.state == "up" and now - link.quiet > _SILENT_SECONDS:
-            known = (await self.store.presence(who[0])).get(who[1])
+            known = await self._known(who)
             if known is not None and link.written_at not in {"", known.seen_at}:
                 link.quiet, link.written_at = now, known.seen_at  # Another hub heard it.
                 return
@@ -137,15 +135,16 @@ class Attendance(Rounds):
         link.told = connected, state = link.standing
         await self._write(who, connected=connected, state=state, seen_at=link.heard_at, **sleep)
 
+    async def _known(self, who: Who) -> Presence | None:
+        return (await self.store.presence(who[0])).get(who[1])
+
     async def _write(self, who: Who, **said: Json) -> None:
         """Change a row of presence; tell who looks, and what hangs on it."""
         account, runner = who
+        new = Presence(runner=runner, connected=False, state="stopped", seen_at=self.at())
         async with self._writing:
-            known = (await self.store.presence(account)).get(runner)
-            before = known or Presence(
-                runner=runner, connected=False, state="stopped", seen_at=self.at()
-            )
-            after = before.but(**said)
+            known = await self._known(who)
+            after = (known or new).but(**said)
             if who in self._links:
                 self._links[who].written_at = after.seen_at
             if after == known:
