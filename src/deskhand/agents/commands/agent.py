@@ -19,7 +19,6 @@ from deskhand.agents.commands.reading.quoting import ACTIONS, RISKS
 from deskhand.agents.commands.reading.run import RUN
 from deskhand.agents.commands.reading.searching import DUPLICATES, FIND
 from deskhand.ports import Done, GiveUp, Move, Offload, Turn, Wishes
-from deskhand.protocol.objects import CommandInfo
 from deskhand.protocol.tasks import Brief
 
 
@@ -52,15 +51,12 @@ class CommandAgent:
     name = "commands"
     hears = False
     """A plan cannot be guided: a person who tries is told so."""
+    commands = tuple(command.info for command in COMMANDS)
+    """What a runner advertises."""
 
     def __init__(self, *, offload: Offload) -> None:
         """Keep the road for slow work."""
         self._offload = offload
-
-    @property
-    def commands(self) -> tuple[CommandInfo, ...]:
-        """What a runner advertises."""
-        return tuple(command.info for command in COMMANDS)
 
     async def move(self, brief: Brief, history: Sequence[Turn]) -> Move:
         """Return the next move.
