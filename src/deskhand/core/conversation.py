@@ -125,9 +125,8 @@ def title_of(text: str) -> str:
 
 def _about_thread(facts: Facts, wish: Wish, body: ev.Body) -> Decision:
     thread = open_thread(facts, wish.thread)
-    return Decision(
-        drafts=(Draft(body=body, actor=wish.principal.id, thread=thread.id),), id=thread.id
-    )
+    said = Draft(body=body, actor=wish.principal.id, thread=thread.id)
+    return Decision(drafts=(said,), id=thread.id)
 
 
 def _steer(facts: Facts, wish: Wish, body: ops.MessagePost, files: Sequence[FileRef]) -> Decision:
