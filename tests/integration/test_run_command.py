@@ -149,7 +149,7 @@ async def test_a_korean_line_is_answered_in_korean_and_replays() -> None:
     driven = await drive(AGENT, brief, place, TOOLS)
 
     assert isinstance(driven.end, Done)
-    assert driven.end.summary == "종료 코드 0: python3 정리.py"
+    assert driven.end.summary == "종료 코드 0: python3 '정리.py'"
     assert driven.end.say == "출력이 없습니다."
     assert await replays(CommandAgent(offload=offloaded), brief, driven.turns)
     assert isinstance(place.sandbox, RecordedSandbox)

@@ -18,14 +18,13 @@ from deskhand.protocol.wire import Json, JsonObject
 _OUTPUT_CHARS_MAX: Final = 8000
 _FILES_SHOWN_MAX: Final = 30
 _FILES_CHECKED_MAX: Final = 2000
-_PLAIN = re.compile(r"[\w@%+=:,./-]+")
 
 
 def _plan(work: Work) -> Plan:
     """Run once, say what came of it, look at its status and its files again."""
     line = work.line
-    plain = (each if _PLAIN.fullmatch(each) else shlex.quote(each) for each in line.operands)
-    shown = line.operands[-1] if line.operands[:2] == ("sh", "-c") else " ".join(plain)
+    for_shell = line.operands[:2] == ("sh", "-c")
+    shown = line.operands[-1] if for_shell else shlex.join(line.operands)
     if work.before is not None:
         return GiveUp(reasons=(work.say("run.changed_since", what=shown),))
     call = work.call("run_command", "run", {"argv": [*line.operands]}, what=shown)

@@ -92,8 +92,7 @@ def _duplicates(work: Work) -> Plan:
     value = yield from work.ask("find_duplicates", "find_duplicates", {"path": path}, path=path)
     groups = objects(value, "groups")
     left = [] if value.get("complete") is True else [work.say("brief.incomplete")]
-    unread = strings(value, "unread")
-    left += work.more("duplicates.unread", len(unread))
+    left += work.more("duplicates.unread", len(strings(value, "unread")))
     if not groups:
         none = work.say("duplicates.none", looked=number(value, "looked_at"), path=named(path))
         return Done(summary=" ".join([none, *left]))
@@ -116,9 +115,8 @@ def _duplicates(work: Work) -> Plan:
     wasted = sized(sum(number(group, "wasted") for group in groups))
     summary = work.say("duplicates.found", size=wasted, **counts)
     summary += "".join(work.more("duplicates.moved", len(moved)))
-    shown = groups[:_GROUPS_SHOWN_MAX]
-    said = [line for group in shown for line in _shown(group, moved, work)]
-    left += work.more("duplicates.more", len(groups) - len(shown))
+    said = [line for group in groups[:_GROUPS_SHOWN_MAX] for line in _shown(group, moved, work)]
+    left += work.more("duplicates.more", len(groups) - _GROUPS_SHOWN_MAX)
     facts = [fact for group in groups for fact in _facts(group, moved)][:_FACTS_MAX]
     told = "\n".join([*said, "", *left]).strip()
     if failed:
