@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import ipaddress
 import os
-import socket
 import struct
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,7 +15,6 @@ from deskhand.clock import Clock
 from deskhand.errors import Code, DeskhandError
 
 _TABLES = {4: Path("/proc/net/tcp"), 6: Path("/proc/net/tcp6")}
-_FAMILIES = {4: socket.AF_INET, 6: socket.AF_INET6}
 _LOCAL, _REMOTE, _UID = 1, 2, 7
 _KEYS_MAX = 10_000
 
@@ -42,16 +40,13 @@ def uid_of(server: tuple[str, int], client: tuple[str, int]) -> int | None:
         rows = _TABLES[version].read_text(encoding="ascii").splitlines()[1:]
     except (ValueError, OSError):
         return None
-    for columns in map(str.split, rows):
-        if [columns[_LOCAL], columns[_REMOTE]] == ends:
-            return int(columns[_UID])
-    return None
+    found = (one for one in map(str.split, rows) if [one[_LOCAL], one[_REMOTE]] == ends)
+    return next((int(one[_UID]) for one in found), None)
 
 
 def _in_table(address: str, port: int) -> str:
     """Return an end of a connection as the kernel prints it: each 32-bit word in this machine's order."""
-    parsed = ipaddress.ip_address(address)
-    packed = socket.inet_pton(_FAMILIES[parsed.version], str(parsed))
+    packed = ipaddress.ip_address(address).packed
     words = struct.unpack(f"={len(packed) // 4}I", packed)
     return "".join(f"{word:08X}" for word in words) + f":{port:04X}"
 

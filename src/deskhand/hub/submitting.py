@@ -20,7 +20,7 @@ from deskhand.core.waiting import modelless
 from deskhand.errors import Code, DeskhandError
 from deskhand.hub.timing import plan
 from deskhand.ids import Ids
-from deskhand.limits import CONTEXT_MESSAGES_MAX, OPS_PER_BATCH_MAX
+from deskhand.limits import CONTEXT_MESSAGES_MAX
 from deskhand.ports import Blobs
 from deskhand.protocol import events as ev
 from deskhand.protocol import ops
@@ -57,8 +57,6 @@ class Submitter:
         language: str = "en",
     ) -> list[OpResult]:
         """Handle ops in order; each is atomic, the batch is not. ``disk_full`` and ``unavailable`` end the batch."""
-        if len(wishes) > OPS_PER_BATCH_MAX:
-            raise DeskhandError(Code.TOO_LARGE, f"{OPS_PER_BATCH_MAX} ops", field="ops")
 
         async def told(op: Op) -> OpResult:
             try:

@@ -38,6 +38,7 @@ from deskhand.texts import text
 IDLE_SECONDS = 30.0
 LEAST_SECONDS = 0.05
 _TASKS_MAX = 10_000
+_QUEUED = (TaskState.QUEUED,)
 _log = logging.getLogger(__name__)
 WEB_PUSH = "webpush"
 _BATCH = 20
@@ -146,7 +147,9 @@ class Alarm(Rounds):
     async def round(self) -> float:
         rest = IDLE_SECONDS
         for account in sorted(self.accounts):
-            due = await self._due(account)
+            queued = await self.store.find(account, Task, states=_QUEUED, limit=_TASKS_MAX)
+            waiting = (one for one in queued if one.reason is QueueReason.NOT_BEFORE)
+            due = min((one.not_before for one in waiting if one.not_before), default=None)
             if due is None:
                 self.accounts.discard(account)
             elif due <= self.at():
@@ -155,12 +158,6 @@ class Alarm(Rounds):
             else:
                 rest = min(rest, self.left(due))
         return rest
-
-    async def _due(self, account: str) -> str | None:
-        """Return when the first task of an account may begin that waits for its time."""
-        queued = await self.store.find(account, Task, states=[TaskState.QUEUED], limit=_TASKS_MAX)
-        waiting = (one for one in queued if one.reason is QueueReason.NOT_BEFORE)
-        return min((one.not_before for one in waiting if one.not_before), default=None)
 
 
 @dataclass(eq=False, kw_only=True)
