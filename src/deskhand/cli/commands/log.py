@@ -1,4 +1,6 @@
-"""What is on record: ``notify list|test``, the ledger of notifications; ``log show|verify``, the log itself.
+"""Whether all is well: ``doctor`` tries; ``notify list|test``, the ledger; ``log show|verify``, the log itself.
+
+``doctor`` refuses to call anything good that it did not try: the hub, this computer's runner, its sandbox, its model.
 
 ``log verify`` reads the store and trusts nobody: it opens the hub's file for reading only, in one read transaction.
 That is right whether the hub runs or not: SQLite gives a reader its own snapshot, and nothing is locked or repaired.
@@ -7,17 +9,19 @@ That is right whether the hub runs or not: SQLite gives a reader its own snapsho
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from time import monotonic, sleep  # noqa: TID251 - a plain program; the ledger is a table without events
 from typing import TYPE_CHECKING, Annotated
 
 from deskhand.cli.flags import option
-from deskhand.cli.home import client, home
+from deskhand.cli.home import client, home, this_computer
 from deskhand.cli.screen import Exit, Obj, one_line, speak
 from deskhand.errors import Code, DeskhandError
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
 _TEST_SECONDS = 10.0
+_SIGNS = {"good": "✓", "ask": "!", "bad": "✗"}
 _OPEN = frozenset({"planned", "sent"})
 
 
@@ -106,3 +110,53 @@ def _log_engine() -> Engine:
         raise DeskhandError(Code.NOT_FOUND, str(path))
     speak.note(speak.say("log.reading", path=path), "dim")
     return open_sqlite_reader(path)
+
+
+def doctor(*, no_model: Annotated[bool, option("doctor.no_model", "--no-model")] = False) -> int:
+    """Try everything."""
+    checks: dict[str, Callable[[], tuple[str, str]]] = {
+        "hub": _hub,
+        "runner": _runner,
+        "sandbox": _sandbox,
+        "model": lambda: _model(asks=not no_model),
+    }
+    rows: list[Obj] = []
+    for name, check in checks.items():
+        try:
+            state, said = check()
+        except DeskhandError as error:
+            state, said = "bad", f"{error.sentence(speak.language)} {error.cure(speak.language)}"
+        rows.append({"check": name, "state": state, "said": said})
+        speak.out(f"{_SIGNS[state]} {speak.say(f'doctor.{name}')}: {said}")
+    speak.answer({"items": rows})
+    return Exit.ERROR if any(row["state"] == "bad" for row in rows) else Exit.DONE
+
+
+def _hub() -> tuple[str, str]:
+    hub = client()
+    return "good", f"{hub.url} · Deskhand {hub.get('/v1/version')['version']}"
+
+
+def _runner() -> tuple[str, str]:
+    from deskhand.cli.commands.look import link_line
+
+    here = this_computer()
+    return ("good" if here.get("connected") else "bad"), f"{here['name']}, {link_line(here)}"
+
+
+def _sandbox() -> tuple[str, str]:
+    box: Obj = this_computer()["sandbox"]
+    said = ", ".join(str(box[key]) for key in ("name", "level", "reason") if box.get(key))
+    return ("good" if box["level"] == "full" else "ask"), said
+
+
+def _model(*, asks: bool) -> tuple[str, str]:
+    from deskhand.cli import minds
+
+    found = minds.found()
+    used = found.used
+    if used is None:
+        return "ask", f"{minds.standing(found)} {minds.looked_line(found)}"
+    if used.lacks is not None or not asks:
+        return ("bad" if used.lacks else "good"), minds.standing(found)
+    return minds.judged(minds.tried(None))
