@@ -218,16 +218,13 @@ class Screen:
 
     def fail(self, error: DeskhandError) -> None:
         """Say what was refused and what helps; with ``--json`` also as the error object on stdout, as over HTTP."""
-        failure: Obj = {
-            "code": str(error.code),
-            "message": error.sentence(self.language),
-            "cure": error.cure(self.language),
-            "retryable": error.fault.retryable,
-        }
+        said, cure = error.sentence(self.language), error.cure(self.language)
+        failure: Obj = {"code": error.code, "message": said, "cure": cure}
+        failure |= {"retryable": error.fault.retryable} | (
+            {"field": error.field} if error.field else {}
+        )
         if isinstance(error, Refusal):
             failure = error.failure
-        elif error.field:
-            failure["field"] = error.field
         if self.json:
             self.result({"error": failure})
         self.err(f"deskhand: {failure['message']}", "bad")

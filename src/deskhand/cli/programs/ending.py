@@ -14,7 +14,7 @@ import logging
 import os
 import signal
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -75,8 +75,7 @@ async def told_before_going(*tell: Tell) -> AsyncGenerator[None]:
         yield
     finally:
         watching.cancel()
-        with suppress(asyncio.CancelledError):
-            await watching
+        await asyncio.gather(watching, return_exceptions=True)
 
 
 async def watch_power(tell: tuple[Tell, ...]) -> None:

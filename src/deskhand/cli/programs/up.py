@@ -158,10 +158,8 @@ class _Desk:
             return
         yes = await _in_daemon(lambda: speak.admits(request.name, request.match))
         result = await running.op("device.admit", {"request": request.id, "admit": yes})
-        if result.error is not None:
-            speak.err(result.error.message, "bad")
-        else:
-            speak.note(speak.say("devices.admitted" if yes else "devices.refused"), "good")
+        said = speak.say("devices.admitted" if yes else "devices.refused")
+        speak.note(result.error.message if result.error else said)
 
 
 async def _in_daemon(ask: Callable[[], bool]) -> bool:
