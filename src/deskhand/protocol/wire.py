@@ -11,7 +11,7 @@ import json
 import math
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from pathlib import Path
+from importlib.resources import files
 from typing import Any, ClassVar, NoReturn, Self, cast
 
 from pydantic import BaseModel, ConfigDict, JsonValue, ValidationError
@@ -21,7 +21,9 @@ from deskhand.limits import INTEGER_MAX, JSON_DEPTH_MAX
 
 Json = JsonValue
 JsonObject = dict[str, Json]
-TABLES: dict[str, Any] = tomllib.loads(Path(__file__).with_name("tables.toml").read_text("utf-8"))
+TABLES: dict[str, Any] = tomllib.loads(
+    files("deskhand.protocol").joinpath("tables.toml").read_text("utf-8")
+)
 """The tables of the protocol, which are a file to read."""
 At = str
 """RFC 3339 UTC with milliseconds, as ``deskhand.clock.stamp`` writes it; sorts as time does."""
