@@ -22,8 +22,8 @@ from typing import Final
 
 from sqlalchemy import select, text
 
+from deskhand import limits
 from deskhand.hub import presence as attendance
-from deskhand.hub import streaming
 from deskhand.hub.credentials import admit
 from deskhand.ports import Notice, PushSubscription
 from deskhand.protocol.authority import Principal
@@ -276,7 +276,7 @@ def unhurried() -> Generator[None]:
         patched(app, _LOOK_SECONDS=20.0),
         patched(presence, _NAP_SECONDS=60.0, _WORD_SECONDS=60.0, LEASE_SECONDS=180),
         patched(attendance, _SILENT_SECONDS=150.0, _GONE_SECONDS=5.0, _LOOK_SECONDS=30.0),
-        patched(streaming, STREAM_BUFFER_EVENTS=12),
+        patched(limits, STREAM_BUFFER_EVENTS=12),
     ):
         yield
 
