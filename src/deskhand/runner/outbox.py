@@ -152,14 +152,10 @@ class Outbox:
         for row in done:
             if row.op.kind == "task.accept" and row.key:
                 self._accepted.setdefault(row.key, asyncio.Event()).set()
-        if refused:
-            await self._give_up(refused, lost)
+        if refused:  # kept with its code; an attempt that is no longer ours ends
+            for row, code in refused:
+                _log.warning("op.refused %s %s", row.op.kind, code)
+            stale = sorted({row.key for row, code in refused if row.key and code in LOST})
+            await self._journal.refuse(refused, lost=stale)
+            await lost(stale)
         return len(done) + len(refused) == len(rows)
-
-    async def _give_up(self, refused: Sequence[tuple[OutboxRow, str]], lost: Lost) -> None:
-        """Keep what the hub will never take with its code, and end the attempts that are no longer ours."""
-        for row, code in refused:
-            _log.warning("op.refused %s %s", row.op.kind, code)
-        stale = sorted({row.key for row, code in refused if row.key and code in LOST})
-        await self._journal.refuse(refused, lost=stale)
-        await lost(stale)

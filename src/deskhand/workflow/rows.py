@@ -6,7 +6,6 @@ Refuses to read what it did not write: a row of another shape is ``store_damaged
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from typing import Final, Literal, TypeVar, cast
@@ -23,12 +22,7 @@ T = TypeVar("T")
 StepKind = Literal["move", "tool", "check", "wait"]
 Status = Literal["open", "finished", "canceled", "superseded"]
 
-_MOVES: Final[Mapping[str, type[Move]]] = {
-    "wishes": Wishes,
-    "ask": Ask,
-    "done": Done,
-    "give_up": GiveUp,
-}
+_MOVES: Final = {"wishes": Wishes, "ask": Ask, "done": Done, "give_up": GiveUp}
 """The name of each kind of move in a row."""
 _NAMES: Final = {kind: name for name, kind in _MOVES.items()}
 
