@@ -24,6 +24,7 @@ LATE = (
     "docx",
     "duckdb",
     "lxml",
+    "markdown_it",
     "mcp",
     "numpy",
     "openai",

@@ -87,7 +87,12 @@ async def open_runner(
             models=supply.models,
             live=live,
         )
-        warming = asyncio.ensure_future(thinking.warm())
+
+        async def warm() -> None:  # without a model the libraries would only cost memory
+            if (await supply.models())[0]:
+                await thinking.warm()
+
+        warming = asyncio.ensure_future(warm())
         try:
             yield Runner(parts)
         finally:
