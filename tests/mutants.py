@@ -60,8 +60,9 @@ def answers_too_early() -> AbstractContextManager[None]:
         return house.disk.raw_connection().driver_connection
 
     async def early(self: SqlStore, account: str, work: Callable[[Any], Any]) -> object:
-        engine = vars(self)["_reader"].engine
-        saved[id(engine)] = engine.raw_connection().driver_connection.serialize()
+        engine = self.reader.engine
+        database: Any = engine.raw_connection().driver_connection
+        saved[id(engine)] = database.serialize()
         return await write(self, account, work)
 
     def lossy(self: Machine, why: str, *, away: float | None = None) -> None:
@@ -138,16 +139,17 @@ def tells_in_the_request() -> AbstractContextManager[None]:
     write = SqlStore.write
 
     async def late(self: SqlStore, account: str, work: Callable[[Any], Any]) -> object:
-        fanout: Any = vars(self)["_fanout"]
-        hooks: list[Any] = _inside(fanout)["_hooks"]
-        vars(fanout)["_hooks"] = [offers.setdefault(id(self), []).extend]
+        hooks: list[Any] = _inside(self.fanout)["_hooks"]
+        vars(self.fanout)["_hooks"] = [offers.setdefault(id(self), []).extend]
         try:
             result = await write(self, account, work)
         finally:
-            vars(fanout)["_hooks"] = hooks
+            vars(self.fanout)["_hooks"] = hooks
         committed, offers[id(self)] = offers.get(id(self), []), []
-        await asyncio.sleep(0)  # noqa: TID251 - the place where a request can be given up
-        fanout.offer(committed)
+        for _ in range(8):
+            await asyncio.sleep(0)  # noqa: TID251 - places where a request can be given up
+        for hook in hooks:
+            hook(committed)
         return result
 
     return patched(SqlStore, write=late)

@@ -72,6 +72,8 @@ LIST_ENTRIES_MAX: Final = 10_000
 TOOL_TEXT_CHARS_MAX: Final = 20_000
 """How much of one result a model gets."""
 COMMAND_SECONDS: Final = 120
+STEP_COUNTED_SECONDS_MAX: Final = 900
+"""What one step counts as work at most: longer took only a computer that slept in it."""
 COMMAND_OUTPUT_BYTES_MAX: Final = 256 * 1024
 COMMAND_MEMORY_BYTES_MAX: Final = 2 * 1024**3
 COMMAND_PROCESSES_MAX: Final = 512

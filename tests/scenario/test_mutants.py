@@ -16,7 +16,7 @@ KNOWN = {
     "acts_before_intent": 0,
     "moves_cursor_first": 5,
     "uses_a_yes_twice": 3,
-    "tells_in_the_request": 12,
+    "tells_in_the_request": 8,
     "starts_twice": 1,
     "repeats_unknown": 0,
     "takes_old_results": 0,

@@ -18,6 +18,7 @@ from typing import Any
 from deskhand import ports
 from deskhand.core.verdict import Outcome, verdict_of
 from deskhand.errors import Code, DeskhandError
+from deskhand.limits import STEP_COUNTED_SECONDS_MAX
 from deskhand.permissions.rules import Decision
 from deskhand.protocol import events as ev
 from deskhand.protocol.ops import Op
@@ -520,7 +521,8 @@ class _Driver:
         """Fold in the next row; of a move or wait it says how long was worked since the last of them."""
         if kind in ("move", "wait"):
             now = self._kit.parts.clock.monotonic()
-            wish = wish | {"worked": int((now - self._since) * 1000)}
+            worked = min(now - self._since, STEP_COUNTED_SECONDS_MAX)
+            wish = wish | {"worked": int(worked * 1000)}
             self._since = now
         n = self._state.next_n
         key = rows.step_key(self._key.task, n, wish if arguments is None else arguments)
