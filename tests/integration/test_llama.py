@@ -100,7 +100,7 @@ async def test_it_streams_and_keeps_to_a_schema(own: Embedded) -> None:
 async def test_tools_and_their_results_go_through_the_agents_own_path(own: Embedded) -> None:
     """A-04: a tool is offered, a call and its result go back, text streams; one that is stopped leaves the model free.
 
-    Whether a call comes of itself is the model's doing: this one is too small to make one, and rambles.
+    What it says is the model's doing: this one is too small to make a call, and rambles or ends after a word.
     """
     choice = await own.serve(tiny(4096))
     heard: asyncio.Queue[str] = asyncio.Queue()
@@ -122,14 +122,13 @@ async def test_tools_and_their_results_go_through_the_agents_own_path(own: Embed
     move = asyncio.ensure_future(
         agent.move(brief, [Turn(move=Wishes(calls=(call,)), results=(result,))])
     )
-    pieces = ""
-    while len(pieces) < 10 and not move.done():
-        pieces += await heard.get()
+    while not (piece := await heard.get()):
+        pass
     move.cancel()
     await asyncio.wait([move])
     await agent.close()
 
-    assert len(pieces) >= 10
+    assert piece
     assert "choices" in await said(choice, max_tokens=3)
 
 
