@@ -15,6 +15,8 @@ from deskhand.protocol.wire import At, JsonObject, Wire
 
 Name = str
 Surface = Literal["page", "cli", "http", "agent", "hub", "channel"]
+Marked = Literal["mine", "mixed"]
+"""Whose words are in a folder: its owner's alone, or also what others wrote."""
 LinkState = Literal["up", "asleep", "off", "no_network", "stopped"]
 
 
@@ -116,7 +118,7 @@ class FolderInstructions(Wire):
 class Folder(Wire):
     """A folder of one runner. The runner's own file is the ceiling; this is what the hub knows of it.
 
-    ``once``: granted for one task; it is gone when that task ends.
+    ``once``: granted for one task; it is gone when that task ends. ``lent_to``: members whose work may be done there.
     """
 
     id: str
@@ -124,6 +126,8 @@ class Folder(Wire):
     root: str
     label: str
     mode: FolderMode
+    marked: Marked = "mine"
+    lent_to: tuple[str, ...] = ()
     once: bool = False
     instructions: FolderInstructions | None = None
     state: Literal["granted", "removed"] = "granted"

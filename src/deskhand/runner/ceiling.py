@@ -21,7 +21,7 @@ from deskhand.clock import SystemClock
 from deskhand.errors import Code, DeskhandError
 from deskhand.ids import Ids
 from deskhand.limits import NAME_CHARS_MAX
-from deskhand.protocol.objects import FolderMode
+from deskhand.protocol.objects import FolderMode, Marked
 from deskhand.protocol.wire import JsonObject, strict_json
 from deskhand.store.private import write_private
 from deskhand.tools.roots import refuse_root
@@ -36,7 +36,8 @@ class Granted:
     """A folder as it was granted here.
 
     ``for_op`` makes it a grant for the one task that this op begins; ``task`` is that task, from its first use on.
-    ``inode`` pins which directory was meant (FS-10).
+    ``inode`` pins which directory was meant (FS-10). ``marked``: whose words are in it, the owner's alone or others'
+    too. ``lent_to``: the members for whom work may be done there.
     """
 
     id: str
@@ -44,6 +45,8 @@ class Granted:
     mode: FolderMode
     label: str
     inode: int
+    marked: Marked = "mine"
+    lent_to: tuple[str, ...] = ()
     for_op: str | None = None
     task: str | None = None
 

@@ -149,6 +149,8 @@ class Presence:
                 root=one.root,
                 label=one.label,
                 mode=one.mode,
+                marked=one.marked,
+                lent_to=one.lent_to,
                 instructions=self._instructions(Path(one.root)),
             )
             for one in granted

@@ -295,6 +295,8 @@ export interface Folder {
   root: string;
   label: string;
   mode: FolderMode;
+  marked: "mine" | "mixed";
+  lent_to: readonly string[];
   once: boolean;
   instructions?: FolderInstructions;
   state: "granted" | "removed";
