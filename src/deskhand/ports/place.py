@@ -112,6 +112,8 @@ class Command:
     """Directories beyond the system's that hold what it runs; seen at their own paths, read-only."""
     given: Mapping[str, bytes] = field(default_factory=dict[str, bytes])
     """Files beside the folder, by their absolute paths in the box."""
+    hosts: tuple[str, ...] = ()
+    """Hosts that it was permitted to talk to through what is in ``given``; a wall that cannot carry that refuses it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -179,6 +181,8 @@ class Place:
     sandbox: Sandbox
     step: str = ""
     """The key of the step that has its effect here, if it is one that must not be had twice."""
+    task: str = ""
+    """The task it works for, on whose account goes what is said to the internet."""
 
 
 class Tool(Protocol):

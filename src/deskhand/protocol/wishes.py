@@ -32,6 +32,7 @@ Content = Annotated[str, Field(max_length=CONTENT_CHARS_MAX)]
 Passage = Annotated[Content, Field(min_length=1)]
 Argument = Annotated[str, Field(max_length=32_000)]
 Hash = Annotated[str, Field(max_length=64)]
+HostName = Annotated[str, Field(max_length=259, pattern=r"^[a-z0-9.-]+(:[0-9]{1,5})?$")]
 RelPath = Annotated[Text, AfterValidator(_plain), Field(description="Path inside the folder.")]
 LineNumber = Annotated[int, Field(ge=1, le=LINES_MAX)]
 Day = Annotated[date, Field(strict=False)]
@@ -250,8 +251,9 @@ class TrashFile(Wish):
 
 
 class RunCommand(Wish):
-    """Run a program in a sandbox in the folder, without network; returns its output and the files it changed.
+    """Run a program in a sandbox in the folder; returns its output and the files it changed.
 
+    It has no network except the hosts you name, for which the person is asked.
     Changes come into the folder only when it ends by itself, all at once. For shell syntax say ["sh", "-c", "..."].
     Of a long output you get the beginning and the end.
     """
@@ -264,6 +266,10 @@ class RunCommand(Wish):
     seconds: Annotated[int, Field(ge=1, le=COMMAND_SECONDS)] = Field(
         default=COMMAND_SECONDS,
         description="After so many seconds it is stopped and changes nothing.",
+    )
+    hosts: Annotated[list[HostName], Field(max_length=10)] = Field(
+        default_factory=list,
+        description="Internet hosts that it needs, each as name or name:port; most need none.",
     )
 
 

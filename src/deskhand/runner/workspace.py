@@ -75,6 +75,7 @@ class Workspaces:
                 results=results,
                 mode=mode or FolderMode.READ_ONLY,
                 sandbox=self._parts.sandbox,
+                task=brief.task,
             )
             yield Scope(place=place, folder=brief.folder, mode=lambda: self._mode(brief), made=made)
 
