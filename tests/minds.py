@@ -7,8 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from deskhand.agents.builtin.agent import BuiltInAgent
-from deskhand.agents.builtin.choosing import Offer
-from deskhand.agents.builtin.mind import Scene
+from deskhand.agents.builtin.choosing import Offer, Scene
 from deskhand.protocol.objects import FolderMode
 from deskhand.protocol.tasks import Brief
 from deskhand.tools.registry import standard_tools, tool_infos

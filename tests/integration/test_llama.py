@@ -18,9 +18,8 @@ import httpx
 import pytest
 
 from deskhand.agents.builtin.agent import BuiltInAgent
-from deskhand.agents.builtin.choosing import Offer
+from deskhand.agents.builtin.choosing import Offer, Scene
 from deskhand.agents.builtin.installing import install, offers
-from deskhand.agents.builtin.mind import Scene
 from deskhand.agents.builtin.supply import Embedded
 from deskhand.clock import SystemClock
 from deskhand.errors import Code, DeskhandError

@@ -15,8 +15,7 @@ import pytest
 from typing_extensions import override
 
 from deskhand.agents.builtin.choosing import SERVERS, Findings, Wanted
-from deskhand.agents.builtin.probing import look
-from deskhand.agents.builtin.supply import Embedded, Supply
+from deskhand.agents.builtin.supply import Embedded, Supply, look
 from deskhand.clock import SystemClock
 from deskhand.errors import Code, DeskhandError
 from deskhand.ids import Ids

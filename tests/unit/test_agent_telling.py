@@ -17,8 +17,8 @@ from pydantic_ai.messages import (
     UserPromptPart,
 )
 
-from deskhand.agents.builtin.mind import Scene
-from deskhand.agents.builtin.telling import cut, fence, messages_of, size_of
+from deskhand.agents.builtin.choosing import Scene
+from deskhand.agents.builtin.talking import cut, fence, messages_of, size_of
 from deskhand.errors import Code, DeskhandError
 from deskhand.ports import Ask, Done, Move, ToolCall, ToolResult, Turn, Wishes
 from deskhand.protocol.objects import FolderMode, Origin, Trust

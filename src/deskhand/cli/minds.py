@@ -15,11 +15,9 @@ from pathlib import Path
 from typing import Final, Literal, cast
 
 from deskhand.agents.builtin.agent import BuiltInAgent
-from deskhand.agents.builtin.choosing import SERVERS, Findings, Wanted
+from deskhand.agents.builtin.choosing import SERVERS, Findings, Scene, Wanted
 from deskhand.agents.builtin.installing import offers
-from deskhand.agents.builtin.mind import Scene
-from deskhand.agents.builtin.probing import look
-from deskhand.agents.builtin.supply import Embedded, Supply
+from deskhand.agents.builtin.supply import Embedded, Supply, look
 from deskhand.cli.home import home
 from deskhand.cli.screen import Obj, speak
 from deskhand.cli.values import setting

@@ -27,8 +27,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from deskhand.agents.builtin.agent import BuiltInAgent
-from deskhand.agents.builtin.choosing import Offer
-from deskhand.agents.builtin.mind import Scene
+from deskhand.agents.builtin.choosing import Offer, Scene
 from deskhand.clock import SystemClock
 from deskhand.ports import (
     Agent,

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from deskhand.agents.builtin.mind import Mind
+from deskhand.agents.builtin.choosing import Mind
 from deskhand.ports import Evidence, Judgement, Move, Turn
 from deskhand.protocol.tasks import Brief
 

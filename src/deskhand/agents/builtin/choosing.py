@@ -1,25 +1,33 @@
-"""Which model thinks for a task, decided from what was found on this computer. Pure.
+"""What the built-in agent is given: which model thinks for a task, where it works, and what it may wish for.
+
+Values only, and light: a process holds them from its start. The model is decided from what was found on this computer.
 
 Config wins over API keys, those over a running local server, that over a model installed here. It refuses to take
-another model than the one that was named, to send a provider's key to any other address, and to offer the stand-in.
+another model than the one that was named, to send a provider's key to any other address, to offer the stand-in, and to
+import anything that talks to a model.
 """
 
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from importlib.resources import files
 from typing import Final, Literal
 
 from deskhand.errors import Code, DeskhandError
-from deskhand.protocol.objects import ModelInfo, ModelLabel
+from deskhand.ports import Offload, ToolInfo
+from deskhand.protocol.objects import FolderMode, ModelInfo, ModelLabel
+from deskhand.protocol.tasks import Brief
 
 OFF: Final = "none"
 """What ``model.name`` says where no model may think by itself."""
 STAND_IN: Final = "stand-in"
 EMBEDDED: Final = "local"
 KEY_VARIABLE: Final = "DESKHAND_MODEL_API_KEY"
+SILENT_SECONDS: Final = 120.0
+"""How long a model may say nothing, at its start or in between."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,6 +117,47 @@ class Findings:
         if offer.lacks is not None:
             raise DeskhandError(offer.lacks, f"{name}: {offer.where}".strip(": "))
         return offer
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scene:
+    """Where a task works. ``now`` is at the person's place; ``root`` and ``mode`` are what this computer grants."""
+
+    now: datetime
+    computer: str
+    root: str | None = None
+    mode: FolderMode | None = None
+
+
+async def _nothing(_: Brief) -> None:
+    """Look at nothing: what is there does not change."""
+
+
+@dataclass(kw_only=True, eq=False)
+class Mind:
+    """What the agent thinks with.
+
+    Args:
+        ready: looks at what there is to choose from, before each move.
+        choose: the model of a task, asked for each move.
+        scene: where a task works, asked for each move.
+        tools: what it may wish for.
+        offload: brings the model's libraries in, which takes a second.
+        hear: gets each piece of text as the model of a task says it; nothing when it begins anew.
+        language: of what it is told and of what it says about itself.
+        standin: whether a scripted program may pass for a model; for the demo and the tests alone.
+        silent_seconds: how long a model may say nothing.
+    """
+
+    choose: Callable[[Brief], Offer]
+    scene: Callable[[Brief], Scene]
+    tools: tuple[ToolInfo, ...]
+    offload: Offload
+    hear: Callable[[Brief, str | None], None] = lambda _, __: None
+    language: str = "en"
+    standin: bool = False
+    silent_seconds: float = SILENT_SECONDS
+    ready: Callable[[Brief], Awaitable[None]] = _nothing
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -24,8 +24,7 @@ from typing import BinaryIO, Final
 from urllib.parse import urljoin, urlsplit
 
 from deskhand.agents.builtin.choosing import CATALOGUE, EMBEDDED, Offer
-from deskhand.agents.builtin.probing import SMALL_PARAMETERS
-from deskhand.agents.builtin.supply import CONTEXT_TOKENS
+from deskhand.agents.builtin.supply import CONTEXT_TOKENS, SMALL_PARAMETERS
 from deskhand.clock import Clock
 from deskhand.egress import Egress, EgressRequest, EgressResponse, parse_target
 from deskhand.errors import Code, DeskhandError

@@ -28,11 +28,16 @@ from pydantic_ai.providers import Provider, infer_provider_class
 from pydantic_ai.settings import ModelSettings
 from pydantic_ai.tools import ToolDefinition
 
-from deskhand.agents.builtin.answers import OWN, move_of, said_in
-from deskhand.agents.builtin.choosing import KNOWN, STAND_IN, Offer
-from deskhand.agents.builtin.judging import REPORT, checks_of, question
-from deskhand.agents.builtin.mind import Mind
-from deskhand.agents.builtin.telling import messages_of
+from deskhand.agents.builtin.choosing import KNOWN, STAND_IN, Mind, Offer
+from deskhand.agents.builtin.talking import (
+    OWN,
+    REPORT,
+    checks_of,
+    messages_of,
+    move_of,
+    question,
+    said_in,
+)
 from deskhand.errors import Code, DeskhandError
 from deskhand.limits import RETRY_AFTER_SECONDS_MAX
 from deskhand.ports import Evidence, GiveUp, Judgement, Move, Spent, Turn
