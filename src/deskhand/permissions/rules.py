@@ -18,6 +18,8 @@ Where = Literal["folder", "results", "internet", "outside", "nowhere"]
 """In the task's folder, in a results place that we made, at a host that was listed, elsewhere, or about no place."""
 Wall = Literal["full", "reduced", "none"]
 Risk = Literal["low", "medium", "high"]
+Kind = Literal["safe", "fetch", "send", "persist", "never"]
+"""The class of an act (security 5): stays here, asks the internet, says something outside, lasts, is nobody's."""
 
 
 class Decision(StrEnum):
@@ -33,7 +35,8 @@ class Act:
     """One wish as the rules see it.
 
     ``mode`` is the effective mode: the narrowest of the runner's own file, the hub and the task; without one the
-    folder may not be used (any more).
+    folder may not be used (any more). ``folder`` is its root, ``path`` lies beneath it (or beneath the results place),
+    ``host`` has a port where that is not the default one. ``untrusted`` and ``leak`` are the facts of the task so far.
     """
 
     tool: str
@@ -42,6 +45,15 @@ class Act:
     mode: FolderMode | None
     wall: Wall
     protected: bool = False
+    folder: str | None = None
+    path: str = ""
+    argv: tuple[str, ...] = ()
+    host: str = ""
+    method: str = ""
+    url_path: str = ""
+    kind: Kind = "safe"
+    untrusted: bool = False
+    leak: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -48,6 +48,9 @@ class Scope:
     folder: str | None
     mode: Callable[[], FolderMode | None]
     made: str | None = None
+    untrusted: bool = False
+    leak: bool = False
+    """What is known of the task so far (security 5): who may have written what it read, and what must not leave."""
 
     def now(self) -> tuple[Place, FolderMode | None]:
         """Return the place as it is at this moment, and its mode; without a folder, results are our own."""
@@ -115,6 +118,7 @@ class Gate:
         place, mode = scope.now()
         targets = _targets(tool, call.arguments, place)
         acts = [_act(tool, call, target, place, mode=mode) for target in targets]
+        acts = [one for act in acts for one in _outward(act, call, scope)]
         judgement = heaviest_of(evaluate(BUILT_IN, act) for act in acts)
         action = _action(call, targets, scope)
         sentence = ""
@@ -203,6 +207,7 @@ def _act(tool: Tool, call: ToolCall, target: str, place: Place, *, mode: FolderM
     else:
         verb, rel = "send", ""
         where = "internet" if reachable(call.arguments) else "outside"
+    argv = call.arguments.get("argv")
     return Act(
         tool=tool.name,
         verb=verb,
@@ -210,7 +215,24 @@ def _act(tool: Tool, call: ToolCall, target: str, place: Place, *, mode: FolderM
         mode=mode if where in ("folder", "internet") else None,
         wall=place.sandbox.info.level,
         protected=_protected(rel),
+        folder=str(place.folder.root) if place.folder else None,
+        path=rel,
+        argv=tuple(map(str, argv)) if isinstance(argv, list) else (),
     )
+
+
+def _outward(act: Act, call: ToolCall, scope: Scope) -> tuple[Act, ...]:
+    """Return the act with what it says to the outside: one for each host a command may talk to."""
+    act = replace(act, untrusted=scope.untrusted, leak=scope.leak)
+    if act.verb == "send":
+        act = replace(act, kind="fetch", method="GET")
+        with suppress(DeskhandError):
+            target = parse_target(str(call.arguments.get("url", "")))
+            act = replace(act, host=target.authority, url_path=target.path)
+    hosts = call.arguments.get("hosts")
+    if act.verb != "run" or not isinstance(hosts, list) or not hosts:
+        return (act,)
+    return tuple(replace(act, kind="send", host=str(host)) for host in hosts)
 
 
 def _where(verb: Verb, target: str, place: Place) -> tuple[Where, str]:
