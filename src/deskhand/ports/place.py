@@ -8,7 +8,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO, Literal, Protocol, TypeVar
 
-from deskhand.limits import COMMAND_MEMORY_BYTES_MAX, COMMAND_OUTPUT_BYTES_MAX
+from deskhand.limits import (
+    COMMAND_MEMORY_BYTES_MAX,
+    COMMAND_OUTPUT_BYTES_MAX,
+    COMMAND_PROCESSES_MAX,
+)
 from deskhand.ports.agent import Effect, ToolResult
 from deskhand.protocol.objects import FolderMode, SandboxInfo
 from deskhand.protocol.wire import JsonObject
@@ -91,6 +95,14 @@ class FolderAccess(Protocol):
         """
         ...
 
+    def protected(self, rel: str) -> bool:
+        """Return whether nobody but the person may write here, whether it exists or not (FS-11)."""
+        ...
+
+    def keep_all(self) -> None:
+        """Keep everything as it is now, as far as undo reaches: what follows will not write through this handle."""
+        ...
+
     def together(self) -> AbstractContextManager[None]:
         """Make what changes inside durable at its end, all at once; thousands of files would take minutes otherwise."""
         ...
@@ -106,6 +118,7 @@ class Command:
     seconds_max: float
     output_bytes_max: int = COMMAND_OUTPUT_BYTES_MAX
     memory_bytes_max: int = COMMAND_MEMORY_BYTES_MAX
+    processes_max: int = COMMAND_PROCESSES_MAX
     key: str = ""
     """Names the step it belongs to: with one, it happens once, however often it is asked for after a crash."""
     programs: tuple[Path, ...] = ()

@@ -14,7 +14,7 @@ from collections.abc import Generator, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from deskhand.limits import COMMAND_FILE_BYTES_MAX, COMMAND_PROCESSES_MAX
+from deskhand.limits import COMMAND_FILE_BYTES_MAX
 from deskhand.ports import Command
 from deskhand.sandbox.layers import Programs
 
@@ -97,7 +97,7 @@ def _each(option: str, pairs: Iterable[tuple[str, str]]) -> list[str]:
 def _limits(prlimit: str, command: Command) -> list[str]:
     """Bound each process; sums over all processes are the watchdog's work."""
     return [
-        *(prlimit, "--core=0", "--nofile=1024", f"--nproc={COMMAND_PROCESSES_MAX}"),
+        *(prlimit, "--core=0", "--nofile=1024", f"--nproc={command.processes_max}"),
         *(f"--as={command.memory_bytes_max}", f"--fsize={COMMAND_FILE_BYTES_MAX}"),
         f"--cpu={int(command.seconds_max * (os.cpu_count() or 1)) + 1}",
     ]

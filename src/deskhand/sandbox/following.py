@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import re
 import signal
 from asyncio.subprocess import Process
 from collections.abc import Awaitable, Coroutine, Generator
@@ -17,11 +18,14 @@ from pathlib import Path
 from typing import Any, BinaryIO, Final, Literal, TypeVar
 
 from deskhand.clock import Clock
-from deskhand.limits import COMMAND_PROCESSES_MAX, DISK_FREE_BYTES_MIN
+from deskhand.limits import DISK_FREE_BYTES_MIN
 from deskhand.ports import Command
 
 _WATCH_SECONDS: Final = 0.25
 _CUT_SECONDS_MAX: Final = 5.0
+_OF_THE_BOX: Final = 6
+"""Processes of the wall itself."""
+_PSS: Final = re.compile(rb"^Pss: +(\d+)", re.MULTILINE)
 _CHUNK: Final = 65_536
 _PAGE_BYTES: Final = os.sysconf("SC_PAGE_SIZE")
 
@@ -100,10 +104,12 @@ class Following:
         while True:
             await self.clock.sleep(_WATCH_SECONDS)
             memory_bytes, tasks = _used_below(process.pid)
+            if memory_bytes > self.command.memory_bytes_max:
+                memory_bytes, tasks = _used_below(process.pid, exactly=True)
             disk = os.statvfs(self.place)
             beyond: dict[Stopped, bool] = {
                 "memory": memory_bytes > self.command.memory_bytes_max,
-                "processes": tasks > COMMAND_PROCESSES_MAX,
+                "processes": tasks > self.command.processes_max + _OF_THE_BOX,
                 "disk": disk.f_bavail * disk.f_frsize < DISK_FREE_BYTES_MIN,
             }
             for bound, reached in beyond.items():
@@ -126,21 +132,31 @@ async def to_the_end(work: Awaitable[R]) -> R:
     return task.result()
 
 
-def _used_below(pid: int) -> tuple[int, int]:
-    """Add up resident bytes that are not shared with files, and threads; orphans stay below a box's first process."""
+def _used_below(pid: int, *, exactly: bool = False) -> tuple[int, int]:
+    """Add up memory and threads of a process and all below it; orphans stay below a box's first process.
+
+    What several share is counted for each of them, unless ``exactly``: then it is divided, which takes the kernel time.
+    """
     memory_bytes = tasks = 0
     waiting = [pid]
     while waiting:
         process = Path("/proc", str(waiting.pop()))
         with contextlib.suppress(OSError, ValueError):
-            _, resident, shared, *_ = (process / "statm").read_bytes().split()
-            memory_bytes += (int(resident) - int(shared)) * _PAGE_BYTES
+            memory_bytes += _memory_of(process, exactly=exactly)
         with contextlib.suppress(OSError):
             for task in (process / "task").iterdir():
                 tasks += 1
                 with contextlib.suppress(OSError):
                     waiting += [int(child) for child in (task / "children").read_bytes().split()]
     return memory_bytes, tasks
+
+
+def _memory_of(process: Path, *, exactly: bool) -> int:
+    if exactly:
+        with contextlib.suppress(OSError):
+            if shared := _PSS.search((process / "smaps_rollup").read_bytes()):
+                return int(shared[1]) * 1024
+    return int((process / "statm").read_bytes().split()[1]) * _PAGE_BYTES
 
 
 async def _drain(process: Process, output: BoundedOutput | None = None) -> None:
