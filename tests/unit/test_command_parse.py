@@ -8,9 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deskhand.agents.commands.agent import COMMANDS, CommandAgent
+from deskhand.agents.commands.agent import COMMANDS, CommandAgent, complete
 from deskhand.agents.commands.command import Line, examples
-from deskhand.agents.commands.completing import complete
 from deskhand.agents.commands.parse import parse_line
 from deskhand.errors import Code, DeskhandError
 from deskhand.texts import catalogue

@@ -10,12 +10,11 @@ from collections.abc import Generator, Sequence
 from dataclasses import replace
 from typing import Final
 
-from deskhand.agents.commands.brief import BRIEF
 from deskhand.agents.commands.command import Command, Line, Plan, StoppedError, Work, examples
 from deskhand.agents.commands.filing.moving import ORGANIZE, RENAME
 from deskhand.agents.commands.filing.shaping import CONVERT, MERGE, REPORT, TABLE
 from deskhand.agents.commands.parse import parse_line
-from deskhand.agents.commands.reading.quoting import ACTIONS, RISKS
+from deskhand.agents.commands.reading.quoting import ACTIONS, BRIEF, RISKS
 from deskhand.agents.commands.reading.run import RUN
 from deskhand.agents.commands.reading.searching import DUPLICATES, FIND
 from deskhand.ports import Done, GiveUp, Move, Offload, Turn, Wishes
@@ -39,6 +38,21 @@ def _help(work: Work) -> Plan:
 _READING: Final = (BRIEF, ACTIONS, RISKS, REPORT, FIND, DUPLICATES, RUN)
 _FILING: Final = (TABLE, MERGE, CONVERT, ORGANIZE, RENAME)
 COMMANDS: Final[tuple[Command, ...]] = (*_READING, *_FILING, Command.of("help", _help))
+
+
+def complete(typed: str) -> list[str]:
+    """Return how a line may go on, for shells: whole lines that begin with what was typed; none where anything may follow."""
+    before, _, last = typed.rpartition(" ")
+    words, known = before.split(), {f"/{one.name}": one.info for one in COMMANDS}
+    ways = [*known]
+    if words[:1] == ["/help"]:
+        ways = [name[1:] for name in known]
+    elif words:
+        options = known[words[0]].options if words[0] in known else ()
+        values = [way for one in options if f"--{one.name}" == words[-1] for way in one.choices]
+        names = [f"--{one.name}" for one in options if last.startswith("-")]
+        ways = values or [name for name in names if name not in words]
+    return [f"{before} {way}".lstrip() for way in ways if way.startswith(last)]
 
 
 class CommandAgent:

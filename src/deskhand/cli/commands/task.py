@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 def _complete(incomplete: str) -> list[str]:
     """Return how a command line may go on; brought in only where a shell asks."""
-    from deskhand.agents.commands.completing import complete
+    from deskhand.agents.commands.agent import complete
 
     return complete(incomplete)
 
@@ -139,7 +139,8 @@ def _granted(path: Path, *, mode: str, op_id: str) -> Granted:
 
 def make_known(hub: Client, granted: Granted, *, runner: str) -> None:
     """Tell the hub of a grant, which stands in the runner's own file already; once more changes nothing."""
-    said: Obj = {name: getattr(granted, name) for name in ("id", "root", "label", "mode")}
+    names = ("id", "root", "label", "mode", "marked", "lent_to")
+    said: Obj = {name: getattr(granted, name) for name in names}
     hub.op("folder.put", {**said, "runner": runner, "once": granted.for_op is not None})
 
 

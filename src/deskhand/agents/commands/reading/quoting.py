@@ -1,30 +1,323 @@
-"""``/actions`` and ``/risks``: pages of quotes, each with its file and line.
+"""Pages of quotes out of notes and contracts: ``/brief``, ``/actions`` and ``/risks``. Every line names its file and line.
 
+``/brief PATH... [--pages N] [--out NAME]`` is an extractive briefing. The bound is words of the whole page, headings and
+sources included. Actions go in before anything else, then marked lines, then what is new and says much: plain counting
+of cues, figures, different words and position.
 ``/actions PATH... [--owner NAME] [--due] [--out NAME]`` lists every action of notes, with who and by when: a line is
-quoted as it stands, and so are its owner and due date; a day is put beside only where it is meant beyond doubt. It
-refuses to leave one out silently: what had no room is counted and its files are named.
-``/risks FILE... [--out NAME]`` says what of the published checklist stands in a contract, and what does not. It refuses
-to paraphrase or to judge: it is a search for words and no legal advice.
+quoted as it stands, and so are its owner and due date; a day is put beside only where it is meant beyond doubt.
+``/risks FILE... [--out NAME]`` says what of the published checklist stands in a contract, and what does not. It is a
+search for words and no legal advice.
+They refuse to paraphrase, to judge, and to skip anything silently: an action that had no room is counted and its file
+named, and so are a file of another kind, the end of a huge one and a listing that was cut.
 """
 
 from __future__ import annotations
 
-from collections import Counter
+import hashlib
+import math
+import re
+from collections import Counter, defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
 from datetime import date
 from functools import lru_cache
-from typing import Final
+from itertools import zip_longest
+from typing import Final, NamedTuple
 
-from deskhand.agents.commands.command import Command, Plan, StoppedError, Work
-from deskhand.agents.commands.notes import Note, read_notes
-from deskhand.core.quotes import Quote, cut, show
-from deskhand.core.words.cues import cue_place
+from deskhand.agents.commands.command import Checks, Command, Plan, Steps, StoppedError, Work
+from deskhand.agents.commands.values import ending_of, number, objects, plain, strings, words
+from deskhand.core.quotes import Quote, cut, quotable, show
+from deskhand.core.words.cues import Cue, Line, cue_place, scan
 from deskhand.core.words.owing import Action, actions_in
 from deskhand.core.words.risks import checklist, risks_in
+from deskhand.core.words.wording import wording
 from deskhand.ports import Done
+from deskhand.protocol.wire import JsonObject
+
+MARK: Final = "<!-- deskhand: quoted from notes, line by line -->"
+"""The last line of what we write from notes, so that it is not taken for one."""
+
+_KINDS: Final = "md markdown txt text rst org adoc log eml html htm docx pdf"
+_ENDINGS: Final = frozenset(_KINDS.split())
+_FILES_PER_READ: Final = 200
+_CHARS_MAX: Final = 16_000_000
+_PATHS_PER_CHECK: Final = 500
+_NAMED_MAX: Final = 5
+
+
+class Note(NamedTuple):
+    """A text file that was read; ``remarks`` say its kind, its pages and what is not in it."""
+
+    path: str
+    lines: tuple[str, ...]
+    remarks: tuple[str, ...]
+
+
+@dataclass(slots=True, kw_only=True)
+class Found:
+    """Notes, and what lay beside them: ``others`` are no text, ``cut`` was not read to its end."""
+
+    work: Work
+    wanted: str
+    """What the page that is made of them shall be called."""
+    notes: tuple[Note, ...] = ()
+    others: Counter[str] = field(default_factory=Counter[str])
+    cut: list[str] = field(default_factory=list[str])
+    complete: bool = True
+    actions: JsonObject | None = None
+    """Which actions of the notes have to be on the page, as its check is told; none of them where it has no room."""
+
+    def page(self, title: str, *blocks: str) -> str:
+        """Return the Markdown of a page, at its end what was not read."""
+        work, named = self.work, _named(self.others)
+        said = work.more("brief.others", self.others.total(), kinds=named)
+        said += work.more("brief.cut", len(self.cut), shown=", ".join(self.cut[:_NAMED_MAX]))
+        said += [] if self.complete else [work.say("brief.incomplete")]
+        return "\n\n".join([f"# {title}", *blocks, *said, MARK]) + "\n"
+
+    def left_out(self, paths: Iterable[str]) -> list[str]:
+        """Say how many actions had no room, and in which files they are."""
+        files = Counter(paths)
+        more = self.work.more("brief.left_more", len(files) - _NAMED_MAX)
+        return self.work.more("brief.left", files.total(), named=" ".join([_named(files), *more]))
+
+    def action_checks(self, page: str | None) -> Checks:
+        """Return what looks in a page, or in nothing, for every action of the notes."""
+        paths, most = [note.path for note in self.notes], _PATHS_PER_CHECK
+        wanted: JsonObject = {"path": page, **(self.actions or {})}
+        batches = (paths[start : start + most] for start in range(0, len(paths), most))
+        told = (self.work.check("actions", page or "", {**wanted, "paths": [*b]}) for b in batches)
+        return (*told,)
+
+    def write(self, page: str, key: str, **counts: object) -> Steps[Done]:
+        """Write a page of quotes, to be read again."""
+        name, replacing = yield from self.work.free_name(self.wanted)
+        content: JsonObject = {"path": name, "content": page, "replace": replacing}
+        digest = hashlib.sha256(page.encode("utf-8", errors="replace")).hexdigest()
+        quotes = self.work.check("quotes", name, {"path": name, "sha256": digest})
+        actions = () if self.actions is None else self.action_checks(name)
+        writing = self.work.call("write_file", "write", content, path=name)
+        return (yield from self.work.deliver(writing, (quotes, *actions), key, **counts))
+
+
+def read_notes(work: Work, page: str) -> Steps[Found]:
+    """List every path and read the notes there, to answer in their language; stop with the reason without any."""
+    found = Found(work=work, wanted=work.name_for(page, ".md", ".markdown", ".txt"))
+    sizes = yield from _listed(work, found)
+    found.notes = yield from _read([path for path in sizes if sizes[path]], found)
+    if found.notes:
+        found.work = work.about(*("".join(note.lines[:20])[:1000] for note in found.notes[:20]))
+        return found
+    key = "brief.no_notes" if found.others else "brief.blank" if sizes else "brief.empty"
+    where = " ".join(work.line.operands)
+    raise StoppedError(work.say(key, path=where, kinds=_named(found.others)))
+
+
+def _listed(work: Work, found: Found) -> Steps[dict[str, int]]:
+    """Take of a folder what people keep notes in, and a file named outright as it is; return their sizes."""
+    sizes, seen = dict[str, int](), set[str]()
+    for operand in work.line.operands:
+        wish: JsonObject = {"path": operand, "recursive": True}
+        value = yield from work.ask("list_files", "list", wish, path=operand)
+        found.complete = found.complete and value.get("complete") is True
+        entries = [entry for entry in objects(value, "entries") if entry.get("kind") == "file"]
+        files = {words(entry, "path"): number(entry, "size") for entry in entries}
+        outright = [*files] == [plain(operand)]
+        for path in sorted(files.keys() - seen):
+            if any(part.startswith((".", "~$")) for part in path.split("/")):
+                continue
+            seen.add(path)
+            if (outright or ending_of(path) in _ENDINGS) and quotable(path):
+                sizes[path] = files[path]
+            else:
+                found.others[ending_of(path) or path] += 1
+    return sizes
+
+
+def _read(waiting: list[str], found: Found) -> Steps[tuple[Note, ...]]:
+    """Read the notes in a few calls; a file larger than one call is gone on with from the next line."""
+    lines = {path: list[str]() for path in waiting}
+    remarks = dict[str, tuple[str, ...]]()
+    first, left = 1, _CHARS_MAX
+    while waiting and left > 0:
+        batch, waiting = waiting[:_FILES_PER_READ], waiting[_FILES_PER_READ:]
+        wish: JsonObject = {"paths": [*batch], "from_line": first}
+        about = {"count": len(batch), "first": batch[0]}
+        value = yield from found.work.ask("read_files", "read", wish, **about)
+        waiting, first = [*strings(value, "unread"), *waiting], 1
+        for file in objects(value, "files"):
+            path, got = words(file, "path"), strings(file, "lines")
+            if "error" in file:
+                found.others[ending_of(path) or path] += 1
+                lines.pop(path, None)
+                continue
+            lines[path] += got
+            remarks[path] = (*strings(file, "notes"),)
+            left -= sum(map(len, got))
+            following = number(file, "from_line") + len(got)
+            if got and following <= number(file, "lines_total"):
+                waiting, first = [path, *waiting], following
+    found.cut = waiting
+    whole = ((path, got) for path, got in lines.items() if got and got[-1] != MARK)
+    return tuple(Note(path, (*got,), remarks[path]) for path, got in whole)
+
+
+def _named(files: Counter[str]) -> str:
+    return ", ".join(f"{name} ×{count}" for name, count in files.most_common(_NAMED_MAX))
+
+
+# --- /brief
+
+
+_WORDS_PER_PAGE: Final = 450
+_QUOTE_CHARS_MAX: Final = 300
+_OTHERS_TRIED_MAX: Final = 2000
+_HEADINGS_WORDS: Final = 16
+"""What the headings of all sections take."""
+_ALIKE: Final = 0.8
+_WORDS_LOW, _WORDS_HIGH, _TELLING = 4, 40, 12
+_EARLY: Final = 5
+_UNBROKEN = re.compile(r"[!-~\t]{61,}$")
+_WORD = re.compile(r"[^\W_]+")
+_META = re.compile(wording("brief")["meta"])
+_COMMON: Final = frozenset(wording("brief")["common"].split())
+_SECTIONS: Final = (Cue.DECISION, Cue.ACTION, Cue.RISK, Cue.DATE)
+"""In the order of the page; what is left are key points."""
+
+
+class _Pick(NamedTuple):
+    """A line that may go on the page; ``section`` is nothing for a key point."""
+
+    path: str
+    number: int
+    words: str
+    section: Cue | None
+    score: float
+
+
+def _brief(work: Work) -> Plan:
+    """List, read, choose, write, read again."""
+    found = yield from read_notes(work, "briefing.md")
+    page, picks, left = _composed(found)
+    count = math.ceil(len(page.split()) / _WORDS_PER_PAGE)
+    key = "brief.summary.one" if count == 1 else "brief.summary.many"
+    found.actions = None if left else {}
+    done = yield from found.write(page, key, pages=count, lines=len(picks))
+    said = found.work.more("brief.actions_left", len(left))
+    return replace(done, summary=done.summary + "".join(said))
+
+
+BRIEF: Final = Command.of("brief", _brief)
+
+
+def _composed(found: Found) -> tuple[str, list[_Pick], list[_Pick]]:
+    """Return the page, the lines on it, and the actions that had no room; of other lines none that repeats another."""
+    actions, others = _choose(found.notes)
+    most = int(found.work.option("pages", "1")) * _WORDS_PER_PAGE
+    room = most - len(_page(found, [], actions).split()) - _HEADINGS_WORDS
+    taken, said = list[_Pick](), list[frozenset[str]]()
+    for pick in (*actions, *others[:_OTHERS_TRIED_MAX]):
+        cost, told = len(_quoted(pick).split()), _tokens(pick.words)
+        is_new = pick.section is Cue.ACTION or not any(_alike(told, other) for other in said)
+        if cost <= room and is_new:
+            room -= cost
+            taken.append(pick)
+            said.append(told)
+    while True:
+        there = {*taken}
+        left = [pick for pick in actions if pick not in there]
+        page = _page(found, taken, left)
+        if len(page.split()) <= most or not taken:
+            return page, taken, left
+        taken.pop()
+
+
+def _page(found: Found, taken: Iterable[_Pick], left: Iterable[_Pick]) -> str:
+    """Return the Markdown of a briefing."""
+    say = found.work.say
+    about = say("brief.about", count=len(found.notes))
+    blocks = [about, *found.left_out(pick.path for pick in left)]
+    in_order = sorted(taken)
+    for section in (*_SECTIONS, None):
+        lines = [_quoted(pick) for pick in in_order if pick.section is section]
+        if lines:
+            heading = say(f"brief.section.{section or 'key'}")
+            blocks.append("\n".join([f"## {heading}\n", *lines]))
+    return found.page(say("brief.title", path=" ".join(found.work.line.operands)), *blocks)
+
+
+def _quoted(pick: _Pick) -> str:
+    """Return the line of the page for a line of a note; a very long one is cut visibly, around what marks it."""
+    shown = cut(pick.words, at=cue_place(pick.words), limit=_QUOTE_CHARS_MAX)
+    return show(Quote(text=shown, path=pick.path, line=pick.number))
+
+
+@lru_cache(maxsize=2)  # a plan is thought anew for every move
+def _choose(notes: tuple[Note, ...]) -> tuple[list[_Pick], list[_Pick]]:
+    """Return what could go on the page, best first: every action, equal ones once; then the others in turn."""
+    sections: dict[Cue | None, list[_Pick]] = {section: [] for section in (*_SECTIONS, None)}
+    for note in notes:
+        for place, line in enumerate(_worth_reading(note)):
+            is_meta = _META.match(line.words) is not None
+            section = _section(line, is_meta=is_meta)
+            if section is Cue.DATE and place == 0 and not line.is_item:
+                continue  # the title of the note, with its day
+            if section or (not is_meta and _tokens(line.words)):
+                score = _score(line) + 0.3 * (place < _EARLY)
+                pick = _Pick(note.path, line.number, line.words, section, score)
+                sections[section].append(pick)
+    actions = {pick.words: pick for pick in reversed(sections.pop(Cue.ACTION))}
+    return _ranked(actions.values()), _in_turn(map(_ranked, sections.values()))
+
+
+def _tokens(words: str) -> frozenset[str]:
+    """Return the words that tell lines apart."""
+    return frozenset(word for word in _WORD.findall(words.casefold()) if word not in _COMMON)
+
+
+def _alike(first: frozenset[str], second: frozenset[str]) -> bool:
+    """Return whether two lines say nearly the same words."""
+    return len(first & second) >= _ALIKE * len(first | second) > 0
+
+
+def _worth_reading(note: Note) -> list[Line]:
+    """Leave out headings and what nobody reads, encoded parts and bare links; an action is always read."""
+    lines = (line for line in scan(note.lines, note.path) if not line.is_heading)
+    return [line for line in lines if Cue.ACTION in line.cues or not _UNBROKEN.match(line.words)]
+
+
+def _section(line: Line, *, is_meta: bool) -> Cue | None:
+    if Cue.ACTION in line.cues:
+        return Cue.ACTION
+    cues = () if is_meta or Cue.DONE in line.cues else _SECTIONS
+    return next((cue for cue in cues if cue in line.cues), None)
+
+
+def _score(line: Line) -> float:
+    """Return how much a line says: different words, figures, and the marks on it; best in the length of a sentence."""
+    fits = _WORDS_LOW <= len(line.words.split()) <= _WORDS_HIGH
+    tells = any(letter.isdigit() for letter in line.words)
+    marks = 0.3 * len(line.cues - {Cue.DONE}) + 0.2 * line.is_item - 0.8 * (Cue.DONE in line.cues)
+    return min(len(_tokens(line.words)), _TELLING) / _TELLING + 0.8 * fits + 0.4 * tells + marks
+
+
+def _ranked(picks: Iterable[_Pick]) -> list[_Pick]:
+    """Best first, but every file gets a word before one file gets its second."""
+    of = defaultdict[str, list[_Pick]](list)
+    for pick in sorted(picks, key=lambda pick: (-pick.score, pick.path, pick.number)):
+        of[pick.path].append(pick)
+    return _in_turn(of.values())
+
+
+def _in_turn(groups: Iterable[list[_Pick]]) -> list[_Pick]:
+    return [pick for row in zip_longest(*groups) for pick in row if pick is not None]
+
+
+# --- /actions and /risks
+
 
 _PAGE_BYTES_MAX: Final = 150_000
 """An approval must be able to show all of it."""
-_NAMED_MAX: Final = 12
 _LINES_SHOWN_MAX: Final = 8
 """Of one risk."""
 
