@@ -353,6 +353,34 @@ async def test_somebody_elses_task_does_not_exist(role: Role) -> None:
         assert result.error.code == expected
 
 
+@pytest.mark.parametrize(
+    ("kind", "body"),
+    [
+        ("task.retry", {}),
+        ("task.resume", {}),
+        ("task.edit", {"title": "mine"}),
+        ("message.post", {"text": "rather do this", "as": "steer"}),
+    ],
+)
+async def test_a_member_moves_nobody_elses_work_in_a_thread_of_theirs(
+    kind: str, body: dict[str, Any]
+) -> None:
+    """PA-03, IS-02: a thread that a member began may hold the owner's tasks; those stay the owner's."""
+    member = Principal(account=ACCOUNT, id="dev_member", role=Role.MEMBER)
+    async with _house() as house:
+        thread = await house.op(member, "thread.create", {"title": "Ours"})
+        posted = await house.op(
+            OWNER, "message.post", {"text": "/brief notes"}, thread=thread.id or ""
+        )
+        named = {"to": posted.task} if kind == "message.post" else {}
+        about = {} if named else {"task": posted.task or ""}
+
+        result = await house.op(member, kind, {**body, **named}, thread=thread.id or "", **about)
+
+        assert result.error is not None
+        assert result.error.code == Code.NOT_FOUND
+
+
 async def test_a_cursor_from_the_future_is_reset() -> None:
     """A device of a restored hub starts over from a snapshot instead of waiting for ever."""
     async with _house() as house:

@@ -145,7 +145,7 @@ def _delegate(
     facts: Facts, wish: Wish, body: ops.MessagePost, files: Sequence[FileRef]
 ) -> Decision:
     body = _as_before(facts, wish, body)
-    folder = _folder(facts, body)
+    folder = _folder(facts, wish, body)
     agent = body.agent or (COMMANDS_AGENT if body.text.startswith("/") else modelless.DEFAULT_AGENT)
     if agent == COMMANDS_AGENT:
         _known_command(facts, body.text)
@@ -230,13 +230,14 @@ def _as_before(facts: Facts, wish: Wish, body: ops.MessagePost) -> ops.MessagePo
     return body.but(folder=folder.id, mode=narrowest(last.mode, body.mode))
 
 
-def _folder(facts: Facts, body: ops.MessagePost) -> Folder | None:
+def _folder(facts: Facts, wish: Wish, body: ops.MessagePost) -> Folder | None:
     if not body.folder:
         return None
     wanted = body.folder.rstrip("/") or "/"
     for folder in reversed(facts.find(Folder, states=["granted"])):
         named = wanted in (folder.id, folder.root.rstrip("/"))
-        if named and body.runner in (None, folder.runner):
+        lent = wish.principal.role is Role.OWNER or wish.principal.id in folder.lent_to
+        if named and lent and body.runner in (None, folder.runner):
             return folder
     raise DeskhandError(Code.FOLDER_UNKNOWN, body.folder, field="folder")
 

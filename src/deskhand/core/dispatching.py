@@ -103,10 +103,18 @@ class Round:
             if name in self.connected
             and runner.state == "active"
             and self.home(task) in (None, name)
+            and self.lends(name, task)
             and set(runner.kinds) >= ORDER_KINDS
         ]
         having = [one for one in here if task.model in one.models and task.agent == DEFAULT_AGENT]
         return having or [one for one in here if task.agent in one.agents]
+
+    def lends(self, runner: str, task: Task) -> bool:
+        """Whether a computer works for whoever asked: for a member if the task's folder, or any, is lent to them."""
+        who, where = task.requester, task.folder
+        folders = () if who is None else self.facts.find(Folder, states=["granted"])
+        lent = [one for one in folders if one.runner == runner and who in one.lent_to]
+        return who is None or any(where in (None, one.id) for one in lent)
 
 
 def _place(now: Round, task: Task) -> list[Draft]:
@@ -134,9 +142,7 @@ def _choose(now: Round, task: Task) -> tuple[Runner | None, QueueReason | None]:
         return None, QueueReason.NOT_BEFORE
     able = now.able(task)
     if not able:
-        # A computer that is up but lacks the agent lacks a model; else nobody is there.
-        up = any(now.home(task) in (None, name) for name in now.connected & now.runners.keys())
-        return None, QueueReason.NO_MODEL if up else QueueReason.RUNNER_OFFLINE
+        return None, _nobody(now, task)
     folder = now.writes(task)
     if folder is not None and any(_overlap(other, folder) for other in now.written):
         return None, QueueReason.FOLDER_BUSY
@@ -144,6 +150,15 @@ def _choose(now: Round, task: Task) -> tuple[Runner | None, QueueReason | None]:
     if not free or now.per_thread[task.thread] >= now.at_once:
         return None, QueueReason.SLOT
     return min(free, key=lambda runner: (now.per_runner[runner.id], runner.id)), None
+
+
+def _nobody(now: Round, task: Task) -> QueueReason:
+    """Return why no computer could do a task."""
+    here = {name for name in now.runners if now.home(task) in (None, name)}
+    if here and not any(now.lends(name, task) for name in here):
+        return QueueReason.NOT_LENT
+    # A computer that is up but lacks the agent lacks a model; else nobody is there.
+    return QueueReason.NO_MODEL if now.connected & here else QueueReason.RUNNER_OFFLINE
 
 
 def _overlap(first: Folder, second: Folder) -> bool:

@@ -12,6 +12,7 @@ from typing import Any
 from deskhand.clock import stamp, unstamp
 from deskhand.core.drafting import Decision, Draft, Facts, Wish, decided, draft, known
 from deskhand.errors import Code, DeskhandError
+from deskhand.permissions.narrowing import handed_on
 from deskhand.protocol import events as ev
 from deskhand.protocol import tasks
 from deskhand.protocol.events import HUB
@@ -20,7 +21,7 @@ from deskhand.protocol.ops import ApprovalDecide, Archive, EventAppend, TaskAcce
 from deskhand.protocol.tasks import Approval, QueueReason, Task, TaskState
 from deskhand.protocol.wire import sha256_of
 
-_OWN = {"op_id", "origin", "created_at"}
+_OWN = {"op_id", "origin", "trust", "mode", "created_at"}
 _AGAIN = tasks.Delegated.model_fields.keys() - _OWN | {"pinned", "criteria_by", "requested_checks"}
 """What a new try of a task has from the old one."""
 
@@ -65,12 +66,13 @@ def retry_task(facts: Facts, wish: Wish) -> Decision:
     if folder is not None and folder.state == "removed":
         raise DeskhandError(Code.FOLDER_UNKNOWN, folder.root, field="folder")
     same: dict[str, Any] = {name: getattr(old, name) for name in _AGAIN}
+    here = Origin(surface=wish.surface, device=wish.principal.id)
     fresh = Task(
         **same,
+        **handed_on(old, mode=folder.mode if folder else None, origin=here),
         id=wish.ids.new("tsk"),
         state=TaskState.QUEUED,
         runner=old.runner if old.pinned else None,
-        origin=Origin(surface=wish.surface, device=wish.principal.id),
         retry_of=old.id,
         created_by=wish.principal.id,
         created_at=facts.now,

@@ -130,10 +130,13 @@ def _belongs(tx: SqlTx, me: Principal, op: Op) -> bool:
         return _advertises(op) or free or (task is not None and task.runner == me.id)
     if op.kind == "message.post" and not op.thread:
         return True
-    asked = tx.get(Question, str(op.body.get("question") or op.body.get("to") or ""))
-    about = task or asked
-    thread = tx.get(Thread, (about.thread if about else op.thread) or "")
-    return thread is not None and thread.created_by == me.id
+    named = str(op.body.get("question") or op.body.get("to") or "")
+    asked = tx.get(Question, named)
+    task = task or tx.get(Task, asked.task if asked else named)
+    thread = tx.get(Thread, (task.thread if task else op.thread) or "")
+    # A word in one's thread moves nobody else's work.
+    mine = task is None or task.requester == me.id
+    return mine and thread is not None and thread.created_by == me.id
 
 
 def _advertises(op: Op) -> bool:

@@ -40,8 +40,8 @@ AUTHORITY: dict[str, dict[Role, Grant]] = {
 }
 """op -> role -> how far. For a runner, ``own`` means: leased to it under the current epoch."""
 
-OWNER_FIELDS = ("checks", "folder", "agent", "runner", "mode", "budget")
-"""Fields of ``message.post`` that choose code, place or what may be spent: the owner's alone until runners can be lent."""
+OWNER_FIELDS = ("checks", "agent", "runner", "budget")
+"""Fields of ``message.post`` that choose code, computer or what may be spent: the owner's alone."""
 
 
 def authorize(principal: Principal, kind: str, *, own: bool) -> None:

@@ -14,7 +14,7 @@ from typing_extensions import override
 
 from deskhand.errors import Code, DeskhandError
 from deskhand.limits import NAME_CHARS_MAX, SUGGESTIONS_MAX, TEXT_CHARS_MAX
-from deskhand.protocol.objects import FolderMode
+from deskhand.protocol.objects import FolderMode, Marked
 from deskhand.protocol.tasks import Budget, Ruling, Suggestion
 from deskhand.protocol.wire import At, Json, JsonObject, Wire, spelled
 
@@ -190,6 +190,8 @@ class FolderPutOp(OpBody, kinds="folder.put"):
     root: str = Field(max_length=4096)
     label: str = Field(max_length=NAME_CHARS_MAX)
     mode: FolderMode
+    marked: Marked = "mine"
+    lent_to: tuple[str, ...] = ()
     once: bool = False
 
 

@@ -45,6 +45,7 @@ class QueueReason(StrEnum):
     NOT_BEFORE = "not_before"
     PARENT = "parent"
 
+    NOT_LENT = "not_lent"
 
 FINAL = frozenset({TaskState.COMPLETED, TaskState.FAILED, TaskState.CANCELED})
 OPEN = tuple(state.value for state in TaskState if state not in FINAL)
@@ -281,6 +282,11 @@ class Delegated(Wire):
     origin: Origin
     trust: Trust
     created_at: At
+    @property
+    def requester(self) -> str | None:
+        """Whom it is done for; nothing for the owner of the account."""
+        return None if self.trust is Trust.OWNER else self.origin.device or ""
+
 
 
 class Task(Delegated):

@@ -324,6 +324,8 @@ export interface FolderPutOp {
   root: string;
   label: string;
   mode: FolderMode;
+  marked?: "mine" | "mixed";
+  lent_to?: readonly string[];
   once?: boolean;
 }
 
@@ -549,7 +551,7 @@ export interface QuestionVoided {
 }
 
 /** Why a queued task is not under way yet. */
-export type QueueReason = "runner_offline" | "no_model" | "slot" | "folder_busy" | "not_before" | "parent";
+export type QueueReason = "runner_offline" | "no_model" | "slot" | "folder_busy" | "not_before" | "parent" | "not_lent";
 
 /** Everything of the thread up to ``seq`` was seen. */
 export interface ReadMark {
