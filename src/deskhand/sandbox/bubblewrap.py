@@ -15,7 +15,7 @@ import os
 import platform
 import secrets
 from asyncio.subprocess import PIPE, STDOUT
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Generator, Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -30,7 +30,7 @@ from deskhand.sandbox.apply import apply_changes
 from deskhand.sandbox.box import box, exit_code, handed_over
 from deskhand.sandbox.ended import Ended, Records
 from deskhand.sandbox.following import BoundedOutput, Following, lifeline, to_the_end
-from deskhand.sandbox.idmap import MERGED, program_at
+from deskhand.sandbox.idmap import MERGED, mounted, program_at
 from deskhand.sandbox.seccomp import filter_bytes
 
 _COMMANDS_UID: Final = 64_321
@@ -130,9 +130,13 @@ class Bubblewrap:
             DeskhandError: ``sandbox_unavailable`` with what the box said when it could not be raised.
         """
         output = BoundedOutput(command.output_bytes_max)
-        with handed_over(self._filter, command.given) as handed, lifeline() as (inside, outside):
+        with (
+            handed_over(self._filter, command.given) as handed,
+            lifeline() as (inside, outside),
+            self._entered(command, layers, root, handed) as line,
+        ):
             starting = asyncio.create_subprocess_exec(
-                *self._command_line(command, layers, root, handed),
+                *line,
                 stdin=inside,
                 stdout=PIPE,
                 stderr=STDOUT,
@@ -161,17 +165,24 @@ class Bubblewrap:
             stopped=stopped,
         )
 
-    def _command_line(
+    @contextlib.contextmanager
+    def _entered(
         self, command: Command, layers: overlay.Layers, root: Path, handed: Mapping[str, int]
-    ) -> list[str]:
+    ) -> Generator[list[str]]:
+        """Yield the command line of the whole wall, with what has to be mounted for it beforehand."""
         own = [str(path) for path in command.programs]
-        at, merged = own, str(layers.merged)
-        if self.owner is not None:
-            at, merged = [program_at(number) for number in range(len(own))], MERGED
-        inner = box(self._programs, command, merged=merged, programs=at, root=root, handed=handed)
         if self.owner is None:
-            return overlay.as_user(self._programs, layers, inner)
-        return overlay.as_root(layers, [*own, "--", *inner], owner=self.owner)
+            to = str(layers.merged)
+            inner = box(self._programs, command, merged=to, programs=own, root=root, handed=handed)
+            yield overlay.as_user(self._programs, layers, inner)
+            return
+        at = [program_at(number) for number in range(len(own))]
+        inner = box(self._programs, command, merged=MERGED, programs=at, root=root, handed=handed)
+        options, unshare = layers.options(), self._programs.unshare
+        lower, owner = layers.place / "lower", self.owner
+        mounting = mounted(root, lower, options, owner=owner, programs=own, unshare=unshare)
+        with mounting as namespace:
+            yield overlay.as_root(self._programs, namespace, inner, owner=owner)
 
     @contextlib.asynccontextmanager
     async def _layers(self, name: str, before: Ended | None) -> AsyncGenerator[overlay.Layers]:

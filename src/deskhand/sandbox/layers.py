@@ -12,19 +12,17 @@ import re
 import shutil
 import stat
 import subprocess
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Final
 
 from deskhand.errors import Code, DeskhandError
-from deskhand.sandbox import idmap
 
 _SEARCH: Final = "/usr/local/bin:/usr/bin:/bin:/usr/local/sbin:/usr/sbin:/sbin"
 _PLAIN_PATH: Final = re.compile(r"[^,:\\\"\n]+")
 _RAISE: Final = Path(__file__).with_name("raise.sh").read_text("ascii")
-"""First process of the box for a normal user."""
+"""First process of the box; what it mounts for a normal user is mounted already for root."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,6 +34,7 @@ class Programs:
     unshare: str
     sh: str
     mount: str
+    nsenter: str
 
     @classmethod
     def find(cls) -> Programs | str:
@@ -123,7 +122,10 @@ def as_user(programs: Programs, layers: Layers, inner: Sequence[str]) -> list[st
     ]
 
 
-def as_root(layers: Layers, inner: Sequence[str], *, owner: int) -> list[str]:
-    """Return the command line that mounts the overlay with mapped owners and drops to ``owner``."""
-    plan = [str(owner), str(layers.place / "lower"), layers.options()]
-    return [sys.executable, "-I", "-S", idmap.__file__, *plan, *inner]
+def as_root(programs: Programs, namespace: str, inner: Sequence[str], *, owner: int) -> list[str]:
+    """Return the command line that goes where the overlay is mounted already, and gives up root for good."""
+    return [
+        *(programs.nsenter, f"--mount={namespace}", "--"),
+        *(programs.unshare, "--pid", "--fork", f"--setgid={owner}", f"--setuid={owner}", "--"),
+        *(programs.sh, "-c", _RAISE, ":", "", "", *inner),
+    ]

@@ -249,6 +249,7 @@ def test_a_wall_that_cannot_be_raised_is_found_out_by_trying(
         unshare="/usr/bin/unshare",
         sh="/bin/sh",
         mount="/bin/mount",
+        nsenter="/usr/bin/nsenter",
     )
     monkeypatch.setattr(Programs, "find", lambda: broken)
 
