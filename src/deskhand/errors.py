@@ -87,6 +87,7 @@ class Code(StrEnum):
     TWO_CREDENTIALS = "two_credentials", 400
     UNAUTHORIZED = "unauthorized", 401
     UNAVAILABLE = "unavailable", 503, _AGAIN
+    UNDO_GONE = "undo_gone", 410
     UNKNOWN_COMMAND = "unknown_command", 400
     UNKNOWN_KIND = "unknown_kind", 400
     UNSUPPORTED_TYPE = "unsupported_type", 415

@@ -80,6 +80,8 @@ COMMAND_PROCESSES_MAX: Final = 512
 COMMAND_FILE_BYTES_MAX: Final = 512 * 1024**2
 COMMAND_CHANGES_MAX: Final = 10_000
 COMMAND_CHANGED_BYTES_MAX: Final = 2 * 1024**3
+KEPT_FILE_BYTES_MAX: Final = 64 * 1024**2
+"""What is larger is not kept for an undo."""
 DISK_FREE_BYTES_MIN: Final = 256 * 1024**2
 ARTIFACT_BYTES_MAX: Final = 512 * 1024**2
 
@@ -103,3 +105,10 @@ EGRESS_SECONDS_MAX: Final = 30
 EGRESS_CONNECT_SECONDS_MAX: Final = 5
 EGRESS_ADDRESSES_MAX: Final = 4
 EGRESS_RESPONSE_BYTES_MAX: Final = 4 * 1024**2
+EGRESS_TASK_OUT_BYTES_MAX: Final = 16 * 1024**2
+EGRESS_TASK_IN_BYTES_MAX: Final = 512 * 1024**2
+EGRESS_REQUEST_BYTES_MIN: Final = 512
+"""What a request counts as at least, so that the lines about a task's requests have an end too."""
+EGRESS_LOGS_KEPT: Final = 200
+EGRESS_HEAD_BYTES_MAX: Final = 16 * 1024
+EGRESS_TUNNELS_MAX: Final = 64

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -99,12 +99,19 @@ class FolderAccess(Protocol):
         """Return whether nobody but the person may write here, whether it exists or not (FS-11)."""
         ...
 
-    def keep_all(self) -> None:
-        """Keep everything as it is now, as far as undo reaches: what follows will not write through this handle."""
-        ...
-
     def together(self) -> AbstractContextManager[None]:
         """Make what changes inside durable at its end, all at once; thousands of files would take minutes otherwise."""
+        ...
+
+    def keep(self, paths: Iterable[str]) -> None:
+        """Keep what has these names, and what lies below them, for an undo, all at once before any of it changes."""
+        ...
+
+    def keep_all(self) -> AbstractContextManager[None]:
+        """Keep everything as it is, as far as undo reaches: ``with access.keep_all():`` what does not write by this handle.
+
+        At its end is noted what came of it, so that an undo can tell that from what the person changed later.
+        """
         ...
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO, Final
@@ -99,6 +99,13 @@ class MemoryFolder:
 
     def together(self) -> AbstractContextManager[None]:
         """Change nothing about what is made durable."""
+        return nullcontext()
+
+    def keep(self, paths: Iterable[str]) -> None:
+        """Keep nothing: what is in memory is not undone."""
+
+    def keep_all(self) -> AbstractContextManager[None]:
+        """Keep nothing either."""
         return nullcontext()
 
     def sha256(self, rel: str) -> str:

@@ -13,7 +13,7 @@ import heapq
 import io
 import os
 import stat
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterable, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
@@ -104,9 +104,6 @@ class Folder:
 
     # --- writing
 
-    def keep_all(self) -> None:
-        """Keep nothing: who wants to undo wraps this handle."""
-
     def write(self, rel: str, data: bytes, *, expect: str | None = None) -> None:
         """Replace or create a file: temporary file, fsync, rename, fsync of the directory.
 
@@ -139,10 +136,11 @@ class Folder:
             temporary, descriptor = leaf.make_temporary(parent)
             try:
                 with open(descriptor, "wb") as file:  # noqa: PTH123 - a descriptor, not a path
-                    leaf.copy_bounded(source, file, limit=limit)
-                    leaf.settle(descriptor, parent, before, mode)
+                    digest = leaf.copy_bounded(source, file, limit=limit)
+                    made = leaf.settle(descriptor, parent, before, mode)
                     if before is not None or not self._together:
                         os.fsync(descriptor)
+                self._changing(parent, parts, leaf.file_thing(made, digest))
                 os.rename(temporary, name, src_dir_fd=parent, dst_dir_fd=parent)
             except BaseException:
                 with contextlib.suppress(OSError):
@@ -163,6 +161,8 @@ class Folder:
         guard_new(new)
         with self._parent(new) as (there, new_name), self._parent(old) as (here, old_name):
             leaf.known(os.stat(old_name, dir_fd=here, follow_symlinks=False))
+            leaf.must_be_free(there, new_name)
+            self._changing(here, old, leaf.NOTHING, to=new)
             leaf.rename_free(here, old_name, there, new_name)
             self._sync(here)
             self._sync(there)
@@ -173,6 +173,7 @@ class Folder:
         guard_new(parts)
         with self._parent(parts) as (parent, name):
             status = leaf.known(os.stat(name, dir_fd=parent, follow_symlinks=False))
+            self._changing(parent, parts, leaf.NOTHING)
             if stat.S_ISDIR(status.st_mode):
                 os.rmdir(name, dir_fd=parent)
             else:
@@ -195,7 +196,19 @@ class Folder:
                 self._unsynced = False
                 leaf.sync_file_system(self._handle)
 
+    def keep(self, paths: Iterable[str]) -> None:
+        """Do nothing: nobody wants what was here before. :class:`~deskhand.tools.undo.keeping.Kept` does more."""
+
+    def keep_all(self) -> contextlib.AbstractContextManager[None]:
+        """Do nothing either."""
+        return contextlib.nullcontext()
+
     # --- inside
+
+    def _changing(
+        self, parent: int, parts: Sequence[str], after: leaf.Thing, *, to: Sequence[str] = ()
+    ) -> None:
+        """Be told right before a name in an open directory changes, what comes ``after`` or where it goes."""
 
     def _sync(self, directory: int) -> None:
         if self._together:
@@ -203,13 +216,14 @@ class Folder:
         else:
             leaf.sync_names(directory)
 
-    def _make_one(self, parts: Sequence[str]) -> None:
+    def _make_one(self, parts: Sequence[str], mode: int | None = None) -> None:
         with self._parent(parts) as (parent, name):
             try:
                 status = os.stat(name, dir_fd=parent, follow_symlinks=False)
             except FileNotFoundError:
                 guard_new(parts)
-                leaf.make_directory(parent, name)
+                self._changing(parent, parts, leaf.Thing(kind="directory"))
+                leaf.make_directory(parent, name, mode)
                 self._sync(parent)
                 return
             if not stat.S_ISDIR(leaf.known(status).st_mode):

@@ -14,8 +14,9 @@ import os
 import secrets
 import stat
 from collections.abc import Generator, Iterator, Sequence
+from dataclasses import dataclass
 from io import BufferedReader
-from typing import BinaryIO, Final
+from typing import BinaryIO, Final, Literal
 
 from deskhand.errors import Code, DeskhandError
 from deskhand.limits import ARTIFACT_BYTES_MAX
@@ -35,6 +36,19 @@ _MEANING: Final = (
     ((errno.EACCES, errno.EPERM, errno.EROFS), Code.PATH_REFUSED, "the system does not permit it"),
 )
 _libc = ctypes.CDLL(None, use_errno=True)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Thing:
+    """What a name leads to; of a file whose bytes could not be read there is no hash."""
+
+    kind: Literal["nothing", "file", "directory", "other"] = "nothing"
+    mode: int = 0
+    size: int = 0
+    sha256: str = ""
+
+
+NOTHING: Final = Thing()
 
 
 def translated(error: OSError) -> DeskhandError:
@@ -141,33 +155,64 @@ def make_temporary(parent: int) -> tuple[str, int]:
     return name, os.open(name, flags, 0o600, dir_fd=parent)
 
 
-def copy_bounded(source: BinaryIO, target: BinaryIO, *, limit: int) -> None:
-    """Copy at most ``limit`` bytes; refuse with ``too_large`` when there are more."""
-    left = limit
+def copy_bounded(source: BinaryIO, target: BinaryIO, *, limit: int) -> str:
+    """Copy at most ``limit`` bytes and return their hash; refuse with ``too_large`` when there are more."""
+    left, hashed = limit, hashlib.sha256()
     while chunk := source.read(min(_CHUNK, left + 1)):
         left -= len(chunk)
         if left < 0:
             raise DeskhandError(Code.TOO_LARGE, f"more than {limit} bytes")
         target.write(chunk)
+        hashed.update(chunk)
     target.flush()
+    return hashed.hexdigest()
 
 
-def settle(descriptor: int, parent: int, before: os.stat_result | None, mode: int | None) -> None:
-    """Give a new file its permissions (never a setuid bit) and its owner."""
+def settle(
+    descriptor: int, parent: int, before: os.stat_result | None, mode: int | None
+) -> os.stat_result:
+    """Give a new file its permissions (never a setuid bit) and its owner; return what it is then."""
     around = os.fstat(parent)
     kept = before.st_mode if before else 0o644 & (around.st_mode | 0o600)
     os.fchmod(descriptor, (kept if mode is None else mode) & 0o777)
     if os.geteuid() == 0:  # a runner for root must not take files away from their owner
         like = before or around
         os.fchown(descriptor, like.st_uid, like.st_gid)
+    return os.fstat(descriptor)
 
 
-def make_directory(parent: int, name: str) -> None:
-    """Create a directory with the permissions of the one it lies in, and under root with its owner."""
+def make_directory(parent: int, name: str, mode: int | None = None) -> None:
+    """Create a directory with the permissions of the one it lies in or its own, and under root with its owner."""
     around = os.fstat(parent)
     os.mkdir(name, 0o777 & around.st_mode, dir_fd=parent)
+    if mode is not None:
+        made = os.open(name, os.O_RDONLY | os.O_DIRECTORY | _PLAIN, dir_fd=parent)
+        os.fchmod(made, mode & 0o777)
+        os.close(made)
     if os.geteuid() == 0:
         os.chown(name, around.st_uid, around.st_gid, dir_fd=parent, follow_symlinks=False)
+
+
+def file_thing(status: os.stat_result, sha256: str) -> Thing:
+    """Return a file as it is told of."""
+    mode = stat.S_IMODE(status.st_mode) & 0o777
+    return Thing(kind="file", mode=mode, size=status.st_size, sha256=sha256)
+
+
+def look(parent: int, name: str, *, most: int = 0) -> tuple[Thing, bytes | None]:
+    """Return what has a name, and the bytes of a file with at most so many; what cannot be read is told without hash."""
+    try:
+        status = os.stat(name, dir_fd=parent, follow_symlinks=False)
+    except FileNotFoundError:
+        return NOTHING, None
+    if not stat.S_ISREG(status.st_mode):
+        kind = "directory" if stat.S_ISDIR(status.st_mode) else "other"
+        return Thing(kind=kind, mode=stat.S_IMODE(status.st_mode) & 0o777), None
+    data, sha256 = None, ""
+    with contextlib.suppress(OSError, DeskhandError), open_plain(parent, name) as file:
+        data = file.read(most + 1) if status.st_size <= most else None
+        sha256 = digest(file) if data is None else hashlib.sha256(data).hexdigest()
+    return file_thing(status, sha256), data
 
 
 def sync_names(directory: int) -> None:
@@ -193,6 +238,13 @@ def _readable(directory: int) -> Generator[int]:
         os.close(readable)
 
 
+def must_be_free(parent: int, name: str) -> None:
+    """Refuse a name that is taken with ``conflict``."""
+    with contextlib.suppress(FileNotFoundError):
+        os.stat(name, dir_fd=parent, follow_symlinks=False)
+        raise DeskhandError(Code.CONFLICT, "the name is taken")
+
+
 def rename_free(old_parent: int, old: str, new_parent: int, new: str) -> None:
     """Rename without replacing: in the kernel where it can, else after a look."""
     if hasattr(_libc, "renameat2"):
@@ -201,7 +253,5 @@ def rename_free(old_parent: int, old: str, new_parent: int, new: str) -> None:
             return
         if ctypes.get_errno() not in (errno.EINVAL, errno.ENOSYS):
             raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
-    with contextlib.suppress(FileNotFoundError):
-        os.stat(new, dir_fd=new_parent, follow_symlinks=False)
-        raise DeskhandError(Code.CONFLICT, "the name is taken")
+    must_be_free(new_parent, new)
     os.rename(old, new, src_dir_fd=old_parent, dst_dir_fd=new_parent)

@@ -10,6 +10,7 @@ import pytest
 
 from deskhand.tools.beneath import Folder
 from deskhand.tools.resolve import Resolver, by_openat2, by_walk, openat2_works
+from deskhand.tools.undo.keeping import Checkpoint, Kept
 from tests.contract.files.handles import SECRET
 
 OPENAT2 = pytest.param(
@@ -18,6 +19,7 @@ OPENAT2 = pytest.param(
     marks=pytest.mark.skipif(not openat2_works(), reason="this kernel has no openat2"),
 )
 WALK = pytest.param(by_walk, id="walk")
+_ROOM = 64 * 1024**2
 
 
 @pytest.fixture(params=[OPENAT2, WALK])
@@ -36,12 +38,20 @@ def outside(tmp_path: Path) -> Path:
     return place
 
 
-@pytest.fixture
-def folder(tmp_path: Path, outside: Path, resolver: Resolver) -> Iterator[Folder]:
-    """A granted folder with one file, beside something that is not granted."""
+@pytest.fixture(params=["bare", "kept"])
+def folder(
+    request: pytest.FixtureRequest, tmp_path: Path, outside: Path, resolver: Resolver
+) -> Iterator[Folder]:
+    """A granted folder with one file, beside something that is not granted; as it is, and with all changes kept."""
     assert outside.exists()
     root = tmp_path / "work"
     (root / "notes").mkdir(parents=True)
     (root / "notes" / "a.md").write_bytes(b"hello")
-    with closing(Folder(root, resolver=resolver)) as opened:
+    checkpoint = Checkpoint(path=tmp_path / "checkpoints" / "tsk_1", most=_ROOM)
+    kept = request.param == "kept"
+    with closing(
+        Kept(root, checkpoint=checkpoint, resolver=resolver)
+        if kept
+        else Folder(root, resolver=resolver)
+    ) as opened:
         yield opened

@@ -1,0 +1,265 @@
+"""Keeps what was in a folder before a task changes it: a folder handle that writes down each change before it happens.
+
+A checkpoint is one file a task, to which is only added: a line says which name changes, what was there and what comes,
+and the bytes that were there follow it. They are durable before the change, so killed anywhere either the old bytes
+are in the folder or a complete line tells of them. It refuses to change what cannot be written down (a full disk), and
+to keep what is too large: that is told as not covered.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Final
+
+from pydantic import TypeAdapter
+from typing_extensions import override
+
+from deskhand.errors import Code, DeskhandError
+from deskhand.limits import COMMAND_CHANGES_MAX, KEPT_FILE_BYTES_MAX
+from deskhand.tools import leaf
+from deskhand.tools.beneath import Folder
+from deskhand.tools.leaf import NOTHING, Thing
+from deskhand.tools.names import components
+from deskhand.tools.resolve import DIRECTORY, Resolver
+
+_ELSEWHERE: Final = (Code.PATH_REFUSED, Code.NOT_FOUND)
+_ADDS: Final = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """A name that changed in a step: what was there ``before`` and ``after``, or where it went ``to``.
+
+    ``after`` is nothing at all where nobody saw it. ``at`` is where in the checkpoint the bytes of before begin, 0 or
+    more where they were kept.
+    """
+
+    root: str
+    step: int
+    path: str
+    to: str = ""
+    before: Thing = NOTHING
+    after: Thing | None = NOTHING
+    at: int = -1
+
+
+_CHANGE: Final = TypeAdapter(Change)
+
+
+@dataclass(slots=True)
+class Checkpoint:
+    """What one task changed. ``most``: how many bytes it may come to."""
+
+    path: Path
+    most: int
+    _file: int = -1
+    _size: int = 0
+
+    def changes(self) -> list[Change]:
+        """Return what was changed, in order; a last line that a crash tore does not count.
+
+        Raises:
+            DeskhandError: ``not_found`` when nothing was changed, ``undo_gone`` when it was dropped to make room.
+        """
+        found: list[Change] = []
+        with contextlib.suppress(FileNotFoundError):
+            found = [change for change, _ in self._read()]
+            if not found:
+                raise DeskhandError(Code.UNDO_GONE, self.path.stem)
+        return found
+
+    def bytes_of(self, change: Change) -> bytes:
+        """Return what was in a file.
+
+        Raises:
+            DeskhandError: ``store_damaged`` when it is not what was kept.
+        """
+        with self.path.open("rb") as file:
+            file.seek(change.at)
+            data = file.read(change.before.size)
+        if hashlib.sha256(data).hexdigest() != change.before.sha256:
+            raise DeskhandError(Code.STORE_DAMAGED, change.path)
+        return data
+
+    def add(self, change: Change, data: bytes | None) -> bool:
+        """Write down a change, with the bytes that were there where there is room; return whether they were kept."""
+        self._open()
+        kept = data is not None and self._size + len(data) <= self.most
+        line = _CHANGE.dump_json(replace(change, at=0 if kept else -1)) + b"\n"
+        rest = memoryview(line + data if data is not None and kept else line)
+        self._size += len(rest)
+        while rest:
+            rest = rest[os.write(self._file, rest) :]
+        return kept
+
+    def sync(self) -> None:
+        """Make it durable."""
+        if self._file >= 0:
+            os.fsync(self._file)
+
+    def close(self) -> bool:
+        """Give the file back; return whether it was written to."""
+        was, self._file = self._file, -1
+        if was >= 0:
+            os.close(was)
+        return was >= 0
+
+    def _open(self) -> None:
+        if self._file < 0:
+            self.path.parent.mkdir(mode=0o700, exist_ok=True)
+            self._file = os.open(self.path, _ADDS, 0o600)
+            self._size = max((end for _, end in self._read()), default=0)
+            os.truncate(self._file, self._size)
+            here = os.open(self.path.parent, DIRECTORY)
+            leaf.sync_names(here)
+            os.close(here)
+
+    def _read(self) -> Iterator[tuple[Change, int]]:
+        """Yield each change with where it ends."""
+        with self.path.open("rb") as file, contextlib.suppress(ValueError):
+            whole = os.fstat(file.fileno()).st_size
+            for line in iter(file.readline, b""):
+                change, at = _CHANGE.validate_json(line), file.tell()
+                end = at + (change.before.size if change.at >= 0 else 0)
+                if end > whole or line[-1:] != b"\n":
+                    return
+                yield replace(change, at=at if change.at >= 0 else -1), end
+                file.seek(end)
+
+
+class Kept(Folder):
+    """A folder in which everything is kept before it changes; ``step`` is the one that changes it now."""
+
+    def __init__(
+        self,
+        root: Path,
+        *,
+        checkpoint: Checkpoint,
+        closed: Callable[[], None] = lambda: None,
+        resolver: Resolver | None = None,
+    ) -> None:
+        """Open it; ``closed`` is called when something was kept and the folder is given back."""
+        super().__init__(root, resolver=resolver)
+        self._checkpoint, self._closed = checkpoint, closed
+        self._known = set[tuple[int, str]]()
+        self.step = 0
+
+    @override
+    def close(self) -> None:
+        """Give the handle back."""
+        super().close()
+        if self._checkpoint.close():
+            self._closed()
+
+    def look(self, rel: str) -> Thing:
+        """Return what has a name now; nothing for one that leads through a link or through nothing."""
+        parts = components(rel)
+        try:
+            with self._parent(parts) as (parent, name):
+                return leaf.look(parent, name)[0]
+        except DeskhandError as error:
+            if error.code in _ELSEWHERE:
+                return NOTHING
+            raise
+
+    def make(self, rel: str, mode: int) -> None:
+        """Create a directory with these permissions."""
+        self._make_one(components(rel), mode)
+
+    @override
+    def keep(self, paths: Iterable[str]) -> None:
+        """Keep what has these names, and what lies below them; all of it is durable at the end."""
+        for path in paths:
+            for rel, was, data in self._below(path, most=KEPT_FILE_BYTES_MAX):
+                self._note(rel, was, was, data)
+        self._checkpoint.sync()
+
+    @override
+    @contextlib.contextmanager
+    def keep_all(self) -> Generator[None]:
+        """Keep all there is, and note at the end what came of it, for changes that do not come through this handle."""
+        was = dict[str, Thing]()
+        for rel, thing, data in self._below(".", most=KEPT_FILE_BYTES_MAX):
+            was[rel] = thing
+            self._note(rel, thing, None, data)
+        self._checkpoint.sync()
+        try:
+            yield
+        finally:
+            now = {rel: thing for rel, thing, _ in self._below(".")}
+            for rel in (*reversed([rel for rel in was if rel not in now]), *now):
+                self._note(rel, was.get(rel, NOTHING), now.get(rel, NOTHING), None)
+
+    def _below(self, rel: str, *, most: int = -1) -> Iterator[tuple[str, Thing, bytes | None]]:
+        """Yield what has a name and all below it, each before what lies in it."""
+        parts, thing = components(rel), Thing(kind="directory")
+        try:
+            if parts:
+                with self._parent(parts) as (parent, name):
+                    thing, data = leaf.look(parent, name, most=most)
+                yield rel, thing, data
+            if thing.kind == "directory":
+                for each in self.list(rel, limit=COMMAND_CHANGES_MAX):
+                    yield from self._below(each.path, most=most)
+        except DeskhandError as error:
+            if error.code not in _ELSEWHERE:
+                raise
+
+    @override
+    def _changing(
+        self, parent: int, parts: Sequence[str], after: Thing, *, to: Sequence[str] = ()
+    ) -> None:
+        """Write down what a name leads to, durably where it has bytes, before it changes."""
+        path = "/".join(parts)
+        if to:
+            self._known.clear()
+            self._note(path, NOTHING, after, None, to="/".join(to))
+        else:
+            most = -1 if (self.step, path) in self._known else KEPT_FILE_BYTES_MAX
+            was, data = leaf.look(parent, parts[-1], most=most)
+            if self._note(path, was, after, data):
+                self._checkpoint.sync()
+
+    def _note(
+        self, path: str, was: Thing, after: Thing | None, data: bytes | None, *, to: str = ""
+    ) -> bool:
+        change = Change(root=str(self.root), step=self.step, path=path, to=to, before=was)
+        self._known.add((self.step, path))
+        return self._checkpoint.add(replace(change, after=after), data)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Checkpoints:
+    """The checkpoints of one home, a file a task.
+
+    Args:
+        place: where they lie.
+        most: how many bytes all of them may come to, asked each time.
+        busy: whether a task is under way still; its checkpoint stays.
+    """
+
+    place: Path
+    most: Callable[[], int]
+    busy: Callable[[str], bool] = lambda _: False
+
+    def of(self, task: str) -> Checkpoint:
+        """Return the checkpoint of a task."""
+        return Checkpoint(path=self.place / task, most=self.most())
+
+    def open(self, root: Path, *, task: str) -> Kept:
+        """Open a folder for a task."""
+        return Kept(root, checkpoint=self.of(task), closed=self.make_room)
+
+    def make_room(self) -> None:
+        """Drop the oldest checkpoints of tasks that are over, until the rest fits; an empty file tells of each."""
+        found = sorted((path.stat().st_mtime_ns, path) for path in self.place.iterdir())
+        over = sum(path.stat().st_size for _, path in found) - self.most()
+        for _, path in found:
+            if over > 0 and not self.busy(path.name):
+                over -= path.stat().st_size
+                os.truncate(path, 0)
