@@ -1,14 +1,14 @@
 """Checks of tables, reports and copies: everything is computed anew by other code and compared, a copy line by line.
 
 From the wish come only names, conditions and the cells in which figures lie; the figures come from the files. It
-shares no reading of numbers with ``tools.tables`` on purpose.
+shares no reading of numbers, no choosing of rows and no adding up with ``tools.tables`` on purpose.
 """
 
 from __future__ import annotations
 
 import hashlib
 import re
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal, localcontext
@@ -22,18 +22,14 @@ from deskhand.tools.builtin import result, source
 from deskhand.tools.checks.quotes import counted
 from deskhand.tools.reading import Reader
 from deskhand.tools.tables import shaping
-from deskhand.tools.tables.columns import EXACT, Column, recognise
+from deskhand.tools.tables.columns import EXACT, Column
 from deskhand.tools.tables.numbers import is_missing
 from deskhand.tools.tables.reading import Table, folded
-from deskhand.tools.tables.shaping import ORDERS, conditions_in, parts_of, typed
+from deskhand.tools.tables.shaping import ORDERS, Grid, conditions_in, parts_of, typed
 from deskhand.tools.tabling import Tabling
 from deskhand.tools.writing.documents import rendered
 
 _NOT_TEXT: Final = re.compile(r"\[(?:page \d+ of \d+|sheet .*: \d+ rows)\]|\W+|_+")
-Value = Decimal | str
-_Fact = tuple[str, Decimal | None]
-_Row = dict[str, _Fact]
-_NOTHING: Final[_Fact] = ("", None)
 _EVIDENCE_FIGURES: Final = 6
 _THREE: Final = 3
 _DIGITS_MAX: Final = 40
@@ -93,94 +89,45 @@ def _is_there(data: bytes, wish: CheckTable, place: Place) -> bool:
     return place.results.sha256(wish.path) == hashlib.sha256(data).hexdigest()
 
 
-def _follows(grid: shaping.Grid, tables: Sequence[tuple[str, Table]], wish: Shape) -> bool:
-    """Return whether rows are what was asked of the tables."""
-    shown = grid.columns[: len(grid.columns) - (bool(wish.origin) and len(tables) > 1)]
+def _follows(grid: Grid, tables: Sequence[tuple[str, Table]], wish: Shape) -> bool:
+    """Return whether rows are what was asked of the tables, chosen and added up here; their order is taken as it is."""
     with localcontext(EXACT):
-        expected = _expected(tables, wish, shown)
-        actual = [
-            tuple(_value((cell.strip(), typed(cell, c)), c) for cell, c in zip(row, shown))  # noqa: B905 - without the file
-            for row in grid.rows
-        ]
-    is_whole = len(actual) == min(wish.top or len(expected), len(expected))
-    return is_whole and not Counter(actual) - Counter(expected)
+        own = shaping.together(tables, wish)
+        for said in conditions_in(wish.where):
+            own.rows = [row for row in own.rows if _holds(own, row, said)]
+        if wish.by or wish.sum:
+            own = _added_up(own, wish)
+        return shaping.arranged(own, wish).rows == grid.rows
 
 
-def _expected(
-    tables: Sequence[tuple[str, Table]], wish: Shape, shown: Sequence[Column]
-) -> list[tuple[Value, ...]]:
-    """Return all rows that may be in the result, without the cut, and without the column that says the file."""
-    own: dict[str, Column] = {}
-    rows = list[_Row]()
-    for number, (file, table) in enumerate(tables):
-        for column in recognise(table):
-            own.setdefault(folded(column.name), column)
-        more = _facts(table, wish)
-        rows = _beside(rows, more, folded(wish.on), file) if wish.on and number else [*rows, *more]
-    for said in conditions_in(wish.where):
-        name, operator, value = parts_of(said)
-        asked = shaping.asked_value(value, own[folded(name)])
-        rows = [row for row in rows if _holds(row[folded(name)], operator, value, asked)]
-    names = [(folded(column.name), column) for column in shown]
-    if not (wish.by or wish.sum):
-        found = [tuple(_value(row.get(n, _NOTHING), column) for n, column in names) for row in rows]
-        return [*dict.fromkeys(found)] if wish.unique else found
-    by, sums = names[: len(wish.by)], [name for name, _ in names[len(wish.by) + 1 :]]
-    groups = defaultdict[tuple[str, ...], list[_Row]](list)
-    for row in rows:
-        groups[tuple(row[name][0] for name, _ in by)].append(row)
-    return [
-        (
-            *(_value(some[0][name], column) for name, column in by),
-            Decimal(len(some)),
-            *(sum((row[name][1] or Decimal(0) for row in some), Decimal(0)) for name in sums),
-        )
-        for some in groups.values()
-    ]
+def _added_up(own: Grid, wish: Shape) -> Grid:
+    by, sums, columns = shaping.added_columns(own, wish)
+    groups = defaultdict[shaping.Row, list[shaping.Row]](list)
+    for row in own.rows:
+        groups[tuple(row[n].strip() for n in by)].append(row)
+
+    def total(inside: Sequence[shaping.Row], n: int) -> str:
+        numbers = (_number_in(row[n], own.columns[n]) for row in inside)
+        return f"{sum((each for each in numbers if each is not None), Decimal(0)):f}"
+
+    rows = [(*g, str(len(some)), *(total(some, n) for n in sums)) for g, some in groups.items()]
+    return Grid(columns=columns, rows=rows)
 
 
-def _facts(table: Table, wish: Shape) -> list[_Row]:
-    """Return the words and the number of every cell, numbers as the check of totals reads them."""
-    columns = [(folded(column.name), column) for column in recognise(table)]
-    rows = [*table.rows, *([table.totals] if wish.whole and table.totals else [])]
-    return [
-        {name: (cell.strip(), _number(cell, c)) for (name, c), cell in zip(columns, row.cells)}  # noqa: B905 - rows have the width of their table
-        for row in rows
-    ]
-
-
-def _number(cell: str, column: Column) -> Decimal | None:
-    """Return the number of a cell; days are places among all days."""
-    own = column.kind in ("number", "percent", "identifier")
-    return _number_in(cell, column) if own else typed(cell, column)
-
-
-def _beside(left: list[_Row], right: list[_Row], key: str, file: str) -> list[_Row]:
-    """Return each pair of rows with the same key that is not empty, and what has no partner."""
-    taken, keys = {name for row in left for name in row}, {row[key][0] for row in left} - {""}
-    renamed = [
-        {folded(f"{n} ({file})") if n in taken - {key} else n: fact for n, fact in row.items()}
-        for row in right
-    ]
-    partners = defaultdict[str, list[_Row]](list)
-    for row in renamed:
-        partners[row[key][0] or "\0"].append(row)
-    pairs = [row | other for row in left for other in partners.get(row[key][0], [{}])]
-    return [*pairs, *(row for row in renamed if row[key][0] not in keys)]
-
-
-def _holds(fact: _Fact, operator: str, value: str, asked: Decimal | None) -> bool:
-    words, number = fact
+def _holds(own: Grid, row: shaping.Row, said: str) -> bool:
+    """Return whether a condition fits; numbers are read as the check of totals does, days are places among all days."""
+    name, operator, value = parts_of(said)
+    n = own.place(name)
+    cell, column = row[n], own.columns[n]
+    is_number = column.kind in ("number", "percent", "identifier")
+    number = _number_in(cell, column) if is_number else typed(cell, column)
+    asked = shaping.asked_value(value, column)
     if operator in ORDERS:
         return number is not None and asked is not None and ORDERS[operator](number, asked)
-    same = folded(words) == folded(value) if number is None or asked is None else number == asked
-    same = same if value else is_missing(words)
-    return folded(value) in folded(words) if operator == "~" else same is (operator == "=")
-
-
-def _value(fact: _Fact, column: Column) -> Value:
-    words, number = fact
-    return words if number is None or not (column.measured or column.dated) else number
+    words = folded(cell)
+    same = words == folded(value) if number is None or asked is None else number == asked
+    same = same if value else is_missing(cell)
+    return folded(value) in words if operator == "~" else same is (operator == "=")
 
 
 # --- a report

@@ -69,35 +69,47 @@ def shape(tables: Sequence[tuple[str, Table]], wish: Shape) -> Grid:
             ``too_large``.
     """
     with localcontext(EXACT):
-        grids = [_grid(name, table, wish) for name, table in tables]
-        names = [name for name, _ in tables]
-        grid = _joined(grids, names, wish.on) if wish.on else _stacked(grids, names, wish.origin)
-        grid.remarks[:0] = [remark for each in grids for remark in each.remarks]
+        grid = together(tables, wish)
         for said in conditions_in(wish.where):
             fits, before = condition(grid, said), len(grid.rows)
             grid.rows = [row for row in grid.rows if fits(row)]
             grid.remark("kept", count=len(grid.rows), total=before, condition=said)
-        if wish.unique:
-            whole = slice(0, len(grid.columns) - bool(wish.origin and len(tables) > 1))
-            distinct = {tuple(map(str.strip, row[whole])): row for row in reversed(grid.rows)}
-            grid.remark("doubles", count=len(grid.rows) - len(distinct))
-            grid.rows = [*reversed(distinct.values())]
         if wish.by or wish.sum:
             grid = _added_up(grid, wish)
-        _sort(grid, wish)
-        if wish.top:
-            grid.remark("cut", count=max(0, len(grid.rows) - wish.top))
-            grid.rows = grid.rows[: wish.top]
-        if wish.columns:
-            kept = [grid.place(name) for name in wish.columns]
-            grid.columns = tuple(grid.columns[n] for n in kept)
-            grid.rows = [tuple(row[n] for n in kept) for row in grid.rows]
+        arranged(grid, wish)
     if not grid.rows:
         total = sum(len(table.rows) for _, table in tables)
         detail = f"none of {total:,} rows fits {wish.where}" if total else "there are no rows in it"
         raise DeskhandError(Code.NOT_FOUND, detail)
     if len(grid.rows) > ROWS_OUT_MAX:
         raise DeskhandError(Code.TOO_LARGE, f"more than {ROWS_OUT_MAX:,} rows; narrow it")
+    return grid
+
+
+def together(tables: Sequence[tuple[str, Table]], wish: Shape) -> Grid:
+    """Return the rows of tables beside or below each other, without doubles where none are wanted."""
+    grids = [_grid(name, table, wish) for name, table in tables]
+    names = [name for name, _ in tables]
+    grid = _joined(grids, names, wish.on) if wish.on else _stacked(grids, names, wish.origin)
+    grid.remarks[:0] = [remark for each in grids for remark in each.remarks]
+    if wish.unique:
+        whole = slice(0, len(grid.columns) - bool(wish.origin and len(tables) > 1))
+        distinct = {tuple(map(str.strip, row[whole])): row for row in reversed(grid.rows)}
+        grid.remark("doubles", count=len(grid.rows) - len(distinct))
+        grid.rows = [*reversed(distinct.values())]
+    return grid
+
+
+def arranged(grid: Grid, wish: Shape) -> Grid:
+    """Return a grid sorted, cut, and with the columns that are wanted."""
+    _sort(grid, wish)
+    if wish.top:
+        grid.remark("cut", count=max(0, len(grid.rows) - wish.top))
+        grid.rows = grid.rows[: wish.top]
+    if wish.columns:
+        kept = [grid.place(name) for name in wish.columns]
+        grid.columns = tuple(grid.columns[n] for n in kept)
+        grid.rows = [tuple(row[n] for n in kept) for row in grid.rows]
     return grid
 
 
@@ -256,8 +268,12 @@ def _joined(grids: Sequence[Grid], files: Sequence[str], on: str) -> Grid:
     return whole
 
 
-def _added_up(grid: Grid, wish: Shape) -> Grid:
-    """Return one row for each group: its values, how many rows, and the sums."""
+def added_columns(grid: Grid, wish: Shape) -> tuple[list[int], list[int], tuple[Column, ...]]:
+    """Return by which columns rows are grouped, which are added up, and the columns that this gives.
+
+    Raises:
+        DeskhandError: ``not_found``, ``invalid`` for a column without an honest sum.
+    """
     by = [grid.place(name) for name in wish.by]
     sums = [grid.place(name) for name in wish.sum]
     sums = sums or [n for n, column in enumerate(grid.columns) if column.adds_up and n not in by]
@@ -265,6 +281,14 @@ def _added_up(grid: Grid, wish: Shape) -> Grid:
         if not column.adds_up:
             detail = f"{column.name} holds {column.kind} and has no honest sum"
             raise DeskhandError(Code.INVALID, detail, field="sum")
+    number = Column(index=len(by), name=wish.count, kind="number")
+    summed = [replace(grid.columns[n], style=Style.POINT, unsure="") for n in sums]
+    return by, sums, (*(grid.columns[n] for n in by), number, *summed)
+
+
+def _added_up(grid: Grid, wish: Shape) -> Grid:
+    """Return one row for each group: its values, how many rows, and the sums."""
+    by, sums, columns = added_columns(grid, wish)
     groups = defaultdict[Row, list[Row]](list)
     for row in grid.rows:
         groups[tuple(row[n].strip() for n in by)].append(row)
@@ -278,9 +302,6 @@ def _added_up(grid: Grid, wish: Shape) -> Grid:
         values = (value_of(row[n], grid.columns[n]) for row in inside)
         return f"{sum((v for v in values if isinstance(v, Decimal)), Decimal(0)):f}"
 
-    number = Column(index=len(by), name=wish.count, kind="number")
-    summed = [replace(grid.columns[n], style=Style.POINT, unsure="") for n in sums]
-    columns = (*(grid.columns[n] for n in by), number, *summed)
     rows = [(*g, str(len(some)), *(added(some, n) for n in sums)) for g, some in groups.items()]
     return Grid(columns=columns, rows=rows, remarks=grid.remarks)
 
