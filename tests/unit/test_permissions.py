@@ -1,59 +1,28 @@
-"""Rules as data: deny beats ask beats allow, silence denies, and adding a deny never widens."""
+"""Rules as data: walls, the owner's lines, what comes with Deskhand, the account's lines; more of them never widen."""
 
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import get_args
 
 import pytest
 from hypothesis import given
-from hypothesis import strategies as st
 
-from deskhand.permissions.evaluate import effective_mode, evaluate, heaviest_of
-from deskhand.permissions.explain import ask_sentence, refusal_sentence, rule_sentence
-from deskhand.permissions.rules import (
-    BUILT_IN,
-    DEFAULT,
-    Act,
-    Decision,
-    Rule,
-    Verb,
-    Wall,
-    Where,
-    risk_of,
+from deskhand.permissions.evaluate import (
+    FREE,
+    WALLS,
+    Judgement,
+    Policy,
+    effective_mode,
+    heaviest_of,
+    judge,
 )
+from deskhand.permissions.explain import ask_sentence, refusal_sentence, rule_sentence
+from deskhand.permissions.rules import Act, Decision, Kind, Rule, Verb, Where, risk_of
 from deskhand.protocol.objects import FolderMode
 from deskhand.protocol.tasks import Action
+from tests.ruling import WIDTH, acts, policies, rules
 
-WIDTH = {Decision.DENY: 0, Decision.ASK: 1, Decision.ALLOW: 2}
-VERBS, WHERES, WALLS = get_args(Verb), get_args(Where), get_args(Wall)
 MODES = (None, *FolderMode)
-
-acts = st.builds(
-    Act,
-    tool=st.sampled_from(["write_file", "run_command", "odd"]),
-    verb=st.sampled_from(VERBS),
-    where=st.sampled_from(WHERES),
-    mode=st.sampled_from(MODES),
-    wall=st.sampled_from(WALLS),
-    protected=st.booleans(),
-)
-
-
-def _some(values: tuple[object, ...]) -> st.SearchStrategy[frozenset[object] | None]:
-    return st.none() | st.frozensets(st.sampled_from(values), min_size=1)
-
-
-rules = st.builds(
-    Rule,
-    name=st.just("extra"),
-    decision=st.sampled_from(Decision),
-    verbs=_some(VERBS),
-    wheres=_some(WHERES),
-    modes=_some(MODES),
-    walls=_some(WALLS),
-    protected=st.none() | st.booleans(),
-)
 
 
 def act(verb: Verb, where: Where = "folder", mode: FolderMode | None = None) -> Act:
@@ -61,27 +30,72 @@ def act(verb: Verb, where: Where = "folder", mode: FolderMode | None = None) -> 
     return Act(tool="t", verb=verb, where=where, mode=mode, wall="full")
 
 
-@given(acts, st.lists(rules, max_size=5), rules)
-def test_adding_a_deny_never_widens(one: Act, given_rules: list[Rule], more: Rule) -> None:
-    """Whatever the rules are, one more denial permits nothing that was not permitted."""
-    before = evaluate(given_rules, one).decision
-    after = evaluate([*given_rules, replace(more, decision=Decision.DENY)], one).decision
+@given(acts, policies, rules(Decision.DENY))
+def test_adding_a_deny_never_widens(one: Act, policy: Policy, more: Rule) -> None:
+    """Whatever the policy is, one more denial permits nothing that was not permitted."""
+    after = judge(one, replace(policy, lines=(*policy.lines, more)))
 
-    assert WIDTH[after] <= WIDTH[before]
+    assert WIDTH[after.decision] <= WIDTH[judge(one, policy).decision]
 
 
-@given(acts, st.lists(rules, max_size=6))
-def test_order_of_rules_does_not_matter(one: Act, given_rules: list[Rule]) -> None:
-    """No rule is ever overlooked because of where it stands (SH-12)."""
-    assert (
-        evaluate(given_rules, one).decision == evaluate(list(reversed(given_rules)), one).decision
-    )
+@given(acts, policies, rules())
+def test_adding_a_line_of_the_account_never_widens(one: Act, policy: Policy, more: Rule) -> None:
+    """What comes from a hub narrows only, whichever line it is (RO-04)."""
+    after = judge(one, replace(policy, account=(*policy.account, more)))
+
+    assert WIDTH[after.decision] <= WIDTH[judge(one, policy).decision]
+
+
+@given(acts, policies)
+def test_a_broken_policy_never_widens(one: Act, policy: Policy) -> None:
+    """What cannot be read lets nothing happen but reading, and of that no more than what could be read of it."""
+    after = judge(one, replace(policy, broken="line 3")).decision
+
+    assert WIDTH[after] <= WIDTH[judge(one, policy).decision]
+    assert one.verb == "read" or after is Decision.DENY
+
+
+@given(acts, policies)
+def test_order_of_lines_does_not_matter(one: Act, policy: Policy) -> None:
+    """No line is ever overlooked because of where it stands (SH-12)."""
+    turned = Policy(lines=policy.lines[::-1], account=policy.account[::-1])
+
+    assert judge(one, policy).decision == judge(one, turned).decision
+
+
+@given(acts, policies)
+def test_no_line_lifts_a_wall(one: Act, policy: Policy) -> None:
+    """What the walls deny is denied whatever was written down (RO-04)."""
+    alone = judge(one, Policy())
+
+    if alone.rule in {wall.name for wall in WALLS}:
+        assert judge(one, policy) == alone
+
+
+@given(acts, policies)
+def test_no_command_runs_unasked_without_a_wall(one: Act, policy: Policy) -> None:
+    """Without a sandbox every command is asked or denied, also where a line allows it (SH-10)."""
+    bare = replace(one, verb="run", wall="none")
+
+    assert judge(bare, policy).decision is not Decision.ALLOW
+
+
+@given(acts, policies)
+def test_after_foreign_content_no_line_allows_what_it_was_not_made_for(
+    one: Act, policy: Policy
+) -> None:
+    """A yes given before says nothing about a task that read strangers' words beside private files (PI-04)."""
+    tainted = replace(one, untrusted=True, leak=True)
+    plain = tuple(replace(line, even=False) for line in policy.lines)
+    denials = tuple(line for line in plain if line.decision is not Decision.ALLOW)
+
+    assert judge(tainted, Policy(lines=plain)) == judge(tainted, Policy(lines=denials))
 
 
 @given(acts)
 def test_a_wider_mode_never_permits_less(one: Act) -> None:
     """From read-only to trusted, each step permits at least as much."""
-    widths = [WIDTH[evaluate(BUILT_IN, replace(one, mode=mode)).decision] for mode in MODES]
+    widths = [WIDTH[judge(replace(one, mode=mode), Policy()).decision] for mode in MODES]
 
     assert widths == sorted(widths)
 
@@ -89,23 +103,37 @@ def test_a_wider_mode_never_permits_less(one: Act) -> None:
 @given(acts)
 def test_nothing_is_permitted_outside(one: Act) -> None:
     """A target that is not beneath one of the task's places is denied in every mode."""
-    assert evaluate(BUILT_IN, replace(one, where="outside")).decision is Decision.DENY
-
-
-@given(acts)
-def test_no_command_runs_unasked_without_a_wall(one: Act) -> None:
-    """Without a sandbox every command is asked or denied (SH-10)."""
-    bare = replace(one, verb="run", wall="none")
-
-    assert evaluate(BUILT_IN, bare).decision is not Decision.ALLOW
+    assert judge(replace(one, where="outside"), Policy()).decision is Decision.DENY
 
 
 def test_silence_denies() -> None:
     """What no rule speaks about does not happen."""
-    judgement = evaluate((), act("read", mode=FolderMode.TRUSTED))
+    judgement = judge(act("other", "nowhere"), Policy())
 
-    assert (judgement.decision, judgement.rule) == (Decision.DENY, DEFAULT)
+    assert (judgement.decision, judgement.rule) == (Decision.DENY, "default")
     assert heaviest_of([]).decision is Decision.DENY
+
+
+@pytest.mark.parametrize(
+    ("one", "rule", "decided"),
+    [
+        ({"kind": "never"}, "never", "deny"),
+        ({"kind": "persist"}, "sends", "ask"),
+        ({"kind": "send"}, "sends", "ask"),
+        ({"kind": "send", "where": "outside"}, "internet_off", "deny"),
+        ({"kind": "fetch", "verb": "send", "where": "internet"}, "internet", "allow"),
+        (
+            {"kind": "fetch", "verb": "send", "where": "internet", "untrusted": True, "leak": True},
+            "leaks",
+            "ask",
+        ),
+    ],
+)
+def test_what_becomes_of_each_class_of_act(one: dict[str, Kind], rule: str, decided: str) -> None:
+    """What is said outside is asked, what is nobody's is denied, what could carry private files out is asked (PI-04)."""
+    judgement = judge(replace(act("run", mode=FolderMode.TRUSTED), **one), Policy())
+
+    assert (judgement.rule, judgement.decision.value) == (rule, decided)
 
 
 @pytest.mark.parametrize(
@@ -121,7 +149,7 @@ def test_silence_denies() -> None:
 def test_what_each_mode_permits(mode: FolderMode | None, read: str, write: str, run: str) -> None:
     """The table a person is shown when granting a folder."""
     verbs: tuple[Verb, ...] = ("read", "write", "run")
-    decisions = [evaluate(BUILT_IN, act(verb, mode=mode)).decision.value for verb in verbs]
+    decisions = [judge(act(verb, mode=mode), Policy()).decision.value for verb in verbs]
 
     assert decisions == [read, write, run]
 
@@ -129,9 +157,9 @@ def test_what_each_mode_permits(mode: FolderMode | None, read: str, write: str, 
 def test_the_heaviest_part_of_a_wish_decides() -> None:
     """One forbidden target forbids the whole wish."""
     parts = [
-        evaluate(BUILT_IN, act("write", mode=FolderMode.WORKSPACE)),
-        evaluate(BUILT_IN, act("write", "outside")),
-        evaluate(BUILT_IN, act("write", mode=FolderMode.ASK)),
+        judge(act("write", mode=FolderMode.WORKSPACE), Policy()),
+        judge(act("write", "outside"), Policy()),
+        judge(act("write", mode=FolderMode.ASK), Policy()),
     ]
 
     assert heaviest_of(parts).rule == "outside"
@@ -172,8 +200,13 @@ def test_how_risky_an_act_is(one: Act, risk: str) -> None:
 
 def test_every_rule_can_say_why_in_both_languages() -> None:
     """A decision without a reason in words is a bug."""
-    names = [DEFAULT, *(rule.name for rule in BUILT_IN)]
-    said = [rule_sentence(name, language=language) for name in names for language in ("en", "ko")]
+    names = ["default", "broken", *(rule.name for rule in (*WALLS, *FREE))]
+    names += [f"{who}{how}" for who in ("policy", "account") for how in ("", "_reach")]
+    said = [
+        rule_sentence(Judgement(decision=Decision.DENY, rule=name), language=language)
+        for name in names
+        for language in ("en", "ko")
+    ]
 
     assert len(set(said)) == 2 * len(names)
 
@@ -197,6 +230,8 @@ def test_other_acts_name_their_tool() -> None:
 
 def test_a_refusal_names_its_reason() -> None:
     """The agent and the person read the same sentence."""
-    said = refusal_sentence("read_only", decision=Decision.DENY)
+    readonly = act("write", mode=FolderMode.READ_ONLY)
+
+    said = refusal_sentence(rule_sentence(judge(readonly, Policy())), decision=Decision.DENY)
 
     assert said == "Not allowed: The folder is read-only."

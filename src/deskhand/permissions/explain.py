@@ -5,14 +5,25 @@ Pure. It refuses to shorten what would run: the sentence names the kind of act, 
 
 from __future__ import annotations
 
+from deskhand.permissions.evaluate import Judgement
+from deskhand.permissions.lines import Problem
 from deskhand.permissions.rules import Act, Decision
 from deskhand.protocol.tasks import Action
 from deskhand.texts import text
 
 
-def rule_sentence(rule: str, *, language: str = "en") -> str:
-    """Return why a rule decides as it does."""
-    return text(f"rule.{rule}", language=language)
+def rule_sentence(judgement: Judgement, *, language: str = "en") -> str:
+    """Return why it was decided so: what the rule means, or the line of a policy and where it stands."""
+    said = {"number": judgement.number, "line": _one_line(judgement.line)}
+    return text(f"rule.{judgement.rule}", language=language, **said)
+
+
+def problem_sentence(problem: Problem, *, language: str = "en") -> str:
+    """Return where a line of a policy is wrong, and what helps."""
+    said = {"said": _one_line(problem.said), "takes": problem.takes}
+    what = text(f"policy.bad.{problem.reason}", language=language, **said)
+    place = {"line": problem.line, "column": problem.column}
+    return text("policy.bad", language=language, what=what, **place)
 
 
 def ask_sentence(act: Act, action: Action, *, language: str = "en") -> str:
@@ -22,11 +33,9 @@ def ask_sentence(act: Act, action: Action, *, language: str = "en") -> str:
     return text(key, language=language, what=_one_line(what), tool=action.tool)
 
 
-def refusal_sentence(rule: str, *, decision: Decision, language: str = "en") -> str:
+def refusal_sentence(why: str, *, decision: Decision, language: str = "en") -> str:
     """Return what an agent and a person are told about a wish that was not carried out."""
-    return text(
-        f"refused.{decision}", language=language, why=rule_sentence(rule, language=language)
-    )
+    return text(f"refused.{decision}", language=language, why=why)
 
 
 def _one_line(value: str) -> str:

@@ -1,15 +1,16 @@
-"""The rules that come with Deskhand, as data: what an act looks like, and what each rule says to it.
+"""What an act looks like and what a rule is: pure data, and the rules that come with Deskhand.
 
-Pure. A rule looks at facts that trusted code found out (which folder, how wide, is there a wall), never at what an
-agent says about itself. It refuses to be clever: a rule matches or it does not.
+Pure. An act holds facts that trusted code found out (which folder, how wide, is there a wall), never what an agent
+says about itself. It refuses to be clever: what a rule says to an act stands in ``matching``, all of it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from dataclasses import dataclass
+import tomllib
+from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Final, Literal
+from importlib.resources import files
+from typing import Any, Final, Literal
 
 from deskhand.protocol.objects import FolderMode
 
@@ -20,6 +21,13 @@ Wall = Literal["full", "reduced", "none"]
 Risk = Literal["low", "medium", "high"]
 Kind = Literal["safe", "fetch", "send", "persist", "never"]
 """The class of an act (security 5): stays here, asks the internet, says something outside, lasts, is nobody's."""
+
+SAID: Final[dict[str, dict[str, Any]]] = tomllib.loads(
+    files("deskhand.permissions").joinpath("policy.toml").read_text("utf-8")
+)
+"""The rules that come with Deskhand, what traits may say, and which programs run what they are told."""
+
+_EXEC: Final = frozenset(name for names in SAID["exec"].values() for name in names.split())
 
 
 class Decision(StrEnum):
@@ -35,8 +43,9 @@ class Act:
     """One wish as the rules see it.
 
     ``mode`` is the effective mode: the narrowest of the runner's own file, the hub and the task; without one the
-    folder may not be used (any more). ``folder`` is its root, ``path`` lies beneath it (or beneath the results place),
-    ``host`` has a port where that is not the default one. ``untrusted`` and ``leak`` are the facts of the task so far.
+    folder may not be used (any more). ``folder`` is its root, ``path`` lies beneath it (or beneath the results place);
+    of a directory it means all below: ``deep``. ``host`` has a port where that is not the default one. ``untrusted``
+    and ``leak`` are the facts of the task so far, ``day`` is today.
     """
 
     tool: str
@@ -47,6 +56,7 @@ class Act:
     protected: bool = False
     folder: str | None = None
     path: str = ""
+    deep: bool = False
     argv: tuple[str, ...] = ()
     host: str = ""
     method: str = ""
@@ -54,57 +64,48 @@ class Act:
     kind: Kind = "safe"
     untrusted: bool = False
     leak: bool = False
+    day: str = ""
+
+    @property
+    def executes(self) -> bool:
+        """Whether its program runs what its arguments or a file say."""
+        return bool(self.argv) and executes(self.argv[0])
+
+    def fact(self, trait: str) -> str:
+        """Return what a rule compares with its words."""
+        value = str(getattr(self, trait))
+        return {"None": "none", "True": "yes", "False": "no"}.get(value, value)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Rule:
-    """What to do with acts that have all these traits; a trait that is ``None`` does not matter."""
+    """What to do with acts that have all these traits; one that is absent does not matter.
 
-    name: str
+    ``words`` are the traits that are one of a few words, ``texts`` the other ones. In a command pattern ``None`` is
+    any one word, and ``rest`` stands for any words more. With ``even`` it holds even after foreign content was read
+    beside private files. Only a rule that comes with Deskhand has a ``name``; a line of a policy has its ``number``.
+    """
+
     decision: Decision
-    verbs: Collection[Verb] | None = None
-    wheres: Collection[Where] | None = None
-    modes: Collection[FolderMode | None] | None = None
-    walls: Collection[Wall] | None = None
-    protected: bool | None = None
+    tool: str = "*"
+    words: tuple[tuple[str, frozenset[str]], ...] = ()
+    texts: tuple[tuple[str, str], ...] = ()
+    even: bool = False
+    argv: tuple[str | None, ...] | None = None
+    rest: bool = False
+    name: str = field(default="", compare=False)
+    number: int = field(default=0, compare=False)
 
-    def matches(self, act: Act) -> bool:
-        """Return whether the rule speaks about this act."""
-        return (
-            (self.verbs is None or act.verb in self.verbs)
-            and (self.wheres is None or act.where in self.wheres)
-            and (self.modes is None or act.mode in self.modes)
-            and (self.walls is None or act.wall in self.walls)
-            and (self.protected is None or act.protected is self.protected)
-        )
+    @property
+    def whole(self) -> bool:
+        """Whether it spells a command to its last word."""
+        return self.argv is not None and None not in self.argv and not self.rest
 
 
-DEFAULT: Final = "default"
-"""The name that is given when no rule speaks: deny."""
-
-_CHANGES: Final = ("write", "run")
-_WIDE: Final = (FolderMode.WORKSPACE, FolderMode.TRUSTED)
-_LESS: Final = (None, FolderMode.READ_ONLY, FolderMode.ASK, FolderMode.WORKSPACE)
-_WALLED: Final = ("full", "reduced")
-_ALLOW, _ASK, _DENY = Decision.ALLOW, Decision.ASK, Decision.DENY
-
-BUILT_IN: Final[tuple[Rule, ...]] = (
-    Rule("internet_off", _DENY, verbs=("send",), wheres=("outside",)),
-    Rule("outside", _DENY, wheres=("outside",)),
-    Rule("protected", _DENY, verbs=("write",), protected=True),
-    Rule("not_granted", _DENY, wheres=("folder",), modes=(None,)),
-    Rule("read_only", _DENY, verbs=_CHANGES, wheres=("folder",), modes=(FolderMode.READ_ONLY,)),
-    Rule("ask_first", _ASK, verbs=_CHANGES, wheres=("folder",), modes=(FolderMode.ASK,)),
-    Rule("no_sandbox", _ASK, verbs=("run",), wheres=("folder", "results"), walls=("none",)),
-    Rule("internet_asks", _ASK, verbs=("send",), wheres=("internet",), modes=_LESS),
-    Rule("internet", _ALLOW, verbs=("send",), wheres=("internet",), modes=(FolderMode.TRUSTED,)),
-    Rule("read", _ALLOW, verbs=("read",), wheres=("folder", "results", "nowhere")),
-    Rule("own_results", _ALLOW, verbs=("write",), wheres=("results",)),
-    Rule("workspace", _ALLOW, verbs=("write",), wheres=("folder",), modes=_WIDE),
-    Rule("sandboxed_in_folder", _ALLOW, ("run",), ("folder",), modes=_WIDE, walls=_WALLED),
-    Rule("sandboxed_in_results", _ALLOW, verbs=("run",), wheres=("results",), walls=_WALLED),
-)
-"""Deny beats ask beats allow, whatever the order; what no rule speaks about is denied."""
+def executes(program: str) -> bool:
+    """Return whether a program runs what its arguments or a file say; one named by its path may be anything (SH-05)."""
+    name = program.casefold().removesuffix(".exe").rstrip("0123456789.-")
+    return "/" in program or "\\" in program or name in _EXEC
 
 
 def risk_of(act: Act) -> Risk:

@@ -18,13 +18,14 @@ from typing import Final, cast
 from deskhand.egress import parse_target
 from deskhand.errors import Code, DeskhandError
 from deskhand.limits import READ_BYTES_MAX
-from deskhand.permissions.evaluate import Judgement, evaluate, heaviest_of
-from deskhand.permissions.explain import ask_sentence, refusal_sentence
-from deskhand.permissions.rules import BUILT_IN, Act, Decision, Risk, Verb, Where, risk_of
+from deskhand.permissions.evaluate import Judgement, Policy, heaviest_of, judge
+from deskhand.permissions.explain import ask_sentence, refusal_sentence, rule_sentence
+from deskhand.permissions.rules import Act, Decision, Risk, Verb, Where, risk_of
 from deskhand.ports import Effect, FolderAccess, Place, Tool, ToolCall, ToolResult
 from deskhand.protocol.objects import FolderMode
 from deskhand.protocol.tasks import Action
 from deskhand.protocol.wire import JsonObject, canonical, sha256_of
+from deskhand.secret import mask
 from deskhand.texts import text
 from deskhand.tools.names import components, guard_protected
 from deskhand.workflow.rows import hashable
@@ -48,13 +49,15 @@ class Scope:
     folder: str | None
     mode: Callable[[], FolderMode | None]
     made: str | None = None
+    hold: Callable[[Place, FolderMode | None], Place] = lambda place, _: place
+    """Returns the place for an effect that was permitted in this mode, which each of its changes looks at again."""
     untrusted: bool = False
     leak: bool = False
     """What is known of the task so far (security 5): who may have written what it read, and what must not leave."""
 
     def now(self) -> tuple[Place, FolderMode | None]:
         """Return the place as it is at this moment, and its mode; without a folder, results are our own."""
-        mode = self.mode() if self.folder else FolderMode.WORKSPACE
+        mode = self.mode() or (None if self.folder else FolderMode.WORKSPACE)
         return replace(self.place, mode=mode or FolderMode.READ_ONLY), mode
 
 
@@ -62,11 +65,13 @@ class Scope:
 class Ruling:
     """What is to happen with a wish, which rule decided, and exactly what would run.
 
-    ``sentence`` is the question a person would be asked, ``grant`` what a yes for the whole task would cover.
+    ``why`` is the rule in words, ``sentence`` the question a person would be asked, ``grant`` what a yes for the whole
+    task would cover.
     """
 
     decision: Decision
     rule: str
+    why: str
     action: Action
     risk: Risk = "high"
     sentence: str = ""
@@ -101,9 +106,18 @@ class Performed:
 class Gate:
     """The gate of one runner, before every tool there is; it speaks the language of who reads its sentences."""
 
-    def __init__(self, *, tools: Mapping[str, Tool], language: str = "en") -> None:
+    def __init__(
+        self,
+        *,
+        tools: Mapping[str, Tool],
+        language: str = "en",
+        policy: Callable[[], Policy] = Policy,
+        today: Callable[[], str] = str,
+    ) -> None:
         self._tools = tools
         self.language = language
+        self._policy = policy
+        self._today = today
 
     async def admit(self, call: ToolCall, scope: Scope) -> Ruling:
         """Return what is to happen with a wish, as things are now.
@@ -113,28 +127,35 @@ class Gate:
         """
         tool = self._tools.get(call.tool)
         if tool is None:
-            action = Action(tool=call.tool[:100], arguments={})
-            return Ruling(decision=Decision.DENY, rule="unknown_tool", action=action)
+            action, why = Action(tool=call.tool[:100], arguments={}), self.say("rule.unknown_tool")
+            return Ruling(decision=Decision.DENY, rule="unknown_tool", why=why, action=action)
         place, mode = scope.now()
+        policy = self._policy()
         targets = _targets(tool, call.arguments, place)
         acts = [_act(tool, call, target, place, mode=mode) for target in targets]
-        acts = [one for act in acts for one in _outward(act, call, scope)]
-        judgement = heaviest_of(evaluate(BUILT_IN, act) for act in acts)
+        acts = [
+            replace(one, day=self._today()) for act in acts for one in _outward(act, call, scope)
+        ]
+        judgement = heaviest_of(judge(act, policy) for act in acts)
         action = _action(call, targets, scope)
         sentence = ""
+        risk: Risk = max(map(risk_of, acts), key=("low", "medium", "high").index)
         if judgement.decision is Decision.ASK:
             preview = getattr(tool, "preview", None)
-            shown = preview(call.arguments, place) if preview else None
+            shown = mask(preview(call.arguments, place)) if preview else None
             identity = _identity(acts[0], call, targets, place)
             action = action.but(identity=identity, preview=shown)
             sentence = ask_sentence(acts[0], action, language=self.language)
-            if len(canonical(action.to_json())) > SHOWN_BYTES_MAX:
-                judgement = Judgement(decision=Decision.DENY, rule="too_large_to_show")
+        if action.argv or sentence:  # what could run, or be asked, must be small enough to be seen
+            size = len(canonical(action.to_json()))
+            huge = Judgement(decision=Decision.DENY, rule="too_large_to_show")
+            judgement = judgement if size <= SHOWN_BYTES_MAX else huge
         return Ruling(
             decision=judgement.decision,
             rule=judgement.rule,
+            why=rule_sentence(judgement, language=self.language),
             action=action,
-            risk=max(map(risk_of, acts), key=("low", "medium", "high").index),
+            risk=risk,
             sentence=sentence,
             grant=_grant(acts[0], action),
             effect=tool.effect,
@@ -151,8 +172,9 @@ class Gate:
             asked_anew = now.decision is Decision.ASK and now.action_sha256 != ruling.action_sha256
             if now.decision is Decision.DENY or asked_anew:
                 return Performed(result=self.refused(now))
-        place, _ = scope.now()
+        place, mode = scope.now()
         kind = None if ruling.pure else _kind(call, place)
+        place = place if ruling.pure else scope.hold(place, mode)
         try:
             result = await self._tools[call.tool].call(call.arguments, place)
         except DeskhandError as error:
@@ -160,7 +182,9 @@ class Gate:
         except Exception:  # noqa: BLE001 - whatever a tool does, its attempt goes on
             _log.exception("tool.broke")
             return Performed(result=self.failed(DeskhandError(Code.INTERNAL)))
-        return Performed(result=result, changes=_changes(call, result, kind))
+        # What holds a secret of this computer goes on without it: to the journal, to an agent, to the hub.
+        told = replace(result, value=mask(result.value), text=mask(result.text))
+        return Performed(result=told, changes=_changes(call, result, kind))
 
     def say(self, key: str, **values: object) -> str:
         """Return a sentence of the catalogue."""
@@ -179,7 +203,7 @@ class Gate:
 
     def refused(self, ruling: Ruling) -> ToolResult:
         """Return what an agent gets for a wish that the rules do not let through."""
-        said = refusal_sentence(ruling.rule, decision=ruling.decision, language=self.language)
+        said = refusal_sentence(ruling.why, decision=ruling.decision, language=self.language)
         if ruling.rule == "unknown_tool":
             said += f" ({', '.join(self._tools)})"
         return ToolResult(outcome="denied", value={"rule": ruling.rule}, text=said)

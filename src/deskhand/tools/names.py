@@ -12,9 +12,10 @@ import tomllib
 from collections.abc import Sequence
 from importlib.resources import files
 from typing import Final
-from unicodedata import category, normalize
+from unicodedata import category
 
 from deskhand.errors import Code, DeskhandError
+from deskhand.permissions.matching import fold
 
 _PATH_BYTES_MAX: Final = 4096
 _NAME_BYTES_MAX: Final = 255
@@ -80,7 +81,7 @@ def guard_new(parts: Sequence[str]) -> None:
 
 def guard_protected(parts: Sequence[str]) -> None:
     """Refuse with ``protected_name`` what runs by itself, in any spelling that some file system takes for the same."""
-    folded = [_fold(part) for part in parts]
+    folded = [fold(part) for part in parts]
     for index, name in enumerate(folded):
         if name in _RUNS or (name == ".git" and not _git_may(folded[index + 1 :])):
             raise DeskhandError(Code.PROTECTED_NAME, parts[index][:_NAME_BYTES_MAX])
@@ -90,13 +91,6 @@ def _git_may(inner: Sequence[str]) -> bool:
     if not inner or tuple(inner[:2]) in _GIT_NEVER:
         return False
     return inner[0].removesuffix(".lock") in _GIT_MAY
-
-
-def _fold(part: str) -> str:
-    """Fold as the most forgiving file system would: width, case, invisible characters, trailing dots, streams."""
-    seen = "".join(character for character in part if category(character) not in _IGNORABLE)
-    folded = normalize("NFKC", seen).casefold()
-    return folded.split(":", 1)[0].rstrip(". ")
 
 
 def _refused(reason: str) -> DeskhandError:
