@@ -1,4 +1,4 @@
-"""``/organize`` and ``/rename`` over a real folder: every file arrives whole, none is overwritten, and all can go back."""
+"""``/organize`` and ``/rename`` over a real folder: every file arrives whole, none is overwritten, and a no is a no."""
 
 from __future__ import annotations
 
@@ -38,12 +38,12 @@ def _names(root: Path) -> set[str]:
 
 
 def _contents(root: Path) -> Counter[str]:
-    files = (root / name for name in _names(root) if not name.endswith("-list.csv"))
+    files = (root / name for name in _names(root))
     return Counter(hashlib.sha256(path.read_bytes()).hexdigest() for path in files)
 
 
 async def test_files_go_into_folders_by_their_type_and_are_all_there(tmp_path: Path) -> None:
-    """What lies in folders, hidden files and the list itself stay; a name that is taken gets a number."""
+    """What lies in folders, and hidden files, stay; a name that is taken gets a number."""
     folder = _filled(
         tmp_path,
         "a.PDF",
@@ -59,9 +59,7 @@ async def test_files_go_into_folders_by_their_type_and_are_all_there(tmp_path: P
     driven = await _do(folder, "/organize .")
 
     assert isinstance(driven.end, Done)
-    assert driven.end.summary == (
-        "4 of 4 files moved; the way back: /organize . --back organize-list.csv"
-    )
+    assert driven.end.summary == "4 of 4 files moved; undo takes them back."
     assert _names(tmp_path) == {
         "Documents/a.PDF",
         "Pictures/b.jpg",
@@ -70,40 +68,24 @@ async def test_files_go_into_folders_by_their_type_and_are_all_there(tmp_path: P
         "Other/noext",
         "sub/c.jpg",
         ".hidden",
-        "organize-list.csv",
     }
     assert _contents(tmp_path) == before
     assert all(check.passed for check in driven.checks)
 
 
-async def test_what_was_moved_goes_back_by_its_list(tmp_path: Path) -> None:
-    """The list is enough to undo it, also for names that a spreadsheet would run."""
-    names = {"=cmd.txt", "- list.md", "2025-11-02 scan.pdf", "report.pdf"}
-    folder = _filled(tmp_path, *names)
-
-    await _do(folder, "/organize . --by date")
-    moved = _names(tmp_path)
-    driven = await _do(folder, "/organize . --back organize-list.csv")
-
-    assert {"2025-11/2025-11-02 scan.pdf", "2025-12/=cmd.txt"} <= moved
-    assert isinstance(driven.end, Done)
-    assert names <= _names(tmp_path)
-
-
 async def test_a_dry_run_only_lists(tmp_path: Path) -> None:
-    """The plan is written and nothing moves."""
+    """The plan is said and nothing moves."""
     folder = _filled(tmp_path, "aurora-plan.md", "Aurora budget.xlsx", "single.txt")
 
     driven = await _do(folder, "/organize . --by project --dry-run")
 
     assert isinstance(driven.end, Done)
-    assert driven.end.summary.startswith("2 files would move;")
+    assert driven.end.summary.startswith("2 files would move.")
     assert "- `aurora-plan.md` → `Aurora/aurora-plan.md`" in driven.end.say
     assert _names(tmp_path) == {
         "aurora-plan.md",
         "Aurora budget.xlsx",
         "single.txt",
-        "organize-list.csv",
     }
 
 
@@ -130,24 +112,22 @@ async def test_names_follow_the_pattern_and_keep_their_endings(
     driven = await _do(folder, line)
 
     assert isinstance(driven.end, Done), driven.end
-    assert _names(tmp_path) - {"rename-list.csv"} == set(renamed)
+    assert _names(tmp_path) == set(renamed)
     assert _contents(tmp_path) == before
     assert all(check.passed for check in driven.checks)
 
 
 async def test_files_that_take_each_others_names_swap(tmp_path: Path) -> None:
-    """A chain and a loop end where they should: each goes by a name of its own."""
-    folder = _filled(tmp_path, "a 2.txt", "a 1.txt", "a 3.txt")
-    (tmp_path / "list.csv").write_text(
-        "From,To\na 1.txt,a 2.txt\na 2.txt,a 1.txt\na 4.txt,a 3.txt\n"
-    )
+    """A loop ends where it should: each goes by a name of its own."""
+    names = [f"{number} x.txt" for number in range(1, 11)]
+    folder = _filled(tmp_path, *names)
 
-    driven = await _do(folder, "/organize . --back list.csv")
+    driven = await _do(folder, '/rename . "{n} x"')
 
     assert isinstance(driven.end, Done), driven.end
-    assert (tmp_path / "a 1.txt").read_text() == "content of a 2.txt"
-    assert (tmp_path / "a 2.txt").read_text() == "content of a 1.txt"
-    assert (tmp_path / "a 4.txt").read_text() == "content of a 3.txt"
+    assert _names(tmp_path) == set(names)
+    assert (tmp_path / "2 x.txt").read_text() == "content of 10 x.txt"
+    assert (tmp_path / "10 x.txt").read_text() == "content of 9 x.txt"
     assert [check.passed for check in driven.checks] == [True]
 
 
@@ -171,7 +151,7 @@ async def test_moves_that_a_crash_cut_off_are_finished_and_never_done_twice(tmp_
 async def test_a_file_that_vanished_or_a_name_that_was_taken_meanwhile_is_said(
     tmp_path: Path,
 ) -> None:
-    """It is not done, the others moved, and the list says only what really went."""
+    """It is not done, the others moved, and what is said is what really went."""
     folder = _filled(tmp_path, "a.txt", "b.txt", "c.txt")
     brief, turns = brief_of("/organize ."), list[Turn]()
     place = place_of(folder)
@@ -191,17 +171,13 @@ async def test_a_file_that_vanished_or_a_name_that_was_taken_meanwhile_is_said(
     ]
     assert move.reasons[2].startswith("1 of 3 files moved")
     assert (tmp_path / "Documents/b.txt").read_text() == "somebody else's"
-    listed = (tmp_path / "organize-list.csv").read_text(encoding="utf-8-sig").split()
-    assert listed == ["From,To", "c.txt,Documents/c.txt"]
+    assert "Documents/c.txt" in _names(tmp_path)
 
 
-async def test_a_no_to_the_moves_ends_it_with_the_list_emptied(tmp_path: Path) -> None:
+async def test_a_no_to_the_moves_ends_it(tmp_path: Path) -> None:
     """A person's no is told; nothing is said to have moved."""
     folder = _filled(tmp_path, "a.txt")
-    done = await _do(folder, "/organize . --dry-run")
-    brief = brief_of("/organize .")
-    (tmp_path / "organize-list.csv").unlink()
-    turns = [*done.turns]
+    brief, turns = brief_of("/organize ."), [*(await _do(folder, "/organize . --dry-run")).turns]
     wishes = await AGENT.move(brief, turns)
     assert isinstance(wishes, Wishes)
     denied = ToolResult(outcome="denied", value={}, text="no")
@@ -209,8 +185,8 @@ async def test_a_no_to_the_moves_ends_it_with_the_list_emptied(tmp_path: Path) -
     after = await AGENT.move(brief, [*turns, Turn(move=wishes, results=(denied,))])
 
     assert wishes.calls[0].tool == "move_files"
-    assert isinstance(after, Wishes)
-    assert after.calls[0].arguments["tables"] == [{"rows": [["From", "To"]]}]
+    assert isinstance(after, GiveUp)
+    assert after.reasons[-1].startswith("0 of 1 files moved")
 
 
 async def test_a_name_nobody_may_touch_keeps_no_other_file_from_moving(tmp_path: Path) -> None:
@@ -284,7 +260,7 @@ async def test_thousands_of_files_move_in_wishes_that_can_be_shown(tmp_path: Pat
         for call in t.move.calls
     ]
     assert isinstance(driven.end, Done)
-    assert len(_names(tmp_path)) == count + len(driven.end.outputs)
+    assert len(_names(tmp_path)) == count
     assert max(sizes) < 100_000
     assert all(check.passed for check in driven.checks)
 

@@ -1,16 +1,14 @@
-"""``/organize`` and ``/rename``: a list of what goes where, moves in few wishes, and the way back.
+"""``/organize`` and ``/rename``: what goes where is decided, shown, and moved in few wishes.
 
-``/organize PATH [--by type|date|project] [--only EXT] [--dry-run] [--back LIST]`` puts files into folders that make
-sense; ``/rename PATH PATTERN`` or ``--replace OLD --with NEW`` gives new names by ``{name}``, ``{n:03}``, ``{date}`` and
-``{name:lower}``, the ending of each kept. Only files that lie directly in the folder move. The list is written before
-anything does; ``--back`` reads it. No file is ever overwritten: a name that is taken gets a number, and files that take
-each other's names go by a third. They refuse to call it done when one file stayed where it was, and a pattern that
-makes all names the same.
+``/organize PATH [--by type|date|project] [--only EXT] [--dry-run]`` puts files into folders that make sense;
+``/rename PATH PATTERN`` or ``--replace OLD --with NEW`` gives new names by ``{name}``, ``{n:03}``, ``{date}`` and
+``{name:lower}``, the ending of each kept. Only files that lie directly in the folder move. No file is ever overwritten:
+a name that is taken gets a number, and files that take each other's names go by a third. They refuse to call it done
+when one file stayed where it was, and a pattern that makes all names the same.
 """
 
 from __future__ import annotations
 
-import csv
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -25,15 +23,12 @@ from deskhand.ports import Done, GiveUp, Wishes
 from deskhand.protocol.wire import Json, JsonObject
 
 _BATCH_MAX: Final = 300
-_LISTED_MAX: Final = 1_500
-_SHOWN_BYTES_MAX: Final = 30_000
-"""An approval must be able to show all of a wish; a list is shown once, moves with their places."""
-_SHOWN_MAX: Final = 50
+_BATCH_BYTES_MAX: Final = 30_000
+"""An approval must be able to show all of a wish."""
+_SHOWN_MAX: Final = 200
 _MOVES_MAX: Final = 9_000
 _FACTS_MAX: Final = 2_000
 _MIDWAY: Final = ".on-its-way"
-_LIST: Final = "-list.csv"
-_STARTERS: Final = "=+-@"
 _SHARED_MIN: Final = 2
 _FIRST_WORD: Final = re.compile(r"[^\W\d_]{2,}")
 _FIELD: Final = re.compile(
@@ -55,10 +50,8 @@ class _File(NamedTuple):
 
 
 def _organize(work: Work) -> Plan:
-    """List, decide, write the list, move."""
+    """List, decide, move."""
     work = work.about(work.line.operands[0])
-    if "back" in work.line.options:
-        return (yield from _move_all((yield from _back(work)), work))
     files, taken = yield from _listed(work)
     only = work.option("only").casefold().lstrip(".*")
     chosen = [file for file in files if not only or file.ending[1:].casefold() == only]
@@ -71,7 +64,7 @@ def _organize(work: Work) -> Plan:
 
 
 def _rename(work: Work) -> Plan:
-    """List, make the names, write the list, move."""
+    """List, make the names, move."""
     work = work.about(*work.line.operands)
     pattern, old, new = _asked(work)
     files, taken = yield from _listed(work)
@@ -106,9 +99,7 @@ def _listed(work: Work) -> Steps[tuple[list[_File], set[str]]]:
     own = [
         file
         for file in files
-        if plain(path) in (plain(file.folder), file.path)
-        and not file.stem.startswith((".", "~$"))
-        and not file.path.endswith(_LIST)
+        if plain(path) in (plain(file.folder), file.path) and not file.stem.startswith((".", "~$"))
     ]
     return own, {words(entry, "path").casefold() for entry in entries}
 
@@ -131,7 +122,7 @@ def _free(stem: str, ending: str, taken: set[str]) -> str:
 
 
 def _move_all(pairs: Mapping[str, str], work: Work) -> Steps[Done | GiveUp]:
-    """Write the list, move, and end with what must hold of every file."""
+    """Move, and end with what must hold of every file."""
     if work.before is not None:
         return GiveUp(reasons=(work.say("moving.changed_since"),))
     if not 0 < len(pairs) <= _MOVES_MAX:
@@ -139,21 +130,18 @@ def _move_all(pairs: Mapping[str, str], work: Work) -> Steps[Done | GiveUp]:
         raise StoppedError(work.say(key, path=work.line.operands[0]))
     lines = [f"- {named(path)} → {named(to)}" for path, to in pairs.items()]
     lines[_SHOWN_MAX:] = work.more("find.more", len(lines) - _SHOWN_MAX)
-    names = yield from _write_lists(pairs, work)
-    counts: dict[str, object] = {"total": len(pairs), "list": ", ".join(names)}
     if "dry-run" in work.line.options:
-        planned = work.say("moving.planned", **counts)
-        return Done(summary=planned, say="\n".join(lines), outputs=names)
+        return Done(summary=work.say("moving.planned", total=len(pairs)), say="\n".join(lines))
     moved, failed = yield from _moved(pairs, work)
-    arrived, summary = dict(moved.values()), work.say("moving.done", count=len(moved), **counts)
+    arrived = dict(moved.values())
+    summary = work.say("moving.done", count=len(moved), total=len(pairs))
     if failed:
-        yield from _write_lists(dict(zip(moved, arrived, strict=True)), work, again=names)
         return GiveUp(reasons=(*failed[:_SHOWN_MAX], summary))
     facts: list[Json] = [{"path": to, "sha256": digest} for to, digest in arrived.items()]
     facts.extend({"path": path, "gone": True} for path in moved if path not in arrived)
     parts = (facts[start : start + _FACTS_MAX] for start in range(0, len(facts), _FACTS_MAX))
     checks = tuple(work.check("files", "", {"files": part}) for part in parts)
-    return Done(summary=summary, say="\n".join(lines), outputs=names, checks=checks)
+    return Done(summary=summary, say="\n".join(lines), checks=checks)
 
 
 def _moved(pairs: Mapping[str, str], work: Work) -> Steps[tuple[_Arrived, list[str]]]:
@@ -171,7 +159,7 @@ def _moved(pairs: Mapping[str, str], work: Work) -> Steps[tuple[_Arrived, list[s
 def _batched(pairs: Mapping[str, str], work: Work) -> Steps[tuple[_Arrived, list[str]]]:
     """Return where each arrived, with its hash, and why others did not; a no ends it, a name nobody may touch is found."""
     arrived, failed = _Arrived(), list[str]()
-    waiting = [*_batches(pairs, _BATCH_MAX)]
+    waiting = [*_batches(pairs)]
     while waiting:
         batch = waiting.pop(0)
         wish: JsonObject = {"paths": [*batch], "to": [*batch.values()]}
@@ -192,36 +180,16 @@ def _batched(pairs: Mapping[str, str], work: Work) -> Steps[tuple[_Arrived, list
     return arrived, failed
 
 
-def _batches(
-    pairs: Mapping[str, str], most: int, size: int = _SHOWN_BYTES_MAX
-) -> Iterator[dict[str, str]]:
-    batch, room = dict[str, str](), size
+def _batches(pairs: Mapping[str, str]) -> Iterator[dict[str, str]]:
+    batch, room = dict[str, str](), _BATCH_BYTES_MAX
     for path, to in pairs.items():
         room -= len((path + to).encode())
-        if batch and (room < 0 or len(batch) >= most):
+        if batch and (room < 0 or len(batch) >= _BATCH_MAX):
             yield batch
-            batch, room = {}, size
+            batch, room = {}, _BATCH_BYTES_MAX
         batch[path] = to
     if batch:
         yield batch
-
-
-def _write_lists(
-    pairs: Mapping[str, str], work: Work, *, again: tuple[str, ...] = ()
-) -> Steps[tuple[str, ...]]:
-    """Write down what goes where, in as many lists as it takes, and return their names."""
-    names = list[str]()
-    batches = [*_batches(pairs, _LISTED_MAX, 3 * _SHOWN_BYTES_MAX)]
-    batches += [{}] * (len(again) - len(batches))
-    for n, batch in enumerate(batches):
-        name = again[n] if again else (yield from work.free_name(f"{work.line.name}{_LIST}"))[0]
-        rows: list[Json] = [[path, to] for path, to in batch.items()]
-        head: Json = [work.say("moving.from"), work.say("moving.to")]
-        wish: JsonObject = {"path": name, "replace": bool(again)}
-        wish["tables"] = [{"rows": [head, *rows]}]
-        yield from work.ask("write_document", "write", wish, path=name)
-        names.append(name)
-    return tuple(names)
 
 
 def _folders(files: list[_File], work: Work) -> list[str]:
@@ -240,14 +208,6 @@ def _folders(files: list[_File], work: Work) -> list[str]:
     kinds = (kind.partition(": ") for kind in work.say("organize.types").splitlines())
     of = {ending: name for name, _, endings in kinds for ending in endings.split()}
     return [of.get(file.ending[1:].casefold(), work.say("organize.other")) for file in files]
-
-
-def _back(work: Work) -> Steps[dict[str, str]]:
-    """Return the moves of a list, backwards."""
-    lines, _ = yield from work.lines(work.option("back"))
-    rows = [row for row in csv.reader(lines) if len(row) == 2][1:]  # noqa: PLR2004 - from and to
-    bare = [[each[each[:1] == "'" and each[1:2] in _STARTERS :] for each in row] for row in rows]
-    return {to: there for there, to in bare}
 
 
 def _asked(work: Work) -> tuple[str, str, str]:
