@@ -48,6 +48,7 @@ class Code(StrEnum):
     CREDENTIAL_IN_QUERY = "credential_in_query", 400
     DISK_FULL = "disk_full", 507, _AGAIN
     DOWNLOAD_FAILED = "download_failed", 502, _AGAIN
+    EGRESS_QUOTA = "egress_quota", 429
     FOLDER_CHANGED = "folder_changed", 409
     FOLDER_REFUSED = "folder_refused", 403
     FOLDER_UNKNOWN = "folder_unknown", 404

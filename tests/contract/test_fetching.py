@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
+from deskhand.egress.broker import Broker
 from deskhand.errors import Code, DeskhandError
 from deskhand.permissions.rules import Decision
 from deskhand.ports import Place, Tool, ToolCall, ToolResult
@@ -54,7 +55,7 @@ async def site() -> AsyncGenerator[tuple[str, list[str]]]:
 
 
 def _tool(hosts: Sequence[str]) -> Tool:
-    return standard_tools(offload=offloaded, hosts=lambda: hosts)["fetch_url"]
+    return standard_tools(offload=offloaded, broker=Broker(hosts=lambda: hosts))["fetch_url"]
 
 
 async def _fetch(path: str, **arguments: int) -> tuple[ToolResult, list[str]]:
@@ -157,7 +158,7 @@ async def test_the_internet_is_off_until_a_host_is_listed(
     hosts: Sequence[str], mode: FolderMode, decision: Decision, rule: str
 ) -> None:
     """PI-01: what leaves the machine is denied, then asked; only a trusted folder asks listed hosts freely."""
-    gate = Gate(tools=standard_tools(offload=offloaded, hosts=lambda: hosts))
+    gate = Gate(tools=standard_tools(offload=offloaded, broker=Broker(hosts=lambda: hosts)))
     call = ToolCall(tool="fetch_url", arguments={"url": "https://example.org/a#b"}, title="")
 
     ruling = await gate.admit(call, _scope(mode))
@@ -173,7 +174,11 @@ async def test_the_internet_is_off_until_a_host_is_listed(
 
 async def test_a_yes_for_the_task_covers_the_host_and_no_other() -> None:
     """AP-10: it is as wide as it says."""
-    gate = Gate(tools=standard_tools(offload=offloaded, hosts=lambda: ("a.example", "b.example")))
+    gate = Gate(
+        tools=standard_tools(
+            offload=offloaded, broker=Broker(hosts=lambda: ("a.example", "b.example"))
+        )
+    )
     urls = ("https://a.example/1", "https://a.example/2", "https://b.example/1")
 
     grants = [
@@ -234,7 +239,7 @@ async def test_nobody_is_asked_about_a_wish_that_cannot_be_read(
     tool: str, arguments: JsonObject
 ) -> None:
     """A model mends it first; a person sees only what could be done."""
-    gate = Gate(tools=standard_tools(offload=offloaded, hosts=lambda: ("x",)))
+    gate = Gate(tools=standard_tools(offload=offloaded, broker=Broker(hosts=lambda: ("x",))))
 
     with pytest.raises(DeskhandError) as caught:
         await gate.admit(ToolCall(tool=tool, arguments=arguments, title=""), _scope(FolderMode.ASK))

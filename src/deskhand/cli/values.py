@@ -126,7 +126,18 @@ def parsed(name: str, said: str) -> Value:
     elif not isinstance(default, str):
         with suppress(ValueError):
             value = json.loads(said.lower())
-    return checked(name, value)
+    return _valid(name, value)
+
+
+def _valid(name: str, said: object) -> Value:
+    """Return a value in its type; what a host list says is read as it will be read (NE-04)."""
+    value = checked(name, cast("Json", said))
+    if isinstance(value, tuple) and value and name.startswith("internet."):
+        from deskhand.egress import listed
+
+        for one in value:
+            (listed.entry if name == "internet.hosts" else listed.credential)(one)
+    return value
 
 
 def _outside_project(name: str, *, flag: object | None) -> Setting:
@@ -174,7 +185,7 @@ def _checked(text: str, path: Path) -> dict[str, Value]:
     values: dict[str, Value] = {}
     for name, value in _flat(data, ""):
         try:
-            values[name] = checked(name, cast("str", value))
+            values[name] = _valid(name, value)
         except DeskhandError as error:
             where = f"{path}:{_line_of(text, name)}: {error.detail}"
             raise DeskhandError(Code.CONFIG_INVALID, where, field=name) from None

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 Resolve = Callable[[str, int], Awaitable[Sequence[str]]]
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
+Dial = Callable[[str, int], Awaitable[Streams]]
 Reach = Literal["global", "private", "never"]
 
 ANY_PRIVATE: Final = "*"
@@ -124,6 +126,7 @@ class Egress:
         resolve: ``(name, port) -> addresses``; called once per request and never for a literal address.
         trust: certificates to believe; the system's and certifi's unless given.
         backend: opens the TCP connections; a test gives one that records.
+        dial: opens those whose bytes are not ours to read.
     """
 
     def __init__(
@@ -133,11 +136,13 @@ class Egress:
         resolve: Resolve | None = None,
         trust: ssl.SSLContext | None = None,
         backend: httpcore.AsyncNetworkBackend | None = None,
+        dial: Dial = asyncio.open_connection,
     ) -> None:
         self._allowed = allowed
         self._resolve = resolve or _system_resolve
         self._trust = trust
         self._backend = backend
+        self._dial = dial
 
     async def send(self, request: EgressRequest) -> EgressResponse:
         """Judge, dial what was judged, send, and read a bounded answer. Redirects are answers like any other.
@@ -156,6 +161,21 @@ class Egress:
                 return await self._dial_in_turn(target, addresses, request)
         except TimeoutError as error:
             raise DeskhandError(Code.TIMEOUT) from error
+
+    async def connect(self, target: Target) -> Streams:
+        """Judge, and dial what was judged, for bytes that stay their sender's.
+
+        Raises:
+            DeskhandError: ``address_refused`` (nothing was dialled), ``timeout`` or ``unavailable`` (retryable).
+        """
+        try:
+            async with asyncio.timeout(limits.EGRESS_SECONDS_MAX):
+                for address in await self._judged(target):
+                    with contextlib.suppress(OSError):
+                        return await self._dial(str(address), target.port)
+        except TimeoutError as error:
+            raise DeskhandError(Code.TIMEOUT) from error
+        raise DeskhandError(Code.UNAVAILABLE, "connection failed")
 
     async def _judged(self, target: Target) -> Sequence[Address]:
         listed = self._allowed & {target.entry, ANY_PRIVATE}

@@ -284,7 +284,10 @@ class _Driver:
         began, arguments = self._voice.began(self._state.steps + 1, call), call.arguments
         step = self._add("tool", wish, began, arguments=arguments, effect=ruling.effect)
         await together(self._flush(), self._kit.accepted(self._key))
-        self._finish(step, await self._gate.perform(call, self._within(step), ruling))
+        performed = await self._gate.perform(call, self._within(step), ruling)
+        self._finish(step, performed)
+        if performed.result.value.get("code") == Code.EGRESS_QUOTA:
+            raise DeskhandError(Code.EGRESS_QUOTA)  # ends the task, and its owner is told (NE-10)
 
     def _note(self, call: ports.ToolCall, result: ports.ToolResult) -> None:
         """Note a wish that had no effect, with its result, as one row."""

@@ -14,6 +14,7 @@ from pydantic.json_schema import GenerateJsonSchema
 from typing_extensions import override
 
 from deskhand.clock import Clock, SystemClock
+from deskhand.egress.broker import Broker
 from deskhand.ports import Effect, Offload, Tool, ToolInfo
 from deskhand.protocol import wishes
 from deskhand.protocol.wire import JsonObject
@@ -52,14 +53,14 @@ def _info(name: str, wish: type[wishes.Wish]) -> ToolInfo:
 
 
 def standard_tools(
-    *, offload: Offload, clock: Clock | None = None, hosts: fetching.Hosts = tuple
+    *, offload: Offload, clock: Clock | None = None, broker: Broker | None = None
 ) -> Mapping[str, Tool]:
     """Return every built-in tool.
 
     Args:
         offload: runs their blocking work; inline in the simulation.
         clock: names the days of the trash.
-        hosts: those on the internet that may be asked; none unless the owner lists some.
+        broker: the way to the internet; without one there is none.
     """
 
     def tool(wish: type[W], work: Work[W], effect: Effect = "pure", **also: Any) -> Tool:  # noqa: ANN401 - further fields
@@ -67,7 +68,8 @@ def standard_tools(
         return BuiltIn(name=name, wish=wish, work=work, offload=offload, effect=effect, **also)
 
     reader, trash = Reader(offload=offload, apart=Apart()), changing.Trash(clock or SystemClock())
-    web = fetching.Fetching(reader, hosts)
+    broker = broker or Broker()
+    web, commands = fetching.Fetching(reader, broker), shell.Shell(broker)
     tabling, recount, again = Tabling(reader), Recounting(reader), Rereading(reader)
     moved_all = partial(changing.move_files, again=True)
     tools = (
@@ -96,7 +98,7 @@ def standard_tools(
         tool(wishes.CheckFiles, again.check_files),
         tool(wishes.CheckExit, shell.check_exit),
         tool(wishes.CheckReport, recount.check_report),
-        tool(wishes.RunCommand, shell.run_command, "idempotent", spelled=shell.command_line),
+        tool(wishes.RunCommand, commands.run_command, "idempotent", spelled=commands.command_line),
         tool(
             wishes.FetchUrl, web.fetch_url, "idempotent", spelled=web.address, reachable=web.listed
         ),

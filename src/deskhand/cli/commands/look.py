@@ -15,7 +15,7 @@ import typer
 from deskhand.cli import follow
 from deskhand.cli.client import LIST_LIMIT, Client, quoted
 from deskhand.cli.flags import argument, from_stdin, option, seconds, t
-from deskhand.cli.home import client
+from deskhand.cli.home import client, home
 from deskhand.cli.screen import Exit, Obj, one_line, speak
 from deskhand.errors import Code, DeskhandError
 
@@ -68,8 +68,11 @@ def show(
     name: Annotated[str, argument("ID", "show.id")],
     *,
     changes: Annotated[bool, option("show.changes", "--changes")] = False,
+    net: Annotated[bool, option("show.net", "--net")] = False,
 ) -> int:
     """Show a task or an approval."""
+    if net:
+        return _show_requests(name)
     hub = client()
     approval = name.startswith("apr_")
     found = hub.get(f"/v1/{'approvals' if approval else 'tasks'}/{quoted(name)}")
@@ -298,6 +301,14 @@ def _show_changes(task: Obj) -> None:
     speak.out(speak.say("show.counted", **counted))
     for artifact in task.get("artifacts", []):
         speak.out(f"+ {artifact['path']}  {artifact['size']} B  {str(artifact['sha256'])[:12]}")
+
+
+def _show_requests(task: str) -> int:
+    """Print what a task asked of the internet, as this computer wrote it down."""
+    from deskhand.egress.broker import EGRESS, lines
+
+    columns = ("at", "via", "method", "host", "path", "bytes_out", "bytes_in", "ended")
+    return speak.listed(lines(home() / "runner" / EGRESS, task), *columns, none="show.no_net")
 
 
 def _watch_task(hub: Client, name: str, *, after: int | None, limit: float | None) -> int:

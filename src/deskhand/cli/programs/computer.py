@@ -19,6 +19,7 @@ from deskhand.cli.minds import builtin_agent
 from deskhand.cli.programs.serving import Running
 from deskhand.cli.values import setting
 from deskhand.clock import SystemClock
+from deskhand.egress.broker import EGRESS, Broker
 from deskhand.hub.credentials import LocalDevice, ensure_device, new_token
 from deskhand.ids import Ids
 from deskhand.ports import Link
@@ -60,7 +61,13 @@ async def open_runner(
     def hosts() -> tuple[str, ...]:
         return cast("tuple[str, ...]", setting("internet.hosts").value)
 
-    tools = standard_tools(offload=asyncio.to_thread, clock=clock, hosts=hosts)
+    broker = Broker(
+        hosts=hosts,
+        credentials=lambda: cast("tuple[str, ...]", setting("internet.credentials").value),
+        folder=state / EGRESS,
+        clock=clock,
+    )
+    tools = standard_tools(offload=asyncio.to_thread, clock=clock, broker=broker)
     live, told = Live(), tool_infos(tools)
     holding = builtin_agent(
         home, computer=name, tools=told, clock=clock, hear=live.hear, language=language

@@ -1,0 +1,205 @@
+"""The broker of one computer: what of its tasks goes to the internet, for our own tools and for commands in their box.
+
+Off until the owner lists hosts; the list is read anew for every request, what is dialled is what was judged, bytes are
+counted per task, and each request leaves a line. What the owner keeps for a host is put on here, after every decision,
+and taken out of the answer. It refuses a request that brings a credential of its own (NE-03), because that is how a
+listed host becomes a stranger's mailbox.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Callable, Collection, Generator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import parse_qsl
+
+from deskhand import limits
+from deskhand.clock import Clock, SystemClock
+from deskhand.egress import Egress, EgressRequest, EgressResponse, Target, parse_target
+from deskhand.egress.listed import admits, credential, entry
+from deskhand.errors import Code, DeskhandError
+
+EGRESS: Final = "egress"
+"""Where a runner keeps the lines, in its own directory."""
+Listed = Callable[[], Sequence[str]]
+_OWN: Final = re.compile(
+    r"header .*(auth|token|api-?key|secret).*|header cookie"
+    r"|query ((access|auth|api|client|x-amz)?[-_]?(token|key|secret|sig|signature|password|auth))",
+    re.IGNORECASE,
+)
+
+
+@dataclass(slots=True, kw_only=True)
+class Line:
+    """What is noted of one request; never its query, headers or bytes."""
+
+    at: str
+    task: str
+    via: str
+    method: str
+    host: str = ""
+    path: str = ""
+    bytes_out: int = 0
+    bytes_in: int = 0
+    ended: str = "cut off"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Broker:
+    """See the module.
+
+    Args:
+        hosts: the owner's entries, as they are now.
+        credentials: what the owner wants sent along, as it is now.
+        secret: the secret of a name.
+        folder: where the lines are kept, one file for each task.
+        clock: when something was asked.
+        egress: what dials.
+    """
+
+    hosts: Listed = tuple
+    credentials: Listed = tuple
+    secret: Callable[[str], str | None] = lambda _: None
+    folder: Path | None = None
+    clock: Clock = field(default_factory=SystemClock)
+    egress: Callable[..., Egress] = Egress
+    used: dict[str, tuple[int, int]] = field(default_factory=dict[str, tuple[int, int]])
+
+    def lists(self, method: str, target: Target) -> bool:
+        """Return whether the owner listed what such a request asks for."""
+        return any(admits(said, method, target) for said in self.hosts())
+
+    def expect(self, host: str) -> None:
+        """Return if anything of a host is listed.
+
+        Raises:
+            DeskhandError: ``address_refused``.
+        """
+        hosts = (parse_target(f"https://{entry(said)['where']}").entry for said in self.hosts())
+        if parse_target(f"https://{host}").entry not in hosts:
+            raise DeskhandError(Code.ADDRESS_REFUSED, f"{host} is not in internet.hosts")
+
+    async def send(
+        self, request: EgressRequest, *, task: str, only: Collection[str] | None = None
+    ) -> EgressResponse:
+        """Send a request that the gate let through: of a tool, or of a command to ``only`` some hosts.
+
+        Raises:
+            DeskhandError: ``address_refused``, ``egress_quota``, what :meth:`Egress.send` raises.
+        """
+        with self.counting(task, "tool" if only is None else "command", request.method) as line:
+            target = parse_target(request.url)
+            way = self.admitted(line, target, only)
+            _refuse_own(target, request.headers)
+            along, secrets = self._along(line.method, target)
+            self.spend(line, out=len(request.url) + len(str(request.headers)) + len(request.body))
+            answer = await way.send(replace(request, headers={**request.headers, **along}))
+            self.spend(line, into=len(answer.body) + len(str(answer.headers)))
+            line.ended = str(answer.status)
+        body, told = answer.body, json.dumps(dict(answer.headers))
+        for secret in secrets:
+            body, told = body.replace(secret.encode(), b"*"), told.replace(secret, "*")
+        return replace(answer, body=body, headers=json.loads(told))
+
+    def admitted(self, line: Line, target: Target, only: Collection[str] | None) -> Egress:
+        """Return what dials for a request that is listed, and was permitted to a command.
+
+        Raises:
+            DeskhandError: ``address_refused``.
+        """
+        line.host, line.path = target.entry, target.path.partition("?")[0]
+        if only is not None and not {target.entry, target.authority} & {*only}:
+            raise DeskhandError(Code.ADDRESS_REFUSED, f"{target.entry} was not asked for")
+        if not self.lists(line.method, target):
+            raise DeskhandError(Code.ADDRESS_REFUSED, f"{target.host} is not in internet.hosts")
+        listed = map(entry, self.hosts())
+        named = (parse_target(f"https://{one['where']}").entry for one in listed if one["port"])
+        return self.egress(allowed=frozenset(named))
+
+    @contextmanager
+    def counting(self, task: str, via: str, method: str) -> Generator[Line]:
+        """Give the line of a request to whoever makes it, and keep it at its end.
+
+        Raises:
+            DeskhandError: ``egress_quota``; then nothing is kept any more.
+        """
+        line = Line(at=self.clock.now().isoformat(), task=task, via=via, method=method[:20])
+        self.spend(line, out=limits.EGRESS_REQUEST_BYTES_MIN)
+        try:
+            yield line
+        except DeskhandError as error:
+            line.ended = f"{error.code.value} {error.detail}"
+            raise
+        finally:
+            self._keep(line)
+
+    def spend(self, line: Line, *, out: int = 0, into: int = 0) -> None:
+        """Count bytes.
+
+        Raises:
+            DeskhandError: ``egress_quota`` (NE-10).
+        """
+        line.bytes_out, line.bytes_in = line.bytes_out + out, line.bytes_in + into
+        used = self.used.get(line.task) or self._before(line.task)
+        self.used[line.task] = used[0] + out, used[1] + into
+        if self.over(line.task):
+            raise DeskhandError(Code.EGRESS_QUOTA)
+
+    def over(self, task: str) -> bool:
+        """Return whether a task has said or heard more than it may."""
+        out, into = self.used.get(task, (0, 0))
+        return out > limits.EGRESS_TASK_OUT_BYTES_MAX or into > limits.EGRESS_TASK_IN_BYTES_MAX
+
+    def _along(self, method: str, target: Target) -> tuple[dict[str, str], list[str]]:
+        """Return the headers that go along to there, and the secrets in them."""
+        headers, secrets = dict[str, str](), list[str]()
+        for one in map(credential, self.credentials()):
+            if admits(one["entry"], method, target):
+                secret = self.secret(one["secret"])
+                if not secret:
+                    raise DeskhandError(Code.UNAVAILABLE, f"there is no secret {one['secret']}")
+                headers[one["header"]] = one["text"].replace(f"{{{one['secret']}}}", secret)
+                secrets.append(secret)
+        return headers, secrets
+
+    def _before(self, task: str) -> tuple[int, int]:
+        told = lines(self.folder, task) if self.folder else []
+        return sum(one["bytes_out"] for one in told), sum(one["bytes_in"] for one in told)
+
+    def _keep(self, line: Line) -> None:
+        if self.folder is None:
+            return
+        path = _path(self.folder, line.task)
+        if not path.exists():
+            self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            kept = sorted(self.folder.iterdir(), key=lambda one: one.stat().st_mtime)
+            for old in kept[: -limits.EGRESS_LOGS_KEPT]:
+                old.unlink()
+        handle = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(json.dumps(asdict(line)) + "\n")
+
+
+def lines(folder: Path, task: str) -> list[dict[str, Any]]:
+    """Return what is known of a task's requests, in their order."""
+    path = _path(folder, task)
+    said = path.read_text("utf-8").splitlines() if path.is_file() else []
+    return [json.loads(one) for one in said if one.endswith("}")]  # a crash may cut the last
+
+
+def _path(folder: Path, task: str) -> Path:
+    """Return where the lines of a task are, whatever somebody calls a task."""
+    return folder / f"{re.sub(r'[^A-Za-z0-9_-]', '_', task)}.jsonl"
+
+
+def _refuse_own(target: Target, headers: Mapping[str, str]) -> None:
+    """Refuse what would speak to a listed host in a stranger's name (NE-03)."""
+    asked = parse_qsl(target.path.partition("?")[2], keep_blank_values=True)
+    names = [*(f"header {name}" for name in headers), *(f"query {name}" for name, _ in asked)]
+    if any(map(_OWN.fullmatch, names)):
+        raise DeskhandError(Code.ADDRESS_REFUSED, "it brings a credential of its own")
