@@ -117,6 +117,7 @@ class Laptop:
     box: Box = field(default_factory=Box)
     tools: Mapping[str, Tool] = field(default_factory=dict[str, Tool])
     tries_max: int = 1
+    most: Callable[[str], int] = lambda _: 0
     link: Link | None = None
     live: Live = field(default_factory=Live)
     files: dict[str, bytes] | None = None
@@ -188,6 +189,7 @@ class Laptop:
             documents=self.documents,
             as_root=True,
             tries_max=self.tries_max,
+            most=self.most,
             link=self.link or self.hub,
             journal=self.journal,
             agents={agent.name: agent for agent in self.agents},

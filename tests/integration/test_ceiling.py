@@ -10,7 +10,8 @@ import pytest
 
 from deskhand.errors import Code, DeskhandError
 from deskhand.protocol.objects import FolderMode
-from deskhand.runner.ceiling import FILE, Ceiling, grant_folder, revoke_folder
+from deskhand.protocol.tasks import Brief
+from deskhand.runner.ceiling import FILE, Ceiling, Lending, grant_folder, revoke_folder
 
 
 @pytest.fixture
@@ -27,14 +28,25 @@ def work(tmp_path: Path) -> Path:
     return path
 
 
+def brief(task: str, *, op: str | None = None, member: str | None = None) -> Brief:
+    """Return a task for the owner, or for a member."""
+    return Brief.from_json(
+        {
+            "task": task, "epoch": 1, "thread": "thr_1", "title": "t", "text": "t", "agent": "commands", "op_id": op,
+            "origin": {"surface": "page", "device": member or "dev_owner"},
+            "trust": "untrusted" if member else "owner", "created_at": "2026-01-02T03:04:05.000Z",
+        }
+    )  # fmt: skip
+
+
 def test_a_granted_folder_is_there_for_every_task(home: Path, work: Path) -> None:
     """By id and by path; the file is the owner's alone."""
     granted = grant_folder(home, work, mode=FolderMode.ASK, label="My work")
     ceiling = Ceiling(home)
 
     assert ceiling.entries() == (granted,)
-    assert ceiling.mode(granted.id, task="tsk_1") is FolderMode.ASK
-    assert ceiling.mode(str(work), task="tsk_2") is FolderMode.ASK
+    assert ceiling.mode(granted.id, brief("tsk_1")) is FolderMode.ASK
+    assert ceiling.mode(str(work), brief("tsk_2")) is FolderMode.ASK
     assert stat.S_IMODE((home / FILE).stat().st_mode) == 0o600
 
 
@@ -53,7 +65,7 @@ def test_a_revoked_folder_is_gone(home: Path, work: Path) -> None:
 
     assert revoke_folder(home, granted.id) is True
     assert revoke_folder(home, str(work)) is False
-    assert Ceiling(home).mode(granted.id, task="tsk_1") is None
+    assert Ceiling(home).mode(granted.id, brief("tsk_1")) is None
 
 
 def test_a_grant_for_one_task_belongs_to_the_task_of_its_op_alone(home: Path, work: Path) -> None:
@@ -61,12 +73,12 @@ def test_a_grant_for_one_task_belongs_to_the_task_of_its_op_alone(home: Path, wo
     granted = grant_folder(home, work, mode=FolderMode.WORKSPACE, for_op="op_12345678")
     ceiling = Ceiling(home)
 
-    assert ceiling.mode(granted.id, task="tsk_1") is None
-    assert ceiling.mode(granted.id, task="tsk_1", op="op_other") is None
-    bound = ceiling.bind(granted.id, task="tsk_1", op="op_12345678")
+    assert ceiling.mode(granted.id, brief("tsk_1")) is None
+    assert ceiling.mode(granted.id, brief("tsk_1", op="op_other")) is None
+    bound = ceiling.bind(granted.id, brief("tsk_1", op="op_12345678"))
     assert bound is not None
-    assert ceiling.mode(granted.id, task="tsk_1") is FolderMode.WORKSPACE
-    assert ceiling.mode(granted.id, task="tsk_2", op="op_12345678") is None
+    assert ceiling.mode(granted.id, brief("tsk_1")) is FolderMode.WORKSPACE
+    assert ceiling.mode(granted.id, brief("tsk_2", op="op_12345678")) is None
 
 
 @pytest.mark.parametrize("name", ["/", "~", "/etc", "~/.ssh", "{home}", "{missing}"])
@@ -100,7 +112,7 @@ def test_a_file_that_cannot_be_understood_grants_nothing(home: Path, text: str) 
         Ceiling(home).entries()
 
     assert refused.value.code is Code.CONFIG_INVALID
-    assert Ceiling(home).mode("fld_1", task="tsk_1") is None
+    assert Ceiling(home).mode("fld_1", brief("tsk_1")) is None
 
 
 def test_a_file_that_others_may_write_grants_nothing(home: Path, work: Path) -> None:
@@ -112,7 +124,7 @@ def test_a_file_that_others_may_write_grants_nothing(home: Path, work: Path) -> 
         Ceiling(home).entries()
 
     assert refused.value.code is Code.HOME_UNSAFE
-    assert Ceiling(home).mode(granted.id, task="tsk_1") is None
+    assert Ceiling(home).mode(granted.id, brief("tsk_1")) is None
 
 
 def test_a_link_in_the_place_of_the_file_is_not_followed(
@@ -123,7 +135,7 @@ def test_a_link_in_the_place_of_the_file_is_not_followed(
     (home / FILE).rename(tmp_path / "other.json")
     (home / FILE).symlink_to(tmp_path / "other.json")
 
-    assert Ceiling(home).mode(granted.id, task="tsk_1") is None
+    assert Ceiling(home).mode(granted.id, brief("tsk_1")) is None
 
 
 def test_a_left_over_of_a_crash_is_in_nobodys_way(home: Path, work: Path) -> None:
@@ -137,3 +149,51 @@ def test_a_left_over_of_a_crash_is_in_nobodys_way(home: Path, work: Path) -> Non
 
     assert outside.read_text() == "mine"
     assert json.loads((home / FILE).read_text())["folders"][0]["root"] == str(work)
+
+
+def test_a_folder_is_lent_by_name_and_only_to_whom_it_is_lent(home: Path, work: Path) -> None:
+    """PA-03, FS-14: work for a member finds the folders that are lent to that member, and no others."""
+    lent = grant_folder(home, work, mode=FolderMode.ASK, lending=Lending(to=("dev_a",)))
+    ceiling = Ceiling(home)
+
+    modes = [ceiling.mode(lent.id, brief("tsk_1", member=who)) for who in (None, "dev_a", "dev_b")]
+    lends = [ceiling.lends(brief("tsk_1", member=who)) for who in (None, "dev_a", "dev_b")]
+
+    assert modes == [FolderMode.ASK, FolderMode.ASK, None]
+    assert lends == [True, True, False]
+
+
+def test_a_new_mode_keeps_to_whom_a_folder_is_lent(home: Path, work: Path) -> None:
+    """What was not said again stands; what was said counts, also when it is nobody."""
+    grant_folder(home, work, mode=FolderMode.ASK, lending=Lending(marked="mixed", to=("dev_a",)))
+
+    kept = grant_folder(home, work, mode=FolderMode.READ_ONLY)
+    taken = grant_folder(home, work, mode=FolderMode.READ_ONLY, lending=Lending(marked="mine"))
+
+    assert (kept.marked, kept.lent_to) == ("mixed", ("dev_a",))
+    assert (taken.marked, taken.lent_to) == ("mine", ())
+
+
+@pytest.mark.parametrize(
+    ("path", "config", "marked"),
+    [
+        ("Work", "", "mine"),
+        ("Downloads/July", "", "mixed"),
+        ("다운로드", "", "mixed"),
+        ("Google Drive/Plans", "", "mixed"),
+        ("Maildir", "", "mixed"),
+        ("own/repository", "[core]\n", "mine"),
+        ("cloned/repository", '[remote "origin"]\n', "mixed"),
+    ],
+)
+def test_what_others_probably_wrote_is_marked_mixed(
+    home: Path, tmp_path: Path, path: str, config: str, marked: str
+) -> None:
+    """PI-04: downloads, mail, synced and cloned folders hold words of others, unless the owner says otherwise."""
+    folder = tmp_path / path
+    (folder / ".git").mkdir(parents=True)
+    (folder / ".git" / "config").write_text(config)
+
+    granted = grant_folder(home, folder, mode=FolderMode.ASK)
+
+    assert granted.marked == marked

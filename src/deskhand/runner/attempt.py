@@ -107,11 +107,14 @@ class _Driver:
         self._say = kit.gate.say
         self._journal = kit.parts.journal
         self._key = attempt.key
-        self._brief = attempt.brief
+        # Checks are commands: only the owner's are run, whatever a hub says.
+        self._brief = (
+            attempt.brief.but(checks=()) if attempt.brief.requester is not None else attempt.brief
+        )
         self._agent = kit.parts.agents.get(attempt.brief.agent)
         self._hears: bool = getattr(self._agent, "hears", True)
         self._voice = Voice(kit.parts, attempt.brief)
-        self._watch = Watch(attempt.brief, self._journal.setting, kit.gate)
+        self._watch = Watch(attempt.brief, self._journal.setting, kit.gate, most=kit.parts.most)
         self._place = attempt.place
         self._unsaved: list[rows.Step] = []
         self._unsaid: list[Op] = []

@@ -10,7 +10,8 @@ import fcntl
 import json
 import os
 import stat
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Final, cast
@@ -21,13 +22,19 @@ from deskhand.clock import SystemClock
 from deskhand.errors import Code, DeskhandError
 from deskhand.ids import Ids
 from deskhand.limits import NAME_CHARS_MAX
+from deskhand.ports import FolderAccess
 from deskhand.protocol.objects import FolderMode, Marked
+from deskhand.protocol.tasks import Brief
 from deskhand.protocol.wire import JsonObject, strict_json
 from deskhand.store.private import write_private
-from deskhand.tools.roots import refuse_root
+from deskhand.tools.roots import looks_mixed, refuse_root
 
 FILE: Final = "folders.json"
 _LOCK: Final = "folders.lock"
+_EFFECTS: Final = "folders.effects"
+_LOOKS: Final = frozenset(
+    {"root", "read", "stat", "list", "sha256", "protected", "together", "keep", "keep_all"}
+)
 _SIZE_MAX: Final = 1024 * 1024
 
 
@@ -84,38 +91,92 @@ class Ceiling:
         except (DeskhandError, KeyError, TypeError, ValueError) as error:
             raise DeskhandError(Code.CONFIG_INVALID, FILE) from error
 
-    def mode(self, folder: str, *, task: str, op: str | None = None) -> FolderMode | None:
+    def mode(self, folder: str, brief: Brief) -> FolderMode | None:
         """Return how widely a task may use a folder now; nothing when not at all, or when the file is broken."""
         try:
-            found = self._entry(folder, task=task, op=op)
+            found = self._entry(folder, brief)
         except DeskhandError:
             return None
         return found.mode if found else None
 
-    def bind(self, folder: str, *, task: str, op: str | None = None) -> Granted | None:
+    def bind(self, folder: str, brief: Brief) -> Granted | None:
         """Return the grant a task may use, by id or path, and give a one-task grant to this task for good."""
-        found = self._entry(folder, task=task, op=op)
-        if found is None or found.for_op is None or found.task == task:
+        found = self._entry(folder, brief)
+        if found is None or found.for_op is None or found.task == brief.task:
             return found
-        bound = replace(found, task=task)
+        bound = replace(found, task=brief.task)
         _change(self._home, lambda entries: [bound if e.id == bound.id else e for e in entries])
         return bound
 
-    def _entry(self, folder: str, *, task: str, op: str | None) -> Granted | None:
-        """Return the grant of a folder to every task, to this one, or to the one that this op begins."""
+    def lends(self, brief: Brief) -> bool:
+        """Return whether this computer works for whoever asked: the owner, or a member to whom a folder is lent."""
+        who = brief.requester
+        return who is None or any(who in one.lent_to for one in self.entries())
+
+    @contextmanager
+    def holding(self) -> Generator[None]:
+        """Let nobody be told that less may happen, while one thing happens."""
+        with _locked(self._home / _EFFECTS, fcntl.LOCK_SH):
+            yield
+
+    def settle(self) -> None:
+        """Return when whatever was begun before is over: what begins from here on sees what is said now."""
+        with _locked(self._home / _EFFECTS, fcntl.LOCK_EX):
+            pass
+
+    def _entry(self, folder: str, brief: Brief) -> Granted | None:
+        """Return the grant of a folder to every task, to this one, or to the one that its op begins."""
+        task, op, who = brief.task, brief.op_id, brief.requester
         for one in self.entries():
             mine = one.for_op is None or one.task == task or (one.task is None and one.for_op == op)
+            mine = mine and (who is None or who in one.lent_to)
             if mine and folder in (one.id, one.root):
                 return one
         return None
 
 
+class Held:
+    """A folder each change of which happens while ``still`` lets it: whatever does not only look is such a change."""
+
+    def __init__(
+        self, folder: FolderAccess, still: Callable[[], AbstractContextManager[None]]
+    ) -> None:
+        self._folder, self._still = folder, still
+
+    def __getattr__(self, name: str) -> object:
+        """Return what the folder does, to be done only while it may be."""
+        found = getattr(self._folder, name)
+        if name in _LOOKS:
+            return found
+
+        def held(*what: object, **how: object) -> object:
+            with self._still():
+                return found(*what, **how)
+
+        return held
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lending:
+    """Whose words are in a folder (as its place suggests, unless said), and to whom it is lent."""
+
+    marked: Marked | None = None
+    to: tuple[str, ...] = ()
+
+
 def grant_folder(
-    home: Path, path: Path, *, mode: FolderMode, label: str = "", for_op: str | None = None
+    home: Path,
+    path: Path,
+    *,
+    mode: FolderMode,
+    label: str = "",
+    for_op: str | None = None,
+    lending: Lending | None = None,
 ) -> Granted:
     """Grant a folder at this machine, to every task or only to the one that the op ``for_op`` begins.
 
-    Granting the same one again changes its mode and label (what people call it; its name if empty).
+    Granting the same one again changes its mode and label (what people call it; its name if empty), and what is said
+    of ``lending``. Returns when nothing happens any more that would not be allowed now.
 
     Raises:
         DeskhandError: ``folder_refused`` with the reason; ``config_invalid``; ``home_unsafe``.
@@ -127,33 +188,49 @@ def grant_folder(
         mode=mode,
         label=(label or root.name)[:NAME_CHARS_MAX],
         inode=root.stat().st_ino,
+        marked=(lending and lending.marked) or ("mixed" if looks_mixed(root) else "mine"),
+        lent_to=lending.to if lending else (),
         for_op=for_op,
     )
 
     def change(entries: Sequence[Granted]) -> list[Granted]:
         same = [e for e in entries if (e.root, e.for_op) == (granted.root, for_op)]
-        again = [replace(granted, id=same[0].id, task=same[0].task)] if same else [granted]
-        return [e for e in entries if e not in same] + again
+        again = replace(granted, id=same[0].id, task=same[0].task) if same else granted
+        if same and not (lending and lending.marked):
+            again = replace(again, marked=same[0].marked)
+        if same and lending is None:
+            again = replace(again, lent_to=same[0].lent_to)
+        return [*(e for e in entries if e not in same), again]
 
-    return _change(home, change)[-1]
+    after = _change(home, change)
+    Ceiling(home).settle()
+    return after[-1]
 
 
 def revoke_folder(home: Path, folder: str) -> bool:
     """Take a folder away, by id or path; return whether it was there."""
     before = Ceiling(home).entries()
     after = _change(home, lambda entries: [e for e in entries if folder not in (e.id, e.root)])
+    Ceiling(home).settle()
     return len(after) < len(before)
 
 
 def _change(home: Path, change: Callable[[Sequence[Granted]], list[Granted]]) -> list[Granted]:
     """Replace the file whole: a reader sees the old or the new one, and two writers take turns."""
-    home.mkdir(mode=0o700, parents=True, exist_ok=True)
-    lock = os.open(home / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with _locked(home / _LOCK, fcntl.LOCK_EX):
         entries = change(Ceiling(home).entries())
         data = {"folders": [asdict(entry) for entry in entries]}
         write_private(home / FILE, json.dumps(data, indent=2) + "\n")
+    return entries
+
+
+@contextmanager
+def _locked(path: Path, how: int) -> Generator[None]:
+    """Hold a lock between the processes and threads of this machine."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(lock, how)
+        yield
     finally:
         os.close(lock)
-    return entries

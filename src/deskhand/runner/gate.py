@@ -78,6 +78,7 @@ class Ruling:
     grant: str = ""
     effect: Effect = "unknown"
     pure: bool = False
+    mode: FolderMode | None = None
 
     @property
     def looks(self) -> bool:
@@ -160,6 +161,7 @@ class Gate:
             grant=_grant(acts[0], action),
             effect=tool.effect,
             pure=not tool.writes and tool.effect == "pure",
+            mode=mode,
         )
 
     async def perform(self, call: ToolCall, scope: Scope, ruling: Ruling) -> Performed:
@@ -172,9 +174,10 @@ class Gate:
             asked_anew = now.decision is Decision.ASK and now.action_sha256 != ruling.action_sha256
             if now.decision is Decision.DENY or asked_anew:
                 return Performed(result=self.refused(now))
-        place, mode = scope.now()
+            ruling = now
+        place, _ = scope.now()
         kind = None if ruling.pure else _kind(call, place)
-        place = place if ruling.pure else scope.hold(place, mode)
+        place = place if ruling.pure else scope.hold(place, ruling.mode)
         try:
             result = await self._tools[call.tool].call(call.arguments, place)
         except DeskhandError as error:

@@ -20,6 +20,7 @@ from deskhand.runner.parts import Parts
 from deskhand.runner.saying import Voice
 from deskhand.workflow.local import LocalWorkflow
 
+_NARROWING = frozenset({"folder.put", "folder.removed", "setting.changed"})
 _log = logging.getLogger(__name__)
 
 
@@ -106,6 +107,8 @@ class Inbox:
         except DeskhandError as error:
             await self._tell_of_wait(event, error)
             raise
+        if event.kind in _NARROWING:
+            await self.parts.offload(self.parts.ceiling.settle)
         if stopped:
             await self.workflow.halt(stopped)
             await self.halted()

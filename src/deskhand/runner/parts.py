@@ -31,7 +31,7 @@ class Parts:
     """What a runner is given: who it is, how it works, and the rim of its world.
 
     ``open_folder`` opens a handle beneath which everything stays. ``models`` tells what the built-in agent thinks with
-    now, and what else a task may name; it is advertised only while there is a model.
+    now, and what else a task may name; it is advertised only while there is a model. ``most`` tells this computer's own limit of that name now; 0 is none.
     """
 
     runner: str
@@ -55,6 +55,7 @@ class Parts:
     slots: int = TASKS_PER_RUNNER
     tries_max: int = TRIES_MAX
     language: str = "en"
+    most: Callable[[str], int] = lambda _: 0
 
     @property
     def ceiling(self) -> Ceiling:

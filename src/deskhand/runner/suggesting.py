@@ -85,7 +85,7 @@ class Suggester:
         """Yield where the task may work: its folder, or for its owner's free words any that is granted to all."""
         if brief.folder:
             with suppress(DeskhandError):
-                granted = self._parts.ceiling.bind(brief.folder, task=brief.task, op=brief.op_id)
+                granted = self._parts.ceiling.bind(brief.folder, brief)
                 yield from [granted] if granted else []
         elif brief.trust is Trust.OWNER:
             with suppress(DeskhandError):

@@ -9,9 +9,10 @@ from __future__ import annotations
 import hashlib
 from collections.abc import AsyncIterator, Generator
 from contextlib import ExitStack, closing, contextmanager, suppress
+from dataclasses import replace
 from itertools import chain, count
 from pathlib import Path
-from typing import Final
+from typing import Final, cast
 
 from deskhand import limits
 from deskhand.errors import Code, DeskhandError
@@ -19,6 +20,7 @@ from deskhand.permissions.evaluate import effective_mode
 from deskhand.ports import FolderAccess, Place
 from deskhand.protocol.objects import FolderMode
 from deskhand.protocol.tasks import Brief, FileRef, Instructions
+from deskhand.runner.ceiling import Held
 from deskhand.runner.gate import Scope
 from deskhand.runner.parts import OpenFolder, Parts
 from deskhand.workflow.rows import AttemptRow
@@ -77,7 +79,13 @@ class Workspaces:
                 sandbox=self._parts.sandbox,
                 task=brief.task,
             )
-            yield Scope(place=place, folder=brief.folder, mode=lambda: self._mode(brief), made=made)
+            yield Scope(
+                place=place,
+                folder=brief.folder,
+                mode=lambda: self._mode(brief),
+                made=made,
+                hold=lambda place, mode: self._hold(brief, place, mode),
+            )
 
     async def bring_in(self, brief: Brief, results: FolderAccess) -> None:
         """Put the files that came with the message beside the results; those that are there already stay.
@@ -97,16 +105,37 @@ class Workspaces:
             results.write(path, data)
 
     def _mode(self, brief: Brief) -> FolderMode | None:
-        """Return how wide the folder is now: the narrowest of this machine, the hub and the task."""
+        """Return how wide the folder is now: the narrowest of this machine, the hub, the account and the task.
+
+        Raises:
+            DeskhandError: ``folder_refused`` when this computer is not lent to whoever asked (any more).
+        """
+        if not self._ceiling.lends(brief):
+            raise DeskhandError(Code.FOLDER_REFUSED, self._parts.name)
         if brief.folder is None:
-            return None
-        here = self._ceiling.mode(brief.folder, task=brief.task, op=brief.op_id)
+            return FolderMode.WORKSPACE
+        here = self._ceiling.mode(brief.folder, brief)
         hub = self._parts.journal.narrowed(brief.folder)
         return effective_mode([here, *hub, *([brief.mode] if brief.mode else [])])
 
+    def _hold(self, brief: Brief, place: Place, mode: FolderMode | None) -> Place:
+        """Return a place where nothing changes any more once less is allowed than ``mode`` (RO-05)."""
+
+        @contextmanager
+        def still() -> Generator[None]:
+            with self._ceiling.holding():
+                now = self._mode(brief)
+                if now is None or effective_mode([now, mode]) is not mode:
+                    raise DeskhandError(Code.FOLDER_REFUSED, str(now or ""))
+                yield
+
+        folder = place.folder and cast("FolderAccess", Held(place.folder, still))
+        results = cast("FolderAccess", Held(place.results, still))
+        return replace(place, folder=folder, results=results)
+
     def _granted(self, folder: str, brief: Brief) -> Path:
         """Return the directory of a granted folder, if it is still the one that was meant."""
-        granted = self._ceiling.bind(folder, task=brief.task, op=brief.op_id)
+        granted = self._ceiling.bind(folder, brief)
         if granted is None:
             raise DeskhandError(Code.FOLDER_REFUSED, folder)
         root = Path(granted.root)

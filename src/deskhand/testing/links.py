@@ -135,10 +135,11 @@ class MemoryHub:
         criteria: tuple[str, ...] = (),
         budget: Budget | None = None,
         files: tuple[FileRef, ...] = (),
+        member: str | None = None,
     ) -> str:
-        """Delegate a task to the runner at once; return its id."""
+        """Delegate a task to the runner at once, for the owner or a member; return its id."""
         now = self.account.now
-        origin = Origin(surface="page", device=OWNER)
+        origin = Origin(surface="page", device=member or OWNER)
         if self.account.get(Thread, thread) is None:
             self._emit(ev.ThreadCreated(title=thread), thread=thread)
         task = Task(
@@ -153,7 +154,7 @@ class MemoryHub:
             mode=mode,
             agent=agent,
             origin=origin,
-            trust=Trust.OWNER,
+            trust=Trust.UNTRUSTED if member else Trust.OWNER,
             requested_checks=checks,
             criteria=criteria,
             criteria_by="owner" if criteria else None,

@@ -6,6 +6,7 @@ directions: a folder that contains one of them would give it away just as well.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -13,6 +14,11 @@ from deskhand.errors import Code, DeskhandError
 
 _SYSTEM: Final = ("bin", "boot", "dev", "etc", "lib", "lib64", "proc", "run", "sbin", "sys", "usr")
 _PRIVATE: Final = (".ssh", ".gnupg", ".aws", ".config", ".local")
+
+_OTHERS: Final = """
+downloads 다운로드 mail maildir .thunderbird dropbox nextcloud onedrive googledrive syncthing
+"""
+_SYNCED: Final = (".stfolder", ".sync", ".dropbox", ".owncloudsync.log")
 
 
 def refuse_root(path: Path, *, home: Path, state: Path) -> Path:
@@ -29,6 +35,16 @@ def refuse_root(path: Path, *, home: Path, state: Path) -> Path:
     if reason is not None:
         raise DeskhandError(Code.FOLDER_REFUSED, reason)
     return root
+
+
+def looks_mixed(root: Path) -> bool:
+    """Return whether others probably wrote what is there: downloads, mail, shared or synced, cloned from elsewhere."""
+    if any(part.casefold().replace(" ", "") in _OTHERS.split() for part in root.parts):
+        return True
+    with suppress(OSError):
+        if b"[remote " in (root / ".git" / "config").read_bytes():
+            return True
+    return any((root / name).exists() for name in _SYNCED)
 
 
 def _reason(root: Path, home: Path, state: Path) -> str | None:

@@ -7,6 +7,7 @@ and counts its commits so that their number can be held down.
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
@@ -58,6 +59,7 @@ class Journal:
     _heard: dict[tuple[str, str], list[Event]] = field(default_factory=dict[Any, Any])
     _settings: dict[str, Json] = field(default_factory=dict[str, Json])
     """What was read of orders since the last one came in: each turn asks for the same many times."""
+    _lock: threading.Lock = field(default_factory=threading.Lock)
     _acknowledged: dict[int, OutboxRow] = field(default_factory=dict[int, OutboxRow])
 
     async def open(self, *, home_identity: str) -> None:
@@ -267,10 +269,13 @@ class Journal:
         return [(row.op_id, row.refused) for row in self._rows("refused")]
 
     def narrowed(self, folder: str) -> list[FolderMode | None]:
-        """Return how far the hub narrows a folder, if it spoke of it; ``None`` inside means: not at all any more."""
-        said = self._known(f"folder/{folder}")
-        mode = json.loads(said) if said else None
-        return [FolderMode(mode) if mode else None] if said else []
+        """Return how far the hub narrows a folder and the account all of them, if they said so; ``None``: not at all.
+
+        From whatever thread: an effect asks right before each change.
+        """
+        names = (f"folder/{folder}", "setting/ceiling.mode")
+        said = [json.loads(one) for name in names if (one := self._known(name))]
+        return [FolderMode(mode) if mode in tuple(FolderMode) else None for mode in said]
 
     def setting(self, name: str) -> Json:
         """Return a setting of the account, or nothing."""
@@ -316,7 +321,7 @@ class Journal:
 
     def _rows(self, statement: str, /, **asked: object) -> Sequence[Row[Any]]:
         """Read on a connection that stays open: SQLite answers in microseconds, opening a file does not."""
-        with translated():
+        with translated(), self._lock:
             self._reading = self._reading or self.engine.connect().execution_options(
                 **{READS_ONLY: True}
             )

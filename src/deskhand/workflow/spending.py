@@ -15,7 +15,9 @@ from deskhand.ports import Spent
 from deskhand.protocol.tasks import Budget, Money, Usage
 from deskhand.protocol.wire import Json
 
+LIMITS: Final = ("steps", "tokens", "money", "minutes")
 NOTED_SHARE: Final = Decimal("0.8")
+ONE: Final = Decimal(1)
 _USD_MAX: Final = 1_000_000
 _CENT_PARTS: Final = Decimal("0.000001")
 
@@ -74,7 +76,7 @@ def limits_of(
     own = {} if budget is None else budget.to_json()
     own |= {} if budget is None or budget.money is None else {"money": budget.money.amount}
     limits: dict[str, Decimal] = {}
-    for name in ("steps", "tokens", "money", "minutes"):
+    for name in LIMITS:
         key, stored = f"budget.{name}", setting(f"budget.{name}")
         account = effective({} if stored is None else {key: stored}, key)
         limits[name] = Decimal(str(own.get(name, account))) * times

@@ -59,7 +59,8 @@ async def open_runner(
     agent = CommandAgent(offload=asyncio.to_thread)
 
     def hosts() -> tuple[str, ...]:
-        return cast("tuple[str, ...]", setting("internet.hosts").value)
+        own = cast("tuple[str, ...]", setting("internet.hosts").value)
+        return own if journal.setting("ceiling.internet") in (None, True) else ()
 
     broker = Broker(
         hosts=hosts,
@@ -81,6 +82,7 @@ async def open_runner(
             as_root=as_root,
             slots=cast("int", setting("runner.slots").value),
             language=language,
+            most=lambda name: cast("int", setting(name).value),
             link=link,
             journal=journal,
             agents={agent.name: agent, thinking.name: thinking},

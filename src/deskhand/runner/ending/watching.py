@@ -5,7 +5,7 @@ It refuses to count what is not known, and to take as a yes what is none.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from decimal import Decimal
 from typing import cast
@@ -16,13 +16,21 @@ from deskhand.protocol.tasks import Brief
 from deskhand.protocol.wire import Json, JsonObject
 from deskhand.runner.gate import Gate
 from deskhand.workflow.attempt import AttemptState, in_circles
-from deskhand.workflow.spending import NOTED_SHARE, limits_of, reached, shown
+from deskhand.workflow.spending import LIMITS, NOTED_SHARE, ONE, limits_of, reached, shown
 
 
 class Watch:
     """Watches one attempt under its own limits, or else those of the account's settings."""
 
-    def __init__(self, brief: Brief, setting: Callable[[str], Json], gate: Gate) -> None:
+    def __init__(
+        self,
+        brief: Brief,
+        setting: Callable[[str], Json],
+        gate: Gate,
+        *,
+        most: Callable[[str], int] = lambda _: 0,
+    ) -> None:
+        self._most = most
         self._budget = brief.budget
         self._setting = setting
         self._say = gate.say
@@ -35,13 +43,16 @@ class Watch:
         return self._say("attempt.no_progress", count=state.idle) if stuck else ""
 
     def stopped(self, state: AttemptState) -> str:
-        """Return where a person stopped it; empty when nobody did."""
-        what = self._used(state, self._near(state, Decimal(1)))
+        """Return where a person stopped it, or this computer's own limit; empty when neither did."""
+        most = {name: Decimal(self._most(f"limit.{name}")) for name in LIMITS}
+        if over := reached(state.spending, {name: one for name, one in most.items() if one}, ONE):
+            return self._say("budget.most", what=self._used(state, over, most))
+        what = self._used(state, self._near(state, ONE))
         return self._say("budget.stopped", what=what) if state.stopped else ""
 
     def question(self, state: AttemptState) -> Ask | None:
         """Return what to ask when a limit is used up."""
-        over = self._near(state, Decimal(1))
+        over = self._near(state, ONE)
         if not over:
             return None
         choices = (self._say("budget.go_on"), self._say("budget.stop"))
@@ -61,9 +72,14 @@ class Watch:
         limits = limits_of(self._budget, self._setting, times=state.times)
         return reached(state.spending, limits, share)
 
-    def _used(self, state: AttemptState, names: Sequence[str]) -> str:
+    def _used(
+        self,
+        state: AttemptState,
+        names: Sequence[str],
+        limits: Mapping[str, Decimal] | None = None,
+    ) -> str:
         """Return how much of these limits was used, in words."""
-        limits = limits_of(self._budget, self._setting, times=state.times)
+        limits = limits or limits_of(self._budget, self._setting, times=state.times)
         used = state.spending.by_name
         return ", ".join(
             self._say(f"budget.{name}", used=shown(used[name]), limit=shown(limits[name]))
