@@ -19,7 +19,7 @@ from deskhand.tools.registry import standard_tools
 from deskhand.tools.tables.columns import Column, recognise, value_of
 from deskhand.tools.tables.columns import Value as ColumnValue
 from deskhand.tools.tables.reading import read
-from deskhand.tools.workbooks import Cell, Sheet, Value
+from deskhand.tools.workbooks import Cell, Value
 from deskhand.tools.writing import reporting
 from tests.driven import Driven, brief_of, checked, drive, offloaded, place_of, replays
 
@@ -385,10 +385,7 @@ def _built(pages: dict[str, list[list[Value]]]) -> bytes:
         return Cell(value=value if isinstance(value, int) or value is None else str(value))
 
     return workbooks.build(
-        [
-            Sheet(name=name, rows=[[cell(value) for value in row] for row in rows], headed=False)
-            for name, rows in pages.items()
-        ]
+        (name, [[cell(value) for value in row] for row in rows]) for name, rows in pages.items()
     )
 
 

@@ -9,16 +9,16 @@ from __future__ import annotations
 import io
 import re
 import zipfile
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, time
 from decimal import Decimal
 from itertools import chain, islice, zip_longest
-from typing import Final, Literal
+from typing import Final
 
 from openpyxl import Workbook, load_workbook
 from openpyxl.cell import WriteOnlyCell
-from openpyxl.styles import Alignment, Font, PatternFill
+from openpyxl.styles import Font
 from openpyxl.utils import get_column_letter
 from openpyxl.worksheet._write_only import WriteOnlyWorksheet
 
@@ -36,7 +36,6 @@ _MEASURED_ROWS: Final = 200
 _EXACT_DIGITS: Final = 15
 _ZIP_STAMP: Final = (2000, 1, 1, 0, 0, 0)
 
-Look = Literal["plain", "title", "header"]
 Value = None | bool | int | str | Decimal | date
 
 
@@ -47,34 +46,21 @@ class Cell:
     value: str | int | Decimal | date | None
     places: int = 0
     percent: bool = False
-    look: Look = "plain"
+    bold: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Sheet:
-    """A sheet; a ``headed`` one keeps its first row in sight."""
-
-    name: str
-    rows: Iterable[Sequence[Cell]]
-    headed: bool = True
-
-
-def build(sheets: Sequence[Sheet]) -> bytes:
-    """Return an xlsx file with columns as wide as what begins them; the same sheets give the same bytes."""
+def build(sheets: Iterable[tuple[str, Iterable[Sequence[Cell]]]]) -> bytes:
+    """Return an xlsx file of sheets, columns as wide as what begins them; the same sheets give the same bytes."""
     book = Workbook(write_only=True)
-    for sheet in sheets:
-        name = _NOT_IN_NAMES.sub(" ", sheet.name).strip("' ")[:SHEET_NAME_CHARS_MAX]
-        page, rows, number = book.create_sheet(name or None), iter(sheet.rows), 0
-        first = [*islice(rows, _MEASURED_ROWS)]
-        said = ([cell.value for cell in row if cell.look != "title"] for row in first)
-        for place, column in enumerate(zip_longest(*said), start=1):
-            width = 2 + max(6, *(0 if value is None else len(str(value)) for value in column))
+    for title, cells in sheets:
+        name, rows = _NOT_IN_NAMES.sub(" ", title).strip("' ")[:SHEET_NAME_CHARS_MAX], iter(cells)
+        page, first = book.create_sheet(name or None), [*islice(rows, _MEASURED_ROWS)]
+        page.freeze_panes = "A2"
+        for place, column in enumerate(zip_longest(*first), start=1):
+            width = 2 + max(6, *(len(str(cell.value)) for cell in column if cell))
             page.column_dimensions[get_column_letter(place)].width = min(WIDTH_MAX, width)
-        page.freeze_panes = "A2" if sheet.headed else None
-        for number, row in enumerate(chain(first, rows), start=1):  # noqa: B007 - how many there are
+        for row in chain(first, rows):
             page.append([_made(page, cell) for cell in row])
-        if sheet.headed:
-            page.auto_filter.ref = f"A1:{get_column_letter(len(first[0]))}{number}"
     raw = io.BytesIO()
     book.save(raw)
     return settled(raw.getvalue())
@@ -85,7 +71,7 @@ def table_rows(
 ) -> Iterator[Sequence[Cell]]:
     """Return a header and the cells of a table: what was understood as numbers or dates, the rest as it is written."""
     decimals = [_decimals(column, (row[n] for row in rows)) for n, column in enumerate(columns)]
-    yield [Cell(value=column.name, look="header") for column in columns]
+    yield [Cell(value=column.name, bold=True) for column in columns]
     for row in rows:
         yield [_table_cell(*of) for of in zip(row, columns, decimals, strict=True)]
 
@@ -137,17 +123,6 @@ def neutral(text: str) -> str:
     return f"'{clean}" if clean.startswith(_STARTERS) else clean
 
 
-_LOOKS: Final[Mapping[Look, Mapping[str, object]]] = {
-    "plain": {},
-    "title": {"font": Font(bold=True, size=14, color="1F3A52")},
-    "header": {
-        "font": Font(bold=True, color="FFFFFF"),
-        "fill": PatternFill("solid", fgColor="1F4E79"),
-        "alignment": Alignment(vertical="center", wrap_text=True),
-    },
-}
-
-
 def _made(page: WriteOnlyWorksheet, cell: Cell) -> object:
     """Return the library's cell, or a plain value where that is all."""
     value, form = exact(cell), None
@@ -158,12 +133,11 @@ def _made(page: WriteOnlyWorksheet, cell: Cell) -> object:
     elif value is not None:
         form = f"#,##0{'.' * bool(cell.places)}{'0' * cell.places}"
         form = f"{form.removeprefix('#,##')}%" if cell.percent else form
-    if cell.look == "plain" and form is None:
+    if form is None and not cell.bold:
         return value
     made = WriteOnlyCell(page, value=value)
     made.number_format = form or "General"
-    for part, look in _LOOKS[cell.look].items():
-        setattr(made, part, look)
+    made.font = Font(bold=cell.bold)
     return made
 
 

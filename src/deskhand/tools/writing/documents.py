@@ -72,7 +72,7 @@ def _word(wish: wishes.WriteDocument) -> bytes:
 
 
 def _workbook(wish: wishes.WriteDocument) -> bytes:
-    from deskhand.tools.workbooks import Cell, Sheet, build
+    from deskhand.tools.workbooks import Cell, build
 
     def cell(value: Json) -> Cell:
         if isinstance(value, float):
@@ -81,10 +81,10 @@ def _workbook(wish: wishes.WriteDocument) -> bytes:
         return Cell(value=value if isinstance(value, int) else _as_text(value) or None)
 
     def rows(head: Sequence[Json], *others: Sequence[Json]) -> Iterator[list[Cell]]:
-        yield [Cell(value=_as_text(name), look="header") for name in head]
+        yield [Cell(value=_as_text(name), bold=True) for name in head]
         yield from ([*map(cell, row)] for row in others)
 
-    return build([Sheet(name=name, rows=rows(*table)) for name, table in _tables(wish)])
+    return build((name, rows(*table)) for name, table in _tables(wish))
 
 
 def _delimited(wish: wishes.WriteDocument) -> bytes:
@@ -125,12 +125,12 @@ def _as_text(value: Json) -> str:
 
 
 def _sheet(grid: Grid) -> bytes:
-    from deskhand.tools.workbooks import CELLS_READ_MAX, Sheet, build, table_rows
+    from deskhand.tools.workbooks import CELLS_READ_MAX, build, table_rows
 
     if len(grid.columns) * len(grid.rows) > CELLS_READ_MAX:
         detail = f"more than {CELLS_READ_MAX:,} cells; take .csv for so many"
         raise DeskhandError(Code.TOO_LARGE, detail, field="path")
-    return build([Sheet(name="Table", rows=table_rows(grid.columns, grid.rows))])
+    return build([("Table", table_rows(grid.columns, grid.rows))])
 
 
 def _separated(grid: Grid, *, delimiter: str) -> bytes:

@@ -13,12 +13,11 @@ from typing import Final
 
 from deskhand.protocol.wishes import Shape
 from deskhand.texts import language_of, text
-from deskhand.tools import workbooks
 from deskhand.tools.tables.columns import EXACT, Column, value_of
 from deskhand.tools.tables.numbers import amount, is_missing, places
 from deskhand.tools.tables.reading import Table
 from deskhand.tools.tables.shaping import Grid, shape
-from deskhand.tools.workbooks import Cell
+from deskhand.tools.workbooks import Cell, build, table_rows
 
 ROWS_SHEET_MAX: Final = 20_000
 CELLS_SHEET_MAX: Final = 300_000
@@ -30,7 +29,7 @@ _UNREADABLE_SHOWN_MAX: Final = 5
 _DELIMITERS: Final = {",": "comma", ";": "semicolon", "\t": "tab", "|": "bar"}
 _MEASURES: Final = ("sum", "average", "minimum", "maximum")
 Figures = Mapping[str, Decimal]
-_Cells = Sequence[Cell]
+_Rows = Iterator[Sequence[Cell]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,14 +60,10 @@ def report(path: str, table: Table, wish: Shape, *, language: str) -> Report:
         found = [(column, _measured(column, table)) for column in whole.columns if column.measured]
         figures = [(column, each) for column, each in found if each]
         summary = [*told.summary(figures), *(told.groups(groups) if groups else ())]
-        notes = [*told.file(), *told.read(), *told.left_out(dict(figures))]
-    rows = workbooks.table_rows(whole.columns, whole.rows[: told.rows_max])
-    sheets = (
-        workbooks.Sheet(name=told.say("sheet.summary"), rows=summary, headed=False),
-        workbooks.Sheet(name=told.say("sheet.data"), rows=rows),
-        workbooks.Sheet(name=told.say("sheet.notes"), rows=notes, headed=False),
-    )
-    data = workbooks.build(sheets)
+        notes = [*told.file(), *told.read(), *told.left_out(figures)]
+    rows = table_rows(whole.columns, whole.rows[: told.rows_max])
+    sheets = {"summary": summary, "data": rows, "notes": notes}
+    data = build((told.say(f"sheet.{name}"), each) for name, each in sheets.items())
     return Report(whole=whole, figures=figures, groups=groups, shape=wish, data=data)
 
 
@@ -96,8 +91,8 @@ def _measured(column: Column, table: Table) -> dict[str, Decimal]:
     }
 
 
-def _row(*said: str | int | Decimal | Cell | None, look: workbooks.Look = "plain") -> _Cells:
-    return [each if isinstance(each, Cell) else Cell(value=each, look=look) for each in said]
+def _row(*said: str | int | Decimal | Cell | None, bold: bool = False) -> Sequence[Cell]:
+    return [each if isinstance(each, Cell) else Cell(value=each, bold=bold) for each in said]
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,52 +111,53 @@ class _Told:
     def rows_max(self) -> int:
         return min(ROWS_SHEET_MAX, CELLS_SHEET_MAX // len(self.columns))
 
-    def summary(self, found: Sequence[tuple[Column, Figures]]) -> Iterator[_Cells]:
+    def summary(self, found: Sequence[tuple[Column, Figures]]) -> _Rows:
         """Say how many rows there are, and of each column how many values and what they come to."""
         rows, heads = len(self.table.rows), ("column", "count", "missing", *_MEASURES)
-        yield _row(self.say("title", path=self.path), look="title")
+        yield _row(self.say("title", path=self.path), bold=True)
         yield _row(self.say("rows"), rows)
         yield []
-        yield _row(*(self.say(f"head.{head}") for head in heads), look="header")
+        yield _row(*(self.say(f"head.{head}") for head in heads), bold=True)
         for column, figures in found:
             form, shown = column.kind == "percent", (figures.get(measure) for measure in _MEASURES)
             cells = (each and Cell(value=each, percent=form, places=places(each)) for each in shown)
             count = int(figures["count"])
             yield _row(column.name, count, rows - count, *cells)
 
-    def groups(self, groups: Grid) -> Iterator[_Cells]:
+    def groups(self, groups: Grid) -> _Rows:
         """Say of each group how many rows it has and their sums."""
         yield []
-        yield _row(self.say("by", column=groups.columns[0].name), look="title")
-        yield from workbooks.table_rows(groups.columns, groups.rows)
+        yield _row(self.say("by", column=groups.columns[0].name), bold=True)
+        yield from table_rows(groups.columns, groups.rows)
 
-    def file(self) -> Iterator[_Cells]:
-        """Say how the file is written."""
-        delimiter, header = self.table.delimiter, self.table.header_line
-        known = _DELIMITERS.get(delimiter)
-        line = self.say("line", line=header) if header else self.say("note.no_header")
-        yield _row(self.say("notes_title"), look="title")
-        yield _row(self.say("note.file"), self.path)
-        yield _row(self.say("note.encoding"), self.table.encoding)
-        yield _row(
-            self.say("note.delimiter"), self.say(f"delimiter.{known}") if known else delimiter
-        )
-        yield _row(self.say("note.header"), line)
-        if not self.table.quoted:
-            yield _row(self.say("note.quotes"), self.say("note.quotes_open"))
-        yield []
+    def file(self) -> _Rows:
+        """Say how the file is written, and what of it is not in the data or in no sum."""
+        table = self.table
+        known, header = _DELIMITERS.get(table.delimiter), table.header_line
+        said = {
+            "file": self.path,
+            "encoding": table.encoding,
+            "delimiter": self.say(f"delimiter.{known}") if known else table.delimiter,
+            "header": self.say("line", line=header) if header else self.say("note.no_header"),
+            "quotes": "" if table.quoted else self.say("note.quotes_open"),
+        }
+        if len(table.rows) > self.rows_max:
+            said["data_cut"] = self.say("first_rows", count=self.rows_max)
+        if table.totals:
+            said["totals_row"] = self.say("line", line=table.totals.line)
+        yield _row(self.say("notes_title"), bold=True)
+        yield from (_row(self.say(f"note.{key}"), value) for key, value in said.items() if value)
 
-    def read(self) -> Iterator[_Cells]:
+    def read(self) -> _Rows:
         """Say as what each column was read, and what in it somebody should look at."""
         heads = ("head.column", "note.read_as", "note.look_at")
-        yield _row(*map(self.say, heads), look="header")
+        yield _row(*map(self.say, heads), bold=True)
         for column in self.columns:
             cells = [(row.line, row.cells[column.index]) for row in self.table.rows]
-            values = [(*each, value_of(each[1], column)) for each in cells]
+            values = [value_of(cell, column) for _, cell in cells]
+            days = [value for value in values if isinstance(value, date)]
             read = [self.say(f"kind.{column.kind}")]
             read += [self.say(f"style.{column.style}")] if column.measured else []
-            read += [column.currency] if column.currency else []
-            days = [value for _, _, value in values if isinstance(value, date)]
             read += [f"{min(days)} – {max(days)}"] if days else []
             look = list[str]()
             if column.unsure:
@@ -169,31 +165,27 @@ class _Told:
                 look.append(self.say(f"unsure_{kind}", value=column.unsure))
             unread = [
                 self.say("line_value", line=line, value=cell.strip()[:80])
-                for line, cell, value in values
+                for (line, cell), value in zip(cells, values, strict=True)
                 if value is None and not is_missing(cell) and (column.measured or column.dated)
             ]
             if unread:
                 shown = ", ".join(unread[:_UNREADABLE_SHOWN_MAX])
                 look.append(self.say("unreadable", count=len(unread), shown=shown))
-            yield _row(column.name, ", ".join(read), "; ".join(look) or None)
+            said = ", ".join(filter(None, [*read, column.currency]))
+            yield _row(column.name, said, "; ".join(look) or None)
 
-    def left_out(self, figures: Mapping[Column, Figures]) -> Iterator[_Cells]:
-        """Say which rows are not in the data, or in no sum, and why."""
-        if len(self.table.rows) > self.rows_max:
-            yield _row(self.say("note.data_cut"), self.say("first_rows", count=self.rows_max))
-        if self.table.totals:
-            yield []
-            yield _row(self.say("note.totals_row"), self.say("line", line=self.table.totals.line))
-            for column, found in figures.items():
-                said = amount(self.table.totals.cells[column.index], column.style)
-                if said and "sum" in found:
-                    key = "totals_equal" if said.value == found["sum"] else "totals_differ"
-                    values = {"said": f"{said.value:f}", "found": f"{found['sum']:f}"}
-                    yield _row(column.name, self.say(key, **values))
+    def left_out(self, figures: Sequence[tuple[Column, Figures]]) -> _Rows:
+        """Say what a totals row says that adds up otherwise or the same, and which rows are in no sum."""
+        totals = self.table.totals
+        for column, found in figures:
+            said = totals and amount(totals.cells[column.index], column.style)
+            if said and "sum" in found:
+                key = "totals_equal" if said.value == found["sum"] else "totals_differ"
+                values = {"said": f"{said.value:f}", "found": f"{found['sum']:f}"}
+                yield _row(column.name, self.say(key, **values))
         if skipped := self.table.skipped:
-            yield []
             count = self.say("note.skipped", count=len(skipped))
-            yield _row(count, self.say("note.why"), look="header")
+            yield _row(count, self.say("note.why"), bold=True)
             for row in skipped[:SKIPPED_SHOWN_MAX]:
                 why = {"fields": len(row.cells), "width": len(self.columns)}
                 yield _row(self.say("line", line=row.line), self.say("skipped.width", **why))
