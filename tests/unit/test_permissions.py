@@ -17,7 +17,7 @@ from deskhand.permissions.evaluate import (
     judge,
 )
 from deskhand.permissions.explain import ask_sentence, refusal_sentence, rule_sentence
-from deskhand.permissions.rules import Act, Decision, Kind, Rule, Verb, Where, risk_of
+from deskhand.permissions.rules import EVEN, Act, Decision, Kind, Rule, Verb, Where, risk_of
 from deskhand.protocol.objects import FolderMode
 from deskhand.protocol.tasks import Action
 from tests.ruling import WIDTH, acts, policies, rules
@@ -86,7 +86,10 @@ def test_after_foreign_content_no_line_allows_what_it_was_not_made_for(
 ) -> None:
     """A yes given before says nothing about a task that read strangers' words beside private files (PI-04)."""
     tainted = replace(one, untrusted=True, leak=True)
-    plain = tuple(replace(line, even=False) for line in policy.lines)
+    plain = tuple(
+        replace(line, traits=tuple(one for one in line.traits if one[0] != EVEN))
+        for line in policy.lines
+    )
     denials = tuple(line for line in plain if line.decision is not Decision.ALLOW)
 
     assert judge(tainted, Policy(lines=plain)) == judge(tainted, Policy(lines=denials))

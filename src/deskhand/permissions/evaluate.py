@@ -56,8 +56,10 @@ def judge(act: Act, policy: Policy) -> Judgement:
         return wall
     if policy.broken and act.verb != "read":
         return Judgement(decision=Decision.DENY, rule="broken", line=policy.broken)
-    own = weigh(policy.lines, act, "policy") or weigh(FREE, act) or SILENCE
-    return heaviest_of(filter(None, [own, weigh(policy.account, act, "account")]))
+    own = weigh(policy.lines, act, "policy")
+    # A denial that might be reached only narrows what would be without it.
+    base = None if own and own.rule == "policy" else weigh(FREE, act) or SILENCE
+    return heaviest_of(filter(None, [own, base, weigh(policy.account, act, "account")]))
 
 
 def weigh(rules: Iterable[Rule], act: Act, name: str = "") -> Judgement | None:

@@ -16,7 +16,7 @@ from unicodedata import category, normalize
 from urllib.parse import unquote
 
 from deskhand.permissions.hosts import within
-from deskhand.permissions.rules import Act, Decision, Rule, executes
+from deskhand.permissions.rules import EVEN, WORDS, Act, Decision, Rule, executes
 
 Sure = Literal[0, 1, 2]
 """No, perhaps, yes."""
@@ -31,14 +31,14 @@ _TAKES: Final = {"**/": "(?:.*/)?", "**": ".*", "*": "[^/]*", "?": "[^/]"}
 
 def decides(rule: Rule, act: Act) -> Decision | None:
     """Return what a rule says to an act; nothing where it does not speak about it."""
-    texts = dict(rule.texts)
-    if rule.tool not in ("*", act.tool) or act.day > texts.get("until", act.day):
+    traits = dict(rule.traits)
+    if rule.tool not in ("*", act.tool) or act.day > traits.get("until", act.day):
         return None
-    if any(act.fact(trait) not in said for trait, said in rule.words):
+    if any(act.fact(one) not in traits[one].split(",") for one in WORDS if one in traits):
         return None
     if rule.decision is Decision.ALLOW:
-        return rule.decision if rule.name or _covers(rule, texts, act) else None
-    sure = min(_touches(texts, act), _calls(texts, act), _runs(rule, act))
+        return rule.decision if rule.name or _covers(rule, traits, act) else None
+    sure = min(_touches(traits, act), _calls(traits, act), _runs(rule, act))
     return (None, Decision.ASK, rule.decision)[sure]
 
 
@@ -51,19 +51,19 @@ def fold(name: str) -> str:
     return seen.casefold().split(":", 1)[0].rstrip(". ")
 
 
-def _covers(rule: Rule, texts: dict[str, str], act: Act) -> bool:
+def _covers(rule: Rule, traits: dict[str, str], act: Act) -> bool:
     """Whether an ``allow`` spells exactly this act, and nothing makes a yes given before worthless (PI-04)."""
     hidden = act.executes and not rule.whole
     bare = act.verb == "run" and act.wall == "none"
-    foreign = act.untrusted and act.leak and not rule.even
-    host, path = texts.get("host", ""), texts.get("path")
+    foreign = act.untrusted and act.leak and EVEN not in traits
+    host, path = traits.get("host", ""), traits.get("path")
     return not (hidden or bare or foreign) and all(
         (
-            texts.get("folder") in (None, act.folder),
+            traits.get("folder") in (None, act.folder),
             path is None or _glob(path).fullmatch(act.path),
             host == act.host or (host.startswith("*.") and act.host.endswith(host[1:])),
-            texts.get("method") in (None, act.method),
-            within(act.url_path, texts.get("prefix", "/")),
+            traits.get("method") in (None, act.method),
+            within(act.url_path, traits.get("prefix", "/")),
             rule.argv is None or _spells(rule.argv, act.argv, more=rule.rest),
         )
     )
@@ -84,9 +84,9 @@ def _glob(pattern: str) -> re.Pattern[str]:
     return re.compile("".join(parts), re.DOTALL)
 
 
-def _touches(texts: dict[str, str], act: Act) -> Sure:
+def _touches(traits: dict[str, str], act: Act) -> Sure:
     """Whether an act touches what a denial is about, in whichever spelling (FS-08), or could from above."""
-    folder, path = texts.get("folder"), texts.get("path")
+    folder, path = traits.get("folder"), traits.get("path")
     if folder is None and path is None:
         return 2
     said, here = path or "", act.path
@@ -107,9 +107,9 @@ def _parts(path: str) -> list[str]:
     return [fold(part) for part in path.split("/") if part]
 
 
-def _calls(texts: dict[str, str], act: Act) -> Sure:
+def _calls(traits: dict[str, str], act: Act) -> Sure:
     """Whether an act asks of the internet what a denial is about; a tunnel shows its host alone."""
-    host, method, prefix = texts.get("host"), texts.get("method"), texts.get("prefix")
+    host, method, prefix = traits.get("host"), traits.get("method"), traits.get("prefix")
     if host is None and method is None and prefix is None:
         return 2
     named = re.sub(r":\d+$", "", act.host.casefold().rstrip("."))
@@ -119,8 +119,8 @@ def _calls(texts: dict[str, str], act: Act) -> Sure:
     if (method or prefix) and not act.method:
         return 1
     path = unquote(unquote(act.url_path.partition("?")[0])).replace("\\", "/").casefold()
-    ways = (path, normpath(path), normpath(path) + "/")
-    begins = any(way.startswith((prefix or "/").casefold()) for way in ways)
+    plain = "/" + normpath(path).lstrip("/")
+    begins = any(one.startswith((prefix or "").casefold()) for one in (path, plain, f"{plain}/"))
     return 2 if method in (None, act.method) and begins else 0
 
 
@@ -132,26 +132,30 @@ def _runs(rule: Rule, act: Act) -> Sure:
     if words is None:
         return 2
     said = [word.casefold() for word in rule.argv if word is not None]
-    first = not act.executes and rule.argv[0] is not None
-    if not words or (first and not _same(said[0], words[0])):
+    anchored = not act.executes and rule.argv[0] is not None
+    if not words or (anchored and said[0] not in _names(act.argv[0].casefold())):
         return 0
     after = iter(words)
-    named = all(any(_same(one, word) for word in after) for one in said)
+    named = all(one in after for one in said)
     return 2 if named else 1 if act.executes else 0
-
-
-def _same(said: str, word: str) -> bool:
-    return said in (word, word.rsplit("/", 1)[-1])
 
 
 @lru_cache(maxsize=1)
 def _words(argv: tuple[str, ...]) -> tuple[str, ...] | None:
-    """Return the words of a command; of one that runs what it is told, every word in it, or nothing if unreadable."""
+    """Return the words of a command, in lower case and also by the last name of what is a path.
+
+    Of a command that runs what it is told they are all words in its words, or nothing where they cannot be read.
+    """
     if sum(map(len, argv)) + len(argv) > _CHARS_MAX:
         return None
-    argv = tuple(word.casefold() for word in argv)
-    if not (argv and executes(argv[0])):
-        return argv
-    if not all(map(_UNDERSTOOD.fullmatch, argv)):
-        return None
-    return tuple(part for word in argv for part in (word, *_BETWEEN.split(word)))
+    words = [word.casefold() for word in argv]
+    if argv and executes(argv[0]):
+        whole = " ".join(words)
+        if not _UNDERSTOOD.fullmatch(whole):
+            return None
+        words += _BETWEEN.split(whole)
+    return tuple(name for word in words for name in _names(word))
+
+
+def _names(word: str) -> tuple[str, ...]:
+    return (word, word.rsplit("/", 1)[-1]) if "/" in word else (word,)

@@ -27,6 +27,10 @@ SAID: Final[dict[str, dict[str, Any]]] = tomllib.loads(
 )
 """The rules that come with Deskhand, what traits may say, and which programs run what they are told."""
 
+EVEN: Final = "even-after-foreign"
+"""The trait of a line that holds even after foreign content was read beside private files."""
+WORDS: Final = (*SAID["words"],)
+"""The traits that are one of a few words."""
 _EXEC: Final = frozenset(name for names in SAID["exec"].values() for name in names.split())
 
 
@@ -81,16 +85,13 @@ class Act:
 class Rule:
     """What to do with acts that have all these traits; one that is absent does not matter.
 
-    ``words`` are the traits that are one of a few words, ``texts`` the other ones. In a command pattern ``None`` is
-    any one word, and ``rest`` stands for any words more. With ``even`` it holds even after foreign content was read
-    beside private files. Only a rule that comes with Deskhand has a ``name``; a line of a policy has its ``number``.
+    ``traits`` are as they are written. In a command pattern ``None`` is any one word, and ``rest`` stands for any words
+    more. Only a rule that comes with Deskhand has a ``name``; a line of a policy has its ``number``.
     """
 
     decision: Decision
     tool: str = "*"
-    words: tuple[tuple[str, frozenset[str]], ...] = ()
-    texts: tuple[tuple[str, str], ...] = ()
-    even: bool = False
+    traits: tuple[tuple[str, str], ...] = ()
     argv: tuple[str | None, ...] | None = None
     rest: bool = False
     name: str = field(default="", compare=False)
