@@ -5,6 +5,8 @@ Pure. It refuses to shorten what would run: the sentence names the kind of act, 
 
 from __future__ import annotations
 
+from typing import cast
+
 from deskhand.permissions.evaluate import Judgement
 from deskhand.permissions.lines import Problem
 from deskhand.permissions.rules import Act, Decision
@@ -30,7 +32,10 @@ def ask_sentence(act: Act, action: Action, *, language: str = "en") -> str:
     """Return the question a person is asked about an action."""
     what = " ".join(action.argv) if action.argv else action.target or action.tool
     key = {"write": "ask.write", "run": "ask.run", "send": "ask.send"}.get(act.verb, "ask.other")
-    return text(key, language=language, what=_one_line(what), tool=action.tool)
+    hosts = ", ".join(map(str, cast("list[object]", action.arguments.get("hosts") or [])))
+    key = "ask.run_to" if act.verb == "run" and hosts else key
+    said = {"what": _one_line(what), "tool": action.tool, "hosts": _one_line(hosts)}
+    return text(key, language=language, **said)
 
 
 def refusal_sentence(why: str, *, decision: Decision, language: str = "en") -> str:

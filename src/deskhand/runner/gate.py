@@ -330,7 +330,9 @@ def _grant(act: Act, action: Action) -> str:
         return json.dumps(["write", action.tool, action.folder])
     if act.where == "internet":
         return json.dumps(["send", action.tool, parse_target(action.target or "").origin])
-    return json.dumps([act.verb, action.tool, action.folder, *(action.argv or (action.target,))])
+    hosts = action.arguments.get("hosts") or []
+    what = action.argv or (action.target,)
+    return json.dumps([act.verb, action.tool, action.folder, hosts, *what])
 
 
 def _kind(call: ToolCall, place: Place) -> str | None:
