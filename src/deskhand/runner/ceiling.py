@@ -74,17 +74,9 @@ class Ceiling:
             DeskhandError: ``config_invalid`` when the file cannot be understood; ``home_unsafe`` when others may
                 write it.
         """
-        try:
-            descriptor = os.open(self._home / FILE, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
-        except FileNotFoundError:
+        data = read_own(self._home / FILE)
+        if data is None:
             return ()
-        except OSError as error:
-            raise DeskhandError(Code.CONFIG_INVALID, FILE) from error
-        with open(descriptor, "rb") as file:  # noqa: PTH123 - a descriptor, not a path
-            status = os.fstat(descriptor)
-            if stat.S_IMODE(status.st_mode) & 0o022 or status.st_uid != os.geteuid():
-                raise DeskhandError(Code.HOME_UNSAFE, f"others may write {FILE}")
-            data = file.read(_SIZE_MAX)
         try:
             parsed = cast("JsonObject", strict_json(data))
             return _GRANTED.validate_python(parsed["folders"])
@@ -116,12 +108,12 @@ class Ceiling:
     @contextmanager
     def holding(self) -> Generator[None]:
         """Let nobody be told that less may happen, while one thing happens."""
-        with _locked(self._home / _EFFECTS, fcntl.LOCK_SH):
+        with locked(self._home / _EFFECTS, fcntl.LOCK_SH):
             yield
 
     def settle(self) -> None:
         """Return when whatever was begun before is over: what begins from here on sees what is said now."""
-        with _locked(self._home / _EFFECTS, fcntl.LOCK_EX):
+        with locked(self._home / _EFFECTS, fcntl.LOCK_EX):
             pass
 
     def _entry(self, folder: str, brief: Brief) -> Granted | None:
@@ -217,15 +209,34 @@ def revoke_folder(home: Path, folder: str) -> bool:
 
 def _change(home: Path, change: Callable[[Sequence[Granted]], list[Granted]]) -> list[Granted]:
     """Replace the file whole: a reader sees the old or the new one, and two writers take turns."""
-    with _locked(home / _LOCK, fcntl.LOCK_EX):
+    with locked(home / _LOCK, fcntl.LOCK_EX):
         entries = change(Ceiling(home).entries())
         data = {"folders": [asdict(entry) for entry in entries]}
         write_private(home / FILE, json.dumps(data, indent=2) + "\n")
     return entries
 
 
+def read_own(path: Path) -> bytes | None:
+    """Return what stands in a file that only the user of this computer may write, or nothing where there is none.
+
+    Raises:
+        DeskhandError: ``config_invalid`` when it cannot be read; ``home_unsafe`` when others may write it.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise DeskhandError(Code.CONFIG_INVALID, path.name) from error
+    with open(descriptor, "rb") as file:  # noqa: PTH123 - a descriptor, not a path
+        status = os.fstat(descriptor)
+        if stat.S_IMODE(status.st_mode) & 0o022 or status.st_uid != os.geteuid():
+            raise DeskhandError(Code.HOME_UNSAFE, f"others may write {path.name}")
+        return file.read(_SIZE_MAX)
+
+
 @contextmanager
-def _locked(path: Path, how: int) -> Generator[None]:
+def locked(path: Path, how: int) -> Generator[None]:
     """Hold a lock between the processes and threads of this machine."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
