@@ -121,6 +121,11 @@ class Approval(Wire):
     risk: Literal["low", "medium", "high"]
     scopes: tuple[Literal["once", "task", "always"], ...] = ("once",)
     rule: str
+    why: str = ""
+    """The rule in words; of a line of a policy its number and text."""
+    pattern: str | None = None
+    """The line that a yes for ``always`` writes into the policy of that computer, and its last day."""
+    until: str | None = None
     requested_at: At
     expires_at: At | None = None
     then: Literal["deny", "wait"] = "wait"
