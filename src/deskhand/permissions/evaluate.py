@@ -6,14 +6,14 @@ complexity of rules matter: every rule is looked at, always.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from functools import reduce
 from typing import Final
 
-from deskhand.permissions.lines import built_in, show
+from deskhand.permissions.lines import built_in, parse, show
 from deskhand.permissions.matching import decides
-from deskhand.permissions.rules import Act, Decision, Rule
+from deskhand.permissions.rules import EVEN, Act, Decision, Rule
 from deskhand.protocol.objects import FolderMode, narrower
 
 _LIGHT_TO_HEAVY: Final = (Decision.ALLOW, Decision.ASK, Decision.DENY)
@@ -60,6 +60,27 @@ def judge(act: Act, policy: Policy) -> Judgement:
     # A denial that might be reached only narrows what would be without it.
     base = None if own and own.rule == "policy" else weigh(FREE, act) or SILENCE
     return heaviest_of(filter(None, [own, base, weigh(policy.account, act, "account")]))
+
+
+def lasting(acts: Sequence[Act], policy: Policy, *, until: str) -> str | None:
+    """Return the line that would let these acts happen again until a day, if one does that and says no more (AP-10).
+
+    It spells the command, or the host with the method and the place of what is fetched, or else the tool; in this
+    folder. After foreign content it is a line that holds even then.
+    """
+    act = acts[0]
+    placed = (("folder", act.folder),) if act.folder else ()
+    if act.host:
+        where = act.url_path.partition("?")[0].rpartition("/")[0] + "/"
+        fetched = (("host", act.host), ("method", act.method), ("prefix", where))
+        placed = fetched if act.method else (*placed, ("host", act.host))
+    even = ((EVEN, ""),) if act.untrusted and act.leak else ()
+    traits = (*placed, ("until", until), *even)
+    argv = act.argv if act.verb == "run" else None
+    rule = Rule(decision=Decision.ALLOW, tool=act.tool, traits=traits, argv=argv)
+    more = replace(policy, lines=(*policy.lines, rule))
+    fits = all(judge(one, more).decision is Decision.ALLOW for one in acts)
+    return show(rule) if placed and fits and not parse(show(rule))[1] else None
 
 
 def weigh(rules: Iterable[Rule], act: Act, name: str = "") -> Judgement | None:

@@ -104,7 +104,7 @@ def _touches(traits: dict[str, str], act: Act) -> Sure:
 
 
 def _parts(path: str) -> list[str]:
-    return [fold(part) for part in path.split("/") if part]
+    return [fold(part) for part in path.split("/") if part not in ("", ".")]
 
 
 def _calls(traits: dict[str, str], act: Act) -> Sure:

@@ -12,13 +12,14 @@ import logging
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from datetime import date, timedelta
 from pathlib import PurePosixPath
 from typing import Final, cast
 
 from deskhand.egress import parse_target
 from deskhand.errors import Code, DeskhandError
 from deskhand.limits import READ_BYTES_MAX
-from deskhand.permissions.evaluate import Judgement, Policy, heaviest_of, judge
+from deskhand.permissions.evaluate import Judgement, Policy, heaviest_of, judge, lasting
 from deskhand.permissions.explain import ask_sentence, refusal_sentence, rule_sentence
 from deskhand.permissions.rules import Act, Decision, Risk, Verb, Where, risk_of
 from deskhand.ports import Effect, FolderAccess, Place, Tool, ToolCall, ToolResult
@@ -32,6 +33,9 @@ from deskhand.workflow.rows import hashable
 
 SHOWN_BYTES_MAX: Final = 200_000
 """What is larger cannot be shown whole on a phone, so it cannot be asked (AP-08)."""
+
+_ALWAYS_DAYS: Final = 30
+"""How long a yes for always holds."""
 
 _KINDS: Final = ("created", "changed", "deleted")
 
@@ -66,7 +70,7 @@ class Ruling:
     """What is to happen with a wish, which rule decided, and exactly what would run.
 
     ``why`` is the rule in words, ``sentence`` the question a person would be asked, ``grant`` what a yes for the whole
-    task would cover.
+    task would cover, ``pattern`` the line that a yes for always writes into the policy, until the day ``until``.
     """
 
     decision: Decision
@@ -76,6 +80,8 @@ class Ruling:
     risk: Risk = "high"
     sentence: str = ""
     grant: str = ""
+    pattern: str | None = None
+    until: str | None = None
     effect: Effect = "unknown"
     pure: bool = False
     mode: FolderMode | None = None
@@ -133,13 +139,17 @@ class Gate:
         place, mode = scope.now()
         policy = self._policy()
         targets = _targets(tool, call.arguments, place)
-        acts = [_act(tool, call, target, place, mode=mode) for target in targets]
+        day = self._today()
         acts = [
-            replace(one, day=self._today()) for act in acts for one in _outward(act, call, scope)
+            replace(one, day=day)
+            for target in targets
+            for one in _outward(_act(tool, call, target, place, mode=mode), call, scope)
         ]
+        if policy.lines or policy.account:
+            acts = [_deep(act, place) for act in acts]
         judgement = heaviest_of(judge(act, policy) for act in acts)
         action = _action(call, targets, scope)
-        sentence = ""
+        sentence, until, pattern = "", None, None
         risk: Risk = max(map(risk_of, acts), key=("low", "medium", "high").index)
         if judgement.decision is Decision.ASK:
             preview = getattr(tool, "preview", None)
@@ -147,6 +157,9 @@ class Gate:
             identity = _identity(acts[0], call, targets, place)
             action = action.but(identity=identity, preview=shown)
             sentence = ask_sentence(acts[0], action, language=self.language)
+            if day and risk != "high":
+                until = str(date.fromisoformat(day) + timedelta(days=_ALWAYS_DAYS))
+                pattern = lasting(acts, policy, until=until)
         if action.argv or sentence:  # what could run, or be asked, must be small enough to be seen
             size = len(canonical(action.to_json()))
             huge = Judgement(decision=Decision.DENY, rule="too_large_to_show")
@@ -159,6 +172,8 @@ class Gate:
             risk=risk,
             sentence=sentence,
             grant=_grant(acts[0], action),
+            pattern=pattern,
+            until=until if pattern else None,
             effect=tool.effect,
             pure=not tool.writes and tool.effect == "pure",
             mode=mode,
@@ -243,9 +258,20 @@ def _act(tool: Tool, call: ToolCall, target: str, place: Place, *, mode: FolderM
         wall=place.sandbox.info.level,
         protected=_protected(rel),
         folder=str(place.folder.root) if place.folder else None,
-        path=rel,
+        path="" if rel == "." else rel,
         argv=tuple(map(str, argv)) if isinstance(argv, list) else (),
     )
+
+
+def _deep(act: Act, place: Place) -> Act:
+    """Return the act with the fact whether it is about a directory, with all that lies below."""
+    access = place.folder if act.where == "folder" else place.results
+    if access is None or act.verb in ("run", "send"):
+        return act
+    with suppress(DeskhandError):
+        entry = access.stat(act.path or ".")
+        return replace(act, deep=entry is not None and entry.kind == "directory")
+    return act
 
 
 def _outward(act: Act, call: ToolCall, scope: Scope) -> tuple[Act, ...]:
