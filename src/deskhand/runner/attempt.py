@@ -16,19 +16,21 @@ from functools import partial
 from typing import Any
 
 from deskhand import ports
+from deskhand.clock import stamp
 from deskhand.core.verdict import Outcome, verdict_of
 from deskhand.errors import Code, DeskhandError
 from deskhand.limits import STEP_COUNTED_SECONDS_MAX
 from deskhand.permissions.rules import Decision
 from deskhand.protocol import events as ev
 from deskhand.protocol.ops import Op
-from deskhand.protocol.tasks import Brief, Changes, Check, TaskState, Verdict
+from deskhand.protocol.tasks import Approval, Brief, Changes, Check, TaskState, Verdict
 from deskhand.protocol.wire import Json, JsonObject, sha256_of
 from deskhand.runner.ending.verify import evidence_of, hash_of, judged, upload, verify
 from deskhand.runner.ending.watching import Watch, bounded, more
 from deskhand.runner.gate import Gate, Performed, Ruling, Scope
 from deskhand.runner.outbox import Backoff
 from deskhand.runner.parts import Parts
+from deskhand.runner.policy import keep, policy_now
 from deskhand.runner.saying import Voice
 from deskhand.runner.workspace import Workspaces, instructions_of
 from deskhand.tools.leaf import translated
@@ -47,7 +49,14 @@ class Kit:
     ) -> None:
         self.parts = parts
         self.accepted = accepted
-        self.gate = Gate(tools=parts.tools, language=parts.language)
+        self.gate = Gate(
+            tools=parts.tools,
+            language=parts.language,
+            policy=lambda: policy_now(
+                parts.home, parts.journal.setting("policy"), language=parts.language
+            ),
+            today=lambda: stamp(parts.clock.now())[:10],
+        )
         self.workspaces = Workspaces(parts)
 
 
@@ -283,6 +292,8 @@ class _Driver:
             "call": rows.to_json(call),
             "action_sha256": ruling.lasting_sha256,
             "asked": ruling.decision is Decision.ASK,
+            "rule": ruling.rule,
+            "why": ruling.why,
         }
         began, arguments = self._voice.began(self._state.steps + 1, call), call.arguments
         step = self._add("tool", wish, began, arguments=arguments, effect=ruling.effect)
@@ -387,6 +398,8 @@ class _Driver:
             limits = more(step.wish, answer) if "limits" in step.wish else {}
             self._append(replace(step, result={"answer": answer, **limits}))
         elif body.get("decision") == "allow":
+            if body.get("scope") == "always":
+                keep(self._kit.parts.home, Approval.from_json(step.wish["approval"]), event)
             given = ("decision", "scope", "action_sha256")
             self._append(replace(step, result={name: body.get(name) for name in given}))
         else:

@@ -117,8 +117,11 @@ class Voice:
             action_sha256=ruling.action_sha256,
             nonce=self._ids.secret(16),
             risk=ruling.risk,
-            scopes=("once", "task"),
+            scopes=("once", "task", "always") if ruling.pattern else ("once", "task"),
             rule=ruling.rule,
+            why=ruling.why,
+            pattern=ruling.pattern,
+            until=ruling.until,
             requested_at=self.now,
         )
 
