@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+from dataclasses import replace
 from decimal import Decimal
 
 import pytest
@@ -16,8 +17,9 @@ from deskhand.protocol.wishes import Shape
 from deskhand.testing.memory_folder import MemoryFolder
 from deskhand.tools import workbooks
 from deskhand.tools.registry import standard_tools
-from deskhand.tools.tables.columns import Column, recognise, value_of
-from deskhand.tools.tables.columns import Value as ColumnValue
+from deskhand.tools.tables import columns
+from deskhand.tools.tables.columns import recognise, value_of
+from deskhand.tools.tables.numbers import Amount, Style
 from deskhand.tools.tables.reading import read
 from deskhand.tools.workbooks import Cell, Value
 from deskhand.tools.writing import reporting
@@ -391,13 +393,13 @@ def _built(pages: dict[str, list[list[Value]]]) -> bytes:
 
 async def test_a_figure_computed_wrongly_fails_the_check(monkeypatch: pytest.MonkeyPatch) -> None:
     """The check does not share what reads the numbers: a doubled one is found, and both figures are said."""
-    right = reporting.value_of
+    right = columns.amount
 
-    def doubled(cell: str, column: Column) -> ColumnValue:
-        found = right(cell, column)
-        return found * 2 if isinstance(found, Decimal) else found
+    def doubled(cell: str, style: Style) -> Amount | None:
+        found = right(cell, style)
+        return found and replace(found, value=found.value * 2)
 
-    monkeypatch.setattr(reporting, "value_of", doubled)
+    monkeypatch.setattr(columns, "amount", doubled)
 
     driven = await _report(MemoryFolder({"sales.csv": SALES}))
 

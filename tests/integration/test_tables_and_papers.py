@@ -6,7 +6,7 @@ import csv
 import io
 import json
 from collections.abc import Mapping
-from datetime import date
+from dataclasses import replace
 from decimal import Decimal
 
 import pytest
@@ -18,8 +18,8 @@ from deskhand.ports import Done, GiveUp
 from deskhand.testing.memory_folder import MemoryFolder
 from deskhand.tools import workbooks
 from deskhand.tools.registry import standard_tools
-from deskhand.tools.tables import shaping
-from deskhand.tools.tables.columns import Column
+from deskhand.tools.tables import columns
+from deskhand.tools.tables.numbers import Amount, Style
 from tests import papers
 from tests.driven import Driven, brief_of, checked, drive, offloaded, place_of, replays
 
@@ -116,14 +116,14 @@ async def test_a_table_changed_afterwards_fails_its_check() -> None:
 
 
 async def test_a_table_computed_wrongly_fails_its_check(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The check does not share what reads and adds the numbers: a doubled one is found."""
-    right = shaping.value_of
+    """The check does not share what reads the numbers: a doubled one is found."""
+    right = columns.amount
 
-    def doubled(cell: str, column: Column) -> Decimal | date | None:
-        found = right(cell, column)
-        return found * 2 if isinstance(found, Decimal) else found
+    def doubled(cell: str, style: Style) -> Amount | None:
+        found = right(cell, style)
+        return found and replace(found, value=found.value * 2)
 
-    monkeypatch.setattr(shaping, "value_of", doubled)
+    monkeypatch.setattr(columns, "amount", doubled)
 
     driven = await _do(MemoryFolder({"o.csv": ORDERS}), "/table o.csv --by Stadt")
 

@@ -250,6 +250,15 @@ class TrashFile(Wish):
     path: RelPath
 
 
+class UndoFiles(Wish):
+    """Put files back as they were before a task, or after a step of it; ``force``: also what was changed since."""
+
+    task: Annotated[str, Field(pattern=r"^tsk_\w{1,80}$")]
+    step: LineNumber | Literal[0] = 0
+    force: bool = False
+    language: Literal["en", "ko"] = "en"
+
+
 class RunCommand(Wish):
     """Run a program in a sandbox in the folder; returns its output and the files it changed.
 
@@ -404,7 +413,7 @@ class CheckFiles(Check):
 
 
 class CheckTable(Check):
-    """Does the table hold what the files come to, computed by other code?"""
+    """Does the table hold what the files come to, their numbers read by other code?"""
 
     path: RelPath
     tables: SourceFiles
@@ -412,7 +421,7 @@ class CheckTable(Check):
 
 
 class CheckReport(CheckTable):
-    """Is the report what its file comes to, every figure in it computed by other code?"""
+    """Is the report what its file comes to, the numbers of every figure in it read by other code?"""
 
 
 class CheckCopied(Check):

@@ -6,7 +6,7 @@ Only what may honestly be added up is a number: identifiers, years, percentages 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 from decimal import Context, Decimal
@@ -58,6 +58,10 @@ class Column:
         return self.kind == "date" and not self.unsure
 
 
+Read = Callable[[str, Column], Decimal | None]
+"""How a number is read."""
+
+
 def recognise(table: Table) -> tuple[Column, ...]:
     """Return what each column holds, decided by its own values and, when they leave it open, by the other columns."""
     samples = [_sample(table.rows, index) for index in range(len(table.names))]
@@ -76,11 +80,17 @@ def recognise(table: Table) -> tuple[Column, ...]:
     )
 
 
-def value_of(cell: str, column: Column) -> Value:
+def number_of(cell: str, column: Column) -> Decimal | None:
+    """Return the number in a cell, nothing where it is of another currency than its column."""
+    found = amount(cell, column.style)
+    same = found and (column.kind == "mixed" or found.currency in ("", column.currency))
+    return found.value if found and same else None
+
+
+def value_of(cell: str, column: Column, read: Read = number_of) -> Value:
     """Return what a cell of this column means: a number in its currency, a day, or nothing beyond its words."""
     if column.measured:
-        found = amount(cell, column.style)
-        return found.value if found and found.currency in ("", column.currency) else None
+        return read(cell, column)
     return a_date(cell, column.order) if column.dated else None
 
 

@@ -18,7 +18,7 @@ from typing import Final
 from deskhand.errors import Code, DeskhandError
 from deskhand.protocol.wire import JsonObject
 from deskhand.protocol.wishes import Shape
-from deskhand.tools.tables.columns import EXACT, Column, recognise, value_of
+from deskhand.tools.tables.columns import EXACT, Column, Read, number_of, recognise, value_of
 from deskhand.tools.tables.numbers import Style, amount, is_missing
 from deskhand.tools.tables.reading import Table, folded
 
@@ -30,7 +30,7 @@ _CONDITION: Final = re.compile(
     r"(.+?)\s*(<=|>=|!=|<>|==|[=<>≤≥~]|\scontains\s)\s*(.*)", re.IGNORECASE
 )
 _Order = Callable[[Decimal, Decimal], bool]
-ORDERS: Final[dict[str, _Order]] = {"<": lt, "<=": le, ">": gt, ">=": ge}
+_ORDERS: Final[dict[str, _Order]] = {"<": lt, "<=": le, ">": gt, ">=": ge}
 _SAME: Final = {"<>": "!=", "==": "=", "≤": "<=", "≥": ">=", "contains": "~"}
 Row = tuple[str, ...]
 
@@ -42,6 +42,7 @@ class Grid:
     columns: tuple[Column, ...]
     rows: list[Row]
     remarks: list[JsonObject] = field(default_factory=list[JsonObject])
+    read: Read = number_of
 
     def remark(self, what: str, **values: str | int) -> None:
         """Add a remark; one about nothing is none."""
@@ -61,22 +62,37 @@ class Grid:
         raise DeskhandError(Code.NOT_FOUND, f"no column {name}; there is {there}")
 
 
-def shape(tables: Sequence[tuple[str, Table]], wish: Shape) -> Grid:
-    """Return what is asked for.
+def shape(tables: Sequence[tuple[str, Table]], wish: Shape, *, read: Read = number_of) -> Grid:
+    """Return what is asked for; ``read``: how numbers are read, by other code where this is done to check.
 
     Raises:
         DeskhandError: ``not_found`` for a column, ``invalid`` for a condition or a sum that makes no sense,
             ``too_large``.
     """
     with localcontext(EXACT):
-        grid = together(tables, wish)
-        for said in conditions_in(wish.where):
-            fits, before = condition(grid, said), len(grid.rows)
+        grids = [_grid(name, table, wish, read) for name, table in tables]
+        names = [name for name, _ in tables]
+        grid = _joined(grids, names, wish.on) if wish.on else _stacked(grids, names, wish.origin)
+        grid.remarks[:0] = [remark for each in grids for remark in each.remarks]
+        for said in filter(None, _AND.split(wish.where)):
+            fits, before = _condition(grid, said), len(grid.rows)
             grid.rows = [row for row in grid.rows if fits(row)]
             grid.remark("kept", count=len(grid.rows), total=before, condition=said)
+        if wish.unique:
+            whole = slice(0, len(grid.columns) - bool(wish.origin and len(tables) > 1))
+            distinct = {tuple(map(str.strip, row[whole])): row for row in reversed(grid.rows)}
+            grid.remark("doubles", count=len(grid.rows) - len(distinct))
+            grid.rows = [*reversed(distinct.values())]
         if wish.by or wish.sum:
             grid = _added_up(grid, wish)
-        arranged(grid, wish)
+        _sort(grid, wish)
+        if wish.top:
+            grid.remark("cut", count=max(0, len(grid.rows) - wish.top))
+            grid.rows = grid.rows[: wish.top]
+        if wish.columns:
+            kept = [grid.place(name) for name in wish.columns]
+            grid.columns = tuple(grid.columns[n] for n in kept)
+            grid.rows = [tuple(row[n] for n in kept) for row in grid.rows]
     if not grid.rows:
         total = sum(len(table.rows) for _, table in tables)
         detail = f"none of {total:,} rows fits {wish.where}" if total else "there are no rows in it"
@@ -86,49 +102,16 @@ def shape(tables: Sequence[tuple[str, Table]], wish: Shape) -> Grid:
     return grid
 
 
-def together(tables: Sequence[tuple[str, Table]], wish: Shape) -> Grid:
-    """Return the rows of tables beside or below each other, without doubles where none are wanted."""
-    grids = [_grid(name, table, wish) for name, table in tables]
-    names = [name for name, _ in tables]
-    grid = _joined(grids, names, wish.on) if wish.on else _stacked(grids, names, wish.origin)
-    grid.remarks[:0] = [remark for each in grids for remark in each.remarks]
-    if wish.unique:
-        whole = slice(0, len(grid.columns) - bool(wish.origin and len(tables) > 1))
-        distinct = {tuple(map(str.strip, row[whole])): row for row in reversed(grid.rows)}
-        grid.remark("doubles", count=len(grid.rows) - len(distinct))
-        grid.rows = [*reversed(distinct.values())]
-    return grid
-
-
-def arranged(grid: Grid, wish: Shape) -> Grid:
-    """Return a grid sorted, cut, and with the columns that are wanted."""
-    _sort(grid, wish)
-    if wish.top:
-        grid.remark("cut", count=max(0, len(grid.rows) - wish.top))
-        grid.rows = grid.rows[: wish.top]
-    if wish.columns:
-        kept = [grid.place(name) for name in wish.columns]
-        grid.columns = tuple(grid.columns[n] for n in kept)
-        grid.rows = [tuple(row[n] for n in kept) for row in grid.rows]
-    return grid
-
-
-def typed(cell: str, column: Column) -> Decimal | None:
+def typed(cell: str, column: Column, read: Read = number_of) -> Decimal | None:
     """Return a cell as it is compared: a number, also where a column is not added up; of a day its place among all."""
-    found = value_of(cell, column)
-    if found is None and column.kind in ("identifier", "mixed"):
-        number = amount(cell, column.style)
-        return number and number.value
+    if column.kind in ("identifier", "mixed"):
+        return read(cell, column)
+    found = value_of(cell, column, read)
     return Decimal(found.toordinal()) if isinstance(found, date) else found
 
 
-def conditions_in(where: str) -> list[str]:
-    """Return the conditions of a sentence that joins them with "and"."""
-    return [said for said in _AND.split(where) if said]
-
-
-def parts_of(said: str) -> tuple[str, str, str]:
-    """Return column, operator and value of a condition.
+def _condition(grid: Grid, said: str) -> Callable[[Row], bool]:
+    """Return the test that a condition is; nothing but ``!=`` fits an empty cell, and ``= ""`` asks for it.
 
     Raises:
         DeskhandError: ``invalid`` with how it is written.
@@ -137,18 +120,12 @@ def parts_of(said: str) -> tuple[str, str, str]:
     if found is None:
         detail = f'{said}; write "COLUMN OPERATOR VALUE" with = != < <= > >= or ~ (contains)'
         raise DeskhandError(Code.INVALID, detail, field="where")
-    name, operator, value = found.groups()
-    operator = operator.strip().casefold()
-    return name, _SAME.get(operator, operator), value.strip().strip("\"'“”")
-
-
-def condition(grid: Grid, said: str) -> Callable[[Row], bool]:
-    """Return the test that a condition is; nothing but ``!=`` fits an empty cell, and ``= ""`` asks for it."""
-    name, operator, value = parts_of(said)
-    place = grid.place(name)
+    name, operator, value = (each.strip() for each in found.groups())
+    operator, value = operator.casefold(), value.strip("\"'“”")
+    operator, place = _SAME.get(operator, operator), grid.place(name)
     column, text = grid.columns[place], folded(value)
-    wanted = asked_value(value, column)
-    if operator in ORDERS and wanted is None:
+    wanted = _asked_value(value, column)
+    if operator in _ORDERS and wanted is None:
         detail = f"{column.name} holds {column.kind}, {value} is none; use = or ~"
         raise DeskhandError(Code.INVALID, detail, field="where")
 
@@ -156,16 +133,16 @@ def condition(grid: Grid, said: str) -> Callable[[Row], bool]:
         cell = row[place]
         if operator == "~":
             return text in folded(cell)
-        there = typed(cell, column) if wanted is not None else None
-        if wanted is not None and operator in ORDERS:
-            return there is not None and ORDERS[operator](there, wanted)
+        there = typed(cell, column, grid.read) if wanted is not None else None
+        if wanted is not None and operator in _ORDERS:
+            return there is not None and _ORDERS[operator](there, wanted)
         same = folded(cell) == text if there is None else there == wanted
         return (same if text else is_missing(cell)) is (operator == "=")
 
     return fits
 
 
-def asked_value(value: str, column: Column) -> Decimal | None:
+def _asked_value(value: str, column: Column) -> Decimal | None:
     """Return what a person compares with: written as the column is, else as people write to programs."""
     found = typed(value, column)
     if found is None and column.kind not in ("text", "date"):
@@ -174,9 +151,9 @@ def asked_value(value: str, column: Column) -> Decimal | None:
     return found
 
 
-def _grid(name: str, table: Table, wish: Shape) -> Grid:
+def _grid(name: str, table: Table, wish: Shape, read: Read) -> Grid:
     rows = [row.cells for row in table.rows]
-    grid = Grid(columns=recognise(table), rows=rows)
+    grid = Grid(columns=recognise(table), rows=rows, read=read)
     if table.totals is not None and wish.whole:
         rows.append(table.totals.cells)
     elif table.totals is not None:
@@ -189,10 +166,10 @@ def _grid(name: str, table: Table, wish: Shape) -> Grid:
 def _stacked(grids: Sequence[Grid], files: Sequence[str], origin: str) -> Grid:
     """Put rows below rows, columns by their names."""
     if len(grids) == 1:
-        return Grid(columns=grids[0].columns, rows=grids[0].rows)
+        return replace(grids[0], remarks=[])
     places = [{folded(c.name): n for n, c in enumerate(grid.columns)} for grid in grids]
     order = list(dict.fromkeys(n for each in places for n in each))
-    whole, columns = Grid(columns=(), rows=[]), list[Column]()
+    whole, columns = replace(grids[0], rows=[], remarks=[]), list[Column]()
     for name in order:
         lacking = [f for f, each in zip(files, places, strict=True) if name not in each]
         of = [(g, p[name]) for g, p in zip(grids, places, strict=True) if name in p]
@@ -202,7 +179,7 @@ def _stacked(grids: Sequence[Grid], files: Sequence[str], origin: str) -> Grid:
     for grid, place, file in zip(grids, places, files, strict=True):
         at = [(place.get(name), column) for name, column in zip(order, columns, strict=True)]
         for row in grid.rows:
-            cells = ("" if n is None else _anew(row[n], grid.columns[n], c) for n, c in at)
+            cells = ("" if n is None else _anew(row[n], grid, n, c) for n, c in at)
             whole.rows.append((*cells, *([file] if origin else ())))
     if origin:
         taken = origin if folded(origin) not in order else f"{origin} ({len(order) + 1})"
@@ -224,9 +201,10 @@ def _one_column(of: Sequence[tuple[Grid, int]]) -> Column:
     return first
 
 
-def _anew(cell: str, column: Column, to: Column) -> str:
+def _anew(cell: str, grid: Grid, n: int, to: Column) -> str:
     """Return a cell as the column that it comes to writes it."""
-    found = value_of(cell, column) if to.measured or to.dated else None
+    column = grid.columns[n]
+    found = value_of(cell, column, grid.read) if to.measured or to.dated else None
     if isinstance(found, Decimal):
         return f"{found:f}{'%' * (column.kind == 'percent')}"
     return cell if found is None or ":" in cell else found.isoformat()
@@ -234,7 +212,7 @@ def _anew(cell: str, column: Column, to: Column) -> str:
 
 def _joined(grids: Sequence[Grid], files: Sequence[str], on: str) -> Grid:
     """Put rows beside rows that have the same key; what has no partner stays, with empty cells."""
-    whole, key = Grid(columns=grids[0].columns, rows=grids[0].rows), grids[0].place(on)
+    whole, key = replace(grids[0], remarks=[]), grids[0].place(on)
     same = replace(whole.columns[key], kind="identifier")
     whole.columns = (*whole.columns[:key], same, *whole.columns[key + 1 :])
     for grid, file in zip(grids[1:], files[1:], strict=True):
@@ -268,42 +246,32 @@ def _joined(grids: Sequence[Grid], files: Sequence[str], on: str) -> Grid:
     return whole
 
 
-def added_columns(grid: Grid, wish: Shape) -> tuple[list[int], list[int], tuple[Column, ...]]:
-    """Return by which columns rows are grouped, which are added up, and the columns that this gives.
-
-    Raises:
-        DeskhandError: ``not_found``, ``invalid`` for a column without an honest sum.
-    """
+def _added_up(grid: Grid, wish: Shape) -> Grid:
+    """Return one row for each group: its values, how many rows, and the sums."""
     by = [grid.place(name) for name in wish.by]
     sums = [grid.place(name) for name in wish.sum]
     sums = sums or [n for n, column in enumerate(grid.columns) if column.adds_up and n not in by]
-    for column in (grid.columns[n] for n in sums):
+    for n in sums:
+        column = grid.columns[n]
         if not column.adds_up:
             detail = f"{column.name} holds {column.kind} and has no honest sum"
             raise DeskhandError(Code.INVALID, detail, field="sum")
-    number = Column(index=len(by), name=wish.count, kind="number")
-    summed = [replace(grid.columns[n], style=Style.POINT, unsure="") for n in sums]
-    return by, sums, (*(grid.columns[n] for n in by), number, *summed)
-
-
-def _added_up(grid: Grid, wish: Shape) -> Grid:
-    """Return one row for each group: its values, how many rows, and the sums."""
-    by, sums, columns = added_columns(grid, wish)
+        cells = (row[n] for row in grid.rows if not is_missing(row[n]))
+        count = sum(grid.read(cell, column) is None for cell in cells)
+        grid.remark("unreadable", column=column.name, count=count)
     groups = defaultdict[Row, list[Row]](list)
     for row in grid.rows:
         groups[tuple(row[n].strip() for n in by)].append(row)
-    for n in sums:
-        column = grid.columns[n]
-        cells = (row[n] for row in grid.rows if not is_missing(row[n]))
-        count = sum(value_of(cell, column) is None for cell in cells)
-        grid.remark("unreadable", column=column.name, count=count)
 
     def added(inside: Sequence[Row], n: int) -> str:
-        values = (value_of(row[n], grid.columns[n]) for row in inside)
-        return f"{sum((v for v in values if isinstance(v, Decimal)), Decimal(0)):f}"
+        values = (grid.read(row[n], grid.columns[n]) for row in inside)
+        return f"{sum((value for value in values if value is not None), Decimal(0)):f}"
 
+    number = Column(index=len(by), name=wish.count, kind="number")
+    summed = [replace(grid.columns[n], style=Style.POINT, unsure="") for n in sums]
+    columns = (*(grid.columns[n] for n in by), number, *summed)
     rows = [(*g, str(len(some)), *(added(some, n) for n in sums)) for g, some in groups.items()]
-    return Grid(columns=columns, rows=rows, remarks=grid.remarks)
+    return replace(grid, columns=columns, rows=rows)
 
 
 def _sort(grid: Grid, wish: Shape) -> None:
@@ -319,10 +287,10 @@ def _sort(grid: Grid, wish: Shape) -> None:
     column = grid.columns[place]
 
     def meant(row: Row) -> tuple[Decimal, str]:
-        return typed(row[place], column) or Decimal(0), folded(row[place])
+        return typed(row[place], column, grid.read) or Decimal(0), folded(row[place])
 
     def kinds(row: Row) -> int:
-        return 2 if is_missing(row[place]) else int(typed(row[place], column) is None)
+        return 2 if is_missing(row[place]) else int(typed(row[place], column, grid.read) is None)
 
     grid.rows.sort(key=meant, reverse=down)
     grid.rows.sort(key=kinds)

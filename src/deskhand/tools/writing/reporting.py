@@ -13,7 +13,7 @@ from typing import Final
 
 from deskhand.protocol.wishes import Shape
 from deskhand.texts import language_of, text
-from deskhand.tools.tables.columns import EXACT, Column, value_of
+from deskhand.tools.tables.columns import EXACT, Column, Read, number_of, value_of
 from deskhand.tools.tables.numbers import amount, is_missing, places
 from deskhand.tools.tables.reading import Table
 from deskhand.tools.tables.shaping import Grid, shape
@@ -56,11 +56,10 @@ def report(path: str, table: Table, wish: Shape, *, language: str) -> Report:
     wish = wish.model_copy(update={"by": grouping, "top": GROUPS_SHOWN_MAX})
     groups = shape([(path, table)], wish) if grouping else None
     told = _Told(path, table, whole.columns, language_of(*table.names, default=language))
-    with localcontext(EXACT):
-        found = [(column, _measured(column, table)) for column in whole.columns if column.measured]
-        figures = [(column, each) for column, each in found if each]
-        summary = [*told.summary(figures), *(told.groups(groups) if groups else ())]
-        notes = [*told.file(), *told.read(), *told.left_out(figures)]
+    found = [(column, measured(column, table)) for column in whole.columns if column.measured]
+    figures = [(column, each) for column, each in found if each]
+    summary = [*told.summary(figures), *(told.groups(groups) if groups else ())]
+    notes = [*told.file(), *told.read(), *told.left_out(figures)]
     rows = table_rows(whole.columns, whole.rows[: told.rows_max])
     sheets = {"summary": summary, "data": rows, "notes": notes}
     data = build((told.say(f"sheet.{name}"), each) for name, each in sheets.items())
@@ -74,18 +73,20 @@ def _grouping(table: Table, columns: Sequence[Column]) -> list[str]:
     return next(([name] for name, values in found if 1 < len(values) <= most), list[str]())
 
 
-def _measured(column: Column, table: Table) -> dict[str, Decimal]:
+def measured(column: Column, table: Table, read: Read = number_of) -> dict[str, Decimal]:
     """Return how many numbers there are and what they come to, the mean with two more places than were written."""
-    cells = (value_of(row.cells[column.index], column) for row in table.rows)
-    numbers = [value for value in cells if isinstance(value, Decimal)]
+    cells = (read(row.cells[column.index], column) for row in table.rows)
+    numbers = [value for value in cells if value is not None]
     if not numbers:
         return {}
-    total = sum(numbers, Decimal(0))
     step = Decimal(1).scaleb(-2 - max(map(places, numbers)))
+    with localcontext(EXACT):
+        total = sum(numbers, Decimal(0))
+        average = (total / len(numbers)).quantize(step)
     return {
         **({"sum": total} if column.adds_up else {}),
         "count": Decimal(len(numbers)),
-        "average": (total / len(numbers)).quantize(step),
+        "average": average,
         "minimum": min(numbers),
         "maximum": max(numbers),
     }
