@@ -147,8 +147,9 @@ async def test_a_yes_does_not_outlive_a_swap_of_what_would_run(tmp_path: Path) -
 async def test_a_decision_that_does_not_name_what_was_asked_decides_nothing(
     tmp_path: Path, forgery: str
 ) -> None:
-    """A lying hub or a replay cannot make a yes out of something else (AP-01, AP-13, R18)."""
-    laptop = Laptop(tmp_path, [Obedient([RUN, END])])
+    """A lying hub or a replay cannot make a yes out of something else, nor one for always (AP-01, AP-10, AP-13, R18)."""
+    box = Box(level="none" if forgery == "scope" else "full")  # then always is not offered
+    laptop = Laptop(tmp_path, [Obedient([RUN, END])], box=box)
     folder = laptop.grant(FolderMode.ASK)
 
     async with laptop:
