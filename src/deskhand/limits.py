@@ -79,6 +79,10 @@ COMMAND_MEMORY_BYTES_MAX: Final = 2 * 1024**3
 COMMAND_PROCESSES_MAX: Final = 512
 COMMAND_FILE_BYTES_MAX: Final = 512 * 1024**2
 COMMAND_CHANGES_MAX: Final = 10_000
+COMMAND_DEPTH_MAX: Final = 64
+COMMAND_COPIED_MAX: Final = 50_000
+COMMAND_COPIED_BYTES_MAX: Final = 1024**3
+"""What a folder may hold that must be copied for a command, where no overlay can be mounted."""
 COMMAND_CHANGED_BYTES_MAX: Final = 2 * 1024**3
 KEPT_FILE_BYTES_MAX: Final = 64 * 1024**2
 """What is larger is not kept for an undo."""

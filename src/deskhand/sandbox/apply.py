@@ -18,13 +18,17 @@ from pathlib import Path, PurePosixPath
 from typing import Final, Literal
 
 from deskhand.errors import Code, DeskhandError
-from deskhand.limits import COMMAND_CHANGED_BYTES_MAX, COMMAND_CHANGES_MAX, COMMAND_FILE_BYTES_MAX
+from deskhand.limits import (
+    COMMAND_CHANGED_BYTES_MAX,
+    COMMAND_CHANGES_MAX,
+    COMMAND_DEPTH_MAX,
+    COMMAND_FILE_BYTES_MAX,
+)
 from deskhand.ports import Entry, FileChange, FolderAccess, RefusedChange
 from deskhand.sandbox.layers import Layers, open_up
 
 _OPAQUE: Final = "user.overlay.opaque"
 _BLOCK_BYTES: Final = 512
-_DEPTH_MAX: Final = 64
 _CONFLICT_NAMES_MAX: Final = 100
 
 
@@ -104,7 +108,11 @@ def _within_bounds(upper: Path) -> bool:
                 size += entry.stat(follow_symlinks=False).st_blocks * _BLOCK_BYTES
                 if entry.is_dir(follow_symlinks=False):
                     waiting.append((Path(entry.path), depth + 1))
-        if count > COMMAND_CHANGES_MAX or size > COMMAND_CHANGED_BYTES_MAX or depth > _DEPTH_MAX:
+        if (
+            count > COMMAND_CHANGES_MAX
+            or size > COMMAND_CHANGED_BYTES_MAX
+            or depth > COMMAND_DEPTH_MAX
+        ):
             return False
     return True
 

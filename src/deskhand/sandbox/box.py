@@ -21,10 +21,10 @@ from deskhand.sandbox.layers import Programs
 _HOME: Final = "/home/sandbox"
 _UID: Final = "1000"
 _MERGED_USR: Final = ("bin", "sbin", "lib", "lib32", "lib64", "libx32")
-_INSIDE: Final[dict[str, Any]] = tomllib.loads(
+INSIDE: Final[dict[str, Any]] = tomllib.loads(
     Path(__file__).with_name("box.toml").read_text("ascii")
 )
-_STAND_INS: Final[Mapping[str, str]] = _INSIDE["stand_ins"]
+_STAND_INS: Final[Mapping[str, str]] = INSIDE["stand_ins"]
 
 
 @contextlib.contextmanager
@@ -66,7 +66,7 @@ def box(
         handed: the descriptors of :func:`handed_over`; no others survive the start of the box.
     """
     return [
-        *_limits(wall.prlimit, command),
+        *limits(wall.prlimit, command),
         wall.bwrap,
         # Not --unshare-all: it only *tries* the user namespace. No --die-with-parent: it fires with the starting
         # thread, and not during its own start; the lifeline does both better.
@@ -74,7 +74,7 @@ def box(
         *("--unshare-cgroup-try", "--disable-userns", "--uid", _UID, "--gid", _UID),
         *("--hostname", "sandbox", "--cap-drop", "ALL", "--new-session"),
         *_programs(),
-        *_each("--ro-bind-try", ((f"/etc/{name}", f"/etc/{name}") for name in _INSIDE["etc"])),
+        *_each("--ro-bind-try", ((f"/etc/{name}", f"/etc/{name}") for name in INSIDE["etc"])),
         *_each("--ro-bind-data", ((str(handed[to]), to) for to in (*_STAND_INS, *command.given))),
         # /proc/sys again and read-only: under root the box could otherwise write the host's kernel settings.
         *("--proc", "/proc", "--ro-bind", "/proc/sys", "/proc/sys", "--dev", "/dev"),
@@ -84,7 +84,7 @@ def box(
         *_each("--ro-bind", zip(programs, map(str, command.programs), strict=True)),
         *("--bind" if command.writable else "--ro-bind", merged, str(root)),
         *("--chdir", str(command.folder), "--remount-ro", "/", "--clearenv"),
-        *_each("--setenv", _INSIDE["environment"].items()),
+        *_each("--setenv", INSIDE["environment"].items()),
         *("--seccomp", str(handed["seccomp"]), "--json-status-fd", str(handed["status"]), "--"),
         *command.argv,
     ]
@@ -94,10 +94,10 @@ def _each(option: str, pairs: Iterable[tuple[str, str]]) -> list[str]:
     return [part for one, other in pairs for part in (option, one, other)]
 
 
-def _limits(prlimit: str, command: Command) -> list[str]:
-    """Bound each process; sums over all processes are the watchdog's work."""
+def limits(prlimit: str, command: Command, *, others: int = 0) -> list[str]:
+    """Bound each process; sums over all are the watchdog's work. ``others`` are counted with the command's own."""
     return [
-        *(prlimit, "--core=0", "--nofile=1024", f"--nproc={command.processes_max}"),
+        *(prlimit, "--core=0", "--nofile=1024", f"--nproc={command.processes_max + others}"),
         *(f"--as={command.memory_bytes_max}", f"--fsize={COMMAND_FILE_BYTES_MAX}"),
         f"--cpu={int(command.seconds_max * (os.cpu_count() or 1)) + 1}",
     ]

@@ -19,19 +19,20 @@ from collections.abc import AsyncGenerator, Generator, Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import ClassVar, Final, Literal
 
 from deskhand.clock import Clock
 from deskhand.errors import Code, DeskhandError
 from deskhand.ports import Command, CommandResult, FolderAccess, Offload
 from deskhand.protocol.objects import SandboxInfo
+from deskhand.sandbox import copying
 from deskhand.sandbox import layers as overlay
 from deskhand.sandbox.apply import apply_changes
 from deskhand.sandbox.box import box, exit_code, handed_over
 from deskhand.sandbox.ended import Ended, Records
 from deskhand.sandbox.following import BoundedOutput, Following, lifeline, to_the_end
 from deskhand.sandbox.idmap import MERGED, mounted, program_at
-from deskhand.sandbox.seccomp import filter_bytes
+from deskhand.sandbox.seccomp import SCOPED, filter_bytes
 
 _COMMANDS_UID: Final = 64_321
 """Under a root runner commands get this uid: nobody's, and not the overflow id that other things share."""
@@ -48,10 +49,22 @@ class Bubblewrap:
         programs: what raises the wall.
         clock: for durations and the watchdog.
         offload: runs blocking work on files.
+        reason: what keeps this computer from a stronger wall.
     """
 
+    NAME: ClassVar[str] = "bubblewrap over an overlay"
+    LEVEL: ClassVar[Literal["full", "reduced"]] = "full"
+    COPIES: ClassVar[bool] = False
+    """Whether it works in a copy of the folder instead of an overlay."""
+
     def __init__(
-        self, place: Path, *, programs: overlay.Programs, clock: Clock, offload: Offload
+        self,
+        place: Path,
+        *,
+        programs: overlay.Programs,
+        clock: Clock,
+        offload: Offload,
+        reason: str | None = None,
     ) -> None:
         self._place = place
         self._records = Records(place.with_name("ended"))
@@ -59,10 +72,16 @@ class Bubblewrap:
         self._clock = clock
         self._offload = offload
         self.owner = _COMMANDS_UID if os.geteuid() == 0 else None
-        self._filter = filter_bytes(platform.machine()) or b""
-        reason = f"the runner is root; commands run as uid {self.owner}" if self.owner else None
-        # Nothing a command writes reaches the folder unseen.
-        self.info = SandboxInfo(name="bubblewrap over an overlay", level="full", reason=reason)
+        if reason is None and self.owner:
+            reason = f"the runner is root; commands run as uid {self.owner}"
+        self.info = SandboxInfo(name=self.NAME, level=self.LEVEL, reason=reason)
+
+    def lacking(self) -> str | None:
+        """Return what makes it needless to try."""
+        missing, machine = self._programs.missing(), platform.machine()
+        if missing is None:
+            return None if filter_bytes(machine) else f"no system call filter for {machine}"
+        return f"{missing} is not installed"
 
     async def run(self, command: Command, access: FolderAccess) -> CommandResult:
         """Run it over an overlay of the folder and apply the changes at its end.
@@ -127,20 +146,24 @@ class Bubblewrap:
         """Run a command over layers that are already made; apply nothing.
 
         Raises:
-            DeskhandError: ``sandbox_unavailable`` with what the box said when it could not be raised.
+            DeskhandError: ``sandbox_unavailable`` with what the box said when it could not be raised; ``too_large``
+                when the folder would have to be copied.
         """
         output = BoundedOutput(command.output_bytes_max)
+        copies = self.COPIES and command.writable
+        if copies:
+            await self._offload(lambda: copying.copy_in(layers, root))
         with (
-            handed_over(self._filter, command.given) as handed,
+            handed_over(self.filter(command), command.given) as handed,
             lifeline() as (inside, outside),
-            self._entered(command, layers, root, handed) as line,
+            self.line(command, layers, root, handed) as line,
         ):
             starting = asyncio.create_subprocess_exec(
                 *line,
                 stdin=inside,
                 stdout=PIPE,
                 stderr=STDOUT,
-                env={},
+                env=self.environment(layers),
                 cwd=root,
                 pass_fds=tuple(handed.values()),
                 start_new_session=True,
@@ -155,8 +178,10 @@ class Bubblewrap:
         elif status is None or status < 0:
             # Whoever waits for the last process of the box was itself killed, so nobody knows that all are dead.
             raise DeskhandError(Code.SANDBOX_UNAVAILABLE, "the box was killed from outside")
-        elif code is None:
-            code = _never_started(output)
+        else:
+            code = _never_started(output) if code is None else code
+            if copies:
+                await self._offload(lambda: copying.gather(layers))
         return CommandResult(
             exit_code=code,
             output=output.data(),
@@ -165,24 +190,32 @@ class Bubblewrap:
             stopped=stopped,
         )
 
+    def filter(self, command: Command) -> bytes:
+        """Return the filter; where the folder itself is read, sockets that lie in it are out of reach by it alone."""
+        strict = SCOPED if self.COPIES and not command.writable else None
+        return filter_bytes(platform.machine(), landlock=strict) or b""
+
+    def environment(self, layers: overlay.Layers) -> Mapping[str, str]:
+        """Return that of what raises the wall."""
+        del layers
+        return {}
+
     @contextlib.contextmanager
-    def _entered(
+    def line(
         self, command: Command, layers: overlay.Layers, root: Path, handed: Mapping[str, int]
     ) -> Generator[list[str]]:
         """Yield the command line of the whole wall, with what has to be mounted for it beforehand."""
+        tools, owner, over = self._programs, self.owner, None if self.COPIES else layers
         own = [str(path) for path in command.programs]
-        if self.owner is None:
-            to = str(layers.merged)
-            inner = box(self._programs, command, merged=to, programs=own, root=root, handed=handed)
-            yield overlay.as_user(self._programs, layers, inner)
+        inner = partial(box, tools, command, root=root, handed=handed)
+        seen = layers.merged if command.writable or over else root
+        if owner is None:
+            yield overlay.as_user(tools, over, inner(merged=str(seen), programs=own))
             return
-        at = [program_at(number) for number in range(len(own))]
-        inner = box(self._programs, command, merged=MERGED, programs=at, root=root, handed=handed)
-        options, unshare = layers.options(), self._programs.unshare
-        lower, owner = layers.place / "lower", self.owner
-        mounting = mounted(root, lower, options, owner=owner, programs=own, unshare=unshare)
-        with mounting as namespace:
-            yield overlay.as_root(self._programs, namespace, inner, owner=owner)
+        bounded = inner(merged=MERGED, programs=[program_at(each) for each in range(len(own))])
+        below, unshare = root if over else seen, tools.unshare
+        with mounted(below, over, owner=owner, programs=own, unshare=unshare) as namespace:
+            yield overlay.as_root(tools, namespace, bounded, owner=owner)
 
     @contextlib.asynccontextmanager
     async def _layers(self, name: str, before: Ended | None) -> AsyncGenerator[overlay.Layers]:

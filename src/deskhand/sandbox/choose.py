@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import platform
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
@@ -12,9 +12,10 @@ from deskhand.errors import Code, DeskhandError
 from deskhand.ports import Command, CommandResult, FolderAccess, Offload, Sandbox
 from deskhand.protocol.objects import SandboxInfo
 from deskhand.sandbox.bubblewrap import Bubblewrap
+from deskhand.sandbox.fallback import Copied, Landlocked
 from deskhand.sandbox.layers import Programs, make_layers, remove_layers
-from deskhand.sandbox.seccomp import filter_bytes
 
+KINDS: Final[tuple[type[Bubblewrap], ...]] = (Bubblewrap, Copied, Landlocked)
 _SCRIPT: Final = Path(__file__).with_name("trial.sh").read_text("ascii")
 _SECONDS_MAX: Final = 20
 
@@ -34,30 +35,34 @@ class NoSandbox:
         """Nothing ever ran."""
 
 
-async def choose_sandbox(state: Path, *, clock: Clock, offload: Offload) -> Sandbox:
-    """Return the strongest wall that works here; at worst one that refuses everything and says why.
+async def choose_sandbox(
+    state: Path, *, clock: Clock, offload: Offload, kinds: Sequence[type[Bubblewrap]] = KINDS
+) -> Sandbox:
+    """Return the first wall that works here; at worst one that refuses everything and says why.
 
-    ``state`` is a directory of our own; left-overs of earlier runs in it are removed.
+    ``state`` is a directory of our own; left-overs of earlier runs in it are removed. ``kinds``, the strongest first,
+    are tried with a real command each.
     """
     if sys.platform != "linux":
         return NoSandbox("there is no wall for this system yet")
+    place, reason = state / "sandbox", None
     programs = Programs.find()
-    if isinstance(programs, str):
-        return NoSandbox(f"{programs} is not installed")
-    if filter_bytes(platform.machine()) is None:
-        return NoSandbox(f"no system call filter for {platform.machine()}")
-    place = state / "sandbox"
-    box = Bubblewrap(place, programs=programs, clock=clock, offload=offload)
-    await offload(box.clear)
-    try:
-        reason = await _try(box, place / "trial")
-    except DeskhandError as error:
-        reason = error.detail
-    except OSError as error:
-        reason = str(error)
-    finally:
-        await offload(lambda: remove_layers(place / "trial"))
-    return box if reason is None else NoSandbox(reason)
+    for kind in kinds:
+        box = kind(place, programs=programs, clock=clock, offload=offload, reason=reason)
+        try:
+            await offload(box.clear)
+            said = box.lacking() or await _try(box, place / "trial")
+        except DeskhandError as error:
+            said = error.detail
+        except OSError as error:
+            said = str(error)
+        else:
+            if said is None:
+                return box
+        finally:
+            await offload(lambda: remove_layers(place / "trial"))
+        reason = said if reason in (None, said) else f"{reason}; {said}"
+    return NoSandbox(reason or "")
 
 
 async def _try(box: Bubblewrap, trial: Path) -> str | None:
@@ -65,13 +70,20 @@ async def _try(box: Bubblewrap, trial: Path) -> str | None:
     layers = make_layers(trial, owner=box.owner)
     folder = trial / "folder"
     folder.mkdir()
-    (folder / "kept").write_text("old\n", encoding="utf-8")
-    argv = ("sh", "-c", _SCRIPT)
+    was = [folder / "kept", folder / "gone", trial / "outside"]
+    for path in was:
+        path.write_text("old\n", encoding="utf-8")
+    argv = ("sh", "-c", _SCRIPT, "sh", str(trial / "outside"))
     command = Command(argv=argv, folder=folder, writable=True, seconds_max=_SECONDS_MAX)
     ended = await box.execute(command, layers, root=folder)
     if ended.exit_code != 0:
         said = ended.output.decode("utf-8", "replace").strip()
         return f"a trial command ended with {ended.exit_code}: {said[-200:]}"
-    untouched = (folder / "kept").read_text("utf-8") == "old\n" and not (folder / "made").exists()
-    caught = (layers.upper / "kept").read_text("utf-8") == "new\n"
-    return None if untouched and caught else "a write of the trial command was not caught"
+    untouched = all(path.read_text("utf-8") == "old\n" for path in was)
+    caught = [(layers.upper / name).lstat().st_size for name in ("kept", "made", "gone")] == [
+        4,
+        5,
+        0,
+    ]
+    made = (folder / "made").exists()
+    return None if untouched and caught and not made else "a write of the trial was not caught"

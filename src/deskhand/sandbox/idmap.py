@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Final
 
 from deskhand.errors import Code, DeskhandError
+from deskhand.sandbox.layers import Layers
 
 _REACH: Final = "/mnt"
 """Exists everywhere and can be reached by every uid; only the box sees what is mounted there."""
@@ -50,14 +51,13 @@ def program_at(number: int) -> str:
 
 @contextlib.contextmanager
 def mounted(
-    folder: Path, lower: Path, options: str, *, owner: int, programs: Sequence[str], unshare: str
+    folder: Path, layers: Layers | None, *, owner: int, programs: Sequence[str], unshare: str
 ) -> Generator[str]:
-    """Yield a mount namespace, by a path to its descriptor, that has the overlay of ``folder`` at :data:`MERGED`.
+    """Yield a mount namespace, by a path to its descriptor, that has ``folder`` at :data:`MERGED`.
 
     Args:
-        folder: the lower layer.
-        lower: an empty directory for the mapped view of it.
-        options: of the overlay.
+        folder: what is seen.
+        layers: of the overlay over it; without them it is written itself.
         owner: as whose files the folder's are seen.
         programs: directories that are seen at :func:`program_at`.
         unshare: the program, which makes what carries the id maps.
@@ -65,10 +65,10 @@ def mounted(
     Raises:
         DeskhandError: ``sandbox_unavailable``; nothing stays mounted.
     """
-    there = folder.stat()
+    there, options = folder.stat(), layers.options() if layers else ""
     try:
         mapping = _mapping(unshare, swapped(there.st_uid, owner), swapped(there.st_gid, owner))
-        namespace = _apart(lambda: _mount(folder, lower, options, mapping, programs))
+        namespace = _apart(lambda: _mount(folder, layers, options, mapping, programs))
     except OSError as error:
         raise DeskhandError(Code.SANDBOX_UNAVAILABLE, f"mounting failed: {error}") from error
     try:
@@ -96,27 +96,30 @@ def _apart(work: Callable[[], int]) -> int:
     return came[0]
 
 
-def _mount(folder: Path, lower: Path, options: str, mapping: int, programs: Sequence[str]) -> int:
+def _mount(
+    folder: Path, layers: Layers | None, options: str, mapping: int, programs: Sequence[str]
+) -> int:
     """Go into an own mount namespace and working directory, mount all, and return the namespace."""
     _check(_libc.unshare(_NEWNS))
     _check(_libc.mount(None, b"/", None, _REC_PRIVATE, None))
     tree = _check(_libc.syscall(_OPEN_TREE, _AT_FDCWD, bytes(folder), _CLONE_TREE | os.O_CLOEXEC))
-    try:
-        attributes = struct.pack("=QQQQ", _IDMAP, 0, 0, mapping)
-        size = len(attributes)
-        _check(_libc.syscall(_MOUNT_SETATTR, tree, b"", _AT_EMPTY_PATH, attributes, size))
-        into = bytes(lower)
-        _check(_libc.syscall(_MOVE_MOUNT, tree, b"", _AT_FDCWD, into, _FROM_EMPTY_PATH))
-    finally:
-        os.close(tree)
     _check(_libc.mount(b"tmpfs", os.fsencode(_REACH), b"tmpfs", 0, b"mode=755"))
     for number, path in enumerate(programs):
         at = Path(program_at(number))
         at.mkdir()
         _check(_libc.mount(os.fsencode(path), bytes(at), None, _BIND, None))
     Path(MERGED).mkdir()
-    os.chdir(lower)  # of this thread alone, since it has its own mounts
-    _check(_libc.mount(b"overlay", os.fsencode(MERGED), b"overlay", 0, os.fsencode(options)))
+    try:
+        attributes = struct.pack("=QQQQ", _IDMAP, 0, 0, mapping)
+        size = len(attributes)
+        _check(_libc.syscall(_MOUNT_SETATTR, tree, b"", _AT_EMPTY_PATH, attributes, size))
+        into = os.fsencode(layers.lower if layers else MERGED)
+        _check(_libc.syscall(_MOVE_MOUNT, tree, b"", _AT_FDCWD, into, _FROM_EMPTY_PATH))
+    finally:
+        os.close(tree)
+    if layers:
+        os.chdir(layers.lower)  # of this thread alone, since it has its own mounts
+        _check(_libc.mount(b"overlay", os.fsencode(MERGED), b"overlay", 0, os.fsencode(options)))
     return os.open("/proc/thread-self/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)
 
 

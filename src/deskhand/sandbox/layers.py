@@ -13,7 +13,7 @@ import shutil
 import stat
 import subprocess
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Final
 
@@ -37,19 +37,27 @@ class Programs:
     nsenter: str
 
     @classmethod
-    def find(cls) -> Programs | str:
-        """Return all of them, or the name of the first that is missing."""
-        found = {each.name: shutil.which(each.name, path=_SEARCH) or "" for each in fields(cls)}
-        missing = [name for name, path in found.items() if not path]
-        return missing[0] if missing else cls(**found)
+    def find(cls) -> Programs:
+        """Return all that are there; the place of a missing one is empty."""
+        return cls(
+            **{each.name: shutil.which(each.name, path=_SEARCH) or "" for each in fields(cls)}
+        )
+
+    def missing(self) -> str | None:
+        """Return the first that is not installed."""
+        return next((each.name for each in fields(self) if not getattr(self, each.name)), None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Layers:
-    """Directories of one run. ``started_ns`` is the file system's own clock when they were made."""
+    """Directories of one run. ``started_ns`` is the file system's own clock when they were made.
+
+    ``before``: what was copied, by name, if it was.
+    """
 
     place: Path
     started_ns: int
+    before: dict[str, os.stat_result] = field(default_factory=dict[str, os.stat_result])
 
     @property
     def upper(self) -> Path:
@@ -57,12 +65,24 @@ class Layers:
         return self.place / "upper"
 
     @property
+    def lower(self) -> Path:
+        """Where a root runner sees the folder with other owners."""
+        return self.place / "lower"
+
+    @property
     def merged(self) -> Path:
-        """Where the overlay is mounted, seen by the box only."""
+        """Where the overlay is mounted, seen by the box only; or the copy, where there is none."""
         return self.place / "merged"
 
     def options(self) -> str:
-        """Return mount options; the lower layer is the working directory, so its name needs no quoting."""
+        """Return mount options; the lower layer is the working directory, so its name needs no quoting.
+
+        Raises:
+            DeskhandError: ``sandbox_unavailable`` when the path cannot stand in mount options.
+        """
+        if not _PLAIN_PATH.fullmatch(str(self.place)):
+            reason = "the state directory's path has , : or a quote"
+            raise DeskhandError(Code.SANDBOX_UNAVAILABLE, reason)
         return f"lowerdir=.,upperdir={self.upper},workdir={self.place / 'work'},userxattr"
 
 
@@ -70,11 +90,8 @@ def make_layers(place: Path, *, owner: int | None) -> Layers:
     """Create the directories of one run at a place that does not exist yet, for the uid of commands if it is another.
 
     Raises:
-        DeskhandError: ``sandbox_unavailable`` when the path cannot stand in mount options, ``disk_full``.
+        DeskhandError: ``disk_full``.
     """
-    if not _PLAIN_PATH.fullmatch(str(place)):
-        reason = "the state directory's path has , : or a quote"
-        raise DeskhandError(Code.SANDBOX_UNAVAILABLE, reason)
     try:
         place.mkdir(mode=0o700, parents=True)
         for name in ("upper", "work", "merged", "lower"):
@@ -110,15 +127,15 @@ def open_up(directory: Path) -> None:
         directory.chmod(stat.S_IMODE(directory.lstat().st_mode) | 0o700)
 
 
-def as_user(programs: Programs, layers: Layers, inner: Sequence[str]) -> list[str]:
-    """Return the command line that mounts the overlay in own namespaces and goes on with ``inner``.
+def as_user(programs: Programs, layers: Layers | None, inner: Sequence[str]) -> list[str]:
+    """Return the command line that mounts the overlay, if there is one, and goes on with ``inner``.
 
     Its standard input is the lifeline. It ends when every process it started is dead, not before.
     """
+    mounting = (programs.mount, layers.options(), str(layers.merged)) if layers else (":", "", "")
     return [
         *(programs.unshare, "--user", "--map-root-user", "--mount", "--pid", "--fork", "--"),
-        *(programs.sh, "-c", _RAISE, programs.mount, layers.options(), str(layers.merged)),
-        *inner,
+        *(programs.sh, "-c", _RAISE, *mounting, *inner),
     ]
 
 

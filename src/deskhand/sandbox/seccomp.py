@@ -17,20 +17,7 @@ from typing import Final
 _COLUMNS: Final = {"x86_64": 0, "aarch64": 1}
 _AUDIT: Final = (0xC000003E, 0xC00000B7)
 _CLONE, _CLONE3, _IOCTL, _SOCKET = (56, 220), (435, 435), (16, 29), (41, 198)
-_OPENAT2, _SOCKETPAIR, _PRLIMIT, _UTIMENSAT = (437, 437), (53, 199), (302, 261), (280, 88)
-_MODED: Final = (
-    (90, 0, 1),
-    (91, 52, 1),
-    (268, 53, 2),
-    (452, 452, 2),
-    (85, 0, 1),
-    (133, 0, 1),
-    (259, 33, 2),
-)
-"""chmod, fchmod, fchmodat, fchmodat2, creat, mknod, mknodat, and which argument is the mode."""
-_OPENING: Final = ((2, 0, 1), (257, 56, 2))
-"""open, openat, and which argument are the flags that tell whether the next one is a mode."""
-_SET_IDS, _MAKING, _STREAM = 0o6000, 0o20000100, 1
+_SOCKETPAIR, _PRLIMIT, _UTIMENSAT = (53, 199), (302, 261), (280, 88)
 
 _ALWAYS, _ALONE, _UNSCOPED = re.split(
     "^where.*", Path(__file__).with_name("denied.txt").read_text("ascii"), flags=re.MULTILINE
@@ -42,7 +29,7 @@ _NR, _ARCH, _ARGS = 0, 4, 16
 _X32_BIT: Final = 0x40000000
 _CLONE_NEW: Final = 0x7E020000
 """Every flag of ``clone`` that makes a namespace."""
-_SCOPES: Final = 6
+SCOPED: Final = 6
 """The version of Landlock that holds signals and abstract sockets in."""
 _TIOCSTI, _TIOCLINUX = 0x5412, 0x541C
 _FAMILIES: Final = (1, 2, 10)  # unix, inet, inet6
@@ -76,23 +63,10 @@ _ON_SOCKET: Final = (
 )
 
 
-_ON_SOCKETPAIR: Final = (
-    *(_argument(1), _step(_AND, 0xF), _step(_EQUAL, _STREAM, no=1)),  # others can be sent anywhere
-    *(_ALLOW, _EPERM),
-)
-_ON_PRLIMIT: Final = (_argument(0), _step(_EQUAL, 0, no=1), _ALLOW, _EPERM)
-_ON_UTIMENSAT: Final = (
-    *(_argument(1), _step(_EQUAL, 0, no=3), _argument(1, half=1), _step(_EQUAL, 0, no=1)),
-    *(_ALLOW, _EPERM),
-)
-
-
-def _on_mode(index: int) -> tuple[bytes, ...]:
-    return (_argument(index), _step(_ANY_BIT, _SET_IDS, no=1), _EPERM, _ALLOW)
-
-
-def _on_flags(index: int) -> tuple[bytes, ...]:
-    return (_argument(index), _step(_ANY_BIT, _MAKING, yes=1), _ALLOW, *_on_mode(index + 1))
+_STREAM: Final = (_step(_AND, 0xF), _step(_EQUAL, 1, no=1), _ALLOW, _EPERM)
+"""The only sort of socket that cannot send to anybody but its peer."""
+_OWN: Final = (_step(_EQUAL, 0, no=1), _ALLOW, _EPERM)
+_ON_UTIMENSAT: Final = (_argument(1), _step(_EQUAL, 0, no=3), _argument(1, half=1), *_OWN)
 
 
 def filter_bytes(machine: str, *, landlock: int | None = None) -> bytes | None:
@@ -103,38 +77,21 @@ def filter_bytes(machine: str, *, landlock: int | None = None) -> bytes | None:
     column = _COLUMNS.get(machine)
     if column is None:
         return None
-    texts = (
-        _ALWAYS,
-        _ALONE if landlock else "",
-        _UNSCOPED if landlock and landlock < _SCOPES else "",
-    )
-    denied = [both[column] for both in re.findall(r"(\d+|-)/(\d+|-)", "".join(texts))]
+    also = (_ALONE if landlock else "") + (_UNSCOPED if landlock and landlock < SCOPED else "")
+    denied = [both[column] for both in re.findall(r"(\d+|-)/(\d+|-)", _ALWAYS + also)]
     program = [
         *(_step(_LOAD, _ARCH), _step(_EQUAL, _AUDIT[column], yes=1), _KILL, _step(_LOAD, _NR)),
         # On x86-64 a second table of calls hides behind one bit; elsewhere no call has such a number.
         *(_step(_AT_LEAST, _X32_BIT, no=1), _KILL),
         *(step for number in denied if number != "-" for step in _on_call(int(number), _EPERM)),
         *_on_call(_CLONE3[column], _ENOSYS),
-        *_on_call(_OPENAT2[column], _ENOSYS),  # its mode cannot be seen
         *_on_call(_CLONE[column], *_ON_CLONE),
         *_on_call(_IOCTL[column], *_ON_IOCTL),
         *_on_call(_SOCKET[column], *_ON_SOCKET),
-        *(
-            step
-            for call in _MODED
-            if call[column]
-            for step in _on_call(call[column], *_on_mode(call[2]))
-        ),
-        *(
-            step
-            for call in _OPENING
-            if call[column]
-            for step in _on_call(call[column], *_on_flags(call[2]))
-        ),
     ]
     if landlock:
-        program += _on_call(_SOCKETPAIR[column], *_ON_SOCKETPAIR)
-        program += _on_call(_PRLIMIT[column], *_ON_PRLIMIT)
+        program += _on_call(_SOCKETPAIR[column], _argument(1), *_STREAM)
+        program += _on_call(_PRLIMIT[column], _argument(0), *_OWN)
         program += _on_call(_UTIMENSAT[column], *_ON_UTIMENSAT)
     return b"".join((*program, _ALLOW))
 

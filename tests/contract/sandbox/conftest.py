@@ -10,6 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from deskhand.sandbox import landlock
+from deskhand.sandbox.bubblewrap import Bubblewrap
+from deskhand.sandbox.fallback import Copied, Landlocked
 from tests.contract.sandbox.parties import (
     NORMAL_UID,
     Party,
@@ -23,16 +26,23 @@ def warm() -> None:
     warm_up()
 
 
-@pytest.fixture(params=["this user", "normal user"])
+WALLS = {"overlay": Bubblewrap, "copy": Copied, "Landlock": Landlocked}
+PARTIES = ("this user, overlay", "normal user, overlay", "this user, copy", "normal user, copy")
+
+
+@pytest.fixture(params=[*PARTIES, "normal user, Landlock"])
 def party(request: pytest.FixtureRequest, warm: None) -> Iterator[Party]:
-    """This user, and when that is root a normal user too."""
+    """This user, and when that is root a normal user too; behind each wall that can hold them."""
     del warm
+    who, wall = request.param.split(", ")
+    if wall == "Landlock" and landlock.version() < landlock.VERSION_MIN:
+        pytest.skip("this kernel has no Landlock that holds")
     is_root = os.geteuid() == 0
-    if request.param == "normal user" and not is_root:
+    if who == "normal user" and not is_root and wall != "Landlock":
         pytest.skip("this user is a normal user already")
-    uid = NORMAL_UID if request.param == "normal user" else None
+    uid = NORMAL_UID if who == "normal user" and is_root else None
     home = Path(tempfile.mkdtemp(prefix="deskhand-test-"))
-    someone = Party(uid=uid, home=home)
+    someone = Party(uid=uid, home=home, kind=WALLS[wall])
     for name in ("work", "outside", "state"):
         someone.put(f"{name}/.keep", "")
         (home / name / ".keep").unlink()

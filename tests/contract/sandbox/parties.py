@@ -10,6 +10,7 @@ import asyncio
 import os
 import pickle
 import signal
+import sys
 import tempfile
 from collections.abc import Awaitable, Callable
 from contextlib import closing
@@ -20,6 +21,7 @@ from typing import TypeVar, cast
 from deskhand.clock import SystemClock
 from deskhand.errors import Code, DeskhandError
 from deskhand.ports import Command, CommandResult, Sandbox
+from deskhand.sandbox.bubblewrap import Bubblewrap
 from deskhand.sandbox.choose import choose_sandbox
 from deskhand.tools.beneath import Folder
 
@@ -60,7 +62,8 @@ class Bench:
 
     def layer(self, name: str) -> Path | None:
         """Find what a running command has written so far, in its layer."""
-        return next(self.state.glob(f"sandbox/*/upper/{name}"), None)
+        found = self.state.glob(f"sandbox/*/*/{name}")
+        return next((path for path in found if path.parent.name in ("upper", "merged")), None)
 
 
 def command(folder: Path, *argv: str, bounds: Bounds | None = None) -> Command:
@@ -106,6 +109,7 @@ class Party:
 
     uid: int | None
     home: Path
+    kind: type[Bubblewrap] = Bubblewrap
 
     @property
     def work(self) -> Path:
@@ -171,6 +175,8 @@ class Party:
                 os.setgroups([])
                 os.setresgid(self.uid, self.uid, self.uid)
                 os.setresuid(self.uid, self.uid, self.uid)
+            if not os.access(sys.executable, os.X_OK):  # a Python in somebody's home
+                sys.executable = "/usr/bin/python3"
             answer = ("ok", asyncio.run(self._play(scenario)))
         except DeskhandError as error:
             answer = ("refused", (str(error.code), error.detail))
@@ -182,9 +188,8 @@ class Party:
             os._exit(0)
 
     async def _play(self, scenario: Callable[[Bench], Awaitable[T]]) -> T:
-        box = await choose_sandbox(
-            self.home / "state", clock=SystemClock(), offload=asyncio.to_thread
-        )
+        state, clock = self.home / "state", SystemClock()
+        box = await choose_sandbox(state, clock=clock, offload=asyncio.to_thread, kinds=[self.kind])
         with closing(Folder(self.work)) as folder:
             return await scenario(
                 Bench(box=box, folder=folder, outside=self.outside, state=self.home / "state")

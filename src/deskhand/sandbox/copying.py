@@ -1,0 +1,73 @@
+"""Stands in for an overlay where none can be mounted: a copy of the folder to work in, and what differs at the end.
+
+What differs is laid out as an overlay would have it, so one and the same trusted code applies it. It refuses folders
+that are too large to be copied for every command.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+import subprocess
+from collections.abc import Generator
+from pathlib import Path
+
+from deskhand.errors import Code, DeskhandError
+from deskhand.limits import COMMAND_COPIED_BYTES_MAX, COMMAND_COPIED_MAX, COMMAND_DEPTH_MAX
+from deskhand.sandbox.layers import Layers, open_up
+
+
+def copy_in(layers: Layers, root: Path) -> None:
+    """Copy all that is in a folder, links as links, and note what the copy is like.
+
+    Raises:
+        DeskhandError: ``too_large``, ``sandbox_unavailable``.
+    """
+    sizes = [status.st_blocks * 512 for _, status in _names(root)]
+    if len(sizes) > COMMAND_COPIED_MAX or sum(sizes) > COMMAND_COPIED_BYTES_MAX:
+        detail = "without an overlay a folder must be copied for every command"
+        raise DeskhandError(Code.TOO_LARGE, detail)
+    line = ["cp", "-a", "--reflink=auto", "--", f"{root}/.", str(layers.merged)]
+    copied = subprocess.run(line, capture_output=True, text=True, check=False)  # noqa: S603 - a fixed program
+    if copied.returncode:
+        raise DeskhandError(Code.SANDBOX_UNAVAILABLE, copied.stderr[-200:])
+    layers.before.update(_names(layers.merged))
+
+
+def gather(layers: Layers) -> None:
+    """Move what a command made or changed in its copy into the upper layer, and note there what it removed."""
+    now = dict(_names(layers.merged, ours=True))
+    for path, status in now.items():
+        before, upper = layers.before.get(path), layers.upper / path
+        if stat.S_ISDIR(status.st_mode):
+            if before is None or not stat.S_ISDIR(before.st_mode):
+                upper.mkdir(parents=True, exist_ok=True)
+        elif before is None or _differs(before, status):
+            upper.parent.mkdir(parents=True, exist_ok=True)
+            (layers.merged / path).rename(upper)
+    for path in layers.before.keys() - now.keys():
+        if (layers.merged / path).parent.is_dir():  # links are in the upper layer already
+            upper = layers.upper / path
+            upper.parent.mkdir(parents=True, exist_ok=True)
+            os.mknod(upper, stat.S_IFCHR)  # a whiteout: number 0, which anybody may make
+
+
+def _differs(before: os.stat_result, now: os.stat_result) -> bool:
+    return any(
+        getattr(before, name) != getattr(now, name)
+        for name in ("st_ino", "st_mode", "st_size", "st_ctime_ns")
+    )
+
+
+def _names(root: Path, *, ours: bool = False) -> Generator[tuple[str, os.stat_result]]:
+    """Go through everything by name, from above, through no link; what is ours is opened on the way."""
+    waiting = [(root, 0)]
+    while waiting:
+        directory, depth = waiting.pop()
+        if ours:
+            open_up(directory)
+        for entry in os.scandir(directory):
+            status = entry.stat(follow_symlinks=False)
+            yield Path(entry.path).relative_to(root).as_posix(), status
+            if stat.S_ISDIR(status.st_mode) and depth <= COMMAND_DEPTH_MAX:
+                waiting.append((Path(entry.path), depth + 1))
