@@ -231,6 +231,9 @@ def _show_approval(approval: Obj) -> None:
     speak.out(speak.say("approval.sentence", sentence=approval["sentence"]))
     risk = speak.say(f"risk.{approval['risk']}")
     speak.out(speak.say("approval.risk", risk=risk, tool=action["tool"]))
+    for key, name in (("why", "why"), ("pattern", "always")):
+        if approval.get(key):
+            speak.out(f"  {speak.say(f'approval.{name}', **{key: approval[key]})}")
     if action.get("argv"):
         speak.out("  " + speak.say("approval.command", argv=shlex.join(map(str, action["argv"]))))
     for key, value in sorted(cast("Obj", action["arguments"]).items()):
