@@ -168,7 +168,9 @@ def test_a_new_mode_keeps_to_whom_a_folder_is_lent(home: Path, work: Path) -> No
     grant_folder(home, work, mode=FolderMode.ASK, lending=Lending(marked="mixed", to=("dev_a",)))
 
     kept = grant_folder(home, work, mode=FolderMode.READ_ONLY)
-    taken = grant_folder(home, work, mode=FolderMode.READ_ONLY, lending=Lending(marked="mine"))
+    taken = grant_folder(
+        home, work, mode=FolderMode.READ_ONLY, lending=Lending(marked="mine", to=())
+    )
 
     assert (kept.marked, kept.lent_to) == ("mixed", ("dev_a",))
     assert (taken.marked, taken.lent_to) == ("mine", ())

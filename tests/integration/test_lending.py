@@ -67,7 +67,7 @@ async def test_lending_that_is_taken_back_stops_the_work(
     folder = grant_folder(laptop.home, laptop.folder, mode=FolderMode.WORKSPACE, lending=lending)
 
     def take_back(_: Sequence[Turn]) -> Move:
-        grant_folder(laptop.home, laptop.folder, mode=FolderMode.WORKSPACE, lending=Lending())
+        grant_folder(laptop.home, laptop.folder, mode=FolderMode.WORKSPACE, lending=Lending(to=()))
         return WRITE
 
     laptop.agents = [agent := Obedient([take_back, END])]

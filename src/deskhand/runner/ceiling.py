@@ -150,10 +150,10 @@ class Held:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lending:
-    """Whose words are in a folder (as its place suggests, unless said), and to whom it is lent."""
+    """Whose words are in a folder and to whom it is lent; unsaid, as before, else as its place suggests, to nobody."""
 
     marked: Marked | None = None
-    to: tuple[str, ...] = ()
+    to: tuple[str, ...] | None = None
 
 
 def grant_folder(
@@ -163,11 +163,11 @@ def grant_folder(
     mode: FolderMode,
     label: str = "",
     for_op: str | None = None,
-    lending: Lending | None = None,
+    lending: Lending = Lending(),
 ) -> Granted:
     """Grant a folder at this machine, to every task or only to the one that the op ``for_op`` begins.
 
-    Granting the same one again changes its mode and label (what people call it; its name if empty), and what is said
+    Granting the same one again changes its mode, its label (what people call it; its name if empty) and what is said
     of ``lending``. Returns when nothing happens any more that would not be allowed now.
 
     Raises:
@@ -180,19 +180,17 @@ def grant_folder(
         mode=mode,
         label=(label or root.name)[:NAME_CHARS_MAX],
         inode=root.stat().st_ino,
-        marked=(lending and lending.marked) or ("mixed" if looks_mixed(root) else "mine"),
-        lent_to=lending.to if lending else (),
+        marked="mixed" if looks_mixed(root) else "mine",
         for_op=for_op,
     )
 
     def change(entries: Sequence[Granted]) -> list[Granted]:
-        same = [e for e in entries if (e.root, e.for_op) == (granted.root, for_op)]
-        again = replace(granted, id=same[0].id, task=same[0].task) if same else granted
-        if same and not (lending and lending.marked):
-            again = replace(again, marked=same[0].marked)
-        if same and lending is None:
-            again = replace(again, lent_to=same[0].lent_to)
-        return [*(e for e in entries if e not in same), again]
+        same = (e for e in entries if (e.root, e.for_op) == (granted.root, for_op))
+        old = next(same, granted)
+        lent = old.lent_to if lending.to is None else lending.to
+        marked = lending.marked or old.marked
+        again = replace(granted, id=old.id, task=old.task, marked=marked, lent_to=lent)
+        return [*(e for e in entries if e is not old), again]
 
     after = _change(home, change)
     Ceiling(home).settle()

@@ -23,6 +23,7 @@ from deskhand.limits import INVITE_SECONDS
 def pair(
     *,
     kind: Annotated[Literal["page", "cli", "runner", "client"], option("pair.kind")] = "page",
+    member: Annotated[bool, option("pair.member", "--member")] = False,
     yes: Annotated[bool, option("pair.yes", "--yes")] = False,
     no_wait: Annotated[bool, option("pair.no_wait", "--no-wait")] = False,
     url: Annotated[str | None, option("pair.url")] = None,
@@ -30,7 +31,7 @@ def pair(
     """Invite a device."""
     hub = client()
     cursor = int(hub.get("/v1/snapshot")["cursor"])
-    role = kind if kind in {"runner", "client"} else "owner"
+    role = kind if kind in {"runner", "client"} else "member" if member else "owner"
     wish = {"kind": kind, "role": role, "admits_alone": yes}
     made = hub.call("POST", "/v1/pair/invites", wish)
     shown = (url or hub.url, str(made["invite"]), str(made["code"]))
@@ -105,14 +106,18 @@ def add_folder(
     *,
     mode: Annotated[Mode, option("folders.mode")] = "ask",
     label: Annotated[str, option("folders.label")] = "",
+    marked: Annotated[Literal["mine", "mixed"] | None, option("folders.marked")] = None,
+    lend: Annotated[list[str] | None, option("folders.lend")] = None,
 ) -> int:
     """Grant a folder at this computer."""
     from deskhand.cli.commands.task import make_known
     from deskhand.protocol.objects import FolderMode
-    from deskhand.runner.ceiling import grant_folder
+    from deskhand.runner.ceiling import Lending, grant_folder
 
     runner = local_runner()
-    granted = grant_folder(home(), path.expanduser(), mode=FolderMode(mode), label=label)
+    lending = Lending(marked=marked, to=None if lend is None else _members(lend))
+    where, wanted = path.expanduser(), FolderMode(mode)
+    granted = grant_folder(home(), where, mode=wanted, label=label, lending=lending)
     known = False
     if runner is not None:
         with _though_hub_is_away():
@@ -120,7 +125,18 @@ def add_folder(
             known = True
     speak.out(granted.id)
     found = {"id": granted.id, "root": granted.root, "mode": mode, "known": known}
+    found |= {"marked": granted.marked, "lent_to": granted.lent_to}
     return speak.done(found, "folders.added", root=granted.root, mode=speak.say(f"mode.{mode}"))
+
+
+def _members(said: list[str]) -> tuple[str, ...]:
+    """Return the ids of members, each named by id or name; ``none`` is nobody."""
+    named = [one for one in said if one != "none"]
+    found = client().items("/v1/devices") if named else []
+    known = {str(one[key]): str(one["id"]) for key in ("name", "id") for one in found}
+    if unknown := [one for one in named if one not in known]:
+        raise DeskhandError(Code.NOT_FOUND, ", ".join(unknown), field="--lend")
+    return tuple(known[one] for one in named)
 
 
 def list_folders() -> int:
@@ -131,7 +147,13 @@ def list_folders() -> int:
         {"computer": names.get(one["runner"], one["runner"]), **one}
         for one in hub.items("/v1/folders")
     ]
-    return speak.listed(found, "id", "mode", "computer", "root", none="folders.none")
+
+    def lent(one: Obj) -> str:
+        return ", ".join(one.get("lent_to", ()))
+
+    return speak.listed(
+        found, "id", "mode", "marked", "computer", "root", lent, none="folders.none"
+    )
 
 
 def remove_folder(name: Annotated[str, argument("FOLDER", "folders.folder")]) -> int:

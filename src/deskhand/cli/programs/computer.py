@@ -16,6 +16,7 @@ from platformdirs import user_documents_path
 
 from deskhand.agents.commands.agent import CommandAgent
 from deskhand.cli.minds import builtin_agent
+from deskhand.cli.programs.ending import awake_while
 from deskhand.cli.programs.serving import Running
 from deskhand.cli.values import setting
 from deskhand.clock import SystemClock
@@ -101,9 +102,14 @@ async def open_runner(
             if (await supply.models())[0]:
                 await thinking.warm()
 
-        warming = asyncio.ensure_future(warm())
+        runner, warming = Runner(parts), asyncio.ensure_future(warm())
+
+        def works() -> bool:
+            return bool(runner.workflow.under_way) and setting("runner.keep_awake").value is True
+
         try:
-            yield Runner(parts)
+            async with awake_while(works):
+                yield runner
         finally:
             warming.cancel()
             await asyncio.gather(warming, return_exceptions=True)

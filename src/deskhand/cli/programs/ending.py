@@ -2,8 +2,8 @@
 
 A program ends in order and within seconds whatever hangs. Before the machine sleeps or is switched off, Linux with
 systemd holds both back for up to five seconds while we tell whoever waits (logind's *delay* inhibitor). That needs the
-extra ``power``; without it, or without such a system, nothing is announced and silence is told apart by the hub. It
-refuses to keep a machine awake.
+extra ``power``; without it, or without such a system, nothing is announced and silence is told apart by the hub. While
+it works it may keep the machine awake, where the owner wants that; it refuses to do so a moment longer.
 """
 
 from __future__ import annotations
@@ -12,7 +12,9 @@ import asyncio
 import gc
 import logging
 import os
+import shutil
 import signal
+from asyncio.subprocess import DEVNULL
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
 from importlib import import_module
@@ -20,9 +22,19 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final, Literal
 
+from deskhand.clock import SystemClock
+
 Going = Literal["asleep", "off"]
 Tell = Callable[[Going], Awaitable[None]]
 
+_INHIBIT: Final = (
+    "systemd-inhibit",
+    "--what=sleep:idle",
+    "--who=Deskhand",
+    "--why=It works",
+    "cat",
+)
+_LOOK_SECONDS: Final = 1.0
 _LOGIN: Final = "org.freedesktop.login1"
 
 _log = logging.getLogger(__name__)
@@ -76,6 +88,35 @@ async def told_before_going(*tell: Tell) -> AsyncGenerator[None]:
     finally:
         watching.cancel()
         await asyncio.gather(watching, return_exceptions=True)
+
+
+@asynccontextmanager
+async def awake_while(works: Callable[[], bool]) -> AsyncGenerator[None]:
+    """Keep this machine from falling asleep while there is work, until the block ends."""
+    keeping = asyncio.ensure_future(_keep_awake(works))
+    try:
+        yield
+    finally:
+        keeping.cancel()
+        await asyncio.gather(keeping, return_exceptions=True)
+
+
+async def _keep_awake(works: Callable[[], bool]) -> None:
+    """Hold systemd's inhibitor through a child that ends with its input, and so with us, however we end."""
+    clock, refused = SystemClock(), shutil.which(_INHIBIT[0]) is None
+    while not refused:
+        await clock.sleep(_LOOK_SECONDS)
+        if works():
+            ours, theirs = os.pipe()
+            try:
+                child = await asyncio.create_subprocess_exec(*_INHIBIT, stdin=ours, stdout=DEVNULL)
+                while works() and child.returncode is None:
+                    await clock.sleep(_LOOK_SECONDS)
+            finally:
+                os.close(ours)
+                os.close(theirs)
+            refused = bool(await child.wait())
+    _log.warning("power.may_sleep")
 
 
 async def watch_power(tell: tuple[Tell, ...]) -> None:

@@ -1,7 +1,7 @@
-"""``deskhand hub``, the hub alone; ``deskhand up``, hub and runner in one process; and the first run of a person.
+"""``deskhand hub``, the hub alone, and ``deskhand up``, hub and runner in one process.
 
-The hub answers before the runner is imported; a link in memory joins them. The road to the phone is asked for once,
-tried, and only then shown.
+The hub answers before the runner is imported; a link in memory joins them. The road to the phone is tried, and only
+then shown.
 """
 
 from __future__ import annotations
@@ -11,24 +11,23 @@ import os
 import sys
 import threading
 import webbrowser
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from importlib import import_module
-from pathlib import Path
 
 from deskhand import __version__
 from deskhand.cli.home import home
 from deskhand.cli.programs.ending import told_before_going, until_told_to_end, work_until
 from deskhand.cli.programs.serving import Reach, Running, reach_of, running_hub, seen_to_answer
 from deskhand.cli.screen import Exit, speak
-from deskhand.cli.values import setting, write_value
+from deskhand.cli.values import setting
 from deskhand.errors import DeskhandError
 from deskhand.hub.app import Participant
 from deskhand.hub.pairing import write_claim_page
 from deskhand.limits import CLAIM_SECONDS
 from deskhand.ports import Committed
-from deskhand.protocol.objects import FolderMode, PairRequest, Role
+from deskhand.protocol.objects import PairRequest, Role
 from deskhand.protocol.requests import InviteAsk
 from deskhand.store.private import RUNNER_FILE
 
@@ -63,8 +62,12 @@ async def run_up(
     """
     path, wanted = home(), str(setting("hub.reach", flag=said).value)
     reach = reach_of(wanted)
-    if not wanted and speak.asks and not (path / RUNNER_FILE).exists():
-        reach = _first_run(path, name)
+    if speak.asks and not (path / RUNNER_FILE).exists():
+        beginning = import_module("deskhand.cli.programs.beginning")
+        beginning.first_run(path, name)
+        if not wanted:
+            beginning.ask_road()
+            reach = reach_of(str(setting("hub.reach").value))
     async with running_hub(path, port=port, reach=reach) as running:
         desk = _Desk(running, name=name, as_root=as_root)
         async with asyncio.TaskGroup() as group:
@@ -174,36 +177,3 @@ async def _in_daemon(ask: Callable[[], bool]) -> bool:
 
     threading.Thread(target=run, daemon=True).start()
     return await asyncio.wrap_future(answer)
-
-
-def _first_run(path: Path, name: str | None) -> Reach:
-    """Ask what is asked once: a folder, and the road to the phone; what is answered is kept."""
-    from deskhand.cli.programs.computer import computer_name
-    from deskhand.runner.ceiling import grant_folder
-
-    speak.out(speak.say("up.hello", version=__version__, name=computer_name(name)))
-    if folder := speak.ask(speak.say("up.folder")):
-        modes = {"1": FolderMode.READ_ONLY, "3": FolderMode.WORKSPACE}
-        mode = modes.get(speak.ask(speak.say("up.mode"), default="2"), FolderMode.ASK)
-        with _said_no():
-            granted = grant_folder(path, Path(folder).expanduser(), mode=mode)
-            shown = {"root": granted.root, "mode": speak.say(f"mode.{mode}")}
-            speak.note(speak.say("folders.added", **shown), "good")
-    for key in ("up.safe", "up.roads"):
-        speak.out(speak.say(key))
-    answer = speak.ask("›", default="2")
-    said = {"1": "lan", "2": "none"}.get(answer, answer)
-    with _said_no():
-        reach = reach_of(said)
-        write_value("hub.reach", said)
-        return reach
-    return Reach()
-
-
-@contextmanager
-def _said_no() -> Generator[None]:
-    """Say what cannot be, and go on without it."""
-    try:
-        yield
-    except DeskhandError as error:
-        speak.fail(error)
