@@ -15,10 +15,6 @@ from typing import Final
 from deskhand.errors import Code, DeskhandError
 
 _SAMPLE_BYTES: Final = 64 * 1024
-_CONTROL_SHARE_MAX: Final = 0.02
-_CONTROL_MAX: Final = 3
-_UTF16_ZERO_SHARE_MIN: Final = 0.3
-_HANGUL_SHARE_MIN: Final = 0.8
 _LINE_END = re.compile(r"\r\n|\n|\r")
 _CONTROL = re.compile(r"[\x00-\x08\x0e-\x1a\x1c-\x1f\x7f-\x9f]")
 
@@ -49,7 +45,7 @@ def decode(data: bytes) -> Decoded:
             found = Decoded(text=data.decode(encoding), encoding=encoding)
             shown = found.text[:_SAMPLE_BYTES]
             guessed = encoding in ("utf-16-le", "utf-16-be")
-            most = 0 if guessed else max(_CONTROL_MAX, len(shown) * _CONTROL_SHARE_MAX)
+            most = 0 if guessed else max(3, len(shown) * 0.02)
             if len(_CONTROL.findall(shown)) > most:
                 break
             return found
@@ -72,7 +68,7 @@ def _encodings(data: bytes) -> Iterator[str]:
         yield marked[0]
     elif b"\x00" in sample:  # UTF-16 without its mark: Latin text has a zero in every other byte
         for start, name in ((1, "utf-16-le"), (0, "utf-16-be")):
-            often = sample[start::2].count(0) * 2 >= len(sample) * _UTF16_ZERO_SHARE_MIN
+            often = sample[start::2].count(0) * 2 >= len(sample) * 0.3
             if often and not sample[1 - start :: 2].count(0):
                 yield name
     else:
@@ -86,4 +82,4 @@ def _korean(data: bytes) -> bool:
     high = [letter for letter in data.decode("cp949", errors="replace") if letter > "\x7f"]
     hangul = sum("가" <= letter <= "힣" for letter in high)
     pairs = len(re.findall(rb"[\x81-\xfe][\xa1-\xfe]", data))
-    return bool(high) and min(hangul, pairs) >= len(high) * _HANGUL_SHARE_MIN
+    return bool(high) and min(hangul, pairs) >= len(high) * 0.8

@@ -27,14 +27,9 @@ from deskhand.tools.tables.columns import Column, value_of
 from deskhand.tools.tables.numbers import is_missing, places
 
 CELL_CHARS_MAX: Final = 32_000
-SHEET_NAME_CHARS_MAX: Final = 28
-"""Three less than may be: a name that stands twice gets a number."""
 UNPACKED_BYTES_MAX: Final = 512 * 1024**2
 CELLS_READ_MAX: Final = 500_000
-WIDTH_MAX: Final = 60
-_MEASURED_ROWS: Final = 200
 _EXACT_DIGITS: Final = 15
-_ZIP_STAMP: Final = (2000, 1, 1, 0, 0, 0)
 
 Value = None | bool | int | str | Decimal | date
 
@@ -53,12 +48,13 @@ def build(sheets: Iterable[tuple[str, Iterable[Sequence[Cell]]]]) -> bytes:
     """Return an xlsx file of sheets, columns as wide as what begins them; the same sheets give the same bytes."""
     book = Workbook(write_only=True)
     for title, cells in sheets:
-        name, rows = _NOT_IN_NAMES.sub(" ", title).strip("' ")[:SHEET_NAME_CHARS_MAX], iter(cells)
-        page, first = book.create_sheet(name or None), [*islice(rows, _MEASURED_ROWS)]
+        # Three letters less than may be: a name that stands twice gets a number.
+        name, rows = _NOT_IN_NAMES.sub(" ", title).strip("' ")[:28], iter(cells)
+        page, first = book.create_sheet(name or None), [*islice(rows, 200)]
         page.freeze_panes = "A2"
         for place, column in enumerate(zip_longest(*first), start=1):
             width = 2 + max(6, *(len(str(cell.value)) for cell in column if cell))
-            page.column_dimensions[get_column_letter(place)].width = min(WIDTH_MAX, width)
+            page.column_dimensions[get_column_letter(place)].width = min(60, width)
         for row in chain(first, rows):
             page.append([_made(page, cell) for cell in row])
     raw = io.BytesIO()
@@ -170,7 +166,7 @@ def settled(raw: bytes) -> bytes:
         zipfile.ZipFile(settled, "w", zipfile.ZIP_DEFLATED) as after,
     ):
         for name in before.namelist():
-            info = zipfile.ZipInfo(name, _ZIP_STAMP)
+            info = zipfile.ZipInfo(name, (2000, 1, 1, 0, 0, 0))
             info.external_attr = 0o600 << 16
             data = _MODIFIED.sub(rb"\g<1>2000-01-01T00:00:00Z<", before.read(name))
             after.writestr(info, data, zipfile.ZIP_DEFLATED)

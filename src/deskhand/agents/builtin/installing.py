@@ -29,13 +29,8 @@ from deskhand.clock import Clock
 from deskhand.egress import Egress, EgressRequest, EgressResponse, parse_target
 from deskhand.errors import Code, DeskhandError
 
-ROOM: Final = 1.1
-"""How much of the disk a model must find free, in times of its size."""
 TRIES: Final = 5
 """How often in a row a broken download goes on by itself without having got further."""
-_HOPS_MAX: Final = 6
-_CHUNK: Final = 1024**2
-_SECONDS_MAX: Final = 48 * 3600.0
 _GONE: Final = (401, 403, 404, 410)
 """Answers to which asking again is of no use."""
 _WHOLE: Final = ("gguf", "json")
@@ -117,10 +112,10 @@ async def _fetch(url: str, part: _Part) -> None:
     egress = Egress(allowed=frozenset({first.entry} if first.host in _LOCAL else ()))
     headers = part.missing(url)
     asked = EgressRequest(
-        method="GET", url=url, headers=headers, seconds_max=_SECONDS_MAX, take=part.take
+        method="GET", url=url, headers=headers, seconds_max=48 * 3600.0, take=part.take
     )
     answer = await egress.send(asked)
-    for _ in range(_HOPS_MAX):
+    for _ in range(6):
         if vouched := re.fullmatch('"?([0-9a-f]{64})"?', answer.headers.get("x-linked-etag", "")):
             part.vouched = vouched[1]
         if "location" not in answer.headers:
@@ -198,7 +193,7 @@ class _Part:
         self.restart()
         self._begin(path.stat().st_size)
         with path.open("rb") as source:
-            shutil.copyfileobj(source, self, _CHUNK)
+            shutil.copyfileobj(source, self, 1024**2)
 
     def restart(self) -> None:
         """Forget the bytes, and what they were."""
@@ -218,7 +213,7 @@ class _Part:
             DeskhandError: ``disk_full`` with what is needed and what is there.
         """
         free = shutil.disk_usage(self._path.parent).free
-        needed = int(total * ROOM) - self.here
+        needed = int(total * 1.1) - self.here  # some of the disk stays free
         if needed > free:
             raise DeskhandError(Code.DISK_FULL, f"{needed / 1e9:.1f} GB / {free / 1e9:.1f} GB")
         self.total = total

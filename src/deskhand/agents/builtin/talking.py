@@ -16,7 +16,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
-from itertools import accumulate
+from itertools import chain
 from typing import Final, TypeVar, assert_never, cast
 
 from pydantic_ai import messages as chat
@@ -131,16 +131,12 @@ def arguments_of(call: chat.ToolCallPart) -> JsonObject:
 # --- what it is told
 
 
-FOLDED_BYTES: Final = 160
-"""What is left of a folded text: enough to know what it was."""
 STRIDES: Final = 8
 """An eighth of the turns is folded at a time: what comes before stays the same, and a provider's cache of it valid."""
 ROOM_BYTES_MIN: Final = 3_000
 """Beside the rules; a model with less context cannot work."""
 _PART_BYTES: Final = 60
 """What the spelling of one part costs beside its content."""
-_WHOLE: Final = 1 << 40
-"""Room for any text."""
 Said = tuple[chat.ModelMessage, ...]
 """One turn: what the model said, and what came of it."""
 
@@ -210,15 +206,12 @@ def _bounded(history: Sequence[Turn], left: int, language: str) -> list[Said]:
     left -= _size(last)
     if left < 0:
         return []
-    whole = [_said(*one, language, _WHOLE) for one in earlier]
-    small = [_said(*one, language, FOLDED_BYTES) for one in earlier]
-    large, little = ([0, *accumulate(map(_size, said))] for said in (whole, small))
+    whole = [_said(*one, language, 1 << 40) for one in earlier]
+    # Enough to know what it was.
+    small = [_said(*one, language, 160) for one in earlier]
     counts = [*range(0, len(earlier), 1 + len(earlier) // STRIDES), len(earlier)]
-    for count in counts:
-        if little[count] + large[-1] - large[count] <= left:
-            return [*small[:count], *whole[count:], last]
-    gone = next(count for count in counts if little[-1] - little[count] <= left)
-    return [*small[gone:], last]
+    ways = chain((small[:n] + whole[n:] for n in counts), (small[n:] for n in counts))
+    return [*next(way for way in ways if sum(map(_size, way)) <= left), last]
 
 
 def _size(said: Said) -> int:

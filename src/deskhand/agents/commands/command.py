@@ -26,7 +26,6 @@ Steps = Generator[Wishes, Turn, T]
 Checks = tuple[CheckWish, ...]
 
 _NAME_CHARS_MAX: Final = 120
-_REMARKS_MAX: Final = 50
 _TABLE: Final[dict[str, dict[str, Any]]] = tomllib.loads(
     files("deskhand.agents.commands").joinpath("commands.toml").read_text("utf-8")
 )
@@ -195,7 +194,7 @@ class Work:
         if checked.get("passed") is not True:
             raise StoppedError(self.say("changed_meanwhile"), evidence)
         told = (self.say(f"remark.{words(e, 'what')}", **e) for e in objects(value, "remarks"))
-        said = "\n".join(f"- {remark}" for remark in [*told, *remarks][:_REMARKS_MAX])
+        said = "\n".join(f"- {remark}" for remark in [*told, *remarks][:50])
         figures = {"rows": number(value, "rows"), "pages": number(value, "pages")}
         figures["columns"] = len(strings(value, "columns"))
         summary = self.say(key, **{**figures, **values, "name": name, "evidence": evidence})

@@ -16,7 +16,6 @@ from deskhand.errors import Code, DeskhandError
 from deskhand.protocol.objects import OptionInfo
 
 _LINE_CHARS_MAX: Final = 4000
-_NEAR_MAX: Final = 3
 _QUOTES: Final = {'"': '"', "'": "'", "“": "”", "”": "”", "‘": "’", "„": "“", "「": "」"}
 _OPENS: Final = r"(?<![^\s=])"
 _QUOTED = re.compile(_OPENS + f"(?:{'|'.join(f'{a}[^{b}]*{b}' for a, b in _QUOTES.items())})")
@@ -34,7 +33,7 @@ def parse_line(given: str, commands: Sequence[Command]) -> Line:
     name = (given.split() or [""])[0].lstrip("/").casefold()
     known = {command.name: command for command in commands}
     if not given.lstrip().startswith("/") or name not in known:
-        near = difflib.get_close_matches(name, known, n=_NEAR_MAX, cutoff=0.4) or sorted(known)
+        near = difflib.get_close_matches(name, known, n=3, cutoff=0.4) or sorted(known)
         names = ", ".join(f"/{each}" for each in near)
         raise DeskhandError(Code.UNKNOWN_COMMAND, f"/{name}; there is {names}", field="text")
     command, line = known[name], unicodedata.normalize("NFC", given).strip()

@@ -12,11 +12,10 @@ from typing import Final
 from deskhand.errors import Code, DeskhandError
 from deskhand.protocol.wire import JsonObject
 
-_FILE_BYTES_MAX: Final = 512 * 1024**2
 _BOUNDS: Final = (
     (resource.RLIMIT_AS, 1536 * 1024**2),
     (resource.RLIMIT_CPU, 40),
-    (resource.RLIMIT_FSIZE, _FILE_BYTES_MAX),
+    (resource.RLIMIT_FSIZE, 512 * 1024**2),
     (resource.RLIMIT_NOFILE, 64),
     (resource.RLIMIT_CORE, 0),
 )

@@ -24,10 +24,7 @@ from deskhand.ports import Command, Place
 from deskhand.protocol.wire import JsonObject
 
 SECONDS_MAX: Final = 20
-MEMORY_BYTES_MAX: Final = 1536 * 1024**2
 ANSWER_BYTES_MAX: Final = 16 * 1024**2
-AT_ONCE: Final = 2
-_SAID_CHARS_MAX: Final = 200
 _GIVEN: Final = "/given"
 _START: Final = "import sys; sys.path += {}; from {}.answering import main; main()"
 """Isolated from the environment and from the directory it starts in, and still finds what the runner found."""
@@ -37,7 +34,7 @@ class Apart:
     """Asks, a few at a time, and waits for an answer at most ``seconds_max``."""
 
     def __init__(self, *, seconds_max: float = SECONDS_MAX) -> None:
-        self._turn = asyncio.Semaphore(AT_ONCE)
+        self._turn = asyncio.Semaphore(2)
         self._seconds_max = seconds_max
 
     async def ask(self, question: JsonObject, files: Sequence[bytes], place: Place) -> JsonObject:
@@ -59,7 +56,7 @@ class Apart:
         try:
             answer = cast("JsonObject", json.loads(output))
         except ValueError:
-            detail = f"its reader broke on it: {output[-_SAID_CHARS_MAX:].decode(errors='replace')}"
+            detail = f"its reader broke on it: {output[-200:].decode(errors='replace')}"
             raise DeskhandError(Code.UNSUPPORTED_TYPE, detail) from None
         if isinstance(code := answer.get("error"), str):
             raise DeskhandError(Code(code), str(answer.get("detail")))
@@ -74,7 +71,7 @@ class Apart:
             writable=False,
             seconds_max=self._seconds_max,
             output_bytes_max=ANSWER_BYTES_MAX,
-            memory_bytes_max=MEMORY_BYTES_MAX,
+            memory_bytes_max=1536 * 1024**2,
             programs=_programs(),
             given=given,
         )

@@ -25,8 +25,6 @@ from deskhand.tools.tables.reading import delimiter_of
 ROWS_MAX: Final = 1_000
 CELL_CHARS_MAX: Final = 2_000
 CHARS_MAX: Final = 500_000
-_SNIFFED_CHARS: Final = 200_000
-_COMPLAINT_CHARS: Final = 500
 _READS: Final = frozenset({"SELECT", "EXPLAIN", "MULTI"})
 """What a statement may be; a PIVOT comes as several that only read."""
 _OPENED: Final = {
@@ -37,7 +35,6 @@ _OPENED: Final = {
     "temp_directory": "",
     "threads": 2,
 }
-_LOCKS: Final = ("SET enable_external_access = false", "SET lock_configuration = true")
 
 
 def answer(question: JsonObject, paths: list[str]) -> JsonObject:
@@ -50,14 +47,14 @@ def answer(question: JsonObject, paths: list[str]) -> JsonObject:
     for name, path in zip(cast("list[str]", question["names"]), paths, strict=True):
         loading.load(PurePosixPath(name), path)
     tables = loading.described()
-    for lock in _LOCKS:
+    for lock in ("SET enable_external_access = false", "SET lock_configuration = true"):
         loading.database.execute(lock)
     asked: JsonObject = {"columns": [], "rows": [], "complete": True}
     try:
         if question["sql"]:
             asked = _asked(loading.database, str(question["sql"]))
     except duckdb.Error as error:
-        said = " ".join(str(error).split())[:_COMPLAINT_CHARS]
+        said = " ".join(str(error).split())[:500]
         raise DeskhandError(Code.INVALID, f"{said}; tables: {'; '.join(tables)}") from None
     return {**asked, "tables": [*tables], "notes": [*loading.notes]}
 
@@ -123,7 +120,7 @@ class _Loading:
     def _text(self, stem: str, path: str) -> None:
         with about(stem):
             decoded = decode(Path(path).read_bytes())
-        sample = list(io.StringIO(decoded.text[:_SNIFFED_CHARS], newline=""))
+        sample = list(io.StringIO(decoded.text[:200_000], newline=""))
         if decoded.encoding != "utf-8":
             path = self._file(decoded.text)
         self._csv(stem, path, delimiter_of(sample))

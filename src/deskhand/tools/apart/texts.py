@@ -32,7 +32,6 @@ CPU_SECONDS_MAX: Final = 12.0
 MERGED_BYTES_MAX: Final = 12_000_000
 SEPARATED: Final = "sep=,\n"
 """Says of a text which mark divides its columns."""
-_TABLE_CELL_CHARS: Final = 500
 _HEADERS: Final = ("From", "To", "Cc", "Date", "Subject")
 _WITHIN: Final = {"td": " | ", "th": " | "}
 _SILENT: Final = frozenset({"script", "style", "template", "svg"})
@@ -202,7 +201,7 @@ class _Page(HTMLParser):
 
 
 def _row(cells: Iterable[str]) -> str:
-    shown = [" ".join(cell.split())[:_TABLE_CELL_CHARS] for cell in cells]
+    shown = [" ".join(cell.split())[:500] for cell in cells]
     while shown and not shown[-1]:
         shown.pop()
     return f"| {' | '.join(shown)} |" if shown else ""

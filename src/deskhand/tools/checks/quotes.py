@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
-from typing import Final
 
 from deskhand.core.quotes import CUT, Quote, parse, stands_in
 from deskhand.core.words.owing import actions_in
@@ -18,7 +17,6 @@ from deskhand.texts import text
 from deskhand.tools.builtin import result, source
 from deskhand.tools.reading import Reader
 
-_NAMED_MAX: Final = 10
 _ITEM = re.compile(r"[-*] ")
 
 
@@ -116,5 +114,5 @@ def counted(
     said = partial(text, language=wish.language)
     told = [said(f"check.{what}", found=total - len(wrong), total=total), *also]
     if wrong:
-        told.append(said(f"check.{what}_wrong", named=", ".join(wrong[:_NAMED_MAX])))
+        told.append(said(f"check.{what}_wrong", named=", ".join(wrong[:10])))
     return result("; ".join(told), passed=not wrong and not also and total >= least)

@@ -19,13 +19,8 @@ from deskhand.tools.tables.reading import Row, Table
 Value = Decimal | date | None
 Kind = Literal["number", "percent", "identifier", "mixed", "date", "text"]
 
-VALUE_SHARE_MIN: Final = 0.9
-"""A column is a number or date column when at least this share of its values reads as one."""
-NEARLY_SHARE_MIN: Final = 0.5
-"""A text column in which so many values are numbers is pointed out."""
 EXACT: Final = Context(prec=200)
 
-_SAMPLE: Final = 2000
 _IDENTIFIER = re.compile("|".join(WORDS["identifier"]), re.IGNORECASE)
 _LEADING_ZERO = re.compile(r"0[0-9]+")
 
@@ -96,7 +91,7 @@ def value_of(cell: str, column: Column, read: Read = number_of) -> Value:
 
 def _sample(rows: Sequence[Row], index: int) -> list[str]:
     """Values spread over the whole table, so that a late 25/12 still decides the order of dates."""
-    step = max(1, len(rows) // _SAMPLE)
+    step = max(1, len(rows) // 2000)
     cells = (row.cells[index] for row in rows[::step])
     return [cell for cell in cells if not is_missing(cell)]
 
@@ -104,14 +99,15 @@ def _sample(rows: Sequence[Row], index: int) -> list[str]:
 def _column(blank: Column, sample: list[str], style: Style, either: str) -> Column:
     if not sample:
         return blank
-    needed, order = len(sample) * VALUE_SHARE_MIN, order_of(sample)
+    # Most of the values read as one; a column of which only half do is pointed out.
+    needed, order = len(sample) * 0.9, order_of(sample)
     if order is not None and sum(a_date(cell, order) is not None for cell in sample) >= needed:
         unsure = sample[0].strip() if order == "either" else ""
         return replace(blank, kind="date", order=order, unsure=unsure)
     read = [amount(cell, style) for cell in sample]
     amounts = [found for found in read if found is not None]
     if len(amounts) < needed:
-        nearly = len(amounts) > len(sample) * NEARLY_SHARE_MIN
+        nearly = len(amounts) > len(sample) * 0.5
         return replace(blank, unsure=sample[read.index(None)].strip()[:80] if nearly else "")
     currencies = {found.currency for found in amounts if found.currency}
     return replace(

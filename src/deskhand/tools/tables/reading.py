@@ -23,7 +23,6 @@ from deskhand.tools.tables.numbers import WORDS, Style, amount, is_missing
 
 DELIMITERS: Final = (",", ";", "\t", "|")
 COLUMNS_MAX: Final = 500
-_SNIFF_LINES: Final = 400
 _SNIFF_ROWS: Final = 200
 _STRAY_QUOTE_LINES: Final = 20
 """A field over more lines than this is a quote that nobody closed."""
@@ -107,7 +106,7 @@ def delimiter_of(lines: Sequence[str]) -> str:
         return hint[1]
 
     def score(delimiter: str) -> float:
-        rows = list(_rows(lines[:_SNIFF_LINES], delimiter, quoted=True))[:_SNIFF_ROWS]
+        rows = list(_rows(lines[:400], delimiter, quoted=True))[:_SNIFF_ROWS]
         width, count = _usual_width(rows)
         return count / len(rows) + min(width, 10) / 100 if width > 1 else 0.0
 

@@ -23,9 +23,6 @@ ROWS_SHEET_MAX: Final = 20_000
 CELLS_SHEET_MAX: Final = 300_000
 GROUPS_MAX: Final = 30
 """A column with more different values than this is not grouped by on its own accord."""
-GROUPS_SHOWN_MAX: Final = 200
-SKIPPED_SHOWN_MAX: Final = 50
-_UNREADABLE_SHOWN_MAX: Final = 5
 _DELIMITERS: Final = {",": "comma", ";": "semicolon", "\t": "tab", "|": "bar"}
 _MEASURES: Final = ("sum", "average", "minimum", "maximum")
 Figures = Mapping[str, Decimal]
@@ -53,7 +50,7 @@ def report(path: str, table: Table, wish: Shape, *, language: str) -> Report:
     """
     whole = shape([(path, table)], Shape())
     grouping = wish.by or _grouping(table, whole.columns)
-    wish = wish.model_copy(update={"by": grouping, "top": GROUPS_SHOWN_MAX})
+    wish = wish.model_copy(update={"by": grouping, "top": 200})
     groups = shape([(path, table)], wish) if grouping else None
     told = _Told(path, table, whole.columns, language_of(*table.names, default=language))
     found = [(column, measured(column, table)) for column in whole.columns if column.measured]
@@ -170,7 +167,7 @@ class _Told:
                 if value is None and not is_missing(cell) and (column.measured or column.dated)
             ]
             if unread:
-                shown = ", ".join(unread[:_UNREADABLE_SHOWN_MAX])
+                shown = ", ".join(unread[:5])
                 look.append(self.say("unreadable", count=len(unread), shown=shown))
             said = ", ".join(filter(None, [*read, column.currency]))
             yield _row(column.name, said, "; ".join(look) or None)
@@ -187,6 +184,6 @@ class _Told:
         if skipped := self.table.skipped:
             count = self.say("note.skipped", count=len(skipped))
             yield _row(count, self.say("note.why"), bold=True)
-            for row in skipped[:SKIPPED_SHOWN_MAX]:
+            for row in skipped[:50]:
                 why = {"fields": len(row.cells), "width": len(self.columns)}
                 yield _row(self.say("line", line=row.line), self.say("skipped.width", **why))

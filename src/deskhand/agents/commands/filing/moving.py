@@ -28,8 +28,6 @@ _BATCH_BYTES_MAX: Final = 30_000
 _SHOWN_MAX: Final = 200
 _MOVES_MAX: Final = 9_000
 _FACTS_MAX: Final = 2_000
-_MIDWAY: Final = ".on-its-way"
-_SHARED_MIN: Final = 2
 _FIRST_WORD: Final = re.compile(r"[^\W\d_]{2,}")
 _FIELD: Final = re.compile(
     r"\{(?:n(?::(?P<digits>0?[1-9]))?|(?P<word>name|date)(?::(?P<case>lower|upper))?)\}"
@@ -148,7 +146,8 @@ def _moved(pairs: Mapping[str, str], work: Work) -> Steps[tuple[_Arrived, list[s
     """Move what is on no other's place at once, the others by a name on the way; return who moved and who did not."""
     places = {path.casefold() for path in pairs}
     first = {
-        path: f"{to}{_MIDWAY}" if to.casefold() in places else to for path, to in pairs.items()
+        path: f"{to}{'.on-its-way'}" if to.casefold() in places else to
+        for path, to in pairs.items()
     }
     arrived, failed = yield from _batched(first, work)
     late = {to: path for path, (to, _) in arrived.items() if to != pairs[path]}
@@ -199,12 +198,10 @@ def _folders(files: list[_File], work: Work) -> list[str]:
         return [file.day[:7] for file in files]
     if by == "project":
         firsts = [hit[0] if (hit := _FIRST_WORD.match(file.stem)) else "" for file in files]
-        shared = Counter(first.casefold() for first in firsts)
-        spelled = {first.casefold(): first for first in reversed(firsts)}
-        return [
-            spelled[first.casefold()] if shared[first.casefold()] >= _SHARED_MIN else ""
-            for first in firsts
-        ]
+        folded = [first.casefold() for first in firsts]
+        shared = Counter(folded)
+        spelled = dict(zip(reversed(folded), reversed(firsts), strict=True))
+        return [spelled[each] if shared[each] > 1 else "" for each in folded]
     kinds = (kind.partition(": ") for kind in work.say("organize.types").splitlines())
     of = {ending: name for name, _, endings in kinds for ending in endings.split()}
     return [of.get(file.ending[1:].casefold(), work.say("organize.other")) for file in files]

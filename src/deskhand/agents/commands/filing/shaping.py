@@ -30,7 +30,6 @@ _PARAGRAPHS: Final = ("docx", "html", "htm")
 _WHOLE: Final = ("md", "markdown", "txt")
 """Of these nothing is lost by reading."""
 _MERGED_MAX: Final = 20
-_SHOWN_MAX: Final = 10
 
 
 def _table(work: Work) -> Plan:
@@ -65,7 +64,7 @@ def _merge(work: Work) -> Plan:
     number_fits = 1 < len(paths) <= _MERGED_MAX
     if not number_fits or len(kinds) > 1 or "" in kinds:
         key = "merge.kinds" if number_fits else "merge.number"
-        shown = ", ".join(paths[:_SHOWN_MAX]) or "–"
+        shown = ", ".join(paths[:10]) or "–"
         raise StoppedError(work.say(key, count=len(paths), most=_MERGED_MAX, paths=shown))
     kind, on = kinds.pop(), work.option("on")
     if on and kind != "table":

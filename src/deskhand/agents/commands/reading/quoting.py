@@ -40,7 +40,6 @@ MARK: Final = "<!-- deskhand: quoted from notes, line by line -->"
 _KINDS: Final = "md markdown txt text rst org adoc log eml html htm docx pdf"
 _ENDINGS: Final = frozenset(_KINDS.split())
 _FILES_PER_READ: Final = 200
-_CHARS_MAX: Final = 16_000_000
 _PATHS_PER_CHECK: Final = 500
 _NAMED_MAX: Final = 5
 
@@ -138,7 +137,7 @@ def _read(waiting: list[str], found: Found) -> Steps[tuple[Note, ...]]:
     """Read the notes in a few calls; a file larger than one call is gone on with from the next line."""
     lines = {path: list[str]() for path in waiting}
     remarks = dict[str, tuple[str, ...]]()
-    first, left = 1, _CHARS_MAX
+    first, left = 1, 16_000_000
     while waiting and left > 0:
         batch, waiting = waiting[:_FILES_PER_READ], waiting[_FILES_PER_READ:]
         wish: JsonObject = {"paths": [*batch], "from_line": first}
@@ -170,10 +169,6 @@ def _named(files: Counter[str]) -> str:
 
 
 _WORDS_PER_PAGE: Final = 450
-_QUOTE_CHARS_MAX: Final = 300
-_OTHERS_TRIED_MAX: Final = 2000
-_HEADINGS_WORDS: Final = 16
-"""What the headings of all sections take."""
 _ALIKE: Final = 0.8
 _WORDS_LOW, _WORDS_HIGH, _TELLING = 4, 40, 12
 _EARLY: Final = 5
@@ -214,9 +209,9 @@ def _composed(found: Found) -> tuple[str, list[_Pick], list[_Pick]]:
     """Return the page, the lines on it, and the actions that had no room; of other lines none that repeats another."""
     actions, others = _choose(found.notes)
     most = int(found.work.option("pages", "1")) * _WORDS_PER_PAGE
-    room = most - len(_page(found, [], actions).split()) - _HEADINGS_WORDS
+    room = most - len(_page(found, [], actions).split()) - 16  # the headings of all sections
     taken, said = list[_Pick](), list[frozenset[str]]()
-    for pick in (*actions, *others[:_OTHERS_TRIED_MAX]):
+    for pick in (*actions, *others[:2000]):
         cost, told = len(_quoted(pick).split()), _tokens(pick.words)
         is_new = pick.section is Cue.ACTION or not any(_alike(told, other) for other in said)
         if cost <= room and is_new:
@@ -248,7 +243,7 @@ def _page(found: Found, taken: Iterable[_Pick], left: Iterable[_Pick]) -> str:
 
 def _quoted(pick: _Pick) -> str:
     """Return the line of the page for a line of a note; a very long one is cut visibly, around what marks it."""
-    shown = cut(pick.words, at=cue_place(pick.words), limit=_QUOTE_CHARS_MAX)
+    shown = cut(pick.words, at=cue_place(pick.words), limit=300)
     return show(Quote(text=shown, path=pick.path, line=pick.number))
 
 
@@ -316,8 +311,6 @@ def _in_turn(groups: Iterable[list[_Pick]]) -> list[_Pick]:
 # --- /actions and /risks
 
 
-_PAGE_BYTES_MAX: Final = 150_000
-"""An approval must be able to show all of it."""
 _LINES_SHOWN_MAX: Final = 8
 """Of one risk."""
 
@@ -338,7 +331,8 @@ def _actions(work: Work) -> Plan:
     if not actions:
         summary = work.say("actions.none", **counts)
         return Done(summary=summary, checks=found.action_checks(None))
-    rows, left, room = {False: list[str](), True: list[str]()}, list[str](), _PAGE_BYTES_MAX
+    # An approval must be able to show all of it.
+    rows, left, room = {False: list[str](), True: list[str]()}, list[str](), 150_000
     for action in sorted(actions, key=_order):
         row = _row(action)
         room -= len(row.encode()) + 1

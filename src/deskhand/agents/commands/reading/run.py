@@ -17,7 +17,6 @@ from deskhand.protocol.wire import Json, JsonObject
 
 _OUTPUT_CHARS_MAX: Final = 8000
 _FILES_SHOWN_MAX: Final = 30
-_FILES_CHECKED_MAX: Final = 2000
 
 
 def _plan(work: Work) -> Plan:
@@ -49,7 +48,7 @@ def _plan(work: Work) -> Plan:
     if reasons:
         return GiveUp(reasons=tuple(reasons), say=told)
     checks = (work.check("exit", "", {"step": step}),) if (step := words(value, "step")) else ()
-    if facts := [*map(_fact, changes[:_FILES_CHECKED_MAX])]:
+    if facts := [*map(_fact, changes[:2000])]:
         checks += (work.check("files", "", {"files": facts}),)
     return Done(summary=work.say("run.done", what=shown), say=told, checks=checks)
 

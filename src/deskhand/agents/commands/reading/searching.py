@@ -21,15 +21,12 @@ from deskhand.core.words.wording import wording
 from deskhand.ports import Done, GiveUp, ToolResult, Wishes
 from deskhand.protocol.wire import Json, JsonObject
 
-_SHOWN_MAX: Final = 20
-_WORDS_MAX: Final = 20
 _EMPTY: Final = frozenset(wording("find")["filling"].split())
 """Words that say nothing when others do."""
 _GROUPS_SHOWN_MAX: Final = 50
 _COPIES_SHOWN_MAX: Final = 10
 _MOVED_MAX: Final = 150
 """A task has so many steps; the others are for the next one."""
-_FACTS_MAX: Final = 5000
 
 
 def _find(work: Work) -> Plan:
@@ -38,7 +35,7 @@ def _find(work: Work) -> Plan:
     asked, endings = strings(wish, "words"), strings(wish, "endings")
     sought = " ".join(asked or endings)
     value = yield from work.ask("find_files", "find", wish, words=sought or days)
-    files = objects(value, "files")[:_SHOWN_MAX]
+    files = objects(value, "files")[:20]
     counts: JsonObject = {"looked": value.get("looked_at"), "count": value.get("found_total")}
     counts["asked"] = " ".join(filter(None, [sought and f"“{sought}”", days]))
     if not files:
@@ -75,7 +72,7 @@ def _wish(work: Work) -> tuple[JsonObject, str]:
     period = period_in(said, today)
     single = (said.replace(period.words, " ", 1) if period else said).split()
     telling = [word for word in single if word.casefold() not in _EMPTY]
-    sought = (phrases + (telling or ([] if phrases or period else single)))[:_WORDS_MAX]
+    sought = (phrases + (telling or ([] if phrases or period else single)))[:20]
     endings = work.option("type").replace(",", " ").split()
     wish: JsonObject = {"path": work.option("in", "."), "words": [*sought]}
     wish["endings"] = [ending.lstrip(".*") for ending in endings]
@@ -117,7 +114,7 @@ def _duplicates(work: Work) -> Plan:
     summary += "".join(work.more("duplicates.moved", len(moved)))
     said = [line for group in groups[:_GROUPS_SHOWN_MAX] for line in _shown(group, moved, work)]
     left += work.more("duplicates.more", len(groups) - _GROUPS_SHOWN_MAX)
-    facts = [fact for group in groups for fact in _facts(group, moved)][:_FACTS_MAX]
+    facts = [fact for group in groups for fact in _facts(group, moved)][:5000]
     told = "\n".join([*said, "", *left]).strip()
     if failed:
         return GiveUp(reasons=(*failed[:_COPIES_SHOWN_MAX], summary), say=told)
