@@ -88,8 +88,8 @@ class _Relay:
         except DeskhandError as error:
             status = 502 if error.fault.retryable else 403
             writer.write(_answer(status, f"{error.sentence()}\n".encode()))
-        except (OSError, ValueError, EOFError, asyncio.LimitOverrunError):
-            writer.write(_answer(400))
+        except (OSError, ValueError, EOFError, asyncio.LimitOverrunError, asyncio.CancelledError):
+            writer.write(_answer(400))  # who cancels is we, at the end
         finally:
             self.busy.discard(me)
             writer.close()
@@ -98,8 +98,6 @@ class _Relay:
         head = (await reader.readuntil(b"\r\n\r\n")).decode("ascii")
         first, *rest = head[:-4].split("\r\n")
         method, where, _ = first.split(" ")
-        if not method.isalpha():
-            raise ValueError
         if method == "CONNECT":
             return await self._tunnel(where, reader, writer)
         parts = (one.partition(":") for one in rest)

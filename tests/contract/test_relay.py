@@ -1,0 +1,357 @@
+"""The proxy of a command, spoken to as its programs would, by honest ones and by others."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import asynccontextmanager
+from functools import partial
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from deskhand import limits
+from deskhand.egress import Egress
+from deskhand.egress.broker import Broker, lines
+from tests.canary import Canary, Way, answer, canary, way_out
+from tests.contract.test_egress_wire import GLOBAL, Flipping, tls_site
+
+NAME = "data.example.org"
+Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
+
+
+def broker_of(site: Canary, *more: str, folder: Path | None = None) -> Broker:
+    """Return a broker for whom the site is listed."""
+    return Broker(hosts=lambda: [site.host, *more], folder=folder)
+
+
+def status(heard: bytes) -> int:
+    """Return the status of an answer; 0 for none."""
+    return int(heard.split(b" ")[1]) if heard else 0
+
+
+# --- plain http ------------------------------------------------------------------------------------------------
+
+
+async def test_a_request_comes_through_whole_and_its_answer_comes_back() -> None:
+    """Method, path, body and headers arrive; what concerns the connection only does not."""
+    made = answer(b"made", "X-Of: theirs", status="201 Created")
+    async with canary({"/up": made}) as site, way_out(broker_of(site), site.host) as way:
+        heard = await way.say(
+            f"POST {site.url}/up?a=1 HTTP/1.1\r\nHost: evil.example\r\nX-Mine: 1\r\n"
+            "Proxy-Connection: keep-alive\r\nContent-Length: 3\r\n\r\nabc".encode()
+        )
+
+    assert heard.startswith(b"HTTP/1.1 201 ")
+    assert heard.endswith(b"\r\n\r\nmade")
+    assert b"x-of: theirs" in heard
+    assert site.heads[0].startswith(f"POST /up?a=1 HTTP/1.1\r\nHost: {site.host}\r\n")
+    assert "x-mine: 1" in site.heads[0]
+    assert "proxy" not in site.heads[0]
+    assert "evil" not in site.heads[0]
+    assert site.bodies == [b"abc"]
+
+
+async def test_a_listed_host_that_was_not_asked_for_is_not_reached() -> None:
+    """NE-01: a yes is for the hosts it named, also where more are listed."""
+    async with (
+        canary() as site,
+        canary() as other,
+        way_out(broker_of(site, other.host), site.host) as way,
+    ):
+        heard = await way.say(f"GET {other.url}/ HTTP/1.1\r\n\r\n".encode())
+
+    assert (status(heard), other.heads) == (403, [])
+
+
+async def test_a_host_that_was_asked_for_and_is_no_longer_listed_is_not_reached() -> None:
+    """RO-05: the owner's list is read for each request of a running command."""
+    listed: list[str] = []
+    async with canary() as site, way_out(Broker(hosts=lambda: listed), site.host) as way:
+        listed.append(site.host)
+        before = await way.say(f"GET {site.url}/ HTTP/1.1\r\n\r\n".encode())
+        listed.clear()
+        after = await way.say(f"GET {site.url}/ HTTP/1.1\r\n\r\n".encode())
+
+    assert (status(before), status(after), len(site.heads)) == (200, 403, 1)
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        b"GET / HTTP/1.1\r\n\r\n",
+        b"GET http://HOST\x00.evil.example/ HTTP/1.1\r\n\r\n",
+        b"GET http://HOST@evil.example/ HTTP/1.1\r\n\r\n",
+        b"GET http://user:secret@HOST/ HTTP/1.1\r\n\r\n",
+        b"GET http://HOST\\@evil.example/ HTTP/1.1\r\n\r\n",
+        b"GET http://HOST#@evil.example/ HTTP/1.1\r\n\r\n",
+        b"GET http://0x7f.1:PORT/ HTTP/1.1\r\n\r\n",
+        b"GET http://2130706433:PORT/ HTTP/1.1\r\n\r\n",
+        b"GET http://127.1:PORT/ HTTP/1.1\r\n\r\n",
+        b"GET http://[::ffff:127.0.0.1]:PORT/ HTTP/1.1\r\n\r\n",
+        b"GET http://localhost:PORT/ HTTP/1.1\r\n\r\n",
+        b"GET http://169.254.169.254/latest/meta-data/ HTTP/1.1\r\n\r\n",
+        b"GET http://HOST/ HTTP/1.1 x\r\n\r\n",
+        b"GET  http://HOST/ HTTP/1.1\r\n\r\n",
+        b"\x1b[2J http://HOST/ HTTP/1.1\r\n\r\n",
+        b"POST http://HOST/ HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+        b"POST http://HOST/ HTTP/1.1\r\nContent-Length: -1\r\n\r\n",
+        b"POST http://HOST/ HTTP/1.1\r\nContent-Length: 999999999999\r\n\r\n",
+        b"GET http://HOST/ HTTP/1.1\r\nX: a\nY: b\r\n\r\n",
+        b"GET http://HOST/ HTTP/1.1\r\nAuthorization: Bearer theirs\r\n\r\n",
+        b"GET http://HOST/?api_key=theirs HTTP/1.1\r\n\r\n",
+        b"CONNECT HOST/x HTTP/1.1\r\n\r\n",
+        b"CONNECT user@HOST HTTP/1.1\r\n\r\n",
+        b"CONNECT HOST\x00.evil.example:443 HTTP/1.1\r\n\r\n",
+        b"CONNECT localhost:PORT HTTP/1.1\r\n\r\n",
+        b"CONNECT 127.0.0.1 HTTP/1.1\r\n\r\n",
+        b"CONNECT 0177.0.0.1:PORT HTTP/1.1\r\n\r\n",
+        b"CONNECT [::1]:PORT HTTP/1.1\r\n\r\n",
+        b"connect HOST HTTP/1.1\r\n\r\n",
+        b"\x05\x01\x00\r\n\r\n",
+        b"\x16\x03\x01\x00\xff\r\n\r\n",
+        b"GET http://HOST/" + b"a" * 20_000,
+    ],
+)
+async def test_no_odd_spelling_is_understood(said: bytes) -> None:
+    """NE-05, NE-08: another way to write a host, a port or a request reaches nothing at all."""
+    async with canary() as site, way_out(broker_of(site), site.host) as way:
+        here = said.replace(b"HOST", site.host.encode()).replace(b"PORT", str(site.port).encode())
+        reader, writer = await way.open()
+        writer.write(here)
+        writer.write_eof()
+        async with asyncio.timeout(10):
+            heard = await reader.read(-1)
+        writer.close()
+
+    assert status(heard) in {400, 403}
+    assert site.heads == []
+
+
+class Noting:
+    """A network without an end that notes what is dialled."""
+
+    def __init__(self) -> None:
+        """Start with nothing dialled."""
+        self.dialled: list[tuple[str, int]] = []
+
+    async def __call__(self, host: str, port: int) -> Streams:
+        """Note it, and answer nothing."""
+        self.dialled.append((host, port))
+        raise OSError
+
+    async def resolve(self, name: str, port: int) -> Sequence[str]:
+        """Say that every name is at one address."""
+        del name, port
+        return [GLOBAL]
+
+
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    st.from_regex(
+        r"[a-zA-Z0-9.:@\\/#%\[\]\x00\x09\x7f-]{0,12}data\.example\.org[a-zA-Z0-9.:@\\/#%\x00-]{0,12}",
+        fullmatch=True,
+    )
+)
+def test_what_is_dialled_is_what_was_permitted(where: str) -> None:
+    """NE-05: of whatever is written around a permitted name nothing but that name on its port is dialled."""
+    network = Noting()
+
+    async def ask() -> None:
+        broker = Broker(
+            hosts=lambda: [NAME], egress=partial(Egress, resolve=network.resolve, dial=network)
+        )
+        async with way_out(broker, NAME) as way:
+            reader, writer = await way.open()
+            writer.write(f"CONNECT {where} HTTP/1.1\r\n\r\n".encode("latin-1"))
+            writer.write_eof()
+            await reader.read(-1)
+            writer.close()
+
+    asyncio.run(ask())
+
+    assert network.dialled == ([(GLOBAL, 443)] if where.lower() == f"{NAME}:443" else [])
+
+
+# --- tunnels ---------------------------------------------------------------------------------------------------
+
+
+@asynccontextmanager
+async def tunnel(way: Way, where: str) -> AsyncGenerator[Streams]:
+    """Hold a tunnel that was opened."""
+    reader, writer = await way.open()
+    writer.write(f"CONNECT {where} HTTP/1.1\r\nHost: {where}\r\n\r\n".encode())
+    head = await reader.readuntil(b"\r\n\r\n")
+    assert status(head) == 200
+    try:
+        yield reader, writer
+    finally:
+        writer.close()
+
+
+async def greeted(way: Way, where: str, name: str | None, trust: ssl.SSLContext) -> bytes:
+    """Return what is answered inside TLS by who is greeted by a name; nothing when it never comes to that."""
+    trust.check_hostname = False
+    async with tunnel(way, where) as (reader, writer):
+        try:
+            await writer.start_tls(trust, server_hostname=name or "")
+            writer.write(b"GET / HTTP/1.1\r\n\r\n")
+            async with asyncio.timeout(10):
+                return await reader.read(-1)
+        except (OSError, ssl.SSLError):
+            return b""
+
+
+def over(port: int, names: Flipping) -> partial[Egress]:
+    """Return what dials one port of loopback whatever the address, and learns addresses of ``names``."""
+
+    async def dial(host: str, _: int) -> Streams:
+        assert host == GLOBAL
+        return await asyncio.open_connection("127.0.0.1", port)
+
+    return partial(Egress, resolve=names, dial=dial)
+
+
+OK = answer(b"inside")
+
+
+async def test_a_tunnel_leads_to_the_address_that_was_judged(tmp_path: Path) -> None:
+    """SS-02, NE-07: one question to the resolver, whatever it would say next; the greeting names the host."""
+    names = Flipping()
+    async with tls_site(tmp_path, NAME, OK) as site:
+        broker = Broker(
+            hosts=lambda: [NAME], egress=over(site.port, names), folder=tmp_path / "egress"
+        )
+        async with way_out(broker, NAME) as way:
+            heard = await greeted(way, f"{NAME}:443", NAME, site.trust)
+
+    (line,) = lines(tmp_path / "egress", "tsk_1")
+    assert heard.endswith(b"inside")
+    assert (names.asked, site.server_names) == (1, [NAME])
+    assert (line["method"], line["host"], line["ended"]) == ("CONNECT", f"{NAME}:443", "closed")
+    assert line["bytes_out"] > 500
+    assert line["bytes_in"] > len(OK)
+
+
+@pytest.mark.parametrize("name", ["evil.example", f"{NAME}.evil.example", None])
+async def test_a_greeting_for_another_name_goes_nowhere(tmp_path: Path, name: str | None) -> None:
+    """NE-07: where the tunnel leads and who is greeted in it are one, or not a byte of it is passed on."""
+    async with tls_site(tmp_path, NAME, OK) as site:
+        broker = Broker(
+            hosts=lambda: [NAME], egress=over(site.port, Flipping()), folder=tmp_path / "egress"
+        )
+        async with way_out(broker, NAME) as way:
+            heard = await greeted(way, f"{NAME}:443", name, site.trust)
+
+    (line,) = lines(tmp_path / "egress", "tsk_1")
+    assert (heard, site.requests, site.server_names) == (b"", [], [])
+    assert line["ended"].startswith("address_refused")
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        b"GET / HTTP/1.1\r\nHost: evil.example\r\n\r\n",
+        b"SSH-2.0-x\r\n",
+        b"\x16\x03\x01\x00\x05hello",
+        b"\x16\x03\x01\xff\xffhello",
+        b"\x17\x03\x03\x00\x05hello",
+        b"",
+    ],
+)
+async def test_a_tunnel_is_for_tls_only(said: bytes) -> None:
+    """NE-07: what cannot be seen to greet the host is not passed on."""
+    async with (
+        canary() as site,
+        way_out(broker_of(site), site.host) as way,
+        tunnel(way, site.host) as (reader, writer),
+    ):
+        writer.write(said)
+        writer.write_eof()
+        async with asyncio.timeout(10):
+            await reader.read(-1)
+
+    assert (site.heads, site.bodies) in [([], []), ([], [b""])]
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1", "10.0.0.7", "169.254.169.254", "::1"])
+async def test_a_name_that_leads_inside_has_no_tunnel(address: str) -> None:
+    """NE-08, SS-01: a listed name does not make a private address reachable."""
+
+    async def inside(_: str, __: int) -> Sequence[str]:
+        return [address]
+
+    broker = Broker(hosts=lambda: [NAME], egress=partial(Egress, resolve=inside))
+    async with way_out(broker, NAME) as way:
+        heard = await way.say(f"CONNECT {NAME}:443 HTTP/1.1\r\n\r\n".encode())
+
+    assert status(heard) == 403
+
+
+async def test_a_tunnel_ends_where_the_task_has_said_too_much(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """NE-10: bytes inside TLS count like any, and afterwards nothing goes out any more."""
+    monkeypatch.setattr(limits, "EGRESS_TASK_OUT_BYTES_MAX", 100_000)
+    got = 0
+
+    async def swallow(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal got
+        try:
+            while some := await reader.read(65_536):
+                got += len(some)
+        finally:
+            writer.close()
+
+    async with tls_site(tmp_path, NAME, OK) as site:
+        server = await asyncio.start_server(swallow, "127.0.0.1", 0)
+        broker = Broker(
+            hosts=lambda: [NAME],
+            egress=over(server.sockets[0].getsockname()[1], Flipping()),
+        )
+        incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        hello = site.trust.wrap_bio(incoming, outgoing, server_hostname=NAME)
+        with pytest.raises(ssl.SSLWantReadError):
+            hello.do_handshake()
+        async with server, way_out(broker, NAME) as way:
+            async with tunnel(way, f"{NAME}:443") as (reader, writer):
+                writer.write(outgoing.read() + b"x" * 1_000_000)
+                async with asyncio.timeout(10):
+                    await reader.read(-1)
+            later = await way.say(f"CONNECT {NAME}:443 HTTP/1.1\r\n\r\n".encode())
+
+    assert got <= 100_000
+    assert broker.over("tsk_1")
+    assert status(later) == 403
+
+
+async def test_a_compressed_or_endless_answer_is_bounded() -> None:
+    """SS-07: nothing is unpacked, and what is larger than the bound is refused whole."""
+    bomb = answer(b"\x1f\x8b" + b"x" * 100, "Content-Encoding: gzip")
+    flood = answer(b"x" * (limits.EGRESS_RESPONSE_BYTES_MAX + 1))
+    served = {"/bomb": bomb, "/flood": flood}
+    async with canary(served) as site, way_out(broker_of(site), site.host) as way:
+        packed = await way.say(f"GET {site.url}/bomb HTTP/1.1\r\n\r\n".encode())
+        much = await way.say(f"GET {site.url}/flood HTTP/1.1\r\n\r\n".encode())
+
+    assert packed.endswith(b"x" * 100)
+    assert (status(much), len(much) < 1000) == (403, True)
+
+
+async def test_when_the_command_is_over_its_connections_are(tmp_path: Path) -> None:
+    """Nothing of a command goes on talking, and every connection of it is written down."""
+    async with canary() as site:
+        broker = broker_of(site, folder=tmp_path / "egress")
+        async with way_out(broker, site.host) as way, tunnel(way, site.host):
+            reader, writer = await way.open()
+        async with asyncio.timeout(10):
+            heard = await reader.read(-1)
+        writer.close()
+        with pytest.raises(ConnectionRefusedError):
+            await way.open()
+
+    assert status(heard) in {0, 400}
+    assert len(lines(tmp_path / "egress", "tsk_1")) == 1
