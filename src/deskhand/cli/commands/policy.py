@@ -123,11 +123,11 @@ async def _ruled(tool: str, said: list[str], root: Path | None, spare: Path) -> 
         policy=lambda: policy_now(home(), account, language=speak.language),
         today=lambda: stamp(clock.now())[:10],
     )
-    call = ToolCall(tool=tool, arguments=_arguments(tools.get(tool), said), title=tool)
+    call = ToolCall(tool=tool, arguments=arguments_of(tools.get(tool), said), title=tool)
     return await gate.admit(call, Scope(place=place, folder=str(root), mode=lambda: mode))
 
 
-def _arguments(tool: object, said: list[str]) -> Obj:
+def arguments_of(tool: object, said: list[str]) -> Obj:
     """Return a whole wish: one object as it stands, or the words of a command, or what else the tool is about."""
     if said[0].startswith("{"):
         return cast("Obj", json.loads(said[0]))
