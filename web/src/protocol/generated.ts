@@ -25,6 +25,9 @@ export interface Approval {
   risk: "low" | "medium" | "high";
   scopes: readonly ("once" | "task" | "always")[];
   rule: string;
+  why: string;
+  pattern?: string;
+  until?: string;
   requested_at: string;
   expires_at?: string;
   then: "deny" | "wait";
