@@ -123,7 +123,7 @@ class _Driver:
         self._agent = kit.parts.agents.get(attempt.brief.agent)
         self._hears: bool = getattr(self._agent, "hears", True)
         self._voice = Voice(kit.parts, attempt.brief)
-        self._watch = Watch(attempt.brief, self._journal.setting, kit.gate, most=kit.parts.most)
+        self._watch = Watch(attempt.brief, kit.parts, kit.gate)
         self._place = attempt.place
         self._unsaved: list[rows.Step] = []
         self._unsaid: list[Op] = []

@@ -19,7 +19,7 @@ from deskhand.cli.screen import speak
 from deskhand.cli.values import parsed, write_value
 from deskhand.errors import DeskhandError
 from deskhand.protocol.objects import FolderMode
-from deskhand.runner.ceiling import Ceiling, Granted, grant_folder
+from deskhand.runner.ceiling import Ceiling, grant_folder
 from deskhand.tools.roots import refuse_root
 
 
@@ -71,14 +71,12 @@ def _answered(ask: Callable[[], str], do: Callable[[str], object]) -> str:
     return ""
 
 
-def _grant(home: Path, path: Path) -> Granted:
+def _grant(home: Path, path: Path) -> None:
     refuse_root(path, home=Path.home(), state=home)
     modes = {"1": FolderMode.READ_ONLY, "3": FolderMode.WORKSPACE}
     mode = modes.get(speak.ask(speak.say("up.mode"), default="2"), FolderMode.ASK)
-    granted = grant_folder(home, path, mode=mode)
-    shown = {"root": granted.root, "mode": speak.say(f"mode.{mode}")}
-    speak.note(speak.say("folders.added", **shown), "good")
-    return granted
+    root = grant_folder(home, path, mode=mode).root
+    speak.note(speak.say("folders.added", root=root, mode=speak.say(f"mode.{mode}")), "good")
 
 
 def _folder() -> str:
@@ -88,21 +86,9 @@ def _folder() -> str:
         readline = import_module("readline")
         readline.set_completer_delims("\n")
         readline.parse_and_bind("tab: complete")
-        readline.set_completer(_directory)
     speak.out(speak.say("up.folder", usual=usual or "–"))
     try:
         said = input("› ").strip() or usual
     except EOFError:
         raise KeyboardInterrupt from None
     return "" if said in {"-", "–"} else said
-
-
-def _directory(typed: str, number: int) -> str | None:
-    """Return one of the folders that a path may be going to name."""
-    head, slash, tail = typed.rpartition("/")
-    with suppress(OSError, IndexError):
-        inside = Path(head + slash).expanduser().iterdir()
-        names = sorted(one.name for one in inside if one.name.startswith(tail) and one.is_dir())
-        names = [one for one in names if tail or not one.startswith(".")]
-        return f"{head}{slash}{names[number]}/"
-    return None

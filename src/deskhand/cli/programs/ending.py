@@ -14,9 +14,8 @@ import logging
 import os
 import shutil
 import signal
-from asyncio.subprocess import DEVNULL
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -27,13 +26,7 @@ from deskhand.clock import SystemClock
 Going = Literal["asleep", "off"]
 Tell = Callable[[Going], Awaitable[None]]
 
-_INHIBIT: Final = (
-    "systemd-inhibit",
-    "--what=sleep:idle",
-    "--who=Deskhand",
-    "--why=It works",
-    "cat",
-)
+_INHIBIT: Final = "systemd-inhibit --what=sleep:idle --who=Deskhand --why=work cat"
 _LOOK_SECONDS: Final = 1.0
 _LOGIN: Final = "org.freedesktop.login1"
 
@@ -79,37 +72,36 @@ async def work_until(
         ending.cancel()
 
 
-@asynccontextmanager
-async def told_before_going(*tell: Tell) -> AsyncGenerator[None]:
+def told_before_going(*tell: Tell) -> AbstractAsyncContextManager[None]:
     """Have everybody told before this machine sleeps or is switched off, until the block ends."""
-    watching = asyncio.ensure_future(watch_power(tell))
-    try:
-        yield
-    finally:
-        watching.cancel()
-        await asyncio.gather(watching, return_exceptions=True)
+    return _beside(watch_power(tell))
+
+
+def awake_while(works: Callable[[], bool]) -> AbstractAsyncContextManager[None]:
+    """Keep this machine from falling asleep while there is work, until the block ends."""
+    return _beside(_keep_awake(works))
 
 
 @asynccontextmanager
-async def awake_while(works: Callable[[], bool]) -> AsyncGenerator[None]:
-    """Keep this machine from falling asleep while there is work, until the block ends."""
-    keeping = asyncio.ensure_future(_keep_awake(works))
+async def _beside(work: Coroutine[None, None, None]) -> AsyncGenerator[None]:
+    """Do something for as long as the block lasts."""
+    doing = asyncio.ensure_future(work)
     try:
         yield
     finally:
-        keeping.cancel()
-        await asyncio.gather(keeping, return_exceptions=True)
+        doing.cancel()
+        await asyncio.gather(doing, return_exceptions=True)
 
 
 async def _keep_awake(works: Callable[[], bool]) -> None:
     """Hold systemd's inhibitor through a child that ends with its input, and so with us, however we end."""
-    clock, refused = SystemClock(), shutil.which(_INHIBIT[0]) is None
+    clock, refused = SystemClock(), shutil.which(_INHIBIT.split()[0]) is None
     while not refused:
         await clock.sleep(_LOOK_SECONDS)
         if works():
             ours, theirs = os.pipe()
             try:
-                child = await asyncio.create_subprocess_exec(*_INHIBIT, stdin=ours, stdout=DEVNULL)
+                child = await asyncio.create_subprocess_exec(*_INHIBIT.split(), stdin=ours)
                 while works() and child.returncode is None:
                     await clock.sleep(_LOOK_SECONDS)
             finally:

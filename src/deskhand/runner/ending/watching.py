@@ -5,7 +5,7 @@ It refuses to count what is not known, and to take as a yes what is none.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from decimal import Decimal
 from typing import cast
@@ -13,8 +13,9 @@ from typing import cast
 from deskhand.limits import IDLE_MOVES_MAX, NAME_CHARS_MAX, PLAN_LINES_MAX
 from deskhand.ports import Ask, Done, Move, Wishes
 from deskhand.protocol.tasks import Brief
-from deskhand.protocol.wire import Json, JsonObject
+from deskhand.protocol.wire import JsonObject
 from deskhand.runner.gate import Gate
+from deskhand.runner.parts import Parts
 from deskhand.workflow.attempt import AttemptState, in_circles
 from deskhand.workflow.spending import LIMITS, NOTED_SHARE, ONE, limits_of, reached, shown
 
@@ -22,17 +23,9 @@ from deskhand.workflow.spending import LIMITS, NOTED_SHARE, ONE, limits_of, reac
 class Watch:
     """Watches one attempt under its own limits, or else those of the account's settings."""
 
-    def __init__(
-        self,
-        brief: Brief,
-        setting: Callable[[str], Json],
-        gate: Gate,
-        *,
-        most: Callable[[str], int] = lambda _: 0,
-    ) -> None:
-        self._most = most
+    def __init__(self, brief: Brief, parts: Parts, gate: Gate) -> None:
         self._budget = brief.budget
-        self._setting = setting
+        self._setting, self._most = parts.journal.setting, parts.most
         self._say = gate.say
 
     def lost(self, state: AttemptState) -> str:
@@ -44,8 +37,8 @@ class Watch:
 
     def stopped(self, state: AttemptState) -> str:
         """Return where a person stopped it, or this computer's own limit; empty when neither did."""
-        most = {name: Decimal(self._most(f"limit.{name}")) for name in LIMITS}
-        if over := reached(state.spending, {name: one for name, one in most.items() if one}, ONE):
+        most = {name: Decimal(one) for name in LIMITS if (one := self._most(f"limit.{name}"))}
+        if over := reached(state.spending, most, ONE):
             return self._say("budget.most", what=self._used(state, over, most))
         what = self._used(state, self._near(state, ONE))
         return self._say("budget.stopped", what=what) if state.stopped else ""
@@ -72,14 +65,9 @@ class Watch:
         limits = limits_of(self._budget, self._setting, times=state.times)
         return reached(state.spending, limits, share)
 
-    def _used(
-        self,
-        state: AttemptState,
-        names: Sequence[str],
-        limits: Mapping[str, Decimal] | None = None,
-    ) -> str:
+    def _used(self, state: AttemptState, names: Sequence[str], *own: Mapping[str, Decimal]) -> str:
         """Return how much of these limits was used, in words."""
-        limits = limits or limits_of(self._budget, self._setting, times=state.times)
+        limits, *_ = *own, limits_of(self._budget, self._setting, times=state.times)
         used = state.spending.by_name
         return ", ".join(
             self._say(f"budget.{name}", used=shown(used[name]), limit=shown(limits[name]))
