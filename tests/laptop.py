@@ -16,6 +16,7 @@ from deskhand.errors import Code, DeskhandError
 from deskhand.ids import Ids
 from deskhand.ports import Agent, Command, CommandResult, FolderAccess, Link, Tool
 from deskhand.protocol.objects import FolderMode, SandboxInfo
+from deskhand.protocol.signing import Risk
 from deskhand.protocol.tasks import Task
 from deskhand.runner.app import Runner
 from deskhand.runner.ceiling import Granted, grant_folder
@@ -31,6 +32,7 @@ from deskhand.tools.registry import standard_tools
 from deskhand.workflow.journal import Journal
 
 R = TypeVar("R")
+ACCOUNT = "acc_test"
 _PATIENCE_SECONDS = 8.0
 
 
@@ -121,6 +123,7 @@ class Laptop:
     link: Link | None = None
     live: Live = field(default_factory=Live)
     files: dict[str, bytes] | None = None
+    hub_trust: Risk = "high"
     runner: Runner | None = None
     journal: Journal | None = None
     writer: InlineWriter | None = None
@@ -200,6 +203,8 @@ class Laptop:
             ids=ids,
             offload=inline,
             live=self.live,
+            account=ACCOUNT,
+            hub_trust=lambda: self.hub_trust,
             process=Process(close_to_others=lambda: None),
         )
         self.runner = Runner(parts)

@@ -81,6 +81,7 @@ class Code(StrEnum):
     RUNNER_RESTORED = "runner_restored", 409
     SANDBOX_UNAVAILABLE = "sandbox_unavailable", 403
     SCHEMA_NEWER = "schema_newer", 409
+    SIGNATURE_NEEDED = "signature_needed", 403
     STALE_EPOCH = "stale_epoch", 409
     STORE_DAMAGED = "store_damaged", 500
     TIMEOUT = "timeout", 504, _AGAIN

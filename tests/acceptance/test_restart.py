@@ -177,6 +177,7 @@ def judge(owner: Owner, place: dict[str, Path], took: dict[str, float]) -> None:
 def test_a_killed_computer_goes_on_in_every_state(tmp_path: Path) -> None:
     """L-03: working, verifying, decided, resumed and queued meanwhile: all go on by themselves; paused stays (R3, R4)."""
     here, there = make(tmp_path / "hub"), make(tmp_path / "box")
+    there.run("config", "set", "runner.hub_trust", "high")  # both are this user's
     place = folders(there, NAMES)
     owner = Owner(desk=here)
     with living() as begun:
@@ -213,6 +214,7 @@ def test_a_killed_computer_goes_on_in_every_state(tmp_path: Path) -> None:
 def test_a_killed_hub_is_told_what_happened_meanwhile(tmp_path: Path) -> None:
     """L-03, L-05: the computer finishes alone, its times are the true ones, and the rest goes on within 5 s (R1, R3)."""
     here, there = make(tmp_path / "hub"), make(tmp_path / "box")
+    there.run("config", "set", "runner.hub_trust", "high")  # both are this user's
     place = folders(there, NAMES)
     owner = Owner(desk=here)
     with living() as begun:

@@ -147,6 +147,7 @@ def _live(life: Life) -> NoReturn:
 def _program(life: Life, place: Path) -> Coroutine[Any, Any, int]:
     """Compose the product as its own commands do."""
     os.environ["DESKHAND_HOME"] = life.home
+    os.environ["DESKHAND_RUNNER_HUB_TRUST"] = "high"  # its phone has no key
     os.environ["DESKHAND_RUNNER_DOCUMENTS"] = str(place / "Documents")
     os.chdir(place)
     speak.json = True

@@ -36,6 +36,7 @@ EXPECTED = {
     "read.mark": ("owner member viewer", ""),
     "notification.ack": ("owner member viewer", ""),
     "device.admit": ("owner", ""),
+    "device.certify": ("owner", ""),
     "device.revoke": ("owner", ""),
     "folder.put": ("owner", ""),
     "folder.remove": ("owner", ""),

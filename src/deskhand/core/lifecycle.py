@@ -16,8 +16,9 @@ from deskhand.permissions.narrowing import handed_on
 from deskhand.protocol import events as ev
 from deskhand.protocol import tasks
 from deskhand.protocol.events import HUB
-from deskhand.protocol.objects import Folder, Origin, Trust
+from deskhand.protocol.objects import Folder, Origin, Runner, Trust
 from deskhand.protocol.ops import ApprovalDecide, Archive, EventAppend, TaskAccept, TaskEdit
+from deskhand.protocol.signing import fingerprint_of, must_sign
 from deskhand.protocol.tasks import Approval, QueueReason, Task, TaskState
 from deskhand.protocol.wire import sha256_of
 
@@ -100,10 +101,21 @@ def decide_approval(facts: Facts, wish: Wish, body: ApprovalDecide) -> Decision:
         raise DeskhandError(Code.ACTION_CHANGED, field="action_sha256")
     if body.scope not in approval.scopes:
         raise DeskhandError(Code.INVALID, f"scope: {body.scope}", field="scope")
+    _signed_if_needed(facts, approval, body)
     me = wish.principal.id
     said = ev.ApprovalDecided.from_json({**body.to_json(), "device": me})
     told = draft(said, approval, actor=me, runner=approval.runner)
     return Decision(drafts=(told,), id=approval.id, task=approval.task)
+
+
+def _signed_if_needed(facts: Facts, approval: Approval, body: ApprovalDecide) -> None:
+    """Refuse a yes that its computer would not take, so that the approval stays open; the computer looks itself."""
+    runner = facts.get(Runner, approval.runner)
+    if runner is None or body.decision == "deny":
+        return
+    trusted = body.signature and fingerprint_of(body.key or "") in runner.trusted
+    if must_sign(approval.risk, body.scope, runner.hub_trust) and not trusted:
+        raise DeskhandError(Code.SIGNATURE_NEEDED, runner.name, field="signature")
 
 
 def accept_task(facts: Facts, wish: Wish, body: TaskAccept) -> Decision:

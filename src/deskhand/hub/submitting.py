@@ -270,6 +270,17 @@ def _revoke(tx: SqlTx, wish: Wish, body: ops.DeviceRevoke) -> Decision:
     return Decision(drafts=(*left, revoked), id=device.id)
 
 
+def _certify(tx: SqlTx, wish: Wish, body: ops.DeviceCertify) -> Decision:
+    """Pass a device's word for another one on; whether it counts is for each computer to see."""
+    device = tx.get(Device, body.device)
+    if device is None or device.state == "revoked":
+        raise DeskhandError(Code.NOT_FOUND, body.device, field="device")
+    if body.runner != EVERY_RUNNER:
+        known(tx, Runner, body.runner)
+    certified = ev.DeviceCertified.from_json(body.to_json())
+    return _decided(wish, certified, device.id, runner=body.runner)
+
+
 def _put_folder(tx: SqlTx, wish: Wish, body: ops.FolderPutOp) -> Decision:
     runner, known = tx.get(Runner, body.runner), tx.get(Folder, body.id)
     if runner is None or runner.state != "active" or (known and known.runner != runner.id):
@@ -317,6 +328,7 @@ _HANDLERS: dict[str, Handler] = {
     "read.mark": _mark_read,
     "notification.ack": _acknowledge,
     "device.admit": _admit,
+    "device.certify": _certify,
     "device.revoke": _revoke,
     "folder.put": _put_folder,
     "folder.remove": _remove_folder,

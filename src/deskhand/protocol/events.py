@@ -65,6 +65,10 @@ class DeviceRevoked(Body, kind="device.revoked"):
     device: str
 
 
+class DeviceCertified(objects.Certificate, Body, kind="device.certified"):
+    """A device said that another one may approve what needs a signature; each computer looks at that itself."""
+
+
 class PairRequested(Body, kind="pair.requested"):
     """Somebody asks to join."""
 

@@ -11,6 +11,7 @@ from typing import Literal
 from pydantic import Field
 
 from deskhand.limits import NAME_CHARS_MAX
+from deskhand.protocol.signing import Risk, Signed
 from deskhand.protocol.wire import At, JsonObject, Wire
 
 Name = str
@@ -73,6 +74,14 @@ class Device(Wire):
     public_key: str | None = None
     created_at: At
     revoked_at: At | None = None
+
+
+class Certificate(Signed):
+    """A trusted device's word that another one may approve on a computer (``*``: on all) what needs a signature."""
+
+    device: str
+    fingerprint: str
+    runner: str = "*"
 
 
 class PairRequest(Wire):
@@ -197,6 +206,10 @@ class Runner(Wire):
     agents: tuple[str, ...] = ()
     sandbox: SandboxInfo
     slots: int = 20
+    hub_trust: Risk = "high"
+    """The highest risk that it lets happen on the hub's word; above it a yes has to be signed."""
+    trusted: tuple[str, ...] = ()
+    """Fingerprints of the devices whose signature it takes."""
     advertised_at: At
     state: Literal["active", "revoked"] = "active"
 

@@ -14,7 +14,7 @@ from typing_extensions import override
 
 from deskhand.errors import Code, DeskhandError
 from deskhand.limits import NAME_CHARS_MAX, SUGGESTIONS_MAX, TEXT_CHARS_MAX
-from deskhand.protocol.objects import FolderMode, Marked
+from deskhand.protocol.objects import Certificate, FolderMode, Marked
 from deskhand.protocol.tasks import Budget, Ruling, Suggestion
 from deskhand.protocol.wire import At, Json, JsonObject, Wire, spelled
 
@@ -180,6 +180,10 @@ class DeviceRevoke(OpBody, kinds="device.revoke"):
     """Take every right from a device at once."""
 
     device: str
+
+
+class DeviceCertify(Certificate, OpBody, kinds="device.certify"):
+    """Say, signed, that a device may approve what needs a signature."""
 
 
 class FolderPutOp(OpBody, kinds="folder.put"):

@@ -11,6 +11,7 @@ from typing import ClassVar, Literal, Self
 from pydantic import ConfigDict, Field
 
 from deskhand.protocol.objects import FolderMode, Origin, Trust
+from deskhand.protocol.signing import Signed
 from deskhand.protocol.wire import TABLES, At, JsonObject, Wire, sha256_of
 
 
@@ -46,6 +47,7 @@ class QueueReason(StrEnum):
     PARENT = "parent"
 
     NOT_LENT = "not_lent"
+
 
 FINAL = frozenset({TaskState.COMPLETED, TaskState.FAILED, TaskState.CANCELED})
 OPEN = tuple(state.value for state in TaskState if state not in FINAL)
@@ -136,7 +138,7 @@ class Approval(Wire):
     reason: str | None = None
 
 
-class Ruling(Wire):
+class Ruling(Signed):
     """A yes or no to exactly one action."""
 
     approval: str
@@ -144,8 +146,6 @@ class Ruling(Wire):
     scope: Literal["once", "task", "always"] = "once"
     action_sha256: str
     reason: str | None = Field(default=None, max_length=2000)
-    statement: str | None = None
-    signature: str | None = None
     device: str | None = None
 
 
@@ -287,11 +287,11 @@ class Delegated(Wire):
     origin: Origin
     trust: Trust
     created_at: At
+
     @property
     def requester(self) -> str | None:
         """Whom it is done for; nothing for the owner of the account."""
         return None if self.trust is Trust.OWNER else self.origin.device or ""
-
 
 
 class Task(Delegated):

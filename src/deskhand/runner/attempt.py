@@ -367,7 +367,7 @@ class _Driver:
         voice, yes = self._voice, self._state.yes
         approval, ops = voice.approval(ruling), list[Op]()
         if yes is not None:
-            changed = self._say("attempt.changed")
+            changed = yes.void or self._say("attempt.changed")
             void = ev.ApprovalVoided(approval=yes.approval, reason=changed, epoch=voice.epoch)
             ops.append(voice.op(void))
         ops.append(voice.op(ev.ApprovalRequested(approval=approval, epoch=voice.epoch)))
@@ -398,10 +398,11 @@ class _Driver:
             limits = more(step.wish, answer) if "limits" in step.wish else {}
             self._append(replace(step, result={"answer": answer, **limits}))
         elif body.get("decision") == "allow":
-            if body.get("scope") == "always":
-                keep(self._kit.parts.home, Approval.from_json(step.wish["approval"]), event)
-            given = ("decision", "scope", "action_sha256")
-            self._append(replace(step, result={name: body.get(name) for name in given}))
+            asked = Approval.from_json(step.wish["approval"])
+            counts = self._kit.parts.trust.counted(asked, body, say=self._say)
+            if counts["scope"] == "always":
+                keep(self._kit.parts.home, asked, event)
+            self._append(replace(step, result=counts))
         else:
             reason = body.get("reason")
             why = "refused.person_because" if reason else "refused.person"

@@ -102,6 +102,7 @@ class Inbox:
 
     async def _order(self, event: Event) -> None:
         await self.heard(event)
+        self.parts.trust.hear(event)
         try:
             stopped = await self.parts.journal.receive(event)
         except DeskhandError as error:

@@ -12,9 +12,11 @@ from deskhand.ids import Ids
 from deskhand.limits import TASKS_PER_RUNNER, TRIES_MAX
 from deskhand.ports import Agent, FolderAccess, Link, Offload, Sandbox, Tool
 from deskhand.protocol.objects import CommandInfo, ModelInfo
+from deskhand.protocol.signing import Risk
 from deskhand.runner.ceiling import Ceiling
 from deskhand.runner.live import Live
 from deskhand.runner.process import Process
+from deskhand.runner.trust import Trust
 from deskhand.workflow.journal import Journal
 
 
@@ -56,8 +58,16 @@ class Parts:
     tries_max: int = TRIES_MAX
     language: str = "en"
     most: Callable[[str], int] = lambda _: 0
+    account: str = ""
+    hub_trust: Callable[[], Risk] = lambda: "high"
 
     @property
     def ceiling(self) -> Ceiling:
         """Return what this machine itself allows."""
         return Ceiling(self.home)
+
+    @property
+    def trust(self) -> Trust:
+        """Return whom this machine itself believes."""
+        who = {"runner": self.runner, "account": self.account}
+        return Trust(home=self.home, clock=self.clock, level=self.hub_trust, **who)

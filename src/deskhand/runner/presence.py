@@ -136,6 +136,8 @@ class Presence:
             agents=tuple(sorted(agents)),
             sandbox=parts.sandbox.info,
             slots=parts.slots,
+            hub_trust=parts.hub_trust(),
+            trusted=parts.trust.fingerprints(),
             advertised_at=stamp(parts.clock.now()),
         )
         try:

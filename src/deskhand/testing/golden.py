@@ -120,6 +120,7 @@ def computers_and_devices() -> list[Event]:
     log.say(ev.SettingChanged(name="grace_seconds", value=60), actor=_PHONE)
     log.say(ev.SettingChanged(name="quiet_hours", value={"from": "22:00", "to": "07:00"}))
     log.say(ev.SettingChanged(name="grace_seconds", value=None), actor=_PHONE)
+    log.say(ev.DeviceCertified(device="dev_first", fingerprint="00"), actor=_PHONE)
     log.say(ev.DeviceRevoked(device="dev_first"), actor=_PHONE)
     log.say(ev.DeviceRevoked(device=_RUNNER), actor=_PHONE)
     log.say(ev.DeviceRevoked(device="dev_never"), actor=_PHONE)

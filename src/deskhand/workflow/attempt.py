@@ -29,10 +29,11 @@ _TOGETHER: Final[Mapping[tuple[str | None, str], str | None]] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Yes:
-    """A recorded yes that has not been used: for one approval, for exactly one action."""
+    """A recorded yes that has not been used: for one approval, for exactly one action; or for none, if it is void."""
 
     approval: str
     action_sha256: str
+    void: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -183,7 +184,8 @@ def _waited(state: AttemptState, step: Step) -> AttemptState:
     if isinstance(state.move, Ask):
         return _closed(state, answer=str(step.result.get("answer", "")))
     if step.result.get("decision") == "allow":
-        yes = Yes(approval=step.ref or "", action_sha256=str(step.result.get("action_sha256", "")))
+        said = {name: str(step.result.get(name, "")) for name in ("action_sha256", "void")}
+        yes = Yes(approval=step.ref or "", **said)
         grant = step.wish.get("grant") if step.result.get("scope") == "task" else None
         grants = state.grants | {grant} if isinstance(grant, str) else state.grants
         return replace(state, yes=yes, grants=grants)

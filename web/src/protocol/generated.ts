@@ -40,25 +40,27 @@ export interface Approval {
 
 /** Say yes or no to exactly this action. */
 export interface ApprovalDecide {
+  statement?: string;
+  signature?: string;
+  key?: string;
   approval: string;
   decision: "allow" | "deny";
   scope?: "once" | "task" | "always";
   action_sha256: string;
   reason?: string;
-  statement?: string;
-  signature?: string;
   device?: string;
 }
 
 /** The first decision won. */
 export interface ApprovalDecided {
+  statement?: string;
+  signature?: string;
+  key?: string;
   approval: string;
   decision: "allow" | "deny";
   scope: "once" | "task" | "always";
   action_sha256: string;
   reason?: string;
-  statement?: string;
-  signature?: string;
   device?: string;
 }
 
@@ -234,6 +236,26 @@ export interface DeviceAdded {
 export interface DeviceAdmit {
   request: string;
   admit?: boolean;
+}
+
+/** A device said that another one may approve what needs a signature; each computer looks at that itself. */
+export interface DeviceCertified {
+  statement?: string;
+  signature?: string;
+  key?: string;
+  device: string;
+  fingerprint: string;
+  runner: string;
+}
+
+/** Say, signed, that a device may approve what needs a signature. */
+export interface DeviceCertify {
+  statement?: string;
+  signature?: string;
+  key?: string;
+  device: string;
+  fingerprint: string;
+  runner?: string;
 }
 
 /** Take every right from a device at once. */
@@ -578,6 +600,8 @@ export interface Runner {
   agents: readonly string[];
   sandbox: SandboxInfo;
   slots: number;
+  hub_trust: "low" | "medium" | "high";
+  trusted: readonly string[];
   advertised_at: string;
   state: "active" | "revoked";
 }
@@ -906,6 +930,7 @@ export interface Collections {
 export interface EventBodies {
   "device.added": DeviceAdded;
   "device.revoked": DeviceRevoked;
+  "device.certified": DeviceCertified;
   "pair.requested": PairRequested;
   "pair.decided": PairDecided;
   "runner.advertised": RunnerAdvertised;
@@ -967,6 +992,7 @@ export interface OpBodies {
   "notification.ack": NotificationAck;
   "device.admit": DeviceAdmit;
   "device.revoke": DeviceRevoke;
+  "device.certify": DeviceCertify;
   "folder.put": FolderPutOp;
   "folder.remove": FolderRemove;
   "settings.put": SettingsPut;
@@ -1023,6 +1049,7 @@ export type ErrorCode =
   | "runner_restored"
   | "sandbox_unavailable"
   | "schema_newer"
+  | "signature_needed"
   | "stale_epoch"
   | "store_damaged"
   | "timeout"

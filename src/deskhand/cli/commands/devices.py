@@ -16,8 +16,15 @@ from deskhand.cli.flags import Mode, argument, option
 from deskhand.cli.follow import events_of
 from deskhand.cli.home import client, home, local_runner
 from deskhand.cli.screen import Exit, Obj, moment, one_line, speak
+from deskhand.cli.signing import own_fingerprint, owner, signed_for
 from deskhand.errors import Code, DeskhandError
 from deskhand.limits import INVITE_SECONDS
+
+
+def _fingerprint(device: Obj) -> str:
+    from deskhand.protocol.signing import fingerprint_of
+
+    return fingerprint_of(device["public_key"]) if device.get("public_key") else ""
 
 
 def pair(
@@ -34,7 +41,8 @@ def pair(
     role = kind if kind in {"runner", "client"} else "member" if member else "owner"
     wish = {"kind": kind, "role": role, "admits_alone": yes}
     made = hub.call("POST", "/v1/pair/invites", wish)
-    shown = (url or hub.url, str(made["invite"]), str(made["code"]))
+    by = f"&by={owner()['device']}.{own_fingerprint()}" if kind == "runner" else ""
+    shown = (url or hub.url, f"{made['invite']}{by}", str(made["code"]))
     speak.answer({**made, "url": speak.invitation(*shown, drawn=kind == "page")})
     return Exit.DONE if no_wait or (speak.json and yes) else _wait(hub, made, cursor)
 
@@ -46,7 +54,13 @@ def list_devices() -> int:
     if speak.json:
         return speak.answer({"items": found, "requests": asking})
     speak.columns(
-        found, "id", "kind", "role", lambda one: speak.say(f"device.{one['state']}"), "name"
+        found,
+        "id",
+        "kind",
+        "role",
+        lambda one: speak.say(f"device.{one['state']}"),
+        "name",
+        _fingerprint,
     )
     for one in asking:
         _say_who_asks(one)
@@ -67,6 +81,25 @@ def revoke(device: Annotated[str, argument("DEVICE", "devices.device")]) -> int:
     """Take every right from a device."""
     result = client().op("device.revoke", {"device": device})
     return speak.done(result, "devices.revoked")
+
+
+def certify(
+    device: Annotated[str, argument("DEVICE", "devices.device")],
+    *,
+    runner: Annotated[str, option("devices.certify.runner")] = "*",
+) -> int:
+    """Let a device approve what a computer takes only signed."""
+    hub = client()
+    found = next((one for one in hub.items("/v1/devices") if one["id"] == device), None)
+    fingerprint = _fingerprint(found or {})
+    if found is None or not fingerprint:
+        why = device if found is None else speak.say("devices.no_key")
+        raise DeskhandError(Code.NOT_FOUND, why, field="DEVICE")
+    told = speak.say("devices.certify.sure", name=one_line(found["name"]), fingerprint=fingerprint)
+    if not speak.confirm(told, default=not speak.asks):
+        return Exit.INTERRUPTED
+    word = signed_for(device, fingerprint=fingerprint, runner=runner)
+    return speak.done(hub.op("device.certify", word), "devices.certified")
 
 
 def _say_who_asks(request: Obj) -> None:

@@ -16,7 +16,7 @@ from deskhand.cli import follow
 from deskhand.cli.client import LIST_LIMIT, Client, quoted
 from deskhand.cli.flags import argument, from_stdin, option, seconds, t
 from deskhand.cli.home import client, home
-from deskhand.cli.screen import Exit, Obj, one_line, speak
+from deskhand.cli.screen import Exit, Obj, Refusal, one_line, speak
 from deskhand.errors import Code, DeskhandError
 
 _OPEN = ("queued", "working", "input_required", "verifying", "paused")
@@ -209,7 +209,15 @@ def _decide(name: str, decision: str, scope: str, reason: str | None) -> int:
     if careful and not speak.confirm(speak.say("approve.sure"), default=not speak.asks):
         return Exit.INTERRUPTED
     body: Obj = {"approval": named, "decision": decision, "scope": scope, "action_sha256": shown}
-    result = hub.op("approval.decide", body | ({"reason": reason} if reason else {}))
+    body |= {"reason": reason} if reason else {}
+    try:
+        result = hub.op("approval.decide", body)
+    except Refusal as refusal:
+        if refusal.failure["code"] != Code.SIGNATURE_NEEDED:
+            raise
+        from deskhand.cli.signing import signed_yes
+
+        result = hub.op("approval.decide", body | signed_yes(approval, scope))
     return speak.done(result, f"approve.{decision}")
 
 

@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 
 from deskhand.cli.flags import argument, option
 from deskhand.cli.screen import speak
+from deskhand.cli.signing import trust_here
 from deskhand.errors import Code, DeskhandError
 
 Port = Annotated[int | None, option("up.port", min=0, max=65535)]
@@ -35,13 +36,18 @@ def hub(*, port: Port = None, reach: Reach = None) -> int:
 
 
 def runner(
+    act: Annotated[Literal["run", "trust"], argument("[run|trust]", "runner.act")] = "run",
+    fingerprint: Annotated[str | None, argument("[FINGERPRINT]", "runner.fingerprint")] = None,
     *,
+    remove: Annotated[bool, option("runner.remove", "--remove")] = False,
     url: Annotated[str | None, option("runner.url")] = None,
     invite: Annotated[str | None, option("runner.invite")] = None,
     name: Name = None,
     as_root: AsRoot = False,
 ) -> int:
-    """Start a runner for a hub elsewhere."""
+    """Start a runner for a hub elsewhere, or say whom it trusts."""
+    if act == "trust":
+        return trust_here(fingerprint, remove=remove)
     return _stay("runner", "runner", url=url, invite=invite, name=name, as_root=as_root)
 
 

@@ -26,6 +26,7 @@ from deskhand.ids import Ids
 from deskhand.ports import Link
 from deskhand.protocol.authority import Principal
 from deskhand.protocol.objects import Role
+from deskhand.protocol.signing import Risk
 from deskhand.runner.app import Parts, Runner
 from deskhand.runner.live import Live
 from deskhand.sandbox.choose import choose_sandbox
@@ -42,9 +43,15 @@ JOURNAL = "journal.sqlite3"
 
 @asynccontextmanager
 async def open_runner(
-    home: Path, link: Link, *, device: str, name: str, as_root: bool, language: str
+    home: Path,
+    link: Link,
+    *,
+    who: Principal,
+    hub_trust: Risk,
+    as_root: bool,
+    language: str,
 ) -> AsyncGenerator[Runner]:
-    """Hold the runner of this computer, ready to run.
+    """Hold the runner of this computer, ready to run; ``hub_trust`` holds where ``runner.hub_trust`` is ``auto``.
 
     Raises:
         DeskhandError: ``config_invalid``, ``disk_full``, ``schema_newer``.
@@ -59,6 +66,10 @@ async def open_runner(
     journal = Journal(engine=reading, writer=writer, ids=ids)
     agent = CommandAgent(offload=asyncio.to_thread)
 
+    def trusts() -> Risk:
+        said = setting("runner.hub_trust").value
+        return hub_trust if said == "auto" else cast("Risk", said)
+
     def hosts() -> tuple[str, ...]:
         own = cast("tuple[str, ...]", setting("internet.hosts").value)
         return own if journal.setting("ceiling.internet") in (None, True) else ()
@@ -72,18 +83,20 @@ async def open_runner(
     tools = standard_tools(offload=asyncio.to_thread, clock=clock, broker=broker)
     live, told = Live(), tool_infos(tools)
     holding = builtin_agent(
-        home, computer=name, tools=told, clock=clock, hear=live.hear, language=language
+        home, computer=who.name, tools=told, clock=clock, hear=live.hear, language=language
     )
     async with holding as (thinking, supply):
         parts = Parts(
-            runner=device,
-            name=name,
+            runner=who.id,
+            account=who.account,
+            name=who.name,
             home=home,
             documents=_documents(),
             as_root=as_root,
             slots=cast("int", setting("runner.slots").value),
             language=language,
             most=lambda name: cast("int", setting(name).value),
+            hub_trust=trusts,
             link=link,
             journal=journal,
             agents={agent.name: agent, thinking.name: thinking},

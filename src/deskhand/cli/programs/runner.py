@@ -20,7 +20,10 @@ from deskhand.cli.screen import Exit, speak
 from deskhand.clock import SystemClock
 from deskhand.errors import Code, DeskhandError
 from deskhand.hub.credentials import LocalDevice, local_device, write_device
+from deskhand.protocol.authority import Principal
+from deskhand.protocol.objects import Role
 from deskhand.runner.http_link import HttpLink
+from deskhand.runner.trust import Trust
 from deskhand.store.home import open_home
 from deskhand.store.private import RUNNER_FILE
 
@@ -44,8 +47,11 @@ async def run_runner(
             known = await _pair(held.path, url=url, invite=said, name=computer_name(name))
         address = (url or str(known.url)).rstrip("/")
         link, called = HttpLink(address, token=known.token), computer_name(name or known.name)
-        who = {"device": known.device, "name": called, "language": speak.language}
-        async with open_runner(held.path, link, as_root=as_root, **who) as runner:
+        who = Principal(account=known.account, id=known.device, role=Role.RUNNER, name=called)
+        running = open_runner(
+            held.path, link, who=who, hub_trust="low", as_root=as_root, language=speak.language
+        )
+        async with running as runner:
             ready = {"runner": known.device, "url": address, "pid": os.getpid()}
             speak.answer(ready, speak.say("runner.ready", name=called, url=address))
             async with told_before_going(runner.going):
@@ -64,22 +70,28 @@ async def _pair(path: Path, *, url: str | None, invite: str | None, name: str) -
     Raises:
         DeskhandError: ``invalid`` without address or invitation; ``clock_wrong``.
     """
-    if url is None or invite is None:
+    link, _, said = (invite or "").rpartition("#join=")
+    url = url or link
+    if not url or not invite:
         lacks = "--invite" if url else "--url"
         raise DeskhandError(Code.INVALID, lacks, field=lacks)
     clock, hub = SystemClock(), Client(url=url.rstrip("/"))
     # An invitation and a lease live by the clock: it is compared with the hub's.
-    if said := hub.send("GET", "/healthz").getheader("Date"):
-        apart = (clock.now() - parsedate_to_datetime(said)).total_seconds()
+    if date := hub.send("GET", "/healthz").getheader("Date"):
+        apart = (clock.now() - parsedate_to_datetime(date)).total_seconds()
         if abs(apart) > _SKEW_SECONDS_MAX:
             raise DeskhandError(Code.CLOCK_WRONG, f"{apart:+.0f} s")
-    secret = invite.rpartition("#join=")[2]
+    secret, _, inviter = said.partition("&by=")
     by = {"code": secret} if secret.replace(" ", "").isdigit() else {"invite": secret}
     asked = hub.call("POST", "/v1/pair", {**by, "name": name, "kind": "runner"})
     speak.note(speak.say("runner.match", match=" ".join(str(asked["match"]))), "ask")
     wish = {"request": asked["request"], "secret": asked["secret"]}
     while "token" not in (claimed := hub.call("POST", "/v1/pair/claim", wish)):
         await clock.sleep(_ASK_SECONDS)
+    if inviter:  # in the link, past the hub
+        device, _, fingerprint = inviter.rpartition(".")
+        trust = Trust(home=path, runner=str(claimed["device"]), clock=clock)
+        trust.add(fingerprint, device=device)
     who = {key: str(claimed[key]) for key in ("account", "device", "token")}
     known = LocalDevice(**who, url=hub.url, name=name)
     write_device(path / RUNNER_FILE, known)

@@ -100,10 +100,11 @@ class _Desk:
             make = await asyncio.to_thread(lambda: import_module("deskhand.cli.programs.computer"))
             self._name = make.computer_name(self._said)
             principal = await make.ensure_local_runner(running, name=self._name)
-            who = {"device": principal.id, "name": self._name, "as_root": self._as_root}
+            # Hub and runner are one process of one user: a signature would add nothing (security 1.1).
+            how = {"who": principal, "hub_trust": "high", "as_root": self._as_root}
             link, language = Participant(running.hub, principal), str(setting("language").value)
             async with (
-                make.open_runner(running.home, link, language=language, **who) as runner,
+                make.open_runner(running.home, link, language=language, **how) as runner,
                 told_before_going(runner.going, running.hub.going),
             ):
                 await work_until(runner.run(), self.stopped.wait(), stop=runner.stop)
