@@ -1,0 +1,103 @@
+"""Tries every way out of the box that we know, from inside, with bait laid out for each. It believes no setting."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import sys
+import tomllib
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack, suppress
+from pathlib import Path
+from typing import Any, Final
+
+from deskhand.errors import Code, DeskhandError
+from deskhand.ports import Command, FolderAccess, Sandbox
+
+_KNOWN: Final[dict[str, Any]] = tomllib.loads(
+    Path(__file__).with_name("escapes.toml").read_text("utf-8")
+)
+_MEMORY: Final = 512 * 1024**2
+_PROCESSES: Final = 64
+_SECONDS: Final = 20.0
+
+
+async def try_escapes(
+    box: Sandbox, access: FolderAccess, *, files: Sequence[Path]
+) -> Mapping[str, bool]:
+    """Return of each way out whether the box held.
+
+    ``access`` is a folder of our own, with nothing in it; ``files`` are on the outside and may not be read.
+
+    Raises:
+        DeskhandError: what the box refuses to run with.
+    """
+    root = access.root
+    (root / ".git").mkdir()
+    (root / ".git/config").write_text("[core]\n", "ascii")
+    ways = {"plants": _KNOWN["plants"], **_KNOWN["ways"]}
+    with ExitStack() as stack:
+        bait = _laid_out(stack, root) | {"files": [*map(str, files)], "ways": ways}
+        stack.callback(os.environ.pop, "DESKHAND_CANARY", None)
+        os.environ["DESKHAND_CANARY"] = str(bait["canary"])
+        python = _python()
+        base = python.parents[1]
+        probed = Command(
+            argv=(str(python), "-I", "-c", _KNOWN["start"], json.dumps(bait)),
+            folder=root,
+            writable=True,
+            seconds_max=_SECONDS,
+            memory_bytes_max=_MEMORY,
+            programs=() if base.is_relative_to("/usr") else (base,),
+        )
+        ended = await box.run(probed, access)
+    said = ended.output.decode("utf-8", "replace")
+    if ended.exit_code != 0 or ended.stopped is not None:
+        raise DeskhandError(Code.SANDBOX_UNAVAILABLE, said[-200:])
+    held = {way: way not in json.loads(said) for way in _KNOWN["ways"]}
+    held["link"] = not any(path.is_symlink() for path in root.rglob("*"))
+    config = (root / ".git/config").read_text("utf-8")
+    plants = [*root.rglob("hooks"), *root.rglob(".mcp.json")]
+    held["hook"] = config == "[core]\n" and not plants
+    return {**held, **await _bomb(box, access)}
+
+
+async def _bomb(box: Sandbox, access: FolderAccess) -> Mapping[str, bool]:
+    """Start too many processes that would outlive their command."""
+    mark = f"98{os.getpid()}"
+    argv = ("sh", "-c", str(_KNOWN["forks"]), "sh", mark)
+    command = Command(
+        argv=argv,
+        folder=access.root,
+        writable=False,
+        seconds_max=_SECONDS,
+        processes_max=_PROCESSES,
+    )
+    ended = await box.run(command, access)
+    left = _runs(f"sleep\0{mark}\0".encode())
+    return {"forks": b"through" not in ended.output, "left": not left}
+
+
+def _python() -> Path:
+    return Path(sys.executable).resolve()
+
+
+def _runs(line: bytes) -> bool:
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        with suppress(OSError):
+            if path.read_bytes() == line:
+                return True
+    return False
+
+
+def _laid_out(stack: ExitStack, root: Path) -> dict[str, object]:
+    """Open what nothing in the box may reach."""
+    canary = f"deskhand-canary-{os.getpid()}"
+    port = stack.enter_context(socket.create_server(("127.0.0.1", 0))).getsockname()[1]
+    for name in ("\0" + canary, str(root / "canary.sock")):
+        listening = stack.enter_context(socket.socket(socket.AF_UNIX))
+        with suppress(OSError):  # a path may be too long for one
+            listening.bind(name)
+            listening.listen()
+    return {"canary": canary, "port": port, "pid": os.getpid(), "memory": _MEMORY}
