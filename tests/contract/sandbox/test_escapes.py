@@ -7,7 +7,7 @@ import os
 import signal
 from asyncio.subprocess import DEVNULL
 from collections.abc import Mapping
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from tempfile import TemporaryFile
 
@@ -17,7 +17,7 @@ from deskhand.ports import Command, CommandResult, FolderAccess
 from deskhand.protocol.objects import SandboxInfo
 from deskhand.sandbox.escapes import try_escapes
 from deskhand.tools.beneath import Folder
-from tests.contract.sandbox.parties import Bench, Party, processes_with
+from tests.contract.sandbox.parties import Bench, Party
 
 pytestmark = [pytest.mark.needs("bubblewrap"), pytest.mark.needs("overlay")]
 
@@ -43,14 +43,22 @@ def test_no_known_way_out_is_open(party: Party) -> None:
 class _Bare:
     """No wall at all: what the trying must see through."""
 
-    info = SandboxInfo(name="bare", level="full")
+    def __init__(self) -> None:
+        """Have started nothing."""
+        self.info = SandboxInfo(name="bare", level="full")
+        self.groups: list[int] = []
 
     async def run(self, command: Command, access: FolderAccess) -> CommandResult:
         del access
         with TemporaryFile() as said:
             line = await asyncio.create_subprocess_exec(
-                *command.argv, cwd=command.folder, stdout=said, stderr=DEVNULL
+                *command.argv,
+                cwd=command.folder,
+                stdout=said,
+                stderr=DEVNULL,
+                start_new_session=True,
             )
+            self.groups.append(line.pid)
             code = await line.wait()
             said.seek(0)
             return CommandResult(
@@ -66,12 +74,15 @@ def test_the_trying_finds_what_is_open(tmp_path: Path) -> None:
     (tmp_path / "secret").write_text("token")
     (tmp_path / "folder").mkdir()
 
+    bare = _Bare()
+
     try:
         with closing(Folder(tmp_path / "folder")) as folder:
-            held = asyncio.run(try_escapes(_Bare(), folder, files=[tmp_path / "secret"]))
+            held = asyncio.run(try_escapes(bare, folder, files=[tmp_path / "secret"]))
     finally:
-        for pid in processes_with(f"sleep\0{98}{os.getpid()}", whole=True):
-            os.kill(pid, signal.SIGKILL)
+        for group in bare.groups:
+            with suppress(ProcessLookupError):
+                os.killpg(group, signal.SIGKILL)
 
     ways = {"files", "environment", "processes", "loopback", "abstract", "socket", "memory"}
     assert ways | {"link", "hook", "forks", "left"} <= {way for way in held if not held[way]}
