@@ -10,14 +10,14 @@ import io
 import re
 import tempfile
 from pathlib import Path, PurePosixPath
-from typing import IO, Final, cast
+from typing import Final, cast
 
 import duckdb
 
 from deskhand.errors import Code, DeskhandError
 from deskhand.limits import INTEGER_MAX
 from deskhand.protocol.wire import Json, JsonObject
-from deskhand.tools.apart.texts import SEPARATED, sheets
+from deskhand.tools.apart.texts import sheets
 from deskhand.tools.builtin import about
 from deskhand.tools.decoding import decode
 from deskhand.tools.tables.reading import delimiter_of
@@ -27,6 +27,11 @@ CELL_CHARS_MAX: Final = 2_000
 CHARS_MAX: Final = 500_000
 _READS: Final = frozenset({"SELECT", "EXPLAIN", "MULTI"})
 """What a statement may be; a PIVOT comes as several that only read."""
+_DESCRIBED: Final = """
+SELECT format('"{}" ({}), {} rows', t.table_name, string_agg(
+  format('"{}" {}', column_name, data_type), ', ' ORDER BY column_index), any_value(estimated_size))
+FROM duckdb_tables() t JOIN duckdb_columns() c USING (table_oid) GROUP BY t.table_name, table_oid ORDER BY table_oid"""
+_HINT: Final = re.compile(r"\Asep=.\r?\n")
 _OPENED: Final = {
     "autoinstall_known_extensions": False,
     "autoload_known_extensions": False,
@@ -75,9 +80,7 @@ def _asked(database: duckdb.DuckDBPyConnection, sql: str) -> JsonObject:
 
 def _plain(value: object) -> Json:
     """Return a value as JSON has it; a number that is not whole as exact text."""
-    if value is None or isinstance(value, bool):
-        return value
-    if isinstance(value, int) and abs(value) <= INTEGER_MAX:
+    if value is None or (isinstance(value, int) and abs(value) <= INTEGER_MAX):
         return value
     return str(value)[:CELL_CHARS_MAX]
 
@@ -89,7 +92,6 @@ class _Loading:
         self.database = database
         self.names: list[str] = []
         self.notes: list[str] = []
-        self._open: list[IO[bytes]] = []
 
     def load(self, name: PurePosixPath, path: str) -> None:
         """Load a file by its suffix."""
@@ -102,38 +104,27 @@ class _Loading:
                 found = cast("dict[str, str]", sheets([path])["sheets"])
                 for title, text in found.items():
                     stem = name.stem if len(found) == 1 else f"{name.stem}_{title}"
-                    self._csv(stem, self._file(text.removeprefix(SEPARATED)), ",")
+                    self._csv(stem, text)
             case _:
-                self._text(name.stem, path)
+                with about(name.stem):
+                    self._csv(name.stem, decode(Path(path).read_bytes()).text)
 
     def described(self) -> list[str]:
         """Return each table with its columns and how many rows it has."""
-        found: list[str] = []
-        for name in self.names:
-            self.database.execute(f'DESCRIBE "{name}"')
-            columns = ", ".join(f'"{row[0]}" {row[1]}' for row in self.database.fetchall())
-            self.database.execute(f'SELECT count(*) FROM "{name}"')  # noqa: S608 - a name that we made
-            (count,) = self.database.fetchone() or (0,)
-            found.append(f'"{name}" ({columns}), {count} rows')
-        return found
+        return [str(row[0]) for row in self.database.execute(_DESCRIBED).fetchall()]
 
-    def _text(self, stem: str, path: str) -> None:
-        with about(stem):
-            decoded = decode(Path(path).read_bytes())
-        sample = list(io.StringIO(decoded.text[:200_000], newline=""))
-        if decoded.encoding != "utf-8":
-            path = self._file(decoded.text)
-        self._csv(stem, path, delimiter_of(sample))
-
-    def _csv(self, stem: str, path: str, delimiter: str) -> None:
+    def _csv(self, stem: str, text: str) -> None:
+        delimiter = delimiter_of([*io.StringIO(text[:200_000], newline="")])
         source = "read_csv(?, delim = ?, sample_size = -1, null_padding = true, ignore_errors = true, store_rejects = true)"
-        name = self._create(stem, source, path, delimiter)
+        with tempfile.TemporaryFile() as file:
+            file.write(_HINT.sub("", text).encode(errors="replace"))
+            file.flush()
+            name = self._create(stem, source, f"/dev/fd/{file.fileno()}", delimiter)
         self.database.execute("SELECT count(DISTINCT line) FROM reject_errors")
         (lost,) = self.database.fetchone() or (0,)
         if lost:
             self.notes.append(f"{lost} lines of {name} do not fit its columns and are not in it")
-        self.database.execute("DROP TABLE reject_errors")
-        self.database.execute("DROP TABLE reject_scans")
+        self.database.execute("DROP TABLE reject_errors; DROP TABLE reject_scans")
 
     def _create(self, stem: str, source: str, *arguments: str) -> str:
         base = re.sub(r"\W+", "_", stem).strip("_") or "t"
@@ -145,10 +136,3 @@ class _Loading:
         self.database.execute(f'CREATE TABLE "{name}" AS FROM {source}', arguments)
         self.names.append(name)
         return name
-
-    def _file(self, text: str) -> str:
-        file = tempfile.TemporaryFile()  # noqa: SIM115 - open until this process ends
-        self._open.append(file)
-        file.write(text.encode("utf-8", errors="replace"))
-        file.flush()
-        return f"/dev/fd/{file.fileno()}"
