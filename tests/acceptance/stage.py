@@ -151,7 +151,7 @@ class Computer:
             await self.deliver(brief)
 
     async def ask_approval(self, brief: Brief) -> None:
-        """Want to run something; ``forged`` in the text: by a hub that shows another action than the hash is of."""
+        """Want to run something, also for ``always``; ``forged``: by a hub that shows another action than the hash is of."""
         argv = ("python3", "-m", "zipfile", "-c", "meeting-pack.zip", "briefing.md", "notes/")
         action = Action(
             tool="shell",
@@ -173,8 +173,11 @@ class Computer:
             action_sha256=sha256_of(action.to_json()),
             nonce="0" * 32,
             risk="medium",
-            scopes=("once", "task"),
-            rule="folder.ask",
+            scopes=("once", "task", "always") if "always" in brief.text else ("once", "task"),
+            rule="ask_first",
+            why="In this folder every change and every command is asked first.",
+            pattern="allow shell until=2026-12-22 -- python3 -m zipfile",
+            until="2026-12-22",
             requested_at=self.now(),
         )
         self.waiting[approval.id] = brief

@@ -187,6 +187,8 @@ async def test_an_approval_is_decided_on_the_page_and_the_other_screen_says_by_w
         sheet = page.get_by_role("dialog", name="Approval")
         await expect(sheet.get_by_text("What is shown is what will run.")).to_be_visible()
         await expect(sheet.get_by_text("meeting-pack.zip").first).to_be_visible()
+        await expect(sheet.get_by_text("every command is asked first")).to_be_visible()
+        await expect(sheet.get_by_role("button", name="Allow always")).to_have_count(0)
         deny = await sheet.get_by_role("button", name="Deny").bounding_box()
         allow = await sheet.get_by_role("button", name="Allow once").bounding_box()
         await shot(page, "approval")
@@ -199,6 +201,25 @@ async def test_an_approval_is_decided_on_the_page_and_the_other_screen_says_by_w
         assert allow is not None
         assert deny["x"] + deny["width"] + 40 < allow["x"]
         assert min(deny["height"], allow["height"]) >= 44
+
+
+async def test_always_shows_the_line_that_it_would_write(tmp_path: Path) -> None:
+    """AP-10: beside the button stands what is allowed from then on, where, and until when."""
+    async with opened(tmp_path) as (here, browser):
+        page = await phone(here, browser)
+
+        await hand_over(page, "/run always")
+        await page.get_by_role("button", name="Review").click()
+        sheet = page.get_by_role("dialog", name="Approval")
+        line = sheet.get_by_text("allow shell until=2026-12-22 -- python3 -m zipfile")
+        await expect(line).to_be_visible()
+        await expect(sheet.get_by_text("until 2026-12-22")).to_be_visible()
+        await shot(page, "approval-always")
+        await sheet.get_by_role("button", name="Allow always").click()
+
+        await expect(talk(page).get_by_text("Verified", exact=True)).to_be_visible()
+        decided = [one for one in await _events(here) if one.kind == "approval.decided"]
+        assert [one.body["scope"] for one in decided] == ["always"]
 
 
 async def test_an_action_that_is_not_what_was_hashed_cannot_be_allowed(tmp_path: Path) -> None:
