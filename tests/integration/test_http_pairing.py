@@ -14,8 +14,8 @@ from deskhand.hub.credentials import ensure_owner, local_device
 from deskhand.hub.pairing import Pairing, write_claim_page
 from deskhand.hub.peer import Peer
 from deskhand.limits import CODE_TRIES_MAX, PAIR_FAILURES_PER_MINUTE_MAX, PAIR_PENDING_MAX
-from deskhand.protocol.objects import Device, PairRequest
-from deskhand.protocol.requests import InviteAsk, PairAsk
+from deskhand.protocol.objects import Device, FolderMode, PairRequest
+from deskhand.protocol.requests import HereAsk, InviteAsk, PairAsk, PairClaim, PairClaimed
 from deskhand.store.private import OWNER_FILE
 from tests.rim import Rim, code_of, open_rim
 
@@ -67,6 +67,56 @@ async def test_a_link_shown_at_the_machine_is_admitted_by_itself(rim: Rim) -> No
     known = await rim.hub.store.get(rim.owner.account, Device, device)
     assert known is not None
     assert (known.kind, known.state) == ("page", "active")
+
+
+async def test_only_the_browser_of_this_computers_user_widens_what_it_may_use(rim: Rim) -> None:
+    """PA-04: the one that came in through the local claim, and from this user; no phone, no terminal, nobody else."""
+    asked: list[HereAsk] = []
+
+    async def here(wish: HereAsk) -> None:
+        asked.append(wish)
+
+    pairing = Pairing(rim.hub.store, rim.hub.clock, rim.ids, uid=7)
+    pairing.here, mine = here, Peer(address="127.0.0.1", uid=7)
+    wish = HereAsk(folder="/w", mode=FolderMode.ASK)
+    local = await pairing.create_local_claim(rim.owner.account)
+    link = await pairing.create_invite(rim.owner.account, InviteAsk(admits_alone=True))
+    devices: list[str] = []
+    for made in (local, link):
+        joining = await pairing.ask(PairAsk(invite=made.invite, name="x"), peer=mine)
+        claim = PairClaim(request=joining.request, secret=joining.secret)
+        claimed, _ = await pairing.claim(claim, peer=mine)
+        assert isinstance(claimed, PairClaimed)
+        devices.append(claimed.device)
+
+    await pairing.use_here(devices[0], wish, peer=mine)
+    for device, uid in (
+        (devices[0], 8),
+        (devices[0], None),
+        (devices[1], 7),
+        (rim.owner.device, 7),
+    ):
+        with pytest.raises(DeskhandError):
+            await pairing.use_here(device, wish, peer=Peer(address="127.0.0.1", uid=uid))
+
+    assert asked == [wish]
+
+
+async def test_a_page_lowers_a_ceiling_and_never_lifts_it(rim: Rim) -> None:
+    """G-02: narrowing takes effect at once from a phone; widening is typed where deskhand is typed."""
+    page = rim.client()
+    await rim.page(page)
+
+    async def put(client: httpx.AsyncClient, value: str) -> str:
+        body = {"name": "ceiling.mode", "value": value}
+        op = {"op_id": rim.ids.new("op"), "kind": "settings.put", "body": body}
+        (result,) = (await client.post("/v1/ops", json={"ops": [op]})).json()["results"]
+        return str(result["status"])
+
+    said = [await put(page, "ask"), await put(page, "workspace"), await put(page, "read-only")]
+    typed = await put(rim.local, "trusted")
+
+    assert (said, typed) == (["ok", "rejected", "ok"], "ok")
 
 
 async def test_a_refused_request_gets_nothing(rim: Rim) -> None:

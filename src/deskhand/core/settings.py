@@ -64,6 +64,12 @@ def checked(name: str, value: Json) -> bool | int | str | tuple[str, ...]:
     return cast("bool | int | str", tuple(value) if isinstance(value, list) else value)
 
 
+def widens(name: str, before: object, after: object) -> bool:
+    """Return whether a change of a ceiling lets more happen than before; no other setting is one."""
+    order: list[object] = [*(REGISTRY[name].choices or (False, True))]
+    return name.startswith("ceiling.") and order.index(after) > order.index(before)
+
+
 def effective(stored: Mapping[str, Json], name: str) -> bool | int | str | tuple[str, ...]:
     """Return the stored value of a setting, or its default."""
     return checked(name, stored[name]) if name in stored else REGISTRY[name].default

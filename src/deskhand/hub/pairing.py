@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hmac
 import html
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -38,12 +39,16 @@ Claimed = tuple[wire.PairPending | wire.PairClaimed, str | None]
 
 
 class Pairing:
-    """Invitations, requests and claims of one hub; a claim made for this computer counts for its user ``uid`` alone."""
+    """Invitations, requests and claims of one hub; a claim made for this computer counts for its user ``uid`` alone.
+
+    ``here`` lets a folder be used where the hub shares a process with its computer's runner.
+    """
 
     def __init__(self, store: SqlStore, clock: Clock, ids: Ids, *, uid: int | None = None) -> None:
         """Begin with all counters at nothing."""
         self._store, self._clock, self._ids, self._uid = store, clock, ids, uid
         self._local: set[str] = set()
+        self.here: Callable[[wire.HereAsk], Awaitable[None]] | None = None
         self._failures = Throttle(clock, most=limits.PAIR_FAILURES_PER_MINUTE_MAX, seconds=60)
         self._wrong_codes = Throttle(
             clock, most=limits.CODE_TRIES_MAX, seconds=limits.INVITE_SECONDS
@@ -124,7 +129,7 @@ class Pairing:
         )
         alone = invite.admits_alone and wish.invite is not None
         await self._store.write(invite.account, lambda tx: _file(tx, request, joining, alone=alone))
-        self._local.discard(invite.id)
+        self._stays_local(invite.id, request.id)
         return wire.PairAsked(
             request=request.id, secret=secret, match=match, expires_at=joining.expires_at
         )
@@ -195,6 +200,7 @@ class Pairing:
             tx.put_joining(replace(now, device=device.id))
 
         await self._store.write(joining.account, work)
+        self._stays_local(request.id, device.id)
         answer = wire.PairClaimed(
             token=token,
             device=device.id,
@@ -203,6 +209,21 @@ class Pairing:
             role=device.role,
         )
         return answer, cookie
+
+    async def use_here(self, device: str, wish: wire.HereAsk, *, peer: Peer) -> None:
+        """Let the browser that came in through the claim of this computer's user widen what may be used on it.
+
+        Raises:
+            DeskhandError: ``forbidden`` for everybody else; why a folder may not be used.
+        """
+        if self.here is None or device not in self._local or peer.uid != self._uid:
+            raise DeskhandError(Code.FORBIDDEN, "deskhand folders add")
+        await self.here(wish)
+
+    def _stays_local(self, before: str, after: str) -> None:
+        """What comes of the claim of this computer's user is theirs too."""
+        if before in self._local:
+            self._local = self._local - {before} | {after}
 
     def _in(self, seconds: int) -> str:
         return stamp(self._clock.now() + timedelta(seconds=seconds))

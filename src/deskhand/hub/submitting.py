@@ -15,7 +15,7 @@ from deskhand.core import conversation, dispatching, lifecycle, restoring
 from deskhand.core.context import context_of
 from deskhand.core.delivery import announcement
 from deskhand.core.drafting import EVERY_RUNNER, Decision, Draft, Wish, known, setting_of
-from deskhand.core.settings import checked
+from deskhand.core.settings import checked, effective, widens
 from deskhand.core.waiting import modelless
 from deskhand.errors import Code, DeskhandError
 from deskhand.hub.timing import plan
@@ -25,7 +25,7 @@ from deskhand.ports import Blobs
 from deskhand.protocol import events as ev
 from deskhand.protocol import ops
 from deskhand.protocol.authority import Principal, authorize
-from deskhand.protocol.objects import Device, Folder, PairRequest, Role, Runner, Thread
+from deskhand.protocol.objects import Device, Folder, PairRequest, Role, Runner, Setting, Thread
 from deskhand.protocol.ops import Op, OpResult, failure_of
 from deskhand.protocol.tasks import FileRef, Question, Task
 from deskhand.store.log.transaction import SqlTx
@@ -296,8 +296,13 @@ def _remove_folder(tx: SqlTx, wish: Wish, body: ops.FolderRemove) -> Decision:
     return _decided(wish, ev.FolderRemoved(folder=folder.id), folder.id, runner=folder.runner)
 
 
-def _put_setting(_: SqlTx, wish: Wish, body: ops.SettingsPut) -> Decision:
-    checked(body.name, body.value)
+def _put_setting(tx: SqlTx, wish: Wish, body: ops.SettingsPut) -> Decision:
+    """Change a setting; a ceiling goes down from everywhere, and up only where deskhand is typed."""
+    after, stored = checked(body.name, body.value), tx.get(Setting, body.name)
+    before = effective({body.name: stored.value} if stored else {}, body.name)
+    if wish.surface == "page" and widens(body.name, before, after):
+        said = f"deskhand config set {body.name} {after}".lower()
+        raise DeskhandError(Code.FORBIDDEN, said, field="value")
     changed = ev.SettingChanged(name=body.name, value=body.value)
     return _decided(wish, changed, body.name, runner=EVERY_RUNNER)
 

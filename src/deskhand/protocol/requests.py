@@ -10,7 +10,7 @@ from typing import Literal
 from pydantic import Field
 
 from deskhand import limits
-from deskhand.protocol.objects import Role
+from deskhand.protocol.objects import FolderMode, Role
 from deskhand.protocol.ops import MessagePost, Op, OpResult
 from deskhand.protocol.wire import At, Wire
 
@@ -49,6 +49,14 @@ class TaskPart(Part):
 
     thread: str | None = Field(default=None, max_length=100)
     state: list[str] | None = Field(default=None, max_length=10)
+
+
+class HereAsk(Wire):
+    """The person at this very computer says which folder of it may be used, and how."""
+
+    folder: str = Field(max_length=4096)
+    mode: FolderMode
+    keep_awake: bool = False
 
 
 class InviteAsk(Wire):

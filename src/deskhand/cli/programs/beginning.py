@@ -19,6 +19,7 @@ from deskhand.cli.screen import speak
 from deskhand.cli.values import parsed, write_value
 from deskhand.errors import DeskhandError
 from deskhand.protocol.objects import FolderMode
+from deskhand.protocol.requests import HereAsk
 from deskhand.runner.ceiling import Ceiling, grant_folder
 from deskhand.tools.roots import refuse_root
 
@@ -57,6 +58,12 @@ def ask_road() -> None:
 
     speak.out(speak.say("up.roads"))
     _answered(lambda: speak.ask("›", default="2"), keep)
+
+
+def use_here(home: Path, wish: HereAsk) -> None:
+    """Do as the person at this computer says on the page of its own browser."""
+    grant_folder(home, Path(wish.folder).expanduser(), mode=wish.mode)
+    write_value("runner.keep_awake", wish.keep_awake)
 
 
 def _answered(ask: Callable[[], str], do: Callable[[str], object]) -> str:

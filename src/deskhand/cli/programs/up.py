@@ -28,7 +28,7 @@ from deskhand.hub.pairing import write_claim_page
 from deskhand.limits import CLAIM_SECONDS
 from deskhand.ports import Committed
 from deskhand.protocol.objects import PairRequest, Role
-from deskhand.protocol.requests import InviteAsk
+from deskhand.protocol.requests import HereAsk, InviteAsk
 from deskhand.store.private import RUNNER_FILE
 
 _ADVERTISED_SECONDS_MAX = 5.0
@@ -74,6 +74,7 @@ async def run_up(
             group.create_task(desk.work())
             shown = group.create_task(desk.show(reach, browser=browser))
             await until_told_to_end()
+        running.hub.pairing.here = desk.use_here
             shown.cancel()
             desk.stopped.set()
     return Exit.DONE
@@ -117,6 +118,15 @@ class _Desk:
         for one in committed:
             if one.event.kind == "runner.advertised":
                 self._advertised.set()
+    async def use_here(self, wish: HereAsk) -> None:
+        """Let a folder of this computer be used."""
+
+        def use() -> None:
+            beginning = import_module("deskhand.cli.programs.beginning")
+            beginning.use_here(self._running.home, wish)
+
+        await asyncio.to_thread(use)
+
             elif one.event.kind == "pair.requested":
                 self._asking.put_nowait(PairRequest.from_json(one.event.body["request"]))
 

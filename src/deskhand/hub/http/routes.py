@@ -189,6 +189,13 @@ async def create_invite(call: TheCall) -> Answer:
     return Answer(made, status_code=201)
 
 
+async def use_here(call: TheCall) -> Response:
+    """Let a folder of this very computer be used; only the browser of whoever sits at it can say so."""
+    wish = await read_json(call.request, asks.HereAsk)
+    await call.hub.pairing.use_here(call.me.id, wish, peer=_peer(call))
+    return Response(status_code=204)
+
+
 async def close_invite(call: TheCall, invite: str) -> Response:
     """End an invitation, because what showed it is closed."""
     await call.hub.pairing.close_invite(call.me.account, invite)
