@@ -24,7 +24,7 @@ from deskhand.protocol.wire import JsonObject
 from deskhand.texts import text
 from deskhand.tools.builtin import result
 
-_BOX_PATH: Final = "/usr/local/bin:/usr/bin:/bin"
+PATH_IN_BOX: Final = "/usr/local/bin:/usr/bin:/bin"
 _INSIDE: Final = "/run/out.py"
 _CHANGES_SHOWN: Final = 50
 _CHANGES_CHARS: Final = 5_000
@@ -78,7 +78,7 @@ class Shell:
 
 def _outward(command: Command, hosts: Sequence[str], way: Path) -> Command:
     """Return a command that begins with the program that makes its proxy."""
-    python = shutil.which("python3", path=_BOX_PATH)
+    python = shutil.which("python3", path=PATH_IN_BOX)
     if python is None:
         raise DeskhandError(Code.SANDBOX_UNAVAILABLE, "hosts need a python3 in the system")
     direct = {"localhost", "127.0.0.1"} - {parse_target(f"https://{host}").host for host in hosts}
