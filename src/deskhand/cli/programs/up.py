@@ -70,11 +70,11 @@ async def run_up(
             reach = reach_of(str(setting("hub.reach").value))
     async with running_hub(path, port=port, reach=reach) as running:
         desk = _Desk(running, name=name, as_root=as_root)
+        running.hub.pairing.here = desk.use_here
         async with asyncio.TaskGroup() as group:
             group.create_task(desk.work())
             shown = group.create_task(desk.show(reach, browser=browser))
             await until_told_to_end()
-        running.hub.pairing.here = desk.use_here
             shown.cancel()
             desk.stopped.set()
     return Exit.DONE
@@ -114,10 +114,6 @@ class _Desk:
                 raise
             speak.fail(error)
 
-    def _look(self, committed: Sequence[Committed]) -> None:
-        for one in committed:
-            if one.event.kind == "runner.advertised":
-                self._advertised.set()
     async def use_here(self, wish: HereAsk) -> None:
         """Let a folder of this computer be used."""
 
@@ -127,6 +123,10 @@ class _Desk:
 
         await asyncio.to_thread(use)
 
+    def _look(self, committed: Sequence[Committed]) -> None:
+        for one in committed:
+            if one.event.kind == "runner.advertised":
+                self._advertised.set()
             elif one.event.kind == "pair.requested":
                 self._asking.put_nowait(PairRequest.from_json(one.event.body["request"]))
 
