@@ -10,6 +10,7 @@ from deskhand.agents.builtin.agent import BuiltInAgent
 from deskhand.agents.builtin.choosing import Offer, Scene
 from deskhand.protocol.objects import FolderMode
 from deskhand.protocol.tasks import Brief
+from deskhand.secret import Secret
 from deskhand.tools.registry import standard_tools, tool_infos
 from tests.laptop import inline
 
@@ -28,7 +29,7 @@ def thinking(  # noqa: PLR0913 - what a test may say, all by name
     standin: bool = True,
 ) -> BuiltInAgent:
     """Return an agent that thinks with the model at this address."""
-    choice = Offer(name=model, base_url=url, key="k", context_tokens=100_000)
+    choice = Offer(name=model, base_url=url, key=Secret("key", "k"), context_tokens=100_000)
     scene = Scene(now=NOW, computer="laptop", root=None if root is None else str(root), mode=mode)
     return BuiltInAgent(
         choose=lambda _: choice,

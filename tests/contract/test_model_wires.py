@@ -18,6 +18,7 @@ from deskhand.errors import Code, DeskhandError
 from deskhand.ports import Done, Evidence, GiveUp, ToolCall, ToolInfo, ToolResult, Turn, Wishes
 from deskhand.protocol.objects import Origin, Trust
 from deskhand.protocol.tasks import Brief
+from deskhand.secret import Secret
 from tests.model_wires import (
     CHAT,
     TOKENS_IN,
@@ -77,7 +78,10 @@ async def talking(
     heard: list[str | None] = []
     async with serving(wire, *answers) as server:
         choice = Offer(
-            name=wire.model, base_url=server.url, key="sk-secret-key", context_tokens=context
+            name=wire.model,
+            base_url=server.url,
+            key=Secret("key", "sk-secret-key"),
+            context_tokens=context,
         )
         agent = BuiltInAgent(
             choose=lambda _: choice,
@@ -307,7 +311,7 @@ async def test_a_server_that_is_away_is_waited_for(wire: Wire) -> None:
         with socket.socket() as taken:
             taken.bind(("127.0.0.1", 0))
             talk.server.url = f"http://127.0.0.1:{taken.getsockname()[1]}{wire.base}"
-            choice = Offer(name=wire.model, base_url=talk.server.url, key="k")
+            choice = Offer(name=wire.model, base_url=talk.server.url, key=Secret("key", "k"))
             agent = BuiltInAgent(
                 choose=lambda _: choice, scene=lambda _: SCENE, tools=(), offload=_inline
             )

@@ -12,7 +12,7 @@ import pytest
 from typing_extensions import override
 
 from deskhand.errors import Code, DeskhandError
-from deskhand.store.safe import KEYS, SECRETS_FILE, Ring, Safe
+from deskhand.store.safe import KEY_FILE, LOCKED, SECRETS_FILE, Safe
 
 VALUE = "sk-canary-of-the-safe"
 
@@ -57,9 +57,20 @@ class NeverDeletes(Kept):
         """Keep it."""
 
 
-def safe(home: Path, ring: Ring | None = None) -> Safe:
+def safe(home: Path, ring: object = None) -> Safe:
     """Return the safe of a home on a computer with this keyring."""
     return Safe(home, ring=lambda: ring)
+
+
+def value_of(found: Safe, name: str) -> str | None:
+    """Return what is kept under a name."""
+    secret = found.read(name)
+    return secret.reveal() if secret else None
+
+
+def keys(found: Safe) -> dict[str, str]:
+    """Return where the key of each entry is."""
+    return {name: key for name, (key, _) in found.all().items()}
 
 
 def test_what_is_put_in_comes_out_and_stands_nowhere_in_the_clear(tmp_path: Path) -> None:
@@ -70,7 +81,7 @@ def test_what_is_put_in_comes_out_and_stands_nowhere_in_the_clear(tmp_path: Path
 
     entries = json.loads((tmp_path / SECRETS_FILE).read_text())
     files = [path for path in tmp_path.rglob("*") if path.is_file()]
-    assert (found.reveal("A"), found.reveal("nobody")) == (VALUE, None)
+    assert (value_of(found, "A"), value_of(found, "nobody")) == (VALUE, None)
     assert entries["A"] != entries["B"]
     assert [path for path in files if VALUE.encode() in path.read_bytes()] == []
     assert {path.stat().st_mode & 0o777 for path in files if path.name != "lock"} == {0o600}
@@ -83,7 +94,7 @@ def test_an_entry_opens_only_under_its_own_name(tmp_path: Path) -> None:
     entries = json.loads((tmp_path / SECRETS_FILE).read_text())
     (tmp_path / SECRETS_FILE).write_text(json.dumps({"evil.example": entries["good.example"]}))
 
-    assert found.kinds() == {"evil.example": ""}
+    assert keys(found) == {"evil.example": LOCKED}
     assert found.read("evil.example") is None
 
 
@@ -95,7 +106,7 @@ def test_a_damaged_entry_counts_as_absent(tmp_path: Path, spoiled: str) -> None:
     entries = json.loads((tmp_path / SECRETS_FILE).read_text())
     (tmp_path / SECRETS_FILE).write_text(json.dumps(entries | {"B": spoiled}))
 
-    assert (found.reveal("A"), found.read("B"), found.kinds()["B"]) == (VALUE, None, "")
+    assert (value_of(found, "A"), found.read("B"), keys(found)["B"]) == (VALUE, None, LOCKED)
 
 
 def test_a_keyring_that_answers_holds_the_key(tmp_path: Path) -> None:
@@ -107,22 +118,20 @@ def test_a_keyring_that_answers_holds_the_key(tmp_path: Path) -> None:
 
     copy = safe(tmp_path / "two", ring)
 
-    assert (copy.kinds(), copy.reveal("A")) == ({"A": "keyring"}, VALUE)
+    assert (keys(copy), value_of(copy, "A")) == ({"A": "keyring"}, VALUE)
     assert list(ring.held) == [("deskhand", SECRETS_FILE)]
-    assert [path.name for path in (tmp_path / "one" / KEYS).iterdir()] == ["lock"]
+    assert [path.name for path in (tmp_path / "one" / "keys").iterdir()] == ["lock"]
     assert safe(tmp_path / "two", Kept()).read("A") is None
 
 
 @pytest.mark.parametrize("ring", [None, Forgets(), Raises(), NeverDeletes()])
-def test_a_keyring_that_does_not_really_answer_is_passed_over(
-    tmp_path: Path, ring: Ring | None
-) -> None:
+def test_a_keyring_that_does_not_really_answer_is_passed_over(tmp_path: Path, ring: object) -> None:
     """It is tried with a canary: written, read, deleted."""
     found = safe(tmp_path, ring)
 
     found.put("A", VALUE)
 
-    assert (found.kinds(), found.reveal("A")) == ({"A": "file"}, VALUE)
+    assert (keys(found), value_of(found, "A")) == ({"A": "file"}, VALUE)
 
 
 def test_a_systemd_credential_is_the_key_where_there_is_one(
@@ -133,28 +142,28 @@ def test_a_systemd_credential_is_the_key_where_there_is_one(
     monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path))
     found = safe(tmp_path / "home")
     found.put("A", VALUE)
-    there = (found.kinds(), found.reveal("A"))
+    there = (keys(found), value_of(found, "A"))
 
     monkeypatch.delenv("CREDENTIALS_DIRECTORY")
 
     assert there == ({"A": "credential"}, VALUE)
-    assert (found.kinds(), found.read("A")) == ({"A": ""}, None)
+    assert (keys(found), found.read("A")) == ({"A": LOCKED}, None)
 
 
 def test_without_its_key_a_safe_goes_on_and_says_what_it_cannot_open(tmp_path: Path) -> None:
     """A new key is made for what comes; the old entries wait for theirs, and come back with it."""
     found = safe(tmp_path)
     found.put("A", VALUE)
-    (tmp_path / KEYS / "secrets.json").rename(tmp_path / "elsewhere")
+    (tmp_path / KEY_FILE).rename(tmp_path / "elsewhere")
 
     found.put("B", "another value")
 
-    assert found.kinds() == {"A": "", "B": "file"}
-    (tmp_path / "elsewhere").rename(tmp_path / KEYS / "secrets.json")
-    assert found.reveal("A") == VALUE
+    assert keys(found) == {"A": LOCKED, "B": "file"}
+    (tmp_path / "elsewhere").rename(tmp_path / KEY_FILE)
+    assert value_of(found, "A") == VALUE
 
 
-@pytest.mark.parametrize("name", [SECRETS_FILE, f"{KEYS}/secrets.json"])
+@pytest.mark.parametrize("name", [SECRETS_FILE, KEY_FILE])
 def test_files_that_others_can_read_are_refused(tmp_path: Path, name: str) -> None:
     """What leaked once is no secret any more: a person has to look (SE-02)."""
     found = safe(tmp_path)

@@ -28,6 +28,7 @@ from deskhand.evals.running import Record, Run, Subject, measure, offload
 from deskhand.ports import Agent, ToolInfo
 from deskhand.protocol.wire import JsonObject
 from deskhand.sandbox.choose import NoSandbox
+from deskhand.secret import Secret
 from deskhand.testing.standin.brain import NAME, Answer, Seen, answer
 from deskhand.testing.standin.server import StandIn
 from deskhand.tools.registry import standard_tools, tool_infos
@@ -48,7 +49,9 @@ async def thinking(
     url: str, place: Path, tools: tuple[ToolInfo, ...], *, context: int = 100_000
 ) -> AsyncGenerator[Agent]:
     """Hold the built-in agent with the model at this address, in the folder of a run."""
-    choice = Offer(name="openai-chat:stand-in", base_url=url, key="k", context_tokens=context)
+    choice = Offer(
+        name="openai-chat:stand-in", base_url=url, key=Secret("key", "k"), context_tokens=context
+    )
 
     def scene(_: object) -> Scene:
         root = str(place.parent / "Work")

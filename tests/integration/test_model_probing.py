@@ -21,6 +21,7 @@ from deskhand.errors import Code, DeskhandError
 from deskhand.ids import Ids
 from deskhand.protocol.objects import Origin, Trust
 from deskhand.protocol.tasks import Brief
+from deskhand.secret import Secret
 
 OLLAMA = {
     "/api/tags": {
@@ -236,11 +237,19 @@ def test_ollama_is_looked_for_where_it_was_told_to_listen(
 
 
 def test_keys_are_found_by_their_variable_and_empty_ones_are_none() -> None:
-    """SE-01: what is told of a key is the name of its variable."""
+    """SE-01: what is told of a key is the name of its variable; one of the environment wins over one that was kept."""
     environment = {"OPENAI_API_KEY": "canary", "ANTHROPIC_API_KEY": "", "PATH": "/bin"}
-    closed = nobody()
+    closed, kept = (
+        nobody(),
+        {one: Secret(one, "kept") for one in ("OPENAI_API_KEY", "ANTHROPIC_API_KEY")},
+    )
 
     found = look(Wanted(), environment=environment, ports=closed)
+    with_kept = look(Wanted(), environment=environment, kept=kept, ports=closed)
 
     assert found.looked["keys"] == ("OPENAI_API_KEY",)
     assert "canary" not in repr(found)
+    assert {name: one.reveal() for name, one in with_kept.keys.items()} == {
+        "OPENAI_API_KEY": "canary",
+        "ANTHROPIC_API_KEY": "kept",
+    }

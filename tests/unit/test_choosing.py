@@ -13,6 +13,7 @@ from deskhand.agents.builtin.choosing import (
     Wanted,
 )
 from deskhand.errors import Code, DeskhandError
+from deskhand.secret import Secret
 
 ALL = frozenset({"openai", "anthropic", "google.genai"})
 URL = "http://127.0.0.1:11434/v1"
@@ -33,7 +34,9 @@ TINY = Offer(
 )
 OWN = replace(TINY, name="local:own", label=None)
 STAND_IN = Offer(name="vllm:stand-in", source="server", model="openai-chat:stand-in")
-ANTHROPIC, OPENAI = {"ANTHROPIC_API_KEY": "canary-a"}, {"OPENAI_API_KEY": "canary-o"}
+CANARY_A, CANARY_O = Secret("A", "canary-a"), Secret("O", "canary-o")
+MINE = Secret("MINE", "mine")
+ANTHROPIC, OPENAI = {"ANTHROPIC_API_KEY": CANARY_A}, {"OPENAI_API_KEY": CANARY_O}
 
 
 @pytest.mark.parametrize(
@@ -47,7 +50,7 @@ ANTHROPIC, OPENAI = {"ANTHROPIC_API_KEY": "canary-a"}, {"OPENAI_API_KEY": "canar
         (Findings(wanted=Wanted(name="local:tiny"), here=(OWN, TINY)), "local:tiny"),
         (Findings(keys=OPENAI, packages=ALL, here=(QWEN,)), "openai:gpt-6.1-terra"),
         (Findings(keys=OPENAI | ANTHROPIC, packages=ALL), "anthropic:claude-sonnet-5-5"),
-        (Findings(keys={"GOOGLE_API_KEY": "g"}, packages=ALL), "google:gemini-3.8-flash"),
+        (Findings(keys={"GOOGLE_API_KEY": MINE}, packages=ALL), "google:gemini-3.8-flash"),
         # A key whose library is not installed is passed over, and shown.
         (Findings(keys=ANTHROPIC, packages=frozenset({"openai"}), here=(QWEN,)), QWEN.name),
         (Findings(wanted=Wanted(name="openai:gpt-6-luna"), keys=OPENAI, packages=ALL),
@@ -84,7 +87,7 @@ def test_what_the_settings_name_is_never_replaced_by_something_else_that_works()
 def test_an_address_of_ones_own_gets_only_the_key_that_is_named_for_it() -> None:
     """SE-01: a provider's key from the environment goes to no other address."""
     wanted = Wanted(name="my-model", base_url="http://10.0.0.9/v1", context_tokens=16_000)
-    found = Findings(wanted=wanted, keys=OPENAI | {"MINE": "mine"}, packages=ALL)
+    found = Findings(wanted=wanted, keys=OPENAI | {"MINE": MINE}, packages=ALL)
 
     without, with_key = found.used, found_with(found, key_variable="MINE").named("my-model")
 
@@ -97,12 +100,12 @@ def test_an_address_of_ones_own_gets_only_the_key_that_is_named_for_it() -> None
         key=None,
         context_tokens=16_000,
     )
-    assert with_key.key == "mine"
+    assert with_key.key is MINE
 
 
 def test_a_key_goes_only_where_it_was_meant_to_go() -> None:
     """SE-01: the key of the set model reaches no other provider, and a named one is never replaced by another."""
-    keys = OPENAI | {"DESKHAND_MODEL_API_KEY": "mine"}
+    keys = OPENAI | {"DESKHAND_MODEL_API_KEY": MINE}
     wanted = Wanted(name="m", base_url=URL, key_variable="DESKHAND_MODEL_API_KEY")
     found = Findings(wanted=wanted, keys=keys, packages=ALL)
     elsewhere = Wanted(name="openai:gpt-6-luna", key_variable="MY_KEY")
@@ -113,9 +116,9 @@ def test_a_key_goes_only_where_it_was_meant_to_go() -> None:
     ).used
     missing = Findings(wanted=elsewhere, keys=keys, packages=ALL).used
 
-    assert (found.named("m").key, other.key) == ("mine", "canary-o")
+    assert (found.named("m").key, other.key) == (MINE, CANARY_O)
     assert own is not None
-    assert own.key == "mine"
+    assert own.key is MINE
     assert missing is not None
     assert (missing.lacks, missing.where) == (Code.MODEL_KEY, "MY_KEY")
 
@@ -159,7 +162,7 @@ def test_a_name_that_cannot_be_served_here_is_refused_with_what_is_missing(
     [
         ("ollama:qwen3:8b", QWEN),
         ("tiny", TINY),
-        ("openai-chat:gpt-6-luna", Offer(name="openai-chat:gpt-6-luna", key="canary-o",
+        ("openai-chat:gpt-6-luna", Offer(name="openai-chat:gpt-6-luna", key=CANARY_O,
                                          where="OPENAI_API_KEY", context_tokens=128_000)),
         ("zai:glm", Offer(name="zai:glm")),
     ],

@@ -19,6 +19,7 @@ from deskhand import __version__
 from deskhand.cli.flags import EVERYWHERE, option, whole_program
 from deskhand.cli.screen import Exit, Refusal, speak
 from deskhand.errors import Code, DeskhandError
+from deskhand.secret import mask
 
 app: Final = whole_program()
 
@@ -83,7 +84,7 @@ def _unexpected(error: BaseException) -> int:
         error = DeskhandError(Code.DISK_FULL)
     if not isinstance(error, DeskhandError):
         if speak.verbose:
-            traceback.print_exception(error)
+            sys.stderr.write(mask("".join(traceback.format_exception(error))))
         error = DeskhandError(Code.INTERNAL, type(error).__name__)
     speak.fail(error)
     return Exit.ERROR

@@ -1,13 +1,11 @@
 """What this computer can think with: the settings, the keys that were kept, what is found by looking, how it does.
 
-A key is in the environment or in one file that only its user can read. It refuses to put a key anywhere else, and to
-call a model good that did not call a tool through the very path that tasks take.
+A key is in the environment or in the safe. It refuses to put a key anywhere else, and to call a model good that did not call a tool through the very path that tasks take.
 """
 
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager, suppress
@@ -18,6 +16,7 @@ from deskhand.agents.builtin.agent import BuiltInAgent
 from deskhand.agents.builtin.choosing import SERVERS, Findings, Scene, Wanted
 from deskhand.agents.builtin.installing import offers
 from deskhand.agents.builtin.supply import Embedded, Supply, look
+from deskhand.cli.closing import HELD
 from deskhand.cli.home import home
 from deskhand.cli.screen import Obj, speak
 from deskhand.cli.values import setting
@@ -29,10 +28,9 @@ from deskhand.protocol.objects import Origin, Trust
 from deskhand.protocol.tasks import Brief
 from deskhand.protocol.wire import JsonObject
 from deskhand.runner.ceiling import Ceiling
-from deskhand.store.private import read_private, write_private
+from deskhand.store.safe import Safe
 from deskhand.texts import text
 
-KEYS_FILE: Final = "model-keys.json"
 STAND_IN_VARIABLE: Final = "DESKHAND_STAND_IN"
 """Lets a scripted program pass for a model; the demo and the tests set it."""
 CONTEXT_MIN = 16_000
@@ -65,8 +63,8 @@ def found(said: Wanted | None = None) -> Findings:
     Raises:
         DeskhandError: ``config_invalid``; ``home_unsafe`` when others can read the keys.
     """
-    environment = {**(read_private(home() / KEYS_FILE) or {}), **os.environ}
-    return look(said or wanted(), environment=environment, installed=offers(models_folder()))
+    kept = {name: secret for name, (_, secret) in Safe(home()).all().items() if secret}
+    return look(said or wanted(), kept=kept | HELD, installed=offers(models_folder()))
 
 
 def models_folder() -> Path:
@@ -81,8 +79,7 @@ def keep_key(variable: str) -> bool:
         DeskhandError: ``home_unsafe``.
     """
     if key := os.environ.get(variable):
-        keys = {**(read_private(home() / KEYS_FILE) or {}), variable: key}
-        write_private(home() / KEYS_FILE, json.dumps(keys) + "\n")
+        Safe(home()).put(variable, key)
     return bool(key)
 
 

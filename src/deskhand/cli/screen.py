@@ -16,6 +16,7 @@ from typing import Any, Final
 
 from deskhand.errors import Code, DeskhandError
 from deskhand.limits import INVITE_SECONDS
+from deskhand.secret import mask
 from deskhand.texts import LANGUAGES, catalogue, text
 
 Obj = dict[str, Any]
@@ -123,7 +124,7 @@ class Screen:
 
     def err(self, line: str, style: str = "") -> None:
         """Print to stderr whatever was asked for."""
-        shown = plain(line)
+        shown = mask(plain(line))
         if self.color and style:
             shown = f"\033[{_COLORS[style]}m{shown}\033[0m"
         sys.stderr.write(shown + "\n")

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
@@ -19,17 +18,15 @@ from deskhand.ports import Credential, Draft
 from deskhand.protocol.authority import Principal
 from deskhand.protocol.events import HUB, DeviceAdded
 from deskhand.protocol.objects import Device, Role
+from deskhand.secret import TOKEN_PREFIX, Secret
 from deskhand.store.log.transaction import SqlTx
 from deskhand.store.opening import SqlStore
 from deskhand.store.private import OWNER_FILE, read_private, write_private
 
-SECRET_PREFIX = "dhs_"  # noqa: S105 - what secrets begin with, not one
-SECRET = re.compile(SECRET_PREFIX + r"[A-Za-z0-9_-]{20,}")
-
 
 def new_token(ids: Ids, size_bytes: int = 32) -> str:
     """Return a device's secret (256 bits), or a shorter one."""
-    return SECRET_PREFIX + ids.secret(size_bytes)
+    return TOKEN_PREFIX + ids.secret(size_bytes)
 
 
 def bearer_sha256(token: str) -> str:
@@ -51,6 +48,10 @@ class LocalDevice:
     token: str = field(repr=False)
     url: str | None = None
     name: str | None = None
+
+    def __post_init__(self) -> None:
+        """Have its way in known, so that it is written nowhere else."""
+        Secret("token of this computer", self.token)
 
 
 def local_device(path: Path) -> LocalDevice | None:

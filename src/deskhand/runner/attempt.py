@@ -494,11 +494,11 @@ class _Driver:
         """Bring results to the hub, and return what says that they are there."""
         voice, results = self._voice, self._scope.place.results
         when = when or voice.now
-        stored = await upload(
+        stored, notes = await upload(
             self._kit.parts, paths, results=results, voice=voice, meanwhile=self._flush
         )
         made = [ev.ArtifactCreated(artifact=a, epoch=voice.epoch, happened_at=when) for a in stored]
-        return list(map(voice.op, made))
+        return [*notes, *map(voice.op, made)]
 
     async def _end(
         self,

@@ -18,7 +18,7 @@ from deskhand.errors import Code, DeskhandError
 _PR_SET_DUMPABLE: Final = 4
 
 
-def _close_to_others() -> None:
+def close_to_others() -> None:
     """Make environment and memory unreadable for other processes of the same user, and write no core."""
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     if sys.platform == "linux":
@@ -30,7 +30,7 @@ class Process:
     """The process, as far as it can be asked and changed; a test gives its own."""
 
     user: Callable[[], int] = os.geteuid
-    close_to_others: Callable[[], None] = _close_to_others
+    close_to_others: Callable[[], None] = close_to_others
 
     def prepare(self, *, as_root: bool) -> None:
         """Make the process fit to work.

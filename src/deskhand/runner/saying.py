@@ -19,6 +19,7 @@ from deskhand.protocol.ops import Op
 from deskhand.protocol.tasks import Approval, Artifact, Brief, Question, TaskState, Usage
 from deskhand.runner.gate import Ruling
 from deskhand.runner.parts import Parts
+from deskhand.secret import mask
 from deskhand.texts import text as text_of
 
 SUMMARY_CHARS_MAX: Final = 500
@@ -26,13 +27,15 @@ _Fact = ev.AttemptBody | ev.MessagePosted
 
 
 def fact(ids: Ids, body: Body, *, thread: str | None = None, task: str | None = None) -> Op:
-    """Return the op that appends a fact."""
+    """Return the op that appends a fact, with every known secret covered but in what a yes will be bound to."""
+    exact = isinstance(body, ev.ApprovalRequested)
+    said = body.to_json() if exact else mask(body.to_json())
     return Op(
         op_id=ids.new("op"),
         kind="event.append",
         thread=thread,
         task=task,
-        body={"kind": KIND_OF[type(body)], "body": body.to_json()},
+        body={"kind": KIND_OF[type(body)], "body": said},
     )
 
 

@@ -2,8 +2,8 @@
 
 Each entry has a nonce of its own and is bound to its name. The key is in the system's keyring where one really
 answers (it is tried), else in a systemd credential, else in ``keys/``, which no backup takes. That protects backups and
-stolen disks; a program of the same user can do what we can. An entry whose key is not here counts as absent. It refuses
-files that others can read, and to keep a value anywhere in the clear.
+stolen disks; a program of the same user can do what we can. An entry whose key is not here counts as absent, and comes
+back with its key. It refuses files that others can read, and to keep a value anywhere in the clear.
 """
 
 from __future__ import annotations
@@ -13,97 +13,81 @@ import hashlib
 import json
 import os
 from base64 import b64decode, b64encode
-from collections.abc import Callable, Generator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from importlib import import_module
-from importlib.util import find_spec
 from pathlib import Path
 from secrets import token_bytes, token_hex
-from typing import Final, Protocol, cast
+from typing import Any, Final
 
 from deskhand.secret import Secret
-from deskhand.store.home import make_folder
 from deskhand.store.private import read_private, write_private
 
 SECRETS_FILE: Final = "secrets.bin"
-KEYS: Final = "keys"
+KEY_FILE: Final = "keys/secrets.json"
 CREDENTIAL: Final = "deskhand"
 """The systemd credential (``LoadCredential=deskhand:…``), which is also our name in a keyring."""
+LOCKED: Final = "locked"
+"""Where the key of an entry is that cannot be opened here."""
+_KINDS: Final = ("keyring", "credential", "file")
 _NONCE_BYTES: Final = 12
 
 
-class Ring(Protocol):
-    """A keyring, as the library ``keyring`` gives it."""
-
-    def get_password(self, service: str, name: str, /) -> str | None:
-        """Return a value."""
-        ...
-
-    def set_password(self, service: str, name: str, value: str, /) -> None:
-        """Keep a value."""
-        ...
-
-    def delete_password(self, service: str, name: str, /) -> None:
-        """Forget a value."""
-        ...
-
-
-def system_ring() -> Ring | None:
-    """Return this system's keyring, if the extra ``keyring`` is installed; whether it answers is another question."""
-    return cast("Ring", import_module("keyring")) if find_spec("keyring") else None
-
-
 class Safe:
-    """The secrets under one home. Nothing is kept in memory: the file is read for each question."""
+    """The secrets under one home. Nothing is kept in memory: the file is read for each question.
 
-    def __init__(self, home: Path, *, ring: Callable[[], Ring | None] = system_ring) -> None:
-        self._home, self._path, self._ring = home, home / SECRETS_FILE, ring
+    ``ring`` loads the system's keyring as the library ``keyring`` gives it; whether that answers is another question.
+    """
+
+    def __init__(
+        self, home: Path, *, ring: Callable[[], Any] = lambda: import_module("keyring")
+    ) -> None:
+        self._path, self._key_path, self._ring = home / SECRETS_FILE, home / KEY_FILE, ring
+
+    def all(self) -> dict[str, tuple[str, Secret | None]]:
+        """Return for each name where its key is, and the secret if that is here."""
+        entries: dict[str, str] = read_private(self._path) or {}
+        found = {name: (entry, self._opened(name, entry)) for name, entry in entries.items()}
+        return {
+            name: (entry.partition(":")[0] if secret else LOCKED, secret)
+            for name, (entry, secret) in found.items()
+        }
 
     def read(self, name: str) -> Secret | None:
         """Return a secret, or nothing where it is not there or cannot be opened here."""
-        return self._opened(name, self._entries().get(name, ""))
-
-    def reveal(self, name: str) -> str | None:
-        """Return the value of a secret, for who adds it to a request right away."""
-        found = self.read(name)
-        return found.reveal() if found else None
-
-    def all(self) -> dict[str, Secret]:
-        """Return every secret that can be opened here."""
-        found = {name: self._opened(name, entry) for name, entry in self._entries().items()}
-        return {name: secret for name, secret in found.items() if secret}
-
-    def kinds(self) -> dict[str, str]:
-        """Return for each name where its key is; empty for one that cannot be opened here."""
-        opened = self.all()
-        entries = self._entries().items()
-        return {name: entry.partition(":")[0] if name in opened else "" for name, entry in entries}
+        return self.all().get(name, (LOCKED, None))[1]
 
     def put(self, name: str, value: str) -> Secret:
         """Seal a value under a name; what had that name is gone."""
-        from cryptography.hazmat.primitives.ciphers import aead  # noqa: PLC0415 - slow to load
-
-        with self._alone():
-            kinds = ("keyring", "credential", "file")
-            kind, key = next((one, key) for one in kinds if (key := self._key(one, make=True)))
-            nonce = token_bytes(_NONCE_BYTES)
-            sealed = nonce + aead.ChaCha20Poly1305(key).encrypt(
-                nonce, value.encode(), name.encode()
-            )
-            self._write({**self._entries(), name: f"{kind}:{b64encode(sealed).decode()}"})
+        self._change(name, value)
         return Secret(name, value)
 
     def remove(self, name: str) -> bool:
         """Forget a secret; return whether it was there."""
-        with self._alone():
-            entries = self._entries()
+        return self._change(name, None)
+
+    def _change(self, name: str, value: str | None) -> bool:
+        """Replace the file, while nobody else does."""
+        self._key_path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with self._key_path.with_name("lock").open("w") as held:
+            fcntl.flock(held, fcntl.LOCK_EX)
+            entries = read_private(self._path) or {}
             was = entries.pop(name, None)
-            self._write(entries)
+            added = {name: self._sealed(name, value)} if value is not None else {}
+            write_private(self._path, json.dumps(entries | added, indent=1) + "\n")
         return was is not None
+
+    def _sealed(self, name: str, value: str) -> str:
+        from cryptography.hazmat.primitives.ciphers import aead  # noqa: PLC0415 - slow to load
+
+        kind, key = next((one, key) for one in _KINDS if (key := self._key(one, make=True)))
+        nonce = token_bytes(_NONCE_BYTES)
+        sealed = aead.ChaCha20Poly1305(key).encrypt(nonce, value.encode(), name.encode())
+        return f"{kind}:{b64encode(nonce + sealed).decode()}"
 
     def _opened(self, name: str, entry: str) -> Secret | None:
         kind, _, sealed = entry.partition(":")
-        if not (key := self._key(kind)):
+        if not (key := self._key(kind, make=False)):
             return None
         from cryptography import exceptions  # noqa: PLC0415 - slow to load
         from cryptography.hazmat.primitives.ciphers import aead  # noqa: PLC0415 - as above
@@ -111,48 +95,31 @@ class Safe:
         with suppress(exceptions.InvalidTag, ValueError):
             raw = b64decode(sealed)
             nonce, rest = raw[:_NONCE_BYTES], raw[_NONCE_BYTES:]
-            return Secret(
-                name, aead.ChaCha20Poly1305(key).decrypt(nonce, rest, name.encode()).decode()
-            )
+            value = aead.ChaCha20Poly1305(key).decrypt(nonce, rest, name.encode())
+            return Secret(name, value.decode())
         return None
 
-    def _key(self, kind: str, *, make: bool = False) -> bytes | None:
+    def _key(self, kind: str, *, make: bool) -> bytes | None:
+        said: str | None = None
         if kind == "keyring":
-            said = self._of_ring(make=make)
-            return bytes.fromhex(said) if said else None
-        if kind == "credential":
-            place = Path(os.environ.get("CREDENTIALS_DIRECTORY", "/nowhere")) / CREDENTIAL
-            return hashlib.sha256(place.read_bytes()).digest() if place.is_file() else None
-        path = self._home / KEYS / "secrets.json"
-        if make and not path.exists():
-            write_private(path, json.dumps({"key": token_hex(32)}))
-        found = read_private(path) if kind == "file" else None
-        return bytes.fromhex(str(found["key"])) if found else None
+            with suppress(Exception):  # whatever a keyring does, there are other places
+                said = self._of_ring(self._ring(), make=make)
+        elif kind == "credential" and (place := os.environ.get("CREDENTIALS_DIRECTORY")):
+            with suppress(FileNotFoundError):
+                said = hashlib.sha256(Path(place, CREDENTIAL).read_bytes()).hexdigest()
+        elif kind == "file":
+            if make and not self._key_path.exists():
+                write_private(self._key_path, json.dumps({"key": token_hex(32)}))
+            said = (read_private(self._key_path) or {}).get("key")
+        return bytes.fromhex(said) if said else None
 
-    def _of_ring(self, *, make: bool) -> str | None:
-        """Return our key in the keyring; a new one only where it gave back and forgot what it was given for a try."""
-        with suppress(Exception):  # whatever a keyring does, there are other places
-            ring = self._ring()
-            if ring and make and ring.get_password(CREDENTIAL, SECRETS_FILE) is None:
-                canary, tried = token_hex(), f"{SECRETS_FILE}.try"
-                ring.set_password(CREDENTIAL, tried, canary)
-                kept = ring.get_password(CREDENTIAL, tried)
-                ring.delete_password(CREDENTIAL, tried)
-                if kept == canary and ring.get_password(CREDENTIAL, tried) is None:
-                    ring.set_password(CREDENTIAL, SECRETS_FILE, token_hex(32))
-            return ring.get_password(CREDENTIAL, SECRETS_FILE) if ring else None
-        return None
-
-    def _entries(self) -> dict[str, str]:
-        return read_private(self._path) or {}
-
-    def _write(self, entries: dict[str, str]) -> None:
-        write_private(self._path, json.dumps(entries, indent=1) + "\n")
-
-    @contextmanager
-    def _alone(self) -> Generator[None]:
-        """Let nobody else change the file meanwhile."""
-        make_folder(self._home / KEYS)
-        with (self._home / KEYS / "lock").open("w") as held:
-            fcntl.flock(held, fcntl.LOCK_EX)
-            yield
+    def _of_ring(self, ring: Any, *, make: bool) -> str | None:  # noqa: ANN401 - a library's own
+        """Return our key in a keyring; a new one only where it gave back and forgot what it was given for a try."""
+        if make and ring.get_password(CREDENTIAL, SECRETS_FILE) is None:
+            canary = token_hex()
+            ring.set_password(CREDENTIAL, canary, canary)
+            kept = ring.get_password(CREDENTIAL, canary)
+            ring.delete_password(CREDENTIAL, canary)
+            if kept == canary and ring.get_password(CREDENTIAL, canary) is None:
+                ring.set_password(CREDENTIAL, SECRETS_FILE, token_hex(32))
+        return ring.get_password(CREDENTIAL, SECRETS_FILE)

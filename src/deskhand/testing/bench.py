@@ -44,6 +44,7 @@ from deskhand.ports import (
 )
 from deskhand.protocol.tasks import Brief
 from deskhand.protocol.wire import JsonObject
+from deskhand.secret import Secret
 from deskhand.testing.docs import REFERENCE
 from deskhand.testing.household import OWNER, Household, household, in_thread
 from deskhand.testing.standin.brain import NAME, Answer, Seen
@@ -249,7 +250,7 @@ async def _thinking() -> list[Figure]:
     server = await asyncio.create_subprocess_exec(*said, stdout=subprocess.PIPE)
     assert server.stdout is not None  # noqa: S101 - it was asked for
     url = (await server.stdout.readline()).decode().strip()
-    choice = Offer(name="openai-chat:stand-in", base_url=url, key="none")
+    choice = Offer(name="openai-chat:stand-in", base_url=url, key=Secret("key", "none"))
     agent, tool = (
         _Thinking(
             choose=lambda _: choice,

@@ -20,6 +20,7 @@ from deskhand.errors import Code, DeskhandError
 from deskhand.ports import Offload, ToolInfo
 from deskhand.protocol.objects import FolderMode, ModelInfo, ModelLabel
 from deskhand.protocol.tasks import Brief
+from deskhand.secret import Secret
 
 OFF: Final = "none"
 """What ``model.name`` says where no model may think by itself."""
@@ -44,7 +45,7 @@ class Offer:
     where: str = ""
     model: str = ""
     base_url: str | None = None
-    key: str | None = field(default=None, repr=False)
+    key: Secret | None = None
     context_tokens: int | None = None
     label: ModelLabel | None = None
     lacks: Code | None = None
@@ -75,7 +76,7 @@ class Findings:
     """
 
     wanted: Wanted = field(default_factory=Wanted)
-    keys: Mapping[str, str] = field(default_factory=dict[str, str], repr=False)
+    keys: Mapping[str, Secret] = field(default_factory=dict[str, Secret])
     packages: frozenset[str] = frozenset()
     here: tuple[Offer, ...] = ()
     looked: Mapping[str, tuple[str, ...]] = field(default_factory=dict[str, tuple[str, ...]])

@@ -26,6 +26,7 @@ from functools import partial
 from http import HTTPStatus
 from http.client import HTTPConnection, HTTPException
 from importlib.util import find_spec
+from types import MappingProxyType
 from typing import Any, Final
 
 from deskhand.agents.builtin.choosing import PROVIDERS, SERVERS, Findings, Offer, Wanted
@@ -34,6 +35,7 @@ from deskhand.errors import Code, DeskhandError
 from deskhand.ids import Ids
 from deskhand.protocol.objects import ModelInfo
 from deskhand.protocol.tasks import Brief
+from deskhand.secret import Secret
 
 LOOK_SECONDS: Final = 30.0
 """How often servers are looked for: whatever else listens there sees it in its log. Settings are seen at once."""
@@ -74,9 +76,9 @@ class Embedded:
             await self._end()
 
     async def _start(self, offer: Offer) -> Offer:
-        key, name = self._ids.secret(32), offer.name.partition(":")[2]
+        key, name = Secret(offer.name, self._ids.secret(32)), offer.name.partition(":")[2]
         context = offer.context_tokens or CONTEXT_TOKENS
-        order = {"file": offer.file, "name": name, "key": key, "context_tokens": context}
+        order = {"file": offer.file, "name": name, "key": key.reveal(), "context_tokens": context}
         # Nothing of our own surroundings, which hold keys: only what finds libraries and folders.
         kept = {one: os.environ[one] for one in ("PATH", "HOME", "LANG") if one in os.environ}
         process = self._process = await asyncio.create_subprocess_exec(
@@ -192,17 +194,23 @@ def look(
     wanted: Wanted,
     *,
     environment: Mapping[str, str] = os.environ,
+    kept: Mapping[str, Secret] = MappingProxyType({}),
     ports: Mapping[str, int] = SERVERS,
     installed: Sequence[Offer] = (),
 ) -> Findings:
-    """Return what is on this computer; takes as long as the slowest server that says nothing, at most a second."""
+    """Return what is on this computer; takes as long as the slowest server that says nothing, at most a second.
+
+    A key in ``environment`` wins over the one that was ``kept`` under its name.
+    """
     if told := _OLLAMA_HOST.fullmatch(environment.get("OLLAMA_HOST", "")):
         ports = {**ports, "ollama": int(told[1])}
     with ThreadPoolExecutor(len(ports)) as pool:
         offered = dict(zip(ports, pool.map(_server, ports, ports.values()), strict=True))
     offered["local"] = [*installed]
     known = [one for provider in PROVIDERS.values() for one in provider.variables]
-    keys = {one: environment[one] for one in (*known, wanted.key_variable) if environment.get(one)}
+    named = (*known, wanted.key_variable)
+    keys = {one: kept[one] for one in named if one in kept}
+    keys |= {one: Secret(one, environment[one]) for one in named if environment.get(one)}
     looked = {"keys": tuple(one for one in known if one in keys)}
     looked |= {kind: tuple(one.name for one in found) for kind, found in offered.items()}
     looked["agents"] = tuple(filter(shutil.which, _CODING_AGENTS))

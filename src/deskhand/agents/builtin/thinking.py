@@ -198,11 +198,12 @@ class Thinker:
             raise DeskhandError(Code.MODEL_UNKNOWN, f"{choice.name}: stand-in")
 
     def _provider(self, name: str, choice: Offer) -> Provider[Any]:
-        key = (name, choice.base_url, choice.key)
+        secret = choice.key.reveal() if choice.key else None
+        key = (name, choice.base_url, secret)
         if key not in self._providers:
-            given: dict[str, Any] = {"api_key": choice.key} if choice.key else {}
+            given: dict[str, Any] = {"api_key": secret} if secret else {}
             if choice.base_url:
-                given = {"base_url": choice.base_url, "api_key": choice.key or NO_KEY}
+                given = {"base_url": choice.base_url, "api_key": secret or NO_KEY}
                 if urlsplit(choice.base_url).hostname in _LOCAL:
                     # A proxy of the environment cannot reach it, and must not hear what is said to it.
                     given["http_client"] = httpx2.AsyncClient(trust_env=False, timeout=_PATIENCE)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
 from deskhand.cli.flags import argument, option, t
 from deskhand.cli.home import home, local_runner
@@ -65,6 +65,8 @@ def restore(
     lines = [speak.say("restore.done", home=target, at=_shown(str(came_to["backup_at"])))]
     lines += [speak.say("restore.aside", aside=aside)] if aside else []
     lines += [speak.say("restore.paused", count=paused)] if paused else []
+    locked = ", ".join(cast("list[str]", came_to["secrets_locked"]))
+    lines += [speak.say("restore.locked", names=locked)] if locked else []
     ended = "restore.all_ended" if came_to["all_devices"] else "restore.ended"
     return speak.answer(came_to, *lines, speak.say(ended, count=came_to["devices_ended"]))
 

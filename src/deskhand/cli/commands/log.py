@@ -118,6 +118,7 @@ def doctor(*, no_model: Annotated[bool, option("doctor.no_model", "--no-model")]
         "hub": _hub,
         "runner": _runner,
         "sandbox": _sandbox,
+        "secrets": _secrets,
         "model": lambda: _model(asks=not no_model),
     }
     rows: list[Obj] = []
@@ -148,6 +149,14 @@ def _sandbox() -> tuple[str, str]:
     box: Obj = this_computer()["sandbox"]
     said = ", ".join(str(box[key]) for key in ("name", "level", "reason") if box.get(key))
     return ("good" if box["level"] == "full" else "ask"), said
+
+
+def _secrets() -> tuple[str, str]:
+    from deskhand.store.safe import LOCKED, Safe
+
+    keys = sorted({key for key, _ in Safe(home()).all().values()})
+    said = " · ".join(speak.say(f"secret.key.{key}") for key in keys)
+    return ("ask" if LOCKED in keys else "good"), said or speak.say("secret.none")
 
 
 def _model(*, asks: bool) -> tuple[str, str]:

@@ -53,6 +53,7 @@ def set_model(
 ) -> int:
     """Choose the model."""
     from deskhand.cli import minds
+    from deskhand.store.safe import SECRETS_FILE
 
     values = {"base_url": base_url, "api_key_env": api_key_env, "context_tokens": context}
     kept = minds.keep_key(api_key_env) if api_key_env else False
@@ -62,7 +63,7 @@ def set_model(
     used = found.used
     if not speak.json:
         if kept:
-            speak.note(speak.say("model.kept", variable=api_key_env, file=minds.KEYS_FILE))
+            speak.note(speak.say("model.kept", variable=api_key_env, file=SECRETS_FILE))
         works = used is not None and used.lacks is None
         speak.note(minds.standing_line(found), "good" if works else "ask")
         _say_live(used.name if used and works else None)

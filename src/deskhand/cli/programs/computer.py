@@ -33,6 +33,7 @@ from deskhand.sandbox.choose import choose_sandbox
 from deskhand.store import engine
 from deskhand.store.home import make_folder
 from deskhand.store.private import RUNNER_FILE
+from deskhand.store.safe import Safe
 from deskhand.store.writer import ThreadWriter
 from deskhand.tools.beneath import Folder
 from deskhand.tools.registry import standard_tools, tool_infos
@@ -74,8 +75,13 @@ async def open_runner(
         own = cast("tuple[str, ...]", setting("internet.hosts").value)
         return own if journal.setting("ceiling.internet") in (None, True) else ()
 
+    def secret(name: str) -> str | None:
+        found = Safe(home).read(name)
+        return found.reveal() if found else None
+
     broker = Broker(
         hosts=hosts,
+        secret=secret,
         credentials=lambda: cast("tuple[str, ...]", setting("internet.credentials").value),
         folder=state / EGRESS,
         clock=clock,

@@ -14,20 +14,21 @@ from typing import cast
 
 from deskhand.cli.flags import t
 from deskhand.cli.programs.computer import JOURNAL
-from deskhand.cli.programs.serving import VAPID_FILE
+from deskhand.cli.programs.serving import VAPID
 from deskhand.clock import Clock, stamp
 from deskhand.errors import Code, DeskhandError
 from deskhand.hub.credentials import LocalDevice, bearer_sha256, new_token, write_device
 from deskhand.ids import Ids
 from deskhand.ports import Credential
 from deskhand.protocol import authority, events, objects
-from deskhand.protocol.wire import JsonObject
+from deskhand.protocol.wire import Json, JsonObject
 from deskhand.runner.ceiling import FILE as FOLDERS
 from deskhand.store import engine, faults, opening, schema
 from deskhand.store.backup.archive import read_manifest, unpack
 from deskhand.store.backup.restoring import place, replaced, settle
-from deskhand.store.home import open_home
+from deskhand.store.home import make_folder, open_home
 from deskhand.store.private import OWNER_FILE, RUNNER_FILE
+from deskhand.store.safe import KEY_FILE, SECRETS_FILE, Safe
 from deskhand.workflow.restoring import settle_journal
 
 
@@ -68,6 +69,9 @@ def restore(
             )
         except OSError as error:
             raise DeskhandError(Code.HOME_UNSAFE, f"{home}: {error.strerror}") from None
+        # A hub makes itself a new key for pushes; the others only their owner can give again.
+        entries = Safe(home).all().items()
+        locked: list[Json] = [name for name, (_, here) in entries if not here and name != VAPID]
         return {
             "home": str(home),
             "backup_at": backup_at,
@@ -75,6 +79,7 @@ def restore(
             "devices_ended": sum(one.devices_ended for one in told),
             "all_devices": not known,
             "tasks_paused": sum(one.tasks_paused for one in told),
+            "secrets_locked": locked,
         }
 
 
@@ -85,8 +90,10 @@ def _settled(
     account = str(manifest["account"])
     known = replaced(home / opening.FILE, account) is not None
     here = None if known else _new_here(prepared, manifest, ids)
-    for name in (OWNER_FILE, RUNNER_FILE, VAPID_FILE, FOLDERS) if known else ():
+    now = (OWNER_FILE, RUNNER_FILE, SECRETS_FILE, KEY_FILE, FOLDERS)
+    for name in now if known else ():
         if (home / name).is_file():  # what is true of this computer now, its lent folders too
+            make_folder((prepared / name).parent)
             shutil.copy2(home / name, prepared / name)
     backup_at = str(manifest["made_at"])
     journal = prepared / "runner" / JOURNAL

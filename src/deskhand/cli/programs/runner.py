@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from deskhand.cli.client import Client
+from deskhand.cli.closing import close_up, keep_keys
 from deskhand.cli.home import home
 from deskhand.cli.programs.computer import computer_name, open_runner
 from deskhand.cli.programs.ending import told_before_going, until_told_to_end, work_until
@@ -24,6 +25,7 @@ from deskhand.protocol.authority import Principal
 from deskhand.protocol.objects import Role
 from deskhand.runner.http_link import HttpLink
 from deskhand.runner.trust import Trust
+from deskhand.secret import taken
 from deskhand.store.home import open_home
 from deskhand.store.private import RUNNER_FILE
 
@@ -40,7 +42,9 @@ async def run_runner(
     Raises:
         DeskhandError: ``invite_invalid``, ``clock_wrong``, ``hub_unreachable``, ``home_locked``.
     """
+    close_up()
     with closing(open_home(home())) as held:
+        keep_keys(held.path)
         known = local_device(held.path / RUNNER_FILE)
         said = _invite(invite)
         if known is None or said is not None:
@@ -61,7 +65,8 @@ async def run_runner(
 
 def _invite(said: str | None) -> str | None:
     found = sys.stdin.readline().strip() if said == "-" else said
-    return found or os.environ.get(INVITE_VARIABLE) or None
+    kept = taken(INVITE_VARIABLE)
+    return found or (kept.reveal() if kept else None)
 
 
 async def _pair(path: Path, *, url: str | None, invite: str | None, name: str) -> LocalDevice:

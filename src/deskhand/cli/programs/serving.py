@@ -8,7 +8,6 @@ to keep anybody waiting: after SIGTERM or SIGINT everything ends within seconds,
 from __future__ import annotations
 
 import ipaddress
-import os
 import random
 import socket
 from asyncio import to_thread
@@ -34,11 +33,12 @@ from deskhand.notify import webpush
 from deskhand.ports import Committed
 from deskhand.protocol import authority, objects, ops
 from deskhand.protocol.wire import Json, JsonObject
+from deskhand.secret import Secret, taken
 from deskhand.store import blobs, opening
 from deskhand.store.home import open_home
-from deskhand.store.private import write_private
+from deskhand.store.safe import Safe
 
-VAPID_FILE: Final = "vapid.pem"
+VAPID: Final = "vapid"
 _BUILT: Final = datetime(2026, 1, 1, tzinfo=UTC)
 """No clock that is right shows an earlier time than this program was written."""
 _SETTINGS_MAX: Final = 500
@@ -90,19 +90,19 @@ async def running_hub(path: Path, *, port: int | None, reach: Reach) -> AsyncGen
     async with AsyncExitStack() as ending:
         home = open_home(path)
         ending.callback(home.close)
-        if url := os.environ.get("DESKHAND_DATABASE_URL"):
-            store = opening.open_postgres_store(url, clock, offload=to_thread)
+        if url := taken("DESKHAND_DATABASE_URL"):
+            Secret("DESKHAND_DATABASE_URL password", urlsplit(url.reveal()).password or "")
+            store = opening.open_postgres_store(url.reveal(), clock, offload=to_thread)
         else:
             store = opening.open_sqlite_store(home.path / opening.FILE, clock, offload=to_thread)
         ending.push_async_callback(store.close)
         owner = await ensure_owner(store, ids, home=home.path, name=socket.gethostname())
         stored = await store.find(owner.account, objects.Setting, limit=_SETTINGS_MAX)
         decided: dict[str, Json] = {one.id: one.value for one in stored}
-        key, app_url = home.path / VAPID_FILE, reach.url or "http://127.0.0.1"
-        if not key.exists():
-            write_private(key, webpush.new_vapid_key().decode("ascii"))
-        wanted = _push_settings(decided, app_url)
-        push = webpush.WebPush(vapid_key=key.read_bytes(), settings=wanted, clock=clock)
+        safe, app_url = Safe(home.path), reach.url or "http://127.0.0.1"
+        vapid = safe.read(VAPID) or safe.put(VAPID, webpush.new_vapid_key().decode("ascii"))
+        wanted, key = _push_settings(decided, app_url), vapid.reveal().encode()
+        push = webpush.WebPush(vapid_key=key, settings=wanted, clock=clock)
         store.on_commit(_following(push, dict(decided), app_url))
         named = cast("tuple[str, ...]", setting("hub.hosts").value)
         hub = Hub(

@@ -17,6 +17,7 @@ from contextlib import suppress
 from importlib import import_module
 
 from deskhand import __version__
+from deskhand.cli.closing import close_up, keep_keys
 from deskhand.cli.home import home
 from deskhand.cli.programs.ending import told_before_going, until_told_to_end, work_until
 from deskhand.cli.programs.serving import Reach, Running, reach_of, running_hub, seen_to_answer
@@ -36,6 +37,7 @@ _ADVERTISED_SECONDS_MAX = 5.0
 
 async def run_hub(*, port: int | None, said: str | None) -> int:
     """Run until told to end. The one ready line carries an invitation for a runner and one for a page."""
+    close_up()
     reach = reach_of(str(setting("hub.reach", flag=said).value))
     async with running_hub(home(), port=port, reach=reach) as running:
         url, account = running.opened, running.owner.account
@@ -60,6 +62,7 @@ async def run_up(
         DeskhandError: ``home_locked``, ``port_taken``, ``hub_unreachable`` for a road that does not answer, and what
             else stands in the way.
     """
+    close_up()
     path, wanted = home(), str(setting("hub.reach", flag=said).value)
     reach = reach_of(wanted)
     if speak.asks and not (path / RUNNER_FILE).exists():
@@ -69,6 +72,7 @@ async def run_up(
             beginning.ask_road()
             reach = reach_of(str(setting("hub.reach").value))
     async with running_hub(path, port=port, reach=reach) as running:
+        keep_keys(path)
         desk = _Desk(running, name=name, as_root=as_root)
         running.hub.pairing.here = desk.use_here
         async with asyncio.TaskGroup() as group:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import itertools
 import logging
 import re
-import traceback
 from collections.abc import Iterable
 from urllib.parse import parse_qsl, unquote
 
@@ -17,10 +16,10 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from deskhand.errors import Code, DeskhandError
-from deskhand.hub.credentials import SECRET
 from deskhand.hub.http.messages import HEADERS, refusal
 from deskhand.ids import Ids
 from deskhand.limits import PROTOCOL, PROTOCOL_OLDEST
+from deskhand.secret import TOKEN
 from deskhand.texts import LANGUAGES
 
 log = logging.getLogger(__name__)
@@ -96,11 +95,12 @@ class Walls:
         try:
             state["origin"] = self._judge(scope, headers)
             await self._app(scope, receive, dressed)
-        except Exception as error:  # noqa: BLE001 - whatever it is, the caller gets an id and nobody a stack of ours
+        except Exception as error:
+            # Whatever it is, the caller gets an id and nobody a stack of ours.
             if not isinstance(error, DeskhandError):
                 # Without the message: it may quote what somebody sent.
-                where = "".join(traceback.format_tb(error.__traceback__))
-                log.error("request.failed %s %s\n%s", request_id, type(error).__name__, where)  # noqa: TRY400 - the same
+                where = (RuntimeError, RuntimeError(type(error).__name__), error.__traceback__)
+                log.exception("request.failed %s", request_id, exc_info=where)
                 error = DeskhandError(Code.INTERNAL)
             if not started:
                 answer = refusal(error, language=language, request_id=request_id)
@@ -135,7 +135,7 @@ def refuse_foreign(headers: Headers, origin: str) -> None:
 def _refuse_secret_in_address(scope: Scope) -> None:
     query = scope.get("query_string", b"").decode("latin-1")
     names = (name.lower() for name, _ in parse_qsl(query, keep_blank_values=True))
-    told = SECRET.search(unquote(query)) or SECRET.search(scope["path"])
+    told = TOKEN.search(unquote(query)) or TOKEN.search(scope["path"])
     if told or any(_SECRET_NAMES.fullmatch(name) for name in names):
         raise DeskhandError(Code.CREDENTIAL_IN_QUERY)
 

@@ -18,11 +18,13 @@ from typing import Final
 from deskhand import ports
 from deskhand.errors import Code, DeskhandError
 from deskhand.limits import ARTIFACT_BYTES_MAX, CHECK_SECONDS_MAX, EVIDENCE_CHARS_MAX
+from deskhand.protocol.ops import Op
 from deskhand.protocol.tasks import Artifact, Brief, Check
 from deskhand.runner.gate import Gate, Scope
 from deskhand.runner.outbox import Backoff
 from deskhand.runner.parts import Parts
 from deskhand.runner.saying import Voice
+from deskhand.secret import held_in, mask
 
 READ: Final = "read_file"
 EVIDENCE_FILES_MAX: Final = 10
@@ -145,6 +147,7 @@ async def _by_command(line: str, scope: Scope, gate: Gate) -> Check:
 
 def _check(name: str, evidence: str, *, passed: bool = False) -> Check:
     """Return a check with the end of its evidence: that is where a program says what was wrong."""
+    evidence = mask(evidence)
     if len(evidence) > EVIDENCE_CHARS_MAX:
         evidence = "... " + evidence[-(EVIDENCE_CHARS_MAX - 4) :]
     return Check(name=name[:200], passed=passed, evidence=evidence)
@@ -173,19 +176,25 @@ async def upload(
     results: ports.FolderAccess,
     voice: Voice,
     meanwhile: Callable[[], Awaitable[None]],
-) -> list[Artifact]:
+) -> tuple[list[Artifact], list[Op]]:
     """Upload each file that can be read, and return those; the verifier has told of the others.
+
+    One that holds a known secret is not sent, and the second list tells so.
 
     ``meanwhile`` is called when the hub is not there, before it is waited for.
 
     Raises:
         DeskhandError: what the hub says to an upload, unless it is away: then the hand-over waits.
     """
-    stored: list[Artifact] = []
+    stored, notes = list[Artifact](), list[Op]()
     for path in dict.fromkeys(outputs):
         try:
-            data, digest = await parts.offload(lambda path=path: _whole(results, path))
+            data, digest, held = await parts.offload(lambda path=path: _whole(results, path))
         except DeskhandError:
+            continue
+        if held:
+            told = voice.remarked("artifact.withheld", name=path, secrets=", ".join(held))
+            notes.append(told)
             continue
 
         async def sent(data: bytes = data, digest: str = digest) -> None:
@@ -194,7 +203,7 @@ async def upload(
         await Backoff(parts).until_done(sent, meanwhile=lambda _: meanwhile())
         place, kind = str(results.root / path), media_type_of(path)
         stored.append(voice.artifact(place, media_type=kind, size=len(data), sha256=digest))
-    return stored
+    return stored, notes
 
 
 def media_type_of(name: str) -> str:
@@ -203,9 +212,9 @@ def media_type_of(name: str) -> str:
     return _OURS.get(suffix) or _TYPES.guess_type(name)[0] or "application/octet-stream"
 
 
-def _whole(results: ports.FolderAccess, path: str) -> tuple[bytes, str]:
+def _whole(results: ports.FolderAccess, path: str) -> tuple[bytes, str, list[str]]:
     data = results.read(path, limit=ARTIFACT_BYTES_MAX)
-    return data, hashlib.sha256(data).hexdigest()
+    return data, hashlib.sha256(data).hexdigest(), held_in(data)
 
 
 async def _chunks(data: bytes) -> AsyncIterator[bytes]:

@@ -4,8 +4,8 @@ It is made while hub and runner go on. Databases are copied as of one moment eac
 then every file that the copy names: so nothing is named that is not there. Written under another name, synced, then
 renamed, so that a backup is whole or not there.
 
-It refuses to take secrets along: tokens, push addresses and the keys of this computer stay where they are (decision
-0014); and, before anything is unpacked, a file of which a single bit is wrong or missing, and any member that a backup
+It refuses to take along what gives somebody a right: tokens, push addresses and keys stay where they are, secrets go
+along sealed and without their key (decision 0014); and, before anything is unpacked, a file of which a single bit is wrong or missing, and any member that a backup
 does not have.
 """
 
@@ -29,6 +29,7 @@ from deskhand.errors import Code, DeskhandError
 from deskhand.protocol.wire import JsonObject
 from deskhand.store.faults import translated
 from deskhand.store.private import replacing
+from deskhand.store.safe import SECRETS_FILE
 from deskhand.store.schema import copy_sqlite
 
 FORMAT: Final = 1
@@ -36,7 +37,7 @@ MANIFEST: Final = "manifest.json"
 DATABASES: Final = ("runner/journal.sqlite3", "hub.sqlite3")
 """In the order they are copied: what the runner knows then is never ahead of what the hub knows."""
 HUB: Final = DATABASES[-1]
-PLAIN: Final = ("config.toml", "folders.json")
+PLAIN: Final = ("config.toml", "folders.json", SECRETS_FILE)
 _BLOB: Final = re.compile(r"blobs/([0-9a-f]{2})/([0-9a-f]{2})/\1\2[0-9a-f]{60}")
 _SEAL: Final = "sha256-of-all-before"
 _PIECE: Final = 1024 * 1024
