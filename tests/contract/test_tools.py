@@ -237,15 +237,16 @@ async def test_lines_are_counted_as_editors_count_them(make: Make) -> None:
 
 
 async def test_what_does_not_fit_is_gone_on_with(make: Make) -> None:
-    """A file larger than one call can be read to its end, line by line."""
-    folder = make({"big.txt": "x" * 600_000 + "\n" + "y" * 600_000, "b.txt": "b"})
-    paths: JsonObject = {"paths": ["big.txt", "b.txt"]}
+    """A file larger than one call is read to its end on its own; another that no longer fits is named."""
+    big = "x" * 600_000 + "\n" + "y" * 600_000
+    folder = make({"big.txt": big, "b.txt": "b", "c.txt": big})
 
-    first = await _call("read_files", paths, folder)
-    rest = await _call("read_files", {**paths, "from_line": 2}, folder)
+    many = await _call("read_files", {"paths": ["big.txt", "b.txt", "c.txt"]}, folder)
+    rest = await _call("read_file", {"path": "big.txt", "from_line": 2}, folder)
 
-    assert (len(_lines(first, 0)), _file(first, 0)["lines_total"]) == (1, 2)
-    assert (_lines(rest, 0)[0][0], _lines(rest, 1)) == ("y", ["b"])
+    assert (len(_lines(many, 0)), _file(many, 0)["lines_total"]) == (1, 2)
+    assert (_lines(many, 1), many.value["unread"]) == (["b"], ["c.txt"])
+    assert rest.value["lines"] == ["y" * 600_000]
 
 
 async def test_a_search_says_where(make: Make) -> None:

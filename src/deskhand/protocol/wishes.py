@@ -129,7 +129,6 @@ class ReadFiles(Reading):
     example = '{"paths": ["a.md", "b.md"]}'
 
     paths: Paths = Field(description="Paths inside the folder.")
-    from_line: FromLine = 1
 
 
 class SearchFiles(Reading):

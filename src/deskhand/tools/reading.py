@@ -94,20 +94,19 @@ class Reader:
         access, files, texts = source(wish, place), list[Json](), list[str]()
         left, room = READ_CHARS_MAX, TOOL_TEXT_CHARS_MAX - 1_000
         for path in wish.paths:
-            first = 1 if files else wish.from_line
             try:
                 found = await self.lines(access, path, place)
             except DeskhandError as error:
                 files.append({"path": path, "error": str(error.code)})
                 texts.append(f"== {path}: {error.sentence()}")
                 continue
-            chosen = within(found.lines[first - 1 :], left)
-            files.append(_value(path, found, chosen, first))
-            texts.append(f"== {path}\n{numbered(found, chosen, first, max(1_000, room))}")
+            chosen = within(found.lines, left)
+            if left <= 0 or (files and len(chosen) < len(found.lines)):
+                break
+            files.append(_value(path, found, chosen, 1))
+            texts.append(f"== {path}\n{numbered(found, chosen, 1, max(1_000, room))}")
             left -= sum(len(line) + 1 for line in chosen)
             room -= len(texts[-1])
-            if left <= 0 or first + len(chosen) <= len(found.lines):
-                break  # gone on with in a call of its own
         unread = wish.paths[len(files) :]
         texts += [f"== {path}: not reached" for path in unread]
         rest = "files; ask for them in another call"

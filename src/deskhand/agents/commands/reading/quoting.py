@@ -134,31 +134,24 @@ def _listed(work: Work, found: Found) -> Steps[dict[str, int]]:
 
 
 def _read(waiting: list[str], found: Found) -> Steps[tuple[Note, ...]]:
-    """Read the notes in a few calls; a file larger than one call is gone on with from the next line."""
-    lines = {path: list[str]() for path in waiting}
-    remarks = dict[str, tuple[str, ...]]()
-    first, left = 1, 16_000_000
+    """Read the notes in a few calls, and one by one those that are larger than a call."""
+    notes, left = list[Note](), 16_000_000
     while waiting and left > 0:
         batch, waiting = waiting[:_FILES_PER_READ], waiting[_FILES_PER_READ:]
-        wish: JsonObject = {"paths": [*batch], "from_line": first}
         about = {"count": len(batch), "first": batch[0]}
-        value = yield from found.work.ask("read_files", "read", wish, **about)
-        waiting, first = [*strings(value, "unread"), *waiting], 1
+        value = yield from found.work.ask("read_files", "read", {"paths": [*batch]}, **about)
+        waiting = [*strings(value, "unread"), *waiting]
         for file in objects(value, "files"):
-            path, got = words(file, "path"), strings(file, "lines")
+            path, lines = words(file, "path"), strings(file, "lines")
             if "error" in file:
                 found.others[ending_of(path) or path] += 1
-                lines.pop(path, None)
-                continue
-            lines[path] += got
-            remarks[path] = (*strings(file, "notes"),)
-            left -= sum(map(len, got))
-            following = number(file, "from_line") + len(got)
-            if got and following <= number(file, "lines_total"):
-                waiting, first = [path, *waiting], following
+            elif len(lines) < number(file, "lines_total"):
+                lines, _ = yield from found.work.lines(path)
+            if lines and lines[-1] != MARK:
+                notes.append(Note(path, (*lines,), (*strings(file, "notes"),)))
+            left -= sum(map(len, lines))
     found.cut = waiting
-    whole = ((path, got) for path, got in lines.items() if got and got[-1] != MARK)
-    return tuple(Note(path, (*got,), remarks[path]) for path, got in whole)
+    return tuple(notes)
 
 
 def _named(files: Counter[str]) -> str:
