@@ -116,7 +116,7 @@ async def _looked(call: ports.ToolCall, scope: Scope, gate: Gate) -> ports.ToolR
         return gate.failed(error)
     if ruling.looks:
         return (await gate.perform(call, scope, ruling)).result
-    said = gate.say("check.may_not_write") if not ruling.pure else gate.say(f"rule.{ruling.rule}")
+    said = gate.say("check.may_not_write") if not ruling.pure else ruling.why
     return ports.ToolResult(outcome="denied", value={}, text=said)
 
 
