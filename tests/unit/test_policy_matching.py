@@ -7,7 +7,7 @@ from time import process_time
 
 import pytest
 
-from deskhand.permissions.evaluate import Policy, judge
+from deskhand.permissions.evaluate import Policy, judge, lasting
 from deskhand.permissions.lines import parse
 from deskhand.permissions.matching import decides
 from deskhand.permissions.rules import Act, Decision
@@ -25,6 +25,7 @@ WRITE = Act(
     day="2026-11-23",
 )
 RUN = replace(WRITE, tool="run_command", verb="run", path="")
+CURL = replace(RUN, kind="send", argv=("curl", "x"))
 FETCH = replace(
     WRITE,
     tool="fetch_url",
@@ -342,3 +343,50 @@ def test_a_denial_that_only_might_be_reached_says_so() -> None:
     judgement = judge(run("cat", "x"), Policy(lines=parse("deny * path=private/**")[0]))
 
     assert (judgement.decision, judgement.rule) == (Decision.ASK, "policy_reach")
+
+
+@pytest.mark.parametrize(
+    ("acts", "line"),
+    [
+        ([run("ls", "-l")], "allow run_command folder=/home/me/Work until=2027-01-01 -- ls -l"),
+        ([WRITE], "allow write_file folder=/home/me/Work until=2027-01-01"),
+        (
+            [replace(WRITE, untrusted=True, leak=True)],
+            "allow write_file folder=/home/me/Work until=2027-01-01 even-after-foreign",
+        ),
+        (
+            [FETCH],
+            "allow fetch_url host=docs.example.org method=GET prefix=/guide/ until=2027-01-01",
+        ),
+        (
+            [replace(CURL, host="a.example")],
+            "allow run_command folder=/home/me/Work host=a.example until=2027-01-01 -- curl x",
+        ),
+        ([replace(CURL, host="a.example"), replace(CURL, host="b.example")], None),
+        ([replace(CURL, host="github.com")], None),
+        ([replace(FETCH, host="github.com", url_path="/")], None),
+        ([replace(WRITE, folder=None, where="results")], None),
+        ([replace(run("ls"), wall="none")], None),
+        ([replace(WRITE, protected=True)], None),
+    ],
+)
+def test_a_lasting_yes_is_one_line_that_says_no_more(acts: list[Act], line: str | None) -> None:
+    """The whole command, the tool in its folder, or host, method and place; else there is none (AP-10, NE-04)."""
+    assert lasting(acts, Policy(), until="2027-01-01") == line
+
+
+def test_a_lasting_yes_is_not_offered_against_another_line() -> None:
+    """It would be asked or denied all the same."""
+    policy = Policy(lines=parse("ask write_file")[0])
+
+    assert lasting([WRITE], policy, until="2027-01-01") is None
+
+
+def test_a_policy_that_cannot_be_read_lets_only_reading_happen() -> None:
+    """Fail closed, and what could be read of it still denies."""
+    broken = Policy(lines=parse("deny read_file path=private/**\nperhaps")[0], broken="line 2")
+    look = replace(WRITE, tool="read_file", verb="read")
+
+    assert judge(WRITE, broken).rule == "broken"
+    assert judge(look, broken).decision is Decision.ALLOW
+    assert judge(replace(look, path="private/x"), broken).decision is Decision.DENY
