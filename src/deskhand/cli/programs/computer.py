@@ -83,7 +83,6 @@ async def open_runner(
         hosts=hosts,
         secret=secret,
         credentials=lambda: cast("tuple[str, ...]", setting("internet.credentials").value),
-        secret=Safe(home).reveal,
         folder=state / EGRESS,
         clock=clock,
     )
