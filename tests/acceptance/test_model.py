@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import AsyncGenerator, Generator
 from pathlib import Path
 from typing import Any
@@ -181,7 +182,7 @@ async def test_what_is_wrong_with_a_model_is_said_with_its_cure(
 
 
 async def test_doctor_says_how_the_model_does(desk: Desk, standin: StandIn) -> None:
-    """It tries: one tool call, unless that is not wanted."""
+    """G-04: it tries: one tool call, unless that is not wanted, and every way out of the sandbox; root is a red line."""
     standin.think = obedient
     await typed(desk, "model", "set", "stand-in", "--base-url", standin.url, "--context", "32000")
     asked = len(standin.requests)
@@ -189,11 +190,18 @@ async def test_doctor_says_how_the_model_does(desk: Desk, standin: StandIn) -> N
     tried = await typed(desk, "doctor")
     looked = await typed(desk, "doctor", "--no-model", "--json")
 
-    assert tried.status == 0, tried.out + tried.err
+    as_root = os.geteuid() == 0
+    assert tried.status == (1 if as_root else 0), tried.out + tried.err
     assert "called a tool as asked" in tried.out
     assert len(standin.requests) == asked + 1
     rows = {row["check"]: row["state"] for row in looked.json["items"]}
-    assert rows.pop("sandbox") in {"good", "ask"}
+    assert rows.pop("user") == ("bad" if as_root else "good")
+    ways = [state for name, state in rows.items() if name.startswith("out.")]
+    assert rows.pop("sandbox") == "ask" or len(ways) >= 18
+    about_the_machine = {
+        rows.pop(name) for name in ("sudo", "bwrap", "handles", "hub_trust") if name in rows
+    }
+    assert about_the_machine <= {"good", "ask"}
     assert set(rows.values()) == {"good"}
     assert {"hub", "runner", "secrets", "model"} <= set(rows)
 

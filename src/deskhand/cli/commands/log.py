@@ -114,6 +114,8 @@ def _log_engine() -> Engine:
 
 def doctor(*, no_model: Annotated[bool, option("doctor.no_model", "--no-model")] = False) -> int:
     """Try everything."""
+    from deskhand.cli.examining import examined
+
     checks: dict[str, Callable[[], tuple[str, str]]] = {
         "hub": _hub,
         "runner": _runner,
@@ -122,13 +124,18 @@ def doctor(*, no_model: Annotated[bool, option("doctor.no_model", "--no-model")]
         "model": lambda: _model(asks=not no_model),
     }
     rows: list[Obj] = []
-    for name, check in checks.items():
-        try:
-            state, said = check()
-        except DeskhandError as error:
-            state, said = "bad", f"{error.sentence(speak.language)} {error.cure(speak.language)}"
+
+    def told(name: str, state: str, said: str) -> None:
         rows.append({"check": name, "state": state, "said": said})
         speak.out(f"{_SIGNS[state]} {speak.say(f'doctor.{name}')}: {said}")
+
+    for name, check in checks.items():
+        try:
+            told(name, *check())
+        except DeskhandError as error:
+            told(name, "bad", f"{error.sentence(speak.language)} {error.cure(speak.language)}")
+    for name, state, said in examined():
+        told(name, state, said)
     speak.answer({"items": rows})
     return Exit.ERROR if any(row["state"] == "bad" for row in rows) else Exit.DONE
 

@@ -1,0 +1,173 @@
+"""What ``doctor`` tries on this computer itself: every way out of its sandbox, and how its process, home and folders lie.
+
+It refuses to call anything good by its setting where it can be tried; what it lays out for that, it takes away again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ctypes
+import os
+import resource
+import shutil
+import stat
+import subprocess
+import sys
+from collections.abc import Callable, Generator, Iterable, Mapping
+from contextlib import closing, suppress
+from email.utils import parsedate_to_datetime
+from ipaddress import ip_address
+from itertools import islice
+from pathlib import Path
+from tempfile import NamedTemporaryFile, mkdtemp
+from typing import Final
+from urllib.parse import urlsplit
+
+from deskhand.cli.home import client, home
+from deskhand.cli.screen import speak
+from deskhand.clock import SystemClock
+from deskhand.errors import DeskhandError
+from deskhand.runner.ceiling import Ceiling
+from deskhand.runner.process import Process
+from deskhand.sandbox.choose import choose_sandbox
+from deskhand.sandbox.escapes import try_escapes
+from deskhand.store.private import OWNER_FILE, RUNNER_FILE
+from deskhand.tools.apart import query
+from deskhand.tools.beneath import Folder
+from deskhand.tools.resolve import openat2_works
+
+_LOOKED_AT: Final = 20_000
+_SHOWN: Final = 5
+_SECONDS_APART: Final = 60
+_PR_GET_DUMPABLE: Final = 3
+_LISTENS: Final = "0A"
+
+
+def examined() -> Generator[tuple[str, str, str]]:
+    """Yield a name, good, ask or bad, and a sentence with the cure, of each thing that was tried."""
+    for name, (state, look) in _LOOKS.items():
+        with suppress(DeskhandError):  # a hub that is away has its own line
+            wrong = look()
+            cure = wrong and f"{wrong} · {speak.say(f'doctor.{name}.cure')}"
+            yield name, state if wrong else "good", cure or speak.say("doctor.fine")
+    for way, held in asyncio.run(_escapes()).items():
+        said = speak.say("doctor.out.held" if held else "doctor.out.cure")
+        yield f"out.{way}", "good" if held else "bad", said
+
+
+async def _escapes() -> Mapping[str, bool]:
+    place = Path(mkdtemp(prefix="doctor-", dir=home()))
+    try:
+        (place / "folder").mkdir()
+        box = await choose_sandbox(place, clock=SystemClock(), offload=asyncio.to_thread)
+        if box.info.level == "none":
+            return {}
+        with (
+            closing(Folder(place / "folder")) as folder,
+            NamedTemporaryFile(dir=Path.home(), prefix=".deskhand-") as in_home,
+            NamedTemporaryFile() as in_tmp,
+        ):
+            for canary in (in_home, in_tmp):
+                canary.write(b"canary")
+                canary.flush()
+            baits = [home() / OWNER_FILE, home() / RUNNER_FILE, in_home.name, in_tmp.name]
+            return await try_escapes(box, folder, files=[*map(Path, baits)])
+    finally:
+        shutil.rmtree(place, ignore_errors=True)
+
+
+def _user() -> str:
+    return "root" if os.geteuid() == 0 else ""
+
+
+def _sudo() -> str:
+    path = shutil.which("sudo") if os.geteuid() else None
+    line = [path or "false", "-n", "true"]
+    return "sudo" if subprocess.run(line, capture_output=True, check=False).returncode == 0 else ""  # noqa: S603 - a fixed program
+
+
+def _bwrap() -> str:
+    path = shutil.which("bwrap")
+    if path is None:
+        return "bwrap"
+    said = subprocess.run([path, "--version"], capture_output=True, text=True, check=False).stdout  # noqa: S603 - a fixed program
+    numbers = [int(each) for each in said.split()[-1].split(".")]
+    odd = numbers < [0, 8] or Path(path).stat().st_mode & stat.S_ISUID
+    return said.strip() if odd else ""
+
+
+def _handles() -> str:
+    return "" if openat2_works() else "openat2"
+
+
+def _private() -> str:
+    inside = [path for path in home().iterdir() if path.is_file()]
+    return _some(path for path in (home(), *inside) if path.stat().st_mode & 0o077)
+
+
+def _closed() -> str:
+    Process().close_to_others()
+    dumps = sys.platform == "linux" and ctypes.CDLL(None).prctl(_PR_GET_DUMPABLE, 0, 0, 0, 0)
+    return "core" if dumps or resource.getrlimit(resource.RLIMIT_CORE) != (0, 0) else ""
+
+
+def _sql() -> str:
+    with suppress(DeskhandError):
+        query.answer({"names": [], "sql": "SELECT * FROM read_text('/etc/passwd')"}, [])
+        return "DuckDB"
+    return ""
+
+
+def _bound() -> str:
+    """Return from where else than this computer the hub's port is reached."""
+    port, found = urlsplit(client().url).port, set[str]()
+    for table in ("tcp", "tcp6"):
+        for line in Path("/proc/net", table).read_text("ascii").splitlines()[1:]:
+            _, local, _, state, *_ = line.split()
+            at, _, listening = local.partition(":")
+            raw = bytes.fromhex(at)
+            address = ip_address(b"".join(raw[n : n + 4][::-1] for n in range(0, len(raw), 4)))
+            if state == _LISTENS and int(listening, 16) == port and not address.is_loopback:
+                found.add(str(address))
+    return ", ".join(sorted(found))
+
+
+def _clock() -> str:
+    said = client().send("GET", "/v1/version").getheader("Date")
+    apart = abs((SystemClock().now() - parsedate_to_datetime(said)).total_seconds()) if said else 0
+    return f"{apart:.0f} s" if apart > _SECONDS_APART else ""
+
+
+def _folders() -> str:
+    """Return what lies in a granted folder that programs trust or that runs as somebody else."""
+    roots = [Path(entry.root) for entry in Ceiling(home()).entries()]
+    return _some(
+        path for root in roots for path in islice(root.rglob("*"), _LOOKED_AT) if _odd(root, path)
+    )
+
+
+def _odd(root: Path, path: Path) -> bool:
+    with suppress(OSError):
+        found = path.lstat()
+        runs_as = stat.S_ISREG(found.st_mode) and found.st_mode & (stat.S_ISUID | stat.S_ISGID)
+        foreign = path.name == ".git" and found.st_uid != root.stat().st_uid
+        return bool(runs_as) or foreign or stat.S_ISSOCK(found.st_mode)
+    return False
+
+
+def _some(paths: Iterable[Path]) -> str:
+    return ", ".join(str(path) for path in islice(paths, _SHOWN))
+
+
+_LOOKS: Final[Mapping[str, tuple[str, Callable[[], str]]]] = {
+    "user": ("bad", _user),
+    "sudo": ("ask", _sudo),
+    "bwrap": ("ask", _bwrap),
+    "handles": ("ask", _handles),
+    "private": ("bad", _private),
+    "closed": ("bad", _closed),
+    "sql": ("bad", _sql),
+    "bound": ("ask", _bound),
+    "clock": ("ask", _clock),
+    "folders": ("ask", _folders),
+}
