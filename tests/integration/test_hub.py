@@ -15,6 +15,7 @@ from deskhand.clock import SystemClock
 from deskhand.errors import Code, DeskhandError
 from deskhand.hub.app import Hub
 from deskhand.hub.credentials import admit
+from deskhand.hub.submitting import Surface
 from deskhand.ids import Ids
 from deskhand.limits import STREAM_BUFFER_EVENTS
 from deskhand.ports import Frame, Notice, PushSubscription, SendOutcome
@@ -23,7 +24,7 @@ from deskhand.protocol.events import ORDER_KINDS, Event
 from deskhand.protocol.objects import Device, Role
 from deskhand.protocol.ops import Op, OpResult
 from deskhand.protocol.tasks import Task, TaskState
-from deskhand.protocol.wire import JsonObject, Wire
+from deskhand.protocol.wire import Json, JsonObject, Wire
 from deskhand.testing.account import MemoryAccount
 from deskhand.testing.blobs import MemoryBlobs
 from deskhand.testing.memory_store import open_memory_disk, open_memory_store
@@ -206,6 +207,29 @@ async def test_a_runner_sees_only_what_is_addressed_to_it() -> None:
 
         assert [event.kind for event in page.events] == ["task.assigned", "setting.changed"]
         assert page.looked_at == await house.hub.store.head(ACCOUNT)
+
+
+@pytest.mark.parametrize(
+    ("surface", "lines", "error"),
+    [
+        ("page", ["deny * path=a", "ask run_command"], None),
+        ("page", ["deny run_command"], "forbidden"),
+        ("cli", [], None),
+        ("cli", ["deny * path=a", "perhaps"], "config_invalid"),
+    ],
+)
+async def test_the_accounts_rules_are_read_before_they_are_kept(
+    surface: Surface, lines: list[Json], error: str | None
+) -> None:
+    """A line that is no rule would stop every computer; and only where deskhand is typed is a line taken away (RO-04)."""
+    async with _house() as house:
+        await house.op(OWNER, "settings.put", {"name": "policy", "value": ["deny * path=a"]})
+        body: JsonObject = {"name": "policy", "value": lines}
+        op = Op(op_id=house.hub.ids.new("op"), kind="settings.put", body=body)
+
+        (result,) = await house.hub.submit(OWNER, [op], surface=surface)
+
+    assert (result.error and result.error.code) == error
 
 
 async def test_a_slow_reader_is_cut_and_resumes_from_its_cursor() -> None:

@@ -122,7 +122,8 @@ def parsed(name: str, said: str) -> Value:
     default = spec_of(name).default
     value: Json = said
     if isinstance(default, tuple):
-        value = [part.strip() for part in said.split(",") if part.strip()]
+        between = "\n" if name == "policy" else ","  # a rule has commas in it
+        value = [part.strip() for part in said.split(between) if part.strip()]
     elif not isinstance(default, str):
         with suppress(ValueError):
             value = json.loads(said.lower())

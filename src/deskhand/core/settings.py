@@ -66,6 +66,8 @@ def checked(name: str, value: Json) -> bool | int | str | tuple[str, ...]:
 
 def widens(name: str, before: object, after: object) -> bool:
     """Return whether a change of a ceiling lets more happen than before; no other setting is one."""
+    if name == "policy":
+        return not set(cast("tuple[str, ...]", before)) <= set(cast("tuple[str, ...]", after))
     order: list[object] = [*(REGISTRY[name].choices or (False, True))]
     return name.startswith("ceiling.") and order.index(after) > order.index(before)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 from deskhand.core import conversation, dispatching, lifecycle, restoring
 from deskhand.core.context import context_of
@@ -21,6 +21,8 @@ from deskhand.errors import Code, DeskhandError
 from deskhand.hub.timing import plan
 from deskhand.ids import Ids
 from deskhand.limits import CONTEXT_MESSAGES_MAX
+from deskhand.permissions.explain import problem_sentence
+from deskhand.permissions.lines import parse
 from deskhand.ports import Blobs
 from deskhand.protocol import events as ev
 from deskhand.protocol import ops
@@ -300,6 +302,8 @@ def _put_setting(tx: SqlTx, wish: Wish, body: ops.SettingsPut) -> Decision:
     """Change a setting; a ceiling goes down from everywhere, and up only where deskhand is typed."""
     after, stored = checked(body.name, body.value), tx.get(Setting, body.name)
     before = effective({body.name: stored.value} if stored else {}, body.name)
+    if body.name == "policy" and (wrong := parse("\n".join(cast("tuple[str, ...]", after)))[1]):
+        raise DeskhandError(Code.CONFIG_INVALID, problem_sentence(wrong[0]), field="value")
     if wish.surface == "page" and widens(body.name, before, after):
         said = f"deskhand config set {body.name} {after}".lower()
         raise DeskhandError(Code.FORBIDDEN, said, field="value")
