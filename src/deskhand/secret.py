@@ -52,7 +52,7 @@ class Secret:
 
 
 def mask(value: T) -> T:
-    """Return a text, or JSON with all its texts, with every known secret covered by its name."""
+    """Return a text, a program's output, or JSON with all its texts, with every known secret covered by its name."""
     found: object = value
     if isinstance(value, str):
         found = value
@@ -63,6 +63,8 @@ def mask(value: T) -> T:
     elif isinstance(value, dict):
         members = cast("dict[str, object]", value).items()
         found = {mask(name): mask(one) for name, one in members}
+    elif isinstance(value, bytes) and held_in(value):
+        found = mask(value.decode("utf-8", "replace")).encode()
     elif isinstance(value, list):
         found = [mask(one) for one in cast("list[object]", value)]
     return cast("T", found)

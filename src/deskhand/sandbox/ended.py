@@ -19,6 +19,7 @@ from typing import Final
 from pydantic import TypeAdapter
 
 from deskhand.ports import CommandResult
+from deskhand.secret import mask
 
 _KEPT: Final = 200
 
@@ -51,7 +52,7 @@ class Records:
         """Keep it, durably and whole; what the run itself wrote becomes durable before."""
         self._folder.mkdir(mode=0o700, exist_ok=True)
         said = asdict(ended)
-        said["result"]["output"] = base64.b64encode(ended.result.output).decode("ascii")
+        said["result"]["output"] = base64.b64encode(mask(ended.result.output)).decode("ascii")
         path = self._path(key)
         fresh = path.with_suffix(".new")
         fresh.write_text(json.dumps(said), encoding="utf-8")

@@ -15,6 +15,7 @@ from typing import cast
 from deskhand.cli.flags import t
 from deskhand.cli.programs.computer import JOURNAL
 from deskhand.cli.programs.serving import VAPID
+from deskhand.cli.signing import KEY_FILE as SIGNING
 from deskhand.clock import Clock, stamp
 from deskhand.errors import Code, DeskhandError
 from deskhand.hub.credentials import LocalDevice, bearer_sha256, new_token, write_device
@@ -23,6 +24,8 @@ from deskhand.ports import Credential
 from deskhand.protocol import authority, events, objects
 from deskhand.protocol.wire import Json, JsonObject
 from deskhand.runner.ceiling import FILE as FOLDERS
+from deskhand.runner.policy import FILE as POLICY
+from deskhand.runner.trust import FILE as TRUST
 from deskhand.store import engine, faults, opening, schema
 from deskhand.store.backup.archive import read_manifest, unpack
 from deskhand.store.backup.restoring import place, replaced, settle
@@ -90,9 +93,9 @@ def _settled(
     account = str(manifest["account"])
     known = replaced(home / opening.FILE, account) is not None
     here = None if known else _new_here(prepared, manifest, ids)
-    now = (OWNER_FILE, RUNNER_FILE, SECRETS_FILE, KEY_FILE, FOLDERS)
+    now = (OWNER_FILE, RUNNER_FILE, SECRETS_FILE, KEY_FILE, SIGNING, TRUST, POLICY, FOLDERS)
     for name in now if known else ():
-        if (home / name).is_file():  # what is true of this computer now, its lent folders too
+        if (home / name).is_file():  # what is true of this computer now, its ceiling too
             make_folder((prepared / name).parent)
             shutil.copy2(home / name, prepared / name)
     backup_at = str(manifest["made_at"])

@@ -37,7 +37,7 @@ MANIFEST: Final = "manifest.json"
 DATABASES: Final = ("runner/journal.sqlite3", "hub.sqlite3")
 """In the order they are copied: what the runner knows then is never ahead of what the hub knows."""
 HUB: Final = DATABASES[-1]
-PLAIN: Final = ("config.toml", "folders.json", SECRETS_FILE)
+PLAIN: Final = ("config.toml", "folders.json", "policy.txt", SECRETS_FILE)
 _BLOB: Final = re.compile(r"blobs/([0-9a-f]{2})/([0-9a-f]{2})/\1\2[0-9a-f]{60}")
 _SEAL: Final = "sha256-of-all-before"
 _PIECE: Final = 1024 * 1024
