@@ -113,6 +113,6 @@ EGRESS_TASK_OUT_BYTES_MAX: Final = 16 * 1024**2
 EGRESS_TASK_IN_BYTES_MAX: Final = 512 * 1024**2
 EGRESS_REQUEST_BYTES_MIN: Final = 512
 """What a request counts as at least, so that the lines about a task's requests have an end too."""
-EGRESS_LOGS_KEPT: Final = 200
+EGRESS_LOG_BYTES_MAX: Final = 8 * 1024**2
 EGRESS_HEAD_BYTES_MAX: Final = 16 * 1024
 EGRESS_TUNNELS_MAX: Final = 64

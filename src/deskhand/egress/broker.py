@@ -24,7 +24,7 @@ from deskhand.egress import Egress, EgressRequest, EgressResponse, Target, parse
 from deskhand.egress.listed import admits, credential, entry
 from deskhand.errors import Code, DeskhandError
 
-EGRESS: Final = "egress"
+EGRESS: Final = "egress.jsonl"
 """Where a runner keeps the lines, in its own directory."""
 Listed = Callable[[], Sequence[str]]
 _OWN: Final = re.compile(
@@ -57,7 +57,7 @@ class Broker:
         hosts: the owner's entries, as they are now.
         credentials: what the owner wants sent along, as it is now.
         secret: the secret of a name.
-        folder: where the lines are kept, one file for each task.
+        path: where the lines are kept, the newest of them.
         clock: when something was asked.
         egress: what dials.
     """
@@ -65,7 +65,7 @@ class Broker:
     hosts: Listed = tuple
     credentials: Listed = tuple
     secret: Callable[[str], str | None] = lambda _: None
-    folder: Path | None = None
+    path: Path | None = None
     clock: Clock = field(default_factory=SystemClock)
     egress: Callable[..., Egress] = Egress
     used: dict[str, tuple[int, int]] = field(default_factory=dict[str, tuple[int, int]])
@@ -168,33 +168,29 @@ class Broker:
         return headers, secrets
 
     def _before(self, task: str) -> tuple[int, int]:
-        told = lines(self.folder, task) if self.folder else []
+        told = lines(self.path, task) if self.path else []
         return sum(one["bytes_out"] for one in told), sum(one["bytes_in"] for one in told)
 
     def _keep(self, line: Line) -> None:
-        if self.folder is None:
-            return
-        path = _path(self.folder, line.task)
-        if not path.exists():
-            self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            kept = sorted(self.folder.iterdir(), key=lambda one: one.stat().st_mtime)
-            for old in kept[: -limits.EGRESS_LOGS_KEPT]:
-                old.unlink()
-        handle = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(json.dumps(asdict(line)) + "\n")
+        if self.path:
+            handle = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+            with os.fdopen(handle, "w", encoding="utf-8") as file:
+                file.write(f"\n{json.dumps(asdict(line))}")
+                full = file.tell() > limits.EGRESS_LOG_BYTES_MAX
+            if full:
+                self.path.replace(_older(self.path))
 
 
-def lines(folder: Path, task: str) -> list[dict[str, Any]]:
+def lines(path: Path, task: str) -> list[dict[str, Any]]:
     """Return what is known of a task's requests, in their order."""
-    path = _path(folder, task)
-    said = path.read_text("utf-8").splitlines() if path.is_file() else []
-    return [json.loads(one) for one in said if one.endswith("}")]  # a crash may cut the last
+    texts = [one.read_text("utf-8") for one in (_older(path), path) if one.is_file()]
+    # A power cut may have cut one short.
+    told = [json.loads(one) for one in "".join(texts).splitlines() if one.endswith("}")]
+    return [one for one in told if one["task"] == task]
 
 
-def _path(folder: Path, task: str) -> Path:
-    """Return where the lines of a task are, whatever somebody calls a task."""
-    return folder / f"{re.sub(r'[^A-Za-z0-9_-]', '_', task)}.jsonl"
+def _older(path: Path) -> Path:
+    return path.with_suffix(".old")
 
 
 def _refuse_own(target: Target, headers: Mapping[str, str]) -> None:

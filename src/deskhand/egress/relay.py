@@ -105,8 +105,8 @@ class _Relay:
         size = int(headers.get("content-length", "0"))
         if "transfer-encoding" in headers or size > limits.EGRESS_RESPONSE_BYTES_MAX:
             raise ValueError
-        body = await reader.readexactly(size)
         kept = {name: said for name, said in headers.items() if not _HOP.fullmatch(name)}
+        body = await reader.readexactly(size)
         request = EgressRequest(method=method, url=where, headers=kept, body=body)
         answer = await self.broker.send(request, task=self.task, only=self.hosts)
         if answer.truncated:
@@ -154,17 +154,12 @@ async def _greeting(reader: Reader, target: Target) -> bytes:
     greeting, names = await reader.readexactly(5), list[str | None]()
     if greeting.startswith(_TLS_GREETING):
         greeting += await reader.readexactly(int.from_bytes(greeting[3:]))
-
-    def named(_: ssl.SSLObject, name: str | None, __: ssl.SSLContext) -> int:
-        names.append(name and name.lower())
-        return ssl.ALERT_DESCRIPTION_INTERNAL_ERROR  # nobody answers
-
     context, incoming = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), ssl.MemoryBIO()
-    context.sni_callback = named
+    context.sni_callback = lambda _, name, __: names.append(name)
     incoming.write(greeting)
     with suppress(ssl.SSLError, ValueError):
         context.wrap_bio(incoming, ssl.MemoryBIO(), server_side=True).do_handshake()
-    if names != [None if target.literal else target.host]:
+    if [name and name.lower() for name in names] != [None if target.literal else target.host]:
         raise DeskhandError(Code.ADDRESS_REFUSED, "what was sent greets another name")
     return greeting
 

@@ -110,7 +110,7 @@ def running(
     """Return a scenario: the tool runs a command for which the site is listed."""
 
     async def play(bench: Bench) -> ToolResult:
-        broker = Broker(hosts=lambda: [site.host], folder=party.home / "state" / "egress")
+        broker = Broker(hosts=lambda: [site.host], path=party.home / "state" / "egress")
         tools = standard_tools(offload=asyncio.to_thread, broker=broker)
         place = Place(
             folder=bench.folder,

@@ -83,7 +83,7 @@ async def open_runner(
         hosts=hosts,
         secret=secret,
         credentials=lambda: cast("tuple[str, ...]", setting("internet.credentials").value),
-        folder=state / EGRESS,
+        path=state / EGRESS,
         clock=clock,
     )
     tools = standard_tools(offload=asyncio.to_thread, clock=clock, broker=broker)
