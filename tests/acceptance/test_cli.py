@@ -87,6 +87,25 @@ def test_an_approval_shows_exactly_what_it_allows(desk: Desk) -> None:
     assert action in shown.out
 
 
+def test_a_yes_for_always_is_shown_and_becomes_a_line_of_the_policy(desk: Desk) -> None:
+    """The command is asked once; from then on its line answers, and it can be taken back (AP-10)."""
+    words = ("do", "/run ls notes", "--folder", str(desk.folder), "--mode", "ask")
+    asked = desk.run(*words)
+
+    approved = desk.run("approve", asked.out.splitlines()[0], "--always")
+    ended = desk.run("watch", asked.out.splitlines()[0], "--timeout", "60s")
+    again = desk.run(*words)
+    listed = desk.run("policy", "show")
+    desk.run("policy", "set", "-", text="# nothing any more\n")
+    after = desk.run(*words)
+
+    line = f"allow run_command folder={desk.folder} until="
+    assert (asked.status, ended.status, again.status, after.status) == (4, 0, 0, 4)
+    assert f"--always writes this line into the policy: {line}" in approved.out
+    assert line in listed.out
+    assert " -- ls notes  # always: " in listed.out
+
+
 def test_a_denied_task_fails_and_says_so(desk: Desk) -> None:
     """Three for not done, and nothing was written."""
     name = ask_first(desk)
