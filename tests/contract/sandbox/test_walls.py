@@ -14,8 +14,11 @@ import pytest
 
 from deskhand.clock import SystemClock
 from deskhand.errors import Code, DeskhandError
+from deskhand.ports import CommandResult
 from deskhand.protocol.objects import SandboxInfo
+from deskhand.sandbox.bubblewrap import Bubblewrap
 from deskhand.sandbox.choose import NoSandbox, choose_sandbox
+from deskhand.sandbox.fallback import Landlocked
 from deskhand.sandbox.layers import Programs
 from deskhand.sandbox.seccomp import filter_bytes
 from deskhand.tools.beneath import Folder
@@ -301,3 +304,137 @@ def test_the_filter_exists_only_for_machines_whose_numbers_are_known(
 
     assert (program is not None) == known
     assert program is None or (len(program) % 8 == 0 and len(program) // 8 < 4096)
+
+
+# --- the weaker walls
+
+
+@SYSTEM_PYTHON
+def test_what_landlock_lets_pass_is_closed_by_the_filter(party: Party) -> None:
+    """SH-08: owner, mode, times and attributes of the person's files outside stay, and no process of theirs is ended."""
+    target = party.outside / "secret.txt"
+    before, pid = target.stat(), str(os.getpid())
+    script = """
+import os, signal, socket, sys
+path, pid = sys.argv[1], int(sys.argv[2])
+def tried(name, act):
+    try: act(); print(name)
+    except OSError: pass
+tried("chmod", lambda: os.chmod(path, 0o777))
+tried("chown", lambda: os.chown(path, os.getuid(), os.getgid()))
+tried("utime", lambda: os.utime(path, (1, 1)))
+tried("xattr", lambda: os.setxattr(path, "user.x", b"x"))
+tried("truncate", lambda: os.truncate(path, 0))
+tried("open", lambda: os.open(path, os.O_RDONLY | os.O_TRUNC))
+tried("link", lambda: os.link(path, "linked"))
+tried("rename", lambda: os.rename(path, "moved"))
+tried("kill", lambda: os.kill(pid, 0))
+tried("priority", lambda: os.setpriority(os.PRIO_PROCESS, pid, 19))
+tried("limit", lambda: __import__("resource").prlimit(pid, 1, (0, 0)))
+"""
+
+    result = party.do(lambda bench: bench.run("/usr/bin/python3", "-c", script, str(target), pid))
+
+    after = target.stat()
+    assert result.output == b""
+    assert result.changes == ()
+    assert (after.st_mode, after.st_size, after.st_mtime_ns, after.st_ctime_ns) == (
+        before.st_mode, before.st_size, before.st_mtime_ns, before.st_ctime_ns
+    )  # fmt: skip
+
+
+@SYSTEM_PYTHON
+def test_a_socket_in_the_folder_is_out_of_reach_also_for_a_command_that_only_reads(
+    party: Party,
+) -> None:
+    """FS-09: an agent's socket that lies in the folder is no way out, whether the folder is copied or seen itself."""
+    script = "import socket; socket.socket(socket.AF_UNIX).connect('agent.sock'); print('REACHED')"
+    with socket.socket(socket.AF_UNIX) as unix:
+        unix.bind(str(party.work / "agent.sock"))
+        (party.work / "agent.sock").chmod(0o777)
+        unix.listen()
+
+        result = party.do(
+            lambda bench: bench.run("/usr/bin/python3", "-c", script, bounds=Bounds(writable=False))
+        )
+
+    assert (result.exit_code, b"REACHED" in result.output) == (1, False)
+
+
+@SYSTEM_PYTHON
+def test_memory_that_processes_share_is_counted(party: Party) -> None:
+    """RL: memory that several processes map together is somebody's, and counts once."""
+    script = """
+import mmap, os, sys, time
+def mapped(megabytes):
+    shared = mmap.mmap(-1, megabytes << 20)
+    for at in range(0, len(shared), 4096): shared[at] = 1
+    return shared
+together = mapped(int(sys.argv[1]))
+for _ in range(4):
+    if os.fork() == 0: break
+for at in range(0, len(together), 4096): together[at]
+own = mapped(int(sys.argv[2]))
+time.sleep(float(sys.argv[3]))
+"""
+    bounds = Bounds(memory_bytes=300 * 1024**2)
+
+    def run(*figures: str) -> CommandResult:
+        return party.do(lambda b: b.run("/usr/bin/python3", "-c", script, *figures, bounds=bounds))
+
+    each_its_own = run("1", "80", "60")
+    one_for_all = run("120", "1", "0.8")
+
+    assert each_its_own.stopped == "memory"
+    assert (one_for_all.stopped, one_for_all.exit_code) == (None, 0)
+
+
+def test_no_more_processes_start_than_were_granted(party: Party) -> None:
+    """RL: 64 hold also for a root runner, whose commands are somebody else's."""
+    script = "n=0; while [ $n -lt 400 ]; do sleep 98765431 & n=$((n+1)); done; echo all of them"
+
+    async def scenario(bench: Bench) -> CommandResult:
+        line = replace(command(bench.folder.root, "sh", "-c", script), processes_max=64)
+        return await bench.box.run(line, bench.folder)
+
+    result = party.do(scenario)
+
+    assert b"all of them" not in result.output
+    assert processes_with("98765431") == []
+
+
+def test_a_folder_too_large_to_copy_is_refused_not_half_copied(
+    party: Party, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """SH-10: without an overlay a huge folder gets no command at all, and says why; a reader still reads it."""
+    monkeypatch.setattr("deskhand.sandbox.copying.COMMAND_COPIED_MAX", 3)
+    for number in range(4):
+        party.put(f"work/{number}", "x\n")
+
+    async def scenario(bench: Bench) -> tuple[str, bytes]:
+        try:
+            ended = (await bench.sh("ls | wc -l")).output.decode().strip()
+        except DeskhandError as error:
+            ended = str(error.code)
+        read = await bench.sh("cat 3", bounds=Bounds(writable=False))
+        return ended, read.output
+
+    ended, read = party.do(scenario)
+
+    assert ended == ("4" if party.kind is Bubblewrap else "too_large")
+    assert read == b"x\n"
+
+
+def test_landlock_reaches_no_host(party: Party) -> None:
+    """NE: a wall that cannot let one host through lets none through."""
+    if party.kind is not Landlocked:
+        pytest.skip("bubblewrap has its own way out")
+
+    async def scenario(bench: Bench) -> CommandResult:
+        line = replace(command(bench.folder.root, "true"), hosts=("example.org",))
+        return await bench.box.run(line, bench.folder)
+
+    with pytest.raises(DeskhandError) as caught:
+        party.do(scenario)
+
+    assert caught.value.code is Code.SANDBOX_UNAVAILABLE
