@@ -13,6 +13,7 @@ from typing import Final
 from deskhand.agents.commands.command import Command, Line, Plan, StoppedError, Work, examples
 from deskhand.agents.commands.filing.moving import ORGANIZE, RENAME
 from deskhand.agents.commands.filing.shaping import CONVERT, MERGE, REPORT, TABLE
+from deskhand.agents.commands.filing.undoing import UNDO
 from deskhand.agents.commands.parse import parse_line
 from deskhand.agents.commands.reading.quoting import ACTIONS, BRIEF, RISKS
 from deskhand.agents.commands.reading.run import RUN
@@ -36,7 +37,7 @@ def _help(work: Work) -> Plan:
 
 
 _READING: Final = (BRIEF, ACTIONS, RISKS, REPORT, FIND, DUPLICATES, RUN)
-_FILING: Final = (TABLE, MERGE, CONVERT, ORGANIZE, RENAME)
+_FILING: Final = (TABLE, MERGE, CONVERT, ORGANIZE, RENAME, UNDO)
 COMMANDS: Final[tuple[Command, ...]] = (*_READING, *_FILING, Command.of("help", _help))
 
 

@@ -26,7 +26,7 @@ Steps = Generator[Wishes, Turn, T]
 Checks = tuple[CheckWish, ...]
 
 _NAME_CHARS_MAX: Final = 120
-_TABLE: Final[dict[str, dict[str, Any]]] = tomllib.loads(
+TYPED: Final[dict[str, dict[str, Any]]] = tomllib.loads(
     files("deskhand.agents.commands").joinpath("commands.toml").read_text("utf-8")
 )
 
@@ -57,7 +57,7 @@ class Command:
     @classmethod
     def of(cls, name: str, plan: Callable[[Work], Plan]) -> Self:
         """Return the command of this name."""
-        told = {**_TABLE[name]}
+        told = {**TYPED[name]}
         metavar = told.pop("words")
         options = tuple(map(OptionInfo.from_json, told.pop("options", ())))
         typed = (f"[{f'--{option.name} {option.metavar}'.rstrip()}]" for option in options)

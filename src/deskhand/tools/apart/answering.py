@@ -12,31 +12,23 @@ from typing import Final
 from deskhand.errors import Code, DeskhandError
 from deskhand.protocol.wire import JsonObject
 
-_BOUNDS: Final = (
-    (resource.RLIMIT_AS, 1536 * 1024**2),
-    (resource.RLIMIT_CPU, 40),
-    (resource.RLIMIT_FSIZE, 512 * 1024**2),
-    (resource.RLIMIT_NOFILE, 64),
-    (resource.RLIMIT_CORE, 0),
-)
-_DAMAGED: Final = (
-    "it is damaged, or not what its name says; open it on the computer and save it anew"
-)
+_BOUNDS: Final = {"AS": 1536 * 1024**2, "CPU": 40, "FSIZE": 512 * 1024**2, "NOFILE": 64, "CORE": 0}
 
 
 def main() -> None:
     """Answer the question in the first argument about the files in the others."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # what libraries complain about is no answer
-    for bound, value in _BOUNDS:
+    for bound, value in _BOUNDS.items():
         with suppress(ValueError, OSError):
-            resource.setrlimit(bound, (value, value))
+            resource.setrlimit(getattr(resource, f"RLIMIT_{bound}"), (value, value))
     question, *paths = sys.argv[1:]
     said = json.dumps(_answer(json.loads(question), paths), ensure_ascii=False)
     sys.stdout.buffer.write(said.encode("utf-8", errors="replace"))
 
 
 def _answer(question: JsonObject, paths: list[str]) -> JsonObject:
-    code, detail = Code.UNSUPPORTED_TYPE, _DAMAGED
+    code = Code.UNSUPPORTED_TYPE
+    detail = "it is damaged, or not what its name says; open it on the computer and save it anew"
     try:
         if question["do"] == "query":
             from deskhand.tools.apart import query as part

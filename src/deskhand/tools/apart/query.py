@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import re
 import tempfile
+from importlib.resources import files
 from pathlib import Path, PurePosixPath
 from typing import Final, cast
 
@@ -27,19 +28,10 @@ CELL_CHARS_MAX: Final = 2_000
 CHARS_MAX: Final = 500_000
 _READS: Final = frozenset({"SELECT", "EXPLAIN", "MULTI"})
 """What a statement may be; a PIVOT comes as several that only read."""
-_DESCRIBED: Final = """
-SELECT format('"{}" ({}), {} rows', t.table_name, string_agg(
-  format('"{}" {}', column_name, data_type), ', ' ORDER BY column_index), any_value(estimated_size))
-FROM duckdb_tables() t JOIN duckdb_columns() c USING (table_oid) GROUP BY t.table_name, table_oid ORDER BY table_oid"""
 _HINT: Final = re.compile(r"\Asep=.\r?\n")
-_OPENED: Final = {
-    "autoinstall_known_extensions": False,
-    "autoload_known_extensions": False,
-    "python_enable_replacements": False,
-    "memory_limit": "700MB",
-    "temp_directory": "",
-    "threads": 2,
-}
+_OPEN, _DESCRIBE, _LOCK = (
+    files(__package__ or "").joinpath("query.sql").read_text("utf-8").split("\n\n")
+)
 
 
 def answer(question: JsonObject, paths: list[str]) -> JsonObject:
@@ -48,12 +40,12 @@ def answer(question: JsonObject, paths: list[str]) -> JsonObject:
     Raises:
         DeskhandError: ``invalid`` with what DuckDB said and which tables there are.
     """
-    loading = _Loading(duckdb.connect(":memory:", config={**_OPENED}))
+    loading = _Loading(duckdb.connect(":memory:"))
+    loading.database.execute(_OPEN)
     for name, path in zip(cast("list[str]", question["names"]), paths, strict=True):
         loading.load(PurePosixPath(name), path)
-    tables = loading.described()
-    for lock in ("SET enable_external_access = false", "SET lock_configuration = true"):
-        loading.database.execute(lock)
+    tables = [str(row[0]) for row in loading.database.execute(_DESCRIBE).fetchall()]
+    loading.database.execute(_LOCK)
     asked: JsonObject = {"columns": [], "rows": [], "complete": True}
     try:
         if question["sql"]:
@@ -108,10 +100,6 @@ class _Loading:
             case _:
                 with about(name.stem):
                     self._csv(name.stem, decode(Path(path).read_bytes()).text)
-
-    def described(self) -> list[str]:
-        """Return each table with its columns and how many rows it has."""
-        return [str(row[0]) for row in self.database.execute(_DESCRIBED).fetchall()]
 
     def _csv(self, stem: str, text: str) -> None:
         delimiter = delimiter_of([*io.StringIO(text[:200_000], newline="")])

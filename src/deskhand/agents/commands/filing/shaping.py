@@ -10,25 +10,18 @@ documents.
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Sequence
-from importlib import resources
 from typing import Final
 
-from deskhand.agents.commands.command import Command, Plan, Steps, StoppedError, Work
+from deskhand.agents.commands.command import TYPED, Command, Plan, Steps, StoppedError, Work
 from deskhand.agents.commands.values import ending_of, objects, plain, stem_of, strings, words
 from deskhand.ports import Done
 from deskhand.protocol.wire import JsonObject
 
-_FORMS: Final = tomllib.loads(
-    resources.files("deskhand.agents.commands.filing").joinpath("forms.toml").read_text("utf-8")
-)
+_FORMS: Final = TYPED["forms"]
 _TABLES: Final[list[str]] = _FORMS["table"]
 _DOCUMENTS: Final[list[str]] = _FORMS["document"]
 _KINDS: Final[dict[str, str]] = {end: kind for kind, ends in _FORMS["read"].items() for end in ends}
-_PARAGRAPHS: Final = ("docx", "html", "htm")
-_WHOLE: Final = ("md", "markdown", "txt")
-"""Of these nothing is lost by reading."""
 _MERGED_MAX: Final = 20
 
 
@@ -163,9 +156,11 @@ def _sheets(path: str, to: str, work: Work) -> Steps[list[Done]]:
 def _document(path: str, to: str, work: Work) -> Steps[list[Done]]:
     lines, notes = yield from work.lines(path)
     kind, wanted = ending_of(path), f"{stem_of(path)}.{to}"
-    is_whole = kind in _WHOLE and to != "txt"
+    # Of these nothing is lost by reading.
+    is_whole = kind in ("md", "markdown", "txt") and to != "txt"
     lost = [] if is_whole else [work.say("convert.lost", notes=", ".join(notes))]
-    if kind not in ("md", "markdown") and (to == "docx" or (kind in _PARAGRAPHS and to == "md")):
+    has_paragraphs = to == "md" and kind in ("docx", "html", "htm")
+    if has_paragraphs or (to == "docx" and kind not in ("md", "markdown")):
         lines = _apart(lines)
     bare = ("" if line.startswith("[page ") else line for line in lines)
     given: JsonObject = {"content": "\n".join(bare) + "\n"}
