@@ -139,14 +139,12 @@ class Gate:
         place, mode = scope.now()
         policy = self._policy()
         targets = _targets(tool, call.arguments, place)
-        day = self._today()
-        acts = [
-            replace(one, day=day)
-            for target in targets
-            for one in _outward(_act(tool, call, target, place, mode=mode), call, scope)
-        ]
-        if policy.lines or policy.account:
-            acts = [_deep(act, place) for act in acts]
+        day, look = self._today(), bool(policy.lines or policy.account)
+        hosts = cast("list[object]", call.arguments.get("hosts") or [])
+        wanted = (_act(tool, call, one, scope, now=(place, mode), look=look) for one in targets)
+        acts = [replace(act, day=day) for act in wanted]
+        if hosts and acts[0].verb == "run":
+            acts = [replace(act, kind="send", host=str(host)) for act in acts for host in hosts]
         judgement = heaviest_of(judge(act, policy) for act in acts)
         action = _action(call, targets, scope)
         sentence, until, pattern = "", None, None
@@ -239,17 +237,28 @@ def _targets(tool: Tool, arguments: JsonObject, place: Place) -> tuple[str, ...]
     return several or (tool.target(arguments, place),)
 
 
-def _act(tool: Tool, call: ToolCall, target: str, place: Place, *, mode: FolderMode | None) -> Act:
+def _act(
+    tool: Tool,
+    call: ToolCall,
+    target: str,
+    scope: Scope,
+    *,
+    now: tuple[Place, FolderMode | None],
+    look: bool,
+) -> Act:
+    """Return what a wish is about one target; whether that is a directory only if somebody wants to ``look``."""
+    place, mode = now
     verb: Verb = "read" if tool.effect == "pure" else "other"
     if tool.writes:
         verb = "run" if "argv" in call.arguments else "write"
-    reachable = getattr(tool, "reachable", None)
+    reachable, asked = getattr(tool, "reachable", None), None
     if reachable is None:
         where, rel = _where(verb, target, place)
     else:
         verb, rel = "send", ""
         where = "internet" if reachable(call.arguments) else "outside"
-    argv = call.arguments.get("argv")
+        asked = parse_target(target) if where == "internet" else None
+    argv = cast("list[object]", call.arguments.get("argv") or [])
     return Act(
         tool=tool.name,
         verb=verb,
@@ -258,34 +267,24 @@ def _act(tool: Tool, call: ToolCall, target: str, place: Place, *, mode: FolderM
         wall=place.sandbox.info.level,
         protected=_protected(rel),
         folder=str(place.folder.root) if place.folder else None,
-        path="" if rel == "." else rel,
-        argv=tuple(map(str, argv)) if isinstance(argv, list) else (),
+        path=rel,
+        deep=look and verb in ("read", "write") and _is_directory(rel, where, place),
+        argv=tuple(map(str, argv)),
+        host=asked.authority if asked else "",
+        method="GET" if asked else "",
+        url_path=asked.path if asked else "",
+        kind="fetch" if verb == "send" else "safe",
+        untrusted=scope.untrusted,
+        leak=scope.leak,
     )
 
 
-def _deep(act: Act, place: Place) -> Act:
-    """Return the act with the fact whether it is about a directory, with all that lies below."""
-    access = place.folder if act.where == "folder" else place.results
-    if access is None or act.verb in ("run", "send"):
-        return act
+def _is_directory(rel: str, where: Where, place: Place) -> bool:
+    access = place.folder if where == "folder" else place.results
     with suppress(DeskhandError):
-        entry = access.stat(act.path or ".")
-        return replace(act, deep=entry is not None and entry.kind == "directory")
-    return act
-
-
-def _outward(act: Act, call: ToolCall, scope: Scope) -> tuple[Act, ...]:
-    """Return the act with what it says to the outside: one for each host a command may talk to."""
-    act = replace(act, untrusted=scope.untrusted, leak=scope.leak)
-    if act.verb == "send":
-        act = replace(act, kind="fetch", method="GET")
-        with suppress(DeskhandError):
-            target = parse_target(str(call.arguments.get("url", "")))
-            act = replace(act, host=target.authority, url_path=target.path)
-    hosts = call.arguments.get("hosts")
-    if act.verb != "run" or not isinstance(hosts, list) or not hosts:
-        return (act,)
-    return tuple(replace(act, kind="send", host=str(host)) for host in hosts)
+        entry = access.stat(rel or ".") if access else None
+        return entry is not None and entry.kind == "directory"
+    return False
 
 
 def _where(verb: Verb, target: str, place: Place) -> tuple[Where, str]:
@@ -306,7 +305,8 @@ def _beneath(target: str, access: FolderAccess) -> str | None:
     root, path = PurePosixPath(access.root), PurePosixPath(target)
     if ".." in path.parts or not path.is_absolute() or not path.is_relative_to(root):
         return None
-    return str(path.relative_to(root))
+    rel = str(path.relative_to(root))
+    return "" if rel == "." else rel
 
 
 def _protected(rel: str) -> bool:
