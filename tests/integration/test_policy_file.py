@@ -100,6 +100,16 @@ async def test_a_denied_path_is_reached_by_no_tool(
     assert said.decision.value == decision
 
 
+@pytest.mark.parametrize("way", ["", "#here", "?q=1", "#/../2"])
+async def test_a_denied_host_is_reached_by_no_spelling_of_an_address(root: Path, way: str) -> None:
+    """What is judged is what is asked for, without the place in the page."""
+    wanted = call("fetch_url", url=f"https://DOCS.example.org/2/a{way}")
+
+    said = await ruling(root, wanted, "deny * host=docs.example.org prefix=/2/", "allow fetch_url")
+
+    assert (said.decision, said.rule) == (Decision.DENY, "policy")
+
+
 async def test_a_link_into_a_denied_path_is_not_followed(root: Path) -> None:
     """The line sees the name, and the handle follows no link (FS-08)."""
     (root / "private/a.md").write_text("secret")
