@@ -86,6 +86,11 @@ class App {
     this.client.start();
   }
 
+  /** Whether this device speaks for the owner, who alone may say what is used. */
+  get owns(): boolean {
+    return this.view.state.objects.devices.get(this.view.device ?? "")?.role === "owner";
+  }
+
   /** A name a person recognises in a list of devices. */
   get deviceName(): string {
     return deviceName(this.language);
@@ -148,11 +153,11 @@ class App {
   }
 
   /** What went wrong, in the hub's own words where it had some. */
-  explain(error: unknown): { message: string; cure: string } {
+  explain(error: unknown): { message: string; cure: string; code?: string } {
     if (!(error instanceof HubError)) return { message: this.t("error.other"), cure: "" };
     const id = `error.${error.code}`;
     const fallback = this.t(isTextId(id) ? id : "error.other");
-    return { message: error.message || fallback, cure: error.cure };
+    return { message: error.message || fallback, cure: error.cure, code: error.code };
   }
 
   /** What changed while somebody was listening: ends and needs, never every step. */
