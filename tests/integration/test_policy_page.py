@@ -81,6 +81,7 @@ def test_the_commands_of_the_policy(tmp_path: Path) -> None:
     astray = desk.run("policy", "set", str(rules), "--json")
     nothing = desk.run("policy", "show", "--json")
     rules.write_text("ask write_file  # mine\n")
+    absent = desk.run("policy", "set", str(tmp_path / "none"), "--json")
     taken = desk.run("policy", "set", str(rules))
     shown = desk.run("policy", "show")
     desk.run("folders", "add", str(desk.folder), "--mode", "workspace")
@@ -91,9 +92,12 @@ def test_the_commands_of_the_policy(tmp_path: Path) -> None:
     assert 'Line 3, column 5: "wriet_file" is no tool.' in refused.err
     assert (astray.status, "Line 2: this way leads to another folder." in astray.err) == (1, True)
     assert nothing.json["items"] == []
+    assert (absent.status, absent.json["error"]["code"]) == (1, "not_found")
     assert (taken.status, "+ask write_file  # mine" in taken.out) == (0, True)
     assert shown.out == "   1  ask write_file  # mine\n"
     said = tried.json
+    odd = desk.run("policy", "test", "write_file", "{odd", "--json")
+    assert odd.json["error"]["code"] == "invalid"
     assert (said["decision"], said["rule"]) == ("ask", "policy")
     assert said["why"] == "Line 1 of this computer's policy file: ask write_file"
 

@@ -20,44 +20,40 @@ from deskhand.cli.values import setting
 from deskhand.errors import Code, DeskhandError
 
 if TYPE_CHECKING:
-    from deskhand.permissions.lines import Problem
+    from deskhand.permissions.rules import Rule
     from deskhand.runner.gate import Ruling
-
-_KEPT = ("decision", "rule", "why", "risk", "pattern", "until")
 
 
 def show_policy() -> int:
     """Print the lines, and what is wrong with them."""
-    from deskhand.permissions.lines import parse, show
+    from deskhand.permissions.lines import show
     from deskhand.runner.policy import policy_text
 
     text = policy_text(home())
-    rules, problems = parse(text)
+    rules, wrong = _read(text)
     for number, line in enumerate(text.splitlines(), 1):
         speak.out(f"{number:4}  {line}")
-    if not text:
-        speak.note(speak.say("policy.none"))
-    for said in _said(problems):
-        speak.err(said, "bad")
-    items: list[Obj] = [{"line": one.number, "rule": show(one)} for one in rules]
-    speak.answer({"items": items, "problems": _said(problems)})
-    return Exit.ERROR if problems else Exit.DONE
+    for said in wrong or [speak.say("policy.none")] * (not text):
+        speak.note(said)
+    items = [{"line": rule.number, "rule": show(rule)} for rule in rules]
+    speak.answer({"items": items, "problems": wrong})
+    return Exit.ERROR if wrong else Exit.DONE
 
 
 def set_policy(file: Annotated[str, argument("FILE", "policy.file")]) -> int:
     """Put the lines of a file in the place of those that are there."""
-    from deskhand.permissions.lines import parse
     from deskhand.runner.policy import policy_text, write_policy
     from deskhand.tools.registry import standard_tools
 
-    new = from_stdin("-") if file == "-" else Path(file).expanduser().read_text("utf-8")
-    rules, problems = parse(new, tools=standard_tools(offload=asyncio.to_thread))
-    wrong = _said(problems)
+    try:
+        new = from_stdin("-") if file == "-" else Path(file).expanduser().read_text("utf-8")
+    except (OSError, ValueError) as error:
+        raise DeskhandError(Code.NOT_FOUND, file, field="FILE") from error
+    rules, wrong = _read(new, *standard_tools(offload=asyncio.to_thread))
     for rule in rules:  # a denial of a folder by a way that leads to it would deny nothing
         named = dict(rule.traits).get("folder", "/")
-        if str(Path(named).resolve()) != named:
-            where = speak.say("policy.way", line=rule.number, real=Path(named).resolve())
-            wrong.append(where)
+        if (real := Path(named).resolve()) != Path(named):
+            wrong.append(speak.say("policy.way", line=rule.number, real=real))
     if wrong:
         raise DeskhandError(Code.CONFIG_INVALID, "\n".join(wrong), field="FILE")
     before = ""
@@ -76,16 +72,12 @@ def try_out(
     folder: Annotated[Path | None, option("policy.folder")] = None,
 ) -> int:
     """Say what would happen and why."""
-    root = folder.expanduser().resolve() if folder else None
     home().mkdir(mode=0o700, parents=True, exist_ok=True)
-    with TemporaryDirectory(dir=home()) as place:
-        ruling = asyncio.run(_ruled(tool, said, root, Path(place)))
-    found = {name: getattr(ruling, name) for name in _KEPT}
-    decided = speak.say(f"policy.{ruling.decision}")
-    speak.answer(found, f"{decided} ({ruling.rule})", ruling.why)
-    if ruling.pattern:
-        speak.out(speak.say("approval.always", pattern=ruling.pattern))
-    return Exit.DONE
+    root = folder.expanduser().resolve() if folder else None
+    with TemporaryDirectory(dir=home()) as spare:
+        ruling = asyncio.run(_ruled(tool, said, root, Path(spare)))
+    found = {"decision": ruling.decision, "rule": ruling.rule, "why": ruling.why}
+    return speak.answer(found, speak.say(f"policy.{ruling.decision}"), ruling.why)
 
 
 async def _ruled(tool: str, said: list[str], root: Path | None, spare: Path) -> Ruling:
@@ -94,44 +86,39 @@ async def _ruled(tool: str, said: list[str], root: Path | None, spare: Path) -> 
     from deskhand.egress.broker import Broker
     from deskhand.ports import Place, ToolCall
     from deskhand.protocol.objects import FolderMode
-    from deskhand.runner.ceiling import Ceiling
-    from deskhand.runner.gate import Gate, Scope
-    from deskhand.runner.policy import policy_now
+    from deskhand.runner import ceiling, gate, policy
     from deskhand.sandbox.choose import choose_sandbox
     from deskhand.tools.beneath import Folder
     from deskhand.tools.registry import standard_tools
 
-    modes = {entry.root: entry.mode for entry in Ceiling(home()).entries()}
-    mode, account = modes.get(str(root)), None
+    clock, language, account = SystemClock(), speak.language, None
     with suppress(DeskhandError):
         rows: list[Obj] = client().get("/v1/settings")["items"]
-        account = {row["id"]: row["value"] for row in rows}.get("policy")
+        account = next((row["value"] for row in rows if row["id"] == "policy"), None)
+    mode = {one.root: one.mode for one in ceiling.Ceiling(home()).entries()}.get(str(root))
     broker = Broker(hosts=lambda: cast("tuple[str, ...]", setting("internet.hosts").value))
     tools = standard_tools(offload=asyncio.to_thread, broker=broker)
-    clock = SystemClock()
-    box = await choose_sandbox(spare, clock=clock, offload=asyncio.to_thread)
-    access = Folder(root or spare)
-    place = Place(
-        folder=access if root else None,
-        results=access,
-        mode=mode or FolderMode.READ_ONLY,
-        sandbox=box,
-    )
-    gate = Gate(
+    asked = gate.Gate(
         tools=tools,
-        language=speak.language,
-        policy=lambda: policy_now(home(), account, language=speak.language),
+        language=language,
+        policy=lambda: policy.policy_now(home(), account, language=language),
         today=lambda: stamp(clock.now())[:10],
     )
-    call = ToolCall(tool=tool, arguments=arguments_of(tools.get(tool), said), title=tool)
-    return await gate.admit(call, Scope(place=place, folder=str(root), mode=lambda: mode))
+    box = await choose_sandbox(spare, clock=clock, offload=asyncio.to_thread)
+    access, least = Folder(root or spare), FolderMode.READ_ONLY
+    place = Place(folder=access if root else None, results=access, mode=mode or least, sandbox=box)
+    scope = gate.Scope(place=place, folder=root and str(root), mode=lambda: mode)
+    arguments = arguments_of(tools.get(tool), said)
+    return await asked.admit(ToolCall(tool=tool, arguments=arguments, title=tool), scope)
 
 
 def arguments_of(tool: object, said: list[str]) -> Obj:
     """Return a whole wish: one object as it stands, or the words of a command, or what else the tool is about."""
-    if said[0].startswith("{"):
-        return cast("Obj", json.loads(said[0]))
+    from deskhand.protocol.wire import strict_json
+
     wish: Any = getattr(tool, "wish", None)
+    if said[0].startswith("{"):
+        return cast("Obj", strict_json(said[0].encode()))
     if wish is None or "argv" in wish.model_fields:
         return {"argv": said}
     base = cast("Obj", json.loads(wish.example or "{}"))
@@ -139,7 +126,10 @@ def arguments_of(tool: object, said: list[str]) -> Obj:
     return base | {name: [one] if isinstance(base.get(name), list) else one for name, one in about}
 
 
-def _said(problems: tuple[Problem, ...]) -> list[str]:
+def _read(text: str, *tools: str) -> tuple[tuple[Rule, ...], list[str]]:
+    """Return the rules of a text, and what is wrong with its other lines."""
     from deskhand.permissions.explain import problem_sentence
+    from deskhand.permissions.lines import parse
 
-    return [problem_sentence(one, language=speak.language) for one in problems]
+    rules, problems = parse(text, tools)
+    return rules, [problem_sentence(one, language=speak.language) for one in problems]
