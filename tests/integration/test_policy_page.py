@@ -97,7 +97,7 @@ def test_the_commands_of_the_policy(tmp_path: Path) -> None:
     assert shown.out == "   1  ask write_file  # mine\n"
     said = tried.json
     odd = desk.run("policy", "test", "write_file", "{odd", "--json")
-    assert odd.json["error"]["code"] == "invalid"
+    assert odd.json["error"]["code"] == "malformed_json"
     assert (said["decision"], said["rule"]) == ("ask", "policy")
     assert said["why"] == "Line 1 of this computer's policy file: ask write_file"
 
