@@ -12,7 +12,7 @@ import hashlib
 import json
 import os
 import stat
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Final, Literal
@@ -89,10 +89,21 @@ def apply_changes(layers: Layers, access: FolderAccess) -> Applied:
         applied.refuse(".", "too_many")
         return applied
     with access.together():
+        access.keep(_touched(layers.upper))
         _Carrier(layers, access, applied).carry(layers.upper, ".")
     told = {one.path for one in (*applied.changes, *applied.refused)}
     applied.changes[:0] = [one for one in begun if one.path not in told]
     return applied
+
+
+def _touched(upper: Path, below: str = "") -> Iterator[str]:
+    """Yield every name that may change, of what goes as a whole the topmost."""
+    for entry in os.scandir(upper):
+        path = f"{below}{entry.name}"
+        if entry.is_dir(follow_symlinks=False) and not _opaque(Path(entry.path)):
+            yield from _touched(Path(entry.path), f"{path}/")
+        else:
+            yield path
 
 
 def _within_bounds(upper: Path) -> bool:

@@ -78,10 +78,10 @@ class Bubblewrap:
 
     def lacking(self) -> str | None:
         """Return what makes it needless to try."""
-        missing, machine = self._programs.missing(), platform.machine()
-        if missing is None:
-            return None if filter_bytes(machine) else f"no system call filter for {machine}"
-        return f"{missing} is not installed"
+        missing = self._programs.missing()
+        if missing is not None:
+            return f"{missing} is not installed"
+        return None if filter_bytes(platform.machine()) else "this machine has no filter"
 
     async def run(self, command: Command, access: FolderAccess) -> CommandResult:
         """Run it over an overlay of the folder and apply the changes at its end.
