@@ -69,6 +69,7 @@ def test_the_example_is_worth_reading() -> None:
     assert 45 <= len(lines) + len(cases) <= 60
 
 
+@pytest.mark.timeout(90)
 def test_the_commands_of_the_policy(tmp_path: Path) -> None:
     """What is refused names line, column and cure and changes nothing; what holds is shown and can be tried."""
     desk = make_desk(tmp_path)
