@@ -13,7 +13,7 @@ import os
 import re
 import shutil
 import struct
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from http import HTTPStatus
@@ -33,8 +33,6 @@ TRIES: Final = 5
 """How often in a row a broken download goes on by itself without having got further."""
 _GONE: Final = (401, 403, 404, 410)
 """Answers to which asking again is of no use."""
-_WHOLE: Final = ("gguf", "json")
-_HALF: Final = ("part", "part.json")
 _LOCAL: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 _NUMBERS: Final = dict(zip((*range(8), 10, 11, 12), "BbHhIif?Qqd", strict=True))
 _TEXT, _LIST = 8, 9
@@ -145,7 +143,8 @@ def _begun(path: Path, progress: Callable[[int, int], None]) -> Generator[_Part]
             yield part
         finally:
             if not part.here:
-                remove(path.parent, path.name, kinds=_HALF)
+                part.restart()
+                Path(file.name).unlink(missing_ok=True)
 
 
 class _Part:
@@ -263,13 +262,13 @@ def installed(folder: Path) -> list[Installed]:
     return sorted(found, key=lambda one: (-one.parameters, one.name))
 
 
-def remove(folder: Path, name: str, *, kinds: Sequence[str] = (*_WHOLE, *_HALF)) -> None:
+def remove(folder: Path, name: str) -> None:
     """Take a model away, whole or half.
 
     Raises:
         DeskhandError: ``model_unknown``.
     """
-    paths = [folder / f"{name}.{kind}" for kind in kinds]
+    paths = [folder / f"{name}.{kind}" for kind in ("gguf", "json", "part", "part.json")]
     if Path(name).name != name or not any(path.exists() for path in paths):
         raise DeskhandError(Code.MODEL_UNKNOWN, name)
     for path in paths:

@@ -165,15 +165,12 @@ def messages_of(
     return [chat.ModelRequest(parts=[chat.UserPromptPart(opening)], instructions=rules), *told]
 
 
-def size_of(message: chat.ModelMessage) -> int:
-    """Return about how many bytes a message takes."""
-    return sum(_PART_BYTES + len(_spelled(part).encode()) for part in message.parts)
-
-
-def _spelled(part: object) -> str:
-    if isinstance(part, chat.ToolCallPart):
-        return part.args_as_json_str()
-    return str(getattr(part, "content", ""))
+def size_of(*messages: chat.ModelMessage) -> int:
+    """Return about how many bytes messages take."""
+    parts = [part for message in messages for part in message.parts]
+    calls = (part.args_as_json_str() for part in parts if isinstance(part, chat.ToolCallPart))
+    said = "".join((*calls, *(str(getattr(part, "content", "")) for part in parts)))
+    return len(parts) * _PART_BYTES + len(said.encode())
 
 
 def cut(said: str, bytes_max: int, *, language: str = "en") -> str:
@@ -200,10 +197,10 @@ def _bounded(history: Sequence[Turn], left: int, language: str) -> list[Said]:
     *earlier, newest = enumerate(history)
     room = share = left * 3 // 4
     last = _said(*newest, language, share)
-    while _size(last) > room and share > 1:
+    while size_of(*last) > room and share > 1:
         share //= 2
         last = _said(*newest, language, share)
-    left -= _size(last)
+    left -= size_of(*last)
     if left < 0:
         return []
     whole = [_said(*one, language, 1 << 40) for one in earlier]
@@ -211,11 +208,7 @@ def _bounded(history: Sequence[Turn], left: int, language: str) -> list[Said]:
     small = [_said(*one, language, 160) for one in earlier]
     counts = [*range(0, len(earlier), 1 + len(earlier) // STRIDES), len(earlier)]
     ways = chain((small[:n] + whole[n:] for n in counts), (small[n:] for n in counts))
-    return [*next(way for way in ways if sum(map(_size, way)) <= left), last]
-
-
-def _size(said: Said) -> int:
-    return sum(map(size_of, said))
+    return [*next(way for way in ways if size_of(*chain(*way)) <= left), last]
 
 
 def _opening(brief: Brief, scene: Scene, language: str) -> str:

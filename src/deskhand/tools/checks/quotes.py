@@ -55,7 +55,8 @@ class Rereading:
             note = await self.reader.lines(source(wish, place), path, place)
             wanted += await self.reader.offload(partial(_actions, note.lines, path, wish))
         page = "\n".join([*lines, *(line.replace(r"\|", "|") for line in lines)])
-        found = {action.text for action in wanted if _is_in(action, page)}
+        at = {a.text for a in wanted if CUT in page and f"`{a.path}:{a.line}`" in page}
+        found = at | {action.text for action in wanted if action.text in page}
         missing = [action for action in wanted if action.text not in found]
         return counted(wish, "actions", len(wanted), _named(missing), least=0)
 
@@ -92,15 +93,9 @@ def _stands(quote: Quote, lines: Sequence[str]) -> bool:
 
 
 def _actions(lines: Sequence[str], path: str, wish: CheckActions) -> list[Quote]:
-    return [
-        Quote(text=action.words, path=path, line=action.number)
-        for action in actions_in(lines, path)
-        if action.wanted(owner=wish.owner, due=wish.due) and (wish.done or not action.done)
-    ]
-
-
-def _is_in(action: Quote, page: str) -> bool:
-    return action.text in page or (CUT in page and f"`{action.path}:{action.line}`" in page)
+    actions = (one for one in actions_in(lines, path) if wish.done or not one.done)
+    wanted = (one for one in actions if one.wanted(owner=wish.owner, due=wish.due))
+    return [Quote(text=one.words, path=path, line=one.number) for one in wanted]
 
 
 def _named(quotes: Sequence[Quote]) -> list[str]:

@@ -37,10 +37,22 @@ from deskhand.protocol.wire import JsonObject
 MARK: Final = "<!-- deskhand: quoted from notes, line by line -->"
 """The last line of what we write from notes, so that it is not taken for one."""
 
-_KINDS: Final = "md markdown txt text rst org adoc log eml html htm docx pdf"
-_ENDINGS: Final = frozenset(_KINDS.split())
+_ENDINGS: Final = [
+    "md",
+    "markdown",
+    "txt",
+    "text",
+    "rst",
+    "org",
+    "adoc",
+    "log",
+    "eml",
+    "html",
+    "htm",
+    "docx",
+    "pdf",
+]
 _FILES_PER_READ: Final = 200
-_PATHS_PER_CHECK: Final = 500
 _NAMED_MAX: Final = 5
 
 
@@ -82,7 +94,7 @@ class Found:
 
     def action_checks(self, page: str | None) -> Checks:
         """Return what looks in a page, or in nothing, for every action of the notes."""
-        paths, most = [note.path for note in self.notes], _PATHS_PER_CHECK
+        paths, most = [note.path for note in self.notes], 500
         wanted: JsonObject = {"path": page, **(self.actions or {})}
         batches = (paths[start : start + most] for start in range(0, len(paths), most))
         told = (self.work.check("actions", page or "", {**wanted, "paths": [*b]}) for b in batches)
@@ -162,7 +174,6 @@ def _named(files: Counter[str]) -> str:
 
 
 _WORDS_PER_PAGE: Final = 450
-_ALIKE: Final = 0.8
 _WORDS_LOW, _WORDS_HIGH, _TELLING = 4, 40, 12
 _EARLY: Final = 5
 _UNBROKEN = re.compile(r"[!-~\t]{61,}$")
@@ -206,8 +217,8 @@ def _composed(found: Found) -> tuple[str, list[_Pick], list[_Pick]]:
     taken, said = list[_Pick](), list[frozenset[str]]()
     for pick in (*actions, *others[:2000]):
         cost, told = len(_quoted(pick).split()), _tokens(pick.words)
-        is_new = pick.section is Cue.ACTION or not any(_alike(told, other) for other in said)
-        if cost <= room and is_new:
+        alike = (len(told & other) >= 0.8 * len(told | other) > 0 for other in said)
+        if cost <= room and (pick.section is Cue.ACTION or not any(alike)):
             room -= cost
             taken.append(pick)
             said.append(told)
@@ -263,11 +274,6 @@ def _tokens(words: str) -> frozenset[str]:
     return frozenset(word for word in _WORD.findall(words.casefold()) if word not in _COMMON)
 
 
-def _alike(first: frozenset[str], second: frozenset[str]) -> bool:
-    """Return whether two lines say nearly the same words."""
-    return len(first & second) >= _ALIKE * len(first | second) > 0
-
-
 def _worth_reading(note: Note) -> list[Line]:
     """Leave out headings and what nobody reads, encoded parts and bare links; an action is always read."""
     lines = (line for line in scan(note.lines, note.path) if not line.is_heading)
@@ -316,7 +322,7 @@ def _actions(work: Work) -> Plan:
     actions = [action for action in every if action.wanted(owner=owner, due=due)]
     if owner and not actions:
         known = Counter(action.owner for action in every if action.owner)
-        names = ", ".join(name for name, _ in known.most_common(_NAMED_MAX)) or "–"
+        names = ", ".join(dict(known.most_common(_NAMED_MAX))) or "–"
         raise StoppedError(work.say("actions.nobody", owner=owner, names=names))
     found.actions = {"owner": owner, "due": due, "done": True}
     counts = {"open": sum(not action.done for action in actions), "notes": len(found.notes)}
@@ -326,7 +332,8 @@ def _actions(work: Work) -> Plan:
         return Done(summary=summary, checks=found.action_checks(None))
     # An approval must be able to show all of it.
     rows, left, room = {False: list[str](), True: list[str]()}, list[str](), 150_000
-    for action in sorted(actions, key=_order):
+    actions.sort(key=lambda a: (not a.due, a.day or date.max, a.path, a.number))
+    for action in actions:
         row = _row(action)
         room -= len(row.encode()) + 1
         (rows[action.done] if room >= 0 else left).append(row if room >= 0 else action.path)
@@ -349,10 +356,6 @@ def _every(notes: tuple[Note, ...]) -> list[Action]:
     return [action for note in notes for action in actions_in(note.lines, note.path)]
 
 
-def _order(action: Action) -> tuple[bool, date, str, int]:
-    return not action.due, action.day or date.max, action.path, action.number
-
-
 def _row(action: Action) -> str:
     shown = cut(action.words, at=cue_place(action.words))
     beside = f" ({action.day})" if action.day and str(action.day) != action.due else ""
@@ -373,16 +376,12 @@ def _risks(work: Work) -> Plan:
         return Done(summary=work.say("risks.none", **counts))
     blocks, absent = [work.say("risks.about", **counts)], list[str]()
     for pattern in checklist():
-        name, why, there = (
-            pattern.name[work.language],
-            pattern.why[work.language],
-            places.get(pattern.id),
-        )
+        name, there = pattern.name[work.language], places.get(pattern.id)
         if not there:
             absent.append(name)
             continue
         more = work.more("risks.more", len(there) - _LINES_SHOWN_MAX)
-        head = f"## {name} ({pattern.id})\n\n{why}\n"
+        head = f"## {name} ({pattern.id})\n\n{pattern.why[work.language]}\n"
         blocks.append("\n".join([head, *there[:_LINES_SHOWN_MAX], *more]))
     if absent:
         blocks.append(f"## {work.say('risks.absent')}\n\n{' · '.join(absent)}")

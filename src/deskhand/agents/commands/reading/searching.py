@@ -114,11 +114,17 @@ def _duplicates(work: Work) -> Plan:
     summary += "".join(work.more("duplicates.moved", len(moved)))
     said = [line for group in groups[:_GROUPS_SHOWN_MAX] for line in _shown(group, moved, work)]
     left += work.more("duplicates.more", len(groups) - _GROUPS_SHOWN_MAX)
-    facts = [fact for group in groups for fact in _facts(group, moved)][:5000]
+    facts = list[Json]()  # who stayed has these bytes, who was moved is gone
+    for group in groups:
+        stays: JsonObject = {"sha256": words(group, "sha256")}
+        paths = (words(file, "path") for file in objects(group, "files"))
+        facts += [{"path": at, **({"gone": True} if at in moved else stays)} for at in paths]
     told = "\n".join([*said, "", *left]).strip()
     if failed:
         return GiveUp(reasons=(*failed[:_COPIES_SHOWN_MAX], summary), say=told)
-    return Done(summary=summary, say=told, checks=(work.check("files", "", {"files": [*facts]}),))
+    return Done(
+        summary=summary, say=told, checks=(work.check("files", "", {"files": facts[:5000]}),)
+    )
 
 
 DUPLICATES: Final = Command.of("duplicates", _duplicates)
@@ -133,10 +139,3 @@ def _shown(group: JsonObject, moved: set[str], work: Work) -> list[str]:
         key = key if place else "kept"
         said.append(f"- {named(path)} {work.say(f'duplicates.{key}')}".rstrip())
     return said + work.more("find.more", len(files) - _COPIES_SHOWN_MAX)
-
-
-def _facts(group: JsonObject, moved: set[str]) -> list[Json]:
-    """Return what must hold at the end: who stayed has these bytes, who was moved is gone."""
-    digest, paths = words(group, "sha256"), [words(f, "path") for f in objects(group, "files")]
-    stays: JsonObject = {"sha256": digest}
-    return [{"path": path, **({"gone": True} if path in moved else stays)} for path in paths]
