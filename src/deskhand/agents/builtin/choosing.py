@@ -27,8 +27,6 @@ OFF: Final = "none"
 STAND_IN: Final = "stand-in"
 EMBEDDED: Final = "local"
 KEY_VARIABLE: Final = "DESKHAND_MODEL_API_KEY"
-SILENT_SECONDS: Final = 120.0
-"""How long a model may say nothing, at its start or in between."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -157,7 +155,7 @@ class Mind:
     hear: Callable[[Brief, str | None], None] = lambda _, __: None
     language: str = "en"
     standin: bool = False
-    silent_seconds: float = SILENT_SECONDS
+    silent_seconds: float = 120.0
     ready: Callable[[Brief], Awaitable[None]] = _nothing
 
 

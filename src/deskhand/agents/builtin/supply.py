@@ -43,7 +43,6 @@ LOOK_SECONDS: Final = 30.0
 
 CONTEXT_TOKENS: Final = 16_384
 """What a model of our own gets at most unless the settings say otherwise: more takes memory for each token."""
-START_SECONDS: Final = 300.0
 _PROGRAM: Final = (sys.executable, "-m", "deskhand.agents.builtin.embedded")
 
 
@@ -87,7 +86,7 @@ class Embedded:
         assert process.stdin is not None and process.stdout is not None  # noqa: S101, PT018 - asked for
         process.stdin.write(json.dumps(order).encode() + b"\n")
         try:
-            async with asyncio.timeout(START_SECONDS):
+            async with asyncio.timeout(300.0):
                 address = (await process.stdout.readline()).decode().strip()
         except TimeoutError:
             await self._end()
@@ -179,9 +178,6 @@ class Supply:
 LOOPBACK: Final = "127.0.0.1"
 SMALL_PARAMETERS: Final = 1_000_000_000
 """Below this many a model cannot run the loop: 0 of 20 tasks were done by what was measured."""
-_SECONDS: Final = 0.5
-_WAKE_SECONDS: Final = 120.0
-_BYTES_MAX: Final = 4 * 1024**2
 _CODING_AGENTS: Final = ("claude", "codex", "opencode", "gemini", "qwen")
 _MUTE: Final = re.compile("embed|bge-|rerank|whisper")
 """In names of models that say nothing."""
@@ -227,7 +223,7 @@ def wake(offer: Offer) -> None:
     """Let a server load a model, so that it can tell the context it has; longer prompts lose their front there."""
     port, body = int(offer.where.rpartition(":")[2]), {"model": offer.name.partition(":")[2]}
     with suppress(OSError, HTTPException, ValueError):
-        _said(port, "/api/generate", seconds=_WAKE_SECONDS, body=body | {"stream": False})
+        _said(port, "/api/generate", seconds=120.0, body=body | {"stream": False})
 
 
 def _importable(module: str) -> bool:
@@ -257,12 +253,12 @@ def _server(kind: str, port: int) -> list[Offer]:
     return []
 
 
-def _said(port: int, path: str, *, seconds: float = _SECONDS, body: Obj | None = None) -> Obj:
+def _said(port: int, path: str, *, seconds: float = 0.5, body: Obj | None = None) -> Obj:
     """Return what a server here says; nothing when it says no."""
     with closing(HTTPConnection(LOOPBACK, port, timeout=seconds)) as connection:
         connection.request("POST" if body else "GET", path, body=json.dumps(body) if body else None)
         answer = connection.getresponse()
-        return json.loads(answer.read(_BYTES_MAX)) if answer.status == HTTPStatus.OK else {}
+        return json.loads(answer.read(4 * 1024**2)) if answer.status == HTTPStatus.OK else {}
 
 
 _Models = Iterator[tuple[str, int | None, bool]]

@@ -49,18 +49,11 @@ TRIES: Final = 3
 """How often a model is asked for one move: an empty answer is nudged twice."""
 CONTEXT_TOKENS: Final = 32_000
 """Of a model about which nothing is known."""
-ANSWER_TOKENS: Final = 8_000
-BYTES_PER_TOKEN: Final = 3
-"""A careful guess: three letters of English, or one of Korean, are a token."""
-_SHARES: Final = (1.0, 0.5, 0.25)
-"""A guess of tokens can be wrong: less is sent when the model says so."""
 
 
 _LOCAL: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 _PATIENCE: Final = httpx2.Timeout(600.0, connect=5.0)
 """Whether a model went silent is watched elsewhere."""
-NO_KEY: Final = "none"
-"""Sent to a server on this machine that wants no key but whose client library insists on one."""
 
 _COMPLAINTS: Final = {name: Code(code) for name, code in KNOWN["complaints"].items()}
 _TOO_LONG: Final = re.compile(KNOWN["too_long"], re.IGNORECASE)
@@ -203,7 +196,8 @@ class Thinker:
         if key not in self._providers:
             given: dict[str, Any] = {"api_key": secret} if secret else {}
             if choice.base_url:
-                given = {"base_url": choice.base_url, "api_key": secret or NO_KEY}
+                # A server here may want no key, but its client library insists on one.
+                given = {"base_url": choice.base_url, "api_key": secret or "none"}
                 if urlsplit(choice.base_url).hostname in _LOCAL:
                     # A proxy of the environment cannot reach it, and must not hear what is said to it.
                     given["http_client"] = httpx2.AsyncClient(trust_env=False, timeout=_PATIENCE)
@@ -232,14 +226,15 @@ def spent_on(choice: Offer, responses: Sequence[chat.ModelResponse]) -> Spent:
 
 
 def _answer_tokens(choice: Offer) -> int:
-    return min(ANSWER_TOKENS, (choice.context_tokens or CONTEXT_TOKENS) // 4)
+    return min(8_000, (choice.context_tokens or CONTEXT_TOKENS) // 4)
 
 
 async def _fitting(choice: Offer, taken_bytes: int, within: Callable[[int], Awaitable[R]]) -> R:
     """Return what comes of so many bytes of conversation, less with each time that it is too much."""
     tokens = (choice.context_tokens or CONTEXT_TOKENS) - _answer_tokens(choice)
-    whole = tokens * BYTES_PER_TOKEN - taken_bytes
-    for share in _SHARES:
+    # A careful guess: three letters of English, or one of Korean, are a token. When the model says no, less is sent.
+    whole = tokens * 3 - taken_bytes
+    for share in (1.0, 0.5, 0.25):
         try:
             return await within(int(whole * share))
         except DeskhandError as error:
