@@ -31,16 +31,19 @@ from deskhand.ports import (
     ToolResult,
     Turn,
 )
+from deskhand.protocol.signing import Risk
 from deskhand.protocol.tasks import Brief
 from deskhand.protocol.wire import JsonObject
 from deskhand.runner import ceiling
 from deskhand.runner.app import Parts, Runner
 from deskhand.runner.process import Process as OwnProcess
+from deskhand.runner.trust import Trust
 from deskhand.sandbox.choose import NoSandbox
 from deskhand.store.engine import open_memory
 from deskhand.testing.agents import call, wish
 from deskhand.testing.memory_folder import MemoryFolder
 from deskhand.testing.memory_store import InlineWriter
+from deskhand.testing.world.hub import ACCOUNT
 from deskhand.testing.world.links import FaultyLink
 from deskhand.testing.world.loop import Process, SimClock
 from deskhand.testing.world.machines import Chaos, Machine, disk_of
@@ -82,6 +85,7 @@ class Laptop(Machine):
         self.effects = effects
         self.files: dict[str, bytes] = {}
         self.gone = False
+        self.hub_trust: Risk = "high"
         self.link: FaultyLink | None = None
         self.journal: Journal | None = None
         self._writer: InlineWriter | None = None
@@ -90,6 +94,11 @@ class Laptop(Machine):
     def folder(self, root: str) -> str:
         """Return the id of a folder of this computer."""
         return f"fld_{self.name}_{root}"
+
+    @property
+    def trust(self) -> Trust:
+        """Return whom it believes."""
+        return Trust(home=self.home, runner=self.name, clock=self.clock, account=ACCOUNT)
 
     @override
     async def live(self, process: Process) -> None:
@@ -122,6 +131,8 @@ class Laptop(Machine):
             clock=self.clock,
             ids=ids,
             offload=_inline,
+            account=ACCOUNT,
+            hub_trust=lambda: self.hub_trust,
             process=OwnProcess(user=lambda: 1000, close_to_others=lambda: None),
         )
         try:

@@ -11,8 +11,10 @@ from typing import Final
 
 from deskhand.clock import stamp
 from deskhand.protocol.objects import Thread
+from deskhand.protocol.signing import APPROVAL, approval_statement, sign
 from deskhand.protocol.tasks import Approval, Question, Task, TaskState
 from deskhand.protocol.wire import Json, JsonObject
+from deskhand.testing.world.hub import ACCOUNT
 from deskhand.testing.world.laptops import AGENT, GRANTS, Laptop
 from deskhand.testing.world.phones import Phone
 
@@ -96,6 +98,10 @@ class Person:
             "scope": "task" if allow and self._rng.random() < 0.1 else "once",  # noqa: PLR2004 - seldom
             "action_sha256": approval.action_sha256,
         }
+        if allow and self.phone.pem:
+            about = {"account": ACCOUNT, "device": self.phone.name, "scope": str(body["scope"])}
+            told = approval_statement(approval.to_json(), decision="allow", **about)
+            body |= sign(APPROVAL, told, self.phone.pem).to_json()
         self.phone.want("approval.decide", body)
 
     def _let_go_on(self) -> None:

@@ -43,6 +43,7 @@ class Phone(Machine):
         self.cursor = self.begun = 0
         self.blank = True
         self.gone = False
+        self.pem: str | None = None
         self._names = Ids(self.clock, Random(f"{chaos.seed} {name}").randbytes)  # noqa: S311 - a seed must come back
         self._woken = asyncio.Event()
 

@@ -26,6 +26,7 @@ from deskhand import limits
 from deskhand.hub import presence as attendance
 from deskhand.hub.credentials import admit
 from deskhand.ports import Notice, PushSubscription
+from deskhand.protocol import signing
 from deskhand.protocol.authority import Principal
 from deskhand.protocol.events import HUB
 from deskhand.protocol.objects import Device, Folder, Role
@@ -34,6 +35,7 @@ from deskhand.runner import app, presence
 from deskhand.testing.world.hub import ACCOUNT, House
 from deskhand.testing.world.invariants import broken
 from deskhand.testing.world.laptops import GRANTS, Effects, Laptop
+from deskhand.testing.world.liar import Liar
 from deskhand.testing.world.links import FAULTS, FaultyLink, Weather
 from deskhand.testing.world.loop import Deadlock, SimClock, VirtualLoop
 from deskhand.testing.world.machines import Chaos, Machine
@@ -90,6 +92,7 @@ class World:
         self.people = [Person(phone, self.rng) for phone in self.phones]
         self.clock = SimClock(loop)
         self.posted = 0
+        self.liar: Liar | None = None
         for one in (*self.phones, *self.laptops):
             one.link = FaultyLink(self.house, one.name, self.weather, one.clock)
 
@@ -97,6 +100,17 @@ class World:
     def machines(self) -> list[Machine]:
         """Return everything that can die."""
         return [self.house, *self.laptops, *self.phones]
+
+    def betray(self) -> None:
+        """Let the hub lie from the start: computers believe it in what is of low risk, else the phones' signatures."""
+        self.liar = Liar(self.house, rng=Random(f"liar {self.chaos.seed}"))  # noqa: S311 - a seed must come back
+        for phone in self.phones:
+            phone.pem = signing.new_key()
+        for laptop in self.laptops:
+            laptop.hub_trust = "low"
+            for phone in self.phones:
+                signed = signing.sign(signing.CERTIFY, {}, phone.pem or "")
+                laptop.trust.add(signing.fingerprint_of(signed.key or ""), device=phone.name)
 
     async def begin(self) -> None:
         """Start the hub, make everybody known to it, switch everything on."""
@@ -149,6 +163,8 @@ class World:
         self.chaos.tell("calm")
         self.weather.calm()
         self.house.push.failing = 0.0
+        if self.liar is not None:
+            self.liar.calm = True
         for machine in self.machines:
             machine.clock.ahead = timedelta()
             machine.wake()
@@ -159,12 +175,16 @@ class World:
         while (waiting := await self._waiting()) and left > 0:
             await self.clock.sleep(_LOOK_SECONDS)
             left -= _LOOK_SECONDS
-        for one in waiting:
+        for one in waiting if self.liar is None else ():
             self.chaos.accuse(f"R3 not settled: {one}")
 
     async def judge(self) -> None:
         """Hold every promise against what is there."""
-        for said in await broken(self.house, self.phones, self.laptops, self.effects):
+        if self.liar is None:
+            found = await broken(self.house, self.phones, self.laptops, self.effects)
+        else:
+            found = self.liar.reached([*self.house.said.values()], self.effects)
+        for said in found:
             self.chaos.accuse(said)
 
     async def digest(self) -> str:
@@ -287,18 +307,20 @@ def simulate(
     *,
     size: float = 1.0,
     tasks: int = 0,
+    lying: bool = False,
 ) -> Outcome:
     """Run one world to its end: by default storm and calm, else a story; then judge it.
 
     A world of a smaller ``size`` is shorter and has less work in it, and as many faults. With a number of ``tasks``
-    it has so many small ones, one soon after the other.
+    it has so many small ones, one soon after the other. Of one whose hub is ``lying`` only that is judged.
     """
     home, loop = Path(tempfile.mkdtemp(prefix="deskhand-world-")), VirtualLoop()
     try:
         with unhurried():
-            return loop.run_until_complete(
-                _run(World(seed, home, loop, size=size, tasks=tasks), loop, story)
-            )
+            world = World(seed, home, loop, size=size, tasks=tasks)
+            if lying:
+                world.betray()
+            return loop.run_until_complete(_run(world, loop, story))
     finally:
         loop.close()
         shutil.rmtree(home)
@@ -312,6 +334,9 @@ async def _run(
         await world.acquainted()
         await story(world)
     living = [asyncio.ensure_future(person.live()) for person in world.people]
+    if world.liar is not None:
+        names = [[one.name for one in machines] for machines in (world.phones, world.laptops)]
+        living.append(asyncio.ensure_future(world.liar.live(*names)))
     if story is None:
         await world.storm()
     await world.settle()
@@ -338,6 +363,7 @@ def _counted(world: World, loop: VirtualLoop) -> Counter[str]:
     counts["crashes"] = sum(world.chaos.crashes.values())
     counts["effects"] = len(world.effects.happened)
     counts["tasks"] = world.posted
+    counts += world.liar.told if world.liar else Counter()
     counts["simulated seconds"] = int(loop.time())
     return counts
 
