@@ -63,6 +63,7 @@ async def test_it_may_sleep_once_the_program_has_ended(inhibitor: Inhibitor) -> 
         await until(inhibitor.holds)
 
     await until(lambda: not inhibitor.holds())
+    assert inhibitor.asked() == 1
 
 
 async def test_a_system_that_refuses_is_asked_once(

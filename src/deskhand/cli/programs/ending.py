@@ -100,14 +100,14 @@ async def _keep_awake(works: Callable[[], bool]) -> None:
         await clock.sleep(_LOOK_SECONDS)
         if works():
             ours, theirs = os.pipe()
+            child = await asyncio.create_subprocess_exec(*_INHIBIT.split(), stdin=ours)
+            os.close(ours)
             try:
-                child = await asyncio.create_subprocess_exec(*_INHIBIT.split(), stdin=ours)
                 while works() and child.returncode is None:
                     await clock.sleep(_LOOK_SECONDS)
             finally:
-                os.close(ours)
                 os.close(theirs)
-            refused = bool(await child.wait())
+                refused = bool(await child.wait())
     _log.warning("power.may_sleep")
 
 
