@@ -17,7 +17,7 @@ from deskhand.ports import Done, Place, ToolCall
 from deskhand.protocol.events import SettingChanged
 from deskhand.protocol.objects import FolderMode
 from deskhand.runner.gate import Gate, Ruling, Scope
-from deskhand.runner.policy import FILE, policy_now, policy_text, write_policy
+from deskhand.runner.owner.policy import FILE, policy_now, policy_text, write_policy
 from deskhand.testing.agents import Obedient, call, wish
 from deskhand.tools.beneath import Folder
 from deskhand.tools.registry import standard_tools

@@ -29,8 +29,8 @@ from deskhand.runner.ending.verify import evidence_of, hash_of, judged, upload, 
 from deskhand.runner.ending.watching import Watch, bounded, more
 from deskhand.runner.gate import Gate, Performed, Ruling, Scope
 from deskhand.runner.outbox import Backoff
+from deskhand.runner.owner.policy import keep, policy_now
 from deskhand.runner.parts import Parts
-from deskhand.runner.policy import keep, policy_now
 from deskhand.runner.saying import Voice
 from deskhand.runner.workspace import Workspaces, instructions_of
 from deskhand.tools.leaf import translated

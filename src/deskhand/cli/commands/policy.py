@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 def show_policy() -> int:
     """Print the lines, and what is wrong with them."""
     from deskhand.permissions.lines import show
-    from deskhand.runner.policy import policy_text
+    from deskhand.runner.owner.policy import policy_text
 
     text = policy_text(home())
     rules, wrong = _read(text)
@@ -42,7 +42,7 @@ def show_policy() -> int:
 
 def set_policy(file: Annotated[str, argument("FILE", "policy.file")]) -> int:
     """Put the lines of a file in the place of those that are there."""
-    from deskhand.runner.policy import policy_text, write_policy
+    from deskhand.runner.owner.policy import policy_text, write_policy
     from deskhand.tools.registry import standard_tools
 
     try:
@@ -86,7 +86,8 @@ async def _ruled(tool: str, said: list[str], root: Path | None, spare: Path) -> 
     from deskhand.egress.broker import Broker
     from deskhand.ports import Place, ToolCall
     from deskhand.protocol.objects import FolderMode
-    from deskhand.runner import ceiling, gate, policy
+    from deskhand.runner import ceiling, gate
+    from deskhand.runner.owner import policy
     from deskhand.sandbox.choose import choose_sandbox
     from deskhand.tools.beneath import Folder
     from deskhand.tools.registry import standard_tools

@@ -24,7 +24,7 @@ from deskhand.ports import Credential
 from deskhand.protocol import authority, events, objects
 from deskhand.protocol.wire import Json, JsonObject
 from deskhand.runner.ceiling import FILE as FOLDERS
-from deskhand.runner.policy import FILE as POLICY
+from deskhand.runner.owner.policy import FILE as POLICY
 from deskhand.runner.trust import FILE as TRUST
 from deskhand.store import engine, faults, opening, schema
 from deskhand.store.backup.archive import read_manifest, unpack
