@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import random
 import re
@@ -21,6 +22,7 @@ from deskhand.store.backup.archive import add, read_manifest, unpack, written
 from deskhand.store.backup.restoring import exchanged, place
 from deskhand.store.home import open_home
 from deskhand.store.opening import FILE
+from deskhand.store.safe import KEY_FILE, SECRETS_FILE, Safe
 from deskhand.testing.promises import note
 from tests.contract.restoring import LANES, differences, go_back, house, talk, words_in
 from tests.contract.storing import A, credential, emit, invite, planned, said, subscription
@@ -138,10 +140,11 @@ async def test_stale_side_files_are_never_played_into_a_restored_database(tmp_pa
 
 
 async def test_a_backup_holds_no_secrets_and_only_its_owner_can_read_it(tmp_path: Path) -> None:
-    """Push addresses, invitations, tokens and keys stay where they are (BR-05)."""
+    """Push addresses, invitations, tokens and keys stay where they are; secrets go sealed, without their key (BR-05)."""
     async with house(tmp_path / "home") as found:
         (found.home / "owner.json").write_text("dhs_TOKEN", encoding="utf-8")
-        (found.home / "vapid.pem").write_text("PRIVATE KEY", encoding="utf-8")
+        (found.home / "signing.json").write_text("PRIVATE KEY", encoding="utf-8")
+        Safe(found.home).put("host", "sk-canary")
         await found.store.put_subscription(subscription())
         await found.store.write(A, lambda tx: tx.put_invite(invite()))
         made = found.back_up()
@@ -149,10 +152,31 @@ async def test_a_backup_holds_no_secrets_and_only_its_owner_can_read_it(tmp_path
     data = made.path.read_bytes()
 
     assert made.path.stat().st_mode & 0o777 == 0o600
-    planted = (b"dhs_", b"PRIVATE KEY", b"push.example", b"secret of inv_1")
+    key = json.loads((found.home / KEY_FILE).read_bytes())["key"].encode()
+    planted = (b"dhs_", b"PRIVATE KEY", b"push.example", b"secret of inv_1", b"sk-canary", key)
     assert [secret for secret in planted if secret in data] == []
     with tarfile.open(made.path) as tar:
         assert sorted(tar.getnames())[:2] == [FILE, "manifest.json"]
+        assert SECRETS_FILE in tar.getnames()
+
+
+async def test_a_restore_names_the_secrets_that_must_be_set_again(tmp_path: Path) -> None:
+    """Another computer has not their key; on this one they stay as they are now, and what was forgotten stays so."""
+    async with house(tmp_path / "home") as found:
+        for name in ("one", "two", "vapid"):
+            Safe(found.home).put(name, f"value of {name}")
+        made = found.back_up()
+        Safe(found.home).remove("two")
+
+    elsewhere = go_back(made.path, tmp_path / "elsewhere")
+    here = go_back(made.path, found.home)
+
+    assert (elsewhere["secrets_locked"], here["secrets_locked"]) == (["one", "two"], [])
+    assert {name for name, (_, value) in Safe(found.home).all().items() if value} == {
+        "one",
+        "vapid",
+    }
+    assert all(value is None for _, value in Safe(tmp_path / "elsewhere").all().values())
 
 
 async def test_devices_that_stay_are_pushed_to_as_before(tmp_path: Path) -> None:
