@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from deskhand.agents.builtin.choosing import KEY_VARIABLE
 from deskhand.cli import closing
 from deskhand.secret import Secret
 from deskhand.store.safe import Safe
@@ -25,7 +26,6 @@ STARTS = {
     "call",
     "check_output",
 }
-ASK = "the person's own browser, on a page that only they can read"
 
 
 @pytest.fixture
@@ -74,7 +74,7 @@ def test_a_key_of_the_environment_moves_into_the_safe_and_that_is_said_once(
 ) -> None:
     """A provider's key; one that names no provider is held by this process alone."""
     monkeypatch.setitem(closing.HELD, "OPENAI_API_KEY", Secret("OPENAI_API_KEY", VALUE))
-    monkeypatch.setitem(closing.HELD, closing.KEY_VARIABLE, Secret("any", "other-canary"))
+    monkeypatch.setitem(closing.HELD, KEY_VARIABLE, Secret("any", "other-canary"))
 
     for _ in range(3):
         closing.keep_keys(tmp_path)
@@ -86,10 +86,8 @@ def test_a_key_of_the_environment_moves_into_the_safe_and_that_is_said_once(
 def test_nothing_that_is_logged_begins_a_line_of_its_own() -> None:
     """SE-06, SE-05: CR, LF and escapes of names and headers are spelled out; a traceback has no secret."""
     secret = Secret("LOGGED", VALUE)
-    try:
-        raise ValueError(f"no\n2026 ERROR forged {secret.reveal()}")
-    except ValueError:
-        caught = sys.exc_info()
+    error = ValueError(f"no\n2026 ERROR forged {secret.reveal()}")
+    caught = (ValueError, error, None)
     name = "a\r\n2026 ERROR forged\x1b[2J\u2028forged \u202e"
     record = logging.LogRecord("x", logging.ERROR, "f", 1, "asked %s", (name,), caught)
 

@@ -83,14 +83,18 @@ def _user() -> str:
 def _sudo() -> str:
     path = shutil.which("sudo") if os.geteuid() else None
     line = [path or "false", "-n", "true"]
-    return "sudo" if subprocess.run(line, capture_output=True, check=False).returncode == 0 else ""  # noqa: S603 - a fixed program
+    return "sudo" if _ran(*line).returncode == 0 else ""
+
+
+def _ran(*line: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(line, env={}, capture_output=True, text=True, check=False)  # noqa: S603 - a fixed program
 
 
 def _bwrap() -> str:
     path = shutil.which("bwrap")
     if path is None:
         return "bwrap"
-    said = subprocess.run([path, "--version"], capture_output=True, text=True, check=False).stdout  # noqa: S603 - a fixed program
+    said = _ran(path, "--version").stdout
     numbers = [int(each) for each in said.split()[-1].split(".")]
     odd = numbers < [0, 8] or Path(path).stat().st_mode & stat.S_ISUID
     return said.strip() if odd else ""

@@ -28,7 +28,7 @@ def copy_in(layers: Layers, root: Path) -> None:
         detail = "without an overlay a folder must be copied for every command"
         raise DeskhandError(Code.TOO_LARGE, detail)
     line = ["cp", "-a", "--reflink=auto", "--", f"{root}/.", str(layers.merged)]
-    copied = subprocess.run(line, capture_output=True, text=True, check=False)  # noqa: S603 - a fixed program
+    copied = subprocess.run(line, env={}, capture_output=True, text=True, check=False)  # noqa: S603 - a fixed program
     if copied.returncode:
         raise DeskhandError(Code.SANDBOX_UNAVAILABLE, copied.stderr[-200:])
     layers.before.update(_names(layers.merged))

@@ -100,7 +100,9 @@ async def _keep_awake(works: Callable[[], bool]) -> None:
         await clock.sleep(_LOOK_SECONDS)
         if works():
             ours, theirs = os.pipe()
-            child = await asyncio.create_subprocess_exec(*_INHIBIT.split(), stdin=ours)
+            child = await asyncio.create_subprocess_exec(
+                *_INHIBIT.split(), stdin=ours, env={"PATH": os.defpath}
+            )
             os.close(ours)
             try:
                 while works() and child.returncode is None:
