@@ -209,15 +209,9 @@ def _bytes(access: FolderAccess, path: str, *, limit: int = READ_BYTES_MAX) -> b
 
 
 def _value(path: str, found: Lines, chosen: Sequence[str], first: int) -> JsonObject:
-    return {
-        "path": path,
-        "encoding": found.encoding,
-        "sha256": found.sha256,
-        "from_line": first,
-        "lines": [*chosen],
-        "lines_total": len(found.lines),
-        "notes": [*found.notes],
-    }
+    about: JsonObject = {"path": path, "encoding": found.encoding, "sha256": found.sha256}
+    lines: JsonObject = {"from_line": first, "lines": [*chosen], "lines_total": len(found.lines)}
+    return {**about, **lines, "notes": [*found.notes]}
 
 
 def _texts(said: Json) -> list[str]:

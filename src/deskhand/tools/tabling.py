@@ -105,13 +105,9 @@ class Tabling:
         tables, others = await self.load(wish.tables, place)
         grid, data = await self.reader.offload(lambda: made(tables))
         written = await self._written(wish, data, place)
-        value: JsonObject = {
-            **written.value,
-            "rows": len(grid.rows),
-            "columns": [column.name for column in grid.columns],
-            "remarks": [*others, *grid.remarks],
-        }
-        return ok(value, f"{written.text}, {len(grid.rows)} rows")
+        columns: JsonObject = {"columns": [column.name for column in grid.columns]}
+        counted: JsonObject = {"rows": len(grid.rows), "remarks": [*others, *grid.remarks]}
+        return ok({**written.value, **columns, **counted}, f"{written.text}, {len(grid.rows)} rows")
 
     async def _written(self, wish: wishes.Write, data: bytes, place: Place) -> ToolResult:
         return await self.reader.offload(

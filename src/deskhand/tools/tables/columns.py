@@ -14,7 +14,7 @@ from typing import Final, Literal
 
 from deskhand.core.dates import Order, a_date, order_of
 from deskhand.tools.tables.numbers import WORDS, Amount, Style, amount, is_missing, votes
-from deskhand.tools.tables.reading import Row, Table
+from deskhand.tools.tables.reading import Table
 
 Value = Decimal | date | None
 Kind = Literal["number", "percent", "identifier", "mixed", "date", "text"]
@@ -38,11 +38,6 @@ class Column:
     unsure: str = ""
 
     @property
-    def adds_up(self) -> bool:
-        """Whether a sum of it means something."""
-        return self.kind == "number"
-
-    @property
     def measured(self) -> bool:
         """Whether an average, smallest and largest value mean something."""
         return self.kind in ("number", "percent")
@@ -59,20 +54,17 @@ Read = Callable[[str, Column], Decimal | None]
 
 def recognise(table: Table) -> tuple[Column, ...]:
     """Return what each column holds, decided by its own values and, when they leave it open, by the other columns."""
-    samples = [_sample(table.rows, index) for index in range(len(table.names))]
+    # Spread over the whole table, so that a late 25/12 still decides the order of dates.
+    rows, found = table.rows[:: max(1, len(table.rows) // 2000)], list[Column]()
+    columns = ([row.cells[n] for row in rows] for n in range(len(table.names)))
+    samples = [[cell for cell in cells if not is_missing(cell)] for cells in columns]
     voted = [votes(sample) for sample in samples]
     leaning = sum(vote for vote, _ in voted) or (-1 if table.delimiter == ";" else 1)
-    return tuple(
-        _column(
-            Column(index=index, name=name, kind="text"),
-            sample,
-            Style.POINT if (vote or leaning) > 0 else Style.COMMA,
-            "" if vote else either,
-        )
-        for index, (name, sample, (vote, either)) in enumerate(
-            zip(table.names, samples, voted, strict=True)
-        )
-    )
+    for name, sample, (vote, either) in zip(table.names, samples, voted, strict=True):
+        style = Style.POINT if (vote or leaning) > 0 else Style.COMMA
+        blank = Column(index=len(found), name=name, kind="text", style=style)
+        found.append(_column(blank, sample, "" if vote else either) if sample else blank)
+    return tuple(found)
 
 
 def number_of(cell: str, column: Column) -> Decimal | None:
@@ -89,46 +81,31 @@ def value_of(cell: str, column: Column, read: Read = number_of) -> Value:
     return a_date(cell, column.order) if column.dated else None
 
 
-def _sample(rows: Sequence[Row], index: int) -> list[str]:
-    """Values spread over the whole table, so that a late 25/12 still decides the order of dates."""
-    step = max(1, len(rows) // 2000)
-    cells = (row.cells[index] for row in rows[::step])
-    return [cell for cell in cells if not is_missing(cell)]
-
-
-def _column(blank: Column, sample: list[str], style: Style, either: str) -> Column:
-    if not sample:
-        return blank
+def _column(blank: Column, sample: list[str], either: str) -> Column:
     # Most of the values read as one; a column of which only half do is pointed out.
     needed, order = len(sample) * 0.9, order_of(sample)
     if order is not None and sum(a_date(cell, order) is not None for cell in sample) >= needed:
         unsure = sample[0].strip() if order == "either" else ""
         return replace(blank, kind="date", order=order, unsure=unsure)
-    read = [amount(cell, style) for cell in sample]
+    read = [amount(cell, blank.style) for cell in sample]
     amounts = [found for found in read if found is not None]
     if len(amounts) < needed:
         nearly = len(amounts) > len(sample) * 0.5
         return replace(blank, unsure=sample[read.index(None)].strip()[:80] if nearly else "")
-    currencies = {found.currency for found in amounts if found.currency}
-    return replace(
-        blank,
-        kind=_number_kind(blank.name, sample, amounts, currencies),
-        style=style,
-        currency=next(iter(currencies)) if len(currencies) == 1 else "",
-        unsure=either,
-    )
+    kind, currency = _numbers(blank.name, sample, amounts)
+    return replace(blank, kind=kind, currency=currency, unsure=either)
 
 
-def _number_kind(
-    name: str, sample: Sequence[str], amounts: Sequence[Amount], currencies: set[str]
-) -> Kind:
+def _numbers(name: str, sample: Sequence[str], amounts: Sequence[Amount]) -> tuple[Kind, str]:
+    """Return what kind of numbers they are, and their currency if they have one."""
     percents = sum(found.percent for found in amounts)
-    if len(currencies) > 1 or 0 < percents < len(amounts):
-        return "mixed"
+    currency, *others = sorted({found.currency for found in amounts} - {""}) or [""]
+    if others or 0 < percents < len(amounts):
+        return "mixed", ""
     if percents:
-        return "percent"
-    if not currencies and all(found.value == found.value.to_integral_value() for found in amounts):
+        return "percent", currency
+    if not currency and all(found.value == found.value.to_integral_value() for found in amounts):
         zeros = any(_LEADING_ZERO.fullmatch(cell.strip()) for cell in sample)
         if zeros or _IDENTIFIER.fullmatch(name):
-            return "identifier"
-    return "number"
+            return "identifier", ""
+    return "number", currency

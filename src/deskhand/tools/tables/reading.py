@@ -124,10 +124,8 @@ def _every(lines: Sequence[str], delimiter: str) -> tuple[list[Row], bool]:
 
 def _rows(lines: Sequence[str], delimiter: str, *, quoted: bool) -> Iterator[Row]:
     """Return the rows in which something stands, but for a hint on the first line."""
-    reader = csv.reader(
-        lines, delimiter=delimiter, quoting=csv.QUOTE_MINIMAL if quoted else csv.QUOTE_NONE
-    )
-    line = 1
+    quoting, line = csv.QUOTE_MINIMAL if quoted else csv.QUOTE_NONE, 1
+    reader = csv.reader(lines, delimiter=delimiter, quoting=quoting)
     try:
         for cells in reader:
             said = delimiter.join(cells).strip()

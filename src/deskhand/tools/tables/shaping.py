@@ -168,23 +168,21 @@ def _stacked(grids: Sequence[Grid], files: Sequence[str], origin: str) -> Grid:
     if len(grids) == 1:
         return replace(grids[0], remarks=[])
     places = [{folded(c.name): n for n, c in enumerate(grid.columns)} for grid in grids]
-    order = list(dict.fromkeys(n for each in places for n in each))
-    whole, columns = replace(grids[0], rows=[], remarks=[]), list[Column]()
+    order = [*dict.fromkeys(n for each in places for n in each)]
+    whole, columns, cells = replace(grids[0], rows=[], remarks=[]), list[Column](), list[Row]()
     for name in order:
-        lacking = [f for f, each in zip(files, places, strict=True) if name not in each]
-        of = [(g, p[name]) for g, p in zip(grids, places, strict=True) if name in p]
-        columns.append(column := _one_column(of))
-        whole.remark("lacking", column=column.name, files=", ".join(lacking) or 0)
-        whole.remark("differing", column=column.name if column.unsure == _DIFFERING else 0)
-    for grid, place, file in zip(grids, places, files, strict=True):
-        at = [(place.get(name), column) for name, column in zip(order, columns, strict=True)]
-        for row in grid.rows:
-            cells = ("" if n is None else _anew(row[n], grid, n, c) for n, c in at)
-            whole.rows.append((*cells, *([file] if origin else ())))
+        of = [(grid, place.get(name)) for grid, place in zip(grids, places, strict=True)]
+        lacking = [file for file, (_, n) in zip(files, of, strict=True) if n is None]
+        columns.append(to := _one_column([(grid, n) for grid, n in of if n is not None]))
+        whole.remark("lacking", column=to.name, files=", ".join(lacking) or 0)
+        whole.remark("differing", column=to.name if to.unsure == _DIFFERING else 0)
+        there = ("" if n is None else _anew(row[n], g, n, to) for g, n in of for row in g.rows)
+        cells.append((*there,))
     if origin:
         taken = origin if folded(origin) not in order else f"{origin} ({len(order) + 1})"
         columns.append(Column(index=len(columns), name=taken, kind="text"))
-    whole.columns = tuple(columns)
+        cells.append((*(f for g, f in zip(grids, files, strict=True) for _ in g.rows),))
+    whole.rows, whole.columns = [*zip(*cells, strict=True)], tuple(columns)
     return whole
 
 
@@ -250,10 +248,12 @@ def _added_up(grid: Grid, wish: Shape) -> Grid:
     """Return one row for each group: its values, how many rows, and the sums."""
     by = [grid.place(name) for name in wish.by]
     sums = [grid.place(name) for name in wish.sum]
-    sums = sums or [n for n, column in enumerate(grid.columns) if column.adds_up and n not in by]
+    sums = sums or [
+        n for n, column in enumerate(grid.columns) if column.kind == "number" and n not in by
+    ]
     for n in sums:
         column = grid.columns[n]
-        if not column.adds_up:
+        if column.kind != "number":
             detail = f"{column.name} holds {column.kind} and has no honest sum"
             raise DeskhandError(Code.INVALID, detail, field="sum")
         cells = (row[n] for row in grid.rows if not is_missing(row[n]))

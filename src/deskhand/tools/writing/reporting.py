@@ -64,7 +64,11 @@ def report(path: str, table: Table, wish: Shape, *, language: str) -> Report:
 
 
 def _grouping(table: Table, columns: Sequence[Column]) -> list[str]:
-    most = min(GROUPS_MAX, len(table.rows) // 2) if any(each.adds_up for each in columns) else 0
+    most = (
+        min(GROUPS_MAX, len(table.rows) // 2)
+        if any(each.kind == "number" for each in columns)
+        else 0
+    )
     texts = (column for column in columns if column.kind == "text")
     found = ((c.name, {row.cells[c.index].strip() for row in table.rows}) for c in texts)
     return next(([name] for name, values in found if 1 < len(values) <= most), list[str]())
@@ -81,7 +85,7 @@ def measured(column: Column, table: Table, read: Read = number_of) -> dict[str, 
         total = sum(numbers, Decimal(0))
         average = (total / len(numbers)).quantize(step)
     return {
-        **({"sum": total} if column.adds_up else {}),
+        **({"sum": total} if column.kind == "number" else {}),
         "count": Decimal(len(numbers)),
         "average": average,
         "minimum": min(numbers),
