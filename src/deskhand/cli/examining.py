@@ -13,7 +13,7 @@ import shutil
 import stat
 import subprocess
 import sys
-from collections.abc import Callable, Generator, Iterable, Mapping
+from collections.abc import Generator, Iterable, Mapping
 from contextlib import closing, suppress
 from email.utils import parsedate_to_datetime
 from ipaddress import ip_address
@@ -45,11 +45,13 @@ _LISTENS: Final = "0A"
 
 def examined() -> Generator[tuple[str, str, str]]:
     """Yield a name, good, ask or bad, and a sentence with the cure, of each thing that was tried."""
-    for name, (state, look) in _LOOKS.items():
+    for look in _LOOKS:
+        name = look.__name__[1:]
         with suppress(DeskhandError):  # a hub that is away has its own line
-            wrong = look()
-            cure = wrong and f"{wrong} · {speak.say(f'doctor.{name}.cure')}"
-            yield name, state if wrong else "good", cure or speak.say("doctor.fine")
+            if wrong := look():
+                wrong += f" · {speak.say(f'doctor.{name}.cure')}"
+            state = "bad" if look in _BAD else "ask"
+            yield name, state if wrong else "good", wrong or speak.say("doctor.fine")
     for way, held in asyncio.run(_escapes()).items():
         said = speak.say("doctor.out.held" if held else "doctor.out.cure")
         yield f"out.{way}", "good" if held else "bad", said
@@ -81,23 +83,19 @@ def _user() -> str:
 
 
 def _sudo() -> str:
-    path = shutil.which("sudo") if os.geteuid() else None
-    line = [path or "false", "-n", "true"]
-    return "sudo" if _ran(*line).returncode == 0 else ""
-
-
-def _ran(*line: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(line, env={}, capture_output=True, text=True, check=False)  # noqa: S603 - a fixed program
+    path = shutil.which("sudo")
+    return "sudo" if path and os.geteuid() and not _said(path, "-n", "true").returncode else ""
 
 
 def _bwrap() -> str:
-    path = shutil.which("bwrap")
-    if path is None:
-        return "bwrap"
-    said = _ran(path, "--version").stdout
-    numbers = [int(each) for each in said.split()[-1].split(".")]
-    odd = numbers < [0, 8] or Path(path).stat().st_mode & stat.S_ISUID
-    return said.strip() if odd else ""
+    path = shutil.which("bwrap") or ""
+    said = _said(path, "--version").stdout.split() if path else []
+    new = [int(each) for each in said[-1].split(".")] >= [0, 8] if said else False
+    return "" if new and not Path(path).stat().st_mode & stat.S_ISUID else " ".join(said) or "bwrap"
+
+
+def _said(*line: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(line, env={}, capture_output=True, text=True, check=False)  # noqa: S603 - fixed programs
 
 
 def _handles() -> str:
@@ -163,15 +161,5 @@ def _some(paths: Iterable[Path]) -> str:
     return ", ".join(str(path) for path in islice(paths, _SHOWN))
 
 
-_LOOKS: Final[Mapping[str, tuple[str, Callable[[], str]]]] = {
-    "user": ("bad", _user),
-    "sudo": ("ask", _sudo),
-    "bwrap": ("ask", _bwrap),
-    "handles": ("ask", _handles),
-    "private": ("bad", _private),
-    "closed": ("bad", _closed),
-    "sql": ("bad", _sql),
-    "bound": ("ask", _bound),
-    "clock": ("ask", _clock),
-    "folders": ("ask", _folders),
-}
+_BAD: Final = frozenset({_user, _private, _closed, _sql})
+_LOOKS: Final = (_user, _sudo, _bwrap, _handles, _private, _closed, _sql, _bound, _clock, _folders)

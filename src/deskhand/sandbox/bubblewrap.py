@@ -152,7 +152,7 @@ class Bubblewrap:
         output = BoundedOutput(command.output_bytes_max)
         copies = self.COPIES and command.writable
         if copies:
-            await self._offload(lambda: copying.copy_in(layers, root))
+            await to_the_end(self._offload(lambda: copying.copy_in(layers, root)))
         with (
             handed_over(self.filter(command), command.given) as handed,
             lifeline() as (inside, outside),
@@ -181,7 +181,7 @@ class Bubblewrap:
         else:
             code = _never_started(output) if code is None else code
             if copies:
-                await self._offload(lambda: copying.gather(layers))
+                await to_the_end(self._offload(lambda: copying.gather(layers)))
         return CommandResult(
             exit_code=code,
             output=output.data(),

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from deskhand.errors import Code, DeskhandError
 from deskhand.limits import COMMAND_COPIED_BYTES_MAX, COMMAND_COPIED_MAX, COMMAND_DEPTH_MAX
-from deskhand.sandbox.layers import Layers, open_up
+from deskhand.sandbox.layers import SEARCH, Layers, open_up
 
 
 def copy_in(layers: Layers, root: Path) -> None:
@@ -23,12 +23,13 @@ def copy_in(layers: Layers, root: Path) -> None:
     Raises:
         DeskhandError: ``too_large``, ``sandbox_unavailable``.
     """
-    sizes = [status.st_blocks * 512 for _, status in _names(root)]
+    sizes = [size for _, (_, size, *_) in _names(root)]
     if len(sizes) > COMMAND_COPIED_MAX or sum(sizes) > COMMAND_COPIED_BYTES_MAX:
         detail = "without an overlay a folder must be copied for every command"
         raise DeskhandError(Code.TOO_LARGE, detail)
     line = ["cp", "-a", "--reflink=auto", "--", f"{root}/.", str(layers.merged)]
-    copied = subprocess.run(line, env={}, capture_output=True, text=True, check=False)  # noqa: S603 - a fixed program
+    env = {"PATH": SEARCH, "LC_ALL": "C"}
+    copied = subprocess.run(line, capture_output=True, text=True, check=False, env=env)  # noqa: S603 - a fixed program
     if copied.returncode:
         raise DeskhandError(Code.SANDBOX_UNAVAILABLE, copied.stderr[-200:])
     layers.before.update(_names(layers.merged))
@@ -37,12 +38,11 @@ def copy_in(layers: Layers, root: Path) -> None:
 def gather(layers: Layers) -> None:
     """Move what a command made or changed in its copy into the upper layer, and note there what it removed."""
     now = dict(_names(layers.merged, ours=True))
-    for path, status in now.items():
-        before, upper = layers.before.get(path), layers.upper / path
-        if stat.S_ISDIR(status.st_mode):
-            if before is None or not stat.S_ISDIR(before.st_mode):
-                upper.mkdir(parents=True, exist_ok=True)
-        elif before is None or _differs(before, status):
+    for path, (mode, *other) in now.items():
+        before, upper = layers.before.get(path, (0,)), layers.upper / path
+        if stat.S_ISDIR(mode) and not stat.S_ISDIR(before[0]):
+            upper.mkdir(parents=True, exist_ok=True)
+        elif not stat.S_ISDIR(mode) and before != (mode, *other):
             upper.parent.mkdir(parents=True, exist_ok=True)
             (layers.merged / path).rename(upper)
     for path in layers.before.keys() - now.keys():
@@ -52,22 +52,16 @@ def gather(layers: Layers) -> None:
             os.mknod(upper, stat.S_IFCHR)  # a whiteout: number 0, which anybody may make
 
 
-def _differs(before: os.stat_result, now: os.stat_result) -> bool:
-    return any(
-        getattr(before, name) != getattr(now, name)
-        for name in ("st_ino", "st_mode", "st_size", "st_ctime_ns")
-    )
-
-
-def _names(root: Path, *, ours: bool = False) -> Generator[tuple[str, os.stat_result]]:
-    """Go through everything by name, from above, through no link; what is ours is opened on the way."""
+def _names(root: Path, *, ours: bool = False) -> Generator[tuple[str, tuple[int, ...]]]:
+    """Go through everything by name, from above, through no link: mode, size and identity; ours is opened."""
     waiting = [(root, 0)]
     while waiting:
         directory, depth = waiting.pop()
         if ours:
             open_up(directory)
         for entry in os.scandir(directory):
-            status = entry.stat(follow_symlinks=False)
-            yield Path(entry.path).relative_to(root).as_posix(), status
-            if stat.S_ISDIR(status.st_mode) and depth <= COMMAND_DEPTH_MAX:
-                waiting.append((Path(entry.path), depth + 1))
+            at, of = Path(entry.path), entry.stat(follow_symlinks=False)
+            like = (of.st_mode, of.st_size, of.st_ino, of.st_ctime_ns)
+            yield at.relative_to(root).as_posix(), like
+            if stat.S_ISDIR(of.st_mode) and depth <= COMMAND_DEPTH_MAX:
+                waiting.append((at, depth + 1))

@@ -17,6 +17,7 @@ from typing import Final
 VERSION_MIN: Final = 3
 """Before, a file outside could be cut to nothing."""
 
+_SCOPED: Final = 6
 _CREATE_RULESET, _ADD_RULE, _RESTRICT_SELF = 444, 445, 446
 _ASK_VERSION, _BENEATH = 1, 1
 _READ: Final = 0b1101  # execute, read file, read directory
@@ -61,10 +62,8 @@ def main(filtering: int, status: int, places: list[str], argv: list[str]) -> Non
 
 def _hold_in(own: str, written: str, reads: list[str], filtering: bytes) -> None:
     """Give up for good all but some files; nothing can be widened again."""
-    here = version()
-    everything = (1 << 16) - 1 if here >= 5 else (1 << 15) - 1  # noqa: PLR2004 - as the kernel counts
-    asked = struct.pack("=QQQ", everything, 0b11 if here >= 4 else 0, 0b11 if here >= 6 else 0)  # noqa: PLR2004
-    size = 24 if here >= 6 else 16 if here >= 4 else 8  # noqa: PLR2004
+    asked = struct.pack("=QQQ", _ALL, 0, 0b11)  # files, no ports, and signals and sockets held in
+    size = len(asked) if version() >= _SCOPED else 8
     rules = _check(_libc.syscall(_CREATE_RULESET, asked, size, 0))
     for path in reads:
         _permit(rules, path, _READ)
@@ -93,7 +92,7 @@ def _permit(rules: int, path: str, rights: int) -> None:
 def _become(folder: str, argv: list[str]) -> None:
     nothing = os.open("/dev/null", os.O_RDONLY)
     os.dup2(nothing, 0)
-    os.closerange(3, 1024)
+    os.closerange(3, 1 << 20)
     try:
         os.chdir(folder)
         os.execvp(argv[0], argv)  # noqa: S606 - becoming the command is the purpose
@@ -103,35 +102,18 @@ def _become(folder: str, argv: list[str]) -> None:
 
 
 def _end_all(child: int) -> int:
-    """Kill whatever lives; who lost its parent became ours. Return how the command itself ended."""
+    """Kill whatever lives; who loses its parent becomes ours. Return how the command itself ended."""
     ended = 0
     while True:
-        waiting = [os.getpid()]
-        while waiting:
-            below = _children(waiting.pop())
-            waiting += below
-            for pid in below:
-                try:  # noqa: SIM105 - no contextlib: every import costs start time
-                    os.kill(pid, _SIGKILL)
-                except ProcessLookupError:
-                    pass
+        with open(f"/proc/self/task/{os.getpid()}/children", "rb") as file:  # noqa: PTH123 - no pathlib
+            for pid in file.read().split():
+                os.kill(int(pid), _SIGKILL)  # ours until we wait for it, so nobody else's
         try:
             pid, status = os.waitpid(-1, 0)
         except ChildProcessError:
             return ended
         if pid == child:
             ended = os.waitstatus_to_exitcode(status)
-
-
-def _children(pid: int) -> list[int]:
-    found: list[int] = []
-    try:
-        for task in os.listdir(f"/proc/{pid}/task"):  # noqa: PTH208 - no pathlib
-            with open(f"/proc/{pid}/task/{task}/children", "rb") as file:  # noqa: PTH123 - no pathlib
-                found += map(int, file.read().split())
-    except OSError:
-        pass
-    return found
 
 
 def _check(result: int) -> int:

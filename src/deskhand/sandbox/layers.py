@@ -19,7 +19,7 @@ from typing import Final
 
 from deskhand.errors import Code, DeskhandError
 
-_SEARCH: Final = "/usr/local/bin:/usr/bin:/bin:/usr/local/sbin:/usr/sbin:/sbin"
+SEARCH: Final = "/usr/local/bin:/usr/bin:/bin:/usr/local/sbin:/usr/sbin:/sbin"
 _PLAIN_PATH: Final = re.compile(r"[^,:\\\"\n]+")
 _RAISE: Final = Path(__file__).with_name("raise.sh").read_text("ascii")
 """First process of the box; what it mounts for a normal user is mounted already for root."""
@@ -40,7 +40,7 @@ class Programs:
     def find(cls) -> Programs:
         """Return all that are there; the place of a missing one is empty."""
         return cls(
-            **{each.name: shutil.which(each.name, path=_SEARCH) or "" for each in fields(cls)}
+            **{each.name: shutil.which(each.name, path=SEARCH) or "" for each in fields(cls)}
         )
 
     def missing(self) -> str | None:
@@ -52,12 +52,12 @@ class Programs:
 class Layers:
     """Directories of one run. ``started_ns`` is the file system's own clock when they were made.
 
-    ``before``: what was copied, by name, if it was.
+    ``before``: what was copied, by name, and how each was, if it was.
     """
 
     place: Path
     started_ns: int
-    before: dict[str, os.stat_result] = field(default_factory=dict[str, os.stat_result])
+    before: dict[str, tuple[int, ...]] = field(default_factory=dict[str, tuple[int, ...]])
 
     @property
     def upper(self) -> Path:
@@ -113,7 +113,7 @@ def remove_layers(place: Path) -> None:
     for program in ("rm", "chmod", "rm"):
         if not place.exists():
             return
-        path = shutil.which(program, path=_SEARCH)
+        path = shutil.which(program, path=SEARCH)
         options = ["-R", "u+rwx"] if program == "chmod" else ["-rf"]
         if path is not None:
             # Python gives up at its recursion limit; these walk to any depth and follow no link.
