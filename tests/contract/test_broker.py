@@ -159,7 +159,7 @@ async def test_every_request_leaves_one_line_without_query_headers_or_bytes(tmp_
         await refused(broker, "https://evil.example/b?private=2")
         await refused(broker, "https://user:private@evil.example/")
 
-    told = lines(tmp_path / "egress", "tsk_1")
+    told = lines(tmp_path / "egress")
     file = tmp_path / "egress"
     assert [(one["host"], one["path"], one["ended"].split()[0]) for one in told] == [
         (site.host, "/a", "200"),
@@ -221,7 +221,7 @@ async def test_the_lines_have_an_end_and_a_cut_one_hides_no_other(
             file.write('\n{"at": "2026-11-23T00:00:00", "task"')
         await get(broker, f"{site.url}/last")
 
-    told = [one["path"] for one in lines(tmp_path / "egress.jsonl", "tsk_1")]
+    told = [one["path"] for one in lines(tmp_path / "egress.jsonl")]
     assert told[-3:] == ["/38", "/39", "/last"]
     assert len(told) > 5
     assert size_of(tmp_path) < 2 * 2_500

@@ -228,7 +228,7 @@ async def test_a_tunnel_leads_to_the_address_that_was_judged(tmp_path: Path) -> 
         async with way_out(broker, NAME) as way:
             heard = await greeted(way, f"{NAME}:443", NAME, site.trust)
 
-    (line,) = lines(tmp_path / "egress", "tsk_1")
+    (line,) = lines(tmp_path / "egress")
     assert heard.endswith(b"inside")
     assert (names.asked, site.server_names) == (1, [NAME])
     assert (line["method"], line["host"], line["ended"]) == ("CONNECT", f"{NAME}:443", "closed")
@@ -246,7 +246,7 @@ async def test_a_greeting_for_another_name_goes_nowhere(tmp_path: Path, name: st
         async with way_out(broker, NAME) as way:
             heard = await greeted(way, f"{NAME}:443", name, site.trust)
 
-    (line,) = lines(tmp_path / "egress", "tsk_1")
+    (line,) = lines(tmp_path / "egress")
     assert (heard, site.requests, site.server_names) == (b"", [], [])
     assert line["ended"].startswith("address_refused")
 
@@ -291,39 +291,64 @@ async def test_a_name_that_leads_inside_has_no_tunnel(address: str) -> None:
     assert status(heard) == 403
 
 
-async def test_a_tunnel_ends_where_the_task_has_said_too_much(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """NE-10: bytes inside TLS count like any, and afterwards nothing goes out any more."""
-    monkeypatch.setattr(limits, "EGRESS_TASK_OUT_BYTES_MAX", 100_000)
-    got = 0
+@asynccontextmanager
+async def swallowing() -> AsyncGenerator[tuple[int, list[int]]]:
+    """Serve whoever comes by counting what is said."""
+    got: list[int] = []
 
     async def swallow(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        nonlocal got
         try:
             while some := await reader.read(65_536):
-                got += len(some)
+                got.append(len(some))
         finally:
             writer.close()
 
-    async with tls_site(tmp_path, NAME, OK) as site:
-        server = await asyncio.start_server(swallow, "127.0.0.1", 0)
-        broker = Broker(
-            hosts=lambda: [NAME],
-            egress=over(server.sockets[0].getsockname()[1], Flipping()),
-        )
-        incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
-        hello = site.trust.wrap_bio(incoming, outgoing, server_hostname=NAME)
-        with pytest.raises(ssl.SSLWantReadError):
-            hello.do_handshake()
-        async with server, way_out(broker, NAME) as way:
-            async with tunnel(way, f"{NAME}:443") as (reader, writer):
-                writer.write(outgoing.read() + b"x" * 1_000_000)
-                async with asyncio.timeout(10):
-                    await reader.read(-1)
+    server = await asyncio.start_server(swallow, "127.0.0.1", 0)
+    async with server:
+        yield server.sockets[0].getsockname()[1], got
+
+
+def hello() -> bytes:
+    """Return a greeting for the listed name."""
+    outgoing = ssl.MemoryBIO()
+    context = ssl.create_default_context()
+    greeting = context.wrap_bio(ssl.MemoryBIO(), outgoing, server_hostname=NAME)
+    with pytest.raises(ssl.SSLWantReadError):
+        greeting.do_handshake()
+    return outgoing.read()
+
+
+async def _say_in_tunnel(way: Way, more: bytes) -> None:
+    async with tunnel(way, f"{NAME}:443") as (reader, writer):
+        writer.write(hello() + more)
+        writer.write_eof()
+        async with asyncio.timeout(10):
+            await reader.read(-1)
+
+
+async def test_every_byte_that_goes_out_is_counted() -> None:
+    """NE-10: the greeting too, which has room for words."""
+    async with swallowing() as (port, got):
+        broker = Broker(hosts=lambda: [NAME], egress=over(port, Flipping()))
+        async with way_out(broker, NAME) as way:
+            await _say_in_tunnel(way, b"x" * 5_000)
+
+    assert broker.used["tsk_1"][0] == sum(got) + limits.EGRESS_REQUEST_BYTES_MIN
+    assert sum(got) > 5_200
+
+
+async def test_a_tunnel_ends_where_the_task_has_said_too_much(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """NE-10: bytes inside TLS count like any, and afterwards nothing goes out any more."""
+    monkeypatch.setattr(limits, "EGRESS_TASK_OUT_BYTES_MAX", 100_000)
+    async with swallowing() as (port, got):
+        broker = Broker(hosts=lambda: [NAME], egress=over(port, Flipping()))
+        async with way_out(broker, NAME) as way:
+            await _say_in_tunnel(way, b"x" * 1_000_000)
             later = await way.say(f"CONNECT {NAME}:443 HTTP/1.1\r\n\r\n".encode())
 
-    assert got <= 100_000
+    assert sum(got) <= 100_000
     assert broker.over("tsk_1")
     assert status(later) == 403
 
@@ -354,4 +379,4 @@ async def test_when_the_command_is_over_its_connections_are(tmp_path: Path) -> N
             await way.open()
 
     assert status(heard) in {0, 400}
-    assert len(lines(tmp_path / "egress", "tsk_1")) == 1
+    assert len(lines(tmp_path / "egress")) == 1

@@ -91,7 +91,7 @@ async def test_after_one_yes_a_command_reaches_its_host_and_no_other(tmp_path: P
     assert (asked_before, len(site.heads), other.heads) == (0, 1, [])
     assert (laptop.folder / "page.txt").read_text("utf-8") == "tweet"
     assert "tweet" not in (laptop.folder / "other.txt").read_text("utf-8")
-    assert [one["path"] for one in lines(tmp_path / "lines", task)] == ["/page", "/"]
+    assert [one["path"] for one in lines(tmp_path / "lines")] == ["/page", "/"]
 
 
 def scope_of(mode: FolderMode) -> Scope:

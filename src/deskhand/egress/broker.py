@@ -145,8 +145,10 @@ class Broker:
             DeskhandError: ``egress_quota`` (NE-10).
         """
         line.bytes_out, line.bytes_in = line.bytes_out + out, line.bytes_in + into
-        used = self.used.get(line.task) or self._before(line.task)
-        self.used[line.task] = used[0] + out, used[1] + into
+        if not self.used and self.path:
+            for one in lines(self.path):
+                self._add(one["task"], one["bytes_out"], one["bytes_in"])
+        self._add(line.task, out, into)
         if self.over(line.task):
             raise DeskhandError(Code.EGRESS_QUOTA)
 
@@ -167,9 +169,9 @@ class Broker:
                 secrets.append(secret)
         return headers, secrets
 
-    def _before(self, task: str) -> tuple[int, int]:
-        told = lines(self.path, task) if self.path else []
-        return sum(one["bytes_out"] for one in told), sum(one["bytes_in"] for one in told)
+    def _add(self, task: str, out: int, into: int) -> None:
+        before = self.used.get(task, (0, 0))
+        self.used[task] = before[0] + out, before[1] + into
 
     def _keep(self, line: Line) -> None:
         if self.path:
@@ -181,12 +183,10 @@ class Broker:
                 self.path.replace(_older(self.path))
 
 
-def lines(path: Path, task: str) -> list[dict[str, Any]]:
-    """Return what is known of a task's requests, in their order."""
+def lines(path: Path) -> list[dict[str, Any]]:
+    """Return what is known of all requests, in their order, but for a line that a power cut made short."""
     texts = [one.read_text("utf-8") for one in (_older(path), path) if one.is_file()]
-    # A power cut may have cut one short.
-    told = [json.loads(one) for one in "".join(texts).splitlines() if one.endswith("}")]
-    return [one for one in told if one["task"] == task]
+    return [json.loads(one) for one in "".join(texts).splitlines() if one.endswith("}")]
 
 
 def _older(path: Path) -> Path:

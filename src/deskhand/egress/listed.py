@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import re
 from typing import Final
-from urllib.parse import unquote
 
 from deskhand.egress import Target, parse_target
 from deskhand.errors import Code, DeskhandError
-from deskhand.permissions.hosts import is_shared
+from deskhand.permissions.hosts import is_shared, within
 
 _ENTRY: Final = re.compile(
     r"(?:(?P<method>CONNECT|DELETE|GET|HEAD|PATCH|POST|PUT) )?"
@@ -57,12 +56,4 @@ def admits(said: str, method: str, target: Target) -> bool:
     """Return whether an entry speaks of such a request; a tunnel is ``CONNECT`` to ``/``."""
     match = entry(said)
     same = parse_target(f"https://{match['where']}").entry == target.entry
-    fits = same and match["method"] in (None, method)
-    return fits and _within(target.path.partition("?")[0], (match["path"] or "").rstrip("/"))
-
-
-def _within(path: str, prefix: str) -> bool:
-    """Return whether a path lies beneath a prefix, in whichever way a server may read it."""
-    plain = unquote(unquote(path.rstrip("/"))).replace("\\", "/")
-    odd = {".", "..", ""} & {part.partition(";")[0] for part in plain.split("/")[1:]}
-    return not prefix or (not odd and f"{path}/".startswith(f"{prefix}/"))
+    return same and match["method"] in (None, method) and within(target.path, match["path"] or "/")

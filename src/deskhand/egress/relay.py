@@ -121,14 +121,13 @@ class _Relay:
             there, out = await self.broker.admitted(line, target, self.hosts).connect(target)
             try:
                 writer.write(b"HTTP/1.1 200 OK\r\n\r\n")
-                out.write(await _greeting(reader, target))
+                greeting, spend = await _greeting(reader, target), self.broker.spend
+                spend(line, out=len(greeting))
+                out.write(greeting)
                 line.ended = "closed"
-                spend = self.broker.spend
                 forth = _pour(reader, out, lambda size: spend(line, out=size))
                 back = _pour(there, writer, lambda size: spend(line, into=size))
-                for ended in await asyncio.gather(forth, back, return_exceptions=True):
-                    if isinstance(ended, DeskhandError):
-                        raise ended
+                await asyncio.gather(forth, back, return_exceptions=True)
             finally:
                 out.close()
 

@@ -140,7 +140,7 @@ def test_a_command_reaches_the_host_it_was_permitted_and_no_other(party: Party, 
     assert reached.value["output"] == "b'tweet'\n"
     assert probed.value["output"] == "['lo']\n"
     assert site.asked == ["/a"]
-    refused = [line["ended"] for line in lines(party.home / "state" / "egress", "tsk_1")[1:]]
+    refused = [line["ended"] for line in lines(party.home / "state" / "egress")[1:]]
     assert refused == [f"address_refused 127.0.0.1:{port} was not asked for"]
 
 

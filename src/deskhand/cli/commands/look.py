@@ -319,7 +319,8 @@ def _show_requests(task: str) -> int:
     from deskhand.egress.broker import EGRESS, lines
 
     columns = ("at", "via", "method", "host", "path", "bytes_out", "bytes_in", "ended")
-    return speak.listed(lines(home() / "runner" / EGRESS, task), *columns, none="show.no_net")
+    told = [one for one in lines(home() / "runner" / EGRESS) if one["task"] == task]
+    return speak.listed(told, *columns, none="show.no_net")
 
 
 def _watch_task(hub: Client, name: str, *, after: int | None, limit: float | None) -> int:
