@@ -42,13 +42,18 @@ from deskhand.ports import (
     Turn,
     Wishes,
 )
+from deskhand.protocol.objects import FolderMode
 from deskhand.protocol.tasks import Brief
 from deskhand.protocol.wire import JsonObject
+from deskhand.runner.gate import Gate, Scope
+from deskhand.sandbox.choose import choose_sandbox
 from deskhand.secret import Secret
 from deskhand.testing.docs import REFERENCE
 from deskhand.testing.household import OWNER, Household, household, in_thread
 from deskhand.testing.standin.brain import NAME, Answer, Seen
 from deskhand.testing.standin.server import StandIn
+from deskhand.tools.beneath import Folder
+from deskhand.tools.registry import standard_tools
 
 MODEL = "--be-a-model"
 TURNS = 100
@@ -110,7 +115,7 @@ def main(arguments: Sequence[str]) -> int:
     """Measure everything and print it; write the page unless told not to."""
     if MODEL in arguments:
         asyncio.run(_model())
-    figures = [*_starts(), *asyncio.run(_turns())]
+    figures = [*_starts(), *asyncio.run(_turns()), *asyncio.run(_commands())]
     width = max(len(figure.name) for figure in figures)
     for figure in figures:
         sys.stdout.write(f"{figure.name:<{width}}  {figure.budget:>18}  {figure.measured}\n")
@@ -225,6 +230,24 @@ async def _turns() -> list[Figure]:
         one_by_one = await _one_by_one(house, agent.asked, ends)
         bare = [*one_by_one, *await _at_once(house, ends), *await _acks(house)]
     return [*bare, *await _thinking()]
+
+
+async def _commands() -> list[Figure]:
+    """Measure one command through the gate and the sandbox; of ``true`` nothing else is to be seen."""
+    took, clock = list[float](), SystemClock()
+    with tempfile.TemporaryDirectory() as root, tempfile.TemporaryDirectory() as state:
+        box = await choose_sandbox(Path(state), clock=clock, offload=in_thread)
+        folder, mode = Folder(Path(root)), FolderMode.WORKSPACE
+        place = Place(folder=folder, results=folder, mode=mode, sandbox=box)
+        gate = Gate(tools=standard_tools(offload=in_thread, clock=clock))
+        scope = Scope(place=place, folder=root, mode=lambda: mode)
+        call = ToolCall(tool="run_command", arguments={"argv": ["true"]}, title="true")
+        for _ in range(TURNS):
+            began = time.perf_counter()
+            await gate.perform(call, scope, await gate.admit(call, scope))
+            took.append((time.perf_counter() - began) * 1000)
+    name = f"a command through gate and sandbox ({box.info.name}, uid {os.geteuid()})"
+    return [Figure(name=name, budget="≤ 25 ms", measured=_spread(took, "ms"))]
 
 
 @asynccontextmanager
