@@ -19,7 +19,7 @@ from deskhand.cli.minds import builtin_agent
 from deskhand.cli.programs.ending import awake_while
 from deskhand.cli.programs.serving import Running
 from deskhand.cli.values import setting
-from deskhand.clock import SystemClock
+from deskhand.clock import Clock, SystemClock
 from deskhand.egress.broker import EGRESS, Broker
 from deskhand.hub.credentials import LocalDevice, ensure_device, new_token
 from deskhand.ids import Ids
@@ -71,21 +71,7 @@ async def open_runner(
         said = setting("runner.hub_trust").value
         return hub_trust if said == "auto" else cast("Risk", said)
 
-    def hosts() -> tuple[str, ...]:
-        own = cast("tuple[str, ...]", setting("internet.hosts").value)
-        return own if journal.setting("ceiling.internet") in (None, True) else ()
-
-    def secret(name: str) -> str | None:
-        found = Safe(home).read(name)
-        return found.reveal() if found else None
-
-    broker = Broker(
-        hosts=hosts,
-        secret=secret,
-        credentials=lambda: cast("tuple[str, ...]", setting("internet.credentials").value),
-        path=state / EGRESS,
-        clock=clock,
-    )
+    broker = _broker(home, journal, clock)
     tools = standard_tools(offload=asyncio.to_thread, clock=clock, broker=broker)
     live, told = Live(), tool_infos(tools)
     holding = builtin_agent(
@@ -135,6 +121,25 @@ async def open_runner(
             await writer.close()
             reading.dispose()
             writing.dispose()
+
+
+def _broker(home: Path, journal: Journal, clock: Clock) -> Broker:
+    """Return the way out: to what the owner listed here, while the account lets anything out."""
+
+    def listed(name: str) -> tuple[str, ...]:
+        return cast("tuple[str, ...]", setting(name).value)
+
+    def secret(name: str) -> str | None:
+        found = Safe(home).read(name)
+        return found.reveal() if found else None
+
+    return Broker(
+        hosts=lambda: listed("internet.hosts") * (journal.setting("ceiling.internet") is not False),
+        credentials=lambda: listed("internet.credentials"),
+        secret=secret,
+        path=home / "runner" / EGRESS,
+        clock=clock,
+    )
 
 
 async def ensure_local_runner(running: Running, *, name: str) -> Principal:
