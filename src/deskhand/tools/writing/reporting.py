@@ -31,54 +31,52 @@ _Rows = Iterator[Sequence[Cell]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
-    """A file and the ``figures`` in it: of each column that has some, and of ``groups`` by their ``shape``."""
+    """A file, the table and the ``figures`` in it, and how many figures of groups."""
 
     whole: Grid
     figures: Sequence[tuple[Column, Figures]]
-    groups: Grid | None
-    shape: Shape
+    grouped: int
     data: bytes
 
 
-def report(path: str, table: Table, wish: Shape, *, language: str) -> Report:
+def report(
+    path: str, table: Table, wish: Shape, *, language: str, read: Read = number_of
+) -> Report:
     """Return what is asked for, by the values of a column that is named, else of one that has a handful of them.
 
-    It is in ``language``, what is about Korean words in Korean.
+    It is in ``language``, what is about Korean words in Korean; ``read`` is how numbers are read.
 
     Raises:
         DeskhandError: ``not_found`` for a column, or where there are no rows.
     """
     whole = shape([(path, table)], Shape())
-    grouping = wish.by or _grouping(table, whole.columns)
-    wish = wish.model_copy(update={"by": grouping, "top": 200})
-    groups = shape([(path, table)], wish) if grouping else None
+    wish = wish.model_copy(update={"by": wish.by or _grouping(table, whole.columns), "top": 200})
+    groups = shape([(path, table)], wish, read=read) if wish.by else None
     told = _Told(path, table, whole.columns, language_of(*table.names, default=language))
-    found = [(column, measured(column, table)) for column in whole.columns if column.measured]
+    found = [(column, _measured(column, table, read)) for column in whole.columns]
     figures = [(column, each) for column, each in found if each]
     summary = [*told.summary(figures), *(told.groups(groups) if groups else ())]
     notes = [*told.file(), *told.read(), *told.left_out(figures)]
     rows = table_rows(whole.columns, whole.rows[: told.rows_max])
     sheets = {"summary": summary, "data": rows, "notes": notes}
     data = build((told.say(f"sheet.{name}"), each) for name, each in sheets.items())
-    return Report(whole=whole, figures=figures, groups=groups, shape=wish, data=data)
+    grouped = len(groups.rows) * (len(groups.columns) - 1) if groups else 0
+    return Report(whole=whole, figures=figures, grouped=grouped + 1, data=data)
 
 
 def _grouping(table: Table, columns: Sequence[Column]) -> list[str]:
-    most = (
-        min(GROUPS_MAX, len(table.rows) // 2)
-        if any(each.kind == "number" for each in columns)
-        else 0
-    )
+    has_sums = any(column.kind == "number" for column in columns)
+    most = min(GROUPS_MAX, len(table.rows) // 2) if has_sums else 0
     texts = (column for column in columns if column.kind == "text")
     found = ((c.name, {row.cells[c.index].strip() for row in table.rows}) for c in texts)
     return next(([name] for name, values in found if 1 < len(values) <= most), list[str]())
 
 
-def measured(column: Column, table: Table, read: Read = number_of) -> dict[str, Decimal]:
+def _measured(column: Column, table: Table, read: Read) -> dict[str, Decimal]:
     """Return how many numbers there are and what they come to, the mean with two more places than were written."""
     cells = (read(row.cells[column.index], column) for row in table.rows)
     numbers = [value for value in cells if value is not None]
-    if not numbers:
+    if not numbers or not column.measured:
         return {}
     step = Decimal(1).scaleb(-2 - max(map(places, numbers)))
     with localcontext(EXACT):
