@@ -47,11 +47,7 @@ class Safe:
     def all(self) -> dict[str, tuple[str, Secret | None]]:
         """Return for each name where its key is, and the secret if that is here."""
         entries: dict[str, str] = read_private(self._path) or {}
-        found = {name: (entry, self._opened(name, entry)) for name, entry in entries.items()}
-        return {
-            name: (entry.partition(":")[0] if secret else LOCKED, secret)
-            for name, (entry, secret) in found.items()
-        }
+        return {name: self._opened(name, entry) for name, entry in entries.items()}
 
     def read(self, name: str) -> Secret | None:
         """Return a secret, or nothing where it is not there or cannot be opened here."""
@@ -85,19 +81,18 @@ class Safe:
         sealed = aead.ChaCha20Poly1305(key).encrypt(nonce, value.encode(), name.encode())
         return f"{kind}:{b64encode(nonce + sealed).decode()}"
 
-    def _opened(self, name: str, entry: str) -> Secret | None:
+    def _opened(self, name: str, entry: str) -> tuple[str, Secret | None]:
         kind, _, sealed = entry.partition(":")
-        if not (key := self._key(kind, make=False)):
-            return None
-        from cryptography import exceptions  # noqa: PLC0415 - slow to load
-        from cryptography.hazmat.primitives.ciphers import aead  # noqa: PLC0415 - as above
+        if key := self._key(kind, make=False):
+            from cryptography import exceptions  # noqa: PLC0415 - slow to load
+            from cryptography.hazmat.primitives.ciphers import aead  # noqa: PLC0415 - as above
 
-        with suppress(exceptions.InvalidTag, ValueError):
-            raw = b64decode(sealed)
-            nonce, rest = raw[:_NONCE_BYTES], raw[_NONCE_BYTES:]
-            value = aead.ChaCha20Poly1305(key).decrypt(nonce, rest, name.encode())
-            return Secret(name, value.decode())
-        return None
+            with suppress(exceptions.InvalidTag, ValueError):
+                raw = b64decode(sealed)
+                nonce, rest = raw[:_NONCE_BYTES], raw[_NONCE_BYTES:]
+                value = aead.ChaCha20Poly1305(key).decrypt(nonce, rest, name.encode())
+                return kind, Secret(name, value.decode())
+        return LOCKED, None
 
     def _key(self, kind: str, *, make: bool) -> bytes | None:
         said: str | None = None
