@@ -143,6 +143,10 @@ class Gate:
         hosts = cast("list[object]", call.arguments.get("hosts") or [])
         wanted = (_act(tool, call, one, scope, now=(place, mode), look=look) for one in targets)
         acts = [replace(act, day=day) for act in wanted]
+        root = (place.folder or place.results).root
+        for rel in getattr(tool, "sources", lambda _: ())(call.arguments):
+            act = _act(tool, call, str(root / rel), scope, now=(place, mode), look=look)
+            acts.append(replace(act, day=day, verb="read"))
         if hosts and acts[0].verb == "run":
             acts = [replace(act, kind="send", host=str(host)) for act in acts for host in hosts]
         judgement = heaviest_of(judge(act, policy) for act in acts)

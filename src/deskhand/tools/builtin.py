@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Generator, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Generic, TypeVar
@@ -10,7 +10,7 @@ from typing import Generic, TypeVar
 from deskhand.errors import Code, DeskhandError
 from deskhand.limits import EVIDENCE_CHARS_MAX, TOOL_TEXT_CHARS_MAX
 from deskhand.ports import Effect, FolderAccess, Offload, Place, ToolResult
-from deskhand.protocol.wire import JsonObject
+from deskhand.protocol.wire import Json, JsonObject
 from deskhand.protocol.wishes import Check, Reading, Wish
 
 W = TypeVar("W", bound=Wish)
@@ -68,6 +68,11 @@ class BuiltIn(Generic[W]):
         names = [path if isinstance(path, str) else "." for path in paths]
         return tuple(name if access is None else str(access.root / name) for name in names)
 
+    def sources(self, arguments: JsonObject) -> tuple[str, ...]:
+        """Return what it reads besides: the paths in what it was given that are not what it is about."""
+        rest = {name: one for name, one in arguments.items() if name not in self.wish.about}
+        return tuple(_paths(rest, named=False))
+
     async def call(self, arguments: JsonObject, place: Place) -> ToolResult:
         """Read the wish and do the work; a check that cannot be made is a failed check.
 
@@ -108,6 +113,17 @@ def source(wish: Reading, place: Place) -> FolderAccess:
     if place.folder is None:
         raise DeskhandError(Code.FOLDER_UNKNOWN, 'this task has no folder; say "from": "results"')
     return place.folder
+
+
+def _paths(said: Json, *, named: bool) -> Iterator[str]:
+    if isinstance(said, dict):
+        for name, one in said.items():
+            yield from _paths(one, named=name in ("path", "paths"))
+    elif isinstance(said, list):
+        for one in said:
+            yield from _paths(one, named=named)
+    elif named and isinstance(said, str):
+        yield said
 
 
 @contextmanager
