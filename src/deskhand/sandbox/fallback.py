@@ -24,6 +24,11 @@ from deskhand.sandbox.seccomp import filter_bytes
 
 _SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32")
 
+_START = (
+    f"import sys; sys.path.append({str(Path(__file__).parent)!r}); import landlock; landlock.main()"
+)
+"""As a module it is compiled once; as a program it would be each time."""
+
 
 class Copied(Bubblewrap):
     """The same box, over a copy of the folder."""
@@ -68,7 +73,7 @@ class Landlocked(Copied):
             Path(given[path]).write_bytes(data)
         yield [
             *limits(self._programs.prlimit, command, others=_tasks_of_user()),
-            *(sys.executable, "-I", "-S", landlock.__file__),
+            *(sys.executable, "-I", "-S", "-c", _START),
             *(str(handed["seccomp"]), str(handed["status"]), str(own)),
             *(
                 str(seen / command.folder.relative_to(root)),

@@ -36,13 +36,15 @@ def version() -> int:
     return _libc.syscall(_CREATE_RULESET, None, 0, _ASK_VERSION)
 
 
-def main(filtering: int, status: int, places: list[str], argv: list[str]) -> None:
-    """Run ``argv`` and end when every process of it is dead.
+def main() -> None:
+    """Run a command and end when every process of it is dead.
 
-    ``filtering`` and ``status`` are descriptors: of the filter, and for how it ended. ``places`` are a private directory,
-    where to start, what may be written (or nothing), and what may be read.
+    It is told two descriptors, of the filter and for how the command ended; a private directory, where to start, what may
+    be written (or nothing) and what may be read; and behind a ``--`` the command.
     """
-    own, start, written, *reads = places
+    end = sys.argv.index("--")
+    filtering, status = map(int, sys.argv[1:3])
+    own, start, written, *reads = sys.argv[3:end]
     _check(_libc.prctl(_SUBREAPER, 1, 0, 0, 0))
     child = os.fork()
     if child == 0:
@@ -53,7 +55,7 @@ def main(filtering: int, status: int, places: list[str], argv: list[str]) -> Non
             os.write(2, f"no wall: {error}".encode())
             os.write(status, b"-")
             os._exit(1)
-        _become(start, argv)
+        _become(start, sys.argv[end + 1 :])
     select.select([0, os.pidfd_open(child)], [], [])
     ended = _end_all(child)
     if os.fstat(status).st_size == 0:
@@ -121,8 +123,3 @@ def _check(result: int) -> int:
         number = ctypes.get_errno()
         raise OSError(number, os.strerror(number))
     return result
-
-
-if __name__ == "__main__":
-    end = sys.argv.index("--")
-    main(int(sys.argv[1]), int(sys.argv[2]), sys.argv[3:end], sys.argv[end + 1 :])
