@@ -13,20 +13,24 @@ from typing_extensions import override
 
 from deskhand import limits
 from deskhand.cli.commands import look
+from deskhand.cli.programs.computer import way_out
 from deskhand.cli.values import config_path, parsed, setting
 from deskhand.clock import SystemClock
+from deskhand.egress import EgressRequest
 from deskhand.egress.broker import EGRESS, Broker, lines
 from deskhand.errors import Code, DeskhandError
 from deskhand.permissions.rules import Decision
 from deskhand.ports import Command, CommandResult, Done, FolderAccess, Sandbox, ToolResult
+from deskhand.protocol import events as ev
 from deskhand.protocol.objects import FolderMode
 from deskhand.protocol.tasks import TaskState, Verdict
 from deskhand.runner.gate import Gate, Scope
 from deskhand.sandbox.choose import choose_sandbox
+from deskhand.store.safe import Safe
 from deskhand.testing.agents import Obedient, call, wish
 from deskhand.testing.memory_folder import MemoryFolder
 from deskhand.tools.registry import standard_tools
-from tests.canary import Canary, canary
+from tests.canary import Canary, answer, canary
 from tests.driven import offloaded, place_of
 from tests.laptop import Box, Laptop, until
 
@@ -224,3 +228,28 @@ def test_a_task_can_be_asked_where_it_went(home: Path, capsys: pytest.CaptureFix
     said = capsys.readouterr().out
     assert (ended, "\x1b" in said) == (0, False)
     assert "evil.example:443" in said
+
+
+async def test_the_account_may_forbid_what_a_computer_lists(home: Path) -> None:
+    """RO-04, RO-05: the account's ceiling takes effect before the next request, and a key comes from the safe."""
+    (home / "runner").mkdir()
+    repeated = answer(b"you said tokn-9a7c", "X: y")
+    async with canary({"/": repeated}) as site:
+        config_path().write_text(
+            f'[internet]\nhosts = ["{site.host}"]\ncredentials = ["{site.host}/ X-Key: {{mine}}"]\n',
+            "utf-8",
+        )
+        Safe(home).put("mine", "tokn-9a7c")
+        laptop = Laptop(home, [Obedient([END])])
+        async with laptop:
+            broker = way_out(home, laptop.rows, SystemClock())
+            request = EgressRequest(method="GET", url=f"{site.url}/")
+            answered = await broker.send(request, task="tsk_1")
+            laptop.hub.tell(ev.SettingChanged(name="ceiling.internet", value=False))
+            await until(lambda: laptop.rows.setting("ceiling.internet") is False)
+            with pytest.raises(DeskhandError) as caught:
+                await broker.send(request, task="tsk_1")
+
+    assert answered.body == b"you said *"
+    assert "X-Key: tokn-9a7c" in site.heads[0]
+    assert (caught.value.code, len(site.heads)) == (Code.ADDRESS_REFUSED, 1)

@@ -71,7 +71,7 @@ async def open_runner(
         said = setting("runner.hub_trust").value
         return hub_trust if said == "auto" else cast("Risk", said)
 
-    broker = _broker(home, journal, clock)
+    broker = way_out(home, journal, clock)
     tools = standard_tools(offload=asyncio.to_thread, clock=clock, broker=broker)
     live, told = Live(), tool_infos(tools)
     holding = builtin_agent(
@@ -123,7 +123,7 @@ async def open_runner(
             writing.dispose()
 
 
-def _broker(home: Path, journal: Journal, clock: Clock) -> Broker:
+def way_out(home: Path, journal: Journal, clock: Clock) -> Broker:
     """Return the way out: to what the owner listed here, while the account lets anything out."""
 
     def listed(name: str) -> tuple[str, ...]:
@@ -133,8 +133,11 @@ def _broker(home: Path, journal: Journal, clock: Clock) -> Broker:
         found = Safe(home).read(name)
         return found.reveal() if found else None
 
+    def free() -> bool:
+        return journal.setting("ceiling.internet") in (None, True)
+
     return Broker(
-        hosts=lambda: listed("internet.hosts") * (journal.setting("ceiling.internet") is not False),
+        hosts=lambda: listed("internet.hosts") if free() else (),
         credentials=lambda: listed("internet.credentials"),
         secret=secret,
         path=home / "runner" / EGRESS,
