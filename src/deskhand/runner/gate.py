@@ -144,7 +144,9 @@ class Gate:
         wanted = (_act(tool, call, one, scope, now=(place, mode), look=look) for one in targets)
         acts = [replace(act, day=day) for act in wanted]
         root = (place.folder or place.results).root
-        for rel in getattr(tool, "sources", lambda _: ())(call.arguments):
+        sources = getattr(tool, "sources", None)
+        besides: tuple[str, ...] = sources(call.arguments) if sources else ()
+        for rel in besides:
             act = _act(tool, call, str(root / rel), scope, now=(place, mode), look=look)
             acts.append(replace(act, day=day, verb="read"))
         if hosts and acts[0].verb == "run":
