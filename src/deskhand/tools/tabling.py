@@ -7,7 +7,6 @@ result.
 from __future__ import annotations
 
 from base64 import b64decode
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import PurePosixPath
@@ -21,8 +20,10 @@ from deskhand.protocol.wire import JsonObject
 from deskhand.tools.builtin import about, ok, source
 from deskhand.tools.changing import write_once
 from deskhand.tools.reading import Reader
-from deskhand.tools.tables.reading import Table, read
-from deskhand.tools.tables.shaping import Grid, shape
+from deskhand.tools.tables.columns import Read, number_of
+from deskhand.tools.tables.reading import Table
+from deskhand.tools.tables.reading import read as read_table
+from deskhand.tools.tables.shaping import Made, shape
 from deskhand.tools.writing.documents import rendered
 
 _Tables = list[tuple[str, Table]]
@@ -56,27 +57,22 @@ class Tabling:
                     data = sheets.pop(name).encode("utf-8", errors="replace")
                     if sheets and not wish.sheet:
                         others.append({"what": "sheets", "file": path, "sheets": ", ".join(sheets)})
-                tables.append((path, await self.reader.offload(partial(read, data))))
+                tables.append((path, await self.reader.offload(partial(read_table, data))))
         return tables, others
 
     async def write_table(self, wish: wishes.WriteTable, place: Place) -> ToolResult:
         """Write it and return how many rows it has, its columns and the remarks."""
-
-        def made(tables: _Tables) -> tuple[Grid, bytes]:
-            grid = shape(tables, wish.shape)
-            return grid, rendered(wish.path, grid)
-
-        return await self._table(wish, made, place)
+        tables, others = await self.load(wish.tables, place)
+        made = await self.reader.offload(lambda: made_of(wish, tables))
+        written, grid = await self._written(wish, made.data, place), made.grid
+        columns: JsonObject = {"columns": [column.name for column in grid.columns]}
+        counted: JsonObject = {"rows": len(grid.rows), "remarks": [*others, *grid.remarks]}
+        value = {**written.value, **columns, **counted}
+        return ok(value, f"{written.text}, {len(grid.rows)} rows")
 
     async def write_report(self, wish: wishes.WriteReport, place: Place) -> ToolResult:
         """Write it and return how many rows its table has, its columns and the remarks."""
-        from deskhand.tools.writing.reporting import report
-
-        def made(tables: _Tables) -> tuple[Grid, bytes]:
-            whole = report(*tables[0], wish.shape, language=wish.language)
-            return whole.whole, whole.data
-
-        return await self._table(wish, made, place)
+        return await self.write_table(wish, place)
 
     async def merge_pdfs(self, wish: wishes.MergePdfs, place: Place) -> ToolResult:
         """Write the pages of all, in their order, and return how many there are."""
@@ -99,17 +95,19 @@ class Tabling:
         answer = await self.reader.apart.ask({"do": "sheets"}, [data], place)
         return cast("dict[str, str]", answer["sheets"])
 
-    async def _table(
-        self, wish: wishes.WriteTable, made: Callable[[_Tables], tuple[Grid, bytes]], place: Place
-    ) -> ToolResult:
-        tables, others = await self.load(wish.tables, place)
-        grid, data = await self.reader.offload(lambda: made(tables))
-        written = await self._written(wish, data, place)
-        columns: JsonObject = {"columns": [column.name for column in grid.columns]}
-        counted: JsonObject = {"rows": len(grid.rows), "remarks": [*others, *grid.remarks]}
-        return ok({**written.value, **columns, **counted}, f"{written.text}, {len(grid.rows)} rows")
-
     async def _written(self, wish: wishes.Write, data: bytes, place: Place) -> ToolResult:
         return await self.reader.offload(
             lambda: write_once(place.results, wish.path, data, replace=wish.replace)
         )
+
+
+def made_of(
+    wish: wishes.WriteTable | wishes.CheckTable, tables: _Tables, *, read: Read = number_of
+) -> Made:
+    """Return the file of a table, or of a report on one."""
+    if isinstance(wish, wishes.WriteReport | wishes.CheckReport):
+        from deskhand.tools.writing.reporting import report
+
+        return report(*tables[0], wish.shape, language=wish.language, read=read)
+    grid = shape(tables, wish.shape, read=read)
+    return Made(grid=grid, data=rendered(wish.path, grid))

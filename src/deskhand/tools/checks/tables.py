@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import partial
@@ -22,9 +21,7 @@ from deskhand.tools.checks.quotes import counted
 from deskhand.tools.reading import Reader
 from deskhand.tools.tables.columns import Column, number_of
 from deskhand.tools.tables.reading import Table
-from deskhand.tools.tables.shaping import shape
-from deskhand.tools.tabling import Tabling
-from deskhand.tools.writing.documents import rendered
+from deskhand.tools.tabling import Tabling, made_of
 
 _NOT_TEXT: Final = re.compile(r"\[(?:page \d+ of \d+|sheet .*: \d+ rows)\]|\W+|_+")
 _DIGITS_MAX: Final = 40
@@ -68,23 +65,18 @@ def _bare(line: str, *, paged: bool) -> str:
     return "\f" if paged and line.startswith("[page ") else _NOT_TEXT.sub("", line)
 
 
-def _made_again(wish: CheckTable, tables: Sequence[tuple[str, Table]], place: Place) -> ToolResult:
-    said, total = partial(text, language=wish.language), sum(len(each.rows) for _, each in tables)
-    if isinstance(wish, CheckReport):
-        from deskhand.tools.writing.reporting import report
-
-        made = report(*tables[0], wish.shape, language=wish.language, read=_number_in)
-        data, sums = made.data, [(c.name, f"{f['sum']:,f}") for c, f in made.figures if "sum" in f]
-        shown = (said("check.figure", label=name, found=found) for name, found in sums[:6])
-        count = sum(len(figures) for _, figures in made.figures) + made.grouped
-        key = "check.figures" if sums else "check.figures_only"
-        evidence = said(key, figures=", ".join(shown), total=count, rows=total)
-    else:
-        grid = shape(tables, wish.shape, read=_number_in)
-        data = rendered(wish.path, grid)
-        evidence = said("check.table", rows=len(grid.rows), total=total)
-    is_same = place.results.sha256(wish.path) == hashlib.sha256(data).hexdigest()
-    return result(evidence if is_same else said("check.differs", path=wish.path), passed=is_same)
+def _made_again(wish: CheckTable, tables: list[tuple[str, Table]], place: Place) -> ToolResult:
+    said, made = partial(text, language=wish.language), made_of(wish, tables, read=_number_in)
+    if place.results.sha256(wish.path) != hashlib.sha256(made.data).hexdigest():
+        return result(said("check.differs", path=wish.path), passed=False)
+    rows, total = len(made.grid.rows), sum(len(table.rows) for _, table in tables)
+    if not isinstance(wish, CheckReport):
+        return result(said("check.table", rows=rows, total=total), passed=True)
+    sums = [(c.name, f"{f['sum']:,f}") for c, f in made.figures if "sum" in f]
+    shown = ", ".join(said("check.figure", label=name, found=found) for name, found in sums[:6])
+    count = sum(len(figures) for _, figures in made.figures) + made.grouped
+    key = "check.figures" if sums else "check.figures_only"
+    return result(said(key, figures=shown, total=count, rows=total), passed=True)
 
 
 def _number_in(cell: str, column: Column) -> Decimal | None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
 from decimal import Decimal, localcontext
@@ -33,6 +33,7 @@ _Order = Callable[[Decimal, Decimal], bool]
 _ORDERS: Final[dict[str, _Order]] = {"<": lt, "<=": le, ">": gt, ">=": ge}
 _SAME: Final = {"<>": "!=", "==": "=", "≤": "<=", "≥": ">=", "contains": "~"}
 Row = tuple[str, ...]
+Figures = Mapping[str, Decimal]
 
 
 @dataclass(slots=True, kw_only=True)
@@ -60,6 +61,16 @@ class Grid:
             return names.index(folded(name))
         there = ", ".join(column.name for column in self.columns)
         raise DeskhandError(Code.NOT_FOUND, f"no column {name}; there is {there}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Made:
+    """The file of a table; of a report also the ``figures`` of its columns, and how many there are of groups."""
+
+    grid: Grid
+    data: bytes
+    figures: Sequence[tuple[Column, Figures]] = ()
+    grouped: int = 0
 
 
 def shape(tables: Sequence[tuple[str, Table]], wish: Shape, *, read: Read = number_of) -> Grid:

@@ -5,7 +5,7 @@ It refuses to add up what has no honest sum. Whatever was left out, could not be
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal, localcontext
@@ -16,7 +16,7 @@ from deskhand.texts import language_of, text
 from deskhand.tools.tables.columns import EXACT, Column, Read, number_of, value_of
 from deskhand.tools.tables.numbers import amount, is_missing, places
 from deskhand.tools.tables.reading import Table
-from deskhand.tools.tables.shaping import Grid, shape
+from deskhand.tools.tables.shaping import Figures, Grid, Made, shape
 from deskhand.tools.workbooks import Cell, build, table_rows
 
 ROWS_SHEET_MAX: Final = 20_000
@@ -25,23 +25,10 @@ GROUPS_MAX: Final = 30
 """A column with more different values than this is not grouped by on its own accord."""
 _DELIMITERS: Final = {",": "comma", ";": "semicolon", "\t": "tab", "|": "bar"}
 _MEASURES: Final = ("sum", "average", "minimum", "maximum")
-Figures = Mapping[str, Decimal]
 _Rows = Iterator[Sequence[Cell]]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Report:
-    """A file, the table and the ``figures`` in it, and how many figures of groups."""
-
-    whole: Grid
-    figures: Sequence[tuple[Column, Figures]]
-    grouped: int
-    data: bytes
-
-
-def report(
-    path: str, table: Table, wish: Shape, *, language: str, read: Read = number_of
-) -> Report:
+def report(path: str, table: Table, wish: Shape, *, language: str, read: Read = number_of) -> Made:
     """Return what is asked for, by the values of a column that is named, else of one that has a handful of them.
 
     It is in ``language``, what is about Korean words in Korean; ``read`` is how numbers are read.
@@ -61,7 +48,7 @@ def report(
     sheets = {"summary": summary, "data": rows, "notes": notes}
     data = build((told.say(f"sheet.{name}"), each) for name, each in sheets.items())
     grouped = len(groups.rows) * (len(groups.columns) - 1) if groups else 0
-    return Report(whole=whole, figures=figures, grouped=grouped + 1, data=data)
+    return Made(grid=whole, figures=figures, grouped=grouped + 1, data=data)
 
 
 def _grouping(table: Table, columns: Sequence[Column]) -> list[str]:
