@@ -86,6 +86,17 @@ async def test_a_line_decides_and_the_ruling_quotes_it(root: Path) -> None:
         (call("search_files", query="x"), "ask"),
         (call("read_files", paths=["open/b.md", "private/a.md"]), "deny"),
         (call("move_file", path="open", to="private/open"), "deny"),
+        (
+            call("write_table", path="open/t.csv", tables={"paths": ["open/b.csv"]}),
+            "allow",
+        ),
+        (
+            call("write_table", path="open/t.csv", tables={"paths": ["./Private/b.csv"]}),
+            "deny",
+        ),
+        (call("merge_pdfs", path="open/t.pdf", files={"paths": ["../out.pdf"]}), "deny"),
+        (call("check_copied", path="open/t.md", paths=["private/b.md"]), "deny"),
+        (call("check_files", files=[{"path": "private/b.md"}]), "deny"),
         (call("trash_file", path="private"), "deny"),
         (RUN, "ask"),
         (call("fetch_url", url="https://docs.example.org/a"), "ask"),
