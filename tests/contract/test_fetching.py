@@ -102,6 +102,17 @@ async def test_a_redirect_within_the_list_is_followed() -> None:
     assert len(asked) == 2
 
 
+async def test_a_redirect_out_of_what_is_listed_is_not_followed() -> None:
+    """NE-04, NE-06: the same host, and still a path that the owner did not list."""
+    async with site() as (host, asked):
+        with pytest.raises(DeskhandError) as caught:
+            await _tool([f"GET {host}/moved"]).call(
+                {"url": f"http://{host}/moved"}, place_of(MemoryFolder())
+            )
+
+    assert (caught.value.code, len(asked)) == (Code.ADDRESS_REFUSED, 1)
+
+
 @pytest.mark.parametrize(
     ("path", "code"),
     [

@@ -50,6 +50,7 @@ async def opened(broker: Broker, hosts: Collection[str], *, task: str) -> AsyncG
         try:
             yield place
         finally:
+            relay.hosts = ()  # for who came and was not heard yet
             ends = answering, *relay.busy
             for one in ends:
                 one.cancel()
