@@ -120,12 +120,8 @@ class _Desk:
 
     async def use_here(self, wish: HereAsk) -> None:
         """Let a folder of this computer be used."""
-
-        def use() -> None:
-            beginning = import_module("deskhand.cli.programs.beginning")
-            beginning.use_here(self._running.home, wish)
-
-        await asyncio.to_thread(use)
+        asked, path = "deskhand.cli.programs.beginning", self._running.home
+        await asyncio.to_thread(lambda: import_module(asked).use_here(path, wish))
 
     def _look(self, committed: Sequence[Committed]) -> None:
         for one in committed:
