@@ -25,7 +25,7 @@ from deskhand.protocol import events as ev
 from deskhand.protocol.ops import Op
 from deskhand.protocol.tasks import Approval, Brief, Changes, Check, TaskState, Verdict
 from deskhand.protocol.wire import Json, JsonObject, sha256_of
-from deskhand.runner.ending.verify import evidence_of, hash_of, judged, upload, verify
+from deskhand.runner.ending.verify import denied, evidence_of, hash_of, judged, upload, verify
 from deskhand.runner.ending.watching import Watch, bounded, more
 from deskhand.runner.gate import Gate, Performed, Ruling, Scope
 from deskhand.runner.outbox import Backoff
@@ -494,6 +494,7 @@ class _Driver:
         """Bring results to the hub, and return what says that they are there."""
         voice, results = self._voice, self._scope.place.results
         when = when or voice.now
+        paths = [one for one in paths if not await denied(one, self._scope, self._gate)]
         stored, notes = await upload(
             self._kit.parts, paths, results=results, voice=voice, meanwhile=self._flush
         )

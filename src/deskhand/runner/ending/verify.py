@@ -95,6 +95,8 @@ async def _broken(path: str, scope: Scope, gate: Gate) -> Check | None:
     if size == 0:
         evidence = gate.say("check.output_empty.evidence")
         return _check(gate.say("check.output_empty", name=path), evidence)
+    if why := await denied(path, scope, gate):
+        return _check(gate.say("check.output_opens", name=path), why)
     if PurePosixPath(path).suffix.lower() not in _FORMS or gate.tool(READ) is None:
         return None
     result = await _read(path, scope, gate)
@@ -103,9 +105,21 @@ async def _broken(path: str, scope: Scope, gate: Gate) -> Check | None:
     return _check(gate.say("check.output_opens", name=path), result.text)
 
 
+async def denied(path: str, scope: Scope, gate: Gate) -> str:
+    """Return why the rules do not let a result be read, so that it is not handed over either."""
+    try:
+        ruling = await gate.admit(_reading(path), scope)
+    except DeskhandError as error:
+        return error.sentence(gate.language)
+    return "" if ruling.looks or gate.tool(READ) is None else ruling.why
+
+
+def _reading(path: str) -> ports.ToolCall:
+    return ports.ToolCall(tool=READ, arguments={"path": path, "from": "results"}, title=path)
+
+
 async def _read(path: str, scope: Scope, gate: Gate) -> ports.ToolResult:
-    call = ports.ToolCall(tool=READ, arguments={"path": path, "from": "results"}, title=path)
-    return await _looked(call, scope, gate)
+    return await _looked(_reading(path), scope, gate)
 
 
 async def _looked(call: ports.ToolCall, scope: Scope, gate: Gate) -> ports.ToolResult:
