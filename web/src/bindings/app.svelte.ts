@@ -5,6 +5,7 @@ import { Database } from "../sync/database";
 import { browserEnvironment, type Environment } from "../sync/environment";
 import { HubError, type Hub, type Invitation } from "../sync/hub";
 import { inviteFrom, Pairer, type Invite, type Pairing } from "../sync/pairing";
+import { certifyStatement, fingerprintOf, mustSign, publicKeyOf, signed } from "../sync/signing";
 import { decisionOf, sealOf, type Choice, type Seal, type Sealed } from "../sync/deciding";
 import type { Approval, Event, OpBodies, OpResult } from "../protocol/generated";
 import { isTextId, languageOf, plural, text, type Language, type TextId, type Values } from "../texts";
@@ -129,6 +130,27 @@ class App {
 
   async seal(shown: Sealed): Promise<Seal> {
     return sealOf(shown, this.environment.subtle);
+  }
+
+  /** The fingerprint of a public key; without one, of this device's own. Empty where there is none. */
+  async fingerprint(key?: string): Promise<string> {
+    const { subtle } = this.environment;
+    return fingerprintOf(key ?? (await publicKeyOf(this.client.credential, subtle)), subtle);
+  }
+
+  /** Whether its computer takes this yes only signed, as it says; it looks itself. */
+  mustSign({ risk, runner }: Approval, scope: string): boolean {
+    return mustSign({ risk, scope }, this.view.state.objects.runners.get(runner));
+  }
+
+  /** Say, signed, that another device may approve what a computer takes only signed. */
+  async certify(device: string, fingerprint: string, runner: string): Promise<void> {
+    const { credential } = this.client;
+    const about = { device, fingerprint, runner };
+    const statement = certifyStatement(about, credential?.account);
+    const { subtle } = this.environment;
+    const word = await signed("deskhand-certify-v1\0", statement, credential, subtle);
+    if (word) await this.post({ kind: "device.certify", body: { ...about, ...word } });
   }
 
   async decide(approval: Approval, choice: Choice): Promise<OpResult> {

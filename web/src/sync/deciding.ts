@@ -1,17 +1,14 @@
 /**
  * Saying yes or no to exactly one action. What is hashed is what is shown; if the two differ there is no yes.
  *
- * The statement is signed as the bytes that travel beside the signature (no canonical form to argue about). A no never
- * needs a hash that fits, nor a signature.
+ * A no never needs a hash that fits, nor a signature.
  */
 import type { Approval, OpBodies, Suggestion } from "../protocol/generated";
 import { sha256Of } from "./canonical";
 import type { Credential } from "./database";
-import { base64url } from "./pairing";
+import { approvalStatement, signed } from "./signing";
 
 export type Seal = "fits" | "differs" | "unknown";
-
-const PREFIX = "deskhand-approval-v1\0";
 
 export interface Choice {
   readonly decision: "allow" | "deny";
@@ -49,26 +46,8 @@ export async function decisionOf(
     action_sha256: approval.action_sha256,
     ...(choice.reason ? { reason: choice.reason } : {}),
   };
-  const key = credential?.signing?.privateKey;
-  if (choice.decision === "deny" || !key || !subtle) return body;
-  const statement = JSON.stringify({
-    account: credential.account,
-    runner: approval.runner,
-    task: approval.task,
-    epoch: approval.epoch,
-    approval: approval.id,
-    nonce: approval.nonce,
-    action_sha256: approval.action_sha256,
-    decision: choice.decision,
-    scope: choice.scope,
-    device: credential.device,
-  });
-  const bytes = new TextEncoder().encode(PREFIX + statement);
-  const signature = await subtle.sign({ name: "ECDSA", hash: "SHA-256" }, key, bytes);
-  return {
-    ...body,
-    statement,
-    signature: base64url(new Uint8Array(signature)),
-    device: credential.device,
-  };
+  if (choice.decision === "deny" || !credential) return body;
+  const statement = approvalStatement(approval, choice, credential);
+  const yes = await signed("deskhand-approval-v1\0", statement, credential, subtle);
+  return yes ? { ...body, ...yes, device: credential.device } : body;
 }

@@ -188,8 +188,9 @@ export class Hub {
     return answer.status === 202 ? null : ((await answer.json()) as Claimed);
   }
 
-  async invite(): Promise<Invitation> {
-    return this.#json("/v1/pair/invites", { method: "POST", json: { kind: "page", role: "owner" } });
+  async invite(kind: "page" | "runner" = "page"): Promise<Invitation> {
+    const role = kind === "page" ? "owner" : "runner";
+    return this.#json("/v1/pair/invites", { method: "POST", json: { kind, role } });
   }
 
   async post(path: string, json?: unknown): Promise<unknown> {

@@ -9,6 +9,7 @@ import asyncio
 import socket
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import cast
 
@@ -67,10 +68,6 @@ async def open_runner(
     journal = Journal(engine=reading, writer=writer, ids=ids)
     agent = CommandAgent(offload=asyncio.to_thread)
 
-    def trusts() -> Risk:
-        said = setting("runner.hub_trust").value
-        return hub_trust if said == "auto" else cast("Risk", said)
-
     broker = way_out(home, journal, clock)
     tools = standard_tools(offload=asyncio.to_thread, clock=clock, broker=broker)
     live, told = Live(), tool_infos(tools)
@@ -88,7 +85,7 @@ async def open_runner(
             slots=cast("int", setting("runner.slots").value),
             language=language,
             most=lambda name: cast("int", setting(name).value),
-            hub_trust=trusts,
+            hub_trust=partial(_hub_trust, auto=hub_trust),
             link=link,
             journal=journal,
             agents={agent.name: agent, thinking.name: thinking},
@@ -143,6 +140,11 @@ def way_out(home: Path, journal: Journal, clock: Clock) -> Broker:
         path=home / "runner" / EGRESS,
         clock=clock,
     )
+
+
+def _hub_trust(*, auto: Risk) -> Risk:
+    said = setting("runner.hub_trust").value
+    return auto if said == "auto" else cast("Risk", said)
 
 
 async def ensure_local_runner(running: Running, *, name: str) -> Principal:
