@@ -29,11 +29,13 @@ from deskhand.testing.memory_store import Crash, InlineWriter
 from deskhand.testing.world.laptops import OpenFolder
 from deskhand.tools.beneath import Folder
 from deskhand.tools.registry import standard_tools
+from deskhand.tools.undo.keeping import CHECKPOINTS, Checkpoints
 from deskhand.workflow.journal import Journal
 
 R = TypeVar("R")
 ACCOUNT = "acc_test"
 _PATIENCE_SECONDS = 8.0
+KEPT_BYTES_MAX = 2 * 1024**3
 
 
 async def inline(work: Callable[[], R]) -> R:
@@ -185,6 +187,8 @@ class Laptop:
             after_commit=self._after,
         )
         self.journal = Journal(engine=reading, writer=self.writer, ids=ids)
+        kept = Checkpoints(place=self.home / CHECKPOINTS, most=lambda: KEPT_BYTES_MAX)
+        tools = standard_tools(offload=inline, checkpoints=kept)
         parts = Parts(
             runner=RUNNER,
             name="laptop",
@@ -196,7 +200,8 @@ class Laptop:
             link=self.link or self.hub,
             journal=self.journal,
             agents={agent.name: agent for agent in self.agents},
-            tools={**standard_tools(offload=inline), **self.tools},
+            tools={**tools, **self.tools},
+            checkpoints=kept if self.files is None else None,
             sandbox=self.box,
             open_folder=Folder if self.files is None else self._in_memory,
             clock=clock,

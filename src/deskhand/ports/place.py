@@ -107,13 +107,6 @@ class FolderAccess(Protocol):
         """Keep what has these names, and what lies below them, for an undo, all at once before any of it changes."""
         ...
 
-    def keep_all(self) -> AbstractContextManager[None]:
-        """Keep everything as it is, as far as undo reaches: ``with access.keep_all():`` what does not write by this handle.
-
-        At its end is noted what came of it, so that an undo can tell that from what the person changed later.
-        """
-        ...
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Command:

@@ -354,6 +354,7 @@ class _Driver:
     def _within(self, step: rows.Step) -> Scope:
         """Return the places, as this step acts in them."""
         scope = self._scope
+        scope.begins(self._state.steps + 1)
         return replace(scope, place=replace(scope.place, step=step.key))
 
     def _permitted(self, ruling: Ruling) -> bool:

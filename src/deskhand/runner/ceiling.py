@@ -33,7 +33,7 @@ FILE: Final = "folders.json"
 _LOCK: Final = "folders.lock"
 _EFFECTS: Final = "folders.effects"
 _LOOKS: Final = frozenset(
-    {"root", "read", "stat", "list", "sha256", "protected", "together", "keep", "keep_all"}
+    {"root", "read", "stat", "list", "sha256", "protected", "together", "keep", "look"}
 )
 _SIZE_MAX: Final = 1024 * 1024
 

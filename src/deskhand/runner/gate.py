@@ -55,6 +55,8 @@ class Scope:
     made: str | None = None
     hold: Callable[[Place, FolderMode | None], Place] = lambda place, _: place
     """Returns the place for an effect that was permitted in this mode, which each of its changes looks at again."""
+    begins: Callable[[int], None] = lambda _: None
+    """Is told which step of the task has its effect next."""
     untrusted: bool = False
     leak: bool = False
     """What is known of the task so far (security 5): who may have written what it read, and what must not leave."""

@@ -17,6 +17,7 @@ from deskhand.runner.ceiling import Ceiling
 from deskhand.runner.live import Live
 from deskhand.runner.process import Process
 from deskhand.runner.trust import Trust
+from deskhand.tools.undo.keeping import Checkpoints
 from deskhand.workflow.journal import Journal
 
 
@@ -34,6 +35,7 @@ class Parts:
 
     ``open_folder`` opens a handle beneath which everything stays. ``models`` tells what the built-in agent thinks with
     now, and what else a task may name; it is advertised only while there is a model. ``most`` tells this computer's own limit of that name now; 0 is none.
+    ``checkpoints`` keep what tasks change; without them nothing is kept.
     """
 
     runner: str
@@ -58,6 +60,7 @@ class Parts:
     tries_max: int = TRIES_MAX
     language: str = "en"
     most: Callable[[str], int] = lambda _: 0
+    checkpoints: Checkpoints | None = None
     account: str = ""
     hub_trust: Callable[[], Risk] = lambda: "high"
 

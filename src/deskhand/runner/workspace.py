@@ -23,6 +23,7 @@ from deskhand.protocol.tasks import Brief, FileRef, Instructions
 from deskhand.runner.ceiling import Held
 from deskhand.runner.gate import Scope
 from deskhand.runner.parts import OpenFolder, Parts
+from deskhand.tools.undo.keeping import Kept
 from deskhand.workflow.rows import AttemptRow
 
 INSTRUCTIONS: Final = ("AGENTS.md", "CLAUDE.md")
@@ -63,7 +64,13 @@ class Workspaces:
         with ExitStack() as handles:
 
             def opened(path: Path) -> OpenFolder:
-                return handles.enter_context(closing(self._parts.open_folder(path)))
+                kept = self._parts.checkpoints
+                folder = kept.open(path, task=brief.task) if kept else self._parts.open_folder(path)
+                return handles.enter_context(closing(folder))
+
+            def begins(step: int) -> None:
+                if isinstance(results, Kept):
+                    results.step = step
 
             folder = opened(self._granted(brief.folder, brief)) if brief.folder else None
             mode = self._mode(brief)
@@ -84,6 +91,7 @@ class Workspaces:
                 folder=brief.folder,
                 mode=lambda: self._mode(brief),
                 made=made,
+                begins=begins,
                 hold=lambda place, mode: self._hold(brief, place, mode),
             )
 

@@ -173,6 +173,8 @@ class Folder:
         guard_new(parts)
         with self._parent(parts) as (parent, name):
             status = leaf.known(os.stat(name, dir_fd=parent, follow_symlinks=False))
+            if stat.S_ISDIR(status.st_mode) and self.list(rel, limit=1):
+                raise DeskhandError(Code.CONFLICT, "it is not empty")
             self._changing(parent, parts, leaf.NOTHING)
             if stat.S_ISDIR(status.st_mode):
                 os.rmdir(name, dir_fd=parent)
@@ -198,10 +200,6 @@ class Folder:
 
     def keep(self, paths: Iterable[str]) -> None:
         """Do nothing: nobody wants what was here before. :class:`~deskhand.tools.undo.keeping.Kept` does more."""
-
-    def keep_all(self) -> contextlib.AbstractContextManager[None]:
-        """Do nothing either."""
-        return contextlib.nullcontext()
 
     # --- inside
 

@@ -37,7 +37,7 @@ def shown_write(wish: wishes.WriteFile, place: Place) -> str | None:
     """Return what a write would change in the file that is there; nothing for a new one, which is shown whole."""
     if place.results.stat(wish.path) is None:
         return None
-    return _difference(read_decoded(place.results, wish.path)[0].text, wish.content)
+    return difference(read_decoded(place.results, wish.path)[0].text, wish.content)
 
 
 def edit_file(wish: wishes.EditFile, place: Place) -> ToolResult:
@@ -62,13 +62,13 @@ def edit_file(wish: wishes.EditFile, place: Place) -> ToolResult:
         raise DeskhandError(Code.UNSUPPORTED_TYPE, detail)
     place.results.write(wish.path, data, expect=digest)
     value: JsonObject = {"path": wish.path, "sha256": hashlib.sha256(data).hexdigest()}
-    return ok(value, f"changed {wish.path}:\n{_difference(decoded.text, after)}")
+    return ok(value, f"changed {wish.path}:\n{difference(decoded.text, after)}")
 
 
 def shown_edit(wish: wishes.EditFile, place: Place) -> str | None:
     """Return what an edit would change."""
     text = read_decoded(place.results, wish.path)[0].text
-    return _difference(text, _edited(wish, text))
+    return difference(text, _edited(wish, text))
 
 
 def make_directory(wish: wishes.MakeDirectory, place: Place) -> ToolResult:
@@ -175,7 +175,7 @@ def _replaced(text: str, at: int, old: str, new: str) -> bool:
     return old in new and text.find(new, max(0, at + len(old) - len(new)), at + len(new)) >= 0
 
 
-def _difference(before: str, after: str) -> str | None:
+def difference(before: str, after: str) -> str | None:
     """Return the lines that differ as a unified diff; nothing where that is too long to be read or made."""
     sides = before.splitlines(), after.splitlines()
     if max(map(len, sides)) > _COMPARED_LINES_MAX:

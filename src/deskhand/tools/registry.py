@@ -25,6 +25,8 @@ from deskhand.tools.checks.quotes import Rereading
 from deskhand.tools.checks.tables import Recounting
 from deskhand.tools.reading import Reader
 from deskhand.tools.tabling import Tabling
+from deskhand.tools.undo.keeping import Checkpoints
+from deskhand.tools.undo.undoing import Undoing
 from deskhand.tools.writing import documents
 
 
@@ -53,7 +55,11 @@ def _info(name: str, wish: type[wishes.Wish]) -> ToolInfo:
 
 
 def standard_tools(
-    *, offload: Offload, clock: Clock | None = None, broker: Broker | None = None
+    *,
+    offload: Offload,
+    clock: Clock | None = None,
+    broker: Broker | None = None,
+    checkpoints: Checkpoints | None = None,
 ) -> Mapping[str, Tool]:
     """Return every built-in tool.
 
@@ -61,6 +67,7 @@ def standard_tools(
         offload: runs their blocking work; inline in the simulation.
         clock: names the days of the trash.
         broker: the way to the internet; without one there is none.
+        checkpoints: what an undo takes back; without them nothing.
     """
 
     def tool(wish: type[W], work: Work[W], effect: Effect = "pure", **also: Any) -> Tool:  # noqa: ANN401 - further fields
@@ -71,6 +78,7 @@ def standard_tools(
     broker = broker or Broker()
     web, commands = fetching.Fetching(reader, broker), shell.Shell(broker)
     tabling, recount, again = Tabling(reader), Recounting(reader), Rereading(reader)
+    undo = Undoing(checkpoints=checkpoints, trash=trash)
     moved_all = partial(changing.move_files, again=True)
     tools = (
         tool(wishes.ListFiles, files.list_files),
@@ -98,6 +106,7 @@ def standard_tools(
         tool(wishes.CheckFiles, again.check_files),
         tool(wishes.CheckExit, shell.check_exit),
         tool(wishes.CheckReport, recount.check_report),
+        tool(wishes.UndoFiles, undo.undo_files, "idempotent", shows=undo.shown_undo),
         tool(wishes.RunCommand, commands.run_command, "idempotent", spelled=commands.command_line),
         tool(
             wishes.FetchUrl, web.fetch_url, "idempotent", spelled=web.address, reachable=web.listed

@@ -79,7 +79,7 @@ def show(
     if approval:
         _show_approval(found)
     elif changes:
-        _show_changes(found)
+        _show_changes(hub, found)
     elif not speak.json:
         _show_task(hub, found)
     return speak.answer(found)
@@ -196,6 +196,14 @@ def choose(name: TaskId, suggestion: Annotated[str, argument("SUGGESTION", "choo
 
 
 def _decide(name: str, decision: str, scope: str, reason: str | None) -> int:
+    result = decided(name, decision, scope, reason)
+    return Exit.INTERRUPTED if result is None else speak.done(result, f"approve.{decision}")
+
+
+def decided(
+    name: str, decision: str, scope: str, reason: str | None = None, *, careful: bool = False
+) -> Obj | None:
+    """Show an approval and decide it; a person at the terminal who is asked whether they are sure may let it be."""
     from deskhand.protocol.wire import sha256_of
 
     hub = client()
@@ -205,20 +213,20 @@ def _decide(name: str, decision: str, scope: str, reason: str | None) -> int:
     shown = sha256_of(approval["action"])
     if shown != approval["action_sha256"]:
         raise DeskhandError(Code.ACTION_CHANGED, field="action_sha256")
-    careful = decision == "allow" and approval["risk"] == "high" and approval["state"] == "open"
-    if careful and not speak.confirm(speak.say("approve.sure"), default=not speak.asks):
-        return Exit.INTERRUPTED
+    high = decision == "allow" and approval["risk"] == "high" and approval["state"] == "open"
+    sure = speak.say("approve.sure" if high else "undo.sure")
+    if (high or careful) and not speak.confirm(sure, default=not speak.asks):
+        return None
     body: Obj = {"approval": named, "decision": decision, "scope": scope, "action_sha256": shown}
     body |= {"reason": reason} if reason else {}
     try:
-        result = hub.op("approval.decide", body)
+        return hub.op("approval.decide", body)
     except Refusal as refusal:
         if refusal.failure["code"] != Code.SIGNATURE_NEEDED:
             raise
         from deskhand.cli.signing import signed_yes
 
-        result = hub.op("approval.decide", body | signed_yes(approval, scope))
-    return speak.done(result, f"approve.{decision}")
+        return hub.op("approval.decide", body | signed_yes(approval, scope))
 
 
 def _only_wait(hub: Client, name: str, kind: str) -> str:
@@ -307,11 +315,17 @@ def _show_task(hub: Client, task: Obj) -> None:
             _show_approval(hub.get(f"/v1/approvals/{quoted(waiting['id'])}"))
 
 
-def _show_changes(task: Obj) -> None:
+def _show_changes(hub: Client, task: Obj) -> None:
+    """Print the diff where the files are: on the computer that worked."""
+    from deskhand.cli.taken_back import changes_of
+
     counted = {"created": 0, "changed": 0, "deleted": 0} | task.get("changes", {})
     speak.out(speak.say("show.counted", **counted))
-    for artifact in task.get("artifacts", []):
-        speak.out(f"+ {artifact['path']}  {artifact['size']} B  {str(artifact['sha256'])[:12]}")
+    if (shown := changes_of(str(task["id"]))) is not None:
+        speak.out(shown)
+    elif sum(counted.values()):
+        where = {one["id"]: one["name"] for one in hub.items("/v1/runners")}
+        speak.out(speak.say("show.elsewhere", name=where.get(task.get("runner"), "–")))
 
 
 def _show_requests(task: str) -> int:

@@ -53,7 +53,7 @@ def do(
     limit = None if timeout is None else seconds(timeout)
     hub, op = client(), op_id or new_op_id()
     body: Obj = {"text": from_stdin(text), "as": "task", "model": model, "checks": check}
-    body |= {"plan": plan, "runner": _runner(hub, runner), **_place(hub, folder, mode, op)}
+    body |= {"plan": plan, "runner": _runner(hub, runner), **place_of(hub, folder, mode, op)}
     body |= {"files": [hub.upload(one) for one in file or ()]}
     body = {name: value for name, value in body.items() if value}
     result = hub.op("message.post", body, thread=_thread(hub, thread, op), op_id=op)
@@ -111,7 +111,7 @@ def _runner(hub: Client, said: str | None) -> str | None:
     raise DeskhandError(Code.NOT_FOUND, said, field="--runner")
 
 
-def _place(hub: Client, said: str | None, mode: str | None, op_id: str) -> Obj:
+def place_of(hub: Client, said: str | None, mode: str | None, op_id: str) -> Obj:
     """Return where the task works, granted here and now if the person sits at that computer."""
     narrowed = _mode(mode)
     if said is None:

@@ -38,6 +38,7 @@ from deskhand.store.safe import Safe
 from deskhand.store.writer import ThreadWriter
 from deskhand.tools.beneath import Folder
 from deskhand.tools.registry import standard_tools, tool_infos
+from deskhand.tools.undo.keeping import CHECKPOINTS, Checkpoints
 from deskhand.workflow.journal import Journal
 
 JOURNAL = "journal.sqlite3"
@@ -69,7 +70,18 @@ async def open_runner(
     agent = CommandAgent(offload=asyncio.to_thread)
 
     broker = way_out(home, journal, clock)
-    tools = standard_tools(offload=asyncio.to_thread, clock=clock, broker=broker)
+    def under_way(task: str) -> bool:
+        attempt = journal.latest(task)
+        return attempt is not None and attempt.status == "open"
+
+    kept = Checkpoints(
+        place=home / CHECKPOINTS,
+        most=lambda: cast("int", setting("undo.disk_mb").value) * 1024**2,
+        busy=under_way,
+    )
+    tools = standard_tools(
+        offload=asyncio.to_thread, clock=clock, broker=broker, checkpoints=kept
+    )
     live, told = Live(), tool_infos(tools)
     holding = builtin_agent(
         home, computer=who.name, tools=told, clock=clock, hear=live.hear, language=language
@@ -92,6 +104,7 @@ async def open_runner(
             tools=tools,
             sandbox=sandbox,
             open_folder=Folder,
+            checkpoints=kept,
             clock=clock,
             ids=ids,
             offload=asyncio.to_thread,

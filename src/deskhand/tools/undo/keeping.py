@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import io
 import os
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
@@ -27,6 +28,9 @@ from deskhand.tools.leaf import NOTHING, Thing
 from deskhand.tools.names import components
 from deskhand.tools.resolve import DIRECTORY, Resolver
 
+CHECKPOINTS: Final = "checkpoints"
+"""Where they lie in a home."""
+_DROPPED: Final = b"-"
 _ELSEWHERE: Final = (Code.PATH_REFUSED, Code.NOT_FOUND)
 _ADDS: Final = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW
 
@@ -35,7 +39,7 @@ _ADDS: Final = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLL
 class Change:
     """A name that changed in a step: what was there ``before`` and ``after``, or where it went ``to``.
 
-    ``after`` is nothing at all where nobody saw it. ``at`` is where in the checkpoint the bytes of before begin, 0 or
+    ``at`` is where in the checkpoint the bytes of before begin, 0 or
     more where they were kept.
     """
 
@@ -44,7 +48,7 @@ class Change:
     path: str
     to: str = ""
     before: Thing = NOTHING
-    after: Thing | None = NOTHING
+    after: Thing = NOTHING
     at: int = -1
 
 
@@ -64,12 +68,12 @@ class Checkpoint:
         """Return what was changed, in order; a last line that a crash tore does not count.
 
         Raises:
-            DeskhandError: ``not_found`` when nothing was changed, ``undo_gone`` when it was dropped to make room.
+            DeskhandError: ``undo_gone`` when it was dropped to make room.
         """
         found: list[Change] = []
         with contextlib.suppress(FileNotFoundError):
             found = [change for change, _ in self._read()]
-            if not found:
+            if not found and self.path.read_bytes() == _DROPPED:
                 raise DeskhandError(Code.UNDO_GONE, self.path.stem)
         return found
 
@@ -147,7 +151,7 @@ class Kept(Folder):
         super().__init__(root, resolver=resolver)
         self._checkpoint, self._closed = checkpoint, closed
         self._known = set[tuple[int, str]]()
-        self.step = 0
+        self.step = 1
 
     @override
     def close(self) -> None:
@@ -167,54 +171,60 @@ class Kept(Folder):
                 return NOTHING
             raise
 
-    def make(self, rel: str, mode: int) -> None:
-        """Create a directory with these permissions."""
-        self._make_one(components(rel), mode)
+    def put_back(
+        self, changes: Iterable[Change], checkpoint: Checkpoint
+    ) -> dict[str, DeskhandError]:
+        """Take back these changes at once; return of which names it was refused, and why."""
+        refused = dict[str, DeskhandError]()
+        for change in changes:
+            try:
+                self._put_back(change, checkpoint)
+            except DeskhandError as error:
+                if error.code in (Code.FOLDER_CHANGED, Code.DISK_FULL):
+                    raise
+                refused[change.path] = error
+        return refused
+
+    def _put_back(self, change: Change, checkpoint: Checkpoint) -> None:
+        path, before, parent = change.path, change.before, change.path.rpartition("/")[0]
+        if (change.to or before.kind != "nothing") and self.stat(parent) is None:
+            self.mkdir(parent)
+        if change.to:
+            self.move(change.to, path)
+            return
+        there = self.stat(path)
+        if there and (before.kind != "file" or there.kind != "file"):
+            self.remove(path)
+        if before.kind == "file":
+            data = io.BytesIO(checkpoint.bytes_of(change))
+            self.write_from(path, data, limit=before.size, mode=before.mode)
+        elif before.kind == "directory":
+            self._make_one(components(path), before.mode)
 
     @override
     def keep(self, paths: Iterable[str]) -> None:
         """Keep what has these names, and what lies below them; all of it is durable at the end."""
         for path in paths:
-            for rel, was, data in self._below(path, most=KEPT_FILE_BYTES_MAX):
-                self._note(rel, was, was, data)
+            try:
+                self._keep(path)
+            except DeskhandError as error:
+                if error.code not in _ELSEWHERE:
+                    raise
         self._checkpoint.sync()
 
-    @override
-    @contextlib.contextmanager
-    def keep_all(self) -> Generator[None]:
-        """Keep all there is, and note at the end what came of it, for changes that do not come through this handle."""
-        was = dict[str, Thing]()
-        for rel, thing, data in self._below(".", most=KEPT_FILE_BYTES_MAX):
-            was[rel] = thing
-            self._note(rel, thing, None, data)
-        self._checkpoint.sync()
-        try:
-            yield
-        finally:
-            now = {rel: thing for rel, thing, _ in self._below(".")}
-            for rel in (*reversed([rel for rel in was if rel not in now]), *now):
-                self._note(rel, was.get(rel, NOTHING), now.get(rel, NOTHING), None)
-
-    def _below(self, rel: str, *, most: int = -1) -> Iterator[tuple[str, Thing, bytes | None]]:
-        """Yield what has a name and all below it, each before what lies in it."""
-        parts, thing = components(rel), Thing(kind="directory")
-        try:
-            if parts:
-                with self._parent(parts) as (parent, name):
-                    thing, data = leaf.look(parent, name, most=most)
-                yield rel, thing, data
-            if thing.kind == "directory":
-                for each in self.list(rel, limit=COMMAND_CHANGES_MAX):
-                    yield from self._below(each.path, most=most)
-        except DeskhandError as error:
-            if error.code not in _ELSEWHERE:
-                raise
+    def _keep(self, rel: str) -> None:
+        parts = components(rel)
+        with self._parent(parts) as (parent, name):
+            was, data = leaf.look(parent, name, most=KEPT_FILE_BYTES_MAX)
+        self._note("/".join(parts), was, was, data)
+        if was.kind == "directory":
+            self.keep(each.path for each in self.list(rel, limit=COMMAND_CHANGES_MAX))
 
     @override
     def _changing(
         self, parent: int, parts: Sequence[str], after: Thing, *, to: Sequence[str] = ()
     ) -> None:
-        """Write down what a name leads to, durably where it has bytes, before it changes."""
+        """Write down what a name leads to before it changes, durably where it has bytes: of many :meth:`keep` sees to that."""
         path = "/".join(parts)
         if to:
             self._known.clear()
@@ -222,11 +232,11 @@ class Kept(Folder):
         else:
             most = -1 if (self.step, path) in self._known else KEPT_FILE_BYTES_MAX
             was, data = leaf.look(parent, parts[-1], most=most)
-            if self._note(path, was, after, data):
+            if self._note(path, was, after, data) and not self._together:
                 self._checkpoint.sync()
 
     def _note(
-        self, path: str, was: Thing, after: Thing | None, data: bytes | None, *, to: str = ""
+        self, path: str, was: Thing, after: Thing, data: bytes | None, *, to: str = ""
     ) -> bool:
         change = Change(root=str(self.root), step=self.step, path=path, to=to, before=was)
         self._known.add((self.step, path))
@@ -256,10 +266,10 @@ class Checkpoints:
         return Kept(root, checkpoint=self.of(task), closed=self.make_room)
 
     def make_room(self) -> None:
-        """Drop the oldest checkpoints of tasks that are over, until the rest fits; an empty file tells of each."""
+        """Drop the oldest checkpoints of tasks that are over, until the rest fits; of each is told that it is gone."""
         found = sorted((path.stat().st_mtime_ns, path) for path in self.place.iterdir())
         over = sum(path.stat().st_size for _, path in found) - self.most()
         for _, path in found:
             if over > 0 and not self.busy(path.name):
                 over -= path.stat().st_size
-                os.truncate(path, 0)
+                path.write_bytes(_DROPPED)

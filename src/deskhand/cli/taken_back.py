@@ -1,0 +1,39 @@
+"""What was kept of the files that a task changed on this computer; brought in only where somebody asks for it."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from pathlib import Path
+
+from deskhand.cli.home import home
+from deskhand.cli.screen import speak
+from deskhand.tools.undo.keeping import CHECKPOINTS, Checkpoints
+from deskhand.tools.undo.restoring import Plan, pictured
+
+
+def root_of(task: str) -> str | None:
+    """Return the directory in which a task changed something on this computer.
+
+    Raises:
+        DeskhandError: ``undo_gone``.
+    """
+    changes = _kept().of(task).changes()
+    return changes[-1].root if changes else None
+
+
+def changes_of(task: str) -> str | None:
+    """Return what a task changed on this computer as a diff; nothing when nothing is known of it here.
+
+    Raises:
+        DeskhandError: ``undo_gone``, ``folder_refused`` when the directory is gone.
+    """
+    root, checkpoint = root_of(task), _kept().of(task)
+    if root is None:
+        return None
+    with closing(_kept().open(Path(root), task=task)) as folder:
+        steps = Plan(folder, checkpoint.changes()).steps[::-1]
+        return pictured(folder, steps, checkpoint, language=speak.language, forwards=True)
+
+
+def _kept() -> Checkpoints:
+    return Checkpoints(place=home() / CHECKPOINTS, most=lambda: 0)
