@@ -321,3 +321,23 @@ async def test_every_effect_has_its_decision_written_before_it(tmp_path: Path) -
         ("sandboxed_in_folder", False),
         ("policy", False),
     ]
+
+
+async def test_what_may_not_be_read_is_not_handed_over_either(tmp_path: Path) -> None:
+    """An agent that names a denied file as its result gets a failed check, and the file stays here (FS-08)."""
+    laptop = Laptop(
+        tmp_path, [Obedient([wish(WRITE), Done(summary="x", outputs=("Private/d.md", "a.md"))])]
+    )
+    laptop.home.mkdir()
+    write_policy(laptop.home, "deny * path=private/**\n")
+    (laptop.folder / "Private").mkdir()
+    (laptop.folder / "Private/d.md").write_text("secret")
+    folder = laptop.grant(FolderMode.WORKSPACE)
+
+    async with laptop:
+        task = await laptop.finish(laptop.hub.assign("x", agent="scripted", folder=folder.id))
+
+    assert [one.name for one in task.artifacts] == ["a.md"]
+    assert [one.evidence for one in task.checks if not one.passed] == [
+        "Line 1 of this computer's policy file: deny * path=private/**"
+    ]
