@@ -70,6 +70,7 @@ async def open_runner(
     agent = CommandAgent(offload=asyncio.to_thread)
 
     broker = way_out(home, journal, clock)
+
     def under_way(task: str) -> bool:
         attempt = journal.latest(task)
         return attempt is not None and attempt.status == "open"
@@ -79,9 +80,7 @@ async def open_runner(
         most=lambda: cast("int", setting("undo.disk_mb").value) * 1024**2,
         busy=under_way,
     )
-    tools = standard_tools(
-        offload=asyncio.to_thread, clock=clock, broker=broker, checkpoints=kept
-    )
+    tools = standard_tools(offload=asyncio.to_thread, clock=clock, broker=broker, checkpoints=kept)
     live, told = Live(), tool_infos(tools)
     holding = builtin_agent(
         home, computer=who.name, tools=told, clock=clock, hear=live.hear, language=language
