@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import PurePosixPath
 
 from deskhand.protocol.wire import Json, JsonObject
 
@@ -47,16 +48,14 @@ def words(value: Mapping[str, Json], name: str) -> str:
 
 def ending_of(path: str) -> str:
     """Return what a name ends in, without the dot; a name that begins with its only dot has no ending."""
-    name = path.rpartition("/")[2].lstrip(".")
-    return name.rpartition(".")[2].casefold() if "." in name else ""
+    return PurePosixPath(path).suffix[1:].casefold()
 
 
 def stem_of(path: str) -> str:
     """Return a name without its folder and its ending."""
-    name = path.rpartition("/")[2]
-    return name.rpartition(".")[0] or name
+    return PurePosixPath(path).stem
 
 
 def plain(path: str) -> str:
     """Return a path as tools say it: without ``.`` and doubled or trailing slashes."""
-    return "/".join(part for part in path.split("/") if part not in ("", "."))
+    return str(PurePosixPath(path))

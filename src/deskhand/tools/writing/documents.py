@@ -146,11 +146,10 @@ def _separated(grid: Grid, *, delimiter: str) -> bytes:
 
 
 def _markdown(grid: Grid) -> bytes:
-    names = [column.name for column in grid.columns]
-    rows = [names, ["---"] * len(names), *grid.rows]
+    rows = [[column.name for column in grid.columns], *grid.rows]
     said = ([" ".join(cell.replace("|", "\\|").split()) for cell in row] for row in rows)
-    lines = [f"| {' | '.join(row)} |" for row in said]
-    return ("\n".join([lines[0], lines[1].replace(" ", ""), *lines[2:]]) + "\n").encode()
+    head, *lines = (f"| {' | '.join(row)} |" for row in said)
+    return "\n".join([head, "|" + "---|" * len(grid.columns), *lines, ""]).encode()
 
 
 def _json(grid: Grid) -> bytes:

@@ -14,10 +14,11 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from datetime import datetime
 from itertools import count
+from pathlib import PurePosixPath
 from typing import Final, NamedTuple
 
 from deskhand.agents.commands.command import Command, Plan, Steps, StoppedError, Work
-from deskhand.agents.commands.values import named, number, objects, plain, stem_of, words
+from deskhand.agents.commands.values import named, number, objects, words
 from deskhand.core.dates import date_in
 from deskhand.ports import Done, GiveUp, Wishes
 from deskhand.protocol.wire import Json, JsonObject
@@ -37,12 +38,9 @@ _Arrived = dict[str, tuple[str, str]]
 
 
 class _File(NamedTuple):
-    """A file that may move; its ``folder`` ends in a slash, its ``ending`` begins with the dot."""
+    """A file that may move."""
 
-    path: str
-    folder: str
-    stem: str
-    ending: str
+    path: PurePosixPath
     day: str
     """What its name says, else that of its last change."""
 
@@ -52,9 +50,9 @@ def _organize(work: Work) -> Plan:
     work = work.about(work.line.operands[0])
     files, taken = yield from _listed(work)
     only = work.option("only").casefold().lstrip(".*")
-    chosen = [file for file in files if not only or file.ending[1:].casefold() == only]
+    chosen = [file for file in files if not only or file.path.suffix[1:].casefold() == only]
     pairs = {
-        file.path: _free(f"{file.folder}{folder}/{file.stem}", file.ending, taken)
+        str(file.path): _free(file.path.parent / folder / file.path.stem, file.path.suffix, taken)
         for file, folder in zip(chosen, _folders(chosen, work), strict=True)
         if folder
     }
@@ -68,16 +66,17 @@ def _rename(work: Work) -> Plan:
     files, taken = yield from _listed(work)
     if pattern and len(files) > 1 and not _FIELD.search(pattern):
         raise StoppedError(work.say("rename.same", pattern=pattern))
-    taken -= {file.path.casefold() for file in files}
+    taken -= {str(file.path).casefold() for file in files}
     pairs = dict[str, str]()
     for n, file in enumerate(files, start=1):
-        made = _named(pattern, file, n) if pattern else file.stem.replace(old, new)
+        ending = file.path.suffix
+        made = _named(pattern, file, n) if pattern else file.path.stem.replace(old, new)
         made = " ".join(made.split()).strip(" .")
-        if made.casefold().endswith(file.ending.casefold()):
-            made = made.removesuffix(file.ending)
+        if made.casefold().endswith(ending.casefold()):
+            made = made[: len(made) - len(ending)]
         if not made or "/" in made:
             raise StoppedError(work.say("rename.no_name", path=file.path, name=made))
-        pairs[file.path] = _free(f"{file.folder}{made}", file.ending, taken)
+        pairs[str(file.path)] = _free(file.path.parent / made, ending, taken)
     return (yield from _move_all({path: to for path, to in pairs.items() if to != path}, work))
 
 
@@ -93,25 +92,19 @@ def _listed(work: Work) -> Steps[tuple[list[_File], set[str]]]:
     if value.get("complete") is not True:
         raise StoppedError(work.say("moving.too_many", path=path))
     entries = objects(value, "entries")
-    files = [_file(entry) for entry in entries if entry.get("kind") == "file"]
-    own = [
-        file
-        for file in files
-        if plain(path) in (plain(file.folder), file.path) and not file.stem.startswith((".", "~$"))
-    ]
+    files = (_file(entry) for entry in entries if entry.get("kind") == "file")
+    visible = (file for file in files if not file.path.name.startswith((".", "~$")))
+    own = [file for file in visible if PurePosixPath(path) in (file.path.parent, file.path)]
     return own, {words(entry, "path").casefold() for entry in entries}
 
 
 def _file(entry: JsonObject) -> _File:
-    path = words(entry, "path")
-    folder, slash, name = path.rpartition("/")
-    stem = stem_of(path)
+    path = PurePosixPath(words(entry, "path"))
     changed = datetime.fromtimestamp(number(entry, "modified_seconds")).astimezone().date()
-    day = (date_in(stem) or changed).isoformat()
-    return _File(path, folder + slash, stem, name[len(stem) :], day)
+    return _File(path, (date_in(path.stem) or changed).isoformat())
 
 
-def _free(stem: str, ending: str, taken: set[str]) -> str:
+def _free(stem: PurePosixPath, ending: str, taken: set[str]) -> str:
     """Return a file's name, with a number where it is taken, and take it."""
     names = (f"{stem}{f' ({n})' if n > 1 else ''}{ending}" for n in count(1))
     name = next(name for name in names if name.casefold() not in taken)
@@ -197,14 +190,14 @@ def _folders(files: list[_File], work: Work) -> list[str]:
     if by == "date":
         return [file.day[:7] for file in files]
     if by == "project":
-        firsts = [hit[0] if (hit := _FIRST_WORD.match(file.stem)) else "" for file in files]
+        firsts = [hit[0] if (hit := _FIRST_WORD.match(file.path.stem)) else "" for file in files]
         folded = [first.casefold() for first in firsts]
         shared = Counter(folded)
         spelled = dict(zip(reversed(folded), reversed(firsts), strict=True))
         return [spelled[each] if shared[each] > 1 else "" for each in folded]
     kinds = (kind.partition(": ") for kind in work.say("organize.types").splitlines())
     of = {ending: name for name, _, endings in kinds for ending in endings.split()}
-    return [of.get(file.ending[1:].casefold(), work.say("organize.other")) for file in files]
+    return [of.get(file.path.suffix[1:].casefold(), work.say("organize.other")) for file in files]
 
 
 def _asked(work: Work) -> tuple[str, str, str]:
@@ -219,7 +212,7 @@ def _asked(work: Work) -> tuple[str, str, str]:
 
 
 def _named(pattern: str, file: _File, n: int) -> str:
-    stem = file.stem
+    stem = file.path.stem
     if "{date" in pattern:
         stem = stem.replace(file.day, "").strip(" -_") or stem
     values = {"name": stem, "date": file.day}

@@ -67,6 +67,6 @@ def _output(value: JsonObject, work: Work) -> list[str]:
 
 
 def _fact(change: JsonObject) -> Json:
-    there: JsonObject = {"size": number(change, "size")}
-    gone: JsonObject = {"gone": True}
-    return {"path": words(change, "path"), **(gone if change.get("kind") == "deleted" else there)}
+    is_gone = change.get("kind") == "deleted"
+    fact: JsonObject = {"gone": True} if is_gone else {"size": number(change, "size")}
+    return {"path": words(change, "path"), **fact}
