@@ -323,7 +323,7 @@ def test_the_filter_exists_only_for_machines_whose_numbers_are_known(
 def test_what_landlock_lets_pass_is_closed_by_the_filter(party: Party) -> None:
     """SH-08: owner, mode, times and attributes of the person's files outside stay, and no process of theirs is ended."""
     target = party.outside / "secret.txt"
-    before, pid = target.stat(), str(os.getpid())
+    before = target.stat()
     script = """
 import os, signal, socket, sys
 path, pid = sys.argv[1], int(sys.argv[2])
@@ -343,7 +343,9 @@ tried("priority", lambda: os.setpriority(os.PRIO_PROCESS, pid, 19))
 tried("limit", lambda: __import__("resource").prlimit(pid, 1, (0, 0)))
 """
 
-    result = party.do(lambda bench: bench.run("/usr/bin/python3", "-c", script, str(target), pid))
+    result = party.do(
+        lambda bench: bench.run("/usr/bin/python3", "-c", script, str(target), str(os.getpid()))
+    )
 
     after = target.stat()
     assert result.output == b""
