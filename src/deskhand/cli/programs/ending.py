@@ -26,7 +26,7 @@ from deskhand.clock import SystemClock
 Going = Literal["asleep", "off"]
 Tell = Callable[[Going], Awaitable[None]]
 
-_INHIBIT: Final = "systemd-inhibit --what=sleep:idle --who=Deskhand --why=work cat"
+_INHIBIT: Final = "--what=sleep:idle --who=Deskhand --why=work cat"
 _LOOK_SECONDS: Final = 1.0
 _LOGIN: Final = "org.freedesktop.login1"
 
@@ -95,13 +95,13 @@ async def _beside(work: Coroutine[None, None, None]) -> AsyncGenerator[None]:
 
 async def _keep_awake(works: Callable[[], bool]) -> None:
     """Hold systemd's inhibitor through a child that ends with its input, and so with us, however we end."""
-    clock, refused = SystemClock(), shutil.which(_INHIBIT.split()[0]) is None
-    while not refused:
+    clock, program = SystemClock(), shutil.which("systemd-inhibit")
+    while program:
         await clock.sleep(_LOOK_SECONDS)
         if works():
             ours, theirs = os.pipe()
             child = await asyncio.create_subprocess_exec(
-                *_INHIBIT.split(), stdin=ours, env={"PATH": os.defpath}
+                program, *_INHIBIT.split(), stdin=ours, env={"PATH": os.defpath}
             )
             os.close(ours)
             try:
@@ -109,7 +109,7 @@ async def _keep_awake(works: Callable[[], bool]) -> None:
                     await clock.sleep(_LOOK_SECONDS)
             finally:
                 os.close(theirs)
-                refused = bool(await child.wait())
+                program = None if await child.wait() else program
     _log.warning("power.may_sleep")
 
 
