@@ -18,7 +18,6 @@ from typing_extensions import override
 from deskhand.agents.builtin.installing import (
     Installed,
     install,
-    installed,
     offers,
     read_gguf,
     remove,
@@ -79,7 +78,8 @@ async def test_a_download_is_whole_checked_and_known(files: Files, tmp_path: Pat
     assert (found.checked_by, found.parameters, found.context_tokens) == ("you", 8 * 10**9, 2048)
     assert left(tmp_path) == {"big-8b.gguf", "big-8b.json"}
     assert (tmp_path / "big-8b.gguf").read_bytes() == MODEL
-    assert installed(tmp_path) == [found]
+    (offer,) = offers(tmp_path)
+    assert (offer.name, offer.context_tokens) == ("local:big-8b", 2048)
 
 
 async def test_a_download_that_is_cut_goes_on_where_it_stopped(
@@ -183,7 +183,7 @@ async def test_a_wrong_checksum_leaves_nothing(files: Files, tmp_path: Path) -> 
 
     assert refused.value.code is Code.DOWNLOAD_FAILED
     assert SHA256 in refused.value.detail
-    assert (left(tmp_path), installed(tmp_path)) == (set(), [])
+    assert (left(tmp_path), offers(tmp_path)) == (set(), [])
 
 
 async def test_the_host_of_a_redirect_may_vouch_for_the_checksum(

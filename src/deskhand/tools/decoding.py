@@ -5,7 +5,6 @@ It refuses to guess for bytes that are no text: better "not a text file" than a 
 
 from __future__ import annotations
 
-import codecs
 import re
 from collections.abc import Iterator
 from contextlib import suppress
@@ -15,6 +14,9 @@ from typing import Final
 from deskhand.errors import Code, DeskhandError
 
 _SAMPLE_BYTES: Final = 64 * 1024
+_MARK = re.compile(
+    rb"(?P<utf_8_sig>\xef\xbb\xbf)|(?P<utf_32>\xff\xfe\0\0)|(?P<utf_16>\xff\xfe|\xfe\xff)"
+)
 _LINE_END = re.compile(r"\r\n|\n|\r")
 _CONTROL = re.compile(r"[\x00-\x08\x0e-\x1a\x1c-\x1f\x7f-\x9f]")
 
@@ -52,20 +54,11 @@ def decode(data: bytes) -> Decoded:
     raise DeskhandError(Code.UNSUPPORTED_TYPE, "it is no text")
 
 
-_MARKS: Final = (
-    (codecs.BOM_UTF8, "utf-8-sig"),
-    (codecs.BOM_UTF32_LE, "utf-32"),
-    (codecs.BOM_UTF16_LE, "utf-16"),
-    (codecs.BOM_UTF16_BE, "utf-16"),
-)
-
-
 def _encodings(data: bytes) -> Iterator[str]:
     """Yield what the bytes may be in, the likeliest first."""
     sample = data[:_SAMPLE_BYTES]
-    marked = [name for mark, name in _MARKS if data.startswith(mark)]
-    if marked:
-        yield marked[0]
+    if marked := _MARK.match(data):
+        yield str(marked.lastgroup).replace("_", "-")
     elif b"\x00" in sample:  # UTF-16 without its mark: Latin text has a zero in every other byte
         for start, name in ((1, "utf-16-le"), (0, "utf-16-be")):
             often = sample[start::2].count(0) * 2 >= len(sample) * 0.3

@@ -41,8 +41,8 @@ _CURES: Final = {
     Code.TOO_LARGE: "use query_table for a table, or run_command for a part",
     Code.NOT_FOUND: "list_files shows what there is",
 }
-_FRAMES: Final = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}
-"""Markers of a jpeg behind which its size stands."""
+_FRAME: Final = re.compile(rb"\xff[\xc0-\xc2]\x00.\x08(.{4})", re.DOTALL)
+"""Where a jpeg says its size; a small picture inside it has one of its own."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -160,7 +160,7 @@ def read_decoded(access: FolderAccess, path: str) -> tuple[Decoded, str]:
 
 def image_note(data: bytes) -> str | None:
     """Return kind, size and date of a picture from its first bytes, or nothing when it is none."""
-    with suppress(struct.error):
+    with suppress(struct.error, ValueError):
         for start, kind, size in _PICTURES:
             if data.startswith(start) and (found := size(data)):
                 taken = _TAKEN_AT.search(data, 0, 64 * 1024)
@@ -169,21 +169,10 @@ def image_note(data: bytes) -> str | None:
     return None
 
 
-def _jpeg_size(data: bytes) -> Sequence[int]:
-    """Go from segment to segment: a small picture inside the first ones has a size of its own."""
-    at = 2
-    while data[at : at + 1] == b"\xff":
-        marker, length = struct.unpack_from(">xBH", data, at)
-        if marker in _FRAMES:
-            return struct.unpack_from(">HH", data, at + 5)[::-1]
-        at += 2 + length
-    return ()
-
-
 _PICTURES: Final[tuple[tuple[bytes, str, Callable[[bytes], Sequence[int]]], ...]] = (
     (b"\x89PNG", "png", lambda data: struct.unpack_from(">II", data, 16)),
     (b"GIF8", "gif", lambda data: struct.unpack_from("<HH", data, 6)),
-    (b"\xff\xd8", "jpeg", _jpeg_size),
+    (b"\xff\xd8", "jpeg", lambda data: struct.unpack(">HH", max(_FRAME.findall(data)))[::-1]),
 )
 
 

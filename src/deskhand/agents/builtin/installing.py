@@ -252,16 +252,6 @@ class _Part:
         return found
 
 
-def installed(folder: Path) -> list[Installed]:
-    """Return the models that are here, the largest first."""
-    found: list[Installed] = []
-    for notes in folder.glob("*.json"):
-        with suppress(OSError, ValueError, TypeError):
-            one = Installed(**json.loads(notes.read_text(encoding="utf-8")))
-            found += [one] if notes.with_suffix(".gguf").is_file() else []
-    return sorted(found, key=lambda one: (-one.parameters, one.name))
-
-
 def remove(folder: Path, name: str) -> None:
     """Take a model away, whole or half.
 
@@ -276,8 +266,12 @@ def remove(folder: Path, name: str) -> None:
 
 
 def offers(folder: Path) -> list[Offer]:
-    """Return the models that are here, as what this computer can think with once the extra is there."""
-    lacks = None if find_spec("xllamacpp") else Code.MODEL_UNKNOWN
+    """Return the models that are here, the largest first, as what this computer can think with once the extra is there."""
+    lacks, found = None if find_spec("xllamacpp") else Code.MODEL_UNKNOWN, list[Installed]()
+    for notes in folder.glob("*.json"):
+        with suppress(OSError, ValueError, TypeError):
+            one = Installed(**json.loads(notes.read_text(encoding="utf-8")))
+            found += [one] if notes.with_suffix(".gguf").is_file() else []
     return [
         Offer(
             name=f"{EMBEDDED}:{one.name}",
@@ -289,7 +283,7 @@ def offers(folder: Path) -> list[Offer]:
             lacks=lacks,
             file=str(folder / f"{one.name}.gguf"),
         )
-        for one in installed(folder)
+        for one in sorted(found, key=lambda one: (-one.parameters, one.name))
     ]
 
 

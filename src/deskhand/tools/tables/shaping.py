@@ -232,15 +232,13 @@ def _joined(grids: Sequence[Grid], files: Sequence[str], on: str) -> Grid:
         keys = Counter(row[key].strip() for row in whole.rows)
         late = {each: rows for each, rows in found.items() if not each or each not in keys}
         beside = {each: rows for each, rows in found.items() if each not in late}
-        alone = [each for each in keys if each not in beside]
-        double = [each for each, rows in beside.items() if keys[each] > 1 or len(rows) > 1]
-        for what, those, count in (
-            ("no_partner", alone, sum(keys[each] for each in alone)),
-            ("no_partner_in", [*late], sum(map(len, late.values()))),
-            ("key_twice", double, len(double)),
-        ):
-            shown = ", ".join(each or "–" for each in those[:_NAMED_MAX])
-            whole.remark(what, count=count, file=file, keys=shown or "–")
+        alone = {each: count for each, count in keys.items() if each not in beside}
+        only = {each: len(rows) for each, rows in late.items()}
+        double = {each: 1 for each, rows in beside.items() if keys[each] > 1 or len(rows) > 1}
+        said = {"no_partner": alone, "no_partner_in": only, "key_twice": double}
+        for what, those in said.items():
+            shown = ", ".join(each or "–" for each in [*those][:_NAMED_MAX])
+            whole.remark(what, count=sum(those.values()), file=file, keys=shown or "–")
         total = sum(count * len(beside.get(each, [""])) for each, count in keys.items())
         if total > ROWS_OUT_MAX:
             raise DeskhandError(Code.TOO_LARGE, f"{total:,} rows: {on} is no key")
