@@ -7,20 +7,20 @@ judges. Few modules, because an import costs time.
 
 from __future__ import annotations
 
+import _socket  # what socket adds takes longer to import than all the rest takes
 import os
-import socket
 import sys
 
 
 def main(path: str, direct: str, argv: list[str]) -> None:
-    """Hand out a listening socket, and become the command."""
-    with (
-        socket.create_server(("127.0.0.1", 0), backlog=64) as server,
-        socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as out,
-    ):
-        out.connect(path)
-        socket.send_fds(out, [b"1"], [server.fileno()])
-        proxy = f"http://127.0.0.1:{server.getsockname()[1]}"
+    """Hand out a listening socket, and become the command, which closes ours."""
+    server, out = _socket.socket(), _socket.socket(_socket.AF_UNIX, _socket.SOCK_DGRAM)
+    server.bind(("127.0.0.1", 0))
+    server.listen(64)
+    out.connect(path)
+    handed = server.fileno().to_bytes(4, sys.byteorder)
+    out.sendmsg([b"1"], [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, handed)])
+    proxy = f"http://127.0.0.1:{server.getsockname()[1]}"
     for name, said in zip(
         ("http", "https", "all", "no"), (proxy, proxy, proxy, direct), strict=True
     ):
