@@ -101,6 +101,7 @@ async def open_rim(
         ids=ids,
         notifiers={},
         spread=lambda: 0.5,
+        home=home,
     )
     await hub.start()
     try:

@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import logging
 from collections.abc import AsyncGenerator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 from fastapi import APIRouter
+from typing_extensions import override
 
+from deskhand.clock import SystemClock
+from deskhand.errors import DeskhandError
 from deskhand.hub.http.app import RULES, GuardedRoute
-from deskhand.limits import BAD_LOGINS_PER_MINUTE_MAX
+from deskhand.hub.peer import Throttle
+from deskhand.limits import BAD_LOGINS_PER_MINUTE_MAX, CODE_TRIES_MAX, INVITE_SECONDS
 from deskhand.protocol.objects import Role, Thread
 from tests.rim import JSON, TUS, Rim, code_of, open_rim, thread_op
 
@@ -134,6 +140,60 @@ async def test_many_bad_logins_are_slowed_down_and_the_owner_is_not(rim: Rim) ->
 
     assert (slowed.status_code, owner.status_code) == (429, 200)
     assert int(slowed.headers["Retry-After"]) > 0
+
+
+async def test_who_was_slowed_down_stays_so_over_a_restart(tmp_path: Path) -> None:
+    """100 bad logins, and of codes five: another hub process refuses at once, lets the owner in, and ends it in time (AU-08)."""
+    async with open_rim(tmp_path) as rim:
+        for _ in range(100):
+            await rim.client("dhs_" + "C" * 43).get("/v1/tasks")
+        for _ in range(CODE_TRIES_MAX):
+            await rim.client().post("/v1/pair", json={"code": "12", "name": "x"})
+
+    async with open_rim(tmp_path) as rim:
+        login = await rim.client("dhs_" + "C" * 43).get("/v1/tasks")
+        code = await rim.client().post("/v1/pair", json={"code": "12", "name": "x"})
+        owner = await rim.local.get("/v1/tasks")
+
+    assert (login.status_code, code.status_code, owner.status_code) == (429, 429, 200)
+    assert 0 < int(login.headers["Retry-After"]) <= 60
+    assert 60 < int(code.headers["Retry-After"]) <= INVITE_SECONDS
+
+
+@dataclass(slots=True)
+class StillClock(SystemClock):
+    """A clock that somebody else moves."""
+
+    at: datetime = datetime(2026, 1, 5, tzinfo=UTC)
+
+    @override
+    def now(self) -> datetime:
+        """Return where it was put."""
+        return self.at
+
+    @override
+    def monotonic(self) -> float:
+        """Return how long this process runs: it has just begun."""
+        return 5.0
+
+
+@pytest.mark.parametrize("moved", [-86400.0, 0.0, 30.0, 61.0])
+def test_a_kept_refusal_lasts_no_longer_than_its_window(tmp_path: Path, moved: float) -> None:
+    """Whatever the clock did meanwhile: set back it lasts one window more, and what is over is over (AU-08)."""
+    clock = StillClock()
+    first = Throttle(clock, most=2, seconds=60, file=tmp_path / "tried.json")
+    for _ in range(2):
+        first.count("10.0.0.1")
+    clock.at += timedelta(seconds=moved)
+
+    again = Throttle(clock, most=2, seconds=60, file=tmp_path / "tried.json")
+    left = 0.0
+    try:
+        again.check("10.0.0.1")
+    except DeskhandError as refused:
+        left = refused.retry_after_seconds or 0.0
+
+    assert left == pytest.approx({-86400.0: 60.0, 0.0: 60.0, 30.0: 30.0, 61.0: 0.0}[moved])
 
 
 @pytest.mark.parametrize(

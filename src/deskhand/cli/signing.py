@@ -6,6 +6,7 @@ The key is made when it is first needed and never leaves this home. It refuses a
 from __future__ import annotations
 
 import json
+import re
 from typing import TYPE_CHECKING, Final
 
 from deskhand.cli.home import home, local_runner
@@ -63,6 +64,8 @@ def trust_here(name: str | None, *, remove: bool) -> int:
     if remove and not trust.remove(said):
         raise DeskhandError(Code.NOT_FOUND, name, field="FINGERPRINT")
     if not remove:
+        if not re.fullmatch("[0-9a-f]{32}", said):
+            raise DeskhandError(Code.INVALID, name, field="FINGERPRINT")
         trust.add(said)
     return speak.done({"id": said}, "runner.untrusted" if remove else "runner.trusted")
 

@@ -10,6 +10,7 @@ import json
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 
 from deskhand.clock import Clock
 from deskhand.errors import Code, DeskhandError
@@ -50,11 +51,13 @@ class Hub:
     notifiers: Mapping[str, Notifier]
     spread: Callable[[], float]
     names: tuple[str, ...] = ()
+    home: Path | None = None
+    """Where what strangers tried too often is kept; without one it is forgotten with the process."""
 
     def __post_init__(self) -> None:
         """Wire the services; nothing runs yet."""
         store, blobs, clock = self.store, self.blobs, self.clock
-        self.pairing = Pairing(store, clock, self.ids, uid=own_uid())
+        self.pairing = Pairing(store, clock, self.ids, uid=own_uid(), kept=self.tried("pairing"))
         self.attendance = Attendance(store=store, clock=clock, moved=self._dispatch)
         self.streams = self.attendance.streams
         self.stream = self.streams.stream
@@ -69,6 +72,10 @@ class Hub:
         for one in self._loops:
             store.on_commit(one.look_at)
         self._running: list[asyncio.Task[None]] = []
+
+    def tried(self, what: str) -> Path | None:
+        """Return the file of a counter of wrong tries."""
+        return self.home / f"tried-{what}.json" if self.home else None
 
     async def start(self) -> None:
         """Begin to deliver and to note who is there: nobody, so far."""

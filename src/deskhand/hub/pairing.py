@@ -2,8 +2,8 @@
 
 Two secrets (security 2.3): the link carries 128 bits and may be admitted by itself when it was shown at the machine;
 the six digits only file a request. Kind and role belong to the invitation, never to who redeems it. This module
-refuses to hand out a credential twice, and counts wrong tries per address and for the hub as a whole. The counters
-are in memory; what is single use is decided in the store.
+refuses to hand out a credential twice, and counts wrong tries per address and for the hub as a whole; what
+was tried too often stays refused over a restart. What is single use is decided in the store.
 """
 
 from __future__ import annotations
@@ -44,14 +44,27 @@ class Pairing:
     ``here`` lets a folder be used where the hub shares a process with its computer's runner.
     """
 
-    def __init__(self, store: SqlStore, clock: Clock, ids: Ids, *, uid: int | None = None) -> None:
-        """Begin with all counters at nothing."""
+    def __init__(
+        self,
+        store: SqlStore,
+        clock: Clock,
+        ids: Ids,
+        *,
+        uid: int | None = None,
+        kept: Path | None = None,
+    ) -> None:
+        """Begin with all counters at nothing, but for what was ``kept`` because it was too often."""
         self._store, self._clock, self._ids, self._uid = store, clock, ids, uid
         self._local: set[str] = set()
         self.here: Callable[[wire.HereAsk], Awaitable[None]] | None = None
-        self._failures = Throttle(clock, most=limits.PAIR_FAILURES_PER_MINUTE_MAX, seconds=60)
+        self._failures = Throttle(
+            clock, most=limits.PAIR_FAILURES_PER_MINUTE_MAX, seconds=60, file=kept
+        )
         self._wrong_codes = Throttle(
-            clock, most=limits.CODE_TRIES_MAX, seconds=limits.INVITE_SECONDS
+            clock,
+            most=limits.CODE_TRIES_MAX,
+            seconds=limits.INVITE_SECONDS,
+            file=kept.with_stem("tried-codes") if kept else None,
         )
 
     async def create_invite(

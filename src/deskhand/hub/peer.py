@@ -6,13 +6,16 @@ On loopback the kernel tells which user of this machine it is (Linux); elsewhere
 from __future__ import annotations
 
 import ipaddress
+import json
 import os
 import struct
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from deskhand.clock import Clock
 from deskhand.errors import Code, DeskhandError
+from deskhand.store.private import read_private, write_private
 
 _TABLES = {4: Path("/proc/net/tcp"), 6: Path("/proc/net/tcp6")}
 _LOCAL, _REMOTE, _UID = 1, 2, 7
@@ -55,13 +58,22 @@ def _in_table(address: str, port: int) -> str:
 class Throttle:
     """At most ``most`` tries per key in a window of ``seconds``, which begins with the first one.
 
-    Kept in memory: a restart forgets, and several hubs count apart. It does not grow without end.
+    With a ``file`` a window that is full outlives the process (AU-08); one that is not is forgotten by a restart, and
+    several hubs count apart. It does not grow without end.
     """
 
     clock: Clock
     most: int = field(kw_only=True)
     seconds: float = field(kw_only=True)
+    file: Path | None = field(default=None, kw_only=True)
     windows: dict[str, tuple[float, int]] = field(default_factory=dict[str, tuple[float, int]])
+
+    def __post_init__(self) -> None:
+        """Go on with what was full in the last life; a clock that was set back meanwhile begins its window anew."""
+        with suppress(DeskhandError, TypeError, ValueError):
+            for key, began in (read_private(self.file) or {} if self.file else {}).items():
+                age = max(self.clock.now().timestamp() - float(began), 0.0)
+                self.windows[key] = (self.clock.monotonic() - age, self.most)
 
     def count(self, key: str) -> None:
         """Note one more."""
@@ -71,6 +83,12 @@ class Throttle:
         self.windows[key] = (now, 1) if fresh else (began, count + 1)
         if len(self.windows) > _KEYS_MAX:
             del self.windows[next(iter(self.windows))]
+        if self.file and self.windows[key][1] >= self.most:
+            ago = self.clock.now().timestamp() - now
+            full = {
+                key: one + ago for key, (one, tries) in self.windows.items() if tries >= self.most
+            }
+            write_private(self.file, json.dumps(full))
 
     def check(self, key: str) -> None:
         """Refuse while the window is full: ``rate_limited`` with when to come back."""

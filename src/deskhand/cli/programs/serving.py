@@ -113,6 +113,7 @@ async def running_hub(path: Path, *, port: int | None, reach: Reach) -> AsyncGen
             notifiers={push.road: push},
             spread=random.SystemRandom().random,
             names=(*named, *reach.names),
+            home=home.path,
         )
         door = access.PushDoor(public_key=push.public_key, allows=push.allows)
         await hub.start()

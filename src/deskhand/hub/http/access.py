@@ -106,7 +106,8 @@ class Door:
         """Begin with nobody known; ``page`` are its files as they are sent."""
         self.hub, self.push, self.page = hub, push, page
         self.uploads = Uploads(store=hub.store, blobs=hub.blobs, clock=hub.clock, ids=hub.ids)
-        self._bad = Throttle(hub.clock, most=limits.BAD_LOGINS_PER_MINUTE_MAX, seconds=60)
+        often = limits.BAD_LOGINS_PER_MINUTE_MAX
+        self._bad = Throttle(hub.clock, most=often, seconds=60, file=hub.tried("logins"))
         self._busy = Throttle(hub.clock, most=limits.REQUESTS_PER_TEN_SECONDS_MAX, seconds=10)
 
     async def admit(self, request: Request, roles: frozenset[str]) -> Call:
