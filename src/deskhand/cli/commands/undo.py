@@ -32,6 +32,8 @@ def undo(
     hub, op = client(), new_op_id()
     task = hub.get(f"/v1/tasks/{quoted(name)}")
     root = root_of(name)
+    if not (root or sum(task["changes"].values())):
+        return speak.answer(task, speak.say("undo.nothing"))
     place = place_of(hub, root, None, op) if root else {key: task.get(key) for key in _PLACE}
     options = [f"--turn {turn}"] * (turn is not None) + ["--force"] * force
     body: Obj = {"text": " ".join(["/undo", name, *options]), "as": "task", **place}
