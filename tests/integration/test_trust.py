@@ -12,7 +12,14 @@ import pytest
 from deskhand.clock import SystemClock
 from deskhand.errors import Code, DeskhandError
 from deskhand.ports import Done
-from deskhand.protocol.events import ApprovalDecided, Body, DeviceRevoked, FolderPut, SettingChanged
+from deskhand.protocol.events import (
+    ORDER_KINDS,
+    ApprovalDecided,
+    Body,
+    DeviceRevoked,
+    FolderPut,
+    SettingChanged,
+)
 from deskhand.protocol.objects import Folder, FolderMode, Runner
 from deskhand.protocol.tasks import Approval, TaskState
 from deskhand.protocol.wire import Json, JsonObject
@@ -271,6 +278,20 @@ async def test_a_hub_cannot_widen_what_it_is_believed(tmp_path: Path) -> None:
 
     assert _advertised(laptop).hub_trust == "low"
     assert not (laptop.folder / "report.md").exists()
+
+
+def test_the_documents_say_of_every_order_why_it_widens_nothing() -> None:
+    """SE-07: what a computer takes from its hub is a table, and no order is missing in it."""
+    page = (Path(__file__).parents[2] / "docs/explanation/trust.md").read_text(encoding="utf-8")
+    rows = [line for line in page.splitlines() if line.startswith("| `")]
+
+    missing = [
+        kind
+        for kind in (*ORDER_KINDS, "device.certified")
+        if not any(f"`{kind}`" in row.split("|")[1] for row in rows)
+    ]
+
+    assert missing == []
 
 
 def _advertised(laptop: Laptop) -> Runner:
