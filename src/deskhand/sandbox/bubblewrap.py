@@ -242,5 +242,6 @@ def _never_started(output: BoundedOutput) -> int:
     """Tell a missing program, which is the command's failure, from a box that could not be raised."""
     said = output.data().decode("utf-8", "replace").strip()
     if not said.startswith("bwrap: execvp "):
-        raise DeskhandError(Code.SANDBOX_UNAVAILABLE, said[-_SAID_CHARS_MAX:])
+        detail = said[-_SAID_CHARS_MAX:] or "the wall ended without a word"
+        raise DeskhandError(Code.SANDBOX_UNAVAILABLE, detail)
     return _NOT_FOUND_EXIT

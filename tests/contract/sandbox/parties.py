@@ -13,7 +13,7 @@ import signal
 import sys
 import tempfile
 from collections.abc import Awaitable, Callable
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar, cast
@@ -62,8 +62,15 @@ class Bench:
 
     def layer(self, name: str) -> Path | None:
         """Find what a running command has written so far, in its layer."""
-        found = self.state.glob(f"sandbox/*/*/{name}")
+        return written(self.state, name)
+
+
+def written(state: Path, name: str) -> Path | None:
+    """Find what a running command has written so far, in its layer or its copy."""
+    with suppress(FileNotFoundError):  # a layer may go while it is looked into
+        found = state.glob(f"sandbox/*/*/{name}")
         return next((path for path in found if path.parent.name in ("upper", "merged")), None)
+    return None
 
 
 def command(folder: Path, *argv: str, bounds: Bounds | None = None) -> Command:

@@ -26,6 +26,7 @@ from tests.contract.sandbox.parties import (
     listed,
     processes_with,
     until,
+    written,
 )
 
 pytestmark = [pytest.mark.needs("bubblewrap"), pytest.mark.needs("overlay")]
@@ -198,14 +199,13 @@ def test_a_command_beyond_its_time_is_ended_and_nothing_is_applied(party: Party)
 def test_a_killed_runner_leaves_no_process_and_no_change(party: Party, moment: str) -> None:
     """SH-09: kill -9 of the runner ends the box at any moment; the next start clears what it left."""
     mark = f"98762{os.getpid()}"
-    layers = party.home / "state" / "sandbox"
     child = party.start(
         lambda bench: bench.sh(f"echo x > new; (setsid sleep {mark} &); sleep {mark}")
     )
     if moment == "starting":
         asyncio.run(until(lambda: processes_with(mark)))
     else:
-        asyncio.run(until(lambda: list(layers.glob("*/[um]*/new"))))
+        asyncio.run(until(lambda: written(party.home / "state", "new")))
 
     party.kill(child)
 
