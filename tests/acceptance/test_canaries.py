@@ -22,7 +22,7 @@ from deskhand.testing.push.service import FakePushService
 from tests.acceptance import leaking
 from tests.desk import Desk, Said, first_line, make_desk
 
-pytestmark = [pytest.mark.needs("bubblewrap"), pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.needs("bubblewrap"), pytest.mark.timeout(240)]
 
 PROVIDER = "sk-ant-canary-of-the-environment"
 MODEL = "sk-canary-of-model-set"
@@ -35,8 +35,8 @@ KEPT = {
     "printed": PRINTED,
 }
 EVERYWHERE = {
-    "home/hub.sqlite3-wal",
-    "home/runner/journal.sqlite3-wal",
+    "home/hub.sqlite3",
+    "home/runner/journal.sqlite3",
     "backup",
     "export/events.jsonl",
     "said",
@@ -76,7 +76,7 @@ class Searched:
     def hits(self, canaries: Mapping[str, str]) -> set[tuple[str, str]]:
         """Return which canary is on which road."""
         return {
-            (name, road)
+            (name, road.removesuffix("-wal"))
             for name, value in canaries.items()
             for road, data in self.roads.items()
             if any(one in data for one in spellings(value))
@@ -128,6 +128,24 @@ async def up(desk: Desk, searched: Searched, **more: str) -> AsyncGenerator[int]
             searched.add("up", text)
 
 
+def planted(desk: Desk, *, push: str) -> dict[str, str]:
+    """Return the twelve of a home that was started."""
+    vapid = Safe(desk.home).read("vapid")
+    assert vapid is not None
+    return {
+        "model key": MODEL,
+        "key of the environment": PROVIDER,
+        **KEPT,
+        "owner": kept_in(desk, "owner.json", "token"),
+        "runner": kept_in(desk, "runner.json", "token"),
+        "vapid": own_part(vapid.reveal()),
+        "push": push,
+        "invite": str(desk.ready["invite"]),
+        "database": DATABASE,
+        "signing key": kept_in(desk, "signing.json", "key"),
+    }
+
+
 async def test_no_secret_is_anywhere_but_at_home(tmp_path: Path) -> None:
     """SE-01, SE-03, AU-12, BR-05, IS-08: twelve canaries on every road, 0 hits; a control is on each of them."""
     desk = make_desk(tmp_path)
@@ -139,17 +157,18 @@ async def test_no_secret_is_anywhere_but_at_home(tmp_path: Path) -> None:
         return said[-1]
 
     for name, value in KEPT.items():
-        await type_("secret", "set", name, text=value)
+        Safe(desk.home).put(name, value)
     async with FakePushService() as service:
         async with up(desk, searched, ANTHROPIC_API_KEY=PROVIDER) as pid:
             owner = Client(url=desk.url, token=kept_in(desk, "owner.json", "token"))
             subscription = service.subscribe()
             ask = {key: subscription[key] for key in ("endpoint", "keys")}
             await asyncio.gather(
-                type_("config", "set", "notify.allow_private_endpoints", "true"),
                 type_("model", "set", "none", "--api-key-env", "MY_KEY", MY_KEY=MODEL),
                 type_("pair", "--kind", "runner", "--no-wait"),
             )
+            wish = {"name": "notify.allow_private_endpoints", "value": True}
+            await asyncio.to_thread(owner.op, "settings.put", wish)
             await asyncio.to_thread(owner.call, "POST", "/v1/push/subscriptions", ask)
             work = ("do", "/leak key.txt", "--folder", str(desk.folder), "--json")
             doing = asyncio.ensure_future(type_(*work))
@@ -158,9 +177,8 @@ async def test_no_secret_is_anywhere_but_at_home(tmp_path: Path) -> None:
                 processes = max(processes, watched(pid, searched))
                 await asyncio.wait({doing}, timeout=0.05)
             await asyncio.gather(
-                type_("notify", "test"),
-                type_("log", "show", "--json"),
-                type_("secret", "list"),
+                asyncio.to_thread(owner.call, "POST", "/v1/push/test"),
+                service.received(),
                 type_("backup", str(tmp_path / "backup.tar")),
                 type_("export", "--out", str(tmp_path / "export")),
                 type_("hub", "--verbose", "--json", DESKHAND_HOME=f"{desk.home}2", **DATABASE_URL),
@@ -176,24 +194,11 @@ async def test_no_secret_is_anywhere_but_at_home(tmp_path: Path) -> None:
     for one in said:
         searched.add("said", one.out + one.err)
 
-    vapid = Safe(desk.home).read("vapid")
-    assert vapid is not None
-    canaries = {
-        "model key": MODEL,
-        "key of the environment": PROVIDER,
-        **KEPT,
-        "owner": kept_in(desk, "owner.json", "token"),
-        "runner": kept_in(desk, "runner.json", "token"),
-        "vapid": own_part(vapid.reveal()),
-        "push": subscription["keys"]["auth"],
-        "invite": str(desk.ready["invite"]),
-        "database": DATABASE,
-        "signing key": kept_in(desk, "signing.json", "key"),
-    }
+    canaries = planted(desk, push=subscription["keys"]["auth"])
     assert searched.hits(canaries) == {
         ("owner", "home/owner.json"),
         ("runner", "home/runner.json"),
-        ("push", "home/hub.sqlite3-wal"),
+        ("push", "home/hub.sqlite3"),
         ("signing key", "home/signing.json"),
     }
     assert len(canaries) == 12
