@@ -27,10 +27,18 @@ def warm() -> None:
 
 
 WALLS = {"overlay": Bubblewrap, "copy": Copied, "Landlock": Landlocked}
-PARTIES = ("this user, overlay", "normal user, overlay", "this user, copy", "normal user, copy")
+BOXED = pytest.mark.needs("bubblewrap")
+LAYERED = pytest.mark.needs("overlay")
+PARTIES = (
+    pytest.param("this user, overlay", marks=(BOXED, LAYERED)),
+    pytest.param("normal user, overlay", marks=(BOXED, LAYERED)),
+    pytest.param("this user, copy", marks=BOXED),
+    pytest.param("normal user, copy", marks=BOXED),
+    pytest.param("normal user, Landlock"),
+)
 
 
-@pytest.fixture(params=[*PARTIES, "normal user, Landlock"])
+@pytest.fixture(params=PARTIES)
 def party(request: pytest.FixtureRequest, warm: None) -> Iterator[Party]:
     """This user, and when that is root a normal user too; behind each wall that can hold them."""
     del warm

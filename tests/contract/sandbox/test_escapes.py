@@ -11,15 +11,11 @@ from contextlib import closing, suppress
 from pathlib import Path
 from tempfile import TemporaryFile
 
-import pytest
-
 from deskhand.ports import Command, CommandResult, FolderAccess
 from deskhand.protocol.objects import SandboxInfo
 from deskhand.sandbox.escapes import try_escapes
 from deskhand.tools.beneath import Folder
 from tests.contract.sandbox.parties import Bench, Party
-
-pytestmark = [pytest.mark.needs("bubblewrap"), pytest.mark.needs("overlay")]
 
 
 def _tried(party: Party) -> Mapping[str, bool]:

@@ -29,8 +29,6 @@ from tests.contract.sandbox.parties import (
     written,
 )
 
-pytestmark = [pytest.mark.needs("bubblewrap"), pytest.mark.needs("overlay")]
-
 # --- ordinary work
 
 

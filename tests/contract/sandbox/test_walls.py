@@ -34,8 +34,6 @@ from tests.contract.sandbox.parties import (
     until,
 )
 
-pytestmark = [pytest.mark.needs("bubblewrap"), pytest.mark.needs("overlay")]
-
 SYSTEM_PYTHON = pytest.mark.skipif(
     not Path("/usr/bin/python3").exists(), reason="no Python below /usr for the box to run"
 )
@@ -271,6 +269,7 @@ def test_a_wall_that_cannot_be_raised_is_found_out_by_trying(
     assert info.reason
 
 
+@pytest.mark.needs("bubblewrap")
 def test_a_state_directory_that_cannot_carry_layers_means_a_copy(tmp_path: Path) -> None:
     """SH-10: a path that mount options would misread is refused, not guessed at, and the weaker wall says why."""
     state = tmp_path / "a,b:c"
@@ -403,7 +402,7 @@ time.sleep(float(sys.argv[3]))
 
 def test_no_more_processes_start_than_were_granted(party: Party) -> None:
     """RL: 64 hold also for a root runner, whose commands are somebody else's."""
-    script = "n=0; while [ $n -lt 400 ]; do sleep 98765431 & n=$((n+1)); done; echo all of them"
+    script = "n=0; while [ $n -lt 400 ]; do sleep 98765431 & n=$((n+1)); done; sleep 1; echo all of them"
 
     async def scenario(bench: Bench) -> CommandResult:
         line = replace(command(bench.folder.root, "sh", "-c", script), processes_max=64)
