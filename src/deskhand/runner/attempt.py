@@ -300,7 +300,7 @@ class _Driver:
         await together(self._flush(), self._kit.accepted(self._key))
         performed = await self._gate.perform(call, self._within(step), ruling)
         self._finish(step, performed)
-        if performed.result.value.get("code") == Code.EGRESS_QUOTA:
+        if performed.result.value.get("code") == str(Code.EGRESS_QUOTA):
             raise DeskhandError(Code.EGRESS_QUOTA)  # ends the task, and its owner is told (NE-10)
 
     def _note(self, call: ports.ToolCall, result: ports.ToolResult) -> None:
