@@ -34,7 +34,6 @@ LINE_CHARS_MAX: Final = 2_000
 """How much of one line a model sees."""
 APART: Final = (".pdf", ".docx", ".xlsx", ".xlsm", ".eml", ".html", ".htm")
 """What needs a parser."""
-_TABLES: Final = (".csv", ".tsv")
 _DELIMITERS: Final = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
 _TAKEN_AT: Final = re.compile(rb"(?:19|20)\d\d:[01]\d:[0-3]\d [0-2]\d:[0-5]\d:[0-5]\d\x00")
 _CURES: Final = {
@@ -183,7 +182,7 @@ def _plain(data: bytes, kind: str) -> Lines:
         return Lines(lines=[picture], sha256=digest)
     decoded = decode(data)
     lines = decoded.lines()
-    if kind in _TABLES and lines:
+    if kind in (".csv", ".tsv") and lines:
         notes = (f"table, columns divided by {_DELIMITERS.get(delimiter_of(lines), 'a mark')}",)
     return Lines(lines=lines, sha256=digest, encoding=decoded.encoding, notes=notes)
 

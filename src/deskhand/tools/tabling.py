@@ -10,7 +10,7 @@ from base64 import b64decode
 from dataclasses import dataclass
 from functools import partial
 from pathlib import PurePosixPath
-from typing import Final, cast
+from typing import cast
 
 from deskhand.errors import Code, DeskhandError
 from deskhand.limits import READ_BYTES_MAX
@@ -27,7 +27,6 @@ from deskhand.tools.tables.shaping import Made, shape
 from deskhand.tools.writing.documents import rendered
 
 _Tables = list[tuple[str, Table]]
-_BOOKS: Final = (".xlsx", ".xlsm")
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +47,7 @@ class Tabling:
         for path in wish.paths:
             with about(path):
                 data = await self._read(access, path)
-                if PurePosixPath(path).suffix.lower() in _BOOKS:
+                if PurePosixPath(path).suffix.lower() in (".xlsx", ".xlsm"):
                     sheets = await self._sheets(data, place)
                     name = wish.sheet or next(iter(sheets), "")
                     if name not in sheets:

@@ -25,9 +25,12 @@ class BuiltInAgent(Mind):
     name = "builtin"
     _thinker: Thinker | None = field(default=None, init=False)
 
-    async def warm(self) -> None:
-        """Bring in what talks to models, so that the first move is not slow."""
-        await self._thinking()
+    async def warm(self) -> Thinker:
+        """Return what talks to models, brought in when it is first needed; before the first move, so that it is not slow."""
+        if self._thinker is None:
+            thinker = await self.offload(lambda: _thinker(self))
+            self._thinker = self._thinker or thinker
+        return self._thinker
 
     async def move(self, brief: Brief, history: Sequence[Turn]) -> Move:
         """Return the next move.
@@ -37,7 +40,7 @@ class BuiltInAgent(Mind):
                 ``model_context`` when even the folded history does not fit, ``model_refused``.
         """
         await self.ready(brief)
-        return await (await self._thinking()).move(brief, history)
+        return await (await self.warm()).move(brief, history)
 
     async def judge(
         self, brief: Brief, criteria: Sequence[str], evidence: Sequence[Evidence]
@@ -48,18 +51,12 @@ class BuiltInAgent(Mind):
             DeskhandError: as for a move.
         """
         await self.ready(brief)
-        return await (await self._thinking()).judge(brief, criteria, evidence)
+        return await (await self.warm()).judge(brief, criteria, evidence)
 
     async def close(self) -> None:
         """Close the connections to models."""
         if self._thinker is not None:
             await self._thinker.close()
-
-    async def _thinking(self) -> Thinker:
-        if self._thinker is None:
-            thinker = await self.offload(lambda: _thinker(self))
-            self._thinker = self._thinker or thinker
-        return self._thinker
 
 
 def _thinker(mind: Mind) -> Thinker:

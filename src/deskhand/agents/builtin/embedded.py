@@ -12,9 +12,6 @@ import sys
 from importlib import import_module
 from typing import Any
 
-IDLE_SECONDS = 600
-"""After so long without a question the model leaves the memory until the next one."""
-
 
 def main() -> None:
     """Serve until stdin ends."""
@@ -28,7 +25,8 @@ def main() -> None:
     params.n_ctx, params.n_parallel = order["context_tokens"], 1
     threads = max(1, (os.cpu_count() or 1) - 1)
     params.cpuparams.n_threads = params.cpuparams_batch.n_threads = threads
-    params.sleep_idle_seconds = IDLE_SECONDS
+    # Without a question the model leaves the memory until the next one.
+    params.sleep_idle_seconds = 600
     params.use_jinja, params.ui, params.endpoint_slots = True, False, False
     server: Any = xllamacpp.Server(params)
     sys.stdout.write(server.listening_address + "\n")

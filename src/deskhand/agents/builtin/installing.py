@@ -31,9 +31,6 @@ from deskhand.errors import Code, DeskhandError
 
 TRIES: Final = 5
 """How often in a row a broken download goes on by itself without having got further."""
-_GONE: Final = (401, 403, 404, 410)
-"""Answers to which asking again is of no use."""
-_LOCAL: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 _NUMBERS: Final = dict(zip((*range(8), 10, 11, 12), "BbHhIif?Qqd", strict=True))
 _TEXT, _LIST = 8, 9
 _MOST: Final = 4_000_000
@@ -107,11 +104,9 @@ async def _fetch(url: str, part: _Part) -> None:
         DeskhandError: ``unavailable`` and ``timeout`` unless all is here now; ``not_found``, ``address_refused``.
     """
     first = parse_target(url)
-    egress = Egress(allowed=frozenset({first.entry} if first.host in _LOCAL else ()))
-    headers = part.missing(url)
-    asked = EgressRequest(
-        method="GET", url=url, headers=headers, seconds_max=48 * 3600.0, take=part.take
-    )
+    is_here = first.host in ("localhost", "127.0.0.1", "::1")
+    egress, headers = Egress(allowed=frozenset([first.entry] * is_here)), part.missing(url)
+    asked = EgressRequest(method="GET", url=url, headers=headers, seconds_max=2e5, take=part.take)
     answer = await egress.send(asked)
     for _ in range(6):
         if vouched := re.fullmatch('"?([0-9a-f]{64})"?', answer.headers.get("x-linked-etag", "")):
@@ -123,7 +118,7 @@ async def _fetch(url: str, part: _Part) -> None:
     if answer.status == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
         part.restart()
     said = f"{first.host}: HTTP {answer.status}"
-    if answer.status in _GONE:
+    if answer.status in (401, 403, 404, 410):  # asking again is of no use
         raise DeskhandError(Code.NOT_FOUND, said)
     if answer.status not in (200, 206) or part.here != (part.total or part.here):
         raise DeskhandError(Code.UNAVAILABLE, said)

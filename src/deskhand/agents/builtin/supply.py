@@ -41,9 +41,9 @@ LOOK_SECONDS: Final = 30.0
 """How often servers are looked for: whatever else listens there sees it in its log. Settings are seen at once."""
 
 
+_PROGRAM: Final = (sys.executable, "-m", "deskhand.agents.builtin.embedded")
 CONTEXT_TOKENS: Final = 16_384
 """What a model of our own gets at most unless the settings say otherwise: more takes memory for each token."""
-_PROGRAM: Final = (sys.executable, "-m", "deskhand.agents.builtin.embedded")
 
 
 class Embedded:
@@ -178,7 +178,6 @@ class Supply:
 LOOPBACK: Final = "127.0.0.1"
 SMALL_PARAMETERS: Final = 1_000_000_000
 """Below this many a model cannot run the loop: 0 of 20 tasks were done by what was measured."""
-_CODING_AGENTS: Final = ("claude", "codex", "opencode", "gemini", "qwen")
 _MUTE: Final = re.compile("embed|bge-|rerank|whisper")
 """In names of models that say nothing."""
 _OLLAMA_HOST: Final = re.compile(r"(?:http://)?(?:127\.0\.0\.1|localhost|0\.0\.0\.0):(\d{1,5})/?")
@@ -209,7 +208,8 @@ def look(
     keys |= {one: Secret(one, environment[one]) for one in named if environment.get(one)}
     looked = {"keys": tuple(one for one in known if one in keys)}
     looked |= {kind: tuple(one.name for one in found) for kind, found in offered.items()}
-    looked["agents"] = tuple(filter(shutil.which, _CODING_AGENTS))
+    agents = ("claude", "codex", "opencode", "gemini", "qwen")
+    looked["agents"] = tuple(filter(shutil.which, agents))
     return Findings(
         wanted=wanted,
         keys=keys,

@@ -131,8 +131,6 @@ def arguments_of(call: chat.ToolCallPart) -> JsonObject:
 # --- what it is told
 
 
-STRIDES: Final = 8
-"""An eighth of the turns is folded at a time: what comes before stays the same, and a provider's cache of it valid."""
 ROOM_BYTES_MIN: Final = 3_000
 """Beside the rules; a model with less context cannot work."""
 _PART_BYTES: Final = 60
@@ -206,7 +204,8 @@ def _bounded(history: Sequence[Turn], left: int, language: str) -> list[Said]:
     whole = [_said(*one, language, 1 << 40) for one in earlier]
     # Enough to know what it was.
     small = [_said(*one, language, 160) for one in earlier]
-    counts = [*range(0, len(earlier), 1 + len(earlier) // STRIDES), len(earlier)]
+    # An eighth is folded at a time: what comes before stays the same, and a provider's cache of it valid.
+    counts = [*range(0, len(earlier), 1 + len(earlier) // 8), len(earlier)]
     ways = chain((small[:n] + whole[n:] for n in counts), (small[n:] for n in counts))
     return [*next(way for way in ways if size_of(*chain(*way)) <= left), last]
 

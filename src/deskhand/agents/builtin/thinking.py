@@ -51,7 +51,6 @@ CONTEXT_TOKENS: Final = 32_000
 """Of a model about which nothing is known."""
 
 
-_LOCAL: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 _PATIENCE: Final = httpx2.Timeout(600.0, connect=5.0)
 """Whether a model went silent is watched elsewhere."""
 
@@ -198,7 +197,7 @@ class Thinker:
             if choice.base_url:
                 # A server here may want no key, but its client library insists on one.
                 given = {"base_url": choice.base_url, "api_key": secret or "none"}
-                if urlsplit(choice.base_url).hostname in _LOCAL:
+                if urlsplit(choice.base_url).hostname in ("localhost", "127.0.0.1", "::1"):
                     # A proxy of the environment cannot reach it, and must not hear what is said to it.
                     given["http_client"] = httpx2.AsyncClient(trust_env=False, timeout=_PATIENCE)
                     self._clients.append(given["http_client"])

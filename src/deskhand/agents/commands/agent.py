@@ -101,7 +101,7 @@ def _moves(command: Command, work: Work) -> Generator[Wishes | Done | GiveUp, Tu
         try:
             end = yield from command.plan(work)
         except StoppedError as stopped:
-            end = GiveUp(reasons=stopped.reasons)
+            end = GiveUp(reasons=stopped.args)
         yield end
         while isinstance(end, GiveUp):
             yield end

@@ -84,12 +84,7 @@ def examples(name: str, language: str) -> list[str]:
 
 
 class StoppedError(Exception):
-    """The plan cannot go on; each reason is a sentence for the person."""
-
-    def __init__(self, *reasons: str) -> None:
-        """Keep the reasons."""
-        self.reasons = reasons
-        super().__init__("; ".join(reasons))
+    """The plan cannot go on; each of its ``args`` is a reason, a sentence for the person."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

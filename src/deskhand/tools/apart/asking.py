@@ -25,7 +25,6 @@ from deskhand.protocol.wire import JsonObject
 
 SECONDS_MAX: Final = 20
 ANSWER_BYTES_MAX: Final = 16 * 1024**2
-_GIVEN: Final = "/given"
 _START: Final = "import sys; sys.path += {}; from {}.answering import main; main()"
 """Isolated from the environment and from the directory it starts in, and still finds what the runner found."""
 
@@ -63,7 +62,7 @@ class Apart:
         return answer
 
     async def _boxed(self, line: Sequence[str], files: Sequence[bytes], place: Place) -> bytes:
-        given = {f"{_GIVEN}/{number}": data for number, data in enumerate(files)}
+        given = {f"/given/{number}": data for number, data in enumerate(files)}
         access = place.folder or place.results
         command = Command(
             argv=(*line, *given),

@@ -32,7 +32,6 @@ CPU_SECONDS_MAX: Final = 12.0
 MERGED_BYTES_MAX: Final = 12_000_000
 SEPARATED: Final = "sep=,\n"
 """Says of a text which mark divides its columns."""
-_HEADERS: Final = ("From", "To", "Cc", "Date", "Subject")
 _WITHIN: Final = {"td": " | ", "th": " | "}
 _SILENT: Final = frozenset({"script", "style", "template", "svg"})
 _BLOCK: Final = re.compile(
@@ -142,7 +141,9 @@ def _xlsx(data: bytes, notes: list[str]) -> Iterator[str]:
 def _eml(data: bytes, notes: list[str]) -> Iterator[str]:
     mail = message_from_bytes(data, policy=policy.default)
     notes.append("mail")
-    yield from (f"{name}: {mail[name]}" for name in _HEADERS if mail[name])
+    yield from (
+        f"{name}: {mail[name]}" for name in ("From", "To", "Cc", "Date", "Subject") if mail[name]
+    )
     yield ""
     body = mail.get_body(preferencelist=("plain", "html"))
     if body is not None:

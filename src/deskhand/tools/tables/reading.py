@@ -21,7 +21,6 @@ from deskhand.errors import Code, DeskhandError
 from deskhand.tools.decoding import decode
 from deskhand.tools.tables.numbers import WORDS, Style, amount, is_missing
 
-DELIMITERS: Final = (",", ";", "\t", "|")
 COLUMNS_MAX: Final = 500
 _SNIFF_ROWS: Final = 200
 _STRAY_QUOTE_LINES: Final = 20
@@ -110,7 +109,7 @@ def delimiter_of(lines: Sequence[str]) -> str:
         width, count = _usual_width(rows)
         return count / len(rows) + min(width, 10) / 100 if width > 1 else 0.0
 
-    return max(DELIMITERS, key=score)
+    return max((",", ";", "\t", "|"), key=score)
 
 
 def _every(lines: Sequence[str], delimiter: str) -> tuple[list[Row], bool]:

@@ -19,10 +19,6 @@ from deskhand.tools.tables.reading import Table
 from deskhand.tools.tables.shaping import Figures, Grid, Made, shape
 from deskhand.tools.workbooks import Cell, build, table_rows
 
-ROWS_SHEET_MAX: Final = 20_000
-CELLS_SHEET_MAX: Final = 300_000
-GROUPS_MAX: Final = 30
-"""A column with more different values than this is not grouped by on its own accord."""
 _DELIMITERS: Final = {",": "comma", ";": "semicolon", "\t": "tab", "|": "bar"}
 _MEASURES: Final = ("sum", "average", "minimum", "maximum")
 _Rows = Iterator[Sequence[Cell]]
@@ -53,7 +49,8 @@ def report(path: str, table: Table, wish: Shape, *, language: str, read: Read = 
 
 def _grouping(table: Table, columns: Sequence[Column]) -> list[str]:
     has_sums = any(column.kind == "number" for column in columns)
-    most = min(GROUPS_MAX, len(table.rows) // 2) if has_sums else 0
+    # A column with more different values is not grouped by on its own accord.
+    most = min(30, len(table.rows) // 2) if has_sums else 0
     texts = (column for column in columns if column.kind == "text")
     found = ((c.name, {row.cells[c.index].strip() for row in table.rows}) for c in texts)
     return next(([name] for name, values in found if 1 < len(values) <= most), list[str]())
@@ -96,7 +93,7 @@ class _Told:
 
     @property
     def rows_max(self) -> int:
-        return min(ROWS_SHEET_MAX, CELLS_SHEET_MAX // len(self.columns))
+        return min(20_000, 300_000 // len(self.columns))
 
     def summary(self, found: Sequence[tuple[Column, Figures]]) -> _Rows:
         """Say how many rows there are, and of each column how many values and what they come to."""

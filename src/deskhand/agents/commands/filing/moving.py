@@ -162,7 +162,7 @@ def _batched(pairs: Mapping[str, str], work: Work) -> Steps[tuple[_Arrived, list
         if is_protected and half:
             waiting[:0] = [dict(each[:half]), dict(each[half:])]
         elif turn.results[0].outcome != "ok":
-            failed += work.stopped(call, turn).reasons
+            failed += work.stopped(call, turn).args
             waiting = waiting if is_protected else []
         for one in objects(value, "moved"):
             arrived[words(one, "path")] = words(one, "to"), words(one, "sha256")
