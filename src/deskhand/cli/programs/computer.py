@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from pathlib import Path
 from typing import cast
@@ -17,7 +17,7 @@ from platformdirs import user_documents_path
 
 from deskhand.agents.commands.agent import CommandAgent
 from deskhand.cli.minds import builtin_agent
-from deskhand.cli.programs.ending import awake_while
+from deskhand.cli.programs.ending import awake_while, beside
 from deskhand.cli.programs.serving import Running
 from deskhand.cli.values import setting
 from deskhand.clock import Clock, SystemClock
@@ -63,29 +63,17 @@ async def open_runner(
     ids, state = Ids(clock), home / "runner"
     make_folder(state)
     sandbox = await choose_sandbox(state, clock=clock, offload=asyncio.to_thread)
-    writing = engine.open_sqlite(state / JOURNAL)
-    reading = engine.open_sqlite_reader(state / JOURNAL)
-    writer = ThreadWriter(writing)
-    journal = Journal(engine=reading, writer=writer, ids=ids)
-    agent = CommandAgent(offload=asyncio.to_thread)
-
-    broker = way_out(home, journal, clock)
-
-    def under_way(task: str) -> bool:
-        attempt = journal.latest(task)
-        return attempt is not None and attempt.status == "open"
-
-    kept = Checkpoints(
-        place=home / CHECKPOINTS,
-        most=lambda: cast("int", setting("undo.disk_mb").value) * 1024**2,
-        busy=under_way,
-    )
-    tools = standard_tools(offload=asyncio.to_thread, clock=clock, broker=broker, checkpoints=kept)
-    live, told = Live(), tool_infos(tools)
-    holding = builtin_agent(
-        home, computer=who.name, tools=told, clock=clock, hear=live.hear, language=language
-    )
-    async with holding as (thinking, supply):
+    agent, live = CommandAgent(offload=asyncio.to_thread), Live()
+    async with AsyncExitStack() as held:
+        journal = await held.enter_async_context(_journal(state / JOURNAL, ids))
+        kept, broker = _checkpoints(home, journal), way_out(home, journal, clock)
+        offload = asyncio.to_thread
+        tools = standard_tools(offload=offload, clock=clock, broker=broker, checkpoints=kept)
+        told, hear = tool_infos(tools), live.hear
+        holding = builtin_agent(
+            home, computer=who.name, tools=told, clock=clock, hear=hear, language=language
+        )
+        thinking, supply = await held.enter_async_context(holding)
         parts = Parts(
             runner=who.id,
             account=who.account,
@@ -106,30 +94,48 @@ async def open_runner(
             checkpoints=kept,
             clock=clock,
             ids=ids,
-            offload=asyncio.to_thread,
+            offload=offload,
             commands=agent.commands,
             models=supply.models,
             live=live,
         )
+        runner = Runner(parts)
 
         async def warm() -> None:  # without a model the libraries would only cost memory
             if (await supply.models())[0]:
                 await thinking.warm()
 
-        runner, warming = Runner(parts), asyncio.ensure_future(warm())
-
         def works() -> bool:
             return bool(runner.workflow.under_way) and setting("runner.keep_awake").value is True
 
-        try:
-            async with awake_while(works):
-                yield runner
-        finally:
-            warming.cancel()
-            await asyncio.gather(warming, return_exceptions=True)
-            await writer.close()
-            reading.dispose()
-            writing.dispose()
+        await held.enter_async_context(beside(warm()))
+        await held.enter_async_context(awake_while(works))
+        yield runner
+
+
+@asynccontextmanager
+async def _journal(path: Path, ids: Ids) -> AsyncGenerator[Journal]:
+    """Hold the journal's one writer and what reads it."""
+    writing, reading = engine.open_sqlite(path), engine.open_sqlite_reader(path)
+    writer = ThreadWriter(writing)
+    try:
+        yield Journal(engine=reading, writer=writer, ids=ids)
+    finally:
+        await writer.close()
+        reading.dispose()
+        writing.dispose()
+
+
+def _checkpoints(home: Path, journal: Journal) -> Checkpoints:
+    def under_way(task: str) -> bool:
+        attempt = journal.latest(task)
+        return attempt is not None and attempt.status == "open"
+
+    return Checkpoints(
+        place=home / CHECKPOINTS,
+        most=lambda: cast("int", setting("undo.disk_mb").value) * 1024**2,
+        busy=under_way,
+    )
 
 
 def way_out(home: Path, journal: Journal, clock: Clock) -> Broker:

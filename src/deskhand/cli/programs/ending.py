@@ -74,16 +74,16 @@ async def work_until(
 
 def told_before_going(*tell: Tell) -> AbstractAsyncContextManager[None]:
     """Have everybody told before this machine sleeps or is switched off, until the block ends."""
-    return _beside(watch_power(tell))
+    return beside(watch_power(tell))
 
 
 def awake_while(works: Callable[[], bool]) -> AbstractAsyncContextManager[None]:
     """Keep this machine from falling asleep while there is work, until the block ends."""
-    return _beside(_keep_awake(works))
+    return beside(_keep_awake(works))
 
 
 @asynccontextmanager
-async def _beside(work: Coroutine[None, None, None]) -> AsyncGenerator[None]:
+async def beside(work: Coroutine[None, None, None]) -> AsyncGenerator[None]:
     """Do something for as long as the block lasts."""
     doing = asyncio.ensure_future(work)
     try:
