@@ -342,12 +342,8 @@ def checks_of(
         if made_up or number in found or not 1 <= number <= len(criteria):
             continue
         told = f"“{quote}” {said.reason}".strip() if quote else said.reason
-        found[number] = Check(
-            name=criteria[number - 1][:200],
-            passed=said.passed,
-            evidence=told[:EVIDENCE_CHARS_MAX],
-            ran_by="verifier",
-        )
+        name, told = criteria[number - 1][:200], told[:EVIDENCE_CHARS_MAX]
+        found[number] = Check(name=name, passed=said.passed, evidence=told, ran_by="verifier")
     return tuple(found[number] for number in sorted(found))
 
 

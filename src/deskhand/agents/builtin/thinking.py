@@ -216,12 +216,9 @@ def spent_on(choice: Offer, responses: Sequence[chat.ModelResponse]) -> Spent:
     with suppress(LookupError, ValueError, AssertionError):
         if not choice.base_url:
             usd = str(sum(one.cost().total_price for one in responses))
-    return Spent(
-        model=responses[-1].model_name or choice.name,
-        input_tokens=sum(one.usage.input_tokens for one in responses),
-        output_tokens=sum(one.usage.output_tokens for one in responses),
-        usd=usd,
-    )
+    model, used = responses[-1].model_name or choice.name, [one.usage for one in responses]
+    read, said = sum(one.input_tokens for one in used), sum(one.output_tokens for one in used)
+    return Spent(model=model, input_tokens=read, output_tokens=said, usd=usd)
 
 
 def _answer_tokens(choice: Offer) -> int:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from decimal import Decimal
 from email.message import EmailMessage
 from functools import partial
@@ -80,9 +80,9 @@ def _workbook(wish: wishes.WriteDocument) -> bytes:
             return Cell(value=exact, places=places(exact))
         return Cell(value=value if isinstance(value, int) else _as_text(value) or None)
 
-    def rows(head: Sequence[Json], *others: Sequence[Json]) -> Iterator[list[Cell]]:
-        yield [Cell(value=_as_text(name), bold=True) for name in head]
-        yield from ([*map(cell, row)] for row in others)
+    def rows(head: Sequence[Json], *others: Sequence[Json]) -> list[list[Cell]]:
+        names = [Cell(value=_as_text(name), bold=True) for name in head]
+        return [names, *([*map(cell, row)] for row in others)]
 
     return build((name, rows(*table)) for name, table in _tables(wish))
 
