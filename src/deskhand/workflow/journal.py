@@ -25,11 +25,12 @@ from deskhand.protocol.tasks import Brief
 from deskhand.protocol.wire import Json
 from deskhand.store.engine import READS_ONLY
 from deskhand.store.faults import translated
-from deskhand.store.schema import copy_sqlite
+from deskhand.store.rows import json_text
+from deskhand.store.schema import copy_sqlite, run_script
 from deskhand.store.writer import Writer
 from deskhand.workflow import orders
+from deskhand.workflow.orders import run
 from deskhand.workflow.rows import AttemptKey, AttemptRow, OutboxRow, Status, Step
-from deskhand.workflow.sql import make_tables, run
 
 R = TypeVar("R")
 UPGRADES: Final[Mapping[int, Sequence[str]]] = {1: ()}
@@ -73,17 +74,22 @@ class Journal:
         """
         self._forget_orders()
         schema = max(self.upgrades)
-        stored = self._stored_schema() or schema
+        with translated():
+            begun = inspect(self.engine).has_table("meta")
+        stored = int((begun and self._known("schema")) or schema)
         if stored > schema:
             raise DeskhandError(Code.SCHEMA_NEWER, f"journal {stored}")
         if stored < schema:
-            self._copy(f"before-upgrade-from-{stored}")
+            with translated(), self.engine.connect() as connection:
+                if path := _file(connection):
+                    named = f"{path.stem}.before-upgrade-from-{stored}{path.suffix}"
+                    copy_sqlite(path, path.with_name(named))
 
         def work(connection: Connection) -> None:
             for number in range(stored + 1, schema + 1):
                 for statement in self.upgrades[number]:
                     connection.exec_driver_sql(statement)
-            make_tables(connection)
+            run_script(connection, Path(__file__).with_name("tables.sql"))
             identity = f"{home_identity}:{_inode(connection)}"
             known: dict[str, str] = {r.name: r.value for r in run(connection, "facts")}
             if known.get("home") != identity:
@@ -234,7 +240,7 @@ class Journal:
             size += len(row.op)
             if found and size > _SEND_BYTES_MAX:
                 break
-            key = AttemptKey(task=row.task, epoch=row.epoch) if row.task else None
+            key = AttemptKey(task=row.task, epoch=row.epoch)
             found.append(OutboxRow(n=row.n, key=key, op=Op.from_json(json.loads(row.op))))
         return found
 
@@ -284,19 +290,6 @@ class Journal:
             self._settings[name] = json.loads(said) if said else None
         return self._settings[name]
 
-    def _stored_schema(self) -> int:
-        """Return the schema on disk; 0 for a journal that begins."""
-        with translated():
-            begun = inspect(self.engine).has_table("meta")
-        return int(self._known("schema") or 0) if begun else 0
-
-    def _copy(self, name: str) -> None:
-        """Copy the file beside itself."""
-        with translated(), self.engine.connect() as connection:
-            path = _file(connection)
-            if path:
-                copy_sqlite(path, path.with_name(f"{path.stem}.{name}{path.suffix}"))
-
     def _known(self, name: str) -> str | None:
         """Return one fact that was kept."""
         return self._value("fact", name=name)
@@ -336,11 +329,14 @@ class Journal:
         return found[0][0] if found else None
 
     async def _do(self, work: Callable[[Connection], R]) -> R:
-        """Commit work, and with it what the hub has acknowledged since."""
+        """Commit work, and with it what the hub has acknowledged since: it leaves, and says what was accepted."""
         acknowledged = dict(self._acknowledged)
 
         def all_of_it(connection: Connection) -> R:
-            _forget(connection, list(acknowledged.values()))
+            for row in acknowledged.values():
+                run(connection, "forget", n=row.n)
+                if row.op.kind == "task.accept":
+                    run(connection, "accept", **asdict(row.key))
             return work(connection)
 
         result = await self.writer.do(all_of_it)
@@ -362,19 +358,11 @@ def _inode(connection: Connection) -> int:
     return file.stat().st_ino if file else 0
 
 
-def _forget(connection: Connection, rows: Sequence[OutboxRow]) -> None:
-    """Take acknowledged ops out, and note which attempts the hub knows to be accepted."""
-    for row in rows:
-        run(connection, "forget", n=row.n)
-        if row.op.kind == "task.accept" and row.key:
-            run(connection, "accept", **asdict(row.key))
-
-
 def _put_step(connection: Connection, key: AttemptKey, step: Step) -> None:
     """Insert a row, or give the open one its result; a result is never replaced."""
-    result = None if step.result is None else orders.dump(step.result)
+    result = None if step.result is None else json_text(step.result)
     said = {one.name: getattr(step, one.name) for one in fields(step)}
-    row = said | asdict(key) | {"wish": orders.dump(step.wish), "result": result}
+    row = said | asdict(key) | {"wish": json_text(step.wish), "result": result}
     if run(connection, "step", **row).rowcount != 1:
         raise DeskhandError(Code.CONFLICT, f"step {step.n}")
 

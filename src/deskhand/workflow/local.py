@@ -31,7 +31,6 @@ class LocalWorkflow:
         self._slots = slots
         self._group = asyncio.TaskGroup()
         self._running: dict[AttemptKey, asyncio.Task[None]] = {}
-        self._threads: dict[AttemptKey, str] = {}
         self._again: set[AttemptKey] = set()
         self._closing = False
 
@@ -74,11 +73,11 @@ class LocalWorkflow:
     def _fill(self, waiting: list[AttemptRow]) -> None:
         """Drive them, as many as there are slots: first the oldest of the thread that has the least under way."""
         while waiting and len(self._running) < self._slots:
-            load = Counter(self._threads.values())
+            load = Counter(driver.get_name() for driver in self._running.values())
             row = min(waiting, key=lambda row: load[row.brief.thread])
             waiting.remove(row)
-            self._threads[row.key] = row.brief.thread
-            self._running[row.key] = self._group.create_task(self._guarded(row.key))
+            driver = self._group.create_task(self._guarded(row.key), name=row.brief.thread)
+            self._running[row.key] = driver
 
     async def _guarded(self, key: AttemptKey) -> None:
         """Drive one attempt; whatever it raises ends this driver only."""
@@ -88,7 +87,7 @@ class LocalWorkflow:
             if not (isinstance(error, DeskhandError) and error.code is Code.STALE_EPOCH):
                 _log.exception("attempt.stopped")
         finally:
-            del self._running[key], self._threads[key]
+            del self._running[key]
         repeat = key in self._again
         self._again.discard(key)
         if not self._closing:

@@ -1,23 +1,35 @@
-"""What an order means for the journal, inside the one transaction that stores it.
+"""What an order means for the journal, inside the one transaction that stores it, and the statements it consists of.
 
 Pure SQL on an open connection: nothing here waits, sends or works. It refuses to believe a decision that does not
-name exactly what was asked: such an order is stored, and decides nothing.
+name exactly what was asked: such an order is stored, and decides nothing. A journal that came out of a backup begins
+another life, in which no yes of the old one counts: the permission may have been used since.
 """
 
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import asdict
+from pathlib import Path
+from typing import Any, Final
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, CursorResult, text
 
 from deskhand.errors import DeskhandError
 from deskhand.protocol import events as ev
 from deskhand.protocol.ops import Op
 from deskhand.protocol.tasks import Brief, TaskState
-from deskhand.protocol.wire import Json
+from deskhand.store.rows import json_text
 from deskhand.workflow.rows import AttemptKey, Status
-from deskhand.workflow.sql import run
+
+_SAID: Final = Path(__file__).with_name("journal.sql").read_text("utf-8")
+_PARTS: Final = re.split(r"^-- (\w+)(?::.*)?\n", _SAID, flags=re.MULTILINE)
+STATEMENTS: Final = dict(zip(_PARTS[1::2], map(text, _PARTS[2::2]), strict=True))
+
+
+def run(connection: Connection, statement: str, /, **asked: object) -> CursorResult[Any]:
+    """Run a statement of ``journal.sql`` with what it asks for."""
+    return connection.execute(STATEMENTS[statement], asked)
 
 
 def receive(
@@ -37,7 +49,7 @@ def receive(
         "kind": event.kind,
         "task": event.task,
         "ref": _decided(connection, body),
-        "event": dump(event.to_json()),
+        "event": json_text(event.to_json()),
     }
     if run(connection, "receive", **row).rowcount != 1:
         return None
@@ -69,7 +81,7 @@ def _begin(connection: Connection, brief: Brief, *, seq: int, op_id: str) -> tup
         return stopped
     before = run(connection, "superseded", task=task).first()
     place = before.place if before else None
-    said = dump(brief.to_json())
+    said = json_text(brief.to_json())
     run(connection, "begin", task=task, epoch=epoch, brief=said, place=place, received=seq)
     if before is not None:
         run(connection, "drop_waits", task=task, epoch=before.epoch)
@@ -102,7 +114,7 @@ def begin_anew(connection: Connection, incarnation: str) -> tuple[AttemptKey, ..
 
 def put_op(connection: Connection, op: Op, *, key: AttemptKey) -> None:
     """Put an op into the outbox, and keep which one was the last for ever."""
-    run(connection, "put", op_id=op.op_id, op=dump(op.to_json()), **asdict(key))
+    run(connection, "put", op_id=op.op_id, op=json_text(op.to_json()), **asdict(key))
     run(connection, "keep_highest", name="said", value=op.op_id)
 
 
@@ -111,9 +123,10 @@ def put_meta(connection: Connection, name: str, value: str) -> None:
     run(connection, "keep", name=name, value=value)
 
 
-def dump(value: Json) -> str:
-    """Return JSON as a row keeps it."""
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+def settle_journal(connection: Connection) -> None:
+    """Let the next ``open`` begin a new life, and take back what was allowed in attempts that are not over."""
+    for statement in ("forget_home", "forget_unused_yes", "narrow_yes"):
+        run(connection, statement)
 
 
 def _follow(
@@ -131,11 +144,11 @@ def _follow(
             run(connection, "pause", task=task, paused=isinstance(body, ev.TaskPaused))
         case ev.FolderPut(folder=folder):
             mode = folder.mode.value if folder.state == "granted" else None
-            put_meta(connection, f"folder/{folder.id}", dump(mode))
+            put_meta(connection, f"folder/{folder.id}", json_text(mode))
         case ev.FolderRemoved():
-            put_meta(connection, f"folder/{body.folder}", dump(None))
+            put_meta(connection, f"folder/{body.folder}", json_text(None))
         case ev.SettingChanged():
-            put_meta(connection, f"setting/{body.name}", dump(body.value))
+            put_meta(connection, f"setting/{body.name}", json_text(body.value))
         case _:
             pass
     return ()

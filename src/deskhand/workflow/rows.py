@@ -66,7 +66,7 @@ class OutboxRow:
     """An op on its way to the hub."""
 
     n: int
-    key: AttemptKey | None
+    key: AttemptKey
     op: Op
 
 
@@ -77,15 +77,7 @@ def step_key(task: str, n: int, arguments: Json) -> str:
 
 def hashable(value: Json) -> Json:
     """Spell floats as text, because a float has no canonical spelling."""
-    match value:
-        case float():
-            return repr(value)
-        case list():
-            return [hashable(item) for item in value]
-        case dict():
-            return {name: hashable(item) for name, item in value.items()}
-        case _:
-            return value
+    return json.loads(json.dumps(value), parse_float=str, parse_constant=str)
 
 
 def to_json(value: object) -> JsonObject:

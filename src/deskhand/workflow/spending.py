@@ -6,6 +6,7 @@ It refuses to count what nobody knows: tokens whose price is unknown make the wh
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from decimal import Decimal, InvalidOperation
 from typing import Final
@@ -55,7 +56,9 @@ class Spending:
             steps=self.steps,
             input_tokens=self.input_tokens,
             output_tokens=self.output_tokens,
-            money=Money(amount=_plain(self.usd or Decimal(0)), currency="USD") if priced else None,
+            money=Money(amount=shown(self.usd or Decimal(0), _CENT_PARTS), currency="USD")
+            if priced
+            else None,
         )
 
     @property
@@ -89,19 +92,14 @@ def reached(spending: Spending, limits: Mapping[str, Decimal], share: Decimal) -
     return [name for name, limit in limits.items() if used.get(name, Decimal(0)) >= limit * share]
 
 
-def shown(amount: Decimal) -> str:
+def shown(amount: Decimal, least: Decimal = Decimal("0.01")) -> str:
     """Return an amount for a person: no more digits than it needs."""
-    return f"{amount.quantize(Decimal('0.01')).normalize():f}"
+    return f"{amount.quantize(least).normalize():f}"
 
 
 def _usd(said: str | None) -> Decimal | None:
     """Return a price that somebody named, if it can be one."""
-    try:
-        usd = None if said is None else Decimal(said)
-    except InvalidOperation:
-        return None
-    return usd if usd is not None and usd.is_finite() and 0 <= usd < _USD_MAX else None
-
-
-def _plain(usd: Decimal) -> str:
-    return f"{usd.quantize(_CENT_PARTS).normalize():f}"
+    with suppress(InvalidOperation):  # also what no number can be compared with
+        if said is not None and 0 <= (usd := Decimal(said)) < _USD_MAX:
+            return usd
+    return None

@@ -32,7 +32,7 @@ from deskhand.store.backup.restoring import place, replaced, settle
 from deskhand.store.home import make_folder, open_home
 from deskhand.store.private import OWNER_FILE, RUNNER_FILE
 from deskhand.store.safe import KEY_FILE, SECRETS_FILE, Safe
-from deskhand.workflow.restoring import settle_journal
+from deskhand.workflow.orders import settle_journal
 
 
 def restore(
