@@ -48,6 +48,7 @@ ARGUMENTS: dict[str, JsonObject] = {
     "write_report": {"path": "new.xlsx", "tables": {"paths": ["a.csv"]}},
     "write_document": {"path": "new.docx", "content": "# A"},
     "fetch_url": {"url": "https://example.org/"},
+    "undo_files": {"task": "tsk_1"},
     "run_command": {"argv": ["true"]},
     "check_files": {"path": ".", "files": []},
     "check_exit": {"step": "0" * 64},
@@ -84,12 +85,16 @@ async def _call(tool: str, arguments: JsonObject, folder: FolderAccess) -> ToolR
     return await TOOLS[tool].call(arguments, place_of(folder))
 
 
+ELSEWHERE = {"fetch_url", "undo_files"}
+"""What needs more than a folder: a site, a checkpoint."""
+
+
 def test_every_tool_is_in_the_contract() -> None:
     """A tool without its row here is not done."""
     assert set(ARGUMENTS) == set(TOOLS)
 
 
-@pytest.mark.parametrize("name", sorted(set(ARGUMENTS) - {"fetch_url"}))
+@pytest.mark.parametrize("name", sorted(set(ARGUMENTS) - ELSEWHERE))
 async def test_a_tool_takes_its_arguments_and_no_others(name: str, make: Make) -> None:
     """A misspelt argument is an error that names it, never a silent default."""
     folder = make(FILES)
@@ -112,7 +117,7 @@ def test_a_target_is_an_absolute_place(name: str, make: Make) -> None:
     assert target.startswith(str(folder.root))
 
 
-@pytest.mark.parametrize("name", sorted(set(ARGUMENTS) - {"fetch_url"}))
+@pytest.mark.parametrize("name", sorted(set(ARGUMENTS) - ELSEWHERE))
 async def test_a_tool_that_says_it_does_not_write_changes_nothing(name: str) -> None:
     """Only tools marked ``writes`` may change a file."""
     folder = MemoryFolder(FILES)

@@ -184,7 +184,7 @@ def settle(
 def make_directory(parent: int, name: str, mode: int | None = None) -> None:
     """Create a directory with the permissions of the one it lies in or its own, and under root with its owner."""
     around = os.fstat(parent)
-    os.mkdir(name, 0o777 & around.st_mode, dir_fd=parent)
+    os.mkdir(name, 0o777 & (around.st_mode if mode is None else mode), dir_fd=parent)
     if mode is not None:
         made = os.open(name, os.O_RDONLY | os.O_DIRECTORY | _PLAIN, dir_fd=parent)
         os.fchmod(made, mode & 0o777)

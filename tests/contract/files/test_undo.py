@@ -224,8 +224,8 @@ def _work(folder: Kept) -> None:
 _POINTS = ("rename", "unlink", "rmdir", "mkdir", "write", "fsync", "open")
 
 
-def _dies_at(point: int, desk: Desk, *, after: bool) -> bool:
-    """Work in a process that is killed at this system call, before or after it; return whether it came so far."""
+def _dies_at(point: int, act: Callable[[], object], *, after: bool) -> bool:
+    """Act in a process that is killed at this system call, before or after it; return whether it came so far."""
     child = os.fork()
     if child == 0:
         left = itertools.count(-point)
@@ -236,15 +236,15 @@ def _dies_at(point: int, desk: Desk, *, after: bool) -> bool:
                 last = next(left) == 0
                 if last and not after:
                     os.kill(os.getpid(), signal.SIGKILL)
-                done = real(*what, **how)
-                if last:
-                    os.kill(os.getpid(), signal.SIGKILL)
-                return done
+                try:
+                    return real(*what, **how)
+                finally:
+                    if last:
+                        os.kill(os.getpid(), signal.SIGKILL)
 
             setattr(os, name, dying)
         try:
-            with desk.work("tsk_1") as folder:
-                _work(folder)
+            act()
         finally:
             os._exit(0)
     return os.WIFSIGNALED(os.waitpid(child, 0)[1])
@@ -258,16 +258,46 @@ def test_killed_at_every_point_the_folder_can_be_brought_back(*, after: bool) ->
         with TemporaryDirectory(dir=_FAST) as base:
             desk = _desk(Path(base))
             before = desk.tree()
-            if not _dies_at(point, desk, after=after):
+            if not _dies_at(point, lambda desk=desk: _worked(desk), after=after):
                 break
             died += 1
-            for rubbish in desk.root.rglob(".deskhand-*.tmp"):
-                rubbish.unlink()
+            _clear(desk)
 
             stays = desk.undo("tsk_1").value["stays"]
 
             assert (point, stays, desk.tree()) == (point, [], before)
     assert died > DEATHS_MIN
+
+
+@pytest.mark.parametrize("after", [False, True])
+def test_an_undo_that_is_killed_at_any_point_is_finished_by_the_next(*, after: bool) -> None:
+    """R4: repeated after a crash it takes back the rest, and nothing is lost."""
+    died = 0
+    for point in itertools.count(1):
+        with TemporaryDirectory(dir=_FAST) as base:
+            desk = _desk(Path(base))
+            before = desk.tree()
+            _worked(desk)
+            if not _dies_at(point, lambda desk=desk: desk.undo("tsk_1"), after=after):
+                break
+            died += 1
+            _clear(desk)
+
+            desk.undo("tsk_1")
+
+            assert (point, desk.tree()) == (point, before)
+    assert died > DEATHS_MIN
+
+
+def _worked(desk: Desk) -> None:
+    with desk.work("tsk_1") as folder:
+        _work(folder)
+
+
+def _clear(desk: Desk) -> None:
+    """Remove what only a killed write leaves: a name that nobody uses."""
+    for rubbish in desk.root.rglob(".deskhand-*.tmp"):
+        rubbish.unlink()
 
 
 def test_the_oldest_checkpoints_of_finished_tasks_go_when_there_is_no_room(desk: Desk) -> None:
