@@ -163,7 +163,7 @@ class Bubblewrap:
                 stdin=inside,
                 stdout=PIPE,
                 stderr=STDOUT,
-                env=self.environment(layers),
+                env={},
                 cwd=root,
                 pass_fds=tuple(handed.values()),
                 start_new_session=True,
@@ -194,11 +194,6 @@ class Bubblewrap:
         """Return the filter; where the folder itself is read, sockets that lie in it are out of reach by it alone."""
         strict = SCOPED if self.COPIES and not command.writable else None
         return filter_bytes(platform.machine(), landlock=strict) or b""
-
-    def environment(self, layers: overlay.Layers) -> Mapping[str, str]:
-        """Return that of what raises the wall."""
-        del layers
-        return {}
 
     @contextlib.contextmanager
     def line(

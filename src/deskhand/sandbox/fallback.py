@@ -56,11 +56,6 @@ class Landlocked(Copied):
         return filter_bytes(platform.machine(), landlock=landlock.version()) or b""
 
     @override
-    def environment(self, layers: Layers) -> Mapping[str, str]:
-        own = str(layers.place / "work")
-        return {**INSIDE["environment"], "HOME": own, "TMPDIR": own}
-
-    @override
     @contextlib.contextmanager
     def line(
         self, command: Command, layers: Layers, root: Path, handed: Mapping[str, int]
@@ -68,6 +63,7 @@ class Landlocked(Copied):
         if command.hosts:
             raise DeskhandError(Code.SANDBOX_UNAVAILABLE, "no host can be reached from here")
         own, seen = layers.place / "work", layers.merged if command.writable else root
+        private = {"HOME": str(own), "TMPDIR": str(own)}
         given = {path: str(own / Path(path).name) for path in command.given}
         for path, data in command.given.items():
             Path(given[path]).write_bytes(data)
@@ -81,6 +77,7 @@ class Landlocked(Copied):
                 str(seen),
             ),
             *(*_SYSTEM, *(f"/etc/{name}" for name in INSIDE["etc"]), *map(str, command.programs)),
+            *(f"{name}={value}" for name, value in {**INSIDE["environment"], **private}.items()),
             *("--", *(given.get(part, part) for part in command.argv)),
         ]
 

@@ -12,8 +12,8 @@ import functools
 import os
 import struct
 import subprocess
-import threading
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Generator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Final
 
@@ -68,32 +68,15 @@ def mounted(
     there, options = folder.stat(), layers.options() if layers else ""
     try:
         mapping = _mapping(unshare, swapped(there.st_uid, owner), swapped(there.st_gid, owner))
-        namespace = _apart(lambda: _mount(folder, layers, options, mapping, programs))
+        with ThreadPoolExecutor(1) as alone:  # its thread does not come back from where it goes
+            mounting = alone.submit(_mount, folder, layers, options, mapping, programs)
+            namespace = mounting.result()
     except OSError as error:
         raise DeskhandError(Code.SANDBOX_UNAVAILABLE, f"mounting failed: {error}") from error
     try:
         yield f"/proc/{os.getpid()}/fd/{namespace}"
     finally:
         os.close(namespace)
-
-
-def _apart(work: Callable[[], int]) -> int:
-    """Do it in a thread that is used for nothing else, since it does not come back from where it goes."""
-    came: list[int] = []
-    broke: list[OSError] = []
-
-    def run() -> None:
-        try:
-            came.append(work())
-        except OSError as error:
-            broke.append(error)
-
-    thread = threading.Thread(target=run)
-    thread.start()
-    thread.join()
-    if broke:
-        raise broke[0]
-    return came[0]
 
 
 def _mount(

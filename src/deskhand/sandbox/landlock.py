@@ -40,11 +40,16 @@ def main() -> None:
     """Run a command and end when every process of it is dead.
 
     It is told two descriptors, of the filter and for how the command ended; a private directory, where to start, what may
-    be written (or nothing) and what may be read; and behind a ``--`` the command.
+    be written (or nothing), what may be read and the environment; and behind a ``--`` the command.
     """
     end = sys.argv.index("--")
     filtering, status = map(int, sys.argv[1:3])
-    own, start, written, *reads = sys.argv[3:end]
+    own, start, written, *more = sys.argv[3:end]
+    reads = [each for each in more if each.startswith("/")]
+    os.environ.clear()  # Python itself puts a locale there
+    for each in more[len(reads) :]:
+        name, _, value = each.partition("=")
+        os.environ[name] = value
     _check(_libc.prctl(_SUBREAPER, 1, 0, 0, 0))
     child = os.fork()
     if child == 0:
