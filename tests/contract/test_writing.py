@@ -85,7 +85,7 @@ async def test_markdown_becomes_a_word_file() -> None:
     assert all(run.bold for run in table.rows[0].cells[0].paragraphs[0].runs if run.text)
 
 
-@settings(max_examples=40)
+@settings(deadline=None, max_examples=40)
 @given(st.text(alphabet=st.sampled_from("ab가 #*_-|>`1.\n[]()\x01\\"), max_size=60))
 async def test_any_text_becomes_a_word_file_that_opens(markdown: str) -> None:
     """No spelling of markdown breaks it."""
