@@ -52,9 +52,12 @@ def examined() -> Generator[tuple[str, str, str]]:
                 wrong += f" · {speak.say(f'doctor.{name}.cure')}"
             state = "bad" if look in _BAD else "ask"
             yield name, state if wrong else "good", wrong or speak.say("doctor.fine")
-    for way, held in asyncio.run(_escapes()).items():
-        said = speak.say("doctor.out.held" if held else "doctor.out.cure")
-        yield f"out.{way}", "good" if held else "bad", said
+    try:
+        for way, held in asyncio.run(_escapes()).items():
+            said = speak.say("doctor.out.held" if held else "doctor.out.cure")
+            yield f"out.{way}", "good" if held else "bad", said
+    except DeskhandError as error:
+        yield "sandbox", "bad", error.sentence(speak.language)
 
 
 async def _escapes() -> Mapping[str, bool]:
