@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import stat
+import threading
 from pathlib import Path
 
 import pytest
@@ -199,3 +200,27 @@ def test_what_others_probably_wrote_is_marked_mixed(
     granted = grant_folder(home, folder, mode=FolderMode.ASK)
 
     assert granted.marked == marked
+
+
+def test_whoever_narrows_is_not_kept_waiting_by_those_who_go_on(home: Path) -> None:
+    """RO-05: among changes that overlap without a gap, a stricter word still gets its turn."""
+    ceiling, over = Ceiling(home), threading.Event()
+
+    def change_and_change() -> None:
+        while not over.is_set():
+            with ceiling.holding():
+                over.wait(0.05)
+
+    busy = [threading.Thread(target=change_and_change) for _ in range(8)]
+    for one in busy:
+        one.start()
+        over.wait(0.05 / len(busy))  # so that there is no moment without a change
+    settled = threading.Thread(target=ceiling.settle)
+    settled.start()
+    settled.join(timeout=5)
+    waiting = settled.is_alive()
+    over.set()
+    for one in (*busy, settled):
+        one.join()
+
+    assert not waiting

@@ -32,6 +32,7 @@ from deskhand.tools.roots import looks_mixed, refuse_root
 FILE: Final = "folders.json"
 _LOCK: Final = "folders.lock"
 _EFFECTS: Final = "folders.effects"
+_TURN: Final = "folders.turn"
 _LOOKS: Final = frozenset(
     {"root", "read", "stat", "list", "sha256", "protected", "together", "keep", "look"}
 )
@@ -107,13 +108,16 @@ class Ceiling:
 
     @contextmanager
     def holding(self) -> Generator[None]:
-        """Let nobody be told that less may happen, while one thing happens."""
+        """Let nobody be told that less may happen, while one thing happens; whoever waits to tell goes first."""
+        with locked(self._home / _TURN, fcntl.LOCK_SH):
+            pass
         with locked(self._home / _EFFECTS, fcntl.LOCK_SH):
             yield
 
     def settle(self) -> None:
         """Return when whatever was begun before is over: what begins from here on sees what is said now."""
-        with locked(self._home / _EFFECTS, fcntl.LOCK_EX):
+        exclusive = fcntl.LOCK_EX
+        with locked(self._home / _TURN, exclusive), locked(self._home / _EFFECTS, exclusive):
             pass
 
     def _entry(self, folder: str, brief: Brief) -> Granted | None:
