@@ -171,21 +171,6 @@ async def test_a_blob_that_was_cut_off_leaves_no_partial_file(tmp_path: Path) ->
     assert list((tmp_path / "partial").iterdir()) == []
 
 
-async def test_one_request_at_a_time_adds_to_an_upload(tmp_path: Path) -> None:
-    """Two writers of one upload would mix their bytes (security 2.4)."""
-    blobs = file_blobs(tmp_path)
-
-    async def jealous() -> AsyncIterator[bytes]:
-        with pytest.raises(DeskhandError) as refused:
-            await blobs.append("upl_1", pieces(b"other"), offset=0, limit=BIG)
-        assert refused.value.code is Code.CONFLICT
-        yield b"mine"
-
-    reached = await blobs.append("upl_1", jealous(), offset=0, limit=BIG)
-
-    assert reached == 4
-
-
 async def test_files_are_for_their_owner_only(tmp_path: Path) -> None:
     """Nobody else on the machine reads a result (SE-02)."""
     blobs = file_blobs(tmp_path / "blobs")

@@ -73,6 +73,19 @@ async def artifact(rim: Rim, data: bytes, name: str, media_type: str = "image/pn
     return made.id
 
 
+async def test_one_request_at_a_time_adds_to_an_upload(rim: Rim) -> None:
+    """Two writers of one upload would mix their bytes (security 2.4)."""
+    place, others = await create(rim.local, 4), list[str]()
+
+    async def jealous() -> AsyncIterator[bytes]:
+        others.append(code_of(await patch(rim.local, place, b"that", 0)))
+        yield b"mine"
+
+    answer = await patch(rim.local, place, jealous(), 0)
+
+    assert (answer.headers["Upload-Offset"], others) == ("4", ["conflict"])
+
+
 async def test_an_upload_goes_on_where_it_stopped(rim: Rim) -> None:
     """Cut after the first chunk, asked for its offset, finished; the hash is of the whole (UP-06)."""
     client, data = rim.local, b"first half, second half"

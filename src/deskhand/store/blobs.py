@@ -11,8 +11,8 @@ import os
 import re
 import sys
 import threading
-from collections.abc import AsyncIterator, Callable, Generator
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import AsyncIterator, Callable
+from contextlib import ExitStack, suppress
 from functools import partial
 from pathlib import Path
 from typing import BinaryIO, TypeVar
@@ -33,7 +33,7 @@ _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 class FileBlobs:
-    """The ``Blobs`` port on a private directory. While one request adds to a partial file, others get ``conflict``.
+    """The ``Blobs`` port on a private directory. That one request at a time adds to a partial file is the caller's care.
 
     Args:
         folder: where blobs lie, as ``ab/cd/SHA256``, and partial files in ``partial/``.
@@ -45,7 +45,6 @@ class FileBlobs:
         self._folder = folder
         self._ids = ids
         self._offload = offload
-        self._busy: set[str] = set()
         self._naming = threading.Lock()
         with translated():
             make_folder(folder / _PARTIAL)
@@ -69,17 +68,16 @@ class FileBlobs:
         taken back.
         """
         path, reached = self._partial(name), offset
-        with self._alone(name):
-            file = await self._run(lambda: _open_partial(path, offset))
-            try:
-                async for piece in chunk:
-                    reached += len(piece)
-                    if reached > limit:
-                        await self._run(lambda: file.truncate(offset))
-                        raise DeskhandError(Code.TOO_LARGE, f"{limit} bytes")
-                    await self._run(partial(_write, file, piece))
-            finally:
-                await self._run(lambda: _sync_and_close(file))
+        file = await self._run(lambda: _open_partial(path, offset))
+        try:
+            async for piece in chunk:
+                reached += len(piece)
+                if reached > limit:
+                    await self._run(lambda: file.truncate(offset))
+                    raise DeskhandError(Code.TOO_LARGE, f"{limit} bytes")
+                await self._run(partial(_write, file, piece))
+        finally:
+            await self._run(lambda: _sync_and_close(file))
         return reached
 
     async def partial(self, name: str) -> int:
@@ -90,8 +88,7 @@ class FileBlobs:
     async def finish(self, name: str) -> tuple[str, int]:
         """Turn a partial file into a blob; return (sha256, size)."""
         path = self._partial(name)
-        with self._alone(name):
-            return await self._run(lambda: self._name_it(path))
+        return await self._run(lambda: self._name_it(path))
 
     def open(self, sha256: str, *, start: int = 0, size: int | None = None) -> AsyncIterator[bytes]:
         """Return the bytes of a blob, or of a range of it."""
@@ -153,16 +150,6 @@ class FileBlobs:
         if not _SHA256.fullmatch(sha256):
             raise DeskhandError(Code.NOT_FOUND)
         return self._folder / sha256[:2] / sha256[2:4] / sha256
-
-    @contextmanager
-    def _alone(self, name: str) -> Generator[None]:
-        if name in self._busy:
-            raise DeskhandError(Code.CONFLICT)
-        self._busy.add(name)
-        try:
-            yield
-        finally:
-            self._busy.discard(name)
 
     async def _run(self, work: Callable[[], R]) -> R:
         return await self._offload(translated()(work))
