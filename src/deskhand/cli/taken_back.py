@@ -8,7 +8,7 @@ from pathlib import Path
 from deskhand.cli.home import home
 from deskhand.cli.screen import speak
 from deskhand.tools.undo.keeping import CHECKPOINTS, Checkpoints
-from deskhand.tools.undo.restoring import Plan, pictured
+from deskhand.tools.undo.restoring import Plan
 
 
 def root_of(task: str) -> str | None:
@@ -27,12 +27,11 @@ def changes_of(task: str) -> str | None:
     Raises:
         DeskhandError: ``undo_gone``, ``folder_refused`` when the directory is gone.
     """
-    root, checkpoint = root_of(task), _kept().of(task)
+    root = root_of(task)
     if root is None:
         return None
     with closing(_kept().open(Path(root), task=task)) as folder:
-        steps = Plan(folder, checkpoint.changes()).steps[::-1]
-        return pictured(folder, steps, checkpoint, language=speak.language, forwards=True)
+        return Plan(folder, _kept().of(task)).pictured(speak.language, forwards=True)
 
 
 def _kept() -> Checkpoints:

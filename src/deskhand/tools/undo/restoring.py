@@ -45,33 +45,32 @@ class Plan:
 
     Args:
         folder: as it is now.
-        changes: of the task, in order.
+        checkpoint: of the task.
         after: the step of the task that still counts.
         force: take back also what somebody changed since.
     """
 
     def __init__(
-        self, folder: Kept, changes: Sequence[Change], *, after: int = 0, force: bool = False
+        self, folder: Kept, checkpoint: Checkpoint, *, after: int = 0, force: bool = False
     ) -> None:
         """Look at every name."""
-        self._folder, self._force = folder, force
-        self.steps, self.names = list[Step](), dict[str, Thing]()
-        self._where = dict[str, str | None]()
-        root = str(folder.root)
-        for change, last in _backwards(
-            [one for one in changes if one.root == root and one.step > after]
-        ):
+        self.folder, self.checkpoint, self.steps = folder, checkpoint, list[Step]()
+        self.names, self._where = dict[str, Thing](), dict[str, str | None]()
+        root, found = str(folder.root), checkpoint.changes()
+        ours = [one for one in found if one.root == root and one.step > after]
+        for change, last in _backwards(ours):
             now, before, to = self._look(change.path), change.before, change.to
-            if to and self._look(to).kind != "nothing":
-                self._add(change, now, "changed" if now.kind != "nothing" else "back")
-            elif to and now.kind == "nothing":
-                self._add(change, now, "changed")
+            if to:
+                free, there = now.kind == "nothing", self._look(to).kind != "nothing"
+                if free or there:  # else it did not come about, or was taken back
+                    self._add(change, now, "back" if free and there else "changed")
+                continue
             # The last change may not have come about: killed, or refused by the system.
-            ours = _same(now, last.after) or _same(now, last.before)
-            if not (to or _same(now, before)) and (ours or not _same(before, last.after)):
+            left = _same(now, last.after) or _same(now, last.before)
+            if not _same(now, before) and (left or not _same(before, last.after)):
                 kept = change.at >= 0 or before.kind in ("nothing", "directory")
-                verdict = "forced" if force else "changed"
-                self._add(change, now, ("back" if ours else verdict) if kept else "lost")
+                verdict = "back" if left else "forced" if force else "changed"
+                self._add(change, now, verdict if kept else "lost")
 
     def _add(self, change: Change, now: Thing, verdict: Verdict) -> None:
         here = self._now(change.path) or change.path
@@ -90,7 +89,7 @@ class Plan:
     def _look(self, path: str) -> Thing:
         """Return what has a name once all steps so far are done."""
         here = self._now(path)
-        return self.names.get(path) or (self._folder.look(here) if here else NOTHING)
+        return self.names.get(path) or (self.folder.look(here) if here else NOTHING)
 
     def _now(self, path: str) -> str | None:
         """Return where that lies now which will have a name; nothing where nothing will be."""
@@ -100,55 +99,44 @@ class Plan:
         here = self._where.get(top, top)
         return None if here is None else here + path[len(top) :]
 
-
-def pictured(
-    folder: Kept,
-    steps: Sequence[Step],
-    checkpoint: Checkpoint,
-    *,
-    language: str,
-    forwards: bool = False,
-) -> str:
-    """Return what would be different as people read changes; ``forwards`` what the task itself did."""
-    lines, compared = list[str](), 0
-    for step in steps:
-        change, sides = step.change, (step.now, step.change.before)
-        if step.verdict in ("changed", "lost"):
-            lines.append(text(f"undo.{step.verdict}", language=language, path=change.path))
-        elif change.to:
-            names = (change.path, change.to) if forwards else (change.to, change.path)
-            lines.append(" → ".join(names))
-        else:
+    def pictured(self, language: str, *, forwards: bool = False) -> str:
+        """Return what would be different as people read changes; ``forwards`` what the task itself did."""
+        lines, compared = list[str](), 0
+        for step in self.steps[::-1] if forwards else self.steps:
+            change, sides = step.change, [step.now, step.change.before]
             old, new = reversed(sides) if forwards else sides
-            sign = "+" if old.kind == "nothing" else "-" if new.kind == "nothing" else "~"
-            modes = f"  {old.mode:o} → {new.mode:o}" * (sign == "~" and old.mode != new.mode)
-            lines.append(
-                f"{sign} {change.path}{'/' * ('directory' in (old.kind, new.kind))}{modes}"
-            )
-            compared += 1
-            if compared <= _COMPARED_MAX:
-                lines += _compared(folder, step, checkpoint, forwards=forwards)
-    shown = within(lines, _SHOWN_CHARS_MAX)
-    rest = lines[len(shown) :]
-    digest = hashlib.sha256("\n".join(rest).encode()).hexdigest()
-    said = [text("undo.more", language=language, count=len(rest), sha256=digest)] * bool(rest)
-    return "\n".join([*shown, *said])
+            if step.verdict in ("changed", "lost"):
+                lines.append(text(f"undo.{step.verdict}", language=language, path=change.path))
+            elif change.to:
+                names = [change.to, change.path]
+                lines.append(" → ".join(reversed(names) if forwards else names))
+            else:
+                sign = "+" if old.kind == "nothing" else "-" if new.kind == "nothing" else "~"
+                modes = f"  {old.mode:o} → {new.mode:o}" * (sign == "~" and old.mode != new.mode)
+                slash = "/" * ("directory" in (old.kind, new.kind))
+                lines.append(f"{sign} {change.path}{slash}{modes}")
+                compared += not slash
+                if not slash and compared <= _COMPARED_MAX:
+                    lines += self._compared(step, forwards=forwards)
+        shown = within(lines, _SHOWN_CHARS_MAX)
+        rest = lines[len(shown) :]
+        digest = hashlib.sha256("\n".join(rest).encode()).hexdigest()
+        more = text("undo.more", language=language, count=len(rest), sha256=digest)
+        return "\n".join([*shown, *[more] * bool(rest)])
 
-
-def _compared(folder: Kept, step: Step, checkpoint: Checkpoint, *, forwards: bool) -> list[str]:
-    """Return the lines of a text that differ."""
-    before, now = step.change.before, step.now
-    if max(before.size, now.size) > _COMPARED_BYTES_MAX or "directory" in (before.kind, now.kind):
-        return []
-    try:
-        was = checkpoint.bytes_of(step.change).decode() if before.kind == "file" else ""
-        is_ = (
-            folder.read(step.here, limit=_COMPARED_BYTES_MAX).decode() if now.kind == "file" else ""
-        )
-    except (DeskhandError, UnicodeDecodeError):
-        return []
-    said = difference(was, is_) if forwards else difference(is_, was)
-    return [f"  {line}" for line in (said or "").splitlines()]
+    def _compared(self, step: Step, *, forwards: bool) -> list[str]:
+        """Return the lines of a text that differ."""
+        before, now, most = step.change.before, step.now, _COMPARED_BYTES_MAX
+        if max(before.size, now.size) > most:
+            return []
+        try:
+            was = self.checkpoint.bytes_of(step.change) if before.kind == "file" else b""
+            here = self.folder.read(step.here, limit=most) if now.kind == "file" else b""
+            sides = [here.decode(), was.decode()]
+        except (DeskhandError, UnicodeDecodeError):
+            return []
+        said = difference(*(reversed(sides) if forwards else sides))
+        return [f"  {line}" for line in (said or "").splitlines()]
 
 
 def _backwards(changes: Sequence[Change]) -> Iterator[tuple[Change, Change]]:

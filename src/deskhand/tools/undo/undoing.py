@@ -17,8 +17,8 @@ from deskhand.texts import text
 from deskhand.tools.builtin import ok
 from deskhand.tools.changing import Trash
 from deskhand.tools.leaf import Thing
-from deskhand.tools.undo.keeping import Checkpoint, Checkpoints, Kept
-from deskhand.tools.undo.restoring import Plan, Step, pictured
+from deskhand.tools.undo.keeping import Checkpoints, Kept
+from deskhand.tools.undo.restoring import Plan, Step
 
 _AT_ONCE: Final = 50
 """How many changes happen before it is asked again whether they may."""
@@ -33,7 +33,8 @@ class Undoing:
 
     def undo_files(self, wish: wishes.UndoFiles, place: Place) -> ToolResult:
         """Put back what can be, and tell what stays and why."""
-        folder, checkpoint, plan = self._plan(wish, place)
+        plan = self._plan(wish, place)
+        folder = plan.folder
         stays, todo = dict[str, Json](), list[Step]()
         for step in plan.steps:
             if step.verdict in ("changed", "lost"):
@@ -47,10 +48,9 @@ class Undoing:
             folder.keep(step.here for step in todo if not step.change.to)
             for start in range(0, len(todo), _AT_ONCE):
                 some = todo[start : start + _AT_ONCE]
-                refused = folder.put_back([step.change for step in some], checkpoint)
-                stays |= {
-                    path: f"{path}: {why.sentence(wish.language)}" for path, why in refused.items()
-                }
+                refused = folder.put_back([step.change for step in some], plan.checkpoint)
+                for path, why in refused.items():
+                    stays[path] = f"{path}: {why.sentence(wish.language)}"
         changes = [one for step in todo if step.change.path not in stays for one in _told(step)]
         facts = [_fact(path, is_) for path, is_ in plan.names.items() if path not in stays]
         value: JsonObject = {"changes": changes, "stays": [*stays.values()], "facts": facts}
@@ -58,18 +58,13 @@ class Undoing:
 
     def shown_undo(self, wish: wishes.UndoFiles, place: Place) -> str:
         """Return all that it would change."""
-        folder, checkpoint, plan = self._plan(wish, place)
-        return pictured(folder, plan.steps, checkpoint, language=wish.language)
+        return self._plan(wish, place).pictured(wish.language)
 
-    def _plan(self, wish: wishes.UndoFiles, place: Place) -> tuple[Kept, Checkpoint, Plan]:
+    def _plan(self, wish: wishes.UndoFiles, place: Place) -> Plan:
         if self.checkpoints is None or not hasattr(place.results, "look"):
             raise DeskhandError(Code.NOT_FOUND, wish.task)
         folder, checkpoint = cast("Kept", place.results), self.checkpoints.of(wish.task)
-        return (
-            folder,
-            checkpoint,
-            Plan(folder, checkpoint.changes(), after=wish.step, force=wish.force),
-        )
+        return Plan(folder, checkpoint, after=wish.step, force=wish.force)
 
 
 def _told(step: Step) -> list[Json]:
