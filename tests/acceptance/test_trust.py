@@ -127,7 +127,7 @@ async def test_a_phone_adds_a_computer_signs_for_it_and_certifies_another(tmp_pa
             await page.goto(f"{url}/#/settings")
             certify = page.get_by_role("button", name=re.compile("Let it approve everything on"))
             await certify.first.click()
-            await page.get_by_role("button", name=re.compile("same key")).click()
+            await page.get_by_role("button", name=re.compile("shows this key")).click()
             await shot(page, "devices-certify")
             await expect(sheet.get_by_role("button", name="Allow once")).to_be_enabled(
                 timeout=20_000

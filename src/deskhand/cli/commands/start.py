@@ -8,7 +8,6 @@ from typing import Annotated, Literal
 
 from deskhand.cli.flags import argument, option
 from deskhand.cli.screen import speak
-from deskhand.cli.signing import trust_here
 from deskhand.errors import Code, DeskhandError
 
 Port = Annotated[int | None, option("up.port", min=0, max=65535)]
@@ -47,6 +46,8 @@ def runner(
 ) -> int:
     """Start a runner for a hub elsewhere, or say whom it trusts."""
     if act == "trust":
+        from deskhand.cli.signing import trust_here
+
         return trust_here(fingerprint, remove=remove)
     return _stay("runner", "runner", url=url, invite=invite, name=name, as_root=as_root)
 

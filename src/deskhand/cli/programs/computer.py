@@ -46,13 +46,7 @@ JOURNAL = "journal.sqlite3"
 
 @asynccontextmanager
 async def open_runner(
-    home: Path,
-    link: Link,
-    *,
-    who: Principal,
-    hub_trust: Risk,
-    as_root: bool,
-    language: str,
+    home: Path, link: Link, *, who: Principal, hub_trust: Risk, as_root: bool, language: str
 ) -> AsyncGenerator[Runner]:
     """Hold the runner of this computer, ready to run; ``hub_trust`` holds where ``runner.hub_trust`` is ``auto``.
 
