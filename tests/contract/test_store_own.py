@@ -286,7 +286,7 @@ async def test_an_upload_belongs_to_one_principal_and_finishes_once(box: Box) ->
     assert done == upload().but(offset=10, sha256="cd" * 32, media_type="text/csv")
     assert await store.upload(A, "dev_other", "upl_1") is None
     assert await store.write(A, lambda tx: tx.upload("upl_1", principal="dev_other")) is None
-    assert await store.blob_referenced(A, "cd" * 32)
+    assert await store.named_blobs() == {"cd" * 32}
 
 
 async def test_uploads_are_reserved_against_a_quota_until_posted_or_expired(box: Box) -> None:

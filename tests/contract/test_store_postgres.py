@@ -74,8 +74,7 @@ async def test_a_lost_wake_up_is_found_by_looking(postgres: Box, postgres_url: s
         postgres_url, StillClock(), offload=asyncio.to_thread, look_seconds=0.25
     )
     looking.on_commit(seen.extend)
-    for lane in postgres.store.writer._lanes:  # type: ignore[attr-defined] - its commits tell nobody
-        lane._committed = tell_nobody
+    postgres.store.writer._committed = tell_nobody  # type: ignore[attr-defined] - its commits tell nobody
 
     await emit(postgres.store, said("unheard"))
     await until(seen, 1)
@@ -202,8 +201,8 @@ async def test_posting_a_message_takes_three_round_trips(postgres: Box, postgres
     with CountingProxy(f"{folder}/.s.PGSQL.5432") as proxy:
         url = postgres_url.replace(folder, str(proxy.folder))
         store = open_postgres_store(url, StillClock(), offload=asyncio.to_thread, look_seconds=600)
-        for lane in store.writer._lanes:  # type: ignore[attr-defined] - waking others follows the answer
-            lane._committed = tell_nobody
+        # Waking others follows the answer.
+        store.writer._committed = tell_nobody  # type: ignore[attr-defined]
         await store.write(A, title)  # what this process remembers of the account from then on
         for turn in range(8):  # the driver prepares statements it met five times
             await post(store, turn)

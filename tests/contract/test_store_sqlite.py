@@ -320,7 +320,6 @@ async def read_everything(store: SqlStore) -> None:
     await store.next_delivery_at()
     await store.deliveries(A, before=None, limit=10)
     await store.upload(A, "x", "upl_1")
-    await store.blob_referenced(A, "x")
 
 
 # --- crashes on purpose ------------------------------------------------------------------------------------------

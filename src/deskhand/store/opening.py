@@ -20,15 +20,13 @@ from deskhand.clock import Clock, stamp
 from deskhand.limits import OP_KEPT_DAYS
 from deskhand.ports import Committed, DueDelivery, Offload, PushSubscription
 from deskhand.protocol.objects import Upload
-from deskhand.store import tables
+from deskhand.store import postgres, schema, tables
 from deskhand.store.engine import Reader, empty_log, open_sqlite, open_sqlite_reader
 from deskhand.store.faults import translated
 from deskhand.store.log import reading as log
 from deskhand.store.log.transaction import Memory, SqlTx
 from deskhand.store.log.verify import verify
 from deskhand.store.own import access, deliveries, uploads
-from deskhand.store.postgres import LOOK_SECONDS, Lanes, Listener, open_postgres
-from deskhand.store.schema import prepare_postgres, prepare_sqlite
 from deskhand.store.writer import FanOut, Hook, ThreadWriter, Writer
 
 P = ParamSpec("P")
@@ -52,6 +50,7 @@ class SqlStore:
     reader: Reader
     fanout: FanOut
     scrubbing: Callable[[], None] = lambda: None
+    closing: Callable[[], None] = lambda: None
     memory: Memory = field(default_factory=Memory)
 
     @staticmethod
@@ -142,7 +141,6 @@ class SqlStore:
 
     advance_upload = _changing(uploads.advance)
     upload = _reading(uploads.find)
-    blob_referenced = _reading(uploads.referenced)
 
     async def named_blobs(self) -> set[str]:
         """Return every blob that an artifact or upload of any account names."""
@@ -155,6 +153,7 @@ class SqlStore:
     async def close(self) -> None:
         """Finish waiting writes and close."""
         await self.writer.close()
+        self.closing()
         self.reader.close()
 
     async def _change(self, key: str, change: Query[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
@@ -177,7 +176,7 @@ def open_sqlite_store(path: Path, clock: Clock, *, offload: Offload = inline) ->
     """
     with translated():
         engine = open_sqlite(path)
-        prepare_sqlite(engine, path, clock)
+        schema.prepare_sqlite(engine, path, clock)
         forget_old_ops(engine, clock)
         with engine.begin() as connection:
             deliveries.let_go(connection, stamp(clock.now()))
@@ -190,21 +189,23 @@ def open_sqlite_store(path: Path, clock: Clock, *, offload: Offload = inline) ->
 
 
 def open_postgres_store(
-    url: str, clock: Clock, *, offload: Offload, look_seconds: float = LOOK_SECONDS
+    url: str, clock: Clock, *, offload: Offload, look_seconds: float = postgres.LOOK_SECONDS
 ) -> SqlStore:
     """Open the store on PostgreSQL, on the running loop; other hub processes may share it.
 
     Raises:
         DeskhandError: ``config_invalid``, ``schema_newer``, ``unavailable``.
     """
-    writing, reading = open_postgres(url)
+    writing, reading = postgres.open_postgres(url)
     with translated():
-        prepare_postgres(writing)
+        schema.prepare_postgres(writing)
         forget_old_ops(writing, clock)
         with reading.connect() as connection:
             fanout = FanOut(log.heads(connection))
-    writer = Lanes(writing, Listener(reading, fanout, look_seconds=look_seconds))
-    return SqlStore(clock, writer=writer, reader=Reader(reading, offload), fanout=fanout)
+    heard = postgres.Listener(reading, fanout, look_seconds=look_seconds).close
+    writer = ThreadWriter(writing, framing=postgres.pipelined, committed=postgres.wake_others)
+    reader = Reader(reading, offload)
+    return SqlStore(clock, writer=writer, reader=reader, fanout=fanout, closing=heard)
 
 
 def forget_old_ops(engine: Engine, clock: Clock) -> None:

@@ -13,7 +13,7 @@ import threading
 from collections.abc import Generator
 from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine.url import make_url
@@ -22,13 +22,10 @@ from sqlalchemy.pool import ConnectionPoolEntry, NullPool
 
 from deskhand.errors import Code, DeskhandError
 from deskhand.store.log.reading import committed_after, heads
-from deskhand.store.writer import After, FanOut, Settle, ThreadWriter, Work
-
-R = TypeVar("R")
+from deskhand.store.writer import FanOut, Settle
 
 CHANNEL = "deskhand"
 READERS = 4
-WRITERS = 4
 LOOK_SECONDS = 5.0
 AGAIN_SECONDS = 0.25
 _PAGE = 500
@@ -140,32 +137,6 @@ class Listener:
             with suppress(RuntimeError):  # the loop is closed: nobody listens
                 self._loop.call_soon_threadsafe(self._fanout.offer, found)
             after = found[-1].event.seq
-
-
-class Lanes:
-    """Writers side by side, the same for all writes of a key: two processes never wait for each other in a ring.
-
-    Args:
-        engine: where to write.
-        listener: ends with them.
-    """
-
-    def __init__(self, engine: Engine, listener: Listener) -> None:
-        self._listener = listener
-        self._lanes = [
-            ThreadWriter(engine, framing=pipelined, committed=wake_others) for _ in range(WRITERS)
-        ]
-
-    async def do(self, work: Work[R], *, key: str = "", after: After[R] | None = None) -> R:
-        """Let the lane of the key write."""
-        number = int.from_bytes(key.encode("utf-8", "replace")[-4:])
-        return await self._lanes[number % WRITERS].do(work, key=key, after=after)
-
-    async def close(self) -> None:
-        """Let the lanes finish what waits."""
-        for lane in self._lanes:
-            await lane.close()
-        self._listener.close()
 
 
 def _driver(connection: Connection) -> Any:  # noqa: ANN401 - psycopg is an extra, its types may not be here

@@ -85,10 +85,3 @@ def named(connection: Connection) -> set[str]:
     """Return every blob that an artifact or upload of any account names."""
     both = select(_artifacts.blob).union(select(_u.sha256))
     return {name for name in connection.execute(both).scalars() if name is not None}
-
-
-def referenced(connection: Connection, account: str, sha256: str) -> bool:
-    """Return whether an artifact or upload of the account names this blob."""
-    by_artifact = select(_artifacts.id).filter_by(account=account, blob=sha256)
-    by_upload = select(_u.id).filter_by(account=account, sha256=sha256)
-    return connection.execute(by_artifact.union_all(by_upload).limit(1)).first() is not None
