@@ -16,8 +16,9 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from importlib import import_module
+from inspect import signature
 from pathlib import Path
-from typing import Any, Final, Literal, get_args, get_origin
+from typing import Annotated, Any, Final, Literal, get_args, get_origin, get_type_hints
 
 import typer
 from typer import _coercion as coercion  # the one seam there is
@@ -32,9 +33,10 @@ from deskhand.texts import LANGUAGES
 EVERYWHERE: Final = ("--json", "--quiet", "--verbose", "--no-input", "--no-color")
 Mode = Literal["read-only", "ask", "workspace", "trusted"]
 MODES: Final = get_args(Mode)
-LAID_OUT: Final[dict[str, dict[str, str | dict[str, str]]]] = tomllib.loads(
+LAID_OUT: Final[dict[str, dict[str, Any]]] = tomllib.loads(
     Path(__file__).with_name("commands.toml").read_text(encoding="utf-8")
 )
+_FLAGS: Final = LAID_OUT.pop("flags")
 _DURATIONS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
@@ -52,16 +54,6 @@ def spoken_language() -> str:
 speak.language = spoken_language()
 t: Final = speak.say
 """Help is made while the program is loaded."""
-
-
-def argument(metavar: str, key: str, **more: Any) -> Any:  # noqa: ANN401 - as Typer's own
-    """Return what an argument is to Typer; ``key`` names its help."""
-    return typer.Argument(metavar=metavar, help=t(key), **more)
-
-
-def option(key: str, *names: str, **more: Any) -> Any:  # noqa: ANN401 - as Typer's own
-    """Return what a flag is to Typer; ``key`` names its help."""
-    return typer.Option(*names, help=t(key), **more)
 
 
 def whole_program() -> typer.Typer:
@@ -93,7 +85,35 @@ def _add(app: typer.Typer, path: str, function: str, **more: Any) -> None:  # no
     examples = (f"  {line}" for line in t(f"{key}.examples").splitlines())
     shown = [line.replace("[", r"\[") for line in (*examples, t("everywhere"))]
     epilog = "\n\n".join([f"[bold]{t('examples')}[/bold]", *shown])
-    app.command(path.rsplit(maxsplit=1)[-1], help=t(f"{key}.help"), epilog=epilog, **more)(run)
+    made = app.command(path.rsplit(maxsplit=1)[-1], help=t(f"{key}.help"), epilog=epilog, **more)
+    made(declared(run, path.split(maxsplit=1)[0]))
+
+
+def declared(run: Callable[..., Any], group: str) -> Callable[..., Any]:
+    """Tell Typer what a function takes: positional parameters are arguments, the others flags of their names.
+
+    What names and types do not tell stands under ``flags``, for a group before what holds everywhere.
+    """
+    hints = get_type_hints(run)
+    for name, one in signature(run).parameters.items():
+        key = f"{group}.{name}"
+        told: dict[str, Any] = {"help": key, **_FLAGS.get(name, {}), **_FLAGS.get(key, {})}
+        told["help"] = t(told["help"])
+        if key == "do.text":
+            told["autocompletion"] = _complete
+        if one.kind is one.KEYWORD_ONLY:
+            info = typer.Option(told.pop("flag", f"--{name.replace('_', '-')}"), **told)
+        else:
+            info = typer.Argument(metavar=told.pop("metavar", name.upper()), **told)
+        run.__annotations__[name] = Annotated[hints[name], info]
+    return run
+
+
+def _complete(incomplete: str) -> list[str]:
+    """Return how a command line may go on; brought in only where a shell asks."""
+    from deskhand.agents.commands.agent import complete
+
+    return complete(incomplete)
 
 
 class _InOrder(core.TyperGroup):

@@ -10,13 +10,12 @@ import sys
 import traceback
 from collections.abc import Sequence
 from errno import EDQUOT, EFBIG, ENOSPC
-from typing import Annotated, Final, cast
+from typing import Final, cast
 
-import typer
 from typer.exceptions import Abort, TyperException
 
 from deskhand import __version__
-from deskhand.cli.flags import EVERYWHERE, option, whole_program
+from deskhand.cli.flags import EVERYWHERE, declared, whole_program
 from deskhand.cli.screen import Exit, Refusal, speak
 from deskhand.errors import Code, DeskhandError
 from deskhand.secret import mask
@@ -24,26 +23,19 @@ from deskhand.secret import mask
 app: Final = whole_program()
 
 
-def _version(asked: bool) -> None:  # noqa: FBT001 - Typer calls it with the flag
-    if asked:
-        speak.answer({"version": __version__}, f"deskhand {__version__}")
-        raise typer.Exit
-
-
-_VERSION: Final = option("flag.version", "--version", callback=_version, is_eager=True)
-
-
-@app.callback()
 def root(
     *,
-    version: Annotated[bool, _VERSION] = False,
-    json: Annotated[bool, option("flag.json", "--json")] = False,
-    quiet: Annotated[bool, option("flag.quiet", "--quiet")] = False,
-    verbose: Annotated[bool, option("flag.verbose", "--verbose")] = False,
-    no_input: Annotated[bool, option("flag.no_input", "--no-input")] = False,
-    no_color: Annotated[bool, option("flag.no_color", "--no-color")] = False,
+    version: bool = False,
+    json: bool = False,
+    quiet: bool = False,
+    verbose: bool = False,
+    no_input: bool = False,
+    no_color: bool = False,
 ) -> None:
-    """Stand for the flags that hold everywhere; ``main`` has taken them out already."""
+    """Stand for the flags that hold everywhere; ``run`` has taken them out already."""
+
+
+app.callback()(declared(root, "flag"))
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -57,6 +49,8 @@ def run(arguments: Sequence[str]) -> int:
     end = arguments.index("--") if "--" in arguments else len(arguments)
     _set_up({one for one in arguments[:end] if one in EVERYWHERE})
     said = [one for at, one in enumerate(arguments) if at >= end or one not in EVERYWHERE]
+    if said[:1] == ["--version"]:
+        return speak.answer({"version": __version__}, f"deskhand {__version__}")
     if "_DESKHAND_COMPLETE" in os.environ:
         from typer._completion_classes import completion_init
 

@@ -5,18 +5,16 @@ from __future__ import annotations
 import os
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any, cast
+from typing import Any, cast
 
-from deskhand.cli.flags import argument, option, t
+from deskhand.cli.flags import t
 from deskhand.cli.home import home, local_runner
 from deskhand.cli.screen import Exit, Obj, moment, speak
 from deskhand.errors import Code, DeskhandError
 from deskhand.store.private import OWNER_FILE, read_private
 
 
-def backup(
-    file: Annotated[Path | None, argument("FILE", "backup.file")] = None,
-) -> int:
+def backup(file: Path | None = None) -> int:
     """Save the home in one file."""
     from deskhand.clock import SystemClock, stamp
     from deskhand.store.backup.archive import make_backup
@@ -38,12 +36,7 @@ def backup(
     return Exit.FAILED if made.missing else Exit.DONE
 
 
-def restore(
-    *,
-    file: Annotated[Path, argument("FILE", "restore.file")],
-    to: Annotated[Path | None, option("restore.to", metavar="HOME")] = None,
-    yes: Annotated[bool, option("restore.yes", "--yes")] = False,
-) -> int:
+def restore(file: Path, *, to: Path | None = None, yes: bool = False) -> int:
     """Go back to a backup."""
     from deskhand.cli.programs.restoring import restore as go_back
     from deskhand.clock import SystemClock
@@ -71,7 +64,7 @@ def restore(
     return speak.answer(came_to, *lines, speak.say(ended, count=came_to["devices_ended"]))
 
 
-def export(*, out: Annotated[Path | None, option("export.out", metavar="DIR")] = None) -> int:
+def export(*, out: Path | None = None) -> int:
     """Write everything so that it can be read."""
     from deskhand.clock import SystemClock, stamp
     from deskhand.store.backup.exporting import export_home

@@ -6,17 +6,14 @@ What belongs to the account goes to the hub as a wish; what belongs to this comp
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import Annotated, cast
+from typing import cast
 
-from deskhand.cli.flags import argument
 from deskhand.cli.home import client
 from deskhand.cli.screen import Obj, speak
 from deskhand.cli.values import Setting, Value, parsed, setting, spec_of, write_value
 from deskhand.core.settings import REGISTRY
 from deskhand.errors import DeskhandError
 from deskhand.texts import text
-
-Name = Annotated[str, argument("NAME", "config.name")]
 
 
 def list_settings() -> int:
@@ -29,19 +26,19 @@ def list_settings() -> int:
     return speak.listed(shown, "id", lambda one: _shown(one["value"]), "source")
 
 
-def get_setting(name: Name) -> int:
+def get_setting(name: str) -> int:
     """Print one value."""
     found = _of_account()[name] if spec_of(name).account else setting(name)
     speak.detail(found.source)
     return speak.answer(asdict(found), _shown(found.value))
 
 
-def set_setting(name: Name, value: Annotated[str, argument("VALUE", "config.value")]) -> int:
+def set_setting(name: str, value: str) -> int:
     """Change a setting."""
     return _put(name, parsed(name, value))
 
 
-def unset_setting(name: Name) -> int:
+def unset_setting(name: str) -> int:
     """Go back to the default."""
     return _put(name, None)
 

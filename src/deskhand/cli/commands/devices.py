@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Generator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Annotated, Literal, cast
+from typing import Literal, cast
 
 from deskhand.cli.client import Client, quoted
-from deskhand.cli.flags import Mode, argument, option
+from deskhand.cli.flags import Mode
 from deskhand.cli.follow import events_of
 from deskhand.cli.home import client, home, local_runner
 from deskhand.cli.screen import Exit, Obj, moment, one_line, speak
@@ -28,11 +28,11 @@ def _fingerprint(device: Obj) -> str:
 
 def pair(
     *,
-    kind: Annotated[Literal["page", "cli", "runner", "client"], option("pair.kind")] = "page",
-    member: Annotated[bool, option("pair.member", "--member")] = False,
-    yes: Annotated[bool, option("pair.yes", "--yes")] = False,
-    no_wait: Annotated[bool, option("pair.no_wait", "--no-wait")] = False,
-    url: Annotated[str | None, option("pair.url")] = None,
+    kind: Literal["page", "cli", "runner", "client"] = "page",
+    member: bool = False,
+    yes: bool = False,
+    no_wait: bool = False,
+    url: str | None = None,
 ) -> int:
     """Invite a device."""
     hub = client()
@@ -71,27 +71,19 @@ def list_devices() -> int:
     return Exit.DONE
 
 
-def admit(
-    request: Annotated[str, argument("REQUEST", "devices.request")],
-    *,
-    refuse: Annotated[bool, option("devices.refuse", "--refuse")] = False,
-) -> int:
+def admit(request: str, *, refuse: bool = False) -> int:
     """Let a device in."""
     result = client().op("device.admit", {"request": request, "admit": not refuse})
     return speak.done(result, "devices.refused" if refuse else "devices.admitted")
 
 
-def revoke(device: Annotated[str, argument("DEVICE", "devices.device")]) -> int:
+def revoke(device: str) -> int:
     """Take every right from a device."""
     result = client().op("device.revoke", {"device": device})
     return speak.done(result, "devices.revoked")
 
 
-def certify(
-    device: Annotated[str, argument("DEVICE", "devices.device")],
-    *,
-    runner: Annotated[str, option("devices.certify.runner")] = "*",
-) -> int:
+def certify(device: str, *, runner: str = "*") -> int:
     """Let a device approve what a computer takes only signed."""
     hub = client()
     found = next((one for one in hub.items("/v1/devices") if one["id"] == device), None)
@@ -141,12 +133,12 @@ def _wait(hub: Client, made: Obj, cursor: int) -> int:
 
 
 def add_folder(
-    path: Annotated[Path, argument("PATH", "folders.path")],
+    path: Path,
     *,
-    mode: Annotated[Mode, option("folders.mode")] = "ask",
-    label: Annotated[str, option("folders.label")] = "",
-    marked: Annotated[Literal["mine", "mixed"] | None, option("folders.marked")] = None,
-    lend: Annotated[list[str] | None, option("folders.lend")] = None,
+    mode: Mode = "ask",
+    label: str = "",
+    marked: Literal["mine", "mixed"] | None = None,
+    lend: list[str] | None = None,
 ) -> int:
     """Grant a folder at this computer."""
     from deskhand.cli.commands.task import make_known
@@ -195,11 +187,11 @@ def list_folders() -> int:
     )
 
 
-def remove_folder(name: Annotated[str, argument("FOLDER", "folders.folder")]) -> int:
+def remove_folder(folder: str) -> int:
     """Take a folder away."""
     from deskhand.runner.ceiling import Ceiling, revoke_folder
 
-    wanted = name if name.startswith("fld_") else str(Path(name).expanduser().resolve())
+    wanted = folder if folder.startswith("fld_") else str(Path(folder).expanduser().resolve())
     ids = [entry.id for entry in Ceiling(home()).entries() if wanted in {entry.id, entry.root}]
     revoke_folder(home(), wanted)
     with _though_hub_is_away():
@@ -209,7 +201,7 @@ def remove_folder(name: Annotated[str, argument("FOLDER", "folders.folder")]) ->
                 hub.op("folder.remove", {"folder": one["id"]})
                 ids = list(dict.fromkeys([*ids, one["id"]]))
     if not ids:
-        raise DeskhandError(Code.FOLDER_UNKNOWN, name, field="FOLDER")
+        raise DeskhandError(Code.FOLDER_UNKNOWN, folder, field="FOLDER")
     return speak.done({"removed": ids}, "folders.removed", root=wanted)
 
 
@@ -237,10 +229,7 @@ def list_threads() -> int:
     return speak.listed(found, "id", "updated_at", "title")
 
 
-Thread = Annotated[str, argument("THREAD", "threads.id")]
-
-
-def show_thread(name: Thread) -> int:
+def show_thread(name: str) -> int:
     """Print a conversation."""
     found: list[Obj] = client().get(f"/v1/threads/{quoted(name)}/events", limit=500)["items"]
     for event in found:
@@ -254,20 +243,18 @@ def show_thread(name: Thread) -> int:
     return speak.answer({"items": found})
 
 
-def rename_thread(name: Thread, title: Annotated[str, argument("TITLE", "threads.title")]) -> int:
+def rename_thread(name: str, title: str) -> int:
     """Give a conversation another title."""
     return speak.answer(client().op("thread.rename", {"title": title}, thread=name))
 
 
-def set_thread_model(
-    name: Thread, model: Annotated[str, argument("NAME", "threads.model_name")]
-) -> int:
+def set_thread_model(name: str, model: str) -> int:
     """Choose the model of a conversation."""
     wanted = None if model in ("", "auto") else model
     return speak.answer(client().op("thread.set_model", {"model": wanted}, thread=name))
 
 
-def archive_thread(name: Thread) -> int:
+def archive_thread(name: str) -> int:
     """Put a conversation away."""
     return speak.answer(client().op("thread.archive", {"archived": True}, thread=name))
 

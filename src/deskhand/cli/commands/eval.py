@@ -8,9 +8,8 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
-from deskhand.cli.flags import option
 from deskhand.cli.screen import Obj, speak
 
 if TYPE_CHECKING:
@@ -22,12 +21,12 @@ _OUT: Final = Path("deskhand-eval")
 
 def eval(  # noqa: A001 - the command is called so
     *,
-    tasks: Annotated[str, option("eval.tasks", metavar="GLOB")] = "*",
-    runs: Annotated[int, option("eval.runs", min=1, max=100)] = 3,
-    seed: Annotated[int, option("eval.seed")] = 1,
-    model: Annotated[str | None, option("eval.model")] = None,
-    agent: Annotated[Literal["builtin", "commands"], option("eval.agent")] = "builtin",
-    out: Annotated[Path, option("eval.out", metavar="DIR")] = _OUT,
+    tasks: str = "*",
+    runs: int = 3,
+    seed: int = 1,
+    model: str | None = None,
+    agent: Literal["builtin", "commands"] = "builtin",
+    out: Path = _OUT,
 ) -> int:
     """Measure."""
     import asyncio

@@ -11,9 +11,8 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from time import monotonic, sleep  # noqa: TID251 - a plain program; the ledger is a table without events
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
-from deskhand.cli.flags import option
 from deskhand.cli.home import client, home, this_computer
 from deskhand.cli.screen import Exit, Obj, one_line, speak
 from deskhand.errors import Code, DeskhandError
@@ -25,7 +24,7 @@ _SIGNS = {"good": "✓", "ask": "!", "bad": "✗"}
 _OPEN = frozenset({"planned", "sent"})
 
 
-def list_deliveries(*, limit: Annotated[int, option("ls.limit", min=1, max=10_000)] = 50) -> int:
+def list_deliveries(*, limit: int = 50) -> int:
     """Print the ledger."""
     return _listed(client().items("/v1/deliveries", most=limit))
 
@@ -51,11 +50,7 @@ def _listed(found: list[Obj]) -> int:
     return speak.listed(found, *columns, none="notify.none")
 
 
-def show(
-    *,
-    after: Annotated[int, option("log.after", min=0)] = 0,
-    limit: Annotated[int, option("ls.limit", min=1, max=500)] = 100,
-) -> int:
+def show(*, after: int = 0, limit: int = 100) -> int:
     """Print events."""
     page = client().get("/v1/sync", after=after, limit=limit)
 
@@ -112,7 +107,7 @@ def _log_engine() -> Engine:
     return open_sqlite_reader(path)
 
 
-def doctor(*, no_model: Annotated[bool, option("doctor.no_model", "--no-model")] = False) -> int:
+def doctor(*, no_model: bool = False) -> int:
     """Try everything."""
     from deskhand.cli.examining import examined
 

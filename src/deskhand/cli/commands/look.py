@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import shlex
 from pathlib import Path
-from typing import Annotated, Final, cast
+from typing import Final, cast
 
 import typer
 
 from deskhand.cli import follow
 from deskhand.cli.client import LIST_LIMIT, Client, quoted
-from deskhand.cli.flags import argument, from_stdin, option, seconds, t
+from deskhand.cli.flags import from_stdin, seconds, t
 from deskhand.cli.home import client, home
 from deskhand.cli.screen import Exit, Obj, Refusal, one_line, speak
 from deskhand.errors import Code, DeskhandError
@@ -22,9 +22,6 @@ from deskhand.errors import Code, DeskhandError
 _OPEN = ("queued", "working", "input_required", "verifying", "paused")
 _TASK: Final = ("id", follow.standing, "created_at", "title")
 """How a task stands in a list."""
-TaskId = Annotated[str, argument("ID", "task.id")]
-ApprovalId = Annotated[str, argument("ID", "approve.id")]
-Reason = Annotated[str | None, option("approve.reason")]
 
 
 def status() -> int:
@@ -51,10 +48,10 @@ def status() -> int:
 
 def ls(
     *,
-    everything: Annotated[bool, option("ls.all", "--all")] = False,
-    thread: Annotated[str | None, option("ls.thread")] = None,
-    state: Annotated[list[str] | None, option("ls.state")] = None,
-    limit: Annotated[int, option("ls.limit", min=1, max=10_000)] = 50,
+    everything: bool = False,
+    thread: str | None = None,
+    state: list[str] | None = None,
+    limit: int = 50,
 ) -> int:
     """List tasks."""
     if set(state or ()) - {*_OPEN, *follow.FINAL}:
@@ -64,12 +61,7 @@ def ls(
     return speak.listed(tasks, *_TASK, none="ls.none")
 
 
-def show(
-    name: Annotated[str, argument("ID", "show.id")],
-    *,
-    changes: Annotated[bool, option("show.changes", "--changes")] = False,
-    net: Annotated[bool, option("show.net", "--net")] = False,
-) -> int:
+def show(name: str, *, changes: bool = False, net: bool = False) -> int:
     """Show a task or an approval."""
     if net:
         return _show_requests(name)
@@ -85,12 +77,7 @@ def show(
     return speak.answer(found)
 
 
-def watch(
-    name: Annotated[str | None, argument("[ID]", "watch.id")] = None,
-    *,
-    after: Annotated[int | None, option("watch.after", min=0)] = None,
-    timeout: Annotated[str | None, option("do.timeout")] = None,
-) -> int:
+def watch(name: str | None = None, *, after: int | None = None, timeout: str | None = None) -> int:
     """Print events as they come; of one task until it ends."""
     hub, limit = client(), None if timeout is None else seconds(timeout)
     if name is not None:
@@ -105,11 +92,7 @@ def watch(
 
 
 def get(
-    name: Annotated[str, argument("ID", "get.id")],
-    files: Annotated[list[str] | None, argument("[NAME]...", "get.name")] = None,
-    *,
-    to: Annotated[Path, option("get.to", "--to")] = Path(),
-    force: Annotated[bool, option("get.force", "--force")] = False,
+    name: str, files: list[str] | None = None, *, to: Path = Path(), force: bool = False
 ) -> int:
     """Download results."""
     from deskhand.cli.fetching import fetch
@@ -133,12 +116,12 @@ def get(
 
 
 def approve(
-    name: ApprovalId,
+    name: str,
     *,
-    once: Annotated[bool, option("approve.once", "--once")] = False,
-    for_task: Annotated[bool, option("approve.task", "--task")] = False,
-    always: Annotated[bool, option("approve.always", "--always")] = False,
-    reason: Reason = None,
+    once: bool = False,
+    for_task: bool = False,
+    always: bool = False,
+    reason: str | None = None,
 ) -> int:
     """Let it happen."""
     if once + for_task + always > 1:
@@ -146,49 +129,46 @@ def approve(
     return _decide(name, "allow", "task" if for_task else "always" if always else "once", reason)
 
 
-def deny(name: ApprovalId, *, reason: Reason = None) -> int:
+def deny(name: str, *, reason: str | None = None) -> int:
     """Do not let it happen."""
     return _decide(name, "deny", "once", reason)
 
 
-def answer(
-    name: Annotated[str, argument("ID", "answer.id")],
-    text: Annotated[str, argument("TEXT", "answer.text")],
-) -> int:
+def answer(name: str, text: str) -> int:
     """Answer a question."""
     hub = client()
     body = {"question": _only_wait(hub, name, "question"), "answer": from_stdin(text)}
     return speak.done(hub.op("question.answer", body), "answer.done")
 
 
-def steer(name: TaskId, text: Annotated[str, argument("TEXT", "steer.text")]) -> int:
+def steer(name: str, text: str) -> int:
     """Give guidance to a task under way."""
     result = client().op("message.post", {"text": from_stdin(text), "as": "steer", "to": name})
     return speak.done(result, "steer.done")
 
 
-def cancel(name: TaskId) -> int:
+def cancel(name: str) -> int:
     """End a task."""
     return speak.done(client().op("task.cancel", task=name), "cancel.done")
 
 
-def pause(name: TaskId) -> int:
+def pause(name: str) -> int:
     """Stop a task for now."""
     return speak.done(client().op("task.pause", task=name), "pause.done")
 
 
-def resume(name: TaskId) -> int:
+def resume(name: str) -> int:
     """Let a task go on."""
     return speak.done(client().op("task.resume", task=name), "resume.done")
 
 
-def retry(name: TaskId) -> int:
+def retry(name: str) -> int:
     """Begin a finished task again, as a new one."""
     result = client().op("task.retry", task=name)
     return speak.answer(result, str(result["task"]))
 
 
-def choose(name: TaskId, suggestion: Annotated[str, argument("SUGGESTION", "choose.id")]) -> int:
+def choose(name: str, suggestion: str) -> int:
     """Run a suggested command instead of waiting for a model."""
     hub = client()
     task = hub.get(f"/v1/tasks/{quoted(name)}")

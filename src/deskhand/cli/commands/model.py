@@ -7,9 +7,8 @@ from __future__ import annotations
 
 from contextlib import suppress
 from time import monotonic, sleep  # noqa: TID251 - a plain program that waits for its hub
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
-from deskhand.cli.flags import argument, option
 from deskhand.cli.home import this_computer
 from deskhand.cli.screen import Exit, Obj, speak
 from deskhand.cli.values import write_value
@@ -19,7 +18,6 @@ if TYPE_CHECKING:
     from deskhand.agents.builtin.choosing import Offer
 
 _LIVE_SECONDS = 3.0
-Name = Annotated[str, argument("NAME", "model.name")]
 
 
 def list_models() -> int:
@@ -45,11 +43,11 @@ def list_models() -> int:
 
 
 def set_model(
-    name: Name,
+    name: str,
     *,
-    base_url: Annotated[str | None, option("model.base_url")] = None,
-    api_key_env: Annotated[str | None, option("model.api_key_env")] = None,
-    context: Annotated[int | None, option("model.context", min=0)] = None,
+    base_url: str | None = None,
+    api_key_env: str | None = None,
+    context: int | None = None,
 ) -> int:
     """Choose the model."""
     from deskhand.cli import minds
@@ -91,21 +89,17 @@ def _running() -> Obj | None:
     return None
 
 
-def try_model(name: Annotated[str | None, argument("[NAME]", "model.which")] = None) -> int:
+def try_model(which: str | None = None) -> int:
     """Ask for one real tool call."""
     from deskhand.cli import minds
 
-    row = minds.tried(name)
+    row = minds.tried(which)
     state, said = minds.judged(row)
     speak.answer(row, said)
     return Exit.FAILED if state == "bad" else Exit.DONE
 
 
-def install_model(
-    what: Annotated[str, argument("NAME|URL|FILE", "model.what")],
-    *,
-    sha256: Annotated[str | None, option("model.sha256")] = None,
-) -> int:
+def install_model(what: str, *, sha256: str | None = None) -> int:
     """Bring a model here."""
     import asyncio
     from dataclasses import asdict
@@ -138,13 +132,13 @@ def install_model(
     return Exit.DONE
 
 
-def remove_model(name: Annotated[str, argument("NAME", "model.installed")]) -> int:
+def remove_model(installed: str) -> int:
     """Take an installed model away."""
     from deskhand.agents.builtin.installing import remove
     from deskhand.cli import minds
 
-    remove(minds.models_folder(), name.removeprefix("local:"))
-    return speak.done({"removed": name}, "model.gone", name=name)
+    remove(minds.models_folder(), installed.removeprefix("local:"))
+    return speak.done({"removed": installed}, "model.gone", name=installed)
 
 
 def _told(offer: Offer) -> Obj:

@@ -11,9 +11,9 @@ from contextlib import suppress
 from difflib import unified_diff
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Annotated, Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
-from deskhand.cli.flags import argument, from_stdin, option
+from deskhand.cli.flags import from_stdin
 from deskhand.cli.home import client, home
 from deskhand.cli.screen import Exit, Obj, speak
 from deskhand.cli.values import setting
@@ -40,7 +40,7 @@ def show_policy() -> int:
     return Exit.ERROR if wrong else Exit.DONE
 
 
-def set_policy(file: Annotated[str, argument("FILE", "policy.file")]) -> int:
+def set_policy(file: str) -> int:
     """Put the lines of a file in the place of those that are there."""
     from deskhand.runner.owner.policy import policy_text, write_policy
     from deskhand.tools.registry import standard_tools
@@ -65,17 +65,12 @@ def set_policy(file: Annotated[str, argument("FILE", "policy.file")]) -> int:
     return speak.done({"lines": len(rules)}, "policy.written", count=len(rules))
 
 
-def try_out(
-    tool: Annotated[str, argument("TOOL", "policy.tool")],
-    said: Annotated[list[str], argument("ARGS", "policy.args")],
-    *,
-    folder: Annotated[Path | None, option("policy.folder")] = None,
-) -> int:
+def try_out(tool: str, args: list[str], *, folder: Path | None = None) -> int:
     """Say what would happen and why."""
     home().mkdir(mode=0o700, parents=True, exist_ok=True)
     root = folder.expanduser().resolve() if folder else None
     with TemporaryDirectory(dir=home()) as spare:
-        ruling = asyncio.run(_ruled(tool, said, root, Path(spare)))
+        ruling = asyncio.run(_ruled(tool, args, root, Path(spare)))
     found = {"decision": ruling.decision, "rule": ruling.rule, "why": ruling.why}
     return speak.answer(found, speak.say(f"policy.{ruling.decision}"), ruling.why)
 

@@ -7,18 +7,15 @@ where other users of the machine could see it, and refuses to print one.
 from __future__ import annotations
 
 from getpass import getpass
-from typing import Annotated
 
-from deskhand.cli.flags import argument, from_stdin
+from deskhand.cli.flags import from_stdin
 from deskhand.cli.home import home
 from deskhand.cli.screen import speak
 from deskhand.errors import Code, DeskhandError
 from deskhand.store.safe import Safe
 
-Name = Annotated[str, argument("NAME", "secret.name")]
 
-
-def set_secret(name: Name) -> int:
+def set_secret(name: str) -> int:
     """Seal a value."""
     asked = speak.say("secret.ask", name=name)
     Safe(home()).put(name, getpass(f"{asked} ") if speak.asks else from_stdin("-"))
@@ -33,7 +30,7 @@ def list_secrets() -> int:
     )
 
 
-def remove_secret(name: Name) -> int:
+def remove_secret(name: str) -> int:
     """Forget a value."""
     if not Safe(home()).remove(name):
         raise DeskhandError(Code.NOT_FOUND, name)

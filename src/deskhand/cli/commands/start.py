@@ -4,45 +4,39 @@ from __future__ import annotations
 
 import gc
 import os
-from typing import Annotated, Literal
+from typing import Literal
 
-from deskhand.cli.flags import argument, option
 from deskhand.cli.screen import speak
 from deskhand.errors import Code, DeskhandError
-
-Port = Annotated[int | None, option("up.port", min=0, max=65535)]
-Reach = Annotated[str | None, option("up.reach", metavar="none|lan|URL")]
-Name = Annotated[str | None, option("up.name")]
-AsRoot = Annotated[bool, option("up.as_root", "--as-root")]
 
 
 def up(
     *,
-    port: Port = None,
-    reach: Reach = None,
-    no_browser: Annotated[bool, option("up.no_browser", "--no-browser")] = False,
-    name: Name = None,
-    as_root: AsRoot = False,
+    port: int | None = None,
+    reach: str | None = None,
+    no_browser: bool = False,
+    name: str | None = None,
+    as_root: bool = False,
 ) -> int:
     """Start hub and runner in one process."""
     browser = not no_browser
     return _stay("up", "up", port=port, said=reach, browser=browser, name=name, as_root=as_root)
 
 
-def hub(*, port: Port = None, reach: Reach = None) -> int:
+def hub(*, port: int | None = None, reach: str | None = None) -> int:
     """Start the hub alone."""
     return _stay("up", "hub", port=port, said=reach)
 
 
 def runner(
-    act: Annotated[Literal["run", "trust"], argument("[run|trust]", "runner.act")] = "run",
-    fingerprint: Annotated[str | None, argument("[FINGERPRINT]", "runner.fingerprint")] = None,
+    act: Literal["run", "trust"] = "run",
+    fingerprint: str | None = None,
     *,
-    remove: Annotated[bool, option("runner.remove", "--remove")] = False,
-    url: Annotated[str | None, option("runner.url")] = None,
-    invite: Annotated[str | None, option("runner.invite")] = None,
-    name: Name = None,
-    as_root: AsRoot = False,
+    remove: bool = False,
+    url: str | None = None,
+    invite: str | None = None,
+    name: str | None = None,
+    as_root: bool = False,
 ) -> int:
     """Start a runner for a hub elsewhere, or say whom it trusts."""
     if act == "trust":
@@ -52,9 +46,7 @@ def runner(
     return _stay("runner", "runner", url=url, invite=invite, name=name, as_root=as_root)
 
 
-def completion(
-    shell: Annotated[Literal["bash", "zsh", "fish"], argument("bash|zsh|fish", "completion.shell")],
-) -> int:
+def completion(shell: Literal["bash", "zsh", "fish"]) -> int:
     """Print the completion script of a shell."""
     from typer._completion_shared import get_completion_script  # the one that makes it
 

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Literal
 
 import typer
 
 from deskhand.cli.client import Client, new_op_id
-from deskhand.cli.flags import Mode, argument, from_stdin, option, seconds, t
+from deskhand.cli.flags import Mode, from_stdin, seconds, t
 from deskhand.cli.follow import choose, exit_code, follow_task, show_event, show_outcome, suggested
 from deskhand.cli.home import client, home, local_runner
 from deskhand.cli.screen import Exit, Obj, speak
@@ -23,29 +23,22 @@ if TYPE_CHECKING:
     from deskhand.runner.ceiling import Granted
 
 
-def _complete(incomplete: str) -> list[str]:
-    """Return how a command line may go on; brought in only where a shell asks."""
-    from deskhand.agents.commands.agent import complete
-
-    return complete(incomplete)
-
-
 def do(
-    text: Annotated[str, argument("TEXT", "do.text", autocompletion=_complete)],
+    text: str,
     *,
-    thread: Annotated[str | None, option("do.thread")] = None,
-    folder: Annotated[str | None, option("do.folder")] = None,
-    mode: Annotated[Mode | None, option("do.mode")] = None,
-    file: Annotated[list[Path] | None, option("do.file")] = None,
-    runner: Annotated[str | None, option("do.runner")] = None,
-    model: Annotated[str | None, option("do.model")] = None,
-    check: Annotated[list[str] | None, option("do.check")] = None,
-    plan: Annotated[bool, option("do.plan", "--plan")] = False,
-    wait: Annotated[bool, option("do.wait", "--wait")] = False,
-    no_wait: Annotated[bool, option("do.no_wait", "--no-wait")] = False,
-    timeout: Annotated[str | None, option("do.timeout")] = None,
-    require: Annotated[Literal["verified"] | None, option("do.require")] = None,
-    op_id: Annotated[str | None, option("do.op_id")] = None,
+    thread: str | None = None,
+    folder: str | None = None,
+    mode: Mode | None = None,
+    file: list[Path] | None = None,
+    runner: str | None = None,
+    model: str | None = None,
+    check: list[str] | None = None,
+    plan: bool = False,
+    wait: bool = False,
+    no_wait: bool = False,
+    timeout: str | None = None,
+    require: Literal["verified"] | None = None,
+    op_id: str | None = None,
 ) -> int:
     """Assign a task."""
     if wait and no_wait:

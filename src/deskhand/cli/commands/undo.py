@@ -6,26 +6,19 @@ The undo is a task like any other, asked through the same approval. Only files c
 from __future__ import annotations
 
 from functools import partial
-from typing import Annotated, Final
+from typing import Final
 
 from deskhand.cli import follow
 from deskhand.cli.client import new_op_id, quoted
-from deskhand.cli.commands.look import TaskId, decided
+from deskhand.cli.commands.look import decided
 from deskhand.cli.commands.task import place_of
-from deskhand.cli.flags import option
 from deskhand.cli.home import client
 from deskhand.cli.screen import Obj, speak
 
 _PLACE: Final = ("folder", "runner", "mode")
 
 
-def undo(
-    name: TaskId,
-    *,
-    turn: Annotated[int | None, option("undo.turn", min=1)] = None,
-    force: Annotated[bool, option("undo.force", "--force")] = False,
-    yes: Annotated[bool, option("undo.yes", "--yes")] = False,
-) -> int:
+def undo(name: str, *, turn: int | None = None, force: bool = False, yes: bool = False) -> int:
     """Take back what a task did to files."""
     from deskhand.cli.taken_back import root_of
 
