@@ -171,7 +171,10 @@ def _text_of(path: Path) -> str:
     """Return what a file says; nothing where there is none."""
     try:
         return path.read_text(encoding="utf-8")
-    except FileNotFoundError:
+    except (
+        FileNotFoundError,
+        NotADirectoryError,
+    ):  # a home that is none is told of where it is opened
         return ""
     except (OSError, UnicodeDecodeError) as error:
         raise DeskhandError(Code.CONFIG_INVALID, f"{path}: {type(error).__name__}") from None
