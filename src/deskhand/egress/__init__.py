@@ -18,7 +18,8 @@ import socket
 import ssl
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Final, Literal
+from functools import partial
+from typing import TYPE_CHECKING, Final, Literal, TypeVar
 
 from deskhand import limits
 from deskhand.errors import Code, DeskhandError
@@ -31,6 +32,7 @@ Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 Dial = Callable[[str, int], Awaitable[Streams]]
 Reach = Literal["global", "private", "never"]
+R = TypeVar("R")
 
 ANY_PRIVATE: Final = "*"
 """The entry in ``Egress.allowed`` that admits every private address, for one's own network and for tests."""
@@ -86,8 +88,8 @@ class EgressResponse:
 
     status: int
     headers: Mapping[str, str] = field(repr=False)
-    body: bytes = field(repr=False)
-    truncated: bool
+    body: bytes = field(default=b"", repr=False)
+    truncated: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,6 +119,12 @@ class Target:
         return f"{self.host}:{self.port}"
 
 
+async def _system_resolve(name: str, port: int) -> Sequence[str]:
+    found = await asyncio.get_running_loop().getaddrinfo(name, port, type=socket.SOCK_STREAM)
+    return list(dict.fromkeys(str(entry[4][0]) for entry in found))
+
+
+@dataclass(slots=True, kw_only=True)
 class Egress:
     """Sends requests to https on port 443 of global addresses, and to what the owner allowed beyond.
 
@@ -129,20 +137,11 @@ class Egress:
         dial: opens those whose bytes are not ours to read.
     """
 
-    def __init__(
-        self,
-        *,
-        allowed: frozenset[str] = frozenset(),
-        resolve: Resolve | None = None,
-        trust: ssl.SSLContext | None = None,
-        backend: httpcore.AsyncNetworkBackend | None = None,
-        dial: Dial = asyncio.open_connection,
-    ) -> None:
-        self._allowed = allowed
-        self._resolve = resolve or _system_resolve
-        self._trust = trust
-        self._backend = backend
-        self._dial = dial
+    allowed: frozenset[str] = frozenset()
+    resolve: Resolve = _system_resolve
+    trust: ssl.SSLContext | None = None
+    backend: httpcore.AsyncNetworkBackend | None = None
+    dial: Dial = asyncio.open_connection
 
     async def send(self, request: EgressRequest) -> EgressResponse:
         """Judge, dial what was judged, send, and read a bounded answer. Redirects are answers like any other.
@@ -154,13 +153,8 @@ class Egress:
         target = parse_target(request.url)
         if any(name.lower() == "host" for name in request.headers):
             raise _refused("host header")
-        try:
-            async with asyncio.timeout(request.seconds_max):
-                addresses = await self._judged(target)
-                await asyncio.to_thread(self._load)
-                return await self._dial_in_turn(target, addresses, request)
-        except TimeoutError as error:
-            raise DeskhandError(Code.TIMEOUT) from error
+        exchange = partial(self._exchange, request, target)
+        return await self._in_turn(target, request.seconds_max, exchange)
 
     async def connect(self, target: Target) -> Streams:
         """Judge, and dial what was judged, for bytes that stay their sender's.
@@ -168,24 +162,37 @@ class Egress:
         Raises:
             DeskhandError: ``address_refused`` (nothing was dialled), ``timeout`` or ``unavailable`` (retryable).
         """
+
+        async def opened(address: Address) -> Streams | None:
+            with contextlib.suppress(OSError):
+                return await self.dial(str(address), target.port)
+            return None
+
+        return await self._in_turn(target, limits.EGRESS_SECONDS_MAX, opened)
+
+    async def _in_turn(
+        self, target: Target, seconds: float, use: Callable[[Address], Awaitable[R | None]]
+    ) -> R:
+        """Use the first judged address that can be connected to: a failed connect has sent nothing."""
         try:
-            async with asyncio.timeout(limits.EGRESS_SECONDS_MAX):
+            async with asyncio.timeout(seconds):
                 for address in await self._judged(target):
-                    with contextlib.suppress(OSError):
-                        return await self._dial(str(address), target.port)
+                    if (found := await use(address)) is not None:
+                        return found
         except TimeoutError as error:
             raise DeskhandError(Code.TIMEOUT) from error
         raise DeskhandError(Code.UNAVAILABLE, "connection failed")
 
     async def _judged(self, target: Target) -> Sequence[Address]:
-        listed = self._allowed & {target.entry, ANY_PRIVATE}
+        listed = self.allowed & {target.entry, ANY_PRIVATE}
         if not listed:
             # Before asking the resolver anything, so that a refused name is never looked up.
             self._check_global(target)
-        addresses: Sequence[Address] = [target.literal] if target.literal else []
+        addresses: Sequence[Address] = ()
         with contextlib.suppress(OSError, ValueError):
-            names = () if target.literal else await self._resolve(target.host, target.port)
-            addresses = addresses or [ipaddress.ip_address(name) for name in names]
+            literal = [target.host] if target.literal else None
+            names = literal or await self.resolve(target.host, target.port)
+            addresses = [ipaddress.ip_address(name) for name in names]
         if not addresses:
             raise DeskhandError(Code.UNAVAILABLE, "name not found")
         # All are judged together: one bad one spoils the name.
@@ -200,7 +207,7 @@ class Egress:
         """Refuse what may not even be asked of a global address."""
         if target.scheme != "https":
             raise _refused("not https")
-        if target.port != _DEFAULT_PORT["https"] and target.entry not in self._allowed:
+        if target.port != _DEFAULT_PORT["https"] and target.entry not in self.allowed:
             raise _refused("port")
 
     def _load(self) -> None:
@@ -209,30 +216,14 @@ class Egress:
 
         # At lower levels it logs headers, and a Location may name a secret resource.
         logging.getLogger("httpcore").setLevel(logging.WARNING)
-        self._trust = self._trust or httpcore.default_ssl_context()
-
-    async def _dial_in_turn(
-        self, target: Target, addresses: Sequence[Address], request: EgressRequest
-    ) -> EgressResponse:
-        import httpcore  # noqa: PLC0415 - loaded by _load
-
-        try:
-            for address in addresses[:-1]:
-                # A failed connect has sent nothing, so the next judged address may be tried.
-                with contextlib.suppress(httpcore.ConnectError, httpcore.ConnectTimeout):
-                    return await self._exchange(target, address, request)
-            return await self._exchange(target, addresses[-1], request)
-        except httpcore.TimeoutException as error:
-            raise DeskhandError(Code.TIMEOUT) from error
-        except httpcore.LocalProtocolError as error:
-            raise DeskhandError(Code.INVALID, "request headers") from error
-        except (httpcore.NetworkError, httpcore.RemoteProtocolError) as error:
-            raise DeskhandError(Code.UNAVAILABLE, "connection failed") from error
+        self.trust = self.trust or httpcore.default_ssl_context()
 
     async def _exchange(
-        self, target: Target, address: Address, request: EgressRequest
-    ) -> EgressResponse:
-        import httpcore  # noqa: PLC0415 - loaded by _load
+        self, request: EgressRequest, target: Target, address: Address
+    ) -> EgressResponse | None:
+        """Return the answer, or nothing where there is no connection."""
+        await asyncio.to_thread(self._load)
+        import httpcore  # noqa: PLC0415 - loaded now
 
         # The URL that the client sees holds the address; the name lives on in Host, SNI and certificate.
         scheme, path = target.scheme.encode(), target.path.encode()
@@ -240,32 +231,37 @@ class Egress:
         headers = {"Host": target.authority, "Accept-Encoding": "identity", **request.headers}
         timeout = {"connect": limits.EGRESS_CONNECT_SECONDS_MAX, "read": limits.EGRESS_SECONDS_MAX}
         body, most = bytearray(), request.response_bytes_max
-        async with (
-            httpcore.AsyncHTTPConnection(
-                origin=url.origin, ssl_context=self._trust, network_backend=self._backend
-            ) as connection,
-            connection.stream(
-                request.method,
-                url,
-                headers=list(headers.items()),
-                content=request.body,
-                extensions={"sni_hostname": target.host, "timeout": timeout},
-            ) as answer,
-        ):
-            told = {name.decode("latin-1").lower(): value for name, value in answer.headers}
-            headers = {name: value.decode("latin-1") for name, value in told.items()}
-            head = EgressResponse(status=answer.status, headers=headers, body=b"", truncated=False)
-            write = request.take(head) if request.take and answer.status in _GOOD else body.extend
-            async for chunk in answer.aiter_stream():
-                write(chunk)
-                if len(body) > most:
-                    break
+        try:
+            async with (
+                httpcore.AsyncHTTPConnection(
+                    origin=url.origin, ssl_context=self.trust, network_backend=self.backend
+                ) as connection,
+                connection.stream(
+                    request.method,
+                    url,
+                    headers=list(headers.items()),
+                    content=request.body,
+                    extensions={"sni_hostname": target.host, "timeout": timeout},
+                ) as answer,
+            ):
+                told = {name.decode("latin-1").lower(): value for name, value in answer.headers}
+                headers = {name: value.decode("latin-1") for name, value in told.items()}
+                head = EgressResponse(status=answer.status, headers=headers)
+                good = request.take if answer.status in _GOOD else None
+                write = good(head) if good else body.extend
+                async for chunk in answer.aiter_stream():
+                    write(chunk)
+                    if len(body) > most:
+                        break
+        except (httpcore.ConnectError, httpcore.ConnectTimeout):
+            return None
+        except httpcore.TimeoutException as error:
+            raise DeskhandError(Code.TIMEOUT) from error
+        except httpcore.LocalProtocolError as error:
+            raise DeskhandError(Code.INVALID, "request headers") from error
+        except (httpcore.NetworkError, httpcore.RemoteProtocolError) as error:
+            raise DeskhandError(Code.UNAVAILABLE, "connection failed") from error
         return replace(head, body=bytes(body[:most]), truncated=len(body) > most)
-
-
-async def _system_resolve(name: str, port: int) -> Sequence[str]:
-    found = await asyncio.get_running_loop().getaddrinfo(name, port, type=socket.SOCK_STREAM)
-    return list(dict.fromkeys(str(entry[4][0]) for entry in found))
 
 
 def parse_target(url: str) -> Target:
