@@ -11,7 +11,7 @@ import pytest
 
 from deskhand.clock import SystemClock
 from deskhand.errors import Code, DeskhandError
-from deskhand.ports import Done
+from deskhand.ports import Command, CommandResult, Done, FolderAccess
 from deskhand.protocol.events import (
     ORDER_KINDS,
     ApprovalDecided,
@@ -180,6 +180,29 @@ async def test_an_honest_hub_refuses_what_its_computer_would_refuse(tmp_path: Pa
 
         assert refused.value.code is Code.SIGNATURE_NEEDED
         assert laptop.hub.approvals() == [approval]
+
+
+async def test_a_yes_for_the_task_covers_no_higher_risk_than_it_was_given_for(
+    tmp_path: Path,
+) -> None:
+    """The same command behind no wall any more is another risk, and asked again (AP-10)."""
+    run = wish(call("run_command", argv=["ls"]))
+    laptop = Laptop(tmp_path, [Obedient([run, run, END])], hub_trust="medium")
+
+    def falls(_: Command, __: FolderAccess) -> CommandResult:
+        laptop.box.level = "none"
+        return CommandResult(exit_code=0, output=b"", truncated=False, timed_out=False)
+
+    laptop.box.does = falls
+    async with laptop:
+        begin(laptop)
+        first = await asked(laptop)
+        laptop.hub.decide(first, "allow", scope="task")
+
+        second = await asked(laptop, but=first.id)
+
+    assert (first.risk, second.risk) == ("medium", "high")
+    assert len(laptop.box.ran) == 1
 
 
 # --- who is trusted ----------------------------------------------------------------------------------------------

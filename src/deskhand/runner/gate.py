@@ -177,7 +177,7 @@ class Gate:
             action=action,
             risk=risk,
             sentence=sentence,
-            grant=_grant(acts[0], action),
+            grant=f"{risk} {_grant(acts[0], action)}",  # a yes to less is none to more
             pattern=pattern,
             until=until if pattern else None,
             effect=tool.effect,
