@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from deskhand.limits import OPS_PER_BATCH_MAX
+from deskhand.ports import View
 from deskhand.protocol.objects import Role
 from tests.rim import Rim, code_of, open_rim, thread_op
 
@@ -46,6 +47,29 @@ async def test_each_op_of_a_batch_stands_alone(rim: Rim) -> None:
     )
 
     assert [one["status"] for one in results] == ["ok", "rejected", "ok"]
+
+
+async def test_a_certificate_is_passed_on_only_for_devices_and_computers_that_there_are(
+    rim: Rim,
+) -> None:
+    """The hub does not weigh it; to one computer or to all, and of nobody that is unknown or elsewhere (IS-01)."""
+    word = {"device": rim.owner.device, "fingerprint": "0f", "statement": "{}", "signature": "x"}
+    bodies = [word, word | {"device": "dev_none"}, word | {"runner": "run_none"}]
+
+    results = await post(
+        rim,
+        *(
+            {"op_id": f"op-certify-{number}", "kind": "device.certify", "body": body}
+            for number, body in enumerate(bodies)
+        ),
+    )
+    page = await rim.hub.store.events(
+        View(account=rim.owner.account, owner=False, runner="run_any"), after=0, limit=100
+    )
+
+    codes = [one.get("error", {}).get("code") for one in results]
+    assert codes == [None, "not_found", "not_found"]
+    assert [one.kind for one in page.events] == ["device.certified"]
 
 
 async def test_a_batch_is_bounded(rim: Rim) -> None:
