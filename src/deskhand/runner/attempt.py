@@ -31,7 +31,7 @@ from deskhand.runner.gate import Gate, Performed, Ruling, Scope
 from deskhand.runner.outbox import Backoff
 from deskhand.runner.owner.policy import keep, policy_now
 from deskhand.runner.parts import Parts
-from deskhand.runner.saying import Voice
+from deskhand.runner.saying import SUMMARY_CHARS_MAX, Voice
 from deskhand.runner.workspace import Workspaces, instructions_of
 from deskhand.tools.leaf import translated
 from deskhand.workflow import rows
@@ -145,7 +145,7 @@ class _Driver:
     async def give_up(self, reasons: Sequence[str], *, made: Sequence[str] = ()) -> bool:
         """End the attempt as not done, with the reasons, and hand over what was made nevertheless."""
         outcome = Outcome(state=TaskState.FAILED, verdict=Verdict.NOT_DONE)
-        ops = await self._hand_over(made) if made else ()
+        ops = await self._hand_over(made)
         return await self._end(outcome, *ops, reasons=reasons)
 
     async def tell_of_wait(self, error: DeskhandError) -> bool:
@@ -223,12 +223,12 @@ class _Driver:
             ops.append(voice.said(move.say, message=self._shown))
             self._shown = None
         if isinstance(move, (ports.Wishes, ports.Done)) and move.plan not in (None, before.plan):
-            ops.append(voice.op(ev.PlanUpdated(items=move.plan or (), epoch=voice.epoch)))
+            ops.append(voice.op(ev.PlanUpdated, items=move.plan or ()))
         silent = self._criteria == before.criteria  # the owner said nothing
         if silent and isinstance(move, ports.Wishes) and move.criteria not in ((), before.criteria):
-            ops.append(voice.op(ev.CriteriaRestated(criteria=move.criteria, epoch=voice.epoch)))
+            ops.append(voice.op(ev.CriteriaRestated, criteria=move.criteria))
         if isinstance(move, ports.Done):
-            ops.append(voice.moved(TaskState.VERIFYING))
+            ops.append(voice.op(ev.TaskMoved, state=TaskState.VERIFYING))
         return ops
 
     async def _move(self, brief: Brief, said: Sequence[str]) -> ports.Move:
@@ -311,8 +311,9 @@ class _Driver:
 
     def _ended(self, result: ports.ToolResult) -> Op:
         """Return: the next step has this result, and so much was used with it."""
-        number = self._state.steps + 1
-        return self._voice.ended(number, result, self._state.spending.usage.but(steps=number))
+        step, text = self._state.steps + 1, result.text[:SUMMARY_CHARS_MAX]
+        usage, said = self._state.spending.usage.but(steps=step), result.outcome
+        return self._voice.op(ev.StepFinished, step=step, outcome=said, summary=text, usage=usage)
 
     def _finish(self, step: rows.Step, performed: Performed, *more: Op) -> None:
         """Give the open step its result, with the files that differ because of it."""
@@ -369,18 +370,17 @@ class _Driver:
         approval, ops = voice.approval(ruling), list[Op]()
         if yes is not None:
             changed = yes.void or self._say("attempt.changed")
-            void = ev.ApprovalVoided(approval=yes.approval, reason=changed, epoch=voice.epoch)
-            ops.append(voice.op(void))
-        ops.append(voice.op(ev.ApprovalRequested(approval=approval, epoch=voice.epoch)))
+            ops.append(voice.op(ev.ApprovalVoided, approval=yes.approval, reason=changed))
+        ops.append(voice.op(ev.ApprovalRequested, approval=approval))
         wish: JsonObject = {"approval": approval.to_json(), "grant": ruling.grant}
         return await self._wait(wish, approval.id, *ops)
 
     async def _question(self, ask: ports.Ask, **more: Json) -> bool:
         """Put a question to a person."""
         question = self._voice.question(ask)
-        asks = ev.QuestionAsked(question=question, epoch=self._key.epoch)
         wish: JsonObject = {"question": question.to_json(), **more}
-        return await self._wait(wish, question.id, self._voice.op(asks))
+        asks = self._voice.op(ev.QuestionAsked, question=question)
+        return await self._wait(wish, question.id, asks)
 
     async def _wait(self, wish: JsonObject, ref: str, *ops: Op) -> bool:
         """Store what a person is asked as a row, and let go."""
@@ -434,7 +434,7 @@ class _Driver:
         """
         voice, scope, criteria = self._voice, self._scope, self._criteria
         if self._state.checks:  # of a look that was broken off, or that was for other criteria
-            self._add("check", {"anew": True}, voice.reset(), result={})
+            self._add("check", {"anew": True}, voice.op(ev.ChecksReset), result={})
         if self._brief.checks:
             await self._flush()
         for check in await verify(done, self._brief.checks, scope, self._gate):
@@ -447,7 +447,8 @@ class _Driver:
         same = [self._say("attempt.same_again")] if made == self._state.made else []
         if outcome.failed and self._state.tries < self._kit.parts.tries_max:
             wish: JsonObject = {"retry": True, "made": made, "told": "\n".join(same)}
-            self._add("check", wish, voice.reset(), voice.moved(TaskState.WORKING), result={})
+            again = voice.op(ev.ChecksReset), voice.op(ev.TaskMoved, state=TaskState.WORKING)
+            self._add("check", wish, *again, result={})
             return True
         when = voice.now  # before the hand-over, which waits for a hub that is away
         ops = await self._hand_over(done.outputs, when=when)
@@ -478,29 +479,24 @@ class _Driver:
             self._check(check)
 
     def _check(self, check: Check) -> None:
-        said = self._voice.op(ev.CheckFinished(check=check, epoch=self._key.epoch))
+        said = self._voice.op(ev.CheckFinished, check=check)
         self._add("check", {"name": check.name}, said, result=check.to_json())
 
     def _listen(self) -> bool:
         """Give the agent another round if a person said something that it does not know; return whether it has one."""
         if not (self._hears and self._unheard()):
             return False
-        ops = [self._voice.reset()] if self._state.checks else []
+        ops = [self._voice.op(ev.ChecksReset)] if self._state.checks else []
         if isinstance(self._state.move, ports.Done):
-            ops.append(self._voice.moved(TaskState.WORKING))
+            ops.append(self._voice.op(ev.TaskMoved, state=TaskState.WORKING))
         self._add("check", {"heard": True}, *ops, result={})
         return True
 
     async def _hand_over(self, paths: Sequence[str], *, when: str | None = None) -> list[Op]:
         """Bring results to the hub, and return what says that they are there."""
-        voice, results = self._voice, self._scope.place.results
-        when = when or voice.now
         paths = [one for one in paths if not await denied(one, self._scope, self._gate)]
-        stored, notes = await upload(
-            self._kit.parts, paths, results=results, voice=voice, meanwhile=self._flush
-        )
-        made = [ev.ArtifactCreated(artifact=a, epoch=voice.epoch, happened_at=when) for a in stored]
-        return [*notes, *map(voice.op, made)]
+        results, voice = self._scope.place.results, replace(self._voice, at=when)
+        return await upload(paths, results, self._kit.parts, voice, meanwhile=self._flush)
 
     async def _end(
         self,
@@ -511,8 +507,9 @@ class _Driver:
         when: str | None = None,
     ) -> bool:
         """Say the last thing of the attempt, and that it is over; ``when`` it was, if not now."""
-        voice, plain = self._voice, done is not None and self._plain(done)
-        finished = ev.TaskFinished(
+        plain, voice = done is not None and self._plain(done), replace(self._voice, at=when)
+        finished = voice.op(
+            ev.TaskFinished,
             state=outcome.state,
             verdict=outcome.verdict,
             summary=done.summary if done else None,
@@ -521,15 +518,13 @@ class _Driver:
             usage=self._state.spending.usage,
             model=self._state.spending.model,
             answer=plain,
-            epoch=voice.epoch,
-            happened_at=when,
         )
         last: list[Op] = []
         if done and plain:
             last.append(voice.said(done.summary, message=self._shown, meant="answer"))
         if self._unheard() and not self._hears:
             last.append(voice.remarked("attempt.cannot_hear"))
-        await self._flush(*ops, *last, voice.op(finished), finished=True)
+        await self._flush(*ops, *last, finished, finished=True)
         return False
 
     def _add(

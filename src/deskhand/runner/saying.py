@@ -5,25 +5,25 @@ Refuses to send anything: ops go into the journal first, together with what they
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import PurePath
 from typing import Final, Literal
 
 from deskhand.clock import stamp
 from deskhand.ids import Ids
 from deskhand.limits import TEXT_CHARS_MAX
-from deskhand.ports import Ask, ToolCall, ToolResult
+from deskhand.ports import Ask, ToolCall
 from deskhand.protocol import events as ev
 from deskhand.protocol.events import KIND_OF, Body
 from deskhand.protocol.objects import Origin, Trust
 from deskhand.protocol.ops import Op
-from deskhand.protocol.tasks import Approval, Artifact, Brief, Question, TaskState, Usage
+from deskhand.protocol.tasks import Approval, Artifact, Brief, Question
 from deskhand.runner.gate import Ruling
 from deskhand.runner.parts import Parts
 from deskhand.secret import mask
 from deskhand.texts import text as text_of
 
 SUMMARY_CHARS_MAX: Final = 500
-_Fact = ev.AttemptBody | ev.MessagePosted
 
 
 def fact(ids: Ids, body: Body, *, thread: str | None = None, task: str | None = None) -> Op:
@@ -39,25 +39,23 @@ def fact(ids: Ids, body: Body, *, thread: str | None = None, task: str | None = 
     )
 
 
+@dataclass(frozen=True, slots=True)
 class Voice:
     """Speaks for one attempt of one runner."""
 
-    def __init__(self, parts: Parts, brief: Brief) -> None:
-        self._parts = parts
-        self._ids = parts.ids
-        self._runner = parts.runner
-        self._brief = brief
-        self.epoch = brief.epoch
+    _parts: Parts
+    _brief: Brief
+    at: str | None = None
 
     @property
     def now(self) -> str:
-        """Return the stamp of this moment."""
-        return stamp(self._parts.clock.now())
+        """Return the stamp of the moment it speaks of: this one, if none was given."""
+        return self.at or stamp(self._parts.clock.now())
 
-    def op(self, body: _Fact) -> Op:
-        """Return the op that appends a fact of this attempt, which happened now if it does not say when."""
-        body = body.but(happened_at=body.happened_at or self.now)
-        return fact(self._ids, body, thread=self._brief.thread, task=self._brief.task)
+    def op(self, kind: type[ev.AttemptBody | ev.MessagePosted], **body: object) -> Op:
+        """Return the op that appends a fact of this attempt, which happened now, if not another moment is spoken of."""
+        said = kind.from_json({"epoch": self._brief.epoch, "happened_at": self.now} | body)
+        return fact(self._parts.ids, said, thread=self._brief.thread, task=self._brief.task)
 
     def said(
         self,
@@ -69,56 +67,36 @@ class Voice:
     ) -> Op:
         """Return: the agent (or this runner itself, as ``system``) said something, already shown as ``message``."""
         return self.op(
-            ev.MessagePosted(
-                message=message or self._ids.new("msg"),
-                role=role,
-                text=text[:TEXT_CHARS_MAX],
-                meant=meant,
-                origin=Origin(surface="agent", device=self._runner),
-                trust=Trust.UNTRUSTED,
-                epoch=self.epoch,
-            )
+            ev.MessagePosted,
+            message=message or self._parts.ids.new("msg"),
+            role=role,
+            text=text[:TEXT_CHARS_MAX],
+            meant=meant,
+            origin=Origin(surface="agent", device=self._parts.runner),
+            trust=Trust.UNTRUSTED,
         )
 
     def remarked(self, key: str, **values: object) -> Op:
         """Return: this runner itself said a sentence of the catalogue."""
         return self.said(text_of(key, language=self._parts.language, **values), role="system")
 
-    def moved(self, state: TaskState) -> Op:
-        """Return: the task is in another state."""
-        return self.op(ev.TaskMoved(state=state, epoch=self.epoch))
-
-    def reset(self) -> Op:
-        """Return: the checks so far no longer stand for the result."""
-        return self.op(ev.ChecksReset(epoch=self.epoch))
-
     def began(self, step: int, call: ToolCall) -> Op:
         """Return: a step is about to have its effect."""
         title = call.title[:SUMMARY_CHARS_MAX]
-        return self.op(
-            ev.StepStarted(step=step, tool=call.tool[:100], title=title, epoch=self.epoch)
-        )
-
-    def ended(self, step: int, result: ToolResult, usage: Usage) -> Op:
-        """Return: a step has a result, and with it so much was used."""
-        said, text = result.outcome, result.text[:SUMMARY_CHARS_MAX]
-        finished = ev.StepFinished(
-            step=step, outcome=said, summary=text, usage=usage, epoch=self.epoch
-        )
-        return self.op(finished)
+        return self.op(ev.StepStarted, step=step, tool=call.tool[:100], title=title)
 
     def approval(self, ruling: Ruling) -> Approval:
         """Return a new request for exactly this action, with a nonce of its own."""
         return Approval(
-            id=self._ids.new("apr"),
+            id=self._parts.ids.new("apr"),
             task=self._brief.task,
             thread=self._brief.thread,
-            runner=self._runner,
+            runner=self._parts.runner,
             epoch=self._brief.epoch,
             sentence=ruling.sentence,
             action=ruling.action,
             action_sha256=ruling.action_sha256,
-            nonce=self._ids.secret(16),
+            nonce=self._parts.ids.secret(16),
             risk=ruling.risk,
             scopes=("once", "task", "always") if ruling.pattern else ("once", "task"),
             rule=ruling.rule,
@@ -131,7 +109,7 @@ class Voice:
     def question(self, ask: Ask) -> Question:
         """Return the agent's question."""
         return Question(
-            id=self._ids.new("qst"),
+            id=self._parts.ids.new("qst"),
             task=self._brief.task,
             thread=self._brief.thread,
             text=ask.text[:TEXT_CHARS_MAX],
@@ -142,15 +120,15 @@ class Voice:
     def artifact(self, path: str, *, media_type: str, size: int, sha256: str) -> Artifact:
         """Return a file result of this attempt."""
         return Artifact(
-            id=self._ids.new("art"),
+            id=self._parts.ids.new("art"),
             task=self._brief.task,
             name=PurePath(path).name,
             media_type=media_type,
             size=size,
             sha256=sha256,
-            runner=self._runner,
+            runner=self._parts.runner,
             path=path,
-            origin=Origin(surface="agent", device=self._runner),
+            origin=Origin(surface="agent", device=self._parts.runner),
             trust=Trust.UNTRUSTED,
             created_at=self.now,
         )

@@ -18,8 +18,9 @@ from typing import Final
 from deskhand import ports
 from deskhand.errors import Code, DeskhandError
 from deskhand.limits import ARTIFACT_BYTES_MAX, CHECK_SECONDS_MAX, EVIDENCE_CHARS_MAX
+from deskhand.protocol.events import ArtifactCreated
 from deskhand.protocol.ops import Op
-from deskhand.protocol.tasks import Artifact, Brief, Check
+from deskhand.protocol.tasks import Brief, Check
 from deskhand.runner.gate import Gate, Scope
 from deskhand.runner.outbox import Backoff
 from deskhand.runner.parts import Parts
@@ -184,31 +185,30 @@ def hash_of(path: str, scope: Scope) -> str:
 
 
 async def upload(
-    parts: Parts,
     outputs: Sequence[str],
-    *,
     results: ports.FolderAccess,
+    parts: Parts,
     voice: Voice,
+    *,
     meanwhile: Callable[[], Awaitable[None]],
-) -> tuple[list[Artifact], list[Op]]:
-    """Upload each file that can be read, and return those; the verifier has told of the others.
+) -> list[Op]:
+    """Upload each file that can be read, and return what tells of those; the verifier has told of the others.
 
-    One that holds a known secret is not sent, and the second list tells so.
-
-    ``meanwhile`` is called when the hub is not there, before it is waited for.
+    One that holds a known secret is not sent, and that is told. ``meanwhile`` is called when the hub is not there,
+    before it is waited for.
 
     Raises:
         DeskhandError: what the hub says to an upload, unless it is away: then the hand-over waits.
     """
-    stored, notes = list[Artifact](), list[Op]()
+    ops: list[Op] = []
     for path in dict.fromkeys(outputs):
         try:
             data, digest, held = await parts.offload(lambda path=path: _whole(results, path))
         except DeskhandError:
             continue
         if held:
-            told = voice.remarked("artifact.withheld", name=path, secrets=", ".join(held))
-            notes.append(told)
+            names = ", ".join(held)
+            ops.append(voice.remarked("artifact.withheld", name=path, secrets=names))
             continue
 
         async def sent(data: bytes = data, digest: str = digest) -> None:
@@ -216,8 +216,9 @@ async def upload(
 
         await Backoff(parts).until_done(sent, meanwhile=lambda _: meanwhile())
         place, kind = str(results.root / path), media_type_of(path)
-        stored.append(voice.artifact(place, media_type=kind, size=len(data), sha256=digest))
-    return stored, notes
+        made = voice.artifact(place, media_type=kind, size=len(data), sha256=digest)
+        ops.append(voice.op(ArtifactCreated, artifact=made))
+    return ops
 
 
 def media_type_of(name: str) -> str:
