@@ -33,6 +33,7 @@ ORDERS = (
     "C-03;;k.A.;26.12.2025\n"
     "Summe;;1.239,75 €;\n"
 )
+MONIES = "who,paid\nAnn,100 EUR\nBo,100 USD\nCy,90 EUR\nDi,\n"
 KOREAN = '지역,담당,금액\n서울,김민수,"1,000원"\n부산,이영희,"2,500원"\n서울,박철수,500원\n'  # fmt: skip
 
 
@@ -79,6 +80,19 @@ async def test_rows_are_chosen_added_up_and_sorted_exactly(
     assert _rows(folder, "t.csv")[1:] == rows
     assert "The totals row of o.csv is left out." in end.say
     assert end.summary.endswith("rows from 4, computed anew and the same")
+
+
+@pytest.mark.parametrize(
+    ("condition", "names"),
+    [("paid ~ usd", ["Bo"]), ("paid = ''", ["Di"]), ("paid != ''", ["Ann", "Bo", "Cy"])],
+)
+async def test_mixed_money_is_looked_for_by_its_words(condition: str, names: list[str]) -> None:
+    """What says nothing of how much it is can be asked of it."""
+    folder = MemoryFolder({"m.csv": MONIES})
+
+    _done(await _do(folder, f'/table m.csv --where "{condition}" --columns who --out t.csv'))
+
+    assert [row[0] for row in _rows(folder, "t.csv")[1:]] == names
 
 
 async def test_a_korean_table_is_answered_in_korean() -> None:
@@ -167,6 +181,10 @@ async def test_any_amounts_add_up_to_the_cent(rows: list[tuple[str, Decimal]]) -
         ({"o.csv": ORDERS}, '/table o.csv --where "Stadt > 3"', "use = or ~"),
         ({"o.csv": ORDERS}, '/table o.csv --where "Stadt"', 'write "COLUMN OPERATOR VALUE"'),
         ({"o.csv": ORDERS}, '/table o.csv --where "Stadt = X"', "none of 4 rows fits Stadt = X"),
+        ({"o.csv": ORDERS}, '/table o.csv --where "Betrag > 10 USD"', "Betrag is in EUR, 10 USD is not"),
+        ({"m.csv": MONIES}, '/table m.csv --where "paid > 90 EUR"', "paid mixes currencies or units"),
+        ({"m.csv": MONIES}, '/table m.csv --where "paid = 100 EUR"', "paid mixes currencies or units"),
+        ({"m.csv": MONIES}, "/table m.csv --sort -paid", "paid mixes currencies or units"),
         ({"o.csv": b"\x00\x01"}, "/table o.csv", "it is no text"),
         ({"o.csv": "a,b\n"}, "/table o.csv", "there are no rows in it"),
         ({"o.xlsx": b"PK nothing"}, "/table o.xlsx", "it is no workbook"),

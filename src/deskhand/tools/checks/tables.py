@@ -19,7 +19,7 @@ from deskhand.texts import text
 from deskhand.tools.builtin import result, source
 from deskhand.tools.checks.quotes import counted
 from deskhand.tools.reading import Reader
-from deskhand.tools.tables.columns import Column, number_of
+from deskhand.tools.tables.columns import Column
 from deskhand.tools.tables.reading import Table
 from deskhand.tools.tabling import Tabling, made_of
 
@@ -81,8 +81,6 @@ def _made_again(wish: CheckTable, tables: list[tuple[str, Table]], place: Place)
 
 def _number_in(cell: str, column: Column) -> Decimal | None:
     """Read a number by taking it apart: money, sign, power, decimals, groups of three."""
-    if column.kind == "mixed":
-        return number_of(cell, column)
     kept = cell.strip()
     for word in filter(None, (*_MONEY.get(column.currency, ()), column.currency, "%")):
         kept = kept.replace(word, "").strip()

@@ -125,7 +125,7 @@ def _condition(grid: Grid, said: str) -> Callable[[Row], bool]:
     """Return the test that a condition is; nothing but ``!=`` fits an empty cell, and ``= ""`` asks for it.
 
     Raises:
-        DeskhandError: ``invalid`` with how it is written.
+        DeskhandError: ``invalid`` with how it is written, or where amounts are of several currencies.
     """
     found = _CONDITION.fullmatch(said.strip())
     if found is None:
@@ -135,7 +135,7 @@ def _condition(grid: Grid, said: str) -> Callable[[Row], bool]:
     operator, value = operator.casefold(), value.strip("\"'“”")
     operator, place = _SAME.get(operator, operator), grid.place(name)
     column, text = grid.columns[place], folded(value)
-    wanted = _asked_value(value, column)
+    wanted = _asked_value(value, column) if text and operator != "~" else None
     if operator in _ORDERS and wanted is None:
         detail = f"{column.name} holds {column.kind}, {value} is none; use = or ~"
         raise DeskhandError(Code.INVALID, detail, field="where")
@@ -155,11 +155,21 @@ def _condition(grid: Grid, said: str) -> Callable[[Row], bool]:
 
 def _asked_value(value: str, column: Column) -> Decimal | None:
     """Return what a person compares with: written as the column is, else as people write to programs."""
+    _refuse_mixed(column)
     found = typed(value, column)
-    if found is None and column.kind not in ("text", "date"):
-        number = amount(value, Style.POINT) or amount(value, column.style)
-        return number and number.value
-    return found
+    if found is not None or column.kind in ("text", "date"):
+        return found
+    number = amount(value, Style.POINT) or amount(value, column.style)
+    if number and column.currency and number.currency not in ("", column.currency):
+        detail = f"{column.name} is in {column.currency}, {value} is not"
+        raise DeskhandError(Code.INVALID, detail, field="where")
+    return number and number.value
+
+
+def _refuse_mixed(column: Column) -> None:
+    if column.kind == "mixed":
+        detail = f"{column.name} mixes currencies or units; choose by its words, with ~ (contains)"
+        raise DeskhandError(Code.INVALID, detail)
 
 
 def _grid(name: str, table: Table, wish: Shape, read: Read) -> Grid:
@@ -294,6 +304,7 @@ def _sort(grid: Grid, wish: Shape) -> None:
     else:
         return
     column = grid.columns[place]
+    _refuse_mixed(column)
 
     def meant(row: Row) -> tuple[Decimal, str]:
         return typed(row[place], column, grid.read) or Decimal(0), folded(row[place])
