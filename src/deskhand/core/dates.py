@@ -6,11 +6,11 @@
 from __future__ import annotations
 
 import re
-import tomllib
 from collections.abc import Iterable
 from datetime import date
-from importlib.resources import files
 from typing import Final, Literal
+
+from deskhand.texts import table
 
 Order = Literal["day", "month", "either"]
 """Which comes first where the year is last."""
@@ -18,7 +18,7 @@ Order = Literal["day", "month", "either"]
 _LATE: Final = 12
 _CENTURY: Final = 2000
 _YEAR_DIGITS: Final = 4
-_FORMS: Final = tomllib.loads(files("deskhand.core").joinpath("dates.toml").read_text("utf-8"))
+_FORMS: Final = table("deskhand.core", "dates.toml")
 _YEAR_LAST: Final = re.compile(_FORMS["year_last"])
 _CELLS, _LINES = ([*map(re.compile, _FORMS[name])] for name in ("cells", "lines"))
 

@@ -6,33 +6,31 @@ this. It refuses to judge: what is in the log has happened. Unknown kinds touch 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from operator import attrgetter
+from types import SimpleNamespace
 from typing import Any, Literal
+
+from pydantic import TypeAdapter
 
 from deskhand.protocol import events as ev
 from deskhand.protocol.events import Body, Event, body_of
 from deskhand.protocol.objects import Device, Folder, PairRequest, Runner, Setting, Thread, narrower
 from deskhand.protocol.tasks import Approval, Artifact, Question, Task, TaskState, Waiting
 from deskhand.protocol.wire import Wire
+from deskhand.texts import table
 
 Key = tuple[type[Wire], str]
-_Value = Callable[[Any, Event, Any], object]
-_Rule = Callable[[Any, Event, Any], Mapping[str, object]]
+_Rule = Callable[[Any, Event, Any], dict[str, object]]
+_Begun = Callable[[Event, Any], Any]
 _Pair = tuple[type[Body], type[Wire]]
 
-COLLECTIONS: dict[type[Wire], str] = {
-    Thread: "threads",
-    Task: "tasks",
-    Approval: "approvals",
-    Question: "questions",
-    Artifact: "artifacts",
-    Device: "devices",
-    PairRequest: "pair_requests",
-    Runner: "runners",
-    Folder: "folders",
-    Setting: "settings",
-}
+_KINDS: Sequence[type[Wire]] = [
+    *(Thread, Task, Approval, Question, Artifact, Device, PairRequest, Runner, Folder, Setting)
+]
+COLLECTIONS: dict[type[Wire], str] = {kind: f"{kind.__name__.lower()}s" for kind in _KINDS}
 """Every kind of object that is a projection, with the name of its collection."""
+COLLECTIONS[PairRequest] = "pair_requests"
 
 
 def touched(event: Event) -> tuple[Key, ...]:
@@ -80,39 +78,33 @@ def hanging(objects: Mapping[Key, Wire | None], thread: str) -> list[Key]:
 def _name(kind: type[Wire], event: Event, body: Body) -> str | None:
     """Return which object of a kind an event is about."""
     begun = _BEGINS.get((type(body), kind))
-    return begun(event, body).id if begun else _NAMED[kind](event, body)
+    named = event if kind in (Thread, Task) else body
+    return begun(event, body).id if begun else getattr(named, _NAMED[kind])
 
 
-_NAMED: dict[type[Wire], Callable[[Event, Any], str | None]] = {
-    Thread: lambda event, _: event.thread,
-    Task: lambda event, _: event.task,
-    Approval: lambda _, body: body.approval,
-    Question: lambda _, body: body.question,
-    Device: lambda _, body: body.device,
-    # A computer has the id of the device as which it signs in.
-    Runner: lambda _, body: body.device,
-    PairRequest: lambda _, body: body.request,
-    Folder: lambda _, body: body.folder,
-}
+# A computer has the id of the device as which it signs in.
+_NAMED: dict[type[Wire], str] = {kind: kind.__name__.lower() for kind in _KINDS}
+_NAMED.update({Runner: "device", PairRequest: "request"})
 """How an event names the object that it changes."""
 
-_BEGINS: dict[_Pair, Callable[[Event, Any], Any]] = {
-    (ev.DeviceAdded, Device): lambda _, body: body.device,
-    (ev.PairRequested, PairRequest): lambda _, body: body.request,
-    (ev.RunnerAdvertised, Runner): lambda _, body: body.runner,
-    (ev.FolderPut, Folder): lambda _, body: body.folder,
+
+def _held(name: str) -> _Begun:
+    return lambda _, body: getattr(body, name)
+
+
+_BEGINS: dict[_Pair, _Begun] = {
     (ev.SettingChanged, Setting): lambda event, body: Setting.model_construct(
         id=body.name, value=body.value, changed_at=event.at, changed_by=event.actor
     ),
     (ev.ThreadCreated, Thread): lambda event, body: _thread(event, title=body.title),
     # Who saw the thread and who comes later must agree, so it is a stub of this event alone (R5).
     (ev.ThreadErased, Thread): lambda event, _: _thread(event, title="").but(state="erased"),
-    (ev.TaskCreated, Task): lambda _, body: body.task,
-    (ev.ApprovalRequested, Approval): lambda _, body: body.approval,
-    (ev.QuestionAsked, Question): lambda _, body: body.question,
-    (ev.ArtifactCreated, Artifact): lambda _, body: body.artifact,
 }
-"""What an object is from an event on, whatever was before."""
+"""What an object is from an event on, whatever was before; an event that holds one whole says it itself."""
+for begins in ev.EVENTS.values():
+    for name, field in begins.model_fields.items():
+        if (kind := next((one for one in _KINDS if field.annotation is one), None)) is not None:
+            _BEGINS[begins, kind] = _held(name)
 
 
 def _thread(event: Event, *, title: str) -> Thread:
@@ -132,33 +124,32 @@ def _folder_advertised(before: Wire | None, said: Folder) -> Folder:
     return said.but(state=before.state, mode=narrower(before.mode, said.mode))
 
 
-def _sets(*taken: str, **values: _Value | str | bool | tuple[()] | None) -> _Rule:
-    """Return a rule that takes fields over from the body, and sets others to a value or what is found for them."""
+def _rule(kind: type[Wire], said: Mapping[str, Any], worked_out: _Rule | None) -> _Rule:
+    """Return the rule that a line of the table says, with what has to be worked out."""
+    fields, given = kind.model_fields, dict(said)
+    taken, cleared = (given.pop(word, "").split() for word in ("take", "clear"))
+    found = {name: f"body.{name}" for name in taken}
+    fixed: dict[str, object] = {name: fields[name].default for name in cleared}
+    for name, value in given.items():
+        if "." in str(value):
+            found[name] = value
+        else:
+            fixed[name] = TypeAdapter(fields[name].rebuild_annotation()).validate_python(value)
 
     def rule(before: object, event: Event, body: object) -> dict[str, object]:
-        found = {
-            name: value(before, event, body) if callable(value) else value
-            for name, value in values.items()
-        }
-        return {name: getattr(body, name) for name in taken} | found
+        seen = SimpleNamespace(before=before, event=event, body=body)
+        values = {name: attrgetter(path)(seen) for name, path in found.items()}
+        return fixed | values | (worked_out(before, event, body) if worked_out else {})
 
     return rule
 
 
-def _at(_: object, event: Event, __: object) -> str:
-    return event.at
-
-
-def _by(_: object, event: Event, __: object) -> str:
-    return event.actor
-
-
-def _happened(_: object, event: Event, body: ev.AttemptBody | ev.TaskFinished) -> str:
+def _happened(event: Event, body: ev.AttemptBody) -> str:
     return body.happened_at or event.at
 
 
 def _accepted(before: Task, event: Event, body: ev.TaskAccepted) -> dict[str, object]:
-    at = _happened(before, event, body)
+    at = _happened(event, body)
     return {"accepted_at": before.accepted_at or at, "started_at": before.started_at or at}
 
 
@@ -173,25 +164,25 @@ def _criteria_restated(before: Task, _: Event, body: ev.CriteriaRestated) -> dic
     return {"criteria": body.criteria, "criteria_by": "agent"} if free else {}
 
 
-def _used(before: Task, _: Event, body: ev.StepFinished) -> object:
+def _used(before: Task, _: Event, body: ev.StepFinished) -> dict[str, object]:
     counted = before.usage.but(steps=max(before.usage.steps, body.step))
-    return counted if body.usage is None else body.usage
+    return {"usage": body.usage or counted}
 
 
-def _artifacts(before: Task, _: Event, body: ev.ArtifactCreated) -> tuple[Artifact, ...]:
+def _artifacts(before: Task, _: Event, body: ev.ArtifactCreated) -> dict[str, object]:
     others = (other for other in before.artifacts if other.path != body.artifact.path)
-    return (*others, body.artifact)
+    return {"artifacts": (*others, body.artifact)}
 
 
 def _asks(kind: Literal["approval", "question"]) -> _Rule:
-    """Return the rule of a task that waits for a person's word."""
+    """Return what a task waits for that asks for a person's word."""
 
-    def waits(before: Task, event: Event, body: object) -> tuple[Waiting, ...]:
-        asked: Wire = getattr(body, kind)
-        how = asked.model_dump(include={"id", "expires_at", "then"})
-        return (*before.waiting_for, Waiting(kind=kind, since=event.at, **how))
+    def waits(before: Task, event: Event, body: object) -> dict[str, object]:
+        how = getattr(body, kind).model_dump(include={"id", "expires_at", "then"})
+        asked = Waiting(kind=kind, since=event.at, **how)
+        return {"waiting_for": (*before.waiting_for, asked)}
 
-    return _sets(state=TaskState.INPUT_REQUIRED, waiting_for=waits, now_doing=None)
+    return waits
 
 
 def _goes_on(
@@ -205,79 +196,38 @@ def _goes_on(
     return {"waiting_for": left, "state": TaskState.WORKING if goes_on else before.state}
 
 
-_CHANGES: dict[_Pair, _Rule] = {
-    (ev.DeviceRevoked, Device): _sets(state="revoked", revoked_at=_at),
-    (ev.DeviceRevoked, Runner): _sets(state="revoked"),
-    (ev.PairDecided, PairRequest): _sets("state"),
-    (ev.FolderRemoved, Folder): _sets(state="removed"),
-    (ev.ThreadRenamed, Thread): _sets("title", updated_at=_at),
-    (ev.ThreadArchived, Thread): _sets("archived", updated_at=_at),
-    (ev.ThreadModelSet, Thread): _sets("model", updated_at=_at),
-    (ev.MessagePosted, Thread): _sets(
-        last_text=lambda _, __, body: body.text[:200], updated_at=_at
-    ),
-    (ev.TaskCreated, Thread): _sets(
-        tasks=lambda before, _, __: before.tasks + 1,
-        latest_task=lambda _, __, body: body.task.id,
-        updated_at=_at,
-    ),
-    (ev.TaskFinished, Thread): _sets(updated_at=_at),
-    (ev.TaskQueued, Task): _sets("reason", state=TaskState.QUEUED, now_doing=None),
-    (ev.TaskSuggested, Task): _sets("suggestions"),
-    (ev.SuggestionChosen, Task): _sets(
-        "mode",
-        said=lambda before, _, __: before.text,
-        text=lambda _, __, body: body.suggestion.command,
-        agent="commands",
-        runner=lambda _, __, body: body.suggestion.runner,
-        pinned=True,
-        folder=lambda _, __, body: body.suggestion.folder,
-        state=TaskState.QUEUED,
-        reason=None,
-    ),
-    (ev.TaskAssigned, Task): _sets("runner", "epoch", state=TaskState.WORKING, reason=None),
+_WORKED_OUT: dict[_Pair, _Rule] = {
+    (ev.MessagePosted, Thread): lambda _, __, body: {"last_text": body.text[:200]},
+    (ev.TaskCreated, Thread): lambda before, _, __: {"tasks": before.tasks + 1},
     (ev.TaskAccepted, Task): _accepted,
-    (ev.TaskMoved, Task): _sets(
-        "state",
-        "reason",
-        tries=lambda before, _, body: before.tries + (body.state is TaskState.VERIFYING),
-    ),
+    (ev.TaskMoved, Task): lambda before, _, body: {
+        "tries": before.tries + (body.state is TaskState.VERIFYING)
+    },
     (ev.TaskEdited, Task): _task_edited,
     (ev.CriteriaRestated, Task): _criteria_restated,
-    (ev.TaskPaused, Task): _sets(state=TaskState.PAUSED, now_doing=None),
-    (ev.TaskResumed, Task): _sets(state=TaskState.QUEUED, reason=None),
-    (ev.TaskArchived, Task): _sets("archived"),
-    (ev.TaskFinished, Task): _sets(
-        *("state", "verdict", "summary", "not_done_because", "changes", "usage", "answer", "epoch"),
-        reason=None,
-        model_used=lambda _, __, body: body.model,
-        waiting_for=(),
-        now_doing=None,
-        finished_at=_happened,
-    ),
-    (ev.StepStarted, Task): _sets(now_doing=lambda _, __, body: body.title),
-    (ev.StepFinished, Task): _sets(usage=_used),
-    (ev.PlanUpdated, Task): _sets(plan=lambda _, __, body: body.items),
-    (ev.CheckFinished, Task): _sets(checks=lambda before, _, body: (*before.checks, body.check)),
-    (ev.ChecksReset, Task): _sets(checks=()),
-    (ev.ArtifactCreated, Task): _sets(artifacts=_artifacts),
+    (ev.TaskFinished, Task): lambda _, event, body: {"finished_at": _happened(event, body)},
+    (ev.StepFinished, Task): _used,
+    (ev.CheckFinished, Task): lambda before, _, body: {"checks": (*before.checks, body.check)},
+    (ev.ArtifactCreated, Task): _artifacts,
     (ev.ApprovalRequested, Task): _asks("approval"),
     (ev.ApprovalDecided, Task): _goes_on,
     (ev.ApprovalVoided, Task): _goes_on,
     (ev.QuestionAsked, Task): _asks("question"),
     (ev.QuestionAnswered, Task): _goes_on,
-    (ev.ApprovalDecided, Approval): _sets(
-        "scope",
-        "reason",
-        state=lambda _, __, body: "allowed" if body.decision == "allow" else "denied",
-        decided_by=_by,
-        decided_at=_at,
-    ),
-    (ev.ApprovalVoided, Approval): _sets("reason", state="void"),
-    (ev.QuestionAnswered, Question): _sets(
-        "answer", state="answered", answered_by=_by, answered_at=_at
-    ),
-    (ev.QuestionVoided, Question): _sets(state="void"),
+    (ev.ApprovalDecided, Approval): lambda _, __, body: {
+        "state": "allowed" if body.decision == "allow" else "denied"
+    },
+}
+"""What of a change the table does not say."""
+
+_SAID: dict[_Pair, dict[str, Any]] = {
+    (ev.EVENTS[event], kind): said
+    for kind in _KINDS
+    for event, said in table("deskhand.core", "folds.toml").get(kind.__name__, {}).items()
+}
+_CHANGES = {
+    pair: _rule(pair[1], _SAID.get(pair, {}), _WORKED_OUT.get(pair))
+    for pair in _SAID.keys() | _WORKED_OUT
 }
 """How an event changes an object that there is."""
 

@@ -5,13 +5,12 @@ One schema for config files, the page, the API and the docs test. It refuses unk
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from importlib.resources import files
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, cast
 
 from deskhand.errors import Code, DeskhandError
+from deskhand.texts import table
 
 if TYPE_CHECKING:
     # The command line reads settings too, and must begin without loading the protocol's models.
@@ -30,9 +29,7 @@ class SettingSpec:
     choices: Sequence[str] = ()
 
 
-_SAID: dict[str, dict[str, Any]] = tomllib.loads(
-    files("deskhand.core").joinpath("settings.toml").read_text(encoding="utf-8")
-)
+_SAID = table("deskhand.core", "settings.toml")
 REGISTRY = {name: SettingSpec(name=name, **said) for name, said in _SAID.items()}
 """Every setting. ``account=False``: lives in ``config.toml`` of one computer and never crosses the wire."""
 

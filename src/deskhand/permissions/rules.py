@@ -6,13 +6,12 @@ says about itself. It refuses to be clever: what a rule says to an act stands in
 
 from __future__ import annotations
 
-import tomllib
 from dataclasses import dataclass, field
 from enum import StrEnum
-from importlib.resources import files
-from typing import Any, Final, Literal
+from typing import Final, Literal
 
 from deskhand.protocol.objects import FolderMode
+from deskhand.texts import table
 
 Verb = Literal["read", "write", "run", "send", "other"]
 Where = Literal["folder", "results", "internet", "outside", "nowhere"]
@@ -22,9 +21,7 @@ Risk = Literal["low", "medium", "high"]
 Kind = Literal["safe", "fetch", "send", "persist", "never"]
 """The class of an act (security 5): stays here, asks the internet, says something outside, lasts, is nobody's."""
 
-SAID: Final[dict[str, dict[str, Any]]] = tomllib.loads(
-    files("deskhand.permissions").joinpath("policy.toml").read_text("utf-8")
-)
+SAID: Final = table("deskhand.permissions", "policy.toml")
 """The rules that come with Deskhand, what traits may say, and which programs run what they are told."""
 
 EVEN: Final = "even-after-foreign"

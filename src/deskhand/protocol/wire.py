@@ -9,21 +9,18 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import tomllib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from importlib.resources import files
-from typing import Any, ClassVar, NoReturn, Self, cast
+from typing import ClassVar, NoReturn, Self, cast
 
 from pydantic import BaseModel, ConfigDict, JsonValue, ValidationError
 
 from deskhand.errors import Code, DeskhandError
 from deskhand.limits import INTEGER_MAX, JSON_DEPTH_MAX
+from deskhand.texts import table
 
 Json = JsonValue
 JsonObject = dict[str, Json]
-TABLES: dict[str, Any] = tomllib.loads(
-    files("deskhand.protocol").joinpath("tables.toml").read_text("utf-8")
-)
+TABLES = table("deskhand.protocol", "tables.toml")
 """The tables of the protocol, which are a file to read."""
 At = str
 """RFC 3339 UTC with milliseconds, as ``deskhand.clock.stamp`` writes it; sorts as time does."""

@@ -6,10 +6,11 @@ It refuses to guess: an unknown id is a bug and raises ``KeyError``; an unknown 
 from __future__ import annotations
 
 import json
+import tomllib
 from collections.abc import Mapping
 from functools import cache
 from importlib.resources import files
-from typing import cast
+from typing import Any, cast
 
 LANGUAGES = ("en", "ko")
 
@@ -19,6 +20,12 @@ def catalogue(language: str) -> Mapping[str, str]:
     """Return all sentences of one language, read once from the package."""
     data = files(__name__).joinpath(f"{language}.json").read_text(encoding="utf-8")
     return cast("Mapping[str, str]", json.loads(data))
+
+
+@cache
+def table(package: str, file: str) -> dict[str, Any]:
+    """Return what a TOML file of a package holds, read once."""
+    return tomllib.loads(files(package).joinpath(file).read_text(encoding="utf-8"))
 
 
 def text(key: str, *, language: str = "en", **values: object) -> str:

@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 import json
-import tomllib
 from functools import cache
-from importlib.resources import files
 from typing import Any
 
+from deskhand.texts import table
 
-@cache
+
 def data(file: str) -> dict[str, Any]:
     """Return what a file of this folder holds."""
-    return tomllib.loads(files("deskhand.core.words").joinpath(file).read_text(encoding="utf-8"))
+    return table("deskhand.core.words", file)
 
 
 @cache
 def wording(name: str) -> dict[str, Any]:
     """Return a table of ``wording.toml``, its marks filled in; a mark may hold those before it."""
-    table = json.dumps(data("wording.toml")[name])
+    said = json.dumps(data("wording.toml")[name])
     for mark, forms in reversed(data("wording.toml")["marks"].items()):
-        table = table.replace(mark, json.dumps(f"(?:{'|'.join(forms)})")[1:-1])
-    return json.loads(table)
+        said = said.replace(mark, json.dumps(f"(?:{'|'.join(forms)})")[1:-1])
+    return json.loads(said)
