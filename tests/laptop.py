@@ -22,7 +22,6 @@ from deskhand.runner.app import Runner
 from deskhand.runner.ceiling import Granted, grant_folder
 from deskhand.runner.live import Live
 from deskhand.runner.parts import Parts
-from deskhand.runner.process import Process
 from deskhand.store.engine import open_memory, open_sqlite, open_sqlite_reader
 from deskhand.testing.links import RUNNER, MemoryHub
 from deskhand.testing.memory_store import Crash, InlineWriter
@@ -121,6 +120,7 @@ class Laptop:
     box: Box = field(default_factory=Box)
     tools: Mapping[str, Tool] = field(default_factory=dict[str, Tool])
     tries_max: int = 1
+    as_root: bool = True
     most: Callable[[str], int] = lambda _: 0
     link: Link | None = None
     live: Live = field(default_factory=Live)
@@ -194,7 +194,7 @@ class Laptop:
             name="laptop",
             home=self.home,
             documents=self.documents,
-            as_root=True,
+            as_root=self.as_root,
             tries_max=self.tries_max,
             most=self.most,
             link=self.link or self.hub,
@@ -210,7 +210,6 @@ class Laptop:
             live=self.live,
             account=ACCOUNT,
             hub_trust=lambda: self.hub_trust,
-            process=Process(close_to_others=lambda: None),
         )
         self.runner = Runner(parts)
         return self.runner

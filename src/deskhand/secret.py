@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import sys
 from base64 import b64encode
 from collections.abc import Iterator
 from typing import Final, NoReturn, TypeVar, cast
@@ -20,6 +21,7 @@ from typing_extensions import override
 CHARS_MIN: Final = 8
 TOKEN_PREFIX: Final = "dhs_"  # noqa: S105 - what our own tokens begin with, not one
 TOKEN: Final = re.compile(TOKEN_PREFIX + r"[A-Za-z0-9_-]{20,}")
+_PR_SET_DUMPABLE: Final = 4
 _URL_SAFE: Final = str.maketrans("+/", "-_")
 _shapes: Final[dict[str, str]] = {}
 """How each value may be spelled -> what stands in its place."""
@@ -87,6 +89,16 @@ def taken(variable: str) -> Secret | None:
         ctypes.memset(place, 0, len(os.fsencode(value)))
     del os.environ[variable]
     return Secret(variable, value)
+
+
+def close_to_others() -> None:
+    """Make environment and memory unreadable for other processes of the same user, and write no core."""
+    import ctypes  # noqa: PLC0415 - for programs that stay only
+    import resource  # noqa: PLC0415 - as above
+
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
 
 
 def _spellings(value: str) -> Iterator[str]:

@@ -16,8 +16,7 @@ from typing_extensions import override
 from deskhand.agents.builtin.choosing import KEY_VARIABLE, PROVIDERS
 from deskhand.cli.screen import plain, speak
 from deskhand.cli.values import setting
-from deskhand.runner.process import close_to_others
-from deskhand.secret import Secret, mask, taken
+from deskhand.secret import Secret, close_to_others, mask, taken
 from deskhand.store.safe import Safe
 
 HELD: Final[dict[str, Secret]] = {}

@@ -15,6 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
+from deskhand.errors import Code, DeskhandError
 from deskhand.limits import ADVANCE_SECONDS
 from deskhand.protocol.objects import LinkState
 from deskhand.runner.attempt import Kit, drive, tell_of_doubt
@@ -57,7 +58,8 @@ class Runner:
             DeskhandError: ``root_refused``, ``schema_newer``, ``unauthorized``, ``upgrade_required``.
         """
         parts = self._parts
-        parts.process.prepare(as_root=parts.as_root)
+        if os.geteuid() == 0 and not parts.as_root:
+            raise DeskhandError(Code.ROOT_REFUSED)
         await parts.journal.open(home_identity=home_identity(parts.home))
         try:
             async with self.workflow.open():

@@ -15,7 +15,6 @@ from deskhand.protocol.objects import CommandInfo, ModelInfo
 from deskhand.protocol.signing import Risk
 from deskhand.runner.ceiling import Ceiling
 from deskhand.runner.live import Live
-from deskhand.runner.process import Process
 from deskhand.runner.trust import Trust
 from deskhand.tools.undo.keeping import Checkpoints
 from deskhand.workflow.journal import Journal
@@ -54,7 +53,6 @@ class Parts:
     commands: tuple[CommandInfo, ...] = ()
     models: Callable[[], Awaitable[tuple[ModelInfo | None, tuple[str, ...]]]] | None = None
     live: Live = field(default_factory=Live)
-    process: Process = field(default_factory=Process)
     as_root: bool = False
     slots: int = TASKS_PER_RUNNER
     tries_max: int = TRIES_MAX

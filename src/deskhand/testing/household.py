@@ -24,7 +24,6 @@ from deskhand.protocol.objects import CommandInfo, Device, Role
 from deskhand.protocol.ops import Op, OpResult
 from deskhand.protocol.wire import JsonObject
 from deskhand.runner.app import Parts, Runner
-from deskhand.runner.process import Process
 from deskhand.sandbox.choose import NoSandbox
 from deskhand.store.engine import open_sqlite, open_sqlite_reader
 from deskhand.store.opening import FILE, open_sqlite_store
@@ -112,7 +111,6 @@ async def household(
             ids=ids,
             offload=in_thread,
             commands=commands,
-            process=Process(),
         ),
     )
     working = asyncio.ensure_future(runner.run())

@@ -36,7 +36,6 @@ from deskhand.protocol.tasks import Brief
 from deskhand.protocol.wire import JsonObject
 from deskhand.runner import ceiling
 from deskhand.runner.app import Parts, Runner
-from deskhand.runner.process import Process as OwnProcess
 from deskhand.runner.trust import Trust
 from deskhand.sandbox.choose import NoSandbox
 from deskhand.store.engine import open_memory
@@ -133,7 +132,7 @@ class Laptop(Machine):
             offload=_inline,
             account=ACCOUNT,
             hub_trust=lambda: self.hub_trust,
-            process=OwnProcess(user=lambda: 1000, close_to_others=lambda: None),
+            as_root=True,
         )
         try:
             await Runner(parts).run()
