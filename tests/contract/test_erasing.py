@@ -53,7 +53,7 @@ async def told(found: House) -> str:
     result, _ = await found.blobs.put(once(f"result {SECRET}".encode()), limit=1000)
     came, size = await found.blobs.put(once(f"upload {SECRET}".encode()), limit=1000)
     await found.store.create_upload(A, PHONE, upload(size=size))
-    await found.store.advance_upload(A, "upl_1", offset=size, sha256=came)
+    await found.store.finish_upload(A, "upl_1", sha256=came, media_type="text/csv")
     await emit(found.store, said(SECRET + BIG), said(SECRET, files=(file_ref(),)))
     await emit(found.store, artifact(sha256=result))
     return result

@@ -448,7 +448,7 @@ async def test_erasing_blanks_bodies_keeps_seqs_and_still_verifies(box: Box) -> 
     store = box.store
     await begun(store)
     await store.create_upload(A, PHONE, upload())
-    await store.advance_upload(A, "upl_1", offset=10, sha256="cd" * 32)
+    await store.finish_upload(A, "upl_1", sha256="cd" * 32, media_type="text/csv")
     await emit(store, thread("thr_2"), said("other", thread="thr_2"))
     await emit(store, said("secret", files=(file_ref(),)), artifact(), artifact("art_2"))
     await store.write(A, lambda tx: tx.renew_lease("tsk_1", runner="run_1", epoch=1))

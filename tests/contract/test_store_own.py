@@ -274,15 +274,12 @@ async def test_an_upload_belongs_to_one_principal_and_finishes_once(box: Box) ->
     await begun(store)
     await store.create_upload(A, PHONE, upload())
 
-    await store.advance_upload(A, "upl_1", offset=4, sha256=None)
-    half = await store.upload(A, PHONE, "upl_1")
     early = await store.write(A, lambda tx: tx.upload("upl_1", principal=PHONE))
-    await store.advance_upload(A, "upl_1", offset=10, sha256="cd" * 32, media_type="text/csv")
-    await store.advance_upload(A, "upl_1", offset=0, sha256=None)
+    await store.finish_upload(A, "upl_1", sha256="cd" * 32, media_type="text/csv")
+    await store.finish_upload(A, "upl_1", sha256="ab" * 32, media_type="text/plain")
 
     done = await store.write(A, lambda tx: tx.upload("upl_1", principal=PHONE))
-    assert half is not None
-    assert (half.offset, early) == (4, None)
+    assert early is None
     assert done == upload().but(offset=10, sha256="cd" * 32, media_type="text/csv")
     assert await store.upload(A, "dev_other", "upl_1") is None
     assert await store.write(A, lambda tx: tx.upload("upl_1", principal="dev_other")) is None

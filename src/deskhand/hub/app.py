@@ -23,12 +23,11 @@ from deskhand.hub.timing import Alarm, Courier, Sweeper
 from deskhand.ids import Ids
 from deskhand.limits import ARTIFACT_BYTES_MAX, LIST_LIMIT_MAX
 from deskhand.ports import Blobs, Frame, Notifier, Page
-from deskhand.protocol import objects
+from deskhand.protocol import objects, wire
 from deskhand.protocol.authority import Principal
 from deskhand.protocol.objects import LinkState, Role
 from deskhand.protocol.ops import Op, OpResult
 from deskhand.protocol.tasks import FINAL, OPEN, Approval, FileRef, Question, Task, TaskState
-from deskhand.protocol.wire import Wire
 from deskhand.store.opening import SqlStore
 
 _SNAPSHOT_TRIES = 5
@@ -134,7 +133,7 @@ class Hub:
     async def _lists(self, principal: Principal) -> dict[str, list[str]]:
         account = principal.account
 
-        async def some(kind: type[Wire], *states: str, limit: int = _RECENT) -> list[str]:
+        async def some(kind: type[wire.Wire], *states: str, limit: int = _RECENT) -> list[str]:
             return await self.store.texts(account, kind, states=states, limit=limit)
 
         presence = (await self.store.presence(account)).values()
@@ -178,7 +177,7 @@ class Hub:
         await self.store.write(account, lambda tx: dispatch(tx, ids=self.ids))
 
 
-def visible(reader: Principal, thing: Wire) -> bool:
+def visible(reader: Principal, thing: wire.Wire) -> bool:
     """Whether a reader may see an object: a runner what is given to it, a client or bridge what it began."""
     field = _SEES_BY.get(reader.role)
     return field is None or getattr(thing, field, None) == reader.id

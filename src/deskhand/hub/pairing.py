@@ -22,9 +22,8 @@ from deskhand.hub.credentials import admit, bearer_sha256, new_token, page_sha25
 from deskhand.hub.peer import Peer, Throttle
 from deskhand.ids import Ids
 from deskhand.ports import Draft, Invite, Joining
+from deskhand.protocol import events, objects
 from deskhand.protocol import requests as wire
-from deskhand.protocol.events import HUB, PairDecided, PairRequested
-from deskhand.protocol.objects import Device, PairRequest, Role
 from deskhand.store.log.transaction import SqlTx
 from deskhand.store.opening import SqlStore
 from deskhand.store.private import write_private
@@ -124,11 +123,11 @@ class Pairing:
         if (wish.kind or invite.kind) != invite.kind or (wish.role or invite.role) != invite.role:
             raise DeskhandError(Code.FORBIDDEN, "kind and role belong to the invitation")
         secret, match = new_token(self._ids, _LINK_BYTES), self._ids.digits(4)
-        request = PairRequest(
+        request = objects.PairRequest(
             id=self._ids.new("req"),
             name=wish.name,
             kind=invite.kind,
-            role=Role(invite.role),
+            role=objects.Role(invite.role),
             match=match,
             asked_at=stamp(self._clock.now()),
         )
@@ -159,7 +158,7 @@ class Pairing:
         known = joining.secret_sha256 if joining else ""
         right = hmac.compare_digest(known, bearer_sha256(wish.secret))
         account = joining.account if joining else ""
-        request = await self._store.get(account, PairRequest, wish.request)
+        request = await self._store.get(account, objects.PairRequest, wish.request)
         expired = joining is None or self._expired(joining.expires_at)
         if joining is None or request is None or expired or not right:
             self._failures.count(peer.address)
@@ -192,11 +191,11 @@ class Pairing:
             raise DeskhandError(Code.INVITE_INVALID)
         return invite
 
-    async def _hand_out(self, joining: Joining, request: PairRequest) -> Claimed:
+    async def _hand_out(self, joining: Joining, request: objects.PairRequest) -> Claimed:
         token = new_token(self._ids)
         cookie = new_token(self._ids) if request.kind == "page" else None
         kept = page_sha256(cookie=cookie, key=token) if cookie else bearer_sha256(token)
-        device = Device(
+        device = objects.Device(
             id=self._ids.new("run" if request.kind == "runner" else "dev"),
             name=request.name,
             kind=request.kind,
@@ -209,7 +208,7 @@ class Pairing:
             now = tx.joining(joining.request)
             if now is None or now.device is not None:
                 raise DeskhandError(Code.INVITE_INVALID)
-            admit(tx, device, token_sha256=kept, actor=HUB)
+            admit(tx, device, token_sha256=kept, actor=events.HUB)
             tx.put_joining(replace(now, device=device.id))
 
         await self._store.write(joining.account, work)
@@ -262,27 +261,27 @@ def write_claim_page(home: Path, *, url: str, secret: str) -> Path:
     return path
 
 
-def _file(tx: SqlTx, request: PairRequest, joining: Joining, *, alone: bool) -> None:
+def _file(tx: SqlTx, request: objects.PairRequest, joining: Joining, *, alone: bool) -> None:
     """Use the invitation up and note the request, in one write: of two at once, one finds it used."""
     invite = tx.invite(joining.invite)
     if invite is None or invite.used_by is not None:
         raise DeskhandError(Code.INVITE_INVALID)
-    waiting = tx.find(PairRequest, states=("waiting",))
+    waiting = tx.find(objects.PairRequest, states=("waiting",))
     living = {
         one.id for one in waiting if (kept := tx.joining(one.id)) and kept.expires_at > tx.now
     }
     for one in waiting:
         if one.id not in living:
-            _emit(tx, PairDecided(request=one.id, state="refused"))
+            _emit(tx, events.PairDecided(request=one.id, state="refused"))
     if len(living) >= limits.PAIR_PENDING_MAX:
         # More than people could look at.
         raise DeskhandError(Code.RATE_LIMITED, "requests wait", retry_after_seconds=60)
-    _emit(tx, PairRequested(request=request))
+    _emit(tx, events.PairRequested(request=request))
     if alone:
-        _emit(tx, PairDecided(request=request.id, state="admitted"))
+        _emit(tx, events.PairDecided(request=request.id, state="admitted"))
     tx.put_invite(replace(invite, used_by=request.id))
     tx.put_joining(joining)
 
 
-def _emit(tx: SqlTx, body: PairDecided | PairRequested) -> None:
-    tx.emit(Draft(body=body, actor=HUB, audience="owner"))
+def _emit(tx: SqlTx, body: events.PairDecided | events.PairRequested) -> None:
+    tx.emit(Draft(body=body, actor=events.HUB, audience="owner"))

@@ -16,10 +16,8 @@ from typing_extensions import override
 from deskhand.hub.streaming import Listener, Streams
 from deskhand.hub.timing import Rounds
 from deskhand.ports import Frame
-from deskhand.protocol.authority import Principal
-from deskhand.protocol.objects import LinkState, Presence
+from deskhand.protocol import authority, objects, wire
 from deskhand.protocol.ops import Op, OpResult, PresenceNote
-from deskhand.protocol.wire import Json
 
 _SILENT_SECONDS = 25.0
 """Between two and three of the words that a computer says every ten seconds."""
@@ -40,12 +38,12 @@ class _Link:
     heard_at: str
     written_at: str = ""
     gone: float | None = None
-    state: LinkState = "up"
-    told: tuple[bool, LinkState] | None = None
+    state: objects.LinkState = "up"
+    told: tuple[bool, objects.LinkState] | None = None
     said: bool = False
 
     @property
-    def standing(self) -> tuple[bool, LinkState]:
+    def standing(self) -> tuple[bool, objects.LinkState]:
         """Whether it is connected, and its state, as its row should say; ``told`` is what the row says."""
         return self.gone is None and self.state == "up", self.state
 
@@ -77,7 +75,7 @@ class Attendance(Rounds):
         return _LOOK_SECONDS
 
     async def hear(
-        self, speaker: Principal, ops: Sequence[Op], results: Sequence[OpResult]
+        self, speaker: authority.Principal, ops: Sequence[Op], results: Sequence[OpResult]
     ) -> None:
         """Take anything that a runner sends as a sign of life, what it says of itself, and what its models say."""
         who = (speaker.account, speaker.id)
@@ -91,7 +89,7 @@ class Attendance(Rounds):
                 self.streams.say(speaker.account, op)
 
     async def _take(self, who: Who, said: PresenceNote) -> None:
-        link, sleep = self._links.get(who), dict[str, Json]()
+        link, sleep = self._links.get(who), dict[str, wire.Json]()
         if said.slept_seconds is not None:
             sleep = {"slept_seconds": said.slept_seconds, "woke_at": self.at()}
         if link is not None:
@@ -131,17 +129,17 @@ class Attendance(Rounds):
                 return
             link.state = "asleep" if link.acknowledged() else "no_network"
 
-    async def _tell(self, who: Who, link: _Link, **sleep: Json) -> None:
+    async def _tell(self, who: Who, link: _Link, **sleep: wire.Json) -> None:
         link.told = connected, state = link.standing
         await self._write(who, connected=connected, state=state, seen_at=link.heard_at, **sleep)
 
-    async def _known(self, who: Who) -> Presence | None:
+    async def _known(self, who: Who) -> objects.Presence | None:
         return (await self.store.presence(who[0])).get(who[1])
 
-    async def _write(self, who: Who, **said: Json) -> None:
+    async def _write(self, who: Who, **said: wire.Json) -> None:
         """Change a row of presence; tell who looks, and what hangs on it."""
         account, runner = who
-        new = Presence(runner=runner, connected=False, state="stopped", seen_at=self.at())
+        new = objects.Presence(runner=runner, connected=False, state="stopped", seen_at=self.at())
         async with self._writing:
             known = await self._known(who)
             after = (known or new).but(**said)

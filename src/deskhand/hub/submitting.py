@@ -11,11 +11,9 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, cast
 
-from deskhand.core import conversation, dispatching, lifecycle, restoring
+from deskhand.core import conversation, delivery, dispatching, lifecycle, restoring, settings
 from deskhand.core.context import context_of
-from deskhand.core.delivery import announcement
 from deskhand.core.drafting import EVERY_RUNNER, Decision, Draft, Wish, known, setting_of
-from deskhand.core.settings import checked, effective, widens
 from deskhand.core.waiting import modelless
 from deskhand.errors import Code, DeskhandError
 from deskhand.hub.timing import plan
@@ -25,11 +23,9 @@ from deskhand.permissions.explain import problem_sentence
 from deskhand.permissions.lines import parse
 from deskhand.ports import Blobs
 from deskhand.protocol import events as ev
-from deskhand.protocol import ops
+from deskhand.protocol import objects, ops, tasks
 from deskhand.protocol.authority import Principal, authorize
-from deskhand.protocol.objects import Device, Folder, PairRequest, Role, Runner, Setting, Thread
 from deskhand.protocol.ops import Op, OpResult, failure_of
-from deskhand.protocol.tasks import FileRef, Question, Task
 from deskhand.store.log.transaction import SqlTx
 from deskhand.store.opening import SqlStore
 from deskhand.texts import text
@@ -70,7 +66,7 @@ class Submitter:
                 return OpResult(op_id=op.op_id, status="rejected", error=failure)
 
         results = await asyncio.gather(*map(told, wishes))
-        if principal.role is Role.RUNNER:
+        if principal.role is objects.Role.RUNNER:
             await self.hear(principal, wishes, results)
         return results
 
@@ -93,7 +89,7 @@ class Submitter:
             if fingerprint != op.fingerprint():
                 raise DeskhandError(Code.OP_CONFLICT, op.op_id, field="op_id")
             return result.but(status="duplicate")
-        device = tx.get(Device, wish.principal.id)
+        device = tx.get(objects.Device, wish.principal.id)
         if device is not None and device.state == "revoked":  # since the request was let in
             raise DeskhandError(Code.UNAUTHORIZED)
         authorize(wish.principal, op.kind, own=_belongs(tx, wish.principal, op))
@@ -124,18 +120,18 @@ class Submitter:
 
 def _belongs(tx: SqlTx, me: Principal, op: Op) -> bool:
     """Whether what the op is about belongs to the principal; for a runner, whether it is leased to it."""
-    if me.role is Role.OWNER:
+    if me.role is objects.Role.OWNER:
         return True
-    task = tx.get(Task, op.task) if op.task else None
-    if me.role is Role.RUNNER:
+    task = tx.get(tasks.Task, op.task) if op.task else None
+    if me.role is objects.Role.RUNNER:
         free = op.kind == "task.suggest" and task is not None and not task.runner
         return _advertises(op) or free or (task is not None and task.runner == me.id)
     if op.kind == "message.post" and not op.thread:
         return True
     named = str(op.body.get("question") or op.body.get("to") or "")
-    asked = tx.get(Question, named)
-    task = task or tx.get(Task, asked.task if asked else named)
-    thread = tx.get(Thread, (task.thread if task else op.thread) or "")
+    asked = tx.get(tasks.Question, named)
+    task = task or tx.get(tasks.Task, asked.task if asked else named)
+    thread = tx.get(objects.Thread, (task.thread if task else op.thread) or "")
     # A word in one's thread moves nobody else's work.
     mine = task is None or task.requester == me.id
     return mine and thread is not None and thread.created_by == me.id
@@ -151,7 +147,7 @@ def _of_the_present_life(tx: SqlTx, me: Principal, op: Op) -> None:
     Raises:
         DeskhandError: ``runner_replaced``, ``runner_restored``.
     """
-    life, known = op.life, tx.get(Runner, me.id) if me.role is Role.RUNNER else None
+    life, known = op.life, tx.get(objects.Runner, me.id) if me.role is objects.Role.RUNNER else None
     if life is None or known is None or life.incarnation > known.incarnation:
         return
     if life.incarnation < known.incarnation:
@@ -169,7 +165,7 @@ def dispatch(tx: SqlTx, *, ids: Ids) -> None:
         context_of=lambda task: context_of(
             tx.context(task.thread, limit=CONTEXT_MESSAGES_MAX * 2),
             but_task=task.id,
-            task_of=lambda name: tx.get(Task, name),
+            task_of=lambda name: tx.get(tasks.Task, name),
         ),
         ids=ids,
         language=setting_of(tx, "language"),
@@ -181,7 +177,7 @@ def dispatch(tx: SqlTx, *, ids: Ids) -> None:
 def _emit(tx: SqlTx, draft: Draft, *, ids: Ids) -> int:
     """Append one event and plan the notification it deserves."""
     event = tx.emit(draft)
-    announced = announcement(draft.body, thread=draft.thread, task=draft.task)
+    announced = delivery.announcement(draft.body, thread=draft.thread, task=draft.task)
     if announced is not None:
         plan(tx, announced, ids=ids, task=draft.task)
     return event.seq
@@ -191,12 +187,12 @@ def _emit(tx: SqlTx, draft: Draft, *, ids: Ids) -> int:
 
 
 def _post(tx: SqlTx, wish: Wish, body: ops.MessagePost) -> Decision:
-    files: list[FileRef] = []
+    files: list[tasks.FileRef] = []
     for name in body.files:
         upload = tx.upload(name, principal=wish.principal.id)
         if upload is None:
             raise DeskhandError(Code.NOT_FOUND, name, field="files")
-        files.append(FileRef.from_json(upload.to_json()))
+        files.append(tasks.FileRef.from_json(upload.to_json()))
     return conversation.post_message(tx, wish, body, files)
 
 
@@ -204,14 +200,14 @@ def _append_event(tx: SqlTx, wish: Wish, body: ops.EventAppend) -> Decision:
     if body.kind != "runner.advertised":
         return lifecycle.append_event(tx, wish, body)
     said = ev.RunnerAdvertised.from_json(body.body)
-    me, device = wish.principal.id, tx.get(Device, wish.principal.id)
+    me, device = wish.principal.id, tx.get(objects.Device, wish.principal.id)
     name = said.runner.name or (device.name if device else "")
     runner = said.runner.but(id=me, name=name, advertised_at=tx.now, state="active")
     # A runner speaks of its own folders and new ones, never of another computer's.
     ours = (folder.but(runner=me) for folder in said.folders)
-    folders = tuple(one for one in ours if (tx.get(Folder, one.id) or one).runner == me)
+    folders = tuple(one for one in ours if (tx.get(objects.Folder, one.id) or one).runner == me)
     drafts = [Draft(body=ev.RunnerAdvertised(runner=runner, folders=folders), actor=me)]
-    known = tx.get(Runner, me)
+    known = tx.get(objects.Runner, me)
     if known is not None and known.incarnation < runner.incarnation:
         because = text("attempt.copied", language=setting_of(tx, "language"))
         drafts += restoring.begin_anew(tx, wish, me, because=because)
@@ -219,7 +215,7 @@ def _append_event(tx: SqlTx, wish: Wish, body: ops.EventAppend) -> Decision:
 
 
 def _say(tx: SqlTx, wish: Wish, body: ops.DraftSay | ops.LeaseRenew) -> Decision:
-    task = known(tx, Task, wish.task)
+    task = known(tx, tasks.Task, wish.task)
     if task.final or task.epoch != body.epoch or wish.thread not in {None, task.thread}:
         raise DeskhandError(Code.STALE_EPOCH, task.id)
     return Decision(id=task.id, task=task.id)
@@ -249,7 +245,7 @@ def _acknowledge(tx: SqlTx, wish: Wish, body: ops.NotificationAck) -> Decision:
 
 def _admit(tx: SqlTx, wish: Wish, body: ops.DeviceAdmit) -> Decision:
     """Record the yes or no; the device gets its credential when it claims with its own secret (``pairing``)."""
-    request = tx.get(PairRequest, body.request)
+    request = tx.get(objects.PairRequest, body.request)
     if request is None:
         raise DeskhandError(Code.NOT_FOUND, body.request, field="request")
     if request.state != "waiting":
@@ -260,7 +256,7 @@ def _admit(tx: SqlTx, wish: Wish, body: ops.DeviceAdmit) -> Decision:
 
 def _revoke(tx: SqlTx, wish: Wish, body: ops.DeviceRevoke) -> Decision:
     """Take token, streams, pushes and leases from a device at once (PA-07)."""
-    device = tx.get(Device, body.device)
+    device = tx.get(objects.Device, body.device)
     if device is None or device.state == "revoked":
         raise DeskhandError(Code.NOT_FOUND, body.device, field="device")
     if device.id == wish.principal.id:
@@ -274,25 +270,25 @@ def _revoke(tx: SqlTx, wish: Wish, body: ops.DeviceRevoke) -> Decision:
 
 def _certify(tx: SqlTx, wish: Wish, body: ops.DeviceCertify) -> Decision:
     """Pass a device's word for another one on; whether it counts is for each computer to see."""
-    device = tx.get(Device, body.device)
+    device = tx.get(objects.Device, body.device)
     if device is None or device.state == "revoked":
         raise DeskhandError(Code.NOT_FOUND, body.device, field="device")
     if body.runner != EVERY_RUNNER:
-        known(tx, Runner, body.runner)
+        known(tx, objects.Runner, body.runner)
     certified = ev.DeviceCertified.from_json(body.to_json())
     return _decided(wish, certified, device.id, runner=body.runner)
 
 
 def _put_folder(tx: SqlTx, wish: Wish, body: ops.FolderPutOp) -> Decision:
-    runner, known = tx.get(Runner, body.runner), tx.get(Folder, body.id)
+    runner, known = tx.get(objects.Runner, body.runner), tx.get(objects.Folder, body.id)
     if runner is None or runner.state != "active" or (known and known.runner != runner.id):
         raise DeskhandError(Code.NOT_FOUND, body.runner, field="runner")
-    folder = Folder.from_json(body.to_json())
+    folder = objects.Folder.from_json(body.to_json())
     return _decided(wish, ev.FolderPut(folder=folder), folder.id, runner=body.runner)
 
 
 def _remove_folder(tx: SqlTx, wish: Wish, body: ops.FolderRemove) -> Decision:
-    folder = tx.get(Folder, body.folder)
+    folder = tx.get(objects.Folder, body.folder)
     if folder is None or folder.state == "removed":
         raise DeskhandError(Code.NOT_FOUND, body.folder, field="folder")
     return _decided(wish, ev.FolderRemoved(folder=folder.id), folder.id, runner=folder.runner)
@@ -300,11 +296,11 @@ def _remove_folder(tx: SqlTx, wish: Wish, body: ops.FolderRemove) -> Decision:
 
 def _put_setting(tx: SqlTx, wish: Wish, body: ops.SettingsPut) -> Decision:
     """Change a setting; a ceiling goes down from everywhere, and up only where deskhand is typed."""
-    after, stored = checked(body.name, body.value), tx.get(Setting, body.name)
-    before = effective({body.name: stored.value} if stored else {}, body.name)
+    after, stored = settings.checked(body.name, body.value), tx.get(objects.Setting, body.name)
+    before = settings.effective({body.name: stored.value} if stored else {}, body.name)
     if body.name == "policy" and (wrong := parse("\n".join(cast("tuple[str, ...]", after)))[1]):
         raise DeskhandError(Code.CONFIG_INVALID, problem_sentence(wrong[0]), field="value")
-    if wish.surface == "page" and widens(body.name, before, after):
+    if wish.surface == "page" and settings.widens(body.name, before, after):
         said = f"deskhand config set {body.name} {after}".lower()
         raise DeskhandError(Code.FORBIDDEN, said, field="value")
     changed = ev.SettingChanged(name=body.name, value=body.value)

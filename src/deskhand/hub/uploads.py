@@ -91,14 +91,15 @@ class Uploads:
             if upload.sha256 is not None:
                 return upload
             reached = await self.blobs.append(name, chunks, offset=offset, limit=upload.size)
-            upload = upload.but(offset=reached)
-            if reached == upload.size:
-                sha256, _ = await self.blobs.finish(name)
-                media_type = await sniff_blob(self.blobs, sha256, name=upload.name)
-                upload = upload.but(sha256=sha256, media_type=media_type)
-            came = {"sha256": upload.sha256, "media_type": upload.media_type}
-            await self.store.advance_upload(me.account, name, offset=reached, **came)
-            return upload
+            if reached < upload.size:
+                return upload.but(offset=reached)
+            sha256, _ = await self.blobs.finish(name)
+            came = {
+                "sha256": sha256,
+                "media_type": await sniff_blob(self.blobs, sha256, upload.name),
+            }
+            await self.store.finish_upload(me.account, name, **came)
+            return upload.but(offset=reached, **came)
         finally:
             self.written_now.discard(name)
 
@@ -124,7 +125,7 @@ async def _nothing() -> AsyncIterator[bytes]:
         yield none
 
 
-async def sniff_blob(blobs: Blobs, sha256: str, *, name: str) -> str:
+async def sniff_blob(blobs: Blobs, sha256: str, name: str) -> str:
     """Return the media type of stored bytes, from the first of them."""
     size = min(blobs.size(sha256) or 0, _LOOK_BYTES)
     beginning = b"".join([chunk async for chunk in blobs.open(sha256, start=0, size=size)])

@@ -20,9 +20,7 @@ from typing import BinaryIO, TypeVar
 from deskhand.errors import Code, DeskhandError
 from deskhand.ids import Ids
 from deskhand.ports import Offload
-from deskhand.store.faults import translated
-from deskhand.store.home import make_folder
-from deskhand.store.private import sync
+from deskhand.store import faults, home, private
 
 R = TypeVar("R")
 
@@ -46,8 +44,8 @@ class FileBlobs:
         self._ids = ids
         self._offload = offload
         self._naming = threading.Lock()
-        with translated():
-            make_folder(folder / _PARTIAL)
+        with faults.translated():
+            home.make_folder(folder / _PARTIAL)
 
     async def put(self, chunks: AsyncIterator[bytes], *, limit: int) -> tuple[str, int]:
         """Store a stream; return (sha256, size)."""
@@ -135,10 +133,10 @@ class FileBlobs:
             size = file.tell()
             os.fsync(file.fileno())
         target = self._path(found)
-        make_folder(target.parent)
+        home.make_folder(target.parent)
         with self._naming:
             path.replace(target)
-        sync(target.parent)
+        private.sync(target.parent)
         return found, size
 
     def _partial(self, name: str) -> Path:
@@ -152,7 +150,7 @@ class FileBlobs:
         return self._folder / sha256[:2] / sha256[2:4] / sha256
 
     async def _run(self, work: Callable[[], R]) -> R:
-        return await self._offload(translated()(work))
+        return await self._offload(faults.translated()(work))
 
 
 def _open_partial(path: Path, offset: int) -> BinaryIO:
@@ -163,7 +161,7 @@ def _open_partial(path: Path, offset: int) -> BinaryIO:
             raise DeskhandError(Code.UPLOAD_OFFSET)
         if offset == 0:
             # Or a power cut takes the name away under an offset that was promised.
-            sync(path.parent)
+            private.sync(path.parent)
         undo.pop_all()
     return file
 

@@ -20,13 +20,12 @@ from deskhand.clock import Clock, stamp
 from deskhand.limits import OP_KEPT_DAYS
 from deskhand.ports import Committed, DueDelivery, Offload, PushSubscription
 from deskhand.protocol.objects import Upload
-from deskhand.store import postgres, schema, tables
+from deskhand.store import own, postgres, schema, tables
 from deskhand.store.engine import Reader, empty_log, open_sqlite, open_sqlite_reader
 from deskhand.store.faults import translated
 from deskhand.store.log import reading as log
 from deskhand.store.log.transaction import Memory, SqlTx
 from deskhand.store.log.verify import verify
-from deskhand.store.own import access, deliveries, uploads
 from deskhand.store.writer import FanOut, Hook, ThreadWriter, Writer
 
 P = ParamSpec("P")
@@ -100,7 +99,7 @@ class SqlStore:
         """Fold the log anew, compare every projection and the hash chain; return what differs, in sentences."""
         return await self.reader.look(lambda connection: verify(connection, account))
 
-    create_account = _changing(access.begin_account)
+    create_account = _changing(own.begin_account)
     head = _reading(log.head)
     incarnation = _reading(log.incarnation)
     events = _reading(log.events)
@@ -109,17 +108,17 @@ class SqlStore:
     find = _reading(log.find)
     texts = _reading(log.texts)
 
-    credential = _reading(access.credential)
-    invite = _reading(access.unused_invite)
-    joining = _reading(access.joining)
-    set_presence = _changing(access.set_presence)
-    presence = _reading(access.presence)
-    read_marks = _reading(access.read_marks)
-    lose_links = _changing(access.lose_links)
+    credential = _reading(own.credential)
+    invite = _reading(own.unused_invite)
+    joining = _reading(own.joining)
+    set_presence = _changing(own.set_presence)
+    presence = _reading(own.presence)
+    read_marks = _reading(own.read_marks)
+    lose_links = _changing(own.lose_links)
 
     async def put_subscription(self, subscription: PushSubscription) -> None:
         """Keep a push subscription; the same endpoint replaces itself; the oldest of a device beyond the limit go."""
-        await self._change(subscription.account, deliveries.put_subscription, subscription)
+        await self._change(subscription.account, own.put_subscription, subscription)
 
     async def due_deliveries(self, now: str, *, limit: int) -> list[DueDelivery]:
         """Claim delivery rows whose ``next_try_at`` has come (SKIP LOCKED where there are several hubs)."""
@@ -127,24 +126,24 @@ class SqlStore:
         earliest = await self.next_delivery_at()
         if earliest is None or earliest > now:
             return []
-        return await self._change("", deliveries.claim, now, limit=limit)
+        return await self._change("", own.claim_deliveries, now, limit=limit)
 
-    hasten_deliveries = _changing(deliveries.hasten)
-    drop_subscription = _changing(deliveries.drop_subscription)
-    settle_delivery = _changing(deliveries.settle)
-    next_delivery_at = _reading(deliveries.next_at)
-    deliveries = _reading(deliveries.ledger)
+    hasten_deliveries = _changing(own.hasten_deliveries)
+    drop_subscription = _changing(own.drop_subscription)
+    settle_delivery = _changing(own.settle_delivery)
+    next_delivery_at = _reading(own.next_delivery_at)
+    deliveries = _reading(own.deliveries)
 
     async def create_upload(self, account: str, principal: str, upload: Upload) -> None:
         """Reserve an upload against the principal's quota."""
-        await self._change(account, uploads.create, account, principal, upload, now=self._now())
+        await self._change(account, own.create_upload, account, principal, upload, now=self._now())
 
-    advance_upload = _changing(uploads.advance)
-    upload = _reading(uploads.find)
+    finish_upload = _changing(own.finish_upload)
+    upload = _reading(own.find_upload)
 
     async def named_blobs(self) -> set[str]:
         """Return every blob that an artifact or upload of any account names."""
-        return await self.reader.look(uploads.named)
+        return await self.reader.look(own.named_blobs)
 
     async def scrub(self) -> None:
         """Let what was erased leave the write-ahead log, where there is one."""
@@ -179,7 +178,7 @@ def open_sqlite_store(path: Path, clock: Clock, *, offload: Offload = inline) ->
         schema.prepare_sqlite(engine, path, clock)
         forget_old_ops(engine, clock)
         with engine.begin() as connection:
-            deliveries.let_go(connection, stamp(clock.now()))
+            own.let_go(connection, stamp(clock.now()))
             fanout = FanOut(log.heads(connection))
         writer = ThreadWriter(engine)
         reading = open_sqlite_reader(path)

@@ -14,9 +14,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from deskhand.errors import Code, DeskhandError
 from deskhand.ports import Ask, Done, Effect, GiveUp, Move, Wishes
-from deskhand.protocol.ops import Op
-from deskhand.protocol.tasks import Brief
-from deskhand.protocol.wire import Json, JsonObject, sha256_of
+from deskhand.protocol import ops, tasks, wire
 
 T = TypeVar("T")
 StepKind = Literal["move", "tool", "check", "wait"]
@@ -40,7 +38,7 @@ class AttemptRow:
     """An attempt as the journal knows it. ``place`` is the directory made for its results, if one was."""
 
     key: AttemptKey
-    brief: Brief
+    brief: tasks.Brief
     status: Status
     accepted: bool
     paused: bool
@@ -54,11 +52,11 @@ class Step:
     n: int
     kind: StepKind
     key: str
-    wish: JsonObject
+    wish: wire.JsonObject
     at: str
     effect: Effect | None = None
     ref: str | None = None
-    result: JsonObject | None = None
+    result: wire.JsonObject | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,26 +65,26 @@ class OutboxRow:
 
     n: int
     key: AttemptKey
-    op: Op
+    op: ops.Op
 
 
-def step_key(task: str, n: int, arguments: Json) -> str:
+def step_key(task: str, n: int, arguments: wire.Json) -> str:
     """Return what binds a step's result to its wish: task, number and arguments."""
-    return sha256_of([task, n, hashable(arguments)])
+    return wire.sha256_of([task, n, hashable(arguments)])
 
 
-def hashable(value: Json) -> Json:
+def hashable(value: wire.Json) -> wire.Json:
     """Spell floats as text, because a float has no canonical spelling."""
     return json.loads(json.dumps(value), parse_float=str, parse_constant=str)
 
 
-def to_json(value: object) -> JsonObject:
+def to_json(value: object) -> wire.JsonObject:
     """Return a wish, a result or what was spent as JSON."""
     said: object = _adapter(type(value)).dump_python(value, mode="json", warnings=False)
-    return cast("JsonObject", said)
+    return cast("wire.JsonObject", said)
 
 
-def from_json(kind: type[T], data: Json) -> T:
+def from_json(kind: type[T], data: wire.Json) -> T:
     """Return a value of this kind; what else a row holds beside it does not matter.
 
     Raises:
@@ -98,7 +96,7 @@ def from_json(kind: type[T], data: Json) -> T:
         raise DeskhandError(Code.STORE_DAMAGED, f"not a {kind.__name__}") from error
 
 
-def move_to_json(move: Move) -> JsonObject:
+def move_to_json(move: Move) -> wire.JsonObject:
     """Return a move as JSON, with what was said beside it and what thinking of it cost.
 
     Raises:
@@ -109,7 +107,7 @@ def move_to_json(move: Move) -> JsonObject:
     return said
 
 
-def move_from_json(data: JsonObject) -> Move:
+def move_from_json(data: wire.JsonObject) -> Move:
     """Return a move.
 
     Raises:

@@ -16,12 +16,9 @@ from starlette.responses import Response
 
 from deskhand import limits
 from deskhand.errors import Code, DeskhandError
-from deskhand.hub.app import Hub, visible
-from deskhand.hub.credentials import bearer_sha256, page_sha256
+from deskhand.hub import app, credentials, peer, submitting
 from deskhand.hub.http.messages import ACKNOWLEDGED
 from deskhand.hub.http.walls import WRITES, refuse_foreign
-from deskhand.hub.peer import Throttle
-from deskhand.hub.submitting import Surface
 from deskhand.hub.uploads import Uploads
 from deskhand.ports import Credential, W
 from deskhand.protocol.authority import Principal
@@ -30,7 +27,7 @@ from deskhand.protocol.ops import Op, OpResult
 KEY_HEADER: Final = "x-deskhand-key"
 _FORWARDED: Final = frozenset({"forwarded", "via", "x-forwarded-for"})
 _SECURE_COOKIE: Final = "__Host-dh"
-_SURFACES: Final[dict[str, Surface]] = {"page": "page", "cli": "cli"}
+_SURFACES: Final[dict[str, submitting.Surface]] = {"page": "page", "cli": "cli"}
 
 
 Answering = Callable[..., Coroutine[Any, Any, Response]]
@@ -50,7 +47,7 @@ class Call:
     """One request that was let in; without ``credential`` on a public route."""
 
     door: Door
-    hub: Hub
+    hub: app.Hub
     request: Request
     credential: Credential | None = None
 
@@ -78,7 +75,7 @@ class Call:
         return asked is not None and not between and bool(asked())
 
     @property
-    def surface(self) -> Surface:
+    def surface(self) -> submitting.Surface:
         """What a task of the caller says it came by."""
         return _SURFACES.get(self.credential.kind if self.credential else "", "http")
 
@@ -89,7 +86,7 @@ class Call:
     async def get(self, kind: type[W], name: str) -> W:
         """Return an object that the caller may see; ``not_found`` is the same for unknown and foreign (IS-01)."""
         found = await self.hub.store.get(self.me.account, kind, name)
-        if found is None or not visible(self.me, found):
+        if found is None or not app.visible(self.me, found):
             raise DeskhandError(Code.NOT_FOUND)
         return found
 
@@ -102,13 +99,13 @@ class Call:
 class Door:
     """What routes work with, and the one way in."""
 
-    def __init__(self, hub: Hub, *, push: PushDoor, page: Mapping[str, Response]) -> None:
+    def __init__(self, hub: app.Hub, *, push: PushDoor, page: Mapping[str, Response]) -> None:
         """Begin with nobody known; ``page`` are its files as they are sent."""
         self.hub, self.push, self.page = hub, push, page
         self.uploads = Uploads(store=hub.store, blobs=hub.blobs, clock=hub.clock, ids=hub.ids)
         often = limits.BAD_LOGINS_PER_MINUTE_MAX
-        self._bad = Throttle(hub.clock, most=often, seconds=60, file=hub.tried("logins"))
-        self._busy = Throttle(hub.clock, most=limits.REQUESTS_PER_TEN_SECONDS_MAX, seconds=10)
+        self._bad = peer.Throttle(hub.clock, most=often, seconds=60, file=hub.tried("logins"))
+        self._busy = peer.Throttle(hub.clock, most=limits.REQUESTS_PER_TEN_SECONDS_MAX, seconds=10)
 
     async def admit(self, request: Request, roles: frozenset[str]) -> Call:
         """Let a request in, or refuse it in the one way that tells a stranger nothing; without roles it is public."""
@@ -162,10 +159,10 @@ def _presented(request: Request) -> tuple[str, bool]:
         scheme, _, token = bearers[0].partition(" ")
         if scheme.lower() != "bearer" or not token.strip():
             raise DeskhandError(Code.UNAUTHORIZED)
-        return bearer_sha256(token.strip()), False
+        return credentials.bearer_sha256(token.strip()), False
     if cookie is None or key is None:
         raise DeskhandError(Code.UNAUTHORIZED)
     refuse_foreign(request.headers, origin)
     if request.method in WRITES and "origin" not in request.headers:
         raise DeskhandError(Code.ORIGIN_REFUSED)
-    return page_sha256(cookie=cookie, key=key), True
+    return credentials.page_sha256(cookie=cookie, key=key), True

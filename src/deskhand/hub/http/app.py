@@ -20,12 +20,8 @@ from typing_extensions import override
 
 from deskhand.errors import Code, DeskhandError
 from deskhand.hub.app import Hub
-from deskhand.hub.http import files, page, routes
-from deskhand.hub.http.access import Answering, Door, PushDoor
-from deskhand.hub.http.messages import BYTES, CHUNK, JSON, NOTHING, POLICY, Flow, Takes, check_body
-from deskhand.hub.http.walls import Names, Walls
-from deskhand.protocol import objects, requests, tasks
-from deskhand.protocol.wire import Wire
+from deskhand.hub.http import access, files, messages, page, routes, walls
+from deskhand.protocol import objects, requests, tasks, wire
 
 PAGE: Final = Path(__file__).parent.parent / "page"
 _METHOD_NOT_ALLOWED: Final = 405
@@ -36,9 +32,9 @@ _UNDESCRIBED: Final = frozenset({"/openapi.json", "/", _ANY_PATH})
 class Rule(NamedTuple):
     """One row of the table. ``roles`` are who may call; ``body`` is the shape of a JSON body, or the bytes it takes."""
 
-    answering: Answering
+    answering: access.Answering
     roles: frozenset[str]
-    body: type[Wire] | Takes
+    body: type[wire.Wire] | messages.Takes
     status: int
 
 
@@ -48,13 +44,13 @@ def _rule(*, answers: str, who: str, takes: str = "nothing", status: int = 200) 
     answering = _PLACES[place][name]
     if about:
         answering = answering(_SHAPES[about[0]], *about[1:])
-    return Rule(answering, frozenset(POLICY["who"][who]), _SHAPES[takes], status)
+    return Rule(answering, frozenset(messages.POLICY["who"][who]), _SHAPES[takes], status)
 
 
 _PLACES: Final = {"routes": vars(routes), "files": vars(files), "page": vars(page)}
-_BYTES: Final = {"nothing": NOTHING, "chunk": CHUNK, "bytes": BYTES}
+_BYTES: Final = {"nothing": messages.NOTHING, "chunk": messages.CHUNK, "bytes": messages.BYTES}
 _SHAPES: Final[dict[str, Any]] = {**_BYTES, **vars(objects), **vars(tasks), **vars(requests)}
-RULES: Final = {name: _rule(**row) for name, row in POLICY["routes"].items()}
+RULES: Final = {name: _rule(**row) for name, row in messages.POLICY["routes"].items()}
 
 
 class GuardedRoute(APIRoute):
@@ -65,21 +61,21 @@ class GuardedRoute(APIRoute):
         """Return the handler behind the door; an unclassified route cannot even be defined."""
         inner = super().get_route_handler()
         [rule] = [RULES[f"{method} {self.path}"] for method in self.methods or ()]
-        takes = JSON if isinstance(rule.body, type) else rule.body
+        takes = messages.JSON if isinstance(rule.body, type) else rule.body
 
         async def guarded(request: Request) -> Response:
-            door = cast("Door", request.app.state.door)
+            door = cast("access.Door", request.app.state.door)
             request.state.call = await door.admit(request, rule.roles)
-            check_body(request, takes)
+            messages.check_body(request, takes)
             return await inner(request)
 
         return guarded
 
 
-def create_app(hub: Hub, *, push: PushDoor, page_folder: Path = PAGE) -> FastAPI:
+def create_app(hub: Hub, *, push: access.PushDoor, page_folder: Path = PAGE) -> FastAPI:
     """Return the app for a started hub, with the routes of the table and no others (AU-01)."""
     app = FastAPI(title="Deskhand", version="1", openapi_url=None, docs_url=None, redoc_url=None)
-    app.state.door = Door(hub, push=push, page=page.load_page(page_folder))
+    app.state.door = access.Door(hub, push=push, page=page.load_page(page_folder))
     for name, rule in RULES.items():
         method, _, path = name.partition(" ")
         route = GuardedRoute(
@@ -87,26 +83,26 @@ def create_app(hub: Hub, *, push: PushDoor, page_folder: Path = PAGE) -> FastAPI
             rule.answering,
             methods=[method],
             status_code=rule.status,
-            response_class=Flow if rule.answering is routes.stream else JSONResponse,
+            response_class=messages.Flow if rule.answering is routes.stream else JSONResponse,
             openapi_extra=_described(rule.body),
             include_in_schema=path not in _UNDESCRIBED,
         )
         app.router.routes.append(route)
     app.add_exception_handler(HTTPException, _refused_by_routing)
     app.add_exception_handler(RequestValidationError, _refused_by_validation)
-    app.add_middleware(Walls, names=Names(hub.names), ids=hub.ids)
+    app.add_middleware(walls.Walls, names=walls.Names(hub.names), ids=hub.ids)
     return app
 
 
-def _described(body: type[Wire] | Takes) -> dict[str, Any] | None:
+def _described(body: type[wire.Wire] | messages.Takes) -> dict[str, Any] | None:
     """Return how OpenAPI describes a body, without references out of it."""
-    if body is NOTHING:
+    if body is messages.NOTHING:
         return None
     schema: dict[str, Any] = {"type": "string", "format": "binary"}
     if isinstance(body, type):
         schema = body.model_json_schema(ref_template="#/components/schemas/{model}")
         schema.pop("$defs", None)
-    media_type = JSON.media_type if isinstance(body, type) else body.media_type
+    media_type = messages.JSON.media_type if isinstance(body, type) else body.media_type
     return {"requestBody": {"required": True, "content": {media_type: {"schema": schema}}}}
 
 

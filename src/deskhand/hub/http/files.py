@@ -122,7 +122,7 @@ async def _serve(call: Call, file: Artifact | FileRef) -> Response:
     size = blobs.size(sha256)
     if size is None:
         raise DeskhandError(Code.NOT_FOUND)
-    media_type = await sniff_blob(blobs, sha256, name=file.name)
+    media_type = await sniff_blob(blobs, sha256, file.name)
     tag = f'"{sha256}"'
     span = _span(call.request, size, tag)
     start, end = span or (0, size - 1)

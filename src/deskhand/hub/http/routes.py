@@ -20,18 +20,13 @@ from deskhand import limits
 from deskhand.core.delivery import trial_announcement
 from deskhand.core.settings import REGISTRY
 from deskhand.errors import Code, DeskhandError
-from deskhand.hub.app import visible
+from deskhand.hub import app, streaming, timing
 from deskhand.hub.http.access import Answering, Call, TheCall, cookie_for
 from deskhand.hub.http.messages import Answer, Flow, items, read_json
 from deskhand.hub.peer import Peer, uid_of
-from deskhand.hub.streaming import view_of
-from deskhand.hub.timing import plan
 from deskhand.ports import Frame, PushSubscription, W
+from deskhand.protocol import objects, ops, tasks, wire
 from deskhand.protocol import requests as asks
-from deskhand.protocol.objects import Role, Runner, Setting, Thread
-from deskhand.protocol.ops import Op
-from deskhand.protocol.tasks import Task
-from deskhand.protocol.wire import Wire
 
 Limit = Annotated[int, Query(ge=1, le=limits.LIST_LIMIT_MAX)]
 Seq = Annotated[int, Query(ge=0, le=limits.INTEGER_MAX)]
@@ -56,9 +51,9 @@ async def post_task(
     key = key or call.hub.ids.new("key")
     body = wish.model_dump(mode="json", exclude_unset=True, exclude={"thread", "meant"})
     body["as"] = "task"
-    op = Op(op_id=f"task-key:{key}", kind="message.post", thread=wish.thread, body=body)
+    op = ops.Op(op_id=f"task-key:{key}", kind="message.post", thread=wish.thread, body=body)
     result = await call.do(op)
-    task = await call.get(Task, result.task or "")
+    task = await call.get(tasks.Task, result.task or "")
     return Answer(task, status_code=200 if result.status == "duplicate" else 201)
 
 
@@ -92,7 +87,7 @@ async def snapshot(call: TheCall) -> Answer:
     return Answer(await call.hub.snapshot(call.me))
 
 
-def one_of(kind: type[Wire]) -> Answering:
+def one_of(kind: type[wire.Wire]) -> Answering:
     """Return what answers with one object by its id."""
 
     async def one(call: TheCall, name: str) -> Answer:
@@ -101,7 +96,7 @@ def one_of(kind: type[Wire]) -> Answering:
     return one
 
 
-def list_of(kind: type[Wire], *states: str) -> Answering:
+def list_of(kind: type[wire.Wire], *states: str) -> Answering:
     """Return what answers with objects in these states, newest first; ``open``: only what waits for a person."""
 
     async def some(call: TheCall, part: Annotated[asks.Part, Query()]) -> Answer:
@@ -112,7 +107,7 @@ def list_of(kind: type[Wire], *states: str) -> Answering:
 
 async def list_tasks(call: TheCall, part: Annotated[asks.TaskPart, Query()]) -> Answer:
     """Return tasks, newest first."""
-    return await _page(call, Task, part, thread=part.thread, states=part.state or ())
+    return await _page(call, tasks.Task, part, thread=part.thread, states=part.state or ())
 
 
 async def list_thread_events(
@@ -122,8 +117,8 @@ async def list_thread_events(
     limit: Limit = limits.LIST_LIMIT_DEFAULT,
 ) -> Answer:
     """Return the newest events of a conversation before a seq, oldest first; ``next`` is the seq to go on before."""
-    await call.get(Thread, thread)
-    view = view_of(call.me)
+    await call.get(objects.Thread, thread)
+    view = streaming.view_of(call.me)
     found = await call.hub.store.thread_events(view, thread, before=before, limit=limit)
     return items(found, following=str(found[0].seq) if len(found) == limit else None)
 
@@ -134,7 +129,7 @@ async def list_runners(call: TheCall) -> Answer:
     known = {name: {**link.to_json(), "link": link.state} for name, link in links.items()}
     rows = [
         {"connected": False, **known.get(runner.id, {}), **runner.to_json()}
-        for runner in await call.find(Runner)
+        for runner in await call.find(objects.Runner)
     ]
     return items(rows)
 
@@ -143,20 +138,20 @@ async def list_deliveries(call: TheCall, part: Annotated[asks.Part, Query()]) ->
     """Return notifications with their fates, newest first; others than the owner see their own device's."""
     me = call.me
     found = await call.hub.store.deliveries(me.account, before=part.before, limit=part.limit)
-    rows = [one for one in found if me.role is Role.OWNER or one.device == me.id]
+    rows = [one for one in found if me.role is objects.Role.OWNER or one.device == me.id]
     return items(rows, following=found[-1].id if len(found) == part.limit else None)
 
 
 async def list_commands(call: TheCall) -> Answer:
     """Return the commands that some computer of the account understands; the newest computer describes each."""
-    runners = await call.find(Runner, "active")
+    runners = await call.find(objects.Runner, "active")
     known = {command.name: command for one in reversed(runners) for command in one.commands}
     return items([known[name] for name in sorted(known)])
 
 
 async def list_settings(call: TheCall) -> Answer:
     """Return every setting of the account with its value, its default and when it was changed."""
-    changed = {one.id: one.to_json() for one in await call.find(Setting)}
+    changed = {one.id: one.to_json() for one in await call.find(objects.Setting)}
     rows = [
         {"id": spec.name, "value": spec.default, "default": spec.default, "choices": spec.choices}
         | changed.get(spec.name, {})
@@ -204,7 +199,7 @@ async def close_invite(call: TheCall, invite: str) -> Response:
 
 async def revoke_device(call: TheCall, device: str) -> Response:
     """Take every right from a device at once: token, streams, pushes, leases (PA-07)."""
-    op = Op(op_id=call.hub.ids.new("del"), kind="device.revoke", body={"device": device})
+    op = ops.Op(op_id=call.hub.ids.new("del"), kind="device.revoke", body={"device": device})
     await call.do(op)
     return Response(status_code=204)
 
@@ -234,10 +229,10 @@ async def subscribe(call: TheCall) -> Answer:
 async def push_test(call: TheCall) -> Answer:
     """Plan a notification to this device, or from the owner's terminal to every one; its fate is a delivery."""
     ids, me = call.hub.ids, call.me
-    device = "" if call.surface == "cli" and me.role is Role.OWNER else me.id
+    device = "" if call.surface == "cli" and me.role is objects.Role.OWNER else me.id
     trial = trial_announcement(ids.new("try"))
     planned = await call.hub.store.write(
-        me.account, lambda tx: plan(tx, trial, ids=ids, device=device)
+        me.account, lambda tx: timing.plan(tx, trial, ids=ids, device=device)
     )
     if not planned:
         raise DeskhandError(Code.ILLEGAL_STATE, "no subscription")
@@ -259,7 +254,7 @@ async def _page(
         account, kind, states=states, thread=thread, before=before, limit=limit
     )
     following = getattr(found[-1], "id", None) if len(found) == limit else None
-    return items([one for one in found if visible(call.me, one)], following=following)
+    return items([one for one in found if app.visible(call.me, one)], following=following)
 
 
 async def _lines(first: Frame | None, frames: AsyncGenerator[Frame]) -> AsyncGenerator[bytes]:

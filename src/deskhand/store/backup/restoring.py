@@ -21,21 +21,17 @@ from deskhand.core.restoring import after_restore
 from deskhand.errors import DeskhandError
 from deskhand.ids import Ids
 from deskhand.ports import Credential
-from deskhand.protocol.authority import Principal
-from deskhand.protocol.events import HUB, DeviceRevoked, LogRestored
-from deskhand.protocol.objects import Role
-from deskhand.store import tables
+from deskhand.protocol import authority, events, objects
+from deskhand.store import private, rows, tables
 from deskhand.store.engine import open_sqlite_reader
 from deskhand.store.faults import translated
 from deskhand.store.log.transaction import Memory, SqlTx
-from deskhand.store.private import sync
-from deskhand.store.rows import RowValues
 
 _HERE: Final = -100
 _EXCHANGE: Final = 2
 
 
-def replaced(hub: Path, account: str) -> tuple[set[str], list[RowValues]] | None:
+def replaced(hub: Path, account: str) -> tuple[set[str], list[rows.RowValues]] | None:
     """Return who lost access to the account and where its pushes go, as the file of the hub that is replaced says.
 
     Nothing when it does not know the account or cannot be read.
@@ -58,7 +54,7 @@ def settle(
     backup_at: str,
     before: Path,
     here: Credential | None,
-) -> list[LogRestored]:
+) -> list[events.LogRestored]:
     """Settle every account of a restored hub's file; return what each was told.
 
     Args:
@@ -69,12 +65,12 @@ def settle(
         before: the hub's file of the home that is replaced, which may not be there.
         here: how this computer's own runner comes in, where it needs a new token.
     """
-    told: list[LogRestored] = []
+    told: list[events.LogRestored] = []
     with engine.begin() as connection:
         for account in connection.execute(select(tables.accounts.c.id)).scalars().all():
             revoked, subscriptions = replaced(before, account) or (None, [])
             runner = here if here and here.principal.account == account else None
-            owner = Principal(account=account, id=HUB, role=Role.OWNER)
+            owner = authority.Principal(account=account, id=events.HUB, role=objects.Role.OWNER)
             wish = Wish(principal=owner, thread=None, task=None, ids=ids)
             tx = SqlTx(connection, account, now=stamp(clock.now()), memory=Memory())
             kept = runner.principal.id if runner else None
@@ -82,7 +78,7 @@ def settle(
             for draft in drafts:
                 tx.emit(draft)
             bodies = [draft.body for draft in drafts]
-            ended = {body.device for body in bodies if isinstance(body, DeviceRevoked)}
+            ended = {body.device for body in bodies if isinstance(body, events.DeviceRevoked)}
             for name in ended | (revoked or set[str]()):
                 tx.revoke_credentials(name)
             if runner:
@@ -93,7 +89,7 @@ def settle(
             _push_again(connection, subscriptions)
             mine = update(tables.accounts).filter_by(id=account)
             connection.execute(mine.values(incarnation=ids.new("log")))
-            told += [body for body in bodies if isinstance(body, LogRestored)]
+            told += [body for body in bodies if isinstance(body, events.LogRestored)]
     return told
 
 
@@ -106,7 +102,7 @@ def _forget_the_moment(connection: Connection, account: str) -> None:
         connection.execute(delete(table).filter_by(account=account))
 
 
-def _push_again(connection: Connection, told: list[RowValues]) -> None:
+def _push_again(connection: Connection, told: list[rows.RowValues]) -> None:
     """Let devices that stay be reached as before: their addresses are in no backup."""
     held = select(tables.credentials.c.principal).filter_by(revoked=False)
     active = set(connection.execute(held).scalars())
@@ -141,5 +137,5 @@ def place(prepared: Path, home: Path, *, aside: Path) -> Path | None:
         except OSError:
             aside.rename(home)
             raise
-    sync(home.parent)
+    private.sync(home.parent)
     return before

@@ -17,7 +17,6 @@ from deskhand.protocol.events import Event
 from deskhand.protocol.wire import Wire
 from deskhand.store import tables
 from deskhand.store.rows import Row, committed, read_event, read_object
-from deskhand.store.tables import one
 
 W = TypeVar("W", bound=Wire)
 
@@ -36,7 +35,7 @@ class Asked(TypedDict, total=False):
 
 
 def _end(connection: Connection, account: str) -> tuple[int, str]:
-    row = one(connection, tables.accounts, id=account)
+    row = tables.one(connection, tables.accounts, id=account)
     return (row["head"], row["incarnation"]) if row else (0, "")
 
 
@@ -94,7 +93,7 @@ def committed_after(
 
 def get(connection: Connection, account: str, kind: type[W], name: str) -> W | None:
     """Return one object, or nothing."""
-    row = one(connection, tables.projections[kind], account=account, id=name)
+    row = tables.one(connection, tables.projections[kind], account=account, id=name)
     return None if row is None else read_object(kind, row["object"])
 
 

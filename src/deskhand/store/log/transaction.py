@@ -22,9 +22,8 @@ from deskhand.protocol.objects import Device
 from deskhand.protocol.ops import Op, OpResult
 from deskhand.protocol.tasks import Approval, Artifact, Question, Task
 from deskhand.protocol.wire import Wire
-from deskhand.store import tables
+from deskhand.store import own, tables
 from deskhand.store.log import reading
-from deskhand.store.own import access, deliveries, uploads
 from deskhand.store.rows import REDACTED_TEXT, appended, object_row, object_text, read_object
 from deskhand.store.tables import one, put
 
@@ -168,7 +167,7 @@ class SqlTx:
         self._committed.append(committed)
         self._unwritten.append(row)
         if isinstance(draft.body, MessagePosted) and draft.body.files:
-            uploads.keep(self._connection, self.account, [file.id for file in draft.body.files])
+            own.keep_uploads(self._connection, self.account, [file.id for file in draft.body.files])
         if isinstance(draft.body, ThreadErased) and draft.thread:
             self._erase(draft.thread, before=event.seq)
         return event
@@ -212,27 +211,27 @@ class SqlTx:
 
         return method
 
-    plan_delivery = _owned(deliveries.plan)
-    acknowledge_delivery = _owned(deliveries.acknowledge)
-    presence = _owned(access.presence)
-    add_credential = _owned(access.add_credential)
-    revoke_credentials = _owned(access.revoke)
-    put_invite = _owned(access.put_invite)
-    invite = _owned(access.invite)
-    put_joining = _owned(access.put_joining)
-    joining = _owned(access.own_joining)
-    upload = _owned(uploads.finished)
+    plan_delivery = _owned(own.plan_delivery)
+    acknowledge_delivery = _owned(own.acknowledge_delivery)
+    presence = _owned(own.presence)
+    add_credential = _owned(own.add_credential)
+    revoke_credentials = _owned(own.revoke)
+    put_invite = _owned(own.put_invite)
+    invite = _owned(own.invite)
+    put_joining = _owned(own.put_joining)
+    joining = _owned(own.own_joining)
+    upload = _owned(own.finished_upload)
 
     def subscriptions(self) -> list[PushSubscription]:
         """Return the account's push subscriptions of active devices."""
-        found = deliveries.subscriptions(self._connection, self.account)
+        found = own.subscriptions(self._connection, self.account)
         active = {device.id for device in self.find(Device, states=("active",))} if found else ()
         return [subscription for subscription in found if subscription.device in active]
 
     def mark_read(self, principal: str, thread: str, seq: int) -> None:
         """Keep the highest seq this principal has seen in the thread."""
         self._write_out()  # the thread may be of this write
-        access.mark_read(self._connection, self.account, principal, thread, seq)
+        own.mark_read(self._connection, self.account, principal, thread, seq)
 
     def renew_lease(self, task: str, *, runner: str, epoch: int) -> None:
         """Note that the runner still works on it."""

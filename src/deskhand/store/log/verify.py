@@ -14,7 +14,6 @@ from deskhand.errors import DeskhandError
 from deskhand.protocol.wire import Wire
 from deskhand.store import tables
 from deskhand.store.rows import GENESIS, REDACTED_TEXT, chained, digest, object_row, read_event
-from deskhand.store.tables import one
 
 _PAGE = 1000
 _e = tables.events.c
@@ -41,7 +40,7 @@ def verify(connection: Connection, account: str) -> list[str]:
 
 def verify_inside(connection: Connection, account: str) -> list[str]:
     """Return what differs as the transaction of the connection sees it."""
-    row = one(connection, tables.accounts, id=account)
+    row = tables.one(connection, tables.accounts, id=account)
     if row is None:
         return [f"Account {account} does not exist."]
     walk = _Walk()
