@@ -12,11 +12,10 @@ from typing import Any
 import pytest
 from typing_extensions import override
 
-from deskhand.cli.client import Client
+from deskhand.cli.client import Client, client
 from deskhand.cli.commands import look
 from deskhand.cli.fetching import safe_name
 from deskhand.cli.follow import exit_code, show_event, show_outcome, stuck
-from deskhand.cli.home import client
 from deskhand.cli.programs.serving import Reach, reach_of
 from deskhand.cli.screen import one_line, plain, width
 from deskhand.cli.values import config_path, parsed, setting, write_value

@@ -1,7 +1,7 @@
-"""The CLI's side of HTTP: connections of the standard library, JSON in and out, files up and down.
+"""Where state lies on this computer, who its user is to the hub, and how that is spoken to: JSON, files up and down.
 
 ``http.client`` and not a bigger library: a command must begin within 0.3 s. It refuses to follow redirects and to send
-a credential anywhere but to the one hub it was made for.
+a credential, the local owner's above all, anywhere but to the one hub it was made for.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import http.client
 import json
+import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,6 +19,7 @@ from urllib.parse import quote, urlencode, urlsplit
 from deskhand.cli.screen import Obj, Refusal, speak
 from deskhand.errors import Code, DeskhandError
 from deskhand.limits import PROTOCOL
+from deskhand.store.private import OWNER_FILE, RUNNER_FILE, read_private
 
 _SECONDS: Final = 30.0
 _ANSWER_BYTES_MAX: Final = 64 * 1024**2
@@ -50,6 +52,10 @@ class Client:
         """
         asked = {name: value for name, value in query.items() if value is not None}
         return self.call("GET", f"{path}?{urlencode(asked, doseq=True)}" if asked else path)
+
+    def one(self, kind: str, name: str, part: str = "", **query: object) -> Obj:
+        """Return an object by its id, or a part of it."""
+        return self.get(f"/v1/{kind}/{quote(name, safe='')}{part}", **query)
 
     def items(self, path: str, *, most: int = LIST_LIMIT, **query: object) -> list[Obj]:
         """Return the entries of a list, page after page, at most ``most``."""
@@ -109,9 +115,9 @@ class Client:
             self._go_on(f"/v1/uploads/{upload}", file, size)
         return upload
 
-    def download(self, path: str) -> Iterator[bytes]:
-        """Yield the bytes at a path."""
-        response = self.send("GET", path)
+    def download(self, artifact: str) -> Iterator[bytes]:
+        """Yield the bytes of an artifact."""
+        response = self.send("GET", f"/v1/artifacts/{quote(artifact, safe='')}/content")
         while data := response.read(_READ):
             yield data
 
@@ -164,9 +170,56 @@ class Client:
         raise refusal
 
 
-def quoted(name: str) -> str:
-    """Return a name as one part of a path."""
-    return quote(name, safe="")
+def home() -> Path:
+    """Return ``DESKHAND_HOME``, or where this system keeps programs' data."""
+    said = os.environ.get("DESKHAND_HOME")
+    if said:
+        return Path(said).expanduser().absolute()
+    from platformdirs import user_data_path
+
+    return user_data_path("deskhand", appauthor=False)
+
+
+def client() -> Client:
+    """Return who speaks to the hub of this user.
+
+    Raises:
+        DeskhandError: ``hub_unreachable`` before the first start; ``unauthorized`` for another hub without a
+            token; ``home_unsafe``.
+    """
+    url, token = os.environ.get("DESKHAND_URL"), os.environ.get("DESKHAND_TOKEN")
+    owner = read_private(home() / OWNER_FILE)
+    known = str(owner["url"]).rstrip("/") if owner and owner.get("url") else None
+    chosen = (url or known or "").rstrip("/")
+    if not chosen:
+        raise DeskhandError(Code.HUB_UNREACHABLE, "no hub was started here")
+    if token is None and owner is not None and chosen == known:
+        token = str(owner["token"])
+    if token is None:
+        raise DeskhandError(Code.UNAUTHORIZED, "DESKHAND_TOKEN")
+    return Client(url=chosen, token=token)
+
+
+def this_computer() -> Obj:
+    """Return what this computer is to its hub.
+
+    Raises:
+        DeskhandError: ``not_found`` when it is no runner there; as :func:`client`.
+    """
+    known = local_runner() or {}
+    for one in client().items("/v1/runners"):
+        if one["id"] == known.get("device"):
+            return one
+    raise DeskhandError(Code.NOT_FOUND, speak.say("doctor.runner"))
+
+
+def local_runner() -> Obj | None:
+    """Return what this computer is as a runner, if it is one.
+
+    Raises:
+        DeskhandError: ``home_unsafe``.
+    """
+    return read_private(home() / RUNNER_FILE)
 
 
 def new_op_id() -> str:

@@ -23,14 +23,14 @@ from tempfile import NamedTemporaryFile, mkdtemp
 from typing import Final
 from urllib.parse import urlsplit
 
-from deskhand.cli.home import client, home
+from deskhand.cli.client import client, home
 from deskhand.cli.screen import speak
 from deskhand.clock import SystemClock
 from deskhand.errors import DeskhandError
 from deskhand.runner.ceiling import Ceiling
-from deskhand.runner.process import Process
 from deskhand.sandbox.choose import choose_sandbox
 from deskhand.sandbox.escapes import try_escapes
+from deskhand.secret import close_to_others
 from deskhand.store.private import OWNER_FILE, RUNNER_FILE
 from deskhand.tools.apart import query
 from deskhand.tools.beneath import Folder
@@ -111,7 +111,7 @@ def _private() -> str:
 
 
 def _closed() -> str:
-    Process().close_to_others()
+    close_to_others()
     dumps = sys.platform == "linux" and ctypes.CDLL(None).prctl(_PR_GET_DUMPABLE, 0, 0, 0, 0)
     return "core" if dumps or resource.getrlimit(resource.RLIMIT_CORE) != (0, 0) else ""
 

@@ -11,7 +11,7 @@ from contextlib import ExitStack
 from pathlib import Path, PureWindowsPath
 from typing import Final
 
-from deskhand.cli.client import Client, quoted
+from deskhand.cli.client import Client
 from deskhand.cli.screen import Obj, plain
 from deskhand.errors import Code, DeskhandError
 from deskhand.store.private import replacing
@@ -35,7 +35,7 @@ def fetch(hub: Client, artifact: Obj, directory: Path, *, overwrite: bool) -> Pa
             _take(target)
             undoing.callback(target.unlink)
         with replacing(target) as file:
-            for chunk in hub.download(f"/v1/artifacts/{quoted(str(artifact['id']))}/content"):
+            for chunk in hub.download(str(artifact["id"])):
                 digest.update(chunk)
                 file.write(chunk)
             if digest.hexdigest() != artifact["sha256"]:

@@ -25,7 +25,7 @@ from typer import _coercion as coercion  # the one seam there is
 from typer import core
 from typing_extensions import override
 
-from deskhand.cli.home import home
+from deskhand.cli.client import home
 from deskhand.cli.screen import speak
 from deskhand.errors import Code, DeskhandError
 from deskhand.texts import LANGUAGES

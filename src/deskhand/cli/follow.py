@@ -13,7 +13,7 @@ from pathlib import Path
 from time import monotonic, sleep  # noqa: TID251 - a plain program that waits for its hub
 from typing import Final, cast
 
-from deskhand.cli.client import LIST_LIMIT, Client, quoted
+from deskhand.cli.client import LIST_LIMIT, Client
 from deskhand.cli.screen import Exit, Obj, one_line, speak
 from deskhand.errors import Code, DeskhandError
 from deskhand.limits import SYNC_WAIT_SECONDS_MAX
@@ -67,17 +67,17 @@ def follow_task(
     also_when_stuck: bool,
 ) -> tuple[Obj, bool]:
     """Show a task's events until it ends or, if wished, is stuck; return it, and whether that was in time."""
-    path, look = f"/v1/tasks/{quoted(name)}", True
+    look = True
     for page in pages_of(hub, after, seconds=seconds):
         for event in page:
             if event.get("task") == name:
                 show(event)
                 look = look or str(event["kind"]).startswith(_LOOK_KINDS)
         if look:
-            task, look = hub.get(path), False
+            task, look = hub.one("tasks", name), False
             if task["state"] in FINAL or (also_when_stuck and stuck(task)):
                 return task, True
-    return hub.get(path), False
+    return hub.one("tasks", name), False
 
 
 def suggested(hub: Client, name: str, *, after: int) -> Obj:
@@ -85,7 +85,7 @@ def suggested(hub: Client, name: str, *, after: int) -> Obj:
     for event in events_of(hub, after, seconds=_SUGGESTED_SECONDS):
         if event["kind"] == "task.suggested" and event.get("task") == name:
             break
-    return hub.get(f"/v1/tasks/{quoted(name)}")
+    return hub.one("tasks", name)
 
 
 def choose(hub: Client, task: Obj, wanted: str) -> Obj:

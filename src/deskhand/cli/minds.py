@@ -16,8 +16,8 @@ from deskhand.agents.builtin.agent import BuiltInAgent
 from deskhand.agents.builtin.choosing import SERVERS, Findings, Scene, Wanted
 from deskhand.agents.builtin.installing import offers
 from deskhand.agents.builtin.supply import Embedded, Supply, look
+from deskhand.cli.client import home
 from deskhand.cli.closing import HELD
-from deskhand.cli.home import home
 from deskhand.cli.screen import Obj, speak
 from deskhand.cli.values import setting
 from deskhand.clock import Clock, SystemClock, stamp

@@ -106,10 +106,10 @@ class Screen:
         """Return what is said behind the name of a model that is not one for work."""
         return self.say(f"model.label.{label}") if label else ""
 
-    def out(self, line: str) -> None:
-        """Print a line of the result; ``--json`` has only the one object."""
-        if not self.json:
-            sys.stdout.write(plain(line) + "\n")
+    def out(self, *lines: str) -> None:
+        """Print lines of the result; ``--json`` has only the one object."""
+        if lines and not self.json:
+            sys.stdout.write(plain("\n".join(lines)) + "\n")
             sys.stdout.flush()
 
     def note(self, line: str, style: str = "") -> None:
@@ -137,8 +137,7 @@ class Screen:
 
     def answer(self, value: object, *lines: str) -> int:
         """Print the one object of ``--json``, or else the lines that say it; return 0."""
-        for line in lines:
-            self.out(line)
+        self.out(*lines)
         if self.json:
             self.result(value)
         return Exit.DONE

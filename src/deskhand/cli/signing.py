@@ -10,7 +10,7 @@ import json
 import re
 from typing import Final
 
-from deskhand.cli.home import home, local_runner
+from deskhand.cli.client import home, local_runner
 from deskhand.cli.screen import Obj, speak
 from deskhand.clock import SystemClock
 from deskhand.errors import Code, DeskhandError

@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import closing
 from pathlib import Path
 
-from deskhand.cli.home import home
+from deskhand.cli.client import home
 from deskhand.cli.screen import speak
 from deskhand.tools.undo.keeping import CHECKPOINTS, Checkpoints
 from deskhand.tools.undo.restoring import Plan

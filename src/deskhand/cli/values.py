@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, cast
 
+from deskhand.cli.client import home
 from deskhand.cli.flags import MODES
-from deskhand.cli.home import home
 from deskhand.core.settings import REGISTRY, SettingSpec, checked
 from deskhand.errors import Code, DeskhandError
 

@@ -7,8 +7,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, cast
 
+from deskhand.cli.client import home, local_runner
 from deskhand.cli.flags import t
-from deskhand.cli.home import home, local_runner
 from deskhand.cli.screen import Exit, Obj, moment, speak
 from deskhand.errors import Code, DeskhandError
 from deskhand.store.private import OWNER_FILE, read_private

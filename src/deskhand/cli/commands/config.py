@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import cast
 
-from deskhand.cli.home import client
+from deskhand.cli.client import client
 from deskhand.cli.screen import Obj, speak
 from deskhand.cli.values import Setting, Value, parsed, setting, spec_of, write_value
 from deskhand.core.settings import REGISTRY

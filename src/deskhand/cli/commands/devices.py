@@ -11,10 +11,9 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Literal, cast
 
-from deskhand.cli.client import Client, quoted
+from deskhand.cli.client import Client, client, home, local_runner
 from deskhand.cli.flags import Mode
 from deskhand.cli.follow import events_of
-from deskhand.cli.home import client, home, local_runner
 from deskhand.cli.screen import Exit, Obj, moment, one_line, speak
 from deskhand.errors import Code, DeskhandError
 from deskhand.limits import INVITE_SECONDS
@@ -231,7 +230,7 @@ def list_threads() -> int:
 
 def show_thread(name: str) -> int:
     """Print a conversation."""
-    found: list[Obj] = client().get(f"/v1/threads/{quoted(name)}/events", limit=500)["items"]
+    found: list[Obj] = client().one("threads", name, "/events", limit=500)["items"]
     for event in found:
         body, at = event["body"], moment(event["at"])
         if event["kind"] == "message.posted":

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from time import monotonic, sleep  # noqa: TID251 - a plain program; the ledger is a table without events
 from typing import TYPE_CHECKING
 
-from deskhand.cli.home import client, home, this_computer
+from deskhand.cli.client import client, home, this_computer
 from deskhand.cli.screen import Exit, Obj, one_line, speak
 from deskhand.errors import Code, DeskhandError
 

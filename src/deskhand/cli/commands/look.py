@@ -13,13 +13,12 @@ from typing import Final, cast
 import typer
 
 from deskhand.cli import follow
-from deskhand.cli.client import LIST_LIMIT, Client, quoted
+from deskhand.cli.client import LIST_LIMIT, Client, client, home
 from deskhand.cli.flags import from_stdin, seconds, t
-from deskhand.cli.home import client, home
 from deskhand.cli.screen import Exit, Obj, Refusal, one_line, speak
 from deskhand.errors import Code, DeskhandError
 
-_OPEN = ("queued", "working", "input_required", "verifying", "paused")
+_STATES = {"queued", "working", "input_required", "verifying", "paused", *follow.FINAL}
 _TASK: Final = ("id", follow.standing, "created_at", "title")
 """How a task stands in a list."""
 
@@ -32,8 +31,8 @@ def status() -> int:
     computers = hub.items("/v1/runners")
     speak.out(speak.say("status.hub", url=hub.url, version=version["version"]))
     for one in computers:
-        speak.out(speak.say("status.runner", name=one["name"], link=link_line(one)))
-        speak.out(f"  {model_line(one)}")
+        line = speak.say("status.runner", name=one["name"], link=link_line(one))
+        speak.out(line, f"  {model_line(one)}")
     if not computers:
         speak.out(speak.say("status.no_runner"))
     waits = len(found["approvals"]) + len(found["questions"])
@@ -54,8 +53,8 @@ def ls(
     limit: int = 50,
 ) -> int:
     """List tasks."""
-    if set(state or ()) - {*_OPEN, *follow.FINAL}:
-        raise typer.BadParameter(f"--state: {' | '.join((*_OPEN, *sorted(follow.FINAL)))}")
+    if not _STATES.issuperset(state or ()):
+        raise typer.BadParameter(f"--state: {' | '.join(sorted(_STATES))}")
     found = client().items("/v1/tasks", most=limit, thread=thread, state=state)
     tasks = [task for task in found if everything or not task.get("archived")]
     return speak.listed(tasks, *_TASK, none="ls.none")
@@ -67,7 +66,7 @@ def show(name: str, *, changes: bool = False, net: bool = False) -> int:
         return _show_requests(name)
     hub = client()
     approval = name.startswith("apr_")
-    found = hub.get(f"/v1/{'approvals' if approval else 'tasks'}/{quoted(name)}")
+    found = hub.one("approvals" if approval else "tasks", name)
     if approval:
         _show_approval(found)
     elif changes:
@@ -99,9 +98,9 @@ def get(
 
     hub = client()
     if name.startswith("art_"):
-        wanted = [hub.get(f"/v1/artifacts/{quoted(name)}")]
+        wanted = [hub.one("artifacts", name)]
     else:
-        artifacts = cast("list[Obj]", hub.get(f"/v1/tasks/{quoted(name)}").get("artifacts", []))
+        artifacts = cast("list[Obj]", hub.one("tasks", name).get("artifacts", []))
         wanted = [one for one in artifacts if not files or one["name"] in files]
         if missing := set(files or ()) - {one["name"] for one in wanted}:
             raise DeskhandError(Code.NOT_FOUND, ", ".join(sorted(missing)), field="NAME")
@@ -171,7 +170,7 @@ def retry(name: str) -> int:
 def choose(name: str, suggestion: str) -> int:
     """Run a suggested command instead of waiting for a model."""
     hub = client()
-    task = hub.get(f"/v1/tasks/{quoted(name)}")
+    task = hub.one("tasks", name)
     return speak.done(follow.choose(hub, task, suggestion), "choose.done")
 
 
@@ -188,7 +187,7 @@ def decided(
 
     hub = client()
     named = _only_wait(hub, name, "approval")
-    approval = hub.get(f"/v1/approvals/{quoted(named)}")
+    approval = hub.one("approvals", named)
     _show_approval(approval)
     shown = sha256_of(approval["action"])
     if shown != approval["action_sha256"]:
@@ -213,7 +212,7 @@ def _only_wait(hub: Client, name: str, kind: str) -> str:
     """Return what is named, or the one open approval or question of a task; else ``illegal_state``."""
     if not name.startswith("tsk_"):
         return name
-    waits = cast("list[Obj]", hub.get(f"/v1/tasks/{quoted(name)}").get("waiting_for", []))
+    waits = cast("list[Obj]", hub.one("tasks", name).get("waiting_for", []))
     names = [str(one["id"]) for one in waits if one["kind"] == kind]
     if len(names) != 1:
         detail = ", ".join(names) or t("decide.nothing_open")
@@ -224,34 +223,31 @@ def _only_wait(hub: Client, name: str, kind: str) -> str:
 def _show_approval(approval: Obj) -> None:
     """Print what an approval is about: the sentence, exactly what would run, and its hash."""
     action = cast("Obj", approval["action"])
-    speak.out(speak.say("approval.sentence", sentence=approval["sentence"]))
-    risk = speak.say(f"risk.{approval['risk']}")
-    speak.out(speak.say("approval.risk", risk=risk, tool=action["tool"]))
-    for key, name in (("why", "why"), ("pattern", "always")):
-        if approval.get(key):
-            speak.out(f"  {speak.say(f'approval.{name}', **{key: approval[key]})}")
+    risk = speak.say(
+        "approval.risk", risk=speak.say(f"risk.{approval['risk']}"), tool=action["tool"]
+    )
+    told = [key for key in ("why", "pattern") if approval.get(key)]
+    lines = (f"  {speak.say(f'approval.{key}', **{key: approval[key]})}" for key in told)
+    speak.out(speak.say("approval.sentence", sentence=approval["sentence"]), risk, *lines)
     if action.get("argv"):
         speak.out("  " + speak.say("approval.command", argv=shlex.join(map(str, action["argv"]))))
     for key, value in sorted(cast("Obj", action["arguments"]).items()):
         first, *more = str(value).splitlines() or [""]
         speak.out(f"  {one_line(key)} =" + ("" if more else f" {first}"))
         _quote([first, *more] if more else [])
-    for key in ("folder", "target", "identity"):
-        if action.get(key):
-            speak.out(f"  {speak.say(f'approval.{key}')}: {action[key]}")
+    named = [key for key in ("folder", "target", "identity") if action.get(key)]
+    speak.out(*(f"  {speak.say(f'approval.{key}')}: {action[key]}" for key in named))
     _quote(str(action.get("preview") or "").splitlines())
     speak.out(f"  SHA-256 {approval['action_sha256']}")
     if approval["state"] != "open":
         said = {"decided_by": "–", "decided_at": "–", **approval}
-        state = speak.say(f"approval.{approval['state']}")
-        by, at = said["decided_by"], said["decided_at"]
-        speak.out(speak.say("approval.decided", state=state, by=by, at=at))
+        said["said"] = speak.say(f"approval.{approval['state']}")
+        speak.out(speak.say("approval.decided", **said))
 
 
 def _quote(lines: list[str]) -> None:
     """Print a long text behind a rule, so that no line of it can pass for one of ours."""
-    for line in lines:
-        speak.out(f"  │ {line}")
+    speak.out(*(f"  │ {line}" for line in lines))
 
 
 def link_line(computer: Obj) -> str:
@@ -276,23 +272,20 @@ def model_line(computer: Obj) -> str:
 def _show_task(hub: Client, task: Obj) -> None:
     told = dict.fromkeys(("runner", "folder", "mode"), "–") | task
     told = {name: one_line(value) for name, value in told.items()}
-    for line in (speak.say("show.head", **told), speak.say("show.who", **told)):
-        speak.out(line)
     criteria = [f"  • {one_line(criterion)}" for criterion in task.get("criteria", [])]
-    for line in (*follow.plan_lines(task.get("plan", [])), *criteria):
-        speak.out(line)
+    plan = follow.plan_lines(task.get("plan", []))
+    speak.out(speak.say("show.head", **told), *plan, *criteria)
     if task.get("model_used"):
         used = {"amount": "?", "currency": "USD", **task["usage"], **task["usage"].get("money", {})}
         tokens = used.pop("input_tokens") + used.pop("output_tokens")
         speak.out(speak.say("show.used", tokens=tokens, model=task["model_used"], **used))
     if task.get("now_doing"):
-        speak.out(speak.say("show.now", what=one_line(task["now_doing"])))
-    for check in task.get("checks", []):
-        speak.out(follow.check_line(check)[0])
+        speak.out(speak.say("show.now", **told))
+    speak.out(*(follow.check_line(check)[0] for check in task.get("checks", [])))
     follow.show_outcome(task)
     for waiting in task.get("waiting_for", []):
         if waiting["kind"] == "approval":
-            _show_approval(hub.get(f"/v1/approvals/{quoted(waiting['id'])}"))
+            _show_approval(hub.one("approvals", waiting["id"]))
 
 
 def _show_changes(hub: Client, task: Obj) -> None:
@@ -318,11 +311,10 @@ def _show_requests(task: str) -> int:
 
 
 def _watch_task(hub: Client, name: str, *, after: int | None, limit: float | None) -> int:
-    task, cursor = hub.get(f"/v1/tasks/{quoted(name)}"), after or 0
+    task, cursor = hub.one("tasks", name), after or 0
     show = speak.result if speak.json else follow.show_event
     if after is None:
-        path = f"/v1/threads/{quoted(task['thread'])}/events"
-        for event in hub.get(path, limit=LIST_LIMIT)["items"]:
+        for event in hub.one("threads", task["thread"], "/events", limit=LIST_LIMIT)["items"]:
             cursor = max(cursor, int(event["seq"]))
             if event.get("task") == name:
                 show(event)

@@ -9,7 +9,7 @@ from contextlib import suppress
 from time import monotonic, sleep  # noqa: TID251 - a plain program that waits for its hub
 from typing import TYPE_CHECKING
 
-from deskhand.cli.home import this_computer
+from deskhand.cli.client import this_computer
 from deskhand.cli.screen import Exit, Obj, speak
 from deskhand.cli.values import write_value
 from deskhand.errors import DeskhandError

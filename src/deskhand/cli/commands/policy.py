@@ -13,8 +13,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, cast
 
+from deskhand.cli.client import client, home
 from deskhand.cli.flags import from_stdin
-from deskhand.cli.home import client, home
 from deskhand.cli.screen import Exit, Obj, speak
 from deskhand.cli.values import setting
 from deskhand.errors import Code, DeskhandError

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from getpass import getpass
 
+from deskhand.cli.client import home
 from deskhand.cli.flags import from_stdin
-from deskhand.cli.home import home
 from deskhand.cli.screen import speak
 from deskhand.errors import Code, DeskhandError
 from deskhand.store.safe import Safe

@@ -11,10 +11,9 @@ from typing import TYPE_CHECKING, Literal
 
 import typer
 
-from deskhand.cli.client import Client, new_op_id
+from deskhand.cli.client import Client, client, home, local_runner, new_op_id
 from deskhand.cli.flags import Mode, from_stdin, seconds, t
 from deskhand.cli.follow import choose, exit_code, follow_task, show_event, show_outcome, suggested
-from deskhand.cli.home import client, home, local_runner
 from deskhand.cli.screen import Exit, Obj, speak
 from deskhand.cli.values import setting
 from deskhand.errors import Code, DeskhandError

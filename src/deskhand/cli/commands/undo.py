@@ -9,10 +9,9 @@ from functools import partial
 from typing import Final
 
 from deskhand.cli import follow
-from deskhand.cli.client import new_op_id, quoted
+from deskhand.cli.client import client, new_op_id
 from deskhand.cli.commands.look import decided
 from deskhand.cli.commands.task import place_of
-from deskhand.cli.home import client
 from deskhand.cli.screen import Obj, speak
 
 _PLACE: Final = ("folder", "runner", "mode")
@@ -23,7 +22,7 @@ def undo(name: str, *, turn: int | None = None, force: bool = False, yes: bool =
     from deskhand.cli.taken_back import root_of
 
     hub, op = client(), new_op_id()
-    task = hub.get(f"/v1/tasks/{quoted(name)}")
+    task = hub.one("tasks", name)
     root = root_of(name)
     if not (root or sum(task["changes"].values())):
         return speak.answer(task, speak.say("undo.nothing"))

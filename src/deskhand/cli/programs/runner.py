@@ -12,9 +12,8 @@ from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Final
 
-from deskhand.cli.client import Client
+from deskhand.cli.client import Client, home
 from deskhand.cli.closing import close_up, keep_keys
-from deskhand.cli.home import home
 from deskhand.cli.programs.computer import computer_name, open_runner
 from deskhand.cli.programs.ending import told_before_going, until_told_to_end, work_until
 from deskhand.cli.screen import Exit, speak

@@ -17,8 +17,8 @@ from contextlib import suppress
 from importlib import import_module
 
 from deskhand import __version__
+from deskhand.cli.client import home
 from deskhand.cli.closing import close_up, keep_keys
-from deskhand.cli.home import home
 from deskhand.cli.programs.ending import told_before_going, until_told_to_end, work_until
 from deskhand.cli.programs.serving import Reach, Running, reach_of, running_hub, seen_to_answer
 from deskhand.cli.screen import Exit, speak
