@@ -9,7 +9,6 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-import stat
 from collections.abc import Callable, Generator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict, dataclass, replace
@@ -26,7 +25,7 @@ from deskhand.ports import FolderAccess
 from deskhand.protocol.objects import FolderMode, Marked
 from deskhand.protocol.tasks import Brief
 from deskhand.protocol.wire import JsonObject, strict_json
-from deskhand.store.private import write_private
+from deskhand.store.private import read_own, write_private
 from deskhand.tools.roots import looks_mixed, refuse_root
 
 FILE: Final = "folders.json"
@@ -36,7 +35,6 @@ _TURN: Final = "folders.turn"
 _LOOKS: Final = frozenset(
     {"root", "read", "stat", "list", "sha256", "protected", "together", "keep", "look"}
 )
-_SIZE_MAX: Final = 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -216,25 +214,6 @@ def _change(home: Path, change: Callable[[Sequence[Granted]], list[Granted]]) ->
         data = {"folders": [asdict(entry) for entry in entries]}
         write_private(home / FILE, json.dumps(data, indent=2) + "\n")
     return entries
-
-
-def read_own(path: Path) -> bytes | None:
-    """Return what stands in a file that only the user of this computer may write, or nothing where there is none.
-
-    Raises:
-        DeskhandError: ``config_invalid`` when it cannot be read; ``home_unsafe`` when others may write it.
-    """
-    try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
-    except FileNotFoundError:
-        return None
-    except OSError as error:
-        raise DeskhandError(Code.CONFIG_INVALID, path.name) from error
-    with open(descriptor, "rb") as file:  # noqa: PTH123 - a descriptor, not a path
-        status = os.fstat(descriptor)
-        if stat.S_IMODE(status.st_mode) & 0o022 or status.st_uid != os.geteuid():
-            raise DeskhandError(Code.HOME_UNSAFE, f"others may write {path.name}")
-        return file.read(_SIZE_MAX)
 
 
 @contextmanager

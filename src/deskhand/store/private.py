@@ -27,22 +27,36 @@ def read_private(path: Path) -> dict[str, Any] | None:
     Raises:
         DeskhandError: ``home_unsafe`` when others can read it or it is damaged.
     """
+    said = read_own(path, nobody_else=0o077)
+    if said is None:
+        return None
+    data: object = None
+    with suppress(ValueError):
+        data = json.loads(said)
+    if not isinstance(data, dict):
+        raise DeskhandError(Code.HOME_UNSAFE, f"{path.name} is damaged")
+    return cast("dict[str, Any]", data)
+
+
+def read_own(path: Path, *, nobody_else: int = 0o022) -> bytes | None:
+    """Return what stands in a file of this user that nobody else may write, or use as said; nothing where there is none.
+
+    Raises:
+        DeskhandError: ``home_unsafe`` when others may, or when it cannot be read.
+    """
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except FileNotFoundError:
         return None
     except OSError as error:
         raise DeskhandError(Code.HOME_UNSAFE, f"{path.name}: {error.strerror}") from None
-    with os.fdopen(descriptor, encoding="utf-8") as file:
-        found = os.fstat(file.fileno())
-        if not stat.S_ISREG(found.st_mode) or stat.S_IMODE(found.st_mode) & 0o077:
+    with os.fdopen(descriptor, "rb") as file:
+        found = os.fstat(descriptor)
+        if not stat.S_ISREG(found.st_mode) or found.st_uid != os.geteuid():
+            raise DeskhandError(Code.HOME_UNSAFE, f"{path.name} is no file of this user")
+        if found.st_mode & nobody_else:
             raise DeskhandError(Code.HOME_UNSAFE, f"{path.name} must be 0600")
-        data: object = None
-        with suppress(ValueError):
-            data = json.load(file)
-    if not isinstance(data, dict):
-        raise DeskhandError(Code.HOME_UNSAFE, f"{path.name} is damaged")
-    return cast("dict[str, Any]", data)
+        return file.read()
 
 
 def write_private(path: Path, text: str) -> None:

@@ -19,8 +19,8 @@ from deskhand.permissions.lines import parse
 from deskhand.protocol.events import Event
 from deskhand.protocol.tasks import Approval
 from deskhand.protocol.wire import Json
-from deskhand.runner.ceiling import locked, read_own
-from deskhand.store.private import write_private
+from deskhand.runner.ceiling import locked
+from deskhand.store.private import read_own, write_private
 
 FILE: Final = "policy.txt"
 _LOCK: Final = "policy.lock"
