@@ -24,9 +24,8 @@ from deskhand.runner.outbox import OneLife, Outbox
 from deskhand.runner.parts import Parts
 from deskhand.runner.presence import Presence, passing_over_absence
 from deskhand.runner.suggesting import Suggester
-from deskhand.workflow.local import LocalWorkflow
+from deskhand.workflow.local import LocalWorkflow, together
 from deskhand.workflow.rows import AttemptKey
-from deskhand.workflow.together import together
 
 _GREET_SECONDS: Final = 2.0
 """How long work waits at the start for a hub that may know better; without one it goes on."""

@@ -36,7 +36,7 @@ from deskhand.runner.workspace import Workspaces, instructions_of
 from deskhand.tools.leaf import translated
 from deskhand.workflow import rows
 from deskhand.workflow.attempt import apply, fold, with_steering
-from deskhand.workflow.together import together
+from deskhand.workflow.local import together
 
 _log = logging.getLogger(__name__)
 

@@ -1,23 +1,30 @@
-"""An attempt as a fold of its step rows: pure, the same after a crash as before it.
+"""An attempt as a fold of its step rows, and what it used of its limits: pure, the same after a crash as before it.
 
 Resuming is reading the rows and asking what comes next; there is no other recovery path. It refuses rows that do not
-follow each other.
+follow each other, and to count what nobody knows: tokens whose price is unknown make the whole price unknown.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from decimal import Decimal, InvalidOperation
 from functools import reduce
 from typing import Final
 
+from deskhand.core.settings import effective
 from deskhand.errors import Code, DeskhandError
 from deskhand.ports import Ask, Done, Move, Spent, ToolResult, Turn, Wishes
-from deskhand.protocol.tasks import Check, Instructions, PlanItem
+from deskhand.protocol.tasks import Budget, Check, Instructions, Money, PlanItem, Usage
 from deskhand.protocol.wire import Json
 from deskhand.workflow.rows import Step, StepKind, from_json, move_from_json
-from deskhand.workflow.spending import Spending
 
+LIMITS: Final = ("steps", "tokens", "money", "minutes")
+NOTED_SHARE: Final = Decimal("0.8")
+ONE: Final = Decimal(1)
+_USD_MAX: Final = 1_000_000
+_CENT_PARTS: Final = Decimal("0.000001")
 _CIRCLE: Final = 3
 _TOGETHER: Final[Mapping[tuple[str | None, str], str | None]] = {
     ("created", "changed"): "created",
@@ -25,6 +32,55 @@ _TOGETHER: Final[Mapping[tuple[str | None, str], str | None]] = {
     ("deleted", "created"): "changed",
 }
 """What two differences of one file come to, seen from before both; any other pair is its second."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Spending:
+    """What was used: uses of tools, moves, tokens, dollars as far as they are known, and time at work."""
+
+    steps: int = 0
+    moves: int = 0
+    input_tokens: int = 0
+    output_tokens: int = 0
+    usd: Decimal | None = Decimal(0)
+    worked_ms: int = 0
+    model: str | None = None
+
+    def plus(self, spent: Spent | None) -> Spending:
+        """Return it with what one more thought cost."""
+        if spent is None:
+            return self
+        usd = _usd(spent.usd)
+        return replace(
+            self,
+            input_tokens=self.input_tokens + spent.input_tokens,
+            output_tokens=self.output_tokens + spent.output_tokens,
+            usd=None if usd is None or self.usd is None else self.usd + usd,
+            model=spent.model,
+        )
+
+    @property
+    def usage(self) -> Usage:
+        """Return it as everybody sees it."""
+        priced = self.usd is not None and self.model is not None
+        return Usage(
+            steps=self.steps,
+            input_tokens=self.input_tokens,
+            output_tokens=self.output_tokens,
+            money=Money(amount=shown(self.usd or Decimal(0), _CENT_PARTS), currency="USD")
+            if priced
+            else None,
+        )
+
+    @property
+    def by_name(self) -> Mapping[str, Decimal]:
+        """Return what was used of each limit; what is not known is absent."""
+        used = {
+            "steps": Decimal(max(self.steps, self.moves)),
+            "tokens": Decimal(self.input_tokens + self.output_tokens),
+            "minutes": Decimal(self.worked_ms) / 60_000,
+        }
+        return used if self.usd is None else used | {"money": self.usd}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,6 +177,31 @@ def in_circles(turns: Sequence[Turn]) -> bool:
         if isinstance(turn.move, Wishes)
     ]
     return len(last) == _CIRCLE and all(one == last[0] for one in last)
+
+
+def limits_of(
+    budget: Budget | None, setting: Callable[[str], Json], *, times: int
+) -> dict[str, Decimal]:
+    """Return the limits of a task, ``times`` as high as they began: its own, else the account's; 0 is none."""
+    own = {} if budget is None else budget.to_json()
+    own |= {} if budget is None or budget.money is None else {"money": budget.money.amount}
+    limits: dict[str, Decimal] = {}
+    for name in LIMITS:
+        key, stored = f"budget.{name}", setting(f"budget.{name}")
+        account = effective({} if stored is None else {key: stored}, key)
+        limits[name] = Decimal(str(own.get(name, account))) * times
+    return {name: limit for name, limit in limits.items() if limit}
+
+
+def reached(spending: Spending, limits: Mapping[str, Decimal], share: Decimal) -> list[str]:
+    """Return the limits of which this share is used up."""
+    used = spending.by_name
+    return [name for name, limit in limits.items() if used.get(name, Decimal(0)) >= limit * share]
+
+
+def shown(amount: Decimal, least: Decimal = Decimal("0.01")) -> str:
+    """Return an amount for a person: no more digits than it needs."""
+    return f"{amount.quantize(least).normalize():f}"
 
 
 def _moved(state: AttemptState, step: Step) -> AttemptState:
@@ -241,6 +322,14 @@ def _news(turn: Turn) -> frozenset[int]:
         hash((call.tool, repr(call.arguments), result.outcome, result.text, repr(result.value)))
         for call, result in came
     )
+
+
+def _usd(said: str | None) -> Decimal | None:
+    """Return a price that somebody named, if it can be one."""
+    with suppress(InvalidOperation):  # also what no number can be compared with
+        if said is not None and 0 <= (usd := Decimal(said)) < _USD_MAX:
+            return usd
+    return None
 
 
 _FOLDS: Final[Mapping[StepKind, Callable[[AttemptState, Step], AttemptState]]] = {

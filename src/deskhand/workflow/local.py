@@ -9,8 +9,9 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
+from typing import Any, TypeVar
 
 from deskhand.errors import Code, DeskhandError
 from deskhand.workflow.journal import Journal
@@ -19,6 +20,7 @@ from deskhand.workflow.rows import AttemptKey, AttemptRow
 Drive = Callable[[AttemptKey], Awaitable[None]]
 """Takes an attempt as far as it goes now: to its end, or to a wait."""
 
+R = TypeVar("R")
 _log = logging.getLogger(__name__)
 
 
@@ -94,3 +96,17 @@ class LocalWorkflow:
             # The same attempt goes on at once only if something came in for it while it was ending.
             ready = [row for row in self._journal.ready() if row.key not in self._running]
             self._fill([row for row in ready if repeat or row.key != key])
+
+
+async def together(*works: Coroutine[Any, Any, R]) -> list[R]:
+    """Return the results in order.
+
+    Raises:
+        Exception: the first error of any of them, alone.
+    """
+    try:
+        async with asyncio.TaskGroup() as group:
+            running = [group.create_task(work) for work in works]
+    except BaseExceptionGroup as several:
+        raise several.exceptions[0] from None
+    return [task.result() for task in running]

@@ -16,8 +16,8 @@ from deskhand.protocol.tasks import Brief
 from deskhand.protocol.wire import JsonObject
 from deskhand.runner.gate import Gate
 from deskhand.runner.parts import Parts
-from deskhand.workflow.attempt import AttemptState, in_circles
-from deskhand.workflow.spending import LIMITS, NOTED_SHARE, ONE, limits_of, reached, shown
+from deskhand.workflow import attempt
+from deskhand.workflow.attempt import LIMITS, NOTED_SHARE, ONE, AttemptState, reached, shown
 
 
 class Watch:
@@ -30,7 +30,7 @@ class Watch:
 
     def lost(self, state: AttemptState) -> str:
         """Return why the attempt gets nowhere; empty when it does."""
-        if in_circles(state.turns):
+        if attempt.in_circles(state.turns):
             return self._say("attempt.loop")
         stuck = state.idle >= IDLE_MOVES_MAX
         return self._say("attempt.no_progress", count=state.idle) if stuck else ""
@@ -62,12 +62,12 @@ class Watch:
         return words
 
     def _near(self, state: AttemptState, share: Decimal) -> list[str]:
-        limits = limits_of(self._budget, self._setting, times=state.times)
+        limits = attempt.limits_of(self._budget, self._setting, times=state.times)
         return reached(state.spending, limits, share)
 
     def _used(self, state: AttemptState, names: Sequence[str], *own: Mapping[str, Decimal]) -> str:
         """Return how much of these limits was used, in words."""
-        limits, *_ = *own, limits_of(self._budget, self._setting, times=state.times)
+        limits, *_ = *own, attempt.limits_of(self._budget, self._setting, times=state.times)
         used = state.spending.by_name
         return ", ".join(
             self._say(f"budget.{name}", used=shown(used[name]), limit=shown(limits[name]))
