@@ -6,35 +6,26 @@ inner detail (paths of the program, tracebacks, secrets) to a client: ``detail``
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final, Self
 
 from deskhand.texts import text
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Fault:
-    """What HTTP and retry logic need to know about a code."""
-
-    status: int
-    retryable: bool = False
-
 
 _AGAIN: Final = True
 """Trying again may help."""
 
 
 class Code(StrEnum):
-    """Every way in which Deskhand says no, with its HTTP status."""
+    """Every way in which Deskhand says no: its HTTP status, and whether trying again may help."""
 
-    fault: Fault
+    status: int
+    retryable: bool
 
     def __new__(cls, value: str, status: int, retryable: bool = False) -> Self:  # noqa: FBT001, FBT002 - a column of the table
         """Keep the columns beside the value."""
         member = str.__new__(cls, value)
         member._value_ = value
-        member.fault = Fault(status=status, retryable=retryable)
+        member.status, member.retryable = status, retryable
         return member
 
     ACTION_CHANGED = "action_changed", 409
@@ -133,6 +124,6 @@ class DeskhandError(Exception):
         return text(f"error.{self.code}.cure", language=language)
 
     @property
-    def fault(self) -> Fault:
-        """Return status and retryability of the code."""
-        return self.code.fault
+    def fault(self) -> Code:
+        """What HTTP and retry logic need to know."""
+        return self.code

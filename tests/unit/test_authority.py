@@ -8,7 +8,6 @@ from deskhand.errors import Code, DeskhandError
 from deskhand.protocol.authority import (
     AUTHORITY,
     OWNER_FIELDS,
-    Grant,
     Principal,
     authorize,
     authorize_fields,
@@ -87,8 +86,8 @@ def test_unknown_op_is_nobodys() -> None:
 
 def test_an_mcp_client_can_never_decide_an_approval() -> None:
     """PA-05, PI-05: an agent that could approve would approve itself."""
-    assert AUTHORITY["approval.decide"][Role.CLIENT] is Grant.NO
-    assert AUTHORITY["approval.decide"][Role.BRIDGE] is Grant.NO
+    assert AUTHORITY["approval.decide"][Role.CLIENT] == "no"
+    assert AUTHORITY["approval.decide"][Role.BRIDGE] == "no"
 
 
 @pytest.mark.parametrize("field", OWNER_FIELDS)

@@ -9,7 +9,6 @@ from collections.abc import Callable, Sequence
 
 from deskhand.limits import CONTEXT_CHARS_MAX, CONTEXT_ITEM_CHARS_MAX, CONTEXT_MESSAGES_MAX
 from deskhand.protocol import events as ev
-from deskhand.protocol.events import Event, body_of
 from deskhand.protocol.objects import Trust
 from deskhand.protocol.tasks import ContextItem, Task
 
@@ -20,7 +19,7 @@ TaskOf = Callable[[str], Task | None]
 
 
 def context_of(
-    events: Sequence[Event], *, but_task: str, task_of: TaskOf = lambda _: None
+    events: Sequence[ev.Event], *, but_task: str, task_of: TaskOf = lambda _: None
 ) -> tuple[ContextItem, ...]:
     """Return the items for a brief, oldest first.
 
@@ -44,8 +43,8 @@ def context_of(
     return tuple(reversed(items))
 
 
-def _item(event: Event, task_of: TaskOf) -> ContextItem | None:
-    match body_of(event):
+def _item(event: ev.Event, task_of: TaskOf) -> ContextItem | None:
+    match ev.body_of(event):
         case ev.MessagePosted(role=who, text=text, trust=trust):
             role = "user" if who == "user" else "agent"
             return ContextItem(role=role, text=text, at=event.at, trust=trust)

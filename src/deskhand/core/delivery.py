@@ -10,7 +10,6 @@ from typing import Literal
 
 from deskhand.limits import DELIVERY_BACKOFF_SECONDS, DELIVERY_TRIES_MAX
 from deskhand.protocol import events as ev
-from deskhand.protocol.events import Body
 from deskhand.protocol.tasks import TaskState
 
 NoticeClass = Literal["finished", "needs_you", "failed", "test"]
@@ -34,7 +33,7 @@ class Announcement:
     url_path: str
 
 
-def announcement(body: Body, *, thread: str | None, task: str | None) -> Announcement | None:
+def announcement(body: ev.Body, *, thread: str | None, task: str | None) -> Announcement | None:
     """Return the notification that an event deserves, if any."""
     path = f"/#/threads/{thread}" + (f"/tasks/{task}" if task else "")
     match body:

@@ -17,19 +17,13 @@ from deskhand.core.waiting.modelless import DEFAULT_AGENT, ask_once, waits
 from deskhand.ids import Ids
 from deskhand.limits import TASKS_OPEN_MAX
 from deskhand.protocol import events as ev
-from deskhand.protocol.events import ORDER_KINDS
 from deskhand.protocol.objects import Folder, FolderMode, Runner
 from deskhand.protocol.tasks import Brief, ContextItem, Delegated, QueueReason, Task, TaskState
+from deskhand.protocol.wire import TABLES
 
 UNDER_WAY = (TaskState.WORKING, TaskState.INPUT_REQUIRED, TaskState.VERIFYING)
-_DISPATCHING = """
-task.created task.resumed task.paused task.moved task.finished suggestion.chosen
-runner.advertised folder.put folder.removed device.revoked
-"""
-DISPATCHES = frozenset(_DISPATCHING.split())
+DISPATCHES = frozenset(TABLES["dispatching_kinds"].split())
 """After these kinds a queued task may have become ready."""
-
-ContextOf = Callable[[Task], tuple[ContextItem, ...]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +43,7 @@ class Round:
     _: KW_ONLY
     connected: frozenset[str]
     at_once: int
-    context_of: ContextOf
+    context_of: Callable[[Task], tuple[ContextItem, ...]]
     ids: Ids
     language: str
     runners: dict[str, Runner] = field(default_factory=dict[str, Runner])
@@ -104,7 +98,7 @@ class Round:
             and runner.state == "active"
             and self.home(task) in (None, name)
             and self.lends(name, task)
-            and set(runner.kinds) >= ORDER_KINDS
+            and set(runner.kinds) >= ev.ORDER_KINDS
         ]
         having = [one for one in here if task.model in one.models and task.agent == DEFAULT_AGENT]
         return having or [one for one in here if task.agent in one.agents]

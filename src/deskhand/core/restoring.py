@@ -12,7 +12,6 @@ from deskhand.core.dispatching import brief_of
 from deskhand.core.drafting import Draft, Facts, Wish, draft, setting_of
 from deskhand.core.lifecycle import void_waits
 from deskhand.protocol import events as ev
-from deskhand.protocol.events import HUB
 from deskhand.protocol.objects import Device, Folder, Origin, Trust
 from deskhand.protocol.tasks import OPEN, Task, TaskState, Verdict
 from deskhand.texts import text
@@ -37,7 +36,7 @@ def after_restore(
     language = setting_of(facts, "language")
     gone = text("restore.gone", language=language)
     said = text("restore.look", language=language, at=f"{backup_at[:16].replace('T', ' ')} UTC")
-    drafts = [Draft(body=ev.DeviceRevoked(device=name), actor=HUB) for name in ended]
+    drafts = [Draft(body=ev.DeviceRevoked(device=name), actor=ev.HUB) for name in ended]
     for name in ended:
         drafts += leave_computer(facts, wish, name, because=gone)
     left = {one.task for one in drafts if isinstance(one.body, ev.TaskFinished)}
@@ -47,7 +46,7 @@ def after_restore(
     restored = ev.LogRestored(
         backup_at=backup_at, devices_ended=len(ended), tasks_paused=len(tasks)
     )
-    return [Draft(body=restored, actor=HUB), *drafts]
+    return [Draft(body=restored, actor=ev.HUB), *drafts]
 
 
 def leave_computer(facts: Facts, wish: Wish, runner: str, *, because: str) -> tuple[Draft, ...]:

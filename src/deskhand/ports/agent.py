@@ -45,27 +45,29 @@ class Spent:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Wishes:
+class _Said:
+    say: str = ""
+    spent: Spent | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wishes(_Said):
     """The agent wants these tools used, in this order; ``say`` is text for the person.
 
     ``plan`` is the checklist as it stands now, and ``criteria`` the task restated; without them nothing changes.
     """
 
     calls: tuple[ToolCall, ...]
-    say: str = ""
     plan: tuple[PlanItem, ...] | None = None
     criteria: tuple[str, ...] = ()
-    spent: Spent | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Ask:
+class Ask(_Said):
     """The agent wants to know something from a person."""
 
     text: str
     choices: tuple[str, ...] = ()
-    say: str = ""
-    spent: Spent | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,7 +82,7 @@ class CheckWish:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Done:
+class Done(_Said):
     """The agent believes it is done. ``outputs`` are paths in the results place; ``checks`` say how to see it.
 
     Without outputs and changes it is the plain answer to a plain question. ``plan`` is the checklist at the end.
@@ -90,17 +92,13 @@ class Done:
     outputs: tuple[str, ...] = ()
     checks: tuple[CheckWish, ...] = ()
     plan: tuple[PlanItem, ...] | None = None
-    say: str = ""
-    spent: Spent | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class GiveUp:
+class GiveUp(_Said):
     """The agent says honestly that it cannot; each reason is a sentence for the person."""
 
     reasons: tuple[str, ...]
-    say: str = ""
-    spent: Spent | None = None
 
 
 Move = Wishes | Ask | Done | GiveUp

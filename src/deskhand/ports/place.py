@@ -8,11 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO, Literal, Protocol, TypeVar
 
-from deskhand.limits import (
-    COMMAND_MEMORY_BYTES_MAX,
-    COMMAND_OUTPUT_BYTES_MAX,
-    COMMAND_PROCESSES_MAX,
-)
+from deskhand import limits
 from deskhand.ports.agent import Effect, ToolResult
 from deskhand.protocol.objects import FolderMode, SandboxInfo
 from deskhand.protocol.wire import JsonObject
@@ -116,9 +112,9 @@ class Command:
     folder: Path
     writable: bool
     seconds_max: float
-    output_bytes_max: int = COMMAND_OUTPUT_BYTES_MAX
-    memory_bytes_max: int = COMMAND_MEMORY_BYTES_MAX
-    processes_max: int = COMMAND_PROCESSES_MAX
+    output_bytes_max: int = limits.COMMAND_OUTPUT_BYTES_MAX
+    memory_bytes_max: int = limits.COMMAND_MEMORY_BYTES_MAX
+    processes_max: int = limits.COMMAND_PROCESSES_MAX
     key: str = ""
     """Names the step it belongs to: with one, it happens once, however often it is asked for after a crash."""
     programs: tuple[Path, ...] = ()

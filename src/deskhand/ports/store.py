@@ -1,4 +1,4 @@
-"""What the hub's memory is asked and answers, and content-addressed blobs. Types only.
+"""What the hub's memory is asked and answers, content-addressed blobs, and the road to a person. Types only.
 
 The memory itself is no seam: the simulation and the tests run the one that there is (``store/opening``), in memory.
 """
@@ -180,4 +180,27 @@ class Blobs(Protocol):
 
     async def drop(self, *, but: set[str], before: float) -> int:
         """Delete every blob that is not in ``but`` and was stored before a time of the wall clock; return how many."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SendOutcome:
+    """What the push service said."""
+
+    status: Literal["accepted", "gone", "retry", "refused"]
+    http_status: int | None = None
+    retry_after_seconds: float | None = None
+    reason: str = ""
+
+
+class Notifier(Protocol):
+    """One road to a person."""
+
+    @property
+    def road(self) -> str:
+        """Its name in the ledger."""
+        ...
+
+    async def send(self, subscription: PushSubscription, notice: Notice) -> SendOutcome:
+        """Try once; never raises for what the other side does."""
         ...

@@ -6,20 +6,11 @@ It refuses to know objects: the caller says whether the thing is the principal's
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import StrEnum
 
 from deskhand.errors import Code, DeskhandError
 from deskhand.protocol.objects import Role
 from deskhand.protocol.ops import MessagePost
 from deskhand.protocol.wire import TABLES
-
-
-class Grant(StrEnum):
-    """How far a role may use an op."""
-
-    YES = "yes"
-    OWN = "own"
-    NO = "no"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,13 +23,12 @@ class Principal:
     name: str = ""
 
 
-_ROLES = (Role.OWNER, Role.MEMBER, Role.VIEWER, Role.RUNNER, Role.BRIDGE, Role.CLIENT)
-AUTHORITY: dict[str, dict[Role, Grant]] = {
-    kind: dict(zip(_ROLES, map(Grant, grants.split()), strict=True))
+AUTHORITY: dict[str, dict[Role, str]] = {
+    kind: dict(zip(Role, grants.split(), strict=True))
     for grants, kinds in TABLES["authority"].items()
     for kind in kinds.split()
 }
-"""op -> role -> how far. For a runner, ``own`` means: leased to it under the current epoch."""
+"""op -> role -> how far: ``yes``, ``own``, ``no``. For a runner, ``own`` means: leased to it under the current epoch."""
 
 OWNER_FIELDS = ("checks", "agent", "runner", "budget")
 """Fields of ``message.post`` that choose code, computer or what may be spent: the owner's alone."""
@@ -60,9 +50,9 @@ def authorize(principal: Principal, kind: str, *, own: bool) -> None:
     if row is None:
         raise DeskhandError(Code.UNKNOWN_KIND, kind, field="kind")
     grant = row[principal.role]
-    if grant is Grant.NO:
+    if grant == "no":
         raise DeskhandError(Code.FORBIDDEN, kind)
-    if grant is Grant.OWN and not own:
+    if grant == "own" and not own:
         raise DeskhandError(Code.NOT_FOUND)
 
 

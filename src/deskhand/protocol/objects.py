@@ -107,8 +107,7 @@ class FolderMode(StrEnum):
 
 def narrower(first: FolderMode, second: FolderMode) -> FolderMode:
     """Return the mode that allows less."""
-    order = tuple(FolderMode)
-    return order[min(order.index(first), order.index(second))]
+    return min(first, second, key=[*FolderMode].index)
 
 
 def narrowest(first: FolderMode | None, second: FolderMode | None) -> FolderMode | None:

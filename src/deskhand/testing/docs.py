@@ -43,7 +43,7 @@ _NOTE = "<!-- Written by `make docs` from the code; do not edit. -->\n\n"
 def errors() -> str:
     """Return the page of error codes."""
     rows = [
-        (f"`{code}`", code.fault.status, text(f"error.{code}"), text(f"error.{code}.cure"))
+        (f"`{code}`", code.status, text(f"error.{code}"), text(f"error.{code}.cure"))
         for code in sorted(Code)
     ]
     return (
@@ -62,8 +62,7 @@ def protocol() -> str:
     ]
     ops = [(f"`{kind}`", _first_line(body), _fields(body)) for kind, body in sorted(OPS.items())]
     roles = [
-        (f"`{kind}`", *(row[role].value for role in Role))
-        for kind, row in sorted(AUTHORITY.items())
+        (f"`{kind}`", *(row[role] for role in Role)) for kind, row in sorted(AUTHORITY.items())
     ]
     states = [
         (f"`{state}`", ", ".join(f"`{to}`" for to in sorted(targets)) or "–", _verdicts(state))

@@ -72,7 +72,7 @@ def protocol_schema() -> dict[str, object]:
         "collections": {name: model.__name__ for model, name in COLLECTIONS.items()},
         "events": {kind: body.__name__ for kind, body in EVENTS.items()},
         "ops": {kind: body.__name__ for kind, body in OPS.items()},
-        "errors": {str(code): code.fault.status for code in Code},
+        "errors": {str(code): code.status for code in Code},
         "$defs": {
             name: definitions[name] if name in read else _as_written(definitions[name])
             for name in sorted(definitions)

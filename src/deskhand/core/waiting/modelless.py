@@ -12,7 +12,6 @@ from deskhand.errors import Code, DeskhandError
 from deskhand.ids import Ids
 from deskhand.limits import TASKS_OPEN_MAX
 from deskhand.protocol import events as ev
-from deskhand.protocol.events import HUB
 from deskhand.protocol.objects import Folder, Role, Trust
 from deskhand.protocol.ops import TaskRunAs, TaskSuggest
 from deskhand.protocol.tasks import Question, QueueReason, Task, TaskState
@@ -84,7 +83,7 @@ def ask_once(facts: Facts, ready: Sequence[Task], *, ids: Ids, language: str) ->
         if any((task := facts.get(Task, name)) and waits(task) for name in asked.tasks):
             return []
         voided = ev.QuestionVoided(question=asked.id, epoch=0)
-        drafts.append(Draft(body=voided, actor=HUB, thread=asked.thread))
+        drafts.append(Draft(body=voided, actor=ev.HUB, thread=asked.thread))
     if ready:
         several = "several" if len(ready) > 1 else "one"
         question = Question(
@@ -97,7 +96,7 @@ def ask_once(facts: Facts, ready: Sequence[Task], *, ids: Ids, language: str) ->
             asked_at=facts.now,
         )
         asks = ev.QuestionAsked(question=question, epoch=0)
-        drafts.append(Draft(body=asks, actor=HUB, thread=question.thread))
+        drafts.append(Draft(body=asks, actor=ev.HUB, thread=question.thread))
     return drafts
 
 
