@@ -13,7 +13,7 @@ import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import BinaryIO, Final, cast
+from typing import Final, cast
 from urllib.parse import quote, urlencode, urlsplit
 
 from deskhand.cli.screen import Obj, Refusal, speak
@@ -112,7 +112,23 @@ class Client:
         with file:
             location = self.send("POST", "/v1/uploads", None, headers).getheader("Location") or ""
             upload = location.rstrip("/").rpartition("/")[2]
-            self._go_on(f"/v1/uploads/{upload}", file, size)
+            offset, tries = 0, 0
+            while offset < size:
+                file.seek(offset)
+                data = file.read(_CHUNK)
+                if not data:
+                    raise DeskhandError(Code.CONFLICT, "the file became shorter", field="--file")
+                headers = {"Upload-Offset": str(offset), "Content-Type": _PIECE}
+                try:
+                    self.send("PATCH", f"/v1/uploads/{upload}", data, headers)
+                    offset, tries = offset + len(data), 0
+                except DeskhandError as error:
+                    tries += 1
+                    if error.code is not Code.HUB_UNREACHABLE or tries >= _UPLOAD_TRIES:
+                        raise
+                    # A piece did not arrive: how far did it come?
+                    came = self.send("HEAD", f"/v1/uploads/{upload}")
+                    offset = int(came.getheader("Upload-Offset") or 0)
         return upload
 
     def download(self, artifact: str) -> Iterator[bytes]:
@@ -120,24 +136,6 @@ class Client:
         response = self.send("GET", f"/v1/artifacts/{quote(artifact, safe='')}/content")
         while data := response.read(_READ):
             yield data
-
-    def _go_on(self, path: str, file: BinaryIO, size: int) -> None:
-        """Send piece after piece; after each that did not arrive, ask how far it came."""
-        offset, tries = 0, 0
-        while offset < size:
-            file.seek(offset)
-            data = file.read(_CHUNK)
-            if not data:
-                raise DeskhandError(Code.CONFLICT, "the file became shorter", field="--file")
-            headers = {"Upload-Offset": str(offset), "Content-Type": _PIECE}
-            try:
-                self.send("PATCH", path, data, headers)
-                offset, tries = offset + len(data), 0
-            except DeskhandError as error:
-                tries += 1
-                if error.code is not Code.HUB_UNREACHABLE or tries >= _UPLOAD_TRIES:
-                    raise
-                offset = int(self.send("HEAD", path).getheader("Upload-Offset") or 0)
 
     # --- the wire ----------------------------------------------------------------------------------------------
 

@@ -161,6 +161,13 @@ def standing(task: Obj) -> str:
     )
 
 
+def ended(task: Obj, *, require_verified: bool = False) -> int:
+    """Print how a task stands now and return what a script learns from it."""
+    show_outcome(task)
+    speak.answer(task)
+    return exit_code(task, require_verified=require_verified)
+
+
 def show_outcome(task: Obj) -> None:
     """Print how a task stands, what it made, and what it waits for and how to give it."""
     if task.get("answer"):

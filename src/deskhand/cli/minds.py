@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Final, Literal, cast
 
 from deskhand.agents.builtin.agent import BuiltInAgent
-from deskhand.agents.builtin.choosing import SERVERS, Findings, Scene, Wanted
+from deskhand.agents.builtin.choosing import SERVERS, Findings, Offer, Scene, Wanted
 from deskhand.agents.builtin.installing import offers
 from deskhand.agents.builtin.supply import Embedded, Supply, look
 from deskhand.cli.client import home
@@ -152,6 +152,23 @@ async def builtin_agent(
     finally:
         await agent.close()
         await own.close()
+
+
+@asynccontextmanager
+async def agent_alone(home: Path, tools: tuple[ToolInfo, ...]) -> AsyncGenerator[BuiltInAgent]:
+    """Hold the built-in agent as a computer with this home has it."""
+    held = builtin_agent(home, computer="eval", language="en", tools=tools, clock=SystemClock())
+    async with held as (agent, _):
+        yield agent
+
+
+def told(offer: Offer) -> Obj:
+    """Return what people may know of an offer: never its key."""
+    lacks: Obj | None = None
+    if offer.lacks is not None:
+        said = DeskhandError(offer.lacks, offer.where).sentence(speak.language)
+        lacks = {"code": offer.lacks, "message": said}
+    return {**offer.info.to_json(), "label": offer.label, "where": offer.where, "lacks": lacks}
 
 
 def tried(name: str | None) -> Obj:

@@ -1,18 +1,23 @@
-"""``config list|get|set|unset``: every setting with its value and where it comes from.
+"""``config list|get|set|unset``: every setting with its value and where it comes from; ``secret set|list|remove``.
 
-What belongs to the account goes to the hub as a wish; what belongs to this computer goes into ``config.toml``.
+What belongs to the account goes to the hub as a wish; what belongs to this computer goes into ``config.toml``. Secrets
+are sealed by name in this machine's own file and no other. A value of one is read from a prompt or stdin and never
+from a command line, where other users of the machine could see it, and is never printed.
 """
 
 from __future__ import annotations
 
 from dataclasses import asdict
+from getpass import getpass
 from typing import cast
 
-from deskhand.cli.client import client
+from deskhand.cli.client import client, home
+from deskhand.cli.flags import from_stdin
 from deskhand.cli.screen import Obj, speak
 from deskhand.cli.values import Setting, Value, parsed, setting, spec_of, write_value
 from deskhand.core.settings import REGISTRY
-from deskhand.errors import DeskhandError
+from deskhand.errors import Code, DeskhandError
+from deskhand.store.safe import Safe
 from deskhand.texts import text
 
 
@@ -75,3 +80,25 @@ def _shown(value: object) -> str:
     if isinstance(value, list | tuple):
         return ", ".join(map(str, cast("list[object]", value)))
     return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def set_secret(name: str) -> int:
+    """Seal a value."""
+    asked = speak.say("secret.ask", name=name)
+    Safe(home()).put(name, getpass(f"{asked} ") if speak.asks else from_stdin("-"))
+    return speak.done({"set": name}, "secret.done", name=name)
+
+
+def list_secrets() -> int:
+    """List names."""
+    items = [{"name": name, "key": key} for name, (key, _) in Safe(home()).all().items()]
+    return speak.listed(
+        items, "name", lambda one: speak.say(f"secret.key.{one['key']}"), none="secret.none"
+    )
+
+
+def remove_secret(name: str) -> int:
+    """Forget a value."""
+    if not Safe(home()).remove(name):
+        raise DeskhandError(Code.NOT_FOUND, name)
+    return speak.done({"removed": name}, "secret.gone", name=name)

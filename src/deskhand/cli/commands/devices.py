@@ -56,15 +56,11 @@ def list_devices() -> int:
     found, asking = hub.items("/v1/devices"), hub.items("/v1/pair/requests")
     if speak.json:
         return speak.answer({"items": found, "requests": asking})
-    speak.columns(
-        found,
-        "id",
-        "kind",
-        "role",
-        lambda one: speak.say(f"device.{one['state']}"),
-        "name",
-        _fingerprint,
-    )
+
+    def state(one: Obj) -> str:
+        return speak.say(f"device.{one['state']}")
+
+    speak.columns(found, "id", "kind", "role", state, "name", _fingerprint)
     for one in asking:
         _say_who_asks(one)
     return Exit.DONE

@@ -5,16 +5,10 @@ It is loaded and run only when asked for. It refuses to begin with a model that 
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, Literal
+from typing import Final, Literal
 
 from deskhand.cli.screen import Obj, speak
-
-if TYPE_CHECKING:
-    from deskhand.evals.running import Record
-    from deskhand.ports import Agent, ToolInfo
 
 _OUT: Final = Path("deskhand-eval")
 
@@ -33,28 +27,16 @@ def eval(  # noqa: A001 - the command is called so
 
     from deskhand.cli import minds
     from deskhand.evals.evaluate import REPORT, Plan, evaluate
+    from deskhand.evals.running import Record
 
-    plan = Plan(tasks=tasks, runs=runs, seed=seed, place=out.absolute(), tell=_tell)
+    def tell(number: int, count: int, one: Record) -> None:
+        speak.note(f"{number}/{count} {one.line}", "good" if one.right else "bad")
+
+    plan = Plan(tasks=tasks, runs=runs, seed=seed, place=out.absolute(), tell=tell)
     row: Obj = minds.tried(model) if agent == "builtin" else {"name": None, "label": None}
     name = f"{row['name'] or agent}{speak.label(row['label'])}"
     if row["name"]:
         speak.note(minds.judged(row)[1])
-    found = asyncio.run(evaluate(plan, name, model=row["name"], think=_thinking))
+    found = asyncio.run(evaluate(plan, name, model=row["name"], think=minds.agent_alone))
     lines = speak.say("eval.figures", **found.shown).splitlines()
     return speak.answer({**found.to_json(), "report": str(plan.place / REPORT)}, *lines)
-
-
-@asynccontextmanager
-async def _thinking(home: Path, tools: tuple[ToolInfo, ...]) -> AsyncGenerator[Agent]:
-    """Hold the built-in agent as a computer with this home has it."""
-    from deskhand.cli.minds import builtin_agent
-    from deskhand.clock import SystemClock
-
-    held = builtin_agent(home, computer="eval", language="en", tools=tools, clock=SystemClock())
-    async with held as (agent, _):
-        yield agent
-
-
-def _tell(number: int, count: int, one: Record) -> None:
-    """Say what came of a run."""
-    speak.note(f"{number}/{count} {one.line}", "good" if one.right else "bad")

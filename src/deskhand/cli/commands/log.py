@@ -11,14 +11,11 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from time import monotonic, sleep  # noqa: TID251 - a plain program; the ledger is a table without events
-from typing import TYPE_CHECKING
 
 from deskhand.cli.client import client, home, this_computer
 from deskhand.cli.screen import Exit, Obj, one_line, speak
 from deskhand.errors import Code, DeskhandError
 
-if TYPE_CHECKING:
-    from sqlalchemy import Engine
 _TEST_SECONDS = 10.0
 _SIGNS = {"good": "✓", "ask": "!", "bad": "✗"}
 _OPEN = frozenset({"planned", "sent"})
@@ -68,43 +65,36 @@ def verify() -> int:
     """Fold the log anew and compare everything."""
     from sqlalchemy import select
 
-    from deskhand.store import tables
+    from deskhand.store import engine, opening, tables
     from deskhand.store.faults import translated
     from deskhand.store.log.verify import verify as verify_account
 
-    engine = _log_engine()
+    path = home() / opening.FILE
+    if url := os.environ.get("DESKHAND_DATABASE_URL"):
+        from deskhand.store.postgres import open_postgres
+
+        reading = open_postgres(url)[1]
+    elif path.is_file():
+        speak.note(speak.say("log.reading", path=path), "dim")
+        reading = engine.open_sqlite_reader(path)
+    else:
+        raise DeskhandError(Code.NOT_FOUND, str(path))
     problems: list[str] = []
     try:
         with translated():
-            with engine.connect() as connection:
+            with reading.connect() as connection:
                 held = select(tables.accounts.c.id, tables.accounts.c.head)
                 heads = dict(connection.execute(held).tuples().all())
             for account in heads:
-                with engine.connect() as connection:
+                with reading.connect() as connection:
                     problems += verify_account(connection, account)
     finally:
-        engine.dispose()
+        reading.dispose()
     events = sum(heads.values())
     key = "log.differs" if problems else "log.verified"
     said = speak.say(key, events=events, problems=len(problems))
     speak.answer({"accounts": len(heads), "events": events, "problems": problems}, *problems, said)
     return Exit.FAILED if problems else Exit.DONE
-
-
-def _log_engine() -> Engine:
-    """Return where the log is to be read, for reading only."""
-    from deskhand.store.engine import open_sqlite_reader
-    from deskhand.store.opening import FILE
-
-    url, path = os.environ.get("DESKHAND_DATABASE_URL"), home() / FILE
-    if url:
-        from deskhand.store.postgres import open_postgres
-
-        return open_postgres(url)[1]
-    if not path.is_file():
-        raise DeskhandError(Code.NOT_FOUND, str(path))
-    speak.note(speak.say("log.reading", path=path), "dim")
-    return open_sqlite_reader(path)
 
 
 def doctor(*, no_model: bool = False) -> int:

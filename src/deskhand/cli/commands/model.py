@@ -7,15 +7,11 @@ from __future__ import annotations
 
 from contextlib import suppress
 from time import monotonic, sleep  # noqa: TID251 - a plain program that waits for its hub
-from typing import TYPE_CHECKING
 
 from deskhand.cli.client import this_computer
 from deskhand.cli.screen import Exit, Obj, speak
 from deskhand.cli.values import write_value
 from deskhand.errors import DeskhandError
-
-if TYPE_CHECKING:
-    from deskhand.agents.builtin.choosing import Offer
 
 _LIVE_SECONDS = 3.0
 
@@ -25,20 +21,17 @@ def list_models() -> int:
     from deskhand.cli import minds
 
     found = minds.found()
-    used, offers = found.used, found.offers
-    rows = [{**_told(one), "used": one == used} for one in offers]
-    if not speak.json:
-        speak.table(
-            (
-                "→" if one == used else " ",
-                f"{one.name}{speak.label(one.label)}",
-                one.source,
-                one.where,
-            )
-            for one in offers
-        )
-        speak.out(minds.standing_line(found))
-        speak.note(minds.looked_line(found))
+    rows: list[Obj] = [{**minds.told(one), "used": one == found.used} for one in found.offers]
+
+    def sign(one: Obj) -> str:
+        return "→" if one["used"] else ""
+
+    def named(one: Obj) -> str:
+        return f"{one['name']}{speak.label(one['label'])}"
+
+    speak.columns(rows, sign, named, "source", "where")
+    speak.out(minds.standing_line(found))
+    speak.note(minds.looked_line(found))
     return speak.answer({"items": rows, "looked": dict(found.looked), "running": _running()})
 
 
@@ -65,7 +58,7 @@ def set_model(
         works = used is not None and used.lacks is None
         speak.note(minds.standing_line(found), "good" if works else "ask")
         _say_live(used.name if used and works else None)
-    return speak.answer(_told(used) if used else {"name": None})
+    return speak.answer(minds.told(used) if used else {"name": None})
 
 
 def _say_live(wanted: str | None) -> None:
@@ -121,7 +114,7 @@ def install_model(what: str, *, sha256: str | None = None) -> int:
         coming = install(what, folder, clock=SystemClock(), progress=show, sha256=sha256)
         found = asyncio.run(coming)
     offer = next(one for one in offers(folder) if one.name == f"local:{found.name}")
-    row = asdict(found) | _told(offer)
+    row = asdict(found) | minds.told(offer)
     size, parameters = f"{found.size / 1e9:.2f} GB", f"{found.parameters / 1e9:.2f} B"
     told = row | {"size": size, "parameters": parameters, "label": speak.label(offer.label)}
     checked = speak.say(f"model.checked.{found.checked_by}")
@@ -139,12 +132,3 @@ def remove_model(installed: str) -> int:
 
     remove(minds.models_folder(), installed.removeprefix("local:"))
     return speak.done({"removed": installed}, "model.gone", name=installed)
-
-
-def _told(offer: Offer) -> Obj:
-    """Return what people may know of an offer: never its key."""
-    lacks: Obj | None = None
-    if offer.lacks is not None:
-        said = DeskhandError(offer.lacks, offer.where).sentence(speak.language)
-        lacks = {"code": offer.lacks, "message": said}
-    return {**offer.info.to_json(), "label": offer.label, "where": offer.where, "lacks": lacks}

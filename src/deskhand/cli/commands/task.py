@@ -1,25 +1,29 @@
-"""``deskhand do``: hand over a task, see it begin, and be let go as soon as there is nothing to wait for.
+"""``do`` and ``undo``: hand over a task, see it begin, and be let go as soon as there is nothing to wait for.
 
-The task is stored before anything is shown; what happens here afterwards only watches it.
+The task is stored before anything is shown; what happens here afterwards only watches it. The undo is a task like any
+other, asked through the same approval. Only files come back: what was sent stays sent.
 """
 
 from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
 import typer
 
+from deskhand.cli import follow
 from deskhand.cli.client import Client, client, home, local_runner, new_op_id
+from deskhand.cli.commands.look import decided
 from deskhand.cli.flags import Mode, from_stdin, seconds, t
-from deskhand.cli.follow import choose, exit_code, follow_task, show_event, show_outcome, suggested
 from deskhand.cli.screen import Exit, Obj, speak
 from deskhand.cli.values import setting
 from deskhand.errors import Code, DeskhandError
 
 if TYPE_CHECKING:
     from deskhand.runner.ceiling import Granted
+
+_PLACE: Final = ("folder", "runner", "mode")
 
 
 def do(
@@ -47,40 +51,54 @@ def do(
     body: Obj = {"text": from_stdin(text), "as": "task", "model": model, "checks": check}
     body |= {"plan": plan, "runner": _runner(hub, runner), **place_of(hub, folder, mode, op)}
     body |= {"files": [hub.upload(one) for one in file or ()]}
-    body = {name: value for name, value in body.items() if value}
-    result = hub.op("message.post", body, thread=_thread(hub, thread, op), op_id=op)
-    name = str(result["task"])
+    name, after = _posted(hub, body, thread=_thread(hub, thread, op), op_id=op)
     # The id comes first: whatever happens to us, the task can be found again.
     (speak.note if speak.json else speak.out)(name)
     if no_wait:
         return speak.answer(hub.get(f"/v1/tasks/{name}"))
-    after = int(result.get("seq") or 0)
-    until = partial(
-        follow_task, hub, name, seconds=limit, show=show_event, also_when_stuck=not wait
-    )
+    until = partial(follow.follow_task, hub, name, after=after, seconds=limit)
     try:
-        task, in_time = until(after=after)
+        task, in_time = until(show=follow.show_event, also_when_stuck=not wait)
         if task.get("reason") == "no_model":
-            task = suggested(hub, name, after=after)
-            if chosen := _chosen(hub, task):
-                task, in_time = until(after=int(chosen["seq"]))
+            task = follow.suggested(hub, name, after=after)
     except KeyboardInterrupt:
         speak.err(speak.say("do.detached", id=name))
         return Exit.INTERRUPTED
     if not in_time:
         speak.note(speak.say("do.timed_out", id=name), "ask")
-    show_outcome(task)
-    speak.answer(task)
-    return exit_code(task, require_verified=bool(require)) if in_time else Exit.TIMEOUT
+    code = follow.ended(task, require_verified=bool(require))
+    return code if in_time else Exit.TIMEOUT
 
 
-def _chosen(hub: Client, task: Obj) -> Obj | None:
-    """Return what came of the suggestion that a person at a terminal chose, if one did."""
-    if speak.asks and task.get("suggestions"):
-        show_outcome(task)
-        if wanted := speak.ask(speak.say("choose.ask")):
-            return choose(hub, task, wanted)
-    return None
+def undo(name: str, *, turn: int | None = None, force: bool = False, yes: bool = False) -> int:
+    """Take back what a task did to files."""
+    from deskhand.cli.taken_back import root_of
+
+    hub, op = client(), new_op_id()
+    task = hub.one("tasks", name)
+    root = root_of(name)
+    if not (root or sum(task["changes"].values())):
+        return speak.answer(task, speak.say("undo.nothing"))
+    place = place_of(hub, root, None, op) if root else {key: task.get(key) for key in _PLACE}
+    options = [f"--turn {turn}"] * (turn is not None) + ["--force"] * force
+    body: Obj = {"text": " ".join(["/undo", name, *options]), "as": "task", **place}
+    mine, after = _posted(hub, body, thread=str(task["thread"]), op_id=op)
+    until = partial(follow.follow_task, hub, mine, after=after, seconds=None, also_when_stuck=True)
+    task, _ = until(show=lambda _: None)
+    if any(one["kind"] == "approval" for one in task.get("waiting_for", [])):
+        speak.out(speak.say("undo.only_files"))
+        if yes or speak.asks:
+            if decided(mine, "allow", "once", careful=not yes) is None:
+                decided(mine, "deny", "once")
+            task, _ = until(show=lambda _: None)
+    return follow.ended(task)
+
+
+def _posted(hub: Client, body: Obj, *, thread: str | None, op_id: str) -> tuple[str, int]:
+    """Send a task and return its id, and after which event its own begin."""
+    said = {name: value for name, value in body.items() if value}
+    result = hub.op("message.post", said, thread=thread, op_id=op_id)
+    return str(result["task"]), int(result.get("seq") or 0)
 
 
 def _thread(hub: Client, said: str | None, op_id: str) -> str | None:
