@@ -14,9 +14,8 @@ from sqlalchemy import Engine
 from deskhand.core.delivery import trial_announcement
 from deskhand.errors import DeskhandError
 from deskhand.hub.app import Hub
-from deskhand.hub.credentials import admit
+from deskhand.hub.credentials import Peer, admit
 from deskhand.hub.pairing import Pairing
-from deskhand.hub.peer import Peer
 from deskhand.hub.timing import plan
 from deskhand.ids import Ids
 from deskhand.ports import Notice, PushSubscription, SendOutcome

@@ -14,8 +14,8 @@ from typing_extensions import override
 
 from deskhand.clock import SystemClock
 from deskhand.errors import DeskhandError
+from deskhand.hub.credentials import Throttle
 from deskhand.hub.http.app import RULES, GuardedRoute
-from deskhand.hub.peer import Throttle
 from deskhand.limits import BAD_LOGINS_PER_MINUTE_MAX, CODE_TRIES_MAX, INVITE_SECONDS
 from deskhand.protocol.objects import Role, Thread
 from tests.rim import JSON, TUS, Rim, code_of, open_rim, thread_op

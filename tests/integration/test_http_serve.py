@@ -16,9 +16,9 @@ import httpx
 import pytest
 
 from deskhand.errors import Code, DeskhandError
+from deskhand.hub.credentials import uid_of
 from deskhand.hub.http import messages, serve
 from deskhand.hub.http.serve import Bind, serving
-from deskhand.hub.peer import uid_of
 from deskhand.protocol.objects import Role
 from tests.rim import Rim, open_rim, thread_op
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -15,7 +16,6 @@ from pathlib import Path
 from deskhand.clock import Clock
 from deskhand.errors import Code, DeskhandError
 from deskhand.hub.pairing import Pairing
-from deskhand.hub.peer import own_uid
 from deskhand.hub.presence import Attendance
 from deskhand.hub.streaming import view_of
 from deskhand.hub.submitting import Submitter, dispatch
@@ -56,7 +56,7 @@ class Hub:
     def __post_init__(self) -> None:
         """Wire the services; nothing runs yet."""
         store, blobs, clock = self.store, self.blobs, self.clock
-        self.pairing = Pairing(store, clock, self.ids, uid=own_uid(), kept=self.tried("pairing"))
+        self.pairing = Pairing(store, clock, self.ids, uid=os.getuid(), kept=self.tried("pairing"))
         self.attendance = Attendance(store=store, clock=clock, moved=self._dispatch)
         self.streams = self.attendance.streams
         self.stream = self.streams.stream

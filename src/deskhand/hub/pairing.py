@@ -18,8 +18,7 @@ from pathlib import Path
 from deskhand import limits
 from deskhand.clock import Clock, stamp, unstamp
 from deskhand.errors import Code, DeskhandError
-from deskhand.hub.credentials import admit, bearer_sha256, new_token, page_sha256
-from deskhand.hub.peer import Peer, Throttle
+from deskhand.hub.credentials import Peer, Throttle, admit, bearer_sha256, new_token, page_sha256
 from deskhand.ids import Ids
 from deskhand.ports import Draft, Invite, Joining
 from deskhand.protocol import events, objects

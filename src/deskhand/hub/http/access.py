@@ -16,7 +16,7 @@ from starlette.responses import Response
 
 from deskhand import limits
 from deskhand.errors import Code, DeskhandError
-from deskhand.hub import app, credentials, peer, submitting
+from deskhand.hub import app, credentials, submitting
 from deskhand.hub.http.messages import ACKNOWLEDGED
 from deskhand.hub.http.walls import WRITES, refuse_foreign
 from deskhand.hub.uploads import Uploads
@@ -104,8 +104,12 @@ class Door:
         self.hub, self.push, self.page = hub, push, page
         self.uploads = Uploads(store=hub.store, blobs=hub.blobs, clock=hub.clock, ids=hub.ids)
         often = limits.BAD_LOGINS_PER_MINUTE_MAX
-        self._bad = peer.Throttle(hub.clock, most=often, seconds=60, file=hub.tried("logins"))
-        self._busy = peer.Throttle(hub.clock, most=limits.REQUESTS_PER_TEN_SECONDS_MAX, seconds=10)
+        self._bad = credentials.Throttle(
+            hub.clock, most=often, seconds=60, file=hub.tried("logins")
+        )
+        self._busy = credentials.Throttle(
+            hub.clock, most=limits.REQUESTS_PER_TEN_SECONDS_MAX, seconds=10
+        )
 
     async def admit(self, request: Request, roles: frozenset[str]) -> Call:
         """Let a request in, or refuse it in the one way that tells a stranger nothing; without roles it is public."""

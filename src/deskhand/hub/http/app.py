@@ -20,7 +20,7 @@ from typing_extensions import override
 
 from deskhand.errors import Code, DeskhandError
 from deskhand.hub.app import Hub
-from deskhand.hub.http import access, files, messages, page, routes, walls
+from deskhand.hub.http import access, files, messages, routes, walls
 from deskhand.protocol import objects, requests, tasks, wire
 
 PAGE: Final = Path(__file__).parent.parent / "page"
@@ -47,7 +47,7 @@ def _rule(*, answers: str, who: str, takes: str = "nothing", status: int = 200) 
     return Rule(answering, frozenset(messages.POLICY["who"][who]), _SHAPES[takes], status)
 
 
-_PLACES: Final = {"routes": vars(routes), "files": vars(files), "page": vars(page)}
+_PLACES: Final = {"routes": vars(routes), "files": vars(files)}
 _BYTES: Final = {"nothing": messages.NOTHING, "chunk": messages.CHUNK, "bytes": messages.BYTES}
 _SHAPES: Final[dict[str, Any]] = {**_BYTES, **vars(objects), **vars(tasks), **vars(requests)}
 RULES: Final = {name: _rule(**row) for name, row in messages.POLICY["routes"].items()}
@@ -75,7 +75,7 @@ class GuardedRoute(APIRoute):
 def create_app(hub: Hub, *, push: access.PushDoor, page_folder: Path = PAGE) -> FastAPI:
     """Return the app for a started hub, with the routes of the table and no others (AU-01)."""
     app = FastAPI(title="Deskhand", version="1", openapi_url=None, docs_url=None, redoc_url=None)
-    app.state.door = access.Door(hub, push=push, page=page.load_page(page_folder))
+    app.state.door = access.Door(hub, push=push, page=files.load_page(page_folder))
     for name, rule in RULES.items():
         method, _, path = name.partition(" ")
         route = GuardedRoute(

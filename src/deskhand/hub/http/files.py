@@ -3,12 +3,17 @@
 Going in, it refuses method override, concatenation, deferred length and a body at creation. Going out, the type is what
 the bytes are, and anything but four kinds of picture and plain text is a download. A hash is no capability: bytes are
 reached through an object that the caller may see. Runners bring blobs in here, too.
+
+The page's own files are read once at the start and served from memory under exactly their names, with a strict policy:
+there is no path to walk.
 """
 
 from __future__ import annotations
 
 import base64
 import binascii
+import mimetypes
+import pathlib
 import re
 from typing import Annotated, Final
 from urllib.parse import quote
@@ -23,6 +28,7 @@ from deskhand.hub.http.messages import BYTES, CHUNK, HEADERS, Answer, Flow, body
 from deskhand.hub.uploads import PLAIN, TYPES, sniff_blob
 from deskhand.protocol.objects import Upload
 from deskhand.protocol.tasks import Artifact, FileRef, Task
+from deskhand.texts import text
 
 _VERSION: Final = "1.0.0"
 _REFUSED: Final = ("upload-concat", "upload-defer-length", "x-http-method-override")
@@ -30,6 +36,13 @@ _REFUSED: Final = ("upload-concat", "upload-defer-length", "x-http-method-overri
 _HARD: Final = HEADERS["file"]
 _RANGE: Final = re.compile(r"bytes=([0-9]{0,19})-([0-9]{0,19})")
 _ODD: Final = re.compile(r"[^A-Za-z0-9 ._-]")
+
+
+INDEX = "index.html"
+_FOREVER = "public, max-age=31536000, immutable"
+_TYPES = mimetypes.MimeTypes(filenames=())
+_TYPES.add_type("text/javascript", ".js")
+_HASHED = re.compile(r"assets/.*[-.][A-Za-z0-9_-]{8,}\.[a-z0-9]+")
 
 
 async def create_upload(
@@ -82,6 +95,26 @@ async def get_artifact_content(call: TheCall, artifact: str) -> Response:
 async def get_file_content(call: TheCall, file: str) -> Response:
     """Return the bytes of a file that came with a message: a runner gets those of its tasks."""
     return await _serve(call, await call.hub.file_of(call.me, file))
+
+
+def load_page(folder: pathlib.Path) -> dict[str, Response]:
+    """Read the built page; nothing when it is not built."""
+    files = (path for path in folder.rglob("*") if path.is_file())
+    found = {path.relative_to(folder).as_posix(): path.read_bytes() for path in files}
+    return {name: _page_file(name, found[name]) for name in found if INDEX in found}
+
+
+async def index(call: TheCall) -> Response:
+    """Return the app, or a plain text that says it is not built."""
+    said = (text(name, language=call.language) for name in ("page.missing", "page.cure"))
+    return call.door.page.get(INDEX) or Response("\n".join(["Deskhand", *said]))
+
+
+async def page_file(call: TheCall, path: str) -> Response:
+    """Return a file of the page."""
+    if path not in call.door.page:
+        raise DeskhandError(Code.NOT_FOUND)
+    return call.door.page[path]
 
 
 def _check_tus(request: Request) -> None:
@@ -158,3 +191,9 @@ def _disposition(name: str, media_type: str) -> str:
     how = "inline" if media_type in TYPES["inline"] else "attachment"
     plain = _ODD.sub("_", name) or "file"
     return f"{how}; filename=\"{plain}\"; filename*=UTF-8''{quote(name, safe='')}"
+
+
+def _page_file(name: str, data: bytes) -> Response:
+    kept = "no-store" if name == INDEX else _FOREVER if _HASHED.fullmatch(name) else "no-cache"
+    kind = _TYPES.guess_type(name)[0] or "application/octet-stream"
+    return Response(data, headers=HEADERS["page"] | {"Cache-Control": kept}, media_type=kind)

@@ -16,14 +16,14 @@ from fastapi import Header, Query
 from pydantic_core import to_json
 from starlette.responses import Response
 
-from deskhand import limits
+from deskhand import __version__, limits
 from deskhand.core.delivery import trial_announcement
 from deskhand.core.settings import REGISTRY
 from deskhand.errors import Code, DeskhandError
 from deskhand.hub import app, streaming, timing
+from deskhand.hub.credentials import Peer, uid_of
 from deskhand.hub.http.access import Answering, Call, TheCall, cookie_for
 from deskhand.hub.http.messages import Answer, Flow, items, read_json
-from deskhand.hub.peer import Peer, uid_of
 from deskhand.ports import Frame, PushSubscription, W
 from deskhand.protocol import objects, ops, tasks, wire
 from deskhand.protocol import requests as asks
@@ -238,6 +238,22 @@ async def push_test(call: TheCall) -> Answer:
         raise DeskhandError(Code.ILLEGAL_STATE, "no subscription")
     call.hub.courier.woken.set()
     return Answer({"deliveries": planned}, status_code=202)
+
+
+async def healthz() -> Answer:
+    """Say that the process answers."""
+    return Answer({"ok": True})
+
+
+async def version() -> Answer:
+    """Say which program and which protocols this is."""
+    spoken = {"protocol": limits.PROTOCOL, "protocol_oldest": limits.PROTOCOL_OLDEST}
+    return Answer({"version": __version__, **spoken})
+
+
+async def openapi(call: TheCall) -> Answer:
+    """Describe the interface."""
+    return Answer(call.request.app.openapi())
 
 
 async def _page(
