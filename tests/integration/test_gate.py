@@ -305,7 +305,7 @@ async def test_a_grant_for_the_task_is_as_wide_as_it_says(desk: Desk) -> None:
 
 def test_the_gate_shows_its_tools(desk: Desk) -> None:
     """For the class of recovery of a stored wish."""
-    tool = desk.gate.tool("run_command")
+    tool = desk.gate.tools.get("run_command")
 
     assert tool is not None
-    assert (tool.effect, desk.gate.tool("nothing")) == ("idempotent", None)
+    assert (tool.effect, desk.gate.tools.get("nothing")) == ("idempotent", None)

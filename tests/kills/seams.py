@@ -202,7 +202,7 @@ def _row(step: Any) -> str:  # noqa: ANN401 - a row
 
 
 def _effect_of(gate: Any, call: Any, *_: object) -> str:  # noqa: ANN401 - of the runner
-    tool = gate.tool(call.tool)
+    tool = gate.tools[call.tool]
     return "sandboxed command" if tool.name == "run_command" else f"{tool.effect} tool"
 
 

@@ -337,7 +337,7 @@ class _Driver:
 
     async def _again(self, call: ports.ToolCall, step: rows.Step) -> Performed | None:
         """Return the result of an intent that can be repeated or looked for; nothing when it cannot."""
-        tool = self._gate.tool(call.tool)
+        tool = self._gate.tools.get(call.tool)
         if tool is None or step.effect in (None, "unknown"):
             return None
         ruling = await self._gate.admit(call, self._scope)

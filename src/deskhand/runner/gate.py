@@ -13,8 +13,9 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
+from functools import partial
 from pathlib import PurePosixPath
-from typing import Final, cast
+from typing import Any, Final, cast
 
 from deskhand.egress import parse_target
 from deskhand.errors import Code, DeskhandError
@@ -112,21 +113,14 @@ class Performed:
     changes: Mapping[str, str] = field(default_factory=dict[str, str])
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Gate:
     """The gate of one runner, before every tool there is; it speaks the language of who reads its sentences."""
 
-    def __init__(
-        self,
-        *,
-        tools: Mapping[str, Tool],
-        language: str = "en",
-        policy: Callable[[], Policy] = Policy,
-        today: Callable[[], str] = str,
-    ) -> None:
-        self._tools = tools
-        self.language = language
-        self._policy = policy
-        self._today = today
+    tools: Mapping[str, Tool]
+    language: str = "en"
+    policy: Callable[[], Policy] = Policy
+    today: Callable[[], str] = str
 
     async def admit(self, call: ToolCall, scope: Scope) -> Ruling:
         """Return what is to happen with a wish, as things are now.
@@ -134,23 +128,20 @@ class Gate:
         Raises:
             DeskhandError: ``invalid`` when its arguments cannot even be looked at.
         """
-        tool = self._tools.get(call.tool)
+        tool = self.tools.get(call.tool)
         if tool is None:
             action, why = Action(tool=call.tool[:100], arguments={}), self.say("rule.unknown_tool")
             return Ruling(decision=Decision.DENY, rule="unknown_tool", why=why, action=action)
         place, mode = scope.now()
-        policy = self._policy()
+        policy, day = self.policy(), self.today()
         targets = _targets(tool, call.arguments, place)
-        day, look = self._today(), bool(policy.lines or policy.account)
         hosts = cast("list[object]", call.arguments.get("hosts") or [])
-        wanted = (_act(tool, call, one, scope, now=(place, mode), look=look) for one in targets)
-        acts = [replace(act, day=day) for act in wanted]
-        root = (place.folder or place.results).root
-        sources = getattr(tool, "sources", None)
-        besides: tuple[str, ...] = sources(call.arguments) if sources else ()
-        for rel in besides:
-            act = _act(tool, call, str(root / rel), scope, now=(place, mode), look=look)
-            acts.append(replace(act, day=day, verb="read"))
+        look = bool(policy.lines or policy.account)
+        about = partial(_act, tool, call, scope, now=(place, mode), look=look)
+        acts = [replace(about(one), day=day) for one in targets]
+        besides: tuple[str, ...] = _said(tool, "sources", call.arguments) or ()
+        paths = (str((place.folder or place.results).root / rel) for rel in besides)
+        acts += [replace(about(path), day=day, verb="read") for path in paths]
         if hosts and acts[0].verb == "run":
             acts = [replace(act, kind="send", host=str(host)) for act in acts for host in hosts]
         judgement = heaviest_of(judge(act, policy) for act in acts)
@@ -158,8 +149,7 @@ class Gate:
         sentence, until, pattern = "", None, None
         risk: Risk = max(map(risk_of, acts), key=("low", "medium", "high").index)
         if judgement.decision is Decision.ASK:
-            preview = getattr(tool, "preview", None)
-            shown = mask(preview(call.arguments, place)) if preview else None
+            shown = mask(_said(tool, "preview", call.arguments, place))
             identity = _identity(acts[0], call, targets, place)
             action = action.but(identity=identity, preview=shown)
             sentence = ask_sentence(acts[0], action, language=self.language)
@@ -200,7 +190,7 @@ class Gate:
         kind = None if ruling.pure else _kind(call, place)
         place = place if ruling.pure else scope.hold(place, ruling.mode)
         try:
-            result = await self._tools[call.tool].call(call.arguments, place)
+            result = await self.tools[call.tool].call(call.arguments, place)
         except DeskhandError as error:
             return Performed(result=self.failed(error))
         except Exception:  # noqa: BLE001 - whatever a tool does, its attempt goes on
@@ -214,13 +204,9 @@ class Gate:
         """Return a sentence of the catalogue."""
         return text(key, language=self.language, **values)
 
-    def tool(self, name: str) -> Tool | None:
-        """Return a tool, for its class of recovery and its own probe."""
-        return self._tools.get(name)
-
     def targets(self, call: ToolCall, scope: Scope) -> str:
         """Return what a wish touches, for a person who has to look there; empty when nobody knows."""
-        tool = self._tools.get(call.tool)
+        tool = self.tools.get(call.tool)
         with suppress(DeskhandError):
             return "\n".join(_targets(tool, call.arguments, scope.now()[0])) if tool else ""
         return ""
@@ -229,7 +215,7 @@ class Gate:
         """Return what an agent gets for a wish that the rules do not let through."""
         said = refusal_sentence(ruling.why, decision=ruling.decision, language=self.language)
         if ruling.rule == "unknown_tool":
-            said += f" ({', '.join(self._tools)})"
+            said += f" ({', '.join(self.tools)})"
         return ToolResult(outcome="denied", value={"rule": ruling.rule}, text=said)
 
     def failed(self, error: DeskhandError) -> ToolResult:
@@ -240,16 +226,21 @@ class Gate:
 
 def _targets(tool: Tool, arguments: JsonObject, place: Place) -> tuple[str, ...]:
     """Return what a wish touches; a tool that touches several things in one call names each."""
-    targets = getattr(tool, "targets", None)
-    several: tuple[str, ...] = targets(arguments, place) if targets else ()
+    several: tuple[str, ...] = _said(tool, "targets", arguments, place) or ()
     return several or (tool.target(arguments, place),)
+
+
+def _said(tool: Tool, what: str, *about: object) -> Any:  # noqa: ANN401 - each says something else
+    """Return what a tool says of a call, if it is one that says such a thing."""
+    asked = getattr(tool, what, None)
+    return asked(*about) if asked else None
 
 
 def _act(
     tool: Tool,
     call: ToolCall,
-    target: str,
     scope: Scope,
+    target: str,
     *,
     now: tuple[Place, FolderMode | None],
     look: bool,
@@ -259,13 +250,10 @@ def _act(
     verb: Verb = "read" if tool.effect == "pure" else "other"
     if tool.writes:
         verb = "run" if "argv" in call.arguments else "write"
-    reachable, asked = getattr(tool, "reachable", None), None
-    if reachable is None:
-        where, rel = _where(verb, target, place)
-    else:
-        verb, rel = "send", ""
-        where = "internet" if reachable(call.arguments) else "outside"
-        asked = parse_target(target) if where == "internet" else None
+    (where, rel), asked = _where(verb, target, place), None
+    if (listed := _said(tool, "reachable", call.arguments)) is not None:
+        verb, where, rel = "send", "internet" if listed else "outside", ""
+        asked = parse_target(target) if listed else None
     argv = cast("list[object]", call.arguments.get("argv") or [])
     return Act(
         tool=tool.name,
@@ -347,15 +335,12 @@ def _identity(act: Act, call: ToolCall, targets: tuple[str, ...], place: Place) 
 
 def _content(access: FolderAccess, rel: str) -> str:
     """Return a hash of a file as it is now; empty for what is no plain file, size and time of a huge one."""
-    try:
+    with suppress(DeskhandError):
         entry = access.stat(rel)
-        if entry is None or entry.kind != "file":
-            return ""
-        if entry.size > READ_BYTES_MAX:
-            return f"{entry.size}:{entry.modified_ns}"
-        return access.sha256(rel)
-    except DeskhandError:
-        return ""
+        if entry is not None and entry.kind == "file":
+            huge = entry.size > READ_BYTES_MAX
+            return f"{entry.size}:{entry.modified_ns}" if huge else access.sha256(rel)
+    return ""
 
 
 def _grant(act: Act, action: Action) -> str:
@@ -372,12 +357,10 @@ def _grant(act: Act, action: Action) -> str:
 def _kind(call: ToolCall, place: Place) -> str | None:
     """Return what a write would do to the file it names."""
     path = call.arguments.get("path")
-    if not isinstance(path, str):
-        return None
-    try:
-        return "created" if place.results.stat(path) is None else "changed"
-    except DeskhandError:
-        return None
+    with suppress(DeskhandError):
+        if isinstance(path, str):
+            return "created" if place.results.stat(path) is None else "changed"
+    return None
 
 
 def _changes(call: ToolCall, result: ToolResult, kind: str | None) -> Mapping[str, str]:

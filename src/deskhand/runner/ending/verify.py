@@ -98,7 +98,7 @@ async def _broken(path: str, scope: Scope, gate: Gate) -> Check | None:
         return _check(gate.say("check.output_empty", name=path), evidence)
     if why := await denied(path, scope, gate):
         return _check(gate.say("check.output_opens", name=path), why)
-    if PurePosixPath(path).suffix.lower() not in _FORMS or gate.tool(READ) is None:
+    if PurePosixPath(path).suffix.lower() not in _FORMS or READ not in gate.tools:
         return None
     result = await _read(path, scope, gate)
     if result.outcome == "ok" or result.value.get("code") == str(Code.TOO_LARGE):
@@ -112,7 +112,7 @@ async def denied(path: str, scope: Scope, gate: Gate) -> str:
         ruling = await gate.admit(_reading(path), scope)
     except DeskhandError as error:
         return error.sentence(gate.language)
-    return "" if ruling.looks or gate.tool(READ) is None else ruling.why
+    return "" if ruling.looks or READ not in gate.tools else ruling.why
 
 
 def _reading(path: str) -> ports.ToolCall:
