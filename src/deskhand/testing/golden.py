@@ -13,29 +13,17 @@ import json
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import cast
 
+from deskhand.core.dispatching import brief_of
 from deskhand.core.folding import COLLECTIONS, Key, fold, touched
+from deskhand.ports import W
 from deskhand.protocol import events as ev
 from deskhand.protocol.events import KIND_OF, REDACTED, Body, Event
-from deskhand.protocol.objects import (
-    CommandInfo,
-    Device,
-    Folder,
-    FolderMode,
-    Origin,
-    PairRequest,
-    Role,
-    Runner,
-    SandboxInfo,
-    Trust,
-)
+from deskhand.protocol.objects import Device, Folder, FolderMode, PairRequest, Runner
 from deskhand.protocol.tasks import (
-    Action,
     Approval,
     Artifact,
     Brief,
-    Changes,
     Check,
     PlanItem,
     Question,
@@ -44,7 +32,6 @@ from deskhand.protocol.tasks import (
     Task,
     TaskState,
     Usage,
-    Verdict,
 )
 from deskhand.protocol.wire import JsonObject, Wire, sha256_of
 from deskhand.testing.schema import differing, write_or_tell
@@ -52,9 +39,8 @@ from deskhand.testing.schema import differing, write_or_tell
 ROOT = Path(__file__).resolve().parents[3]
 FOLDER = Path("fixtures")
 
-_PAGE = Origin(surface="page", device="dev_phone")
-_AGENT = Origin(surface="agent", device="run_laptop")
 _THREAD, _TASK, _RUNNER, _PHONE = "thr_meetings", "tsk_brief", "run_laptop", "dev_phone"
+_SAMPLES: dict[str, JsonObject] = json.loads(Path(__file__).with_suffix(".json").read_text("utf-8"))
 
 
 class Log:
@@ -102,19 +88,19 @@ def folded(log: Iterable[Event]) -> dict[str, dict[str, JsonObject]]:
 def computers_and_devices() -> list[Event]:
     """Pairing, a computer that advertises twice, folders narrowed and removed, a revoked device."""
     log = Log()
-    log.say(ev.DeviceAdded(device=_device("dev_first", "This computer")))
-    log.say(ev.PairRequested(request=_pair("req_phone", "My phone")))
-    log.say(ev.PairRequested(request=_pair("req_other", "A stranger")))
+    log.say(ev.DeviceAdded(device=_sample(Device, id="dev_first", name="This computer")))
+    log.say(ev.PairRequested(request=_sample(PairRequest, id="req_phone", name="My phone")))
+    log.say(ev.PairRequested(request=_sample(PairRequest, id="req_other", name="A stranger")))
     log.say(ev.PairDecided(request="req_phone", state="admitted"), actor="dev_first")
     log.say(ev.PairDecided(request="req_other", state="refused"), actor="dev_first")
-    log.say(ev.DeviceAdded(device=_device(_PHONE, "My phone")))
+    log.say(ev.DeviceAdded(device=_sample(Device, id=_PHONE, name="My phone")))
     wide, also = _folder("fld_work", mode=FolderMode.TRUSTED), _folder("fld_old")
-    log.say(ev.RunnerAdvertised(runner=_runner(), folders=(wide, also)), actor=_RUNNER)
+    log.say(ev.RunnerAdvertised(runner=_sample(Runner), folders=(wide, also)), actor=_RUNNER)
     narrowed = wide.but(mode=FolderMode.ASK, label="Work, carefully")
     log.say(ev.FolderPut(folder=narrowed), actor=_PHONE)
     log.say(ev.FolderRemoved(folder="fld_old"), actor=_PHONE)
     log.say(ev.FolderRemoved(folder="fld_never"), actor=_PHONE)
-    again = _runner(models=("openai-chat:small",))
+    again = _sample(Runner, models=("openai-chat:small",))
     log.say(ev.RunnerAdvertised(runner=again, folders=(wide, also)), actor=_RUNNER)
     log.say(ev.SettingChanged(name="notify.finished", value=True), actor=_PHONE)
     log.say(ev.SettingChanged(name="grace_seconds", value=60), actor=_PHONE)
@@ -135,7 +121,7 @@ def a_checked_task() -> list[Event]:
     log.say(ev.ThreadModelSet(model="ollama:qwen3:8b"), actor=_PHONE, thread=_THREAD)
     _ask(log, "🗒️ Summarise the notes. " + "한글과 emoji 👩🏽‍💻 are counted by code point. " * 8)
     at = {"thread": _THREAD, "task": _TASK}
-    log.say(ev.TaskCreated(task=_task()), **at)
+    log.say(ev.TaskCreated(task=_sample(Task)), **at)
     log.say(ev.TaskQueued(reason=QueueReason.RUNNER_OFFLINE), **at)
     log.say(ev.TaskAssigned(runner=_RUNNER, epoch=1, brief=_brief()), **at)
     log.say(ev.TaskAccepted(epoch=1, happened_at="2026-11-22T10:00:05.500Z"), **at)
@@ -147,22 +133,22 @@ def a_checked_task() -> list[Event]:
     log.say(ev.CriteriaRestated(epoch=1, criteria=("one page", "all actions")), **at)
     log.say_unknown("weather.changed", {"sky": "clear", "n": [1, {"deep": True}]}, thread=_THREAD)
     log.say(ev.ApprovalRequested(epoch=1, approval=_approval("apr_zip")), **at)
-    log.say(ev.QuestionAsked(epoch=1, question=_question("qst_pages")), **at)
-    log.say(_decide("apr_zip", "allow"), actor=_PHONE, **at)
+    log.say(ev.QuestionAsked(epoch=1, question=_sample(Question, id="qst_pages")), **at)
+    log.say(_sample(ev.ApprovalDecided, approval="apr_zip", decision="allow"), actor=_PHONE, **at)
     log.say(ev.QuestionAnswered(question="qst_pages", answer="One page"), actor=_PHONE, **at)
-    log.say(ev.ArtifactCreated(epoch=1, artifact=_artifact("art_one", size=100)), **at)
+    log.say(ev.ArtifactCreated(epoch=1, artifact=_sample(Artifact, id="art_one", size=100)), **at)
     log.say(ev.TaskMoved(epoch=1, state=TaskState.VERIFYING), **at)
     log.say(ev.CheckFinished(epoch=1, check=Check(name="one page", passed=False)), **at)
     log.say(ev.TaskMoved(epoch=1, state=TaskState.WORKING), **at)
     log.say(ev.ChecksReset(epoch=1), **at)
-    log.say(ev.ArtifactCreated(epoch=1, artifact=_artifact("art_two", size=90)), **at)
+    log.say(ev.ArtifactCreated(epoch=1, artifact=_sample(Artifact, id="art_two", size=90)), **at)
     log.say(ev.StepFinished(epoch=1, step=4, outcome="unknown"), **at)
     done = (PlanItem(text="Read the notes", done=True), PlanItem(text="Write", done=True))
     log.say(ev.PlanUpdated(epoch=1, items=done), **at)
     log.say(ev.TaskMoved(epoch=1, state=TaskState.VERIFYING), **at)
     passed = Check(name="one page", passed=True, evidence="1 page, 11 lines")
     log.say(ev.CheckFinished(epoch=1, check=passed), **at)
-    log.say(_finish(), **at)
+    log.say(_sample(ev.TaskFinished), **at)
     log.say(ev.TaskArchived(archived=True), actor=_PHONE, **at)
     log.say(ev.ThreadArchived(archived=True), actor=_PHONE, thread=_THREAD)
     return log.events
@@ -173,12 +159,12 @@ def chosen_instead() -> list[Event]:
     log = Log()
     at = {"thread": _THREAD, "task": _TASK}
     log.say(ev.ThreadCreated(title="Meetings"), actor=_PHONE, thread=_THREAD)
-    log.say(ev.TaskCreated(task=_task()), **at)
+    log.say(ev.TaskCreated(task=_sample(Task)), **at)
     log.say(ev.TaskQueued(reason=QueueReason.NO_MODEL, brief=_brief()), **at)
     shown = Suggestion(id="1", command="/brief notes/", preview="Reads notes/", runner=_RUNNER)
     chosen = shown.but(folder="fld_work", not_honored=("and send it",)).bound
     log.say(ev.TaskSuggested(suggestions=(shown.bound, chosen)), actor=_RUNNER, **at)
-    asked = _question("qst_model").but(tasks=(_TASK, "tsk_other"))
+    asked = _sample(Question, id="qst_model").but(tasks=(_TASK, "tsk_other"))
     log.say(ev.QuestionAsked(epoch=0, question=asked), thread=_THREAD)
     body = ev.SuggestionChosen(suggestion=chosen, mode=FolderMode.ASK)
     log.say(body, actor=_PHONE, **at)
@@ -192,7 +178,7 @@ def stopped_and_erased() -> list[Event]:
     log.say(ev.ThreadCreated(title="Trip"), actor=_PHONE, thread=_THREAD)
     _ask(log, "Plan the trip")
     at = {"thread": _THREAD, "task": _TASK}
-    log.say(ev.TaskCreated(task=_task()), **at)
+    log.say(ev.TaskCreated(task=_sample(Task)), **at)
     log.say(ev.TaskEdited(criteria=("cheap", "by train")), actor=_PHONE, **at)
     log.say(ev.TaskEdited(title="The trip"), actor=_PHONE, **at)
     log.say(ev.CriteriaRestated(epoch=1, criteria=("by plane",)), **at)
@@ -200,19 +186,29 @@ def stopped_and_erased() -> list[Event]:
     log.say(ev.TaskResumed(), actor=_PHONE, **at)
     log.say(ev.TaskAssigned(runner=_RUNNER, epoch=2, brief=_brief()), **at)
     log.say(ev.ApprovalRequested(epoch=2, approval=_approval("apr_mail")), **at)
-    log.say(ev.ApprovalRequested(epoch=2, approval=_approval("apr_pay", wait=False)), **at)
-    log.say(_decide("apr_mail", "deny", reason="not this one"), actor=_PHONE, **at)
+    log.say(
+        ev.ApprovalRequested(
+            epoch=2,
+            approval=_approval("apr_pay", then="deny", expires_at="2026-11-22T11:00:00.000Z"),
+        ),
+        **at,
+    )
+    log.say(
+        _sample(ev.ApprovalDecided, approval="apr_mail", decision="deny", reason="not this one"),
+        actor=_PHONE,
+        **at,
+    )
     log.say(ev.ApprovalVoided(epoch=2, approval="apr_pay", reason="the file changed"), **at)
     log.say(ev.ApprovalVoided(epoch=2, approval="apr_never", reason="unknown"), **at)
     superseded = ev.Superseded(kind="task.moved", epoch=1, body={"state": "verifying", "epoch": 1})
     log.say(superseded, **at)
-    log.say(ev.QuestionAsked(epoch=2, question=_question("qst_when")), **at)
+    log.say(ev.QuestionAsked(epoch=2, question=_sample(Question, id="qst_when")), **at)
     canceled = ev.TaskFinished(
         state=TaskState.CANCELED, epoch=3, not_done_because=("stopped by you",)
     )
     log.say(canceled, actor=_PHONE, **at)
     log.say(ev.QuestionAnswered(question="qst_when", answer="too late"), actor=_PHONE, **at)
-    log.say(ev.QuestionAsked(epoch=3, question=_question("qst_where")), task="tsk_never")
+    log.say(ev.QuestionAsked(epoch=3, question=_sample(Question, id="qst_where")), task="tsk_never")
     log.say(ev.QuestionVoided(epoch=3, question="qst_where"), **at)
     log.say(ev.StepStarted(epoch=1, step=1, tool="x", title="for nobody"), task="tsk_never")
     log.say(ev.ThreadErased(), actor=_PHONE, thread=_THREAD)
@@ -233,7 +229,7 @@ def gone_back() -> list[Event]:
     log.say(ev.ThreadCreated(title="Report"), actor=_PHONE, thread=_THREAD)
     _ask(log, "Write the report")
     at = {"thread": _THREAD, "task": _TASK}
-    log.say(ev.TaskCreated(task=_task()), **at)
+    log.say(ev.TaskCreated(task=_sample(Task)), **at)
     log.say(ev.TaskAssigned(runner=_RUNNER, epoch=1, brief=_brief()), **at)
     log.say(ev.ApprovalRequested(epoch=1, approval=_approval("apr_mail")), **at)
     backup_at = "2026-11-22T10:00:00.000Z"
@@ -244,13 +240,9 @@ def gone_back() -> list[Event]:
     return log.events
 
 
+_STORIES = (computers_and_devices, a_checked_task, chosen_instead, stopped_and_erased)
 LOGS: Mapping[str, Callable[[], list[Event]]] = {
-    "computers_and_devices": computers_and_devices,
-    "a_checked_task": a_checked_task,
-    "chosen_instead": chosen_instead,
-    "stopped_and_erased": stopped_and_erased,
-    "erased_before_you_came": erased_before_you_came,
-    "gone_back": gone_back,
+    make.__name__: make for make in (*_STORIES, erased_before_you_came, gone_back)
 }
 """Every golden log by the name of its file."""
 
@@ -275,153 +267,26 @@ def _text(log: list[Event]) -> str:
     return json.dumps(whole, indent=1, ensure_ascii=False) + "\n"
 
 
+def _sample(kind: type[W], **said: object) -> W:
+    """Return an object of ``golden.json`` with what is said of it."""
+    return kind.from_json({**_SAMPLES[kind.__name__], **said})
+
+
 def _ask(log: Log, text: str) -> None:
-    said = ev.MessagePosted(
-        message="msg_ask", role="user", text=text, origin=_PAGE, trust=Trust.OWNER, meant="task"
-    )
-    log.say(said, actor=_PHONE, thread=_THREAD)
-
-
-def _device(name: str, label: str) -> Device:
-    at = "2026-11-22T09:00:00.000Z"
-    return Device(id=name, name=label, kind="page", role=Role.OWNER, created_at=at)
-
-
-def _pair(name: str, label: str) -> PairRequest:
-    at = "2026-11-22T09:00:00.000Z"
-    return PairRequest(id=name, name=label, kind="page", role=Role.OWNER, match="7302", asked_at=at)
-
-
-def _runner(*, models: tuple[str, ...] = ()) -> Runner:
-    return Runner(
-        id=_RUNNER,
-        name="laptop",
-        incarnation="inc_1",
-        protocol=1,
-        commands=(CommandInfo(name="brief", summary="A briefing", usage="/brief FOLDER"),),
-        models=models,
-        sandbox=SandboxInfo(name="bubblewrap", level="full"),
-        advertised_at="2026-11-22T09:00:00.000Z",
-    )
+    log.say(_sample(ev.MessagePosted, text=text), actor=_PHONE, thread=_THREAD)
 
 
 def _folder(name: str, *, mode: FolderMode = FolderMode.WORKSPACE) -> Folder:
     return Folder(id=name, runner=_RUNNER, root=f"/home/me/{name}", label=name, mode=mode)
 
 
-def _task() -> Task:
-    return Task(
-        id=_TASK,
-        thread=_THREAD,
-        title="Summarise the notes",
-        text="Summarise the notes",
-        state=TaskState.QUEUED,
-        agent="commands",
-        origin=_PAGE,
-        trust=Trust.OWNER,
-        created_by=_PHONE,
-        created_at="2026-11-22T10:00:04.000Z",
-    )
-
-
 def _brief() -> Brief:
-    task = _task()
-    return Brief(
-        task=task.id,
-        thread=task.thread,
-        epoch=1,
-        title=task.title,
-        text=task.text,
-        agent=task.agent,
-        origin=task.origin,
-        trust=task.trust,
-        created_at=task.created_at,
-    )
+    return brief_of(_sample(Task), 1, ())
 
 
-def _approval(name: str, *, wait: bool = True) -> Approval:
-    action = Action(
-        tool="shell",
-        arguments={
-            "argv": ["zip", "한글.zip", "\u007f\u2028é"],
-            "n": 3,
-            "é": None,
-            "😀": True,
-            "\uff5e": [],
-        },
-        argv=("zip", "한글.zip"),
-    )
-    return Approval(
-        id=name,
-        task=_TASK,
-        thread=_THREAD,
-        runner=_RUNNER,
-        epoch=1,
-        sentence="Pack the notes",
-        action=action,
-        action_sha256=sha256_of(action.to_json()),
-        nonce="0" * 32,
-        risk="medium",
-        scopes=("once", "task"),
-        rule="folder.ask",
-        requested_at="2026-11-22T10:00:10.000Z",
-        expires_at=None if wait else "2026-11-22T11:00:00.000Z",
-        then="wait" if wait else "deny",
-    )
-
-
-def _decide(name: str, decision: str, *, reason: str | None = None) -> ev.ApprovalDecided:
-    return ev.ApprovalDecided.from_json(
-        cast(
-            "JsonObject",
-            {
-                "approval": name,
-                "decision": decision,
-                "scope": "task",
-                "action_sha256": "0" * 64,
-                "reason": reason,
-            },
-        )
-    )
-
-
-def _question(name: str) -> Question:
-    return Question(
-        id=name,
-        task=_TASK,
-        thread=_THREAD,
-        text="How many pages?",
-        choices=("One page", "Two pages"),
-        asked_at="2026-11-22T10:00:12.000Z",
-    )
-
-
-def _artifact(name: str, *, size: int) -> Artifact:
-    return Artifact(
-        id=name,
-        task=_TASK,
-        name="briefing.md",
-        media_type="text/markdown",
-        size=size,
-        sha256="a" * 64,
-        runner=_RUNNER,
-        path="notes/briefing.md",
-        origin=_AGENT,
-        trust=Trust.UNTRUSTED,
-        created_at="2026-11-22T10:00:15.000Z",
-    )
-
-
-def _finish() -> ev.TaskFinished:
-    return ev.TaskFinished(
-        state=TaskState.COMPLETED,
-        verdict=Verdict.VERIFIED,
-        summary="One page, eleven lines",
-        changes=Changes(created=1),
-        usage=Usage(steps=4),
-        epoch=1,
-        happened_at="2026-11-22T10:00:24.250Z",
-    )
+def _approval(name: str, **said: object) -> Approval:
+    approval = _sample(Approval, id=name, action_sha256="", **said)
+    return approval.but(action_sha256=sha256_of(approval.action.to_json()))
 
 
 if __name__ == "__main__":

@@ -19,30 +19,14 @@ from pathlib import Path
 from typing import Final, cast
 
 from deskhand.clock import SystemClock
+from deskhand.texts import table
 
 ROOT: Final = Path(__file__).resolve().parents[3]
 KEPT: Final = ROOT / "docs" / "reference" / "promises.json"
 FIGURES: Final = "DESKHAND_FIGURES"
 """Names the directory in which figures are left; without it nothing is."""
 
-PROMISES: Final = {
-    "R1": "What was acknowledged is never lost, however often processes are killed",
-    "R2": "What was acknowledged is never lost when the power fails",
-    "R3": "Every task comes to exactly one end",
-    "R4": "No effect happens twice; one that is in doubt is said to be",
-    "R5": "All devices come to the same state and order",
-    "R6": "Every notification is tried until it is taken, and shown once",
-    "R8": "Sleep costs time and nothing else, and is told apart from being off",
-    "R9": "A computer that lost its task can no longer speak for it",
-    "R10": "A hub is back at once, with a long history and many devices",
-    "R14": "A full disk refuses new work, loses nothing, and passes by itself",
-    "R15": "A flipped bit in the log is found",
-    "R16": "An upgrade that is killed at any step loses nothing",
-    "R17": "A backup taken under load can be restored",
-    "R18": "Nothing that needs a yes happens without one",
-    "R20": "What failed once can be played again exactly",
-    "A-06": "Without a model, what a sentence may mean is shown with the words that would not be done",
-}
+PROMISES: Final[dict[str, str]] = table("deskhand.testing", "promises.toml")
 """The promises that have a figure, by their ids in the list of threats."""
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import csv
 import io
 import random
+import shutil
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
@@ -22,6 +23,7 @@ TOPICS = (
 )
 DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday")
 RECORDING_BYTES = 24 * 1024**2
+_CHECK = Path(__file__).with_name("every_action_item.txt")
 CHANNELS = ("search", "social", "mail", "print", "radio")
 
 
@@ -56,24 +58,6 @@ def write_notes(folder: Path, chance: random.Random, *, mark: str) -> Planted:
     return planted
 
 
-_CHECK = """\
-import pathlib, re, sys
-
-briefing = pathlib.Path(sys.argv[1])
-said = briefing.read_text() if briefing.exists() else ""
-wanted = [
-    (f"{note.name}:{number}", line)
-    for note in sorted(pathlib.Path("notes").glob("*.md"))
-    for number, line in enumerate(note.read_text().splitlines(), 1)
-    if re.match(r"- \\[ \\]|Action:|TODO:", line)
-]
-missing = [place for place, _ in wanted if place not in said]
-found = len(wanted) - len(missing)
-print(f"{found} of {len(wanted)}" + (f" - missing {', '.join(missing)}" if missing else ""))
-sys.exit(bool(missing))
-"""
-
-
 def write_meetings(folder: Path, chance: random.Random, *, mark: str) -> Planted:
     """Write yesterday's notes and recording, and the owner's own check of a briefing over them, into ``folder``."""
     text = mark if mark.startswith("TODO:") else f"TODO: {mark}"
@@ -81,7 +65,7 @@ def write_meetings(folder: Path, chance: random.Random, *, mark: str) -> Planted
     check = folder / "checks"
     (folder / "notes" / "client-call.ogg").write_bytes(chance.randbytes(RECORDING_BYTES))
     check.mkdir()
-    (check / "every_action_item.py").write_text(_CHECK, encoding="utf-8")
+    shutil.copy(_CHECK, check / "every_action_item.py")
     return planted
 
 

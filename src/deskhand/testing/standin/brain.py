@@ -18,6 +18,7 @@ from deskhand.core.quotes import Quote, show
 from deskhand.core.words.cues import Cue, scan
 from deskhand.protocol.wire import Json, JsonObject
 from deskhand.testing.standin.figures import report_of
+from deskhand.texts import table
 
 NAME: Final = "stand-in (a scripted program, not a language model)"
 _TEXTS: Final = (".md", ".txt", ".docx", ".pdf", ".eml", ".html")
@@ -25,28 +26,10 @@ _TABLES: Final = (".csv", ".tsv")
 _NUMBERED: Final = re.compile(r"(\d+): ?(.*)")
 _READ_ON: Final = re.compile(r"from_line=(\d+)")
 _TODO: Final = re.compile(r"\s*(?:[-*] )?(?:\[ \] )?(?:todo|할 일)\b", re.IGNORECASE)
-_RISKY: Final = {
-    "liability": r"liab|indemn|damages|손해|배상|면책",
-    "ending it": r"terminat|notice period|해지|해제",
-    "penalty": r"penalt|late fee|interest of|위약|지체|연체",
-    "being bound": r"exclusiv|renew|non-compete|독점|자동 ?갱신|경업",
-    "no limit": r"unlimited|perpetual|irrevocabl|sole discretion|무제한|영구|취소할 수 없",
-}
-"""What it looks for in a contract; whatever is not here it does not see."""
+_WORDS: Final = table("deskhand.testing.standin", "words.toml")
 _STEPS: Final = ("Look what is there", "Read it", "Write the page", "Name what was made")
 _WORDS_MAX: Final = 430
 """One page is at most 450 words; the title and the list of sources need some of them."""
-_SAID: Final = {
-    "Briefing": "브리핑",
-    "Actions": "할 일",
-    "Decisions and risks": "결정과 위험",
-    "Sources": "출처",
-    "Risk items": "위험 항목",
-    "None of the known patterns stands in it.": "아는 유형의 위험은 없습니다.",
-    "Written by the": "작성:",
-    "At most 450 words": "450 단어 이하",
-    **dict(zip(_STEPS, ("살펴보기", "읽기", "쓰기", "만든 것 알리기"), strict=True)),
-}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,7 +60,7 @@ class Seen:
 
     def say(self, words: str) -> str:
         """Return words in the language of the task."""
-        return _SAID.get(words, words) if re.search("[가-힣]", self.task) else words
+        return _WORDS["korean"].get(words, words) if re.search("[가-힣]", self.task) else words
 
     def asks(self, *words: str) -> bool:
         """Return whether the task's sentence has one of these words."""
@@ -169,19 +152,11 @@ def _page(notes: dict[str, list[str]], seen: Seen) -> str:
                 actions.append(quote)
             elif line.cues & {Cue.DECISION, Cue.RISK}:
                 facts.append(quote)
-    lines = [
-        f"# {seen.say('Briefing')}, {seen.today:%Y-%m-%d}",
-        "",
-        f"## {seen.say('Actions')}",
-        "",
-    ]
+    title = f"# {seen.say('Briefing')}, {seen.today:%Y-%m-%d}"
+    lines = [title, "", f"## {seen.say('Actions')}", ""]
     lines += [*map(show, actions), "", f"## {seen.say('Decisions and risks')}", ""]
-    end = [
-        "",
-        f"{seen.say('Sources')}: {', '.join(notes)}",
-        f"{seen.say('Written by the')} {NAME}.",
-        "",
-    ]
+    sources = f"{seen.say('Sources')}: {', '.join(notes)}"
+    end = ["", sources, f"{seen.say('Written by the')} {NAME}.", ""]
     words = len(" ".join([*lines, *end]).split())
     for fact in map(show, facts):
         words += len(fact.split())
@@ -213,7 +188,7 @@ def _risks(seen: Seen) -> Answer:
             f"{show(Quote(text=line.strip(), path=path, line=number))} ({kind})"
             for path, lines in chosen.items()
             for number, line in enumerate(lines, start=1)
-            for kind, pattern in _RISKY.items()
+            for kind, pattern in _WORDS["risky"].items()
             if re.search(pattern, line, re.IGNORECASE)
         ]
         none = [seen.say("None of the known patterns stands in it.")]
