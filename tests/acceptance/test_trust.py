@@ -107,17 +107,13 @@ async def test_a_phone_adds_a_computer_signs_for_it_and_certifies_another(tmp_pa
             await page.get_by_role("button", name="Add", exact=True).click()
             await asyncio.to_thread(lambda: first_line(process))
 
-            await page.goto(f"{url}/#/")
-            await page.get_by_role("combobox", name="Folder").select_option(label="work")
-            await hand_over(page, "/run touch first")
+            await _begin(page, url, "/run touch first")
             await _allow(page)
             await expect(talk(page).get_by_text("Allowed by")).to_be_visible()
             until((there.folder / "first").exists)
 
             other = await _page(browser, await _link(here))
-            await other.goto(f"{url}/#/")
-            await other.get_by_role("combobox", name="Folder").select_option(label="work")
-            await hand_over(other, "/run touch second")
+            await _begin(other, url, "/run touch second")
             await other.get_by_role("button", name="Review").click()
             sheet = other.get_by_role("dialog", name="Approval")
             await expect(sheet.get_by_text("takes this only signed by a device")).to_be_visible()
@@ -151,6 +147,12 @@ async def _page(browser: Browser, link: str) -> Page:
 async def _link(here: Desk) -> str:
     said = await asyncio.to_thread(lambda: here.run("pair", "--yes", "--no-wait", "--json"))
     return str(said.json["url"])
+
+
+async def _begin(page: Page, url: str, text: str) -> None:
+    await page.goto(f"{url}/#/")
+    await page.get_by_role("combobox", name="Folder").select_option(label="work")
+    await hand_over(page, text)
 
 
 async def _allow(page: Page) -> None:
