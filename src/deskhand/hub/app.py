@@ -56,7 +56,7 @@ class Hub:
     def __post_init__(self) -> None:
         """Wire the services; nothing runs yet."""
         store, blobs, clock = self.store, self.blobs, self.clock
-        self.pairing = Pairing(store, clock, self.ids, uid=os.getuid(), kept=self.tried("pairing"))
+        self.pairing = Pairing(store, clock, self.ids, uid=os.getuid(), tried=self.tried)
         self.attendance = Attendance(store=store, clock=clock, moved=self._dispatch)
         self.streams = self.attendance.streams
         self.stream = self.streams.stream
@@ -113,12 +113,11 @@ class Hub:
         stream after the cursor must not fold into them what they already hold.
         """
         account = principal.account
-        cursor, lists = await self.store.head(account), await self._lists(principal)
+        cursor, lists = 0, dict[str, list[str]]()
         for _ in range(_SNAPSHOT_TRIES):
-            before, cursor = cursor, await self.store.head(account)
-            if cursor == before:
+            cursor, lists = await self.store.head(account), await self._lists(principal)
+            if cursor == await self.store.head(account):
                 break
-            lists = await self._lists(principal)
         me = await self.store.get(account, objects.Device, principal.id)
         parts = {
             "cursor": str(cursor),

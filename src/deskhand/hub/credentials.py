@@ -171,8 +171,8 @@ class Throttle:
     """
 
     clock: Clock
-    most: int = field(kw_only=True)
-    seconds: float = field(kw_only=True)
+    most: int
+    seconds: float
     file: Path | None = field(default=None, kw_only=True)
     windows: dict[str, tuple[float, int]] = field(default_factory=dict[str, tuple[float, int]])
 

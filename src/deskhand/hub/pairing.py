@@ -49,21 +49,15 @@ class Pairing:
         ids: Ids,
         *,
         uid: int | None = None,
-        kept: Path | None = None,
+        tried: Callable[[str], Path | None] = lambda _: None,
     ) -> None:
-        """Begin with all counters at nothing, but for what was ``kept`` because it was too often."""
+        """Begin with all counters at nothing, but for what is in the files of what was ``tried`` too often."""
         self._store, self._clock, self._ids, self._uid = store, clock, ids, uid
         self._local: set[str] = set()
         self.here: Callable[[wire.HereAsk], Awaitable[None]] | None = None
-        self._failures = Throttle(
-            clock, most=limits.PAIR_FAILURES_PER_MINUTE_MAX, seconds=60, file=kept
-        )
-        self._wrong_codes = Throttle(
-            clock,
-            most=limits.CODE_TRIES_MAX,
-            seconds=limits.INVITE_SECONDS,
-            file=kept.with_stem("tried-codes") if kept else None,
-        )
+        failures, per_code = limits.PAIR_FAILURES_PER_MINUTE_MAX, limits.INVITE_SECONDS
+        self._failures = Throttle(clock, failures, 60, file=tried("pairing"))
+        self._wrong_codes = Throttle(clock, limits.CODE_TRIES_MAX, per_code, file=tried("codes"))
 
     async def create_invite(
         self, account: str, wish: wire.InviteAsk, *, seconds: int = limits.INVITE_SECONDS
@@ -154,12 +148,10 @@ class Pairing:
         """
         self._failures.check(peer.address)
         joining = await self._store.joining(wish.request)
-        known = joining.secret_sha256 if joining else ""
+        known, account = (joining.secret_sha256, joining.account) if joining else ("", "")
         right = hmac.compare_digest(known, bearer_sha256(wish.secret))
-        account = joining.account if joining else ""
         request = await self._store.get(account, objects.PairRequest, wish.request)
-        expired = joining is None or self._expired(joining.expires_at)
-        if joining is None or request is None or expired or not right:
+        if not (joining and request and right) or self._expired(joining.expires_at):
             self._failures.count(peer.address)
             raise DeskhandError(Code.INVITE_INVALID)
         if request.state == "waiting":
@@ -265,14 +257,11 @@ def _file(tx: SqlTx, request: objects.PairRequest, joining: Joining, *, alone: b
     invite = tx.invite(joining.invite)
     if invite is None or invite.used_by is not None:
         raise DeskhandError(Code.INVITE_INVALID)
-    waiting = tx.find(objects.PairRequest, states=("waiting",))
-    living = {
-        one.id for one in waiting if (kept := tx.joining(one.id)) and kept.expires_at > tx.now
-    }
-    for one in waiting:
-        if one.id not in living:
+    for one in tx.find(objects.PairRequest, states=("waiting",)):
+        kept = tx.joining(one.id)
+        if kept is None or kept.expires_at <= tx.now:
             _emit(tx, events.PairDecided(request=one.id, state="refused"))
-    if len(living) >= limits.PAIR_PENDING_MAX:
+    if len(tx.find(objects.PairRequest, states=("waiting",))) >= limits.PAIR_PENDING_MAX:
         # More than people could look at.
         raise DeskhandError(Code.RATE_LIMITED, "requests wait", retry_after_seconds=60)
     _emit(tx, events.PairRequested(request=request))

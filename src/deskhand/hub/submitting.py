@@ -21,7 +21,7 @@ from deskhand.ids import Ids
 from deskhand.limits import CONTEXT_MESSAGES_MAX
 from deskhand.permissions.explain import problem_sentence
 from deskhand.permissions.lines import parse
-from deskhand.ports import Blobs
+from deskhand.ports import Blobs, W
 from deskhand.protocol import events as ev
 from deskhand.protocol import objects, ops, tasks
 from deskhand.protocol.authority import Principal, authorize
@@ -95,9 +95,10 @@ class Submitter:
         authorize(wish.principal, op.kind, own=_belongs(tx, wish.principal, op))
         _of_the_present_life(tx, wish.principal, op)
         body = ops.body_of(op)
-        if isinstance(body, ops.EventAppend):
-            self._refuse_unstored(body)
+        self._refuse_unstored(body)
         decision = _HANDLERS[op.kind](tx, wish, body)
+        if isinstance(body, ops.TaskAccept | ops.LeaseRenew):
+            tx.renew_lease(decision.id or "", runner=wish.principal.id, epoch=body.epoch)
         seqs = [None, *(_emit(tx, draft, ids=self.ids) for draft in decision.drafts)]
         if any(ev.KIND_OF[type(one.body)] in dispatching.DISPATCHES for one in decision.drafts):
             dispatch(tx, ids=self.ids)
@@ -108,9 +109,9 @@ class Submitter:
             tx.remember_op(wish.principal.id, op, result)
         return result
 
-    def _refuse_unstored(self, body: ops.EventAppend) -> None:
+    def _refuse_unstored(self, body: object) -> None:
         """Blob first, then the event that names it."""
-        if body.kind != "artifact.created":
+        if not (isinstance(body, ops.EventAppend) and body.kind == "artifact.created"):
             return
         artifact = ev.ArtifactCreated.from_json(body.body).artifact
         if artifact.state == "stored" and self.blobs.size(artifact.sha256) is None:
@@ -221,17 +222,6 @@ def _say(tx: SqlTx, wish: Wish, body: ops.DraftSay | ops.LeaseRenew) -> Decision
     return Decision(id=task.id, task=task.id)
 
 
-def _leasing(decide: Handler) -> Handler:
-    """Return what decides so, and notes that the runner works on the task."""
-
-    def decided(tx: SqlTx, wish: Wish, body: ops.TaskAccept | ops.LeaseRenew) -> Decision:
-        decision = decide(tx, wish, body)
-        tx.renew_lease(decision.id or "", runner=wish.principal.id, epoch=body.epoch)
-        return decision
-
-    return decided
-
-
 def _mark_read(tx: SqlTx, wish: Wish, body: ops.ReadMark) -> Decision:
     thread = conversation.open_thread(tx, wish.thread)
     tx.mark_read(wish.principal.id, thread.id, body.seq)
@@ -241,6 +231,14 @@ def _mark_read(tx: SqlTx, wish: Wish, body: ops.ReadMark) -> Decision:
 def _acknowledge(tx: SqlTx, wish: Wish, body: ops.NotificationAck) -> Decision:
     tx.acknowledge_delivery(body.delivery, fate=body.fate, device=wish.principal.id)
     return Decision(id=body.delivery)
+
+
+def _present(tx: SqlTx, kind: type[W], name: str) -> W:
+    """Return an object of the account that was not taken out of it."""
+    found = known(tx, kind, name)
+    if getattr(found, "state", None) in {"revoked", "removed"}:
+        raise DeskhandError(Code.NOT_FOUND, name, field=kind.__name__.lower())
+    return found
 
 
 def _admit(tx: SqlTx, wish: Wish, body: ops.DeviceAdmit) -> Decision:
@@ -256,9 +254,7 @@ def _admit(tx: SqlTx, wish: Wish, body: ops.DeviceAdmit) -> Decision:
 
 def _revoke(tx: SqlTx, wish: Wish, body: ops.DeviceRevoke) -> Decision:
     """Take token, streams, pushes and leases from a device at once (PA-07)."""
-    device = tx.get(objects.Device, body.device)
-    if device is None or device.state == "revoked":
-        raise DeskhandError(Code.NOT_FOUND, body.device, field="device")
+    device = _present(tx, objects.Device, body.device)
     if device.id == wish.principal.id:
         raise DeskhandError(Code.ILLEGAL_STATE, "a device cannot revoke itself")
     tx.revoke_credentials(device.id)
@@ -270,9 +266,7 @@ def _revoke(tx: SqlTx, wish: Wish, body: ops.DeviceRevoke) -> Decision:
 
 def _certify(tx: SqlTx, wish: Wish, body: ops.DeviceCertify) -> Decision:
     """Pass a device's word for another one on; whether it counts is for each computer to see."""
-    device = tx.get(objects.Device, body.device)
-    if device is None or device.state == "revoked":
-        raise DeskhandError(Code.NOT_FOUND, body.device, field="device")
+    device = _present(tx, objects.Device, body.device)
     if body.runner != EVERY_RUNNER:
         known(tx, objects.Runner, body.runner)
     certified = ev.DeviceCertified.from_json(body.to_json())
@@ -280,17 +274,14 @@ def _certify(tx: SqlTx, wish: Wish, body: ops.DeviceCertify) -> Decision:
 
 
 def _put_folder(tx: SqlTx, wish: Wish, body: ops.FolderPutOp) -> Decision:
-    runner, known = tx.get(objects.Runner, body.runner), tx.get(objects.Folder, body.id)
-    if runner is None or runner.state != "active" or (known and known.runner != runner.id):
+    folder, before = objects.Folder.from_json(body.to_json()), tx.get(objects.Folder, body.id)
+    if _present(tx, objects.Runner, body.runner).id != (before or folder).runner:
         raise DeskhandError(Code.NOT_FOUND, body.runner, field="runner")
-    folder = objects.Folder.from_json(body.to_json())
     return _decided(wish, ev.FolderPut(folder=folder), folder.id, runner=body.runner)
 
 
 def _remove_folder(tx: SqlTx, wish: Wish, body: ops.FolderRemove) -> Decision:
-    folder = tx.get(objects.Folder, body.folder)
-    if folder is None or folder.state == "removed":
-        raise DeskhandError(Code.NOT_FOUND, body.folder, field="folder")
+    folder = _present(tx, objects.Folder, body.folder)
     return _decided(wish, ev.FolderRemoved(folder=folder.id), folder.id, runner=folder.runner)
 
 
@@ -338,10 +329,10 @@ _HANDLERS: dict[str, Handler] = {
     "folder.put": _put_folder,
     "folder.remove": _remove_folder,
     "settings.put": _put_setting,
-    "task.accept": _leasing(lifecycle.accept_task),
+    "task.accept": lifecycle.accept_task,
     "task.suggest": modelless.suggest,
     "event.append": _append_event,
-    "lease.renew": _leasing(_say),
+    "lease.renew": _say,
     "presence.note": lambda _, wish, __: Decision(id=wish.principal.id),
     "draft.say": _say,
 }

@@ -30,7 +30,7 @@ from deskhand.errors import DeskhandError
 from deskhand.ids import Ids
 from deskhand.protocol.events import KIND_OF, ApprovalRequested, QuestionAsked, TaskFinished
 from deskhand.protocol.objects import Delivery
-from deskhand.protocol.tasks import QueueReason, Task, TaskState
+from deskhand.protocol.tasks import QueueReason, Task
 from deskhand.store.log.transaction import SqlTx
 from deskhand.store.opening import SqlStore
 from deskhand.texts import text
@@ -38,9 +38,7 @@ from deskhand.texts import text
 IDLE_SECONDS = 30.0
 LEAST_SECONDS = 0.05
 _TASKS_MAX = 10_000
-_QUEUED = (TaskState.QUEUED,)
 _log = logging.getLogger(__name__)
-WEB_PUSH = "webpush"
 _BATCH = 20
 _LONGEST_SECONDS = limits.DELIVERY_BACKOFF_SECONDS[-1] * 1.25
 _SET_BACK_SECONDS = 5.0
@@ -59,7 +57,7 @@ def plan(
             {
                 "id": ids.new("dlv"),
                 "class": announced.kind,
-                "road": WEB_PUSH,
+                "road": "webpush",
                 "device": subscription.device,
                 "task": task,
                 "tag": announced.tag,
@@ -147,7 +145,7 @@ class Alarm(Rounds):
     async def round(self) -> float:
         rest = IDLE_SECONDS
         for account in sorted(self.accounts):
-            queued = await self.store.find(account, Task, states=_QUEUED, limit=_TASKS_MAX)
+            queued = await self.store.find(account, Task, states=("queued",), limit=_TASKS_MAX)
             waiting = (one for one in queued if one.reason is QueueReason.NOT_BEFORE)
             due = min((one.not_before for one in waiting if one.not_before), default=None)
             if due is None:

@@ -104,12 +104,8 @@ class Door:
         self.hub, self.push, self.page = hub, push, page
         self.uploads = Uploads(store=hub.store, blobs=hub.blobs, clock=hub.clock, ids=hub.ids)
         often = limits.BAD_LOGINS_PER_MINUTE_MAX
-        self._bad = credentials.Throttle(
-            hub.clock, most=often, seconds=60, file=hub.tried("logins")
-        )
-        self._busy = credentials.Throttle(
-            hub.clock, most=limits.REQUESTS_PER_TEN_SECONDS_MAX, seconds=10
-        )
+        self._bad = credentials.Throttle(hub.clock, often, 60, file=hub.tried("logins"))
+        self._busy = credentials.Throttle(hub.clock, limits.REQUESTS_PER_TEN_SECONDS_MAX, 10)
 
     async def admit(self, request: Request, roles: frozenset[str]) -> Call:
         """Let a request in, or refuse it in the one way that tells a stranger nothing; without roles it is public."""

@@ -80,8 +80,10 @@ async def serving(hub: Hub, app: ASGIApp, *, where: Bind = Bind()) -> AsyncGener
     """Answer until the block ends; then end streams, finish requests, close. Refusals are those of ``bind``."""
     _make_room()
     listener = bind(where)
-    server = _Server(_config(app))
-    running = asyncio.ensure_future(server.serve(sockets=[listener]))
+    server = uvicorn.Server(_config(app))
+    # Without its own signal handlers: the process has other things to end.
+    serve = server._serve  # noqa: SLF001 - the part of ``serve`` below them  # pyright: ignore[reportPrivateUsage]
+    running = asyncio.ensure_future(serve([listener]))
     try:
         while not (server.started or running.done()):
             await hub.clock.sleep(_START_SECONDS)
@@ -124,14 +126,6 @@ def _config(app: ASGIApp) -> uvicorn.Config:
         timeout_graceful_shutdown=SHUTDOWN_SECONDS_MAX,
         h11_max_incomplete_event_size=_HEADER_BYTES_MAX,
     )
-
-
-class _Server(uvicorn.Server):
-    """uvicorn without its own signal handlers: the process has other things to end."""
-
-    @override
-    async def serve(self, sockets: list[socket.socket] | None = None) -> None:
-        await self._serve(sockets)
 
 
 class _Connection(H11Protocol):
