@@ -8,24 +8,21 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Final
 
 from deskhand.errors import Code, DeskhandError
 from deskhand.limits import ADVANCE_SECONDS
 from deskhand.protocol.objects import LinkState
-from deskhand.runner.attempt import Kit, drive, tell_of_doubt
+from deskhand.runner.attempt import Kit
 from deskhand.runner.inbox import Inbox
-from deskhand.runner.outbox import OneLife, Outbox
+from deskhand.runner.outbox import OneLife, Outbox, passing_over_absence
 from deskhand.runner.parts import Parts
-from deskhand.runner.presence import Presence, passing_over_absence
+from deskhand.runner.presence import Presence
 from deskhand.runner.suggesting import Suggester
 from deskhand.workflow.local import LocalWorkflow, together
-from deskhand.workflow.rows import AttemptKey
 
 _GREET_SECONDS: Final = 2.0
 """How long work waits at the start for a hub that may know better; without one it goes on."""
@@ -37,16 +34,14 @@ class Runner:
     """One runner, from start to stop."""
 
     def __init__(self, parts: Parts) -> None:
-        link = OneLife(parts.link, parts.journal, halt=self._halt)
+        link = OneLife(parts.link, parts.journal, halt=lambda keys: self.workflow.halt(keys))  # noqa: PLW0108 - made later
         self._parts = parts = replace(parts, link=link)
         self._stop = asyncio.Event()
         self._outbox = Outbox(parts)
         self._presence = Presence(parts)
         kit = Kit(parts, self._outbox.accepted)
-        self.workflow = LocalWorkflow(
-            journal=parts.journal, drive=partial(drive, kit), slots=parts.slots
-        )
-        self._tell_of_doubt = partial(tell_of_doubt, kit)
+        self._tell_of_doubt = kit.tell_of_doubt
+        self.workflow = LocalWorkflow(journal=parts.journal, drive=kit.drive, slots=parts.slots)
         heard = Suggester(parts).answer
         self.inbox = Inbox(parts, self.workflow, halted=self._tell_of_doubt, heard=heard)
 
@@ -95,9 +90,6 @@ class Runner:
     async def going(self, state: LinkState) -> None:
         """Tell the hub that this machine sleeps now, or is switched off."""
         await self._presence.say_goodbye(state)
-
-    async def _halt(self, keys: Sequence[AttemptKey]) -> None:
-        await self.workflow.halt(keys)
 
     async def _until_stopped(self) -> None:
         await self._stop.wait()

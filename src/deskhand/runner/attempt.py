@@ -59,50 +59,47 @@ class Kit:
         )
         self.workspaces = Workspaces(parts)
 
+    async def drive(self, key: rows.AttemptKey) -> None:
+        """Take an attempt as far as it goes now: to its end, or to a wait.
 
-async def drive(kit: Kit, key: rows.AttemptKey) -> None:
-    """Take an attempt as far as it goes now: to its end, or to a wait.
+        What may pass by itself (a model or hub that does not answer, a full disk) is tried again, however long it takes.
 
-    What may pass by itself (a model or hub that does not answer, a full disk) is tried again, however long it takes.
+        Raises:
+            DeskhandError: ``stale_epoch`` when it lost the right to go on.
+        """
+        backoff = Backoff(self.parts)
+        while True:
+            attempt = self.parts.journal.attempt(key)
+            if attempt is None or attempt.status != "open" or attempt.paused:
+                return None
+            driver = _Driver(self, attempt, backoff)
+            try:
+                with self.workspaces.open(attempt) as scope:
+                    return await driver.go(scope)
+            except (DeskhandError, OSError) as problem:
+                error = translated(problem) if isinstance(problem, OSError) else problem
+                if error.code is Code.STALE_EPOCH:
+                    raise error from problem
+            if not error.fault.retryable:
+                await driver.give_up([error.sentence(self.gate.language)])
+                return None
+            _log.info("attempt.waits %s", error.code)
+            if error.code is not Code.HUB_UNREACHABLE:  # then nobody hears it
+                await driver.tell_of_wait(error)
+            await backoff.wait(at_least=error.retry_after_seconds or 0.0)
 
-    Raises:
-        DeskhandError: ``stale_epoch`` when it lost the right to go on.
-    """
-    backoff, told = Backoff(kit.parts), False
-    while True:
-        attempt = kit.parts.journal.attempt(key)
-        if attempt is None or attempt.status != "open" or attempt.paused:
-            return None
-        driver = _Driver(kit, attempt)
-        try:
-            with kit.workspaces.open(attempt) as scope:
-                return await driver.go(scope)
-        except (DeskhandError, OSError) as problem:
-            error = translated(problem) if isinstance(problem, OSError) else problem
-            if error.code is Code.STALE_EPOCH:
-                raise error from problem
-        if not error.fault.retryable:
-            await driver.give_up([error.sentence(kit.gate.language)])
-            return None
-        _log.info("attempt.waits %s", error.code)
-        if not told and error.code is not Code.HUB_UNREACHABLE:  # then nobody hears it
-            told = await driver.tell_of_wait(error)
-        await backoff.wait(at_least=error.retry_after_seconds or 0.0)
-
-
-async def tell_of_doubt(kit: Kit) -> None:
-    """Tell the owner of every effect that a cancellation cut off where to look: it may or may not have happened."""
-    for attempt, step in kit.parts.journal.in_doubt():
-        call = rows.from_json(ports.ToolCall, step.wish.get("call"))
-        look = what = call.title or call.tool
-        with suppress(DeskhandError, OSError), kit.workspaces.open(attempt) as scope:
-            look = kit.gate.targets(call, scope) or what
-        said = kit.gate.say("attempt.canceled_in", what=what, look=look)
-        told = replace(
-            step, result=rows.to_json(ports.ToolResult(outcome="unknown", value={}, text=said))
-        )
-        voice = Voice(kit.parts, attempt.brief)
-        await kit.parts.journal.tell(attempt.key, voice.said(said, role="system"), of=told)
+    async def tell_of_doubt(self) -> None:
+        """Tell the owner of every effect that a cancellation cut off where to look: it may or may not have happened."""
+        for attempt, step in self.parts.journal.in_doubt():
+            call = rows.from_json(ports.ToolCall, step.wish.get("call"))
+            look = what = call.title or call.tool
+            with suppress(DeskhandError, OSError), self.workspaces.open(attempt) as scope:
+                look = self.gate.targets(call, scope) or what
+            said = self.gate.say("attempt.canceled_in", what=what, look=look)
+            result = ports.ToolResult(outcome="unknown", value={}, text=said)
+            told = Voice(self.parts, attempt.brief).said(said, role="system")
+            doubt = replace(step, result=rows.to_json(result))
+            await self.parts.journal.tell(attempt.key, told, of=doubt)
 
 
 class _Driver:
@@ -110,8 +107,9 @@ class _Driver:
 
     _scope: Scope
 
-    def __init__(self, kit: Kit, attempt: rows.AttemptRow) -> None:
+    def __init__(self, kit: Kit, attempt: rows.AttemptRow, backoff: Backoff) -> None:
         self._kit = kit
+        self._backoff = backoff
         self._gate = kit.gate
         self._say = kit.gate.say
         self._journal = kit.parts.journal
@@ -145,19 +143,22 @@ class _Driver:
     async def give_up(self, reasons: Sequence[str], *, made: Sequence[str] = ()) -> bool:
         """End the attempt as not done, with the reasons, and hand over what was made nevertheless."""
         outcome = Outcome(state=TaskState.FAILED, verdict=Verdict.NOT_DONE)
-        ops = await self._hand_over(made)
+        ops = await self._hand_over(made) if made else ()
         return await self._end(outcome, *ops, reasons=reasons)
 
-    async def tell_of_wait(self, error: DeskhandError) -> bool:
-        """Tell the owner what is waited for; return whether that could be noted."""
+    async def tell_of_wait(self, error: DeskhandError) -> None:
+        """Tell the owner once what is waited for, past a disk that takes nothing."""
+        if self._backoff.told:
+            return
         why = error.sentence(self._gate.language)
         said = self._voice.remarked("attempt.waits", why=why)
         with suppress(DeskhandError):
-            await self._journal.record(self._key, ops=[said], place=self._place)
-            return True
-        with suppress(DeskhandError):  # past a disk that takes nothing
-            return (await self._kit.parts.link.send([said]))[0].status != "rejected"
-        return False
+            try:
+                await self._journal.record(self._key, ops=[said], place=self._place)
+                self._backoff.told = True
+            except DeskhandError:
+                (result,) = await self._kit.parts.link.send([said])
+                self._backoff.told = result.status != "rejected"
 
     async def _advance(self) -> bool:
         """Do the next thing; return whether there may be another one now."""
@@ -559,13 +560,8 @@ class _Driver:
         said, self._unsaid = [*self._unsaid, *ops], []
         if not (steps or said or finished):
             return
-        status, told = "finished" if finished else "open", False
+        status = "finished" if finished else "open"
         write = partial(self._journal.record, self._key, place=self._place)
-
-        async def tell(error: DeskhandError) -> None:
-            nonlocal told
-            told = told or await self.tell_of_wait(error)
-
         # On a disk that takes nothing it waits here, because what was done is known only here.
         commit = partial(write, steps=steps, ops=said, status=status)
-        await Backoff(self._kit.parts).until_done(commit, meanwhile=tell)
+        await self._backoff.until_done(commit, meanwhile=self.tell_of_wait)

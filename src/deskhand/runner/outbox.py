@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Generator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Final, TypeVar
 
 from deskhand.errors import Code, DeskhandError
@@ -59,17 +61,30 @@ class OneLife:
         return results
 
 
-class Backoff:
-    """Tries again what may pass by itself, and how long to wait before the next try, with jitter, so that many runners do not come back at once."""
+@contextmanager
+def passing_over_absence() -> Generator[None]:
+    """Take it as no error that the hub is away: what is said here is said again."""
+    try:
+        yield
+    except DeskhandError as error:
+        if not error.fault.retryable:
+            raise
 
-    def __init__(self, parts: Parts) -> None:
-        self._clock = parts.clock
-        self._ids = parts.ids
-        self._failures = 0
+
+@dataclass(slots=True)
+class Backoff:
+    """Tries again what may pass by itself, and how long to wait before the next try, with jitter, so that many runners do not come back at once.
+
+    ``told``: whether the owner knows what is waited for.
+    """
+
+    parts: Parts
+    failures: int = 0
+    told: bool = False
 
     def reset(self) -> None:
         """Begin again with the shortest wait."""
-        self._failures = 0
+        self.failures, self.told = 0, False
 
     async def until_done(
         self,
@@ -84,18 +99,22 @@ class Backoff:
         """
         while True:
             try:
-                return await work()
+                done = await work()
             except DeskhandError as error:
                 if not error.fault.retryable:
                     raise
                 await meanwhile(error)
-            await self.wait()
+                await self.wait()
+            else:
+                self.reset()
+                return done
 
     async def wait(self, *, at_least: float = 0.0) -> None:
         """Wait between half and the whole of the present step, and as long as was asked for."""
-        step = BACKOFF_SECONDS[min(self._failures, len(BACKOFF_SECONDS) - 1)]
-        self._failures += 1
-        await self._clock.sleep(max(at_least, step * (0.5 + int(self._ids.digits(3)) / 2000)))
+        step = BACKOFF_SECONDS[min(self.failures, len(BACKOFF_SECONDS) - 1)]
+        self.failures += 1
+        jitter = 0.5 + int(self.parts.ids.digits(3)) / 2000
+        await self.parts.clock.sleep(max(at_least, step * jitter))
 
 
 class Outbox:
@@ -124,15 +143,12 @@ class Outbox:
         while True:
             self._wake.clear()
             settled = False
-            try:
+            with passing_over_absence():  # of the hub, or of room on the disk
                 rows = self._journal.outbox()
                 if not rows:
                     await self._wake.wait()
                     continue
                 settled = await self._send(rows, lost)
-            except DeskhandError as error:  # the hub is away, or the disk takes nothing
-                if not error.fault.retryable:
-                    raise
             if settled:
                 self._backoff.reset()
             else:

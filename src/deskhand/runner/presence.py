@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Callable, Generator, Sequence
-from contextlib import closing, contextmanager, suppress
+from collections.abc import Callable, Sequence
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Final
 
@@ -20,6 +20,7 @@ from deskhand.protocol.events import ORDER_KINDS, RunnerAdvertised
 from deskhand.protocol.objects import Folder, FolderInstructions, LinkState, Runner
 from deskhand.protocol.ops import Op
 from deskhand.protocol.wire import Json, JsonObject
+from deskhand.runner.outbox import passing_over_absence
 from deskhand.runner.parts import Parts
 from deskhand.runner.saying import fact
 from deskhand.runner.workspace import instructions_of
@@ -34,16 +35,6 @@ _GOODBYE_SECONDS: Final = 1.0
 _GOING_SECONDS: Final = 20.0
 BUILT_IN: Final = "builtin"
 """The agent that thinks with a language model."""
-
-
-@contextmanager
-def passing_over_absence() -> Generator[None]:
-    """Take it as no error that the hub is away: what is said here is said again."""
-    try:
-        yield
-    except DeskhandError as error:
-        if not error.fault.retryable:
-            raise
 
 
 class Presence:
