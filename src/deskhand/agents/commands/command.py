@@ -7,7 +7,7 @@ outside itself: the agent builds it anew for every move and feeds it the history
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from importlib.resources import files
 from itertools import chain, count
@@ -16,7 +16,7 @@ from typing import Any, Final, Self, TypeVar
 from deskhand.agents.commands.values import number, objects, strings, words
 from deskhand.ports import CheckWish, Done, GiveUp, ToolCall, Turn, Wishes
 from deskhand.protocol.objects import CommandInfo, OptionInfo
-from deskhand.protocol.wire import JsonObject
+from deskhand.protocol.wire import Json, JsonObject
 from deskhand.texts import LANGUAGES, language_of, text
 
 T = TypeVar("T")
@@ -26,6 +26,7 @@ Steps = Generator[Wishes, Turn, T]
 Checks = tuple[CheckWish, ...]
 
 _NAME_CHARS_MAX: Final = 120
+_FACTS_MAX: Final = 2_000
 TYPED: Final[dict[str, dict[str, Any]]] = tomllib.loads(
     files("deskhand.agents.commands").joinpath("commands.toml").read_text("utf-8")
 )
@@ -124,6 +125,11 @@ class Work:
         told: JsonObject = {**arguments, "language": self.language}
         call = self.call(f"check_{name}", f"check_{name}", told, path=path)
         return CheckWish(name=text(f"check_name.{name}", language=self.language), call=call)
+
+    def file_checks(self, facts: Sequence[Json]) -> Checks:
+        """Return what looks at files again, so many at a time."""
+        parts = (facts[start : start + _FACTS_MAX] for start in range(0, len(facts), _FACTS_MAX))
+        return tuple(self.check("files", "", {"files": [*part]}) for part in parts)
 
     def ask(
         self, tool: str, step: str, arguments: JsonObject, **values: object

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from datetime import datetime
 from itertools import count
 from pathlib import PurePosixPath
@@ -24,11 +24,10 @@ from deskhand.ports import Done, GiveUp, Wishes
 from deskhand.protocol.wire import Json, JsonObject
 
 _BATCH_MAX: Final = 300
-_BATCH_BYTES_MAX: Final = 30_000
+_BATCH_CHARS_MAX: Final = 12_000
 """An approval must be able to show all of a wish."""
 _SHOWN_MAX: Final = 200
 _MOVES_MAX: Final = 9_000
-_FACTS_MAX: Final = 2_000
 _FIRST_WORD: Final = re.compile(r"[^\W\d_]{2,}")
 _FIELD: Final = re.compile(
     r"\{(?:n(?::(?P<digits>0?[1-9]))?|(?P<word>name|date)(?::(?P<case>lower|upper))?)\}"
@@ -130,9 +129,7 @@ def _move_all(pairs: Mapping[str, str], work: Work) -> Steps[Done | GiveUp]:
         return GiveUp(reasons=(*failed[:_SHOWN_MAX], summary))
     facts: list[Json] = [{"path": to, "sha256": digest} for to, digest in arrived.items()]
     facts.extend({"path": path, "gone": True} for path in moved if path not in arrived)
-    parts = (facts[start : start + _FACTS_MAX] for start in range(0, len(facts), _FACTS_MAX))
-    checks = tuple(work.check("files", "", {"files": part}) for part in parts)
-    return Done(summary=summary, say="\n".join(lines), checks=checks)
+    return Done(summary=summary, say="\n".join(lines), checks=work.file_checks(facts))
 
 
 def _moved(pairs: Mapping[str, str], work: Work) -> Steps[tuple[_Arrived, list[str]]]:
@@ -151,16 +148,20 @@ def _moved(pairs: Mapping[str, str], work: Work) -> Steps[tuple[_Arrived, list[s
 def _batched(pairs: Mapping[str, str], work: Work) -> Steps[tuple[_Arrived, list[str]]]:
     """Return where each arrived, with its hash, and why others did not; a no ends it, a name nobody may touch is found."""
     arrived, failed = _Arrived(), list[str]()
-    waiting = [*_batches(pairs)]
+    waiting = [[*pairs.items()]] if pairs else []
     while waiting:
         batch = waiting.pop(0)
-        wish: JsonObject = {"paths": [*batch], "to": [*batch.values()]}
-        call = work.call("move_files", "move_all", wish, count=len(batch), first=next(iter(batch)))
+        halves = [batch[: len(batch) // 2], batch[len(batch) // 2 :]] if batch[1:] else []
+        if halves and (len(batch) > _BATCH_MAX or len(str(batch)) > _BATCH_CHARS_MAX):
+            waiting[:0] = halves
+            continue
+        wish: JsonObject = {"paths": [path for path, _ in batch], "to": [to for _, to in batch]}
+        call = work.call("move_files", "move_all", wish, count=len(batch), first=batch[0][0])
         turn = yield Wishes(calls=(call,))
-        value, each, half = turn.results[0].value, [*batch.items()], len(batch) // 2
+        value = turn.results[0].value
         is_protected = value.get("rule") == "protected"
-        if is_protected and half:
-            waiting[:0] = [dict(each[:half]), dict(each[half:])]
+        if is_protected and halves:
+            waiting[:0] = halves
         elif turn.results[0].outcome != "ok":
             failed += work.stopped(call, turn).args
             waiting = waiting if is_protected else []
@@ -170,18 +171,6 @@ def _batched(pairs: Mapping[str, str], work: Work) -> Steps[tuple[_Arrived, list
             why = {"path": named(words(one, "path")), "why": words(one, "why")}
             failed.append(work.say("duplicates.not_moved", **why))
     return arrived, failed
-
-
-def _batches(pairs: Mapping[str, str]) -> Iterator[dict[str, str]]:
-    batch, room = dict[str, str](), _BATCH_BYTES_MAX
-    for path, to in pairs.items():
-        room -= len((path + to).encode())
-        if batch and (room < 0 or len(batch) >= _BATCH_MAX):
-            yield batch
-            batch, room = {}, _BATCH_BYTES_MAX
-        batch[path] = to
-    if batch:
-        yield batch
 
 
 def _folders(files: list[_File], work: Work) -> list[str]:

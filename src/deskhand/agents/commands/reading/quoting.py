@@ -24,34 +24,19 @@ from functools import lru_cache
 from itertools import zip_longest
 from typing import Final, NamedTuple
 
-from deskhand.agents.commands.command import Checks, Command, Plan, Steps, StoppedError, Work
+from deskhand.agents.commands.command import TYPED, Command, Plan, Steps, StoppedError, Work
 from deskhand.agents.commands.values import ending_of, number, objects, plain, strings, words
 from deskhand.core.quotes import Quote, cut, quotable, show
 from deskhand.core.words.cues import Cue, Line, cue_place, scan
 from deskhand.core.words.owing import Action, actions_in
 from deskhand.core.words.risks import checklist, risks_in
 from deskhand.core.words.wording import wording
-from deskhand.ports import Done
+from deskhand.ports import CheckWish, Done
 from deskhand.protocol.wire import JsonObject
 
 MARK: Final = "<!-- deskhand: quoted from notes, line by line -->"
 """The last line of what we write from notes, so that it is not taken for one."""
 
-_ENDINGS: Final = [
-    "md",
-    "markdown",
-    "txt",
-    "text",
-    "rst",
-    "org",
-    "adoc",
-    "log",
-    "eml",
-    "html",
-    "htm",
-    "docx",
-    "pdf",
-]
 _FILES_PER_READ: Final = 200
 _NAMED_MAX: Final = 5
 
@@ -92,7 +77,7 @@ class Found:
         more = self.work.more("brief.left_more", len(files) - _NAMED_MAX)
         return self.work.more("brief.left", files.total(), named=" ".join([_named(files), *more]))
 
-    def action_checks(self, page: str | None) -> Checks:
+    def action_checks(self, page: str | None) -> tuple[CheckWish, ...]:
         """Return what looks in a page, or in nothing, for every action of the notes."""
         paths, most = [note.path for note in self.notes], 500
         wanted: JsonObject = {"path": page, **(self.actions or {})}
@@ -138,7 +123,7 @@ def _listed(work: Work, found: Found) -> Steps[dict[str, int]]:
             if any(part.startswith((".", "~$")) for part in path.split("/")):
                 continue
             seen.add(path)
-            if (outright or ending_of(path) in _ENDINGS) and quotable(path):
+            if (outright or ending_of(path) in TYPED["forms"]["notes"]) and quotable(path):
                 sizes[path] = files[path]
             else:
                 found.others[ending_of(path) or path] += 1

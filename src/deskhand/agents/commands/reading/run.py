@@ -48,8 +48,7 @@ def _plan(work: Work) -> Plan:
     if reasons:
         return GiveUp(reasons=tuple(reasons), say=told)
     checks = (work.check("exit", "", {"step": step}),) if (step := words(value, "step")) else ()
-    if facts := [*map(_fact, changes[:2000])]:
-        checks += (work.check("files", "", {"files": facts}),)
+    checks += work.file_checks([*map(_fact, changes)])
     return Done(summary=work.say("run.done", what=shown), say=told, checks=checks)
 
 

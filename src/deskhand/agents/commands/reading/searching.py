@@ -55,10 +55,9 @@ def _find(work: Work) -> Plan:
     left = work.more("find.more", number(value, "found_total") - len(files))
     left += work.more("find.unread", number(value, "unread_total"))
     left += [] if value.get("complete") is True else [work.say("brief.incomplete")]
-    said += ["", *left]
-    check = work.check("files", "", {"files": facts})
+    told = "\n".join([*said, "", *left]).strip()
     summary = work.say("find.found", **counts)
-    return Done(summary=summary, say="\n".join(said).strip(), checks=(check,))
+    return Done(summary=summary, say=told, checks=work.file_checks(facts))
 
 
 FIND: Final = Command.of("find", _find)
@@ -122,9 +121,7 @@ def _duplicates(work: Work) -> Plan:
     told = "\n".join([*said, "", *left]).strip()
     if failed:
         return GiveUp(reasons=(*failed[:_COPIES_SHOWN_MAX], summary), say=told)
-    return Done(
-        summary=summary, say=told, checks=(work.check("files", "", {"files": facts[:5000]}),)
-    )
+    return Done(summary=summary, say=told, checks=work.file_checks(facts))
 
 
 DUPLICATES: Final = Command.of("duplicates", _duplicates)
