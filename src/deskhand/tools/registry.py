@@ -21,8 +21,7 @@ from deskhand.protocol.wire import JsonObject
 from deskhand.tools import changing, fetching, files, shell
 from deskhand.tools.apart.asking import Apart
 from deskhand.tools.builtin import BuiltIn, W, Work
-from deskhand.tools.checks.quotes import Rereading
-from deskhand.tools.checks.tables import Recounting
+from deskhand.tools.checks import Checks
 from deskhand.tools.reading import Reader
 from deskhand.tools.tabling import Tabling
 from deskhand.tools.undo.keeping import Checkpoints
@@ -35,7 +34,7 @@ def tool_infos(tools: Mapping[str, Tool]) -> tuple[ToolInfo, ...]:
     kinds: dict[str, type[wishes.Wish]] = {
         name: getattr(tool, "wish", wishes.Wish) for name, tool in tools.items()
     }
-    return tuple(_info(name, kind) for name, kind in kinds.items() if kind.example)
+    return tuple(_info(name, kind) for name, kind in kinds.items() if kind.example())
 
 
 class _Plain(GenerateJsonSchema):
@@ -49,7 +48,7 @@ class _Plain(GenerateJsonSchema):
 def _info(name: str, wish: type[wishes.Wish]) -> ToolInfo:
     """Return the docstring of a wish with its example, and the schema of its fields."""
     whole = cast("JsonObject", wish.model_json_schema(schema_generator=_Plain))
-    description = f"{inspect.cleandoc(wish.__doc__ or '')}\nExample: {wish.example}"
+    description = inspect.cleandoc(wish.__doc__ or "")
     schema = {key: part for key, part in whole.items() if key not in ("title", "description")}
     return ToolInfo(name=name, description=description, schema=schema)
 
@@ -77,7 +76,8 @@ def standard_tools(
     reader, trash = Reader(offload=offload, apart=Apart()), changing.Trash(clock or SystemClock())
     broker = broker or Broker()
     web, commands = fetching.Fetching(reader, broker), shell.Shell(broker)
-    tabling, recount, again = Tabling(reader), Recounting(reader), Rereading(reader)
+    tabling = Tabling(reader)
+    again = Checks(tabling)
     undo = Undoing(checkpoints=checkpoints, trash=trash)
     moved_all = partial(changing.move_files, again=True)
     tools = (
@@ -99,13 +99,13 @@ def standard_tools(
         tool(wishes.WriteReport, tabling.write_report, "idempotent"),
         tool(wishes.MergePdfs, tabling.merge_pdfs, "idempotent"),
         tool(wishes.SourceFiles, tabling.list_sheets),
-        tool(wishes.CheckTable, recount.check_table),
-        tool(wishes.CheckCopied, recount.check_copied),
+        tool(wishes.CheckTable, again.check_table),
+        tool(wishes.CheckCopied, again.check_copied),
         tool(wishes.CheckQuotes, again.check_quotes),
         tool(wishes.CheckActions, again.check_actions),
         tool(wishes.CheckFiles, again.check_files),
         tool(wishes.CheckExit, shell.check_exit),
-        tool(wishes.CheckReport, recount.check_report),
+        tool(wishes.CheckReport, again.check_report),
         tool(wishes.UndoFiles, undo.undo_files, "idempotent", shows=undo.shown_undo),
         tool(wishes.RunCommand, commands.run_command, "idempotent", spelled=commands.command_line),
         tool(

@@ -92,7 +92,7 @@ async def _ruled(tool: str, said: list[str], root: Path | None, spare: Path) -> 
         rows: list[Obj] = client().get("/v1/settings")["items"]
         account = next((row["value"] for row in rows if row["id"] == "policy"), None)
     mode = {one.root: one.mode for one in ceiling.Ceiling(home()).entries()}.get(str(root))
-    broker = Broker(hosts=lambda: cast("tuple[str, ...]", setting("internet.hosts").value))
+    broker = Broker(hosts=lambda: setting("internet.hosts").value)
     tools = standard_tools(offload=asyncio.to_thread, broker=broker)
     asked = gate.Gate(
         tools=tools,
@@ -117,7 +117,7 @@ def arguments_of(tool: object, said: list[str]) -> Obj:
         return cast("Obj", strict_json(said[0].encode()))
     if wish is None or "argv" in wish.model_fields:
         return {"argv": said}
-    base = cast("Obj", json.loads(wish.example or "{}"))
+    base = cast("Obj", json.loads(wish.example() or "{}"))
     about = zip(wish.about, said, strict=False)
     return base | {name: [one] if isinstance(base.get(name), list) else one for name, one in about}
 
