@@ -16,7 +16,7 @@ from deskhand.cli.client import Client, client
 from deskhand.cli.commands import look
 from deskhand.cli.fetching import safe_name
 from deskhand.cli.follow import exit_code, show_event, show_outcome, stuck
-from deskhand.cli.programs.serving import Reach, reach_of
+from deskhand.cli.programs.up import Reach, reach_of
 from deskhand.cli.screen import one_line, plain, width
 from deskhand.cli.values import config_path, parsed, setting, write_value
 from deskhand.errors import Code, DeskhandError
@@ -246,7 +246,7 @@ def test_what_is_typed_becomes_a_value_of_its_type(name: str, said: str, value: 
 def test_a_road_is_a_word_or_an_https_address() -> None:
     """Anything else is refused before anything listens."""
     assert reach_of("none") == Reach()
-    assert reach_of("https://desk.example.org/").names == ("https://desk.example.org",)
+    assert reach_of("https://desk.example.org/") == Reach(url="https://desk.example.org")
     for wrong in ("tailscail", "ftp://x", "https://desk.example.org/path"):
         with pytest.raises(DeskhandError):
             reach_of(wrong)

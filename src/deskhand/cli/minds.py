@@ -10,7 +10,7 @@ import os
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
-from typing import Final, Literal, cast
+from typing import Final, Literal
 
 from deskhand.agents.builtin.agent import BuiltInAgent
 from deskhand.agents.builtin.choosing import SERVERS, Findings, Offer, Scene, Wanted
@@ -51,9 +51,8 @@ def wanted() -> Wanted:
     Raises:
         DeskhandError: ``config_invalid``.
     """
-    said = [setting(f"model.{one}").value for one in ("name", "base_url", "api_key_env")]
-    name, url, variable = map(str, said)
-    tokens = cast("int", setting("model.context_tokens").value)
+    names = ("name", "base_url", "api_key_env", "context_tokens")
+    name, url, variable, tokens = (setting(f"model.{one}").value for one in names)
     return Wanted(name=name, base_url=url, key_variable=variable, context_tokens=tokens)
 
 

@@ -38,7 +38,7 @@ class Setting:
     """A value and where it comes from; ``id`` is its name."""
 
     id: str
-    value: Value
+    value: Any
     source: str
 
 

@@ -67,7 +67,7 @@ def verify() -> int:
 
     from deskhand.store import engine, opening, tables
     from deskhand.store.faults import translated
-    from deskhand.store.log.verify import verify as verify_account
+    from deskhand.store.log.reading import verify as verify_account
 
     path = home() / opening.FILE
     if url := os.environ.get("DESKHAND_DATABASE_URL"):

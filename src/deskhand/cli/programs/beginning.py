@@ -14,7 +14,7 @@ from pathlib import Path
 
 from deskhand import __version__
 from deskhand.cli.programs.computer import computer_name
-from deskhand.cli.programs.serving import reach_of
+from deskhand.cli.programs.up import reach_of
 from deskhand.cli.screen import speak
 from deskhand.cli.values import parsed, write_value
 from deskhand.errors import DeskhandError

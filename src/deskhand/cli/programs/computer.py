@@ -11,29 +11,24 @@ from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from pathlib import Path
-from typing import cast
 
 from platformdirs import user_documents_path
 
 from deskhand.agents.commands.agent import CommandAgent
 from deskhand.cli.minds import builtin_agent
 from deskhand.cli.programs.ending import awake_while, beside
-from deskhand.cli.programs.serving import Running
 from deskhand.cli.values import setting
 from deskhand.clock import Clock, SystemClock
 from deskhand.egress.broker import EGRESS, Broker
-from deskhand.hub.credentials import LocalDevice, ensure_device, new_token
 from deskhand.ids import Ids
 from deskhand.ports import Link
 from deskhand.protocol.authority import Principal
-from deskhand.protocol.objects import Role
 from deskhand.protocol.signing import Risk
 from deskhand.runner.app import Parts, Runner
 from deskhand.runner.live import Live
 from deskhand.sandbox.choose import choose_sandbox
 from deskhand.store import engine
 from deskhand.store.home import make_folder
-from deskhand.store.private import RUNNER_FILE
 from deskhand.store.safe import Safe
 from deskhand.store.writer import ThreadWriter
 from deskhand.tools.beneath import Folder
@@ -75,9 +70,9 @@ async def open_runner(
             home=home,
             documents=_documents(),
             as_root=as_root,
-            slots=cast("int", setting("runner.slots").value),
+            slots=setting("runner.slots").value,
             language=language,
-            most=lambda name: cast("int", setting(name).value),
+            most=lambda name: setting(name).value,
             hub_trust=partial(_hub_trust, auto=hub_trust),
             link=link,
             journal=journal,
@@ -127,16 +122,13 @@ def _checkpoints(home: Path, journal: Journal) -> Checkpoints:
 
     return Checkpoints(
         place=home / CHECKPOINTS,
-        most=lambda: cast("int", setting("undo.disk_mb").value) * 1024**2,
+        most=lambda: setting("undo.disk_mb").value * 1024**2,
         busy=under_way,
     )
 
 
 def way_out(home: Path, journal: Journal, clock: Clock) -> Broker:
     """Return the way out: to what the owner listed here, while the account lets anything out."""
-
-    def listed(name: str) -> tuple[str, ...]:
-        return cast("tuple[str, ...]", setting(name).value)
 
     def secret(name: str) -> str | None:
         found = Safe(home).read(name)
@@ -146,8 +138,8 @@ def way_out(home: Path, journal: Journal, clock: Clock) -> Broker:
         return journal.setting("ceiling.internet") in (None, True)
 
     return Broker(
-        hosts=lambda: listed("internet.hosts") if free() else (),
-        credentials=lambda: listed("internet.credentials"),
+        hosts=lambda: setting("internet.hosts").value if free() else (),
+        credentials=lambda: setting("internet.credentials").value,
         secret=secret,
         path=home / "runner" / EGRESS,
         clock=clock,
@@ -156,30 +148,14 @@ def way_out(home: Path, journal: Journal, clock: Clock) -> Broker:
 
 def _hub_trust(*, auto: Risk) -> Risk:
     said = setting("runner.hub_trust").value
-    return auto if said == "auto" else cast("Risk", said)
-
-
-async def ensure_local_runner(running: Running, *, name: str) -> Principal:
-    """Return this computer as a runner of its own hub, a paired device like any other.
-
-    It is written down before the hub learns of it. One that was revoked stays dead; a new one is made.
-
-    Raises:
-        DeskhandError: ``home_unsafe``; what the store raises.
-    """
-    account, ids = running.owner.account, running.hub.ids
-    device, token = ids.new("run"), new_token(ids)
-    new = LocalDevice(account=account, device=device, token=token, url=running.url, name=name)
-    path = running.home / RUNNER_FILE
-    kept = await ensure_device(running.hub.store, path, new, role=Role.RUNNER)
-    return Principal(account=account, id=kept.device, role=Role.RUNNER, name=name)
+    return auto if said == "auto" else said
 
 
 def computer_name(said: str | None) -> str:
     """Return what people call this computer."""
-    return str(setting("runner.name", flag=said).value) or socket.gethostname()
+    return setting("runner.name", flag=said).value or socket.gethostname()
 
 
 def _documents() -> Path:
-    said = str(setting("runner.documents").value)
+    said: str = setting("runner.documents").value
     return Path(said).expanduser() if said else user_documents_path()

@@ -14,7 +14,7 @@ from typing import cast
 
 from deskhand.cli.flags import t
 from deskhand.cli.programs.computer import JOURNAL
-from deskhand.cli.programs.serving import VAPID
+from deskhand.cli.programs.up import VAPID
 from deskhand.cli.signing import KEY_FILE as SIGNING
 from deskhand.clock import Clock, stamp
 from deskhand.errors import Code, DeskhandError

@@ -1,44 +1,226 @@
 """``deskhand hub``, the hub alone, and ``deskhand up``, hub and runner in one process.
 
-The hub answers before the runner is imported; a link in memory joins them. The road to the phone is tried, and only
-then shown.
+This is the one place where the hub's parts are chosen. It answers before the runner is imported; a link in memory joins
+them. The road from the phone to this computer is none, this network, or an address of one's own. It refuses a clock
+that cannot be right, to show a road that was not seen to answer, and to keep anybody waiting: after SIGTERM or SIGINT
+everything ends within seconds, a second signal ends it at once.
 """
 
 from __future__ import annotations
 
 import asyncio
+import ipaddress
 import os
+import random
+import socket
 import sys
 import threading
 import webbrowser
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from concurrent.futures import Future
-from contextlib import suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from importlib import import_module
+from pathlib import Path
+from time import monotonic
+from typing import Final
+from urllib.parse import urlsplit
 
 from deskhand import __version__
-from deskhand.cli.client import home
+from deskhand.cli.client import Client, home
 from deskhand.cli.closing import close_up, keep_keys
 from deskhand.cli.programs.ending import told_before_going, until_told_to_end, work_until
-from deskhand.cli.programs.serving import Reach, Running, reach_of, running_hub, seen_to_answer
 from deskhand.cli.screen import Exit, speak
-from deskhand.cli.values import setting
-from deskhand.errors import DeskhandError
-from deskhand.hub.app import Participant
+from deskhand.cli.values import as_json, config_values, setting
+from deskhand.clock import SystemClock
+from deskhand.core.settings import REGISTRY, effective
+from deskhand.errors import Code, DeskhandError
+from deskhand.hub.app import Hub, Participant
+from deskhand.hub.credentials import LocalDevice, ensure_device, ensure_owner, new_token
+from deskhand.hub.http import access, app, serve
 from deskhand.hub.pairing import write_claim_page
+from deskhand.ids import Ids
 from deskhand.limits import CLAIM_SECONDS
+from deskhand.notify import webpush
 from deskhand.ports import Committed
+from deskhand.protocol.authority import Principal
 from deskhand.protocol.objects import PairRequest, Role
+from deskhand.protocol.objects import Setting as Decided
+from deskhand.protocol.ops import Op, OpResult
 from deskhand.protocol.requests import HereAsk, InviteAsk
+from deskhand.protocol.wire import Json, JsonObject
+from deskhand.secret import Secret, taken
+from deskhand.store import blobs, opening
+from deskhand.store.home import open_home
 from deskhand.store.private import RUNNER_FILE
+from deskhand.store.safe import Safe
 
+VAPID: Final = "vapid"
+_BUILT: Final = datetime(2026, 1, 1, tzinfo=UTC)
+"""No clock that is right shows an earlier time than this program was written."""
+_SETTINGS_MAX: Final = 500
 _ADVERTISED_SECONDS_MAX = 5.0
+_ANYWHERE = "0.0.0.0"  # noqa: S104 - only after the owner said "lan" in so many words
+_SOMEWHERE = ("198.51.100.1", 9)
+"""A documentation address: asking for the way there sends nothing and tells which of our addresses would be used."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reach:
+    """One road. ``url`` is what a phone opens, nothing where there is none; ``bind`` where only that road listens."""
+
+    url: str = ""
+    bind: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Running:
+    """A hub that answers, with what its process needs of it; ``opened`` is the address that people open."""
+
+    hub: Hub
+    owner: LocalDevice
+    url: str
+    opened: str
+    home: Path
+
+    async def op(self, kind: str, body: JsonObject) -> OpResult:
+        """Do what the owner at this keyboard wishes."""
+        account, device = self.owner.account, self.owner.device
+        who = Principal(account=account, id=device, role=Role.OWNER)
+        op = Op(op_id=self.hub.ids.new("op"), kind=kind, body=body)
+        (result,) = await self.hub.submit(who, [op], surface="cli")
+        return result
+
+
+@asynccontextmanager
+async def running_hub(path: Path, *, port: int | None, reach: Reach) -> AsyncGenerator[Running]:
+    """Answer until the block ends, then end everything in order.
+
+    Raises:
+        DeskhandError: ``clock_wrong``, ``home_locked``, ``home_unsafe``, ``schema_newer``, ``port_taken``,
+            ``config_invalid``, ``disk_full``.
+    """
+    clock = SystemClock()
+    if clock.now() < _BUILT:
+        raise DeskhandError(Code.CLOCK_WRONG, f"{clock.now():%Y-%m-%d}")
+    ids = Ids(clock)
+    async with AsyncExitStack() as ending:
+        held = open_home(path)
+        ending.callback(held.close)
+        if url := taken("DESKHAND_DATABASE_URL"):
+            Secret("DESKHAND_DATABASE_URL password", urlsplit(url.reveal()).password or "")
+            store = opening.open_postgres_store(url.reveal(), clock, offload=asyncio.to_thread)
+        else:
+            store = opening.open_sqlite_store(
+                held.path / opening.FILE, clock, offload=asyncio.to_thread
+            )
+        ending.push_async_callback(store.close)
+        owner = await ensure_owner(store, ids, home=held.path, name=socket.gethostname())
+        stored = await store.find(owner.account, Decided, limit=_SETTINGS_MAX)
+        decided: dict[str, Json] = {one.id: one.value for one in stored}
+        safe = Safe(held.path)
+        vapid = safe.read(VAPID) or safe.put(VAPID, webpush.new_vapid_key().decode("ascii"))
+        push = _pushing(store, dict(decided), vapid, url=reach.url or "http://127.0.0.1")
+        hub = Hub(
+            store=store,
+            blobs=blobs.FileBlobs(held.folder("blobs"), ids, asyncio.to_thread),
+            clock=clock,
+            ids=ids,
+            notifiers={push.road: push},
+            spread=random.SystemRandom().random,
+            names=(*setting("hub.hosts").value, reach.url),
+            home=held.path,
+        )
+        door = access.PushDoor(public_key=push.public_key, allows=push.allows)
+        await hub.start()
+        ending.push_async_callback(hub.stop)
+        where = serve.Bind(
+            host=reach.bind or setting("hub.bind").value,
+            port=setting("hub.port", flag=port).value,
+            exposed=reach.bind is not None,
+        )
+        answers = serve.serving(hub, app.create_app(hub, push=door), where=where)
+        answering = await ending.enter_async_context(answers)
+        url = f"http://127.0.0.1:{answering.port}" if reach.bind else answering.url
+        opened = f"{reach.url}:{answering.port}" if reach.bind else reach.url or url
+        owner = await ensure_owner(store, ids, home=held.path, name=socket.gethostname(), url=url)
+        running = Running(hub=hub, owner=owner, url=url, opened=opened, home=held.path)
+        # The account gets what stands in config.toml and was never decided otherwise.
+        for name, value in config_values().items():
+            if REGISTRY[name].account and name not in decided:
+                body: JsonObject = {"name": name, "value": as_json(value)}
+                await running.op("settings.put", body)
+        yield running
+
+
+def _pushing(
+    store: opening.SqlStore, values: dict[str, Json], vapid: Secret, *, url: str
+) -> webpush.WebPush:
+    """Return the road to browsers; a change of the account's settings takes effect with the next notice."""
+
+    def wanted() -> webpush.WebPushSettings:
+        return webpush.WebPushSettings(
+            subject=str(effective(values, "notify.subject")),
+            app_url=url,
+            allow_private=bool(effective(values, "notify.allow_private_endpoints")),
+        )
+
+    def take(committed: Sequence[Committed]) -> None:
+        for one in committed:
+            name = str(one.event.body.get("name"))
+            if one.event.kind == "setting.changed" and name.startswith("notify."):
+                values[name] = one.event.body.get("value")
+                push.follow(wanted())
+
+    key = vapid.reveal().encode()
+    push = webpush.WebPush(vapid_key=key, settings=wanted(), clock=SystemClock())
+    store.on_commit(take)
+    return push
+
+
+def reach_of(said: str) -> Reach:
+    """Return the road that a word or an address means.
+
+    Raises:
+        DeskhandError: ``invalid`` for neither; ``unavailable`` without a network.
+    """
+    if said in {"", "none"}:
+        return Reach()
+    if said == "lan":
+        return Reach(url=f"http://{_lan_address()}", bind=_ANYWHERE)
+    parts = urlsplit(said)
+    if parts.scheme not in {"http", "https"} or not parts.hostname or parts.path not in {"", "/"}:
+        raise DeskhandError(Code.INVALID, f"{said}: none | lan | https://…", field="--reach")
+    return Reach(url=said.rstrip("/"))
+
+
+def _lan_address() -> str:
+    """Return this computer's address in its own network."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asked, suppress(OSError):
+        asked.connect(_SOMEWHERE)
+        address = ipaddress.ip_address(asked.getsockname()[0])
+        if not (address.is_loopback or address.is_unspecified):
+            return str(address)
+    raise DeskhandError(Code.UNAVAILABLE, "no network")
+
+
+def _seen_to_answer(url: str) -> float:
+    """Return how many milliseconds our hub took to answer under an address.
+
+    Raises:
+        DeskhandError: ``hub_unreachable``.
+    """
+    started = monotonic()
+    if Client(url=url).send("GET", "/healthz").getheader("Deskhand-Protocol") is None:
+        raise DeskhandError(Code.HUB_UNREACHABLE, f"{url} is not a hub")
+    return (monotonic() - started) * 1000
 
 
 async def run_hub(*, port: int | None, said: str | None) -> int:
     """Run until told to end. The one ready line carries an invitation for a runner and one for a page."""
     close_up()
-    reach = reach_of(str(setting("hub.reach", flag=said).value))
+    reach = reach_of(setting("hub.reach", flag=said).value)
     async with running_hub(home(), port=port, reach=reach) as running:
         url, account = running.opened, running.owner.account
         wish = InviteAsk(kind="runner", role=Role.RUNNER, admits_alone=True)
@@ -63,14 +245,14 @@ async def run_up(
             else stands in the way.
     """
     close_up()
-    path, wanted = home(), str(setting("hub.reach", flag=said).value)
+    path, wanted = home(), setting("hub.reach", flag=said).value
     reach = reach_of(wanted)
     if speak.asks and not (path / RUNNER_FILE).exists():
         beginning = import_module("deskhand.cli.programs.beginning")
         beginning.first_run(path, name)
         if not wanted:
             beginning.ask_road()
-            reach = reach_of(str(setting("hub.reach").value))
+            reach = reach_of(setting("hub.reach").value)
     async with running_hub(path, port=port, reach=reach) as running:
         keep_keys(path)
         desk = _Desk(running, name=name, as_root=as_root)
@@ -104,10 +286,10 @@ class _Desk:
         try:
             make = await asyncio.to_thread(lambda: import_module("deskhand.cli.programs.computer"))
             self._name = make.computer_name(self._said)
-            principal = await make.ensure_local_runner(running, name=self._name)
+            principal = await self._principal()
             # Hub and runner are one process of one user: a signature would add nothing (security 1.1).
             how = {"who": principal, "hub_trust": "high", "as_root": self._as_root}
-            link, language = Participant(running.hub, principal), str(setting("language").value)
+            link, language = Participant(running.hub, principal), setting("language").value
             async with (
                 make.open_runner(running.home, link, language=language, **how) as runner,
                 told_before_going(runner.going, running.hub.going),
@@ -117,6 +299,23 @@ class _Desk:
             if not self._advertised.is_set():
                 raise
             speak.fail(error)
+
+    async def _principal(self) -> Principal:
+        """Return this computer as a runner of its own hub, a paired device like any other.
+
+        It is written down before the hub learns of it. One that was revoked stays dead; a new one is made.
+        """
+        running, account, ids = self._running, self._running.owner.account, self._running.hub.ids
+        new = LocalDevice(
+            account=account,
+            device=ids.new("run"),
+            token=new_token(ids),
+            url=running.url,
+            name=self._name,
+        )
+        path = running.home / RUNNER_FILE
+        kept = await ensure_device(running.hub.store, path, new, role=Role.RUNNER)
+        return Principal(account=account, id=kept.device, role=Role.RUNNER, name=self._name)
 
     async def use_here(self, wish: HereAsk) -> None:
         """Let a folder of this computer be used."""
@@ -137,7 +336,7 @@ class _Desk:
                 await self._advertised.wait()
         running, opened = self._running, self._running.opened
         if reach.url:
-            took = await asyncio.to_thread(lambda: seen_to_answer(opened))
+            took = await asyncio.to_thread(lambda: _seen_to_answer(opened))
             speak.note(speak.say("up.answered", url=opened, ms=round(took)), "good")
         wish = InviteAsk(admits_alone=not speak.asks)
         made = await running.hub.pairing.create_invite(running.owner.account, wish)
