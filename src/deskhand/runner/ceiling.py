@@ -22,9 +22,7 @@ from deskhand.errors import Code, DeskhandError
 from deskhand.ids import Ids
 from deskhand.limits import NAME_CHARS_MAX
 from deskhand.ports import FolderAccess
-from deskhand.protocol.objects import FolderMode, Marked
-from deskhand.protocol.tasks import Brief
-from deskhand.protocol.wire import JsonObject, strict_json
+from deskhand.protocol import objects, tasks, wire
 from deskhand.store.private import read_own, write_private
 from deskhand.tools.roots import looks_mixed, refuse_root
 
@@ -48,10 +46,10 @@ class Granted:
 
     id: str
     root: str
-    mode: FolderMode
+    mode: objects.FolderMode
     label: str
     inode: int
-    marked: Marked = "mine"
+    marked: objects.Marked = "mine"
     lent_to: tuple[str, ...] = ()
     for_op: str | None = None
     task: str | None = None
@@ -77,12 +75,12 @@ class Ceiling:
         if data is None:
             return ()
         try:
-            parsed = cast("JsonObject", strict_json(data))
+            parsed = cast("wire.JsonObject", wire.strict_json(data))
             return _GRANTED.validate_python(parsed["folders"])
         except (DeskhandError, KeyError, TypeError, ValueError) as error:
             raise DeskhandError(Code.CONFIG_INVALID, FILE) from error
 
-    def mode(self, folder: str, brief: Brief) -> FolderMode | None:
+    def mode(self, folder: str, brief: tasks.Brief) -> objects.FolderMode | None:
         """Return how widely a task may use a folder now; nothing when not at all, or when the file is broken."""
         try:
             found = self._entry(folder, brief)
@@ -90,7 +88,7 @@ class Ceiling:
             return None
         return found.mode if found else None
 
-    def bind(self, folder: str, brief: Brief) -> Granted | None:
+    def bind(self, folder: str, brief: tasks.Brief) -> Granted | None:
         """Return the grant a task may use, by id or path, and give a one-task grant to this task for good."""
         found = self._entry(folder, brief)
         if found is None or found.for_op is None or found.task == brief.task:
@@ -99,7 +97,7 @@ class Ceiling:
         _change(self._home, lambda entries: [bound if e.id == bound.id else e for e in entries])
         return bound
 
-    def lends(self, brief: Brief) -> bool:
+    def lends(self, brief: tasks.Brief) -> bool:
         """Return whether this computer works for whoever asked: the owner, or a member to whom a folder is lent."""
         who = brief.requester
         return who is None or any(who in one.lent_to for one in self.entries())
@@ -118,7 +116,7 @@ class Ceiling:
         with locked(self._home / _TURN, exclusive), locked(self._home / _EFFECTS, exclusive):
             pass
 
-    def _entry(self, folder: str, brief: Brief) -> Granted | None:
+    def _entry(self, folder: str, brief: tasks.Brief) -> Granted | None:
         """Return the grant of a folder to every task, to this one, or to the one that its op begins."""
         task, op, who = brief.task, brief.op_id, brief.requester
         for one in self.entries():
@@ -154,7 +152,7 @@ class Held:
 class Lending:
     """Whose words are in a folder and to whom it is lent; unsaid, as before, else as its place suggests, to nobody."""
 
-    marked: Marked | None = None
+    marked: objects.Marked | None = None
     to: tuple[str, ...] | None = None
 
 
@@ -162,7 +160,7 @@ def grant_folder(
     home: Path,
     path: Path,
     *,
-    mode: FolderMode,
+    mode: objects.FolderMode,
     label: str = "",
     for_op: str | None = None,
     lending: Lending = Lending(),

@@ -14,10 +14,8 @@ from deskhand.ids import Ids
 from deskhand.limits import TEXT_CHARS_MAX
 from deskhand.ports import Ask, ToolCall
 from deskhand.protocol import events as ev
+from deskhand.protocol import objects, ops, tasks
 from deskhand.protocol.events import KIND_OF, Body
-from deskhand.protocol.objects import Origin, Trust
-from deskhand.protocol.ops import Op
-from deskhand.protocol.tasks import Approval, Artifact, Brief, Question
 from deskhand.runner.gate import Ruling
 from deskhand.runner.parts import Parts
 from deskhand.secret import mask
@@ -26,11 +24,11 @@ from deskhand.texts import text as text_of
 SUMMARY_CHARS_MAX: Final = 500
 
 
-def fact(ids: Ids, body: Body, *, thread: str | None = None, task: str | None = None) -> Op:
+def fact(ids: Ids, body: Body, *, thread: str | None = None, task: str | None = None) -> ops.Op:
     """Return the op that appends a fact, with every known secret covered but in what a yes will be bound to."""
     exact = isinstance(body, ev.ApprovalRequested)
     said = body.to_json() if exact else mask(body.to_json())
-    return Op(
+    return ops.Op(
         op_id=ids.new("op"),
         kind="event.append",
         thread=thread,
@@ -44,7 +42,7 @@ class Voice:
     """Speaks for one attempt of one runner."""
 
     _parts: Parts
-    _brief: Brief
+    _brief: tasks.Brief
     at: str | None = None
 
     @property
@@ -52,7 +50,7 @@ class Voice:
         """Return the stamp of the moment it speaks of: this one, if none was given."""
         return self.at or stamp(self._parts.clock.now())
 
-    def op(self, kind: type[ev.AttemptBody | ev.MessagePosted], **body: object) -> Op:
+    def op(self, kind: type[ev.AttemptBody | ev.MessagePosted], **body: object) -> ops.Op:
         """Return the op that appends a fact of this attempt, which happened now, if not another moment is spoken of."""
         said = kind.from_json({"epoch": self._brief.epoch, "happened_at": self.now} | body)
         return fact(self._parts.ids, said, thread=self._brief.thread, task=self._brief.task)
@@ -64,7 +62,7 @@ class Voice:
         role: Literal["agent", "system"] = "agent",
         message: str | None = None,
         meant: Literal["say", "answer"] = "say",
-    ) -> Op:
+    ) -> ops.Op:
         """Return: the agent (or this runner itself, as ``system``) said something, already shown as ``message``."""
         return self.op(
             ev.MessagePosted,
@@ -72,22 +70,22 @@ class Voice:
             role=role,
             text=text[:TEXT_CHARS_MAX],
             meant=meant,
-            origin=Origin(surface="agent", device=self._parts.runner),
-            trust=Trust.UNTRUSTED,
+            origin=objects.Origin(surface="agent", device=self._parts.runner),
+            trust=objects.Trust.UNTRUSTED,
         )
 
-    def remarked(self, key: str, **values: object) -> Op:
+    def remarked(self, key: str, **values: object) -> ops.Op:
         """Return: this runner itself said a sentence of the catalogue."""
         return self.said(text_of(key, language=self._parts.language, **values), role="system")
 
-    def began(self, step: int, call: ToolCall) -> Op:
+    def began(self, step: int, call: ToolCall) -> ops.Op:
         """Return: a step is about to have its effect."""
         title = call.title[:SUMMARY_CHARS_MAX]
         return self.op(ev.StepStarted, step=step, tool=call.tool[:100], title=title)
 
-    def approval(self, ruling: Ruling) -> Approval:
+    def approval(self, ruling: Ruling) -> tasks.Approval:
         """Return a new request for exactly this action, with a nonce of its own."""
-        return Approval(
+        return tasks.Approval(
             id=self._parts.ids.new("apr"),
             task=self._brief.task,
             thread=self._brief.thread,
@@ -106,9 +104,9 @@ class Voice:
             requested_at=self.now,
         )
 
-    def question(self, ask: Ask) -> Question:
+    def question(self, ask: Ask) -> tasks.Question:
         """Return the agent's question."""
-        return Question(
+        return tasks.Question(
             id=self._parts.ids.new("qst"),
             task=self._brief.task,
             thread=self._brief.thread,
@@ -117,9 +115,9 @@ class Voice:
             asked_at=self.now,
         )
 
-    def artifact(self, path: str, *, media_type: str, size: int, sha256: str) -> Artifact:
+    def artifact(self, path: str, *, media_type: str, size: int, sha256: str) -> tasks.Artifact:
         """Return a file result of this attempt."""
-        return Artifact(
+        return tasks.Artifact(
             id=self._parts.ids.new("art"),
             task=self._brief.task,
             name=PurePath(path).name,
@@ -128,7 +126,7 @@ class Voice:
             sha256=sha256,
             runner=self._parts.runner,
             path=path,
-            origin=Origin(surface="agent", device=self._parts.runner),
-            trust=Trust.UNTRUSTED,
+            origin=objects.Origin(surface="agent", device=self._parts.runner),
+            trust=objects.Trust.UNTRUSTED,
             created_at=self.now,
         )

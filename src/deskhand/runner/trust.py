@@ -19,9 +19,7 @@ from pydantic import TypeAdapter
 from deskhand.clock import Clock, stamp, unstamp
 from deskhand.errors import DeskhandError
 from deskhand.protocol import events as ev
-from deskhand.protocol import signing
-from deskhand.protocol.tasks import Approval
-from deskhand.protocol.wire import JsonObject
+from deskhand.protocol import signing, tasks, wire
 from deskhand.store.private import read_private, write_private
 
 FILE: Final = "trust.json"
@@ -90,8 +88,8 @@ class Trust:
                     pass
 
     def counted(
-        self, approval: Approval, body: JsonObject, *, say: Callable[..., str]
-    ) -> JsonObject:
+        self, approval: tasks.Approval, body: wire.JsonObject, *, say: Callable[..., str]
+    ) -> wire.JsonObject:
         """Return a yes as far as it counts here; one that does not is void, says why, and is asked for again."""
         said = ev.ApprovalDecided.from_json(body)
         about = {"account": self.account, "scope": said.scope, "device": said.device or ""}
@@ -107,7 +105,7 @@ class Trust:
             return {"decision": "allow", "scope": said.scope, "action_sha256": said.action_sha256}
         return {"decision": "allow", "scope": "once", "void": why}
 
-    def _signer(self, said: signing.Signed, prefix: signing.Prefix, told: JsonObject) -> str:
+    def _signer(self, said: signing.Signed, prefix: signing.Prefix, told: wire.JsonObject) -> str:
         """Return the fingerprint of the trusted key that signed exactly this, if one did."""
         key = signing.fingerprint_of(said.key or "")
         return key if key in self.fingerprints() and signing.holds(said, prefix, told) else ""

@@ -16,9 +16,7 @@ from deskhand.errors import Code, DeskhandError
 from deskhand.permissions.evaluate import Policy
 from deskhand.permissions.explain import problem_sentence
 from deskhand.permissions.lines import parse
-from deskhand.protocol.events import Event
-from deskhand.protocol.tasks import Approval
-from deskhand.protocol.wire import Json
+from deskhand.protocol import events, tasks, wire
 from deskhand.runner.ceiling import locked
 from deskhand.store.private import read_own, write_private
 
@@ -39,7 +37,7 @@ def policy_text(home: Path) -> str:
         raise DeskhandError(Code.CONFIG_INVALID, FILE) from error
 
 
-def policy_now(home: Path, account: Json, *, language: str = "en") -> Policy:
+def policy_now(home: Path, account: wire.Json, *, language: str = "en") -> Policy:
     """Return what the owner and the account say now; ``account`` is the setting ``policy`` as it came."""
     texts = account if isinstance(account, list) else []
     theirs, wrong = _read("\n".join(str(text).replace("\n", " ") for text in texts))
@@ -61,7 +59,7 @@ def write_policy(home: Path, text: str) -> None:
         write_private(home / FILE, text)
 
 
-def keep(home: Path, approval: Approval, decided: Event) -> None:
+def keep(home: Path, approval: tasks.Approval, decided: events.Event) -> None:
     """Add the line that a yes for always was given to, with who gave it and when; once, however often it is kept.
 
     A file that cannot be read stays as it is: it lets nothing happen anyway.
