@@ -12,6 +12,5 @@ from __future__ import annotations
 
 from deskhand.core.drafting import Audience, Draft, W
 from deskhand.ports.agent import *
-from deskhand.ports.link import *
 from deskhand.ports.place import *
 from deskhand.ports.store import *
