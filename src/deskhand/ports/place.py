@@ -91,10 +91,6 @@ class FolderAccess(Protocol):
         """
         ...
 
-    def protected(self, rel: str) -> bool:
-        """Return whether nobody but the person may write here, whether it exists or not (FS-11)."""
-        ...
-
     def together(self) -> AbstractContextManager[None]:
         """Make what changes inside durable at its end, all at once; thousands of files would take minutes otherwise."""
         ...
@@ -152,7 +148,6 @@ class CommandResult:
     timed_out: bool
     changes: tuple[FileChange, ...] = ()
     refused: tuple[RefusedChange, ...] = ()
-    duration_seconds: float = 0.0
     stopped: Literal["time", "memory", "processes", "disk"] | None = None
     """The bound that ended it; nothing was applied then."""
 

@@ -16,11 +16,7 @@ from typing import Any, Final
 
 from deskhand.limits import COMMAND_FILE_BYTES_MAX
 from deskhand.ports import Command
-from deskhand.sandbox.layers import Programs
 
-_HOME: Final = "/home/sandbox"
-_UID: Final = "1000"
-_MERGED_USR: Final = ("bin", "sbin", "lib", "lib32", "lib64", "libx32")
 INSIDE: Final[dict[str, Any]] = tomllib.loads(
     Path(__file__).with_name("box.toml").read_text("ascii")
 )
@@ -47,7 +43,6 @@ def exit_code(handed: Mapping[str, int]) -> int | None:
 
 
 def box(
-    wall: Programs,
     command: Command,
     *,
     merged: str,
@@ -58,7 +53,6 @@ def box(
     """Return the command line of the bounded box.
 
     Args:
-        wall: what raises the wall.
         command: what to run, and whether it may write.
         merged: where the overlay of the folder is mounted on the outside.
         programs: where each of the command's own programs is found on the outside.
@@ -66,21 +60,13 @@ def box(
         handed: the descriptors of :func:`handed_over`; no others survive the start of the box.
     """
     return [
-        *limits(wall.prlimit, command),
-        wall.bwrap,
-        # Not --unshare-all: it only *tries* the user namespace. No --die-with-parent: it fires with the starting
-        # thread, and not during its own start; the lifeline does both better.
-        *("--unshare-user", "--unshare-ipc", "--unshare-pid", "--unshare-net", "--unshare-uts"),
-        *("--unshare-cgroup-try", "--disable-userns", "--uid", _UID, "--gid", _UID),
-        *("--hostname", "sandbox", "--cap-drop", "ALL", "--new-session"),
+        *limits(command),
+        "bwrap",
+        *INSIDE["apart"],
         *_programs(),
         *_each("--ro-bind-try", ((f"/etc/{name}", f"/etc/{name}") for name in INSIDE["etc"])),
         *_each("--ro-bind-data", ((str(handed[to]), to) for to in (*_STAND_INS, *command.given))),
-        # /proc/sys again and read-only: under root the box could otherwise write the host's kernel settings.
-        *("--proc", "/proc", "--ro-bind", "/proc/sys", "/proc/sys", "--dev", "/dev"),
-        *("--size", str(64 * 1024**2), "--tmpfs", "/dev/shm"),  # noqa: S108 - the box's own
-        *("--size", str(256 * 1024**2), "--tmpfs", "/tmp"),  # noqa: S108 - the box's own
-        *("--size", str(64 * 1024**2), "--tmpfs", _HOME, "--dir", "/run"),
+        *INSIDE["around"],
         *_each("--ro-bind", zip(programs, map(str, command.programs), strict=True)),
         *("--bind" if command.writable else "--ro-bind", merged, str(root)),
         *("--chdir", str(command.folder), "--remount-ro", "/", "--clearenv"),
@@ -94,18 +80,18 @@ def _each(option: str, pairs: Iterable[tuple[str, str]]) -> list[str]:
     return [part for one, other in pairs for part in (option, one, other)]
 
 
-def limits(prlimit: str, command: Command, *, others: int = 0) -> list[str]:
+def limits(command: Command, *, others: int = 0) -> list[str]:
     """Bound each process; sums over all are the watchdog's work. ``others`` are counted with the command's own."""
     return [
-        *(prlimit, "--core=0", "--nofile=1024", f"--nproc={command.processes_max + others}"),
+        *("prlimit", "--core=0", "--nofile=1024", f"--nproc={command.processes_max + others}"),
         *(f"--as={command.memory_bytes_max}", f"--fsize={COMMAND_FILE_BYTES_MAX}"),
         f"--cpu={int(command.seconds_max * (os.cpu_count() or 1)) + 1}",
     ]
 
 
 def _programs() -> list[str]:
-    found = ["--ro-bind", "/usr", "/usr"]
-    for path in (Path("/", name) for name in _MERGED_USR):
+    found = list[str]()
+    for path in map(Path, INSIDE["system"]):
         if path.is_symlink():
             found += ["--symlink", str(path.readlink()), str(path)]
         elif path.is_dir():

@@ -14,8 +14,9 @@ import contextlib
 import os
 import platform
 import secrets
+import shutil
 from asyncio.subprocess import PIPE, STDOUT
-from collections.abc import AsyncGenerator, Generator, Mapping
+from collections.abc import Generator, Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -46,7 +47,6 @@ class Bubblewrap:
 
     Args:
         place: a directory of our own for the layers, on a file system that can carry them.
-        programs: what raises the wall.
         clock: for durations and the watchdog.
         offload: runs blocking work on files.
         reason: what keeps this computer from a stronger wall.
@@ -56,19 +56,13 @@ class Bubblewrap:
     LEVEL: ClassVar[Literal["full", "reduced"]] = "full"
     COPIES: ClassVar[bool] = False
     """Whether it works in a copy of the folder instead of an overlay."""
+    NEEDS: ClassVar[tuple[str, ...]] = ("bwrap", "prlimit", "unshare", "mount", "nsenter")
 
     def __init__(
-        self,
-        place: Path,
-        *,
-        programs: overlay.Programs,
-        clock: Clock,
-        offload: Offload,
-        reason: str | None = None,
+        self, place: Path, *, clock: Clock, offload: Offload, reason: str | None = None
     ) -> None:
         self._place = place
         self._records = Records(place.with_name("ended"))
-        self._programs = programs
         self._clock = clock
         self._offload = offload
         self.owner = _COMMANDS_UID if os.geteuid() == 0 else None
@@ -78,9 +72,9 @@ class Bubblewrap:
 
     def lacking(self) -> str | None:
         """Return what makes it needless to try."""
-        missing = self._programs.missing()
-        if missing is not None:
-            return f"{missing} is not installed"
+        for name in self.NEEDS:
+            if not shutil.which(name, path=overlay.SEARCH):
+                return f"{name} is not installed"
         return None if filter_bytes(platform.machine()) else "this machine has no filter"
 
     async def run(self, command: Command, access: FolderAccess) -> CommandResult:
@@ -93,21 +87,25 @@ class Bubblewrap:
             DeskhandError: ``sandbox_unavailable``, ``path_refused`` (a working directory outside),
                 ``folder_changed``, ``disk_full``.
         """
-        started = self._clock.monotonic()
         _working_directory(command, access)
         key = command.key[:_KEY_CHARS]
-        before = await self._offload(lambda: self._records.read(key)) if key else None
+        before = await self._offload(lambda: self._records.read(key))
         if before is not None and before.applied:
             return before.result
-        async with self._layers(key or secrets.token_hex(8), before) as layers:
-            if before is None:
+        place = self._place / (key or secrets.token_hex(8))
+        try:
+            if before is not None:
+                layers = overlay.Layers(place=place, started_ns=before.started_ns)
+            else:
+                layers = overlay.make_layers(place, owner=self.owner)
                 ended = await self.execute(command, layers, root=access.root)
-                ended = replace(ended, duration_seconds=self._clock.monotonic() - started)
                 if not command.writable or ended.stopped is not None:
                     return ended
                 before = Ended(result=ended, started_ns=layers.started_ns, applied=False)
             settle = partial(self._settle, key, before, layers, access)
             return await to_the_end(self._offload(settle))
+        finally:
+            await to_the_end(self._offload(lambda: overlay.remove_layers(place)))
 
     async def ended(self, key: str) -> CommandResult | None:
         """Return how the command of a step ended, and was applied, by the record."""
@@ -130,11 +128,10 @@ class Bubblewrap:
         if kept:
             self._records.write(key, ended)
         try:
-            applied = apply_changes(layers, access)
+            changes, refused = apply_changes(layers, access)
         except DeskhandError:
             self._records.drop(key)  # told as an error, with what was applied until then
             raise
-        changes, refused = tuple(applied.changes), tuple(applied.refused)
         result = replace(ended.result, changes=changes, refused=refused)
         if key:
             self._records.write(key, replace(ended, result=result, applied=True))
@@ -163,7 +160,7 @@ class Bubblewrap:
                 stdin=inside,
                 stdout=PIPE,
                 stderr=STDOUT,
-                env={},
+                env={"PATH": overlay.SEARCH},
                 cwd=root,
                 pass_fds=tuple(handed.values()),
                 start_new_session=True,
@@ -172,13 +169,11 @@ class Bubblewrap:
                 command=command, lifeline=outside, place=self._place, clock=self._clock
             )
             stopped, status = await following.follow(starting, output)
-            code = exit_code(handed)
-        if stopped is not None:
-            code = None
-        elif status is None or status < 0:
-            # Whoever waits for the last process of the box was itself killed, so nobody knows that all are dead.
-            raise DeskhandError(Code.SANDBOX_UNAVAILABLE, "the box was killed from outside")
-        else:
+            code = exit_code(handed) if stopped is None else None
+        if stopped is None:
+            if status < 0:
+                # Who waits for the last process of the box was itself killed: nobody knows that all are dead.
+                raise DeskhandError(Code.SANDBOX_UNAVAILABLE, "the box was killed from outside")
             code = _never_started(output) if code is None else code
             if copies:
                 await to_the_end(self._offload(lambda: copying.gather(layers)))
@@ -200,28 +195,16 @@ class Bubblewrap:
         self, command: Command, layers: overlay.Layers, root: Path, handed: Mapping[str, int]
     ) -> Generator[list[str]]:
         """Yield the command line of the whole wall, with what has to be mounted for it beforehand."""
-        tools, owner, over = self._programs, self.owner, None if self.COPIES else layers
-        own = [str(path) for path in command.programs]
-        inner = partial(box, tools, command, root=root, handed=handed)
+        over, own = None if self.COPIES else layers, [str(path) for path in command.programs]
         seen = layers.merged if command.writable or over else root
-        if owner is None:
-            yield overlay.as_user(tools, over, inner(merged=str(seen), programs=own))
+        inner = partial(box, command, root=root, handed=handed)
+        if self.owner is None:
+            yield overlay.as_user(over, inner(merged=str(seen), programs=own))
             return
         bounded = inner(merged=MERGED, programs=[program_at(each) for each in range(len(own))])
-        below, unshare = root if over else seen, tools.unshare
-        with mounted(below, over, owner=owner, programs=own, unshare=unshare) as namespace:
-            yield overlay.as_root(tools, namespace, bounded, owner=owner)
-
-    @contextlib.asynccontextmanager
-    async def _layers(self, name: str, before: Ended | None) -> AsyncGenerator[overlay.Layers]:
-        place = self._place / name
-        try:
-            if before is not None:
-                yield overlay.Layers(place=place, started_ns=before.started_ns)
-            else:
-                yield overlay.make_layers(place, owner=self.owner)
-        finally:
-            await to_the_end(self._offload(lambda: overlay.remove_layers(place)))
+        below = root if over else seen
+        with mounted(below, over, owner=self.owner, programs=own) as namespace:
+            yield overlay.as_root(namespace, bounded, owner=self.owner)
 
 
 def _working_directory(command: Command, access: FolderAccess) -> None:

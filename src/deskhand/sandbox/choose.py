@@ -13,7 +13,7 @@ from deskhand.ports import Command, CommandResult, FolderAccess, Offload, Sandbo
 from deskhand.protocol.objects import SandboxInfo
 from deskhand.sandbox.bubblewrap import Bubblewrap
 from deskhand.sandbox.fallback import Copied, Landlocked
-from deskhand.sandbox.layers import Programs, make_layers, remove_layers
+from deskhand.sandbox.layers import make_layers, remove_layers
 
 KINDS: Final[tuple[type[Bubblewrap], ...]] = (Bubblewrap, Copied, Landlocked)
 _SCRIPT: Final = Path(__file__).with_name("trial.sh").read_text("ascii")
@@ -46,21 +46,17 @@ async def choose_sandbox(
     if sys.platform != "linux":
         return NoSandbox("there is no wall for this system yet")
     place, reason = state / "sandbox", None
-    programs = Programs.find()
     for kind in kinds:
-        box = kind(place, programs=programs, clock=clock, offload=offload, reason=reason)
+        box = kind(place, clock=clock, offload=offload, reason=reason)
         try:
             await offload(box.clear)
             said = box.lacking() or await _try(box, place / "trial")
-        except DeskhandError as error:
-            said = error.detail
-        except OSError as error:
-            said = str(error)
-        else:
-            if said is None:
-                return box
+        except (DeskhandError, OSError) as error:
+            said = getattr(error, "detail", str(error))
         finally:
             await offload(lambda: remove_layers(place / "trial"))
+        if said is None:
+            return box
         reason = said if reason in (None, said) else f"{reason}; {said}"
     return NoSandbox(reason or "")
 
@@ -80,10 +76,7 @@ async def _try(box: Bubblewrap, trial: Path) -> str | None:
         said = ended.output.decode("utf-8", "replace").strip()
         return f"a trial command ended with {ended.exit_code}: {said[-200:]}"
     untouched = all(path.read_text("utf-8") == "old\n" for path in was)
-    caught = [(layers.upper / name).lstat().st_size for name in ("kept", "made", "gone")] == [
-        4,
-        5,
-        0,
-    ]
-    made = (folder / "made").exists()
-    return None if untouched and caught and not made else "a write of the trial was not caught"
+    caught = [(layers.upper / name).lstat().st_size for name in ("kept", "made", "gone")]
+    if untouched and caught == [4, 5, 0] and not (folder / "made").exists():
+        return None
+    return "a write of the trial was not caught"

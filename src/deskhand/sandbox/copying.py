@@ -9,12 +9,11 @@ from __future__ import annotations
 import os
 import stat
 import subprocess
-from collections.abc import Generator
 from pathlib import Path
 
 from deskhand.errors import Code, DeskhandError
-from deskhand.limits import COMMAND_COPIED_BYTES_MAX, COMMAND_COPIED_MAX, COMMAND_DEPTH_MAX
-from deskhand.sandbox.layers import SEARCH, Layers, open_up
+from deskhand.limits import COMMAND_COPIED_BYTES_MAX, COMMAND_COPIED_MAX
+from deskhand.sandbox.layers import SEARCH, Layers, everything
 
 
 def copy_in(layers: Layers, root: Path) -> None:
@@ -23,7 +22,7 @@ def copy_in(layers: Layers, root: Path) -> None:
     Raises:
         DeskhandError: ``too_large``, ``sandbox_unavailable``.
     """
-    sizes = [size for _, (_, size, *_) in _names(root)]
+    sizes = [status.st_size for _, status in everything(root)]
     if len(sizes) > COMMAND_COPIED_MAX or sum(sizes) > COMMAND_COPIED_BYTES_MAX:
         detail = "without an overlay a folder must be copied for every command"
         raise DeskhandError(Code.TOO_LARGE, detail)
@@ -32,12 +31,12 @@ def copy_in(layers: Layers, root: Path) -> None:
     copied = subprocess.run(line, capture_output=True, text=True, check=False, env=env)  # noqa: S603 - a fixed program
     if copied.returncode:
         raise DeskhandError(Code.SANDBOX_UNAVAILABLE, copied.stderr[-200:])
-    layers.before.update(_names(layers.merged))
+    layers.before.update((path, _like(of)) for path, of in everything(layers.merged))
 
 
 def gather(layers: Layers) -> None:
     """Move what a command made or changed in its copy into the upper layer, and note there what it removed."""
-    now = dict(_names(layers.merged, ours=True))
+    now = {path: _like(of) for path, of in everything(layers.merged, ours=True)}
     for path, (mode, *other) in now.items():
         before, upper = layers.before.get(path, (0,)), layers.upper / path
         if stat.S_ISDIR(mode) and not stat.S_ISDIR(before[0]):
@@ -52,16 +51,5 @@ def gather(layers: Layers) -> None:
             os.mknod(upper, stat.S_IFCHR)  # a whiteout: number 0, which anybody may make
 
 
-def _names(root: Path, *, ours: bool = False) -> Generator[tuple[str, tuple[int, ...]]]:
-    """Go through everything by name, from above, through no link: mode, size and identity; ours is opened."""
-    waiting = [(root, 0)]
-    while waiting:
-        directory, depth = waiting.pop()
-        if ours:
-            open_up(directory)
-        for entry in os.scandir(directory):
-            at, of = Path(entry.path), entry.stat(follow_symlinks=False)
-            like = (of.st_mode, of.st_size, of.st_ino, of.st_ctime_ns)
-            yield at.relative_to(root).as_posix(), like
-            if stat.S_ISDIR(of.st_mode) and depth <= COMMAND_DEPTH_MAX:
-                waiting.append((at, depth + 1))
+def _like(of: os.stat_result) -> tuple[int, ...]:
+    return (of.st_mode, of.st_size, of.st_ino, of.st_ctime_ns)

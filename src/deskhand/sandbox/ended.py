@@ -6,17 +6,15 @@ It refuses to keep more than the newest runs: an older one has been answered lon
 
 from __future__ import annotations
 
-import base64
 import ctypes
-import json
 import os
 from collections.abc import Iterable
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Final
+from typing import ClassVar, Final
 
-from pydantic import TypeAdapter
+from pydantic import ConfigDict, TypeAdapter
 
 from deskhand.ports import CommandResult
 from deskhand.secret import mask
@@ -28,9 +26,13 @@ _KEPT: Final = 200
 class Ended:
     """How a run ended. ``started_ns`` is when its layers were made; ``applied``: its changes are in the folder."""
 
+    __pydantic_config__: ClassVar = ConfigDict(ser_json_bytes="base64", val_json_bytes="base64")
     result: CommandResult
     started_ns: int
     applied: bool
+
+
+_ENDED: Final = TypeAdapter(Ended)
 
 
 class Records:
@@ -41,30 +43,29 @@ class Records:
 
     def read(self, key: str) -> Ended | None:
         """Return how this run ended, if it did."""
-        try:
-            said = json.loads(self._path(key).read_bytes())
-        except (FileNotFoundError, ValueError):
-            return None
-        said["result"]["output"] = base64.b64decode(said["result"]["output"])
-        return TypeAdapter(Ended).validate_python(said)
+        with suppress(FileNotFoundError, ValueError):
+            return _ENDED.validate_json(self._path(key).read_bytes())
+        return None
 
     def write(self, key: str, ended: Ended) -> None:
         """Keep it, durably and whole; what the run itself wrote becomes durable before."""
         self._folder.mkdir(mode=0o700, exist_ok=True)
-        said = asdict(ended)
-        said["result"]["output"] = base64.b64encode(mask(ended.result.output)).decode("ascii")
-        path = self._path(key)
-        fresh = path.with_suffix(".new")
-        fresh.write_text(json.dumps(said), encoding="utf-8")
+        covered = replace(ended.result, output=mask(ended.result.output))
+        fresh = self._path(key).with_suffix(".new")
+        fresh.write_bytes(_ENDED.dump_json(replace(ended, result=covered)))
         folder = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             if ctypes.CDLL(None, use_errno=True).syncfs(folder):
                 os.sync()
-            fresh.replace(path)
+            fresh.replace(self._path(key))
             os.fsync(folder)
         finally:
             os.close(folder)
-        self._forget_old()
+        # Another run that ends at this moment may have forgotten one already.
+        with suppress(OSError):
+            found = sorted(self._folder.glob("*.json"), key=lambda path: path.stat().st_mtime_ns)
+            for path in found[:-_KEPT]:
+                path.unlink()
 
     def drop(self, key: str) -> None:
         """Forget a run."""
@@ -79,11 +80,3 @@ class Records:
 
     def _path(self, key: str) -> Path:
         return self._folder / f"{key}.json"
-
-    def _forget_old(self) -> None:
-        with suppress(
-            OSError
-        ):  # another run that ends at this moment may have forgotten one already
-            found = sorted(self._folder.glob("*.json"), key=lambda path: path.stat().st_mtime_ns)
-            for path in found[:-_KEPT]:
-                path.unlink()

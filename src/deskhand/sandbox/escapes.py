@@ -13,13 +13,12 @@ from pathlib import Path
 from typing import Any, Final
 
 from deskhand.errors import Code, DeskhandError
-from deskhand.ports import Command, FolderAccess, Sandbox
+from deskhand.ports import Command, CommandResult, FolderAccess, Sandbox
 
 _KNOWN: Final[dict[str, Any]] = tomllib.loads(
     Path(__file__).with_name("escapes.toml").read_text("utf-8")
 )
 _MEMORY: Final = 512 * 1024**2
-_PROCESSES: Final = 64
 _SECONDS: Final = 20.0
 
 
@@ -37,21 +36,23 @@ async def try_escapes(
     (root / ".git").mkdir()
     (root / ".git/config").write_text("[core]\n", "ascii")
     ways = {"plants": _KNOWN["plants"], **_KNOWN["ways"]}
+
+    async def run(*argv: str, **bounds: Any) -> CommandResult:  # noqa: ANN401 - of a command
+        command = Command(argv=argv, folder=root, seconds_max=_SECONDS, **bounds)
+        return await box.run(command, access)
+
     with ExitStack() as stack:
-        bait = _laid_out(stack, root) | {"files": [*map(str, files)], "ways": ways}
+        bait = _laid_out(stack, root)
+        bait |= {"files": [*map(str, files)], "ways": ways}
+        base = Path(bait["python"]).parents[1]
         stack.callback(os.environ.pop, "DESKHAND_CANARY", None)
-        os.environ["DESKHAND_CANARY"] = str(bait["canary"])
-        python = _python()
-        base = python.parents[1]
-        probed = Command(
-            argv=(str(python), "-I", "-c", _KNOWN["start"], json.dumps(bait)),
-            folder=root,
+        os.environ["DESKHAND_CANARY"] = bait["canary"]
+        ended = await run(
+            *(bait["python"], "-I", "-c", _KNOWN["start"], json.dumps(bait)),
             writable=True,
-            seconds_max=_SECONDS,
             memory_bytes_max=_MEMORY,
             programs=() if base.is_relative_to("/usr") else (base,),
         )
-        ended = await box.run(probed, access)
     said = ended.output.decode("utf-8", "replace")
     if ended.exit_code != 0 or ended.stopped is not None:
         raise DeskhandError(Code.SANDBOX_UNAVAILABLE, said[-200:])
@@ -60,27 +61,10 @@ async def try_escapes(
     config = (root / ".git/config").read_text("utf-8")
     plants = [*root.rglob("hooks"), *root.rglob(".mcp.json")]
     held["hook"] = config == "[core]\n" and not plants
-    return {**held, **await _bomb(box, access)}
-
-
-async def _bomb(box: Sandbox, access: FolderAccess) -> Mapping[str, bool]:
-    """Start too many processes that would outlive their command."""
-    mark = f"98{os.getpid()}"
-    argv = ("sh", "-c", str(_KNOWN["forks"]), "sh", mark)
-    command = Command(
-        argv=argv,
-        folder=access.root,
-        writable=False,
-        seconds_max=_SECONDS,
-        processes_max=_PROCESSES,
-    )
-    ended = await box.run(command, access)
-    left = _runs(f"sleep\0{mark}\0".encode())
-    return {"forks": b"through" not in ended.output, "left": not left}
-
-
-def _python() -> Path:
-    return Path(sys.executable).resolve()
+    mark = f"98{os.getpid()}"  # of processes, too many, that would outlive their command
+    bomb = await run("sh", "-c", _KNOWN["forks"], "sh", mark, writable=False, processes_max=64)
+    held["forks"] = b"through" not in bomb.output
+    return {**held, "left": not _runs(f"sleep\0{mark}\0".encode())}
 
 
 def _runs(line: bytes) -> bool:
@@ -91,7 +75,7 @@ def _runs(line: bytes) -> bool:
     return False
 
 
-def _laid_out(stack: ExitStack, root: Path) -> dict[str, object]:
+def _laid_out(stack: ExitStack, root: Path) -> dict[str, Any]:
     """Open what nothing in the box may reach."""
     canary = f"deskhand-canary-{os.getpid()}"
     port = stack.enter_context(socket.create_server(("127.0.0.1", 0))).getsockname()[1]
@@ -100,4 +84,5 @@ def _laid_out(stack: ExitStack, root: Path) -> dict[str, object]:
         with suppress(OSError):  # a path may be too long for one
             listening.bind(name)
             listening.listen()
-    return {"canary": canary, "port": port, "pid": os.getpid(), "memory": _MEMORY}
+    bait = {"canary": canary, "port": port, "pid": os.getpid(), "memory": _MEMORY}
+    return {**bait, "python": str(Path(sys.executable).resolve())}

@@ -22,8 +22,6 @@ from deskhand.sandbox.bubblewrap import Bubblewrap
 from deskhand.sandbox.layers import Layers
 from deskhand.sandbox.seccomp import filter_bytes
 
-_SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32")
-
 _START = (
     f"import sys; sys.path.append({str(Path(__file__).parent)!r}); import landlock; landlock.main()"
 )
@@ -39,17 +37,15 @@ class Copied(Bubblewrap):
 class Landlocked(Copied):
     """Landlock and a filter, where no namespace can be made: what is outside can be neither read nor written."""
 
-    NAME = "Landlock over a copy"
+    NAME, NEEDS = "Landlock over a copy", ("prlimit",)
 
     @override
     def lacking(self) -> str | None:
         if self.owner is not None:
             return "Landlock does not hold root"
-        if not self._programs.prlimit:
-            return "prlimit is not installed"
-        here = landlock.version()
-        held = here >= landlock.VERSION_MIN and filter_bytes(platform.machine(), landlock=here)
-        return None if held else "this computer has no Landlock that holds"
+        if landlock.version() < landlock.VERSION_MIN:
+            return "this computer has no Landlock that holds"
+        return super().lacking()
 
     @override
     def filter(self, command: Command) -> bytes:
@@ -68,15 +64,16 @@ class Landlocked(Copied):
         for path, data in command.given.items():
             Path(given[path]).write_bytes(data)
         yield [
-            *limits(self._programs.prlimit, command, others=_tasks_of_user()),
+            *limits(command, others=_tasks_of_user()),
             *(sys.executable, "-I", "-S", "-c", _START),
             *(str(handed["seccomp"]), str(handed["status"]), str(own)),
+            *(str(seen / command.folder.relative_to(root)), str(seen) * command.writable),
             *(
-                str(seen / command.folder.relative_to(root)),
-                str(seen) * command.writable,
                 str(seen),
+                *INSIDE["system"],
+                *(f"/etc/{name}" for name in INSIDE["etc"]),
+                *map(str, command.programs),
             ),
-            *(*_SYSTEM, *(f"/etc/{name}" for name in INSIDE["etc"]), *map(str, command.programs)),
             *(f"{name}={value}" for name, value in {**INSIDE["environment"], **private}.items()),
             *("--", *(given.get(part, part) for part in command.argv)),
         ]

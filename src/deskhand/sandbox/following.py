@@ -31,7 +31,7 @@ _PAGE_BYTES: Final = os.sysconf("SC_PAGE_SIZE")
 
 R = TypeVar("R")
 Stopped = Literal["time", "memory", "processes", "disk"]
-Ended = tuple[Stopped | None, int | None]
+Ended = tuple[Stopped | None, int]
 """The bound that ended a box, if one did, and the status of the process that waited for all others."""
 
 
@@ -87,17 +87,16 @@ class Following:
             async with asyncio.timeout(self.command.seconds_max):
                 process = await asyncio.shield(started)
                 async with asyncio.TaskGroup() as tasks:
-                    tasks.create_task(_drain(process, output))
                     watching = tasks.create_task(self._watch(process))
-                    await process.wait()
+                    await _drain(process, output)
                     stopped = watching.result() if watching.done() else None
                     watching.cancel()
         except TimeoutError:
             stopped = "time"
         finally:
             self.lifeline.close()
-            await to_the_end(_end(started))
-        return stopped, started.result().returncode
+            status = await to_the_end(_end(started))
+        return stopped, status
 
     async def _watch(self, process: Process) -> Stopped:
         """Return once the box is beyond a bound that no single process can keep, and it is killed."""
@@ -143,7 +142,6 @@ def _used_below(pid: int, *, exactly: bool = False) -> tuple[int, int]:
         process = Path("/proc", str(waiting.pop()))
         with contextlib.suppress(OSError, ValueError):
             memory_bytes += _memory_of(process, exactly=exactly)
-        with contextlib.suppress(OSError):
             for task in (process / "task").iterdir():
                 tasks += 1
                 with contextlib.suppress(OSError):
@@ -159,22 +157,20 @@ def _memory_of(process: Path, *, exactly: bool) -> int:
     return int((process / "statm").read_bytes().split()[1]) * _PAGE_BYTES
 
 
-async def _drain(process: Process, output: BoundedOutput | None = None) -> None:
-    if process.stdout is not None:
-        while chunk := await process.stdout.read(_CHUNK):
-            if output is not None:
-                output.add(chunk)
+async def _drain(process: Process, output: BoundedOutput) -> int:
+    """Take all that a box says; return how it ended."""
+    while process.stdout and (chunk := await process.stdout.read(_CHUNK)):
+        output.add(chunk)
+    return await process.wait()
 
 
-async def _end(started: asyncio.Future[Process]) -> None:
+async def _end(started: asyncio.Future[Process]) -> int:
     """Make sure that nothing of the command lives on, now that the lifeline is cut."""
-    process = await started
+    process, lost = await started, BoundedOutput(0)
     try:
         async with asyncio.timeout(_CUT_SECONDS_MAX):
-            await _drain(process)
-            await process.wait()
+            return await _drain(process, lost)
     except TimeoutError:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
-        await _drain(process)
-        await process.wait()
+        return await _drain(process, lost)

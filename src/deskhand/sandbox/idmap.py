@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Final
 
 from deskhand.errors import Code, DeskhandError
-from deskhand.sandbox.layers import Layers
+from deskhand.sandbox.layers import SEARCH, Layers
 
 _REACH: Final = "/mnt"
 """Exists everywhere and can be reached by every uid; only the box sees what is mounted there."""
@@ -37,11 +37,9 @@ _libc = ctypes.CDLL(None, use_errno=True)
 def swapped(first: int, second: int) -> str:
     """Return an id map in which two ids change places and all others stay."""
     low, high = sorted((first, second))
-    if low == high:
-        return f"0 0 {_IDS}\n"
     between, above = (low + 1, low + 1, high - low - 1), (high + 1, high + 1, _IDS - high - 1)
-    ranges = [(0, 0, low), (low, high, 1), between, (high, low, 1), above]
-    return "".join(f"{inside} {outside} {count}\n" for inside, outside, count in ranges if count)
+    ranges = dict.fromkeys([(0, 0, low), (low, high, 1), between, (high, low, 1), above])
+    return "".join(f"{one} {other} {count}\n" for one, other, count in ranges if count > 0)
 
 
 def program_at(number: int) -> str:
@@ -51,7 +49,7 @@ def program_at(number: int) -> str:
 
 @contextlib.contextmanager
 def mounted(
-    folder: Path, layers: Layers | None, *, owner: int, programs: Sequence[str], unshare: str
+    folder: Path, layers: Layers | None, *, owner: int, programs: Sequence[str]
 ) -> Generator[str]:
     """Yield a mount namespace, by a path to its descriptor, that has ``folder`` at :data:`MERGED`.
 
@@ -60,17 +58,15 @@ def mounted(
         layers: of the overlay over it; without them it is written itself.
         owner: as whose files the folder's are seen.
         programs: directories that are seen at :func:`program_at`.
-        unshare: the program, which makes what carries the id maps.
 
     Raises:
         DeskhandError: ``sandbox_unavailable``; nothing stays mounted.
     """
-    there, options = folder.stat(), layers.options() if layers else ""
+    there = folder.stat()
     try:
-        mapping = _mapping(unshare, swapped(there.st_uid, owner), swapped(there.st_gid, owner))
+        mapping = _mapping(swapped(there.st_uid, owner), swapped(there.st_gid, owner))
         with ThreadPoolExecutor(1) as alone:  # its thread does not come back from where it goes
-            mounting = alone.submit(_mount, folder, layers, options, mapping, programs)
-            namespace = mounting.result()
+            namespace = alone.submit(_mount, folder, layers, mapping, programs).result()
     except OSError as error:
         raise DeskhandError(Code.SANDBOX_UNAVAILABLE, f"mounting failed: {error}") from error
     try:
@@ -79,9 +75,7 @@ def mounted(
         os.close(namespace)
 
 
-def _mount(
-    folder: Path, layers: Layers | None, options: str, mapping: int, programs: Sequence[str]
-) -> int:
+def _mount(folder: Path, layers: Layers | None, mapping: int, programs: Sequence[str]) -> int:
     """Go into an own mount namespace and working directory, mount all, and return the namespace."""
     _check(_libc.unshare(_NEWNS))
     _check(_libc.mount(None, b"/", None, _REC_PRIVATE, None))
@@ -102,15 +96,16 @@ def _mount(
         os.close(tree)
     if layers:
         os.chdir(layers.lower)  # of this thread alone, since it has its own mounts
-        _check(_libc.mount(b"overlay", os.fsencode(MERGED), b"overlay", 0, os.fsencode(options)))
+        options = os.fsencode(layers.options())
+        _check(_libc.mount(b"overlay", os.fsencode(MERGED), b"overlay", 0, options))
     return os.open("/proc/thread-self/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)
 
 
 @functools.cache
-def _mapping(unshare: str, uids: str, gids: str) -> int:
+def _mapping(uids: str, gids: str) -> int:
     """Return a descriptor of a user namespace that exists only to carry two id maps; kept, since folders are few."""
-    waiting = [unshare, "--user", "--", "/bin/sh", "-c", "echo; read _"]
-    with subprocess.Popen(waiting, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env={}) as child:  # noqa: S603 - fixed programs
+    waiting, pipe = ["unshare", "--user", "--", "sh", "-c", "echo; read _"], subprocess.PIPE
+    with subprocess.Popen(waiting, stdin=pipe, stdout=pipe, env={"PATH": SEARCH}) as child:  # noqa: S603 - fixed programs
         child.stdout.read(1) if child.stdout else None
         process = Path("/proc", str(child.pid))
         (process / "uid_map").write_text(uids, "ascii")

@@ -96,8 +96,7 @@ def _permit(rules: int, path: str, rights: int) -> None:
 
 
 def _become(folder: str, argv: list[str]) -> None:
-    nothing = os.open("/dev/null", os.O_RDONLY)
-    os.dup2(nothing, 0)
+    os.dup2(os.open("/dev/null", os.O_RDONLY), 0)
     os.closerange(3, 1 << 20)
     try:
         os.chdir(folder)

@@ -12,40 +12,19 @@ import re
 import shutil
 import stat
 import subprocess
-from collections.abc import Sequence
-from dataclasses import dataclass, field, fields
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
 from deskhand.errors import Code, DeskhandError
+from deskhand.limits import COMMAND_DEPTH_MAX
 
 SEARCH: Final = "/usr/local/bin:/usr/bin:/bin:/usr/local/sbin:/usr/sbin:/sbin"
+"""Where the programs that raise the wall are looked for, whatever the environment says."""
 _PLAIN_PATH: Final = re.compile(r"[^,:\\\"\n]+")
 _RAISE: Final = Path(__file__).with_name("raise.sh").read_text("ascii")
 """First process of the box; what it mounts for a normal user is mounted already for root."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Programs:
-    """Where the programs that raise the wall are; found once, never by the environment of a command."""
-
-    bwrap: str
-    prlimit: str
-    unshare: str
-    sh: str
-    mount: str
-    nsenter: str
-
-    @classmethod
-    def find(cls) -> Programs:
-        """Return all that are there; the place of a missing one is empty."""
-        return cls(
-            **{each.name: shutil.which(each.name, path=SEARCH) or "" for each in fields(cls)}
-        )
-
-    def missing(self) -> str | None:
-        """Return the first that is not installed."""
-        return next((each.name for each in fields(self) if not getattr(self, each.name)), None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,15 +89,11 @@ def remove_layers(place: Path) -> None:
         open_up(inner)
     with contextlib.suppress(RecursionError):
         shutil.rmtree(place, ignore_errors=True)
-    for program in ("rm", "chmod", "rm"):
-        if not place.exists():
-            return
-        path = shutil.which(program, path=SEARCH)
-        options = ["-R", "u+rwx"] if program == "chmod" else ["-rf"]
-        if path is not None:
-            # Python gives up at its recursion limit; these walk to any depth and follow no link.
-            line = [path, *options, "--", str(place)]
-            subprocess.run(line, env={}, capture_output=True, check=False)  # noqa: S603 - fixed programs, our own path
+    # Python gives up at its recursion limit; these walk to any depth and follow no link.
+    for program in (("chmod", "-R", "u+rwx"), ("rm", "-rf")):
+        if place.exists():
+            line = [*program, "--", str(place)]
+            subprocess.run(line, env={"PATH": SEARCH}, capture_output=True, check=False)  # noqa: S603 - fixed programs, our own path
 
 
 def open_up(directory: Path) -> None:
@@ -127,22 +102,38 @@ def open_up(directory: Path) -> None:
         directory.chmod(stat.S_IMODE(directory.lstat().st_mode) | 0o700)
 
 
-def as_user(programs: Programs, layers: Layers | None, inner: Sequence[str]) -> list[str]:
+def everything(root: Path, *, ours: bool = False) -> Iterator[tuple[str, os.stat_result]]:
+    """Go through all there is by name, from above and through no link; directories of ours become readable on the way."""
+    waiting = [root]
+    while waiting:
+        directory = waiting.pop()
+        if ours:
+            open_up(directory)
+        with os.scandir(directory) as entries:
+            for entry in entries:
+                status = entry.stat(follow_symlinks=False)
+                path = Path(entry.path).relative_to(root)
+                yield path.as_posix(), status
+                if stat.S_ISDIR(status.st_mode) and len(path.parts) <= COMMAND_DEPTH_MAX + 1:
+                    waiting.append(root / path)
+
+
+def as_user(layers: Layers | None, inner: Sequence[str]) -> list[str]:
     """Return the command line that mounts the overlay, if there is one, and goes on with ``inner``.
 
     Its standard input is the lifeline. It ends when every process it started is dead, not before.
     """
-    mounting = (programs.mount, layers.options(), str(layers.merged)) if layers else (":", "", "")
+    mounting = ("mount", layers.options(), str(layers.merged)) if layers else (":", "", "")
     return [
-        *(programs.unshare, "--user", "--map-root-user", "--mount", "--pid", "--fork", "--"),
-        *(programs.sh, "-c", _RAISE, *mounting, *inner),
+        *("unshare", "--user", "--map-root-user", "--mount", "--pid", "--fork", "--"),
+        *("sh", "-c", _RAISE, *mounting, *inner),
     ]
 
 
-def as_root(programs: Programs, namespace: str, inner: Sequence[str], *, owner: int) -> list[str]:
+def as_root(namespace: str, inner: Sequence[str], *, owner: int) -> list[str]:
     """Return the command line that goes where the overlay is mounted already, and gives up root for good."""
     return [
-        *(programs.nsenter, f"--mount={namespace}", "--"),
-        *(programs.unshare, "--pid", "--fork", f"--setgid={owner}", f"--setuid={owner}", "--"),
-        *(programs.sh, "-c", _RAISE, ":", "", "", *inner),
+        *("nsenter", f"--mount={namespace}", "--"),
+        *("unshare", "--pid", "--fork", f"--setgid={owner}", f"--setuid={owner}", "--"),
+        *("sh", "-c", _RAISE, ":", "", "", *inner),
     ]

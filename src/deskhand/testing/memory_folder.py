@@ -104,11 +104,6 @@ class MemoryFolder:
     def keep(self, paths: Iterable[str]) -> None:
         """Keep nothing: what is in memory is not undone."""
 
-    def protected(self, rel: str) -> bool:
-        """Protect nothing: there is no person whose files these are."""
-        del rel
-        return False
-
     def sha256(self, rel: str) -> str:
         """Return the hash of a file's bytes."""
         return hashlib.sha256(self.read(rel, limit=2**40)).hexdigest()

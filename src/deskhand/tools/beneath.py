@@ -21,7 +21,7 @@ from deskhand.errors import Code, DeskhandError
 from deskhand.limits import LIST_ENTRIES_MAX
 from deskhand.ports import Entry
 from deskhand.tools import leaf
-from deskhand.tools.names import components, guard_new, guard_protected, odd_spelling
+from deskhand.tools.names import components, guard_new, odd_spelling
 from deskhand.tools.resolve import DIRECTORY, Resolver, best_resolver
 
 
@@ -93,14 +93,6 @@ class Folder:
         parts = components(rel)
         with self._errors(parts), self._directory(parts) as directory:
             return heapq.nsmallest(limit, leaf.scan(directory, parts), key=lambda each: each.path)
-
-    def protected(self, rel: str) -> bool:
-        """Return whether nobody but the person may write here, whether it exists or not (FS-11)."""
-        try:
-            guard_protected(components(rel))
-        except DeskhandError:
-            return True
-        return False
 
     # --- writing
 

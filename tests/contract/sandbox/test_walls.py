@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 import socket
-from collections.abc import Callable
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -20,7 +20,7 @@ from deskhand.sandbox import landlock
 from deskhand.sandbox.bubblewrap import Bubblewrap
 from deskhand.sandbox.choose import NoSandbox, choose_sandbox
 from deskhand.sandbox.fallback import Landlocked
-from deskhand.sandbox.layers import Programs
+from deskhand.sandbox.layers import SEARCH
 from deskhand.sandbox.seccomp import filter_bytes
 from deskhand.tools.beneath import Folder
 from tests.contract.sandbox.parties import (
@@ -247,9 +247,14 @@ def test_without_a_wall_nothing_runs(tmp_path: Path) -> None:
     assert list((tmp_path / "work").iterdir()) == []
 
 
-def _found(**missing: str) -> Callable[[], Programs]:
-    found = replace(Programs.find(), **missing)
-    return lambda: found
+def _programs(place: Path, monkeypatch: pytest.MonkeyPatch, **found: str) -> None:
+    """Let walls be raised by these programs."""
+    place.mkdir()
+    place.chmod(0o755)
+    for name, path in found.items():
+        (place / name).symlink_to(path)
+    for module in ("layers", "copying", "idmap"):
+        monkeypatch.setattr(f"deskhand.sandbox.{module}.SEARCH", str(place))
 
 
 def _chosen(state: Path) -> SandboxInfo:
@@ -261,12 +266,14 @@ def test_a_wall_that_cannot_be_raised_is_found_out_by_trying(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """SH-10: programs that are there but do not work are no wall."""
-    monkeypatch.setattr(Programs, "find", _found(bwrap="/bin/false", prlimit="/bin/false"))
+    names = ("bwrap", "prlimit", "unshare", "mount", "nsenter")
+    _programs(tmp_path / "bin", monkeypatch, **dict.fromkeys(names, "/bin/false"))
 
-    info = _chosen(tmp_path)
+    info = _chosen(tmp_path / "state")
 
     assert info.level == "none"
     assert info.reason
+    assert "not installed" not in info.reason
 
 
 @pytest.mark.needs("bubblewrap")
@@ -287,7 +294,8 @@ def test_without_bubblewrap_a_normal_user_has_landlock_and_root_has_nothing(
     """SH-10: what is missing is said; the weaker wall is shown as reduced, and root is not held by it."""
     if party.kind is not Bubblewrap or landlock.version() < landlock.VERSION_MIN:
         pytest.skip("once for each user is enough, where there is Landlock")
-    monkeypatch.setattr(Programs, "find", _found(bwrap=""))
+    there = {name: shutil.which(name, path=SEARCH) for name in ("prlimit", "cp", "rm", "chmod")}
+    _programs(party.home / "bin", monkeypatch, **{name: str(path) for name, path in there.items()})
 
     async def scenario(bench: Bench) -> tuple[SandboxInfo, int]:
         clock, offload = SystemClock(), asyncio.to_thread
@@ -402,7 +410,9 @@ time.sleep(float(sys.argv[3]))
 
 def test_no_more_processes_start_than_were_granted(party: Party) -> None:
     """RL: 64 hold also for a root runner, whose commands are somebody else's."""
-    script = "n=0; while [ $n -lt 400 ]; do sleep 98765431 & n=$((n+1)); done; sleep 1; echo all of them"
+    script = (
+        "n=0; while [ $n -lt 400 ]; do sleep 98765431 & n=$((n+1)); done; sleep 1; echo all of them"
+    )
 
     async def scenario(bench: Bench) -> CommandResult:
         line = replace(command(bench.folder.root, "sh", "-c", script), processes_max=64)
