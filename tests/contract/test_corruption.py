@@ -18,8 +18,8 @@ from deskhand.ports import Draft
 from deskhand.protocol.events import ThreadErased
 from deskhand.store.engine import open_sqlite_reader
 from deskhand.store.faults import translated
+from deskhand.store.log.reading import verify
 from deskhand.store.log.transaction import SqlTx
-from deskhand.store.log.verify import verify
 from deskhand.store.opening import FILE, open_sqlite_store
 from deskhand.testing.promises import note
 from tests.contract.storing import PHONE, A, StillClock, emit, said, story, thread

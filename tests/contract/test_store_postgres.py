@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 from sqlalchemy import text
@@ -201,8 +202,8 @@ async def test_posting_a_message_takes_three_round_trips(postgres: Box, postgres
     with CountingProxy(f"{folder}/.s.PGSQL.5432") as proxy:
         url = postgres_url.replace(folder, str(proxy.folder))
         store = open_postgres_store(url, StillClock(), offload=asyncio.to_thread, look_seconds=600)
-        # Waking others follows the answer.
-        store.writer._committed = tell_nobody  # type: ignore[attr-defined]
+        writer: Any = store.writer  # waking others follows the answer
+        writer._committed = tell_nobody
         await store.write(A, title)  # what this process remembers of the account from then on
         for turn in range(8):  # the driver prepares statements it met five times
             await post(store, turn)

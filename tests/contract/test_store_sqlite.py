@@ -21,7 +21,7 @@ from deskhand.ports import Committed
 from deskhand.protocol.objects import Thread
 from deskhand.protocol.tasks import Task
 from deskhand.store.engine import open_sqlite, open_sqlite_reader, require_full
-from deskhand.store.log.verify import verify_inside
+from deskhand.store.log.reading import verify_inside
 from deskhand.store.opening import SqlStore, open_sqlite_store
 from deskhand.store.schema import VERSIONS, prepare_sqlite, revisions
 from deskhand.store.writer import ThreadWriter

@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from deskhand.hub.http import messages
-from deskhand.hub.http.walls import Names
+from deskhand.hub.http.messages import Names
 from deskhand.limits import BODY_BYTES_MAX
 from tests.rim import JSON, ORIGIN, Rim, code_of, open_rim, thread_op
 

@@ -28,7 +28,7 @@ from deskhand.protocol.objects import Role
 from deskhand.protocol.ops import Op
 from deskhand.protocol.tasks import Brief, Changes, Check, TaskState, Verdict
 from deskhand.store.opening import FILE
-from deskhand.store.rows import chained, digest
+from deskhand.store.tables import chained, digest
 from tests.acceptance.stage import Computer
 from tests.rim import Rim, open_rim
 

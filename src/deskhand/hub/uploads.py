@@ -8,13 +8,10 @@ an upload is, the disk knows: an answer that got lost is not sent twice.
 from __future__ import annotations
 
 import codecs
-import tomllib
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from datetime import timedelta
-from importlib.resources import files
 from pathlib import PurePosixPath, PureWindowsPath
-from typing import Any
 
 from deskhand import limits
 from deskhand.clock import Clock, stamp, unstamp
@@ -24,10 +21,9 @@ from deskhand.ports import Blobs
 from deskhand.protocol.authority import Principal
 from deskhand.protocol.objects import Upload
 from deskhand.store.opening import SqlStore
+from deskhand.texts import table
 
-TYPES: dict[str, Any] = tomllib.loads(
-    files("deskhand.hub").joinpath("types.toml").read_text("utf-8")
-)
+TYPES = table("deskhand.hub", "types.toml")
 OCTETS = "application/octet-stream"
 PLAIN = "text/plain"
 _ID_BYTES = 16

@@ -7,17 +7,16 @@ from __future__ import annotations
 
 import errno
 import sqlite3
-import tomllib
 from collections.abc import Generator
 from contextlib import contextmanager
-from importlib.resources import files
 
 from sqlalchemy.exc import DBAPIError
 
 from deskhand.errors import Code, DeskhandError
+from deskhand.texts import table
 
 _FULL_ERRNO = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
-_SAID = tomllib.loads(files("deskhand.store").joinpath("faults.toml").read_text(encoding="utf-8"))
+_SAID = table("deskhand.store", "faults.toml")
 _SQLITE = {getattr(sqlite3, name): Code(said) for name, said in _SAID["sqlite"].items()}
 _SQLSTATE = {state: Code(said) for state, said in _SAID["sqlstate"].items()}
 

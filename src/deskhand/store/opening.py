@@ -25,7 +25,6 @@ from deskhand.store.engine import Reader, empty_log, open_sqlite, open_sqlite_re
 from deskhand.store.faults import translated
 from deskhand.store.log import reading as log
 from deskhand.store.log.transaction import Memory, SqlTx
-from deskhand.store.log.verify import verify
 from deskhand.store.writer import FanOut, Hook, ThreadWriter, Writer
 
 P = ParamSpec("P")
@@ -97,7 +96,7 @@ class SqlStore:
 
     async def verify(self, account: str) -> list[str]:
         """Fold the log anew, compare every projection and the hash chain; return what differs, in sentences."""
-        return await self.reader.look(lambda connection: verify(connection, account))
+        return await self.reader.look(lambda connection: log.verify(connection, account))
 
     create_account = _changing(own.begin_account)
     head = _reading(log.head)

@@ -25,8 +25,7 @@ from deskhand.protocol.objects import Delivery, Presence, Role, Upload
 from deskhand.protocol.tasks import Artifact
 from deskhand.protocol.wire import JsonObject
 from deskhand.store import tables
-from deskhand.store.rows import GENESIS, RowValues, dumped, json_text
-from deskhand.store.tables import inserting, one, put
+from deskhand.store.tables import GENESIS, RowValues, dumped, inserting, json_text, one, put
 
 _d = tables.deliveries.c
 _s = tables.subscriptions.c

@@ -25,8 +25,8 @@ from deskhand.protocol.tasks import Brief
 from deskhand.protocol.wire import Json
 from deskhand.store.engine import READS_ONLY
 from deskhand.store.faults import translated
-from deskhand.store.rows import json_text
 from deskhand.store.schema import copy_sqlite, run_script
+from deskhand.store.tables import json_text
 from deskhand.store.writer import Writer
 from deskhand.workflow import orders
 from deskhand.workflow.orders import run

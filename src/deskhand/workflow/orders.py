@@ -19,7 +19,7 @@ from deskhand.errors import DeskhandError
 from deskhand.protocol import events as ev
 from deskhand.protocol.ops import Op
 from deskhand.protocol.tasks import Brief, TaskState
-from deskhand.store.rows import json_text
+from deskhand.store.tables import json_text
 from deskhand.workflow.rows import AttemptKey, Status
 
 _SAID: Final = Path(__file__).with_name("journal.sql").read_text("utf-8")

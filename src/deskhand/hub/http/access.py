@@ -17,8 +17,7 @@ from starlette.responses import Response
 from deskhand import limits
 from deskhand.errors import Code, DeskhandError
 from deskhand.hub import app, credentials, submitting
-from deskhand.hub.http.messages import ACKNOWLEDGED
-from deskhand.hub.http.walls import WRITES, refuse_foreign
+from deskhand.hub.http.messages import ACKNOWLEDGED, WRITES, refuse_foreign
 from deskhand.hub.uploads import Uploads
 from deskhand.ports import Credential, W
 from deskhand.protocol.authority import Principal

@@ -20,7 +20,7 @@ from typing_extensions import override
 
 from deskhand.errors import Code, DeskhandError
 from deskhand.hub.app import Hub
-from deskhand.hub.http import access, files, messages, routes, walls
+from deskhand.hub.http import access, files, messages, routes
 from deskhand.protocol import objects, requests, tasks, wire
 
 PAGE: Final = Path(__file__).parent.parent / "page"
@@ -90,7 +90,7 @@ def create_app(hub: Hub, *, push: access.PushDoor, page_folder: Path = PAGE) -> 
         app.router.routes.append(route)
     app.add_exception_handler(HTTPException, _refused_by_routing)
     app.add_exception_handler(RequestValidationError, _refused_by_validation)
-    app.add_middleware(walls.Walls, names=walls.Names(hub.names), ids=hub.ids)
+    app.add_middleware(messages.Walls, names=messages.Names(hub.names), ids=hub.ids)
     return app
 
 

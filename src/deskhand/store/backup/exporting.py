@@ -21,7 +21,6 @@ from deskhand.protocol.tasks import Artifact
 from deskhand.store import faults, tables
 from deskhand.store.backup.archive import HUB
 from deskhand.store.engine import open_sqlite_reader
-from deskhand.store.rows import json_text, read_event, read_object
 
 _e = tables.events.c
 
@@ -56,8 +55,8 @@ def _events(connection: Connection, target: Path) -> int:
     count = 0
     with target.open("x", encoding="utf-8") as file:
         for count, row in enumerate(connection.execute(query).mappings(), start=1):  # noqa: B007 - how many
-            said = read_event(row).to_json()
-            file.write(json_text({"account": row["account"], **said}) + "\n")
+            said = tables.read_event(row).to_json()
+            file.write(tables.json_text({"account": row["account"], **said}) + "\n")
     return count
 
 
@@ -65,7 +64,7 @@ def _threads(connection: Connection, folder: Path, say: Callable[..., str]) -> i
     table = tables.projections[Thread]
     rows = connection.execute(select(table.c.account, table.c.object)).all()
     for account, stored in rows:
-        thread = read_object(Thread, stored)
+        thread = tables.read_object(Thread, stored)
         of_thread = select(_e.at, _e.body).filter_by(account=account, thread=thread.id)
         said = connection.execute(of_thread.where(tables.SAID_ONLY).order_by(_e.seq)).all()
         parts = [f"# {thread.title}", *_said(said, say)]
@@ -98,7 +97,7 @@ def _files(connection: Connection, home: Path, folder: Path) -> int:
     stored = connection.execute(select(tables.projections[Artifact].c.object)).scalars()
     count = 0
     for one in stored:
-        made = read_object(Artifact, one)
+        made = tables.read_object(Artifact, one)
         source = home / "blobs" / made.sha256[:2] / made.sha256[2:4] / made.sha256
         if source.is_file():
             shutil.copyfile(source, folder / f"{made.id}-{_plain(made.name)}")

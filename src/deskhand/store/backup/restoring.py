@@ -22,7 +22,7 @@ from deskhand.errors import DeskhandError
 from deskhand.ids import Ids
 from deskhand.ports import Credential
 from deskhand.protocol import authority, events, objects
-from deskhand.store import private, rows, tables
+from deskhand.store import private, tables
 from deskhand.store.engine import open_sqlite_reader
 from deskhand.store.faults import translated
 from deskhand.store.log.transaction import Memory, SqlTx
@@ -31,7 +31,7 @@ _HERE: Final = -100
 _EXCHANGE: Final = 2
 
 
-def replaced(hub: Path, account: str) -> tuple[set[str], list[rows.RowValues]] | None:
+def replaced(hub: Path, account: str) -> tuple[set[str], list[tables.RowValues]] | None:
     """Return who lost access to the account and where its pushes go, as the file of the hub that is replaced says.
 
     Nothing when it does not know the account or cannot be read.
@@ -102,7 +102,7 @@ def _forget_the_moment(connection: Connection, account: str) -> None:
         connection.execute(delete(table).filter_by(account=account))
 
 
-def _push_again(connection: Connection, told: list[rows.RowValues]) -> None:
+def _push_again(connection: Connection, told: list[tables.RowValues]) -> None:
     """Let devices that stay be reached as before: their addresses are in no backup."""
     held = select(tables.credentials.c.principal).filter_by(revoked=False)
     active = set(connection.execute(held).scalars())

@@ -24,8 +24,6 @@ from deskhand.protocol.tasks import Approval, Artifact, Question, Task
 from deskhand.protocol.wire import Wire
 from deskhand.store import own, tables
 from deskhand.store.log import reading
-from deskhand.store.rows import REDACTED_TEXT, appended, object_row, object_text, read_object
-from deskhand.store.tables import one, put
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -156,7 +154,7 @@ class SqlTx:
         if draft.task and draft.thread is None:
             task = self.get(Task, draft.task)
             draft = replace(draft, thread=task.thread if task else None)
-        committed, row = appended(
+        committed, row = tables.appended(
             draft, account=self.account, seq=self._seq + 1, at=self.now, before=self._hash
         )
         event = committed.event
@@ -182,8 +180,12 @@ class SqlTx:
     def op_result(self, principal: str, op_id: str) -> tuple[str, OpResult] | None:
         """Return (fingerprint, result) of an op that was handled before."""
         asked = {"account": self.account, "principal": principal, "op_id": op_id}
-        row = one(self._connection, tables.ops, **asked)
-        return None if row is None else (row["fingerprint"], read_object(OpResult, row["result"]))
+        row = tables.one(self._connection, tables.ops, **asked)
+        return (
+            None
+            if row is None
+            else (row["fingerprint"], tables.read_object(OpResult, row["result"]))
+        )
 
     def spoke(self, principal: str, *, after: str, before: str) -> bool:
         """Return whether an op with an id between these two was handled."""
@@ -194,8 +196,12 @@ class SqlTx:
     def remember_op(self, principal: str, op: Op, result: OpResult) -> None:
         """Keep the result of an op for ``OP_KEPT_DAYS``."""
         key = {"account": self.account, "principal": principal, "op_id": op.op_id}
-        said = {"fingerprint": op.fingerprint(), "result": object_text(result), "at": self.now}
-        put(self._connection, tables.ops, key | said)
+        said = {
+            "fingerprint": op.fingerprint(),
+            "result": tables.object_text(result),
+            "at": self.now,
+        }
+        tables.put(self._connection, tables.ops, key | said)
 
     # --- own truth ------------------------------------------------------------------------------------------
 
@@ -237,7 +243,7 @@ class SqlTx:
         """Note that the runner still works on it."""
         self._write_out()  # the task may be of this write
         said = {"task": task, "runner": runner, "epoch": epoch, "renewed_at": self.now}
-        put(self._connection, tables.leases, {**said, "account": self.account})
+        tables.put(self._connection, tables.leases, {**said, "account": self.account})
 
     # --- the end --------------------------------------------------------------------------------------------
 
@@ -269,12 +275,12 @@ class SqlTx:
         self._append()
         for kind, table in tables.projections.items():
             rows = [
-                object_row(self.account, thing, name=key[1], seq=self._changed_at[key])
+                tables.object_row(self.account, thing, name=key[1], seq=self._changed_at[key])
                 for key, thing in self._changed.items()
                 if key[0] is kind and thing is not None
             ]
             if rows:
-                put(self._connection, table, rows)
+                tables.put(self._connection, table, rows)
 
     def _stored(self, listing: Listing, *, limit: int) -> dict[str, Wire]:
         """Return what is stored of a listing; a complete one is remembered."""
@@ -288,7 +294,7 @@ class SqlTx:
         # What this write changed may push stored rows out of the listing: read as many more.
         ask = limit + len(self._changed) + 1
         rows = self._connection.execute(query.order_by(table.c.id).limit(ask)).all()
-        found = {row.id: read_object(kind, row.object) for row in rows}
+        found = {row.id: tables.read_object(kind, row.object) for row in rows}
         self._known.objects |= {(kind, name): thing for name, thing in found.items()}
         if len(rows) < ask:
             self._known.listings[listing] = found
@@ -310,7 +316,7 @@ def _erase(connection: Connection, account: str, thread: str, *, before: int) ->
     connection.execute(uploads.where(tables.uploads.c.id.in_(sorted(files))))
     mine = update(tables.events).filter_by(account=account, thread=thread)
     blanked = mine.where(_e.seq < before, _e.kind.not_in(_KEPT_KINDS))
-    connection.execute(blanked.values(body=REDACTED_TEXT))
+    connection.execute(blanked.values(body=tables.REDACTED_TEXT))
     tasks = tables.projections[Task]
     its_tasks = select(tasks.c.id).filter_by(account=account, thread=thread)
     for table in _HANGING:
