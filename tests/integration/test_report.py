@@ -19,8 +19,7 @@ from deskhand.tools import workbooks
 from deskhand.tools.registry import standard_tools
 from deskhand.tools.tables import columns
 from deskhand.tools.tables.columns import recognise, value_of
-from deskhand.tools.tables.numbers import Amount, Style
-from deskhand.tools.tables.reading import read
+from deskhand.tools.tables.reading import Amount, Style, read
 from deskhand.tools.workbooks import Cell, Value
 from deskhand.tools.writing import reporting
 from tests.driven import Driven, brief_of, checked, drive, offloaded, place_of, replays

@@ -19,7 +19,7 @@ from deskhand.testing.memory_folder import MemoryFolder
 from deskhand.tools import workbooks
 from deskhand.tools.registry import standard_tools
 from deskhand.tools.tables import columns
-from deskhand.tools.tables.numbers import Amount, Style
+from deskhand.tools.tables.reading import Amount, Style
 from tests import papers
 from tests.driven import Driven, brief_of, checked, drive, offloaded, place_of, replays
 

@@ -69,15 +69,15 @@ def standard_tools(
         checkpoints: what an undo takes back; without them nothing.
     """
 
-    def tool(wish: type[W], work: Work[W], effect: Effect = "pure", **also: Any) -> Tool:  # noqa: ANN401 - further fields
-        name = getattr(work, "__name__", "")
-        return BuiltIn(name=name, wish=wish, work=work, offload=offload, effect=effect, **also)
+    def tool(wish: type[W], work: Work[W], effect: Effect = "pure", **also: Any) -> BuiltIn[W]:  # noqa: ANN401 - further fields
+        also.setdefault("name", getattr(work, "__name__", ""))
+        return BuiltIn(wish=wish, work=work, offload=offload, effect=effect, **also)
 
     reader, trash = Reader(offload=offload, apart=Apart()), changing.Trash(clock or SystemClock())
     broker = broker or Broker()
     web, commands = fetching.Fetching(reader, broker), shell.Shell(broker)
     tabling = Tabling(reader)
-    again = Checks(tabling)
+    again = Checks(reader, tabling)
     undo = Undoing(checkpoints=checkpoints, trash=trash)
     moved_all = partial(changing.move_files, again=True)
     tools = (
@@ -96,7 +96,7 @@ def standard_tools(
         tool(wishes.TrashFile, trash.trash_file, "probe", before=trash.trashed_before),
         tool(wishes.WriteDocument, documents.write_document, "idempotent"),
         tool(wishes.WriteTable, tabling.write_table, "idempotent"),
-        tool(wishes.WriteReport, tabling.write_report, "idempotent"),
+        tool(wishes.WriteReport, tabling.write_table, "idempotent", name="write_report"),
         tool(wishes.MergePdfs, tabling.merge_pdfs, "idempotent"),
         tool(wishes.SourceFiles, tabling.list_sheets),
         tool(wishes.CheckTable, again.check_table),
@@ -105,7 +105,7 @@ def standard_tools(
         tool(wishes.CheckActions, again.check_actions),
         tool(wishes.CheckFiles, again.check_files),
         tool(wishes.CheckExit, shell.check_exit),
-        tool(wishes.CheckReport, again.check_report),
+        tool(wishes.CheckReport, again.check_table, name="check_report"),
         tool(wishes.UndoFiles, undo.undo_files, "idempotent", shows=undo.shown_undo),
         tool(wishes.RunCommand, commands.run_command, "idempotent", spelled=commands.command_line),
         tool(

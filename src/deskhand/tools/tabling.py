@@ -69,10 +69,6 @@ class Tabling:
         value = {**written.value, **columns, **counted}
         return ok(value, f"{written.text}, {len(grid.rows)} rows")
 
-    async def write_report(self, wish: wishes.WriteReport, place: Place) -> ToolResult:
-        """Write it and return how many rows its table has, its columns and the remarks."""
-        return await self.write_table(wish, place)
-
     async def merge_pdfs(self, wish: wishes.MergePdfs, place: Place) -> ToolResult:
         """Write the pages of all, in their order, and return how many there are."""
         access = source(wish.files, place)

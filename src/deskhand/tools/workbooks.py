@@ -24,7 +24,7 @@ from openpyxl.worksheet._write_only import WriteOnlyWorksheet
 
 from deskhand.errors import Code, DeskhandError
 from deskhand.tools.tables.columns import Column, value_of
-from deskhand.tools.tables.numbers import is_missing, places
+from deskhand.tools.tables.reading import is_missing, places
 
 CELL_CHARS_MAX: Final = 32_000
 UNPACKED_BYTES_MAX: Final = 512 * 1024**2

@@ -13,8 +13,7 @@ from decimal import Context, Decimal
 from typing import Final, Literal
 
 from deskhand.core.dates import Order, a_date, order_of
-from deskhand.tools.tables.numbers import WORDS, Amount, Style, amount, is_missing, votes
-from deskhand.tools.tables.reading import Table
+from deskhand.tools.tables.reading import WORDS, Amount, Style, Table, amount, is_missing, votes
 
 Value = Decimal | date | None
 Kind = Literal["number", "percent", "identifier", "mixed", "date", "text"]

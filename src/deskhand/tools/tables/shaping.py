@@ -19,8 +19,7 @@ from deskhand.errors import Code, DeskhandError
 from deskhand.protocol.wire import JsonObject
 from deskhand.protocol.wishes import Shape
 from deskhand.tools.tables.columns import EXACT, Column, Read, number_of, recognise, value_of
-from deskhand.tools.tables.numbers import Style, amount, is_missing
-from deskhand.tools.tables.reading import Table, folded
+from deskhand.tools.tables.reading import Style, Table, amount, folded, is_missing
 
 ROWS_OUT_MAX: Final = 200_000
 _NAMED_MAX: Final = 5

@@ -22,7 +22,7 @@ from deskhand.protocol import wishes
 from deskhand.protocol.wire import Json
 from deskhand.tools.changing import write_once
 from deskhand.tools.tables.columns import Column
-from deskhand.tools.tables.numbers import is_missing, places
+from deskhand.tools.tables.reading import is_missing, places
 from deskhand.tools.tables.shaping import Grid, typed
 
 _W = TypeVar("_W")

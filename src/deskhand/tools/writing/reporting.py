@@ -14,8 +14,7 @@ from typing import Final
 from deskhand.protocol.wishes import Shape
 from deskhand.texts import language_of, text
 from deskhand.tools.tables.columns import EXACT, Column, Read, number_of, value_of
-from deskhand.tools.tables.numbers import amount, is_missing, places
-from deskhand.tools.tables.reading import Table
+from deskhand.tools.tables.reading import Table, amount, is_missing, places
 from deskhand.tools.tables.shaping import Figures, Grid, Made, shape
 from deskhand.tools.workbooks import Cell, build, table_rows
 
