@@ -43,7 +43,9 @@ class Runner:
         self._tell_of_doubt = kit.tell_of_doubt
         self.workflow = LocalWorkflow(journal=parts.journal, drive=kit.drive, slots=parts.slots)
         heard = Suggester(parts).answer
-        self.inbox = Inbox(parts, self.workflow, halted=self._tell_of_doubt, heard=heard)
+        self.inbox = Inbox(
+            parts=parts, workflow=self.workflow, halted=self._tell_of_doubt, heard=heard
+        )
 
     async def run(self) -> None:
         """Work until stopped.
@@ -57,7 +59,10 @@ class Runner:
         await parts.journal.open(home_identity=home_identity(parts.home))
         try:
             async with self.workflow.open():
-                await self._greet()
+                # A hub that is there may know better than this home what to go on with.
+                with passing_over_absence(), suppress(TimeoutError):
+                    async with asyncio.timeout(_GREET_SECONDS):
+                        await self._presence.advertise()
                 await self.workflow.advance_ready()
                 with passing_over_absence():
                     await self._tell_of_doubt()
@@ -80,12 +85,6 @@ class Runner:
     def stop(self) -> None:
         """Ask it to stop; ``run`` returns when everything has ended."""
         self._stop.set()
-
-    async def _greet(self) -> None:
-        """Hear from the hub, if it is there, whether this home may go on with what it remembers."""
-        with passing_over_absence(), suppress(TimeoutError):
-            async with asyncio.timeout(_GREET_SECONDS):
-                await self._presence.advertise()
 
     async def going(self, state: LinkState) -> None:
         """Tell the hub that this machine sleeps now, or is switched off."""

@@ -10,7 +10,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
-from dataclasses import KW_ONLY, dataclass
+from dataclasses import dataclass
 
 from deskhand.errors import Code, DeskhandError
 from deskhand.ports import Frame
@@ -24,7 +24,7 @@ _NARROWING = frozenset({"folder.put", "folder.removed", "setting.changed"})
 _log = logging.getLogger(__name__)
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, kw_only=True)
 class Inbox:
     """Takes orders in for one runner, and lets the workflow go on because of them.
 
@@ -34,7 +34,6 @@ class Inbox:
 
     parts: Parts
     workflow: LocalWorkflow
-    _: KW_ONLY
     halted: Callable[[], Awaitable[None]]
     heard: Callable[[Event], Awaitable[None]]
     connected: bool = False

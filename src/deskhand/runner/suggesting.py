@@ -66,8 +66,7 @@ class Suggester:
     def _suggestions(self, brief: Brief, seq: int) -> tuple[Suggestion, ...]:
         """Return the suggestions for the folder of the task, else for the one that its words fit best."""
         today = unstamp(brief.created_at).astimezone().date()
-        best: list[Meaning] = []
-        where: Granted | None = None
+        seen: list[tuple[list[Meaning], Granted]] = []
         for folder in self._places(brief):
             with (
                 suppress(DeskhandError),
@@ -75,10 +74,10 @@ class Suggester:
             ):
                 listing = [*map(_listed, entries_of(access, ".", limit=_NAMES_MAX)[0])]
                 found = meanings(brief.text, self._parts.commands, listing, today=today)
-                if not where or sum(one.fit for one in found) > sum(one.fit for one in best):
-                    best, where = found, folder
-        if where is None:
+                seen.append((found, folder))
+        if not seen:
             return ()
+        best, where = max(seen, key=lambda one: sum(found.fit for found in one[0]))
         return tuple(self._shown(one, where, brief, f"{seq}-{n}") for n, one in enumerate(best, 1))
 
     def _places(self, brief: Brief) -> Iterator[Granted]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import AsyncIterator, Generator
 from contextlib import ExitStack, closing, contextmanager, suppress
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from itertools import chain, count
 from pathlib import Path
 from typing import Final, cast
@@ -35,23 +35,20 @@ def instructions_of(folder: FolderAccess) -> Instructions | None:
     """Return the text of ``AGENTS.md``, else ``CLAUDE.md``, of a folder: content of that file, never permission."""
     for name in INSTRUCTIONS:
         with suppress(DeskhandError):
-            text = folder.read(name, limit=limits.INSTRUCTIONS_BYTES_MAX).decode(
-                "utf-8", errors="replace"
-            )
+            read = folder.read(name, limit=limits.INSTRUCTIONS_BYTES_MAX)
+            text = read.decode("utf-8", errors="replace")
             cut = len(text) - limits.INSTRUCTIONS_CHARS_MAX
             marker = f"\n[… {cut} more characters]" if cut > 0 else ""
             return Instructions(name=name, text=text[: limits.INSTRUCTIONS_CHARS_MAX] + marker)
     return None
 
 
+@dataclass(frozen=True, slots=True)
 class Workspaces:
     """Opens workspaces of one runner, as far as the ceiling allows."""
 
-    def __init__(self, parts: Parts) -> None:
-        self._base = parts.documents / RESULTS
-        self._parts = parts
-        self._ceiling = parts.ceiling
-        self._taken: dict[Path, str] = {}
+    _parts: Parts
+    _taken: dict[Path, str] = field(default_factory=dict[Path, str])
 
     @contextmanager
     def open(self, attempt: AttemptRow) -> Generator[Scope]:
@@ -118,11 +115,11 @@ class Workspaces:
         Raises:
             DeskhandError: ``folder_refused`` when this computer is not lent to whoever asked (any more).
         """
-        if not self._ceiling.lends(brief):
+        if not self._parts.ceiling.lends(brief):
             raise DeskhandError(Code.FOLDER_REFUSED, self._parts.name)
         if brief.folder is None:
             return FolderMode.WORKSPACE
-        here = self._ceiling.mode(brief.folder, brief)
+        here = self._parts.ceiling.mode(brief.folder, brief)
         hub = self._parts.journal.narrowed(brief.folder)
         return effective_mode([here, *hub, *([brief.mode] if brief.mode else [])])
 
@@ -131,7 +128,7 @@ class Workspaces:
 
         @contextmanager
         def still() -> Generator[None]:
-            with self._ceiling.holding():
+            with self._parts.ceiling.holding():
                 now = self._mode(brief)
                 if now is None or effective_mode([now, mode]) is not mode:
                     raise DeskhandError(Code.FOLDER_REFUSED, str(now or ""))
@@ -143,7 +140,7 @@ class Workspaces:
 
     def _granted(self, folder: str, brief: Brief) -> Path:
         """Return the directory of a granted folder, if it is still the one that was meant."""
-        granted = self._ceiling.bind(folder, brief)
+        granted = self._parts.ceiling.bind(folder, brief)
         if granted is None:
             raise DeskhandError(Code.FOLDER_REFUSED, folder)
         root = Path(granted.root)
@@ -161,12 +158,11 @@ class Workspaces:
         if before and Path(before).is_dir() and self._mine(Path(before), brief):
             return Path(before)
         kept = "".join(one if one.isalnum() or one in " -_" else " " for one in brief.title)
-        title = " ".join(kept.split())[
-            : limits.TITLE_CHARS_MAX
-        ].strip()  # a name that every system takes
+        # A name that every system takes.
+        title = " ".join(kept.split())[: limits.TITLE_CHARS_MAX].strip()
         name = f"{brief.created_at[:10]} {title or brief.task}"
         names = chain([name], (f"{name} ({number})" for number in count(2)))
-        paths = (self._base / one for one in names)
+        paths = (self._parts.documents / RESULTS / one for one in names)
         return next(path for path in paths if _free(path) and self._mine(path, brief))
 
     def _mine(self, path: Path, brief: Brief) -> bool:

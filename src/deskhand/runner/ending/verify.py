@@ -12,7 +12,7 @@ import logging
 import mimetypes
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import suppress
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import Final
 
 from deskhand import ports
@@ -34,13 +34,8 @@ _FORMS: Final = frozenset({".docx", ".xlsx", ".pdf"})
 """What can be there without being what its name says."""
 
 _CHUNK: Final = 1024 * 1024
-_TYPES: Final = mimetypes.MimeTypes(filenames=())
-_OFFICE: Final = "application/vnd.openxmlformats-officedocument."
-_OURS: Final = {
-    ".docx": f"{_OFFICE}wordprocessingml.document",
-    ".xlsx": f"{_OFFICE}spreadsheetml.sheet",
-    ".pptx": f"{_OFFICE}presentationml.presentation",
-}
+_TYPES: Final = mimetypes.MimeTypes([str(Path(__file__).with_name("mime.types"))])
+"""Of what nobody knows it is bytes."""
 
 _log = logging.getLogger(__name__)
 
@@ -215,16 +210,11 @@ async def upload(
             await parts.link.upload_blob(_chunks(data), sha256=digest, size=len(data))
 
         await Backoff(parts).until_done(sent, meanwhile=lambda _: meanwhile())
-        place, kind = str(results.root / path), media_type_of(path)
+        kind = _TYPES.guess_type(PurePosixPath(path).name)[0] or "application/octet-stream"
+        place = str(results.root / path)
         made = voice.artifact(place, media_type=kind, size=len(data), sha256=digest)
         ops.append(voice.op(ArtifactCreated, artifact=made))
     return ops
-
-
-def media_type_of(name: str) -> str:
-    """Return the media type of a name; what nobody knows is bytes."""
-    suffix = PurePosixPath(name).suffix.lower()
-    return _OURS.get(suffix) or _TYPES.guess_type(name)[0] or "application/octet-stream"
 
 
 def _whole(results: ports.FolderAccess, path: str) -> tuple[bytes, str, list[str]]:
