@@ -14,22 +14,15 @@ from deskhand.core.drafting import Decision, Draft, Facts, Wish, decided, draft,
 from deskhand.errors import Code, DeskhandError
 from deskhand.permissions.narrowing import handed_on
 from deskhand.protocol import events as ev
+from deskhand.protocol import tasks
 from deskhand.protocol.objects import Folder, Origin, Runner, Trust
 from deskhand.protocol.ops import ApprovalDecide, Archive, EventAppend, TaskAccept, TaskEdit
 from deskhand.protocol.signing import fingerprint_of, must_sign
-from deskhand.protocol.tasks import (
-    MOVES,
-    VERDICTS,
-    Approval,
-    Delegated,
-    QueueReason,
-    Task,
-    TaskState,
-)
+from deskhand.protocol.tasks import Approval, QueueReason, Task, TaskState
 from deskhand.protocol.wire import sha256_of
 
 _OWN = {"op_id", "origin", "trust", "mode", "created_at"}
-_AGAIN = Delegated.model_fields.keys() - _OWN | {"pinned", "criteria_by", "requested_checks"}
+_AGAIN = tasks.Delegated.model_fields.keys() - _OWN | {"pinned", "criteria_by", "requested_checks"}
 """What a new try of a task has from the old one."""
 
 
@@ -166,7 +159,7 @@ def append_event(facts: Facts, wish: Wish, body: EventAppend) -> Decision:
         for one in (*before, _stamped(said, task, me))
     ]
     if isinstance(said, ev.TaskFinished):
-        if said.verdict not in VERDICTS.get(said.state, frozenset()):
+        if said.verdict not in tasks.VERDICTS.get(said.state, frozenset()):
             detail = f"{said.state} with {said.verdict}"
             raise DeskhandError(Code.INVALID, detail, field="verdict")
         drafts = [*void_waits(task), *drafts, *_return_folder(facts, task)]
@@ -267,7 +260,7 @@ def _unfinished(facts: Facts, wish: Wish) -> Task:
 
 
 def _legal(task: Task, target: TaskState) -> Task:
-    if target not in MOVES[task.state]:
+    if target not in tasks.MOVES[task.state]:
         raise DeskhandError(Code.ILLEGAL_STATE, f"{task.state} → {target}")
     return task
 
