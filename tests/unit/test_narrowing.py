@@ -10,9 +10,9 @@ from deskhand.clock import SystemClock
 from deskhand.core import conversation, lifecycle
 from deskhand.core.dispatching import Round
 from deskhand.core.drafting import Draft, Wish
+from deskhand.core.lifecycle import handed_on
 from deskhand.errors import Code, DeskhandError
 from deskhand.ids import Ids
-from deskhand.permissions.narrowing import handed_on
 from deskhand.protocol import events as ev
 from deskhand.protocol.authority import Principal
 from deskhand.protocol.events import ORDER_KINDS

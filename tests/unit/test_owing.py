@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deskhand.core.words.days import day_meant
+from deskhand.core.dates import day_meant
 from deskhand.core.words.owing import actions_in
 
 NOTED = date(2026, 11, 18)  # a Wednesday

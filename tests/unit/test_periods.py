@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deskhand.core.words.days import period_in
+from deskhand.core.dates import period_in
 
 TODAY = date(2026, 11, 18)  # a Wednesday
 

@@ -1,15 +1,18 @@
-"""Days as people write them: ISO, Korean, with month names, and the two orders that look alike.
+"""Days as people write them, and days that are meant relative to another: one a task is due, those of last week.
 
-``03/04/2026`` is decided by its column (a 25 somewhere) or not at all; it refuses to guess.
+ISO, Korean, with month names, and the two orders that look alike: ``03/04/2026`` is decided by its column (a 25
+somewhere) or not at all. Its words are data, in ``dates.toml`` and ``words/wording.toml``. It refuses to choose between
+two meanings: then there is no day.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from datetime import date
-from typing import Final, Literal
+from datetime import date, timedelta
+from typing import Final, Literal, NamedTuple
 
+from deskhand.core.words.wording import wording
 from deskhand.texts import table
 
 Order = Literal["day", "month", "either"]
@@ -21,6 +24,11 @@ _YEAR_DIGITS: Final = 4
 _FORMS: Final = table("deskhand.core", "dates.toml")
 _YEAR_LAST: Final = re.compile(_FORMS["year_last"])
 _CELLS, _LINES = ([*map(re.compile, _FORMS[name])] for name in ("cells", "lines"))
+_SOON_DAYS: Final = 270
+"""A day without a year is the coming one, unless that is so far that it may be the last one."""
+_WORDS: Final = wording("days")
+_PERIODS: Final = [re.compile(form) for form in _WORDS["periods"]]
+_OF_MONTH: Final = [re.compile(form) for form in _WORDS["of_month"]]
 
 
 def a_date(cell: str, order: Order) -> date | None:
@@ -62,3 +70,90 @@ def made(year: str, month: str, day: str) -> date | None:
         return date(century + int(year), number, int(day))
     except ValueError:
         return None
+
+
+class Period(NamedTuple):
+    """Days that are over or under way, and the words that said so."""
+
+    first: date
+    last: date
+    words: str
+    span: tuple[int, int]
+
+
+def day_meant(said: str, noted: date | None) -> date | None:
+    """Return the day that some words in a note of the day ``noted`` mean beyond doubt."""
+    order, words = order_of([said]), said.casefold()
+    full = date_in(said) or a_date(said, "day" if order == "day" else "month")
+    if full is not None or noted is None:
+        return None if order == "either" else full
+    ahead = next((n for word, n in _WORDS["ahead"].items() if words == word), None)
+    if ahead is not None:
+        return noted + timedelta(days=ahead)
+    weekday = _weekday(words)
+    if weekday is not None:
+        return _coming(words, weekday, noted)
+    found = (hit for form in _OF_MONTH if (hit := form.fullmatch(words)))
+    years = (made(str(noted.year + more), hit["m"], hit["d"]) for hit in found for more in (0, 1))
+    return next((each for each in years if each and 0 <= (each - noted).days <= _SOON_DAYS), None)
+
+
+def period_in(said: str, today: date) -> Period | None:
+    """Return the days that a sentence names: ``yesterday``, ``last week``, ``최근 3일``, ``since 2026-11-01``."""
+    hit = next((found for form in _PERIODS if (found := form.search(said))), None)
+    if hit is None or (span := _span(hit.groupdict(), today)) is None:
+        return None
+    before = re.search(_WORDS["since"], said[: hit.start()])
+    after = re.match(_WORDS["from_on"], said[hit.end() :])
+    start, end = (before or hit).start(), hit.end() + (after.end() if after else 0)
+    last = today if before or (after and after[1]) else span[1]
+    return Period(span[0], last, said[start:end], (start, end))
+
+
+def _span(found: dict[str, str], today: date) -> tuple[date, date] | None:
+    """Return the first and last day of what a form has found."""
+    said = {name: word.casefold() for name, word in found.items()}
+    unit = _WORDS["units"].get(said.get("unit"), said.get("unit"))
+    match said:
+        case {"ago": word}:
+            first = last = today - timedelta(days=_WORDS["ago"][word])
+        case {"count": count}:
+            first, last = today - timedelta(days=int(count) * _WORDS["unit_days"][unit]), today
+        case {"weekday": name}:
+            back = (today.weekday() - (_weekday(name) or 0) - 1) % 7 + 1
+            first = last = today - timedelta(days=back)
+        case {"which": which}:
+            first, last = _whole(unit, today, back=int(which in _WORDS["last"]))
+        case {"month": name} if (begun := made(str(today.year), name, "1")) is not None:
+            first, last = _whole("month", begun, back=0 if begun <= today else 12)
+        case {"day": name} if (day := date_in(name) or a_date(name, "day")) is not None:
+            first = last = day
+        case _:
+            return None
+    return first, last
+
+
+def _whole(unit: str, day: date, *, back: int) -> tuple[date, date]:
+    """Return the first and last day of a week, month or year so many before that of a day."""
+    if unit == "week":
+        monday = day - timedelta(days=day.weekday() + 7 * back)
+        return monday, monday + timedelta(days=6)
+    size = 12 if unit == "year" else 1
+    begun = (12 * day.year + day.month - 1) // size * size - size * back
+    first, after = (date(months // 12, months % 12 + 1, 1) for months in (begun, begun + size))
+    return first, after - timedelta(days=1)
+
+
+def _weekday(words: str) -> int | None:
+    """Return which day of the week some words name: ``fri``, ``next friday``, ``금``, ``다음 주 금요일``."""
+    forms = (rf"\b{name[:-1]}(?:\w*day)?$|{name[-1]}요일$|^{name[-1]}$" for name in _WORDS["names"])
+    return next((number for number, form in enumerate(forms) if re.search(form, words)), None)
+
+
+def _coming(words: str, weekday: int, noted: date) -> date | None:
+    """``next Friday`` means two days to two people, and so does ``Friday`` on a Friday."""
+    if (week := re.match(r"(이번|금|다음|차) ?주", words)) is not None:
+        monday = noted - timedelta(days=noted.weekday())
+        return monday + timedelta(days=weekday + 7 * (week[1] in ("다음", "차")))
+    ahead = (weekday - noted.weekday()) % 7
+    return noted + timedelta(days=ahead) if ahead and not words.startswith("next") else None

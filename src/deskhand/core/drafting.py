@@ -90,6 +90,11 @@ def decided(task: Task, *drafts: Draft) -> Decision:
     return Decision(drafts=drafts, id=task.id, task=task.id)
 
 
+def said_about(task: Task, wish: Wish, body: Body, *, to: str | None = None) -> Decision:
+    """Return that something is said of a task by whoever wishes it, also to a computer."""
+    return decided(task, draft(body, task, actor=wish.principal.id, runner=to))
+
+
 def known(facts: Facts, kind: type[W], name: str | None) -> W:
     """Return an object of the account.
 

@@ -7,15 +7,14 @@ superseded and never become state. Authority fields that a runner sends are over
 from __future__ import annotations
 
 from contextlib import suppress
-from typing import Any
+from typing import Any, TypedDict
 
 from deskhand.clock import stamp, unstamp
-from deskhand.core.drafting import Decision, Draft, Facts, Wish, decided, draft, known
+from deskhand.core.drafting import Decision, Draft, Facts, Wish, decided, draft, known, said_about
 from deskhand.errors import Code, DeskhandError
-from deskhand.permissions.narrowing import handed_on
 from deskhand.protocol import events as ev
 from deskhand.protocol import tasks
-from deskhand.protocol.objects import Folder, Origin, Runner, Trust
+from deskhand.protocol.objects import Folder, FolderMode, Origin, Runner, Trust, narrowest
 from deskhand.protocol.ops import ApprovalDecide, Archive, EventAppend, TaskAccept, TaskEdit
 from deskhand.protocol.signing import fingerprint_of, must_sign
 from deskhand.protocol.tasks import Approval, QueueReason, Task, TaskState
@@ -26,11 +25,36 @@ _AGAIN = tasks.Delegated.model_fields.keys() - _OWN | {"pinned", "criteria_by", 
 """What a new try of a task has from the old one."""
 
 
+class Terms(TypedDict):
+    """How widely work is done, and whose word it is."""
+
+    mode: FolderMode | None
+    origin: Origin
+    trust: Trust
+
+
+def handed_on(
+    work: tasks.Delegated, *, mode: FolderMode | None, origin: Origin, trust: Trust = Trust.OWNER
+) -> Terms:
+    """Return the terms of work that follows from other work, as somebody else wishes it.
+
+    The one function for everything that begins work because of other work. It refuses to widen: whatever is wished, the
+    narrower of both counts, and never for somebody with more rights than the work itself (RO-04).
+    What was begun for a member stays the member's, whoever begins it again.
+    """
+    kept = work.requester is not None
+    return {
+        "mode": narrowest(work.mode, mode),
+        "origin": work.origin if kept else origin,
+        "trust": work.trust if kept else trust,
+    }
+
+
 def edit_task(facts: Facts, wish: Wish, body: TaskEdit) -> Decision:
     """Change title or criteria of a task that has not ended."""
     task = _unfinished(facts, wish)
     edited = ev.TaskEdited(title=body.title, criteria=body.criteria)
-    return _about(task, wish, edited, to=task.runner)
+    return said_about(task, wish, edited, to=task.runner)
 
 
 def cancel_task(facts: Facts, wish: Wish) -> Decision:
@@ -46,7 +70,7 @@ def cancel_task(facts: Facts, wish: Wish) -> Decision:
 def pause_task(facts: Facts, wish: Wish) -> Decision:
     """Stop the clock of a task; its place is kept."""
     task = _legal(_unfinished(facts, wish), TaskState.PAUSED)
-    return _about(task, wish, ev.TaskPaused(), to=task.runner)
+    return said_about(task, wish, ev.TaskPaused(), to=task.runner)
 
 
 def resume_task(facts: Facts, wish: Wish) -> Decision:
@@ -54,7 +78,7 @@ def resume_task(facts: Facts, wish: Wish) -> Decision:
     task = _unfinished(facts, wish)
     if task.state is not TaskState.PAUSED and task.reason is not QueueReason.NO_MODEL:
         raise DeskhandError(Code.ILLEGAL_STATE, f"the task is {task.state}")
-    return _about(task, wish, ev.TaskResumed())
+    return said_about(task, wish, ev.TaskResumed())
 
 
 def retry_task(facts: Facts, wish: Wish) -> Decision:
@@ -77,13 +101,13 @@ def retry_task(facts: Facts, wish: Wish) -> Decision:
         created_by=wish.principal.id,
         created_at=facts.now,
     )
-    return _about(fresh, wish, ev.TaskCreated(task=fresh))
+    return said_about(fresh, wish, ev.TaskCreated(task=fresh))
 
 
 def archive_task(facts: Facts, wish: Wish, body: Archive) -> Decision:
     """Put a task away, or take it out again."""
     task = known(facts, Task, wish.task)
-    return _about(task, wish, ev.TaskArchived(archived=body.archived))
+    return said_about(task, wish, ev.TaskArchived(archived=body.archived))
 
 
 def decide_approval(facts: Facts, wish: Wish, body: ApprovalDecide) -> Decision:
@@ -128,7 +152,7 @@ def accept_task(facts: Facts, wish: Wish, body: TaskAccept) -> Decision:
         raise DeskhandError(Code.STALE_EPOCH, task.id)
     if task.accepted_at:
         return decided(task)
-    return _about(task, wish, ev.TaskAccepted(epoch=body.epoch))
+    return said_about(task, wish, ev.TaskAccepted(epoch=body.epoch))
 
 
 def append_event(facts: Facts, wish: Wish, body: EventAppend) -> Decision:
@@ -145,10 +169,10 @@ def append_event(facts: Facts, wish: Wish, body: EventAppend) -> Decision:
     if not isinstance(epoch, int):
         raise DeskhandError(Code.INVALID, "epoch", field="epoch")
     if _last_word(task, said, epoch):
-        return _about(task, wish, _stamped(said, task, me))
+        return said_about(task, wish, _stamped(said, task, me))
     if task.final or epoch != task.epoch:
         lost = ev.Superseded(kind=body.kind, epoch=epoch, body=body.body)
-        return _about(task, wish, lost)
+        return said_about(task, wish, lost)
     target = _target_state(said)
     before = _on_the_way(task, target)
     if target not in (None, task.state) and not before:
@@ -270,7 +294,3 @@ def _leased(facts: Facts, wish: Wish) -> Task:
     if task.runner != wish.principal.id:
         raise DeskhandError(Code.NOT_FOUND, task.id, field="task")
     return task
-
-
-def _about(task: Task, wish: Wish, body: ev.Body, *, to: str | None = None) -> Decision:
-    return decided(task, draft(body, task, actor=wish.principal.id, runner=to))

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from deskhand.core.drafting import Decision, Draft, Facts, Wish, decided, draft, known
+from deskhand.core.drafting import Decision, Draft, Facts, Wish, known, said_about
 from deskhand.errors import Code, DeskhandError
 from deskhand.ids import Ids
 from deskhand.limits import TASKS_OPEN_MAX
@@ -44,7 +44,7 @@ def suggest(facts: Facts, wish: Wish, body: TaskSuggest) -> Decision:
         ours = one.folder == task.folder or (free and (not folder or folder.runner == me))
         if not (ours and one.runner == me and one == one.bound and one.command.startswith("/")):
             raise DeskhandError(Code.INVALID, one.id, field="suggestions")
-    return _about(task, wish, ev.TaskSuggested(suggestions=body.suggestions))
+    return said_about(task, wish, ev.TaskSuggested(suggestions=body.suggestions))
 
 
 def run_as(facts: Facts, wish: Wish, body: TaskRunAs) -> Decision:
@@ -65,7 +65,7 @@ def run_as(facts: Facts, wish: Wish, body: TaskRunAs) -> Decision:
     if chosen.folder and (folder is None or folder.state == "removed"):
         raise DeskhandError(Code.FOLDER_UNKNOWN, chosen.folder, field="folder")
     mode = task.mode if task.folder or folder is None else folder.mode
-    return _about(task, wish, ev.SuggestionChosen(suggestion=chosen, mode=mode))
+    return said_about(task, wish, ev.SuggestionChosen(suggestion=chosen, mode=mode))
 
 
 def ask_once(facts: Facts, ready: Sequence[Task], *, ids: Ids, language: str) -> list[Draft]:
@@ -120,9 +120,5 @@ def answer(facts: Facts, wish: Wish, question: Question, said: str) -> Decision:
     for name in question.tasks:
         task = facts.get(Task, name)
         if task is not None and waits(task):
-            drafts += _about(task, wish, follows()).drafts
+            drafts += said_about(task, wish, follows()).drafts
     return Decision(drafts=tuple(drafts), id=question.id, task=question.task)
-
-
-def _about(task: Task, wish: Wish, body: ev.Body) -> Decision:
-    return decided(task, draft(body, task, actor=wish.principal.id))

@@ -18,11 +18,10 @@ from functools import lru_cache
 from itertools import groupby, islice
 from typing import Final
 
-from deskhand.core.dates import date_in
-from deskhand.core.words.days import Period, period_in
-from deskhand.core.words.wording import data
+from deskhand.core.dates import Period, date_in, period_in
 from deskhand.limits import SUGGESTIONS_MAX
 from deskhand.protocol.objects import CommandInfo
+from deskhand.texts import table
 
 _NEAR: Final = 0.5
 """How much the second and third nearest examples weigh beside the nearest."""
@@ -35,7 +34,7 @@ _SENTENCE_CHARS_MAX: Final = 500
 _LINE_CHARS_MAX: Final = 3000
 _LEFT_SHARE_MAX: Final = 0.6
 """A command that would leave more of the words undone is not what was meant."""
-_TABLE: Final = data("suggesting.toml")
+_TABLE: Final = table("deskhand.core.words", "suggesting.toml")
 _EMPTY: Final = frozenset(_TABLE["empty"].split())
 _KINDS: Final[dict[str, list[str]]] = _TABLE["mentions"]
 _KIND_NAMES: Final = tuple(name for names in _KINDS.values() for name in names)
@@ -167,12 +166,10 @@ class _Filling:
         if not words or (name in _TABLE["last"] and not (last or options)):
             return None
         line = " ".join([f"/{name}", *words, *filter(None, [last]), *options])
-        bare = "" if options else _TABLE["bare"].get(name, "")
-        left, share = self._left(_roots(bare) or _vocabulary(name, self._command.examples))
-        found = self._roots & _roots(self._said)
-        if (share > _LEFT_SHARE_MAX and not (bare and found)) or len(line) > _LINE_CHARS_MAX:
+        left, share = self._left(_vocabulary(name, self._command.examples))
+        if share > _LEFT_SHARE_MAX or len(line) > _LINE_CHARS_MAX:
             return None
-        fit = len(self._spans) + len(found)
+        fit = len(self._spans) + len(self._roots & _roots(self._said))
         return Meaning(command=self._command, line=line, not_honored=left, fit=fit)
 
     def _options(self) -> list[str]:

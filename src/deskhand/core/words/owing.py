@@ -12,9 +12,8 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Final
 
-from deskhand.core.dates import date_in
+from deskhand.core.dates import date_in, day_meant
 from deskhand.core.words.cues import Cue, scan
-from deskhand.core.words.days import day_meant
 from deskhand.core.words.wording import wording
 
 _LOOKED_AT_CHARS: Final = 2000

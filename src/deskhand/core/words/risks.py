@@ -17,8 +17,9 @@ from typing import Final, NamedTuple
 
 from deskhand.core.dates import date_in
 from deskhand.core.quotes import bare, visible
-from deskhand.core.words.wording import data
+from deskhand.texts import table
 
+_WORDS: Final = table("deskhand.core.words", "risks.toml")
 _LINES_MAX: Final = 3
 """A clause is quoted over so many lines at most."""
 _GAP: Final = r"(?:[^.;。\n]|\.(?=\S)|\n(?![^\S\n]*\n)){0,120}?"
@@ -54,7 +55,7 @@ class Hit(NamedTuple):
 @cache
 def checklist() -> tuple[Pattern, ...]:
     """Return all patterns in the order of the checklist."""
-    return tuple(Pattern(**one) for one in data("risks.toml")["pattern"])
+    return tuple(Pattern(**one) for one in _WORDS["pattern"])
 
 
 def risks_in(lines: Sequence[str], path: str) -> dict[str, list[Hit]]:
@@ -76,7 +77,7 @@ def risks_in(lines: Sequence[str], path: str) -> dict[str, list[Hit]]:
 
 def _amounts(whole: str) -> Iterator[re.Match[str]]:
     """``thirty (60) days``."""
-    numbers: dict[str, int] = data("risks.toml")["numbers"]
+    numbers: dict[str, int] = _WORDS["numbers"]
     word = "|".join(numbers)
     for hit in re.finditer(rf"(?i)\b({word})(?:[- ]({word}))?\s{{0,4}}\(([0-9]{{1,3}})\)", whole):
         said = sum(numbers[each.lower()] for each in hit.groups()[:2] if each)
@@ -86,7 +87,7 @@ def _amounts(whole: str) -> Iterator[re.Match[str]]:
 
 def _dates(whole: str) -> Iterator[re.Match[str]]:
     """The same kind of day, with another date."""
-    hits = re.finditer(data("risks.toml")["computed"]["dated"], whole)
+    hits = re.finditer(_WORDS["computed"]["dated"], whole)
     dated = [(hit, day) for hit in hits if (day := date_in(hit["near"])) is not None]
     days = Counter(kind for kind, _ in {(hit[0].casefold(), day) for hit, day in dated})
     yield from (hit for hit, _ in dated if days[hit[0].casefold()] > 1)
@@ -94,7 +95,7 @@ def _dates(whole: str) -> Iterator[re.Match[str]]:
 
 def _attachments(whole: str) -> Iterator[re.Match[str]]:
     """References to what has no heading of its own: a short line that begins so."""
-    form = data("risks.toml")["computed"]["attachment"]
+    form = _WORDS["computed"]["attachment"]
     short = (
         line for line in whole.split("\n") if len(line) < _TITLE_CHARS_MAX and line[-1:] != "."
     )

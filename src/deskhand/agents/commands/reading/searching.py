@@ -15,8 +15,8 @@ from typing import Final
 from deskhand.agents.commands.command import Command, Plan, StoppedError, Work
 from deskhand.agents.commands.values import named, number, objects, sized, strings, words
 from deskhand.clock import unstamp
+from deskhand.core.dates import period_in
 from deskhand.core.quotes import Quote, quotable, show
-from deskhand.core.words.days import period_in
 from deskhand.core.words.wording import wording
 from deskhand.ports import Done, GiveUp, ToolResult, Wishes
 from deskhand.protocol.wire import Json, JsonObject
