@@ -66,25 +66,19 @@ class Pairing:
         secret, code = new_token(self._ids, _LINK_BYTES), self._ids.digits(6)
         while await self._store.invite(code=code) is not None:
             code = self._ids.digits(6)
-        invite = Invite(
+        made = wire.InviteMade(
             id=self._ids.new("inv"),
-            account=account,
-            secret_sha256=bearer_sha256(secret),
-            code=code,
-            kind=wish.kind,
-            role=wish.role,
-            admits_alone=wish.admits_alone,
-            expires_at=self._in(seconds),
-        )
-        await self._store.write(account, lambda tx: tx.put_invite(invite))
-        return wire.InviteMade(
-            id=invite.id,
             invite=secret,
             code=code,
             kind=wish.kind,
             role=wish.role,
-            expires_at=invite.expires_at,
+            expires_at=self._in(seconds),
         )
+        kept = made.model_dump(exclude={"invite"})
+        kept |= {"secret_sha256": bearer_sha256(secret), "admits_alone": wish.admits_alone}
+        invite = Invite(account=account, **kept)
+        await self._store.write(account, lambda tx: tx.put_invite(invite))
+        return made
 
     async def create_local_claim(self, account: str) -> wire.InviteMade:
         """Make the invitation with which the browser of this computer's user signs in: short, alone, same user only."""

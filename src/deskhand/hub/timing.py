@@ -190,26 +190,21 @@ class Courier(Rounds):
     wakes_at = frozenset(KIND_OF[kind] for kind in (TaskFinished, ApprovalRequested, QuestionAsked))
     notifiers: Mapping[str, ports.Notifier]
     spread: Callable[[], float]
-    offset: float = float("-inf")
+    offset: float | None = None
     """What only changes when somebody sets the clock."""
 
     @override
-    async def run(self) -> None:
-        """Deliver until cancelled.
+    async def round(self) -> float:
+        """Deliver what is due.
 
         What waits stands in wall time, to outlive this process. A clock that was set back would keep it waiting: what
         is due later than any wait is long, or at all when the clock goes back now, is tried earlier instead.
         """
-        longest = self.at(_LONGEST_SECONDS)
-        await self.store.hasten_deliveries(after=longest, to=longest)
-        await super().run()
-
-    @override
-    async def round(self) -> float:
         now, before = self.at(), self.offset
         self.offset = self.clock.now().timestamp() - self.clock.elapsed()
-        if before - self.offset > _SET_BACK_SECONDS:
-            await self.store.hasten_deliveries(after=now, to=now)
+        if before is None or before - self.offset > _SET_BACK_SECONDS:
+            late = self.at(_LONGEST_SECONDS) if before is None else now
+            await self.store.hasten_deliveries(after=late, to=late)
         due = await self.store.due_deliveries(now, limit=_BATCH)
         async with asyncio.TaskGroup() as group:
             for one in due:

@@ -11,7 +11,7 @@ import os
 import re
 import stat
 from collections.abc import Callable, Generator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -58,11 +58,8 @@ class Home:
 
 def file_system_of(path: Path, *, mounts: Path = _MOUNTS) -> str:
     """Return the type of the innermost mount around a path; the last one wins; empty where the machine does not say."""
-    lines: list[str] = []
-    with suppress(OSError):
-        lines = mounts.read_text(encoding="utf-8").splitlines()
     found, depth = "", -1
-    for line in lines:
+    for line in mounts.read_text(encoding="utf-8").splitlines() if mounts.is_file() else ():
         _, place, kind, *_ = line.split(" ")
         mount = Path(place.encode().decode("unicode_escape"))
         if path.is_relative_to(mount) and len(mount.parts) >= depth:
@@ -113,10 +110,8 @@ def _told() -> Generator[None]:
     with translated():
         try:
             yield
-        except PermissionError:
-            raise DeskhandError(Code.HOME_UNSAFE, "no permission") from None
-        except (FileExistsError, NotADirectoryError):
-            raise DeskhandError(Code.HOME_UNSAFE, "not a directory") from None
+        except (PermissionError, FileExistsError, NotADirectoryError) as error:
+            raise DeskhandError(Code.HOME_UNSAFE, error.strerror or "") from None
 
 
 def make_folder(path: Path) -> None:

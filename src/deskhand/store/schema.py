@@ -41,7 +41,10 @@ def prepare_sqlite(engine: Engine, path: Path, clock: Clock, *, scripts: Path = 
             return
         holds = bool(inspect(connection).get_table_names())
     if holds:
-        _snapshot(path, clock)
+        for broken_off in path.parent.glob(f"{path.stem}.before-upgrade-*.partial"):
+            broken_off.unlink()
+        named = stamp(clock.now()).replace(":", "").replace(".", "")
+        copy_sqlite(path, path.with_name(f"{path.stem}.before-upgrade-{named}{path.suffix}"))
     with engine.begin() as connection:
         _migrate(connection, scripts)
 
@@ -101,14 +104,6 @@ def revised(file: str) -> tuple[str, str | None, Callable[[], None]]:
     number = int(path.name[:4])
     before = f"{number - 1:04}" if number > 1 else None
     return f"{number:04}", before, lambda: run_script(op.get_bind(), path)
-
-
-def _snapshot(path: Path, clock: Clock) -> None:
-    """Copy a SQLite file as it is now, beside it."""
-    for broken_off in path.parent.glob(f"{path.stem}.before-upgrade-*.partial"):
-        broken_off.unlink()
-    named = stamp(clock.now()).replace(":", "").replace(".", "")
-    copy_sqlite(path, path.with_name(f"{path.stem}.before-upgrade-{named}{path.suffix}"))
 
 
 def copy_sqlite(path: Path, target: Path) -> None:

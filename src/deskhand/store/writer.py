@@ -130,8 +130,7 @@ class ThreadWriter:
         with self._wake:
             self._wake.wait_for(lambda: self._queue or self._closing)
             batch = [job for job in self._queue if job.key == self._queue[0].key][:BATCH_MAX]
-            taken = set(batch)
-            self._queue = [job for job in self._queue if job not in taken]
+            self._queue = [job for job in self._queue if job not in batch]
             return batch
 
     def _commit(self, batch: Sequence[AnyJob]) -> None:

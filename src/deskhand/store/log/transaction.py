@@ -48,7 +48,6 @@ _HANGING = (
 """What goes with the tasks of a thread."""
 
 OBJECTS_MAX = 10_000
-ACCOUNTS_MAX = 256
 
 Listing = tuple[type[Wire], tuple[str, ...]]
 """Which complete listing: of a kind, in these states (all when empty)."""
@@ -81,24 +80,18 @@ def amend(found: dict[str, Wire], listing: Listing, changed: Mapping[Key, Wire |
                 found[name] = thing
 
 
-class Memory:
+class Memory(dict[str, Known]):
     """What this process knows of the accounts that wrote lately, each valid for exactly one hash of its log.
 
     Projections are a fold of the log, so the same last hash means the same objects, whoever else writes. It refuses to
     remember what no event changes, and forgets an account that grew large.
     """
 
-    def __init__(self) -> None:
-        self._known: dict[str, Known] = {}
-
     def of(self, account: str, stored: str) -> Known:
         """Return what is known of the account at this hash; nothing when its log moved meanwhile."""
-        known = self._known.get(account)
+        known = self.get(account)
         if known is None or known.hash != stored or len(known.objects) > OBJECTS_MAX:
-            known = Known(hash=stored)
-            if len(self._known) >= ACCOUNTS_MAX:
-                self._known.clear()
-            self._known[account] = known
+            known = self[account] = Known(hash=stored)
         return known
 
 
