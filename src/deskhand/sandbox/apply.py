@@ -18,13 +18,8 @@ from typing import Final, Literal
 
 from pydantic import TypeAdapter
 
+from deskhand import limits
 from deskhand.errors import Code, DeskhandError
-from deskhand.limits import (
-    COMMAND_CHANGED_BYTES_MAX,
-    COMMAND_CHANGES_MAX,
-    COMMAND_DEPTH_MAX,
-    COMMAND_FILE_BYTES_MAX,
-)
 from deskhand.ports import Entry, FileChange, FolderAccess, RefusedChange
 from deskhand.sandbox.layers import Layers, everything
 
@@ -71,8 +66,8 @@ def _within_bounds(upper: Path) -> bool:
     size = 0
     for count, (path, status) in enumerate(everything(upper, ours=True), start=1):
         size += status.st_blocks * _BLOCK_BYTES
-        deep = path.count("/") > COMMAND_DEPTH_MAX
-        if deep or count > COMMAND_CHANGES_MAX or size > COMMAND_CHANGED_BYTES_MAX:
+        deep = path.count("/") > limits.COMMAND_DEPTH_MAX
+        if deep or count > limits.COMMAND_CHANGES_MAX or size > limits.COMMAND_CHANGED_BYTES_MAX:
             return False
     return True
 
@@ -124,7 +119,7 @@ class _Carrier:
         entries = sorted(os.scandir(upper), key=lambda entry: (not _whiteout(entry), entry.name))
         if _opaque(upper):
             present = {entry.name for entry in entries}
-            for below in self.access.list(path, limit=COMMAND_CHANGES_MAX):
+            for below in self.access.list(path, limit=limits.COMMAND_CHANGES_MAX):
                 if PurePosixPath(below.path).name not in present:
                     self._delete(below.path)
         for entry in entries:
@@ -173,7 +168,7 @@ class _Carrier:
         if path:
             change = FileChange(path=path, kind=kind, size=status.st_size)
             with self._doing(change), upper.open("rb") as source:
-                self.access.write_from(path, source, limit=COMMAND_FILE_BYTES_MAX, mode=mode)
+                self.access.write_from(path, source, limit=limits.COMMAND_FILE_BYTES_MAX, mode=mode)
 
     def _cleared(self, path: str, *, for_directory: bool) -> Entry | None:
         """Return what has this name; a file where a directory must be, or the other way round, is deleted first."""
@@ -200,7 +195,7 @@ class _Carrier:
         with self._keeping(path):
             there = self.access.stat(path)
             if there is not None and there.kind == "directory":
-                for below in self.access.list(path, limit=COMMAND_CHANGES_MAX):
+                for below in self.access.list(path, limit=limits.COMMAND_CHANGES_MAX):
                     self._delete(below.path)
                 self.access.remove(path)
             elif there is not None and self._touched(path):
@@ -214,7 +209,7 @@ class _Carrier:
         lower = self.access.root / path
         if stat.S_IMODE(lower.lstat().st_mode) & 0o777 != mode or upper.lstat().st_size != size:
             return False
-        return size <= COMMAND_FILE_BYTES_MAX and self.access.sha256(path) == _sha256(upper)
+        return size <= limits.COMMAND_FILE_BYTES_MAX and self.access.sha256(path) == _sha256(upper)
 
     def _touched(self, path: str) -> bool:
         """Return whether somebody else changed the file since the start; detection only, nothing is opened."""

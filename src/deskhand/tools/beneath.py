@@ -60,17 +60,15 @@ class Folder:
 
     def read(self, rel: str, *, limit: int) -> bytes:
         """Return a file's bytes; ``too_large`` beyond ``limit``."""
-        parts = components(rel)
-        with self._parent(parts) as (parent, name), leaf.open_plain(parent, name, limit=limit) as f:
-            data = f.read(limit + 1)
+        with self._at(rel) as (parent, name), leaf.open_plain(parent, name, limit=limit) as file:
+            data = file.read(limit + 1)
         if len(data) > limit:
             raise DeskhandError(Code.TOO_LARGE, f"more than {limit} bytes")
         return data
 
     def sha256(self, rel: str) -> str:
         """Return the hash of a file's bytes; ``too_large`` for what can be no artifact."""
-        parts = components(rel)
-        with self._parent(parts) as (parent, name), leaf.open_plain(parent, name) as file:
+        with self._at(rel) as (parent, name), leaf.open_plain(parent, name) as file:
             return leaf.digest(file)
 
     def stat(self, rel: str) -> Entry | None:
@@ -119,9 +117,7 @@ class Folder:
 
         ``mode`` are permission bits; without it an existing file keeps its own and a new one follows its directory.
         """
-        parts = components(rel)
-        guard_new(parts)
-        with self._parent(parts) as (parent, name):
+        with self._at(rel, changing=True) as (parent, name):
             before = leaf.replaceable(parent, name)
             if expect is not None:
                 leaf.expected(parent, name, expect)
@@ -132,7 +128,7 @@ class Folder:
                     made = leaf.settle(descriptor, parent, before, mode)
                     if before is not None or not self._together:
                         os.fsync(descriptor)
-                self._changing(parent, parts, leaf.file_thing(made, digest))
+                self._changing(parent, rel, leaf.file_thing(made, digest))
                 os.rename(temporary, name, src_dir_fd=parent, dst_dir_fd=parent)
             except BaseException:
                 with contextlib.suppress(OSError):
@@ -142,32 +138,29 @@ class Folder:
 
     def mkdir(self, rel: str) -> None:
         """Create a directory and its parents; one that exists is fine."""
-        parts = components(rel)
-        for count in range(1, len(parts) + 1):
-            self._make_one(parts[:count])
+        for count in range(len(parts := components(rel))):
+            self._make_one("/".join(parts[: count + 1]))
 
     def move(self, rel: str, to: str) -> None:
         """Move a file or directory to a name that is free."""
-        old, new = components(rel), components(to)
-        guard_new(old)
-        guard_new(new)
-        with self._parent(new) as (there, new_name), self._parent(old) as (here, old_name):
-            leaf.known(os.stat(old_name, dir_fd=here, follow_symlinks=False))
-            leaf.must_be_free(there, new_name)
-            self._changing(here, old, leaf.NOTHING, to=new)
-            leaf.rename_free(here, old_name, there, new_name)
+        with (
+            self._at(to, changing=True) as (there, new),
+            self._at(rel, changing=True) as (here, old),
+        ):
+            leaf.known(os.stat(old, dir_fd=here, follow_symlinks=False))
+            leaf.must_be_free(there, new)
+            self._changing(here, rel, leaf.NOTHING, to=to)
+            leaf.rename_free(here, old, there, new)
             self._sync(here)
             self._sync(there)
 
     def remove(self, rel: str) -> None:
         """Remove a file or an empty directory; ``conflict`` when it is not empty."""
-        parts = components(rel)
-        guard_new(parts)
-        with self._parent(parts) as (parent, name):
+        with self._at(rel, changing=True) as (parent, name):
             status = leaf.known(os.stat(name, dir_fd=parent, follow_symlinks=False))
             if stat.S_ISDIR(status.st_mode) and self.list(rel, limit=1):
                 raise DeskhandError(Code.CONFLICT, "it is not empty")
-            self._changing(parent, parts, leaf.NOTHING)
+            self._changing(parent, rel, leaf.NOTHING)
             if stat.S_ISDIR(status.st_mode):
                 os.rmdir(name, dir_fd=parent)
             else:
@@ -195,9 +188,7 @@ class Folder:
 
     # --- inside
 
-    def _changing(
-        self, parent: int, parts: Sequence[str], after: leaf.Thing, *, to: Sequence[str] = ()
-    ) -> None:
+    def _changing(self, parent: int, rel: str, after: leaf.Thing, *, to: str = "") -> None:
         """Be told right before a name in an open directory changes, what comes ``after`` or where it goes."""
 
     def _sync(self, directory: int) -> None:
@@ -206,13 +197,13 @@ class Folder:
         else:
             leaf.sync_names(directory)
 
-    def _make_one(self, parts: Sequence[str], mode: int | None = None) -> None:
-        with self._parent(parts) as (parent, name):
+    def _make_one(self, rel: str, mode: int | None = None) -> None:
+        with self._at(rel) as (parent, name):
             try:
                 status = os.stat(name, dir_fd=parent, follow_symlinks=False)
             except FileNotFoundError:
-                guard_new(parts)
-                self._changing(parent, parts, leaf.Thing(kind="directory"))
+                guard_new(components(rel))
+                self._changing(parent, rel, leaf.Thing(kind="directory"))
                 leaf.make_directory(parent, name, mode)
                 self._sync(parent)
                 return
@@ -230,7 +221,11 @@ class Folder:
             os.close(descriptor)
 
     @contextlib.contextmanager
-    def _parent(self, parts: Sequence[str]) -> Generator[tuple[int, str]]:
+    def _at(self, rel: str, *, changing: bool = False) -> Generator[tuple[int, str]]:
+        """Yield the open directory in which a name stands, and the name; ``changing``: if that may be."""
+        parts = components(rel)
+        if changing:
+            guard_new(parts)
         if not parts:
             raise DeskhandError(Code.PATH_REFUSED, "it is the folder itself")
         with self._errors(parts), self._directory(parts[:-1]) as parent:

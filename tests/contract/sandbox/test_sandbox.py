@@ -333,7 +333,7 @@ def test_a_flood_of_changes_is_refused_as_a_whole(
     party: Party, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """RL: more files than a person could look through are not half applied."""
-    monkeypatch.setattr("deskhand.sandbox.apply.COMMAND_CHANGES_MAX", 50)
+    monkeypatch.setattr("deskhand.limits.COMMAND_CHANGES_MAX", 50)
 
     flood = party.do(lambda bench: bench.sh("seq 51 | xargs touch"))
     many = party.do(lambda bench: bench.sh("seq 50 | xargs touch"))

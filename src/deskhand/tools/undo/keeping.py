@@ -12,7 +12,7 @@ import contextlib
 import hashlib
 import io
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
@@ -57,10 +57,11 @@ _CHANGE: Final = TypeAdapter(Change)
 
 @dataclass(slots=True)
 class Checkpoint:
-    """What one task changed. ``most``: how many bytes it may come to."""
+    """What one task changed. ``most``: how many bytes it may come to; ``written``: told when it was, at its end."""
 
     path: Path
     most: int
+    written: Callable[[], None] = lambda: None
     _file: int = -1
     _size: int = 0
 
@@ -106,12 +107,12 @@ class Checkpoint:
         if self._file >= 0:
             os.fsync(self._file)
 
-    def close(self) -> bool:
-        """Give the file back; return whether it was written to."""
-        was, self._file = self._file, -1
-        if was >= 0:
-            os.close(was)
-        return was >= 0
+    def close(self) -> None:
+        """Give the file back."""
+        if self._file >= 0:
+            os.close(self._file)
+            self._file = -1
+            self.written()
 
     def _open(self) -> None:
         if self._file < 0:
@@ -140,31 +141,22 @@ class Kept(Folder):
     """A folder in which everything is kept before it changes; ``step`` is the one that changes it now."""
 
     def __init__(
-        self,
-        root: Path,
-        *,
-        checkpoint: Checkpoint,
-        closed: Callable[[], None] = lambda: None,
-        resolver: Resolver | None = None,
+        self, root: Path, *, checkpoint: Checkpoint, resolver: Resolver | None = None
     ) -> None:
-        """Open it; ``closed`` is called when something was kept and the folder is given back."""
+        """Open it."""
         super().__init__(root, resolver=resolver)
-        self._checkpoint, self._closed = checkpoint, closed
-        self._known = set[tuple[int, str]]()
-        self.step = 1
+        self._checkpoint, self._known, self.step = checkpoint, set[tuple[int, str]](), 1
 
     @override
     def close(self) -> None:
         """Give the handle back."""
         super().close()
-        if self._checkpoint.close():
-            self._closed()
+        self._checkpoint.close()
 
     def look(self, rel: str) -> Thing:
         """Return what has a name now; nothing for one that leads through a link or through nothing."""
-        parts = components(rel)
         try:
-            with self._parent(parts) as (parent, name):
+            with self._at(rel) as (parent, name):
                 return leaf.look(parent, name)[0]
         except DeskhandError as error:
             if error.code in _ELSEWHERE:
@@ -199,7 +191,7 @@ class Kept(Folder):
             data = io.BytesIO(checkpoint.bytes_of(change))
             self.write_from(path, data, limit=before.size, mode=before.mode)
         elif before.kind == "directory":
-            self._make_one(components(path), before.mode)
+            self._make_one(path, before.mode)
 
     @override
     def keep(self, paths: Iterable[str]) -> None:
@@ -213,33 +205,31 @@ class Kept(Folder):
         self._checkpoint.sync()
 
     def _keep(self, rel: str) -> None:
-        parts = components(rel)
-        with self._parent(parts) as (parent, name):
+        with self._at(rel) as (parent, name):
             was, data = leaf.look(parent, name, most=KEPT_FILE_BYTES_MAX)
-        self._note("/".join(parts), was, was, data)
+        self._note(rel, was, was, data)
         if was.kind == "directory":
             self.keep(each.path for each in self.list(rel, limit=COMMAND_CHANGES_MAX))
 
     @override
-    def _changing(
-        self, parent: int, parts: Sequence[str], after: Thing, *, to: Sequence[str] = ()
-    ) -> None:
+    def _changing(self, parent: int, rel: str, after: Thing, *, to: str = "") -> None:
         """Write down what a name leads to before it changes, durably where it has bytes: of many :meth:`keep` sees to that."""
-        path = "/".join(parts)
         if to:
             self._known.clear()
-            self._note(path, NOTHING, after, None, to="/".join(to))
+            self._note(rel, NOTHING, after, None, to="/".join(components(to)))
         else:
-            most = -1 if (self.step, path) in self._known else KEPT_FILE_BYTES_MAX
-            was, data = leaf.look(parent, parts[-1], most=most)
-            if self._note(path, was, after, data) and not self._together:
+            *_, name = parts = components(rel)
+            most = -1 if (self.step, "/".join(parts)) in self._known else KEPT_FILE_BYTES_MAX
+            was, data = leaf.look(parent, name, most=most)
+            if self._note(rel, was, after, data) and not self._together:
                 self._checkpoint.sync()
 
     def _note(
-        self, path: str, was: Thing, after: Thing, data: bytes | None, *, to: str = ""
+        self, rel: str, was: Thing, after: Thing, data: bytes | None, *, to: str = ""
     ) -> bool:
-        change = Change(root=str(self.root), step=self.step, path=path, to=to, before=was)
+        path = "/".join(components(rel))
         self._known.add((self.step, path))
+        change = Change(root=str(self.root), step=self.step, path=path, to=to, before=was)
         return self._checkpoint.add(replace(change, after=after), data)
 
 
@@ -259,11 +249,11 @@ class Checkpoints:
 
     def of(self, task: str) -> Checkpoint:
         """Return the checkpoint of a task."""
-        return Checkpoint(path=self.place / task, most=self.most())
+        return Checkpoint(path=self.place / task, most=self.most(), written=self.make_room)
 
     def open(self, root: Path, *, task: str) -> Kept:
         """Open a folder for a task."""
-        return Kept(root, checkpoint=self.of(task), closed=self.make_room)
+        return Kept(root, checkpoint=self.of(task))
 
     def make_room(self) -> None:
         """Drop the oldest checkpoints of tasks that are over, until the rest fits; of each is told that it is gone."""
