@@ -6,30 +6,53 @@ needed, off the loop, because that takes a second: a process holds the agent fro
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from importlib import import_module
+from typing import Any
 
-from deskhand.agents.builtin.choosing import Mind
-from deskhand.ports import Evidence, Judgement, Move, Turn
+from deskhand.agents.builtin.choosing import Offer, Scene
+from deskhand.ports import Evidence, Judgement, Move, Offload, ToolInfo, Turn
 from deskhand.protocol.tasks import Brief
 
-if TYPE_CHECKING:
-    from deskhand.agents.builtin.thinking import Thinker
+
+async def _nothing(_: Brief) -> None:
+    """Look at nothing: what is there does not change."""
 
 
 @dataclass(kw_only=True, eq=False)
-class BuiltInAgent(Mind):
-    """Thinks with a language model; also a verifier."""
+class BuiltInAgent:
+    """Thinks with a language model; also a verifier.
+
+    Args:
+        ready: looks at what there is to choose from, before each move.
+        choose: the model of a task, asked for each move.
+        scene: where a task works, asked for each move.
+        tools: what it may wish for.
+        offload: brings the model's libraries in, which takes a second.
+        hear: gets each piece of text as the model of a task says it; nothing when it begins anew.
+        language: of what it is told and of what it says about itself.
+        standin: whether a scripted program may pass for a model; for the demo and the tests alone.
+        silent_seconds: how long a model may say nothing.
+    """
 
     name = "builtin"
-    _thinker: Thinker | None = field(default=None, init=False)
+    choose: Callable[[Brief], Offer]
+    scene: Callable[[Brief], Scene]
+    tools: tuple[ToolInfo, ...]
+    offload: Offload
+    hear: Callable[[Brief, str | None], None] = lambda _, __: None
+    language: str = "en"
+    standin: bool = False
+    silent_seconds: float = 120.0
+    ready: Callable[[Brief], Awaitable[None]] = _nothing
+    _thinker: Any = field(default=None, init=False)  # its types would bring it in
 
-    async def warm(self) -> Thinker:
+    async def warm(self) -> Any:  # noqa: ANN401 - as above
         """Return what talks to models, brought in when it is first needed; before the first move, so that it is not slow."""
         if self._thinker is None:
-            thinker = await self.offload(lambda: _thinker(self))
-            self._thinker = self._thinker or thinker
+            thinking = await self.offload(lambda: import_module("deskhand.agents.builtin.thinking"))
+            self._thinker = self._thinker or thinking.Thinker(self)
         return self._thinker
 
     async def move(self, brief: Brief, history: Sequence[Turn]) -> Move:
@@ -57,9 +80,3 @@ class BuiltInAgent(Mind):
         """Close the connections to models."""
         if self._thinker is not None:
             await self._thinker.close()
-
-
-def _thinker(mind: Mind) -> Thinker:
-    from deskhand.agents.builtin.thinking import Thinker  # noqa: PLC0415 - only when it is needed
-
-    return Thinker(mind)

@@ -10,16 +10,14 @@ import anything that talks to a model.
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from importlib.resources import files
 from typing import Final, Literal
 
 from deskhand.errors import Code, DeskhandError
-from deskhand.ports import Offload, ToolInfo
 from deskhand.protocol.objects import FolderMode, ModelInfo, ModelLabel
-from deskhand.protocol.tasks import Brief
 from deskhand.secret import Secret
 
 OFF: Final = "none"
@@ -126,37 +124,6 @@ class Scene:
     computer: str
     root: str | None = None
     mode: FolderMode | None = None
-
-
-async def _nothing(_: Brief) -> None:
-    """Look at nothing: what is there does not change."""
-
-
-@dataclass(kw_only=True, eq=False)
-class Mind:
-    """What the agent thinks with.
-
-    Args:
-        ready: looks at what there is to choose from, before each move.
-        choose: the model of a task, asked for each move.
-        scene: where a task works, asked for each move.
-        tools: what it may wish for.
-        offload: brings the model's libraries in, which takes a second.
-        hear: gets each piece of text as the model of a task says it; nothing when it begins anew.
-        language: of what it is told and of what it says about itself.
-        standin: whether a scripted program may pass for a model; for the demo and the tests alone.
-        silent_seconds: how long a model may say nothing.
-    """
-
-    choose: Callable[[Brief], Offer]
-    scene: Callable[[Brief], Scene]
-    tools: tuple[ToolInfo, ...]
-    offload: Offload
-    hear: Callable[[Brief, str | None], None] = lambda _, __: None
-    language: str = "en"
-    standin: bool = False
-    silent_seconds: float = 120.0
-    ready: Callable[[Brief], Awaitable[None]] = _nothing
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -28,7 +28,8 @@ from pydantic_ai.providers import Provider, infer_provider_class
 from pydantic_ai.settings import ModelSettings
 from pydantic_ai.tools import ToolDefinition
 
-from deskhand.agents.builtin.choosing import KNOWN, STAND_IN, Mind, Offer
+from deskhand.agents.builtin.agent import BuiltInAgent
+from deskhand.agents.builtin.choosing import KNOWN, STAND_IN, Offer
 from deskhand.agents.builtin.talking import (
     OWN,
     REPORT,
@@ -61,7 +62,7 @@ _TOO_LONG: Final = re.compile(KNOWN["too_long"], re.IGNORECASE)
 class Thinker:
     """Thinks and judges with the models that a mind chooses."""
 
-    def __init__(self, mind: Mind) -> None:
+    def __init__(self, mind: BuiltInAgent) -> None:
         """Keep what to think with; models are opened when they are first needed."""
         self._mind = mind
         # Making a provider anew for each turn costs 30 ms and never gives memory back.

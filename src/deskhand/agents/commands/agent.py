@@ -13,11 +13,10 @@ from typing import Final
 from deskhand.agents.commands.command import Command, Line, Plan, StoppedError, Work, examples
 from deskhand.agents.commands.filing.moving import ORGANIZE, RENAME
 from deskhand.agents.commands.filing.shaping import CONVERT, MERGE, REPORT, TABLE
-from deskhand.agents.commands.filing.undoing import UNDO
 from deskhand.agents.commands.parse import parse_line
 from deskhand.agents.commands.reading.quoting import ACTIONS, BRIEF, RISKS
-from deskhand.agents.commands.reading.run import RUN
 from deskhand.agents.commands.reading.searching import DUPLICATES, FIND
+from deskhand.agents.commands.running import RUN, UNDO
 from deskhand.ports import Done, GiveUp, Move, Offload, Turn, Wishes
 from deskhand.protocol.tasks import Brief
 

@@ -1,7 +1,9 @@
-"""``/run COMMAND...``: one command in the sandbox, with its output, its exit status and the files it left.
+"""``/run COMMAND...``: one command in the sandbox, with its output, its exit status and the files it left; and ``/undo``.
 
-Whether it may run is the folder's mode and the gate's to say. It refuses to call anything done that ended with another
-exit status than 0, was stopped, or left changes that could not be taken over.
+``/undo TASK [--turn N] [--force]``: the files of the folder as they were before a task, or after its step N; what would
+change is shown and asked first. Whether a command may run is the folder's mode and the gate's to say. They refuse to
+call anything done that ended with another exit status than 0, was stopped, or left changes that could not be taken
+over, and say of each file that stayed why.
 """
 
 from __future__ import annotations
@@ -11,7 +13,7 @@ import shlex
 from typing import Final
 
 from deskhand.agents.commands.command import Command, Plan, Work
-from deskhand.agents.commands.values import named, number, objects, sized, words
+from deskhand.agents.commands.values import named, number, objects, sized, strings, words
 from deskhand.ports import Done, GiveUp, Wishes
 from deskhand.protocol.wire import Json, JsonObject
 
@@ -19,7 +21,7 @@ _OUTPUT_CHARS_MAX: Final = 8000
 _FILES_SHOWN_MAX: Final = 30
 
 
-def _plan(work: Work) -> Plan:
+def _run(work: Work) -> Plan:
     """Run once, say what came of it, look at its status and its files again."""
     line = work.line
     for_shell = line.operands[:2] == ("sh", "-c")
@@ -52,7 +54,7 @@ def _plan(work: Work) -> Plan:
     return Done(summary=work.say("run.done", what=shown), say=told, checks=checks)
 
 
-RUN: Final = Command.of("run", _plan)
+RUN: Final = Command.of("run", _run)
 
 
 def _output(value: JsonObject, work: Work) -> list[str]:
@@ -69,3 +71,22 @@ def _fact(change: JsonObject) -> Json:
     is_gone = change.get("kind") == "deleted"
     fact: JsonObject = {"gone": True} if is_gone else {"size": number(change, "size")}
     return {"path": words(change, "path"), **fact}
+
+
+def _undo(work: Work) -> Plan:
+    """Take back, and look at every name again."""
+    options, (task,) = work.line.options, work.line.operands
+    if work.before is not None:
+        return GiveUp(reasons=(work.say("undo.changed_since"),))
+    wish: JsonObject = {"task": task, "step": options.get("turn", 0), "force": "force" in options}
+    wish["language"] = work.language
+    value = yield from work.ask("undo_files", "undo", wish, task=task)
+    stays, count = strings(value, "stays"), len(objects(value, "changes"))
+    checks = work.file_checks(objects(value, "facts"))
+    shown = [f"- {each}" for each in stays[:_FILES_SHOWN_MAX]]
+    shown += work.more("find.more", len(stays) - _FILES_SHOWN_MAX)
+    summary = work.say("undo.done", count=count, stays=len(stays))
+    return Done(summary=summary, say="\n".join(shown), checks=checks)
+
+
+UNDO: Final = Command.of("undo", _undo)
