@@ -94,6 +94,15 @@ class Client:
             raise Refusal(result["error"])
         return result
 
+    def ahead(self) -> float:
+        """Return by how many seconds this computer's clock goes before the hub's."""
+        from email.utils import parsedate_to_datetime
+
+        from deskhand.clock import SystemClock
+
+        said = self.send("GET", "/healthz").getheader("Date")
+        return (SystemClock().now() - parsedate_to_datetime(said)).total_seconds() if said else 0.0
+
     # --- files -------------------------------------------------------------------------------------------------
 
     def upload(self, path: Path) -> str:

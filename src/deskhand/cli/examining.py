@@ -15,7 +15,6 @@ import subprocess
 import sys
 from collections.abc import Generator, Iterable, Mapping
 from contextlib import closing, suppress
-from email.utils import parsedate_to_datetime
 from ipaddress import ip_address
 from itertools import islice
 from pathlib import Path
@@ -23,8 +22,10 @@ from tempfile import NamedTemporaryFile, mkdtemp
 from typing import Final
 from urllib.parse import urlsplit
 
-from deskhand.cli.client import client, home
-from deskhand.cli.screen import speak
+from deskhand.cli import minds
+from deskhand.cli.client import client, home, this_computer
+from deskhand.cli.commands.look import link_line
+from deskhand.cli.screen import Obj, speak
 from deskhand.clock import SystemClock
 from deskhand.errors import DeskhandError
 from deskhand.runner.ceiling import Ceiling
@@ -32,6 +33,7 @@ from deskhand.sandbox.choose import choose_sandbox
 from deskhand.sandbox.escapes import try_escapes
 from deskhand.secret import close_to_others
 from deskhand.store.private import OWNER_FILE, RUNNER_FILE
+from deskhand.store.safe import LOCKED, Safe
 from deskhand.tools.apart import query
 from deskhand.tools.beneath import Folder
 from deskhand.tools.resolve import openat2_works
@@ -43,8 +45,19 @@ _PR_GET_DUMPABLE: Final = 3
 _LISTENS: Final = "0A"
 
 
-def examined() -> Generator[tuple[str, str, str]]:
+def examined(*, asks: bool) -> Generator[tuple[str, str, str]]:
     """Yield a name, good, ask or bad, and a sentence with the cure, of each thing that was tried."""
+    for name, look in {
+        "hub": _hub,
+        "runner": _runner,
+        "sandbox": _sandbox,
+        "secrets": _secrets,
+        "model": lambda: _model(asks=asks),
+    }.items():
+        try:
+            yield name, *look()
+        except DeskhandError as error:
+            yield name, "bad", f"{error.sentence(speak.language)} {error.cure(speak.language)}"
     for look in _LOOKS:
         name = look.__name__[1:]
         with suppress(DeskhandError):  # a hub that is away has its own line
@@ -58,6 +71,38 @@ def examined() -> Generator[tuple[str, str, str]]:
             yield f"out.{way}", "good" if held else "bad", said
     except DeskhandError as error:
         yield "sandbox", "bad", error.sentence(speak.language)
+
+
+def _hub() -> tuple[str, str]:
+    hub = client()
+    return "good", f"{hub.url} · Deskhand {hub.get('/v1/version')['version']}"
+
+
+def _runner() -> tuple[str, str]:
+    here = this_computer()
+    return ("good" if here.get("connected") else "bad"), f"{here['name']}, {link_line(here)}"
+
+
+def _sandbox() -> tuple[str, str]:
+    box: Obj = this_computer()["sandbox"]
+    said = ", ".join(str(box[key]) for key in ("name", "level", "reason") if box.get(key))
+    return ("good" if box["level"] == "full" else "ask"), said
+
+
+def _secrets() -> tuple[str, str]:
+    keys = sorted({key for key, _ in Safe(home()).all().values()})
+    said = " · ".join(speak.say(f"secret.key.{key}") for key in keys)
+    return ("ask" if LOCKED in keys else "good"), said or speak.say("secret.none")
+
+
+def _model(*, asks: bool) -> tuple[str, str]:
+    found = minds.found()
+    used = found.used
+    if used is None:
+        return "ask", f"{minds.standing(found)} {minds.looked_line(found)}"
+    if used.lacks is not None or not asks:
+        return ("bad" if used.lacks else "good"), minds.standing(found)
+    return minds.judged(minds.tried(None))
 
 
 async def _escapes() -> Mapping[str, bool]:
@@ -138,8 +183,7 @@ def _bound() -> str:
 
 
 def _clock() -> str:
-    said = client().send("GET", "/v1/version").getheader("Date")
-    apart = abs((SystemClock().now() - parsedate_to_datetime(said)).total_seconds()) if said else 0
+    apart = abs(client().ahead())
     return f"{apart:.0f} s" if apart > _SECONDS_APART else ""
 
 

@@ -129,11 +129,8 @@ def show_event(event: Obj) -> None:
         speak.note(*check_line(body["check"]))
     elif said := _SAID.get(kind):
         about = body.get(kind.partition(".")[0])  # an approval, a question, a file; or only its id
-        told: Obj = {
-            "reason": None,
-            **body,
-            **(cast("Obj", about) if isinstance(about, dict) else {}),
-        }
+        more = cast("Obj", about) if isinstance(about, dict) else {}
+        told: Obj = {"reason": None, **body, **more}
         if told.get("choices"):
             told["text"] += f" ({' / '.join(told['choices'])})"
         lines = {name: one_line(value) for name, value in told.items()}
@@ -156,9 +153,8 @@ def plan_lines(items: list[Obj]) -> list[str]:
 
 def standing(task: Obj) -> str:
     """Return a task's verdict, or its state while it has none, in a word."""
-    return speak.say(
-        f"verdict.{task['verdict']}" if task.get("verdict") else f"state.{task['state']}"
-    )
+    verdict = task.get("verdict")
+    return speak.say(f"verdict.{verdict}" if verdict else f"state.{task['state']}")
 
 
 def ended(task: Obj, *, require_verified: bool = False) -> int:

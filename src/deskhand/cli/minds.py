@@ -203,9 +203,8 @@ async def _tried(name: str) -> Obj:
     def hear(_: Brief, piece: str | None) -> None:
         heard.extend([] if piece is None else [clock.monotonic() - began])
 
-    held = builtin_agent(
-        home(), computer="", tools=(_TOOL,), clock=clock, hear=hear, language=language
-    )
+    how = {"computer": "", "language": language}
+    held = builtin_agent(home(), tools=(_TOOL,), clock=clock, hear=hear, **how)
     number = int(ids.digits(4))
     brief = Brief(
         task=ids.new("tsk"),

@@ -23,13 +23,12 @@ Obj = dict[str, Any]
 """A JSON object as the hub sent it."""
 
 Column = str | Callable[[Obj], object]
-"""A field, or what makes a cell of an object."""
+"""A field, the id of a sentence with a field in it, or what makes a cell of an object."""
 
 _COLORS: Final = {"good": "32", "bad": "31", "ask": "33", "dim": "2"}
-_KEPT: Final = frozenset("\n\t")
 _HIDDEN: Final = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
-_JOINERS: Final = frozenset("\u200c\u200d")
-"""Needed to write some languages and families of emoji; harmless on a line of its own."""
+_KEPT: Final = frozenset("\n\t\u200c\u200d")
+"""Joiners too: some languages and families of emoji need them, and they are harmless on a line of its own."""
 
 
 class Exit(IntEnum):
@@ -59,7 +58,7 @@ def plain(said: object) -> str:
     """Return text that can only be read: what would act on a terminal is spelled out."""
     return "".join(
         letter
-        if letter in _KEPT or letter in _JOINERS or unicodedata.category(letter) not in _HIDDEN
+        if letter in _KEPT or unicodedata.category(letter) not in _HIDDEN
         else f"\\u{ord(letter):04x}"
         for letter in str(said)
     )
@@ -117,11 +116,6 @@ class Screen:
         if not self.quiet:
             self.err(line, style)
 
-    def detail(self, line: str) -> None:
-        """Print what only the curious want."""
-        if self.verbose and not self.json:
-            self.err(line, "dim")
-
     def err(self, line: str, style: str = "") -> None:
         """Print to stderr whatever was asked for."""
         shown = mask(plain(line))
@@ -161,6 +155,8 @@ class Screen:
         def cell(one: Obj, column: Column) -> object:
             if callable(column):
                 return column(one)
+            if "{" in column:
+                return self.say(column.format(**one))
             said = one.get(column)
             return moment(said) if column.endswith("at") else "" if said is None else said
 

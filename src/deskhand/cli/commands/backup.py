@@ -23,9 +23,9 @@ def backup(file: Path | None = None) -> int:
     owner, runner = read_private(home() / OWNER_FILE), local_runner()
     if owner is None:
         raise DeskhandError(Code.NOT_FOUND, str(home()))
-    named = {name: str(runner[name]) for name in ("device", "name")} if runner else None
-    local = runner is not None and runner.get("account") == owner["account"]
-    who: Obj = {"account": owner["account"], "runner": named if local else None}
+    ours = runner if runner and runner.get("account") == owner["account"] else None
+    named = ours and {name: str(ours[name]) for name in ("device", "name")}
+    who: Obj = {"account": owner["account"], "runner": named}
     now = stamp(SystemClock().now())
     target = _named(file, now, ".tar")
     made = make_backup(home(), target, now=now, who=who, told=_progress)

@@ -18,15 +18,12 @@ from deskhand.cli.values import Setting, Value, parsed, setting, spec_of, write_
 from deskhand.core.settings import REGISTRY
 from deskhand.errors import Code, DeskhandError
 from deskhand.store.safe import Safe
-from deskhand.texts import text
 
 
 def list_settings() -> int:
     """List all settings."""
     found = list(_of_account().values())
     found += [setting(one.name) for one in REGISTRY.values() if not one.account]
-    for one in found:
-        speak.detail(f"{one.id}: {text(f'setting.{one.id}', language=speak.language)}")
     shown = [asdict(one) for one in found]
     return speak.listed(shown, "id", lambda one: _shown(one["value"]), "source")
 
@@ -34,7 +31,6 @@ def list_settings() -> int:
 def get_setting(name: str) -> int:
     """Print one value."""
     found = _of_account()[name] if spec_of(name).account else setting(name)
-    speak.detail(found.source)
     return speak.answer(asdict(found), _shown(found.value))
 
 
@@ -92,9 +88,7 @@ def set_secret(name: str) -> int:
 def list_secrets() -> int:
     """List names."""
     items = [{"name": name, "key": key} for name, (key, _) in Safe(home()).all().items()]
-    return speak.listed(
-        items, "name", lambda one: speak.say(f"secret.key.{one['key']}"), none="secret.none"
-    )
+    return speak.listed(items, "name", "secret.key.{key}", none="secret.none")
 
 
 def remove_secret(name: str) -> int:

@@ -56,11 +56,7 @@ def list_devices() -> int:
     found, asking = hub.items("/v1/devices"), hub.items("/v1/pair/requests")
     if speak.json:
         return speak.answer({"items": found, "requests": asking})
-
-    def state(one: Obj) -> str:
-        return speak.say(f"device.{one['state']}")
-
-    speak.columns(found, "id", "kind", "role", state, "name", _fingerprint)
+    speak.columns(found, "id", "kind", "role", "device.{state}", "name", _fingerprint)
     for one in asking:
         _say_who_asks(one)
     return Exit.DONE
@@ -169,17 +165,16 @@ def list_folders() -> int:
     """List the folders that may be used."""
     hub = client()
     names = {str(one["id"]): str(one["name"]) for one in hub.items("/v1/runners")}
-    found = [
-        {"computer": names.get(one["runner"], one["runner"]), **one}
-        for one in hub.items("/v1/folders")
-    ]
+    found = hub.items("/v1/folders")
+
+    def computer(one: Obj) -> object:
+        return names.get(one["runner"], one["runner"])
 
     def lent(one: Obj) -> str:
         return ", ".join(one.get("lent_to", ()))
 
-    return speak.listed(
-        found, "id", "mode", "marked", "computer", "root", lent, none="folders.none"
-    )
+    columns = ("id", "mode", "marked", computer, "root", lent)
+    return speak.listed(found, *columns, none="folders.none")
 
 
 def remove_folder(folder: str) -> int:

@@ -9,10 +9,9 @@ That is right whether the hub runs or not: SQLite gives a reader its own snapsho
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from time import monotonic, sleep  # noqa: TID251 - a plain program; the ledger is a table without events
 
-from deskhand.cli.client import client, home, this_computer
+from deskhand.cli.client import client, home
 from deskhand.cli.screen import Exit, Obj, one_line, speak
 from deskhand.errors import Code, DeskhandError
 
@@ -40,10 +39,7 @@ def try_out() -> int:
 
 
 def _listed(found: list[Obj]) -> int:
-    def fate(one: Obj) -> str:
-        return speak.say(f"fate.{one['fate']}")
-
-    columns = ("at", "class", "road", fate, "reason", "task", "device")
+    columns = ("at", "class", "road", "fate.{fate}", "reason", "task", "device")
     return speak.listed(found, *columns, none="notify.none")
 
 
@@ -101,63 +97,9 @@ def doctor(*, no_model: bool = False) -> int:
     """Try everything."""
     from deskhand.cli.examining import examined
 
-    checks: dict[str, Callable[[], tuple[str, str]]] = {
-        "hub": _hub,
-        "runner": _runner,
-        "sandbox": _sandbox,
-        "secrets": _secrets,
-        "model": lambda: _model(asks=not no_model),
-    }
     rows: list[Obj] = []
-
-    def told(name: str, state: str, said: str) -> None:
+    for name, state, said in examined(asks=not no_model):
         rows.append({"check": name, "state": state, "said": said})
         speak.out(f"{_SIGNS[state]} {speak.say(f'doctor.{name}')}: {said}")
-
-    for name, check in checks.items():
-        try:
-            told(name, *check())
-        except DeskhandError as error:
-            told(name, "bad", f"{error.sentence(speak.language)} {error.cure(speak.language)}")
-    for name, state, said in examined():
-        told(name, state, said)
     speak.answer({"items": rows})
     return Exit.ERROR if any(row["state"] == "bad" for row in rows) else Exit.DONE
-
-
-def _hub() -> tuple[str, str]:
-    hub = client()
-    return "good", f"{hub.url} · Deskhand {hub.get('/v1/version')['version']}"
-
-
-def _runner() -> tuple[str, str]:
-    from deskhand.cli.commands.look import link_line
-
-    here = this_computer()
-    return ("good" if here.get("connected") else "bad"), f"{here['name']}, {link_line(here)}"
-
-
-def _sandbox() -> tuple[str, str]:
-    box: Obj = this_computer()["sandbox"]
-    said = ", ".join(str(box[key]) for key in ("name", "level", "reason") if box.get(key))
-    return ("good" if box["level"] == "full" else "ask"), said
-
-
-def _secrets() -> tuple[str, str]:
-    from deskhand.store.safe import LOCKED, Safe
-
-    keys = sorted({key for key, _ in Safe(home()).all().values()})
-    said = " · ".join(speak.say(f"secret.key.{key}") for key in keys)
-    return ("ask" if LOCKED in keys else "good"), said or speak.say("secret.none")
-
-
-def _model(*, asks: bool) -> tuple[str, str]:
-    from deskhand.cli import minds
-
-    found = minds.found()
-    used = found.used
-    if used is None:
-        return "ask", f"{minds.standing(found)} {minds.looked_line(found)}"
-    if used.lacks is not None or not asks:
-        return ("bad" if used.lacks else "good"), minds.standing(found)
-    return minds.judged(minds.tried(None))

@@ -31,8 +31,7 @@ def show_policy() -> int:
 
     text = policy_text(home())
     rules, wrong = _read(text)
-    for number, line in enumerate(text.splitlines(), 1):
-        speak.out(f"{number:4}  {line}")
+    speak.out(*(f"{number:4}  {line}" for number, line in enumerate(text.splitlines(), 1)))
     for said in wrong or [speak.say("policy.none")] * (not text):
         speak.note(said)
     items = [{"line": rule.number, "rule": show(rule)} for rule in rules]
@@ -59,8 +58,8 @@ def set_policy(file: str) -> int:
     before = ""
     with suppress(DeskhandError):
         before = policy_text(home())
-    for line in unified_diff(before.splitlines(), new.splitlines(), "-", "+", n=0, lineterm=""):
-        speak.out(line)
+    old, lines = before.splitlines(), new.splitlines()
+    speak.out(*unified_diff(old, lines, "-", "+", n=0, lineterm=""))
     write_policy(home(), new)
     return speak.done({"lines": len(rules)}, "policy.written", count=len(rules))
 

@@ -9,7 +9,6 @@ import asyncio
 import socket
 from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack, asynccontextmanager
-from functools import partial
 from pathlib import Path
 
 from platformdirs import user_documents_path
@@ -51,18 +50,21 @@ async def open_runner(
     clock = SystemClock()
     ids, state = Ids(clock), home / "runner"
     make_folder(state)
-    sandbox = await choose_sandbox(state, clock=clock, offload=asyncio.to_thread)
-    agent, live = CommandAgent(offload=asyncio.to_thread), Live()
+    offload = asyncio.to_thread
+    sandbox = await choose_sandbox(state, clock=clock, offload=offload)
+    agent, live = CommandAgent(offload=offload), Live()
     async with AsyncExitStack() as held:
         journal = await held.enter_async_context(_journal(state / JOURNAL, ids))
         kept, broker = _checkpoints(home, journal), way_out(home, journal, clock)
-        offload = asyncio.to_thread
         tools = standard_tools(offload=offload, clock=clock, broker=broker, checkpoints=kept)
-        told, hear = tool_infos(tools), live.hear
-        holding = builtin_agent(
-            home, computer=who.name, tools=told, clock=clock, hear=hear, language=language
-        )
+        how = {"computer": who.name, "language": language}
+        holding = builtin_agent(home, tools=tool_infos(tools), clock=clock, hear=live.hear, **how)
         thinking, supply = await held.enter_async_context(holding)
+
+        def trusted() -> Risk:
+            said = setting("runner.hub_trust").value
+            return hub_trust if said == "auto" else said
+
         parts = Parts(
             runner=who.id,
             account=who.account,
@@ -73,7 +75,7 @@ async def open_runner(
             slots=setting("runner.slots").value,
             language=language,
             most=lambda name: setting(name).value,
-            hub_trust=partial(_hub_trust, auto=hub_trust),
+            hub_trust=trusted,
             link=link,
             journal=journal,
             agents={agent.name: agent, thinking.name: thinking},
@@ -144,11 +146,6 @@ def way_out(home: Path, journal: Journal, clock: Clock) -> Broker:
         path=home / "runner" / EGRESS,
         clock=clock,
     )
-
-
-def _hub_trust(*, auto: Risk) -> Risk:
-    said = setting("runner.hub_trust").value
-    return auto if said == "auto" else said
 
 
 def computer_name(said: str | None) -> str:

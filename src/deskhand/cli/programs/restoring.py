@@ -65,11 +65,10 @@ def restore(
             shutil.rmtree(prepared, ignore_errors=True)
             raise
         # From here on nothing is deleted: in its place may be what was there before.
-        named = stamp(clock.now()).replace(":", "").replace(".", "")
+        now = stamp(clock.now()).replace(":", "").replace(".", "")
+        before = home.with_name(f"{home.name}.before-restore-{now}")
         try:
-            aside = place(
-                prepared, home, aside=home.with_name(f"{home.name}.before-restore-{named}")
-            )
+            aside = place(prepared, home, aside=before)
         except OSError as error:
             raise DeskhandError(Code.HOME_UNSAFE, f"{home}: {error.strerror}") from None
         # A hub makes itself a new key for pushes; the others only their owner can give again.

@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 import sys
 from contextlib import closing
-from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Final
 
@@ -81,10 +80,8 @@ async def _pair(path: Path, *, url: str | None, invite: str | None, name: str) -
         raise DeskhandError(Code.INVALID, lacks, field=lacks)
     clock, hub = SystemClock(), Client(url=url.rstrip("/"))
     # An invitation and a lease live by the clock: it is compared with the hub's.
-    if date := hub.send("GET", "/healthz").getheader("Date"):
-        apart = (clock.now() - parsedate_to_datetime(date)).total_seconds()
-        if abs(apart) > _SKEW_SECONDS_MAX:
-            raise DeskhandError(Code.CLOCK_WRONG, f"{apart:+.0f} s")
+    if abs(apart := hub.ahead()) > _SKEW_SECONDS_MAX:
+        raise DeskhandError(Code.CLOCK_WRONG, f"{apart:+.0f} s")
     secret, _, inviter = said.partition("&by=")
     by = {"code": secret} if secret.replace(" ", "").isdigit() else {"invite": secret}
     asked = hub.call("POST", "/v1/pair", {**by, "name": name, "kind": "runner"})

@@ -112,9 +112,8 @@ async def running_hub(path: Path, *, port: int | None, reach: Reach) -> AsyncGen
             Secret("DESKHAND_DATABASE_URL password", urlsplit(url.reveal()).password or "")
             store = opening.open_postgres_store(url.reveal(), clock, offload=asyncio.to_thread)
         else:
-            store = opening.open_sqlite_store(
-                held.path / opening.FILE, clock, offload=asyncio.to_thread
-            )
+            file = held.path / opening.FILE
+            store = opening.open_sqlite_store(file, clock, offload=asyncio.to_thread)
         ending.push_async_callback(store.close)
         owner = await ensure_owner(store, ids, home=held.path, name=socket.gethostname())
         stored = await store.find(owner.account, Decided, limit=_SETTINGS_MAX)
@@ -149,8 +148,7 @@ async def running_hub(path: Path, *, port: int | None, reach: Reach) -> AsyncGen
         # The account gets what stands in config.toml and was never decided otherwise.
         for name, value in config_values().items():
             if REGISTRY[name].account and name not in decided:
-                body: JsonObject = {"name": name, "value": as_json(value)}
-                await running.op("settings.put", body)
+                await running.op("settings.put", {"name": name, "value": as_json(value)})
         yield running
 
 
@@ -306,14 +304,8 @@ class _Desk:
         It is written down before the hub learns of it. One that was revoked stays dead; a new one is made.
         """
         running, account, ids = self._running, self._running.owner.account, self._running.hub.ids
-        new = LocalDevice(
-            account=account,
-            device=ids.new("run"),
-            token=new_token(ids),
-            url=running.url,
-            name=self._name,
-        )
-        path = running.home / RUNNER_FILE
+        who = {"account": account, "device": ids.new("run"), "token": new_token(ids)}
+        new, path = LocalDevice(**who, url=running.url, name=self._name), running.home / RUNNER_FILE
         kept = await ensure_device(running.hub.store, path, new, role=Role.RUNNER)
         return Principal(account=account, id=kept.device, role=Role.RUNNER, name=self._name)
 
