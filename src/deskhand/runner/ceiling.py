@@ -30,9 +30,7 @@ FILE: Final = "folders.json"
 _LOCK: Final = "folders.lock"
 _EFFECTS: Final = "folders.effects"
 _TURN: Final = "folders.turn"
-_LOOKS: Final = frozenset(
-    {"root", "read", "stat", "list", "sha256", "protected", "together", "keep", "look"}
-)
+_LOOKS: Final = "root read stat list sha256 foreign mark protected together keep look"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,18 +125,17 @@ class Ceiling:
         return None
 
 
+@dataclass(frozen=True, slots=True)
 class Held:
     """A folder each change of which happens while ``still`` lets it: whatever does not only look is such a change."""
 
-    def __init__(
-        self, folder: FolderAccess, still: Callable[[], AbstractContextManager[None]]
-    ) -> None:
-        self._folder, self._still = folder, still
+    _folder: FolderAccess
+    _still: Callable[[], AbstractContextManager[None]]
 
     def __getattr__(self, name: str) -> object:
         """Return what the folder does, to be done only while it may be."""
         found = getattr(self._folder, name)
-        if name in _LOOKS:
+        if name in _LOOKS.split():
             return found
 
         def held(*what: object, **how: object) -> object:

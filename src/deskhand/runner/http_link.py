@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Final, cast
 from urllib.parse import quote, urlsplit
 
@@ -103,7 +103,10 @@ class HttpLink:
         try:
             async with self._client.stream(method, path, **given) as response:  # pyright: ignore[reportArgumentType] - passed on as given
                 if response.is_error:
-                    raise _refusal(response.status_code, await response.aread())
+                    with suppress(ValueError, KeyError, TypeError):
+                        code = json.loads(await response.aread())["error"]["code"]
+                        raise DeskhandError(Code(code))
+                    raise DeskhandError(Code.HUB_UNREACHABLE, f"HTTP {response.status_code}")
                 yield response
         except httpx.TransportError as error:
             raise DeskhandError(Code.HUB_UNREACHABLE, type(error).__name__) from None
@@ -121,11 +124,3 @@ def _frame(fields: dict[str, str]) -> Frame | None:
             return Frame(kind=kind, seq=seq, data=data)
         case _:
             return None
-
-
-def _refusal(status: int, body: bytes) -> DeskhandError:
-    try:
-        said = cast("dict[str, JsonObject]", json.loads(body))["error"]
-        return DeskhandError(Code(str(said["code"])))
-    except (ValueError, KeyError, TypeError):
-        return DeskhandError(Code.HUB_UNREACHABLE, f"HTTP {status}")

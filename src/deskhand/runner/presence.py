@@ -45,7 +45,7 @@ class Presence:
         self._said: JsonObject | None = None
         self._leaving: LinkState = "stopped"
         self._slept = 0
-        self._said_goodbye: float | None = None
+        self._said_goodbye = -_GOING_SECONDS
 
     async def advertise(self) -> None:
         """Tell the hub what this computer can do, if that has changed since it was last told.
@@ -77,7 +77,10 @@ class Presence:
             if late > _SLEPT_SECONDS:
                 self._slept += round(late)
                 woke()
-            elif self._going() or clock.monotonic() < spoke + self._word_seconds():
+            # After a goodbye a word would take it back.
+            elif clock.monotonic() < max(
+                self._said_goodbye + _GOING_SECONDS, spoke + self._word_seconds()
+            ):
                 continue
             spoke, self._leaving = clock.monotonic(), "stopped"
             ops = [self._op("presence.note", state="up", slept_seconds=self._slept or None)]
@@ -94,11 +97,6 @@ class Presence:
 
     def _op(self, kind: str, task: str | None = None, **body: Json) -> Op:
         return Op(op_id=self._parts.ids.new("op"), kind=kind, task=task, body=body)
-
-    def _going(self) -> bool:
-        """Whether goodbye was said a moment ago: a word after it would take it back."""
-        said = self._said_goodbye
-        return said is not None and self._parts.clock.monotonic() - said < _GOING_SECONDS
 
     async def say_goodbye(self, state: LinkState | None = None) -> None:
         """Tell the hub why it will not hear from here, if there is time for it: what was told last, or ``stopped``."""
