@@ -117,17 +117,6 @@ async def test_rows_become_a_workbook_with_numbers_as_numbers() -> None:
     assert notes["A3"].value == "'=1+1"
 
 
-async def test_a_table_in_markdown_is_enough_for_a_workbook_or_csv() -> None:
-    """A model that says its table the other way is understood."""
-    book = load_workbook(io.BytesIO(await _written("a.xlsx", content=MARKDOWN)))
-    rows = list(
-        csv.reader(io.StringIO((await _written("a.csv", content=MARKDOWN)).decode("utf-8-sig")))
-    )
-
-    assert [list(row) for row in book.worksheets[0].iter_rows(values_only=True)][:2] == rows[:2]
-    assert rows[1] == ["서울", "10"]
-
-
 @pytest.mark.parametrize("text", ["=1+1", "+1", "-1", "@x", "\t=1", "=cmd|' /C calc'!A0"])
 async def test_no_cell_of_a_csv_is_a_formula(text: str) -> None:
     """UP-09: what a spreadsheet program would run is neutralised; a negative number stays one."""

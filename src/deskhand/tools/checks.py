@@ -27,7 +27,7 @@ from deskhand.tools.builtin import result, source
 from deskhand.tools.reading import Reader
 from deskhand.tools.tables.columns import Column
 from deskhand.tools.tables.reading import Table
-from deskhand.tools.tabling import Tabling, made_of
+from deskhand.tools.writing.documents import Tabling, made_of
 
 _ITEM = re.compile(r"[-*] ")
 _NOT_TEXT: Final = re.compile(r"\[(?:page \d+ of \d+|sheet .*: \d+ rows)\]|\W+|_+")

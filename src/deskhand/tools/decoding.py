@@ -46,9 +46,7 @@ def decode(data: bytes) -> Decoded:
         with suppress(UnicodeDecodeError):
             found = Decoded(text=data.decode(encoding), encoding=encoding)
             shown = found.text[:_SAMPLE_BYTES]
-            guessed = encoding in ("utf-16-le", "utf-16-be")
-            most = 0 if guessed else max(3, len(shown) * 0.02)
-            if len(_CONTROL.findall(shown)) > most:
+            if len(_CONTROL.findall(shown)) > max(3, len(shown) * 0.02):
                 break
             return found
     raise DeskhandError(Code.UNSUPPORTED_TYPE, "it is no text")
@@ -56,15 +54,9 @@ def decode(data: bytes) -> Decoded:
 
 def _encodings(data: bytes) -> Iterator[str]:
     """Yield what the bytes may be in, the likeliest first."""
-    sample = data[:_SAMPLE_BYTES]
     if marked := _MARK.match(data):
         yield str(marked.lastgroup).replace("_", "-")
-    elif b"\x00" in sample:  # UTF-16 without its mark: Latin text has a zero in every other byte
-        for start, name in ((1, "utf-16-le"), (0, "utf-16-be")):
-            often = sample[start::2].count(0) * 2 >= len(sample) * 0.3
-            if often and not sample[1 - start :: 2].count(0):
-                yield name
-    else:
+    elif b"\x00" not in data[:_SAMPLE_BYTES]:
         yield "utf-8"
         yield from ["cp949"] * _korean(data)
         yield from ("cp1252", "latin-1")

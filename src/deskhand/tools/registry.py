@@ -23,10 +23,10 @@ from deskhand.tools.apart.asking import Apart
 from deskhand.tools.builtin import BuiltIn, W, Work
 from deskhand.tools.checks import Checks
 from deskhand.tools.reading import Reader
-from deskhand.tools.tabling import Tabling
 from deskhand.tools.undo.keeping import Checkpoints
 from deskhand.tools.undo.undoing import Undoing
 from deskhand.tools.writing import documents
+from deskhand.tools.writing.documents import Tabling
 
 
 def tool_infos(tools: Mapping[str, Tool]) -> tuple[ToolInfo, ...]:

@@ -1,6 +1,8 @@
 """Documents and tables out: the suffix of the name says which kind, and what a person opens is checked for what it could do.
 
-It refuses to send anything: a mail is a draft that a mail program opens unsent. No cell becomes a formula (UP-09).
+A table never travels through an agent: a wish names its file, which is read from csv, tsv and Excel, added up and shaped.
+Numbers are exact; a float never appears in a wish or a result. It refuses to send anything: a mail is a draft that a
+mail program opens unsent. No cell becomes a formula (UP-09).
 """
 
 from __future__ import annotations
@@ -8,24 +10,114 @@ from __future__ import annotations
 import csv
 import io
 import json
+from base64 import b64decode
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from decimal import Decimal
 from email.message import EmailMessage
 from functools import partial
 from itertools import chain
 from pathlib import PurePosixPath
-from typing import Final, TypeVar
+from typing import Final, TypeVar, cast
 
 from deskhand.errors import Code, DeskhandError
-from deskhand.ports import Place, ToolResult
+from deskhand.limits import READ_BYTES_MAX
+from deskhand.ports import FolderAccess, Place, ToolResult
 from deskhand.protocol import wishes
-from deskhand.protocol.wire import Json
+from deskhand.protocol.wire import Json, JsonObject
+from deskhand.tools.builtin import about, ok, source
 from deskhand.tools.changing import write_once
-from deskhand.tools.tables.columns import Column
-from deskhand.tools.tables.reading import is_missing, places
-from deskhand.tools.tables.shaping import Grid, typed
+from deskhand.tools.reading import Reader
+from deskhand.tools.tables.columns import Column, Read, number_of
+from deskhand.tools.tables.reading import Table, is_missing, places
+from deskhand.tools.tables.reading import read as read_table
+from deskhand.tools.tables.shaping import Grid, Made, shape, typed
 
+_Tables = list[tuple[str, Table]]
 _W = TypeVar("_W")
+
+
+@dataclass(frozen=True, slots=True)
+class Tabling:
+    """Reads tables and writes what becomes of them; Excel files are taken apart by the reader's way."""
+
+    reader: Reader
+
+    async def load(
+        self, wish: wishes.SourceFiles, place: Place
+    ) -> tuple[_Tables, list[JsonObject]]:
+        """Return every file's table under its name, and which sheets of them were not asked for.
+
+        Raises:
+            DeskhandError: ``unsupported_type``, ``invalid``: no table; ``not_found``: no such sheet or file.
+        """
+        access, tables, others = source(wish, place), _Tables(), list[JsonObject]()
+        for path in wish.paths:
+            with about(path):
+                data = await self._read(access, path)
+                if PurePosixPath(path).suffix.lower() in (".xlsx", ".xlsm"):
+                    sheets = await self._sheets(data, place)
+                    name = wish.sheet or next(iter(sheets), "")
+                    if name not in sheets:
+                        detail = f"no sheet {name}; there is {', '.join(sheets)}"
+                        raise DeskhandError(Code.NOT_FOUND, detail)
+                    data = sheets.pop(name).encode("utf-8", errors="replace")
+                    if sheets and not wish.sheet:
+                        others.append({"what": "sheets", "file": path, "sheets": ", ".join(sheets)})
+                tables.append((path, await self.reader.offload(partial(read_table, data))))
+        return tables, others
+
+    async def write_table(self, wish: wishes.WriteTable, place: Place) -> ToolResult:
+        """Write it and return how many rows it has, its columns and the remarks."""
+        tables, others = await self.load(wish.tables, place)
+        made = await self.reader.offload(lambda: made_of(wish, tables))
+        written, grid = await self._written(wish, made.data, place), made.grid
+        columns: JsonObject = {"columns": [column.name for column in grid.columns]}
+        counted: JsonObject = {"rows": len(grid.rows), "remarks": [*others, *grid.remarks]}
+        value = {**written.value, **columns, **counted}
+        return ok(value, f"{written.text}, {len(grid.rows)} rows")
+
+    async def merge_pdfs(self, wish: wishes.MergePdfs, place: Place) -> ToolResult:
+        """Write the pages of all, in their order, and return how many there are."""
+        access = source(wish.files, place)
+        files = [await self._read(access, path) for path in wish.files.paths]
+        answer = await self.reader.apart.ask({"do": "pdfs"}, files, place)
+        written = await self._written(wish, b64decode(str(answer["data"])), place)
+        return ok({**written.value, "pages": answer["pages"]}, written.text)
+
+    async def list_sheets(self, wish: wishes.SourceFiles, place: Place) -> ToolResult:
+        """Return the sheets of an Excel file that have something in them."""
+        data = await self._read(source(wish, place), wish.paths[0])
+        names = [*await self._sheets(data, place)]
+        return ok({"sheets": [*names]}, "\n".join(names))
+
+    async def _read(self, access: FolderAccess, path: str) -> bytes:
+        return await self.reader.offload(partial(access.read, path, limit=READ_BYTES_MAX))
+
+    async def _sheets(self, data: bytes, place: Place) -> dict[str, str]:
+        answer = await self.reader.apart.ask({"do": "sheets"}, [data], place)
+        return cast("dict[str, str]", answer["sheets"])
+
+    async def _written(self, wish: wishes.Write, data: bytes, place: Place) -> ToolResult:
+        return await self.reader.offload(
+            lambda: write_once(place.results, wish.path, data, replace=wish.replace)
+        )
+
+
+def made_of(
+    wish: wishes.WriteTable | wishes.CheckTable, tables: _Tables, *, read: Read = number_of
+) -> Made:
+    """Return the file of a table that its name asks for, or of a report on one; the same table is the same bytes.
+
+    Raises:
+        DeskhandError: ``invalid`` for a kind that is not known, and what shaping raises.
+    """
+    if isinstance(wish, wishes.WriteReport | wishes.CheckReport):
+        from deskhand.tools.writing.reporting import report
+
+        return report(*tables[0], wish.shape, language=wish.language, read=read)
+    grid = shape(tables, wish.shape, read=read)
+    return Made(grid=grid, data=_made(wish.path, grid, _TABLES))
 
 
 def write_document(wish: wishes.WriteDocument, place: Place) -> ToolResult:
@@ -36,15 +128,6 @@ def write_document(wish: wishes.WriteDocument, place: Place) -> ToolResult:
     """
     data = _made(wish.path, wish, _DOCUMENTS)
     return write_once(place.results, wish.path, data, replace=wish.replace)
-
-
-def rendered(path: str, grid: Grid) -> bytes:
-    """Return the file of a table that a name asks for; the same table is the same bytes.
-
-    Raises:
-        DeskhandError: ``invalid`` for a kind that is not known.
-    """
-    return _made(path, grid, _TABLES)
 
 
 def _made(path: str, of: _W, kinds: Mapping[str, Callable[[_W], bytes]]) -> bytes:
@@ -107,17 +190,10 @@ def _mail(wish: wishes.WriteDocument) -> bytes:
 
 
 def _tables(wish: wishes.WriteDocument) -> list[tuple[str, Sequence[Sequence[Json]]]]:
-    """Return the tables that are given, else those in the markdown."""
-    from deskhand.tools.writing.word import blocks, plain
-
-    drawn = (block.rows for block in blocks(wish.content) if block.rows)
-    given: list[tuple[str, Sequence[Sequence[Json]]]] = [(t.name, t.rows) for t in wish.tables]
-    for number, rows in enumerate(() if given else drawn, start=1):
-        given.append((f"Table {number}", [[plain(cell) for cell in row] for row in rows]))
-    if not given:
+    if not wish.tables:
         detail = 'say the rows: [{"name": "Sales", "rows": [["Region", "Sum"], ["North", 10]]}]'
         raise DeskhandError(Code.INVALID, detail, field="tables")
-    return given
+    return [(one.name, one.rows) for one in wish.tables]
 
 
 def _as_text(value: Json) -> str:

@@ -71,11 +71,6 @@ def blocks(markdown: str) -> Iterator[Block]:
             yield Block(tag=next(styled, "p") if around[-1] == "p" else around[-1], text=token)
 
 
-def plain(text: Token) -> str:
-    """Return the words of a text without what makes them bold or a link."""
-    return "".join(child.content or _BREAKS.get(child.type, "") for child in text.children or ())
-
-
 def _table(document: Word, rows: Sequence[Sequence[Token]]) -> None:
     table = document.add_table(0, len(rows[0]), style="Table Grid")
     for number, row in enumerate(rows):
