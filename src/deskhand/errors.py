@@ -6,6 +6,7 @@ inner detail (paths of the program, tracebacks, secrets) to a client: ``detail``
 
 from __future__ import annotations
 
+from dataclasses import KW_ONLY, dataclass
 from enum import StrEnum
 from typing import Final, Self
 
@@ -89,6 +90,7 @@ class Code(StrEnum):
     UPLOAD_VERSION = "upload_version", 412
 
 
+@dataclass(eq=False)
 class DeskhandError(Exception):
     """One refusal, with everything a client needs to show it and to get past it.
 
@@ -99,19 +101,14 @@ class DeskhandError(Exception):
         retry_after_seconds: when trying again makes sense.
     """
 
-    def __init__(
-        self,
-        code: Code,
-        detail: str = "",
-        *,
-        field: str | None = None,
-        retry_after_seconds: float | None = None,
-    ) -> None:
-        """Keep the parts; the message is the English sentence."""
-        self.code = code
-        self.detail = detail
-        self.field = field
-        self.retry_after_seconds = retry_after_seconds
+    code: Code
+    detail: str = ""
+    _: KW_ONLY
+    field: str | None = None
+    retry_after_seconds: float | None = None
+
+    def __post_init__(self) -> None:
+        """Say the English sentence as an exception does."""
         super().__init__(self.sentence())
 
     def sentence(self, language: str = "en") -> str:

@@ -23,18 +23,8 @@ from deskhand.limits import SUGGESTIONS_MAX
 from deskhand.protocol.objects import CommandInfo
 from deskhand.texts import table
 
-_NEAR: Final = 0.5
-"""How much the second and third nearest examples weigh beside the nearest."""
-_LEAST: Final = 0.2
-"""Below this nearness nothing is suggested."""
-_ROOT: Final = 5
-_FILES_MAX: Final = 20
-_SENTENCE_CHARS_MAX: Final = 500
-"""What is longer is no command; its forms would take long, too."""
-_LINE_CHARS_MAX: Final = 3000
-_LEFT_SHARE_MAX: Final = 0.6
-"""A command that would leave more of the words undone is not what was meant."""
 _TABLE: Final = table("deskhand.core.words", "suggesting.toml")
+_MOST: Final = _TABLE["most"]
 _EMPTY: Final = frozenset(_TABLE["empty"].split())
 _KINDS: Final[dict[str, list[str]]] = _TABLE["mentions"]
 _KIND_NAMES: Final = tuple(name for names in _KINDS.values() for name in names)
@@ -80,7 +70,7 @@ def meanings(
 ) -> list[Meaning]:
     """Return what a sentence may mean in a folder, the nearest first; nothing for what no command is near to."""
     sentence = unicodedata.normalize("NFC", " ".join(said.split()))
-    if len(sentence) > _SENTENCE_CHARS_MAX or not sentence.isprintable():
+    if len(sentence) > _MOST["sentence_chars"] or not sentence.isprintable():
         return []
     days = period_in(sentence, today)
     names = [
@@ -89,7 +79,7 @@ def meanings(
     near = (
         _Filling(sentence, command, names, days).meaning()
         for nearness, command in _ranked(sentence, tuple(commands))
-        if nearness >= _LEAST and re.search(_TABLE["asked"].get(command.name, ""), sentence)
+        if nearness >= _MOST["least"] and re.search(_TABLE["asked"].get(command.name, ""), sentence)
     )
     return [*islice(filter(None, near), SUGGESTIONS_MAX)]
 
@@ -115,7 +105,7 @@ def _ranked(said: str, commands: tuple[CommandInfo, ...]) -> list[tuple[float, C
     for command, texts in told.items():
         products = (sum(asked[gram] * of.get(gram, 0) for gram in asked) for of in texts)
         best, *others = sorted(products, reverse=True)
-        ranked.append((best + _NEAR * sum(others[:2]), command))
+        ranked.append((best + _MOST["near"] * sum(others[:2]), command))
     return sorted(ranked, key=lambda one: -one[0])
 
 
@@ -167,7 +157,7 @@ class _Filling:
             return None
         line = " ".join([f"/{name}", *words, *filter(None, [last]), *options])
         left, share = self._left(_vocabulary(name, self._command.examples))
-        if share > _LEFT_SHARE_MAX or len(line) > _LINE_CHARS_MAX:
+        if share > _MOST["left_share"] or len(line) > _MOST["line_chars"]:
             return None
         fit = len(self._spans) + len(self._roots & _roots(self._said))
         return Meaning(command=self._command, line=line, not_honored=left, fit=fit)
@@ -213,7 +203,7 @@ class _Filling:
     def _paths(self, last: str | None) -> list[str]:
         command, least = self._command, _TABLE["several"].get(self._command.name, 1)
         endings = set(_TABLE["kinds"].get(command.name, command.endings)) - {last}
-        room = min(command.most - (command.name in _TABLE["last"]), _FILES_MAX)
+        room = min(command.most - (command.name in _TABLE["last"]), _MOST["files"])
         listed = ((one, not endings or one.ending in endings) for one in self._listing)
         files = [one for one, fits in listed if fits and not one.is_folder]
         inner = "".join(f"\n{one.path}" for one in files)
@@ -309,7 +299,7 @@ def _roots(said: str) -> frozenset[str]:
     found, same = set[str](), _TABLE["same"]
     for word in re.findall(r"[^\W\d_]{2,}", re.sub(r"\.\w{1,5}(?=\s|$)", "", said.casefold())):
         if word not in _EMPTY and not word.startswith(("파일", "폴더", "문서")):
-            found.add(word[: 2 if "가" <= word[0] <= "힣" else _ROOT])
+            found.add(word[: 2 if "가" <= word[0] <= "힣" else _MOST["root"]])
             found |= {f"={n}" for n, all_ in enumerate(same) if word.startswith(tuple(all_))}
     return frozenset(found)
 

@@ -54,10 +54,10 @@ def scan(lines: Sequence[str], path: str) -> list[Line]:
 def cues_of(words: str) -> frozenset[Cue]:
     """Return what the words of one line say by themselves."""
     found = {cue for cue, form in _PATTERNS.items() if form.search(words)}
-    promise = _PROMISE.match(words) if Cue.DECISION not in found else None
+    promise = _FORMS["promise"].match(words) if Cue.DECISION not in found else None
     if promise and promise["who"].split()[0].lower() not in _NOBODY:
         found.add(Cue.ACTION)  # ``Anna to send ...`` is one, ``It will rain`` is none
-    if _DONE.search(words):
+    if _FORMS["done"].search(words):
         found = (found - {Cue.ACTION}) | {Cue.DONE}
     if _UNDECIDED.search(words):
         found = (found - {Cue.DECISION}) | {Cue.RISK}
@@ -81,18 +81,18 @@ class _Section:
     """How the heading after this one begins, where headings are numbered."""
 
     def take(self, number: int, seen: str, following: str) -> Line | None:
-        words, is_item = bare(seen), bool(_ITEM.match(seen))
-        if not words or _RULE.fullmatch(seen):
+        words, is_item = bare(seen), bool(_FORMS["item"].match(seen))
+        if not words or _FORMS["rule"].fullmatch(seen):
             self._gap = self._gap or not words
             return None
-        if "|" in seen and "-" in following and _TABLE_RULE.fullmatch(following):
+        if "|" in seen and "-" in following and _FORMS["table_rule"].fullmatch(following):
             return Line(number, words, is_heading=True)  # names columns, says nothing
-        hit = _NUMBERED.match(seen)
+        hit = _FORMS["numbered"].match(seen)
         is_next = hit is not None and f"{int(hit[1])}{hit[2]}" == self._next
         if hit and self._next.endswith(hit[2]):
             self._next = ""  # its items have numbers of the same kind
         is_soft = not is_item and _is_heading(seen, following)
-        if is_next or is_soft or _BARE_SECTION.fullmatch(words):
+        if is_next or is_soft or _FORMS["section"].fullmatch(words):
             self._next = f"{int(hit[1]) + 1}{hit[2]}" if hit else ""
             name = words.strip(" :：[]#*")
             self._cue = next((cue for cue, form in _SECTIONS.items() if form.search(name)), None)
@@ -118,21 +118,15 @@ def _is_heading(seen: str, following: str) -> bool:
     """``# Title`` and underlined titles are headings; so is a short ``Actions:`` or ``[할 일]`` of its own."""
     marked = re.match(r"#{1,6}\s", seen) or re.fullmatch(r"={3,}|-{3,}", following)
     short = len(seen) <= _SOFT_CHARS_MAX and len(seen.split()) <= _SOFT_WORDS_MAX
-    named = marked or (short and _SOFT_HEADING.search(seen))
+    named = marked or (short and _FORMS["soft_heading"].search(seen))
     # A heading that itself says what to do opens nothing.
-    return bool(named) and not (_LABELLED.search(seen) and Cue.ACTION in cues_of(bare(seen)))
+    return bool(named) and not (
+        _FORMS["labelled"].search(seen) and Cue.ACTION in cues_of(bare(seen))
+    )
 
 
-_LABELLED = re.compile(r"[:：]\**\s*[^\s*]+\s+\S+")
-_SOFT_HEADING = re.compile(r"[:：]$|^\*\*[^*]+\*\*$|^\[[^\]]{2,}\]$|^【.+】$")
-_RULE = re.compile(r"[\s=_*~\-|:+#]+|```.*|~~~.*")
-_TABLE_RULE = re.compile(r"[\s:|-]+")
-_NUMBERED = re.compile(r"([0-9]{1,3})([.)])\s")
-_ITEM = re.compile(r"\s*(?:[-*+•·■□▪○●]\s+|[0-9]{1,3}[.)]\s+|\[[ xX]\])")
 _WORDS: Final = wording("cues")
-_BARE_SECTION, _DONE, _PROMISE = (
-    re.compile(_WORDS[name]) for name in ("section", "done", "promise")
-)
+_FORMS: Final = {name: re.compile(form) for name, form in _WORDS["forms"].items()}
 _NOBODY: Final = frozenset(_WORDS["nobody"].split())
 _SECTIONS: Final = {Cue(name): re.compile(form) for name, form in _WORDS["sections"].items()}
 _LINES: Final = {
