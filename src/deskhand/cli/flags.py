@@ -28,14 +28,12 @@ from typing_extensions import override
 from deskhand.cli.client import home
 from deskhand.cli.screen import speak
 from deskhand.errors import Code, DeskhandError
-from deskhand.texts import LANGUAGES
+from deskhand.texts import LANGUAGES, table
 
 EVERYWHERE: Final = ("--json", "--quiet", "--verbose", "--no-input", "--no-color")
 Mode = Literal["read-only", "ask", "workspace", "trusted"]
 MODES: Final = get_args(Mode)
-LAID_OUT: Final[dict[str, dict[str, Any]]] = tomllib.loads(
-    Path(__file__).with_name("commands.toml").read_text(encoding="utf-8")
-)
+LAID_OUT: Final = table("deskhand.cli", "commands.toml")
 _FLAGS: Final = LAID_OUT.pop("flags")
 _DURATIONS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 

@@ -6,10 +6,8 @@ while is waited for: the work goes on without us.
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Callable, Iterator
 from math import inf
-from pathlib import Path
 from time import monotonic, sleep  # noqa: TID251 - a plain program that waits for its hub
 from typing import Final, cast
 
@@ -17,15 +15,14 @@ from deskhand.cli.client import LIST_LIMIT, Client
 from deskhand.cli.screen import Exit, Obj, one_line, speak
 from deskhand.errors import Code, DeskhandError
 from deskhand.limits import SYNC_WAIT_SECONDS_MAX
+from deskhand.texts import table
 
 FINAL: Final = frozenset({"completed", "failed", "canceled"})
 _AWAY_SECONDS_MAX: Final = 60.0
 _AGAIN_SECONDS: Final = 0.5
 _SUGGESTED_SECONDS: Final = 1.0
 _LOOK_KINDS: Final = ("task.", "approval.", "question.")
-_SAID: Final[dict[str, dict[str, str]]] = tomllib.loads(
-    Path(__file__).with_suffix(".toml").read_text(encoding="utf-8")
-)
+_SAID: Final = table("deskhand.cli", "follow.toml")
 
 
 def pages_of(hub: Client, after: int, *, seconds: float | None) -> Iterator[list[Obj]]:

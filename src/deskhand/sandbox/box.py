@@ -9,17 +9,15 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-import tomllib
 from collections.abc import Generator, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from deskhand.limits import COMMAND_FILE_BYTES_MAX
 from deskhand.ports import Command
+from deskhand.texts import table
 
-INSIDE: Final[dict[str, Any]] = tomllib.loads(
-    Path(__file__).with_name("box.toml").read_text("ascii")
-)
+INSIDE: Final = table("deskhand.sandbox", "box.toml")
 _STAND_INS: Final[Mapping[str, str]] = INSIDE["stand_ins"]
 
 

@@ -6,7 +6,6 @@ import json
 import os
 import socket
 import sys
-import tomllib
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
@@ -14,10 +13,9 @@ from typing import Any, Final
 
 from deskhand.errors import Code, DeskhandError
 from deskhand.ports import Command, CommandResult, FolderAccess, Sandbox
+from deskhand.texts import table
 
-_KNOWN: Final[dict[str, Any]] = tomllib.loads(
-    Path(__file__).with_name("escapes.toml").read_text("utf-8")
-)
+_KNOWN: Final = table("deskhand.sandbox", "escapes.toml")
 _MEMORY: Final = 512 * 1024**2
 _SECONDS: Final = 20.0
 

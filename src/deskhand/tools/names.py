@@ -8,14 +8,13 @@ a protected file that is not there yet is as protected as one that is.
 from __future__ import annotations
 
 import re
-import tomllib
 from collections.abc import Sequence
-from importlib.resources import files
 from typing import Final
 from unicodedata import category
 
 from deskhand.errors import Code, DeskhandError
 from deskhand.permissions.matching import fold
+from deskhand.texts import table
 
 _PATH_BYTES_MAX: Final = 4096
 _NAME_BYTES_MAX: Final = 255
@@ -26,7 +25,7 @@ _INVISIBLE: Final = {*_IGNORABLE, "Cs", "Zl", "Zp"}
 _JOINERS: Final = "\u200c\u200d"
 """Invisible, but honest in Persian names and in emoji; they are ignored when names are compared."""
 
-_SAID = tomllib.loads(files("deskhand.tools").joinpath("protected.toml").read_text("utf-8"))
+_SAID = table("deskhand.tools", "protected.toml")
 _ODD: Final = {re.compile(spelling): reason for spelling, reason in _SAID.pop("odd").items()}
 _GIT_MAY: Final = frozenset[str](_SAID.pop("git_may"))
 _RUNS: Final = frozenset[str](name for names in _SAID.values() for name in names)

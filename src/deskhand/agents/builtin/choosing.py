@@ -9,16 +9,15 @@ import anything that talks to a model.
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from importlib.resources import files
 from typing import Final, Literal
 
 from deskhand.errors import Code, DeskhandError
 from deskhand.protocol.objects import FolderMode, ModelInfo, ModelLabel
 from deskhand.secret import Secret
+from deskhand.texts import table
 
 OFF: Final = "none"
 """What ``model.name`` says where no model may think by itself."""
@@ -136,9 +135,7 @@ class Provider:
     package: str = "openai"
 
 
-KNOWN: Final = tomllib.loads(
-    files("deskhand.agents.builtin").joinpath("known.toml").read_text("utf-8")
-)
+KNOWN: Final = table("deskhand.agents.builtin", "known.toml")
 PROVIDERS: Final = {name: Provider(**one) for name, one in KNOWN["providers"].items()}
 SERVERS: Final[Mapping[str, int]] = KNOWN["servers"]
 CATALOGUE: Final[Mapping[str, str]] = KNOWN["models"]

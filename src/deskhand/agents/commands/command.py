@@ -6,18 +6,16 @@ outside itself: the agent builds it anew for every move and feeds it the history
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from importlib.resources import files
 from itertools import chain, count
-from typing import Any, Final, Self, TypeVar
+from typing import Final, Self, TypeVar
 
 from deskhand.agents.commands.values import number, objects, strings, words
 from deskhand.ports import CheckWish, Done, GiveUp, ToolCall, Turn, Wishes
 from deskhand.protocol.objects import CommandInfo, OptionInfo
 from deskhand.protocol.wire import Json, JsonObject
-from deskhand.texts import LANGUAGES, language_of, text
+from deskhand.texts import LANGUAGES, language_of, table, text
 
 T = TypeVar("T")
 Plan = Generator[Wishes, Turn, Done | GiveUp]
@@ -27,9 +25,7 @@ Checks = tuple[CheckWish, ...]
 
 _NAME_CHARS_MAX: Final = 120
 _FACTS_MAX: Final = 2_000
-TYPED: Final[dict[str, dict[str, Any]]] = tomllib.loads(
-    files("deskhand.agents.commands").joinpath("commands.toml").read_text("utf-8")
-)
+TYPED: Final = table("deskhand.agents.commands", "commands.toml")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

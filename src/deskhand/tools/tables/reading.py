@@ -10,7 +10,6 @@ from __future__ import annotations
 import csv
 import io
 import re
-import tomllib
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
@@ -18,15 +17,15 @@ from contextlib import suppress
 from dataclasses import dataclass
 from decimal import Decimal
 from enum import StrEnum
-from importlib.resources import files
 from itertools import chain, count
 from typing import Final
 
 from deskhand.core.dates import a_date
 from deskhand.errors import Code, DeskhandError
+from deskhand.texts import table
 from deskhand.tools.decoding import decode
 
-WORDS = tomllib.loads(files("deskhand.tools.tables").joinpath("words.toml").read_text("utf-8"))
+WORDS = table("deskhand.tools.tables", "words.toml")
 """Words by which tables say what they mean."""
 MISSING: Final = frozenset[str](WORDS["missing"])
 """Cells that say that there is no value, in lower case."""
