@@ -26,7 +26,6 @@ from deskhand.clock import Clock
 from deskhand.errors import Code, DeskhandError
 from deskhand.ports import Command, CommandResult, FolderAccess, Offload
 from deskhand.protocol.objects import SandboxInfo
-from deskhand.sandbox import copying
 from deskhand.sandbox import layers as overlay
 from deskhand.sandbox.apply import apply_changes
 from deskhand.sandbox.box import box, exit_code, handed_over
@@ -114,9 +113,9 @@ class Bubblewrap:
 
     def clear(self) -> None:
         """Remove left-overs of earlier runs, but for those whose changes may be applied in part."""
-        unfinished = set(self._records.unfinished())
         for path in self._place.iterdir() if self._place.is_dir() else ():
-            if path.name not in unfinished:
+            ended = self._records.read(path.name)
+            if ended is None or ended.applied:
                 overlay.remove_layers(path)
 
     def _settle(
@@ -149,7 +148,7 @@ class Bubblewrap:
         output = BoundedOutput(command.output_bytes_max)
         copies = self.COPIES and command.writable
         if copies:
-            await to_the_end(self._offload(lambda: copying.copy_in(layers, root)))
+            await to_the_end(self._offload(lambda: overlay.copy_in(layers, root)))
         with (
             handed_over(self.filter(command), command.given) as handed,
             lifeline() as (inside, outside),
@@ -176,7 +175,7 @@ class Bubblewrap:
                 raise DeskhandError(Code.SANDBOX_UNAVAILABLE, "the box was killed from outside")
             code = _never_started(output) if code is None else code
             if copies:
-                await to_the_end(self._offload(lambda: copying.gather(layers)))
+                await to_the_end(self._offload(lambda: overlay.gather(layers)))
         return CommandResult(
             exit_code=code,
             output=output.data(),

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import ctypes
 import os
-from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -70,13 +69,6 @@ class Records:
     def drop(self, key: str) -> None:
         """Forget a run."""
         self._path(key).unlink(missing_ok=True)
-
-    def unfinished(self) -> Iterable[str]:
-        """Return the keys of the runs whose changes may be applied in part."""
-        for path in self._folder.glob("*.json"):
-            ended = self.read(path.stem)
-            if ended is not None and not ended.applied:
-                yield path.stem
 
     def _path(self, key: str) -> Path:
         return self._folder / f"{key}.json"

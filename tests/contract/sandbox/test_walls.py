@@ -220,12 +220,13 @@ def test_memory_of_all_processes_together_is_bounded(party: Party) -> None:
 
 def test_a_fork_bomb_ends(party: Party) -> None:
     """SH-09, RL: processes that only multiply hit the bound, and none is left."""
-    script = "sh -c 'i=0; while [ $i -lt 3000 ]; do sleep 987651 & i=$((i+1)); done; wait' 2>&1"
+    mark = f"98766{os.getpid()}"
+    script = f"sh -c 'i=0; while [ $i -lt 3000 ]; do sleep {mark} & i=$((i+1)); done; wait' 2>&1"
 
     result = party.do(lambda bench: bench.sh(script, bounds=Bounds(seconds=8)))
 
     assert result.stopped is not None or b"fork" in result.output
-    assert processes_with("987651") == []
+    assert processes_with(mark) == []
 
 
 # --- no wall, no run
@@ -253,7 +254,7 @@ def _programs(place: Path, monkeypatch: pytest.MonkeyPatch, **found: str) -> Non
     place.chmod(0o755)
     for name, path in found.items():
         (place / name).symlink_to(path)
-    for module in ("layers", "copying", "idmap"):
+    for module in ("layers", "idmap"):
         monkeypatch.setattr(f"deskhand.sandbox.{module}.SEARCH", str(place))
 
 
@@ -428,7 +429,7 @@ def test_a_folder_too_large_to_copy_is_refused_not_half_copied(
     party: Party, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """SH-10: without an overlay a huge folder gets no command at all, and says why; a reader still reads it."""
-    monkeypatch.setattr("deskhand.sandbox.copying.COMMAND_COPIED_MAX", 3)
+    monkeypatch.setattr("deskhand.sandbox.layers.COMMAND_COPIED_MAX", 3)
     for number in range(4):
         party.put(f"work/{number}", "x\n")
 
