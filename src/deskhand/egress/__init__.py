@@ -31,7 +31,6 @@ Resolve = Callable[[str, int], Awaitable[Sequence[str]]]
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 Dial = Callable[[str, int], Awaitable[Streams]]
-Reach = Literal["global", "private", "never"]
 R = TypeVar("R")
 
 ANY_PRIVATE: Final = "*"
@@ -291,7 +290,7 @@ def parse_target(url: str) -> Target:
     return Target(scheme=scheme, host=host, port=port, path=match["path"] or "/", literal=literal)
 
 
-def reach_of(address: Address) -> Reach:
+def reach_of(address: Address) -> Literal["global", "private", "never"]:
     """Say whether an address is global, private (an owner may admit it), or never to be dialled."""
     if any(address in network for network in _PRIVATE):
         return "private"

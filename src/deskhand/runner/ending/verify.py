@@ -84,21 +84,16 @@ async def evidence_of(
 
 async def _broken(path: str, scope: Scope, gate: Gate) -> Check | None:
     """Return the failed check of a result that is not there, has nothing in it or does not open."""
-    size, root = _size(path, scope), scope.place.results.root
-    if size is None:
-        evidence = gate.say("check.output_missing.evidence", where=root)
-        return _check(gate.say("check.output_missing", name=path), evidence)
-    if size == 0:
-        evidence = gate.say("check.output_empty.evidence")
-        return _check(gate.say("check.output_empty", name=path), evidence)
-    if why := await denied(path, scope, gate):
-        return _check(gate.say("check.output_opens", name=path), why)
-    if PurePosixPath(path).suffix.lower() not in _FORMS or READ not in gate.tools:
-        return None
-    result = await _read(path, scope, gate)
-    if result.outcome == "ok" or result.value.get("code") == str(Code.TOO_LARGE):
-        return None
-    return _check(gate.say("check.output_opens", name=path), result.text)
+    size, name = _size(path, scope), "opens"
+    opens = PurePosixPath(path).suffix.lower() in _FORMS and READ in gate.tools
+    if not size:
+        name = "missing" if size is None else "empty"
+        why = gate.say(f"check.output_{name}.evidence", where=scope.place.results.root)
+    elif not (why := await denied(path, scope, gate)) and opens:
+        result = await _read(path, scope, gate)
+        fine = result.outcome == "ok" or result.value.get("code") == str(Code.TOO_LARGE)
+        why = "" if fine else result.text or result.outcome
+    return _check(gate.say(f"check.output_{name}", name=path), why) if why else None
 
 
 async def denied(path: str, scope: Scope, gate: Gate) -> str:
