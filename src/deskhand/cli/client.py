@@ -69,6 +69,17 @@ class Client:
                 break
         return found
 
+    def named(self, path: str, said: str, *, field: str) -> str:
+        """Return the id of what is meant by an id or a name.
+
+        Raises:
+            DeskhandError: ``not_found``.
+        """
+        for one in self.items(path):
+            if said in {one["id"], one["name"]}:
+                return str(one["id"])
+        raise DeskhandError(Code.NOT_FOUND, said, field=field)
+
     def call(self, method: str, path: str, body: object | None = None) -> Obj:
         """Send a call with a JSON body, if it has one, and return the object that answers."""
         data = None if body is None else json.dumps(body).encode()

@@ -32,7 +32,11 @@ def fetch(hub: Client, artifact: Obj, directory: Path, *, overwrite: bool) -> Pa
         raise DeskhandError(Code.PATH_REFUSED, str(directory))
     with ExitStack() as undoing:
         if not overwrite:
-            _take(target)
+            try:
+                target.touch(exist_ok=False)
+            except FileExistsError:
+                said = f"{target} is there already, --force replaces it"
+                raise DeskhandError(Code.CONFLICT, said, field="--to") from None
             undoing.callback(target.unlink)
         with replacing(target) as file:
             for chunk in hub.download(str(artifact["id"])):
@@ -42,15 +46,6 @@ def fetch(hub: Client, artifact: Obj, directory: Path, *, overwrite: bool) -> Pa
                 raise DeskhandError(Code.CONFLICT, "the bytes are not what was announced")
         undoing.pop_all()
     return target
-
-
-def _take(target: Path) -> None:
-    """Make a name ours, which fails where somebody has it."""
-    try:
-        target.touch(exist_ok=False)
-    except FileExistsError:
-        said = f"{target} is there already, --force replaces it"
-        raise DeskhandError(Code.CONFLICT, said, field="--to") from None
 
 
 def safe_name(name: str) -> str:

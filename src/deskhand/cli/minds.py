@@ -37,11 +37,8 @@ CONTEXT_MIN = 16_000
 """Below this a task of some files does not fit."""
 SECONDS = 120.0
 """What takes longer for one tool call cannot do the work."""
-_NUMBER: JsonObject = {
-    "type": "object",
-    "properties": {"number": {"type": "integer"}},
-    "required": ["number"],
-}
+_FIELDS: JsonObject = {"number": {"type": "integer"}}
+_NUMBER: JsonObject = {"type": "object", "properties": _FIELDS, "required": ["number"]}
 _TOOL = ToolInfo(name="keep_number", description="Keep a number for the person.", schema=_NUMBER)
 
 

@@ -14,15 +14,12 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import Any, Final, cast
 
 from deskhand.cli.client import home
 from deskhand.cli.flags import MODES
 from deskhand.core.settings import REGISTRY, SettingSpec, checked
 from deskhand.errors import Code, DeskhandError
-
-if TYPE_CHECKING:
-    from deskhand.protocol.wire import Json
 
 PROJECT_FILE: Final = ".deskhand.toml"
 Value = bool | int | str | tuple[str, ...]
@@ -97,7 +94,7 @@ def write_value(name: str, value: Value | None) -> None:
     write_private(path, after)
 
 
-def as_json(value: Value) -> Json:
+def as_json(value: Value) -> Any:  # noqa: ANN401 - any JSON
     """Return a value as it travels and is written down."""
     return [*value] if isinstance(value, tuple) else value
 
@@ -120,7 +117,7 @@ def parsed(name: str, said: str) -> Value:
         DeskhandError: ``config_invalid``.
     """
     default = spec_of(name).default
-    value: Json = said
+    value: Any = said
     if isinstance(default, tuple):
         between = "\n" if name == "policy" else ","  # a rule has commas in it
         value = [part.strip() for part in said.split(between) if part.strip()]
@@ -132,7 +129,7 @@ def parsed(name: str, said: str) -> Value:
 
 def _valid(name: str, said: object) -> Value:
     """Return a value in its type; what a host list says is read as it will be read (NE-04)."""
-    value = checked(name, cast("Json", said))
+    value = checked(name, cast("Any", said))
     if isinstance(value, tuple) and value and name.startswith("internet."):
         from deskhand.egress import listed
 
@@ -171,11 +168,8 @@ def _text_of(path: Path) -> str:
     """Return what a file says; nothing where there is none."""
     try:
         return path.read_text(encoding="utf-8")
-    except (
-        FileNotFoundError,
-        NotADirectoryError,
-    ):  # a home that is none is told of where it is opened
-        return ""
+    except (FileNotFoundError, NotADirectoryError):
+        return ""  # a home that is none is refused where it is opened
     except (OSError, UnicodeDecodeError) as error:
         raise DeskhandError(Code.CONFIG_INVALID, f"{path}: {type(error).__name__}") from None
 
@@ -206,12 +200,7 @@ def _flat(data: dict[str, object], prefix: str) -> Iterator[tuple[str, object]]:
 
 
 def _line_of(text: str, name: str) -> int:
-    """Return the line where a setting stands, whichever way it is spelled."""
-    table = ""
-    for number, line in enumerate(text.splitlines(), start=1):
-        heading = re.match(r"\s*\[\s*([^\]]+?)\s*\]", line)
-        if heading:
-            table = heading[1] + "."
-        elif table + line.split("=")[0].strip().strip("\"'") == name:
-            return number
-    return 1
+    """Return the line where a setting of this name is first written, in whichever table."""
+    key = re.escape(name.rpartition(".")[2])
+    found = re.search(rf"""^[ \t]*["'\w.]*\b{key}["']?[ \t]*=""", text, re.MULTILINE)
+    return text.count("\n", 0, found.start()) + 1 if found else 1

@@ -54,14 +54,12 @@ def restore(file: Path, *, to: Path | None = None, yes: bool = False) -> int:
     came_to = go_back(file, target, clock=clock, ids=Ids(clock), agreed=agreed)
     if came_to is None:
         return Exit.CANCELED
-    aside, paused = came_to["aside"], came_to["tasks_paused"]
-    lines = [speak.say("restore.done", home=target, at=_shown(str(came_to["backup_at"])))]
-    lines += [speak.say("restore.aside", aside=aside)] if aside else []
-    lines += [speak.say("restore.paused", count=paused)] if paused else []
     locked = ", ".join(cast("list[str]", came_to["secrets_locked"]))
-    lines += [speak.say("restore.locked", names=locked)] if locked else []
-    ended = "restore.all_ended" if came_to["all_devices"] else "restore.ended"
-    return speak.answer(came_to, *lines, speak.say(ended, count=came_to["devices_ended"]))
+    told = {**came_to, "at": _shown(str(came_to["backup_at"])), "locked": locked}
+    said = {"aside": came_to["aside"], "paused": came_to["tasks_paused"], "locked": locked}
+    keys = ["done", *(key for key, found in said.items() if found)]
+    keys += ["all_ended" if came_to["all_devices"] else "ended"]
+    return speak.answer(came_to, *(speak.say(f"restore.{key}", **told) for key in keys))
 
 
 def export(*, out: Path | None = None) -> int:

@@ -137,7 +137,9 @@ def add_folder(
     from deskhand.runner.ceiling import Lending, grant_folder
 
     runner = local_runner()
-    lending = Lending(marked=marked, to=None if lend is None else _members(lend))
+    members = [one for one in lend or () if one != "none"]
+    to = tuple(client().named("/v1/devices", one, field="--lend") for one in members)
+    lending = Lending(marked=marked, to=None if lend is None else to)
     where, wanted = path.expanduser(), FolderMode(mode)
     granted = grant_folder(home(), where, mode=wanted, label=label, lending=lending)
     known = False
@@ -149,16 +151,6 @@ def add_folder(
     found = {"id": granted.id, "root": granted.root, "mode": mode, "known": known}
     found |= {"marked": granted.marked, "lent_to": granted.lent_to}
     return speak.done(found, "folders.added", root=granted.root, mode=speak.say(f"mode.{mode}"))
-
-
-def _members(said: list[str]) -> tuple[str, ...]:
-    """Return the ids of members, each named by id or name; ``none`` is nobody."""
-    named = [one for one in said if one != "none"]
-    found = client().items("/v1/devices") if named else []
-    known = {str(one[key]): str(one["id"]) for key in ("name", "id") for one in found}
-    if unknown := [one for one in named if one not in known]:
-        raise DeskhandError(Code.NOT_FOUND, ", ".join(unknown), field="--lend")
-    return tuple(known[one] for one in named)
 
 
 def list_folders() -> int:

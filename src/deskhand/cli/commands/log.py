@@ -62,7 +62,7 @@ def verify() -> int:
     from sqlalchemy import select
 
     from deskhand.store import engine, opening, tables
-    from deskhand.store.faults import translated
+    from deskhand.store.engine import translated
     from deskhand.store.log.reading import verify as verify_account
 
     path = home() / opening.FILE

@@ -21,7 +21,6 @@ from deskhand.errors import Code, DeskhandError
 
 if TYPE_CHECKING:
     from deskhand.permissions.rules import Rule
-    from deskhand.runner.gate import Ruling
 
 
 def show_policy() -> int:
@@ -69,12 +68,11 @@ def try_out(tool: str, args: list[str], *, folder: Path | None = None) -> int:
     home().mkdir(mode=0o700, parents=True, exist_ok=True)
     root = folder.expanduser().resolve() if folder else None
     with TemporaryDirectory(dir=home()) as spare:
-        ruling = asyncio.run(_ruled(tool, args, root, Path(spare)))
-    found = {"decision": ruling.decision, "rule": ruling.rule, "why": ruling.why}
-    return speak.answer(found, speak.say(f"policy.{ruling.decision}"), ruling.why)
+        found = asyncio.run(_ruled(tool, args, root, Path(spare)))
+    return speak.answer(found, speak.say(f"policy.{found['decision']}"), found["why"])
 
 
-async def _ruled(tool: str, said: list[str], root: Path | None, spare: Path) -> Ruling:
+async def _ruled(tool: str, said: list[str], root: Path | None, spare: Path) -> Obj:
     """Ask the gate that a task would come to, in a folder as it is granted here."""
     from deskhand.clock import SystemClock, stamp
     from deskhand.egress.broker import Broker
@@ -104,7 +102,8 @@ async def _ruled(tool: str, said: list[str], root: Path | None, spare: Path) -> 
     place = Place(folder=access if root else None, results=access, mode=mode or least, sandbox=box)
     scope = gate.Scope(place=place, folder=root and str(root), mode=lambda: mode)
     arguments = arguments_of(tools.get(tool), said)
-    return await asked.admit(ToolCall(tool=tool, arguments=arguments, title=tool), scope)
+    found = await asked.admit(ToolCall(tool=tool, arguments=arguments, title=tool), scope)
+    return {"decision": found.decision, "rule": found.rule, "why": found.why}
 
 
 def arguments_of(tool: object, said: list[str]) -> Obj:

@@ -18,7 +18,6 @@ from deskhand.cli.commands.look import decided
 from deskhand.cli.flags import Mode, from_stdin, seconds, t
 from deskhand.cli.screen import Exit, Obj, speak
 from deskhand.cli.values import setting
-from deskhand.errors import Code, DeskhandError
 
 if TYPE_CHECKING:
     from deskhand.runner.ceiling import Granted
@@ -49,7 +48,8 @@ def do(
     limit = None if timeout is None else seconds(timeout)
     hub, op = client(), op_id or new_op_id()
     body: Obj = {"text": from_stdin(text), "as": "task", "model": model, "checks": check}
-    body |= {"plan": plan, "runner": _runner(hub, runner), **place_of(hub, folder, mode, op)}
+    body |= {"runner": runner and hub.named("/v1/runners", runner, field="--runner")}
+    body |= {"plan": plan, **place_of(hub, folder, mode, op)}
     body |= {"files": [hub.upload(one) for one in file or ()]}
     name, after = _posted(hub, body, thread=_thread(hub, thread, op), op_id=op)
     # The id comes first: whatever happens to us, the task can be found again.
@@ -109,16 +109,6 @@ def _thread(hub: Client, said: str | None, op_id: str) -> str | None:
         if (known["title"], known["state"], known["archived"]) == (said, "open", False):
             return str(known["id"])
     return str(hub.op("thread.create", {"title": said}, op_id=f"{op_id}-thread")["id"])
-
-
-def _runner(hub: Client, said: str | None) -> str | None:
-    """Return the id of a computer named by id or name, or raise ``not_found``."""
-    if said is None:
-        return None
-    for known in hub.items("/v1/runners"):
-        if said in {known["id"], known["name"]}:
-            return str(known["id"])
-    raise DeskhandError(Code.NOT_FOUND, said, field="--runner")
 
 
 def place_of(hub: Client, said: str | None, mode: str | None, op_id: str) -> Obj:

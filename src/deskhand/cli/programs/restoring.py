@@ -26,7 +26,7 @@ from deskhand.protocol.wire import Json, JsonObject
 from deskhand.runner.ceiling import FILE as FOLDERS
 from deskhand.runner.owner.policy import FILE as POLICY
 from deskhand.runner.trust import FILE as TRUST
-from deskhand.store import engine, faults, opening, schema
+from deskhand.store import engine, opening, schema
 from deskhand.store.backup.archive import read_manifest, unpack
 from deskhand.store.backup.restoring import place, replaced, settle
 from deskhand.store.home import make_folder, open_home
@@ -45,7 +45,7 @@ def restore(
     Raises:
         DeskhandError: ``backup_damaged``, ``schema_newer``, ``home_locked``, ``home_unsafe``, ``disk_full``.
     """
-    with faults.translated(), ExitStack() as ending:
+    with engine.translated(), ExitStack() as ending:
         manifest = read_manifest(backup)
         if manifest.get("schema") not in schema.revisions():
             raise DeskhandError(Code.SCHEMA_NEWER, str(manifest.get("schema")))

@@ -44,7 +44,11 @@ async def run_runner(
     with closing(open_home(home())) as held:
         keep_keys(held.path)
         known = local_device(held.path / RUNNER_FILE)
-        said = _invite(invite)
+        kept, said = (
+            taken(INVITE_VARIABLE),
+            sys.stdin.readline().strip() if invite == "-" else invite,
+        )
+        said = said or (kept.reveal() if kept else None)
         if known is None or said is not None:
             known = await _pair(held.path, url=url, invite=said, name=computer_name(name))
         address = (url or str(known.url)).rstrip("/")
@@ -59,12 +63,6 @@ async def run_runner(
             async with told_before_going(runner.going):
                 await work_until(runner.run(), until_told_to_end(), stop=runner.stop)
     return Exit.DONE
-
-
-def _invite(said: str | None) -> str | None:
-    found = sys.stdin.readline().strip() if said == "-" else said
-    kept = taken(INVITE_VARIABLE)
-    return found or (kept.reveal() if kept else None)
 
 
 async def _pair(path: Path, *, url: str | None, invite: str | None, name: str) -> LocalDevice:
