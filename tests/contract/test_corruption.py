@@ -16,8 +16,7 @@ from sqlalchemy import Engine
 from deskhand.errors import Code, DeskhandError
 from deskhand.ports import Draft
 from deskhand.protocol.events import ThreadErased
-from deskhand.store.engine import open_sqlite_reader
-from deskhand.store.faults import translated
+from deskhand.store.engine import open_sqlite_reader, translated
 from deskhand.store.log.reading import verify
 from deskhand.store.log.transaction import SqlTx
 from deskhand.store.opening import FILE, open_sqlite_store

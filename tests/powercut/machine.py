@@ -30,8 +30,7 @@ from deskhand.protocol.ops import Op, OpResult
 from deskhand.protocol.tasks import Brief
 from deskhand.protocol.wire import JsonObject
 from deskhand.store.blobs import FileBlobs
-from deskhand.store.engine import open_sqlite, open_sqlite_reader
-from deskhand.store.faults import translated
+from deskhand.store.engine import open_sqlite, open_sqlite_reader, translated
 from deskhand.store.home import open_home
 from deskhand.store.log.transaction import SqlTx
 from deskhand.store.opening import FILE, inline, open_sqlite_store

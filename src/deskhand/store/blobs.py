@@ -20,7 +20,7 @@ from typing import BinaryIO, TypeVar
 from deskhand.errors import Code, DeskhandError
 from deskhand.ids import Ids
 from deskhand.ports import Offload
-from deskhand.store import faults, home, private
+from deskhand.store import engine, home, private
 
 R = TypeVar("R")
 
@@ -44,7 +44,7 @@ class FileBlobs:
         self._ids = ids
         self._offload = offload
         self._naming = threading.Lock()
-        with faults.translated():
+        with engine.translated():
             home.make_folder(folder / _PARTIAL)
 
     async def put(self, chunks: AsyncIterator[bytes], *, limit: int) -> tuple[str, int]:
@@ -150,7 +150,7 @@ class FileBlobs:
         return self._folder / sha256[:2] / sha256[2:4] / sha256
 
     async def _run(self, work: Callable[[], R]) -> R:
-        return await self._offload(faults.translated()(work))
+        return await self._offload(engine.translated()(work))
 
 
 def _open_partial(path: Path, offset: int) -> BinaryIO:

@@ -2,26 +2,31 @@
 
 Free of tables: the hub's store and the runner's journal open their files here. It refuses a connection that is not
 FULL, because NORMAL loses acknowledged rows and no test with killed processes ever shows it.
+
+What databases and disks say is turned into the closed list of errors here. SQL text, paths and driver messages do not
+get through: they are for the log of the program, not for people.
 """
 
 from __future__ import annotations
 
+import errno
 import os
 import sqlite3
 import sys
-from collections.abc import Callable
-from contextlib import closing
+from collections.abc import Callable, Generator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TypeVar, cast
 from urllib.parse import quote
 
 from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool, Pool, StaticPool
 
 from deskhand.errors import Code, DeskhandError
 from deskhand.ports import Offload
-from deskhand.store.faults import translated
-from deskhand.store.home import FILE_MODE
+from deskhand.store.private import FILE_MODE
+from deskhand.texts import table
 
 R = TypeVar("R")
 
@@ -30,6 +35,12 @@ FULL = 2
 _PIECE_BYTES = 1024 * 1024
 _DURABLE = ("synchronous=FULL", "foreign_keys=ON", "secure_delete=ON")
 _POWER_CUT = ("fullfsync=ON", "checkpoint_fullfsync=ON") if sys.platform == "darwin" else ()
+
+
+_FULL_ERRNO = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+_SAID = table("deskhand.store", "faults.toml")
+_SQLITE = {getattr(sqlite3, name): Code(said) for name, said in _SAID["sqlite"].items()}
+_SQLSTATE = {state: Code(said) for state, said in _SAID["sqlstate"].items()}
 
 
 def open_sqlite(path: Path) -> Engine:
@@ -126,6 +137,47 @@ def require_full(connection: Connection) -> None:
         raise DeskhandError(Code.HOME_UNSAFE, "synchronous is not FULL")
     if driver.execute("PRAGMA journal_mode").fetchone()[0] not in {"wal", "memory"}:
         raise DeskhandError(Code.HOME_UNSAFE, "no write-ahead log")
+
+
+def fault_of(error: BaseException) -> DeskhandError | None:
+    """Return what to tell for an error of the database or disk, or nothing when it is neither."""
+    if isinstance(error, DeskhandError):
+        return error
+    if isinstance(error, UnicodeEncodeError):
+        return DeskhandError(Code.INVALID, "text with a lone surrogate")
+    if isinstance(error, OSError):
+        return DeskhandError(Code.DISK_FULL if error.errno in _FULL_ERRNO else Code.UNAVAILABLE)
+    said = error.orig if isinstance(error, DBAPIError) else error
+    if isinstance(said, sqlite3.Error):
+        return DeskhandError(_sqlite_code(said))
+    # psycopg is optional, so its errors are known by what they carry.
+    state: object = getattr(said, "sqlstate", None)
+    if isinstance(state, str):
+        return DeskhandError(_SQLSTATE.get(state) or _SQLSTATE.get(state[:2]) or Code.UNAVAILABLE)
+    return DeskhandError(Code.UNAVAILABLE) if isinstance(error, DBAPIError) else None
+
+
+@contextmanager
+def translated() -> Generator[None]:
+    """Turn what the database or disk says inside into an error of the closed list."""
+    try:
+        yield
+    except Exception as error:
+        fault = fault_of(error)
+        if fault is None:
+            raise
+        raise fault from None
+
+
+def _sqlite_code(error: sqlite3.Error) -> Code:
+    # The primary code is in the lower byte; the driver's own complaints (closed, wrong thread) carry none.
+    if str(error).startswith("Could not decode"):
+        return Code.STORE_DAMAGED  # the driver's word for text in which a bit flipped
+    number = getattr(error, "sqlite_errorcode", None)
+    if number is None:
+        wrong_value = isinstance(error, sqlite3.DataError | sqlite3.InterfaceError)
+        return Code.INVALID if wrong_value else Code.UNAVAILABLE
+    return _SQLITE.get(number) or _SQLITE.get(number & 0xFF, Code.UNAVAILABLE)
 
 
 class Reader:

@@ -16,12 +16,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from deskhand.errors import Code, DeskhandError
-from deskhand.store.faults import translated
-from deskhand.store.private import sync
+from deskhand.store.engine import translated
+from deskhand.store.private import FILE_MODE, sync
 
 LOCK = "lock"
 _FOLDER_MODE = 0o700
-FILE_MODE = 0o600
 _OTHERS = 0o077
 _MOUNTS = Path("/proc/self/mounts")
 

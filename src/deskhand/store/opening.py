@@ -21,8 +21,7 @@ from deskhand.limits import OP_KEPT_DAYS
 from deskhand.ports import Committed, DueDelivery, Offload, PushSubscription
 from deskhand.protocol.objects import Upload
 from deskhand.store import own, postgres, schema, tables
-from deskhand.store.engine import Reader, empty_log, open_sqlite, open_sqlite_reader
-from deskhand.store.faults import translated
+from deskhand.store.engine import Reader, empty_log, open_sqlite, open_sqlite_reader, translated
 from deskhand.store.log import reading as log
 from deskhand.store.log.transaction import Memory, SqlTx
 from deskhand.store.writer import FanOut, Hook, ThreadWriter, Writer

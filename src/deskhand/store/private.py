@@ -17,6 +17,7 @@ from typing import Any, Final, cast
 
 from deskhand.errors import Code, DeskhandError
 
+FILE_MODE: Final = 0o600
 OWNER_FILE: Final = "owner.json"
 RUNNER_FILE: Final = "runner.json"
 

@@ -19,8 +19,7 @@ from sqlalchemy import Connection, Engine, inspect, text
 from deskhand.clock import Clock, stamp
 from deskhand.errors import Code, DeskhandError
 from deskhand.store.engine import BUSY_SECONDS
-from deskhand.store.home import FILE_MODE
-from deskhand.store.private import sync
+from deskhand.store.private import FILE_MODE, sync
 
 VERSIONS = Path(__file__).parent / "migrations"
 

@@ -17,8 +17,7 @@ from sqlalchemy import Connection, Engine
 
 from deskhand.errors import Code, DeskhandError
 from deskhand.ports import Committed
-from deskhand.store.engine import require_full
-from deskhand.store.faults import fault_of, translated
+from deskhand.store.engine import fault_of, require_full, translated
 
 R = TypeVar("R")
 

@@ -12,8 +12,7 @@ from typing import TypeVar
 from sqlalchemy import Engine
 
 from deskhand.clock import Clock
-from deskhand.store.engine import Reader, open_memory
-from deskhand.store.faults import fault_of
+from deskhand.store.engine import Reader, fault_of, open_memory
 from deskhand.store.log.reading import heads
 from deskhand.store.opening import SqlStore, forget_old_ops, inline
 from deskhand.store.schema import VERSIONS, run_script

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -23,8 +23,7 @@ from deskhand.protocol.objects import FolderMode
 from deskhand.protocol.ops import Life, Op
 from deskhand.protocol.tasks import Brief
 from deskhand.protocol.wire import Json
-from deskhand.store.engine import READS_ONLY
-from deskhand.store.faults import translated
+from deskhand.store.engine import READS_ONLY, translated
 from deskhand.store.schema import copy_sqlite, run_script
 from deskhand.store.tables import json_text
 from deskhand.store.writer import Writer
@@ -361,14 +360,12 @@ def _inode(connection: Connection) -> int:
 def _put_step(connection: Connection, key: AttemptKey, step: Step) -> None:
     """Insert a row, or give the open one its result; a result is never replaced."""
     result = None if step.result is None else json_text(step.result)
-    said = {one.name: getattr(step, one.name) for one in fields(step)}
-    row = said | asdict(key) | {"wish": json_text(step.wish), "result": result}
+    row = asdict(step) | asdict(key) | {"wish": json_text(step.wish), "result": result}
     if run(connection, "step", **row).rowcount != 1:
         raise DeskhandError(Code.CONFLICT, f"step {step.n}")
 
 
 def _step(row: Row[Any]) -> Step:
-    said: dict[str, Any] = {one.name: getattr(row, one.name) for one in fields(Step)}
-    said["wish"] = json.loads(row.wish)
-    said["result"] = row.result and json.loads(row.result)
-    return Step(**said)
+    said = {"wish": json.loads(row.wish), "result": row.result and json.loads(row.result)}
+    # The name is public where it comes from, as that of a named tuple.
+    return Step(**{**row._asdict(), **said})  # pyright: ignore[reportPrivateUsage]

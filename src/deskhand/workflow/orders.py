@@ -143,7 +143,7 @@ def _follow(
         case ev.TaskPaused() | ev.TaskResumed():
             run(connection, "pause", task=task, paused=isinstance(body, ev.TaskPaused))
         case ev.FolderPut(folder=folder):
-            mode = folder.mode.value if folder.state == "granted" else None
+            mode = folder.mode if folder.state == "granted" else None
             put_meta(connection, f"folder/{folder.id}", json_text(mode))
         case ev.FolderRemoved():
             put_meta(connection, f"folder/{body.folder}", json_text(None))

@@ -27,7 +27,7 @@ from typing import IO, BinaryIO, Final, cast
 from deskhand import __version__
 from deskhand.errors import Code, DeskhandError
 from deskhand.protocol.wire import JsonObject
-from deskhand.store.faults import translated
+from deskhand.store.engine import translated
 from deskhand.store.private import replacing
 from deskhand.store.safe import SECRETS_FILE
 from deskhand.store.schema import copy_sqlite
@@ -85,7 +85,10 @@ def make_backup(
         raise DeskhandError(Code.NOT_FOUND, str(home / HUB))
     with translated(), tempfile.TemporaryDirectory(dir=target.parent, prefix=".deskhand-") as made:
         copies = Path(made)
-        own = _copied(home, copies)
+        own = [name for name in (*DATABASES, *PLAIN) if (home / name).is_file()]
+        for name in own:  # each as of one moment
+            (copies / name).parent.mkdir(exist_ok=True)
+            (copy_sqlite if name in DATABASES else shutil.copyfile)(home / name, copies / name)
         schema, accounts, named = _look(copies / HUB)
         what = {"format": FORMAT, "made_at": now, "version": __version__, "schema": schema}
         manifest = {**what, "accounts": accounts, **who, "files": len(named)}
@@ -106,15 +109,6 @@ def make_backup(
         bytes=target.stat().st_size,
         missing=tuple(missing),
     )
-
-
-def _copied(home: Path, copies: Path) -> list[str]:
-    """Copy what is there of a home's own files, each as of one moment; return their names."""
-    names = [name for name in (*DATABASES, *PLAIN) if (home / name).is_file()]
-    for name in names:
-        (copies / name).parent.mkdir(exist_ok=True)
-        (copy_sqlite if name in DATABASES else shutil.copyfile)(home / name, copies / name)
-    return names
 
 
 def _look(hub: Path) -> tuple[str, dict[str, int], list[str]]:

@@ -18,9 +18,9 @@ from sqlalchemy import Connection, Row, select
 from deskhand.errors import Code, DeskhandError
 from deskhand.protocol.objects import Thread
 from deskhand.protocol.tasks import Artifact
-from deskhand.store import faults, tables
+from deskhand.store import tables
 from deskhand.store.backup.archive import HUB
-from deskhand.store.engine import open_sqlite_reader
+from deskhand.store.engine import open_sqlite_reader, translated
 
 _e = tables.events.c
 
@@ -39,7 +39,7 @@ def export_home(home: Path, target: Path, *, say: Callable[..., str]) -> dict[st
     if not (home / HUB).is_file():
         raise DeskhandError(Code.NOT_FOUND, str(home / HUB))
     engine = open_sqlite_reader(home / HUB)
-    with faults.translated(), engine.connect() as connection:
+    with translated(), engine.connect() as connection:
         connection.exec_driver_sql("BEGIN")  # one moment for everything
         for folder in ("", "threads", "files"):
             (target / folder).mkdir(mode=0o700, parents=not folder)

@@ -23,8 +23,7 @@ from deskhand.ids import Ids
 from deskhand.ports import Credential
 from deskhand.protocol import authority, events, objects
 from deskhand.store import private, tables
-from deskhand.store.engine import open_sqlite_reader
-from deskhand.store.faults import translated
+from deskhand.store.engine import open_sqlite_reader, translated
 from deskhand.store.log.transaction import Memory, SqlTx
 
 _HERE: Final = -100
