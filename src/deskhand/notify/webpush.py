@@ -15,8 +15,6 @@ import hashlib
 import json
 import logging
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from typing import Any, Final, Literal
 from urllib.parse import urljoin
 
@@ -70,7 +68,7 @@ class WebPush:
     Args:
         vapid_key: what ``new_vapid_key`` made once for this hub; another key voids every subscription.
         settings: the owner's; ``follow`` changes them.
-        clock: dates the tokens and reads ``Retry-After``.
+        clock: dates the tokens.
         way_out: the way out; one with the rules of ``settings`` unless given.
 
     Raises:
@@ -142,7 +140,7 @@ class WebPush:
         except DeskhandError as error:
             status = "retry" if error.fault.retryable else "refused"
             return SendOutcome(status=status, reason=error.code.value)
-        return outcome_of(response, now=self._clock.now())
+        return outcome_of(response)
 
     def _token(self, target: egress.Target) -> str:
         import jwt  # noqa: PLC0415 - loaded with the library, never at start
@@ -214,27 +212,14 @@ def topic_of(tag: str) -> str:
     return base64.urlsafe_b64encode(digest).decode("ascii")[:_TOPIC_CHARS]
 
 
-def outcome_of(response: egress.EgressResponse, *, now: datetime) -> SendOutcome:
-    """Read the vendor's answer; its body is ignored."""
-    status, after = min(response.status, 500), None
-    meaning, reason = _MEANING.get(status, ("refused", "service_refused"))
-    if meaning == "retry":
-        after = retry_after_seconds(response.headers.get("retry-after"), now=now)
+def outcome_of(response: egress.EgressResponse) -> SendOutcome:
+    """Read the vendor's answer; its body is ignored, its ``Retry-After`` is bounded and counts in seconds alone."""
+    meaning, reason = _MEANING.get(min(response.status, 500), ("refused", "service_refused"))
+    said = response.headers.get("retry-after", "").strip() if meaning == "retry" else ""
+    wait = min(int(said[:10]), limits.RETRY_AFTER_SECONDS_MAX) if said.isdecimal() else None
     return SendOutcome(
-        status=meaning, http_status=response.status, retry_after_seconds=after, reason=reason
+        status=meaning, http_status=response.status, retry_after_seconds=wait, reason=reason
     )
-
-
-def retry_after_seconds(value: str | None, *, now: datetime) -> int | None:
-    """Return the wait of a ``Retry-After`` header (seconds or a date), bounded; nothing if it says nothing."""
-    said = (value or "").strip()
-    try:
-        moment = None if said.isdecimal() else parsedate_to_datetime(said)
-        aware = moment and moment.replace(tzinfo=moment.tzinfo or UTC)
-        seconds = int((aware - now).total_seconds() if aware else said[:10])
-    except ValueError:
-        return None
-    return min(max(0, seconds), limits.RETRY_AFTER_SECONDS_MAX)
 
 
 def _seal(payload: bytes, subscription: PushSubscription) -> bytes:
