@@ -382,7 +382,7 @@ async def test_report_and_check_agree_without_sharing_code(
 def _built(pages: dict[str, list[list[Value]]]) -> bytes:
     def cell(value: Value) -> Cell:
         if isinstance(value, Decimal):
-            return Cell(value=value, places=2)
+            return Cell(value=value)
         return Cell(value=value if isinstance(value, int) or value is None else str(value))
 
     return workbooks.build(

@@ -39,7 +39,6 @@ class Cell:
     """One cell; a number that a cell cannot hold exactly becomes text."""
 
     value: str | int | Decimal | date | None
-    places: int = 0
     percent: bool = False
     bold: bool = False
 
@@ -66,28 +65,21 @@ def table_rows(
     columns: Sequence[Column], rows: Sequence[Sequence[str]]
 ) -> Iterator[Sequence[Cell]]:
     """Return a header and the cells of a table: what was understood as numbers or dates, the rest as it is written."""
-    decimals = [_decimals(column, (row[n] for row in rows)) for n, column in enumerate(columns)]
     yield [Cell(value=column.name, bold=True) for column in columns]
     for row in rows:
-        yield [_table_cell(*of) for of in zip(row, columns, decimals, strict=True)]
+        yield [*map(_table_cell, row, columns)]
 
 
-def _decimals(column: Column, cells: Iterable[str]) -> int:
-    """Return how many decimals a column shows: as many as the longest number in it has."""
-    found = (value_of(cell, column) for cell in cells if column.measured)
-    return min(6, max((places(each) for each in found if isinstance(each, Decimal)), default=0))
-
-
-def _table_cell(cell: str, column: Column, decimals: int) -> Cell:
+def _table_cell(cell: str, column: Column) -> Cell:
     """What was understood becomes a number or date; everything else stays as it was written."""
     found = value_of(cell, column)
     if found is None or (":" in cell and column.dated):
         return Cell(value=(cell.strip() or None) if is_missing(cell) else cell)
-    return Cell(value=found, places=decimals, percent=column.kind == "percent")
+    return Cell(value=found, percent=column.kind == "percent")
 
 
-def cells(data: bytes, *, computed: bool = False) -> dict[str, list[list[Value]]]:
-    """Return sheet -> rows -> values, numbers exact as they lie in the file; ``computed``: of formulas the last value.
+def cells(data: bytes) -> dict[str, list[list[Value]]]:
+    """Return sheet -> rows -> values, numbers exact as they lie in the file, of formulas the last value.
 
     Raises:
         DeskhandError: ``unsupported_type`` for what is no workbook, ``too_large``.
@@ -99,7 +91,7 @@ def cells(data: bytes, *, computed: bool = False) -> dict[str, list[list[Value]]
             size = sum(info.file_size for info in packed.infolist())
         if size > UNPACKED_BYTES_MAX:
             raise DeskhandError(Code.TOO_LARGE, "it unpacks to more than is allowed")
-        for page in load_workbook(io.BytesIO(data), read_only=True, data_only=computed).worksheets:
+        for page in load_workbook(io.BytesIO(data), read_only=True, data_only=True).worksheets:
             rows = found[page.title] = list[list[Value]]()
             for row in page.iter_rows(values_only=True):
                 left -= len(row)
@@ -127,7 +119,8 @@ def _made(page: WriteOnlyWorksheet, cell: Cell) -> object:
     elif isinstance(value, date):
         value, form = datetime.combine(value, time()), "yyyy-mm-dd"
     elif value is not None:
-        form = f"#,##0{'.' * bool(cell.places)}{'0' * cell.places}"
+        decimals = "0" * min(6, places(cell.value)) if isinstance(cell.value, Decimal) else ""
+        form = f"#,##0{'.' * bool(decimals)}{decimals}"
         form = f"{form.removeprefix('#,##')}%" if cell.percent else form
     if form is None and not cell.bold:
         return value

@@ -63,7 +63,7 @@ def sheets(paths: list[str]) -> JsonObject:
     from deskhand.tools.workbooks import cells
 
     found = JsonObject()
-    for name, rows in cells(_read(paths[0]), computed=True).items():
+    for name, rows in cells(_read(paths[0])).items():
         filled = [row for row in rows if any(cell is not None for cell in row)]
         text = io.StringIO(SEPARATED, newline="")
         text.seek(len(SEPARATED))
@@ -131,7 +131,7 @@ def _docx(data: bytes, notes: list[str]) -> Iterator[str]:
 def _xlsx(data: bytes, notes: list[str]) -> Iterator[str]:
     from deskhand.tools.workbooks import cells
 
-    sheets = cells(data, computed=True)
+    sheets = cells(data)
     notes.append(f"xlsx, {len(sheets)} sheets")
     for name, rows in sheets.items():
         yield f"[sheet {name}: {len(rows)} rows]"

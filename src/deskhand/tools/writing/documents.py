@@ -11,7 +11,7 @@ import csv
 import io
 import json
 from base64 import b64decode
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from email.message import EmailMessage
@@ -24,12 +24,12 @@ from deskhand.errors import Code, DeskhandError
 from deskhand.limits import READ_BYTES_MAX
 from deskhand.ports import FolderAccess, Place, ToolResult
 from deskhand.protocol import wishes
-from deskhand.protocol.wire import Json, JsonObject
+from deskhand.protocol.wire import JsonObject
 from deskhand.tools.builtin import about, ok, source
 from deskhand.tools.changing import write_once
 from deskhand.tools.reading import Reader
 from deskhand.tools.tables.columns import Column, Read, number_of
-from deskhand.tools.tables.reading import Table, is_missing, places
+from deskhand.tools.tables.reading import Table, is_missing
 from deskhand.tools.tables.reading import read as read_table
 from deskhand.tools.tables.shaping import Grid, Made, shape, typed
 
@@ -137,7 +137,7 @@ def _made(path: str, of: _W, kinds: Mapping[str, Callable[[_W], bytes]]) -> byte
     return make(of)
 
 
-def _csv(rows: Iterable[Iterable[str]], delimiter: str = ",") -> bytes:
+def _csv(rows: Iterable[Iterable[object]], delimiter: str = ",") -> bytes:
     """Return the file as spreadsheet programs expect it, with the mark that says it is UTF-8."""
     out = io.StringIO(newline="")
     csv.writer(out, delimiter=delimiter).writerows(rows)
@@ -157,26 +157,23 @@ def _word(wish: wishes.WriteDocument) -> bytes:
 def _workbook(wish: wishes.WriteDocument) -> bytes:
     from deskhand.tools.workbooks import Cell, build
 
-    def cell(value: Json) -> Cell:
-        if isinstance(value, float):
-            exact = Decimal(repr(value))
-            return Cell(value=exact, places=places(exact))
-        return Cell(value=value if isinstance(value, int) else _as_text(value) or None)
+    def cell(said: str | float | None, *, bold: bool) -> Cell:
+        value = Decimal(repr(said)) if isinstance(said, float) else None if said == "" else said
+        return Cell(value=value, bold=bold)
 
-    def rows(head: Sequence[Json], *others: Sequence[Json]) -> list[list[Cell]]:
-        names = [Cell(value=_as_text(name), bold=True) for name in head]
-        return [names, *([*map(cell, row)] for row in others)]
-
-    return build((name, rows(*table)) for name, table in _tables(wish))
+    return build(
+        (one.name, [[cell(v, bold=not n) for v in row] for n, row in enumerate(one.rows)])
+        for one in _tables(wish)
+    )
 
 
 def _delimited(wish: wishes.WriteDocument) -> bytes:
     from deskhand.tools.workbooks import neutral
 
-    (_, rows), *more = _tables(wish)
+    one, *more = _tables(wish)
     if more:
         raise DeskhandError(Code.INVALID, "a csv holds one table", field="tables")
-    return _csv([neutral(v) if isinstance(v, str) else _as_text(v) for v in row] for row in rows)
+    return _csv([neutral(v) if isinstance(v, str) else v for v in row] for row in one.rows)
 
 
 def _mail(wish: wishes.WriteDocument) -> bytes:
@@ -189,15 +186,11 @@ def _mail(wish: wishes.WriteDocument) -> bytes:
     return bytes(mail)
 
 
-def _tables(wish: wishes.WriteDocument) -> list[tuple[str, Sequence[Sequence[Json]]]]:
+def _tables(wish: wishes.WriteDocument) -> list[wishes.DocumentTable]:
     if not wish.tables:
         detail = 'say the rows: [{"name": "Sales", "rows": [["Region", "Sum"], ["North", 10]]}]'
         raise DeskhandError(Code.INVALID, detail, field="tables")
-    return [(one.name, one.rows) for one in wish.tables]
-
-
-def _as_text(value: Json) -> str:
-    return "" if value is None else str(value)
+    return wish.tables
 
 
 def _sheet(grid: Grid) -> bytes:

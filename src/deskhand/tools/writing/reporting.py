@@ -103,7 +103,7 @@ class _Told:
         yield _row(*(self.say(f"head.{head}") for head in heads), bold=True)
         for column, figures in found:
             form, shown = column.kind == "percent", (figures.get(measure) for measure in _MEASURES)
-            cells = (each and Cell(value=each, percent=form, places=places(each)) for each in shown)
+            cells = (each and Cell(value=each, percent=form) for each in shown)
             count = int(figures["count"])
             yield _row(column.name, count, rows - count, *cells)
 

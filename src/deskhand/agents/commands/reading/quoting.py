@@ -241,15 +241,9 @@ def _choose(notes: tuple[Note, ...]) -> tuple[list[_Pick], list[_Pick]]:
     """Return what could go on the page, best first: every action, equal ones once; then the others in turn."""
     sections: dict[Cue | None, list[_Pick]] = {section: [] for section in (*_SECTIONS, None)}
     for note in notes:
-        for place, line in enumerate(_worth_reading(note)):
-            is_meta = _META.match(line.words) is not None
-            section = _section(line, is_meta=is_meta)
-            if section is Cue.DATE and place == 0 and not line.is_item:
-                continue  # the title of the note, with its day
-            if section or (not is_meta and _tokens(line.words)):
-                score = _score(line) + 0.3 * (place < _EARLY)
-                pick = _Pick(note.path, line.number, line.words, section, score)
-                sections[section].append(pick)
+        lines = (line for line in scan(note.lines, note.path) if not line.is_heading)
+        for pick in filter(None, (_pick(note.path, *placed) for placed in enumerate(lines))):
+            sections[pick.section].append(pick)
     actions = {pick.words: pick for pick in reversed(sections.pop(Cue.ACTION))}
     return _ranked(actions.values()), _in_turn(map(_ranked, sections.values()))
 
@@ -259,25 +253,25 @@ def _tokens(words: str) -> frozenset[str]:
     return frozenset(word for word in _WORD.findall(words.casefold()) if word not in _COMMON)
 
 
-def _worth_reading(note: Note) -> list[Line]:
-    """Leave out headings and what nobody reads, encoded parts and bare links; an action is always read."""
-    lines = (line for line in scan(note.lines, note.path) if not line.is_heading)
-    return [line for line in lines if Cue.ACTION in line.cues or not _UNBROKEN.match(line.words)]
+def _pick(path: str, place: int, line: Line) -> _Pick | None:
+    """Return a line with how much it says: different words, figures, and the marks on it, in the length of a sentence.
 
-
-def _section(line: Line, *, is_meta: bool) -> Cue | None:
-    if Cue.ACTION in line.cues:
-        return Cue.ACTION
-    cues = () if is_meta or Cue.DONE in line.cues else _SECTIONS
-    return next((cue for cue in cues if cue in line.cues), None)
-
-
-def _score(line: Line) -> float:
-    """Return how much a line says: different words, figures, and the marks on it; best in the length of a sentence."""
+    Left out is what nobody reads: the title of a note with its day, encoded parts, bare links; an action never.
+    """
+    is_meta, is_done = _META.match(line.words) is not None, Cue.DONE in line.cues
+    cues = line.cues & {Cue.ACTION} if is_meta or is_done else line.cues
+    section = next((cue for cue in (Cue.ACTION, *_SECTIONS) if cue in cues), None)
+    telling = len(_tokens(line.words))
+    is_title = section is Cue.DATE and place == 0 and not line.is_item
+    says_nothing = section is None and (is_meta or not telling)
+    is_code = section is not Cue.ACTION and _UNBROKEN.match(line.words)
+    if is_title or says_nothing or is_code:
+        return None
     fits = _WORDS_LOW <= len(line.words.split()) <= _WORDS_HIGH
-    tells = any(letter.isdigit() for letter in line.words)
-    marks = 0.3 * len(line.cues - {Cue.DONE}) + 0.2 * line.is_item - 0.8 * (Cue.DONE in line.cues)
-    return min(len(_tokens(line.words)), _TELLING) / _TELLING + 0.8 * fits + 0.4 * tells + marks
+    figures = any(letter.isdigit() for letter in line.words)
+    marks = 0.3 * len(line.cues - {Cue.DONE}) + 0.2 * line.is_item - 0.8 * is_done
+    score = min(telling, _TELLING) / _TELLING + 0.8 * fits + 0.4 * figures + marks
+    return _Pick(path, line.number, line.words, section, score + 0.3 * (place < _EARLY))
 
 
 def _ranked(picks: Iterable[_Pick]) -> list[_Pick]:
