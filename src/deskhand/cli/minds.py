@@ -68,17 +68,6 @@ def models_folder() -> Path:
     return home() / "models"
 
 
-def keep_key(variable: str) -> bool:
-    """Keep the key of a variable where a Deskhand that runs already finds it; return whether there is one.
-
-    Raises:
-        DeskhandError: ``home_unsafe``.
-    """
-    if key := os.environ.get(variable):
-        Safe(home()).put(variable, key)
-    return bool(key)
-
-
 def looked_line(found: Findings) -> str:
     """Say what was looked for and what of it was there, keys by the names of their variables."""
     said: list[str] = []

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import sys
 import unicodedata
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any, Final
@@ -160,11 +160,7 @@ class Screen:
             said = one.get(column)
             return moment(said) if column.endswith("at") else "" if said is None else said
 
-        self.table([cell(one, column) for column in columns] for one in items)
-
-    def table(self, rows: Iterable[Sequence[object]]) -> None:
-        """Print rows in columns."""
-        cells = [[one_line(cell) for cell in row] for row in rows]
+        cells = [[one_line(cell(one, column)) for column in columns] for one in items]
         wide = [max(map(width, column)) for column in zip(*cells, strict=True)]
         for row in cells:
             padded = (

@@ -28,7 +28,7 @@ def backup(file: Path | None = None) -> int:
     who: Obj = {"account": owner["account"], "runner": named}
     now = stamp(SystemClock().now())
     target = _named(file, now, ".tar")
-    made = make_backup(home(), target, now=now, who=who, told=_progress)
+    made = make_backup(home(), target, now=now, who=who)
     said: Obj = asdict(made) | {"path": str(made.path), "made_at": now}
     speak.answer(said, speak.say("backup.done", **said, size=f"{made.bytes / 1e6:.1f}"))
     if made.missing:
@@ -82,11 +82,6 @@ def _named(said: Path | None, now: str, suffix: str, *, inside: bool = True) -> 
     name = f"deskhand-{now[:19].replace(':', '')}{suffix}"
     path = (said or Path()).expanduser().absolute()
     return path / name if said is None or (inside and path.is_dir()) else path
-
-
-def _progress(done: int, of: int) -> None:
-    if speak.asks and (done % 100 == 0 or done == of):
-        speak.note(speak.say("backup.copying", done=done, all=of), "dim")
 
 
 def _require_sqlite() -> None:

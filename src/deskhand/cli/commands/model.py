@@ -5,10 +5,11 @@ It refuses to print a key, and to call a model good that did not call a tool.
 
 from __future__ import annotations
 
+import os
 from contextlib import suppress
 from time import monotonic, sleep  # noqa: TID251 - a plain program that waits for its hub
 
-from deskhand.cli.client import this_computer
+from deskhand.cli.client import home, this_computer
 from deskhand.cli.screen import Exit, Obj, speak
 from deskhand.cli.values import write_value
 from deskhand.errors import DeskhandError
@@ -44,10 +45,13 @@ def set_model(
 ) -> int:
     """Choose the model."""
     from deskhand.cli import minds
-    from deskhand.store.safe import SECRETS_FILE
+    from deskhand.store.safe import SECRETS_FILE, Safe
 
     values = {"base_url": base_url, "api_key_env": api_key_env, "context_tokens": context}
-    kept = minds.keep_key(api_key_env) if api_key_env else False
+    # The key goes where a Deskhand that runs already finds it.
+    kept = os.environ.get(api_key_env) if api_key_env else None
+    if api_key_env and kept:
+        Safe(home()).put(api_key_env, kept)
     for key, value in {"name": None if name == "auto" else name, **values}.items():
         write_value(f"model.{key}", value)
     found = minds.found()

@@ -23,11 +23,7 @@ from deskhand.protocol.requests import HereAsk
 from deskhand.runner.ceiling import Ceiling, grant_folder
 from deskhand.tools.roots import refuse_root
 
-
-def usual_folder() -> str:
-    """Return where people keep their work, if it is there."""
-    usual = "~/Documents/Work"
-    return usual if Path(usual).expanduser().is_dir() else ""
+_USUAL = "~/Documents/Work"
 
 
 def first_run(home: Path, name: str | None) -> None:
@@ -88,7 +84,7 @@ def _grant(home: Path, path: Path) -> None:
 
 def _folder() -> str:
     """Ask for a folder; the tab key completes its path where the terminal knows how."""
-    usual = usual_folder()
+    usual = _USUAL if Path(_USUAL).expanduser().is_dir() else ""
     with suppress(ImportError):  # not on every system
         readline = import_module("readline")
         readline.set_completer_delims("\n")

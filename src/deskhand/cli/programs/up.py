@@ -44,10 +44,7 @@ from deskhand.ids import Ids
 from deskhand.limits import CLAIM_SECONDS
 from deskhand.notify import webpush
 from deskhand.ports import Committed
-from deskhand.protocol.authority import Principal
-from deskhand.protocol.objects import PairRequest, Role
-from deskhand.protocol.objects import Setting as Decided
-from deskhand.protocol.ops import Op, OpResult
+from deskhand.protocol import authority, objects, ops
 from deskhand.protocol.requests import HereAsk, InviteAsk
 from deskhand.protocol.wire import Json, JsonObject
 from deskhand.secret import Secret, taken
@@ -84,11 +81,11 @@ class Running:
     opened: str
     home: Path
 
-    async def op(self, kind: str, body: JsonObject) -> OpResult:
+    async def op(self, kind: str, body: JsonObject) -> ops.OpResult:
         """Do what the owner at this keyboard wishes."""
         account, device = self.owner.account, self.owner.device
-        who = Principal(account=account, id=device, role=Role.OWNER)
-        op = Op(op_id=self.hub.ids.new("op"), kind=kind, body=body)
+        who = authority.Principal(account=account, id=device, role=objects.Role.OWNER)
+        op = ops.Op(op_id=self.hub.ids.new("op"), kind=kind, body=body)
         (result,) = await self.hub.submit(who, [op], surface="cli")
         return result
 
@@ -116,7 +113,7 @@ async def running_hub(path: Path, *, port: int | None, reach: Reach) -> AsyncGen
             store = opening.open_sqlite_store(file, clock, offload=asyncio.to_thread)
         ending.push_async_callback(store.close)
         owner = await ensure_owner(store, ids, home=held.path, name=socket.gethostname())
-        stored = await store.find(owner.account, Decided, limit=_SETTINGS_MAX)
+        stored = await store.find(owner.account, objects.Setting, limit=_SETTINGS_MAX)
         decided: dict[str, Json] = {one.id: one.value for one in stored}
         safe = Safe(held.path)
         vapid = safe.read(VAPID) or safe.put(VAPID, webpush.new_vapid_key().decode("ascii"))
@@ -221,7 +218,7 @@ async def run_hub(*, port: int | None, said: str | None) -> int:
     reach = reach_of(setting("hub.reach", flag=said).value)
     async with running_hub(home(), port=port, reach=reach) as running:
         url, account = running.opened, running.owner.account
-        wish = InviteAsk(kind="runner", role=Role.RUNNER, admits_alone=True)
+        wish = InviteAsk(kind="runner", role=objects.Role.RUNNER, admits_alone=True)
         runner = (await running.hub.pairing.create_invite(account, wish)).invite
         page = await running.hub.pairing.create_invite(account, InviteAsk(admits_alone=True))
         ready = {"url": url, "invite": runner, "pid": os.getpid(), "page_invite": page.invite}
@@ -270,7 +267,7 @@ class _Desk:
     def __init__(self, running: Running, *, name: str | None, as_root: bool) -> None:
         self._running, self._said, self._as_root = running, name, as_root
         self.stopped, self._advertised = asyncio.Event(), asyncio.Event()
-        self._asking: asyncio.Queue[PairRequest] = asyncio.Queue()
+        self._asking: asyncio.Queue[objects.PairRequest] = asyncio.Queue()
         self._name = ""
         running.hub.store.on_commit(self._look)
 
@@ -298,7 +295,7 @@ class _Desk:
                 raise
             speak.fail(error)
 
-    async def _principal(self) -> Principal:
+    async def _principal(self) -> authority.Principal:
         """Return this computer as a runner of its own hub, a paired device like any other.
 
         It is written down before the hub learns of it. One that was revoked stays dead; a new one is made.
@@ -306,8 +303,10 @@ class _Desk:
         running, account, ids = self._running, self._running.owner.account, self._running.hub.ids
         who = {"account": account, "device": ids.new("run"), "token": new_token(ids)}
         new, path = LocalDevice(**who, url=running.url, name=self._name), running.home / RUNNER_FILE
-        kept = await ensure_device(running.hub.store, path, new, role=Role.RUNNER)
-        return Principal(account=account, id=kept.device, role=Role.RUNNER, name=self._name)
+        kept = await ensure_device(running.hub.store, path, new, role=objects.Role.RUNNER)
+        return authority.Principal(
+            account=account, id=kept.device, role=objects.Role.RUNNER, name=self._name
+        )
 
     async def use_here(self, wish: HereAsk) -> None:
         """Let a folder of this computer be used."""
@@ -319,7 +318,7 @@ class _Desk:
             if one.event.kind == "runner.advertised":
                 self._advertised.set()
             elif one.event.kind == "pair.requested":
-                self._asking.put_nowait(PairRequest.from_json(one.event.body["request"]))
+                self._asking.put_nowait(objects.PairRequest.from_json(one.event.body["request"]))
 
     async def show(self, reach: Reach, *, browser: bool) -> None:
         """Once the hub knows this computer: try the road, say how to come in, open the browser, ask whoever knocks."""
@@ -356,9 +355,9 @@ class _Desk:
         lasts, loop = CLAIM_SECONDS if opened else 0, asyncio.get_running_loop()
         loop.call_later(lasts, lambda: page.unlink(missing_ok=True))
 
-    async def _decide(self, request: PairRequest) -> None:
+    async def _decide(self, request: objects.PairRequest) -> None:
         running = self._running
-        now = await running.hub.store.get(running.owner.account, PairRequest, request.id)
+        now = await running.hub.store.get(running.owner.account, objects.PairRequest, request.id)
         if now is None or now.state != "waiting":
             return
         yes = await _in_daemon(lambda: speak.admits(request.name, request.match))
