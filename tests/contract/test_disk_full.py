@@ -12,6 +12,7 @@ import pytest
 
 from deskhand.clock import SystemClock
 from deskhand.errors import Code, DeskhandError
+from deskhand.permissions.rules import Kind
 from deskhand.ports import Done, Effect, Place, ToolResult, Turn
 from deskhand.protocol.objects import FolderMode
 from deskhand.protocol.tasks import TaskState
@@ -132,6 +133,7 @@ class Mail:
     name: str = "mail"
     effect: Effect = "unknown"
     writes: bool = True
+    kind: Kind = "safe"
 
     def target(self, arguments: JsonObject, place: Place) -> str:
         """Return a file in the results place."""

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from deskhand.permissions.rules import Kind
 from deskhand.ports import Done, Effect, Place, ToolResult, Turn
 from deskhand.protocol.objects import FolderMode
 from deskhand.protocol.tasks import TaskState
@@ -26,6 +27,7 @@ class Counter:
     effect: Effect
     name: str
     writes: bool = True
+    kind: Kind = "safe"
     done: list[str] = field(default_factory=list[str])
 
     def target(self, arguments: JsonObject, place: Place) -> str:

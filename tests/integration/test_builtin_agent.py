@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from deskhand.core.quotes import parse
+from deskhand.permissions.rules import Kind
 from deskhand.ports import Command, CommandResult, Effect, FolderAccess, Place, ToolResult
 from deskhand.protocol.objects import FolderMode
 from deskhand.protocol.tasks import Task, TaskState
@@ -210,6 +211,7 @@ class Meeting:
     name: str = "meet"
     effect: Effect = "pure"
     writes: bool = False
+    kind: Kind = "safe"
 
     def target(self, arguments: JsonObject, place: Place) -> str:
         """Look at the folder."""

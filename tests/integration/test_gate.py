@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from deskhand.limits import READ_BYTES_MAX
-from deskhand.permissions.rules import Decision
+from deskhand.permissions.rules import Decision, Kind
 from deskhand.ports import Effect, Place, Tool, ToolCall, ToolResult
 from deskhand.protocol.objects import FolderMode
 from deskhand.protocol.wire import JsonObject
@@ -27,6 +27,7 @@ class Made:
     name: str = "made"
     effect: Effect = "idempotent"
     writes: bool = True
+    kind: Kind = "safe"
     aim: str = "{results}/made.md"
     does: Callable[[], ToolResult] = lambda: ToolResult(outcome="ok", value={})
 

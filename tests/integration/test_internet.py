@@ -90,7 +90,8 @@ async def test_after_one_yes_a_command_reaches_its_host_and_no_other(tmp_path: P
             laptop.hub.decide(approval, "allow")
             await laptop.finish(task)
 
-    assert approval.sentence.endswith(f"and let it talk to {site.host} on the internet?")
+    assert f"and let it talk to {site.host} on the internet?" in approval.sentence
+    assert approval.sentence.endswith(f"It could carry what is in: {laptop.folder}.")
     assert approval.action.arguments["hosts"] == [site.host]
     assert (asked_before, len(site.heads), other.heads) == (0, 1, [])
     assert (laptop.folder / "page.txt").read_text("utf-8") == "tweet"

@@ -16,6 +16,7 @@ from deskhand.errors import Code, DeskhandError
 from deskhand.hub.app import Hub, Participant
 from deskhand.hub.credentials import admit
 from deskhand.ids import Ids
+from deskhand.permissions.rules import Kind
 from deskhand.ports import Done, Effect, Move, Place, ToolResult, Turn, View
 from deskhand.protocol.authority import Principal
 from deskhand.protocol.objects import Device, Role, Runner
@@ -42,6 +43,7 @@ class Deed:
 
     name: str = "deed"
     writes: bool = True
+    kind: Kind = "safe"
     effect: Effect = "unknown"
     done: list[str] = field(default_factory=list[str])
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from deskhand.clock import SystemClock
-from deskhand.permissions.rules import Decision
+from deskhand.permissions.rules import Decision, Kind
 from deskhand.ports import Effect, Place, ToolResult
 from deskhand.protocol import events as ev
 from deskhand.protocol.events import Event
@@ -44,6 +44,7 @@ class Scribble:
     name: str = "scribble"
     effect: Effect = "idempotent"
     writes: bool = True
+    kind: Kind = "safe"
 
     def target(self, arguments: JsonObject, place: Place) -> str:
         """Return the folder."""

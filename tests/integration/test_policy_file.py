@@ -16,6 +16,7 @@ from deskhand.permissions.rules import Decision
 from deskhand.ports import Done, Place, ToolCall
 from deskhand.protocol.events import SettingChanged
 from deskhand.protocol.objects import FolderMode
+from deskhand.protocol.tasks import Label
 from deskhand.runner.gate import Gate, Ruling, Scope
 from deskhand.runner.owner.policy import FILE, policy_now, policy_text, write_policy
 from deskhand.testing.agents import Obedient, call, wish
@@ -53,7 +54,8 @@ async def ruling(
     gate = Gate(tools=tools, policy=lambda: policy, today=lambda: "2026-11-23")
     folder = Folder(root)
     place = Place(folder=folder, results=folder, mode=mode, sandbox=Box(level=wall))
-    scope = Scope(place=place, folder="fld_1", mode=lambda: mode, untrusted=tainted, leak=tainted)
+    label = Label(untrusted=("a.example",), private=("upload",)) if tainted else Label()
+    scope = Scope(place=place, folder="fld_1", mode=lambda: mode, facts=lambda: label)
     return await gate.admit(wanted, scope)
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from deskhand.errors import Code
+from deskhand.permissions.rules import Kind
 from deskhand.ports import Done, Effect, Move, Place, ToolResult, Turn
 from deskhand.protocol.events import ApprovalDecided
 from deskhand.protocol.objects import Folder, FolderMode
@@ -39,6 +40,7 @@ class Deed:
     effect: Effect = "unknown"
     name: str = "deed"
     writes: bool = True
+    kind: Kind = "safe"
     done: list[str] = field(default_factory=list[str])
     hang: bool = False
     found: ToolResult | None = None

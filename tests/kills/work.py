@@ -12,6 +12,7 @@ from typing import Final, cast
 
 from deskhand.clock import SystemClock, stamp
 from deskhand.errors import DeskhandError
+from deskhand.permissions.rules import Kind
 from deskhand.ports import (
     Ask,
     CheckWish,
@@ -142,6 +143,7 @@ class OracleTool:
         self.name = name
         self.effect: Effect = TOOLS[name]
         self.writes = self.effect != "pure"
+        self.kind: Kind = "safe"
         self._passing = passing
         self._clock = SystemClock()
 

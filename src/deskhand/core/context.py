@@ -44,15 +44,18 @@ def context_of(
 
 
 def _item(event: ev.Event, task_of: TaskOf) -> ContextItem | None:
+    task = task_of(event.task or "")
+    label = task.label if task else None
     match ev.body_of(event):
         case ev.MessagePosted(role=who, text=text, trust=trust):
             role = "user" if who == "user" else "agent"
-            return ContextItem(role=role, text=text, at=event.at, trust=trust)
+            return ContextItem(role=role, text=text, at=event.at, trust=trust, label=label)
         case ev.TaskFinished(answer=False) as end:
-            task = task_of(event.task or "")
             files = task.artifacts if task else ()
             lines = [end.verdict or end.state, end.summary or "", *end.not_done_because]
             text = "\n".join(filter(None, [*lines, *(f"{one.name}: {one.path}" for one in files)]))
-            return ContextItem(role="result", text=text, at=event.at, trust=Trust.UNTRUSTED)
+            return ContextItem(
+                role="result", text=text, at=event.at, trust=Trust.UNTRUSTED, label=label
+            )
         case _:
             return None

@@ -166,7 +166,7 @@ def _criteria_restated(before: Task, _: Event, body: ev.CriteriaRestated) -> dic
 
 def _used(before: Task, _: Event, body: ev.StepFinished) -> dict[str, object]:
     counted = before.usage.but(steps=max(before.usage.steps, body.step))
-    return {"usage": body.usage or counted}
+    return {"usage": body.usage or counted, "label": body.label or before.label}
 
 
 def _artifacts(before: Task, _: Event, body: ev.ArtifactCreated) -> dict[str, object]:
@@ -205,7 +205,10 @@ _WORKED_OUT: dict[_Pair, _Rule] = {
     },
     (ev.TaskEdited, Task): _task_edited,
     (ev.CriteriaRestated, Task): _criteria_restated,
-    (ev.TaskFinished, Task): lambda _, event, body: {"finished_at": _happened(event, body)},
+    (ev.TaskFinished, Task): lambda before, event, body: {
+        "finished_at": _happened(event, body),
+        "label": body.label or before.label,
+    },
     (ev.StepFinished, Task): _used,
     (ev.CheckFinished, Task): lambda before, _, body: {"checks": (*before.checks, body.check)},
     (ev.ArtifactCreated, Task): _artifacts,

@@ -74,7 +74,7 @@ def lasting(acts: Sequence[Act], policy: Policy, *, until: str) -> str | None:
         where = act.url_path.partition("?")[0].rpartition("/")[0] + "/"
         fetched = (("host", act.host), ("method", act.method), ("prefix", where))
         placed = fetched if act.method else (*placed, ("host", act.host))
-    even = ((EVEN, ""),) if act.untrusted and act.leak else ()
+    even = ((EVEN, ""),) if act.tainted else ()
     traits = (*placed, ("until", until), *even)
     argv = act.argv if act.verb == "run" else None
     rule = Rule(decision=Decision.ALLOW, tool=act.tool, traits=traits, argv=argv)

@@ -10,7 +10,7 @@ from typing import cast
 from deskhand.permissions.evaluate import Judgement
 from deskhand.permissions.lines import Problem
 from deskhand.permissions.rules import Act, Decision
-from deskhand.protocol.tasks import Action
+from deskhand.protocol.tasks import Action, Label
 from deskhand.texts import text
 
 
@@ -28,14 +28,23 @@ def problem_sentence(problem: Problem, *, language: str = "en") -> str:
     return text("policy.bad", language=language, what=what, **place)
 
 
-def ask_sentence(act: Act, action: Action, *, language: str = "en") -> str:
-    """Return the question a person is asked about an action."""
+def ask_sentence(
+    act: Act, action: Action, *, known: Label | None = None, language: str = "en"
+) -> str:
+    """Return the question a person is asked about an action; of one that leaves, what its task has read."""
     what = " ".join(action.argv) if action.argv else action.target or action.tool
     key = {"write": "ask.write", "run": "ask.run", "send": "ask.send"}.get(act.verb, "ask.other")
     hosts = ", ".join(map(str, cast("list[object]", action.arguments.get("hosts") or [])))
     key = "ask.run_to" if act.verb == "run" and hosts else key
     said = {"what": _one_line(what), "tool": action.tool, "hosts": _one_line(hosts)}
-    return text(key, language=language, **said)
+    sentences = [text(key, language=language, **said)]
+    known = known if known and act.kind != "safe" else Label()
+    carried = known.private if act.leak or act.kind != "fetch" else ()
+    for key, read in (("ask.foreign", known.untrusted), ("ask.carries", carried)):
+        if read:
+            shown = _one_line(f"{', '.join(read):.200}")
+            sentences.append(text(key, language=language, names=shown))
+    return " ".join(sentences)
 
 
 def refusal_sentence(why: str, *, decision: Decision, language: str = "en") -> str:

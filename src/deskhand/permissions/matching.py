@@ -55,7 +55,7 @@ def _covers(rule: Rule, traits: dict[str, str], act: Act) -> bool:
     """Whether an ``allow`` spells exactly this act, and nothing makes a yes given before worthless (PI-04)."""
     hidden = act.executes and not rule.whole
     bare = act.verb == "run" and act.wall == "none"
-    foreign = act.untrusted and act.leak and EVEN not in traits
+    foreign = act.tainted and EVEN not in traits
     host, path = traits.get("host", ""), traits.get("path")
     return not (hidden or bare or foreign) and all(
         (

@@ -72,6 +72,12 @@ class Act:
         """Whether its program runs what its arguments or a file say."""
         return bool(self.argv) and executes(self.argv[0])
 
+    @property
+    def tainted(self) -> bool:
+        """Whether a yes that was not given for exactly this is worth nothing: it might carry out what was read (PI-04)."""
+        both = self.untrusted and self.leak
+        return both or (self.kind == "send" and (self.untrusted or self.leak))
+
     def fact(self, trait: str) -> str:
         """Return what a rule compares with its words."""
         value = str(getattr(self, trait))

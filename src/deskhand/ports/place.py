@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import BinaryIO, Literal, Protocol, TypeVar
 
 from deskhand import limits
+from deskhand.permissions.rules import Kind
 from deskhand.ports.agent import Effect, ToolResult
 from deskhand.protocol.objects import FolderMode, SandboxInfo
 from deskhand.protocol.wire import JsonObject
@@ -89,6 +90,14 @@ class FolderAccess(Protocol):
         Raises:
             DeskhandError: ``conflict`` when ``to`` exists.
         """
+        ...
+
+    def foreign(self, rel: str) -> bool:
+        """Return whether a file came from elsewhere: it was downloaded, or marked as such."""
+        ...
+
+    def mark(self, rel: str) -> None:
+        """Mark a file as come from elsewhere."""
         ...
 
     def together(self) -> AbstractContextManager[None]:
@@ -205,6 +214,11 @@ class Tool(Protocol):
     @property
     def writes(self) -> bool:
         """Whether it may change files or run programs; the gate's first question."""
+        ...
+
+    @property
+    def kind(self) -> Kind:
+        """Its class (security 5): whether what it does stays here."""
         ...
 
     def target(self, arguments: JsonObject, place: Place) -> str:

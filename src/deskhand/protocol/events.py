@@ -228,6 +228,7 @@ class TaskFinished(AttemptBody, kind="task.finished"):
     usage: tasks.Usage = tasks.Usage()
     model: str | None = None
     answer: bool = False
+    label: tasks.Label | None = None
 
 
 class StepStarted(AttemptBody, kind="step.started"):
@@ -239,12 +240,13 @@ class StepStarted(AttemptBody, kind="step.started"):
 
 
 class StepFinished(AttemptBody, kind="step.finished"):
-    """A step has a result, or an honest ``unknown``; ``usage`` is what the task used so far."""
+    """A step has a result, or an honest ``unknown``; ``usage`` is what the task used so far, ``label`` what it read."""
 
     step: int
     outcome: Literal["ok", "error", "denied", "unknown"]
     summary: str = ""
     usage: tasks.Usage | None = None
+    label: tasks.Label | None = None
 
 
 class PlanUpdated(AttemptBody, kind="plan.updated"):

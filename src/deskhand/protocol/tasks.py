@@ -45,7 +45,6 @@ class QueueReason(StrEnum):
     FOLDER_BUSY = "folder_busy"
     NOT_BEFORE = "not_before"
     PARENT = "parent"
-
     NOT_LENT = "not_lent"
 
 
@@ -269,6 +268,13 @@ class FileRef(Wire):
     media_type: str
 
 
+class Label(Wire):
+    """What is known of a content: which sources others could write, and which private places are in it."""
+
+    untrusted: tuple[str, ...] = ()
+    private: tuple[str, ...] = ()
+
+
 class Delegated(Wire):
     """What a task and the brief of each of its attempts say alike: what is wanted, of whom, where, within what."""
 
@@ -284,6 +290,8 @@ class Delegated(Wire):
     op_id: str | None = None
     """The op that began it, where it names a folder: a grant for one task is bound to it."""
     budget: Budget | None = None
+    label: Label | None = None
+    """What earlier attempts, and the work it follows from, have read; nobody told where it is absent."""
     origin: Origin
     trust: Trust
     created_at: At
@@ -346,6 +354,8 @@ class ContextItem(Wire):
     text: str
     at: At
     trust: Trust
+    label: Label | None = None
+    """What the task had read whose words these are."""
 
 
 class Brief(Delegated):

@@ -20,14 +20,17 @@ from deskhand.clock import stamp
 from deskhand.core.verdict import Outcome, verdict_of
 from deskhand.errors import Code, DeskhandError
 from deskhand.limits import STEP_COUNTED_SECONDS_MAX
+from deskhand.permissions import facts
 from deskhand.permissions.rules import Decision
 from deskhand.protocol import events as ev
+from deskhand.protocol.objects import Trust
 from deskhand.protocol.ops import Op
-from deskhand.protocol.tasks import Approval, Brief, Changes, Check, TaskState, Verdict
+from deskhand.protocol.tasks import Approval, Brief, Changes, Check, Label, TaskState, Verdict
 from deskhand.protocol.wire import Json, JsonObject, sha256_of
 from deskhand.runner.ending.verify import denied, evidence_of, hash_of, judged, upload, verify
 from deskhand.runner.ending.watching import Watch, bounded, more
 from deskhand.runner.gate import Gate, Performed, Ruling, Scope
+from deskhand.runner.labels import links_of, of_place
 from deskhand.runner.outbox import Backoff
 from deskhand.runner.owner.policy import keep, policy_now
 from deskhand.runner.parts import Parts
@@ -118,6 +121,7 @@ class _Driver:
         self._brief = (
             attempt.brief.but(checks=()) if attempt.brief.requester is not None else attempt.brief
         )
+        self._begun = facts.begun(attempt.brief)
         self._agent = kit.parts.agents.get(attempt.brief.agent)
         self._hears: bool = getattr(self._agent, "hears", True)
         self._voice = Voice(kit.parts, attempt.brief)
@@ -132,13 +136,26 @@ class _Driver:
 
     async def go(self, scope: Scope) -> None:
         """Do one thing after the other until the end or a wait."""
-        self._scope = scope
+        self._scope = replace(scope, facts=self._known, plain=self._plain_address)
         self._place = scope.made or self._place
         if self._brief.files:
             await self._kit.accepted(self._key)
             await self._kit.workspaces.bring_in(self._brief, scope.place.results)
         while await self._advance():
             pass
+
+    def _known(self) -> Label:
+        """Return what is known of the task so far (security 5)."""
+        return facts.together(self._begun, self._state.label)
+
+    def _plain_address(self, url: str) -> bool:
+        """Return whether the owner typed an address, or a page that was fetched has it as a link."""
+        state, said = self._state, [self._brief.text]
+        now = [ports.Turn(move=state.move, results=state.results)] if state.move else []
+        for turn in state.turns:
+            said += (*turn.steering, turn.answer or "")
+        theirs = "message" in self._known().untrusted
+        return url in links_of([*state.turns, *now], "" if theirs else "\n".join(said))
 
     async def give_up(self, reasons: Sequence[str], *, made: Sequence[str] = ()) -> bool:
         """End the attempt as not done, with the reasons, and hand over what was made nevertheless."""
@@ -189,12 +206,16 @@ class _Driver:
         heard = self._unheard() if state.turns and self._hears else []
         said = [str(event.body.get("text", "")) for event in heard]
         if heard:
-            wish |= {"heard": list(said), "heard_to": heard[-1].seq}
+            theirs = any(event.body.get("trust") != Trust.OWNER for event in heard)
+            label = facts.label_of("other" if theirs else "own", "message").to_json()
+            wish |= {"heard": list(said), "heard_to": heard[-1].seq, "label": label}
         instructions = state.instructions
         folder = self._scope.place.folder
         if folder and not state.spending.moves:
             instructions = instructions_of(folder)
-            wish |= {"instructions": instructions.to_json()} if instructions else {}
+            if instructions:
+                read = of_place(self._scope.place, [instructions.name], mixed=self._scope.mixed())
+                wish |= {"instructions": instructions.to_json(), "label": read.to_json()}
         brief = self._brief.but(criteria=self._criteria, instructions=instructions)
         move = await self._move(brief, said)
         notes = self._watch.notes(state)
@@ -266,7 +287,7 @@ class _Driver:
             if looking:
                 break
             if isinstance(ruling, ports.ToolResult):
-                self._note(call, ruling)
+                self._note(call, Performed(result=ruling))
             elif ruling.decision is Decision.ASK and not self._permitted(ruling):
                 return await self._ask(ruling)
             else:
@@ -275,7 +296,7 @@ class _Driver:
         perform, scope = self._gate.perform, self._scope
         performed = await together(*(perform(call, scope, ruling) for call, ruling in looking))
         for (call, _), one in zip(looking, performed, strict=True):
-            self._note(call, one.result)
+            self._note(call, one)
         return True
 
     async def _admit(self, call: ports.ToolCall) -> Ruling | ports.ToolResult:
@@ -295,6 +316,7 @@ class _Driver:
             "asked": ruling.decision is Decision.ASK,
             "rule": ruling.rule,
             "why": ruling.why,
+            "facts": self._known().to_json(),
         }
         began, arguments = self._voice.began(self._state.steps + 1, call), call.arguments
         step = self._add("tool", wish, began, arguments=arguments, effect=ruling.effect)
@@ -304,22 +326,30 @@ class _Driver:
         if performed.result.value.get("code") == str(Code.EGRESS_QUOTA):
             raise DeskhandError(Code.EGRESS_QUOTA)  # ends the task, and its owner is told (NE-10)
 
-    def _note(self, call: ports.ToolCall, result: ports.ToolResult) -> None:
+    def _note(self, call: ports.ToolCall, performed: Performed) -> None:
         """Note a wish that had no effect, with its result, as one row."""
-        ops = self._voice.began(self._state.steps + 1, call), self._ended(result)
-        wish, said = JsonObject(call=rows.to_json(call)), rows.to_json(result)
+        ops = self._voice.began(self._state.steps + 1, call), self._ended(performed)
+        wish, said = JsonObject(call=rows.to_json(call)), rows.to_json(performed.result)
+        said |= {"label": performed.label.to_json()}
         self._add("tool", wish, *ops, arguments=call.arguments, result=said)
 
-    def _ended(self, result: ports.ToolResult) -> Op:
-        """Return: the next step has this result, and so much was used with it."""
-        step, text = self._state.steps + 1, result.text[:SUMMARY_CHARS_MAX]
-        usage, said = self._state.spending.usage.but(steps=step), result.outcome
-        return self._voice.op(ev.StepFinished, step=step, outcome=said, summary=text, usage=usage)
+    def _ended(self, performed: Performed) -> Op:
+        """Return: the next step has this result, and so much was used and is known with it."""
+        step, result = self._state.steps + 1, performed.result
+        return self._voice.op(
+            ev.StepFinished,
+            step=step,
+            outcome=result.outcome,
+            summary=result.text[:SUMMARY_CHARS_MAX],
+            usage=self._state.spending.usage.but(steps=step),
+            label=facts.together(self._known(), performed.label),
+        )
 
     def _finish(self, step: rows.Step, performed: Performed, *more: Op) -> None:
-        """Give the open step its result, with the files that differ because of it."""
-        result = rows.to_json(performed.result) | {"changes": dict(performed.changes)}
-        self._append(replace(step, result=result), self._ended(performed.result), *more)
+        """Give the open step its result, with the files that differ because of it, and what it brought in."""
+        said: JsonObject = {"changes": {**performed.changes}, "label": performed.label.to_json()}
+        result = rows.to_json(performed.result) | said
+        self._append(replace(step, result=result), self._ended(performed), *more)
 
     async def _resolve(self, move: ports.Wishes, step: rows.Step) -> bool:
         """Deal with an intent whose result a crash took: repeat, look, or tell (design 3)."""
@@ -363,7 +393,7 @@ class _Driver:
         """Return whether there is a recorded yes for exactly this action, or for its kind in this task."""
         yes = self._state.yes
         exactly = yes is not None and yes.action_sha256 == ruling.action_sha256
-        return exactly or ruling.grant in self._state.grants
+        return exactly or bool(ruling.covered_by & self._state.grants)
 
     async def _ask(self, ruling: Ruling) -> bool:
         """Ask a person for a yes; an earlier yes to something that has changed is void."""
@@ -411,7 +441,7 @@ class _Driver:
             said = self._say(why, reason=reason)
             refusal = ports.ToolResult(outcome="denied", value={}, text=said)
             denied: JsonObject = {"decision": "deny", "text": said}
-            self._append(replace(step, result=denied), self._ended(refusal))
+            self._append(replace(step, result=denied), self._ended(Performed(result=refusal)))
         return True
 
     async def _halted(self) -> bool:
@@ -481,7 +511,8 @@ class _Driver:
 
     def _check(self, check: Check) -> None:
         said = self._voice.op(ev.CheckFinished, check=check)
-        self._add("check", {"name": check.name}, said, result=check.to_json())
+        seen = of_place(self._scope.place, mixed=self._scope.mixed()).to_json()
+        self._add("check", {"name": check.name, "label": seen}, said, result=check.to_json())
 
     def _listen(self) -> bool:
         """Give the agent another round if a person said something that it does not know; return whether it has one."""
@@ -519,6 +550,7 @@ class _Driver:
             usage=self._state.spending.usage,
             model=self._state.spending.model,
             answer=plain,
+            label=self._known(),
         )
         last: list[Op] = []
         if done and plain:

@@ -22,11 +22,13 @@ from deskhand.errors import Code, DeskhandError
 from deskhand.limits import READ_BYTES_MAX
 from deskhand.permissions.evaluate import Judgement, Policy, heaviest_of, judge, lasting
 from deskhand.permissions.explain import ask_sentence, refusal_sentence, rule_sentence
+from deskhand.permissions.facts import together, weighed
 from deskhand.permissions.rules import Act, Decision, Risk, Verb, Where, risk_of
 from deskhand.ports import Effect, FolderAccess, Place, Tool, ToolCall, ToolResult
 from deskhand.protocol.objects import FolderMode
-from deskhand.protocol.tasks import Action
+from deskhand.protocol.tasks import Action, Label
 from deskhand.protocol.wire import JsonObject, canonical, sha256_of
+from deskhand.runner.labels import of_call, of_place
 from deskhand.secret import mask
 from deskhand.texts import text
 from deskhand.tools.names import components, guard_protected
@@ -37,6 +39,9 @@ SHOWN_BYTES_MAX: Final = 200_000
 
 _ALWAYS_DAYS: Final = 30
 """How long a yes for always holds."""
+
+TAINTED: Final = "even then "
+"""Begins what a yes covers that was given after foreign content, beside what might leave."""
 
 _KINDS: Final = ("created", "changed", "deleted")
 
@@ -58,9 +63,12 @@ class Scope:
     """Returns the place for an effect that was permitted in this mode, which each of its changes looks at again."""
     begins: Callable[[int], None] = lambda _: None
     """Is told which step of the task has its effect next."""
-    untrusted: bool = False
-    leak: bool = False
-    """What is known of the task so far (security 5): who may have written what it read, and what must not leave."""
+    mixed: Callable[[], bool] = lambda: False
+    """Says whether others write in the folder, too."""
+    facts: Callable[[], Label] = Label
+    """Returns what is known of the task so far (security 5)."""
+    plain: Callable[[str], bool] = lambda _: False
+    """Says whether its owner typed an address, or a page it fetched has it as a link."""
 
     def now(self) -> tuple[Place, FolderMode | None]:
         """Return the place as it is at this moment, and its mode; without a folder, results are our own."""
@@ -90,6 +98,11 @@ class Ruling:
     mode: FolderMode | None = None
 
     @property
+    def covered_by(self) -> set[str]:
+        """Return whatever, said yes to for the whole task, covers this."""
+        return {self.grant, TAINTED + self.grant}
+
+    @property
     def looks(self) -> bool:
         """Return whether it has no effect and is allowed."""
         return self.pure and self.decision is Decision.ALLOW
@@ -107,10 +120,11 @@ class Ruling:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Performed:
-    """What a permitted wish came to; ``changes``: path -> created, changed or deleted."""
+    """What a permitted wish came to; ``changes``: path -> created, changed or deleted; ``label``: what it brings in."""
 
     result: ToolResult
     changes: Mapping[str, str] = field(default_factory=dict[str, str])
+    label: Label = field(default_factory=Label)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -136,23 +150,34 @@ class Gate:
         policy, day = self.policy(), self.today()
         targets = _targets(tool, call.arguments, place)
         hosts = cast("list[object]", call.arguments.get("hosts") or [])
+        known = scope.facts()
         look = bool(policy.lines or policy.account)
-        about = partial(_act, tool, call, scope, now=(place, mode), look=look)
+        about = partial(_act, tool, call, now=(place, mode), look=look)
         acts = [replace(about(one), day=day) for one in targets]
         besides: tuple[str, ...] = _said(tool, "sources", call.arguments) or ()
         paths = (str((place.folder or place.results).root / rel) for rel in besides)
         acts += [replace(about(path), day=day, verb="read") for path in paths]
         if hosts and acts[0].verb == "run":
             acts = [replace(act, kind="send", host=str(host)) for act in acts for host in hosts]
+            known = together(known, of_place(place, mixed=scope.mixed()))
+        plain = tool.kind == "fetch" and all(map(scope.plain, targets))
+        acts = [weighed(act, known, plain=plain) for act in acts]
         judgement = heaviest_of(judge(act, policy) for act in acts)
-        action = _action(call, targets, scope)
+        argv = call.arguments.get("argv")
+        action = Action(
+            tool=call.tool,
+            arguments=cast("JsonObject", hashable(call.arguments)),
+            target="\n".join(targets),
+            folder=scope.folder,
+            argv=tuple(map(str, argv)) if isinstance(argv, list) else None,
+        )
         sentence, until, pattern = "", None, None
         risk: Risk = max(map(risk_of, acts), key=("low", "medium", "high").index)
         if judgement.decision is Decision.ASK:
             shown = mask(_said(tool, "preview", call.arguments, place))
             identity = _identity(acts[0], call, targets, place)
             action = action.but(identity=identity, preview=shown)
-            sentence = ask_sentence(acts[0], action, language=self.language)
+            sentence = ask_sentence(acts[0], action, known=known, language=self.language)
             if day and risk != "high":
                 until = str(date.fromisoformat(day) + timedelta(days=_ALWAYS_DAYS))
                 pattern = lasting(acts, policy, until=until)
@@ -167,7 +192,7 @@ class Gate:
             action=action,
             risk=risk,
             sentence=sentence,
-            grant=f"{risk} {_grant(acts[0], action)}",  # a yes to less is none to more
+            grant=f"{TAINTED * acts[0].tainted}{risk} {_grant(acts[0], action)}",  # a yes to less is none to more
             pattern=pattern,
             until=until if pattern else None,
             effect=tool.effect,
@@ -191,14 +216,29 @@ class Gate:
         place = place if ruling.pure else scope.hold(place, ruling.mode)
         try:
             result = await self.tools[call.tool].call(call.arguments, place)
-        except DeskhandError as error:
-            return Performed(result=self.failed(error))
+        except DeskhandError as error:  # which says something of what was there, too
+            label = self._brought(call, scope, {}, {})
+            return Performed(result=self.failed(error), label=label)
         except Exception:  # noqa: BLE001 - whatever a tool does, its attempt goes on
             _log.exception("tool.broke")
             return Performed(result=self.failed(DeskhandError(Code.INTERNAL)))
         # What holds a secret of this computer goes on without it: to the journal, to an agent, to the hub.
         told = replace(result, value=mask(result.value), text=mask(result.text))
-        return Performed(result=told, changes=_changes(call, result, kind))
+        changes = _changes(call, result, kind)
+        label = self._brought(call, scope, result.value, changes)
+        return Performed(result=told, changes=changes, label=label)
+
+    def _brought(
+        self, call: ToolCall, scope: Scope, value: JsonObject, changes: Mapping[str, str]
+    ) -> Label:
+        """Return what a result brings into a task, and mark what was written after foreign content."""
+        place, tool = scope.place, self.tools[call.tool]
+        label = of_call(tool, call, place, value, mixed=scope.mixed())
+        if label.untrusted or scope.facts().untrusted:
+            for path in (one for one, how in changes.items() if how != "deleted"):
+                with suppress(DeskhandError):
+                    place.results.mark(path)
+        return label
 
     def say(self, key: str, **values: object) -> str:
         """Return a sentence of the catalogue."""
@@ -239,7 +279,6 @@ def _said(tool: Tool, what: str, *about: object) -> Any:  # noqa: ANN401 - each 
 def _act(
     tool: Tool,
     call: ToolCall,
-    scope: Scope,
     target: str,
     *,
     now: tuple[Place, FolderMode | None],
@@ -269,9 +308,7 @@ def _act(
         host=asked.authority if asked else "",
         method="GET" if asked else "",
         url_path=asked.path if asked else "",
-        kind="fetch" if verb == "send" else "safe",
-        untrusted=scope.untrusted,
-        leak=scope.leak,
+        kind=tool.kind,
     )
 
 
@@ -311,17 +348,6 @@ def _protected(rel: str) -> bool:
     except DeskhandError:
         return True
     return False
-
-
-def _action(call: ToolCall, targets: tuple[str, ...], scope: Scope) -> Action:
-    argv = call.arguments.get("argv")
-    return Action(
-        tool=call.tool,
-        arguments=cast("JsonObject", hashable(call.arguments)),
-        target="\n".join(targets),
-        folder=scope.folder,
-        argv=tuple(map(str, argv)) if isinstance(argv, list) else None,
-    )
 
 
 def _identity(act: Act, call: ToolCall, targets: tuple[str, ...], place: Place) -> str:

@@ -87,6 +87,7 @@ class Workspaces:
                 place=place,
                 folder=brief.folder,
                 mode=lambda: self._mode(brief),
+                mixed=lambda: self._mixed(brief),
                 made=made,
                 begins=begins,
                 hold=lambda place, mode: self._hold(brief, place, mode),
@@ -122,6 +123,13 @@ class Workspaces:
         here = self._parts.ceiling.mode(brief.folder, brief)
         hub = self._parts.journal.narrowed(brief.folder)
         return effective_mode([here, *hub, *([brief.mode] if brief.mode else [])])
+
+    def _mixed(self, brief: Brief) -> bool:
+        """Whether others write in the folder, too; where that cannot be read, they may."""
+        with suppress(DeskhandError):
+            granted = self._parts.ceiling.bind(brief.folder, brief) if brief.folder else None
+            return granted is not None and granted.marked == "mixed"
+        return True
 
     def _hold(self, brief: Brief, place: Place, mode: FolderMode | None) -> Place:
         """Return a place where nothing changes any more once less is allowed than ``mode`` (RO-05)."""

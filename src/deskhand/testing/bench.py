@@ -29,6 +29,7 @@ from pathlib import Path
 from deskhand.agents.builtin.agent import BuiltInAgent
 from deskhand.agents.builtin.choosing import Offer, Scene
 from deskhand.clock import SystemClock
+from deskhand.permissions.rules import Kind
 from deskhand.ports import (
     Agent,
     Committed,
@@ -97,6 +98,7 @@ class NoteTool:
     name = "note"
     effect: Effect = "idempotent"
     writes = True
+    kind: Kind = "safe"
 
     def target(self, arguments: JsonObject, place: Place) -> str:
         """Touch nothing but a name in the results place."""

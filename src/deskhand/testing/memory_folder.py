@@ -28,6 +28,7 @@ class MemoryFolder:
         """Put the first files in."""
         self._root = Path(root)
         self._directories: set[str] = set()
+        self._marked: set[str] = set()
         self.files: dict[str, bytes] = {}
         for rel, data in (files or {}).items():
             self.put(rel, data)
@@ -103,6 +104,14 @@ class MemoryFolder:
 
     def keep(self, paths: Iterable[str]) -> None:
         """Keep nothing: what is in memory is not undone."""
+
+    def foreign(self, rel: str) -> bool:
+        """Return whether a file was marked."""
+        return _clean(rel) in self._marked
+
+    def mark(self, rel: str) -> None:
+        """Mark a file."""
+        self._marked.add(_clean(rel))
 
     def sha256(self, rel: str) -> str:
         """Return the hash of a file's bytes."""

@@ -92,6 +92,17 @@ class Folder:
         with self._errors(parts), self._directory(parts) as directory:
             return heapq.nsmallest(limit, leaf.scan(directory, parts), key=lambda each: each.path)
 
+    def foreign(self, rel: str) -> bool:
+        """Return whether a file came from elsewhere, by its mark; of what is no file nothing is known."""
+        with contextlib.suppress(DeskhandError), self._at(rel) as (parent, name):
+            return leaf.is_foreign(parent, name)
+        return False
+
+    def mark(self, rel: str) -> None:
+        """Mark a file as :meth:`foreign`; it stays so, also when it is written again."""
+        with self._at(rel) as (parent, name), leaf.open_plain(parent, name) as file:
+            leaf.mark_foreign(file.fileno())
+
     # --- writing
 
     def write(self, rel: str, data: bytes, *, expect: str | None = None) -> None:
@@ -125,6 +136,8 @@ class Folder:
             try:
                 with open(descriptor, "wb") as file:  # noqa: PTH123 - a descriptor, not a path
                     digest = leaf.copy_bounded(source, file, limit=limit)
+                    if before is not None and leaf.is_foreign(parent, name):
+                        leaf.mark_foreign(descriptor)
                     made = leaf.settle(descriptor, parent, before, mode)
                     if before is not None or not self._together:
                         os.fsync(descriptor)

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Generic, Literal, TypeVar
 
 from deskhand.errors import Code, DeskhandError
 from deskhand.limits import EVIDENCE_CHARS_MAX, TOOL_TEXT_CHARS_MAX
+from deskhand.permissions.rules import Kind
 from deskhand.ports import Effect, FolderAccess, Offload, Place, ToolResult
 from deskhand.protocol.wire import Json, JsonObject
 from deskhand.protocol.wishes import Check, Reading, Wish
@@ -30,6 +31,8 @@ class BuiltIn(Generic[W]):
         before: what came of a call that a crash cut off, for the class ``probe``.
         shows: what it would change, for a person who is asked.
         spelled: what it is about, where that is no path.
+        kind: whether what it does stays here.
+        source: whose content comes back: of the place it works in, of the internet, or nobody's.
         reachable: whether the owner listed the host; only what goes to the internet has it, and it changes no file.
     """
 
@@ -38,6 +41,8 @@ class BuiltIn(Generic[W]):
     work: Work[W]
     offload: Offload
     effect: Effect = "pure"
+    kind: Kind = "safe"
+    source: Literal["place", "web", "own"] = "place"
     before: Callable[[W, Place], ToolResult | None] | None = None
     shows: Callable[[W, Place], str | None] | None = None
     spelled: Callable[[W], str] | None = None
@@ -71,7 +76,7 @@ class BuiltIn(Generic[W]):
     def sources(self, arguments: JsonObject) -> tuple[str, ...]:
         """Return what it reads besides: the paths in what it was given that are not what it is about."""
         rest = {name: one for name, one in arguments.items() if name not in self.wish.about}
-        return tuple(_paths(rest, named=False))
+        return tuple(paths_in(rest))
 
     async def call(self, arguments: JsonObject, place: Place) -> ToolResult:
         """Read the wish and do the work; a check that cannot be made is a failed check.
@@ -115,13 +120,14 @@ def source(wish: Reading, place: Place) -> FolderAccess:
     return place.folder
 
 
-def _paths(said: Json, *, named: bool) -> Iterator[str]:
+def paths_in(said: Json, *, named: bool = False) -> Iterator[str]:
+    """Yield the paths that stand in what was said, under their names."""
     if isinstance(said, dict):
         for name, one in said.items():
-            yield from _paths(one, named=name in ("path", "paths"))
+            yield from paths_in(one, named=name in ("path", "paths"))
     elif isinstance(said, list):
         for one in said:
-            yield from _paths(one, named=named)
+            yield from paths_in(one, named=named)
     elif named and isinstance(said, str):
         yield said
 

@@ -13,6 +13,7 @@ import hashlib
 import os
 import secrets
 import stat
+import sys
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
 from io import BufferedReader
@@ -35,6 +36,19 @@ _MEANING: Final = (
     (_IN_THE_WAY, Code.PATH_REFUSED, "a link or something else is in the way"),
     ((errno.EACCES, errno.EPERM, errno.EROFS), Code.PATH_REFUSED, "the system does not permit it"),
 )
+_OURS: Final = b"user.deskhand.foreign"
+_FOREIGN: Final = frozenset(
+    {
+        _OURS,
+        b"user.xdg.origin.url",
+        b"user.xdg.referrer.url",
+        b"com.apple.quarantine",
+        b"user.com.apple.quarantine",
+        b"user.Zone.Identifier",
+    }
+)
+"""The marks of a download, by browsers and file systems, and the one that we set."""
+_ATTRIBUTES_MAX: Final = 65_536
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
@@ -213,6 +227,22 @@ def look(parent: int, name: str, *, most: int = 0) -> tuple[Thing, bytes | None]
         data = file.read(most + 1) if status.st_size <= most else None
         sha256 = digest(file) if data is None else hashlib.sha256(data).hexdigest()
     return file_thing(status, sha256), data
+
+
+def is_foreign(parent: int, name: str) -> bool:
+    """Return whether a file has the mark of a download, or ours."""
+    with contextlib.suppress(FileNotFoundError):
+        os.stat(f"{name}:Zone.Identifier", dir_fd=parent, follow_symlinks=False)
+        return True
+    said = ctypes.create_string_buffer(_ATTRIBUTES_MAX)
+    with open_plain(parent, name, limit=sys.maxsize) as file:
+        size = _libc.flistxattr(file.fileno(), said, len(said), 0)  # the 0 is for macOS alone
+    return not _FOREIGN.isdisjoint(said.raw[: max(size, 0)].split(b"\0"))
+
+
+def mark_foreign(descriptor: int) -> None:
+    """Set our mark, where the file system has room for one."""
+    _libc.fsetxattr(descriptor, _OURS, b"1", 1, 0, 0)
 
 
 def sync_names(directory: int) -> None:

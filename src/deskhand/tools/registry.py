@@ -73,12 +73,14 @@ def standard_tools(
         also.setdefault("name", getattr(work, "__name__", ""))
         return BuiltIn(wish=wish, work=work, offload=offload, effect=effect, **also)
 
+    told = partial(tool, source="own")  # nothing comes back but what the agent said itself
     reader, trash = Reader(offload=offload, apart=Apart()), changing.Trash(clock or SystemClock())
     broker = broker or Broker()
     web, commands = fetching.Fetching(reader, broker), shell.Shell(broker)
     tabling = Tabling(reader)
     again = Checks(reader, tabling)
     undo = Undoing(checkpoints=checkpoints, trash=trash)
+    asking = {"spelled": web.address, "reachable": web.listed, "kind": "fetch", "source": "web"}
     moved_all = partial(changing.move_files, again=True)
     tools = (
         tool(wishes.ListFiles, files.list_files),
@@ -88,12 +90,12 @@ def standard_tools(
         tool(wishes.FindFiles, files.Finder(reader).find_files),
         tool(wishes.FindDuplicates, files.find_duplicates),
         tool(wishes.QueryTable, reader.query_table),
-        tool(wishes.WriteFile, changing.write_file, "idempotent", shows=changing.shown_write),
+        told(wishes.WriteFile, changing.write_file, "idempotent", shows=changing.shown_write),
         tool(wishes.EditFile, changing.edit_file, "idempotent", shows=changing.shown_edit),
-        tool(wishes.MakeDirectory, changing.make_directory, "idempotent"),
-        tool(wishes.MoveFile, changing.move_file, "probe", before=changing.moved_before),
-        tool(wishes.MoveFiles, changing.move_files, "probe", before=moved_all),
-        tool(wishes.TrashFile, trash.trash_file, "probe", before=trash.trashed_before),
+        told(wishes.MakeDirectory, changing.make_directory, "idempotent"),
+        told(wishes.MoveFile, changing.move_file, "probe", before=changing.moved_before),
+        told(wishes.MoveFiles, changing.move_files, "probe", before=moved_all),
+        told(wishes.TrashFile, trash.trash_file, "probe", before=trash.trashed_before),
         tool(wishes.WriteDocument, documents.write_document, "idempotent"),
         tool(wishes.WriteTable, tabling.write_table, "idempotent"),
         tool(wishes.WriteReport, tabling.write_table, "idempotent", name="write_report"),
@@ -108,8 +110,6 @@ def standard_tools(
         tool(wishes.CheckReport, again.check_table, name="check_report"),
         tool(wishes.UndoFiles, undo.undo_files, "idempotent", shows=undo.shown_undo),
         tool(wishes.RunCommand, commands.run_command, "idempotent", spelled=commands.command_line),
-        tool(
-            wishes.FetchUrl, web.fetch_url, "idempotent", spelled=web.address, reachable=web.listed
-        ),
+        tool(wishes.FetchUrl, web.fetch_url, "idempotent", **asking),
     )
     return {tool.name: tool for tool in tools}

@@ -15,8 +15,9 @@ from typing import Final
 
 from deskhand.core.settings import effective
 from deskhand.errors import Code, DeskhandError
+from deskhand.permissions.facts import together
 from deskhand.ports import Ask, Done, Move, Spent, ToolResult, Turn, Wishes
-from deskhand.protocol.tasks import Budget, Check, Instructions, Money, PlanItem, Usage
+from deskhand.protocol.tasks import Budget, Check, Instructions, Label, Money, PlanItem, Usage
 from deskhand.protocol.wire import Json
 from deskhand.workflow.rows import Step, StepKind, from_json, move_from_json
 
@@ -101,7 +102,8 @@ class AttemptState:
     created, changed or deleted) from before the task; ``heard`` is the seq of the last steering; ``acted`` whether
     anything was done that could have an effect; ``idle`` how many turns brought nothing that was not ``seen``;
     ``made`` what the last failed try had made; ``noted`` and ``times`` stand for the limits: of which was told that
-    they are near, and how often they were granted; ``stopped`` is a person's word that they were not.
+    they are near, and how often they were granted; ``stopped`` is a person's word that they were not;
+    ``label`` what was read, which only grows.
     """
 
     next_n: int = 0
@@ -128,6 +130,7 @@ class AttemptState:
     noted: frozenset[str] = frozenset()
     times: int = 1
     stopped: bool = False
+    label: Label = field(default_factory=Label)
 
     @property
     def steps(self) -> int:
@@ -157,7 +160,9 @@ def apply(state: AttemptState, step: Step) -> AttemptState:
     if pending is None and isinstance(worked, int):
         spending = replace(state.spending, worked_ms=state.spending.worked_ms + worked)
         state = replace(state, spending=spending)
-    state = replace(state, next_n=step.n + 1)
+    read = [one["label"] for one in (step.wish, step.result) if one and "label" in one]
+    label = together(state.label, *map(Label.from_json, read)) if read else state.label
+    state = replace(state, next_n=step.n + 1, label=label)
     return _FOLDS[step.kind](state, step)
 
 

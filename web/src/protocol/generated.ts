@@ -120,6 +120,7 @@ export interface Brief {
   files: readonly FileRef[];
   op_id?: string;
   budget?: Budget;
+  label?: Label;
   origin: Origin;
   trust: Trust;
   created_at: string;
@@ -192,6 +193,7 @@ export interface ContextItem {
   text: string;
   at: string;
   trust: Trust;
+  label?: Label;
 }
 
 /** The agent said what it takes the task to mean; it counts only where the owner said nothing. */
@@ -372,6 +374,12 @@ export interface Instructions {
 }
 
 export type JsonValue = unknown;
+
+/** What is known of a content: which sources others could write, and which private places are in it. */
+export interface Label {
+  untrusted: readonly string[];
+  private: readonly string[];
+}
 
 /** The runner still works on this epoch. */
 export interface LeaseRenew {
@@ -639,7 +647,7 @@ export interface SettingsPut {
   value: JsonValue;
 }
 
-/** A step has a result, or an honest ``unknown``; ``usage`` is what the task used so far. */
+/** A step has a result, or an honest ``unknown``; ``usage`` is what the task used so far, ``label`` what it read. */
 export interface StepFinished {
   epoch: number;
   happened_at?: string;
@@ -647,6 +655,7 @@ export interface StepFinished {
   outcome: "ok" | "error" | "denied" | "unknown";
   summary: string;
   usage?: Usage;
+  label?: Label;
 }
 
 /** A step is about to have its effect. */
@@ -695,6 +704,7 @@ export interface Task {
   files: readonly FileRef[];
   op_id?: string;
   budget?: Budget;
+  label?: Label;
   origin: Origin;
   trust: Trust;
   created_at: string;
@@ -784,6 +794,7 @@ export interface TaskFinished {
   usage: Usage;
   model?: string;
   answer: boolean;
+  label?: Label;
 }
 
 /** The attempt moved the task to another state that is not final. */

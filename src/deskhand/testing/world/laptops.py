@@ -18,6 +18,7 @@ from sqlalchemy import text
 from typing_extensions import override
 
 from deskhand.errors import Code, DeskhandError
+from deskhand.permissions.rules import Kind
 from deskhand.ports import (
     Ask,
     CheckWish,
@@ -194,6 +195,7 @@ class EffectTool:
     """Has one effect per call. ``idem`` leaves a file, ``probe`` can be looked for, ``once`` leaves no trace."""
 
     writes = True
+    kind: Kind = "safe"
 
     def __init__(self, name: str, laptop: Laptop, process: Process) -> None:
         """Belong to one life of a computer."""
@@ -233,6 +235,7 @@ class LookTool:
     name = "look"
     effect: Effect = "pure"
     writes = False
+    kind: Kind = "safe"
 
     def __init__(self, laptop: Laptop) -> None:
         """Look on this computer."""
