@@ -22,6 +22,7 @@ from deskhand.protocol.objects import Folder, Origin, Role, Runner, Thread, Trus
 from deskhand.protocol.tasks import FileRef, Question, Task, TaskState
 
 COMMANDS_AGENT = "commands"
+_Meant = Literal["task", "steer", "answer"]
 
 
 def create_thread(_: Facts, wish: Wish, body: ops.ThreadCreate) -> Decision:
@@ -96,12 +97,10 @@ def answer_question(facts: Facts, wish: Wish, body: ops.QuestionAnswer) -> Decis
     if question.tasks:
         return modelless.answer(facts, wish, question, body.answer)
     task, me = facts.get(Task, question.task), wish.principal.id
-    said = _said(wish, body.answer, meant="answer")
+    said = _said(wish, body.answer, "answer")
     answered = ev.QuestionAnswered(question=question.id, answer=body.answer)
-    drafts = (
-        draft(said, question, actor=me),
-        draft(answered, question, actor=me, runner=task.runner if task else None),
-    )
+    told = draft(answered, question, actor=me, runner=task.runner if task else None)
+    drafts = (draft(said, question, actor=me), told)
     return Decision(drafts=drafts, id=said.message, task=question.task)
 
 
@@ -136,7 +135,7 @@ def _steer(facts: Facts, wish: Wish, body: ops.MessagePost, files: Sequence[File
         raise DeskhandError(Code.NOT_FOUND, name or "", field="to")
     if task.final:
         raise DeskhandError(Code.ILLEGAL_STATE, f"the task is {task.state}", field="to")
-    said = _said(wish, body.text, meant="steer", files=files)
+    said = _said(wish, body.text, "steer", files)
     told = draft(said, task, actor=wish.principal.id, runner=task.runner)
     return Decision(drafts=(told,), id=said.message, task=task.id)
 
@@ -152,7 +151,7 @@ def _delegate(
     me, title = wish.principal.id, body.title or title_of(body.text)
     kept = open_thread(facts, wish.thread) if wish.thread else None
     thread = kept.id if kept else wish.ids.new("thr")
-    said = _said(wish, body.text, meant="task", files=files)
+    said = _said(wish, body.text, "task", files)
     task = Task(
         id=wish.ids.new("tsk"),
         thread=thread,
@@ -197,13 +196,7 @@ def _moment(said: str | None) -> str | None:
     raise DeskhandError(Code.INVALID, said[:NAME_CHARS_MAX], field="not_before")
 
 
-def _said(
-    wish: Wish,
-    text: str,
-    *,
-    meant: Literal["task", "steer", "answer"],
-    files: Sequence[FileRef] = (),
-) -> ev.MessagePosted:
+def _said(wish: Wish, text: str, meant: _Meant, files: Sequence[FileRef] = ()) -> ev.MessagePosted:
     owner = wish.principal.role is Role.OWNER
     return ev.MessagePosted(
         message=wish.ids.new("msg"),

@@ -14,7 +14,6 @@ from deskhand.limits import NAME_CHARS_MAX
 from deskhand.protocol.signing import Risk, Signed
 from deskhand.protocol.wire import At, JsonObject, Wire
 
-Name = str
 Surface = Literal["page", "cli", "http", "agent", "hub", "channel"]
 Marked = Literal["mine", "mixed"]
 """Whose words are in a folder: its owner's alone, or also what others wrote."""

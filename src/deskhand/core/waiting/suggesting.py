@@ -241,27 +241,26 @@ class _Filling:
     def _described(
         self, fitting: Sequence[Listed], last: str | None, *, several: bool
     ) -> list[Listed]:
-        """Return what fits the days, kinds and words of the sentence best; of equals all, or else the newest."""
+        """Return what fits the kinds, days and words of the sentence best; of equals all, or else the newest."""
         said, days = self._said.casefold(), self._days
         kinds = {kind for kind in _KINDS if any(name in said for name in _KINDS[kind])} - {last}
-        of_kind = [one for one in fitting if one.ending in kinds]
-        among = of_kind or fitting
-        files = (one for one in among if not one.is_folder)
-        within = [one for one in files if days and days.first <= one.day <= days.last]
-        if days and within:
-            self._spans.append(days.span)
-            among = within
-        for roots in (_roots(said), _roots(_TABLE["about"].get(self._command.name, ""))):
-            scores = [len(roots & _roots(one.path)) for one in among]
-            best = max((1, *scores))
-            chosen = [one for one, its in zip(among, scores, strict=True) if its == best]
-            folders = [one for one in chosen if one.is_folder]
-            if folders:
-                return [min(folders, key=lambda one: (one.path.count("/"), one.path))]
-            if chosen:
-                return chosen if several else [max(chosen)]
-        is_meant = within or of_kind or self._command.takes == "file"
-        return within if several and within else sorted(among)[-1:] if is_meant else []
+        about = _roots(_TABLE["about"].get(self._command.name, ""))
+
+        def fits(one: Listed) -> tuple[bool, bool, int, int]:
+            roots = _roots(one.path)
+            within = days and not one.is_folder and days.first <= one.day <= days.last
+            asked = len(roots & _roots(said))
+            return one.ending in kinds, bool(within), asked, 0 if asked else len(roots & about)
+
+        best = max(map(fits, fitting), default=(False,))
+        if not any(best) and self._command.takes != "file":
+            return []
+        chosen = [one for one in fitting if fits(one) == best]
+        self._spans += [days.span] if days and best[1:2] == (True,) else []
+        folders = [one for one in chosen if one.is_folder]
+        if folders:
+            return [min(folders, key=lambda one: (one.path.count("/"), one.path))]
+        return chosen if several and any(best[1:]) else sorted(chosen)[-1:]
 
     def _left(self, told: frozenset[str]) -> tuple[tuple[str, ...], float]:
         """Return the phrases that the command would not do, and how much of all that asks for something they are."""
