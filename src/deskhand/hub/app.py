@@ -27,13 +27,12 @@ from deskhand.protocol import objects, wire
 from deskhand.protocol.authority import Principal
 from deskhand.protocol.objects import LinkState, Role
 from deskhand.protocol.ops import Op, OpResult
-from deskhand.protocol.tasks import FINAL, OPEN, Approval, FileRef, Question, Task, TaskState
+from deskhand.protocol.tasks import FINAL, OPEN, Approval, FileRef, Question, Task
 from deskhand.store.opening import SqlStore
 
 _SNAPSHOT_TRIES = 5
 _RECENT = 200
 _SEES_BY = {Role.RUNNER: "runner", Role.CLIENT: "created_by", Role.BRIDGE: "created_by"}
-_FINAL = tuple(state.value for state in TaskState if state in FINAL)
 
 
 @dataclass(eq=False, kw_only=True)
@@ -140,7 +139,8 @@ class Hub:
         return {
             # An old conversation that goes on is among the first that a person looks for.
             "threads": await self.store.texts(account, objects.Thread, latest=True, limit=_RECENT),
-            "tasks": await some(Task, *OPEN, limit=500) + await some(Task, *_FINAL),
+            "tasks": await some(Task, *OPEN, limit=500)
+            + await some(Task, *(state.value for state in FINAL)),
             "approvals": await some(Approval, "open"),
             "questions": await some(Question, "open"),
             "runners": await some(objects.Runner),

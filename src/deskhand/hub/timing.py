@@ -137,8 +137,7 @@ class Alarm(Rounds):
     def look_at(self, committed: Sequence[ports.Committed]) -> None:
         """Watch an account in which something was queued until its time."""
         for one in committed:
-            body = one.event.body
-            if one.event.kind == "task.queued" and body.get("reason") == QueueReason.NOT_BEFORE:
+            if one.event.body.get("reason") == QueueReason.NOT_BEFORE:
                 self.watch(one.account)
 
     @override
@@ -212,7 +211,10 @@ class Courier(Rounds):
         return 0.0 if due else self.left(await self.store.next_delivery_at())
 
     async def _deliver(self, due: ports.DueDelivery) -> None:
-        outcome = await self._try(due)
+        notifier = self.notifiers.get(due.delivery.road)
+        outcome = ports.SendOutcome(status="gone", reason="unsubscribed")
+        if due.subscription is not None and notifier is not None:
+            outcome = await notifier.send(due.subscription, due.notice)
         if outcome.status == "gone" and due.subscription is not None:
             await self.store.drop_subscription(due.account, due.subscription.id)
         fate, again, reason = _FATES.get(outcome.status, "failed"), None, outcome.reason or None
@@ -222,9 +224,3 @@ class Courier(Rounds):
             fate, again = ("failed", None) if wait is None else (fate, self.at(wait))
         account, name = due.account, due.delivery.id
         await self.store.settle_delivery(account, name, fate=fate, reason=reason, next_try_at=again)
-
-    async def _try(self, due: ports.DueDelivery) -> ports.SendOutcome:
-        notifier = self.notifiers.get(due.delivery.road)
-        if due.subscription is None or notifier is None:
-            return ports.SendOutcome(status="gone", reason="unsubscribed")
-        return await notifier.send(due.subscription, due.notice)

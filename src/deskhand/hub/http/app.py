@@ -48,8 +48,7 @@ def _rule(*, answers: str, who: str, takes: str = "nothing", status: int = 200) 
 
 
 _PLACES: Final = {"routes": vars(routes), "files": vars(files)}
-_BYTES: Final = {"nothing": messages.NOTHING, "chunk": messages.CHUNK, "bytes": messages.BYTES}
-_SHAPES: Final[dict[str, Any]] = {**_BYTES, **vars(objects), **vars(tasks), **vars(requests)}
+_SHAPES: Final = {**messages.TAKEN, **vars(objects), **vars(tasks), **vars(requests)}
 RULES: Final = {name: _rule(**row) for name, row in messages.POLICY["routes"].items()}
 
 

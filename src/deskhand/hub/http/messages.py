@@ -71,6 +71,7 @@ NOTHING: Final = Takes("", 0)
 JSON: Final = Takes("application/json", limits.BODY_BYTES_MAX)
 CHUNK: Final = Takes("application/offset+octet-stream", limits.UPLOAD_CHUNK_BYTES_MAX)
 BYTES: Final = Takes("application/octet-stream", limits.ARTIFACT_BYTES_MAX)
+TAKEN: Final[dict[str, Any]] = {"nothing": NOTHING, "chunk": CHUNK, "bytes": BYTES}
 
 
 def check_body(request: Request, takes: Takes) -> None:

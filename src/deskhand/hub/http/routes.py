@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
-from typing import Annotated, Final
+from typing import Annotated
 
 from fastapi import Header, Query
 from pydantic_core import to_json
@@ -23,14 +23,13 @@ from deskhand.errors import Code, DeskhandError
 from deskhand.hub import app, streaming, timing
 from deskhand.hub.credentials import Peer, uid_of
 from deskhand.hub.http.access import Answering, Call, TheCall, cookie_for
-from deskhand.hub.http.messages import Answer, Flow, items, read_json
+from deskhand.hub.http.messages import HEADERS, Answer, Flow, items, read_json
 from deskhand.ports import Frame, PushSubscription, W
 from deskhand.protocol import objects, ops, tasks, wire
 from deskhand.protocol import requests as asks
 
 Limit = Annotated[int, Query(ge=1, le=limits.LIST_LIMIT_MAX)]
 Seq = Annotated[int, Query(ge=0, le=limits.INTEGER_MAX)]
-_HEADERS: Final = {"Cache-Control": "no-store, no-transform", "X-Accel-Buffering": "no"}
 
 
 async def post_ops(call: TheCall) -> Answer:
@@ -67,7 +66,7 @@ async def stream(
     after = after if last is None else last
     frames = call.hub.stream(call.me, after=after, acknowledged=call.acknowledged, live=live)
     first = await anext(frames, None)
-    return Flow(_lines(first, frames), headers=_HEADERS, media_type="text/event-stream")
+    return Flow(_lines(first, frames), headers=HEADERS["stream"], media_type="text/event-stream")
 
 
 async def sync(
