@@ -7,7 +7,6 @@ box is started inside by its descriptor. It refuses to leave anything mounted: t
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import functools
 import os
 import struct
@@ -18,11 +17,14 @@ from pathlib import Path
 from typing import Final
 
 from deskhand.errors import Code, DeskhandError
+from deskhand.sandbox.landlock import checked, libc
 from deskhand.sandbox.layers import SEARCH, Layers
 
 _REACH: Final = "/mnt"
 """Exists everywhere and can be reached by every uid; only the box sees what is mounted there."""
 MERGED: Final = f"{_REACH}/folder"
+_LOWER: Final = f"{_REACH}/lower"
+"""Where the folder is seen with other owners, below the overlay."""
 _BIND: Final = 0x1000
 
 _OPEN_TREE, _MOVE_MOUNT, _MOUNT_SETATTR = 428, 429, 442
@@ -30,8 +32,6 @@ _AT_FDCWD, _AT_EMPTY_PATH, _CLONE_TREE, _FROM_EMPTY_PATH, _IDMAP = -100, 0x1000,
 _NEWNS: Final = 0x00020000
 _REC_PRIVATE: Final = (1 << 14) | (1 << 18)
 _IDS: Final = 2**32 - 1
-
-_libc = ctypes.CDLL(None, use_errno=True)
 
 
 def swapped(first: int, second: int) -> str:
@@ -77,27 +77,28 @@ def mounted(
 
 def _mount(folder: Path, layers: Layers | None, mapping: int, programs: Sequence[str]) -> int:
     """Go into an own mount namespace and working directory, mount all, and return the namespace."""
-    _check(_libc.unshare(_NEWNS))
-    _check(_libc.mount(None, b"/", None, _REC_PRIVATE, None))
-    tree = _check(_libc.syscall(_OPEN_TREE, _AT_FDCWD, bytes(folder), _CLONE_TREE | os.O_CLOEXEC))
-    _check(_libc.mount(b"tmpfs", os.fsencode(_REACH), b"tmpfs", 0, b"mode=755"))
+    checked(libc.unshare(_NEWNS))
+    checked(libc.mount(None, b"/", None, _REC_PRIVATE, None))
+    tree = checked(libc.syscall(_OPEN_TREE, _AT_FDCWD, bytes(folder), _CLONE_TREE | os.O_CLOEXEC))
+    checked(libc.mount(b"tmpfs", os.fsencode(_REACH), b"tmpfs", 0, b"mode=755"))
     for number, path in enumerate(programs):
         at = Path(program_at(number))
         at.mkdir()
-        _check(_libc.mount(os.fsencode(path), bytes(at), None, _BIND, None))
-    Path(MERGED).mkdir()
+        checked(libc.mount(os.fsencode(path), bytes(at), None, _BIND, None))
+    for place in (MERGED, _LOWER):
+        Path(place).mkdir()
     try:
         attributes = struct.pack("=QQQQ", _IDMAP, 0, 0, mapping)
         size = len(attributes)
-        _check(_libc.syscall(_MOUNT_SETATTR, tree, b"", _AT_EMPTY_PATH, attributes, size))
-        into = os.fsencode(layers.lower if layers else MERGED)
-        _check(_libc.syscall(_MOVE_MOUNT, tree, b"", _AT_FDCWD, into, _FROM_EMPTY_PATH))
+        checked(libc.syscall(_MOUNT_SETATTR, tree, b"", _AT_EMPTY_PATH, attributes, size))
+        into = os.fsencode(_LOWER if layers else MERGED)
+        checked(libc.syscall(_MOVE_MOUNT, tree, b"", _AT_FDCWD, into, _FROM_EMPTY_PATH))
     finally:
         os.close(tree)
     if layers:
-        os.chdir(layers.lower)  # of this thread alone, since it has its own mounts
+        os.chdir(_LOWER)  # of this thread alone, since it has its own mounts
         options = os.fsencode(layers.options())
-        _check(_libc.mount(b"overlay", os.fsencode(MERGED), b"overlay", 0, options))
+        checked(libc.mount(b"overlay", os.fsencode(MERGED), b"overlay", 0, options))
     return os.open("/proc/thread-self/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)
 
 
@@ -111,10 +112,3 @@ def _mapping(uids: str, gids: str) -> int:
         (process / "uid_map").write_text(uids, "ascii")
         (process / "gid_map").write_text(gids, "ascii")
         return os.open(process / "ns/user", os.O_RDONLY | os.O_CLOEXEC)
-
-
-def _check(result: int) -> int:
-    if result < 0:
-        number = ctypes.get_errno()
-        raise OSError(number, os.strerror(number))
-    return result

@@ -27,12 +27,12 @@ _DEATH_SIGNAL, _NO_NEW_PRIVILEGES, _SECCOMP, _SUBREAPER, _BY_FILTER = 1, 38, 22,
 _SIGKILL = 9  # importing signal costs 3 ms
 _NOT_FOUND = 127
 
-_libc = ctypes.CDLL(None, use_errno=True)
+libc = ctypes.CDLL(None, use_errno=True)
 
 
 def version() -> int:
     """Return which Landlock this kernel has; 0 or less for none."""
-    return _libc.syscall(_CREATE_RULESET, None, 0, _ASK_VERSION)
+    return libc.syscall(_CREATE_RULESET, None, 0, _ASK_VERSION)
 
 
 def main() -> None:
@@ -49,11 +49,11 @@ def main() -> None:
     for each in more[len(reads) :]:
         name, _, value = each.partition("=")
         os.environ[name] = value
-    _check(_libc.prctl(_SUBREAPER, 1, 0, 0, 0))
+    checked(libc.prctl(_SUBREAPER, 1, 0, 0, 0))
     child = os.fork()
     if child == 0:
         try:
-            _check(_libc.prctl(_DEATH_SIGNAL, _SIGKILL, 0, 0, 0))
+            checked(libc.prctl(_DEATH_SIGNAL, _SIGKILL, 0, 0, 0))
             _hold_in(own, written, reads, os.pread(filtering, 65536, 0))
         except OSError as error:
             os.write(2, f"no wall: {error}".encode())
@@ -70,18 +70,18 @@ def _hold_in(own: str, written: str, reads: list[str], filtering: bytes) -> None
     """Give up for good all but some files; nothing can be widened again."""
     asked = struct.pack("=QQQ", _ALL, 0, 0b11)  # files, no ports, and signals and sockets held in
     size = len(asked) if version() >= _SCOPED else 8
-    rules = _check(_libc.syscall(_CREATE_RULESET, asked, size, 0))
+    rules = checked(libc.syscall(_CREATE_RULESET, asked, size, 0))
     for path in reads:
         _permit(rules, path, _READ)
     for path in _DEVICES:
         _permit(rules, path, _PLAIN & ~1)
     for path in filter(None, (own, written)):
         _permit(rules, path, _ALL)
-    _check(_libc.prctl(_NO_NEW_PRIVILEGES, 1, 0, 0, 0))
-    _check(_libc.syscall(_RESTRICT_SELF, rules, 0))
+    checked(libc.prctl(_NO_NEW_PRIVILEGES, 1, 0, 0, 0))
+    checked(libc.syscall(_RESTRICT_SELF, rules, 0))
     steps = ctypes.create_string_buffer(filtering, len(filtering))
     program = struct.pack("@HP", len(filtering) // 8, ctypes.addressof(steps))
-    _check(_libc.prctl(_SECCOMP, _BY_FILTER, program, 0, 0))
+    checked(libc.prctl(_SECCOMP, _BY_FILTER, program, 0, 0))
 
 
 def _permit(rules: int, path: str, rights: int) -> None:
@@ -91,7 +91,7 @@ def _permit(rules: int, path: str, rights: int) -> None:
         return
     if not stat.S_ISDIR(os.fstat(at).st_mode):
         rights &= _PLAIN
-    _check(_libc.syscall(_ADD_RULE, rules, _BENEATH, struct.pack("=Qi", rights, at), 0))
+    checked(libc.syscall(_ADD_RULE, rules, _BENEATH, struct.pack("=Qi", rights, at), 0))
     os.close(at)
 
 
@@ -121,7 +121,12 @@ def _end_all(child: int) -> int:
             ended = os.waitstatus_to_exitcode(status)
 
 
-def _check(result: int) -> int:
+def checked(result: int) -> int:
+    """Return what the system answered.
+
+    Raises:
+        OSError: what it refused.
+    """
     if result < 0:
         number = ctypes.get_errno()
         raise OSError(number, os.strerror(number))

@@ -46,11 +46,6 @@ class Layers:
         return self.place / "upper"
 
     @property
-    def lower(self) -> Path:
-        """Where a root runner sees the folder with other owners."""
-        return self.place / "lower"
-
-    @property
     def merged(self) -> Path:
         """Where the overlay is mounted, seen by the box only; or the copy, where there is none."""
         return self.place / "merged"
@@ -75,7 +70,7 @@ def make_layers(place: Path, *, owner: int | None) -> Layers:
     """
     try:
         place.mkdir(mode=0o700, parents=True)
-        for name in ("upper", "work", "merged", "lower"):
+        for name in ("upper", "work", "merged"):
             (place / name).mkdir(mode=0o755)
             if owner is not None:
                 os.chown(place / name, owner, owner)

@@ -38,25 +38,22 @@ def components(rel: str) -> tuple[str, ...]:
     Raises:
         DeskhandError: ``path_refused`` for what can never lie beneath a folder.
     """
-    if "\0" in rel:
-        raise _refused("it contains a NUL")
-    if rel.startswith("/"):
-        raise _refused("it is absolute")
     try:
-        encoded = rel.encode("utf-8")
+        size = len(rel.encode("utf-8"))
     except UnicodeEncodeError as error:
         raise _refused("it is no valid text") from error
     parts = tuple(part for part in rel.removesuffix("/").split("/") if part != ".")
-    if len(encoded) > _PATH_BYTES_MAX or len(parts) > _PARTS_MAX:
-        raise _refused("it is too long")
-    if parts == ("",):
-        return ()
-    for part in parts:
-        if part in ("", ".."):
-            raise _refused("it has an empty or .. part")
-        if len(part.encode("utf-8")) > _NAME_BYTES_MAX:
-            raise _refused("a name in it is too long")
-    return parts
+    wrong = {
+        "it contains a NUL": "\0" in rel,
+        "it is absolute": rel.startswith("/"),
+        "it is too long": size > _PATH_BYTES_MAX or len(parts) > _PARTS_MAX,
+        "it has an empty or .. part": parts != ("",) and not {"", ".."}.isdisjoint(parts),
+        "a name in it is too long": any(len(part.encode()) > _NAME_BYTES_MAX for part in parts),
+    }
+    for reason, so in wrong.items():
+        if so:
+            raise _refused(reason)
+    return () if parts == ("",) else parts
 
 
 def odd_spelling(parts: Sequence[str]) -> str | None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import shlex
 import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -70,7 +70,15 @@ class Shell:
                 ended = await place.sandbox.run(_outward(command, wish.hosts, way), access)
         outcome = "ok" if ended.exit_code == 0 and not ended.timed_out else "error"
         output = ended.output.decode("utf-8", errors="replace")
-        value = {**_value(ended, output), "step": place.step}
+        value: JsonObject = {
+            "exit_code": ended.exit_code,
+            "output": output,
+            "truncated": ended.truncated,
+            "timed_out": ended.timed_out,
+            "changes": [asdict(change) for change in ended.changes],
+            "refused": [asdict(change) for change in ended.refused],
+            "step": place.step,
+        }
         if wish.hosts and self.broker.over(place.task):
             outcome, value["code"] = "error", Code.EGRESS_QUOTA.value
         return ToolResult(outcome=outcome, value=value, text=_text(ended, output))
@@ -95,17 +103,6 @@ async def check_exit(wish: wishes.CheckExit, place: Place) -> ToolResult:
     evidence = text(key, language=wish.language, code=ended and ended.exit_code)
     passed = ended is not None and ended.exit_code == 0 and not ended.timed_out
     return result(evidence, passed=passed)
-
-
-def _value(ended: CommandResult, output: str) -> JsonObject:
-    return {
-        "exit_code": ended.exit_code,
-        "output": output,
-        "truncated": ended.truncated,
-        "timed_out": ended.timed_out,
-        "changes": [{"path": c.path, "kind": c.kind, "size": c.size} for c in ended.changes],
-        "refused": [{"path": r.path, "reason": r.reason} for r in ended.refused],
-    }
 
 
 def _text(ended: CommandResult, output: str) -> str:
