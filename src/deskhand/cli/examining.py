@@ -15,6 +15,7 @@ import subprocess
 import sys
 from collections.abc import Generator, Iterable, Mapping
 from contextlib import closing, suppress
+from functools import partial
 from ipaddress import ip_address
 from itertools import islice
 from pathlib import Path
@@ -47,13 +48,8 @@ _LISTENS: Final = "0A"
 
 def examined(*, asks: bool) -> Generator[tuple[str, str, str]]:
     """Yield a name, good, ask or bad, and a sentence with the cure, of each thing that was tried."""
-    for name, look in {
-        "hub": _hub,
-        "runner": _runner,
-        "sandbox": _sandbox,
-        "secrets": _secrets,
-        "model": lambda: _model(asks=asks),
-    }.items():
+    first = {"hub": _hub, "runner": _runner, "sandbox": _sandbox, "secrets": _secrets}
+    for name, look in {**first, "model": partial(_model, asks=asks)}.items():
         try:
             yield name, *look()
         except DeskhandError as error:

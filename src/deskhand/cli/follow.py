@@ -167,10 +167,8 @@ def show_outcome(task: Obj) -> None:
         speak.out(str(task["summary"]))
         return
     speak.out(f"{standing(task)}  {one_line(task.get('summary') or task['title'])}")
-    for reason in task.get("not_done_because", []):
-        speak.out(f"  – {one_line(reason)}")
-    for one in task.get("artifacts", []):
-        speak.out(speak.say("outcome.file", **one))
+    speak.out(*(f"  – {one_line(reason)}" for reason in task.get("not_done_because", [])))
+    speak.out(*(speak.say("outcome.file", **one) for one in task.get("artifacts", [])))
     if task["state"] == "queued" and task.get("reason"):
         speak.out(speak.say(f"reason.{task['reason']}"))
         _show_suggestions(task)

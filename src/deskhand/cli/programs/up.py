@@ -131,11 +131,8 @@ async def running_hub(path: Path, *, port: int | None, reach: Reach) -> AsyncGen
         door = access.PushDoor(public_key=push.public_key, allows=push.allows)
         await hub.start()
         ending.push_async_callback(hub.stop)
-        where = serve.Bind(
-            host=reach.bind or setting("hub.bind").value,
-            port=setting("hub.port", flag=port).value,
-            exposed=reach.bind is not None,
-        )
+        host, chosen = reach.bind or setting("hub.bind").value, setting("hub.port", flag=port).value
+        where = serve.Bind(host=host, port=chosen, exposed=reach.bind is not None)
         answers = serve.serving(hub, app.create_app(hub, push=door), where=where)
         answering = await ending.enter_async_context(answers)
         url = f"http://127.0.0.1:{answering.port}" if reach.bind else answering.url
@@ -155,11 +152,9 @@ def _pushing(
     """Return the road to browsers; a change of the account's settings takes effect with the next notice."""
 
     def wanted() -> webpush.WebPushSettings:
-        return webpush.WebPushSettings(
-            subject=str(effective(values, "notify.subject")),
-            app_url=url,
-            allow_private=bool(effective(values, "notify.allow_private_endpoints")),
-        )
+        subject = str(effective(values, "notify.subject"))
+        private = bool(effective(values, "notify.allow_private_endpoints"))
+        return webpush.WebPushSettings(subject=subject, app_url=url, allow_private=private)
 
     def take(committed: Sequence[Committed]) -> None:
         for one in committed:
