@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -281,6 +282,17 @@ def test_a_file_that_cannot_be_believed_trusts_nobody(tmp_path: Path) -> None:
 
     assert (open_to_others, trust_of(laptop).fingerprints()) == ((), ())
     assert json.loads(file.read_text()) == {"x": 1}
+
+
+def test_what_several_write_down_at_once_is_all_kept(tmp_path: Path) -> None:
+    """A revocation that the hub tells of is not lost to a key that is trusted at the keyboard meanwhile."""
+    trust = Trust(home=tmp_path, runner=RUNNER, clock=SystemClock())
+    keys = {f"key-{number}" for number in range(40)}
+
+    with ThreadPoolExecutor(8) as several:
+        list(several.map(trust.add, keys))
+
+    assert {*trust.fingerprints()} == keys
 
 
 async def test_a_hub_cannot_widen_what_it_is_believed(tmp_path: Path) -> None:

@@ -110,8 +110,7 @@ class Ceiling:
 
     def settle(self) -> None:
         """Return when whatever was begun before is over: what begins from here on sees what is said now."""
-        exclusive = fcntl.LOCK_EX
-        with locked(self._home / _TURN, exclusive), locked(self._home / _EFFECTS, exclusive):
+        with locked(self._home / _TURN), locked(self._home / _EFFECTS):
             pass
 
     def _entry(self, folder: str, brief: tasks.Brief) -> Granted | None:
@@ -204,7 +203,7 @@ def revoke_folder(home: Path, folder: str) -> bool:
 
 def _change(home: Path, change: Callable[[Sequence[Granted]], list[Granted]]) -> list[Granted]:
     """Replace the file whole: a reader sees the old or the new one, and two writers take turns."""
-    with locked(home / _LOCK, fcntl.LOCK_EX):
+    with locked(home / _LOCK):
         entries = change(Ceiling(home).entries())
         data = {"folders": [asdict(entry) for entry in entries]}
         write_private(home / FILE, json.dumps(data, indent=2) + "\n")
@@ -212,7 +211,7 @@ def _change(home: Path, change: Callable[[Sequence[Granted]], list[Granted]]) ->
 
 
 @contextmanager
-def locked(path: Path, how: int) -> Generator[None]:
+def locked(path: Path, how: int = fcntl.LOCK_EX) -> Generator[None]:
     """Hold a lock between the processes and threads of this machine."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)

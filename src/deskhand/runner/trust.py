@@ -8,8 +8,8 @@ that is not signed over exactly this request. A device that was revoked is trust
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Generator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -20,9 +20,11 @@ from deskhand.clock import Clock, stamp, unstamp
 from deskhand.errors import DeskhandError
 from deskhand.protocol import events as ev
 from deskhand.protocol import signing, tasks, wire
+from deskhand.runner.ceiling import locked
 from deskhand.store.private import read_private, write_private
 
 FILE: Final = "trust.json"
+_LOCK: Final = "trust.lock"
 _KNOWN: Final = TypeAdapter(dict[str, dict[str, str]])
 
 
@@ -57,20 +59,20 @@ class Trust:
 
     def add(self, fingerprint: str, *, device: str = "", by: str = "") -> None:
         """Trust a key from now on, at this computer or, ``by`` one that is trusted, if it was never revoked."""
-        known = self.known()
-        there = fingerprint in known or any(
-            one.get("device") == device and "revoked" in one for one in known.values()
-        )
-        if not (by and there):
-            new = {"device": device, "since": stamp(self.clock.now()), "by": by}
-            self._write(known | {fingerprint: new})
+        with self._changing() as known:
+            there = fingerprint in known or any(
+                one.get("device") == device and "revoked" in one for one in known.values()
+            )
+            if not (by and there):
+                new = {"device": device, "since": stamp(self.clock.now()), "by": by}
+                known[fingerprint] = new
 
     def remove(self, name: str) -> bool:
         """Trust a key no longer, by its fingerprint or its device; return whether it was trusted."""
-        known, before = self.known(), self.fingerprints()
-        mine = [key for key, one in known.items() if name in (key, one.get("device"))] or [name]
-        over = {"revoked": stamp(self.clock.now())}
-        self._write(known | {key: {"device": name, **known.get(key, {}), **over} for key in mine})
+        before, over = self.fingerprints(), {"revoked": stamp(self.clock.now())}
+        with self._changing() as known:
+            mine = [key for key, one in known.items() if name in (key, one.get("device"))] or [name]
+            known |= {key: {"device": name, **known.get(key, {}), **over} for key in mine}
         return self.fingerprints() != before
 
     def hear(self, event: ev.Event) -> None:
@@ -110,6 +112,9 @@ class Trust:
         key = signing.fingerprint_of(said.key or "")
         return key if key in self.fingerprints() and signing.holds(said, prefix, told) else ""
 
-    def _write(self, known: dict[str, dict[str, str]]) -> None:
-        self.home.mkdir(mode=0o700, parents=True, exist_ok=True)
-        write_private(self.home / FILE, json.dumps(known, indent=2) + "\n")
+    @contextmanager
+    def _changing(self) -> Generator[dict[str, dict[str, str]]]:
+        """Hold what the file says, to be changed while nobody else does."""
+        with locked(self.home / _LOCK):
+            yield (known := self.known())
+            write_private(self.home / FILE, json.dumps(known, indent=2) + "\n")

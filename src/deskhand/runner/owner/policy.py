@@ -6,7 +6,6 @@ reading, and to write a line that is no rule.
 
 from __future__ import annotations
 
-import fcntl
 from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
@@ -55,7 +54,7 @@ def write_policy(home: Path, text: str) -> None:
     Raises:
         DeskhandError: ``disk_full`` and the like.
     """
-    with locked(home / _LOCK, fcntl.LOCK_EX):
+    with locked(home / _LOCK):
         write_private(home / FILE, text)
 
 
@@ -66,7 +65,7 @@ def keep(home: Path, approval: tasks.Approval, decided: events.Event) -> None:
     """
     given = f"{decided.at[:10]} {decided.body.get('device')} {approval.id}"
     new = f"{approval.pattern}  # always: {given}\n"
-    with suppress(DeskhandError), locked(home / _LOCK, fcntl.LOCK_EX):
+    with suppress(DeskhandError), locked(home / _LOCK):
         text = policy_text(home)
         if new not in text:
             write_private(home / FILE, text + "\n" * bool(text and text[-1] != "\n") + new)
