@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from deskhand.agents.commands.agent import COMMANDS, CommandAgent
-from deskhand.agents.commands.parse import parse_line
+from deskhand.agents.commands.command import parse_line
 from deskhand.errors import DeskhandError
 from deskhand.ports import CommandResult, Done, FileChange, GiveUp, Place, RefusedChange, Turn
 from deskhand.testing.memory_folder import MemoryFolder

@@ -9,8 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from deskhand.agents.commands.agent import COMMANDS, CommandAgent, complete
-from deskhand.agents.commands.command import Line, examples
-from deskhand.agents.commands.parse import parse_line
+from deskhand.agents.commands.command import Line, examples, parse_line
 from deskhand.errors import Code, DeskhandError
 from deskhand.texts import catalogue
 from tests.driven import offloaded

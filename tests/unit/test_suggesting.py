@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from deskhand.agents.commands.agent import COMMANDS
-from deskhand.agents.commands.parse import parse_line
+from deskhand.agents.commands.command import parse_line
 from deskhand.core.waiting.suggesting import Listed, Meaning, meanings, quoted
 from deskhand.testing.promises import note
 

@@ -28,17 +28,9 @@ from pydantic_ai.providers import Provider, infer_provider_class
 from pydantic_ai.settings import ModelSettings
 from pydantic_ai.tools import ToolDefinition
 
+from deskhand.agents.builtin import talking
 from deskhand.agents.builtin.agent import BuiltInAgent
 from deskhand.agents.builtin.choosing import KNOWN, STAND_IN, Offer
-from deskhand.agents.builtin.talking import (
-    OWN,
-    REPORT,
-    checks_of,
-    messages_of,
-    move_of,
-    question,
-    said_in,
-)
 from deskhand.errors import Code, DeskhandError
 from deskhand.limits import RETRY_AFTER_SECONDS_MAX
 from deskhand.ports import Evidence, GiveUp, Judgement, Move, Spent, Turn
@@ -74,8 +66,8 @@ class Thinker:
             )
             for one in mind.tools
         ]
-        self._offered = ModelRequestParameters(function_tools=[*tools, *OWN])
-        told = [(one.description, one.parameters_json_schema) for one in [*tools, *OWN]]
+        self._offered = ModelRequestParameters(function_tools=[*tools, *talking.OWN])
+        told = [(one.description, one.parameters_json_schema) for one in [*tools, *talking.OWN]]
         self._offered_bytes = len(json.dumps(told))
 
     async def move(self, brief: Brief, history: Sequence[Turn]) -> Move:
@@ -83,7 +75,9 @@ class Thinker:
         scene, choice = self._mind.scene(brief), self._mind.choose(brief)
 
         async def within(room: int) -> Move:
-            told = messages_of(brief, history, scene, bytes_max=room, language=self._mind.language)
+            told = talking.messages_of(
+                brief, history, scene, bytes_max=room, language=self._mind.language
+            )
             return await self._answered(choice, told, brief)
 
         return await _fitting(choice, self._offered_bytes, within)
@@ -95,9 +89,11 @@ class Thinker:
         choice = self._mind.choose(brief)
 
         async def within(room: int) -> Judgement:
-            told = question(criteria, evidence, bytes_max=room, language=self._mind.language)
-            response = await self._asked(choice, told, forced=REPORT)
-            checks = checks_of(response, criteria, evidence)
+            told = talking.question(
+                criteria, evidence, bytes_max=room, language=self._mind.language
+            )
+            response = await self._asked(choice, told, forced=talking.REPORT)
+            checks = talking.checks_of(response, criteria, evidence)
             return Judgement(checks=checks, spent=spent_on(choice, [response]))
 
         return await _fitting(choice, 0, within)
@@ -119,10 +115,10 @@ class Thinker:
         for _ in range(TRIES):
             hear(None)
             responses.append(await self._asked(choice, told, hear=hear))
-            move = move_of(responses[-1], language=language)
+            move = talking.move_of(responses[-1], language=language)
             if move is not None:
                 return replace(move, spent=spent_on(choice, responses))
-            half = said_in(responses[-1])
+            half = talking.said_in(responses[-1])
             said = half or said
             begun = [chat.ModelResponse(parts=[chat.TextPart(half)])] if half else []
             told = [*told, *begun, chat.ModelRequest(parts=[nudge])]

@@ -10,10 +10,9 @@ from collections.abc import Generator, Sequence
 from dataclasses import replace
 from typing import Final
 
-from deskhand.agents.commands.command import Command, Line, Plan, StoppedError, Work, examples
+from deskhand.agents.commands.command import Command, Line, Plan, StoppedError, Work, parse_line
 from deskhand.agents.commands.filing.moving import ORGANIZE, RENAME
 from deskhand.agents.commands.filing.shaping import CONVERT, MERGE, REPORT, TABLE
-from deskhand.agents.commands.parse import parse_line
 from deskhand.agents.commands.reading.quoting import ACTIONS, BRIEF, RISKS
 from deskhand.agents.commands.reading.searching import DUPLICATES, FIND
 from deskhand.agents.commands.running import RUN, UNDO
@@ -31,7 +30,7 @@ def _help(work: Work) -> Plan:
     said = [f"{one.info.usage}\n  {work.say(f'{one.name}.summary')}" for one in chosen]
     if wanted:
         said.append(f"  {work.say(f'{wanted}.details')}")
-        said += [f"  · {each}" for each in examples(wanted, work.language)]
+        said += [f"  · {each}" for each in work.say(f"{wanted}.examples").splitlines()]
     return Done(summary="\n".join(said))
 
 
