@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from datetime import date, timedelta
 from typing import Final, Literal, NamedTuple
 
-from deskhand.core.words.wording import wording
+from deskhand.core.wording import wording
 from deskhand.texts import table
 
 Order = Literal["day", "month", "either"]

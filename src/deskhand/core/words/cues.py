@@ -14,7 +14,7 @@ from itertools import pairwise
 from typing import Final, NamedTuple
 
 from deskhand.core.quotes import bare, visible
-from deskhand.core.words.wording import wording
+from deskhand.core.wording import wording
 
 
 class Cue(StrEnum):

@@ -13,8 +13,8 @@ from datetime import date
 from typing import Final
 
 from deskhand.core.dates import date_in, day_meant
+from deskhand.core.wording import wording
 from deskhand.core.words.cues import Cue, scan
-from deskhand.core.words.wording import wording
 
 _LOOKED_AT_CHARS: Final = 2000
 _HEAD_LINES: Final = 8

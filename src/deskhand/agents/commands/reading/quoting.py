@@ -27,10 +27,10 @@ from typing import Final, NamedTuple
 from deskhand.agents.commands.command import TYPED, Command, Plan, Steps, StoppedError, Work
 from deskhand.agents.commands.values import ending_of, number, objects, plain, strings, words
 from deskhand.core.quotes import Quote, cut, quotable, show
+from deskhand.core.wording import wording
 from deskhand.core.words.cues import Cue, Line, cue_place, scan
 from deskhand.core.words.owing import Action, actions_in
 from deskhand.core.words.risks import checklist, risks_in
-from deskhand.core.words.wording import wording
 from deskhand.ports import CheckWish, Done
 from deskhand.protocol.wire import JsonObject
 

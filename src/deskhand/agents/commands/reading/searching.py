@@ -17,7 +17,7 @@ from deskhand.agents.commands.values import named, number, objects, sized, strin
 from deskhand.clock import unstamp
 from deskhand.core.dates import period_in
 from deskhand.core.quotes import Quote, quotable, show
-from deskhand.core.words.wording import wording
+from deskhand.core.wording import wording
 from deskhand.ports import Done, GiveUp, ToolResult, Wishes
 from deskhand.protocol.wire import Json, JsonObject
 
