@@ -65,7 +65,7 @@ def restore(file: Path, *, to: Path | None = None, yes: bool = False) -> int:
 def export(*, out: Path | None = None) -> int:
     """Write everything so that it can be read."""
     from deskhand.clock import SystemClock, stamp
-    from deskhand.store.backup.exporting import export_home
+    from deskhand.store.backup.archive import export_home
 
     _require_sqlite()
     target = _named(out, stamp(SystemClock().now()), "", inside=False)

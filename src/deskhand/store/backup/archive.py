@@ -1,4 +1,4 @@
-"""A backup of a home: a plain tar that any tool can read, ending in the hash of everything before.
+"""A backup of a home: a plain tar that any tool can read, ending in the hash of everything before; and its export.
 
 It is made while hub and runner go on. Databases are copied as of one moment each, first the runner's, then the hub's,
 then every file that the copy names: so nothing is named that is not there. Written under another name, synced, then
@@ -7,6 +7,9 @@ renamed, so that a backup is whole or not there.
 It refuses to take along what gives somebody a right: tokens, push addresses and keys stay where they are, secrets go
 along sealed and without their key (decision 0014); and, before anything is unpacked, a file of which a single bit is wrong or missing, and any member that a backup
 does not have.
+
+An export is everything of a home in a form that outlives this program: Markdown, JSON Lines and plain files. What is
+exported is what was said and made: no credentials, push addresses or invitations.
 """
 
 from __future__ import annotations
@@ -18,20 +21,26 @@ import shutil
 import sqlite3
 import tarfile
 import tempfile
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, BinaryIO, Final, cast
+from typing import IO, Any, BinaryIO, Final, cast
+
+from sqlalchemy import Connection, Row, select
 
 from deskhand import __version__
 from deskhand.errors import Code, DeskhandError
+from deskhand.protocol.objects import Thread
+from deskhand.protocol.tasks import Artifact
 from deskhand.protocol.wire import JsonObject
-from deskhand.store.engine import translated
+from deskhand.store import tables
+from deskhand.store.engine import open_sqlite_reader, translated
 from deskhand.store.private import replacing
 from deskhand.store.safe import SECRETS_FILE
 from deskhand.store.schema import copy_sqlite
 
+_e = tables.events.c
 FORMAT: Final = 1
 MANIFEST: Final = "manifest.json"
 DATABASES: Final = ("runner/journal.sqlite3", "hub.sqlite3")
@@ -213,3 +222,88 @@ def _seal(said: str) -> bytes:
     header = _member(_SEAL, 64).tobuf(format=tarfile.GNU_FORMAT)
     block = said.encode("ascii").ljust(tarfile.BLOCKSIZE, b"\0")
     return header + block + b"\0" * (2 * tarfile.BLOCKSIZE)
+
+
+def export_home(home: Path, target: Path, *, say: Callable[..., str]) -> dict[str, int]:
+    """Write a home's log into a new directory; return how much of what.
+
+    Args:
+        home: the home; it may be in use.
+        target: a directory that is not there yet; it is closed to others.
+        say: gives the sentences of the Markdown pages.
+
+    Raises:
+        DeskhandError: ``not_found``, ``disk_full``, ``store_damaged``.
+    """
+    if not (home / HUB).is_file():
+        raise DeskhandError(Code.NOT_FOUND, str(home / HUB))
+    engine = open_sqlite_reader(home / HUB)
+    with translated(), engine.connect() as connection:
+        connection.exec_driver_sql("BEGIN")  # one moment for everything
+        for folder in ("", "threads", "files"):
+            (target / folder).mkdir(mode=0o700, parents=not folder)
+        return {
+            "threads": _threads(connection, target / "threads", say),
+            "events": _events(connection, target / "events.jsonl"),
+            "files": _made(connection, home, target / "files"),
+        }
+
+
+def _events(connection: Connection, target: Path) -> int:
+    query = select(tables.events).order_by(_e.account, _e.seq).execution_options(yield_per=1000)
+    count = 0
+    with target.open("x", encoding="utf-8") as file:
+        for count, row in enumerate(connection.execute(query).mappings(), start=1):  # noqa: B007 - how many
+            said = tables.read_event(row).to_json()
+            file.write(tables.json_text({"account": row["account"], **said}) + "\n")
+    return count
+
+
+def _threads(connection: Connection, folder: Path, say: Callable[..., str]) -> int:
+    table = tables.projections[Thread]
+    rows = connection.execute(select(table.c.account, table.c.object)).all()
+    for account, stored in rows:
+        thread = tables.read_object(Thread, stored)
+        of_thread = select(_e.at, _e.body).filter_by(account=account, thread=thread.id)
+        said = connection.execute(of_thread.where(tables.SAID_ONLY).order_by(_e.seq)).all()
+        parts = [f"# {thread.title}", *_said(said, say)]
+        name = f"{_plain(thread.title)}-{thread.id}.md"
+        (folder / name).write_text("\n\n".join(parts) + "\n", encoding="utf-8")
+    return len(rows)
+
+
+def _said(rows: Sequence[Row[Any, Any]], say: Callable[..., str]) -> list[str]:
+    parts: list[str] = []
+    for at, stored in rows:
+        body: dict[str, Any] = json.loads(stored)
+        when = at[:19].replace("T", " ")
+        if state := body.get("state"):
+            verdict = str(body.get("verdict") or state)
+            parts.append(f"## {say('export.result', verdict=verdict, at=when)}")
+            parts += [
+                str(why) for why in (body.get("summary"), *body.get("not_done_because", ())) if why
+            ]
+        elif "text" in body:  # else erased
+            who = say("export.by", who=body["role"], at=when)
+            parts += [f"## {who}", str(body["text"])]
+        if files := body.get("files"):
+            names = ", ".join(str(file["name"]) for file in files)
+            parts.append(say("export.files", names=names))
+    return parts
+
+
+def _made(connection: Connection, home: Path, folder: Path) -> int:
+    stored = connection.execute(select(tables.projections[Artifact].c.object)).scalars()
+    count = 0
+    for one in stored:
+        made = tables.read_object(Artifact, one)
+        source = home / "blobs" / made.sha256[:2] / made.sha256[2:4] / made.sha256
+        if source.is_file():
+            shutil.copyfile(source, folder / f"{made.id}-{_plain(made.name)}")
+            count += 1
+    return count
+
+
+def _plain(name: str) -> str:
+    """Return what may stand in a file's name on any system."""
+    return re.sub(r"[^\w.-]+", "-", name).strip("-.")[:60] or "untitled"
