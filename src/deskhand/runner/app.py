@@ -15,7 +15,6 @@ from typing import Final
 
 from deskhand.errors import Code, DeskhandError
 from deskhand.limits import ADVANCE_SECONDS
-from deskhand.protocol.objects import LinkState
 from deskhand.runner.attempt import Kit
 from deskhand.runner.inbox import Inbox
 from deskhand.runner.outbox import OneLife, Outbox, passing_over_absence
@@ -39,6 +38,7 @@ class Runner:
         self._stop = asyncio.Event()
         self._outbox = Outbox(parts)
         self._presence = Presence(parts)
+        self.going = self._presence.say_goodbye
         kit = Kit(parts, self._outbox.accepted)
         self._tell_of_doubt = kit.tell_of_doubt
         self.workflow = LocalWorkflow(journal=parts.journal, drive=kit.drive, slots=parts.slots)
@@ -85,10 +85,6 @@ class Runner:
     def stop(self) -> None:
         """Ask it to stop; ``run`` returns when everything has ended."""
         self._stop.set()
-
-    async def going(self, state: LinkState) -> None:
-        """Tell the hub that this machine sleeps now, or is switched off."""
-        await self._presence.say_goodbye(state)
 
     async def _until_stopped(self) -> None:
         await self._stop.wait()
