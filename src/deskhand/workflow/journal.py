@@ -191,10 +191,10 @@ class Journal:
         *,
         steps: Sequence[Step] = (),
         ops: Sequence[Op] = (),
-        status: Status = "open",
+        status: Status | None = "open",
         place: str | None,
     ) -> None:
-        """Write step rows, results and ops of an attempt in one commit.
+        """Write step rows, results and ops of an attempt in one commit; without a status, of one that is over.
 
         Raises:
             DeskhandError: ``stale_epoch`` when the attempt is over or has lost its epoch; ``conflict`` when a
@@ -202,7 +202,8 @@ class Journal:
         """
 
         def work(connection: Connection) -> None:
-            if run(connection, "write", status=status, place=place, **asdict(key)).rowcount != 1:
+            said = {"status": status, "place": place, **asdict(key)}
+            if status and run(connection, "write", **said).rowcount != 1:
                 raise DeskhandError(Code.STALE_EPOCH, key.task)
             for step in steps:
                 _put_step(connection, key, step)
@@ -221,14 +222,7 @@ class Journal:
 
     async def tell(self, key: AttemptKey, op: Op, *, of: Step | None = None) -> None:
         """Say something of an attempt that is over; ``of`` such an effect it is noted that its owner is told."""
-
-        def work(connection: Connection) -> None:
-            if of is not None:
-                _put_step(connection, key, of)
-            orders.put_op(connection, op, key=key)
-
-        await self._do(work)
-        self.on_outbox()
+        await self.record(key, steps=[of] if of else [], ops=[op], status=None, place=None)
 
     def outbox(self) -> list[OutboxRow]:
         """Return the oldest unsent ops, as many as one request may carry."""
