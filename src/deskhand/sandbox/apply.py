@@ -23,9 +23,6 @@ from deskhand.errors import Code, DeskhandError
 from deskhand.ports import Entry, FileChange, FolderAccess, RefusedChange
 from deskhand.sandbox.layers import Layers, everything
 
-_OPAQUE: Final = "user.overlay.opaque"
-_BLOCK_BYTES: Final = 512
-_CONFLICT_NAMES_MAX: Final = 100
 _CHANGE: Final = TypeAdapter(FileChange)
 
 
@@ -65,7 +62,7 @@ def _within_bounds(upper: Path) -> bool:
     """Look at everything once before anything is applied; directories become readable on the way."""
     size = 0
     for count, (path, status) in enumerate(everything(upper, ours=True), start=1):
-        size += status.st_blocks * _BLOCK_BYTES
+        size += status.st_blocks * 512  # whatever the file system has
         deep = path.count("/") > limits.COMMAND_DEPTH_MAX
         if deep or count > limits.COMMAND_CHANGES_MAX or size > limits.COMMAND_CHANGED_BYTES_MAX:
             return False
@@ -181,7 +178,7 @@ class _Carrier:
     def _free_beside(self, path: str, upper: Path) -> str:
         """Return a name for the second version of a file; empty when there is none, or when it is there already."""
         pure = PurePosixPath(path)
-        for number in range(1, _CONFLICT_NAMES_MAX):
+        for number in range(1, 100):
             beside = str(pure.with_name(f"{pure.stem} (conflict {number}){pure.suffix}"))
             there = self.access.stat(beside)
             if there is None:
@@ -228,5 +225,5 @@ def _whiteout(entry: os.DirEntry[str]) -> bool:
 
 def _opaque(upper: Path) -> bool:
     with contextlib.suppress(OSError):
-        return os.getxattr(upper, _OPAQUE, follow_symlinks=False) == b"y"
+        return os.getxattr(upper, "user.overlay.opaque", follow_symlinks=False) == b"y"
     return False

@@ -36,8 +36,6 @@ from deskhand.sandbox.seccomp import SCOPED, filter_bytes
 
 _COMMANDS_UID: Final = 64_321
 """Under a root runner commands get this uid: nobody's, and not the overflow id that other things share."""
-_NOT_FOUND_EXIT: Final = 127
-_SAID_CHARS_MAX: Final = 200
 _KEY_CHARS: Final = 32
 
 
@@ -219,6 +217,6 @@ def _never_started(output: BoundedOutput) -> int:
     """Tell a missing program, which is the command's failure, from a box that could not be raised."""
     said = output.data().decode("utf-8", "replace").strip()
     if not said.startswith("bwrap: execvp "):
-        detail = said[-_SAID_CHARS_MAX:] or "the wall ended without a word"
+        detail = said[-200:] or "the wall ended without a word"
         raise DeskhandError(Code.SANDBOX_UNAVAILABLE, detail)
-    return _NOT_FOUND_EXIT
+    return 127  # as a shell says

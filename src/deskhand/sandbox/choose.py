@@ -17,7 +17,6 @@ from deskhand.sandbox.layers import make_layers, remove_layers
 
 KINDS: Final[tuple[type[Bubblewrap], ...]] = (Bubblewrap, Copied, Landlocked)
 _SCRIPT: Final = Path(__file__).with_name("trial.sh").read_text("ascii")
-_SECONDS_MAX: Final = 20
 
 
 class NoSandbox:
@@ -70,7 +69,7 @@ async def _try(box: Bubblewrap, trial: Path) -> str | None:
     for path in was:
         path.write_text("old\n", encoding="utf-8")
     argv = ("sh", "-c", _SCRIPT, "sh", str(trial / "outside"))
-    command = Command(argv=argv, folder=folder, writable=True, seconds_max=_SECONDS_MAX)
+    command = Command(argv=argv, folder=folder, writable=True, seconds_max=20)
     ended = await box.execute(command, layers, root=folder)
     if ended.exit_code != 0:
         said = ended.output.decode("utf-8", "replace").strip()

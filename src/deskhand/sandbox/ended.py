@@ -18,8 +18,6 @@ from pydantic import ConfigDict, TypeAdapter
 from deskhand.ports import CommandResult
 from deskhand.secret import mask
 
-_KEPT: Final = 200
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ended:
@@ -63,7 +61,7 @@ class Records:
         # Another run that ends at this moment may have forgotten one already.
         with suppress(OSError):
             found = sorted(self._folder.glob("*.json"), key=lambda path: path.stat().st_mtime_ns)
-            for path in found[:-_KEPT]:
+            for path in found[:-200]:
                 path.unlink()
 
     def drop(self, key: str) -> None:

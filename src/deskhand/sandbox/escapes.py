@@ -17,7 +17,6 @@ from deskhand.texts import table
 
 _KNOWN: Final = table("deskhand.sandbox", "escapes.toml")
 _MEMORY: Final = 512 * 1024**2
-_SECONDS: Final = 20.0
 
 
 async def try_escapes(
@@ -36,7 +35,7 @@ async def try_escapes(
     ways = {"plants": _KNOWN["plants"], **_KNOWN["ways"]}
 
     async def run(*argv: str, **bounds: Any) -> CommandResult:  # noqa: ANN401 - of a command
-        command = Command(argv=argv, folder=root, seconds_max=_SECONDS, **bounds)
+        command = Command(argv=argv, folder=root, seconds_max=20, **bounds)
         return await box.run(command, access)
 
     with ExitStack() as stack:

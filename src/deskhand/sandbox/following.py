@@ -21,13 +21,7 @@ from deskhand.clock import Clock
 from deskhand.limits import DISK_FREE_BYTES_MIN
 from deskhand.ports import Command
 
-_WATCH_SECONDS: Final = 0.25
-_CUT_SECONDS_MAX: Final = 5.0
-_OF_THE_BOX: Final = 6
-"""Processes of the wall itself."""
 _PSS: Final = re.compile(rb"^Pss: +(\d+)", re.MULTILINE)
-_CHUNK: Final = 65_536
-_PAGE_BYTES: Final = os.sysconf("SC_PAGE_SIZE")
 
 R = TypeVar("R")
 Stopped = Literal["time", "memory", "processes", "disk"]
@@ -101,14 +95,15 @@ class Following:
     async def _watch(self, process: Process) -> Stopped:
         """Return once the box is beyond a bound that no single process can keep, and it is killed."""
         while True:
-            await self.clock.sleep(_WATCH_SECONDS)
+            await self.clock.sleep(0.25)
             memory_bytes, tasks = _used_below(process.pid)
             if memory_bytes > self.command.memory_bytes_max:
                 memory_bytes, tasks = _used_below(process.pid, exactly=True)
             disk = os.statvfs(self.place)
             beyond: dict[Stopped, bool] = {
                 "memory": memory_bytes > self.command.memory_bytes_max,
-                "processes": tasks > self.command.processes_max + _OF_THE_BOX,
+                # Six are the wall's own.
+                "processes": tasks > self.command.processes_max + 6,
                 "disk": disk.f_bavail * disk.f_frsize < DISK_FREE_BYTES_MIN,
             }
             for bound, reached in beyond.items():
@@ -154,12 +149,12 @@ def _memory_of(process: Path, *, exactly: bool) -> int:
         with contextlib.suppress(OSError):
             if shared := _PSS.search((process / "smaps_rollup").read_bytes()):
                 return int(shared[1]) * 1024
-    return int((process / "statm").read_bytes().split()[1]) * _PAGE_BYTES
+    return int((process / "statm").read_bytes().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
 async def _drain(process: Process, output: BoundedOutput) -> int:
     """Take all that a box says; return how it ended."""
-    while process.stdout and (chunk := await process.stdout.read(_CHUNK)):
+    while process.stdout and (chunk := await process.stdout.read(65_536)):
         output.add(chunk)
     return await process.wait()
 
@@ -168,7 +163,7 @@ async def _end(started: asyncio.Future[Process]) -> int:
     """Make sure that nothing of the command lives on, now that the lifeline is cut."""
     process, lost = await started, BoundedOutput(0)
     try:
-        async with asyncio.timeout(_CUT_SECONDS_MAX):
+        async with asyncio.timeout(5):
             return await _drain(process, lost)
     except TimeoutError:
         with contextlib.suppress(ProcessLookupError):

@@ -25,7 +25,6 @@ _ALL = (1 << 15) - 1  # but for controlling devices
 _DEVICES = ("/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom")
 _DEATH_SIGNAL, _NO_NEW_PRIVILEGES, _SECCOMP, _SUBREAPER, _BY_FILTER = 1, 38, 22, 36, 2
 _SIGKILL = 9  # importing signal costs 3 ms
-_NOT_FOUND = 127
 
 libc = ctypes.CDLL(None, use_errno=True)
 
@@ -103,7 +102,7 @@ def _become(folder: str, argv: list[str]) -> None:
         os.execvp(argv[0], argv)  # noqa: S606 - becoming the command is the purpose
     except OSError as error:
         os.write(2, f"{argv[0]}: {error.strerror}\n".encode())
-    os._exit(_NOT_FOUND)
+    os._exit(127)  # as a shell says
 
 
 def _end_all(child: int) -> int:

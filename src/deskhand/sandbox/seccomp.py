@@ -16,7 +16,6 @@ from typing import Final
 
 _COLUMNS: Final = {"x86_64": 0, "aarch64": 1}
 _AUDIT: Final = (0xC000003E, 0xC00000B7)
-_CLONE3: Final = 435
 
 _ALWAYS, _ALONE, _UNSCOPED = re.split(
     "^where.*", Path(__file__).with_name("denied.txt").read_text("ascii"), flags=re.MULTILINE
@@ -31,7 +30,6 @@ _ARGUMENT: Final = re.compile(r"(\d)(h?)(?::(\d+))?([&=!])(\w+)")
 
 _LOAD, _EQUAL, _AT_LEAST, _ANY_BIT, _RETURN, _AND = 0x20, 0x15, 0x35, 0x45, 0x06, 0x54
 _NR, _ARCH, _ARGS = 0, 4, 16
-_X32_BIT: Final = 0x40000000
 SCOPED: Final = 6
 """The version of Landlock that holds signals and abstract sockets in."""
 
@@ -58,8 +56,8 @@ def filter_bytes(machine: str, *, landlock: int | None = None) -> bytes | None:
     program = [
         *(_step(_LOAD, _ARCH), _step(_EQUAL, _AUDIT[column], yes=1), _KILL, _step(_LOAD, _NR)),
         # On x86-64 a second table of calls hides behind one bit; elsewhere no call has such a number.
-        *(_step(_AT_LEAST, _X32_BIT, no=1), _KILL),
-        *(_step(_EQUAL, _CLONE3, no=1), _ENOSYS),
+        *(_step(_AT_LEAST, 0x40000000, no=1), _KILL),
+        *(_step(_EQUAL, 435, no=1), _ENOSYS),  # clone3
     ]
     for *numbers, arguments in _CALL.findall(_ALWAYS + also):
         if numbers[column] != "-":

@@ -21,8 +21,6 @@ from deskhand.tools.builtin import ok
 from deskhand.tools.files import TRASH
 from deskhand.tools.reading import read_decoded
 
-_PLACES_MAX: Final = 1_000
-_PLACES_SHOWN: Final = 10
 _COMPARED_LINES_MAX: Final = 5_000
 _SHOWN_LINES_MAX: Final = 400
 
@@ -162,7 +160,7 @@ def _edited(wish: wishes.EditFile, text: str) -> str:
     old, new = (end.join(re.split(r"\r\n|\n", part)) for part in (wish.old, wish.new))
     found = re.finditer(f"(?={re.escape(old)})", text)
     open_places = (at.start() for at in found if not _replaced(text, at.start(), old, new))
-    places = [*islice(open_places, _PLACES_MAX)]
+    places = [*islice(open_places, 1_000)]
     if not places and new and new in text:
         return text
     if len(places) != 1:
@@ -190,7 +188,7 @@ def _not_once(text: str, places: list[int], old: str) -> DeskhandError:
     if re.match(r"\d+: ", old):
         cure = "the numbers before the lines are not part of the file"
     if places:
-        lines = ", ".join(str(text.count("\n", 0, at) + 1) for at in places[:_PLACES_SHOWN])
+        lines = ", ".join(str(text.count("\n", 0, at) + 1) for at in places[:10])
         cure = f"at lines {lines}; take lines around it along, so that it is only one"
     return DeskhandError(Code.INVALID, f"it stands there {len(places)} times; {cure}", field="old")
 

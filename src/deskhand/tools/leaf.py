@@ -27,7 +27,6 @@ ABSENT: Final = ""
 """For ``expect``: the name must not exist yet."""
 
 _PLAIN: Final = os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
-_CHUNK: Final = 1024 * 1024
 _RENAME_NOREPLACE: Final = 1
 _IN_THE_WAY: Final = (errno.ELOOP, errno.ENOTDIR, errno.EXDEV, errno.EAGAIN)
 _MEANING: Final = (
@@ -172,7 +171,7 @@ def make_temporary(parent: int) -> tuple[str, int]:
 def copy_bounded(source: BinaryIO, target: BinaryIO, *, limit: int) -> str:
     """Copy at most ``limit`` bytes and return their hash; refuse with ``too_large`` when there are more."""
     left, hashed = limit, hashlib.sha256()
-    while chunk := source.read(min(_CHUNK, left + 1)):
+    while chunk := source.read(min(1024 * 1024, left + 1)):
         left -= len(chunk)
         if left < 0:
             raise DeskhandError(Code.TOO_LARGE, f"more than {limit} bytes")

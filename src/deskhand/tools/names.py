@@ -20,8 +20,7 @@ _PATH_BYTES_MAX: Final = 4096
 _NAME_BYTES_MAX: Final = 255
 _PARTS_MAX: Final = 64
 
-_IGNORABLE: Final = {"Cf", "Cc"}
-_INVISIBLE: Final = {*_IGNORABLE, "Cs", "Zl", "Zp"}
+_INVISIBLE: Final = {"Cf", "Cc", "Cs", "Zl", "Zp"}
 _JOINERS: Final = "\u200c\u200d"
 """Invisible, but honest in Persian names and in emoji; they are ignored when names are compared."""
 
