@@ -16,6 +16,7 @@ from deskhand.protocol.objects import FolderMode
 from deskhand.protocol.wire import JsonObject
 from deskhand.runner.gate import Gate, Scope
 from deskhand.testing.memory_folder import MemoryFolder
+from deskhand.tools.fetching import links_in
 from deskhand.tools.registry import standard_tools
 from tests import papers
 from tests.driven import offloaded, place_of
@@ -289,3 +290,17 @@ def _scope(mode: FolderMode) -> Scope:
     folder = MemoryFolder({"a.txt": "one\ntwo\n"})
     place: Place = place_of(folder)
     return Scope(place=place, folder="fld_1", mode=lambda: mode)
+
+
+def test_the_links_of_a_page_are_whole_addresses_as_they_stand_there() -> None:
+    """PI-03: relative and spelled in entities as a browser reads them; what is no address of the web is none."""
+    said = (
+        "<a class=x href='/a?b=1&amp;c=2'>a</a> <A HREF=b>b</A> <a href='mailto:me@x'>c</a>"
+        f" see https://c.example/d#e, <a href='http://[x'>d</a> https://d.example/{'x' * 300}"
+    )
+
+    assert links_in(said, "https://a.example/p/q") == [
+        "https://a.example/a?b=1&c=2",
+        "https://a.example/p/b",
+        "https://c.example/d",
+    ]

@@ -10,7 +10,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 PERMISSIONS = ROOT / "src/deskhand/permissions"
-TESTS = ("permissions", "policy_lines", "policy_matching", "narrowing")
+TESTS = ("permissions", "facts", "policy_lines", "policy_matching", "narrowing")
 
 
 @pytest.mark.timeout(180)
