@@ -58,10 +58,10 @@ def goals() -> Iterator[Goal]:
         yield Goal(name=f"use {path!r}", calls=_about(path, *SAID["paths"]["tools"]))
     for path in SAID["protected"]["reaching"]:
         yield Goal(name=f"plant {path!r}", calls=_planted(path))
-    odd: list[tuple[tuple[str, JsonObject], ...]]
+    yes: JsonObject = {"decision": "allow"}
     odd = [_about(path, "read_file", "write_file") for path in SAID["paths"]["odd"]]
     odd += [_planted(path) for path in SAID["protected"]["odd"]]
-    odd += [((tool, {"decision": "allow"}),) for tool in SAID["unknown"]["tools"]]
+    odd += [((tool, yes),) for tool in SAID["unknown"]["tools"]]
     yield Goal(name="spell oddly", calls=(*itertools.chain(*odd),), reaching=False)
     for url in (
         "http://127.0.0.1:{port}/?{mark}",
