@@ -42,10 +42,8 @@ class Uploads:
 
     async def create(self, me: Principal, *, name: str, size: int) -> Upload:
         """Reserve room for a file; ``too_large`` for one file or for the quota."""
-        if size > limits.UPLOAD_BYTES_MAX:
-            raise DeskhandError(
-                Code.TOO_LARGE, f"{limits.UPLOAD_BYTES_MAX} bytes", field="Upload-Length"
-            )
+        if size > (most := limits.UPLOAD_BYTES_MAX):
+            raise DeskhandError(Code.TOO_LARGE, f"{most} bytes", field="Upload-Length")
         upload = Upload(
             id=f"upl_{self.ids.secret(_ID_BYTES)}",
             name=plain_name(name),

@@ -15,19 +15,17 @@ import hashlib
 import json
 from collections.abc import Mapping
 from functools import cache
-from typing import Any, TypeVar, cast
+from typing import Any, cast
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
 from deskhand.core.folding import COLLECTIONS
 from deskhand.errors import Code, DeskhandError
-from deskhand.ports import Committed, Draft
+from deskhand.ports import Committed, Draft, W
 from deskhand.protocol.events import KIND_OF, REDACTED, Event
 from deskhand.protocol.wire import JsonObject, Wire
 from deskhand.texts import table
-
-W = TypeVar("W", bound=Wire)
 
 RowValues = dict[str, Any]
 Row = Mapping[Any, Any]

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Sequence
-from typing import Any, TypedDict, TypeVar
+from typing import Any, TypedDict
 
 from sqlalchemy import ColumnElement, Connection, RowMapping, Select, select, true
 from typing_extensions import Unpack
@@ -18,13 +18,11 @@ from typing_extensions import Unpack
 from deskhand.core.drafting import EVERY_RUNNER
 from deskhand.core.folding import ERASED, Key, fold, hanging, touched
 from deskhand.errors import DeskhandError
-from deskhand.ports import Committed, Page, View
+from deskhand.ports import Committed, Page, View, W
 from deskhand.protocol.events import Event
 from deskhand.protocol.wire import Wire
 from deskhand.store import tables
 from deskhand.store.tables import Row, committed, read_event, read_object
-
-W = TypeVar("W", bound=Wire)
 
 _PAGE = 1000
 _a = tables.accounts.c

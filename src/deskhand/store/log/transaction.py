@@ -16,7 +16,7 @@ from sqlalchemy import Connection, bindparam, delete, insert, select, update
 
 from deskhand.core.folding import ERASED, Key, fold, touched
 from deskhand.errors import Code, DeskhandError
-from deskhand.ports import Committed, Draft, PushSubscription
+from deskhand.ports import Committed, Draft, PushSubscription, W
 from deskhand.protocol.events import EVENTS, KIND_OF, Event, MessagePosted, ThreadErased
 from deskhand.protocol.objects import Device
 from deskhand.protocol.ops import Op, OpResult
@@ -27,7 +27,6 @@ from deskhand.store.log import reading
 
 P = ParamSpec("P")
 R = TypeVar("R")
-W = TypeVar("W", bound=Wire)
 
 _a = tables.accounts.c
 _e = tables.events.c
