@@ -13,10 +13,20 @@ from hypothesis import strategies as st
 from deskhand.core.context import context_of
 from deskhand.core.dispatching import brief_of
 from deskhand.permissions.evaluate import Policy, judge
+from deskhand.permissions.explain import ask_sentence
 from deskhand.permissions.facts import Source, begun, label_of, together, weighed
 from deskhand.permissions.rules import Act, Decision, Kind, Verb, Where
 from deskhand.protocol.objects import FolderMode, Trust
-from deskhand.protocol.tasks import Brief, ContextItem, Delegated, FileRef, Label, Task, TaskState
+from deskhand.protocol.tasks import (
+    Action,
+    Brief,
+    ContextItem,
+    Delegated,
+    FileRef,
+    Label,
+    Task,
+    TaskState,
+)
 from tests.driven import brief_of as typed
 from tests.ruling import WIDTH, acts, policies
 
@@ -149,6 +159,27 @@ def test_an_address_that_was_typed_or_is_a_link_carries_nothing() -> None:
     ]
 
     assert asked == ["allow", "allow", "allow", "allow", "allow", "ask"]
+
+
+def test_a_person_reads_what_was_read_where_something_could_leave() -> None:
+    """AP-01: sources and places are named and shown, not obeyed; what stays here is asked as before."""
+    act = replace(_act("fetch"), untrusted=True, leak=True)
+    odd = READ.but(untrusted=("a\n.example", *(f"b{number}.example" for number in range(99))))
+
+    said = [ask_sentence(act, _fetching(), known=one) for one in (READ, odd, Label(), None)]
+    plain = ask_sentence(replace(act, leak=False), _fetching(), known=READ)
+    stays = ask_sentence(replace(act, kind="safe"), _fetching(), known=READ)
+
+    first = "Fetch https://a.example/ from the internet?"
+    foreign = f"{first} The task has read what others wrote: a.example."
+    assert said[0] == f"{foreign} It could carry what is in: {F}."
+    assert "a\\x0a.example" in said[1]
+    assert len(said[1]) < len(said[0]) + 220
+    assert (said[2], said[3], plain, stays) == (first, first, foreign, first)
+
+
+def _fetching() -> Action:
+    return Action(tool="fetch_url", arguments={}, target="https://a.example/")
 
 
 # --- the automaton of security 5, for the roads of later parts

@@ -217,7 +217,7 @@ class Gate:
         try:
             result = await self.tools[call.tool].call(call.arguments, place)
         except DeskhandError as error:  # which says something of what was there, too
-            label = self._brought(call, scope, {}, {})
+            label = await self._brought(call, scope, {}, {})
             return Performed(result=self.failed(error), label=label)
         except Exception:  # noqa: BLE001 - whatever a tool does, its attempt goes on
             _log.exception("tool.broke")
@@ -225,20 +225,24 @@ class Gate:
         # What holds a secret of this computer goes on without it: to the journal, to an agent, to the hub.
         told = replace(result, value=mask(result.value), text=mask(result.text))
         changes = _changes(call, result, kind)
-        label = self._brought(call, scope, result.value, changes)
+        label = await self._brought(call, scope, result.value, changes)
         return Performed(result=told, changes=changes, label=label)
 
-    def _brought(
+    async def _brought(
         self, call: ToolCall, scope: Scope, value: JsonObject, changes: Mapping[str, str]
     ) -> Label:
         """Return what a result brings into a task, and mark what was written after foreign content."""
         place, tool = scope.place, self.tools[call.tool]
-        label = of_call(tool, call, place, value, mixed=scope.mixed())
-        if label.untrusted or scope.facts().untrusted:
-            for path in (one for one, how in changes.items() if how != "deleted"):
+        written = [one for one, how in changes.items() if how != "deleted"]
+
+        def look() -> Label:
+            label = of_call(tool, call, place, value, mixed=scope.mixed())
+            for path in written if label.untrusted or scope.facts().untrusted else ():
                 with suppress(DeskhandError):
                     place.results.mark(path)
-        return label
+            return label
+
+        return await getattr(tool, "offload", _inline)(look)
 
     def say(self, key: str, **values: object) -> str:
         """Return a sentence of the catalogue."""
@@ -262,6 +266,11 @@ class Gate:
         """Return what an agent gets for a wish that could not be carried out."""
         said = error.sentence(self.language)
         return ToolResult(outcome="error", value={"code": error.code.value}, text=said)
+
+
+async def _inline(look: Callable[[], Label]) -> Label:
+    """Look here and now."""
+    return look()
 
 
 def _targets(tool: Tool, arguments: JsonObject, place: Place) -> tuple[str, ...]:

@@ -15,7 +15,7 @@ from deskhand.protocol.wire import JsonObject
 from deskhand.tools.builtin import paths_in
 from deskhand.tools.fetching import FETCH, links_in
 
-_LOOKED_AT_MAX: Final = 1_000
+_LOOKED_AT_MAX: Final = 10_000
 
 
 def links_of(turns: Collection[ports.Turn], typed: str) -> set[str]:
