@@ -21,6 +21,8 @@ from deskhand.errors import Code, DeskhandError
 _STATES = {"queued", "working", "input_required", "verifying", "paused", *follow.FINAL}
 _TASK: Final = ("id", follow.standing, "created_at", "title")
 """How a task stands in a list."""
+_REQUEST: Final = ("at", "via", "method", "host", "path", "bytes_out", "bytes_in", "ended")
+"""What is told of what a task asked of the internet, as this computer wrote it down."""
 
 
 def status() -> int:
@@ -63,7 +65,10 @@ def ls(
 def show(name: str, *, changes: bool = False, net: bool = False) -> int:
     """Show a task or an approval."""
     if net:
-        return _show_requests(name)
+        from deskhand.egress.broker import EGRESS, lines
+
+        told = [one for one in lines(home() / "runner" / EGRESS) if one["task"] == name]
+        return speak.listed(told, *_REQUEST, none="show.no_net")
     hub = client()
     approval = name.startswith("apr_")
     found = hub.one("approvals" if approval else "tasks", name)
@@ -299,15 +304,6 @@ def _show_changes(hub: Client, task: Obj) -> None:
     elif sum(counted.values()):
         where = {one["id"]: one["name"] for one in hub.items("/v1/runners")}
         speak.out(speak.say("show.elsewhere", name=where.get(task.get("runner"), "–")))
-
-
-def _show_requests(task: str) -> int:
-    """Print what a task asked of the internet, as this computer wrote it down."""
-    from deskhand.egress.broker import EGRESS, lines
-
-    columns = ("at", "via", "method", "host", "path", "bytes_out", "bytes_in", "ended")
-    told = [one for one in lines(home() / "runner" / EGRESS) if one["task"] == task]
-    return speak.listed(told, *columns, none="show.no_net")
 
 
 def _watch_task(hub: Client, name: str, *, after: int | None, limit: float | None) -> int:

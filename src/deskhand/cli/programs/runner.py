@@ -44,10 +44,8 @@ async def run_runner(
     with closing(open_home(home())) as held:
         keep_keys(held.path)
         known = local_device(held.path / RUNNER_FILE)
-        kept, said = (
-            taken(INVITE_VARIABLE),
-            sys.stdin.readline().strip() if invite == "-" else invite,
-        )
+        kept = taken(INVITE_VARIABLE)
+        said = sys.stdin.readline().strip() if invite == "-" else invite
         said = said or (kept.reveal() if kept else None)
         if known is None or said is not None:
             known = await _pair(held.path, url=url, invite=said, name=computer_name(name))
