@@ -361,5 +361,4 @@ def _put_step(connection: Connection, key: AttemptKey, step: Step) -> None:
 
 def _step(row: Row[Any]) -> Step:
     said = {"wish": json.loads(row.wish), "result": row.result and json.loads(row.result)}
-    # The name is public where it comes from, as that of a named tuple.
-    return Step(**{**row._asdict(), **said})  # pyright: ignore[reportPrivateUsage]
+    return Step(**{**row._asdict(), **said})  # pyright: ignore[reportPrivateUsage] - public, as a named tuple's
