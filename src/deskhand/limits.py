@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Final
 
 PROTOCOL: Final = 1
@@ -56,6 +57,7 @@ CONTEXT_MESSAGES_MAX: Final = 20
 CONTEXT_ITEM_CHARS_MAX: Final = 4_000
 CONTEXT_CHARS_MAX: Final = 16_000
 IDLE_MOVES_MAX: Final = 8
+ASKS_WITHIN: Final = timedelta(minutes=10)
 TRIES_MAX: Final = 3
 PLAN_LINES_MAX: Final = 50
 INSTRUCTIONS_BYTES_MAX: Final = 1024**2

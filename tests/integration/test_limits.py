@@ -15,6 +15,7 @@ from deskhand.ports import (
     Wishes,
 )
 from deskhand.protocol import events as ev
+from deskhand.protocol.objects import FolderMode
 from deskhand.protocol.tasks import (
     Budget,
     Money,
@@ -149,3 +150,32 @@ def _counting_with(spent: Spent) -> Callable[[Sequence[Turn]], Move]:
     return lambda history: Wishes(
         calls=(call("write_file", path=f"{len(history)}.md", content="x"),), spent=spent
     )
+
+
+async def test_a_task_that_asks_too_often_waits_until_it_is_let_go_on(tmp_path: Path) -> None:
+    """AP-12: after so many approvals within ten minutes there is one question and no further approval; a word goes on."""
+    moves = [wish(call("write_file", path=f"{n}.md", content="x")) for n in range(5)]
+    laptop = Laptop(tmp_path, [Obedient([*moves, Done(summary="x")])])
+    folder = laptop.grant(FolderMode.ASK)
+
+    async with laptop:
+        laptop.hub.tell(ev.SettingChanged(name="asks.per_ten_minutes", value=3))
+        task = laptop.hub.assign("x", agent="scripted", folder=folder.id)
+        for _ in range(3):
+            await _allowed_once(laptop)
+        await until(laptop.hub.questions)
+        (question,), asked = laptop.hub.questions(), laptop.hub.kinds(task)
+        laptop.hub.answer(question.id, "Go on asking")
+        for _ in range(2):
+            await _allowed_once(laptop)
+        await laptop.finish(task)
+
+    assert "3 times within ten minutes" in question.text
+    assert (asked.count("approval.requested"), asked.count("question.asked")) == (3, 1)
+    assert laptop.hub.kinds(task).count("question.asked") == 1
+    assert len([*laptop.folder.iterdir()]) == 5
+
+
+async def _allowed_once(laptop: Laptop) -> None:
+    await until(laptop.hub.approvals)
+    laptop.hub.decide(laptop.hub.approvals()[0], "allow")

@@ -391,13 +391,14 @@ class _Driver:
 
     def _permitted(self, ruling: Ruling) -> bool:
         """Return whether there is a recorded yes for exactly this action, or for its kind in this task."""
-        yes = self._state.yes
-        exactly = yes is not None and yes.action_sha256 == ruling.action_sha256
-        return exactly or bool(ruling.covered_by & self._state.grants)
+        yes, covered = self._state.yes, ruling.covered_by & self._state.grants
+        return bool(covered or (yes and yes.action_sha256 == ruling.action_sha256))
 
     async def _ask(self, ruling: Ruling) -> bool:
         """Ask a person for a yes; an earlier yes to something that has changed is void."""
         voice, yes = self._voice, self._state.yes
+        if ask := self._watch.pressed(self._state):
+            return await self._question(ask, limits=list(ask.choices), asked=True)
         approval, ops = voice.approval(ruling), list[Op]()
         if yes is not None:
             changed = yes.void or self._say("attempt.changed")

@@ -103,7 +103,7 @@ class AttemptState:
     anything was done that could have an effect; ``idle`` how many turns brought nothing that was not ``seen``;
     ``made`` what the last failed try had made; ``noted`` and ``times`` stand for the limits: of which was told that
     they are near, and how often they were granted; ``stopped`` is a person's word that they were not;
-    ``label`` what was read, which only grows.
+    ``label`` what was read, which only grows; ``asked`` when a yes was asked for since a person let it go on asking.
     """
 
     next_n: int = 0
@@ -126,6 +126,7 @@ class AttemptState:
     seen: frozenset[int] = frozenset()
     idle: int = 0
     made: str = ""
+    asked: tuple[str, ...] = ()
     spending: Spending = field(default_factory=Spending)
     noted: frozenset[str] = frozenset()
     times: int = 1
@@ -259,14 +260,13 @@ def _differing(before: Mapping[str, str], said: Json) -> Mapping[str, str]:
 
 
 def _waited(state: AttemptState, step: Step) -> AttemptState:
+    if state.waiting is None and "grant" in step.wish:
+        state = replace(state, asked=(*state.asked, step.at))
     if step.result is None:
         return replace(state, waiting=step, yes=None)
     state = replace(state, waiting=None)
     if "limits" in step.wish:
-        more = step.result.get("more")
-        if more is True:
-            return replace(state, times=state.times + 1, noted=frozenset())
-        return replace(state, stopped=more is False)
+        return _let_on(state, "asked" if "asked" in step.wish else "times", step.result.get("more"))
     if isinstance(state.move, Ask):
         return _closed(state, answer=str(step.result.get("answer", "")))
     if step.result.get("decision") == "allow":
@@ -277,6 +277,15 @@ def _waited(state: AttemptState, step: Step) -> AttemptState:
         return replace(state, yes=yes, grants=grants)
     said = str(step.result.get("text", ""))
     return _resulted(state, ToolResult(outcome="denied", value={}, text=said))
+
+
+def _let_on(state: AttemptState, what: str, more: Json) -> AttemptState:
+    """Take in a person's word about a limit: of what may be used, or of how often may be asked."""
+    if more is not True:
+        return replace(state, stopped=more is False)
+    if what == "asked":
+        return replace(state, asked=())
+    return replace(state, times=state.times + 1, noted=frozenset())
 
 
 def _checked(state: AttemptState, step: Step) -> AttemptState:

@@ -10,7 +10,9 @@ from dataclasses import replace
 from decimal import Decimal
 from typing import cast
 
-from deskhand.limits import IDLE_MOVES_MAX, NAME_CHARS_MAX, PLAN_LINES_MAX
+from deskhand.clock import stamp
+from deskhand.core.settings import effective
+from deskhand.limits import ASKS_WITHIN, IDLE_MOVES_MAX, NAME_CHARS_MAX, PLAN_LINES_MAX
 from deskhand.ports import Ask, Done, Move, Wishes
 from deskhand.protocol.tasks import Brief
 from deskhand.protocol.wire import JsonObject
@@ -26,7 +28,7 @@ class Watch:
     def __init__(self, brief: Brief, parts: Parts, gate: Gate) -> None:
         self._budget = brief.budget
         self._setting, self._most = parts.journal.setting, parts.most
-        self._say = gate.say
+        self._say, self._now = gate.say, parts.clock.now
 
     def lost(self, state: AttemptState) -> str:
         """Return why the attempt gets nowhere; empty when it does."""
@@ -51,6 +53,15 @@ class Watch:
         choices = (self._say("budget.go_on"), self._say("budget.stop"))
         text = self._say("budget.ask", what=self._used(state, over))
         return Ask(text=text, choices=choices)
+
+    def pressed(self, state: AttemptState) -> Ask | None:
+        """Return what to ask instead of one more yes when too many were asked for lately (AP-12)."""
+        stored = self._setting(name := "asks.per_ten_minutes")
+        most = int(str(effective({} if stored is None else {name: stored}, name)))
+        lately = sum(at > stamp(self._now() - ASKS_WITHIN) for at in state.asked)
+        if not most or lately < most:
+            return None
+        return Ask(text=self._say("asks.ask", count=lately), choices=(self._say("asks.go_on"),))
 
     def notes(self, state: AttemptState) -> dict[str, str]:
         """Return by name what to say, once, of limits that are near or cannot be watched."""
