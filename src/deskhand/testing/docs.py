@@ -1,4 +1,4 @@
-"""Writes the pages that follow from the code: errors, protocol, settings, commands, promises, what survives.
+"""Writes the pages that follow from the code: errors, protocol, settings, commands, promises, threats, what survives.
 
     python -m deskhand.testing.docs           # write them below docs/
     python -m deskhand.testing.docs --check   # say what is out of date
@@ -30,6 +30,7 @@ from deskhand.protocol.objects import Role
 from deskhand.protocol.ops import OPS
 from deskhand.protocol.tasks import MOVES, VERDICTS, TaskState, Verdict
 from deskhand.testing.promises import promises, what_survives
+from deskhand.testing.threats import threats
 from deskhand.texts import text
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -155,6 +156,7 @@ PAGES: dict[str, Callable[[], str]] = {
     "reference/promises.md": promises,
     "reference/protocol.md": protocol,
     "reference/settings.md": settings,
+    "reference/threats.md": threats,
 }
 """Every generated page by its place in ``docs/``."""
 
