@@ -25,8 +25,7 @@ from urllib.parse import urlsplit
 
 from deskhand.cli import minds
 from deskhand.cli.client import client, home, this_computer
-from deskhand.cli.commands.look import link_line
-from deskhand.cli.screen import Obj, speak
+from deskhand.cli.screen import Obj, link_line, speak
 from deskhand.clock import SystemClock
 from deskhand.errors import DeskhandError
 from deskhand.runner.ceiling import Ceiling

@@ -226,3 +226,22 @@ class Screen:
 
 speak: Final = Screen()
 """The one of this process; ``main`` sets it up."""
+
+
+def link_line(computer: Obj) -> str:
+    """Say how a computer's link stands: connected, or why not and since when; and how it slept last."""
+    state, seen = computer.get("link"), computer.get("seen_at") or "–"
+    line = speak.say(f"link.{state}", seen=seen) if state else speak.say("link.unseen")
+    if state == "up" and computer.get("slept_seconds"):
+        hours, minutes = divmod(int(computer["slept_seconds"]) // 60, 60)
+        slept = speak.say("link.slept", hours=hours, minutes=minutes, at=computer["woke_at"])
+        return f"{line} ({slept})"
+    return line
+
+
+def model_line(computer: Obj) -> str:
+    """Say which model a computer thinks with."""
+    model: Obj | None = computer.get("model")
+    if model is None:
+        return speak.say("runners.no_model")
+    return speak.say("runners.model", name=model["name"], label=speak.label(model.get("label")))

@@ -14,7 +14,7 @@ from typing import Literal, cast
 from deskhand.cli.client import Client, client, home, local_runner
 from deskhand.cli.flags import Mode
 from deskhand.cli.follow import events_of
-from deskhand.cli.screen import Exit, Obj, moment, one_line, speak
+from deskhand.cli.screen import Exit, Obj, link_line, model_line, moment, one_line, speak
 from deskhand.errors import Code, DeskhandError
 from deskhand.limits import INVITE_SECONDS
 
@@ -189,8 +189,6 @@ def remove_folder(folder: str) -> int:
 
 def list_runners() -> int:
     """List the computers."""
-    from deskhand.cli.commands.look import link_line, model_line
-
     found = client().items("/v1/runners")
 
     def box(one: Obj) -> str:

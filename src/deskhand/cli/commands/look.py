@@ -15,7 +15,7 @@ import typer
 from deskhand.cli import follow
 from deskhand.cli.client import LIST_LIMIT, Client, client, home
 from deskhand.cli.flags import from_stdin, seconds, t
-from deskhand.cli.screen import Exit, Obj, Refusal, one_line, speak
+from deskhand.cli.screen import Exit, Obj, Refusal, link_line, model_line, one_line, speak
 from deskhand.errors import Code, DeskhandError
 
 _STATES = {"queued", "working", "input_required", "verifying", "paused", *follow.FINAL}
@@ -253,25 +253,6 @@ def _show_approval(approval: Obj) -> None:
 def _quote(lines: list[str]) -> None:
     """Print a long text behind a rule, so that no line of it can pass for one of ours."""
     speak.out(*(f"  │ {line}" for line in lines))
-
-
-def link_line(computer: Obj) -> str:
-    """Say how a computer's link stands: connected, or why not and since when; and how it slept last."""
-    state, seen = computer.get("link"), computer.get("seen_at") or "–"
-    line = speak.say(f"link.{state}", seen=seen) if state else speak.say("link.unseen")
-    if state == "up" and computer.get("slept_seconds"):
-        hours, minutes = divmod(int(computer["slept_seconds"]) // 60, 60)
-        slept = speak.say("link.slept", hours=hours, minutes=minutes, at=computer["woke_at"])
-        return f"{line} ({slept})"
-    return line
-
-
-def model_line(computer: Obj) -> str:
-    """Say which model a computer thinks with."""
-    model: Obj | None = computer.get("model")
-    if model is None:
-        return speak.say("runners.no_model")
-    return speak.say("runners.model", name=model["name"], label=speak.label(model.get("label")))
 
 
 def _show_task(hub: Client, task: Obj) -> None:
