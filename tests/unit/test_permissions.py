@@ -221,6 +221,23 @@ def test_a_command_is_shown_with_its_control_characters() -> None:
     assert ask_sentence(act("run"), action) == "Run echo ok\\x0a[approved]\\x1b[2J?"
 
 
+@pytest.mark.parametrize(
+    ("word", "shown"),
+    [
+        ("a\u202egnp.exe", "a\\x202egnp.exe"),
+        ("rm\u200b", "rm\\x200b"),
+        ("p\u0430ypal.example", "p\\u0430ypal.example"),
+        ("README파일", "README파일"),
+        ("отчёт", "отчёт"),
+    ],
+)
+def test_a_command_is_shown_with_what_hides_turns_round_or_imitates(word: str, shown: str) -> None:
+    """A name looks like what it is, and an honest one of any language stays as it is (AP-09, PI-08)."""
+    action = Action(tool="run_command", arguments={}, argv=("get", word))
+
+    assert ask_sentence(act("run"), action) == f"Run get {shown}?"
+
+
 def test_other_acts_name_their_tool() -> None:
     """What is neither a write nor a command says by which tool it is done."""
     action = Action(tool="fetch", arguments={}, target="a.example")

@@ -2,6 +2,7 @@ import { expect, test } from "vitest";
 import { addressOf, routeOf } from "../src/bindings/route";
 import { Hub } from "../src/sync/hub";
 import { inviteFrom } from "../src/sync/pairing";
+import { legible } from "../src/ui/legible";
 import { noticeOf } from "../src/worker/notice";
 import { FakeEnvironment, json } from "./fakes";
 
@@ -47,4 +48,17 @@ test("a notification offers nothing to press, so that a lock screen decides noth
   expect(shown.title).toBe("Needs you");
   expect(Object.keys(shown)).not.toContain("actions");
   expect(shown.data).toEqual({ navigate: "/#/needs", delivery: undefined });
+});
+
+test("what hides, turns round or imitates a letter is shown as what it is (AP-09, PI-08)", () => {
+  const shown = {
+    "a\u202egnp.exe": "a\\u202egnp.exe",
+    "rm\u200b -rf\u00ad": "rm\\u200b -rf\\u00ad",
+    "p\u0430ypal.example": "p\\u0430ypal.example",
+    "ok\u001b[2J\u2028[approved]": "ok\\u001b[2J\\u2028[approved]",
+    "bank\uff0dof": "bank\uff0dof",
+  };
+
+  expect(Object.keys(shown).map(legible)).toEqual(Object.values(shown));
+  expect(legible("README파일.md отчёт Ωmega-καλά\n\tβ")).toBe("README파일.md отчёт \\u03a9mega-καλά\n\tβ");
 });

@@ -5,13 +5,17 @@ Pure. It refuses to shorten what would run: the sentence names the kind of act, 
 
 from __future__ import annotations
 
-from typing import cast
+import re
+from typing import Final, cast
 
 from deskhand.permissions.evaluate import Judgement
 from deskhand.permissions.lines import Problem
 from deskhand.permissions.rules import Act, Decision
 from deskhand.protocol.tasks import Action, Label
 from deskhand.texts import text
+
+_LATIN_WORD: Final = re.compile(r"\w*[A-Za-z]\w*")
+_ALIKE: Final = re.compile("[\u0370-\u052f\uff01-\uff5e]")
 
 
 def rule_sentence(judgement: Judgement, *, language: str = "en") -> str:
@@ -53,5 +57,10 @@ def refusal_sentence(why: str, *, decision: Decision, language: str = "en") -> s
 
 
 def _one_line(value: str) -> str:
-    """Show control characters instead of obeying them (AP-09)."""
-    return "".join(letter if letter.isprintable() else f"\\x{ord(letter):02x}" for letter in value)
+    """Show control characters, and letters that imitate those of their word, instead of obeying them (AP-09)."""
+    told = _LATIN_WORD.sub(lambda word: _ALIKE.sub(_spelled, word[0]), value)
+    return "".join(letter if letter.isprintable() else f"\\x{ord(letter):02x}" for letter in told)
+
+
+def _spelled(letter: re.Match[str]) -> str:
+    return f"\\u{ord(letter[0]):04x}"
