@@ -13,8 +13,8 @@ import pytest
 
 from deskhand.egress.broker import Broker
 from deskhand.ports import Ask, Done, Move, ToolCall
-from deskhand.protocol.events import StepFinished
-from deskhand.protocol.objects import FolderMode, Marked
+from deskhand.protocol.events import MessagePosted, StepFinished
+from deskhand.protocol.objects import FolderMode, Marked, Trust
 from deskhand.protocol.tasks import FileRef, Label
 from deskhand.runner.ceiling import Lending, grant_folder
 from deskhand.testing.agents import Obedient, Scripted, call, wish
@@ -50,6 +50,8 @@ class Work:
     text: str = "Do it"
     folder: bool = True
     file: bool = False
+    also: str = ""
+    mode: FolderMode = FolderMode.TRUSTED
 
 
 @dataclass(kw_only=True)
@@ -75,10 +77,10 @@ async def done(base: Path, work: Work, *, decision: str = "allow") -> Went:
         laptop = Laptop(base, [agent])
         broker = Broker(hosts=lambda: [site.host], path=base / "lines")
         laptop.tools = standard_tools(offload=asyncio.to_thread, broker=broker)
-        for name in ("a.md", "b.md", "c.md"):
+        for name in filter(None, ("a.md", "b.md", "c.md", work.also)):
             (laptop.folder / name).write_text("private", "utf-8")
         lent = Lending(marked=work.marked)
-        folder = grant_folder(laptop.home, laptop.folder, mode=FolderMode.TRUSTED, lending=lent)
+        folder = grant_folder(laptop.home, laptop.folder, mode=work.mode, lending=lent)
         text, asked = work.text.replace("SITE", site.url), list[str]()
         async with laptop:
             files = _uploaded(laptop) if work.file else ()
@@ -203,21 +205,92 @@ async def test_an_address_that_was_typed_or_linked_is_not_asked(
 
 
 async def test_a_yes_given_before_is_none_after(tmp_path: Path) -> None:
-    """PI-04, AP-10: to fetch was allowed while nothing could leave; after reading both it is asked once more."""
+    """PI-04, AP-10: given while nothing could leave, it is asked once more after; that one covers the lesser, too."""
     went = await done(
         tmp_path,
         Work(
             moves=lambda site: [
-                wish(call("run_command", argv=["pip", "install"], hosts=[site.host])),
-                read("a.md"),
+                wish(fetch(site, "/page")),
                 wish(fetch(site, "/a")),
+                read("a.md"),
                 wish(fetch(site, "/b")),
-            ]
+                wish(fetch(site, "/more?a=1&b=2")),
+                wish(fetch(site, "/c")),
+            ],
+            mode=FolderMode.WORKSPACE,
         ),
     )
 
-    assert len(went.asked) == 2
-    assert went.asked[1].startswith("Fetch")
+    assert [("read what others wrote" in one, "carry" in one) for one in went.asked] == [
+        (False, False),
+        (True, True),
+    ]
+
+
+async def test_the_greater_yes_covers_the_lesser(tmp_path: Path) -> None:
+    """AP-10: asked first for an address that could carry something, then for one that cannot: one question."""
+    went = await done(
+        tmp_path,
+        Work(
+            moves=lambda site: [
+                read("a.md"),
+                wish(fetch(site, "/b")),
+                wish(fetch(site, "/typed")),
+            ],
+            text="Look at SITE/typed.",
+            marked="mixed",
+            mode=FolderMode.WORKSPACE,
+        ),
+    )
+
+    assert len(went.asked) == 1
+
+
+@pytest.mark.parametrize(
+    "work",
+    [
+        Work(moves=lambda _: [], also="AGENTS.md", marked="mixed"),
+        Work(moves=lambda _: [Done(summary="x", outputs=("none.md",))], marked="mixed"),
+    ],
+)
+async def test_what_is_read_for_an_agent_counts_as_read(tmp_path: Path, work: Work) -> None:
+    """PI-03: the folder's own words for agents, and what a check says, are content of the folder."""
+    went = await done(tmp_path, work)
+
+    assert went.label == Label(untrusted=(str(went.root),), private=(str(went.root),))
+
+
+@pytest.mark.parametrize(("trust", "asks"), [(Trust.OWNER, 0), (Trust.UNTRUSTED, 1)])
+async def test_a_word_that_is_not_the_owners_is_foreign(
+    tmp_path: Path, trust: Trust, asks: int
+) -> None:
+    """PI-09: said into a task by somebody else it is read, but an address in it is not one that the owner typed."""
+    async with canary() as site:
+        laptop = Laptop(tmp_path, [])
+        url = f"{site.url}/x"
+
+        def speaks(_: object) -> Move:
+            words = {"message": "msg_1", "role": "user", "text": f"look at {url}", "meant": "steer"}
+            body = MessagePosted.from_json(words | {"origin": {"surface": "page"}, "trust": trust})
+            laptop.hub.tell(body, task=task)
+            return read("a.md")
+
+        laptop.agents = [Obedient([speaks, read("a.md"), wish(call("fetch_url", url=url)), END])]
+        broker = Broker(hosts=lambda: [site.host], path=tmp_path / "lines")
+        laptop.tools = standard_tools(offload=asyncio.to_thread, broker=broker)
+        (laptop.folder / "a.md").write_text("private", "utf-8")
+        folder = laptop.grant(FolderMode.TRUSTED)
+        async with laptop:
+            task = laptop.hub.assign("x", agent="scripted", folder=folder.id)
+            await until(lambda: laptop.hub.task(task).final or laptop.hub.approvals())
+            asked = laptop.hub.approvals()
+            for approval in asked:
+                laptop.hub.decide(approval, "deny")
+            ended = await laptop.finish(task)
+
+    assert len(asked) == asks
+    assert ended.label is not None
+    assert ("message" in ended.label.untrusted) is bool(asks)
 
 
 async def test_looks_at_once_count_as_soon_as_they_ended(tmp_path: Path) -> None:
