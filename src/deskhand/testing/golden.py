@@ -129,17 +129,8 @@ def a_checked_task() -> list[Event]:
     log.say(ev.PlanUpdated(epoch=1, items=(PlanItem(text="Read the notes"),)), **at)
     log.say(ev.StepStarted(epoch=1, step=1, tool="files.read", title="read notes/a.md"), **at)
     used = Usage(steps=1, input_tokens=700, output_tokens=40)
-    log.say(
-        ev.StepFinished(
-            epoch=1,
-            step=1,
-            outcome="ok",
-            summary="12 lines",
-            usage=used,
-            label=Label(private=("/n",)),
-        ),
-        **at,
-    )
+    read = ev.StepFinished(epoch=1, step=1, outcome="ok", summary="12 lines", usage=used)
+    log.say(read.but(label=Label(private=("/n",))), **at)
     log.say(ev.CriteriaRestated(epoch=1, criteria=("a briefing",)), **at)
     log.say(ev.CriteriaRestated(epoch=1, criteria=("one page", "all actions")), **at)
     log.say_unknown("weather.changed", {"sky": "clear", "n": [1, {"deep": True}]}, thread=_THREAD)

@@ -35,16 +35,9 @@ _MEANING: Final = (
     (_IN_THE_WAY, Code.PATH_REFUSED, "a link or something else is in the way"),
     ((errno.EACCES, errno.EPERM, errno.EROFS), Code.PATH_REFUSED, "the system does not permit it"),
 )
-_OURS: Final = b"user.deskhand.foreign"
 _FOREIGN: Final = frozenset(
-    {
-        _OURS,
-        b"user.xdg.origin.url",
-        b"user.xdg.referrer.url",
-        b"com.apple.quarantine",
-        b"user.com.apple.quarantine",
-        b"user.Zone.Identifier",
-    }
+    b"user.deskhand.foreign user.xdg.origin.url user.xdg.referrer.url com.apple.quarantine "
+    b"user.com.apple.quarantine user.Zone.Identifier".split()
 )
 """The marks of a download, by browsers and file systems, and the one that we set."""
 _ATTRIBUTES_MAX: Final = 65_536
@@ -241,7 +234,7 @@ def is_foreign(parent: int, name: str) -> bool:
 
 def mark_foreign(descriptor: int) -> None:
     """Set our mark, where the file system has room for one."""
-    _libc.fsetxattr(descriptor, _OURS, b"1", 1, 0, 0)
+    _libc.fsetxattr(descriptor, b"user.deskhand.foreign", b"1", 1, 0, 0)
 
 
 def sync_names(directory: int) -> None:
