@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from deskhand.testing import threats
+from deskhand.testing import promises as threats
 
 COUNTED = ("AU", "OR", "PA", "IS", "FS", "RO", "SH", "NE", "PI", "AP", "SE", "UP", "SS")
 NEVER_WITHOUT = ("FS", "SH", "AP", "AU", "PA")

@@ -29,8 +29,7 @@ from deskhand.protocol.events import EVENTS, ORDER_KINDS, RUNNER_KINDS
 from deskhand.protocol.objects import Role
 from deskhand.protocol.ops import OPS
 from deskhand.protocol.tasks import MOVES, VERDICTS, TaskState, Verdict
-from deskhand.testing.promises import promises, what_survives
-from deskhand.testing.threats import threats
+from deskhand.testing.promises import promises, threats, what_survives
 from deskhand.texts import text
 
 ROOT = Path(__file__).resolve().parents[3]

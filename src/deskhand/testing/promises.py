@@ -1,10 +1,11 @@
-"""What was promised and what was measured: figures that runs leave behind, and the two pages made of them.
+"""What was promised, what was measured, and which test holds which case of the list of threats: three pages.
 
     DESKHAND_FIGURES=DIR pytest ...                 # tests and long runs leave their figures in DIR
     python -m deskhand.testing.promises DIR         # take them into docs/reference/promises.json
 
-`promises.md` is written from those figures, `what-survives.md` from the tests' own marks, both by `make docs`. It
-refuses to round a failing run away: what failed stands beside the figure until a later run replaces it.
+`promises.md` is written from those figures, `what-survives.md` from the tests' own marks and `threats.md` from their own
+words, by `make docs`. It refuses to round a failing run away: what failed stands beside the figure until a later run
+replaces it; and to leave a case out: one without a test has to say in `threats.toml` what is missing for it.
 """
 
 from __future__ import annotations
@@ -13,8 +14,11 @@ import ast
 import hashlib
 import json
 import os
+import re
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Final, cast
 
@@ -28,6 +32,14 @@ FIGURES: Final = "DESKHAND_FIGURES"
 
 PROMISES: Final[dict[str, str]] = table("deskhand.testing", "promises.toml")
 """The promises that have a figure, by their ids in the list of threats."""
+
+_SAID = table("deskhand.testing", "threats.toml")
+CASES: Final[dict[str, str]] = _SAID["cases"]
+"""What happens, and what must come of it, by id."""
+WHY_NOT: Final[dict[str, str]] = _SAID["why_not"]
+"""What is missing for a test, by id."""
+_ID: Final = re.compile(rf"\b(?:{'|'.join(sorted({one[:2] for one in CASES}))})-\d\d\b")
+_PAGE_TEST: Final = re.compile(r"^\s*(?:test|it)(?:\.\w+)*\(\s*\"([^\"]+)\"", re.MULTILINE)
 
 
 def note(promise: str, figure: str, *, runs: int, of: str, failing: Sequence[object] = ()) -> None:
@@ -104,6 +116,28 @@ def survivals() -> Iterator[tuple[str, str, str]]:
                 )
 
 
+def threats() -> str:
+    """Return the page: every case, with the tests that hold it or what is missing for one."""
+    found = held()
+    rows = [f"| {one} | {_escaped(said)} | {_by(one, found)} |\n" for one, said in CASES.items()]
+    return (
+        f"# Threats and their tests\n\n{len(CASES)} cases, {len(found)} of them held by tests that name them. `make test` "
+        "runs every one; where a case has none, what is missing for it stands there.\n\n"
+        "| id | what happens → what must come of it | held by |\n| --- | --- | --- |\n"
+        + "".join(rows)
+    )
+
+
+@cache
+def held() -> Mapping[str, Sequence[str]]:
+    """Return the tests of each id that one of them names."""
+    found: dict[str, list[str]] = defaultdict(list)
+    for where, said in _told():
+        for one in dict.fromkeys(_ID.findall(said)):
+            found[one].append(where)
+    return found
+
+
 def main(arguments: Sequence[str]) -> int:
     """Take the figures of a directory into the kept ones; a newer one of the same run replaces the older."""
     kept = {_identity(told): told for told in _kept()}
@@ -148,6 +182,26 @@ def _source() -> str:
     test = os.environ.get("PYTEST_CURRENT_TEST", "").partition(" ")[0].partition("[")[0]
     started = getattr(sys.modules["__main__"].__spec__, "name", "python")
     return test or f"python -m {str(started).removesuffix('.__main__')}"
+
+
+def _told() -> Iterator[tuple[str, str]]:
+    """Yield every test with what it says that must hold."""
+    for path in sorted((ROOT / "tests").rglob("test_*.py")):
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and "test_" in node.name:
+                yield f"{path.relative_to(ROOT)}::{node.name}", ast.get_docstring(node) or ""
+    for path in sorted((ROOT / "web/tests").glob("*.test.ts")):
+        for said in _PAGE_TEST.findall(path.read_text("utf-8")):
+            yield f"{path.relative_to(ROOT)}", said
+
+
+def _by(one: str, found: Mapping[str, Sequence[str]]) -> str:
+    tests = dict.fromkeys(found.get(one, ()))
+    return "<br>".join(f"`{test}`" for test in tests) or f"no test: {_escaped(WHY_NOT[one])}"
+
+
+def _escaped(said: str) -> str:
+    return said.replace("|", "\\|").replace("<", "&lt;")
 
 
 if __name__ == "__main__":
