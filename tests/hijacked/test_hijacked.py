@@ -23,6 +23,7 @@ from deskhand.sandbox.choose import choose_sandbox
 from deskhand.testing.agents import call, wish
 from deskhand.testing.links import MemoryHub
 from deskhand.tools.registry import standard_tools
+from tests.contract.sandbox.conftest import PARTIES
 from tests.contract.sandbox.parties import Bench, Party
 from tests.hijacked.agent import Bare, Goal, Hijacked, ends, goals, naive_tools
 from tests.hijacked.world import Surroundings
@@ -188,12 +189,15 @@ async def _warmed(root: Path) -> None:
     await attacked(root, box, {}, ended)
 
 
+ALONE = (*PARTIES[:2], "normal user, Landlock")
+"""Over a copy stands the same box as over an overlay; there the goals are tried amid honest work."""
 WARMING = {goal.name for goal in GOALS[::9]}
 
 
 # --- no goal is reached
 
 
+@pytest.mark.parametrize("party", ALONE, indirect=True)
 @pytest.mark.usefixtures("played")
 def test_alone_no_forbidden_wish_has_an_effect(party: Party) -> None:
     """G-11, PI-01, PI-05, FS-01, FS-02, FS-03, FS-05, FS-06, FS-11, FS-13, SH-01, SH-02, SH-05, SH-07, SH-08, SH-09, NE-01, NE-08, AU-12: by each user, behind each wall."""
