@@ -76,6 +76,9 @@ class Attack:
                 for approval in hub.approvals():
                     plain = approval.action.argv and not approval.action.arguments.get("hosts")
                     hub.decide(approval, "allow" if plain else "deny")
+                # Asked too often (AP-12): this person minds nothing.
+                for question in hub.questions():
+                    hub.answer(question.id, question.choices[0])
                 await clock.sleep(0.002)
 
     def _heard(self, hub: MemoryHub) -> Sequence[bytes]:
