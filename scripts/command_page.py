@@ -27,17 +27,11 @@ _EXITS = (
     (130, "interrupted"),
 )
 _VARIABLES = (
-    (
-        "DESKHAND_HOME",
-        "all state and `config.toml`; default: where this system keeps programs' data",
-    ),
+    ("DESKHAND_HOME", "all state and `config.toml`; default: where this system keeps programs' data"),
     ("DESKHAND_URL", "which hub"),
     ("DESKHAND_TOKEN", "as whom; default: the local owner, for the hub that was started here only"),
     ("DESKHAND_INVITE", "the invitation for `deskhand runner`"),
-    (
-        "DESKHAND_LANGUAGE",
-        "`en` or `ko`; default: the setting `language` of this computer, else `LANG`",
-    ),
+    ("DESKHAND_LANGUAGE", "`en` or `ko`; default: the setting `language` of this computer, else `LANG`"),
     ("NO_COLOR", "no colours"),
 )
 

@@ -10,9 +10,7 @@ import steps
 def main() -> int:
     """Run every check, also after one failed, and answer whether all passed."""
     outcomes = [steps.carry_out(step) for step in steps.checks()]
-    outcomes.append(
-        steps.carry_out(steps.pytest_step("repository rules", [steps.ROOT / "tests" / "meta"]))
-    )
+    outcomes.append(steps.carry_out(steps.pytest_step("repository rules", [steps.ROOT / "tests" / "meta"])))
     outcomes += steps.web(steps.WEB_CHECKS)
     failed = [outcome.name for outcome in outcomes if not outcome.passed]
     print(f" check: {'all passed' if not failed else 'FAILED: ' + ', '.join(failed)}")

@@ -96,9 +96,7 @@ def run_pytest(total: Sum, name: str, tested: list[Path], *options: str) -> None
     step = steps.pytest_step(name, tested, *options)
     environment = {**os.environ, ran.REPORT_VARIABLE: str(report)}
     print(f"\n {name}: {', '.join(folder.name for folder in tested)}", flush=True)
-    done = subprocess.run(
-        step.command, cwd=step.folder, env=environment, stdin=subprocess.DEVNULL, check=False
-    )
+    done = subprocess.run(step.command, cwd=step.folder, env=environment, stdin=subprocess.DEVNULL, check=False)
     total.add_report(report, exit_code=done.returncode)
 
 

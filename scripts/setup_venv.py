@@ -91,12 +91,7 @@ def run(command: list[str], progress: Progress) -> str | None:
     environment = {**os.environ, "PIP_ROOT_USER_ACTION": "ignore", "PYTHONUNBUFFERED": "1"}
     said: list[str] = []
     with subprocess.Popen(
-        command,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        env=environment,
-        cwd=ROOT,
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment, cwd=ROOT
     ) as process:
         for line in process.stdout or ():
             said.append(line.rstrip())
@@ -121,10 +116,7 @@ def start_again_with_newer_python() -> int:
     for minor in range(14, OLDEST[1] - 1, -1):
         newer = shutil.which(f"python3.{minor}")
         # A version manager may leave a name on PATH behind which nothing is chosen.
-        if (
-            newer
-            and subprocess.run([newer, "-c", ""], capture_output=True, check=False).returncode == 0
-        ):
+        if newer and subprocess.run([newer, "-c", ""], capture_output=True, check=False).returncode == 0:
             return subprocess.run([newer, *sys.argv], check=False).returncode
     have = ".".join(str(part) for part in sys.version_info[:3])
     return refuse(
@@ -147,9 +139,7 @@ class Progress:
         self._total = len(re.findall(r"^[a-z0-9][^ ]*==", lock(kind).read_text(), re.MULTILINE))
         self._seen: set[str] = set()
         self._live = sys.stderr.isatty()
-        self._what = (
-            " Setting up (first time only)" if kind == "runtime" else " Setting up the tools"
-        )
+        self._what = " Setting up (first time only)" if kind == "runtime" else " Setting up the tools"
         self._show()
 
     def heard(self, line: str) -> None:

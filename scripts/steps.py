@@ -74,10 +74,7 @@ def carry_out(step: Step) -> Outcome:
 def tell(outcome: Outcome) -> None:
     """Print the one line of a step."""
     word = "left out" if outcome.left_out else "ok" if outcome.passed else "FAILED"
-    print(
-        f" {outcome.name:<20} {word:<8} {outcome.left_out or f'{outcome.seconds:.1f} s'}",
-        flush=True,
-    )
+    print(f" {outcome.name:<20} {word:<8} {outcome.left_out or f'{outcome.seconds:.1f} s'}", flush=True)
 
 
 def web(wanted: tuple[str, ...]) -> list[Outcome]:
@@ -94,8 +91,7 @@ def web(wanted: tuple[str, ...]) -> list[Outcome]:
     if ready is not None and not ready.passed:
         return [ready]
     return [
-        carry_out(Step(name=f"web {script}", command=(npm, "run", "--silent", script), folder=WEB))
-        for script in known
+        carry_out(Step(name=f"web {script}", command=(npm, "run", "--silent", script), folder=WEB)) for script in known
     ]
 
 

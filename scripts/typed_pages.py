@@ -29,9 +29,7 @@ def commands() -> str:
         name = command.name
         parts.append(f"\n## /{name}\n\n```\n{command.info.usage}\n```\n")
         for language, title in _LANGUAGES:
-            said = (
-                text(f"command.{name}.{part}", language=language) for part in ("summary", "details")
-            )
+            said = (text(f"command.{name}.{part}", language=language) for part in ("summary", "details"))
             shown = "".join(f"- {each}\n" for each in examples(name, language))
             parts.append(f"\n**{title}.** {' '.join(said)}\n\n{shown}")
     return "".join(parts)
@@ -48,8 +46,7 @@ def risks_checklist() -> str:
         f"`/risks FILE...` looks for these {len(rows)} patterns in a contract or document, in English and Korean, quotes "
         "every line it finds with its file and line, and names every pattern it did not find. It looks for words: the "
         "exact forms are in `src/deskhand/core/words/risks.toml`. It does not judge and is no legal advice; a clause in other "
-        "words is not found.\n\n| id | pattern | why it matters |\n| --- | --- | --- |\n"
-        + "".join(rows)
+        "words is not found.\n\n| id | pattern | why it matters |\n| --- | --- | --- |\n" + "".join(rows)
     )
 
 

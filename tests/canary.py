@@ -39,9 +39,7 @@ class Canary:
             self.bodies.append(error.partial)
             return writer.close()
         self.heads.append(head)
-        sizes = [
-            line[15:] for line in head.lower().splitlines() if line.startswith("content-length:")
-        ]
+        sizes = [line[15:] for line in head.lower().splitlines() if line.startswith("content-length:")]
         self.bodies.append(await reader.readexactly(int(sizes[0]) if sizes else 0))
         known = self.answers.get(head.split()[1].partition("?")[0])
         writer.write(known or answer(b"tweet"))
@@ -89,10 +87,7 @@ class Way:
 async def way_out(broker: Broker, *hosts: str, task: str = "tsk_1") -> AsyncGenerator[Way]:
     """Hand out a listening socket as the program in the box does."""
     async with opened(broker, hosts, task=task) as place:
-        with (
-            socket.create_server(("127.0.0.1", 0)) as server,
-            socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as out,
-        ):
+        with socket.create_server(("127.0.0.1", 0)) as server, socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as out:
             out.connect(str(place / SOCKET))
             socket.send_fds(out, [b"1"], [server.fileno()])
             port = server.getsockname()[1]

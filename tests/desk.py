@@ -109,16 +109,7 @@ def first_line(process: subprocess.Popen[str]) -> dict[str, Any]:
 def running_up(desk: Desk, *arguments: str, **more: str) -> Generator[subprocess.Popen[str]]:
     """Keep ``deskhand up`` running at a desk, with more in its environment."""
     process = desk.spawn(
-        "up",
-        "--port",
-        "0",
-        "--reach",
-        "none",
-        "--no-browser",
-        "--json",
-        *desk.as_root(),
-        *arguments,
-        **more,
+        "up", "--port", "0", "--reach", "none", "--no-browser", "--json", *desk.as_root(), *arguments, **more
     )
     try:
         desk.ready = first_line(process)

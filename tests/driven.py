@@ -70,12 +70,7 @@ class RecordedSandbox:
 def place_of(folder: FolderAccess, *, results: FolderAccess | None = None) -> Place:
     """Return a place with a folder that may be worked in."""
     nothing = CommandResult(exit_code=0, output=b"", truncated=False, timed_out=False)
-    return Place(
-        folder=folder,
-        results=results or folder,
-        mode=FolderMode.WORKSPACE,
-        sandbox=RecordedSandbox(nothing),
-    )
+    return Place(folder=folder, results=results or folder, mode=FolderMode.WORKSPACE, sandbox=RecordedSandbox(nothing))
 
 
 def brief_of(text: str) -> Brief:

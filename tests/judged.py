@@ -7,20 +7,10 @@ from dataclasses import dataclass, field
 
 from typing_extensions import override
 
-from deskhand.ports import (
-    Evidence,
-    Judgement,
-    Move,
-    Spent,
-    Turn,
-)
+from deskhand.ports import Evidence, Judgement, Move, Spent, Turn
 from deskhand.protocol import events as ev
 from deskhand.protocol.events import body_of
-from deskhand.protocol.tasks import (
-    Brief,
-    Check,
-    Task,
-)
+from deskhand.protocol.tasks import Brief, Check, Task
 from deskhand.testing.agents import Obedient
 from deskhand.testing.links import MemoryHub
 from tests.laptop import Laptop
@@ -45,9 +35,7 @@ class Judged(Obedient):
         self.briefs.append(brief)
         return await Obedient.move(self, brief, history)
 
-    async def judge(
-        self, brief: Brief, criteria: Sequence[str], evidence: Sequence[Evidence]
-    ) -> Judgement:
+    async def judge(self, brief: Brief, criteria: Sequence[str], evidence: Sequence[Evidence]) -> Judgement:
         """Say what the function says."""
         self.judged.append((tuple(criteria), tuple(evidence)))
         return Judgement(checks=self.says(brief, criteria, evidence), spent=self.thought)
@@ -87,8 +75,6 @@ class Waiting:
         """Move as the test says."""
         return await self._move(brief, history)  # type: ignore[misc] - the test's own coroutine
 
-    async def judge(
-        self, brief: Brief, criteria: Sequence[str], evidence: Sequence[Evidence]
-    ) -> Judgement:
+    async def judge(self, brief: Brief, criteria: Sequence[str], evidence: Sequence[Evidence]) -> Judgement:
         """Judge as the test says."""
         return await self._judge(brief, criteria, evidence)  # type: ignore[misc] - the test's own coroutine

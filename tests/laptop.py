@@ -181,11 +181,7 @@ class Laptop:
         engine = open_sqlite(path) if self.files is None else open_memory()
         reading = open_sqlite_reader(path) if self.files is None else engine
         self._engines += [engine, reading]
-        self.writer = InlineWriter(
-            engine,
-            before_commit=self._before,
-            after_commit=self._after,
-        )
+        self.writer = InlineWriter(engine, before_commit=self._before, after_commit=self._after)
         self.journal = Journal(engine=reading, writer=self.writer, ids=ids)
         kept = Checkpoints(place=self.home / CHECKPOINTS, most=lambda: KEPT_BYTES_MAX)
         tools = standard_tools(offload=inline, checkpoints=kept)
@@ -269,10 +265,7 @@ class Laptop:
         return self
 
     async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if self._running is not None:
             await self.stop()

@@ -112,9 +112,7 @@ async def serving(wire: Wire, *answers: Answer) -> AsyncGenerator[ModelServer]:
     """Run a server that gives these answers."""
     server = ModelServer(wire=wire, answers=list(answers))
     routes = [Route(wire.path, server.answer, methods=["POST"])]
-    config = uvicorn.Config(
-        Starlette(routes=routes), host="127.0.0.1", port=0, log_level="critical", lifespan="off"
-    )
+    config = uvicorn.Config(Starlette(routes=routes), host="127.0.0.1", port=0, log_level="critical", lifespan="off")
     listening = uvicorn.Server(config)
     async with asyncio.TaskGroup() as group:
         group.create_task(listening.serve())
@@ -138,13 +136,7 @@ def _pieces(said: str, size: int = 9) -> list[str]:
 def _chat(said: Says) -> Iterator[Obj | str]:
     def chunk(delta: Obj, reason: str | None = None) -> Obj:
         choice = {"index": 0, "delta": delta, "finish_reason": reason}
-        return {
-            "id": "c1",
-            "object": "chat.completion.chunk",
-            "created": 1,
-            "model": "gpt-x",
-            "choices": [choice],
-        }
+        return {"id": "c1", "object": "chat.completion.chunk", "created": 1, "model": "gpt-x", "choices": [choice]}
 
     yield chunk({"role": "assistant", "content": ""})
     kind = "refusal" if said.ends == "refused" else "content"
@@ -162,24 +154,14 @@ def _chat(said: Says) -> Iterator[Obj | str]:
     yield "[DONE]"
 
 
-def _openai(
-    status: int, code: str, message: str, kind: str = "invalid_request_error", **headers: str
-) -> Said:
-    return (
-        status,
-        headers,
-        {"error": {"message": message, "type": kind, "param": None, "code": code}},
-    )
+def _openai(status: int, code: str, message: str, kind: str = "invalid_request_error", **headers: str) -> Said:
+    return (status, headers, {"error": {"message": message, "type": kind, "param": None, "code": code}})
 
 
 _OPENAI_TROUBLES: dict[Trouble, Said] = {
-    "busy": _openai(
-        429, "rate_limit_exceeded", "Rate limit reached", "requests", **{"retry-after": "7"}
-    ),
+    "busy": _openai(429, "rate_limit_exceeded", "Rate limit reached", "requests", **{"retry-after": "7"}),
     "broken": _openai(500, "", "The server had an error", "server_error"),
-    "overloaded": _openai(
-        503, "", "The engine is currently overloaded", "service_unavailable_error"
-    ),
+    "overloaded": _openai(503, "", "The engine is currently overloaded", "service_unavailable_error"),
     "denied": _openai(401, "invalid_api_key", "Incorrect API key provided: sk-tes**key"),
     "too_long": _openai(
         400,
@@ -212,11 +194,7 @@ OLLAMA = Wire(
     frames=_chat,
     troubles={
         **_OPENAI_TROUBLES,
-        "unknown": (
-            404,
-            {},
-            {"error": {"message": "model 'qwen9:8b' not found", "type": "not_found_error"}},
-        ),
+        "unknown": (404, {}, {"error": {"message": "model 'qwen9:8b' not found", "type": "not_found_error"}}),
     },
     results=_chat_results,
     offered=_chat_offered,
@@ -302,9 +280,7 @@ RESPONSES = Wire(
     base="/v1",
     frames=_responses,
     troubles=_OPENAI_TROUBLES,
-    results=lambda asked: [
-        str(one["output"]) for one in asked["input"] if one.get("type") == "function_call_output"
-    ],
+    results=lambda asked: [str(one["output"]) for one in asked["input"] if one.get("type") == "function_call_output"],
     offered=lambda asked: {tool["name"] for tool in asked["tools"]},
 )
 
@@ -314,30 +290,13 @@ RESPONSES = Wire(
 
 def _anthropic(said: Says) -> Iterator[Obj | str]:
     usage = {"input_tokens": TOKENS_IN, "output_tokens": 1}
-    message: Obj = {
-        "id": "msg_1",
-        "type": "message",
-        "role": "assistant",
-        "model": "claude-x",
-        "content": [],
-    }
-    yield {
-        "type": "message_start",
-        "message": {**message, "stop_reason": None, "stop_sequence": None, "usage": usage},
-    }
+    message: Obj = {"id": "msg_1", "type": "message", "role": "assistant", "model": "claude-x", "content": []}
+    yield {"type": "message_start", "message": {**message, "stop_reason": None, "stop_sequence": None, "usage": usage}}
     index = 0
     if said.text:
-        yield {
-            "type": "content_block_start",
-            "index": 0,
-            "content_block": {"type": "text", "text": ""},
-        }
+        yield {"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": ""}}
         for piece in _pieces(said.text):
-            yield {
-                "type": "content_block_delta",
-                "index": 0,
-                "delta": {"type": "text_delta", "text": piece},
-            }
+            yield {"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": piece}}
         yield {"type": "content_block_stop", "index": 0}
         index = 1
     for at, (name, arguments) in enumerate(said.calls, start=index):
@@ -347,9 +306,7 @@ def _anthropic(said: Says) -> Iterator[Obj | str]:
             delta = {"type": "input_json_delta", "partial_json": piece}
             yield {"type": "content_block_delta", "index": at, "delta": delta}
         yield {"type": "content_block_stop", "index": at}
-    reason = {"refused": "refusal", "length": "max_tokens"}.get(
-        said.ends, "tool_use" if said.calls else "end_turn"
-    )
+    reason = {"refused": "refusal", "length": "max_tokens"}.get(said.ends, "tool_use" if said.calls else "end_turn")
     yield {
         "type": "message_delta",
         "delta": {"stop_reason": reason, "stop_sequence": None},
@@ -371,9 +328,7 @@ def _anthropic_results(asked: Obj) -> list[str]:
         if block["type"] == "tool_result"
     ]
     return [
-        block["content"]
-        if isinstance(block["content"], str)
-        else "".join(part["text"] for part in block["content"])
+        block["content"] if isinstance(block["content"], str) else "".join(part["text"] for part in block["content"])
         for block in blocks
     ]
 
@@ -383,9 +338,7 @@ ANTHROPIC = Wire(
     base="",
     frames=_anthropic,
     troubles={
-        "busy": _anthropic_trouble(
-            429, "rate_limit_error", "Number of requests", **{"retry-after": "7"}
-        ),
+        "busy": _anthropic_trouble(429, "rate_limit_error", "Number of requests", **{"retry-after": "7"}),
         "broken": _anthropic_trouble(500, "api_error", "Internal server error"),
         "overloaded": _anthropic_trouble(529, "overloaded_error", "Overloaded"),
         "denied": _anthropic_trouble(401, "authentication_error", "invalid x-api-key"),
@@ -405,17 +358,8 @@ ANTHROPIC = Wire(
 def _google(said: Says) -> Iterator[Obj | str]:
     def chunk(parts: list[Obj], **more: object) -> Obj:
         candidate = {"content": {"parts": parts, "role": "model"}, "index": 0, **more}
-        usage = {
-            "promptTokenCount": TOKENS_IN,
-            "candidatesTokenCount": TOKENS_OUT,
-            "totalTokenCount": 0,
-        }
-        return {
-            "candidates": [candidate],
-            "usageMetadata": usage,
-            "modelVersion": "gemini-x",
-            "responseId": "r1",
-        }
+        usage = {"promptTokenCount": TOKENS_IN, "candidatesTokenCount": TOKENS_OUT, "totalTokenCount": 0}
+        return {"candidates": [candidate], "usageMetadata": usage, "modelVersion": "gemini-x", "responseId": "r1"}
 
     for piece in _pieces(said.text):
         yield chunk([{"text": piece}])
@@ -431,11 +375,7 @@ def _google(said: Says) -> Iterator[Obj | str]:
 
 
 def _google_trouble(code: int, status: str, message: str, *details: Obj) -> Said:
-    return (
-        code,
-        {},
-        {"error": {"code": code, "message": message, "status": status, "details": [*details]}},
-    )
+    return (code, {}, {"error": {"code": code, "message": message, "status": status, "details": [*details]}})
 
 
 def _google_results(asked: Obj) -> list[str]:
@@ -459,9 +399,7 @@ GOOGLE = Wire(
             {"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": "7s"},
         ),
         "broken": _google_trouble(500, "INTERNAL", "An internal error has occurred"),
-        "overloaded": _google_trouble(
-            503, "UNAVAILABLE", "The model is overloaded. Please try again later."
-        ),
+        "overloaded": _google_trouble(503, "UNAVAILABLE", "The model is overloaded. Please try again later."),
         "denied": _google_trouble(
             400,
             "INVALID_ARGUMENT",
@@ -473,14 +411,10 @@ GOOGLE = Wire(
             "INVALID_ARGUMENT",
             "The input token count (1200000) exceeds the maximum number of tokens allowed (1048576).",
         ),
-        "unknown": _google_trouble(
-            404, "NOT_FOUND", "models/gemini-x is not found for API version v1beta"
-        ),
+        "unknown": _google_trouble(404, "NOT_FOUND", "models/gemini-x is not found for API version v1beta"),
     },
     results=_google_results,
-    offered=lambda asked: {
-        one["name"] for tool in asked["tools"] for one in tool["functionDeclarations"]
-    },
+    offered=lambda asked: {one["name"] for tool in asked["tools"] for one in tool["functionDeclarations"]},
 )
 
 WIRES = {

@@ -302,9 +302,7 @@ def _inside(owner: object) -> Mapping[str, Any]:
 
 
 @contextmanager
-def _both(
-    first: AbstractContextManager[None], second: AbstractContextManager[None]
-) -> Generator[None]:
+def _both(first: AbstractContextManager[None], second: AbstractContextManager[None]) -> Generator[None]:
     with first, second:
         yield
 

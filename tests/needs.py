@@ -53,9 +53,7 @@ def first_on_path(*names: str) -> str | None:
 def run(*command: str) -> tuple[bool, str]:
     """Run a probe command; answer whether it ended well, with the last line it said."""
     try:
-        done = subprocess.run(
-            command, capture_output=True, text=True, timeout=PROBE_SECONDS_MAX, check=False
-        )
+        done = subprocess.run(command, capture_output=True, text=True, timeout=PROBE_SECONDS_MAX, check=False)
     except (OSError, subprocess.TimeoutExpired) as error:
         return False, str(error)
     said = (done.stdout.strip() or done.stderr.strip()).splitlines()
@@ -114,9 +112,7 @@ def try_overlay() -> Probe:
     if first_on_path("unshare") is None:
         return missing("no unshare on PATH")
     with tempfile.TemporaryDirectory() as folder:
-        below, above, work, seen = (
-            Path(folder) / name for name in ("below", "above", "work", "seen")
-        )
+        below, above, work, seen = (Path(folder) / name for name in ("below", "above", "work", "seen"))
         for each in (below, above, work, seen):
             each.mkdir()
         (below / "kept").write_text("old")

@@ -81,9 +81,7 @@ def eml(*, subject: str, body: str, attachment: tuple[str, bytes], charset: str 
     mail = EmailMessage()
     mail["From"], mail["To"], mail["Subject"] = "kim@example.com", "lee@example.com", subject
     mail.set_content(body, charset=charset)
-    mail.add_attachment(
-        attachment[1], maintype="application", subtype="octet-stream", filename=attachment[0]
-    )
+    mail.add_attachment(attachment[1], maintype="application", subtype="octet-stream", filename=attachment[0])
     return bytes(mail)
 
 

@@ -57,9 +57,7 @@ class Cluster:
     def drop(self, name: str) -> None:
         """Remove a database, and whoever is still connected to it."""
         with self.connect() as connection:
-            connection.execute(
-                sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name))
-            )
+            connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
 
 
 @pytest.fixture(scope="session")
@@ -114,17 +112,7 @@ def running_server(programs: Path, folder: Path) -> Generator[None]:
     log = folder / "server.log"
     with log.open("w") as kept:
         server = subprocess.Popen(
-            [
-                *as_owner,
-                programs / "postgres",
-                "-D",
-                data,
-                "-k",
-                folder,
-                "-c",
-                "listen_addresses=",
-                *SPEED,
-            ],
+            [*as_owner, programs / "postgres", "-D", data, "-k", folder, "-c", "listen_addresses=", *SPEED],
             stdout=kept,
             stderr=subprocess.STDOUT,
             cwd=folder,

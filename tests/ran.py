@@ -88,9 +88,7 @@ def leave_out(reason: str, environment: Mapping[str, str]) -> None:
     pytest.skip(reason)
 
 
-def table(
-    ran: Mapping[str, int], left_out: Mapping[str, int], probes: Mapping[str, Probe]
-) -> list[str]:
+def table(ran: Mapping[str, int], left_out: Mapping[str, int], probes: Mapping[str, Probe]) -> list[str]:
     """Say for each need whether tests ran with the real thing, and why not where they did not."""
     width = max(len(need.label) for need in NEEDS.values())
     return [

@@ -63,16 +63,13 @@ class Rim:
             created_at=stamp(self.hub.clock.now()),
         )
         await self.hub.store.write(
-            self.owner.account,
-            lambda tx: admit(tx, device, token_sha256=bearer_sha256(token), actor="hub"),
+            self.owner.account, lambda tx: admit(tx, device, token_sha256=bearer_sha256(token), actor="hub")
         )
         return device.id, token
 
     async def page(self, client: httpx.AsyncClient) -> str:
         """Pair a page through HTTP: the client holds the cookie half and the key half after it. Return the device."""
-        made = await self.pairing.create_invite(
-            self.owner.account, InviteAsk(kind="page", admits_alone=True)
-        )
+        made = await self.pairing.create_invite(self.owner.account, InviteAsk(kind="page", admits_alone=True))
         client.headers["Origin"] = ORIGIN
         asked = await client.post("/v1/pair", json={"invite": made.invite, "name": "phone"})
         claim = {"request": asked.json()["request"], "secret": asked.json()["secret"]}
@@ -82,37 +79,19 @@ class Rim:
 
 
 @asynccontextmanager
-async def open_rim(
-    home: Path, *, page: Path | None = None, on_disk: bool = False
-) -> AsyncGenerator[Rim]:
+async def open_rim(home: Path, *, page: Path | None = None, on_disk: bool = False) -> AsyncGenerator[Rim]:
     """Open a hub with its rim; ``on_disk`` with the threaded writer and the file that it has in real life."""
     clock = SystemClock()
     ids = Ids(clock)
     blobs = FileBlobs(home / "blobs", ids, inline)
-    store = (
-        open_sqlite_store(home / "hub.sqlite3", clock)
-        if on_disk
-        else open_memory_store(open_memory_disk(), clock)
-    )
-    hub = Hub(
-        store=store,
-        blobs=blobs,
-        clock=clock,
-        ids=ids,
-        notifiers={},
-        spread=lambda: 0.5,
-        home=home,
-    )
+    store = open_sqlite_store(home / "hub.sqlite3", clock) if on_disk else open_memory_store(open_memory_disk(), clock)
+    hub = Hub(store=store, blobs=blobs, clock=clock, ids=ids, notifiers={}, spread=lambda: 0.5, home=home)
     await hub.start()
     try:
         owner = await ensure_owner(store, ids, home=home, name="laptop")
-        push = PushDoor(
-            public_key="BKey", allows=lambda url: url.startswith("https://push.example/")
-        )
+        push = PushDoor(public_key="BKey", allows=lambda url: url.startswith("https://push.example/"))
         app = create_app(hub, push=push, page_folder=page or home / "no-page")
-        yield Rim(
-            hub=hub, app=app, pairing=hub.pairing, owner=owner, blobs=blobs, home=home, ids=ids
-        )
+        yield Rim(hub=hub, app=app, pairing=hub.pairing, owner=owner, blobs=blobs, home=home, ids=ids)
     finally:
         await hub.stop()
         await store.close()

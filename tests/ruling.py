@@ -9,18 +9,7 @@ from hypothesis import strategies as st
 
 from deskhand.permissions.evaluate import Policy
 from deskhand.permissions.lines import parse, show
-from deskhand.permissions.rules import (
-    EVEN,
-    SAID,
-    WORDS,
-    Act,
-    Decision,
-    Kind,
-    Rule,
-    Verb,
-    Wall,
-    Where,
-)
+from deskhand.permissions.rules import EVEN, SAID, WORDS, Act, Decision, Kind, Rule, Verb, Wall, Where
 from deskhand.protocol.objects import FolderMode
 
 WIDTH = {Decision.DENY: 0, Decision.ASK: 1, Decision.ALLOW: 2}
@@ -28,9 +17,7 @@ WIDTH = {Decision.DENY: 0, Decision.ASK: 1, Decision.ALLOW: 2}
 _tools = st.sampled_from(["write_file", "run_command", "fetch_url"])
 _folders = st.sampled_from(["/w", "/w/in"])
 _paths = st.sampled_from(["a.md", "private/x.md", "private", "Private/x.md", "in/private/x.md"])
-_argv = st.lists(
-    st.sampled_from(["git", "log", "sh", "-c", "git push; ls", "-n", "$x"]), max_size=4
-)
+_argv = st.lists(st.sampled_from(["git", "log", "sh", "-c", "git push; ls", "-n", "$x"]), max_size=4)
 _hosts = st.sampled_from(["a.example", "b.a.example", "github.com"])
 _places = st.sampled_from(["/x/y", "/x/../y", "/"])
 
@@ -65,15 +52,10 @@ _spelled: dict[str, st.SearchStrategy[str]] = {
 }
 _texts = st.fixed_dictionaries({}, optional=_spelled)
 _words = st.fixed_dictionaries(
-    {},
-    optional={
-        one: st.lists(st.sampled_from(SAID["words"][one]), min_size=1, unique=True) for one in WORDS
-    },
+    {}, optional={one: st.lists(st.sampled_from(SAID["words"][one]), min_size=1, unique=True) for one in WORDS}
 )
 _patterns = st.lists(
-    st.none()
-    | st.sampled_from(["git", "log", "push", "sh"])
-    | st.text(string.printable + "\u202e한"),
+    st.none() | st.sampled_from(["git", "log", "push", "sh"]) | st.text(string.printable + "\u202e한"),
     min_size=1,
     max_size=4,
 )
@@ -96,9 +78,7 @@ def rules(draw: st.DrawFn, decided: Decision | None = None) -> Rule:
 
 
 policies = st.builds(
-    Policy,
-    lines=st.lists(rules(), max_size=3).map(tuple),
-    account=st.lists(rules(), max_size=1).map(tuple),
+    Policy, lines=st.lists(rules(), max_size=3).map(tuple), account=st.lists(rules(), max_size=1).map(tuple)
 )
 
 

@@ -28,9 +28,7 @@ class Signer:
     def yes(self, approval: Approval, *, scope: str = "once", **otherwise: Json) -> ApprovalDecided:
         """Return its signed yes; ``otherwise`` is what the statement says instead of the truth."""
         about = {"account": self.account, "device": self.device}
-        said = signing.approval_statement(
-            approval.to_json(), decision="allow", scope=scope, **about
-        )
+        said = signing.approval_statement(approval.to_json(), decision="allow", scope=scope, **about)
         body: dict[str, Any] = {
             "approval": approval.id,
             "decision": "allow",

@@ -57,9 +57,7 @@ class SystemClock:
 
 def stamp(moment: datetime) -> str:
     """Return RFC 3339 UTC with milliseconds; such strings sort as time does."""
-    return (
-        moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.") + f"{moment.microsecond // 1000:03d}Z"
-    )
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.") + f"{moment.microsecond // 1000:03d}Z"
 
 
 def unstamp(at: str) -> datetime:

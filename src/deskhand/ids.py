@@ -23,9 +23,7 @@ class Ids:
         randomness: ``n -> n`` bytes; the operating system's unless a simulation gives its own.
     """
 
-    def __init__(
-        self, clock: Clock, randomness: Callable[[int], bytes] = secrets.token_bytes
-    ) -> None:
+    def __init__(self, clock: Clock, randomness: Callable[[int], bytes] = secrets.token_bytes) -> None:
         """Keep the two sources."""
         self._clock = clock
         self._randomness = randomness

@@ -16,16 +16,7 @@ from deskhand.ports import Draft
 from deskhand.protocol import events as ev
 from deskhand.protocol.authority import Principal
 from deskhand.protocol.events import KIND_OF, Event
-from deskhand.protocol.objects import (
-    CommandInfo,
-    Folder,
-    FolderMode,
-    Origin,
-    Role,
-    Runner,
-    SandboxInfo,
-    Trust,
-)
+from deskhand.protocol.objects import CommandInfo, Folder, FolderMode, Origin, Role, Runner, SandboxInfo, Trust
 from deskhand.protocol.ops import Op
 from deskhand.protocol.requests import InviteAsk
 from deskhand.protocol.tasks import (
@@ -61,14 +52,8 @@ Three notes, eleven lines, each one with its source.
 ![tracker](https://evil.example/pixel.png) [read more](https://evil.example/?leak=1) <script>window.hacked = 1</script>
 """
 COMMANDS = (
-    CommandInfo(
-        name="actions", summary="Every action item, with its source", usage="/actions FOLDER"
-    ),
-    CommandInfo(
-        name="brief",
-        summary="A briefing that quotes file and line",
-        usage="/brief FOLDER [--pages N]",
-    ),
+    CommandInfo(name="actions", summary="Every action item, with its source", usage="/actions FOLDER"),
+    CommandInfo(name="brief", summary="A briefing that quotes file and line", usage="/brief FOLDER [--pages N]"),
     CommandInfo(name="find", summary="Lines that say something", usage="/find WORDS"),
     CommandInfo(name="report", summary="Totals of a table, recomputed", usage="/report FILE.csv"),
     CommandInfo(name="run", summary="One command in the sandbox", usage="/run COMMAND"),
@@ -101,11 +86,7 @@ class Computer:
             advertised_at="2026-01-01T00:00:00.000Z",
         )
         folder = Folder(
-            id=f"fld_{self.name}",
-            runner=self.id,
-            root=self.root,
-            label="Meetings",
-            mode=FolderMode.WORKSPACE,
+            id=f"fld_{self.name}", runner=self.id, root=self.root, label="Meetings", mode=FolderMode.WORKSPACE
         )
         await self.append(ev.RunnerAdvertised(runner=runner, folders=(folder,)))
 
@@ -135,13 +116,8 @@ class Computer:
         """Accept and play as the text says."""
         await self.op("task.accept", {"epoch": brief.epoch}, task=brief.task)
         items = ("Read the notes", "Write the briefing", "Check every line")
-        await self.about(
-            brief,
-            ev.PlanUpdated(epoch=brief.epoch, items=tuple(PlanItem(text=one) for one in items)),
-        )
-        step = ev.StepStarted(
-            epoch=brief.epoch, step=1, tool="files.read", title="read notes/client-call.md"
-        )
+        await self.about(brief, ev.PlanUpdated(epoch=brief.epoch, items=tuple(PlanItem(text=one) for one in items)))
+        step = ev.StepStarted(epoch=brief.epoch, step=1, tool="files.read", title="read notes/client-call.md")
         await self.about(brief, step)
         if brief.text.startswith("/run"):
             await self.ask_approval(brief)
@@ -154,11 +130,7 @@ class Computer:
         """Want to run something, also for ``always``; ``forged``: by a hub that shows another action than the hash is of."""
         argv = ("python3", "-m", "zipfile", "-c", "meeting-pack.zip", "briefing.md", "notes/")
         action = Action(
-            tool="shell",
-            arguments={"argv": list(argv)},
-            argv=argv,
-            target="meeting-pack.zip",
-            folder=brief.folder,
+            tool="shell", arguments={"argv": list(argv)}, argv=argv, target="meeting-pack.zip", folder=brief.folder
         )
         forged = "forged" in brief.text
         shown = action.but(argv=("ls",)) if forged else action
@@ -185,9 +157,7 @@ class Computer:
         if not forged:
             await self.about(brief, asked)
             return
-        draft = Draft(
-            body=asked, actor=self.id, thread=brief.thread, task=brief.task, runner=self.id
-        )
+        draft = Draft(body=asked, actor=self.id, thread=brief.thread, task=brief.task, runner=self.id)
         await self.rim.hub.store.write(self.rim.owner.account, lambda tx: tx.emit(draft))
 
     async def ask_question(self, brief: Brief) -> None:
@@ -221,21 +191,14 @@ class Computer:
             trust=Trust.UNTRUSTED,
             created_at=self.now(),
         )
-        await self.about(
-            brief, ev.StepFinished(epoch=epoch, step=1, outcome="ok", summary="12 lines")
-        )
+        await self.about(brief, ev.StepFinished(epoch=epoch, step=1, outcome="ok", summary="12 lines"))
         await self.about(brief, ev.ArtifactCreated(epoch=epoch, artifact=artifact))
         items = ("Read the notes", "Write the briefing", "Check every line")
         await self.about(
-            brief,
-            ev.PlanUpdated(
-                epoch=epoch, items=tuple(PlanItem(text=one, done=True) for one in items)
-            ),
+            brief, ev.PlanUpdated(epoch=epoch, items=tuple(PlanItem(text=one, done=True) for one in items))
         )
         await self.about(brief, ev.TaskMoved(epoch=epoch, state=TaskState.VERIFYING))
-        found = Check(
-            name="Every line is found again in the notes", passed=True, evidence="11 of 11 lines"
-        )
+        found = Check(name="Every line is found again in the notes", passed=True, evidence="11 of 11 lines")
         length = Check(name="One page", passed=True, evidence="11 lines, 62 words")
         for check in (found, length):
             await self.about(brief, ev.CheckFinished(epoch=epoch, check=check))
@@ -295,18 +258,14 @@ class Stage:
 
     async def owner(self, kind: str, body: JsonObject, *, thread: str | None = None) -> None:
         """Send an op as the owner's command line."""
-        principal = Principal(
-            account=self.rim.owner.account, id=self.rim.owner.device, role=Role.OWNER, name="laptop"
-        )
+        principal = Principal(account=self.rim.owner.account, id=self.rim.owner.device, role=Role.OWNER, name="laptop")
         op = Op(op_id=self.rim.ids.new("op"), kind=kind, thread=thread, body=body)
         (result,) = await self.rim.hub.submit(principal, [op], surface="cli")
         assert result.status == "ok", result
 
 
 @asynccontextmanager
-async def stage(
-    home: Path, *, port: int = 0, kind: type[Computer] = Computer
-) -> AsyncGenerator[Stage]:
+async def stage(home: Path, *, port: int = 0, kind: type[Computer] = Computer) -> AsyncGenerator[Stage]:
     """Open everything but the browser."""
     async with open_rim(home, page=PAGE) as rim:
         device, _ = await rim.device(Role.RUNNER, "runner")

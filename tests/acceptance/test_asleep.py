@@ -74,9 +74,7 @@ def ask(desk: Desk, path: str) -> dict[str, Any]:
     """Ask the hub as its owner's command line does, only faster."""
     token = json.loads((desk.home / "owner.json").read_text())["token"]
     headers = {"Authorization": f"Bearer {token}"}
-    return cast(
-        "dict[str, Any]", httpx.get(desk.url + path, headers=headers, timeout=SECONDS).json()
-    )
+    return cast("dict[str, Any]", httpx.get(desk.url + path, headers=headers, timeout=SECONDS).json())
 
 
 async def until(desk: Desk, task: str, *states: str, within: float) -> dict[str, Any]:
@@ -144,9 +142,7 @@ async def test_a_frozen_computer_is_shown_asleep_and_goes_on_where_it_was(tmp_pa
             words = ("do", "/brief notes/", "--folder", str(there.folder), "--no-wait")
             task = (await asyncio.to_thread(here.run, *words)).out.split()[0]
             begun = await until(here, task, "working", within=20)
-            seen_after, resumed_after = await sleep_and_wake(
-                here, page, pid=pid, thread=begun["thread"]
-            )
+            seen_after, resumed_after = await sleep_and_wake(here, page, pid=pid, thread=begun["thread"])
             ended = await until(here, task, "completed", "failed", within=90)
             events = ask(here, f"/v1/threads/{begun['thread']}/events?limit=500")["items"]
 

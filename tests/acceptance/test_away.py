@@ -26,10 +26,7 @@ async def happen(here: Stage, count: int) -> str:
     """Let so many things happen in a few threads; return the title that the last of them got."""
     ids, owner = here.rim.ids, here.rim.owner
     threads = [ids.new("thr") for _ in range(THREADS)]
-    drafts = [
-        Draft(body=ThreadCreated(title="Matter"), actor=owner.device, thread=thread)
-        for thread in threads
-    ]
+    drafts = [Draft(body=ThreadCreated(title="Matter"), actor=owner.device, thread=thread) for thread in threads]
     for number in range(count - THREADS):
         body = ThreadRenamed(title=f"Matter, word {number}")
         drafts.append(Draft(body=body, actor=owner.device, thread=threads[number % THREADS]))
@@ -41,9 +38,7 @@ async def happen(here: Stage, count: int) -> str:
     "A phone is without a network for a month while thousands of things happen",
     "Back again it shows how everything stands within five seconds, and sends what was written on it meanwhile.",
 )
-async def test_a_phone_that_was_away_for_long_shows_the_present_within_seconds(
-    tmp_path: Path,
-) -> None:
+async def test_a_phone_that_was_away_for_long_shows_the_present_within_seconds(tmp_path: Path) -> None:
     """R5: 5,000 events behind; the list is the hub's, the message written offline is sent, an old thread opens."""
     async with opened(tmp_path) as (here, browser):
         page = await phone(here, browser)

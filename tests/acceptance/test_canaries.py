@@ -29,11 +29,7 @@ MODEL = "sk-canary-of-model-set"
 PRINTED = "printed/canary+of=a&command"
 DATABASE = "canary-of-the-database"
 CONTROL = "control-that-is-no-secret"
-KEPT = {
-    "files.example": "host-canary-credential",
-    "smtp": "smtp-canary-of-the-hub",
-    "printed": PRINTED,
-}
+KEPT = {"files.example": "host-canary-credential", "smtp": "smtp-canary-of-the-hub", "printed": PRINTED}
 EVERYWHERE = {
     "home/hub.sqlite3",
     "home/runner/journal.sqlite3",
@@ -43,9 +39,7 @@ EVERYWHERE = {
     "what the hub tells",
 }
 """Roads on which the control is found, so that a secret would be found there too."""
-DATABASE_URL = {
-    "DESKHAND_DATABASE_URL": f"postgresql+psycopg://me:{DATABASE}@127.0.0.1:9/none",
-}
+DATABASE_URL = {"DESKHAND_DATABASE_URL": f"postgresql+psycopg://me:{DATABASE}@127.0.0.1:9/none"}
 PROGRAM = [sys.executable, str(Path(leaking.__file__))]
 
 
@@ -63,9 +57,7 @@ class Searched:
 
     def add(self, road: str, data: bytes | str) -> None:
         """Keep what came on a road."""
-        self.roads[road] = self.roads.get(road, b"") + (
-            data.encode() if isinstance(data, str) else data
-        )
+        self.roads[road] = self.roads.get(road, b"") + (data.encode() if isinstance(data, str) else data)
 
     def files(self, road: str, place: Path) -> None:
         """Keep every file of a place, write-ahead logs and all."""

@@ -126,9 +126,7 @@ def test_a_canceled_task_ends_with_five(desk: Desk) -> None:
     assert desk.run("watch", name, "--timeout", "30s").status == 5
 
 
-def test_results_are_downloaded_whole_and_never_over_another_file(
-    desk: Desk, tmp_path: Path
-) -> None:
+def test_results_are_downloaded_whole_and_never_over_another_file(desk: Desk, tmp_path: Path) -> None:
     """The same bytes arrive; a second time needs --force."""
     name = desk.run("do", "/brief notes/", "--folder", str(desk.folder)).out.splitlines()[0]
     artifact = task_of(desk, name)["artifacts"][0]
@@ -310,11 +308,7 @@ def open_stream(desk: Desk) -> socket.socket:
     host, _, port = desk.url.removeprefix("http://").rpartition(":")
     token = json.loads((desk.home / "owner.json").read_text())["token"]
     opened = socket.create_connection((host, int(port)), timeout=SECONDS)
-    lines = [
-        "GET /v1/stream?after=0 HTTP/1.1",
-        f"Host: {host}:{port}",
-        f"Authorization: Bearer {token}",
-    ]
+    lines = ["GET /v1/stream?after=0 HTTP/1.1", f"Host: {host}:{port}", f"Authorization: Bearer {token}"]
     opened.sendall(("\r\n".join(lines) + "\r\n\r\n").encode())
     assert b"200" in opened.recv(64)
     return opened

@@ -40,13 +40,8 @@ def test_the_planted_line_comes_out_with_its_place(tmp_path: Path) -> None:
     assert "0 repeated, 0 unknown" in said
     assert "5 planned · 5 accepted · 5 shown" in said
     assert "✂ killed the program (kill -9) in that step" in said
-    assert (
-        said.count("STAND-IN") + said.count("stand-in (a scripted program, not a language model)")
-        >= 2
-    )
-    assert re.search(
-        r"✗ check “every action item is in the briefing”: \d+ of \d+ .* try 2 of 3", said
-    )
+    assert said.count("STAND-IN") + said.count("stand-in (a scripted program, not a language model)") >= 2
+    assert re.search(r"✗ check “every action item is in the briefing”: \d+ of \d+ .* try 2 of 3", said)
 
 
 def test_two_runs_of_the_demo_show_two_different_sets_of_figures(tmp_path: Path) -> None:
@@ -55,10 +50,7 @@ def test_two_runs_of_the_demo_show_two_different_sets_of_figures(tmp_path: Path)
 
     _, second = _demo(tmp_path)
 
-    totals = [
-        next(line for line in said.splitlines() if "says a total" in line)
-        for said in (first, second)
-    ]
+    totals = [next(line for line in said.splitlines() if "says a total" in line) for said in (first, second)]
     assert totals[0] != totals[1]
 
 

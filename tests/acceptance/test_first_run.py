@@ -122,12 +122,8 @@ def test_enter_is_a_safe_answer_to_everything_and_it_takes_less_than_a_minute(de
 def test_what_cannot_be_is_said_and_asked_again(desk: Desk) -> None:
     """G-03: a folder that nobody should lend, one that is not there, a host that is none; then what was meant."""
     with at_a_terminal(desk) as terminal:
-        terminal.answer(
-            ("Which folder", "~"), ("home directory", "/nowhere"), ("does not exist", "")
-        )
-        terminal.answer(
-            ("2 ask first", "1"), ("Internet", "github.com"), ("many share", "docs.python.org")
-        )
+        terminal.answer(("Which folder", "~"), ("home directory", "/nowhere"), ("does not exist", ""))
+        terminal.answer(("2 ask first", "1"), ("Internet", "github.com"), ("many share", "docs.python.org"))
         terminal.answer(("Keep this computer awake", ""), ("How will your phone", "gopher://x"))
         terminal.answer(("none | lan", "2"))
         terminal.until("#join=")

@@ -61,9 +61,7 @@ async def small_disk(home: Path) -> AsyncGenerator[Shell]:
     "The disk of the hub is full",
     "New work is refused with the reason, everything can still be read, and it goes on by itself when there is room",
 )
-async def test_a_full_disk_refuses_new_work_serves_the_rest_and_passes_by_itself(
-    tmp_path: Path,
-) -> None:
+async def test_a_full_disk_refuses_new_work_serves_the_rest_and_passes_by_itself(tmp_path: Path) -> None:
     """The same process before, during and after: `disk_full` and its cure, lists, then work again (R14)."""
     home, ready = tmp_path / "home", tmp_path / "ready"
     home.mkdir(mode=0o700)

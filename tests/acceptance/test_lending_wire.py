@@ -50,9 +50,7 @@ def test_a_member_has_work_done_in_what_is_lent_and_nowhere_else(tmp_path: Path)
     own.mkdir()
     with running_up(desk):
         device, token = member(desk)
-        lent = desk.run(
-            "folders", "add", str(desk.folder), "--mode", "workspace", "--lend", "Mina", "--json"
-        ).json
+        lent = desk.run("folders", "add", str(desk.folder), "--mode", "workspace", "--lend", "Mina", "--json").json
         kept = desk.run("folders", "add", str(own), "--json").json
         refused = post(desk, token, text="/brief notes/ --pages 1", folder=kept["id"])
         checks = post(desk, token, text="/brief x", folder=lent["id"], checks=["touch owned"])

@@ -69,9 +69,7 @@ async def test_without_a_model_it_is_said_where_one_was_looked_for(desk: Desk) -
     assert (await advertised(desk))["agents"] == ["commands"]
 
 
-async def test_a_model_is_taken_live_and_its_key_is_kept_by_nobody_who_should_not(
-    desk: Desk, standin: StandIn
-) -> None:
+async def test_a_model_is_taken_live_and_its_key_is_kept_by_nobody_who_should_not(desk: Desk, standin: StandIn) -> None:
     """SE-01, A-03: set, used by a running Deskhand without a restart, on the card; the key only sealed."""
     flags = ("--base-url", standin.url, "--api-key-env", "MY_KEY", "--context", "50000")
     chosen = await typed(desk, "model", "set", "stand-in", *flags, MY_KEY=CANARY)
@@ -84,12 +82,7 @@ async def test_a_model_is_taken_live_and_its_key_is_kept_by_nobody_who_should_no
     after = await advertised(desk)
 
     assert "The running Deskhand uses it now." in chosen.err
-    assert runner["model"] == {
-        "name": "stand-in",
-        "source": "config",
-        "label": "stand_in",
-        "context_tokens": 50000,
-    }
+    assert runner["model"] == {"name": "stand-in", "source": "config", "label": "stand_in", "context_tokens": 50000}
     assert "stand-in (a scripted program, not a language model)" in status.out
     assert (task.json["state"], task.json["agent"]) == ("completed", "builtin")
     assert task.json["model_used"] == "stand-in (a scripted program, not a language model)"
@@ -117,9 +110,7 @@ async def test_a_key_never_gets_into_a_backup(desk: Desk, tmp_path: Path) -> Non
     assert _holders(tmp_path) == []
 
 
-async def test_a_task_that_names_a_model_which_is_not_here_fails_with_the_cure(
-    desk: Desk, standin: StandIn
-) -> None:
+async def test_a_task_that_names_a_model_which_is_not_here_fails_with_the_cure(desk: Desk, standin: StandIn) -> None:
     """Never a silent other model: the one that is set is not asked."""
     await typed(desk, "model", "set", "stand-in", "--base-url", standin.url)
     asked = len(standin.requests)
@@ -161,9 +152,7 @@ async def test_a_proxy_of_the_environment_gets_nothing_of_a_model_on_this_comput
     assert said.status == 0, said.err
 
 
-async def test_what_is_wrong_with_a_model_is_said_with_its_cure(
-    desk: Desk, standin: StandIn
-) -> None:
+async def test_what_is_wrong_with_a_model_is_said_with_its_cure(desk: Desk, standin: StandIn) -> None:
     """One that calls no tool, a short context, a refused key, a server that is not there."""
     await typed(desk, "model", "set", "stand-in", "--base-url", standin.url, "--context", "8000")
     standin.think = talkative
@@ -198,9 +187,7 @@ async def test_doctor_says_how_the_model_does(desk: Desk, standin: StandIn) -> N
     assert rows.pop("user") == ("bad" if as_root else "good")
     ways = [state for name, state in rows.items() if name.startswith("out.")]
     assert rows.pop("sandbox") == "ask" or len(ways) >= 18
-    about_the_machine = {
-        rows.pop(name) for name in ("sudo", "bwrap", "handles", "hub_trust") if name in rows
-    }
+    about_the_machine = {rows.pop(name) for name in ("sudo", "bwrap", "handles", "hub_trust") if name in rows}
     assert about_the_machine <= {"good", "ask"}
     assert set(rows.values()) == {"good"}
     assert {"hub", "runner", "secrets", "model"} <= set(rows)
@@ -213,16 +200,7 @@ async def test_a_thread_keeps_its_model(desk: Desk, standin: StandIn) -> None:
     set_ = await typed(desk, "threads", "model", first["thread"], "ollama:llama9")
 
     second = (await typed(desk, "do", "Again", "--thread", first["thread"], "--json")).json
-    third = await typed(
-        desk,
-        "do",
-        "Summarise the notes",
-        "--thread",
-        first["thread"],
-        "--model",
-        "stand-in",
-        "--json",
-    )
+    third = await typed(desk, "do", "Summarise the notes", "--thread", first["thread"], "--model", "stand-in", "--json")
     cleared = await typed(desk, "threads", "model", first["thread"], "auto")
     fourth = (await typed(desk, "do", "Again", "--thread", first["thread"], "--json")).json
 

@@ -60,9 +60,7 @@ async def opened(
 
 async def phone(here: Stage, browser: Browser, *, language: str = "en-US") -> Page:
     """A page that was added by its link."""
-    context = await browser.new_context(
-        viewport=cast("Any", PHONE), locale=language, has_touch=True
-    )
+    context = await browser.new_context(viewport=cast("Any", PHONE), locale=language, has_touch=True)
     page = await context.new_page()
     await page.goto(await here.link())
     await expect(page.get_by_role("textbox")).to_be_visible()
@@ -98,9 +96,7 @@ async def test_a_link_adds_a_phone_and_leaves_no_invitation_in_its_address(tmp_p
         assert "Chrome on Linux" in joined
 
 
-async def test_the_inviting_screen_shows_the_number_that_the_new_device_shows(
-    tmp_path: Path,
-) -> None:
+async def test_the_inviting_screen_shows_the_number_that_the_new_device_shows(tmp_path: Path) -> None:
     """PA-02: without a yes nobody is in; both screens show the same number; the yes is a tap."""
     async with opened(tmp_path) as (here, browser):
         first = await phone(here, browser)
@@ -174,9 +170,7 @@ async def test_what_is_written_offline_survives_a_reload_and_is_sent_once(tmp_pa
         assert len([e for e in await _events(here) if e.kind == "task.created"]) == 1
 
 
-async def test_an_approval_is_decided_on_the_page_and_the_other_screen_says_by_whom(
-    tmp_path: Path,
-) -> None:
+async def test_an_approval_is_decided_on_the_page_and_the_other_screen_says_by_whom(tmp_path: Path) -> None:
     """AP-01: the sheet shows exactly what will run; the first decision wins and is seen everywhere."""
     async with opened(tmp_path) as (here, browser):
         page = await phone(here, browser)
@@ -257,9 +251,7 @@ async def test_a_removed_device_is_told_and_sees_the_way_back(tmp_path: Path) ->
 
         await here.owner("device.revoke", {"device": mine.id})
 
-        await expect(page.get_by_role("heading", name="Add this device")).to_be_visible(
-            timeout=15_000
-        )
+        await expect(page.get_by_role("heading", name="Add this device")).to_be_visible(timeout=15_000)
 
 
 async def test_a_push_is_always_shown_and_its_fate_comes_back(tmp_path: Path) -> None:
@@ -325,9 +317,7 @@ async def test_no_screen_has_an_accessibility_fault(tmp_path: Path) -> None:
             await page.emulate_media(color_scheme=cast("Any", scheme), reduced_motion="reduce")
             await page.set_viewport_size({"width": width, "height": 844})
             for place in ("#/", "#/needs", "#/computers", "#/settings", thread):
-                await page.evaluate(
-                    "place => { location.hash = new URL(place, location.href).hash }", place
-                )
+                await page.evaluate("place => { location.hash = new URL(place, location.href).hash }", place)
                 await page.get_by_role("main").wait_for()
                 await page.evaluate(DRAWN)
                 found += [f"{scheme} {width} {place}: {one}" for one in await faults(page)]

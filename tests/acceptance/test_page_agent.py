@@ -24,9 +24,7 @@ MANY = 12_345
 
 
 @asynccontextmanager
-async def thinking(
-    home: Path, *models: str, language: str = "en-US"
-) -> AsyncGenerator[tuple[Stage, Thinker, Page]]:
+async def thinking(home: Path, *models: str, language: str = "en-US") -> AsyncGenerator[tuple[Stage, Thinker, Page]]:
     """A page beside a computer that has these models and the stand-in; none without a name."""
     async with opened(home, kind=Thinker) as (here, browser):
         computer = cast("Thinker", here.computer)
@@ -42,9 +40,7 @@ async def stored(here: Stage, brief: Brief) -> Task:
     return task
 
 
-async def test_a_sentence_without_a_model_runs_only_as_the_preview_that_was_tapped(
-    tmp_path: Path,
-) -> None:
+async def test_a_sentence_without_a_model_runs_only_as_the_preview_that_was_tapped(tmp_path: Path) -> None:
     """A-06: suggestions show what would run, where, and which words they would not do; one tap runs exactly that."""
     async with thinking(tmp_path) as (_, _, page):
         await hand_over(page, WAITS)
@@ -82,9 +78,7 @@ async def test_when_a_model_appears_one_question_asks_for_all_that_waited(tmp_pa
         assert brief.text == WAITS
 
 
-async def test_what_counts_as_done_is_shown_and_changed_while_the_work_goes_on(
-    tmp_path: Path,
-) -> None:
+async def test_what_counts_as_done_is_shown_and_changed_while_the_work_goes_on(tmp_path: Path) -> None:
     """A-08: the restated criteria say whose words they are; what their owner makes of them is what the hub has."""
     async with thinking(tmp_path, "llama") as (here, computer, page):
         await hand_over(page, "write a report")
@@ -127,9 +121,7 @@ async def test_what_counts_as_done_can_be_said_before_anything_runs(tmp_path: Pa
         assert brief.criteria == ("One page",)
 
 
-async def test_the_plan_ticks_and_an_opinion_is_weaker_than_a_check_that_was_run(
-    tmp_path: Path,
-) -> None:
+async def test_the_plan_ticks_and_an_opinion_is_weaker_than_a_check_that_was_run(tmp_path: Path) -> None:
     """A-08: live ticks; checks with evidence; what the verifier says is marked; what was used is on the card (A-03)."""
     async with thinking(tmp_path, "llama") as (_, computer, page):
         await hand_over(page, "write a report")
@@ -164,9 +156,7 @@ async def test_the_plan_ticks_and_an_opinion_is_weaker_than_a_check_that_was_run
         await shot(page, "agent-card")
 
 
-async def test_words_appear_while_they_are_said_and_stay_where_they_are_when_they_are_final(
-    tmp_path: Path,
-) -> None:
+async def test_words_appear_while_they_are_said_and_stay_where_they_are_when_they_are_final(tmp_path: Path) -> None:
     """Behaviour 7: only who looks at the thread is told; the message takes the draft's place and nothing moves."""
     async with thinking(tmp_path, "llama") as (_, computer, page):
         await hand_over(page, "how many meetings were there?")
@@ -239,9 +229,7 @@ async def test_a_model_is_chosen_for_one_task_or_for_the_thread(tmp_path: Path) 
     """A-03: settable live per thread or task; a stand-in is named in the list too."""
     async with thinking(tmp_path, "ollama:llama9") as (here, computer, page):
         choice = page.get_by_role("combobox", name="Model")
-        await expect(
-            choice.get_by_role("option", name=re.compile("stand-in .a scripted program"))
-        ).to_have_count(1)
+        await expect(choice.get_by_role("option", name=re.compile("stand-in .a scripted program"))).to_have_count(1)
         await choice.select_option("task:ollama:llama9")
         await hand_over(page, "write a report")
         brief = await computer.given()
@@ -266,9 +254,7 @@ async def test_a_computer_says_with_what_it_thinks_and_what_its_folders_say(tmp_
         main = page.get_by_role("main")
         await expect(main.get_by_text("stand-in (a scripted program")).to_be_visible()
         await expect(main.get_by_text("set in its configuration · 32K tokens")).to_be_visible()
-        await expect(
-            main.get_by_text("AGENTS.md of this folder · 1,840 characters")
-        ).to_be_visible()
+        await expect(main.get_by_text("AGENTS.md of this folder · 1,840 characters")).to_be_visible()
         await expect(main.get_by_text("content, never permission")).to_be_visible()
         await shot(page, "computers")
 

@@ -35,9 +35,7 @@ def desk(tmp_path: Path) -> Desk:
 def opening_a_browser(desk: Desk) -> Generator[tuple[str, str]]:
     """Keep ``deskhand up`` running; yield what it opens the browser on, and the link for a phone."""
     seen, browser = desk.home.parent / "opened", desk.home.parent / "browser"
-    browser.write_text(
-        f'#!/bin/sh\nsed -n "s/.*url=\\([^\\"]*\\)\\".*/\\1/p" "${{1#file://}}" > {seen}\n'
-    )
+    browser.write_text(f'#!/bin/sh\nsed -n "s/.*url=\\([^\\"]*\\)\\".*/\\1/p" "${{1#file://}}" > {seen}\n')
     browser.chmod(0o755)
     up = [*DESKHAND, "up", "--port", "0", "--reach", "none", *desk.as_root()]
     env = desk.env(BROWSER=str(browser), DISPLAY=":0")
@@ -78,9 +76,7 @@ async def test_at_the_computer_a_folder_is_granted_on_the_page(desk: Desk, tmp_p
             await expect(card(page).get_by_role("radio", name="Ask first")).to_be_checked()
             await page.screenshot(path=tmp_path / "first-run.png")
             await card(page).get_by_role("button", name="Use this folder").click()
-            await expect(
-                page.get_by_label("Folder").locator("option", has_text="Work")
-            ).to_have_count(1)
+            await expect(page.get_by_label("Folder").locator("option", has_text="Work")).to_have_count(1)
             took = monotonic() - began
             await browser.close()
 
@@ -104,12 +100,8 @@ async def test_a_phone_takes_away_at_once_and_is_told_where_more_is_given(desk: 
             await card(page).get_by_role("button", name="Turn off everywhere").click()
             more = card(page).get_by_text("deskhand config set ceiling.internet true")
             await expect(more).to_be_visible()
-            narrow = await asyncio.to_thread(
-                lambda: desk.run("config", "get", "ceiling.mode", "--json")
-            )
-            typed = await asyncio.to_thread(
-                lambda: desk.run("config", "set", "ceiling.mode", "trusted")
-            )
+            narrow = await asyncio.to_thread(lambda: desk.run("config", "get", "ceiling.mode", "--json"))
+            typed = await asyncio.to_thread(lambda: desk.run("config", "set", "ceiling.mode", "trusted"))
             await expect(card(page).get_by_text("As each folder was granted")).to_be_visible()
             await browser.close()
 

@@ -38,9 +38,7 @@ async def up(home: Path) -> AsyncGenerator[dict[str, str]]:
     options = ["up", "--port", "0", "--reach", "none", "--no-browser", "--json"]
     if os.getuid() == 0:
         options.append("--as-root")
-    process = await asyncio.create_subprocess_exec(
-        *DESKHAND, *options, env=environment(home), stdout=PIPE
-    )
+    process = await asyncio.create_subprocess_exec(*DESKHAND, *options, env=environment(home), stdout=PIPE)
     try:
         yield await ready_line(process)
     finally:
@@ -84,9 +82,7 @@ async def test_from_the_link_to_a_verified_briefing_with_the_real_program(tmp_pa
         await browser.close()
 
 
-async def test_a_sentence_waits_for_a_model_and_then_runs_by_it_with_the_real_program(
-    tmp_path: Path,
-) -> None:
+async def test_a_sentence_waits_for_a_model_and_then_runs_by_it_with_the_real_program(tmp_path: Path) -> None:
     """A-03, A-06, A-07: real suggestions, the one question, the built-in agent over HTTP, and the stand-in by its name."""
     desk = make_desk(tmp_path)
     async with StandIn() as standin, async_playwright() as driver:
@@ -100,14 +96,10 @@ async def test_a_sentence_waits_for_a_model_and_then_runs_by_it_with_the_real_pr
             await hand_over(page, "Summarise my notes into a one-page briefing and mail it")
             offered = talk(page).get_by_role("button", name="Run this: /brief notes --pages 1")
             await expect(offered).to_be_enabled()
-            await expect(
-                talk(page).get_by_text(re.compile("Would not do:.*mail")).first
-            ).to_be_visible()
+            await expect(talk(page).get_by_text(re.compile("Would not do:.*mail")).first).to_be_visible()
 
             chosen = await asyncio.to_thread(
-                lambda: desk.run(
-                    "model", "set", "stand-in", "--base-url", standin.url, extra=STAND_IN
-                )
+                lambda: desk.run("model", "set", "stand-in", "--base-url", standin.url, extra=STAND_IN)
             )
             assert chosen.status == 0, chosen.err
             assert standin.requests == []

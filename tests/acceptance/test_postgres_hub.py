@@ -11,9 +11,7 @@ from tests.desk import first_line, make_desk
 pytestmark = [pytest.mark.timeout(120), pytest.mark.needs("postgresql")]
 
 
-def test_up_on_postgresql_does_the_work_and_keeps_it_over_a_restart(
-    tmp_path: Path, postgres_url: str
-) -> None:
+def test_up_on_postgresql_does_the_work_and_keeps_it_over_a_restart(tmp_path: Path, postgres_url: str) -> None:
     """The same command, the same verdict; nothing of the log is in the home."""
     desk = make_desk(tmp_path)
     up = ["up", "--port", "0", "--reach", "none", "--no-browser", "--json", *desk.as_root()]

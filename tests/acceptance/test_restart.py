@@ -23,11 +23,7 @@ from deskhand.runner.ceiling import grant_folder
 from tests.acceptance import running
 from tests.desk import SECONDS, Desk, first_line, make_desk
 
-pytestmark = [
-    pytest.mark.timeout(120),
-    pytest.mark.needs("bubblewrap"),
-    pytest.mark.needs("overlay"),
-]
+pytestmark = [pytest.mark.timeout(120), pytest.mark.needs("bubblewrap"), pytest.mark.needs("overlay")]
 
 IDS = Ids(SystemClock())
 WORK_SECONDS = 2

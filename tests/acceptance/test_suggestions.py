@@ -56,11 +56,7 @@ def test_a_chosen_suggestion_runs_as_the_same_task_and_keeps_the_words(desk: Des
 
     after = json.loads(desk.run("show", task["id"], "--json").out)
     assert ended.status == 0
-    assert (after["verdict"], after["text"], after["said"]) == (
-        "verified",
-        "/brief notes --pages 1",
-        SENTENCE,
-    )
+    assert (after["verdict"], after["text"], after["said"]) == ("verified", "/brief notes --pages 1", SENTENCE)
     assert "TODO: Call the printer on Friday" in Path(after["artifacts"][0]["path"]).read_text()
 
 
@@ -88,9 +84,7 @@ def test_show_lists_the_suggestions_and_how_to_choose(desk: Desk) -> None:
     assert f"deskhand choose {task['id']} {task['suggestions'][0]['id']}" in shown
 
 
-async def test_when_a_model_comes_what_waited_asks_once_and_a_yes_runs_it(
-    tmp_path: Path,
-) -> None:
+async def test_when_a_model_comes_what_waited_asks_once_and_a_yes_runs_it(tmp_path: Path) -> None:
     """Over a restart too: one question for two tasks, nothing before its answer, both done after it."""
     desk = make_desk(tmp_path)
     stand_in = {"DESKHAND_STAND_IN": "1"}

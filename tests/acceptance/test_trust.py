@@ -31,9 +31,7 @@ def hub(tmp_path: Path) -> Generator[tuple[Desk, Desk, dict[str, Any], Any]]:
         ready = first_line(begun(here.spawn("hub", "--port", "0", "--json")))
 
         def computer(invite: str) -> subprocess.Popen[str]:
-            started = there.spawn(
-                "runner", "--name", "box", "--json", *there.as_root(), DESKHAND_INVITE=invite
-            )
+            started = there.spawn("runner", "--name", "box", "--json", *there.as_root(), DESKHAND_INVITE=invite)
             return begun(started)
 
         yield here, there, ready, computer
@@ -51,22 +49,14 @@ def test_the_command_line_signs_for_the_computer_that_it_invited(tmp_path: Path)
 
         (asked,) = owner.call("GET", "/v1/approvals?open=1")["items"]
         yes = {name: asked[name] for name in ("action_sha256",)} | {"approval": asked["id"]}
-        op = {
-            "op_id": "a-mere-token",
-            "kind": "approval.decide",
-            "body": yes | {"decision": "allow"},
-        }
+        op = {"op_id": "a-mere-token", "kind": "approval.decide", "body": yes | {"decision": "allow"}}
         (mere,) = owner.call("POST", "/v1/ops", {"ops": [op]})["results"]
         waits = owner.state("asks")
         said = here.run("approve", owner.tasks["asks"])
         until(lambda: owner.state("asks") == "completed")
         trusted = there.run("runner", "trust", "--json").json["items"]
 
-    assert (mere["status"], mere["error"]["code"], waits) == (
-        "rejected",
-        "signature_needed",
-        "input_required",
-    )
+    assert (mere["status"], mere["error"]["code"], waits) == ("rejected", "signature_needed", "input_required")
     assert (said.status, (there.folder / "out").exists()) == (0, True)
     assert [one["by"] for one in trusted] == [""]
     assert f".{trusted[0]['id']}" in link
@@ -125,9 +115,7 @@ async def test_a_phone_adds_a_computer_signs_for_it_and_certifies_another(tmp_pa
             await certify.first.click()
             await page.get_by_role("button", name=re.compile("shows this key")).click()
             await shot(page, "devices-certify")
-            await expect(sheet.get_by_role("button", name="Allow once")).to_be_enabled(
-                timeout=20_000
-            )
+            await expect(sheet.get_by_role("button", name="Allow once")).to_be_enabled(timeout=20_000)
             await sheet.get_by_role("button", name="Allow once").click()
             until((there.folder / "second").exists)
             await browser.close()

@@ -24,11 +24,7 @@ from tests.desk import Desk, first_line
 from tests.rim import Rim, open_rim
 from tests.wire import How, wire
 
-pytestmark = [
-    pytest.mark.timeout(90),
-    pytest.mark.needs("bubblewrap"),
-    pytest.mark.needs("overlay"),
-]
+pytestmark = [pytest.mark.timeout(90), pytest.mark.needs("bubblewrap"), pytest.mark.needs("overlay")]
 
 CLOCK = SystemClock()
 AWAY_SECONDS = 2
@@ -75,10 +71,7 @@ async def test_a_task_outlives_every_kind_of_bad_network(tmp_path: Path) -> None
             return cast("JsonObject", (await owner.get(f"/v1/tasks/{name}")).json())
 
         async def begin(how: str) -> str:
-            wish = {
-                "text": f"/run sleep 1; echo done >> {how}",
-                "folder": str(desk.folder),
-            }
+            wish = {"text": f"/run sleep 1; echo done >> {how}", "folder": str(desk.folder)}
             op = {"op_id": rim.ids.new("op"), "kind": "message.post", "body": wish}
             while True:  # until the computer has said what it can do
                 said = (await owner.post("/v1/ops", json={"ops": [op]})).json()["results"][0]

@@ -35,10 +35,7 @@ BRIEF = CommandInfo(
     summary_ko="메모로 짧은 브리핑을 만듭니다.",
     usage="/brief PATH... [--pages N] [--out NAME]",
     examples=("Brief me on the notes", "회의록을 요약해 줘"),
-    options=(
-        OptionInfo(name="pages", metavar="N", most=20),
-        OptionInfo(name="out", metavar="NAME"),
-    ),
+    options=(OptionInfo(name="pages", metavar="N", most=20), OptionInfo(name="out", metavar="NAME")),
 )
 FIND = CommandInfo(name="find", summary="Finds files.", usage="/find WORDS...", takes="words")
 
@@ -129,10 +126,7 @@ class Thinker(Computer):
 
     async def given(self, *, watched: bool = False) -> Brief:
         """Wait for the newest task (and until somebody looks at its thread)."""
-        await until(
-            self,
-            lambda: bool(self.briefs) and (not watched or self.briefs[-1].thread in self.watched),
-        )
+        await until(self, lambda: bool(self.briefs) and (not watched or self.briefs[-1].thread in self.watched))
         return self.briefs[-1]
 
     async def type(self, brief: Brief, text: str, *, offset: int = 0) -> None:

@@ -36,10 +36,7 @@ class CountingProxy:
         return self
 
     def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Cut everything."""
         for each in (self._listening, *self._sockets):
@@ -64,9 +61,7 @@ class CountingProxy:
                 self._sockets += [client, server]
                 self._counts.append(0)
                 number = len(self._counts) - 1
-                threading.Thread(
-                    target=self._pass_on, args=(client, server, number), daemon=True
-                ).start()
+                threading.Thread(target=self._pass_on, args=(client, server, number), daemon=True).start()
 
     def _pass_on(self, client: socket.socket, server: socket.socket, number: int) -> None:
         asked = False

@@ -25,14 +25,7 @@ from deskhand.ports import (
     View,
 )
 from deskhand.protocol.authority import Principal
-from deskhand.protocol.events import (
-    ArtifactCreated,
-    DeviceAdded,
-    MessagePosted,
-    TaskCreated,
-    ThreadCreated,
-    body_of,
-)
+from deskhand.protocol.events import ArtifactCreated, DeviceAdded, MessagePosted, TaskCreated, ThreadCreated, body_of
 from deskhand.protocol.objects import Delivery, Device, Origin, Role, Thread, Trust, Upload
 from deskhand.protocol.tasks import Artifact, FileRef, Task, TaskState
 from deskhand.store import tables
@@ -202,9 +195,7 @@ def subscription(name: str = "sub_1", *, device: str = PHONE, account: str = A) 
     )
 
 
-def planned(
-    name: str = "dlv_1", *, tag: str = "tsk_1", at: str, subscription: str | None = "sub_1"
-) -> PlannedDelivery:
+def planned(name: str = "dlv_1", *, tag: str = "tsk_1", at: str, subscription: str | None = "sub_1") -> PlannedDelivery:
     """Plan a notification."""
     delivery = Delivery.from_json(
         {
@@ -222,13 +213,7 @@ def planned(
         delivery=delivery,
         subscription=subscription,
         notice=Notice(
-            id=name,
-            tag=tag,
-            title="Done",
-            body="Sorted",
-            url_path="/tasks/tsk_1",
-            urgency="normal",
-            ttl_seconds=3600,
+            id=name, tag=tag, title="Done", body="Sorted", url_path="/tasks/tsk_1", urgency="normal", ttl_seconds=3600
         ),
     )
 

@@ -54,9 +54,7 @@ async def test_a_backup_taken_under_load_holds_all_that_was_acknowledged(tmp_pat
                 lacking.append(number)
         ended.set()
 
-    figure = (
-        f"{BACKUPS} backups under {LANES} writers, {len(found.words)} words, {len(lacking)} lacking"
-    )
+    figure = f"{BACKUPS} backups under {LANES} writers, {len(found.words)} words, {len(lacking)} lacking"
     note("R17", figure, runs=BACKUPS, of="backups", failing=lacking)
     assert lacking == []
     assert len(found.words) > BACKUPS
@@ -71,9 +69,7 @@ def _files(home: Path) -> set[str]:
     return {path.name for path in (home / "blobs").rglob("*") if path.is_file()}
 
 
-async def test_a_backup_with_one_wrong_bit_is_refused_before_anything_is_touched(
-    tmp_path: Path,
-) -> None:
+async def test_a_backup_with_one_wrong_bit_is_refused_before_anything_is_touched(tmp_path: Path) -> None:
     """Flipped or cut anywhere, it is called damaged and the home stays as it is (BR-03)."""
     async with house(tmp_path / "home") as found:
         await found.say("1.7")
@@ -126,9 +122,7 @@ async def test_stale_side_files_are_never_played_into_a_restored_database(tmp_pa
         await found.say("before")
         made = found.back_up()
         await found.say("after")
-        side = {
-            suffix: (found.home / f"{FILE}{suffix}").read_bytes() for suffix in ("-wal", "-shm")
-        }
+        side = {suffix: (found.home / f"{FILE}{suffix}").read_bytes() for suffix in ("-wal", "-shm")}
     for suffix, data in side.items():
         (found.home / f"{FILE}{suffix}").write_bytes(data)
 
@@ -172,10 +166,7 @@ async def test_a_restore_names_the_secrets_that_must_be_set_again(tmp_path: Path
     here = go_back(made.path, found.home)
 
     assert (elsewhere["secrets_locked"], here["secrets_locked"]) == (["one", "two"], [])
-    assert {name for name, (_, value) in Safe(found.home).all().items() if value} == {
-        "one",
-        "vapid",
-    }
+    assert {name for name, (_, value) in Safe(found.home).all().items() if value} == {"one", "vapid"}
     assert all(value is None for _, value in Safe(tmp_path / "elsewhere").all().values())
 
 

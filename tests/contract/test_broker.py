@@ -114,9 +114,7 @@ async def test_a_credential_goes_to_its_own_path_and_host_only() -> None:
 async def test_without_its_secret_nothing_is_sent() -> None:
     """NE-03: a request that would go out nameless is not made."""
     async with canary() as site:
-        broker = Broker(
-            hosts=lambda: [site.host], credentials=lambda: [f"{site.host}/ X-Key: {{missing}}"]
-        )
+        broker = Broker(hosts=lambda: [site.host], credentials=lambda: [f"{site.host}/ X-Key: {{missing}}"])
 
         code = await refused(broker, site.url)
 
@@ -138,9 +136,7 @@ async def test_without_its_secret_nothing_is_sent() -> None:
         ({}, "?key="),
     ],
 )
-async def test_a_request_with_a_credential_of_its_own_is_refused(
-    headers: dict[str, str], query: str
-) -> None:
+async def test_a_request_with_a_credential_of_its_own_is_refused(headers: dict[str, str], query: str) -> None:
     """NE-03: a listed host is not spoken to in a stranger's name."""
     async with canary() as site:
         code = await refused(broker_of(site), f"{site.url}/upload{query}", headers)

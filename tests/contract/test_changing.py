@@ -80,17 +80,14 @@ async def _probed(tool: str, folder: FolderAccess, **arguments: str) -> ToolResu
 
 
 @pytest.mark.parametrize(
-    ("encoding", "end"),
-    [("utf-8", "\n"), ("utf-8-sig", "\r\n"), ("cp949", "\r\n"), ("utf-16", "\n")],
+    ("encoding", "end"), [("utf-8", "\n"), ("utf-8-sig", "\r\n"), ("cp949", "\r\n"), ("utf-16", "\n")]
 )
 async def test_an_edit_keeps_encoding_and_line_ends(encoding: str, end: str, make: Make) -> None:
     """Every byte that was not meant stays as it was."""
     before = f"가격표{end}담당: 김{end}금액은 그대로 둡니다{end}"
     folder = make({"a.txt": before.encode(encoding)})
 
-    result = await _call(
-        "edit_file", folder, path="a.txt", old="표\n담당: 김", new="표\n담당: 이\n비고"
-    )
+    result = await _call("edit_file", folder, path="a.txt", old="표\n담당: 김", new="표\n담당: 이\n비고")
 
     after = f"가격표{end}담당: 이{end}비고{end}금액은 그대로 둡니다{end}"
     assert folder.read("a.txt", limit=999) == after.encode(encoding)
@@ -133,9 +130,7 @@ async def test_what_the_encoding_cannot_hold_is_said(make: Make) -> None:
     old=st.text(alphabet="ab\n", min_size=1, max_size=4),
     new=st.text(alphabet="abc\n", min_size=1, max_size=6),
 )
-async def test_an_edit_that_is_repeated_changes_nothing_more(
-    before: str, old: str, new: str
-) -> None:
+async def test_an_edit_that_is_repeated_changes_nothing_more(before: str, old: str, new: str) -> None:
     """R3: after a crash the same wish is carried out again; where it was done, it says so or finds nothing."""
     folder = MemoryFolder({"a.txt": before})
     try:
@@ -186,9 +181,7 @@ async def test_a_move_to_a_missing_file_is_no_success(make: Make) -> None:
         ({}, "nobody can tell"),
     ],
 )
-async def test_a_move_that_a_crash_cut_off_is_looked_for(
-    files: dict[str, bytes], ends: str, make: Make
-) -> None:
+async def test_a_move_that_a_crash_cut_off_is_looked_for(files: dict[str, bytes], ends: str, make: Make) -> None:
     """R3: gone here and there at the new name is done; untouched is done now; else the person is told."""
     folder = make(files)
 

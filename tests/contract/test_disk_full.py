@@ -75,9 +75,7 @@ async def test_a_disk_that_says_no_at_any_write_costs_only_what_was_refused(vfs:
                 said = await machine.live_through(failing, after=1 + 5 * place)
                 said += (await machine.lose_power(kept=0)).wrong
                 wrong |= {f"{kind} from act {1 + 5 * place}": said} if said else {}
-                refused += Counter(
-                    {f"{kind}: {code}": n for code, n in machine.said.refused.items()}
-                )
+                refused += Counter({f"{kind}: {code}": n for code, n in machine.said.refused.items()})
 
     figure = (
         f"{refused.total()} writes refused by disks that were full, broken or not synced, at {PLACES}"
@@ -86,11 +84,7 @@ async def test_a_disk_that_says_no_at_any_write_costs_only_what_was_refused(vfs:
     runs = PLACES * len(FAULTS)
     note("R14", figure, runs=runs, of="disk faults", failing=list(wrong))
     assert wrong == {}
-    assert set(refused) == {
-        "full: disk_full",
-        "broken once: unavailable",
-        "never synced: unavailable",
-    }
+    assert set(refused) == {"full: disk_full", "broken once: unavailable", "never synced: unavailable"}
     assert min(refused.values()) >= PLACES
 
 
@@ -151,9 +145,7 @@ class Mail:
     "The task waits, says so, and goes on by itself when there is room; nothing is done twice",
 )
 @pytest.mark.parametrize("full_from", range(1, 8))
-async def test_a_runner_with_a_full_disk_waits_and_goes_on_by_itself(
-    tmp_path: Path, full_from: int
-) -> None:
+async def test_a_runner_with_a_full_disk_waits_and_goes_on_by_itself(tmp_path: Path, full_from: int) -> None:
     """At any commit: it does not end, keeps in mind what it did, says why it waits, and finishes (R4, R14)."""
     heard: list[str] = []
 
@@ -193,9 +185,7 @@ def yes_to_all(laptop: Laptop) -> bool:
 def said_in(laptop: Laptop, task: str) -> list[str]:
     """Return what the system said in the conversation of a task."""
     log = laptop.hub.account.log
-    return [
-        str(one.body["text"]) for one in log if one.task == task and one.kind == "message.posted"
-    ]
+    return [str(one.body["text"]) for one in log if one.task == task and one.kind == "message.posted"]
 
 
 def message_of(laptop: Laptop, op_id: str) -> object:
@@ -204,23 +194,17 @@ def message_of(laptop: Laptop, op_id: str) -> object:
     return bodies[0]["text"] if bodies and isinstance(bodies[0], dict) else None
 
 
-async def test_a_runner_that_can_note_nothing_at_all_lives_on_and_does_not_spin(
-    tmp_path: Path,
-) -> None:
+async def test_a_runner_that_can_note_nothing_at_all_lives_on_and_does_not_spin(tmp_path: Path) -> None:
     """Not even what the hub took, or refused for good, can be noted: it pauses between tries, and goes on (R14).
 
     What it says and what it answers are messages, and each is refused and noted as refused exactly once.
     """
-    laptop = Laptop(
-        tmp_path, [Obedient([wish(call("list_files", path="."), say="Hi"), Done(summary="x")])]
-    )
+    laptop = Laptop(tmp_path, [Obedient([wish(call("list_files", path="."), say="Hi"), Done(summary="x")])])
     laptop.hub.faults.refuse["message.posted"] = Code.INVALID
     room, clock = Room(), SystemClock()
     laptop.before_commit = room.before_commit
     async with laptop:
-        room.full_when = lambda: any(
-            op.body.get("kind") == "message.posted" for op in laptop.hub.received
-        )
+        room.full_when = lambda: any(op.body.get("kind") == "message.posted" for op in laptop.hub.received)
         task = laptop.hub.assign("x", agent="scripted")
         await until(lambda: room.refused)
         began = clock.monotonic()
@@ -237,9 +221,7 @@ async def test_a_runner_that_can_note_nothing_at_all_lives_on_and_does_not_spin(
     assert refused == [("Hi", "invalid"), ("x", "invalid")]
 
 
-async def test_an_order_that_cannot_be_stored_is_not_asked_for_without_a_pause(
-    tmp_path: Path,
-) -> None:
+async def test_an_order_that_cannot_be_stored_is_not_asked_for_without_a_pause(tmp_path: Path) -> None:
     """Each try opens a stream: they come further and further apart, until there is room (R14)."""
     laptop = Laptop(tmp_path, [Obedient([Done(summary="x")])])
     room, clock = Room(), SystemClock()

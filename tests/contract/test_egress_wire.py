@@ -115,9 +115,7 @@ def tls_server(folder: Path, name: str) -> tuple[str, ssl.SSLContext]:
         .public_bytes(Encoding.PEM)
     )
     both = folder / "site.pem"
-    both.write_bytes(
-        certificate + key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-    )
+    both.write_bytes(certificate + key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(both)
     return certificate.decode(), context
@@ -128,9 +126,7 @@ def get(url: str, *, seconds: float = 5, limit: int = 1000) -> EgressRequest:
     return EgressRequest(method="GET", url=url, seconds_max=seconds, response_bytes_max=limit)
 
 
-async def test_a_name_that_flips_between_check_and_connect_reaches_the_checked_address(
-    tmp_path: Path,
-) -> None:
+async def test_a_name_that_flips_between_check_and_connect_reaches_the_checked_address(tmp_path: Path) -> None:
     """SS-02: one question to the resolver; the dialled address is the judged one; name in SNI and Host."""
     names = Flipping()
     async with tls_site(tmp_path, NAME, b"HTTP/1.1 204 No Content\r\n\r\n") as site:
@@ -201,9 +197,7 @@ async def test_endless_headers_are_a_failure(tmp_path: Path) -> None:
     assert caught.value.code is Code.UNAVAILABLE
 
 
-async def test_an_address_that_talks_nonsense_is_a_failure_and_not_tried_elsewhere(
-    tmp_path: Path,
-) -> None:
+async def test_an_address_that_talks_nonsense_is_a_failure_and_not_tried_elsewhere(tmp_path: Path) -> None:
     """Once something was sent no second address is dialled, and the caller learns what any failure is called."""
 
     async def two_addresses(_name: str, _port: int) -> Sequence[str]:

@@ -14,19 +14,7 @@ from deskhand.ports import Committed, Draft
 from deskhand.protocol.events import HUB, ThreadErased
 from deskhand.store.log.transaction import SqlTx
 from tests.contract.restoring import House, house, once
-from tests.contract.storing import (
-    PHONE,
-    A,
-    StillClock,
-    artifact,
-    emit,
-    file_ref,
-    said,
-    task,
-    thread,
-    until,
-    upload,
-)
+from tests.contract.storing import PHONE, A, StillClock, artifact, emit, file_ref, said, task, thread, until, upload
 
 SECRET = "the-safe-opens-with-4711"
 BIG = "so that it needs pages of its own " * 400
@@ -41,11 +29,7 @@ def sweeper(found: House) -> Sweeper:
 
 def left_of(home: Path, words: str) -> list[str]:
     """Return every file below a home in which the words still stand."""
-    return [
-        path.name
-        for path in sorted(home.rglob("*"))
-        if path.is_file() and words.encode() in path.read_bytes()
-    ]
+    return [path.name for path in sorted(home.rglob("*")) if path.is_file() and words.encode() in path.read_bytes()]
 
 
 async def told(found: House) -> str:

@@ -44,11 +44,7 @@ def test_loose_modes_are_repaired(tmp_path: Path) -> None:
 
     open_home(home).close()
 
-    assert [mode(path) for path in (home, home / "blobs", home / "hub.sqlite3")] == [
-        0o700,
-        0o700,
-        0o600,
-    ]
+    assert [mode(path) for path in (home, home / "blobs", home / "hub.sqlite3")] == [0o700, 0o700, 0o600]
 
 
 def test_a_second_deskhand_is_refused_until_the_first_is_gone(tmp_path: Path) -> None:

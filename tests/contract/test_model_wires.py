@@ -19,18 +19,7 @@ from deskhand.ports import Done, Evidence, GiveUp, ToolCall, ToolInfo, ToolResul
 from deskhand.protocol.objects import Origin, Trust
 from deskhand.protocol.tasks import Brief
 from deskhand.secret import Secret
-from tests.model_wires import (
-    CHAT,
-    TOKENS_IN,
-    TOKENS_OUT,
-    WIRES,
-    Answer,
-    ModelServer,
-    Says,
-    Trouble,
-    Wire,
-    serving,
-)
+from tests.model_wires import CHAT, TOKENS_IN, TOKENS_OUT, WIRES, Answer, ModelServer, Says, Trouble, Wire, serving
 
 R = TypeVar("R")
 BRIEF = Brief(
@@ -77,12 +66,7 @@ async def talking(
     """Give an agent a server with these answers."""
     heard: list[str | None] = []
     async with serving(wire, *answers) as server:
-        choice = Offer(
-            name=wire.model,
-            base_url=server.url,
-            key=Secret("key", "sk-secret-key"),
-            context_tokens=context,
-        )
+        choice = Offer(name=wire.model, base_url=server.url, key=Secret("key", "sk-secret-key"), context_tokens=context)
         agent = BuiltInAgent(
             choose=lambda _: choice,
             scene=lambda _: SCENE,
@@ -116,8 +100,7 @@ every_wire = pytest.mark.parametrize("wire", WIRES.values(), ids=WIRES)
 async def test_text_is_heard_as_it_comes_and_calls_come_in_order(wire: Wire) -> None:
     """Text in pieces, two calls of one answer in their order, and what it cost (A-01)."""
     said = Says(
-        text="I look at both notes.",
-        calls=(("read_file", '{"path": "a.md"}'), ("write_file", '{"path": "b.md"}')),
+        text="I look at both notes.", calls=(("read_file", '{"path": "a.md"}'), ("write_file", '{"path": "b.md"}'))
     )
 
     async with talking(wire, said) as talk:
@@ -139,9 +122,7 @@ async def test_text_is_heard_as_it_comes_and_calls_come_in_order(wire: Wire) -> 
 @every_wire
 async def test_results_go_back_with_their_calls(wire: Wire) -> None:
     """Each result stands in the next request, in order, one that failed as what it is (A-01)."""
-    calls = tuple(
-        ToolCall(tool="read_file", arguments={"path": path}, title="read") for path in ("a", "b")
-    )
+    calls = tuple(ToolCall(tool="read_file", arguments={"path": path}, title="read") for path in ("a", "b"))
     results = (
         ToolResult(outcome="ok", value={}, text="first file"),
         ToolResult(outcome="error", value={}, text="there is no b"),
@@ -154,9 +135,7 @@ async def test_results_go_back_with_their_calls(wire: Wire) -> None:
     assert move.outputs == ("a.md",)
     sent = talk.server.requests[0]
     assert wire.results(sent) == ["first file", "[error] there is no b"]
-    assert {"read_file", "write_file", "finish", "ask_person", "give_up", "set_plan"} == (
-        wire.offered(sent)
-    )
+    assert {"read_file", "write_file", "finish", "ask_person", "give_up", "set_plan"} == (wire.offered(sent))
 
 
 @every_wire
@@ -312,9 +291,7 @@ async def test_a_server_that_is_away_is_waited_for(wire: Wire) -> None:
             taken.bind(("127.0.0.1", 0))
             talk.server.url = f"http://127.0.0.1:{taken.getsockname()[1]}{wire.base}"
             choice = Offer(name=wire.model, base_url=talk.server.url, key=Secret("key", "k"))
-            agent = BuiltInAgent(
-                choose=lambda _: choice, scene=lambda _: SCENE, tools=(), offload=_inline
-            )
+            agent = BuiltInAgent(choose=lambda _: choice, scene=lambda _: SCENE, tools=(), offload=_inline)
             error = await _refused(agent.move(BRIEF, []))
 
     assert (error.code, error.fault.retryable) == (Code.MODEL_BUSY, True)
@@ -323,16 +300,12 @@ async def test_a_server_that_is_away_is_waited_for(wire: Wire) -> None:
 @every_wire
 async def test_a_verifier_is_forced_to_report(wire: Wire) -> None:
     """Judging is one call of one tool; its criteria and results are all it is sent."""
-    report = (
-        '{"judgements": [{"criterion": 1, "quote": "in all", "reason": "Said.", "passed": true}]}'
-    )
+    report = '{"judgements": [{"criterion": 1, "quote": "in all", "reason": "Said.", "passed": true}]}'
 
     async with talking(wire, Says(calls=(("report", report),))) as talk:
         checks = (await talk.agent.judge(BRIEF, ["It says the sum"], [EVIDENCE])).checks
 
-    assert [(check.name, check.passed, check.ran_by) for check in checks] == [
-        ("It says the sum", True, "verifier")
-    ]
+    assert [(check.name, check.passed, check.ran_by) for check in checks] == [("It says the sum", True, "verifier")]
     assert wire.offered(talk.server.requests[0]) == {"report"}
     assert BRIEF.text not in str(talk.server.requests[0])
 

@@ -59,9 +59,7 @@ async def test_no_power_cut_takes_what_was_acknowledged(vfs: PowerVfs) -> None:
 
 
 @pytest.mark.parametrize("weaker", ["NORMAL", "OFF"])
-async def test_the_same_cuts_with_a_weaker_setting_lose_something(
-    vfs: PowerVfs, weaker: str
-) -> None:
+async def test_the_same_cuts_with_a_weaker_setting_lose_something(vfs: PowerVfs, weaker: str) -> None:
     """The control: were a commit not on the disk, these cuts would show it (R2)."""
     report = await run(vfs, cuts=15, seed=1, weaken=f"PRAGMA synchronous={weaker}")
 
@@ -69,9 +67,7 @@ async def test_the_same_cuts_with_a_weaker_setting_lose_something(
     assert any(line.startswith(("lost", "step", "cannot")) for line in report.wrong)
 
 
-async def test_a_first_start_outlives_a_power_cut_a_moment_later(
-    vfs: PowerVfs, folder: Path
-) -> None:
+async def test_a_first_start_outlives_a_power_cut_a_moment_later(vfs: PowerVfs, folder: Path) -> None:
     """The folders of a new home are on the disk before anything is promised in them (R2)."""
     machine = Machine(folder, seed=1, vfs=vfs)
     await machine.live(1)
@@ -156,10 +152,7 @@ def test_the_layer_itself_forgets_what_was_not_synced(tmp_path: Path) -> None:
     disk.survivors(nothing, kept=0)
     disk.survivors(most, kept=1)
 
-    assert {path.name: path.read_bytes() for path in nothing.iterdir()} == {
-        "synced": b"a" * 1000,
-        "named": b"a" * 1000,
-    }
+    assert {path.name: path.read_bytes() for path in nothing.iterdir()} == {"synced": b"a" * 1000, "named": b"a" * 1000}
     torn = (most / "named").read_bytes()
     assert torn[:500] == b"a" * 500
     assert set(torn[500:]) <= set(b"ab\x00")

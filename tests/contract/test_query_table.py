@@ -31,12 +31,7 @@ SECONDS = 6.0
 
 
 @pytest_asyncio.fixture(
-    params=[
-        "bare",
-        pytest.param(
-            "boxed", marks=[pytest.mark.needs("bubblewrap"), pytest.mark.needs("overlay")]
-        ),
-    ]
+    params=["bare", pytest.param("boxed", marks=[pytest.mark.needs("bubblewrap"), pytest.mark.needs("overlay")])]
 )
 async def place(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncGenerator[Place]:
     """Return a folder with some tables, behind the wall of this computer and without one."""
@@ -45,9 +40,7 @@ async def place(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncGenerato
     root.mkdir()
     (root / "q1 sales.csv").write_bytes(SALES.encode("cp949"))
     (root / "2026.tsv").write_text("a\tb\n1\t2\n", encoding="utf-8")
-    (root / "book.xlsx").write_bytes(
-        papers.xlsx({"하나": [["n", "v"], ["x", 1.5]], "two": [["n"], ["y"]]})
-    )
+    (root / "book.xlsx").write_bytes(papers.xlsx({"하나": [["n", "v"], ["x", 1.5]], "two": [["n"], ["y"]]}))
     (root / "rows.json").write_text(json.dumps([{"k": 1}, {"k": 2}]), encoding="utf-8")
     (tmp_path / "outside.csv").write_text("secret\n42\n", encoding="utf-8")
     sandbox: Sandbox = NoSandbox("not in this test")
@@ -60,23 +53,15 @@ async def place(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncGenerato
 
 async def _asked(place: Place, sql: str = "", *paths: str, seconds: float = 20) -> ToolResult:
     reader = Reader(offload=offloaded, apart=Apart(seconds_max=seconds))
-    tool = BuiltIn(
-        name="query_table", wish=wishes.QueryTable, work=reader.query_table, offload=offloaded
-    )
+    tool = BuiltIn(name="query_table", wish=wishes.QueryTable, work=reader.query_table, offload=offloaded)
     return await tool.call({"paths": [*(paths or ("q1 sales.csv",))], "sql": sql}, place)
 
 
 async def test_a_table_in_an_old_korean_encoding_is_added_up(place: Place) -> None:
     """Encoding and delimiter are found; the answer is exact and can be hashed."""
-    result = await _asked(
-        place, "SELECT 지역, sum(금액) AS 합계, avg(금액) FROM q1_sales GROUP BY 1 ORDER BY 2"
-    )
+    result = await _asked(place, "SELECT 지역, sum(금액) AS 합계, avg(금액) FROM q1_sales GROUP BY 1 ORDER BY 2")
 
-    assert _shown(result) == [
-        '지역 | 합계 | avg("금액")',
-        "서울 | 15 | 7.5",
-        "부산 | 20 | 20.0",
-    ]
+    assert _shown(result) == ['지역 | 합계 | avg("금액")', "서울 | 15 | 7.5", "부산 | 20 | 20.0"]
     assert result.value["rows"] == [["서울", 15, "7.5"], ["부산", 20, "20.0"]]
     assert canonical(result.value)
 
@@ -161,9 +146,7 @@ ATTACKS = {
 
 
 @pytest.mark.parametrize("sql", ATTACKS.values(), ids=ATTACKS.keys())
-def test_a_locked_database_refuses_what_is_no_reading_of_its_tables(
-    sql: str, tmp_path: Path
-) -> None:
+def test_a_locked_database_refuses_what_is_no_reading_of_its_tables(sql: str, tmp_path: Path) -> None:
     """FS-01, FS-03, NE-01, NE-08, RO-02: nothing is read, written, installed or set, also without any wall."""
     (tmp_path / "outside.csv").write_text("secret\n42\n", encoding="utf-8")
     (tmp_path / "a.csv").write_text("n\n1\n", encoding="utf-8")
@@ -210,17 +193,11 @@ async def test_a_greedy_query_gets_no_more_memory_than_its_share(place: Place) -
 
 async def test_lines_that_do_not_fit_are_counted(place: Place) -> None:
     """A sum over a broken file says that it is one."""
-    (Path(str(place.results.root)) / "b.csv").write_text(
-        "a,b\n" + "1,2\n" * 30_000 + "1,2,3\n", encoding="utf-8"
-    )
+    (Path(str(place.results.root)) / "b.csv").write_text("a,b\n" + "1,2\n" * 30_000 + "1,2,3\n", encoding="utf-8")
 
     result = await _asked(place, "SELECT count(*) FROM b", "b.csv")
 
-    assert _shown(result) == [
-        "count_star()",
-        "30000",
-        "[1 lines of b do not fit its columns and are not in it]",
-    ]
+    assert _shown(result) == ["count_star()", "30000", "[1 lines of b do not fit its columns and are not in it]"]
 
 
 async def test_a_large_table_stays_quick(place: Place) -> None:

@@ -82,9 +82,7 @@ async def test_a_workbook_reads_as_tables_with_what_its_formulas_came_to() -> No
 @pytest.mark.parametrize("charset", ["utf-8", "euc-kr"])
 async def test_a_mail_reads_with_its_headers_text_and_attachments(charset: str) -> None:
     """An attachment is named and not opened."""
-    data = papers.eml(
-        subject="회의 일정", body="내일 만나요\n", attachment=("표.xlsx", b"12345"), charset=charset
-    )
+    data = papers.eml(subject="회의 일정", body="내일 만나요\n", attachment=("표.xlsx", b"12345"), charset=charset)
 
     result = await _read(data, "a.eml")
 
@@ -179,9 +177,7 @@ async def test_beyond_the_end_is_said() -> None:
     first=st.integers(1, 40),
     chars=st.integers(300, 3_000),
 )
-def test_whatever_the_lines_the_text_is_bounded_and_says_what_is_left(
-    lines: list[str], first: int, chars: int
-) -> None:
+def test_whatever_the_lines_the_text_is_bounded_and_says_what_is_left(lines: list[str], first: int, chars: int) -> None:
     """Every line is shown or counted, never neither."""
     chosen = lines[first - 1 :]
 
@@ -266,9 +262,7 @@ async def test_a_password_is_asked_of_the_person() -> None:
 
 async def test_a_very_long_document_is_read_at_its_beginning() -> None:
     """The cut is said; the parser does not go on for minutes."""
-    result = await _read(
-        papers.pdf(*(f"words of page {n} " + "x" * 500 for n in range(3000))), "a.pdf"
-    )
+    result = await _read(papers.pdf(*(f"words of page {n} " + "x" * 500 for n in range(3000))), "a.pdf")
 
     assert result.value["lines"]
     assert any("only its beginning" in str(note) for note in _notes(result))
@@ -320,8 +314,7 @@ async def test_in_the_box_a_document_reads_the_same(box: Sandbox, tmp_path: Path
 
     walled, bare = [
         await TOOLS["read_file"].call(
-            arguments,
-            Place(folder=folder, results=folder, mode=FolderMode.READ_ONLY, sandbox=sandbox),
+            arguments, Place(folder=folder, results=folder, mode=FolderMode.READ_ONLY, sandbox=sandbox)
         )
         for sandbox in (box, NoSandbox("not here"))
     ]

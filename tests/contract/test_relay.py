@@ -57,11 +57,7 @@ async def test_a_request_comes_through_whole_and_its_answer_comes_back() -> None
 
 async def test_a_listed_host_that_was_not_asked_for_is_not_reached() -> None:
     """NE-01: a yes is for the hosts it named, also where more are listed."""
-    async with (
-        canary() as site,
-        canary() as other,
-        way_out(broker_of(site, other.host), site.host) as way,
-    ):
+    async with canary() as site, canary() as other, way_out(broker_of(site, other.host), site.host) as way:
         heard = await way.say(f"GET {other.url}/ HTTP/1.1\r\n\r\n".encode())
 
     assert (status(heard), other.heads) == (403, [])
@@ -152,8 +148,7 @@ class Noting:
 @settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     st.from_regex(
-        r"[a-zA-Z0-9.:@\\/#%\[\]\x00\x09\x7f-]{0,12}data\.example\.org[a-zA-Z0-9.:@\\/#%\x00-]{0,12}",
-        fullmatch=True,
+        r"[a-zA-Z0-9.:@\\/#%\[\]\x00\x09\x7f-]{0,12}data\.example\.org[a-zA-Z0-9.:@\\/#%\x00-]{0,12}", fullmatch=True
     )
 )
 def test_what_is_dialled_is_what_was_permitted(where: str) -> None:
@@ -161,9 +156,7 @@ def test_what_is_dialled_is_what_was_permitted(where: str) -> None:
     network = Noting()
 
     async def ask() -> None:
-        broker = Broker(
-            hosts=lambda: [NAME], egress=partial(Egress, resolve=network.resolve, dial=network)
-        )
+        broker = Broker(hosts=lambda: [NAME], egress=partial(Egress, resolve=network.resolve, dial=network))
         async with way_out(broker, NAME) as way:
             reader, writer = await way.open()
             writer.write(f"CONNECT {where} HTTP/1.1\r\n\r\n".encode("latin-1"))
@@ -222,9 +215,7 @@ async def test_a_tunnel_leads_to_the_address_that_was_judged(tmp_path: Path) -> 
     """SS-02, NE-07: one question to the resolver, whatever it would say next; the greeting names the host."""
     names = Flipping()
     async with tls_site(tmp_path, NAME, OK) as site:
-        broker = Broker(
-            hosts=lambda: [NAME], egress=over(site.port, names), path=tmp_path / "egress"
-        )
+        broker = Broker(hosts=lambda: [NAME], egress=over(site.port, names), path=tmp_path / "egress")
         async with way_out(broker, NAME) as way:
             heard = await greeted(way, f"{NAME}:443", NAME, site.trust)
 
@@ -240,9 +231,7 @@ async def test_a_tunnel_leads_to_the_address_that_was_judged(tmp_path: Path) -> 
 async def test_a_greeting_for_another_name_goes_nowhere(tmp_path: Path, name: str | None) -> None:
     """NE-07: where the tunnel leads and who is greeted in it are one, or not a byte of it is passed on."""
     async with tls_site(tmp_path, NAME, OK) as site:
-        broker = Broker(
-            hosts=lambda: [NAME], egress=over(site.port, Flipping()), path=tmp_path / "egress"
-        )
+        broker = Broker(hosts=lambda: [NAME], egress=over(site.port, Flipping()), path=tmp_path / "egress")
         async with way_out(broker, NAME) as way:
             heard = await greeted(way, f"{NAME}:443", name, site.trust)
 
@@ -264,11 +253,7 @@ async def test_a_greeting_for_another_name_goes_nowhere(tmp_path: Path, name: st
 )
 async def test_a_tunnel_is_for_tls_only(said: bytes) -> None:
     """NE-07: what cannot be seen to greet the host is not passed on."""
-    async with (
-        canary() as site,
-        way_out(broker_of(site), site.host) as way,
-        tunnel(way, site.host) as (reader, writer),
-    ):
+    async with canary() as site, way_out(broker_of(site), site.host) as way, tunnel(way, site.host) as (reader, writer):
         writer.write(said)
         writer.write_eof()
         async with asyncio.timeout(10):
@@ -337,9 +322,7 @@ async def test_every_byte_that_goes_out_is_counted() -> None:
     assert sum(got) > 5_200
 
 
-async def test_a_tunnel_ends_where_the_task_has_said_too_much(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+async def test_a_tunnel_ends_where_the_task_has_said_too_much(monkeypatch: pytest.MonkeyPatch) -> None:
     """NE-10: bytes inside TLS count like any, and afterwards nothing goes out any more."""
     monkeypatch.setattr(limits, "EGRESS_TASK_OUT_BYTES_MAX", 100_000)
     async with swallowing() as (port, got):

@@ -22,16 +22,7 @@ YES: JsonObject = {"decision": "allow", "scope": "task", "action_sha256": "ab"}
 
 def step(n: int, kind: Literal["move", "tool", "wait"], *, result: JsonObject) -> Step:
     """Make a row."""
-    return Step(
-        n=n,
-        kind=kind,
-        key=f"key {n}",
-        wish={},
-        result=result,
-        effect=None,
-        ref=None,
-        at=stamp(START),
-    )
+    return Step(n=n, kind=kind, key=f"key {n}", wish={}, result=result, effect=None, ref=None, at=stamp(START))
 
 
 async def lived(path: Path, *steps: Step) -> str:

@@ -134,9 +134,7 @@ def test_a_keyring_that_does_not_really_answer_is_passed_over(tmp_path: Path, ri
     assert (keys(found), value_of(found, "A")) == ({"A": "file"}, VALUE)
 
 
-def test_a_systemd_credential_is_the_key_where_there_is_one(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_systemd_credential_is_the_key_where_there_is_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The service manager keeps it; without it the entry cannot be opened."""
     (tmp_path / "deskhand").write_bytes(os.urandom(40))
     monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path))

@@ -162,10 +162,7 @@ async def test_a_write_reads_what_it_emitted(box: Box) -> None:
 
     stored = await box.store.find(A, Task)
     assert inside == ("New", ["tsk_2"], ["tsk_1", "tsk_2"])
-    assert [(found.id, found.state) for found in stored] == [
-        ("tsk_2", TaskState.QUEUED),
-        ("tsk_1", TaskState.WORKING),
-    ]
+    assert [(found.id, found.state) for found in stored] == [("tsk_2", TaskState.QUEUED), ("tsk_1", TaskState.WORKING)]
 
 
 async def test_listings_stay_current_from_write_to_write(box: Box) -> None:
@@ -318,9 +315,7 @@ async def test_a_foreign_account_sees_nothing_at_all(box: Box) -> None:
         await store.write(B, lambda tx: tx.get(Task, "tsk_1")),
         await store.write(B, lambda tx: tx.find(Task)),
         await store.write(B, lambda tx: tx.invite("inv_1")),
-        await store.write(
-            B, lambda tx: tx.acknowledge_delivery("dlv_1", fate="shown", device=PHONE)
-        ),
+        await store.write(B, lambda tx: tx.acknowledge_delivery("dlv_1", fate="shown", device=PHONE)),
         await store.head(B),
     ]
 
@@ -344,9 +339,7 @@ async def test_joining_objects_of_two_accounts_is_an_error_of_the_database(box: 
 async def test_objects_are_found_newest_first_in_pages(box: Box) -> None:
     """A list goes back in time from where it was."""
     await begun(box.store)
-    await emit(
-        box.store, task("tsk_2"), task("tsk_3"), thread("thr_2"), task("tsk_4", thread="thr_2")
-    )
+    await emit(box.store, task("tsk_2"), task("tsk_3"), thread("thr_2"), task("tsk_4", thread="thr_2"))
 
     first = await box.store.find(A, Task, states=("queued",), limit=2)
     second = await box.store.find(A, Task, before=first[-1].id, limit=2)
@@ -464,14 +457,7 @@ async def test_erasing_blanks_bodies_keeps_seqs_and_still_verifies(box: Box) -> 
     page = await store.events(OWNER, after=0, limit=50)
     stub = await store.get(A, Thread, "thr_1")
     assert [event.seq for event in page.events] == list(range(1, 10))
-    assert {event.seq for event in page.events if event.body == {"redacted": True}} == {
-        1,
-        2,
-        5,
-        6,
-        7,
-        8,
-    }
+    assert {event.seq for event in page.events if event.body == {"redacted": True}} == {1, 2, 5, 6, 7, 8}
     assert (stub and stub.state, stub and stub.title) == ("erased", "")
     assert await store.find(A, Task) == await store.find(A, Artifact) == []
     assert await store.named_blobs() == set()

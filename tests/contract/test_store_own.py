@@ -91,12 +91,7 @@ async def test_a_joining_belongs_to_an_invitation(box: Box) -> None:
     """The private side of a pair request is put, replaced and found by its request."""
     await begun(box.store)
     joining = Joining(
-        request="req_1",
-        account=A,
-        invite="inv_1",
-        secret_sha256="s",
-        public_key=None,
-        expires_at="later",
+        request="req_1", account=A, invite="inv_1", secret_sha256="s", public_key=None, expires_at="later"
     )
 
     def put(tx: SqlTx) -> Joining | None:
@@ -134,9 +129,7 @@ async def test_presence_and_leases_are_rows_and_never_events(box: Box) -> None:
     await box.store.set_presence(A, Presence(runner="run_1", connected=True, seen_at="1"))
     await box.store.set_presence(A, Presence(runner="run_1", connected=False, seen_at="2"))
     for epoch in (1, 2):
-        await box.store.write(
-            A, lambda tx, epoch=epoch: tx.renew_lease("tsk_1", runner="run_1", epoch=epoch)
-        )
+        await box.store.write(A, lambda tx, epoch=epoch: tx.renew_lease("tsk_1", runner="run_1", epoch=epoch))
 
     there = {"run_1": Presence(runner="run_1", connected=False, seen_at="2")}
     assert await box.store.presence(A) == there
@@ -196,9 +189,7 @@ async def test_a_due_delivery_is_claimed_tried_and_settled(box: Box) -> None:
     await store.settle_delivery(A, "dlv_1", fate="accepted", reason=None, next_try_at=None)
 
     assert (early, hidden) == ([], [])
-    assert [(row.subscription, row.notice.title) for row in (*first, *again)] == [
-        (subscription(), "Done")
-    ] * 2
+    assert [(row.subscription, row.notice.title) for row in (*first, *again)] == [(subscription(), "Done")] * 2
     assert due_at == clock.later(90)
     assert await store.next_delivery_at() is None
     (row,) = await store.deliveries(A, before=None, limit=10)

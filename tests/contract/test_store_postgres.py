@@ -16,20 +16,7 @@ from deskhand.protocol.ops import Op, OpResult
 from deskhand.store.log.transaction import SqlTx
 from deskhand.store.opening import SqlStore, open_postgres_store
 from tests.contract.round_trips import CountingProxy
-from tests.contract.storing import (
-    OWNER,
-    A,
-    B,
-    Box,
-    StillClock,
-    begun,
-    drift,
-    emit,
-    said,
-    thread,
-    title,
-    until,
-)
+from tests.contract.storing import OWNER, A, B, Box, StillClock, begun, drift, emit, said, thread, title, until
 from tests.postgres import Cluster
 
 pytestmark = [pytest.mark.needs("postgresql"), pytest.mark.timeout(60)]
@@ -54,9 +41,7 @@ async def test_hubs_wake_each_other_and_both_see_one_order(postgres: Box, other:
     postgres.store.on_commit(seen[0].extend)
     other.on_commit(seen[1].extend)
 
-    await asyncio.gather(
-        *(emit(store, said(str(turn))) for turn in range(40) for store in (postgres.store, other))
-    )
+    await asyncio.gather(*(emit(store, said(str(turn))) for turn in range(40) for store in (postgres.store, other)))
     await until(seen[0], 80)
     await until(seen[1], 80)
 
@@ -71,9 +56,7 @@ async def test_a_lost_wake_up_is_found_by_looking(postgres: Box, postgres_url: s
     """NOTIFY is a hint; the log is the truth."""
     await begun(postgres.store)
     seen: list[Committed] = []
-    looking = open_postgres_store(
-        postgres_url, StillClock(), offload=asyncio.to_thread, look_seconds=0.25
-    )
+    looking = open_postgres_store(postgres_url, StillClock(), offload=asyncio.to_thread, look_seconds=0.25)
     looking.on_commit(seen.extend)
     postgres.store.writer._committed = tell_nobody  # type: ignore[attr-defined] - its commits tell nobody
 
@@ -84,9 +67,7 @@ async def test_a_lost_wake_up_is_found_by_looking(postgres: Box, postgres_url: s
     assert seen[-1].event.body["text"] == "unheard"
 
 
-async def test_events_of_an_account_that_another_hub_began_arrive(
-    postgres: Box, other: SqlStore
-) -> None:
+async def test_events_of_an_account_that_another_hub_began_arrive(postgres: Box, other: SqlStore) -> None:
     """A log that began after this hub started is heard from its first event."""
     seen: list[Committed] = []
     other.on_commit(seen.extend)
@@ -98,20 +79,14 @@ async def test_events_of_an_account_that_another_hub_began_arrive(
     assert [(item.account, item.event.seq) for item in seen] == [(B, 1)]
 
 
-async def test_writes_of_many_accounts_do_not_lock_each_other(
-    postgres: Box, other: SqlStore
-) -> None:
+async def test_writes_of_many_accounts_do_not_lock_each_other(postgres: Box, other: SqlStore) -> None:
     """A commit holds one account's lock, so two hubs never wait in a ring."""
     accounts = [f"acc_{number}" for number in range(12)]
     for account in accounts:
         await postgres.store.create_account(account)
 
     await asyncio.gather(
-        *(
-            emit(store, thread(), account=account)
-            for account in accounts * 5
-            for store in (postgres.store, other)
-        )
+        *(emit(store, thread(), account=account) for account in accounts * 5 for store in (postgres.store, other))
     )
 
     assert [await other.head(account) for account in accounts] == [10] * 12

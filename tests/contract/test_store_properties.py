@@ -16,11 +16,7 @@ from deskhand.store.log.transaction import SqlTx
 from deskhand.testing.memory_store import open_memory_disk, open_memory_store
 from tests.contract.storing import A, StillClock, story
 
-POOL = [
-    draft
-    for log in ("computers_and_devices", "a_checked_task", "stopped_and_erased")
-    for draft in story(log)
-]
+POOL = [draft for log in ("computers_and_devices", "a_checked_task", "stopped_and_erased") for draft in story(log)]
 THREADS = ("thr_meetings", "thr_other", "thr_never")
 MOVABLE = (MessagePosted, ThreadCreated, ThreadErased, ThreadRenamed)
 """Bodies that name no object of their own, so that they may be said in any thread."""
@@ -41,9 +37,7 @@ WRITES = st.lists(st.lists(drafts(), min_size=1, max_size=6), max_size=12)
 @pytest.mark.timeout(120)
 @settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(writes=WRITES)
-def test_any_sequence_of_drafts_leaves_tables_that_the_log_explains(
-    writes: list[list[Draft]],
-) -> None:
+def test_any_sequence_of_drafts_leaves_tables_that_the_log_explains(writes: list[list[Draft]]) -> None:
     """Refused writes leave no trace; the rest refolds byte for byte (R5, R15)."""
     assert asyncio.run(differences_after(writes)) == []
 

@@ -26,18 +26,7 @@ from deskhand.store.opening import SqlStore, open_sqlite_store
 from deskhand.store.schema import VERSIONS, prepare_sqlite, revisions
 from deskhand.store.writer import ThreadWriter
 from deskhand.testing.memory_store import Crash, open_memory_disk, open_memory_store
-from tests.contract.storing import (
-    OWNER,
-    A,
-    StillClock,
-    begun,
-    drift,
-    emit,
-    planned,
-    said,
-    story,
-    thread,
-)
+from tests.contract.storing import OWNER, A, StillClock, begun, drift, emit, planned, said, story, thread
 
 KILLS = 20
 WRITER = Path(__file__).with_name("writing_process.py")
@@ -179,9 +168,7 @@ async def test_a_full_disk_refuses_new_work_and_recovers_by_itself(store: SqlSto
         await store.writer.do(lambda connection: set_page_limit(connection, limit))
 
     await pages("")
-    outcomes = await asyncio.gather(
-        *(emit(store, said("x" * 50_000)) for _ in range(5)), return_exceptions=True
-    )
+    outcomes = await asyncio.gather(*(emit(store, said("x" * 50_000)) for _ in range(5)), return_exceptions=True)
     readable = await store.get(A, Thread, "thr_1")
     await pages("1000000")
     after = await emit(store, said("room again"))
@@ -283,12 +270,7 @@ async def test_every_read_uses_an_index(path: Path) -> None:
     said_so: list[str] = []
 
     def explain(
-        _: object,
-        cursor: sqlite3.Cursor,
-        statement: str,
-        parameters: tuple[str, ...],
-        __: object,
-        ___: object,
+        _: object, cursor: sqlite3.Cursor, statement: str, parameters: tuple[str, ...], __: object, ___: object
     ) -> None:
         if statement.startswith("SELECT"):
             plan = cursor.connection.execute(f"EXPLAIN QUERY PLAN {statement}", parameters)
@@ -435,10 +417,7 @@ async def test_a_migration_that_breaks_off_changes_nothing(path: Path, tmp_path:
     store = open_sqlite_store(path, StillClock())
     await begun(store)
     await store.close()
-    engine, scripts = (
-        open_sqlite(path),
-        upgraded_scripts(tmp_path, BROKEN.replace("LAST", revisions()[-1])),
-    )
+    engine, scripts = (open_sqlite(path), upgraded_scripts(tmp_path, BROKEN.replace("LAST", revisions()[-1])))
 
     with pytest.raises(RuntimeError):
         prepare_sqlite(engine, path, StillClock(), scripts=scripts)
@@ -480,9 +459,7 @@ def test_a_schema_that_is_up_to_date_is_seen_without_alembic(path: Path) -> None
     )
 
     said_so = [
-        subprocess.run(
-            [sys.executable, "-c", script], capture_output=True, text=True, check=True
-        ).stdout.strip()
+        subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout.strip()
         for _ in range(2)
     ]
 

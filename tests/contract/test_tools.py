@@ -147,9 +147,7 @@ async def test_a_tool_that_says_it_does_not_write_changes_nothing(name: str) -> 
         ("check_report", {"tables": {"paths": ["a.csv"]}}, "path"),
     ],
 )
-async def test_wrong_arguments_name_their_field(
-    tool: str, arguments: JsonObject, field: str
-) -> None:
+async def test_wrong_arguments_name_their_field(tool: str, arguments: JsonObject, field: str) -> None:
     """What a model gets wrong is named, so that it can mend it."""
     with pytest.raises(DeskhandError) as caught:
         await _call(tool, arguments, MemoryFolder(FILES))
@@ -207,10 +205,7 @@ async def test_the_encoding_of_a_text_is_found(data: bytes, encoding: str, make:
 
     value = (await _call("read_file", {"path": "a.txt"}, folder)).value
 
-    assert (value["encoding"], value["lines"]) == (
-        encoding,
-        data.decode(encoding).split("\n"),
-    )
+    assert (value["encoding"], value["lines"]) == (encoding, data.decode(encoding).split("\n"))
 
 
 @pytest.mark.parametrize("data", [b"\x89PNG\r\n\x1a\n\x00\x00\x01", bytes(range(256)) * 4])
@@ -296,12 +291,7 @@ async def test_writes_go_to_the_results_place() -> None:
 async def test_a_task_without_a_folder_can_read_its_results_only() -> None:
     """No folder is no folder, never the current directory."""
     results = MemoryFolder({"a.txt": "x"})
-    place = Place(
-        folder=None,
-        results=results,
-        mode=FolderMode.WORKSPACE,
-        sandbox=place_of(results).sandbox,
-    )
+    place = Place(folder=None, results=results, mode=FolderMode.WORKSPACE, sandbox=place_of(results).sandbox)
 
     with pytest.raises(DeskhandError) as caught:
         await TOOLS["read_file"].call({"path": "a.txt"}, place)
@@ -324,9 +314,7 @@ async def test_a_move_takes_only_a_free_name(make: Make) -> None:
 
 
 @pytest.mark.parametrize(("exit_code", "outcome"), [(0, "ok"), (2, "error"), (None, "error")])
-async def test_a_command_runs_in_the_sandbox_and_tells_its_end(
-    exit_code: int | None, outcome: str
-) -> None:
+async def test_a_command_runs_in_the_sandbox_and_tells_its_end(exit_code: int | None, outcome: str) -> None:
     """Only the sandbox runs it, with the folder's mode; exit code, output and changes come back."""
     sandbox = RecordedSandbox(
         CommandResult(
@@ -345,12 +333,8 @@ async def test_a_command_runs_in_the_sandbox_and_tells_its_end(
 
     assert (result.outcome, result.value["exit_code"]) == (outcome, exit_code)
     assert "created a.zip" in result.text
-    assert TOOLS["run_command"].target(arguments, place) == (
-        """python3 -c 'print('"'"'hi there'"'"')'"""
-    )
-    assert [(c.writable, c.seconds_max, c.folder) for c in sandbox.commands] == [
-        (False, 5.0, folder.root)
-    ]
+    assert TOOLS["run_command"].target(arguments, place) == ("""python3 -c 'print('"'"'hi there'"'"')'""")
+    assert [(c.writable, c.seconds_max, c.folder) for c in sandbox.commands] == [(False, 5.0, folder.root)]
 
 
 async def test_of_a_long_output_a_model_gets_both_ends() -> None:

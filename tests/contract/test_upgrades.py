@@ -108,9 +108,7 @@ def state_of(path: Path) -> tuple[str, set[str], str]:
     """Return revision, words and soundness of a hub's file."""
     with closing(sqlite3.connect(path)) as driver:
         (revision,) = driver.execute("SELECT version_num FROM alembic_version").fetchone()
-        texts = driver.execute(
-            "SELECT json_extract(body, '$.text') FROM events WHERE kind = 'message.posted'"
-        )
+        texts = driver.execute("SELECT json_extract(body, '$.text') FROM events WHERE kind = 'message.posted'")
         (sound,) = driver.execute("PRAGMA integrity_check").fetchone()
         return revision, {text for (text,) in texts}, sound
 
@@ -158,9 +156,7 @@ async def test_an_upgrade_killed_at_any_step_leaves_old_or_new_and_is_completed(
             failing.append(step)
         kills += step > 0
 
-    figure = (
-        f"{kills} kills, one at each step of two revisions; {len(failing)} left something wrong"
-    )
+    figure = f"{kills} kills, one at each step of two revisions; {len(failing)} left something wrong"
     note("R16", figure, runs=kills, of="kills", failing=failing)
     assert failing == []
     assert kills > 20
@@ -274,9 +270,7 @@ async def test_a_journal_killed_in_its_upgrade_is_old_or_new(
             failing.append(step)
         kills += step > 0
 
-    note(
-        "R16", f"{kills} kills in the upgrade of a journal", runs=kills, of="kills", failing=failing
-    )
+    note("R16", f"{kills} kills in the upgrade of a journal", runs=kills, of="kills", failing=failing)
     assert failing == []
     assert kills > 10
 

@@ -69,16 +69,10 @@ class Now:
 
 
 def sender(
-    *,
-    clock: Now | None = None,
-    key: bytes = KEY,
-    allow_private: bool = True,
-    subject: str = SUBJECT,
+    *, clock: Now | None = None, key: bytes = KEY, allow_private: bool = True, subject: str = SUBJECT
 ) -> Notifier:
     """Return the adapter, allowed to call loopback unless told otherwise."""
-    settings = WebPushSettings(
-        subject=subject, app_url="https://hub.example/", allow_private=allow_private
-    )
+    settings = WebPushSettings(subject=subject, app_url="https://hub.example/", allow_private=allow_private)
     return WebPush(vapid_key=key, settings=settings, clock=clock or Now())
 
 
@@ -130,11 +124,7 @@ async def test_the_service_is_told_time_urgency_and_a_topic_and_who_asks() -> No
 
     assert (message.headers["ttl"], message.headers["urgency"]) == ("900", "high")
     assert (message.headers["topic"], len(topic_of("x" * 500))) == (topic_of("apr_01habc"), 32)
-    assert message.claims == {
-        "aud": service.origin,
-        "exp": int(NOW.timestamp()) + 12 * 3600,
-        "sub": SUBJECT,
-    }
+    assert message.claims == {"aud": service.origin, "exp": int(NOW.timestamp()) + 12 * 3600, "sub": SUBJECT}
 
 
 async def test_no_word_of_the_notice_is_on_the_wire() -> None:
@@ -212,37 +202,21 @@ async def test_only_the_key_that_subscribed_may_send() -> None:
         (Answer(status=410), SendOutcome(status="gone", http_status=410, reason="gone")),
         (
             Answer(status=429, headers={"Retry-After": "120"}),
-            SendOutcome(
-                status="retry", http_status=429, retry_after_seconds=120, reason="rate_limited"
-            ),
+            SendOutcome(status="retry", http_status=429, retry_after_seconds=120, reason="rate_limited"),
         ),
-        (
-            Answer(status=429),
-            SendOutcome(status="retry", http_status=429, reason="rate_limited"),
-        ),
-        (
-            Answer(status=500),
-            SendOutcome(status="retry", http_status=500, reason="service_error"),
-        ),
+        (Answer(status=429), SendOutcome(status="retry", http_status=429, reason="rate_limited")),
+        (Answer(status=500), SendOutcome(status="retry", http_status=500, reason="service_error")),
         (
             Answer(status=503, headers={"Retry-After": "7"}),
-            SendOutcome(
-                status="retry", http_status=503, retry_after_seconds=7, reason="service_error"
-            ),
+            SendOutcome(status="retry", http_status=503, retry_after_seconds=7, reason="service_error"),
         ),
-        (
-            Answer(status=400),
-            SendOutcome(status="refused", http_status=400, reason="service_refused"),
-        ),
+        (Answer(status=400), SendOutcome(status="refused", http_status=400, reason="service_refused")),
         (
             Answer(status=302, headers={"Location": "http://127.0.0.1:1/"}),
             SendOutcome(status="refused", http_status=302, reason="service_refused"),
         ),
         (Answer(drop=True), SendOutcome(status="retry", reason="unavailable")),
-        (
-            Answer(status=201, flood=1024**4),
-            SendOutcome(status="accepted", http_status=201, reason="accepted"),
-        ),
+        (Answer(status=201, flood=1024**4), SendOutcome(status="accepted", http_status=201, reason="accepted")),
     ],
 )
 async def test_every_answer_has_one_meaning(answer: Answer, outcome: SendOutcome) -> None:
@@ -432,9 +406,7 @@ def test_a_contact_that_some_vendor_turns_away_is_refused_at_start(subject: str)
 async def test_a_web_address_is_a_good_contact() -> None:
     """Both forms of RFC 8292 pass the strict service."""
     async with service_at() as service:
-        outcome = await sender(subject="https://hub.example/contact").send(
-            stored(service.subscribe()), NOTICE
-        )
+        outcome = await sender(subject="https://hub.example/contact").send(stored(service.subscribe()), NOTICE)
 
     assert outcome.status == "accepted"
 
@@ -492,8 +464,6 @@ def test_the_hub_starts_without_the_library() -> None:
         "print([name for name in ('webpush', 'jwt', 'httpcore', 'httpx') if name in sys.modules])"
     )
 
-    done = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, check=True
-    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
 
     assert done.stdout.strip() == "[]"

@@ -89,9 +89,7 @@ async def test_an_order_that_comes_twice_is_one_order(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
 @pytest.mark.parametrize("at", range(1, COMMITS_MAX + 1))
-async def test_a_crash_at_any_commit_loses_nothing_and_repeats_nothing(
-    tmp_path: Path, at: int, *, after: bool
-) -> None:
+async def test_a_crash_at_any_commit_loses_nothing_and_repeats_nothing(tmp_path: Path, at: int, *, after: bool) -> None:
     """Killed at any commit and started again: one end, each effect once or said to be unknown (R1, R3, R4, R18)."""
     mail, note = Counter(effect="unknown", name="mail"), Counter(effect="idempotent", name="note")
     heard: list[str] = []
@@ -101,11 +99,7 @@ async def test_a_crash_at_any_commit_loses_nothing_and_repeats_nothing(
         return Done(summary="x")
 
     agent = Obedient(
-        [
-            wish(call("list_files", path=".")),
-            wish(call("mail", path="a"), call("note", path="b"), say="Sending."),
-            end,
-        ]
+        [wish(call("list_files", path=".")), wish(call("mail", path="a"), call("note", path="b"), say="Sending."), end]
     )
     laptop = Laptop(tmp_path, [agent], tools={"mail": mail, "note": note})
     folder = laptop.grant(FolderMode.ASK)

@@ -62,10 +62,7 @@ async def test_markdown_becomes_a_word_file() -> None:
         ("Heading 1", "주간 보고"),
         (
             "Normal",
-            (
-                "First line of a paragraph that goes on with bold, italic, code and "
-                "a page (https://example.org/x)."
-            ),
+            ("First line of a paragraph that goes on with bold, italic, code and a page (https://example.org/x)."),
         ),
         ("List Bullet", "one"),
         ("List Bullet", "two"),
@@ -79,9 +76,7 @@ async def test_markdown_becomes_a_word_file() -> None:
         ["a | b", ""],
     ]
     assert [run.text for run in document.paragraphs[1].runs if run.bold and run.text] == ["bold"]
-    assert [run.text for run in document.paragraphs[1].runs if run.italic and run.text] == [
-        "italic"
-    ]
+    assert [run.text for run in document.paragraphs[1].runs if run.italic and run.text] == ["italic"]
     assert all(run.bold for run in table.rows[0].cells[0].paragraphs[0].runs if run.text)
 
 
@@ -108,11 +103,7 @@ async def test_rows_become_a_workbook_with_numbers_as_numbers() -> None:
 
     sales, notes = book.worksheets
     assert (sales.title, sales.freeze_panes) == ("매출", "A2")
-    assert [list(row) for row in sales.iter_rows(values_only=True)] == [
-        ["지역", "금액"],
-        ["서울", 10.5],
-        ["부산", 3],
-    ]
+    assert [list(row) for row in sales.iter_rows(values_only=True)] == [["지역", "금액"], ["서울", 10.5], ["부산", 3]]
     assert [cell.data_type for cell in notes["A"]] == ["s", "n", "s"]
     assert notes["A3"].value == "'=1+1"
 
@@ -128,19 +119,12 @@ async def test_no_cell_of_a_csv_is_a_formula(text: str) -> None:
 async def test_a_mail_is_a_draft_and_never_sent() -> None:
     """It opens in a mail program as unsent, in Korean too."""
     data = await _written(
-        "a.eml",
-        to=["kim@example.com", "lee@example.com"],
-        subject="회의 일정",
-        content="내일 만나요\n",
+        "a.eml", to=["kim@example.com", "lee@example.com"], subject="회의 일정", content="내일 만나요\n"
     )
 
     mail = message_from_bytes(data, policy=policy.default)
     assert isinstance(mail, EmailMessage)
-    assert (mail["To"], mail["Subject"], mail["X-Unsent"]) == (
-        "kim@example.com, lee@example.com",
-        "회의 일정",
-        "1",
-    )
+    assert (mail["To"], mail["Subject"], mail["X-Unsent"]) == ("kim@example.com, lee@example.com", "회의 일정", "1")
     assert mail.get_content() == "내일 만나요\n"
 
 

@@ -92,15 +92,7 @@ def weekly(work: Work) -> None:
     for row in rows:
         groups.setdefault(row["channel"], []).append(row)
     lines = [
-        " | ".join(
-            [
-                name,
-                *(
-                    f"{sum(Decimal(one[key]) for one in of):,}"
-                    for key in ("spend", "clicks", "orders")
-                ),
-            ]
-        )
+        " | ".join([name, *(f"{sum(Decimal(one[key]) for one in of):,}" for key in ("spend", "clicks", "orders"))])
         for name, of in groups.items()
     ]
     work.put("week.md", "\n".join(lines))
@@ -122,13 +114,9 @@ def join(work: Work) -> None:
     rows: list[list[Any]] = [["order", "customer_id", "amount", "name", "city"]]
     for one in orders:
         person = people.get(one["customer_id"], {"name": "", "city": ""})
-        rows.append(
-            [one["order"], one["customer_id"], one["amount"], person["name"], person["city"]]
-        )
+        rows.append([one["order"], one["customer_id"], one["amount"], person["name"], person["city"]])
     having = {one["customer_id"] for one in orders}
-    rows += [
-        ["", one, "", row["name"], row["city"]] for one, row in people.items() if one not in having
-    ]
+    rows += [["", one, "", row["name"], row["city"]] for one, row in people.items() if one not in having]
     work.put_table("joined.csv", rows)
 
 

@@ -109,9 +109,7 @@ def whole_table(work: Work) -> None:
 
 def north_and_west(work: Work) -> None:
     """Take the other region along."""
-    amounts = [
-        Decimal(one["amount"]) for one in work.table("sales.csv") if "North" in one["region"]
-    ]
+    amounts = [Decimal(one["amount"]) for one in work.table("sales.csv") if "North" in one["region"]]
     work.said = str(sum(amounts))
 
 
@@ -183,10 +181,7 @@ def exchanged(form: str) -> Mutant:
 def other_draft(work: Work) -> None:
     """Take the draft that was not meant."""
     (other,) = [name for name in work.files if name.startswith("contract-draft")]
-    work.files["contract-final.md"], work.files[other] = (
-        work.files[other],
-        work.files["contract-final.md"],
-    )
+    work.files["contract-final.md"], work.files[other] = (work.files[other], work.files["contract-final.md"])
 
 
 def kept_draft(work: Work) -> None:
@@ -275,14 +270,8 @@ def named_customers(work: Work) -> None:
 
 LONG = "\n" + "and so on " * 200
 SOLVED: dict[str, tuple[Mutant, tuple[Mutant, ...]]] = {
-    "briefing": (
-        solvers.briefing,
-        (less("page.md"), digit("page.md"), all_notes, more("page.md", LONG)),
-    ),
-    "briefing-ko": (
-        solvers.briefing,
-        (less("page.md", 0), all_notes, more("page.md", LONG), wrote("b.md")),
-    ),
+    "briefing": (solvers.briefing, (less("page.md"), digit("page.md"), all_notes, more("page.md", LONG))),
+    "briefing-ko": (solvers.briefing, (less("page.md", 0), all_notes, more("page.md", LONG), wrote("b.md"))),
     "owner-actions": (
         solvers.owner_actions,
         (
@@ -294,17 +283,9 @@ SOLVED: dict[str, tuple[Mutant, tuple[Mutant, ...]]] = {
     ),
     "follow-up-shorter": (
         solvers.follow_up,
-        (
-            first_changed,
-            never_shorter,
-            less("orchard-summary.md"),
-            more("orchard-summary.md", LONG),
-        ),
+        (first_changed, never_shorter, less("orchard-summary.md"), more("orchard-summary.md", LONG)),
     ),
-    "weekly-report": (
-        solvers.weekly,
-        (digit("week.md"), less("week.md", 0), less("week.md"), whole_table),
-    ),
+    "weekly-report": (solvers.weekly, (digit("week.md"), less("week.md", 0), less("week.md"), whole_table)),
     "table-question": (solvers.question, (says(r"\d", "7"), north_and_west, wrote("answer.md"))),
     "table-join": (
         solvers.join,
@@ -319,27 +300,14 @@ SOLVED: dict[str, tuple[Mutant, tuple[Mutant, ...]]] = {
     "table-workbook": (solvers.workbook, (numbers_as_text, no_zeros, other_price)),
     "invoice-totals": (
         solvers.invoices,
-        (
-            digit("invoices.csv"),
-            less("invoices.csv"),
-            less("invoices.csv", 2),
-            swapped("invoices.csv", 1, 2),
-        ),
+        (digit("invoices.csv"), less("invoices.csv"), less("invoices.csv", 2), swapped("invoices.csv", 1, 2)),
     ),
     "top-customers": (solvers.best, (digit("top.csv"), swapped("top.csv", 1, 2), less("top.csv"))),
     "rename-dates": (
         solvers.rename,
-        (
-            moved(r"-\d\d_", "-99_"),
-            exchanged(r"\d_"),
-            moved("readme", "Readme"),
-            wrote("scans/n.md"),
-        ),
+        (moved(r"-\d\d_", "-99_"), exchanged(r"\d_"), moved("readme", "Readme"), wrote("scans/n.md")),
     ),
-    "organize-months": (
-        solvers.organize,
-        (moved("inbox/20", "20"), exchanged(r"inbox/\d"), moved("kept/", "")),
-    ),
+    "organize-months": (solvers.organize, (moved("inbox/20", "20"), exchanged(r"inbox/\d"), moved("kept/", ""))),
     "duplicates": (solvers.duplicates, (says(r" = \S+", ""), group_torn, named_all)),
     "edit-setting": (
         solvers.setting,
@@ -349,32 +317,14 @@ SOLVED: dict[str, tuple[Mutant, tuple[Mutant, ...]]] = {
             sub("config/app.ini", "retries=", "retries = "),
         ),
     ),
-    "find-order": (
-        solvers.find,
-        (says(r"\d EUR", "x EUR"), says(r"letters\S+", "it"), another_letter),
-    ),
+    "find-order": (solvers.find, (says(r"\d EUR", "x EUR"), says(r"letters\S+", "it"), another_letter)),
     "contract-risks": (solvers.contract, (less("risks.md"), less("risks.md", 0), copied_contract)),
-    "contract-risks-ko": (
-        solvers.contract,
-        (less("risks.md"), less("risks.md", 1), copied_contract),
-    ),
-    "word-document": (
-        solvers.word,
-        (in_word(_no_item), in_word(_no_heading), in_word(_other_cell)),
-    ),
-    "mail-reply": (
-        solvers.reply,
-        (mail_to("To"), mail_to("Subject"), sub("reply.eml", r":\d\d\.", ":00.")),
-    ),
-    "injected-orders": (
-        solvers.injected,
-        (in_code, wrote("status.txt"), less("offers.md"), digit("offers.md")),
-    ),
+    "contract-risks-ko": (solvers.contract, (less("risks.md"), less("risks.md", 1), copied_contract)),
+    "word-document": (solvers.word, (in_word(_no_item), in_word(_no_heading), in_word(_other_cell))),
+    "mail-reply": (solvers.reply, (mail_to("To"), mail_to("Subject"), sub("reply.eml", r":\d\d\.", ":00."))),
+    "injected-orders": (solvers.injected, (in_code, wrote("status.txt"), less("offers.md"), digit("offers.md"))),
     "ask-which-draft": (solvers.which, (silent, other_draft, kept_draft)),
-    "ask-unknown-name": (
-        solvers.unknown,
-        (silent, digit("letter.md"), sub("letter.md", "Dear .*", "Dear client,")),
-    ),
+    "ask-unknown-name": (solvers.unknown, (silent, digit("letter.md"), sub("letter.md", "Dear .*", "Dear client,"))),
     "refuse-missing-file": (solvers.missing, (claims, other_year, wrote("budget.md"))),
     "refuse-outside-folder": (solvers.outside, (claims, told_secret, took_secret, spoiled_outside)),
     "refuse-no-answer": (solvers.nothing, (claims, named_customers, wrote("complaints.md"))),

@@ -15,26 +15,13 @@ from typing import Any, Final, cast
 
 from typing_extensions import override
 
-from deskhand.ports import (
-    Command,
-    CommandResult,
-    Done,
-    Effect,
-    FolderAccess,
-    Move,
-    Place,
-    ToolResult,
-    Turn,
-    Wishes,
-)
+from deskhand.ports import Command, CommandResult, Done, Effect, FolderAccess, Move, Place, ToolResult, Turn, Wishes
 from deskhand.protocol.objects import SandboxInfo
 from deskhand.protocol.tasks import Brief
 from deskhand.protocol.wire import JsonObject
 from deskhand.testing.agents import call
 
-SAID: Final[dict[str, Any]] = tomllib.loads(
-    Path(__file__).with_name("wishes.toml").read_text("utf-8")
-)
+SAID: Final[dict[str, Any]] = tomllib.loads(Path(__file__).with_name("wishes.toml").read_text("utf-8"))
 Names = Callable[[], Mapping[str, object]]
 
 
@@ -63,14 +50,8 @@ def goals() -> Iterator[Goal]:
     odd += [_planted(path) for path in SAID["protected"]["odd"]]
     odd += [((tool, yes),) for tool in SAID["unknown"]["tools"]]
     yield Goal(name="spell oddly", calls=(*itertools.chain(*odd),), reaching=False)
-    for url in (
-        "http://127.0.0.1:{port}/?{mark}",
-        "https://127.0.0.1:{port}/",
-        "file://{outside}/secret.txt",
-    ):
-        yield Goal(
-            name=f"fetch {url}", calls=(("fetch_url", {"url": url}),), reaching="http:" in url
-        )
+    for url in ("http://127.0.0.1:{port}/?{mark}", "https://127.0.0.1:{port}/", "file://{outside}/secret.txt"):
+        yield Goal(name=f"fetch {url}", calls=(("fetch_url", {"url": url}),), reaching="http:" in url)
     for name, script in SAID["commands"].items():
         yield Goal(name=name, calls=(("run_command", {"argv": ["sh", "-c", script]}),))
     out: JsonObject = {"argv": ["sh", "-c", "true"], "hosts": ["127.0.0.1:{port}"]}
@@ -113,9 +94,7 @@ def _filled(said: Any, names: Mapping[str, object]) -> Any:  # noqa: ANN401 - wh
 class Hijacked:
     """Makes the moves that stand beside the text of its task."""
 
-    plays: dict[str, Sequence[Callable[[], Move]]] = field(
-        default_factory=dict[str, Sequence[Callable[[], Move]]]
-    )
+    plays: dict[str, Sequence[Callable[[], Move]]] = field(default_factory=dict[str, Sequence[Callable[[], Move]]])
     name: str = "scripted"
     history: Sequence[Turn] = ()
 
@@ -136,13 +115,9 @@ class Bare:
     async def run(self, command: Command, access: FolderAccess) -> CommandResult:
         """Run it on this computer."""
         del access
-        line = await asyncio.create_subprocess_exec(
-            *command.argv, cwd=command.folder, stdout=PIPE, stderr=STDOUT
-        )
+        line = await asyncio.create_subprocess_exec(*command.argv, cwd=command.folder, stdout=PIPE, stderr=STDOUT)
         said, _ = await line.communicate()
-        return CommandResult(
-            exit_code=line.returncode, output=said, truncated=False, timed_out=False
-        )
+        return CommandResult(exit_code=line.returncode, output=said, truncated=False, timed_out=False)
 
     async def ended(self, key: str) -> None:
         """Nothing is on record."""
@@ -199,8 +174,4 @@ def naive_tools() -> dict[str, Naive]:
     """Return tools without a wall beneath them."""
     read = Naive(name="read_file", does=lambda root, how: (root / str(how["path"])).read_text())
     fetch = Fetching(name="fetch_url", does=lambda _, __: os.devnull)
-    return {
-        "read_file": read,
-        "write_file": Naive(name="write_file", does=_write),
-        "fetch_url": fetch,
-    }
+    return {"read_file": read, "write_file": Naive(name="write_file", does=_write), "fetch_url": fetch}

@@ -32,10 +32,7 @@ from tests.laptop import Laptop, inline
 _PATIENCE_SECONDS = 90.0
 GOALS = tuple(goals())
 pytestmark = pytest.mark.timeout(180)
-HONEST = {
-    "report.md": "# Report\n\nOrder paper.\n",
-    "count.txt": "3 notes/client.md\n",
-}
+HONEST = {"report.md": "# Report\n\nOrder paper.\n", "count.txt": "3 notes/client.md\n"}
 COUNT = ("sh", "-c", "wc -l notes/client.md > count.txt")
 
 
@@ -147,10 +144,7 @@ async def mixed(attack: Attack) -> Any:  # noqa: ANN401 - plain values
     fourth = len(GOALS) // 4 + 1
     moves: list[Callable[[], Move]] = []
     for n, step in enumerate(honest):
-        moves += [
-            says(step),
-            *(asks(goal, attack) for goal in GOALS[n * fourth : (n + 1) * fourth]),
-        ]
+        moves += [says(step), *(asks(goal, attack) for goal in GOALS[n * fourth : (n + 1) * fourth])]
     done = Done(summary="The report is made.", outputs=tuple(HONEST))
     task, found = await attack.play("work", *moves, says(done))
     made = {name: (attack.world.work / name).read_text() for name in HONEST}

@@ -31,7 +31,9 @@ SECRETS = (
     "home/credential",
 )
 VARIABLE = "DESKHAND_MODEL_API_KEY"
-HOSTILE = '[core]\n\trepositoryformatversion = 0\n\tfsmonitor = "cat {0}/secret.txt >&2; echo mine > {0}/new.txt; true"\n'
+HOSTILE = (
+    '[core]\n\trepositoryformatversion = 0\n\tfsmonitor = "cat {0}/secret.txt >&2; echo mine > {0}/new.txt; true"\n'
+)
 MODE_BITS = stat.S_ISUID | stat.S_ISGID
 
 

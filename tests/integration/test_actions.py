@@ -75,9 +75,7 @@ async def test_every_action_is_a_row_with_its_owner_its_date_and_its_place() -> 
         ("/actions 'notes/2026-11-18 call.md' --owner=Anna", ["notes/2026-11-18 call.md:4"]),
     ],
 )
-async def test_options_narrow_what_is_listed_and_what_is_checked(
-    line: str, places: list[str]
-) -> None:
+async def test_options_narrow_what_is_listed_and_what_is_checked(line: str, places: list[str]) -> None:
     """Of one person, or with a date: the check looks for the same ones, no more and no fewer."""
     folder = MemoryFolder(NOTES)
 
@@ -94,9 +92,7 @@ async def test_a_person_nobody_named_is_answered_with_who_is_named() -> None:
     driven = await _actions(MemoryFolder(NOTES), "/actions notes --owner Annna")
 
     assert isinstance(driven.end, GiveUp)
-    assert driven.end.reasons == (
-        "No action names Annna. Named are: Tom, Anna, Lena, 김민수 과장.",
-    )
+    assert driven.end.reasons == ("No action names Annna. Named are: Tom, Anna, Lena, 김민수 과장.",)
 
 
 async def test_no_action_at_all_is_a_checked_answer_without_a_file() -> None:
@@ -122,9 +118,7 @@ async def test_a_table_that_lost_a_row_fails_its_checks() -> None:
     kept = [line for line in _page(folder).split("\n") if "printer" not in line]
     folder.put("actions.md", "\n".join(kept))
 
-    found = [
-        await checked(wish.name, wish.call, place_of(folder), TOOLS) for wish in driven.end.checks
-    ]
+    found = [await checked(wish.name, wish.call, place_of(folder), TOOLS) for wish in driven.end.checks]
 
     assert [check.passed for check in found] == [False, False]
     assert "notes/2026-11-18 call.md:6" in found[1].evidence
@@ -148,9 +142,7 @@ async def test_a_thousand_notes_with_giant_lines_are_listed_within_bounds() -> N
 
 async def test_korean_notes_are_answered_in_korean_and_replay() -> None:
     """R3: headings follow the notes, and any part of the history gives the same next move."""
-    folder = MemoryFolder(
-        {"회의/2026-11-18.md": "- 할 일: 견적서 보내기 (이수진)\n- [x] 예약 완료\n"}
-    )
+    folder = MemoryFolder({"회의/2026-11-18.md": "- 할 일: 견적서 보내기 (이수진)\n- [x] 예약 완료\n"})
     brief = brief_of("/actions 회의/")
 
     driven = await drive(AGENT, brief, place_of(folder), TOOLS)
@@ -163,23 +155,12 @@ async def test_korean_notes_are_answered_in_korean_and_replay() -> None:
 @settings(deadline=None, max_examples=40, suppress_health_check=[HealthCheck.too_slow])
 @given(
     st.dictionaries(
-        st.text("abc가나 -_|\u202e", min_size=1, max_size=8).map(
-            lambda name: f"n/{name.strip()}x.md"
-        ),
+        st.text("abc가나 -_|\u202e", min_size=1, max_size=8).map(lambda name: f"n/{name.strip()}x.md"),
         st.lists(
             st.one_of(
                 st.text(max_size=60).map(lambda words: f"TODO: {words}"),
                 st.text(max_size=60),
-                st.sampled_from(
-                    [
-                        "| a | b — `a:1` |",
-                        "- [x] 일",
-                        "## Actions",
-                        r"- b \| c",
-                        "TODO: a \\",
-                        "---",
-                    ]
-                ),
+                st.sampled_from(["| a | b — `a:1` |", "- [x] 일", "## Actions", r"- b \| c", "TODO: a \\", "---"]),
             ),
             max_size=12,
         ).map("\n".join),
@@ -187,9 +168,7 @@ async def test_korean_notes_are_answered_in_korean_and_replay() -> None:
         max_size=5,
     )
 )
-async def test_whatever_is_in_the_notes_every_action_is_there_or_it_is_said_why_not(
-    notes: dict[str, str],
-) -> None:
+async def test_whatever_is_in_the_notes_every_action_is_there_or_it_is_said_why_not(notes: dict[str, str]) -> None:
     """Any text in any file: every check passes and every action of a readable note has its row."""
     folder = MemoryFolder({path: text.encode("utf-8", "replace") for path, text in notes.items()})
 

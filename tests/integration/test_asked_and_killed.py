@@ -25,9 +25,7 @@ COMMITS_MAX = 7
 
 @pytest.mark.parametrize("after", [False, True])
 @pytest.mark.parametrize("at", range(1, COMMITS_MAX))
-async def test_without_a_decision_nothing_runs_wherever_it_dies(
-    tmp_path: Path, at: int, *, after: bool
-) -> None:
+async def test_without_a_decision_nothing_runs_wherever_it_dies(tmp_path: Path, at: int, *, after: bool) -> None:
     """AP-05: killed before or after each commit and started again, it asks and does nothing."""
     laptop, fuse = Laptop(tmp_path, [Obedient(MOVES)]), Fuse(at=at, after=after)
     folder = laptop.grant(FolderMode.ASK)
@@ -79,12 +77,7 @@ async def test_what_a_prompt_names_by_a_link_is_not_asked_and_not_done(tmp_path:
     outside = tmp_path / "outside.txt"
     outside.write_text("mine")
     laptop = Laptop(
-        tmp_path,
-        [
-            Obedient(
-                [wish(call("write_file", path="link.md", content="x", replace=True)), MOVES[-1]]
-            )
-        ],
+        tmp_path, [Obedient([wish(call("write_file", path="link.md", content="x", replace=True)), MOVES[-1]])]
     )
     folder = laptop.grant(FolderMode.ASK)
     (laptop.folder / "link.md").symlink_to(outside)

@@ -66,9 +66,7 @@ async def test_it_may_sleep_once_the_program_has_ended(inhibitor: Inhibitor) -> 
     assert inhibitor.asked() == 1
 
 
-async def test_a_system_that_refuses_is_asked_once(
-    inhibitor: Inhibitor, caplog: pytest.LogCaptureFixture
-) -> None:
+async def test_a_system_that_refuses_is_asked_once(inhibitor: Inhibitor, caplog: pytest.LogCaptureFixture) -> None:
     """It is said, and nobody asks each second."""
     program = inhibitor.log.with_name("systemd-inhibit")
     program.write_text(f"#!/bin/sh\necho asked >> {inhibitor.log}\nexit 1\n")

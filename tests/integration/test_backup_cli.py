@@ -125,9 +125,7 @@ def test_going_back_does_nothing_again_and_lets_nobody_in_again(yesterday: Yeste
     "The disk with Deskhand's home is lost, and there is a backup",
     "A new computer goes on from the backup; every device pairs again, because nobody knows which were removed",
 )
-def test_a_new_computer_takes_over_and_lets_only_itself_in(
-    yesterday: Yesterday, tmp_path: Path
-) -> None:
+def test_a_new_computer_takes_over_and_lets_only_itself_in(yesterday: Yesterday, tmp_path: Path) -> None:
     """Nobody knows who was removed since, so everybody pairs again; the computer itself works at once (BR-02)."""
     desk = Desk(home=tmp_path / "new" / "home", folder=yesterday.desk.folder)
 

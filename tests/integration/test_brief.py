@@ -13,15 +13,7 @@ from deskhand.core.quotes import parse
 from deskhand.ports import Done, GiveUp, ToolResult, Turn
 from deskhand.testing.memory_folder import MemoryFolder
 from deskhand.tools.registry import standard_tools
-from tests.driven import (
-    Driven,
-    brief_of,
-    checked,
-    drive,
-    offloaded,
-    place_of,
-    replays,
-)
+from tests.driven import Driven, brief_of, checked, drive, offloaded, place_of, replays
 
 TOOLS = standard_tools(offload=offloaded)
 AGENT = CommandAgent(offload=offloaded)
@@ -110,10 +102,7 @@ async def test_a_briefing_changed_afterwards_fails_its_check(change: tuple[str, 
 
     check = await checked("quotes", driven.end.checks[0].call, place_of(folder), TOOLS)
 
-    assert (check.passed, check.evidence) == (
-        False,
-        "briefing.md is not the file that was written.",
-    )
+    assert (check.passed, check.evidence) == (False, "briefing.md is not the file that was written.")
 
 
 async def test_a_lying_briefing_of_any_writer_fails() -> None:
@@ -144,9 +133,7 @@ async def test_a_forgotten_action_is_named() -> None:
     folder.put("mine.md", "Tom: fix the import\n")
     paths = ["notes/2026-11-20-call.md", "notes/sub/2026-11-21-standup.txt"]
 
-    result = await TOOLS["check_actions"].call(
-        {"path": "mine.md", "paths": [*paths]}, place_of(folder)
-    )
+    result = await TOOLS["check_actions"].call({"path": "mine.md", "paths": [*paths]}, place_of(folder))
 
     assert result.value["passed"] is False
     assert result.text == "1 of 2 in the result; missing: notes/2026-11-20-call.md:6"
@@ -218,12 +205,7 @@ async def test_results_may_go_elsewhere() -> None:
     """With a folder that is only read, the page lies in the results place and is checked there."""
     folder, results = MemoryFolder(NOTES), MemoryFolder()
 
-    driven = await drive(
-        AGENT,
-        brief_of("/brief notes --out monday"),
-        place_of(folder, results=results),
-        TOOLS,
-    )
+    driven = await drive(AGENT, brief_of("/brief notes --out monday"), place_of(folder, results=results), TOOLS)
 
     assert all(check.passed for check in driven.checks)
     assert (sorted(results.files), sorted(folder.files)) == (["monday.md"], sorted(NOTES))
@@ -258,9 +240,7 @@ async def test_a_denied_write_is_told() -> None:
     """A person's no, or a rule's, ends the task with what was not allowed, and why."""
     folder = MemoryFolder(NOTES)
     driven = await _brief(folder)
-    denied = Turn(
-        move=driven.turns[3].move, results=(ToolResult(outcome="denied", value={}, text="no"),)
-    )
+    denied = Turn(move=driven.turns[3].move, results=(ToolResult(outcome="denied", value={}, text="no"),))
 
     move = await AGENT.move(brief_of("/brief notes/"), [*driven.turns[:3], denied])
 
@@ -371,9 +351,7 @@ async def test_hundreds_of_notes_fit_one_page() -> None:
         st.lists(
             st.one_of(
                 st.text(max_size=80),
-                st.sampled_from(
-                    ["TODO: x — `a:1`", "- [ ] 일", "## Actions", "- b", "---", "<b>x</b>", "[…]"]
-                ),
+                st.sampled_from(["TODO: x — `a:1`", "- [ ] 일", "## Actions", "- b", "---", "<b>x</b>", "[…]"]),
             ),
             max_size=12,
         ).map("\n".join),
@@ -381,9 +359,7 @@ async def test_hundreds_of_notes_fit_one_page() -> None:
         max_size=5,
     )
 )
-async def test_whatever_is_in_the_notes_a_page_is_right_or_honestly_none(
-    notes: dict[str, str],
-) -> None:
+async def test_whatever_is_in_the_notes_a_page_is_right_or_honestly_none(notes: dict[str, str]) -> None:
     """Any text in any file: either every check passes, or there is a sentence why not."""
     folder = MemoryFolder({path: text.encode("utf-8", "replace") for path, text in notes.items()})
 

@@ -67,9 +67,7 @@ async def _done(laptop: Laptop, text: str, *, checks: tuple[str, ...] = ()) -> T
         ("어제 회의록 세 개를 한 페이지 브리핑으로 요약해줘", "ko"),
     ],
 )
-async def test_yesterdays_notes_become_a_briefing(
-    tmp_path: Path, sentence: str, language: str
-) -> None:
+async def test_yesterdays_notes_become_a_briefing(tmp_path: Path, sentence: str, language: str) -> None:
     """Of yesterday alone, at most 450 words, every line with its place; what a check misses is mended (A-07, A-08)."""
 
     def look(_: Command, access: FolderAccess) -> CommandResult:
@@ -87,10 +85,7 @@ async def test_yesterdays_notes_become_a_briefing(
     quotes = [quote for line in page.splitlines() if (quote := parse(line)) is not None]
     assert task.state is TaskState.COMPLETED
     assert task.tries == 2
-    assert [(check.ran_by, check.passed) for check in task.checks] == [
-        ("runner", True),
-        ("verifier", True),
-    ]
+    assert [(check.ran_by, check.passed) for check in task.checks] == [("runner", True), ("verifier", True)]
     assert task.model_used == NAME
     assert len(task.criteria) == 1
     assert [item.done for item in task.plan] == [True] * 4
@@ -108,10 +103,7 @@ async def test_yesterdays_notes_become_a_briefing(
 
 @pytest.mark.parametrize(
     "sentence",
-    [
-        "Pull last week's campaign data and draft a weekly report",
-        "지난주 캠페인 데이터로 주간 보고서 초안을 만들어줘",
-    ],
+    ["Pull last week's campaign data and draft a weekly report", "지난주 캠페인 데이터로 주간 보고서 초안을 만들어줘"],
 )
 async def test_campaign_data_becomes_a_weekly_report(tmp_path: Path, sentence: str) -> None:
     """Every total is added up from the rows, also of a table that no answer holds at once (A-07)."""
@@ -133,21 +125,11 @@ async def test_campaign_data_becomes_a_weekly_report(tmp_path: Path, sentence: s
 @pytest.mark.parametrize(
     ("sentence", "name", "risky"),
     [
-        (
-            "Review this contract draft and list the risk items",
-            "contract.md",
-            "is liable for all damages",
-        ),
-        (
-            "이 계약서 초안을 검토하고 위험 항목을 정리해줘",
-            "계약서.txt",
-            "위약금은 대금의 두 배로 한다",
-        ),
+        ("Review this contract draft and list the risk items", "contract.md", "is liable for all damages"),
+        ("이 계약서 초안을 검토하고 위험 항목을 정리해줘", "계약서.txt", "위약금은 대금의 두 배로 한다"),
     ],
 )
-async def test_a_contract_gets_its_risk_items(
-    tmp_path: Path, sentence: str, name: str, risky: str
-) -> None:
+async def test_a_contract_gets_its_risk_items(tmp_path: Path, sentence: str, name: str, risky: str) -> None:
     """Each item is a line of the contract with its place, found wherever it stands (A-07)."""
     async with StandIn() as standin, at_work(tmp_path, standin) as laptop:
         at = CHANCE.randrange(2, 40)
@@ -187,9 +169,7 @@ async def test_whatever_else_it_gives_up_by_its_full_name(tmp_path: Path) -> Non
     assert list(laptop.folder.iterdir()) == []
 
 
-@pytest.mark.parametrize(
-    "model", ["openai-chat:stand-in", "openai-chat:Stand-In-2", "openai-chat:gpt-x"]
-)
+@pytest.mark.parametrize("model", ["openai-chat:stand-in", "openai-chat:Stand-In-2", "openai-chat:gpt-x"])
 async def test_a_stand_in_is_refused_outside_demo_and_tests(tmp_path: Path, model: str) -> None:
     """Neither by its name nor under a false one: its server says what it is (A-07)."""
     async with StandIn() as standin:

@@ -100,8 +100,7 @@ def test_places_that_nobody_should_lend_are_refused(
 
 
 @pytest.mark.parametrize(
-    "text",
-    ["{", "[]", "{}", '{"folders": [{}]}', '{"folders": [1]}', '{"folders": [], "folders": []}'],
+    "text", ["{", "[]", "{}", '{"folders": [{}]}', '{"folders": [1]}', '{"folders": [], "folders": []}']
 )
 def test_a_file_that_cannot_be_understood_grants_nothing(home: Path, text: str) -> None:
     """It is said to be broken, and meanwhile nothing is allowed."""
@@ -128,9 +127,7 @@ def test_a_file_that_others_may_write_grants_nothing(home: Path, work: Path) -> 
     assert Ceiling(home).mode(granted.id, brief("tsk_1")) is None
 
 
-def test_a_link_in_the_place_of_the_file_is_not_followed(
-    home: Path, work: Path, tmp_path: Path
-) -> None:
+def test_a_link_in_the_place_of_the_file_is_not_followed(home: Path, work: Path, tmp_path: Path) -> None:
     """A planted link cannot bring another policy."""
     granted = grant_folder(home, work, mode=FolderMode.TRUSTED)
     (home / FILE).rename(tmp_path / "other.json")
@@ -169,9 +166,7 @@ def test_a_new_mode_keeps_to_whom_a_folder_is_lent(home: Path, work: Path) -> No
     grant_folder(home, work, mode=FolderMode.ASK, lending=Lending(marked="mixed", to=("dev_a",)))
 
     kept = grant_folder(home, work, mode=FolderMode.READ_ONLY)
-    taken = grant_folder(
-        home, work, mode=FolderMode.READ_ONLY, lending=Lending(marked="mine", to=())
-    )
+    taken = grant_folder(home, work, mode=FolderMode.READ_ONLY, lending=Lending(marked="mine", to=()))
 
     assert (kept.marked, kept.lent_to) == ("mixed", ("dev_a",))
     assert (taken.marked, taken.lent_to) == ("mine", ())

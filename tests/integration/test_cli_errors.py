@@ -350,9 +350,7 @@ CASES: list[tuple[Code, Case]] = [
 
 
 @pytest.mark.parametrize(("code", "case"), CASES, ids=[case.__name__ for _, case in CASES])
-def test_every_refusal_has_a_code_a_status_and_a_cure(
-    code: Code, case: Case, meeting: Meeting
-) -> None:
+def test_every_refusal_has_a_code_a_status_and_a_cure(code: Code, case: Case, meeting: Meeting) -> None:
     """Exit 1, the error object on stdout, sentence and cure on stderr, and never a traceback."""
     said = case(meeting)
 

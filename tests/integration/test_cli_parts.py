@@ -41,8 +41,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.mark.parametrize(
-    "said",
-    ["\x1b[2Jgone", "safe\rhidden", "a\u202egpj.exe", "zero\u200bwidth", "\x9b31m", "bell\x07"],
+    "said", ["\x1b[2Jgone", "safe\rhidden", "a\u202egpj.exe", "zero\u200bwidth", "\x9b31m", "bell\x07"]
 )
 def test_what_acts_on_a_terminal_is_spelled_out(said: str) -> None:
     """PI-08: nobody's text moves the cursor, hides itself or turns the line round."""
@@ -122,9 +121,7 @@ def test_a_plain_answer_is_shown_as_what_it_says(capsys: pytest.CaptureFixture[s
     assert capsys.readouterr() == ("Three.\nTwo of them are old.\n", "")
 
 
-@pytest.mark.parametrize(
-    ("money", "shown"), [({}, "? USD"), ({"amount": "0.02", "currency": "USD"}, "0.02 USD")]
-)
+@pytest.mark.parametrize(("money", "shown"), [({}, "? USD"), ({"amount": "0.02", "currency": "USD"}, "0.02 USD")])
 def test_show_says_what_was_used_and_when_a_price_is_not_known(
     capsys: pytest.CaptureFixture[str], money: dict[str, str], shown: str
 ) -> None:
@@ -147,14 +144,9 @@ def test_the_owner_file_is_read_as_the_hub_wrote_it(home: Path) -> None:
     assert client() == Client(url="http://127.0.0.1:1", token="dhs_1")
 
 
-def test_the_owner_s_token_goes_to_no_other_address(
-    home: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_owner_s_token_goes_to_no_other_address(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """DESKHAND_URL alone must not send it anywhere."""
-    write_device(
-        home / OWNER_FILE,
-        LocalDevice(account="a", device="d", token="dhs_1", url="http://127.0.0.1:1"),
-    )
+    write_device(home / OWNER_FILE, LocalDevice(account="a", device="d", token="dhs_1", url="http://127.0.0.1:1"))
     monkeypatch.setenv("DESKHAND_URL", "https://evil.example")
 
     with pytest.raises(DeskhandError) as refused:
@@ -174,9 +166,7 @@ def test_a_link_in_place_of_a_private_file_is_refused(home: Path) -> None:
     assert refused.value.code is Code.HOME_UNSAFE
 
 
-def test_flag_beats_environment_beats_file_beats_default(
-    home: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_flag_beats_environment_beats_file_beats_default(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each source in turn, named."""
     default = setting("hub.port")
     write_value("hub.port", 4000)
@@ -186,12 +176,7 @@ def test_flag_beats_environment_beats_file_beats_default(
     typed = setting("hub.port", flag=4002)
 
     found = [(one.value, one.source) for one in (default, filed, said, typed)]
-    assert found == [
-        (3375, "default"),
-        (4000, str(home / "config.toml")),
-        (4001, "DESKHAND_HUB_PORT"),
-        (4002, "flag"),
-    ]
+    assert found == [(3375, "default"), (4000, str(home / "config.toml")), (4001, "DESKHAND_HUB_PORT"), (4002, "flag")]
 
 
 def test_a_project_narrows_and_never_widens(home: Path) -> None:
@@ -308,11 +293,7 @@ def test_an_everyday_command_loads_nothing_heavy(arguments: list[str], tmp_path:
     )
 
     done = subprocess.run(
-        [sys.executable, "-c", script],
-        env=make_desk(tmp_path).env(),
-        capture_output=True,
-        text=True,
-        check=False,
+        [sys.executable, "-c", script], env=make_desk(tmp_path).env(), capture_output=True, text=True, check=False
     )
 
     assert done.stdout.splitlines()[-1] == ""
@@ -359,14 +340,10 @@ def test_a_shell_gets_its_completion_script(shell: str, tmp_path: Path) -> None:
         ("deskhand do summarise", []),
     ],
 )
-def test_a_shell_completes_words_and_command_lines(
-    typed: str, offered: list[str], tmp_path: Path
-) -> None:
+def test_a_shell_completes_words_and_command_lines(typed: str, offered: list[str], tmp_path: Path) -> None:
     """What the script asks is answered: the program's own words, commands and their options."""
     env = make_desk(tmp_path).env(
-        _DESKHAND_COMPLETE="complete_bash",
-        COMP_WORDS=typed,
-        COMP_CWORD=str(min(2, typed.count(" "))),
+        _DESKHAND_COMPLETE="complete_bash", COMP_WORDS=typed, COMP_CWORD=str(min(2, typed.count(" ")))
     )
 
     said = subprocess.run(PROGRAM, env=env, capture_output=True, text=True, check=False)

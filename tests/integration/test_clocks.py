@@ -95,25 +95,15 @@ async def _live(loop: VirtualLoop, disk: Engine, push: Push, *, ahead: float) ->
         spread=lambda: 0.5,
     )
     await hub.store.create_account(A)
-    phone = Device(
-        id="dev_phone",
-        name="phone",
-        kind="page",
-        role=Role.OWNER,
-        created_at="2026-01-01T00:00:00Z",
-    )
+    phone = Device(id="dev_phone", name="phone", kind="page", role=Role.OWNER, created_at="2026-01-01T00:00:00Z")
     await hub.store.write(A, lambda tx: admit(tx, phone, token_sha256="0" * 64, actor=HUB))
     keys = {"endpoint": "https://push.invalid/phone", "p256dh": "k", "auth": "a"}
-    await hub.store.put_subscription(
-        PushSubscription(id="sub_1", account=A, device="dev_phone", **keys)
-    )
+    await hub.store.put_subscription(PushSubscription(id="sub_1", account=A, device="dev_phone", **keys))
     await hub.start()
     return House(hub=hub, clock=clock, push=push)
 
 
-def in_virtual_time(
-    story: Callable[[House], Awaitable[None]], *, refusals: int = 0, ahead: float = 0
-) -> Push:
+def in_virtual_time(story: Callable[[House], Awaitable[None]], *, refusals: int = 0, ahead: float = 0) -> Push:
     """Run a story at a hub; ``ahead`` is by how many hours its clock is wrong at the beginning."""
     loop, push = VirtualLoop(), Push(refusals)
 
@@ -150,8 +140,7 @@ def test_a_notification_goes_out_once_and_soon_whatever_the_clock_does(hours: in
 
     note(
         "R8",
-        f"hub's clock set by {hours:+d} h between two tries of a notification: sent once, "
-        f"{took[0]:.0f} s later",
+        f"hub's clock set by {hours:+d} h between two tries of a notification: sent once, {took[0]:.0f} s later",
         runs=1,
         of=f"clock set by {hours:+d} h",
     )
@@ -159,9 +148,7 @@ def test_a_notification_goes_out_once_and_soon_whatever_the_clock_does(hours: in
     assert len(push.tried) == 3
 
 
-def test_a_hub_that_ends_with_a_wrong_clock_and_begins_with_a_right_one_waits_no_longer_than_ever() -> (
-    None
-):
+def test_a_hub_that_ends_with_a_wrong_clock_and_begins_with_a_right_one_waits_no_longer_than_ever() -> None:
     """What waits is on the disk in the time of a day that has not come: it is tried within the longest wait."""
     took: list[float] = []
 
@@ -179,9 +166,7 @@ def test_a_hub_that_ends_with_a_wrong_clock_and_begins_with_a_right_one_waits_no
 
 
 @pytest.mark.parametrize(("hours", "valid"), [(-24, False), (-1, False), (0, True), (1, False)])
-def test_an_invitation_lives_minutes_also_when_the_clock_is_set_back(
-    hours: int, *, valid: bool
-) -> None:
+def test_an_invitation_lives_minutes_also_when_the_clock_is_set_back(hours: int, *, valid: bool) -> None:
     """A clock that was a day ahead must not have made invitations that are good for a day (PA-03)."""
     joined: list[bool] = []
 

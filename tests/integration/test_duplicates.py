@@ -51,9 +51,7 @@ async def test_equal_files_are_grouped_with_what_they_cost(folder: Folder) -> No
     driven = await _duplicates(folder)
 
     assert isinstance(driven.end, Done)
-    assert driven.end.summary == (
-        "Equal files: 3 copies in 2 groups, 4.0 MB to win, 10 files compared"
-    )
+    assert driven.end.summary == ("Equal files: 3 copies in 2 groups, 4.0 MB to win, 10 files compared")
     assert driven.end.say == (
         "**2.0 MB** × 3\n\n"
         "- `photos/IMG 1.jpg` (the oldest)\n"
@@ -67,9 +65,7 @@ async def test_equal_files_are_grouped_with_what_they_cost(folder: Folder) -> No
     assert [(check.passed, check.evidence) for check in driven.checks] == [(True, "6 of 6 as said")]
 
 
-async def test_a_copy_that_changed_meanwhile_fails_the_check(
-    folder: Folder, tmp_path: Path
-) -> None:
+async def test_a_copy_that_changed_meanwhile_fails_the_check(folder: Folder, tmp_path: Path) -> None:
     """The bytes are hashed again."""
     driven = await _duplicates(folder)
     assert isinstance(driven.end, Done)
@@ -99,9 +95,7 @@ async def test_a_folder_that_is_not_there_is_an_error_with_its_name(folder: Fold
     assert "gone" in driven.end.reasons[0]
 
 
-async def test_later_copies_go_to_the_trash_and_the_oldest_stays(
-    folder: Folder, tmp_path: Path
-) -> None:
+async def test_later_copies_go_to_the_trash_and_the_oldest_stays(folder: Folder, tmp_path: Path) -> None:
     """A name of the same file is left alone; what is gone from its place lies in the trash."""
     (tmp_path / "backup/\u202eIMG.jpg").rename(tmp_path / "backup/IMG.jpg")
     (tmp_path / "photos/copy\nof IMG.jpg").rename(tmp_path / "photos/copy of IMG.jpg")
@@ -143,9 +137,7 @@ async def test_hundreds_of_copies_are_moved_in_portions(tmp_path: Path) -> None:
     assert isinstance(first.end, Done)
     assert "49 more copies are where they were" in first.end.say
     assert isinstance(second.end, Done)
-    assert [entry.path for entry in folder.list(".", limit=9) if entry.kind == "file"] == [
-        "000.txt"
-    ]
+    assert [entry.path for entry in folder.list(".", limit=9) if entry.kind == "file"] == ["000.txt"]
     assert all(check.passed for check in (*first.checks, *second.checks))
 
 

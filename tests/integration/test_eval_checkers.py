@@ -111,10 +111,7 @@ def test_nothing_done_and_called_done_is_wrong(tmp_path: Path, name: str) -> Non
 @pytest.mark.parametrize("name", NAMES)
 def test_another_seed_makes_other_files(tmp_path: Path, name: str) -> None:
     """The same seed makes the same files, another one others (A-12)."""
-    one, same, other = (
-        begun(BY_NAME[name], tmp_path / str(place), seed=seed)
-        for place, seed in enumerate((1, 1, 2))
-    )
+    one, same, other = (begun(BY_NAME[name], tmp_path / str(place), seed=seed) for place, seed in enumerate((1, 1, 2)))
 
     assert (one.files, one.case.sentences[1:]) == (same.files, same.case.sentences[1:])
     assert (one.files, one.outside) != (other.files, other.outside)

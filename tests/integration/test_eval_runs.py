@@ -49,17 +49,13 @@ async def thinking(
     url: str, place: Path, tools: tuple[ToolInfo, ...], *, context: int = 100_000
 ) -> AsyncGenerator[Agent]:
     """Hold the built-in agent with the model at this address, in the folder of a run."""
-    choice = Offer(
-        name="openai-chat:stand-in", base_url=url, key=Secret("key", "k"), context_tokens=context
-    )
+    choice = Offer(name="openai-chat:stand-in", base_url=url, key=Secret("key", "k"), context_tokens=context)
 
     def scene(_: object) -> Scene:
         root = str(place.parent / "Work")
         return Scene(now=CLOCK.now().astimezone(), computer="eval", root=root)
 
-    agent = BuiltInAgent(
-        choose=lambda _: choice, scene=scene, tools=tools, offload=offload, standin=True
-    )
+    agent = BuiltInAgent(choose=lambda _: choice, scene=scene, tools=tools, offload=offload, standin=True)
     try:
         yield agent
     finally:
@@ -72,24 +68,17 @@ async def evaluated(
     """Measure a script on some exercises and return what was kept."""
     plan = Plan(tasks=tasks, runs=runs, seed=5, place=place, tell=quiet)
     async with StandIn(think=think) as standin:
-        await evaluate(
-            plan, SUBJECT, model="m", think=lambda home, tools: thinking(standin.url, home, tools)
-        )
+        await evaluate(plan, SUBJECT, model="m", think=lambda home, tools: thinking(standin.url, home, tools))
     with open_ledger(place) as ledger:
         return list(ledger.records.values()), standin
 
 
-async def measured(
-    place: Path, name: str, think: Callable[[Seen], Answer], *, minutes: float = 1.0
-) -> Record:
+async def measured(place: Path, name: str, think: Callable[[Seen], Answer], *, minutes: float = 1.0) -> Record:
     """Measure a script on one exercise, on a computer without a wall for commands."""
     tools = standard_tools(offload=offload, clock=CLOCK)
     sandbox = NoSandbox("not part of this test")
     run = Run(exercise=replace(BY_NAME[name], minutes=minutes), seed=5, number=0)
-    async with (
-        StandIn(think=think) as standin,
-        thinking(standin.url, place / NOW / "home", tool_infos(tools)) as agent,
-    ):
+    async with StandIn(think=think) as standin, thinking(standin.url, place / NOW / "home", tool_infos(tools)) as agent:
         subject = Subject(name=SUBJECT, agent=agent, tools=tools, sandbox=sandbox)
         return await measure(run, subject, place / NOW, clock=CLOCK)
 
@@ -208,9 +197,7 @@ async def test_the_tools_that_models_have_can_make_what_is_wanted(
     assert one.allowed == (name == "edit-setting")
 
 
-async def test_the_person_says_yes_inside_the_folder_and_no_to_a_command_without_a_wall(
-    tmp_path: Path,
-) -> None:
+async def test_the_person_says_yes_inside_the_folder_and_no_to_a_command_without_a_wall(tmp_path: Path) -> None:
     """An approval is answered by where it acts, never by what it says of itself (A-12)."""
 
     def think(seen: Seen) -> Answer:
@@ -264,9 +251,7 @@ async def test_a_second_sentence_is_said_in_the_same_conversation(tmp_path: Path
 
     async with StandIn(think=think) as standin:
         plan = Plan(tasks="follow-up-shorter", runs=1, seed=5, place=tmp_path, tell=quiet)
-        await evaluate(
-            plan, SUBJECT, model="m", think=lambda home, tools: thinking(standin.url, home, tools)
-        )
+        await evaluate(plan, SUBJECT, model="m", think=lambda home, tools: thinking(standin.url, home, tools))
 
     assert tasks[-1].startswith("Make the second one shorter")
     assert "Two summaries." in str(standin.requests[-1])
@@ -308,9 +293,7 @@ async def test_a_model_that_never_answers_is_no_result(tmp_path: Path) -> None:
     async with StandIn() as standin:
         url = standin.url.replace("/v1", "/nothing-there")
         with pytest.raises(DeskhandError) as caught:
-            await evaluate(
-                plan, SUBJECT, model="m", think=lambda home, tools: thinking(url, home, tools)
-            )
+            await evaluate(plan, SUBJECT, model="m", think=lambda home, tools: thinking(url, home, tools))
 
     assert caught.value.code is Code.MODEL_BUSY
     assert (tmp_path / FILE).read_bytes() == b""
@@ -349,8 +332,7 @@ def typed(place: Path, *more: str) -> Generator[subprocess.Popen[bytes]]:
 
 @pytest.mark.timeout(90)
 @pytest.mark.survives(
-    "A measurement of a model is killed",
-    "Started again it runs what is missing; what was over is not run again.",
+    "A measurement of a model is killed", "Started again it runs what is missing; what was over is not run again."
 )
 def test_killed_it_goes_on_where_it_was(tmp_path: Path) -> None:
     """After kill -9 every run is there once, and those that were over were not run again (A-12)."""
@@ -365,10 +347,7 @@ def test_killed_it_goes_on_where_it_was(tmp_path: Path) -> None:
     with typed(tmp_path, *words) as process:
         out, _ = process.communicate(timeout=60)
 
-    keys = [
-        (line["exercise"], line["run"])
-        for line in map(json.loads, (tmp_path / FILE).read_text().splitlines())
-    ]
+    keys = [(line["exercise"], line["run"]) for line in map(json.loads, (tmp_path / FILE).read_text().splitlines())]
     told = json.loads(out)
     assert over
     assert (tmp_path / FILE).read_bytes().startswith(over[: over.rfind(b"\n") + 1])

@@ -44,16 +44,7 @@ def _contents(root: Path) -> Counter[str]:
 
 async def test_files_go_into_folders_by_their_type_and_are_all_there(tmp_path: Path) -> None:
     """What lies in folders, and hidden files, stay; a name that is taken gets a number."""
-    folder = _filled(
-        tmp_path,
-        "a.PDF",
-        "b.jpg",
-        "회의 사진.jpg",
-        "noext",
-        "sub/c.jpg",
-        ".hidden",
-        "Pictures/b.jpg",
-    )
+    folder = _filled(tmp_path, "a.PDF", "b.jpg", "회의 사진.jpg", "noext", "sub/c.jpg", ".hidden", "Pictures/b.jpg")
     before = _contents(tmp_path)
 
     driven = await _do(folder, "/organize .")
@@ -82,11 +73,7 @@ async def test_a_dry_run_only_lists(tmp_path: Path) -> None:
     assert isinstance(driven.end, Done)
     assert driven.end.summary.startswith("2 files would move.")
     assert "- `aurora-plan.md` → `Aurora/aurora-plan.md`" in driven.end.say
-    assert _names(tmp_path) == {
-        "aurora-plan.md",
-        "Aurora budget.xlsx",
-        "single.txt",
-    }
+    assert _names(tmp_path) == {"aurora-plan.md", "Aurora budget.xlsx", "single.txt"}
 
 
 @pytest.mark.parametrize(
@@ -148,9 +135,7 @@ async def test_moves_that_a_crash_cut_off_are_finished_and_never_done_twice(tmp_
     assert (tmp_path / "x/a").read_text() == "content of a.txt"
 
 
-async def test_a_file_that_vanished_or_a_name_that_was_taken_meanwhile_is_said(
-    tmp_path: Path,
-) -> None:
+async def test_a_file_that_vanished_or_a_name_that_was_taken_meanwhile_is_said(tmp_path: Path) -> None:
     """It is not done, the others moved, and what is said is what really went."""
     folder = _filled(tmp_path, "a.txt", "b.txt", "c.txt")
     brief, turns = brief_of("/organize ."), list[Turn]()
@@ -231,9 +216,7 @@ async def test_a_file_changed_after_the_move_fails_the_check(tmp_path: Path) -> 
         ("/rename . 이름", "같은 이름"),
     ],
 )
-async def test_what_cannot_be_moved_is_said_in_a_sentence(
-    line: str, said: str, tmp_path: Path
-) -> None:
+async def test_what_cannot_be_moved_is_said_in_a_sentence(line: str, said: str, tmp_path: Path) -> None:
     """Precise words, in the language of who asked."""
     folder = _filled(tmp_path, "a.txt", "b.txt")
     (tmp_path / "empty").mkdir()
@@ -254,10 +237,7 @@ async def test_thousands_of_files_move_in_wishes_that_can_be_shown(tmp_path: Pat
     driven = await drive(AGENT, brief, place_of(folder), TOOLS)
 
     sizes = [
-        len(str(call.arguments).encode())
-        for t in driven.turns
-        if isinstance(t.move, Wishes)
-        for call in t.move.calls
+        len(str(call.arguments).encode()) for t in driven.turns if isinstance(t.move, Wishes) for call in t.move.calls
     ]
     assert isinstance(driven.end, Done)
     assert len(_names(tmp_path)) == count

@@ -55,10 +55,7 @@ def _files(driven: Driven) -> list[str]:
 @pytest.mark.parametrize(
     ("line", "found"),
     [
-        (
-            "/find contract Meyer",
-            ["contracts/Meyer GmbH.txt", "mail/re-meyer.md", "logo meyer.png", "notes/garden.md"],
-        ),
+        ("/find contract Meyer", ["contracts/Meyer GmbH.txt", "mail/re-meyer.md", "logo meyer.png", "notes/garden.md"]),
         ("/find MEYER --type txt", ["contracts/Meyer GmbH.txt"]),
         ("/find Meyer --in mail", ["mail/re-meyer.md"]),
         ("/find yesterday", ["contracts/Meyer GmbH.txt", "notes/2026-11-20 standup.md"]),
@@ -72,9 +69,7 @@ def _files(driven: Driven) -> list[str]:
         ("/find the garden file", ["notes/garden.md"]),
     ],
 )
-async def test_what_was_looked_for_is_found_best_first(
-    folder: Folder, line: str, found: list[str]
-) -> None:
+async def test_what_was_looked_for_is_found_best_first(folder: Folder, line: str, found: list[str]) -> None:
     """More of the words first, then in the name, then the newest; days by change or by name; 20 November is yesterday."""
     driven = await _find(folder, line)
 
@@ -94,9 +89,7 @@ async def test_the_answer_quotes_lines_and_says_what_a_file_lacks(folder: Folder
     assert driven.checks[0].evidence == "6 of 6 as said"
 
 
-async def test_a_file_that_changed_meanwhile_fails_the_check(
-    folder: Folder, tmp_path: Path
-) -> None:
+async def test_a_file_that_changed_meanwhile_fails_the_check(folder: Folder, tmp_path: Path) -> None:
     """What was quoted is read again."""
     driven = await _find(folder, "/find contract meyer")
     assert isinstance(driven.end, Done)
@@ -148,9 +141,7 @@ async def test_a_thousand_files_are_one_step_and_twenty_answers() -> None:
     ),
     st.text("abAB가ßİ", min_size=1, max_size=3),
 )
-async def test_whatever_is_in_names_and_files_what_is_quoted_stands_there(
-    files: dict[str, str], word: str
-) -> None:
+async def test_whatever_is_in_names_and_files_what_is_quoted_stands_there(files: dict[str, str], word: str) -> None:
     """Odd names, cases that change length, marks of tables: found and checked, or honestly not found."""
     folder = MemoryFolder({path: text.encode() for path, text in files.items()})
 

@@ -72,12 +72,7 @@ class Desk:
         """Return the scope of a task, with a folder or without."""
         self.root.mkdir(exist_ok=True)
         access = Folder(self.root)
-        place = Place(
-            folder=access if folder else None,
-            results=access,
-            mode=FolderMode.READ_ONLY,
-            sandbox=self.box,
-        )
+        place = Place(folder=access if folder else None, results=access, mode=FolderMode.READ_ONLY, sandbox=self.box)
         return Scope(place=place, folder="fld_1" if folder else None, mode=lambda: self.mode)
 
 
@@ -116,10 +111,7 @@ async def test_every_target_of_a_wish_must_be_permitted(desk: Desk) -> None:
     none = Several(name="none", aims=())
     desk.tools = {"made": inside, "mixed": mixed, "none": none}
 
-    decisions = [
-        (await desk.gate.admit(call(name), desk.scope())).decision
-        for name in ("made", "mixed", "none")
-    ]
+    decisions = [(await desk.gate.admit(call(name), desk.scope())).decision for name in ("made", "mixed", "none")]
 
     assert decisions == [Decision.ALLOW, Decision.DENY, Decision.ALLOW]
 
@@ -160,11 +152,7 @@ async def test_without_a_folder_the_results_place_is_free(desk: Desk) -> None:
 async def test_performing_says_which_files_differ(desk: Desk) -> None:
     """Created the first time, changed the second; a command says it itself."""
     said: JsonObject = {
-        "changes": [
-            {"path": "c.md", "kind": "deleted", "size": 0},
-            {"path": "d.md", "kind": "dreamt"},
-            "nonsense",
-        ]
+        "changes": [{"path": "c.md", "kind": "deleted", "size": 0}, {"path": "d.md", "kind": "dreamt"}, "nonsense"]
     }
     desk.tools = {"made": Made(does=lambda: ToolResult(outcome="ok", value=said))}
     replace = call("write_file", path="a.md", content="y", replace=True)
@@ -175,12 +163,7 @@ async def test_performing_says_which_files_differ(desk: Desk) -> None:
         ruling = await desk.gate.admit(wanted, scope)
         found.append((await desk.gate.perform(wanted, scope, ruling)).changes)
 
-    assert found == [
-        {"a.md": "created"},
-        {"a.md": "changed"},
-        {"c.md": "deleted"},
-        {},
-    ]
+    assert found == [{"a.md": "created"}, {"a.md": "changed"}, {"c.md": "deleted"}, {}]
 
 
 async def test_a_path_that_cannot_be_looked_at_is_no_change(desk: Desk) -> None:
@@ -215,12 +198,7 @@ async def test_a_tool_that_breaks_or_refuses_is_a_result(desk: Desk) -> None:
 
 @pytest.mark.parametrize(
     ("mode", "outcome"),
-    [
-        (FolderMode.WORKSPACE, "ok"),
-        (FolderMode.ASK, "denied"),
-        (FolderMode.READ_ONLY, "denied"),
-        (None, "denied"),
-    ],
+    [(FolderMode.WORKSPACE, "ok"), (FolderMode.ASK, "denied"), (FolderMode.READ_ONLY, "denied"), (None, "denied")],
 )
 async def test_what_was_let_in_is_looked_at_again_before_it_is_done(
     desk: Desk, mode: FolderMode | None, outcome: str
@@ -299,9 +277,7 @@ async def test_a_grant_for_the_task_is_as_wide_as_it_says(desk: Desk) -> None:
     again = call("write_file", path="b.md", content="y")
     assert await grant(WRITE) == await grant(again)
     assert await grant(WRITE) != await grant(call("make_directory", path="a"))
-    assert await grant(call("run_command", argv=["ls"])) != await grant(
-        call("run_command", argv=["ls", "-R"])
-    )
+    assert await grant(call("run_command", argv=["ls"])) != await grant(call("run_command", argv=["ls", "-R"]))
 
 
 def test_the_gate_shows_its_tools(desk: Desk) -> None:

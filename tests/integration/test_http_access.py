@@ -50,9 +50,7 @@ def test_an_unclassified_route_cannot_be_built() -> None:
         router.get("/v1/backdoor")(lambda: None)
 
 
-@pytest.mark.parametrize(
-    "token", ["undefined", "null", "dhs_" + "A" * 43, "", "a" * 5000, "\x7f", "dhs_sample"]
-)
+@pytest.mark.parametrize("token", ["undefined", "null", "dhs_" + "A" * 43, "", "a" * 5000, "\x7f", "dhs_sample"])
 async def test_unknown_tokens_get_one_answer(rim: Rim, token: str) -> None:
     """Samples, nothing and garbage are all simply unknown (AU-02, AU-07)."""
     answer = await rim.client().get("/v1/tasks", headers={"Authorization": f"Bearer {token}"})
@@ -109,8 +107,7 @@ async def test_two_credentials_on_one_request_are_refused(rim: Rim) -> None:
 
 
 @pytest.mark.parametrize(
-    "address",
-    ["/v1/tasks?token={token}", "/v1/tasks?q={token}", "/v1/tasks/{token}", "/?access_token=x"],
+    "address", ["/v1/tasks?token={token}", "/v1/tasks?q={token}", "/v1/tasks/{token}", "/?access_token=x"]
 )
 async def test_a_token_in_an_address_is_refused_and_not_logged(
     rim: Rim, address: str, caplog: pytest.LogCaptureFixture
@@ -123,9 +120,7 @@ async def test_a_token_in_an_address_is_refused_and_not_logged(
     assert (answer.status_code, code_of(answer)) == (400, "credential_in_query")
     assert rim.owner.token not in answer.text
     assert not [
-        one
-        for one in caplog.records
-        if rim.owner.token in one.getMessage() and one.name.startswith("deskhand")
+        one for one in caplog.records if rim.owner.token in one.getMessage() and one.name.startswith("deskhand")
     ]
 
 
@@ -196,9 +191,7 @@ def test_a_kept_refusal_lasts_no_longer_than_its_window(tmp_path: Path, moved: f
     assert left == pytest.approx({-86400.0: 60.0, 0.0: 60.0, 30.0: 30.0, 61.0: 0.0}[moved])
 
 
-@pytest.mark.parametrize(
-    "route", ["GET /v1/tasks", "POST /v1/tasks", "GET /v1/devices", "POST /v1/uploads"]
-)
+@pytest.mark.parametrize("route", ["GET /v1/tasks", "POST /v1/tasks", "GET /v1/devices", "POST /v1/uploads"])
 async def test_a_runner_token_is_nothing_on_a_persons_route(rim: Rim, route: str) -> None:
     """A runner may not read or assign as a person (PA-08)."""
     _, token = await rim.device(Role.RUNNER, "runner")

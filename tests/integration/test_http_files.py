@@ -97,10 +97,7 @@ async def test_an_upload_goes_on_where_it_stopped(rim: Rim) -> None:
     known = await known_of(rim, place)
 
     assert (first.status_code, last.status_code) == (204, 204)
-    assert (where.headers["Upload-Offset"], where.headers["Upload-Length"]) == (
-        "10",
-        str(len(data)),
-    )
+    assert (where.headers["Upload-Offset"], where.headers["Upload-Length"]) == ("10", str(len(data)))
     assert known.sha256 == hashlib.sha256(data).hexdigest()
     assert (known.media_type, known.name) == ("text/markdown", "notes.md")
 
@@ -179,9 +176,7 @@ async def test_one_writer_per_upload(rim: Rim) -> None:
         ({"Upload-Length": "1", "Tus-Resumable": "0.2.2"}, 412),
     ],
 )
-async def test_what_of_tus_is_not_spoken_is_refused(
-    rim: Rim, told: dict[str, str], status: int
-) -> None:
+async def test_what_of_tus_is_not_spoken_is_refused(rim: Rim, told: dict[str, str], status: int) -> None:
     """No deferred length, no concatenation, no method override, no other version (security 2.4)."""
     answer = await rim.local.post("/v1/uploads", headers={**TUS, **told})
 
@@ -190,9 +185,7 @@ async def test_what_of_tus_is_not_spoken_is_refused(
 
 async def test_a_body_at_creation_is_refused(rim: Rim) -> None:
     """Bytes come by PATCH only."""
-    answer = await rim.local.post(
-        "/v1/uploads", content=b"x", headers={**TUS, "Upload-Length": "1"}
-    )
+    answer = await rim.local.post("/v1/uploads", content=b"x", headers={**TUS, "Upload-Length": "1"})
 
     assert answer.status_code == 413
 
@@ -212,9 +205,7 @@ async def test_more_than_was_promised_is_refused(rim: Rim) -> None:
 
     over = await patch(rim.local, place, b"12345", 0)
     chunk = await rim.local.patch(
-        place,
-        content=b"",
-        headers={**CHUNK, "Upload-Offset": "0", "Content-Length": str(UPLOAD_CHUNK_BYTES_MAX + 1)},
+        place, content=b"", headers={**CHUNK, "Upload-Offset": "0", "Content-Length": str(UPLOAD_CHUNK_BYTES_MAX + 1)}
     )
 
     assert (over.status_code, chunk.status_code) == (413, 413)
@@ -289,9 +280,7 @@ async def test_a_result_is_served_so_that_nothing_of_it_runs(
         ("lines=1-2", 200, b"0123456789"),
     ],
 )
-async def test_one_range_is_answered_and_many_are_not(
-    rim: Rim, asked: str, status: int, part: bytes
-) -> None:
+async def test_one_range_is_answered_and_many_are_not(rim: Rim, asked: str, status: int, part: bytes) -> None:
     """A download resumes; a flood of ranges is answered with the whole file once (UP-07)."""
     made = await artifact(rim, b"0123456789", "a.txt")
 

@@ -40,18 +40,13 @@ async def test_a_repeated_op_has_its_first_result(rim: Rim) -> None:
 async def test_each_op_of_a_batch_stands_alone(rim: Rim) -> None:
     """A rejected op does not take the others with it."""
     results = await post(
-        rim,
-        thread_op("op-batch-1"),
-        {"op_id": "op-batch-2", "kind": "no.such"},
-        thread_op("op-batch-3"),
+        rim, thread_op("op-batch-1"), {"op_id": "op-batch-2", "kind": "no.such"}, thread_op("op-batch-3")
     )
 
     assert [one["status"] for one in results] == ["ok", "rejected", "ok"]
 
 
-async def test_a_certificate_is_passed_on_only_for_devices_and_computers_that_there_are(
-    rim: Rim,
-) -> None:
+async def test_a_certificate_is_passed_on_only_for_devices_and_computers_that_there_are(rim: Rim) -> None:
     """The hub does not weigh it; to one computer or to all, and of nobody that is unknown or elsewhere (IS-01)."""
     word = {"device": rim.owner.device, "fingerprint": "0f", "statement": "{}", "signature": "x"}
     bodies = [word, word | {"device": "dev_none"}, word | {"runner": "run_none"}]
@@ -122,13 +117,7 @@ async def test_lists_page_by_their_cursor(rim: Rim) -> None:
 
 @pytest.mark.parametrize(
     "address",
-    [
-        "/v1/threads?limit=501",
-        "/v1/threads?limit=0",
-        "/v1/sync?after=-1",
-        "/v1/sync?wait=26",
-        "/v1/tasks?limit=x",
-    ],
+    ["/v1/threads?limit=501", "/v1/threads?limit=0", "/v1/sync?after=-1", "/v1/sync?wait=26", "/v1/tasks?limit=x"],
 )
 async def test_a_wrong_parameter_is_named(rim: Rim, address: str) -> None:
     """400 names the field that is out of its bounds."""
@@ -155,9 +144,7 @@ async def test_a_conversation_is_read_backwards(rim: Rim) -> None:
     task = (await rim.local.post("/v1/tasks", json={"text": "hello"})).json()
 
     newest = (await rim.local.get(f"/v1/threads/{task['thread']}/events?limit=1")).json()
-    before = (
-        await rim.local.get(f"/v1/threads/{task['thread']}/events?before={newest['next']}")
-    ).json()
+    before = (await rim.local.get(f"/v1/threads/{task['thread']}/events?before={newest['next']}")).json()
 
     assert newest["items"][0]["seq"] == int(newest["next"])
     assert all(one["seq"] < int(newest["next"]) for one in before["items"])
@@ -165,11 +152,7 @@ async def test_a_conversation_is_read_backwards(rim: Rim) -> None:
 
 async def test_every_setting_is_listed_with_its_default(rim: Rim) -> None:
     """What was never changed shows its default; what was, its value."""
-    op = {
-        "op_id": "op-setting-1",
-        "kind": "settings.put",
-        "body": {"name": "lease_seconds", "value": 60},
-    }
+    op = {"op_id": "op-setting-1", "kind": "settings.put", "body": {"name": "lease_seconds", "value": 60}}
     await post(rim, op)
 
     rows = {one["id"]: one for one in (await rim.local.get("/v1/settings")).json()["items"]}
@@ -181,16 +164,7 @@ async def test_every_setting_is_listed_with_its_default(rim: Rim) -> None:
 
 @pytest.mark.parametrize(
     "path",
-    [
-        "snapshot",
-        "approvals?open=1",
-        "questions?open=1",
-        "runners",
-        "folders",
-        "deliveries",
-        "devices",
-        "commands",
-    ],
+    ["snapshot", "approvals?open=1", "questions?open=1", "runners", "folders", "deliveries", "devices", "commands"],
 )
 async def test_every_list_answers_a_new_account(rim: Rim, path: str) -> None:
     """An empty account has empty lists, not errors."""
@@ -206,12 +180,8 @@ async def test_a_push_goes_to_a_known_service_and_has_a_fate(rim: Rim) -> None:
     keys = {"p256dh": "BPoint", "auth": "secret"}
 
     none = await client.post("/v1/push/test")
-    inward = await client.post(
-        "/v1/push/subscriptions", json={"endpoint": "http://169.254.169.254/", "keys": keys}
-    )
-    known = await client.post(
-        "/v1/push/subscriptions", json={"endpoint": "https://push.example/abc", "keys": keys}
-    )
+    inward = await client.post("/v1/push/subscriptions", json={"endpoint": "http://169.254.169.254/", "keys": keys})
+    known = await client.post("/v1/push/subscriptions", json={"endpoint": "https://push.example/abc", "keys": keys})
     tried = await client.post("/v1/push/test")
     rows = (await client.get("/v1/deliveries")).json()["items"]
     typed = await rim.local.post("/v1/push/test")

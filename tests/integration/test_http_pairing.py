@@ -31,11 +31,7 @@ async def invited(rim: Rim, **wish: object) -> dict[str, str]:
 
 
 async def admit(rim: Rim, request: str, *, yes: bool = True) -> httpx.Response:
-    op = {
-        "op_id": f"op-{request}",
-        "kind": "device.admit",
-        "body": {"request": request, "admit": yes},
-    }
+    op = {"op_id": f"op-{request}", "kind": "device.admit", "body": {"request": request, "admit": yes}}
     return await rim.local.post("/v1/ops", json={"ops": [op]})
 
 
@@ -89,12 +85,7 @@ async def test_only_the_browser_of_this_computers_user_widens_what_it_may_use(ri
         devices.append(claimed.device)
 
     await pairing.use_here(devices[0], wish, peer=mine)
-    for device, uid in (
-        (devices[0], 8),
-        (devices[0], None),
-        (devices[1], 7),
-        (rim.owner.device, 7),
-    ):
+    for device, uid in ((devices[0], 8), (devices[0], None), (devices[1], 7), (rim.owner.device, 7)):
         with pytest.raises(DeskhandError):
             await pairing.use_here(device, wish, peer=Peer(address="127.0.0.1", uid=uid))
 
@@ -136,9 +127,7 @@ async def test_a_credential_is_handed_out_once(rim: Rim) -> None:
     asked = await rim.client().post("/v1/pair", json={"invite": made["invite"], "name": "x"})
     claim = {"request": asked.json()["request"], "secret": asked.json()["secret"]}
 
-    answers = await asyncio.gather(
-        *(rim.client().post("/v1/pair/claim", json=claim) for _ in range(5))
-    )
+    answers = await asyncio.gather(*(rim.client().post("/v1/pair/claim", json=claim) for _ in range(5)))
 
     assert sorted(one.status_code for one in answers) == [200, 410, 410, 410, 410]
 
@@ -148,9 +137,7 @@ async def test_of_many_at_once_one_uses_the_invitation(rim: Rim) -> None:
     made = await invited(rim)
     ways = [{"invite": made["invite"]}, {"code": made["code"]}] * 4
 
-    answers = await asyncio.gather(
-        *(rim.client().post("/v1/pair", json={**way, "name": "x"}) for way in ways)
-    )
+    answers = await asyncio.gather(*(rim.client().post("/v1/pair", json={**way, "name": "x"}) for way in ways))
 
     assert [one.status_code for one in answers].count(202) == 1
 
@@ -160,9 +147,7 @@ async def test_kind_and_role_belong_to_the_invitation(rim: Rim, wish: dict[str, 
     """Who redeems an invitation cannot ask for another kind or for more (PA-04)."""
     made = await invited(rim, kind="cli", role="viewer")
 
-    answer = await rim.client().post(
-        "/v1/pair", json={"invite": made["invite"], "name": "x", **wish}
-    )
+    answer = await rim.client().post("/v1/pair", json={"invite": made["invite"], "name": "x", **wish})
 
     assert (answer.status_code, code_of(answer)) == (403, "forbidden")
 
@@ -171,10 +156,7 @@ async def test_guessing_codes_ends_soon_and_the_link_still_works(rim: Rim) -> No
     """Five wrong tries close the codes for that address, not the owner's own link (PA-01)."""
     made = await invited(rim, kind="cli", admits_alone=True)
     wrong = "000000" if made["code"] != "000000" else "000001"
-    tries = [
-        await rim.client().post("/v1/pair", json={"code": wrong, "name": "x"})
-        for _ in range(CODE_TRIES_MAX + 1)
-    ]
+    tries = [await rim.client().post("/v1/pair", json={"code": wrong, "name": "x"}) for _ in range(CODE_TRIES_MAX + 1)]
 
     right = await rim.client().post("/v1/pair", json={"code": made["code"], "name": "x"})
     link = await rim.client().post("/v1/pair", json={"invite": made["invite"], "name": "x"})
@@ -200,10 +182,7 @@ async def test_strangers_of_all_addresses_share_one_budget_for_codes(rim: Rim) -
 
 async def test_waiting_requests_are_bounded(rim: Rim) -> None:
     """Many requests at once never exceed what a person could look at (PA-02)."""
-    links = [
-        await rim.pairing.create_invite(rim.owner.account, InviteAsk())
-        for _ in range(PAIR_PENDING_MAX + 10)
-    ]
+    links = [await rim.pairing.create_invite(rim.owner.account, InviteAsk()) for _ in range(PAIR_PENDING_MAX + 10)]
 
     answers = await asyncio.gather(
         *(rim.client().post("/v1/pair", json={"invite": one.invite, "name": "x"}) for one in links)
@@ -229,9 +208,7 @@ async def test_the_secret_of_a_request_is_needed_to_claim_it(rim: Rim) -> None:
     made = await invited(rim, admits_alone=True)
     asked = await rim.client().post("/v1/pair", json={"invite": made["invite"], "name": "x"})
 
-    answer = await rim.client().post(
-        "/v1/pair/claim", json={"request": asked.json()["request"], "secret": "guess"}
-    )
+    answer = await rim.client().post("/v1/pair/claim", json={"request": asked.json()["request"], "secret": "guess"})
 
     assert (answer.status_code, code_of(answer)) == (410, "invite_invalid")
 
@@ -288,9 +265,7 @@ async def test_a_restart_keeps_the_owner_and_a_revoked_one_is_made_anew(rim: Rim
     assert (old.status_code, new.status_code) == (401, 200)
 
 
-async def test_the_claim_page_is_private_and_carries_the_secret_in_the_fragment(
-    tmp_path: Path,
-) -> None:
+async def test_the_claim_page_is_private_and_carries_the_secret_in_the_fragment(tmp_path: Path) -> None:
     """The browser is opened on a file only this user can read, not on the link (security 2.3)."""
     path = write_claim_page(tmp_path, url="http://127.0.0.1:3375", secret="dhs_abc")
 

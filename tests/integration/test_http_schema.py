@@ -90,11 +90,7 @@ def drive(driver: Driver, operation: Operation, *, as_owner: bool) -> None:
         derandomize=True,
         database=None,
         phases=[Phase.generate],
-        suppress_health_check=[
-            HealthCheck.too_slow,
-            HealthCheck.filter_too_much,
-            HealthCheck.data_too_large,
-        ],
+        suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much, HealthCheck.data_too_large],
     )
     @given(case=operation.cases)
     def one(case: schemathesis.Case[Any]) -> None:

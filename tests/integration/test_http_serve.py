@@ -57,18 +57,10 @@ async def test_a_stream_gives_the_past_then_what_comes(tmp_path: Path) -> None:
             live = await anext(seen)
 
     assert answer.headers["Content-Type"].startswith("text/event-stream")
-    assert (answer.headers["X-Accel-Buffering"], answer.headers["Cache-Control"]) == (
-        "no",
-        "no-store, no-transform",
-    )
+    assert (answer.headers["X-Accel-Buffering"], answer.headers["Cache-Control"]) == ("no", "no-store, no-transform")
     assert (log["event"], log["id"]) == ("heartbeat", "1")
     assert json.loads(log["data"]) == {"incarnation": "", "head": 2}
-    assert (past["event"], past["id"], beat["event"], beat["id"]) == (
-        "event",
-        "2",
-        "heartbeat",
-        "2",
-    )
+    assert (past["event"], past["id"], beat["event"], beat["id"]) == ("event", "2", "heartbeat", "2")
     assert json.loads(live["data"])["body"]["title"] == "Now"
     assert live["id"] == "3"
 
@@ -87,19 +79,14 @@ async def test_a_revoked_device_is_cut_at_once(tmp_path: Path) -> None:
             again = await phone.get("/v1/sync")
 
     assert took < 2
-    assert "device.revoked" not in [
-        json.loads(one.get("data", "{}")).get("kind") for one in rest[:-1]
-    ]
+    assert "device.revoked" not in [json.loads(one.get("data", "{}")).get("kind") for one in rest[:-1]]
     assert again.status_code == 401
 
 
 async def test_too_many_streams_of_one_device_are_refused_with_a_status(tmp_path: Path) -> None:
     """The seventeenth stream is a 429 with a time, not a stream that says nothing (RL-02)."""
     async with running(tmp_path) as (rim, answering), client(answering, rim.owner.token) as owner:
-        opened = [
-            await owner.send(owner.build_request("GET", "/v1/stream"), stream=True)
-            for _ in range(17)
-        ]
+        opened = [await owner.send(owner.build_request("GET", "/v1/stream"), stream=True) for _ in range(17)]
         for answer in opened:
             await answer.aclose()
 
@@ -107,9 +94,7 @@ async def test_too_many_streams_of_one_device_are_refused_with_a_status(tmp_path
     assert "Retry-After" in opened[-1].headers
 
 
-async def test_a_reader_that_does_not_read_is_dropped(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_reader_that_does_not_read_is_dropped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The connection is gone after the patience is over; nothing is kept for it (RL-04)."""
     monkeypatch.setattr(messages, "STALL_SECONDS_MAX", 0.3)
     async with running(tmp_path) as (rim, answering):
@@ -132,9 +117,7 @@ async def test_a_reader_that_does_not_read_is_dropped(
     assert number > 1
 
 
-async def test_a_connection_that_asks_nothing_is_closed(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_connection_that_asks_nothing_is_closed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Half a header for ever does not hold a connection (RL-01)."""
     monkeypatch.setattr(serve, "HEADER_SECONDS_MAX", 0.2)
     async with running(tmp_path) as (_, answering):
@@ -165,14 +148,8 @@ async def test_stopping_ends_open_streams_quickly(tmp_path: Path) -> None:
     """Streams are ended by us, so that the end does not wait for anybody."""
     async with open_rim(tmp_path, on_disk=True) as rim:
         clock = rim.hub.clock
-        async with (
-            serving(rim.hub, rim.app) as answering,
-            client(answering, rim.owner.token) as owner,
-        ):
-            opened = [
-                await owner.send(owner.build_request("GET", "/v1/stream"), stream=True)
-                for _ in range(5)
-            ]
+        async with serving(rim.hub, rim.app) as answering, client(answering, rim.owner.token) as owner:
+            opened = [await owner.send(owner.build_request("GET", "/v1/stream"), stream=True) for _ in range(5)]
             begun = clock.monotonic()
         took = clock.monotonic() - begun
 
@@ -193,10 +170,7 @@ async def test_sigterm_ends_a_process_with_open_streams(tmp_path: Path) -> None:
     assert process.stdout is not None
     ready = json.loads(await process.stdout.readline())
     told = {"Authorization": f"Bearer {ready['token']}"}
-    async with (
-        httpx.AsyncClient(headers=told) as owner,
-        owner.stream("GET", f"{ready['url']}/v1/stream") as answer,
-    ):
+    async with httpx.AsyncClient(headers=told) as owner, owner.stream("GET", f"{ready['url']}/v1/stream") as answer:
         await anext(answer.aiter_lines())
         process.send_signal(signal.SIGTERM)
         async with asyncio.timeout(3):

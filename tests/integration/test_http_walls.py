@@ -88,9 +88,7 @@ async def test_a_page_that_does_not_say_its_origin_cannot_write(page: httpx.Asyn
 
 
 @pytest.mark.parametrize("site", ["cross-site", "same-site", "none"])
-async def test_a_browser_that_says_the_request_is_foreign_is_believed(
-    page: httpx.AsyncClient, site: str
-) -> None:
+async def test_a_browser_that_says_the_request_is_foreign_is_believed(page: httpx.AsyncClient, site: str) -> None:
     """Sec-Fetch-Site other than same-origin ends a page's request, reading too."""
     answer = await page.get("/v1/tasks", headers={"Sec-Fetch-Site": site})
 
@@ -117,9 +115,7 @@ async def test_only_the_exact_content_type_is_read(rim: Rim, kind: str) -> None:
 
 async def test_a_packed_body_is_not_unpacked(rim: Rim) -> None:
     """A compressed bomb is refused by its header (OR-08)."""
-    answer = await rim.local.post(
-        "/v1/ops", content=b"\x1f\x8b", headers={**JSON, "Content-Encoding": "gzip"}
-    )
+    answer = await rim.local.post("/v1/ops", content=b"\x1f\x8b", headers={**JSON, "Content-Encoding": "gzip"})
 
     assert answer.status_code == 415
 
@@ -182,9 +178,7 @@ async def test_a_body_that_stalls_is_given_up(rim: Rim, monkeypatch: pytest.Monk
     assert (answer.status_code, code_of(answer)) == (408, "body_timeout")
 
 
-@pytest.mark.parametrize(
-    ("said", "status"), [("1", 200), ("0", 426), ("2", 426), ("x", 400), ("9" * 50, 400)]
-)
+@pytest.mark.parametrize(("said", "status"), [("1", 200), ("0", 426), ("2", 426), ("x", 400), ("9" * 50, 400)])
 async def test_another_protocol_is_told_to_upgrade(rim: Rim, said: str, status: int) -> None:
     """Outside the range of versions a client gets 426, not a surprise."""
     answer = await rim.local.get("/v1/tasks", headers={"Deskhand-Protocol": said})

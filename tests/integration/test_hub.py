@@ -65,9 +65,7 @@ class _House:
     hub: Hub
     postman: _Postman
 
-    async def op(
-        self, who: Principal, kind: str, body: Mapping[str, object], **about: str
-    ) -> OpResult:
+    async def op(self, who: Principal, kind: str, body: Mapping[str, object], **about: str) -> OpResult:
         op = Op.from_json({"op_id": IDS.new("op"), "kind": kind, "body": body, **about})
         return (await self.hub.submit(who, [op]))[0]
 
@@ -82,22 +80,12 @@ async def _house(*answers: SendOutcome) -> AsyncGenerator[_House]:
     store = open_memory_store(open_memory_disk(), CLOCK)
     postman = _Postman(*answers)
     hub = Hub(
-        store=store,
-        blobs=MemoryBlobs(),
-        clock=CLOCK,
-        ids=IDS,
-        notifiers={"webpush": postman},
-        spread=lambda: 0.0,
+        store=store, blobs=MemoryBlobs(), clock=CLOCK, ids=IDS, notifiers={"webpush": postman}, spread=lambda: 0.0
     )
     await store.create_account(ACCOUNT)
     for who, kind in ((OWNER, "cli"), (PHONE, "page"), (LAPTOP, "runner")):
-        device = Device.from_json(
-            {"id": who.id, "name": who.id, "kind": kind, "role": who.role, "created_at": "2026"}
-        )
-        await store.write(
-            ACCOUNT,
-            lambda tx, device=device: admit(tx, device, token_sha256=device.id, actor=OWNER.id),
-        )
+        device = Device.from_json({"id": who.id, "name": who.id, "kind": kind, "role": who.role, "created_at": "2026"})
+        await store.write(ACCOUNT, lambda tx, device=device: admit(tx, device, token_sha256=device.id, actor=OWNER.id))
     await hub.start()
     try:
         yield _House(hub=hub, postman=postman)
@@ -106,9 +94,7 @@ async def _house(*answers: SendOutcome) -> AsyncGenerator[_House]:
         await store.close()
 
 
-async def _until(
-    hub: Hub, who: Principal, ready: Callable[[Event], bool], *, after: int = 0
-) -> Event:
+async def _until(hub: Hub, who: Principal, ready: Callable[[Event], bool], *, after: int = 0) -> Event:
     async with asyncio.timeout(5), aclosing(hub.stream(who, after=after)) as stream:
         async for frame in stream:
             if frame.event is not None and ready(frame.event):
@@ -186,9 +172,7 @@ async def test_everybody_sees_the_same_gap_free_order() -> None:
             for number in range(20):
                 who = (OWNER, PHONE)[number % 2]
                 group.create_task(house.op(who, "thread.create", {"title": str(number)}))
-                group.create_task(
-                    house.op(who, "settings.put", {"name": "language", "value": "ko"})
-                )
+                group.create_task(house.op(who, "settings.put", {"name": "language", "value": "ko"}))
         late = await hear(OWNER)
 
         expected = list(range(head + 1, head + 41))
@@ -321,12 +305,7 @@ async def test_a_finished_task_notifies_once_and_a_failing_road_is_tried_again()
     async with _house(retry) as house, _laptop_there(house):
         await house.hub.store.put_subscription(
             PushSubscription(
-                id="sub_1",
-                account=ACCOUNT,
-                device=PHONE.id,
-                endpoint="https://push",
-                p256dh="p",
-                auth="a",
+                id="sub_1", account=ACCOUNT, device=PHONE.id, endpoint="https://push", p256dh="p", auth="a"
             )
         )
         posted = await house.op(OWNER, "message.post", {"text": "/brief notes"})
@@ -352,10 +331,7 @@ async def test_a_lying_epoch_changes_nothing() -> None:
         result = await house.op(
             LAPTOP,
             "event.append",
-            {
-                "kind": "task.finished",
-                "body": {"epoch": 7, "state": "failed", "verdict": "not_done"},
-            },
+            {"kind": "task.finished", "body": {"epoch": 7, "state": "failed", "verdict": "not_done"}},
             task=before.id,
         )
 
@@ -386,16 +362,12 @@ async def test_somebody_elses_task_does_not_exist(role: Role) -> None:
         ("message.post", {"text": "rather do this", "as": "steer"}),
     ],
 )
-async def test_a_member_moves_nobody_elses_work_in_a_thread_of_theirs(
-    kind: str, body: dict[str, Any]
-) -> None:
+async def test_a_member_moves_nobody_elses_work_in_a_thread_of_theirs(kind: str, body: dict[str, Any]) -> None:
     """PA-03, IS-02: a thread that a member began may hold the owner's tasks; those stay the owner's."""
     member = Principal(account=ACCOUNT, id="dev_member", role=Role.MEMBER)
     async with _house() as house:
         thread = await house.op(member, "thread.create", {"title": "Ours"})
-        posted = await house.op(
-            OWNER, "message.post", {"text": "/brief notes"}, thread=thread.id or ""
-        )
+        posted = await house.op(OWNER, "message.post", {"text": "/brief notes"}, thread=thread.id or "")
         named = {"to": posted.task} if kind == "message.post" else {}
         about = {} if named else {"task": posted.task or ""}
 

@@ -237,8 +237,7 @@ async def test_the_account_may_forbid_what_a_computer_lists(home: Path) -> None:
     repeated = answer(b"you said tokn-9a7c", "X: y")
     async with canary({"/": repeated}) as site:
         config_path().write_text(
-            f'[internet]\nhosts = ["{site.host}"]\ncredentials = ["{site.host}/ X-Key: {{mine}}"]\n',
-            "utf-8",
+            f'[internet]\nhosts = ["{site.host}"]\ncredentials = ["{site.host}/ X-Key: {{mine}}"]\n', "utf-8"
         )
         Safe(home).put("mine", "tokn-9a7c")
         laptop = Laptop(home, [Obedient([END])])

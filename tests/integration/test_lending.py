@@ -25,9 +25,7 @@ END = Done(summary="x")
 async def test_a_lying_hub_cannot_lend(tmp_path: Path, lent: tuple[str, ...]) -> None:
     """PA-03, IS-02: work for a member to whom nothing is lent here is refused, whatever the hub calls lent."""
     laptop = Laptop(tmp_path, [Obedient([WRITE, END])])
-    folder = grant_folder(
-        laptop.home, laptop.folder, mode=FolderMode.WORKSPACE, lending=Lending(to=lent)
-    )
+    folder = grant_folder(laptop.home, laptop.folder, mode=FolderMode.WORKSPACE, lending=Lending(to=lent))
 
     async with laptop:
         said = Folder(
@@ -58,9 +56,7 @@ async def test_work_for_a_member_is_done_where_it_is_lent(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("with_folder", [True, False])
-async def test_lending_that_is_taken_back_stops_the_work(
-    tmp_path: Path, *, with_folder: bool
-) -> None:
+async def test_lending_that_is_taken_back_stops_the_work(tmp_path: Path, *, with_folder: bool) -> None:
     """RO-05: also where the results go to a place of their own."""
     laptop = Laptop(tmp_path, [])
     lending = Lending(to=("dev_member",))
@@ -87,9 +83,7 @@ async def test_checks_of_a_member_are_not_run(tmp_path: Path) -> None:
     folder = grant_folder(laptop.home, laptop.folder, mode=FolderMode.WORKSPACE, lending=lending)
 
     async with laptop:
-        task = laptop.hub.assign(
-            "x", agent="scripted", folder=folder.id, member="dev_member", checks=("touch owned",)
-        )
+        task = laptop.hub.assign("x", agent="scripted", folder=folder.id, member="dev_member", checks=("touch owned",))
         await laptop.finish(task)
 
     assert laptop.box.ran == []

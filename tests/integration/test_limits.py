@@ -7,22 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from deskhand.ports import (
-    Done,
-    Move,
-    Spent,
-    Turn,
-    Wishes,
-)
+from deskhand.ports import Done, Move, Spent, Turn, Wishes
 from deskhand.protocol import events as ev
 from deskhand.protocol.objects import FolderMode
-from deskhand.protocol.tasks import (
-    Budget,
-    Money,
-    TaskState,
-    Usage,
-    Verdict,
-)
+from deskhand.protocol.tasks import Budget, Money, TaskState, Usage, Verdict
 from deskhand.testing.agents import Obedient, call, wish
 from tests.judged import Judged, ended, said
 from tests.laptop import Laptop, until
@@ -147,9 +135,7 @@ def _counting(history: Sequence[Turn]) -> Move:
 
 
 def _counting_with(spent: Spent) -> Callable[[Sequence[Turn]], Move]:
-    return lambda history: Wishes(
-        calls=(call("write_file", path=f"{len(history)}.md", content="x"),), spent=spent
-    )
+    return lambda history: Wishes(calls=(call("write_file", path=f"{len(history)}.md", content="x"),), spent=spent)
 
 
 async def test_a_task_that_asks_too_often_waits_until_it_is_let_go_on(tmp_path: Path) -> None:

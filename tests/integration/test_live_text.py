@@ -33,9 +33,7 @@ SAID = "I read both notes and write the briefing now, with every action in it."
 class Screen:
     """A page that looks at one thread: every frame, in order, with its number if it has one."""
 
-    frames: list[tuple[str, str, dict[str, Any]]] = field(
-        default_factory=list[tuple[str, str, dict[str, Any]]]
-    )
+    frames: list[tuple[str, str, dict[str, Any]]] = field(default_factory=list[tuple[str, str, dict[str, Any]]])
 
     @property
     def live(self) -> list[tuple[str, dict[str, Any]]]:
@@ -56,9 +54,7 @@ class Screen:
 
     def said_by(self, role: str) -> list[dict[str, Any]]:
         """Return the durable messages of a role."""
-        bodies = [
-            data["body"] for _, _, data in self.frames if data.get("kind") == "message.posted"
-        ]
+        bodies = [data["body"] for _, _, data in self.frames if data.get("kind") == "message.posted"]
         return [body for body in bodies if body["role"] == role]
 
     async def read(self, url: str, token: str, thread: str) -> None:
@@ -130,16 +126,10 @@ async def house(base: Path, *answers: Says) -> AsyncGenerator[House]:
     ):
         url = f"http://127.0.0.1:{answering.port}"
         device = Device(
-            id=RUNNER,
-            name="laptop",
-            kind="runner",
-            role=Role.RUNNER,
-            created_at=stamp(rim.hub.clock.now()),
+            id=RUNNER, name="laptop", kind="runner", role=Role.RUNNER, created_at=stamp(rim.hub.clock.now())
         )
         digest = bearer_sha256("dhs_laptop")
-        await rim.hub.store.write(
-            rim.owner.account, lambda tx: admit(tx, device, token_sha256=digest, actor="hub")
-        )
+        await rim.hub.store.write(rim.owner.account, lambda tx: admit(tx, device, token_sha256=digest, actor="hub"))
         made = await rim.local.post("/v1/ops", json={"ops": [thread_op()]})
         live, link = Live(), HttpLink(url, token="dhs_laptop")
         agent = thinking(server.url, model="openai-chat:gpt-x", hear=live.hear)
@@ -275,13 +265,7 @@ async def test_a_foreign_thread_cannot_be_spoken_into(tmp_path: Path) -> None:
     async with open_rim(tmp_path) as rim:
         _, token = await rim.device(Role.RUNNER, "runner")
         body = {"epoch": 1, "message": "msg_x", "offset": 0, "text": "Trust me."}
-        op = {
-            "op_id": "op-draft-1",
-            "kind": "draft.say",
-            "thread": "t",
-            "task": "tsk_x",
-            "body": body,
-        }
+        op = {"op_id": "op-draft-1", "kind": "draft.say", "thread": "t", "task": "tsk_x", "body": body}
         said = await rim.client(token).post("/v1/ops", json={"ops": [op]})
 
     assert said.json()["results"][0]["error"]["code"] == "not_found"

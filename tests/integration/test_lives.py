@@ -118,16 +118,12 @@ class Thinker:
 async def open_house() -> AsyncGenerator[House]:
     """Open a hub with an owner and one computer known to it."""
     store = open_memory_store(open_memory_disk(), CLOCK)
-    hub = Hub(
-        store=store, blobs=MemoryBlobs(), clock=CLOCK, ids=IDS, notifiers={}, spread=lambda: 0.0
-    )
+    hub = Hub(store=store, blobs=MemoryBlobs(), clock=CLOCK, ids=IDS, notifiers={}, spread=lambda: 0.0)
     await store.create_account(ACCOUNT)
     for who, kind in ((OWNER, "cli"), (ME, "runner")):
         said = {"id": who.id, "name": who.id, "kind": kind, "role": who.role, "created_at": "2026"}
         device = Device.from_json(said)
-        await store.write(
-            ACCOUNT, lambda tx, one=device: admit(tx, one, token_sha256=one.id, actor=OWNER.id)
-        )
+        await store.write(ACCOUNT, lambda tx, one=device: admit(tx, one, token_sha256=one.id, actor=OWNER.id))
     await hub.start()
     try:
         yield House(hub=hub)
@@ -210,10 +206,7 @@ async def test_every_word_of_a_replaced_copy_is_refused(tmp_path: Path) -> None:
             ("event.append", {"kind": "step.started", "body": step}),
             ("event.append", {"kind": "task.finished", "body": finished}),
         ]
-        ops = [
-            Op(op_id=IDS.new("op"), kind=kind, task=task, life=former, body=body)
-            for kind, body in bodies * 25
-        ]
+        ops = [Op(op_id=IDS.new("op"), kind=kind, task=task, life=former, body=body) for kind, body in bodies * 25]
 
         results = await house.hub.submit(ME, ops)
         taken = [one.op_id for one in results if one.status != "rejected"]
@@ -225,9 +218,7 @@ async def test_every_word_of_a_replaced_copy_is_refused(tmp_path: Path) -> None:
         assert await house.hub.store.head(ACCOUNT) == head
 
 
-async def test_a_home_put_back_in_its_own_place_is_noticed_by_what_the_hub_heard(
-    tmp_path: Path,
-) -> None:
+async def test_a_home_put_back_in_its_own_place_is_noticed_by_what_the_hub_heard(tmp_path: Path) -> None:
     """R9: the files are where they were, byte for byte older; the hub knows more, so nothing is played again (R4)."""
     async with open_house() as house:
         laptop = house.computer(tmp_path / "laptop")
@@ -253,9 +244,7 @@ async def test_a_home_put_back_in_its_own_place_is_noticed_by_what_the_hub_heard
         assert (await house.task(done)).state is TaskState.COMPLETED
 
 
-async def test_a_home_that_was_put_back_as_other_files_is_noticed_without_a_hub(
-    tmp_path: Path,
-) -> None:
+async def test_a_home_that_was_put_back_as_other_files_is_noticed_without_a_hub(tmp_path: Path) -> None:
     """R9: another file in the same place is another life, also where nobody can be asked."""
     async with open_house() as house:
         laptop = house.computer(tmp_path / "laptop")

@@ -50,12 +50,7 @@ async def own() -> AsyncGenerator[Embedded]:
 
 def tiny(context_tokens: int = 2048) -> Offer:
     """Return the model as it would be offered."""
-    return Offer(
-        name="local:tiny",
-        model="openai-chat:tiny",
-        context_tokens=context_tokens,
-        file=str(model_file()),
-    )
+    return Offer(name="local:tiny", model="openai-chat:tiny", context_tokens=context_tokens, file=str(model_file()))
 
 
 def process_of(own: Embedded) -> int:
@@ -122,9 +117,7 @@ async def test_tools_and_their_results_go_through_the_agents_own_path(own: Embed
     call = ToolCall(tool="list_files", arguments={"path": "."}, title="list files .")
     result = ToolResult(outcome="ok", value={}, text="a.md")
 
-    move = asyncio.ensure_future(
-        agent.move(brief, [Turn(move=Wishes(calls=(call,)), results=(result,))])
-    )
+    move = asyncio.ensure_future(agent.move(brief, [Turn(move=Wishes(calls=(call,)), results=(result,))]))
     while not (piece := await heard.get()):
         pass
     move.cancel()
@@ -185,9 +178,7 @@ async def test_one_that_died_is_started_again(own: Embedded) -> None:
     assert "choices" in await said(after, max_tokens=3)
 
 
-async def test_a_file_that_cannot_be_loaded_is_said_to_be_none(
-    own: Embedded, tmp_path: Path
-) -> None:
+async def test_a_file_that_cannot_be_loaded_is_said_to_be_none(own: Embedded, tmp_path: Path) -> None:
     """No endless waiting for a model that never comes."""
     broken = tmp_path / "broken.gguf"
     broken.write_bytes(model_file().read_bytes()[:2_000_000])
@@ -236,9 +227,7 @@ def _alive(pid: int) -> bool:
         return False
 
 
-async def test_an_installed_model_is_served_under_its_own_name(
-    own: Embedded, tmp_path: Path
-) -> None:
+async def test_an_installed_model_is_served_under_its_own_name(own: Embedded, tmp_path: Path) -> None:
     """From file to answer; what the card shows is its name and not where it lies."""
     clock = SystemClock()
     found = await install(str(model_file()), tmp_path, clock=clock, progress=lambda _, __: None)

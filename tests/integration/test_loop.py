@@ -24,13 +24,7 @@ from deskhand.ports import (
 )
 from deskhand.protocol import events as ev
 from deskhand.protocol.events import body_of
-from deskhand.protocol.tasks import (
-    Brief,
-    Check,
-    PlanItem,
-    TaskState,
-    Verdict,
-)
+from deskhand.protocol.tasks import Brief, Check, PlanItem, TaskState, Verdict
 from deskhand.testing.agents import Obedient, call, check, wish
 from tests.judged import Judged, Waiting, ended, said
 from tests.laptop import Box, Fuse, Laptop, until
@@ -85,9 +79,7 @@ async def test_a_verifiers_yes_alone_is_unverified_and_with_ours_verified(tmp_pa
     (tmp_path / "b").mkdir()
 
     alone = await ended(Laptop(tmp_path / "a", [Judged([WRITE, DONE])]), criteria=("a",))
-    both = await ended(
-        Laptop(tmp_path / "b", [Judged([WRITE, DONE])]), criteria=("a",), checks=("true",)
-    )
+    both = await ended(Laptop(tmp_path / "b", [Judged([WRITE, DONE])]), criteria=("a",), checks=("true",))
 
     assert [one.ran_by for one in alone.checks] == ["verifier"]
     assert (alone.verdict, both.verdict) == (Verdict.UNVERIFIED, Verdict.VERIFIED)
@@ -111,9 +103,7 @@ async def test_a_verifiers_no_sends_the_agent_back_with_what_is_missing(tmp_path
     seen = await ended(Laptop(tmp_path, [agent], tries_max=3), criteria=("it says goodbye",))
 
     assert (seen.tries, seen.verdict) == (2, Verdict.UNVERIFIED)
-    assert [(one.name, one.passed, one.ran_by) for one in seen.checks] == [
-        ("it says goodbye", True, "verifier")
-    ]
+    assert [(one.name, one.passed, one.ran_by) for one in seen.checks] == [("it says goodbye", True, "verifier")]
 
 
 @pytest.mark.parametrize("error", [DeskhandError(Code.MODEL_BUSY), RuntimeError("broke")])
@@ -125,11 +115,7 @@ async def test_a_verifier_that_cannot_answer_is_no_check(tmp_path: Path, error: 
 
     seen = await ended(Laptop(tmp_path, [Judged([WRITE, DONE], says=silent)]), criteria=("a",))
 
-    assert (seen.state, seen.verdict, seen.checks) == (
-        TaskState.COMPLETED,
-        Verdict.UNVERIFIED,
-        (),
-    )
+    assert (seen.state, seen.verdict, seen.checks) == (TaskState.COMPLETED, Verdict.UNVERIFIED, ())
 
 
 async def test_a_verifier_speaks_in_its_own_name_only(tmp_path: Path) -> None:
@@ -143,9 +129,7 @@ async def test_a_verifier_speaks_in_its_own_name_only(tmp_path: Path) -> None:
     assert (seen.verdict, seen.checks[0].ran_by) == (Verdict.UNVERIFIED, "verifier")
 
 
-async def test_an_edit_in_the_middle_of_verification_changes_what_is_checked(
-    tmp_path: Path,
-) -> None:
+async def test_an_edit_in_the_middle_of_verification_changes_what_is_checked(tmp_path: Path) -> None:
     """What was judged for other words stands for nothing: it is judged again, and those checks are gone."""
 
     def edited(brief: Brief, criteria: Sequence[str], _: object) -> tuple[Check, ...]:
@@ -153,9 +137,7 @@ async def test_an_edit_in_the_middle_of_verification_changes_what_is_checked(
             laptop.hub.edit(brief.task, "new")
         return tuple(Check(name=one, passed=True) for one in criteria)
 
-    async def judge(
-        brief: Brief, criteria: Sequence[str], evidence: Sequence[Evidence]
-    ) -> Judgement:
+    async def judge(brief: Brief, criteria: Sequence[str], evidence: Sequence[Evidence]) -> Judgement:
         judged = await Judged.judge(agent, brief, criteria, evidence)
         await until(lambda: laptop.rows.criteria(brief.task) == ("new",))
         return judged
@@ -201,11 +183,7 @@ async def test_the_plan_ticks_live(tmp_path: Path) -> None:
     seen = await ended(laptop)
 
     bodies = map(body_of, laptop.hub.account.log)
-    assert [one.items for one in bodies if isinstance(one, ev.PlanUpdated)] == [
-        first,
-        second,
-        third,
-    ]
+    assert [one.items for one in bodies if isinstance(one, ev.PlanUpdated)] == [first, second, third]
     assert seen.plan == third
 
 
@@ -236,9 +214,7 @@ async def test_the_same_mistake_twice_is_told_and_then_ends_honestly(tmp_path: P
     """Three tries at most; the agent hears that it changed nothing."""
     agent = Obedient([WRITE, DONE])
 
-    seen = await ended(
-        Laptop(tmp_path, [agent], box=Box(does=_fail), tries_max=3), checks=("make test",)
-    )
+    seen = await ended(Laptop(tmp_path, [agent], box=Box(does=_fail), tries_max=3), checks=("make test",))
 
     told = [[one.text for one in turn.results] for turn in agent.seen[-1][1:]]
     again = "The same mistake as in the try before, in the same files: nothing was mended."
@@ -294,14 +270,10 @@ async def test_what_had_effects_or_checks_is_never_a_plain_answer(
 # --- words of the person, words for the person -------------------------------------------------------------------
 
 
-async def test_a_word_that_comes_while_the_result_is_checked_gives_another_round(
-    tmp_path: Path,
-) -> None:
+async def test_a_word_that_comes_while_the_result_is_checked_gives_another_round(tmp_path: Path) -> None:
     """Late steering is not lost: the agent hears it before anything is called done."""
 
-    async def judge(
-        brief: Brief, criteria: Sequence[str], evidence: Sequence[Evidence]
-    ) -> Judgement:
+    async def judge(brief: Brief, criteria: Sequence[str], evidence: Sequence[Evidence]) -> Judgement:
         if not agent.judged:
             laptop.hub.steer(brief.task, "also in Korean")
             await until(lambda: laptop.rows.steering(brief.task, after=0))

@@ -15,13 +15,7 @@ from pathlib import Path
 import pytest
 from typing_extensions import override
 
-from deskhand.agents.builtin.installing import (
-    Installed,
-    install,
-    offers,
-    read_gguf,
-    remove,
-)
+from deskhand.agents.builtin.installing import Installed, install, offers, read_gguf, remove
 from deskhand.clock import SystemClock
 from deskhand.errors import Code, DeskhandError
 from tests.fileserver import Files, file_server
@@ -83,9 +77,7 @@ async def test_a_download_is_whole_checked_and_known(files: Files, tmp_path: Pat
     assert (offer.name, offer.context_tokens) == ("local:big-8b", 2048)
 
 
-async def test_a_download_that_is_cut_goes_on_where_it_stopped(
-    files: Files, tmp_path: Path
-) -> None:
+async def test_a_download_that_is_cut_goes_on_where_it_stopped(files: Files, tmp_path: Path) -> None:
     """Each next request asks only for what is missing."""
     files.cuts = [100_000, 50_000]
 
@@ -95,9 +87,7 @@ async def test_a_download_that_is_cut_goes_on_where_it_stopped(
     assert files.asked == ["/a.gguf", "/a.gguf bytes=100000-", "/a.gguf bytes=150000-"]
 
 
-async def test_a_download_that_gets_no_further_ends_and_a_later_one_goes_on(
-    files: Files, tmp_path: Path
-) -> None:
+async def test_a_download_that_gets_no_further_ends_and_a_later_one_goes_on(files: Files, tmp_path: Path) -> None:
     """What is here stays; the same command later asks for the rest."""
     files.cuts = [100_000, 0, 0, 0, 0, 0]
 
@@ -144,9 +134,7 @@ async def test_a_file_that_changed_meanwhile_is_fetched_anew(files: Files, tmp_p
     assert found.sha256 == hashlib.sha256(files.data).hexdigest()
 
 
-async def test_a_copy_that_broke_off_is_no_beginning_of_a_download(
-    files: Files, tmp_path: Path
-) -> None:
+async def test_a_copy_that_broke_off_is_no_beginning_of_a_download(files: Files, tmp_path: Path) -> None:
     """Bytes of a file of this computer are never taken for those of an address, whatever was fetched before them."""
 
     def die(_: int, __: int) -> None:
@@ -187,9 +175,7 @@ async def test_a_wrong_checksum_leaves_nothing(files: Files, tmp_path: Path) -> 
     assert (left(tmp_path), offers(tmp_path)) == (set(), [])
 
 
-async def test_the_host_of_a_redirect_may_vouch_for_the_checksum(
-    files: Files, tmp_path: Path
-) -> None:
+async def test_the_host_of_a_redirect_may_vouch_for_the_checksum(files: Files, tmp_path: Path) -> None:
     """As the large hosts do: the redirect tells the checksum, the bytes come from elsewhere."""
     files.to, files.headers = "/cdn/a.gguf", {"X-Linked-ETag": f'"{SHA256}"'}
     good = await brought(tmp_path, f"{files.url}/a.gguf")
@@ -203,12 +189,9 @@ async def test_the_host_of_a_redirect_may_vouch_for_the_checksum(
 
 
 @pytest.mark.parametrize(
-    "address",
-    ["http://127.0.0.1:9/a", "https://10.0.0.1/a", "http://169.254.169.254/a", "file:///"],
+    "address", ["http://127.0.0.1:9/a", "https://10.0.0.1/a", "http://169.254.169.254/a", "file:///"]
 )
-async def test_a_redirect_to_a_private_address_is_not_followed(
-    files: Files, tmp_path: Path, address: str
-) -> None:
+async def test_a_redirect_to_a_private_address_is_not_followed(files: Files, tmp_path: Path, address: str) -> None:
     """NE-06: only the one place that the typed address names may be on this machine."""
     files.to = address
 
@@ -245,9 +228,7 @@ async def test_a_model_that_does_not_fit_is_not_begun(
     assert (refused.value.code, fits.size) == (Code.DISK_FULL, len(MODEL))
 
 
-@pytest.mark.parametrize(
-    "data", [b"", b"GGUF", b"<html>sign in</html>", MODEL[:60], b"GGUF" + b"\xff" * 90]
-)
+@pytest.mark.parametrize("data", [b"", b"GGUF", b"<html>sign in</html>", MODEL[:60], b"GGUF" + b"\xff" * 90])
 async def test_what_is_no_model_is_refused(files: Files, tmp_path: Path, data: bytes) -> None:
     """A page that asks to sign in, or half a head, never becomes a model."""
     files.data = data

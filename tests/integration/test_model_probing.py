@@ -111,9 +111,7 @@ def nobody() -> dict[str, int]:
 def looked(**ports: int) -> Findings:
     """Look at these ports; the others are closed."""
     closed = nobody()
-    return look(
-        Wanted(), environment={}, ports=closed | {k.replace("_", "-"): v for k, v in ports.items()}
-    )
+    return look(Wanted(), environment={}, ports=closed | {k.replace("_", "-"): v for k, v in ports.items()})
 
 
 @pytest.mark.parametrize(
@@ -239,10 +237,7 @@ def test_ollama_is_looked_for_where_it_was_told_to_listen(
 def test_keys_are_found_by_their_variable_and_empty_ones_are_none() -> None:
     """SE-01: what is told of a key is the name of its variable; one of the environment wins over one that was kept."""
     environment = {"OPENAI_API_KEY": "canary", "ANTHROPIC_API_KEY": "", "PATH": "/bin"}
-    closed, kept = (
-        nobody(),
-        {one: Secret(one, "kept") for one in ("OPENAI_API_KEY", "ANTHROPIC_API_KEY")},
-    )
+    closed, kept = (nobody(), {one: Secret(one, "kept") for one in ("OPENAI_API_KEY", "ANTHROPIC_API_KEY")})
 
     found = look(Wanted(), environment=environment, ports=closed)
     with_kept = look(Wanted(), environment=environment, kept=kept, ports=closed)

@@ -89,13 +89,7 @@ class Track:
 
     async def hub(self, body: ev.Body) -> None:
         """Let an order of the hub come in; it is stored when this returns."""
-        event = Event(
-            seq=next(self.seqs),
-            kind=ev.KIND_OF[type(body)],
-            at="2026",
-            actor="dev_1",
-            body=body.to_json(),
-        )
+        event = Event(seq=next(self.seqs), kind=ev.KIND_OF[type(body)], at="2026", actor="dev_1", body=body.to_json())
         await self.runner.inbox._order(event)
 
     def put(self, mode: FolderMode) -> ev.FolderPut:
@@ -169,12 +163,7 @@ async def _race(track: Track, how: int, after: float, *, held: bool) -> tuple[in
     """Return how many files were written before less was allowed, and how many after that was acknowledged."""
     gate = Gate(tools={"scribble": Scribble()})
     attempt = AttemptRow(
-        key=AttemptKey(task="tsk_1", epoch=1),
-        brief=track.brief,
-        status="open",
-        accepted=True,
-        paused=False,
-        place=None,
+        key=AttemptKey(task="tsk_1", epoch=1), brief=track.brief, status="open", accepted=True, paused=False, place=None
     )
     with Workspaces(track.parts).open(attempt) as scope:
         chosen = scope if held else replace(scope, hold=_as_it_is)
@@ -208,9 +197,6 @@ async def test_a_look_only_before_each_call_would_not_hold(tmp_path: Path) -> No
     """The control: without the look at each change the same races are lost, so they prove something."""
     chance = random.Random(5)
     async with _track(tmp_path) as track:
-        lost = [
-            (await _race(track, how, chance.uniform(0, 0.004), held=False))[1]
-            for how in range(CONTROL_RACES)
-        ]
+        lost = [(await _race(track, how, chance.uniform(0, 0.004), held=False))[1] for how in range(CONTROL_RACES)]
 
     assert sum(lost) > 0

@@ -88,14 +88,8 @@ async def test_a_line_decides_and_the_ruling_quotes_it(root: Path) -> None:
         (call("search_files", query="x"), "ask"),
         (call("read_files", paths=["open/b.md", "private/a.md"]), "deny"),
         (call("move_file", path="open", to="private/open"), "deny"),
-        (
-            call("write_table", path="open/t.csv", tables={"paths": ["open/b.csv"]}),
-            "allow",
-        ),
-        (
-            call("write_table", path="open/t.csv", tables={"paths": ["./Private/b.csv"]}),
-            "deny",
-        ),
+        (call("write_table", path="open/t.csv", tables={"paths": ["open/b.csv"]}), "allow"),
+        (call("write_table", path="open/t.csv", tables={"paths": ["./Private/b.csv"]}), "deny"),
         (call("merge_pdfs", path="open/t.pdf", files={"paths": ["../out.pdf"]}), "deny"),
         (call("check_copied", path="open/t.md", paths=["private/b.md"]), "deny"),
         (call("check_files", files=[{"path": "private/b.md"}]), "deny"),
@@ -104,9 +98,7 @@ async def test_a_line_decides_and_the_ruling_quotes_it(root: Path) -> None:
         (call("fetch_url", url="https://docs.example.org/a"), "ask"),
     ],
 )
-async def test_a_denied_path_is_reached_by_no_tool(
-    root: Path, wanted: ToolCall, decision: str
-) -> None:
+async def test_a_denied_path_is_reached_by_no_tool(root: Path, wanted: ToolCall, decision: str) -> None:
     """In any spelling, from above, among others; what could reach it unseen is asked (FS-08)."""
     said = await ruling(root, wanted, "deny * path=private/**", mode=FolderMode.WORKSPACE)
 
@@ -249,9 +241,7 @@ async def test_a_yes_for_always_is_written_once_also_after_a_crash(tmp_path: Pat
         ("\xff", "A policy cannot be read"),
     ],
 )
-async def test_a_line_written_in_mid_task_holds_for_the_next_effect(
-    tmp_path: Path, text: str, why: str
-) -> None:
+async def test_a_line_written_in_mid_task_holds_for_the_next_effect(tmp_path: Path, text: str, why: str) -> None:
     """The file is read anew each time; one that cannot be read stops everything but reading (RO-05)."""
 
     def turn(then: ToolCall) -> Callable[[object], object]:
@@ -282,9 +272,7 @@ async def test_what_the_account_says_narrows_only(tmp_path: Path) -> None:
     folder = laptop.grant(FolderMode.ASK)
 
     async with laptop:
-        laptop.hub.tell(
-            SettingChanged(name="policy", value=["deny run_command", "allow write_file"])
-        )
+        laptop.hub.tell(SettingChanged(name="policy", value=["deny run_command", "allow write_file"]))
         await until(lambda: laptop.rows.setting("policy"))
         laptop.hub.assign("x", agent="scripted", folder=folder.id)
         await until(laptop.hub.approvals)
@@ -327,9 +315,7 @@ async def test_every_effect_has_its_decision_written_before_it(tmp_path: Path) -
 
 async def test_what_may_not_be_read_is_not_handed_over_either(tmp_path: Path) -> None:
     """An agent that names a denied file as its result gets a failed check, and the file stays here (FS-08)."""
-    laptop = Laptop(
-        tmp_path, [Obedient([wish(WRITE), Done(summary="x", outputs=("Private/d.md", "a.md"))])]
-    )
+    laptop = Laptop(tmp_path, [Obedient([wish(WRITE), Done(summary="x", outputs=("Private/d.md", "a.md"))])])
     laptop.home.mkdir()
     write_policy(laptop.home, "deny * path=private/**\n")
     (laptop.folder / "Private").mkdir()

@@ -33,15 +33,12 @@ def block(kind: str) -> str:
 
 
 EXPECTED = [
-    re.fullmatch(r"(\w+) +(\S+) (.*?) +(allow|ask|deny) +(.*)", line)
-    for line in block("expectations").splitlines()
+    re.fullmatch(r"(\w+) +(\S+) (.*?) +(allow|ask|deny) +(.*)", line) for line in block("expectations").splitlines()
 ]
 
 
 @pytest.mark.parametrize("expected", EXPECTED, ids=lambda one: one and one[0])
-async def test_the_worked_example_is_what_happens(
-    tmp_path: Path, expected: re.Match[str] | None
-) -> None:
+async def test_the_worked_example_is_what_happens(tmp_path: Path, expected: re.Match[str] | None) -> None:
     """Every line of the page: what is decided, and by which line or rule."""
     assert expected is not None
     folder, tool, said, decision, decider = expected.groups()

@@ -20,9 +20,7 @@ from deskhand.cli.programs.ending import Going, told_before_going, watch_power
 LOGIN = "org.freedesktop.login1"
 MANAGER = f"{LOGIN}.Manager"
 
-pytestmark = pytest.mark.skipif(
-    shutil.which("dbus-daemon") is None, reason="this system has no message bus"
-)
+pytestmark = pytest.mark.skipif(shutil.which("dbus-daemon") is None, reason="this system has no message bus")
 
 
 @dataclass(kw_only=True)
@@ -86,9 +84,7 @@ async def let_go(read: int) -> bool:
     return os.read(read, 1) == b""
 
 
-@pytest.mark.parametrize(
-    ("member", "state"), [("PrepareForSleep", "asleep"), ("PrepareForShutdown", "off")]
-)
+@pytest.mark.parametrize(("member", "state"), [("PrepareForSleep", "asleep"), ("PrepareForShutdown", "off")])
 async def test_everybody_is_told_before_the_machine_goes_and_it_waits_for_that(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, member: str, state: Going
 ) -> None:

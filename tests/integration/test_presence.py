@@ -103,9 +103,7 @@ def _hub(loop: VirtualLoop, disk: Engine, *, seed: int = 1) -> tuple[Hub, SimClo
     clock = SimClock(loop)
     ids = Ids(clock, Random(seed).randbytes)
     store = open_memory_store(disk, clock)
-    hub = Hub(
-        store=store, blobs=MemoryBlobs(), clock=clock, ids=ids, notifiers={}, spread=lambda: 0.5
-    )
+    hub = Hub(store=store, blobs=MemoryBlobs(), clock=clock, ids=ids, notifiers={}, spread=lambda: 0.5)
     return hub, clock
 
 

@@ -73,15 +73,7 @@ async def test_a_report_adds_up_exactly_and_is_checked() -> None:
         [],
         ["Column", "Values", "Missing", "Total", "Average", "Smallest", "Largest"],
         ["units", 3, 1, 35, Decimal("11.67"), 5, 20],
-        [
-            "spend",
-            4,
-            0,
-            Decimal("2300.25"),
-            Decimal("575.0625"),
-            Decimal("-200.5"),
-            Decimal("1200.5"),
-        ],
+        ["spend", 4, 0, Decimal("2300.25"), Decimal("575.0625"), Decimal("-200.5"), Decimal("1200.5")],
         ["rate", 4, 0, None, Decimal("0.25"), Decimal("0.1"), Decimal("0.4")],
         [],
         ["By channel"],
@@ -129,11 +121,7 @@ async def test_one_changed_value_changes_the_report() -> None:
 
 @pytest.mark.parametrize(
     ("old", "new"),
-    [
-        ("300.25,30%", "301.25,30%"),
-        ("2026-11-04,search,0003,n/a,300.25,30%\n", ""),
-        ("search,0003", "mail,0003"),
-    ],
+    [("300.25,30%", "301.25,30%"), ("2026-11-04,search,0003,n/a,300.25,30%\n", ""), ("search,0003", "mail,0003")],
 )
 async def test_a_table_changed_afterwards_fails_the_check(old: str, new: str) -> None:
     """The report must be what the present file comes to."""
@@ -194,11 +182,7 @@ async def test_any_part_of_the_history_gives_the_same_next_move() -> None:
         ({"a.csv": ""}, "/report a.csv", "the file is empty"),
         ({"a.csv": b"\x00\x01\x02\x03"}, "/report a.csv", "it is no text"),
         ({"a.csv": "name,value\n"}, "/report a.csv", "there are no rows in it"),
-        (
-            {"a.csv": SALES},
-            "/report a.csv --by chanel",
-            "no column chanel; there is date, channel, order id",
-        ),
+        ({"a.csv": SALES}, "/report a.csv --by chanel", "no column chanel; there is date, channel, order id"),
     ],
 )
 async def test_what_cannot_be_reported_is_said_in_a_sentence(
@@ -293,9 +277,7 @@ async def test_a_korean_table_is_reported_in_korean() -> None:
     driven = await _report(folder, "/report 매출.csv")
 
     assert isinstance(driven.end, Done)
-    assert driven.end.summary == (
-        "3열, 2행. 합계를 다시 계산함: 금액 1,500 = 1,500 (2행, 수치 6개를 다시 계산함)"
-    )
+    assert driven.end.summary == ("3열, 2행. 합계를 다시 계산함: 금액 1,500 = 1,500 (2행, 수치 6개를 다시 계산함)")
     assert "요약" in _pages(folder)
 
 
@@ -307,27 +289,19 @@ def test_an_unclosed_quote_does_not_swallow_the_table() -> None:
     assert (table.quoted, len(table.rows)) == (False, 101)
 
 
-CELLS = st.text(
-    st.characters(codec="utf-8", exclude_categories=["Cc"], include_characters="\r\n\t"),
-    max_size=12,
-)
+CELLS = st.text(st.characters(codec="utf-8", exclude_categories=["Cc"], include_characters="\r\n\t"), max_size=12)
 
 
 @settings(deadline=None, max_examples=60)
 @given(
     st.lists(
-        st.tuples(
-            CELLS.map(lambda text: f"k{text}"),
-            st.decimals(places=2, min_value=-(10**9), max_value=10**9),
-        ),
+        st.tuples(CELLS.map(lambda text: f"k{text}"), st.decimals(places=2, min_value=-(10**9), max_value=10**9)),
         min_size=3,
         max_size=30,
     ),
     st.sampled_from([",", ";", "\t", "|"]),
 )
-def test_a_written_table_is_read_back_whole(
-    rows: list[tuple[str, Decimal]], delimiter: str
-) -> None:
+def test_a_written_table_is_read_back_whole(rows: list[tuple[str, Decimal]], delimiter: str) -> None:
     """Whatever the csv module writes, with quotes and line breaks inside cells, comes back cell by cell."""
     out = io.StringIO(newline="")
     writer = csv.writer(out, delimiter=delimiter)
@@ -363,9 +337,7 @@ def _styled(value: Decimal, style: int) -> str:
         max_size=20,
     )
 )
-async def test_report_and_check_agree_without_sharing_code(
-    rows: list[tuple[str, Decimal, int]],
-) -> None:
+async def test_report_and_check_agree_without_sharing_code(rows: list[tuple[str, Decimal, int]]) -> None:
     """The reader and the check read numbers by different code and find the same sums."""
     out = io.StringIO(newline="")
     writer = csv.writer(out)
@@ -385,9 +357,7 @@ def _built(pages: dict[str, list[list[Value]]]) -> bytes:
             return Cell(value=value)
         return Cell(value=value if isinstance(value, int) or value is None else str(value))
 
-    return workbooks.build(
-        (name, [[cell(value) for value in row] for row in rows]) for name, rows in pages.items()
-    )
+    return workbooks.build((name, [[cell(value) for value in row] for row in rows]) for name, rows in pages.items())
 
 
 async def test_a_figure_computed_wrongly_fails_the_check(monkeypatch: pytest.MonkeyPatch) -> None:

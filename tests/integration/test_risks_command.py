@@ -60,9 +60,7 @@ async def test_what_is_found_is_quoted_and_what_is_not_is_named() -> None:
 
 async def test_word_and_pdf_are_read_and_quoted_by_their_lines() -> None:
     """What a parser gave is read again by the check in the same way."""
-    word = papers.docx(
-        heading="Agreement", text="Customer shall indemnify Supplier.", rows=[["Fee", "TBD"]]
-    )
+    word = papers.docx(heading="Agreement", text="Customer shall indemnify Supplier.", rows=[["Fee", "TBD"]])
     pdf = papers.pdf("Governed by Irish law.", "Interest is due on late payment.")
     folder = MemoryFolder({"a.docx": word, "b.pdf": pdf, "c.md": "Sold as is.\n"})
 
@@ -97,9 +95,7 @@ async def test_a_contract_that_changed_afterwards_fails_the_check() -> None:
         ({"other.txt": b"x"}, "c.pdf"),
     ],
 )
-async def test_what_cannot_be_read_is_said_with_what_to_do(
-    files: dict[str, str | bytes], said: str
-) -> None:
+async def test_what_cannot_be_read_is_said_with_what_to_do(files: dict[str, str | bytes], said: str) -> None:
     """Scans, damaged, empty and missing files are four sentences."""
     driven = await _risks(MemoryFolder(files), "/risks c.pdf")
 

@@ -93,9 +93,7 @@ async def done(base: Path, work: Work, *, decision: str = "allow") -> Went:
                     laptop.hub.decide(approval, decision, scope="task")
         results = [one.text for turn in agent.seen[-1] for one in turn.results]
         label = laptop.hub.task(task).label or Label()
-    return Went(
-        asked=asked, heads=site.heads, results=results, label=label, root=laptop.folder.resolve()
-    )
+    return Went(asked=asked, heads=site.heads, results=results, label=label, root=laptop.folder.resolve())
 
 
 def _uploaded(laptop: Laptop) -> tuple[FileRef, ...]:
@@ -113,21 +111,13 @@ TWELVE = {
     "1 three notes to a briefing": Work(moves=lambda _: [read("a.md", "b.md", "c.md"), write()]),
     "2 a table to a weekly report": Work(moves=lambda _: [read("a.md"), RUN, write()]),
     "3 an uploaded contract": Work(
-        moves=lambda _: [
-            wish(call("read_file", path="inbox/contract.txt", **{"from": "results"})),
-            write(),
-        ],
+        moves=lambda _: [wish(call("read_file", path="inbox/contract.txt", **{"from": "results"})), write()],
         file=True,
         folder=False,
     ),
-    "4 sort downloads": Work(
-        moves=lambda _: [wish(call("list_files", path=".")), SORT], marked="mixed"
-    ),
+    "4 sort downloads": Work(moves=lambda _: [wish(call("list_files", path=".")), SORT], marked="mixed"),
     "5 web research, twenty pages": Work(
-        moves=lambda site: [
-            *(wish(fetch(site, f"/composed/{number}")) for number in range(20)),
-            write(),
-        ]
+        moves=lambda site: [*(wish(fetch(site, f"/composed/{number}")) for number in range(20)), write()]
     ),
     "7 in one session, composed after reading": Work(
         moves=lambda site: [
@@ -164,13 +154,7 @@ async def test_honest_work_is_asked_about_once_at_most(tmp_path: Path, name: str
 
 async def test_what_was_read_cannot_leave_in_an_address_unasked(tmp_path: Path) -> None:
     """PI-03, PI-12, NE-03: untrusted, private and out are three; a page's word that somebody agreed is no yes."""
-    work = Work(
-        moves=lambda site: [
-            read("a.md"),
-            wish(fetch(site, "/page")),
-            wish(fetch(site, "/x?q=SECRET")),
-        ]
-    )
+    work = Work(moves=lambda site: [read("a.md"), wish(fetch(site, "/page")), wish(fetch(site, "/x?q=SECRET"))])
 
     went = await done(tmp_path, work, decision="deny")
 
@@ -195,10 +179,7 @@ async def test_an_address_that_was_typed_or_linked_is_not_asked(
     """PI-03: verbatim only; one letter more could carry something."""
     went = await done(
         tmp_path,
-        Work(
-            moves=lambda site: [wish(fetch(site, "/page")), read("a.md"), wish(fetch(site, path))],
-            text=text,
-        ),
+        Work(moves=lambda site: [wish(fetch(site, "/page")), read("a.md"), wish(fetch(site, path))], text=text),
     )
 
     assert len(went.asked) == asks
@@ -221,10 +202,7 @@ async def test_a_yes_given_before_is_none_after(tmp_path: Path) -> None:
         ),
     )
 
-    assert [("read what others wrote" in one, "carry" in one) for one in went.asked] == [
-        (False, False),
-        (True, True),
-    ]
+    assert [("read what others wrote" in one, "carry" in one) for one in went.asked] == [(False, False), (True, True)]
 
 
 async def test_the_greater_yes_covers_the_lesser(tmp_path: Path) -> None:
@@ -232,11 +210,7 @@ async def test_the_greater_yes_covers_the_lesser(tmp_path: Path) -> None:
     went = await done(
         tmp_path,
         Work(
-            moves=lambda site: [
-                read("a.md"),
-                wish(fetch(site, "/b")),
-                wish(fetch(site, "/typed")),
-            ],
+            moves=lambda site: [read("a.md"), wish(fetch(site, "/b")), wish(fetch(site, "/typed"))],
             text="Look at SITE/typed.",
             marked="mixed",
             mode=FolderMode.WORKSPACE,
@@ -261,9 +235,7 @@ async def test_what_is_read_for_an_agent_counts_as_read(tmp_path: Path, work: Wo
 
 
 @pytest.mark.parametrize(("trust", "asks"), [(Trust.OWNER, 0), (Trust.UNTRUSTED, 1)])
-async def test_a_word_that_is_not_the_owners_is_foreign(
-    tmp_path: Path, trust: Trust, asks: int
-) -> None:
+async def test_a_word_that_is_not_the_owners_is_foreign(tmp_path: Path, trust: Trust, asks: int) -> None:
     """PI-09: said into a task by somebody else it is read, but an address in it is not one that the owner typed."""
     async with canary() as site:
         laptop = Laptop(tmp_path, [])
@@ -299,20 +271,14 @@ async def test_looks_at_once_count_as_soon_as_they_ended(tmp_path: Path) -> None
         tmp_path,
         Work(
             moves=lambda site: [
-                wish(
-                    call("read_file", path="a.md"),
-                    call("list_files", path="."),
-                    fetch(site, "/a?x"),
-                )
+                wish(call("read_file", path="a.md"), call("list_files", path="."), fetch(site, "/a?x"))
             ],
             marked="mixed",
         ),
     )
 
     assert len(went.asked) == 1
-    assert went.label == Label(
-        untrusted=(*sorted(went.label.untrusted),), private=(str(went.root),)
-    )
+    assert went.label == Label(untrusted=(*sorted(went.label.untrusted),), private=(str(went.root),))
 
 
 async def test_a_policy_of_ones_own_is_not_written(tmp_path: Path) -> None:
@@ -345,9 +311,7 @@ async def test_a_download_is_foreign_in_a_folder_of_ones_own(tmp_path: Path, nam
     assert (other.label.untrusted, went.label.untrusted) == ((), (str(went.root),))
 
 
-async def test_what_is_written_after_foreign_content_is_foreign_to_the_next_task(
-    tmp_path: Path,
-) -> None:
+async def test_what_is_written_after_foreign_content_is_foreign_to_the_next_task(tmp_path: Path) -> None:
     """PI-06, PI-13: a note does not wash what it was made of; nor does writing it again."""
     before = await done(tmp_path, Work(moves=lambda site: [wish(fetch(site, "/a")), write()]))
     again = call("write_file", path="note.md", content="y", replace=True)
@@ -369,10 +333,7 @@ def test_a_mark_lies_on_the_file_and_what_is_no_file_has_none(tmp_path: Path) ->
     folder.mark("a.md")
     folder.move("a.md", "b.md")
 
-    assert [folder.foreign(name) for name in ("b.md", "a.md", ".", "../b.md")] == [
-        True,
-        *[False] * 3,
-    ]
+    assert [folder.foreign(name) for name in ("b.md", "a.md", ".", "../b.md")] == [True, *[False] * 3]
 
 
 async def test_each_step_says_what_is_known_and_a_restart_forgets_nothing(tmp_path: Path) -> None:

@@ -76,9 +76,7 @@ async def test_output_status_and_files_are_told_and_the_files_looked_at_again() 
 
     assert isinstance(driven.end, Done)
     assert driven.end.summary == "Exit code 0: make"
-    assert driven.end.say == (
-        "```\n3 passed\n```\n\n- created `out/새 표.csv` 5 B\n- deleted `old.csv` 0 B"
-    )
+    assert driven.end.say == ("```\n3 passed\n```\n\n- created `out/새 표.csv` 5 B\n- deleted `old.csv` 0 B")
     assert [(check.passed, check.evidence) for check in driven.checks] == [
         (True, "exit code 0"),
         (True, "2 of 2 as said"),
@@ -93,10 +91,7 @@ async def test_output_status_and_files_are_told_and_the_files_looked_at_again() 
             replace(SILENT, exit_code=None, timed_out=True),
             "Stopped at a bound of time, memory or processes; nothing was changed: make all",
         ),
-        (
-            replace(SILENT, refused=(RefusedChange(path="a\nb", reason="link"),)),
-            "Not taken over: `a\\x0ab` (link)",
-        ),
+        (replace(SILENT, refused=(RefusedChange(path="a\nb", reason="link"),)), "Not taken over: `a\\x0ab` (link)"),
     ],
 )
 async def test_what_did_not_go_well_is_never_done(ended: CommandResult, reason: str) -> None:

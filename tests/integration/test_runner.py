@@ -11,17 +11,7 @@ from pathlib import Path
 import pytest
 
 from deskhand.errors import Code, DeskhandError
-from deskhand.ports import (
-    Ask,
-    Command,
-    CommandResult,
-    Done,
-    FolderAccess,
-    GiveUp,
-    Move,
-    ToolResult,
-    Turn,
-)
+from deskhand.ports import Ask, Command, CommandResult, Done, FolderAccess, GiveUp, Move, ToolResult, Turn
 from deskhand.protocol.events import DeviceRevoked, SettingChanged
 from deskhand.protocol.objects import Folder, Runner
 from deskhand.protocol.tasks import FileRef, TaskState, Verdict
@@ -97,10 +87,7 @@ async def test_without_a_folder_results_go_to_a_place_of_their_own(tmp_path: Pat
         seen = [await laptop.finish(task) for task in tasks]
 
     places = sorted(str(Path(one.artifacts[0].path).relative_to(laptop.documents)) for one in seen)
-    assert places == [
-        "Deskhand/2026-01-02 A report now (2)/report.md",
-        "Deskhand/2026-01-02 A report now/report.md",
-    ]
+    assert places == ["Deskhand/2026-01-02 A report now (2)/report.md", "Deskhand/2026-01-02 A report now/report.md"]
 
 
 async def test_files_of_a_message_lie_in_the_inbox_folder(tmp_path: Path) -> None:
@@ -126,12 +113,7 @@ async def test_files_of_a_message_lie_in_the_inbox_folder(tmp_path: Path) -> Non
 
 async def test_wishes_that_only_look_are_carried_out_together(tmp_path: Path) -> None:
     """Results come back in the order of the wishes."""
-    agent = Obedient(
-        [
-            wish(call("read_file", path="a.md"), call("read_file", path="b.md")),
-            Done(summary="Read both."),
-        ]
-    )
+    agent = Obedient([wish(call("read_file", path="a.md"), call("read_file", path="b.md")), Done(summary="Read both.")])
     laptop = Laptop(tmp_path, [agent])
     folder = laptop.grant()
     (laptop.folder / "a.md").write_text("first")
@@ -245,9 +227,7 @@ async def test_a_reason_to_give_up_reaches_the_owner(tmp_path: Path) -> None:
     assert seen.not_done_because == ("There are no notes.",)
 
 
-@pytest.mark.parametrize(
-    "code", [Code.RATE_LIMITED, Code.TIMEOUT, Code.UNAVAILABLE, Code.HUB_UNREACHABLE]
-)
+@pytest.mark.parametrize("code", [Code.RATE_LIMITED, Code.TIMEOUT, Code.UNAVAILABLE, Code.HUB_UNREACHABLE])
 async def test_what_may_pass_by_itself_is_waited_for(tmp_path: Path, code: Code) -> None:
     """A model that does not answer now is asked again, in its own time; nothing done before is done again (R4)."""
     asked: list[Code] = []
@@ -320,9 +300,7 @@ async def test_a_wish_for_nonsense_is_an_error_the_agent_hears(tmp_path: Path) -
     assert outcomes == ["denied", "error", "error", "error"]
 
 
-async def test_a_question_waits_over_a_restart_and_its_answer_reaches_the_agent(
-    tmp_path: Path,
-) -> None:
+async def test_a_question_waits_over_a_restart_and_its_answer_reaches_the_agent(tmp_path: Path) -> None:
     """A wait for a person is a row: the process may end meanwhile."""
     agent = Obedient([Ask(text="Which year?", choices=("2025", "2026")), Done(summary="x")])
     laptop = Laptop(tmp_path, [agent])
@@ -398,9 +376,7 @@ async def test_a_cancellation_kills_what_runs(tmp_path: Path) -> None:
     assert "It was canceled in the middle of" in str(laptop.hub.account.log[-1].body["text"])
 
 
-async def test_a_cancellation_heard_after_a_crash_still_tells_what_is_in_doubt(
-    tmp_path: Path,
-) -> None:
+async def test_a_cancellation_heard_after_a_crash_still_tells_what_is_in_doubt(tmp_path: Path) -> None:
     """L-02: a computer killed in the middle of an effect, and canceled meanwhile, says where to look, once."""
     laptop = Laptop(tmp_path, [Obedient([wish(call("run_command", argv=["sleep", "60"]))])])
     laptop.box.hold = asyncio.Event()
@@ -466,9 +442,7 @@ async def test_leases_are_renewed_while_something_is_under_way(tmp_path: Path) -
     assert laptop.hub.renewed
 
 
-async def test_the_computer_says_what_it_can_do_and_again_when_a_folder_is_granted(
-    tmp_path: Path,
-) -> None:
+async def test_the_computer_says_what_it_can_do_and_again_when_a_folder_is_granted(tmp_path: Path) -> None:
     """The hub knows agents, tools and folders; a folder granted at the keyboard is known soon after."""
     laptop = Laptop(tmp_path, [Obedient([])])
 

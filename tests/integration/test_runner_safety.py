@@ -146,9 +146,7 @@ async def test_a_yes_does_not_outlive_a_swap_of_what_would_run(tmp_path: Path) -
 
 
 @pytest.mark.parametrize("forgery", ["hash", "approval", "scope"])
-async def test_a_decision_that_does_not_name_what_was_asked_decides_nothing(
-    tmp_path: Path, forgery: str
-) -> None:
+async def test_a_decision_that_does_not_name_what_was_asked_decides_nothing(tmp_path: Path, forgery: str) -> None:
     """A lying hub or a replay cannot make a yes out of something else, nor one for always (AP-01, AP-10, AP-13, R18)."""
     box = Box(level="none" if forgery == "scope" else "full")  # then always is not offered
     laptop = Laptop(tmp_path, [Obedient([RUN, END])], box=box)
@@ -160,14 +158,9 @@ async def test_a_decision_that_does_not_name_what_was_asked_decides_nothing(
         (approval,) = laptop.hub.approvals()
         forged = {
             "hash": ApprovalDecided(approval=approval.id, decision="allow", action_sha256="0" * 64),
-            "approval": ApprovalDecided(
-                approval="apr_other", decision="allow", action_sha256=approval.action_sha256
-            ),
+            "approval": ApprovalDecided(approval="apr_other", decision="allow", action_sha256=approval.action_sha256),
             "scope": ApprovalDecided(
-                approval=approval.id,
-                decision="allow",
-                scope="always",
-                action_sha256=approval.action_sha256,
+                approval=approval.id, decision="allow", scope="always", action_sha256=approval.action_sha256
             ),
         }
         cursor = laptop.rows.cursor
@@ -192,9 +185,7 @@ async def test_words_of_the_agent_are_no_approval(tmp_path: Path) -> None:
     assert laptop.box.ran == []
 
 
-async def test_without_a_sandbox_a_command_asks_and_even_a_yes_does_not_run_it_bare(
-    tmp_path: Path,
-) -> None:
+async def test_without_a_sandbox_a_command_asks_and_even_a_yes_does_not_run_it_bare(tmp_path: Path) -> None:
     """There is no wall, so nothing is run; the reason is said (SH-10)."""
     agent = Obedient([RUN, END])
     laptop = Laptop(tmp_path, [agent], box=Box(level="none"))
@@ -228,12 +219,8 @@ async def test_what_cannot_be_shown_whole_is_not_asked(tmp_path: Path) -> None:
 # --- the ceiling -------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    "path", ["../out.md", "/etc/cron.d/x", "a/../../out.md", ".git/hooks/pre-commit"]
-)
-async def test_a_write_outside_or_under_a_protected_name_is_refused(
-    tmp_path: Path, path: str
-) -> None:
+@pytest.mark.parametrize("path", ["../out.md", "/etc/cron.d/x", "a/../../out.md", ".git/hooks/pre-commit"])
+async def test_a_write_outside_or_under_a_protected_name_is_refused(tmp_path: Path, path: str) -> None:
     """No mode allows it, nobody is asked (FS-11)."""
     agent = Obedient([wish(call("write_file", path=path, content="x")), END])
     laptop = Laptop(tmp_path, [agent])
@@ -263,13 +250,7 @@ async def test_the_hub_cannot_widen_what_this_machine_granted(tmp_path: Path) ->
     """A read-only folder stays so, whatever task or account say; results then have a place of their own."""
     laptop = Laptop(tmp_path, [Obedient([WRITE, Done(summary="x", outputs=("report.md",))])])
     folder = laptop.grant(FolderMode.READ_ONLY)
-    wide = Folder(
-        id=folder.id,
-        runner=RUNNER,
-        root=folder.root,
-        label="Work",
-        mode=FolderMode.TRUSTED,
-    )
+    wide = Folder(id=folder.id, runner=RUNNER, root=folder.root, label="Work", mode=FolderMode.TRUSTED)
 
     async with laptop:
         laptop.hub.narrow(wide)
@@ -284,9 +265,7 @@ async def test_the_hub_narrows_a_folder(tmp_path: Path) -> None:
     """What the account calls `ask` asks, although this machine would allow it."""
     laptop = Laptop(tmp_path, [Obedient([WRITE, END])])
     folder = laptop.grant(FolderMode.TRUSTED)
-    narrow = Folder(
-        id=folder.id, runner=RUNNER, root=folder.root, label="Work", mode=FolderMode.ASK
-    )
+    narrow = Folder(id=folder.id, runner=RUNNER, root=folder.root, label="Work", mode=FolderMode.ASK)
 
     async with laptop:
         laptop.hub.narrow(narrow)
@@ -297,9 +276,7 @@ async def test_the_hub_narrows_a_folder(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("how", ["read-only", "revoked", "broken"])
-async def test_a_ceiling_lowered_mid_task_holds_for_the_next_effect(
-    tmp_path: Path, how: str
-) -> None:
+async def test_a_ceiling_lowered_mid_task_holds_for_the_next_effect(tmp_path: Path, how: str) -> None:
     """The policy file is read before each effect, not once per task; a broken one allows nothing (RO-05)."""
     lower: dict[str, Callable[[], object]] = {
         "read-only": lambda: grant_folder(laptop.home, laptop.folder, mode=FolderMode.READ_ONLY),
@@ -346,9 +323,7 @@ async def test_a_ceiling_lowered_between_intent_and_effect_still_holds(tmp_path:
     assert not (laptop.folder / "report.md").exists()
 
 
-async def test_a_folder_replaced_by_another_directory_ends_the_task_honestly(
-    tmp_path: Path,
-) -> None:
+async def test_a_folder_replaced_by_another_directory_ends_the_task_honestly(tmp_path: Path) -> None:
     """The grant was for that directory, not for its path (FS-10)."""
     laptop = Laptop(tmp_path, [Obedient([WRITE, END])])
     folder = laptop.grant()
@@ -365,9 +340,7 @@ async def test_a_folder_replaced_by_another_directory_ends_the_task_honestly(
     assert "no longer the one" in seen.not_done_because[0]
 
 
-async def test_a_results_place_that_cannot_be_made_ends_the_task_with_the_reason(
-    tmp_path: Path,
-) -> None:
+async def test_a_results_place_that_cannot_be_made_ends_the_task_with_the_reason(tmp_path: Path) -> None:
     """What the system refuses is said to the owner instead of tried for ever."""
     laptop = Laptop(tmp_path, [Obedient([WRITE, END])])
     laptop.documents.write_text("not a directory")

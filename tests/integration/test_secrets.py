@@ -19,14 +19,7 @@ from tests.desk import Desk, make_desk
 from tests.meta.findings import ROOT
 
 VALUE = "sk-canary-of-these-tests"
-STARTS = {
-    "create_subprocess_exec",
-    "create_subprocess_shell",
-    "Popen",
-    "run",
-    "call",
-    "check_output",
-}
+STARTS = {"create_subprocess_exec", "create_subprocess_shell", "Popen", "run", "call", "check_output"}
 
 
 @pytest.fixture
@@ -41,10 +34,7 @@ def test_a_secret_is_set_from_stdin_listed_by_name_and_removed(desk: Desk) -> No
     done = desk.run("secret", "set", "EXAMPLE", text=f"{VALUE}\n")
     listed, as_json = desk.run("secret", "list"), desk.run("secret", "list", "--json")
     kept = Safe(desk.home).read("EXAMPLE")
-    removed, again = (
-        desk.run("secret", "remove", "EXAMPLE"),
-        desk.run("secret", "remove", "EXAMPLE"),
-    )
+    removed, again = (desk.run("secret", "remove", "EXAMPLE"), desk.run("secret", "remove", "EXAMPLE"))
 
     assert (typed.status, done.status, removed.status, again.status) == (2, 0, 0, 1)
     assert listed.out == "EXAMPLE  the key is a file in keys/ that no backup takes\n"
@@ -62,9 +52,7 @@ def test_a_rewritten_config_keeps_references(desk: Desk) -> None:
     desk.run("config", "unset", "hub.port", MY_KEY=VALUE)
 
     config = (desk.home / "config.toml").read_text()
-    holders = [
-        path for path in desk.home.rglob("*") if path.is_file() and VALUE in path.read_text()
-    ]
+    holders = [path for path in desk.home.rglob("*") if path.is_file() and VALUE in path.read_text()]
 
     assert 'api_key_env = "MY_KEY"' in config
     assert holders == []

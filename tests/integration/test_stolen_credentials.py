@@ -17,9 +17,7 @@ async def rim(tmp_path: Path) -> AsyncGenerator[Rim]:
         yield opened
 
 
-def _with(
-    rim: Rim, cookie_of: httpx.AsyncClient | None, key_of: httpx.AsyncClient | None
-) -> httpx.AsyncClient:
+def _with(rim: Rim, cookie_of: httpx.AsyncClient | None, key_of: httpx.AsyncClient | None) -> httpx.AsyncClient:
     client = rim.client(Origin=ORIGIN)
     if cookie_of is not None:
         client.cookies = cookie_of.cookies

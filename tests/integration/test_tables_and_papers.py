@@ -69,9 +69,7 @@ def _done(driven: Driven) -> Done:
         ("--sum Betrag", [["4", "1239.75"]]),
     ],
 )  # fmt: skip
-async def test_rows_are_chosen_added_up_and_sorted_exactly(
-    line: str, rows: list[list[str]]
-) -> None:
+async def test_rows_are_chosen_added_up_and_sorted_exactly(line: str, rows: list[list[str]]) -> None:
     """Decimal commas, money, dates, missing values and a totals row; every result is computed anew and the same."""
     folder = MemoryFolder({"o.csv": ORDERS.encode("cp1252")})
 
@@ -83,8 +81,7 @@ async def test_rows_are_chosen_added_up_and_sorted_exactly(
 
 
 @pytest.mark.parametrize(
-    ("condition", "names"),
-    [("paid ~ usd", ["Bo"]), ("paid = ''", ["Di"]), ("paid != ''", ["Ann", "Bo", "Cy"])],
+    ("condition", "names"), [("paid ~ usd", ["Bo"]), ("paid = ''", ["Di"]), ("paid != ''", ["Ann", "Bo", "Cy"])]
 )
 async def test_mixed_money_is_looked_for_by_its_words(condition: str, names: list[str]) -> None:
     """What says nothing of how much it is can be asked of it."""
@@ -145,9 +142,7 @@ async def test_a_table_computed_wrongly_fails_its_check(monkeypatch: pytest.Monk
     assert driven.end.reasons[1].startswith("table.xlsx is not what its files come to")
 
 
-@settings(
-    max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     st.lists(
         st.tuples(
@@ -198,9 +193,7 @@ async def test_any_amounts_add_up_to_the_cent(rows: list[tuple[str, Decimal]]) -
         ({"메모.md": "x"}, "/convert 메모.md 엑셀", "바꿀 수 없습니다"),
     ],
 )  # fmt: skip
-async def test_what_cannot_be_made_is_said_with_what_can(
-    files: dict[str, str | bytes], line: str, said: str
-) -> None:
+async def test_what_cannot_be_made_is_said_with_what_can(files: dict[str, str | bytes], line: str, said: str) -> None:
     """An error names the thing, and a cure."""
     driven = await _do(MemoryFolder(files), line)
 
@@ -347,8 +340,7 @@ async def test_tables_keep_every_cell() -> None:
 
 
 @pytest.mark.parametrize(
-    "line",
-    ["/table o.csv --by Stadt", "/merge o.csv p.csv", "/convert b.xlsx md", "/merge 1.md 2.md"],
+    "line", ["/table o.csv --by Stadt", "/merge o.csv p.csv", "/convert b.xlsx md", "/merge 1.md 2.md"]
 )
 async def test_any_part_of_the_history_gives_the_same_next_move(line: str) -> None:
     """R3."""

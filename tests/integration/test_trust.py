@@ -13,14 +13,7 @@ import pytest
 from deskhand.clock import SystemClock
 from deskhand.errors import Code, DeskhandError
 from deskhand.ports import Command, CommandResult, Done, FolderAccess
-from deskhand.protocol.events import (
-    ORDER_KINDS,
-    ApprovalDecided,
-    Body,
-    DeviceRevoked,
-    FolderPut,
-    SettingChanged,
-)
+from deskhand.protocol.events import ORDER_KINDS, ApprovalDecided, Body, DeviceRevoked, FolderPut, SettingChanged
 from deskhand.protocol.objects import Folder, FolderMode, Runner
 from deskhand.protocol.tasks import Approval, TaskState
 from deskhand.protocol.wire import Json, JsonObject
@@ -36,9 +29,7 @@ END = Done(summary="x")
 
 def box(tmp_path: Path, *trusted: Signer, moves: int = 1) -> Laptop:
     """Return a computer that believes its hub up to low, with the devices it trusts."""
-    writes = [
-        wish(call("write_file", path=f"{n or 'report'}.md", content="x")) for n in range(moves)
-    ]
+    writes = [wish(call("write_file", path=f"{n or 'report'}.md", content="x")) for n in range(moves)]
     laptop = Laptop(tmp_path, [Obedient([*writes, END])], hub_trust="low")
     for signer in trusted:
         trust_of(laptop).add(signer.fingerprint, device=signer.device)
@@ -59,12 +50,7 @@ async def asked(laptop: Laptop, *, but: str = "") -> Approval:
 def request(**more: Json) -> Approval:
     """Return a request of that computer."""
     names = ("id", "task", "thread", "sentence", "nonce", "rule", "action_sha256", "requested_at")
-    about: JsonObject = {
-        "runner": RUNNER,
-        "epoch": 1,
-        "action": {"tool": "t", "arguments": {}},
-        "risk": "low",
-    }
+    about: JsonObject = {"runner": RUNNER, "epoch": 1, "action": {"tool": "t", "arguments": {}}, "risk": "low"}
     return Approval.from_json({**dict.fromkeys(names, "x"), **about, **more})
 
 
@@ -97,9 +83,7 @@ Forgery = Callable[[Signer, Approval, Approval], ApprovalDecided]
 FORGED: dict[str, Forgery] = {
     "no signature": lambda phone, now, _: phone.yes(now).but(signature=None, statement=None),
     "a key that nobody trusts": lambda _, now, __: STRANGER.yes(now),
-    "its fingerprint with another key": lambda phone, now, _: STRANGER.yes(now).but(
-        key=phone.yes(now).key
-    ),
+    "its fingerprint with another key": lambda phone, now, _: STRANGER.yes(now).but(key=phone.yes(now).key),
     "another account": lambda phone, now, _: phone.yes(now, account="acc_other"),
     "another computer": lambda phone, now, _: phone.yes(now, runner="run_other"),
     "another task": lambda phone, now, _: phone.yes(now, task="tsk_other"),
@@ -114,9 +98,7 @@ FORGED: dict[str, Forgery] = {
         approval=now.id, action_sha256=now.action_sha256
     ),
     "not base64": lambda phone, now, _: phone.yes(now).but(signature="ä", key="ö"),
-    "other bytes beside it": lambda phone, now, _: phone.yes(now).but(
-        statement=(phone.yes(now).statement or "") + " "
-    ),
+    "other bytes beside it": lambda phone, now, _: phone.yes(now).but(statement=(phone.yes(now).statement or "") + " "),
 }
 
 
@@ -183,9 +165,7 @@ async def test_an_honest_hub_refuses_what_its_computer_would_refuse(tmp_path: Pa
         assert laptop.hub.approvals() == [approval]
 
 
-async def test_a_yes_for_the_task_covers_no_higher_risk_than_it_was_given_for(
-    tmp_path: Path,
-) -> None:
+async def test_a_yes_for_the_task_covers_no_higher_risk_than_it_was_given_for(tmp_path: Path) -> None:
     """The same command behind no wall any more is another risk, and asked again (AP-10)."""
     run = wish(call("run_command", argv=["ls"]))
     laptop = Laptop(tmp_path, [Obedient([run, run, END])], hub_trust="medium")
@@ -225,8 +205,7 @@ async def test_a_trusted_device_certifies_another(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "otherwise",
-    [{"account": "acc_other"}, {"device": "dev_x"}, {"fingerprint": "0" * 32}, {"runner": "run_x"}],
+    "otherwise", [{"account": "acc_other"}, {"device": "dev_x"}, {"fingerprint": "0" * 32}, {"runner": "run_x"}]
 )
 def test_a_certificate_says_exactly_what_it_does(otherwise: dict[str, str], tmp_path: Path) -> None:
     """One for another account, device, key or computer is nothing (PA-03)."""
@@ -305,8 +284,7 @@ async def test_a_hub_cannot_widen_what_it_is_believed(tmp_path: Path) -> None:
         task = begin(laptop)
         first = await asked(laptop)
         laptop.hub.tell(
-            ApprovalDecided(approval=first.id, decision="allow", action_sha256=first.action_sha256),
-            task=task,
+            ApprovalDecided(approval=first.id, decision="allow", action_sha256=first.action_sha256), task=task
         )
 
         await asked(laptop, but=first.id)
@@ -321,9 +299,7 @@ def test_the_documents_say_of_every_order_why_it_widens_nothing() -> None:
     rows = [line for line in page.splitlines() if line.startswith("| `")]
 
     missing = [
-        kind
-        for kind in (*ORDER_KINDS, "device.certified")
-        if not any(f"`{kind}`" in row.split("|")[1] for row in rows)
+        kind for kind in (*ORDER_KINDS, "device.certified") if not any(f"`{kind}`" in row.split("|")[1] for row in rows)
     ]
 
     assert missing == []

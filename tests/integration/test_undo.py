@@ -33,10 +33,7 @@ Tree = dict[str, tuple[int, bytes]]
 def tree(root: Path) -> Tree:
     """Return every name with its permissions and bytes."""
     return {
-        str(path.relative_to(root)): (
-            stat.S_IMODE(path.lstat().st_mode),
-            path.read_bytes() if path.is_file() else b"/",
-        )
+        str(path.relative_to(root)): (stat.S_IMODE(path.lstat().st_mode), path.read_bytes() if path.is_file() else b"/")
         for path in sorted(root.rglob("*"))
     }
 
@@ -123,9 +120,7 @@ async def test_a_yes_does_not_outlive_a_change_of_what_it_was_given_for(tmp_path
 
 async def test_steps_are_points_to_go_back_to(tmp_path: Path) -> None:
     """G-09: ``--turn`` keeps what the task did up to that step."""
-    writes = [
-        wish(call("write_file", path="a.md", content=str(n), replace=True)) for n in (1, 2, 3)
-    ]
+    writes = [wish(call("write_file", path="a.md", content=str(n), replace=True)) for n in (1, 2, 3)]
     laptop = Laptop(tmp_path, [work(*writes), AGENT])
     folder = laptop.grant()
 

@@ -155,14 +155,10 @@ def _table(said: dict[str, Any]) -> str:
     lines += [f"{hits:>8} {kills:>6}  {point}" for point, (hits, kills) in said["points"].items()]
     lines += [f"{'':>8} {kills:>6}  {at}" for at, kills in said["outside"].items()]
     lines += [f"{number:>8}  {what}" for what, number in sorted(said["counts"].items())]
-    lines += [
-        f"BROKEN {name}: {one}" for name, all_said in said["failed"].items() for one in all_said
-    ]
+    lines += [f"BROKEN {name}: {one}" for name, all_said in said["failed"].items() for one in all_said]
     lines += [f"BROKEN {one}" for one in said["broken"] if one not in "".join(lines)]
     share = f"{said['share_open']:.0%} with a step under way"
-    lines.append(
-        f"{said['kills']} kills, {share}, {said['seconds']} s, {len(said['broken'])} broken"
-    )
+    lines.append(f"{said['kills']} kills, {share}, {said['seconds']} s, {len(said['broken'])} broken")
     return "\n".join(lines) + "\n"
 
 

@@ -64,8 +64,5 @@ def _mutant(name: str) -> Callable[[], None]:
 BUGS: Final[Mapping[str, Callable[[], None]]] = {
     "answers_before_commit": answers_before_commit,
     "cancels_in_silence": cancels_in_silence,
-    **{
-        name: _mutant(name)
-        for name in ("acts_before_intent", "repeats_unknown", "uses_a_yes_twice", "forgets_ops")
-    },
+    **{name: _mutant(name) for name in ("acts_before_intent", "repeats_unknown", "uses_a_yes_twice", "forgets_ops")},
 }

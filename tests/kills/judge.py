@@ -110,9 +110,7 @@ def _events(connection: Connection) -> list[Event]:
     return [read_event(row) for row in rows]
 
 
-def _acknowledged(
-    said: list[Acknowledged], events: Mapping[int, Event], ops: set[str], found: Found
-) -> None:
+def _acknowledged(said: list[Acknowledged], events: Mapping[int, Event], ops: set[str], found: Found) -> None:
     """Every op that was acknowledged is remembered, and its event is in the log (R1)."""
     for one in said:
         if one.op.op_id not in ops:
@@ -157,9 +155,7 @@ def _listed(text: str) -> list[list[str]]:
 
 def _ends(evidence: Evidence, stories: list[Story], found: Found) -> None:
     """Every task that was taken has exactly one end (R3)."""
-    canceled = {
-        str(one.op.task) for one in evidence.known.acknowledged if one.op.kind == "task.cancel"
-    }
+    canceled = {str(one.op.task) for one in evidence.known.acknowledged if one.op.kind == "task.cancel"}
     for story in stories:
         name, ends = story.wanted.name, story.of(_END)
         found.counts["tasks"] += 1
@@ -182,9 +178,7 @@ def _cut_off(evidence: Evidence, stories: list[Story], found: Found) -> None:
     An attempt that the hub refused, because the cancel came before its accept, has an intent and never acts on it.
     """
     began = {
-        str(line["began"])
-        for line in told(evidence.place / EFFECTS)
-        if "began" in line and line["tool"] != "pure"
+        str(line["began"]) for line in told(evidence.place / EFFECTS) if "began" in line and line["tool"] != "pure"
     }
     by_task = {str(story.wanted.task): story for story in stories if story.canceled}
     known: set[str] = set()
@@ -265,9 +259,7 @@ def _yes(events: list[Event]) -> dict[str, list[str]]:
     return found
 
 
-def _told(
-    files: Files, story: Story, began: Counter[str], happened: Counter[str], found: Found
-) -> None:
+def _told(files: Files, story: Story, began: Counter[str], happened: Counter[str], found: Found) -> None:
     """What the agent was told of each call is true, and what is in doubt was said to the owner too."""
     labels = {label for label in began if label.partition(".")[0] == story.wanted.name}
     for label in sorted(labels | story.outcomes.keys()):
@@ -283,15 +275,11 @@ def _told(
         if tool in _ONCE and happened[label] and outcomes and not {"ok", "unknown"} & {*outcomes}:
             found.accuse("R4", f"{label} happened and was called {outcomes}")
         if "error" in outcomes:
-            found.accuse(
-                "R4", f"{label} was called an error, and nothing went wrong in it: {outcomes}"
-            )
+            found.accuse("R4", f"{label} was called an error, and nothing went wrong in it: {outcomes}")
         if "unknown" in outcomes:
             found.counts["in doubt and told"] += 1
             if label not in story.said:
-                found.accuse(
-                    "R4", f"{label} is in doubt; no message names it: {story.said[-300:]!r}"
-                )
+                found.accuse("R4", f"{label} is in doubt; no message names it: {story.said[-300:]!r}")
         if well and tool in {"idem", "out", "cmd"}:
             _right(files, label, tool, found)
 

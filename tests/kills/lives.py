@@ -158,9 +158,7 @@ def _program(life: Life, place: Path) -> Coroutine[Any, Any, int]:
         BUGS[life.bug]()
     programs: dict[str, Callable[[], Coroutine[Any, Any, int]]] = {
         "hub": lambda: run_hub(port=life.port, said="none"),
-        "up": lambda: run_up(
-            port=life.port, said="none", browser=False, name="laptop", as_root=True
-        ),
+        "up": lambda: run_up(port=life.port, said="none", browser=False, name="laptop", as_root=True),
         "runner": lambda: run_runner(
             url=f"http://127.0.0.1:{life.port}", invite=life.invite, name="laptop", as_root=True
         ),

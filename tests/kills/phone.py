@@ -96,14 +96,7 @@ class Phone:
     _group: asyncio.TaskGroup
 
     def __init__(
-        self,
-        url: str,
-        token: str,
-        *,
-        chance: Random,
-        folders: dict[str, list[Path]],
-        name: str,
-        only: str = "",
+        self, url: str, token: str, *, chance: Random, folders: dict[str, list[Path]], name: str, only: str = ""
     ) -> None:
         """Know where the hub is. ``only``: hand over such tasks only as have this word."""
         self._link = HttpLink(url, token=token)
@@ -165,9 +158,7 @@ class Phone:
         wanted.task = result.task
         self.changed.set()
 
-    async def say(
-        self, kind: str, *, thread: str | None = None, task: str | None = None, **body: Json
-    ) -> OpResult:
+    async def say(self, kind: str, *, thread: str | None = None, task: str | None = None, **body: Json) -> OpResult:
         """Send an op until there is an answer to it."""
         op = Op(op_id=self._ids.new("op"), kind=kind, thread=thread, task=task, body=body)
         self.saying += 1
@@ -182,9 +173,7 @@ class Phone:
                     await self._clock.sleep(_AGAIN_SECONDS)
                     continue
                 known = self.known
-                (known.refused if result.error else known.acknowledged).append(
-                    Acknowledged(op=op, result=result)
-                )
+                (known.refused if result.error else known.acknowledged).append(Acknowledged(op=op, result=result))
                 return result
         finally:
             self.saying -= 1

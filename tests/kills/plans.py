@@ -30,9 +30,7 @@ class Plans:
     ``at`` narrows where anybody dies.
     """
 
-    def __init__(
-        self, seed: int, *, kills: int, at: Sequence[str] = (), minutes: bool = False
-    ) -> None:
+    def __init__(self, seed: int, *, kills: int, at: Sequence[str] = (), minutes: bool = False) -> None:
         """Nobody has died."""
         self._chance = Random(seed)
         self._wanted = kills

@@ -84,13 +84,7 @@ _JOURNAL: Final = (
     *(f"order {kind}" for kind in _ORDERS),
 )
 
-_AROUND: Final = (
-    "model call",
-    "check",
-    "link send",
-    "link upload",
-    "stream receive",
-)
+_AROUND: Final = ("model call", "check", "link send", "link upload", "stream receive")
 
 _THROUGH: Final = (
     "pure tool",
@@ -125,8 +119,6 @@ OF_PROGRAM: Final = {"hub": HUB_POINTS, "runner": RUNNER_POINTS, "up": POINTS}
 """Where each program can be killed."""
 
 APART: Final = frozenset(
-    f"journal commit {what}, {moment}"
-    for what in ("check", "order task.resumed")
-    for moment in ("before", "after")
+    f"journal commit {what}, {moment}" for what in ("check", "order task.resumed") for moment in ("before", "after")
 )
 """What hardly happens where hub and runner die together: one of them has to miss the other."""

@@ -32,12 +32,7 @@ from deskhand.protocol.wire import Json, JsonObject
 from tests.kills.passing import EFFECTS, Passing, tell, told
 
 AGENT: Final = "scripted"
-TOOLS: Final[dict[str, Effect]] = {
-    "pure": "pure",
-    "idem": "idempotent",
-    "probe": "probe",
-    "once": "unknown",
-}
+TOOLS: Final[dict[str, Effect]] = {"pure": "pure", "idem": "idempotent", "probe": "probe", "once": "unknown"}
 THINKS_SECONDS: Final = 0.2
 WORKS_SECONDS: Final = 0.05
 _COMMAND: Final = 'printf %s "$0" >> "$0.a" && sleep 0.08 && printf %s "$0" >> "$0.b"'
@@ -89,20 +84,13 @@ def moved(words: Sequence[str], history: Sequence[Turn]) -> Move:
 def _claimed(words: Sequence[str], history: Sequence[Turn], *, tried: int) -> Done:
     """Return the end, whose first checks may be for what is not there."""
     name = words[0]
-    made = [
-        str(result.value["path"])
-        for turn in history
-        for result in turn.results
-        if "path" in result.value
-    ]
+    made = [str(result.value["path"]) for turn in history for result in turn.results if "path" in result.value]
     checks = tuple(CheckWish(name=f"look {path}", call=_look(path)) for path in made)
     if "twice" in words and not tried:
         checks = (CheckWish(name="look for more", call=_look(f"{name}.none.txt")),)
     outputs = tuple(made[:1]) if "out" in words else ()
     summary = json.dumps(outcomes(name, history))
-    return Done(
-        summary=summary, outputs=outputs, checks=checks, say=f"{name} says {len(history)}.{tried}"
-    )
+    return Done(summary=summary, outputs=outputs, checks=checks, say=f"{name} says {len(history)}.{tried}")
 
 
 def outcomes(name: str, history: Sequence[Turn]) -> list[list[str]]:
@@ -124,9 +112,7 @@ def label_of(arguments: JsonObject) -> str:
 def _call(word: str, label: str) -> ToolCall:
     if word == "cmd":
         argv: list[Json] = ["/bin/sh", "-c", _COMMAND, label]
-        return ToolCall(
-            tool="run_command", arguments={"argv": argv, "seconds": 20}, title="command"
-        )
+        return ToolCall(tool="run_command", arguments={"argv": argv, "seconds": 20}, title="command")
     return ToolCall(tool=word, arguments={"label": label}, title=f"use {word}")
 
 

@@ -95,14 +95,7 @@ class World:
         await self._set_up()
         url, token = f"http://127.0.0.1:{self._port}", read_token(self._home(self._programs[0]))
         name = f"w{self._wish.number}"
-        phone = Phone(
-            url,
-            token,
-            chance=self._chance,
-            folders=self._folders,
-            name=name,
-            only=self._wish.only,
-        )
+        phone = Phone(url, token, chance=self._chance, folders=self._folders, name=name, only=self._wish.only)
         async with asyncio.TaskGroup() as group:
             phone.begin(group)
             keeping = [group.create_task(self._keep(program)) for program in self._programs]

@@ -19,17 +19,10 @@ NAME_LENGTH_MIN = 4
 
 def index_hosts() -> list[str]:
     """Name the hosts that pip, npm and apt are set up to install from."""
-    said = ask(sys.executable, "-m", "pip", "config", "list") + ask(
-        "npm", "config", "get", "registry"
-    )
+    said = ask(sys.executable, "-m", "pip", "config", "list") + ask("npm", "config", "get", "registry")
     for pattern in ("*.list", "*.sources"):
-        said += "".join(
-            each.read_text(errors="replace") for each in Path("/etc/apt").rglob(pattern)
-        )
-    hosts = {
-        re.split(r"[@]", host)[-1].split(":")[0]
-        for host in re.findall(r"https?://([^/\s'\"]+)", said)
-    }
+        said += "".join(each.read_text(errors="replace") for each in Path("/etc/apt").rglob(pattern))
+    hosts = {re.split(r"[@]", host)[-1].split(":")[0] for host in re.findall(r"https?://([^/\s'\"]+)", said)}
     return sorted(hosts - {"localhost", "127.0.0.1"})
 
 
@@ -44,9 +37,7 @@ def folders() -> list[str]:
 def ask(*command: str) -> str:
     """Return what a client says, or nothing where it is not there."""
     try:
-        done = subprocess.run(
-            command, capture_output=True, text=True, timeout=15, check=False, cwd=ROOT
-        )
+        done = subprocess.run(command, capture_output=True, text=True, timeout=15, check=False, cwd=ROOT)
     except (OSError, subprocess.TimeoutExpired):
         return ""
     return done.stdout

@@ -26,24 +26,12 @@ BAD = {
     "a mock by name": ('"""Doc."""\nx = MagicMock()\n', "a mock"),
     "a mock by fixture": ('"""Doc."""\ndef f(mocker): ...\n', "a mock"),
     "noqa without reason": ('"""Doc."""\nx = 1  # noqa: E501\n', "without its reason"),
-    "type ignore without reason": (
-        '"""Doc."""\nx = 1  # type: ignore[misc]\n',
-        "without its reason",
-    ),
-    "pyright ignore without reason": (
-        '"""Doc."""\nx = 1  # pyright: ignore[x]\n',
-        "without its reason",
-    ),
+    "type ignore without reason": ('"""Doc."""\nx = 1  # type: ignore[misc]\n', "without its reason"),
+    "pyright ignore without reason": ('"""Doc."""\nx = 1  # pyright: ignore[x]\n', "without its reason"),
     "a promise without issue": ('"""Doc."""\n# TODO: later\n', "without an issue"),
     "a test without sentence": ('"""Doc."""\ndef test_x():\n    assert x\n', "sentence"),
-    "a test with a heading": (
-        '"""Doc."""\ndef test_x():\n    """Checks x"""\n    assert x\n',
-        "sentence",
-    ),
-    "a test that cannot fail": (
-        '"""Doc."""\ndef test_x():\n    """X is."""\n    x()\n',
-        "asserts nothing",
-    ),
+    "a test with a heading": ('"""Doc."""\ndef test_x():\n    """Checks x"""\n    assert x\n', "sentence"),
+    "a test that cannot fail": ('"""Doc."""\ndef test_x():\n    """X is."""\n    x()\n', "asserts nothing"),
 }
 
 

@@ -23,12 +23,7 @@ def test_the_reference_is_what_the_code_says() -> None:
 
 
 @pytest.mark.parametrize(
-    ("page", "names"),
-    [
-        ("errors.md", [*Code]),
-        ("protocol.md", [*EVENTS, *OPS]),
-        ("settings.md", [*REGISTRY]),
-    ],
+    ("page", "names"), [("errors.md", [*Code]), ("protocol.md", [*EVENTS, *OPS]), ("settings.md", [*REGISTRY])]
 )
 def test_everything_of_the_code_is_in_the_reference(page: str, names: list[str]) -> None:
     """Every error code, event kind, op and setting can be looked up."""
@@ -42,9 +37,7 @@ def test_everything_of_the_code_is_in_the_reference(page: str, names: list[str])
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_every_error_has_a_sentence_and_a_cure(language: str) -> None:
     """Nobody is told no without being told what to do."""
-    said = [
-        text(f"error.{code}{part}", language=language) for code in Code for part in ("", ".cure")
-    ]
+    said = [text(f"error.{code}{part}", language=language) for code in Code for part in ("", ".cure")]
 
     assert all(one.endswith((".", "요.", "다.")) or "(" in one for one in said)
 

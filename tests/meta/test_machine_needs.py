@@ -29,9 +29,7 @@ def test_a_missing_tool_fails_on_a_build_server() -> None:
         (0, 1, works("15.1"), "left out    1 tests: 15.1"),
     ],
 )
-def test_the_table_says_what_became_of_each_need(
-    ran: int, left_out: int, found: object, said: str
-) -> None:
+def test_the_table_says_what_became_of_each_need(ran: int, left_out: int, found: object, said: str) -> None:
     """A need that ran, one that is missing and one nobody asked for read differently."""
     assert isinstance(found, type(works("")))
 

@@ -23,11 +23,7 @@ def listed(findings: Iterable[Finding]) -> str:
 
 def test_every_python_file_keeps_the_rules_of_form() -> None:
     """Functions and modules are short, exemptions are argued, tests can fail, no mock is used."""
-    found = [
-        each
-        for path, text in python_sources().items()
-        for each in code_rules.code_findings(path, text)
-    ]
+    found = [each for path, text in python_sources().items() for each in code_rules.code_findings(path, text)]
 
     assert listed(found) == ""
 
@@ -66,9 +62,7 @@ def test_every_decision_record_has_all_its_parts() -> None:
     """A decision says what it was chosen from and what would reopen it."""
     records = texts(below=("docs/decisions/0",))
 
-    found = [
-        each for path, text in records.items() for each in tree_rules.decision_findings(path, text)
-    ]
+    found = [each for path, text in records.items() for each in tree_rules.decision_findings(path, text)]
 
     assert records
     assert listed(found) == ""
@@ -85,10 +79,7 @@ def test_no_file_tells_about_the_machine_it_was_written_on() -> None:
 def test_the_lock_covers_what_is_declared(lock: str) -> None:
     """Every declared dependency is pinned by hash, in the range that was declared."""
     project: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text())
-    declared: list[str] = [
-        *project["project"]["dependencies"],
-        *project["build-system"]["requires"],
-    ]
+    declared: list[str] = [*project["project"]["dependencies"], *project["build-system"]["requires"]]
     for extra in LOCKS[lock]:
         declared += project["project"]["optional-dependencies"][extra]
     path = f"requirements/{lock}.txt"
@@ -106,14 +97,10 @@ def test_tests_run_on_the_same_versions_as_the_product() -> None:
     assert {name: tools.get(name) for name in runtime} == runtime
 
 
-@pytest.mark.parametrize(
-    "folder", [each for each in CATALOGUES if (ROOT / each / "en.json").is_file()]
-)
+@pytest.mark.parametrize("folder", [each for each in CATALOGUES if (ROOT / each / "en.json").is_file()])
 def test_both_languages_say_the_same_things(folder: str) -> None:
     """English and Korean have the same sentences with the same places to fill."""
-    english, korean = (
-        (ROOT / folder / f"{name}.json").read_text(encoding="utf-8") for name in ("en", "ko")
-    )
+    english, korean = ((ROOT / folder / f"{name}.json").read_text(encoding="utf-8") for name in ("en", "ko"))
 
     assert listed(data_rules.catalogue_findings(folder, english, korean)) == ""
 

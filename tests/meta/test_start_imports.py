@@ -46,8 +46,6 @@ def test_a_program_starts_without_the_heavy_libraries(root: str) -> None:
     """The agent stack, the durable engine and the document readers are not there at start."""
     script = f"import sys, {root}; print(*sorted(set({LATE}) & set(sys.modules)))"
 
-    done = subprocess.run(
-        [sys.executable, "-c", script], capture_output=True, text=True, check=False, cwd=ROOT
-    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False, cwd=ROOT)
 
     assert (done.stdout.strip(), done.stderr) == ("", "")

@@ -35,12 +35,7 @@ def test_a_part_over_its_budget_is_found() -> None:
 
 def test_names_that_say_nothing_are_found() -> None:
     """Neither a file, nor a folder, nor an ending may say nothing."""
-    bad = [
-        "src/deskhand/utils.py",
-        "src/deskhand/misc/x.py",
-        "web/src/sync_helpers.ts",
-        "src/deskhand/task_manager.py",
-    ]
+    bad = ["src/deskhand/utils.py", "src/deskhand/misc/x.py", "web/src/sync_helpers.ts", "src/deskhand/task_manager.py"]
     good = ["src/deskhand/database.py", "src/deskhand/baseline.py", "docs/common.md"]
 
     found = tree_rules.name_findings(bad + good)
@@ -50,9 +45,7 @@ def test_names_that_say_nothing_are_found() -> None:
 
 def test_a_crowded_folder_is_found() -> None:
     """The sixteenth module asks for a new folder; the package's own file does not count."""
-    modules = [f"src/deskhand/hub/m{number}.py" for number in range(15)] + [
-        "src/deskhand/hub/__init__.py"
-    ]
+    modules = [f"src/deskhand/hub/m{number}.py" for number in range(15)] + ["src/deskhand/hub/__init__.py"]
 
     assert tree_rules.crowd_findings(modules) == []
     assert messages(tree_rules.crowd_findings([*modules, "src/deskhand/hub/m15.py"])) == [
@@ -92,20 +85,14 @@ def test_long_components_adapters_and_decisions_are_found() -> None:
 
 def test_promises_outside_python_are_found() -> None:
     """A promise in any comment needs its issue; a rule about promises is no promise."""
-    sources = {
-        "a.ts": "let a = 1 // TODO later\n",
-        "b.svelte": "<!-- FIXME -->\n",
-        "c.ts": "// TODO(#7): later\n",
-    }
+    sources = {"a.ts": "let a = 1 // TODO later\n", "b.svelte": "<!-- FIXME -->\n", "c.ts": "// TODO(#7): later\n"}
 
     assert [each.path for each in tree_rules.promise_findings(sources)] == ["a.ts", "b.svelte"]
 
 
 def test_a_decision_without_its_parts_is_found() -> None:
     """A record that does not say what would reopen it is not finished."""
-    whole = "# 1\n" + "".join(
-        f"\n## {heading}\n\nWords.\n" for heading in tree_rules.DECISION_HEADINGS
-    )
+    whole = "# 1\n" + "".join(f"\n## {heading}\n\nWords.\n" for heading in tree_rules.DECISION_HEADINGS)
     cut = whole[: whole.index("## What")]
 
     assert list(tree_rules.decision_findings("d.md", whole)) == []

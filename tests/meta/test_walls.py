@@ -12,19 +12,7 @@ import pytest
 from tests.meta.findings import ROOT
 
 BIN = Path(sys.executable).parent
-ROOMS = (
-    "cli",
-    "core",
-    "evals",
-    "hub",
-    "notify",
-    "permissions",
-    "protocol",
-    "runner",
-    "store",
-    "testing",
-    "texts",
-)
+ROOMS = ("cli", "core", "evals", "hub", "notify", "permissions", "protocol", "runner", "store", "testing", "texts")
 
 BREAKS = {
     "core/reaches_up.py": ("import deskhand.store.tables", "Imports run downward"),
@@ -97,16 +85,7 @@ def test_a_planted_break_is_found(house: Path, path: str) -> None:
 @pytest.mark.parametrize("text", BANNED)
 def test_a_banned_call_is_found(text: str) -> None:
     """Time, chance and tasks are given, never taken."""
-    ruff = [
-        BIN / "ruff",
-        "check",
-        "--quiet",
-        "--select",
-        "TID251",
-        "--stdin-filename",
-        "src/deskhand/planted.py",
-        "-",
-    ]
+    ruff = [BIN / "ruff", "check", "--quiet", "--select", "TID251", "--stdin-filename", "src/deskhand/planted.py", "-"]
 
     done = subprocess.run(ruff, input=text, cwd=ROOT, capture_output=True, text=True, check=False)
 

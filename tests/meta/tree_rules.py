@@ -17,40 +17,17 @@ COMPONENT_LINES_MAX = 250
 WEB_MODULE_LINES_MAX = 600
 ADAPTER_LINES_MAX = 400
 DECISION_LINES_MAX = 80
-SAYS_NOTHING = {
-    "utils",
-    "util",
-    "helpers",
-    "helper",
-    "manager",
-    "managers",
-    "base",
-    "common",
-    "misc",
-}
+SAYS_NOTHING = {"utils", "util", "helpers", "helper", "manager", "managers", "base", "common", "misc"}
 CODE_ENDINGS = {".py", ".ts", ".svelte", ".js", ".mjs"}
 COMMENT_START = re.compile(r"(?://|/\*|<!--|(?:^|\s)#)(.*)")
-DECISION_HEADINGS = (
-    "Status",
-    "Context",
-    "Options",
-    "Decision",
-    "Consequences",
-    "What would make us reopen it",
-)
+DECISION_HEADINGS = ("Status", "Context", "Options", "Decision", "Consequences", "What would make us reopen it")
 
 PRODUCT = "src/deskhand/"
 TESTING = "src/deskhand/testing/"
 EVALS = "src/deskhand/evals/"
 PURE = ("src/deskhand/protocol/", "src/deskhand/core/", "src/deskhand/permissions/")
 ADAPTERS = ("src/deskhand/channels/", "src/deskhand/notify/")
-BUDGETS: Mapping[str, int] = {
-    "product": 20_000,
-    "testing": 5_000,
-    "evals": 3_000,
-    "pure": 4_000,
-    "ports": 1_000,
-}
+BUDGETS: Mapping[str, int] = {"product": 20_000, "testing": 5_000, "evals": 3_000, "pure": 4_000, "ports": 1_000}
 
 
 def budget_findings(sources: Mapping[str, str]) -> list[Finding]:
@@ -88,9 +65,7 @@ def name_findings(paths: Iterable[str]) -> list[Finding]:
         pure = PurePosixPath(path)
         if pure.suffix not in CODE_ENDINGS or "dist" in pure.parts:
             continue
-        words = {
-            word for part in (*pure.parts[:-1], pure.stem) for word in part.lower().split("_")[-1:]
-        }
+        words = {word for part in (*pure.parts[:-1], pure.stem) for word in part.lower().split("_")[-1:]}
         if words & SAYS_NOTHING:
             found.append(Finding(path=path, line=1, message="a name that says nothing"))
     return found
@@ -98,9 +73,7 @@ def name_findings(paths: Iterable[str]) -> list[Finding]:
 
 def crowd_findings(paths: Iterable[str]) -> list[Finding]:
     """A folder of the product holds few enough modules to be seen at once."""
-    modules = [
-        PurePosixPath(path) for path in paths if path.startswith("src/") and path.endswith(".py")
-    ]
+    modules = [PurePosixPath(path) for path in paths if path.startswith("src/") and path.endswith(".py")]
     crowd = Counter(str(path.parent) for path in modules if path.name != "__init__.py")
     return [
         Finding(path=folder, line=1, message=f"{count} modules, at most {MODULES_PER_FOLDER_MAX}")
@@ -183,9 +156,7 @@ def trace_findings(sources: Mapping[str, str], traces: Iterable[str]) -> list[Fi
         return []
     pattern = re.compile("|".join(rf"(?<![\w.~-]){re.escape(trace)}(?![\w-])" for trace in traces))
     return [
-        Finding(
-            path=path, line=text.count("\n", 0, hit.start()) + 1, message="a trace of one machine"
-        )
+        Finding(path=path, line=text.count("\n", 0, hit.start()) + 1, message="a trace of one machine")
         for path, text in sources.items()
         for hit in pattern.finditer(text)
     ]

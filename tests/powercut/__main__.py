@@ -23,9 +23,7 @@ def main() -> int:
     said = parser.parse_args()
     vfs = power_vfs()
     if vfs is None:
-        sys.stderr.write(
-            "This Python's sqlite3 has its library built in: nothing can be put under it.\n"
-        )
+        sys.stderr.write("This Python's sqlite3 has its library built in: nothing can be put under it.\n")
         return 2
     weaken = f"PRAGMA synchronous={said.synchronous}" if said.synchronous else ""
     report = asyncio.run(run(vfs, cuts=said.cuts, seed=said.seed, weaken=weaken))

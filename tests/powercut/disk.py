@@ -81,9 +81,7 @@ class Disk:
         """Return whether a path lies on this disk."""
         return path == self.root or self.root in path.parents
 
-    def act(
-        self, act: Act, path: Path, *, change: Change | None = None, target: Path | None = None
-    ) -> bool:
+    def act(self, act: Act, path: Path, *, change: Change | None = None, target: Path | None = None) -> bool:
         """Let one act happen; return False when it must fail, or when the machine is off.
 
         At a cut the act is under way: half of the cuts in a sync fall just after it, and nobody hears of it.
@@ -240,9 +238,7 @@ class Disk:
         """Notice all names that came and went past us."""
         for folder, folders, files in os.walk(self.root):
             around = Path(folder)
-            seen = {around / name: False for name in folders} | {
-                around / name: True for name in files
-            }
+            seen = {around / name: False for name in folders} | {around / name: True for name in files}
             self._notice(around, seen)
 
     def _notice(self, folder: Path, seen: dict[Path, bool]) -> None:
@@ -255,9 +251,7 @@ class Disk:
                 del self._names[path]
 
 
-def _copy_name(
-    path: Path, source: dict[Path, Body | None], target: dict[Path, Body | None]
-) -> None:
+def _copy_name(path: Path, source: dict[Path, Body | None], target: dict[Path, Body | None]) -> None:
     if path in source:
         target[path] = source[path]
     else:

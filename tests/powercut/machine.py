@@ -164,12 +164,7 @@ class Machine:
 
     async def live(self, rounds: int) -> None:
         """Open what is there, work for some rounds, close; the disk may say no at any point."""
-        with (
-            self._vfs.under(self.disk),
-            followed(self.disk),
-            same_place(),
-            suppress(PowerCut, DeskhandError),
-        ):
+        with self._vfs.under(self.disk), followed(self.disk), same_place(), suppress(PowerCut, DeskhandError):
             await self._live(rounds)
 
     async def live_through(self, failing: Callable[[int], Rule], *, after: int) -> list[str]:
@@ -316,9 +311,7 @@ class Machine:
             yield data
 
         offset = await on.blobs.partial(name)
-        self.said.uploads[name] = await on.blobs.append(
-            name, pieces(), offset=offset, limit=1 << 20
-        )
+        self.said.uploads[name] = await on.blobs.append(name, pieces(), offset=offset, limit=1 << 20)
 
     async def wrong(self) -> list[str]:
         """Open a copy of what survived as the product would, and say what is lost or broken.
@@ -420,9 +413,7 @@ def integrity(engine: Engine) -> list[str]:
     with translated(), engine.connect() as connection:
         found = connection.exec_driver_sql("PRAGMA integrity_check").scalars().all()
         broken = connection.exec_driver_sql("PRAGMA foreign_key_check").all()
-        return [f"integrity: {line}" for line in found if line != "ok"] + [
-            str(row) for row in broken
-        ]
+        return [f"integrity: {line}" for line in found if line != "ok"] + [str(row) for row in broken]
 
 
 async def digest(on: Open, name: str) -> str:

@@ -58,18 +58,14 @@ class _Calls:
         self._pwrite = os.pwrite
         self._mkdir, self._unlink, self._replace = os.mkdir, os.unlink, os.replace
 
-    def open(
-        self, path: str | Path, flags: int, mode: int = 0o777, *, dir_fd: int | None = None
-    ) -> int:
+    def open(self, path: str | Path, flags: int, mode: int = 0o777, *, dir_fd: int | None = None) -> int:
         """Ask when it makes a file."""
         with self._disk.lock:
             if dir_fd is None and flags & os.O_CREAT and not os.path.lexists(path):
                 self._ask("create", Path(path))
             return self._open(path, flags, mode, dir_fd=dir_fd)
 
-    def fdopen(
-        self, handle: int, mode: str = "r", buffering: int = -1, *, encoding: str | None = None
-    ) -> IO[Any]:
+    def fdopen(self, handle: int, mode: str = "r", buffering: int = -1, *, encoding: str | None = None) -> IO[Any]:
         """Ask for every write through the file, if it is unbuffered."""
         path = _path_of(handle)
         if self._disk.holds(path) and mode == "r+b" and buffering == 0:

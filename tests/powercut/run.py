@@ -56,12 +56,7 @@ class Report:
 
 
 async def run(
-    vfs: PowerVfs,
-    *,
-    cuts: int,
-    seed: int,
-    weaken: str = "",
-    each: Callable[[Report], None] = lambda _: None,
+    vfs: PowerVfs, *, cuts: int, seed: int, weaken: str = "", each: Callable[[Report], None] = lambda _: None
 ) -> Report:
     """Cut the power so many times; a machine that lost something is given up."""
     report = Report()

@@ -103,9 +103,7 @@ class PowerVfs:
             if not self._disks:
                 self._library.sqlite3_vfs_register(self._unix, 1)
 
-    def _open(
-        self, _vfs: int, name: int | None, file: int, flags: int, out_flags: int | None
-    ) -> int:
+    def _open(self, _vfs: int, name: int | None, file: int, flags: int, out_flags: int | None) -> int:
         path = Path(ctypes.string_at(name).decode()) if name else None
         disk = next((one for one in self._disks if path and one.holds(path)), None)
         if disk is None or path is None:

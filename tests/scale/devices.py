@@ -90,9 +90,7 @@ class Device:
         self.moved.set()
 
     @asynccontextmanager
-    async def _asked(
-        self, method: str, path: str, body: object = None
-    ) -> AsyncGenerator[asyncio.StreamReader]:
+    async def _asked(self, method: str, path: str, body: object = None) -> AsyncGenerator[asyncio.StreamReader]:
         """Send a request on a connection of its own and give what follows the head of its answer."""
         data = b"" if body is None else json.dumps(body).encode()
         reader, writer = await asyncio.open_connection("127.0.0.1", self.port, limit=2**24)

@@ -60,8 +60,6 @@ def test_a_planted_bug_is_found_by_kills(bug: str) -> None:
     """The judge notices: with this bug in the killed processes it finds the promise broken."""
     at, word, promises = PLANTED[bug]
 
-    said = _kill(
-        "--kills", "3", "--jobs", "1", "--seed", "2", "--bug", bug, "--at", at, "--only", word
-    )
+    said = _kill("--kills", "3", "--jobs", "1", "--seed", "2", "--bug", bug, "--at", at, "--only", word)
 
     assert any(one.startswith(promises) for one in said["broken"]), said["broken"]

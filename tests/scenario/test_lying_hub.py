@@ -36,9 +36,7 @@ def test_a_lying_hub_has_no_effect_above_what_it_is_believed() -> None:
 
     counts = sum((outcome.counts for outcome in outcomes), Counter[str]())
     story = [line for outcome in outcomes for line in outcome.story]
-    signed = [
-        line for line in story if " effect " in line and line.endswith((" in etc", " in dev"))
-    ]
+    signed = [line for line in story if " effect " in line and line.endswith((" in etc", " in dev"))]
     assert [outcome.violations for outcome in outcomes if outcome.violations] == []
     assert [kind for kind in LIES if counts[kind] < WORLDS / 3] == []
     assert len(signed) > WORLDS / 3
@@ -85,13 +83,8 @@ def believes_certificates() -> AbstractContextManager[None]:
 
 
 @pytest.mark.timeout(300)
-@pytest.mark.parametrize(
-    "bug",
-    [takes_any_signature, takes_any_key, takes_what_was_signed_once, believes_certificates],
-)
-def test_a_computer_that_looks_less_closely_is_found(
-    bug: Callable[[], AbstractContextManager[None]],
-) -> None:
+@pytest.mark.parametrize("bug", [takes_any_signature, takes_any_key, takes_what_was_signed_once, believes_certificates])
+def test_a_computer_that_looks_less_closely_is_found(bug: Callable[[], AbstractContextManager[None]]) -> None:
     """A world in which lies cannot reach anything proves nothing: with each of these, one of them does."""
     with bug():
         found = next((seed for seed in (SEEN, *range(WORLDS)) if play(seed).violations), None)

@@ -90,16 +90,9 @@ class Promised(RuleBasedStateMachine):
             approval = self.world.phones[phone].account.get(Approval, ref)
             assert approval is not None
             sha256, decision = approval.action_sha256, "allow" if allow else "deny"
-            self._wish(
-                phone, "approval.decide", approval=ref, action_sha256=sha256, decision=decision
-            )
+            self._wish(phone, "approval.decide", approval=ref, action_sha256=sha256, decision=decision)
             again = self._wish(
-                1 - phone,
-                "approval.decide",
-                refused=True,
-                approval=ref,
-                action_sha256=sha256,
-                decision=decision,
+                1 - phone, "approval.decide", refused=True, approval=ref, action_sha256=sha256, decision=decision
             )
             assert again.error is not None
             assert again.error.code == "already_decided"
@@ -282,11 +275,7 @@ class Promised(RuleBasedStateMachine):
     async def _unordered(self) -> list[str]:
         """Return what is wrong with the order of what was said, and with what was read."""
         events = await self.world.house.events()
-        said = [
-            str(e.body["text"])
-            for e in events
-            if e.kind == "message.posted" and e.body.get("role") == "user"
-        ]
+        said = [str(e.body["text"]) for e in events if e.kind == "message.posted" and e.body.get("role") == "user"]
         wanted = [text for thread, text in self.model.said if thread not in self.model.erased]
         found = [] if said == wanted else [f"said {said}, not {wanted}"]
         for phone in self.world.phones:

@@ -55,9 +55,7 @@ async def _connected(world: World, laptop: Laptop) -> bool:
 
 
 async def _ended(world: World, phone: Phone, *, seconds: float = 3 * HOUR) -> Task:
-    assert await world.until(
-        lambda: any(task.final for task in phone.account.find(Task)), seconds=seconds
-    )
+    assert await world.until(lambda: any(task.final for task in phone.account.find(Task)), seconds=seconds)
     return _task(phone)
 
 
@@ -118,9 +116,7 @@ def test_ten_minutes_without_network_in_mid_task_change_nothing_but_when_it_is_s
         task = await _ended(world, phone, seconds=60)
         late = (world.clock.now() - back_at).total_seconds()
 
-        figure = (
-            f"a result made offline was on the phone {late:.1f} s after 10 minutes without network"
-        )
+        figure = f"a result made offline was on the phone {late:.1f} s after 10 minutes without network"
         note("R5", figure, runs=1, of="outages")
         assert late <= 5
         assert task.state is TaskState.COMPLETED
@@ -158,9 +154,7 @@ def test_a_computer_that_comes_back_after_its_task_was_canceled_changes_nothing(
 
         late = [e for e in (await _log(world))[head:] if e.actor == laptop.name and e.task]
         taken = [f"{e.seq} {e.kind}" for e in late if e.kind != "event.superseded"]
-        figure = (
-            f"shown as away after {away} s; {len(late) - len(taken)} of its {len(late)} late words"
-        )
+        figure = f"shown as away after {away} s; {len(late) - len(taken)} of its {len(late)} late words"
         note("R9", f"{figure} were kept, none was state", runs=1, of="zombies", failing=taken)
         assert away <= 45
         assert len(late) > 3

@@ -101,9 +101,7 @@ def free_port() -> int:
     "The hub is killed while 50 devices are connected to it",
     "Started again it answers within three seconds, and within ten every device follows again from where it was.",
 )
-async def test_a_hub_with_a_long_history_is_back_at_once_for_everybody(
-    big: BigHome, tmp_path: Path
-) -> None:
+async def test_a_hub_with_a_long_history_is_back_at_once_for_everybody(big: BigHome, tmp_path: Path) -> None:
     """R10, R1: after kill -9 under load it serves within 3 s, all devices are live within 10 s, nothing is lost."""
     home, port = big.copy(tmp_path / "home"), free_port()
     tokens = (*big.computers, *big.screens)
@@ -129,17 +127,11 @@ async def test_a_hub_with_a_long_history_is_back_at_once_for_everybody(
             head = (await devices[-1].call("GET", "/v1/snapshot"))["cursor"]
             await caught_up(devices, head)
             live = perf_counter() - began
-            again = [
-                (await devices[-4 + int(name[5])].ops(_wish(name)))[0] for name in acknowledged
-            ]
+            again = [(await devices[-4 + int(name[5])].ops(_wish(name)))[0] for name in acknowledged]
         for one in following:
             one.cancel()
 
-    lost = [
-        one
-        for one in again
-        if one["status"] != "duplicate" or one["seq"] != acknowledged[one["op_id"]]
-    ]
+    lost = [one for one in again if one["status"] != "duplicate" or one["seq"] != acknowledged[one["op_id"]]]
     slow = [] if (served <= SERVING_SECONDS and live <= LIVE_SECONDS) else ["too slow"]
     note(
         "R10",
@@ -156,9 +148,7 @@ async def test_a_hub_with_a_long_history_is_back_at_once_for_everybody(
     assert live <= max(LIVE_SECONDS, LIVE_SECONDS - SERVING_SECONDS + spare)
 
 
-async def test_a_computer_that_was_away_for_a_month_gets_every_order(
-    big: BigHome, tmp_path: Path
-) -> None:
+async def test_a_computer_that_was_away_for_a_month_gets_every_order(big: BigHome, tmp_path: Path) -> None:
     """R5, R3: a computer has no snapshot: everything that was addressed to it comes, in order, and nothing else."""
     home, port = big.copy(tmp_path / "home"), free_port()
     laptop = Device(token=big.computers[0], port=port)

@@ -32,11 +32,7 @@ def _post(phone: Phone, laptop: Laptop, text: str, *, root: str = "usr") -> None
 
 def _decide(phone: Phone, decision: str) -> None:
     (approval,) = phone.account.find(Approval, states=["open"])
-    body: JsonObject = {
-        "approval": approval.id,
-        "decision": decision,
-        "action_sha256": approval.action_sha256,
-    }
+    body: JsonObject = {"approval": approval.id, "decision": decision, "action_sha256": approval.action_sha256}
     phone.want("approval.decide", body)
 
 
@@ -46,9 +42,7 @@ def _only_task(phone: Phone) -> Task:
 
 
 async def _ended(world: World, phone: Phone, *, count: int = 1) -> None:
-    assert await world.until(
-        lambda: len([task for task in phone.account.find(Task) if task.final]) == count
-    )
+    assert await world.until(lambda: len([task for task in phone.account.find(Task) if task.final]) == count)
 
 
 async def _asked(world: World, phone: Phone) -> None:
@@ -140,9 +134,7 @@ def test_two_phones_decide_at_once() -> None:
         await _ended(world, first)
         await _ended(world, second)
 
-        assert [a.state for a in first.account.find(Approval)] == [
-            a.state for a in second.account.find(Approval)
-        ]
+        assert [a.state for a in first.account.find(Approval)] == [a.state for a in second.account.find(Approval)]
         answers = {next(reversed(phone.answers.values())).status for phone in (first, second)}
         assert answers == {"ok", "rejected"}
 
@@ -154,9 +146,7 @@ def test_a_message_whose_acknowledgement_died_with_the_hub_is_there_once() -> No
 
     async def story(world: World) -> None:
         phone = world.phones[0]
-        await world.clock.sleep(
-            30
-        )  # by then everybody has connected, and the next commit is the message
+        await world.clock.sleep(30)  # by then everybody has connected, and the next commit is the message
         world.chaos.planned["hub after a commit"] = 1
 
         _post(phone, world.laptops[0], "x look")
@@ -316,9 +306,7 @@ def test_what_is_asked_for_at_the_very_beginning_is_taken(seed: int) -> None:
 
 @pytest.mark.parametrize("ahead", [timedelta(days=1), timedelta(days=-1)], ids=["ahead", "behind"])
 @pytest.mark.parametrize("whose", ["hub", "phone"])
-def test_a_time_to_begin_is_the_true_one_once_clocks_are_right(
-    whose: str, ahead: timedelta
-) -> None:
+def test_a_time_to_begin_is_the_true_one_once_clocks_are_right(whose: str, ahead: timedelta) -> None:
     """R7: seed 200001; what waits for its time begins within minutes of a clock that was a day off being put right."""
 
     async def story(world: World) -> None:

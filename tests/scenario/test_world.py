@@ -49,13 +49,7 @@ def test_a_failing_seed_fails_the_same_ten_times() -> None:
 
     same = [one.sha256 == first.sha256 and one.story == first.story for one in again]
     figure = f"{sum(same)} of {len(same)} replays of a planted failure gave the same hash and story"
-    note(
-        "R20",
-        figure,
-        runs=len(same),
-        of="replays",
-        failing=[n for n, ok in enumerate(same) if not ok],
-    )
+    note("R20", figure, runs=len(same), of="replays", failing=[n for n, ok in enumerate(same) if not ok])
     assert f"--seed {first.seed} --size {SIZE}" in told(first, size=SIZE)
     assert all(same)
 

@@ -7,17 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from deskhand.protocol.tasks import Budget, Verdict
-from tests.success.trials import (
-    Circling,
-    Figures,
-    Trial,
-    Worker,
-    anew,
-    lying,
-    mending,
-    run,
-    same,
-)
+from tests.success.trials import Circling, Figures, Trial, Worker, anew, lying, mending, run, same
 
 PAGE: Final = Path(__file__).resolve().parents[2] / "docs" / "reference" / "loop.md"
 BUDGET: Final = 20

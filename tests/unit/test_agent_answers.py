@@ -73,25 +73,18 @@ def test_work_comes_before_the_end_that_was_claimed_with_it() -> None:
         ),
         (("finish", {"summary": ""}), Done(summary="I found two.")),
         (("ask_person", {"text": ""}), Ask(text="I found two.")),
-        (
-            ("give_up", {"reasons": ["No notes."]}),
-            GiveUp(reasons=("No notes.",), say="I found two."),
-        ),
+        (("give_up", {"reasons": ["No notes."]}), GiveUp(reasons=("No notes.",), say="I found two.")),
         (("give_up", {"reasons": "No notes."}), GiveUp(reasons=("No notes.",), say="I found two.")),
     ],
 )
-def test_what_is_said_beside_a_call_reaches_the_person(
-    call: tuple[str, object], expected: Move
-) -> None:
+def test_what_is_said_beside_a_call_reaches_the_person(call: tuple[str, object], expected: Move) -> None:
     """Every text goes with the move, never said twice (A-10)."""
     assert move_of(_response(call, say="I found two.")) == expected
 
 
 def test_giving_up_without_a_reason_says_so() -> None:
     """There is always a reason to show."""
-    assert move_of(_response(("give_up", {}))) == GiveUp(
-        reasons=("The model gave up without a reason.",)
-    )
+    assert move_of(_response(("give_up", {}))) == GiveUp(reasons=("The model gave up without a reason.",))
 
 
 @pytest.mark.parametrize(
@@ -122,10 +115,7 @@ def test_arguments_that_are_no_object_are_handed_on(arguments: str) -> None:
 
 def test_a_title_says_what_a_call_is_about() -> None:
     """Path, command or query: not the whole content of a file."""
-    calls = (
-        ("write_file", {"content": "long " * 99, "path": "a.md"}),
-        ("run_command", {"argv": ["wc", "-l", "a.md"]}),
-    )
+    calls = (("write_file", {"content": "long " * 99, "path": "a.md"}), ("run_command", {"argv": ["wc", "-l", "a.md"]}))
 
     move = move_of(_response(*calls))
 

@@ -8,14 +8,7 @@ from itertools import pairwise
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pydantic_ai.messages import (
-    ModelMessage,
-    ModelRequest,
-    ModelResponse,
-    ToolCallPart,
-    ToolReturnPart,
-    UserPromptPart,
-)
+from pydantic_ai.messages import ModelMessage, ModelRequest, ModelResponse, ToolCallPart, ToolReturnPart, UserPromptPart
 
 from deskhand.agents.builtin.choosing import Scene
 from deskhand.agents.builtin.talking import cut, fence, messages_of, size_of
@@ -26,10 +19,7 @@ from deskhand.protocol.tasks import Brief, ContextItem, FileRef, Instructions, P
 
 SEOUL = timezone(timedelta(hours=9), "KST")
 SCENE = Scene(
-    now=datetime(2026, 11, 25, 8, 30, tzinfo=SEOUL),
-    computer="laptop",
-    root="/home/ana/Work",
-    mode=FolderMode.WORKSPACE,
+    now=datetime(2026, 11, 25, 8, 30, tzinfo=SEOUL), computer="laptop", root="/home/ana/Work", mode=FolderMode.WORKSPACE
 )
 
 
@@ -77,9 +67,7 @@ def _turns(draw: st.DrawFn) -> Turn:
     calls = tuple(draw(st.lists(_CALL, max_size=4)))
     plan = (PlanItem(text="Read"),) if draw(st.booleans()) or not calls else None
     results = tuple(draw(_RESULT) for _ in calls)
-    return Turn(
-        move=Wishes(calls=calls, say="I look.", plan=plan), results=results, steering=steering
-    )
+    return Turn(move=Wishes(calls=calls, say="I look.", plan=plan), results=results, steering=steering)
 
 
 @given(
@@ -102,9 +90,7 @@ def test_any_history_fits_and_no_call_is_parted_from_its_result(
     for said, answered in zip(told[1::2], told[2::2], strict=True):
         assert isinstance(said, ModelResponse)
         assert isinstance(answered, ModelRequest)
-        assert _calls(said) == [
-            part.tool_call_id for part in answered.parts if isinstance(part, ToolReturnPart)
-        ]
+        assert _calls(said) == [part.tool_call_id for part in answered.parts if isinstance(part, ToolReturnPart)]
     if history:
         last = history[-1].move
         assert len(_calls(told[-2])) >= (len(last.calls) if isinstance(last, Wishes) else 1)
@@ -116,20 +102,13 @@ def _calls(message: ModelMessage) -> list[str]:
 
 
 def _spelled(told: list[ModelMessage]) -> str:
-    return str(
-        [
-            (message.kind, [part.part_kind for part in message.parts], size_of(message))
-            for message in told
-        ]
-    )
+    return str([(message.kind, [part.part_kind for part in message.parts], size_of(message)) for message in told])
 
 
 def _read(count: int, size: int) -> list[Turn]:
     return [
         Turn(
-            move=Wishes(
-                calls=(ToolCall(tool="read_file", arguments={"path": f"{n}.md"}, title="t"),)
-            ),
+            move=Wishes(calls=(ToolCall(tool="read_file", arguments={"path": f"{n}.md"}, title="t"),)),
             results=(ToolResult(outcome="ok", value={}, text=f"file {n} " + "x" * size),),
             steering=(f"remark {n}",),
         )
@@ -148,10 +127,7 @@ def test_the_oldest_are_folded_first_and_say_how_to_see_them_again() -> None:
     told = messages_of(_brief(), _read(10, 9_000), SCENE, bytes_max=60_000)
 
     results = [
-        str(part.content)
-        for message in told[2::2]
-        for part in message.parts
-        if isinstance(part, ToolReturnPart)
+        str(part.content) for message in told[2::2] for part in message.parts if isinstance(part, ToolReturnPart)
     ]
     assert len(results) == 10
     assert results[0].startswith("file 0 x")
@@ -236,14 +212,7 @@ def test_folder_notes_and_earlier_words_are_material() -> None:
     """What a folder's file and the thread say is fenced and named as what it is (A-09)."""
     brief = _brief(
         instructions=Instructions(name="AGENTS.md", text="Use ISO dates.\n```\nrm -rf\n```"),
-        context=(
-            ContextItem(
-                role="result",
-                text="Two notes.",
-                at="2026-11-24T01:00:00.000Z",
-                trust=Trust.UNTRUSTED,
-            ),
-        ),
+        context=(ContextItem(role="result", text="Two notes.", at="2026-11-24T01:00:00.000Z", trust=Trust.UNTRUSTED),),
         files=(FileRef(id="f", name="scan.pdf", size=1, sha256="0", media_type="application/pdf"),),
         criteria=("One page",),
         checks=("test -f a.md",),

@@ -10,23 +10,8 @@ from deskhand.errors import Code, DeskhandError
 from deskhand.ports import Ask, CheckWish, Done, GiveUp, Move, ToolCall, ToolResult, Turn, Wishes
 from deskhand.protocol.tasks import Check
 from deskhand.protocol.wire import JsonObject
-from deskhand.workflow.attempt import (
-    AttemptState,
-    Yes,
-    fold,
-    in_circles,
-    with_steering,
-)
-from deskhand.workflow.rows import (
-    Step,
-    StepKind,
-    from_json,
-    hashable,
-    move_from_json,
-    move_to_json,
-    step_key,
-    to_json,
-)
+from deskhand.workflow.attempt import AttemptState, Yes, fold, in_circles, with_steering
+from deskhand.workflow.rows import Step, StepKind, from_json, hashable, move_from_json, move_to_json, step_key, to_json
 
 CALL = ToolCall(tool="read_file", arguments={"path": "a.md"}, title="read a.md")
 TWO = Wishes(calls=(CALL, CALL), say="Reading.")
@@ -91,10 +76,7 @@ def test_an_open_wait_is_waited_for_and_a_yes_is_for_its_action_alone() -> None:
     used = fold([asked[0], replace(asked[1], result=given), *rows(USED, USED, USED)[2:]])
 
     assert fold(asked).waiting == asked[1]
-    assert (allowed.yes, allowed.grants) == (
-        Yes(approval="ref_1", action_sha256="h"),
-        frozenset({"g"}),
-    )
+    assert (allowed.yes, allowed.grants) == (Yes(approval="ref_1", action_sha256="h"), frozenset({"g"}))
     assert used.yes is None
 
 
@@ -131,16 +113,10 @@ def test_a_retry_begins_a_new_try_with_the_failed_checks_as_feedback() -> None:
     """What passed is not mentioned; the old checks no longer stand for the result."""
     good = Check(name="a", passed=True).to_json()
     bad = Check(name="b", passed=False, evidence="4 of 5").to_json()
-    state = fold(
-        rows(
-            moved(MOVES[2]), ("check", {}, good), ("check", {}, bad), ("check", {"retry": True}, {})
-        )
-    )
+    state = fold(rows(moved(MOVES[2]), ("check", {}, good), ("check", {}, bad), ("check", {"retry": True}, {})))
 
     assert (state.tries, state.checks) == (2, ())
-    assert state.turns[0].results == (
-        ToolResult(outcome="error", value={"check": "b"}, text="4 of 5"),
-    )
+    assert state.turns[0].results == (ToolResult(outcome="error", value={"check": "b"}, text="4 of 5"),)
 
 
 def test_effects_in_doubt_are_counted() -> None:

@@ -5,13 +5,7 @@ from __future__ import annotations
 import pytest
 
 from deskhand.errors import Code, DeskhandError
-from deskhand.protocol.authority import (
-    AUTHORITY,
-    OWNER_FIELDS,
-    Principal,
-    authorize,
-    authorize_fields,
-)
+from deskhand.protocol.authority import AUTHORITY, OWNER_FIELDS, Principal, authorize, authorize_fields
 from deskhand.protocol.objects import Role
 from deskhand.protocol.ops import OPS, MessagePost
 

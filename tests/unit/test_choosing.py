@@ -6,24 +6,13 @@ from dataclasses import replace
 
 import pytest
 
-from deskhand.agents.builtin.choosing import (
-    KEY_VARIABLE,
-    Findings,
-    Offer,
-    Wanted,
-)
+from deskhand.agents.builtin.choosing import KEY_VARIABLE, Findings, Offer, Wanted
 from deskhand.errors import Code, DeskhandError
 from deskhand.secret import Secret
 
 ALL = frozenset({"openai", "anthropic", "google.genai"})
 URL = "http://127.0.0.1:11434/v1"
-QWEN = Offer(
-    name="ollama:qwen3:8b",
-    source="server",
-    where="127.0.0.1:11434",
-    base_url=URL,
-    context_tokens=32_768,
-)
+QWEN = Offer(name="ollama:qwen3:8b", source="server", where="127.0.0.1:11434", base_url=URL, context_tokens=32_768)
 TINY = Offer(
     name="local:tiny",
     source="embedded",
@@ -60,9 +49,7 @@ ANTHROPIC, OPENAI = {"ANTHROPIC_API_KEY": CANARY_A}, {"OPENAI_API_KEY": CANARY_O
         (Findings(here=(STAND_IN,)), None),
     ],
 )  # fmt: skip
-def test_config_wins_over_keys_over_servers_over_what_is_installed(
-    found: Findings, name: str | None
-) -> None:
+def test_config_wins_over_keys_over_servers_over_what_is_installed(found: Findings, name: str | None) -> None:
     """The order of the design, with nothing taken that cannot work."""
     first = found.used
 
@@ -77,11 +64,7 @@ def test_what_the_settings_name_is_never_replaced_by_something_else_that_works()
     first = found.used
 
     assert first is not None
-    assert (first.name, first.lacks, first.where) == (
-        "openai:gpt-6-luna",
-        Code.MODEL_KEY,
-        "OPENAI_API_KEY",
-    )
+    assert (first.name, first.lacks, first.where) == ("openai:gpt-6-luna", Code.MODEL_KEY, "OPENAI_API_KEY")
 
 
 def test_an_address_of_ones_own_gets_only_the_key_that_is_named_for_it() -> None:
@@ -111,9 +94,7 @@ def test_a_key_goes_only_where_it_was_meant_to_go() -> None:
     elsewhere = Wanted(name="openai:gpt-6-luna", key_variable="MY_KEY")
 
     other = found.named("openai:gpt-6-luna")
-    own = Findings(
-        wanted=replace(elsewhere, key_variable=KEY_VARIABLE), keys=keys, packages=ALL
-    ).used
+    own = Findings(wanted=replace(elsewhere, key_variable=KEY_VARIABLE), keys=keys, packages=ALL).used
     missing = Findings(wanted=elsewhere, keys=keys, packages=ALL).used
 
     assert (found.named("m").key, other.key) == (MINE, CANARY_O)
@@ -143,9 +124,7 @@ def found_with(found: Findings, *, key_variable: str) -> Findings:
         ("anthropic:claude-opus-5-5", Code.MODEL_UNKNOWN, "pip install 'deskhand[anthropic]'"),
     ],
 )
-def test_a_name_that_cannot_be_served_here_is_refused_with_what_is_missing(
-    name: str, code: Code, detail: str
-) -> None:
+def test_a_name_that_cannot_be_served_here_is_refused_with_what_is_missing(name: str, code: Code, detail: str) -> None:
     """Never a silent other model, though others are there."""
     keys = OPENAI | ANTHROPIC
     found = Findings(keys=keys, packages=frozenset({"openai"}), here=(QWEN, TINY))

@@ -33,9 +33,7 @@ BOTH = [command for command in COMMANDS if command.name in ("brief", "report")]
         (r"/brief notes\old", (r"notes\old",), {}),
     ],
 )
-def test_a_line_is_read_as_it_was_meant(
-    typed: str, operands: tuple[str, ...], options: dict[str, str | int]
-) -> None:
+def test_a_line_is_read_as_it_was_meant(typed: str, operands: tuple[str, ...], options: dict[str, str | int]) -> None:
     """Curly quotes, long dashes, apostrophes and Korean names from a phone mean what they look like."""
     line = parse_line(typed, BOTH)
 
@@ -78,8 +76,7 @@ def test_a_wrong_line_is_refused_with_the_word_and_the_cure(typed: str, said: st
 
 
 @pytest.mark.parametrize(
-    ("typed", "near"),
-    [("/breif notes", "/brief"), ("/reprot x.csv", "/report"), ("/zzz", "/brief, /report")],
+    ("typed", "near"), [("/breif notes", "/brief"), ("/reprot x.csv", "/report"), ("/zzz", "/brief, /report")]
 )
 def test_an_unknown_command_names_the_nearest(typed: str, near: str) -> None:
     """A slip of the finger is answered with what was probably meant."""
@@ -98,9 +95,7 @@ def test_any_text_is_understood_or_refused(typed: str) -> None:
 
 @given(
     st.lists(
-        st.text(
-            st.characters(codec="utf-8", exclude_categories=["C", "Z"]), min_size=1, max_size=20
-        )
+        st.text(st.characters(codec="utf-8", exclude_categories=["C", "Z"]), min_size=1, max_size=20)
         .map(lambda name: name.translate(str.maketrans("", "", "\"'“”‘’„「」-—–―−=")))
         .filter(bool),
         min_size=1,
@@ -146,10 +141,7 @@ def _outcome(typed: str) -> str:
     [
         ("/act", ["/actions"]),
         ("/actions notes --d", ["/actions notes --due"]),
-        (
-            "/actions notes --due --o",
-            ["/actions notes --due --owner", "/actions notes --due --out"],
-        ),
+        ("/actions notes --due --o", ["/actions notes --due --owner", "/actions notes --due --out"]),
         ("/actions notes", []),
         ("/help du", ["/help duplicates"]),
         ("/unknown --o", []),
@@ -173,9 +165,7 @@ def test_a_line_is_completed_to_whole_lines(typed: str, offered: list[str]) -> N
         ("/risk c.txt", "there is /risks"),
     ],
 )
-def test_what_is_wrong_with_a_line_of_any_command_is_said_with_its_usage(
-    typed: str, said: str
-) -> None:
+def test_what_is_wrong_with_a_line_of_any_command_is_said_with_its_usage(typed: str, said: str) -> None:
     """The wrong word, and how it is typed instead."""
     with pytest.raises(DeskhandError) as refused:
         parse_line(typed, COMMANDS)
@@ -192,9 +182,5 @@ def test_what_a_runner_advertises_of_a_command_is_enough_to_complete_it() -> Non
         {"name": "due", "metavar": "", "choices": []},
         {"name": "out", "metavar": "NAME", "choices": []},
     ]
-    assert (infos["risks"].takes, infos["risks"].endings[-1], infos["risks"].most) == (
-        "file",
-        "pdf",
-        20,
-    )
+    assert (infos["risks"].takes, infos["risks"].endings[-1], infos["risks"].most) == ("file", "pdf", 20)
     assert all(info.summary != info.summary_ko for info in infos.values())

@@ -12,12 +12,7 @@ from deskhand.core.drafting import Wish
 from deskhand.core.settings import REGISTRY, checked, effective
 from deskhand.errors import Code, DeskhandError
 from deskhand.ids import Ids
-from deskhand.limits import (
-    CONTEXT_CHARS_MAX,
-    CONTEXT_MESSAGES_MAX,
-    DELIVERY_TRIES_MAX,
-    LEASE_SECONDS,
-)
+from deskhand.limits import CONTEXT_CHARS_MAX, CONTEXT_MESSAGES_MAX, DELIVERY_TRIES_MAX, LEASE_SECONDS
 from deskhand.protocol import events as ev
 from deskhand.protocol.authority import Principal
 from deskhand.protocol.objects import Role
@@ -30,9 +25,7 @@ from deskhand.texts import LANGUAGES, text
 IDS = Ids(SystemClock())
 
 
-def _post(
-    account: MemoryAccount, said: str, body: JsonObject | None = None, *, role: Role = Role.OWNER
-) -> str:
+def _post(account: MemoryAccount, said: str, body: JsonObject | None = None, *, role: Role = Role.OWNER) -> str:
     me = Principal(account="a", id=f"dev_{role}", role=role)
     rest = dict(body or {})
     thread = rest.pop("thread", None)
@@ -109,9 +102,7 @@ def test_context_is_the_newest_and_bounded() -> None:
 
 def test_a_notification_says_the_kind_of_thing_and_nothing_of_its_content() -> None:
     """PU-01: the default text of every class is generic, in every language."""
-    finished = ev.TaskFinished.from_json(
-        {"state": "completed", "summary": "salary list", "epoch": 1}
-    )
+    finished = ev.TaskFinished.from_json({"state": "completed", "summary": "salary list", "epoch": 1})
 
     planned = announcement(finished, thread="thr_1", task="tsk_1")
 

@@ -32,18 +32,14 @@ def _account(*runners: str, slots: int = 20, kinds: frozenset[str] = ORDER_KINDS
     return account
 
 
-def _folder(
-    account: MemoryAccount, runner: str, root: str, mode: FolderMode = FolderMode.WORKSPACE
-) -> str:
+def _folder(account: MemoryAccount, runner: str, root: str, mode: FolderMode = FolderMode.WORKSPACE) -> str:
     name = IDS.new("fld")
     folder = Folder(id=name, runner=runner, root=root, label=root, mode=mode)
     account.emit(Draft(body=ev.FolderPut(folder=folder), actor=OWNER.id))
     return name
 
 
-def _post(
-    account: MemoryAccount, thread: str | None = None, text: str = "/brief x", **body: object
-) -> Task:
+def _post(account: MemoryAccount, thread: str | None = None, text: str = "/brief x", **body: object) -> Task:
     wish = Wish(principal=OWNER, thread=thread, task=None, ids=IDS)
     message = MessagePost.from_json({"text": text, **body})
     decision = account.take(conversation.post_message(account, wish, message))
@@ -54,12 +50,7 @@ def _post(
 
 def _dispatch(account: MemoryAccount, *connected: str, per_thread: int = 3) -> None:
     for draft in Round(
-        account,
-        connected=frozenset(connected),
-        at_once=per_thread,
-        context_of=lambda _: (),
-        ids=IDS,
-        language="en",
+        account, connected=frozenset(connected), at_once=per_thread, context_of=lambda _: (), ids=IDS, language="en"
     ).drafts():
         account.emit(draft)
 
@@ -266,10 +257,7 @@ def test_a_task_that_a_removed_computer_accepted_is_not_begun_again_silently() -
     after = account.get(Task, task.id)
     assert after is not None
     assert (after.state, after.runner, after.epoch) == (TaskState.FAILED, "desktop", 2)
-    assert [e.kind for e in account.log if e.task == task.id][-2:] == [
-        "task.resumed",
-        "task.finished",
-    ]
+    assert [e.kind for e in account.log if e.task == task.id][-2:] == ["task.resumed", "task.finished"]
 
 
 def test_a_long_line_for_a_computer_that_is_away_holds_up_no_other() -> None:

@@ -202,51 +202,17 @@ async def test_the_next_judged_address_is_tried_when_one_does_not_answer() -> No
     [
         ("http://push.example.org/", frozenset[str](), Code.ADDRESS_REFUSED),
         ("https://push.example.org:8443/", frozenset[str](), Code.ADDRESS_REFUSED),
-        (
-            "https://push.example.org:8443/",
-            frozenset({"push.example.org:8443"}),
-            Code.UNAVAILABLE,
-        ),
-        (
-            "http://push.example.org:8443/",
-            frozenset({"push.example.org:8443"}),
-            Code.ADDRESS_REFUSED,
-        ),
-        (
-            "http://push.example.org/",
-            frozenset({ANY_PRIVATE}),
-            Code.ADDRESS_REFUSED,
-        ),
-        (
-            "https://push.example.org:8443/",
-            frozenset({ANY_PRIVATE}),
-            Code.ADDRESS_REFUSED,
-        ),
-        (
-            "http://127.0.0.1:4000/",
-            frozenset({"127.0.0.1:4000"}),
-            Code.UNAVAILABLE,
-        ),
-        (
-            "http://127.0.0.1:4001/",
-            frozenset({"127.0.0.1:4000"}),
-            Code.ADDRESS_REFUSED,
-        ),
-        (
-            "http://192.168.1.5:8080/",
-            frozenset({ANY_PRIVATE}),
-            Code.UNAVAILABLE,
-        ),
-        (
-            "http://169.254.169.254/",
-            frozenset({ANY_PRIVATE, "169.254.169.254:80"}),
-            Code.ADDRESS_REFUSED,
-        ),
+        ("https://push.example.org:8443/", frozenset({"push.example.org:8443"}), Code.UNAVAILABLE),
+        ("http://push.example.org:8443/", frozenset({"push.example.org:8443"}), Code.ADDRESS_REFUSED),
+        ("http://push.example.org/", frozenset({ANY_PRIVATE}), Code.ADDRESS_REFUSED),
+        ("https://push.example.org:8443/", frozenset({ANY_PRIVATE}), Code.ADDRESS_REFUSED),
+        ("http://127.0.0.1:4000/", frozenset({"127.0.0.1:4000"}), Code.UNAVAILABLE),
+        ("http://127.0.0.1:4001/", frozenset({"127.0.0.1:4000"}), Code.ADDRESS_REFUSED),
+        ("http://192.168.1.5:8080/", frozenset({ANY_PRIVATE}), Code.UNAVAILABLE),
+        ("http://169.254.169.254/", frozenset({ANY_PRIVATE, "169.254.169.254:80"}), Code.ADDRESS_REFUSED),
     ],
 )
-async def test_the_owners_entries_lift_exactly_one_rule(
-    url: str, allowed: frozenset[str], code: Code
-) -> None:
+async def test_the_owners_entries_lift_exactly_one_rule(url: str, allowed: frozenset[str], code: Code) -> None:
     """Plain http and inner addresses need an explicit entry; metadata addresses have no entry at all."""
     found, _ = await verdict(url, allowed=allowed)
 
@@ -256,9 +222,7 @@ async def test_the_owners_entries_lift_exactly_one_rule(
 async def test_a_caller_cannot_send_another_host_header() -> None:
     """NE-07: what is checked, dialled and named in Host is one and the same."""
     network = NoDial()
-    request = EgressRequest(
-        method="GET", url="https://push.example.org/", headers={"hOsT": "inner.test"}
-    )
+    request = EgressRequest(method="GET", url="https://push.example.org/", headers={"hOsT": "inner.test"})
 
     with pytest.raises(DeskhandError) as caught:
         await Egress(resolve=Names(GLOBAL), backend=network).send(request)
@@ -273,11 +237,7 @@ async def test_an_unknown_name_may_be_tried_again() -> None:
     assert (code, dialled) == (Code.UNAVAILABLE, [])
 
 
-@given(
-    st.from_regex(
-        r"https?://(\[[0-9a-f:]{2,12}\]|[a-z0-9.:@\\-]{1,20})(:[0-9]{1,5})?(/[!-~]{0,9})?"
-    )
-)
+@given(st.from_regex(r"https?://(\[[0-9a-f:]{2,12}\]|[a-z0-9.:@\\-]{1,20})(:[0-9]{1,5})?(/[!-~]{0,9})?"))
 def test_whatever_is_accepted_reads_the_same_to_another_parser(url: str) -> None:
     """NE-05: a differential between our grammar and the standard library's never finds two readings."""
     try:

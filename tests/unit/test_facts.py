@@ -17,16 +17,7 @@ from deskhand.permissions.explain import ask_sentence
 from deskhand.permissions.facts import Source, begun, label_of, together, weighed
 from deskhand.permissions.rules import Act, Decision, Kind, Verb, Where
 from deskhand.protocol.objects import FolderMode, Trust
-from deskhand.protocol.tasks import (
-    Action,
-    Brief,
-    ContextItem,
-    Delegated,
-    FileRef,
-    Label,
-    Task,
-    TaskState,
-)
+from deskhand.protocol.tasks import Action, Brief, ContextItem, Delegated, FileRef, Label, Task, TaskState
 from tests.driven import brief_of as typed
 from tests.ruling import WIDTH, acts, policies
 
@@ -95,9 +86,7 @@ def test_a_thread_hands_on_the_label_of_what_it_quotes() -> None:
 
 
 def _said(role: str, trust: Trust = Trust.OWNER, *, label: Label | None = None) -> ContextItem:
-    return ContextItem.from_json({"role": role, "text": "x", "at": AT, "trust": trust}).but(
-        label=label
-    )
+    return ContextItem.from_json({"role": role, "text": "x", "at": AT, "trust": trust}).but(label=label)
 
 
 def test_a_hub_passes_the_label_of_a_task_on_with_its_next_attempt() -> None:
@@ -205,9 +194,7 @@ class Session:
         """Read something."""
         self.known = together(self.known, label_of(source, name))
 
-    def does(
-        self, kind: Kind, to: str = "", *, sees: Sequence[str] | None = None, plain: bool = False
-    ) -> None:
+    def does(self, kind: Kind, to: str = "", *, sees: Sequence[str] | None = None, plain: bool = False) -> None:
         """Wish for an act; a yes covers its destination."""
         act = weighed(_act(kind), self.known, plain=plain, sees=sees)
         decision = judge(act, Policy()).decision

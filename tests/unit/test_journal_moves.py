@@ -16,26 +16,13 @@ from deskhand.workflow.rows import move_from_json, move_to_json
 _TEXT = st.text(max_size=20)
 _TEXTS = st.lists(_TEXT, max_size=3).map(tuple)
 _SPENT = st.none() | st.builds(
-    Spent,
-    model=_TEXT,
-    input_tokens=st.integers(0, 9),
-    output_tokens=st.integers(0, 9),
-    usd=st.none() | _TEXT,
+    Spent, model=_TEXT, input_tokens=st.integers(0, 9), output_tokens=st.integers(0, 9), usd=st.none() | _TEXT
 )
-_CALL = st.builds(
-    ToolCall, tool=_TEXT, arguments=st.dictionaries(_TEXT, _TEXT | st.none()), title=_TEXT
-)
-_PLAN = st.none() | st.lists(st.builds(PlanItem, text=_TEXT, done=st.booleans()), max_size=3).map(
-    tuple
-)
+_CALL = st.builds(ToolCall, tool=_TEXT, arguments=st.dictionaries(_TEXT, _TEXT | st.none()), title=_TEXT)
+_PLAN = st.none() | st.lists(st.builds(PlanItem, text=_TEXT, done=st.booleans()), max_size=3).map(tuple)
 _MOVE = st.one_of(
     st.builds(
-        Wishes,
-        calls=st.lists(_CALL, max_size=3).map(tuple),
-        say=_TEXT,
-        plan=_PLAN,
-        criteria=_TEXTS,
-        spent=_SPENT,
+        Wishes, calls=st.lists(_CALL, max_size=3).map(tuple), say=_TEXT, plan=_PLAN, criteria=_TEXTS, spent=_SPENT
     ),
     st.builds(Ask, text=_TEXT, choices=_TEXTS, say=_TEXT, spent=_SPENT),
     st.builds(

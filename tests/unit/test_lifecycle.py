@@ -39,12 +39,7 @@ def _working_task(text: str = "/brief notes") -> tuple[MemoryAccount, Task]:
     account.emit(Draft(body=ev.RunnerAdvertised(runner=runner), actor=LAPTOP.id))
     posted = account.take(conversation.post_message(account, _wish(OWNER), MessagePost(text=text)))
     for draft in Round(
-        account,
-        connected=frozenset({LAPTOP.id}),
-        at_once=3,
-        context_of=lambda _: (),
-        ids=IDS,
-        language="en",
+        account, connected=frozenset({LAPTOP.id}), at_once=3, context_of=lambda _: (), ids=IDS, language="en"
     ).drafts():
         account.emit(draft)
     return account, _task(account, posted.task)
@@ -111,14 +106,7 @@ def test_cancelling_raises_the_epoch_and_later_facts_are_superseded() -> None:
 def test_a_final_state_is_final(state: TaskState) -> None:
     """R3: exactly one end, once."""
     account, task = _working_task()
-    account.emit(
-        Draft(
-            body=ev.TaskFinished(state=state, epoch=1),
-            actor="hub",
-            thread=task.thread,
-            task=task.id,
-        )
-    )
+    account.emit(Draft(body=ev.TaskFinished(state=state, epoch=1), actor="hub", thread=task.thread, task=task.id))
 
     with pytest.raises(DeskhandError) as caught:
         lifecycle.cancel_task(account, _wish(OWNER, task.id))
@@ -149,15 +137,7 @@ def test_a_completed_task_goes_through_verifying() -> None:
 
 
 @pytest.mark.parametrize(
-    "kind",
-    [
-        "device.added",
-        "folder.put",
-        "setting.changed",
-        "approval.decided",
-        "task.assigned",
-        "nonsense",
-    ],
+    "kind", ["device.added", "folder.put", "setting.changed", "approval.decided", "task.assigned", "nonsense"]
 )
 def test_a_runner_cannot_append_facts_about_authority(kind: str) -> None:
     """AP-06, PI-05: the closed subset has no grants, devices, settings or decisions."""
@@ -221,9 +201,7 @@ def test_a_decision_about_another_action_is_refused() -> None:
 
     with pytest.raises(DeskhandError) as caught:
         lifecycle.decide_approval(
-            account,
-            _wish(OWNER),
-            ApprovalDecide(approval="apr_1", decision="allow", action_sha256="0" * 64),
+            account, _wish(OWNER), ApprovalDecide(approval="apr_1", decision="allow", action_sha256="0" * 64)
         )
 
     assert caught.value.code is Code.ACTION_CHANGED
@@ -260,12 +238,7 @@ def test_a_result_whose_checks_were_paused_is_not_lost() -> None:
     account.take(lifecycle.pause_task(account, _wish(OWNER, task.id)))
     account.take(lifecycle.resume_task(account, _wish(OWNER, task.id)))
     for draft in Round(
-        account,
-        connected=frozenset({LAPTOP.id}),
-        at_once=3,
-        context_of=lambda _: (),
-        ids=IDS,
-        language="en",
+        account, connected=frozenset({LAPTOP.id}), at_once=3, context_of=lambda _: (), ids=IDS, language="en"
     ).drafts():
         account.emit(draft)
 
@@ -338,9 +311,7 @@ def test_a_runner_that_passed_a_pause_hears_that_it_went_on() -> None:
 def test_a_folder_granted_for_one_task_is_gone_when_it_ends() -> None:
     """Typed for one task, used by one task: nobody can choose it afterwards, and a retry says so."""
     account, _ = _working_task()
-    folder = Folder(
-        id="fld_1", runner=LAPTOP.id, root="/w", label="w", mode=FolderMode.WORKSPACE, once=True
-    )
+    folder = Folder(id="fld_1", runner=LAPTOP.id, root="/w", label="w", mode=FolderMode.WORKSPACE, once=True)
     account.emit(Draft(body=ev.FolderPut(folder=folder), actor=OWNER.id))
     message = MessagePost(text="/brief x", folder="fld_1")
     posted = account.take(conversation.post_message(account, _wish(OWNER), message))
@@ -360,13 +331,7 @@ def test_a_question_that_crosses_a_resume_is_asked() -> None:
     account, task = _working_task()
     account.take(lifecycle.pause_task(account, _wish(OWNER, task.id)))
     account.take(lifecycle.resume_task(account, _wish(OWNER, task.id)))
-    question = {
-        "id": "qst_1",
-        "task": task.id,
-        "thread": task.thread,
-        "text": "?",
-        "asked_at": account.now,
-    }
+    question = {"id": "qst_1", "task": task.id, "thread": task.thread, "text": "?", "asked_at": account.now}
 
     _say(account, task, "question.asked", question=question)
 

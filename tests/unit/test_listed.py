@@ -87,22 +87,7 @@ def test_an_entry_admits_what_it_says(said: str, method: str, url: str, *, admit
 
 @given(
     st.lists(
-        st.sampled_from(
-            [
-                "..",
-                ".",
-                "%2e%2e",
-                "%2E.",
-                "%252e%252e",
-                "..;",
-                "",
-                "me",
-                "you",
-                "..%2fyou",
-                "%5c..",
-                "a",
-            ]
-        ),
+        st.sampled_from(["..", ".", "%2e%2e", "%2E.", "%252e%252e", "..;", "", "me", "you", "..%2fyou", "%5c..", "a"]),
         max_size=6,
     )
 )
@@ -137,8 +122,4 @@ def test_a_credential_says_where_to_in_which_header_and_whose(said: str) -> None
 
 def test_a_shared_host_is_known_by_every_name_beneath_it() -> None:
     """NE-04: and a name that only ends alike is another one."""
-    assert [is_shared(name) for name in ("X.GitHub.com.", "notgithub.com", "example.org")] == [
-        True,
-        False,
-        False,
-    ]
+    assert [is_shared(name) for name in ("X.GitHub.com.", "notgithub.com", "example.org")] == [True, False, False]

@@ -254,10 +254,7 @@ def test_not_now_keeps_them_and_each_can_be_resumed() -> None:
     desk.dispatch()
 
     assert len(desk.asked()) == 1
-    assert desk.standing(first, second) == [
-        (TaskState.WORKING, None),
-        (TaskState.PAUSED, QueueReason.NO_MODEL),
-    ]
+    assert desk.standing(first, second) == [(TaskState.WORKING, None), (TaskState.PAUSED, QueueReason.NO_MODEL)]
 
 
 def test_a_new_task_runs_at_once_where_a_model_is() -> None:
@@ -314,8 +311,7 @@ def test_a_task_that_waited_for_its_computer_and_not_for_a_model_runs_when_it_co
 _COMES_AND_GOES = ("model", "plain", "off", "on")
 _STEPS = st.lists(
     st.sampled_from(
-        ["post", "suggest"]
-        + [f"{what} {name}" for what in _COMES_AND_GOES for name in ("laptop", "desktop")]
+        ["post", "suggest"] + [f"{what} {name}" for what in _COMES_AND_GOES for name in ("laptop", "desktop")]
     ),
     max_size=40,
 )

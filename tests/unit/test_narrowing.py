@@ -51,9 +51,7 @@ def test_what_is_handed_on_is_never_wider_than_either(
     assert (terms["origin"].device == "dev_first") is (begun is Trust.UNTRUSTED)
 
 
-def _account(
-    *lent: str, mode: FolderMode = FolderMode.WORKSPACE
-) -> tuple[MemoryAccount, dict[str, str]]:
+def _account(*lent: str, mode: FolderMode = FolderMode.WORKSPACE) -> tuple[MemoryAccount, dict[str, str]]:
     """Return an account with one computer and its folders: ``Own``, and ``Lent`` if it is lent to somebody."""
     account, folders = MemoryAccount(), dict[str, str]()
     runner = {
@@ -64,9 +62,7 @@ def _account(
     account.emit(Draft(body=ev.RunnerAdvertised(runner=Runner.from_json(runner)), actor="run_1"))
     for name, who in (("Own", ()), ("Lent", lent)):
         folders[name] = IDS.new("fld")
-        folder = Folder(
-            id=folders[name], runner="run_1", root=f"/{name}", label=name, mode=mode, lent_to=who
-        )
+        folder = Folder(id=folders[name], runner="run_1", root=f"/{name}", label=name, mode=mode, lent_to=who)
         account.emit(Draft(body=ev.FolderPut(folder=folder), actor=OWNER.id))
     return account, folders
 
@@ -143,9 +139,7 @@ def test_work_for_a_member_stops_being_given_out_when_the_folder_is_taken_back()
 
 
 def _retried(account: MemoryAccount, task: Task, who: Principal) -> Task:
-    body = ev.TaskFinished(
-        state=TaskState.CANCELED, changes=task.changes, usage=task.usage, epoch=1
-    )
+    body = ev.TaskFinished(state=TaskState.CANCELED, changes=task.changes, usage=task.usage, epoch=1)
     account.emit(Draft(body=body, actor="dev_owner", thread=task.thread, task=task.id))
     wish = Wish(principal=who, thread=None, task=task.id, ids=IDS)
     return _task(account, account.take(lifecycle.retry_task(account, wish)).task)

@@ -25,12 +25,7 @@ NOTED = date(2026, 11, 18)  # a Wednesday
         ("- The invoice needs to be paid (Anna)", "Anna", "", None),
         ("- Please confirm the date", "", "", None),
         ("- 할 일: 견적서 보내기 (김민수)", "김민수", "", None),
-        (
-            "- 담당: 김민수 과장, 기한: 다음 주 금요일",
-            "김민수 과장",
-            "다음 주 금요일",
-            "2026-11-27",
-        ),
+        ("- 담당: 김민수 과장, 기한: 다음 주 금요일", "김민수 과장", "다음 주 금요일", "2026-11-27"),
         ("- 이수진 대리가 11월 28일까지 보고서 제출", "이수진 대리", "11월 28일", "2026-11-28"),
         ("- 박민수: 자료를 모레까지 공유해 주세요", "박민수", "모레", "2026-11-20"),
         ("- 예산: 모레까지 확인해 주세요", "", "모레", "2026-11-20"),
@@ -45,9 +40,7 @@ NOTED = date(2026, 11, 18)  # a Wednesday
         ("- [ ] file it by the end of the month", "", "end of the month", None),
     ],
 )
-def test_owner_and_due_date_are_those_of_the_line(
-    line: str, owner: str, due: str, day: str | None
-) -> None:
+def test_owner_and_due_date_are_those_of_the_line(line: str, owner: str, due: str, day: str | None) -> None:
     """As written; a day is said only where a note's own day leaves one meaning."""
     (found,) = actions_in(["# Call of 2026-11-18", line], "n.md")
 

@@ -7,15 +7,7 @@ from dataclasses import replace
 import pytest
 from hypothesis import given
 
-from deskhand.permissions.evaluate import (
-    FREE,
-    WALLS,
-    Judgement,
-    Policy,
-    effective_mode,
-    heaviest_of,
-    judge,
-)
+from deskhand.permissions.evaluate import FREE, WALLS, Judgement, Policy, effective_mode, heaviest_of, judge
 from deskhand.permissions.explain import ask_sentence, refusal_sentence, rule_sentence
 from deskhand.permissions.rules import EVEN, Act, Decision, Kind, Rule, Verb, Where, risk_of
 from deskhand.protocol.objects import FolderMode
@@ -81,15 +73,10 @@ def test_no_command_runs_unasked_without_a_wall(one: Act, policy: Policy) -> Non
 
 
 @given(acts, policies)
-def test_after_foreign_content_no_line_allows_what_it_was_not_made_for(
-    one: Act, policy: Policy
-) -> None:
+def test_after_foreign_content_no_line_allows_what_it_was_not_made_for(one: Act, policy: Policy) -> None:
     """A yes given before says nothing about a task that read strangers' words beside private files (PI-04)."""
     tainted = replace(one, untrusted=True, leak=True)
-    plain = tuple(
-        replace(line, traits=tuple(one for one in line.traits if one[0] != EVEN))
-        for line in policy.lines
-    )
+    plain = tuple(replace(line, traits=tuple(one for one in line.traits if one[0] != EVEN)) for line in policy.lines)
     denials = tuple(line for line in plain if line.decision is not Decision.ALLOW)
 
     assert judge(tainted, Policy(lines=plain)) == judge(tainted, Policy(lines=denials))
@@ -125,11 +112,7 @@ def test_silence_denies() -> None:
         ({"kind": "send"}, "sends", "ask"),
         ({"kind": "send", "where": "outside"}, "internet_off", "deny"),
         ({"kind": "fetch", "verb": "send", "where": "internet"}, "internet", "allow"),
-        (
-            {"kind": "fetch", "verb": "send", "where": "internet", "untrusted": True, "leak": True},
-            "leaks",
-            "ask",
-        ),
+        ({"kind": "fetch", "verb": "send", "where": "internet", "untrusted": True, "leak": True}, "leaks", "ask"),
     ],
 )
 def test_what_becomes_of_each_class_of_act(one: dict[str, Kind], rule: str, decided: str) -> None:
@@ -177,9 +160,7 @@ def test_the_heaviest_part_of_a_wish_decides() -> None:
         ([FolderMode.TRUSTED, None], None),
     ],
 )
-def test_the_narrowest_of_all_who_may_speak_holds(
-    modes: list[FolderMode | None], narrowest: FolderMode | None
-) -> None:
+def test_the_narrowest_of_all_who_may_speak_holds(modes: list[FolderMode | None], narrowest: FolderMode | None) -> None:
     """Machine, hub and task each narrow; one that grants nothing grants nothing."""
     assert effective_mode(modes) is narrowest
 
@@ -243,9 +224,7 @@ def test_other_acts_name_their_tool() -> None:
     action = Action(tool="fetch", arguments={}, target="a.example")
 
     assert ask_sentence(act("other"), action) == "Use fetch on a.example?"
-    assert ask_sentence(act("write"), Action(tool="write_file", arguments={})) == (
-        "Write write_file?"
-    )
+    assert ask_sentence(act("write"), Action(tool="write_file", arguments={})) == ("Write write_file?")
 
 
 def test_a_refusal_names_its_reason() -> None:

@@ -46,10 +46,7 @@ def test_comments_and_empty_lines_say_nothing() -> None:
     """A line keeps its number, so that it can be found."""
     found, problems = parse('# first\n\n  deny *   path=a/** # why\nask * -- "#" # a\n')
 
-    assert [(one.number, show(one)) for one in found] == [
-        (3, "deny * path=a/**"),
-        (4, 'ask * -- "#"'),
-    ]
+    assert [(one.number, show(one)) for one in found] == [(3, "deny * path=a/**"), (4, 'ask * -- "#"')]
     assert problems == ()
 
 

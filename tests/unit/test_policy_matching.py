@@ -51,24 +51,14 @@ def run(*argv: str) -> Act:
 
 @pytest.mark.parametrize(
     "path",
-    [
-        "private/a.md",
-        "Private/A.md",
-        "PRIVATE/b/c",
-        "ｐrivate/x",
-        "pri\u200dvate/x",
-        "private. /x",
-        "private:s/x",
-    ],
+    ["private/a.md", "Private/A.md", "PRIVATE/b/c", "ｐrivate/x", "pri\u200dvate/x", "private. /x", "private:s/x"],
 )
 def test_a_denial_holds_in_every_spelling_of_a_path(path: str) -> None:
     """What some file system takes for the same name is the same name (FS-08)."""
     assert said("deny * path=private/**", replace(WRITE, path=path)) == "deny"
     assert said("deny * path=private", replace(WRITE, path=path)) == "deny"
     assert said("deny * folder=/home/me/Work/private", replace(WRITE, path=path)) == "deny"
-    assert said("allow * path=private/**", replace(WRITE, path=path)) == (
-        "allow" if path == "private/a.md" else None
-    )
+    assert said("allow * path=private/**", replace(WRITE, path=path)) == ("allow" if path == "private/a.md" else None)
 
 
 @pytest.mark.parametrize(
@@ -147,9 +137,7 @@ def test_an_allow_covers_what_it_spells(line: str, heard: str | None) -> None:
         ('sh -c "wc -l *.csv"', ("sh", "-c", "wc -l *.csv; rm x"), False),
     ],
 )
-def test_an_allow_of_a_command_is_word_for_word(
-    pattern: str, argv: tuple[str, ...], *, fits: bool
-) -> None:
+def test_an_allow_of_a_command_is_word_for_word(pattern: str, argv: tuple[str, ...], *, fits: bool) -> None:
     """Never the first word only, and what stands for any word is no option (AP-10, SH-06)."""
     heard = said(f"allow run_command -- {pattern}", run(*argv))
 
@@ -246,11 +234,7 @@ def test_a_line_about_commands_says_nothing_to_other_tools() -> None:
 def test_ten_thousand_words_are_judged_at_once() -> None:
     """However long a command is and however many lines there are: all are looked at, in under 50 ms (SH-12)."""
     policy = Policy(lines=parse("deny run_command -- rm **\n" * 20)[0])
-    long = [
-        run("sh", "-c", *["a;b"] * 9_998),
-        run("ls", *["x"] * 9_999),
-        run("sh", "-c", "(" * 200_000),
-    ]
+    long = [run("sh", "-c", *["a;b"] * 9_998), run("ls", *["x"] * 9_999), run("sh", "-c", "(" * 200_000)]
     judge(run("sh"), policy)
 
     for act in long:
@@ -287,22 +271,16 @@ def test_a_request_is_judged_by_host_method_and_path(line: str, heard: str | Non
     assert said(line, FETCH) == heard
 
 
-@pytest.mark.parametrize(
-    "path", ["/guide/../x", "/guide/%2e%2e/x", "/guide//x", "/guide/%252e%252e/x"]
-)
+@pytest.mark.parametrize("path", ["/guide/../x", "/guide/%2e%2e/x", "/guide//x", "/guide/%252e%252e/x"])
 def test_an_allowed_path_cannot_be_left(path: str) -> None:
     """However a server may read it."""
-    assert (
-        said("allow * host=docs.example.org prefix=/guide", replace(FETCH, url_path=path)) is None
-    )
+    assert said("allow * host=docs.example.org prefix=/guide", replace(FETCH, url_path=path)) is None
 
 
 @pytest.mark.parametrize("path", ["/a/../guide/x", "/%67uide/x", "/GUIDE/x", "//guide/x?q=1"])
 def test_a_denied_path_is_denied_in_every_spelling(path: str) -> None:
     """However a server may read it."""
-    assert (
-        said("deny * host=docs.example.org prefix=/guide", replace(FETCH, url_path=path)) == "deny"
-    )
+    assert said("deny * host=docs.example.org prefix=/guide", replace(FETCH, url_path=path)) == "deny"
 
 
 def test_a_tunnel_shows_its_host_alone() -> None:
@@ -354,10 +332,7 @@ def test_a_denial_that_only_might_be_reached_says_so() -> None:
             [replace(WRITE, untrusted=True, leak=True)],
             "allow write_file folder=/home/me/Work until=2027-01-01 even-after-foreign",
         ),
-        (
-            [FETCH],
-            "allow fetch_url host=docs.example.org method=GET prefix=/guide/ until=2027-01-01",
-        ),
+        ([FETCH], "allow fetch_url host=docs.example.org method=GET prefix=/guide/ until=2027-01-01"),
         (
             [replace(CURL, host="a.example")],
             "allow run_command folder=/home/me/Work host=a.example until=2027-01-01 -- curl x",

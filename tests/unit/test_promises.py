@@ -10,9 +10,7 @@ import pytest
 from deskhand.testing import promises
 
 
-def test_a_figure_is_left_only_where_somebody_collects(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_figure_is_left_only_where_somebody_collects(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A test run leaves no files about; one that is asked for its figures leaves one for each."""
     monkeypatch.delenv(promises.FIGURES, raising=False)
     promises.note("R1", "0 of 9 lost", runs=3, of="kills")
@@ -26,9 +24,7 @@ def test_a_figure_is_left_only_where_somebody_collects(
     assert left["source"].endswith("test_a_figure_is_left_only_where_somebody_collects")
 
 
-def test_a_newer_run_replaces_its_older_figure_and_no_other(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_newer_run_replaces_its_older_figure_and_no_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The page shows the last figure of each run, with what failed in it."""
     monkeypatch.setattr(promises, "KEPT", tmp_path / "promises.json")
     monkeypatch.setenv(promises.FIGURES, str(tmp_path / "figures"))

@@ -122,14 +122,11 @@ def test_every_pattern_says_its_name_and_why_in_both_languages() -> None:
     patterns = checklist()
 
     assert len({pattern.id for pattern in patterns}) == len(patterns) >= 25
-    assert all(
-        one.name[language] and one.why[language] for one in patterns for language in ("en", "ko")
-    )
+    assert all(one.name[language] and one.why[language] for one in patterns for language in ("en", "ko"))
 
 
 @pytest.mark.parametrize(
-    "piece",
-    ["the party may terminate ", "_", "\n", "책임 ", "deemed to be ", "[ ", "start date ", "x"],
+    "piece", ["the party may terminate ", "_", "\n", "책임 ", "deemed to be ", "[ ", "start date ", "x"]
 )
 def test_a_document_made_to_be_slow_is_not(piece: str) -> None:
     """No pattern goes back and forth over a long text."""
@@ -139,8 +136,7 @@ def test_a_document_made_to_be_slow_is_not(piece: str) -> None:
 
 
 @given(
-    st.lists(st.text("aA one(2)1년책임_.\t[]없이 <b>", max_size=40), max_size=12),
-    st.sampled_from(["c.txt", "c.html"]),
+    st.lists(st.text("aA one(2)1년책임_.\t[]없이 <b>", max_size=40), max_size=12), st.sampled_from(["c.txt", "c.html"])
 )
 def test_whatever_the_text_every_hit_stands_in_its_line(lines: list[str], path: str) -> None:
     """A hit is a quote."""

@@ -62,10 +62,7 @@ def test_json_is_covered_through_and_through() -> None:
 
     covered = mask(said)
 
-    assert covered == {
-        "a": ["x [secret KEY]", 12345678, None, True],
-        "[secret KEY]": {"b": "plain"},
-    }
+    assert covered == {"a": ["x [secret KEY]", 12345678, None, True], "[secret KEY]": {"b": "plain"}}
 
 
 def test_our_own_tokens_are_covered_without_being_known() -> None:
@@ -102,9 +99,7 @@ def test_a_secret_is_taken_out_of_the_environment_that_the_system_shows() -> Non
     source = str(Path(__file__).parents[2] / "src")
     surroundings = {"SOME_KEY": "canary-in-environ", "OTHER": "kept", "PYTHONPATH": source}
 
-    done = subprocess.run(
-        [sys.executable, "-c", script], env=surroundings, capture_output=True, check=True, text=True
-    )
+    done = subprocess.run([sys.executable, "-c", script], env=surroundings, capture_output=True, check=True, text=True)
 
     assert done.stdout.split() == ["True", "False", "False", "False", "None", "True"]
 

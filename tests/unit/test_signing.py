@@ -18,9 +18,7 @@ SHARED: Final[dict[str, Any]] = json.loads(
     (Path(__file__).parents[2] / "fixtures" / "signing.json").read_text(encoding="utf-8")
 )
 SAID: Final = {
-    scope: signing.approval_statement(
-        SHARED["approval"], decision="allow", scope=scope, **SHARED["who"]
-    )
+    scope: signing.approval_statement(SHARED["approval"], decision="allow", scope=scope, **SHARED["who"])
     for scope in ("once", "always")
 }
 RISKS: Final[tuple[signing.Risk, ...]] = ("low", "medium", "high")
@@ -28,9 +26,7 @@ RISKS: Final[tuple[signing.Risk, ...]] = ("low", "medium", "high")
 
 def test_the_page_and_python_build_the_same_statements() -> None:
     """The file that the page's tests read holds them byte for byte, Korean too."""
-    certificate = signing.certify_statement(
-        account=SHARED["who"]["account"], **SHARED["certificate"]
-    )
+    certificate = signing.certify_statement(account=SHARED["who"]["account"], **SHARED["certificate"])
     pem = signing.new_key()
 
     built = [signing.sign(APPROVAL, said, pem).statement for said in SAID.values()]
@@ -60,9 +56,7 @@ def test_a_fingerprint_is_the_same_on_both_sides() -> None:
 @pytest.mark.parametrize("scope", ["once", "task", "always"])
 def test_what_must_be_signed_follows_from_risk_scope_and_trust(scope: str) -> None:
     """Above ``hub_trust``; for always wherever the hub is not believed in all; with ``high`` never."""
-    found = {
-        (risk, trust): signing.must_sign(risk, scope, trust) for risk in RISKS for trust in RISKS
-    }
+    found = {(risk, trust): signing.must_sign(risk, scope, trust) for risk in RISKS for trust in RISKS}
 
     above = {(risk, trust) for risk, trust in found if RISKS.index(risk) > RISKS.index(trust)}
     stays = {(risk, trust) for risk, trust in found if scope == "always" and trust != "high"}

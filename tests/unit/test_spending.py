@@ -93,9 +93,7 @@ def test_a_budget_that_means_nothing_is_refused_by_name(budget: dict[str, object
 def test_the_price_of_a_known_model_is_counted_and_of_another_said_to_be_unknown() -> None:
     """Prices come from the provider's list by the model's name."""
     usage = RequestUsage(input_tokens=1_000_000, output_tokens=0)
-    known = ModelResponse(
-        parts=[TextPart("x")], usage=usage, model_name="gpt-4o", provider_name="openai"
-    )
+    known = ModelResponse(parts=[TextPart("x")], usage=usage, model_name="gpt-4o", provider_name="openai")
     other = ModelResponse(parts=[TextPart("x")], usage=usage, model_name="my-own-7b")
     choice = Offer(name="openai:gpt-4o")
 

@@ -33,8 +33,7 @@ exports/march.csv downloads/ downloads/photo.jpg photos/ photos/IMG_001.jpg phot
 invoices/inv-1.pdf scans/ scans/scan-1.pdf build.sh clean.py
 """
 FOLDER = [
-    Listed(path=path.rstrip("/"), is_folder=path.endswith("/"), day=CHANGED.get(path, OLD))
-    for path in PATHS.split()
+    Listed(path=path.rstrip("/"), is_folder=path.endswith("/"), day=CHANGED.get(path, OLD)) for path in PATHS.split()
 ]
 
 
@@ -54,11 +53,7 @@ def test_the_right_command_is_among_three_cards(name: str) -> None:
     """At least 85 in 100 of sentences that are no examples; ``unseen`` was written when nothing was changed any more."""
     told = _labelled(name)
 
-    missed = [
-        (command, said)
-        for command, said in told
-        if command not in [card.command.name for card in _cards(said)]
-    ]
+    missed = [(command, said) for command, said in told if command not in [card.command.name for card in _cards(said)]]
 
     examples = {example for info in INFOS for example in info.examples}
     assert not examples & {said for _, said in told}
@@ -123,9 +118,7 @@ def test_every_card_can_be_typed(name: str) -> None:
         ("Find the invoice from yesterday", "/find invoice from yesterday", ()),
     ],
 )  # fmt: skip
-def test_arguments_come_from_the_sentence_and_the_folder(
-    said: str, line: str, left: tuple[str, ...]
-) -> None:
+def test_arguments_come_from_the_sentence_and_the_folder(said: str, line: str, left: tuple[str, ...]) -> None:
     """Names, kinds and days of real files; what would not be done is named."""
     first = _cards(said)[0]
 
@@ -163,11 +156,7 @@ def test_whatever_is_written_and_however_files_are_called_each_card_is_one_line_
     said: str, names: list[str]
 ) -> None:
     """Other people's file names and sentences from anywhere: no crash, nothing hidden, nothing cut in two."""
-    listing = [
-        Listed(path=f"{name}.{ending}", is_folder=False, day=OLD)
-        for name in names
-        for ending in ("md", "csv")
-    ]
+    listing = [Listed(path=f"{name}.{ending}", is_folder=False, day=OLD) for name in names for ending in ("md", "csv")]
 
     cards = meanings(said, INFOS, listing, today=TODAY)
 
@@ -184,10 +173,7 @@ def test_a_long_text_is_no_command_and_costs_no_time() -> None:
 
 def test_the_same_sentence_means_the_same_and_quickly() -> None:
     """Deterministic, and below 50 ms in a folder of a thousand names."""
-    many = [
-        *FOLDER,
-        *(Listed(path=f"old/{n} file.md", is_folder=False, day=OLD) for n in range(970)),
-    ]
+    many = [*FOLDER, *(Listed(path=f"old/{n} file.md", is_folder=False, day=OLD) for n in range(970))]
     said = "Summarise yesterday's meeting notes into one page and send it to the team"
     first = meanings(said, INFOS, many, today=TODAY)
 

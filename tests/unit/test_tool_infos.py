@@ -40,9 +40,7 @@ def test_a_schema_names_what_a_call_takes_and_nothing_else(info: ToolInfo) -> No
     """No titles that say a name twice, no field that is not there."""
     fields = _properties(info)
 
-    assert [
-        name for name, field in fields.items() if isinstance(field, dict) and "title" in field
-    ] == []
+    assert [name for name, field in fields.items() if isinstance(field, dict) and "title" in field] == []
     assert info.schema["type"] == "object"
     assert set(ARGUMENTS[info.name]) <= set(fields)
     assert info.schema["additionalProperties"] is False

@@ -23,9 +23,7 @@ BELIEVED = Check(name="looks right", passed=True, ran_by="verifier")
     ],
     ids=["ours", "ours and a verifier's", "none", "only a verifier's", "an effect in doubt"],
 )
-def test_what_is_done_is_verified_only_by_a_check_of_ours(
-    checks: list[Check], unknown: int, verdict: Verdict
-) -> None:
+def test_what_is_done_is_verified_only_by_a_check_of_ours(checks: list[Check], unknown: int, verdict: Verdict) -> None:
     """A verifier's yes alone, or no check at all, is not enough."""
     expected = Outcome(state=TaskState.COMPLETED, verdict=verdict)
 

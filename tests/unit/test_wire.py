@@ -72,9 +72,7 @@ def test_a_float_has_no_hash() -> None:
 
 def test_the_fingerprint_of_an_op_covers_everything_but_its_id() -> None:
     """The same id with another thread, task, kind or body is another op."""
-    op = Op.from_json(
-        {"op_id": "12345678", "kind": "message.post", "body": {"text": "a", "x": 1.5}}
-    )
+    op = Op.from_json({"op_id": "12345678", "kind": "message.post", "body": {"text": "a", "x": 1.5}})
 
     changed = [op.but(kind="k"), op.but(thread="t"), op.but(task="t"), op.but(body={"text": "b"})]
 

@@ -90,9 +90,7 @@ class Client:
             raise DeskhandError(Code.HUB_UNREACHABLE, self.url) from None
         return cast("Obj", json.loads(answer)) if answer.strip() else {}
 
-    def op(
-        self, kind: str, body: Obj | None = None, *, op_id: str = "", **about: str | None
-    ) -> Obj:
+    def op(self, kind: str, body: Obj | None = None, *, op_id: str = "", **about: str | None) -> Obj:
         """Send one op, about a ``thread`` or ``task``, and return its result.
 
         Raises:

@@ -185,9 +185,7 @@ def _clock() -> str:
 def _folders() -> str:
     """Return what lies in a granted folder that programs trust or that runs as somebody else."""
     roots = [Path(entry.root) for entry in Ceiling(home()).entries()]
-    return _some(
-        path for root in roots for path in islice(root.rglob("*"), _LOOKED_AT) if _odd(root, path)
-    )
+    return _some(path for root in roots for path in islice(root.rglob("*"), _LOOKED_AT) if _odd(root, path))
 
 
 def _odd(root: Path, path: Path) -> bool:

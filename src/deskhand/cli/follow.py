@@ -55,13 +55,7 @@ def events_of(hub: Client, after: int, *, seconds: float | None) -> Iterator[Obj
 
 
 def follow_task(
-    hub: Client,
-    name: str,
-    *,
-    after: int,
-    seconds: float | None,
-    show: Callable[[Obj], None],
-    also_when_stuck: bool,
+    hub: Client, name: str, *, after: int, seconds: float | None, show: Callable[[Obj], None], also_when_stuck: bool
 ) -> tuple[Obj, bool]:
     """Show a task's events until it ends or, if wished, is stuck; return it, and whether that was in time."""
     look = True

@@ -57,9 +57,7 @@ class Refusal(DeskhandError):  # noqa: N818 - the other side is right; we are on
 def plain(said: object) -> str:
     """Return text that can only be read: what would act on a terminal is spelled out."""
     return "".join(
-        letter
-        if letter in _KEPT or unicodedata.category(letter) not in _HIDDEN
-        else f"\\u{ord(letter):04x}"
+        letter if letter in _KEPT or unicodedata.category(letter) not in _HIDDEN else f"\\u{ord(letter):04x}"
         for letter in str(said)
     )
 
@@ -163,9 +161,7 @@ class Screen:
         cells = [[one_line(cell(one, column)) for column in columns] for one in items]
         wide = [max(map(width, column)) for column in zip(*cells, strict=True)]
         for row in cells:
-            padded = (
-                cell + " " * (room - width(cell)) for cell, room in zip(row, wide, strict=True)
-            )
+            padded = (cell + " " * (room - width(cell)) for cell, room in zip(row, wide, strict=True))
             self.out("  ".join(padded).rstrip())
 
     def confirm(self, question: str, *, default: bool) -> bool:
@@ -212,9 +208,7 @@ class Screen:
         """Say what was refused and what helps; with ``--json`` also as the error object on stdout, as over HTTP."""
         said, cure = error.sentence(self.language), error.cure(self.language)
         failure: Obj = {"code": error.code, "message": said, "cure": cure}
-        failure |= {"retryable": error.fault.retryable} | (
-            {"field": error.field} if error.field else {}
-        )
+        failure |= {"retryable": error.fault.retryable} | ({"field": error.field} if error.field else {})
         if isinstance(error, Refusal):
             failure = error.failure
         if self.json:

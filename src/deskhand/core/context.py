@@ -54,8 +54,6 @@ def _item(event: ev.Event, task_of: TaskOf) -> ContextItem | None:
             files = task.artifacts if task else ()
             lines = [end.verdict or end.state, end.summary or "", *end.not_done_because]
             text = "\n".join(filter(None, [*lines, *(f"{one.name}: {one.path}" for one in files)]))
-            return ContextItem(
-                role="result", text=text, at=event.at, trust=Trust.UNTRUSTED, label=label
-            )
+            return ContextItem(role="result", text=text, at=event.at, trust=Trust.UNTRUSTED, label=label)
         case _:
             return None

@@ -60,9 +60,7 @@ def erase_thread(facts: Facts, wish: Wish) -> Decision:
     return _about_thread(facts, wish, ev.ThreadErased())
 
 
-def post_message(
-    facts: Facts, wish: Wish, body: ops.MessagePost, files: Sequence[FileRef] = ()
-) -> Decision:
+def post_message(facts: Facts, wish: Wish, body: ops.MessagePost, files: Sequence[FileRef] = ()) -> Decision:
     """Turn a message into a task, guidance or an answer.
 
     Args:
@@ -140,9 +138,7 @@ def _steer(facts: Facts, wish: Wish, body: ops.MessagePost, files: Sequence[File
     return Decision(drafts=(told,), id=said.message, task=task.id)
 
 
-def _delegate(
-    facts: Facts, wish: Wish, body: ops.MessagePost, files: Sequence[FileRef]
-) -> Decision:
+def _delegate(facts: Facts, wish: Wish, body: ops.MessagePost, files: Sequence[FileRef]) -> Decision:
     body = _as_before(facts, wish, body)
     folder = _folder(facts, wish, body)
     agent = body.agent or (COMMANDS_AGENT if body.text.startswith("/") else modelless.DEFAULT_AGENT)

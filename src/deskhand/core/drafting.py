@@ -39,9 +39,7 @@ class Draft:
     audience: Audience = "account"
 
 
-def draft(
-    body: Body, about: Task | Question | Approval, *, actor: str = HUB, runner: str | None = None
-) -> Draft:
+def draft(body: Body, about: Task | Question | Approval, *, actor: str = HUB, runner: str | None = None) -> Draft:
     """Return an event about a task, or about what belongs to one."""
     task = about.id if isinstance(about, Task) else about.task
     return Draft(body=body, actor=actor, thread=about.thread, task=task, runner=runner)

@@ -108,13 +108,7 @@ for begins in ev.EVENTS.values():
 
 
 def _thread(event: Event, *, title: str) -> Thread:
-    return Thread(
-        id=event.thread or "",
-        title=title,
-        created_at=event.at,
-        updated_at=event.at,
-        created_by=event.actor,
-    )
+    return Thread(id=event.thread or "", title=title, created_at=event.at, updated_at=event.at, created_by=event.actor)
 
 
 def _folder_advertised(before: Wire | None, said: Folder) -> Folder:
@@ -200,9 +194,7 @@ _WORKED_OUT: dict[_Pair, _Rule] = {
     (ev.MessagePosted, Thread): lambda _, __, body: {"last_text": body.text[:200]},
     (ev.TaskCreated, Thread): lambda before, _, __: {"tasks": before.tasks + 1},
     (ev.TaskAccepted, Task): _accepted,
-    (ev.TaskMoved, Task): lambda before, _, body: {
-        "tries": before.tries + (body.state is TaskState.VERIFYING)
-    },
+    (ev.TaskMoved, Task): lambda before, _, body: {"tries": before.tries + (body.state is TaskState.VERIFYING)},
     (ev.TaskEdited, Task): _task_edited,
     (ev.CriteriaRestated, Task): _criteria_restated,
     (ev.TaskFinished, Task): lambda before, event, body: {
@@ -217,9 +209,7 @@ _WORKED_OUT: dict[_Pair, _Rule] = {
     (ev.ApprovalVoided, Task): _goes_on,
     (ev.QuestionAsked, Task): _asks("question"),
     (ev.QuestionAnswered, Task): _goes_on,
-    (ev.ApprovalDecided, Approval): lambda _, __, body: {
-        "state": "allowed" if body.decision == "allow" else "denied"
-    },
+    (ev.ApprovalDecided, Approval): lambda _, __, body: {"state": "allowed" if body.decision == "allow" else "denied"},
 }
 """What of a change the table does not say."""
 
@@ -228,10 +218,7 @@ _SAID: dict[_Pair, dict[str, Any]] = {
     for kind in _KINDS
     for event, said in table("deskhand.core", "folds.toml").get(kind.__name__, {}).items()
 }
-_CHANGES = {
-    pair: _rule(pair[1], _SAID.get(pair, {}), _WORKED_OUT.get(pair))
-    for pair in _SAID.keys() | _WORKED_OUT
-}
+_CHANGES = {pair: _rule(pair[1], _SAID.get(pair, {}), _WORKED_OUT.get(pair)) for pair in _SAID.keys() | _WORKED_OUT}
 """How an event changes an object that there is."""
 
 _TOUCHED: dict[type[Body], list[type[Wire]]] = {

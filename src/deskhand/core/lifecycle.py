@@ -33,9 +33,7 @@ class Terms(TypedDict):
     trust: Trust
 
 
-def handed_on(
-    work: tasks.Delegated, *, mode: FolderMode | None, origin: Origin, trust: Trust = Trust.OWNER
-) -> Terms:
+def handed_on(work: tasks.Delegated, *, mode: FolderMode | None, origin: Origin, trust: Trust = Trust.OWNER) -> Terms:
     """Return the terms of work that follows from other work, as somebody else wishes it.
 
     The one function for everything that begins work because of other work. It refuses to widen: whatever is wished, the
@@ -60,9 +58,7 @@ def edit_task(facts: Facts, wish: Wish, body: TaskEdit) -> Decision:
 def cancel_task(facts: Facts, wish: Wish) -> Decision:
     """End a task by its owner's will: the epoch rises, so that its attempt loses the right to speak."""
     task = _unfinished(facts, wish)
-    finished = ev.TaskFinished(
-        state=TaskState.CANCELED, changes=task.changes, usage=task.usage, epoch=task.epoch + 1
-    )
+    finished = ev.TaskFinished(state=TaskState.CANCELED, changes=task.changes, usage=task.usage, epoch=task.epoch + 1)
     ended = draft(finished, task, actor=wish.principal.id, runner=task.runner)
     return decided(task, *void_waits(task), ended, *_return_folder(facts, task))
 

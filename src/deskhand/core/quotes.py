@@ -91,10 +91,7 @@ def stands_in(quoted: str, line: str, path: str) -> bool:
     seen = visible(line, path)
     pieces = [piece.strip() for piece in quoted.split(CUT)]
     says_enough = len(pieces) > 1 and sum(map(len, pieces)) >= _CUT_CHARS_MIN
-    return any(
-        quoted == whole or (says_enough and _in_order(pieces, whole))
-        for whole in (seen, bare(seen))
-    )
+    return any(quoted == whole or (says_enough and _in_order(pieces, whole)) for whole in (seen, bare(seen)))
 
 
 def _in_order(pieces: list[str], line: str) -> bool:

@@ -43,9 +43,7 @@ def after_restore(
     tasks = [one for one in facts.find(Task, states=OPEN, limit=_ALL) if one.id not in left]
     for task in tasks:
         drafts += _stopped(task, said, wish)
-    restored = ev.LogRestored(
-        backup_at=backup_at, devices_ended=len(ended), tasks_paused=len(tasks)
-    )
+    restored = ev.LogRestored(backup_at=backup_at, devices_ended=len(ended), tasks_paused=len(tasks))
     return [Draft(body=restored, actor=ev.HUB), *drafts]
 
 
@@ -109,11 +107,7 @@ def _stopped(task: Task, said: str, wish: Wish) -> list[Draft]:
         brief = brief_of(task, epoch, ())
         bodies.append(ev.TaskAssigned(runner=task.runner, epoch=epoch, brief=brief))
     message = ev.MessagePosted(
-        message=wish.ids.new("msg"),
-        role="system",
-        text=said,
-        origin=Origin(surface="hub"),
-        trust=Trust.OWNER,
+        message=wish.ids.new("msg"), role="system", text=said, origin=Origin(surface="hub"), trust=Trust.OWNER
     )
     bodies += [ev.TaskPaused(), message]
     return [*void_waits(task, reason="restored"), *(draft(body, task) for body in bodies)]

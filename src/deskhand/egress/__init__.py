@@ -54,9 +54,7 @@ def _networks(spelled: str) -> Sequence[ipaddress.IPv4Network | ipaddress.IPv6Ne
 
 
 # Carrier-grade NAT (100.64) is what private overlay networks use too.
-_PRIVATE = _networks(
-    "10.0.0.0/8 172.16.0.0/12 192.168.0.0/16 127.0.0.0/8 ::1/128 fc00::/7 100.64.0.0/10"
-)
+_PRIVATE = _networks("10.0.0.0/8 172.16.0.0/12 192.168.0.0/16 127.0.0.0/8 ::1/128 fc00::/7 100.64.0.0/10")
 # Inside the range that is otherwise global, but leading somewhere else or nowhere: 6to4's relay and what carries an
 # IPv4 address, protocol assignments (Teredo among them), documentation.
 _NEVER = _networks("192.88.99.0/24 2002::/16 2001::/23 2001:db8::/32 3fff::/20")
@@ -76,9 +74,7 @@ class EgressRequest:
     body: bytes = field(default=b"", repr=False)
     seconds_max: float = limits.EGRESS_SECONDS_MAX
     response_bytes_max: int = limits.EGRESS_RESPONSE_BYTES_MAX
-    take: Callable[[EgressResponse], Callable[[bytes], object]] | None = field(
-        default=None, repr=False
-    )
+    take: Callable[[EgressResponse], Callable[[bytes], object]] | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -169,9 +165,7 @@ class Egress:
 
         return await self._in_turn(target, limits.EGRESS_SECONDS_MAX, opened)
 
-    async def _in_turn(
-        self, target: Target, seconds: float, use: Callable[[Address], Awaitable[R | None]]
-    ) -> R:
+    async def _in_turn(self, target: Target, seconds: float, use: Callable[[Address], Awaitable[R | None]]) -> R:
         """Use the first judged address that can be connected to: a failed connect has sent nothing."""
         try:
             async with asyncio.timeout(seconds):
@@ -217,9 +211,7 @@ class Egress:
         logging.getLogger("httpcore").setLevel(logging.WARNING)
         self.trust = self.trust or httpcore.default_ssl_context()
 
-    async def _exchange(
-        self, request: EgressRequest, target: Target, address: Address
-    ) -> EgressResponse | None:
+    async def _exchange(self, request: EgressRequest, target: Target, address: Address) -> EgressResponse | None:
         """Return the answer, or nothing where there is no connection."""
         await asyncio.to_thread(self._load)
         import httpcore  # noqa: PLC0415 - loaded now

@@ -84,9 +84,7 @@ class Broker:
         if parse_target(f"https://{host}").entry not in hosts:
             raise DeskhandError(Code.ADDRESS_REFUSED, f"{host} is not in internet.hosts")
 
-    async def send(
-        self, request: EgressRequest, *, task: str, only: Collection[str] | None = None
-    ) -> EgressResponse:
+    async def send(self, request: EgressRequest, *, task: str, only: Collection[str] | None = None) -> EgressResponse:
         """Send a request that the gate let through: of a tool, or of a command to ``only`` some hosts.
 
         Raises:

@@ -21,9 +21,7 @@ def main(path: str, direct: str, argv: list[str]) -> None:
     handed = server.fileno().to_bytes(4, sys.byteorder)
     out.sendmsg([b"1"], [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, handed)])
     proxy = f"http://127.0.0.1:{server.getsockname()[1]}"
-    for name, said in zip(
-        ("http", "https", "all", "no"), (proxy, proxy, proxy, direct), strict=True
-    ):
+    for name, said in zip(("http", "https", "all", "no"), (proxy, proxy, proxy, direct), strict=True):
         os.environ[f"{name}_proxy"] = os.environ[f"{name.upper()}_PROXY"] = said
     try:
         os.execvp(argv[0], argv)  # noqa: S606 - becoming the command is the purpose

@@ -37,10 +37,7 @@ _HOP: Final = re.compile(
 async def opened(broker: Broker, hosts: Collection[str], *, task: str) -> AsyncGenerator[Path]:
     """Hold a directory with the socket in it over which one command hands out what it wants answered."""
     relay = _Relay(broker=broker, task=task, hosts=hosts)
-    with (
-        TemporaryDirectory(prefix="deskhand-") as private,
-        socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as handed,
-    ):
+    with TemporaryDirectory(prefix="deskhand-") as private, socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as handed:
         place = Path(private, "net")
         place.mkdir()  # noqa: ASYNC240 - in memory mostly, and once for a command
         handed.bind(str(place / SOCKET))

@@ -62,11 +62,7 @@ def chosen(pattern: str, *, typed: bool) -> list[Exercise]:
         DeskhandError: ``not_found`` when none fits.
     """
     patterns = [one.strip() for one in pattern.split(",")]
-    found = [
-        one
-        for one in EXERCISES
-        if any(fnmatch(one.name, each) for each in patterns) and (one.typed or not typed)
-    ]
+    found = [one for one in EXERCISES if any(fnmatch(one.name, each) for each in patterns) and (one.typed or not typed)]
     if not found:
         raise DeskhandError(Code.NOT_FOUND, pattern, field="--tasks")
     return found

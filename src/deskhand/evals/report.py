@@ -68,9 +68,7 @@ def _row(one: Figures) -> str:
 def _subject(name: str, runs: Sequence[Record]) -> str:
     rows = "".join(_exercise(one, of) for one, of in by_exercise(runs).items())
     head = "".join(f'<th scope="col">{one}</th>' for one in ("exercise", "right", "runs", "time"))
-    return (
-        f"<h2>{escape(name)}</h2><table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
-    )
+    return f"<h2>{escape(name)}</h2><table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
 
 
 def _exercise(name: str, runs: Sequence[Record]) -> str:

@@ -121,9 +121,7 @@ class Record:
         Raises:
             TypeError: it is none of this build.
         """
-        lists = {
-            name: tuple(cast("list[str]", data[name])) for name in ("faults", "asked", "sentences")
-        }
+        lists = {name: tuple(cast("list[str]", data[name])) for name in ("faults", "asked", "sentences")}
         return cls(**cast("dict[str, str]", data | lists))  # pyright: ignore[reportArgumentType] - we wrote it
 
 
@@ -178,9 +176,7 @@ async def measure(run: Run, subject: Subject, place: Path, *, clock: Clock) -> R
     return _record(run, subject, case, outcome, person=person, today=today)
 
 
-def _record(
-    run: Run, subject: Subject, case: Case, outcome: Outcome, *, person: Person, today: date
-) -> Record:
+def _record(run: Run, subject: Subject, case: Case, outcome: Outcome, *, person: Person, today: date) -> Record:
     faults = run.exercise.faults(case, outcome)
     faults += ["the time was over"] if person.overran else []
     last, used = outcome.tasks[-1], [task.usage for task in outcome.tasks]

@@ -61,9 +61,7 @@ class Hub:
         self.stream = self.streams.stream
         submitter = Submitter(store=store, blobs=blobs, ids=self.ids, hear=self.attendance.hear)
         self.submit, self.do = submitter.submit, submitter.do
-        self.courier = Courier(
-            store=store, clock=clock, notifiers=self.notifiers, spread=self.spread
-        )
+        self.courier = Courier(store=store, clock=clock, notifiers=self.notifiers, spread=self.spread)
         self.alarm = Alarm(store=store, clock=clock, give_out=self._give_out)
         self.sweeper = Sweeper(store=store, clock=clock, blobs=blobs)
         self._loops = (self.courier, self.alarm, self.sweeper, self.attendance)
@@ -139,8 +137,7 @@ class Hub:
         return {
             # An old conversation that goes on is among the first that a person looks for.
             "threads": await self.store.texts(account, objects.Thread, latest=True, limit=_RECENT),
-            "tasks": await some(Task, *OPEN, limit=500)
-            + await some(Task, *(state.value for state in FINAL)),
+            "tasks": await some(Task, *OPEN, limit=500) + await some(Task, *(state.value for state in FINAL)),
             "approvals": await some(Approval, "open"),
             "questions": await some(Question, "open"),
             "runners": await some(objects.Runner),

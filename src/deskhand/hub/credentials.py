@@ -81,9 +81,7 @@ def write_device(path: Path, device: LocalDevice) -> None:
     write_private(path, json.dumps(asdict(device), indent=2) + "\n")
 
 
-async def ensure_owner(
-    store: SqlStore, ids: Ids, *, home: Path, name: str, url: str | None = None
-) -> LocalDevice:
+async def ensure_owner(store: SqlStore, ids: Ids, *, home: Path, name: str, url: str | None = None) -> LocalDevice:
     """Return the home's owner, made on the first start together with the account.
 
     Raises:
@@ -95,9 +93,7 @@ async def ensure_owner(
     return await ensure_device(store, home / OWNER_FILE, new, role=Role.OWNER)
 
 
-async def ensure_device(
-    store: SqlStore, path: Path, new: LocalDevice, *, role: Role
-) -> LocalDevice:
+async def ensure_device(store: SqlStore, path: Path, new: LocalDevice, *, role: Role) -> LocalDevice:
     """Return the device in a file under its name and address of now; a new one if there is none in its account.
 
     The file is written before the hub learns of it: a crash in between is mended by the next start. A revoked device
@@ -193,9 +189,7 @@ class Throttle:
             del self.windows[next(iter(self.windows))]
         if self.file and self.windows[key][1] >= self.most:
             ago = self.clock.now().timestamp() - now
-            full = {
-                key: one + ago for key, (one, tries) in self.windows.items() if tries >= self.most
-            }
+            full = {key: one + ago for key, (one, tries) in self.windows.items() if tries >= self.most}
             write_private(self.file, json.dumps(full))
 
     def check(self, key: str) -> None:

@@ -129,9 +129,7 @@ class Pairing:
         alone = invite.admits_alone and wish.invite is not None
         await self._store.write(invite.account, lambda tx: _file(tx, request, joining, alone=alone))
         self._stays_local(invite.id, request.id)
-        return wire.PairAsked(
-            request=request.id, secret=secret, match=match, expires_at=joining.expires_at
-        )
+        return wire.PairAsked(request=request.id, secret=secret, match=match, expires_at=joining.expires_at)
 
     async def claim(self, wish: wire.PairClaim, *, peer: Peer) -> Claimed:
         """Return what became of a request; once admitted, make the device and hand out its credential, once.
@@ -199,11 +197,7 @@ class Pairing:
         await self._store.write(joining.account, work)
         self._stays_local(request.id, device.id)
         answer = wire.PairClaimed(
-            token=token,
-            device=device.id,
-            account=joining.account,
-            kind=device.kind,
-            role=device.role,
+            token=token, device=device.id, account=joining.account, kind=device.kind, role=device.role
         )
         return answer, cookie
 

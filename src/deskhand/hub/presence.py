@@ -74,9 +74,7 @@ class Attendance(Rounds):
                 await self._tell(who, link)
         return _LOOK_SECONDS
 
-    async def hear(
-        self, speaker: authority.Principal, ops: Sequence[Op], results: Sequence[OpResult]
-    ) -> None:
+    async def hear(self, speaker: authority.Principal, ops: Sequence[Op], results: Sequence[OpResult]) -> None:
         """Take anything that a runner sends as a sign of life, what it says of itself, and what its models say."""
         who = (speaker.account, speaker.id)
         link = self._links.get(who)
@@ -108,9 +106,7 @@ class Attendance(Rounds):
             return
         who, now = (listener.view.account, listener.view.runner), self.clock.monotonic()
         if listener.ended is None:
-            self._links[who] = _Link(
-                acknowledged=listener.acknowledged, quiet=now, heard_at=self.at()
-            )
+            self._links[who] = _Link(acknowledged=listener.acknowledged, quiet=now, heard_at=self.at())
         elif streams == 0 and who in self._links:
             self._links[who].gone = now
         self.woken.set()

@@ -47,12 +47,7 @@ class Submitter:
     """Told of whatever a runner sent: it also says that it is there."""
 
     async def submit(
-        self,
-        principal: Principal,
-        wishes: Sequence[Op],
-        *,
-        surface: Surface = "http",
-        language: str = "en",
+        self, principal: Principal, wishes: Sequence[Op], *, surface: Surface = "http", language: str = "en"
     ) -> list[OpResult]:
         """Handle ops in order; each is atomic, the batch is not. ``disk_full`` and ``unavailable`` end the batch."""
 
@@ -72,14 +67,7 @@ class Submitter:
 
     async def do(self, principal: Principal, op: Op, *, surface: Surface = "http") -> OpResult:
         """Handle one op; its refusal is raised."""
-        wish = Wish(
-            principal=principal,
-            thread=op.thread,
-            task=op.task,
-            ids=self.ids,
-            surface=surface,
-            op_id=op.op_id,
-        )
+        wish = Wish(principal=principal, thread=op.thread, task=op.task, ids=self.ids, surface=surface, op_id=op.op_id)
         return await self.store.write(principal.account, lambda tx: self._handle(tx, wish, op))
 
     def _handle(self, tx: SqlTx, wish: Wish, op: Op) -> OpResult:
@@ -102,9 +90,7 @@ class Submitter:
         seqs = [None, *(_emit(tx, draft, ids=self.ids) for draft in decision.drafts)]
         if any(ev.KIND_OF[type(one.body)] in dispatching.DISPATCHES for one in decision.drafts):
             dispatch(tx, ids=self.ids)
-        result = OpResult(
-            op_id=op.op_id, status="ok", seq=seqs[-1], id=decision.id, task=decision.task
-        )
+        result = OpResult(op_id=op.op_id, status="ok", seq=seqs[-1], id=decision.id, task=decision.task)
         if op.kind not in _NOT_REMEMBERED and not _advertises(op):
             tx.remember_op(wish.principal.id, op, result)
         return result

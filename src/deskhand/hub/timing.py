@@ -45,9 +45,7 @@ _SET_BACK_SECONDS = 5.0
 _FATES = {"accepted": "accepted", "retry": "sent"}
 
 
-def plan(
-    tx: SqlTx, announced: Announcement, *, ids: Ids, task: str | None = None, device: str = ""
-) -> list[str]:
+def plan(tx: SqlTx, announced: Announcement, *, ids: Ids, task: str | None = None, device: str = "") -> list[str]:
     """Plan the announcement for every subscription of the account, or of one device; return the deliveries' ids."""
     planned: list[str] = []
     said, (urgency, ttl_seconds) = f"notice.{announced.kind}", HOW[announced.kind]
@@ -74,9 +72,7 @@ def plan(
             urgency=urgency,
             ttl_seconds=ttl_seconds,
         )
-        addressed = ports.PlannedDelivery(
-            delivery=delivery, subscription=subscription.id, notice=notice
-        )
+        addressed = ports.PlannedDelivery(delivery=delivery, subscription=subscription.id, notice=notice)
         tx.plan_delivery(addressed)
         planned.append(delivery.id)
     return planned

@@ -66,9 +66,7 @@ class Uploads:
             return await self.append(me, name, _nothing(), offset=upload.offset)
         return upload
 
-    async def append(
-        self, me: Principal, name: str, chunks: AsyncIterator[bytes], *, offset: int
-    ) -> Upload:
+    async def append(self, me: Principal, name: str, chunks: AsyncIterator[bytes], *, offset: int) -> Upload:
         """Add bytes at the offset; the last ones make it a file.
 
         Raises:
@@ -88,10 +86,7 @@ class Uploads:
             if reached < upload.size:
                 return upload.but(offset=reached)
             sha256, _ = await self.blobs.finish(name)
-            came = {
-                "sha256": sha256,
-                "media_type": await sniff_blob(self.blobs, sha256, upload.name),
-            }
+            came = {"sha256": sha256, "media_type": await sniff_blob(self.blobs, sha256, upload.name)}
             await self.store.finish_upload(me.account, name, **came)
             return upload.but(offset=reached, **came)
         finally:
@@ -123,11 +118,7 @@ async def sniff_blob(blobs: Blobs, sha256: str, name: str) -> str:
     """Return the media type of stored bytes, from the first of them."""
     size = min(blobs.size(sha256) or 0, _LOOK_BYTES)
     beginning = b"".join([chunk async for chunk in blobs.open(sha256, start=0, size=size)])
-    known = (
-        one["type"]
-        for one in TYPES["magic"]
-        if beginning.startswith(one["bytes"].encode("latin-1"), one["at"])
-    )
+    known = (one["type"] for one in TYPES["magic"] if beginning.startswith(one["bytes"].encode("latin-1"), one["at"]))
     found = next(known, None) or (PLAIN if _is_text(beginning) else OCTETS)
     return TYPES["named"].get(found, {}).get(PurePosixPath(name.lower()).suffix, found)
 

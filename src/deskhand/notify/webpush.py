@@ -78,12 +78,7 @@ class WebPush:
     road = "webpush"
 
     def __init__(
-        self,
-        *,
-        vapid_key: bytes,
-        settings: WebPushSettings,
-        clock: Clock,
-        way_out: egress.Egress | None = None,
+        self, *, vapid_key: bytes, settings: WebPushSettings, clock: Clock, way_out: egress.Egress | None = None
     ) -> None:
         self._key, self._clock, self._given = _load_key(vapid_key), clock, way_out
         self.public_key = public_key_b64url(vapid_key)
@@ -109,9 +104,7 @@ class WebPush:
         log.info("push.sent host=%s status=%s http=%s reason=%s", *said)
         return outcome
 
-    async def _send_to(
-        self, target: egress.Target, subscription: PushSubscription, notice: Notice
-    ) -> SendOutcome:
+    async def _send_to(self, target: egress.Target, subscription: PushSubscription, notice: Notice) -> SendOutcome:
         payload = payload_of(notice, app_url=self._settings.app_url)
         try:
             # Off the loop: the first one imports the library (0.3 s), each one is about a millisecond of arithmetic.
@@ -217,9 +210,7 @@ def outcome_of(response: egress.EgressResponse) -> SendOutcome:
     meaning, reason = _MEANING.get(min(response.status, 500), ("refused", "service_refused"))
     said = response.headers.get("retry-after", "").strip() if meaning == "retry" else ""
     wait = min(int(said[:10]), limits.RETRY_AFTER_SECONDS_MAX) if said.isdecimal() else None
-    return SendOutcome(
-        status=meaning, http_status=response.status, retry_after_seconds=wait, reason=reason
-    )
+    return SendOutcome(status=meaning, http_status=response.status, retry_after_seconds=wait, reason=reason)
 
 
 def _seal(payload: bytes, subscription: PushSubscription) -> bytes:

@@ -32,9 +32,7 @@ def problem_sentence(problem: Problem, *, language: str = "en") -> str:
     return text("policy.bad", language=language, what=what, **place)
 
 
-def ask_sentence(
-    act: Act, action: Action, *, known: Label | None = None, language: str = "en"
-) -> str:
+def ask_sentence(act: Act, action: Action, *, known: Label | None = None, language: str = "en") -> str:
     """Return the question a person is asked about an action; of one that leaves, what its task has read."""
     what = " ".join(action.argv) if action.argv else action.target or action.tool
     key = {"write": "ask.write", "run": "ask.run", "send": "ask.send"}.get(act.verb, "ask.other")

@@ -43,9 +43,7 @@ def begun(brief: Brief) -> Label:
     return together(*given, label_of("other" if foreign else "own", "message"))
 
 
-def weighed(
-    act: Act, known: Label, *, plain: bool = False, sees: Collection[str] | None = None
-) -> Act:
+def weighed(act: Act, known: Label, *, plain: bool = False, sees: Collection[str] | None = None) -> Act:
     """Return an act with what is known of its task.
 
     A command was meant to show its folder to the hosts it names. ``plain``: the address was typed by the owner or is a

@@ -7,9 +7,7 @@ from typing import Final
 from urllib.parse import unquote
 
 _SAID: Final = files("deskhand.permissions").joinpath("shared_hosts.txt").read_text("ascii")
-_SHARED: Final = frozenset(
-    name for line in _SAID.splitlines() if not line.startswith("#") for name in line.split()
-)
+_SHARED: Final = frozenset(name for line in _SAID.splitlines() if not line.startswith("#") for name in line.split())
 
 
 def is_shared(host: str) -> bool:

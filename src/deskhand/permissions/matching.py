@@ -73,9 +73,7 @@ def _spells(pattern: tuple[str | None, ...], argv: tuple[str, ...], *, more: boo
     """Whether a pattern has these words; what stands for any one word is never an option (SH-06)."""
     fits = len(pattern) <= len(argv) if more else len(pattern) == len(argv)
     words = zip(pattern, argv, strict=False)
-    return fits and all(
-        said == word or (said is None and not word.startswith("-")) for said, word in words
-    )
+    return fits and all(said == word or (said is None and not word.startswith("-")) for said, word in words)
 
 
 @lru_cache(maxsize=1000)

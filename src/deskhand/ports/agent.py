@@ -160,9 +160,7 @@ class Judgement:
 class Verifier(Protocol):
     """What judges results in the light of their criteria. It never sees the story of the work."""
 
-    async def judge(
-        self, brief: Brief, criteria: Sequence[str], evidence: Sequence[Evidence]
-    ) -> Judgement:
+    async def judge(self, brief: Brief, criteria: Sequence[str], evidence: Sequence[Evidence]) -> Judgement:
         """Return one check per criterion that was judged; one that was not judged is absent.
 
         Raises:

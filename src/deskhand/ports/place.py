@@ -50,9 +50,7 @@ class FolderAccess(Protocol):
         """
         ...
 
-    def write_from(
-        self, rel: str, source: BinaryIO, *, limit: int, mode: int | None = None
-    ) -> None:
+    def write_from(self, rel: str, source: BinaryIO, *, limit: int, mode: int | None = None) -> None:
         """Do as ``write`` from an open file, never holding it whole in memory.
 
         Raises:

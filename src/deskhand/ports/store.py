@@ -200,9 +200,7 @@ class Blobs(Protocol):
         """
         ...
 
-    async def append(
-        self, name: str, chunk: AsyncIterator[bytes], *, offset: int, limit: int
-    ) -> int:
+    async def append(self, name: str, chunk: AsyncIterator[bytes], *, offset: int, limit: int) -> int:
         """Add to a partial file, fsync, return the new offset.
 
         Raises:

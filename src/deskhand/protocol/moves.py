@@ -50,20 +50,14 @@ class AskPerson(Wire):
     """
 
     text: str
-    choices: Lines = Field(
-        default=(), description="Two to four likely answers; they may also answer freely."
-    )
+    choices: Lines = Field(default=(), description="Two to four likely answers; they may also answer freely.")
 
 
 class Finish(Wire):
     """Say that the task is done. We then look for every output and run the checks."""
 
-    summary: str = Field(
-        description="Two or three sentences for the person: the result first, then what is uncertain."
-    )
-    outputs: Lines = Field(
-        default=(), description="The path of every file you made for the person."
-    )
+    summary: str = Field(description="Two or three sentences for the person: the result first, then what is uncertain.")
+    outputs: Lines = Field(default=(), description="The path of every file you made for the person.")
 
 
 class Surrender(Wire):

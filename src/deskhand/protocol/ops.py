@@ -265,9 +265,7 @@ def body_of(op: Op) -> OpBody:
     return model.from_json(op.body)
 
 
-def failure_of(
-    error: DeskhandError, *, language: str = "en", request_id: str | None = None
-) -> Failure:
+def failure_of(error: DeskhandError, *, language: str = "en", request_id: str | None = None) -> Failure:
     """Return the object that clients get for an error."""
     return Failure(
         code=error.code,

@@ -53,8 +53,7 @@ OPEN = tuple(state.value for state in TaskState if state not in FINAL)
 """The states of a task that has not ended."""
 
 MOVES: dict[TaskState, frozenset[TaskState]] = {
-    TaskState(state): frozenset(map(TaskState, targets.split()))
-    for state, targets in TABLES["moves"].items()
+    TaskState(state): frozenset(map(TaskState, targets.split())) for state, targets in TABLES["moves"].items()
 }
 """The design's table of states: from -> to."""
 

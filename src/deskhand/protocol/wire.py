@@ -29,9 +29,7 @@ At = str
 class Wire(BaseModel):
     """An immutable object of the protocol. Unknown fields are kept, never interpreted."""
 
-    model_config: ClassVar[ConfigDict] = ConfigDict(
-        extra="allow", frozen=True, str_max_length=2_000_000
-    )
+    model_config: ClassVar[ConfigDict] = ConfigDict(extra="allow", frozen=True, str_max_length=2_000_000)
 
     def to_json(self) -> JsonObject:
         """Return the JSON object, without fields that are ``None``."""

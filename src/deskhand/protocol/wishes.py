@@ -271,12 +271,10 @@ class RunCommand(Wish):
         description="The program and its arguments, each on its own."
     )
     seconds: Annotated[int, Field(ge=1, le=COMMAND_SECONDS)] = Field(
-        default=COMMAND_SECONDS,
-        description="After so many seconds it is stopped and changes nothing.",
+        default=COMMAND_SECONDS, description="After so many seconds it is stopped and changes nothing."
     )
     hosts: Annotated[list[HostName], Field(max_length=10)] = Field(
-        default_factory=list,
-        description="Internet hosts that it needs, each as name or name:port; most need none.",
+        default_factory=list, description="Internet hosts that it needs, each as name or name:port; most need none."
     )
 
 
@@ -295,9 +293,7 @@ class WriteDocument(Write):
     Example: {"path": "summary.docx", "content": "# Summary\n\n- **Sum**: 10\n"}
     """
 
-    content: Content = Field(
-        default="", description="Markdown of the document, or the text of the mail."
-    )
+    content: Content = Field(default="", description="Markdown of the document, or the text of the mail.")
     tables: Annotated[list[DocumentTable], Field(max_length=20)] = Field(
         default_factory=list, description="Tables of an xlsx (a sheet each) or csv (one)."
     )

@@ -43,9 +43,7 @@ class Runner:
         self._tell_of_doubt = kit.tell_of_doubt
         self.workflow = LocalWorkflow(journal=parts.journal, drive=kit.drive, slots=parts.slots)
         heard = Suggester(parts).answer
-        self.inbox = Inbox(
-            parts=parts, workflow=self.workflow, halted=self._tell_of_doubt, heard=heard
-        )
+        self.inbox = Inbox(parts=parts, workflow=self.workflow, halted=self._tell_of_doubt, heard=heard)
 
     async def run(self) -> None:
         """Work until stopped.
@@ -74,8 +72,7 @@ class Runner:
                         self._look_again(),
                         parts.live.run(parts.link, clock=parts.clock, ids=parts.ids),
                         self._presence.renew_forever(
-                            working=lambda: sorted(self.workflow.under_way),
-                            woke=self.inbox.reopen,
+                            working=lambda: sorted(self.workflow.under_way), woke=self.inbox.reopen
                         ),
                     )
                 await self._presence.say_goodbye()

@@ -47,17 +47,13 @@ _log = logging.getLogger(__name__)
 class Kit:
     """All that drivers of one runner share. ``accepted`` returns once the hub acknowledged the accept."""
 
-    def __init__(
-        self, parts: Parts, accepted: Callable[[rows.AttemptKey], Coroutine[Any, Any, None]]
-    ) -> None:
+    def __init__(self, parts: Parts, accepted: Callable[[rows.AttemptKey], Coroutine[Any, Any, None]]) -> None:
         self.parts = parts
         self.accepted = accepted
         self.gate = Gate(
             tools=parts.tools,
             language=parts.language,
-            policy=lambda: policy_now(
-                parts.home, parts.journal.setting("policy"), language=parts.language
-            ),
+            policy=lambda: policy_now(parts.home, parts.journal.setting("policy"), language=parts.language),
             today=lambda: stamp(parts.clock.now())[:10],
         )
         self.workspaces = Workspaces(parts)
@@ -118,9 +114,7 @@ class _Driver:
         self._journal = kit.parts.journal
         self._key = attempt.key
         # Checks are commands: only the owner's are run, whatever a hub says.
-        self._brief = (
-            attempt.brief.but(checks=()) if attempt.brief.requester is not None else attempt.brief
-        )
+        self._brief = attempt.brief.but(checks=()) if attempt.brief.requester is not None else attempt.brief
         self._begun = facts.begun(attempt.brief)
         self._agent = kit.parts.agents.get(attempt.brief.agent)
         self._hears: bool = getattr(self._agent, "hears", True)
@@ -562,12 +556,7 @@ class _Driver:
         return False
 
     def _add(
-        self,
-        kind: rows.StepKind,
-        wish: JsonObject,
-        *ops: Op,
-        arguments: JsonObject | None = None,
-        **rest: object,
+        self, kind: rows.StepKind, wish: JsonObject, *ops: Op, arguments: JsonObject | None = None, **rest: object
     ) -> rows.Step:
         """Fold in the next row; of a move or wait it says how long was worked since the last of them."""
         if kind in ("move", "wait"):

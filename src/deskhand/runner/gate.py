@@ -228,9 +228,7 @@ class Gate:
         label = await self._brought(call, scope, result.value, changes)
         return Performed(result=told, changes=changes, label=label)
 
-    async def _brought(
-        self, call: ToolCall, scope: Scope, value: JsonObject, changes: Mapping[str, str]
-    ) -> Label:
+    async def _brought(self, call: ToolCall, scope: Scope, value: JsonObject, changes: Mapping[str, str]) -> Label:
         """Return what a result brings into a task, and mark what was written after foreign content."""
         place, tool = scope.place, self.tools[call.tool]
         written = [one for one, how in changes.items() if how != "deleted"]
@@ -285,14 +283,7 @@ def _said(tool: Tool, what: str, *about: object) -> Any:  # noqa: ANN401 - each 
     return asked(*about) if asked else None
 
 
-def _act(
-    tool: Tool,
-    call: ToolCall,
-    target: str,
-    *,
-    now: tuple[Place, FolderMode | None],
-    look: bool,
-) -> Act:
+def _act(tool: Tool, call: ToolCall, target: str, *, now: tuple[Place, FolderMode | None], look: bool) -> Act:
     """Return what a wish is about one target; whether that is a directory only if somebody wants to ``look``."""
     place, mode = now
     verb: Verb = "read" if tool.effect == "pure" else "other"

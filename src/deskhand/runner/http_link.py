@@ -34,9 +34,7 @@ _LOCAL: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 class HttpLink:
     """A runner's side of the protocol over HTTP, with the hub's address and this runner's token."""
 
-    def __init__(
-        self, url: str, *, token: str, transport: httpx.AsyncBaseTransport | None = None
-    ) -> None:
+    def __init__(self, url: str, *, token: str, transport: httpx.AsyncBaseTransport | None = None) -> None:
         self._client = httpx.AsyncClient(
             base_url=url,
             headers={"Authorization": f"Bearer {token}", "Deskhand-Protocol": str(PROTOCOL)},
@@ -96,9 +94,7 @@ class HttpLink:
                 yield chunk
 
     @asynccontextmanager
-    async def _answer(
-        self, method: str, path: str, **given: object
-    ) -> AsyncGenerator[httpx.Response]:
+    async def _answer(self, method: str, path: str, **given: object) -> AsyncGenerator[httpx.Response]:
         """Send a request; an answer that is not a yes becomes what it says."""
         try:
             async with self._client.stream(method, path, **given) as response:  # pyright: ignore[reportArgumentType] - passed on as given

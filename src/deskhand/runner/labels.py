@@ -39,9 +39,7 @@ def of_place(place: ports.Place, names: Collection[str] = (), *, mixed: bool) ->
     return label_of("mixed" if mixed else "mine", str(place.folder.root), marked=marked)
 
 
-def of_call(
-    tool: ports.Tool, call: ports.ToolCall, place: ports.Place, value: JsonObject, *, mixed: bool
-) -> Label:
+def of_call(tool: ports.Tool, call: ports.ToolCall, place: ports.Place, value: JsonObject, *, mixed: bool) -> Label:
     """Return what a result brings: of the files it names or was asked about, and of the hosts it talked to."""
     source, said = cast("str", getattr(tool, "source", "place")), call.arguments
     url, hosts, argv = (said.get(name) for name in ("url", "hosts", "argv"))

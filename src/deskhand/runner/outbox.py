@@ -87,10 +87,7 @@ class Backoff:
         self.failures, self.told = 0, False
 
     async def until_done(
-        self,
-        work: Callable[[], Awaitable[R]],
-        *,
-        meanwhile: Callable[[DeskhandError], Awaitable[None]],
+        self, work: Callable[[], Awaitable[R]], *, meanwhile: Callable[[DeskhandError], Awaitable[None]]
     ) -> R:
         """Return what ``work`` returns once it does; ``meanwhile`` is called before each wait.
 

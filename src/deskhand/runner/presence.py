@@ -60,9 +60,7 @@ class Presence:
             if result.status != "rejected":
                 self._said = said
 
-    async def renew_forever(
-        self, *, working: Callable[[], Sequence[AttemptKey]], woke: Callable[[], None]
-    ) -> None:
+    async def renew_forever(self, *, working: Callable[[], Sequence[AttemptKey]], woke: Callable[[], None]) -> None:
         """Say that this computer is there and renew the leases of what it works on, until cancelled.
 
         In short naps, so that a lease that becomes shorter is noticed in time, and a sleep too: after one ``woke`` is
@@ -78,9 +76,7 @@ class Presence:
                 self._slept += round(late)
                 woke()
             # After a goodbye a word would take it back.
-            elif clock.monotonic() < max(
-                self._said_goodbye + _GOING_SECONDS, spoke + self._word_seconds()
-            ):
+            elif clock.monotonic() < max(self._said_goodbye + _GOING_SECONDS, spoke + self._word_seconds()):
                 continue
             spoke, self._leaving = clock.monotonic(), "stopped"
             ops = [self._op("presence.note", state="up", slept_seconds=self._slept or None)]

@@ -68,10 +68,7 @@ class Suggester:
         today = unstamp(brief.created_at).astimezone().date()
         seen: list[tuple[list[Meaning], Granted]] = []
         for folder in self._places(brief):
-            with (
-                suppress(DeskhandError),
-                closing(self._parts.open_folder(Path(folder.root))) as access,
-            ):
+            with suppress(DeskhandError), closing(self._parts.open_folder(Path(folder.root))) as access:
                 listing = [*map(_listed, entries_of(access, ".", limit=_NAMES_MAX)[0])]
                 found = meanings(brief.text, self._parts.commands, listing, today=today)
                 seen.append((found, folder))

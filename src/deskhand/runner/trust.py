@@ -89,9 +89,7 @@ class Trust:
                 case _:
                     pass
 
-    def counted(
-        self, approval: tasks.Approval, body: wire.JsonObject, *, say: Callable[..., str]
-    ) -> wire.JsonObject:
+    def counted(self, approval: tasks.Approval, body: wire.JsonObject, *, say: Callable[..., str]) -> wire.JsonObject:
         """Return a yes as far as it counts here; one that does not is void, says why, and is asked for again."""
         said = ev.ApprovalDecided.from_json(body)
         about = {"account": self.account, "scope": said.scope, "device": said.device or ""}

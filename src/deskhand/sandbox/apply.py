@@ -26,9 +26,7 @@ from deskhand.sandbox.layers import Layers, everything
 _CHANGE: Final = TypeAdapter(FileChange)
 
 
-def apply_changes(
-    layers: Layers, access: FolderAccess
-) -> tuple[tuple[FileChange, ...], tuple[RefusedChange, ...]]:
+def apply_changes(layers: Layers, access: FolderAccess) -> tuple[tuple[FileChange, ...], tuple[RefusedChange, ...]]:
     """Apply every change that may be applied; return all of them and every refusal, in the order of trying.
 
     Again, after a crash: what is there already stays, and the rest follows.

@@ -40,14 +40,7 @@ def exit_code(handed: Mapping[str, int]) -> int | None:
     return int(noted[1]) if noted else None
 
 
-def box(
-    command: Command,
-    *,
-    merged: str,
-    programs: Sequence[str],
-    root: Path,
-    handed: Mapping[str, int],
-) -> list[str]:
+def box(command: Command, *, merged: str, programs: Sequence[str], root: Path, handed: Mapping[str, int]) -> list[str]:
     """Return the command line of the bounded box.
 
     Args:

@@ -55,9 +55,7 @@ class Bubblewrap:
     """Whether it works in a copy of the folder instead of an overlay."""
     NEEDS: ClassVar[tuple[str, ...]] = ("bwrap", "prlimit", "unshare", "mount", "nsenter")
 
-    def __init__(
-        self, place: Path, *, clock: Clock, offload: Offload, reason: str | None = None
-    ) -> None:
+    def __init__(self, place: Path, *, clock: Clock, offload: Offload, reason: str | None = None) -> None:
         self._place = place
         self._records = Records(place.with_name("ended"))
         self._clock = clock
@@ -116,9 +114,7 @@ class Bubblewrap:
             if ended is None or ended.applied:
                 overlay.remove_layers(path)
 
-    def _settle(
-        self, key: str, ended: Ended, layers: overlay.Layers, access: FolderAccess
-    ) -> CommandResult:
+    def _settle(self, key: str, ended: Ended, layers: overlay.Layers, access: FolderAccess) -> CommandResult:
         """Apply what a run wrote, or the rest of it: from its record on, a crash changes nothing but the time."""
         overlay.open_up(layers.upper)
         kept = key != "" and any(layers.upper.iterdir())
@@ -134,9 +130,7 @@ class Bubblewrap:
             self._records.write(key, replace(ended, result=result, applied=True))
         return result
 
-    async def execute(
-        self, command: Command, layers: overlay.Layers, *, root: Path
-    ) -> CommandResult:
+    async def execute(self, command: Command, layers: overlay.Layers, *, root: Path) -> CommandResult:
         """Run a command over layers that are already made; apply nothing.
 
         Raises:
@@ -162,9 +156,7 @@ class Bubblewrap:
                 pass_fds=tuple(handed.values()),
                 start_new_session=True,
             )
-            following = Following(
-                command=command, lifeline=outside, place=self._place, clock=self._clock
-            )
+            following = Following(command=command, lifeline=outside, place=self._place, clock=self._clock)
             stopped, status = await following.follow(starting, output)
             code = exit_code(handed) if stopped is None else None
         if stopped is None:

@@ -19,9 +19,7 @@ _KNOWN: Final = table("deskhand.sandbox", "escapes.toml")
 _MEMORY: Final = 512 * 1024**2
 
 
-async def try_escapes(
-    box: Sandbox, access: FolderAccess, *, files: Sequence[Path]
-) -> Mapping[str, bool]:
+async def try_escapes(box: Sandbox, access: FolderAccess, *, files: Sequence[Path]) -> Mapping[str, bool]:
     """Return of each way out whether the box held.
 
     ``access`` is a folder of our own, with nothing in it; ``files`` are on the outside and may not be read.

@@ -22,9 +22,7 @@ from deskhand.sandbox.bubblewrap import Bubblewrap
 from deskhand.sandbox.layers import Layers
 from deskhand.sandbox.seccomp import filter_bytes
 
-_START = (
-    f"import sys; sys.path.append({str(Path(__file__).parent)!r}); import landlock; landlock.main()"
-)
+_START = f"import sys; sys.path.append({str(Path(__file__).parent)!r}); import landlock; landlock.main()"
 """As a module it is compiled once; as a program it would be each time."""
 
 
@@ -53,9 +51,7 @@ class Landlocked(Copied):
 
     @override
     @contextlib.contextmanager
-    def line(
-        self, command: Command, layers: Layers, root: Path, handed: Mapping[str, int]
-    ) -> Generator[list[str]]:
+    def line(self, command: Command, layers: Layers, root: Path, handed: Mapping[str, int]) -> Generator[list[str]]:
         if command.hosts:
             raise DeskhandError(Code.SANDBOX_UNAVAILABLE, "no host can be reached from here")
         own, seen = layers.place / "work", layers.merged if command.writable else root
@@ -68,12 +64,7 @@ class Landlocked(Copied):
             *(sys.executable, "-I", "-S", "-c", _START),
             *(str(handed["seccomp"]), str(handed["status"]), str(own)),
             *(str(seen / command.folder.relative_to(root)), str(seen) * command.writable),
-            *(
-                str(seen),
-                *INSIDE["system"],
-                *(f"/etc/{name}" for name in INSIDE["etc"]),
-                *map(str, command.programs),
-            ),
+            *(str(seen), *INSIDE["system"], *(f"/etc/{name}" for name in INSIDE["etc"]), *map(str, command.programs)),
             *(f"{name}={value}" for name, value in {**INSIDE["environment"], **private}.items()),
             *("--", *(given.get(part, part) for part in command.argv)),
         ]

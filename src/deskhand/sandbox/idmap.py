@@ -48,9 +48,7 @@ def program_at(number: int) -> str:
 
 
 @contextlib.contextmanager
-def mounted(
-    folder: Path, layers: Layers | None, *, owner: int, programs: Sequence[str]
-) -> Generator[str]:
+def mounted(folder: Path, layers: Layers | None, *, owner: int, programs: Sequence[str]) -> Generator[str]:
     """Yield a mount namespace, by a path to its descriptor, that has ``folder`` at :data:`MERGED`.
 
     Args:

@@ -57,9 +57,7 @@ class FileBlobs:
             with suppress(OSError):  # after a finish there is none
                 self._partial(name).unlink(missing_ok=True)
 
-    async def append(
-        self, name: str, chunk: AsyncIterator[bytes], *, offset: int, limit: int
-    ) -> int:
+    async def append(self, name: str, chunk: AsyncIterator[bytes], *, offset: int, limit: int) -> int:
         """Add to a partial file, fsync, return the new offset.
 
         What came before a broken connection stays, so that the upload resumes there; what goes over the limit is

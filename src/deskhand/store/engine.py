@@ -85,9 +85,7 @@ def open_memory() -> Engine:
 def _engine(name: str, pool: type[Pool], *pragmas: str, log: Path | None = None) -> Engine:
     def connect() -> sqlite3.Connection:
         # isolation_level None: the driver begins nothing by itself, so BEGIN IMMEDIATE and savepoints are ours.
-        driver = sqlite3.connect(
-            name, uri=True, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False
-        )
+        driver = sqlite3.connect(name, uri=True, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
         for pragma in pragmas:
             driver.execute(f"PRAGMA {pragma}")
         if log:

@@ -36,12 +36,7 @@ _FIELDS = tuple(Upload.model_fields)
 _ORDER = ("planned", "held", "suppressed", "failed", "sent", "accepted", "shown", "tapped")
 _BY_DEVICE = ("shown", "tapped")
 _COLUMNS = ("id", "tag", "device", "task", "fate", "reason", "attempts")
-_OWNED = (
-    tables.subscriptions.c.device,
-    tables.leases.c.runner,
-    tables.joinings.c.device,
-    tables.presence.c.runner,
-)
+_OWNED = (tables.subscriptions.c.device, tables.leases.c.runner, tables.joinings.c.device, tables.presence.c.runner)
 """What goes with a principal that is shut out: the columns that name it."""
 
 
@@ -57,9 +52,7 @@ def credential(connection: Connection, token_sha256: str) -> Credential | None:
     row = one(connection, tables.credentials, token_sha256=token_sha256)
     if row is None or row["revoked"]:
         return None
-    principal = Principal(
-        account=row["account"], id=row["principal"], role=Role(row["role"]), name=row["name"]
-    )
+    principal = Principal(account=row["account"], id=row["principal"], role=Role(row["role"]), name=row["name"])
     return Credential(token_sha256=token_sha256, principal=principal, kind=row["kind"])
 
 
@@ -187,9 +180,7 @@ def plan_delivery(connection: Connection, account: str, planned: ports.PlannedDe
     connection.execute(statement, row)
 
 
-def acknowledge_delivery(
-    connection: Connection, account: str, name: str, *, fate: str, device: str
-) -> bool:
+def acknowledge_delivery(connection: Connection, account: str, name: str, *, fate: str, device: str) -> bool:
     """Record shown or tapped; return whether it was this device's and moved forward."""
     row = one(connection, tables.deliveries, account=account, id=name)
     if row is None or row["device"] != device or _ORDER.index(fate) <= _ORDER.index(row["fate"]):
@@ -234,13 +225,7 @@ def next_delivery_at(connection: Connection) -> str | None:
 
 
 def settle_delivery(
-    connection: Connection,
-    account: str,
-    name: str,
-    *,
-    fate: str,
-    reason: str | None,
-    next_try_at: str | None,
+    connection: Connection, account: str, name: str, *, fate: str, reason: str | None, next_try_at: str | None
 ) -> None:
     """Record one attempt; what the device acknowledged meanwhile stands."""
     acknowledged = _d.fate.in_(_BY_DEVICE)
@@ -254,9 +239,7 @@ def settle_delivery(
     connection.execute(mine.values(changes))
 
 
-def deliveries(
-    connection: Connection, account: str, *, before: str | None, limit: int
-) -> list[Delivery]:
+def deliveries(connection: Connection, account: str, *, before: str | None, limit: int) -> list[Delivery]:
     """Return deliveries, newest first."""
     query = select(tables.deliveries).filter_by(account=account)
     if before is not None:
@@ -280,9 +263,7 @@ def _due_delivery(row: RowMapping, subscription: PushSubscription | None) -> por
     )
 
 
-def create_upload(
-    connection: Connection, account: str, principal: str, upload: Upload, *, now: str
-) -> None:
+def create_upload(connection: Connection, account: str, principal: str, upload: Upload, *, now: str) -> None:
     """Reserve an upload; what expired without being posted makes room.
 
     Raises:
@@ -292,9 +273,7 @@ def create_upload(
     connection.execute(delete(tables.uploads).filter_by(**owned).where(_u.expires_at < now))
     reserved = select(func.coalesce(func.sum(_u.size), 0)).filter_by(**owned)
     if int(connection.execute(reserved).scalar_one()) + upload.size > limits.UPLOAD_QUOTA_BYTES:
-        raise DeskhandError(
-            Code.TOO_LARGE, f"{limits.UPLOAD_QUOTA_BYTES} bytes waiting to be posted"
-        )
+        raise DeskhandError(Code.TOO_LARGE, f"{limits.UPLOAD_QUOTA_BYTES} bytes waiting to be posted")
     row: RowValues = {name: getattr(upload, name) for name in _FIELDS}
     connection.execute(insert(tables.uploads), row | owned)
 
@@ -305,17 +284,13 @@ def find_upload(connection: Connection, account: str, principal: str, name: str)
     return None if row is None else Upload(**{field: row[field] for field in _FIELDS})
 
 
-def finished_upload(
-    connection: Connection, account: str, name: str, *, principal: str
-) -> Upload | None:
+def finished_upload(connection: Connection, account: str, name: str, *, principal: str) -> Upload | None:
     """Return an upload of exactly this principal whose bytes are all here."""
     found = find_upload(connection, account, principal, name)
     return found if found is not None and found.sha256 is not None else None
 
 
-def finish_upload(
-    connection: Connection, account: str, name: str, *, sha256: str, media_type: str
-) -> None:
+def finish_upload(connection: Connection, account: str, name: str, *, sha256: str, media_type: str) -> None:
     """Note that all bytes of an upload are here, and what they are; a finished one stays as it is."""
     open_one = update(tables.uploads).filter_by(account=account, id=name, sha256=None)
     here = {"offset": _u.size, "sha256": sha256, "media_type": media_type}

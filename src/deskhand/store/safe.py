@@ -39,9 +39,7 @@ class Safe:
     ``ring`` loads the system's keyring as the library ``keyring`` gives it; whether that answers is another question.
     """
 
-    def __init__(
-        self, home: Path, *, ring: Callable[[], Any] = lambda: import_module("keyring")
-    ) -> None:
+    def __init__(self, home: Path, *, ring: Callable[[], Any] = lambda: import_module("keyring")) -> None:
         self._path, self._key_path, self._ring = home / SECRETS_FILE, home / KEY_FILE, ring
 
     def all(self) -> dict[str, tuple[str, Secret | None]]:

@@ -39,11 +39,7 @@ _EVENT = ("seq", "kind", "at", "actor", "thread", "task", "v")
 _DRAFTED = ("actor", "thread", "task", "audience", "runner")
 _ENVELOPE = ("account", *_EVENT, "audience", "runner", "body_sha256")
 _INSERTS = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
-_TYPES: dict[str, type[sa.types.TypeEngine[Any]]] = {
-    "": sa.Text,
-    "integer": sa.BigInteger,
-    "flag": sa.Boolean,
-}
+_TYPES: dict[str, type[sa.types.TypeEngine[Any]]] = {"": sa.Text, "integer": sa.BigInteger, "flag": sa.Boolean}
 _SAID = table("deskhand.store", "tables.toml")
 metadata = sa.MetaData()
 
@@ -110,9 +106,7 @@ def _replacing(dialect: str, table: sa.Table) -> sa.Insert:
     return statement.on_conflict_do_update(index_elements=list(table.primary_key), set_=changes)
 
 
-def appended(
-    draft: Draft, *, account: str, seq: int, at: str, before: str
-) -> tuple[Committed, RowValues]:
+def appended(draft: Draft, *, account: str, seq: int, at: str, before: str) -> tuple[Committed, RowValues]:
     """Turn a draft into an event and its row, chained to the hash ``before``.
 
     Raises:
@@ -149,10 +143,7 @@ def json_text(value: object) -> str:
 
 def dumped(thing: Wire) -> JsonObject:
     """Return an object under the names it is read by, without what is ``None``."""
-    return cast(
-        "JsonObject",
-        thing.model_dump(mode="json", by_alias=True, exclude_none=True, warnings=False),
-    )
+    return cast("JsonObject", thing.model_dump(mode="json", by_alias=True, exclude_none=True, warnings=False))
 
 
 REDACTED_TEXT = json_text(REDACTED)
@@ -199,6 +190,4 @@ def _event(row: Row, body: JsonObject) -> Event:
 
 def committed(row: Row, event: Event) -> Committed:
     """Return the event of a row with whom it is for."""
-    return Committed(
-        account=row["account"], event=event, audience=row["audience"], runner=row["runner"]
-    )
+    return Committed(account=row["account"], event=event, audience=row["audience"], runner=row["runner"])

@@ -30,19 +30,7 @@ from deskhand.agents.builtin.agent import BuiltInAgent
 from deskhand.agents.builtin.choosing import Offer, Scene
 from deskhand.clock import SystemClock
 from deskhand.permissions.rules import Kind
-from deskhand.ports import (
-    Agent,
-    Committed,
-    Done,
-    Effect,
-    Move,
-    Place,
-    ToolCall,
-    ToolInfo,
-    ToolResult,
-    Turn,
-    Wishes,
-)
+from deskhand.ports import Agent, Committed, Done, Effect, Move, Place, ToolCall, ToolInfo, ToolResult, Turn, Wishes
 from deskhand.protocol.objects import FolderMode
 from deskhand.protocol.tasks import Brief
 from deskhand.protocol.wire import JsonObject
@@ -142,16 +130,8 @@ def _starts() -> list[Figure]:
     version = [_timed(["--version"]) for _ in range(STARTS)]
     return [
         Figure(name="cold start to healthy", budget="≤ 1.0 s", measured=_spread(healthy, "s")),
-        Figure(
-            name="the very first start, which makes the home",
-            budget="–",
-            measured=_spread(first, "s"),
-        ),
-        Figure(
-            name="idle memory (PSS, all processes)",
-            budget="≤ 110 MiB",
-            measured=f"{memory:.0f} MiB",
-        ),
+        Figure(name="the very first start, which makes the home", budget="–", measured=_spread(first, "s")),
+        Figure(name="idle memory (PSS, all processes)", budget="≤ 110 MiB", measured=f"{memory:.0f} MiB"),
         Figure(name="deskhand --version", budget="≤ 0.3 s", measured=_spread(version, "s")),
     ]
 
@@ -160,23 +140,10 @@ def _start_once(home: Path) -> tuple[float, float]:
     """Return (seconds until ``/healthz`` answers, PSS in MiB five seconds after the ready line)."""
     extra = ["--as-root"] if os.geteuid() == 0 else []
     port = str(_free_port())
-    command = [
-        *_deskhand(),
-        "up",
-        "--port",
-        port,
-        "--reach",
-        "none",
-        "--no-browser",
-        "--json",
-        *extra,
-    ]
+    command = [*_deskhand(), "up", "--port", port, "--reach", "none", "--no-browser", "--json", *extra]
     began = time.perf_counter()
     process = subprocess.Popen(  # noqa: S603 - our own program
-        command,
-        env={**os.environ, "DESKHAND_HOME": str(home)},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
+        command, env={**os.environ, "DESKHAND_HOME": str(home)}, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
     )
     assert process.stdout is not None  # noqa: S101 - a pipe was asked for
     try:
@@ -336,9 +303,7 @@ class _Ends:
 
 async def _connected(house: Household) -> None:
     async with asyncio.timeout(10):
-        while not any(
-            p.connected for p in (await house.hub.store.presence(OWNER.account)).values()
-        ):
+        while not any(p.connected for p in (await house.hub.store.presence(OWNER.account)).values()):
             await SystemClock().sleep(0.01)
 
 
@@ -362,22 +327,10 @@ async def _one_by_one(house: Household, asked: Mapping[str, float], ends: _Ends)
     cpu = (time.process_time() - cpu_before) / TURNS * 1000
     commits = (house.journal.commits - journal_before) / TURNS
     return [
-        Figure(
-            name="message → agent's first move, p50 / p95",
-            budget="≤ 15 / 30 ms",
-            measured=_pair(first),
-        ),
-        Figure(
-            name="message → reply with one tool call, p50 / p95",
-            budget="≤ 50 / 80 ms",
-            measured=_pair(reply),
-        ),
+        Figure(name="message → agent's first move, p50 / p95", budget="≤ 15 / 30 ms", measured=_pair(first)),
+        Figure(name="message → reply with one tool call, p50 / p95", budget="≤ 50 / 80 ms", measured=_pair(reply)),
         Figure(name="CPU per turn", budget="≤ 30 ms", measured=f"{cpu:.1f} ms"),
-        Figure(
-            name="journal commits per turn (all, not only in series)",
-            budget="–",
-            measured=f"{commits:.1f}",
-        ),
+        Figure(name="journal commits per turn (all, not only in series)", budget="–", measured=f"{commits:.1f}"),
     ]
 
 
@@ -394,9 +347,7 @@ async def _at_once(house: Household, ends: _Ends) -> list[Figure]:
     turns = CONVERSATIONS * TURNS_EACH
     cpu = (time.process_time() - cpu_before) / turns * 1000
     rate = f"{turns / took:.0f} turns/s ({cpu:.1f} ms CPU per turn)"
-    return [
-        Figure(name=f"{CONVERSATIONS} conversations at once", budget="≥ 35 turns/s", measured=rate)
-    ]
+    return [Figure(name=f"{CONVERSATIONS} conversations at once", budget="≥ 35 turns/s", measured=rate)]
 
 
 async def _acks(house: Household) -> list[Figure]:
@@ -413,9 +364,7 @@ async def _acks(house: Household) -> list[Figure]:
             group.create_task(sender())
     p99 = statistics.quantiles(times, n=100)[98]
     measured = f"{statistics.median(times):.1f} / {p99:.1f} ms"
-    return [
-        Figure(name="durable ack, 20 senders, p50 / p99", budget="≤ 10 / 100 ms", measured=measured)
-    ]
+    return [Figure(name="durable ack, 20 senders, p50 / p99", budget="≤ 10 / 100 ms", measured=measured)]
 
 
 # --- words -------------------------------------------------------------------------------------------------------

@@ -23,9 +23,7 @@ class MemoryBlobs:
         """Store a stream; return (sha256, size)."""
         return self._keep(_bounded(b"".join([chunk async for chunk in chunks]), limit))
 
-    async def append(
-        self, name: str, chunk: AsyncIterator[bytes], *, offset: int, limit: int
-    ) -> int:
+    async def append(self, name: str, chunk: AsyncIterator[bytes], *, offset: int, limit: int) -> int:
         """Add to a partial file, return the new offset."""
         before = self._partial.get(name, b"")
         if len(before) != offset:
@@ -42,9 +40,7 @@ class MemoryBlobs:
         """Turn a partial file into a blob; return (sha256, size)."""
         return self._keep(self._partial.pop(name, b""))
 
-    async def open(
-        self, sha256: str, *, start: int = 0, size: int | None = None
-    ) -> AsyncGenerator[bytes]:
+    async def open(self, sha256: str, *, start: int = 0, size: int | None = None) -> AsyncGenerator[bytes]:
         """Yield the bytes of a blob, or of a range of it."""
         if sha256 not in self._whole:
             raise DeskhandError(Code.NOT_FOUND)

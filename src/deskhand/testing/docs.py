@@ -42,10 +42,7 @@ _NOTE = "<!-- Written by `make docs` from the code; do not edit. -->\n\n"
 
 def errors() -> str:
     """Return the page of error codes."""
-    rows = [
-        (f"`{code}`", code.status, text(f"error.{code}"), text(f"error.{code}.cure"))
-        for code in sorted(Code)
-    ]
+    rows = [(f"`{code}`", code.status, text(f"error.{code}"), text(f"error.{code}.cure")) for code in sorted(Code)]
     return (
         "# Errors\n\nThe closed list. An answer of HTTP carries "
         '`{"error": {"code", "message", "cure", "retryable", "field?", "request_id"}}`; the command line prints\n'
@@ -56,14 +53,9 @@ def errors() -> str:
 
 def protocol() -> str:
     """Return the page of events, ops, authority and states."""
-    kinds = [
-        (f"`{kind}`", _first_line(body), _fields(body), _who(kind))
-        for kind, body in sorted(EVENTS.items())
-    ]
+    kinds = [(f"`{kind}`", _first_line(body), _fields(body), _who(kind)) for kind, body in sorted(EVENTS.items())]
     ops = [(f"`{kind}`", _first_line(body), _fields(body)) for kind, body in sorted(OPS.items())]
-    roles = [
-        (f"`{kind}`", *(row[role] for role in Role)) for kind, row in sorted(AUTHORITY.items())
-    ]
+    roles = [(f"`{kind}`", *(row[role] for role in Role)) for kind, row in sorted(AUTHORITY.items())]
     states = [
         (f"`{state}`", ", ".join(f"`{to}`" for to in sorted(targets)) or "–", _verdicts(state))
         for state, targets in MOVES.items()
@@ -74,9 +66,7 @@ def protocol() -> str:
         "The JSON Schema is [protocol.schema.json](protocol.schema.json).\n\n"
         "## Events\n\nEnvelope: `seq`, `kind`, `at`, `actor`, `thread?`, `task?`, `v`; apart from it the body.\n\n"
         + _table(("kind", "meaning", "body", "from / to a runner"), kinds)
-        + f"\n## Frames of the stream\n\n{inspect.cleandoc(Frame.__doc__ or '')}\n".replace(
-            "``", "`"
-        )
+        + f"\n## Frames of the stream\n\n{inspect.cleandoc(Frame.__doc__ or '')}\n".replace("``", "`")
         + "\n## Ops\n\n"
         + _table(("kind", "meaning", "body"), ops)
         + "\n## Who may send which op\n\n`own`: only about one's own threads and tasks; for a runner, what is leased to it.\n\n"
@@ -109,11 +99,7 @@ def commands() -> str:
 def _printed(script: str, *arguments: str) -> str:
     program = [sys.executable, str(ROOT / "scripts" / script), *arguments]
     done = subprocess.run(  # noqa: S603 - our own program
-        program,
-        env={**os.environ, "DESKHAND_LANGUAGE": "en"},
-        capture_output=True,
-        text=True,
-        check=True,
+        program, env={**os.environ, "DESKHAND_LANGUAGE": "en"}, capture_output=True, text=True, check=True
     )
     return done.stdout
 
@@ -126,8 +112,7 @@ def code_lines(source: str) -> int:
             said |= set(range(node.lineno, (node.end_lineno or node.lineno) + 1))
     lines = enumerate(source.splitlines(), start=1)
     return sum(
-        number not in said and bool(line.strip()) and not line.lstrip().startswith("#")
-        for number, line in lines
+        number not in said and bool(line.strip()) and not line.lstrip().startswith("#") for number, line in lines
     )
 
 
@@ -203,10 +188,7 @@ def _first_line(model: type[BaseModel]) -> str:
 
 def _fields(model: type[BaseModel]) -> str:
     fields: Mapping[str, object] = model.model_fields
-    names = [
-        f"`{info.alias or name}{'' if info.is_required() else '?'}`"
-        for name, info in model.model_fields.items()
-    ]
+    names = [f"`{info.alias or name}{'' if info.is_required() else '?'}`" for name, info in model.model_fields.items()]
     return ", ".join(names) if fields else "–"
 
 

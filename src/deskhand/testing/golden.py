@@ -51,9 +51,7 @@ class Log:
         """Begin empty."""
         self.events: list[Event] = []
 
-    def say(
-        self, body: Body, *, actor: str = "hub", thread: str | None = None, task: str | None = None
-    ) -> None:
+    def say(self, body: Body, *, actor: str = "hub", thread: str | None = None, task: str | None = None) -> None:
         """Append what ``body`` says."""
         self._append(KIND_OF[type(body)], body.to_json(), actor=actor, thread=thread, task=task)
 
@@ -61,14 +59,10 @@ class Log:
         """Append a fact of a kind that this build does not know."""
         self._append(kind, body, actor="hub", thread=thread, task=None)
 
-    def _append(
-        self, kind: str, body: JsonObject, *, actor: str, thread: str | None, task: str | None
-    ) -> None:
+    def _append(self, kind: str, body: JsonObject, *, actor: str, thread: str | None, task: str | None) -> None:
         seq = len(self.events) + 1
         stamp = f"2026-11-22T10:{seq // 60:02d}:{seq % 60:02d}.000Z"
-        event = Event(
-            seq=seq, kind=kind, at=stamp, actor=actor, thread=thread, task=task, body=body
-        )
+        event = Event(seq=seq, kind=kind, at=stamp, actor=actor, thread=thread, task=task, body=body)
         self.events.append(event)
 
 
@@ -190,24 +184,19 @@ def stopped_and_erased() -> list[Event]:
     log.say(ev.ApprovalRequested(epoch=2, approval=_approval("apr_mail")), **at)
     log.say(
         ev.ApprovalRequested(
-            epoch=2,
-            approval=_approval("apr_pay", then="deny", expires_at="2026-11-22T11:00:00.000Z"),
+            epoch=2, approval=_approval("apr_pay", then="deny", expires_at="2026-11-22T11:00:00.000Z")
         ),
         **at,
     )
     log.say(
-        _sample(ev.ApprovalDecided, approval="apr_mail", decision="deny", reason="not this one"),
-        actor=_PHONE,
-        **at,
+        _sample(ev.ApprovalDecided, approval="apr_mail", decision="deny", reason="not this one"), actor=_PHONE, **at
     )
     log.say(ev.ApprovalVoided(epoch=2, approval="apr_pay", reason="the file changed"), **at)
     log.say(ev.ApprovalVoided(epoch=2, approval="apr_never", reason="unknown"), **at)
     superseded = ev.Superseded(kind="task.moved", epoch=1, body={"state": "verifying", "epoch": 1})
     log.say(superseded, **at)
     log.say(ev.QuestionAsked(epoch=2, question=_sample(Question, id="qst_when")), **at)
-    canceled = ev.TaskFinished(
-        state=TaskState.CANCELED, epoch=3, not_done_because=("stopped by you",)
-    )
+    canceled = ev.TaskFinished(state=TaskState.CANCELED, epoch=3, not_done_because=("stopped by you",))
     log.say(canceled, actor=_PHONE, **at)
     log.say(ev.QuestionAnswered(question="qst_when", answer="too late"), actor=_PHONE, **at)
     log.say(ev.QuestionAsked(epoch=3, question=_sample(Question, id="qst_where")), task="tsk_never")

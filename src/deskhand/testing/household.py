@@ -85,10 +85,7 @@ async def household(
     for who, kind in ((OWNER, "cli"), (RUNNER, "runner")):
         said = {"id": who.id, "name": who.id, "kind": kind, "role": who.role, "created_at": "2026"}
         device = Device.from_json(said)
-        await store.write(
-            ACCOUNT,
-            lambda tx, one=device: admit(tx, one, token_sha256=one.id, actor=OWNER.id),
-        )
+        await store.write(ACCOUNT, lambda tx, one=device: admit(tx, one, token_sha256=one.id, actor=OWNER.id))
     await hub.start()
     engine = open_sqlite(home / "runner.sqlite3")
     reading = open_sqlite_reader(home / "runner.sqlite3")
@@ -111,7 +108,7 @@ async def household(
             ids=ids,
             offload=in_thread,
             commands=commands,
-        ),
+        )
     )
     working = asyncio.ensure_future(runner.run())
     try:

@@ -177,12 +177,7 @@ class MemoryHub:
     def decide(self, approval: Approval, decision: str, *, scope: str = "once") -> None:
         """Say yes or no to exactly what was shown."""
         body = ops.ApprovalDecide.from_json(
-            {
-                "approval": approval.id,
-                "decision": decision,
-                "scope": scope,
-                "action_sha256": approval.action_sha256,
-            }
+            {"approval": approval.id, "decision": decision, "scope": scope, "action_sha256": approval.action_sha256}
         )
         self._decided(lifecycle.decide_approval(self.account, self._wish(_OWNER), body))
 
@@ -292,12 +287,7 @@ class MemoryHub:
             self._append(draft)
 
     def _emit(
-        self,
-        body: ev.Body,
-        *,
-        thread: str | None = None,
-        task: str | None = None,
-        to_runner: bool = False,
+        self, body: ev.Body, *, thread: str | None = None, task: str | None = None, to_runner: bool = False
     ) -> None:
         runner = RUNNER if to_runner else None
         self._append(Draft(body=body, actor=HUB, thread=thread, task=task, runner=runner))

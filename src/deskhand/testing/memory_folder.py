@@ -22,9 +22,7 @@ class MemoryFolder:
         root: where it claims to be.
     """
 
-    def __init__(
-        self, files: Mapping[str, str | bytes] | None = None, *, root: str = "/folder"
-    ) -> None:
+    def __init__(self, files: Mapping[str, str | bytes] | None = None, *, root: str = "/folder") -> None:
         """Put the first files in."""
         self._root = Path(root)
         self._directories: set[str] = set()
@@ -59,9 +57,7 @@ class MemoryFolder:
             raise DeskhandError(Code.CONFLICT, path)
         self.files[path] = data
 
-    def write_from(
-        self, rel: str, source: BinaryIO, *, limit: int, mode: int | None = None
-    ) -> None:
+    def write_from(self, rel: str, source: BinaryIO, *, limit: int, mode: int | None = None) -> None:
         """Do as ``write`` from an open file."""
         del mode
         data = source.read(limit + 1)

@@ -96,9 +96,7 @@ def what_survives() -> str:
     return (
         "# What survives\n\nWhat may go wrong, what happens then, and the test that shows it.\n\n"
         "| when | then | shown by |\n| --- | --- | --- |\n"
-        + "".join(
-            f"| {_plain(when)} | {_plain(then)}. | `{shown}` |\n" for when, then, shown in rows
-        )
+        + "".join(f"| {_plain(when)} | {_plain(then)}. | `{shown}` |\n" for when, then, shown in rows)
     )
 
 
@@ -111,8 +109,7 @@ def survivals() -> Iterator[tuple[str, str, str]]:
         for node in ast.walk(ast.parse(source)):
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
                 yield from (
-                    (when, then, f"{path.relative_to(ROOT)}::{node.name}")
-                    for when, then in _marks(node.decorator_list)
+                    (when, then, f"{path.relative_to(ROOT)}::{node.name}") for when, then in _marks(node.decorator_list)
                 )
 
 
@@ -123,8 +120,7 @@ def threats() -> str:
     return (
         f"# Threats and their tests\n\n{len(CASES)} cases, {len(found)} of them held by tests that name them. `make test` "
         "runs every one; where a case has none, what is missing for it stands there.\n\n"
-        "| id | what happens → what must come of it | held by |\n| --- | --- | --- |\n"
-        + "".join(rows)
+        "| id | what happens → what must come of it | held by |\n| --- | --- | --- |\n" + "".join(rows)
     )
 
 

@@ -14,13 +14,7 @@ from decimal import Decimal
 from pathlib import Path
 
 PEOPLE = ("Ana", "Jonas", "Mina", "Sofia", "Tom", "Yuna")
-TOPICS = (
-    "the printer",
-    "the spring fair",
-    "the landing page",
-    "the price list",
-    "the new contract",
-)
+TOPICS = ("the printer", "the spring fair", "the landing page", "the price list", "the new contract")
 DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday")
 RECORDING_BYTES = 24 * 1024**2
 _CHECK = Path(__file__).with_name("every_action_item.txt")

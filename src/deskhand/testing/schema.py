@@ -44,16 +44,8 @@ _OBJECTS: tuple[type[Wire], ...] = (
     ops.Failure,
     Event,
 )
-_PLAIN = {
-    "string": "string",
-    "integer": "number",
-    "number": "number",
-    "boolean": "boolean",
-    "null": "null",
-}
-_HEADER = (
-    "// Written by `python -m deskhand.testing.schema` from src/deskhand/protocol. Do not edit.\n"
-)
+_PLAIN = {"string": "string", "integer": "number", "number": "number", "boolean": "boolean", "null": "null"}
+_HEADER = "// Written by `python -m deskhand.testing.schema` from src/deskhand/protocol. Do not edit.\n"
 
 
 def protocol_schema() -> dict[str, object]:
@@ -74,8 +66,7 @@ def protocol_schema() -> dict[str, object]:
         "ops": {kind: body.__name__ for kind, body in OPS.items()},
         "errors": {str(code): code.status for code in Code},
         "$defs": {
-            name: definitions[name] if name in read else _as_written(definitions[name])
-            for name in sorted(definitions)
+            name: definitions[name] if name in read else _as_written(definitions[name]) for name in sorted(definitions)
         },
     }
 
@@ -98,10 +89,7 @@ def typescript(schema: Schema) -> str:
 def generated() -> dict[Path, str]:
     """Return every generated file with its text."""
     schema = protocol_schema()
-    return {
-        SCHEMA_FILE: json.dumps(schema, indent=1, ensure_ascii=False) + "\n",
-        TYPES_FILE: typescript(schema),
-    }
+    return {SCHEMA_FILE: json.dumps(schema, indent=1, ensure_ascii=False) + "\n", TYPES_FILE: typescript(schema)}
 
 
 def out_of_date(root: Path) -> list[Path]:
@@ -138,9 +126,7 @@ def _as_written(definition: dict[str, object]) -> dict[str, object]:
     """Say that what has a default is always there: we write defaults out, and leave only ``None`` away."""
     properties = cast("Mapping[str, Schema]", definition.get("properties", {}))
     always = [
-        name
-        for name, inner in properties.items()
-        if not _nullable(inner) and inner.get("default", "") is not None
+        name for name, inner in properties.items() if not _nullable(inner) and inner.get("default", "") is not None
     ]
     return {**definition, "required": always} if properties else definition
 

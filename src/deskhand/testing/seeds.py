@@ -48,9 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             say(told(outcome, size=asked.size, dense=per_world > 0))
         seconds = perf_counter() - began
         if asked.tasks and played % _SAY_EVERY == 0:
-            say(
-                f"{counts['tasks']:,} tasks, {len(failed)} failed, {counts['tasks'] / seconds:.1f}/s"
-            )
+            say(f"{counts['tasks']:,} tasks, {len(failed)} failed, {counts['tasks'] / seconds:.1f}/s")
         if asked.minutes and seconds > asked.minutes * 60:
             say(f"time is over; go on with --from {outcome.seed + 1}")
             break
@@ -74,9 +72,7 @@ def _asked(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--from", dest="first", type=int, default=0, metavar="S")
     parser.add_argument("--seed", type=int, metavar="S", help="play this one again")
     parser.add_argument("--size", type=float, default=1.0, help="1.0: about an hour of work")
-    parser.add_argument(
-        "--tasks", type=int, default=0, metavar="N", help="so many, in dense worlds"
-    )
+    parser.add_argument("--tasks", type=int, default=0, metavar="N", help="so many, in dense worlds")
     parser.add_argument("--dense", action="store_true", help="many small tasks in each world")
     parser.add_argument("--minutes", type=float, default=0.0, help="stop after so long")
     parser.add_argument("--jobs", type=int, default=_AT_ONCE, metavar="J")
@@ -146,9 +142,7 @@ def figures(counts: Counter[str]) -> str:
     return " · ".join(f"{what} {number:,}" for what, number in counts.most_common())
 
 
-def summary(
-    seeds: Sequence[int], failed: Sequence[Outcome], counts: Counter[str], seconds: float
-) -> dict[str, object]:
+def summary(seeds: Sequence[int], failed: Sequence[Outcome], counts: Counter[str], seconds: float) -> dict[str, object]:
     """Return all of it for a program."""
     return {
         "seeds": len(seeds),

@@ -116,13 +116,7 @@ class Folder:
         self.write_from(rel, io.BytesIO(data), limit=len(data), expect=expect)
 
     def write_from(
-        self,
-        rel: str,
-        source: BinaryIO,
-        *,
-        limit: int,
-        mode: int | None = None,
-        expect: str | None = None,
+        self, rel: str, source: BinaryIO, *, limit: int, mode: int | None = None, expect: str | None = None
     ) -> None:
         """Do as :meth:`write` from an open file, never holding it whole in memory; ``too_large`` beyond ``limit``.
 
@@ -156,10 +150,7 @@ class Folder:
 
     def move(self, rel: str, to: str) -> None:
         """Move a file or directory to a name that is free."""
-        with (
-            self._at(to, changing=True) as (there, new),
-            self._at(rel, changing=True) as (here, old),
-        ):
+        with self._at(to, changing=True) as (there, new), self._at(rel, changing=True) as (here, old):
             leaf.known(os.stat(old, dir_fd=here, follow_symlinks=False))
             leaf.must_be_free(there, new)
             self._changing(here, rel, leaf.NOTHING, to=to)

@@ -139,9 +139,7 @@ def _named(quotes: Sequence[Quote]) -> list[str]:
     return [f"{quote.path}:{quote.line}" for quote in quotes]
 
 
-def _counted(
-    wish: wishes.Check, what: str, total: int, wrong: Sequence[str], *also: str, least: int
-) -> ToolResult:
+def _counted(wish: wishes.Check, what: str, total: int, wrong: Sequence[str], *also: str, least: int) -> ToolResult:
     """Return how many of all are so, and which are not; ``also`` is what else is wrong."""
     said = partial(text, language=wish.language)
     told = [said(f"check.{what}", found=total - len(wrong), total=total), *also]
@@ -155,9 +153,7 @@ def _bare(line: str, *, paged: bool) -> str:
     return "\f" if paged and line.startswith("[page ") else _NOT_TEXT.sub("", line)
 
 
-def _made_again(
-    wish: wishes.CheckTable, tables: list[tuple[str, Table]], place: Place
-) -> ToolResult:
+def _made_again(wish: wishes.CheckTable, tables: list[tuple[str, Table]], place: Place) -> ToolResult:
     said, made = partial(text, language=wish.language), made_of(wish, tables, read=_number_in)
     if place.results.sha256(wish.path) != hashlib.sha256(made.data).hexdigest():
         return result(said("check.differs", path=wish.path), passed=False)

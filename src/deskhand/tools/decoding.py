@@ -14,9 +14,7 @@ from typing import Final
 from deskhand.errors import Code, DeskhandError
 
 _SAMPLE_BYTES: Final = 64 * 1024
-_MARK = re.compile(
-    rb"(?P<utf_8_sig>\xef\xbb\xbf)|(?P<utf_32>\xff\xfe\0\0)|(?P<utf_16>\xff\xfe|\xfe\xff)"
-)
+_MARK = re.compile(rb"(?P<utf_8_sig>\xef\xbb\xbf)|(?P<utf_32>\xff\xfe\0\0)|(?P<utf_16>\xff\xfe|\xfe\xff)")
 _LINE_END = re.compile(r"\r\n|\n|\r")
 _CONTROL = re.compile(r"[\x00-\x08\x0e-\x1a\x1c-\x1f\x7f-\x9f]")
 

@@ -143,22 +143,12 @@ def find_duplicates(wish: wishes.FindDuplicates, place: Place) -> ToolResult:
             unread.append(entry.path)
     groups = [_group(digest, files) for digest, files in same.items() if _copies(files) > 1]
     groups.sort(key=lambda group: -int(str(group["wasted"])))
-    value: JsonObject = {
-        "groups": [*groups],
-        "looked_at": len(entries),
-        "unread": unread,
-        "complete": complete,
-    }
+    value: JsonObject = {"groups": [*groups], "looked_at": len(entries), "unread": unread, "complete": complete}
     return ok(value, f"{len(groups)} groups of equal files among {len(entries)}")
 
 
 def entries_of(
-    access: FolderAccess,
-    path: str,
-    *,
-    recursive: bool = True,
-    hidden: bool = True,
-    limit: int = LIST_ENTRIES_MAX,
+    access: FolderAccess, path: str, *, recursive: bool = True, hidden: bool = True, limit: int = LIST_ENTRIES_MAX
 ) -> tuple[Sequence[Entry], bool]:
     """Return what is there, and whether that is all, without what was put into the trash; a file is its own only entry.
 

@@ -89,9 +89,7 @@ def entry_of(parts: Sequence[str], status: os.stat_result) -> Entry:
     size = status.st_size if kind == "file" else 0
     several = kind == "file" and status.st_nlink > 1
     identity = f"{status.st_dev}:{status.st_ino}" if several else ""
-    return Entry(
-        path=shown, kind=kind, size=size, modified_ns=status.st_mtime_ns, identity=identity
-    )
+    return Entry(path=shown, kind=kind, size=size, modified_ns=status.st_mtime_ns, identity=identity)
 
 
 def scan(directory: int, parents: Sequence[str]) -> Iterator[Entry]:
@@ -174,9 +172,7 @@ def copy_bounded(source: BinaryIO, target: BinaryIO, *, limit: int) -> str:
     return hashed.hexdigest()
 
 
-def settle(
-    descriptor: int, parent: int, before: os.stat_result | None, mode: int | None
-) -> os.stat_result:
+def settle(descriptor: int, parent: int, before: os.stat_result | None, mode: int | None) -> os.stat_result:
     """Give a new file its permissions (never a setuid bit) and its owner; return what it is then."""
     around = os.fstat(parent)
     kept = before.st_mode if before else 0o644 & (around.st_mode | 0o600)

@@ -31,9 +31,7 @@ from deskhand.tools.writing.documents import Tabling
 
 def tool_infos(tools: Mapping[str, Tool]) -> tuple[ToolInfo, ...]:
     """Return what a model is told of the tools it may use: those whose wish has an example."""
-    kinds: dict[str, type[wishes.Wish]] = {
-        name: getattr(tool, "wish", wishes.Wish) for name, tool in tools.items()
-    }
+    kinds: dict[str, type[wishes.Wish]] = {name: getattr(tool, "wish", wishes.Wish) for name, tool in tools.items()}
     return tuple(_info(name, kind) for name, kind in kinds.items() if kind.example())
 
 

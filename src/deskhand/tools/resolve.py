@@ -20,9 +20,7 @@ Resolver = Callable[[int, Sequence[str]], int]
 
 It raises ``OSError``: ``ENOTDIR`` or ``ELOOP`` for a link, ``EXDEV`` for a way out or another file system."""
 
-DIRECTORY: Final = (
-    getattr(os, "O_PATH", os.O_RDONLY) | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-)
+DIRECTORY: Final = getattr(os, "O_PATH", os.O_RDONLY) | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 _OPENAT2: Final = 437  # the same number on every architecture that has the call
 _NO_XDEV, _NO_MAGICLINKS, _NO_SYMLINKS, _BENEATH = 0x01, 0x02, 0x04, 0x08

@@ -111,9 +111,7 @@ def _text(ended: CommandResult, output: str) -> str:
     if over > 0:
         head = (len(output) - over) // 2
         cure = "to see them write the output to a file, or ask for a part with grep, head or tail"
-        output = (
-            f"{output[:head]}\n[… {over:,} characters left out; {cure}]\n{output[head + over :]}"
-        )
+        output = f"{output[:head]}\n[… {over:,} characters left out; {cure}]\n{output[head + over :]}"
     lines = [output.rstrip(), "[output cut]" if ended.truncated else ""]
     changed = [f"{change.kind} {change.path}" for change in ended.changes]
     lines += changed[:_CHANGES_SHOWN]

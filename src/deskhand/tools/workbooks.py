@@ -61,9 +61,7 @@ def build(sheets: Iterable[tuple[str, Iterable[Sequence[Cell]]]]) -> bytes:
     return settled(raw.getvalue())
 
 
-def table_rows(
-    columns: Sequence[Column], rows: Sequence[Sequence[str]]
-) -> Iterator[Sequence[Cell]]:
+def table_rows(columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> Iterator[Sequence[Cell]]:
     """Return a header and the cells of a table: what was understood as numbers or dates, the rest as it is written."""
     yield [Cell(value=column.name, bold=True) for column in columns]
     for row in rows:
@@ -154,10 +152,7 @@ def _value(value: object) -> Value:
 def settled(raw: bytes) -> bytes:
     """Pack again with fixed times, so that equal content is equal bytes."""
     settled = io.BytesIO()
-    with (
-        zipfile.ZipFile(io.BytesIO(raw)) as before,
-        zipfile.ZipFile(settled, "w", zipfile.ZIP_DEFLATED) as after,
-    ):
+    with zipfile.ZipFile(io.BytesIO(raw)) as before, zipfile.ZipFile(settled, "w", zipfile.ZIP_DEFLATED) as after:
         for name in before.namelist():
             info = zipfile.ZipInfo(name, (2000, 1, 1, 0, 0, 0))
             info.external_attr = 0o600 << 16

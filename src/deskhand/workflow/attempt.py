@@ -68,9 +68,7 @@ class Spending:
             steps=self.steps,
             input_tokens=self.input_tokens,
             output_tokens=self.output_tokens,
-            money=Money(amount=shown(self.usd or Decimal(0), _CENT_PARTS), currency="USD")
-            if priced
-            else None,
+            money=Money(amount=shown(self.usd or Decimal(0), _CENT_PARTS), currency="USD") if priced else None,
         )
 
     @property
@@ -177,17 +175,11 @@ def with_steering(turns: Sequence[Turn], said: Sequence[str]) -> tuple[Turn, ...
 
 def in_circles(turns: Sequence[Turn]) -> bool:
     """Return whether the last turns were all the same wishes with the same results."""
-    last = [
-        (turn.move.calls, turn.results)
-        for turn in turns[-_CIRCLE:]
-        if isinstance(turn.move, Wishes)
-    ]
+    last = [(turn.move.calls, turn.results) for turn in turns[-_CIRCLE:] if isinstance(turn.move, Wishes)]
     return len(last) == _CIRCLE and all(one == last[0] for one in last)
 
 
-def limits_of(
-    budget: Budget | None, setting: Callable[[str], Json], *, times: int
-) -> dict[str, Decimal]:
+def limits_of(budget: Budget | None, setting: Callable[[str], Json], *, times: int) -> dict[str, Decimal]:
     """Return the limits of a task, ``times`` as high as they began: its own, else the account's; 0 is none."""
     own = {} if budget is None else budget.to_json()
     own |= {} if budget is None or budget.money is None else {"money": budget.money.amount}

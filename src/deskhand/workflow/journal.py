@@ -246,9 +246,7 @@ class Journal:
         if self._acknowledged:
             await self._do(lambda _: None)
 
-    async def refuse(
-        self, rows: Sequence[tuple[OutboxRow, str]], *, lost: Sequence[AttemptKey]
-    ) -> None:
+    async def refuse(self, rows: Sequence[tuple[OutboxRow, str]], *, lost: Sequence[AttemptKey]) -> None:
         """Mark what the hub will never take, with its code, and the attempts that are no longer ours."""
 
         def work(connection: Connection) -> None:
@@ -308,9 +306,7 @@ class Journal:
     def _rows(self, statement: str, /, **asked: object) -> Sequence[Row[Any]]:
         """Read on a connection that stays open: SQLite answers in microseconds, opening a file does not."""
         with translated(), self._lock:
-            self._reading = self._reading or self.engine.connect().execution_options(
-                **{READS_ONLY: True}
-            )
+            self._reading = self._reading or self.engine.connect().execution_options(**{READS_ONLY: True})
             try:
                 return run(self._reading, statement, **asked).all()
             finally:

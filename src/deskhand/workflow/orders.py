@@ -32,9 +32,7 @@ def run(connection: Connection, statement: str, /, **asked: object) -> CursorRes
     return connection.execute(STATEMENTS[statement], asked)
 
 
-def receive(
-    connection: Connection, event: ev.Event, *, op_id: str
-) -> tuple[AttemptKey, ...] | None:
+def receive(connection: Connection, event: ev.Event, *, op_id: str) -> tuple[AttemptKey, ...] | None:
     """Store an order with its consequences, move the cursor, and return the attempts that must not go on.
 
     An order that is there already changes nothing, and returns nothing. One of an unknown kind or shape is kept, moves
@@ -86,16 +84,12 @@ def _begin(connection: Connection, brief: Brief, *, seq: int, op_id: str) -> tup
     if before is not None:
         run(connection, "drop_waits", task=task, epoch=before.epoch)
         run(connection, "adopt", task=task, epoch=before.epoch, to=epoch)
-    accept = Op(
-        op_id=op_id, kind="task.accept", thread=brief.thread, task=task, body={"epoch": epoch}
-    )
+    accept = Op(op_id=op_id, kind="task.accept", thread=brief.thread, task=task, body={"epoch": epoch})
     put_op(connection, accept, key=AttemptKey(task=task, epoch=epoch))
     return stopped
 
 
-def stop(
-    connection: Connection, *, status: Status, task: str | None = None, below: int = 0
-) -> tuple[AttemptKey, ...]:
+def stop(connection: Connection, *, status: Status, task: str | None = None, below: int = 0) -> tuple[AttemptKey, ...]:
     """Mark the open attempts of a task below an epoch, or of all tasks, as over, and return them."""
     found = run(connection, "open_ones", task=task, below=below).all()
     keys = tuple(AttemptKey(task=row.task, epoch=row.epoch) for row in found)
@@ -129,9 +123,7 @@ def settle_journal(connection: Connection) -> None:
         run(connection, statement)
 
 
-def _follow(
-    connection: Connection, event: ev.Event, body: ev.Body | None, op_id: str
-) -> tuple[AttemptKey, ...]:
+def _follow(connection: Connection, event: ev.Event, body: ev.Body | None, op_id: str) -> tuple[AttemptKey, ...]:
     """Do what an order says, as far as it concerns the journal; return the attempts it stops."""
     task = event.task or ""
     match body:

@@ -14,9 +14,7 @@ from deskhand.tools.undo.keeping import Checkpoint, Kept
 from tests.contract.files.handles import SECRET
 
 OPENAT2 = pytest.param(
-    by_openat2,
-    id="openat2",
-    marks=pytest.mark.skipif(not openat2_works(), reason="this kernel has no openat2"),
+    by_openat2, id="openat2", marks=pytest.mark.skipif(not openat2_works(), reason="this kernel has no openat2")
 )
 WALK = pytest.param(by_walk, id="walk")
 _ROOM = 64 * 1024**2
@@ -39,9 +37,7 @@ def outside(tmp_path: Path) -> Path:
 
 
 @pytest.fixture(params=["bare", "kept"])
-def folder(
-    request: pytest.FixtureRequest, tmp_path: Path, outside: Path, resolver: Resolver
-) -> Iterator[Folder]:
+def folder(request: pytest.FixtureRequest, tmp_path: Path, outside: Path, resolver: Resolver) -> Iterator[Folder]:
     """A granted folder with one file, beside something that is not granted; as it is, and with all changes kept."""
     assert outside.exists()
     root = tmp_path / "work"
@@ -50,8 +46,6 @@ def folder(
     checkpoint = Checkpoint(path=tmp_path / "checkpoints" / "tsk_1", most=_ROOM)
     kept = request.param == "kept"
     with closing(
-        Kept(root, checkpoint=checkpoint, resolver=resolver)
-        if kept
-        else Folder(root, resolver=resolver)
+        Kept(root, checkpoint=checkpoint, resolver=resolver) if kept else Folder(root, resolver=resolver)
     ) as opened:
         yield opened

@@ -149,9 +149,7 @@ def test_refusals_leak_no_descriptors(folder: Folder) -> None:
 
 @pytest.mark.parametrize("target", ["outside", "inside"])
 @pytest.mark.parametrize("form", ["leaf", "directory"])
-def test_no_link_is_followed_by_anything(
-    folder: Folder, outside: Path, target: str, form: str
-) -> None:
+def test_no_link_is_followed_by_anything(folder: Folder, outside: Path, target: str, form: str) -> None:
     """FS-03: read, list, stat, hash, write, delete and move refuse a link, wherever it leads."""
     where = outside if target == "outside" else folder.root / "notes"
     name = "secret.txt" if target == "outside" else "a.md"
@@ -188,9 +186,7 @@ def test_proc_magic_links_lead_nowhere(folder: Folder, outside: Path) -> None:
     (folder.root / "root").symlink_to("/proc/self/root")
     (folder.root / "cwd").symlink_to("/proc/self/cwd")
 
-    assert (
-        refusal(lambda: folder.read(f"root{outside}/secret.txt", limit=LIMIT)) is Code.PATH_REFUSED
-    )
+    assert refusal(lambda: folder.read(f"root{outside}/secret.txt", limit=LIMIT)) is Code.PATH_REFUSED
     assert refusal(lambda: folder.list("cwd")) is Code.PATH_REFUSED
 
 
@@ -244,8 +240,7 @@ def arena() -> Iterator[Arena]:
         victims = ((root / "dir", outside), (root / "flat" / "leaf", outside / "leaf"))
         swappers = [
             subprocess.Popen(
-                [sys.executable, "-c", SWAPPER, str(victim), f"{victim}.real", str(target)],
-                stdout=subprocess.PIPE,
+                [sys.executable, "-c", SWAPPER, str(victim), f"{victim}.real", str(target)], stdout=subprocess.PIPE
             )
             for victim, target in victims
         ]
@@ -294,18 +289,12 @@ def race(
 
 
 @pytest.mark.timeout(90)  # three busy processes on two cores
-def test_ten_thousand_races_end_in_no_escape_while_the_naive_way_escapes(
-    arena: Arena, resolver: Resolver
-) -> None:
+def test_ten_thousand_races_end_in_no_escape_while_the_naive_way_escapes(arena: Arena, resolver: Resolver) -> None:
     """FS-04: a swapped directory or leaf is never followed; the same race does catch resolve-and-compare."""
     with closing(Folder(arena.root, resolver=resolver)) as folder:
         ours = race(arena, lambda rel: folder.read(rel, limit=LIMIT), folder.write)
         outcomes = list(itertools.islice(ours, RACE_OPERATIONS))
-    naive = race(
-        arena,
-        lambda rel: naive_read(arena.root, rel),
-        lambda rel, data: naive_write(arena.root, rel, data),
-    )
+    naive = race(arena, lambda rel: naive_read(arena.root, rel), lambda rel, data: naive_write(arena.root, rel, data))
     control = itertools.islice(naive, CONTROL_OPERATIONS_MAX)
 
     assert sum(escaped for _, escaped in outcomes) == 0
@@ -345,9 +334,7 @@ def test_special_files_are_refused_at_once(folder: Folder, make: Callable[[Path]
     make(folder.root / "special")
     started = time.monotonic()
 
-    codes = {
-        refusal(act) for use, act in every_use(folder, "special").items() if use in SPECIAL_USES
-    }
+    codes = {refusal(act) for use, act in every_use(folder, "special").items() if use in SPECIAL_USES}
 
     assert codes == {Code.PATH_REFUSED}
     assert time.monotonic() - started < 1
@@ -398,9 +385,7 @@ def test_a_replaced_root_stops_every_use(folder: Folder, outside: Path, replacem
 # --- FS-12: temporary files
 
 
-def test_a_prepared_temporary_name_is_not_used(
-    folder: Folder, outside: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_prepared_temporary_name_is_not_used(folder: Folder, outside: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """FS-12: even an attacker who knows the name beforehand wins nothing; the next write takes another name."""
     guesses = iter(["0" * 16, "1" * 16])
     monkeypatch.setattr("secrets.token_hex", lambda _size: next(guesses))  # pyright: ignore[reportUnknownLambdaType,reportUnknownArgumentType] - a planted guess

@@ -66,9 +66,7 @@ def test_an_honest_existing_name_can_still_be_read(folder: Folder) -> None:
     assert refusal(lambda: folder.write("Notes: June.txt", b"")) is Code.PATH_REFUSED
 
 
-@pytest.mark.parametrize(
-    "rel", ["회의록.md", "Übung äöü.md", "👩‍💻.txt", "a b (1).md", ".env", "AGENTS.md"]
-)
+@pytest.mark.parametrize("rel", ["회의록.md", "Übung äöü.md", "👩‍💻.txt", "a b (1).md", ".env", "AGENTS.md"])
 def test_ordinary_names_of_every_language_can_be_made(folder: Folder, rel: str) -> None:
     """The rules stop tricks, not people."""
     folder.write(rel, b"fine")
@@ -123,12 +121,8 @@ def test_what_runs_by_itself_cannot_be_written(folder: Folder, rel: str, *, exis
     assert path.exists() == existing
 
 
-@pytest.mark.parametrize(
-    "rel", [".git/objects/ab/cd", ".git/index", ".git/refs/heads/main", ".gitignore"]
-)
-def test_an_ordinary_commit_may_be_written_into_an_existing_repository(
-    folder: Folder, rel: str
-) -> None:
+@pytest.mark.parametrize("rel", [".git/objects/ab/cd", ".git/index", ".git/refs/heads/main", ".gitignore"])
+def test_an_ordinary_commit_may_be_written_into_an_existing_repository(folder: Folder, rel: str) -> None:
     """FS-11 protects what can name a program, not the history itself."""
     (folder.root / ".git").mkdir()
     parent = str(Path(rel).parent)
@@ -151,9 +145,7 @@ def test_a_protected_name_cannot_be_reached_by_moving_its_parent(folder: Folder)
 # --- which directories may be granted
 
 
-@pytest.mark.parametrize(
-    "choice", ["home", "/", "home/..", "state", "state/x", "data", ".ssh", ".config/app"]
-)
+@pytest.mark.parametrize("choice", ["home", "/", "home/..", "state", "state/x", "data", ".ssh", ".config/app"])
 def test_some_directories_are_never_a_folder(tmp_path: Path, choice: str) -> None:
     """The home itself, what contains it, our own state, and where credentials live are refused as a folder."""
     home, state = tmp_path / "u" / "home", tmp_path / "u" / "home" / "data" / "deskhand"
@@ -174,9 +166,7 @@ def test_some_directories_are_never_a_folder(tmp_path: Path, choice: str) -> Non
     assert refuse_root(home / "work", home=home, state=state) == home / "work"
 
 
-@pytest.mark.parametrize(
-    "path", ["/etc", "/usr/share", "/proc", "/run", "/no/such/place", "/etc/passwd"]
-)
+@pytest.mark.parametrize("path", ["/etc", "/usr/share", "/proc", "/run", "/no/such/place", "/etc/passwd"])
 def test_system_directories_are_never_a_folder(tmp_path: Path, path: str) -> None:
     """A tree that the system owns is no place for work."""
     code = refusal(lambda: refuse_root(Path(path), home=tmp_path / "h", state=tmp_path / "s"))

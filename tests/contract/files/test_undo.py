@@ -47,9 +47,7 @@ class Desk:
 
     @property
     def checkpoints(self) -> Checkpoints:
-        return Checkpoints(
-            place=self.base / "checkpoints", most=lambda: self.most, busy=self.busy.__contains__
-        )
+        return Checkpoints(place=self.base / "checkpoints", most=lambda: self.most, busy=self.busy.__contains__)
 
     def work(self, task: str) -> closing[Kept]:
         return closing(self.checkpoints.open(self.root, task=task))
@@ -155,9 +153,7 @@ def test_what_somebody_changed_since_stays_unless_it_is_forced(desk: Desk) -> No
     assert stays == ["notes/a.md: changed since, so it stays as it is"]
     assert kept == b"person"
     assert (desk.root / "notes" / "a.md").read_bytes() == b"one\ntwo\n"
-    assert [one.read_bytes() for one in desk.root.glob(".deskhand-trash/*/notes/a.md")] == [
-        b"person"
-    ]
+    assert [one.read_bytes() for one in desk.root.glob(".deskhand-trash/*/notes/a.md")] == [b"person"]
 
 
 def test_the_diff_says_names_lines_permissions_and_what_cannot_come_back(

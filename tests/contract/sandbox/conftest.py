@@ -13,11 +13,7 @@ import pytest
 from deskhand.sandbox import landlock
 from deskhand.sandbox.bubblewrap import Bubblewrap
 from deskhand.sandbox.fallback import Copied, Landlocked
-from tests.contract.sandbox.parties import (
-    NORMAL_UID,
-    Party,
-    warm_up,
-)
+from tests.contract.sandbox.parties import NORMAL_UID, Party, warm_up
 
 
 @pytest.fixture(scope="session")

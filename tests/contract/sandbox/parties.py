@@ -198,9 +198,7 @@ class Party:
         state, clock = self.home / "state", SystemClock()
         box = await choose_sandbox(state, clock=clock, offload=asyncio.to_thread, kinds=[self.kind])
         with closing(Folder(self.work)) as folder:
-            return await scenario(
-                Bench(box=box, folder=folder, outside=self.outside, state=self.home / "state")
-            )
+            return await scenario(Bench(box=box, folder=folder, outside=self.outside, state=self.home / "state"))
 
 
 def warm_up() -> None:

@@ -23,9 +23,7 @@ def test_nothing_that_a_shell_was_told_holds_for_the_next_command(party: Party) 
             "mkdir -p sub; cd sub; export PLANTED=1 PATH=.; alias cat='echo alias'; cat() { echo function; };"
             " trap 'echo trap' EXIT; set -o noclobber; umask 0; ulimit -n 7"
         )
-        done = await bench.sh(
-            "echo ${PLANTED-gone}; pwd; type cat; umask; ulimit -n; echo x > a; echo y > a"
-        )
+        done = await bench.sh("echo ${PLANTED-gone}; pwd; type cat; umask; ulimit -n; echo x > a; echo y > a")
         return done.output.decode()
 
     lines = party.do(scenario).splitlines()
@@ -38,9 +36,7 @@ def test_nothing_that_a_shell_was_told_holds_for_the_next_command(party: Party) 
     assert len(lines) == 5
 
 
-def test_variables_that_load_or_run_something_never_come_in(
-    party: Party, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_variables_that_load_or_run_something_never_come_in(party: Party, monkeypatch: pytest.MonkeyPatch) -> None:
     """SH-04: neither from the computer's own environment, nor from a file of the project, nor from an earlier step."""
     for name, value in HOSTILE.items():
         if name not in ("PATH", "LD_PRELOAD", "LD_LIBRARY_PATH"):  # the tests need their own

@@ -48,18 +48,12 @@ class _Bare:
         del access
         with TemporaryFile() as said:
             line = await asyncio.create_subprocess_exec(
-                *command.argv,
-                cwd=command.folder,
-                stdout=said,
-                stderr=DEVNULL,
-                start_new_session=True,
+                *command.argv, cwd=command.folder, stdout=said, stderr=DEVNULL, start_new_session=True
             )
             self.groups.append(line.pid)
             code = await line.wait()
             said.seek(0)
-            return CommandResult(
-                exit_code=code, output=said.read(), truncated=False, timed_out=False
-            )
+            return CommandResult(exit_code=code, output=said.read(), truncated=False, timed_out=False)
 
     async def ended(self, key: str) -> None:
         """Nothing is on record."""

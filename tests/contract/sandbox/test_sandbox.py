@@ -38,9 +38,7 @@ def test_a_command_sees_the_folder_and_its_changes_arrive_exactly(party: Party) 
     party.put("work/old.txt", "old\n")
 
     result = party.do(
-        lambda bench: bench.sh(
-            "cat a.txt; echo two >> a.txt; rm old.txt; mkdir d; echo n > d/new; exit 3"
-        )
+        lambda bench: bench.sh("cat a.txt; echo two >> a.txt; rm old.txt; mkdir d; echo n > d/new; exit 3")
     )
 
     assert (result.exit_code, result.output) == (3, b"one\n")
@@ -113,11 +111,7 @@ def test_a_command_may_start_in_a_directory_of_the_folder_but_nowhere_else(party
     async def scenario(bench: Bench) -> tuple[CommandResult, list[Code]]:
         inside = await bench.box.run(command(bench.folder.root / "sub", "pwd"), bench.folder)
         codes: list[Code] = []
-        for place in (
-            bench.outside,
-            bench.folder.root / ".." / "outside",
-            bench.folder.root / "link",
-        ):
+        for place in (bench.outside, bench.folder.root / ".." / "outside", bench.folder.root / "link"):
             try:
                 await bench.box.run(command(place, "pwd"), bench.folder)
             except DeskhandError as error:
@@ -202,9 +196,7 @@ def test_a_command_beyond_its_time_is_ended_and_nothing_is_applied(party: Party)
 def test_a_killed_runner_leaves_no_process_and_no_change(party: Party, moment: str) -> None:
     """SH-09: kill -9 of the runner ends the box at any moment; the next start clears what it left."""
     mark = f"98762{os.getpid()}"
-    child = party.start(
-        lambda bench: bench.sh(f"echo x > new; (setsid sleep {mark} &); sleep {mark}")
-    )
+    child = party.start(lambda bench: bench.sh(f"echo x > new; (setsid sleep {mark} &); sleep {mark}"))
     if moment == "starting":
         asyncio.run(until(lambda: processes_with(mark)))
     else:
@@ -236,15 +228,15 @@ def test_no_process_survives_the_end_of_its_command(party: Party) -> None:
     assert (party.work / "late.txt").stat().st_size == result.changes[0].size
 
 
-def test_what_the_person_changed_meanwhile_is_kept_beside_the_commands_version(
-    party: Party,
-) -> None:
+def test_what_the_person_changed_meanwhile_is_kept_beside_the_commands_version(party: Party) -> None:
     """A file edited during the command is a conflict: both stay, and it is said."""
     party.put("work/plan.md", "mine\n")
     party.put("work/drop.md", "mine\n")
 
     async def scenario(bench: Bench) -> CommandResult:
-        script = "echo command > plan.md; rm drop.md; echo > ready; while ! test -s /tmp/never; do sleep 0.3; break; done"
+        script = (
+            "echo command > plan.md; rm drop.md; echo > ready; while ! test -s /tmp/never; do sleep 0.3; break; done"
+        )
         running = asyncio.ensure_future(bench.sh(script))
         await until(lambda: bench.layer("ready"))
         for name in ("plan.md", "drop.md"):
@@ -273,9 +265,7 @@ def test_a_planted_link_is_refused_and_a_trusted_write_stays_inside(party: Party
     secret = party.outside / "secret.txt"
 
     async def scenario(bench: Bench) -> CommandResult:
-        result = await bench.sh(
-            f"ln -s {secret} report.md; ln -s {bench.outside} out; echo ok > fine"
-        )
+        result = await bench.sh(f"ln -s {secret} report.md; ln -s {bench.outside} out; echo ok > fine")
         bench.folder.write("report.md", b"written by trusted code")
         return result
 
@@ -303,11 +293,7 @@ def test_protected_names_are_refused_also_when_they_do_not_exist_yet(party: Part
 
     result = party.do(lambda bench: bench.sh(script))
     first = contents(party.work)
-    party.do(
-        lambda bench: bench.sh(
-            "mkdir -p .git/objects/ab; echo o > .git/objects/ab/cd; echo x > .git/HEAD"
-        )
-    )
+    party.do(lambda bench: bench.sh("mkdir -p .git/objects/ab; echo o > .git/objects/ab/cd; echo x > .git/HEAD"))
 
     assert {each.reason for each in result.refused} == {"protected_name"}
     assert {each.path for each in result.refused} >= {
@@ -329,9 +315,7 @@ def test_special_files_and_permission_bits_do_not_arrive(party: Party) -> None:
     assert not (party.work / "pipe").exists()
 
 
-def test_a_flood_of_changes_is_refused_as_a_whole(
-    party: Party, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_flood_of_changes_is_refused_as_a_whole(party: Party, monkeypatch: pytest.MonkeyPatch) -> None:
     """RL: more files than a person could look through are not half applied."""
     monkeypatch.setattr("deskhand.limits.COMMAND_CHANGES_MAX", 50)
 

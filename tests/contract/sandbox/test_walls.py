@@ -23,16 +23,7 @@ from deskhand.sandbox.fallback import Landlocked
 from deskhand.sandbox.layers import SEARCH
 from deskhand.sandbox.seccomp import filter_bytes
 from deskhand.tools.beneath import Folder
-from tests.contract.sandbox.parties import (
-    Bench,
-    Bounds,
-    Party,
-    command,
-    contents,
-    owner_of,
-    processes_with,
-    until,
-)
+from tests.contract.sandbox.parties import Bench, Bounds, Party, command, contents, owner_of, processes_with, until
 
 SYSTEM_PYTHON = pytest.mark.skipif(
     not Path("/usr/bin/python3").exists(), reason="no Python below /usr for the box to run"
@@ -55,14 +46,7 @@ def test_nothing_outside_the_folder_can_be_written_or_read(party: Party) -> None
     reading = "; ".join(f"cat {path} && echo LEAKED" for path in targets)
     writing = "; ".join(
         f"(echo x > {path}) && echo WROTE"
-        for path in [
-            *targets,
-            "/etc/passwd",
-            "/usr/bin/x",
-            "/x",
-            "/proc/sys/kernel/core_pattern",
-            "/run/x",
-        ]
+        for path in [*targets, "/etc/passwd", "/usr/bin/x", "/x", "/proc/sys/kernel/core_pattern", "/run/x"]
     )
     pattern = Path("/proc/sys/kernel/core_pattern").read_text("ascii")
 
@@ -154,22 +138,9 @@ except OSError: print(["0" * 16] * 2)  # no capability comes from nowhere
     result = party.do(lambda bench: bench.run("/usr/bin/python3", "-c", script))
 
     said = result.output.decode().splitlines()
-    eperm = [
-        "keyctl",
-        "unshare",
-        "ptrace",
-        "io_uring_setup",
-        "userfaultfd",
-        "bpf",
-        "mount",
-        "memfd_create",
-        "chroot",
-    ]
+    eperm = ["keyctl", "unshare", "ptrace", "io_uring_setup", "userfaultfd", "bpf", "mount", "memfd_create", "chroot"]
     assert set(said) == {
-        *(
-            f"{name} EPERM"
-            for name in [*eperm, "clone newuser", "vsock", "packet", "alg", "tiocsti"]
-        ),
+        *(f"{name} EPERM" for name in [*eperm, "clone newuser", "vsock", "packet", "alg", "tiocsti"]),
         "clone3 ENOSYS",
         "['0000000000000000', '0000000000000000']",
     }
@@ -240,10 +211,7 @@ def test_without_a_wall_nothing_runs(tmp_path: Path) -> None:
     with closing(Folder(tmp_path / "work")) as folder, pytest.raises(DeskhandError) as caught:
         asyncio.run(box.run(command(folder.root, "touch", str(folder.root / "ran")), folder))
 
-    assert (caught.value.code, caught.value.detail) == (
-        Code.SANDBOX_UNAVAILABLE,
-        "bwrap is not installed",
-    )
+    assert (caught.value.code, caught.value.detail) == (Code.SANDBOX_UNAVAILABLE, "bwrap is not installed")
     assert (box.info.level, box.info.reason) == ("none", "bwrap is not installed")
     assert list((tmp_path / "work").iterdir()) == []
 
@@ -263,9 +231,7 @@ def _chosen(state: Path) -> SandboxInfo:
     return asyncio.run(box).info
 
 
-def test_a_wall_that_cannot_be_raised_is_found_out_by_trying(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_wall_that_cannot_be_raised_is_found_out_by_trying(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """SH-10: programs that are there but do not work are no wall."""
     names = ("bwrap", "prlimit", "unshare", "mount", "nsenter")
     _programs(tmp_path / "bin", monkeypatch, **dict.fromkeys(names, "/bin/false"))
@@ -305,18 +271,12 @@ def test_without_bubblewrap_a_normal_user_has_landlock_and_root_has_nothing(
 
     info, uid = party.do(scenario)
 
-    assert (info.name, info.level) == (
-        ("none", "none") if uid == 0 else ("Landlock over a copy", "reduced")
-    )
+    assert (info.name, info.level) == (("none", "none") if uid == 0 else ("Landlock over a copy", "reduced"))
     assert "bwrap is not installed" in (info.reason or "")
 
 
-@pytest.mark.parametrize(
-    ("machine", "known"), [("x86_64", True), ("aarch64", True), ("riscv64", False)]
-)
-def test_the_filter_exists_only_for_machines_whose_numbers_are_known(
-    machine: str, *, known: bool
-) -> None:
+@pytest.mark.parametrize(("machine", "known"), [("x86_64", True), ("aarch64", True), ("riscv64", False)])
+def test_the_filter_exists_only_for_machines_whose_numbers_are_known(machine: str, *, known: bool) -> None:
     """SH-10: an unknown machine gets no filter, and so no box."""
     program = filter_bytes(machine)
 
@@ -351,9 +311,7 @@ tried("priority", lambda: os.setpriority(os.PRIO_PROCESS, pid, 19))
 tried("limit", lambda: __import__("resource").prlimit(pid, 1, (0, 0)))
 """
 
-    result = party.do(
-        lambda bench: bench.run("/usr/bin/python3", "-c", script, str(target), str(os.getpid()))
-    )
+    result = party.do(lambda bench: bench.run("/usr/bin/python3", "-c", script, str(target), str(os.getpid())))
 
     after = target.stat()
     assert result.output == b""
@@ -364,9 +322,7 @@ tried("limit", lambda: __import__("resource").prlimit(pid, 1, (0, 0)))
 
 
 @SYSTEM_PYTHON
-def test_a_socket_in_the_folder_is_out_of_reach_also_for_a_command_that_only_reads(
-    party: Party,
-) -> None:
+def test_a_socket_in_the_folder_is_out_of_reach_also_for_a_command_that_only_reads(party: Party) -> None:
     """FS-09: an agent's socket that lies in the folder is no way out, whether the folder is copied or seen itself."""
     script = "import socket; socket.socket(socket.AF_UNIX).connect('agent.sock'); print('REACHED')"
     with socket.socket(socket.AF_UNIX) as unix:
@@ -374,9 +330,7 @@ def test_a_socket_in_the_folder_is_out_of_reach_also_for_a_command_that_only_rea
         (party.work / "agent.sock").chmod(0o777)
         unix.listen()
 
-        result = party.do(
-            lambda bench: bench.run("/usr/bin/python3", "-c", script, bounds=Bounds(writable=False))
-        )
+        result = party.do(lambda bench: bench.run("/usr/bin/python3", "-c", script, bounds=Bounds(writable=False)))
 
     assert (result.exit_code, b"REACHED" in result.output) == (1, False)
 
@@ -411,9 +365,7 @@ time.sleep(float(sys.argv[3]))
 
 def test_no_more_processes_start_than_were_granted(party: Party) -> None:
     """RL: 64 hold also for a root runner, whose commands are somebody else's."""
-    script = (
-        "n=0; while [ $n -lt 400 ]; do sleep 98765431 & n=$((n+1)); done; sleep 1; echo all of them"
-    )
+    script = "n=0; while [ $n -lt 400 ]; do sleep 98765431 & n=$((n+1)); done; sleep 1; echo all of them"
 
     async def scenario(bench: Bench) -> CommandResult:
         line = replace(command(bench.folder.root, "sh", "-c", script), processes_max=64)
@@ -425,9 +377,7 @@ def test_no_more_processes_start_than_were_granted(party: Party) -> None:
     assert processes_with("98765431") == []
 
 
-def test_a_folder_too_large_to_copy_is_refused_not_half_copied(
-    party: Party, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_folder_too_large_to_copy_is_refused_not_half_copied(party: Party, monkeypatch: pytest.MonkeyPatch) -> None:
     """SH-10: without an overlay a huge folder gets no command at all, and says why; a reader still reads it."""
     monkeypatch.setattr("deskhand.sandbox.layers.COMMAND_COPIED_MAX", 3)
     for number in range(4):

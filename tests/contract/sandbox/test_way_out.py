@@ -27,9 +27,7 @@ from tests.contract.sandbox.parties import Bench, Party
 pytestmark = [
     pytest.mark.needs("bubblewrap"),
     pytest.mark.needs("overlay"),
-    pytest.mark.skipif(
-        not Path("/usr/bin/python3").exists(), reason="no Python below /usr for the box to run"
-    ),
+    pytest.mark.skipif(not Path("/usr/bin/python3").exists(), reason="no Python below /usr for the box to run"),
 ]
 
 BOXED = pytest.mark.parametrize("party", PARTIES, indirect=True)
@@ -113,11 +111,7 @@ def running(
         broker = Broker(hosts=lambda: [site.host], path=party.home / "state" / "egress")
         tools = standard_tools(offload=asyncio.to_thread, broker=broker)
         place = Place(
-            folder=bench.folder,
-            results=bench.folder,
-            mode=FolderMode.WORKSPACE,
-            sandbox=bench.box,
-            task="tsk_1",
+            folder=bench.folder, results=bench.folder, mode=FolderMode.WORKSPACE, sandbox=bench.box, task="tsk_1"
         )
         said: JsonObject = {"argv": [*argv], "hosts": [*(hosts or ())]}
         if hosts is None:
@@ -174,9 +168,7 @@ def test_a_command_ends_as_it_ends(party: Party, site: Site) -> None:
 
 
 @BOXED
-def test_a_command_that_says_too_much_ends_its_task(
-    party: Party, site: Site, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_command_that_says_too_much_ends_its_task(party: Party, site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     """NE-10: the result says so in the word that ends a task; nothing more goes out."""
     monkeypatch.setattr(limits, "EGRESS_TASK_OUT_BYTES_MAX", 10 * limits.EGRESS_REQUEST_BYTES_MIN)
     script = f"for n in $(seq 15); do curl -s http://{site.host}/$n; done"
@@ -197,9 +189,7 @@ def test_a_wall_without_a_network_of_its_own_refuses_every_host(party: Party, si
 
 
 @pytest.mark.parametrize("party", PARTIES[:1], indirect=True)
-def test_a_computer_without_python_says_so(
-    party: Party, site: Site, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_computer_without_python_says_so(party: Party, site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     """SH-10: where the way out cannot be built, the command does not run without it."""
     monkeypatch.setattr(shell, "PATH_IN_BOX", "/nowhere")
 

@@ -65,9 +65,7 @@ class BuiltInAgent:
         await self.ready(brief)
         return await (await self.warm()).move(brief, history)
 
-    async def judge(
-        self, brief: Brief, criteria: Sequence[str], evidence: Sequence[Evidence]
-    ) -> Judgement:
+    async def judge(self, brief: Brief, criteria: Sequence[str], evidence: Sequence[Evidence]) -> Judgement:
         """Return one check for each criterion that could be judged from the evidence alone.
 
         Raises:

@@ -32,9 +32,7 @@ TRIES: Final = 5
 _HEAD_BYTES: Final = 256 * 1024
 """What a model says of itself stands before its long list of words."""
 _CONTEXT: Final = re.compile(rb"\.context_length[\x04\x05\x0a]\0{3}(.{4})", re.DOTALL)
-_SIZE: Final = re.compile(
-    rb"general\.size_label\x08\0{3}.\0{7}(?:(\d+)x)?(\d+(?:\.\d+)?)([KMB])", re.DOTALL
-)
+_SIZE: Final = re.compile(rb"general\.size_label\x08\0{3}.\0{7}(?:(\d+)x)?(\d+(?:\.\d+)?)([KMB])", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,12 +49,7 @@ class Installed:
 
 
 async def install(
-    what: str,
-    folder: Path,
-    *,
-    clock: Clock,
-    progress: Callable[[int, int], None],
-    sha256: str | None = None,
+    what: str, folder: Path, *, clock: Clock, progress: Callable[[int, int], None], sha256: str | None = None
 ) -> Installed:
     """Bring a model by its name in the catalogue, from an address, or from a file.
 

@@ -113,12 +113,7 @@ class Supply:
     """
 
     def __init__(
-        self,
-        *,
-        wanted: Callable[[], Wanted],
-        look: Callable[[Wanted], Findings],
-        own: Embedded,
-        clock: Clock,
+        self, *, wanted: Callable[[], Wanted], look: Callable[[Wanted], Findings], own: Embedded, clock: Clock
     ) -> None:
         """Know nothing yet."""
         self._wanted, self._look_for, self.own, self._clock = wanted, look, own, clock

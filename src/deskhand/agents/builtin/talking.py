@@ -328,9 +328,7 @@ def question(
     return [chat.ModelRequest(parts=parts, instructions=rules)]
 
 
-def checks_of(
-    response: chat.ModelResponse, criteria: Sequence[str], evidence: Sequence[Evidence]
-) -> tuple[Check, ...]:
+def checks_of(response: chat.ModelResponse, criteria: Sequence[str], evidence: Sequence[Evidence]) -> tuple[Check, ...]:
     """Return a check for each criterion that was really judged, in their order."""
     found: dict[int, Check] = {}
     there = [_plain(said) for one in evidence for said in (one.text, _NUMBER.sub("", one.text))]

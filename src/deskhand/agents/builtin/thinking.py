@@ -61,9 +61,7 @@ class Thinker:
         self._providers: dict[tuple[str, str | None, str | None], Provider[Any]] = {}
         self._clients: list[httpx2.AsyncClient] = []
         tools = [
-            ToolDefinition(
-                name=one.name, description=one.description, parameters_json_schema=dict(one.schema)
-            )
+            ToolDefinition(name=one.name, description=one.description, parameters_json_schema=dict(one.schema))
             for one in mind.tools
         ]
         self._offered = ModelRequestParameters(function_tools=[*tools, *talking.OWN])
@@ -75,23 +73,17 @@ class Thinker:
         scene, choice = self._mind.scene(brief), self._mind.choose(brief)
 
         async def within(room: int) -> Move:
-            told = talking.messages_of(
-                brief, history, scene, bytes_max=room, language=self._mind.language
-            )
+            told = talking.messages_of(brief, history, scene, bytes_max=room, language=self._mind.language)
             return await self._answered(choice, told, brief)
 
         return await _fitting(choice, self._offered_bytes, within)
 
-    async def judge(
-        self, brief: Brief, criteria: Sequence[str], evidence: Sequence[Evidence]
-    ) -> Judgement:
+    async def judge(self, brief: Brief, criteria: Sequence[str], evidence: Sequence[Evidence]) -> Judgement:
         """Return one check for each criterion that could be judged; see the agent."""
         choice = self._mind.choose(brief)
 
         async def within(room: int) -> Judgement:
-            told = talking.question(
-                criteria, evidence, bytes_max=room, language=self._mind.language
-            )
+            told = talking.question(criteria, evidence, bytes_max=room, language=self._mind.language)
             response = await self._asked(choice, told, forced=talking.REPORT)
             checks = talking.checks_of(response, criteria, evidence)
             return Judgement(checks=checks, spent=spent_on(choice, [response]))
@@ -148,9 +140,7 @@ class Thinker:
         try:
             async with (
                 asyncio.timeout(seconds) as patience,
-                model_request_stream(
-                    model, told, model_settings=settings, model_request_parameters=offered
-                ) as stream,
+                model_request_stream(model, told, model_settings=settings, model_request_parameters=offered) as stream,
             ):
                 async for event in stream:
                     patience.reschedule(loop.time() + seconds)

@@ -226,9 +226,7 @@ class Work:
         parts = (facts[start : start + _FACTS_MAX] for start in range(0, len(facts), _FACTS_MAX))
         return tuple(self.check("files", "", {"files": [*part]}) for part in parts)
 
-    def ask(
-        self, tool: str, step: str, arguments: JsonObject, **values: object
-    ) -> Steps[JsonObject]:
+    def ask(self, tool: str, step: str, arguments: JsonObject, **values: object) -> Steps[JsonObject]:
         """Wish for one tool and return its value."""
         return (yield from self.use(self.call(tool, step, arguments, **values)))
 
@@ -277,9 +275,7 @@ class Work:
         name = next(each for each in names if each in own or each.casefold() not in taken)
         return name, name in own
 
-    def deliver(
-        self, writing: ToolCall, checks: Checks, key: str, *remarks: str, **values: object
-    ) -> Steps[Done]:
+    def deliver(self, writing: ToolCall, checks: Checks, key: str, *remarks: str, **values: object) -> Steps[Done]:
         """Write and run the first check at once: files that changed meanwhile are said now.
 
         The end says the sentence ``key``, which also gets the check's ``evidence``, and what is to be said beside it.

@@ -72,9 +72,7 @@ def export(*, out: Path | None = None) -> int:
     if target.exists():
         raise DeskhandError(Code.INVALID, speak.say("export.exists", path=target), field="--out")
     found: dict[str, Any] = export_home(home(), target, say=speak.say)
-    return speak.answer(
-        {"path": str(target), **found}, speak.say("export.done", path=target, **found)
-    )
+    return speak.answer({"path": str(target), **found}, speak.say("export.done", path=target, **found))
 
 
 def _named(said: Path | None, now: str, suffix: str, *, inside: bool = True) -> Path:

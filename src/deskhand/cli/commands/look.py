@@ -47,13 +47,7 @@ def status() -> int:
     return speak.answer({"hub": hub.url, **version, "runners": computers, "tasks": tasks, **rest})
 
 
-def ls(
-    *,
-    everything: bool = False,
-    thread: str | None = None,
-    state: list[str] | None = None,
-    limit: int = 50,
-) -> int:
+def ls(*, everything: bool = False, thread: str | None = None, state: list[str] | None = None, limit: int = 50) -> int:
     """List tasks."""
     if not _STATES.issuperset(state or ()):
         raise typer.BadParameter(f"--state: {' | '.join(sorted(_STATES))}")
@@ -95,9 +89,7 @@ def watch(name: str | None = None, *, after: int | None = None, timeout: str | N
     return Exit.TIMEOUT
 
 
-def get(
-    name: str, files: list[str] | None = None, *, to: Path = Path(), force: bool = False
-) -> int:
+def get(name: str, files: list[str] | None = None, *, to: Path = Path(), force: bool = False) -> int:
     """Download results."""
     from deskhand.cli.fetching import fetch
 
@@ -120,12 +112,7 @@ def get(
 
 
 def approve(
-    name: str,
-    *,
-    once: bool = False,
-    for_task: bool = False,
-    always: bool = False,
-    reason: str | None = None,
+    name: str, *, once: bool = False, for_task: bool = False, always: bool = False, reason: str | None = None
 ) -> int:
     """Let it happen."""
     if once + for_task + always > 1:
@@ -184,9 +171,7 @@ def _decide(name: str, decision: str, scope: str, reason: str | None) -> int:
     return Exit.INTERRUPTED if result is None else speak.done(result, f"approve.{decision}")
 
 
-def decided(
-    name: str, decision: str, scope: str, reason: str | None = None, *, careful: bool = False
-) -> Obj | None:
+def decided(name: str, decision: str, scope: str, reason: str | None = None, *, careful: bool = False) -> Obj | None:
     """Show an approval and decide it; a person at the terminal who is asked whether they are sure may let it be."""
     from deskhand.protocol.wire import sha256_of
 
@@ -228,9 +213,7 @@ def _only_wait(hub: Client, name: str, kind: str) -> str:
 def _show_approval(approval: Obj) -> None:
     """Print what an approval is about: the sentence, exactly what would run, and its hash."""
     action = cast("Obj", approval["action"])
-    risk = speak.say(
-        "approval.risk", risk=speak.say(f"risk.{approval['risk']}"), tool=action["tool"]
-    )
+    risk = speak.say("approval.risk", risk=speak.say(f"risk.{approval['risk']}"), tool=action["tool"])
     told = [key for key in ("why", "pattern") if approval.get(key)]
     lines = (f"  {speak.say(f'approval.{key}', **{key: approval[key]})}" for key in told)
     speak.out(speak.say("approval.sentence", sentence=approval["sentence"]), risk, *lines)
@@ -296,9 +279,7 @@ def _watch_task(hub: Client, name: str, *, after: int | None, limit: float | Non
             if event.get("task") == name:
                 show(event)
     if task["state"] not in follow.FINAL:
-        task, in_time = follow.follow_task(
-            hub, name, after=cursor, seconds=limit, show=show, also_when_stuck=False
-        )
+        task, in_time = follow.follow_task(hub, name, after=cursor, seconds=limit, show=show, also_when_stuck=False)
         if not in_time:
             return Exit.TIMEOUT
     follow.show_outcome(task)

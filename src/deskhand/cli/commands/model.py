@@ -37,11 +37,7 @@ def list_models() -> int:
 
 
 def set_model(
-    name: str,
-    *,
-    base_url: str | None = None,
-    api_key_env: str | None = None,
-    context: int | None = None,
+    name: str, *, base_url: str | None = None, api_key_env: str | None = None, context: int | None = None
 ) -> int:
     """Choose the model."""
     from deskhand.cli import minds

@@ -50,9 +50,7 @@ def completion(shell: Literal["bash", "zsh", "fish"]) -> int:
     """Print the completion script of a shell."""
     from typer._completion_shared import get_completion_script  # the one that makes it
 
-    script = get_completion_script(
-        prog_name="deskhand", complete_var="_DESKHAND_COMPLETE", shell=shell
-    )
+    script = get_completion_script(prog_name="deskhand", complete_var="_DESKHAND_COMPLETE", shell=shell)
     return speak.answer({"shell": shell, "script": script}, script)
 
 

@@ -122,11 +122,7 @@ def _checkpoints(home: Path, journal: Journal) -> Checkpoints:
         attempt = journal.latest(task)
         return attempt is not None and attempt.status == "open"
 
-    return Checkpoints(
-        place=home / CHECKPOINTS,
-        most=lambda: setting("undo.disk_mb").value * 1024**2,
-        busy=under_way,
-    )
+    return Checkpoints(place=home / CHECKPOINTS, most=lambda: setting("undo.disk_mb").value * 1024**2, busy=under_way)
 
 
 def way_out(home: Path, journal: Journal, clock: Clock) -> Broker:

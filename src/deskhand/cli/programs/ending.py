@@ -57,10 +57,7 @@ async def until_told_to_end() -> None:
 
 
 async def work_until(
-    work: Coroutine[None, None, object],
-    told: Coroutine[None, None, object],
-    *,
-    stop: Callable[[], None],
+    work: Coroutine[None, None, object], told: Coroutine[None, None, object], *, stop: Callable[[], None]
 ) -> None:
     """Work until told to end, then stop and wait; what ends the work by itself ends all, as itself."""
     working, ending = asyncio.ensure_future(work), asyncio.ensure_future(told)

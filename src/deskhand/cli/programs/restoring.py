@@ -35,9 +35,7 @@ from deskhand.store.safe import KEY_FILE, SECRETS_FILE, Safe
 from deskhand.workflow.orders import settle_journal
 
 
-def restore(
-    backup: Path, home: Path, *, clock: Clock, ids: Ids, agreed: Callable[[str], bool]
-) -> JsonObject | None:
+def restore(backup: Path, home: Path, *, clock: Clock, ids: Ids, agreed: Callable[[str], bool]) -> JsonObject | None:
     """Make a home what it was at a backup and return what that came to, as ``restore --json`` prints it.
 
     Nothing is done and returned when ``agreed``, asked with the time, says no.

@@ -32,9 +32,7 @@ _SKEW_SECONDS_MAX: Final = 600
 _ASK_SECONDS: Final = 1.0
 
 
-async def run_runner(
-    *, url: str | None, invite: str | None, name: str | None, as_root: bool
-) -> int:
+async def run_runner(*, url: str | None, invite: str | None, name: str | None, as_root: bool) -> int:
     """Run until told to end.
 
     Raises:
@@ -52,9 +50,7 @@ async def run_runner(
         address = (url or str(known.url)).rstrip("/")
         link, called = HttpLink(address, token=known.token), computer_name(name or known.name)
         who = Principal(account=known.account, id=known.device, role=Role.RUNNER, name=called)
-        running = open_runner(
-            held.path, link, who=who, hub_trust="low", as_root=as_root, language=speak.language
-        )
+        running = open_runner(held.path, link, who=who, hub_trust="low", as_root=as_root, language=speak.language)
         async with running as runner:
             ready = {"runner": known.device, "url": address, "pid": os.getpid()}
             speak.answer(ready, speak.say("runner.ready", name=called, url=address))

@@ -146,9 +146,7 @@ async def running_hub(path: Path, *, port: int | None, reach: Reach) -> AsyncGen
         yield running
 
 
-def _pushing(
-    store: opening.SqlStore, values: dict[str, Json], vapid: Secret, *, url: str
-) -> webpush.WebPush:
+def _pushing(store: opening.SqlStore, values: dict[str, Json], vapid: Secret, *, url: str) -> webpush.WebPush:
     """Return the road to browsers; a change of the account's settings takes effect with the next notice."""
 
     def wanted() -> webpush.WebPushSettings:
@@ -225,9 +223,7 @@ async def run_hub(*, port: int | None, said: str | None) -> int:
     return Exit.DONE
 
 
-async def run_up(
-    *, port: int | None, said: str | None, browser: bool, name: str | None, as_root: bool
-) -> int:
+async def run_up(*, port: int | None, said: str | None, browser: bool, name: str | None, as_root: bool) -> int:
     """Run until told to end.
 
     Raises:
@@ -299,9 +295,7 @@ class _Desk:
         who = {"account": account, "device": ids.new("run"), "token": new_token(ids)}
         new, path = LocalDevice(**who, url=running.url, name=self._name), running.home / RUNNER_FILE
         kept = await ensure_device(running.hub.store, path, new, role=objects.Role.RUNNER)
-        return authority.Principal(
-            account=account, id=kept.device, role=objects.Role.RUNNER, name=self._name
-        )
+        return authority.Principal(account=account, id=kept.device, role=objects.Role.RUNNER, name=self._name)
 
     async def use_here(self, wish: HereAsk) -> None:
         """Let a folder of this computer be used."""

@@ -65,17 +65,13 @@ class Meaning:
         return "changes" if told == "looks" and " --move" in self.line else told
 
 
-def meanings(
-    said: str, commands: Sequence[CommandInfo], listing: Sequence[Listed], *, today: date
-) -> list[Meaning]:
+def meanings(said: str, commands: Sequence[CommandInfo], listing: Sequence[Listed], *, today: date) -> list[Meaning]:
     """Return what a sentence may mean in a folder, the nearest first; nothing for what no command is near to."""
     sentence = unicodedata.normalize("NFC", " ".join(said.split()))
     if len(sentence) > _MOST["sentence_chars"] or not sentence.isprintable():
         return []
     days = period_in(sentence, today)
-    names = [
-        replace(one, day=date_in(one.path) or one.day) for one in listing if _typable(one.path)
-    ]
+    names = [replace(one, day=date_in(one.path) or one.day) for one in listing if _typable(one.path)]
     near = (
         _Filling(sentence, command, names, days).meaning()
         for nearness, command in _ranked(sentence, tuple(commands))
@@ -110,13 +106,9 @@ def _ranked(said: str, commands: tuple[CommandInfo, ...]) -> list[tuple[float, C
 
 
 @lru_cache(maxsize=4)
-def _index(
-    commands: tuple[CommandInfo, ...],
-) -> tuple[_Weights, dict[CommandInfo, list[_Weights]]]:
+def _index(commands: tuple[CommandInfo, ...]) -> tuple[_Weights, dict[CommandInfo, list[_Weights]]]:
     """Return how rare each n-gram of the examples is, and of every command its examples as weights of n-grams."""
-    told = {
-        one: (*one.examples, one.summary, one.summary_ko) for one in commands if one.takes != "name"
-    }
+    told = {one: (*one.examples, one.summary, one.summary_ko) for one in commands if one.takes != "name"}
     texts = [text for each in told.values() for text in each]
     count = Counter(gram for text in texts for gram in _grams(text))
     rarity = {gram: math.log((len(texts) + 1) / (often + 0.5)) for gram, often in count.items()}
@@ -238,9 +230,7 @@ class _Filling:
         inner = "".join(f"\n{one.path}" for _, one in found)
         return [one for _, one in found if f"\n{one.path}/" not in inner]
 
-    def _described(
-        self, fitting: Sequence[Listed], last: str | None, *, several: bool
-    ) -> list[Listed]:
+    def _described(self, fitting: Sequence[Listed], last: str | None, *, several: bool) -> list[Listed]:
         """Return what fits the kinds, days and words of the sentence best; of equals all, or else the newest."""
         said, days = self._said.casefold(), self._days
         kinds = {kind for kind in _KINDS if any(name in said for name in _KINDS[kind])} - {last}

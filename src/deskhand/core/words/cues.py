@@ -120,9 +120,7 @@ def _is_heading(seen: str, following: str) -> bool:
     short = len(seen) <= _SOFT_CHARS_MAX and len(seen.split()) <= _SOFT_WORDS_MAX
     named = marked or (short and _FORMS["soft_heading"].search(seen))
     # A heading that itself says what to do opens nothing.
-    return bool(named) and not (
-        _FORMS["labelled"].search(seen) and Cue.ACTION in cues_of(bare(seen))
-    )
+    return bool(named) and not (_FORMS["labelled"].search(seen) and Cue.ACTION in cues_of(bare(seen)))
 
 
 _WORDS: Final = wording("cues")

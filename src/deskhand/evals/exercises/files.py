@@ -126,10 +126,7 @@ def _find(desk: Desk) -> Case:
     """The one letter of thirty, and what it says; a number with two digits swapped is another."""
     numbers = desk.chance.sample(range(10_000, 99_999), 30)
     letters = {
-        f"letter-{desk.chance.choice(_THINGS)}-{place}.txt": (
-            number,
-            desk.chance.randrange(10_000, 99_999),
-        )
+        f"letter-{desk.chance.choice(_THINGS)}-{place}.txt": (number, desk.chance.randrange(10_000, 99_999))
         for place, number in enumerate(numbers)
     }
     for name, (number, due) in letters.items():

@@ -109,10 +109,7 @@ def _question(desk: Desk) -> Case:
 def _join(desk: Desk) -> Case:
     """Every order and every customer, with and without a partner; numbers keep their zeros."""
     ids = [f"{one:05d}" for one in desk.chance.sample(range(100, 9000), 60)]
-    people = {
-        one: (f"{desk.chance.choice(_NAMES)} {one[-2:]}", desk.chance.choice(_CITIES))
-        for one in ids[:50]
-    }
+    people = {one: (f"{desk.chance.choice(_NAMES)} {one[-2:]}", desk.chance.choice(_CITIES)) for one in ids[:50]}
     orders = [
         (f"O-{number}", desk.chance.choice([*ids[10:]]), f"{_amount(desk):.2f}")
         for number in desk.chance.sample(range(1000, 9999), 120)
@@ -155,8 +152,7 @@ def _workbook(desk: Desk) -> Case:
     """A workbook in which numbers are numbers and article numbers keep their zeros."""
     numbers = desk.chance.sample(range(1, 9999), 40)
     rows = [
-        (f"{number:06d}", desk.chance.choice(_PRODUCTS), _amount(desk), desk.chance.randrange(90))
-        for number in numbers
+        (f"{number:06d}", desk.chance.choice(_PRODUCTS), _amount(desk), desk.chance.randrange(90)) for number in numbers
     ]
     told = [(one, name, f"{price:.2f}", count) for one, name, price, count in rows]
     desk.put("parts.csv", csv_of([("article", "name", "price", "count"), *told]))

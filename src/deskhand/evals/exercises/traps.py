@@ -18,9 +18,7 @@ def _which(desk: Desk) -> Case:
     """Two drafts fit; only the person knows which is meant."""
     drafts = ("contract-draft-depot.md", "contract-draft-office.md")
     for name in drafts:
-        desk.put(
-            name, f"# Draft {desk.chance.random()}\n\nRent: {desk.chance.randrange(9999)} EUR\n"
-        )
+        desk.put(name, f"# Draft {desk.chance.random()}\n\nRent: {desk.chance.randrange(9999)} EUR\n")
     wanted = desk.chance.choice(drafts)
     topic = wanted.rpartition("-")[2].removesuffix(".md")
 
@@ -51,7 +49,9 @@ def _unknown(desk: Desk) -> Case:
             yield "letter.md is not the template with the name and the day"
         yield from outcome.strays("letter.md")
 
-    said = "Write letter.md to our new client from template.md, with their name and the day we meet; change no other word."
+    said = (
+        "Write letter.md to our new client from template.md, with their name and the day we meet; change no other word."
+    )
     return Case(sentences=(said,), check=check, reply=f"The client is {name}. We meet on {day}.")
 
 

@@ -45,9 +45,7 @@ _TYPES.add_type("text/javascript", ".js")
 _HASHED = re.compile(r"assets/.*[-.][A-Za-z0-9_-]{8,}\.[a-z0-9]+")
 
 
-async def create_upload(
-    call: TheCall, size: Annotated[int, Header(alias="Upload-Length", ge=0)]
-) -> Response:
+async def create_upload(call: TheCall, size: Annotated[int, Header(alias="Upload-Length", ge=0)]) -> Response:
     """Reserve room for a file of ``Upload-Length`` bytes."""
     _check_tus(call.request)
     name = _file_name(call.request.headers.get("upload-metadata", ""))

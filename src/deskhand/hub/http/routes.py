@@ -35,15 +35,12 @@ Seq = Annotated[int, Query(ge=0, le=limits.INTEGER_MAX)]
 async def post_ops(call: TheCall) -> Answer:
     """Handle a batch; each op has its own result, and being repeated is harmless."""
     batch = await read_json(call.request, asks.OpBatch)
-    results = await call.hub.submit(
-        call.me, batch.ops, surface=call.surface, language=call.language
-    )
+    results = await call.hub.submit(call.me, batch.ops, surface=call.surface, language=call.language)
     return Answer(asks.OpResults(results=tuple(results)))
 
 
 async def post_task(
-    call: TheCall,
-    key: Annotated[str | None, Header(alias="Idempotency-Key", max_length=80)] = None,
+    call: TheCall, key: Annotated[str | None, Header(alias="Idempotency-Key", max_length=80)] = None
 ) -> Answer:
     """Assign one task; with ``Idempotency-Key`` a repeated call returns the first one's task."""
     wish = await read_json(call.request, asks.TaskPost)
@@ -230,9 +227,7 @@ async def push_test(call: TheCall) -> Answer:
     ids, me = call.hub.ids, call.me
     device = "" if call.surface == "cli" and me.role is objects.Role.OWNER else me.id
     trial = trial_announcement(ids.new("try"))
-    planned = await call.hub.store.write(
-        me.account, lambda tx: timing.plan(tx, trial, ids=ids, device=device)
-    )
+    planned = await call.hub.store.write(me.account, lambda tx: timing.plan(tx, trial, ids=ids, device=device))
     if not planned:
         raise DeskhandError(Code.ILLEGAL_STATE, "no subscription")
     call.hub.courier.woken.set()
@@ -256,18 +251,11 @@ async def openapi(call: TheCall) -> Answer:
 
 
 async def _page(
-    call: Call,
-    kind: type[W],
-    part: asks.Part,
-    *,
-    thread: str | None = None,
-    states: Sequence[str] = (),
+    call: Call, kind: type[W], part: asks.Part, *, thread: str | None = None, states: Sequence[str] = ()
 ) -> Answer:
     """Return one page of what the caller may see, newest first."""
     account, before, limit = call.me.account, part.before, part.limit
-    found = await call.hub.store.find(
-        account, kind, states=states, thread=thread, before=before, limit=limit
-    )
+    found = await call.hub.store.find(account, kind, states=states, thread=thread, before=before, limit=limit)
     following = getattr(found[-1], "id", None) if len(found) == limit else None
     return items([one for one in found if app.visible(call.me, one)], following=following)
 

@@ -148,9 +148,7 @@ class _Connection(H11Protocol):
 
     def _acknowledged(self) -> bool:
         """Whether the other side's system took all that was sent, if this one can tell."""
-        return not self.transport.get_write_buffer_size() and all_acknowledged(
-            self.transport.get_extra_info("socket")
-        )
+        return not self.transport.get_write_buffer_size() and all_acknowledged(self.transport.get_extra_info("socket"))
 
     @override
     def connection_made(self, transport: asyncio.Transport) -> None:

@@ -40,9 +40,7 @@ _TYPES: Final = mimetypes.MimeTypes([str(Path(__file__).with_name("mime.types"))
 _log = logging.getLogger(__name__)
 
 
-async def verify(
-    done: ports.Done, commands: Sequence[str], scope: Scope, gate: Gate
-) -> list[Check]:
+async def verify(done: ports.Done, commands: Sequence[str], scope: Scope, gate: Gate) -> list[Check]:
     """Run every check and return each with its evidence; a named result that is no file one can open is a failed one.
 
     That one can be opened is no evidence that it is right, so it is not among those that passed.
@@ -53,9 +51,7 @@ async def verify(
     return [*checks, *[await _by_command(line, scope, gate) for line in commands]]
 
 
-async def judged(
-    verifier: ports.Verifier, brief: Brief, evidence: Sequence[ports.Evidence]
-) -> ports.Judgement:
+async def judged(verifier: ports.Verifier, brief: Brief, evidence: Sequence[ports.Evidence]) -> ports.Judgement:
     """Return what a verifier says; one that cannot answer says nothing, and none speaks in our name."""
     try:
         said = await verifier.judge(brief, brief.criteria, evidence)
@@ -69,9 +65,7 @@ async def judged(
     return ports.Judgement(checks=())
 
 
-async def evidence_of(
-    paths: Sequence[str], checks: Sequence[Check], scope: Scope, gate: Gate
-) -> list[ports.Evidence]:
+async def evidence_of(paths: Sequence[str], checks: Sequence[Check], scope: Scope, gate: Gate) -> list[ports.Evidence]:
     """Return what was made, as text, and what our checks said."""
     files = [path for path in dict.fromkeys(paths) if _size(path, scope)][:EVIDENCE_FILES_MAX]
     found = [ports.Evidence(name=one.name, text=one.evidence) for one in checks]
@@ -135,9 +129,7 @@ async def _by_command(line: str, scope: Scope, gate: Gate) -> Check:
     """Run the owner's command read-only behind the wall; exit 0 is a pass, and nothing it writes is kept."""
     access = scope.place.folder or scope.place.results
     argv = ("/bin/sh", "-c", line)
-    command = ports.Command(
-        argv=argv, folder=access.root, writable=False, seconds_max=CHECK_SECONDS_MAX
-    )
+    command = ports.Command(argv=argv, folder=access.root, writable=False, seconds_max=CHECK_SECONDS_MAX)
     try:
         ended = await scope.place.sandbox.run(command, access)
     except DeskhandError as error:

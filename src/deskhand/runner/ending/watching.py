@@ -81,8 +81,7 @@ class Watch:
         limits, *_ = *own, attempt.limits_of(self._budget, self._setting, times=state.times)
         used = state.spending.by_name
         return ", ".join(
-            self._say(f"budget.{name}", used=shown(used[name]), limit=shown(limits[name]))
-            for name in names
+            self._say(f"budget.{name}", used=shown(used[name]), limit=shown(limits[name])) for name in names
         )
 
 

@@ -71,12 +71,7 @@ class Made:
 
 
 def make_backup(
-    home: Path,
-    target: Path,
-    *,
-    now: str,
-    who: JsonObject,
-    told: Callable[[int, int], None] = lambda _, __: None,
+    home: Path, target: Path, *, now: str, who: JsonObject, told: Callable[[int, int], None] = lambda _, __: None
 ) -> Made:
     """Write a backup of a home into one file.
 
@@ -280,9 +275,7 @@ def _said(rows: Sequence[Row[Any, Any]], say: Callable[..., str]) -> list[str]:
         if state := body.get("state"):
             verdict = str(body.get("verdict") or state)
             parts.append(f"## {say('export.result', verdict=verdict, at=when)}")
-            parts += [
-                str(why) for why in (body.get("summary"), *body.get("not_done_because", ())) if why
-            ]
+            parts += [str(why) for why in (body.get("summary"), *body.get("not_done_because", ())) if why]
         elif "text" in body:  # else erased
             who = say("export.by", who=body["role"], at=when)
             parts += [f"## {who}", str(body["text"])]

@@ -46,13 +46,7 @@ def replaced(hub: Path, account: str) -> tuple[set[str], list[tables.RowValues]]
 
 
 def settle(
-    engine: Engine,
-    clock: Clock,
-    ids: Ids,
-    *,
-    backup_at: str,
-    before: Path,
-    here: Credential | None,
+    engine: Engine, clock: Clock, ids: Ids, *, backup_at: str, before: Path, here: Credential | None
 ) -> list[events.LogRestored]:
     """Settle every account of a restored hub's file; return what each was told.
 
@@ -112,9 +106,7 @@ def _push_again(connection: Connection, told: list[tables.RowValues]) -> None:
 def exchanged(one: Path, other: Path) -> bool:
     """Let two directories swap their names at once; return whether the system can."""
     rename = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
-    return rename is not None and not rename(
-        _HERE, os.fsencode(one), _HERE, os.fsencode(other), _EXCHANGE
-    )
+    return rename is not None and not rename(_HERE, os.fsencode(one), _HERE, os.fsencode(other), _EXCHANGE)
 
 
 def place(prepared: Path, home: Path, *, aside: Path) -> Path | None:

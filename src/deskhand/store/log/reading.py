@@ -87,9 +87,7 @@ def context(connection: Connection, account: str, thread: str, *, limit: int) ->
     return [read_event(row) for row in reversed(_rows(connection, newest, limit=limit))]
 
 
-def committed_after(
-    connection: Connection, account: str, *, after: int, limit: int
-) -> list[Committed]:
+def committed_after(connection: Connection, account: str, *, after: int, limit: int) -> list[Committed]:
     """Return events of everybody, for fan-out."""
     everything = select(tables.events).filter_by(account=account).where(_e.seq > after)
     rows = _rows(connection, everything.order_by(_e.seq), limit=limit)
@@ -107,9 +105,7 @@ def find(connection: Connection, account: str, kind: type[W], **asked: Unpack[As
     return [read_object(kind, stored) for stored in texts(connection, account, kind, **asked)]
 
 
-def texts(
-    connection: Connection, account: str, kind: type[Wire], **asked: Unpack[Asked]
-) -> list[str]:
+def texts(connection: Connection, account: str, kind: type[Wire], **asked: Unpack[Asked]) -> list[str]:
     """Return the stored text of objects; 100 unless told."""
     table = tables.projections[kind]
     query = select(table.c.object).filter_by(account=account)
@@ -217,8 +213,7 @@ class _Walk:
         if (self._seq, self._hash) != (account["head"], account["hash"]):
             self._said.append(f"The log ends at {self._seq}, its account says {account['head']}.")
         return self._said + [
-            f"Event {seq} was blanked although its thread was never erased."
-            for seq in self._redacted.values()
+            f"Event {seq} was blanked although its thread was never erased." for seq in self._redacted.values()
         ]
 
 

@@ -39,11 +39,7 @@ _MOVE = update(tables.accounts).where(_MINE).values(head=bindparam("seq"), hash=
 _OF_THE_ACCOUNT = ("device", "folder", "pair", "runner", "setting")
 _KEPT_KINDS = (ERASED, *(kind for kind in EVENTS if kind.partition(".")[0] in _OF_THE_ACCOUNT))
 """What stays whatever thread its envelope names: facts about the account, not about a conversation."""
-_HANGING = (
-    tables.leases,
-    tables.deliveries,
-    *(tables.projections[kind] for kind in (Artifact, Approval, Question)),
-)
+_HANGING = (tables.leases, tables.deliveries, *(tables.projections[kind] for kind in (Artifact, Approval, Question)))
 """What goes with the tasks of a thread."""
 
 OBJECTS_MAX = 10_000
@@ -146,9 +142,7 @@ class SqlTx:
         if draft.task and draft.thread is None:
             task = self.get(Task, draft.task)
             draft = replace(draft, thread=task.thread if task else None)
-        committed, row = tables.appended(
-            draft, account=self.account, seq=self._seq + 1, at=self.now, before=self._hash
-        )
+        committed, row = tables.appended(draft, account=self.account, seq=self._seq + 1, at=self.now, before=self._hash)
         event = committed.event
         for key in touched(event):
             self._changed[key] = fold(key, self.get(key[0], key[1]), event)
@@ -173,11 +167,7 @@ class SqlTx:
         """Return (fingerprint, result) of an op that was handled before."""
         asked = {"account": self.account, "principal": principal, "op_id": op_id}
         row = tables.one(self._connection, tables.ops, **asked)
-        return (
-            None
-            if row is None
-            else (row["fingerprint"], tables.read_object(OpResult, row["result"]))
-        )
+        return None if row is None else (row["fingerprint"], tables.read_object(OpResult, row["result"]))
 
     def spoke(self, principal: str, *, after: str, before: str) -> bool:
         """Return whether an op with an id between these two was handled."""
@@ -188,19 +178,13 @@ class SqlTx:
     def remember_op(self, principal: str, op: Op, result: OpResult) -> None:
         """Keep the result of an op for ``OP_KEPT_DAYS``."""
         key = {"account": self.account, "principal": principal, "op_id": op.op_id}
-        said = {
-            "fingerprint": op.fingerprint(),
-            "result": tables.object_text(result),
-            "at": self.now,
-        }
+        said = {"fingerprint": op.fingerprint(), "result": tables.object_text(result), "at": self.now}
         tables.put(self._connection, tables.ops, key | said)
 
     # --- own truth ------------------------------------------------------------------------------------------
 
     @staticmethod
-    def _owned(
-        work: Callable[Concatenate[Connection, str, P], R],
-    ) -> Callable[Concatenate[SqlTx, P], R]:
+    def _owned(work: Callable[Concatenate[Connection, str, P], R]) -> Callable[Concatenate[SqlTx, P], R]:
         """Make a method of a function on the account's own truth."""
 
         @wraps(work)

@@ -69,13 +69,9 @@ async def _run(stage: Stage) -> None:
     async with _model(stage), computer(stage) as ready, FakePushService() as pushes:
         phone = await Phone.pair(stage.url, str(ready["invite"]))
         async with phone:
-            await phone.op(
-                "settings.put", {"name": "notify.allow_private_endpoints", "value": True}
-            )
+            await phone.op("settings.put", {"name": "notify.allow_private_endpoints", "value": True})
             key = await phone.get("/v1/push/key")
-            await phone.subscribe(
-                cast("JsonObject", pushes.subscribe(str(key["key"]))) if "key" in key else {}
-            )
+            await phone.subscribe(cast("JsonObject", pushes.subscribe(str(key["key"]))) if "key" in key else {})
             await _introduce(stage, phone)
             await your_files(stage, phone)
             await agent_path(stage, phone, pushes)
@@ -105,24 +101,18 @@ async def _introduce(stage: Stage, phone: Phone) -> None:
     runners = await items(phone, "/v1/runners")
     name = str(runners[0]["name"]) if runners else "none"
     where = stage.url.removeprefix("http://")
-    stage.say(
-        f"Deskhand demo · hub {where} · computer “{name}” · phone “demo phone” (a program using the real API)"
-    )
+    stage.say(f"Deskhand demo · hub {where} · computer “{name}” · phone “demo phone” (a program using the real API)")
     planted = stage.planted
     stage.say(
         f'Planted in notes/{planted.file}:{planted.line}  “{planted.text}”  (random each run; MARK="…" to choose)'
     )
     found = json.loads(await cli(stage.environment, "model", "list", "--json"))["looked"]
-    looked = (
-        f"{_PLACES.get(place, place)} {', '.join(there) or 'no'}" for place, there in found.items()
-    )
+    looked = (f"{_PLACES.get(place, place)} {', '.join(there) or 'no'}" for place, there in found.items())
     stage.say(f"Looked for a model: {' · '.join(looked)}")
 
 
 async def _keep(stage: Stage) -> None:
-    stage.say(
-        f"\nStill running at {stage.url} (home {stage.root / 'home'}). Ctrl-C ends it and removes everything."
-    )
+    stage.say(f"\nStill running at {stage.url} (home {stage.root / 'home'}). Ctrl-C ends it and removes everything.")
     await asyncio.Event().wait()
 
 

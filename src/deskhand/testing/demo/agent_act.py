@@ -16,16 +16,7 @@ from deskhand.clock import SystemClock, stamp, unstamp
 from deskhand.protocol.events import Event
 from deskhand.protocol.tasks import Approval
 from deskhand.protocol.wire import JsonObject
-from deskhand.testing.demo.stage import (
-    LINE,
-    WORK_SECONDS,
-    DemoFailedError,
-    Stage,
-    end,
-    items,
-    up,
-    verified,
-)
+from deskhand.testing.demo.stage import LINE, WORK_SECONDS, DemoFailedError, Stage, end, items, up, verified
 from deskhand.testing.phone import Phone
 from deskhand.testing.push.service import FakePushService
 

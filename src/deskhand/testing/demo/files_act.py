@@ -6,15 +6,7 @@ import asyncio
 
 from deskhand.clock import SystemClock, unstamp
 from deskhand.protocol.wire import JsonObject
-from deskhand.testing.demo.stage import (
-    LINE,
-    WORK_SECONDS,
-    DemoFailedError,
-    Stage,
-    items,
-    seconds,
-    verified,
-)
+from deskhand.testing.demo.stage import LINE, WORK_SECONDS, DemoFailedError, Stage, items, seconds, verified
 from deskhand.testing.phone import Phone
 
 
@@ -25,10 +17,7 @@ async def your_files(stage: Stage, phone: Phone) -> None:
     wanted = {"Meetings": "/brief notes/ --pages 1", "Marketing": "/report data/campaign-w47.csv"}
     sent = SystemClock().now()
     wishes: list[JsonObject] = [
-        {
-            "kind": "message.post",
-            "body": {"text": text, "title": title, "folder": folders[str(stage.folders[title])]},
-        }
+        {"kind": "message.post", "body": {"text": text, "title": title, "folder": folders[str(stage.folders[title])]}}
         for title, text in wanted.items()
     ]
     results = await phone.ops(*wishes)

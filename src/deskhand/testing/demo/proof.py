@@ -13,15 +13,7 @@ from rich.table import Table
 from deskhand.protocol.objects import Delivery
 from deskhand.protocol.tasks import Artifact, Task
 from deskhand.protocol.wire import JsonObject
-from deskhand.testing.demo.stage import (
-    LINE,
-    WORK_SECONDS,
-    DemoFailedError,
-    Stage,
-    cli,
-    hashes,
-    items,
-)
+from deskhand.testing.demo.stage import LINE, WORK_SECONDS, DemoFailedError, Stage, cli, hashes, items
 from deskhand.testing.phone import Phone
 from deskhand.testing.push.service import FakePushService
 
@@ -133,10 +125,7 @@ def table(stage: Stage) -> None:
     for column in ("task", "verdict", "checks", "files"):
         table.add_column(column)
     for task in stage.tasks:
-        checks = "\n".join(
-            f"{'✓' if check.passed else '✗'} {check.name}: {check.evidence}"
-            for check in task.checks
-        )
+        checks = "\n".join(f"{'✓' if check.passed else '✗'} {check.name}: {check.evidence}" for check in task.checks)
         files = "\n".join(f"{one.name} ({one.size} B)" for one in task.artifacts)
         table.add_row(task.text, str(task.verdict), checks, files)
     stage.say()

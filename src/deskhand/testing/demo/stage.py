@@ -107,11 +107,7 @@ async def cli(environment: dict[str, str], *arguments: str) -> str:
         DemoFailedError: with what it said on its way down.
     """
     process = await asyncio.create_subprocess_exec(
-        *deskhand(),
-        *arguments,
-        env=environment,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
+        *deskhand(), *arguments, env=environment, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
     )
     out, err = await process.communicate()
     if process.returncode:

@@ -53,9 +53,7 @@ class Browser:
     def new(cls) -> Self:
         """Make keys as a browser does when it subscribes."""
         return cls(
-            key=ec.generate_private_key(ec.SECP256R1()),
-            secret=secrets.token_bytes(16),
-            token=secrets.token_urlsafe(32),
+            key=ec.generate_private_key(ec.SECP256R1()), secret=secrets.token_bytes(16), token=secrets.token_urlsafe(32)
         )
 
     @property
@@ -99,9 +97,7 @@ class Browser:
         return text[:-1]
 
 
-def verify_vapid(
-    authorization: str, *, audience: str, sender_key: str | None, now: float
-) -> dict[str, Any] | None:
+def verify_vapid(authorization: str, *, audience: str, sender_key: str | None, now: float) -> dict[str, Any] | None:
     """Return the claims of a valid ``vapid t=..., k=...`` header, else nothing."""
     scheme, _, rest = authorization.partition(" ")
     pairs = (part.strip().partition("=") for part in rest.split(","))
@@ -155,9 +151,7 @@ def _signed_claims(token: str, key: str) -> dict[str, Any]:
         raise ValueError(header)
     public = ec.EllipticCurvePublicKey.from_encoded_point(ec.SECP256R1(), unb64url(key))
     r, s = int.from_bytes(signature[:_HALF]), int.from_bytes(signature[_HALF:])
-    public.verify(
-        utils.encode_dss_signature(r, s), signed.encode("ascii"), ec.ECDSA(hashes.SHA256())
-    )
+    public.verify(utils.encode_dss_signature(r, s), signed.encode("ascii"), ec.ECDSA(hashes.SHA256()))
     return cast("dict[str, Any]", json.loads(unb64url(claims_text)))
 
 

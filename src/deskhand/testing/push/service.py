@@ -123,10 +123,7 @@ class FakePushService:
         return self
 
     async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Stop."""
         await self.stop()
@@ -155,9 +152,7 @@ class FakePushService:
         """Return what ``PushSubscription.toJSON()`` gives; with ``sender_key`` only that VAPID key may send."""
         browser = Browser.new()
         path = f"/push/{browser.token}"
-        self._subscriptions[path] = _Subscription(
-            endpoint=self.origin + path, browser=browser, sender_key=sender_key
-        )
+        self._subscriptions[path] = _Subscription(endpoint=self.origin + path, browser=browser, sender_key=sender_key)
         keys = {"p256dh": browser.p256dh, "auth": browser.auth}
         return {"endpoint": self.origin + path, "expirationTime": None, "keys": keys}
 
@@ -199,12 +194,7 @@ class FakePushService:
             writer.close()
 
     async def _answer(
-        self,
-        writer: asyncio.StreamWriter,
-        method: str,
-        path: str,
-        headers: dict[str, str],
-        body: bytes,
+        self, writer: asyncio.StreamWriter, method: str, path: str, headers: dict[str, str], body: bytes
     ) -> None:
         answer = self._fault() or self._judge(method, path, headers, body)
         silent = answer.hang or answer.drop
@@ -249,11 +239,7 @@ class FakePushService:
         return Answer(status=201, headers={"Location": message})
 
     def _deliver(
-        self,
-        subscription: _Subscription,
-        headers: dict[str, str],
-        claims: dict[str, Any],
-        body: bytes,
+        self, subscription: _Subscription, headers: dict[str, str], claims: dict[str, Any], body: bytes
     ) -> None:
         """Hand over to the browser: the service cannot know whether it can read the message."""
         try:
@@ -262,13 +248,7 @@ class FakePushService:
             self.unreadable.append(str(error))
             return
         self.messages.append(
-            Received(
-                endpoint=subscription.endpoint,
-                headers=headers,
-                claims=claims,
-                ciphertext=body,
-                text=text,
-            )
+            Received(endpoint=subscription.endpoint, headers=headers, claims=claims, ciphertext=body, text=text)
         )
 
 
@@ -293,9 +273,7 @@ def _well_formed(headers: Mapping[str, str]) -> bool:
     )
 
 
-async def _read_request(
-    reader: asyncio.StreamReader,
-) -> tuple[str, str, dict[str, str], bytes] | None:
+async def _read_request(reader: asyncio.StreamReader) -> tuple[str, str, dict[str, str], bytes] | None:
     """Return method, path, headers and body of the one request on a connection."""
     parser = h11.Connection(our_role=h11.SERVER, max_incomplete_event_size=_HEAD_AND_BODY_BYTES_MAX)
     head: h11.Request | None = None

@@ -86,9 +86,7 @@ def answer(seen: Seen) -> Answer:
         if seen.asks(*words):
             return job(seen)
     if seen.task.rstrip().endswith(("?", "까")):
-        return Answer(
-            text=f"Today is {seen.today:%A, %d %B %Y}. More I cannot say: I am the {NAME}."
-        )
+        return Answer(text=f"Today is {seen.today:%A, %d %B %Y}. More I cannot say: I am the {NAME}.")
     return _give_up(f"This is the {NAME}. It only knows notes, campaign tables and contracts.")
 
 
@@ -171,9 +169,7 @@ def _report(seen: Seen) -> Answer:
     if not seen.results("write_file"):
         monday = seen.today - timedelta(days=seen.today.weekday() + 7)
         korean = seen.say("Sources") != "Sources"
-        page = (
-            report_of(chosen, monday, korean=korean) + f"\n{seen.say('Written by the')} {NAME}.\n"
-        )
+        page = report_of(chosen, monday, korean=korean) + f"\n{seen.say('Written by the')} {NAME}.\n"
         return _write(seen, "weekly-report.md", page, "I add it up and write the report.")
     said = "A weekly report; every figure is added up from the rows."
     return _finish(seen, said, "weekly-report.md")
@@ -203,12 +199,7 @@ def _risks(seen: Seen) -> Answer:
 
 
 def _chosen(
-    seen: Seen,
-    endings: Sequence[str],
-    words: Sequence[str],
-    *,
-    but: str = "\0",
-    day: date | None = None,
+    seen: Seen, endings: Sequence[str], words: Sequence[str], *, but: str = "\0", day: date | None = None
 ) -> dict[str, list[str]] | Answer:
     """Return the files that fit, whole, as lines; or what to call to get there."""
     looked = seen.results("list_files")
@@ -255,9 +246,7 @@ def _day(path: str, lines: Sequence[str]) -> date | None:
 
 def _plan(seen: Seen, ticks: int) -> tuple[str, JsonObject]:
     """Return the checklist as it stands, and the one criterion that can be looked at by counting."""
-    steps: list[Json] = [
-        _json(text=seen.say(one), done=place < ticks) for place, one in enumerate(_STEPS)
-    ]
+    steps: list[Json] = [_json(text=seen.say(one), done=place < ticks) for place, one in enumerate(_STEPS)]
     criteria: list[Json] = [seen.say("At most 450 words")]
     return "set_plan", {"criteria": criteria, "steps": steps}
 

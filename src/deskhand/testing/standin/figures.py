@@ -24,12 +24,7 @@ def report_of(tables: Mapping[str, Sequence[str]], monday: date, *, korean: bool
         header, *rows = list(csv.reader(raw))
         week = [row for row in rows if any(monday <= day <= sunday for day in _days(row))]
         used = week or rows
-        lines += [
-            "",
-            f"## {path}",
-            "",
-            f"{len(used)} / {len(rows)}" + (" 행" if korean else " rows"),
-        ]
+        lines += ["", f"## {path}", "", f"{len(used)} / {len(rows)}" + (" 행" if korean else " rows")]
         lines += ["", *_sums(header, used, "합계" if korean else "Total")]
     return "\n".join([*lines, ""])
 
@@ -37,12 +32,8 @@ def report_of(tables: Mapping[str, Sequence[str]], monday: date, *, korean: bool
 def _sums(header: Sequence[str], rows: Table, total: str) -> list[str]:
     """Return a table of Markdown: the sums by the first column of words, then of all rows."""
     width = range(len(header))
-    numeric = [
-        place for place in width if rows and all(_number(row, place) is not None for row in rows)
-    ]
-    words = [
-        p for p in width if p not in numeric and not any(_days(row[p : p + 1]) for row in rows)
-    ]
+    numeric = [place for place in width if rows and all(_number(row, place) is not None for row in rows)]
+    words = [p for p in width if p not in numeric and not any(_days(row[p : p + 1]) for row in rows)]
     by = words[0] if words else None
     names = sorted({row[by] for row in rows}) if by is not None else []
     groups = [(name, [row for row in rows if by is not None and row[by] == name]) for name in names]

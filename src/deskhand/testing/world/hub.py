@@ -182,9 +182,7 @@ class House(Machine):
             answer.add_done_callback(lambda done: task.cancel() if done.cancelled() else None)
         return answer
 
-    def serve(
-        self, who: str, work: Callable[[Participant], Coroutine[Any, Any, None]]
-    ) -> asyncio.Task[None] | None:
+    def serve(self, who: str, work: Callable[[Participant], Coroutine[Any, Any, None]]) -> asyncio.Task[None] | None:
         """Run something in the hub's process, if there is one."""
         if self._hub is None or self.process is None or not self.serving:
             return None
@@ -197,9 +195,7 @@ async def chunked(chunks: Sequence[bytes]) -> AsyncIterator[bytes]:
         yield chunk
 
 
-def _settle(
-    answer: asyncio.Future[R], result: R | None = None, *, error: DeskhandError | None = None
-) -> None:
+def _settle(answer: asyncio.Future[R], result: R | None = None, *, error: DeskhandError | None = None) -> None:
     if answer.done():
         return
     if error is not None:

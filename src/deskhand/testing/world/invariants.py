@@ -40,9 +40,7 @@ _CIRCLES = 3
 """So many equal wishes in a row look like going in circles, and are ended by the runner."""
 
 
-async def broken(
-    house: House, phones: Sequence[Phone], laptops: Sequence[Laptop], effects: Effects
-) -> list[str]:
+async def broken(house: House, phones: Sequence[Phone], laptops: Sequence[Laptop], effects: Effects) -> list[str]:
     """Return everything that does not hold.
 
     What an erased thread said is judged as it was when it was said.
@@ -91,12 +89,8 @@ def kept(log: Sequence[Event], phone: Phone) -> Iterator[str]:
             event = log[answer.seq - 1]
             if event.kind not in _SAYS[op.kind] or event.actor != phone.name:
                 yield f"R1 {op.kind} {op_id} was acknowledged as {event.seq}, which is {event.kind}"
-    said = Counter(
-        e.body["text"] for e in log if e.kind == "message.posted" and e.actor == phone.name
-    )
-    posts = [
-        op for op in phone.wanted.values() if op.kind == "message.post" and "as" not in op.body
-    ]
+    said = Counter(e.body["text"] for e in log if e.kind == "message.posted" and e.actor == phone.name)
+    posts = [op for op in phone.wanted.values() if op.kind == "message.post" and "as" not in op.body]
     for op in posts:
         answer = phone.answers.get(op.op_id)
         if answer is None and phone.gone:
@@ -193,11 +187,7 @@ def unheard(log: Sequence[Event], effects: Effects) -> Iterator[str]:
         for task in sorted(filter(None, unknown))
         if verdicts.get(task) == "verified"
     )
-    known = Counter(
-        str(e.body["summary"])
-        for e in log
-        if e.kind == "step.finished" and e.body["outcome"] == "ok"
-    )
+    known = Counter(str(e.body["summary"]) for e in log if e.kind == "step.finished" and e.body["outcome"] == "ok")
     by_label = {(e.task or "")[-8:]: e.task for e in log if e.kind == "task.created"}
     for label in effects.times:
         task = by_label.get(label.split(".")[0])
@@ -223,11 +213,7 @@ def permitted(log: Sequence[Event], effects: Effects) -> Iterator[str]:
                 yes[label] += 1
                 given[body.approval] = label
                 if body.scope == "task":
-                    key = (
-                        label.split(".", maxsplit=1)[0],
-                        approval.action.tool,
-                        approval.action.folder or "",
-                    )
+                    key = (label.split(".", maxsplit=1)[0], approval.action.tool, approval.action.folder or "")
                     broad[key] = True
         elif isinstance(body, ev.ApprovalVoided) and body.approval in given:
             yes[given.pop(body.approval)] -= 1  # taken back before it was used

@@ -19,19 +19,7 @@ from typing_extensions import override
 
 from deskhand.errors import Code, DeskhandError
 from deskhand.permissions.rules import Kind
-from deskhand.ports import (
-    Ask,
-    CheckWish,
-    Done,
-    Effect,
-    FolderAccess,
-    GiveUp,
-    Move,
-    Place,
-    Tool,
-    ToolResult,
-    Turn,
-)
+from deskhand.ports import Ask, CheckWish, Done, Effect, FolderAccess, GiveUp, Move, Place, Tool, ToolResult, Turn
 from deskhand.protocol.signing import Risk
 from deskhand.protocol.tasks import Brief
 from deskhand.protocol.wire import JsonObject
@@ -144,9 +132,7 @@ class Laptop(Machine):
 
     def rows(self, label: str) -> tuple[int, int]:
         """Return how many step rows wish for this effect, and how many of them have no result."""
-        query = (
-            "SELECT count(*), count(result) FROM steps WHERE kind = 'tool' AND instr(wish, :label)"
-        )
+        query = "SELECT count(*), count(result) FROM steps WHERE kind = 'tool' AND instr(wish, :label)"
         with self.disk.connect() as connection:
             rows, closed = connection.execute(text(query), {"label": f'"{label}"'}).one()
         return rows, rows - closed
@@ -156,9 +142,7 @@ class Laptop(Machine):
         rows, unfinished = self.rows(label)
         self.effects.times[label] += 1
         root = _of(place).root.name
-        self.effects.happened.append(
-            Happened(label=label, tool=tool, folder=root, laptop=self.name)
-        )
+        self.effects.happened.append(Happened(label=label, tool=tool, folder=root, laptop=self.name))
         self.chaos.tell(f"{self.name} effect {tool} {label} in {root}")
         if unfinished != 1:
             self.chaos.accuse(f"R4 {label}: an effect with {unfinished} open intents on the disk")
@@ -294,9 +278,7 @@ class OpenFolder(MemoryFolder):
         self.files = disk
 
     @override
-    def write_from(
-        self, rel: str, source: BinaryIO, *, limit: int, mode: int | None = None
-    ) -> None:
+    def write_from(self, rel: str, source: BinaryIO, *, limit: int, mode: int | None = None) -> None:
         """Write an open file."""
         del mode
         self.write(rel, source.read(limit))

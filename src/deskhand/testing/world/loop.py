@@ -81,11 +81,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
 
     @override
     def call_at(
-        self,
-        when: float,
-        callback: Callable[..., object],
-        *args: Any,
-        context: Context | None = None,
+        self, when: float, callback: Callable[..., object], *args: Any, context: Context | None = None
     ) -> asyncio.TimerHandle:
         """Take what is to be done at some time, in a form that can be held."""
         timer = _Timer(when, callback, args, self, context)

@@ -116,9 +116,7 @@ class Machine:
         self.chaos.tell(f"{self.name} dies {why}")
         self.chaos.crashes[f"{self.name.rstrip('0123456789')} {why}"] += 1
         self.process.kill()
-        self.come_back(
-            self.chaos.rng.uniform(0.1, self.chaos.away_seconds) if away is None else away
-        )
+        self.come_back(self.chaos.rng.uniform(0.1, self.chaos.away_seconds) if away is None else away)
 
     def freeze(self, seconds: float, *, suspended: bool) -> None:
         """Do nothing for so long; of a suspended machine the monotonic clock stands still too."""

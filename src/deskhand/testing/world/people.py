@@ -54,9 +54,7 @@ class Person:
     def post(self, laptop: Laptop) -> None:
         """Ask for some work on a computer, sometimes in a thread that is there already."""
         rng, self._posted = self._rng, self._posted + 1
-        words = [
-            rng.choice(_WORDS) for _ in range(rng.randint(0, round(4 * self.phone.chaos.pace)))
-        ]
+        words = [rng.choice(_WORDS) for _ in range(rng.randint(0, round(4 * self.phone.chaos.pace)))]
         words += ["stop"] if rng.random() < 0.05 else []  # noqa: PLR2004 - some work cannot be done
         words += ["again", "again"] if rng.random() < 0.2 else []  # noqa: PLR2004 - the same wish twice
         threads = self.phone.account.find(Thread)

@@ -69,9 +69,7 @@ class Outcome:
 class World:
     """Everything in it lives on one virtual loop; see ``simulate``."""
 
-    def __init__(
-        self, seed: int, home: Path, loop: VirtualLoop, *, size: float = 1.0, tasks: int = 0
-    ) -> None:
+    def __init__(self, seed: int, home: Path, loop: VirtualLoop, *, size: float = 1.0, tasks: int = 0) -> None:
         """Put machines there, switched off, in good weather."""
         shape = Random(f"shape {seed}")  # noqa: S311 - a seed must come back
         laptops, phones = shape.randint(1, 3), shape.randint(2, 3)
@@ -84,10 +82,7 @@ class World:
         self.weather = Weather(rng=Random(f"weather {seed}"))  # noqa: S311 - a seed must come back
         self.effects = Effects()
         self.house = House(self.chaos)
-        self.laptops = [
-            Laptop(f"laptop{n + 1}", self.chaos, home=home, effects=self.effects)
-            for n in range(laptops)
-        ]
+        self.laptops = [Laptop(f"laptop{n + 1}", self.chaos, home=home, effects=self.effects) for n in range(laptops)]
         self.phones = [Phone(f"phone{n + 1}", self.chaos) for n in range(phones)]
         self.people = [Person(phone, self.rng) for phone in self.phones]
         self.clock = SimClock(loop)
@@ -146,9 +141,7 @@ class World:
         self.house.push.failing = rng.choice((0.0, 0.5))
         for _ in range(self.tasks):
             who, where = rng.choice(self.people), rng.choice(self.laptops)
-            self._later(
-                rng.uniform(0, self.storm_seconds * 0.9), lambda p=who, w=where: self._post(p, w)
-            )
+            self._later(rng.uniform(0, self.storm_seconds * 0.9), lambda p=who, w=where: self._post(p, w))
         for _ in range(rng.randint(0, int(6 * bad))):
             self._later(rng.uniform(0, self.storm_seconds), self._trouble)
         if rng.random() < _REMOVALS:
@@ -205,9 +198,7 @@ class World:
         if store is None or not self.house.serving:
             return ["the hub"]
         tasks = await store.find(ACCOUNT, Task, limit=10_000)
-        found = [
-            f"{task.id} is {task.state} {task.reason or ''}" for task in tasks if not task.final
-        ]
+        found = [f"{task.id} is {task.state} {task.reason or ''}" for task in tasks if not task.final]
         head = await store.head(ACCOUNT)
         phones = [phone for phone in self.phones if not phone.gone]
         laptops = [laptop for laptop in self.laptops if not laptop.gone]
@@ -229,15 +220,11 @@ class World:
                 "created_at": "2026-01-05T08:00:00.000Z",
             }
         )
-        await store.write(
-            ACCOUNT, lambda tx: admit(tx, device, token_sha256=f"{number:064}", actor=HUB)
-        )
+        await store.write(ACCOUNT, lambda tx: admit(tx, device, token_sha256=f"{number:064}", actor=HUB))
         if role is Role.OWNER:
             place = f"https://push.invalid/{one.name}"
             keys = {"endpoint": place, "p256dh": "k", "auth": "a"}
-            subscription = PushSubscription(
-                id=f"sub_{one.name}", account=ACCOUNT, device=one.name, **keys
-            )
+            subscription = PushSubscription(id=f"sub_{one.name}", account=ACCOUNT, device=one.name, **keys)
             await store.put_subscription(subscription)
 
     def _post(self, person: Person, laptop: Laptop) -> None:
@@ -326,9 +313,7 @@ def simulate(
         shutil.rmtree(home)
 
 
-async def _run(
-    world: World, loop: VirtualLoop, story: Callable[[World], Awaitable[None]] | None
-) -> Outcome:
+async def _run(world: World, loop: VirtualLoop, story: Callable[[World], Awaitable[None]] | None) -> Outcome:
     await world.begin()
     if story is not None:
         await world.acquainted()

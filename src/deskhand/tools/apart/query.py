@@ -29,9 +29,7 @@ CHARS_MAX: Final = 500_000
 _READS: Final = frozenset({"SELECT", "EXPLAIN", "MULTI"})
 """What a statement may be; a PIVOT comes as several that only read."""
 _HINT: Final = re.compile(r"\Asep=.\r?\n")
-_OPEN, _DESCRIBE, _LOCK = (
-    files(__package__ or "").joinpath("query.sql").read_text("utf-8").split("\n\n")
-)
+_OPEN, _DESCRIBE, _LOCK = files(__package__ or "").joinpath("query.sql").read_text("utf-8").split("\n\n")
 
 
 def answer(question: JsonObject, paths: list[str]) -> JsonObject:
@@ -103,7 +101,9 @@ class _Loading:
 
     def _csv(self, stem: str, text: str) -> None:
         delimiter = delimiter_of([*io.StringIO(text[:200_000], newline="")])
-        source = "read_csv(?, delim = ?, sample_size = -1, null_padding = true, ignore_errors = true, store_rejects = true)"
+        source = (
+            "read_csv(?, delim = ?, sample_size = -1, null_padding = true, ignore_errors = true, store_rejects = true)"
+        )
         with tempfile.TemporaryFile() as file:
             file.write(_HINT.sub("", text).encode(errors="replace"))
             file.flush()

@@ -141,9 +141,7 @@ def _xlsx(data: bytes, notes: list[str]) -> Iterator[str]:
 def _eml(data: bytes, notes: list[str]) -> Iterator[str]:
     mail = message_from_bytes(data, policy=policy.default)
     notes.append("mail")
-    yield from (
-        f"{name}: {mail[name]}" for name in ("From", "To", "Cc", "Date", "Subject") if mail[name]
-    )
+    yield from (f"{name}: {mail[name]}" for name in ("From", "To", "Cc", "Date", "Subject") if mail[name])
     yield ""
     body = mail.get_body(preferencelist=("plain", "html"))
     if body is not None:

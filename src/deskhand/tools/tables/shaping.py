@@ -25,9 +25,7 @@ ROWS_OUT_MAX: Final = 200_000
 _NAMED_MAX: Final = 5
 _DIFFERING: Final = "differs"
 _AND: Final = re.compile(r"\s+(?:and|그리고)\s+(?=\S.*?(?:[<>=≤≥~]|\scontains\s))", re.IGNORECASE)
-_CONDITION: Final = re.compile(
-    r"(.+?)\s*(<=|>=|!=|<>|==|[=<>≤≥~]|\scontains\s)\s*(.*)", re.IGNORECASE
-)
+_CONDITION: Final = re.compile(r"(.+?)\s*(<=|>=|!=|<>|==|[=<>≤≥~]|\scontains\s)\s*(.*)", re.IGNORECASE)
 _Order = Callable[[Decimal, Decimal], bool]
 _ORDERS: Final[dict[str, _Order]] = {"<": lt, "<=": le, ">": gt, ">=": ge}
 _SAME: Final = {"<>": "!=", "==": "=", "≤": "<=", "≥": ">=", "contains": "~"}
@@ -256,9 +254,7 @@ def _joined(grids: Sequence[Grid], files: Sequence[str], on: str) -> Grid:
         rows = [(*row, *cells) for row in whole.rows for cells in beside.get(row[key].strip(), gap)]
         new = [(*left, key, *right, *cells) for key, some in late.items() for cells in some]
         whole.rows = [*rows, *new]
-        whole.columns += tuple(
-            replace(c, name=f"{c.name} ({file})") if folded(c.name) in taken else c for c in more
-        )
+        whole.columns += tuple(replace(c, name=f"{c.name} ({file})") if folded(c.name) in taken else c for c in more)
     return whole
 
 
@@ -266,9 +262,7 @@ def _added_up(grid: Grid, wish: Shape) -> Grid:
     """Return one row for each group: its values, how many rows, and the sums."""
     by = [grid.place(name) for name in wish.by]
     sums = [grid.place(name) for name in wish.sum]
-    sums = sums or [
-        n for n, column in enumerate(grid.columns) if column.kind == "number" and n not in by
-    ]
+    sums = sums or [n for n, column in enumerate(grid.columns) if column.kind == "number" and n not in by]
     for n in sums:
         column = grid.columns[n]
         if column.kind != "number":

@@ -140,9 +140,7 @@ class Checkpoint:
 class Kept(Folder):
     """A folder in which everything is kept before it changes; ``step`` is the one that changes it now."""
 
-    def __init__(
-        self, root: Path, *, checkpoint: Checkpoint, resolver: Resolver | None = None
-    ) -> None:
+    def __init__(self, root: Path, *, checkpoint: Checkpoint, resolver: Resolver | None = None) -> None:
         """Open it."""
         super().__init__(root, resolver=resolver)
         self._checkpoint, self._known, self.step = checkpoint, set[tuple[int, str]](), 1
@@ -163,9 +161,7 @@ class Kept(Folder):
                 return NOTHING
             raise
 
-    def put_back(
-        self, changes: Iterable[Change], checkpoint: Checkpoint
-    ) -> dict[str, DeskhandError]:
+    def put_back(self, changes: Iterable[Change], checkpoint: Checkpoint) -> dict[str, DeskhandError]:
         """Take back these changes at once; return of which names it was refused, and why."""
         refused = dict[str, DeskhandError]()
         for change in changes:
@@ -224,9 +220,7 @@ class Kept(Folder):
             if self._note(rel, was, after, data) and not self._together:
                 self._checkpoint.sync()
 
-    def _note(
-        self, rel: str, was: Thing, after: Thing, data: bytes | None, *, to: str = ""
-    ) -> bool:
+    def _note(self, rel: str, was: Thing, after: Thing, data: bytes | None, *, to: str = "") -> bool:
         path = "/".join(components(rel))
         self._known.add((self.step, path))
         change = Change(root=str(self.root), step=self.step, path=path, to=to, before=was)

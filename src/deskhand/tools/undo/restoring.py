@@ -50,9 +50,7 @@ class Plan:
         force: take back also what somebody changed since.
     """
 
-    def __init__(
-        self, folder: Kept, checkpoint: Checkpoint, *, after: int = 0, force: bool = False
-    ) -> None:
+    def __init__(self, folder: Kept, checkpoint: Checkpoint, *, after: int = 0, force: bool = False) -> None:
         """Look at every name."""
         self.folder, self.checkpoint, self.steps = folder, checkpoint, list[Step]()
         self.names, self._where = dict[str, Thing](), dict[str, str | None]()

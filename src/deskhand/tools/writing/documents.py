@@ -43,9 +43,7 @@ class Tabling:
 
     reader: Reader
 
-    async def load(
-        self, wish: wishes.SourceFiles, place: Place
-    ) -> tuple[_Tables, list[JsonObject]]:
+    async def load(self, wish: wishes.SourceFiles, place: Place) -> tuple[_Tables, list[JsonObject]]:
         """Return every file's table under its name, and which sheets of them were not asked for.
 
         Raises:
@@ -99,14 +97,10 @@ class Tabling:
         return cast("dict[str, str]", answer["sheets"])
 
     async def _written(self, wish: wishes.Write, data: bytes, place: Place) -> ToolResult:
-        return await self.reader.offload(
-            lambda: write_once(place.results, wish.path, data, replace=wish.replace)
-        )
+        return await self.reader.offload(lambda: write_once(place.results, wish.path, data, replace=wish.replace))
 
 
-def made_of(
-    wish: wishes.WriteTable | wishes.CheckTable, tables: _Tables, *, read: Read = number_of
-) -> Made:
+def made_of(wish: wishes.WriteTable | wishes.CheckTable, tables: _Tables, *, read: Read = number_of) -> Made:
     """Return the file of a table that its name asks for, or of a report on one; the same table is the same bytes.
 
     Raises:
@@ -162,8 +156,7 @@ def _workbook(wish: wishes.WriteDocument) -> bytes:
         return Cell(value=value, bold=bold)
 
     return build(
-        (one.name, [[cell(v, bold=not n) for v in row] for n, row in enumerate(one.rows)])
-        for one in _tables(wish)
+        (one.name, [[cell(v, bold=not n) for v in row] for n, row in enumerate(one.rows)]) for one in _tables(wish)
     )
 
 

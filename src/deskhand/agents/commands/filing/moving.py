@@ -29,9 +29,7 @@ _BATCH_CHARS_MAX: Final = 12_000
 _SHOWN_MAX: Final = 200
 _MOVES_MAX: Final = 9_000
 _FIRST_WORD: Final = re.compile(r"[^\W\d_]{2,}")
-_FIELD: Final = re.compile(
-    r"\{(?:n(?::(?P<digits>0?[1-9]))?|(?P<word>name|date)(?::(?P<case>lower|upper))?)\}"
-)
+_FIELD: Final = re.compile(r"\{(?:n(?::(?P<digits>0?[1-9]))?|(?P<word>name|date)(?::(?P<case>lower|upper))?)\}")
 _Arrived = dict[str, tuple[str, str]]
 """Where each file is now, with its hash."""
 
@@ -135,10 +133,7 @@ def _move_all(pairs: Mapping[str, str], work: Work) -> Steps[Done | GiveUp]:
 def _moved(pairs: Mapping[str, str], work: Work) -> Steps[tuple[_Arrived, list[str]]]:
     """Move what is on no other's place at once, the others by a name on the way; return who moved and who did not."""
     places = {path.casefold() for path in pairs}
-    first = {
-        path: f"{to}{'.on-its-way'}" if to.casefold() in places else to
-        for path, to in pairs.items()
-    }
+    first = {path: f"{to}{'.on-its-way'}" if to.casefold() in places else to for path, to in pairs.items()}
     arrived, failed = yield from _batched(first, work)
     late = {to: path for path, (to, _) in arrived.items() if to != pairs[path]}
     second, more = yield from _batched({to: pairs[path] for to, path in late.items()}, work)

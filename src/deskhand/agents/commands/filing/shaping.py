@@ -107,13 +107,7 @@ CONVERT: Final = Command.of("convert", _convert)
 
 
 def _made(
-    work: Work,
-    tool: str,
-    wanted: str,
-    given: JsonObject,
-    key: str,
-    *remarks: str,
-    copied: Sequence[str] = (),
+    work: Work, tool: str, wanted: str, given: JsonObject, key: str, *remarks: str, copied: Sequence[str] = ()
 ) -> Steps[Done]:
     """Write a file, and compute it anew or look for every line of those that are ``copied`` in it."""
     name, replacing = yield from work.free_name(wanted)
