@@ -77,8 +77,8 @@ def _typer(name: str, **more: Any) -> typer.Typer:  # noqa: ANN401 - as Typer's 
 
 def _add(app: typer.Typer, path: str, function: str, **more: Any) -> None:  # noqa: ANN401 - as Typer's own
     """Make a function the command ``path``; its last word is its name."""
-    module, name = function.split(".")
-    run = getattr(import_module(f"deskhand.cli.commands.{module}"), name)
+    module, _, name = function.rpartition(".")
+    run = getattr(import_module(module, "deskhand.cli.commands"), name)
     key = path.replace(" ", ".")
     examples = (f"  {line}" for line in t(f"{key}.examples").splitlines())
     shown = [line.replace("[", r"\[") for line in (*examples, t("everywhere"))]

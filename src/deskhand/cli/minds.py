@@ -139,14 +139,6 @@ async def builtin_agent(
         await own.close()
 
 
-@asynccontextmanager
-async def agent_alone(home: Path, tools: tuple[ToolInfo, ...]) -> AsyncGenerator[BuiltInAgent]:
-    """Hold the built-in agent as a computer with this home has it."""
-    held = builtin_agent(home, computer="eval", language="en", tools=tools, clock=SystemClock())
-    async with held as (agent, _):
-        yield agent
-
-
 def told(offer: Offer) -> Obj:
     """Return what people may know of an offer: never its key."""
     lacks: Obj | None = None

@@ -1,14 +1,22 @@
-"""``eval``: measures a model, or the commands without one, on work that was made for it.
+"""``deskhand eval``: measures a model, or the commands without one, on work that was made for it.
 
-It is loaded and run only when asked for. It refuses to begin with a model that does not answer.
+A command like any other, laid out where they are; what it needs is loaded only when it is asked for. It refuses to
+begin with a model that does not answer.
 """
 
 from __future__ import annotations
 
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Final, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
 from deskhand.cli.screen import Obj, speak
+from deskhand.clock import SystemClock
+
+if TYPE_CHECKING:
+    from deskhand.evals.running import Record
+    from deskhand.ports import Agent, ToolInfo
 
 _OUT: Final = Path("deskhand-eval")
 
@@ -27,7 +35,6 @@ def eval(  # noqa: A001 - the command is called so
 
     from deskhand.cli import minds
     from deskhand.evals.evaluate import REPORT, Plan, evaluate
-    from deskhand.evals.running import Record
 
     def tell(number: int, count: int, one: Record) -> None:
         speak.note(f"{number}/{count} {one.line}", "good" if one.right else "bad")
@@ -37,6 +44,16 @@ def eval(  # noqa: A001 - the command is called so
     name = f"{row['name'] or agent}{speak.label(row['label'])}"
     if row["name"]:
         speak.note(minds.judged(row)[1])
-    found = asyncio.run(evaluate(plan, name, model=row["name"], think=minds.agent_alone))
+    found = asyncio.run(evaluate(plan, name, model=row["name"], think=_think))
     lines = speak.say("eval.figures", **found.shown).splitlines()
     return speak.answer({**found.to_json(), "report": str(plan.place / REPORT)}, *lines)
+
+
+@asynccontextmanager
+async def _think(home: Path, tools: tuple[ToolInfo, ...]) -> AsyncGenerator[Agent]:
+    """Hold the built-in agent as a computer with this home has it."""
+    from deskhand.cli.minds import builtin_agent
+
+    held = builtin_agent(home, computer="eval", language="en", tools=tools, clock=SystemClock())
+    async with held as (agent, _):
+        yield agent
