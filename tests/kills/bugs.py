@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from typing import Any, Final
 
-from deskhand.runner import app
+from deskhand.runner.attempt import Kit
 from deskhand.store.writer import ThreadWriter
 from tests.kills.seams import replaced
 from tests.mutants import MUTANTS
@@ -49,7 +49,7 @@ def cancels_in_silence() -> None:
     async def silent(_: object) -> None:
         await asyncio.sleep(0)  # noqa: TID251 - it stands for something that writes
 
-    replaced(app, "tell_of_doubt", silent)
+    replaced(Kit, "tell_of_doubt", silent)
 
 
 def _mutant(name: str) -> Callable[[], None]:

@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final
 
+from deskhand.store import own
+
 _FACTS: Final = (
     "runner.advertised",
     "message.posted",
@@ -40,19 +42,18 @@ _WISHES: Final = (
     "folder.put",
 )
 
-_OWN: Final = (
-    "opening",
-    "begin_account",
-    "write",
-    "presence.note",
-    "set_presence",
-    "lose_links",
-    "hasten",
-    "put_subscription",
-    "claim",
-    "settle",
+_CHANGES: Final = (
+    own.begin_account,
+    own.set_presence,
+    own.lose_links,
+    own.hasten_deliveries,
+    own.put_subscription,
+    own.claim_deliveries,
+    own.settle_delivery,
 )
-"""Writes beside the ops: what a start looks after, pairing and dispatch, links, deliveries."""
+
+_OWN: Final = ("opening", "write", "presence.note", *(change.__name__ for change in _CHANGES))
+"""Writes beside the ops: what a start looks after, pairing and dispatch, links, deliveries, by their names in the store."""
 
 _HUB: Final = (*_OWN, *_WISHES, *(f"event.append {kind}" for kind in _FACTS))
 

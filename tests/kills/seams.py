@@ -58,7 +58,12 @@ def _wrap(owner: object, name: str, wrapper: Callable[[Work], Work]) -> None:
 
 
 def replaced(owner: object, name: str, value: object) -> None:
-    """Let a class or module have something else under a name, for as long as this process lives."""
+    """Let a class or module have something else under a name it knows, for as long as this process lives.
+
+    Raises:
+        KeyError: it has no such name any more; whatever was to change would go on as it is, and nobody would notice.
+    """
+    vars(owner)[name]
     setattr(owner, name, value)
 
 
