@@ -27,7 +27,7 @@ def commands() -> str:
     ]
     for command in COMMANDS:
         name = command.name
-        parts.append(f"\n## /{name}\n\n```\n{command.info.usage}\n```\n")
+        parts.append(f"\n## /{name}\n\n```\n{command.usage}\n```\n")
         for language, title in _LANGUAGES:
             said = (text(f"command.{name}.{part}", language=language) for part in ("summary", "details"))
             shown = "".join(f"- {each}\n" for each in examples(name, language))

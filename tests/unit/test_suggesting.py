@@ -17,7 +17,7 @@ from deskhand.testing.promises import note
 
 SENTENCES = Path(__file__).parents[1] / "sentences"
 TODAY = date(2026, 11, 23)
-INFOS = tuple(command.info for command in COMMANDS)
+INFOS = COMMANDS
 OLD = date(2026, 11, 3)
 CHANGED = {
     "notes/client-call.md": date(2026, 11, 22),

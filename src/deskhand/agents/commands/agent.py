@@ -10,12 +10,12 @@ from collections.abc import Generator, Sequence
 from dataclasses import replace
 from typing import Final
 
-from deskhand.agents.commands.command import Command, Line, Plan, StoppedError, Work, parse_line
-from deskhand.agents.commands.filing.moving import ORGANIZE, RENAME
-from deskhand.agents.commands.filing.shaping import CONVERT, MERGE, REPORT, TABLE
-from deskhand.agents.commands.reading.quoting import ACTIONS, BRIEF, RISKS
-from deskhand.agents.commands.reading.searching import DUPLICATES, FIND
-from deskhand.agents.commands.running import RUN, UNDO
+from deskhand.agents.commands.command import Line, Plan, StoppedError, Work, info_of, parse_line
+from deskhand.agents.commands.filing.moving import organize, rename
+from deskhand.agents.commands.filing.shaping import convert, merge, report, table
+from deskhand.agents.commands.reading.quoting import actions, brief, risks
+from deskhand.agents.commands.reading.searching import duplicates, find
+from deskhand.agents.commands.running import run, undo
 from deskhand.ports import Done, GiveUp, Move, Offload, Turn, Wishes
 from deskhand.protocol.tasks import Brief
 
@@ -27,22 +27,23 @@ def _help(work: Work) -> Plan:
     chosen = [command for command in COMMANDS if wanted in ("", command.name)]
     if not chosen:
         raise StoppedError(work.say("help.unknown", name=wanted))
-    said = [f"{one.info.usage}\n  {work.say(f'{one.name}.summary')}" for one in chosen]
+    said = [f"{one.usage}\n  {work.say(f'{one.name}.summary')}" for one in chosen]
     if wanted:
         said.append(f"  {work.say(f'{wanted}.details')}")
         said += [f"  · {each}" for each in work.say(f"{wanted}.examples").splitlines()]
     return Done(summary="\n".join(said))
 
 
-_READING: Final = (BRIEF, ACTIONS, RISKS, REPORT, FIND, DUPLICATES, RUN)
-_FILING: Final = (TABLE, MERGE, CONVERT, ORGANIZE, RENAME, UNDO)
-COMMANDS: Final[tuple[Command, ...]] = (*_READING, *_FILING, Command.of("help", _help))
+_READING: Final = (brief, actions, risks, report, find, duplicates, run)
+_FILING: Final = (table, merge, convert, organize, rename, undo)
+_PLANS: Final = {plan.__name__: plan for plan in (*_READING, *_FILING)} | {"help": _help}
+COMMANDS: Final = tuple(map(info_of, _PLANS))
 
 
 def complete(typed: str) -> list[str]:
     """Return how a line may go on, for shells: whole lines that begin with what was typed; none where anything may follow."""
     before, _, last = typed.rpartition(" ")
-    words, known = before.split(), {f"/{one.name}": one.info for one in COMMANDS}
+    words, known = before.split(), {f"/{one.name}": one for one in COMMANDS}
     ways = [*known]
     if words[:1] == ["/help"]:
         ways = [name[1:] for name in known]
@@ -64,7 +65,7 @@ class CommandAgent:
     name = "commands"
     hears = False
     """A plan cannot be guided: a person who tries is told so."""
-    commands = tuple(command.info for command in COMMANDS)
+    commands = COMMANDS
     """What a runner advertises."""
 
     def __init__(self, *, offload: Offload) -> None:
@@ -78,13 +79,12 @@ class CommandAgent:
             DeskhandError: ``unknown_command``, ``invalid``: the line itself is wrong.
         """
         line = replace(parse_line(brief.text, COMMANDS), at=brief.created_at)
-        command = next(each for each in COMMANDS if each.name == line.name)
-        return await self._offload(lambda: _replayed(command, line, history))
+        return await self._offload(lambda: _replayed(line, history))
 
 
-def _replayed(command: Command, line: Line, history: Sequence[Turn]) -> Move:
+def _replayed(line: Line, history: Sequence[Turn]) -> Move:
     work = Work(line=line, before=None, language=line.language)
-    moves = _moves(command, work)
+    moves = _moves(work)
     move = next(moves)
     for turn in history:
         if turn.move != move:
@@ -93,11 +93,11 @@ def _replayed(command: Command, line: Line, history: Sequence[Turn]) -> Move:
     return move
 
 
-def _moves(command: Command, work: Work) -> Generator[Wishes | Done | GiveUp, Turn]:
+def _moves(work: Work) -> Generator[Wishes | Done | GiveUp, Turn]:
     """Yield what a command does; after an end whose checks failed, anew with what the folder holds then."""
     while True:
         try:
-            end = yield from command.plan(work)
+            end = yield from _PLANS[work.line.name](work)
         except StoppedError as stopped:
             end = GiveUp(reasons=stopped.args)
         yield end

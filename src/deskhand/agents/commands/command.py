@@ -12,10 +12,10 @@ from __future__ import annotations
 import difflib
 import re
 import unicodedata
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import chain, count
-from typing import Final, Self, TypeVar
+from typing import Final, TypeVar
 
 from deskhand.agents.commands.values import number, objects, strings, words
 from deskhand.errors import Code, DeskhandError
@@ -53,40 +53,24 @@ class Line:
     at: str = "1970-01-01T00:00:00.000Z"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Command:
-    """One command; its words and options stand in ``commands.toml``, its sentences and examples in the catalogue.
+def info_of(name: str) -> CommandInfo:
+    """Return a command: its words and options stand in ``commands.toml``, its sentences and examples in the catalogue.
 
-    ``metavar`` says what its words are. The words of one that takes a ``line`` are a single operand, as it was typed.
-    An option without a metavar is a switch: ``options`` of the line holds 1 where it stands.
+    The words of one that takes a ``line`` are a single operand, as it was typed. An option without a metavar is a
+    switch: ``options`` of the line holds 1 where it stands.
     """
-
-    info: CommandInfo
-    metavar: str
-    plan: Callable[[Work], Plan]
-
-    @classmethod
-    def of(cls, name: str, plan: Callable[[Work], Plan]) -> Self:
-        """Return the command of this name."""
-        told = {**TYPED[name]}
-        metavar = told.pop("words")
-        options = tuple(map(OptionInfo.from_json, told.pop("options", ())))
-        typed = (f"[{f'--{option.name} {option.metavar}'.rstrip()}]" for option in options)
-        info = CommandInfo(
-            name=name,
-            summary=text(f"command.{name}.summary"),
-            summary_ko=text(f"command.{name}.summary", language="ko"),
-            usage=" ".join((f"/{name}", metavar, *typed)),
-            examples=tuple(each for language in LANGUAGES for each in examples(name, language)),
-            options=options,
-            **told,
-        )
-        return cls(info=info, metavar=metavar, plan=plan)
-
-    @property
-    def name(self) -> str:
-        """What is typed after the slash."""
-        return self.info.name
+    told = {**TYPED[name]}
+    expected, options = told.pop("words"), tuple(map(OptionInfo.from_json, told.pop("options", ())))
+    typed = (f"[{f'--{option.name} {option.metavar}'.rstrip()}]" for option in options)
+    return CommandInfo(
+        name=name,
+        summary=text(f"command.{name}.summary"),
+        summary_ko=text(f"command.{name}.summary", language="ko"),
+        usage=" ".join((f"/{name}", expected, *typed)),
+        examples=tuple(each for language in LANGUAGES for each in examples(name, language)),
+        options=options,
+        **told,
+    )
 
 
 def examples(name: str, language: str) -> list[str]:
@@ -94,7 +78,7 @@ def examples(name: str, language: str) -> list[str]:
     return text(f"command.{name}.examples", language=language).splitlines()
 
 
-def parse_line(given: str, commands: Sequence[Command]) -> Line:
+def parse_line(given: str, commands: Sequence[CommandInfo]) -> Line:
     """Return the line a text is.
 
     Raises:
@@ -111,22 +95,22 @@ def parse_line(given: str, commands: Sequence[Command]) -> Line:
         raise DeskhandError(Code.INVALID, f"the line is longer than {_LINE_CHARS_MAX} characters")
     if "\n" in line or "\r" in line:
         raise DeskhandError(Code.INVALID, "a command is one line; leave out the others")
-    if command.info.takes == "line":
+    if command.takes == "line":
         said, options = "".join(line.split(None, 1)[1:]), {}
         shell = ["sh", "-c", said] if _FOR_A_SHELL.search(said) else None
         operands = shell or [_DASHES.sub("--", word) for word in _tokens(said)]
     else:
         operands, options = _arguments(_tokens(line)[1:], command)
-    if not command.info.least <= len(operands) <= command.info.most:
-        missing = len(operands) < command.info.least
-        wrong = f"{command.metavar} is missing" if missing else f"too many words: {operands[-1]}"
-        raise _invalid(wrong, command, command.metavar)
+    if not command.least <= len(operands) <= command.most:
+        missing, expected = len(operands) < command.least, TYPED[name]["words"]
+        wrong = f"{expected} is missing" if missing else f"too many words: {operands[-1]}"
+        raise _invalid(wrong, command, expected)
     language = "ko" if re.search("[가-힣]", line) else "en"
     return Line(name=name, operands=tuple(operands), options=options, language=language)
 
 
-def _arguments(tokens: Sequence[str], command: Command) -> tuple[list[str], dict[str, str | int]]:
-    known = {option.name: option for option in command.info.options}
+def _arguments(tokens: Sequence[str], command: CommandInfo) -> tuple[list[str], dict[str, str | int]]:
+    known = {option.name: option for option in command.options}
     operands, options, rest = list[str](), dict[str, str | int](), [*tokens]
     while rest:
         token = rest.pop(0)
@@ -175,8 +159,8 @@ def _tokens(line: str) -> list[str]:
     return [_QUOTED.sub(lambda hit: hit[0][1:-1], token) for token in _TOKEN.findall(line)]
 
 
-def _invalid(wrong: str, command: Command, field: str) -> DeskhandError:
-    return DeskhandError(Code.INVALID, f"{wrong}. Usage: {command.info.usage}", field=field)
+def _invalid(wrong: str, command: CommandInfo, field: str) -> DeskhandError:
+    return DeskhandError(Code.INVALID, f"{wrong}. Usage: {command.usage}", field=field)
 
 
 class StoppedError(Exception):

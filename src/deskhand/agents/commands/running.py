@@ -12,7 +12,7 @@ import re
 import shlex
 from typing import Final
 
-from deskhand.agents.commands.command import Command, Plan, Work
+from deskhand.agents.commands.command import Plan, Work
 from deskhand.agents.commands.values import named, number, objects, sized, strings, words
 from deskhand.ports import Done, GiveUp, Wishes
 from deskhand.protocol.wire import Json, JsonObject
@@ -21,7 +21,7 @@ _OUTPUT_CHARS_MAX: Final = 8000
 _FILES_SHOWN_MAX: Final = 30
 
 
-def _run(work: Work) -> Plan:
+def run(work: Work) -> Plan:
     """Run once, say what came of it, look at its status and its files again."""
     line = work.line
     for_shell = line.operands[:2] == ("sh", "-c")
@@ -54,9 +54,6 @@ def _run(work: Work) -> Plan:
     return Done(summary=work.say("run.done", what=shown), say=told, checks=checks)
 
 
-RUN: Final = Command.of("run", _run)
-
-
 def _output(value: JsonObject, work: Work) -> list[str]:
     """Return the end of the output, where a program says what was wrong."""
     output = words(value, "output").rstrip("\n")
@@ -73,7 +70,7 @@ def _fact(change: JsonObject) -> Json:
     return {"path": words(change, "path"), **fact}
 
 
-def _undo(work: Work) -> Plan:
+def undo(work: Work) -> Plan:
     """Take back, and look at every name again."""
     options, (task,) = work.line.options, work.line.operands
     if work.before is not None:
@@ -87,6 +84,3 @@ def _undo(work: Work) -> Plan:
     shown += work.more("find.more", len(stays) - _FILES_SHOWN_MAX)
     summary = work.say("undo.done", count=count, stays=len(stays))
     return Done(summary=summary, say="\n".join(shown), checks=checks)
-
-
-UNDO: Final = Command.of("undo", _undo)

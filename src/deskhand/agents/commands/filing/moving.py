@@ -17,7 +17,7 @@ from itertools import count
 from pathlib import PurePosixPath
 from typing import Final, NamedTuple
 
-from deskhand.agents.commands.command import Command, Plan, Steps, StoppedError, Work
+from deskhand.agents.commands.command import Plan, Steps, StoppedError, Work
 from deskhand.agents.commands.values import named, number, objects, words
 from deskhand.core.dates import date_in
 from deskhand.ports import Done, GiveUp, Wishes
@@ -42,7 +42,7 @@ class _File(NamedTuple):
     """What its name says, else that of its last change."""
 
 
-def _organize(work: Work) -> Plan:
+def organize(work: Work) -> Plan:
     """List, decide, move."""
     work = work.about(work.line.operands[0])
     files, taken = yield from _listed(work)
@@ -56,7 +56,7 @@ def _organize(work: Work) -> Plan:
     return (yield from _move_all(pairs, work))
 
 
-def _rename(work: Work) -> Plan:
+def rename(work: Work) -> Plan:
     """List, make the names, move."""
     work = work.about(*work.line.operands)
     pattern, old, new = _asked(work)
@@ -75,10 +75,6 @@ def _rename(work: Work) -> Plan:
             raise StoppedError(work.say("rename.no_name", path=file.path, name=made))
         pairs[str(file.path)] = _free(file.path.parent / made, ending, taken)
     return (yield from _move_all({path: to for path, to in pairs.items() if to != path}, work))
-
-
-ORGANIZE: Final = Command.of("organize", _organize)
-RENAME: Final = Command.of("rename", _rename)
 
 
 def _listed(work: Work) -> Steps[tuple[list[_File], set[str]]]:

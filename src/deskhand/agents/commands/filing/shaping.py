@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from deskhand.agents.commands.command import TYPED, Command, Plan, Steps, StoppedError, Work
+from deskhand.agents.commands.command import TYPED, Plan, Steps, StoppedError, Work
 from deskhand.agents.commands.values import ending_of, objects, plain, stem_of, strings, words
 from deskhand.ports import Done
 from deskhand.protocol.wire import JsonObject
@@ -25,7 +25,7 @@ _KINDS: Final[dict[str, str]] = {end: kind for kind, ends in _FORMS["read"].item
 _MERGED_MAX: Final = 20
 
 
-def _table(work: Work) -> Plan:
+def table(work: Work) -> Plan:
     """Write, compute anew."""
     said, paths = work.line.options, work.line.operands
     work = work.about(" ".join(map(str, said.values())) or paths[0])
@@ -38,7 +38,7 @@ def _table(work: Work) -> Plan:
     return (yield from _made(work, "write_table", wanted, given, "table.done"))
 
 
-def _report(work: Work) -> Plan:
+def report(work: Work) -> Plan:
     """Write, add up again."""
     by = work.option("by")
     work = work.about(by or work.line.operands[0])
@@ -49,7 +49,7 @@ def _report(work: Work) -> Plan:
     return (yield from _made(work, "write_report", wanted, given, "report.done"))
 
 
-def _merge(work: Work) -> Plan:
+def merge(work: Work) -> Plan:
     """List, see of which kind they are, write, look again."""
     work = work.about(*work.line.operands)
     paths = yield from _files(work)
@@ -80,7 +80,7 @@ def _merge(work: Work) -> Plan:
     return (yield from _made(work, "write_document", wanted, given, "merge.text", copied=paths))
 
 
-def _convert(work: Work) -> Plan:
+def convert(work: Work) -> Plan:
     """Each on its own: read, write, look again."""
     *paths, said = work.line.operands
     work, to = work.about(*paths), said.casefold().lstrip(".")
@@ -98,12 +98,6 @@ def _convert(work: Work) -> Plan:
     told = "\n".join(dict.fromkeys(end.say for end in ends if end.say))
     summary = "\n".join(end.summary for end in ends)
     return Done(summary=summary, outputs=outputs, checks=checks, say=told)
-
-
-TABLE: Final = Command.of("table", _table)
-REPORT: Final = Command.of("report", _report)
-MERGE: Final = Command.of("merge", _merge)
-CONVERT: Final = Command.of("convert", _convert)
 
 
 def _made(

@@ -24,7 +24,7 @@ from functools import lru_cache
 from itertools import zip_longest
 from typing import Final, NamedTuple
 
-from deskhand.agents.commands.command import TYPED, Command, Plan, Steps, StoppedError, Work
+from deskhand.agents.commands.command import TYPED, Plan, Steps, StoppedError, Work
 from deskhand.agents.commands.values import ending_of, number, objects, plain, strings, words
 from deskhand.core.quotes import Quote, cut, quotable, show
 from deskhand.core.wording import wording
@@ -179,7 +179,7 @@ class _Pick(NamedTuple):
     score: float
 
 
-def _brief(work: Work) -> Plan:
+def brief(work: Work) -> Plan:
     """List, read, choose, write, read again."""
     found = yield from read_notes(work, "briefing.md")
     page, picks, left = _composed(found)
@@ -189,9 +189,6 @@ def _brief(work: Work) -> Plan:
     done = yield from found.write(page, key, pages=count, lines=len(picks))
     said = found.work.more("brief.actions_left", len(left))
     return replace(done, summary=done.summary + "".join(said))
-
-
-BRIEF: Final = Command.of("brief", _brief)
 
 
 def _composed(found: Found) -> tuple[str, list[_Pick], list[_Pick]]:
@@ -293,7 +290,7 @@ _LINES_SHOWN_MAX: Final = 8
 """Of one risk."""
 
 
-def _actions(work: Work) -> Plan:
+def actions(work: Work) -> Plan:
     """List, read, pick out, write, read again."""
     found = yield from read_notes(work, "actions.md")
     work, owner, due = found.work, work.option("owner"), "due" in work.line.options
@@ -327,9 +324,6 @@ def _actions(work: Work) -> Plan:
     return (yield from found.write(page, "actions.found", **counts))
 
 
-ACTIONS: Final = Command.of("actions", _actions)
-
-
 @lru_cache(maxsize=2)  # a plan is thought anew for every move
 def _every(notes: tuple[Note, ...]) -> list[Action]:
     return [action for note in notes for action in actions_in(note.lines, note.path)]
@@ -342,7 +336,7 @@ def _row(action: Action) -> str:
     return show(quote, action.owner or "–", f"{action.due or '–'}{beside}")
 
 
-def _risks(work: Work) -> Plan:
+def risks(work: Work) -> Plan:
     """Read, look for every pattern, write, read again."""
     found = yield from read_notes(work, "risks.md")
     work, notes = found.work, found.notes
@@ -367,9 +361,6 @@ def _risks(work: Work) -> Plan:
     blocks += [f"{note.path}: {'; '.join(note.remarks)}" for note in notes if note.remarks]
     page = found.page(work.say("risks.title", **counts), *blocks)
     return (yield from found.write(page, "risks.found", **counts))
-
-
-RISKS: Final = Command.of("risks", _risks)
 
 
 @lru_cache(maxsize=2)  # a plan is thought anew for every move

@@ -12,7 +12,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Final
 
-from deskhand.agents.commands.command import Command, Plan, StoppedError, Work
+from deskhand.agents.commands.command import Plan, StoppedError, Work
 from deskhand.agents.commands.values import named, number, objects, sized, strings, words
 from deskhand.clock import unstamp
 from deskhand.core.dates import period_in
@@ -29,7 +29,7 @@ _MOVED_MAX: Final = 150
 """A task has so many steps; the others are for the next one."""
 
 
-def _find(work: Work) -> Plan:
+def find(work: Work) -> Plan:
     """Look, say what was found, look at that again."""
     wish, days = _wish(work)
     asked, endings = strings(wish, "words"), strings(wish, "endings")
@@ -60,9 +60,6 @@ def _find(work: Work) -> Plan:
     return Done(summary=summary, say=told, checks=work.file_checks(facts))
 
 
-FIND: Final = Command.of("find", _find)
-
-
 def _wish(work: Work) -> tuple[JsonObject, str]:
     """Return what to look for, and the days among it in words; a quoted phrase is looked for whole."""
     phrases = [operand for operand in work.line.operands if " " in operand]
@@ -82,7 +79,7 @@ def _wish(work: Work) -> tuple[JsonObject, str]:
     return wish, work.say("find.days", first=period.first, last=last)
 
 
-def _duplicates(work: Work) -> Plan:
+def duplicates(work: Work) -> Plan:
     """Compare, move if asked to, say, compare again."""
     path = work.line.operands[0]
     value = yield from work.ask("find_duplicates", "find_duplicates", {"path": path}, path=path)
@@ -122,9 +119,6 @@ def _duplicates(work: Work) -> Plan:
     if failed:
         return GiveUp(reasons=(*failed[:_COPIES_SHOWN_MAX], summary), say=told)
     return Done(summary=summary, say=told, checks=work.file_checks(facts))
-
-
-DUPLICATES: Final = Command.of("duplicates", _duplicates)
 
 
 def _shown(group: JsonObject, moved: set[str], work: Work) -> list[str]:
