@@ -60,7 +60,7 @@ FILES: Files = {
     "a.pdf": papers.pdf("Page one"),
     "a.txt": "x\n",
     "a.csv": "n,v\na,1\nb,2\n",
-    "a.xlsx": workbooks.build([("A", [[workbooks.Cell(value=3)]])]),
+    "a.xlsx": workbooks.build([("A", [[3]])]),
 }
 
 

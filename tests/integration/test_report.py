@@ -20,7 +20,7 @@ from deskhand.tools.registry import standard_tools
 from deskhand.tools.tables import columns
 from deskhand.tools.tables.columns import recognise, value_of
 from deskhand.tools.tables.reading import Amount, Style, read
-from deskhand.tools.workbooks import Cell, Value
+from deskhand.tools.workbooks import Value
 from deskhand.tools.writing import reporting
 from tests.driven import Driven, brief_of, checked, drive, offloaded, place_of, replays
 
@@ -352,12 +352,7 @@ async def test_report_and_check_agree_without_sharing_code(rows: list[tuple[str,
 
 
 def _built(pages: dict[str, list[list[Value]]]) -> bytes:
-    def cell(value: Value) -> Cell:
-        if isinstance(value, Decimal):
-            return Cell(value=value)
-        return Cell(value=value if isinstance(value, int) or value is None else str(value))
-
-    return workbooks.build((name, [[cell(value) for value in row] for row in rows]) for name, rows in pages.items())
+    return workbooks.build(pages.items())
 
 
 async def test_a_figure_computed_wrongly_fails_the_check(monkeypatch: pytest.MonkeyPatch) -> None:

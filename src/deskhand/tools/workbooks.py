@@ -10,7 +10,6 @@ import io
 import re
 import zipfile
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from datetime import date, datetime, time
 from decimal import Decimal
 from itertools import chain, islice, zip_longest
@@ -31,49 +30,55 @@ UNPACKED_BYTES_MAX: Final = 512 * 1024**2
 CELLS_READ_MAX: Final = 500_000
 _EXACT_DIGITS: Final = 15
 
-Value = None | bool | int | str | Decimal | date
+Value = None | bool | int | float | str | Decimal | date
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Cell:
-    """One cell; a number that a cell cannot hold exactly becomes text."""
+class Bold(str):
+    """A text in bold."""
 
-    value: str | int | Decimal | date | None
-    percent: bool = False
-    bold: bool = False
+    __slots__ = ()
 
 
-def build(sheets: Iterable[tuple[str, Iterable[Sequence[Cell]]]]) -> bytes:
-    """Return an xlsx file of sheets, columns as wide as what begins them; the same sheets give the same bytes."""
+class Percent(Decimal):
+    """A number that is shown as a share of a hundred."""
+
+    __slots__ = ()
+
+
+def build(sheets: Iterable[tuple[str, Iterable[Sequence[Value]]]]) -> bytes:
+    """Return an xlsx file of sheets, columns as wide as what begins them; the same sheets give the same bytes.
+
+    A number that a cell cannot hold exactly becomes text.
+    """
     book = Workbook(write_only=True)
-    for title, cells in sheets:
+    for title, values in sheets:
         # Three letters less than may be: a name that stands twice gets a number.
-        name, rows = _NOT_IN_NAMES.sub(" ", title).strip("' ")[:28], iter(cells)
+        name, rows = _NOT_IN_NAMES.sub(" ", title).strip("' ")[:28], iter(values)
         page, first = book.create_sheet(name or None), [*islice(rows, 200)]
         page.freeze_panes = "A2"
         for place, column in enumerate(zip_longest(*first), start=1):
-            width = 2 + max(6, *(len(str(cell.value)) for cell in column if cell))
+            width = 2 + max(6, *(len(str(value or "")) for value in column))
             page.column_dimensions[get_column_letter(place)].width = min(60, width)
         for row in chain(first, rows):
-            page.append([_made(page, cell) for cell in row])
+            page.append([_made(page, value) for value in row])
     raw = io.BytesIO()
     book.save(raw)
     return settled(raw.getvalue())
 
 
-def table_rows(columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> Iterator[Sequence[Cell]]:
+def table_rows(columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> Iterator[Sequence[Value]]:
     """Return a header and the cells of a table: what was understood as numbers or dates, the rest as it is written."""
-    yield [Cell(value=column.name, bold=True) for column in columns]
+    yield [Bold(column.name) for column in columns]
     for row in rows:
         yield [*map(_table_cell, row, columns)]
 
 
-def _table_cell(cell: str, column: Column) -> Cell:
+def _table_cell(cell: str, column: Column) -> Value:
     """What was understood becomes a number or date; everything else stays as it was written."""
     found = value_of(cell, column)
     if found is None or (":" in cell and column.dated):
-        return Cell(value=(cell.strip() or None) if is_missing(cell) else cell)
-    return Cell(value=found, percent=column.kind == "percent")
+        return (cell.strip() or None) if is_missing(cell) else cell
+    return Percent(found) if column.kind == "percent" and isinstance(found, Decimal) else found
 
 
 def cells(data: bytes) -> dict[str, list[list[Value]]]:
@@ -109,33 +114,35 @@ def neutral(text: str) -> str:
     return f"'{clean}" if clean.startswith(_STARTERS) else clean
 
 
-def _made(page: WriteOnlyWorksheet, cell: Cell) -> object:
+def _made(page: WriteOnlyWorksheet, said: Value) -> object:
     """Return the library's cell, or a plain value where that is all."""
-    value, form = exact(cell), None
+    value, form = exact(said), None
     if isinstance(value, str):
-        value = neutral(value)
+        value = neutral(value) or None
     elif isinstance(value, date):
         value, form = datetime.combine(value, time()), "yyyy-mm-dd"
     elif value is not None:
-        decimals = "0" * min(6, places(cell.value)) if isinstance(cell.value, Decimal) else ""
-        form = f"#,##0{'.' * bool(decimals)}{decimals}"
-        form = f"{form.removeprefix('#,##')}%" if cell.percent else form
-    if form is None and not cell.bold:
+        decimals = "0" * min(6, places(said)) if isinstance(said, Decimal) else ""
+        form = f"{'0' if isinstance(said, Percent) else '#,##0'}{'.' * bool(decimals)}{decimals}"
+        form += "%" * isinstance(said, Percent)
+    if form is None and not isinstance(said, Bold):
         return value
     made = WriteOnlyCell(page, value=value)
     made.number_format = form or "General"
-    made.font = Font(bold=cell.bold)
+    made.font = Font(bold=isinstance(said, Bold))
     return made
 
 
-def exact(cell: Cell) -> str | int | float | date | None:
+def exact(value: Value) -> str | int | float | date | None:
     """Return what a double holds exactly as a number; anything else stays what it is."""
-    if not isinstance(cell.value, Decimal):
-        return cell.value
-    digits = "".join(map(str, cell.value.as_tuple().digits)).strip("0")
+    if isinstance(value, float):
+        value = Decimal(repr(value))
+    if not isinstance(value, Decimal):
+        return value
+    digits = "".join(map(str, value.as_tuple().digits)).strip("0")
     if len(digits) > _EXACT_DIGITS:
-        return f"{cell.value:f}"
-    number = cell.value.scaleb(-2) if cell.percent else cell.value
+        return f"{value:f}"
+    number = value.scaleb(-2) if isinstance(value, Percent) else value
     return int(number) if number == number.to_integral_value() else float(number)
 
 

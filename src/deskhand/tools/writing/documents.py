@@ -13,7 +13,6 @@ import json
 from base64 import b64decode
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from decimal import Decimal
 from email.message import EmailMessage
 from functools import partial
 from itertools import chain
@@ -149,14 +148,12 @@ def _word(wish: wishes.WriteDocument) -> bytes:
 
 
 def _workbook(wish: wishes.WriteDocument) -> bytes:
-    from deskhand.tools.workbooks import Cell, build
+    from deskhand.tools.workbooks import Bold, build
 
-    def cell(said: str | float | None, *, bold: bool) -> Cell:
-        value = Decimal(repr(said)) if isinstance(said, float) else None if said == "" else said
-        return Cell(value=value, bold=bold)
-
+    tables = ((one.name, *one.rows) for one in _tables(wish))
     return build(
-        (one.name, [[cell(v, bold=not n) for v in row] for n, row in enumerate(one.rows)]) for one in _tables(wish)
+        (name, [[Bold(said) if isinstance(said, str) else said for said in head], *rows])
+        for name, head, *rows in tables
     )
 
 

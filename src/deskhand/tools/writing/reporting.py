@@ -16,11 +16,11 @@ from deskhand.texts import language_of, text
 from deskhand.tools.tables.columns import EXACT, Column, Read, number_of, value_of
 from deskhand.tools.tables.reading import Table, amount, is_missing, places
 from deskhand.tools.tables.shaping import Figures, Grid, Made, shape
-from deskhand.tools.workbooks import Cell, build, table_rows
+from deskhand.tools.workbooks import Bold, Percent, Value, build, table_rows
 
 _DELIMITERS: Final = {",": "comma", ";": "semicolon", "\t": "tab", "|": "bar"}
 _MEASURES: Final = ("sum", "average", "minimum", "maximum")
-_Rows = Iterator[Sequence[Cell]]
+_Rows = Iterator[Sequence[Value]]
 
 
 def report(path: str, table: Table, wish: Shape, *, language: str, read: Read = number_of) -> Made:
@@ -74,10 +74,6 @@ def _measured(column: Column, table: Table, read: Read) -> dict[str, Decimal]:
     }
 
 
-def _row(*said: str | int | Decimal | Cell | None, bold: bool = False) -> Sequence[Cell]:
-    return [each if isinstance(each, Cell) else Cell(value=each, bold=bold) for each in said]
-
-
 @dataclass(frozen=True, slots=True)
 class _Told:
     """What is said of a table, row by row."""
@@ -90,27 +86,29 @@ class _Told:
     def say(self, key: str, **values: object) -> str:
         return text(f"command.report.{key}", language=self.language, **values)
 
+    def heads(self, *keys: str) -> Sequence[Bold]:
+        return [Bold(self.say(key)) for key in keys]
+
     @property
     def rows_max(self) -> int:
         return min(20_000, 300_000 // len(self.columns))
 
     def summary(self, found: Sequence[tuple[Column, Figures]]) -> _Rows:
         """Say how many rows there are, and of each column how many values and what they come to."""
-        rows, heads = len(self.table.rows), ("column", "count", "missing", *_MEASURES)
-        yield _row(self.say("title", path=self.path), bold=True)
-        yield _row(self.say("rows"), rows)
+        rows = len(self.table.rows)
+        yield [Bold(self.say("title", path=self.path))]
+        yield [self.say("rows"), rows]
         yield []
-        yield _row(*(self.say(f"head.{head}") for head in heads), bold=True)
+        yield self.heads(*(f"head.{head}" for head in ("column", "count", "missing", *_MEASURES)))
         for column, figures in found:
-            form, shown = column.kind == "percent", (figures.get(measure) for measure in _MEASURES)
-            cells = (each and Cell(value=each, percent=form) for each in shown)
-            count = int(figures["count"])
-            yield _row(column.name, count, rows - count, *cells)
+            kind, count = Percent if column.kind == "percent" else Decimal, int(figures["count"])
+            shown = (kind(figures[measure]) if measure in figures else None for measure in _MEASURES)
+            yield [column.name, count, rows - count, *shown]
 
     def groups(self, groups: Grid) -> _Rows:
         """Say of each group how many rows it has and their sums."""
         yield []
-        yield _row(self.say("by", column=groups.columns[0].name), bold=True)
+        yield [Bold(self.say("by", column=groups.columns[0].name))]
         yield from table_rows(groups.columns, groups.rows)
 
     def file(self) -> _Rows:
@@ -128,13 +126,12 @@ class _Told:
             said["data_cut"] = self.say("first_rows", count=self.rows_max)
         if table.totals:
             said["totals_row"] = self.say("line", line=table.totals.line)
-        yield _row(self.say("notes_title"), bold=True)
-        yield from (_row(self.say(f"note.{key}"), value) for key, value in said.items() if value)
+        yield self.heads("notes_title")
+        yield from ([self.say(f"note.{key}"), value] for key, value in said.items() if value)
 
     def read(self) -> _Rows:
         """Say as what each column was read, and what in it somebody should look at."""
-        heads = ("head.column", "note.read_as", "note.look_at")
-        yield _row(*map(self.say, heads), bold=True)
+        yield self.heads("head.column", "note.read_as", "note.look_at")
         for column in self.columns:
             cells = [(row.line, row.cells[column.index]) for row in self.table.rows]
             values = [value_of(cell, column) for _, cell in cells]
@@ -155,7 +152,7 @@ class _Told:
                 shown = ", ".join(unread[:5])
                 look.append(self.say("unreadable", count=len(unread), shown=shown))
             said = ", ".join(filter(None, [*read, column.currency]))
-            yield _row(column.name, said, "; ".join(look) or None)
+            yield [column.name, said, "; ".join(look)]
 
     def left_out(self, figures: Sequence[tuple[Column, Figures]]) -> _Rows:
         """Say what a totals row says that adds up otherwise or the same, and which rows are in no sum."""
@@ -165,10 +162,9 @@ class _Told:
             if said and "sum" in found:
                 key = "totals_equal" if said.value == found["sum"] else "totals_differ"
                 values = {"said": f"{said.value:f}", "found": f"{found['sum']:f}"}
-                yield _row(column.name, self.say(key, **values))
+                yield [column.name, self.say(key, **values)]
         if skipped := self.table.skipped:
-            count = self.say("note.skipped", count=len(skipped))
-            yield _row(count, self.say("note.why"), bold=True)
+            yield [Bold(self.say("note.skipped", count=len(skipped))), *self.heads("note.why")]
             for row in skipped[:50]:
                 why = {"fields": len(row.cells), "width": len(self.columns)}
-                yield _row(self.say("line", line=row.line), self.say("skipped.width", **why))
+                yield [self.say("line", line=row.line), self.say("skipped.width", **why)]

@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from typing import Final
 
 from docx import Document
@@ -24,35 +23,9 @@ _BREAKS: Final = {"softbreak": " ", "hardbreak": "\n"}
 _UNHOLDABLE: Final = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Block:
-    """A paragraph of a ``tag`` with its ``text``, or a table with the texts of its cells."""
-
-    tag: str
-    text: Token
-    rows: list[list[Token]] = field(default_factory=list[list[Token]])
-
-
 def word(markdown: str) -> bytes:
     """Return a docx file."""
-    document = Document()
-    for block in blocks(markdown):
-        if block.rows:
-            _table(document, block.rows)
-        elif block.tag[1:].isdigit():
-            _fill(document.add_heading(level=int(block.tag[1:])), block.text)
-        elif block.tag == "code":
-            document.add_paragraph(block.text.content.rstrip("\n"), style="No Spacing")
-        else:
-            _fill(document.add_paragraph(style=_STYLES.get(block.tag)), block.text)
-    raw = io.BytesIO()
-    document.save(raw)
-    return settled(raw.getvalue())
-
-
-def blocks(markdown: str) -> Iterator[Block]:
-    """Yield what stands in a text, from its beginning to its end."""
-    around, rows = list[str](), list[list[Token]]()
+    document, around, rows = Document(), list[str](), list[list[Token]]()
     for token in MarkdownIt("commonmark").enable("table").parse(_UNHOLDABLE.sub("", markdown)):
         if token.nesting > 0:
             around.append(token.tag)
@@ -60,15 +33,26 @@ def blocks(markdown: str) -> Iterator[Block]:
         elif token.nesting < 0:
             around.pop()
             if token.tag == "table":
-                yield Block(tag="table", text=token, rows=rows)
+                _table(document, rows)
                 rows = []
         elif token.type != "inline":
-            yield from [Block(tag="code", text=token)] if token.content else []
+            if token.content:
+                document.add_paragraph(token.content.rstrip("\n"), style="No Spacing")
         elif around[-1] in ("th", "td"):
             rows[-1].append(token)
         else:
-            styled = (tag for tag in reversed(around) if tag in _STYLES)
-            yield Block(tag=next(styled, "p") if around[-1] == "p" else around[-1], text=token)
+            _fill(_paragraph(document, around), token)
+    raw = io.BytesIO()
+    document.save(raw)
+    return settled(raw.getvalue())
+
+
+def _paragraph(document: Word, around: Sequence[str]) -> Paragraph:
+    """Begin what stands in a heading, else in the innermost list or quote."""
+    level = around[-1].removeprefix("h")
+    if level.isdigit():
+        return document.add_heading(level=int(level))
+    return document.add_paragraph(style=next((_STYLES[tag] for tag in reversed(around) if tag in _STYLES), None))
 
 
 def _table(document: Word, rows: Sequence[Sequence[Token]]) -> None:
