@@ -29,6 +29,7 @@ acts = st.builds(
     mode=st.sampled_from((None, *FolderMode)),
     wall=st.sampled_from(get_args(Wall)),
     protected=st.booleans(),
+    narrowed=st.booleans(),
     folder=st.none() | _folders,
     path=st.just("") | _paths,
     deep=st.booleans(),

@@ -14,12 +14,14 @@ from deskhand.egress.broker import Broker
 from deskhand.permissions.evaluate import Policy
 from deskhand.permissions.rules import Decision
 from deskhand.ports import Done, Place, ToolCall
-from deskhand.protocol.events import SettingChanged
+from deskhand.protocol.events import FolderPut, SettingChanged
+from deskhand.protocol.objects import Folder as KnownFolder
 from deskhand.protocol.objects import FolderMode
 from deskhand.protocol.tasks import Label
 from deskhand.runner.gate import Gate, Ruling, Scope
 from deskhand.runner.owner.policy import FILE, policy_now, policy_text, write_policy
 from deskhand.testing.agents import Obedient, call, wish
+from deskhand.testing.links import RUNNER
 from deskhand.tools.beneath import Folder
 from deskhand.tools.registry import standard_tools
 from tests.laptop import Box, Laptop, inline, until
@@ -28,6 +30,7 @@ from tests.ruling import rule_of
 WRITE = call("write_file", path="a.md", content="x")
 AGAIN = call("write_file", path="b.md", content="y")
 RUN = call("run_command", "list it", argv=["ls", "-l"])
+UNDO = call("undo_files", task="tsk_1")
 END = Done(summary="x")
 HOSTS = ("docs.example.org", "GET github.com/")
 
@@ -181,6 +184,35 @@ async def test_always_is_not_offered_where_it_would_not_hold(root: Path) -> None
 
     assert (bare.decision, bare.risk, bare.pattern) == (Decision.ASK, "high", None)
     assert (asked.decision, asked.pattern) == (Decision.ASK, None)
+
+
+async def test_to_undo_is_asked_each_time(root: Path) -> None:
+    """What was taken back cannot be had again: no always is offered, and no line allows it (AP-10)."""
+    asked = await ruling(root, UNDO)
+    allowed = await ruling(root, UNDO, "allow undo_files", "allow *", mode=FolderMode.TRUSTED)
+
+    assert (asked.decision, asked.rule, asked.pattern) == (Decision.ASK, "undoing", None)
+    assert (allowed.decision, allowed.rule) == (Decision.ASK, "undoing")
+
+
+async def test_a_line_allows_nothing_that_a_phone_narrowed_to_a_question(tmp_path: Path) -> None:
+    """RO-05: of the owner's line and the stricter mode that was set later elsewhere the stricter one holds."""
+    laptop = Laptop(tmp_path, [Obedient([wish(WRITE), END])])
+    folder = laptop.grant(FolderMode.WORKSPACE)
+    write_policy(laptop.home, f"allow write_file folder={laptop.folder}\n")
+    known = {"id": folder.id, "runner": RUNNER, "root": folder.root, "label": "w", "mode": "ask"}
+
+    async with laptop:
+        laptop.hub.tell(FolderPut(folder=KnownFolder.from_json(known)))
+        task = laptop.hub.assign("x", agent="scripted", folder=folder.id)
+        await until(laptop.hub.approvals)
+        (asked,) = laptop.hub.approvals()
+        before = (laptop.folder / "a.md").exists()
+        laptop.hub.decide(asked, "allow")
+        await laptop.finish(task)
+
+    assert (asked.rule, "always" in asked.scopes, before) == ("narrowed", False, False)
+    assert (laptop.folder / "a.md").exists()
 
 
 async def test_a_yes_for_always_becomes_a_line_that_can_be_taken_back(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -15,6 +16,7 @@ from deskhand.protocol.tasks import Action
 from tests.ruling import WIDTH, acts, policies, rules
 
 MODES = (None, *FolderMode)
+NARROWED: dict[str, Any] = {"narrowed": True, "where": "folder", "verb": "write"}
 
 
 def act(verb: Verb, where: Where = "folder", mode: FolderMode | None = None) -> Act:
@@ -62,6 +64,14 @@ def test_no_line_lifts_a_wall(one: Act, policy: Policy) -> None:
 
     if alone.rule in {wall.name for wall in WALLS}:
         assert judge(one, policy) == alone
+
+
+@given(acts, policies)
+def test_no_line_silences_a_firm_question(one: Act, policy: Policy) -> None:
+    """To undo, and what was narrowed to a question since, is asked at least, whatever a line allows (RO-05)."""
+    firm = replace(one, tool="undo_files") if one.mode is not FolderMode.ASK else replace(one, **NARROWED)
+
+    assert judge(firm, policy).decision is not Decision.ALLOW
 
 
 @given(acts, policies)

@@ -20,6 +20,8 @@ _LIGHT_TO_HEAVY: Final = (Decision.ALLOW, Decision.ASK, Decision.DENY)
 
 WALLS: Final = built_in("walls")
 """Denials that no line lifts."""
+FIRM: Final = built_in("firm")
+"""What is asked even where a line of the owner allows it."""
 FREE: Final = built_in("free")
 """What holds where no line of the owner speaks."""
 
@@ -56,10 +58,10 @@ def judge(act: Act, policy: Policy) -> Judgement:
         return wall
     if policy.broken and act.verb != "read":
         return Judgement(decision=Decision.DENY, rule="broken", line=policy.broken)
-    own = weigh(policy.lines, act, "policy")
+    own, firm = weigh(policy.lines, act, "policy"), weigh(FIRM, act)
     # A denial that might be reached only narrows what would be without it.
-    base = None if own and own.rule == "policy" else weigh(FREE, act) or SILENCE
-    return heaviest_of(filter(None, [own, base, weigh(policy.account, act, "account")]))
+    base = None if own and own.rule == "policy" else firm or weigh(FREE, act) or SILENCE
+    return heaviest_of(filter(None, [firm, own, base, weigh(policy.account, act, "account")]))
 
 
 def lasting(acts: Sequence[Act], policy: Policy, *, until: str) -> str | None:

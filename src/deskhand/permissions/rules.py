@@ -44,7 +44,7 @@ class Act:
     """One wish as the rules see it.
 
     ``mode`` is the effective mode: the narrowest of the runner's own file, the hub and the task; without one the
-    folder may not be used (any more). ``folder`` is its root, ``path`` lies beneath it (or beneath the results place);
+    folder may not be used (any more); ``narrowed`` if that file alone would say more. ``folder`` is its root, ``path`` lies beneath it (or beneath the results place);
     of a directory it means all below: ``deep``. ``host`` has a port where that is not the default one. ``untrusted``
     and ``leak`` are the facts of the task so far, ``day`` is today.
     """
@@ -65,6 +65,7 @@ class Act:
     kind: Kind = "safe"
     untrusted: bool = False
     leak: bool = False
+    narrowed: bool = False
     day: str = ""
 
     @property

@@ -63,6 +63,8 @@ class Scope:
     """Returns the place for an effect that was permitted in this mode, which each of its changes looks at again."""
     begins: Callable[[int], None] = lambda _: None
     """Is told which step of the task has its effect next."""
+    narrowed: Callable[[FolderMode], bool] = lambda _: False
+    """Says whether its folder's own file would let more happen than that mode."""
     mixed: Callable[[], bool] = lambda: False
     """Says whether others write in the folder, too."""
     facts: Callable[[], Label] = Label
@@ -153,7 +155,8 @@ class Gate:
         known = scope.facts()
         look = bool(policy.lines or policy.account)
         about = partial(_act, tool, call, now=(place, mode), look=look)
-        acts = [replace(about(one), day=day) for one in targets]
+        narrowed = mode is FolderMode.ASK and scope.narrowed(mode)
+        acts = [replace(about(one), day=day, narrowed=narrowed) for one in targets]
         besides: tuple[str, ...] = _said(tool, "sources", call.arguments) or ()
         paths = (str((place.folder or place.results).root / rel) for rel in besides)
         acts += [replace(about(path), day=day, verb="read") for path in paths]

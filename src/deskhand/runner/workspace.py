@@ -87,6 +87,7 @@ class Workspaces:
                 place=place,
                 folder=brief.folder,
                 mode=lambda: self._mode(brief),
+                narrowed=lambda now: self._parts.ceiling.mode(brief.folder or "", brief) is not now,
                 mixed=lambda: self._mixed(brief),
                 made=made,
                 begins=begins,
