@@ -88,9 +88,7 @@ class Reading(Wish):
     """``"from": "results"`` reads back what the task wrote, instead of the folder it works on."""
 
     source: Literal["folder", "results"] = Field(
-        default="folder",
-        alias="from",
-        description='"folder": the folder of the task. "results": where your own files go, if that is elsewhere.',
+        "folder", alias="from", description='"results": where your own files go, if that is not the folder of the task.'
     )
 
 
@@ -133,23 +131,12 @@ class ReadFiles(Reading):
     paths: Paths = Field(description="Paths inside the folder.")
 
 
-class SearchFiles(Reading):
-    """Find lines in text files, in any case of letters; returns "path:line: text".
-
-    Looks below the path. It does not look into PDF, Word and Excel files: read those. For patterns run grep.
-    Example: {"query": "budget", "pattern": "*.md"}
-    """
-
-    query: Annotated[Short, Field(min_length=1)] = Field(description="Words as they stand there.")
-    path: RelPath = "."
-    pattern: Pattern = "*"
-
-
 class FindFiles(Reading):
-    """Find files by words in their names and contents, best first, each with lines of it and their numbers.
+    """Find files by words in their names and contents, in any case of letters, best first, each with lines ("12: text").
 
-    Looks into PDF, Word, Excel and mail too. ``endings`` without a dot narrow the kinds; ``since`` and ``until`` are
-    days on which a file was changed, or that its name says.
+    Looks below the path, into PDF, Word, Excel and mail too. Several words as one are looked for as they stand; for
+    patterns run grep. ``endings`` without a dot narrow the kinds; ``since`` and ``until`` are days on which a file was
+    changed, or that its name says.
     Example: {"words": ["budget", "2027"], "endings": ["pdf", "docx"], "since": "2026-11-01"}
     """
 
@@ -267,15 +254,13 @@ class RunCommand(Wish):
     Example: {"argv": ["sh", "-c", "wc -l *.csv"]}
     """
 
-    argv: Annotated[list[Argument], Field(min_length=1, max_length=256)] = Field(
-        description="The program and its arguments, each on its own."
+    argv: list[Argument] = Field(
+        min_length=1, max_length=256, description="The program and its arguments, each its own."
     )
-    seconds: Annotated[int, Field(ge=1, le=COMMAND_SECONDS)] = Field(
-        default=COMMAND_SECONDS, description="After so many seconds it is stopped and changes nothing."
+    seconds: int = Field(
+        COMMAND_SECONDS, ge=1, le=COMMAND_SECONDS, description="Then it is stopped and changes nothing."
     )
-    hosts: Annotated[list[HostName], Field(max_length=10)] = Field(
-        default_factory=list, description="Internet hosts that it needs, each as name or name:port; most need none."
-    )
+    hosts: list[HostName] = Field([], max_length=10, description="Internet hosts it needs, as name or name:port.")
 
 
 class DocumentTable(Wish):
@@ -294,12 +279,8 @@ class WriteDocument(Write):
     """
 
     content: Content = Field(default="", description="Markdown of the document, or the text of the mail.")
-    tables: Annotated[list[DocumentTable], Field(max_length=20)] = Field(
-        default_factory=list, description="Tables of an xlsx (a sheet each) or csv (one)."
-    )
-    to: Annotated[list[Short], Field(max_length=50)] = Field(
-        default_factory=list, description="Addresses of a mail draft."
-    )
+    tables: list[DocumentTable] = Field([], max_length=20, description="Tables of an xlsx (a sheet each) or csv (one).")
+    to: list[Short] = Field([], max_length=50, description="Addresses of a mail draft.")
     subject: Short = Field(default="", description="Subject of a mail draft.")
 
 
