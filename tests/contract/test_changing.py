@@ -226,11 +226,11 @@ async def test_the_trash_is_not_listed_or_searched(make: Make) -> None:
     place = place_of(folder)
 
     listed = await TOOLS["list_files"].call({"recursive": True}, place)
-    searched = await TOOLS["search_files"].call({"query": "words"}, place)
+    searched = await TOOLS["find_files"].call({"words": ["words"]}, place)
     asked = await TOOLS["list_files"].call({"path": ".deskhand-trash", "recursive": True}, place)
 
     assert listed.text == "b.txt  5"
-    assert searched.text == "b.txt:1: words"
+    assert searched.text == "b.txt\n  1: words"
     assert asked.text.endswith("a.txt  5")
 
 
@@ -267,9 +267,9 @@ async def test_words_are_searched_in_any_case_as_they_stand(make: Make) -> None:
     """What would be a pattern elsewhere is only letters; none can make a search run for years."""
     folder = make({"a.md": b"Call (a+)+$\nnothing\ncall me", "sub/b.md": b"a" * 50_000})
 
-    result = await TOOLS["search_files"].call({"query": "call (A+)+$"}, place_of(folder))
+    result = await TOOLS["find_files"].call({"words": ["call (A+)+$"]}, place_of(folder))
 
-    assert result.text == "a.md:1: Call (a+)+$"
+    assert result.text == "a.md\n  1: Call (a+)+$"
 
 
 async def test_a_thousand_files_are_searched_and_what_does_not_fit_is_counted(make: Make) -> None:
@@ -277,8 +277,7 @@ async def test_a_thousand_files_are_searched_and_what_does_not_fit_is_counted(ma
     folder = make({f"{n:04}.txt": b"a line with words " + b"x" * 80 for n in range(1000)})
     folder.write("picture.png", b"\x89PNG\0\0\0")
 
-    result = await TOOLS["search_files"].call({"query": "words"}, place_of(folder))
+    result = await TOOLS["find_files"].call({"words": ["words"]}, place_of(folder))
 
     assert len(result.text) < 20_500
-    assert "more lines; narrow the query" in result.text
-    assert "more than was searched" in result.text
+    assert "more files; take other words" in result.text

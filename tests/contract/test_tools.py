@@ -30,7 +30,6 @@ ARGUMENTS: dict[str, JsonObject] = {
     "list_files": {"path": "."},
     "read_file": {"path": "a.txt"},
     "read_files": {"paths": ["a.txt"]},
-    "search_files": {"query": "x"},
     "find_files": {"words": ["x"]},
     "find_duplicates": {"path": "."},
     "write_file": {"path": "new.txt", "content": "x"},
@@ -139,7 +138,7 @@ async def test_a_tool_that_says_it_does_not_write_changes_nothing(name: str) -> 
         ("read_file", {"path": "a.txt", "from_line": True}, "from_line"),
         ("read_files", {"paths": []}, "paths"),
         ("read_files", {"paths": [1]}, "paths"),
-        ("search_files", {"query": ""}, "query"),
+        ("find_files", {"words": "x"}, "words"),
         ("write_file", {"path": "x", "content": 3}, "content"),
         ("run_command", {"argv": "ls"}, "argv"),
         ("run_command", {"argv": ["ls"], "seconds": 10_000}, "seconds"),
@@ -248,15 +247,12 @@ async def test_what_does_not_fit_is_gone_on_with(make: Make) -> None:
 
 
 async def test_a_search_says_where(make: Make) -> None:
-    """Words are found in any case, with their line; what is no text is passed over."""
+    """Words are found in any case, with their file and line; what is no text is passed over."""
     folder = make({"a.md": "x\nCall the PRINTER", "b.png": b"\x00printer\x00", "c.md": "none"})
 
-    result = await _call("search_files", {"query": "printer"}, folder)
+    result = await _call("find_files", {"words": ["printer"]}, folder)
 
-    assert result.text.splitlines() == [
-        "a.md:2: Call the PRINTER",
-        "[1 files are no text or too large and were not searched]",
-    ]
+    assert result.text.splitlines() == ["a.md", "  2: Call the PRINTER"]
 
 
 async def test_a_write_never_replaces_unasked(make: Make) -> None:

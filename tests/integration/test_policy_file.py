@@ -88,7 +88,7 @@ async def test_a_line_decides_and_the_ruling_quotes_it(root: Path) -> None:
         (call("read_file", path="./PRIVATE//a.md"), "deny"),
         (call("list_files", path="."), "ask"),
         (call("list_files", path="open"), "allow"),
-        (call("search_files", query="x"), "ask"),
+        (call("find_files", words=["x"]), "ask"),
         (call("read_files", paths=["open/b.md", "private/a.md"]), "deny"),
         (call("move_file", path="open", to="private/open"), "deny"),
         (call("write_table", path="open/t.csv", tables={"paths": ["open/b.csv"]}), "allow"),

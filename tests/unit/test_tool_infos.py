@@ -52,7 +52,7 @@ def test_a_schema_names_what_a_call_takes_and_nothing_else(info: ToolInfo) -> No
         ("read_file", {}, ("path", "Path inside the folder", 'example: {"path": "notes/')),
         ("list_files", {"recursiv": True}, ("recursiv", "takes from, path, recursive")),
         ("run_command", {"argv": "ls"}, ("argv", "list", 'example: {"argv": ["sh"')),
-        ("search_files", {"query": "x", "path": 3}, ("path", "string", "Path inside")),
+        ("find_files", {"words": ["x"], "path": 3}, ("path", "string", "Path inside")),
     ],
 )
 async def test_a_wrong_wish_is_answered_with_how_to_mend_it(

@@ -1,4 +1,4 @@
-"""Tools that look through a folder: what is there, which lines and files have some words, which files are there twice.
+"""Tools that look through a folder: what is there, which files have some words and where, which files are there twice.
 
 Everything goes through the folder's handle; no library ever gets a path. Everything is bounded, and a bound that was
 met is said in the value (``complete``) and in the text. They refuse to guess from names that two files are the same.
@@ -7,7 +7,6 @@ met is said in the value (``complete``) and in the text. They refuse to guess fr
 from __future__ import annotations
 
 import fnmatch
-import re
 import unicodedata
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
@@ -27,7 +26,7 @@ from deskhand.ports import Entry, FolderAccess, Place, ToolResult
 from deskhand.protocol import wishes
 from deskhand.protocol.wire import Json, JsonObject
 from deskhand.tools.builtin import fitting, ok, source
-from deskhand.tools.reading import APART, Reader, read_decoded
+from deskhand.tools.reading import APART, Reader
 
 TRASH: Final = ".deskhand-trash"
 """Where a folder keeps what was thrown away in it."""
@@ -35,7 +34,6 @@ READ_IN_ALL_MAX: Final = 256 * 1024**2
 _DOCUMENTS_MAX: Final = 60
 _HASHED_BYTES: Final = 16 * 1024**3
 """What one search reads, in bytes and in files that need a parser, and one comparison hashes; beyond it is said."""
-HITS_MAX: Final = 500
 FOUND_MAX: Final = 100
 _QUOTED_MAX: Final = 3
 _QUOTE_CHARS_MAX: Final = 400
@@ -55,35 +53,6 @@ def list_files(wish: wishes.ListFiles, place: Place) -> ToolResult:
         text += f"\n[only the first {wish.limit} entries]"
     told = [{**_facts(entry), "kind": entry.kind} for entry in chosen]
     return ok({"entries": [*told], "complete": complete}, text or "(empty)")
-
-
-def search_files(wish: wishes.SearchFiles, place: Place) -> ToolResult:
-    """Return the lines that contain the words, with ``file:line``."""
-    wanted = re.compile(re.escape(wish.query), re.IGNORECASE)
-    access, hits = source(wish, place), list[JsonObject]()
-    left, unread = READ_IN_ALL_MAX, 0
-    entries, complete = entries_of(access, wish.path)
-    for entry in entries:
-        if entry.kind != "file" or not _named(entry, wish.pattern):
-            continue
-        lines = None
-        if entry.size <= left:
-            with suppress(DeskhandError):  # no text, too large, or gone
-                lines = read_decoded(access, entry.path)[0].lines()
-                left -= entry.size
-        unread += lines is None
-        for number, line in enumerate(lines or (), start=1):
-            if wanted.search(line):
-                hits.append({"path": entry.path, "line": number, "text": line[:_QUOTE_CHARS_MAX]})
-        if len(hits) >= HITS_MAX:
-            complete = False
-            break
-    found = hits[:HITS_MAX]
-    shown = [f"{hit['path']}:{hit['line']}: {hit['text']}" for hit in found]
-    text = [fitting(shown, "lines; narrow the query, the path or the pattern") or "(nothing)"]
-    text += ["[there is more than was searched]"] * (not complete)
-    text += [f"[{unread} files are no text or too large and were not searched]"] * bool(unread)
-    return ok({"hits": [*found], "complete": complete}, "\n".join(text))
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,8 +88,10 @@ class Finder:
             "unread_total": unread,
             "complete": complete,
         }
-        told = "\n".join(said for _, _, said in hits[:FOUND_MAX])
-        return ok(value, told or "(nothing)")
+        told = fitting([said for _, _, said in hits], "files; take other words, or look in one directory")
+        left = ["[there are more files than were looked at]"] * (not complete)
+        left += [f"[{unread} files were not opened: it would take too long]"] * bool(unread)
+        return ok(value, "\n".join([told or "(nothing)", *left]))
 
 
 def find_duplicates(wish: wishes.FindDuplicates, place: Place) -> ToolResult:

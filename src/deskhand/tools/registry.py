@@ -84,7 +84,6 @@ def standard_tools(
         tool(wishes.ListFiles, files.list_files),
         tool(wishes.ReadFile, reader.read_file),
         tool(wishes.ReadFiles, reader.read_files),
-        tool(wishes.SearchFiles, files.search_files),
         tool(wishes.FindFiles, files.Finder(reader).find_files),
         tool(wishes.FindDuplicates, files.find_duplicates),
         tool(wishes.QueryTable, reader.query_table),
