@@ -98,6 +98,7 @@ def test_a_yes_for_always_is_shown_and_becomes_a_line_of_the_policy(desk: Desk) 
     listed = desk.run("policy", "show")
     desk.run("policy", "set", "-", text="# nothing any more\n")
     after = desk.run(*words)
+    desk.run("deny", after.out.splitlines()[0])  # the folder is for whoever comes next
 
     line = f"allow run_command folder={desk.folder} until="
     assert (asked.status, ended.status, again.status, after.status) == (4, 0, 0, 4)
@@ -115,6 +116,32 @@ def test_a_denied_task_fails_and_says_so(desk: Desk) -> None:
     ended = desk.run("watch", name, "--timeout", "60s")
 
     assert (ended.status, sorted(desk.folder.iterdir())) == (3, before)
+
+
+def test_behind_a_task_that_waits_for_a_person_nobody_is_kept_waiting(desk: Desk) -> None:
+    """Four, and which task has the folder; once that one is decided, the other goes on."""
+    first = ask_first(desk)
+
+    said = desk.run("do", "/brief notes/", "--folder", str(desk.folder))
+    desk.run("deny", first)
+    ended = desk.run("watch", said.out.splitlines()[0], "--timeout", "60s")
+
+    assert (said.status, ended.status) == (4, 0)
+    assert f"deskhand show {first}" in said.out
+
+
+def test_who_waits_for_a_folder_is_let_go_once_its_task_begins_to_wait_for_a_person(desk: Desk) -> None:
+    """The other task works at first: what it does later is heard, and then there is nothing to wait for."""
+    words = ("do", "/run sleep 2", "--folder", str(desk.folder))
+    ask = ("do", "/brief notes/", "--folder", str(desk.folder), "--mode", "ask", "--no-wait")
+    desk.run(*words, "--no-wait")
+    first = desk.run(*ask).out.strip()
+
+    said = desk.run(*words)
+    desk.run("deny", first)
+
+    assert said.status == 4
+    assert f"deskhand show {first}" in said.out
 
 
 def test_a_canceled_task_ends_with_five(desk: Desk) -> None:

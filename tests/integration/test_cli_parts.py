@@ -87,6 +87,8 @@ def test_a_plain_name_is_kept(name: str) -> None:
         ({"state": "canceled"}, 5),
         ({"state": "queued", "reason": "no_model"}, 4),
         ({"state": "queued", "reason": "slot"}, 0),
+        ({"state": "queued", "reason": "folder_busy"}, 0),
+        ({"state": "queued", "reason": "folder_busy", "behind": "tsk_2"}, 4),
         ({"state": "paused"}, 4),
         ({"state": "input_required", "waiting_for": [{"kind": "approval"}]}, 4),
         ({"state": "input_required", "waiting_for": [{"kind": "children"}]}, 0),

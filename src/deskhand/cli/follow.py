@@ -58,17 +58,32 @@ def follow_task(
     hub: Client, name: str, *, after: int, seconds: float | None, show: Callable[[Obj], None], also_when_stuck: bool
 ) -> tuple[Obj, bool]:
     """Show a task's events until it ends or, if wished, is stuck; return it, and whether that was in time."""
-    look = True
+    look, busy = True, False
     for page in pages_of(hub, after, seconds=seconds):
         for event in page:
-            if event.get("task") == name:
+            if mine := event.get("task") == name:
                 show(event)
-                look = look or str(event["kind"]).startswith(_LOOK_KINDS)
+            look = look or ((mine or busy) and str(event["kind"]).startswith(_LOOK_KINDS))
         if look:
             task, look = hub.one("tasks", name), False
+            if also_when_stuck and (busy := task.get("reason") == "folder_busy"):
+                task |= _behind(hub, task)
             if task["state"] in FINAL or (also_when_stuck and stuck(task)):
                 return task, True
     return hub.one("tasks", name), False
+
+
+def _behind(hub: Client, task: Obj) -> Obj:
+    """Return, as ``behind``, which task has the folder of a queued one and itself waits for a person, if one does."""
+    now = hub.get("/v1/snapshot")
+    roots = {one["id"]: f"{one['runner']}{one['root'].rstrip('/')}/" for one in now["folders"]}
+    mine = roots.get(task.get("folder"), "-")
+    for other in now["tasks"]:
+        its = roots.get(other.get("folder"), "+")
+        writes = other["state"] == "input_required" and other.get("mode") != "read-only"
+        if writes and stuck(other) and (mine.startswith(its) or its.startswith(mine)):
+            return {"behind": other["id"]}
+    return {}
 
 
 def suggested(hub: Client, name: str, *, after: int) -> Obj:
@@ -98,7 +113,7 @@ def choose(hub: Client, task: Obj, wanted: str) -> Obj:
 def stuck(task: Obj) -> bool:
     """Whether only a person or a model can move the task on."""
     if task["state"] == "queued":
-        return task.get("reason") == "no_model"
+        return task.get("reason") == "no_model" or "behind" in task
     waits = {str(one["kind"]) for one in task.get("waiting_for", [])} - {"children"}
     return task["state"] == "paused" or (task["state"] == "input_required" and bool(waits))
 
@@ -165,6 +180,7 @@ def show_outcome(task: Obj) -> None:
     speak.out(*(speak.say("outcome.file", **one) for one in task.get("artifacts", [])))
     if task["state"] == "queued" and task.get("reason"):
         speak.out(speak.say(f"reason.{task['reason']}"))
+        speak.out(*(speak.say("waits.behind", task=one) for one in [task.get("behind")] if one))
         _show_suggestions(task)
         return
     paused = [{"kind": "paused", "id": task["id"]}]
