@@ -7,12 +7,12 @@ so erases a thread.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from functools import wraps
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import cache, wraps
 from typing import Any, Concatenate, ParamSpec, TypeVar, cast
 
-from sqlalchemy import Connection, bindparam, delete, insert, select, update
+from sqlalchemy import Connection, Select, bindparam, delete, insert, select, update
 
 from deskhand.core.folding import ERASED, Key, fold, touched
 from deskhand.errors import Code, DeskhandError
@@ -44,50 +44,21 @@ _HANGING = (tables.leases, tables.deliveries, *(tables.projections[kind] for kin
 
 OBJECTS_MAX = 10_000
 
-Listing = tuple[type[Wire], tuple[str, ...]]
-"""Which complete listing: of a kind, in these states (all when empty)."""
+Objects = dict[Key, Wire | None]
+"""Objects by key, absent ones too."""
 
 
-@dataclass(slots=True, kw_only=True)
-class Known:
-    """Objects by key, absent ones too, and complete listings by kind and states, at one hash of an account's log."""
-
-    hash: str
-    objects: dict[Key, Wire | None] = field(default_factory=dict[Key, Wire | None])
-    listings: dict[Listing, dict[str, Wire]] = field(default_factory=dict[Listing, dict[str, Wire]])
-
-    def absorb(self, after: str, changed: Mapping[Key, Wire | None]) -> None:
-        """Move on to the hash ``after``, at which these objects changed."""
-        self.hash = after
-        self.objects.update(changed)
-        for listing, found in self.listings.items():
-            amend(found, listing, changed)
-
-
-def amend(found: dict[str, Wire], listing: Listing, changed: Mapping[Key, Wire | None]) -> None:
-    """Bring what is found of a listing up to what changed."""
-    kind, states = listing
-    for (of_kind, name), thing in changed.items():
-        if of_kind is kind:
-            found.pop(name, None)
-            state: Any = getattr(thing, "state", None)
-            if thing is not None and (not states or state in states):
-                found[name] = thing
-
-
-class Memory(dict[str, Known]):
-    """What this process knows of the accounts that wrote lately, each valid for exactly one hash of its log.
+class Memory(dict[str, tuple[str, Objects]]):
+    """What this process read of the accounts that wrote lately, each valid for exactly one hash of its log.
 
     Projections are a fold of the log, so the same last hash means the same objects, whoever else writes. It refuses to
     remember what no event changes, and forgets an account that grew large.
     """
 
-    def of(self, account: str, stored: str) -> Known:
+    def of(self, account: str, stored: str) -> Objects:
         """Return what is known of the account at this hash; nothing when its log moved meanwhile."""
-        known = self.get(account)
-        if known is None or known.hash != stored or len(known.objects) > OBJECTS_MAX:
-            known = self[account] = Known(hash=stored)
-        return known
+        at, known = self.get(account, ("", Objects()))
+        return known if at == stored and len(known) <= OBJECTS_MAX else {}
 
 
 class SqlTx:
@@ -109,11 +80,12 @@ class SqlTx:
         self.now = now
         self._seq: int = row.head
         self._hash: str = row.hash
+        self._memory = memory
         self._known = memory.of(account, row.hash)
         self._committed: list[Committed] = []
         self._unwritten: list[dict[str, Any]] = []
-        self._changed: dict[Key, Wire | None] = {}
-        self._changed_at: dict[Key, int] = {}
+        self._changed: Objects = {}
+        self._unwritten_at: dict[Key, int] = {}
 
     # --- objects and events ---------------------------------------------------------------------------------
 
@@ -122,17 +94,19 @@ class SqlTx:
         key: Key = (kind, name)
         if key in self._changed:
             return cast("W | None", self._changed[key])
-        known = self._known.objects
-        if key not in known:
-            known[key] = reading.get(self._connection, self.account, kind, name)
-        return cast("W | None", known[key])
+        if key not in self._known:
+            self._known[key] = reading.get(self._connection, self.account, kind, name)
+        return cast("W | None", self._known[key])
 
     def find(self, kind: type[W], *, states: Sequence[str] = (), limit: int = 500) -> list[W]:
         """Return the objects of one kind in these states (all when empty), oldest first."""
-        listing: Listing = (kind, tuple(states))
-        found = dict(self._stored(listing, limit=limit))
-        amend(found, listing, self._changed)
-        return [cast("W", found[name]) for name in sorted(found)][:limit]
+        self._write_out()
+        asked = {"account": self.account, "most": limit}
+        found = self._connection.execute(_oldest(kind, tuple(states)), asked).all()
+        for name, stored in found:
+            if (kind, name) not in self._known:
+                self._known[kind, name] = tables.read_object(kind, stored)
+        return [cast("W", self.get(kind, name)) for name, _ in found]
 
     def emit(self, draft: Draft) -> Event:
         """Append an event, fold it, and return it with its seq.
@@ -146,7 +120,7 @@ class SqlTx:
         event = committed.event
         for key in touched(event):
             self._changed[key] = fold(key, self.get(key[0], key[1]), event)
-            self._changed_at[key] = event.seq
+            self._unwritten_at[key] = event.seq
         self._seq, self._hash = event.seq, row["hash"]
         self._committed.append(committed)
         self._unwritten.append(row)
@@ -229,16 +203,14 @@ class SqlTx:
         if self._committed:
             moved = {"account": self.account, "seq": self._seq, "sha": self._hash}
             self._connection.execute(_MOVE, moved)
-        self._known.absorb(self._hash, self._changed)
+        self._memory[self.account] = self._hash, self._known | self._changed
         return tuple(self._committed)
 
     def _erase(self, thread: str, *, before: int) -> None:
         """Erase what is there so far, so that whatever this write still says about the thread begins anew."""
         self._write_out()
         _erase(self._connection, self.account, thread, before=before)
-        self._changed.clear()
-        # Apart from the memory: what is read from now on is not committed yet.
-        self._known = Known(hash=self._hash)
+        self._changed, self._known = {}, {}
 
     def _append(self) -> None:
         """Write events that are not in the table yet."""
@@ -251,30 +223,23 @@ class SqlTx:
         self._append()
         for kind, table in tables.projections.items():
             rows = [
-                tables.object_row(self.account, thing, name=key[1], seq=self._changed_at[key])
-                for key, thing in self._changed.items()
-                if key[0] is kind and thing is not None
+                tables.object_row(self.account, thing, name=key[1], seq=seq)
+                for key, seq in self._unwritten_at.items()
+                if key[0] is kind and (thing := self._changed.get(key)) is not None
             ]
             if rows:
                 tables.put(self._connection, table, rows)
+        self._unwritten_at = {}
 
-    def _stored(self, listing: Listing, *, limit: int) -> dict[str, Wire]:
-        """Return what is stored of a listing; a complete one is remembered."""
-        if listing in self._known.listings:
-            return self._known.listings[listing]
-        kind, states = listing
-        table = tables.projections[kind]
-        query = select(table.c.id, table.c.object).filter_by(account=self.account)
-        if states:
-            query = query.where(table.c.state.in_(states))
-        # What this write changed may push stored rows out of the listing: read as many more.
-        ask = limit + len(self._changed) + 1
-        rows = self._connection.execute(query.order_by(table.c.id).limit(ask)).all()
-        found = {row.id: tables.read_object(kind, row.object) for row in rows}
-        self._known.objects |= {(kind, name): thing for name, thing in found.items()}
-        if len(rows) < ask:
-            self._known.listings[listing] = found
-        return found
+
+@cache
+def _oldest(kind: type[Wire], states: tuple[str, ...]) -> Select[str, str]:
+    """Ask for objects in these states, oldest first; many writes do, so it is built once."""
+    table = tables.projections[kind]
+    query = select(table.c.id, table.c.object).where(table.c.account == bindparam("account"))
+    if states:
+        query = query.where(table.c.state.in_(states))
+    return query.order_by(table.c.id).limit(bindparam("most"))
 
 
 def _erase(connection: Connection, account: str, thread: str, *, before: int) -> None:
