@@ -92,40 +92,28 @@ def _typable(path: str) -> bool:
     return path.isprintable() and not path.startswith(("-", ".")) and not {'"', "”"} <= set(path)
 
 
-_Weights = dict[str, float]
-
-
 def _ranked(said: str, commands: tuple[CommandInfo, ...]) -> list[tuple[float, CommandInfo]]:
-    rarity, told = _index(commands)
-    asked, ranked = _weighed(said, rarity), list[tuple[float, CommandInfo]]()
-    for command, texts in told.items():
-        products = (sum(asked[gram] * of.get(gram, 0) for gram in asked) for of in texts)
-        best, *others = sorted(products, reverse=True)
+    """Return how near each command is: how much its nearest example has in common with what was said, then two more."""
+    asked, ranked = _grams(said), list[tuple[float, CommandInfo]]()
+    for command, texts in _told(commands).items():
+        shares = (len(asked & of) / math.sqrt(len(asked) * len(of) or 1) for of in texts)
+        best, *others = sorted(shares, reverse=True)
         ranked.append((best + _MOST["near"] * sum(others[:2]), command))
     return sorted(ranked, key=lambda one: -one[0])
 
 
 @lru_cache(maxsize=4)
-def _index(commands: tuple[CommandInfo, ...]) -> tuple[_Weights, dict[CommandInfo, list[_Weights]]]:
-    """Return how rare each n-gram of the examples is, and of every command its examples as weights of n-grams."""
-    told = {one: (*one.examples, one.summary, one.summary_ko) for one in commands if one.takes != "name"}
-    texts = [text for each in told.values() for text in each]
-    count = Counter(gram for text in texts for gram in _grams(text))
-    rarity = {gram: math.log((len(texts) + 1) / (often + 0.5)) for gram, often in count.items()}
-    return rarity, {one: [_weighed(text, rarity) for text in each] for one, each in told.items()}
+def _told(commands: tuple[CommandInfo, ...]) -> dict[CommandInfo, list[frozenset[str]]]:
+    """Return of every command its examples as n-grams."""
+    asked_for = [one for one in commands if one.takes != "name"]
+    return {one: [*map(_grams, (*one.examples, one.summary, one.summary_ko))] for one in asked_for}
 
 
-def _grams(said: str) -> dict[str, None]:
+def _grams(said: str) -> frozenset[str]:
     """Return the pairs and threes of letters of a sentence's words."""
     words = [f" {word} " for word in re.findall(r"[^\W_]+", said.casefold())]
     starts = ((word, at) for word in words for at in range(len(word) - 1))
-    return dict.fromkeys(word[at : at + size] for word, at in starts for size in (2, 3))
-
-
-def _weighed(said: str, rarity: _Weights) -> _Weights:
-    known = [gram for gram in _grams(said) if gram in rarity]
-    length = math.hypot(*map(rarity.__getitem__, known)) or 1
-    return {gram: rarity[gram] / length for gram in known}
+    return frozenset(word[at : at + size] for word, at in starts for size in (2, 3))
 
 
 @dataclass(slots=True)
