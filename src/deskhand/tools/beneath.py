@@ -75,9 +75,8 @@ class Folder:
         """Return what has this name, or nothing when the name is free; ``"."`` is the folder itself."""
         parts = components(rel)
         try:
-            with self._errors(parts), self._directory(parts[:-1]) as parent:
-                name = parts[-1] if parts else "."
-                status = os.stat(name, dir_fd=parent, follow_symlinks=False)
+            with self._opened(parts, parts[:-1]) as parent:
+                status = os.stat(parts[-1] if parts else ".", dir_fd=parent, follow_symlinks=False)
         except DeskhandError as error:
             if error.code is Code.NOT_FOUND:
                 return None
@@ -89,7 +88,7 @@ class Folder:
     def list(self, rel: str = ".", *, limit: int = LIST_ENTRIES_MAX) -> Sequence[Entry]:
         """Return the first ``limit`` entries of a directory by name; links are ``other`` and never followed."""
         parts = components(rel)
-        with self._errors(parts), self._directory(parts) as directory:
+        with self._opened(parts, parts) as directory:
             return heapq.nsmallest(limit, leaf.scan(directory, parts), key=lambda each: each.path)
 
     def foreign(self, rel: str) -> bool:
@@ -111,7 +110,7 @@ class Folder:
         Args:
             rel: where.
             data: all of it.
-            expect: hash of what must be there now, or ``ABSENT``; else ``conflict``.
+            expect: hash of what must be there now, or nothing for a free name; else ``conflict``.
         """
         self.write_from(rel, io.BytesIO(data), limit=len(data), expect=expect)
 
@@ -123,9 +122,7 @@ class Folder:
         ``mode`` are permission bits; without it an existing file keeps its own and a new one follows its directory.
         """
         with self._at(rel, changing=True) as (parent, name):
-            before = leaf.replaceable(parent, name)
-            if expect is not None:
-                leaf.expected(parent, name, expect)
+            before = leaf.replaceable(parent, name, expect)
             temporary, descriptor = leaf.make_temporary(parent)
             try:
                 with open(descriptor, "wb") as file:  # noqa: PTH123 - a descriptor, not a path
@@ -203,26 +200,14 @@ class Folder:
 
     def _make_one(self, rel: str, mode: int | None = None) -> None:
         with self._at(rel) as (parent, name):
-            try:
-                status = os.stat(name, dir_fd=parent, follow_symlinks=False)
-            except FileNotFoundError:
+            status = leaf.status_of(parent, name)
+            if status is None:
                 guard_new(components(rel))
                 self._changing(parent, rel, leaf.Thing(kind="directory"))
                 leaf.make_directory(parent, name, mode)
                 self._sync(parent)
-                return
-            if not stat.S_ISDIR(leaf.known(status).st_mode):
+            elif not stat.S_ISDIR(leaf.known(status).st_mode):
                 raise DeskhandError(Code.CONFLICT, "a file is in the way")
-
-    @contextlib.contextmanager
-    def _directory(self, parts: Sequence[str]) -> Generator[int]:
-        if self._handle < 0 or not self.still_there():
-            raise DeskhandError(Code.FOLDER_CHANGED)
-        descriptor = self._resolve(self._handle, parts)
-        try:
-            yield descriptor
-        finally:
-            os.close(descriptor)
 
     @contextlib.contextmanager
     def _at(self, rel: str, *, changing: bool = False) -> Generator[tuple[int, str]]:
@@ -232,14 +217,23 @@ class Folder:
             guard_new(parts)
         if not parts:
             raise DeskhandError(Code.PATH_REFUSED, "it is the folder itself")
-        with self._errors(parts), self._directory(parts[:-1]) as parent:
+        with self._opened(parts, parts[:-1]) as parent:
             yield parent, parts[-1]
 
     @contextlib.contextmanager
-    def _errors(self, parts: Sequence[str]) -> Generator[None]:
-        """Turn what the system says into our words; an odd name that is not there is refused, not just absent."""
+    def _opened(self, parts: Sequence[str], inner: Sequence[str]) -> Generator[int]:
+        """Yield an open directory; what the system says of a path inside is said in our words.
+
+        An odd name that is not there is refused, not just absent.
+        """
+        if self._handle < 0 or not self.still_there():
+            raise DeskhandError(Code.FOLDER_CHANGED)
         try:
-            yield
+            descriptor = self._resolve(self._handle, inner)
+            try:
+                yield descriptor
+            finally:
+                os.close(descriptor)
         except FileNotFoundError as error:
             reason = odd_spelling(parts)
             code = Code.PATH_REFUSED if reason else Code.NOT_FOUND

@@ -23,9 +23,6 @@ from deskhand.errors import Code, DeskhandError
 from deskhand.limits import ARTIFACT_BYTES_MAX
 from deskhand.ports import Entry
 
-ABSENT: Final = ""
-"""For ``expect``: the name must not exist yet."""
-
 _PLAIN: Final = os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
 _RENAME_NOREPLACE: Final = 1
 _IN_THE_WAY: Final = (errno.ELOOP, errno.ENOTDIR, errno.EXDEV, errno.EAGAIN)
@@ -63,6 +60,13 @@ def translated(error: OSError) -> DeskhandError:
         if error.errno in numbers:
             return DeskhandError(code, detail)
     return DeskhandError(Code.PATH_REFUSED, os.strerror(error.errno or 0))
+
+
+def status_of(parent: int, name: str) -> os.stat_result | None:
+    """Return the status of a name, of a link its own, or nothing when the name is free."""
+    with contextlib.suppress(FileNotFoundError):
+        return os.stat(name, dir_fd=parent, follow_symlinks=False)
+    return None
 
 
 def known(status: os.stat_result) -> os.stat_result:
@@ -119,32 +123,24 @@ def _plain(status: os.stat_result, limit: int) -> None:
         raise DeskhandError(Code.TOO_LARGE, f"{status.st_size} bytes, at most {limit}")
 
 
-def replaceable(parent: int, name: str) -> os.stat_result | None:
+def replaceable(parent: int, name: str, expect: str | None) -> os.stat_result | None:
     """Return the status of the file that a write would replace, or nothing when the name is free.
 
     Raises:
-        DeskhandError: ``conflict``, ``path_refused``.
+        DeskhandError: ``conflict``, also where its hash is not ``expect`` (empty: the name is free); ``path_refused``.
     """
-    try:
-        status = os.stat(name, dir_fd=parent, follow_symlinks=False)
-    except FileNotFoundError:
-        return None
-    if not stat.S_ISREG(known(status).st_mode):
-        raise DeskhandError(Code.CONFLICT, "a directory is in the way")
-    if status.st_nlink > 1:
-        raise DeskhandError(Code.PATH_REFUSED, "the file has several names")
-    return status
-
-
-def expected(parent: int, name: str, expect: str) -> None:
-    """Refuse with ``conflict`` unless the file's hash is ``expect`` (``ABSENT``: no file)."""
-    try:
-        with open_plain(parent, name) as file:
-            found = digest(file)
-    except FileNotFoundError:
-        found = ABSENT
-    if found != expect:
+    status, found = status_of(parent, name), ""
+    if status is not None:
+        if not stat.S_ISREG(known(status).st_mode):
+            raise DeskhandError(Code.CONFLICT, "a directory is in the way")
+        if status.st_nlink > 1:
+            raise DeskhandError(Code.PATH_REFUSED, "the file has several names")
+        if expect is not None:
+            with open_plain(parent, name) as file:
+                found = digest(file)
+    if expect not in (None, found):
         raise DeskhandError(Code.CONFLICT, "it changed meanwhile")
+    return status
 
 
 def digest(file: BufferedReader) -> str:
@@ -197,19 +193,17 @@ def make_directory(parent: int, name: str, mode: int | None = None) -> None:
 
 def file_thing(status: os.stat_result, sha256: str) -> Thing:
     """Return a file as it is told of."""
-    mode = stat.S_IMODE(status.st_mode) & 0o777
-    return Thing(kind="file", mode=mode, size=status.st_size, sha256=sha256)
+    return Thing(kind="file", mode=status.st_mode & 0o777, size=status.st_size, sha256=sha256)
 
 
 def look(parent: int, name: str, *, most: int = 0) -> tuple[Thing, bytes | None]:
     """Return what has a name, and the bytes of a file with at most so many; what cannot be read is told without hash."""
-    try:
-        status = os.stat(name, dir_fd=parent, follow_symlinks=False)
-    except FileNotFoundError:
+    status = status_of(parent, name)
+    if status is None:
         return NOTHING, None
     if not stat.S_ISREG(status.st_mode):
         kind = "directory" if stat.S_ISDIR(status.st_mode) else "other"
-        return Thing(kind=kind, mode=stat.S_IMODE(status.st_mode) & 0o777), None
+        return Thing(kind=kind, mode=status.st_mode & 0o777), None
     data, sha256 = None, ""
     with contextlib.suppress(OSError, DeskhandError), open_plain(parent, name) as file:
         data = file.read(most + 1) if status.st_size <= most else None
@@ -219,8 +213,7 @@ def look(parent: int, name: str, *, most: int = 0) -> tuple[Thing, bytes | None]
 
 def is_foreign(parent: int, name: str) -> bool:
     """Return whether a file has the mark of a download, or ours."""
-    with contextlib.suppress(FileNotFoundError):
-        os.stat(f"{name}:Zone.Identifier", dir_fd=parent, follow_symlinks=False)
+    if status_of(parent, f"{name}:Zone.Identifier") is not None:
         return True
     said = ctypes.create_string_buffer(_ATTRIBUTES_MAX)
     with open_plain(parent, name, limit=sys.maxsize) as file:
@@ -258,8 +251,7 @@ def _readable(directory: int) -> Generator[int]:
 
 def must_be_free(parent: int, name: str) -> None:
     """Refuse a name that is taken with ``conflict``."""
-    with contextlib.suppress(FileNotFoundError):
-        os.stat(name, dir_fd=parent, follow_symlinks=False)
+    if status_of(parent, name) is not None:
         raise DeskhandError(Code.CONFLICT, "the name is taken")
 
 

@@ -29,7 +29,6 @@ from deskhand.errors import Code, DeskhandError
 from deskhand.ports import Entry, FolderAccess
 from deskhand.tools.beneath import Folder
 from deskhand.tools.files import entries_of
-from deskhand.tools.leaf import ABSENT
 from deskhand.tools.resolve import Resolver
 from tests.contract.files.handles import LIMIT, SECRET, every_use, names_below, open_files, refusal
 
@@ -92,7 +91,7 @@ def test_a_write_bound_to_a_hash_fails_when_the_file_changed(folder: Folder) -> 
     (folder.root / "notes" / "a.md").write_bytes(b"changed by the person")
 
     assert refusal(lambda: folder.write("notes/a.md", b"x", expect=seen)) is Code.CONFLICT
-    assert refusal(lambda: folder.write("notes/a.md", b"x", expect=ABSENT)) is Code.CONFLICT
+    assert refusal(lambda: folder.write("notes/a.md", b"x", expect="")) is Code.CONFLICT
     assert folder.read("notes/a.md", limit=LIMIT) == b"changed by the person"
 
 
