@@ -17,7 +17,7 @@ from sqlalchemy import Connection
 from deskhand.core import dispatching, lifecycle
 from deskhand.core.drafting import Facts, Wish
 from deskhand.errors import DeskhandError
-from deskhand.hub import submitting, timing
+from deskhand.hub import delivering, submitting
 from deskhand.hub.app import Hub
 from deskhand.protocol.events import EVENTS
 from deskhand.protocol.ops import Op
@@ -267,7 +267,7 @@ def skips_after_snapshot() -> AbstractContextManager[None]:
 
 def believes_in_pushes() -> AbstractContextManager[None]:
     """The hub notes every push as accepted, whatever the service says."""
-    return patched(timing, _FATES=dict.fromkeys(("accepted", "gone", "retry", "refused"), "accepted"))
+    return patched(delivering, _FATES=dict.fromkeys(("accepted", "gone", "retry", "refused"), "accepted"))
 
 
 def keeps_erased_words() -> AbstractContextManager[None]:

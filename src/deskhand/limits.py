@@ -98,10 +98,13 @@ DELIVERY_CLAIM_SECONDS: Final = 60
 DELIVERY_BACKOFF_SECONDS: Final = (2, 5, 15, 60, 300, 900, 3600)
 PUSH_TITLE_CHARS_MAX: Final = 120
 PUSH_TEXT_CHARS_MAX: Final = 500
+NOTICES_PER_MINUTE_MAX: Final = 10
+"""What one device gets at most, apart from what needs somebody; the rest comes as one message."""
 PUSH_PAD_BYTES: Final = 512
 PUSH_SECONDS_MAX: Final = 10
 PUSH_ANSWER_BYTES_MAX: Final = 1024
 PUSH_TTL_SECONDS_MAX: Final = 28 * 24 * 3600
+PUSH_WAITING_MAX: Final = 20
 RETRY_AFTER_SECONDS_MAX: Final = 24 * 3600
 
 # Calls to the outside

@@ -41,6 +41,7 @@ NOTICE = Notice(
     url_path="/approvals/apr_01habc",
     urgency="high",
     ttl_seconds=900,
+    waiting=("apr_01habc",),
 )
 
 
@@ -95,7 +96,7 @@ def stored(subscribed: dict[str, Any]) -> PushSubscription:
 
 
 async def test_the_browser_reads_exactly_what_was_sent() -> None:
-    """The declarative message arrives whole, in any script, with the delivery id."""
+    """The declarative message arrives whole, in any script, with the delivery id, the badge and what still waits."""
     async with service_at() as service:
         subscription = stored(service.subscribe(public_key_b64url(KEY)))
 
@@ -110,8 +111,9 @@ async def test_the_browser_reads_exactly_what_was_sent() -> None:
             "body": "Approval apr_01habc · 승인이 필요합니다",
             "tag": "apr_01habc",
             "navigate": "https://hub.example/approvals/apr_01habc",
-            "data": {"delivery": "dlv_01hzzz"},
+            "data": {"delivery": "dlv_01hzzz", "waiting": ["apr_01habc"]},
         },
+        "app_badge": 1,
         "mutable": True,
     }
 

@@ -11,12 +11,12 @@ from random import Random
 import pytest
 from sqlalchemy import Engine
 
-from deskhand.core.delivery import trial_announcement
+from deskhand.core.delivery import Announcement
 from deskhand.errors import DeskhandError
 from deskhand.hub.app import Hub
 from deskhand.hub.credentials import Peer, admit
+from deskhand.hub.delivering import plan
 from deskhand.hub.pairing import Pairing
-from deskhand.hub.timing import plan
 from deskhand.ids import Ids
 from deskhand.ports import Notice, PushSubscription, SendOutcome
 from deskhand.protocol.events import HUB
@@ -44,7 +44,7 @@ class Push:
     tried: list[str] = field(default_factory=list[str])
     taken: list[str] = field(default_factory=list[str])
 
-    async def send(self, subscription: PushSubscription, notice: Notice) -> SendOutcome:
+    async def send(self, subscription: PushSubscription | None, notice: Notice) -> SendOutcome:
         """Take it or not."""
         del subscription
         self.tried.append(notice.id)
@@ -79,7 +79,7 @@ class House:
     async def announce(self) -> None:
         """Plan one notification for the one phone."""
         store, ids = self.hub.store, self.hub.ids
-        await store.write(A, lambda tx: plan(tx, trial_announcement("tag"), ids=ids))
+        await store.write(A, lambda tx: plan(tx, Announcement(kind="test", tag="tag"), ids=ids))
         self.hub.courier.woken.set()
 
 

@@ -54,7 +54,8 @@ class _Postman:
         self.sent: list[Notice] = []
         self._answers = list(answers)
 
-    async def send(self, subscription: PushSubscription, notice: Notice) -> SendOutcome:
+    async def send(self, subscription: PushSubscription | None, notice: Notice) -> SendOutcome:
+        assert subscription is not None
         assert subscription.device == PHONE.id
         self.sent.append(notice)
         return self._answers.pop(0) if self._answers else SendOutcome(status="accepted")

@@ -42,6 +42,11 @@ def archive_thread(facts: Facts, wish: Wish, body: ops.Archive) -> Decision:
     return _about_thread(facts, wish, ev.ThreadArchived(archived=body.archived))
 
 
+def mute_thread(facts: Facts, wish: Wish, body: ops.Mute) -> Decision:
+    """Send no notifications about a conversation, or again."""
+    return _about_thread(facts, wish, ev.ThreadMuted(muted=body.muted))
+
+
 def set_thread_model(facts: Facts, wish: Wish, body: ops.ThreadModel) -> Decision:
     """Choose the model of a conversation."""
     return _about_thread(facts, wish, ev.ThreadModelSet(model=body.model))

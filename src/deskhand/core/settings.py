@@ -5,9 +5,11 @@ One schema for config files, the page, the API and the docs test. It refuses unk
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
+from zoneinfo import available_timezones
 
 from deskhand.errors import Code, DeskhandError
 from deskhand.texts import table
@@ -19,7 +21,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SettingSpec:
-    """One setting; ``lowest`` and ``highest`` bound integers. The catalogue says it under ``setting.NAME``."""
+    """One setting; ``lowest`` and ``highest`` bound integers, a text is ``like`` another. The catalogue says it under ``setting.NAME``."""
 
     name: str
     default: bool | int | str | tuple[str, ...] = ()
@@ -27,11 +29,21 @@ class SettingSpec:
     lowest: int = 0
     highest: int = 10**9
     choices: Sequence[str] = ()
+    like: str = ""
 
 
 _SAID = table("deskhand.core", "settings.toml")
 REGISTRY = {name: SettingSpec(name=name, **said) for name, said in _SAID.items()}
 """Every setting. ``account=False``: lives in ``config.toml`` of one computer and never crosses the wire."""
+
+
+_HOURS = re.compile(r"([01][0-9]|2[0-3]):[0-5][0-9]-([01][0-9]|2[0-3]):[0-5][0-9]")
+_FITS: dict[str, Callable[[str], object]] = {
+    "": lambda _: True,
+    "22:00-07:00": _HOURS.fullmatch,
+    "Asia/Seoul": lambda value: value in available_timezones(),
+}
+"""What a text has to be, by what it has to be like."""
 
 
 def checked(name: str, value: Json) -> bool | int | str | tuple[str, ...]:
@@ -52,7 +64,8 @@ def checked(name: str, value: Json) -> bool | int | str | tuple[str, ...]:
         case str() if spec.choices:
             fine, takes = value in spec.choices, "one of " + ", ".join(spec.choices)
         case str():
-            fine, takes = isinstance(value, str), "text"
+            fine = isinstance(value, str) and (value == "" or _FITS[spec.like](value))
+            takes = f"text like {spec.like}" if spec.like else "text"
         case _:
             fine = isinstance(value, list) and all(isinstance(item, str) for item in value)
             takes = "a list of texts"

@@ -15,11 +15,12 @@ from pathlib import Path
 
 from deskhand.clock import Clock
 from deskhand.errors import Code, DeskhandError
+from deskhand.hub.delivering import Courier, Reminder, Roads
 from deskhand.hub.pairing import Pairing
 from deskhand.hub.presence import Attendance
 from deskhand.hub.streaming import view_of
 from deskhand.hub.submitting import Submitter, dispatch
-from deskhand.hub.timing import Alarm, Courier, Sweeper
+from deskhand.hub.timing import Alarm, Sweeper
 from deskhand.ids import Ids
 from deskhand.limits import ARTIFACT_BYTES_MAX, LIST_LIMIT_MAX
 from deskhand.ports import Blobs, Frame, Notifier, Page
@@ -48,6 +49,7 @@ class Hub:
     ids: Ids
     notifiers: Mapping[str, Notifier]
     spread: Callable[[], float]
+    roads: Roads = tuple
     names: tuple[str, ...] = ()
     home: Path | None = None
     """Where what strangers tried too often is kept; without one it is forgotten with the process."""
@@ -59,12 +61,15 @@ class Hub:
         self.attendance = Attendance(store=store, clock=clock, moved=self._dispatch)
         self.streams = self.attendance.streams
         self.stream = self.streams.stream
-        submitter = Submitter(store=store, blobs=blobs, ids=self.ids, hear=self.attendance.hear)
+        hear = self.attendance.hear
+        submitter = Submitter(store=store, blobs=blobs, ids=self.ids, hear=hear, roads=self.roads)
         self.submit, self.do = submitter.submit, submitter.do
-        self.courier = Courier(store=store, clock=clock, notifiers=self.notifiers, spread=self.spread)
+        screens = self.streams.screens
+        self.courier = Courier(store=store, clock=clock, screens=screens, notifiers=self.notifiers, spread=self.spread)
+        reminder = Reminder(store=store, clock=clock, ids=self.ids, roads=self.roads)
         self.alarm = Alarm(store=store, clock=clock, give_out=self._give_out)
         self.sweeper = Sweeper(store=store, clock=clock, blobs=blobs)
-        self._loops = (self.courier, self.alarm, self.sweeper, self.attendance)
+        self._loops = (self.courier, reminder, self.alarm, self.sweeper, self.attendance)
         for one in self._loops:
             store.on_commit(one.look_at)
         self._running: list[asyncio.Task[None]] = []
@@ -170,7 +175,7 @@ class Hub:
         await self._give_out(account)
 
     async def _give_out(self, account: str) -> None:
-        await self.store.write(account, lambda tx: dispatch(tx, ids=self.ids))
+        await self.store.write(account, lambda tx: dispatch(tx, ids=self.ids, roads=self.roads))
 
 
 def visible(reader: Principal, thing: wire.Wire) -> bool:

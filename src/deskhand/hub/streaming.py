@@ -29,7 +29,7 @@ class Listener:
     """One open stream: its view, what waits for it, and why it must end.
 
     ``live`` is the thread whose drafts it shows; ``acknowledged`` tells whether the other side's system took all that
-    was sent.
+    was sent. A page keeps its stream (its ``screen``) only while it is visible.
     """
 
     principal: str
@@ -40,6 +40,7 @@ class Listener:
     head: int = 0
     ended: str | None = None
     acknowledged: Callable[[], bool] = field(default=lambda: True)
+    screen: bool = False
 
     def offer(self, committed: Committed) -> None:
         """Take an event that was committed, or be cut; who was cut gets nothing more, or misses the one between."""
@@ -88,6 +89,11 @@ class Streams:
         for listener in self._listeners:
             listener.put(Frame(kind="bye", data={"reason": reason}))
 
+    def screens(self, account: str) -> list[Listener]:
+        """Return the pages that somebody has before them, as far as one can tell from here."""
+        near = (one for one in self._listeners if one.view.account == account and one.screen)
+        return [one for one in near if one.ended is None and one.acknowledged()]
+
     def tell(self, account: str, frame: Frame, *, live: str | None = None) -> None:
         """Send what is no event to every person who looks at the account, or only at one live thread of it."""
         for one in self._listeners:
@@ -114,6 +120,7 @@ class Streams:
         after: int,
         acknowledged: Callable[[], bool] | None = None,
         live: str | None = None,
+        screen: bool = False,
     ) -> AsyncGenerator[Frame]:
         """Yield what the principal may see after the cursor, then what comes, with heartbeats in between.
 
@@ -124,6 +131,7 @@ class Streams:
             view=view_of(principal),
             live=live if principal.role in _WATCHING else None,
             acknowledged=acknowledged or (lambda: True),
+            screen=screen,
         )
         self._listen(listener)
         try:

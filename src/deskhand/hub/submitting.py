@@ -16,7 +16,7 @@ from deskhand.core.context import context_of
 from deskhand.core.drafting import EVERY_RUNNER, Decision, Draft, Wish, known, setting_of
 from deskhand.core.waiting import modelless
 from deskhand.errors import Code, DeskhandError
-from deskhand.hub.timing import plan
+from deskhand.hub.delivering import Roads, plan
 from deskhand.ids import Ids
 from deskhand.limits import CONTEXT_MESSAGES_MAX
 from deskhand.permissions.explain import problem_sentence
@@ -45,6 +45,7 @@ class Submitter:
     ids: Ids
     hear: Callable[[Principal, Sequence[Op], Sequence[OpResult]], Awaitable[None]]
     """Told of whatever a runner sent: it also says that it is there."""
+    roads: Roads = tuple
 
     async def submit(
         self, principal: Principal, wishes: Sequence[Op], *, surface: Surface = "http", language: str = "en"
@@ -87,9 +88,9 @@ class Submitter:
         decision = _HANDLERS[op.kind](tx, wish, body)
         if isinstance(body, ops.TaskAccept | ops.LeaseRenew):
             tx.renew_lease(decision.id or "", runner=wish.principal.id, epoch=body.epoch)
-        seqs = [None, *(_emit(tx, draft, ids=self.ids) for draft in decision.drafts)]
+        seqs = [None, *(_emit(tx, draft, ids=self.ids, roads=self.roads) for draft in decision.drafts)]
         if any(ev.KIND_OF[type(one.body)] in dispatching.DISPATCHES for one in decision.drafts):
-            dispatch(tx, ids=self.ids)
+            dispatch(tx, ids=self.ids, roads=self.roads)
         result = OpResult(op_id=op.op_id, status="ok", seq=seqs[-1], id=decision.id, task=decision.task)
         if op.kind not in _NOT_REMEMBERED and not _advertises(op):
             tx.remember_op(wish.principal.id, op, result)
@@ -143,7 +144,7 @@ def _of_the_present_life(tx: SqlTx, me: Principal, op: Op) -> None:
         raise DeskhandError(Code.RUNNER_RESTORED)
 
 
-def dispatch(tx: SqlTx, *, ids: Ids) -> None:
+def dispatch(tx: SqlTx, *, ids: Ids, roads: Roads) -> None:
     """Give queued tasks to computers that are there."""
     now = dispatching.Round(
         tx,
@@ -158,15 +159,15 @@ def dispatch(tx: SqlTx, *, ids: Ids) -> None:
         language=setting_of(tx, "language"),
     )
     for draft in now.drafts():
-        _emit(tx, draft, ids=ids)
+        _emit(tx, draft, ids=ids, roads=roads)
 
 
-def _emit(tx: SqlTx, draft: Draft, *, ids: Ids) -> int:
+def _emit(tx: SqlTx, draft: Draft, *, ids: Ids, roads: Roads) -> int:
     """Append one event and plan the notification it deserves."""
     event = tx.emit(draft)
-    announced = delivery.announcement(draft.body, thread=draft.thread, task=draft.task)
+    announced = delivery.announcement(draft.body, thread=event.thread, task=draft.task)
     if announced is not None:
-        plan(tx, announced, ids=ids, task=draft.task)
+        plan(tx, announced, ids=ids, roads=roads(), seq=event.seq)
     return event.seq
 
 
@@ -295,6 +296,7 @@ _HANDLERS: dict[str, Handler] = {
     "thread.create": conversation.create_thread,
     "thread.rename": conversation.rename_thread,
     "thread.archive": conversation.archive_thread,
+    "thread.mute": conversation.mute_thread,
     "thread.set_model": conversation.set_thread_model,
     "thread.erase": lambda tx, wish, _: conversation.erase_thread(tx, wish),
     "message.post": _post,

@@ -1,12 +1,8 @@
-"""What the hub does by itself, round after round: give out what may begin now, notify, delete what nobody names.
+"""What the hub does by itself, round after round: give out what may begin now, delete what nobody names.
 
 Goes by the wall clock and looks at it again at least every half minute, because it may jump and a machine may sleep.
 It remembers nothing: what waits stands in the log, and giving out is the same transaction as always, so that nothing
 begins twice. It refuses to delete what is so new that its name may still be on the way.
-
-Notifications are planned as rows in the transaction of what they tell of, then sent, tried again, their fate kept. At
-least once, shown once (the tag replaces). The words come from the catalogue and name the kind of thing only. It never
-decides *whether* to notify, and never logs an address.
 """
 
 from __future__ import annotations
@@ -14,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -24,58 +20,14 @@ from typing_extensions import override
 
 from deskhand import limits, ports
 from deskhand.clock import Clock, stamp, unstamp
-from deskhand.core.delivery import HOW, Announcement, next_try_seconds
-from deskhand.core.drafting import setting_of
 from deskhand.errors import DeskhandError
-from deskhand.ids import Ids
-from deskhand.protocol.events import KIND_OF, ApprovalRequested, QuestionAsked, TaskFinished
-from deskhand.protocol.objects import Delivery
 from deskhand.protocol.tasks import QueueReason, Task
-from deskhand.store.log.transaction import SqlTx
 from deskhand.store.opening import SqlStore
-from deskhand.texts import text
 
 IDLE_SECONDS = 30.0
 LEAST_SECONDS = 0.05
 _TASKS_MAX = 10_000
 _log = logging.getLogger(__name__)
-_BATCH = 20
-_LONGEST_SECONDS = limits.DELIVERY_BACKOFF_SECONDS[-1] * 1.25
-_SET_BACK_SECONDS = 5.0
-_FATES = {"accepted": "accepted", "retry": "sent"}
-
-
-def plan(tx: SqlTx, announced: Announcement, *, ids: Ids, task: str | None = None, device: str = "") -> list[str]:
-    """Plan the announcement for every subscription of the account, or of one device; return the deliveries' ids."""
-    planned: list[str] = []
-    said, (urgency, ttl_seconds) = f"notice.{announced.kind}", HOW[announced.kind]
-    language = setting_of(tx, "language")
-    for subscription in (one for one in tx.subscriptions() if device in {"", one.device}):
-        delivery = Delivery.from_json(
-            {
-                "id": ids.new("dlv"),
-                "class": announced.kind,
-                "road": "webpush",
-                "device": subscription.device,
-                "task": task,
-                "tag": announced.tag,
-                "fate": "planned",
-                "at": tx.now,
-            }
-        )
-        notice = ports.Notice(
-            id=delivery.id,
-            tag=announced.tag,
-            title=text(f"{said}.title", language=language),
-            body=text(f"{said}.body", language=language),
-            url_path=announced.url_path,
-            urgency=urgency,
-            ttl_seconds=ttl_seconds,
-        )
-        addressed = ports.PlannedDelivery(delivery=delivery, subscription=subscription.id, notice=notice)
-        tx.plan_delivery(addressed)
-        planned.append(delivery.id)
-    return planned
 
 
 @dataclass(eq=False, kw_only=True)
@@ -176,47 +128,3 @@ class Sweeper(Rounds):
         dropped = await self.blobs.drop(but=await self.store.named_blobs(), before=before)
         await self.store.scrub()
         return dropped
-
-
-@dataclass(eq=False, kw_only=True)
-class Courier(Rounds):
-    """The loop that empties the ledger's due rows; ``notifiers`` are the roads by their names."""
-
-    wakes_at = frozenset(KIND_OF[kind] for kind in (TaskFinished, ApprovalRequested, QuestionAsked))
-    notifiers: Mapping[str, ports.Notifier]
-    spread: Callable[[], float]
-    offset: float | None = None
-    """What only changes when somebody sets the clock."""
-
-    @override
-    async def round(self) -> float:
-        """Deliver what is due.
-
-        What waits stands in wall time, to outlive this process. A clock that was set back would keep it waiting: what
-        is due later than any wait is long, or at all when the clock goes back now, is tried earlier instead.
-        """
-        now, before = self.at(), self.offset
-        self.offset = self.clock.now().timestamp() - self.clock.elapsed()
-        if before is None or before - self.offset > _SET_BACK_SECONDS:
-            late = self.at(_LONGEST_SECONDS) if before is None else now
-            await self.store.hasten_deliveries(after=late, to=late)
-        due = await self.store.due_deliveries(now, limit=_BATCH)
-        async with asyncio.TaskGroup() as group:
-            for one in due:
-                group.create_task(self._deliver(one))
-        return 0.0 if due else self.left(await self.store.next_delivery_at())
-
-    async def _deliver(self, due: ports.DueDelivery) -> None:
-        notifier = self.notifiers.get(due.delivery.road)
-        outcome = ports.SendOutcome(status="gone", reason="unsubscribed")
-        if due.subscription is not None and notifier is not None:
-            outcome = await notifier.send(due.subscription, due.notice)
-        if outcome.status == "gone" and due.subscription is not None:
-            await self.store.drop_subscription(due.account, due.subscription.id)
-        fate, again, reason = _FATES.get(outcome.status, "failed"), None, outcome.reason or None
-        if fate == "sent":
-            attempts, asked_for = due.delivery.attempts + 1, outcome.retry_after_seconds
-            wait = next_try_seconds(attempts, asked_for=asked_for, spread=self.spread())
-            fate, again = ("failed", None) if wait is None else (fate, self.at(wait))
-        account, name = due.account, due.delivery.id
-        await self.store.settle_delivery(account, name, fate=fate, reason=reason, next_try_at=again)

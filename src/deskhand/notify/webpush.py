@@ -94,9 +94,11 @@ class WebPush:
         """Say whether a browser may register this endpoint."""
         return endpoint_allowed(url, allow_private=self._settings.allow_private)
 
-    async def send(self, subscription: PushSubscription, notice: Notice) -> SendOutcome:
+    async def send(self, subscription: PushSubscription | None, notice: Notice) -> SendOutcome:
         """Seal ``notice`` for the browser and hand it to its vendor; every failure is an outcome, none is raised."""
         host, outcome = "", SendOutcome(status="refused", reason="endpoint_not_allowed")
+        if subscription is None:
+            return SendOutcome(status="gone", reason="unsubscribed")
         if self.allows(subscription.endpoint):
             target = egress.parse_target(subscription.endpoint)
             host, outcome = target.host, await self._send_to(target, subscription, notice)
@@ -191,8 +193,9 @@ def payload_of(notice: Notice, *, app_url: str) -> bytes:
             "body": notice.body[: limits.PUSH_TEXT_CHARS_MAX],
             "tag": notice.tag,
             "navigate": urljoin(app_url, notice.url_path),
-            "data": {"delivery": notice.id},
+            "data": {"delivery": notice.id, "waiting": notice.waiting[: limits.PUSH_WAITING_MAX]},
         },
+        "app_badge": len(notice.waiting),
         "mutable": True,  # lets the worker acknowledge where the browser would show it alone
     }
     text = json.dumps(message, ensure_ascii=False, separators=(",", ":")).encode("utf-8")

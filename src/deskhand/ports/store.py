@@ -159,7 +159,10 @@ class PushSubscription:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Notice:
-    """What a notification says, before encryption. ``id`` is the delivery, for the acknowledgement."""
+    """What a notification says, before encryption. ``id`` is the delivery, for the acknowledgement.
+
+    ``waiting`` is what waits for the person now: its number is the badge, and what is shown of others is over.
+    """
 
     id: str
     tag: str
@@ -168,6 +171,7 @@ class Notice:
     url_path: str
     urgency: Literal["high", "normal", "low"]
     ttl_seconds: int
+    waiting: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -246,6 +250,6 @@ class SendOutcome:
 class Notifier(Protocol):
     """One road to a person."""
 
-    async def send(self, subscription: PushSubscription, notice: Notice) -> SendOutcome:
-        """Try once; never raises for what the other side does."""
+    async def send(self, subscription: PushSubscription | None, notice: Notice) -> SendOutcome:
+        """Try once; never raises for what the other side does. Only browsers have a ``subscription``."""
         ...

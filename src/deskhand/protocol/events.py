@@ -119,6 +119,12 @@ class ThreadArchived(Body, kind="thread.archived"):
     archived: bool
 
 
+class ThreadMuted(Body, kind="thread.muted"):
+    """No notifications are sent about a conversation, or again."""
+
+    muted: bool
+
+
 class ThreadModelSet(Body, kind="thread.model_set"):
     """A conversation thinks with another model, or again with its computer's own."""
 

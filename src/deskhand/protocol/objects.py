@@ -53,6 +53,7 @@ class Thread(Wire):
     title: str
     state: Literal["open", "erased"] = "open"
     archived: bool = False
+    muted: bool = False
     created_at: At
     updated_at: At
     created_by: str
@@ -225,11 +226,16 @@ class Delivery(Wire):
     """One notification to one device by one road, with its fate. A table of its own truth, never an event."""
 
     id: str
-    kind: Literal["finished", "needs_you", "failed", "test"] = Field(alias="class")
+    kind: Literal["finished", "needs_you", "failed", "runner_offline", "test"] = Field(alias="class")
     road: str
     device: str | None = None
+    thread: str | None = None
     task: str | None = None
     tag: str
+    occasion: str = ""
+    """``reminder`` or ``second`` where it was said before; of a computer, when it was last heard."""
+    seq: int | None = None
+    """The event it tells of."""
     fate: Literal["planned", "sent", "accepted", "shown", "tapped", "held", "suppressed", "failed"]
     reason: str | None = None
     attempts: int = 0

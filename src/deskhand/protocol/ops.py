@@ -110,6 +110,12 @@ class Archive(OpBody, kinds="thread.archive task.archive"):
     archived: bool = True
 
 
+class Mute(OpBody, kinds="thread.mute"):
+    """Send no notifications about a conversation (or, with ``false``, send them again)."""
+
+    muted: bool = True
+
+
 class MessagePost(OpBody, kinds="message.post"):
     """Say something; without ``as`` it is an answer if ``to`` names the open question, else a task."""
 

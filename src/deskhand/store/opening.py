@@ -112,6 +112,8 @@ class SqlStore:
     set_presence = _changing(own.set_presence)
     presence = _reading(own.presence)
     read_marks = _reading(own.read_marks)
+    readers = _reading(own.readers)
+    accounts = _reading(own.accounts)
     lose_links = _changing(own.lose_links)
 
     async def put_subscription(self, subscription: PushSubscription) -> None:

@@ -35,6 +35,7 @@ _FIELDS = tuple(Upload.model_fields)
 
 _ORDER = ("planned", "held", "suppressed", "failed", "sent", "accepted", "shown", "tapped")
 _BY_DEVICE = ("shown", "tapped")
+_UNTRIED = ("planned", "held", "suppressed")
 _COLUMNS = ("id", "tag", "device", "task", "fate", "reason", "attempts")
 _OWNED = (tables.subscriptions.c.device, tables.leases.c.runner, tables.joinings.c.device, tables.presence.c.runner)
 """What goes with a principal that is shut out: the columns that name it."""
@@ -45,6 +46,11 @@ def begin_account(connection: Connection, account: str) -> None:
     statement = inserting(connection, tables.accounts).on_conflict_do_nothing()
     row = {"id": account, "head": 0, "hash": GENESIS, "incarnation": ""}
     connection.execute(statement, row)
+
+
+def accounts(connection: Connection) -> list[str]:
+    """Return every account of this hub."""
+    return [*connection.execute(select(tables.accounts.c.id).order_by(tables.accounts.c.id)).scalars()]
 
 
 def credential(connection: Connection, token_sha256: str) -> Credential | None:
@@ -146,6 +152,12 @@ def read_marks(connection: Connection, account: str, principal: str) -> dict[str
     return {row.thread: row.seq for row in connection.execute(mine)}
 
 
+def readers(connection: Connection, account: str, thread: str) -> dict[str, int]:
+    """Return who saw a thread, and up to which seq."""
+    marks = select(tables.read_marks).filter_by(account=account, thread=thread)
+    return {row.principal: row.seq for row in connection.execute(marks)}
+
+
 def put_subscription(connection: Connection, subscription: PushSubscription) -> None:
     """Keep a subscription; the same endpoint replaces itself, the oldest of a device beyond the limit go."""
     account, device = subscription.account, subscription.device
@@ -170,10 +182,12 @@ def subscriptions(connection: Connection, account: str) -> list[PushSubscription
 
 
 def plan_delivery(connection: Connection, account: str, planned: ports.PlannedDelivery) -> None:
-    """Store a delivery unless one of the same (tag, class, subscription) is there."""
+    """Store a delivery unless there is one of the same (tag and occasion, class, subscription or else road)."""
     delivery = planned.delivery
     row: RowValues = {name: getattr(delivery, name) for name in _COLUMNS}
-    row |= {"account": account, "class": delivery.kind, "subscription": planned.subscription or ""}
+    other = "" if delivery.road == "webpush" else delivery.road
+    row |= {"account": account, "class": delivery.kind, "subscription": planned.subscription or other}
+    row["tag"] = f"{delivery.tag} {delivery.occasion}".rstrip()
     row["next_try_at"] = delivery.at if delivery.fate == "planned" else None
     row["planned"] = json_text({"delivery": dumped(delivery), "notice": asdict(planned.notice)})
     statement = inserting(connection, tables.deliveries).on_conflict_do_nothing()
@@ -227,12 +241,12 @@ def next_delivery_at(connection: Connection) -> str | None:
 def settle_delivery(
     connection: Connection, account: str, name: str, *, fate: str, reason: str | None, next_try_at: str | None
 ) -> None:
-    """Record one attempt; what the device acknowledged meanwhile stands."""
+    """Record an attempt, or why there was none; what the device acknowledged meanwhile stands."""
     acknowledged = _d.fate.in_(_BY_DEVICE)
     changes = {
         "fate": case((acknowledged, _d.fate), else_=fate),
         "reason": reason,
-        "attempts": _d.attempts + 1,
+        "attempts": _d.attempts + (fate not in _UNTRIED),
         "next_try_at": case((acknowledged, None), else_=next_try_at),
     }
     mine = update(tables.deliveries).filter_by(account=account, id=name)

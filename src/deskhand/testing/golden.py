@@ -147,6 +147,7 @@ def a_checked_task() -> list[Event]:
     log.say(_sample(ev.TaskFinished), **at)
     log.say(ev.TaskArchived(archived=True), actor=_PHONE, **at)
     log.say(ev.ThreadArchived(archived=True), actor=_PHONE, thread=_THREAD)
+    log.say(ev.ThreadMuted(muted=True), actor=_PHONE, thread=_THREAD)
     return log.events
 
 

@@ -206,11 +206,14 @@ export interface CriteriaRestated {
 /** One notification to one device by one road, with its fate. A table of its own truth, never an event. */
 export interface Delivery {
   id: string;
-  class: "finished" | "needs_you" | "failed" | "test";
+  class: "finished" | "needs_you" | "failed" | "runner_offline" | "test";
   road: string;
   device?: string;
+  thread?: string;
   task?: string;
   tag: string;
+  occasion: string;
+  seq?: number;
   fate: "planned" | "sent" | "accepted" | "shown" | "tapped" | "held" | "suppressed" | "failed";
   reason?: string;
   attempts: number;
@@ -445,6 +448,11 @@ export interface ModelInfo {
 export interface Money {
   amount: string;
   currency: string;
+}
+
+/** Send no notifications about a conversation (or, with ``false``, send them again). */
+export interface Mute {
+  muted?: boolean;
 }
 
 /** For ops that need no words. */
@@ -844,6 +852,7 @@ export interface Thread {
   title: string;
   state: "open" | "erased";
   archived: boolean;
+  muted: boolean;
   created_at: string;
   updated_at: string;
   created_by: string;
@@ -879,6 +888,11 @@ export interface ThreadModel {
 /** A conversation thinks with another model, or again with its computer's own. */
 export interface ThreadModelSet {
   model?: string;
+}
+
+/** No notifications are sent about a conversation, or again. */
+export interface ThreadMuted {
+  muted: boolean;
 }
 
 /** Give a conversation another title. */
@@ -950,6 +964,7 @@ export interface EventBodies {
   "thread.created": ThreadCreated;
   "thread.renamed": ThreadRenamed;
   "thread.archived": ThreadArchived;
+  "thread.muted": ThreadMuted;
   "thread.model_set": ThreadModelSet;
   "thread.erased": ThreadErased;
   "message.posted": MessagePosted;
@@ -994,6 +1009,7 @@ export interface OpBodies {
   "thread.set_model": ThreadModel;
   "thread.archive": Archive;
   "task.archive": Archive;
+  "thread.mute": Mute;
   "message.post": MessagePost;
   "task.edit": TaskEdit;
   "task.run_as": TaskRunAs;

@@ -14,7 +14,7 @@ import { isLocal, Outbox, type Wish } from "./outbox";
 import { apply, COLLECTIONS, emptyState, stateOf, type Change, type State } from "./state";
 
 /** Raise this when the fold learns a kind: what was skipped before is folded again, from a new snapshot. */
-export const FOLD = "2";
+export const FOLD = "3";
 
 const SNAPSHOT_TRIES = 3;
 /** Further behind than this, a snapshot is less to fetch than the events. */

@@ -105,6 +105,7 @@ const RULES: Rules = {
     threads: (before, event, body) =>
       but(before, { archived: body.archived, updated_at: event.at }),
   },
+  "thread.muted": { threads: (before, _, body) => but(before, { muted: body.muted }) },
   "thread.model_set": {
     threads: (before, event, body) => but(before, { model: body.model, updated_at: event.at }),
   },
@@ -292,6 +293,7 @@ function freshThread(event: Event, title: string, state: Thread["state"]): Threa
     title,
     state,
     archived: false,
+    muted: false,
     created_at: event.at,
     updated_at: event.at,
     created_by: event.actor,

@@ -17,10 +17,10 @@ from pydantic_core import to_json
 from starlette.responses import Response
 
 from deskhand import __version__, limits
-from deskhand.core.delivery import trial_announcement
+from deskhand.core.delivery import Announcement
 from deskhand.core.settings import REGISTRY
 from deskhand.errors import Code, DeskhandError
-from deskhand.hub import app, streaming, timing
+from deskhand.hub import app, delivering, streaming
 from deskhand.hub.credentials import Peer, uid_of
 from deskhand.hub.http.access import Answering, Call, TheCall, cookie_for
 from deskhand.hub.http.messages import HEADERS, Answer, Flow, items, read_json
@@ -61,7 +61,8 @@ async def stream(
 ) -> Flow:
     """Send what is after the cursor, then what comes; ``Last-Event-ID`` wins over ``after``."""
     after = after if last is None else last
-    frames = call.hub.stream(call.me, after=after, acknowledged=call.acknowledged, live=live)
+    screen = call.surface == "page"
+    frames = call.hub.stream(call.me, after=after, acknowledged=call.acknowledged, live=live, screen=screen)
     first = await anext(frames, None)
     return Flow(_lines(first, frames), headers=HEADERS["stream"], media_type="text/event-stream")
 
@@ -201,8 +202,8 @@ async def revoke_device(call: TheCall, device: str) -> Response:
 
 
 async def push_key(call: TheCall) -> Answer:
-    """Return what a page gives to ``pushManager.subscribe``."""
-    return Answer({"key": call.door.push.public_key})
+    """Return what a page gives to ``pushManager.subscribe``, and the other roads that lead somewhere."""
+    return Answer({"key": call.door.push.public_key, "roads": [*call.hub.roads()]})
 
 
 async def subscribe(call: TheCall) -> Answer:
@@ -223,11 +224,13 @@ async def subscribe(call: TheCall) -> Answer:
 
 
 async def push_test(call: TheCall) -> Answer:
-    """Plan a notification to this device, or from the owner's terminal to every one; its fate is a delivery."""
-    ids, me = call.hub.ids, call.me
+    """Plan a notification to this device, or from the owner's terminal to every one by every road."""
+    ids, me, roads = call.hub.ids, call.me, call.hub.roads()
     device = "" if call.surface == "cli" and me.role is objects.Role.OWNER else me.id
-    trial = trial_announcement(ids.new("try"))
-    planned = await call.hub.store.write(me.account, lambda tx: timing.plan(tx, trial, ids=ids, device=device))
+    trial = Announcement(kind="test", tag=ids.new("try"))
+    planned = await call.hub.store.write(
+        me.account, lambda tx: delivering.plan(tx, trial, ids=ids, roads=roads, device=device)
+    )
     if not planned:
         raise DeskhandError(Code.ILLEGAL_STATE, "no subscription")
     call.hub.courier.woken.set()

@@ -44,8 +44,10 @@ class Push:
         self.taken: dict[str, Notice] = {}
         self.on_taken: Callable[[PushSubscription, Notice], None] | None = None
 
-    async def send(self, subscription: PushSubscription, notice: Notice) -> SendOutcome:
+    async def send(self, subscription: PushSubscription | None, notice: Notice) -> SendOutcome:
         """Take it or not."""
+        if subscription is None:
+            return SendOutcome(status="gone")
         self._dies("before a push")
         self.tried[notice.id] = self.tried.get(notice.id, 0) + 1
         if self._chaos.rng.random() < self.failing:

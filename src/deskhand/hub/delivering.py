@@ -1,0 +1,279 @@
+"""Notifications on their way: planned with what they tell of, judged when they are due, sent, tried again; said again.
+
+Planned as rows in the transaction of what they tell of, so that a hub that dies loses none. At least once, shown once
+(the tag replaces). What nobody answers and which computer stays away is read from the account round after round, so
+that nothing has to be remembered. The words come from the catalogue and name the kind of thing unless the owner wants
+more. It never decides *whether* to notify (``core.delivery``), and never logs an address.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from itertools import chain
+from typing import ClassVar
+
+from typing_extensions import override
+
+from deskhand import limits, ports
+from deskhand.clock import stamp
+from deskhand.core import delivery as core
+from deskhand.core.drafting import setting_of
+from deskhand.core.settings import effective
+from deskhand.hub.streaming import Listener
+from deskhand.hub.timing import IDLE_SECONDS, Rounds
+from deskhand.ids import Ids
+from deskhand.protocol.events import KIND_OF, ApprovalRequested, QuestionAsked, TaskFinished
+from deskhand.protocol.objects import Delivery, Device, Presence, Role, Runner, Setting, Thread
+from deskhand.protocol.tasks import Approval, Question, Task
+from deskhand.store.log.transaction import SqlTx
+
+WEB_PUSH = "webpush"
+Roads = Callable[[], Sequence[str]]
+"""The roads beside Web Push that lead somewhere now."""
+_BATCH = 100
+_LONGEST_SECONDS = limits.DELIVERY_BACKOFF_SECONDS[-1] * 1.25
+_SET_BACK_SECONDS = 5.0
+_FATES = {"accepted": "accepted", "retry": "sent"}
+_SETTINGS_MAX = 1000
+_MINUTE = 60.0
+_DIGEST = "digest"
+"""The reason of what goes out, or went, as one message with others."""
+
+
+def plan(
+    tx: SqlTx, told: core.Announcement, *, ids: Ids, roads: Sequence[str] = (), device: str = "", seq: int | None = None
+) -> list[str]:
+    """Plan the announcement for every subscription of the account or one device, and other roads where they are due.
+
+    Other roads are the second ones, unless there is no first one or the owner wants all of them at once.
+    """
+    planned: list[str] = []
+    urgency, ttl_seconds = core.HOW[told.kind]
+    subscriptions = [one for one in tx.subscriptions() if device in {"", one.device}]
+    at_once = not subscriptions or setting_of(tx, "notify.roads") == "always" or told.kind == "test"
+    second = told.occasion == "second"
+    to: list[tuple[str, ports.PushSubscription | None]] = [(WEB_PUSH, one) for one in subscriptions if not second]
+    to += [(road, None) for road in roads if not device and second is not at_once]
+    for road, subscription in to:
+        delivery = Delivery.from_json(
+            {
+                "id": ids.new("dlv"),
+                "class": told.kind,
+                "road": road,
+                "device": subscription and subscription.device,
+                "fate": "planned",
+                "at": tx.now,
+                "seq": seq,
+                **{name: getattr(told, name) for name in ("tag", "thread", "task", "occasion")},
+            }
+        )
+        words = core.worded([delivery], language=setting_of(tx, "language"))
+        notice = ports.Notice(
+            id=delivery.id,
+            tag=told.tag,
+            title=words["title"],
+            body=words["body"],
+            url_path=told.url_path,
+            urgency=urgency,
+            ttl_seconds=ttl_seconds,
+        )
+        name = subscription and subscription.id
+        tx.plan_delivery(ports.PlannedDelivery(delivery=delivery, subscription=name, notice=notice))
+        planned.append(delivery.id)
+    return planned
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Known:
+    """What an account is like now, as far as notifications go by it."""
+
+    settings: Mapping[str, Setting]
+    owners: frozenset[str]
+    waiting: Mapping[str, Approval | Question]
+    links: Mapping[str, Presence]
+    screens: Sequence[Listener]
+
+    def said(self, name: str) -> bool | int | str | tuple[str, ...]:
+        """Return a setting."""
+        stored = self.settings.get(name)
+        return effective({name: stored.value} if stored else {}, name)
+
+    def same_person(self, device: str | None) -> frozenset[str]:
+        """Return the devices of whoever holds this one; the other roads are the owner's."""
+        return self.owners if device is None or device in self.owners else frozenset({device})
+
+
+@dataclass(eq=False, kw_only=True)
+class _OfNotices(Rounds):
+    """A loop that goes by how things stand in an account; ``screens`` are the pages that are visible now."""
+
+    screens: Callable[[str], Sequence[Listener]] = lambda _: ()
+
+    async def known(self, account: str) -> _Known:
+        """Look at an account."""
+        find = self.store.find
+        asked = (*await find(account, Approval, states=("open",)), *await find(account, Question, states=("open",)))
+        devices = await find(account, Device, states=("active",), limit=_SETTINGS_MAX)
+        return _Known(
+            settings={one.id: one for one in await find(account, Setting, limit=_SETTINGS_MAX)},
+            owners=frozenset(one.id for one in devices if one.role is Role.OWNER),
+            waiting={one.id: one for one in asked},
+            links=await self.store.presence(account),
+            screens=self.screens(account),
+        )
+
+
+@dataclass(eq=False, kw_only=True)
+class Reminder(_OfNotices):
+    """Says again what nobody answered, and tells of a computer that stays away in the middle of its work."""
+
+    wakes_at = frozenset(KIND_OF[kind] for kind in (ApprovalRequested, QuestionAsked))
+    ids: Ids
+    roads: Roads
+    told: set[tuple[str, str]] = field(default_factory=set[tuple[str, str]])
+    """What was said, by tag and occasion: a start says it again to the store, which has it."""
+
+    @override
+    async def round(self) -> float:
+        rest = IDLE_SECONDS
+        for account in await self.store.accounts():
+            known = await self.known(account)
+            tasks = await self.store.find(account, Task, states=("working", "verifying"), limit=limits.TASKS_OPEN_MAX)
+            for at, one in chain(
+                core.reminders([*known.waiting.values()], known.said), core.absences(known.links, tasks, known.said)
+            ):
+                if at > self.clock.now():
+                    rest = min(rest, self.left(stamp(at)))
+                elif (one.tag, one.occasion) not in self.told:
+                    await self.store.write(account, lambda tx, one=one: plan(tx, one, ids=self.ids, roads=self.roads()))
+                    self.told.add((one.tag, one.occasion))
+        return rest
+
+
+@dataclass(eq=False, kw_only=True)
+class Courier(_OfNotices):
+    """The loop that empties the ledger's due rows; ``notifiers`` are the roads by their names."""
+
+    wakes_at: ClassVar[frozenset[str]] = frozenset(
+        KIND_OF[kind] for kind in (TaskFinished, ApprovalRequested, QuestionAsked)
+    )
+    notifiers: Mapping[str, ports.Notifier]
+    spread: Callable[[], float]
+    offset: float | None = None
+    """What only changes when somebody sets the clock."""
+
+    def __post_init__(self) -> None:
+        """Begin with nothing sent."""
+        self._sent: dict[str, deque[float]] = {}
+
+    @override
+    async def round(self) -> float:
+        """Deliver what is due.
+
+        What waits stands in wall time, to outlive this process. A clock that was set back would keep it waiting: what
+        is due later than any wait is long, or at all when the clock goes back now, is tried earlier instead.
+        """
+        now, before = self.at(), self.offset
+        self.offset = self.clock.now().timestamp() - self.clock.elapsed()
+        if before is None or before - self.offset > _SET_BACK_SECONDS:
+            late = self.at(_LONGEST_SECONDS) if before is None else now
+            await self.store.hasten_deliveries(after=late, to=late)
+        due = await self.store.due_deliveries(now, limit=_BATCH)
+        async with asyncio.TaskGroup() as group:
+            for account in dict.fromkeys(one.account for one in due):
+                known = await self.known(account)
+                mine = [one for one in due if one.account == account]
+                verdicts = [(one, await self._judged(one, known)) for one in mine]
+                for together in _messages([one for one, said in verdicts if said.fate == "sent"]):
+                    group.create_task(self._deliver(together, known))
+                for one, said in verdicts:
+                    if said.fate != "sent":
+                        until = stamp(said.until) if said.until else None
+                        await self._settle(one, said.fate, said.reason, until)
+        return 0.0 if due else self.left(await self.store.next_delivery_at())
+
+    async def _judged(self, due: ports.DueDelivery, known: _Known) -> core.Verdict:
+        told, account, now = due.delivery, due.account, self.clock.now()
+        task = await self.store.get(account, Task, told.task) if told.task else None
+        thread = await self.store.get(account, Thread, told.thread) if told.thread else None
+        person = known.same_person(told.device)
+        readers = await self.store.readers(account, told.thread) if told.thread and told.seq else {}
+        mine = [one for one in known.screens if one.principal in person]
+        link = known.links.get(told.tag)
+        said = core.verdict(
+            told,
+            core.Circumstances(
+                now=now,
+                over=(told.kind == "needs_you" and told.tag not in known.waiting)
+                or (link is not None and link.connected),
+                muted=thread is not None and thread.muted,
+                read=any(seq >= (told.seq or 0) for who, seq in readers.items() if who in person),
+                screen=any(one.live == told.thread for one in mine if told.thread),
+                app=bool(mine),
+                ran_seconds=core.ran_seconds(task),
+            ),
+            known.said,
+        )
+        return said if said.fate != "sent" or told.fate != "planned" else self._rationed(told)
+
+    def _rationed(self, told: Delivery) -> core.Verdict:
+        """Hold what would be too much for one device; what is held goes out as one message."""
+        sent = self._sent.setdefault(told.device or told.road, deque(maxlen=limits.NOTICES_PER_MINUTE_MAX))
+        much = len(sent) == sent.maxlen and self.clock.elapsed() - sent[0] < _MINUTE
+        if much and told.kind not in {"needs_you", "test"}:
+            return core.Verdict(fate="held", reason="too_many", until=self.clock.now() + timedelta(seconds=_MINUTE))
+        sent.append(self.clock.elapsed())
+        return core.Verdict()
+
+    async def _deliver(self, together: Sequence[ports.DueDelivery], known: _Known) -> None:
+        """Send one message, which may stand for several, and keep what became of each."""
+        due, *others = together
+        told = [one.delivery for one in together]
+        detail = await self._detail(due, known) if known.said("notify.text") == "full" else ""
+        words = core.worded(told, language=str(known.said("language")), detail=detail)
+        notice = replace(due.notice, **words, waiting=(*known.waiting,))
+        notifier = self.notifiers.get(due.delivery.road)
+        outcome = ports.SendOutcome(status="gone", reason="unsubscribed")
+        if notifier is not None:
+            outcome = await notifier.send(due.subscription, notice)
+        if outcome.status == "gone" and due.subscription is not None:
+            await self.store.drop_subscription(due.account, due.subscription.id)
+        fate, again, reason = _FATES.get(outcome.status, "failed"), None, outcome.reason or None
+        if fate == "sent":
+            attempts, asked_for = due.delivery.attempts + 1, outcome.retry_after_seconds
+            wait = core.next_try_seconds(attempts, asked_for=asked_for, spread=self.spread())
+            fate, again = ("failed", None) if wait is None else (fate, self.at(wait))
+        reason = _DIGEST if others and fate != "failed" else reason
+        await self._settle(due, fate, reason, again)
+        for one in others:
+            await self._settle(one, "suppressed" if fate == "accepted" else fate, reason, again)
+
+    async def _detail(self, due: ports.DueDelivery, known: _Known) -> str:
+        """Return what happened, in the words of whoever did it."""
+        told, account = due.delivery, due.account
+        if told.kind == "runner_offline":
+            runner = await self.store.get(account, Runner, told.tag)
+            return runner.name if runner else ""
+        task, asked = await self.store.get(account, Task, told.task or ""), known.waiting.get(told.tag)
+        said = asked.sentence if isinstance(asked, Approval) else asked.text if asked else task and task.summary
+        return ": ".join(filter(None, (task and task.title, said)))
+
+    async def _settle(self, one: ports.DueDelivery, fate: str, reason: str | None, again: str | None) -> None:
+        account, name = one.account, one.delivery.id
+        await self.store.settle_delivery(account, name, fate=fate, reason=reason, next_try_at=again)
+
+
+def _messages(due: Sequence[ports.DueDelivery]) -> Iterator[list[ports.DueDelivery]]:
+    """Yield what goes out as one message: what was held for the same place comes together, all else alone."""
+    held: dict[tuple[str, str], list[ports.DueDelivery]] = {}
+    for one in due:
+        if one.delivery.fate == "held" or one.delivery.reason == _DIGEST:
+            held.setdefault((one.delivery.road, one.subscription.id if one.subscription else ""), []).append(one)
+        else:
+            yield [one]
+    # What needs somebody says how urgent the message is.
+    yield from (sorted(group, key=lambda one: one.delivery.kind != "needs_you") for group in held.values())
