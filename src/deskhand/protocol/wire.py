@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import ClassVar, NoReturn, Self, cast
 
 from pydantic import BaseModel, ConfigDict, JsonValue, ValidationError
@@ -61,21 +59,15 @@ def strict_json(data: bytes) -> Json:
         DeskhandError: ``malformed_json`` for NaN, duplicate keys, huge integers, lone surrogates, deep nesting.
     """
     try:
-        parsed = json.loads(
-            data.decode("utf-8"),
-            object_pairs_hook=_unique_keys,
-            parse_constant=_refuse_constant,
-            parse_int=_bounded_integer,
-        )
+        parsed = json.loads(data.decode("utf-8"), object_pairs_hook=_unique_keys, parse_int=_bounded_integer)
+        spelled(parsed)  # which neither NaN, nor what is too large, nor a lone surrogate can be
+        is_deep = _depth(parsed) > JSON_DEPTH_MAX + 1
     except RecursionError:
-        raise DeskhandError(Code.MALFORMED_JSON, f"deeper than {JSON_DEPTH_MAX}") from None
-    except (UnicodeDecodeError, ValueError) as error:
+        parsed, is_deep = None, True
+    except ValueError as error:
         raise DeskhandError(Code.MALFORMED_JSON, str(error)[:200]) from None
-    for leaf in _leaves(parsed, room=JSON_DEPTH_MAX):
-        if isinstance(leaf, float) and math.isinf(leaf):
-            raise DeskhandError(Code.MALFORMED_JSON, "a number is too large")
-        if isinstance(leaf, str) and any("\ud800" <= letter <= "\udfff" for letter in leaf):
-            raise DeskhandError(Code.MALFORMED_JSON, "a lone surrogate")
+    if is_deep:
+        raise DeskhandError(Code.MALFORMED_JSON, f"deeper than {JSON_DEPTH_MAX}")
     return cast("Json", parsed)
 
 
@@ -87,14 +79,14 @@ def canonical(value: object) -> bytes:
     Raises:
         DeskhandError: ``invalid`` when a float is inside.
     """
-    if any(isinstance(leaf, float) for leaf in _leaves(value, room=INTEGER_MAX)):
-        raise DeskhandError(Code.INVALID, "a float cannot be hashed")
-    return spelled(value)
+    said = spelled(value)
+    json.loads(said, parse_float=_refuse_float)
+    return said
 
 
 def spelled(value: object) -> bytes:
     """Return a JSON value as ``canonical`` spells it; floats as Python alone does."""
-    said = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    said = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
     return said.encode("utf-8")
 
 
@@ -110,28 +102,17 @@ def _unique_keys(pairs: list[tuple[str, object]]) -> dict[str, object]:
     return found
 
 
-def _refuse_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is not JSON")
+def _refuse_float(_: str) -> NoReturn:
+    raise DeskhandError(Code.INVALID, "a float cannot be hashed")
 
 
 def _bounded_integer(digits: str) -> int:
-    if len(digits) > len(str(INTEGER_MAX)) + 1 or abs(int(digits)) > INTEGER_MAX:
+    if abs(number := int(digits)) > INTEGER_MAX:
         raise ValueError("an integer is too large")
-    return int(digits)
+    return number
 
 
-def _leaves(value: object, *, room: int) -> Iterator[object]:
-    """Yield every key and every plain value in a JSON value that is nested at most ``room`` deep."""
-    if room < 0:
-        raise DeskhandError(Code.MALFORMED_JSON, f"deeper than {JSON_DEPTH_MAX}")
-    inner: Iterable[object] = ()
-    if isinstance(value, Mapping):
-        held = cast("Mapping[str, object]", value)
-        yield from held
-        inner = held.values()
-    elif isinstance(value, Sequence) and not isinstance(value, str):
-        inner = cast("Sequence[object]", value)
-    else:
-        yield value
-    for one in inner:
-        yield from _leaves(one, room=room - 1)
+def _depth(value: Json) -> int:
+    """Return how deep a JSON value is nested, itself included."""
+    held = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return 1 + max(map(_depth, held), default=0)
