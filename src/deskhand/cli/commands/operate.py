@@ -1,0 +1,164 @@
+"""Whether all is well, and what is kept: ``doctor``, ``log show|verify``, ``notify list|test``, ``backup restore export``.
+
+``doctor`` refuses to call anything good that it did not try: the hub, this computer's runner, its sandbox, its model.
+
+``log verify`` reads the store and trusts nobody: it opens the hub's file for reading only, in one read transaction.
+That is right whether the hub runs or not: SQLite gives a reader its own snapshot, and nothing is locked or repaired.
+
+A backup is a home in one file, restored as a whole; an export is everything in a form that people can read.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import asdict
+from pathlib import Path
+from time import monotonic, sleep  # noqa: TID251 - a plain program; the ledger is a table without events
+from typing import Any, Final, cast
+
+from deskhand.cli.client import client, home, local_runner
+from deskhand.cli.flags import t
+from deskhand.cli.screen import Exit, Obj, moment, one_line, speak
+from deskhand.clock import SystemClock, stamp
+from deskhand.errors import Code, DeskhandError
+from deskhand.store.private import OWNER_FILE, read_private
+
+_TEST_SECONDS = 10.0
+_SIGNS = {"good": "✓", "ask": "!", "bad": "✗"}
+_OPEN = frozenset({"planned", "sent"})
+_DELIVERY: Final = ("at", "class", "road", "fate.{fate}", "reason", "task", "device")
+
+
+def doctor(*, no_model: bool = False) -> int:
+    """Try everything."""
+    from deskhand.cli.examining import examined
+
+    rows: list[Obj] = []
+    for name, state, said in examined(asks=not no_model):
+        rows.append({"check": name, "state": state, "said": said})
+        speak.out(f"{_SIGNS[state]} {speak.say(f'doctor.{name}')}: {said}")
+    speak.answer({"items": rows})
+    return Exit.ERROR if any(row["state"] == "bad" for row in rows) else Exit.DONE
+
+
+def list_deliveries(*, limit: int = 50) -> int:
+    """Print the ledger."""
+    return speak.listed(client().items("/v1/deliveries", most=limit), *_DELIVERY, none="notify.none")
+
+
+def try_out() -> int:
+    """Send a test notification and wait for its fate."""
+    hub = client()
+    names = set(hub.call("POST", "/v1/push/test")["deliveries"])
+    ends, fates, found = monotonic() + _TEST_SECONDS, _OPEN, list[Obj]()
+    while fates & _OPEN and monotonic() < ends:
+        sleep(0.2)
+        found = [one for one in hub.items("/v1/deliveries", most=100) if one["id"] in names]
+        fates = {str(one["fate"]) for one in found} or _OPEN
+    speak.listed(found, *_DELIVERY, none="notify.none")
+    return Exit.FAILED if fates <= _OPEN | {"failed"} else Exit.DONE
+
+
+def show_log(*, after: int = 0, limit: int = 100) -> int:
+    """Print events."""
+    page = client().get("/v1/sync", after=after, limit=limit)
+    said = [{**one["body"], **one, "about": one.get("task") or one.get("thread")} for one in page["events"]]
+    speak.columns(said, "seq", "at", "kind", "about", lambda one: one_line(one.get("text", ""), most=60))
+    return speak.answer({"items": page["events"], "next": page["next"] if page["more"] else None})
+
+
+def verify() -> int:
+    """Fold the log anew and compare everything."""
+    from deskhand.store import engine, opening
+    from deskhand.store.log import reading
+
+    path, url = home() / opening.FILE, os.environ.get("DESKHAND_DATABASE_URL")
+    if url:
+        from deskhand.store.postgres import open_postgres
+
+        opened = open_postgres(url)[1]
+    elif path.is_file():
+        opened = engine.open_sqlite_reader(path)
+    else:
+        raise DeskhandError(Code.NOT_FOUND, str(path))
+    problems: list[str] = []
+    with engine.translated():
+        with opened.connect() as connection:
+            heads = reading.heads(connection)
+        for account in heads:
+            with opened.connect() as connection:
+                problems += reading.verify(connection, account)
+    events = sum(heads.values())
+    said = speak.say("log.differs" if problems else "log.verified", events=events, problems=len(problems))
+    speak.answer({"accounts": len(heads), "events": events, "problems": problems}, *problems, said)
+    return Exit.FAILED if problems else Exit.DONE
+
+
+def backup(file: Path | None = None) -> int:
+    """Save the home in one file."""
+    from deskhand.store.backup.archive import make_backup
+
+    _require_sqlite()
+    owner, runner = read_private(home() / OWNER_FILE), local_runner() or {}
+    if owner is None:
+        raise DeskhandError(Code.NOT_FOUND, str(home()))
+    ours = runner.get("account") == owner["account"]
+    who: Obj = {
+        "account": owner["account"],
+        "runner": {name: str(runner[name]) for name in ("device", "name")} if ours else None,
+    }
+    now = stamp(SystemClock().now())
+    target = _named(file, now, ".tar")
+    made = make_backup(home(), target, now=now, who=who)
+    said: Obj = asdict(made) | {"path": str(made.path), "made_at": now}
+    speak.answer(said, speak.say("backup.done", **said, size=f"{made.bytes / 1e6:.1f}"))
+    if made.missing:
+        speak.note(speak.say("backup.missing", count=len(made.missing)), "bad")
+    return Exit.FAILED if made.missing else Exit.DONE
+
+
+def restore(file: Path, *, to: Path | None = None, yes: bool = False) -> int:
+    """Go back to a backup."""
+    from deskhand.cli.programs.restoring import restore as go_back
+    from deskhand.ids import Ids
+
+    def agreed(at: str) -> bool:
+        if not yes and not speak.asks:
+            raise DeskhandError(Code.INVALID, t("restore.refused"), field="--yes")
+        return yes or speak.confirm(speak.say("restore.ask", at=moment(at)), default=False)
+
+    _require_sqlite()
+    clock, target = SystemClock(), (to or home()).expanduser().absolute()
+    came_to = go_back(file, target, clock=clock, ids=Ids(clock), agreed=agreed)
+    if came_to is None:
+        return Exit.CANCELED
+    locked = ", ".join(cast("list[str]", came_to["secrets_locked"]))
+    told = {**came_to, "at": moment(came_to["backup_at"]), "locked": locked}
+    said = {"aside": came_to["aside"], "paused": came_to["tasks_paused"], "locked": locked}
+    keys = ["done", *(key for key, found in said.items() if found)]
+    keys += ["all_ended" if came_to["all_devices"] else "ended"]
+    return speak.answer(came_to, *(speak.say(f"restore.{key}", **told) for key in keys))
+
+
+def export(*, out: Path | None = None) -> int:
+    """Write everything so that it can be read."""
+    from deskhand.store.backup.archive import export_home
+
+    _require_sqlite()
+    target = _named(out, stamp(SystemClock().now()), "", inside=False)
+    if target.exists():
+        raise DeskhandError(Code.INVALID, speak.say("export.exists", path=target), field="--out")
+    found: dict[str, Any] = export_home(home(), target, say=speak.say)
+    return speak.answer({"path": str(target), **found}, speak.say("export.done", path=target, **found))
+
+
+def _named(said: Path | None, now: str, suffix: str, *, inside: bool = True) -> Path:
+    """Return where to write: the path, in the directory, or here under the time."""
+    name = f"deskhand-{now[:19].replace(':', '')}{suffix}"
+    path = (said or Path()).expanduser().absolute()
+    return path / name if said is None or (inside and path.is_dir()) else path
+
+
+def _require_sqlite() -> None:
+    if os.environ.get("DESKHAND_DATABASE_URL"):
+        raise DeskhandError(Code.INVALID, t("backup.postgres"), field="DESKHAND_DATABASE_URL")
