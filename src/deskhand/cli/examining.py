@@ -36,7 +36,7 @@ from deskhand.store.private import OWNER_FILE, RUNNER_FILE
 from deskhand.store.safe import LOCKED, Safe
 from deskhand.tools.apart import query
 from deskhand.tools.beneath import Folder
-from deskhand.tools.resolve import openat2_works
+from deskhand.tools.leaf import openat2_works
 
 _LOOKED_AT: Final = 20_000
 _SHOWN: Final = 5

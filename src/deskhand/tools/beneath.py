@@ -21,8 +21,8 @@ from deskhand.errors import Code, DeskhandError
 from deskhand.limits import LIST_ENTRIES_MAX
 from deskhand.ports import Entry
 from deskhand.tools import leaf
+from deskhand.tools.leaf import DIRECTORY, Resolver
 from deskhand.tools.names import components, guard_new, odd_spelling
-from deskhand.tools.resolve import DIRECTORY, Resolver, best_resolver
 
 
 class Folder:
@@ -40,7 +40,7 @@ class Folder:
             self._handle = os.open(self.root, DIRECTORY)
         except (OSError, RuntimeError) as error:
             raise DeskhandError(Code.FOLDER_REFUSED, "it is no directory") from error
-        self._pinned, self._resolve = os.fstat(self._handle), resolver or best_resolver()
+        self._pinned, self._resolve = os.fstat(self._handle), resolver or leaf.best_resolver()
         self._together = self._unsynced = False
 
     def still_there(self) -> bool:

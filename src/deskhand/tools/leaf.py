@@ -1,7 +1,9 @@
-"""What may be done with one name in a directory that is already open, and nothing about paths.
+"""What may be done beneath a directory that is already open: open another one in it, and handle one last name.
 
-Every function takes the descriptor of a directory and a last name, and never follows a link there. It refuses pipes,
-sockets, devices and files with several names, and says what the system said in our words.
+No function follows a link, also no inner one. Two ways lead to a directory: ``by_openat2`` lets the kernel do it in one
+call; ``by_walk`` opens component by component where that call is missing or forbidden. Both refuse mounts that lie
+inside. Neither is given a file: all others take the descriptor of a directory and a last name. They refuse pipes,
+sockets, devices and files with several names, and say what the system said in our words.
 """
 
 from __future__ import annotations
@@ -13,8 +15,9 @@ import hashlib
 import os
 import secrets
 import stat
+import struct
 import sys
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
 from io import BufferedReader
 from typing import BinaryIO, Final, Literal
@@ -23,6 +26,15 @@ from deskhand.errors import Code, DeskhandError
 from deskhand.limits import ARTIFACT_BYTES_MAX
 from deskhand.ports import Entry
 
+Resolver = Callable[[int, Sequence[str]], int]
+"""(descriptor of the root, components of a directory) -> descriptor of that directory, to be closed by the caller.
+
+It raises ``OSError``: ``ENOTDIR`` or ``ELOOP`` for a link, ``EXDEV`` for a way out or another file system."""
+
+DIRECTORY: Final = getattr(os, "O_PATH", os.O_RDONLY) | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_OPENAT2: Final = 437  # the same number on every architecture that has the call
+_NO_XDEV, _NO_MAGICLINKS, _NO_SYMLINKS, _BENEATH = 0x01, 0x02, 0x04, 0x08
+_RETRIES_MAX: Final = 64
 _PLAIN: Final = os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
 _RENAME_NOREPLACE: Final = 1
 _IN_THE_WAY: Final = (errno.ELOOP, errno.ENOTDIR, errno.EXDEV, errno.EAGAIN)
@@ -39,6 +51,54 @@ _FOREIGN: Final = frozenset(
 """The marks of a download, by browsers and file systems, and the one that we set."""
 _ATTRIBUTES_MAX: Final = 65_536
 _libc = ctypes.CDLL(None, use_errno=True)
+
+
+def by_openat2(root: int, parts: Sequence[str]) -> int:
+    """Open with the kernel's beneath-only resolution; ``EAGAIN`` when renames never let it finish."""
+    how = struct.pack("=QQQ", DIRECTORY, 0, _BENEATH | _NO_SYMLINKS | _NO_MAGICLINKS | _NO_XDEV)
+    path = os.fsencode("/".join(parts) or ".")
+    for _ in range(_RETRIES_MAX):
+        opened = int(_libc.syscall(_OPENAT2, root, path, how, len(how)))
+        if opened >= 0:
+            return opened
+        if ctypes.get_errno() not in (errno.EAGAIN, errno.EINTR):
+            break
+    raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+
+
+def by_walk(root: int, parts: Sequence[str]) -> int:
+    """Open one component at a time."""
+    device = os.fstat(root).st_dev
+    here = os.open(".", DIRECTORY, dir_fd=root)
+    for part in parts:
+        try:
+            below = os.open(part, DIRECTORY, dir_fd=here)
+        finally:
+            os.close(here)
+        here = below
+        if os.fstat(here).st_dev != device:
+            os.close(here)
+            raise OSError(errno.EXDEV, os.strerror(errno.EXDEV))
+    return here
+
+
+def openat2_works() -> bool:
+    """Try the call: old kernels lack it, and some container filters forbid it."""
+    if sys.platform != "linux":
+        return False
+    root = os.open("/", DIRECTORY)
+    try:
+        os.close(by_openat2(root, ()))
+    except OSError:
+        return False
+    finally:
+        os.close(root)
+    return True
+
+
+def best_resolver() -> Resolver:
+    """Return the kernel's way where it works, else the walk."""
+    return by_openat2 if openat2_works() else by_walk
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from deskhand.tools.beneath import Folder
-from deskhand.tools.resolve import Resolver, by_openat2, by_walk, openat2_works
+from deskhand.tools.leaf import Resolver, by_openat2, by_walk, openat2_works
 from deskhand.tools.undo.keeping import Checkpoint, Kept
 from tests.contract.files.handles import SECRET
 

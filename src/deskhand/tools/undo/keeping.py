@@ -24,9 +24,8 @@ from deskhand.errors import Code, DeskhandError
 from deskhand.limits import COMMAND_CHANGES_MAX, KEPT_FILE_BYTES_MAX
 from deskhand.tools import leaf
 from deskhand.tools.beneath import Folder
-from deskhand.tools.leaf import NOTHING, Thing
+from deskhand.tools.leaf import DIRECTORY, NOTHING, Resolver, Thing
 from deskhand.tools.names import components
-from deskhand.tools.resolve import DIRECTORY, Resolver
 
 CHECKPOINTS: Final = "checkpoints"
 """Where they lie in a home."""
