@@ -45,6 +45,8 @@ UNNAMED_KEPT_SECONDS: Final = 300
 INVITE_SECONDS: Final = 600
 CLAIM_SECONDS: Final = 60
 CODE_TRIES_MAX: Final = 5
+APPROVAL_TRIES_MAX: Final = 3
+APPROVAL_TRIES_SECONDS: Final = 600
 PAIR_FAILURES_PER_MINUTE_MAX: Final = 20
 PAIR_PENDING_MAX: Final = 20
 
@@ -58,6 +60,8 @@ CONTEXT_ITEM_CHARS_MAX: Final = 4_000
 CONTEXT_CHARS_MAX: Final = 16_000
 IDLE_MOVES_MAX: Final = 8
 ASKS_WITHIN: Final = timedelta(minutes=10)
+DENIALS_MAX: Final = 5
+"""How often a task may try what it may not, before it waits for a person's word (PI-15)."""
 TRIES_MAX: Final = 3
 PLAN_LINES_MAX: Final = 50
 INSTRUCTIONS_BYTES_MAX: Final = 1024**2

@@ -162,6 +162,39 @@ async def test_a_task_that_asks_too_often_waits_until_it_is_let_go_on(tmp_path: 
     assert len([*laptop.folder.iterdir()]) == 5
 
 
+async def test_a_task_that_tries_what_it_may_not_waits_and_tells_what_it_tried(tmp_path: Path) -> None:
+    """PI-15: after five denials nothing more is tried without a person's word, who reads each attempt; then five more."""
+    tries = [call("read_file", path=f"../secret-{n}\u202e") for n in range(3)]
+    tries += [call("write_file", path=".git/hooks/pre-commit", content="x"), call("fetch_url", url="http://h.example/")]
+    laptop = Laptop(tmp_path, [Obedient([Wishes(calls=(*tries, *tries[:4])), Done(summary="x")])])
+    folder = laptop.grant(FolderMode.TRUSTED)
+
+    async with laptop:
+        task = laptop.hub.assign("x", agent="scripted", folder=folder.id)
+        await until(laptop.hub.questions)
+        (question,), steps = laptop.hub.questions(), laptop.hub.kinds(task).count("step.finished")
+        laptop.hub.answer(question.id, "Whatever.")
+        await until(lambda: [one for one in laptop.hub.questions() if one.id != question.id])
+        (again,), still = laptop.hub.questions(), laptop.hub.kinds(task).count("step.finished")
+        laptop.hub.answer(again.id, "Let it go on")
+        await laptop.finish(task)
+
+    assert (steps, still, laptop.hub.kinds(task).count("step.finished")) == (5, 5, 9)
+    assert all(one in question.text for one in ("5 times", "read_file ../secret-0\\x202e; ", "write_file .git/hooks"))
+
+
+async def test_a_word_for_a_tool_that_does_not_exist_is_no_attempt_on_a_wall(tmp_path: Path) -> None:
+    """PI-15 is about what may not be, not about a model that errs."""
+    unknown = Wishes(calls=tuple(call(f"no_tool_{n}") for n in range(9)))
+    laptop = Laptop(tmp_path, [Obedient([unknown, Done(summary="x")])])
+
+    async with laptop:
+        task = laptop.hub.assign("x", agent="scripted")
+        await laptop.finish(task)
+
+    assert "question.asked" not in laptop.hub.kinds(task)
+
+
 async def _allowed_once(laptop: Laptop) -> None:
     await until(laptop.hub.approvals)
     laptop.hub.decide(laptop.hub.approvals()[0], "allow")

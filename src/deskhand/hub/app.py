@@ -15,6 +15,7 @@ from pathlib import Path
 
 from deskhand.clock import Clock
 from deskhand.errors import Code, DeskhandError
+from deskhand.hub.credentials import Throttle
 from deskhand.hub.delivering import Courier, Reminder, Roads
 from deskhand.hub.pairing import Pairing
 from deskhand.hub.presence import Attendance
@@ -22,7 +23,7 @@ from deskhand.hub.streaming import view_of
 from deskhand.hub.submitting import Submitter, dispatch
 from deskhand.hub.timing import Alarm, Sweeper
 from deskhand.ids import Ids
-from deskhand.limits import ARTIFACT_BYTES_MAX, LIST_LIMIT_MAX
+from deskhand.limits import APPROVAL_TRIES_MAX, APPROVAL_TRIES_SECONDS, ARTIFACT_BYTES_MAX, LIST_LIMIT_MAX
 from deskhand.ports import Blobs, Frame, Notifier, Page
 from deskhand.protocol import objects, wire
 from deskhand.protocol.authority import Principal
@@ -61,8 +62,9 @@ class Hub:
         self.attendance = Attendance(store=store, clock=clock, moved=self._dispatch)
         self.streams = self.attendance.streams
         self.stream = self.streams.stream
+        guesses = Throttle(clock, APPROVAL_TRIES_MAX, APPROVAL_TRIES_SECONDS, file=self.tried("approvals"))
         hear = self.attendance.hear
-        submitter = Submitter(store=store, blobs=blobs, ids=self.ids, hear=hear, roads=self.roads)
+        submitter = Submitter(store=store, blobs=blobs, ids=self.ids, guesses=guesses, hear=hear, roads=self.roads)
         self.submit, self.do = submitter.submit, submitter.do
         screens = self.streams.screens
         self.courier = Courier(store=store, clock=clock, screens=screens, notifiers=self.notifiers, spread=self.spread)

@@ -16,6 +16,7 @@ from deskhand.core.context import context_of
 from deskhand.core.drafting import EVERY_RUNNER, Decision, Draft, Wish, known, setting_of
 from deskhand.core.waiting import modelless
 from deskhand.errors import Code, DeskhandError
+from deskhand.hub.credentials import Throttle
 from deskhand.hub.delivering import Roads, plan
 from deskhand.ids import Ids
 from deskhand.limits import CONTEXT_MESSAGES_MAX
@@ -31,6 +32,8 @@ from deskhand.store.opening import SqlStore
 from deskhand.texts import text
 
 Handler = Callable[[SqlTx, Wish, Any], Decision]
+_GUESSED = frozenset({Code.ACTION_CHANGED, Code.FORBIDDEN, Code.NOT_FOUND})
+"""What a decision comes to that is about no request, somebody else's, or none that was shown."""
 Surface = Literal["page", "cli", "http", "channel"]
 _NOT_REMEMBERED = frozenset({"draft.say", "lease.renew", "presence.note", "read.mark"})
 """Idempotent by nature; remembering each would grow a table for nothing."""
@@ -43,6 +46,8 @@ class Submitter:
     store: SqlStore
     blobs: Blobs
     ids: Ids
+    guesses: Throttle
+    """Counts by device who decides about what is not waiting for it (AP-07)."""
     hear: Callable[[Principal, Sequence[Op], Sequence[OpResult]], Awaitable[None]]
     """Told of whatever a runner sent: it also says that it is there."""
     roads: Roads = tuple
@@ -69,7 +74,18 @@ class Submitter:
     async def do(self, principal: Principal, op: Op, *, surface: Surface = "http") -> OpResult:
         """Handle one op; its refusal is raised."""
         wish = Wish(principal=principal, thread=op.thread, task=op.task, ids=self.ids, surface=surface, op_id=op.op_id)
-        return await self.store.write(principal.account, lambda tx: self._handle(tx, wish, op))
+        handle = self._guarded if op.kind == "approval.decide" else self._handle
+        return await self.store.write(principal.account, lambda tx: handle(tx, wish, op))
+
+    def _guarded(self, tx: SqlTx, wish: Wish, op: Op) -> OpResult:
+        """Handle a decision, unless its device guessed too often: writes follow each other, so no two try at once."""
+        self.guesses.check(wish.principal.id)
+        try:
+            return self._handle(tx, wish, op)
+        except DeskhandError as error:
+            if error.code in _GUESSED:
+                self.guesses.count(wish.principal.id)
+            raise
 
     def _handle(self, tx: SqlTx, wish: Wish, op: Op) -> OpResult:
         known = tx.op_result(wish.principal.id, op.op_id)

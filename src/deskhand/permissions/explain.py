@@ -20,13 +20,13 @@ _ALIKE: Final = re.compile("[\u0370-\u052f\uff01-\uff5e]")
 
 def rule_sentence(judgement: Judgement, *, language: str = "en") -> str:
     """Return why it was decided so: what the rule means, or the line of a policy and where it stands."""
-    said = {"number": judgement.number, "line": _one_line(judgement.line)}
+    said = {"number": judgement.number, "line": visible(judgement.line)}
     return text(f"rule.{judgement.rule}", language=language, **said)
 
 
 def problem_sentence(problem: Problem, *, language: str = "en") -> str:
     """Return where a line of a policy is wrong, and what helps."""
-    said = {"said": _one_line(problem.said), "takes": problem.takes}
+    said = {"said": visible(problem.said), "takes": problem.takes}
     what = text(f"policy.bad.{problem.reason}", language=language, **said)
     place = {"line": problem.line, "column": problem.column}
     return text("policy.bad", language=language, what=what, **place)
@@ -38,13 +38,13 @@ def ask_sentence(act: Act, action: Action, *, known: Label | None = None, langua
     key = {"write": "ask.write", "run": "ask.run", "send": "ask.send"}.get(act.verb, "ask.other")
     hosts = ", ".join(map(str, cast("list[object]", action.arguments.get("hosts") or [])))
     key = "ask.run_to" if act.verb == "run" and hosts else key
-    said = {"what": _one_line(what), "tool": action.tool, "hosts": _one_line(hosts)}
+    said = {"what": visible(what), "tool": action.tool, "hosts": visible(hosts)}
     sentences = [text(key, language=language, **said)]
     known = known if known and act.kind != "safe" else Label()
     carried = known.private if act.leak or act.kind != "fetch" else ()
     for key, read in (("ask.foreign", known.untrusted), ("ask.carries", carried)):
         if read:
-            shown = _one_line(f"{', '.join(read):.200}")
+            shown = visible(f"{', '.join(read):.200}")
             sentences.append(text(key, language=language, names=shown))
     return " ".join(sentences)
 
@@ -54,7 +54,7 @@ def refusal_sentence(why: str, *, decision: Decision, language: str = "en") -> s
     return text(f"refused.{decision}", language=language, why=why)
 
 
-def _one_line(value: str) -> str:
+def visible(value: str) -> str:
     """Show control characters, and letters that imitate those of their word, instead of obeying them (AP-09)."""
     told = _LATIN_WORD.sub(lambda word: _ALIKE.sub(_spelled, word[0]), value)
     return "".join(letter if letter.isprintable() else f"\\x{ord(letter):02x}" for letter in told)

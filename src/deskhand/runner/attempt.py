@@ -272,6 +272,8 @@ class _Driver:
         """Carry out the next wish, or several at once that only look."""
         if self._state.open is not None:
             return await self._resolve(move, self._state.open)
+        if ask := self._watch.probed(self._state):
+            return await self._question(ask, limits=list(ask.choices), denied=True)
         looking: list[tuple[ports.ToolCall, Ruling]] = []
         for call in move.calls[len(self._state.results) :]:
             ruling = await self._admit(call)

@@ -16,7 +16,7 @@ from typing import Final
 from deskhand.core.settings import effective
 from deskhand.errors import Code, DeskhandError
 from deskhand.permissions.facts import together
-from deskhand.ports import Ask, Done, Move, Spent, ToolResult, Turn, Wishes
+from deskhand.ports import Ask, Done, Move, Spent, ToolCall, ToolResult, Turn, Wishes
 from deskhand.protocol.tasks import Budget, Check, Instructions, Label, Money, PlanItem, Usage
 from deskhand.protocol.wire import Json
 from deskhand.workflow.rows import Step, StepKind, from_json, move_from_json
@@ -27,6 +27,9 @@ ONE: Final = Decimal(1)
 _USD_MAX: Final = 1_000_000
 _CENT_PARTS: Final = Decimal("0.000001")
 _CIRCLE: Final = 3
+_TRIED_CHARS: Final = 100
+_WALLS: Final = frozenset({Code.PATH_REFUSED, Code.PROTECTED_NAME, Code.ADDRESS_REFUSED, Code.FOLDER_REFUSED})
+"""Errors of tools that are denials, too."""
 _TOGETHER: Final[Mapping[tuple[str | None, str], str | None]] = {
     ("created", "changed"): "created",
     ("created", "deleted"): None,
@@ -101,7 +104,8 @@ class AttemptState:
     anything was done that could have an effect; ``idle`` how many turns brought nothing that was not ``seen``;
     ``made`` what the last failed try had made; ``noted`` and ``times`` stand for the limits: of which was told that
     they are near, and how often they were granted; ``stopped`` is a person's word that they were not;
-    ``label`` what was read, which only grows; ``asked`` when a yes was asked for since a person let it go on asking.
+    ``label`` what was read, which only grows; ``asked`` when a yes was asked for and ``denied`` what was tried in vain, since
+    a person let it go on.
     """
 
     next_n: int = 0
@@ -125,6 +129,7 @@ class AttemptState:
     idle: int = 0
     made: str = ""
     asked: tuple[str, ...] = ()
+    denied: tuple[str, ...] = ()
     spending: Spending = field(default_factory=Spending)
     noted: frozenset[str] = frozenset()
     times: int = 1
@@ -225,15 +230,24 @@ def _used(state: AttemptState, step: Step) -> AttemptState:
     if step.result is None:
         return replace(state, open=step, yes=None, acted=acted)
     result = from_json(ToolResult, step.result)
+    wall = result.value.get("rule", result.value.get("code"))
+    tried = (_tried(step),) if wall in _WALLS or (result.outcome == "denied" and wall != "unknown_tool") else ()
     state = replace(
         state,
         open=None,
         yes=None,
+        denied=state.denied + tried,
         changes=_differing(state.changes, step.result.get("changes")),
         unknown=state.unknown + (result.outcome == "unknown"),
         acted=acted,
     )
     return _resulted(state, result)
+
+
+def _tried(step: Step) -> str:
+    """Return the beginning of a wish in its own words, for whoever is told of it."""
+    call = from_json(ToolCall, step.wish.get("call"))
+    return " ".join((call.tool, *map(str, call.arguments.values())))[:_TRIED_CHARS]
 
 
 def _resulted(state: AttemptState, result: ToolResult) -> AttemptState:
@@ -258,7 +272,8 @@ def _waited(state: AttemptState, step: Step) -> AttemptState:
         return replace(state, waiting=step, yes=None)
     state = replace(state, waiting=None)
     if "limits" in step.wish:
-        return _let_on(state, "asked" if "asked" in step.wish else "times", step.result.get("more"))
+        what = next((one for one in ("asked", "denied") if one in step.wish), "times")
+        return _let_on(state, what, step.result.get("more"))
     if isinstance(state.move, Ask):
         return _closed(state, answer=str(step.result.get("answer", "")))
     if step.result.get("decision") == "allow":
@@ -272,12 +287,12 @@ def _waited(state: AttemptState, step: Step) -> AttemptState:
 
 
 def _let_on(state: AttemptState, what: str, more: Json) -> AttemptState:
-    """Take in a person's word about a limit: of what may be used, or of how often may be asked."""
+    """Take in a person's word about a limit: of what may be used, or of how often may be asked or be refused."""
     if more is not True:
         return replace(state, stopped=more is False)
-    if what == "asked":
-        return replace(state, asked=())
-    return replace(state, times=state.times + 1, noted=frozenset())
+    if what == "times":
+        return replace(state, times=state.times + 1, noted=frozenset())
+    return replace(state, asked=()) if what == "asked" else replace(state, denied=())
 
 
 def _checked(state: AttemptState, step: Step) -> AttemptState:

@@ -12,7 +12,8 @@ from typing import cast
 
 from deskhand.clock import stamp
 from deskhand.core.settings import effective
-from deskhand.limits import ASKS_WITHIN, IDLE_MOVES_MAX, NAME_CHARS_MAX, PLAN_LINES_MAX
+from deskhand.limits import ASKS_WITHIN, DENIALS_MAX, IDLE_MOVES_MAX, NAME_CHARS_MAX, PLAN_LINES_MAX
+from deskhand.permissions.explain import visible
 from deskhand.ports import Ask, Done, Move, Wishes
 from deskhand.protocol.tasks import Brief
 from deskhand.protocol.wire import JsonObject
@@ -62,6 +63,14 @@ class Watch:
         if not most or lately < most:
             return None
         return Ask(text=self._say("asks.ask", count=lately), choices=(self._say("asks.go_on"),))
+
+    def probed(self, state: AttemptState) -> Ask | None:
+        """Return what to ask before anything more when too much was tried that may not be (PI-15)."""
+        if len(state.denied) < DENIALS_MAX:
+            return None
+        tried = "; ".join(visible(one) for one in state.denied[-DENIALS_MAX:])
+        text = self._say("asks.denied", count=len(state.denied), tried=tried)
+        return Ask(text=text, choices=(self._say("asks.let_on"),))
 
     def notes(self, state: AttemptState) -> dict[str, str]:
         """Return by name what to say, once, of limits that are near or cannot be watched."""
