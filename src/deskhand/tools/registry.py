@@ -24,7 +24,7 @@ from deskhand.tools.builtin import BuiltIn, W, Work
 from deskhand.tools.checks import Checks
 from deskhand.tools.reading import Reader
 from deskhand.tools.undo.keeping import Checkpoints
-from deskhand.tools.undo.undoing import Undoing
+from deskhand.tools.undo.restoring import Undoing
 from deskhand.tools.writing import documents
 from deskhand.tools.writing.documents import Tabling
 

@@ -23,7 +23,7 @@ from deskhand.ports import ToolResult
 from deskhand.protocol.wishes import TrashFile, UndoFiles
 from deskhand.tools.changing import Trash
 from deskhand.tools.undo.keeping import Checkpoints, Kept
-from deskhand.tools.undo.undoing import Undoing
+from deskhand.tools.undo.restoring import Undoing
 from tests.contract.files.handles import refusal
 from tests.driven import place_of
 

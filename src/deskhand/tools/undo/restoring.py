@@ -1,7 +1,9 @@
-"""What to take back of a task, name by name in reverse, how that looks to a person, and the doing of it.
+"""``undo_files``: puts the files of a folder back as they were before a task, or after one of its steps.
 
-Each name is looked at first: what is as it was before stays, what somebody changed since is theirs and stays too, and
-what was too large to keep cannot come back. It refuses to follow a link or to write anywhere but through the handle.
+What to take back is found name by name in reverse: what is as it was before stays, what somebody changed since is
+theirs and stays too (unless it is forced: then theirs goes into the trash), and what was too large to keep cannot come
+back. It is a task's step like any other: always asked first, with all it would change shown, and kept itself, so that
+an undo can be undone. It refuses to follow a link or to write anywhere but through the handle.
 """
 
 from __future__ import annotations
@@ -9,17 +11,22 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Final, Literal, TypeVar
+from typing import Final, Literal, TypeVar, cast
 
-from deskhand.errors import DeskhandError
+from deskhand.errors import Code, DeskhandError
+from deskhand.ports import Place, ToolResult
+from deskhand.protocol import wishes
+from deskhand.protocol.wire import Json, JsonObject
 from deskhand.texts import text
-from deskhand.tools.builtin import within
-from deskhand.tools.changing import difference
+from deskhand.tools.builtin import ok, within
+from deskhand.tools.changing import Trash, difference
 from deskhand.tools.leaf import NOTHING, Thing
-from deskhand.tools.undo.keeping import Change, Checkpoint, Kept
+from deskhand.tools.undo.keeping import Change, Checkpoint, Checkpoints, Kept
 
 T = TypeVar("T")
 Verdict = Literal["back", "forced", "changed", "lost"]
+_AT_ONCE: Final = 50
+"""How many changes happen before it is asked again whether they may."""
 _SHOWN_CHARS_MAX: Final = 50_000
 _COMPARED_MAX: Final = 50
 _COMPARED_BYTES_MAX: Final = 200_000
@@ -38,6 +45,12 @@ class Step:
     verdict: Verdict
     here: str
     now: Thing
+
+    def why(self, language: str) -> str | None:
+        """Return why it stays, nothing where it does not."""
+        if self.verdict in ("back", "forced"):
+            return None
+        return text(f"undo.{self.verdict}", language=language, path=self.change.path)
 
 
 class Plan:
@@ -103,8 +116,8 @@ class Plan:
         for step in self.steps[::-1] if forwards else self.steps:
             change, sides = step.change, [step.now, step.change.before]
             old, new = reversed(sides) if forwards else sides
-            if step.verdict in ("changed", "lost"):
-                lines.append(text(f"undo.{step.verdict}", language=language, path=change.path))
+            if why := step.why(language):
+                lines.append(why)
             elif change.to:
                 names = [change.to, change.path]
                 lines.append(" → ".join(reversed(names) if forwards else names))
@@ -163,3 +176,58 @@ def _carry(table: dict[str, T], to: str, path: str, *, deep: bool) -> None:
 def _same(one: Thing, other: Thing) -> bool:
     """Return whether nothing differs: bytes and permissions of files; of directories nobody but the maker knows those."""
     return one == other if one.kind == "file" else one.kind == other.kind
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Undoing:
+    """Takes back what tasks did on this computer."""
+
+    checkpoints: Checkpoints | None
+    trash: Trash
+
+    def undo_files(self, wish: wishes.UndoFiles, place: Place) -> ToolResult:
+        """Put back what can be, and tell what stays and why."""
+        plan = self._plan(wish, place)
+        folder = plan.folder
+        stays: dict[str, Json] = {one.change.path: why for one in plan.steps if (why := one.why(wish.language))}
+        todo = [step for step in plan.steps if step.why(wish.language) is None]
+        for step in todo:
+            if step.verdict == "forced" and step.now.kind != "nothing":
+                self.trash.trash_file(wishes.TrashFile(path=step.here), place)
+        with folder.together():
+            folder.keep(step.here for step in todo if not step.change.to)
+            for start in range(0, len(todo), _AT_ONCE):
+                some = todo[start : start + _AT_ONCE]
+                refused = folder.put_back([step.change for step in some], plan.checkpoint)
+                for path, why in refused.items():
+                    stays[path] = f"{path}: {why.sentence(wish.language)}"
+        changes = [one for step in todo if step.change.path not in stays for one in _told(step)]
+        facts = [_fact(path, is_) for path, is_ in plan.names.items() if path not in stays]
+        value: JsonObject = {"changes": changes, "stays": [*stays.values()], "facts": facts}
+        return ok(value, f"took back {len(changes)} changes; {len(stays)} stay")
+
+    def shown_undo(self, wish: wishes.UndoFiles, place: Place) -> str:
+        """Return all that it would change."""
+        return self._plan(wish, place).pictured(wish.language)
+
+    def _plan(self, wish: wishes.UndoFiles, place: Place) -> Plan:
+        if self.checkpoints is None or not hasattr(place.results, "look"):
+            raise DeskhandError(Code.NOT_FOUND, wish.task)
+        folder, checkpoint = cast("Kept", place.results), self.checkpoints.of(wish.task)
+        return Plan(folder, checkpoint, after=wish.step, force=wish.force)
+
+
+def _told(step: Step) -> list[Json]:
+    """Return what became of names that had something else before."""
+    path, to = step.change.path, step.change.to
+    if to:
+        return [{"path": to, "kind": "deleted"}, {"path": path, "kind": "created"}]
+    gone, new = step.change.before.kind == "nothing", step.now.kind == "nothing"
+    return [{"path": path, "kind": "deleted" if gone else "created" if new else "changed"}]
+
+
+def _fact(path: str, thing: Thing) -> Json:
+    """Return what must hold of a name at the end."""
+    if thing.kind == "nothing":
+        return {"path": path, "gone": True}
+    return {"path": path, **({"sha256": thing.sha256} if thing.kind == "file" else {})}
