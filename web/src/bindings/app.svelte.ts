@@ -35,6 +35,7 @@ class App {
   readonly #minute = $derived(Math.floor(this.now / 60_000));
   readonly needs = $derived(select.needs(this.view, this.#minute * 60_000));
   readonly threads = $derived(select.threadRows(this.view));
+  readonly archived = $derived(select.threadRows(this.view, { archived: true }));
   readonly pill = $derived(select.pill(this.view));
   readonly folders = $derived(select.folders(this.view));
   readonly runners = $derived(select.runners(this.view));

@@ -52,7 +52,7 @@ export function size(bytes: number): string {
   return new Intl.NumberFormat(app.language, {
     style: "unit",
     unit: units[step] ?? "byte",
-    unitDisplay: "short",
+    unitDisplay: step ? "short" : "long",
     maximumFractionDigits: step ? 1 : 0,
   }).format(bytes / 1024 ** step);
 }

@@ -22,7 +22,7 @@ import { isLocal, localThread } from "../sync/outbox";
 
 export { isFinal };
 
-export type Tick = "waiting" | "sent" | "picked" | "rejected";
+export type Tick = "waiting" | "sent" | "queued" | "picked" | "rejected";
 
 export interface ThreadRow {
   readonly id: string;
@@ -46,6 +46,8 @@ export interface Said {
   readonly actor: string;
   readonly files: readonly FileRef[];
   readonly tick: Tick | undefined;
+  /** When it got that far. */
+  readonly tickAt?: string | undefined;
   readonly queued: Queued | undefined;
   /** It is being said just now, and may still change. */
   readonly live?: boolean;
@@ -69,32 +71,40 @@ export type Pill = Link | "hub_asleep" | "hub_stopped" | `runner_${Away}`;
 
 const recent = <T extends { readonly at: string }>(a: T, b: T) => (a.at < b.at ? 1 : -1);
 
-export function threadRows(view: View): ThreadRow[] {
+/** Threads newest first: those in use, those put away, or (`null`) both. */
+export function threadRows(view: View, { archived = false }: { archived?: boolean | null } = {}): ThreadRow[] {
   const tasks = new Map<string, Task[]>();
   for (const task of view.state.objects.tasks.values()) {
-    tasks.set(task.thread, [...(tasks.get(task.thread) ?? []), task]);
+    const others = tasks.get(task.thread);
+    if (others) others.push(task);
+    else tasks.set(task.thread, [task]);
   }
-  const needing = new Set(needs(view, Infinity).flatMap((need) => threadOfNeed(need) ?? []));
+  const needing = new Map(needs(view, Infinity).flatMap((need) => whatThreadNeeds(need)));
   const known = [...view.state.objects.threads.values()]
-    .filter((thread) => !thread.archived && thread.state === "open")
-    .map((thread) => rowOf(view, thread, tasks.get(thread.id) ?? [], needing.has(thread.id)));
-  return [...localRows(view), ...known].sort(recent);
+    .filter((thread) => thread.state === "open" && (archived ?? thread.archived) === thread.archived)
+    .map((thread) => rowOf(view, thread, tasks.get(thread.id) ?? [], needing.get(thread.id)));
+  return [...(archived ? [] : localRows(view)), ...known].sort(recent);
 }
 
-function rowOf(view: View, thread: Thread, tasks: Task[], needsYou: boolean): ThreadRow {
+function rowOf(view: View, thread: Thread, tasks: Task[], asked: string | undefined): ThreadRow {
   const ordered = tasks.sort((a, b) => (a.created_at < b.created_at ? 1 : -1));
+  const going = ordered.filter((task) => AT_WORK.has(task.state));
+  const last = going[0] ?? ordered[0];
+  const text = asked ?? last?.summary ?? last?.now_doing ?? thread.last_text ?? "";
   return {
     id: thread.id,
     title: thread.title,
-    text: ordered[0]?.summary ?? ordered[0]?.now_doing ?? thread.last_text ?? "",
+    text: text === thread.title ? "" : bareText(text),
     at: thread.updated_at,
     unread: (view.latest.get(thread.id) ?? 0) > (view.read.get(thread.id) ?? 0),
-    needs: needsYou,
+    needs: asked !== undefined,
     pending: false,
-    atWork: tasks.filter((task) => task.state === "working" || task.state === "verifying").length,
-    last: ordered[0],
+    atWork: going.length,
+    last,
   };
 }
+
+const AT_WORK = new Set<string>(["working", "verifying"]);
 
 function localRows(view: View): ThreadRow[] {
   return view.outbox
@@ -135,16 +145,17 @@ export function needs(view: View, now: number): Need[] {
   return open.sort((a, b) => (a.at < b.at ? -1 : 1));
 }
 
-function threadOfNeed(need: Need): string | undefined {
-  if (need.kind === "approval") return need.approval.thread;
-  return need.kind === "question" ? need.question.thread : undefined;
+/** The thread and what is asked there; the oldest of several questions is shown. */
+function whatThreadNeeds(need: Need): [string, string][] {
+  if (need.kind === "approval") return [[need.approval.thread, need.approval.sentence]];
+  return need.kind === "question" ? [[need.question.thread, need.question.text]] : [];
 }
 
 /** A thread as it is read: what was said, the cards of its tasks where they ended, what they asked; then what waits. */
 export function timeline(view: View, events: readonly Event[], thread: string): Item[] {
   const items = new Map<string, Item>();
   for (const event of events) {
-    const item = itemOf(view, event);
+    const item = itemOf(view, event, events);
     if (event.kind === "task.finished") items.delete(`task/${event.task ?? ""}`);
     if (item) items.set(item.key, item);
   }
@@ -167,11 +178,11 @@ const idIn = (event: Event, name: string): string =>
   (event.body[name] as { readonly id: string } | undefined)?.id ?? "";
 
 /** An event of an erased thread has an empty body: then there is nothing to show. */
-function itemOf(view: View, event: Event): Item | undefined {
+function itemOf(view: View, event: Event, events: readonly Event[]): Item | undefined {
   const { tasks, approvals, questions } = view.state.objects;
   switch (event.kind) {
     case "message.posted":
-      return saidItem(view, event);
+      return saidItem(view, event, events);
     case "task.created":
     case "task.finished": {
       const task = tasks.get(event.task ?? idIn(event, "task")) ?? (event.body["task"] as Task | undefined);
@@ -209,11 +220,21 @@ function draftItem(id: string, draft: Draft): Said {
   return { ...said, key: `said/${id}`, text: draft.text, tick: undefined, queued: undefined, live: true };
 }
 
-function saidItem(view: View, event: Event): Said | undefined {
+/** How far words of a person got. Guidance is read before a next step, so it is so far only when one began. */
+function tickOf(task: Task | undefined, event: Event, events: readonly Event[]): readonly [Tick, string | undefined] {
+  if (event.body["meant"] !== "steer") return task?.accepted_at ? ["picked", task.accepted_at] : ["sent", event.at];
+  const after = events.filter((one) => one.seq > event.seq && one.task === event.task);
+  const ended = after.findIndex((one) => one.kind === "step.finished");
+  const next = ended < 0 ? undefined : after.slice(ended).find((one) => one.kind === "step.started");
+  if (next) return ["picked", next.at];
+  return task && isFinal(task) ? ["sent", event.at] : ["queued", event.at];
+}
+
+function saidItem(view: View, event: Event, events: readonly Event[]): Said | undefined {
   if (!event.body["message"]) return undefined;
   const body = event.body as unknown as EventBodies["message.posted"];
   const task = view.state.objects.tasks.get(event.task ?? "");
-  const picked = task?.accepted_at !== undefined;
+  const [tick, tickAt] = body.role === "user" ? tickOf(task, event, events) : [];
   return {
     kind: "said",
     key: `said/${body.message}`,
@@ -223,7 +244,8 @@ function saidItem(view: View, event: Event): Said | undefined {
     meant: body.meant,
     actor: event.actor,
     files: body.files,
-    tick: body.role === "user" ? (picked ? "picked" : "sent") : undefined,
+    tick,
+    tickAt,
     queued: undefined,
     result: task?.answer ? task : undefined,
   };
@@ -335,5 +357,9 @@ export function nameOf(view: View, actor: string | undefined): string {
   const { devices, runners: computers } = view.state.objects;
   return computers.get(actor)?.name ?? devices.get(actor)?.name ?? actor;
 }
+
+/** A line of markdown as plain words. */
+export const bareText = (text: string): string =>
+  (text.trim().split("\n", 1)[0] ?? "").replace(/^#+ |[`*]+|!?\[([^\]]*)\]\([^)]*\)/g, "$1").trim();
 
 const firstLine = (text: string): string => text.trim().split("\n")[0]?.slice(0, 80) ?? "";
