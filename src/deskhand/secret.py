@@ -63,8 +63,7 @@ def mask(value: T) -> T:
                 found = found.replace(shape, _shapes[shape])
         found = TOKEN.sub("[secret]", found)
     elif isinstance(value, dict):
-        members = cast("dict[str, object]", value).items()
-        found = {mask(name): mask(one) for name, one in members}
+        found = {mask(name): mask(one) for name, one in cast("dict[str, object]", value).items()}
     elif isinstance(value, bytes) and held_in(value):
         found = mask(value.decode("utf-8", "replace")).encode()
     elif isinstance(value, list):

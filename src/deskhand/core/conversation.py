@@ -81,8 +81,7 @@ def post_message(facts: Facts, wish: Wish, body: ops.MessagePost, files: Sequenc
     question = facts.get(Question, body.to) if body.to else None
     meant = body.meant or ("answer" if question else "task")
     if meant == "answer":
-        named = body.to or ""
-        return answer_question(facts, wish, ops.QuestionAnswer(question=named, answer=body.text))
+        return answer_question(facts, wish, ops.QuestionAnswer(question=body.to or "", answer=body.text))
     if meant == "steer":
         return _steer(facts, wish, body, files)
     return _delegate(facts, wish, body, files)
@@ -103,8 +102,7 @@ def answer_question(facts: Facts, wish: Wish, body: ops.QuestionAnswer) -> Decis
     said = _said(wish, body.answer, "answer")
     answered = ev.QuestionAnswered(question=question.id, answer=body.answer)
     told = draft(answered, question, actor=me, runner=task.runner if task else None)
-    drafts = (draft(said, question, actor=me), told)
-    return Decision(drafts=drafts, id=said.message, task=question.task)
+    return Decision(drafts=(draft(said, question, actor=me), told), id=said.message, task=question.task)
 
 
 def open_thread(facts: Facts, name: str | None) -> Thread:
@@ -127,8 +125,7 @@ def title_of(text: str) -> str:
 
 def _about_thread(facts: Facts, wish: Wish, body: ev.Body) -> Decision:
     thread = open_thread(facts, wish.thread)
-    said = Draft(body=body, actor=wish.principal.id, thread=thread.id)
-    return Decision(drafts=(said,), id=thread.id)
+    return Decision(drafts=(Draft(body=body, actor=wish.principal.id, thread=thread.id),), id=thread.id)
 
 
 def _steer(facts: Facts, wish: Wish, body: ops.MessagePost, files: Sequence[FileRef]) -> Decision:
@@ -198,13 +195,12 @@ def _moment(said: str | None) -> str | None:
 
 
 def _said(wish: Wish, text: str, meant: _Meant, files: Sequence[FileRef] = ()) -> ev.MessagePosted:
-    owner = wish.principal.role is Role.OWNER
     return ev.MessagePosted(
         message=wish.ids.new("msg"),
         role="user",
         text=text,
         origin=Origin(surface=wish.surface, device=wish.principal.id),
-        trust=Trust.OWNER if owner else Trust.UNTRUSTED,
+        trust=Trust.OWNER if wish.principal.role is Role.OWNER else Trust.UNTRUSTED,
         meant=meant,
         files=tuple(files),
     )

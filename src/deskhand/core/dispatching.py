@@ -116,8 +116,7 @@ def _place(now: Round, task: Task) -> list[Draft]:
     if runner is not None:
         now.add(task, runner.id)
         epoch = task.epoch if task.runner == runner.id and task.epoch else task.epoch + 1
-        brief = brief_of(task, epoch, now.context_of(task))
-        assigned = ev.TaskAssigned(runner=runner.id, epoch=epoch, brief=brief)
+        assigned = ev.TaskAssigned(runner=runner.id, epoch=epoch, brief=brief_of(task, epoch, now.context_of(task)))
         return [draft(assigned, task, runner=runner.id)]
     if task.reason is reason:
         return []
@@ -166,5 +165,4 @@ def brief_of(task: Task, epoch: int, context: Sequence[ContextItem]) -> Brief:
     told: dict[str, Any] = {name: getattr(task, name) for name in Delegated.model_fields}
     if task.criteria_by == "agent":
         told["criteria"] = ()
-    checks = task.requested_checks
-    return Brief(**told, task=task.id, epoch=epoch, checks=checks, context=tuple(context))
+    return Brief(**told, task=task.id, epoch=epoch, checks=task.requested_checks, context=tuple(context))

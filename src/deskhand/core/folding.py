@@ -78,8 +78,7 @@ def hanging(objects: Mapping[Key, Wire | None], thread: str) -> list[Key]:
 def _name(kind: type[Wire], event: Event, body: Body) -> str | None:
     """Return which object of a kind an event is about."""
     begun = _BEGINS.get((type(body), kind))
-    named = event if kind in (Thread, Task) else body
-    return begun(event, body).id if begun else getattr(named, _NAMED[kind])
+    return begun(event, body).id if begun else getattr(event if kind in (Thread, Task) else body, _NAMED[kind])
 
 
 # A computer has the id of the device as which it signs in.
@@ -173,8 +172,7 @@ def _asks(kind: Literal["approval", "question"]) -> _Rule:
 
     def waits(before: Task, event: Event, body: object) -> dict[str, object]:
         how = getattr(body, kind).model_dump(include={"id", "expires_at", "then"})
-        asked = Waiting(kind=kind, since=event.at, **how)
-        return {"waiting_for": (*before.waiting_for, asked)}
+        return {"waiting_for": (*before.waiting_for, Waiting(kind=kind, since=event.at, **how))}
 
     return waits
 

@@ -51,8 +51,7 @@ def handed_on(work: tasks.Delegated, *, mode: FolderMode | None, origin: Origin,
 def edit_task(facts: Facts, wish: Wish, body: TaskEdit) -> Decision:
     """Change title or criteria of a task that has not ended."""
     task = _unfinished(facts, wish)
-    edited = ev.TaskEdited(title=body.title, criteria=body.criteria)
-    return said_about(task, wish, edited, to=task.runner)
+    return said_about(task, wish, ev.TaskEdited(title=body.title, criteria=body.criteria), to=task.runner)
 
 
 def cancel_task(facts: Facts, wish: Wish) -> Decision:
@@ -102,8 +101,7 @@ def retry_task(facts: Facts, wish: Wish) -> Decision:
 
 def archive_task(facts: Facts, wish: Wish, body: Archive) -> Decision:
     """Put a task away, or take it out again."""
-    task = known(facts, Task, wish.task)
-    return said_about(task, wish, ev.TaskArchived(archived=body.archived))
+    return said_about(known(facts, Task, wish.task), wish, ev.TaskArchived(archived=body.archived))
 
 
 def decide_approval(facts: Facts, wish: Wish, body: ApprovalDecide) -> Decision:
@@ -167,8 +165,7 @@ def append_event(facts: Facts, wish: Wish, body: EventAppend) -> Decision:
     if _last_word(task, said, epoch):
         return said_about(task, wish, _stamped(said, task, me))
     if task.final or epoch != task.epoch:
-        lost = ev.Superseded(kind=body.kind, epoch=epoch, body=body.body)
-        return said_about(task, wish, lost)
+        return said_about(task, wish, ev.Superseded(kind=body.kind, epoch=epoch, body=body.body))
     target = _target_state(said)
     before = _on_the_way(task, target)
     if target not in (None, task.state) and not before:
@@ -180,8 +177,7 @@ def append_event(facts: Facts, wish: Wish, body: EventAppend) -> Decision:
     ]
     if isinstance(said, ev.TaskFinished):
         if said.verdict not in tasks.VERDICTS.get(said.state, frozenset()):
-            detail = f"{said.state} with {said.verdict}"
-            raise DeskhandError(Code.INVALID, detail, field="verdict")
+            raise DeskhandError(Code.INVALID, f"{said.state} with {said.verdict}", field="verdict")
         drafts = [*void_waits(task), *drafts, *_return_folder(facts, task)]
     return decided(task, *drafts)
 
@@ -215,8 +211,7 @@ def _stamped(said: ev.Body, task: Task, me: str) -> ev.Body:
         case ev.QuestionAsked(question=question):
             return said.but(question=question.but(**asked, tasks=()))
         case ev.ArtifactCreated(artifact=artifact):
-            mine = artifact.but(task=task.id, runner=me, origin=origin, trust=Trust.UNTRUSTED)
-            return said.but(artifact=mine)
+            return said.but(artifact=artifact.but(task=task.id, runner=me, origin=origin, trust=Trust.UNTRUSTED))
         case _:
             return said
 
@@ -245,8 +240,7 @@ def _on_the_way(task: Task, target: TaskState | None) -> list[ev.Body]:
     """
     moves: list[ev.Body] = []
     if target and task.state in (TaskState.PAUSED, TaskState.QUEUED):
-        works = ev.TaskMoved(epoch=task.epoch, state=TaskState.WORKING)
-        moves = [ev.TaskResumed(), works]
+        moves = [ev.TaskResumed(), ev.TaskMoved(epoch=task.epoch, state=TaskState.WORKING)]
     if target is TaskState.COMPLETED and (moves or task.state is TaskState.WORKING):
         moves.append(ev.TaskMoved(epoch=task.epoch, state=TaskState.VERIFYING))
     return moves
@@ -268,8 +262,7 @@ def _return_folder(facts: Facts, task: Task) -> tuple[Draft, ...]:
     folder = facts.get(Folder, task.folder) if task.folder else None
     if folder is None or not folder.once or folder.state == "removed":
         return ()
-    removed = ev.FolderRemoved(folder=folder.id)
-    return (Draft(body=removed, actor=ev.HUB, runner=folder.runner),)
+    return (Draft(body=ev.FolderRemoved(folder=folder.id), actor=ev.HUB, runner=folder.runner),)
 
 
 def _unfinished(facts: Facts, wish: Wish) -> Task:

@@ -73,8 +73,7 @@ def leave_computer(facts: Facts, wish: Wish, runner: str, *, because: str) -> tu
             drafts.append(draft(ev.TaskQueued(), task, actor=me))
     for folder in facts.find(Folder, states=["granted"], limit=10_000):
         if folder.runner == runner:
-            removed = ev.FolderRemoved(folder=folder.id)
-            drafts.append(Draft(body=removed, actor=me))
+            drafts.append(Draft(body=ev.FolderRemoved(folder=folder.id), actor=me))
     return tuple(drafts)
 
 
@@ -104,8 +103,7 @@ def _stopped(task: Task, said: str, wish: Wish) -> list[Draft]:
         bodies.append(ev.TaskResumed())
     if task.runner and task.epoch:
         epoch = task.epoch + 1
-        brief = brief_of(task, epoch, ())
-        bodies.append(ev.TaskAssigned(runner=task.runner, epoch=epoch, brief=brief))
+        bodies.append(ev.TaskAssigned(runner=task.runner, epoch=epoch, brief=brief_of(task, epoch, ())))
     message = ev.MessagePosted(
         message=wish.ids.new("msg"), role="system", text=said, origin=Origin(surface="hub"), trust=Trust.OWNER
     )

@@ -33,5 +33,4 @@ def verdict_of(checks: Sequence[Check], *, unknown_effects: int = 0) -> Outcome:
         return Outcome(state=TaskState.FAILED, verdict=Verdict.NOT_DONE, failed=failed)
     ours = any(check.ran_by == "runner" for check in checks)
     believed = ours and not unknown_effects
-    verdict = Verdict.VERIFIED if believed else Verdict.UNVERIFIED
-    return Outcome(state=TaskState.COMPLETED, verdict=verdict)
+    return Outcome(state=TaskState.COMPLETED, verdict=Verdict.VERIFIED if believed else Verdict.UNVERIFIED)

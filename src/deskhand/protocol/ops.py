@@ -42,8 +42,7 @@ class Op(Wire):
 
     def fingerprint(self) -> str:
         """Return the hash that binds ``op_id`` to this op."""
-        rest = self.model_dump(include={"kind", "thread", "task", "body"})
-        return sha256(spelled(rest)).hexdigest()
+        return sha256(spelled(self.model_dump(include={"kind", "thread", "task", "body"}))).hexdigest()
 
 
 class Failure(Wire):

@@ -17,9 +17,10 @@ from deskhand.errors import DeskhandError
 from deskhand.protocol.wire import Json, JsonObject, Wire, strict_json
 
 Risk = Literal["low", "medium", "high"]
-Prefix = Literal["deskhand-approval-v1\0", "deskhand-certify-v1\0"]
+Prefix = Literal["deskhand-approval-v1\0", "deskhand-certify-v1\0", "deskhand-hub-v1\0"]
 APPROVAL: Final[Prefix] = "deskhand-approval-v1\0"
 CERTIFY: Final[Prefix] = "deskhand-certify-v1\0"
+HUB: Final[Prefix] = "deskhand-hub-v1\0"
 _RISKS: Final = ("low", "medium", "high")
 _HALF: Final = 32
 
@@ -65,6 +66,12 @@ def certify_statement(*, account: str, device: str, fingerprint: str, runner: st
     return {"account": account, "device": device, "fingerprint": fingerprint, "runner": runner}
 
 
+def hub_of(said: Json, nonce: str) -> str:
+    """Return the fingerprint of the hub that signed what was asked of it just now; empty where none did."""
+    proof = Signed.from_json(said)
+    return fingerprint_of(proof.key or "") if holds(proof, HUB, {"nonce": nonce}) else ""
+
+
 def new_key() -> str:
     """Return a private key as PEM."""
     from cryptography.hazmat.primitives import serialization as form  # noqa: PLC0415 - only to sign
@@ -89,14 +96,13 @@ def sign(prefix: Prefix, said: JsonObject, pem: str) -> Signed:
     statement = json.dumps(said, ensure_ascii=False, separators=(",", ":"))
     der = key.sign((prefix + statement).encode(), ec.ECDSA(hashes.SHA256()))
     halves = (number.to_bytes(_HALF, "big") for number in utils.decode_dss_signature(der))
-    form = serialization.PublicFormat.SubjectPublicKeyInfo
-    public = key.public_key().public_bytes(serialization.Encoding.DER, form)
+    public = key.public_key().public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
     return Signed(statement=statement, signature=_text(b"".join(halves)), key=_text(public))
 
 
 def holds(signed: Signed, prefix: Prefix, said: JsonObject) -> bool:
     """Return whether exactly this is stated, and signed with the key that came along. Whose key that is, it says not."""
-    from cryptography.exceptions import InvalidSignature  # noqa: PLC0415 - only to verify
+    from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm  # noqa: PLC0415 - only to verify
     from cryptography.hazmat.primitives import hashes, serialization  # noqa: PLC0415 - as above
     from cryptography.hazmat.primitives.asymmetric import ec, utils  # noqa: PLC0415 - as above
 
@@ -106,10 +112,9 @@ def holds(signed: Signed, prefix: Prefix, said: JsonObject) -> bool:
         if not isinstance(key, ec.EllipticCurvePublicKey) or len(raw) != 2 * _HALF:
             return False
         r, s = int.from_bytes(raw[:_HALF], "big"), int.from_bytes(raw[_HALF:], "big")
-        der = utils.encode_dss_signature(r, s)
-        key.verify(der, prefix.encode() + statement, ec.ECDSA(hashes.SHA256()))
+        key.verify(utils.encode_dss_signature(r, s), prefix.encode() + statement, ec.ECDSA(hashes.SHA256()))
         return isinstance(key.curve, ec.SECP256R1) and strict_json(statement) == said
-    except (DeskhandError, InvalidSignature, ValueError):
+    except (DeskhandError, InvalidSignature, UnsupportedAlgorithm, ValueError):
         return False
 
 

@@ -86,8 +86,7 @@ def canonical(value: object) -> bytes:
 
 def spelled(value: object) -> bytes:
     """Return a JSON value as ``canonical`` spells it; floats as Python alone does."""
-    said = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
-    return said.encode("utf-8")
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode("utf-8")
 
 
 def sha256_of(value: object) -> str:

@@ -23,8 +23,7 @@ def main() -> None:
     params.hostnames, params.port = ["127.0.0.1"], 0
     params.api_keys = [order["key"]]
     params.n_ctx, params.n_parallel = order["context_tokens"], 1
-    threads = max(1, (os.cpu_count() or 1) - 1)
-    params.cpuparams.n_threads = params.cpuparams_batch.n_threads = threads
+    params.cpuparams.n_threads = params.cpuparams_batch.n_threads = max(1, (os.cpu_count() or 1) - 1)
     # Without a question the model leaves the memory until the next one.
     params.sleep_idle_seconds = 600
     params.use_jinja, params.ui, params.endpoint_slots = True, False, False

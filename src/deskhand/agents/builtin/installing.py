@@ -233,8 +233,7 @@ class _Part:
             parameters=parameters,
             context_tokens=context or CONTEXT_TOKENS,
         )
-        notes = self._path.with_name(f"{found.name}.json")
-        notes.write_text(json.dumps(asdict(found)), encoding="utf-8")
+        self._path.with_name(f"{found.name}.json").write_text(json.dumps(asdict(found)), encoding="utf-8")
         data.replace(self._path.with_name(f"{found.name}.gguf"))
         self._notes.unlink(missing_ok=True)
         return found

@@ -203,8 +203,7 @@ def look(
     keys |= {one: Secret(one, environment[one]) for one in named if environment.get(one)}
     looked = {"keys": tuple(one for one in known if one in keys)}
     looked |= {kind: tuple(one.name for one in found) for kind, found in offered.items()}
-    agents = ("claude", "codex", "opencode", "gemini", "qwen")
-    looked["agents"] = tuple(filter(shutil.which, agents))
+    looked["agents"] = tuple(filter(shutil.which, ("claude", "codex", "opencode", "gemini", "qwen")))
     return Findings(
         wanted=wanted,
         keys=keys,
@@ -270,8 +269,7 @@ def _ollama(ask: Ask) -> _Models:
 def _lmstudio(ask: Ask) -> _Models:
     found = [one for one in ask("/api/v0/models")["data"] if one["type"] in ("llm", "vlm")]
     for one in sorted(found, key=lambda one: one["state"] != "loaded"):
-        context = one.get("loaded_context_length") or one.get("max_context_length")
-        yield one["id"], context, False
+        yield one["id"], one.get("loaded_context_length") or one.get("max_context_length"), False
 
 
 def _openai(ask: Ask, owner: str) -> _Models:
@@ -279,8 +277,7 @@ def _openai(ask: Ask, owner: str) -> _Models:
         if one["owned_by"] == owner:
             props = ask("/props").get("default_generation_settings", {})
             parameters = one.get("meta", {}).get("n_params", SMALL_PARAMETERS)
-            context = one.get("max_model_len") or props.get("n_ctx")
-            yield one["id"], context, parameters < SMALL_PARAMETERS
+            yield one["id"], one.get("max_model_len") or props.get("n_ctx"), parameters < SMALL_PARAMETERS
 
 
 _KINDS: Final[Mapping[str, Callable[[Ask], _Models]]] = {

@@ -78,8 +78,7 @@ def move_of(response: chat.ModelResponse, *, language: str = "en") -> Move | Non
         return replace(ending, plan=plan) if isinstance(ending, Done) else ending
     if not wanted and plan is None:
         return None
-    wishes = tuple(map(_wish, wanted[:CALLS_MAX]))
-    return Wishes(calls=wishes, say=said, plan=plan, criteria=criteria)
+    return Wishes(calls=tuple(map(_wish, wanted[:CALLS_MAX])), say=said, plan=plan, criteria=criteria)
 
 
 def _ending(own: Mapping[str, chat.ToolCallPart], said: str, language: str) -> Move | None:
@@ -152,8 +151,7 @@ def messages_of(
     if room < ROOM_BYTES_MIN:
         raise DeskhandError(Code.MODEL_CONTEXT)
     opening = cut(_opening(brief, scene, language), room // 2, language=language)
-    left = room - len(opening.encode()) - room // 8
-    kept = _bounded(history, left, language)
+    kept = _bounded(history, room - len(opening.encode()) - room // 8, language)
     gone = history[: len(history) - len(kept)]
     if gone:
         heard = "\n".join(f"- {said}" for turn in gone for said in _heard(turn))
@@ -183,8 +181,7 @@ def cut(said: str, bytes_max: int, *, language: str = "en") -> str:
 
 def fence(name: str, content: str) -> str:
     """Return a text between marks that it cannot contain."""
-    longest = max(map(len, re.findall("`+", content)), default=0)
-    marks = "`" * max(3, longest + 1)
+    marks = "`" * max(3, max(map(len, re.findall("`+", content)), default=0) + 1)
     return f"{name}\n{marks}\n{content}\n{marks}"
 
 
@@ -232,8 +229,7 @@ def _opening(brief: Brief, scene: Scene, language: str) -> str:
         say(f"agent.mode.{scene.mode}" if scene.root and scene.mode else "agent.mode.none"),
     ]
     if brief.instructions:
-        name = say("agent.instructions", name=brief.instructions.name)
-        lines += ["", fence(name, brief.instructions.text)]
+        lines += ["", fence(say("agent.instructions", name=brief.instructions.name), brief.instructions.text)]
     blocks = {
         "before": [f"[{item.at[:16]} {item.role}] {item.text}" for item in brief.context],
         "files": [f"- {file.name}" for file in brief.files],
@@ -258,8 +254,7 @@ def _said(number: int, turn: Turn, language: str, room: int) -> Said:
             for call, result in zip(move.calls, turn.results, strict=False):
                 exchanges.append((call.tool, call.arguments, told(result)))
         case Ask():
-            asked: JsonObject = {"text": move.text, "choices": list(move.choices)}
-            exchanges.append((ASK, asked, turn.answer or ""))
+            exchanges.append((ASK, {"text": move.text, "choices": list(move.choices)}, turn.answer or ""))
         case Done():
             claimed: JsonObject = {"summary": move.summary, "outputs": list(move.outputs)}
             failed = "\n".join(f"- {one.value.get('check')}: {one.text}" for one in turn.results)
@@ -274,8 +269,7 @@ def _said(number: int, turn: Turn, language: str, room: int) -> Said:
     answers: list[chat.ModelRequestPart] = []
     for position, (name, arguments, result) in enumerate(exchanges):
         at = f"call_{number}_{position}"  # the same in every process
-        shown = _short(arguments, room, language)
-        spoken.append(chat.ToolCallPart(name, shown, tool_call_id=at))
+        spoken.append(chat.ToolCallPart(name, _short(arguments, room, language), tool_call_id=at))
         answers.append(chat.ToolReturnPart(name, short(result), tool_call_id=at))
     heard = (text("agent.steering", said=one, language=language) for one in turn.steering)
     answers += [chat.UserPromptPart(short(one)) for one in heard]
@@ -324,8 +318,7 @@ def question(
     left = bytes_max - len(f"{rules}{asked}".encode())
     share = max(0, left // max(1, len(evidence)) - 200)
     shown = [fence(one.name, cut(one.text, share, language=language)) for one in evidence]
-    parts = [chat.UserPromptPart("\n\n".join([asked, *shown]))]
-    return [chat.ModelRequest(parts=parts, instructions=rules)]
+    return [chat.ModelRequest(parts=[chat.UserPromptPart("\n\n".join([asked, *shown]))], instructions=rules)]
 
 
 def checks_of(response: chat.ModelResponse, criteria: Sequence[str], evidence: Sequence[Evidence]) -> tuple[Check, ...]:

@@ -85,8 +85,7 @@ class Thinker:
         async def within(room: int) -> Judgement:
             told = talking.question(criteria, evidence, bytes_max=room, language=self._mind.language)
             response = await self._asked(choice, told, forced=talking.REPORT)
-            checks = talking.checks_of(response, criteria, evidence)
-            return Judgement(checks=checks, spent=spent_on(choice, [response]))
+            return Judgement(checks=talking.checks_of(response, criteria, evidence), spent=spent_on(choice, [response]))
 
         return await _fitting(choice, 0, within)
 
@@ -151,8 +150,7 @@ class Thinker:
         except (ModelAPIError, UnexpectedModelBehavior) as error:
             raise complaint(error, choice.name) from None
         self._refuse_standin(response.model_name or "", choice)
-        ended = (response.provider_details or {}).get("finish_reason")
-        if not ended and response.finish_reason != "content_filter":
+        if not (response.provider_details or {}).get("finish_reason") and response.finish_reason != "content_filter":
             raise DeskhandError(Code.MODEL_BUSY, choice.name)
         return response
 

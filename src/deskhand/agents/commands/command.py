@@ -196,13 +196,11 @@ class Work:
 
     def call(self, tool: str, step: str, arguments: JsonObject, **values: object) -> ToolCall:
         """Return the wish for a tool, with its step in words."""
-        title = text(f"step.{step}", language=self.language, **values)
-        return ToolCall(tool=tool, arguments=arguments, title=title)
+        return ToolCall(tool=tool, arguments=arguments, title=text(f"step.{step}", language=self.language, **values))
 
     def check(self, name: str, path: str, arguments: JsonObject) -> CheckWish:
         """Return what shall be looked at again in a result, by the check tool of this name."""
-        told: JsonObject = {**arguments, "language": self.language}
-        call = self.call(f"check_{name}", f"check_{name}", told, path=path)
+        call = self.call(f"check_{name}", f"check_{name}", {**arguments, "language": self.language}, path=path)
         return CheckWish(name=text(f"check_name.{name}", language=self.language), call=call)
 
     def file_checks(self, facts: Sequence[Json]) -> Checks:

@@ -24,8 +24,7 @@ _FILES_SHOWN_MAX: Final = 30
 def run(work: Work) -> Plan:
     """Run once, say what came of it, look at its status and its files again."""
     line = work.line
-    for_shell = line.operands[:2] == ("sh", "-c")
-    shown = line.operands[-1] if for_shell else shlex.join(line.operands)
+    shown = line.operands[-1] if line.operands[:2] == ("sh", "-c") else shlex.join(line.operands)
     if work.before is not None:
         return GiveUp(reasons=(work.say("run.changed_since", what=shown),))
     call = work.call("run_command", "run", {"argv": [*line.operands]}, what=shown)
@@ -82,5 +81,4 @@ def undo(work: Work) -> Plan:
     checks = work.file_checks(objects(value, "facts"))
     shown = [f"- {each}" for each in stays[:_FILES_SHOWN_MAX]]
     shown += work.more("find.more", len(stays) - _FILES_SHOWN_MAX)
-    summary = work.say("undo.done", count=count, stays=len(stays))
-    return Done(summary=summary, say="\n".join(shown), checks=checks)
+    return Done(summary=work.say("undo.done", count=count, stays=len(stays)), say="\n".join(shown), checks=checks)

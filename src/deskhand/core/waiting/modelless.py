@@ -82,8 +82,7 @@ def ask_once(facts: Facts, ready: Sequence[Task], *, ids: Ids, language: str) ->
     if asked:
         if any((task := facts.get(Task, name)) and waits(task) for name in asked.tasks):
             return []
-        voided = ev.QuestionVoided(question=asked.id, epoch=0)
-        drafts.append(Draft(body=voided, actor=ev.HUB, thread=asked.thread))
+        drafts.append(Draft(body=ev.QuestionVoided(question=asked.id, epoch=0), actor=ev.HUB, thread=asked.thread))
     if ready:
         several = "several" if len(ready) > 1 else "one"
         question = Question(
@@ -95,8 +94,7 @@ def ask_once(facts: Facts, ready: Sequence[Task], *, ids: Ids, language: str) ->
             tasks=tuple(task.id for task in ready),
             asked_at=facts.now,
         )
-        asks = ev.QuestionAsked(question=question, epoch=0)
-        drafts.append(Draft(body=asks, actor=ev.HUB, thread=question.thread))
+        drafts.append(Draft(body=ev.QuestionAsked(question=question, epoch=0), actor=ev.HUB, thread=question.thread))
     return drafts
 
 

@@ -145,8 +145,7 @@ class _Filling:
     def _options(self) -> list[str]:
         forms, found = _TABLE["options"], list[str]()
         for option in self._command.options:
-            own = forms.get(f"{self._command.name}.{option.name}")
-            value = self._form(own or forms.get(option.name, ()))
+            value = self._form(forms.get(f"{self._command.name}.{option.name}") or forms.get(option.name, ()))
             if value is not None and (value or not option.metavar):
                 found.append(f"--{option.name}" + (f" {quoted(value)}" if value else ""))
         return found

@@ -64,13 +64,12 @@ def actions_in(lines: Sequence[str], path: str) -> list[Action]:
             row = dict(zip(head, _cells(words), strict=False)) if words.startswith("|") else {}
             column = {name: _column(row, form) for name, form in _WORDS["columns"].items()}
             due = _due(column["due"]) or column["due"] or _due(words)
-            is_finished = re.fullmatch(_WORDS["finished"], column["status"]) is not None
             found.append(
                 Action(
                     path=path,
                     number=line.number,
                     words=line.words,
-                    done=Cue.DONE in line.cues or is_finished,
+                    done=Cue.DONE in line.cues or re.fullmatch(_WORDS["finished"], column["status"]) is not None,
                     owner=column["owner"] or _owner(words),
                     due=due,
                     day=day_meant(due, noted),
@@ -81,8 +80,7 @@ def actions_in(lines: Sequence[str], path: str) -> list[Action]:
 
 def noted_on(lines: Sequence[str], path: str) -> date | None:
     """Return the day a note says it is of: in its name, else in its first lines."""
-    places = (path.rpartition("/")[2], *lines[:_HEAD_LINES])
-    return next(filter(None, map(date_in, places)), None)
+    return next(filter(None, map(date_in, (path.rpartition("/")[2], *lines[:_HEAD_LINES]))), None)
 
 
 def _cells(row: str) -> list[str]:

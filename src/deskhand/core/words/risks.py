@@ -80,8 +80,7 @@ def _amounts(whole: str) -> Iterator[re.Match[str]]:
     numbers: dict[str, int] = _WORDS["numbers"]
     word = "|".join(numbers)
     for hit in re.finditer(rf"(?i)\b({word})(?:[- ]({word}))?\s{{0,4}}\(([0-9]{{1,3}})\)", whole):
-        said = sum(numbers[each.lower()] for each in hit.groups()[:2] if each)
-        if said != int(hit[3]):
+        if sum(numbers[each.lower()] for each in hit.groups()[:2] if each) != int(hit[3]):
             yield hit
 
 

@@ -80,8 +80,7 @@ def rename(work: Work) -> Plan:
 def _listed(work: Work) -> Steps[tuple[list[_File], set[str]]]:
     """Return the files that lie directly there and are people's own, and all names below, folded."""
     path = work.line.operands[0]
-    wish: JsonObject = {"path": path, "recursive": True}
-    value = yield from work.ask("list_files", "list", wish, path=path)
+    value = yield from work.ask("list_files", "list", {"path": path, "recursive": True}, path=path)
     if value.get("complete") is not True:
         raise StoppedError(work.say("moving.too_many", path=path))
     entries = objects(value, "entries")

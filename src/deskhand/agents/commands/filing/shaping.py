@@ -57,8 +57,7 @@ def merge(work: Work) -> Plan:
     number_fits = 1 < len(paths) <= _MERGED_MAX
     if not number_fits or len(kinds) > 1 or "" in kinds:
         key = "merge.kinds" if number_fits else "merge.number"
-        shown = ", ".join(paths[:10]) or "–"
-        raise StoppedError(work.say(key, count=len(paths), most=_MERGED_MAX, paths=shown))
+        raise StoppedError(work.say(key, count=len(paths), most=_MERGED_MAX, paths=", ".join(paths[:10]) or "–"))
     kind, on = kinds.pop(), work.option("on")
     if on and kind != "table":
         raise StoppedError(work.say("merge.on"))
@@ -96,8 +95,7 @@ def convert(work: Work) -> Plan:
     outputs = tuple(name for end in ends for name in end.outputs)
     checks = tuple(check for end in ends for check in end.checks)
     told = "\n".join(dict.fromkeys(end.say for end in ends if end.say))
-    summary = "\n".join(end.summary for end in ends)
-    return Done(summary=summary, outputs=outputs, checks=checks, say=told)
+    return Done(summary="\n".join(end.summary for end in ends), outputs=outputs, checks=checks, say=told)
 
 
 def _made(
@@ -118,8 +116,7 @@ def _files(work: Work) -> Steps[list[str]]:
     for operand in work.line.operands:
         value = yield from work.ask("list_files", "list", {"path": operand}, path=operand)
         files = [words(e, "path") for e in objects(value, "entries") if e.get("kind") == "file"]
-        alone = files == [plain(operand)]
-        found |= dict.fromkeys(path for path in files if alone or _kind(path))
+        found |= dict.fromkeys(path for path in files if files == [plain(operand)] or _kind(path))
     return [*found]
 
 
@@ -152,8 +149,7 @@ def _document(path: str, to: str, work: Work) -> Steps[list[Done]]:
         lines = _apart(lines)
     bare = ("" if line.startswith("[page ") else line for line in lines)
     given: JsonObject = {"content": "\n".join(bare) + "\n"}
-    made = _made(work, "write_document", wanted, given, "convert.text", *lost, copied=[path])
-    return [(yield from made)]
+    return [(yield from _made(work, "write_document", wanted, given, "convert.text", *lost, copied=[path]))]
 
 
 def _apart(lines: list[str]) -> list[str]:

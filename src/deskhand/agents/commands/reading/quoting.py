@@ -105,16 +105,14 @@ def read_notes(work: Work, page: str) -> Steps[Found]:
         found.work = work.about(*("".join(note.lines[:20])[:1000] for note in found.notes[:20]))
         return found
     key = "brief.no_notes" if found.others else "brief.blank" if sizes else "brief.empty"
-    where = " ".join(work.line.operands)
-    raise StoppedError(work.say(key, path=where, kinds=_named(found.others)))
+    raise StoppedError(work.say(key, path=" ".join(work.line.operands), kinds=_named(found.others)))
 
 
 def _listed(work: Work, found: Found) -> Steps[dict[str, int]]:
     """Take of a folder what people keep notes in, and a file named outright as it is; return their sizes."""
     sizes, seen = dict[str, int](), set[str]()
     for operand in work.line.operands:
-        wish: JsonObject = {"path": operand, "recursive": True}
-        value = yield from work.ask("list_files", "list", wish, path=operand)
+        value = yield from work.ask("list_files", "list", {"path": operand, "recursive": True}, path=operand)
         found.complete = found.complete and value.get("complete") is True
         entries = [entry for entry in objects(value, "entries") if entry.get("kind") == "file"]
         files = {words(entry, "path"): number(entry, "size") for entry in entries}
@@ -187,8 +185,7 @@ def brief(work: Work) -> Plan:
     key = "brief.summary.one" if count == 1 else "brief.summary.many"
     found.actions = None if left else {}
     done = yield from found.write(page, key, pages=count, lines=len(picks))
-    said = found.work.more("brief.actions_left", len(left))
-    return replace(done, summary=done.summary + "".join(said))
+    return replace(done, summary=done.summary + "".join(found.work.more("brief.actions_left", len(left))))
 
 
 def _composed(found: Found) -> tuple[str, list[_Pick], list[_Pick]]:
@@ -216,8 +213,7 @@ def _composed(found: Found) -> tuple[str, list[_Pick], list[_Pick]]:
 def _page(found: Found, taken: Iterable[_Pick], left: Iterable[_Pick]) -> str:
     """Return the Markdown of a briefing."""
     say = found.work.say
-    about = say("brief.about", count=len(found.notes))
-    blocks = [about, *found.left_out(pick.path for pick in left)]
+    blocks = [say("brief.about", count=len(found.notes)), *found.left_out(pick.path for pick in left)]
     in_order = sorted(taken)
     for section in (*_SECTIONS, None):
         lines = [_quoted(pick) for pick in in_order if pick.section is section]
@@ -229,8 +225,7 @@ def _page(found: Found, taken: Iterable[_Pick], left: Iterable[_Pick]) -> str:
 
 def _quoted(pick: _Pick) -> str:
     """Return the line of the page for a line of a note; a very long one is cut visibly, around what marks it."""
-    shown = cut(pick.words, at=cue_place(pick.words), limit=300)
-    return show(Quote(text=shown, path=pick.path, line=pick.number))
+    return show(Quote(text=cut(pick.words, at=cue_place(pick.words), limit=300), path=pick.path, line=pick.number))
 
 
 @lru_cache(maxsize=2)  # a plan is thought anew for every move
@@ -304,8 +299,7 @@ def actions(work: Work) -> Plan:
     counts = {"open": sum(not action.done for action in actions), "notes": len(found.notes)}
     counts |= {"done": len(actions) - counts["open"], "dated": sum(bool(a.due) for a in actions)}
     if not actions:
-        summary = work.say("actions.none", **counts)
-        return Done(summary=summary, checks=found.action_checks(None))
+        return Done(summary=work.say("actions.none", **counts), checks=found.action_checks(None))
     # An approval must be able to show all of it.
     rows, left, room = {False: list[str](), True: list[str]()}, list[str](), 150_000
     actions.sort(key=lambda a: (not a.due, a.day or date.max, a.path, a.number))
@@ -317,8 +311,7 @@ def actions(work: Work) -> Plan:
     head = f"| {work.say('actions.columns')} |\n|---|---|---|---|"
     for done, key in ((False, "actions.open"), (True, "actions.done")):
         if rows[done]:
-            heading = f"## {work.say(key, count=len(rows[done]))}\n"
-            blocks.append("\n".join([heading, head, *rows[done]]))
+            blocks.append("\n".join([f"## {work.say(key, count=len(rows[done]))}\n", head, *rows[done]]))
     page = found.page(work.say("actions.title", path=" ".join(work.line.operands)), *blocks)
     found.actions = None if left else found.actions
     return (yield from found.write(page, "actions.found", **counts))
@@ -359,8 +352,7 @@ def risks(work: Work) -> Plan:
     if absent:
         blocks.append(f"## {work.say('risks.absent')}\n\n{' · '.join(absent)}")
     blocks += [f"{note.path}: {'; '.join(note.remarks)}" for note in notes if note.remarks]
-    page = found.page(work.say("risks.title", **counts), *blocks)
-    return (yield from found.write(page, "risks.found", **counts))
+    return (yield from found.write(found.page(work.say("risks.title", **counts), *blocks), "risks.found", **counts))
 
 
 @lru_cache(maxsize=2)  # a plan is thought anew for every move

@@ -56,8 +56,7 @@ def find(work: Work) -> Plan:
     left += work.more("find.unread", number(value, "unread_total"))
     left += [] if value.get("complete") is True else [work.say("brief.incomplete")]
     told = "\n".join([*said, "", *left]).strip()
-    summary = work.say("find.found", **counts)
-    return Done(summary=summary, say=told, checks=work.file_checks(facts))
+    return Done(summary=work.say("find.found", **counts), say=told, checks=work.file_checks(facts))
 
 
 def _wish(work: Work) -> tuple[JsonObject, str]:
@@ -94,8 +93,7 @@ def duplicates(work: Work) -> Plan:
     results = dict[str, ToolResult]()
     if "move" in work.line.options and later:
         tried = later[:_MOVED_MAX]
-        wishes = tuple(work.call("trash_file", "trash", {"path": at}, path=at) for at in tried)
-        turn = yield Wishes(calls=wishes)
+        turn = yield Wishes(calls=tuple(work.call("trash_file", "trash", {"path": at}, path=at) for at in tried))
         results = dict(zip(tried, turn.results, strict=True))
         left += work.more("duplicates.waiting", len(later) - _MOVED_MAX)
     moved = {at for at, result in results.items() if result.outcome == "ok"}
@@ -105,8 +103,7 @@ def duplicates(work: Work) -> Plan:
         if at not in moved
     ]
     counts = {"groups": len(groups), "copies": len(later), "looked": number(value, "looked_at")}
-    wasted = sized(sum(number(group, "wasted") for group in groups))
-    summary = work.say("duplicates.found", size=wasted, **counts)
+    summary = work.say("duplicates.found", size=sized(sum(number(group, "wasted") for group in groups)), **counts)
     summary += "".join(work.more("duplicates.moved", len(moved)))
     said = [line for group in groups[:_GROUPS_SHOWN_MAX] for line in _shown(group, moved, work)]
     left += work.more("duplicates.more", len(groups) - _GROUPS_SHOWN_MAX)
