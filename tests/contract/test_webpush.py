@@ -22,7 +22,6 @@ from deskhand.notify.webpush import (
     check_subject,
     endpoint_allowed,
     new_vapid_key,
-    outcome_of,
     public_key_b64url,
     topic_of,
 )
@@ -437,7 +436,7 @@ def test_the_wait_of_a_vendor_is_read_and_bounded(value: str, seconds: int | Non
     """Seconds, never negative, never longer than a day; anything else says nothing, and our own waits hold."""
     answer = EgressResponse(status=429, headers={"retry-after": value}, body=b"")
 
-    assert outcome_of(answer).retry_after_seconds == seconds
+    assert SendOutcome.answered(answer.status, answer.headers).retry_after_seconds == seconds
 
 
 async def test_logs_say_what_happened_and_no_secret(caplog: pytest.LogCaptureFixture) -> None:

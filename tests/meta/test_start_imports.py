@@ -22,6 +22,7 @@ LATE = (
     "claude_agent_sdk",
     "dbos",
     "docx",
+    "apprise",
     "duckdb",
     "lxml",
     "markdown_it",

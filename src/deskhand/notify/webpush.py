@@ -15,7 +15,7 @@ import hashlib
 import json
 import logging
 from dataclasses import dataclass
-from typing import Any, Final, Literal
+from typing import Any, Final
 from urllib.parse import urljoin
 
 from cryptography.hazmat.primitives import serialization as form
@@ -40,12 +40,6 @@ _DECLARATIVE = 8030
 _TOKEN_SECONDS = 12 * 3600
 _TOPIC_CHARS = 32
 _POINT_BYTES, _SECRET_BYTES = 65, 16
-_MEANING: Final[dict[int, tuple[Literal["accepted", "gone", "retry", "refused"], str]]] = {
-    **dict.fromkeys((200, 201, 202, 204), ("accepted", "accepted")),
-    **dict.fromkeys((404, 410), ("gone", "gone")),
-    429: ("retry", "rate_limited"),
-    500: ("retry", "service_error"),  # and whatever is above
-}
 _LOCAL_SUFFIXES = ("localhost", ".local", ".localdomain", ".internal", ".home.arpa")
 
 
@@ -135,7 +129,7 @@ class WebPush:
         except DeskhandError as error:
             status = "retry" if error.fault.retryable else "refused"
             return SendOutcome(status=status, reason=error.code.value)
-        return outcome_of(response)
+        return SendOutcome.answered(response.status, response.headers)
 
     def _token(self, target: egress.Target) -> str:
         import jwt  # noqa: PLC0415 - loaded with the library, never at start
@@ -206,14 +200,6 @@ def topic_of(tag: str) -> str:
     """Return the header by which the service replaces an undelivered message: a hash, so it names nothing."""
     digest = hashlib.sha256(tag.encode("utf-8")).digest()
     return base64.urlsafe_b64encode(digest).decode("ascii")[:_TOPIC_CHARS]
-
-
-def outcome_of(response: egress.EgressResponse) -> SendOutcome:
-    """Read the vendor's answer; its body is ignored, its ``Retry-After`` is bounded and counts in seconds alone."""
-    meaning, reason = _MEANING.get(min(response.status, 500), ("refused", "service_refused"))
-    said = response.headers.get("retry-after", "").strip() if meaning == "retry" else ""
-    wait = min(int(said[:10]), limits.RETRY_AFTER_SECONDS_MAX) if said.isdecimal() else None
-    return SendOutcome(status=meaning, http_status=response.status, retry_after_seconds=wait, reason=reason)
 
 
 def _seal(payload: bytes, subscription: PushSubscription) -> bytes:

@@ -5,10 +5,11 @@ Types only. The memory itself is no seam: the simulation and the tests run the o
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, Protocol, TypeVar
+from typing import Final, Literal, Protocol, TypeVar
 
+from deskhand import limits
 from deskhand.core.drafting import EVERY_RUNNER, Audience
 from deskhand.protocol.authority import Principal
 from deskhand.protocol.events import Event
@@ -237,14 +238,30 @@ class Blobs(Protocol):
         ...
 
 
+_MEANING: Final[dict[int, tuple[Literal["accepted", "gone", "retry", "refused"], str]]] = {
+    **dict.fromkeys((200, 201, 202, 204), ("accepted", "accepted")),
+    **dict.fromkeys((404, 410), ("gone", "gone")),
+    429: ("retry", "rate_limited"),
+    500: ("retry", "service_error"),  # and whatever is above
+}
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SendOutcome:
-    """What the push service said."""
+    """What became of an attempt to send."""
 
     status: Literal["accepted", "gone", "retry", "refused"]
     http_status: int | None = None
     retry_after_seconds: float | None = None
     reason: str = ""
+
+    @classmethod
+    def answered(cls, status: int, headers: Mapping[str, str]) -> SendOutcome:
+        """Read an answer of HTTP: ``Retry-After`` is bounded and counts in seconds alone, a body is ignored."""
+        meaning, reason = _MEANING.get(min(status, 500), ("refused", "service_refused"))
+        said = headers.get("retry-after", "").strip() if meaning == "retry" else ""
+        wait = min(int(said[:10]), limits.RETRY_AFTER_SECONDS_MAX) if said.isdecimal() else None
+        return cls(status=meaning, http_status=status, retry_after_seconds=wait, reason=reason)
 
 
 class Notifier(Protocol):

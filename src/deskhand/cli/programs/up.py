@@ -43,6 +43,9 @@ from deskhand.hub.pairing import write_claim_page
 from deskhand.ids import Ids
 from deskhand.limits import CLAIM_SECONDS
 from deskhand.notify import webpush
+from deskhand.notify.apprise import Apprise
+from deskhand.notify.mail import Mail
+from deskhand.notify.ntfy import Ntfy
 from deskhand.ports import Committed
 from deskhand.protocol import authority, objects, ops
 from deskhand.protocol.requests import HereAsk, InviteAsk
@@ -117,13 +120,16 @@ async def running_hub(path: Path, *, port: int | None, reach: Reach) -> AsyncGen
         decided: dict[str, Json] = {one.id: one.value for one in stored}
         safe = Safe(held.path)
         vapid = safe.read(VAPID) or safe.put(VAPID, webpush.new_vapid_key().decode("ascii"))
-        push = _pushing(store, dict(decided), vapid, url=reach.url or "http://127.0.0.1")
+        app_url = reach.url or "http://127.0.0.1"
+        push = _pushing(store, dict(decided), vapid, url=app_url)
+        others = _other_roads(safe, url=app_url)
         hub = Hub(
             store=store,
             blobs=blobs.FileBlobs(held.folder("blobs"), ids, asyncio.to_thread),
             clock=clock,
             ids=ids,
-            notifiers={push.road: push},
+            notifiers={push.road: push, **others},
+            roads=lambda: [name for name, road in others.items() if road.ready()],
             spread=random.SystemRandom().random,
             names=(*setting("hub.hosts").value, reach.url),
             home=held.path,
@@ -144,6 +150,19 @@ async def running_hub(path: Path, *, port: int | None, reach: Reach) -> AsyncGen
             if REGISTRY[name].account and name not in decided:
                 await running.op("settings.put", {"name": name, "value": as_json(value)})
         yield running
+
+
+def _other_roads(safe: Safe, *, url: str) -> dict[str, Ntfy | Mail | Apprise]:
+    """Return the roads that lead where ``config.toml`` and the secrets of this computer say, each time anew."""
+
+    def said(name: str) -> object:
+        return setting(name).value
+
+    return {
+        "ntfy": Ntfy(said=said, secret=safe.read, app_url=url),
+        "mail": Mail(said=said, secret=safe.read, app_url=url, clock=SystemClock()),
+        "apprise": Apprise(said=said, secret=safe.read, app_url=url),
+    }
 
 
 def _pushing(store: opening.SqlStore, values: dict[str, Json], vapid: Secret, *, url: str) -> webpush.WebPush:

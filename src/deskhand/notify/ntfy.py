@@ -1,0 +1,61 @@
+"""ntfy: one notice as one request to a topic of a server that the owner named where the hub runs.
+
+It refuses any other host, also by a redirect, and to log the topic, which is as good as a password.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+from urllib.parse import urljoin
+
+from deskhand import egress, limits
+from deskhand.errors import DeskhandError
+from deskhand.ports import Notice, PushSubscription, SendOutcome
+from deskhand.secret import Secret
+
+_PRIORITY: Final = {"high": 4, "normal": 3, "low": 2}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ntfy:
+    """Sends notices to the topic ``notify.ntfy``; the secret of that name is its token, if it has one."""
+
+    said: Callable[[str], object]
+    secret: Callable[[str], Secret | None]
+    app_url: str
+
+    def ready(self) -> bool:
+        """Whether there is a topic."""
+        return bool(self.said("notify.ntfy"))
+
+    async def send(self, subscription: PushSubscription | None, notice: Notice) -> SendOutcome:
+        """Hand the notice over; every failure is an outcome, none is raised."""
+        del subscription
+        server, _, topic = str(self.said("notify.ntfy")).rpartition("/")
+        token = await asyncio.to_thread(self.secret, "notify.ntfy")
+        said = {
+            "topic": topic,
+            "title": notice.title,
+            "message": notice.body,
+            "priority": _PRIORITY[notice.urgency],
+            "click": urljoin(self.app_url, notice.url_path),
+            "sequence_id": notice.tag,  # what a newer server replaces one message with the next by
+        }
+        try:
+            entry = egress.parse_target(server).entry
+            request = egress.EgressRequest(
+                method="POST",
+                url=f"{server}/",
+                headers={"Authorization": f"Bearer {token.reveal()}"} if token else {},
+                body=json.dumps(said).encode(),
+                seconds_max=limits.PUSH_SECONDS_MAX,
+                response_bytes_max=limits.PUSH_ANSWER_BYTES_MAX,
+            )
+            response = await egress.Egress(allowed=frozenset({entry})).send(request)
+        except DeskhandError as error:
+            return SendOutcome(status="retry" if error.fault.retryable else "refused", reason=error.code.value)
+        return SendOutcome.answered(response.status, response.headers)
