@@ -11,7 +11,7 @@ from typing import Any, cast
 
 from typer.main import get_command
 
-from deskhand.cli.flags import LAID_OUT
+from deskhand.cli.flags import EVERYWHERE, LAID_OUT
 from deskhand.cli.main import app
 from deskhand.texts import text
 
@@ -43,7 +43,7 @@ def command_page() -> str:
         "# Command line\n\nstdout carries the result, stderr the progress; `--json` prints one object, "
         "`watch --json` one event per line. Flag > environment > project `.deskhand.toml` (may only narrow) > "
         "`config.toml` > default.\n\n## Everywhere\n\n"
-        + "".join(f"- {_flag(one)}\n" for one in root.params)
+        + "".join(f"- `{one}` {text('cli.flag.' + one[2:].replace('-', '_'))}\n" for one in ("--version", *EVERYWHERE))
         + "\n## Exit codes\n\n| code | meaning |\n| --- | --- |\n"
         + "".join(f"| `{code}` | {meaning} |\n" for code, meaning in _EXITS)
         + "\n## Environment\n\n| variable | meaning |\n| --- | --- |\n"

@@ -14,7 +14,7 @@ from typing_extensions import override
 
 from deskhand.cli.client import Client, client
 from deskhand.cli.commands import look
-from deskhand.cli.fetching import safe_name
+from deskhand.cli.commands.look import safe_name
 from deskhand.cli.follow import exit_code, show_event, show_outcome, stuck
 from deskhand.cli.programs.up import Reach, reach_of
 from deskhand.cli.screen import one_line, plain, width

@@ -17,7 +17,9 @@ from typing import Final, cast
 from urllib.parse import quote, urlencode, urlsplit
 
 from deskhand.cli.screen import Obj, Refusal, speak
+from deskhand.clock import SystemClock
 from deskhand.errors import Code, DeskhandError
+from deskhand.ids import Ids
 from deskhand.limits import PROTOCOL
 from deskhand.store.private import OWNER_FILE, RUNNER_FILE, read_private
 
@@ -106,8 +108,6 @@ class Client:
     def ahead(self) -> float:
         """Return by how many seconds this computer's clock goes before the hub's."""
         from email.utils import parsedate_to_datetime
-
-        from deskhand.clock import SystemClock
 
         said = self.send("GET", "/healthz").getheader("Date")
         return (SystemClock().now() - parsedate_to_datetime(said)).total_seconds() if said else 0.0
@@ -240,7 +240,4 @@ def local_runner() -> Obj | None:
 
 def new_op_id() -> str:
     """Return an id for one wish."""
-    from deskhand.clock import SystemClock
-    from deskhand.ids import Ids
-
     return Ids(SystemClock()).new("op")

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import os
 import sys
-import tomllib
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -25,14 +24,13 @@ from typer import _coercion as coercion  # the one seam there is
 from typer import core
 from typing_extensions import override
 
-from deskhand.cli.client import home
 from deskhand.cli.screen import speak
+from deskhand.cli.values import setting
 from deskhand.errors import Code, DeskhandError
 from deskhand.texts import LANGUAGES, table
 
 EVERYWHERE: Final = ("--json", "--quiet", "--verbose", "--no-input", "--no-color")
 Mode = Literal["read-only", "ask", "workspace", "trusted"]
-MODES: Final = get_args(Mode)
 LAID_OUT: Final = table("deskhand.cli", "commands.toml")
 _FLAGS: Final = LAID_OUT.pop("flags")
 _DURATIONS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86400}
@@ -40,13 +38,12 @@ _DURATIONS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 def spoken_language() -> str:
     """Return the language of this run: ``DESKHAND_LANGUAGE``, else ``config.toml``, else the system's."""
-    kept: object = None
-    with suppress(OSError, ValueError):  # whoever needs the file says what is wrong with it
-        kept = tomllib.loads((home() / "config.toml").read_text(encoding="utf-8")).get("language")
+    with suppress(OSError, DeskhandError):  # whoever needs the file says what is wrong with it
+        if (kept := setting("language")).source != "default":
+            return str(kept.value)
     names = ("LC_ALL", "LC_MESSAGES", "LANG")
     system = next((said for name in names if (said := os.environ.get(name))), "")[:2]
-    said = (os.environ.get("DESKHAND_LANGUAGE"), kept, system)
-    return str(next((one for one in said if one in LANGUAGES), LANGUAGES[0]))
+    return system if system in LANGUAGES else LANGUAGES[0]
 
 
 speak.language = spoken_language()
@@ -56,7 +53,8 @@ t: Final = speak.say
 
 def whole_program() -> typer.Typer:
     """Return the program with every command in its place."""
-    app = _typer("deskhand", cls=_InOrder, help=t("help"))
+    told = (f"{one}  {t('flag.' + one[2:].replace('-', '_'))}" for one in ("--version", *EVERYWHERE))
+    app = _typer("deskhand", cls=_InOrder, help=t("help"), epilog="\n\n".join(told))
     for panel, found in LAID_OUT.items():
         shown = t(f"panel.{panel}")
         for name, one in found.items():

@@ -15,27 +15,12 @@ from typing import Final, cast
 from typer.exceptions import Abort, TyperException
 
 from deskhand import __version__
-from deskhand.cli.flags import EVERYWHERE, declared, whole_program
+from deskhand.cli.flags import EVERYWHERE, whole_program
 from deskhand.cli.screen import Exit, Refusal, speak
 from deskhand.errors import Code, DeskhandError
 from deskhand.secret import mask
 
 app: Final = whole_program()
-
-
-def root(
-    *,
-    version: bool = False,
-    json: bool = False,
-    quiet: bool = False,
-    verbose: bool = False,
-    no_input: bool = False,
-    no_color: bool = False,
-) -> None:
-    """Stand for the flags that hold everywhere; ``run`` has taken them out already."""
-
-
-app.callback()(declared(root, "flag"))
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

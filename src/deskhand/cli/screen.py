@@ -223,14 +223,9 @@ speak: Final = Screen()
 
 
 def link_line(computer: Obj) -> str:
-    """Say how a computer's link stands: connected, or why not and since when; and how it slept last."""
+    """Say how a computer's link stands: connected, or why not and since when."""
     state, seen = computer.get("link"), computer.get("seen_at") or "–"
-    line = speak.say(f"link.{state}", seen=seen) if state else speak.say("link.unseen")
-    if state == "up" and computer.get("slept_seconds"):
-        hours, minutes = divmod(int(computer["slept_seconds"]) // 60, 60)
-        slept = speak.say("link.slept", hours=hours, minutes=minutes, at=computer["woke_at"])
-        return f"{line} ({slept})"
-    return line
+    return speak.say(f"link.{state or 'unseen'}", seen=seen)
 
 
 def model_line(computer: Obj) -> str:

@@ -17,14 +17,13 @@ from pathlib import Path
 from typing import Any, Final, cast
 
 from deskhand.cli.client import home
-from deskhand.cli.flags import MODES
 from deskhand.core.settings import REGISTRY, SettingSpec, checked
 from deskhand.errors import Code, DeskhandError
 
 PROJECT_FILE: Final = ".deskhand.toml"
 Value = bool | int | str | tuple[str, ...]
 _NARROWNESS: Final[dict[str, Callable[[Value], int]]] = {
-    "do.mode": lambda mode: MODES.index(str(mode)),
+    "do.mode": lambda mode: REGISTRY["do.mode"].choices.index(str(mode)),
     "runner.slots": lambda slots: cast("int", slots),
 }
 """What a project may say, and the order in which less comes first."""

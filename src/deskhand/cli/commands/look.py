@@ -6,8 +6,11 @@ the very object that was printed.
 
 from __future__ import annotations
 
+import hashlib
+import os
+import re
 import shlex
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 from typing import Final, cast
 
 import typer
@@ -15,10 +18,13 @@ import typer
 from deskhand.cli import follow
 from deskhand.cli.client import LIST_LIMIT, Client, client, home
 from deskhand.cli.flags import from_stdin, seconds, t
-from deskhand.cli.screen import Exit, Obj, Refusal, link_line, model_line, one_line, speak
+from deskhand.cli.screen import Exit, Obj, Refusal, link_line, model_line, one_line, plain, speak
 from deskhand.errors import Code, DeskhandError
+from deskhand.store.private import replacing
 
-_STATES = {"queued", "working", "input_required", "verifying", "paused", *follow.FINAL}
+_STATES: Final = {"queued", "working", "input_required", "verifying", "paused", *follow.FINAL}
+_PLAIN_NAME: Final = re.compile(r'(?![\s.~-])[^/\\:*?"<>|\n\t]+(?<![\s.])')
+_NAME_BYTES_MAX: Final = 255
 _TASK: Final = ("id", follow.standing, "created_at", "title")
 """How a task stands in a list."""
 _REQUEST: Final = ("at", "via", "method", "host", "path", "bytes_out", "bytes_in", "ended")
@@ -91,8 +97,6 @@ def watch(name: str | None = None, *, after: int | None = None, timeout: str | N
 
 def get(name: str, files: list[str] | None = None, *, to: Path = Path(), force: bool = False) -> int:
     """Download results."""
-    from deskhand.cli.fetching import fetch
-
     hub = client()
     if name.startswith("art_"):
         wanted = [hub.one("artifacts", name)]
@@ -103,12 +107,40 @@ def get(name: str, files: list[str] | None = None, *, to: Path = Path(), force: 
             raise DeskhandError(Code.NOT_FOUND, ", ".join(sorted(missing)), field="NAME")
     fetched: list[Obj] = []
     for artifact in wanted:
-        path = fetch(hub, artifact, to, overwrite=force)
+        path = _fetch(hub, artifact, to, overwrite=force)
         fetched.append({"id": artifact["id"], "path": str(path), "sha256": artifact["sha256"]})
         speak.out(str(path))
     if not (fetched or speak.json):
         speak.note(speak.say("get.none"))
     return speak.answer({"items": fetched})
+
+
+def _fetch(hub: Client, artifact: Obj, directory: Path, *, overwrite: bool) -> Path:
+    """Download an artifact, whole and as announced, into a directory; return its path. No other file is replaced."""
+    target, digest = directory / safe_name(str(artifact["name"])), hashlib.sha256()
+    if not os.access(directory, os.W_OK | os.X_OK):
+        raise DeskhandError(Code.PATH_REFUSED, str(directory))
+    with replacing(target) as file:
+        for chunk in hub.download(str(artifact["id"])):
+            digest.update(chunk)
+            file.write(chunk)
+        if digest.hexdigest() != artifact["sha256"]:
+            raise DeskhandError(Code.CONFLICT, "the bytes are not what was announced")
+        if not overwrite and os.path.lexists(target):
+            raise DeskhandError(Code.CONFLICT, f"{target} is there already, --force replaces it", field="--to")
+    return target
+
+
+def safe_name(name: str) -> str:
+    """Return a name that means a file in one directory and nothing else (UP-03, FS-05).
+
+    Raises:
+        DeskhandError: ``path_refused``.
+    """
+    fits = _PLAIN_NAME.fullmatch(name) and plain(name) == name and len(name.encode()) <= _NAME_BYTES_MAX
+    if not fits or PureWindowsPath(name).is_reserved():
+        raise DeskhandError(Code.PATH_REFUSED, plain(name)[:80])
+    return name
 
 
 def approve(
