@@ -17,9 +17,8 @@ from deskhand.protocol.wishes import Shape
 from deskhand.testing.memory_folder import MemoryFolder
 from deskhand.tools import workbooks
 from deskhand.tools.registry import standard_tools
-from deskhand.tools.tables import columns
-from deskhand.tools.tables.columns import recognise, value_of
-from deskhand.tools.tables.reading import Amount, Style, read
+from deskhand.tools.tables import reading
+from deskhand.tools.tables.reading import Amount, Style, read, recognise, value_of
 from deskhand.tools.workbooks import Value
 from deskhand.tools.writing import reporting
 from tests.driven import Driven, brief_of, checked, drive, offloaded, place_of, replays
@@ -357,13 +356,13 @@ def _built(pages: dict[str, list[list[Value]]]) -> bytes:
 
 async def test_a_figure_computed_wrongly_fails_the_check(monkeypatch: pytest.MonkeyPatch) -> None:
     """The check does not share what reads the numbers: a doubled one is found."""
-    right = columns.amount
+    right = reading.amount
 
     def doubled(cell: str, style: Style) -> Amount | None:
         found = right(cell, style)
         return found and replace(found, value=found.value * 2)
 
-    monkeypatch.setattr(columns, "amount", doubled)
+    monkeypatch.setattr(reading, "amount", doubled)
 
     driven = await _report(MemoryFolder({"sales.csv": SALES}))
 

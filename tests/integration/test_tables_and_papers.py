@@ -18,7 +18,7 @@ from deskhand.ports import Done, GiveUp
 from deskhand.testing.memory_folder import MemoryFolder
 from deskhand.tools import workbooks
 from deskhand.tools.registry import standard_tools
-from deskhand.tools.tables import columns
+from deskhand.tools.tables import reading
 from deskhand.tools.tables.reading import Amount, Style
 from tests import papers
 from tests.driven import Driven, brief_of, checked, drive, offloaded, place_of, replays
@@ -128,13 +128,13 @@ async def test_a_table_changed_afterwards_fails_its_check() -> None:
 
 async def test_a_table_computed_wrongly_fails_its_check(monkeypatch: pytest.MonkeyPatch) -> None:
     """The check does not share what reads the numbers: a doubled one is found."""
-    right = columns.amount
+    right = reading.amount
 
     def doubled(cell: str, style: Style) -> Amount | None:
         found = right(cell, style)
         return found and replace(found, value=found.value * 2)
 
-    monkeypatch.setattr(columns, "amount", doubled)
+    monkeypatch.setattr(reading, "amount", doubled)
 
     driven = await _do(MemoryFolder({"o.csv": ORDERS}), "/table o.csv --by Stadt")
 

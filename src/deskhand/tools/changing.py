@@ -83,9 +83,7 @@ def move_file(wish: wishes.MoveFile, place: Place) -> ToolResult:
 def moved_before(wish: wishes.MoveFile, place: Place) -> ToolResult | None:
     """Say what came of a move that a crash cut off: it is done, or it is done now; else nobody can tell."""
     here, there = (place.results.stat(path) is not None for path in (wish.path, wish.to))
-    if here is there:
-        return None
-    return _told(wish.path, wish.to) if there else move_file(wish, place)
+    return None if here is there else _moved(place.results, wish.path, wish.to, again=True)
 
 
 def move_files(wish: wishes.MoveFiles, place: Place, *, again: bool = False) -> ToolResult:
@@ -103,9 +101,8 @@ def move_files(wish: wishes.MoveFiles, place: Place, *, again: bool = False) -> 
     with access.together():
         for path, to in zip(wish.paths, wish.to, strict=True):
             try:
-                done = again and access.stat(path) is None and access.stat(to) is not None
-                digest = access.sha256(to if done else path)
-                told = _told(path, to) if done else _moved(access, path, to)
+                digest = access.sha256(to if again and access.stat(path) is None else path)
+                told = _moved(access, path, to, again=again)
             except DeskhandError as error:
                 failed.append({"path": path, "why": error.sentence()})
                 continue
@@ -132,7 +129,7 @@ class Trash:
     def trashed_before(self, wish: wishes.TrashFile, place: Place) -> ToolResult:
         """Say what came of it after a crash: what is gone was thrown away, what is there is so now."""
         if place.results.stat(wish.path) is None:
-            return _told(wish.path, f"{TRASH}/")
+            return _moved(place.results, wish.path, f"{TRASH}/", again=True)
         return self.trash_file(wish, place)
 
 
@@ -158,19 +155,15 @@ def _edited(wish: wishes.EditFile, text: str) -> str:
     """Return the text with the passage replaced; as it is where that was done before."""
     end = "\r\n" if "\r\n" in text else "\n"
     old, new = (end.join(re.split(r"\r\n|\n", part)) for part in (wish.old, wish.new))
-    found = re.finditer(f"(?={re.escape(old)})", text)
-    open_places = (at.start() for at in found if not _replaced(text, at.start(), old, new))
-    places = [*islice(open_places, 1_000)]
+    # One that is part of what this very edit put there was replaced before.
+    passed = f"{re.escape(new)}|" * (old in new)
+    found = re.finditer(f"{passed}(?=({re.escape(old)}))", text)
+    places = [*islice((at.start() for at in found if at[1]), 1_000)]
     if not places and new and new in text:
         return text
     if len(places) != 1:
         raise _not_once(text, places, old)
     return text[: places[0]] + new + text[places[0] + len(old) :]
-
-
-def _replaced(text: str, at: int, old: str, new: str) -> bool:
-    """Return whether the passage at a place is part of one that was put there by this very edit."""
-    return old in new and text.find(new, max(0, at + len(old) - len(new)), at + len(new)) >= 0
 
 
 def difference(before: str, after: str) -> str | None:
@@ -193,15 +186,13 @@ def _not_once(text: str, places: list[int], old: str) -> DeskhandError:
     return DeskhandError(Code.INVALID, f"it stands there {len(places)} times; {cure}", field="old")
 
 
-def _moved(access: FolderAccess, path: str, to: str) -> ToolResult:
-    if access.stat(path) is None:
+def _moved(access: FolderAccess, path: str, to: str, *, again: bool = False) -> ToolResult:
+    """Move; ``again``: what is gone from its place and lies in the other was moved before."""
+    if access.stat(path) is not None:
+        access.mkdir(to.rpartition("/")[0])
+        access.move(path, to)
+    elif not again or access.stat(to) is None:
         raise DeskhandError(Code.NOT_FOUND, path)
-    access.mkdir(to.rpartition("/")[0])
-    access.move(path, to)
-    return _told(path, to)
-
-
-def _told(path: str, to: str) -> ToolResult:
     changes: list[JsonObject] = [{"path": path, "kind": "deleted"}]
     if not to.startswith(TRASH):
         changes.append({"path": to, "kind": "created"})

@@ -12,7 +12,7 @@ import hashlib
 import re
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from functools import partial
 from typing import Final
@@ -25,8 +25,7 @@ from deskhand.protocol import wishes
 from deskhand.texts import text
 from deskhand.tools.builtin import result, source
 from deskhand.tools.reading import Reader
-from deskhand.tools.tables.columns import Column
-from deskhand.tools.tables.reading import Table
+from deskhand.tools.tables.reading import Column, Table
 from deskhand.tools.writing.documents import Tabling, made_of
 
 _ITEM = re.compile(r"[-*] ")
@@ -154,7 +153,10 @@ def _bare(line: str, *, paged: bool) -> str:
 
 
 def _made_again(wish: wishes.CheckTable, tables: list[tuple[str, Table]], place: Place) -> ToolResult:
-    said, made = partial(text, language=wish.language), made_of(wish, tables, read=_number_in)
+    said, made = (
+        partial(text, language=wish.language),
+        made_of(wish, [(path, replace(table, number=_number_in)) for path, table in tables]),
+    )
     if place.results.sha256(wish.path) != hashlib.sha256(made.data).hexdigest():
         return result(said("check.differs", path=wish.path), passed=False)
     rows, total = len(made.grid.rows), sum(len(table.rows) for _, table in tables)

@@ -5,6 +5,7 @@ It refuses to guess for bytes that are no text: better "not a text file" than a 
 
 from __future__ import annotations
 
+import io
 import re
 from collections.abc import Iterator
 from contextlib import suppress
@@ -15,7 +16,6 @@ from deskhand.errors import Code, DeskhandError
 
 _SAMPLE_BYTES: Final = 64 * 1024
 _MARK = re.compile(rb"(?P<utf_8_sig>\xef\xbb\xbf)|(?P<utf_32>\xff\xfe\0\0)|(?P<utf_16>\xff\xfe|\xfe\xff)")
-_LINE_END = re.compile(r"\r\n|\n|\r")
 _CONTROL = re.compile(r"[\x00-\x08\x0e-\x1a\x1c-\x1f\x7f-\x9f]")
 
 
@@ -28,10 +28,7 @@ class Decoded:
 
     def lines(self) -> list[str]:
         """Return its lines; a last line end starts no further line."""
-        found = _LINE_END.split(self.text)
-        if found and not found[-1]:
-            found.pop()
-        return found
+        return [line.removesuffix("\n") for line in io.StringIO(self.text, newline=None)]
 
 
 def decode(data: bytes) -> Decoded:

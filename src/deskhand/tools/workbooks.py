@@ -22,8 +22,7 @@ from openpyxl.utils import get_column_letter
 from openpyxl.worksheet._write_only import WriteOnlyWorksheet
 
 from deskhand.errors import Code, DeskhandError
-from deskhand.tools.tables.columns import Column, value_of
-from deskhand.tools.tables.reading import is_missing, places
+from deskhand.tools.tables.reading import Column, is_missing, places, value_of
 
 CELL_CHARS_MAX: Final = 32_000
 UNPACKED_BYTES_MAX: Final = 512 * 1024**2

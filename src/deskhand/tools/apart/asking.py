@@ -110,9 +110,7 @@ class Apart:
 def _programs() -> tuple[Path, ...]:
     """Return what Python and its packages need beyond the system's own directories."""
     own = {Path(sys.prefix), Path(sys.base_prefix), *map(Path, _packages())}
-    around = {*own, Path("/usr")}
-    inner = {path for path in own if any(path.is_relative_to(each) for each in around - {path})}
-    return tuple(sorted(own - inner - {Path("/usr")}))
+    return tuple(sorted(path for path in own if not path.is_relative_to("/usr")))
 
 
 def _packages() -> list[str]:

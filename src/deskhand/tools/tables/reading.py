@@ -1,8 +1,9 @@
-"""CSV and TSV files as they are: encoding, delimiter, header, rows, every row that was left out, and numbers as people write them.
+"""CSV and TSV files as they are: encoding, delimiter, header, rows, every row that was left out, numbers, and columns.
 
 It refuses to mend: a row with another number of fields is not padded into the wrong columns, it is skipped and named.
 Numbers are exact decimals, never a float; where the same digits mean two, the column decides, and when even the column
-cannot, the caller is told so.
+cannot, the caller is told so. Only what may honestly be added up is a number: identifiers, years, percentages and mixed
+currencies are not.
 """
 
 from __future__ import annotations
@@ -12,15 +13,16 @@ import io
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
-from decimal import Decimal
+from dataclasses import dataclass, replace
+from datetime import date
+from decimal import Context, Decimal
 from enum import StrEnum
 from itertools import chain, count
-from typing import Final
+from typing import Final, Literal
 
-from deskhand.core.dates import a_date
+from deskhand.core.dates import Order, a_date, order_of
 from deskhand.errors import Code, DeskhandError
 from deskhand.texts import table
 from deskhand.tools.decoding import decode
@@ -40,6 +42,9 @@ _HINT = re.compile(r"sep=(.)")
 _YEAR = re.compile(r"(?:19|20)[0-9]{2}")
 
 
+Read = Callable[[str, "Column"], Decimal | None]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
     """One row and the line of the file where it starts."""
@@ -52,7 +57,8 @@ class Row:
 class Table:
     """A table, and how its file is written: enough to read it again without guessing.
 
-    ``totals`` is a last row that already added up, kept out of ``rows``; ``skipped`` do not have its width.
+    ``totals`` is a last row that already added up, kept out of ``rows``; ``skipped`` do not have its width. ``number`` is
+    how the numbers in it are read.
     """
 
     encoding: str
@@ -63,6 +69,7 @@ class Table:
     rows: tuple[Row, ...]
     totals: Row | None
     skipped: tuple[Row, ...]
+    number: Read
 
 
 def read(data: bytes) -> Table:
@@ -93,6 +100,7 @@ def read(data: bytes) -> Table:
         rows=tuple(rows),
         totals=totals,
         skipped=tuple(row for row in every if not _fits(row.cells, width)),
+        number=number_of,
     )
 
 
@@ -273,3 +281,98 @@ def places(value: Decimal) -> int:
     """Return how many decimals were written."""
     exponent = value.as_tuple().exponent
     return max(0, -exponent) if isinstance(exponent, int) else 0
+
+
+# --- columns
+
+
+Value = Decimal | date | None
+Kind = Literal["number", "percent", "identifier", "mixed", "date", "text"]
+
+EXACT: Final = Context(prec=200)
+
+_IDENTIFIER = re.compile("|".join(WORDS["identifier"]), re.IGNORECASE)
+_LEADING_ZERO = re.compile(r"0[0-9]+")
+
+
+def number_of(cell: str, column: Column) -> Decimal | None:
+    """Return the number in a cell, nothing where it is of another currency than its column."""
+    found = amount(cell, column.style)
+    same = found and (column.kind == "mixed" or found.currency in ("", column.currency))
+    return found.value if found and same else None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Column:
+    """What a column holds. ``unsure`` is a value that means two things and nothing decides; ``number`` reads a cell."""
+
+    index: int
+    name: str
+    kind: Kind
+    style: Style = Style.POINT
+    order: Order = "day"
+    currency: str = ""
+    unsure: str = ""
+    number: Read = number_of
+
+    @property
+    def measured(self) -> bool:
+        """Whether an average, smallest and largest value mean something."""
+        return self.kind in ("number", "percent")
+
+    @property
+    def dated(self) -> bool:
+        """Whether its cells are days beyond doubt."""
+        return self.kind == "date" and not self.unsure
+
+
+def recognise(table: Table) -> tuple[Column, ...]:
+    """Return what each column holds, decided by its own values and, when they leave it open, by the other columns."""
+    # Spread over the whole table, so that a late 25/12 still decides the order of dates.
+    rows, found = table.rows[:: max(1, len(table.rows) // 2000)], list[Column]()
+    columns = ([row.cells[n] for row in rows] for n in range(len(table.names)))
+    samples = [[cell for cell in cells if not is_missing(cell)] for cells in columns]
+    voted = [votes(sample) for sample in samples]
+    leaning = sum(vote for vote, _ in voted) or (-1 if table.delimiter == ";" else 1)
+    for name, sample, (vote, either) in zip(table.names, samples, voted, strict=True):
+        style = Style.POINT if (vote or leaning) > 0 else Style.COMMA
+        blank = Column(index=len(found), name=name, kind="text", style=style, number=table.number)
+        found.append(_column(blank, sample, "" if vote else either) if sample else blank)
+    return tuple(found)
+
+
+def value_of(cell: str, column: Column) -> Value:
+    """Return what a cell of this column means: a number in its currency, a day, or nothing beyond its words."""
+    if column.measured:
+        return column.number(cell, column)
+    return a_date(cell, column.order) if column.dated else None
+
+
+def _column(blank: Column, sample: list[str], either: str) -> Column:
+    # Most of the values read as one; a column of which only half do is pointed out.
+    needed, order = len(sample) * 0.9, order_of(sample)
+    if order is not None and sum(a_date(cell, order) is not None for cell in sample) >= needed:
+        unsure = sample[0].strip() if order == "either" else ""
+        return replace(blank, kind="date", order=order, unsure=unsure)
+    read = [amount(cell, blank.style) for cell in sample]
+    amounts = [found for found in read if found is not None]
+    if len(amounts) < needed:
+        nearly = len(amounts) > len(sample) * 0.5
+        return replace(blank, unsure=sample[read.index(None)].strip()[:80] if nearly else "")
+    kind, currency = _numbers(blank.name, sample, amounts)
+    return replace(blank, kind=kind, currency=currency, unsure=either)
+
+
+def _numbers(name: str, sample: Sequence[str], amounts: Sequence[Amount]) -> tuple[Kind, str]:
+    """Return what kind of numbers they are, and their currency if they have one."""
+    percents = sum(found.percent for found in amounts)
+    currency, *others = sorted({found.currency for found in amounts} - {""}) or [""]
+    if others or 0 < percents < len(amounts):
+        return "mixed", ""
+    if percents:
+        return "percent", currency
+    if not currency and all(found.value == found.value.to_integral_value() for found in amounts):
+        zeros = any(_LEADING_ZERO.fullmatch(cell.strip()) for cell in sample)
+        if zeros or _IDENTIFIER.fullmatch(name):
+            return "identifier", ""
+    return "number", currency

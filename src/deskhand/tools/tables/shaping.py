@@ -18,8 +18,7 @@ from typing import Final
 from deskhand.errors import Code, DeskhandError
 from deskhand.protocol.wire import JsonObject
 from deskhand.protocol.wishes import Shape
-from deskhand.tools.tables.columns import EXACT, Column, Read, number_of, recognise, value_of
-from deskhand.tools.tables.reading import Style, Table, amount, folded, is_missing
+from deskhand.tools.tables.reading import EXACT, Column, Style, Table, amount, folded, is_missing, recognise, value_of
 
 ROWS_OUT_MAX: Final = 200_000
 _NAMED_MAX: Final = 5
@@ -40,7 +39,6 @@ class Grid:
     columns: tuple[Column, ...]
     rows: list[Row]
     remarks: list[JsonObject] = field(default_factory=list[JsonObject])
-    read: Read = number_of
 
     def remark(self, what: str, **values: str | int) -> None:
         """Add a remark; one about nothing is none."""
@@ -70,15 +68,15 @@ class Made:
     grouped: int = 0
 
 
-def shape(tables: Sequence[tuple[str, Table]], wish: Shape, *, read: Read = number_of) -> Grid:
-    """Return what is asked for; ``read``: how numbers are read, by other code where this is done to check.
+def shape(tables: Sequence[tuple[str, Table]], wish: Shape) -> Grid:
+    """Return what is asked for.
 
     Raises:
         DeskhandError: ``not_found`` for a column, ``invalid`` for a condition or a sum that makes no sense,
             ``too_large``.
     """
     with localcontext(EXACT):
-        grids = [_grid(name, table, wish, read) for name, table in tables]
+        grids = [_grid(name, table, wish) for name, table in tables]
         names = [name for name, _ in tables]
         grid = _joined(grids, names, wish.on) if wish.on else _stacked(grids, names, wish.origin)
         grid.remarks[:0] = [remark for each in grids for remark in each.remarks]
@@ -110,11 +108,11 @@ def shape(tables: Sequence[tuple[str, Table]], wish: Shape, *, read: Read = numb
     return grid
 
 
-def typed(cell: str, column: Column, read: Read = number_of) -> Decimal | None:
+def typed(cell: str, column: Column) -> Decimal | None:
     """Return a cell as it is compared: a number, also where a column is not added up; of a day its place among all."""
     if column.kind in ("identifier", "mixed"):
-        return read(cell, column)
-    found = value_of(cell, column, read)
+        return column.number(cell, column)
+    found = value_of(cell, column)
     return Decimal(found.toordinal()) if isinstance(found, date) else found
 
 
@@ -141,7 +139,7 @@ def _condition(grid: Grid, said: str) -> Callable[[Row], bool]:
         cell = row[place]
         if operator == "~":
             return text in folded(cell)
-        there = typed(cell, column, grid.read) if wanted is not None else None
+        there = typed(cell, column) if wanted is not None else None
         if wanted is not None and operator in _ORDERS:
             return there is not None and _ORDERS[operator](there, wanted)
         same = folded(cell) == text if there is None else there == wanted
@@ -169,9 +167,9 @@ def _refuse_mixed(column: Column) -> None:
         raise DeskhandError(Code.INVALID, detail)
 
 
-def _grid(name: str, table: Table, wish: Shape, read: Read) -> Grid:
+def _grid(name: str, table: Table, wish: Shape) -> Grid:
     rows = [row.cells for row in table.rows]
-    grid = Grid(columns=recognise(table), rows=rows, read=read)
+    grid = Grid(columns=recognise(table), rows=rows)
     if table.totals is not None and wish.whole:
         rows.append(table.totals.cells)
     elif table.totals is not None:
@@ -220,7 +218,7 @@ def _one_column(of: Sequence[tuple[Grid, int]]) -> Column:
 def _anew(cell: str, grid: Grid, n: int, to: Column) -> str:
     """Return a cell as the column that it comes to writes it."""
     column = grid.columns[n]
-    found = value_of(cell, column, grid.read) if to.measured or to.dated else None
+    found = value_of(cell, column) if to.measured or to.dated else None
     if isinstance(found, Decimal):
         return f"{found:f}{'%' * (column.kind == 'percent')}"
     return cell if found is None or ":" in cell else found.isoformat()
@@ -269,14 +267,14 @@ def _added_up(grid: Grid, wish: Shape) -> Grid:
             detail = f"{column.name} holds {column.kind} and has no honest sum"
             raise DeskhandError(Code.INVALID, detail, field="sum")
         cells = (row[n] for row in grid.rows if not is_missing(row[n]))
-        count = sum(grid.read(cell, column) is None for cell in cells)
+        count = sum(column.number(cell, column) is None for cell in cells)
         grid.remark("unreadable", column=column.name, count=count)
     groups = defaultdict[Row, list[Row]](list)
     for row in grid.rows:
         groups[tuple(row[n].strip() for n in by)].append(row)
 
     def added(inside: Sequence[Row], n: int) -> str:
-        values = (grid.read(row[n], grid.columns[n]) for row in inside)
+        values = (grid.columns[n].number(row[n], grid.columns[n]) for row in inside)
         return f"{sum((value for value in values if value is not None), Decimal(0)):f}"
 
     number = Column(index=len(by), name=wish.count, kind="number")
@@ -300,10 +298,10 @@ def _sort(grid: Grid, wish: Shape) -> None:
     _refuse_mixed(column)
 
     def meant(row: Row) -> tuple[Decimal, str]:
-        return typed(row[place], column, grid.read) or Decimal(0), folded(row[place])
+        return typed(row[place], column) or Decimal(0), folded(row[place])
 
     def kinds(row: Row) -> int:
-        return 2 if is_missing(row[place]) else int(typed(row[place], column, grid.read) is None)
+        return 2 if is_missing(row[place]) else int(typed(row[place], column) is None)
 
     grid.rows.sort(key=meant, reverse=down)
     grid.rows.sort(key=kinds)

@@ -27,10 +27,9 @@ from deskhand.protocol.wire import JsonObject
 from deskhand.tools.builtin import about, ok, source
 from deskhand.tools.changing import write_once
 from deskhand.tools.reading import Reader
-from deskhand.tools.tables.columns import Column, Read, number_of
-from deskhand.tools.tables.reading import Table, is_missing
+from deskhand.tools.tables.reading import Column, Table, amount, is_missing
 from deskhand.tools.tables.reading import read as read_table
-from deskhand.tools.tables.shaping import Grid, Made, shape, typed
+from deskhand.tools.tables.shaping import Grid, Made, shape
 
 _Tables = list[tuple[str, Table]]
 _W = TypeVar("_W")
@@ -99,7 +98,7 @@ class Tabling:
         return await self.reader.offload(lambda: write_once(place.results, wish.path, data, replace=wish.replace))
 
 
-def made_of(wish: wishes.WriteTable | wishes.CheckTable, tables: _Tables, *, read: Read = number_of) -> Made:
+def made_of(wish: wishes.WriteTable | wishes.CheckTable, tables: _Tables) -> Made:
     """Return the file of a table that its name asks for, or of a report on one; the same table is the same bytes.
 
     Raises:
@@ -108,8 +107,8 @@ def made_of(wish: wishes.WriteTable | wishes.CheckTable, tables: _Tables, *, rea
     if isinstance(wish, wishes.WriteReport | wishes.CheckReport):
         from deskhand.tools.writing.reporting import report
 
-        return report(*tables[0], wish.shape, language=wish.language, read=read)
-    grid = shape(tables, wish.shape, read=read)
+        return report(*tables[0], wish.shape, language=wish.language)
+    grid = shape(tables, wish.shape)
     return Made(grid=grid, data=_made(wish.path, grid, _TABLES))
 
 
@@ -197,8 +196,7 @@ def _separated(grid: Grid, *, delimiter: str) -> bytes:
     from deskhand.tools.workbooks import neutral
 
     def cell(said: str, column: Column) -> str:
-        value = is_missing(said) or typed(said, column) is not None
-        return said if value else neutral(said)
+        return said if is_missing(said) or amount(said, column.style) else neutral(said)
 
     rows = ([*map(cell, row, grid.columns)] for row in grid.rows)
     return _csv(chain([[neutral(column.name) for column in grid.columns]], rows), delimiter)

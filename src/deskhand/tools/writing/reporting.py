@@ -13,8 +13,7 @@ from typing import Final
 
 from deskhand.protocol.wishes import Shape
 from deskhand.texts import language_of, text
-from deskhand.tools.tables.columns import EXACT, Column, Read, number_of, value_of
-from deskhand.tools.tables.reading import Table, amount, is_missing, places
+from deskhand.tools.tables.reading import EXACT, Column, Table, amount, is_missing, places, value_of
 from deskhand.tools.tables.shaping import Figures, Grid, Made, shape
 from deskhand.tools.workbooks import Bold, Percent, Value, build, table_rows
 
@@ -23,19 +22,19 @@ _MEASURES: Final = ("sum", "average", "minimum", "maximum")
 _Rows = Iterator[Sequence[Value]]
 
 
-def report(path: str, table: Table, wish: Shape, *, language: str, read: Read = number_of) -> Made:
+def report(path: str, table: Table, wish: Shape, *, language: str) -> Made:
     """Return what is asked for, by the values of a column that is named, else of one that has a handful of them.
 
-    It is in ``language``, what is about Korean words in Korean; ``read`` is how numbers are read.
+    It is in ``language``, what is about Korean words in Korean.
 
     Raises:
         DeskhandError: ``not_found`` for a column, or where there are no rows.
     """
     whole = shape([(path, table)], Shape())
     wish = wish.model_copy(update={"by": wish.by or _grouping(table, whole.columns), "top": 200})
-    groups = shape([(path, table)], wish, read=read) if wish.by else None
+    groups = shape([(path, table)], wish) if wish.by else None
     told = _Told(path, table, whole.columns, language_of(*table.names, default=language))
-    found = [(column, _measured(column, table, read)) for column in whole.columns]
+    found = [(column, _measured(column, table)) for column in whole.columns]
     figures = [(column, each) for column, each in found if each]
     summary = [*told.summary(figures), *(told.groups(groups) if groups else ())]
     notes = [*told.file(), *told.read(), *told.left_out(figures)]
@@ -55,9 +54,9 @@ def _grouping(table: Table, columns: Sequence[Column]) -> list[str]:
     return next(([name] for name, values in found if 1 < len(values) <= most), list[str]())
 
 
-def _measured(column: Column, table: Table, read: Read) -> dict[str, Decimal]:
+def _measured(column: Column, table: Table) -> dict[str, Decimal]:
     """Return how many numbers there are and what they come to, the mean with two more places than were written."""
-    cells = (read(row.cells[column.index], column) for row in table.rows)
+    cells = (column.number(row.cells[column.index], column) for row in table.rows)
     numbers = [value for value in cells if value is not None]
     if not numbers or not column.measured:
         return {}
