@@ -1,0 +1,488 @@
+"""Notifications of a whole hub in virtual time: judged when due, held, said again, sent by another road, explained."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import aclosing, asynccontextmanager
+from dataclasses import dataclass, field
+from random import Random
+from typing import Any
+
+import pytest
+from sqlalchemy import Engine
+
+from deskhand.hub.app import Hub
+from deskhand.hub.credentials import admit
+from deskhand.ids import Ids
+from deskhand.ports import Notice, PushSubscription, SendOutcome
+from deskhand.protocol.authority import Principal
+from deskhand.protocol.events import HUB, ORDER_KINDS
+from deskhand.protocol.objects import Delivery, Device, Role
+from deskhand.protocol.ops import Op, OpResult
+from deskhand.protocol.wire import JsonObject
+from deskhand.testing.blobs import MemoryBlobs
+from deskhand.testing.memory_store import open_memory_disk, open_memory_store
+from deskhand.testing.world.loop import SimClock, VirtualLoop
+
+A = "acc_home"
+PHONE = Principal(account=A, id="dev_phone", role=Role.OWNER)
+DESK = Principal(account=A, id="dev_desk", role=Role.OWNER)
+GUEST = Principal(account=A, id="dev_guest", role=Role.MEMBER)
+LAPTOP = Principal(account=A, id="run_laptop", role=Role.RUNNER)
+ADVERT: JsonObject = {
+    "runner": {
+        "id": "x", "name": "laptop", "incarnation": "i", "protocol": 1, "agents": ["commands"],
+        "kinds": sorted(ORDER_KINDS), "sandbox": {"name": "none", "level": "none"},
+        "commands": [{"name": "brief", "summary": "", "usage": ""}],
+        "advertised_at": "2026-01-01T00:00:00.000Z",
+    }
+}  # fmt: skip
+
+
+@dataclass
+class Road:
+    """A road that answers as told, then takes everything."""
+
+    answers: list[SendOutcome] = field(default_factory=list[SendOutcome])
+    tried: list[Notice] = field(default_factory=list[Notice])
+    taken: list[Notice] = field(default_factory=list[Notice])
+
+    async def send(self, subscription: PushSubscription | None, notice: Notice) -> SendOutcome:
+        """Take it or not."""
+        del subscription
+        self.tried.append(notice)
+        outcome = self.answers.pop(0) if self.answers else SendOutcome(status="accepted")
+        if outcome.status == "accepted":
+            self.taken.append(notice)
+        return outcome
+
+
+@dataclass(kw_only=True)
+class House:
+    """A hub with a phone, a desk, a laptop, and two roads."""
+
+    hub: Hub
+    clock: SimClock
+    ids: Ids
+    disk: Engine
+    push: Road
+    ntfy: Road
+
+    async def op(self, who: Principal, kind: str, body: JsonObject, **about: str | None) -> OpResult:
+        """Wish something."""
+        op = Op.from_json({"op_id": self.ids.new("op"), "kind": kind, "body": body, **about})
+        [result] = await self.hub.submit(who, [op])
+        assert result.error is None, result.error
+        return result
+
+    async def set(self, **values: Any) -> None:  # noqa: ANN401 - any setting
+        """Change settings of notifications."""
+        for name, value in values.items():
+            await self.op(PHONE, "settings.put", {"name": f"notify.{name}", "value": value})
+
+    async def task(self, *, thread: str | None = None) -> tuple[str, str]:
+        """Post a task that the laptop begins; return its id and its thread."""
+        posted = await self.op(PHONE, "message.post", {"text": "/brief notes"}, thread=thread)
+        await self.op(LAPTOP, "task.accept", {"epoch": 1}, task=posted.task)
+        return posted.task or "", await self.thread_of(posted.task or "")
+
+    async def thread_of(self, task: str) -> str:
+        """Return the thread of a task."""
+        from deskhand.protocol.tasks import Task  # noqa: PLC0415 - for this line
+
+        found = await self.hub.store.get(A, Task, task)
+        assert found is not None
+        return found.thread
+
+    async def end(self, task: str, *, state: str = "failed") -> None:
+        """Let the laptop end a task."""
+        verdict = "not_done" if state == "failed" else "unverified"
+        body: JsonObject = {"epoch": 1, "state": state, "verdict": verdict, "summary": "salaries"}
+        await self.op(LAPTOP, "event.append", {"kind": "task.finished", "body": body}, task=task)
+
+    async def ask(self, task: str) -> str:
+        """Let the laptop ask something; return the question."""
+        body: JsonObject = {"epoch": 1, "question": {"id": f"qst_{task}", "task": task, "thread": "x", "text": "Which?",
+                            "asked_at": "2026-01-05T08:00:00.000Z"}}  # fmt: skip
+        await self.op(LAPTOP, "event.append", {"kind": "question.asked", "body": body}, task=task)
+        from deskhand.protocol.tasks import Question  # noqa: PLC0415 - for this line
+
+        [asked] = await self.hub.store.find(A, Question, states=("open",))
+        return asked.id
+
+    async def ledger(self) -> list[Delivery]:
+        """Return the deliveries, oldest first."""
+        return (await self.hub.store.deliveries(A, before=None, limit=200))[::-1]
+
+    async def fates(self) -> list[tuple[str, str | None, str]]:
+        """Return fate, reason and occasion of each."""
+        return [(one.fate, one.reason, one.occasion) for one in await self.ledger()]
+
+    @asynccontextmanager
+    async def looks(self, who: Principal, thread: str | None = None) -> AsyncGenerator[None]:
+        """Somebody has a visible page before them."""
+
+        async def look() -> None:
+            async with aclosing(self.hub.stream(who, after=0, live=thread, screen=True)) as frames:
+                async for _ in frames:
+                    pass
+
+        async with asyncio.TaskGroup() as group:
+            looking = group.create_task(look())
+            await self.clock.sleep(0.1)
+            yield
+            looking.cancel()
+
+    @asynccontextmanager
+    async def laptop(self) -> AsyncGenerator[None]:
+        """The laptop is there."""
+        await self.op(LAPTOP, "event.append", {"kind": "runner.advertised", "body": ADVERT})
+        async with self.looks(LAPTOP), asyncio.TaskGroup() as group:
+            speaking = group.create_task(self._speaks())
+            yield
+            speaking.cancel()
+
+    async def _speaks(self) -> None:
+        """Say again and again that the laptop is there."""
+        while True:
+            await self.op(LAPTOP, "presence.note", {"state": "up"})
+            await self.clock.sleep(10)
+
+
+async def _begin(loop: VirtualLoop, disk: Engine, push: Road, ntfy: Road) -> House:
+    clock = SimClock(loop)
+    ids = Ids(clock, Random(loop.time()).randbytes)
+    hub = Hub(
+        store=open_memory_store(disk, clock),
+        blobs=MemoryBlobs(),
+        clock=clock,
+        ids=ids,
+        notifiers={"webpush": push, "ntfy": ntfy},
+        roads=lambda: ["ntfy"],
+        spread=lambda: 0.5,
+    )
+    await hub.store.create_account(A)
+    await hub.start()
+    return House(hub=hub, clock=clock, ids=ids, disk=disk, push=push, ntfy=ntfy)
+
+
+async def _furnish(house: House, *, subscribed: bool) -> None:
+    store = house.hub.store
+    for who, kind in ((PHONE, "page"), (DESK, "page"), (GUEST, "page"), (LAPTOP, "runner")):
+        device = Device.from_json({"id": who.id, "name": who.id, "kind": kind, "role": who.role, "created_at": "2026"})
+        await store.write(A, lambda tx, device=device: admit(tx, device, token_sha256=device.id, actor=HUB))
+    keys = {"endpoint": "https://push.invalid/phone", "p256dh": "k", "auth": "a"}
+    if subscribed:
+        await store.put_subscription(PushSubscription(id="sub_1", account=A, device=PHONE.id, **keys))
+
+
+def in_virtual_time(
+    story: Callable[[House], Awaitable[None]], *, answers: list[SendOutcome] | None = None, subscribed: bool = True
+) -> None:
+    """Run a story at a hub."""
+    loop, disk = VirtualLoop(), open_memory_disk()
+
+    async def run() -> None:
+        house = await _begin(loop, disk, Road(answers or []), Road())
+        await _furnish(house, subscribed=subscribed)
+        await story(house)
+        await house.hub.stop()
+
+    try:
+        loop.run_until_complete(run())
+    finally:
+        loop.close()
+
+
+def test_a_screen_that_showed_it_keeps_the_phone_still() -> None:
+    """R6: the desk shows that very conversation and says that it was read: nothing is sent, and the ledger says why."""
+
+    async def story(house: House) -> None:
+        async with house.laptop():
+            task, thread = await house.task()
+            async with house.looks(DESK, thread):
+                await house.end(task)
+                await house.op(DESK, "read.mark", {"seq": 10_000}, thread=thread)
+                await house.clock.sleep(10)
+
+        assert await house.fates() == [("suppressed", "on_screen", "")]
+        assert house.push.tried == []
+
+    in_virtual_time(story)
+
+
+@pytest.mark.parametrize("where", ["another conversation", "frozen", "a guest"])
+def test_no_other_screen_keeps_the_phone_still(where: str) -> None:
+    """R6: not an app open elsewhere, not one that does not say it showed it, not another person's."""
+
+    async def story(house: House) -> None:
+        async with house.laptop():
+            task, thread = await house.task()
+            _, other = await house.task()
+            who = GUEST if where == "a guest" else DESK
+            async with house.looks(who, other if where == "another conversation" else thread):
+                await house.end(task)
+                if where == "a guest":
+                    await house.op(GUEST, "read.mark", {"seq": 10_000}, thread=thread)
+                await house.clock.sleep(10)
+
+        assert await house.fates() == [("accepted", None, "")]
+        assert len(house.push.taken) == 1
+
+    in_virtual_time(story)
+
+
+def test_a_short_task_is_not_told_to_who_has_the_app_open() -> None:
+    """Finished within a minute with the app visible: no push; without it, or after a long run, there is one."""
+
+    async def story(house: House) -> None:
+        async with house.laptop():
+            first, thread = await house.task()
+            async with house.looks(PHONE):
+                await house.end(first, state="completed")
+                await house.clock.sleep(10)
+                long, _ = await house.task(thread=thread)
+                await house.clock.sleep(61)
+                await house.end(long, state="completed")
+                await house.clock.sleep(10)
+            away, _ = await house.task(thread=thread)
+            await house.end(away, state="completed")
+            await house.clock.sleep(10)
+
+        assert await house.fates() == [("suppressed", "short", ""), ("accepted", None, ""), ("accepted", None, "")]
+
+    in_virtual_time(story)
+
+
+def test_a_muted_conversation_is_still() -> None:
+    """Muted by a wish that every device sees; other conversations go on telling."""
+
+    async def story(house: House) -> None:
+        async with house.laptop():
+            task, thread = await house.task()
+            other, _ = await house.task()
+            await house.op(DESK, "thread.mute", {"muted": True}, thread=thread)
+            await house.end(task)
+            await house.end(other)
+            await house.clock.sleep(10)
+
+        assert await house.fates() == [("suppressed", "muted", ""), ("accepted", None, "")]
+
+    in_virtual_time(story)
+
+
+def test_a_question_is_said_again_after_five_minutes_and_elsewhere_after_fifteen() -> None:
+    """P-05: the same tag on the phone, then the second road; with the badge of what waits."""
+
+    async def story(house: House) -> None:
+        async with house.laptop():
+            task, _ = await house.task()
+            question = await house.ask(task)
+            await house.clock.sleep(4 * 60)
+            early = len(house.push.taken)
+            await house.clock.sleep(2 * 60)
+            again = len(house.push.taken)
+            await house.clock.sleep(10 * 60)
+
+        assert (early, again, len(house.push.taken)) == (1, 2, 2)
+        assert [(one.tag, one.waiting) for one in (*house.push.taken, *house.ntfy.taken)] == [
+            (question, (question,))
+        ] * 3
+        assert await house.fates() == [
+            ("accepted", None, ""),
+            ("accepted", None, "reminder"),
+            ("accepted", None, "second"),
+        ]
+
+    in_virtual_time(story)
+
+
+def test_an_answered_question_is_not_said_again() -> None:
+    """P-05: an answer on any device ends it, and a first try that comes too late is not made."""
+
+    async def story(house: House) -> None:
+        async with house.laptop():
+            house.push.answers = [SendOutcome(status="retry", retry_after_seconds=60)]
+            task, thread = await house.task()
+            question = await house.ask(task)
+            await house.clock.sleep(5)
+            await house.op(DESK, "question.answer", {"question": question, "answer": "this"}, task=task, thread=thread)
+            await house.clock.sleep(20 * 60)
+
+        assert await house.fates() == [("suppressed", "over", "")]
+        assert house.push.taken == house.ntfy.tried == []
+
+    in_virtual_time(story)
+
+
+def test_without_a_browser_the_other_road_is_the_first() -> None:
+    """P-05: a phone without push is told by ntfy at once, and once more by it."""
+
+    async def story(house: House) -> None:
+        async with house.laptop():
+            task, _ = await house.task()
+            await house.ask(task)
+            await house.clock.sleep(20 * 60)
+
+        assert [one.occasion for one in await house.ledger()] == ["", "reminder"]
+        assert len(house.ntfy.taken) == 2
+
+    in_virtual_time(story, subscribed=False)
+
+
+def test_quiet_hours_end_with_one_message() -> None:
+    """P-05: everything of the night comes at its end as one message; each row says what became of it."""
+
+    async def story(house: House) -> None:
+        now = house.clock.now()
+        ends = f"{(now.hour + 2) % 24:02}:00"
+        await house.set(quiet=f"{now.hour:02}:00-{ends}", zone="UTC")
+        async with house.laptop():
+            tasks = [await house.task() for _ in range(3)]
+            for task, _ in tasks[1:]:
+                await house.end(task)
+            await house.ask(tasks[0][0])
+            await house.clock.sleep(1800)
+            night = await house.fates()
+            await house.clock.sleep(2 * 3600)
+
+        assert {(fate, reason) for fate, reason, _ in night} == {("held", "quiet")}
+        [message] = house.push.taken
+        assert (message.body, message.tag, message.urgency) == ("Needs you: 1 · Failed: 2", "digest", "high")
+        fates = [fate for fate in await house.fates() if fate[2] != "second"]
+        assert sorted(fates) == [("accepted", "digest", "")] + [("suppressed", "digest", "")] * 2 + [
+            ("suppressed", "digest", "reminder")
+        ]
+
+    in_virtual_time(story)
+
+
+def test_a_digest_that_fails_is_tried_again_whole() -> None:
+    """R6: nothing that was only mentioned is lost with the message that mentioned it."""
+
+    async def story(house: House) -> None:
+        now = house.clock.now()
+        await house.set(quiet=f"{now.hour:02}:00-{(now.hour + 1) % 24:02}:00", zone="UTC")
+        async with house.laptop():
+            for task, _ in [await house.task() for _ in range(3)]:
+                await house.end(task)
+            await house.clock.sleep(3700)
+
+        assert [one.body for one in house.push.tried] == ["Failed: 3"] * 3
+        assert sorted(await house.fates()) == [("accepted", "digest", "")] + [("suppressed", "digest", "")] * 2
+
+    in_virtual_time(story, answers=[SendOutcome(status="retry"), SendOutcome(status="retry")])
+
+
+def test_no_device_gets_more_than_ten_in_a_minute() -> None:
+    """P-06: the rest comes as one message a minute later, and nothing is lost; what needs somebody is never held."""
+
+    async def story(house: House) -> None:
+        async with house.laptop():
+            tasks = [await house.task() for _ in range(16)]
+            for task, _ in tasks[:-1]:
+                await house.end(task)
+            await house.ask(tasks[-1][0])
+            await house.clock.sleep(20)
+            at_once = len(house.push.taken)
+            await house.clock.sleep(90)
+
+        assert at_once == 11
+        assert house.push.taken[-1].body == "Failed: 5"
+        assert len(house.push.taken) == 12
+
+    in_virtual_time(story)
+
+
+def test_a_computer_that_stays_away_in_its_work_is_told_of() -> None:
+    """P-05: after ten minutes, once for each absence; one that comes back in time, or that was idle, is not."""
+
+    async def story(house: House) -> None:
+        async with house.laptop():
+            task, _ = await house.task()
+        await house.clock.sleep(5 * 60)
+        async with house.looks(LAPTOP):
+            await house.clock.sleep(60)
+        early = await house.fates()
+        await house.clock.sleep(30 * 60)
+        [one] = await house.ledger()
+        async with house.looks(LAPTOP):
+            await house.end(task, state="completed")
+            await house.clock.sleep(60)
+        await house.clock.sleep(30 * 60)
+
+        assert early == []
+        assert (one.kind, one.tag, one.fate) == ("runner_offline", LAPTOP.id, "accepted")
+        assert [one.kind for one in await house.ledger()] == ["runner_offline", "finished"]
+
+    in_virtual_time(story)
+
+
+def test_the_owner_chooses_to_read_what_happened() -> None:
+    """PU-01: by default the kind of thing only; with the owner's word the title and what was said."""
+
+    async def story(house: House) -> None:
+        async with house.laptop():
+            (first, _), (second, _) = [await house.task() for _ in range(2)]
+            await house.end(first)
+            await house.clock.sleep(5)
+            await house.set(text="full")
+            await house.end(second)
+            await house.clock.sleep(5)
+
+        assert [one.body for one in house.push.taken] == ["A task could not be done.", "/brief notes: salaries"]
+
+    in_virtual_time(story)
+
+
+def test_a_subscription_that_is_gone_is_dropped() -> None:
+    """PU-03: 410 drops it, the row says so, and from then on the other road is the first."""
+
+    async def story(house: House) -> None:
+        async with house.laptop():
+            (first, _), (second, _) = [await house.task() for _ in range(2)]
+            await house.end(first)
+            await house.clock.sleep(5)
+            await house.end(second)
+            await house.clock.sleep(5)
+
+        assert await house.fates() == [("failed", "gone", ""), ("accepted", None, "")]
+        assert (len(house.push.tried), len(house.ntfy.taken)) == (1, 1)
+
+    in_virtual_time(story, answers=[SendOutcome(status="gone", reason="gone")])
+
+
+def test_a_hub_that_dies_between_commit_and_send_loses_nothing() -> None:
+    """R6: planned with the event, half of the attempts failing, the hub dead in between: each arrives under its tag."""
+    loop, disk = VirtualLoop(), open_memory_disk()
+    chance = Random(7)
+    moody = [SendOutcome(status="retry" if chance.random() < 0.5 else "accepted") for _ in range(40)]
+    push = Road(moody)
+
+    async def run() -> None:
+        house = await _begin(loop, disk, push, Road())
+        await _furnish(house, subscribed=True)
+        tasks: list[str] = []
+        async with house.laptop():
+            for _ in range(8):
+                task, _ = await house.task()
+                tasks.append(task)
+            await house.hub.stop()
+            for task in tasks:
+                await house.end(task)
+        sent_by_the_dead = len(push.tried)
+        await house.hub.store.close()
+        reborn = await _begin(loop, disk, push, Road())
+        await reborn.clock.sleep(3600)
+
+        assert sent_by_the_dead == 0
+        assert sorted(one.tag for one in push.taken) == sorted(tasks)
+        assert {fate for fate, _, _ in await reborn.fates()} == {"accepted"}
+        assert any(one.attempts > 1 for one in await reborn.ledger())
+        await reborn.hub.stop()
+
+    try:
+        loop.run_until_complete(run())
+    finally:
+        loop.close()
