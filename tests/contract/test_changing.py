@@ -99,7 +99,7 @@ async def test_an_edit_keeps_encoding_and_line_ends(encoding: str, end: str, mak
     [
         ("x", ("3 times", "at lines 1, 2, 4", "only one")),
         ("nothing like it", ("0 times", "copy the passage exactly")),
-        ("2: xy", ("0 times", "numbers before the lines")),
+        ("2: xy", ("0 times", "without the numbers before lines")),
     ],
 )
 async def test_a_passage_must_stand_there_once(old: str, said: tuple[str, ...], make: Make) -> None:

@@ -162,7 +162,10 @@ def _edited(wish: wishes.EditFile, text: str) -> str:
     if not places and new and new in text:
         return text
     if len(places) != 1:
-        raise _not_once(text, places, old)
+        lines = ", ".join(str(text.count("\n", 0, at) + 1) for at in places[:10])
+        cure = "copy the passage exactly, without the numbers before lines, and so much around it that it is only one"
+        told = [f"it stands there {len(places)} times", lines and f"at lines {lines}", cure]
+        raise DeskhandError(Code.INVALID, "; ".join(filter(None, told)), field="old")
     return text[: places[0]] + new + text[places[0] + len(old) :]
 
 
@@ -174,16 +177,6 @@ def difference(before: str, after: str) -> str | None:
     lines = list(difflib.unified_diff(*sides, lineterm="", n=2))[2:]
     more = len(lines) - _SHOWN_LINES_MAX
     return "\n".join([*lines[:_SHOWN_LINES_MAX], *[f"[… {more:,} more lines]"] * (more > 0)])
-
-
-def _not_once(text: str, places: list[int], old: str) -> DeskhandError:
-    cure = "read the file again and copy the passage exactly"
-    if re.match(r"\d+: ", old):
-        cure = "the numbers before the lines are not part of the file"
-    if places:
-        lines = ", ".join(str(text.count("\n", 0, at) + 1) for at in places[:10])
-        cure = f"at lines {lines}; take lines around it along, so that it is only one"
-    return DeskhandError(Code.INVALID, f"it stands there {len(places)} times; {cure}", field="old")
 
 
 def _moved(access: FolderAccess, path: str, to: str, *, again: bool = False) -> ToolResult:

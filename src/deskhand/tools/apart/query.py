@@ -29,6 +29,9 @@ CHARS_MAX: Final = 500_000
 _READS: Final = frozenset({"SELECT", "EXPLAIN", "MULTI"})
 """What a statement may be; a PIVOT comes as several that only read."""
 _HINT: Final = re.compile(r"\Asep=.\r?\n")
+_READ_CSV: Final = (
+    "read_csv(?, delim = ?, sample_size = -1, null_padding = true, ignore_errors = true, store_rejects = true)"
+)
 _OPEN, _DESCRIBE, _LOCK = files(__package__ or "").joinpath("query.sql").read_text("utf-8").split("\n\n")
 
 
@@ -38,20 +41,20 @@ def answer(question: JsonObject, paths: list[str]) -> JsonObject:
     Raises:
         DeskhandError: ``invalid`` with what DuckDB said and which tables there are.
     """
-    loading = _Loading(duckdb.connect(":memory:"))
-    loading.database.execute(_OPEN)
+    database, notes = duckdb.connect(":memory:"), list[str]()
+    database.execute(_OPEN)
     for name, path in zip(cast("list[str]", question["names"]), paths, strict=True):
-        loading.load(PurePosixPath(name), path)
-    tables = [str(row[0]) for row in loading.database.execute(_DESCRIBE).fetchall()]
-    loading.database.execute(_LOCK)
+        notes += _load(database, PurePosixPath(name), path)
+    tables = [str(row[0]) for row in database.execute(_DESCRIBE).fetchall()]
+    database.execute(_LOCK)
     asked: JsonObject = {"columns": [], "rows": [], "complete": True}
     try:
         if question["sql"]:
-            asked = _asked(loading.database, str(question["sql"]))
+            asked = _asked(database, str(question["sql"]))
     except duckdb.Error as error:
         said = " ".join(str(error).split())[:500]
         raise DeskhandError(Code.INVALID, f"{said}; tables: {'; '.join(tables)}") from None
-    return {**asked, "tables": [*tables], "notes": [*loading.notes]}
+    return {**asked, "tables": [*tables], "notes": [*notes]}
 
 
 def _asked(database: duckdb.DuckDBPyConnection, sql: str) -> JsonObject:
@@ -75,52 +78,44 @@ def _plain(value: object) -> Json:
     return str(value)[:CELL_CHARS_MAX]
 
 
-class _Loading:
-    """Puts files into a database, each as a table that bears its name."""
+def _load(database: duckdb.DuckDBPyConnection, name: PurePosixPath, path: str) -> list[str]:
+    """Put a file into the database by its suffix, each of its tables under its name; return what is to be said of it."""
+    match name.suffix.lower():
+        case ".parquet":
+            _create(database, name.stem, "read_parquet(?)", path)
+        case ".json" | ".jsonl" | ".ndjson":
+            _create(database, name.stem, "read_json(?)", path)
+        case ".xlsx" | ".xlsm":
+            found = cast("dict[str, str]", sheets([path])["sheets"])
+            stems = [name.stem if len(found) == 1 else f"{name.stem}_{title}" for title in found]
+            return [
+                note for stem, text in zip(stems, found.values(), strict=True) for note in _csv(database, stem, text)
+            ]
+        case _:
+            with about(name.stem):
+                return _csv(database, name.stem, decode(Path(path).read_bytes()).text)
+    return []
 
-    def __init__(self, database: duckdb.DuckDBPyConnection) -> None:
-        self.database = database
-        self.names: list[str] = []
-        self.notes: list[str] = []
 
-    def load(self, name: PurePosixPath, path: str) -> None:
-        """Load a file by its suffix."""
-        match name.suffix.lower():
-            case ".parquet":
-                self._create(name.stem, "read_parquet(?)", path)
-            case ".json" | ".jsonl" | ".ndjson":
-                self._create(name.stem, "read_json(?)", path)
-            case ".xlsx" | ".xlsm":
-                found = cast("dict[str, str]", sheets([path])["sheets"])
-                for title, text in found.items():
-                    stem = name.stem if len(found) == 1 else f"{name.stem}_{title}"
-                    self._csv(stem, text)
-            case _:
-                with about(name.stem):
-                    self._csv(name.stem, decode(Path(path).read_bytes()).text)
+def _csv(database: duckdb.DuckDBPyConnection, stem: str, text: str) -> list[str]:
+    delimiter = delimiter_of([*io.StringIO(text[:200_000], newline="")])
+    with tempfile.TemporaryFile() as file:
+        file.write(_HINT.sub("", text).encode(errors="replace"))
+        file.flush()
+        name = _create(database, stem, _READ_CSV, f"/dev/fd/{file.fileno()}", delimiter)
+    database.execute("SELECT count(DISTINCT line) FROM reject_errors")
+    (lost,) = database.fetchone() or (0,)
+    database.execute("DROP TABLE reject_errors; DROP TABLE reject_scans")
+    return [f"{lost} lines of {name} do not fit its columns and are not in it"] * bool(lost)
 
-    def _csv(self, stem: str, text: str) -> None:
-        delimiter = delimiter_of([*io.StringIO(text[:200_000], newline="")])
-        source = (
-            "read_csv(?, delim = ?, sample_size = -1, null_padding = true, ignore_errors = true, store_rejects = true)"
-        )
-        with tempfile.TemporaryFile() as file:
-            file.write(_HINT.sub("", text).encode(errors="replace"))
-            file.flush()
-            name = self._create(stem, source, f"/dev/fd/{file.fileno()}", delimiter)
-        self.database.execute("SELECT count(DISTINCT line) FROM reject_errors")
-        (lost,) = self.database.fetchone() or (0,)
-        if lost:
-            self.notes.append(f"{lost} lines of {name} do not fit its columns and are not in it")
-        self.database.execute("DROP TABLE reject_errors; DROP TABLE reject_scans")
 
-    def _create(self, stem: str, source: str, *arguments: str) -> str:
-        base = re.sub(r"\W+", "_", stem).strip("_") or "t"
-        base = f"t_{base}" if base[0].isdigit() else base
-        taken = [each.casefold() for each in self.names]
-        name = base
-        while name.casefold() in taken:
-            name = f"{base}_{len(self.names) + 1}"
-        self.database.execute(f'CREATE TABLE "{name}" AS FROM {source}', arguments)
-        self.names.append(name)
-        return name
+def _create(database: duckdb.DuckDBPyConnection, stem: str, source: str, *arguments: str) -> str:
+    base = re.sub(r"\W+", "_", stem).strip("_") or "t"
+    name = base = f"t_{base}" if base[0].isdigit() else base
+    database.execute("SELECT lower(table_name) FROM duckdb_tables()")
+    taken = [row[0] for row in database.fetchall()]
+    while name.lower() in taken:
+        name = f"{base}_{len(taken) + 1}"
+        taken.append("")
+    database.execute(f'CREATE TABLE "{name}" AS FROM {source}', arguments)
+    return name

@@ -34,8 +34,7 @@ def report(path: str, table: Table, wish: Shape, *, language: str) -> Made:
     wish = wish.model_copy(update={"by": wish.by or _grouping(table, whole.columns), "top": 200})
     groups = shape([(path, table)], wish) if wish.by else None
     told = _Told(path, table, whole.columns, language_of(*table.names, default=language))
-    found = [(column, _measured(column, table)) for column in whole.columns]
-    figures = [(column, each) for column, each in found if each]
+    figures = [(column, found) for column in whole.columns if (found := _measured(column, table))]
     summary = [*told.summary(figures), *(told.groups(groups) if groups else ())]
     notes = [*told.file(), *told.read(), *told.left_out(figures)]
     rows = table_rows(whole.columns, whole.rows[: told.rows_max])
