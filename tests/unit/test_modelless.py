@@ -247,7 +247,7 @@ def test_not_now_keeps_them_and_each_can_be_resumed() -> None:
     first, second = desk.post(), desk.post()
     desk.advertise("laptop", model=True)
 
-    desk.answer("나중에")
+    desk.answer("not now")
     desk.advertise("laptop", model=False)
     desk.advertise("laptop", model=True)
     desk.account.take(lifecycle.resume_task(desk.account, desk.wish(task=first)))

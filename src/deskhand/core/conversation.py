@@ -82,9 +82,7 @@ def post_message(facts: Facts, wish: Wish, body: ops.MessagePost, files: Sequenc
     meant = body.meant or ("answer" if question else "task")
     if meant == "answer":
         return answer_question(facts, wish, ops.QuestionAnswer(question=body.to or "", answer=body.text))
-    if meant == "steer":
-        return _steer(facts, wish, body, files)
-    return _delegate(facts, wish, body, files)
+    return _steer(facts, wish, body, files) if meant == "steer" else _delegate(facts, wish, body, files)
 
 
 def answer_question(facts: Facts, wish: Wish, body: ops.QuestionAnswer) -> Decision:

@@ -27,8 +27,6 @@ _CELLS, _LINES = ([*map(re.compile, _FORMS[name])] for name in ("cells", "lines"
 _SOON_DAYS: Final = 270
 """A day without a year is the coming one, unless that is so far that it may be the last one."""
 _WORDS: Final = wording("days")
-_PERIODS: Final = [re.compile(form) for form in _WORDS["periods"]]
-_OF_MONTH: Final = [re.compile(form) for form in _WORDS["of_month"]]
 
 
 def a_date(cell: str, order: Order) -> date | None:
@@ -93,14 +91,14 @@ def day_meant(said: str, noted: date | None) -> date | None:
     weekday = _weekday(words)
     if weekday is not None:
         return _coming(words, weekday, noted)
-    found = (hit for form in _OF_MONTH if (hit := form.fullmatch(words)))
+    found = (hit for form in _WORDS["of_month"] if (hit := re.fullmatch(form, words)))
     years = (made(str(noted.year + more), hit["m"], hit["d"]) for hit in found for more in (0, 1))
     return next((each for each in years if each and 0 <= (each - noted).days <= _SOON_DAYS), None)
 
 
 def period_in(said: str, today: date) -> Period | None:
     """Return the days that a sentence names: ``yesterday``, ``last week``, ``최근 3일``, ``since 2026-11-01``."""
-    hit = next((found for form in _PERIODS if (found := form.search(said))), None)
+    hit = next((found for form in _WORDS["periods"] if (found := re.search(form, said))), None)
     if hit is None or (span := _span(hit.groupdict(), today)) is None:
         return None
     before = re.search(_WORDS["since"], said[: hit.start()])

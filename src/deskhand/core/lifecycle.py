@@ -7,7 +7,7 @@ superseded and never become state. Authority fields that a runner sends are over
 from __future__ import annotations
 
 from contextlib import suppress
-from typing import Any, TypedDict
+from typing import Any
 
 from deskhand.clock import stamp, unstamp
 from deskhand.core.drafting import Decision, Draft, Facts, Wish, decided, draft, known, said_about
@@ -25,16 +25,10 @@ _AGAIN = tasks.Delegated.model_fields.keys() - _OWN | {"pinned", "criteria_by", 
 """What a new try of a task has from the old one."""
 
 
-class Terms(TypedDict):
-    """How widely work is done, and whose word it is."""
-
-    mode: FolderMode | None
-    origin: Origin
-    trust: Trust
-
-
-def handed_on(work: tasks.Delegated, *, mode: FolderMode | None, origin: Origin, trust: Trust = Trust.OWNER) -> Terms:
-    """Return the terms of work that follows from other work, as somebody else wishes it.
+def handed_on(
+    work: tasks.Delegated, *, mode: FolderMode | None, origin: Origin, trust: Trust = Trust.OWNER
+) -> dict[str, Any]:
+    """Return the terms of work that follows from other work, as somebody else wishes it: its mode, origin and trust.
 
     The one function for everything that begins work because of other work. It refuses to widen: whatever is wished, the
     narrower of both counts, and never for somebody with more rights than the work itself (RO-04).
@@ -84,10 +78,9 @@ def retry_task(facts: Facts, wish: Wish) -> Decision:
     folder = facts.get(Folder, old.folder) if old.folder else None
     if folder is not None and folder.state == "removed":
         raise DeskhandError(Code.FOLDER_UNKNOWN, folder.root, field="folder")
-    same: dict[str, Any] = {name: getattr(old, name) for name in _AGAIN}
     here = Origin(surface=wish.surface, device=wish.principal.id)
     fresh = Task(
-        **same,
+        **{name: getattr(old, name) for name in _AGAIN},
         **handed_on(old, mode=folder.mode if folder else None, origin=here),
         id=wish.ids.new("tsk"),
         state=TaskState.QUEUED,
@@ -144,9 +137,7 @@ def accept_task(facts: Facts, wish: Wish, body: TaskAccept) -> Decision:
     task = _leased(facts, wish)
     if task.final or body.epoch != task.epoch:
         raise DeskhandError(Code.STALE_EPOCH, task.id)
-    if task.accepted_at:
-        return decided(task)
-    return said_about(task, wish, ev.TaskAccepted(epoch=body.epoch))
+    return decided(task) if task.accepted_at else said_about(task, wish, ev.TaskAccepted(epoch=body.epoch))
 
 
 def append_event(facts: Facts, wish: Wish, body: EventAppend) -> Decision:

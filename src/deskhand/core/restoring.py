@@ -34,11 +34,10 @@ def after_restore(
     active = [device.id for device in facts.find(Device, states=["active"], limit=_ALL)]
     ended = [name for name in active if (name in revoked if revoked is not None else name != kept)]
     language = setting_of(facts, "language")
-    gone = text("restore.gone", language=language)
     said = text("restore.look", language=language, at=f"{backup_at[:16].replace('T', ' ')} UTC")
     drafts = [Draft(body=ev.DeviceRevoked(device=name), actor=ev.HUB) for name in ended]
     for name in ended:
-        drafts += leave_computer(facts, wish, name, because=gone)
+        drafts += leave_computer(facts, wish, name, because=text("restore.gone", language=language))
     left = {one.task for one in drafts if isinstance(one.body, ev.TaskFinished)}
     tasks = [one for one in facts.find(Task, states=OPEN, limit=_ALL) if one.id not in left]
     for task in tasks:

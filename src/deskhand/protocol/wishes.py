@@ -18,7 +18,6 @@ from deskhand.limits import COMMAND_SECONDS, LIST_ENTRIES_MAX
 from deskhand.protocol.wire import Wire
 
 LINES_MAX = 1_000_000
-CONTENT_CHARS_MAX = 1_000_000
 
 
 def _plain(path: str) -> str:
@@ -28,7 +27,7 @@ def _plain(path: str) -> str:
 
 Text = Annotated[str, Field(max_length=4096)]
 Short = Annotated[str, Field(max_length=200)]
-Content = Annotated[str, Field(max_length=CONTENT_CHARS_MAX)]
+Content = Annotated[str, Field(max_length=1_000_000)]
 Passage = Annotated[Content, Field(min_length=1)]
 Argument = Annotated[str, Field(max_length=32_000)]
 Hash = Annotated[str, Field(max_length=64)]
@@ -41,9 +40,6 @@ Sources = Annotated[list[Text], Field(min_length=1, max_length=20)]
 Words = Annotated[list[Short], Field(max_length=20)]
 Pattern = Annotated[Short, Field(description='Only files that fit: "*.md", or "notes/*.md".')]
 FromLine = Annotated[LineNumber, Field(description="First line to return, counted from 1.")]
-
-
-_TRIED = ("str", "int")
 
 
 class Wish(Wire):
@@ -65,7 +61,7 @@ class Wish(Wire):
         except DeskhandError as error:
             # Among the names stand places in lists, and types that were tried.
             parts = (error.field or "").split(".")
-            names = [part for part in parts if part[:1].islower() and part[-3:] not in _TRIED]
+            names = [part for part in parts if part[:1].islower() and part[-3:] not in ("str", "int")]
             name = (names or parts)[-1]
             detail = "; ".join(part for part in (error.detail, cls._takes(name)) if part)
             raise DeskhandError(error.code, detail, field=name) from None

@@ -29,8 +29,6 @@ from deskhand.errors import Code, DeskhandError
 
 TRIES: Final = 5
 """How often in a row a broken download goes on by itself without having got further."""
-_HEAD_BYTES: Final = 256 * 1024
-"""What a model says of itself stands before its long list of words."""
 _CONTEXT: Final = re.compile(rb"\.context_length[\x04\x05\x0a]\0{3}(.{4})", re.DOTALL)
 _SIZE: Final = re.compile(rb"general\.size_label\x08\0{3}.\0{7}(?:(\d+)x)?(\d+(?:\.\d+)?)([KMB])", re.DOTALL)
 
@@ -142,8 +140,7 @@ class _Part:
         self._file, self._path = file, path
         self._notes = path.with_name(f"{path.name}.part.json")
         self._progress = progress
-        self._told = {"url": "", "tag": ""}
-        self.total, self.vouched = 0, ""
+        self.total, self._url, self.vouched = 0, "", ""
 
     @property
     def here(self) -> int:
@@ -152,12 +149,11 @@ class _Part:
 
     def missing(self, url: str) -> dict[str, str]:
         """Return the headers that ask for the rest; for all where what is here came from somewhere else."""
+        self._url, told, tag = url, "", ""
         with suppress(OSError, ValueError):
-            self._told = json.loads(self._notes.read_text(encoding="utf-8"))
-        if self._told["url"] != url:
+            told, tag = json.loads(self._notes.read_text(encoding="utf-8"))
+        if told != url:
             self.restart()
-            self._told = {"url": url, "tag": ""}
-        tag = self._told["tag"]
         return {"Range": f"bytes={self.here}-", "If-Range": tag} if self.here and tag else {}
 
     def take(self, head: EgressResponse) -> Callable[[bytes], object]:
@@ -168,8 +164,7 @@ class _Part:
             raise DeskhandError(Code.UNAVAILABLE, "not the bytes that were asked for")
         size = int(head.headers.get("content-length", 0))
         self._begin(size and self.here + size)
-        self._told["tag"] = head.headers.get("etag", "")
-        self._notes.write_text(json.dumps(self._told), encoding="utf-8")
+        self._notes.write_text(json.dumps([self._url, head.headers.get("etag", "")]), encoding="utf-8")
         return self.write
 
     def copy(self, said: str) -> None:
@@ -216,22 +211,19 @@ class _Part:
         data, vouched = Path(self._file.name), sha256 or self.vouched
         with data.open("rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
-        try:
-            if vouched.lower() not in ("", digest):
-                said = f"SHA-256 {digest}, not {vouched}"
-                raise DeskhandError(Code.DOWNLOAD_FAILED, said)  # noqa: TRY301 - both leave nothing
-            parameters, context = read_gguf(data)
-        except DeskhandError:
+        model, is_other = read_gguf(data), vouched.lower() not in ("", digest)
+        if is_other or model is None:
             self.restart()
-            raise
+            said = f"SHA-256 {digest}, not {vouched}"
+            raise DeskhandError(Code.DOWNLOAD_FAILED, said) if is_other else DeskhandError(Code.MODEL_FILE, data.name)
         found = Installed(
             name=self._path.name,
             source=source,
             size=self.here,
             sha256=digest,
             checked_by="you" if sha256 else "host" if vouched else "nobody",
-            parameters=parameters,
-            context_tokens=context or CONTEXT_TOKENS,
+            parameters=model[0],
+            context_tokens=model[1] or CONTEXT_TOKENS,
         )
         self._path.with_name(f"{found.name}.json").write_text(json.dumps(asdict(found)), encoding="utf-8")
         data.replace(self._path.with_name(f"{found.name}.gguf"))
@@ -274,17 +266,13 @@ def offers(folder: Path) -> list[Offer]:
     ]
 
 
-def read_gguf(path: Path) -> tuple[int, int]:
-    """Return about how many parameters the model of a file has, and its context length.
-
-    Raises:
-        DeskhandError: ``model_file`` when it is no GGUF file of a language model.
-    """
+def read_gguf(path: Path) -> tuple[int, int] | None:
+    """Return about how many parameters the model of a file has, and its context length; nothing of what is none."""
     with path.open("rb") as file:
-        head = file.read(_HEAD_BYTES)
+        head = file.read(256 * 1024)  # what a model says of itself stands before its long list of words
     context, label = _CONTEXT.search(head), _SIZE.search(head)
     if not head.startswith(b"GGUF") or not context:
-        raise DeskhandError(Code.MODEL_FILE, path.name)
+        return None
     parameters = path.stat().st_size * 8 // 5  # of five bits, as most that do not say it
     if label:
         many, one, unit = label.groups(b"1")

@@ -40,8 +40,6 @@ from deskhand.secret import Secret
 LOOK_SECONDS: Final = 30.0
 """How often servers are looked for: whatever else listens there sees it in its log. Settings are seen at once."""
 
-
-_PROGRAM: Final = (sys.executable, "-m", "deskhand.agents.builtin.embedded")
 CONTEXT_TOKENS: Final = 16_384
 """What a model of our own gets at most unless the settings say otherwise: more takes memory for each token."""
 
@@ -81,7 +79,7 @@ class Embedded:
         # Nothing of our own surroundings, which hold keys: only what finds libraries and folders.
         kept = {one: os.environ[one] for one in ("PATH", "HOME", "LANG") if one in os.environ}
         process = self._process = await asyncio.create_subprocess_exec(
-            *_PROGRAM, stdin=PIPE, stdout=PIPE, stderr=DEVNULL, env=kept
+            sys.executable, "-m", "deskhand.agents.builtin.embedded", stdin=PIPE, stdout=PIPE, stderr=DEVNULL, env=kept
         )
         assert process.stdin is not None and process.stdout is not None  # noqa: S101, PT018 - asked for
         process.stdin.write(json.dumps(order).encode() + b"\n")
@@ -173,8 +171,6 @@ class Supply:
 LOOPBACK: Final = "127.0.0.1"
 SMALL_PARAMETERS: Final = 1_000_000_000
 """Below this many a model cannot run the loop: 0 of 20 tasks were done by what was measured."""
-_MUTE: Final = re.compile("embed|bge-|rerank|whisper")
-"""In names of models that say nothing."""
 _OLLAMA_HOST: Final = re.compile(r"(?:http://)?(?:127\.0\.0\.1|localhost|0\.0\.0\.0):(\d{1,5})/?")
 Obj = dict[str, Any]
 Ask = Callable[[str], Obj]
@@ -242,7 +238,7 @@ def _server(kind: str, port: int) -> list[Offer]:
                 label="too_small" if small else None,
             )
             for name, context, small in _KINDS[kind](lambda path: _said(port, path))
-            if not _MUTE.search(name)
+            if not re.search("embed|bge-|rerank|whisper", name)  # these say nothing
         ]
     return []
 

@@ -36,8 +36,6 @@ ASK: Final = "ask_person"
 FINISH: Final = "finish"
 GIVE_UP: Final = "give_up"
 PLAN: Final = "set_plan"
-MALFORMED: Final = "malformed"
-"""The one argument of a call whose arguments were no JSON object; every tool refuses it by its name."""
 CALLS_MAX: Final = 20
 _ABOUT: Final = ("path", "argv", "query", "sql", "url", "paths", "text")
 """The argument that says what a call is about, for its title."""
@@ -55,7 +53,6 @@ OWN: Final = (
     tool_of(FINISH, moves.Finish),
     tool_of(GIVE_UP, moves.Surrender),
 )
-_NAMES: Final = [tool.name for tool in OWN]
 W = TypeVar("W", bound=Wire)
 
 
@@ -70,7 +67,7 @@ def move_of(response: chat.ModelResponse, *, language: str = "en") -> Move | Non
     if response.finish_reason == "length":
         return None
     own = {call.tool_name: call for call in reversed(response.tool_calls)}
-    wanted = [one for one in response.tool_calls if one.tool_name not in _NAMES]
+    wanted = [one for one in response.tool_calls if one.tool_name not in (PLAN, ASK, FINISH, GIVE_UP)]
     planned = read(moves.SetPlan, own.get(PLAN))
     plan, criteria = (planned.steps, planned.criteria) if planned else (None, ())
     ending = None if wanted else _ending(own, said, language)
@@ -120,11 +117,11 @@ def _wish(call: chat.ToolCallPart) -> ToolCall:
 
 
 def arguments_of(call: chat.ToolCallPart) -> JsonObject:
-    """Return the arguments; what is no JSON object goes on as it was said, for the tool to refuse by name."""
+    """Return the arguments; what is no JSON object goes on as one that no tool has, for each to refuse by its name."""
     try:
         return cast("JsonObject", call.args_as_dict(raise_if_invalid=True))
     except (ValueError, AssertionError):
-        return {MALFORMED: str(call.args)[:1000]}
+        return {"malformed": str(call.args)[:1000]}
 
 
 # --- what it is told
@@ -248,8 +245,8 @@ def _said(number: int, turn: Turn, language: str, room: int) -> Said:
     match move:
         case Wishes():
             if move.plan is not None:
-                planned: JsonObject = {"criteria": list(move.criteria)}
-                planned["steps"] = [item.to_json() for item in move.plan]
+                steps = [item.to_json() for item in move.plan]
+                planned: JsonObject = {"criteria": list(move.criteria), "steps": [*steps]}
                 exchanges.append((PLAN, planned, text("agent.planned", language=language)))
             for call, result in zip(move.calls, turn.results, strict=False):
                 exchanges.append((call.tool, call.arguments, told(result)))
@@ -304,8 +301,6 @@ def _short(arguments: JsonObject, room: int, language: str) -> JsonObject:
 
 
 REPORT: Final = tool_of("report", moves.Report)
-_NUMBER: Final = re.compile(r"^\d+: ?", re.MULTILINE)
-"""Results come as numbered lines; a quote may be over several."""
 
 
 def question(
@@ -324,7 +319,8 @@ def question(
 def checks_of(response: chat.ModelResponse, criteria: Sequence[str], evidence: Sequence[Evidence]) -> tuple[Check, ...]:
     """Return a check for each criterion that was really judged, in their order."""
     found: dict[int, Check] = {}
-    there = [_plain(said) for one in evidence for said in (one.text, _NUMBER.sub("", one.text))]
+    # Results come as numbered lines; a quote may be over several.
+    there = [_plain(said) for one in evidence for said in (one.text, re.sub(r"(?m)^\d+: ?", "", one.text))]
     calls = (one for one in response.tool_calls if one.tool_name == REPORT.name)
     reports = (report for call in calls if (report := read(moves.Report, call)))
     for said in (judgement for report in reports for judgement in report.judgements):

@@ -43,12 +43,7 @@ TRIES: Final = 3
 CONTEXT_TOKENS: Final = 32_000
 """Of a model about which nothing is known."""
 
-
-_PATIENCE: Final = httpx2.Timeout(600.0, connect=5.0)
-"""Whether a model went silent is watched elsewhere."""
-
 _COMPLAINTS: Final = {name: Code(code) for name, code in KNOWN["complaints"].items()}
-_TOO_LONG: Final = re.compile(KNOWN["too_long"], re.IGNORECASE)
 
 
 class Thinker:
@@ -184,7 +179,8 @@ class Thinker:
                 given = {"base_url": choice.base_url, "api_key": secret or "none"}
                 if urlsplit(choice.base_url).hostname in ("localhost", "127.0.0.1", "::1"):
                     # A proxy of the environment cannot reach it, and must not hear what is said to it.
-                    given["http_client"] = httpx2.AsyncClient(trust_env=False, timeout=_PATIENCE)
+                    # Whether a model went silent is watched elsewhere.
+                    given["http_client"] = httpx2.AsyncClient(trust_env=False, timeout=600.0)
                     self._clients.append(given["http_client"])
             made = self._providers[key] = infer_provider_class(name)(**given)
             if hasattr(made.client, "max_retries"):
@@ -238,7 +234,7 @@ def complaint(error: Exception, model: str) -> DeskhandError:
     """Return what to tell of a provider's error; how long it asks to wait goes along."""
     kinds = (kind.__name__ for kind in type(error).__mro__)
     code = next((_COMPLAINTS[kind] for kind in kinds if kind in _COMPLAINTS), Code.MODEL_BUSY)
-    if code is Code.MODEL_REFUSED and _TOO_LONG.search(str(error)):
+    if code is Code.MODEL_REFUSED and re.search(KNOWN["too_long"], str(error), re.IGNORECASE):
         code = Code.MODEL_CONTEXT
     wait = error.retry_after if isinstance(error, ModelAPIError) else None
     seconds = None if wait is None else min(max(1.0, wait), RETRY_AFTER_SECONDS_MAX)

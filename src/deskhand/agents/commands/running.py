@@ -64,8 +64,7 @@ def _output(value: JsonObject, work: Work) -> list[str]:
 
 
 def _fact(change: JsonObject) -> Json:
-    is_gone = change.get("kind") == "deleted"
-    fact: JsonObject = {"gone": True} if is_gone else {"size": number(change, "size")}
+    fact: JsonObject = {"gone": True} if change.get("kind") == "deleted" else {"size": number(change, "size")}
     return {"path": words(change, "path"), **fact}
 
 

@@ -15,7 +15,7 @@ from deskhand.protocol import events as ev
 from deskhand.protocol.objects import Folder, Role, Trust
 from deskhand.protocol.ops import TaskRunAs, TaskSuggest
 from deskhand.protocol.tasks import Question, QueueReason, Task, TaskState
-from deskhand.texts import LANGUAGES, text
+from deskhand.texts import text
 
 DEFAULT_AGENT = "builtin"
 """The agent that thinks with a model; its tasks wait for one."""
@@ -25,8 +25,7 @@ _CHOICES = {"run": ev.TaskResumed, "keep": ev.TaskPaused}
 
 def waits(task: Task) -> bool:
     """Whether a task waits for a model, there or not: nothing but a person's word lets it go on."""
-    waiting = task.state is TaskState.QUEUED and task.reason is QueueReason.NO_MODEL
-    return waiting and task.agent == DEFAULT_AGENT
+    return task.state is TaskState.QUEUED and task.reason is QueueReason.NO_MODEL and task.agent == DEFAULT_AGENT
 
 
 def suggest(facts: Facts, wish: Wish, body: TaskSuggest) -> Decision:
@@ -106,12 +105,9 @@ def answer(facts: Facts, wish: Wish, question: Question, said: str) -> Decision:
     """
     if wish.principal.role is not Role.OWNER:
         raise DeskhandError(Code.FORBIDDEN, question.id)
-    spelled = {
-        text(f"waited.{key}", language=language).casefold(): follows
-        for key, follows in _CHOICES.items()
-        for language in LANGUAGES
-    }
-    if (follows := spelled.get(said.strip().casefold())) is None:
+    choices = map(str.casefold, question.choices)
+    follows = dict(zip(choices, _CHOICES.values(), strict=True)).get(said.strip().casefold())
+    if follows is None:
         raise DeskhandError(Code.INVALID, " / ".join(question.choices), field="answer")
     word = ev.QuestionAnswered(question=question.id, answer=said)
     drafts = [Draft(body=word, actor=wish.principal.id, thread=question.thread)]

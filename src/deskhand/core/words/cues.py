@@ -95,7 +95,7 @@ class _Section:
         if is_next or is_soft or _FORMS["section"].fullmatch(words):
             self._next = f"{int(hit[1]) + 1}{hit[2]}" if hit else ""
             name = words.strip(" :：[]#*")
-            self._cue = next((cue for cue, form in _SECTIONS.items() if form.search(name)), None)
+            self._cue = next((Cue(cue) for cue, form in _WORDS["sections"].items() if re.search(form, name)), None)
             self._has_items = self._gap = False
             return Line(number, words, is_heading=True)
         if self._gap and self._has_items and not is_item:
@@ -126,7 +126,6 @@ def _is_heading(seen: str, following: str) -> bool:
 _WORDS: Final = wording("cues")
 _FORMS: Final = {name: re.compile(form) for name, form in _WORDS["forms"].items()}
 _NOBODY: Final = frozenset(_WORDS["nobody"].split())
-_SECTIONS: Final = {Cue(name): re.compile(form) for name, form in _WORDS["sections"].items()}
 _LINES: Final = {
     name: re.compile("|".join([rf"\b(?i:{'|'.join(told['words'])})", *told["forms"]]))
     for name, told in _WORDS["lines"].items()

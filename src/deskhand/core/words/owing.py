@@ -20,7 +20,6 @@ _LOOKED_AT_CHARS: Final = 2000
 _HEAD_LINES: Final = 8
 _WORDS: Final = wording("owing")
 _BOX: Final = re.compile("|".join(_WORDS["box"]))
-_OWNERS: Final = [re.compile(form) for form in _WORDS["owners"]]
 _NOBODY: Final = frozenset(_WORDS["nobody"].split())
 _DUE: Final = [re.compile("|".join(_WORDS["by"])), re.compile(_WORDS["day"])]
 _WITHIN: Final = rf"(?i)(?<![^\W_])%s{_WORDS['title']}?(?![^\W_])"
@@ -100,5 +99,5 @@ def _due(words: str) -> str:
 
 def _owner(words: str) -> str:
     said = _BOX.sub("", words)
-    names = (hit["who"].strip(" *_") for form in _OWNERS if (hit := form.search(said)))
+    names = (hit["who"].strip(" *_") for form in _WORDS["owners"] if (hit := re.search(form, said)))
     return next((name for name in names if name and name.split()[0].casefold() not in _NOBODY), "")

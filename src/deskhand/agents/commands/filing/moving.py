@@ -28,7 +28,6 @@ _BATCH_CHARS_MAX: Final = 12_000
 """An approval must be able to show all of a wish."""
 _SHOWN_MAX: Final = 200
 _MOVES_MAX: Final = 9_000
-_FIRST_WORD: Final = re.compile(r"[^\W\d_]{2,}")
 _FIELD: Final = re.compile(r"\{(?:n(?::(?P<digits>0?[1-9]))?|(?P<word>name|date)(?::(?P<case>lower|upper))?)\}")
 _Arrived = dict[str, tuple[str, str]]
 """Where each file is now, with its hash."""
@@ -169,7 +168,7 @@ def _folders(files: list[_File], work: Work) -> list[str]:
     if by == "date":
         return [file.day[:7] for file in files]
     if by == "project":
-        firsts = [hit[0] if (hit := _FIRST_WORD.match(file.path.stem)) else "" for file in files]
+        firsts = [hit[0] if (hit := re.match(r"[^\W\d_]{2,}", file.path.stem)) else "" for file in files]
         folded = [first.casefold() for first in firsts]
         shared = Counter(folded)
         spelled = dict(zip(reversed(folded), reversed(firsts), strict=True))

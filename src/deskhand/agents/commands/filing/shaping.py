@@ -44,8 +44,7 @@ def report(work: Work) -> Plan:
     work = work.about(by or work.line.operands[0])
     wanted = work.name_for("report.xlsx", ".xlsx")
     shape: JsonObject = {"by": [by] if by else [], "count": work.say("table.rows")}
-    given: JsonObject = {"tables": {"paths": [*work.line.operands]}, "shape": shape}
-    given["language"] = work.language
+    given: JsonObject = {"tables": {"paths": [*work.line.operands]}, "shape": shape, "language": work.language}
     return (yield from _made(work, "write_report", wanted, given, "report.done"))
 
 
@@ -132,9 +131,8 @@ def _sheets(path: str, to: str, work: Work) -> Steps[list[Done]]:
         sheets = strings(value, "sheets")
     for sheet in sheets:
         part = f"-{sheet.replace('/', '-')}" if len(sheets) > 1 else ""
-        wanted = f"{stem_of(path)}{part}.{to}"
         given: JsonObject = {"tables": {"paths": [path], "sheet": sheet}, "shape": {"whole": True}}
-        ends.append((yield from _made(work, "write_table", wanted, given, "convert.table")))
+        ends.append((yield from _made(work, "write_table", f"{stem_of(path)}{part}.{to}", given, "convert.table")))
     return ends
 
 

@@ -159,9 +159,6 @@ def _named(files: Counter[str]) -> str:
 _WORDS_PER_PAGE: Final = 450
 _WORDS_LOW, _WORDS_HIGH, _TELLING = 4, 40, 12
 _EARLY: Final = 5
-_UNBROKEN = re.compile(r"[!-~\t]{61,}$")
-_WORD = re.compile(r"[^\W_]+")
-_META = re.compile(wording("brief")["meta"])
 _COMMON: Final = frozenset(wording("brief")["common"].split())
 _SECTIONS: Final = (Cue.DECISION, Cue.ACTION, Cue.RISK, Cue.DATE)
 """In the order of the page; what is left are key points."""
@@ -242,7 +239,7 @@ def _choose(notes: tuple[Note, ...]) -> tuple[list[_Pick], list[_Pick]]:
 
 def _tokens(words: str) -> frozenset[str]:
     """Return the words that tell lines apart."""
-    return frozenset(word for word in _WORD.findall(words.casefold()) if word not in _COMMON)
+    return frozenset(word for word in re.findall(r"[^\W_]+", words.casefold()) if word not in _COMMON)
 
 
 def _pick(path: str, place: int, line: Line) -> _Pick | None:
@@ -250,13 +247,13 @@ def _pick(path: str, place: int, line: Line) -> _Pick | None:
 
     Left out is what nobody reads: the title of a note with its day, encoded parts, bare links; an action never.
     """
-    is_meta, is_done = _META.match(line.words) is not None, Cue.DONE in line.cues
+    is_meta, is_done = re.match(wording("brief")["meta"], line.words) is not None, Cue.DONE in line.cues
     cues = line.cues & {Cue.ACTION} if is_meta or is_done else line.cues
     section = next((cue for cue in (Cue.ACTION, *_SECTIONS) if cue in cues), None)
     telling = len(_tokens(line.words))
     is_title = section is Cue.DATE and place == 0 and not line.is_item
     says_nothing = section is None and (is_meta or not telling)
-    is_code = section is not Cue.ACTION and _UNBROKEN.match(line.words)
+    is_code = section is not Cue.ACTION and re.match(r"[!-~\t]{61,}$", line.words)
     if is_title or says_nothing or is_code:
         return None
     fits = _WORDS_LOW <= len(line.words.split()) <= _WORDS_HIGH
@@ -323,9 +320,8 @@ def _every(notes: tuple[Note, ...]) -> list[Action]:
 
 
 def _row(action: Action) -> str:
-    shown = cut(action.words, at=cue_place(action.words))
     beside = f" ({action.day})" if action.day and str(action.day) != action.due else ""
-    quote = Quote(text=shown, path=action.path, line=action.number)
+    quote = Quote(text=cut(action.words, at=cue_place(action.words)), path=action.path, line=action.number)
     return show(quote, action.owner or "–", f"{action.due or '–'}{beside}")
 
 

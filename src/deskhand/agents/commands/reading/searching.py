@@ -68,9 +68,8 @@ def _wish(work: Work) -> tuple[JsonObject, str]:
     single = (said.replace(period.words, " ", 1) if period else said).split()
     telling = [word for word in single if word.casefold() not in _EMPTY]
     sought = (phrases + (telling or ([] if phrases or period else single)))[:20]
-    endings = work.option("type").replace(",", " ").split()
     wish: JsonObject = {"path": work.option("in", "."), "words": [*sought]}
-    wish["endings"] = [ending.lstrip(".*") for ending in endings]
+    wish["endings"] = [ending.lstrip(".*") for ending in work.option("type").replace(",", " ").split()]
     if period is None:
         return wish, ""
     last = min(period.last, max(today, period.first))
