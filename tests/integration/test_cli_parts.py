@@ -13,8 +13,8 @@ import pytest
 from typing_extensions import override
 
 from deskhand.cli.client import Client, client
-from deskhand.cli.commands import look
-from deskhand.cli.commands.look import safe_name
+from deskhand.cli.commands import tasks
+from deskhand.cli.commands.tasks import safe_name
 from deskhand.cli.follow import exit_code, show_event, show_outcome, stuck
 from deskhand.cli.programs.up import Reach, reach_of
 from deskhand.cli.screen import one_line, plain, width
@@ -129,7 +129,7 @@ def test_show_says_what_was_used_and_when_a_price_is_not_known(
 ) -> None:
     """Tokens without a price are not called free."""
     usage = DONE_TASK["usage"] | ({"money": money} if money else {})
-    show_task: Any = vars(look)["_show_task"]
+    show_task: Any = vars(tasks)["_show_task"]
 
     show_task(None, DONE_TASK | {"usage": usage})
 

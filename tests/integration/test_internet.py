@@ -12,7 +12,7 @@ import pytest
 from typing_extensions import override
 
 from deskhand import limits
-from deskhand.cli.commands import look
+from deskhand.cli.commands import tasks
 from deskhand.cli.programs.computer import way_out
 from deskhand.cli.values import config_path, parsed, setting
 from deskhand.clock import SystemClock
@@ -224,7 +224,7 @@ def test_a_task_can_be_asked_where_it_went(home: Path, capsys: pytest.CaptureFix
     with broker.counting("tsk_1", "command", "\x1b[2J") as line:
         line.host = "evil.example:443"
 
-    ended = look.show("tsk_1", net=True)
+    ended = tasks.show("tsk_1", net=True)
 
     said = capsys.readouterr().out
     assert (ended, "\x1b" in said) == (0, False)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from deskhand.cli.commands import policy as commands
+from deskhand.cli.commands import setup as commands
 from deskhand.egress.broker import Broker
 from deskhand.permissions.evaluate import Policy
 from deskhand.permissions.lines import parse

@@ -132,7 +132,7 @@ def add_folder(
     lend: list[str] | None = None,
 ) -> int:
     """Grant a folder at this computer."""
-    from deskhand.cli.commands.task import make_known
+    from deskhand.cli.commands.tasks import make_known
     from deskhand.protocol.objects import FolderMode
     from deskhand.runner.ceiling import Lending, grant_folder
 
