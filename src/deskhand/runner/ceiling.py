@@ -24,7 +24,7 @@ from deskhand.limits import NAME_CHARS_MAX
 from deskhand.ports import FolderAccess
 from deskhand.protocol import objects, tasks, wire
 from deskhand.store.private import read_own, write_private
-from deskhand.tools.roots import looks_mixed, refuse_root
+from deskhand.tools.names import looks_mixed, refuse_root
 
 FILE: Final = "folders.json"
 _LOCK: Final = "folders.lock"

@@ -182,7 +182,7 @@ class Folder:
             self._together = False
             if self._unsynced and self._handle >= 0:
                 self._unsynced = False
-                leaf.sync_file_system(self._handle)
+                leaf.sync(self._handle, whole=True)
 
     def keep(self, paths: Iterable[str]) -> None:
         """Do nothing: nobody wants what was here before. :class:`~deskhand.tools.undo.keeping.Kept` does more."""
@@ -196,7 +196,7 @@ class Folder:
         if self._together:
             self._unsynced = True
         else:
-            leaf.sync_names(directory)
+            leaf.sync(directory)
 
     def _make_one(self, rel: str, mode: int | None = None) -> None:
         with self._at(rel) as (parent, name):

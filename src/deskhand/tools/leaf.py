@@ -286,16 +286,12 @@ def mark_foreign(descriptor: int) -> None:
     _libc.fsetxattr(descriptor, b"user.deskhand.foreign", b"1", 1, 0, 0)
 
 
-def sync_names(directory: int) -> None:
-    """Make the names of a directory durable."""
+def sync(directory: int, *, whole: bool = False) -> None:
+    """Make the names of a directory durable; ``whole``: all that was written to its file system."""
     with _readable(directory) as readable:
-        os.fsync(readable)
-
-
-def sync_file_system(directory: int) -> None:
-    """Make all that was written to the file system of a directory durable."""
-    with _readable(directory) as readable:
-        if not hasattr(_libc, "syncfs") or _libc.syncfs(readable):
+        if not whole:
+            os.fsync(readable)
+        elif not hasattr(_libc, "syncfs") or _libc.syncfs(readable):
             os.sync()
 
 

@@ -120,7 +120,7 @@ class Checkpoint:
             self._size = max((end for _, end in self._read()), default=0)
             os.truncate(self._file, self._size)
             here = os.open(self.path.parent, DIRECTORY)
-            leaf.sync_names(here)
+            leaf.sync(here)
             os.close(here)
 
     def _read(self) -> Iterator[tuple[Change, int]]:
