@@ -1,5 +1,6 @@
 /** Notifications of this device: the worker, the subscription, the test. Only asked for inside a tap. */
 import { app } from "./app.svelte";
+import { isOver } from "../sync/over";
 
 export type PushState = "insecure" | "unsupported" | "denied" | "off" | "on";
 
@@ -28,6 +29,8 @@ function workerAddress(): string {
 export async function registerWorker(): Promise<void> {
   if (!isSecureContext || !("serviceWorker" in navigator)) return;
   await navigator.serviceWorker.register(workerAddress()).catch(() => undefined);
+  app.client.subscribe(tidySoon);
+  document.addEventListener("visibilitychange", tidySoon);
   navigator.serviceWorker.addEventListener("message", (event) => {
     const said = event.data as { open?: unknown };
     if (typeof said.open === "string") location.hash = new URL(said.open, location.href).hash;
@@ -42,6 +45,27 @@ export async function pushState(): Promise<PushState> {
   const subscription = await registration?.pushManager.getSubscription();
   return subscription ? "on" : "off";
 }
+
+/** Roads beside the browser's own that the hub has. */
+export async function otherRoads(): Promise<readonly string[]> {
+  return (await app.client.hub.one<{ roads?: string[] }>("/v1/push/key")).roads ?? [];
+}
+
+/** Take away what is shown of things that were decided or read, here or on another device. */
+async function tidy(): Promise<void> {
+  const registration = await navigator.serviceWorker.getRegistration();
+  for (const shown of (await registration?.getNotifications()) ?? []) {
+    if (document.visibilityState === "visible" && isOver(app.client.view, shown.tag)) shown.close();
+  }
+}
+
+function tidySoon(): void {
+  clearTimeout(tidying);
+  tidying = setTimeout(() => void tidy().catch(() => undefined), TIDY_MS);
+}
+
+let tidying: ReturnType<typeof setTimeout> | undefined;
+const TIDY_MS = 300;
 
 export async function enablePush(): Promise<PushState> {
   if ((await Notification.requestPermission()) !== "granted") return pushState();

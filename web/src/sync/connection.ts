@@ -10,7 +10,6 @@ import { HubError, type EventPage, type Hub } from "./hub";
 
 const FIRST_SIGN_MS = 20_000;
 const SILENCE_MS = 35_000;
-const HIDDEN_MS = 60_000;
 const POLL_SECONDS = 25;
 const POLLS_BEFORE_STREAM = 12;
 const ANSWER_MS = 15_000;
@@ -51,17 +50,13 @@ export class Connection {
   start(): void {
     if (this.#running) return;
     this.#running = true;
-    let cancelHide: (() => void) | undefined;
     this.#stops = [
       this.#environment.onWake(() => {
-        cancelHide?.();
         this.reopen();
       }),
+      // The hub takes a page that listens for one that is looked at, and tells no phone what it shows.
       this.#environment.onHide(() => {
-        cancelHide?.();
-        cancelHide = this.#environment.after(HIDDEN_MS, () => {
-          if (!this.#environment.isVisible()) this.#attempt?.abort();
-        });
+        this.#attempt?.abort();
       }),
     ];
     void this.#run();

@@ -4,6 +4,8 @@ export interface Notice {
   readonly shown: NotificationOptions & { readonly title: string; readonly renotify?: boolean };
   readonly delivery: string | undefined;
   readonly badge: number | undefined;
+  /** Which approvals and questions still wait; nothing where not all of them were said. */
+  readonly waiting: readonly string[] | undefined;
 }
 
 type Said = Readonly<Record<string, unknown>>;
@@ -15,6 +17,7 @@ export function noticeOf(text: string | undefined): Notice {
   const delivery = textOf(data["delivery"]) ?? textOf(message["delivery"]);
   const tag = textOf(said["tag"]);
   const badge = message["app_badge"];
+  const waiting = Array.isArray(data["waiting"]) ? data["waiting"].map(String) : undefined;
   return {
     shown: {
       title: textOf(said["title"]) ?? "Deskhand",
@@ -26,8 +29,22 @@ export function noticeOf(text: string | undefined): Notice {
     },
     delivery,
     badge: typeof badge === "number" && badge >= 0 ? Math.trunc(badge) : undefined,
+    waiting: waiting?.length === badge ? waiting : undefined,
   };
 }
+
+interface Shown {
+  readonly tag: string;
+  readonly data?: unknown;
+}
+
+/** What else is shown and was decided meanwhile, on another device. */
+export const overOf = <T extends Shown>(notice: Notice, shown: readonly T[]): T[] =>
+  shown.filter(({ tag }) => /^(apr|qst)_/.test(tag) && notice.waiting?.includes(tag) === false);
+
+/** Whether this very message is shown already: then it stands once, and does not ring again. */
+export const isRepeated = (notice: Notice, shown: readonly Shown[]): boolean =>
+  shown.some(({ data }) => notice.delivery !== undefined && objectOf(data)["delivery"] === notice.delivery);
 
 function parsed(text: string | undefined): Said {
   try {

@@ -4,7 +4,7 @@
  * of a worker that does): what should not be shown must not be sent.
  */
 import { acknowledge } from "./hub";
-import { noticeOf } from "./notice";
+import { isRepeated, noticeOf, overOf } from "./notice";
 
 declare const self: ServiceWorkerGlobalScope;
 declare const DESKHAND_FILES: readonly string[];
@@ -48,7 +48,10 @@ self.addEventListener("push", (event) => {
     (async () => {
       const notice = noticeOf(event.data?.text());
       const { title, ...options } = notice.shown;
-      await self.registration.showNotification(title, options);
+      const others = await self.registration.getNotifications();
+      const quiet = isRepeated(notice, others) ? { renotify: false, silent: true } : {};
+      await self.registration.showNotification(title, { ...options, ...quiet });
+      for (const over of overOf(notice, others)) over.close();
       await Promise.allSettled([badge(notice.badge), acknowledge(notice.delivery, "shown")]);
     })(),
   );
