@@ -48,6 +48,7 @@ class Code(StrEnum):
     HOME_LOCKED = "home_locked", 409
     HOME_UNSAFE = "home_unsafe", 409
     HOST_REFUSED = "host_refused", 421
+    HUB_CHANGED = "hub_changed", 503, _AGAIN
     HUB_UNREACHABLE = "hub_unreachable", 503, _AGAIN
     ILLEGAL_STATE = "illegal_state", 409
     INTERNAL = "internal", 500
@@ -73,6 +74,7 @@ class Code(StrEnum):
     RUNNER_RESTORED = "runner_restored", 409
     SANDBOX_UNAVAILABLE = "sandbox_unavailable", 403
     SCHEMA_NEWER = "schema_newer", 409
+    SECRET_REUSED = "secret_reused", 409
     SIGNATURE_NEEDED = "signature_needed", 403
     STALE_EPOCH = "stale_epoch", 409
     STORE_DAMAGED = "store_damaged", 500

@@ -63,6 +63,41 @@ def test_the_command_line_signs_for_the_computer_that_it_invited(tmp_path: Path)
     assert (here.home / "signing.json").stat().st_mode & 0o777 == 0o600
 
 
+def test_a_computer_keeps_to_the_hub_that_invited_it(tmp_path: Path) -> None:
+    """PA-09: the link names its hub; another one gets neither the invitation nor the token, wherever the address leads."""
+    with hub(tmp_path) as (here, there, ready, computer), living() as begun:
+        link = here.run("pair", "--kind", "runner", "--yes", "--no-wait", "--json").json["url"]
+        wrong = re.sub("hub=[0-9a-f]{32}", "hub=" + "0" * 32, link)
+        refused = there.run("runner", "--json", *there.as_root(), DESKHAND_INVITE=wrong)
+        process = computer(link)
+        first_line(process)
+        until(Owner(desk=here).computer)
+        shown, healthy = there.run("runner", "trust"), _trusting(there)
+        process.terminate()
+        process.communicate(timeout=60)
+
+        other = first_line(begun(make_desk(tmp_path / "other").spawn("hub", "--port", "0", "--json")))
+        moved = begun(there.spawn("runner", "--url", str(other["url"]), "--json", *there.as_root()))
+        said = next(error for line in iter(moved.stdout.readline, "") if (error := json.loads(line).get("error")))
+        kept = json.loads((there.home / "runner.json").read_text())
+        (there.home / "runner.json").write_text(json.dumps({**kept, "url": other["url"]}))
+        alarmed = _trusting(there)
+
+    assert refused.json["error"]["code"] == "hub_changed"
+    assert f"hub={kept['hub']}" in link
+    assert kept["hub"] in shown.out + shown.err
+    assert (healthy["state"], kept["hub"] in healthy["said"], "up to low" in healthy["said"]) == ("good", True, True)
+    assert (said["code"], "pair again" in said["cure"]) == ("hub_changed", True)
+    assert (alarmed["state"], "not the hub" in alarmed["said"]) == ("bad", True)
+    assert ready["url"] == kept["url"]
+
+
+def _trusting(desk: Desk) -> Any:  # noqa: ANN401 - a row that was printed
+    """Return what ``doctor`` says of whose word counts."""
+    (row,) = [one for one in desk.run("doctor", "--no-model", "--json").json["items"] if one["check"] == "trust"]
+    return row
+
+
 def test_trust_is_listed_added_and_removed_at_the_computer(tmp_path: Path) -> None:
     """Lost all keys: a fingerprint typed here counts from then on; what is none is refused."""
     desk = make_desk(tmp_path)

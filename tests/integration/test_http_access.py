@@ -18,6 +18,8 @@ from deskhand.hub.credentials import Throttle
 from deskhand.hub.http.app import RULES, GuardedRoute
 from deskhand.limits import BAD_LOGINS_PER_MINUTE_MAX, CODE_TRIES_MAX, INVITE_SECONDS
 from deskhand.protocol.objects import Role, Thread
+from deskhand.protocol.signing import new_key
+from deskhand.store.safe import Safe
 from tests.rim import JSON, TUS, Rim, code_of, open_rim, thread_op
 
 
@@ -189,6 +191,22 @@ def test_a_kept_refusal_lasts_no_longer_than_its_window(tmp_path: Path, moved: f
         left = refused.retry_after_seconds or 0.0
 
     assert left == pytest.approx({-86400.0: 60.0, 0.0: 60.0, 30.0: 30.0, 61.0: 0.0}[moved])
+
+
+@pytest.mark.parametrize("route", CLOSED)
+async def test_what_opens_something_else_opens_no_route(rim: Rim, route: str) -> None:
+    """AU-10: keys of models, bots and webhooks, the key of pushes and half a session are 401 wherever somebody acts."""
+    safe, page = Safe(rim.home), rim.client()
+    kept = {"OPENAI_API_KEY": "sk-" + "m" * 40, "BOT": "123456:" + "b" * 35, "WEBHOOK": "w" * 32, "vapid": new_key()}
+    values = [safe.put(name, value).reveal() for name, value in kept.items()]
+    await rim.page(page)
+    values += [page.headers["X-Deskhand-Key"], next(iter(page.cookies.values()))]
+    method, _, path = route.partition(" ")
+
+    strangers = [rim.client(value.replace("\n", "")) for value in values]
+    statuses = [(await one.request(method, path, headers=TUS)).status_code for one in strangers]
+
+    assert statuses == [401] * 6
 
 
 @pytest.mark.parametrize("route", ["GET /v1/tasks", "POST /v1/tasks", "GET /v1/devices", "POST /v1/uploads"])

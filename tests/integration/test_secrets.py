@@ -45,6 +45,33 @@ def test_a_secret_is_set_from_stdin_listed_by_name_and_removed(desk: Desk) -> No
     assert not any(VALUE in one.out + one.err for one in (done, listed, as_json, removed, again))
 
 
+def test_a_secret_opens_one_thing(desk: Desk) -> None:
+    """AU-10: a value that another name has, or that is a way into Deskhand, is refused with what helps, and not shown."""
+    desk.run("secret", "set", "WEBHOOK", text="one-and-only-value\n")
+
+    again = desk.run("secret", "set", "BOT", "--json", text="one-and-only-value\n")
+    token = desk.run("secret", "set", "BOT", "--json", text="dhs_" + "A" * 43 + "\n")
+    same_name = desk.run("secret", "set", "WEBHOOK", text="one-and-only-value\n")
+    names = [one["name"] for one in desk.run("secret", "list", "--json").json["items"]]
+
+    assert [one.json["error"]["code"] for one in (again, token)] == ["secret_reused"] * 2
+    assert "WEBHOOK" in again.json["error"]["message"]
+    assert "new value" in again.json["error"]["cure"]
+    assert "one-and-only" not in again.out + again.err
+    assert (same_name.status, names) == (0, ["WEBHOOK"])
+
+
+def test_the_same_value_under_two_names_is_told(desk: Desk) -> None:
+    """AU-10: a provider's key may have two names, so nothing is locked out at the start; ``doctor`` says which."""
+    for name in ("GOOGLE_API_KEY", "GEMINI_API_KEY"):
+        Safe(desk.home).put(name, "the-very-same-value")
+
+    rows = desk.run("doctor", "--no-model", "--json").json["items"]
+
+    (said,) = [row for row in rows if row["check"] == "secrets"]
+    assert (said["state"], "GOOGLE_API_KEY, GEMINI_API_KEY" in said["said"]) == ("ask", True)
+
+
 def test_a_rewritten_config_keeps_references(desk: Desk) -> None:
     """SE-04: the name of the variable stays a name, however often the file is written; the key is sealed."""
     desk.run("model", "set", "m", "--base-url", "http://127.0.0.1:9/v1", "--api-key-env", "MY_KEY", MY_KEY=VALUE)  # fmt: skip

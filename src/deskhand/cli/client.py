@@ -112,6 +112,16 @@ class Client:
         said = self.send("GET", "/healthz").getheader("Date")
         return (SystemClock().now() - parsedate_to_datetime(said)).total_seconds() if said else 0.0
 
+    def mark(self) -> str:
+        """Return the fingerprint of the hub that answers, which signs for it; empty where it cannot. No token is sent."""
+        from deskhand.clock import SystemClock
+        from deskhand.ids import Ids
+        from deskhand.protocol.signing import hub_of
+
+        nonce = Ids(SystemClock()).secret(16)
+        said = Client(url=self.url).get("/v1/version", nonce=nonce).get("hub")
+        return hub_of(said, nonce) if said else ""
+
     # --- files -------------------------------------------------------------------------------------------------
 
     def upload(self, path: Path) -> str:

@@ -13,6 +13,7 @@ import shutil
 import stat
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Generator, Iterable, Mapping
 from contextlib import closing, suppress
 from functools import partial
@@ -24,11 +25,13 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from deskhand.cli import minds
-from deskhand.cli.client import client, home, this_computer
+from deskhand.cli.client import Client, client, home, local_runner, this_computer
 from deskhand.cli.screen import Obj, link_line, speak
+from deskhand.cli.values import setting
 from deskhand.clock import SystemClock
-from deskhand.errors import DeskhandError
+from deskhand.errors import Code, DeskhandError
 from deskhand.runner.ceiling import Ceiling
+from deskhand.runner.trust import Trust
 from deskhand.sandbox.choose import choose_sandbox
 from deskhand.sandbox.escapes import try_escapes
 from deskhand.secret import close_to_others
@@ -47,7 +50,7 @@ _LISTENS: Final = "0A"
 
 def examined(*, asks: bool) -> Generator[tuple[str, str, str]]:
     """Yield a name, good, ask or bad, and a sentence with the cure, of each thing that was tried."""
-    first = {"hub": _hub, "runner": _runner, "sandbox": _sandbox, "secrets": _secrets}
+    first = {"hub": _hub, "runner": _runner, "trust": _trust, "sandbox": _sandbox, "secrets": _secrets}
     for name, look in {**first, "model": partial(_model, asks=asks)}.items():
         try:
             yield name, *look()
@@ -78,6 +81,22 @@ def _runner() -> tuple[str, str]:
     return ("good" if here.get("connected") else "bad"), f"{here['name']}, {link_line(here)}"
 
 
+def _trust() -> tuple[str, str]:
+    """Say whose word counts on this computer: that of its hub up to a risk, and above it which keys."""
+    known, said = local_runner() or {}, str(setting("runner.hub_trust").value)
+    trust = Trust(home=home(), runner=str(known.get("device", "")), clock=SystemClock())
+    level = said if said != "auto" else "high" if (home() / OWNER_FILE).exists() else "low"
+    keys = trust.fingerprints()
+    who = ", ".join(f"{key} {trust.known()[key].get('device', '')}".strip() for key in keys) or speak.say(
+        "doctor.nobody"
+    )
+    pinned = str(known.get("hub") or "")
+    if pinned and Client(url=str(known["url"])).mark() != pinned:
+        raise DeskhandError(Code.HUB_CHANGED, str(known["url"]))
+    line = speak.say("doctor.trusts", level=level, keys=who, hub=pinned or speak.say("doctor.own_hub"))
+    return "good" if keys or level == "high" else "ask", line
+
+
 def _sandbox() -> tuple[str, str]:
     box: Obj = this_computer()["sandbox"]
     said = ", ".join(str(box[key]) for key in ("name", "level", "reason") if box.get(key))
@@ -85,7 +104,11 @@ def _sandbox() -> tuple[str, str]:
 
 
 def _secrets() -> tuple[str, str]:
-    keys = sorted({key for key, _ in Safe(home()).all().values()})
+    held = Safe(home()).all()
+    keys = sorted({key for key, _ in held.values()})
+    values = Counter(secret.reveal() for _, secret in held.values() if secret)
+    if twice := [name for name, (_, secret) in held.items() if secret and values[secret.reveal()] > 1]:
+        return "ask", speak.say("secret.twice", names=", ".join(twice))
     said = " · ".join(speak.say(f"secret.key.{key}") for key in keys)
     return ("ask" if LOCKED in keys else "good"), said or speak.say("secret.none")
 

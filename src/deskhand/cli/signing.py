@@ -50,6 +50,8 @@ def trust_here(name: str | None, *, remove: bool) -> int:
     trust = Trust(home=home(), runner=runner, clock=SystemClock())
     if name is None:
         found = [{"id": key, **trust.known()[key]} for key in trust.fingerprints()]
+        if pinned := (local_runner() or {}).get("hub"):
+            speak.note(speak.say("runner.hub", fingerprint=pinned))
         return speak.listed(found, "id", "device", "since", "by", none="runner.trusts_nobody")
     known = trust.remove(name) if remove else re.fullmatch("[0-9a-f]{32}", name)
     if not known:

@@ -52,6 +52,8 @@ class Hub:
     spread: Callable[[], float]
     roads: Roads = tuple
     names: tuple[str, ...] = ()
+    prove: Callable[[str], wire.Json] = lambda _: None
+    """Signs a word of whoever wants to know whether this is the hub that they know (PA-09)."""
     home: Path | None = None
     """Where what strangers tried too often is kept; without one it is forgotten with the process."""
 

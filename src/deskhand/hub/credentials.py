@@ -50,13 +50,14 @@ def page_sha256(*, cookie: str, key: str) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LocalDevice:
-    """A device that this computer is itself: its owner at the command line, or a runner."""
+    """A device that this computer is itself: its owner at the command line, or a runner, and the mark of its ``hub``."""
 
     account: str
     device: str
     token: str = field(repr=False)
     url: str | None = None
     name: str | None = None
+    hub: str | None = None
 
     def __post_init__(self) -> None:
         """Have its way in known, so that it is written nowhere else."""

@@ -1,13 +1,16 @@
 """The ``Link`` port over HTTP: ops by POST, events by a stream that is read line by line.
 
-It refuses to guess after a broken answer: what the hub did with a batch is asked again with the same op ids.
+It refuses to guess after a broken answer: what the hub did with a batch is asked again with the same op ids. It follows
+no redirect, and sends nothing to what is not the hub that this computer was paired with.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+import ssl
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
 from typing import Final, cast
 from urllib.parse import quote, urlsplit
 
@@ -18,6 +21,7 @@ from deskhand.limits import HEARTBEAT_SECONDS, PROTOCOL
 from deskhand.ports import Frame
 from deskhand.protocol.events import Event
 from deskhand.protocol.ops import Op, OpResult
+from deskhand.protocol.signing import hub_of
 from deskhand.protocol.wire import JsonObject, strict_json
 
 _SECONDS: Final = 20.0
@@ -31,13 +35,29 @@ _LOCAL: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 """Hosts that are never spoken to through a proxy of the environment."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pinned:
+    """The hub that this computer was paired with, by its fingerprint; none is pinned by an empty one.
+
+    ``nonce`` makes what it has to sign anew each time; ``tell`` hears once that it is another one that answers.
+    """
+
+    hub: str = ""
+    nonce: Callable[[], str] = str
+    tell: Callable[[DeskhandError], object] = str
+
+
 class HttpLink:
     """A runner's side of the protocol over HTTP, with the hub's address and this runner's token."""
 
-    def __init__(self, url: str, *, token: str, transport: httpx.AsyncBaseTransport | None = None) -> None:
+    def __init__(
+        self, url: str, *, token: str, pinned: Pinned = Pinned(), transport: httpx.AsyncBaseTransport | None = None
+    ) -> None:
+        self._pinned, self._told = pinned, False
+        self._token = {"Authorization": f"Bearer {token}"}
         self._client = httpx.AsyncClient(
             base_url=url,
-            headers={"Authorization": f"Bearer {token}", "Deskhand-Protocol": str(PROTOCOL)},
+            headers={"Deskhand-Protocol": str(PROTOCOL)},
             timeout=httpx.Timeout(_SECONDS, connect=_CONNECT_SECONDS),
             transport=transport,
             trust_env=urlsplit(url).hostname not in _LOCAL,
@@ -96,16 +116,51 @@ class HttpLink:
     @asynccontextmanager
     async def _answer(self, method: str, path: str, **given: object) -> AsyncGenerator[httpx.Response]:
         """Send a request; an answer that is not a yes becomes what it says."""
+        given["headers"] = {**self._token, **cast("dict[str, str]", given.get("headers") or {})}
+        seen = {"trace": self._recognise}
         try:
-            async with self._client.stream(method, path, **given) as response:  # pyright: ignore[reportArgumentType] - passed on as given
-                if response.is_error:
+            async with self._client.stream(method, path, extensions=seen, **given) as response:  # pyright: ignore[reportArgumentType] - passed on as given
+                if not response.is_success:
                     with suppress(ValueError, KeyError, TypeError):
                         code = json.loads(await response.aread())["error"]["code"]
                         raise DeskhandError(Code(code))
                     raise DeskhandError(Code.HUB_UNREACHABLE, f"HTTP {response.status_code}")
+                self._told = False
                 yield response
         except httpx.TransportError as error:
-            raise DeskhandError(Code.HUB_UNREACHABLE, type(error).__name__) from None
+            raise self._absence(error) from None
+
+    async def _recognise(self, happens: str, _: object) -> None:
+        """Have whoever answers prove who they are, before a connection is made that carries our token (PA-09)."""
+        if happens != "connection.connect_tcp.started" or not self._pinned.hub:
+            return
+        nonce = self._pinned.nonce()
+        answer = await self._client.get("/v1/version", params={"nonce": nonce})
+        if answer.is_server_error:  # of what stands before a hub that is away
+            raise DeskhandError(Code.HUB_UNREACHABLE, f"HTTP {answer.status_code}")
+        mark = ""
+        with suppress(DeskhandError):
+            said = strict_json(answer.content)
+            mark = hub_of(said.get("hub"), nonce) if isinstance(said, dict) else ""
+        if mark != self._pinned.hub:
+            raise self._other("")
+
+    def _absence(self, error: httpx.TransportError) -> DeskhandError:
+        """Return what it means that nothing came: nobody is there, or somebody without the right certificate."""
+        cause: BaseException | None = error
+        while cause is not None and not isinstance(cause, ssl.SSLCertVerificationError):
+            cause = cause.__cause__ or cause.__context__
+        if cause is not None:
+            return self._other(f"certificate: {cause.verify_message}")
+        return DeskhandError(Code.HUB_UNREACHABLE, type(error).__name__)
+
+    def _other(self, why: str) -> DeskhandError:
+        """Return that it is not our hub; whoever is at this computer is told once."""
+        error = DeskhandError(Code.HUB_CHANGED, why)
+        if not self._told:
+            self._told = True
+            self._pinned.tell(error)
+        return error
 
 
 def _frame(fields: dict[str, str]) -> Frame | None:

@@ -15,12 +15,14 @@ import os
 from base64 import b64decode, b64encode
 from collections.abc import Callable
 from contextlib import suppress
+from hmac import compare_digest
 from importlib import import_module
 from pathlib import Path
 from secrets import token_bytes, token_hex
 from typing import Any, Final
 
-from deskhand.secret import Secret
+from deskhand.errors import Code, DeskhandError
+from deskhand.secret import TOKEN, Secret
 from deskhand.store.private import read_private, write_private
 
 SECRETS_FILE: Final = "secrets.bin"
@@ -55,6 +57,19 @@ class Safe:
         """Seal a value under a name; what had that name is gone."""
         self._change(name, value)
         return Secret(name, value)
+
+    def refuse_reused(self, name: str, value: str) -> None:
+        """Refuse a value that opens something else, too (AU-10).
+
+        Raises:
+            DeskhandError: ``secret_reused``, with the names of what has it; a way into Deskhand has none.
+        """
+        kept = self.all().items()
+        same = [
+            one for one, (_, it) in kept if it and one != name and compare_digest(it.reveal().encode(), value.encode())
+        ]
+        if same or TOKEN.search(value):
+            raise DeskhandError(Code.SECRET_REUSED, ", ".join(same))
 
     def remove(self, name: str) -> bool:
         """Forget a secret; return whether it was there."""

@@ -44,7 +44,7 @@ def pair(
         from deskhand.cli.signing import own_mark
 
         with suppress(DeskhandError):  # without an owner here there is nobody to trust
-            by = f"&by={own_mark()}"
+            by = f"&hub={hub.mark()}&by={own_mark()}"
     shown = (url or hub.url, f"{made['invite']}{by}", str(made["code"]))
     speak.answer({**made, "url": speak.invitation(*shown, drawn=kind == "page")})
     return Exit.DONE if no_wait or (speak.json and yes) else _wait(hub, made, cursor)

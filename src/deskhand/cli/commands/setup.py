@@ -97,7 +97,9 @@ def _shown(value: object) -> str:
 def set_secret(name: str) -> int:
     """Seal a value."""
     asked = speak.say("secret.ask", name=name)
-    Safe(home()).put(name, getpass(f"{asked} ") if speak.asks else from_stdin("-"))
+    value, safe = getpass(f"{asked} ") if speak.asks else from_stdin("-"), Safe(home())
+    safe.refuse_reused(name, value)
+    safe.put(name, value)
     return speak.done({"set": name}, "secret.done", name=name)
 
 

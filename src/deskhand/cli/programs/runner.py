@@ -19,9 +19,10 @@ from deskhand.cli.screen import Exit, speak
 from deskhand.clock import SystemClock
 from deskhand.errors import Code, DeskhandError
 from deskhand.hub.credentials import LocalDevice, local_device, write_device
+from deskhand.ids import Ids
 from deskhand.protocol.authority import Principal
 from deskhand.protocol.objects import Role
-from deskhand.runner.http_link import HttpLink
+from deskhand.runner.http_link import HttpLink, Pinned
 from deskhand.runner.trust import Trust
 from deskhand.secret import taken
 from deskhand.store.home import open_home
@@ -48,7 +49,9 @@ async def run_runner(*, url: str | None, invite: str | None, name: str | None, a
         if known is None or said is not None:
             known = await _pair(held.path, url=url, invite=said, name=computer_name(name))
         address = (url or str(known.url)).rstrip("/")
-        link, called = HttpLink(address, token=known.token), computer_name(name or known.name)
+        ids, called = Ids(SystemClock()), computer_name(name or known.name)
+        pinned = Pinned(hub=known.hub or "", nonce=lambda: ids.secret(16), tell=speak.fail)
+        link = HttpLink(address, token=known.token, pinned=pinned)
         who = Principal(account=known.account, id=known.device, role=Role.RUNNER, name=called)
         running = open_runner(held.path, link, who=who, hub_trust="low", as_root=as_root, language=speak.language)
         async with running as runner:
@@ -63,7 +66,8 @@ async def _pair(path: Path, *, url: str | None, invite: str | None, name: str) -
     """Become a device of the hub's account.
 
     Raises:
-        DeskhandError: ``invalid`` without address or invitation; ``clock_wrong``.
+        DeskhandError: ``invalid`` without address or invitation; ``clock_wrong``; ``hub_changed`` when another one
+            answers than the one that invited.
     """
     link, _, said = (invite or "").rpartition("#join=")
     url = url or link
@@ -74,18 +78,21 @@ async def _pair(path: Path, *, url: str | None, invite: str | None, name: str) -
     # An invitation and a lease live by the clock: it is compared with the hub's.
     if abs(apart := hub.ahead()) > _SKEW_SECONDS_MAX:
         raise DeskhandError(Code.CLOCK_WRONG, f"{apart:+.0f} s")
-    secret, _, inviter = said.partition("&by=")
+    secret, *marks = said.split("&")
+    told = {key: value for key, _, value in (one.partition("=") for one in marks)}
+    if (mark := hub.mark()) != (told.get("hub") or mark):
+        raise DeskhandError(Code.HUB_CHANGED, hub.url)
     by = {"code": secret} if secret.replace(" ", "").isdigit() else {"invite": secret}
     asked = hub.call("POST", "/v1/pair", {**by, "name": name, "kind": "runner"})
     speak.note(speak.say("runner.match", match=" ".join(str(asked["match"]))), "ask")
     wish = {"request": asked["request"], "secret": asked["secret"]}
     while "token" not in (claimed := hub.call("POST", "/v1/pair/claim", wish)):
         await clock.sleep(_ASK_SECONDS)
-    if inviter:  # in the link, past the hub
+    if inviter := told.get("by"):  # in the link, past the hub
         device, _, fingerprint = inviter.rpartition(".")
         trust = Trust(home=path, runner=str(claimed["device"]), clock=clock)
         trust.add(fingerprint, device=device)
     who = {key: str(claimed[key]) for key in ("account", "device", "token")}
-    known = LocalDevice(**who, url=hub.url, name=name)
+    known = LocalDevice(**who, url=hub.url, name=name, hub=mark or None)
     write_device(path / RUNNER_FILE, known)
     return known

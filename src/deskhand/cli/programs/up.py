@@ -47,7 +47,7 @@ from deskhand.notify.apprise import Apprise
 from deskhand.notify.mail import Mail
 from deskhand.notify.ntfy import Ntfy
 from deskhand.ports import Committed
-from deskhand.protocol import authority, objects, ops
+from deskhand.protocol import authority, objects, ops, signing
 from deskhand.protocol.requests import HereAsk, InviteAsk
 from deskhand.protocol.wire import Json, JsonObject
 from deskhand.secret import Secret, taken
@@ -132,6 +132,7 @@ async def running_hub(path: Path, *, port: int | None, reach: Reach) -> AsyncGen
             roads=lambda: [name for name, road in others.items() if road.ready()],
             spread=random.SystemRandom().random,
             names=(*setting("hub.hosts").value, reach.url),
+            prove=lambda nonce: signing.sign(signing.HUB, {"nonce": nonce}, vapid.reveal()).to_json(),
             home=held.path,
         )
         door = access.PushDoor(public_key=push.public_key, allows=push.allows)

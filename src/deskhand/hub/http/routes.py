@@ -242,10 +242,10 @@ async def healthz() -> Answer:
     return Answer({"ok": True})
 
 
-async def version() -> Answer:
-    """Say which program and which protocols this is."""
+async def version(call: TheCall, nonce: Annotated[str | None, Query(max_length=100)] = None) -> Answer:
+    """Say which program and which protocols this is; and, having signed the ``nonce``, which hub."""
     spoken = {"protocol": limits.PROTOCOL, "protocol_oldest": limits.PROTOCOL_OLDEST}
-    return Answer({"version": __version__, **spoken})
+    return Answer({"version": __version__, **spoken, "hub": call.hub.prove(nonce) if nonce else None})
 
 
 async def openapi(call: TheCall) -> Answer:
