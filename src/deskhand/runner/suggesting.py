@@ -26,7 +26,7 @@ from deskhand.protocol.tasks import Brief, Suggestion
 from deskhand.runner.ceiling import Granted
 from deskhand.runner.parts import Parts
 from deskhand.texts import text
-from deskhand.tools.files import entries_of
+from deskhand.tools.reading import entries_of
 
 _log = logging.getLogger(__name__)
 _NAMES_MAX: Final = 1000

@@ -18,8 +18,7 @@ from deskhand.ports import FolderAccess, Place, ToolResult
 from deskhand.protocol import wishes
 from deskhand.protocol.wire import Json, JsonObject
 from deskhand.tools.builtin import ok
-from deskhand.tools.files import TRASH
-from deskhand.tools.reading import read_decoded
+from deskhand.tools.reading import TRASH, read_decoded
 
 _COMPARED_LINES_MAX: Final = 5_000
 _SHOWN_LINES_MAX: Final = 400

@@ -18,11 +18,10 @@ from deskhand.egress.broker import Broker
 from deskhand.ports import Effect, Offload, Tool, ToolInfo
 from deskhand.protocol import wishes
 from deskhand.protocol.wire import JsonObject
-from deskhand.tools import changing, fetching, files, shell
+from deskhand.tools import changing, fetching, reading, shell
 from deskhand.tools.apart.asking import Apart
 from deskhand.tools.builtin import BuiltIn, W, Work
 from deskhand.tools.checks import Checks
-from deskhand.tools.reading import Reader
 from deskhand.tools.undo.keeping import Checkpoints
 from deskhand.tools.undo.restoring import Undoing
 from deskhand.tools.writing import documents
@@ -72,7 +71,7 @@ def standard_tools(
         return BuiltIn(wish=wish, work=work, offload=offload, effect=effect, **also)
 
     told = partial(tool, source="own")  # nothing comes back but what the agent said itself
-    reader, trash = Reader(offload=offload, apart=Apart()), changing.Trash(clock or SystemClock())
+    reader, trash = reading.Reader(offload=offload, apart=Apart()), changing.Trash(clock or SystemClock())
     broker = broker or Broker()
     web, commands = fetching.Fetching(reader, broker), shell.Shell(broker)
     tabling = Tabling(reader)
@@ -81,11 +80,11 @@ def standard_tools(
     asking = {"spelled": web.address, "reachable": web.listed, "kind": "fetch", "source": "web"}
     moved_all = partial(changing.move_files, again=True)
     tools = (
-        tool(wishes.ListFiles, files.list_files),
+        tool(wishes.ListFiles, reading.list_files),
         tool(wishes.ReadFile, reader.read_file),
         tool(wishes.ReadFiles, reader.read_files),
-        tool(wishes.FindFiles, files.Finder(reader).find_files),
-        tool(wishes.FindDuplicates, files.find_duplicates),
+        tool(wishes.FindFiles, reader.find_files),
+        tool(wishes.FindDuplicates, reading.find_duplicates),
         tool(wishes.QueryTable, reader.query_table),
         told(wishes.WriteFile, changing.write_file, "idempotent", shows=changing.shown_write),
         tool(wishes.EditFile, changing.edit_file, "idempotent", shows=changing.shown_edit),

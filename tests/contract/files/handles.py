@@ -9,7 +9,7 @@ import pytest
 
 from deskhand.errors import Code, DeskhandError
 from deskhand.tools.beneath import Folder
-from deskhand.tools.files import entries_of
+from deskhand.tools.reading import entries_of
 
 SECRET = b"outside: nobody may read this"
 LIMIT = 1024 * 1024

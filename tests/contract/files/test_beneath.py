@@ -28,8 +28,8 @@ from typing_extensions import override
 from deskhand.errors import Code, DeskhandError
 from deskhand.ports import Entry, FolderAccess
 from deskhand.tools.beneath import Folder
-from deskhand.tools.files import entries_of
 from deskhand.tools.leaf import Resolver
+from deskhand.tools.reading import entries_of
 from tests.contract.files.handles import LIMIT, SECRET, every_use, names_below, open_files, refusal
 
 RACE_OPERATIONS = 10_000
