@@ -281,6 +281,16 @@ def test_what_was_run_meanwhile_is_not_released_and_a_question_about_nothing_is_
     assert desk.task(task).agent == "commands"
 
 
+def test_a_slip_in_the_name_of_a_command_is_answered_with_what_there_is() -> None:
+    """The message is not taken; the nearest names of all computers are said."""
+    desk = Desk("laptop")
+
+    with pytest.raises(DeskhandError) as refused:
+        desk.post("/breif notes")
+
+    assert (refused.value.code, refused.value.detail) == (Code.UNKNOWN_COMMAND, "/breif; /brief")
+
+
 def test_other_words_are_no_answer_and_other_people_have_none() -> None:
     """Neither is taken as a yes."""
     desk = Desk("laptop", language="ko")

@@ -36,15 +36,13 @@ def a_date(cell: str, order: Order) -> date | None:
     if last is not None:
         day, month = (last["b"], last["a"]) if order == "month" else (last["a"], last["b"])
         return made(last["y"], month, day)
-    found = (form.fullmatch(text) for form in _CELLS)
-    return next((made(hit["y"], hit["m"], hit["d"]) for hit in found if hit), None)
+    return next((made(hit["y"], hit["m"], hit["d"]) for form in _CELLS if (hit := form.fullmatch(text))), None)
 
 
 def date_in(line: str) -> date | None:
     """Return the first day that stands somewhere in a line, written beyond doubt."""
-    found = (form.search(line) for form in _LINES)
-    days = (made(hit["y"], hit["m"], hit["d"]) for hit in found if hit)
-    return next((day for day in days if day is not None), None)
+    days = (made(hit["y"], hit["m"], hit["d"]) for form in _LINES if (hit := form.search(line)))
+    return next(filter(None, days), None)
 
 
 def order_of(cells: Iterable[str]) -> Order | None:
@@ -62,10 +60,9 @@ def order_of(cells: Iterable[str]) -> Order | None:
 
 def made(year: str, month: str, day: str) -> date | None:
     """Return a day from its parts as they were written, or nothing when there is no such day."""
-    century = _CENTURY if len(year) < _YEAR_DIGITS else 0
     try:
         number = _FORMS["months"].get(month[:3].lower()) or int(month)
-        return date(century + int(year), number, int(day))
+        return date(int(year) + (_CENTURY if len(year) < _YEAR_DIGITS else 0), number, int(day))
     except ValueError:
         return None
 
@@ -85,11 +82,9 @@ def day_meant(said: str, noted: date | None) -> date | None:
     full = date_in(said) or a_date(said, "day" if order == "day" else "month")
     if full is not None or noted is None:
         return None if order == "either" else full
-    ahead = next((n for word, n in _WORDS["ahead"].items() if words == word), None)
-    if ahead is not None:
+    if (ahead := _WORDS["ahead"].get(words)) is not None:
         return noted + timedelta(days=ahead)
-    weekday = _weekday(words)
-    if weekday is not None:
+    if (weekday := _weekday(words)) is not None:
         return _coming(words, weekday, noted)
     found = (hit for form in _WORDS["of_month"] if (hit := re.fullmatch(form, words)))
     years = (made(str(noted.year + more), hit["m"], hit["d"]) for hit in found for more in (0, 1))
@@ -118,8 +113,7 @@ def _span(found: dict[str, str], today: date) -> tuple[date, date] | None:
         case {"count": count}:
             first, last = today - timedelta(days=int(count) * _WORDS["unit_days"][unit]), today
         case {"weekday": name}:
-            back = (today.weekday() - (_weekday(name) or 0) - 1) % 7 + 1
-            first = last = today - timedelta(days=back)
+            first = last = today - timedelta(days=(today.weekday() - (_weekday(name) or 0) - 1) % 7 + 1)
         case {"which": which}:
             first, last = _whole(unit, today, back=int(which in _WORDS["last"]))
         case {"month": name} if (begun := made(str(today.year), name, "1")) is not None:
@@ -151,7 +145,6 @@ def _weekday(words: str) -> int | None:
 def _coming(words: str, weekday: int, noted: date) -> date | None:
     """``next Friday`` means two days to two people, and so does ``Friday`` on a Friday."""
     if (week := re.match(r"(이번|금|다음|차) ?주", words)) is not None:
-        monday = noted - timedelta(days=noted.weekday())
-        return monday + timedelta(days=weekday + 7 * (week[1] in ("다음", "차")))
+        return noted + timedelta(days=weekday - noted.weekday() + 7 * (week[1] in ("다음", "차")))
     ahead = (weekday - noted.weekday()) % 7
     return noted + timedelta(days=ahead) if ahead and not words.startswith("next") else None

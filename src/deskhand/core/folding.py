@@ -147,8 +147,7 @@ def _accepted(before: Task, event: Event, body: ev.TaskAccepted) -> dict[str, ob
 
 
 def _task_edited(_: Task, __: Event, body: ev.TaskEdited) -> dict[str, object]:
-    by = None if body.criteria is None else "owner"
-    said = {"title": body.title, "criteria": body.criteria, "criteria_by": by}
+    said = {"title": body.title, "criteria": body.criteria, "criteria_by": None if body.criteria is None else "owner"}
     return {name: value for name, value in said.items() if value is not None}
 
 
@@ -163,8 +162,7 @@ def _used(before: Task, _: Event, body: ev.StepFinished) -> dict[str, object]:
 
 
 def _artifacts(before: Task, _: Event, body: ev.ArtifactCreated) -> dict[str, object]:
-    others = (other for other in before.artifacts if other.path != body.artifact.path)
-    return {"artifacts": (*others, body.artifact)}
+    return {"artifacts": (*(one for one in before.artifacts if one.path != body.artifact.path), body.artifact)}
 
 
 def _asks(kind: Literal["approval", "question"]) -> _Rule:

@@ -31,6 +31,5 @@ def verdict_of(checks: Sequence[Check], *, unknown_effects: int = 0) -> Outcome:
     failed = tuple(check.name for check in checks if not check.passed)
     if failed:
         return Outcome(state=TaskState.FAILED, verdict=Verdict.NOT_DONE, failed=failed)
-    ours = any(check.ran_by == "runner" for check in checks)
-    believed = ours and not unknown_effects
+    believed = any(check.ran_by == "runner" for check in checks) and not unknown_effects
     return Outcome(state=TaskState.COMPLETED, verdict=Verdict.VERIFIED if believed else Verdict.UNVERIFIED)

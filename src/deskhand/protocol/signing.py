@@ -35,8 +35,7 @@ class Signed(Wire):
 
 def must_sign(risk: Risk, scope: str, hub_trust: Risk) -> bool:
     """Return whether a yes counts only if a trusted device signed it: above ``hub_trust``, or one that stays."""
-    stays = scope == "always" and hub_trust != "high"
-    return stays or _RISKS.index(risk) > _RISKS.index(hub_trust)
+    return (scope == "always" and hub_trust != "high") or _RISKS.index(risk) > _RISKS.index(hub_trust)
 
 
 def fingerprint_of(key: str) -> str:

@@ -91,8 +91,7 @@ def _ending(own: Mapping[str, chat.ToolCallPart], said: str, language: str) -> M
     done = read(moves.Finish, own.get(FINISH)) or moves.Finish(summary="")
     if done.summary:
         return Done(summary=done.summary, outputs=done.outputs, say=said)
-    answered = said and (FINISH in own or not own)
-    return Done(summary=said, outputs=done.outputs) if answered else None
+    return Done(summary=said, outputs=done.outputs) if said and (FINISH in own or not own) else None
 
 
 def said_in(response: chat.ModelResponse) -> str:
@@ -310,8 +309,7 @@ def question(
     rules = text("agent.judge", language=language)
     listed = [f"{number}. {one}" for number, one in enumerate(criteria, start=1)]
     asked = "\n".join([text("agent.judge.criteria", language=language), *listed])
-    left = bytes_max - len(f"{rules}{asked}".encode())
-    share = max(0, left // max(1, len(evidence)) - 200)
+    share = max(0, (bytes_max - len(f"{rules}{asked}".encode())) // max(1, len(evidence)) - 200)
     shown = [fence(one.name, cut(one.text, share, language=language)) for one in evidence]
     return [chat.ModelRequest(parts=[chat.UserPromptPart("\n\n".join([asked, *shown]))], instructions=rules)]
 

@@ -9,7 +9,6 @@ outside itself: the agent builds it anew for every move and feeds it the history
 
 from __future__ import annotations
 
-import difflib
 import re
 import unicodedata
 from collections.abc import Generator, Mapping, Sequence
@@ -82,14 +81,12 @@ def parse_line(given: str, commands: Sequence[CommandInfo]) -> Line:
     """Return the line a text is.
 
     Raises:
-        DeskhandError: ``unknown_command`` with the nearest names; ``invalid`` naming the wrong word and the usage.
+        DeskhandError: ``unknown_command`` (the hub says which are near); ``invalid`` naming the wrong word and the usage.
     """
     name = (given.split() or [""])[0].lstrip("/").casefold()
     known = {command.name: command for command in commands}
     if not given.lstrip().startswith("/") or name not in known:
-        near = difflib.get_close_matches(name, known, n=3, cutoff=0.4) or sorted(known)
-        names = ", ".join(f"/{each}" for each in near)
-        raise DeskhandError(Code.UNKNOWN_COMMAND, f"/{name}; there is {names}", field="text")
+        raise DeskhandError(Code.UNKNOWN_COMMAND, f"/{name}", field="text")
     command, line = known[name], unicodedata.normalize("NFC", given).strip()
     if len(line) > _LINE_CHARS_MAX:
         raise DeskhandError(Code.INVALID, f"the line is longer than {_LINE_CHARS_MAX} characters")
@@ -122,9 +119,7 @@ def _arguments(tokens: Sequence[str], command: CommandInfo) -> tuple[list[str], 
             continue
         name, joined, value = dashed.lstrip("-").partition("=")
         if name not in known:
-            near = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
-            hint = f"; did you mean --{near[0]}" if near else ""
-            raise _invalid(f"unknown option {dashed}{hint}", command, name)
+            raise _invalid(f"unknown option {dashed}", command, name)
         option = known[name]
         if option.metavar and not joined:
             value = rest.pop(0) if rest else ""

@@ -34,11 +34,9 @@ def run(work: Work) -> Plan:
         raise work.stopped(call, turn)
     code, reasons = value["exit_code"], list[str]()
     if code != 0:
-        key = "run.stopped" if code is None else "run.failed"
-        reasons.append(work.say(key, what=shown, code=code))
+        reasons.append(work.say("run.stopped" if code is None else "run.failed", what=shown, code=code))
     for each in objects(value, "refused")[:_FILES_SHOWN_MAX]:
-        path, why = named(words(each, "path")), words(each, "reason")
-        reasons.append(work.say("run.refused", path=path, why=why))
+        reasons.append(work.say("run.refused", path=named(words(each, "path")), why=words(each, "reason")))
     changes, said = objects(value, "changes"), _output(value, work)
     files = list[str]()
     for each in changes[:_FILES_SHOWN_MAX]:
@@ -58,8 +56,7 @@ def _output(value: JsonObject, work: Work) -> list[str]:
     output = words(value, "output").rstrip("\n")
     fence = "`" * max(3, *(len(run) + 1 for run in re.findall("`+", output)), 0)
     said = work.more("run.cut", len(output) - _OUTPUT_CHARS_MAX)
-    shown = f"{fence}\n{output[-_OUTPUT_CHARS_MAX:]}\n{fence}"
-    said.append(shown if output else work.say("run.silent"))
+    said.append(f"{fence}\n{output[-_OUTPUT_CHARS_MAX:]}\n{fence}" if output else work.say("run.silent"))
     return said + [work.say("run.truncated")] * (value.get("truncated") is True)
 
 

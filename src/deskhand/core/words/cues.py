@@ -47,8 +47,7 @@ def scan(lines: Sequence[str], path: str) -> list[Line]:
         start = next((place for place, line in enumerate(lines) if not line.strip()), 0)
     seen = [*(visible(line, path) for line in lines), ""]
     numbered = enumerate(pairwise(seen), 1)
-    found = (section.take(number, *pair) for number, pair in numbered if number > start)
-    return [*filter(None, found)]
+    return [*filter(None, (section.take(number, *pair) for number, pair in numbered if number > start))]
 
 
 def cues_of(words: str) -> frozenset[Cue]:
@@ -91,8 +90,7 @@ class _Section:
         is_next = hit is not None and f"{int(hit[1])}{hit[2]}" == self._next
         if hit and self._next.endswith(hit[2]):
             self._next = ""  # its items have numbers of the same kind
-        is_soft = not is_item and _is_heading(seen, following)
-        if is_next or is_soft or _FORMS["section"].fullmatch(words):
+        if is_next or (not is_item and _is_heading(seen, following)) or _FORMS["section"].fullmatch(words):
             self._next = f"{int(hit[1]) + 1}{hit[2]}" if hit else ""
             name = words.strip(" :：[]#*")
             self._cue = next((Cue(cue) for cue, form in _WORDS["sections"].items() if re.search(form, name)), None)

@@ -96,8 +96,7 @@ def _attachments(whole: str) -> Iterator[re.Match[str]]:
     """References to what has no heading of its own: a short line that begins so."""
     form = _WORDS["computed"]["attachment"]
     short = (line for line in whole.split("\n") if len(line) < _TITLE_CHARS_MAX and line[-1:] != ".")
-    titles = (re.match(rf"(?:{form})(?!\w)", bare(line)) for line in short)
-    there = {_attached(hit) for hit in titles if hit}
+    there = {_attached(hit) for line in short if (hit := re.match(rf"(?:{form})(?!\w)", bare(line)))}
     yield from (hit for hit in re.finditer(form, whole) if _attached(hit) not in there)
 
 

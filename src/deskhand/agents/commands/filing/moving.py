@@ -108,8 +108,7 @@ def _move_all(pairs: Mapping[str, str], work: Work) -> Steps[Done | GiveUp]:
     if work.before is not None:
         return GiveUp(reasons=(work.say("moving.changed_since"),))
     if not 0 < len(pairs) <= _MOVES_MAX:
-        key = "moving.nothing" if not pairs else "moving.too_many"
-        raise StoppedError(work.say(key, path=work.line.operands[0]))
+        raise StoppedError(work.say("moving.too_many" if pairs else "moving.nothing", path=work.line.operands[0]))
     lines = [f"- {named(path)} → {named(to)}" for path, to in pairs.items()]
     lines[_SHOWN_MAX:] = work.more("find.more", len(lines) - _SHOWN_MAX)
     if "dry-run" in work.line.options:

@@ -82,8 +82,7 @@ class Found:
         paths, most = [note.path for note in self.notes], 500
         wanted: JsonObject = {"path": page, **(self.actions or {})}
         batches = (paths[start : start + most] for start in range(0, len(paths), most))
-        told = (self.work.check("actions", page or "", {**wanted, "paths": [*b]}) for b in batches)
-        return (*told,)
+        return tuple(self.work.check("actions", page or "", {**wanted, "paths": [*batch]}) for batch in batches)
 
     def write(self, page: str, key: str, **counts: object) -> Steps[Done]:
         """Write a page of quotes, to be read again."""

@@ -122,7 +122,6 @@ def _shown(group: JsonObject, moved: set[str], work: Work) -> list[str]:
     said = [f"\n**{sized(number(group, 'size'))}** × {len(files)}\n"]
     for place, file in enumerate(files[:_COPIES_SHOWN_MAX]):
         path = words(file, "path")
-        key = "linked" if file.get("linked") else "trashed" if path in moved else "copy"
-        key = key if place else "kept"
+        key = "kept" if not place else "linked" if file.get("linked") else "trashed" if path in moved else "copy"
         said.append(f"- {named(path)} {work.say(f'duplicates.{key}')}".rstrip())
     return said + work.more("find.more", len(files) - _COPIES_SHOWN_MAX)
