@@ -52,7 +52,7 @@ def set_thread_model(facts: Facts, wish: Wish, body: ops.ThreadModel) -> Decisio
     return _about_thread(facts, wish, ev.ThreadModelSet(model=body.model))
 
 
-def erase_thread(facts: Facts, wish: Wish) -> Decision:
+def erase_thread(facts: Facts, wish: Wish, _: object = None) -> Decision:
     """Blank a conversation.
 
     Raises:

@@ -48,7 +48,7 @@ def edit_task(facts: Facts, wish: Wish, body: TaskEdit) -> Decision:
     return said_about(task, wish, ev.TaskEdited(title=body.title, criteria=body.criteria), to=task.runner)
 
 
-def cancel_task(facts: Facts, wish: Wish) -> Decision:
+def cancel_task(facts: Facts, wish: Wish, _: object = None) -> Decision:
     """End a task by its owner's will: the epoch rises, so that its attempt loses the right to speak."""
     task = _unfinished(facts, wish)
     finished = ev.TaskFinished(state=TaskState.CANCELED, changes=task.changes, usage=task.usage, epoch=task.epoch + 1)
@@ -56,13 +56,13 @@ def cancel_task(facts: Facts, wish: Wish) -> Decision:
     return decided(task, *void_waits(task), ended, *_return_folder(facts, task))
 
 
-def pause_task(facts: Facts, wish: Wish) -> Decision:
+def pause_task(facts: Facts, wish: Wish, _: object = None) -> Decision:
     """Stop the clock of a task; its place is kept."""
     task = _legal(_unfinished(facts, wish), TaskState.PAUSED)
     return said_about(task, wish, ev.TaskPaused(), to=task.runner)
 
 
-def resume_task(facts: Facts, wish: Wish) -> Decision:
+def resume_task(facts: Facts, wish: Wish, _: object = None) -> Decision:
     """Let a paused task, or one that waited for a model, go on."""
     task = _unfinished(facts, wish)
     if task.state is not TaskState.PAUSED and task.reason is not QueueReason.NO_MODEL:
@@ -70,7 +70,7 @@ def resume_task(facts: Facts, wish: Wish) -> Decision:
     return said_about(task, wish, ev.TaskResumed())
 
 
-def retry_task(facts: Facts, wish: Wish) -> Decision:
+def retry_task(facts: Facts, wish: Wish, _: object = None) -> Decision:
     """Make a new task of a finished one, linked by ``retry_of``."""
     old = known(facts, Task, wish.task)
     if not old.final:

@@ -29,7 +29,7 @@ from deskhand.protocol.authority import Principal, authorize
 from deskhand.protocol.ops import Op, OpResult, failure_of
 from deskhand.store.log.transaction import SqlTx
 from deskhand.store.opening import SqlStore
-from deskhand.texts import text
+from deskhand.texts import table, text
 
 Handler = Callable[[SqlTx, Wish, Any], Decision]
 _GUESSED = frozenset({Code.ACTION_CHANGED, Code.FORBIDDEN, Code.NOT_FOUND})
@@ -187,10 +187,11 @@ def _emit(tx: SqlTx, draft: Draft, *, ids: Ids, roads: Roads) -> int:
     return event.seq
 
 
-# --- what each op comes to ---------------------------------------------------------------------------------------
+# --- what each op comes to: ``ops.toml`` ---------------------------------------------------------------------------
 
 
-def _post(tx: SqlTx, wish: Wish, body: ops.MessagePost) -> Decision:
+def post(tx: SqlTx, wish: Wish, body: ops.MessagePost) -> Decision:
+    """Take a message with the files that were uploaded for it."""
     files: list[tasks.FileRef] = []
     for name in body.files:
         upload = tx.upload(name, principal=wish.principal.id)
@@ -200,7 +201,8 @@ def _post(tx: SqlTx, wish: Wish, body: ops.MessagePost) -> Decision:
     return conversation.post_message(tx, wish, body, files)
 
 
-def _append_event(tx: SqlTx, wish: Wish, body: ops.EventAppend) -> Decision:
+def append_event(tx: SqlTx, wish: Wish, body: ops.EventAppend) -> Decision:
+    """Append what a runner states; what it says of itself is said in its own name."""
     if body.kind != "runner.advertised":
         return lifecycle.append_event(tx, wish, body)
     said = ev.RunnerAdvertised.from_json(body.body)
@@ -218,20 +220,28 @@ def _append_event(tx: SqlTx, wish: Wish, body: ops.EventAppend) -> Decision:
     return Decision(drafts=tuple(drafts), id=me)
 
 
-def _say(tx: SqlTx, wish: Wish, body: ops.DraftSay | ops.LeaseRenew) -> Decision:
+def say(tx: SqlTx, wish: Wish, body: ops.DraftSay | ops.LeaseRenew) -> Decision:
+    """Hear from a task that is under way, which no event tells."""
     task = known(tx, tasks.Task, wish.task)
     if task.final or task.epoch != body.epoch or wish.thread not in {None, task.thread}:
         raise DeskhandError(Code.STALE_EPOCH, task.id)
     return Decision(id=task.id, task=task.id)
 
 
-def _mark_read(tx: SqlTx, wish: Wish, body: ops.ReadMark) -> Decision:
+def note_presence(_: SqlTx, wish: Wish, __: ops.PresenceNote) -> Decision:
+    """Let a computer say that it is there: who is there is no event."""
+    return Decision(id=wish.principal.id)
+
+
+def mark_read(tx: SqlTx, wish: Wish, body: ops.ReadMark) -> Decision:
+    """Note how far its device saw a thread."""
     thread = conversation.open_thread(tx, wish.thread)
     tx.mark_read(wish.principal.id, thread.id, body.seq)
     return Decision(id=thread.id)
 
 
-def _acknowledge(tx: SqlTx, wish: Wish, body: ops.NotificationAck) -> Decision:
+def acknowledge(tx: SqlTx, wish: Wish, body: ops.NotificationAck) -> Decision:
+    """Note that a device showed a notification, or that it was tapped."""
     tx.acknowledge_delivery(body.delivery, fate=body.fate, device=wish.principal.id)
     return Decision(id=body.delivery)
 
@@ -244,7 +254,7 @@ def _present(tx: SqlTx, kind: type[W], name: str) -> W:
     return found
 
 
-def _admit(tx: SqlTx, wish: Wish, body: ops.DeviceAdmit) -> Decision:
+def admit(tx: SqlTx, wish: Wish, body: ops.DeviceAdmit) -> Decision:
     """Record the yes or no; the device gets its credential when it claims with its own secret (``pairing``)."""
     request = tx.get(objects.PairRequest, body.request)
     if request is None:
@@ -255,7 +265,7 @@ def _admit(tx: SqlTx, wish: Wish, body: ops.DeviceAdmit) -> Decision:
     return _decided(wish, decided, request.id)
 
 
-def _revoke(tx: SqlTx, wish: Wish, body: ops.DeviceRevoke) -> Decision:
+def revoke(tx: SqlTx, wish: Wish, body: ops.DeviceRevoke) -> Decision:
     """Take token, streams, pushes and leases from a device at once (PA-07)."""
     device = _present(tx, objects.Device, body.device)
     if device.id == wish.principal.id:
@@ -267,7 +277,7 @@ def _revoke(tx: SqlTx, wish: Wish, body: ops.DeviceRevoke) -> Decision:
     return Decision(drafts=(*left, revoked), id=device.id)
 
 
-def _certify(tx: SqlTx, wish: Wish, body: ops.DeviceCertify) -> Decision:
+def certify(tx: SqlTx, wish: Wish, body: ops.DeviceCertify) -> Decision:
     """Pass a device's word for another one on; whether it counts is for each computer to see."""
     device = _present(tx, objects.Device, body.device)
     if body.runner != EVERY_RUNNER:
@@ -276,19 +286,21 @@ def _certify(tx: SqlTx, wish: Wish, body: ops.DeviceCertify) -> Decision:
     return _decided(wish, certified, device.id, runner=body.runner)
 
 
-def _put_folder(tx: SqlTx, wish: Wish, body: ops.FolderPutOp) -> Decision:
+def put_folder(tx: SqlTx, wish: Wish, body: ops.FolderPutOp) -> Decision:
+    """Say how widely a folder of a computer may be used."""
     folder, before = objects.Folder.from_json(body.to_json()), tx.get(objects.Folder, body.id)
     if _present(tx, objects.Runner, body.runner).id != (before or folder).runner:
         raise DeskhandError(Code.NOT_FOUND, body.runner, field="runner")
     return _decided(wish, ev.FolderPut(folder=folder), folder.id, runner=body.runner)
 
 
-def _remove_folder(tx: SqlTx, wish: Wish, body: ops.FolderRemove) -> Decision:
+def remove_folder(tx: SqlTx, wish: Wish, body: ops.FolderRemove) -> Decision:
+    """Take a folder away."""
     folder = _present(tx, objects.Folder, body.folder)
     return _decided(wish, ev.FolderRemoved(folder=folder.id), folder.id, runner=folder.runner)
 
 
-def _put_setting(tx: SqlTx, wish: Wish, body: ops.SettingsPut) -> Decision:
+def put_setting(tx: SqlTx, wish: Wish, body: ops.SettingsPut) -> Decision:
     """Change a setting; a ceiling goes down from everywhere, and up only where deskhand is typed."""
     after, stored = settings.checked(body.name, body.value), tx.get(objects.Setting, body.name)
     before = settings.effective({body.name: stored.value} if stored else {}, body.name)
@@ -308,36 +320,12 @@ def _decided(wish: Wish, body: ev.Body, name: str, *, runner: str | None = None)
     return Decision(drafts=(draft,), id=name)
 
 
-_HANDLERS: dict[str, Handler] = {
-    "thread.create": conversation.create_thread,
-    "thread.rename": conversation.rename_thread,
-    "thread.archive": conversation.archive_thread,
-    "thread.mute": conversation.mute_thread,
-    "thread.set_model": conversation.set_thread_model,
-    "thread.erase": lambda tx, wish, _: conversation.erase_thread(tx, wish),
-    "message.post": _post,
-    "task.edit": lifecycle.edit_task,
-    "task.run_as": modelless.run_as,
-    "task.cancel": lambda tx, wish, _: lifecycle.cancel_task(tx, wish),
-    "task.pause": lambda tx, wish, _: lifecycle.pause_task(tx, wish),
-    "task.resume": lambda tx, wish, _: lifecycle.resume_task(tx, wish),
-    "task.retry": lambda tx, wish, _: lifecycle.retry_task(tx, wish),
-    "task.archive": lifecycle.archive_task,
-    "approval.decide": lifecycle.decide_approval,
-    "question.answer": conversation.answer_question,
-    "read.mark": _mark_read,
-    "notification.ack": _acknowledge,
-    "device.admit": _admit,
-    "device.certify": _certify,
-    "device.revoke": _revoke,
-    "folder.put": _put_folder,
-    "folder.remove": _remove_folder,
-    "settings.put": _put_setting,
-    "task.accept": lifecycle.accept_task,
-    "task.suggest": modelless.suggest,
-    "event.append": _append_event,
-    "lease.renew": _say,
-    "presence.note": lambda _, wish, __: Decision(id=wish.principal.id),
-    "draft.say": _say,
+_PLACES = {
+    "conversation": vars(conversation),
+    "lifecycle": vars(lifecycle),
+    "modelless": vars(modelless),
+    "submitting": globals(),
 }
-"""One row for each op of ``protocol.ops.OPS``."""
+_SAID = table("deskhand.hub", "ops.toml")
+_HANDLERS: dict[str, Handler] = {op: _PLACES[place][name] for op, (place, name) in _SAID.items()}
+"""By op; a word of the table that means nothing fails where the program starts."""
