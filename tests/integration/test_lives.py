@@ -230,7 +230,7 @@ async def test_a_home_put_back_in_its_own_place_is_noticed_by_what_the_hub_heard
             await house.reaches(done, TaskState.COMPLETED)
             task = await house.assign("long")
             await until(lambda: house.deed.done[-1] == "long")
-            await until(lambda: laptop.rows.unsent() == 0)
+            await until(lambda: not laptop.rows.outbox())
             before = laptop.rows.incarnation
         _put_back(tmp_path / "backup" / "home", laptop.home)
 

@@ -388,7 +388,7 @@ async def test_a_cancellation_heard_after_a_crash_still_tells_what_is_in_doubt(t
     async with laptop:
         await until(lambda: laptop.hub.kinds(task)[-1] == "message.posted")
     async with laptop:
-        await until(lambda: laptop.rows.unsent() == 0)
+        await until(lambda: not laptop.rows.outbox())
 
     kinds = laptop.hub.kinds(task)
     assert kinds.count("task.finished") == 1
@@ -406,7 +406,7 @@ async def test_a_hub_that_is_away_delays_what_is_said_and_loses_nothing(tmp_path
     async with laptop:
         task = laptop.hub.assign("x", agent="scripted", folder=folder.id)
         seen = await laptop.finish(task)
-        await until(lambda: laptop.rows.unsent() == 0)
+        await until(lambda: not laptop.rows.outbox())
 
     kinds = laptop.hub.kinds(task)
     assert seen.state is TaskState.COMPLETED

@@ -455,7 +455,7 @@ async def test_a_copied_home_sends_nothing_of_the_old_one(tmp_path: Path) -> Non
     folder = laptop.grant()
     await laptop.start()
     laptop.hub.assign("x", agent="scripted", folder=folder.id)
-    await until(lambda: laptop.rows.unsent() and laptop.rows.commits > 2)
+    await until(lambda: laptop.rows.outbox() and laptop.rows.commits > 2)
     first = laptop.rows.incarnation
     await laptop.stop()
     copied = Laptop(tmp_path / "new", [Obedient([WRITE, END])])
@@ -464,7 +464,7 @@ async def test_a_copied_home_sends_nothing_of_the_old_one(tmp_path: Path) -> Non
 
     async with copied:
         await until(lambda: copied.runner and copied.runner.inbox.connected)
-        await until(lambda: copied.rows.unsent() == 0)
+        await until(lambda: not copied.rows.outbox())
 
         assert copied.rows.incarnation != first
         assert copied.open_attempts() == []

@@ -149,7 +149,7 @@ def test_a_computer_that_comes_back_after_its_task_was_canceled_changes_nothing(
         ended = _task(phone)
         head = len(await _log(world))
         world.weather.apart.clear()
-        assert await world.until(lambda: laptop.journal is not None and not laptop.journal.unsent())
+        assert await world.until(lambda: laptop.journal is not None and not laptop.journal.outbox())
         await world.clock.sleep(30)
 
         late = [e for e in (await _log(world))[head:] if e.actor == laptop.name and e.task]

@@ -188,7 +188,7 @@ def test_cancelling_while_an_effect_is_under_way_ends_the_task_once() -> None:
         await world.clock.sleep(120)
         world.weather.apart.clear()
 
-        assert await world.until(lambda: laptop.journal is not None and not laptop.journal.unsent())
+        assert await world.until(lambda: laptop.journal is not None and not laptop.journal.outbox())
         assert _only_task(phone).state is TaskState.CANCELED
         assert any(event.kind == "event.superseded" for event in phone.account.log)
 
@@ -208,7 +208,7 @@ def test_of_a_home_and_its_copy_only_the_newer_works(tmp_path: Path) -> None:
         tasks = phone.account.find
         assert await world.until(lambda: [t for t in tasks(Task) if t.usage.steps == 1] != [])
         world.weather.apart[laptop.name] = True
-        assert await world.until(lambda: laptop.journal is not None and laptop.journal.unsent() > 0)
+        assert await world.until(lambda: laptop.journal is not None and bool(laptop.journal.outbox()))
         clone = Laptop(laptop.name, world.chaos, home=tmp_path, effects=world.effects)
         clone.link = FaultyLink(world.house, laptop.name, world.weather, clone.clock)
         _copy(laptop, clone)
@@ -219,7 +219,7 @@ def test_of_a_home_and_its_copy_only_the_newer_works(tmp_path: Path) -> None:
         clone.boot()
         assert await world.until(lambda: _only_task(phone).state is TaskState.PAUSED)
         assert clone.journal is not None
-        assert clone.journal.unsent() == 0
+        assert not clone.journal.outbox()
         laptop.boot()
         assert await world.until(lambda: laptop.gone, seconds=60)
         phone.want("task.resume", {}, task=_only_task(phone).id)

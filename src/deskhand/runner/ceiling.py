@@ -10,10 +10,10 @@ import fcntl
 import json
 import os
 from collections.abc import Callable, Generator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Final, cast
+from typing import Any, Final, cast
 
 from pydantic import TypeAdapter
 
@@ -52,6 +52,11 @@ class Granted:
     for_op: str | None = None
     task: str | None = None
 
+    @property
+    def as_named(self) -> dict[str, Any]:
+        """Return what the hub hears of it."""
+        return {name: getattr(self, name) for name in ("id", "root", "label", "mode", "marked", "lent_to")}
+
 
 _GRANTED: Final = TypeAdapter(tuple[Granted, ...])
 
@@ -80,11 +85,10 @@ class Ceiling:
 
     def mode(self, folder: str, brief: tasks.Brief) -> objects.FolderMode | None:
         """Return how widely a task may use a folder now; nothing when not at all, or when the file is broken."""
-        try:
+        with suppress(DeskhandError):
             found = self._entry(folder, brief)
-        except DeskhandError:
-            return None
-        return found.mode if found else None
+            return found.mode if found else None
+        return None
 
     def bind(self, folder: str, brief: tasks.Brief) -> Granted | None:
         """Return the grant a task may use, by id or path, and give a one-task grant to this task for good."""

@@ -139,17 +139,14 @@ class Outbox:
         """
         while True:
             self._wake.clear()
-            settled = False
             with passing_over_absence():  # of the hub, or of room on the disk
-                rows = self._journal.outbox()
-                if not rows:
+                if not (rows := self._journal.outbox()):
                     await self._wake.wait()
                     continue
-                settled = await self._send(rows, lost)
-            if settled:
-                self._backoff.reset()
-            else:
-                await self._backoff.wait()
+                if await self._send(rows, lost):
+                    self._backoff.reset()
+                    continue
+            await self._backoff.wait()
 
     async def _send(self, rows: Sequence[OutboxRow], lost: Lost) -> bool:
         """Send one batch; return whether all of it is settled."""

@@ -130,16 +130,7 @@ class Presence:
         except DeskhandError:
             granted = ()
         folders = tuple(
-            Folder(
-                id=one.id,
-                runner=parts.runner,
-                root=one.root,
-                label=one.label,
-                mode=one.mode,
-                marked=one.marked,
-                lent_to=one.lent_to,
-                instructions=self._instructions(Path(one.root)),
-            )
+            Folder(runner=parts.runner, instructions=self._instructions(Path(one.root)), **one.as_named)
             for one in granted
             if one.for_op is None
         )

@@ -22,6 +22,7 @@ from deskhand.secret import mask
 from deskhand.texts import text as text_of
 
 SUMMARY_CHARS_MAX: Final = 500
+_AS_RULED: Final = ("sentence", "action", "action_sha256", "risk", "rule", "why", "pattern", "until")
 
 
 def fact(ids: Ids, body: Body, *, thread: str | None = None, task: str | None = None) -> ops.Op:
@@ -91,17 +92,10 @@ class Voice:
             thread=self._brief.thread,
             runner=self._parts.runner,
             epoch=self._brief.epoch,
-            sentence=ruling.sentence,
-            action=ruling.action,
-            action_sha256=ruling.action_sha256,
             nonce=self._parts.ids.secret(16),
-            risk=ruling.risk,
             scopes=("once", "task", "always") if ruling.pattern else ("once", "task"),
-            rule=ruling.rule,
-            why=ruling.why,
-            pattern=ruling.pattern,
-            until=ruling.until,
             requested_at=self.now,
+            **{name: getattr(ruling, name) for name in _AS_RULED},
         )
 
     def question(self, ask: Ask) -> tasks.Question:

@@ -79,12 +79,11 @@ class Suggester:
 
     def _places(self, brief: Brief) -> Iterator[Granted]:
         """Yield where the task may work: its folder, or for its owner's free words any that is granted to all."""
-        if brief.folder:
-            with suppress(DeskhandError):
+        with suppress(DeskhandError):
+            if brief.folder:
                 granted = self._parts.ceiling.bind(brief.folder, brief)
                 yield from [granted] if granted else []
-        elif brief.trust is Trust.OWNER:
-            with suppress(DeskhandError):
+            elif brief.trust is Trust.OWNER:
                 yield from (one for one in self._parts.ceiling.entries() if one.for_op is None)
 
     def _shown(self, found: Meaning, where: Granted, brief: Brief, name: str) -> Suggestion:

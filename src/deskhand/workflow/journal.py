@@ -257,10 +257,6 @@ class Journal:
 
         await self._do(work)
 
-    def unsent(self) -> int:
-        """Return how many ops wait to be sent."""
-        return self._value("count_unsent") - len(self._acknowledged)
-
     def refused(self) -> list[tuple[str, str]]:
         """Return (op id, code) of what the hub will never take."""
         return [(row.op_id, row.refused) for row in self._rows("refused")]

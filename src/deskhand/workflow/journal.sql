@@ -103,9 +103,6 @@ INSERT INTO outbox (op_id, task, epoch, op) VALUES (:op_id, :task, :epoch, :op);
 SELECT n, task, epoch, op FROM outbox
 WHERE refused IS NULL AND n NOT IN (SELECT value FROM json_each(:taken)) ORDER BY n LIMIT :most;
 
--- count_unsent
-SELECT count(*) FROM outbox WHERE refused IS NULL;
-
 -- forget
 DELETE FROM outbox WHERE n = :n;
 

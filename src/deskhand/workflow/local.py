@@ -9,8 +9,8 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Generator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from typing import Any, TypeVar
 
 from deskhand.errors import Code, DeskhandError
@@ -39,18 +39,14 @@ class LocalWorkflow:
     @asynccontextmanager
     async def open(self) -> AsyncGenerator[None]:
         """Accept work until the block ends, then stop every driver; what they did is in the journal."""
-        failed: Exception | None = None
-        async with self._group:
-            try:
-                yield
-            except Exception as error:  # noqa: BLE001 - it goes on as itself, not inside a group
-                failed = error
-            finally:
-                self._closing = True
-                for running in self._running.values():
-                    running.cancel()
-        if failed is not None:
-            raise failed
+        with _alone():
+            async with self._group:
+                try:
+                    yield
+                finally:
+                    self._closing = True
+                    for running in self._running.values():
+                        running.cancel()
 
     @property
     def under_way(self) -> frozenset[AttemptKey]:
@@ -104,9 +100,16 @@ async def together(*works: Coroutine[Any, Any, R]) -> list[R]:
     Raises:
         Exception: the first error of any of them, alone.
     """
-    try:
+    with _alone():
         async with asyncio.TaskGroup() as group:
             running = [group.create_task(work) for work in works]
+    return [task.result() for task in running]
+
+
+@contextmanager
+def _alone() -> Generator[None]:
+    """Raise the first error of several as itself."""
+    try:
+        yield
     except BaseExceptionGroup as several:
         raise several.exceptions[0] from None
-    return [task.result() for task in running]

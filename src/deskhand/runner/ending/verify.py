@@ -70,7 +70,7 @@ async def evidence_of(paths: Sequence[str], checks: Sequence[Check], scope: Scop
     files = [path for path in dict.fromkeys(paths) if _size(path, scope)][:EVIDENCE_FILES_MAX]
     found = [ports.Evidence(name=one.name, text=one.evidence) for one in checks]
     for path in files:
-        said = (await _read(path, scope, gate)).text
+        said = (await _looked(_reading(path), scope, gate)).text
         cut = " […]" if len(said) > EVIDENCE_FILE_CHARS_MAX else ""
         found.append(ports.Evidence(name=path, text=said[:EVIDENCE_FILE_CHARS_MAX] + cut))
     return found
@@ -84,7 +84,7 @@ async def _broken(path: str, scope: Scope, gate: Gate) -> Check | None:
         name = "missing" if size is None else "empty"
         why = gate.say(f"check.output_{name}.evidence", where=scope.place.results.root)
     elif not (why := await denied(path, scope, gate)) and opens:
-        result = await _read(path, scope, gate)
+        result = await _looked(_reading(path), scope, gate)
         fine = result.outcome == "ok" or result.value.get("code") == str(Code.TOO_LARGE)
         why = "" if fine else result.text or result.outcome
     return _check(gate.say(f"check.output_{name}", name=path), why) if why else None
@@ -101,10 +101,6 @@ async def denied(path: str, scope: Scope, gate: Gate) -> str:
 
 def _reading(path: str) -> ports.ToolCall:
     return ports.ToolCall(tool=READ, arguments={"path": path, "from": "results"}, title=path)
-
-
-async def _read(path: str, scope: Scope, gate: Gate) -> ports.ToolResult:
-    return await _looked(_reading(path), scope, gate)
 
 
 async def _looked(call: ports.ToolCall, scope: Scope, gate: Gate) -> ports.ToolResult:

@@ -70,9 +70,7 @@ class Made:
     missing: tuple[str, ...]
 
 
-def make_backup(
-    home: Path, target: Path, *, now: str, who: JsonObject, told: Callable[[int, int], None] = lambda _, __: None
-) -> Made:
+def make_backup(home: Path, target: Path, *, now: str, who: JsonObject) -> Made:
     """Write a backup of a home into one file.
 
     Args:
@@ -80,7 +78,6 @@ def make_backup(
         target: the file, replaced when it is there.
         now: when this backup is made.
         who: which account and which local runner the home belongs to; no secrets.
-        told: called with how many files are written, and of how many.
 
     Raises:
         DeskhandError: ``not_found`` where there is no hub; ``store_damaged``, ``disk_full``, ``unavailable``.
@@ -101,11 +98,10 @@ def make_backup(
         with written(target) as tar:
             for name in (MANIFEST, *own):
                 add(tar, name, copies / name)
-            for done, name in enumerate(named, start=1):
+            for name in named:
                 place = f"blobs/{name[:2]}/{name[2:4]}/{name}"
                 if add(tar, place, home / place) != name:
                     missing.append(name)
-                told(done, len(named))
     return Made(
         path=target,
         events=sum(accounts.values()),

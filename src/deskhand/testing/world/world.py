@@ -203,7 +203,7 @@ class World:
         phones = [phone for phone in self.phones if not phone.gone]
         laptops = [laptop for laptop in self.laptops if not laptop.gone]
         found += [p.name for p in phones if p.outbox or p.cursor != head]
-        found += [j.name for j in laptops if j.journal is None or j.journal.unsent()]
+        found += [j.name for j in laptops if j.journal is None or j.journal.outbox()]
         return found + (["a delivery"] if await store.next_delivery_at() else [])
 
     async def _admit(self, one: Machine, role: Role, number: int) -> None:
