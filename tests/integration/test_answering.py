@@ -11,12 +11,14 @@ import httpx
 import pytest
 
 from deskhand.clock import stamp
+from deskhand.hub.http.app import RULES
 from deskhand.limits import APPROVAL_TRIES_MAX
 from deskhand.ports import Draft
 from deskhand.protocol.events import ApprovalRequested, QuestionAsked, TaskAccepted, TaskAssigned
 from deskhand.protocol.objects import Role
 from deskhand.protocol.tasks import Action, Approval, Brief, Question, Task
 from deskhand.protocol.wire import sha256_of
+from deskhand.store.safe import Safe
 from tests.rim import JSON, Rim, open_rim
 
 RUNNER = "run_laptop"
@@ -176,3 +178,25 @@ async def test_only_the_owner_decides_about_the_owners_computer(waiting: Waiting
 
     assert said in {"forbidden", "not_found"}
     assert await waiting.state() == "open"
+
+
+async def test_a_viewer_reads_no_secret_and_no_more_than_a_person_may(waiting: Waiting) -> None:
+    """IS-08: in all that a viewer's session can get there is no secret, no way in and none of its pieces."""
+    rim = waiting.rim
+    device, token = await rim.device(Role.VIEWER, "page")
+    kept = Safe(rim.home).put("OPENAI_API_KEY", "sk-" + "v" * 40).reveal()
+    viewer = rim.client((await rim.device(Role.VIEWER))[1])
+    routes = [name.partition(" ")[2] for name, rule in RULES.items() if rule.roles and name.startswith("GET ")]
+    plain = [one for one in routes if "{" not in one and "stream" not in one]
+
+    answers = [await viewer.get(one) for one in plain]
+    writes = [
+        await viewer.post("/v1/tasks", json={"text": "x"}, headers=JSON),
+        await viewer.post("/v1/pair/invites", json={}, headers=JSON),
+        await viewer.delete(f"/v1/devices/{device}"),
+    ]
+
+    read = "".join(one.text for one in answers)
+    assert sum(one.status_code == 200 for one in answers) >= len(plain) // 2
+    assert not [one for one in (kept, token, rim.owner.token, "dhs_") if one in read]
+    assert [one.status_code for one in writes] == [403] * 3

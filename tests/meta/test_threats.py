@@ -6,8 +6,8 @@ from deskhand.testing import promises as threats
 
 COUNTED = ("AU", "OR", "PA", "IS", "FS", "RO", "SH", "NE", "PI", "AP", "SE", "UP", "SS")
 NEVER_WITHOUT = ("FS", "SH", "AP", "AU", "PA")
-NOT_THERE_YET = {"AU-09", "AU-10", "PA-09", "AP-07", "AP-14"}
-"""Cases of what this product does not have: recovery codes, webhooks, discovery, channels."""
+NOT_THERE_YET = {"AU-09"}
+"""Cases of what this product does not have: recovery codes."""
 
 
 def test_four_of_five_cases_are_held_by_a_test() -> None:
