@@ -16,7 +16,7 @@ from deskhand.protocol.objects import FolderMode
 from deskhand.protocol.wire import JsonObject
 from deskhand.runner.gate import Gate, Scope
 from deskhand.testing.memory_folder import MemoryFolder
-from deskhand.tools.fetching import links_in
+from deskhand.tools.outward import links_in
 from deskhand.tools.registry import standard_tools
 from tests import papers
 from tests.driven import offloaded, place_of

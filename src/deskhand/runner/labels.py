@@ -13,7 +13,7 @@ from deskhand.permissions.facts import label_of, together
 from deskhand.protocol.tasks import Label
 from deskhand.protocol.wire import JsonObject
 from deskhand.tools.builtin import paths_in
-from deskhand.tools.fetching import FETCH, links_in
+from deskhand.tools.outward import FETCH, links_in
 
 _LOOKED_AT_MAX: Final = 10_000
 

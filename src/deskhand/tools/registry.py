@@ -18,7 +18,7 @@ from deskhand.egress.broker import Broker
 from deskhand.ports import Effect, Offload, Tool, ToolInfo
 from deskhand.protocol import wishes
 from deskhand.protocol.wire import JsonObject
-from deskhand.tools import changing, fetching, reading, shell
+from deskhand.tools import changing, outward, reading
 from deskhand.tools.apart.asking import Apart
 from deskhand.tools.builtin import BuiltIn, W, Work
 from deskhand.tools.checks import Checks
@@ -72,12 +72,11 @@ def standard_tools(
 
     told = partial(tool, source="own")  # nothing comes back but what the agent said itself
     reader, trash = reading.Reader(offload=offload, apart=Apart()), changing.Trash(clock or SystemClock())
-    broker = broker or Broker()
-    web, commands = fetching.Fetching(reader, broker), shell.Shell(broker)
+    beyond = outward.Outward(reader, broker or Broker())
     tabling = Tabling(reader)
     again = Checks(reader, tabling)
     undo = Undoing(checkpoints=checkpoints, trash=trash)
-    asking = {"spelled": web.address, "reachable": web.listed, "kind": "fetch", "source": "web"}
+    asking = {"spelled": beyond.address, "reachable": beyond.listed, "kind": "fetch", "source": "web"}
     moved_all = partial(changing.move_files, again=True)
     tools = (
         tool(wishes.ListFiles, reading.list_files),
@@ -102,10 +101,10 @@ def standard_tools(
         tool(wishes.CheckQuotes, again.check_quotes),
         tool(wishes.CheckActions, again.check_actions),
         tool(wishes.CheckFiles, again.check_files),
-        tool(wishes.CheckExit, shell.check_exit),
+        tool(wishes.CheckExit, outward.check_exit),
         tool(wishes.CheckReport, again.check_table, name="check_report"),
         tool(wishes.UndoFiles, undo.undo_files, "idempotent", shows=undo.shown_undo),
-        tool(wishes.RunCommand, commands.run_command, "idempotent", spelled=commands.command_line),
-        tool(wishes.FetchUrl, web.fetch_url, "idempotent", **asking),
+        tool(wishes.RunCommand, beyond.run_command, "idempotent", spelled=beyond.command_line),
+        tool(wishes.FetchUrl, beyond.fetch_url, "idempotent", **asking),
     )
     return {tool.name: tool for tool in tools}
