@@ -133,18 +133,6 @@ def test_what_cannot_be_is_said_and_asked_again(desk: Desk) -> None:
     assert config(desk)["runner"] == {"keep_awake": True}
 
 
-def test_the_tab_key_completes_a_path(desk: Desk) -> None:
-    """As a shell would, one folder after the other."""
-    with at_a_terminal(desk) as terminal:
-        terminal.until("Which folder")
-        terminal.until("› ")
-        os.write(terminal.handle, b"~/Doc\tWo\t\n")
-        terminal.answer(("2 ask first", "3"))
-        safe(terminal)
-
-    assert granted(desk) == [(str(desk.home.parent / "Documents" / "Work"), "workspace")]
-
-
 def test_it_is_asked_once(desk: Desk) -> None:
     """No folder is an answer too; the next start goes on with what was said."""
     with at_a_terminal(desk) as terminal:

@@ -94,22 +94,6 @@ def suggested(hub: Client, name: str, *, after: int) -> Obj:
     return hub.one("tasks", name)
 
 
-def choose(hub: Client, task: Obj, wanted: str) -> Obj:
-    """Run a suggestion of a task, bound to exactly what stands in this very object; return the result.
-
-    Raises:
-        DeskhandError: ``not_found``; what the hub says.
-    """
-    from deskhand.protocol.wire import sha256_of
-
-    for one in task.get("suggestions", []):
-        if one["id"] == wanted:
-            shown = sha256_of({**one, "preview_sha256": ""})
-            body = {"suggestion": wanted, "preview_sha256": shown}
-            return hub.op("task.run_as", body, task=str(task["id"]))
-    raise DeskhandError(Code.NOT_FOUND, wanted, field="SUGGESTION")
-
-
 def stuck(task: Obj) -> bool:
     """Whether only a person or a model can move the task on."""
     if task["state"] == "queued":

@@ -248,9 +248,14 @@ def retry(name: str) -> int:
 
 def choose(name: str, suggestion: str) -> int:
     """Run a suggested command instead of waiting for a model."""
+    from deskhand.protocol.wire import sha256_of
+
     hub = client()
-    task = hub.one("tasks", name)
-    return speak.done(follow.choose(hub, task, suggestion), "choose.done")
+    for one in hub.one("tasks", name).get("suggestions", []):
+        if one["id"] == suggestion:  # bound to exactly what stands in this very object
+            body = {"suggestion": suggestion, "preview_sha256": sha256_of({**one, "preview_sha256": ""})}
+            return speak.done(hub.op("task.run_as", body, task=name), "choose.done")
+    raise DeskhandError(Code.NOT_FOUND, suggestion, field="SUGGESTION")
 
 
 def undo(name: str, *, turn: int | None = None, force: bool = False, yes: bool = False) -> int:
@@ -294,8 +299,7 @@ def decided(name: str, decision: str, scope: str, reason: str | None = None, *, 
     sure = speak.say("approve.sure" if high else "undo.sure")
     if (high or careful) and not speak.confirm(sure, default=not speak.asks):
         return None
-    body: Obj = {"approval": named, "decision": decision, "scope": scope, "action_sha256": shown}
-    body |= {"reason": reason} if reason else {}
+    body: Obj = {"approval": named, "decision": decision, "scope": scope, "action_sha256": shown, "reason": reason}
     try:
         return hub.op("approval.decide", body)
     except Refusal as refusal:

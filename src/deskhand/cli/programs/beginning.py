@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
-from contextlib import suppress
-from importlib import import_module
 from pathlib import Path
 
 from deskhand import __version__
@@ -83,15 +81,6 @@ def _grant(home: Path, path: Path) -> None:
 
 
 def _folder() -> str:
-    """Ask for a folder; the tab key completes its path where the terminal knows how."""
     usual = _USUAL if Path(_USUAL).expanduser().is_dir() else ""
-    with suppress(ImportError):  # not on every system
-        readline = import_module("readline")
-        readline.set_completer_delims("\n")
-        readline.parse_and_bind("tab: complete")
-    speak.out(speak.say("up.folder", usual=usual or "–"))
-    try:
-        said = input("› ").strip() or usual
-    except EOFError:
-        raise KeyboardInterrupt from None
+    said = speak.ask(speak.say("up.folder", usual=usual or "–"), default=usual)
     return "" if said in {"-", "–"} else said

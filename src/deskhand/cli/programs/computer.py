@@ -54,7 +54,9 @@ async def open_runner(
     sandbox = await choose_sandbox(state, clock=clock, offload=offload)
     agent, live = CommandAgent(offload=offload), Live()
     async with AsyncExitStack() as held:
-        journal = await held.enter_async_context(_journal(state / JOURNAL, ids))
+        writer = ThreadWriter(engine.open_sqlite(state / JOURNAL))
+        held.push_async_callback(writer.close)
+        journal = Journal(engine=engine.open_sqlite_reader(state / JOURNAL), writer=writer, ids=ids)
         kept, broker = _checkpoints(home, journal), way_out(home, journal, clock)
         tools = standard_tools(offload=offload, clock=clock, broker=broker, checkpoints=kept)
         how = {"computer": who.name, "language": language}
@@ -104,19 +106,6 @@ async def open_runner(
         yield runner
 
 
-@asynccontextmanager
-async def _journal(path: Path, ids: Ids) -> AsyncGenerator[Journal]:
-    """Hold the journal's one writer and what reads it."""
-    writing, reading = engine.open_sqlite(path), engine.open_sqlite_reader(path)
-    writer = ThreadWriter(writing)
-    try:
-        yield Journal(engine=reading, writer=writer, ids=ids)
-    finally:
-        await writer.close()
-        reading.dispose()
-        writing.dispose()
-
-
 def _checkpoints(home: Path, journal: Journal) -> Checkpoints:
     def under_way(task: str) -> bool:
         attempt = journal.latest(task)
@@ -150,5 +139,4 @@ def computer_name(said: str | None) -> str:
 
 
 def _documents() -> Path:
-    said: str = setting("runner.documents").value
-    return Path(said).expanduser() if said else user_documents_path()
+    return Path(setting("runner.documents").value or user_documents_path()).expanduser()

@@ -14,6 +14,7 @@ import logging
 import os
 import shutil
 import signal
+from asyncio.subprocess import PIPE
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from importlib import import_module
@@ -96,17 +97,14 @@ async def _keep_awake(works: Callable[[], bool]) -> None:
     while program:
         await clock.sleep(_LOOK_SECONDS)
         if works():
-            ours, theirs = os.pipe()
-            child = await asyncio.create_subprocess_exec(
-                program, *_INHIBIT.split(), stdin=ours, env={"PATH": os.defpath}
-            )
-            os.close(ours)
+            command, env = (program, *_INHIBIT.split()), {"PATH": os.defpath}
+            child = await asyncio.create_subprocess_exec(*command, stdin=PIPE, env=env)
             try:
                 while works() and child.returncode is None:
                     await clock.sleep(_LOOK_SECONDS)
             finally:
-                os.close(theirs)
-                program = None if await child.wait() else program
+                await child.communicate(b"")  # its input is at its end
+                program = None if child.returncode else program
     _log.warning("power.may_sleep")
 
 

@@ -95,32 +95,26 @@ def _settled(
         if (home / name).is_file():  # what is true of this computer now, its ceiling too
             make_folder((prepared / name).parent)
             shutil.copy2(home / name, prepared / name)
-    backup_at = str(manifest["made_at"])
     journal = prepared / "runner" / JOURNAL
-    with ExitStack() as ending:
-        hub = engine.open_sqlite(prepared / opening.FILE)
-        ending.callback(hub.dispose)
-        schema.prepare_sqlite(hub, prepared / opening.FILE, clock)
-        told = settle(hub, clock, ids, backup_at=backup_at, before=home / opening.FILE, here=here)
-        if journal.is_file():
-            opened = engine.open_sqlite(journal)
-            ending.callback(opened.dispose)
-            with opened.begin() as connection:
-                settle_journal(connection)
+    hub = engine.open_sqlite(prepared / opening.FILE)  # nothing of it stays open
+    schema.prepare_sqlite(hub, prepared / opening.FILE, clock)
+    told = settle(hub, clock, ids, backup_at=str(manifest["made_at"]), before=home / opening.FILE, here=here)
+    if journal.is_file():
+        with engine.open_sqlite(journal).begin() as connection:
+            settle_journal(connection)
     return told, known
 
 
 def _new_here(prepared: Path, manifest: JsonObject, ids: Ids) -> Credential | None:
     """Give a new computer its own way in: a new owner, and the runner of the backup under a new token."""
     account = str(manifest["account"])
-    owner = LocalDevice(account=account, device=ids.new("dev"), token=new_token(ids))
-    write_device(prepared / OWNER_FILE, owner)
+    write_device(prepared / OWNER_FILE, LocalDevice(account=account, device=ids.new("dev"), token=new_token(ids)))
     runner = cast("JsonObject | None", manifest.get("runner"))
     if not runner:
         return None
-    token, name, device = new_token(ids), str(runner["name"]), str(runner["device"])
-    here = LocalDevice(account=account, device=device, token=token, name=name)
+    who = authority.Principal(
+        account=account, id=str(runner["device"]), role=objects.Role.RUNNER, name=str(runner["name"])
+    )
+    here = LocalDevice(account=account, device=who.id, token=new_token(ids), name=who.name)
     write_device(prepared / RUNNER_FILE, here)
-    role = objects.Role.RUNNER
-    principal = authority.Principal(account=account, id=device, role=role, name=name)
-    return Credential(token_sha256=bearer_sha256(token), principal=principal, kind="runner")
+    return Credential(token_sha256=bearer_sha256(here.token), principal=who, kind="runner")
