@@ -87,9 +87,7 @@ def _trust() -> tuple[str, str]:
     trust = Trust(home=home(), runner=str(known.get("device", "")), clock=SystemClock())
     level = said if said != "auto" else "high" if (home() / OWNER_FILE).exists() else "low"
     keys = trust.fingerprints()
-    who = ", ".join(f"{key} {trust.known()[key].get('device', '')}".strip() for key in keys) or speak.say(
-        "doctor.nobody"
-    )
+    who = ", ".join(f"{key} {trust.known()[key]['device']}".strip() for key in keys) or speak.say("doctor.nobody")
     pinned = str(known.get("hub") or "")
     if pinned and Client(url=str(known["url"])).mark() != pinned:
         raise DeskhandError(Code.HUB_CHANGED, str(known["url"]))

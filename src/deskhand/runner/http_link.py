@@ -143,24 +143,23 @@ class HttpLink:
             said = strict_json(answer.content)
             mark = hub_of(said.get("hub"), nonce) if isinstance(said, dict) else ""
         if mark != self._pinned.hub:
-            raise self._other("")
+            raise self._absence()
 
-    def _absence(self, error: httpx.TransportError) -> DeskhandError:
-        """Return what it means that nothing came: nobody is there, or somebody without the right certificate."""
-        cause: BaseException | None = error
-        while cause is not None and not isinstance(cause, ssl.SSLCertVerificationError):
+    def _absence(self, error: BaseException | None = None) -> DeskhandError:
+        """Return what it means that nothing came: nobody is there, or without an error or certificate somebody else.
+
+        Of that whoever is at this computer is told once.
+        """
+        cause = error
+        while cause and not isinstance(cause, ssl.SSLCertVerificationError):
             cause = cause.__cause__ or cause.__context__
-        if cause is not None:
-            return self._other(f"certificate: {cause.verify_message}")
-        return DeskhandError(Code.HUB_UNREACHABLE, type(error).__name__)
-
-    def _other(self, why: str) -> DeskhandError:
-        """Return that it is not our hub; whoever is at this computer is told once."""
-        error = DeskhandError(Code.HUB_CHANGED, why)
+        if error and not cause:
+            return DeskhandError(Code.HUB_UNREACHABLE, type(error).__name__)
+        other = DeskhandError(Code.HUB_CHANGED, f"certificate: {cause.verify_message}" if cause else "")
         if not self._told:
-            self._told = True
-            self._pinned.tell(error)
-        return error
+            self._pinned.tell(other)
+        self._told = True
+        return other
 
 
 def _frame(fields: dict[str, str]) -> Frame | None:
