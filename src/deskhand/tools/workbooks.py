@@ -13,16 +13,13 @@ from collections.abc import Iterable, Iterator, Sequence
 from datetime import date, datetime, time
 from decimal import Decimal
 from itertools import chain, islice, zip_longest
-from typing import Final
-
-from openpyxl import Workbook, load_workbook
-from openpyxl.cell import WriteOnlyCell
-from openpyxl.styles import Font
-from openpyxl.utils import get_column_letter
-from openpyxl.worksheet._write_only import WriteOnlyWorksheet
+from typing import TYPE_CHECKING, Final
 
 from deskhand.errors import Code, DeskhandError
 from deskhand.tools.tables.reading import Column, is_missing, places, value_of
+
+if TYPE_CHECKING:
+    from openpyxl.worksheet._write_only import WriteOnlyWorksheet
 
 CELL_CHARS_MAX: Final = 32_000
 UNPACKED_BYTES_MAX: Final = 512 * 1024**2
@@ -49,6 +46,9 @@ def build(sheets: Iterable[tuple[str, Iterable[Sequence[Value]]]]) -> bytes:
 
     A number that a cell cannot hold exactly becomes text.
     """
+    from openpyxl import Workbook
+    from openpyxl.utils import get_column_letter
+
     book = Workbook(write_only=True)
     for title, values in sheets:
         # Three letters less than may be: a name that stands twice gets a number.
@@ -86,6 +86,8 @@ def cells(data: bytes) -> dict[str, list[list[Value]]]:
     Raises:
         DeskhandError: ``unsupported_type`` for what is no workbook, ``too_large``.
     """
+    from openpyxl import load_workbook
+
     found: dict[str, list[list[Value]]] = {}
     left = CELLS_READ_MAX
     try:
@@ -126,6 +128,9 @@ def _made(page: WriteOnlyWorksheet, said: Value) -> object:
         form += "%" * isinstance(said, Percent)
     if form is None and not isinstance(said, Bold):
         return value
+    from openpyxl.cell import WriteOnlyCell
+    from openpyxl.styles import Font
+
     made = WriteOnlyCell(page, value=value)
     made.number_format = form or "General"
     made.font = Font(bold=isinstance(said, Bold))

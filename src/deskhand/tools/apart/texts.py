@@ -23,6 +23,7 @@ from typing_extensions import override
 from deskhand.errors import Code, DeskhandError
 from deskhand.protocol.wire import JsonObject
 from deskhand.tools.decoding import decode
+from deskhand.tools.workbooks import cells
 
 if TYPE_CHECKING:
     from pypdf import PageObject
@@ -60,8 +61,6 @@ def answer(question: JsonObject, paths: list[str]) -> JsonObject:
 
 def sheets(paths: list[str]) -> JsonObject:
     """Return ``{sheets: {name: csv}}`` of a workbook, those with something in them."""
-    from deskhand.tools.workbooks import cells
-
     found = JsonObject()
     for name, rows in cells(_read(paths[0])).items():
         filled = [row for row in rows if any(cell is not None for cell in row)]
@@ -129,8 +128,6 @@ def _docx(data: bytes, notes: list[str]) -> Iterator[str]:
 
 
 def _xlsx(data: bytes, notes: list[str]) -> Iterator[str]:
-    from deskhand.tools.workbooks import cells
-
     sheets = cells(data)
     notes.append(f"xlsx, {len(sheets)} sheets")
     for name, rows in sheets.items():

@@ -30,6 +30,8 @@ from deskhand.tools.reading import Reader
 from deskhand.tools.tables.reading import Column, Table, amount, is_missing
 from deskhand.tools.tables.reading import read as read_table
 from deskhand.tools.tables.shaping import Grid, Made, shape
+from deskhand.tools.workbooks import CELLS_READ_MAX, Bold, build, exact, neutral, table_rows
+from deskhand.tools.writing.reporting import report
 
 _Tables = list[tuple[str, Table]]
 _W = TypeVar("_W")
@@ -105,8 +107,6 @@ def made_of(wish: wishes.WriteTable | wishes.CheckTable, tables: _Tables) -> Mad
         DeskhandError: ``invalid`` for a kind that is not known, and what shaping raises.
     """
     if isinstance(wish, wishes.WriteReport | wishes.CheckReport):
-        from deskhand.tools.writing.reporting import report
-
         return report(*tables[0], wish.shape, language=wish.language)
     grid = shape(tables, wish.shape)
     return Made(grid=grid, data=_made(wish.path, grid, _TABLES))
@@ -147,8 +147,6 @@ def _word(wish: wishes.WriteDocument) -> bytes:
 
 
 def _workbook(wish: wishes.WriteDocument) -> bytes:
-    from deskhand.tools.workbooks import Bold, build
-
     tables = ((one.name, *one.rows) for one in _tables(wish))
     return build(
         (name, [[Bold(said) if isinstance(said, str) else said for said in head], *rows])
@@ -157,8 +155,6 @@ def _workbook(wish: wishes.WriteDocument) -> bytes:
 
 
 def _delimited(wish: wishes.WriteDocument) -> bytes:
-    from deskhand.tools.workbooks import neutral
-
     one, *more = _tables(wish)
     if more:
         raise DeskhandError(Code.INVALID, "a csv holds one table", field="tables")
@@ -183,8 +179,6 @@ def _tables(wish: wishes.WriteDocument) -> list[wishes.DocumentTable]:
 
 
 def _sheet(grid: Grid) -> bytes:
-    from deskhand.tools.workbooks import CELLS_READ_MAX, build, table_rows
-
     if len(grid.columns) * len(grid.rows) > CELLS_READ_MAX:
         detail = f"more than {CELLS_READ_MAX:,} cells; take .csv for so many"
         raise DeskhandError(Code.TOO_LARGE, detail, field="path")
@@ -193,7 +187,6 @@ def _sheet(grid: Grid) -> bytes:
 
 def _separated(grid: Grid, *, delimiter: str) -> bytes:
     """Leave cells as they are written; only what is no value is made harmless."""
-    from deskhand.tools.workbooks import neutral
 
     def cell(said: str, column: Column) -> str:
         return said if is_missing(said) or amount(said, column.style) else neutral(said)
@@ -211,8 +204,6 @@ def _markdown(grid: Grid) -> bytes:
 
 def _json(grid: Grid) -> bytes:
     """Return a list of objects; what a double holds exactly is a number."""
-    from deskhand.tools.workbooks import exact, table_rows
-
     names, *rows = ([*map(exact, row)] for row in table_rows(grid.columns, grid.rows))
     said = [dict(zip(names, row, strict=True)) for row in rows]
     written = json.dumps(said, ensure_ascii=False, indent=1, default=str)
