@@ -24,7 +24,7 @@ from deskhand.core.delivery import (
 )
 from deskhand.core.settings import REGISTRY, checked, effective
 from deskhand.errors import DeskhandError
-from deskhand.protocol.objects import Delivery, Presence
+from deskhand.protocol.objects import Delivery, Presence, Setting
 from deskhand.protocol.tasks import Question, Task
 from deskhand.protocol.wire import Json
 from deskhand.texts import LANGUAGES, text
@@ -250,3 +250,10 @@ def test_where_a_tap_leads() -> None:
     """To the task, its conversation, the computers or the beginning."""
     assert Announcement(kind="test", tag="x").url_path == "/"
     assert Announcement(kind="failed", tag="x", thread="thr_1").url_path == "/#/threads/thr_1"
+
+
+def test_a_setting_that_is_a_list_is_read_as_it_was_stored() -> None:
+    """R15: what a page switched off is still switched off after a restart."""
+    stored = Setting(id="notify.off", value=["finished dev_1"], changed_at=stamp(NOON), changed_by="dev_1")
+
+    assert Setting.from_json(stored.to_json()) == stored

@@ -12,7 +12,7 @@ from pydantic import Field
 
 from deskhand.limits import NAME_CHARS_MAX
 from deskhand.protocol.signing import Risk, Signed
-from deskhand.protocol.wire import At, JsonObject, Wire
+from deskhand.protocol.wire import At, Json, Wire
 
 Surface = Literal["page", "cli", "http", "agent", "hub", "channel"]
 Marked = Literal["mine", "mixed"]
@@ -217,7 +217,7 @@ class Setting(Wire):
     """One setting of the account; its schema is in the registry."""
 
     id: str
-    value: JsonObject | str | int | bool | None = None
+    value: Json = None
     changed_at: At
     changed_by: str
 

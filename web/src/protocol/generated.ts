@@ -638,7 +638,7 @@ export interface SandboxInfo {
 /** One setting of the account; its schema is in the registry. */
 export interface Setting {
   id: string;
-  value?: Record<string, JsonValue> | string | number | boolean;
+  value?: JsonValue;
   changed_at: string;
   changed_by: string;
 }
