@@ -55,6 +55,7 @@ nightly: tools ## hours of it: 2,000 kills, ten minutes of kills, 1,000 power cu
 	@$(PY) -m tests.powercut --cuts 1000
 	@$(PY) -m deskhand.testing.seeds --tasks 1000000
 	@N_BACKUPS=100 $(PY) -m pytest -q tests/contract/test_backup.py -k under_load
+	@N_LIARS=100 $(PY) -m pytest -q tests/scenario/test_lying_hub.py -k no_effect
 	@$(PY) -m deskhand.testing.promises $(FIGURES) && $(PY) -m deskhand.testing.docs
 
 promises: export DESKHAND_FIGURES = $(FIGURES)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections import Counter
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -17,7 +18,9 @@ from deskhand.testing.world.patching import patched
 from deskhand.testing.world.world import Outcome, simulate
 
 SIZE = 0.25
-WORLDS = 20
+WORLDS = int(os.environ.get("N_LIARS", "8"))
+"""As many as show every lie several times; the night plays more."""
+SEEDS = 20
 SEEN = 9
 """Where each bug was found last time; only a shortcut."""
 LIES = {
@@ -29,7 +32,7 @@ LIES = {
 }
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(900)
 def test_a_lying_hub_has_no_effect_above_what_it_is_believed() -> None:
     """R18, AP-13, SE-07, PA-03, PA-05: over seeds, nothing happens that no person tapped; what they tapped happens."""
     outcomes = [play(seed) for seed in range(WORLDS)]
@@ -87,7 +90,7 @@ def believes_certificates() -> AbstractContextManager[None]:
 def test_a_computer_that_looks_less_closely_is_found(bug: Callable[[], AbstractContextManager[None]]) -> None:
     """A world in which lies cannot reach anything proves nothing: with each of these, one of them does."""
     with bug():
-        found = next((seed for seed in (SEEN, *range(WORLDS)) if play(seed).violations), None)
+        found = next((seed for seed in (SEEN, *range(SEEDS)) if play(seed).violations), None)
 
     assert found is not None
 
