@@ -38,8 +38,7 @@ def touched(event: Event) -> tuple[Key, ...]:
     body = body_of(event)
     if body is None:
         return ()
-    named = [(kind, _name(kind, event, body)) for kind in _TOUCHED[type(body)]]
-    keys = [(kind, name) for kind, name in named if name]
+    keys = [(kind, name) for kind in _TOUCHED[type(body)] if (name := _name(kind, event, body))]
     folders = body.folders if isinstance(body, ev.RunnerAdvertised) else ()
     return (*keys, *((Folder, folder.id) for folder in folders))
 
@@ -57,7 +56,10 @@ def fold(key: Key, before: Wire | None, event: Event) -> Wire | None:
     if body is None:
         return before
     if isinstance(body, ev.RunnerAdvertised) and kind is Folder:
-        return _folder_advertised(before, next(one for one in body.folders if one.id == name))
+        said = next(one for one in body.folders if one.id == name)
+        # Never wider than what the hub had narrowed.
+        narrowed = isinstance(before, Folder) and {"state": before.state, "mode": narrower(before.mode, said.mode)}
+        return said.but(**narrowed) if narrowed else said
     if (begun := _BEGINS.get((type(body), kind))) is not None:
         return begun(event, body)
     rule = _CHANGES.get((type(body), kind))
@@ -108,13 +110,6 @@ for begins in ev.EVENTS.values():
 
 def _thread(event: Event, *, title: str) -> Thread:
     return Thread(id=event.thread or "", title=title, created_at=event.at, updated_at=event.at, created_by=event.actor)
-
-
-def _folder_advertised(before: Wire | None, said: Folder) -> Folder:
-    """Take what the runner says, but never wider than what the hub had narrowed."""
-    if not isinstance(before, Folder):
-        return said
-    return said.but(state=before.state, mode=narrower(before.mode, said.mode))
 
 
 def _rule(kind: type[Wire], said: Mapping[str, Any], worked_out: _Rule | None) -> _Rule:

@@ -62,8 +62,6 @@ def authorize_fields(principal: Principal, body: MessagePost) -> None:
     Raises:
         DeskhandError: ``forbidden`` naming the field.
     """
-    if principal.role is Role.OWNER:
-        return
     for field in OWNER_FIELDS:
-        if getattr(body, field):
+        if principal.role is not Role.OWNER and getattr(body, field):
             raise DeskhandError(Code.FORBIDDEN, field, field=field)

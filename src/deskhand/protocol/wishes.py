@@ -163,10 +163,15 @@ class QueryTable(Reading):
     sql: Annotated[str, Field(max_length=20_000)] = Field(default="", description="One SELECT.")
 
 
-class Write(Wish):
-    """Without ``replace`` an existing file stays, and the same bytes again are done already."""
+class OnPath(Wish):
+    """What is done to one name."""
 
     path: RelPath
+
+
+class Write(OnPath):
+    """Without ``replace`` an existing file stays, and the same bytes again are done already."""
+
     replace: bool = Field(default=False, description="Must be true to replace a file that exists.")
 
 
@@ -180,7 +185,7 @@ class WriteFile(Write):
     content: Content = Field(description="The whole text of the file.")
 
 
-class EditFile(Wish):
+class EditFile(OnPath):
     """Replace one passage of a text file; its encoding and line ends stay.
 
     Read the file first. The old text must stand in it exactly once: copy it exactly, without line numbers, and take
@@ -188,21 +193,18 @@ class EditFile(Wish):
     Example: {"path": "plan.md", "old": "Owner: nobody", "new": "Owner: Mira"}
     """
 
-    path: RelPath
     old: Passage = Field(description="The passage as it stands now.")
     new: Content = Field(description="What is to stand there instead; empty deletes it.")
 
 
-class MakeDirectory(Wish):
+class MakeDirectory(OnPath):
     """Make a directory with its parents; one that exists is fine.
 
     Example: {"path": "reports/2026"}
     """
 
-    path: RelPath
 
-
-class MoveFile(Wish):
+class MoveFile(OnPath):
     """Move or rename a file or directory; the new name must be free, its directory is made if needed.
 
     Example: {"path": "draft.md", "to": "archive/draft.md"}
@@ -210,7 +212,6 @@ class MoveFile(Wish):
 
     about = ("path", "to")
 
-    path: RelPath
     to: RelPath = Field(description="The new path inside the folder.")
 
 
@@ -223,13 +224,11 @@ class MoveFiles(Wish):
     to: Paths
 
 
-class TrashFile(Wish):
+class TrashFile(OnPath):
     """Put a file or directory into the trash of its folder. Nothing is deleted: it can be moved back from there.
 
     Example: {"path": "old.md"}
     """
-
-    path: RelPath
 
 
 class UndoFiles(Wish):
@@ -364,10 +363,9 @@ class CheckActions(Check):
     done: bool = False
 
 
-class FileFact(Wish):
+class FileFact(OnPath):
     """What is said of a file: its content's hash, its size, the words of a line, or that it is ``gone``."""
 
-    path: RelPath
     sha256: Hash = ""
     size: Annotated[int, Field(ge=0)] | None = None
     line: LineNumber | None = None

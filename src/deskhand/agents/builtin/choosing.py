@@ -49,8 +49,7 @@ class Offer:
     @property
     def info(self) -> ModelInfo:
         """Return what others are told of it; never its key or address."""
-        tokens, label = self.context_tokens, self.label
-        return ModelInfo(name=self.name, source=self.source, label=label, context_tokens=tokens)
+        return ModelInfo(name=self.name, source=self.source, label=self.label, context_tokens=self.context_tokens)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

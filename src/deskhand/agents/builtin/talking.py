@@ -47,12 +47,8 @@ def tool_of(name: str, wish: type[Wire]) -> ToolDefinition:
     return ToolDefinition(name=name, description=said, parameters_json_schema=schema)
 
 
-OWN: Final = (
-    tool_of(PLAN, moves.SetPlan),
-    tool_of(ASK, moves.AskPerson),
-    tool_of(FINISH, moves.Finish),
-    tool_of(GIVE_UP, moves.Surrender),
-)
+_WISHES: Final = {PLAN: moves.SetPlan, ASK: moves.AskPerson, FINISH: moves.Finish, GIVE_UP: moves.Surrender}
+OWN: Final = tuple(map(tool_of, _WISHES, _WISHES.values()))
 W = TypeVar("W", bound=Wire)
 
 
@@ -67,7 +63,7 @@ def move_of(response: chat.ModelResponse, *, language: str = "en") -> Move | Non
     if response.finish_reason == "length":
         return None
     own = {call.tool_name: call for call in reversed(response.tool_calls)}
-    wanted = [one for one in response.tool_calls if one.tool_name not in (PLAN, ASK, FINISH, GIVE_UP)]
+    wanted = [one for one in response.tool_calls if one.tool_name not in _WISHES]
     planned = read(moves.SetPlan, own.get(PLAN))
     plan, criteria = (planned.steps, planned.criteria) if planned else (None, ())
     ending = None if wanted else _ending(own, said, language)
