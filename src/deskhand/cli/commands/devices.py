@@ -239,6 +239,11 @@ def archive_thread(name: str) -> int:
     return speak.answer(client().op("thread.archive", {"archived": True}, thread=name))
 
 
+def mute_thread(thread: str, *, off: bool = False) -> int:
+    """Send no notifications about a conversation, or again."""
+    return speak.answer(client().op("thread.mute", {"muted": not off}, thread=thread))
+
+
 @contextmanager
 def _though_hub_is_away() -> Generator[None]:
     """Go on with a word about it: the grant stands in the runner's own file."""

@@ -60,6 +60,11 @@ def unset_setting(name: str) -> int:
     return _put(name, None)
 
 
+def set_notify(what: str, value: str) -> int:
+    """Change how notifications are sent."""
+    return set_setting(f"notify.{what}", value)
+
+
 def _put(name: str, value: Value | None) -> int:
     """Put a value where it belongs, or the default in its place, and say what holds now."""
     spec = spec_of(name)
