@@ -78,8 +78,7 @@ def post_message(facts: Facts, wish: Wish, body: ops.MessagePost, files: Sequenc
         DeskhandError: ``not_found``, ``illegal_state``, ``folder_unknown``, ``unknown_command``, ``forbidden``.
     """
     authorize_fields(wish.principal, body)
-    question = facts.get(Question, body.to) if body.to else None
-    meant = body.meant or ("answer" if question else "task")
+    meant = body.meant or ("answer" if body.to and facts.get(Question, body.to) else "task")
     if meant == "answer":
         return answer_question(facts, wish, ops.QuestionAnswer(question=body.to or "", answer=body.text))
     return _steer(facts, wish, body, files) if meant == "steer" else _delegate(facts, wish, body, files)

@@ -53,9 +53,7 @@ def order_of(cells: Iterable[str]) -> Order | None:
     if day_first and month_first:
         return None
     unclear = any(hit["mark"] != "." and hit["a"] != hit["b"] for hit in found)
-    if unclear and not day_first and not month_first:
-        return "either"
-    return "month" if month_first else "day"
+    return "month" if month_first else "either" if unclear and not day_first else "day"
 
 
 def made(year: str, month: str, day: str) -> date | None:

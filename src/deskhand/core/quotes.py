@@ -82,8 +82,7 @@ def cut(words: str, *, at: int, limit: int = 400) -> str:
     end = start + limit
     if end < len(words):
         end = words.rfind(" ", start + limit // 2, end) + 1 or end
-    shown = words[start:end].strip()
-    return f"{CUT} " * (start > 0) + shown + f" {CUT}" * (end < len(words))
+    return f"{CUT} " * (start > 0) + words[start:end].strip() + f" {CUT}" * (end < len(words))
 
 
 def stands_in(quoted: str, line: str, path: str) -> bool:

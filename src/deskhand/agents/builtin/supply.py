@@ -116,7 +116,7 @@ class Supply:
         """Know nothing yet."""
         self._wanted, self._look_for, self.own, self._clock = wanted, look, own, clock
         self._found = Findings()
-        self._looked_at: float | None = None
+        self._looked_at = float("-inf")
         self._served: dict[str, Offer] = {}
 
     async def models(self) -> tuple[ModelInfo | None, tuple[str, ...]]:
@@ -137,7 +137,7 @@ class Supply:
             self._served[offer.name] = await self.own.serve(offer)
         elif offer.name.startswith("ollama:") and offer.context_tokens is None:
             await asyncio.to_thread(wake, offer)
-            self._looked_at = None
+            self._looked_at = float("-inf")
             await self._look()
 
     def choose(self, brief: Brief) -> Offer:
@@ -158,8 +158,7 @@ class Supply:
         wanted, now = self._found.wanted, self._clock.monotonic()
         with suppress(DeskhandError):  # of a file that somebody is writing just now
             wanted = self._wanted()
-        due = self._looked_at is None or now - self._looked_at >= LOOK_SECONDS
-        if due or wanted != self._found.wanted:
+        if now - self._looked_at >= LOOK_SECONDS or wanted != self._found.wanted:
             self._looked_at = now
             self._found = await asyncio.to_thread(self._look_for, wanted)
         return self._found

@@ -283,11 +283,10 @@ def _heard(turn: Turn) -> Iterable[str]:
 
 def _short(arguments: JsonObject, room: int, language: str) -> JsonObject:
     """Return arguments of which each is cut to a part of the room; a long list becomes the text it was."""
-    share = max(1, room // max(1, len(arguments)))
     short: JsonObject = {}
     for name, value in arguments.items():
         said = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-        kept = cut(said, share, language=language)
+        kept = cut(said, room // len(arguments) or 1, language=language)
         short[name] = value if kept == said else kept
     return short
 

@@ -96,8 +96,7 @@ def _ranked(said: str, commands: tuple[CommandInfo, ...]) -> list[tuple[float, C
     """Return how near each command is: how much its nearest example has in common with what was said, then two more."""
     asked, ranked = _grams(said), list[tuple[float, CommandInfo]]()
     for command, texts in _told(commands).items():
-        shares = (len(asked & of) / math.sqrt(len(asked) * len(of) or 1) for of in texts)
-        best, *others = sorted(shares, reverse=True)
+        best, *others = sorted((len(asked & of) / math.sqrt(len(asked) * len(of) or 1) for of in texts), reverse=True)
         ranked.append((best + _MOST["near"] * sum(others[:2]), command))
     return sorted(ranked, key=lambda one: -one[0])
 

@@ -192,10 +192,9 @@ def _named(pattern: str, file: _File, n: int) -> str:
     stem = file.path.stem
     if "{date" in pattern:
         stem = stem.replace(file.day, "").strip(" -_") or stem
-    values = {"name": stem, "date": file.day}
 
     def field(found: re.Match[str]) -> str:
-        word = found["word"] and values[found["word"]]
+        word = found["word"] and {"name": stem, "date": file.day}[found["word"]]
         cases = {"lower": str.lower, "upper": str.upper}
         return cases.get(found["case"], str)(word or f"{n:{found['digits'] or ''}}")
 

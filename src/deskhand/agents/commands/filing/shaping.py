@@ -42,10 +42,9 @@ def report(work: Work) -> Plan:
     """Write, add up again."""
     by = work.option("by")
     work = work.about(by or work.line.operands[0])
-    wanted = work.name_for("report.xlsx", ".xlsx")
     shape: JsonObject = {"by": [by] if by else [], "count": work.say("table.rows")}
     given: JsonObject = {"tables": {"paths": [*work.line.operands]}, "shape": shape, "language": work.language}
-    return (yield from _made(work, "write_report", wanted, given, "report.done"))
+    return (yield from _made(work, "write_report", work.name_for("report.xlsx", ".xlsx"), given, "report.done"))
 
 
 def merge(work: Work) -> Plan:
