@@ -246,7 +246,7 @@ def settle_delivery(
     changes = {
         "fate": case((acknowledged, _d.fate), else_=fate),
         "reason": reason,
-        "attempts": _d.attempts + (fate not in _UNTRIED),
+        "attempts": _d.attempts + int(fate not in _UNTRIED),
         "next_try_at": case((acknowledged, None), else_=next_try_at),
     }
     mine = update(tables.deliveries).filter_by(account=account, id=name)
