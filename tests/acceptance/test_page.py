@@ -12,8 +12,8 @@ from typing import Any, cast
 import pytest
 from playwright.async_api import Browser, Locator, Page, async_playwright, expect
 
-from deskhand.ports import View
-from deskhand.protocol.objects import Device
+from deskhand.protocol.authority import Principal
+from deskhand.protocol.objects import Device, Role
 from tests.acceptance.stage import Computer, Stage, stage
 from tests.needs import chromium_path
 
@@ -346,5 +346,5 @@ async def expect_devices(here: Stage, count: int) -> None:
 
 
 async def _events(here: Stage) -> list[Any]:
-    view = View(account=here.rim.owner.account, owner=True)
+    view = Principal(account=here.rim.owner.account, id="dev_any", role=Role.OWNER)
     return list((await here.rim.hub.store.events(view, after=0, limit=500)).events)

@@ -22,7 +22,6 @@ from deskhand.ports import (
     Notice,
     PlannedDelivery,
     PushSubscription,
-    View,
 )
 from deskhand.protocol.authority import Principal
 from deskhand.protocol.events import ArtifactCreated, DeviceAdded, MessagePosted, TaskCreated, ThreadCreated, body_of
@@ -36,7 +35,7 @@ from deskhand.testing.memory_store import open_memory_disk, open_memory_store
 
 A, B = "acc_a", "acc_b"
 PHONE = "dev_phone"
-OWNER = View(account=A, owner=True)
+OWNER = Principal(account=A, id="dev_any", role=Role.OWNER)
 PAGE = Origin(surface="page", device=PHONE)
 START = datetime(2026, 11, 22, 10, 0, 0, tzinfo=UTC)
 

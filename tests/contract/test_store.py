@@ -10,9 +10,10 @@ from typing import NoReturn
 import pytest
 
 from deskhand.errors import Code, DeskhandError
-from deskhand.ports import Committed, View
+from deskhand.ports import Committed
+from deskhand.protocol.authority import Principal
 from deskhand.protocol.events import TaskMoved, ThreadErased, ThreadRenamed
-from deskhand.protocol.objects import Device, Presence, Thread
+from deskhand.protocol.objects import Device, Presence, Role, Thread
 from deskhand.protocol.ops import Op, OpResult
 from deskhand.protocol.tasks import Artifact, Task, TaskState
 from deskhand.store.log.transaction import SqlTx
@@ -41,7 +42,7 @@ from tests.contract.storing import (
     upload,
 )
 
-STRANGER = View(account=B, owner=True)
+STRANGER = Principal(account=B, id="dev_any", role=Role.OWNER)
 pytestmark = pytest.mark.timeout(60)
 
 
@@ -266,9 +267,9 @@ async def test_a_view_skips_what_is_not_for_it_and_says_how_far_it_looked(box: B
         said("last hidden", audience="owner"),
     )
 
-    owner = await box.store.events(replace(OWNER, owner=True), after=2, limit=10)
-    member = await box.store.events(replace(OWNER, owner=False), after=2, limit=10)
-    runner = await box.store.events(replace(OWNER, runner="run_1"), after=0, limit=10)
+    owner = await box.store.events(OWNER, after=2, limit=10)
+    member = await box.store.events(replace(OWNER, role=Role.MEMBER), after=2, limit=10)
+    runner = await box.store.events(replace(OWNER, id="run_1", role=Role.RUNNER), after=0, limit=10)
     first = await box.store.events(OWNER, after=2, limit=1)
 
     assert [event.seq for event in owner.events] == [3, 4, 5, 6]

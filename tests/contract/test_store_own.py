@@ -9,9 +9,10 @@ import pytest
 
 from deskhand.errors import Code, DeskhandError
 from deskhand.limits import PUSH_SUBSCRIPTIONS_PER_DEVICE, UPLOAD_BYTES_MAX, UPLOAD_QUOTA_BYTES
-from deskhand.ports import Joining, View
+from deskhand.ports import Joining
+from deskhand.protocol.authority import Principal
 from deskhand.protocol.events import DeviceRevoked
-from deskhand.protocol.objects import Presence
+from deskhand.protocol.objects import Presence, Role
 from deskhand.store.log.transaction import SqlTx
 from tests.contract.storing import (
     PHONE,
@@ -32,7 +33,7 @@ from tests.contract.storing import (
     upload,
 )
 
-STRANGER = View(account=B, owner=True)
+STRANGER = Principal(account=B, id="dev_any", role=Role.OWNER)
 pytestmark = pytest.mark.timeout(60)
 
 

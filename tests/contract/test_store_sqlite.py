@@ -18,7 +18,7 @@ from sqlalchemy import Connection, Engine, event, text
 
 from deskhand.errors import Code, DeskhandError
 from deskhand.ports import Committed
-from deskhand.protocol.objects import Thread
+from deskhand.protocol.objects import Role, Thread
 from deskhand.protocol.tasks import Task
 from deskhand.store.engine import open_sqlite, open_sqlite_reader, require_full
 from deskhand.store.log.reading import verify_inside
@@ -286,7 +286,7 @@ async def test_every_read_uses_an_index(path: Path) -> None:
 
 async def read_everything(store: SqlStore) -> None:
     """Ask everything the loop asks."""
-    for view in (OWNER, replace(OWNER, owner=False), replace(OWNER, runner="run_1")):
+    for view in (OWNER, replace(OWNER, role=Role.MEMBER), replace(OWNER, id="run_1", role=Role.RUNNER)):
         await store.events(view, after=0, limit=10)
         await store.thread_events(view, "thr_1", before=9, limit=10)
     await store.get(A, Thread, "thr_1")

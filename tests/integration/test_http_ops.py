@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from deskhand.limits import OPS_PER_BATCH_MAX
-from deskhand.ports import View
+from deskhand.protocol.authority import Principal
 from deskhand.protocol.objects import Role
 from tests.rim import Rim, code_of, open_rim, thread_op
 
@@ -59,7 +59,7 @@ async def test_a_certificate_is_passed_on_only_for_devices_and_computers_that_th
         ),
     )
     page = await rim.hub.store.events(
-        View(account=rim.owner.account, owner=False, runner="run_any"), after=0, limit=100
+        Principal(account=rim.owner.account, id="run_any", role=Role.RUNNER), after=0, limit=100
     )
 
     codes = [one.get("error", {}).get("code") for one in results]

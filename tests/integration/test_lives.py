@@ -17,7 +17,7 @@ from deskhand.hub.app import Hub, Participant
 from deskhand.hub.credentials import admit
 from deskhand.ids import Ids
 from deskhand.permissions.rules import Kind
-from deskhand.ports import Done, Effect, Move, Place, ToolResult, Turn, View
+from deskhand.ports import Done, Effect, Move, Place, ToolResult, Turn
 from deskhand.protocol.authority import Principal
 from deskhand.protocol.objects import Device, Role, Runner
 from deskhand.protocol.ops import Op, OpResult
@@ -33,7 +33,7 @@ CLOCK = SystemClock()
 IDS = Ids(CLOCK)
 ACCOUNT = "acc_1"
 OWNER = Principal(account=ACCOUNT, id="dev_owner", role=Role.OWNER)
-OWNER_VIEW = View(account=ACCOUNT, owner=True)
+OWNER_VIEW = Principal(account=ACCOUNT, id="dev_any", role=Role.OWNER)
 ME = Principal(account=ACCOUNT, id="run_laptop", role=Role.RUNNER)
 
 

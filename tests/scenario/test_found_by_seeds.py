@@ -5,8 +5,10 @@ from __future__ import annotations
 from deskhand.hub import streaming
 from deskhand.hub.streaming import Listener
 from deskhand.limits import HEARTBEAT_SECONDS, STREAM_BUFFER_EVENTS
-from deskhand.ports import Committed, View
+from deskhand.ports import Committed
+from deskhand.protocol.authority import Principal
 from deskhand.protocol.events import Event
+from deskhand.protocol.objects import Role
 from deskhand.testing.world.loop import VirtualLoop
 
 
@@ -17,7 +19,7 @@ def _committed(seq: int) -> Committed:
 
 def test_a_slow_reader_that_was_cut_gets_nothing_after_the_event_it_missed() -> None:
     """R5: seed 61; one that drained its buffer after the cut got later events and never asked for the lost one."""
-    listener = Listener(principal="phone", view=View(account="acc", owner=True))
+    listener = Listener(reader=Principal(account="acc", id="phone", role=Role.OWNER))
     for seq in range(1, STREAM_BUFFER_EVENTS + 2):
         listener.offer(_committed(seq))
 
@@ -32,7 +34,7 @@ def test_a_slow_reader_that_was_cut_gets_nothing_after_the_event_it_missed() -> 
 def test_an_event_that_comes_in_the_moment_of_a_heartbeat_is_not_passed_over() -> None:
     """R5: seed 136; a heartbeat that was due named the event that was just committed, and the event was skipped."""
     loop = VirtualLoop()
-    listener = Listener(principal="phone", view=View(account="acc", owner=True))
+    listener = Listener(reader=Principal(account="acc", id="phone", role=Role.OWNER))
 
     async def first_event() -> int | None:
         loop.call_later(HEARTBEAT_SECONDS, listener.offer, _committed(1))

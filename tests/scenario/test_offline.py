@@ -8,8 +8,9 @@ from datetime import timedelta
 import pytest
 
 from deskhand.clock import stamp, unstamp
-from deskhand.ports import View
+from deskhand.protocol.authority import Principal
 from deskhand.protocol.events import Event
+from deskhand.protocol.objects import Role
 from deskhand.protocol.tasks import Task, TaskState
 from deskhand.protocol.wire import JsonObject
 from deskhand.testing.promises import note
@@ -45,7 +46,7 @@ def _task(phone: Phone) -> Task:
 
 async def _log(world: World) -> tuple[Event, ...]:
     assert world.house.store is not None
-    view = View(account=ACCOUNT, owner=True)
+    view = Principal(account=ACCOUNT, id="dev_any", role=Role.OWNER)
     return (await world.house.store.events(view, after=0, limit=500)).events
 
 

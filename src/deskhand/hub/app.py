@@ -19,7 +19,6 @@ from deskhand.hub.credentials import Throttle
 from deskhand.hub.delivering import Courier, Reminder, Roads
 from deskhand.hub.pairing import Pairing
 from deskhand.hub.presence import Attendance
-from deskhand.hub.streaming import view_of
 from deskhand.hub.submitting import Submitter, dispatch
 from deskhand.hub.timing import Alarm, Sweeper
 from deskhand.ids import Ids
@@ -101,8 +100,7 @@ class Hub:
 
     async def sync(self, principal: Principal, *, after: int, limit: int, wait: float) -> Page:
         """Return the next events as one page; with none, wait up to ``wait`` seconds for some."""
-        view = view_of(principal)
-        page = await self.store.events(view, after=after, limit=limit)
+        page = await self.store.events(principal, after=after, limit=limit)
         if page.events or wait <= 0:
             return page
         with suppress(TimeoutError):
@@ -110,7 +108,7 @@ class Hub:
                 async for frame in self.stream(principal, after=page.looked_at):
                     if frame.kind == "event":
                         break
-        return await self.store.events(view, after=after, limit=limit)
+        return await self.store.events(principal, after=after, limit=limit)
 
     async def snapshot(self, principal: Principal) -> bytes:
         """Return where a device starts from, as JSON: the cursor, and the objects it shows first.

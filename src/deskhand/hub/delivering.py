@@ -202,7 +202,7 @@ class Courier(_OfNotices):
         thread = await self.store.get(account, Thread, told.thread) if told.thread else None
         person = known.same_person(told.device)
         readers = await self.store.readers(account, told.thread) if told.thread and told.seq else {}
-        mine = [one for one in known.screens if one.principal in person]
+        mine = [one for one in known.screens if one.reader.id in person]
         link = known.links.get(told.tag)
         said = core.verdict(
             told,

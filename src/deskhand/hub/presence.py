@@ -102,9 +102,9 @@ class Attendance(Rounds):
 
     def _changed(self, listener: Listener, streams: int) -> None:
         """Follow the streams of a runner: one was opened, or one ended and so many are left."""
-        if listener.view.runner is None:
+        if listener.reader.role is not authority.Role.RUNNER:
             return
-        who, now = (listener.view.account, listener.view.runner), self.clock.monotonic()
+        who, now = (listener.reader.account, listener.reader.id), self.clock.monotonic()
         if listener.ended is None:
             self._links[who] = _Link(acknowledged=listener.acknowledged, quiet=now, heard_at=self.at())
         elif streams == 0 and who in self._links:

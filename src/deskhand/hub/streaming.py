@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 from deskhand import limits
 from deskhand.errors import Code, DeskhandError
-from deskhand.ports import Committed, Frame, View
+from deskhand.ports import Committed, Frame
 from deskhand.protocol.authority import Principal, Role
 from deskhand.protocol.ops import DraftSay, Op
 from deskhand.protocol.wire import JsonObject
@@ -26,14 +26,13 @@ _WATCHING = {Role.OWNER, Role.MEMBER, Role.VIEWER}
 
 @dataclass(eq=False, slots=True)
 class Listener:
-    """One open stream: its view, what waits for it, and why it must end.
+    """One open stream: its reader, what waits for it, and why it must end.
 
     ``live`` is the thread whose drafts it shows; ``acknowledged`` tells whether the other side's system took all that
     was sent. A page keeps its stream (its ``screen``) only while it is visible.
     """
 
-    principal: str
-    view: View
+    reader: Principal
     live: str | None = None
     waiting: deque[Frame] = field(default_factory=deque[Frame])
     woken: asyncio.Event = field(default_factory=asyncio.Event)
@@ -46,8 +45,7 @@ class Listener:
         """Take an event that was committed, or be cut; who was cut gets nothing more, or misses the one between."""
         if self.ended is None:
             event, self.head = committed.event, committed.event.seq
-            seen = self.view.sees(audience=committed.audience, runner=committed.runner)
-            if seen and not self.hint(Frame(kind="event", seq=event.seq, event=event)):
+            if committed.seen_by(self.reader) and not self.hint(Frame(kind="event", seq=event.seq, event=event)):
                 self.end("slow")
 
     def hint(self, frame: Frame) -> bool:
@@ -91,13 +89,13 @@ class Streams:
 
     def screens(self, account: str) -> list[Listener]:
         """Return the pages that somebody has before them, as far as one can tell from here."""
-        near = (one for one in self._listeners if one.view.account == account and one.screen)
+        near = (one for one in self._listeners if one.reader.account == account and one.screen)
         return [one for one in near if one.ended is None and one.acknowledged()]
 
     def tell(self, account: str, frame: Frame, *, live: str | None = None) -> None:
         """Send what is no event to every person who looks at the account, or only at one live thread of it."""
         for one in self._listeners:
-            if one.view.account == account and one.view.runner is None and live in {None, one.live}:
+            if one.reader.account == account and one.reader.role is not Role.RUNNER and live in {None, one.live}:
                 one.hint(frame)
 
     def say(self, account: str, op: Op) -> None:
@@ -127,8 +125,7 @@ class Streams:
         Ends in ``rate_limited`` with too many streams of one principal, in ``unauthorized`` when revoked.
         """
         listener = Listener(
-            principal=principal.id,
-            view=view_of(principal),
+            reader=principal,
             live=live if principal.role in _WATCHING else None,
             acknowledged=acknowledged or (lambda: True),
             screen=screen,
@@ -153,7 +150,7 @@ class Streams:
 
     async def _past(self, listener: Listener, *, after: int) -> AsyncGenerator[Frame]:
         """Say first which log this is and how long, then what is in it after the cursor."""
-        page = await self._store.events(listener.view, after=after, limit=limits.LIST_LIMIT_MAX)
+        page = await self._store.events(listener.reader, after=after, limit=limits.LIST_LIMIT_MAX)
         log: JsonObject = {"incarnation": page.incarnation, "head": page.head}
         if after > page.head:
             yield Frame(kind="reset", seq=page.head, data=log)
@@ -165,16 +162,16 @@ class Streams:
             if not page.more:
                 break
             after = page.looked_at
-            page = await self._store.events(listener.view, after=after, limit=limits.LIST_LIMIT_MAX)
+            page = await self._store.events(listener.reader, after=after, limit=limits.LIST_LIMIT_MAX)
         yield Frame(kind="heartbeat", seq=page.looked_at)
 
     def _listen(self, listener: Listener) -> None:
-        open_already, account = len(self._of(listener)), listener.view.account
+        open_already, account = len(self._of(listener)), listener.reader.account
         if open_already >= limits.STREAMS_PER_PRINCIPAL_MAX:
             raise DeskhandError(Code.RATE_LIMITED, "streams", retry_after_seconds=5)
         self._listeners.append(listener)
         self._on_presence(listener, open_already + 1)
-        if listener.view.runner is not None:
+        if listener.reader.role is Role.RUNNER:
             for watched in [thread for owner, thread in self._drafts if owner == account]:
                 listener.put(Frame(kind="watch", data={"thread": watched, "on": True}))
         self._watch(listener)
@@ -183,8 +180,8 @@ class Streams:
 
     def _watch(self, changed: Listener) -> None:
         """Tell computers when a thread begins to be watched, or nobody watches it any more."""
-        account, thread = changed.view.account, changed.live
-        near = [one for one in self._listeners if one.view.account == account]
+        account, thread = changed.reader.account, changed.live
+        near = [one for one in self._listeners if one.reader.account == account]
         on = any(one.live == thread for one in near)
         if thread is None or on == ((account, thread) in self._drafts):
             return
@@ -193,13 +190,13 @@ class Streams:
         else:
             del self._drafts[account, thread]
         for listener in near:
-            if listener.view.runner is not None:
+            if listener.reader.role is Role.RUNNER:
                 listener.hint(Frame(kind="watch", data={"thread": thread, "on": on}))
 
-    def _of(self, reader: Listener) -> list[Listener]:
+    def _of(self, other: Listener) -> list[Listener]:
         """Return the open streams of the same principal."""
-        me = (reader.view.account, reader.principal)
-        return [one for one in self._listeners if (one.view.account, one.principal) == me]
+        me = (other.reader.account, other.reader.id)
+        return [one for one in self._listeners if (one.reader.account, one.reader.id) == me]
 
     def _fan_out(self, committed: Sequence[Committed]) -> None:
         for one in committed:
@@ -210,16 +207,10 @@ class Streams:
                     del drafts[message]
             revoked = event.body.get("device") if event.kind == "device.revoked" else None
             for listener in self._listeners:
-                if listener.view.account == one.account:
+                if listener.reader.account == one.account:
                     listener.offer(one)
-                    if listener.principal == revoked:
+                    if listener.reader.id == revoked:
                         listener.end("revoked")
-
-
-def view_of(principal: Principal) -> View:
-    """Return which events a principal may see of its account."""
-    runner = principal.id if principal.role is Role.RUNNER else None
-    return View(account=principal.account, owner=principal.role is Role.OWNER, runner=runner)
 
 
 async def _present(listener: Listener, *, cursor: int) -> AsyncGenerator[Frame]:

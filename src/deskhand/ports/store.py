@@ -11,7 +11,7 @@ from typing import Final, Literal, Protocol, TypeVar
 
 from deskhand import limits
 from deskhand.core.drafting import EVERY_RUNNER, Audience
-from deskhand.protocol.authority import Principal
+from deskhand.protocol.authority import Principal, Role
 from deskhand.protocol.events import Event
 from deskhand.protocol.objects import Delivery
 from deskhand.protocol.ops import Op, OpResult
@@ -71,21 +71,6 @@ class Link(Protocol):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class View:
-    """Which events a reader may see: a person by role, a runner only what is addressed to it."""
-
-    account: str
-    owner: bool
-    runner: str | None = None
-
-    def sees(self, *, audience: str, runner: str | None) -> bool:
-        """Return whether an event of this audience belongs in the view."""
-        if self.runner is not None:
-            return runner in (self.runner, EVERY_RUNNER)
-        return self.owner or audience == "account"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Committed:
     """An event after its commit, with whom it is for; what fan-out gets."""
 
@@ -94,10 +79,16 @@ class Committed:
     audience: Audience
     runner: str | None
 
+    def seen_by(self, reader: Principal) -> bool:
+        """Return whether it is for a reader: a person by role, a runner only what is addressed to it."""
+        if reader.role is Role.RUNNER:
+            return self.runner in (reader.id, EVERY_RUNNER)
+        return reader.role is Role.OWNER or self.audience == "account"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Page:
-    """Events of a view. ``looked_at`` is the seq up to which the log was read, hidden rows included.
+    """Events that a reader may see. ``looked_at`` is the seq up to which the log was read, hidden rows included.
 
     ``head`` is the log's last seq, ``incarnation`` its name: under another name the same numbers are other events.
     """

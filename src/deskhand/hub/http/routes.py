@@ -20,7 +20,7 @@ from deskhand import __version__, limits
 from deskhand.core.delivery import Announcement
 from deskhand.core.settings import REGISTRY
 from deskhand.errors import Code, DeskhandError
-from deskhand.hub import app, delivering, streaming
+from deskhand.hub import app, delivering
 from deskhand.hub.credentials import Peer, uid_of
 from deskhand.hub.http.access import Answering, Call, TheCall, cookie_for
 from deskhand.hub.http.messages import HEADERS, Answer, Flow, items, read_json
@@ -115,8 +115,7 @@ async def list_thread_events(
 ) -> Answer:
     """Return the newest events of a conversation before a seq, oldest first; ``next`` is the seq to go on before."""
     await call.get(objects.Thread, thread)
-    view = streaming.view_of(call.me)
-    found = await call.hub.store.thread_events(view, thread, before=before, limit=limit)
+    found = await call.hub.store.thread_events(call.me, thread, before=before, limit=limit)
     return items(found, following=str(found[0].seq) if len(found) == limit else None)
 
 

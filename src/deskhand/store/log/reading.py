@@ -1,4 +1,4 @@
-"""Reading the log and its projections: bounded, indexed, and only what a view may see.
+"""Reading the log and its projections: bounded, indexed, and only what a reader may see.
 
 Plain functions on a connection. A foreign account, an unknown id and a hidden event all look like nothing (IS-01).
 
@@ -18,7 +18,8 @@ from typing_extensions import Unpack
 from deskhand.core.drafting import EVERY_RUNNER
 from deskhand.core.folding import ERASED, Key, fold, hanging, touched
 from deskhand.errors import DeskhandError
-from deskhand.ports import Committed, Page, View, W
+from deskhand.ports import Committed, Page, W
+from deskhand.protocol.authority import Principal, Role
 from deskhand.protocol.events import Event
 from deskhand.protocol.wire import Wire
 from deskhand.store import tables
@@ -59,11 +60,11 @@ def heads(connection: Connection) -> dict[str, int]:
     return {row.id: row.head for row in connection.execute(select(_a.id, _a.head))}
 
 
-def events(connection: Connection, view: View, *, after: int, limit: int) -> Page:
-    """Return the next events of a view, and how far the log was looked at."""
+def events(connection: Connection, reader: Principal, *, after: int, limit: int) -> Page:
+    """Return the next events for a reader, and how far the log was looked at."""
     # The head first: events up to it are all committed, so "looked at" never passes one that is still to come.
-    last, name = _end(connection, view.account)
-    query = _seen(view).where(_e.seq > after, _e.seq <= last).order_by(_e.seq)
+    last, name = _end(connection, reader.account)
+    query = _seen(reader).where(_e.seq > after, _e.seq <= last).order_by(_e.seq)
     rows = _rows(connection, query, limit=limit + 1)
     more = len(rows) > limit
     found = tuple(read_event(row) for row in rows[:limit])
@@ -72,11 +73,11 @@ def events(connection: Connection, view: View, *, after: int, limit: int) -> Pag
 
 
 def thread_events(
-    connection: Connection, view: View, thread: str, *, before: int | None, limit: int
+    connection: Connection, reader: Principal, thread: str, *, before: int | None, limit: int
 ) -> tuple[Event, ...]:
     """Return a thread's newest events before a seq, oldest first."""
     older = true() if before is None else _e.seq < before
-    query = _seen(view).where(_e.thread == thread, older).order_by(_e.seq.desc())
+    query = _seen(reader).where(_e.thread == thread, older).order_by(_e.seq.desc())
     return tuple(read_event(row) for row in reversed(_rows(connection, query, limit=limit)))
 
 
@@ -120,12 +121,12 @@ def texts(connection: Connection, account: str, kind: type[Wire], **asked: Unpac
     return list(connection.execute(newest).scalars())
 
 
-def _seen(view: View) -> Select[Any]:
-    """Ask for what ``View.sees`` lets through."""
-    allowed: ColumnElement[bool] = true() if view.owner else _e.audience == "account"
-    if view.runner is not None:
-        allowed = _e.runner.in_((view.runner, EVERY_RUNNER))
-    return select(tables.events).where(_e.account == view.account, allowed)
+def _seen(reader: Principal) -> Select[Any]:
+    """Ask for what is for a reader, as ``Committed.seen_by`` says."""
+    allowed: ColumnElement[bool] = true() if reader.role is Role.OWNER else _e.audience == "account"
+    if reader.role is Role.RUNNER:
+        allowed = _e.runner.in_((reader.id, EVERY_RUNNER))
+    return select(tables.events).where(_e.account == reader.account, allowed)
 
 
 def _rows(connection: Connection, query: Select[Any], *, limit: int) -> Sequence[Row]:

@@ -15,9 +15,10 @@ from typing_extensions import override
 from deskhand.errors import Code, DeskhandError
 from deskhand.hub.app import Hub, Participant
 from deskhand.hub.uploads import Uploads
-from deskhand.ports import Committed, Notice, PushSubscription, SendOutcome, View
+from deskhand.ports import Committed, Notice, PushSubscription, SendOutcome
 from deskhand.protocol.authority import Principal
 from deskhand.protocol.events import Event
+from deskhand.protocol.objects import Role
 from deskhand.protocol.wire import JsonObject
 from deskhand.store.opening import SqlStore
 from deskhand.testing.blobs import MemoryBlobs
@@ -27,7 +28,7 @@ from deskhand.testing.world.machines import Chaos, Machine, disk_of
 
 R = TypeVar("R")
 ACCOUNT = "acc_world"
-OWNER_VIEW = View(account=ACCOUNT, owner=True)
+OWNER_VIEW = Principal(account=ACCOUNT, id="dev_any", role=Role.OWNER)
 
 
 class Push:
