@@ -11,6 +11,7 @@ import type { Approval, Event, OpBodies, OpResult } from "../protocol/generated"
 import { isTextId, languageOf, plural, text, type Language, type TextId, type Values } from "../texts";
 import { addressOf, routeOf, type Route } from "./route";
 import * as select from "./select";
+import { takeOver } from "./shared";
 
 const LANGUAGE = "deskhand.language";
 
@@ -29,6 +30,8 @@ class App {
   /** Overlays: at most one of each. */
   approval = $state<string>();
   artifact = $state<string>();
+  /** The approval was opened by a key: its yes gets the focus. */
+  byKey = false;
   said = $state("");
   #pairer: Pairer | undefined;
 
@@ -69,6 +72,10 @@ class App {
     this.signedIn = await this.client.load();
     if (this.invite && !(this.signedIn && this.invite.kind === "claim")) await this.join();
     else if (this.signedIn) this.client.start();
+    if (this.signedIn && location.hash === "#/shared") {
+      await takeOver();
+      this.go({ name: "home" });
+    }
   }
 
   /** Go through the invitation of the address, or one typed as six digits. */

@@ -16,7 +16,7 @@ import type {
 } from "../protocol/generated";
 import type { Draft, View } from "../sync/client";
 import type { Link } from "../sync/connection";
-import type { Queued } from "../sync/database";
+import type { Parcel, Queued } from "../sync/database";
 import { isFinal } from "../sync/fold";
 import { isLocal, localThread } from "../sync/outbox";
 
@@ -170,7 +170,7 @@ export function timeline(view: View, events: readonly Event[], thread: string): 
   return [
     ...answersInPlace([...items.values()]),
     ...drafts.map(([id, draft]) => draftItem(id, draft)),
-    ...view.outbox.filter((entry) => belongs(view, entry, thread) && !heard(view, entry, events)).map(queuedItem),
+    ...view.outbox.filter((entry) => belongs(view, entry, thread) && !heard(view, entry, events)).map((entry) => queuedItem(view, entry)),
   ];
 }
 
@@ -267,7 +267,11 @@ function heard(view: View, { after, body, state }: Queued, events: readonly Even
   );
 }
 
-function queuedItem(entry: Queued): Said {
+/** Files that wait for a message, or go along with one. */
+export const parcelsAt = (view: View, where: string): readonly Parcel[] =>
+  view.parcels.filter((one) => one.where === where);
+
+function queuedItem(view: View, entry: Queued): Said {
   return {
     kind: "said",
     key: `queued/${entry.op_id}`,
@@ -276,7 +280,7 @@ function queuedItem(entry: Queued): Said {
     at: entry.at,
     meant: entry.body["as"] === "steer" ? "steer" : "task",
     actor: "",
-    files: [],
+    files: parcelsAt(view, entry.op_id).map(({ id, name, size, type }) => ({ id, name, size, sha256: "", media_type: type })),
     tick: entry.state,
     queued: entry,
   };

@@ -5,12 +5,13 @@
  */
 import type { Collection, Event, OpResult, Presence, Task, Thread } from "../protocol/generated";
 import { Connection, type Link } from "./connection";
-import { Database, type Credential, type Queued } from "./database";
+import { Database, type Credential, type Parcel, type Queued } from "./database";
 import type { Environment } from "./environment";
 import { isFinal } from "./fold";
 import type { Frame } from "./frames";
 import { Hub, type Log, type Snapshot } from "./hub";
 import { isLocal, Outbox, type Wish } from "./outbox";
+import { Uploads } from "./uploads";
 import { apply, COLLECTIONS, emptyState, stateOf, type Change, type State } from "./state";
 
 /** Raise this when the fold learns a kind: what was skipped before is folded again, from a new snapshot. */
@@ -47,6 +48,7 @@ export interface View {
   readonly link: Link;
   readonly silence: Silence | undefined;
   readonly outbox: readonly Queued[];
+  readonly parcels: readonly Parcel[];
   readonly presence: ReadonlyMap<string, Presence>;
   readonly read: ReadonlyMap<string, number>;
   /** What is newest in a thread, as far as this device heard. */
@@ -61,6 +63,7 @@ export interface View {
 export class Client {
   readonly hub: Hub;
   readonly outbox: Outbox;
+  readonly uploads: Uploads;
   readonly #environment: Environment;
   readonly #database: Database;
   readonly #connection: Connection;
@@ -86,12 +89,23 @@ export class Client {
         this.#show({ outbox: this.outbox.entries });
       },
       threadOf: (task) => this.#view.state.objects.tasks.get(task)?.thread,
+      fileOf: (file) => this.uploads.resolved(file),
+    });
+    this.uploads = new Uploads({
+      environment,
+      database,
+      hub: this.hub,
+      changed: () => {
+        this.#show({ parcels: this.uploads.entries });
+        if (this.uploads.entries.every((one) => one.state === "done")) void this.outbox.flush();
+      },
     });
     this.#view = {
       state: emptyState(),
       link: "connecting",
       silence: undefined,
       outbox: [],
+      parcels: [],
       presence: new Map(),
       read: new Map(),
       latest: new Map(),
@@ -135,12 +149,14 @@ export class Client {
     this.#credential = await this.#database.get<Credential>("credential");
     const state = await this.#database.load(FOLD);
     await this.outbox.load();
+    await this.uploads.load();
     this.#cursor = state?.cursor;
     this.#incarnation = (await this.#database.get<string>("incarnation")) ?? "";
     this.#show({
       state: state ?? emptyState(),
       older: (state?.objects.threads.size ?? 0) >= SNAPSHOT_THREADS,
       outbox: this.outbox.entries,
+      parcels: this.uploads.entries,
       read: new Map((await this.#database.get<[string, number][]>("read")) ?? []),
       latest: new Map((await this.#database.get<[string, number][]>("latest")) ?? []),
       device: this.#credential?.device,
@@ -330,8 +346,16 @@ export class Client {
     await this.#database.keep(applied);
     if (latest.size) await this.#database.put("latest", [...latest]);
     await this.outbox.settle(applied.state.cursor);
+    await this.#letGo();
     // A thread that began here may have its name now.
     void this.outbox.flush();
+  }
+
+  /** The bytes of a file are kept here until no message of ours waits with them. */
+  async #letGo(): Promise<void> {
+    const kept = new Set(this.outbox.entries.map((entry) => entry.op_id));
+    const gone = this.uploads.entries.filter(({ where }) => where.startsWith("op_") && !kept.has(where));
+    if (gone.length) await this.uploads.drop(gone.map((one) => one.id));
   }
 
   #hear(event: Event, latest: Map<string, number>, drafts: Map<string, Draft>): void {
@@ -387,6 +411,7 @@ export class Client {
     if (link !== this.#view.link) this.#show({ link });
     if (link === "live") {
       this.#show({ silence: undefined });
+      void this.uploads.flush();
       void this.outbox.flush().then(() => this.outbox.settle(this.#view.state.cursor));
       void this.#lookAround();
     }

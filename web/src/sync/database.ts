@@ -30,21 +30,40 @@ export interface Queued {
   readonly error?: { readonly code: string; readonly message: string; readonly cure: string };
 }
 
+/** A file that somebody hands over, whole, until a message that has it was taken by the hub. */
+export interface Parcel {
+  readonly id: string;
+  readonly name: string;
+  readonly size: number;
+  readonly type: string;
+  readonly bytes: Blob;
+  /** The place where it is being written for, or the op that takes it along. */
+  readonly where: string;
+  /** The hub's name for it, once it has one. */
+  readonly upload?: string;
+  readonly offset: number;
+  readonly state: "waiting" | "done" | "refused";
+  readonly error?: { readonly code: string; readonly message: string; readonly cure: string };
+}
+
 interface Shape extends DBSchema {
   meta: { key: string; value: unknown };
   objects: { key: [string, string]; value: Change };
   events: { key: number; value: Event; indexes: { thread: [string, number] } };
   outbox: { key: string; value: Queued };
+  parcels: { key: string; value: Parcel };
 }
 
-const VERSION = 1;
+const VERSION = 2;
 
 export class Database {
   readonly #opened: Promise<IDBPDatabase<Shape>>;
 
   constructor(name = "deskhand") {
     this.#opened = openDB<Shape>(name, VERSION, {
-      upgrade(database) {
+      upgrade(database, from) {
+        database.createObjectStore("parcels", { keyPath: "id" });
+        if (from > 0) return;
         database.createObjectStore("meta");
         database.createObjectStore("objects", { keyPath: ["collection", "id"] });
         const events = database.createObjectStore("events", { keyPath: "seq" });
@@ -125,8 +144,20 @@ export class Database {
     await (await this.#opened).delete("outbox", id);
   }
 
+  async parcels(): Promise<Parcel[]> {
+    return (await this.#opened).getAll("parcels");
+  }
+
+  async putParcel(parcel: Parcel): Promise<void> {
+    await (await this.#opened).put("parcels", parcel);
+  }
+
+  async dropParcel(id: string): Promise<void> {
+    await (await this.#opened).delete("parcels", id);
+  }
+
   async forgetEverything(): Promise<void> {
-    const names = ["meta", "objects", "events", "outbox"] as const;
+    const names = ["meta", "objects", "events", "outbox", "parcels"] as const;
     const at = (await this.#opened).transaction(names, "readwrite");
     for (const name of names) void at.objectStore(name).clear();
     await at.done;

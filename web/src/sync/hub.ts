@@ -24,6 +24,7 @@ import type { Environment } from "./environment";
 import { framesOf, type Frame } from "./frames";
 
 export const PROTOCOL = "1";
+const TUS = { "Tus-Resumable": "1.0.0" } as const;
 
 /** Which log this is and how long; under another name the same numbers are other events. */
 export interface Log {
@@ -112,6 +113,7 @@ export const isUnreachable = (error: unknown): boolean =>
 interface Call {
   readonly method?: string;
   readonly json?: unknown;
+  readonly bytes?: Blob;
   readonly signal?: AbortSignal;
   readonly headers?: Record<string, string>;
 }
@@ -176,6 +178,28 @@ export class Hub {
     return this.#call(`/v1/artifacts/${encodeURIComponent(artifact)}/content`, { headers });
   }
 
+  /** Begin to hand a file in; the answer is the hub's name for it (tus 1.0). */
+  async beginUpload(name: string, size: number): Promise<string> {
+    const bytes = new TextEncoder().encode(name);
+    const told = btoa(Array.from(bytes, (byte) => String.fromCharCode(byte)).join(""));
+    const headers = { ...TUS, "Upload-Length": String(size), "Upload-Metadata": `filename ${told}` };
+    const answer = await this.#call("/v1/uploads", { method: "POST", headers });
+    return ((await answer.json()) as { id: string }).id;
+  }
+
+  /** How much of a file is there. */
+  async uploaded(upload: string): Promise<number> {
+    const answer = await this.#call(`/v1/uploads/${upload}`, { method: "HEAD", headers: TUS });
+    return Number(answer.headers.get("upload-offset"));
+  }
+
+  /** Add a piece; answers how much is there then. */
+  async append(upload: string, piece: Blob, offset: number): Promise<number> {
+    const headers = { ...TUS, "Upload-Offset": String(offset), "Content-Type": "application/offset+octet-stream" };
+    const answer = await this.#call(`/v1/uploads/${upload}`, { method: "PATCH", headers, bytes: piece });
+    return Number(answer.headers.get("upload-offset"));
+  }
+
   async pair(invite: { invite: string } | { code: string }, name: string, publicKey?: string) {
     const json = { ...invite, name, ...(publicKey ? { public_key: publicKey } : {}) };
     return this.#json<Joining>("/v1/pair", { method: "POST", json });
@@ -222,6 +246,7 @@ export class Hub {
       cache: "no-store",
       redirect: "error",
       ...(call.json === undefined ? {} : { body: JSON.stringify(call.json) }),
+      ...(call.bytes ? { body: call.bytes } : {}),
       ...(call.signal ? { signal: call.signal } : {}),
     };
     let answer: Response;

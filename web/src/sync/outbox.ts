@@ -25,12 +25,15 @@ export interface Wish<K extends keyof OpBodies = keyof OpBodies> {
 export const localThread = (opId: string): string => `${LOCAL}${opId}`;
 export const isLocal = (thread: string): boolean => thread.startsWith(LOCAL);
 
+export const filesOf = (entry: Queued): readonly string[] => (entry.body["files"] ?? []) as readonly string[];
+
 export class Outbox {
   readonly #environment: Environment;
   readonly #database: Database;
   readonly #hub: Hub;
   readonly #changed: () => void;
   readonly #threadOf: (task: string) => string | undefined;
+  readonly #fileOf: (file: string) => string | undefined;
   #entries: readonly Queued[] = [];
   #sending: Promise<void> | undefined;
   #cancelRetry: () => void = () => undefined;
@@ -42,12 +45,15 @@ export class Outbox {
     hub: Hub;
     changed: () => void;
     threadOf: (task: string) => string | undefined;
+    /** The hub's name for a file, once all of it is there. */
+    fileOf?: (file: string) => string | undefined;
   }) {
     this.#environment = parts.environment;
     this.#database = parts.database;
     this.#hub = parts.hub;
     this.#changed = parts.changed;
     this.#threadOf = parts.threadOf;
+    this.#fileOf = parts.fileOf ?? ((file) => file);
   }
 
   get entries(): readonly Queued[] {
@@ -156,6 +162,7 @@ export class Outbox {
     return this.#entries.filter(
       (entry) =>
         entry.state === "waiting" &&
+        filesOf(entry).every((file) => this.#fileOf(file) !== undefined) &&
         (!entry.thread || !isLocal(entry.thread) || this.resolved(entry.thread) !== undefined),
     );
   }
@@ -167,7 +174,10 @@ export class Outbox {
       kind: entry.kind,
       ...(thread ? { thread } : {}),
       ...(entry.task ? { task: entry.task } : {}),
-      body: { ...entry.body },
+      body: {
+        ...entry.body,
+        ...(entry.body["files"] ? { files: filesOf(entry).map((file) => this.#fileOf(file)) } : {}),
+      },
     };
   }
 

@@ -5,6 +5,7 @@
  */
 import { acknowledge } from "./hub";
 import { isRepeated, noticeOf, overOf } from "./notice";
+import { takeShared } from "./share";
 
 declare const self: ServiceWorkerGlobalScope;
 declare const DESKHAND_FILES: readonly string[];
@@ -35,6 +36,7 @@ self.addEventListener("activate", (event) => {
 
 self.addEventListener("fetch", (event) => {
   const url = new URL(event.request.url);
+  if (event.request.method === "POST" && url.pathname === "/share") event.respondWith(takeShared(event.request));
   if (event.request.method !== "GET" || url.origin !== self.location.origin) return;
   if (event.request.mode === "navigate" && url.pathname === "/") {
     event.respondWith(shell());
