@@ -181,8 +181,7 @@ async def _tried(name: str) -> Obj:
     def hear(_: Brief, piece: str | None) -> None:
         heard.extend([] if piece is None else [clock.monotonic() - began])
 
-    how = {"computer": "", "language": language}
-    held = builtin_agent(home(), tools=(_TOOL,), clock=clock, hear=hear, **how)
+    held = builtin_agent(home(), computer="", language=language, tools=(_TOOL,), clock=clock, hear=hear)
     number = int(ids.digits(4))
     brief = Brief(
         task=ids.new("tsk"),

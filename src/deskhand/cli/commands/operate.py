@@ -102,11 +102,8 @@ def backup(file: Path | None = None) -> int:
     owner, runner = read_private(home() / OWNER_FILE), local_runner() or {}
     if owner is None:
         raise DeskhandError(Code.NOT_FOUND, str(home()))
-    ours = runner.get("account") == owner["account"]
-    who: Obj = {
-        "account": owner["account"],
-        "runner": {name: str(runner[name]) for name in ("device", "name")} if ours else None,
-    }
+    mine = {key: str(runner[key]) for key in ("device", "name")} if runner.get("account") == owner["account"] else None
+    who: Obj = {"account": owner["account"], "runner": mine}
     now = stamp(SystemClock().now())
     target = _named(file, now, ".tar")
     made = make_backup(home(), target, now=now, who=who)

@@ -263,8 +263,7 @@ def set_policy(file: str) -> int:
     before = ""
     with suppress(DeskhandError):
         before = policy_text(home())
-    old, lines = before.splitlines(), new.splitlines()
-    speak.out(*unified_diff(old, lines, "-", "+", n=0, lineterm=""))
+    speak.out(*unified_diff(before.splitlines(), new.splitlines(), "-", "+", n=0, lineterm=""))
     write_policy(home(), new)
     return speak.done({"lines": len(rules)}, "policy.written", count=len(rules))
 

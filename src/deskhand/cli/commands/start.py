@@ -19,8 +19,7 @@ def up(
     as_root: bool = False,
 ) -> int:
     """Start hub and runner in one process."""
-    browser = not no_browser
-    return _stay("up", "up", port=port, said=reach, browser=browser, name=name, as_root=as_root)
+    return _stay("up", "up", port=port, said=reach, browser=not no_browser, name=name, as_root=as_root)
 
 
 def hub(*, port: int | None = None, reach: str | None = None) -> int:

@@ -31,7 +31,6 @@ if TYPE_CHECKING:
     from deskhand.runner.ceiling import Granted
     from deskhand.tools.undo.keeping import Checkpoints
 
-_PLACE: Final = ("folder", "runner", "mode")
 _STATES: Final = {"queued", "working", "input_required", "verifying", "paused", *follow.FINAL}
 _PLAIN_NAME: Final = re.compile(r'(?![\s.~-])[^/\\:*?"<>|\n\t]+(?<![\s.])')
 _NAME_BYTES_MAX: Final = 255
@@ -264,7 +263,7 @@ def undo(name: str, *, turn: int | None = None, force: bool = False, yes: bool =
     task, root = hub.one("tasks", name), _kept(name)[1]
     if not (root or sum(task["changes"].values())):
         return speak.answer(task, speak.say("undo.nothing"))
-    place = place_of(hub, root, None, op) if root else {key: task.get(key) for key in _PLACE}
+    place = place_of(hub, root, None, op) if root else {key: task.get(key) for key in ("folder", "runner", "mode")}
     options = [f"--turn {turn}"] * (turn is not None) + ["--force"] * force
     body: Obj = {"text": " ".join(["/undo", name, *options]), "as": "task", **place}
     mine, after = _posted(hub, body, thread=str(task["thread"]), op_id=op)
