@@ -175,8 +175,15 @@ async def open_road(name: str) -> AsyncGenerator[Road]:
     else:
         with web() as server:
             here = f"127.0.0.1:{server.port}"
-            ntfy = Ntfy(said=settings(ntfy=f"http://{here}/my-topic"), secret=keeping("tk_secret-token"), app_url=APP)
-            other = Apprise(said=settings(apprise=True), secret=keeping(f"json://{here}/x"), app_url=APP)
+            ntfy = Ntfy(
+                said=settings(ntfy=f"http://{here}/my-topic"),
+                secret=keeping("tk_secret-token"),
+                app_url=APP,
+                clock=SystemClock(),
+            )
+            other = Apprise(
+                said=settings(apprise=True), secret=keeping(f"json://{here}/x"), app_url=APP, clock=SystemClock()
+            )
             yield Road(
                 notifier=ntfy if name == "ntfy" else other,
                 taken=lambda: [json.loads(body)["message"].splitlines()[0] for body in server.bodies],

@@ -19,7 +19,6 @@ from deskhand.ports import (
     Credential,
     Draft,
     Invite,
-    Notice,
     PlannedDelivery,
     PushSubscription,
 )
@@ -208,13 +207,7 @@ def planned(name: str = "dlv_1", *, tag: str = "tsk_1", at: str, subscription: s
             "at": at,
         }
     )
-    return PlannedDelivery(
-        delivery=delivery,
-        subscription=subscription,
-        notice=Notice(
-            id=name, tag=tag, title="Done", body="Sorted", url_path="/tasks/tsk_1", urgency="normal", ttl_seconds=3600
-        ),
-    )
+    return PlannedDelivery(delivery=delivery, subscription=subscription)
 
 
 def credential(token: str = "11" * 32, *, who: str = PHONE, account: str = A) -> Credential:

@@ -122,7 +122,7 @@ async def test_a_topic_gets_title_urgency_place_and_what_it_replaces() -> None:
     with web() as server:
         said = settings(ntfy=f"http://127.0.0.1:{server.port}/base/my-topic")
 
-        await Ntfy(said=said, secret=keeping("tk_secret-token"), app_url=APP).send(None, NOTICE)
+        await Ntfy(said=said, secret=keeping("tk_secret-token"), app_url=APP, clock=SystemClock()).send(None, NOTICE)
 
     assert server.paths == ["/base/"]
     assert server.headers[0]["authorization"] == "Bearer tk_secret-token"
@@ -141,7 +141,9 @@ async def test_a_topic_gets_title_urgency_place_and_what_it_replaces() -> None:
 )
 async def test_a_topic_elsewhere_than_on_an_encrypted_host_is_refused(url: str) -> None:
     """PU-02: plain http leaves the own network for nobody, and what must never be dialled is not."""
-    outcome = await Ntfy(said=settings(ntfy=url), secret=keeping(None), app_url=APP).send(None, NOTICE)
+    outcome = await Ntfy(said=settings(ntfy=url), secret=keeping(None), app_url=APP, clock=SystemClock()).send(
+        None, NOTICE
+    )
 
     assert outcome.status in {"refused", "retry"}
     assert outcome.reason in {"address_refused", "unavailable"}
@@ -217,7 +219,9 @@ async def test_the_rest_of_the_world_is_an_extra(monkeypatch: pytest.MonkeyPatch
         raise ImportError(name)
 
     monkeypatch.setattr(apprise, "import_module", missing)
-    road = apprise.Apprise(said=settings(apprise=True), secret=keeping("json://127.0.0.1/"), app_url=APP)
+    road = apprise.Apprise(
+        said=settings(apprise=True), secret=keeping("json://127.0.0.1/"), app_url=APP, clock=SystemClock()
+    )
 
     outcome = await road.send(None, NOTICE)
 
@@ -228,7 +232,7 @@ def test_a_road_is_ready_where_it_leads_somewhere() -> None:
     """Nothing is planned for a road that nobody set up."""
     none, some = settings(), settings(ntfy="https://ntfy.example/t", mail="smtps://a", apprise=True)
     for kind in (Ntfy, apprise.Apprise):
-        assert not kind(said=none, secret=keeping(None), app_url=APP).ready()
-        assert kind(said=some, secret=keeping(None), app_url=APP).ready()
+        assert not kind(said=none, secret=keeping(None), app_url=APP, clock=SystemClock()).ready()
+        assert kind(said=some, secret=keeping(None), app_url=APP, clock=SystemClock()).ready()
     assert not Mail(said=none, secret=keeping(None), app_url=APP, clock=SystemClock()).ready()
     assert Mail(said=some, secret=keeping(None), app_url=APP, clock=SystemClock()).ready()

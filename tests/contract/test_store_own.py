@@ -190,7 +190,7 @@ async def test_a_due_delivery_is_claimed_tried_and_settled(box: Box) -> None:
     await store.settle_delivery(A, "dlv_1", fate="accepted", reason=None, next_try_at=None)
 
     assert (early, hidden) == ([], [])
-    assert [(row.subscription, row.notice.title) for row in (*first, *again)] == [(subscription(), "Done")] * 2
+    assert [(row.subscription, row.delivery.tag) for row in (*first, *again)] == [(subscription(), "tsk_1")] * 2
     assert due_at == clock.later(90)
     assert await store.next_delivery_at() is None
     (row,) = await store.deliveries(A, before=None, limit=10)

@@ -11,11 +11,12 @@ from deskhand.clock import stamp
 from deskhand.core.delivery import (
     HOW,
     SEEN_SECONDS,
-    Announcement,
     Circumstances,
     NoticeClass,
     Said,
+    Verdict,
     absences,
+    place_of,
     quiet_until,
     ran_seconds,
     reminders,
@@ -54,15 +55,15 @@ def said(**values: Json) -> Said:
     return lambda name: effective(stored, name)
 
 
-def seen(now: datetime = LATE, **how: Any) -> Circumstances:  # noqa: ANN401 - its fields
-    """Return how things stand, nobody looking."""
-    return Circumstances(now=now, **how)
+def judged(one: Delivery, settings: Said, now: datetime = LATE, **how: Any) -> Verdict:  # noqa: ANN401 - its fields
+    """Judge one; nobody looks unless it is said."""
+    return verdict(one, Circumstances(**how), settings, now=now)
 
 
 @pytest.mark.parametrize("kind", sorted(get_args(NoticeClass)))
 def test_nothing_stands_in_the_way_of_most(kind: str) -> None:
     """R6: without a word of the owner and with nobody looking, every class goes out."""
-    assert verdict(told(kind), seen(ran_seconds=120), said()).fate == "sent"
+    assert judged(told(kind), said(), ran_seconds=120).fate == "sent"
 
 
 @pytest.mark.parametrize(
@@ -80,7 +81,7 @@ def test_nothing_stands_in_the_way_of_most(kind: str) -> None:
 )
 def test_what_is_kept_back_says_why(kind: str, how: dict[str, Any], reason: str) -> None:
     """R6: what is over, muted, read or on the very screen is suppressed with that word."""
-    found = verdict(told(kind), seen(**how), said())
+    found = judged(told(kind), said(), **how)
 
     assert (found.fate, found.reason) == ("suppressed", reason)
 
@@ -98,33 +99,33 @@ def test_what_is_kept_back_says_why(kind: str, how: dict[str, Any], reason: str)
 )
 def test_only_a_screen_that_showed_it_keeps_a_notification_back(kind: str, how: dict[str, Any]) -> None:
     """R6: an app that is open elsewhere, a screen that did not say it showed it, a question only read: it goes out."""
-    assert verdict(told(kind), seen(**how), said()).fate == "sent"
+    assert judged(told(kind), said(), **how).fate == "sent"
 
 
 def test_a_screen_has_a_moment_to_show_it() -> None:
     """R6: while it may still show it, the notification waits; a phone that only seems to look does not hold it."""
-    early = verdict(told("needs_you"), seen(NOON, screen=True), said())
+    early = judged(told("needs_you"), said(), NOON, screen=True)
 
     assert (early.fate, early.reason) == ("planned", "looked_at")
     assert early.until == NOON + timedelta(seconds=SEEN_SECONDS)
-    assert verdict(told("needs_you"), seen(early.until or NOON, screen=True), said()).fate == "sent"
+    assert judged(told("needs_you"), said(), early.until or NOON, screen=True).fate == "sent"
 
 
 def test_a_reminder_comes_whoever_looks() -> None:
     """R6: a page that stays open before an empty chair cannot keep the second word back."""
     again = told("needs_you", occasion="reminder")
 
-    assert verdict(again, seen(NOON, screen=True, read=True), said()).fate == "sent"
+    assert judged(again, said(), NOON, screen=True, read=True).fate == "sent"
 
 
 def test_a_class_is_switched_off_for_one_device_or_road() -> None:
     """The matrix: one pair of class and place is off, every other one stays on."""
     off = said(off=["finished dev_phone", "failed ntfy"])
 
-    assert verdict(told(), seen(), off).reason == "off"
-    assert verdict(told("failed"), seen(), off).fate == "sent"
-    assert verdict(told(device="dev_other"), seen(), off).fate == "sent"
-    assert verdict(told("failed", road="ntfy", device=None), seen(), off).reason == "off"
+    assert judged(told(), off).reason == "off"
+    assert judged(told("failed"), off).fate == "sent"
+    assert judged(told(device="dev_other"), off).fate == "sent"
+    assert judged(told("failed", road="ntfy", device=None), off).reason == "off"
 
 
 def test_quiet_hours_hold_what_can_wait() -> None:
@@ -133,13 +134,13 @@ def test_quiet_hours_hold_what_can_wait() -> None:
     night = datetime(2026, 11, 23, 22, 30, tzinfo=UTC)  # 23:30 in Berlin
     loud = said(quiet="22:00-07:00", zone="Europe/Berlin", quiet_needs_you=True)
 
-    held = verdict(told(), seen(night), quiet)
+    held = judged(told(), quiet, night)
 
     assert (held.fate, held.reason, held.until) == ("held", "quiet", datetime(2026, 11, 24, 6, 0, tzinfo=UTC))
-    assert verdict(told("needs_you"), seen(night), quiet).fate == "held"
-    assert verdict(told("needs_you"), seen(night), loud).fate == "sent"
-    assert verdict(told("failed"), seen(night), loud).fate == "held"
-    assert verdict(told("test"), seen(night), quiet).fate == "sent"
+    assert judged(told("needs_you"), quiet, night).fate == "held"
+    assert judged(told("needs_you"), loud, night).fate == "sent"
+    assert judged(told("failed"), loud, night).fate == "held"
+    assert judged(told("test"), quiet, night).fate == "sent"
 
 
 @pytest.mark.parametrize(
@@ -177,9 +178,7 @@ def test_an_unanswered_question_is_said_again_and_then_elsewhere() -> None:
         (timedelta(minutes=5), "reminder"),
         (timedelta(minutes=15), "second"),
     ]
-    assert {(one.kind, one.tag, one.url_path) for _, one in found} == {
-        ("needs_you", "qst_1", "/#/threads/thr_1/tasks/tsk_1")
-    }
+    assert {(one.kind, one.tag, one.thread, one.task) for _, one in found} == {("needs_you", "qst_1", "thr_1", "tsk_1")}
     assert list(reminders([asked], said(remind_minutes=0, second_minutes=0))) == []
 
 
@@ -194,12 +193,7 @@ def test_a_computer_is_told_of_only_while_its_work_stands_still() -> None:
 
     [(at, one)] = absences(links, busy, said())
 
-    assert (at - NOON, one.kind, one.tag, one.url_path) == (
-        timedelta(minutes=10),
-        "runner_offline",
-        "run_1",
-        "/#/computers",
-    )
+    assert (at - NOON, one.kind, one.tag) == (timedelta(minutes=10), "runner_offline", "run_1")
     assert list(absences(links, busy, said(offline_minutes=0))) == []
 
 
@@ -207,12 +201,12 @@ def test_a_computer_is_told_of_only_while_its_work_stands_still() -> None:
 @pytest.mark.parametrize("kind", sorted(HOW))
 def test_the_usual_text_names_the_kind_of_thing(kind: str, language: str) -> None:
     """PU-01: without the owner's word a text says nothing of the content; with it, in one line and bounded."""
-    plain = worded([told(kind)], language=language)
-    full = worded([told(kind)], language=language, detail="Salaries:\n  " + "x" * 9000)
+    _, plain = worded([told(kind)], language=language)
+    _, full = worded([told(kind)], language=language, detail="Salaries:\n  " + "x" * 9000)
 
-    assert plain["body"] == text(f"notice.{kind}.body", language=language)
-    assert full["body"].startswith("Salaries: xx")
-    assert len(full["body"]) == 500
+    assert plain == text(f"notice.{kind}.body", language=language)
+    assert full.startswith("Salaries: xx")
+    assert len(full) == 500
 
 
 def test_several_are_one_message_that_counts_them() -> None:
@@ -221,8 +215,8 @@ def test_several_are_one_message_that_counts_them() -> None:
 
     digest = worded([*asked, told(tag="a"), told(tag="b")], language="en", detail="never shown")
 
-    assert digest == {"title": "Deskhand", "body": "Needs you: 1 · Finished: 2", "tag": "digest"}
-    assert "tag" not in worded(asked, language="en")
+    assert digest == ("Deskhand", "Needs you: 1 · Finished: 2")
+    assert worded(asked, language="en")[1] == text("notice.needs_you.body")
 
 
 def test_a_task_that_never_began_took_no_time() -> None:
@@ -248,8 +242,10 @@ def test_a_setting_that_would_keep_everything_back_by_mistake_is_refused(name: s
 
 def test_where_a_tap_leads() -> None:
     """To the task, its conversation, the computers or the beginning."""
-    assert Announcement(kind="test", tag="x").url_path == "/"
-    assert Announcement(kind="failed", tag="x", thread="thr_1").url_path == "/#/threads/thr_1"
+    assert place_of(told("test")) == "/"
+    assert place_of(told("runner_offline")) == "/#/computers"
+    assert place_of(told(thread="thr_1")) == "/#/threads/thr_1"
+    assert place_of(told(thread="thr_1", task="tsk_1")) == "/#/threads/thr_1/tasks/tsk_1"
 
 
 def test_a_setting_that_is_a_list_is_read_as_it_was_stored() -> None:

@@ -54,13 +54,6 @@ class Announcement:
     task: str | None = None
     occasion: str = ""
 
-    @property
-    def url_path(self) -> str:
-        """Where a tap leads."""
-        if self.thread is None:
-            return "/#/computers" if self.kind == "runner_offline" else "/"
-        return f"/#/threads/{self.thread}" + (f"/tasks/{self.task}" if self.task else "")
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Circumstances:
@@ -70,7 +63,6 @@ class Circumstances:
     ``app`` is any visible page of the person.
     """
 
-    now: datetime
     over: bool = False
     muted: bool = False
     read: bool = False
@@ -121,13 +113,13 @@ def absences(
             yield unstamp(link.seen_at) + timedelta(minutes=minutes), away
 
 
-def verdict(told: Delivery, seen: Circumstances, said: Said) -> Verdict:
+def verdict(told: Delivery, seen: Circumstances, said: Said, *, now: datetime) -> Verdict:
     """Judge a notification at the moment it would go out."""
     if told.kind == "test":
         return Verdict()
     ended, first = told.kind in {"finished", "failed"}, not told.occasion
     short = told.kind == "finished" and seen.ran_seconds <= SHORT_SECONDS and seen.app
-    fresh = seen.now - unstamp(told.at) < timedelta(seconds=SEEN_SECONDS)
+    fresh = now - unstamp(told.at) < timedelta(seconds=SEEN_SECONDS)
     against = {
         "over": seen.over,
         "off": f"{told.kind} {told.device or told.road}" in said("notify.off"),
@@ -142,7 +134,7 @@ def verdict(told: Delivery, seen: Circumstances, said: Said) -> Verdict:
         # It has to be shown first: a phone that lost its network seems to look at us for a while.
         return Verdict(fate="planned", reason="looked_at", until=unstamp(told.at) + timedelta(seconds=SEEN_SECONDS))
     through = told.kind == "needs_you" and said("notify.quiet_needs_you")
-    until = None if through else quiet_until(seen.now, said("notify.quiet"), zone=said("notify.zone"))
+    until = None if through else quiet_until(now, said("notify.quiet"), zone=said("notify.zone"))
     return Verdict(fate="held", reason="quiet", until=until) if until else Verdict()
 
 
@@ -151,6 +143,13 @@ def ran_seconds(task: Task | None) -> float:
     if task is None or not (task.finished_at and task.started_at):
         return 0.0
     return (unstamp(task.finished_at) - unstamp(task.started_at)).total_seconds()
+
+
+def place_of(told: Delivery) -> str:
+    """Return where a tap leads."""
+    if told.thread is None:
+        return "/#/computers" if told.kind == "runner_offline" else "/"
+    return f"/#/threads/{told.thread}" + (f"/tasks/{told.task}" if told.task else "")
 
 
 def quiet_until(now: datetime, hours: str, *, zone: str) -> datetime | None:
@@ -166,15 +165,15 @@ def quiet_until(now: datetime, hours: str, *, zone: str) -> datetime | None:
     return datetime.combine(here.date() + timedelta(days=not before), ends, here.tzinfo).astimezone(now.tzinfo)
 
 
-def worded(told: Sequence[Delivery], *, language: str, detail: str = "") -> dict[str, str]:
+def worded(told: Sequence[Delivery], *, language: str, detail: str = "") -> tuple[str, str]:
     """Return title and body of one notification, or of several in one; ``detail`` is what the owner wants said."""
     of_kind = Counter(kind for kind, _ in dict.fromkeys((one.kind, one.tag) for one in told))
-    if of_kind.total() == 1:
-        said = f"notice.{told[0].kind}"
-        body = " ".join(detail.split())[:PUSH_TEXT_CHARS_MAX] or text(f"{said}.body", language=language)
-        return {"title": text(f"{said}.title", language=language), "body": body}
-    parts = [text(f"notice.digest.{kind}", language=language, n=n) for kind, n in of_kind.items()]
-    return {"title": text("notice.digest.title", language=language), "body": " · ".join(parts), "tag": "digest"}
+    if of_kind.total() > 1:
+        parts = [text(f"notice.digest.{kind}", language=language, n=n) for kind, n in of_kind.items()]
+        return text("notice.digest.title", language=language), " · ".join(parts)
+    said = f"notice.{told[0].kind}"
+    body = " ".join(detail.split())[:PUSH_TEXT_CHARS_MAX] or text(f"{said}.body", language=language)
+    return text(f"{said}.title", language=language), body
 
 
 def next_try_seconds(attempts: int, *, asked_for: float | None, spread: float) -> float | None:

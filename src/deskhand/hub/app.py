@@ -16,7 +16,7 @@ from pathlib import Path
 from deskhand.clock import Clock
 from deskhand.errors import Code, DeskhandError
 from deskhand.hub.credentials import Throttle
-from deskhand.hub.delivering import Courier, Reminder, Roads
+from deskhand.hub.delivering import Courier, Roads
 from deskhand.hub.pairing import Pairing
 from deskhand.hub.presence import Attendance
 from deskhand.hub.submitting import Submitter, dispatch
@@ -67,12 +67,13 @@ class Hub:
         hear = self.attendance.hear
         submitter = Submitter(store=store, blobs=blobs, ids=self.ids, guesses=guesses, hear=hear, roads=self.roads)
         self.submit, self.do = submitter.submit, submitter.do
-        screens = self.streams.screens
-        self.courier = Courier(store=store, clock=clock, screens=screens, notifiers=self.notifiers, spread=self.spread)
-        reminder = Reminder(store=store, clock=clock, ids=self.ids, roads=self.roads)
+        self.courier = Courier(
+            store=store, clock=clock, ids=self.ids, notifiers=self.notifiers, roads=self.roads, spread=self.spread
+        )
+        self.courier.screens = self.streams.screens
         self.alarm = Alarm(store=store, clock=clock, give_out=self._give_out)
         self.sweeper = Sweeper(store=store, clock=clock, blobs=blobs)
-        self._loops = (self.courier, reminder, self.alarm, self.sweeper, self.attendance)
+        self._loops = (self.courier, self.alarm, self.sweeper, self.attendance)
         for one in self._loops:
             store.on_commit(one.look_at)
         self._running: list[asyncio.Task[None]] = []

@@ -11,10 +11,9 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import timedelta
-from itertools import chain
-from typing import ClassVar
+from typing import Any
 
 from typing_extensions import override
 
@@ -51,38 +50,16 @@ def plan(
 
     Other roads are the second ones, unless there is no first one or the owner wants all of them at once.
     """
-    planned: list[str] = []
-    urgency, ttl_seconds = core.HOW[told.kind]
     subscriptions = [one for one in tx.subscriptions() if device in {"", one.device}]
     at_once = not subscriptions or setting_of(tx, "notify.roads") == "always" or told.kind == "test"
-    second = told.occasion == "second"
+    second, planned = told.occasion == "second", list[str]()
     to: list[tuple[str, ports.PushSubscription | None]] = [(WEB_PUSH, one) for one in subscriptions if not second]
     to += [(road, None) for road in roads if not device and second is not at_once]
-    for road, subscription in to:
-        delivery = Delivery.from_json(
-            {
-                "id": ids.new("dlv"),
-                "class": told.kind,
-                "road": road,
-                "device": subscription and subscription.device,
-                "fate": "planned",
-                "at": tx.now,
-                "seq": seq,
-                **{name: getattr(told, name) for name in ("tag", "thread", "task", "occasion")},
-            }
-        )
-        words = core.worded([delivery], language=setting_of(tx, "language"))
-        notice = ports.Notice(
-            id=delivery.id,
-            tag=told.tag,
-            title=words["title"],
-            body=words["body"],
-            url_path=told.url_path,
-            urgency=urgency,
-            ttl_seconds=ttl_seconds,
-        )
-        name = subscription and subscription.id
-        tx.plan_delivery(ports.PlannedDelivery(delivery=delivery, subscription=name, notice=notice))
+    about = {name: getattr(told, name) for name in ("tag", "thread", "task", "occasion")} | {"class": told.kind}
+    for road, one in to:
+        place = {"road": road, "device": one and one.device, "fate": "planned", "at": tx.now, "seq": seq}
+        delivery = Delivery.from_json({**about, **place, "id": ids.new("dlv")})
+        tx.plan_delivery(ports.PlannedDelivery(delivery=delivery, subscription=one and one.id))
         planned.append(delivery.id)
     return planned
 
@@ -108,67 +85,23 @@ class _Known:
 
 
 @dataclass(eq=False, kw_only=True)
-class _OfNotices(Rounds):
-    """A loop that goes by how things stand in an account; ``screens`` are the pages that are visible now."""
+class Courier(Rounds):
+    """The loop that empties the ledger's due rows, and says again what nobody answered.
 
-    screens: Callable[[str], Sequence[Listener]] = lambda _: ()
+    ``notifiers`` are the roads by their names, ``screens`` the pages of an account that are visible now.
+    """
 
-    async def known(self, account: str) -> _Known:
-        """Look at an account."""
-        find = self.store.find
-        asked = (*await find(account, Approval, states=("open",)), *await find(account, Question, states=("open",)))
-        devices = await find(account, Device, states=("active",), limit=_SETTINGS_MAX)
-        return _Known(
-            settings={one.id: one for one in await find(account, Setting, limit=_SETTINGS_MAX)},
-            owners=frozenset(one.id for one in devices if one.role is Role.OWNER),
-            waiting={one.id: one for one in asked},
-            links=await self.store.presence(account),
-            screens=self.screens(account),
-        )
-
-
-@dataclass(eq=False, kw_only=True)
-class Reminder(_OfNotices):
-    """Says again what nobody answered, and tells of a computer that stays away in the middle of its work."""
-
-    wakes_at = frozenset(KIND_OF[kind] for kind in (ApprovalRequested, QuestionAsked))
+    wakes_at = frozenset(KIND_OF[kind] for kind in (TaskFinished, ApprovalRequested, QuestionAsked))
     ids: Ids
-    roads: Roads
-    told: set[tuple[str, str]] = field(default_factory=set[tuple[str, str]])
-    """What was said, by tag and occasion: a start says it again to the store, which has it."""
-
-    @override
-    async def round(self) -> float:
-        rest = IDLE_SECONDS
-        for account in await self.store.accounts():
-            known = await self.known(account)
-            tasks = await self.store.find(account, Task, states=("working", "verifying"), limit=limits.TASKS_OPEN_MAX)
-            for at, one in chain(
-                core.reminders([*known.waiting.values()], known.said), core.absences(known.links, tasks, known.said)
-            ):
-                if at > self.clock.now():
-                    rest = min(rest, self.left(stamp(at)))
-                elif (one.tag, one.occasion) not in self.told:
-                    await self.store.write(account, lambda tx, one=one: plan(tx, one, ids=self.ids, roads=self.roads()))
-                    self.told.add((one.tag, one.occasion))
-        return rest
-
-
-@dataclass(eq=False, kw_only=True)
-class Courier(_OfNotices):
-    """The loop that empties the ledger's due rows; ``notifiers`` are the roads by their names."""
-
-    wakes_at: ClassVar[frozenset[str]] = frozenset(
-        KIND_OF[kind] for kind in (TaskFinished, ApprovalRequested, QuestionAsked)
-    )
     notifiers: Mapping[str, ports.Notifier]
     spread: Callable[[], float]
+    roads: Roads = tuple
+    screens: Callable[[str], Sequence[Listener]] = lambda _: ()
     offset: float | None = None
     """What only changes when somebody sets the clock."""
-
-    def __post_init__(self) -> None:
-        """Begin with nothing sent."""
-        self._sent: dict[str, deque[float]] = {}
+    sent: dict[str, deque[float]] = field(default_factory=dict[str, "deque[float]"])
+    again: set[tuple[str, str]] = field(default_factory=set[tuple[str, str]])
+    """What was said again, by tag and occasion: a start says it again to the store, which has it."""
 
     @override
     async def round(self) -> float:
@@ -185,7 +118,7 @@ class Courier(_OfNotices):
         due = await self.store.due_deliveries(now, limit=_BATCH)
         async with asyncio.TaskGroup() as group:
             for account in dict.fromkeys(one.account for one in due):
-                known = await self.known(account)
+                known = await self._known(account)
                 mine = [one for one in due if one.account == account]
                 verdicts = [(one, await self._judged(one, known)) for one in mine]
                 for together in _messages([one for one, said in verdicts if said.fate == "sent"]):
@@ -194,35 +127,59 @@ class Courier(_OfNotices):
                     if said.fate != "sent":
                         until = stamp(said.until) if said.until else None
                         await self._settle(one, said.fate, said.reason, until)
-        return 0.0 if due else self.left(await self.store.next_delivery_at())
+        return 0.0 if due else min(await self._say_again(), self.left(await self.store.next_delivery_at()))
+
+    async def _say_again(self) -> float:
+        """Plan what has to be said again, or of a computer that stays away; return how long that may rest."""
+        rest, states = IDLE_SECONDS, ("working", "verifying")
+        for account in await self.store.accounts():
+            known = await self._known(account)
+            tasks = await self.store.find(account, Task, states=states, limit=limits.TASKS_OPEN_MAX)
+            away = core.absences(known.links, tasks, known.said)
+            for at, one in (*core.reminders([*known.waiting.values()], known.said), *away):
+                if at > self.clock.now():
+                    rest = min(rest, self.left(stamp(at)))
+                elif (one.tag, one.occasion) not in self.again:
+                    await self.store.write(account, lambda tx, one=one: plan(tx, one, ids=self.ids, roads=self.roads()))
+                    self.again.add((one.tag, one.occasion))
+                    rest = 0.0
+        return rest
+
+    async def _known(self, account: str) -> _Known:
+        """Look at an account."""
+        find = self.store.find
+        asked = (*await find(account, Approval, states=("open",)), *await find(account, Question, states=("open",)))
+        devices = await find(account, Device, states=("active",), limit=_SETTINGS_MAX)
+        return _Known(
+            settings={one.id: one for one in await find(account, Setting, limit=_SETTINGS_MAX)},
+            owners=frozenset(one.id for one in devices if one.role is Role.OWNER),
+            waiting={one.id: one for one in asked},
+            links=await self.store.presence(account),
+            screens=self.screens(account),
+        )
 
     async def _judged(self, due: ports.DueDelivery, known: _Known) -> core.Verdict:
-        told, account, now = due.delivery, due.account, self.clock.now()
-        task = await self.store.get(account, Task, told.task) if told.task else None
-        thread = await self.store.get(account, Thread, told.thread) if told.thread else None
-        person = known.same_person(told.device)
+        told, account, get = due.delivery, due.account, self.store.get
+        task = await get(account, Task, told.task) if told.task else None
+        thread = await get(account, Thread, told.thread) if told.thread else None
         readers = await self.store.readers(account, told.thread) if told.thread and told.seq else {}
+        person, link = known.same_person(told.device), known.links.get(told.tag)
         mine = [one for one in known.screens if one.reader.id in person]
-        link = known.links.get(told.tag)
-        said = core.verdict(
-            told,
-            core.Circumstances(
-                now=now,
-                over=(told.kind == "needs_you" and told.tag not in known.waiting)
-                or (link is not None and link.connected),
-                muted=thread is not None and thread.muted,
-                read=any(seq >= (told.seq or 0) for who, seq in readers.items() if who in person),
-                screen=any(one.live == told.thread for one in mine if told.thread),
-                app=bool(mine),
-                ran_seconds=core.ran_seconds(task),
-            ),
-            known.said,
+        answered = told.kind == "needs_you" and told.tag not in known.waiting
+        seen = core.Circumstances(
+            over=answered or (link is not None and link.connected),
+            muted=thread is not None and thread.muted,
+            read=any(seq >= (told.seq or 0) for who, seq in readers.items() if who in person),
+            screen=any(one.live == told.thread for one in mine if told.thread),
+            app=bool(mine),
+            ran_seconds=core.ran_seconds(task),
         )
+        said = core.verdict(told, seen, known.said, now=self.clock.now())
         return said if said.fate != "sent" or told.fate != "planned" else self._rationed(told)
 
     def _rationed(self, told: Delivery) -> core.Verdict:
         """Hold what would be too much for one device; what is held goes out as one message."""
-        sent = self._sent.setdefault(told.device or told.road, deque(maxlen=limits.NOTICES_PER_MINUTE_MAX))
+        sent = self.sent.setdefault(told.device or told.road, deque(maxlen=limits.NOTICES_PER_MINUTE_MAX))
         much = len(sent) == sent.maxlen and self.clock.elapsed() - sent[0] < _MINUTE
         if much and told.kind not in {"needs_you", "test"}:
             return core.Verdict(fate="held", reason="too_many", until=self.clock.now() + timedelta(seconds=_MINUTE))
@@ -232,13 +189,16 @@ class Courier(_OfNotices):
     async def _deliver(self, together: Sequence[ports.DueDelivery], known: _Known) -> None:
         """Send one message, which may stand for several, and keep what became of each."""
         due, *others = together
-        told = [one.delivery for one in together]
+        told = due.delivery
         detail = await self._detail(due, known) if known.said("notify.text") == "full" else ""
-        words = core.worded(told, language=str(known.said("language")), detail=detail)
-        notice = replace(due.notice, **words, waiting=(*known.waiting,))
-        notifier = self.notifiers.get(due.delivery.road)
+        title, body = core.worded(
+            [one.delivery for one in together], language=str(known.said("language")), detail=detail
+        )
+        how: dict[str, Any] = {"urgency": core.HOW[told.kind][0], "ttl_seconds": core.HOW[told.kind][1]}
+        where = {"id": told.id, "tag": "digest" if others else told.tag, "url_path": core.place_of(told)}
+        notice = ports.Notice(**where, **how, title=title, body=body, waiting=(*known.waiting,))
         outcome = ports.SendOutcome(status="gone", reason="unsubscribed")
-        if notifier is not None:
+        if (notifier := self.notifiers.get(told.road)) is not None:
             outcome = await notifier.send(due.subscription, notice)
         if outcome.status == "gone" and due.subscription is not None:
             await self.store.drop_subscription(due.account, due.subscription.id)

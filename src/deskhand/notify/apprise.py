@@ -8,27 +8,17 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
-from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
-from urllib.parse import urljoin
 
+from deskhand.notify import Road
 from deskhand.ports import Notice, PushSubscription, SendOutcome
-from deskhand.secret import Secret
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Apprise:
+class Apprise(Road):
     """Sends notices to the addresses in the secret ``notify.apprise``, where the setting of that name is on."""
 
-    said: Callable[[str], object]
-    secret: Callable[[str], Secret | None]
-    app_url: str
-
-    def ready(self) -> bool:
-        """Whether it is switched on."""
-        return bool(self.said("notify.apprise"))
+    name = "apprise"
 
     async def send(self, subscription: PushSubscription | None, notice: Notice) -> SendOutcome:
         """Hand the notice over; every failure is an outcome, none is raised."""
@@ -45,7 +35,7 @@ class Apprise:
         roads = library.Apprise(asset=library.AppriseAsset(async_mode=False, secure_logging=True))
         if places is None or not roads.add(places.reveal().split()):
             return SendOutcome(status="refused", reason="config_invalid")
-        body = f"{notice.body}\n{urljoin(self.app_url, notice.url_path)}"
+        body = f"{notice.body}\n{self.link(notice)}"
         try:
             taken = roads.notify(title=notice.title, body=body)
         except Exception:  # noqa: BLE001 - each of its many services fails in its own way

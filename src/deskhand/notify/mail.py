@@ -9,35 +9,24 @@ import asyncio
 import ipaddress
 import smtplib
 import ssl
-from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
 from email.message import EmailMessage
 from email.utils import format_datetime
 from typing import Literal
-from urllib.parse import SplitResult, unquote, urljoin, urlsplit
+from urllib.parse import SplitResult, unquote, urlsplit
 
 from deskhand import limits
-from deskhand.clock import Clock
+from deskhand.notify import Road
 from deskhand.ports import Notice, PushSubscription, SendOutcome
-from deskhand.secret import Secret
 
 _LASTING = 500
 """From here on a server's no is meant for good."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Mail:
+class Mail(Road):
     """Sends notices by the server ``notify.mail`` to ``notify.mail_to``; the secret ``notify.mail`` is the password."""
 
-    said: Callable[[str], object]
-    secret: Callable[[str], Secret | None]
-    app_url: str
-    clock: Clock
-
-    def ready(self) -> bool:
-        """Whether there is a server."""
-        return bool(self.said("notify.mail"))
+    name = "mail"
 
     async def send(self, subscription: PushSubscription | None, notice: Notice) -> SendOutcome:
         """Hand the notice over; every failure is an outcome, none is raised."""
@@ -77,7 +66,7 @@ class Mail:
         message["Message-ID"] = f"<{notice.id}@deskhand.invalid>"  # twice sent is shown once
         message["References"] = about
         message["Auto-Submitted"] = "auto-generated"
-        message.set_content(f"{notice.body}\n\n{urljoin(self.app_url, notice.url_path)}\n")
+        message.set_content(f"{notice.body}\n\n{self.link(notice)}\n")
         return message
 
 

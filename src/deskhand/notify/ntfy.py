@@ -7,30 +7,20 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Final
-from urllib.parse import urljoin
 
 from deskhand import egress, limits
 from deskhand.errors import DeskhandError
+from deskhand.notify import Road
 from deskhand.ports import Notice, PushSubscription, SendOutcome
-from deskhand.secret import Secret
 
 _PRIORITY: Final = {"high": 4, "normal": 3, "low": 2}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ntfy:
+class Ntfy(Road):
     """Sends notices to the topic ``notify.ntfy``; the secret of that name is its token, if it has one."""
 
-    said: Callable[[str], object]
-    secret: Callable[[str], Secret | None]
-    app_url: str
-
-    def ready(self) -> bool:
-        """Whether there is a topic."""
-        return bool(self.said("notify.ntfy"))
+    name = "ntfy"
 
     async def send(self, subscription: PushSubscription | None, notice: Notice) -> SendOutcome:
         """Hand the notice over; every failure is an outcome, none is raised."""
@@ -42,7 +32,7 @@ class Ntfy:
             "title": notice.title,
             "message": notice.body,
             "priority": _PRIORITY[notice.urgency],
-            "click": urljoin(self.app_url, notice.url_path),
+            "click": self.link(notice),
             "sequence_id": notice.tag,  # what a newer server replaces one message with the next by
         }
         try:

@@ -173,7 +173,6 @@ class DueDelivery:
     account: str
     delivery: Delivery
     subscription: PushSubscription | None
-    notice: Notice
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -182,7 +181,6 @@ class PlannedDelivery:
 
     delivery: Delivery
     subscription: str | None
-    notice: Notice
 
 
 class Blobs(Protocol):

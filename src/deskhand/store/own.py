@@ -189,7 +189,7 @@ def plan_delivery(connection: Connection, account: str, planned: ports.PlannedDe
     row |= {"account": account, "class": delivery.kind, "subscription": planned.subscription or other}
     row["tag"] = f"{delivery.tag} {delivery.occasion}".rstrip()
     row["next_try_at"] = delivery.at if delivery.fate == "planned" else None
-    row["planned"] = json_text({"delivery": dumped(delivery), "notice": asdict(planned.notice)})
+    row["planned"] = json_text({"delivery": dumped(delivery)})
     statement = inserting(connection, tables.deliveries).on_conflict_do_nothing()
     connection.execute(statement, row)
 
@@ -217,7 +217,14 @@ def claim_deliveries(connection: Connection, now: str, *, limit: int) -> list[po
     named = tuple_(_s.account, _s.id).in_([(row["account"], row["subscription"]) for row in rows])
     held = connection.execute(select(tables.subscriptions).where(named)).mappings()
     known = {(row["account"], row["id"]): PushSubscription(**row) for row in held}
-    return [_due_delivery(row, known.get((row["account"], row["subscription"]))) for row in rows]
+    return [
+        ports.DueDelivery(
+            account=row["account"],
+            delivery=_delivery(row, json.loads(row["planned"])["delivery"]),
+            subscription=known.get((row["account"], row["subscription"])),
+        )
+        for row in rows
+    ]
 
 
 def let_go(connection: Connection, now: str) -> None:
@@ -265,16 +272,6 @@ def deliveries(connection: Connection, account: str, *, before: str | None, limi
 def _delivery(row: RowMapping, said: JsonObject) -> Delivery:
     moved = {name: row[name] for name in ("fate", "reason", "attempts")}
     return Delivery.from_json({**said, **moved})
-
-
-def _due_delivery(row: RowMapping, subscription: PushSubscription | None) -> ports.DueDelivery:
-    planned = json.loads(row["planned"])
-    return ports.DueDelivery(
-        account=row["account"],
-        delivery=_delivery(row, planned["delivery"]),
-        subscription=subscription,
-        notice=ports.Notice(**{"id": row["id"], "tag": row["tag"], **planned["notice"]}),
-    )
 
 
 def create_upload(connection: Connection, account: str, principal: str, upload: Upload, *, now: str) -> None:

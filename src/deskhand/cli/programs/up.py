@@ -24,7 +24,7 @@ from datetime import UTC, datetime
 from importlib import import_module
 from pathlib import Path
 from time import monotonic
-from typing import Final
+from typing import Any, Final
 from urllib.parse import urlsplit
 
 from deskhand import __version__
@@ -122,14 +122,15 @@ async def running_hub(path: Path, *, port: int | None, reach: Reach) -> AsyncGen
         vapid = safe.read(VAPID) or safe.put(VAPID, webpush.new_vapid_key().decode("ascii"))
         app_url = reach.url or "http://127.0.0.1"
         push = _pushing(store, dict(decided), vapid, url=app_url)
-        others = _other_roads(safe, url=app_url)
+        lead: dict[str, Any] = {"secret": safe.read, "app_url": app_url, "clock": clock}
+        others = [road(said=lambda name: setting(name).value, **lead) for road in (Ntfy, Mail, Apprise)]
         hub = Hub(
             store=store,
             blobs=blobs.FileBlobs(held.folder("blobs"), ids, asyncio.to_thread),
             clock=clock,
             ids=ids,
-            notifiers={push.road: push, **others},
-            roads=lambda: [name for name, road in others.items() if road.ready()],
+            notifiers={push.road: push, **{road.name: road for road in others}},
+            roads=lambda: [road.name for road in others if road.ready()],
             spread=random.SystemRandom().random,
             names=(*setting("hub.hosts").value, reach.url),
             prove=lambda nonce: signing.sign(signing.HUB, {"nonce": nonce}, vapid.reveal()).to_json(),
@@ -151,19 +152,6 @@ async def running_hub(path: Path, *, port: int | None, reach: Reach) -> AsyncGen
             if REGISTRY[name].account and name not in decided:
                 await running.op("settings.put", {"name": name, "value": as_json(value)})
         yield running
-
-
-def _other_roads(safe: Safe, *, url: str) -> dict[str, Ntfy | Mail | Apprise]:
-    """Return the roads that lead where ``config.toml`` and the secrets of this computer say, each time anew."""
-
-    def said(name: str) -> object:
-        return setting(name).value
-
-    return {
-        "ntfy": Ntfy(said=said, secret=safe.read, app_url=url),
-        "mail": Mail(said=said, secret=safe.read, app_url=url, clock=SystemClock()),
-        "apprise": Apprise(said=said, secret=safe.read, app_url=url),
-    }
 
 
 def _pushing(store: opening.SqlStore, values: dict[str, Json], vapid: Secret, *, url: str) -> webpush.WebPush:
