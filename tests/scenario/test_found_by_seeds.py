@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from deskhand.hub import streaming
 from deskhand.hub.streaming import Listener
 from deskhand.limits import HEARTBEAT_SECONDS, STREAM_BUFFER_EVENTS
@@ -10,6 +12,8 @@ from deskhand.protocol.authority import Principal
 from deskhand.protocol.events import Event
 from deskhand.protocol.objects import Role
 from deskhand.testing.world.loop import VirtualLoop
+
+pytestmark = pytest.mark.timeout(120)  # a world takes seconds, on a busy machine many
 
 
 def _committed(seq: int) -> Committed:

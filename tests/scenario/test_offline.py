@@ -21,6 +21,8 @@ from deskhand.testing.world.patching import patched
 from deskhand.testing.world.phones import Phone
 from deskhand.testing.world.world import Outcome, World, simulate
 
+pytestmark = pytest.mark.timeout(120)  # a world takes seconds, on a busy machine many
+
 TWO_COMPUTERS = 1
 """A seed whose world has two computers and two phones."""
 HOUR = 3600.0

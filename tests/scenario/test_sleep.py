@@ -17,6 +17,8 @@ from deskhand.testing.world.laptops import AGENT, Laptop
 from deskhand.testing.world.patching import patched
 from deskhand.testing.world.world import World, simulate
 
+pytestmark = pytest.mark.timeout(120)  # a world takes seconds, on a busy machine many
+
 NIGHT_SECONDS = 8 * 3600.0
 SHOWN_SECONDS_MAX = 45.0
 RESUMED_SECONDS_MAX = 30.0

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import pytest
+
 from deskhand.protocol import events as ev
 from deskhand.protocol.events import body_of
 from deskhand.protocol.tasks import Brief, Task, Verdict
 from deskhand.protocol.wire import JsonObject
 from deskhand.testing.world.laptops import AGENT
 from deskhand.testing.world.world import World, simulate
+
+pytestmark = pytest.mark.timeout(120)  # a world takes seconds, on a busy machine many
 
 SEED = 1
 """A seed whose world has two computers and two phones."""
