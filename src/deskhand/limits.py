@@ -43,6 +43,7 @@ UNNAMED_KEPT_SECONDS: Final = 300
 
 # Pairing
 INVITE_SECONDS: Final = 600
+RECOVERY_SECONDS: Final = 10 * 365 * 24 * 3600
 CLAIM_SECONDS: Final = 60
 CODE_TRIES_MAX: Final = 5
 APPROVAL_TRIES_MAX: Final = 3
@@ -98,17 +99,17 @@ ARTIFACT_BYTES_MAX: Final = 512 * 1024**2
 # Notifications
 PUSH_SUBSCRIPTIONS_PER_DEVICE: Final = 5
 DELIVERY_TRIES_MAX: Final = 12
+NOTICES_PER_MINUTE_MAX: Final = 10
+"""What one device gets at most, apart from what needs somebody; the rest comes as one message."""
 DELIVERY_CLAIM_SECONDS: Final = 60
 DELIVERY_BACKOFF_SECONDS: Final = (2, 5, 15, 60, 300, 900, 3600)
 PUSH_TITLE_CHARS_MAX: Final = 120
 PUSH_TEXT_CHARS_MAX: Final = 500
-NOTICES_PER_MINUTE_MAX: Final = 10
-"""What one device gets at most, apart from what needs somebody; the rest comes as one message."""
+PUSH_WAITING_MAX: Final = 20
 PUSH_PAD_BYTES: Final = 512
 PUSH_SECONDS_MAX: Final = 10
 PUSH_ANSWER_BYTES_MAX: Final = 1024
 PUSH_TTL_SECONDS_MAX: Final = 28 * 24 * 3600
-PUSH_WAITING_MAX: Final = 20
 RETRY_AFTER_SECONDS_MAX: Final = 24 * 3600
 
 # Calls to the outside

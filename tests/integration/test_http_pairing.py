@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import httpx
 import pytest
+from typing_extensions import override
 
+from deskhand.clock import SystemClock
 from deskhand.errors import Code, DeskhandError
 from deskhand.hub.credentials import Peer, ensure_owner, local_device
 from deskhand.hub.pairing import Pairing, write_claim_page
 from deskhand.limits import CODE_TRIES_MAX, PAIR_FAILURES_PER_MINUTE_MAX, PAIR_PENDING_MAX
 from deskhand.protocol.objects import Device, FolderMode, PairRequest
-from deskhand.protocol.requests import HereAsk, InviteAsk, PairAsk, PairClaim, PairClaimed
+from deskhand.protocol.requests import HereAsk, InviteAsk, PairAsk, PairAsked, PairClaim, PairClaimed
 from deskhand.store.private import OWNER_FILE
 from tests.rim import Rim, code_of, open_rim
 
@@ -140,6 +143,34 @@ async def test_of_many_at_once_one_uses_the_invitation(rim: Rim) -> None:
     answers = await asyncio.gather(*(rim.client().post("/v1/pair", json={**way, "name": "x"}) for way in ways))
 
     assert [one.status_code for one in answers].count(202) == 1
+
+
+class _Later(SystemClock):
+    """A year on."""
+
+    @override
+    def now(self) -> datetime:
+        return super().now() + timedelta(days=365)
+
+
+async def test_a_recovery_code_lets_one_page_in_once_and_long_after(rim: Rim) -> None:
+    """Of many that come with it at once one gets in, a year after the first start; a new one ends the old one (AU-09)."""
+    old, made = await invited(rim, recovery=True), await invited(rim, recovery=True)
+    later = Pairing(rim.hub.store, _Later(), rim.ids)
+    peer, guess = Peer(address="192.0.2.9"), PairAsk(code=made["code"][:20], name="guesser")
+    asks = [later.ask(PairAsk(invite=made["invite"], name=f"phone {n}"), peer=peer) for n in range(10)]
+
+    answers = await asyncio.gather(*asks, return_exceptions=True)
+    got = [one for one in answers if isinstance(one, PairAsked)]
+    others = [one.code for one in answers if isinstance(one, DeskhandError)]
+    claimed, _ = await later.claim(PairClaim(request=got[0].request, secret=got[0].secret), peer=peer)
+
+    assert (len(got), others) == (1, [Code.INVITE_INVALID] * 9)
+    assert isinstance(claimed, PairClaimed)
+    assert (claimed.kind, claimed.role) == ("page", "owner")
+    for wish in (guess, PairAsk(invite=old["invite"], name="finder"), PairAsk(invite=made["invite"], name="again")):
+        with pytest.raises(DeskhandError, match="used up"):
+            await later.ask(wish, peer=Peer(address="192.0.2.10"))
 
 
 @pytest.mark.parametrize("wish", [{"kind": "runner"}, {"role": "owner"}])

@@ -29,6 +29,7 @@ from deskhand.store.private import write_private
 
 CLAIM_PAGE = "open-deskhand.html"
 _WHOLE_HUB = "hub"
+_RECOVERY = "rec_"
 _LINK_BYTES = 16
 """128 bits, for an invitation or a waiting request."""
 
@@ -62,12 +63,18 @@ class Pairing:
     async def create_invite(
         self, account: str, wish: wire.InviteAsk, *, seconds: int = limits.INVITE_SECONDS
     ) -> wire.InviteMade:
-        """Make a one-use invitation; its secret and digits are in the answer and nowhere else."""
-        secret, code = new_token(self._ids, _LINK_BYTES), self._ids.digits(6)
+        """Make a one-use invitation; its secret and digits are in the answer and nowhere else.
+
+        A recovery code has no digits that could be guessed, and ends the one before it.
+        """
+        secret, code, name = new_token(self._ids, _LINK_BYTES), self._ids.digits(6), self._ids.new("inv")
         while await self._store.invite(code=code) is not None:
             code = self._ids.digits(6)
+        if wish.recovery:
+            wish, seconds = wire.InviteAsk(admits_alone=True), limits.RECOVERY_SECONDS
+            code, name = new_token(self._ids), f"{_RECOVERY}{account}"
         made = wire.InviteMade(
-            id=self._ids.new("inv"),
+            id=name,
             invite=secret,
             code=code,
             kind=wish.kind,
@@ -168,7 +175,8 @@ class Pairing:
             invite = await self._store.invite(code="".join((wish.code or "").split()))
         # A claim made for this user's browser is nothing for another user of the machine.
         foreign = invite and invite.id in self._local and peer.uid not in {None, self._uid}
-        if invite is None or self._expired(invite.expires_at) or foreign:
+        kept = limits.RECOVERY_SECONDS if invite and invite.id.startswith(_RECOVERY) else limits.INVITE_SECONDS
+        if invite is None or self._expired(invite.expires_at, kept) or foreign:
             for counter, key in counters:
                 counter.count(key)
             raise DeskhandError(Code.INVITE_INVALID)
@@ -219,10 +227,10 @@ class Pairing:
     def _in(self, seconds: int) -> str:
         return stamp(self._clock.now() + timedelta(seconds=seconds))
 
-    def _expired(self, at: str) -> bool:
+    def _expired(self, at: str, kept: float = limits.INVITE_SECONDS) -> bool:
         """Whether its time is over, or so far away as it can only be by a clock that was set back since."""
         left = (unstamp(at) - self._clock.now()).total_seconds()
-        return not 0 < left <= 2 * limits.INVITE_SECONDS
+        return not 0 < left <= 2 * kept
 
 
 def write_claim_page(home: Path, *, url: str, secret: str) -> Path:

@@ -60,11 +60,12 @@ class HereAsk(Wire):
 
 
 class InviteAsk(Wire):
-    """The owner wants an invitation."""
+    """The owner wants an invitation; ``recovery``: one for a page of their own that waits for years in a drawer."""
 
     kind: Literal["page", "cli", "runner", "client"] = "page"
     role: Role = Role.OWNER
     admits_alone: bool = False
+    recovery: bool = False
 
 
 class InviteMade(Wire):

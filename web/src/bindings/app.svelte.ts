@@ -78,9 +78,11 @@ class App {
     }
   }
 
-  /** Go through the invitation of the address, or one typed as six digits. */
+  /** Go through the invitation of the address, or what was typed: six digits, or a recovery code. */
   async join(code?: string): Promise<void> {
-    const invite = code ? { code } : this.invite ? { invite: this.invite.secret } : null;
+    const typed = code?.trim();
+    const secret = typed?.startsWith("dhs_") ? typed : this.invite?.secret;
+    const invite = typed && typed !== secret ? { code: typed } : secret ? { invite: secret } : null;
     if (!invite) return;
     this.#pairer?.stop();
     this.#pairer = new Pairer(this.environment, this.client.hub, (pairing) => {

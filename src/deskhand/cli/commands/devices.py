@@ -31,10 +31,14 @@ def pair(
     member: bool = False,
     yes: bool = False,
     no_wait: bool = False,
+    recovery: bool = False,
     url: str | None = None,
 ) -> int:
     """Invite a device."""
     hub = client()
+    if recovery:
+        made = hub.call("POST", "/v1/pair/invites", {"recovery": True})
+        return speak.answer({"recovery": made["invite"]}, speak.say("pair.recovery_made", code=made["invite"]))
     cursor = int(hub.get("/v1/snapshot")["cursor"])
     role = kind if kind in {"runner", "client"} else "member" if member else "owner"
     wish = {"kind": kind, "role": role, "admits_alone": yes}

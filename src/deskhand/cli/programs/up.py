@@ -240,8 +240,8 @@ async def run_up(*, port: int | None, said: str | None, browser: bool, name: str
     """
     close_up()
     path, wanted = home(), setting("hub.reach", flag=said).value
-    reach = reach_of(wanted)
-    if speak.asks and not (path / RUNNER_FILE).exists():
+    reach, first = reach_of(wanted), not (path / RUNNER_FILE).exists()
+    if speak.asks and first:
         beginning = import_module("deskhand.cli.programs.beginning")
         beginning.first_run(path, name)
         if not wanted:
@@ -253,7 +253,7 @@ async def run_up(*, port: int | None, said: str | None, browser: bool, name: str
         running.hub.pairing.here = desk.use_here
         async with asyncio.TaskGroup() as group:
             group.create_task(desk.work())
-            shown = group.create_task(desk.show(reach, browser=browser))
+            shown = group.create_task(desk.show(reach, browser=browser, first=first))
             await until_told_to_end()
             shown.cancel()
             desk.stopped.set()
@@ -317,7 +317,7 @@ class _Desk:
             elif one.event.kind == "pair.requested":
                 self._asking.put_nowait(objects.PairRequest.from_json(one.event.body["request"]))
 
-    async def show(self, reach: Reach, *, browser: bool) -> None:
+    async def show(self, reach: Reach, *, browser: bool, first: bool) -> None:
         """Once the hub knows this computer: try the road, say how to come in, open the browser, ask whoever knocks."""
         with suppress(TimeoutError):
             async with asyncio.timeout(_ADVERTISED_SECONDS_MAX):
@@ -336,6 +336,9 @@ class _Desk:
         if not reach.url:
             speak.out(speak.say("up.no_road"))
         speak.invitation(opened, made.invite, made.code, drawn=bool(reach.url))
+        if first and not speak.json:
+            kept = await running.hub.pairing.create_invite(running.owner.account, InviteAsk(recovery=True))
+            speak.out(speak.say("pair.recovery_made", code=kept.invite))
         speak.out(speak.say("up.end"))
         display = sys.platform != "linux" or {"DISPLAY", "WAYLAND_DISPLAY"} & os.environ.keys()
         if browser and not speak.json and display:
