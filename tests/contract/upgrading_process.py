@@ -19,8 +19,7 @@ from sqlalchemy import Engine, event
 
 from deskhand.clock import SystemClock
 from deskhand.ids import Ids
-from deskhand.store.engine import open_sqlite, open_sqlite_reader
-from deskhand.store.schema import prepare_sqlite
+from deskhand.store.engine import open_sqlite, open_sqlite_reader, prepare_sqlite
 from deskhand.testing.memory_store import InlineWriter
 from deskhand.workflow.journal import Journal
 from tests.contract.restoring import go_back

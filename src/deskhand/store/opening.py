@@ -20,8 +20,7 @@ from deskhand.clock import Clock, stamp
 from deskhand.limits import OP_KEPT_DAYS
 from deskhand.ports import Committed, DueDelivery, Offload, PushSubscription
 from deskhand.protocol.objects import Upload
-from deskhand.store import own, postgres, schema, tables
-from deskhand.store.engine import Reader, empty_log, open_sqlite, open_sqlite_reader, translated
+from deskhand.store import engine, own, postgres, tables
 from deskhand.store.log import reading as log
 from deskhand.store.log.transaction import Memory, SqlTx
 from deskhand.store.writer import FanOut, Hook, ThreadWriter, Writer
@@ -44,7 +43,7 @@ class SqlStore:
     clock: Clock
     _: KW_ONLY
     writer: Writer
-    reader: Reader
+    reader: engine.Reader
     fanout: FanOut
     scrubbing: Callable[[], None] = lambda: None
     closing: Callable[[], None] = lambda: None
@@ -147,7 +146,7 @@ class SqlStore:
 
     async def scrub(self) -> None:
         """Let what was erased leave the write-ahead log, where there is one."""
-        await self.reader.offload(translated()(self.scrubbing))
+        await self.reader.offload(engine.translated()(self.scrubbing))
 
     async def close(self) -> None:
         """Finish waiting writes and close."""
@@ -173,17 +172,17 @@ def open_sqlite_store(path: Path, clock: Clock, *, offload: Offload = inline) ->
     Raises:
         DeskhandError: ``schema_newer``, ``home_unsafe``, ``disk_full``, ``store_damaged``.
     """
-    with translated():
-        engine = open_sqlite(path)
-        schema.prepare_sqlite(engine, path, clock)
-        forget_old_ops(engine, clock)
-        with engine.begin() as connection:
+    with engine.translated():
+        writing = engine.open_sqlite(path)
+        engine.prepare_sqlite(writing, path, clock)
+        forget_old_ops(writing, clock)
+        with writing.begin() as connection:
             own.let_go(connection, stamp(clock.now()))
             fanout = FanOut(log.heads(connection))
-        writer = ThreadWriter(engine)
-        reading = open_sqlite_reader(path)
-        reader = Reader(reading, offload, here=reading.connect())
-    scrubbing = partial(empty_log, engine)
+        writer = ThreadWriter(writing)
+        reading = engine.open_sqlite_reader(path)
+        reader = engine.Reader(reading, offload, here=reading.connect())
+    scrubbing = partial(engine.empty_log, writing)
     return SqlStore(clock, writer=writer, reader=reader, fanout=fanout, scrubbing=scrubbing)
 
 
@@ -196,19 +195,19 @@ def open_postgres_store(
         DeskhandError: ``config_invalid``, ``schema_newer``, ``unavailable``.
     """
     writing, reading = postgres.open_postgres(url)
-    with translated():
-        schema.prepare_postgres(writing)
+    with engine.translated():
+        engine.prepare_postgres(writing)
         forget_old_ops(writing, clock)
         with reading.connect() as connection:
             fanout = FanOut(log.heads(connection))
     heard = postgres.Listener(reading, fanout, look_seconds=look_seconds).close
     writer = ThreadWriter(writing, framing=postgres.pipelined, committed=postgres.wake_others)
-    reader = Reader(reading, offload)
+    reader = engine.Reader(reading, offload)
     return SqlStore(clock, writer=writer, reader=reader, fanout=fanout, closing=heard)
 
 
-def forget_old_ops(engine: Engine, clock: Clock) -> None:
+def forget_old_ops(writing: Engine, clock: Clock) -> None:
     """Forget results of ops that are older than anybody may be offline."""
     until = stamp(clock.now() - timedelta(days=OP_KEPT_DAYS))
-    with engine.begin() as connection:
+    with writing.begin() as connection:
         connection.execute(delete(tables.ops).where(tables.ops.c.at < until))

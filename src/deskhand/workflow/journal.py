@@ -23,8 +23,7 @@ from deskhand.protocol.objects import FolderMode
 from deskhand.protocol.ops import Life, Op
 from deskhand.protocol.tasks import Brief
 from deskhand.protocol.wire import Json
-from deskhand.store.engine import READS_ONLY, translated
-from deskhand.store.schema import copy_sqlite, run_script
+from deskhand.store.engine import READS_ONLY, copy_sqlite, run_script, translated
 from deskhand.store.tables import json_text
 from deskhand.store.writer import Writer
 from deskhand.workflow import orders

@@ -26,7 +26,7 @@ from deskhand.protocol.wire import Json, JsonObject
 from deskhand.runner.ceiling import FILE as FOLDERS
 from deskhand.runner.owner.policy import FILE as POLICY
 from deskhand.runner.trust import FILE as TRUST
-from deskhand.store import engine, opening, schema
+from deskhand.store import engine, opening
 from deskhand.store.backup.archive import read_manifest, unpack
 from deskhand.store.backup.restoring import place, replaced, settle
 from deskhand.store.home import make_folder, open_home
@@ -45,7 +45,7 @@ def restore(backup: Path, home: Path, *, clock: Clock, ids: Ids, agreed: Callabl
     """
     with engine.translated(), ExitStack() as ending:
         manifest = read_manifest(backup)
-        if manifest.get("schema") not in schema.revisions():
+        if manifest.get("schema") not in engine.revisions():
             raise DeskhandError(Code.SCHEMA_NEWER, str(manifest.get("schema")))
         backup_at = str(manifest["made_at"])
         if home.is_mount():
@@ -97,7 +97,7 @@ def _settled(
             shutil.copy2(home / name, prepared / name)
     journal = prepared / "runner" / JOURNAL
     hub = engine.open_sqlite(prepared / opening.FILE)  # nothing of it stays open
-    schema.prepare_sqlite(hub, prepared / opening.FILE, clock)
+    engine.prepare_sqlite(hub, prepared / opening.FILE, clock)
     told = settle(hub, clock, ids, backup_at=str(manifest["made_at"]), before=home / opening.FILE, here=here)
     if journal.is_file():
         with engine.open_sqlite(journal).begin() as connection:

@@ -6,6 +6,6 @@ way back is the snapshot that was made before.
 
 from __future__ import annotations
 
-from deskhand.store.schema import revised
+from deskhand.store.engine import revised
 
 revision, down_revision, upgrade = revised(__file__)
