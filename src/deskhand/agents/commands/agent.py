@@ -11,11 +11,10 @@ from dataclasses import replace
 from typing import Final
 
 from deskhand.agents.commands.command import Line, Plan, StoppedError, Work, info_of, parse_line
-from deskhand.agents.commands.filing.moving import organize, rename
+from deskhand.agents.commands.filing.changing import organize, rename, run, undo
 from deskhand.agents.commands.filing.shaping import convert, merge, report, table
 from deskhand.agents.commands.reading.quoting import actions, brief, risks
 from deskhand.agents.commands.reading.searching import duplicates, find
-from deskhand.agents.commands.running import run, undo
 from deskhand.ports import Done, GiveUp, Move, Offload, Turn, Wishes
 from deskhand.protocol.tasks import Brief
 

@@ -1,1 +1,1 @@
-"""Commands that shape tables, convert and file away: what they make is computed or read again before it is called done."""
+"""Commands that change files or make new ones; what they make is computed or read again before it is called done."""

@@ -24,8 +24,19 @@ from functools import lru_cache
 from itertools import zip_longest
 from typing import Final, NamedTuple
 
-from deskhand.agents.commands.command import TYPED, Plan, Steps, StoppedError, Work
-from deskhand.agents.commands.values import ending_of, number, objects, plain, strings, words
+from deskhand.agents.commands.command import (
+    TYPED,
+    Plan,
+    Steps,
+    StoppedError,
+    Work,
+    ending_of,
+    number,
+    objects,
+    plain,
+    strings,
+    words,
+)
 from deskhand.core.quotes import Quote, cut, quotable, show
 from deskhand.core.wording import wording
 from deskhand.core.words.cues import Cue, Line, cue_place, scan

@@ -12,8 +12,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Final
 
-from deskhand.agents.commands.command import Plan, StoppedError, Work
-from deskhand.agents.commands.values import named, number, objects, sized, strings, words
+from deskhand.agents.commands.command import Plan, StoppedError, Work, named, number, objects, sized, strings, words
 from deskhand.clock import unstamp
 from deskhand.core.dates import period_in
 from deskhand.core.quotes import Quote, quotable, show
