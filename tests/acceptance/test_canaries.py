@@ -17,7 +17,7 @@ import pytest
 
 from deskhand.cli.client import Client
 from deskhand.secret import Secret
-from deskhand.store.safe import Safe
+from deskhand.store.private import Safe
 from deskhand.testing.push.service import FakePushService
 from tests.acceptance import leaking
 from tests.desk import Desk, Said, first_line, make_desk

@@ -15,8 +15,8 @@ from deskhand.ids import Ids
 from deskhand.protocol.wire import JsonObject
 from deskhand.store.backup.archive import Made, make_backup
 from deskhand.store.blobs import FileBlobs
-from deskhand.store.home import make_folder
 from deskhand.store.opening import FILE, SqlStore, inline, open_sqlite_store
+from deskhand.store.private import make_folder
 from tests.contract.storing import A, StillClock, artifact, begun, emit, said
 
 LANES = 4

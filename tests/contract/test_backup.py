@@ -20,9 +20,8 @@ from deskhand.protocol.tasks import Task, TaskState
 from deskhand.store.backup import restoring
 from deskhand.store.backup.archive import add, read_manifest, unpack, written
 from deskhand.store.backup.restoring import exchanged, place
-from deskhand.store.home import open_home
 from deskhand.store.opening import FILE
-from deskhand.store.safe import KEY_FILE, SECRETS_FILE, Safe
+from deskhand.store.private import KEY_FILE, SECRETS_FILE, Safe, open_home
 from deskhand.testing.promises import note
 from tests.contract.restoring import LANES, differences, go_back, house, talk, words_in
 from tests.contract.storing import A, credential, emit, invite, planned, said, subscription

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from deskhand.errors import Code, DeskhandError
-from deskhand.store.home import NETWORK, file_system_of, open_home
+from deskhand.store.private import NETWORK, file_system_of, open_home
 
 
 def mode(path: Path) -> int:

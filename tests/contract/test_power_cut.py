@@ -12,9 +12,8 @@ from deskhand.hub.credentials import ensure_owner, local_device
 from deskhand.ids import Ids
 from deskhand.protocol.objects import FolderMode
 from deskhand.runner.ceiling import Ceiling, grant_folder
-from deskhand.store.home import open_home
 from deskhand.store.opening import FILE, open_sqlite_store
-from deskhand.store.private import OWNER_FILE
+from deskhand.store.private import OWNER_FILE, open_home
 from deskhand.testing.promises import note
 from tests.contract.storing import StillClock
 from tests.powercut.disk import Act, Change, Disk, Rule

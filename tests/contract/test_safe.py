@@ -12,7 +12,7 @@ import pytest
 from typing_extensions import override
 
 from deskhand.errors import Code, DeskhandError
-from deskhand.store.safe import KEY_FILE, LOCKED, SECRETS_FILE, Safe
+from deskhand.store.private import KEY_FILE, LOCKED, SECRETS_FILE, Safe
 
 VALUE = "sk-canary-of-the-safe"
 

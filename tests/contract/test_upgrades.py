@@ -20,8 +20,8 @@ from deskhand.errors import Code, DeskhandError
 from deskhand.ids import Ids
 from deskhand.protocol.events import Event, TaskAssigned, TaskCreated
 from deskhand.store.engine import VERSIONS, open_sqlite, open_sqlite_reader, prepare_sqlite, revisions
-from deskhand.store.home import make_folder
 from deskhand.store.opening import FILE, open_sqlite_store
+from deskhand.store.private import make_folder
 from deskhand.testing.memory_store import InlineWriter
 from deskhand.testing.promises import note
 from deskhand.workflow.journal import Journal

@@ -18,7 +18,7 @@ from deskhand.protocol.events import ApprovalRequested, QuestionAsked, TaskAccep
 from deskhand.protocol.objects import Role
 from deskhand.protocol.tasks import Action, Approval, Brief, Question, Task
 from deskhand.protocol.wire import sha256_of
-from deskhand.store.safe import Safe
+from deskhand.store.private import Safe
 from tests.rim import JSON, Rim, open_rim
 
 RUNNER = "run_laptop"

@@ -19,7 +19,7 @@ from deskhand.hub.http.app import RULES, GuardedRoute
 from deskhand.limits import BAD_LOGINS_PER_MINUTE_MAX, CODE_TRIES_MAX, INVITE_SECONDS
 from deskhand.protocol.objects import Role, Thread
 from deskhand.protocol.signing import new_key
-from deskhand.store.safe import Safe
+from deskhand.store.private import Safe
 from tests.rim import JSON, TUS, Rim, code_of, open_rim, thread_op
 
 

@@ -26,7 +26,7 @@ from deskhand.protocol.objects import FolderMode
 from deskhand.protocol.tasks import TaskState, Verdict
 from deskhand.runner.gate import Gate, Scope
 from deskhand.sandbox.choose import choose_sandbox
-from deskhand.store.safe import Safe
+from deskhand.store.private import Safe
 from deskhand.testing.agents import Obedient, call, wish
 from deskhand.testing.memory_folder import MemoryFolder
 from deskhand.tools.registry import standard_tools

@@ -14,7 +14,7 @@ import pytest
 from deskhand.agents.builtin.choosing import KEY_VARIABLE
 from deskhand.cli import closing
 from deskhand.secret import Secret
-from deskhand.store.safe import Safe
+from deskhand.store.private import Safe
 from tests.desk import Desk, make_desk
 from tests.meta.findings import ROOT
 

@@ -31,9 +31,9 @@ from deskhand.protocol.tasks import Brief
 from deskhand.protocol.wire import JsonObject
 from deskhand.store.blobs import FileBlobs
 from deskhand.store.engine import open_sqlite, open_sqlite_reader, translated
-from deskhand.store.home import open_home
 from deskhand.store.log.transaction import SqlTx
 from deskhand.store.opening import FILE, inline, open_sqlite_store
+from deskhand.store.private import open_home
 from deskhand.store.writer import ThreadWriter
 from deskhand.workflow import journal as journal_module
 from deskhand.workflow.attempt import fold

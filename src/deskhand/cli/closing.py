@@ -17,7 +17,7 @@ from deskhand.agents.builtin.choosing import KEY_VARIABLE, PROVIDERS
 from deskhand.cli.screen import plain, speak
 from deskhand.cli.values import setting
 from deskhand.secret import Secret, close_to_others, mask, taken
-from deskhand.store.safe import Safe
+from deskhand.store.private import Safe
 
 HELD: Final[dict[str, Secret]] = {}
 """Keys that this process was started with, by their variables."""

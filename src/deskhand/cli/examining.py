@@ -32,11 +32,9 @@ from deskhand.clock import SystemClock
 from deskhand.errors import Code, DeskhandError
 from deskhand.runner.ceiling import Ceiling
 from deskhand.runner.trust import Trust
-from deskhand.sandbox.choose import choose_sandbox
-from deskhand.sandbox.escapes import try_escapes
+from deskhand.sandbox.choose import choose_sandbox, try_escapes
 from deskhand.secret import close_to_others
-from deskhand.store.private import OWNER_FILE, RUNNER_FILE
-from deskhand.store.safe import LOCKED, Safe
+from deskhand.store.private import LOCKED, OWNER_FILE, RUNNER_FILE, Safe
 from deskhand.tools.apart import query
 from deskhand.tools.beneath import Folder
 from deskhand.tools.leaf import openat2_works

@@ -28,7 +28,7 @@ from deskhand.protocol.objects import Origin, Trust
 from deskhand.protocol.tasks import Brief
 from deskhand.protocol.wire import JsonObject
 from deskhand.runner.ceiling import Ceiling
-from deskhand.store.safe import Safe
+from deskhand.store.private import Safe
 from deskhand.texts import text
 
 STAND_IN_VARIABLE: Final = "DESKHAND_STAND_IN"

@@ -20,7 +20,7 @@ from typing import BinaryIO, TypeVar
 from deskhand.errors import Code, DeskhandError
 from deskhand.ids import Ids
 from deskhand.ports import Offload
-from deskhand.store import engine, home, private
+from deskhand.store import engine, private
 
 R = TypeVar("R")
 
@@ -45,7 +45,7 @@ class FileBlobs:
         self._offload = offload
         self._naming = threading.Lock()
         with engine.translated():
-            home.make_folder(folder / _PARTIAL)
+            private.make_folder(folder / _PARTIAL)
 
     async def put(self, chunks: AsyncIterator[bytes], *, limit: int) -> tuple[str, int]:
         """Store a stream; return (sha256, size)."""
@@ -131,7 +131,7 @@ class FileBlobs:
             size = file.tell()
             os.fsync(file.fileno())
         target = self._path(found)
-        home.make_folder(target.parent)
+        private.make_folder(target.parent)
         with self._naming:
             path.replace(target)
         private.sync(target.parent)

@@ -13,7 +13,6 @@ get through: they are for the log of the program, not for people.
 
 from __future__ import annotations
 
-import errno
 import os
 import sqlite3
 import sys
@@ -31,7 +30,7 @@ from sqlalchemy.pool import NullPool, Pool, StaticPool
 from deskhand.clock import Clock, stamp
 from deskhand.errors import Code, DeskhandError
 from deskhand.ports import Offload
-from deskhand.store.private import FILE_MODE, sync
+from deskhand.store.private import FILE_MODE, disk_fault, sync
 from deskhand.texts import table
 
 R = TypeVar("R")
@@ -43,7 +42,6 @@ _DURABLE = ("synchronous=FULL", "foreign_keys=ON", "secure_delete=ON")
 _POWER_CUT = ("fullfsync=ON", "checkpoint_fullfsync=ON") if sys.platform == "darwin" else ()
 
 
-_FULL_ERRNO = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 _SAID = table("deskhand.store", "faults.toml")
 _SQLITE = {getattr(sqlite3, name): Code(said) for name, said in _SAID["sqlite"].items()}
 _SQLSTATE = {state: Code(said) for state, said in _SAID["sqlstate"].items()}
@@ -150,7 +148,7 @@ def fault_of(error: BaseException) -> DeskhandError | None:
     if isinstance(error, UnicodeEncodeError):
         return DeskhandError(Code.INVALID, "text with a lone surrogate")
     if isinstance(error, OSError):
-        return DeskhandError(Code.DISK_FULL if error.errno in _FULL_ERRNO else Code.UNAVAILABLE)
+        return disk_fault(error)
     said = error.orig if isinstance(error, DBAPIError) else error
     if isinstance(said, sqlite3.Error):
         return DeskhandError(_sqlite_code(said))

@@ -28,7 +28,7 @@ from deskhand.cli.values import Setting, Value, parsed, setting, spec_of, write_
 from deskhand.clock import SystemClock, stamp
 from deskhand.core.settings import REGISTRY
 from deskhand.errors import Code, DeskhandError
-from deskhand.store.safe import SECRETS_FILE, Safe
+from deskhand.store.private import SECRETS_FILE, Safe
 
 if TYPE_CHECKING:
     from deskhand.permissions.rules import Rule

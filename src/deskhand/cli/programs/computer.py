@@ -27,8 +27,7 @@ from deskhand.runner.app import Parts, Runner
 from deskhand.runner.live import Live
 from deskhand.sandbox.choose import choose_sandbox
 from deskhand.store import engine
-from deskhand.store.home import make_folder
-from deskhand.store.safe import Safe
+from deskhand.store.private import Safe, make_folder
 from deskhand.store.writer import ThreadWriter
 from deskhand.tools.beneath import Folder
 from deskhand.tools.registry import standard_tools, tool_infos

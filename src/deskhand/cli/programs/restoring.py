@@ -29,9 +29,7 @@ from deskhand.runner.trust import FILE as TRUST
 from deskhand.store import engine, opening
 from deskhand.store.backup.archive import read_manifest, unpack
 from deskhand.store.backup.restoring import place, replaced, settle
-from deskhand.store.home import make_folder, open_home
-from deskhand.store.private import OWNER_FILE, RUNNER_FILE
-from deskhand.store.safe import KEY_FILE, SECRETS_FILE, Safe
+from deskhand.store.private import KEY_FILE, OWNER_FILE, RUNNER_FILE, SECRETS_FILE, Safe, make_folder, open_home
 from deskhand.workflow.orders import settle_journal
 
 

@@ -25,8 +25,7 @@ from deskhand.protocol.objects import Role
 from deskhand.runner.http_link import HttpLink, Pinned
 from deskhand.runner.trust import Trust
 from deskhand.secret import taken
-from deskhand.store.home import open_home
-from deskhand.store.private import RUNNER_FILE
+from deskhand.store.private import RUNNER_FILE, open_home
 
 INVITE_VARIABLE: Final = "DESKHAND_INVITE"
 _SKEW_SECONDS_MAX: Final = 600

@@ -52,9 +52,7 @@ from deskhand.protocol.requests import HereAsk, InviteAsk
 from deskhand.protocol.wire import Json, JsonObject
 from deskhand.secret import Secret, taken
 from deskhand.store import blobs, opening
-from deskhand.store.home import open_home
-from deskhand.store.private import RUNNER_FILE
-from deskhand.store.safe import Safe
+from deskhand.store.private import RUNNER_FILE, Safe, open_home
 
 VAPID: Final = "vapid"
 _BUILT: Final = datetime(2026, 1, 1, tzinfo=UTC)

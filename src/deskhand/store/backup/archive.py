@@ -36,8 +36,7 @@ from deskhand.protocol.tasks import Artifact
 from deskhand.protocol.wire import JsonObject
 from deskhand.store import tables
 from deskhand.store.engine import copy_sqlite, open_sqlite_reader, translated
-from deskhand.store.private import replacing
-from deskhand.store.safe import SECRETS_FILE
+from deskhand.store.private import SECRETS_FILE, replacing
 
 _e = tables.events.c
 FORMAT: Final = 1
