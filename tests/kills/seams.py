@@ -25,8 +25,8 @@ from deskhand.runner import attempt
 from deskhand.runner.gate import Gate
 from deskhand.runner.http_link import HttpLink
 from deskhand.runner.inbox import Inbox
-from deskhand.sandbox import apply, bubblewrap
-from deskhand.sandbox.bubblewrap import Bubblewrap
+from deskhand.sandbox import apply, walls
+from deskhand.sandbox.walls import Bubblewrap
 from deskhand.store import blobs
 from deskhand.store.blobs import FileBlobs
 from deskhand.store.opening import SqlStore
@@ -253,5 +253,5 @@ def _sandbox(passing: Passing) -> None:
 
     carrier: object = vars(apply)["_Carrier"]
     _wrap(Bubblewrap, "execute", during)
-    _wrap(bubblewrap, "apply_changes", applying)
+    _wrap(walls, "apply_changes", applying)
     _wrap(carrier, "_file", lambda original: _then(original, passing, "applying changes, midway"))

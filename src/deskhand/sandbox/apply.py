@@ -1,27 +1,32 @@
-"""Carries what a command wrote from the upper layer into the folder, change by change, through its handle.
+"""What a command leaves behind: what it wrote, carried from the upper layer into the folder, and how it ended.
 
 Runs when every process of the command is dead, so the upper layer stands still. Nothing is taken on trust: links and
 special files are refused, permission bits beyond ``rwx`` fall away, protected names are the handle's refusal, and what
 the person changed meanwhile is kept beside the command's version. It refuses a run with too many changes as a whole.
+
+How a run ended is on the disk before the first of its changes is applied: a runner that dies in between finds it,
+applies the rest, and gives the same answer instead of running anything again. Only the newest runs are kept.
 """
 
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import hashlib
 import os
 import stat
 from collections.abc import Generator, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
-from typing import Final, Literal
+from typing import ClassVar, Final, Literal
 
-from pydantic import TypeAdapter
+from pydantic import ConfigDict, TypeAdapter
 
 from deskhand import limits
 from deskhand.errors import Code, DeskhandError
-from deskhand.ports import Entry, FileChange, FolderAccess, RefusedChange
+from deskhand.ports import CommandResult, Entry, FileChange, FolderAccess, RefusedChange
 from deskhand.sandbox.layers import Layers, everything
+from deskhand.secret import mask
 
 _CHANGE: Final = TypeAdapter(FileChange)
 
@@ -225,3 +230,56 @@ def _opaque(upper: Path) -> bool:
     with contextlib.suppress(OSError):
         return os.getxattr(upper, "user.overlay.opaque", follow_symlinks=False) == b"y"
     return False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ended:
+    """How a run ended. ``started_ns`` is when its layers were made; ``applied``: its changes are in the folder."""
+
+    __pydantic_config__: ClassVar = ConfigDict(ser_json_bytes="base64", val_json_bytes="base64")
+    result: CommandResult
+    started_ns: int
+    applied: bool
+
+
+_ENDED: Final = TypeAdapter(Ended)
+
+
+class Records:
+    """The ended runs of one runner, by their keys."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def read(self, key: str) -> Ended | None:
+        """Return how this run ended, if it did."""
+        with contextlib.suppress(FileNotFoundError, ValueError):
+            return _ENDED.validate_json(self._path(key).read_bytes())
+        return None
+
+    def write(self, key: str, ended: Ended) -> None:
+        """Keep it, durably and whole; what the run itself wrote becomes durable before."""
+        self._folder.mkdir(mode=0o700, exist_ok=True)
+        covered = replace(ended.result, output=mask(ended.result.output))
+        fresh = self._path(key).with_suffix(".new")
+        fresh.write_bytes(_ENDED.dump_json(replace(ended, result=covered)))
+        folder = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            if ctypes.CDLL(None, use_errno=True).syncfs(folder):
+                os.sync()
+            fresh.replace(self._path(key))
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+        # Another run that ends at this moment may have forgotten one already.
+        with contextlib.suppress(OSError):
+            found = sorted(self._folder.glob("*.json"), key=lambda path: path.stat().st_mtime_ns)
+            for path in found[:-200]:
+                path.unlink()
+
+    def drop(self, key: str) -> None:
+        """Forget a run."""
+        self._path(key).unlink(missing_ok=True)
+
+    def _path(self, key: str) -> Path:
+        return self._folder / f"{key}.json"

@@ -11,8 +11,7 @@ from pathlib import Path
 import pytest
 
 from deskhand.sandbox import landlock
-from deskhand.sandbox.bubblewrap import Bubblewrap
-from deskhand.sandbox.fallback import Copied, Landlocked
+from deskhand.sandbox.walls import Bubblewrap, Copied, Landlocked
 from tests.contract.sandbox.parties import NORMAL_UID, Party, warm_up
 
 

@@ -16,8 +16,8 @@ from typing import Any
 
 from deskhand.clock import SystemClock
 from deskhand.ports import Command
+from deskhand.sandbox.apply import Records
 from deskhand.sandbox.choose import choose_sandbox
-from deskhand.sandbox.ended import Records
 from deskhand.tools.beneath import Folder
 
 SCRIPT = """

@@ -21,8 +21,8 @@ from typing import TypeVar, cast
 from deskhand.clock import SystemClock
 from deskhand.errors import Code, DeskhandError
 from deskhand.ports import Command, CommandResult, Sandbox
-from deskhand.sandbox.bubblewrap import Bubblewrap
 from deskhand.sandbox.choose import choose_sandbox
+from deskhand.sandbox.walls import Bubblewrap
 from deskhand.tools.beneath import Folder
 
 T = TypeVar("T")

@@ -16,7 +16,7 @@ import pytest
 from deskhand.clock import SystemClock
 from deskhand.errors import Code, DeskhandError
 from deskhand.ports import CommandResult, FileChange, RefusedChange
-from deskhand.sandbox.fallback import Landlocked
+from deskhand.sandbox.walls import Landlocked
 from tests.contract.sandbox.parties import (
     Bench,
     Bounds,

@@ -17,11 +17,10 @@ from deskhand.errors import Code, DeskhandError
 from deskhand.ports import CommandResult
 from deskhand.protocol.objects import SandboxInfo
 from deskhand.sandbox import landlock
-from deskhand.sandbox.bubblewrap import Bubblewrap
+from deskhand.sandbox.box import filter_bytes
 from deskhand.sandbox.choose import NoSandbox, choose_sandbox
-from deskhand.sandbox.fallback import Landlocked
 from deskhand.sandbox.layers import SEARCH
-from deskhand.sandbox.seccomp import filter_bytes
+from deskhand.sandbox.walls import Bubblewrap, Landlocked
 from deskhand.tools.beneath import Folder
 from tests.contract.sandbox.parties import Bench, Bounds, Party, command, contents, owner_of, processes_with, until
 
@@ -222,8 +221,7 @@ def _programs(place: Path, monkeypatch: pytest.MonkeyPatch, **found: str) -> Non
     place.chmod(0o755)
     for name, path in found.items():
         (place / name).symlink_to(path)
-    for module in ("layers", "idmap"):
-        monkeypatch.setattr(f"deskhand.sandbox.{module}.SEARCH", str(place))
+    monkeypatch.setattr("deskhand.sandbox.layers.SEARCH", str(place))
 
 
 def _chosen(state: Path) -> SandboxInfo:

@@ -1,10 +1,13 @@
-"""Commands in a bubblewrap box over an overlay of the folder; changes are applied by trusted code at the end.
+"""The walls: a bubblewrap box over an overlay of the folder, and weaker ones; trusted code applies changes at the end.
 
 A command sees the folder and system programs, no network, no environment, no other process. What it writes lands in
 a layer beside the folder. Only when it ended by itself and every process of it is dead is that layer carried over,
 change by change, through the folder's handle. A command that was killed midway did not happen; one that ended is
-applied whole, also when its runner is killed meanwhile. It refuses to run
-anything when the box cannot be raised; there is no way around the wall (SH-10).
+applied whole, also when its runner is killed meanwhile. It refuses to run anything when the box cannot be raised; there
+is no way around the wall (SH-10).
+
+Computers that cannot raise the full one get a copy instead of the overlay, or Landlock instead of the box. These are
+shown as reduced, and every command is asked. They refuse what they cannot hold: root, hosts, huge folders.
 """
 
 from __future__ import annotations
@@ -15,6 +18,7 @@ import os
 import platform
 import secrets
 import shutil
+import sys
 from asyncio.subprocess import PIPE, STDOUT
 from collections.abc import Generator, Mapping
 from dataclasses import replace
@@ -22,21 +26,23 @@ from functools import partial
 from pathlib import Path
 from typing import ClassVar, Final, Literal
 
+from typing_extensions import override
+
 from deskhand.clock import Clock
 from deskhand.errors import Code, DeskhandError
 from deskhand.ports import Command, CommandResult, FolderAccess, Offload
 from deskhand.protocol.objects import SandboxInfo
+from deskhand.sandbox import landlock
 from deskhand.sandbox import layers as overlay
-from deskhand.sandbox.apply import apply_changes
-from deskhand.sandbox.box import box, exit_code, handed_over
-from deskhand.sandbox.ended import Ended, Records
+from deskhand.sandbox.apply import Ended, Records, apply_changes
+from deskhand.sandbox.box import INSIDE, SCOPED, box, exit_code, filter_bytes, handed_over, limits
 from deskhand.sandbox.following import BoundedOutput, Following, lifeline, to_the_end
-from deskhand.sandbox.idmap import MERGED, mounted, program_at
-from deskhand.sandbox.seccomp import SCOPED, filter_bytes
 
 _COMMANDS_UID: Final = 64_321
 """Under a root runner commands get this uid: nobody's, and not the overflow id that other things share."""
 _KEY_CHARS: Final = 32
+_START = f"import sys; sys.path.append({str(Path(__file__).parent)!r}); import landlock; landlock.main()"
+"""As a module it is compiled once; as a program it would be each time."""
 
 
 class Bubblewrap:
@@ -190,10 +196,56 @@ class Bubblewrap:
         if self.owner is None:
             yield overlay.as_user(over, inner(merged=str(seen), programs=own))
             return
-        bounded = inner(merged=MERGED, programs=[program_at(each) for each in range(len(own))])
+        bounded = inner(merged=overlay.MERGED, programs=[overlay.program_at(each) for each in range(len(own))])
         below = root if over else seen
-        with mounted(below, over, owner=self.owner, programs=own) as namespace:
+        with overlay.mounted(below, over, owner=self.owner, programs=own) as namespace:
             yield overlay.as_root(namespace, bounded, owner=self.owner)
+
+
+class Copied(Bubblewrap):
+    """The same box, over a copy of the folder."""
+
+    NAME, LEVEL, COPIES = "bubblewrap over a copy", "reduced", True
+
+
+class Landlocked(Copied):
+    """Landlock and a filter, where no namespace can be made: what is outside can be neither read nor written."""
+
+    NAME, NEEDS = "Landlock over a copy", ("prlimit",)
+
+    @override
+    def lacking(self) -> str | None:
+        if self.owner is not None:
+            return "Landlock does not hold root"
+        if landlock.version() < landlock.VERSION_MIN:
+            return "this computer has no Landlock that holds"
+        return super().lacking()
+
+    @override
+    def filter(self, command: Command) -> bytes:
+        return filter_bytes(platform.machine(), landlock=landlock.version()) or b""
+
+    @override
+    @contextlib.contextmanager
+    def line(
+        self, command: Command, layers: overlay.Layers, root: Path, handed: Mapping[str, int]
+    ) -> Generator[list[str]]:
+        if command.hosts:
+            raise DeskhandError(Code.SANDBOX_UNAVAILABLE, "no host can be reached from here")
+        own, seen = layers.place / "work", layers.merged if command.writable else root
+        private = {"HOME": str(own), "TMPDIR": str(own)}
+        given = {path: str(own / Path(path).name) for path in command.given}
+        for path, data in command.given.items():
+            Path(given[path]).write_bytes(data)
+        yield [
+            *limits(command, others=_tasks_of_user()),
+            *(sys.executable, "-I", "-S", "-c", _START),
+            *(str(handed["seccomp"]), str(handed["status"]), str(own)),
+            *(str(seen / command.folder.relative_to(root)), str(seen) * command.writable),
+            *(str(seen), *INSIDE["system"], *(f"/etc/{name}" for name in INSIDE["etc"]), *map(str, command.programs)),
+            *(f"{name}={value}" for name, value in {**INSIDE["environment"], **private}.items()),
+            *("--", *(given.get(part, part) for part in command.argv)),
+        ]
 
 
 def _working_directory(command: Command, access: FolderAccess) -> None:
@@ -212,3 +264,13 @@ def _never_started(output: BoundedOutput) -> int:
         detail = said[-200:] or "the wall ended without a word"
         raise DeskhandError(Code.SANDBOX_UNAVAILABLE, detail)
     return 127  # as a shell says
+
+
+def _tasks_of_user() -> int:
+    """Count what the kernel counts together with the command's own: all threads of this user."""
+    count = 0
+    for tasks in Path("/proc").glob("[0-9]*/task"):
+        with contextlib.suppress(OSError):
+            status = tasks.stat()
+            count += (status.st_nlink - 2) * (status.st_uid == os.getuid())
+    return count
