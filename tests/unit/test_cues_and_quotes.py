@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from deskhand.core.quotes import CUT, Quote, bare, cut, parse, quotable, show, stands_in
-from deskhand.core.words.cues import Cue, cues_of, scan
+from deskhand.core.words.notes import Cue, cues_of, scan
 
 ONE_LINE = st.text(st.characters(codec="utf-8", exclude_characters="\r\n"), min_size=1, max_size=300)
 PATHS = ONE_LINE.filter(quotable)

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from deskhand.core.dates import day_meant
-from deskhand.core.words.owing import actions_in
+from deskhand.core.words.notes import actions_in
 
 NOTED = date(2026, 11, 18)  # a Wednesday
 

@@ -39,8 +39,7 @@ from deskhand.agents.commands.command import (
 )
 from deskhand.core.quotes import Quote, cut, quotable, show
 from deskhand.core.wording import wording
-from deskhand.core.words.cues import Cue, Line, cue_place, scan
-from deskhand.core.words.owing import Action, actions_in
+from deskhand.core.words.notes import Action, Cue, Line, actions_in, cue_place, scan
 from deskhand.core.words.risks import checklist, risks_in
 from deskhand.ports import CheckWish, Done
 from deskhand.protocol.wire import JsonObject

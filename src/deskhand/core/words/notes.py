@@ -1,7 +1,9 @@
-"""What a line of notes is: an action, a decision, a risk, a date. Patterns in English and Korean, no model.
+"""What a line of notes is: an action, a decision, a risk, a date; and of every action who owes it and by when.
 
-The one definition both sides use: the command that makes a briefing and the check that counts whether every action
-is in it. It refuses to interpret: a cue says that certain words stand there, never what they mean.
+The one definition both sides use: the commands that make a briefing or list actions, and the checks that look whether one
+is missing. Patterns in English and Korean, no model. It refuses to interpret: a cue says that certain words stand there,
+never what they mean; and to guess: a name or a day that does not stand in the line is none, and a day that could be two
+is left as written.
 """
 
 from __future__ import annotations
@@ -9,10 +11,12 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import date
 from enum import StrEnum
 from itertools import pairwise
 from typing import Final, NamedTuple
 
+from deskhand.core.dates import date_in, day_meant
 from deskhand.core.quotes import bare, visible
 from deskhand.core.wording import wording
 
@@ -25,6 +29,17 @@ class Cue(StrEnum):
     DECISION = "decision"
     RISK = "risk"
     DATE = "date"
+
+
+_WORDS: Final = wording("cues")
+_FORMS: Final = {name: re.compile(form) for name, form in _WORDS["forms"].items()}
+_NOBODY: Final = frozenset(_WORDS["nobody"].split())
+_LINES: Final = {
+    name: re.compile("|".join([rf"\b(?i:{'|'.join(told['words'])})", *told["forms"]]))
+    for name, told in _WORDS["lines"].items()
+}
+_UNDECIDED: Final = _LINES.pop("undecided")
+_PATTERNS: Final = {Cue(name): form for name, form in _LINES.items()}
 
 
 class Line(NamedTuple):
@@ -121,12 +136,91 @@ def _is_heading(seen: str, following: str) -> bool:
     return bool(named) and not (_FORMS["labelled"].search(seen) and Cue.ACTION in cues_of(bare(seen)))
 
 
-_WORDS: Final = wording("cues")
-_FORMS: Final = {name: re.compile(form) for name, form in _WORDS["forms"].items()}
-_NOBODY: Final = frozenset(_WORDS["nobody"].split())
-_LINES: Final = {
-    name: re.compile("|".join([rf"\b(?i:{'|'.join(told['words'])})", *told["forms"]]))
-    for name, told in _WORDS["lines"].items()
-}
-_UNDECIDED: Final = _LINES.pop("undecided")
-_PATTERNS: Final = {Cue(name): form for name, form in _LINES.items()}
+# --- what people owe
+
+
+_LOOKED_AT_CHARS: Final = 2000
+_HEAD_LINES: Final = 8
+_OWING: Final = wording("owing")
+_BOX: Final = re.compile("|".join(_OWING["box"]))
+_NO_OWNER: Final = frozenset(_OWING["nobody"].split())
+_DUE: Final = [re.compile("|".join(_OWING["by"])), re.compile(_OWING["day"])]
+_WITHIN: Final = rf"(?i)(?<![^\W_])%s{_OWING['title']}?(?![^\W_])"
+_BEGINS: Final = rf"(?i)^%s{_OWING['title']}?(?:이|가|은|는|께서)?(?![^\W_])"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Action:
+    """A line that says what is to be done, or was; ``day`` is what ``due`` means beyond doubt."""
+
+    path: str
+    number: int
+    words: str
+    done: bool
+    owner: str = ""
+    due: str = ""
+    day: date | None = None
+
+    def wanted(self, *, owner: str = "", due: bool = False) -> bool:
+        """Return whether it is one of this person, and has a date where one is asked for.
+
+        ``Anna`` names ``Anna Meier`` and ``@anna.meier``; ``Ann`` does not. A name that alone would be no sure one,
+        since it could be a thing, has to begin the line.
+        """
+        asked = owner.lstrip("@")
+        form, parts, there = _BEGINS, [asked], _BOX.sub("", self.words)
+        if self.owner:
+            form, parts, there = _WITHIN, asked.split(), self.owner
+        named = all(re.search(form % re.escape(part), there) for part in parts)
+        return (not owner or named) and bool(self.due or not due)
+
+
+def actions_in(lines: Sequence[str], path: str) -> list[Action]:
+    """Return every action of a note, open and done."""
+    noted, head, found = noted_on(lines, path), list[str](), list[Action]()
+    for line in scan(lines, path):
+        if line.is_heading:
+            head = _cells(line.words) if "|" in line.words else []
+        elif line.cues & {Cue.ACTION, Cue.DONE}:
+            words = line.words[:_LOOKED_AT_CHARS]
+            row = dict(zip(head, _cells(words), strict=False)) if words.startswith("|") else {}
+            column = {name: _column(row, form) for name, form in _OWING["columns"].items()}
+            due = _due(column["due"]) or column["due"] or _due(words)
+            found.append(
+                Action(
+                    path=path,
+                    number=line.number,
+                    words=line.words,
+                    done=Cue.DONE in line.cues or re.fullmatch(_OWING["finished"], column["status"]) is not None,
+                    owner=column["owner"] or _owner(words),
+                    due=due,
+                    day=day_meant(due, noted),
+                )
+            )
+    return found
+
+
+def noted_on(lines: Sequence[str], path: str) -> date | None:
+    """Return the day a note says it is of: in its name, else in its first lines."""
+    return next(filter(None, map(date_in, (path.rpartition("/")[2], *lines[:_HEAD_LINES]))), None)
+
+
+def _cells(row: str) -> list[str]:
+    return [cell.strip() for cell in row.strip(" |").split("|")]
+
+
+def _column(row: dict[str, str], form: str) -> str:
+    """Return the cell under a head of this form, nothing where it only holds a place."""
+    found = (cell for head, cell in row.items() if re.search(form, head))
+    return next((cell for cell in found if cell.strip("-–—? ")), "")
+
+
+def _due(words: str) -> str:
+    hit = _DUE[0].search(words) or _DUE[1].search(words)
+    return next(filter(None, hit.groups())) if hit else ""
+
+
+def _owner(words: str) -> str:
+    said = _BOX.sub("", words)
+    names = (hit["who"].strip(" *_") for form in _OWING["owners"] if (hit := re.search(form, said)))
+    return next((name for name in names if name and name.split()[0].casefold() not in _NO_OWNER), "")
