@@ -129,10 +129,17 @@ class Hub:
             "incarnation": json.dumps(await self.store.incarnation(account)),
             "me": me.model_dump_json(exclude_none=True) if me else "null",
             **{name: f"[{','.join(found)}]" for name, found in lists.items()},
-            "read": json.dumps(await self.store.read_marks(account, principal.id)),
+            "read": json.dumps(await self._read(principal)),
         }
         said = ",".join(f'"{name}":{text}' for name, text in parts.items())
         return f"{{{said}}}".encode()
+
+    async def _read(self, reader: Principal) -> dict[str, int]:
+        """Return how far each thread was read: all devices of the owner are one person's."""
+        known = await self.store.find(reader.account, objects.Device) if reader.role is Role.OWNER else []
+        mine = [one.id for one in known if one.role is Role.OWNER] or [reader.id]
+        marks = [mark for one in mine for mark in (await self.store.read_marks(reader.account, one)).items()]
+        return dict(sorted(marks, key=lambda mark: mark[1]))
 
     async def _lists(self, principal: Principal) -> dict[str, list[str]]:
         account = principal.account

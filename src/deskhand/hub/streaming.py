@@ -92,10 +92,11 @@ class Streams:
         near = (one for one in self._listeners if one.reader.account == account and one.screen)
         return [one for one in near if one.ended is None and one.acknowledged()]
 
-    def tell(self, account: str, frame: Frame, *, live: str | None = None) -> None:
-        """Send what is no event to every person who looks at the account, or only at one live thread of it."""
+    def tell(self, account: str, frame: Frame, *, live: str | None = None, to: Role | None = None) -> None:
+        """Send what is no event to every person who looks at the account, only at one live thread of it, or in a role."""
         for one in self._listeners:
-            if one.reader.account == account and one.reader.role is not Role.RUNNER and live in {None, one.live}:
+            person = one.reader.role is not Role.RUNNER and to in {None, one.reader.role}
+            if one.reader.account == account and person and live in {None, one.live}:
                 one.hint(frame)
 
     def say(self, account: str, op: Op) -> None:

@@ -49,7 +49,7 @@ class Submitter:
     guesses: Throttle
     """Counts by device who decides about what is not waiting for it (AP-07)."""
     hear: Callable[[Principal, Sequence[Op], Sequence[OpResult]], Awaitable[None]]
-    """Told of whatever a runner sent: it also says that it is there."""
+    """Told of whatever a runner sent, which also says that it is there, and of what was read."""
     roads: Roads = tuple
 
     async def submit(
@@ -67,7 +67,7 @@ class Submitter:
                 return OpResult(op_id=op.op_id, status="rejected", error=failure)
 
         results = await asyncio.gather(*map(told, wishes))
-        if principal.role is objects.Role.RUNNER:
+        if principal.role is objects.Role.RUNNER or any(op.kind == "read.mark" for op in wishes):
             await self.hear(principal, wishes, results)
         return results
 

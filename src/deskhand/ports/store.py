@@ -33,10 +33,11 @@ class Frame:
     - ``delta`` ``{message, thread, task, offset, text}``: what it says from that place on.
     - ``watch`` ``{thread, on}``: to a computer: somebody looks at the drafts of a thread, or nobody does any more.
     - ``presence``: how a computer's link stands now.
+    - ``read`` ``{thread, seq}``: to the devices of the owner: how far one of them has read a thread.
     - ``bye`` ``{reason}``: the hub's last word.
     """
 
-    kind: Literal["event", "delta", "draft", "watch", "reset", "heartbeat", "presence", "bye"]
+    kind: Literal["event", "delta", "draft", "watch", "reset", "heartbeat", "presence", "read", "bye"]
     seq: int | None = None
     event: Event | None = None
     data: JsonObject = field(default_factory=dict)

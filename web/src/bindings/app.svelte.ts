@@ -130,6 +130,11 @@ class App {
     return this.client.timeline(thread);
   }
 
+  begun(thread: string): boolean {
+    void this.view.outbox;
+    return this.client.outbox.begun(thread);
+  }
+
   async post<K extends keyof OpBodies>(wish: Wish<K>): Promise<string> {
     return (await this.client.post(wish)).op_id;
   }

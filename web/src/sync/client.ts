@@ -253,6 +253,14 @@ export class Client {
     await this.post({ kind: "read.mark", thread, body: { seq: latest } });
   }
 
+  /** Another device of the same person has read so far. */
+  async #readElsewhere({ thread, seq }: Readonly<Record<string, unknown>>): Promise<void> {
+    if (typeof thread !== "string" || typeof seq !== "number" || seq <= (this.#view.read.get(thread) ?? 0)) return;
+    const read = new Map(this.#view.read).set(thread, seq);
+    this.#show({ read });
+    await this.#database.put("read", [...read]);
+  }
+
   /** Take objects in that are not here yet. */
   #merge(name: "tasks" | "threads", found: readonly (Task | Thread)[]): void {
     const known: ReadonlyMap<string, Task | Thread> = this.#view.state.objects[name];
@@ -376,6 +384,7 @@ export class Client {
     }
     if (this.#view.silence) this.#show({ silence: undefined });
     if (frame.kind === "presence") this.#notice(frame.data as unknown as Presence);
+    else if (frame.kind === "read") await this.#readElsewhere(frame.data ?? {});
     else if (frame.kind === "event" && frame.event) await this.#take([frame.event], frame.event.seq);
     else if (frame.kind === "delta" || frame.kind === "draft") this.#type(frame);
     else await this.#beat(frame);

@@ -55,6 +55,7 @@ export class Connection {
         this.reopen();
       }),
       // The hub takes a page that listens for one that is looked at, and tells no phone what it shows.
+      this.#environment.onOffline?.(() => this.#attempt?.abort()) ?? (() => undefined),
       this.#environment.onHide(() => {
         this.#attempt?.abort();
       }),

@@ -12,6 +12,8 @@ export interface Environment {
   /** Tell of anything after which an old connection must not be believed: shown again, resumed, back online. */
   readonly onWake: (callback: () => void) => () => void;
   readonly onHide: (callback: () => void) => () => void;
+  /** The network went: what is open is dead, even if nothing says so. */
+  readonly onOffline?: (callback: () => void) => () => void;
   /** Absent on a plain-HTTP page. */
   readonly subtle: SubtleCrypto | undefined;
   readonly language: () => string;
@@ -53,6 +55,7 @@ export function browserEnvironment(language: () => string): Environment {
       listen(document, "visibilitychange", () => {
         if (document.visibilityState === "hidden") callback();
       }),
+    onOffline: (callback) => listen(window, "offline", callback),
     subtle: isSecureContext ? crypto.subtle : undefined,
     language,
   };

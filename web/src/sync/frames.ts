@@ -6,7 +6,7 @@
 import type { Event } from "../protocol/generated";
 
 export interface Frame {
-  readonly kind: "event" | "delta" | "draft" | "reset" | "heartbeat" | "presence" | "bye";
+  readonly kind: "event" | "delta" | "draft" | "reset" | "heartbeat" | "presence" | "read" | "bye";
   readonly seq?: number;
   readonly event?: Event;
   readonly data?: Readonly<Record<string, unknown>>;
@@ -43,7 +43,7 @@ export function frameOf(block: string): Frame {
 }
 
 /** What is said beside the log: it moves no cursor. */
-const SAID = ["delta", "draft", "presence", "bye"] as const;
+const SAID = ["delta", "draft", "presence", "read", "bye"] as const;
 const isSaid = (kind: string): kind is (typeof SAID)[number] => SAID.some((one) => one === kind);
 
 function fieldsOf(block: string): Map<string, string> {

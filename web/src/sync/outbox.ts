@@ -91,12 +91,21 @@ export class Outbox {
     return answer;
   }
 
-  /** Take a wish back while it was not sent; answers whether it still could be. */
+  /** Take a wish back while it was not sent; answers whether it still could be. What followed it begins the thread then. */
   async cancel(id: string): Promise<boolean> {
     const entry = this.#entries.find((one) => one.op_id === id);
     if (!entry || entry.state === "sent") return false;
     await this.#drop(id);
+    const [next, ...others] = this.#entries.filter((one) => one.thread === localThread(id));
+    if (next) await this.#replace({ ...next, thread: entry.thread });
+    for (const one of others) await this.#replace({ ...one, thread: localThread(next?.op_id ?? id) });
+    this.#changed();
     return true;
+  }
+
+  /** Whether a thread that began here still has, or had, the message it began with. */
+  begun(thread: string): boolean {
+    return !isLocal(thread) || this.#entries.some((entry) => localThread(entry.op_id) === thread);
   }
 
   /** Forget what the fold has caught up with: from there on the log itself shows it. */

@@ -98,6 +98,7 @@ function link(text: string, at: number, depth: number, { picture }: { picture: b
 }
 
 function closing(text: string, at: number): number {
+  if (!text.slice(at, at + NEAR).includes("]")) return -1;
   let open = 0;
   for (let place = at; place < Math.min(text.length, at + NEAR); place += 1) {
     if (text[place] === "\\") place += 1;
