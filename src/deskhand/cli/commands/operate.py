@@ -74,9 +74,7 @@ def verify() -> int:
 
     path, url = home() / opening.FILE, os.environ.get("DESKHAND_DATABASE_URL")
     if url:
-        from deskhand.store.postgres import open_postgres
-
-        opened = open_postgres(url)[1]
+        opened = opening.open_postgres(url)[1]
     elif path.is_file():
         opened = engine.open_sqlite_reader(path)
     else:
