@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from deskhand.egress import parse_target
-from deskhand.egress.listed import admits, credential, entry
+from deskhand.egress.broker import admits, credential, entry
 from deskhand.errors import Code, DeskhandError
 from deskhand.permissions.hosts import is_shared
 

@@ -130,10 +130,10 @@ def _valid(name: str, said: object) -> Value:
     """Return a value in its type; what a host list says is read as it will be read (NE-04)."""
     value = checked(name, cast("Any", said))
     if isinstance(value, tuple) and value and name.startswith("internet."):
-        from deskhand.egress import listed
+        from deskhand.egress import broker
 
         for one in value:
-            (listed.entry if name == "internet.hosts" else listed.credential)(one)
+            (broker.entry if name == "internet.hosts" else broker.credential)(one)
     return value
 
 

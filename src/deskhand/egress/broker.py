@@ -4,6 +4,9 @@ Off until the owner lists hosts; the list is read anew for every request, what i
 counted per task, and each request leaves a line. What the owner keeps for a host is put on here, after every decision,
 and taken out of the answer. It refuses a request that brings a credential of its own (NE-03), because that is how a
 listed host becomes a stranger's mailbox.
+
+An entry of the owner is ``[METHOD ]host[:port][/path-prefix]``; a credential is an entry and ``Header: text {NAME}``,
+with the name of a secret. A host of many tenants without method and path is refused, because that says nothing (NE-04).
 """
 
 from __future__ import annotations
@@ -21,8 +24,8 @@ from urllib.parse import parse_qsl
 from deskhand import limits
 from deskhand.clock import Clock, SystemClock
 from deskhand.egress import Egress, EgressRequest, EgressResponse, Target, parse_target
-from deskhand.egress.listed import admits, credential, entry
 from deskhand.errors import Code, DeskhandError
+from deskhand.permissions.hosts import is_shared, within
 
 EGRESS: Final = "egress.jsonl"
 """Where a runner keeps the lines, in its own directory."""
@@ -30,6 +33,15 @@ Listed = Callable[[], Sequence[str]]
 _OWN: Final = re.compile(
     r"header .*(auth|token|api-?key|secret).*|header cookie"
     r"|query ((access|auth|api|client|x-amz)?[-_]?(token|key|secret|sig|signature|password|auth))",
+    re.IGNORECASE,
+)
+_ENTRY: Final = re.compile(
+    r"(?:(?P<method>CONNECT|DELETE|GET|HEAD|PATCH|POST|PUT) )?"
+    r"(?P<where>[^ /?]+?(?P<port>:\d+)?(?P<path>/[^ ?]*)?)"
+)
+_CREDENTIAL: Final = re.compile(
+    r"(?P<entry>.+?) (?P<header>(?!host:)[a-z][a-z0-9-]*): "
+    r"(?P<text>[^{}]*\{(?P<secret>[\w.-]+)\}[^{}]*)",
     re.IGNORECASE,
 )
 
@@ -185,6 +197,41 @@ def lines(path: Path) -> list[dict[str, Any]]:
     """Return what is known of all requests, in their order, but for a line that a power cut made short."""
     texts = [one.read_text("utf-8") for one in (_older(path), path) if one.is_file()]
     return [json.loads(one) for one in "".join(texts).splitlines() if one.endswith("}")]
+
+
+def entry(said: str) -> re.Match[str]:
+    """Return the parts of an entry; one that names its port may lead to a private address.
+
+    Raises:
+        DeskhandError: ``config_invalid`` or ``address_refused``.
+    """
+    match = _ENTRY.fullmatch(said)
+    if match is None:
+        raise DeskhandError(Code.CONFIG_INVALID, f"{said[:100]}: host or METHOD host/path")
+    host = parse_target(f"https://{match['where']}").host
+    if is_shared(host) and not (match["method"] and match["path"]):
+        raise DeskhandError(Code.CONFIG_INVALID, f"many share {host}; say GET {host}/WHOSE")
+    return match
+
+
+def credential(said: str) -> re.Match[str]:
+    """Return the parts of a credential: entry, header, text and the name of the secret.
+
+    Raises:
+        DeskhandError: ``config_invalid`` or ``address_refused``.
+    """
+    match = _CREDENTIAL.fullmatch(said)
+    if match is None:
+        raise DeskhandError(Code.CONFIG_INVALID, "host/path Header: text {NAME of a secret}")
+    entry(match["entry"])
+    return match
+
+
+def admits(said: str, method: str, target: Target) -> bool:
+    """Return whether an entry speaks of such a request; a tunnel is ``CONNECT`` to ``/``."""
+    match = entry(said)
+    same = parse_target(f"https://{match['where']}").entry == target.entry
+    return same and match["method"] in (None, method) and within(target.path, match["path"] or "/")
 
 
 def _older(path: Path) -> Path:
