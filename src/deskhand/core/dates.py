@@ -12,7 +12,6 @@ from collections.abc import Iterable
 from datetime import date, timedelta
 from typing import Final, Literal, NamedTuple
 
-from deskhand.core.wording import wording
 from deskhand.texts import table
 
 Order = Literal["day", "month", "either"]
@@ -26,7 +25,7 @@ _YEAR_LAST: Final = re.compile(_FORMS["year_last"])
 _CELLS, _LINES = ([*map(re.compile, _FORMS[name])] for name in ("cells", "lines"))
 _SOON_DAYS: Final = 270
 """A day without a year is the coming one, unless that is so far that it may be the last one."""
-_WORDS: Final = wording("days")
+_WORDS: Final = table("deskhand.core.words", "wording.toml")["days"]
 
 
 def a_date(cell: str, order: Order) -> date | None:

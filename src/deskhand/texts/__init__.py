@@ -24,8 +24,14 @@ def catalogue(language: str) -> Mapping[str, str]:
 
 @cache
 def table(package: str, file: str) -> dict[str, Any]:
-    """Return what a TOML file of a package holds, read once."""
-    return tomllib.loads(files(package).joinpath(file).read_text(encoding="utf-8"))
+    """Return what a TOML file of a package holds, read once; the names of its ``[marks]`` stand for their forms.
+
+    A mark may hold those before it.
+    """
+    told = tomllib.loads(files(package).joinpath(file).read_text(encoding="utf-8"))
+    for mark, forms in reversed(told.get("marks", {}).items()):
+        told = json.loads(json.dumps(told).replace(mark, json.dumps(f"(?:{'|'.join(forms)})")[1:-1]))
+    return told
 
 
 def text(key: str, *, language: str = "en", **values: object) -> str:

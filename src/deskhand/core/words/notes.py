@@ -18,7 +18,7 @@ from typing import Final, NamedTuple
 
 from deskhand.core.dates import date_in, day_meant
 from deskhand.core.quotes import bare, visible
-from deskhand.core.wording import wording
+from deskhand.texts import table
 
 
 class Cue(StrEnum):
@@ -31,7 +31,8 @@ class Cue(StrEnum):
     DATE = "date"
 
 
-_WORDS: Final = wording("cues")
+_WORDING: Final = table("deskhand.core.words", "wording.toml")
+_WORDS: Final = _WORDING["cues"]
 _FORMS: Final = {name: re.compile(form) for name, form in _WORDS["forms"].items()}
 _NOBODY: Final = frozenset(_WORDS["nobody"].split())
 _LINES: Final = {
@@ -141,7 +142,7 @@ def _is_heading(seen: str, following: str) -> bool:
 
 _LOOKED_AT_CHARS: Final = 2000
 _HEAD_LINES: Final = 8
-_OWING: Final = wording("owing")
+_OWING: Final = _WORDING["owing"]
 _BOX: Final = re.compile("|".join(_OWING["box"]))
 _NO_OWNER: Final = frozenset(_OWING["nobody"].split())
 _DUE: Final = [re.compile("|".join(_OWING["by"])), re.compile(_OWING["day"])]

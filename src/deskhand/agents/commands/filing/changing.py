@@ -24,18 +24,8 @@ from itertools import count
 from pathlib import PurePosixPath
 from typing import Final, NamedTuple
 
-from deskhand.agents.commands.command import (
-    Plan,
-    Steps,
-    StoppedError,
-    Work,
-    named,
-    number,
-    objects,
-    sized,
-    strings,
-    words,
-)
+from deskhand.agents.commands.command import Plan, Steps, StoppedError, Work
+from deskhand.agents.commands.values import named, number, objects, sized, strings, words
 from deskhand.core.dates import date_in
 from deskhand.ports import Done, GiveUp, Wishes
 from deskhand.protocol.wire import Json, JsonObject

@@ -13,19 +13,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from deskhand.agents.commands.command import (
-    TYPED,
-    Plan,
-    Steps,
-    StoppedError,
-    Work,
-    ending_of,
-    objects,
-    plain,
-    stem_of,
-    strings,
-    words,
-)
+from deskhand.agents.commands.command import TYPED, Plan, Steps, StoppedError, Work
+from deskhand.agents.commands.values import ending_of, objects, plain, stem_of, strings, words
 from deskhand.ports import Done
 from deskhand.protocol.wire import JsonObject
 

@@ -24,25 +24,14 @@ from functools import lru_cache
 from itertools import zip_longest
 from typing import Final, NamedTuple
 
-from deskhand.agents.commands.command import (
-    TYPED,
-    Plan,
-    Steps,
-    StoppedError,
-    Work,
-    ending_of,
-    number,
-    objects,
-    plain,
-    strings,
-    words,
-)
+from deskhand.agents.commands.command import TYPED, Plan, Steps, StoppedError, Work
+from deskhand.agents.commands.values import ending_of, number, objects, plain, strings, words
 from deskhand.core.quotes import Quote, cut, quotable, show
-from deskhand.core.wording import wording
 from deskhand.core.words.notes import Action, Cue, Line, actions_in, cue_place, scan
 from deskhand.core.words.risks import checklist, risks_in
 from deskhand.ports import CheckWish, Done
 from deskhand.protocol.wire import JsonObject
+from deskhand.texts import table
 
 MARK: Final = "<!-- deskhand: quoted from notes, line by line -->"
 """The last line of what we write from notes, so that it is not taken for one."""
@@ -168,7 +157,8 @@ def _named(files: Counter[str]) -> str:
 _WORDS_PER_PAGE: Final = 450
 _WORDS_LOW, _WORDS_HIGH, _TELLING = 4, 40, 12
 _EARLY: Final = 5
-_COMMON: Final = frozenset(wording("brief")["common"].split())
+_WORDS: Final = table("deskhand.core.words", "wording.toml")["brief"]
+_COMMON: Final = frozenset(_WORDS["common"].split())
 _SECTIONS: Final = (Cue.DECISION, Cue.ACTION, Cue.RISK, Cue.DATE)
 """In the order of the page; what is left are key points."""
 
@@ -256,7 +246,7 @@ def _pick(path: str, place: int, line: Line) -> _Pick | None:
 
     Left out is what nobody reads: the title of a note with its day, encoded parts, bare links; an action never.
     """
-    is_meta, is_done = re.match(wording("brief")["meta"], line.words) is not None, Cue.DONE in line.cues
+    is_meta, is_done = re.match(_WORDS["meta"], line.words) is not None, Cue.DONE in line.cues
     cues = line.cues & {Cue.ACTION} if is_meta or is_done else line.cues
     section = next((cue for cue in (Cue.ACTION, *_SECTIONS) if cue in cues), None)
     telling = len(_tokens(line.words))

@@ -12,15 +12,16 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Final
 
-from deskhand.agents.commands.command import Plan, StoppedError, Work, named, number, objects, sized, strings, words
+from deskhand.agents.commands.command import Plan, StoppedError, Work
+from deskhand.agents.commands.values import named, number, objects, sized, strings, words
 from deskhand.clock import unstamp
 from deskhand.core.dates import period_in
 from deskhand.core.quotes import Quote, quotable, show
-from deskhand.core.wording import wording
 from deskhand.ports import Done, GiveUp, ToolResult, Wishes
 from deskhand.protocol.wire import Json, JsonObject
+from deskhand.texts import table
 
-_EMPTY: Final = frozenset(wording("find")["filling"].split())
+_EMPTY: Final = frozenset(table("deskhand.core.words", "wording.toml")["find"]["filling"].split())
 """Words that say nothing when others do."""
 _GROUPS_SHOWN_MAX: Final = 50
 _COPIES_SHOWN_MAX: Final = 10
