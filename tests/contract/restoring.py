@@ -13,7 +13,7 @@ from deskhand.cli.programs.restoring import restore
 from deskhand.clock import stamp
 from deskhand.ids import Ids
 from deskhand.protocol.wire import JsonObject
-from deskhand.store.backup.archive import Made, make_backup
+from deskhand.store.backup import Made, make_backup
 from deskhand.store.blobs import FileBlobs
 from deskhand.store.opening import FILE, SqlStore, inline, open_sqlite_store
 from deskhand.store.private import make_folder

@@ -17,11 +17,10 @@ import pytest
 
 from deskhand.errors import Code, DeskhandError
 from deskhand.protocol.tasks import Task, TaskState
-from deskhand.store.backup import restoring
-from deskhand.store.backup.archive import add, read_manifest, unpack, written
-from deskhand.store.backup.restoring import exchanged, place
+from deskhand.store import private
+from deskhand.store.backup import add, read_manifest, unpack, written
 from deskhand.store.opening import FILE
-from deskhand.store.private import KEY_FILE, SECRETS_FILE, Safe, open_home
+from deskhand.store.private import KEY_FILE, SECRETS_FILE, Safe, exchanged, open_home, place
 from deskhand.testing.promises import note
 from tests.contract.restoring import LANES, differences, go_back, house, talk, words_in
 from tests.contract.storing import A, credential, emit, invite, planned, said, subscription
@@ -229,7 +228,7 @@ def test_a_home_changes_places_and_nothing_is_lost_where_the_system_cannot_swap(
     def swap(one: Path, other: Path) -> bool:
         return at_once and exchanged(one, other)
 
-    monkeypatch.setattr(restoring, "exchanged", swap)
+    monkeypatch.setattr(private, "exchanged", swap)
     aside = place(tmp_path / "prepared", tmp_path / "home", aside=tmp_path / "before")
 
     found = {path.parent.name: path.read_text() for path in tmp_path.glob("*/who")}

@@ -2,6 +2,8 @@
 
 A home is one private directory on a local disk, used by one Deskhand at a time. Loose modes are repaired, foreign
 owners refused (SE-02). It refuses network file systems, where locks and write-ahead logs do not hold what they promise.
+Putting another in its place is one step: it refuses to delete anything, and to leave a moment in which there is no home
+or half of one.
 
 Its small files say who its user is to the hub and what this computer is; every command reads them, so this is light.
 It refuses files that others may read, links in their place, and what is no object.
@@ -15,6 +17,7 @@ value anywhere in the clear.
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import fcntl
 import hashlib
@@ -119,6 +122,8 @@ LOCK = "lock"
 _FOLDER_MODE = 0o700
 _OTHERS = 0o077
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+_AT_CWD = -100
+_EXCHANGE = 2
 _MOUNTS = Path("/proc/self/mounts")
 
 NETWORK = re.compile(
@@ -221,6 +226,35 @@ def make_folder(path: Path) -> None:
     for one in reversed([one for one in (path, *path.parents) if not one.exists()]):
         one.mkdir(mode=_FOLDER_MODE, exist_ok=True)
         sync(one.parent)
+
+
+def exchanged(one: Path, other: Path) -> bool:
+    """Let two directories swap their names at once; return whether the system can."""
+    rename = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
+    return rename is not None and not rename(_AT_CWD, os.fsencode(one), _AT_CWD, os.fsencode(other), _EXCHANGE)
+
+
+def place(prepared: Path, home: Path, *, aside: Path) -> Path | None:
+    """Make ``prepared`` the home; return where the one before is now, if there was one.
+
+    Raises:
+        OSError: it cannot be moved: a mount point, for example.
+    """
+    os.sync()  # every file that was unpacked, before its directory gets the name that counts
+    before = aside if home.exists() else None
+    if before is None:
+        prepared.rename(home)
+    elif exchanged(prepared, home):
+        prepared.rename(aside)
+    else:
+        home.rename(aside)
+        try:
+            prepared.rename(home)
+        except OSError:
+            aside.rename(home)
+            raise
+    sync(home.parent)
+    return before
 
 
 # --- secrets

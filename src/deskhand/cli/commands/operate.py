@@ -94,7 +94,7 @@ def verify() -> int:
 
 def backup(file: Path | None = None) -> int:
     """Save the home in one file."""
-    from deskhand.store.backup.archive import make_backup
+    from deskhand.store.backup import make_backup
 
     _require_sqlite()
     owner, runner = read_private(home() / OWNER_FILE), local_runner() or {}
@@ -137,7 +137,7 @@ def restore(file: Path, *, to: Path | None = None, yes: bool = False) -> int:
 
 def export(*, out: Path | None = None) -> int:
     """Write everything so that it can be read."""
-    from deskhand.store.backup.archive import export_home
+    from deskhand.store.backup import export_home
 
     _require_sqlite()
     target = _named(out, stamp(SystemClock().now()), "", inside=False)

@@ -27,10 +27,9 @@ from deskhand.runner.ceiling import FILE as FOLDERS
 from deskhand.runner.owner.policy import FILE as POLICY
 from deskhand.runner.trust import FILE as TRUST
 from deskhand.store import engine, opening
-from deskhand.store.backup.archive import read_manifest, unpack
-from deskhand.store.backup.restoring import place, replaced, settle
-from deskhand.store.private import KEY_FILE, OWNER_FILE, RUNNER_FILE, SECRETS_FILE, Safe, make_folder, open_home
-from deskhand.workflow.orders import settle_journal
+from deskhand.store.backup import read_manifest, replaced, settle, unpack
+from deskhand.store.private import KEY_FILE, OWNER_FILE, RUNNER_FILE, SECRETS_FILE, Safe, make_folder, open_home, place
+from deskhand.workflow.journal import settle_journal
 
 
 def restore(backup: Path, home: Path, *, clock: Clock, ids: Ids, agreed: Callable[[str], bool]) -> JsonObject | None:
