@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field
 from random import Random
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from sqlalchemy import Engine
@@ -484,5 +484,98 @@ def test_a_hub_that_dies_between_commit_and_send_loses_nothing() -> None:
 
     try:
         loop.run_until_complete(run())
+    finally:
+        loop.close()
+
+
+class Weather:
+    """Push services of one seed: half of the attempts fail, in every way there is; each screen holds one of a tag."""
+
+    def __init__(self, chance: Random) -> None:
+        """Begin badly."""
+        self.chance, self.bad = chance, True
+        self.screen: dict[str, Notice] = {}
+        self.shown: list[str] = []
+
+    async def send(self, subscription: PushSubscription | None, notice: Notice) -> SendOutcome:
+        """Take it or not; what is taken may still be answered with a fault, so that it comes twice."""
+        del subscription
+        fails = self.bad and self.chance.random() < 0.5
+        if not fails or self.chance.random() < 0.2:
+            self.screen[notice.tag] = notice
+            self.shown.append(notice.id)
+        wait = self.chance.choice((None, 0.0, 30.0))
+        return SendOutcome(
+            status="retry" if fails else "accepted", reason="503" if fails else "", retry_after_seconds=wait
+        )
+
+
+ALLOWED = {"over", "muted", "digest", "off", "read"}
+"""Why something need not be sent in these stories, in which nobody looks."""
+
+
+async def _afternoon(house: House, chance: Random, muted: set[str]) -> None:
+    """A task that is muted, asks, fails or ends, and some time."""
+    async with house.laptop():
+        task, thread = await house.task()
+        if chance.random() < 0.2:
+            muted.add(thread)
+            await house.op(DESK, "thread.mute", {"muted": True}, thread=thread)
+        if chance.random() < 0.4:
+            question = await house.ask(task)
+            await house.clock.sleep(chance.choice((1, 400, 1000)))
+            await house.op(DESK, "question.answer", {"question": question, "answer": "x"}, task=task, thread=thread)
+        else:
+            await house.end(task, state=chance.choice(("failed", "completed")))
+        await house.clock.sleep(chance.choice((0, 0.01, 5, 90)))
+
+
+async def _unexplained(house: House, roads: dict[str, Weather], muted: set[str]) -> list[str]:
+    """Return what is wrong with the ledger, once all is well."""
+    found: list[str] = []
+    for row in await house.ledger():
+        to = roads[row.road]
+        fine = {
+            "is over": row.fate in {"accepted", "suppressed"},
+            "was taken": row.fate != "accepted" or row.id in to.shown,
+            "says why not": row.fate == "accepted" or row.reason in ALLOWED,
+            "was muted": row.reason != "muted" or row.thread in muted,
+            "stands on the screen": row.fate != "accepted" or bool({row.tag, "digest"} & to.screen.keys()),
+        }
+        found += [f"{word}: {row.to_json()}" for word, holds in fine.items() if not holds]
+    return found
+
+
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize("seed", range(12))
+def test_whatever_fails_each_notification_arrives_once_and_is_explained(seed: int) -> None:
+    """R6, PU-03: half of the attempts fail, the hub dies between commit and send, it is night, a thread is muted."""
+    chance, loop, disk = Random(seed), VirtualLoop(), open_memory_disk()
+    roads = {"webpush": Weather(chance), "ntfy": Weather(chance)}
+
+    async def life() -> House:
+        return await _begin(loop, disk, *[cast("Road", road) for road in roads.values()])
+
+    async def run() -> list[str]:
+        house, muted = await life(), set[str]()
+        await _furnish(house, subscribed=chance.random() < 0.8)
+        hour = house.clock.now().hour
+        night = f"{hour:02}:00-{(hour + 1) % 24:02}:00" if chance.random() < 0.4 else ""
+        await house.set(roads=chance.choice(("second", "always")), quiet=night, zone="UTC")
+        for _ in range(chance.randint(3, 12)):
+            await _afternoon(house, chance, muted)
+            if chance.random() < 0.3:
+                await house.hub.stop()
+                await house.hub.store.close()
+                house = await life()
+        for road in roads.values():
+            road.bad = False
+        await house.clock.sleep(2 * 3600)
+        found = await _unexplained(house, roads, muted)
+        await house.hub.stop()
+        return found
+
+    try:
+        assert loop.run_until_complete(run()) == []
     finally:
         loop.close()
