@@ -32,7 +32,7 @@ from deskhand.testing.world.machines import Machine
 from deskhand.testing.world.patching import patched
 from deskhand.testing.world.phones import Phone
 from deskhand.workflow import attempt as folding
-from deskhand.workflow import orders
+from deskhand.workflow import journal as memory
 from deskhand.workflow.journal import Journal
 from deskhand.workflow.local import LocalWorkflow
 from deskhand.workflow.rows import AttemptKey, Step, to_json
@@ -87,13 +87,13 @@ def forgets_epochs() -> AbstractContextManager[None]:
 
 def skips_outbox_rows() -> AbstractContextManager[None]:
     """Now and then the runner does not store what it has to say."""
-    put = orders.put_op
+    put = memory.put_op
 
     def skipping(connection: Any, op: Op, *, key: AttemptKey) -> None:  # noqa: ANN401 - passed on
         if not op.op_id.endswith("7"):
             put(connection, op, key=key)
 
-    return patched(orders, put_op=skipping)
+    return patched(memory, put_op=skipping)
 
 
 def acts_before_intent() -> AbstractContextManager[None]:
@@ -114,7 +114,7 @@ def moves_cursor_first() -> AbstractContextManager[None]:
 
     async def in_two(self: Journal, event: Any) -> object:  # noqa: ANN401 - passed on
         def move(connection: Connection) -> None:
-            orders.put_meta(connection, "cursor", str(event.seq))
+            memory.put_meta(connection, "cursor", str(event.seq))
 
         await vars(Journal)["_do"](self, move)
         return await receive(self, event)

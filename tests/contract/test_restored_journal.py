@@ -11,7 +11,7 @@ from typing import Literal
 from deskhand.clock import stamp
 from deskhand.protocol.wire import JsonObject
 from deskhand.store.engine import open_sqlite
-from deskhand.workflow.orders import settle_journal
+from deskhand.workflow.journal import settle_journal
 from deskhand.workflow.rows import AttemptKey, Step
 from tests.contract.storing import START
 from tests.contract.test_upgrades import journal, order

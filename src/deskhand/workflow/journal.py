@@ -1,39 +1,44 @@
 """A runner's memory: one SQLite file that every order, intent, result and unsent op goes through.
 
-What is not committed here has not happened. It refuses to write for an attempt that is over or has lost its epoch,
-and counts its commits so that their number can be held down.
+What is not committed here has not happened; what an order means is in the one transaction that stores it. It refuses to
+write for an attempt that is over or has lost its epoch, counts its commits so that their number can be held down, and
+refuses to believe a decision that does not name exactly what was asked: such an order is stored, and decides nothing. A
+journal that came out of a backup begins another life, in which no yes of the old one counts: the permission may have
+been used since.
 """
 
 from __future__ import annotations
 
 import json
+import re
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
-from sqlalchemy import Connection, Engine, Row, inspect
+from sqlalchemy import Connection, CursorResult, Engine, Row, inspect, text
 
 from deskhand.errors import Code, DeskhandError
 from deskhand.ids import Ids
 from deskhand.limits import OPS_PER_BATCH_MAX, PROTOCOL
-from deskhand.protocol.events import Event
+from deskhand.protocol import events as ev
 from deskhand.protocol.objects import FolderMode
 from deskhand.protocol.ops import Life, Op
-from deskhand.protocol.tasks import Brief
+from deskhand.protocol.tasks import Brief, TaskState
 from deskhand.protocol.wire import Json
 from deskhand.store.engine import READS_ONLY, copy_sqlite, run_script, translated
 from deskhand.store.tables import json_text
 from deskhand.store.writer import Writer
-from deskhand.workflow import orders
-from deskhand.workflow.orders import run
 from deskhand.workflow.rows import AttemptKey, AttemptRow, OutboxRow, Status, Step
 
 R = TypeVar("R")
 UPGRADES: Final[Mapping[int, Sequence[str]]] = {1: ()}
 """What brings a journal to each schema from the one before, statement by statement; the last one is ours. A journal
 with a higher one is refused."""
+_SAID: Final = Path(__file__).with_name("journal.sql").read_text("utf-8")
+_PARTS: Final = re.split(r"^-- (\w+)(?::.*)?\n", _SAID, flags=re.MULTILINE)
+_STATEMENTS: Final = dict(zip(_PARTS[1::2], map(text, _PARTS[2::2]), strict=True))
 _SEND_BYTES_MAX: Final = 768 * 1024
 
 
@@ -55,7 +60,7 @@ class Journal:
     _said: str = ""
     _born: str = ""
     _reading: Connection | None = None
-    _heard: dict[tuple[str, str], list[Event]] = field(default_factory=dict[Any, Any])
+    _heard: dict[tuple[str, str], list[ev.Event]] = field(default_factory=dict[Any, Any])
     _settings: dict[str, Json] = field(default_factory=dict[str, Json])
     """What was read of orders since the last one came in: each turn asks for the same many times."""
     _lock: threading.Lock = field(default_factory=threading.Lock)
@@ -89,12 +94,12 @@ class Journal:
                     connection.exec_driver_sql(statement)
             run_script(connection, Path(__file__).with_name("tables.sql"))
             identity = f"{home_identity}:{_inode(connection)}"
-            known: dict[str, str] = {r.name: r.value for r in run(connection, "facts")}
+            known: dict[str, str] = {r.name: r.value for r in _run(connection, "facts")}
             if known.get("home") != identity:
-                orders.begin_anew(connection, self.ids.new("inc"))
+                _begin_anew(connection, self.ids.new("inc"))
             kept = {"schema": str(schema), "home": identity, "protocol": str(PROTOCOL)}
             for name, value in kept.items():
-                orders.put_meta(connection, name, value)
+                put_meta(connection, name, value)
             self._said = known.get("said", "")
 
         await self._do(work)
@@ -109,7 +114,7 @@ class Journal:
     async def begin_anew(self) -> tuple[AttemptKey, ...]:
         """Begin a new life, because this memory is older than what was said; return what must not go on."""
         new = self.ids.new("inc")
-        stopped = await self._do(lambda connection: orders.begin_anew(connection, new))
+        stopped = await self._do(lambda connection: _begin_anew(connection, new))
         self.incarnation = self._known("incarnation") or ""
         return stopped
 
@@ -130,13 +135,26 @@ class Journal:
         return self._known("log") or ""
 
     async def change_log(self, log: str) -> None:
-        """Do as :func:`orders.change_log`, in one commit."""
-        await self._do(lambda connection: orders.change_log(connection, log))
+        """Take orders from another log, from its beginning: its numbers mean other events.
 
-    async def receive(self, event: Event) -> tuple[AttemptKey, ...] | None:
-        """Do as :func:`orders.receive`, in one commit."""
+        The orders of the old one keep their place before it. What was ordered already comes to nothing a second time.
+        """
+
+        def work(connection: Connection) -> None:
+            put_meta(connection, "log", log)
+            put_meta(connection, "cursor", "0")
+            _run(connection, "move_down")
+
+        await self._do(work)
+
+    async def receive(self, event: ev.Event) -> tuple[AttemptKey, ...] | None:
+        """Store an order with its consequences, move the cursor, and return the attempts that must not go on.
+
+        An order that is there already changes nothing, and returns nothing. One of an unknown kind or shape is kept,
+        moves the cursor and means nothing.
+        """
         op_id = self.ids.new("op")
-        stopped = await self._do(lambda connection: orders.receive(connection, event, op_id=op_id))
+        stopped = await self._do(lambda connection: _receive(connection, event, op_id=op_id))
         self._forget_orders()
         self.on_outbox()
         return stopped
@@ -169,12 +187,12 @@ class Journal:
         """Return whether the owner stopped the clock of an attempt."""
         return bool(self._value("paused", **asdict(key)))
 
-    def decision(self, ref: str) -> Event | None:
+    def decision(self, ref: str) -> ev.Event | None:
         """Return the first valid decision about an approval or question."""
         text = self._value("decision", ref=ref)
-        return Event.from_json(json.loads(text)) if text else None
+        return ev.Event.from_json(json.loads(text)) if text else None
 
-    def steering(self, task: str, *, after: int) -> list[Event]:
+    def steering(self, task: str, *, after: int) -> list[ev.Event]:
         """Return what a person said to the task while it was under way."""
         return [one for one in self._orders(task, "message.posted") if one.seq > after]
 
@@ -202,14 +220,14 @@ class Journal:
 
         def work(connection: Connection) -> None:
             said = {"status": status, "place": place, **asdict(key)}
-            if status and run(connection, "write", **said).rowcount != 1:
+            if status and _run(connection, "write", **said).rowcount != 1:
                 raise DeskhandError(Code.STALE_EPOCH, key.task)
             for step in steps:
                 _put_step(connection, key, step)
             for op in ops:
-                orders.put_op(connection, op, key=key)
+                put_op(connection, op, key=key)
             if status == "finished" and place and ops:
-                orders.put_meta(connection, f"place/{ops[-1].thread}", place)
+                put_meta(connection, f"place/{ops[-1].thread}", place)
 
         await self._do(work)
         if ops:
@@ -250,9 +268,9 @@ class Journal:
 
         def work(connection: Connection) -> None:
             for row, code in rows:
-                run(connection, "refuse", n=row.n, code=code)
+                _run(connection, "refuse", n=row.n, code=code)
             for key in lost:
-                orders.stop(connection, status="superseded", task=key.task, below=key.epoch + 1)
+                _stop(connection, status="superseded", task=key.task, below=key.epoch + 1)
 
         await self._do(work)
 
@@ -280,11 +298,11 @@ class Journal:
         """Return one fact that was kept."""
         return self._value("fact", name=name)
 
-    def _orders(self, task: str, kind: str) -> list[Event]:
+    def _orders(self, task: str, kind: str) -> list[ev.Event]:
         """Return the orders of one kind about a task."""
         if (task, kind) not in self._heard:
             found = self._rows("orders", task=task, kind=kind)
-            self._heard[task, kind] = [Event.from_json(json.loads(row.event)) for row in found]
+            self._heard[task, kind] = [ev.Event.from_json(json.loads(row.event)) for row in found]
         return self._heard[task, kind]
 
     def _attempts(self, statement: str, /, **asked: object) -> Iterator[AttemptRow]:
@@ -303,7 +321,7 @@ class Journal:
         with translated(), self._lock:
             self._reading = self._reading or self.engine.connect().execution_options(**{READS_ONLY: True})
             try:
-                return run(self._reading, statement, **asked).all()
+                return _run(self._reading, statement, **asked).all()
             finally:
                 self._reading.rollback()
 
@@ -318,9 +336,9 @@ class Journal:
 
         def all_of_it(connection: Connection) -> R:
             for row in acknowledged.values():
-                run(connection, "forget", n=row.n)
+                _run(connection, "forget", n=row.n)
                 if row.op.kind == "task.accept":
-                    run(connection, "accept", **asdict(row.key))
+                    _run(connection, "accept", **asdict(row.key))
             return work(connection)
 
         result = await self.writer.do(all_of_it)
@@ -328,6 +346,124 @@ class Journal:
         for n in acknowledged:
             self._acknowledged.pop(n, None)
         return result
+
+
+def put_op(connection: Connection, op: Op, *, key: AttemptKey) -> None:
+    """Put an op into the outbox, and keep which one was the last for ever."""
+    _run(connection, "put", op_id=op.op_id, op=json_text(op.to_json()), **asdict(key))
+    _run(connection, "keep_highest", name="said", value=op.op_id)
+
+
+def put_meta(connection: Connection, name: str, value: str) -> None:
+    """Keep one fact: about the journal itself, or what the hub said of a setting or folder."""
+    _run(connection, "keep", name=name, value=value)
+
+
+def settle_journal(connection: Connection) -> None:
+    """Let the next ``open`` begin a new life, and take back what was allowed in attempts that are not over."""
+    for statement in ("forget_home", "forget_unused_yes", "narrow_yes"):
+        _run(connection, statement)
+
+
+def _run(connection: Connection, statement: str, /, **asked: object) -> CursorResult[Any]:
+    """Run a statement of ``journal.sql`` with what it asks for."""
+    return connection.execute(_STATEMENTS[statement], asked)
+
+
+def _receive(connection: Connection, event: ev.Event, *, op_id: str) -> tuple[AttemptKey, ...] | None:
+    try:
+        body = ev.body_of(event)
+    except DeskhandError:
+        body = None
+    row = {
+        "seq": event.seq,
+        "kind": event.kind,
+        "task": event.task,
+        "ref": _decided(connection, body),
+        "event": json_text(event.to_json()),
+    }
+    if _run(connection, "receive", **row).rowcount != 1:
+        return None
+    put_meta(connection, "cursor", str(event.seq))
+    return _follow(connection, event, body, op_id)
+
+
+def _begin(connection: Connection, brief: Brief, *, seq: int, op_id: str) -> tuple[AttemptKey, ...]:
+    """Store an attempt and the op that accepts it; older attempts of the task have lost their epoch.
+
+    It takes over what the last of them did, so that no effect is done twice; waits without a decision stay behind.
+    """
+    task, epoch = brief.task, brief.epoch
+    stopped = _stop(connection, status="superseded", task=task, below=epoch)
+    newest = _run(connection, "newest", task=task).scalar() or 0
+    if newest == epoch:  # the same attempt, assigned again after a pause
+        _run(connection, "pause", task=task, paused=False)
+    if newest >= epoch:
+        return stopped
+    before = _run(connection, "superseded", task=task).first()
+    place = before.place if before else None
+    said = json_text(brief.to_json())
+    _run(connection, "begin", task=task, epoch=epoch, brief=said, place=place, received=seq)
+    if before is not None:
+        _run(connection, "drop_waits", task=task, epoch=before.epoch)
+        _run(connection, "adopt", task=task, epoch=before.epoch, to=epoch)
+    accept = Op(op_id=op_id, kind="task.accept", thread=brief.thread, task=task, body={"epoch": epoch})
+    put_op(connection, accept, key=AttemptKey(task=task, epoch=epoch))
+    return stopped
+
+
+def _stop(connection: Connection, *, status: Status, task: str | None = None, below: int = 0) -> tuple[AttemptKey, ...]:
+    """Mark the open attempts of a task below an epoch, or of all tasks, as over, and return them."""
+    found = _run(connection, "open_ones", task=task, below=below).all()
+    keys = tuple(AttemptKey(task=row.task, epoch=row.epoch) for row in found)
+    for key in keys:
+        _run(connection, "end", status=status, **asdict(key))
+    return keys
+
+
+def _begin_anew(connection: Connection, incarnation: str) -> tuple[AttemptKey, ...]:
+    """Begin another life of this home, which sends nothing of the former one, and return what it held."""
+    old = _run(connection, "fact", name="incarnation").scalar() or ""
+    put_meta(connection, "incarnation", max(incarnation, f"{old}0"))  # a clock may have gone back
+    _run(connection, "forget_all")
+    return _stop(connection, status="superseded")
+
+
+def _follow(connection: Connection, event: ev.Event, body: ev.Body | None, op_id: str) -> tuple[AttemptKey, ...]:
+    """Do what an order says, as far as it concerns the journal; return the attempts it stops."""
+    task = event.task or ""
+    match body:
+        case ev.TaskAssigned():
+            brief = body.brief.but(epoch=body.epoch)
+            return _begin(connection, brief, seq=event.seq, op_id=op_id)
+        case ev.TaskFinished(state=TaskState.CANCELED):  # any other end is the echo of our own
+            return _stop(connection, status="canceled", task=task, below=body.epoch + 1)
+        case ev.TaskPaused() | ev.TaskResumed():
+            _run(connection, "pause", task=task, paused=isinstance(body, ev.TaskPaused))
+        case ev.FolderPut(folder=folder):
+            mode = folder.mode if folder.state == "granted" else None
+            put_meta(connection, f"folder/{folder.id}", json_text(mode))
+        case ev.FolderRemoved():
+            put_meta(connection, f"folder/{body.folder}", json_text(None))
+        case ev.SettingChanged():
+            put_meta(connection, f"setting/{body.name}", json_text(body.value))
+        case _:
+            pass
+    return ()
+
+
+def _decided(connection: Connection, body: ev.Body | None) -> str | None:
+    """Return the approval or question that this order validly decides, for the first time."""
+    match body:
+        case ev.ApprovalDecided(approval=ref) | ev.QuestionAnswered(question=ref):
+            wish = _run(connection, "undecided", ref=ref).scalar()
+        case _:
+            return None
+    if wish is None or isinstance(body, ev.QuestionAnswered):
+        return ref if wish else None
+    asked = json.loads(wish).get("approval", {})
+    same = asked.get("action_sha256") == body.action_sha256
+    return ref if same and body.scope in asked.get("scopes", ()) else None
 
 
 def _file(connection: Connection) -> Path | None:
@@ -346,7 +482,7 @@ def _put_step(connection: Connection, key: AttemptKey, step: Step) -> None:
     """Insert a row, or give the open one its result; a result is never replaced."""
     result = None if step.result is None else json_text(step.result)
     row = asdict(step) | asdict(key) | {"wish": json_text(step.wish), "result": result}
-    if run(connection, "step", **row).rowcount != 1:
+    if _run(connection, "step", **row).rowcount != 1:
         raise DeskhandError(Code.CONFLICT, f"step {step.n}")
 
 
