@@ -6,8 +6,8 @@ import pytest
 
 from deskhand.clock import SystemClock
 from deskhand.core import conversation
-from deskhand.core.context import context_of
 from deskhand.core.delivery import announcement, next_try_seconds
+from deskhand.core.dispatching import context_of
 from deskhand.core.drafting import Wish
 from deskhand.core.settings import REGISTRY, checked, effective
 from deskhand.errors import Code, DeskhandError

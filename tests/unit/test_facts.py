@@ -10,8 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deskhand.core.context import context_of
-from deskhand.core.dispatching import brief_of
+from deskhand.core.dispatching import brief_of, context_of
 from deskhand.permissions.evaluate import Policy, judge
 from deskhand.permissions.explain import ask_sentence
 from deskhand.permissions.facts import Source, begun, label_of, together, weighed

@@ -11,10 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from deskhand.clock import SystemClock
-from deskhand.core import conversation, lifecycle
+from deskhand.core import conversation, dispatching, lifecycle
 from deskhand.core.dispatching import Round
 from deskhand.core.drafting import Draft, Wish
-from deskhand.core.waiting import modelless
 from deskhand.errors import Code, DeskhandError
 from deskhand.ids import Ids
 from deskhand.protocol import events as ev
@@ -86,12 +85,12 @@ class Desk:
         shown = {"id": "7-1", "command": "/brief .", "preview": "Reads.", "runner": "laptop"}
         one = Suggestion.from_json({**shown, **more}).bound
         wish, body = self.wish(LAPTOP, task), TaskSuggest(suggestions=(one,))
-        self.account.take(modelless.suggest(self.account, wish, body))
+        self.account.take(dispatching.suggest(self.account, wish, body))
         return one
 
     def run_as(self, task: Task, one: Suggestion, sha256: str | None = None) -> None:
         body = TaskRunAs(suggestion=one.id, preview_sha256=sha256 or one.preview_sha256)
-        self.account.take(modelless.run_as(self.account, self.wish(task=task), body))
+        self.account.take(dispatching.run_as(self.account, self.wish(task=task), body))
         self.dispatch()
 
     def asked(self) -> list[Question]:
@@ -195,7 +194,7 @@ def test_a_computer_suggests_only_its_own_commands_in_its_own_folders(lie: dict[
     one = one if "preview_sha256" in lie else one.bound
 
     with pytest.raises(DeskhandError) as caught:
-        modelless.suggest(desk.account, desk.wish(LAPTOP, task), TaskSuggest(suggestions=(one,)))
+        dispatching.suggest(desk.account, desk.wish(LAPTOP, task), TaskSuggest(suggestions=(one,)))
 
     assert caught.value.code is Code.INVALID
 
@@ -337,7 +336,7 @@ def test_what_began_to_wait_never_runs_by_itself(steps: list[str]) -> None:
             case "post":
                 desk.post()
             case "suggest":
-                for one in filter(modelless.waits, desk.account.find(Task)):
+                for one in filter(dispatching.waits, desk.account.find(Task)):
                     desk.suggest(one)
             case "on":
                 desk.connected.add(name)

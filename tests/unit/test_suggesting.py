@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from deskhand.agents.commands.agent import COMMANDS
 from deskhand.agents.commands.command import parse_line
-from deskhand.core.waiting.suggesting import Listed, Meaning, meanings, quoted
+from deskhand.core.words.suggesting import Listed, Meaning, meanings, quoted
 from deskhand.testing.promises import note
 
 SENTENCES = Path(__file__).parents[1] / "sentences"

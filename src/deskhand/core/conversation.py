@@ -11,8 +11,8 @@ from contextlib import suppress
 from typing import Literal
 
 from deskhand.clock import stamp, unstamp
+from deskhand.core import dispatching
 from deskhand.core.drafting import Decision, Draft, Facts, Wish, draft, known
-from deskhand.core.waiting import modelless
 from deskhand.errors import Code, DeskhandError
 from deskhand.limits import NAME_CHARS_MAX, TITLE_CHARS_MAX
 from deskhand.protocol import events as ev
@@ -59,8 +59,7 @@ def erase_thread(facts: Facts, wish: Wish, _: object = None) -> Decision:
         DeskhandError: ``illegal_state`` while a task of it is under way.
     """
     thread = open_thread(facts, wish.thread)
-    under_way = [TaskState.WORKING, TaskState.INPUT_REQUIRED, TaskState.VERIFYING]
-    if any(task.thread == thread.id for task in facts.find(Task, states=under_way)):
+    if any(task.thread == thread.id for task in facts.find(Task, states=dispatching.UNDER_WAY)):
         raise DeskhandError(Code.ILLEGAL_STATE, "a task of this thread is under way")
     return _about_thread(facts, wish, ev.ThreadErased())
 
@@ -88,13 +87,13 @@ def answer_question(facts: Facts, wish: Wish, body: ops.QuestionAnswer) -> Decis
     """Answer an open question; the first answer stands.
 
     Raises:
-        DeskhandError: ``not_found``, ``already_decided``; what ``modelless.answer`` raises.
+        DeskhandError: ``not_found``, ``already_decided``; what ``dispatching.answer`` raises.
     """
     question = known(facts, Question, body.question)
     if question.state != "open":
         raise DeskhandError(Code.ALREADY_DECIDED, question.answered_by or question.state)
     if question.tasks:
-        return modelless.answer(facts, wish, question, body.answer)
+        return dispatching.answer(facts, wish, question, body.answer)
     task, me = facts.get(Task, question.task), wish.principal.id
     said = _said(wish, body.answer, "answer")
     answered = ev.QuestionAnswered(question=question.id, answer=body.answer)
@@ -140,7 +139,7 @@ def _steer(facts: Facts, wish: Wish, body: ops.MessagePost, files: Sequence[File
 def _delegate(facts: Facts, wish: Wish, body: ops.MessagePost, files: Sequence[FileRef]) -> Decision:
     body = _as_before(facts, wish, body)
     folder = _folder(facts, wish, body)
-    agent = body.agent or (COMMANDS_AGENT if body.text.startswith("/") else modelless.DEFAULT_AGENT)
+    agent = body.agent or (COMMANDS_AGENT if body.text.startswith("/") else dispatching.DEFAULT_AGENT)
     if agent == COMMANDS_AGENT:
         _known_command(facts, body.text)
     me, title = wish.principal.id, body.title or title_of(body.text)

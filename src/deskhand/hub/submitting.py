@@ -12,9 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, cast
 
 from deskhand.core import conversation, delivery, dispatching, lifecycle, restoring, settings
-from deskhand.core.context import context_of
 from deskhand.core.drafting import EVERY_RUNNER, Decision, Draft, Wish, known, setting_of
-from deskhand.core.waiting import modelless
 from deskhand.errors import Code, DeskhandError
 from deskhand.hub.credentials import Throttle
 from deskhand.hub.delivering import Roads, plan
@@ -166,7 +164,7 @@ def dispatch(tx: SqlTx, *, ids: Ids, roads: Roads) -> None:
         tx,
         connected=frozenset(name for name, link in tx.presence().items() if link.connected),
         at_once=int(setting_of(tx, "tasks_per_thread")),
-        context_of=lambda task: context_of(
+        context_of=lambda task: dispatching.context_of(
             tx.context(task.thread, limit=CONTEXT_MESSAGES_MAX * 2),
             but_task=task.id,
             task_of=lambda name: tx.get(tasks.Task, name),
@@ -323,7 +321,7 @@ def _decided(wish: Wish, body: ev.Body, name: str, *, runner: str | None = None)
 _PLACES = {
     "conversation": vars(conversation),
     "lifecycle": vars(lifecycle),
-    "modelless": vars(modelless),
+    "dispatching": vars(dispatching),
     "submitting": globals(),
 }
 _SAID = table("deskhand.hub", "ops.toml")

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Final
 
 from deskhand.clock import unstamp
-from deskhand.core.waiting.suggesting import Listed, Meaning, meanings
+from deskhand.core.words.suggesting import Listed, Meaning, meanings
 from deskhand.errors import DeskhandError
 from deskhand.permissions.evaluate import effective_mode
 from deskhand.ports import Entry

@@ -1,1 +1,1 @@
-"""What the words of people's documents mean: days, tasks and whose they are, clauses of contracts. Patterns are data."""
+"""What people's words mean: tasks and whose they are, clauses of contracts, commands in sentences. Patterns are data."""
