@@ -10,8 +10,7 @@ from pathlib import Path
 
 from deskhand.clock import stamp
 from deskhand.hub.app import Participant
-from deskhand.hub.http.app import PAGE
-from deskhand.hub.http.serve import Bind, serving
+from deskhand.hub.http.app import PAGE, Bind, serving
 from deskhand.ports import Draft
 from deskhand.protocol import events as ev
 from deskhand.protocol.authority import Principal

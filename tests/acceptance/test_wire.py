@@ -13,7 +13,7 @@ import httpx
 import pytest
 
 from deskhand.clock import SystemClock, stamp
-from deskhand.hub.http.serve import serving
+from deskhand.hub.http.app import serving
 from deskhand.protocol.objects import FolderMode, Role
 from deskhand.protocol.requests import InviteAsk
 from deskhand.protocol.wire import JsonObject

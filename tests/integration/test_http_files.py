@@ -11,8 +11,8 @@ from pathlib import Path
 import httpx
 import pytest
 
+from deskhand.hub.app import plain_name
 from deskhand.hub.http.messages import HEADERS
-from deskhand.hub.uploads import plain_name
 from deskhand.limits import UPLOAD_BYTES_MAX, UPLOAD_CHUNK_BYTES_MAX
 from deskhand.ports import Draft
 from deskhand.protocol.events import ArtifactCreated

@@ -17,8 +17,9 @@ import pytest
 
 from deskhand.errors import Code, DeskhandError
 from deskhand.hub.credentials import uid_of
-from deskhand.hub.http import messages, serve
-from deskhand.hub.http.serve import Bind, serving
+from deskhand.hub.http import app as http_app
+from deskhand.hub.http import messages
+from deskhand.hub.http.app import Bind, serving
 from deskhand.protocol.objects import Role
 from tests.rim import Rim, open_rim, thread_op
 
@@ -119,7 +120,7 @@ async def test_a_reader_that_does_not_read_is_dropped(tmp_path: Path, monkeypatc
 
 async def test_a_connection_that_asks_nothing_is_closed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Half a header for ever does not hold a connection (RL-01)."""
-    monkeypatch.setattr(serve, "HEADER_SECONDS_MAX", 0.2)
+    monkeypatch.setattr(http_app, "HEADER_SECONDS_MAX", 0.2)
     async with running(tmp_path) as (_, answering):
         reader, writer = await asyncio.open_connection("127.0.0.1", answering.port)
         writer.write(b"GET / HTTP/1.1\r\nHost: 127")
@@ -183,7 +184,7 @@ async def test_a_taken_port_is_named(tmp_path: Path) -> None:
     """The second hub on a port says so instead of dying of an OSError."""
     async with running(tmp_path) as (_, answering):
         with pytest.raises(DeskhandError) as refused:
-            serve.bind(Bind(port=answering.port))
+            http_app.bind(Bind(port=answering.port))
 
     assert refused.value.code is Code.PORT_TAKEN
 
@@ -192,7 +193,7 @@ async def test_a_taken_port_is_named(tmp_path: Path) -> None:
 def test_only_loopback_is_bound_unless_the_owner_says_otherwise(host: str) -> None:
     """Nobody is exposed by default or by accident (AU-02)."""
     with pytest.raises(DeskhandError) as refused:
-        serve.bind(Bind(host=host))
+        http_app.bind(Bind(host=host))
 
     assert refused.value.code is Code.CONFIG_INVALID
 
@@ -223,7 +224,7 @@ async def _until_closed(reader: asyncio.StreamReader) -> None:
 _PROGRAM = """
 import asyncio, json, signal, sys
 from pathlib import Path
-from deskhand.hub.http.serve import serving
+from deskhand.hub.http.app import serving
 from tests.rim import open_rim
 
 async def main():

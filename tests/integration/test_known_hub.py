@@ -21,7 +21,7 @@ from cryptography.x509.oid import NameOID
 
 from deskhand.clock import SystemClock
 from deskhand.errors import Code, DeskhandError
-from deskhand.hub.http.serve import Bind, serving
+from deskhand.hub.http.app import Bind, serving
 from deskhand.ids import Ids
 from deskhand.protocol import signing
 from deskhand.protocol.objects import Role

@@ -14,7 +14,7 @@ import httpx
 
 from deskhand.clock import stamp
 from deskhand.hub.credentials import admit, bearer_sha256
-from deskhand.hub.http.serve import serving
+from deskhand.hub.http.app import serving
 from deskhand.protocol.objects import Device, Role
 from deskhand.runner.http_link import HttpLink
 from deskhand.runner.live import Live

@@ -17,7 +17,7 @@ from sqlalchemy import Engine
 
 from deskhand.core.drafting import Draft
 from deskhand.hub.app import Hub
-from deskhand.hub.http.serve import all_acknowledged
+from deskhand.hub.http.app import all_acknowledged
 from deskhand.ids import Ids
 from deskhand.limits import HEARTBEAT_SECONDS
 from deskhand.ports import Frame

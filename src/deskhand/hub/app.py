@@ -1,19 +1,27 @@
 """The hub, composed: log, fan-out, dispatch, deliveries, and what every road in may ask of it. No HTTP here.
 
 It refuses to work on a task itself, and to know what a runner is made of.
+
+Files on their way in are resumable and bound to the principal that sends them. Size is said first and reserved against
+the quota; one writer at a time; the type is what the bytes are, never what the sender says (its name only decides
+between kinds of plain text, and nothing is called what a browser would run). How far an upload is, the disk knows: an
+answer that got lost is not sent twice.
 """
 
 from __future__ import annotations
 
 import asyncio
+import codecs
 import json
 import os
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path, PurePosixPath, PureWindowsPath
 
-from deskhand.clock import Clock
+from deskhand import limits
+from deskhand.clock import Clock, stamp, unstamp
 from deskhand.errors import Code, DeskhandError
 from deskhand.hub.credentials import Throttle
 from deskhand.hub.delivering import Courier, Roads
@@ -22,15 +30,20 @@ from deskhand.hub.presence import Attendance
 from deskhand.hub.submitting import Submitter, dispatch
 from deskhand.hub.timing import Alarm, Sweeper
 from deskhand.ids import Ids
-from deskhand.limits import APPROVAL_TRIES_MAX, APPROVAL_TRIES_SECONDS, ARTIFACT_BYTES_MAX, LIST_LIMIT_MAX
 from deskhand.ports import Blobs, Frame, Notifier, Page
 from deskhand.protocol import objects, wire
 from deskhand.protocol.authority import Principal
-from deskhand.protocol.objects import LinkState, Role
+from deskhand.protocol.objects import LinkState, Role, Upload
 from deskhand.protocol.ops import Op, OpResult
 from deskhand.protocol.tasks import FINAL, OPEN, Approval, FileRef, Question, Task
 from deskhand.store.opening import SqlStore
+from deskhand.texts import table
 
+TYPES = table("deskhand.hub", "types.toml")
+OCTETS = "application/octet-stream"
+PLAIN = "text/plain"
+_ID_BYTES = 16
+_LOOK_BYTES = 4096
 _SNAPSHOT_TRIES = 5
 _RECENT = 200
 _SEES_BY = {Role.RUNNER: "runner", Role.CLIENT: "created_by", Role.BRIDGE: "created_by"}
@@ -59,11 +72,13 @@ class Hub:
     def __post_init__(self) -> None:
         """Wire the services; nothing runs yet."""
         store, blobs, clock = self.store, self.blobs, self.clock
+        self.uploads = Uploads(store=store, blobs=blobs, clock=clock, ids=self.ids)
         self.pairing = Pairing(store, clock, self.ids, uid=os.getuid(), tried=self.tried)
         self.attendance = Attendance(store=store, clock=clock, moved=self._dispatch)
         self.streams = self.attendance.streams
         self.stream = self.streams.stream
-        guesses = Throttle(clock, APPROVAL_TRIES_MAX, APPROVAL_TRIES_SECONDS, file=self.tried("approvals"))
+        most, seconds = limits.APPROVAL_TRIES_MAX, limits.APPROVAL_TRIES_SECONDS
+        guesses = Throttle(clock, most, seconds, file=self.tried("approvals"))
         hear = self.attendance.hear
         submitter = Submitter(store=store, blobs=blobs, ids=self.ids, guesses=guesses, hear=hear, roads=self.roads)
         self.submit, self.do = submitter.submit, submitter.do
@@ -165,7 +180,7 @@ class Hub:
 
     async def store_blob(self, data: AsyncIterator[bytes], *, sha256: str) -> int:
         """Store bytes before an event names them and return how many; their hash must be the one announced."""
-        stored, size = await self.blobs.put(data, limit=ARTIFACT_BYTES_MAX)
+        stored, size = await self.blobs.put(data, limit=limits.ARTIFACT_BYTES_MAX)
         if stored != sha256:
             raise DeskhandError(Code.CONFLICT, "the bytes are not what was announced")
         return size
@@ -173,7 +188,7 @@ class Hub:
     async def file_of(self, reader: Principal, file: str) -> FileRef:
         """Return a file that came with one of the newest tasks that the reader may see, or ``not_found``."""
         states = OPEN if reader.role is Role.RUNNER else ()
-        found = await self.store.find(reader.account, Task, states=states, limit=LIST_LIMIT_MAX)
+        found = await self.store.find(reader.account, Task, states=states, limit=limits.LIST_LIMIT_MAX)
         refs = (ref for task in found if visible(reader, task) for ref in task.files)
         if (ref := next((ref for ref in refs if ref.id == file), None)) is None:
             raise DeskhandError(Code.NOT_FOUND, file)
@@ -192,6 +207,107 @@ def visible(reader: Principal, thing: wire.Wire) -> bool:
     """Whether a reader may see an object: a runner what is given to it, a client or bridge what it began."""
     field = _SEES_BY.get(reader.role)
     return field is None or getattr(thing, field, None) == reader.id
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Uploads:
+    """All uploads of one hub."""
+
+    store: SqlStore
+    blobs: Blobs
+    clock: Clock
+    ids: Ids
+    written_now: set[str] = field(default_factory=set[str])
+
+    async def create(self, me: Principal, *, name: str, size: int) -> Upload:
+        """Reserve room for a file; ``too_large`` for one file or for the quota."""
+        if size > (most := limits.UPLOAD_BYTES_MAX):
+            raise DeskhandError(Code.TOO_LARGE, f"{most} bytes", field="Upload-Length")
+        upload = Upload(
+            id=f"upl_{self.ids.secret(_ID_BYTES)}",
+            name=plain_name(name),
+            size=size,
+            offset=0,
+            media_type=OCTETS,
+            expires_at=stamp(self.clock.now() + timedelta(seconds=limits.UPLOAD_KEPT_SECONDS)),
+        )
+        await self.store.create_upload(me.account, me.id, upload)
+        return upload if size else await self.look(me, upload.id)
+
+    async def look(self, me: Principal, name: str) -> Upload:
+        """Return an upload with the offset that is on disk; whole bytes that nobody named yet become a file.
+
+        Somebody else's and an expired one are ``not_found``.
+        """
+        upload = await self._known(me, name)
+        unnamed = upload.sha256 is None and upload.offset == upload.size
+        if unnamed and name not in self.written_now:
+            return await self.append(me, name, _nothing(), offset=upload.offset)
+        return upload
+
+    async def append(self, me: Principal, name: str, chunks: AsyncIterator[bytes], *, offset: int) -> Upload:
+        """Add bytes at the offset; the last ones make it a file.
+
+        Raises:
+            DeskhandError: ``not_found``; ``conflict`` while another request writes; ``upload_offset``;
+                ``too_large``; ``disk_full``.
+        """
+        if name in self.written_now:
+            raise DeskhandError(Code.CONFLICT, "another request writes this upload")
+        self.written_now.add(name)
+        try:
+            upload = await self._known(me, name)
+            if offset != upload.offset:
+                raise DeskhandError(Code.UPLOAD_OFFSET, str(upload.offset))
+            if upload.sha256 is not None:
+                return upload
+            reached = await self.blobs.append(name, chunks, offset=offset, limit=upload.size)
+            if reached < upload.size:
+                return upload.but(offset=reached)
+            sha256, _ = await self.blobs.finish(name)
+            came = {"sha256": sha256, "media_type": await sniff_blob(self.blobs, sha256, upload.name)}
+            await self.store.finish_upload(me.account, name, **came)
+            return upload.but(offset=reached, **came)
+        finally:
+            self.written_now.discard(name)
+
+    async def _known(self, me: Principal, name: str) -> Upload:
+        upload = await self.store.upload(me.account, me.id, name)
+        if upload is not None and upload.sha256 is not None:
+            return upload.but(offset=upload.size)
+        if upload is None or unstamp(upload.expires_at) <= self.clock.now():
+            raise DeskhandError(Code.NOT_FOUND)
+        return upload.but(offset=await self.blobs.partial(upload.id))
+
+
+def plain_name(name: str) -> str:
+    """Return the last part of a name, without anything that shows or acts as something else (UP-03)."""
+    last = PureWindowsPath(PurePosixPath(name).name).name
+    shown = "".join(letter for letter in last if letter.isprintable()).strip(" .")
+    return shown[-limits.NAME_CHARS_MAX :] or "file"
+
+
+async def _nothing() -> AsyncIterator[bytes]:
+    """Yield no bytes."""
+    for none in ():
+        yield none
+
+
+async def sniff_blob(blobs: Blobs, sha256: str, name: str) -> str:
+    """Return the media type of stored bytes, from the first of them."""
+    size = min(blobs.size(sha256) or 0, _LOOK_BYTES)
+    beginning = b"".join([chunk async for chunk in blobs.open(sha256, start=0, size=size)])
+    known = (one["type"] for one in TYPES["magic"] if beginning.startswith(one["bytes"].encode("latin-1"), one["at"]))
+    found = next(known, None) or (PLAIN if _is_text(beginning) else OCTETS)
+    return TYPES["named"].get(found, {}).get(PurePosixPath(name.lower()).suffix, found)
+
+
+def _is_text(beginning: bytes) -> bool:
+    try:
+        # Not the end of the file, perhaps: a letter may be cut where we stopped looking.
+        return "\0" not in codecs.getincrementaldecoder("utf-8")().decode(beginning)
+    except UnicodeDecodeError:
+        return False
 
 
 class Participant:

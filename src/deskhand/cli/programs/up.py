@@ -38,7 +38,7 @@ from deskhand.core.settings import REGISTRY, effective
 from deskhand.errors import Code, DeskhandError
 from deskhand.hub.app import Hub, Participant
 from deskhand.hub.credentials import LocalDevice, ensure_device, ensure_owner, new_token
-from deskhand.hub.http import access, app, serve
+from deskhand.hub.http import access, app
 from deskhand.hub.pairing import write_claim_page
 from deskhand.ids import Ids
 from deskhand.limits import CLAIM_SECONDS
@@ -138,8 +138,8 @@ async def running_hub(path: Path, *, port: int | None, reach: Reach) -> AsyncGen
         await hub.start()
         ending.push_async_callback(hub.stop)
         host, chosen = reach.bind or setting("hub.bind").value, setting("hub.port", flag=port).value
-        where = serve.Bind(host=host, port=chosen, exposed=reach.bind is not None)
-        answers = serve.serving(hub, app.create_app(hub, push=door), where=where)
+        where = app.Bind(host=host, port=chosen, exposed=reach.bind is not None)
+        answers = app.serving(hub, app.create_app(hub, push=door), where=where)
         answering = await ending.enter_async_context(answers)
         url = f"http://127.0.0.1:{answering.port}" if reach.bind else answering.url
         opened = f"{reach.url}:{answering.port}" if reach.bind else reach.url or url

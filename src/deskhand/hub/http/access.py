@@ -18,7 +18,6 @@ from deskhand import limits
 from deskhand.errors import Code, DeskhandError
 from deskhand.hub import app, credentials, submitting
 from deskhand.hub.http.messages import ACKNOWLEDGED, WRITES, refuse_foreign
-from deskhand.hub.uploads import Uploads
 from deskhand.ports import Credential, W
 from deskhand.protocol.authority import Principal
 from deskhand.protocol.ops import Op, OpResult
@@ -101,7 +100,6 @@ class Door:
     def __init__(self, hub: app.Hub, *, push: PushDoor, page: Mapping[str, Response]) -> None:
         """Begin with nobody known; ``page`` are its files as they are sent."""
         self.hub, self.push, self.page = hub, push, page
-        self.uploads = Uploads(store=hub.store, blobs=hub.blobs, clock=hub.clock, ids=hub.ids)
         often = limits.BAD_LOGINS_PER_MINUTE_MAX
         self._bad = credentials.Throttle(hub.clock, often, 60, file=hub.tried("logins"))
         self._busy = credentials.Throttle(hub.clock, limits.REQUESTS_PER_TEN_SECONDS_MAX, 10)

@@ -23,9 +23,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from deskhand.errors import Code, DeskhandError
+from deskhand.hub.app import PLAIN, TYPES, sniff_blob
 from deskhand.hub.http.access import Call, TheCall
 from deskhand.hub.http.messages import BYTES, CHUNK, HEADERS, Answer, Flow, body_chunks
-from deskhand.hub.uploads import PLAIN, TYPES, sniff_blob
 from deskhand.protocol.objects import Upload
 from deskhand.protocol.tasks import Artifact, FileRef, Task
 from deskhand.texts import text
@@ -49,7 +49,7 @@ async def create_upload(call: TheCall, size: Annotated[int, Header(alias="Upload
     """Reserve room for a file of ``Upload-Length`` bytes."""
     _check_tus(call.request)
     name = _file_name(call.request.headers.get("upload-metadata", ""))
-    upload = await call.door.uploads.create(call.me, name=name, size=size)
+    upload = await call.hub.uploads.create(call.me, name=name, size=size)
     headers = _state(upload) | {"Location": f"/v1/uploads/{upload.id}"}
     return Answer(upload, status_code=201, headers=headers)
 
@@ -57,7 +57,7 @@ async def create_upload(call: TheCall, size: Annotated[int, Header(alias="Upload
 async def head_upload(call: TheCall, upload: str) -> Response:
     """Say how far an upload is."""
     _check_tus(call.request)
-    found = await call.door.uploads.look(call.me, upload)
+    found = await call.hub.uploads.look(call.me, upload)
     return Response(headers=_state(found) | {"Upload-Length": str(found.size)})
 
 
@@ -67,7 +67,7 @@ async def patch_upload(
     """Add bytes at ``Upload-Offset``."""
     _check_tus(call.request)
     chunks = body_chunks(call.request, takes=CHUNK)
-    found = await call.door.uploads.append(call.me, upload, chunks, offset=offset)
+    found = await call.hub.uploads.append(call.me, upload, chunks, offset=offset)
     return Response(status_code=204, headers=_state(found))
 
 

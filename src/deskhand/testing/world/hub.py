@@ -13,8 +13,7 @@ from typing import Any, TypeVar, cast
 from typing_extensions import override
 
 from deskhand.errors import Code, DeskhandError
-from deskhand.hub.app import Hub, Participant
-from deskhand.hub.uploads import Uploads
+from deskhand.hub.app import Hub, Participant, Uploads
 from deskhand.ports import Committed, Notice, PushSubscription, SendOutcome
 from deskhand.protocol.authority import Principal
 from deskhand.protocol.events import Event
