@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from deskhand.clock import SystemClock
-from deskhand.core import conversation, restoring
+from deskhand.core import conversation, lifecycle
 from deskhand.core.dispatching import Round
 from deskhand.core.drafting import Draft, Wish
 from deskhand.ids import Ids
@@ -219,7 +219,7 @@ def test_the_assignment_carries_the_whole_brief() -> None:
 
 def _revoke(account: MemoryAccount, runner: str) -> None:
     wish = Wish(principal=OWNER, thread=None, task=None, ids=IDS)
-    for draft in restoring.leave_computer(account, wish, runner, because="gone"):
+    for draft in lifecycle.leave_computer(account, wish, runner, because="gone"):
         account.emit(draft)
     account.emit(Draft(body=ev.DeviceRevoked(device=runner), actor=OWNER.id))
 

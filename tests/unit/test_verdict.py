@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from deskhand.core.verdict import Outcome, verdict_of
+from deskhand.core.lifecycle import Outcome, verdict_of
 from deskhand.protocol.tasks import Check, TaskState, Verdict
 
 PASSED = Check(name="counts", passed=True)

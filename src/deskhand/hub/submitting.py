@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, cast
 
-from deskhand.core import conversation, delivery, dispatching, lifecycle, restoring, settings
+from deskhand.core import conversation, delivery, dispatching, lifecycle, settings
 from deskhand.core.drafting import EVERY_RUNNER, Decision, Draft, Wish, known, setting_of
 from deskhand.errors import Code, DeskhandError
 from deskhand.hub.credentials import Throttle
@@ -214,7 +214,7 @@ def append_event(tx: SqlTx, wish: Wish, body: ops.EventAppend) -> Decision:
     known = tx.get(objects.Runner, me)
     if known is not None and known.incarnation < runner.incarnation:
         because = text("attempt.copied", language=setting_of(tx, "language"))
-        drafts += restoring.begin_anew(tx, wish, me, because=because)
+        drafts += lifecycle.begin_anew(tx, wish, me, because=because)
     return Decision(drafts=tuple(drafts), id=me)
 
 
@@ -270,7 +270,7 @@ def revoke(tx: SqlTx, wish: Wish, body: ops.DeviceRevoke) -> Decision:
         raise DeskhandError(Code.ILLEGAL_STATE, "a device cannot revoke itself")
     tx.revoke_credentials(device.id)
     because = text("attempt.computer_gone", language=setting_of(tx, "language"))
-    left = restoring.leave_computer(tx, wish, device.id, because=because)
+    left = lifecycle.leave_computer(tx, wish, device.id, because=because)
     revoked = Draft(body=ev.DeviceRevoked(device=device.id), actor=wish.principal.id)
     return Decision(drafts=(*left, revoked), id=device.id)
 

@@ -17,7 +17,7 @@ from typing import Any
 
 from deskhand import ports
 from deskhand.clock import stamp
-from deskhand.core.verdict import Outcome, verdict_of
+from deskhand.core.lifecycle import Outcome, verdict_of
 from deskhand.errors import Code, DeskhandError
 from deskhand.limits import STEP_COUNTED_SECONDS_MAX
 from deskhand.permissions import facts
@@ -27,12 +27,12 @@ from deskhand.protocol.objects import Trust
 from deskhand.protocol.ops import Op
 from deskhand.protocol.tasks import Approval, Brief, Changes, Check, Label, TaskState, Verdict
 from deskhand.protocol.wire import Json, JsonObject, sha256_of
+from deskhand.runner.ceiling import keep_line, policy_now
 from deskhand.runner.ending.verify import denied, evidence_of, hash_of, judged, upload, verify
 from deskhand.runner.ending.watching import Watch, bounded, more
 from deskhand.runner.gate import Gate, Performed, Ruling, Scope
 from deskhand.runner.labels import links_of, of_place
 from deskhand.runner.outbox import Backoff
-from deskhand.runner.owner.policy import keep, policy_now
 from deskhand.runner.parts import Parts
 from deskhand.runner.saying import SUMMARY_CHARS_MAX, Voice
 from deskhand.runner.workspace import Workspaces, instructions_of
@@ -430,7 +430,7 @@ class _Driver:
             asked = Approval.from_json(step.wish["approval"])
             counts = self._kit.parts.trust.counted(asked, body, say=self._say)
             if counts["scope"] == "always":
-                keep(self._kit.parts.home, asked, event)
+                keep_line(self._kit.parts.home, asked, event)
             self._append(replace(step, result=counts))
         else:
             reason = body.get("reason")

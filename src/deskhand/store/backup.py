@@ -36,7 +36,7 @@ from sqlalchemy import Connection, Engine, Row, delete, insert, select, update
 from deskhand import __version__
 from deskhand.clock import Clock, stamp
 from deskhand.core.drafting import Wish
-from deskhand.core.restoring import after_restore
+from deskhand.core.lifecycle import after_restore
 from deskhand.errors import Code, DeskhandError
 from deskhand.ids import Ids
 from deskhand.ports import Credential

@@ -1,1 +1,1 @@
-"""What people's words mean: tasks and whose they are, clauses of contracts, commands in sentences. Patterns are data."""
+"""What people's words mean: tasks and whose they are, clauses of contracts, sentences as commands. Patterns are data."""
