@@ -13,7 +13,7 @@ import pytest
 from deskhand.protocol import signing
 from deskhand.protocol.events import DeviceCertified, Event, body_of
 from deskhand.protocol.wire import JsonObject
-from deskhand.runner.trust import Trust
+from deskhand.runner.ceiling import Trust
 from deskhand.testing.world.patching import patched
 from deskhand.testing.world.world import Outcome, simulate
 
@@ -21,8 +21,8 @@ SIZE = 0.25
 WORLDS = int(os.environ.get("N_LIARS", "8"))
 """As many as show every lie several times; the night plays more."""
 SEEDS = 20
-SEEN = 9
-"""Where each bug was found last time; only a shortcut."""
+SEEN = (15, 9)
+"""Where the bugs were found last time; only a shortcut."""
 LIES = {
     "approval.decided": "decisions with no signature, its own, or one from elsewhere",
     "device.certified": "a certificate for a key of its own",
@@ -90,7 +90,7 @@ def believes_certificates() -> AbstractContextManager[None]:
 def test_a_computer_that_looks_less_closely_is_found(bug: Callable[[], AbstractContextManager[None]]) -> None:
     """A world in which lies cannot reach anything proves nothing: with each of these, one of them does."""
     with bug():
-        found = next((seed for seed in (SEEN, *range(SEEDS)) if play(seed).violations), None)
+        found = next((seed for seed in (*SEEN, *range(SEEDS)) if play(seed).violations), None)
 
     assert found is not None
 

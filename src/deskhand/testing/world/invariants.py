@@ -227,23 +227,27 @@ def permitted(log: Sequence[Event], effects: Effects) -> Iterator[str]:
 
 
 _WHY = {"over", "digest"}
-"""Why a notification need not be sent in a world: it was answered before, or another one spoke of it."""
+"""Why a notification need not be sent in a world: it was answered before, or another one spoke of it. One that was
+read before need not, either, and then its mark stands in the store."""
 
 
 def notified(log: Sequence[Event], house: House, phones: Sequence[Phone]) -> Iterator[str]:
     """R6: each announcement was planned once for each phone, tried until it was taken, and is not called what it is not."""
     erased = {event.thread for event in log if event.kind == "thread.erased"}
     wanted: dict[tuple[str, str, str], int] = {}
+    said: dict[object, Event] = {}
     for event in log:
         body = None if event.thread in erased else body_of(event)
         told = announcement(body, thread=event.thread, task=event.task) if body else None
         if told is not None:
             there = (p for p in phones if event.seq < house.removed.get(p.name, len(log) + 1))
             wanted |= {(phone.name, told.tag, told.kind): 1 for phone in there}
+            said[told.tag, told.kind] = event
     tasks = tables.projections[Task]
     with house.disk.connect() as connection:
         rows = connection.execute(select(tables.deliveries)).mappings().all()
         living = set(connection.scalars(select(tasks.c.id)))
+        marks = connection.execute(select(tables.read_marks)).mappings().all()
     rows = [row for row in rows if row["task"] in living or row["class"] == "runner_offline"]
     # What is said again carries its occasion behind the tag.
     first = (row for row in rows if " " not in str(row["tag"]))
@@ -254,7 +258,10 @@ def notified(log: Sequence[Event], house: House, phones: Sequence[Phone]) -> Ite
         fate, taken = str(row["fate"]), row["id"] in house.push.taken
         if fate in {"accepted", "shown", "tapped"} and not taken:
             yield f"R6 {row['id']} is called {fate} and nobody took it"
-        if not taken and row["device"] not in house.removed and (fate, row["reason"] in _WHY) != ("suppressed", True):
+        about = said.get((row["tag"], row["class"]))
+        read = about and any(mark["thread"] == about.thread and mark["seq"] >= about.seq for mark in marks)
+        needless = fate == "suppressed" and (row["reason"] in _WHY or (row["reason"] == "read" and read))
+        if not (taken or row["device"] in house.removed or needless):
             yield f"R6 {row['id']} is still {fate} for {row['reason']}"
 
 
