@@ -20,7 +20,7 @@ from deskhand.tools.registry import standard_tools
 from deskhand.tools.tables import reading
 from deskhand.tools.tables.reading import Amount, Style, read, recognise, value_of
 from deskhand.tools.workbooks import Value
-from deskhand.tools.writing import reporting
+from deskhand.tools.writing import documents
 from tests.driven import Driven, brief_of, checked, drive, offloaded, place_of, replays
 
 TOOLS = standard_tools(offload=offloaded)
@@ -217,7 +217,7 @@ async def test_what_cannot_be_reported_is_said_in_a_sentence(
 )
 def test_numbers_are_read_as_their_writers_meant_them(text: str, total: str | None) -> None:
     """Delimiters, thousands, decimals, signs and money of several countries; what has no honest sum has none."""
-    figures = reporting.report("x.csv", read(text.encode()), Shape(), language="en").figures
+    figures = documents.report("x.csv", read(text.encode()), Shape(), language="en").figures
 
     sums = [f"{each['sum']:f}" for _, each in figures if "sum" in each]
     assert sums == ([] if total is None else [total])
@@ -307,7 +307,7 @@ def test_a_written_table_is_read_back_whole(rows: list[tuple[str, Decimal]], del
     writer.writerows([("name", "value"), *((name, f"{value:f}") for name, value in rows)])
 
     table = read(out.getvalue().encode())
-    ((_, figures),) = reporting.report("x.csv", table, Shape(), language="en").figures
+    ((_, figures),) = documents.report("x.csv", table, Shape(), language="en").figures
 
     assert [row.cells for row in table.rows] == [(name, f"{value:f}") for name, value in rows]
     assert figures["sum"] == sum((value for _, value in rows), Decimal(0))

@@ -8,8 +8,7 @@ from pathlib import Path
 import pytest
 
 from deskhand.errors import Code
-from deskhand.tools.beneath import Folder
-from deskhand.tools.names import refuse_root
+from deskhand.tools.beneath import Folder, refuse_root
 from tests.contract.files.handles import LIMIT, every_use, refusal
 
 # --- FS-01, FS-02: spellings

@@ -19,7 +19,7 @@ from deskhand.errors import DeskhandError
 from deskhand.protocol.objects import FolderMode
 from deskhand.protocol.requests import HereAsk
 from deskhand.runner.ceiling import Ceiling, grant_folder
-from deskhand.tools.names import refuse_root
+from deskhand.tools.beneath import refuse_root
 
 _USUAL = "~/Documents/Work"
 

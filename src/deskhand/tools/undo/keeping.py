@@ -23,9 +23,8 @@ from typing_extensions import override
 from deskhand.errors import Code, DeskhandError
 from deskhand.limits import COMMAND_CHANGES_MAX, KEPT_FILE_BYTES_MAX
 from deskhand.tools import leaf
-from deskhand.tools.beneath import Folder
+from deskhand.tools.beneath import Folder, components
 from deskhand.tools.leaf import DIRECTORY, NOTHING, Resolver, Thing
-from deskhand.tools.names import components
 
 CHECKPOINTS: Final = "checkpoints"
 """Where they lie in a home."""
