@@ -11,10 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from deskhand.core.dispatching import brief_of, context_of
-from deskhand.permissions.evaluate import Policy, judge
-from deskhand.permissions.explain import ask_sentence
-from deskhand.permissions.facts import Source, begun, label_of, together, weighed
-from deskhand.permissions.rules import Act, Decision, Kind, Verb, Where
+from deskhand.permissions.evaluate import Policy, ask_sentence, judge
+from deskhand.permissions.rules import Act, Decision, Kind, Source, Verb, Where, begun, label_of, together, weighed
 from deskhand.protocol.objects import FolderMode, Trust
 from deskhand.protocol.tasks import Action, Brief, ContextItem, Delegated, FileRef, Label, Task, TaskState
 from tests.driven import brief_of as typed

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from deskhand.egress import parse_target
 from deskhand.egress.broker import admits, credential, entry
 from deskhand.errors import Code, DeskhandError
-from deskhand.permissions.hosts import is_shared
+from deskhand.permissions.rules import is_shared
 
 
 @pytest.mark.parametrize(

@@ -8,8 +8,18 @@ from typing import Any
 import pytest
 from hypothesis import given
 
-from deskhand.permissions.evaluate import FREE, WALLS, Judgement, Policy, effective_mode, heaviest_of, judge
-from deskhand.permissions.explain import ask_sentence, refusal_sentence, rule_sentence
+from deskhand.permissions.evaluate import (
+    FREE,
+    WALLS,
+    Judgement,
+    Policy,
+    ask_sentence,
+    effective_mode,
+    heaviest_of,
+    judge,
+    refusal_sentence,
+    rule_sentence,
+)
 from deskhand.permissions.rules import EVEN, Act, Decision, Kind, Rule, Verb, Where, risk_of
 from deskhand.protocol.objects import FolderMode
 from deskhand.protocol.tasks import Action

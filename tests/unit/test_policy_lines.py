@@ -6,8 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deskhand.permissions.evaluate import FREE, WALLS
-from deskhand.permissions.explain import problem_sentence
+from deskhand.permissions.evaluate import FREE, WALLS, problem_sentence
 from deskhand.permissions.lines import parse, show
 from deskhand.permissions.rules import SAID, Rule
 from tests.ruling import rule_of, rules

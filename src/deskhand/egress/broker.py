@@ -25,7 +25,7 @@ from deskhand import limits
 from deskhand.clock import Clock, SystemClock
 from deskhand.egress import Egress, EgressRequest, EgressResponse, Target, parse_target
 from deskhand.errors import Code, DeskhandError
-from deskhand.permissions.hosts import is_shared, within
+from deskhand.permissions.rules import is_shared, within
 
 EGRESS: Final = "egress.jsonl"
 """Where a runner keeps the lines, in its own directory."""

@@ -18,7 +18,7 @@ from deskhand.hub.credentials import Throttle
 from deskhand.hub.delivering import Roads, plan
 from deskhand.ids import Ids
 from deskhand.limits import CONTEXT_MESSAGES_MAX
-from deskhand.permissions.explain import problem_sentence
+from deskhand.permissions.evaluate import problem_sentence
 from deskhand.permissions.lines import parse
 from deskhand.ports import Blobs, W
 from deskhand.protocol import events as ev

@@ -16,8 +16,7 @@ from collections.abc import Collection, Generator
 from dataclasses import replace
 from typing import Final, NamedTuple
 
-from deskhand.permissions.hosts import is_shared
-from deskhand.permissions.rules import EVEN, SAID, Decision, Rule, executes
+from deskhand.permissions.rules import EVEN, SAID, Decision, Rule, executes, is_shared
 
 _WORDS: Final = {name: "|".join(words) for name, words in SAID["words"].items()}
 _TRAITS: Final[dict[str, tuple[str, str]]] = {

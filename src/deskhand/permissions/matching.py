@@ -15,8 +15,7 @@ from typing import Final, Literal
 from unicodedata import category, normalize
 from urllib.parse import unquote
 
-from deskhand.permissions.hosts import within
-from deskhand.permissions.rules import EVEN, WORDS, Act, Decision, Rule, executes
+from deskhand.permissions.rules import EVEN, WORDS, Act, Decision, Rule, executes, within
 
 Sure = Literal[0, 1, 2]
 """No, perhaps, yes."""

@@ -1,16 +1,22 @@
 """What an act looks like and what a rule is: pure data, and the rules that come with Deskhand.
 
 Pure. An act holds facts that trusted code found out (which folder, how wide, is there a wall), never what an agent
-says about itself. It refuses to be clever: what a rule says to an act stands in ``matching``, all of it.
+says about itself; and what its task has read (others' words, private places; security 5), which only turns on: words of
+earlier work without a label count as foreign and as private. It refuses to be clever: what a rule says to an act stands
+in ``matching``, all of it.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Collection
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from importlib.resources import files
 from typing import Final, Literal
+from urllib.parse import unquote
 
-from deskhand.protocol.objects import FolderMode
+from deskhand.protocol.objects import FolderMode, Trust
+from deskhand.protocol.tasks import Brief, Label
 from deskhand.texts import table
 
 Verb = Literal["read", "write", "run", "send", "other"]
@@ -120,3 +126,66 @@ def risk_of(act: Act) -> Risk:
     if act.verb == "other" or act.where == "outside":
         return "high"
     return "low" if act.verb == "read" or act.where == "results" else "medium"
+
+
+_SAID: Final = files("deskhand.permissions").joinpath("shared_hosts.txt").read_text("ascii")
+_SHARED: Final = frozenset(name for line in _SAID.splitlines() if not line.startswith("#") for name in line.split())
+
+
+def is_shared(host: str) -> bool:
+    """Return whether many tenants are behind a host's name."""
+    labels = host.lower().rstrip(".").split(".")
+    return any(".".join(labels[first:]) in _SHARED for first in range(len(labels)))
+
+
+def within(path: str, prefix: str) -> bool:
+    """Return whether the path of an address lies beneath a prefix, in whichever way a server may read it."""
+    path, prefix = path.partition("?")[0].rstrip("/"), prefix.rstrip("/")
+    plain = unquote(unquote(path)).replace("\\", "/")
+    odd = {".", "..", ""} & {part.partition(";")[0] for part in plain.split("/")[1:]}
+    return not prefix or (not odd and f"{path}/".startswith(f"{prefix}/"))
+
+
+Source = Literal["own", "mine", "mixed", "results", "upload", "web", "connector", "other"]
+_UNTOLD: Final = Label(untrusted=("thread",), private=("thread",))
+
+
+def label_of(source: Source, name: str, *, marked: bool = False) -> Label:
+    """Return what reading from a source adds to a task; ``marked``: from a file that came from elsewhere."""
+    says = {one for one, sources in SAID["sources"].items() if source in sources.split()}
+    foreign = "untrusted" in says or (marked and "marked" in says)
+    return Label(untrusted=(name,) * foreign, private=(name,) * ("private" in says))
+
+
+def together(*labels: Label | None) -> Label:
+    """Return all that several labels say."""
+    every = [one for one in labels if one]
+    return Label(
+        untrusted=tuple(sorted({name for one in every for name in one.untrusted})),
+        private=tuple(sorted({name for one in every for name in one.private})),
+    )
+
+
+def begun(brief: Brief) -> Label:
+    """Return what is known of a task before it does anything: what it follows from, was given and is told."""
+    theirs = [one.trust for one in brief.context if one.role == "user"]
+    given = [brief.label, *(one.label or _UNTOLD for one in brief.context if one.role != "user")]
+    given += [label_of("upload", "upload")] if brief.files else []
+    foreign = brief.requester is not None or Trust.UNTRUSTED in theirs
+    return together(*given, label_of("other" if foreign else "own", "message"))
+
+
+def weighed(act: Act, known: Label, *, plain: bool = False, sees: Collection[str] | None = None) -> Act:
+    """Return an act with what is known of its task.
+
+    A command was meant to show its folder to the hosts it names. ``plain``: the address was typed by the owner or is a
+    link of a page, so it carries nothing. ``sees``: what the destination may see anyway; if that is all, nothing leaves.
+    """
+    private = {*known.private} - {*(sees or ())} - ({act.folder} if act.verb == "run" else set())
+    inside = act.kind == "send" and sees is not None and {*known.private} <= {*sees}
+    return replace(
+        act,
+        kind="safe" if inside else act.kind,
+        untrusted=bool(known.untrusted),
+        leak=bool(private) and not (plain and act.kind == "fetch"),
+    )

@@ -20,8 +20,7 @@ from deskhand.clock import stamp
 from deskhand.core.lifecycle import Outcome, verdict_of
 from deskhand.errors import Code, DeskhandError
 from deskhand.limits import STEP_COUNTED_SECONDS_MAX
-from deskhand.permissions import facts
-from deskhand.permissions.rules import Decision
+from deskhand.permissions import rules
 from deskhand.protocol import events as ev
 from deskhand.protocol.objects import Trust
 from deskhand.protocol.ops import Op
@@ -115,7 +114,7 @@ class _Driver:
         self._key = attempt.key
         # Checks are commands: only the owner's are run, whatever a hub says.
         self._brief = attempt.brief.but(checks=()) if attempt.brief.requester is not None else attempt.brief
-        self._begun = facts.begun(attempt.brief)
+        self._begun = rules.begun(attempt.brief)
         self._agent = kit.parts.agents.get(attempt.brief.agent)
         self._hears: bool = getattr(self._agent, "hears", True)
         self._voice = Voice(kit.parts, attempt.brief)
@@ -140,7 +139,7 @@ class _Driver:
 
     def _known(self) -> Label:
         """Return what is known of the task so far (security 5)."""
-        return facts.together(self._begun, self._state.label)
+        return rules.together(self._begun, self._state.label)
 
     def _plain_address(self, url: str) -> bool:
         """Return whether the owner typed an address, or a page that was fetched has it as a link."""
@@ -201,7 +200,7 @@ class _Driver:
         said = [str(event.body.get("text", "")) for event in heard]
         if heard:
             theirs = any(event.body.get("trust") != Trust.OWNER for event in heard)
-            label = facts.label_of("other" if theirs else "own", "message").to_json()
+            label = rules.label_of("other" if theirs else "own", "message").to_json()
             wish |= {"heard": list(said), "heard_to": heard[-1].seq, "label": label}
         instructions = state.instructions
         folder = self._scope.place.folder
@@ -284,7 +283,7 @@ class _Driver:
                 break
             if isinstance(ruling, ports.ToolResult):
                 self._note(call, Performed(result=ruling))
-            elif ruling.decision is Decision.ASK and not self._permitted(ruling):
+            elif ruling.decision is rules.Decision.ASK and not self._permitted(ruling):
                 return await self._ask(ruling)
             else:
                 await self._act(call, ruling)
@@ -301,7 +300,7 @@ class _Driver:
             ruling = await self._gate.admit(call, self._scope)
         except DeskhandError as error:
             return self._gate.failed(error)
-        denied = ruling.decision is Decision.DENY
+        denied = ruling.decision is rules.Decision.DENY
         return self._gate.refused(ruling) if denied else ruling
 
     async def _act(self, call: ports.ToolCall, ruling: Ruling) -> None:
@@ -309,7 +308,7 @@ class _Driver:
         wish: JsonObject = {
             "call": rows.to_json(call),
             "action_sha256": ruling.lasting_sha256,
-            "asked": ruling.decision is Decision.ASK,
+            "asked": ruling.decision is rules.Decision.ASK,
             "rule": ruling.rule,
             "why": ruling.why,
             "facts": self._known().to_json(),
@@ -338,7 +337,7 @@ class _Driver:
             outcome=result.outcome,
             summary=result.text[:SUMMARY_CHARS_MAX],
             usage=self._state.spending.usage.but(steps=step),
-            label=facts.together(self._known(), performed.label),
+            label=rules.together(self._known(), performed.label),
         )
 
     def _finish(self, step: rows.Step, performed: Performed, *more: Op) -> None:
@@ -370,7 +369,7 @@ class _Driver:
         ruling = await self._gate.admit(call, self._scope)
         same = step.wish.get("action_sha256") == ruling.lasting_sha256
         asked = step.wish.get("asked") is True and same
-        if ruling.decision is Decision.DENY or (ruling.decision is Decision.ASK and not asked):
+        if ruling.decision is rules.Decision.DENY or (ruling.decision is rules.Decision.ASK and not asked):
             return None
         await self._kit.accepted(self._key)
         if step.effect == "probe":

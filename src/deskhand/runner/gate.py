@@ -20,10 +20,17 @@ from typing import Any, Final, cast
 from deskhand.egress import parse_target
 from deskhand.errors import Code, DeskhandError
 from deskhand.limits import READ_BYTES_MAX
-from deskhand.permissions.evaluate import Judgement, Policy, heaviest_of, judge, lasting
-from deskhand.permissions.explain import ask_sentence, refusal_sentence, rule_sentence
-from deskhand.permissions.facts import together, weighed
-from deskhand.permissions.rules import Act, Decision, Risk, Verb, Where, risk_of
+from deskhand.permissions.evaluate import (
+    Judgement,
+    Policy,
+    ask_sentence,
+    heaviest_of,
+    judge,
+    lasting,
+    refusal_sentence,
+    rule_sentence,
+)
+from deskhand.permissions.rules import Act, Decision, Risk, Verb, Where, risk_of, together, weighed
 from deskhand.ports import Effect, FolderAccess, Place, Tool, ToolCall, ToolResult
 from deskhand.protocol.objects import FolderMode
 from deskhand.protocol.tasks import Action, Label

@@ -9,7 +9,7 @@ from collections.abc import Collection
 from typing import Final, cast
 
 from deskhand import ports
-from deskhand.permissions.facts import label_of, together
+from deskhand.permissions.rules import label_of, together
 from deskhand.protocol.tasks import Label
 from deskhand.protocol.wire import JsonObject
 from deskhand.tools.builtin import paths_in

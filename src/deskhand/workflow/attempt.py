@@ -15,7 +15,7 @@ from typing import Final
 
 from deskhand.core.settings import effective
 from deskhand.errors import Code, DeskhandError
-from deskhand.permissions.facts import together
+from deskhand.permissions.rules import together
 from deskhand.ports import Ask, Done, Move, Spent, ToolCall, ToolResult, Turn, Wishes
 from deskhand.protocol.tasks import Budget, Check, Instructions, Label, Money, PlanItem, Usage
 from deskhand.protocol.wire import Json

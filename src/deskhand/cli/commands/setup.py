@@ -326,7 +326,7 @@ def arguments_of(tool: object, said: list[str]) -> Obj:
 
 def _read(text: str, *tools: str) -> tuple[tuple[Rule, ...], list[str]]:
     """Return the rules of a text, and what is wrong with its other lines."""
-    from deskhand.permissions.explain import problem_sentence
+    from deskhand.permissions.evaluate import problem_sentence
     from deskhand.permissions.lines import parse
 
     rules, problems = parse(text, tools)

@@ -13,7 +13,7 @@ from typing import cast
 from deskhand.clock import stamp
 from deskhand.core.settings import effective
 from deskhand.limits import ASKS_WITHIN, DENIALS_MAX, IDLE_MOVES_MAX, NAME_CHARS_MAX, PLAN_LINES_MAX
-from deskhand.permissions.explain import visible
+from deskhand.permissions.evaluate import visible
 from deskhand.ports import Ask, Done, Move, Wishes
 from deskhand.protocol.tasks import Brief
 from deskhand.protocol.wire import JsonObject

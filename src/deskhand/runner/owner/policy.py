@@ -12,8 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from deskhand.errors import Code, DeskhandError
-from deskhand.permissions.evaluate import Policy
-from deskhand.permissions.explain import problem_sentence
+from deskhand.permissions.evaluate import Policy, problem_sentence
 from deskhand.permissions.lines import parse
 from deskhand.protocol import events, tasks, wire
 from deskhand.runner.ceiling import locked
