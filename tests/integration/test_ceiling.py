@@ -12,7 +12,7 @@ import pytest
 from deskhand.errors import Code, DeskhandError
 from deskhand.protocol.objects import FolderMode
 from deskhand.protocol.tasks import Brief
-from deskhand.runner.ceiling import FILE, Ceiling, Lending, grant_folder, revoke_folder
+from deskhand.runner.ceiling import FOLDERS, Ceiling, Lending, grant_folder, revoke_folder
 
 
 @pytest.fixture
@@ -48,7 +48,7 @@ def test_a_granted_folder_is_there_for_every_task(home: Path, work: Path) -> Non
     assert ceiling.entries() == (granted,)
     assert ceiling.mode(granted.id, brief("tsk_1")) is FolderMode.ASK
     assert ceiling.mode(str(work), brief("tsk_2")) is FolderMode.ASK
-    assert stat.S_IMODE((home / FILE).stat().st_mode) == 0o600
+    assert stat.S_IMODE((home / FOLDERS).stat().st_mode) == 0o600
 
 
 def test_granting_again_changes_the_mode_and_keeps_the_id(home: Path, work: Path) -> None:
@@ -105,8 +105,8 @@ def test_places_that_nobody_should_lend_are_refused(
 def test_a_file_that_cannot_be_understood_grants_nothing(home: Path, text: str) -> None:
     """It is said to be broken, and meanwhile nothing is allowed."""
     home.mkdir()
-    (home / FILE).write_text(text)
-    (home / FILE).chmod(0o600)
+    (home / FOLDERS).write_text(text)
+    (home / FOLDERS).chmod(0o600)
 
     with pytest.raises(DeskhandError) as refused:
         Ceiling(home).entries()
@@ -118,7 +118,7 @@ def test_a_file_that_cannot_be_understood_grants_nothing(home: Path, text: str) 
 def test_a_file_that_others_may_write_grants_nothing(home: Path, work: Path) -> None:
     """Else any program of another user could widen it."""
     granted = grant_folder(home, work, mode=FolderMode.TRUSTED)
-    (home / FILE).chmod(0o666)
+    (home / FOLDERS).chmod(0o666)
 
     with pytest.raises(DeskhandError) as refused:
         Ceiling(home).entries()
@@ -130,8 +130,8 @@ def test_a_file_that_others_may_write_grants_nothing(home: Path, work: Path) -> 
 def test_a_link_in_the_place_of_the_file_is_not_followed(home: Path, work: Path, tmp_path: Path) -> None:
     """A planted link cannot bring another policy."""
     granted = grant_folder(home, work, mode=FolderMode.TRUSTED)
-    (home / FILE).rename(tmp_path / "other.json")
-    (home / FILE).symlink_to(tmp_path / "other.json")
+    (home / FOLDERS).rename(tmp_path / "other.json")
+    (home / FOLDERS).symlink_to(tmp_path / "other.json")
 
     assert Ceiling(home).mode(granted.id, brief("tsk_1")) is None
 
@@ -141,12 +141,12 @@ def test_a_left_over_of_a_crash_is_in_nobodys_way(home: Path, work: Path) -> Non
     home.mkdir()
     outside = home.parent / "outside"
     outside.write_text("mine")
-    (home / f".{FILE}.tmp").symlink_to(outside)
+    (home / f".{FOLDERS}.tmp").symlink_to(outside)
 
     grant_folder(home, work, mode=FolderMode.ASK)
 
     assert outside.read_text() == "mine"
-    assert json.loads((home / FILE).read_text())["folders"][0]["root"] == str(work)
+    assert json.loads((home / FOLDERS).read_text())["folders"][0]["root"] == str(work)
 
 
 def test_a_folder_is_lent_by_name_and_only_to_whom_it_is_lent(home: Path, work: Path) -> None:

@@ -18,8 +18,8 @@ from deskhand.protocol.events import FolderPut, SettingChanged
 from deskhand.protocol.objects import Folder as KnownFolder
 from deskhand.protocol.objects import FolderMode
 from deskhand.protocol.tasks import Label
+from deskhand.runner.ceiling import POLICY, policy_now, policy_text, write_policy
 from deskhand.runner.gate import Gate, Ruling, Scope
-from deskhand.runner.owner.policy import FILE, policy_now, policy_text, write_policy
 from deskhand.testing.agents import Obedient, call, wish
 from deskhand.testing.links import RUNNER
 from deskhand.tools.beneath import Folder
@@ -240,7 +240,7 @@ async def test_a_yes_for_always_becomes_a_line_that_can_be_taken_back(tmp_path: 
     assert kept.startswith(f"{approval.pattern}  # always: 2")
     assert kept.endswith(f" {approval.id}\n")
     assert kept.count("\n") == 1
-    assert (laptop.home / FILE).stat().st_mode & 0o777 == 0o600
+    assert (laptop.home / POLICY).stat().st_mode & 0o777 == 0o600
     assert laptop.hub.approvals()[0].task == third
 
 
@@ -252,7 +252,7 @@ async def test_a_yes_for_always_is_written_once_also_after_a_crash(tmp_path: Pat
     task = laptop.hub.assign("x", agent="scripted", folder=folder.id)
     await until(laptop.hub.approvals)
     laptop.hub.decide(laptop.hub.approvals()[0], "allow", scope="always")
-    await until((laptop.home / FILE).exists)
+    await until((laptop.home / POLICY).exists)
     await laptop.kill()
 
     async with laptop:
@@ -278,7 +278,7 @@ async def test_a_line_written_in_mid_task_holds_for_the_next_effect(tmp_path: Pa
 
     def turn(then: ToolCall) -> Callable[[object], object]:
         def moves(_: object) -> object:
-            (laptop.home / FILE).write_bytes(text.encode("latin-1"))
+            (laptop.home / POLICY).write_bytes(text.encode("latin-1"))
             return wish(then)
 
         return moves
@@ -319,7 +319,7 @@ def test_a_policy_that_others_may_write_counts_as_broken(tmp_path: Path) -> None
     fine = policy_now(tmp_path, ["deny * path=a"])
     wrong = policy_now(tmp_path, ["deny * path=b\ndeny *", "deny * path=a"])
     write_policy(tmp_path, "deny * path=a\n")
-    (tmp_path / FILE).chmod(0o666)
+    (tmp_path / POLICY).chmod(0o666)
     shared = policy_now(tmp_path, None)
 
     assert (len(fine.account), fine.broken) == (1, "")

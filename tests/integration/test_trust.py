@@ -17,7 +17,7 @@ from deskhand.protocol.events import ORDER_KINDS, ApprovalDecided, Body, DeviceR
 from deskhand.protocol.objects import Folder, FolderMode, Runner
 from deskhand.protocol.tasks import Approval, TaskState
 from deskhand.protocol.wire import Json, JsonObject
-from deskhand.runner.trust import FILE, Trust
+from deskhand.runner.ceiling import TRUST, Trust
 from deskhand.testing.agents import Obedient, call, wish
 from deskhand.testing.links import RUNNER
 from tests.laptop import ACCOUNT, Laptop, until
@@ -251,7 +251,7 @@ def test_a_file_that_cannot_be_believed_trusts_nobody(tmp_path: Path) -> None:
     """Readable by others or damaged, no signature counts, and what it says is not written over."""
     phone = Signer()
     laptop = box(tmp_path, phone)
-    file = laptop.home / FILE
+    file = laptop.home / TRUST
     file.chmod(0o644)
     open_to_others = trust_of(laptop).fingerprints()
     file.chmod(0o600)

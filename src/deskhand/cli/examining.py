@@ -30,8 +30,7 @@ from deskhand.cli.screen import Obj, link_line, speak
 from deskhand.cli.values import setting
 from deskhand.clock import SystemClock
 from deskhand.errors import Code, DeskhandError
-from deskhand.runner.ceiling import Ceiling
-from deskhand.runner.trust import Trust
+from deskhand.runner.ceiling import Ceiling, Trust
 from deskhand.sandbox.choose import choose_sandbox, try_escapes
 from deskhand.secret import close_to_others
 from deskhand.store.private import LOCKED, OWNER_FILE, RUNNER_FILE, Safe

@@ -15,7 +15,7 @@ from deskhand.cli.screen import Obj, speak
 from deskhand.clock import SystemClock
 from deskhand.errors import Code, DeskhandError
 from deskhand.protocol import signing
-from deskhand.runner.trust import Trust
+from deskhand.runner.ceiling import Trust
 from deskhand.store.private import OWNER_FILE, read_private, write_private
 
 KEY_FILE: Final = "signing.json"

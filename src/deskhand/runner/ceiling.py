@@ -1,7 +1,15 @@
-"""The runner's own policy file: which folders may be used and how widely. What the hub says can only narrow it.
+"""The owner's own files on this computer: folders and lines, and whom it believes. A hub can only narrow them.
 
-Written at the keyboard of this machine, read again before each effect. It refuses directories that nobody should
-lend (home, system, credentials, our own state), a file that others may write, and to guess when it cannot be read.
+They are written at the keyboard of this machine and read again before each effect.
+
+- ``folders.json``: which folders may be used and how widely. It refuses directories that nobody should lend (home,
+  system, credentials, our own state), a file that others may write, and to guess when it cannot be read.
+- ``policy.txt``: the owner's lines about what may happen. What the account says can only make it heavier. What cannot be
+  read lets nothing happen but reading.
+- ``trust.json``: the hub is believed up to a risk, and above it the devices that are trusted here. A key is trusted
+  because its fingerprint was typed at this computer, came in the link with which it was paired (past the hub), or was
+  certified by a key that is. Everything else that a hub says is refused: who is trusted, how far, and a yes that is not
+  signed over exactly this request. A device that was revoked is trusted again only at the keyboard.
 """
 
 from __future__ import annotations
@@ -12,25 +20,32 @@ import os
 from collections.abc import Callable, Generator, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final, cast
 
 from pydantic import TypeAdapter
 
-from deskhand.clock import SystemClock
+from deskhand.clock import Clock, SystemClock, stamp, unstamp
 from deskhand.errors import Code, DeskhandError
 from deskhand.ids import Ids
 from deskhand.limits import NAME_CHARS_MAX
+from deskhand.permissions.evaluate import Policy, problem_sentence
+from deskhand.permissions.lines import parse
 from deskhand.ports import FolderAccess
-from deskhand.protocol import objects, tasks, wire
-from deskhand.store.private import read_own, write_private
-from deskhand.tools.names import looks_mixed, refuse_root
+from deskhand.protocol import events as ev
+from deskhand.protocol import objects, signing, tasks, wire
+from deskhand.store.private import read_own, read_private, write_private
+from deskhand.tools.beneath import looks_mixed, refuse_root
 
-FILE: Final = "folders.json"
-_LOCK: Final = "folders.lock"
+FOLDERS: Final = "folders.json"
+POLICY: Final = "policy.txt"
+TRUST: Final = "trust.json"
 _EFFECTS: Final = "folders.effects"
 _TURN: Final = "folders.turn"
 _LOOKS: Final = "root read stat list sha256 foreign mark protected together keep look"
+_TRUSTED: Final = TypeAdapter(dict[str, dict[str, str]])
+_read = lru_cache(maxsize=8)(parse)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,14 +89,14 @@ class Ceiling:
             DeskhandError: ``config_invalid`` when the file cannot be understood; ``home_unsafe`` when others may
                 write it.
         """
-        data = read_own(self._home / FILE)
+        data = read_own(self._home / FOLDERS)
         if data is None:
             return ()
         try:
             parsed = cast("wire.JsonObject", wire.strict_json(data))
             return _GRANTED.validate_python(parsed["folders"])
         except (DeskhandError, KeyError, TypeError, ValueError) as error:
-            raise DeskhandError(Code.CONFIG_INVALID, FILE) from error
+            raise DeskhandError(Code.CONFIG_INVALID, FOLDERS) from error
 
     def mode(self, folder: str, brief: tasks.Brief) -> objects.FolderMode | None:
         """Return how widely a task may use a folder now; nothing when not at all, or when the file is broken."""
@@ -205,12 +220,149 @@ def revoke_folder(home: Path, folder: str) -> bool:
     return len(after) < len(before)
 
 
+def policy_text(home: Path) -> str:
+    """Return the owner's lines as they are written now.
+
+    Raises:
+        DeskhandError: ``config_invalid``, ``home_unsafe``.
+    """
+    try:
+        return (read_own(home / POLICY) or b"").decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise DeskhandError(Code.CONFIG_INVALID, POLICY) from error
+
+
+def policy_now(home: Path, account: wire.Json, *, language: str = "en") -> Policy:
+    """Return what the owner and the account say now; ``account`` is the setting ``policy`` as it came."""
+    texts = account if isinstance(account, list) else []
+    theirs, wrong = _read("\n".join(str(text).replace("\n", " ") for text in texts))
+    try:
+        mine, broken = _read(policy_text(home))
+    except DeskhandError as error:
+        return Policy(account=theirs, broken=f"{error.sentence(language)} ({POLICY})")
+    said = [problem_sentence(one, language=language) for one in (*broken, *wrong)]
+    return Policy(lines=mine, account=theirs, broken=said[0] if said else "")
+
+
+def write_policy(home: Path, text: str) -> None:
+    """Put other lines in the place of those that are there.
+
+    Raises:
+        DeskhandError: ``disk_full`` and the like.
+    """
+    with locked((home / POLICY).with_suffix(".lock")):
+        write_private(home / POLICY, text)
+
+
+def keep_line(home: Path, approval: tasks.Approval, decided: ev.Event) -> None:
+    """Add the line that a yes for always was given to, with who gave it and when; once, however often it is kept.
+
+    A file that cannot be read stays as it is: it lets nothing happen anyway.
+    """
+    given = f"{decided.at[:10]} {decided.body.get('device')} {approval.id}"
+    new = f"{approval.pattern}  # always: {given}\n"
+    with suppress(DeskhandError), locked((home / POLICY).with_suffix(".lock")):
+        text = policy_text(home)
+        if new not in text:
+            write_private(home / POLICY, text + "\n" * bool(text and text[-1] != "\n") + new)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trust:
+    """Reads the file of one home; ``level`` says how far the hub is believed, and is asked each time.
+
+    The file has by each fingerprint its ``device``, ``since`` when, certified ``by`` which key (none: at this
+    computer), and whether it was ``revoked``, which stays; of a device that was never trusted also that.
+    """
+
+    home: Path
+    runner: str
+    clock: Clock
+    account: str = ""
+    level: Callable[[], signing.Risk] = lambda: "high"
+
+    def known(self) -> dict[str, dict[str, str]]:
+        """Return what the file says.
+
+        Raises:
+            DeskhandError: ``home_unsafe`` when others may read it.
+            ValueError: it is damaged.
+        """
+        return _TRUSTED.validate_python(read_private(self.home / TRUST) or {})
+
+    def fingerprints(self) -> tuple[str, ...]:
+        """Return whose signature counts now; nobody's when the file cannot be believed."""
+        with suppress(DeskhandError, ValueError):
+            return tuple(key for key, one in self.known().items() if "revoked" not in one)
+        return ()
+
+    def add(self, fingerprint: str, *, device: str = "", by: str = "") -> None:
+        """Trust a key from now on, at this computer or, ``by`` one that is trusted, if it was never revoked."""
+        with self._changing() as known:
+            there = fingerprint in known or any(
+                one.get("device") == device and "revoked" in one for one in known.values()
+            )
+            if not (by and there):
+                new = {"device": device, "since": stamp(self.clock.now()), "by": by}
+                known[fingerprint] = new
+
+    def remove(self, name: str) -> bool:
+        """Trust a key no longer, by its fingerprint or its device; return whether it was trusted."""
+        before, over = self.fingerprints(), {"revoked": stamp(self.clock.now())}
+        with self._changing() as known:
+            mine = [key for key, one in known.items() if name in (key, one.get("device"))] or [name]
+            known |= {key: {"device": name, **known.get(key, {}), **over} for key in mine}
+        return self.fingerprints() != before
+
+    def hear(self, event: ev.Event) -> None:
+        """Take in a device's word for another one, if that is trusted; and at once that one was revoked."""
+        with suppress(DeskhandError, ValueError):
+            match ev.body_of(event):
+                case ev.DeviceRevoked(device=device):
+                    self.remove(device)
+                case ev.DeviceCertified(runner=runner) as said if runner in (self.runner, "*"):
+                    about = {"account": self.account, "device": said.device, "runner": runner}
+                    told = signing.certify_statement(fingerprint=said.fingerprint, **about)
+                    if by := self._signer(said, signing.CERTIFY, told):
+                        self.add(said.fingerprint, device=said.device, by=by)
+                case _:
+                    pass
+
+    def counted(self, approval: tasks.Approval, body: wire.JsonObject, *, say: Callable[..., str]) -> wire.JsonObject:
+        """Return a yes as far as it counts here; one that does not is void, says why, and is asked for again."""
+        said = ev.ApprovalDecided.from_json(body)
+        about = {"account": self.account, "scope": said.scope, "device": said.device or ""}
+        told = signing.approval_statement(approval.to_json(), decision="allow", **about)
+        if approval.expires_at and self.clock.now() > unstamp(approval.expires_at):
+            why = say("trust.expired")
+        elif signing.must_sign(approval.risk, said.scope, self.level()) and not self._signer(
+            said, signing.APPROVAL, told
+        ):
+            shown = signing.fingerprint_of(said.key) if said.key else "FINGERPRINT"
+            why = say("trust.unsigned", fingerprint=shown)
+        else:
+            return {"decision": "allow", "scope": said.scope, "action_sha256": said.action_sha256}
+        return {"decision": "allow", "scope": "once", "void": why}
+
+    def _signer(self, said: signing.Signed, prefix: signing.Prefix, told: wire.JsonObject) -> str:
+        """Return the fingerprint of the trusted key that signed exactly this, if one did."""
+        key = signing.fingerprint_of(said.key or "")
+        return key if key in self.fingerprints() and signing.holds(said, prefix, told) else ""
+
+    @contextmanager
+    def _changing(self) -> Generator[dict[str, dict[str, str]]]:
+        """Hold what the file says, to be changed while nobody else does."""
+        with locked((self.home / TRUST).with_suffix(".lock")):
+            yield (known := self.known())
+            write_private(self.home / TRUST, json.dumps(known, indent=2) + "\n")
+
+
 def _change(home: Path, change: Callable[[Sequence[Granted]], list[Granted]]) -> list[Granted]:
     """Replace the file whole: a reader sees the old or the new one, and two writers take turns."""
-    with locked(home / _LOCK):
+    with locked((home / FOLDERS).with_suffix(".lock")):
         entries = change(Ceiling(home).entries())
         data = {"folders": [asdict(entry) for entry in entries]}
-        write_private(home / FILE, json.dumps(data, indent=2) + "\n")
+        write_private(home / FOLDERS, json.dumps(data, indent=2) + "\n")
     return entries
 
 

@@ -13,9 +13,8 @@ from deskhand.limits import TASKS_PER_RUNNER, TRIES_MAX
 from deskhand.ports import Agent, FolderAccess, Link, Offload, Sandbox, Tool
 from deskhand.protocol.objects import CommandInfo, ModelInfo
 from deskhand.protocol.signing import Risk
-from deskhand.runner.ceiling import Ceiling
+from deskhand.runner.ceiling import Ceiling, Trust
 from deskhand.runner.live import Live
-from deskhand.runner.trust import Trust
 from deskhand.tools.undo.keeping import Checkpoints
 from deskhand.workflow.journal import Journal
 

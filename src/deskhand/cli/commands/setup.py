@@ -232,7 +232,7 @@ def remove_model(installed: str) -> int:
 def show_policy() -> int:
     """Print the lines, and what is wrong with them."""
     from deskhand.permissions.lines import show
-    from deskhand.runner.owner.policy import policy_text
+    from deskhand.runner.ceiling import policy_text
 
     text = policy_text(home())
     rules, wrong = _read(text)
@@ -246,7 +246,7 @@ def show_policy() -> int:
 
 def set_policy(file: str) -> int:
     """Put the lines of a file in the place of those that are there."""
-    from deskhand.runner.owner.policy import policy_text, write_policy
+    from deskhand.runner.ceiling import policy_text, write_policy
     from deskhand.tools.registry import standard_tools
 
     try:
@@ -283,7 +283,6 @@ async def _ruled(tool: str, said: list[str], root: Path | None, spare: Path) -> 
     from deskhand.ports import Place, ToolCall
     from deskhand.protocol.objects import FolderMode
     from deskhand.runner import ceiling, gate
-    from deskhand.runner.owner import policy
     from deskhand.sandbox.choose import choose_sandbox
     from deskhand.tools.beneath import Folder
     from deskhand.tools.registry import standard_tools
@@ -298,7 +297,7 @@ async def _ruled(tool: str, said: list[str], root: Path | None, spare: Path) -> 
     asked = gate.Gate(
         tools=tools,
         language=language,
-        policy=lambda: policy.policy_now(home(), account, language=language),
+        policy=lambda: ceiling.policy_now(home(), account, language=language),
         today=lambda: stamp(clock.now())[:10],
     )
     box = await choose_sandbox(spare, clock=clock, offload=asyncio.to_thread)

@@ -23,9 +23,7 @@ from deskhand.ids import Ids
 from deskhand.ports import Credential
 from deskhand.protocol import authority, events, objects
 from deskhand.protocol.wire import Json, JsonObject
-from deskhand.runner.ceiling import FILE as FOLDERS
-from deskhand.runner.owner.policy import FILE as POLICY
-from deskhand.runner.trust import FILE as TRUST
+from deskhand.runner.ceiling import FOLDERS, POLICY, TRUST
 from deskhand.store import engine, opening
 from deskhand.store.backup import read_manifest, replaced, settle, unpack
 from deskhand.store.private import KEY_FILE, OWNER_FILE, RUNNER_FILE, SECRETS_FILE, Safe, make_folder, open_home, place

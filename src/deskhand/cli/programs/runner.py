@@ -22,8 +22,8 @@ from deskhand.hub.credentials import LocalDevice, local_device, write_device
 from deskhand.ids import Ids
 from deskhand.protocol.authority import Principal
 from deskhand.protocol.objects import Role
+from deskhand.runner.ceiling import Trust
 from deskhand.runner.http_link import HttpLink, Pinned
-from deskhand.runner.trust import Trust
 from deskhand.secret import taken
 from deskhand.store.private import RUNNER_FILE, open_home
 

@@ -25,7 +25,7 @@ from deskhand.protocol.tasks import Brief
 from deskhand.protocol.wire import JsonObject
 from deskhand.runner import ceiling
 from deskhand.runner.app import Parts, Runner
-from deskhand.runner.trust import Trust
+from deskhand.runner.ceiling import Trust
 from deskhand.sandbox.choose import NoSandbox
 from deskhand.store.engine import open_memory
 from deskhand.testing.agents import call, wish
@@ -170,7 +170,7 @@ class Laptop(Machine):
             }
             for name, mode in GRANTS.items()
         ]
-        file = self.home / ceiling.FILE
+        file = self.home / ceiling.FOLDERS
         file.write_text(json.dumps({"folders": granted}), encoding="utf-8")
         file.chmod(0o600)
 

@@ -1,1 +1,0 @@
-"""What the owner wrote down on this computer itself."""
