@@ -17,7 +17,6 @@ from deskhand.permissions.evaluate import (
     effective_mode,
     heaviest_of,
     judge,
-    refusal_sentence,
     rule_sentence,
 )
 from deskhand.permissions.rules import EVEN, Act, Decision, Kind, Rule, Verb, Where, risk_of
@@ -251,6 +250,6 @@ def test_a_refusal_names_its_reason() -> None:
     """The agent and the person read the same sentence."""
     readonly = act("write", mode=FolderMode.READ_ONLY)
 
-    said = refusal_sentence(rule_sentence(judge(readonly, Policy())), decision=Decision.DENY)
+    said = rule_sentence(judge(readonly, Policy()))
 
-    assert said == "Not allowed: The folder is read-only."
+    assert said == "The folder is read-only."

@@ -148,11 +148,6 @@ def ask_sentence(act: Act, action: Action, *, known: Label | None = None, langua
     return " ".join(sentences)
 
 
-def refusal_sentence(why: str, *, decision: Decision, language: str = "en") -> str:
-    """Return what an agent and a person are told about a wish that was not carried out."""
-    return text(f"refused.{decision}", language=language, why=why)
-
-
 def visible(value: str) -> str:
     """Show control characters, and letters that imitate those of their word, instead of obeying them (AP-09)."""
     told = _LATIN_WORD.sub(lambda word: _ALIKE.sub(_spelled, word[0]), value)

@@ -20,16 +20,7 @@ from typing import Any, Final, cast
 from deskhand.egress import parse_target
 from deskhand.errors import Code, DeskhandError
 from deskhand.limits import READ_BYTES_MAX
-from deskhand.permissions.evaluate import (
-    Judgement,
-    Policy,
-    ask_sentence,
-    heaviest_of,
-    judge,
-    lasting,
-    refusal_sentence,
-    rule_sentence,
-)
+from deskhand.permissions.evaluate import Judgement, Policy, ask_sentence, heaviest_of, judge, lasting, rule_sentence
 from deskhand.permissions.rules import Act, Decision, Risk, Verb, Where, risk_of, together, weighed
 from deskhand.ports import Effect, FolderAccess, Place, Tool, ToolCall, ToolResult
 from deskhand.protocol.objects import FolderMode
@@ -265,7 +256,7 @@ class Gate:
 
     def refused(self, ruling: Ruling) -> ToolResult:
         """Return what an agent gets for a wish that the rules do not let through."""
-        said = refusal_sentence(ruling.why, decision=ruling.decision, language=self.language)
+        said = text(f"refused.{ruling.decision}", language=self.language, why=ruling.why)
         if ruling.rule == "unknown_tool":
             said += f" ({', '.join(self.tools)})"
         return ToolResult(outcome="denied", value={"rule": ruling.rule}, text=said)
