@@ -14,9 +14,8 @@ from sqlalchemy import Engine
 from deskhand.core.delivery import Announcement
 from deskhand.errors import DeskhandError
 from deskhand.hub.app import Hub
-from deskhand.hub.credentials import Peer, admit
+from deskhand.hub.credentials import Pairing, Peer, admit
 from deskhand.hub.delivering import plan
-from deskhand.hub.pairing import Pairing
 from deskhand.ids import Ids
 from deskhand.ports import Notice, PushSubscription, SendOutcome
 from deskhand.protocol.events import HUB

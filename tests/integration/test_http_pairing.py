@@ -13,8 +13,7 @@ from typing_extensions import override
 
 from deskhand.clock import SystemClock
 from deskhand.errors import Code, DeskhandError
-from deskhand.hub.credentials import Peer, ensure_owner, local_device
-from deskhand.hub.pairing import Pairing, write_claim_page
+from deskhand.hub.credentials import Pairing, Peer, ensure_owner, local_device, write_claim_page
 from deskhand.limits import CODE_TRIES_MAX, PAIR_FAILURES_PER_MINUTE_MAX, PAIR_PENDING_MAX
 from deskhand.protocol.objects import Device, FolderMode, PairRequest
 from deskhand.protocol.requests import HereAsk, InviteAsk, PairAsk, PairAsked, PairClaim, PairClaimed

@@ -16,9 +16,9 @@ import httpx
 import pytest
 
 from deskhand.errors import Code, DeskhandError
-from deskhand.hub.credentials import uid_of
 from deskhand.hub.http import app as http_app
 from deskhand.hub.http import messages
+from deskhand.hub.http.access import uid_of
 from deskhand.hub.http.app import Bind, serving
 from deskhand.protocol.objects import Role
 from tests.rim import Rim, open_rim, thread_op

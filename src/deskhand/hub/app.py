@@ -23,9 +23,8 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 from deskhand import limits
 from deskhand.clock import Clock, stamp, unstamp
 from deskhand.errors import Code, DeskhandError
-from deskhand.hub.credentials import Throttle
+from deskhand.hub.credentials import Pairing, Throttle
 from deskhand.hub.delivering import Courier, Roads
-from deskhand.hub.pairing import Pairing
 from deskhand.hub.presence import Attendance
 from deskhand.hub.submitting import Submitter, dispatch
 from deskhand.hub.timing import Alarm, Sweeper

@@ -37,9 +37,8 @@ from deskhand.clock import SystemClock
 from deskhand.core.settings import REGISTRY, effective
 from deskhand.errors import Code, DeskhandError
 from deskhand.hub.app import Hub, Participant
-from deskhand.hub.credentials import LocalDevice, ensure_device, ensure_owner, new_token
+from deskhand.hub.credentials import LocalDevice, ensure_device, ensure_owner, new_token, write_claim_page
 from deskhand.hub.http import access, app
-from deskhand.hub.pairing import write_claim_page
 from deskhand.ids import Ids
 from deskhand.limits import CLAIM_SECONDS
 from deskhand.notify import webpush

@@ -1,13 +1,17 @@
 """Who calls: one function lets a request in or refuses it, for every route (AU-01, AU-03).
 
 A bearer token, or a page's two halves: cookie and ``X-Deskhand-Key``; never both kinds on one request. Unknown, revoked
-and misused credentials get the same answer. It refuses to compare a secret itself: the store is asked for a hash.
+and misused credentials get the same answer. On loopback the kernel tells which user of this machine is at the
+other end (Linux). It refuses to compare a secret itself: the store is asked for a hash.
 """
 
 from __future__ import annotations
 
+import ipaddress
+import struct
 from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Annotated, Any, Final, cast
 
 from fastapi import Depends
@@ -24,6 +28,8 @@ from deskhand.protocol.ops import Op, OpResult
 
 KEY_HEADER: Final = "x-deskhand-key"
 _FORWARDED: Final = frozenset({"forwarded", "via", "x-forwarded-for"})
+_TABLES: Final = {4: Path("/proc/net/tcp"), 6: Path("/proc/net/tcp6")}
+_LOCAL, _REMOTE, _UID = 1, 2, 7
 _SECURE_COOKIE: Final = "__Host-dh"
 _SURFACES: Final[dict[str, submitting.Surface]] = {"page": "page", "cli": "cli"}
 
@@ -65,6 +71,13 @@ class Call:
     def address(self) -> str:
         """Where the connection comes from."""
         return self.request.client.host if self.request.client else "unknown"
+
+    @property
+    def peer(self) -> credentials.Peer:
+        """Who is at the other end of the connection, with the user where the kernel tells."""
+        server, client = self.request.scope.get("server"), self.request.client
+        uid = uid_of(server, (client.host, client.port)) if server and client else None
+        return credentials.Peer(address=self.address, uid=uid)
 
     def acknowledged(self) -> bool:
         """Whether the caller's system took all that was sent; what stands in between would answer for itself."""
@@ -163,3 +176,22 @@ def _presented(request: Request) -> tuple[str, bool]:
     if request.method in WRITES and "origin" not in request.headers:
         raise DeskhandError(Code.ORIGIN_REFUSED)
     return credentials.page_sha256(cookie=cookie, key=key), True
+
+
+def uid_of(server: tuple[str, int], client: tuple[str, int]) -> int | None:
+    """Return the uid that owns the client's end of a connection to ``server``, if it is on this machine."""
+    try:
+        ends = [_in_table(*client), _in_table(*server)]
+        version = ipaddress.ip_address(client[0]).version
+        rows = _TABLES[version].read_text(encoding="ascii").splitlines()[1:]
+    except (ValueError, OSError):
+        return None
+    found = (one for one in map(str.split, rows) if [one[_LOCAL], one[_REMOTE]] == ends)
+    return next((int(one[_UID]) for one in found), None)
+
+
+def _in_table(address: str, port: int) -> str:
+    """Return an end of a connection as the kernel prints it: each 32-bit word in this machine's order."""
+    packed = ipaddress.ip_address(address).packed
+    words = struct.unpack(f"={len(packed) // 4}I", packed)
+    return "".join(f"{word:08X}" for word in words) + f":{port:04X}"

@@ -3,7 +3,7 @@
 Clients and bridges see their own tasks only (security 2.1); unknown and foreign are the same ``not_found``.
 A reader that does not keep up is cut and resumes from its cursor: neither the hub's queue nor the socket's buffer
 grows for it. A stream that is refused is refused with a status, before its first byte. What pairing comes to is decided
-in ``hub.pairing``.
+in ``hub.credentials``.
 """
 
 from __future__ import annotations
@@ -21,7 +21,6 @@ from deskhand.core.delivery import Announcement
 from deskhand.core.settings import REGISTRY
 from deskhand.errors import Code, DeskhandError
 from deskhand.hub import app, delivering
-from deskhand.hub.credentials import Peer, uid_of
 from deskhand.hub.http.access import Answering, Call, TheCall, cookie_for
 from deskhand.hub.http.messages import HEADERS, Answer, Flow, items, read_json
 from deskhand.ports import Frame, PushSubscription, W
@@ -160,13 +159,13 @@ async def list_settings(call: TheCall) -> Answer:
 async def ask_to_join(call: TheCall) -> Answer:
     """File a request to join by an invitation's secret or digits."""
     wish = await read_json(call.request, asks.PairAsk)
-    return Answer(await call.hub.pairing.ask(wish, peer=_peer(call)), status_code=202)
+    return Answer(await call.hub.pairing.ask(wish, peer=call.peer), status_code=202)
 
 
 async def claim(call: TheCall) -> Answer:
     """Return whether somebody decided; once admitted, the credential, once."""
     wish = await read_json(call.request, asks.PairClaim)
-    outcome, cookie = await call.hub.pairing.claim(wish, peer=_peer(call))
+    outcome, cookie = await call.hub.pairing.claim(wish, peer=call.peer)
     answer = Answer(outcome, status_code=202 if isinstance(outcome, asks.PairPending) else 200)
     if cookie is not None:
         answer.headers["Set-Cookie"] = cookie_for(str(call.request.state.origin), cookie)
@@ -183,7 +182,7 @@ async def create_invite(call: TheCall) -> Answer:
 async def use_here(call: TheCall) -> Response:
     """Let a folder of this very computer be used; only the browser of whoever sits at it can say so."""
     wish = await read_json(call.request, asks.HereAsk)
-    await call.hub.pairing.use_here(call.me.id, wish, peer=_peer(call))
+    await call.hub.pairing.use_here(call.me.id, wish, peer=call.peer)
     return Response(status_code=204)
 
 
@@ -279,10 +278,3 @@ def _encoded(frame: Frame) -> bytes:
     data = to_json(frame.event or frame.data, exclude_none=True)
     number = b"" if frame.seq is None else b"id: %d\n" % frame.seq
     return number + b"event: %s\ndata: %s\n\n" % (frame.kind.encode(), data)
-
-
-def _peer(call: Call) -> Peer:
-    """Return who is at the other end of the connection, with the user where the kernel tells."""
-    server, client = call.request.scope.get("server"), call.request.client
-    uid = uid_of(server, (client.host, client.port)) if server and client else None
-    return Peer(address=call.address, uid=uid)
