@@ -234,6 +234,17 @@ export class Client {
     this.#show({});
   }
 
+  /** What was in a thread before all that is here; answers how much there was. */
+  async earlier(thread: string): Promise<number> {
+    const first = this.timeline(thread)[0]?.seq;
+    if (first === undefined || isLocal(thread)) return 0;
+    const events = await this.hub.threadEvents(thread, first);
+    await this.#database.add([], events);
+    this.#remember(thread, events, { open: true });
+    this.#show({});
+    return events.length;
+  }
+
   /** Say which thread is looked at: what a model says there just now comes too. */
   watch(thread: string | null): void {
     const live = thread && !isLocal(thread) ? thread : null;
