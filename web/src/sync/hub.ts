@@ -138,7 +138,7 @@ export class Hub {
   async *stream(after: number, live: string | null, signal: AbortSignal): AsyncGenerator<Frame> {
     const thread = live ? `&live=${encodeURIComponent(live)}` : "";
     const headers = { Accept: "text/event-stream" };
-    const answer = await this.#call(`/v1/stream?after=${after}${thread}`, { headers, signal });
+    const answer = await this.#call(`/v1/stream?after=${after}&screen=1${thread}`, { headers, signal });
     if (answer.body) yield* framesOf(answer.body);
   }
 

@@ -57,10 +57,15 @@ async def stream(
     after: Seq = 0,
     live: Annotated[str | None, Query(max_length=100)] = None,
     last: Annotated[int | None, Header(alias="Last-Event-ID", ge=0, le=limits.INTEGER_MAX)] = None,
+    *,
+    screen: bool = False,
 ) -> Flow:
-    """Send what is after the cursor, then what comes; ``Last-Event-ID`` wins over ``after``."""
+    """Send what is after the cursor, then what comes; ``Last-Event-ID`` wins over ``after``.
+
+    A ``screen`` is a page that somebody has before them now: what it shows need not be notified.
+    """
     after = after if last is None else last
-    screen = call.surface == "page"
+    screen = screen and call.surface == "page"
     frames = call.hub.stream(call.me, after=after, acknowledged=call.acknowledged, live=live, screen=screen)
     first = await anext(frames, None)
     return Flow(_lines(first, frames), headers=HEADERS["stream"], media_type="text/event-stream")
