@@ -11,6 +11,5 @@ types only; it refuses to hold behaviour.
 from __future__ import annotations
 
 from deskhand.core.drafting import Audience, Draft, W
-from deskhand.ports.agent import *
-from deskhand.ports.place import *
 from deskhand.ports.store import *
+from deskhand.ports.work import *
