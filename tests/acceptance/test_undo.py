@@ -10,7 +10,7 @@ import pytest
 
 from tests.desk import Desk, make_desk, running_up
 
-pytestmark = [pytest.mark.needs("bubblewrap"), pytest.mark.needs("overlay")]
+pytestmark = [pytest.mark.needs("bubblewrap"), pytest.mark.needs("overlay"), pytest.mark.timeout(120)]
 
 CHANGE = "/run sh -c 'echo new > notes/client.md; mkdir made; echo x > made/x; chmod 700 made/x'"
 
