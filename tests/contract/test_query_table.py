@@ -17,7 +17,7 @@ from deskhand.protocol import wishes
 from deskhand.protocol.objects import FolderMode
 from deskhand.protocol.wire import Json, JsonObject, canonical
 from deskhand.sandbox.choose import NoSandbox, choose_sandbox
-from deskhand.tools.apart import query
+from deskhand.tools.apart.answering import queried
 from deskhand.tools.apart.asking import Apart
 from deskhand.tools.beneath import Folder
 from deskhand.tools.builtin import BuiltIn
@@ -154,7 +154,7 @@ def test_a_locked_database_refuses_what_is_no_reading_of_its_tables(sql: str, tm
     question: JsonObject = {"names": ["q1 sales.csv"], "sql": sql.format(out=tmp_path)}
 
     with pytest.raises(DeskhandError) as caught:
-        query.answer(question, [str(tmp_path / "a.csv")])
+        queried(question, [str(tmp_path / "a.csv")])
 
     assert caught.value.code is Code.INVALID
     assert "42" not in caught.value.detail

@@ -12,8 +12,8 @@ from deskhand.core.words.notes import actions_in
 from deskhand.errors import DeskhandError
 from deskhand.ports import Done, GiveUp
 from deskhand.testing.memory_folder import MemoryFolder
-from deskhand.tools.decoding import decode
 from deskhand.tools.registry import standard_tools
+from deskhand.tools.tables.reading import decode
 from tests.driven import Driven, brief_of, checked, drive, offloaded, place_of, replays
 
 TOOLS = standard_tools(offload=offloaded)

@@ -34,7 +34,7 @@ from deskhand.runner.ceiling import Ceiling, Trust
 from deskhand.sandbox.choose import choose_sandbox, try_escapes
 from deskhand.secret import close_to_others
 from deskhand.store.private import LOCKED, OWNER_FILE, RUNNER_FILE, Safe
-from deskhand.tools.apart import query
+from deskhand.tools.apart.answering import queried
 from deskhand.tools.beneath import Folder
 from deskhand.tools.leaf import openat2_works
 
@@ -176,7 +176,7 @@ def _closed() -> str:
 
 def _sql() -> str:
     with suppress(DeskhandError):
-        query.answer({"names": [], "sql": "SELECT * FROM read_text('/etc/passwd')"}, [])
+        queried({"names": [], "sql": "SELECT * FROM read_text('/etc/passwd')"}, [])
         return "DuckDB"
     return ""
 

@@ -33,8 +33,7 @@ from deskhand.protocol import wishes
 from deskhand.protocol.wire import Json, JsonObject
 from deskhand.tools.apart.asking import Apart
 from deskhand.tools.builtin import about, fitting, ok, source, within
-from deskhand.tools.decoding import Decoded, decode
-from deskhand.tools.tables.reading import delimiter_of
+from deskhand.tools.tables.reading import Decoded, decode, delimiter_of
 
 READ_CHARS_MAX: Final = 1_000_000
 """How much text one call gives to an agent's code; a model sees ``TOOL_TEXT_CHARS_MAX`` of it."""
