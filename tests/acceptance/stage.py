@@ -13,10 +13,9 @@ from deskhand.hub.app import Participant
 from deskhand.hub.http.app import PAGE, Bind, serving
 from deskhand.ports import Draft
 from deskhand.protocol import events as ev
-from deskhand.protocol.authority import Principal
 from deskhand.protocol.events import KIND_OF, Event
 from deskhand.protocol.objects import CommandInfo, Folder, FolderMode, Origin, Role, Runner, SandboxInfo, Trust
-from deskhand.protocol.ops import Op
+from deskhand.protocol.ops import Op, Principal
 from deskhand.protocol.requests import InviteAsk
 from deskhand.protocol.tasks import (
     Action,

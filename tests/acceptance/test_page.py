@@ -12,8 +12,8 @@ from typing import Any, cast
 import pytest
 from playwright.async_api import Browser, Locator, Page, async_playwright, expect
 
-from deskhand.protocol.authority import Principal
 from deskhand.protocol.objects import Device, Role
+from deskhand.protocol.ops import Principal
 from tests.acceptance.stage import Computer, Stage, stage
 from tests.needs import chromium_path
 

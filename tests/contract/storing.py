@@ -22,9 +22,9 @@ from deskhand.ports import (
     PlannedDelivery,
     PushSubscription,
 )
-from deskhand.protocol.authority import Principal
 from deskhand.protocol.events import ArtifactCreated, DeviceAdded, MessagePosted, TaskCreated, ThreadCreated, body_of
 from deskhand.protocol.objects import Delivery, Device, Origin, Role, Thread, Trust, Upload
+from deskhand.protocol.ops import Principal
 from deskhand.protocol.tasks import Artifact, FileRef, Task, TaskState
 from deskhand.store import tables
 from deskhand.store.log.transaction import SqlTx

@@ -11,10 +11,9 @@ import pytest
 
 from deskhand.errors import Code, DeskhandError
 from deskhand.ports import Committed
-from deskhand.protocol.authority import Principal
 from deskhand.protocol.events import TaskMoved, ThreadErased, ThreadRenamed
 from deskhand.protocol.objects import Device, Presence, Role, Thread
-from deskhand.protocol.ops import Op, OpResult
+from deskhand.protocol.ops import Op, OpResult, Principal
 from deskhand.protocol.tasks import Artifact, Task, TaskState
 from deskhand.store.log.transaction import SqlTx
 from tests.contract.storing import (

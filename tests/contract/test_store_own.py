@@ -10,9 +10,9 @@ import pytest
 from deskhand.errors import Code, DeskhandError
 from deskhand.limits import PUSH_SUBSCRIPTIONS_PER_DEVICE, UPLOAD_BYTES_MAX, UPLOAD_QUOTA_BYTES
 from deskhand.ports import Joining
-from deskhand.protocol.authority import Principal
 from deskhand.protocol.events import DeviceRevoked
 from deskhand.protocol.objects import Presence, Role
+from deskhand.protocol.ops import Principal
 from deskhand.store.log.transaction import SqlTx
 from tests.contract.storing import (
     PHONE,

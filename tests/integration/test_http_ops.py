@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from deskhand.limits import OPS_PER_BATCH_MAX
-from deskhand.protocol.authority import Principal
 from deskhand.protocol.objects import Role
+from deskhand.protocol.ops import Principal
 from tests.rim import Rim, code_of, open_rim, thread_op
 
 

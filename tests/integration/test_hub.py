@@ -19,10 +19,9 @@ from deskhand.hub.submitting import Surface
 from deskhand.ids import Ids
 from deskhand.limits import STREAM_BUFFER_EVENTS
 from deskhand.ports import Frame, Notice, PushSubscription, SendOutcome
-from deskhand.protocol.authority import Principal
 from deskhand.protocol.events import ORDER_KINDS, Event
 from deskhand.protocol.objects import Device, Role
-from deskhand.protocol.ops import Op, OpResult
+from deskhand.protocol.ops import Op, OpResult, Principal
 from deskhand.protocol.tasks import Task, TaskState
 from deskhand.protocol.wire import Json, JsonObject, Wire
 from deskhand.testing.account import MemoryAccount

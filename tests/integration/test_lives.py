@@ -18,9 +18,8 @@ from deskhand.hub.credentials import admit
 from deskhand.ids import Ids
 from deskhand.permissions.rules import Kind
 from deskhand.ports import Done, Effect, Move, Place, ToolResult, Turn
-from deskhand.protocol.authority import Principal
 from deskhand.protocol.objects import Device, Role, Runner
-from deskhand.protocol.ops import Op, OpResult
+from deskhand.protocol.ops import Op, OpResult, Principal
 from deskhand.protocol.tasks import Brief, Task, TaskState
 from deskhand.protocol.wire import JsonObject
 from deskhand.testing.agents import call, wish

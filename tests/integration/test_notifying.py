@@ -16,10 +16,9 @@ from deskhand.hub.app import Hub
 from deskhand.hub.credentials import admit
 from deskhand.ids import Ids
 from deskhand.ports import Notice, PushSubscription, SendOutcome
-from deskhand.protocol.authority import Principal
 from deskhand.protocol.events import HUB, ORDER_KINDS
 from deskhand.protocol.objects import Delivery, Device, Role
-from deskhand.protocol.ops import Op, OpResult
+from deskhand.protocol.ops import Op, OpResult, Principal
 from deskhand.protocol.wire import JsonObject
 from deskhand.testing.blobs import MemoryBlobs
 from deskhand.testing.memory_store import open_memory_disk, open_memory_store

@@ -21,10 +21,9 @@ from deskhand.hub.http.app import all_acknowledged
 from deskhand.ids import Ids
 from deskhand.limits import HEARTBEAT_SECONDS
 from deskhand.ports import Frame
-from deskhand.protocol.authority import Principal
 from deskhand.protocol.events import HUB, SettingChanged
 from deskhand.protocol.objects import Presence, Role
-from deskhand.protocol.ops import Op
+from deskhand.protocol.ops import Op, Principal
 from deskhand.protocol.wire import JsonObject
 from deskhand.testing.blobs import MemoryBlobs
 from deskhand.testing.memory_store import open_memory_disk, open_memory_store

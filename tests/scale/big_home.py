@@ -23,9 +23,8 @@ from typing_extensions import override
 from deskhand.core.folding import COLLECTIONS
 from deskhand.hub.app import Participant
 from deskhand.protocol import events as ev
-from deskhand.protocol.authority import Principal
 from deskhand.protocol.objects import Role
-from deskhand.protocol.ops import Op
+from deskhand.protocol.ops import Op, Principal
 from deskhand.protocol.tasks import Brief, Changes, Check, TaskState, Verdict
 from deskhand.store.opening import FILE
 from deskhand.store.tables import chained, digest

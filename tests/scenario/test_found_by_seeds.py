@@ -8,9 +8,9 @@ from deskhand.hub import streaming
 from deskhand.hub.streaming import Listener
 from deskhand.limits import HEARTBEAT_SECONDS, STREAM_BUFFER_EVENTS
 from deskhand.ports import Committed
-from deskhand.protocol.authority import Principal
 from deskhand.protocol.events import Event
 from deskhand.protocol.objects import Role
+from deskhand.protocol.ops import Principal
 from deskhand.testing.world.loop import VirtualLoop
 
 pytestmark = pytest.mark.timeout(120)  # a world takes seconds, on a busy machine many

@@ -8,9 +8,9 @@ from datetime import timedelta
 import pytest
 
 from deskhand.clock import stamp, unstamp
-from deskhand.protocol.authority import Principal
 from deskhand.protocol.events import Event
 from deskhand.protocol.objects import Role
+from deskhand.protocol.ops import Principal
 from deskhand.protocol.tasks import Task, TaskState
 from deskhand.protocol.wire import JsonObject
 from deskhand.testing.promises import note

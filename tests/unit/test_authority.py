@@ -5,15 +5,15 @@ from __future__ import annotations
 import pytest
 
 from deskhand.errors import Code, DeskhandError
-from deskhand.protocol.authority import AUTHORITY, OWNER_FIELDS, Principal, authorize, authorize_fields
 from deskhand.protocol.objects import Role
-from deskhand.protocol.ops import OPS, MessagePost
+from deskhand.protocol.ops import AUTHORITY, OPS, OWNER_FIELDS, MessagePost, Principal, authorize, authorize_fields
 
 EXPECTED = {
     # op: roles that may do it to anything / to their own only (security 2.1)
     "thread.create": ("owner member bridge client", ""),
     "thread.rename": ("owner", "member client"),
     "thread.archive": ("owner", "member client"),
+    "thread.mute": ("owner", "member client"),
     "thread.set_model": ("owner", "member client"),
     "thread.erase": ("owner", "member"),
     "message.post": ("owner", "member bridge client"),

@@ -14,9 +14,8 @@ from deskhand.errors import Code, DeskhandError
 from deskhand.ids import Ids
 from deskhand.limits import CONTEXT_CHARS_MAX, CONTEXT_MESSAGES_MAX, DELIVERY_TRIES_MAX, LEASE_SECONDS
 from deskhand.protocol import events as ev
-from deskhand.protocol.authority import Principal
 from deskhand.protocol.objects import Role
-from deskhand.protocol.ops import MessagePost
+from deskhand.protocol.ops import MessagePost, Principal
 from deskhand.protocol.tasks import Task
 from deskhand.protocol.wire import Json, JsonObject
 from deskhand.testing.account import MemoryAccount

@@ -8,10 +8,9 @@ from deskhand.core.dispatching import Round
 from deskhand.core.drafting import Draft, Wish
 from deskhand.ids import Ids
 from deskhand.protocol import events as ev
-from deskhand.protocol.authority import Principal
 from deskhand.protocol.events import ORDER_KINDS
 from deskhand.protocol.objects import Folder, FolderMode, Role, Runner
-from deskhand.protocol.ops import MessagePost
+from deskhand.protocol.ops import MessagePost, Principal
 from deskhand.protocol.tasks import QueueReason, Task, TaskState
 from deskhand.testing.account import MemoryAccount
 

@@ -11,9 +11,8 @@ from deskhand.core.drafting import Draft, Wish
 from deskhand.errors import Code, DeskhandError
 from deskhand.ids import Ids
 from deskhand.protocol import events as ev
-from deskhand.protocol.authority import Principal
 from deskhand.protocol.objects import Folder, FolderMode, Role, Runner
-from deskhand.protocol.ops import ApprovalDecide, EventAppend, MessagePost, TaskAccept
+from deskhand.protocol.ops import ApprovalDecide, EventAppend, MessagePost, Principal, TaskAccept
 from deskhand.protocol.tasks import FINAL, MOVES, Approval, Task, TaskState
 from deskhand.protocol.wire import sha256_of
 from deskhand.testing.account import MemoryAccount

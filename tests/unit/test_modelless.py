@@ -17,10 +17,9 @@ from deskhand.core.drafting import Draft, Wish
 from deskhand.errors import Code, DeskhandError
 from deskhand.ids import Ids
 from deskhand.protocol import events as ev
-from deskhand.protocol.authority import Principal
 from deskhand.protocol.events import ORDER_KINDS, body_of
 from deskhand.protocol.objects import Folder, FolderMode, Role, Runner
-from deskhand.protocol.ops import EventAppend, MessagePost, QuestionAnswer, TaskRunAs, TaskSuggest
+from deskhand.protocol.ops import EventAppend, MessagePost, Principal, QuestionAnswer, TaskRunAs, TaskSuggest
 from deskhand.protocol.tasks import Question, QueueReason, Suggestion, Task, TaskState
 from deskhand.testing.account import MemoryAccount
 

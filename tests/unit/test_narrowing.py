@@ -14,10 +14,9 @@ from deskhand.core.lifecycle import handed_on
 from deskhand.errors import Code, DeskhandError
 from deskhand.ids import Ids
 from deskhand.protocol import events as ev
-from deskhand.protocol.authority import Principal
 from deskhand.protocol.events import ORDER_KINDS
 from deskhand.protocol.objects import Folder, FolderMode, Origin, Role, Runner, Trust, narrower
-from deskhand.protocol.ops import MessagePost
+from deskhand.protocol.ops import MessagePost, Principal
 from deskhand.protocol.tasks import Delegated, QueueReason, Task, TaskState
 from deskhand.testing.account import MemoryAccount
 

@@ -17,8 +17,8 @@ from deskhand.errors import Code, DeskhandError
 from deskhand.limits import NAME_CHARS_MAX, TITLE_CHARS_MAX
 from deskhand.protocol import events as ev
 from deskhand.protocol import ops
-from deskhand.protocol.authority import authorize_fields
 from deskhand.protocol.objects import Folder, Origin, Role, Runner, Thread, Trust, narrowest
+from deskhand.protocol.ops import authorize_fields
 from deskhand.protocol.tasks import FileRef, Question, Task, TaskState
 
 COMMANDS_AGENT = "commands"

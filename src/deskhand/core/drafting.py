@@ -12,9 +12,9 @@ from typing import Literal, Protocol, TypeVar
 from deskhand.core.settings import effective
 from deskhand.errors import Code, DeskhandError
 from deskhand.ids import Ids
-from deskhand.protocol.authority import Principal
 from deskhand.protocol.events import HUB, Body
 from deskhand.protocol.objects import Setting
+from deskhand.protocol.ops import Principal
 from deskhand.protocol.tasks import Approval, Question, Task
 from deskhand.protocol.wire import Wire
 

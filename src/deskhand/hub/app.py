@@ -31,9 +31,8 @@ from deskhand.hub.timing import Alarm, Sweeper
 from deskhand.ids import Ids
 from deskhand.ports import Blobs, Frame, Notifier, Page
 from deskhand.protocol import objects, wire
-from deskhand.protocol.authority import Principal
 from deskhand.protocol.objects import LinkState, Role, Upload
-from deskhand.protocol.ops import Op, OpResult
+from deskhand.protocol.ops import Op, OpResult, Principal
 from deskhand.protocol.tasks import FINAL, OPEN, Approval, FileRef, Question, Task
 from deskhand.store.opening import SqlStore
 from deskhand.texts import table

@@ -29,7 +29,7 @@ from deskhand.ids import Ids
 from deskhand.ports import Credential, Draft, Invite, Joining
 from deskhand.protocol import events, objects
 from deskhand.protocol import requests as wire
-from deskhand.protocol.authority import Principal
+from deskhand.protocol.ops import Principal
 from deskhand.secret import TOKEN_PREFIX, Secret
 from deskhand.store.log.transaction import SqlTx
 from deskhand.store.opening import SqlStore

@@ -16,8 +16,8 @@ from typing_extensions import override
 from deskhand.hub.streaming import Listener, Streams
 from deskhand.hub.timing import Rounds
 from deskhand.ports import Frame
-from deskhand.protocol import authority, objects, wire
-from deskhand.protocol.ops import Op, OpResult, PresenceNote
+from deskhand.protocol import objects, wire
+from deskhand.protocol.ops import Op, OpResult, PresenceNote, Principal
 
 _SILENT_SECONDS = 25.0
 """Between two and three of the words that a computer says every ten seconds."""
@@ -74,7 +74,7 @@ class Attendance(Rounds):
                 await self._tell(who, link)
         return _LOOK_SECONDS
 
-    async def hear(self, speaker: authority.Principal, ops: Sequence[Op], results: Sequence[OpResult]) -> None:
+    async def hear(self, speaker: Principal, ops: Sequence[Op], results: Sequence[OpResult]) -> None:
         """Take what a runner sends as a sign of life, what it and its models say, and what an owner has read."""
         who = (speaker.account, speaker.id)
         link = self._links.get(who)
@@ -85,7 +85,7 @@ class Attendance(Rounds):
                 await self._take(who, PresenceNote.from_json(op.body))
             if op.kind == "draft.say" and result.status == "ok":
                 self.streams.say(speaker.account, op)
-            if op.kind == "read.mark" and result.status == "ok" and speaker.role is authority.Role.OWNER:
+            if op.kind == "read.mark" and result.status == "ok" and speaker.role is objects.Role.OWNER:
                 mark = Frame(kind="read", data={"thread": op.thread, "seq": op.body["seq"]})
                 self.streams.tell(speaker.account, mark, to=speaker.role)
 
@@ -105,7 +105,7 @@ class Attendance(Rounds):
 
     def _changed(self, listener: Listener, streams: int) -> None:
         """Follow the streams of a runner: one was opened, or one ended and so many are left."""
-        if listener.reader.role is not authority.Role.RUNNER:
+        if listener.reader.role is not objects.Role.RUNNER:
             return
         who, now = (listener.reader.account, listener.reader.id), self.clock.monotonic()
         if listener.ended is None:

@@ -14,8 +14,7 @@ from dataclasses import dataclass, field
 from deskhand import limits
 from deskhand.errors import Code, DeskhandError
 from deskhand.ports import Committed, Frame
-from deskhand.protocol.authority import Principal, Role
-from deskhand.protocol.ops import DraftSay, Op
+from deskhand.protocol.ops import DraftSay, Op, Principal, Role
 from deskhand.protocol.wire import JsonObject
 from deskhand.store.opening import SqlStore
 

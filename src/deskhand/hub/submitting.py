@@ -23,8 +23,7 @@ from deskhand.permissions.lines import parse
 from deskhand.ports import Blobs, W
 from deskhand.protocol import events as ev
 from deskhand.protocol import objects, ops, tasks
-from deskhand.protocol.authority import Principal, authorize
-from deskhand.protocol.ops import Op, OpResult, failure_of
+from deskhand.protocol.ops import Op, OpResult, Principal, authorize, failure_of
 from deskhand.store.log.transaction import SqlTx
 from deskhand.store.opening import SqlStore
 from deskhand.texts import table, text

@@ -11,10 +11,9 @@ from typing import Final, Literal, Protocol, TypeVar
 
 from deskhand import limits
 from deskhand.core.drafting import EVERY_RUNNER, Audience
-from deskhand.protocol.authority import Principal, Role
 from deskhand.protocol.events import Event
 from deskhand.protocol.objects import Delivery
-from deskhand.protocol.ops import Op, OpResult
+from deskhand.protocol.ops import Op, OpResult, Principal, Role
 from deskhand.protocol.wire import JsonObject
 
 R = TypeVar("R")

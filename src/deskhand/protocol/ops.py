@@ -1,11 +1,13 @@
-"""Ops: wishes sent to the hub by a participant, idempotent by ``op_id``.
+"""Ops: wishes sent to the hub by a participant, idempotent by ``op_id``; and who may send which (security 2.1).
 
 ``op_id`` is unique per (account, principal) and bound to a hash of the op: the same id with another body is
-``op_conflict``. Who may send which op is in ``authority``; what follows from one is decided in ``core``.
+``op_conflict``. What follows from an op is decided in ``core``. The one table of who may, called by every path in, refuses
+to know objects: the caller says whether the thing is the principal's own. Unknown op: nobody.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from hashlib import sha256
 from typing import Literal, Unpack
 
@@ -14,9 +16,9 @@ from typing_extensions import override
 
 from deskhand.errors import Code, DeskhandError
 from deskhand.limits import NAME_CHARS_MAX, SUGGESTIONS_MAX, TEXT_CHARS_MAX
-from deskhand.protocol.objects import Certificate, FolderMode, Marked
+from deskhand.protocol.objects import Certificate, FolderMode, Marked, Role
 from deskhand.protocol.tasks import Budget, Ruling, Suggestion
-from deskhand.protocol.wire import At, Json, JsonObject, Wire, spelled
+from deskhand.protocol.wire import TABLES, At, Json, JsonObject, Wire, spelled
 
 
 class Life(Wire):
@@ -280,3 +282,57 @@ def failure_of(error: DeskhandError, *, language: str = "en", request_id: str | 
         field=error.field,
         request_id=request_id,
     )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Principal:
+    """Who speaks: a device, a runner or the hub itself, with its one account and role."""
+
+    account: str
+    id: str
+    role: Role
+    name: str = ""
+
+
+AUTHORITY: dict[str, dict[Role, str]] = {
+    kind: dict(zip(Role, grants.split(), strict=True))
+    for grants, kinds in TABLES["authority"].items()
+    for kind in kinds.split()
+}
+"""op -> role -> how far: ``yes``, ``own``, ``no``. For a runner, ``own`` means: leased to it under the current epoch."""
+
+OWNER_FIELDS = ("checks", "agent", "runner", "budget")
+"""Fields of ``message.post`` that choose code, computer or what may be spent: the owner's alone."""
+
+
+def authorize(principal: Principal, kind: str, *, own: bool) -> None:
+    """Let the op pass, or refuse.
+
+    Args:
+        principal: who sends it.
+        kind: the op's kind.
+        own: whether what it is about belongs to the principal (or, for a runner, is leased to it).
+
+    Raises:
+        DeskhandError: ``unknown_kind``; ``forbidden``; ``not_found`` when it exists but is somebody else's, so
+            that nobody learns of it (IS-01).
+    """
+    row = AUTHORITY.get(kind)
+    if row is None:
+        raise DeskhandError(Code.UNKNOWN_KIND, kind, field="kind")
+    grant = row[principal.role]
+    if grant == "no":
+        raise DeskhandError(Code.FORBIDDEN, kind)
+    if grant == "own" and not own:
+        raise DeskhandError(Code.NOT_FOUND)
+
+
+def authorize_fields(principal: Principal, body: MessagePost) -> None:
+    """Refuse fields that would let another person choose what runs on the owner's computer.
+
+    Raises:
+        DeskhandError: ``forbidden`` naming the field.
+    """
+    for field in OWNER_FIELDS:
+        if principal.role is not Role.OWNER and getattr(body, field):
+            raise DeskhandError(Code.FORBIDDEN, field, field=field)

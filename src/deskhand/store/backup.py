@@ -40,7 +40,7 @@ from deskhand.core.lifecycle import after_restore
 from deskhand.errors import Code, DeskhandError
 from deskhand.ids import Ids
 from deskhand.ports import Credential
-from deskhand.protocol import authority, events, objects
+from deskhand.protocol import events, objects, ops
 from deskhand.protocol.tasks import Artifact
 from deskhand.protocol.wire import JsonObject
 from deskhand.store import tables
@@ -259,7 +259,7 @@ def settle(
         for account in connection.execute(select(tables.accounts.c.id)).scalars().all():
             revoked, subscriptions = replaced(before, account) or (None, [])
             runner = here if here and here.principal.account == account else None
-            owner = authority.Principal(account=account, id=events.HUB, role=objects.Role.OWNER)
+            owner = ops.Principal(account=account, id=events.HUB, role=objects.Role.OWNER)
             wish = Wish(principal=owner, thread=None, task=None, ids=ids)
             tx = SqlTx(connection, account, now=stamp(clock.now()), memory=Memory())
             kept = runner.principal.id if runner else None

@@ -20,8 +20,8 @@ from deskhand import limits, ports
 from deskhand.clock import stamp, unstamp
 from deskhand.errors import Code, DeskhandError
 from deskhand.ports import Credential, Invite, Joining, PushSubscription
-from deskhand.protocol.authority import Principal
 from deskhand.protocol.objects import Delivery, Presence, Role, Upload
+from deskhand.protocol.ops import Principal
 from deskhand.protocol.tasks import Artifact
 from deskhand.protocol.wire import JsonObject
 from deskhand.store import tables

@@ -24,10 +24,9 @@ from deskhand.core.folding import COLLECTIONS
 from deskhand.core.settings import REGISTRY
 from deskhand.errors import Code
 from deskhand.ports import Frame
-from deskhand.protocol.authority import AUTHORITY
 from deskhand.protocol.events import EVENTS, ORDER_KINDS, RUNNER_KINDS
 from deskhand.protocol.objects import Role
-from deskhand.protocol.ops import OPS
+from deskhand.protocol.ops import AUTHORITY, OPS
 from deskhand.protocol.tasks import MOVES, VERDICTS, TaskState, Verdict
 from deskhand.testing.promises import promises, threats, what_survives
 from deskhand.texts import text

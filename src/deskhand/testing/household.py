@@ -19,9 +19,8 @@ from deskhand.hub.app import Hub, Participant
 from deskhand.hub.credentials import admit
 from deskhand.ids import Ids
 from deskhand.ports import Agent, Sandbox, Tool
-from deskhand.protocol.authority import Principal
 from deskhand.protocol.objects import CommandInfo, Device, Role
-from deskhand.protocol.ops import Op, OpResult
+from deskhand.protocol.ops import Op, OpResult, Principal
 from deskhand.protocol.wire import JsonObject
 from deskhand.runner.app import Parts, Runner
 from deskhand.sandbox.choose import NoSandbox

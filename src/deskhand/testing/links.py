@@ -18,10 +18,9 @@ from deskhand.ids import Ids
 from deskhand.ports import Frame
 from deskhand.protocol import events as ev
 from deskhand.protocol import ops
-from deskhand.protocol.authority import Principal
 from deskhand.protocol.events import HUB, Event
 from deskhand.protocol.objects import Folder, FolderMode, Origin, Role, Thread, Trust
-from deskhand.protocol.ops import Op, OpResult, failure_of
+from deskhand.protocol.ops import Op, OpResult, Principal, failure_of
 from deskhand.protocol.tasks import Approval, Budget, FileRef, Question, Task, TaskState
 from deskhand.protocol.wire import JsonObject
 from deskhand.testing.account import MemoryAccount

@@ -21,7 +21,7 @@ from deskhand.clock import Clock, SystemClock
 from deskhand.egress.broker import EGRESS, Broker
 from deskhand.ids import Ids
 from deskhand.ports import Link
-from deskhand.protocol.authority import Principal
+from deskhand.protocol.ops import Principal
 from deskhand.protocol.signing import Risk
 from deskhand.runner.app import Parts, Runner
 from deskhand.runner.live import Live

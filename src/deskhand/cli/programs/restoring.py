@@ -12,16 +12,16 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import cast
 
-from deskhand.cli.flags import t
 from deskhand.cli.programs.computer import JOURNAL
 from deskhand.cli.programs.up import VAPID
+from deskhand.cli.screen import speak
 from deskhand.cli.signing import KEY_FILE as SIGNING
 from deskhand.clock import Clock, stamp
 from deskhand.errors import Code, DeskhandError
 from deskhand.hub.credentials import LocalDevice, bearer_sha256, new_token, write_device
 from deskhand.ids import Ids
 from deskhand.ports import Credential
-from deskhand.protocol import authority, events, objects
+from deskhand.protocol import events, objects, ops
 from deskhand.protocol.wire import Json, JsonObject
 from deskhand.runner.ceiling import FOLDERS, POLICY, TRUST
 from deskhand.store import engine, opening
@@ -44,7 +44,7 @@ def restore(backup: Path, home: Path, *, clock: Clock, ids: Ids, agreed: Callabl
             raise DeskhandError(Code.SCHEMA_NEWER, str(manifest.get("schema")))
         backup_at = str(manifest["made_at"])
         if home.is_mount():
-            raise DeskhandError(Code.HOME_UNSAFE, t("restore.mounted"))
+            raise DeskhandError(Code.HOME_UNSAFE, speak.say("restore.mounted"))
         if home.exists():
             ending.callback(open_home(home).close)
             if any(home.glob("*.sqlite3")) and not agreed(backup_at):
@@ -107,9 +107,7 @@ def _new_here(prepared: Path, manifest: JsonObject, ids: Ids) -> Credential | No
     runner = cast("JsonObject | None", manifest.get("runner"))
     if not runner:
         return None
-    who = authority.Principal(
-        account=account, id=str(runner["device"]), role=objects.Role.RUNNER, name=str(runner["name"])
-    )
+    who = ops.Principal(account=account, id=str(runner["device"]), role=objects.Role.RUNNER, name=str(runner["name"]))
     here = LocalDevice(account=account, device=who.id, token=new_token(ids), name=who.name)
     write_device(prepared / RUNNER_FILE, here)
     return Credential(token_sha256=bearer_sha256(here.token), principal=who, kind="runner")

@@ -20,8 +20,8 @@ from deskhand.clock import SystemClock
 from deskhand.errors import Code, DeskhandError
 from deskhand.hub.credentials import LocalDevice, local_device, write_device
 from deskhand.ids import Ids
-from deskhand.protocol.authority import Principal
 from deskhand.protocol.objects import Role
+from deskhand.protocol.ops import Principal
 from deskhand.runner.ceiling import Trust
 from deskhand.runner.http_link import HttpLink, Pinned
 from deskhand.secret import taken

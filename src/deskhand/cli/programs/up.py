@@ -46,7 +46,7 @@ from deskhand.notify.apprise import Apprise
 from deskhand.notify.mail import Mail
 from deskhand.notify.ntfy import Ntfy
 from deskhand.ports import Committed
-from deskhand.protocol import authority, objects, ops, signing
+from deskhand.protocol import objects, ops, signing
 from deskhand.protocol.requests import HereAsk, InviteAsk
 from deskhand.protocol.wire import Json, JsonObject
 from deskhand.secret import Secret, taken
@@ -84,7 +84,7 @@ class Running:
     async def op(self, kind: str, body: JsonObject) -> ops.OpResult:
         """Do what the owner at this keyboard wishes."""
         account, device = self.owner.account, self.owner.device
-        who = authority.Principal(account=account, id=device, role=objects.Role.OWNER)
+        who = ops.Principal(account=account, id=device, role=objects.Role.OWNER)
         op = ops.Op(op_id=self.hub.ids.new("op"), kind=kind, body=body)
         (result,) = await self.hub.submit(who, [op], surface="cli")
         return result
@@ -291,7 +291,7 @@ class _Desk:
                 raise
             speak.fail(error)
 
-    async def _principal(self) -> authority.Principal:
+    async def _principal(self) -> ops.Principal:
         """Return this computer as a runner of its own hub, a paired device like any other.
 
         It is written down before the hub learns of it. One that was revoked stays dead; a new one is made.
@@ -300,7 +300,7 @@ class _Desk:
         who = {"account": account, "device": ids.new("run"), "token": new_token(ids)}
         new, path = LocalDevice(**who, url=running.url, name=self._name), running.home / RUNNER_FILE
         kept = await ensure_device(running.hub.store, path, new, role=objects.Role.RUNNER)
-        return authority.Principal(account=account, id=kept.device, role=objects.Role.RUNNER, name=self._name)
+        return ops.Principal(account=account, id=kept.device, role=objects.Role.RUNNER, name=self._name)
 
     async def use_here(self, wish: HereAsk) -> None:
         """Let a folder of this computer be used."""

@@ -23,8 +23,7 @@ from deskhand.errors import Code, DeskhandError
 from deskhand.hub import app, credentials, submitting
 from deskhand.hub.http.messages import ACKNOWLEDGED, WRITES, refuse_foreign
 from deskhand.ports import Credential, W
-from deskhand.protocol.authority import Principal
-from deskhand.protocol.ops import Op, OpResult
+from deskhand.protocol.ops import Op, OpResult, Principal
 
 KEY_HEADER: Final = "x-deskhand-key"
 _FORWARDED: Final = frozenset({"forwarded", "via", "x-forwarded-for"})

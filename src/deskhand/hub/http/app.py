@@ -1,7 +1,7 @@
 """The hub's HTTP app, and running it under uvicorn: walls outside, and inside every route in one table (AU-01).
 
 ``policy.toml`` is the table: what answers, who may call, what body. A route that is not in it cannot be built. Roles inside a route (own or foreign) are decided by
-``protocol.authority`` and by the reading itself; the table is the outer door.
+``protocol.ops`` and by the reading itself; the table is the outer door.
 
 It has one socket, bounded connections, a quick and clean end. It listens on loopback unless told otherwise in so many
 words (AU-02), writes no access log, and ends the hub's own streams before it waits for anything else. Connections that

@@ -19,8 +19,8 @@ from deskhand.core.drafting import EVERY_RUNNER
 from deskhand.core.folding import ERASED, Key, fold, hanging, touched
 from deskhand.errors import DeskhandError
 from deskhand.ports import Committed, Page, W
-from deskhand.protocol.authority import Principal, Role
 from deskhand.protocol.events import Event
+from deskhand.protocol.ops import Principal, Role
 from deskhand.protocol.wire import Wire
 from deskhand.store import tables
 from deskhand.store.tables import Row, committed, read_event, read_object

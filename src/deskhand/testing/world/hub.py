@@ -15,9 +15,9 @@ from typing_extensions import override
 from deskhand.errors import Code, DeskhandError
 from deskhand.hub.app import Hub, Participant, Uploads
 from deskhand.ports import Committed, Notice, PushSubscription, SendOutcome
-from deskhand.protocol.authority import Principal
 from deskhand.protocol.events import Event
 from deskhand.protocol.objects import Role
+from deskhand.protocol.ops import Principal
 from deskhand.protocol.wire import JsonObject
 from deskhand.store.opening import SqlStore
 from deskhand.testing.blobs import MemoryBlobs

@@ -27,9 +27,9 @@ from deskhand.hub import presence as attendance
 from deskhand.hub.credentials import admit
 from deskhand.ports import Notice, PushSubscription
 from deskhand.protocol import signing
-from deskhand.protocol.authority import Principal
 from deskhand.protocol.events import HUB
 from deskhand.protocol.objects import Device, Folder, Role
+from deskhand.protocol.ops import Principal
 from deskhand.protocol.tasks import Task
 from deskhand.runner import app, presence
 from deskhand.testing.world.hub import ACCOUNT, House
