@@ -23,7 +23,7 @@ from deskhand.protocol.events import EVENTS
 from deskhand.protocol.ops import Op
 from deskhand.protocol.tasks import Approval, Task, TaskState
 from deskhand.runner import attempt as driving
-from deskhand.runner.inbox import Inbox
+from deskhand.runner.traffic import Inbox
 from deskhand.store.log import transaction
 from deskhand.store.log.transaction import SqlTx
 from deskhand.store.opening import SqlStore

@@ -24,7 +24,7 @@ from deskhand.protocol.events import Event
 from deskhand.runner import attempt
 from deskhand.runner.gate import Gate
 from deskhand.runner.http_link import HttpLink
-from deskhand.runner.inbox import Inbox
+from deskhand.runner.traffic import Inbox
 from deskhand.sandbox import apply, walls
 from deskhand.sandbox.walls import Bubblewrap
 from deskhand.store import blobs

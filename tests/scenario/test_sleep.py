@@ -10,7 +10,7 @@ import pytest
 from deskhand.hub import presence as attendance
 from deskhand.protocol.objects import Presence
 from deskhand.protocol.tasks import Task, Verdict
-from deskhand.runner import app, presence
+from deskhand.runner import app
 from deskhand.testing.promises import note
 from deskhand.testing.world.hub import ACCOUNT
 from deskhand.testing.world.laptops import AGENT, Laptop
@@ -29,8 +29,7 @@ SEEDS = (1, 2)
 def real_pulse() -> Generator[None]:
     """Look as often as the product does; through a whole night that would be too much to wait for."""
     with (
-        patched(app, _LOOK_SECONDS=1.0),
-        patched(presence, _NAP_SECONDS=1.0, _WORD_SECONDS=10.0),
+        patched(app, _LOOK_SECONDS=1.0, _NAP_SECONDS=1.0, _WORD_SECONDS=10.0),
         patched(attendance, _SILENT_SECONDS=25.0, _GONE_SECONDS=2.0, _LOOK_SECONDS=2.0),
     ):
         yield

@@ -27,13 +27,12 @@ from deskhand.protocol.ops import Op
 from deskhand.protocol.tasks import Approval, Brief, Changes, Check, Label, TaskState, Verdict
 from deskhand.protocol.wire import Json, JsonObject, sha256_of
 from deskhand.runner.ceiling import keep_line, policy_now
-from deskhand.runner.ending.verify import denied, evidence_of, hash_of, judged, upload, verify
-from deskhand.runner.ending.watching import Watch, bounded, more
+from deskhand.runner.ending import Watch, bounded, denied, evidence_of, hash_of, judged, more, upload, verify
 from deskhand.runner.gate import Gate, Performed, Ruling, Scope
 from deskhand.runner.labels import links_of, of_place
-from deskhand.runner.outbox import Backoff
 from deskhand.runner.parts import Parts
 from deskhand.runner.saying import SUMMARY_CHARS_MAX, Voice
+from deskhand.runner.traffic import Backoff
 from deskhand.runner.workspace import Workspaces, instructions_of
 from deskhand.tools.leaf import translated
 from deskhand.workflow import rows

@@ -24,7 +24,7 @@ from deskhand.ports import Link
 from deskhand.protocol.ops import Principal
 from deskhand.protocol.signing import Risk
 from deskhand.runner.app import Parts, Runner
-from deskhand.runner.live import Live
+from deskhand.runner.parts import Live
 from deskhand.sandbox.choose import choose_sandbox
 from deskhand.store import engine
 from deskhand.store.private import Safe, make_folder

@@ -31,7 +31,7 @@ from deskhand.protocol.events import HUB
 from deskhand.protocol.objects import Device, Folder, Role
 from deskhand.protocol.ops import Principal
 from deskhand.protocol.tasks import Task
-from deskhand.runner import app, presence
+from deskhand.runner import app
 from deskhand.testing.world.hub import ACCOUNT, House
 from deskhand.testing.world.invariants import broken
 from deskhand.testing.world.laptops import GRANTS, Effects, Laptop
@@ -280,8 +280,7 @@ class World:
 def unhurried() -> Generator[None]:
     """Let the product look less often, or an hour would be thousands of looks; and a reader be slow after few events."""
     with (
-        patched(app, _LOOK_SECONDS=20.0),
-        patched(presence, _NAP_SECONDS=60.0, _WORD_SECONDS=60.0, LEASE_SECONDS=180),
+        patched(app, _LOOK_SECONDS=20.0, _NAP_SECONDS=60.0, _WORD_SECONDS=60.0, LEASE_SECONDS=180),
         patched(attendance, _SILENT_SECONDS=150.0, _GONE_SECONDS=5.0, _LOOK_SECONDS=30.0),
         patched(limits, STREAM_BUFFER_EVENTS=12),
     ):
