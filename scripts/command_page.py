@@ -11,8 +11,7 @@ from typing import Any, cast
 
 from typer.main import get_command
 
-from deskhand.cli.flags import EVERYWHERE, LAID_OUT
-from deskhand.cli.main import app
+from deskhand.cli.main import EVERYWHERE, LAID_OUT, app
 from deskhand.texts import text
 
 _EXITS = (

@@ -222,6 +222,18 @@ speak: Final = Screen()
 """The one of this process; ``main`` sets it up."""
 
 
+def from_stdin(said: str) -> str:
+    """Return a text, read from stdin where ``-`` stands for it.
+
+    Raises:
+        DeskhandError: ``invalid`` when there is nothing to say.
+    """
+    read = sys.stdin.read().strip("\n") if said == "-" else said
+    if not read.strip():
+        raise DeskhandError(Code.INVALID, speak.say("flag.empty_text"), field="TEXT")
+    return read
+
+
 def link_line(computer: Obj) -> str:
     """Say how a computer's link stands: connected, or why not and since when."""
     state, seen = computer.get("link"), computer.get("seen_at") or "–"

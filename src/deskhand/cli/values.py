@@ -14,13 +14,14 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, cast
+from typing import Any, Final, Literal, cast
 
 from deskhand.cli.client import home
 from deskhand.core.settings import REGISTRY, SettingSpec, checked
 from deskhand.errors import Code, DeskhandError
 
 PROJECT_FILE: Final = ".deskhand.toml"
+Mode = Literal["read-only", "ask", "workspace", "trusted"]
 Value = bool | int | str | tuple[str, ...]
 _NARROWNESS: Final[dict[str, Callable[[Value], int]]] = {
     "do.mode": lambda mode: REGISTRY["do.mode"].choices.index(str(mode)),

@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Literal, cast
 
 from deskhand.cli.client import Client, client, home, local_runner
-from deskhand.cli.flags import Mode
 from deskhand.cli.follow import events_of
 from deskhand.cli.screen import Exit, Obj, link_line, model_line, moment, one_line, speak
+from deskhand.cli.values import Mode
 from deskhand.errors import Code, DeskhandError
 from deskhand.limits import INVITE_SECONDS
 

@@ -17,7 +17,6 @@ from time import monotonic, sleep  # noqa: TID251 - a plain program; the ledger 
 from typing import Any, Final, cast
 
 from deskhand.cli.client import client, home, local_runner
-from deskhand.cli.flags import t
 from deskhand.cli.screen import Exit, Obj, moment, one_line, speak
 from deskhand.clock import SystemClock, stamp
 from deskhand.errors import Code, DeskhandError
@@ -119,7 +118,7 @@ def restore(file: Path, *, to: Path | None = None, yes: bool = False) -> int:
 
     def agreed(at: str) -> bool:
         if not yes and not speak.asks:
-            raise DeskhandError(Code.INVALID, t("restore.refused"), field="--yes")
+            raise DeskhandError(Code.INVALID, speak.say("restore.refused"), field="--yes")
         return yes or speak.confirm(speak.say("restore.ask", at=moment(at)), default=False)
 
     _require_sqlite()
@@ -156,4 +155,4 @@ def _named(said: Path | None, now: str, suffix: str, *, inside: bool = True) -> 
 
 def _require_sqlite() -> None:
     if os.environ.get("DESKHAND_DATABASE_URL"):
-        raise DeskhandError(Code.INVALID, t("backup.postgres"), field="DESKHAND_DATABASE_URL")
+        raise DeskhandError(Code.INVALID, speak.say("backup.postgres"), field="DESKHAND_DATABASE_URL")

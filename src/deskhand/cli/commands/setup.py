@@ -22,8 +22,7 @@ from time import monotonic, sleep  # noqa: TID251 - a plain program that waits f
 from typing import TYPE_CHECKING, Any, cast
 
 from deskhand.cli.client import client, home, this_computer
-from deskhand.cli.flags import from_stdin
-from deskhand.cli.screen import Exit, Obj, speak
+from deskhand.cli.screen import Exit, Obj, from_stdin, speak
 from deskhand.cli.values import Setting, Value, parsed, setting, spec_of, write_value
 from deskhand.clock import SystemClock, stamp
 from deskhand.core.settings import REGISTRY

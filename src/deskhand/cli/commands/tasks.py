@@ -12,7 +12,7 @@ import hashlib
 import os
 import re
 import shlex
-from contextlib import closing
+from contextlib import closing, suppress
 from functools import partial
 from pathlib import Path, PureWindowsPath
 from typing import TYPE_CHECKING, Final, Literal, cast
@@ -21,9 +21,8 @@ import typer
 
 from deskhand.cli import follow
 from deskhand.cli.client import LIST_LIMIT, Client, client, home, local_runner, new_op_id
-from deskhand.cli.flags import Mode, from_stdin, seconds, t
-from deskhand.cli.screen import Exit, Obj, Refusal, link_line, model_line, one_line, plain, speak
-from deskhand.cli.values import setting
+from deskhand.cli.screen import Exit, Obj, Refusal, from_stdin, link_line, model_line, one_line, plain, speak
+from deskhand.cli.values import Mode, setting
 from deskhand.errors import Code, DeskhandError
 from deskhand.store.private import replacing
 
@@ -34,6 +33,7 @@ if TYPE_CHECKING:
 _STATES: Final = {"queued", "working", "input_required", "verifying", "paused", *follow.FINAL}
 _PLAIN_NAME: Final = re.compile(r'(?![\s.~-])[^/\\:*?"<>|\n\t]+(?<![\s.])')
 _NAME_BYTES_MAX: Final = 255
+_DURATIONS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 _TASK: Final = ("id", follow.standing, "created_at", "title")
 """How a task stands in a list."""
 _REQUEST: Final = ("at", "via", "method", "host", "path", "bytes_out", "bytes_in", "ended")
@@ -59,8 +59,8 @@ def do(
 ) -> int:
     """Assign a task."""
     if wait and no_wait:
-        raise typer.BadParameter(t("do.wait_both"))
-    limit = None if timeout is None else seconds(timeout)
+        raise typer.BadParameter(speak.say("do.wait_both"))
+    limit = None if timeout is None else _seconds(timeout)
     hub, op = client(), op_id or new_op_id()
     body: Obj = {"text": from_stdin(text), "as": "task", "model": model, "checks": check}
     body |= {"runner": runner and hub.named("/v1/runners", runner, field="--runner")}
@@ -137,7 +137,7 @@ def show(name: str, *, changes: bool = False, net: bool = False) -> int:
 
 def watch(name: str | None = None, *, after: int | None = None, timeout: str | None = None) -> int:
     """Print events as they come; of one task until it ends."""
-    hub, limit = client(), None if timeout is None else seconds(timeout)
+    hub, limit = client(), None if timeout is None else _seconds(timeout)
     if name is not None:
         return _watch_task(hub, name, after=after, limit=limit)
     cursor = hub.get("/v1/snapshot")["cursor"] if after is None else after
@@ -147,6 +147,19 @@ def watch(name: str | None = None, *, after: int | None = None, timeout: str | N
         line = f"{event['seq']}  {at}  {event['kind']}  {event.get('task') or ''}  "
         speak.answer(event, (line + one_line(said, most=100)).rstrip())
     return Exit.TIMEOUT
+
+
+def _seconds(said: str) -> float:
+    """Return a duration such as ``90``, ``90s``, ``10m``, ``2h``, ``1d`` in seconds.
+
+    Raises:
+        typer.BadParameter: it is none of these.
+    """
+    number, unit = (said[:-1], said[-1]) if said[-1:] in _DURATIONS else (said, "s")
+    with suppress(ValueError):
+        if 0 <= float(number) < float("inf"):
+            return float(number) * _DURATIONS[unit]
+    raise typer.BadParameter(speak.say("flag.duration"))
 
 
 def get(name: str, files: list[str] | None = None, *, to: Path = Path(), force: bool = False) -> int:
@@ -316,7 +329,7 @@ def _only_wait(hub: Client, name: str, kind: str) -> str:
     waits = cast("list[Obj]", hub.one("tasks", name).get("waiting_for", []))
     names = [str(one["id"]) for one in waits if one["kind"] == kind]
     if len(names) != 1:
-        detail = ", ".join(names) or t("decide.nothing_open")
+        detail = ", ".join(names) or speak.say("decide.nothing_open")
         raise DeskhandError(Code.ILLEGAL_STATE, detail, field="ID")
     return names[0]
 
