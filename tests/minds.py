@@ -6,8 +6,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
-from deskhand.agents.builtin.agent import BuiltInAgent
-from deskhand.agents.builtin.choosing import Offer, Scene
+from deskhand.agents.builtin.agent import BuiltInAgent, Offer, Scene
 from deskhand.protocol.objects import FolderMode
 from deskhand.protocol.tasks import Brief
 from deskhand.secret import Secret

@@ -12,8 +12,7 @@ from typing import Any, TypeVar
 
 import pytest
 
-from deskhand.agents.builtin.agent import BuiltInAgent
-from deskhand.agents.builtin.choosing import Offer, Scene
+from deskhand.agents.builtin.agent import BuiltInAgent, Offer, Scene
 from deskhand.errors import Code, DeskhandError
 from deskhand.ports import Done, Evidence, GiveUp, ToolCall, ToolInfo, ToolResult, Turn, Wishes
 from deskhand.protocol.objects import Origin, Trust

@@ -17,8 +17,7 @@ from pathlib import Path
 import pytest
 from typing_extensions import override
 
-from deskhand.agents.builtin.agent import BuiltInAgent
-from deskhand.agents.builtin.choosing import Offer, Scene
+from deskhand.agents.builtin.agent import BuiltInAgent, Offer, Scene
 from deskhand.clock import SystemClock
 from deskhand.errors import Code, DeskhandError
 from deskhand.evals.evaluate import EXERCISES, NOW, REPORT, WRONG, Plan, evaluate

@@ -17,8 +17,7 @@ from typing import Any, TypeVar, cast
 import httpx
 import pytest
 
-from deskhand.agents.builtin.agent import BuiltInAgent
-from deskhand.agents.builtin.choosing import Offer, Scene
+from deskhand.agents.builtin.agent import BuiltInAgent, Offer, Scene
 from deskhand.agents.builtin.installing import install, offers
 from deskhand.agents.builtin.supply import Embedded
 from deskhand.clock import SystemClock
@@ -194,7 +193,7 @@ async def test_it_ends_with_whoever_started_it_even_after_a_kill() -> None:
     """``kill -9`` of the runner leaves no model behind in memory."""
     script = (
         "import asyncio, sys\n"
-        "from deskhand.agents.builtin.choosing import Offer\n"
+        "from deskhand.agents.builtin.agent import Offer\n"
         "from deskhand.agents.builtin.supply import Embedded\n"
         "from deskhand.clock import SystemClock\n"
         "from deskhand.ids import Ids\n"

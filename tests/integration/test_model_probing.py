@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from typing_extensions import override
 
-from deskhand.agents.builtin.choosing import SERVERS, Findings, Wanted
+from deskhand.agents.builtin.agent import SERVERS, Findings, Wanted
 from deskhand.agents.builtin.supply import Embedded, Supply, look
 from deskhand.clock import SystemClock
 from deskhand.errors import Code, DeskhandError

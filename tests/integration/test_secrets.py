@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from deskhand.agents.builtin.choosing import KEY_VARIABLE
+from deskhand.agents.builtin.agent import KEY_VARIABLE
 from deskhand.cli import closing
 from deskhand.secret import Secret
 from deskhand.store.private import Safe

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from deskhand.agents.builtin.choosing import KEY_VARIABLE, Findings, Offer, Wanted
+from deskhand.agents.builtin.agent import KEY_VARIABLE, Findings, Offer, Wanted
 from deskhand.errors import Code, DeskhandError
 from deskhand.secret import Secret
 

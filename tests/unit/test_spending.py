@@ -9,7 +9,7 @@ import pytest
 from pydantic_ai.messages import ModelResponse, TextPart
 from pydantic_ai.usage import RequestUsage
 
-from deskhand.agents.builtin.choosing import Offer
+from deskhand.agents.builtin.agent import Offer
 from deskhand.agents.builtin.thinking import spent_on
 from deskhand.errors import Code, DeskhandError
 from deskhand.ports import Done, Spent

@@ -13,7 +13,7 @@ from typing import Final
 
 from typing_extensions import override
 
-from deskhand.agents.builtin.choosing import KEY_VARIABLE, PROVIDERS
+from deskhand.agents.builtin.agent import KEY_VARIABLE, PROVIDERS
 from deskhand.cli.screen import plain, speak
 from deskhand.cli.values import setting
 from deskhand.secret import Secret, close_to_others, mask, taken

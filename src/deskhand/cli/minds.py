@@ -12,8 +12,7 @@ from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Final, Literal
 
-from deskhand.agents.builtin.agent import BuiltInAgent
-from deskhand.agents.builtin.choosing import SERVERS, Findings, Offer, Scene, Wanted
+from deskhand.agents.builtin.agent import SERVERS, BuiltInAgent, Findings, Offer, Scene, Wanted
 from deskhand.agents.builtin.installing import offers
 from deskhand.agents.builtin.supply import Embedded, Supply, look
 from deskhand.cli.client import home

@@ -26,8 +26,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from deskhand.agents.builtin.agent import BuiltInAgent
-from deskhand.agents.builtin.choosing import Offer, Scene
+from deskhand.agents.builtin.agent import BuiltInAgent, Offer, Scene
 from deskhand.clock import SystemClock
 from deskhand.permissions.rules import Kind
 from deskhand.ports import Agent, Committed, Done, Effect, Move, Place, ToolCall, ToolInfo, ToolResult, Turn, Wishes

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import BinaryIO, Final
 from urllib.parse import urljoin, urlsplit
 
-from deskhand.agents.builtin.choosing import CATALOGUE, EMBEDDED, Offer
+from deskhand.agents.builtin.agent import CATALOGUE, EMBEDDED, Offer
 from deskhand.agents.builtin.supply import CONTEXT_TOKENS, SMALL_PARAMETERS
 from deskhand.clock import Clock
 from deskhand.egress import Egress, EgressRequest, EgressResponse, parse_target

@@ -29,7 +29,7 @@ from importlib.util import find_spec
 from types import MappingProxyType
 from typing import Any, Final
 
-from deskhand.agents.builtin.choosing import PROVIDERS, SERVERS, Findings, Offer, Wanted
+from deskhand.agents.builtin.agent import PROVIDERS, SERVERS, Findings, Offer, Wanted
 from deskhand.clock import Clock
 from deskhand.errors import Code, DeskhandError
 from deskhand.ids import Ids

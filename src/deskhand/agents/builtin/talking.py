@@ -22,7 +22,7 @@ from typing import Final, TypeVar, assert_never, cast
 from pydantic_ai import messages as chat
 from pydantic_ai.tools import ToolDefinition
 
-from deskhand.agents.builtin.choosing import Scene
+from deskhand.agents.builtin.agent import Scene
 from deskhand.clock import unstamp
 from deskhand.errors import Code, DeskhandError
 from deskhand.limits import EVIDENCE_CHARS_MAX

@@ -29,8 +29,7 @@ from pydantic_ai.settings import ModelSettings
 from pydantic_ai.tools import ToolDefinition
 
 from deskhand.agents.builtin import talking
-from deskhand.agents.builtin.agent import BuiltInAgent
-from deskhand.agents.builtin.choosing import KNOWN, STAND_IN, Offer
+from deskhand.agents.builtin.agent import KNOWN, STAND_IN, BuiltInAgent, Offer
 from deskhand.errors import Code, DeskhandError
 from deskhand.limits import RETRY_AFTER_SECONDS_MAX
 from deskhand.ports import Evidence, GiveUp, Judgement, Move, Spent, Turn
