@@ -23,7 +23,6 @@ from deskhand.tools.apart.asking import Apart
 from deskhand.tools.builtin import BuiltIn, W, Work
 from deskhand.tools.checks import Checks
 from deskhand.tools.undo.keeping import Checkpoints
-from deskhand.tools.undo.restoring import Undoing
 from deskhand.tools.writing import documents
 from deskhand.tools.writing.documents import Tabling
 
@@ -75,7 +74,7 @@ def standard_tools(
     beyond = outward.Outward(reader, broker or Broker())
     tabling = Tabling(reader)
     again = Checks(reader, tabling)
-    undo = Undoing(checkpoints=checkpoints, trash=trash)
+    undo = changing.Undoing(checkpoints=checkpoints, trash=trash)
     asking = {"spelled": beyond.address, "reachable": beyond.listed, "kind": "fetch", "source": "web"}
     moved_all = partial(changing.move_files, again=True)
     tools = (

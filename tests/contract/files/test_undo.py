@@ -21,9 +21,8 @@ from deskhand.clock import SystemClock
 from deskhand.errors import Code, DeskhandError
 from deskhand.ports import ToolResult
 from deskhand.protocol.wishes import TrashFile, UndoFiles
-from deskhand.tools.changing import Trash
+from deskhand.tools.changing import Trash, Undoing
 from deskhand.tools.undo.keeping import Checkpoints, Kept
-from deskhand.tools.undo.restoring import Undoing
 from tests.contract.files.handles import refusal
 from tests.driven import place_of
 

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Final, Literal, cast
 import typer
 
 from deskhand.cli import follow
-from deskhand.cli.client import LIST_LIMIT, Client, client, home, local_runner, new_op_id
+from deskhand.cli.client import LIST_LIMIT, Client, client, home, local_runner, new_op_id, owner, signing_key
 from deskhand.cli.screen import Exit, Obj, Refusal, from_stdin, link_line, model_line, one_line, plain, speak
 from deskhand.cli.values import Mode, setting
 from deskhand.errors import Code, DeskhandError
@@ -317,9 +317,10 @@ def decided(name: str, decision: str, scope: str, reason: str | None = None, *, 
     except Refusal as refusal:
         if refusal.failure["code"] != Code.SIGNATURE_NEEDED:
             raise
-        from deskhand.cli.signing import signed_yes
+        from deskhand.protocol import signing
 
-        return hub.op("approval.decide", body | signed_yes(approval, scope))
+        said = signing.approval_statement(approval, decision="allow", scope=scope, **owner())
+        return hub.op("approval.decide", body | signing.sign(signing.APPROVAL, said, signing_key()).to_json())
 
 
 def _only_wait(hub: Client, name: str, kind: str) -> str:
@@ -383,7 +384,7 @@ def _show_task(hub: Client, task: Obj) -> None:
 
 def _show_changes(hub: Client, task: Obj) -> None:
     """Print the diff where the files are: on the computer that worked."""
-    from deskhand.tools.undo.restoring import Plan
+    from deskhand.tools.changing import Plan
 
     counted = {"created": 0, "changed": 0, "deleted": 0} | task.get("changes", {})
     speak.out(speak.say("show.counted", **counted))
