@@ -36,9 +36,8 @@ from deskhand.store.opening import FILE, inline, open_sqlite_store
 from deskhand.store.private import open_home
 from deskhand.store.writer import ThreadWriter
 from deskhand.workflow import journal as journal_module
-from deskhand.workflow.attempt import fold
 from deskhand.workflow.journal import Journal
-from deskhand.workflow.rows import AttemptKey, Step, move_to_json, step_key
+from deskhand.workflow.rows import AttemptKey, Step, fold, move_to_json, step_key
 from tests.contract.storing import OWNER, PHONE, A, StillClock, begun, said
 from tests.powercut.disk import KEPT, Act, Disk, PowerCut, Rule
 from tests.powercut.os_calls import followed

@@ -10,8 +10,21 @@ from deskhand.errors import Code, DeskhandError
 from deskhand.ports import Ask, CheckWish, Done, GiveUp, Move, ToolCall, ToolResult, Turn, Wishes
 from deskhand.protocol.tasks import Check
 from deskhand.protocol.wire import JsonObject
-from deskhand.workflow.attempt import AttemptState, Yes, fold, in_circles, with_steering
-from deskhand.workflow.rows import Step, StepKind, from_json, hashable, move_from_json, move_to_json, step_key, to_json
+from deskhand.workflow.rows import (
+    AttemptState,
+    Step,
+    StepKind,
+    Yes,
+    fold,
+    from_json,
+    hashable,
+    in_circles,
+    move_from_json,
+    move_to_json,
+    step_key,
+    to_json,
+    with_steering,
+)
 
 CALL = ToolCall(tool="read_file", arguments={"path": "a.md"}, title="read a.md")
 TWO = Wishes(calls=(CALL, CALL), say="Reading.")

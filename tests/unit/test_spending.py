@@ -16,8 +16,7 @@ from deskhand.ports import Done, Spent
 from deskhand.protocol.ops import MessagePost
 from deskhand.protocol.tasks import Budget
 from deskhand.protocol.wire import Json, JsonObject
-from deskhand.workflow.attempt import Spending, fold, limits_of, reached
-from deskhand.workflow.rows import Step, move_to_json
+from deskhand.workflow.rows import Spending, Step, fold, limits_of, move_to_json, reached
 
 
 def _settings(**known: int) -> Callable[[str], Json]:

@@ -28,15 +28,13 @@ from deskhand.protocol.tasks import Approval, Brief, Changes, Check, Label, Task
 from deskhand.protocol.wire import Json, JsonObject, sha256_of
 from deskhand.runner.ceiling import keep_line, policy_now
 from deskhand.runner.ending import Watch, bounded, denied, evidence_of, hash_of, judged, more, upload, verify
-from deskhand.runner.gate import Gate, Performed, Ruling, Scope
-from deskhand.runner.labels import links_of, of_place
+from deskhand.runner.gate import Gate, Performed, Ruling, Scope, links_of, of_place
 from deskhand.runner.parts import Parts
 from deskhand.runner.saying import SUMMARY_CHARS_MAX, Voice
 from deskhand.runner.traffic import Backoff
 from deskhand.runner.workspace import Workspaces, instructions_of
 from deskhand.tools.leaf import translated
 from deskhand.workflow import rows
-from deskhand.workflow.attempt import apply, fold, with_steering
 from deskhand.workflow.local import together
 
 _log = logging.getLogger(__name__)
@@ -121,7 +119,7 @@ class _Driver:
         self._place = attempt.place
         self._unsaved: list[rows.Step] = []
         self._unsaid: list[Op] = []
-        self._state = fold(self._journal.steps(attempt.key))
+        self._state = rows.fold(self._journal.steps(attempt.key))
         self._since = kit.parts.clock.monotonic()
         self._shown: str | None = None
         """The message as which the last text of the model was shown live, until one is said under its name."""
@@ -255,7 +253,7 @@ class _Driver:
         if agent is None:
             return ports.GiveUp(reasons=(self._say("attempt.no_agent", name=self._brief.agent),))
         try:
-            move = bounded(await agent.move(brief, with_steering(self._state.turns, said)))
+            move = bounded(await agent.move(brief, rows.with_steering(self._state.turns, said)))
             rows.move_to_json(move)  # what cannot be written is not said
         except DeskhandError as error:
             if error.fault.retryable:
@@ -572,7 +570,7 @@ class _Driver:
 
     def _append(self, step: rows.Step, *ops: Op) -> None:
         """Fold in a row, or its result; it is written with the next commit."""
-        self._state = apply(self._state, step)
+        self._state = rows.apply(self._state, step)
         self._unsaved.append(step)
         self._unsaid.extend(ops)
 

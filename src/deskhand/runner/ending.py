@@ -45,8 +45,7 @@ from deskhand.runner.parts import Parts
 from deskhand.runner.saying import Voice
 from deskhand.runner.traffic import Backoff
 from deskhand.secret import held_in, mask
-from deskhand.workflow import attempt
-from deskhand.workflow.attempt import LIMITS, NOTED_SHARE, ONE, AttemptState, reached, shown
+from deskhand.workflow.rows import LIMITS, NOTED_SHARE, ONE, AttemptState, in_circles, limits_of, reached, shown
 
 READ: Final = "read_file"
 EVIDENCE_FILES_MAX: Final = 10
@@ -241,7 +240,7 @@ class Watch:
 
     def lost(self, state: AttemptState) -> str:
         """Return why the attempt gets nowhere; empty when it does."""
-        if attempt.in_circles(state.turns):
+        if in_circles(state.turns):
             return self._say("attempt.loop")
         stuck = state.idle >= IDLE_MOVES_MAX
         return self._say("attempt.no_progress", count=state.idle) if stuck else ""
@@ -290,12 +289,12 @@ class Watch:
         return words
 
     def _near(self, state: AttemptState, share: Decimal) -> list[str]:
-        limits = attempt.limits_of(self._budget, self._setting, times=state.times)
+        limits = limits_of(self._budget, self._setting, times=state.times)
         return reached(state.spending, limits, share)
 
     def _used(self, state: AttemptState, names: Sequence[str], *own: Mapping[str, Decimal]) -> str:
         """Return how much of these limits was used, in words."""
-        limits, *_ = *own, attempt.limits_of(self._budget, self._setting, times=state.times)
+        limits, *_ = *own, limits_of(self._budget, self._setting, times=state.times)
         used = state.spending.by_name
         return ", ".join(
             self._say(f"budget.{name}", used=shown(used[name]), limit=shown(limits[name])) for name in names

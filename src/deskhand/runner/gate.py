@@ -3,13 +3,16 @@
 The facts (which folder, how wide it is now, is there a wall) are read anew for every wish and again right before an
 effect, never taken from the agent or from memory. It refuses what no rule allows, what changed since it was shown,
 and what cannot be shown in full.
+
+What a result brings into a task is found out by where it came from (security 5), never by what an agent says of it;
+beyond so many files one of them counts as foreign.
 """
 
 from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
@@ -21,15 +24,16 @@ from deskhand.egress import parse_target
 from deskhand.errors import Code, DeskhandError
 from deskhand.limits import READ_BYTES_MAX
 from deskhand.permissions.evaluate import Judgement, Policy, ask_sentence, heaviest_of, judge, lasting, rule_sentence
-from deskhand.permissions.rules import Act, Decision, Risk, Verb, Where, risk_of, together, weighed
-from deskhand.ports import Effect, FolderAccess, Place, Tool, ToolCall, ToolResult
+from deskhand.permissions.rules import Act, Decision, Risk, Verb, Where, label_of, risk_of, together, weighed
+from deskhand.ports import Effect, FolderAccess, Place, Tool, ToolCall, ToolResult, Turn, Wishes
 from deskhand.protocol.objects import FolderMode
 from deskhand.protocol.tasks import Action, Label
 from deskhand.protocol.wire import JsonObject, canonical, sha256_of
-from deskhand.runner.labels import of_call, of_place
 from deskhand.secret import mask
 from deskhand.texts import text
-from deskhand.tools.names import components, guard_protected
+from deskhand.tools.beneath import components, guard_protected
+from deskhand.tools.builtin import paths_in
+from deskhand.tools.outward import FETCH, links_in
 from deskhand.workflow.rows import hashable
 
 SHOWN_BYTES_MAX: Final = 200_000
@@ -41,6 +45,7 @@ _ALWAYS_DAYS: Final = 30
 TAINTED: Final = "even then "
 """Begins what a yes covers that was given after foreign content, beside what might leave."""
 
+_LOOKED_AT_MAX: Final = 10_000
 _KINDS: Final = ("created", "changed", "deleted")
 
 _log = logging.getLogger(__name__)
@@ -235,7 +240,7 @@ class Gate:
         written = [one for one, how in changes.items() if how != "deleted"]
 
         def look() -> Label:
-            label = of_call(tool, call, place, value, mixed=scope.mixed())
+            label = _of_call(tool, call, place, value, mixed=scope.mixed())
             for path in written if label.untrusted or scope.facts().untrusted else ():
                 with suppress(DeskhandError):
                     place.results.mark(path)
@@ -265,6 +270,27 @@ class Gate:
         """Return what an agent gets for a wish that could not be carried out."""
         said = error.sentence(self.language)
         return ToolResult(outcome="error", value={"code": error.code.value}, text=said)
+
+
+def links_of(turns: Collection[Turn], typed: str) -> set[str]:
+    """Return the addresses that were typed, and those that stand in pages that were fetched."""
+    found = {*links_in(typed)}
+    for turn in turns:
+        calls = turn.move.calls if isinstance(turn.move, Wishes) else ()
+        for call, result in zip(calls, turn.results, strict=False):
+            links = result.value.get("links") if call.tool == FETCH else None
+            found.update(map(str, links) if isinstance(links, list) else ())
+    return found
+
+
+def of_place(place: Place, names: Collection[str] = (), *, mixed: bool) -> Label:
+    """Return what reading in a place brings; ``names``: which files, as far as they are known."""
+    both = {id(one): one for one in (place.folder, place.results) if one is not None}.values()
+    many = len(names) > _LOOKED_AT_MAX
+    marked = many or any(one.foreign(name) for one in both for name in names)
+    if place.folder is None:
+        return label_of("results", "results", marked=marked)
+    return label_of("mixed" if mixed else "mine", str(place.folder.root), marked=marked)
 
 
 async def _inline(look: Callable[[], Label]) -> Label:
@@ -399,3 +425,16 @@ def _changes(call: ToolCall, result: ToolResult, kind: str | None) -> Mapping[st
     if kind is None or result.outcome != "ok":
         return {}
     return {str(result.value.get("to") or call.arguments.get("path")): kind}
+
+
+def _of_call(tool: Tool, call: ToolCall, place: Place, value: JsonObject, *, mixed: bool) -> Label:
+    """Return what a result brings: of the files it names or was asked about, and of the hosts it talked to."""
+    source, said = cast("str", getattr(tool, "source", "place")), call.arguments
+    url, hosts, argv = (said.get(name) for name in ("url", "hosts", "argv"))
+    if source != "place":
+        host = str(url).partition("://")[2].partition("/")[0]
+        return label_of("web", host) if source == "web" else Label()
+    words = [str(word) for word in argv] if isinstance(argv, list) else []
+    names = {*words, *paths_in(said), *paths_in(value)}
+    web = [label_of("web", str(host)) for host in hosts] if isinstance(hosts, list) else []
+    return together(of_place(place, names, mixed=mixed), *web)
