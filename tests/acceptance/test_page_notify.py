@@ -89,6 +89,9 @@ class Town:
         session.on("ServiceWorker.workerRegistrationUpdated", note)
         await session.send("ServiceWorker.enable")
         await page.wait_for_function("navigator.serviceWorker.controller !== null")
+        async with asyncio.timeout(20):
+            while not registrations:
+                await SystemClock().sleep(0.05)
         subscribed = self.service.subscribe(public_key_b64url(self.key))
         account, endpoint = self.here.rim.owner.account, subscribed["endpoint"]
         pages = [one for one in await self.here.rim.hub.store.find(account, Device, limit=50) if one.kind == "page"]

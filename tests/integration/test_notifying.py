@@ -12,8 +12,10 @@ from typing import Any, cast
 import pytest
 from sqlalchemy import Engine
 
+from deskhand.core.delivery import Announcement
 from deskhand.hub.app import Hub
 from deskhand.hub.credentials import admit
+from deskhand.hub.delivering import plan
 from deskhand.ids import Ids
 from deskhand.ports import Notice, PushSubscription, SendOutcome
 from deskhand.protocol.events import HUB, ORDER_KINDS
@@ -485,6 +487,32 @@ def test_a_hub_that_dies_between_commit_and_send_loses_nothing() -> None:
         loop.run_until_complete(run())
     finally:
         loop.close()
+
+
+def test_a_member_is_told_of_their_own_work_alone() -> None:
+    """IS-04, PU-01: what is done for somebody else goes to the owner and not to them, whatever it would say."""
+
+    async def story(house: House) -> None:
+        keys = {"endpoint": "https://push.invalid/guest", "p256dh": "k", "auth": "a"}
+        await house.hub.store.put_subscription(PushSubscription(id="sub_2", account=A, device=GUEST.id, **keys))
+        async with house.laptop():
+            task, _ = await house.task()
+            await house.end(task)
+            await house.clock.sleep(5)
+            mine = await house.op(GUEST, "message.post", {"text": "/brief notes"})
+            await house.op(PHONE, "task.cancel", {}, task=mine.task)
+        announced = Announcement(kind="failed", tag="t", task=mine.task)
+        write, ids = house.hub.store.write, house.ids
+        await write(A, lambda tx: plan(tx, announced, ids=ids))
+
+        rows = await house.ledger()
+        assert [(one.task, one.device) for one in rows] == [
+            (task, PHONE.id),
+            (mine.task, PHONE.id),
+            (mine.task, GUEST.id),
+        ]
+
+    in_virtual_time(story)
 
 
 class Weather:

@@ -50,7 +50,10 @@ def plan(
 
     Other roads are the second ones, unless there is no first one or the owner wants all of them at once.
     """
-    subscriptions = [one for one in tx.subscriptions() if device in {"", one.device}]
+    task = tx.get(Task, told.task) if told.task else None
+    whose = {one.id for one in tx.find(Device, states=("active",)) if one.role is Role.OWNER}
+    whose |= {device, task.requester if task else None}  # a member hears of what was begun for them alone
+    subscriptions = [one for one in tx.subscriptions() if one.device in whose and device in {"", one.device}]
     at_once = not subscriptions or setting_of(tx, "notify.roads") == "always" or told.kind == "test"
     second, planned = told.occasion == "second", list[str]()
     to: list[tuple[str, ports.PushSubscription | None]] = [(WEB_PUSH, one) for one in subscriptions if not second]
