@@ -118,6 +118,7 @@ async def test_the_card_says_state_time_computer_limits_and_what_is_done_just_no
     """Behaviour 4: the time ticks; one line tells what is done now; costs and limits stand at the foot."""
     page = await at.device()
     card = await tell(page, "wait and count")
+    await expect(card.get_by_text("Working", exact=True)).to_be_visible()
     brief = await at.computer.given()
     timer = card.get_by_role("timer", name="Time")
     await expect(timer).to_have_text(re.compile(r"^\d+ s$"))
@@ -166,6 +167,7 @@ async def test_work_is_paused_guided_and_stopped_and_guidance_is_shown_as_queued
     """Behaviour 8: stop stands in sight while there is something to stop; guidance says when it will be read."""
     page = await at.device()
     card = await tell(page, "wait for guidance")
+    await expect(card.get_by_text("Working", exact=True)).to_be_visible()
     brief = await at.computer.given()
     stop = card.get_by_role("button", name="Stop this task")
     await expect(stop).to_be_in_viewport()
@@ -301,6 +303,7 @@ async def test_what_changes_is_announced_once_and_politely(at: Hands) -> None:
     """Behaviour 22: a screen reader hears the end of a task, not each of its steps; nothing moves for who wants rest."""
     page = await at.device()
     card = await tell(page, "wait quietly")
+    await expect(card.get_by_text("Working", exact=True)).to_be_visible()
     brief = await at.computer.given()
     spoken = page.get_by_role("status").filter(has_text="wait quietly")
 

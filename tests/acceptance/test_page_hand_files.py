@@ -161,7 +161,8 @@ async def test_hostile_words_do_nothing_and_a_link_says_where_it_leads(at: Hands
     page = await at.device()
     asked: list[str] = []
     page.on("request", lambda request: asked.append(request.url))
-    await tell(page, "wait for hostile words")
+    card = await tell(page, "wait for hostile words")
+    await expect(card.get_by_text("Working", exact=True)).to_be_visible()
 
     await _post(at, HOSTILE)
 
@@ -185,8 +186,8 @@ async def test_a_thread_of_ten_thousand_events_opens_and_scrolls(at: Hands) -> N
     """P-08: a thread that ran for months opens at its end at once, and older parts come when they are scrolled to."""
     page = await at.device(desktop=True)
     card = await tell(page, "wait for months")
-    brief = await at.computer.given()
     await expect(card.get_by_text("Working", exact=True)).to_be_visible()
+    brief = await at.computer.given()
     store, account = at.here.rim.hub.store, at.here.rim.owner.account
     for first in range(0, MANY, 500):
         await _many(at, brief.task, brief.thread, brief.epoch, first)

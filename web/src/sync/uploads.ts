@@ -79,7 +79,7 @@ export class Uploads {
       try {
         await this.#send(next.id);
       } catch (error) {
-        if (isUnreachable(error) || !(error instanceof HubError) || error.retryable || error.status === 401) {
+        if (!(error instanceof HubError) || isPassing(error)) {
           this.#cancelRetry();
           this.#cancelRetry = this.#environment.after(RETRY_SECONDS * 1000, () => void this.flush());
           return;
@@ -137,3 +137,7 @@ export class Uploads {
     this.#changed();
   }
 }
+
+/** What another try may mend: no road, a session to renew, a piece whose end we did not hear, a file it forgot. */
+const isPassing = (error: HubError): boolean =>
+  isUnreachable(error) || error.retryable || [401, 404, 409].includes(error.status);
