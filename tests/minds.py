@@ -30,8 +30,12 @@ def thinking(  # noqa: PLR0913 - what a test may say, all by name
     """Return an agent that thinks with the model at this address."""
     choice = Offer(name=model, base_url=url, key=Secret("key", "k"), context_tokens=100_000)
     scene = Scene(now=NOW, computer="laptop", root=None if root is None else str(root), mode=mode)
+
+    async def choose(_: Brief) -> Offer:
+        return choice
+
     return BuiltInAgent(
-        choose=lambda _: choice,
+        choose=choose,
         scene=lambda _: scene,
         tools=tool_infos(standard_tools(offload=inline)),
         offload=inline,

@@ -66,8 +66,12 @@ async def talking(
     heard: list[str | None] = []
     async with serving(wire, *answers) as server:
         choice = Offer(name=wire.model, base_url=server.url, key=Secret("key", "sk-secret-key"), context_tokens=context)
+
+        async def choose(_: Brief) -> Offer:
+            return choice
+
         agent = BuiltInAgent(
-            choose=lambda _: choice,
+            choose=choose,
             scene=lambda _: SCENE,
             tools=TOOLS,
             offload=_inline,
@@ -290,7 +294,11 @@ async def test_a_server_that_is_away_is_waited_for(wire: Wire) -> None:
             taken.bind(("127.0.0.1", 0))
             talk.server.url = f"http://127.0.0.1:{taken.getsockname()[1]}{wire.base}"
             choice = Offer(name=wire.model, base_url=talk.server.url, key=Secret("key", "k"))
-            agent = BuiltInAgent(choose=lambda _: choice, scene=lambda _: SCENE, tools=(), offload=_inline)
+
+            async def choose(_: Brief) -> Offer:
+                return choice
+
+            agent = BuiltInAgent(choose=choose, scene=lambda _: SCENE, tools=(), offload=_inline)
             error = await _refused(agent.move(BRIEF, []))
 
     assert (error.code, error.fault.retryable) == (Code.MODEL_BUSY, True)

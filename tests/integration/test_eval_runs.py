@@ -50,11 +50,14 @@ async def thinking(
     """Hold the built-in agent with the model at this address, in the folder of a run."""
     choice = Offer(name="openai-chat:stand-in", base_url=url, key=Secret("key", "k"), context_tokens=context)
 
+    async def choose(_: object) -> Offer:
+        return choice
+
     def scene(_: object) -> Scene:
         root = str(place.parent / "Work")
         return Scene(now=CLOCK.now().astimezone(), computer="eval", root=root)
 
-    agent = BuiltInAgent(choose=lambda _: choice, scene=scene, tools=tools, offload=offload, standin=True)
+    agent = BuiltInAgent(choose=choose, scene=scene, tools=tools, offload=offload, standin=True)
     try:
         yield agent
     finally:

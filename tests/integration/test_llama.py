@@ -130,7 +130,7 @@ async def test_tools_and_their_results_go_through_the_agents_own_path(own: Embed
 def agent_with(choice: Offer, heard: asyncio.Queue[str]) -> BuiltInAgent:
     """Return the built-in agent with one tool and this model, as a runner makes it."""
 
-    def chosen(_: Brief) -> Offer:
+    async def chosen(_: Brief) -> Offer:
         return choice
 
     def scene(_: Brief) -> Scene:

@@ -156,10 +156,10 @@ async def test_ollama_is_made_to_load_a_model_before_its_context_is_believed() -
         _, names = await supply.models()
         loaded["models"] = OLLAMA["/api/ps"]["models"]  # as it does while it answers
 
-        await supply.ready(brief_for("ollama:qwen3:8b"))
+        offer = await supply.choose(brief_for("ollama:qwen3:8b"))
 
     assert "ollama:qwen3:8b" in names
-    assert supply.choose(brief_for("ollama:qwen3:8b")).context_tokens == 32768
+    assert offer.context_tokens == 32768
 
 
 async def test_settings_that_somebody_is_writing_just_now_change_nothing() -> None:

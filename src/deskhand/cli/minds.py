@@ -122,7 +122,6 @@ async def builtin_agent(
         return Scene(now=clock.now().astimezone(), computer=computer, root=root, mode=brief.mode)
 
     agent = BuiltInAgent(
-        ready=supply.ready,
         choose=supply.choose,
         scene=scene,
         tools=tools,
@@ -201,7 +200,7 @@ async def _tried(name: str) -> Obj:
         with suppress(TimeoutError):
             async with asyncio.timeout(SECONDS):
                 move = await agent.move(brief, ())
-        total, choice = clock.monotonic() - began, supply.choose(brief)
+        total, choice = clock.monotonic() - began, await supply.choose(brief)
     calls = move.calls if isinstance(move, Wishes) else ()
     return {
         "ok": any((one.tool, one.arguments) == (_TOOL.name, {"number": number}) for one in calls),

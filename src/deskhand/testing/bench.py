@@ -242,9 +242,13 @@ async def _thinking() -> list[Figure]:
     assert server.stdout is not None  # noqa: S101 - it was asked for
     url = (await server.stdout.readline()).decode().strip()
     choice = Offer(name="openai-chat:stand-in", base_url=url, key=Secret("key", "none"))
+
+    async def choose(_: Brief) -> Offer:
+        return choice
+
     agent, tool = (
         _Thinking(
-            choose=lambda _: choice,
+            choose=choose,
             scene=lambda _: Scene(now=SystemClock().now(), computer="bench"),
             tools=(ToolInfo(name=NoteTool.name, description="Note.", schema={"type": "object"}),),
             offload=in_thread,

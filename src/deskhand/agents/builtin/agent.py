@@ -25,17 +25,12 @@ from deskhand.secret import Secret
 from deskhand.texts import table
 
 
-async def _nothing(_: Brief) -> None:
-    """Look at nothing: what is there does not change."""
-
-
 @dataclass(kw_only=True, eq=False)
 class BuiltInAgent:
     """Thinks with a language model; also a verifier.
 
     Args:
-        ready: looks at what there is to choose from, before each move.
-        choose: the model of a task, asked for each move.
+        choose: the model of a task, asked for each move: what there is may change.
         scene: where a task works, asked for each move.
         tools: what it may wish for.
         offload: brings the model's libraries in, which takes a second.
@@ -46,7 +41,7 @@ class BuiltInAgent:
     """
 
     name = "builtin"
-    choose: Callable[[Brief], Offer]
+    choose: Callable[[Brief], Awaitable[Offer]]
     scene: Callable[[Brief], Scene]
     tools: tuple[ToolInfo, ...]
     offload: Offload
@@ -54,7 +49,6 @@ class BuiltInAgent:
     language: str = "en"
     standin: bool = False
     silent_seconds: float = 120.0
-    ready: Callable[[Brief], Awaitable[None]] = _nothing
     _thinker: Any = field(default=None, init=False)  # its types would bring it in
 
     async def warm(self) -> Any:  # noqa: ANN401 - as above
@@ -71,7 +65,6 @@ class BuiltInAgent:
             DeskhandError: ``model_busy`` (try again, perhaps after a while), ``model_key``, ``model_unknown``,
                 ``model_context`` when even the folded history does not fit, ``model_refused``.
         """
-        await self.ready(brief)
         return await (await self.warm()).move(brief, history)
 
     async def judge(self, brief: Brief, criteria: Sequence[str], evidence: Sequence[Evidence]) -> Judgement:
@@ -80,7 +73,6 @@ class BuiltInAgent:
         Raises:
             DeskhandError: as for a move.
         """
-        await self.ready(brief)
         return await (await self.warm()).judge(brief, criteria, evidence)
 
     async def close(self) -> None:

@@ -117,7 +117,6 @@ class Supply:
         self._wanted, self._look_for, self.own, self._clock = wanted, look, own, clock
         self._found = Findings()
         self._looked_at = float("-inf")
-        self._served: dict[str, Offer] = {}
 
     async def models(self) -> tuple[ModelInfo | None, tuple[str, ...]]:
         """Return the model that thinks unless a task names another, and every one that a task may name."""
@@ -125,33 +124,23 @@ class Supply:
         first, names = found.used, tuple(one.name for one in found.offers if one.lacks is None)
         return (None if first is None or first.lacks else first.info), names
 
-    async def ready(self, brief: Brief) -> None:
-        """Look again, and start the model of a task if we serve it ourselves.
+    async def choose(self, brief: Brief) -> Offer:
+        """Return what a task thinks with: the model that it names, else the computer's own; started if we serve it.
 
         Raises:
-            DeskhandError: as :meth:`choose`; ``model_busy`` for one that does not start.
+            DeskhandError: ``model_unknown``, ``model_key``; ``model_busy`` for one that does not start.
         """
-        await self._look()
-        offer = self._offer(brief)
-        if offer.file is not None:
-            self._served[offer.name] = await self.own.serve(offer)
-        elif offer.name.startswith("ollama:") and offer.context_tokens is None:
+        offer = await self._offer(brief)
+        if offer.name.startswith("ollama:") and offer.context_tokens is None:
             await asyncio.to_thread(wake, offer)
             self._looked_at = float("-inf")
-            await self._look()
+            offer = await self._offer(brief)
+        return offer if offer.file is None else await self.own.serve(offer)
 
-    def choose(self, brief: Brief) -> Offer:
-        """Return what a task thinks with: the model that it names, else the computer's own.
-
-        Raises:
-            DeskhandError: ``model_unknown``, ``model_key``.
-        """
-        offer = self._offer(brief)
-        return self._served.get(offer.name, offer)
-
-    def _offer(self, brief: Brief) -> Offer:
-        first = None if brief.model else self._found.used
-        return self._found.named(brief.model or (first.name if first else ""))
+    async def _offer(self, brief: Brief) -> Offer:
+        found = await self._look()
+        first = None if brief.model else found.used
+        return found.named(brief.model or (first.name if first else ""))
 
     async def _look(self) -> Findings:
         """Look at the settings, and at everything else when they changed or some time has passed."""

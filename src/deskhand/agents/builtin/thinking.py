@@ -64,7 +64,7 @@ class Thinker:
 
     async def move(self, brief: Brief, history: Sequence[Turn]) -> Move:
         """Return the next move; see the agent."""
-        scene, choice = self._mind.scene(brief), self._mind.choose(brief)
+        choice, scene = await self._mind.choose(brief), self._mind.scene(brief)
 
         async def within(room: int) -> Move:
             told = talking.messages_of(brief, history, scene, bytes_max=room, language=self._mind.language)
@@ -74,7 +74,7 @@ class Thinker:
 
     async def judge(self, brief: Brief, criteria: Sequence[str], evidence: Sequence[Evidence]) -> Judgement:
         """Return one check for each criterion that could be judged; see the agent."""
-        choice = self._mind.choose(brief)
+        choice = await self._mind.choose(brief)
 
         async def within(room: int) -> Judgement:
             told = talking.question(criteria, evidence, bytes_max=room, language=self._mind.language)
