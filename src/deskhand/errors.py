@@ -121,8 +121,3 @@ class DeskhandError(Exception):
     def cure(self, language: str = "en") -> str:
         """Return what the person can do about it."""
         return text(f"error.{self.code}.cure", language=language)
-
-    @property
-    def fault(self) -> Code:
-        """What HTTP and retry logic need to know."""
-        return self.code

@@ -221,7 +221,7 @@ async def test_a_server_that_never_answers_is_given_up() -> None:
         with pytest.raises(DeskhandError) as caught:
             await Egress(allowed=LOCAL).send(get(f"{service.origin}/a", seconds=0.5))
 
-    assert (caught.value.code, caught.value.fault.retryable) == (Code.TIMEOUT, True)
+    assert (caught.value.code, caught.value.code.retryable) == (Code.TIMEOUT, True)
 
 
 async def test_a_proxy_variable_is_ignored(monkeypatch: pytest.MonkeyPatch) -> None:

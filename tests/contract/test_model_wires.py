@@ -159,7 +159,7 @@ async def test_trouble_of_a_server_is_said_by_its_code(
     async with talking(wire, trouble) as talk:
         error = await _refused(talk.agent.move(BRIEF, []))
 
-    assert (error.code, error.fault.retryable) == (code, retryable)
+    assert (error.code, error.code.retryable) == (code, retryable)
     assert len(talk.server.requests) == 1
     assert "secret" not in f"{error}{error.detail}"
     assert error.retry_after_seconds == (7 if trouble == "busy" else None)
@@ -186,7 +186,7 @@ async def test_a_model_too_small_for_its_task_is_said(wire: Wire) -> None:
         error = await _refused(talk.agent.move(BRIEF, []))
 
     assert error.code is Code.MODEL_CONTEXT
-    assert not error.fault.retryable
+    assert not error.code.retryable
     assert len(talk.server.requests) == 3
 
 
@@ -301,7 +301,7 @@ async def test_a_server_that_is_away_is_waited_for(wire: Wire) -> None:
             agent = BuiltInAgent(choose=choose, scene=lambda _: SCENE, tools=(), offload=_inline)
             error = await _refused(agent.move(BRIEF, []))
 
-    assert (error.code, error.fault.retryable) == (Code.MODEL_BUSY, True)
+    assert (error.code, error.code.retryable) == (Code.MODEL_BUSY, True)
 
 
 @every_wire

@@ -208,7 +208,7 @@ class Screen:
         """Say what was refused and what helps; with ``--json`` also as the error object on stdout, as over HTTP."""
         said, cure = error.sentence(self.language), error.cure(self.language)
         failure: Obj = {"code": error.code, "message": said, "cure": cure}
-        failure |= {"retryable": error.fault.retryable} | ({"field": error.field} if error.field else {})
+        failure |= {"retryable": error.code.retryable} | ({"field": error.field} if error.field else {})
         if isinstance(error, Refusal):
             failure = error.failure
         if self.json:

@@ -84,7 +84,7 @@ class _Relay:
         try:
             await self._one(reader, writer)
         except DeskhandError as error:
-            status = 502 if error.fault.retryable else 403
+            status = 502 if error.code.retryable else 403
             writer.write(_answer(status, f"{error.sentence()}\n".encode()))
         except (OSError, ValueError, EOFError, asyncio.LimitOverrunError, asyncio.CancelledError):
             writer.write(_answer(400))  # who cancels is we, at the end

@@ -47,5 +47,5 @@ class Ntfy(Road):
             )
             response = await egress.Egress(allowed=frozenset({entry})).send(request)
         except DeskhandError as error:
-            return SendOutcome(status="retry" if error.fault.retryable else "refused", reason=error.code.value)
+            return SendOutcome(status="retry" if error.code.retryable else "refused", reason=error.code.value)
         return SendOutcome.answered(response.status, response.headers)

@@ -127,7 +127,7 @@ class WebPush:
         try:
             response = await self._egress.send(request)
         except DeskhandError as error:
-            status = "retry" if error.fault.retryable else "refused"
+            status = "retry" if error.code.retryable else "refused"
             return SendOutcome(status=status, reason=error.code.value)
         return SendOutcome.answered(response.status, response.headers)
 

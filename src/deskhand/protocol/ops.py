@@ -278,7 +278,7 @@ def failure_of(error: DeskhandError, *, language: str = "en", request_id: str | 
         code=error.code,
         message=error.sentence(language),
         cure=error.cure(language),
-        retryable=error.fault.retryable,
+        retryable=error.code.retryable,
         field=error.field,
         request_id=request_id,
     )

@@ -75,7 +75,7 @@ class Kit:
                 error = translated(problem) if isinstance(problem, OSError) else problem
                 if error.code is Code.STALE_EPOCH:
                     raise error from problem
-            if not error.fault.retryable:
+            if not error.code.retryable:
                 await driver.give_up([error.sentence(self.gate.language)])
                 return None
             _log.info("attempt.waits %s", error.code)
@@ -256,7 +256,7 @@ class _Driver:
             move = bounded(await agent.move(brief, rows.with_steering(self._state.turns, said)))
             rows.move_to_json(move)  # what cannot be written is not said
         except DeskhandError as error:
-            if error.fault.retryable:
+            if error.code.retryable:
                 raise
             return ports.GiveUp(reasons=(error.sentence(self._gate.language),))
         except Exception:  # noqa: BLE001 - an agent is a guest: whatever it does, the attempt ends honestly

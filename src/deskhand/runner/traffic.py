@@ -76,7 +76,7 @@ def passing_over_absence() -> Generator[None]:
     try:
         yield
     except DeskhandError as error:
-        if not error.fault.retryable:
+        if not error.code.retryable:
             raise
 
 
@@ -107,7 +107,7 @@ class Backoff:
             try:
                 done = await work()
             except DeskhandError as error:
-                if not error.fault.retryable:
+                if not error.code.retryable:
                     raise
                 await meanwhile(error)
                 await self.wait()
@@ -222,7 +222,7 @@ class Inbox:
                     if not stuck:  # a disk that takes nothing is not tried without a pause
                         backoff.reset()
             except DeskhandError as error:
-                if not error.fault.retryable:
+                if not error.code.retryable:
                     raise
                 stuck = error.code is not Code.HUB_UNREACHABLE
                 _log.info("link.lost %s", error.code)

@@ -156,8 +156,8 @@ def items(found: Sequence[Wire | Mapping[str, object]], *, following: str | None
 def refusal(error: DeskhandError, *, language: str, request_id: str) -> Answer:
     """Return the error object with its status."""
     failure = failure_of(error, language=language, request_id=request_id)
-    answer = Answer({"error": failure}, status_code=error.fault.status)
-    if error.retry_after_seconds is not None or error.fault.status in {429, 503}:
+    answer = Answer({"error": failure}, status_code=error.code.status)
+    if error.retry_after_seconds is not None or error.code.status in {429, 503}:
         answer.headers["Retry-After"] = str(max(1, math.ceil(error.retry_after_seconds or 1)))
     if error.code is Code.UNAUTHORIZED:
         answer.headers["WWW-Authenticate"] = "Bearer"
