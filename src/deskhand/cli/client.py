@@ -21,8 +21,9 @@ from deskhand.clock import SystemClock
 from deskhand.errors import Code, DeskhandError
 from deskhand.ids import Ids
 from deskhand.limits import PROTOCOL
-from deskhand.store.private import OWNER_FILE, RUNNER_FILE, read_private
+from deskhand.store.private import OWNER_FILE, RUNNER_FILE, read_private, write_private
 
+SIGNING_FILE: Final = "signing.json"
 _SECONDS: Final = 30.0
 _ANSWER_BYTES_MAX: Final = 64 * 1024**2
 _CHUNK: Final = 4 * 1024**2
@@ -114,8 +115,6 @@ class Client:
 
     def mark(self) -> str:
         """Return the fingerprint of the hub that answers, which signs for it; empty where it cannot. No token is sent."""
-        from deskhand.clock import SystemClock
-        from deskhand.ids import Ids
         from deskhand.protocol.signing import hub_of
 
         nonce = Ids(SystemClock()).secret(16)
@@ -251,3 +250,30 @@ def local_runner() -> Obj | None:
 def new_op_id() -> str:
     """Return an id for one wish."""
     return Ids(SystemClock()).new("op")
+
+
+def owner() -> dict[str, str]:
+    """Return the account and the device that this command line is to its hub.
+
+    Raises:
+        DeskhandError: ``unauthorized`` where this computer has no owner; ``home_unsafe``.
+    """
+    found = read_private(home() / OWNER_FILE)
+    if found is None:
+        raise DeskhandError(Code.UNAUTHORIZED, OWNER_FILE)
+    return {name: str(found[name]) for name in ("account", "device")}
+
+
+def signing_key() -> str:
+    """Return what this command line signs with (security 1.1): made when first needed, it never leaves this home.
+
+    Raises:
+        DeskhandError: ``home_unsafe``: others may read it.
+    """
+    from deskhand.protocol.signing import new_key
+
+    path = home() / SIGNING_FILE
+    if (kept := read_private(path)) is None:
+        kept = {"key": new_key()}
+        write_private(path, json.dumps(kept) + "\n")
+    return str(kept["key"])

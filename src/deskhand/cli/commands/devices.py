@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Literal, cast
 
-from deskhand.cli.client import Client, client, home, local_runner
+from deskhand.cli.client import Client, client, home, local_runner, owner, signing_key
 from deskhand.cli.follow import events_of
 from deskhand.cli.screen import Exit, Obj, link_line, model_line, moment, one_line, speak
 from deskhand.cli.values import Mode
@@ -45,10 +45,11 @@ def pair(
     made = hub.call("POST", "/v1/pair/invites", wish)
     by = ""
     if kind == "runner":
-        from deskhand.cli.signing import own_mark
+        from deskhand.protocol import signing
 
         with suppress(DeskhandError):  # without an owner here there is nobody to trust
-            by = f"&hub={hub.mark()}&by={own_mark()}"
+            mine = signing.fingerprint_of(signing.sign(signing.CERTIFY, {}, signing_key()).key or "")
+            by = f"&hub={hub.mark()}&by={owner()['device']}.{mine}"
     shown = (url or hub.url, f"{made['invite']}{by}", str(made["code"]))
     speak.answer({**made, "url": speak.invitation(*shown, drawn=kind == "page")})
     return Exit.DONE if no_wait or (speak.json and yes) else _wait(hub, made, cursor)
@@ -89,10 +90,12 @@ def certify(device: str, *, runner: str = "*") -> int:
     told = speak.say("devices.certify.sure", name=one_line(found["name"]), fingerprint=fingerprint)
     if not speak.confirm(told, default=not speak.asks):
         return Exit.INTERRUPTED
-    from deskhand.cli.signing import signed_for
+    from deskhand.protocol import signing
 
-    word = signed_for(device, fingerprint=fingerprint, runner=runner)
-    return speak.done(hub.op("device.certify", word), "devices.certified")
+    about = {"device": device, "fingerprint": fingerprint, "runner": runner}
+    said = signing.certify_statement(account=owner()["account"], **about)
+    word = signing.sign(signing.CERTIFY, said, signing_key()).to_json()
+    return speak.done(hub.op("device.certify", {**about, **word}), "devices.certified")
 
 
 def _say_who_asks(request: Obj) -> None:

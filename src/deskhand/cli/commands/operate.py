@@ -1,4 +1,6 @@
-"""Whether all is well, and what is kept: ``doctor``, ``log show|verify``, ``notify list|test``, ``backup restore export``.
+"""Deskhand itself: ``up hub runner``, ``doctor``, ``log show|verify``, ``notify list|test``, ``backup restore export``.
+
+The programs that stay are in ``cli.programs``; here the one that is wanted is loaded.
 
 ``doctor`` refuses to call anything good that it did not try: the hub, this computer's runner, its sandbox, its model.
 
@@ -10,11 +12,14 @@ A backup is a home in one file, restored as a whole; an export is everything in 
 
 from __future__ import annotations
 
+import gc
 import os
+import re
 from dataclasses import asdict
+from importlib import import_module
 from pathlib import Path
 from time import monotonic, sleep  # noqa: TID251 - a plain program; the ledger is a table without events
-from typing import Any, Final, cast
+from typing import Any, Final, Literal, cast
 
 from deskhand.cli.client import client, home, local_runner
 from deskhand.cli.screen import Exit, Obj, moment, one_line, speak
@@ -26,6 +31,81 @@ _TEST_SECONDS = 10.0
 _SIGNS = {"good": "✓", "ask": "!", "bad": "✗"}
 _OPEN = frozenset({"planned", "sent"})
 _DELIVERY: Final = ("at", "class", "road", "fate.{fate}", "reason", "task", "device")
+
+
+def up(
+    *,
+    port: int | None = None,
+    reach: str | None = None,
+    no_browser: bool = False,
+    name: str | None = None,
+    as_root: bool = False,
+) -> int:
+    """Start hub and runner in one process."""
+    return _stay("up", "up", port=port, said=reach, browser=not no_browser, name=name, as_root=as_root)
+
+
+def hub(*, port: int | None = None, reach: str | None = None) -> int:
+    """Start the hub alone."""
+    return _stay("up", "hub", port=port, said=reach)
+
+
+def runner(
+    act: Literal["run", "trust"] = "run",
+    fingerprint: str | None = None,
+    *,
+    remove: bool = False,
+    url: str | None = None,
+    invite: str | None = None,
+    name: str | None = None,
+    as_root: bool = False,
+) -> int:
+    """Start a runner for a hub elsewhere, or say whom it trusts."""
+    if act == "trust":
+        return _trust(fingerprint, remove=remove)
+    return _stay("runner", "runner", url=url, invite=invite, name=name, as_root=as_root)
+
+
+def _trust(name: str | None, *, remove: bool) -> int:
+    """List the devices that this computer trusts, or trust one more or one less."""
+    from deskhand.runner.ceiling import Trust
+
+    here = local_runner() or {}
+    trust = Trust(home=home(), runner=str(here.get("device", "")), clock=SystemClock())
+    if name is None:
+        found = [{"id": key, **trust.known()[key]} for key in trust.fingerprints()]
+        if pinned := here.get("hub"):
+            speak.note(speak.say("runner.hub", fingerprint=pinned))
+        return speak.listed(found, "id", "device", "since", "by", none="runner.trusts_nobody")
+    known = trust.remove(name) if remove else re.fullmatch("[0-9a-f]{32}", name)
+    if not known:
+        raise DeskhandError(Code.NOT_FOUND if remove else Code.INVALID, name, field="FINGERPRINT")
+    if not remove:
+        trust.add(name)
+    return speak.done({"id": name}, "runner.untrusted" if remove else "runner.trusted")
+
+
+def completion(shell: Literal["bash", "zsh", "fish"]) -> int:
+    """Print the completion script of a shell."""
+    from typer._completion_shared import get_completion_script  # the one that makes it
+
+    script = get_completion_script(prog_name="deskhand", complete_var="_DESKHAND_COMPLETE", shell=shell)
+    return speak.answer({"shell": shell, "script": script}, script)
+
+
+def _stay(module: str, program: str, **said: object) -> int:
+    """Load the one program that is wanted and run it until it is told to end."""
+    import asyncio
+
+    # Refused before anything is loaded or written; the runner asks again itself.
+    if os.name == "posix" and os.geteuid() == 0 and not said.get("as_root", True):
+        raise DeskhandError(Code.ROOT_REFUSED)
+    # No garbage is looked for while loading makes none (a fifth of the time; ``ending`` turns it on again),
+    # nor Pydantic's plugins: whatever else is installed has no business in this process.
+    os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "1")
+    gc.disable()
+    run = getattr(import_module(f"deskhand.cli.programs.{module}"), f"run_{program}")
+    return asyncio.run(run(**said))
 
 
 def doctor(*, no_model: bool = False) -> int:
@@ -68,8 +148,7 @@ def show_log(*, after: int = 0, limit: int = 100) -> int:
 
 def verify() -> int:
     """Fold the log anew and compare everything."""
-    from deskhand.store import engine, opening
-    from deskhand.store.log import reading
+    from deskhand.store import engine, opening, tables
 
     path, url = home() / opening.FILE, os.environ.get("DESKHAND_DATABASE_URL")
     if url:
@@ -81,10 +160,10 @@ def verify() -> int:
     problems: list[str] = []
     with engine.translated():
         with opened.connect() as connection:
-            heads = reading.heads(connection)
+            heads = tables.heads(connection)
         for account in heads:
             with opened.connect() as connection:
-                problems += reading.verify(connection, account)
+                problems += tables.verify(connection, account)
     events = sum(heads.values())
     said = speak.say("log.differs" if problems else "log.verified", events=events, problems=len(problems))
     speak.answer({"accounts": len(heads), "events": events, "problems": problems}, *problems, said)

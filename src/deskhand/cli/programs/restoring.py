@@ -12,10 +12,10 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import cast
 
+from deskhand.cli.client import SIGNING_FILE
 from deskhand.cli.programs.computer import JOURNAL
 from deskhand.cli.programs.up import VAPID
 from deskhand.cli.screen import speak
-from deskhand.cli.signing import KEY_FILE as SIGNING
 from deskhand.clock import Clock, stamp
 from deskhand.errors import Code, DeskhandError
 from deskhand.hub.credentials import LocalDevice, bearer_sha256, new_token, write_device
@@ -85,7 +85,7 @@ def _settled(
     account = str(manifest["account"])
     known = replaced(home / opening.FILE, account) is not None
     here = None if known else _new_here(prepared, manifest, ids)
-    now = (OWNER_FILE, RUNNER_FILE, SECRETS_FILE, KEY_FILE, SIGNING, TRUST, POLICY, FOLDERS)
+    now = (OWNER_FILE, RUNNER_FILE, SECRETS_FILE, KEY_FILE, SIGNING_FILE, TRUST, POLICY, FOLDERS)
     for name in now if known else ():
         if (home / name).is_file():  # what is true of this computer now, its ceiling too
             make_folder((prepared / name).parent)
