@@ -17,9 +17,9 @@ from deskhand.errors import Code, DeskhandError
 from deskhand.ports import Draft
 from deskhand.protocol.events import ThreadErased
 from deskhand.store.engine import open_sqlite_reader, translated
-from deskhand.store.log.reading import verify
 from deskhand.store.log.transaction import SqlTx
 from deskhand.store.opening import FILE, open_sqlite_store
+from deskhand.store.tables import verify
 from deskhand.testing.promises import note
 from tests.contract.storing import PHONE, A, StillClock, emit, said, story, thread
 

@@ -18,10 +18,9 @@ from deskhand.hub.credentials import local_device
 from deskhand.protocol.events import Event
 from deskhand.store import tables
 from deskhand.store.engine import open_sqlite_reader
-from deskhand.store.log.reading import verify
 from deskhand.store.opening import FILE
 from deskhand.store.private import OWNER_FILE
-from deskhand.store.tables import read_event
+from deskhand.store.tables import read_event, verify
 from tests.kills.memory import intents
 from tests.kills.passing import EFFECTS, told
 from tests.kills.phone import Acknowledged, Known, Wanted

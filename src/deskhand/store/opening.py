@@ -34,7 +34,6 @@ from deskhand.limits import OP_KEPT_DAYS
 from deskhand.ports import Committed, DueDelivery, Offload, PushSubscription
 from deskhand.protocol.objects import Upload
 from deskhand.store import engine, own, tables
-from deskhand.store.log import reading as log
 from deskhand.store.log.transaction import Memory, SqlTx
 from deskhand.store.writer import FanOut, Hook, Settle, ThreadWriter, Writer
 
@@ -113,16 +112,16 @@ class SqlStore:
 
     async def verify(self, account: str) -> list[str]:
         """Fold the log anew, compare every projection and the hash chain; return what differs, in sentences."""
-        return await self.reader.look(lambda connection: log.verify(connection, account))
+        return await self.reader.look(lambda connection: tables.verify(connection, account))
 
     create_account = _changing(own.begin_account)
-    head = _reading(log.head)
-    incarnation = _reading(log.incarnation)
-    events = _reading(log.events)
-    thread_events = _reading(log.thread_events)
-    get = _reading(log.get)
-    find = _reading(log.find)
-    texts = _reading(log.texts)
+    head = _reading(tables.head)
+    incarnation = _reading(tables.incarnation)
+    events = _reading(tables.events_after)
+    thread_events = _reading(tables.thread_events)
+    get = _reading(tables.get)
+    find = _reading(tables.find)
+    texts = _reading(tables.texts)
 
     credential = _reading(own.credential)
     invite = _reading(own.unused_invite)
@@ -197,7 +196,7 @@ def open_sqlite_store(path: Path, clock: Clock, *, offload: Offload = inline) ->
         forget_old_ops(writing, clock)
         with writing.begin() as connection:
             own.let_go(connection, stamp(clock.now()))
-            fanout = FanOut(log.heads(connection))
+            fanout = FanOut(tables.heads(connection))
         writer = ThreadWriter(writing)
         reading = engine.open_sqlite_reader(path)
         reader = engine.Reader(reading, offload, here=reading.connect())
@@ -226,7 +225,7 @@ def open_postgres_store(url: str, clock: Clock, *, offload: Offload, look_second
         engine.prepare_postgres(writing)
         forget_old_ops(writing, clock)
         with reading.connect() as connection:
-            fanout = FanOut(log.heads(connection))
+            fanout = FanOut(tables.heads(connection))
     heard = Listener(reading, fanout, look_seconds=look_seconds).close
     writer = ThreadWriter(writing, framing=pipelined, committed=wake_others)
     reader = engine.Reader(reading, offload)
@@ -321,7 +320,7 @@ class Listener:
     def _listen(self, connection: Connection, driver: Any) -> None:  # noqa: ANN401 - psycopg's connection
         woken = True
         while not self._ends(0 if woken else self._look_seconds, driver):
-            for account, head in sorted(log.heads(connection).items()):
+            for account, head in sorted(tables.heads(connection).items()):
                 self._catch_up(connection, account, head)
             woken = bool(list(driver.notifies(timeout=0)))  # while it looked
 
@@ -332,7 +331,7 @@ class Listener:
     def _catch_up(self, connection: Connection, account: str, seq: int) -> None:
         after = self._fanout.told(account)
         while after < seq:
-            found = log.committed_after(connection, account, after=after, limit=_PAGE)
+            found = tables.committed_after(connection, account, after=after, limit=_PAGE)
             if not found:
                 return
             with suppress(RuntimeError):  # the loop is closed: nobody listens

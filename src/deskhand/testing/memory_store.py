@@ -13,8 +13,8 @@ from sqlalchemy import Engine
 
 from deskhand.clock import Clock
 from deskhand.store.engine import VERSIONS, Reader, fault_of, open_memory, run_script
-from deskhand.store.log.reading import heads
 from deskhand.store.opening import SqlStore, forget_old_ops, inline
+from deskhand.store.tables import heads
 from deskhand.store.writer import After, FanOut, Work, tell
 
 R = TypeVar("R")

@@ -23,7 +23,6 @@ from deskhand.protocol.ops import Op, OpResult
 from deskhand.protocol.tasks import Approval, Artifact, Question, Task
 from deskhand.protocol.wire import Wire
 from deskhand.store import own, tables
-from deskhand.store.log import reading
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -95,7 +94,7 @@ class SqlTx:
         if key in self._changed:
             return cast("W | None", self._changed[key])
         if key not in self._known:
-            self._known[key] = reading.get(self._connection, self.account, kind, name)
+            self._known[key] = tables.get(self._connection, self.account, kind, name)
         return cast("W | None", self._known[key])
 
     def find(self, kind: type[W], *, states: Sequence[str] = (), limit: int = 500) -> list[W]:
@@ -133,7 +132,7 @@ class SqlTx:
     def context(self, thread: str, *, limit: int) -> list[Event]:
         """Return the thread's newest ``message.posted`` and ``task.finished`` events, oldest first."""
         self._append()
-        return reading.context(self._connection, self.account, thread, limit=limit)
+        return tables.context(self._connection, self.account, thread, limit=limit)
 
     # --- ops ------------------------------------------------------------------------------------------------
 
