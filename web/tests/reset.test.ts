@@ -288,3 +288,22 @@ test("events that come twice or in any order within a page change nothing", () =
     { numRuns: 30 },
   );
 });
+
+test("whatever the cuts between pages, and however much comes again with the next one, the state is the same", () => {
+  begin(40, "cuts");
+  const piece = fc.tuple(fc.nat({ max: 12 }), fc.nat({ max: 20 }));
+
+  fc.assert(
+    fc.property(fc.array(piece, { maxLength: 20 }), fc.boolean(), (pieces, backwards) => {
+      let state = emptyState();
+      let at = 0;
+      for (const [more, again] of [...pieces, [hub.log.length, 0]] as [number, number][]) {
+        const page = hub.log.slice(Math.max(0, at - again), at + more);
+        ({ state } = apply(state, backwards ? page.reverse() : page));
+        at = Math.min(at + more, hub.log.length);
+      }
+      expect(sorted(state)).toEqual(sorted(hub.state()));
+    }),
+    { numRuns: 200 },
+  );
+});
