@@ -25,9 +25,8 @@ from deskhand.protocol.ops import Op
 from deskhand.protocol.wire import Json, JsonObject
 from deskhand.runner.attempt import Kit
 from deskhand.runner.parts import Parts
-from deskhand.runner.saying import fact
 from deskhand.runner.suggesting import Suggester
-from deskhand.runner.traffic import Inbox, OneLife, Outbox, passing_over_absence
+from deskhand.runner.traffic import Inbox, OneLife, Outbox, fact, passing_over_absence
 from deskhand.runner.workspace import instructions_of
 from deskhand.workflow.local import LocalWorkflow, together
 from deskhand.workflow.rows import AttemptKey

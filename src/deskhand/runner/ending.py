@@ -42,8 +42,7 @@ from deskhand.protocol.tasks import Brief, Check
 from deskhand.protocol.wire import JsonObject
 from deskhand.runner.gate import Gate, Scope
 from deskhand.runner.parts import Parts
-from deskhand.runner.saying import Voice
-from deskhand.runner.traffic import Backoff
+from deskhand.runner.traffic import Backoff, Voice
 from deskhand.secret import held_in, mask
 from deskhand.workflow.rows import LIMITS, NOTED_SHARE, ONE, AttemptState, in_circles, limits_of, reached, shown
 

@@ -7,6 +7,9 @@ Ops go oldest first, in batches, as often as it takes, each once; one leaves the
 it never will. It refuses to let one bad op hold up the others, to go on with an attempt whose epoch the hub calls stale,
 to go on at all when a newer copy of this home is connected, and to go on with what it remembers when the hub knows that
 it already said more. Whatever the hub does not answer is tried again with a growing, jittered wait.
+
+What is said of an attempt is said by its voice, each fact as an op with an id of its own. A voice sends nothing: ops go
+into the journal first, together with what they tell of.
 """
 
 from __future__ import annotations
@@ -16,14 +19,21 @@ import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from typing import Final, TypeVar
+from pathlib import PurePath
+from typing import Final, Literal, TypeVar
 
+from deskhand.clock import stamp
 from deskhand.errors import Code, DeskhandError
-from deskhand.ports import Frame, Link
-from deskhand.protocol.events import Event, TaskAssigned
+from deskhand.ids import Ids
+from deskhand.limits import TEXT_CHARS_MAX
+from deskhand.ports import Ask, Frame, Link, ToolCall
+from deskhand.protocol import events as ev
+from deskhand.protocol import objects, tasks
 from deskhand.protocol.ops import Op, OpResult
+from deskhand.runner.gate import Ruling
 from deskhand.runner.parts import Parts
-from deskhand.runner.saying import Voice
+from deskhand.secret import mask
+from deskhand.texts import text as text_of
 from deskhand.workflow.journal import Journal
 from deskhand.workflow.local import LocalWorkflow
 from deskhand.workflow.rows import AttemptKey, OutboxRow
@@ -34,6 +44,8 @@ LOST: Final = frozenset({Code.STALE_EPOCH, Code.NOT_FOUND})
 """Answers that say: this attempt is no longer yours."""
 
 _NARROWING: Final = frozenset({"folder.put", "folder.removed", "setting.changed"})
+SUMMARY_CHARS_MAX: Final = 500
+_AS_RULED: Final = ("sentence", "action", "action_sha256", "risk", "rule", "why", "pattern", "until")
 
 R = TypeVar("R")
 _log = logging.getLogger(__name__)
@@ -191,7 +203,7 @@ class Inbox:
     parts: Parts
     workflow: LocalWorkflow
     halted: Callable[[], Awaitable[None]]
-    heard: Callable[[Event], Awaitable[None]]
+    heard: Callable[[ev.Event], Awaitable[None]]
     connected: bool = False
     _looked_at: int = 0
     _told_of: int = 0
@@ -255,7 +267,7 @@ class Inbox:
             # Not stored: after a restart the same hidden rows are passed over again.
             self._looked_at = max(self._looked_at, frame.seq)
 
-    async def _order(self, event: Event) -> None:
+    async def _order(self, event: ev.Event) -> None:
         await self.heard(event)
         self.parts.trust.hear(event)
         try:
@@ -274,20 +286,121 @@ class Inbox:
             raise DeskhandError(Code.UNAUTHORIZED)
         await self.workflow.advance_ready()
 
-    async def _tell_of_end(self, event: Event) -> None:
+    async def _tell_of_end(self, event: ev.Event) -> None:
         """Say that a word came too late, if its attempt is over: nobody is there any more who could hear it."""
         attempt = self.parts.journal.latest(event.task or "")
         if attempt is not None and attempt.status == "finished":
             voice = Voice(self.parts, attempt.brief)
             await self.parts.journal.tell(attempt.key, voice.remarked("attempt.too_late"))
 
-    async def _tell_of_wait(self, event: Event, error: DeskhandError) -> None:
+    async def _tell_of_wait(self, event: ev.Event, error: DeskhandError) -> None:
         """Say once in its conversation why a task is not begun; nothing can be stored, so it goes straight out."""
         if event.kind != "task.assigned" or event.seq == self._told_of:
             return
         self._told_of = event.seq
         with suppress(DeskhandError):
-            order = TaskAssigned.from_json(event.body)
+            order = ev.TaskAssigned.from_json(event.body)
             voice = Voice(self.parts, order.brief.but(epoch=order.epoch))
             why = error.sentence(self.parts.language)
             await self.parts.link.send([voice.remarked("attempt.waits", why=why)])
+
+
+def fact(ids: Ids, body: ev.Body, *, thread: str | None = None, task: str | None = None) -> Op:
+    """Return the op that appends a fact, with every known secret covered but in what a yes will be bound to."""
+    exact = isinstance(body, ev.ApprovalRequested)
+    said = body.to_json() if exact else mask(body.to_json())
+    return Op(
+        op_id=ids.new("op"),
+        kind="event.append",
+        thread=thread,
+        task=task,
+        body={"kind": ev.KIND_OF[type(body)], "body": said},
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Voice:
+    """Speaks for one attempt of one runner."""
+
+    _parts: Parts
+    _brief: tasks.Brief
+    at: str | None = None
+
+    @property
+    def now(self) -> str:
+        """Return the stamp of the moment it speaks of: this one, if none was given."""
+        return self.at or stamp(self._parts.clock.now())
+
+    def op(self, kind: type[ev.AttemptBody | ev.MessagePosted], **body: object) -> Op:
+        """Return the op that appends a fact of this attempt, which happened now, if not another moment is spoken of."""
+        said = kind.from_json({"epoch": self._brief.epoch, "happened_at": self.now} | body)
+        return fact(self._parts.ids, said, thread=self._brief.thread, task=self._brief.task)
+
+    def said(
+        self,
+        text: str,
+        *,
+        role: Literal["agent", "system"] = "agent",
+        message: str | None = None,
+        meant: Literal["say", "answer"] = "say",
+    ) -> Op:
+        """Return: the agent (or this runner itself, as ``system``) said something, already shown as ``message``."""
+        return self.op(
+            ev.MessagePosted,
+            message=message or self._parts.ids.new("msg"),
+            role=role,
+            text=text[:TEXT_CHARS_MAX],
+            meant=meant,
+            origin=objects.Origin(surface="agent", device=self._parts.runner),
+            trust=objects.Trust.UNTRUSTED,
+        )
+
+    def remarked(self, key: str, **values: object) -> Op:
+        """Return: this runner itself said a sentence of the catalogue."""
+        return self.said(text_of(key, language=self._parts.language, **values), role="system")
+
+    def began(self, step: int, call: ToolCall) -> Op:
+        """Return: a step is about to have its effect."""
+        title = call.title[:SUMMARY_CHARS_MAX]
+        return self.op(ev.StepStarted, step=step, tool=call.tool[:100], title=title)
+
+    def approval(self, ruling: Ruling) -> tasks.Approval:
+        """Return a new request for exactly this action, with a nonce of its own."""
+        return tasks.Approval(
+            id=self._parts.ids.new("apr"),
+            task=self._brief.task,
+            thread=self._brief.thread,
+            runner=self._parts.runner,
+            epoch=self._brief.epoch,
+            nonce=self._parts.ids.secret(16),
+            scopes=("once", "task", "always") if ruling.pattern else ("once", "task"),
+            requested_at=self.now,
+            **{name: getattr(ruling, name) for name in _AS_RULED},
+        )
+
+    def question(self, ask: Ask) -> tasks.Question:
+        """Return the agent's question."""
+        return tasks.Question(
+            id=self._parts.ids.new("qst"),
+            task=self._brief.task,
+            thread=self._brief.thread,
+            text=ask.text[:TEXT_CHARS_MAX],
+            choices=ask.choices,
+            asked_at=self.now,
+        )
+
+    def artifact(self, path: str, *, media_type: str, size: int, sha256: str) -> tasks.Artifact:
+        """Return a file result of this attempt."""
+        return tasks.Artifact(
+            id=self._parts.ids.new("art"),
+            task=self._brief.task,
+            name=PurePath(path).name,
+            media_type=media_type,
+            size=size,
+            sha256=sha256,
+            runner=self._parts.runner,
+            path=path,
+            origin=objects.Origin(surface="agent", device=self._parts.runner),
+            trust=objects.Trust.UNTRUSTED,
+            created_at=self.now,
+        )
