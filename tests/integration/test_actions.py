@@ -7,8 +7,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from deskhand.agents.commands.agent import CommandAgent
-from deskhand.core.quotes import parse, quotable
-from deskhand.core.words.notes import actions_in
+from deskhand.core.words.notes import actions_in, parse, quotable
 from deskhand.errors import DeskhandError
 from deskhand.ports import Done, GiveUp
 from deskhand.testing.memory_folder import MemoryFolder

@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from deskhand.agents.commands.agent import CommandAgent
-from deskhand.core.quotes import parse
+from deskhand.core.words.notes import parse
 from deskhand.ports import Done, GiveUp, ToolResult, Turn
 from deskhand.testing.memory_folder import MemoryFolder
 from deskhand.tools.registry import standard_tools

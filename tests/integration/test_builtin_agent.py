@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from deskhand.core.quotes import parse
+from deskhand.core.words.notes import parse
 from deskhand.permissions.rules import Kind
 from deskhand.ports import Command, CommandResult, Effect, FolderAccess, Place, ToolResult
 from deskhand.protocol.objects import FolderMode

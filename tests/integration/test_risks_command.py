@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from deskhand.agents.commands.agent import CommandAgent
-from deskhand.core.quotes import parse
+from deskhand.core.words.notes import parse
 from deskhand.ports import Done, GiveUp
 from deskhand.testing.memory_folder import MemoryFolder
 from deskhand.tools.registry import standard_tools

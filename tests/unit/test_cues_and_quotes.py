@@ -6,8 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deskhand.core.quotes import CUT, Quote, bare, cut, parse, quotable, show, stands_in
-from deskhand.core.words.notes import Cue, cues_of, scan
+from deskhand.core.words.notes import CUT, Cue, Quote, bare, cues_of, cut, parse, quotable, scan, show, stands_in
 
 ONE_LINE = st.text(st.characters(codec="utf-8", exclude_characters="\r\n"), min_size=1, max_size=300)
 PATHS = ONE_LINE.filter(quotable)

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deskhand.core.quotes import stands_in
+from deskhand.core.words.notes import stands_in
 from deskhand.core.words.risks import checklist, risks_in
 
 

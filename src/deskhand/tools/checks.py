@@ -17,8 +17,7 @@ from decimal import Decimal
 from functools import partial
 from typing import Final
 
-from deskhand.core.quotes import CUT, Quote, parse, stands_in
-from deskhand.core.words.notes import actions_in
+from deskhand.core.words.notes import CUT, Quote, actions_in, parse, stands_in
 from deskhand.errors import DeskhandError
 from deskhand.ports import FolderAccess, Place, ToolResult
 from deskhand.protocol import wishes

@@ -25,7 +25,7 @@ from pathlib import PurePosixPath
 from typing import Final, cast
 
 from deskhand.core.dates import date_in
-from deskhand.core.quotes import bare, cut, visible
+from deskhand.core.words.notes import bare, cut, visible
 from deskhand.errors import Code, DeskhandError
 from deskhand.limits import LIST_ENTRIES_MAX, READ_BYTES_MAX, TOOL_TEXT_CHARS_MAX
 from deskhand.ports import Entry, FolderAccess, Offload, Place, ToolResult
@@ -33,7 +33,7 @@ from deskhand.protocol import wishes
 from deskhand.protocol.wire import Json, JsonObject
 from deskhand.tools.apart.asking import Apart
 from deskhand.tools.builtin import about, fitting, ok, source, within
-from deskhand.tools.tables.reading import Decoded, decode, delimiter_of
+from deskhand.tools.tables.reading import Decoded, decode
 
 READ_CHARS_MAX: Final = 1_000_000
 """How much text one call gives to an agent's code; a model sees ``TOOL_TEXT_CHARS_MAX`` of it."""
@@ -43,7 +43,6 @@ LINE_CHARS_MAX: Final = 2_000
 """How much of one line a model sees."""
 APART: Final = (".pdf", ".docx", ".xlsx", ".xlsm", ".eml", ".html", ".htm")
 """What needs a parser."""
-_DELIMITERS: Final = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
 _TAKEN_AT: Final = re.compile(rb"(?:19|20)\d\d:[01]\d:[0-3]\d [0-2]\d:[0-5]\d:[0-5]\d\x00")
 _CURES: Final = {
     Code.TOO_LARGE: "use query_table for a table, or run_command for a part",
@@ -98,7 +97,7 @@ class Reader:
         kind = PurePosixPath(path).suffix.lower()
         with about(path):
             if kind not in APART:
-                return await self.offload(lambda: _plain(data, kind))
+                return await self.offload(lambda: _plain(data))
             answer = await self.apart.ask({"do": "read", "kind": kind}, [data], place)
         lines, notes = (_texts(answer[part]) for part in ("lines", "notes"))
         return Lines(lines=lines, sha256=hashlib.sha256(data).hexdigest(), notes=(*notes,))
@@ -229,16 +228,13 @@ _PICTURES: Final[tuple[tuple[bytes, str, Callable[[bytes], Sequence[int]]], ...]
 )
 
 
-def _plain(data: bytes, kind: str) -> Lines:
-    digest, notes = hashlib.sha256(data).hexdigest(), ()
+def _plain(data: bytes) -> Lines:
+    digest = hashlib.sha256(data).hexdigest()
     picture = image_note(data)
     if picture is not None:
         return Lines(lines=[picture], sha256=digest)
     decoded = decode(data)
-    lines = decoded.lines()
-    if kind in (".csv", ".tsv") and lines:
-        notes = (f"table, columns divided by {_DELIMITERS.get(delimiter_of(lines), 'a mark')}",)
-    return Lines(lines=lines, sha256=digest, encoding=decoded.encoding, notes=notes)
+    return Lines(lines=decoded.lines(), sha256=digest, encoding=decoded.encoding)
 
 
 def _bytes(access: FolderAccess, path: str, *, limit: int = READ_BYTES_MAX) -> bytes:

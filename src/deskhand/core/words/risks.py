@@ -16,7 +16,7 @@ from itertools import accumulate
 from typing import Final, NamedTuple
 
 from deskhand.core.dates import date_in
-from deskhand.core.quotes import bare, visible
+from deskhand.core.words.notes import bare, visible
 from deskhand.texts import table
 
 _WORDS: Final = table("deskhand.core.words", "risks.toml")

@@ -26,8 +26,7 @@ from typing import Final, NamedTuple
 
 from deskhand.agents.commands.command import TYPED, Plan, Steps, StoppedError, Work
 from deskhand.agents.commands.values import ending_of, number, objects, plain, strings, words
-from deskhand.core.quotes import Quote, cut, quotable, show
-from deskhand.core.words.notes import Action, Cue, Line, actions_in, cue_place, scan
+from deskhand.core.words.notes import Action, Cue, Line, Quote, actions_in, cue_place, cut, quotable, scan, show
 from deskhand.core.words.risks import checklist, risks_in
 from deskhand.ports import CheckWish, Done
 from deskhand.protocol.wire import JsonObject

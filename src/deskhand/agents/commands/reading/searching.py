@@ -16,7 +16,7 @@ from deskhand.agents.commands.command import Plan, StoppedError, Work
 from deskhand.agents.commands.values import named, number, objects, sized, strings, words
 from deskhand.clock import unstamp
 from deskhand.core.dates import period_in
-from deskhand.core.quotes import Quote, quotable, show
+from deskhand.core.words.notes import Quote, quotable, show
 from deskhand.ports import Done, GiveUp, ToolResult, Wishes
 from deskhand.protocol.wire import Json, JsonObject
 from deskhand.texts import table
