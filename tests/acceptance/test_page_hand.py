@@ -209,6 +209,8 @@ async def test_what_was_read_on_one_device_is_read_on_the_others_within_a_second
 async def test_the_page_works_by_keyboard(at: Hands) -> None:
     """Behaviour 22: `/` searches, `j` and `k` go through the list, `a` opens an approval and only Enter allows it."""
     page = await at.device(desktop=True)
+    await tell(page, "/brief another by keyboard")
+    await page.get_by_role("link", name="Threads").first.click()
     card = await tell(page, "change by keyboard")
     await page.get_by_role("button", name="Review").wait_for()
     await page.get_by_role("textbox", name=FIELD).press("Escape")
