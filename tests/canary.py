@@ -8,8 +8,7 @@ from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
-from deskhand.egress.broker import Broker
-from deskhand.egress.relay import SOCKET, opened
+from deskhand.egress.broker import SOCKET, Broker, opened
 
 
 @dataclass(slots=True, kw_only=True)

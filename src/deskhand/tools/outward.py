@@ -21,8 +21,7 @@ from typing import Final
 from urllib.parse import urldefrag, urljoin
 
 from deskhand.egress import EgressRequest, EgressResponse, inside, parse_target
-from deskhand.egress.broker import Broker
-from deskhand.egress.relay import SOCKET, opened
+from deskhand.egress.broker import SOCKET, Broker, opened
 from deskhand.errors import Code, DeskhandError
 from deskhand.limits import TOOL_TEXT_CHARS_MAX
 from deskhand.ports import Command, CommandResult, Place, ToolResult
