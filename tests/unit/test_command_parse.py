@@ -77,7 +77,7 @@ def test_a_wrong_line_is_refused_with_the_word_and_the_cure(typed: str, said: st
 
 @pytest.mark.parametrize(("typed", "named"), [("/breif notes", "/breif"), ("/zzz", "/zzz"), ("zzz", "/zzz")])
 def test_an_unknown_command_is_named(typed: str, named: str) -> None:
-    """What was typed is said; which commands are near to it says the hub, before it takes the message."""
+    """What was typed is said; which commands there are says the hub, before it takes the message."""
     with pytest.raises(DeskhandError) as caught:
         parse_line(typed, BOTH)
 

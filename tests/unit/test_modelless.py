@@ -280,7 +280,7 @@ def test_what_was_run_meanwhile_is_not_released_and_a_question_about_nothing_is_
 
 
 def test_a_slip_in_the_name_of_a_command_is_answered_with_what_there_is() -> None:
-    """The message is not taken; the nearest names of all computers are said."""
+    """The message is not taken; the names of all computers' commands are said."""
     desk = Desk("laptop")
 
     with pytest.raises(DeskhandError) as refused:

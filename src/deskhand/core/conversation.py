@@ -5,7 +5,6 @@ Pure decisions. It refuses to choose a computer; ``dispatching`` does.
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Sequence
 from contextlib import suppress
 from typing import Literal
@@ -229,11 +228,9 @@ def _folder(facts: Facts, wish: Wish, body: ops.MessagePost) -> Folder | None:
 
 
 def _known_command(facts: Facts, text: str) -> None:
-    """Refuse a command that no computer of the account has, with the nearest names."""
+    """Refuse a command that no computer of the account has, with those that there are."""
     name = text[1:].split(maxsplit=1)[0] if text[1:].strip() else ""
     runners = facts.find(Runner, states=["active"])
     names = sorted({command.name for runner in runners for command in runner.commands})
     if runners and name not in names:
-        near = difflib.get_close_matches(name, names, n=3, cutoff=0.5) or names
-        hint = ", ".join(f"/{other}" for other in near)
-        raise DeskhandError(Code.UNKNOWN_COMMAND, f"/{name}; {hint}", field="text")
+        raise DeskhandError(Code.UNKNOWN_COMMAND, f"/{name}; {', '.join(f'/{other}' for other in names)}", field="text")

@@ -32,8 +32,7 @@ class SettingSpec:
     like: str = ""
 
 
-_SAID = table("deskhand.core", "settings.toml")
-REGISTRY = {name: SettingSpec(name=name, **said) for name, said in _SAID.items()}
+REGISTRY = {name: SettingSpec(name=name, **said) for name, said in table("deskhand.core", "settings.toml").items()}
 """Every setting. ``account=False``: lives in ``config.toml`` of one computer and never crosses the wire."""
 
 

@@ -13,6 +13,10 @@ import json
 from collections.abc import Mapping
 from typing import Final, Literal
 
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec, utils
+
 from deskhand.errors import DeskhandError
 from deskhand.protocol.wire import Json, JsonObject, Wire, strict_json
 
@@ -73,10 +77,7 @@ def hub_of(said: Json, nonce: str) -> str:
 
 def new_key() -> str:
     """Return a private key as PEM."""
-    from cryptography.hazmat.primitives import serialization as form  # noqa: PLC0415 - only to sign
-    from cryptography.hazmat.primitives.asymmetric import ec  # noqa: PLC0415 - as above
-
-    pem = form.Encoding.PEM, form.PrivateFormat.PKCS8, form.NoEncryption()
+    pem = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     return ec.generate_private_key(ec.SECP256R1()).private_bytes(*pem).decode()
 
 
@@ -86,9 +87,6 @@ def sign(prefix: Prefix, said: JsonObject, pem: str) -> Signed:
     Raises:
         ValueError: the key is none of ours.
     """
-    from cryptography.hazmat.primitives import hashes, serialization  # noqa: PLC0415 - only to sign
-    from cryptography.hazmat.primitives.asymmetric import ec, utils  # noqa: PLC0415 - as above
-
     key = serialization.load_pem_private_key(pem.encode(), password=None)
     if not isinstance(key, ec.EllipticCurvePrivateKey):
         raise ValueError("not an elliptic curve key")  # noqa: TRY004 - what the file says, not who called
@@ -101,10 +99,6 @@ def sign(prefix: Prefix, said: JsonObject, pem: str) -> Signed:
 
 def holds(signed: Signed, prefix: Prefix, said: JsonObject) -> bool:
     """Return whether exactly this is stated, and signed with the key that came along. Whose key that is, it says not."""
-    from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm  # noqa: PLC0415 - only to verify
-    from cryptography.hazmat.primitives import hashes, serialization  # noqa: PLC0415 - as above
-    from cryptography.hazmat.primitives.asymmetric import ec, utils  # noqa: PLC0415 - as above
-
     statement, raw = (signed.statement or "").encode(), _bytes(signed.signature or "")
     try:
         key = serialization.load_der_public_key(_bytes(signed.key or ""))

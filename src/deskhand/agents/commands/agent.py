@@ -33,9 +33,8 @@ def _help(work: Work) -> Plan:
     return Done(summary="\n".join(said))
 
 
-_READING: Final = (brief, actions, risks, report, find, duplicates, run)
-_FILING: Final = (table, merge, convert, organize, rename, undo)
-_PLANS: Final = {plan.__name__: plan for plan in (*_READING, *_FILING)} | {"help": _help}
+_TYPED: Final = (brief, actions, risks, report, find, duplicates, run, table, merge, convert, organize, rename, undo)
+_PLANS: Final = {plan.__name__: plan for plan in _TYPED} | {"help": _help}
 COMMANDS: Final = tuple(map(info_of, _PLANS))
 
 

@@ -81,7 +81,7 @@ def parse_line(given: str, commands: Sequence[CommandInfo]) -> Line:
     """Return the line a text is.
 
     Raises:
-        DeskhandError: ``unknown_command`` (the hub says which are near); ``invalid`` naming the wrong word and the usage.
+        DeskhandError: ``unknown_command`` (the hub says which there are); ``invalid`` naming the wrong word and the usage.
     """
     name = (given.split() or [""])[0].lstrip("/").casefold()
     known = {command.name: command for command in commands}
