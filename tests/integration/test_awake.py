@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from deskhand.cli.programs.ending import awake_while
+from deskhand.cli.staying import awake_while
 from tests.laptop import until
 
 INHIBIT = """#!/bin/sh

@@ -15,7 +15,7 @@ import pytest
 from dbus_fast import Message
 from dbus_fast.aio import MessageBus
 
-from deskhand.cli.programs.ending import Going, told_before_going, watch_power
+from deskhand.cli.staying import Going, told_before_going, watch_power
 
 LOGIN = "org.freedesktop.login1"
 MANAGER = f"{LOGIN}.Manager"

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from deskhand.agents.builtin.agent import KEY_VARIABLE
-from deskhand.cli import closing
+from deskhand.cli import staying
 from deskhand.secret import Secret
 from deskhand.store.private import Safe
 from tests.desk import Desk, make_desk
@@ -89,11 +89,11 @@ def test_a_key_of_the_environment_moves_into_the_safe_and_that_is_said_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """A provider's key; one that names no provider is held by this process alone."""
-    monkeypatch.setitem(closing.HELD, "OPENAI_API_KEY", Secret("OPENAI_API_KEY", VALUE))
-    monkeypatch.setitem(closing.HELD, KEY_VARIABLE, Secret("any", "other-canary"))
+    monkeypatch.setitem(staying.HELD, "OPENAI_API_KEY", Secret("OPENAI_API_KEY", VALUE))
+    monkeypatch.setitem(staying.HELD, KEY_VARIABLE, Secret("any", "other-canary"))
 
     for _ in range(3):
-        closing.keep_keys(tmp_path)
+        staying.keep_keys(tmp_path)
 
     assert capsys.readouterr().err.count("OPENAI_API_KEY") == 2  # what was done, and how to undo it
     assert [*Safe(tmp_path).all()] == ["OPENAI_API_KEY"]
@@ -107,7 +107,7 @@ def test_nothing_that_is_logged_begins_a_line_of_its_own() -> None:
     name = "a\r\n2026 ERROR forged\x1b[2J\u2028forged \u202e"
     record = logging.LogRecord("x", logging.ERROR, "f", 1, "asked %s", (name,), caught)
 
-    first, *rest = closing.Lines().format(record).split("\n")
+    first, *rest = staying.Lines().format(record).split("\n")
 
     assert first == "asked a"
     assert [line for line in rest if not line.startswith("  ")] == []
@@ -162,13 +162,13 @@ def test_each_claim_of_hashing_and_encryption_has_its_test() -> None:
 def test_a_program_that_stays_closes_itself(desk: Desk) -> None:
     """No core file, and for another process of the same user neither environment nor memory: hub and runner alike."""
     code = (
-        "import ctypes, resource; from deskhand.cli.closing import close_up; close_up();"
+        "import ctypes, resource; from deskhand.cli.staying import close_up; close_up();"
         "print(resource.getrlimit(resource.RLIMIT_CORE), ctypes.CDLL(None).prctl(3))"
     )
     desk.program = [sys.executable, "-c", code]
 
     done = desk.run(OPENAI_API_KEY=VALUE)
-    sources = [ROOT / "src/deskhand/cli/programs" / one for one in ("up.py", "runner.py")]
+    sources = [ROOT / "src/deskhand/cli/programs" / one for one in ("up.py", "computer.py")]
 
     assert done.out == "(0, 0) 0\n", done.err
     assert [path.read_text().count("    close_up()\n") for path in sources] == [2, 1]

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any, Final, NoReturn, Self
 
 from deskhand.cli.programs import computer
-from deskhand.cli.programs.runner import run_runner
+from deskhand.cli.programs.computer import run_runner
 from deskhand.cli.programs.up import run_hub, run_up
 from deskhand.cli.screen import speak
 from deskhand.runner.parts import Parts

@@ -33,17 +33,17 @@ def eval(  # noqa: A001 - the command is called so
     """Measure."""
     import asyncio
 
-    from deskhand.cli import minds
+    from deskhand.cli import abilities
     from deskhand.evals.evaluate import REPORT, Plan, evaluate
 
     def tell(number: int, count: int, one: Record) -> None:
         speak.note(f"{number}/{count} {one.line}", "good" if one.right else "bad")
 
     plan = Plan(tasks=tasks, runs=runs, seed=seed, place=out.absolute(), tell=tell)
-    row: Obj = minds.tried(model) if agent == "builtin" else {"name": None, "label": None}
+    row: Obj = abilities.tried(model) if agent == "builtin" else {"name": None, "label": None}
     name = f"{row['name'] or agent}{speak.label(row['label'])}"
     if row["name"]:
-        speak.note(minds.judged(row)[1])
+        speak.note(abilities.judged(row)[1])
     found = asyncio.run(evaluate(plan, name, model=row["name"], think=_think))
     lines = speak.say("eval.figures", **found.shown).splitlines()
     return speak.answer({**found.to_json(), "report": str(plan.place / REPORT)}, *lines)
@@ -52,7 +52,7 @@ def eval(  # noqa: A001 - the command is called so
 @asynccontextmanager
 async def _think(home: Path, tools: tuple[ToolInfo, ...]) -> AsyncGenerator[Agent]:
     """Hold the built-in agent as a computer with this home has it."""
-    from deskhand.cli.minds import builtin_agent
+    from deskhand.cli.abilities import builtin_agent
 
     held = builtin_agent(home, computer="eval", language="en", tools=tools, clock=SystemClock())
     async with held as (agent, _):

@@ -63,7 +63,7 @@ def runner(
     """Start a runner for a hub elsewhere, or say whom it trusts."""
     if act == "trust":
         return _trust(fingerprint, remove=remove)
-    return _stay("runner", "runner", url=url, invite=invite, name=name, as_root=as_root)
+    return _stay("computer", "runner", url=url, invite=invite, name=name, as_root=as_root)
 
 
 def _trust(name: str | None, *, remove: bool) -> int:
@@ -100,7 +100,7 @@ def _stay(module: str, program: str, **said: object) -> int:
     # Refused before anything is loaded or written; the runner asks again itself.
     if os.name == "posix" and os.geteuid() == 0 and not said.get("as_root", True):
         raise DeskhandError(Code.ROOT_REFUSED)
-    # No garbage is looked for while loading makes none (a fifth of the time; ``ending`` turns it on again),
+    # No garbage is looked for while loading makes none (a fifth of the time; ``staying`` turns it on again),
     # nor Pydantic's plugins: whatever else is installed has no business in this process.
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "1")
     gc.disable()
@@ -110,7 +110,7 @@ def _stay(module: str, program: str, **said: object) -> int:
 
 def doctor(*, no_model: bool = False) -> int:
     """Try everything."""
-    from deskhand.cli.examining import examined
+    from deskhand.cli.abilities import examined
 
     rows: list[Obj] = []
     for name, state, said in examined(asks=not no_model):
@@ -193,7 +193,7 @@ def backup(file: Path | None = None) -> int:
 def restore(file: Path, *, to: Path | None = None, yes: bool = False) -> int:
     """Go back to a backup."""
     from deskhand.cli.programs.restoring import restore as go_back
-    from deskhand.ids import Ids
+    from deskhand.clock import Ids
 
     def agreed(at: str) -> bool:
         if not yes and not speak.asks:

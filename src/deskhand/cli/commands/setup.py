@@ -122,16 +122,16 @@ def remove_secret(name: str) -> int:
 
 def list_models() -> int:
     """Show what was found."""
-    from deskhand.cli import minds
+    from deskhand.cli import abilities
 
-    found = minds.found()
-    rows: list[Obj] = [{**minds.told(one), "used": one == found.used} for one in found.offers]
+    found = abilities.found()
+    rows: list[Obj] = [{**abilities.told(one), "used": one == found.used} for one in found.offers]
     shown = [
         {**one, "sign": "→" if one["used"] else "", "is": f"{one['name']}{speak.label(one['label'])}"} for one in rows
     ]
     speak.columns(shown, "sign", "is", "source", "where")
-    speak.out(minds.standing_line(found))
-    speak.note(minds.looked_line(found))
+    speak.out(abilities.standing_line(found))
+    speak.note(abilities.looked_line(found))
     return speak.answer({"items": rows, "looked": dict(found.looked), "running": _running()})
 
 
@@ -139,7 +139,7 @@ def set_model(
     name: str, *, base_url: str | None = None, api_key_env: str | None = None, context: int | None = None
 ) -> int:
     """Choose the model."""
-    from deskhand.cli import minds
+    from deskhand.cli import abilities
 
     values = {"base_url": base_url, "api_key_env": api_key_env, "context_tokens": context}
     # The key goes where a Deskhand that runs already finds it.
@@ -148,15 +148,15 @@ def set_model(
         Safe(home()).put(api_key_env, kept)
     for key, value in {"name": None if name == "auto" else name, **values}.items():
         write_value(f"model.{key}", value)
-    found = minds.found()
+    found = abilities.found()
     used = found.used
     if not speak.json:
         if kept:
             speak.note(speak.say("model.kept", variable=api_key_env, file=SECRETS_FILE))
         works = used is not None and used.lacks is None
-        speak.note(minds.standing_line(found), "good" if works else "ask")
+        speak.note(abilities.standing_line(found), "good" if works else "ask")
         _say_live(used.name if used and works else None)
-    return speak.answer(minds.told(used) if used else {"name": None})
+    return speak.answer(abilities.told(used) if used else {"name": None})
 
 
 def _say_live(wanted: str | None) -> None:
@@ -182,10 +182,10 @@ def _running() -> Obj | None:
 
 def try_model(which: str | None = None) -> int:
     """Ask for one real tool call."""
-    from deskhand.cli import minds
+    from deskhand.cli import abilities
 
-    row = minds.tried(which)
-    state, said = minds.judged(row)
+    row = abilities.tried(which)
+    state, said = abilities.judged(row)
     speak.answer(row, said)
     return Exit.FAILED if state == "bad" else Exit.DONE
 
@@ -196,9 +196,9 @@ def install_model(what: str, *, sha256: str | None = None) -> int:
     from rich.progress import DownloadColumn, Progress
 
     from deskhand.agents.builtin.installing import install, offers
-    from deskhand.cli import minds
+    from deskhand.cli import abilities
 
-    folder, console = minds.models_folder(), Console(stderr=True, quiet=speak.quiet)
+    folder, console = abilities.models_folder(), Console(stderr=True, quiet=speak.quiet)
     with Progress(*Progress.get_default_columns(), DownloadColumn(), console=console) as shown:
         bar = shown.add_task("", visible=False)
 
@@ -208,7 +208,7 @@ def install_model(what: str, *, sha256: str | None = None) -> int:
         coming = install(what, folder, clock=SystemClock(), progress=show, sha256=sha256)
         found = asyncio.run(coming)
     offer = next(one for one in offers(folder) if one.name == f"local:{found.name}")
-    row = asdict(found) | minds.told(offer)
+    row = asdict(found) | abilities.told(offer)
     size, parameters = f"{found.size / 1e9:.2f} GB", f"{found.parameters / 1e9:.2f} B"
     told = row | {"size": size, "parameters": parameters, "label": speak.label(offer.label)}
     checked = speak.say(f"model.checked.{found.checked_by}")
@@ -222,9 +222,9 @@ def install_model(what: str, *, sha256: str | None = None) -> int:
 def remove_model(installed: str) -> int:
     """Take an installed model away."""
     from deskhand.agents.builtin.installing import remove
-    from deskhand.cli import minds
+    from deskhand.cli import abilities
 
-    remove(minds.models_folder(), installed.removeprefix("local:"))
+    remove(abilities.models_folder(), installed.removeprefix("local:"))
     return speak.done({"removed": installed}, "model.gone", name=installed)
 
 

@@ -16,10 +16,9 @@ from deskhand.cli.client import SIGNING_FILE
 from deskhand.cli.programs.computer import JOURNAL
 from deskhand.cli.programs.up import VAPID
 from deskhand.cli.screen import speak
-from deskhand.clock import Clock, stamp
+from deskhand.clock import Clock, Ids, stamp
 from deskhand.errors import Code, DeskhandError
 from deskhand.hub.credentials import LocalDevice, bearer_sha256, new_token, write_device
-from deskhand.ids import Ids
 from deskhand.ports import Credential
 from deskhand.protocol import events, objects, ops
 from deskhand.protocol.wire import Json, JsonObject

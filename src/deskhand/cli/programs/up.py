@@ -29,17 +29,15 @@ from urllib.parse import urlsplit
 
 from deskhand import __version__
 from deskhand.cli.client import Client, home
-from deskhand.cli.closing import close_up, keep_keys
-from deskhand.cli.programs.ending import told_before_going, until_told_to_end, work_until
 from deskhand.cli.screen import Exit, speak
+from deskhand.cli.staying import close_up, keep_keys, told_before_going, until_told_to_end, work_until
 from deskhand.cli.values import as_json, config_values, setting
-from deskhand.clock import SystemClock
+from deskhand.clock import Ids, SystemClock
 from deskhand.core.settings import REGISTRY, effective
 from deskhand.errors import Code, DeskhandError
 from deskhand.hub.app import Hub, Participant
 from deskhand.hub.credentials import LocalDevice, ensure_device, ensure_owner, new_token, write_claim_page
 from deskhand.hub.http import access, app
-from deskhand.ids import Ids
 from deskhand.limits import CLAIM_SECONDS
 from deskhand.notify import webpush
 from deskhand.notify.apprise import Apprise
@@ -239,10 +237,10 @@ async def run_up(*, port: int | None, said: str | None, browser: bool, name: str
     path, wanted = home(), setting("hub.reach", flag=said).value
     reach, first = reach_of(wanted), not (path / RUNNER_FILE).exists()
     if speak.asks and first:
-        beginning = import_module("deskhand.cli.programs.beginning")
-        beginning.first_run(path, name)
+        computer = import_module("deskhand.cli.programs.computer")
+        computer.first_run(path, name)
         if not wanted:
-            beginning.ask_road()
+            computer.ask_road(reach_of)
             reach = reach_of(setting("hub.reach").value)
     async with running_hub(path, port=port, reach=reach) as running:
         keep_keys(path)
@@ -304,7 +302,7 @@ class _Desk:
 
     async def use_here(self, wish: HereAsk) -> None:
         """Let a folder of this computer be used."""
-        asked, path = "deskhand.cli.programs.beginning", self._running.home
+        asked, path = "deskhand.cli.programs.computer", self._running.home
         await asyncio.to_thread(lambda: import_module(asked).use_here(path, wish))
 
     def _look(self, committed: Sequence[Committed]) -> None:
@@ -327,8 +325,8 @@ class _Desk:
         made = await running.hub.pairing.create_invite(running.owner.account, wish)
         ready = {"url": opened, "invite": made.invite, "code": made.code, "pid": os.getpid()}
         said = {"version": __version__, "name": self._name, "url": opened}
-        minds = import_module("deskhand.cli.minds")
-        lines: list[str] = [] if speak.json else await asyncio.to_thread(minds.model_lines)
+        abilities = import_module("deskhand.cli.abilities")
+        lines: list[str] = [] if speak.json else await asyncio.to_thread(abilities.model_lines)
         speak.answer(ready, speak.say("up.ready", **said), *lines)
         if not reach.url:
             speak.out(speak.say("up.no_road"))
