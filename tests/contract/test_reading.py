@@ -134,11 +134,11 @@ async def test_of_a_picture_its_facts_are_told(data: bytes, said: str) -> None:
     assert result.text.startswith(f"1: {said}")
 
 
-async def test_a_csv_says_how_it_is_divided() -> None:
-    """A model that writes a query or a script needs to know."""
+async def test_a_csv_says_in_which_encoding_it_is() -> None:
+    """A model that writes a script needs to know."""
     result = await _read("이름;금액\n김;10\n".encode("cp949"), "a.csv")
 
-    assert result.text == "[table, columns divided by semicolons]\n1: 이름;금액\n2: 김;10"
+    assert result.text == "1: 이름;금액\n2: 김;10"
     assert result.value["encoding"] == "cp949"
 
 

@@ -16,7 +16,7 @@ from deskhand.ports import CommandResult, FileChange, FolderAccess, Place, ToolR
 from deskhand.protocol.objects import FolderMode
 from deskhand.protocol.wire import Json, JsonObject
 from deskhand.testing.memory_folder import MemoryFolder
-from deskhand.tools import workbooks
+from deskhand.tools import office
 from deskhand.tools.beneath import Folder
 from deskhand.tools.registry import standard_tools
 from tests import papers
@@ -59,7 +59,7 @@ FILES: Files = {
     "a.pdf": papers.pdf("Page one"),
     "a.txt": "x\n",
     "a.csv": "n,v\na,1\nb,2\n",
-    "a.xlsx": workbooks.build([("A", [[3]])]),
+    "a.xlsx": office.build([("A", [[3]])]),
 }
 
 
@@ -361,7 +361,7 @@ async def test_text_never_becomes_a_formula(text: str, make: Make) -> None:
     await _call("write_document", sheets, folder)
     written = folder.read("x.xlsx", limit=10**6)
 
-    assert workbooks.cells(written) == {"A": [["'" + text]]}
+    assert office.cells(written) == {"A": [["'" + text]]}
     assert b"<f>" not in workbooks_parts(written)
 
 
@@ -373,7 +373,7 @@ async def test_the_same_sheets_are_the_same_bytes(make: Make) -> None:
 
     first = await _call("write_document", {**sheets, "path": "1.xlsx"}, folder)
     second = await _call("write_document", {**sheets, "path": "2.xlsx"}, folder)
-    back = workbooks.cells(folder.read("1.xlsx", limit=10**6))
+    back = office.cells(folder.read("1.xlsx", limit=10**6))
 
     assert first.value["sha256"] == second.value["sha256"]
     assert back == {"A B": [["가격", "b", "c", "d"], ["'=1", 3, None, Decimal("1234.5")]]}

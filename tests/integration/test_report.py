@@ -15,11 +15,11 @@ from deskhand.agents.commands.agent import CommandAgent
 from deskhand.ports import Done, GiveUp
 from deskhand.protocol.wishes import Shape
 from deskhand.testing.memory_folder import MemoryFolder
-from deskhand.tools import workbooks
+from deskhand.tools import office
+from deskhand.tools.office import Value
 from deskhand.tools.registry import standard_tools
 from deskhand.tools.tables import reading
 from deskhand.tools.tables.reading import Amount, Style, read, recognise, value_of
-from deskhand.tools.workbooks import Value
 from deskhand.tools.writing import documents
 from tests.driven import Driven, brief_of, checked, drive, offloaded, place_of, replays
 
@@ -41,7 +41,7 @@ async def _report(folder: MemoryFolder, line: str = "/report sales.csv") -> Driv
 
 
 def _pages(folder: MemoryFolder, name: str = "report.xlsx") -> dict[str, list[list[Value]]]:
-    return workbooks.cells(folder.files[name])
+    return office.cells(folder.files[name])
 
 
 def _until_last(row: list[Value]) -> list[Value]:
@@ -351,7 +351,7 @@ async def test_report_and_check_agree_without_sharing_code(rows: list[tuple[str,
 
 
 def _built(pages: dict[str, list[list[Value]]]) -> bytes:
-    return workbooks.build(pages.items())
+    return office.build(pages.items())
 
 
 async def test_a_figure_computed_wrongly_fails_the_check(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from deskhand.agents.commands.agent import CommandAgent
 from deskhand.ports import Done, GiveUp
 from deskhand.testing.memory_folder import MemoryFolder
-from deskhand.tools import workbooks
+from deskhand.tools import office
 from deskhand.tools.registry import standard_tools
 from deskhand.tools.tables import reading
 from deskhand.tools.tables.reading import Amount, Style
@@ -98,7 +98,7 @@ async def test_a_korean_table_is_answered_in_korean() -> None:
 
     end = _done(await _do(folder, "/table 매출.csv --by 지역 --sum 금액 --out 지역별.xlsx"))
 
-    sheet = workbooks.cells(folder.files["지역별.xlsx"])["Table"]
+    sheet = office.cells(folder.files["지역별.xlsx"])["Table"]
     assert sheet == [["지역", "행 수", "금액"], ["서울", 2, 1500], ["부산", 1, 2500]]
     assert end.summary == "지역별.xlsx: 2행, 3열. 3행에서 나온 2행을 다시 계산했고 같음"
 
@@ -330,7 +330,7 @@ async def test_tables_keep_every_cell() -> None:
         _done(await _do(folder, f"/convert o.csv {to}"))
     sheets = _done(await _do(folder, "/convert b.xlsx csv"))
 
-    exact = workbooks.cells(folder.files["o.xlsx"])["Table"]
+    exact = office.cells(folder.files["o.xlsx"])["Table"]
     assert exact[1][:3] == ["A-01", "Berlin", Decimal("1234.5")]
     assert exact[-1][0] == "Summe"
     assert json.loads(folder.files["o.json"])[1]["Betrag"] == 10.25

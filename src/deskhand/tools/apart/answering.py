@@ -35,8 +35,8 @@ from deskhand.errors import Code, DeskhandError
 from deskhand.limits import INTEGER_MAX
 from deskhand.protocol.wire import Json, JsonObject
 from deskhand.tools.builtin import about
+from deskhand.tools.office import cells
 from deskhand.tools.tables.reading import decode, delimiter_of
-from deskhand.tools.workbooks import cells
 
 if TYPE_CHECKING:
     import duckdb

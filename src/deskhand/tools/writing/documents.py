@@ -32,11 +32,11 @@ from deskhand.protocol.wire import JsonObject
 from deskhand.texts import language_of, text
 from deskhand.tools.builtin import about, ok, source
 from deskhand.tools.changing import write_once
+from deskhand.tools.office import CELLS_READ_MAX, Bold, Percent, Value, build, exact, neutral, table_rows, word
 from deskhand.tools.reading import Reader
 from deskhand.tools.tables.reading import EXACT, Column, Table, amount, is_missing, places, value_of
 from deskhand.tools.tables.reading import read as read_table
 from deskhand.tools.tables.shaping import Figures, Grid, Made, shape
-from deskhand.tools.workbooks import CELLS_READ_MAX, Bold, Percent, Value, build, exact, neutral, table_rows
 
 _DELIMITERS: Final = {",": "comma", ";": "semicolon", "\t": "tab", "|": "bar"}
 _MEASURES: Final = ("sum", "average", "minimum", "maximum")
@@ -148,12 +148,6 @@ def _text(wish: wishes.WriteDocument) -> bytes:
     return wish.content.encode("utf-8", errors="replace")
 
 
-def _word(wish: wishes.WriteDocument) -> bytes:
-    from deskhand.tools.writing.word import word
-
-    return word(wish.content)
-
-
 def _workbook(wish: wishes.WriteDocument) -> bytes:
     tables = ((one.name, *one.rows) for one in _tables(wish))
     return build(
@@ -221,7 +215,7 @@ def _json(grid: Grid) -> bytes:
 _DOCUMENTS: Final[Mapping[str, Callable[[wishes.WriteDocument], bytes]]] = {
     ".md": _text,
     ".txt": _text,
-    ".docx": _word,
+    ".docx": lambda wish: word(wish.content),
     ".xlsx": _workbook,
     ".csv": _delimited,
     ".eml": _mail,
