@@ -25,9 +25,8 @@ from deskhand.protocol.ops import Op
 from deskhand.protocol.wire import Json, JsonObject
 from deskhand.runner.attempt import Kit
 from deskhand.runner.parts import Parts
-from deskhand.runner.suggesting import Suggester
 from deskhand.runner.traffic import Inbox, OneLife, Outbox, fact, passing_over_absence
-from deskhand.runner.workspace import instructions_of
+from deskhand.runner.workspace import Suggester, instructions_of
 from deskhand.workflow.local import LocalWorkflow, together
 from deskhand.workflow.rows import AttemptKey
 
@@ -42,8 +41,6 @@ _SLEPT_SECONDS: Final = 20.0
 """A nap that ends so much too late was a sleep of the machine, or this process stood still."""
 _GOODBYE_SECONDS: Final = 1.0
 _GOING_SECONDS: Final = 20.0
-BUILT_IN: Final = "builtin"
-"""The agent that thinks with a language model."""
 
 
 class Runner:
@@ -59,8 +56,7 @@ class Runner:
         kit = Kit(parts, self._outbox.accepted)
         self._tell_of_doubt = kit.tell_of_doubt
         self.workflow = LocalWorkflow(journal=parts.journal, drive=kit.drive, slots=parts.slots)
-        heard = Suggester(parts).answer
-        self.inbox = Inbox(parts=parts, workflow=self.workflow, halted=self._tell_of_doubt, heard=heard)
+        self.inbox = Inbox(parts=parts, workflow=self.workflow, halted=kit.tell_of_doubt, heard=Suggester(parts).answer)
 
     async def run(self) -> None:
         """Work until stopped.
@@ -193,7 +189,7 @@ class Presence:
         agents, model, models = set(parts.agents), None, ()
         if parts.models is not None:
             model, models = await parts.models()
-            agents -= set() if model else {BUILT_IN}
+            agents -= set() if model else {"builtin"}  # which thinks with one
         runner = objects.Runner(
             id=parts.runner,
             name=parts.name,

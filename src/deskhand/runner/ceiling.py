@@ -26,9 +26,8 @@ from typing import Any, Final, cast
 
 from pydantic import TypeAdapter
 
-from deskhand.clock import Clock, SystemClock, stamp, unstamp
+from deskhand.clock import Clock, Ids, SystemClock, stamp, unstamp
 from deskhand.errors import Code, DeskhandError
-from deskhand.ids import Ids
 from deskhand.limits import NAME_CHARS_MAX
 from deskhand.permissions.evaluate import Policy, problem_sentence
 from deskhand.permissions.lines import parse

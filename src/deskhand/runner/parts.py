@@ -13,9 +13,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Protocol
 
-from deskhand.clock import Clock
+from deskhand.clock import Clock, Ids
 from deskhand.errors import DeskhandError
-from deskhand.ids import Ids
 from deskhand.limits import TASKS_PER_RUNNER, TEXT_CHARS_MAX, TRIES_MAX
 from deskhand.ports import Agent, FolderAccess, Link, Offload, Sandbox, Tool
 from deskhand.protocol.objects import CommandInfo, ModelInfo

@@ -22,9 +22,8 @@ from dataclasses import dataclass
 from pathlib import PurePath
 from typing import Final, Literal, TypeVar
 
-from deskhand.clock import stamp
+from deskhand.clock import Ids, stamp
 from deskhand.errors import Code, DeskhandError
-from deskhand.ids import Ids
 from deskhand.limits import TEXT_CHARS_MAX
 from deskhand.ports import Ask, Frame, Link, ToolCall
 from deskhand.protocol import events as ev

@@ -1,34 +1,48 @@
-"""The places an attempt works in: the task's folder, and where its results go.
+"""Where a task works: the places of an attempt, its folder and where its results go, and what a waiting task may mean.
 
-Opens them once and pins them; brings in the files that came with the message. It refuses a folder that is not
-granted here, and one that is no longer the directory that was granted (FS-10).
+An attempt's places are opened once and pinned, and the files that came with the message are brought in. It refuses a
+folder that is not granted here, and one that is no longer the directory that was granted (FS-10).
+
+What this computer takes a task to mean that waits for a model is suggested from the names and days of what lies where it
+may work, never from inside files. Nothing of its folders leaves it but the previews, and nothing is run.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import AsyncIterator, Generator
+import logging
+import re
+from collections.abc import AsyncIterator, Generator, Iterator
 from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from itertools import chain, count
 from pathlib import Path
 from typing import Final, cast
 
 from deskhand import limits
+from deskhand.clock import unstamp
+from deskhand.core.words.suggesting import Listed, Meaning, meanings
 from deskhand.errors import Code, DeskhandError
 from deskhand.permissions.evaluate import effective_mode
-from deskhand.ports import FolderAccess, Place
-from deskhand.protocol.objects import FolderMode
-from deskhand.protocol.tasks import Brief, FileRef, Instructions
-from deskhand.runner.ceiling import Held
+from deskhand.ports import Entry, FolderAccess, Place
+from deskhand.protocol.events import Event, TaskQueued, body_of
+from deskhand.protocol.objects import FolderMode, Trust
+from deskhand.protocol.ops import Op, TaskSuggest
+from deskhand.protocol.tasks import Brief, FileRef, Instructions, Suggestion
+from deskhand.runner.ceiling import Granted, Held
 from deskhand.runner.gate import Scope
 from deskhand.runner.parts import OpenFolder, Parts
+from deskhand.texts import text
+from deskhand.tools.reading import entries_of
 from deskhand.tools.undo.keeping import Kept
 from deskhand.workflow.rows import AttemptRow
 
 INSTRUCTIONS: Final = ("AGENTS.md", "CLAUDE.md")
 RESULTS: Final = "Deskhand"
 INCOMING: Final = "inbox"
+_log = logging.getLogger(__name__)
+_NAMES_MAX: Final = 1000
 
 
 def instructions_of(folder: FolderAccess) -> Instructions | None:
@@ -36,10 +50,10 @@ def instructions_of(folder: FolderAccess) -> Instructions | None:
     for name in INSTRUCTIONS:
         with suppress(DeskhandError):
             read = folder.read(name, limit=limits.INSTRUCTIONS_BYTES_MAX)
-            text = read.decode("utf-8", errors="replace")
-            cut = len(text) - limits.INSTRUCTIONS_CHARS_MAX
+            said = read.decode("utf-8", errors="replace")
+            cut = len(said) - limits.INSTRUCTIONS_CHARS_MAX
             marker = f"\n[… {cut} more characters]" if cut > 0 else ""
-            return Instructions(name=name, text=text[: limits.INSTRUCTIONS_CHARS_MAX] + marker)
+            return Instructions(name=name, text=said[: limits.INSTRUCTIONS_CHARS_MAX] + marker)
     return None
 
 
@@ -184,6 +198,80 @@ class Workspaces:
         return mine
 
 
+@dataclass(frozen=True, slots=True)
+class Suggester:
+    """Answers for one runner what a waiting task may mean."""
+
+    _parts: Parts
+
+    async def answer(self, event: Event) -> None:
+        """Say it, if that is what an event asks; it is not stored as heard before the hub has the answer.
+
+        Raises:
+            DeskhandError: ``hub_unreachable``.
+        """
+        asked = body_of(event) if event.kind == "task.queued" else None
+        brief = asked.brief if isinstance(asked, TaskQueued) else None
+        if brief is None:
+            return
+        found: tuple[Suggestion, ...] = ()
+        try:
+            found = await self._parts.offload(lambda: self._suggestions(brief, event.seq))
+        except Exception:  # noqa: BLE001 - a card less must not stop the orders behind it
+            _log.warning("suggesting.failed", exc_info=True)
+        # Asked again, it is the same answer, however the folder looks by then.
+        op = Op(
+            op_id=f"suggest-{event.seq}-{event.at}",
+            kind="task.suggest",
+            thread=brief.thread,
+            task=brief.task,
+            body=TaskSuggest(suggestions=found).to_json(),
+        )
+        await self._parts.link.send([op])
+
+    def _suggestions(self, brief: Brief, seq: int) -> tuple[Suggestion, ...]:
+        """Return the suggestions for the folder of the task, else for the one that its words fit best."""
+        today = unstamp(brief.created_at).astimezone().date()
+        seen: list[tuple[list[Meaning], Granted]] = []
+        for folder in self._places(brief):
+            with suppress(DeskhandError), closing(self._parts.open_folder(Path(folder.root))) as access:
+                listing = [*map(_listed, entries_of(access, ".", limit=_NAMES_MAX)[0])]
+                found = meanings(brief.text, self._parts.commands, listing, today=today)
+                seen.append((found, folder))
+        if not seen:
+            return ()
+        best, where = max(seen, key=lambda one: sum(found.fit for found in one[0]))
+        return tuple(self._shown(one, where, brief, f"{seq}-{n}") for n, one in enumerate(best, 1))
+
+    def _places(self, brief: Brief) -> Iterator[Granted]:
+        """Yield where the task may work: its folder, or for its owner's free words any that is granted to all."""
+        with suppress(DeskhandError):
+            if brief.folder:
+                granted = self._parts.ceiling.bind(brief.folder, brief)
+                yield from [granted] if granted else []
+            elif brief.trust is Trust.OWNER:
+                yield from (one for one in self._parts.ceiling.entries() if one.for_op is None)
+
+    def _shown(self, found: Meaning, where: Granted, brief: Brief, name: str) -> Suggestion:
+        """Return the card: the line, and in the words of who wrote the task what it does and where."""
+        language = "ko" if re.search("[가-힣]", brief.text) else "en"
+        command = found.command
+        summary = command.summary_ko if language == "ko" else command.summary
+        asked = [brief.mode] if brief.mode and brief.folder else []
+        mode = effective_mode([where.mode, *self._parts.journal.narrowed(where.id), *asked])
+        does = "aside" if found.does == "makes" and mode is FolderMode.READ_ONLY else found.does
+        place = f"{where.label} ({self._parts.name})"
+        said = text(f"suggestion.{does}", language=language, place=place)
+        return Suggestion(
+            id=name,
+            command=found.line,
+            preview=f"{summary} {said}".strip(),
+            not_honored=found.not_honored,
+            runner=self._parts.runner,
+            folder=where.id,
+        ).bound
+
+
 def _free(path: Path) -> bool:
     return not path.exists() or (path.is_dir() and not any(path.iterdir()))
 
@@ -202,3 +290,8 @@ async def _collect(chunks: AsyncIterator[bytes], *, most: int) -> bytes:
         if len(data) > min(most, limits.ARTIFACT_BYTES_MAX):
             raise DeskhandError(Code.TOO_LARGE)
     return bytes(data)
+
+
+def _listed(entry: Entry) -> Listed:
+    changed = datetime.fromtimestamp(entry.modified_ns / 1e9, UTC).astimezone()
+    return Listed(path=entry.path, is_folder=entry.kind == "directory", day=changed.date())

@@ -19,7 +19,7 @@ from deskhand.errors import Code, DeskhandError
 from deskhand.ports import Place, ToolResult
 from deskhand.protocol.objects import FolderMode
 from deskhand.protocol.wire import JsonObject
-from deskhand.tools import shell
+from deskhand.tools import outward
 from deskhand.tools.registry import standard_tools
 from tests.contract.sandbox.conftest import PARTIES
 from tests.contract.sandbox.parties import Bench, Party
@@ -191,7 +191,7 @@ def test_a_wall_without_a_network_of_its_own_refuses_every_host(party: Party, si
 @pytest.mark.parametrize("party", PARTIES[:1], indirect=True)
 def test_a_computer_without_python_says_so(party: Party, site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     """SH-10: where the way out cannot be built, the command does not run without it."""
-    monkeypatch.setattr(shell, "PATH_IN_BOX", "/nowhere")
+    monkeypatch.setattr(outward, "PATH_IN_BOX", "/nowhere")
 
     with pytest.raises(DeskhandError) as caught:
         party.do(running(party, site, "true"))
