@@ -11,9 +11,8 @@ from typing import Any, Self, TypeVar
 
 from sqlalchemy import Engine, Row, text
 
-from deskhand.clock import SystemClock
+from deskhand.clock import Ids, SystemClock
 from deskhand.errors import Code, DeskhandError
-from deskhand.ids import Ids
 from deskhand.ports import Agent, Command, CommandResult, FolderAccess, Link, Tool
 from deskhand.protocol.objects import FolderMode, SandboxInfo
 from deskhand.protocol.signing import Risk

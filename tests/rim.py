@@ -11,12 +11,11 @@ from typing import Any, cast
 import httpx
 from fastapi import FastAPI
 
-from deskhand.clock import SystemClock, stamp
+from deskhand.clock import Ids, SystemClock, stamp
 from deskhand.hub.app import Hub
 from deskhand.hub.credentials import LocalDevice, Pairing, admit, bearer_sha256, ensure_owner, new_token
 from deskhand.hub.http.access import PushDoor
 from deskhand.hub.http.app import create_app
-from deskhand.ids import Ids
 from deskhand.protocol.objects import Device, Role
 from deskhand.protocol.requests import InviteAsk
 from deskhand.store.blobs import FileBlobs

@@ -16,8 +16,7 @@ from typing import Any, cast
 
 import pytest
 
-from deskhand.clock import SystemClock
-from deskhand.ids import Ids
+from deskhand.clock import Ids, SystemClock
 from deskhand.protocol.objects import FolderMode
 from deskhand.runner.ceiling import grant_folder
 from tests.acceptance import running

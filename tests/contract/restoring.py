@@ -10,8 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from deskhand.cli.programs.restoring import restore
-from deskhand.clock import stamp
-from deskhand.ids import Ids
+from deskhand.clock import Ids, stamp
 from deskhand.protocol.wire import JsonObject
 from deskhand.store.backup import Made, make_backup
 from deskhand.store.blobs import FileBlobs

@@ -11,9 +11,8 @@ from typing import NoReturn, TypeVar
 
 import pytest
 
-from deskhand.clock import SystemClock
+from deskhand.clock import Ids, SystemClock
 from deskhand.errors import Code, DeskhandError
-from deskhand.ids import Ids
 from deskhand.ports import Blobs
 from deskhand.store.blobs import FileBlobs
 from deskhand.store.opening import inline

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from deskhand.clock import Ids
 from deskhand.hub.credentials import ensure_owner, local_device
-from deskhand.ids import Ids
 from deskhand.protocol.objects import FolderMode
 from deskhand.runner.ceiling import Ceiling, grant_folder
 from deskhand.store.opening import FILE, open_sqlite_store

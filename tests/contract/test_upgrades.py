@@ -14,10 +14,9 @@ from typing import Any
 
 import pytest
 
-from deskhand.clock import stamp
+from deskhand.clock import Ids, stamp
 from deskhand.core.dispatching import brief_of
 from deskhand.errors import Code, DeskhandError
-from deskhand.ids import Ids
 from deskhand.protocol.events import Event, TaskAssigned, TaskCreated
 from deskhand.store.engine import VERSIONS, open_sqlite, open_sqlite_reader, prepare_sqlite, revisions
 from deskhand.store.opening import FILE, open_sqlite_store

@@ -17,8 +17,7 @@ from typing import Any
 from alembic import command
 from sqlalchemy import Engine, event
 
-from deskhand.clock import SystemClock
-from deskhand.ids import Ids
+from deskhand.clock import Ids, SystemClock
 from deskhand.store.engine import open_sqlite, open_sqlite_reader, prepare_sqlite
 from deskhand.testing.memory_store import InlineWriter
 from deskhand.workflow.journal import Journal

@@ -6,8 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from deskhand.clock import SystemClock
-from deskhand.ids import Ids
+from deskhand.clock import Ids, SystemClock
 from deskhand.ports import Done
 from deskhand.protocol.events import SettingChanged
 from deskhand.protocol.tasks import TaskState

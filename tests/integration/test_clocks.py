@@ -11,12 +11,12 @@ from random import Random
 import pytest
 from sqlalchemy import Engine
 
+from deskhand.clock import Ids
 from deskhand.core.delivery import Announcement
 from deskhand.errors import DeskhandError
 from deskhand.hub.app import Hub
 from deskhand.hub.credentials import Pairing, Peer, admit
 from deskhand.hub.delivering import plan
-from deskhand.ids import Ids
 from deskhand.ports import Notice, PushSubscription, SendOutcome
 from deskhand.protocol.events import HUB
 from deskhand.protocol.objects import Device, Role

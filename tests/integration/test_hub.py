@@ -11,12 +11,11 @@ from typing import Any
 
 import pytest
 
-from deskhand.clock import SystemClock
+from deskhand.clock import Ids, SystemClock
 from deskhand.errors import Code, DeskhandError
 from deskhand.hub.app import Hub
 from deskhand.hub.credentials import admit
 from deskhand.hub.submitting import Surface
-from deskhand.ids import Ids
 from deskhand.limits import STREAM_BUFFER_EVENTS
 from deskhand.ports import Frame, Notice, PushSubscription, SendOutcome
 from deskhand.protocol.events import ORDER_KINDS, Event

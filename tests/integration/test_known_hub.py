@@ -19,10 +19,9 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from deskhand.clock import SystemClock
+from deskhand.clock import Ids, SystemClock
 from deskhand.errors import Code, DeskhandError
 from deskhand.hub.http.app import Bind, serving
-from deskhand.ids import Ids
 from deskhand.protocol import signing
 from deskhand.protocol.objects import Role
 from deskhand.protocol.ops import Op

@@ -11,11 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from deskhand.clock import SystemClock
+from deskhand.clock import Ids, SystemClock
 from deskhand.errors import Code, DeskhandError
 from deskhand.hub.app import Hub, Participant
 from deskhand.hub.credentials import admit
-from deskhand.ids import Ids
 from deskhand.permissions.rules import Kind
 from deskhand.ports import Done, Effect, Move, Place, ToolResult, Turn
 from deskhand.protocol.objects import Device, Role, Runner

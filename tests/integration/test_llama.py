@@ -20,9 +20,8 @@ import pytest
 from deskhand.agents.builtin.agent import BuiltInAgent, Offer, Scene
 from deskhand.agents.builtin.installing import install, offers
 from deskhand.agents.builtin.supply import Embedded
-from deskhand.clock import SystemClock
+from deskhand.clock import Ids, SystemClock
 from deskhand.errors import Code, DeskhandError
-from deskhand.ids import Ids
 from deskhand.ports import ToolCall, ToolInfo, ToolResult, Turn, Wishes
 from deskhand.protocol.objects import Origin, Trust
 from deskhand.protocol.tasks import Brief
@@ -196,7 +195,7 @@ async def test_it_ends_with_whoever_started_it_even_after_a_kill() -> None:
         "from deskhand.agents.builtin.agent import Offer\n"
         "from deskhand.agents.builtin.supply import Embedded\n"
         "from deskhand.clock import SystemClock\n"
-        "from deskhand.ids import Ids\n"
+        "from deskhand.clock import Ids\n"
         "async def main():\n"
         "    own = Embedded(Ids(SystemClock()))\n"
         "    await own.serve(Offer(name='local:tiny', context_tokens=512, file=sys.argv[1]))\n"

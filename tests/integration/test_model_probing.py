@@ -16,9 +16,8 @@ from typing_extensions import override
 
 from deskhand.agents.builtin.agent import SERVERS, Findings, Wanted
 from deskhand.agents.builtin.supply import Embedded, Supply, look
-from deskhand.clock import SystemClock
+from deskhand.clock import Ids, SystemClock
 from deskhand.errors import Code, DeskhandError
-from deskhand.ids import Ids
 from deskhand.protocol.objects import Origin, Trust
 from deskhand.protocol.tasks import Brief
 from deskhand.secret import Secret

@@ -12,11 +12,11 @@ from typing import Any, cast
 import pytest
 from sqlalchemy import Engine
 
+from deskhand.clock import Ids
 from deskhand.core.delivery import Announcement
 from deskhand.hub.app import Hub
 from deskhand.hub.credentials import admit
 from deskhand.hub.delivering import plan
-from deskhand.ids import Ids
 from deskhand.ports import Notice, PushSubscription, SendOutcome
 from deskhand.protocol.events import HUB, ORDER_KINDS
 from deskhand.protocol.objects import Delivery, Device, Role

@@ -15,10 +15,10 @@ from random import Random
 import pytest
 from sqlalchemy import Engine
 
+from deskhand.clock import Ids
 from deskhand.core.drafting import Draft
 from deskhand.hub.app import Hub
 from deskhand.hub.http.app import all_acknowledged
-from deskhand.ids import Ids
 from deskhand.limits import HEARTBEAT_SECONDS
 from deskhand.ports import Frame
 from deskhand.protocol.events import HUB, SettingChanged

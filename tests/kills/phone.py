@@ -16,9 +16,8 @@ from typing import Any, Final, cast
 
 import httpx
 
-from deskhand.clock import SystemClock
+from deskhand.clock import Ids, SystemClock
 from deskhand.errors import DeskhandError
-from deskhand.ids import Ids
 from deskhand.protocol.events import Event
 from deskhand.protocol.ops import Op, OpResult
 from deskhand.protocol.wire import Json, JsonObject

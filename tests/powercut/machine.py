@@ -21,8 +21,8 @@ from typing import Final
 import pytest
 from sqlalchemy import Connection, Engine
 
+from deskhand.clock import Ids
 from deskhand.errors import DeskhandError
-from deskhand.ids import Ids
 from deskhand.ports import ToolCall, Wishes
 from deskhand.protocol.events import Event, TaskAssigned
 from deskhand.protocol.objects import Origin, Trust

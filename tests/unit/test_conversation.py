@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from deskhand.clock import SystemClock
+from deskhand.clock import Ids, SystemClock
 from deskhand.core import conversation
 from deskhand.core.delivery import announcement, next_try_seconds
 from deskhand.core.dispatching import context_of
 from deskhand.core.drafting import Wish
 from deskhand.core.settings import REGISTRY, checked, effective
 from deskhand.errors import Code, DeskhandError
-from deskhand.ids import Ids
 from deskhand.limits import CONTEXT_CHARS_MAX, CONTEXT_MESSAGES_MAX, DELIVERY_TRIES_MAX, LEASE_SECONDS
 from deskhand.protocol import events as ev
 from deskhand.protocol.objects import Role

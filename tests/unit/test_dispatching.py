@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from deskhand.clock import SystemClock
+from deskhand.clock import Ids, SystemClock
 from deskhand.core import conversation, lifecycle
 from deskhand.core.dispatching import Round
 from deskhand.core.drafting import Draft, Wish
-from deskhand.ids import Ids
 from deskhand.protocol import events as ev
 from deskhand.protocol.events import ORDER_KINDS
 from deskhand.protocol.objects import Folder, FolderMode, Role, Runner

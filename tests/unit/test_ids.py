@@ -7,8 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 from typing_extensions import override
 
-from deskhand.clock import SystemClock, stamp, unstamp
-from deskhand.ids import Ids
+from deskhand.clock import Ids, SystemClock, stamp, unstamp
 
 
 class _JumpingClock(SystemClock):

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from deskhand.clock import SystemClock
+from deskhand.clock import Ids, SystemClock
 from deskhand.core import conversation, lifecycle
 from deskhand.core.dispatching import Round
 from deskhand.core.drafting import Draft, Wish
 from deskhand.errors import Code, DeskhandError
-from deskhand.ids import Ids
 from deskhand.protocol import events as ev
 from deskhand.protocol.objects import Folder, FolderMode, Role, Runner
 from deskhand.protocol.ops import ApprovalDecide, EventAppend, MessagePost, Principal, TaskAccept

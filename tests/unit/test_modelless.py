@@ -10,12 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deskhand.clock import SystemClock
+from deskhand.clock import Ids, SystemClock
 from deskhand.core import conversation, dispatching, lifecycle
 from deskhand.core.dispatching import Round
 from deskhand.core.drafting import Draft, Wish
 from deskhand.errors import Code, DeskhandError
-from deskhand.ids import Ids
 from deskhand.protocol import events as ev
 from deskhand.protocol.events import ORDER_KINDS, body_of
 from deskhand.protocol.objects import Folder, FolderMode, Role, Runner

@@ -6,13 +6,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deskhand.clock import SystemClock
+from deskhand.clock import Ids, SystemClock
 from deskhand.core import conversation, lifecycle
 from deskhand.core.dispatching import Round
 from deskhand.core.drafting import Draft, Wish
 from deskhand.core.lifecycle import handed_on
 from deskhand.errors import Code, DeskhandError
-from deskhand.ids import Ids
 from deskhand.protocol import events as ev
 from deskhand.protocol.events import ORDER_KINDS
 from deskhand.protocol.objects import Folder, FolderMode, Origin, Role, Runner, Trust, narrower

@@ -17,9 +17,8 @@ from typing import Final, cast
 from urllib.parse import quote, urlencode, urlsplit
 
 from deskhand.cli.screen import Obj, Refusal, speak
-from deskhand.clock import SystemClock
+from deskhand.clock import Ids, SystemClock
 from deskhand.errors import Code, DeskhandError
-from deskhand.ids import Ids
 from deskhand.limits import PROTOCOL
 from deskhand.store.private import OWNER_FILE, RUNNER_FILE, read_private, write_private
 

@@ -14,9 +14,9 @@ from dataclasses import KW_ONLY, dataclass, field
 from heapq import heapify, heappop, heappush
 from typing import Any
 
+from deskhand.clock import Ids
 from deskhand.core.drafting import Decision, Draft, Facts, Wish, draft, known, said_about
 from deskhand.errors import Code, DeskhandError
-from deskhand.ids import Ids
 from deskhand.limits import CONTEXT_CHARS_MAX, CONTEXT_ITEM_CHARS_MAX, CONTEXT_MESSAGES_MAX, TASKS_OPEN_MAX
 from deskhand.protocol import events as ev
 from deskhand.protocol.objects import Folder, FolderMode, Role, Runner, Trust

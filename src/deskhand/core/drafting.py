@@ -9,9 +9,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol, TypeVar
 
+from deskhand.clock import Ids
 from deskhand.core.settings import effective
 from deskhand.errors import Code, DeskhandError
-from deskhand.ids import Ids
 from deskhand.protocol.events import HUB, Body
 from deskhand.protocol.objects import Setting
 from deskhand.protocol.ops import Principal

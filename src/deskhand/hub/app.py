@@ -21,14 +21,13 @@ from datetime import timedelta
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from deskhand import limits
-from deskhand.clock import Clock, stamp, unstamp
+from deskhand.clock import Clock, Ids, stamp, unstamp
 from deskhand.errors import Code, DeskhandError
 from deskhand.hub.credentials import Pairing, Throttle
 from deskhand.hub.delivering import Courier, Roads
 from deskhand.hub.presence import Attendance
 from deskhand.hub.submitting import Submitter, dispatch
 from deskhand.hub.timing import Alarm, Sweeper
-from deskhand.ids import Ids
 from deskhand.ports import Blobs, Frame, Notifier, Page
 from deskhand.protocol import objects, wire
 from deskhand.protocol.objects import LinkState, Role, Upload

@@ -23,9 +23,8 @@ from datetime import timedelta
 from pathlib import Path
 
 from deskhand import limits
-from deskhand.clock import Clock, stamp, unstamp
+from deskhand.clock import Clock, Ids, stamp, unstamp
 from deskhand.errors import Code, DeskhandError
-from deskhand.ids import Ids
 from deskhand.ports import Credential, Draft, Invite, Joining
 from deskhand.protocol import events, objects
 from deskhand.protocol import requests as wire

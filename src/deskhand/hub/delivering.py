@@ -18,13 +18,12 @@ from typing import Any
 from typing_extensions import override
 
 from deskhand import limits, ports
-from deskhand.clock import stamp
+from deskhand.clock import Ids, stamp
 from deskhand.core import delivery as core
 from deskhand.core.drafting import setting_of
 from deskhand.core.settings import effective
 from deskhand.hub.streaming import Listener
 from deskhand.hub.timing import IDLE_SECONDS, Rounds
-from deskhand.ids import Ids
 from deskhand.protocol.events import KIND_OF, ApprovalRequested, QuestionAsked, TaskFinished
 from deskhand.protocol.objects import Delivery, Device, Presence, Role, Runner, Setting, Thread
 from deskhand.protocol.tasks import Approval, Question, Task

@@ -11,12 +11,12 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, cast
 
+from deskhand.clock import Ids
 from deskhand.core import conversation, delivery, dispatching, lifecycle, settings
 from deskhand.core.drafting import EVERY_RUNNER, Decision, Draft, Wish, known, setting_of
 from deskhand.errors import Code, DeskhandError
 from deskhand.hub.credentials import Throttle
 from deskhand.hub.delivering import Roads, plan
-from deskhand.ids import Ids
 from deskhand.limits import CONTEXT_MESSAGES_MAX
 from deskhand.permissions.evaluate import problem_sentence
 from deskhand.permissions.lines import parse

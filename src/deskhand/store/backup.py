@@ -34,11 +34,10 @@ from typing import IO, Any, BinaryIO, Final, cast
 from sqlalchemy import Connection, Engine, Row, delete, insert, select, update
 
 from deskhand import __version__
-from deskhand.clock import Clock, stamp
+from deskhand.clock import Clock, Ids, stamp
 from deskhand.core.drafting import Wish
 from deskhand.core.lifecycle import after_restore
 from deskhand.errors import Code, DeskhandError
-from deskhand.ids import Ids
 from deskhand.ports import Credential
 from deskhand.protocol import events, objects, ops
 from deskhand.protocol.tasks import Artifact

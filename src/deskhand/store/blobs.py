@@ -17,8 +17,8 @@ from functools import partial
 from pathlib import Path
 from typing import BinaryIO, TypeVar
 
+from deskhand.clock import Ids
 from deskhand.errors import Code, DeskhandError
-from deskhand.ids import Ids
 from deskhand.ports import Offload
 from deskhand.store import engine, private
 

@@ -14,10 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from deskhand.clock import SystemClock
+from deskhand.clock import Ids, SystemClock
 from deskhand.hub.app import Hub, Participant
 from deskhand.hub.credentials import admit
-from deskhand.ids import Ids
 from deskhand.ports import Agent, Sandbox, Tool
 from deskhand.protocol.objects import CommandInfo, Device, Role
 from deskhand.protocol.ops import Op, OpResult, Principal

@@ -10,11 +10,11 @@ import hashlib
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 
+from deskhand.clock import Ids
 from deskhand.core import conversation, lifecycle
 from deskhand.core.dispatching import brief_of
 from deskhand.core.drafting import Decision, Draft, Wish
 from deskhand.errors import Code, DeskhandError
-from deskhand.ids import Ids
 from deskhand.ports import Frame
 from deskhand.protocol import events as ev
 from deskhand.protocol import ops

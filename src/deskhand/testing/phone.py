@@ -12,9 +12,8 @@ from typing import Any, Self, cast
 
 import httpx
 
-from deskhand.clock import SystemClock
+from deskhand.clock import Ids, SystemClock
 from deskhand.errors import Code, DeskhandError
-from deskhand.ids import Ids
 from deskhand.limits import PROTOCOL
 from deskhand.protocol.events import Event
 from deskhand.protocol.objects import Delivery

@@ -19,8 +19,8 @@ from typing import Any, Final, TypeVar
 
 from sqlalchemy import Connection, CursorResult, Engine, Row, inspect, text
 
+from deskhand.clock import Ids
 from deskhand.errors import Code, DeskhandError
-from deskhand.ids import Ids
 from deskhand.limits import OPS_PER_BATCH_MAX, PROTOCOL
 from deskhand.protocol import events as ev
 from deskhand.protocol.objects import FolderMode

@@ -30,9 +30,8 @@ from types import MappingProxyType
 from typing import Any, Final
 
 from deskhand.agents.builtin.agent import PROVIDERS, SERVERS, Findings, Offer, Wanted
-from deskhand.clock import Clock
+from deskhand.clock import Clock, Ids
 from deskhand.errors import Code, DeskhandError
-from deskhand.ids import Ids
 from deskhand.protocol.objects import ModelInfo
 from deskhand.protocol.tasks import Brief
 from deskhand.secret import Secret

@@ -26,8 +26,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from typing_extensions import override
 
 from deskhand import limits
+from deskhand.clock import Ids
 from deskhand.errors import Code, DeskhandError
-from deskhand.ids import Ids
 from deskhand.limits import PROTOCOL, PROTOCOL_OLDEST, STALL_SECONDS_MAX
 from deskhand.ports import W
 from deskhand.protocol.ops import failure_of

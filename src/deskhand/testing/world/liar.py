@@ -12,8 +12,8 @@ from contextlib import suppress
 from random import Random
 from typing import Any, Final
 
+from deskhand.clock import Ids
 from deskhand.errors import DeskhandError
-from deskhand.ids import Ids
 from deskhand.ports import Draft
 from deskhand.protocol import events as ev
 from deskhand.protocol import signing

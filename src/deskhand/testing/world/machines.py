@@ -15,7 +15,7 @@ from typing import Any
 
 from sqlalchemy import Dialect, Engine
 
-from deskhand.ids import Ids
+from deskhand.clock import Ids
 from deskhand.store.engine import open_memory
 from deskhand.testing.memory_store import Crash
 from deskhand.testing.world.loop import Process, SimClock, VirtualLoop

@@ -13,9 +13,9 @@ from typing import Final, cast
 
 from typing_extensions import override
 
+from deskhand.clock import Ids
 from deskhand.core.folding import COLLECTIONS
 from deskhand.errors import Code, DeskhandError
-from deskhand.ids import Ids
 from deskhand.limits import OPS_PER_BATCH_MAX
 from deskhand.ports import Frame
 from deskhand.protocol.ops import Op, OpResult
