@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from deskhand.cli.staying import awake_while
+from deskhand.cli.staying import beside, keep_awake
 from tests.laptop import until
 
 INHIBIT = """#!/bin/sh
@@ -47,7 +47,7 @@ def inhibitor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Inhibitor:
 async def test_it_is_kept_awake_only_while_it_works(inhibitor: Inhibitor) -> None:
     """G-03: held while there is work, let go when there is none, and held again with the next."""
     working = False
-    async with awake_while(lambda: working):
+    async with beside(keep_awake(lambda: working)):
         assert not inhibitor.holds()
         working = True
         await until(inhibitor.holds)
@@ -59,7 +59,7 @@ async def test_it_is_kept_awake_only_while_it_works(inhibitor: Inhibitor) -> Non
 
 async def test_it_may_sleep_once_the_program_has_ended(inhibitor: Inhibitor) -> None:
     """However it ends: what holds the machine awake ends with our end of a pipe."""
-    async with awake_while(lambda: True):
+    async with beside(keep_awake(lambda: True)):
         await until(inhibitor.holds)
 
     await until(lambda: not inhibitor.holds())
@@ -71,7 +71,7 @@ async def test_a_system_that_refuses_is_asked_once(inhibitor: Inhibitor, caplog:
     program = inhibitor.log.with_name("systemd-inhibit")
     program.write_text(f"#!/bin/sh\necho asked >> {inhibitor.log}\nexit 1\n")
 
-    async with awake_while(lambda: True):
+    async with beside(keep_awake(lambda: True)):
         await until(lambda: "power.may_sleep" in caplog.text)
 
     assert inhibitor.asked() == 1

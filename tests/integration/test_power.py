@@ -15,7 +15,7 @@ import pytest
 from dbus_fast import Message
 from dbus_fast.aio import MessageBus
 
-from deskhand.cli.staying import Going, told_before_going, watch_power
+from deskhand.cli.staying import Going, beside, watch_power
 
 LOGIN = "org.freedesktop.login1"
 MANAGER = f"{LOGIN}.Manager"
@@ -95,7 +95,7 @@ async def test_everybody_is_told_before_the_machine_goes_and_it_waits_for_that(
     async def tell(going: Going) -> None:
         told.append(going)
 
-    async with asyncio.timeout(15), login_service(tmp_path) as login, told_before_going(tell):
+    async with asyncio.timeout(15), login_service(tmp_path) as login, beside(watch_power(tell)):
         first = await login.held.get()
         await login.announce(member, begins=True)
         freed = await let_go(first)
@@ -120,6 +120,6 @@ async def test_a_machine_that_announces_nothing_is_no_reason_to_stop(
         told.append(going)
 
     async with asyncio.timeout(10):
-        await watch_power((tell,))
+        await watch_power(tell)
 
     assert told == []

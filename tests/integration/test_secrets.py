@@ -171,5 +171,5 @@ def test_a_program_that_stays_closes_itself(desk: Desk) -> None:
     sources = [ROOT / "src/deskhand/cli/programs" / one for one in ("up.py", "computer.py")]
 
     assert done.out == "(0, 0) 0\n", done.err
-    assert [path.read_text().count("    close_up()\n") for path in sources] == [2, 1]
+    assert [path.read_text().count("close_up()\n") for path in sources] == [2, 1]
     assert os.environ.get("OPENAI_API_KEY") != VALUE

@@ -20,7 +20,7 @@ import shutil
 import signal
 from asyncio.subprocess import PIPE
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import asynccontextmanager
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -124,16 +124,6 @@ async def work_until(
         ending.cancel()
 
 
-def told_before_going(*tell: Tell) -> AbstractAsyncContextManager[None]:
-    """Have everybody told before this machine sleeps or is switched off, until the block ends."""
-    return beside(watch_power(tell))
-
-
-def awake_while(works: Callable[[], bool]) -> AbstractAsyncContextManager[None]:
-    """Keep this machine from falling asleep while there is work, until the block ends."""
-    return beside(_keep_awake(works))
-
-
 @asynccontextmanager
 async def beside(work: Coroutine[None, None, None]) -> AsyncGenerator[None]:
     """Do something for as long as the block lasts."""
@@ -145,8 +135,11 @@ async def beside(work: Coroutine[None, None, None]) -> AsyncGenerator[None]:
         await asyncio.gather(doing, return_exceptions=True)
 
 
-async def _keep_awake(works: Callable[[], bool]) -> None:
-    """Hold systemd's inhibitor through a child that ends with its input, and so with us, however we end."""
+async def keep_awake(works: Callable[[], bool]) -> None:
+    """Keep this machine from falling asleep while there is work.
+
+    It holds systemd's inhibitor through a child that ends with its input, and so with us, however we end.
+    """
     clock, program = SystemClock(), shutil.which("systemd-inhibit")
     while program:
         await clock.sleep(_LOOK_SECONDS)
@@ -162,8 +155,8 @@ async def _keep_awake(works: Callable[[], bool]) -> None:
     _log.warning("power.may_sleep")
 
 
-async def watch_power(tell: tuple[Tell, ...]) -> None:
-    """Tell until cancelled; end at once where nothing is ever announced."""
+async def watch_power(*tell: Tell) -> None:
+    """Tell before this machine sleeps or is switched off, until cancelled; end at once where nothing is ever announced."""
     if find_spec("dbus_fast") is None:
         return
     try:

@@ -24,18 +24,10 @@ from platformdirs import user_documents_path
 
 from deskhand import __version__
 from deskhand.agents.commands.agent import CommandAgent
+from deskhand.cli import staying
 from deskhand.cli.abilities import builtin_agent
 from deskhand.cli.client import Client, home
 from deskhand.cli.screen import Exit, speak
-from deskhand.cli.staying import (
-    awake_while,
-    beside,
-    close_up,
-    keep_keys,
-    told_before_going,
-    until_told_to_end,
-    work_until,
-)
 from deskhand.cli.values import parsed, setting, write_value
 from deskhand.clock import Clock, Ids, SystemClock
 from deskhand.egress.broker import EGRESS, Broker
@@ -191,8 +183,8 @@ async def open_runner(
         def works() -> bool:
             return bool(runner.workflow.under_way) and setting("runner.keep_awake").value is True
 
-        await held.enter_async_context(beside(warm()))
-        await held.enter_async_context(awake_while(works))
+        await held.enter_async_context(staying.beside(warm()))
+        await held.enter_async_context(staying.beside(staying.keep_awake(works)))
         yield runner
 
 
@@ -240,9 +232,9 @@ async def run_runner(*, url: str | None, invite: str | None, name: str | None, a
     """
     from deskhand.runner.http_link import HttpLink, Pinned
 
-    close_up()
+    staying.close_up()
     with closing(open_home(home())) as held:
-        keep_keys(held.path)
+        staying.keep_keys(held.path)
         known = local_device(held.path / RUNNER_FILE)
         kept = taken(INVITE_VARIABLE)
         said = sys.stdin.readline().strip() if invite == "-" else invite
@@ -258,8 +250,8 @@ async def run_runner(*, url: str | None, invite: str | None, name: str | None, a
         async with running as runner:
             ready = {"runner": known.device, "url": address, "pid": os.getpid()}
             speak.answer(ready, speak.say("runner.ready", name=called, url=address))
-            async with told_before_going(runner.going):
-                await work_until(runner.run(), until_told_to_end(), stop=runner.stop)
+            async with staying.beside(staying.watch_power(runner.going)):
+                await staying.work_until(runner.run(), staying.until_told_to_end(), stop=runner.stop)
     return Exit.DONE
 
 

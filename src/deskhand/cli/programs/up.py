@@ -30,7 +30,7 @@ from urllib.parse import urlsplit
 from deskhand import __version__
 from deskhand.cli.client import Client, home
 from deskhand.cli.screen import Exit, speak
-from deskhand.cli.staying import close_up, keep_keys, told_before_going, until_told_to_end, work_until
+from deskhand.cli.staying import beside, close_up, keep_keys, until_told_to_end, watch_power, work_until
 from deskhand.cli.values import as_json, config_values, setting
 from deskhand.clock import Ids, SystemClock
 from deskhand.core.settings import REGISTRY, effective
@@ -221,7 +221,7 @@ async def run_hub(*, port: int | None, said: str | None) -> int:
         line = speak.say("hub.runner", url=url, invite=runner)
         speak.answer({**ready, "code": page.code}, speak.say("hub.ready", url=url), line)
         speak.invitation(url, page.invite, page.code, drawn=True)
-        async with told_before_going(running.hub.going):
+        async with beside(watch_power(running.hub.going)):
             await until_told_to_end()
     return Exit.DONE
 
@@ -281,7 +281,7 @@ class _Desk:
             link, language = Participant(running.hub, principal), setting("language").value
             async with (
                 make.open_runner(running.home, link, language=language, **how) as runner,
-                told_before_going(runner.going, running.hub.going),
+                beside(watch_power(runner.going, running.hub.going)),
             ):
                 await work_until(runner.run(), self.stopped.wait(), stop=runner.stop)
         except DeskhandError as error:
