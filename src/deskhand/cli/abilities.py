@@ -235,6 +235,7 @@ async def _tried(name: str) -> Obj:
 
 def examined(*, asks: bool) -> Generator[tuple[str, str, str]]:
     """Yield a name, good, ask or bad, and a sentence with the cure, of each thing that was tried."""
+    home().mkdir(mode=0o700, parents=True, exist_ok=True)
     first = {"hub": _hub, "runner": _runner, "trust": _trust, "sandbox": _sandbox, "secrets": _secrets}
     for name, tries in {**first, "model": partial(_model, asks=asks)}.items():
         try:
