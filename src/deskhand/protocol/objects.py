@@ -36,7 +36,7 @@ class Origin(Wire):
 
 
 class Role(StrEnum):
-    """What a principal may do; the table is in ``ops``."""
+    """What a principal may do; the table is in ``authority``."""
 
     OWNER = "owner"
     MEMBER = "member"
