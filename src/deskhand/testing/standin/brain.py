@@ -14,8 +14,7 @@ from datetime import date, timedelta
 from typing import Final
 
 from deskhand.core.dates import date_in
-from deskhand.core.words.cues import Cue, scan
-from deskhand.core.words.notes import Quote, show
+from deskhand.core.words.notes import Cue, Quote, scan, show
 from deskhand.protocol.wire import Json, JsonObject
 from deskhand.testing.standin.figures import report_of
 from deskhand.texts import table
