@@ -52,7 +52,6 @@ from deskhand.tools.undo.keeping import CHECKPOINTS, Checkpoints
 from deskhand.workflow.journal import Journal
 
 JOURNAL = "journal.sqlite3"
-INVITE_VARIABLE: Final = "DESKHAND_INVITE"
 _SKEW_SECONDS_MAX: Final = 600
 _ASK_SECONDS: Final = 1.0
 _USUAL = "~/Documents/Work"
@@ -236,7 +235,7 @@ async def run_runner(*, url: str | None, invite: str | None, name: str | None, a
     with closing(open_home(home())) as held:
         staying.keep_keys(held.path)
         known = local_device(held.path / RUNNER_FILE)
-        kept = taken(INVITE_VARIABLE)
+        kept = taken("DESKHAND_INVITE")
         said = sys.stdin.readline().strip() if invite == "-" else invite
         said = said or (kept.reveal() if kept else None)
         if known is None or said is not None:
