@@ -78,6 +78,7 @@ def test_a_computer_keeps_to_the_hub_that_invited_it(tmp_path: Path) -> None:
 
         other = first_line(begun(make_desk(tmp_path / "other").spawn("hub", "--port", "0", "--json")))
         moved = begun(there.spawn("runner", "--url", str(other["url"]), "--json", *there.as_root()))
+        assert moved.stdout is not None
         said = next(error for line in iter(moved.stdout.readline, "") if (error := json.loads(line).get("error")))
         kept = json.loads((there.home / "runner.json").read_text())
         (there.home / "runner.json").write_text(json.dumps({**kept, "url": other["url"]}))

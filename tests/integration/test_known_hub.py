@@ -45,7 +45,7 @@ def proof(pem: str, nonce: str) -> bytes:
 
 async def closed(link: HttpLink) -> None:
     """Have a link end with the test: in a computer it ends with the process."""
-    await link._client.aclose()  # pyright: ignore[reportPrivateUsage] - nobody else ends it
+    await link._client.aclose()  # nobody else ends it
 
 
 @dataclass(slots=True)

@@ -92,7 +92,7 @@ const RULES: Rules = {
     settings: (_, event, body) =>
       but<Collections["settings"]>(
         { id: body.name, changed_at: event.at, changed_by: event.actor },
-        { value: body.value as Collections["settings"]["value"] },
+        { value: body.value },
       ),
   },
   "thread.created": {
