@@ -66,10 +66,10 @@ async def broken(self, arguments, place): raise OSError('the disk is gone')
 builtin.BuiltIn.call = broken
 """
 IDLE_COURIER = """
-import deskhand.hub.timing as timing
+import deskhand.hub.delivering as delivering
 import deskhand.testing.demo.agent_act as act
 async def never(self): return None
-timing.Courier.run = never
+delivering.Courier.run = never
 act.WORK_SECONDS = 8
 """
 NO_RECOVERY = """

@@ -63,6 +63,7 @@ async def test_words_wait_are_taken_back_sent_and_picked_up_each_with_a_time(at:
     await expect(talk(page).get_by_text("/actions never")).to_have_count(0)
     await field.fill("/actions notes/")
     await page.get_by_role("button", name="Send", exact=True).click()
+    await expect(talk(page).get_by_text("Waiting on this device")).to_be_visible()
     await page.reload()
     await expect(talk(page).get_by_text("Waiting on this device")).to_be_visible()
     await picture(page, "ticks-waiting")

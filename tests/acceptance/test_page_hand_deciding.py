@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator
 
 import pytest
 import pytest_asyncio
-from playwright.async_api import Page, expect
+from playwright.async_api import Page, Request, expect
 
 from tests.acceptance.hand import Hands, hands, left, picture, tell
 from tests.acceptance.test_page import AXE, DRAWN, faults, talk
@@ -209,8 +209,8 @@ async def test_every_kind_of_result_can_be_looked_at_saved_and_shared(at: Hands)
 async def test_a_web_page_of_an_agent_can_do_nothing_here(at: Hands) -> None:
     """UP-04: no script, no picture or address from elsewhere, no way out of its frame; its words are there to read."""
     page = await at.device()
-    asked: list[str] = []
-    page.on("request", lambda request: asked.append(request.url))
+    asked: list[Request] = []
+    page.on("request", lambda request: asked.append(request))  # noqa: PLW0108 - what is bound must be a function
     await _results(page)
     await talk(page).get_by_role("button", name=re.compile("report.html")).click()
     sheet = page.get_by_role("dialog", name="report.html")
@@ -224,7 +224,9 @@ async def test_a_web_page_of_an_agent_can_do_nothing_here(at: Hands) -> None:
 
     assert await page.evaluate("window.hacked") is None
     assert page.url.startswith(at.here.url)
-    assert [url for url in asked if "evil.example" in url and not url.startswith("chrome-error")] == []
+    # The browser tells of what our policy stopped, too: it never left.
+    outside = [one for one in asked if "evil.example" in one.url]
+    assert [(one.url, one.failure) for one in outside if one.failure != "csp"] == []
     assert len(page.context.pages) == 1
     await left(page.context)
 
