@@ -62,6 +62,7 @@ class Hand(Thinker):
     late: set[str] = field(default_factory=set[str])
     """First words of tasks that it does not pick up yet."""
     standing: str = "up"
+    saying: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     @override
     async def advertise(self) -> None:
@@ -159,14 +160,16 @@ class Hand(Thinker):
 
     async def note(self, state: str) -> None:
         """Say how the computer itself stands."""
-        self.standing = state
-        await self.op("presence.note", {"state": state})
+        async with self.saying:  # a beat under way may not be heard after it
+            self.standing = state
+            await self.op("presence.note", {"state": state})
 
     async def beat(self) -> None:
         """Be heard until cancelled: who is silent for long is taken to be asleep."""
         while True:
             await self.rim.hub.clock.sleep(5)
-            await self.op("presence.note", {"state": self.standing})
+            async with self.saying:
+                await self.op("presence.note", {"state": self.standing})
 
 
 TYPES = {
