@@ -118,11 +118,13 @@ class House:
         return [(one.fate, one.reason, one.occasion) for one in await self.ledger()]
 
     @asynccontextmanager
-    async def looks(self, who: Principal, thread: str | None = None) -> AsyncGenerator[None]:
-        """Somebody has a visible page before them."""
+    async def looks(
+        self, who: Principal, thread: str | None = None, *, takes: Callable[[], bool] | None = None
+    ) -> AsyncGenerator[None]:
+        """Somebody has a visible page before them, whose system says whether it took all that was sent."""
 
         async def look() -> None:
-            async with aclosing(self.hub.stream(who, after=0, live=thread, screen=True)) as frames:
+            async with aclosing(self.hub.stream(who, after=0, live=thread, screen=True, acknowledged=takes)) as frames:
                 async for _ in frames:
                     pass
 

@@ -221,7 +221,7 @@ async def test_a_screen_with_the_very_conversation_keeps_the_phones_still(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """R6: suppressed on the hub before it is sent, with the reason in the ledger on the page."""
-    # This machine may be slow to show it; no multiple of the heartbeat, whose byte is on its way at that moment.
+    # This machine may be slow to show it.
     monkeypatch.setattr(delivery, "SEEN_SECONDS", 20)
     async with town(tmp_path) as here:
         one, other = await here.phone(), await here.phone()

@@ -32,6 +32,46 @@ def test_a_screen_that_showed_it_keeps_the_phone_still() -> None:
     in_virtual_time(story)
 
 
+def test_a_screen_to_which_something_is_on_its_way_is_looked_at() -> None:
+    """R6: the news itself, or a heartbeat, is under way to it at that moment; a little later it is there."""
+
+    async def story(house: House) -> None:
+        async with house.laptop():
+            task, thread = await house.task()
+            short, _ = await house.task()
+            ended: list[float] = []
+            async with house.looks(DESK, thread, takes=lambda: house.clock.elapsed() > ended[-1] + 1):
+                ended.append(house.clock.elapsed())
+                await house.end(task)
+                await house.clock.sleep(2)
+                await house.op(DESK, "read.mark", {"seq": 10_000}, thread=thread)
+                await house.clock.sleep(10)
+            async with house.looks(PHONE, takes=lambda: house.clock.elapsed() > ended[-1] + 1):
+                ended.append(house.clock.elapsed())
+                await house.end(short, state="completed")
+                await house.clock.sleep(10)
+
+        assert [reason for _, reason, _ in await house.fates()] == ["on_screen", "short"]
+        assert house.push.tried == []
+
+    in_virtual_time(story)
+
+
+def test_a_phone_that_lost_its_network_is_told() -> None:
+    """R6: its page seems to be there and takes nothing: after a moment the short task is told as well."""
+
+    async def story(house: House) -> None:
+        async with house.laptop():
+            task, _ = await house.task()
+            async with house.looks(PHONE, takes=lambda: False):
+                await house.end(task, state="completed")
+                await house.clock.sleep(10)
+
+        assert await house.fates() == [("accepted", None, "")]
+
+    in_virtual_time(story)
+
+
 @pytest.mark.parametrize("where", ["another conversation", "frozen", "a guest"])
 def test_no_other_screen_keeps_the_phone_still(where: str) -> None:
     """R6: not an app open elsewhere, not one that does not say it showed it, not another person's."""

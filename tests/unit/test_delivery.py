@@ -76,7 +76,7 @@ def test_nothing_stands_in_the_way_of_most(kind: str) -> None:
         ("needs_you", {"read": True, "screen": True}, "on_screen"),
         ("finished", {"read": True}, "read"),
         ("failed", {"read": True}, "read"),
-        ("finished", {"app": True, "ran_seconds": 60}, "short"),
+        ("finished", {"app": True, "taken": True, "ran_seconds": 60}, "short"),
     ],
 )
 def test_what_is_kept_back_says_why(kind: str, how: dict[str, Any], reason: str) -> None:
@@ -92,7 +92,8 @@ def test_what_is_kept_back_says_why(kind: str, how: dict[str, Any], reason: str)
         ("needs_you", {"screen": True}),
         ("needs_you", {"read": True}),
         ("needs_you", {"app": True}),
-        ("finished", {"app": True, "ran_seconds": 61}),
+        ("finished", {"app": True, "taken": True, "ran_seconds": 61}),
+        ("finished", {"app": True, "ran_seconds": 2}),
         ("finished", {"ran_seconds": 2}),
         ("failed", {"app": True}),
     ],

@@ -60,7 +60,7 @@ class Circumstances:
     """How things stand when a notification is about to go out.
 
     ``over``: nobody is needed any more. ``read``: the same person saw it. ``screen`` shows its very conversation,
-    ``app`` is any visible page of the person.
+    ``app`` is any visible page of the person, and ``taken`` says that one of these took all that was sent to it.
     """
 
     over: bool = False
@@ -68,6 +68,7 @@ class Circumstances:
     read: bool = False
     screen: bool = False
     app: bool = False
+    taken: bool = False
     ran_seconds: float = 0.0
 
 
@@ -126,12 +127,12 @@ def verdict(told: Delivery, seen: Circumstances, said: Said, *, now: datetime) -
         "muted": seen.muted,
         "on_screen": first and seen.read and seen.screen,
         "read": ended and seen.read,
-        "short": short and not fresh,
+        "short": short and seen.taken and not fresh,
     }
     for reason in (word for word, holds in against.items() if holds):
         return Verdict(fate="suppressed", reason=reason)
     if fresh and first and (short or seen.screen):
-        # It has to be shown first: a phone that lost its network seems to look at us for a while.
+        # The news itself is on its way there. A phone that lost its network seems to look at us for a while.
         return Verdict(fate="planned", reason="looked_at", until=unstamp(told.at) + timedelta(seconds=SEEN_SECONDS))
     through = told.kind == "needs_you" and said("notify.quiet_needs_you")
     until = None if through else quiet_until(now, said("notify.quiet"), zone=said("notify.zone"))

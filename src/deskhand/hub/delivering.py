@@ -174,6 +174,7 @@ class Courier(Rounds):
             read=any(seq >= (told.seq or 0) for who, seq in readers.items() if who in person),
             screen=any(one.live == told.thread for one in mine if told.thread),
             app=bool(mine),
+            taken=any(one.acknowledged() for one in mine),
             ran_seconds=core.ran_seconds(task),
         )
         said = core.verdict(told, seen, known.said, now=self.clock.now())

@@ -87,9 +87,9 @@ class Streams:
             listener.put(Frame(kind="bye", data={"reason": reason}))
 
     def screens(self, account: str) -> list[Listener]:
-        """Return the pages that somebody has before them, as far as one can tell from here."""
+        """Return the pages that somebody has before them; one whose network is gone seems to be there for a while."""
         near = (one for one in self._listeners if one.reader.account == account and one.screen)
-        return [one for one in near if one.ended is None and one.acknowledged()]
+        return [one for one in near if one.ended is None]
 
     def tell(self, account: str, frame: Frame, *, live: str | None = None, to: Role | None = None) -> None:
         """Send what is no event to every person who looks at the account, only at one live thread of it, or in a role."""
