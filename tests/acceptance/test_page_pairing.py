@@ -227,6 +227,7 @@ async def test_a_member_works_beside_the_owner_and_moves_only_their_own(at: Hand
     await expect(theirs).to_be_visible()
     await expect(theirs.get_by_role("button", name="Stop")).to_have_count(0)
     await second.get_by_role("link", name="Back").click()
+    await expect(second.get_by_role("link", name=re.compile("pack them.*Waits for an answer"))).to_be_visible()
     await second.get_by_role("link", name="Needs you").click()
     await expect(second.get_by_text("Nothing waits for you")).to_be_visible()
     part = await devices(second)

@@ -121,6 +121,11 @@ class App {
     return { ...made, role, link, known };
   }
 
+  /** Whether what a task waits for is asked of whoever is here. */
+  asked(task: string): boolean {
+    return (this.role ?? "owner") === "owner" || this.needs.some((one) => one.kind === "question" && one.question.task === task);
+  }
+
   get role(): Role | undefined {
     return this.view.state.objects.devices.get(this.view.device ?? "")?.role;
   }
