@@ -25,9 +25,9 @@ from typing_extensions import override
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
-from deskhand.clock import SystemClock  # noqa: E402 - after the stage of the tests can be found
-from deskhand.protocol import events as ev  # noqa: E402
-from deskhand.protocol.tasks import (  # noqa: E402
+from deskhand.clock import SystemClock  # noqa: E402 - the stage of the tests must be found first
+from deskhand.protocol import events as ev  # noqa: E402 - the stage of the tests must be found first
+from deskhand.protocol.tasks import (  # noqa: E402 - the stage of the tests must be found first
     Action,
     Approval,
     Brief,
@@ -38,11 +38,11 @@ from deskhand.protocol.tasks import (  # noqa: E402
     TaskState,
     Verdict,
 )
-from deskhand.protocol.wire import sha256_of  # noqa: E402
-from tests.acceptance.hand import DESKTOP, Hand  # noqa: E402
-from tests.acceptance.stage import Stage, stage  # noqa: E402
-from tests.acceptance.test_page import DRAWN, FLAGS, PHONE  # noqa: E402
-from tests.needs import chromium_path  # noqa: E402
+from deskhand.protocol.wire import sha256_of  # noqa: E402 - the stage of the tests must be found first
+from tests.acceptance.hand import DESKTOP, Hand  # noqa: E402 - the stage of the tests must be found first
+from tests.acceptance.stage import Stage, stage  # noqa: E402 - the stage of the tests must be found first
+from tests.acceptance.test_page import DRAWN, FLAGS, PHONE  # noqa: E402 - the stage of the tests must be found first
+from tests.needs import chromium_path  # noqa: E402 - the stage of the tests must be found first
 
 PICTURES = ROOT / "docs" / "pictures"
 BYTES_MAX = 150 * 1024
@@ -163,7 +163,7 @@ class Player(Hand):
         if brief.text == self.words.finished:
             await self.finish(brief)
         elif brief.text == self.words.asks:
-            await self.ask(brief)
+            await self.want_to_send(brief)
         elif brief.text == self.words.wonders:
             question = Question(
                 id=self.rim.ids.new("qst"),
@@ -198,7 +198,7 @@ class Player(Hand):
         )
         await self.about(brief, finished)
 
-    async def ask(self, brief: Brief) -> None:
+    async def want_to_send(self, brief: Brief) -> None:
         """Want to send something out."""
         argv = ("mail", "--to", "hana@example.com", "offer.md")
         action = Action(

@@ -296,8 +296,10 @@ async def test_signing_out_leaves_no_private_text_on_the_device(at: Hands) -> No
     await expect(talk(page).get_by_text("Verified", exact=True)).to_be_visible()
     await kept(page)
     await page.get_by_role("textbox", name=FIELD).fill(f"{PRIVATE}, a draft")
-    chosen = {"name": "private.txt", "mimeType": "text/plain", "buffer": f"{PRIVATE}, a file".encode()}
-    await page.locator("input[type=file]").first.set_input_files([chosen])
+    file = f"{PRIVATE}, a file".encode()
+    await page.locator("input[type=file]").first.set_input_files(
+        [{"name": "private.txt", "mimeType": "text/plain", "buffer": file}]
+    )
     await expect(page.get_by_text("private.txt")).to_be_visible()
     await page.evaluate(SHARE)
     before = await page.evaluate(STORED)
