@@ -6,7 +6,7 @@ PY := .venv/bin/python
 N ?= 200
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check fix web docs bench seeds kills power-cuts nightly promises lock runtime tools
+.PHONY: help demo test check fix web docs pictures bench seeds kills power-cuts nightly promises lock runtime tools
 FIGURES := .cache/figures
 
 help: ## what there is
@@ -35,6 +35,9 @@ web: ## build the web app into the package
 
 docs: tools ## write the generated reference pages
 	@$(PY) -m deskhand.testing.docs
+
+pictures: tools ## make the pictures of the README from a real hub in Chromium
+	@$(PY) scripts/screenshots.py
 
 bench: tools ## measure what the documents promise
 	@$(PY) -m deskhand.testing.bench

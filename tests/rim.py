@@ -11,7 +11,7 @@ from typing import Any, cast
 import httpx
 from fastapi import FastAPI
 
-from deskhand.clock import Ids, SystemClock, stamp
+from deskhand.clock import Clock, Ids, SystemClock, stamp
 from deskhand.hub.app import Hub
 from deskhand.hub.credentials import LocalDevice, Pairing, admit, bearer_sha256, ensure_owner, new_token
 from deskhand.hub.http.access import PushDoor
@@ -77,9 +77,11 @@ class Rim:
 
 
 @asynccontextmanager
-async def open_rim(home: Path, *, page: Path | None = None, on_disk: bool = False) -> AsyncGenerator[Rim]:
+async def open_rim(
+    home: Path, *, page: Path | None = None, on_disk: bool = False, clock: Clock | None = None
+) -> AsyncGenerator[Rim]:
     """Open a hub with its rim; ``on_disk`` with the threaded writer and the file that it has in real life."""
-    clock = SystemClock()
+    clock = clock or SystemClock()
     ids = Ids(clock)
     blobs = FileBlobs(home / "blobs", ids, inline)
     store = open_sqlite_store(home / "hub.sqlite3", clock) if on_disk else open_memory_store(open_memory_disk(), clock)

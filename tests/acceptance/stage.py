@@ -8,7 +8,7 @@ from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from deskhand.clock import stamp
+from deskhand.clock import Clock, stamp
 from deskhand.hub.app import Participant
 from deskhand.hub.http.app import PAGE, Bind, serving
 from deskhand.ports import Draft
@@ -263,9 +263,11 @@ class Stage:
 
 
 @asynccontextmanager
-async def stage(home: Path, *, port: int = 0, kind: type[Computer] = Computer) -> AsyncGenerator[Stage]:
+async def stage(
+    home: Path, *, port: int = 0, kind: type[Computer] = Computer, clock: Clock | None = None
+) -> AsyncGenerator[Stage]:
     """Open everything but the browser."""
-    async with open_rim(home, page=PAGE) as rim:
+    async with open_rim(home, page=PAGE, clock=clock) as rim:
         device, _ = await rim.device(Role.RUNNER, "runner")
         principal = Principal(account=rim.owner.account, id=device, role=Role.RUNNER, name="laptop")
         link = Participant(rim.hub, principal)

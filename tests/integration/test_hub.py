@@ -14,7 +14,7 @@ import pytest
 from deskhand.clock import Ids, SystemClock
 from deskhand.errors import Code, DeskhandError
 from deskhand.hub.app import Hub
-from deskhand.hub.credentials import admit
+from deskhand.hub.credentials import admit, bearer_sha256
 from deskhand.hub.submitting import Surface
 from deskhand.limits import STREAM_BUFFER_EVENTS
 from deskhand.ports import Frame, Notice, PushSubscription, SendOutcome
@@ -274,6 +274,25 @@ async def test_revoking_a_device_ends_its_streams_at_once() -> None:
 
         assert listening.result() is Code.UNAUTHORIZED
         assert await house.hub.store.credential(PHONE.id) is None
+
+
+@pytest.mark.parametrize("role", [Role.OWNER, Role.MEMBER, Role.VIEWER, Role.CLIENT])
+async def test_a_device_of_a_person_signs_itself_out_and_no_other(role: Role) -> None:
+    """OR-09, PA-07: whoever leaves takes its own way in along; a foreign device looks like one that does not exist."""
+    async with _house() as house:
+        await house.op(OWNER, "message.post", {"text": "/brief notes"})
+        guest = Principal(account=ACCOUNT, id="dev_guest", role=role)
+        device = Device(id=guest.id, name="guest", kind="page", role=role, created_at="2026")
+        await house.hub.store.write(ACCOUNT, lambda tx: admit(tx, device, token_sha256=bearer_sha256("t"), actor="hub"))
+
+        foreign = await house.op(guest, "device.revoke", {"device": PHONE.id}) if role is not Role.OWNER else None
+        own = await house.op(guest, "device.revoke", {"device": guest.id})
+
+        leaves = role is not Role.CLIENT
+        refused = {Role.MEMBER: Code.NOT_FOUND, Role.VIEWER: Code.NOT_FOUND, Role.CLIENT: Code.FORBIDDEN}
+        assert own.status == ("ok" if leaves else "rejected")
+        assert (await house.hub.store.credential(bearer_sha256("t")) is None) == leaves
+        assert (foreign.error.code if foreign and foreign.error else None) == refused.get(role)
 
 
 async def test_an_artifact_is_refused_until_its_bytes_are_stored() -> None:

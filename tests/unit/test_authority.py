@@ -30,7 +30,7 @@ EXPECTED = {
     "notification.ack": ("owner member viewer", ""),
     "device.admit": ("owner", ""),
     "device.certify": ("owner", ""),
-    "device.revoke": ("owner", ""),
+    "device.revoke": ("owner", "member viewer"),
     "folder.put": ("owner", ""),
     "folder.remove": ("owner", ""),
     "settings.put": ("owner", ""),

@@ -127,6 +127,8 @@ def _belongs(tx: SqlTx, me: Principal, op: Op) -> bool:
     if me.role is objects.Role.RUNNER:
         free = op.kind == "task.suggest" and task is not None and not task.runner
         return _advertises(op) or free or (task is not None and task.runner == me.id)
+    if op.kind == "device.revoke":
+        return op.body.get("device") == me.id
     if op.kind == "message.post" and not op.thread:
         return True
     named = str(op.body.get("question") or op.body.get("to") or "")
@@ -265,8 +267,6 @@ def admit(tx: SqlTx, wish: Wish, body: ops.DeviceAdmit) -> Decision:
 def revoke(tx: SqlTx, wish: Wish, body: ops.DeviceRevoke) -> Decision:
     """Take token, streams, pushes and leases from a device at once (PA-07)."""
     device = _present(tx, objects.Device, body.device)
-    if device.id == wish.principal.id:
-        raise DeskhandError(Code.ILLEGAL_STATE, "a device cannot revoke itself")
     tx.revoke_credentials(device.id)
     because = text("attempt.computer_gone", language=setting_of(tx, "language"))
     left = lifecycle.leave_computer(tx, wish, device.id, because=because)

@@ -3,12 +3,14 @@ import { Client, type View } from "../sync/client";
 import { isLocal, localThread, type Wish } from "../sync/outbox";
 import { Database } from "../sync/database";
 import { browserEnvironment, type Environment } from "../sync/environment";
-import { HubError, type Hub, type Invitation } from "../sync/hub";
-import { inviteFrom, Pairer, type Invite, type Pairing } from "../sync/pairing";
+import { HubError, type Hub, type Invited } from "../sync/hub";
+import { inviteFrom, markOf, Pairer, type Invite, type Pairing } from "../sync/pairing";
 import { certifyStatement, fingerprintOf, mustSign, publicKeyOf, signed } from "../sync/signing";
 import { decisionOf, sealOf, type Choice, type Seal, type Sealed } from "../sync/deciding";
-import type { Approval, Event, OpBodies, OpResult } from "../protocol/generated";
+import type { Approval, Event, OpBodies, OpResult, Role } from "../protocol/generated";
 import { isTextId, languageOf, plural, text, type Language, type TextId, type Values } from "../texts";
+import type { Open } from "./inviting";
+import { forgetAll } from "./leaving";
 import { addressOf, routeOf, type Route } from "./route";
 import * as select from "./select";
 import { takeOver } from "./shared";
@@ -51,6 +53,7 @@ class App {
       const before = this.view;
       this.view = this.client.view;
       this.#tell(before, this.view);
+      if (this.view.link === "signed_out" && before.link !== "signed_out") void forgetAll(this.client);
     });
   }
 
@@ -80,15 +83,13 @@ class App {
 
   /** Go through the invitation of the address, or what was typed: six digits, or a recovery code. */
   async join(code?: string): Promise<void> {
-    const typed = code?.trim();
-    const secret = typed?.startsWith("dhs_") ? typed : this.invite?.secret;
-    const invite = typed && typed !== secret ? { code: typed } : secret ? { invite: secret } : null;
+    const invite = this.#shown(code?.trim());
     if (!invite) return;
     this.#pairer?.stop();
     this.#pairer = new Pairer(this.environment, this.client.hub, (pairing) => {
       this.pairing = pairing;
     });
-    const credential = await this.#pairer.join(invite, this.deviceName);
+    const credential = await this.#pairer.join(invite, this.deviceName, code ? undefined : this.invite?.hub);
     if (!credential) return;
     await this.client.signIn(credential);
     this.invite = null;
@@ -97,9 +98,41 @@ class App {
     this.client.start();
   }
 
+  /** What opens the door: what was typed, else what the address held. */
+  #shown(typed: string | undefined): { code: string } | { invite: string } | null {
+    if (typed?.startsWith("dhs_")) return { invite: typed };
+    if (typed) return { code: typed };
+    return this.invite && { invite: this.invite.secret };
+  }
+
+  /** Sign out here: forget everything, and begin anew. */
+  async forget(): Promise<void> {
+    await forgetAll(this.client);
+    history.replaceState(null, "", "/");
+    location.reload();
+  }
+
+  /** Invite a device or a person; the link names this hub, so that it is shown to no other. */
+  async invitation(role: Invited): Promise<Open> {
+    const known = new Set(this.view.state.objects.pair_requests.keys());
+    const made = await this.client.hub.invite(role);
+    const mark = await markOf(this.client.hub, this.environment);
+    const link = `${location.origin}/#join=${made.invite}${mark ? `&hub=${mark}` : ""}`;
+    return { ...made, role, link, known };
+  }
+
+  /** Whether what a task waits for is asked of whoever is here. */
+  asked(task: string): boolean {
+    return (this.role ?? "owner") === "owner" || this.needs.some((one) => one.kind === "question" && one.question.task === task);
+  }
+
+  get role(): Role | undefined {
+    return this.view.state.objects.devices.get(this.view.device ?? "")?.role;
+  }
+
   /** Whether this device speaks for the owner, who alone may say what is used. */
   get owns(): boolean {
-    return this.view.state.objects.devices.get(this.view.device ?? "")?.role === "owner";
+    return this.role === "owner";
   }
 
   /** A name a person recognises in a list of devices. */
@@ -246,4 +279,4 @@ const BROWSERS: readonly (readonly [RegExp, string])[] = [
 
 export const app = new App();
 export { isLocal, localThread, select };
-export type { Hub, Invitation, Route, Seal };
+export type { Hub, Invited, Open, Route, Seal };

@@ -28,7 +28,7 @@ export function markOf(task: Task): Mark {
     case "verifying":
       return { word, tone: "accent", icon: "clock", busy: true, settled: false };
     case "input_required":
-      return { word, tone: "care", icon: "needs", busy: false, settled: false };
+      return { word: app.asked(task.id) ? word : app.t("state.input_required.other"), tone: "care", icon: "needs", busy: false, settled: false };
     case "failed":
       return { word, tone: "bad", icon: "cross", ...STILL };
     case "paused":

@@ -125,17 +125,25 @@ function localRows(view: View): ThreadRow[] {
 /** A request to join is worth nothing after this: its invitation is gone. */
 const JOIN_MS = 10 * 60 * 1000;
 
+/** Whether this device may do something about a task: the owner's about every one, a member's about its own. */
+export function moves(view: View, task: Task | undefined): boolean {
+  const role = view.state.objects.devices.get(view.device ?? "")?.role ?? "owner";
+  return role === "owner" || (role === "member" && task?.created_by === view.device);
+}
+
+/** Nobody is asked for what only others may answer. */
 export function needs(view: View, now: number): Need[] {
-  const { approvals, questions, pair_requests } = view.state.objects;
+  const { approvals, questions, pair_requests, tasks } = view.state.objects;
+  const owns = moves(view, undefined);
   const decided = new Set(
     view.outbox.map((entry) => entry.body["approval"] ?? entry.body["request"]).filter(Boolean),
   );
   const open: Need[] = [
     ...[...approvals.values()]
-      .filter((approval) => approval.state === "open" && !decided.has(approval.id))
+      .filter((approval) => approval.state === "open" && owns && !decided.has(approval.id))
       .map((approval): Need => ({ kind: "approval", id: approval.id, at: approval.requested_at, approval })),
     ...[...questions.values()]
-      .filter((question) => question.state === "open")
+      .filter((question) => question.state === "open" && moves(view, tasks.get(question.task)))
       .map((question): Need => ({ kind: "question", id: question.id, at: question.asked_at, question })),
     ...[...pair_requests.values()]
       .filter((one) => one.state === "waiting" && !decided.has(one.id))

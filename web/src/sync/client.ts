@@ -9,6 +9,7 @@ import { Database, type Credential, type Parcel, type Queued } from "./database"
 import type { Environment } from "./environment";
 import { isFinal } from "./fold";
 import type { Frame } from "./frames";
+import { newId } from "./ids";
 import { Hub, type Log, type Snapshot } from "./hub";
 import { isLocal, Outbox, type Wish } from "./outbox";
 import { Uploads } from "./uploads";
@@ -190,6 +191,14 @@ export class Client {
     await this.#database.put("credential", credential);
     this.#timelines.clear();
     await this.load();
+  }
+
+  /** Give up what this device may do; answers whether the hub took it. Nothing is queued: later would be too late. */
+  async leave(): Promise<boolean> {
+    const op_id = newId("op", this.#environment.now(), this.#environment.randomness);
+    const body = { device: this.#credential?.device ?? "" };
+    const sent = this.hub.send([{ op_id, kind: "device.revoke", body }]);
+    return sent.then(([result]) => result?.status === "ok", () => false);
   }
 
   async signOut(): Promise<void> {

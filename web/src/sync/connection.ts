@@ -172,7 +172,8 @@ export class Connection {
   /** Some answers are not mended by trying again. */
   #gaveUp(error: unknown): boolean {
     if (!(error instanceof HubError)) return false;
-    if (error.status === 401) this.#sink.link("signed_out");
+    // Only in the hub's own words: whatever stands before it may refuse for reasons of its own.
+    if (error.code === "unauthorized") this.#sink.link("signed_out");
     else if (error.status === 426) this.#sink.link("outdated");
     else return false;
     this.#running = false;

@@ -21,6 +21,7 @@ import type {
   Thread,
 } from "../protocol/generated";
 import type { Environment } from "./environment";
+import type { Signed } from "./signing";
 import { framesOf, type Frame } from "./frames";
 
 export const PROTOCOL = "1";
@@ -76,7 +77,10 @@ export interface Claimed {
   readonly role?: string;
 }
 
+export type Invited = "owner" | "member" | "viewer";
+
 export interface Invitation {
+  readonly id: string;
   readonly invite: string;
   readonly code?: string;
   readonly expires_at: string;
@@ -212,9 +216,19 @@ export class Hub {
     return answer.status === 202 ? null : ((await answer.json()) as Claimed);
   }
 
-  async invite(kind: "page" | "runner" = "page"): Promise<Invitation> {
-    const role = kind === "page" ? "owner" : "runner";
+  /** Invite a page of this person or of another one, or a computer. */
+  async invite(role: Invited | "runner" = "owner"): Promise<Invitation> {
+    const kind = role === "runner" ? "runner" : "page";
     return this.#json("/v1/pair/invites", { method: "POST", json: { kind, role } });
+  }
+
+  async closeInvite(invite: string): Promise<void> {
+    await this.#call(`/v1/pair/invites/${encodeURIComponent(invite)}`, { method: "DELETE" });
+  }
+
+  /** What this hub signs of ``nonce``, so that it can be told from others. */
+  async prove(nonce: string): Promise<Partial<Signed> | null> {
+    return (await this.#json<{ hub?: Partial<Signed> | null }>(`/v1/version?nonce=${nonce}`)).hub ?? null;
   }
 
   async post(path: string, json?: unknown): Promise<unknown> {

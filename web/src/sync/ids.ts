@@ -1,4 +1,4 @@
-/** Ids made on the device: time-ordered like the hub's, without `crypto.randomUUID`, which plain HTTP lacks. */
+/** Ids made on the device: time-ordered like the hub's, without `crypto.randomUUID`, which plain HTTP lacks; base64url. */
 
 const ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz";
 
@@ -12,4 +12,14 @@ export function newId(prefix: string, now: number, randomness: Randomness): stri
   let text = "";
   for (let shift = 125n; shift >= 0n; shift -= 5n) text += ALPHABET.charAt(Number((number >> shift) & 31n));
   return `${prefix}_${text}`;
+}
+
+export function base64url(bytes: Uint8Array): string {
+  const text = btoa(String.fromCharCode(...bytes));
+  return text.replaceAll("+", "-").replaceAll("/", "_").replaceAll("=", "");
+}
+
+export function bytesOf(base64: string): Uint8Array<ArrayBuffer> {
+  const text = atob(base64.replaceAll("-", "+").replaceAll("_", "/"));
+  return Uint8Array.from(text, (letter) => letter.charCodeAt(0));
 }

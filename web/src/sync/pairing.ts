@@ -2,17 +2,20 @@
  * Joining an account by a link: ask, show the number, wait until somebody says yes. Every step is a state with a cause.
  *
  * The claim of the local owner is the same with an invitation that admits alone. The key pair is made here and cannot
- * leave the browser; without a secure context there is none, and this device cannot sign approvals.
+ * leave the browser; without a secure context there is none, and this device cannot sign approvals. A link that names its
+ * hub is shown to no other one; where there is no secure context that cannot be looked at.
  */
 import type { Credential } from "./database";
 import type { Environment } from "./environment";
 import { HubError, isUnreachable, type Claimed, type Hub, type Joining } from "./hub";
+import { base64url } from "./ids";
+import { hubOf } from "./signing";
 
 export type Pairing =
   | { readonly step: "asking" }
   | { readonly step: "waiting"; readonly match: string; readonly expiresAt: string | undefined }
   | { readonly step: "added" }
-  | { readonly step: "expired" | "refused" | "unreachable" | "failed"; readonly error: HubError };
+  | { readonly step: "expired" | "refused" | "unreachable" | "wrong_hub" | "failed"; readonly error: HubError };
 
 const POLL_MS = 1000;
 const ALGORITHM = { name: "ECDSA", namedCurve: "P-256" } as const;
@@ -21,13 +24,16 @@ export interface Invite {
   readonly secret: string;
   /** What the address says after `#`: a link from another device, or the claim of this computer's own owner. */
   readonly kind: "join" | "claim";
+  /** The mark of the hub that made it. */
+  readonly hub?: string;
 }
 
 /** Read the invitation out of a fragment; the caller wipes the address before anything else happens. */
 export function inviteFrom(fragment: string): Invite | null {
-  const found = /^#(join|claim)=([^&]+)/.exec(fragment);
+  const found = /^#(join|claim)=([^&]+)(?:&hub=([0-9a-f]+))?/.exec(fragment);
   if (!found?.[1] || !found[2]) return null;
-  return { kind: found[1] as Invite["kind"], secret: decodeURIComponent(found[2]) };
+  const invite = { kind: found[1] as Invite["kind"], secret: decodeURIComponent(found[2]) };
+  return found[3] ? { ...invite, hub: found[3] } : invite;
 }
 
 export class Pairer {
@@ -47,9 +53,13 @@ export class Pairer {
   }
 
   /** Go through with it; answers the credential, or nothing when it came to another end (which was told). */
-  async join(invite: { invite: string } | { code: string }, name: string): Promise<Credential | null> {
+  async join(invite: { invite: string } | { code: string }, name: string, hub?: string): Promise<Credential | null> {
     this.#told({ step: "asking" });
     try {
+      if (hub && (await this.#isOther(hub))) {
+        this.#told({ step: "wrong_hub", error: new HubError({ code: "hub_changed", message: "" }) });
+        return null;
+      }
       const signing = await newSigningKey(this.#environment.subtle);
       const publicKey = await exported(signing, this.#environment.subtle);
       const joining = await this.#hub.pair(invite, name, publicKey);
@@ -63,6 +73,12 @@ export class Pairer {
       this.#told(ended(error));
       return null;
     }
+  }
+
+  /** Whether another hub answers than the one of this mark. */
+  async #isOther(mark: string): Promise<boolean> {
+    const { subtle } = this.#environment;
+    return subtle !== undefined && (await markOf(this.#hub, this.#environment)) !== mark;
   }
 
   async #wait(joining: Joining): Promise<Claimed | null> {
@@ -80,6 +96,12 @@ export class Pairer {
     }
     return null;
   }
+}
+
+/** The mark of the hub that answers, which signs for it; empty where it, or this page, cannot. */
+export async function markOf(hub: Hub, { randomness, subtle }: Environment): Promise<string> {
+  const nonce = base64url(randomness(16));
+  return hubOf(await hub.prove(nonce), nonce, subtle);
 }
 
 function ended(error: unknown): Pairing {
@@ -102,9 +124,4 @@ async function exported(
 ): Promise<string | undefined> {
   if (!pair || !subtle) return undefined;
   return base64url(new Uint8Array(await subtle.exportKey("spki", pair.publicKey)));
-}
-
-export function base64url(bytes: Uint8Array): string {
-  const text = btoa(String.fromCharCode(...bytes));
-  return text.replaceAll("+", "-").replaceAll("/", "_").replaceAll("=", "");
 }

@@ -1,12 +1,13 @@
 /**
- * What this device signs: its yes to exactly one action, and its word that another device may approve.
+ * What this device signs: its yes to exactly one action, and its word that another device may approve; and what a hub
+ * signs: that it is the one whose mark an invitation carries.
  *
  * The statement is signed as the bytes that travel beside the signature (no canonical form to argue about); the public
  * key travels too, and counts only where its fingerprint is trusted. Python builds the same statements.
  */
 import type { Approval, Runner } from "../protocol/generated";
 import type { Credential } from "./database";
-import { base64url } from "./pairing";
+import { base64url, bytesOf } from "./ids";
 
 export interface Signed {
   readonly statement: string;
@@ -15,6 +16,9 @@ export interface Signed {
 }
 
 type Prefix = "deskhand-approval-v1\0" | "deskhand-certify-v1\0";
+const HUB = "deskhand-hub-v1\0";
+const P256 = { name: "ECDSA", namedCurve: "P-256" } as const;
+const HASHED = { name: "ECDSA", hash: "SHA-256" } as const;
 type Choice = Pick<Approval, "risk"> & { readonly scope: string };
 const RISKS = ["low", "medium", "high"];
 const SHOWN = 32;
@@ -55,7 +59,7 @@ export async function signed(
   const key = await publicKeyOf(credential, subtle);
   if (!pair || !subtle || !key) return undefined;
   const bytes = new TextEncoder().encode(prefix + statement);
-  const signature = await subtle.sign({ name: "ECDSA", hash: "SHA-256" }, pair.privateKey, bytes);
+  const signature = await subtle.sign(HASHED, pair.privateKey, bytes);
   return { statement, signature: base64url(new Uint8Array(signature)), key };
 }
 
@@ -75,8 +79,23 @@ export async function fingerprintOf(
   subtle: SubtleCrypto | undefined,
 ): Promise<string> {
   if (!key || !subtle) return "";
-  const text = atob(key.replaceAll("-", "+").replaceAll("_", "/"));
-  const bytes = Uint8Array.from(text, (letter) => letter.charCodeAt(0));
-  const digest = new Uint8Array(await subtle.digest("SHA-256", bytes));
+  const digest = new Uint8Array(await subtle.digest("SHA-256", bytesOf(key)));
   return Array.from(digest, (byte) => byte.toString(16).padStart(2, "0")).join("").slice(0, SHOWN);
+}
+
+/** The mark of the hub that signed what was asked of it just now; empty where none did. */
+export async function hubOf(
+  said: Partial<Signed> | null | undefined,
+  nonce: string,
+  subtle: SubtleCrypto | undefined,
+): Promise<string> {
+  const { statement, signature, key } = said ?? {};
+  if (!statement || !signature || !key || !subtle || statement !== JSON.stringify({ nonce })) return "";
+  try {
+    const read = await subtle.importKey("spki", bytesOf(key), P256, false, ["verify"]);
+    const bytes = new TextEncoder().encode(HUB + statement);
+    return (await subtle.verify(HASHED, read, bytesOf(signature), bytes)) ? await fingerprintOf(key, subtle) : "";
+  } catch {
+    return "";
+  }
 }

@@ -43,13 +43,13 @@ def pair(
     role = kind if kind in {"runner", "client"} else "member" if member else "owner"
     wish = {"kind": kind, "role": role, "admits_alone": yes}
     made = hub.call("POST", "/v1/pair/invites", wish)
-    by = ""
+    by = f"&hub={hub.mark()}" if kind in {"page", "runner"} else ""
     if kind == "runner":
         from deskhand.protocol import signing
 
         with suppress(DeskhandError):  # without an owner here there is nobody to trust
             mine = signing.fingerprint_of(signing.sign(signing.CERTIFY, {}, signing_key()).key or "")
-            by = f"&hub={hub.mark()}&by={owner()['device']}.{mine}"
+            by += f"&by={owner()['device']}.{mine}"
     shown = (url or hub.url, f"{made['invite']}{by}", str(made["code"]))
     speak.answer({**made, "url": speak.invitation(*shown, drawn=kind == "page")})
     return Exit.DONE if no_wait or (speak.json and yes) else _wait(hub, made, cursor)
