@@ -14,6 +14,7 @@ export default defineConfig({
     assetsInlineLimit: 0,
     reportCompressedSize: true,
   },
+  worker: { format: "es" },
   server: { proxy: { "/v1": process.env["DESKHAND_URL"] ?? "http://127.0.0.1:3375" } },
   test: {
     include: ["tests/**/*.test.ts"],

@@ -10,9 +10,9 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
-from playwright.async_api import Browser, BrowserContext, Locator, Page, async_playwright, expect
+from playwright.async_api import Browser, BrowserContext, Locator, Page, ViewportSize, async_playwright, expect
 from typing_extensions import override
 
 from deskhand.clock import stamp
@@ -25,8 +25,9 @@ from tests.acceptance.stage import COMMANDS, Stage, stage
 from tests.acceptance.test_page import FLAGS, PHONE
 from tests.acceptance.thinker import Thinker
 from tests.needs import chromium_path
+from tests.papers import armed, pdf, sealed
 
-DESKTOP = {"width": 1280, "height": 800}
+DESKTOP = ViewportSize(width=1280, height=800)
 DIFF = """--- a/offer.md
 +++ b/offer.md
 @@ -1,3 +1,3 @@
@@ -44,7 +45,9 @@ PIXEL = bytes.fromhex(
     "89504e470d0a1a0a0000000d49484452000000010000000108060000001f15c4890000000d4944415478da63fccff0bf1e00057f0280a5a9c8e"
     "50000000049454e44ae426082"
 )
-PDF = b"%PDF-1.4\n1 0 obj<</Type/Catalog/Pages 2 0 R>>endobj\n2 0 obj<</Type/Pages/Kids[]/Count 0>>endobj\ntrailer<</Root 1 0 R>>\n"
+PDF = armed(
+    pdf("Sales grew", "by a tenth"), script="app.launchURL('https://evil.example/')", address="https://evil.example/"
+)
 RESULTS = {
     "notes.md": b"# Notes\n\nAll is **well**.",
     "dot.png": PIXEL,
@@ -52,6 +55,7 @@ RESULTS = {
     "offer.diff": DIFF.encode(),
     "report.html": FOREIGN.encode(),
     "pages.pdf": PDF,
+    "sealed.pdf": sealed(PDF, password="x"),
 }
 
 
@@ -199,7 +203,7 @@ class Hands:
 
     async def device(self, *, language: str = "en-US", desktop: bool = False, script: str = "") -> Page:
         """Add a phone, or a screen on a desk; ``script`` runs before the page's own."""
-        view = cast("Any", DESKTOP if desktop else PHONE)
+        view = DESKTOP if desktop else PHONE
         context = await self.browser.new_context(
             viewport=view, locale=language, has_touch=not desktop, reduced_motion="reduce"
         )

@@ -26,6 +26,12 @@ navigator.canShare = () => true;
 navigator.share = async ({ files }) => { window.shared = files.map((one) => [one.name, one.type, one.size]); };
 """
 
+INKED = """canvas => {
+  const { data } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
+  return data.some((value, at) => at % 4 === 0 && value < 128);
+}"""
+"""Whether something dark is drawn."""
+
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def at(tmp_path_factory: pytest.TempPathFactory) -> AsyncGenerator[Hands]:
@@ -170,7 +176,7 @@ async def test_the_result_stands_first_then_what_proves_it_then_how_it_came_abou
 
 
 async def test_every_kind_of_result_can_be_looked_at_saved_and_shared(at: Hands) -> None:
-    """Behaviour 15: words, a picture, a table, a change side by side, pages; save and share hand over the file itself."""
+    """Behaviour 15: words, a picture, a table, a change side by side; save and share hand over the file itself."""
     page = await at.device(desktop=True, script=SHARES)
     await _results(page)
     sheet = page.get_by_role("dialog")
@@ -199,10 +205,42 @@ async def test_every_kind_of_result_can_be_looked_at_saved_and_shared(at: Hands)
     await expect(sheet.get_by_role("row").filter(has_text="We ask 1,200")).to_have_text(re.compile("We ask 1,400"))
     await picture(page, "diff-side-by-side")
     await sheet.get_by_role("button", name="Close").click()
-    await look("pages.pdf")
-    async with page.context.expect_page() as opened:
-        await sheet.get_by_role("button", name="Show the pages").click()
-    assert (await opened.value).url.startswith("blob:")
+    await left(page.context)
+
+
+async def test_the_pages_of_a_pdf_are_drawn_and_can_do_nothing(at: Hands) -> None:
+    """Behaviour 15, UP-04: page after page with its words for who cannot see them; no script, link or request of it."""
+    page = await at.device()
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    await _results(page)
+    await talk(page).get_by_role("button", name=re.compile("pages.pdf")).click()
+    sheet = page.get_by_role("dialog", name="pages.pdf")
+    first, second = (sheet.get_by_role("figure", name=f"Page {n} of 2") for n in (1, 2))
+
+    await expect(first.locator("canvas")).to_have_text("Sales grew")
+    await picture(page, "pdf-pages")
+    inked = await first.locator("canvas").evaluate(INKED)
+    await first.click()
+    await second.scroll_into_view_if_needed()
+    await expect(second.locator("canvas")).to_have_text("by a tenth")
+
+    assert inked
+    assert page.url.startswith(at.here.url)
+    assert [url for url in asked if not url.startswith((at.here.url, "blob:"))] == []
+    await left(page.context)
+
+
+async def test_a_pdf_that_cannot_be_read_says_so(at: Hands) -> None:
+    """Behaviour 15: a locked file leads on to the download."""
+    page = await at.device()
+    await _results(page)
+    await talk(page).get_by_role("button", name=re.compile("sealed.pdf")).click()
+    sheet = page.get_by_role("dialog", name="sealed.pdf")
+
+    await expect(sheet.get_by_role("alert")).to_contain_text("broken or locked by a password")
+
+    await expect(sheet.get_by_role("button", name="Download")).to_be_enabled()
     await left(page.context)
 
 

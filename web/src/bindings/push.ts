@@ -1,34 +1,13 @@
 /** Notifications of this device: the worker, the subscription, the test. Only asked for inside a tap. */
 import { app } from "./app.svelte";
+import { program } from "./program";
 import { isOver } from "../sync/over";
 
 export type PushState = "insecure" | "unsupported" | "denied" | "off" | "on";
 
-const WORKER = "/worker.js";
-
-interface Policy {
-  createScriptURL(url: string): string;
-}
-
-/** Under Trusted Types only this one address may become a worker. */
-function workerAddress(): string {
-  const factory = (
-    globalThis as unknown as {
-      trustedTypes?: { createPolicy(name: string, rules: Policy): Policy };
-    }
-  ).trustedTypes;
-  const policy = factory?.createPolicy("deskhand", {
-    createScriptURL: (url) => {
-      if (url !== WORKER) throw new TypeError("no such worker");
-      return url;
-    },
-  });
-  return policy ? policy.createScriptURL(WORKER) : WORKER;
-}
-
 export async function registerWorker(): Promise<void> {
   if (!isSecureContext || !("serviceWorker" in navigator)) return;
-  await navigator.serviceWorker.register(workerAddress()).catch(() => undefined);
+  await navigator.serviceWorker.register(program("/worker.js")).catch(() => undefined);
   app.client.subscribe(tidySoon);
   document.addEventListener("visibilitychange", tidySoon);
   navigator.serviceWorker.addEventListener("message", (event) => {

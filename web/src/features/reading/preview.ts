@@ -10,11 +10,12 @@ export interface Preview {
   readonly text: string;
   readonly rows: readonly (readonly string[])[];
   readonly url: string | undefined;
+  readonly bytes: ArrayBuffer | undefined;
   readonly cut: boolean;
 }
 
 const TEXT_BYTES_MAX = 512 * 1024;
-const IMAGE_BYTES_MAX = 20 * 1024 * 1024;
+const WHOLE_BYTES_MAX = 20 * 1024 * 1024;
 const ROWS_MAX = 300;
 const IMAGES = new Set(["image/png", "image/jpeg", "image/webp", "image/gif"]);
 const TEXTUAL = /\.(txt|log|json|ya?ml|toml|ini|py|js|ts|css|sh|sql|xml|ics|vcf|srt)$/i;
@@ -37,10 +38,12 @@ export function kindOf({ media_type, name }: Artifact): Kind {
 
 export async function load(hub: Hub, artifact: Artifact): Promise<Preview> {
   const kind = kindOf(artifact);
-  const nothing: Preview = { kind: "none", text: "", rows: [], url: undefined, cut: false };
-  if (kind === "none" || kind === "pdf" || (kind === "image" && artifact.size > IMAGE_BYTES_MAX)) return { ...nothing, kind: kind === "pdf" ? kind : "none" };
-  if (kind === "image") {
+  const nothing: Preview = { kind: "none", text: "", rows: [], url: undefined, bytes: undefined, cut: false };
+  if (kind === "none") return nothing;
+  if (kind === "image" || kind === "pdf") {
+    if (artifact.size > WHOLE_BYTES_MAX) return nothing;
     const bytes = await (await hub.content(artifact.id)).arrayBuffer();
+    if (kind === "pdf") return { ...nothing, kind, bytes };
     const type = artifact.media_type.split(";", 1)[0] ?? "";
     return { ...nothing, kind, url: URL.createObjectURL(new Blob([bytes], { type })) };
   }
