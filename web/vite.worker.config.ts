@@ -15,7 +15,7 @@ export default defineConfig((): UserConfig => {
   const whole = createHash("sha256");
   for (const name of files) whole.update(name).update(readFileSync(join(page, name)));
   // The reader of PDFs is larger than all the rest, and without the network there is no PDF to read.
-  const kept = files.filter((name) => !/^(icon-512|icon-maskable|assets\/(Pages|pdf\.worker))/.test(name));
+  const kept = files.filter((name) => !/^(icon-512|icon-maskable|licenses|assets\/(Pages|pdf\.worker))/.test(name));
   const paths = kept.map((name) => (name === "index.html" ? "/" : `/${name}`));
   return {
     publicDir: false,
