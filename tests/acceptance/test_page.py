@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import pytest
-from playwright.async_api import Browser, Locator, Page, async_playwright, expect
+from playwright.async_api import Browser, Locator, Page, ViewportSize, async_playwright, expect
 
 from deskhand.protocol.objects import Device, Role
 from deskhand.protocol.ops import Principal
@@ -31,7 +31,7 @@ FLAGS = [
 ]
 AXE = Path(__file__).parents[2] / "web" / "node_modules" / "axe-core" / "axe.min.js"
 SHOTS = Path(__file__).parents[2] / ".cache" / "screenshots"
-PHONE = {"width": 390, "height": 844}
+PHONE = ViewportSize(width=390, height=844)
 DRAWN = """new Promise(done => {
   const moving = () => document.getAnimations().some(one => one.playState === "running");
   const look = () => moving() ? requestAnimationFrame(look) : done();
@@ -60,7 +60,7 @@ async def opened(
 
 async def phone(here: Stage, browser: Browser, *, language: str = "en-US") -> Page:
     """A page that was added by its link."""
-    context = await browser.new_context(viewport=cast("Any", PHONE), locale=language, has_touch=True)
+    context = await browser.new_context(viewport=PHONE, locale=language, has_touch=True)
     page = await context.new_page()
     await page.goto(await here.link())
     await expect(page.get_by_role("textbox")).to_be_visible()

@@ -13,15 +13,14 @@ from pathlib import Path
 from time import monotonic
 
 import pytest
-from playwright.async_api import Page, ViewportSize, async_playwright, expect
+from playwright.async_api import Page, async_playwright, expect
 
 from tests.acceptance.test_first_run import DESKHAND, config, granted
-from tests.acceptance.test_page import FLAGS
+from tests.acceptance.test_page import FLAGS, PHONE
 from tests.desk import SECONDS, Desk, make_desk
 from tests.needs import chromium_path
 
 pytestmark = [pytest.mark.needs("chromium"), pytest.mark.timeout(120)]
-PHONE = ViewportSize(width=390, height=844)
 
 
 @pytest.fixture
