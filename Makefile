@@ -6,7 +6,7 @@ PY := .venv/bin/python
 N ?= 200
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check fix web docs pictures bench seeds kills power-cuts nightly promises lock runtime tools
+.PHONY: help demo test check fix web docs pictures bench walk seeds kills power-cuts nightly promises lock runtime tools
 FIGURES := .cache/figures
 
 help: ## what there is
@@ -60,6 +60,9 @@ nightly: tools ## hours of it: 2,000 kills, ten minutes of kills, 1,000 power cu
 	@N_BACKUPS=100 $(PY) -m pytest -q tests/contract/test_backup.py -k under_load
 	@N_LIARS=100 $(PY) -m pytest -q tests/scenario/test_lying_hub.py -k no_effect
 	@$(PY) -m deskhand.testing.promises $(FIGURES) && $(PY) -m deskhand.testing.docs
+
+walk: tools ## from a clone to the first finished result on a paired phone, by the README, with a stopwatch
+	@$(PY) -m scripts.walk
 
 promises: export DESKHAND_FIGURES = $(FIGURES)
 promises: test ## run every test and write docs/reference/promises.md from what it measured

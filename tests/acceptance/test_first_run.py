@@ -32,15 +32,16 @@ class Terminal:
     handle: int
     seen: str = ""
 
-    def until(self, words: str) -> str:
-        """Read until these words stand there; return all that was read since the last time."""
+    def until(self, *words: str) -> str:
+        """Read until one of these stands there; return all that was read since the last time, which ends with it."""
         ends = monotonic() + PATIENCE_SECONDS
-        while words not in self.seen:
+        while not (there := [one for one in words if one in self.seen]):
             ready, _, _ = select.select([self.handle], [], [], max(0, ends - monotonic()))
             assert ready, f"waited for {words!r} after {self.seen!r}"
             self.seen += os.read(self.handle, 65536).decode()
-        said, _, self.seen = self.seen.partition(words)
-        return said + words
+        first = min(there, key=self.seen.index)
+        said, _, self.seen = self.seen.partition(first)
+        return said + first
 
     def type(self, line: str) -> None:
         """Type a line."""
