@@ -37,7 +37,7 @@ async def test_what_is_found_is_quoted_and_what_is_not_is_named() -> None:
     assert isinstance(driven.end, Done)
     assert driven.end.outputs == ("risks.md",)
     assert driven.end.summary == (
-        "3 of 30 points of the checklist found in my lease.txt, 3 of 3 found again in the notes. "
+        "3 of 29 points of the checklist found in my lease.txt, 3 of 3 found again in the notes. "
         "This is no legal advice."
     )
     assert [check.passed for check in driven.checks] == [True]
@@ -53,7 +53,7 @@ async def test_what_is_found_is_quoted_and_what_is_not_is_named() -> None:
         or len(quotes) == 4
     )
     absent = page.partition("## Looked for and not found\n\n")[2].partition("\n")[0]
-    assert len(absent.split(" · ")) == 27
+    assert len(absent.split(" · ")) == 26
     assert "Termination" in absent
     assert "no legal advice" in page
 
@@ -108,7 +108,7 @@ async def test_nothing_found_is_said_and_not_called_verified() -> None:
     driven = await _risks(MemoryFolder({"c.txt": "See you on Friday.\n"}), "/risks c.txt")
 
     assert isinstance(driven.end, Done)
-    assert driven.end.summary.startswith("None of the 30 points of the checklist stands in c.txt.")
+    assert driven.end.summary.startswith("None of the 29 points of the checklist stands in c.txt.")
     assert driven.end.checks == ()
 
 
