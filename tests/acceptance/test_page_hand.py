@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import AsyncGenerator
+from typing import Literal
 
 import pytest
 import pytest_asyncio
@@ -19,6 +20,15 @@ from tests.acceptance.thinker import until
 pytestmark = [pytest.mark.needs("chromium"), pytest.mark.timeout(120), pytest.mark.asyncio(loop_scope="module")]
 
 FOCUSED = "addEventListener('focusin', () => { window.focusedAt ??= performance.now(); }, true)"
+TRAVELS = """
+window.moved = [];
+const animate = Element.prototype.animate;
+Element.prototype.animate = function (...how) {
+  window.moved.push(this.getAttribute("href") ?? "");
+  return animate.apply(this, how);
+};
+"""
+"""Notes every row that is set in motion."""
 FIELD = "What should be done?"
 
 
@@ -47,6 +57,25 @@ async def test_the_composer_is_ready_within_a_second_of_a_cold_start_before_any_
     assert await page.evaluate("window.focusedAt") < 1000
     assert names == ["Threads", "Needs you", "Computers", "Settings"]
     await picture(page, "cold-start")
+    await left(page.context)
+
+
+@pytest.mark.parametrize("motion", ["no-preference", "reduce"])
+async def test_a_row_travels_to_its_new_place(at: Hands, motion: Literal["no-preference", "reduce"]) -> None:
+    """Behaviour 22, P-02: what begins to need somebody is seen to go up; who wants less motion has none."""
+    page = await at.device(desktop=True, script=TRAVELS)
+    await page.emulate_media(reduced_motion=motion)
+    await tell(page, f"/brief first {motion}")
+    thread = page.url.split("/threads/")[1].split("/")[0]
+    await page.get_by_role("navigation", name="Main").get_by_role("link", name="Threads").click()
+    await tell(page, f"/brief second {motion}")
+
+    await at.here.owner("message.post", {"text": "ask which"}, thread=thread)
+
+    needs = page.get_by_role("list", name="Needs you").get_by_role("link", name=re.compile(f"first {motion}"))
+    await expect(needs).to_be_visible()
+    moved = await page.evaluate("window.moved")
+    assert (thread in "".join(moved)) is (motion == "no-preference")
     await left(page.context)
 
 
