@@ -54,8 +54,8 @@ async def test_every_action_is_a_row_with_its_owner_its_date_and_its_place() -> 
     ]
     rows = [line for line in _page(folder).split("\n") if parse(line)]
     assert rows == [
-        "| Anna | Friday (2026-11-20) | [ ] Anna: send the offer by Friday | `notes/2026-11-18 call.md:4` |",
         r"| Tom | 2026-12-01 | Tom: fix \| the import until 2026-12-01 | `notes/sub/standup.txt:2` |",
+        "| Anna | Friday | [ ] Anna: send the offer by Friday | `notes/2026-11-18 call.md:4` |",
         "| – | – | TODO: Call the printer | `notes/2026-11-18 call.md:6` |",
         "| Lena | – | Action: Lena to call the bank | `notes/wide.txt:1` |",
         "| 김민수 과장 | – | 김민수 과장: 홈페이지 문구 검토 | `notes/회의록.md:2` |",
@@ -68,7 +68,7 @@ async def test_every_action_is_a_row_with_its_owner_its_date_and_its_place() -> 
     ("line", "places"),
     [
         ("/actions notes --owner tom", ["notes/sub/standup.txt:2", "notes/2026-11-18 call.md:5"]),
-        ("/actions notes --due", ["notes/2026-11-18 call.md:4", "notes/sub/standup.txt:2"]),
+        ("/actions notes --due", ["notes/sub/standup.txt:2", "notes/2026-11-18 call.md:4"]),
         ("/actions notes --due --owner anna", ["notes/2026-11-18 call.md:4"]),
         ("/actions notes --owner 김민수", ["notes/회의록.md:2"]),
         ("/actions 'notes/2026-11-18 call.md' --owner=Anna", ["notes/2026-11-18 call.md:4"]),

@@ -2,57 +2,44 @@
 
 from __future__ import annotations
 
-from datetime import date
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deskhand.core.dates import day_meant
 from deskhand.core.words.notes import actions_in
-
-NOTED = date(2026, 11, 18)  # a Wednesday
 
 
 @pytest.mark.parametrize(
-    ("line", "owner", "due", "day"),
+    ("line", "owner", "due"),
     [
-        ("- TODO: Call the printer on Friday", "", "Friday", "2026-11-20"),
-        ("- [ ] Anna: send the draft by 4 December", "Anna", "4 December", "2026-12-04"),
-        ("- @mira.k please look at page 3 until tomorrow", "@mira.k", "tomorrow", "2026-11-19"),
-        ("- Tom and Lena will check it by next Friday", "Tom and Lena", "next Friday", None),
-        ("- Action item (Tom): send the list, 2026-12-01", "Tom", "2026-12-01", "2026-12-01"),
-        ("- The invoice needs to be paid (Anna)", "Anna", "", None),
-        ("- Please confirm the date", "", "", None),
-        ("- 할 일: 견적서 보내기 (김민수)", "김민수", "", None),
-        ("- 담당: 김민수 과장, 기한: 다음 주 금요일", "김민수 과장", "다음 주 금요일", "2026-11-27"),
-        ("- 이수진 대리가 11월 28일까지 보고서 제출", "이수진 대리", "11월 28일", "2026-11-28"),
-        ("- 박민수: 자료를 모레까지 공유해 주세요", "박민수", "모레", "2026-11-20"),
-        ("- 예산: 모레까지 확인해 주세요", "", "모레", "2026-11-20"),
-        ("- TODO: Mr. Smith will call the bank by 10/3", "Mr. Smith", "10/3", None),
-        ("- ACTION: J. Doe - circulate the draft", "J. Doe", "", None),
-        ("- 이영희 대리, 디자인 시안 11/20까지 제출", "이영희 대리", "11/20", None),
-        ("- I will call Bob on 03/04/2027", "I", "03/04/2027", None),
-        ("- Anna to send the contract by Wednesday", "Anna", "Wednesday", None),
-        ("- Owner: Jo Black, due 12/25/2026", "Jo Black", "12/25/2026", "2026-12-25"),
-        ("- 배송 담당: 박지훈 / 마감: 1월 5일", "박지훈", "1월 5일", "2027-01-05"),
-        ("- [ ] pay the rent by 1 November", "", "1 November", None),
-        ("- [ ] file it by the end of the month", "", "end of the month", None),
+        ("- TODO: Call the printer on Friday", "", "Friday"),
+        ("- [ ] Anna: send the draft by 4 December", "Anna", "4 December"),
+        ("- @mira.k please look at page 3 until tomorrow", "@mira.k", "tomorrow"),
+        ("- Tom and Lena will check it by next Friday", "Tom and Lena", "next Friday"),
+        ("- Action item (Tom): send the list, 2026-12-01", "Tom", "2026-12-01"),
+        ("- The invoice needs to be paid (Anna)", "Anna", ""),
+        ("- Please confirm the date", "", ""),
+        ("- 할 일: 견적서 보내기 (김민수)", "김민수", ""),
+        ("- 담당: 김민수 과장, 기한: 다음 주 금요일", "김민수 과장", "다음 주 금요일"),
+        ("- 이수진 대리가 11월 28일까지 보고서 제출", "이수진 대리", "11월 28일"),
+        ("- 박민수: 자료를 모레까지 공유해 주세요", "박민수", "모레"),
+        ("- 예산: 모레까지 확인해 주세요", "", "모레"),
+        ("- TODO: Mr. Smith will call the bank by 10/3", "Mr. Smith", "10/3"),
+        ("- ACTION: J. Doe - circulate the draft", "J. Doe", ""),
+        ("- 이영희 대리, 디자인 시안 11/20까지 제출", "이영희 대리", "11/20"),
+        ("- I will call Bob on 03/04/2027", "I", "03/04/2027"),
+        ("- Anna to send the contract by Wednesday", "Anna", "Wednesday"),
+        ("- Owner: Jo Black, due 12/25/2026", "Jo Black", "12/25/2026"),
+        ("- 배송 담당: 박지훈 / 마감: 1월 5일", "박지훈", "1월 5일"),
+        ("- [ ] pay the rent by 1 November", "", "1 November"),
+        ("- [ ] file it by the end of the month", "", "end of the month"),
     ],
 )
-def test_owner_and_due_date_are_those_of_the_line(line: str, owner: str, due: str, day: str | None) -> None:
-    """As written; a day is said only where a note's own day leaves one meaning."""
+def test_owner_and_due_date_are_those_of_the_line(line: str, owner: str, due: str) -> None:
+    """As written, whatever day that is."""
     (found,) = actions_in(["# Call of 2026-11-18", line], "n.md")
 
     assert (found.owner, found.due) == (owner, due)
-    assert (found.day.isoformat() if found.day else None) == day
-
-
-def test_without_a_day_of_its_own_a_note_s_friday_stays_a_friday() -> None:
-    """A file's time of change is not the day of the meeting."""
-    (found,) = actions_in(["TODO: Call the printer on Friday"], "n.md")
-
-    assert (found.due, found.day) == ("Friday", None)
 
 
 @pytest.mark.parametrize(
@@ -135,10 +122,3 @@ Next steps
         (5, "", "", True),
         (9, "", "", False),
     ]
-
-
-def test_days_without_a_year_turn_the_year_only_forwards() -> None:
-    """In November a January is the next one, and a September is left alone."""
-    assert day_meant("5 January", NOTED) == date(2027, 1, 5)
-    assert day_meant("5 September", NOTED) is None
-    assert day_meant("30 February", NOTED) is None

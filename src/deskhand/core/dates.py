@@ -1,4 +1,4 @@
-"""Days as people write them, and days that are meant relative to another: one a task is due, those of last week.
+"""Days as people write them, and days that are meant relative to today: yesterday, those of last week.
 
 ISO, Korean, with month names, and the two orders that look alike: ``03/04/2026`` is decided by its column (a 25
 somewhere) or not at all. Its words are data, in ``dates.toml`` and ``words/wording.toml``. It refuses to choose between
@@ -23,8 +23,6 @@ _YEAR_DIGITS: Final = 4
 _FORMS: Final = table("deskhand.core", "dates.toml")
 _YEAR_LAST: Final = re.compile(_FORMS["year_last"])
 _CELLS, _LINES = ([*map(re.compile, _FORMS[name])] for name in ("cells", "lines"))
-_SOON_DAYS: Final = 270
-"""A day without a year is the coming one, unless that is so far that it may be the last one."""
 _WORDS: Final = table("deskhand.core.words", "wording.toml")["days"]
 
 
@@ -73,21 +71,6 @@ class Period(NamedTuple):
     span: tuple[int, int]
 
 
-def day_meant(said: str, noted: date | None) -> date | None:
-    """Return the day that some words in a note of the day ``noted`` mean beyond doubt."""
-    order, words = order_of([said]), said.casefold()
-    full = date_in(said) or a_date(said, "day" if order == "day" else "month")
-    if full is not None or noted is None:
-        return None if order == "either" else full
-    if (ahead := _WORDS["ahead"].get(words)) is not None:
-        return noted + timedelta(days=ahead)
-    if (weekday := _weekday(words)) is not None:
-        return _coming(words, weekday, noted)
-    found = (hit for form in _WORDS["of_month"] if (hit := re.fullmatch(form, words)))
-    years = (made(str(noted.year + more), hit["m"], hit["d"]) for hit in found for more in (0, 1))
-    return next((each for each in years if each and 0 <= (each - noted).days <= _SOON_DAYS), None)
-
-
 def period_in(said: str, today: date) -> Period | None:
     """Return the days that a sentence names: ``yesterday``, ``last week``, ``최근 3일``, ``since 2026-11-01``."""
     hit = next((found for form in _WORDS["periods"] if (found := re.search(form, said))), None)
@@ -110,7 +93,8 @@ def _span(found: dict[str, str], today: date) -> tuple[date, date] | None:
         case {"count": count}:
             first, last = today - timedelta(days=int(count) * _WORDS["unit_days"][unit]), today
         case {"weekday": name}:
-            first = last = today - timedelta(days=(today.weekday() - (_weekday(name) or 0) - 1) % 7 + 1)
+            number = next(number for number, names in enumerate(_WORDS["names"]) if name in names)
+            first = last = today - timedelta(days=(today.weekday() - number - 1) % 7 + 1)
         case {"which": which}:
             first, last = _whole(unit, today, back=int(which in _WORDS["last"]))
         case {"month": name} if (begun := made(str(today.year), name, "1")) is not None:
@@ -131,17 +115,3 @@ def _whole(unit: str, day: date, *, back: int) -> tuple[date, date]:
     begun = (12 * day.year + day.month - 1) // size * size - size * back
     first, after = (date(months // 12, months % 12 + 1, 1) for months in (begun, begun + size))
     return first, after - timedelta(days=1)
-
-
-def _weekday(words: str) -> int | None:
-    """Return which day of the week some words name: ``fri``, ``next friday``, ``금``, ``다음 주 금요일``."""
-    forms = (rf"\b{name[:-1]}(?:\w*day)?$|{name[-1]}요일$|^{name[-1]}$" for name in _WORDS["names"])
-    return next((number for number, form in enumerate(forms) if re.search(form, words)), None)
-
-
-def _coming(words: str, weekday: int, noted: date) -> date | None:
-    """``next Friday`` means two days to two people, and so does ``Friday`` on a Friday."""
-    if (week := re.match(r"(이번|금|다음|차) ?주", words)) is not None:
-        return noted + timedelta(days=weekday - noted.weekday() + 7 * (week[1] in ("다음", "차")))
-    ahead = (weekday - noted.weekday()) % 7
-    return noted + timedelta(days=ahead) if ahead and not words.startswith("next") else None

@@ -21,7 +21,7 @@ from enum import StrEnum
 from itertools import pairwise
 from typing import Final, NamedTuple
 
-from deskhand.core.dates import date_in, day_meant
+from deskhand.core.dates import date_in
 from deskhand.texts import table
 
 
@@ -145,7 +145,6 @@ def _is_heading(seen: str, following: str) -> bool:
 
 
 _LOOKED_AT_CHARS: Final = 2000
-_HEAD_LINES: Final = 8
 _OWING: Final = _WORDING["owing"]
 _BOX: Final = re.compile("|".join(_OWING["box"]))
 _NO_OWNER: Final = frozenset(_OWING["nobody"].split())
@@ -156,7 +155,7 @@ _BEGINS: Final = rf"(?i)^%s{_OWING['title']}?(?:이|가|은|는|께서)?(?![^\W_
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Action:
-    """A line that says what is to be done, or was; ``day`` is what ``due`` means beyond doubt."""
+    """A line that says what is to be done, or was; ``day`` is the one that ``due`` says in full."""
 
     path: str
     number: int
@@ -182,7 +181,7 @@ class Action:
 
 def actions_in(lines: Sequence[str], path: str) -> list[Action]:
     """Return every action of a note, open and done."""
-    noted, head, found = noted_on(lines, path), list[str](), list[Action]()
+    head, found = list[str](), list[Action]()
     for line in scan(lines, path):
         if line.is_heading:
             head = _cells(line.words) if "|" in line.words else []
@@ -199,15 +198,10 @@ def actions_in(lines: Sequence[str], path: str) -> list[Action]:
                     done=Cue.DONE in line.cues or re.fullmatch(_OWING["finished"], column["status"]) is not None,
                     owner=column["owner"] or _owner(words),
                     due=due,
-                    day=day_meant(due, noted),
+                    day=date_in(due),
                 )
             )
     return found
-
-
-def noted_on(lines: Sequence[str], path: str) -> date | None:
-    """Return the day a note says it is of: in its name, else in its first lines."""
-    return next(filter(None, map(date_in, (path.rpartition("/")[2], *lines[:_HEAD_LINES]))), None)
 
 
 def _cells(row: str) -> list[str]:

@@ -318,9 +318,8 @@ def _every(notes: tuple[Note, ...]) -> list[Action]:
 
 
 def _row(action: Action) -> str:
-    beside = f" ({action.day})" if action.day and str(action.day) != action.due else ""
     quote = Quote(text=cut(action.words, at=cue_place(action.words)), path=action.path, line=action.number)
-    return show(quote, action.owner or "–", f"{action.due or '–'}{beside}")
+    return show(quote, action.owner or "–", action.due or "–")
 
 
 def risks(work: Work) -> Plan:
