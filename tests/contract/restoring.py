@@ -12,7 +12,7 @@ from pathlib import Path
 from deskhand.cli.programs.restoring import restore
 from deskhand.clock import Ids, stamp
 from deskhand.protocol.wire import JsonObject
-from deskhand.store.backup import Made, make_backup
+from deskhand.store.backup import make_backup
 from deskhand.store.blobs import FileBlobs
 from deskhand.store.opening import FILE, SqlStore, inline, open_sqlite_store
 from deskhand.store.private import make_folder
@@ -41,11 +41,13 @@ class House:
         await emit(self.store, said(word))
         self.words.add(word)
 
-    def back_up(self, name: str = "backup.tar") -> Made:
-        """Make a backup beside the home."""
+    def back_up(self, name: str = "backup.tar") -> Path:
+        """Make a whole backup beside the home."""
         now = stamp(self.clock.now())
         who: JsonObject = {"account": A, "runner": None}
-        return make_backup(self.home, self.home.parent / name, now=now, who=who)
+        made = make_backup(self.home, self.home.parent / name, now=now, who=who)
+        assert not made["missing"]
+        return Path(made["path"])
 
 
 @asynccontextmanager

@@ -187,7 +187,7 @@ async def test_a_restore_killed_at_any_step_leaves_the_old_home_or_the_new_one(
     """There is never a moment without a home or with half of one; what was before is never lost (R17)."""
     async with house(tmp_path / "first") as found:
         await found.say("before")
-        backup = found.back_up().path
+        backup = found.back_up()
         await found.say("after")
     old, new = {"before", "after"}, {"before"}
     failing: list[object] = []

@@ -27,7 +27,6 @@ import tarfile
 import tempfile
 from collections.abc import Callable, Generator, Sequence
 from contextlib import closing, contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, BinaryIO, Final, cast
 
@@ -66,19 +65,10 @@ _NAMED: Final = """
 """
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Made:
-    """A backup that is on disk. ``missing`` names files that should be in it and cannot be read or are damaged."""
+def make_backup(home: Path, target: Path, *, now: str, who: JsonObject) -> dict[str, Any]:
+    """Write a backup of a home into one file; return what is in it, as ``backup --json`` prints it.
 
-    path: Path
-    events: int
-    files: int
-    bytes: int
-    missing: tuple[str, ...]
-
-
-def make_backup(home: Path, target: Path, *, now: str, who: JsonObject) -> Made:
-    """Write a backup of a home into one file.
+    ``missing`` names files that should be in it and cannot be read or are damaged.
 
     Args:
         home: the home; it may be in use.
@@ -109,13 +99,8 @@ def make_backup(home: Path, target: Path, *, now: str, who: JsonObject) -> Made:
                 place = f"blobs/{name[:2]}/{name[2:4]}/{name}"
                 if add(tar, place, home / place) != name:
                     missing.append(name)
-    return Made(
-        path=target,
-        events=sum(accounts.values()),
-        files=len(named) - len(missing),
-        bytes=target.stat().st_size,
-        missing=tuple(missing),
-    )
+    came_to = {"events": sum(accounts.values()), "files": len(named) - len(missing), "missing": missing}
+    return {"path": str(target), "made_at": now, "bytes": target.stat().st_size, **came_to}
 
 
 def _look(hub: Path) -> tuple[str, dict[str, int], list[str]]:

@@ -15,7 +15,6 @@ from __future__ import annotations
 import gc
 import os
 import re
-from dataclasses import asdict
 from importlib import import_module
 from pathlib import Path
 from time import monotonic, sleep  # noqa: TID251 - a plain program; the ledger is a table without events
@@ -108,12 +107,14 @@ def _stay(module: str, program: str, **said: object) -> int:
     return asyncio.run(run(**said))
 
 
-def doctor(*, no_model: bool = False) -> int:
-    """Try everything."""
-    from deskhand.cli.abilities import examined
+def doctor(about: Literal["all", "pairing"] = "all", *, no_model: bool = False) -> int:
+    """Try everything, or the way in alone."""
+    from deskhand.cli import pairing
 
+    whole = about == "all"
+    tried = import_module("deskhand.cli.abilities").examined(asks=not no_model) if whole else pairing.stations()
     rows: list[Obj] = []
-    for name, state, said in examined(asks=not no_model):
+    for name, state, said in tried:
         rows.append({"check": name, "state": state, "said": said})
         speak.out(f"{_SIGNS[state]} {speak.say(f'doctor.{name}')}: {said}")
     speak.answer({"items": rows})
@@ -181,13 +182,11 @@ def backup(file: Path | None = None) -> int:
     mine = {key: str(runner[key]) for key in ("device", "name")} if runner.get("account") == owner["account"] else None
     who: Obj = {"account": owner["account"], "runner": mine}
     now = stamp(SystemClock().now())
-    target = _named(file, now, ".tar")
-    made = make_backup(home(), target, now=now, who=who)
-    said: Obj = asdict(made) | {"path": str(made.path), "made_at": now}
-    speak.answer(said, speak.say("backup.done", **said, size=f"{made.bytes / 1e6:.1f}"))
-    if made.missing:
-        speak.note(speak.say("backup.missing", count=len(made.missing)), "bad")
-    return Exit.FAILED if made.missing else Exit.DONE
+    made = make_backup(home(), _named(file, now, ".tar"), now=now, who=who)
+    speak.answer(made, speak.say("backup.done", **made, size=f"{made['bytes'] / 1e6:.1f}"))
+    if made["missing"]:
+        speak.note(speak.say("backup.missing", count=len(made["missing"])), "bad")
+    return Exit.FAILED if made["missing"] else Exit.DONE
 
 
 def restore(file: Path, *, to: Path | None = None, yes: bool = False) -> int:
