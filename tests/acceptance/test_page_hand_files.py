@@ -22,6 +22,9 @@ from tests.acceptance.thinker import until
 pytestmark = [pytest.mark.needs("chromium"), pytest.mark.timeout(180), pytest.mark.asyncio(loop_scope="module")]
 
 FIELD = "What should be done?"
+FIRST_LOAD_BYTES_MAX = 150_000
+TAKEN = "performance.getEntries().reduce((sum, one) => sum + (one.transferSize ?? 0), 0)"
+"""What came over the air, headers included; what a cache had is 0."""
 MANY = 10_000
 DROP = """(node, [name, text]) => {
   const data = new DataTransfer();
@@ -49,6 +52,19 @@ async def _given(at: Hands, text: str) -> tuple[str, ...]:
     await until(at.computer, lambda: any(one.text == text for one in at.computer.briefs))
     brief = next(one for one in at.computer.briefs if one.text == text)
     return tuple(f"{file.name} {file.size}" for file in brief.files)
+
+
+async def test_a_new_phone_takes_little_before_the_app_stands(at: Hands) -> None:
+    """It holds when: page and worker together take less than 150 KB over the air, with all that is kept for offline."""
+    page = await at.device()
+    await page.evaluate("navigator.serviceWorker.ready.then(() => true)")
+
+    of_page = await page.evaluate(TAKEN)
+    of_worker = await page.context.service_workers[0].evaluate(TAKEN)
+
+    assert of_page > 90_000
+    assert 50_000 < of_page + of_worker < FIRST_LOAD_BYTES_MAX
+    await left(page.context)
 
 
 async def test_a_file_arrives_whole_though_the_network_goes_and_the_page_is_loaded_again(

@@ -233,7 +233,7 @@ async def test_a_crash_inside_shows_an_id_and_nothing_else(
 
 
 async def test_the_built_page_is_served_under_its_own_policy(tmp_path: Path) -> None:
-    """Hashed files are kept for ever, the start page never."""
+    """Hashed files are kept for ever, the start page never; all go out packed to whoever takes them so."""
     page = tmp_path / "page"
     (page / "assets").mkdir(parents=True)
     (page / "index.html").write_text("<!doctype html>app")
@@ -244,6 +244,7 @@ async def test_the_built_page_is_served_under_its_own_policy(tmp_path: Path) -> 
 
         index, asset = await client.get("/"), await client.get("/assets/app-Dx81hGq_.js")
         worker = await client.get("/sw.js")
+        plain = await client.get("/sw.js", headers={"Accept-Encoding": "identity"})
         walked = await client.get("/assets/%2e%2e/%2e%2e/owner.json")
 
     assert (index.headers["Content-Security-Policy"], index.headers["Cache-Control"]) == (
@@ -252,6 +253,8 @@ async def test_the_built_page_is_served_under_its_own_policy(tmp_path: Path) -> 
     )
     assert "immutable" in asset.headers["Cache-Control"]
     assert worker.headers["Content-Type"].startswith("text/javascript")
+    assert (worker.headers["Content-Encoding"], worker.text) == ("gzip", plain.text)
+    assert "Content-Encoding" not in plain.headers
     assert walked.status_code == 404
 
 

@@ -17,7 +17,9 @@ self.addEventListener("install", (event) => {
   event.waitUntil(
     (async () => {
       const cache = await caches.open(CACHE);
-      await cache.addAll(DESKHAND_FILES.map((name) => new Request(name, { cache: "reload" })));
+      // What is named by its content is the same for ever: the page that brought this worker has just taken it.
+      const how = (name: string): RequestCache => (name.startsWith("/assets/") ? "default" : "reload");
+      await cache.addAll(DESKHAND_FILES.map((name) => new Request(name, { cache: how(name) })));
       await self.skipWaiting();
     })(),
   );

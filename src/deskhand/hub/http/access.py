@@ -109,8 +109,8 @@ class Call:
 class Door:
     """What routes work with, and the one way in."""
 
-    def __init__(self, hub: app.Hub, *, push: PushDoor, page: Mapping[str, Response]) -> None:
-        """Begin with nobody known; ``page`` are its files as they are sent."""
+    def __init__(self, hub: app.Hub, *, push: PushDoor, page: Mapping[str, bytes]) -> None:
+        """Begin with nobody known; ``page`` are its files."""
         self.hub, self.push, self.page = hub, push, page
         often = limits.BAD_LOGINS_PER_MINUTE_MAX
         self._bad = credentials.Throttle(hub.clock, often, 60, file=hub.tried("logins"))

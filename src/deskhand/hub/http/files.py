@@ -10,8 +10,11 @@ there is no path to walk.
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import binascii
+import functools
+import gzip
 import mimetypes
 import pathlib
 import re
@@ -95,24 +98,39 @@ async def get_file_content(call: TheCall, file: str) -> Response:
     return await _serve(call, await call.hub.file_of(call.me, file))
 
 
-def load_page(folder: pathlib.Path) -> dict[str, Response]:
+def load_page(folder: pathlib.Path) -> dict[str, bytes]:
     """Read the built page; nothing when it is not built."""
     files = (path for path in folder.rglob("*") if path.is_file())
     found = {path.relative_to(folder).as_posix(): path.read_bytes() for path in files}
-    return {name: _page_file(name, found[name]) for name in found if INDEX in found}
+    return found if INDEX in found else {}
 
 
 async def index(call: TheCall) -> Response:
     """Return the app, or a plain text that says it is not built."""
+    if INDEX in call.door.page:
+        return await page_file(call, INDEX)
     said = (text(name, language=call.language) for name in ("page.missing", "page.cure"))
-    return call.door.page.get(INDEX) or Response("\n".join(["Deskhand", *said]))
+    return Response("\n".join(["Deskhand", *said]))
 
 
 async def page_file(call: TheCall, path: str) -> Response:
-    """Return a file of the page."""
+    """Return a file of the page, packed for who takes it so: it holds no secret that a length could tell."""
     if path not in call.door.page:
         raise DeskhandError(Code.NOT_FOUND)
-    return call.door.page[path]
+    data = call.door.page[path]
+    kept = "no-store" if path == INDEX else _FOREVER if _HASHED.fullmatch(path) else "no-cache"
+    kind = _TYPES.guess_type(path)[0] or "application/octet-stream"
+    headers = HEADERS["page"] | {"Cache-Control": kept, "Vary": "Accept-Encoding"}
+    takes = call.request.headers.get("accept-encoding", "").replace(" ", "").split(",")
+    if not kind.startswith("image/png") and "gzip" in takes:
+        data = await asyncio.to_thread(_packed, data)
+        headers["Content-Encoding"] = "gzip"
+    return Response(data, headers=headers, media_type=kind)
+
+
+@functools.cache
+def _packed(data: bytes) -> bytes:
+    return gzip.compress(data)
 
 
 def _check_tus(request: Request) -> None:
@@ -189,9 +207,3 @@ def _disposition(name: str, media_type: str) -> str:
     how = "inline" if media_type in TYPES["inline"] else "attachment"
     plain = _ODD.sub("_", name) or "file"
     return f"{how}; filename=\"{plain}\"; filename*=UTF-8''{quote(name, safe='')}"
-
-
-def _page_file(name: str, data: bytes) -> Response:
-    kept = "no-store" if name == INDEX else _FOREVER if _HASHED.fullmatch(name) else "no-cache"
-    kind = _TYPES.guess_type(name)[0] or "application/octet-stream"
-    return Response(data, headers=HEADERS["page"] | {"Cache-Control": kept}, media_type=kind)
