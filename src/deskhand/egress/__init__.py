@@ -20,6 +20,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Final, Literal, TypeVar
+from urllib.parse import urlsplit
 
 from deskhand import limits
 from deskhand.errors import Code, DeskhandError
@@ -292,6 +293,14 @@ def reach_of(address: Address) -> Literal["global", "private", "never"]:
         # Outside 2000::/3 live mapped, NAT64, link-local, zero and reserved addresses.
         return "global" if address in _GLOBAL_V6 and address.scope_id is None else "never"
     return "global" if address.is_global else "never"
+
+
+def is_here(url: str) -> bool:
+    """Whether an address leads to this machine, as far as its spelling tells."""
+    host = urlsplit(url).hostname or ""
+    with contextlib.suppress(ValueError):
+        return host in {"", "localhost"} or ipaddress.ip_address(host).is_loopback
+    return False
 
 
 def _refused(rule: str) -> DeskhandError:

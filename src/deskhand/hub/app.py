@@ -32,6 +32,7 @@ from deskhand.ports import Blobs, Frame, Notifier, Page
 from deskhand.protocol import objects, wire
 from deskhand.protocol.objects import LinkState, Role, Upload
 from deskhand.protocol.ops import Op, OpResult, Principal
+from deskhand.protocol.signing import hub_of
 from deskhand.protocol.tasks import FINAL, OPEN, Approval, FileRef, Question, Task
 from deskhand.store.opening import SqlStore
 from deskhand.texts import table
@@ -70,7 +71,7 @@ class Hub:
         """Wire the services; nothing runs yet."""
         store, blobs, clock = self.store, self.blobs, self.clock
         self.uploads = Uploads(store=store, blobs=blobs, clock=clock, ids=self.ids)
-        self.pairing = Pairing(store, clock, self.ids, uid=os.getuid(), tried=self.tried)
+        self.pairing = Pairing(store, clock, self.ids, uid=os.getuid(), tried=self.tried, mark=self.mark)
         self.attendance = Attendance(store=store, clock=clock, moved=self._dispatch)
         self.streams = self.attendance.streams
         self.stream = self.streams.stream
@@ -93,6 +94,11 @@ class Hub:
     def tried(self, what: str) -> Path | None:
         """Return the file of a counter of wrong tries."""
         return self.home / f"tried-{what}.json" if self.home else None
+
+    def mark(self) -> str:
+        """Return the fingerprint by which this hub is told from others; empty where it cannot prove itself."""
+        nonce = self.ids.secret(16)
+        return hub_of(said, nonce) if (said := self.prove(nonce)) else ""
 
     async def start(self) -> None:
         """Begin to deliver and to note who is there: nobody, so far."""

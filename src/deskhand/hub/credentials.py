@@ -24,11 +24,13 @@ from pathlib import Path
 
 from deskhand import limits
 from deskhand.clock import Clock, Ids, stamp, unstamp
+from deskhand.egress import is_here
 from deskhand.errors import Code, DeskhandError
 from deskhand.ports import Credential, Draft, Invite, Joining
 from deskhand.protocol import events, objects
 from deskhand.protocol import requests as wire
 from deskhand.protocol.ops import Principal
+from deskhand.protocol.wire import JsonObject
 from deskhand.secret import TOKEN_PREFIX, Secret
 from deskhand.store.log.transaction import SqlTx
 from deskhand.store.opening import SqlStore
@@ -37,6 +39,7 @@ from deskhand.store.private import OWNER_FILE, read_private, write_private
 _KEYS_MAX = 10_000
 _WHOLE_HUB = "hub"
 _RECOVERY = "rec_"
+_SHOWN = ("id", "kind", "role", "expires_at")
 _LINK_BYTES = 16
 """128 bits, for an invitation or a waiting request."""
 
@@ -199,7 +202,8 @@ class Throttle:
 class Pairing:
     """Invitations, requests and claims of one hub; a claim made for this computer counts for its user ``uid`` alone.
 
-    ``here`` lets a folder be used where the hub shares a process with its computer's runner.
+    ``here`` lets a folder be used where the hub shares a process with its computer's runner. ``road`` is the address
+    under which a phone reaches this hub, where there is one.
     """
 
     def __init__(
@@ -210,9 +214,11 @@ class Pairing:
         *,
         uid: int | None = None,
         tried: Callable[[str], Path | None] = lambda _: None,
+        mark: Callable[[], str] = str,
     ) -> None:
         """Begin with all counters at nothing, but for what is in the files of what was ``tried`` too often."""
-        self._store, self._clock, self._ids, self._uid = store, clock, ids, uid
+        self._store, self._clock, self._ids, self._uid, self._mark = store, clock, ids, uid, mark
+        self.road = ""
         self._local: set[str] = set()
         self.here: Callable[[wire.HereAsk], Awaitable[None]] | None = None
         failures, per_code = limits.PAIR_FAILURES_PER_MINUTE_MAX, limits.INVITE_SECONDS
@@ -220,11 +226,12 @@ class Pairing:
         self._wrong_codes = Throttle(clock, limits.CODE_TRIES_MAX, per_code, file=tried("codes"))
 
     async def create_invite(
-        self, account: str, wish: wire.InviteAsk, *, seconds: int = limits.INVITE_SECONDS
+        self, account: str, wish: wire.InviteAsk, *, at: str = "", seconds: int = limits.INVITE_SECONDS
     ) -> wire.InviteMade:
         """Make a one-use invitation; its secret and digits are in the answer and nowhere else.
 
-        A recovery code has no digits that could be guessed, and ends the one before it.
+        ``at`` is where the hub is spoken to; a link to this very computer leads by the road, if there is one. A
+        recovery code has no digits that could be guessed, and ends the one before it.
         """
         secret, code, name = new_token(self._ids, _LINK_BYTES), self._ids.digits(6), self._ids.new("inv")
         while await self._store.invite(code=code) is not None:
@@ -232,15 +239,20 @@ class Pairing:
         if wish.recovery:
             wish, seconds = wire.InviteAsk(admits_alone=True), limits.RECOVERY_SECONDS
             code, name = new_token(self._ids), f"{_RECOVERY}{account}"
+        at, mark = (self.road or at) if is_here(at) else at, self._mark()
+        url = f"{at}/#join={secret}" + (f"&hub={mark}" if mark else "")
+        picture = _picture(url) if wish.kind == "page" and not is_here(at) else None
         made = wire.InviteMade(
             id=name,
             invite=secret,
             code=code,
+            url=url,
+            picture=picture,
             kind=wish.kind,
             role=wish.role,
             expires_at=self._in(seconds),
         )
-        kept = made.model_dump(exclude={"invite"})
+        kept = made.model_dump(exclude={"invite", "url", "picture"})
         kept |= {"secret_sha256": bearer_sha256(secret), "admits_alone": wish.admits_alone}
         invite = Invite(account=account, **kept)
         await self._store.write(account, lambda tx: tx.put_invite(invite))
@@ -252,6 +264,12 @@ class Pairing:
         made = await self.create_invite(account, wish, seconds=limits.CLAIM_SECONDS)
         self._local.add(made.id)
         return made
+
+    async def invitations(self, account: str) -> list[JsonObject]:
+        """Return which ones still open something, without what opens it."""
+        unused = [one for one in await self._store.invites(account) if not self._is_over(one)]
+        shown = [{name: getattr(one, name) for name in _SHOWN} for one in unused]
+        return [one | {"recovery": str(one["id"]).startswith(_RECOVERY)} for one in shown]
 
     async def close_invite(self, account: str, name: str) -> None:
         """End an invitation early, because what showed it is closed; ``not_found`` for one that never was."""
@@ -334,8 +352,7 @@ class Pairing:
             invite = await self._store.invite(code="".join((wish.code or "").split()))
         # A claim made for this user's browser is nothing for another user of the machine.
         foreign = invite and invite.id in self._local and peer.uid not in {None, self._uid}
-        kept = limits.RECOVERY_SECONDS if invite and invite.id.startswith(_RECOVERY) else limits.INVITE_SECONDS
-        if invite is None or self._expired(invite.expires_at, kept) or foreign:
+        if invite is None or self._is_over(invite) or foreign:
             for counter, key in counters:
                 counter.count(key)
             raise DeskhandError(Code.INVITE_INVALID)
@@ -386,6 +403,10 @@ class Pairing:
     def _in(self, seconds: int) -> str:
         return stamp(self._clock.now() + timedelta(seconds=seconds))
 
+    def _is_over(self, invite: Invite) -> bool:
+        kept = limits.RECOVERY_SECONDS if invite.id.startswith(_RECOVERY) else limits.INVITE_SECONDS
+        return self._expired(invite.expires_at, kept)
+
     def _expired(self, at: str, kept: float = limits.INVITE_SECONDS) -> bool:
         """Whether its time is over, or so far away as it can only be by a clock that was set back since."""
         left = (unstamp(at) - self._clock.now()).total_seconds()
@@ -405,6 +426,13 @@ def write_claim_page(home: Path, *, url: str, secret: str) -> Path:
         f'<title>Deskhand</title><meta http-equiv="refresh" content="0;url={target}">\n',
     )
     return path
+
+
+def _picture(url: str) -> str:
+    """Return a link for a camera, as an image in a ``data:`` address."""
+    import segno  # noqa: PLC0415 - a tenth of a second that most starts do not need
+
+    return segno.make_qr(url, error="l").svg_data_uri(light="#fff", omitsize=True)
 
 
 def _file(tx: SqlTx, request: objects.PairRequest, joining: Joining, *, alone: bool) -> None:

@@ -6,16 +6,15 @@ It refuses to speak without TLS to anything but this machine, to let a title mak
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 import smtplib
 import ssl
-from contextlib import suppress
 from email.message import EmailMessage
 from email.utils import format_datetime
 from typing import Literal
 from urllib.parse import SplitResult, unquote, urlsplit
 
 from deskhand import limits
+from deskhand.egress import is_here
 from deskhand.notify import Road
 from deskhand.ports import Notice, PushSubscription, SendOutcome
 
@@ -39,7 +38,7 @@ class Mail(Road):
         to = str(self.said("notify.mail_to")) or me
         try:
             with _connected(place) as server:
-                if place.scheme == "smtp" and not _here(place.hostname):
+                if place.scheme == "smtp" and not is_here(place.geturl()):
                     server.starttls(context=ssl.create_default_context())
                 if (password := self.secret("notify.mail")) is not None:
                     server.login(me, password.reveal())
@@ -78,13 +77,6 @@ def _connected(place: SplitResult) -> smtplib.SMTP:
     if place.scheme == "smtps":
         return smtplib.SMTP_SSL(host, place.port or 465, timeout=seconds, context=ssl.create_default_context())
     return smtplib.SMTP(host, place.port or 587, timeout=seconds)
-
-
-def _here(host: str | None) -> bool:
-    """Whether a host is this machine, as far as its spelling tells."""
-    with suppress(ValueError):
-        return host == "localhost" or ipaddress.ip_address(host or "").is_loopback
-    return False
 
 
 def _no(code: int) -> tuple[Literal["refused", "retry"], str]:

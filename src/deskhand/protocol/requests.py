@@ -69,11 +69,17 @@ class InviteAsk(Wire):
 
 
 class InviteMade(Wire):
-    """An invitation as it is shown once, at the machine or on the inviting screen."""
+    """An invitation as it is shown once, at the machine or on the inviting screen.
+
+    ``url`` opens it and names its hub; ``picture`` is that for a camera, an image as a ``data:`` address. There is none
+    of what only this computer could open.
+    """
 
     id: str
     invite: str = Field(repr=False)
     code: str = Field(repr=False)
+    url: str = Field(repr=False)
+    picture: str | None = Field(default=None, repr=False)
     kind: Literal["page", "cli", "runner", "client"]
     role: Role
     expires_at: At

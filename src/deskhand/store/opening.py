@@ -125,6 +125,7 @@ class SqlStore:
 
     credential = _reading(own.credential)
     invite = _reading(own.unused_invite)
+    invites = _reading(own.unused_invites)
     joining = _reading(own.joining)
     set_presence = _changing(own.set_presence)
     presence = _reading(own.presence)

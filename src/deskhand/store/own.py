@@ -99,6 +99,12 @@ def unused_invite(
     return None if row is None else Invite(**row)
 
 
+def unused_invites(connection: Connection, account: str) -> list[Invite]:
+    """Return what nobody came with yet, in time or too late."""
+    unused = select(tables.invites).filter_by(account=account, used_by=None)
+    return [Invite(**row) for row in connection.execute(unused).mappings()]
+
+
 def put_joining(connection: Connection, account: str, joining: Joining) -> None:
     """Create the private side of a pair request, or replace it."""
     put(connection, tables.joinings, {**asdict(joining), "account": account})

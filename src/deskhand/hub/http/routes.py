@@ -180,8 +180,14 @@ async def claim(call: TheCall) -> Answer:
 async def create_invite(call: TheCall) -> Answer:
     """Make an invitation; its secret is in this answer and nowhere else."""
     wish = await read_json(call.request, asks.InviteAsk)
-    made = await call.hub.pairing.create_invite(call.me.account, wish)
+    made = await call.hub.pairing.create_invite(call.me.account, wish, at=str(call.request.state.origin))
     return Answer(made, status_code=201)
+
+
+async def list_invites(call: TheCall) -> Answer:
+    """Return the invitations that still open something, without what opens them, and where a phone finds this hub."""
+    pairing = call.hub.pairing
+    return Answer({"items": await pairing.invitations(call.me.account), "next": None, "road": pairing.road or None})
 
 
 async def use_here(call: TheCall) -> Response:
