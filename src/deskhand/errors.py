@@ -78,6 +78,11 @@ class Code(StrEnum):
     SIGNATURE_NEEDED = "signature_needed", 403
     STALE_EPOCH = "stale_epoch", 409
     STORE_DAMAGED = "store_damaged", 500
+    TAILSCALE_AWAY = "tailscale_away", 503, _AGAIN
+    TAILSCALE_MISSING = "tailscale_missing", 404
+    TAILSCALE_NO_HTTPS = "tailscale_no_https", 409
+    TAILSCALE_REFUSED = "tailscale_refused", 403
+    TAILSCALE_TAKEN = "tailscale_taken", 409
     TIMEOUT = "timeout", 504, _AGAIN
     TOO_LARGE = "too_large", 413
     TWO_CREDENTIALS = "two_credentials", 400

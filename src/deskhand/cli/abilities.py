@@ -30,6 +30,7 @@ from deskhand.agents.builtin.agent import SERVERS, BuiltInAgent, Findings, Offer
 from deskhand.agents.builtin.installing import offers
 from deskhand.agents.builtin.supply import Embedded, Supply, look
 from deskhand.cli.client import Client, client, home, local_runner, this_computer
+from deskhand.cli.pairing import SECONDS_APART, each, hub_answers
 from deskhand.cli.screen import Obj, link_line, speak
 from deskhand.cli.staying import HELD
 from deskhand.cli.values import setting
@@ -59,7 +60,6 @@ _NUMBER: JsonObject = {"type": "object", "properties": _FIELDS, "required": ["nu
 _TOOL = ToolInfo(name="keep_number", description="Keep a number for the person.", schema=_NUMBER)
 _LOOKED_AT: Final = 20_000
 _SHOWN: Final = 5
-_SECONDS_APART: Final = 60
 _PR_GET_DUMPABLE: Final = 3
 _LISTENS: Final = "0A"
 
@@ -236,12 +236,8 @@ async def _tried(name: str) -> Obj:
 def examined(*, asks: bool) -> Generator[tuple[str, str, str]]:
     """Yield a name, good, ask or bad, and a sentence with the cure, of each thing that was tried."""
     home().mkdir(mode=0o700, parents=True, exist_ok=True)
-    first = {"hub": _hub, "runner": _runner, "trust": _trust, "sandbox": _sandbox, "secrets": _secrets}
-    for name, tries in {**first, "model": partial(_model, asks=asks)}.items():
-        try:
-            yield name, *tries()
-        except DeskhandError as error:
-            yield name, "bad", f"{error.sentence(speak.language)} {error.cure(speak.language)}"
+    first = {"hub": hub_answers, "runner": _runner, "trust": _trust, "sandbox": _sandbox, "secrets": _secrets}
+    yield from each({**first, "model": partial(_model, asks=asks)})
     for looks in _LOOKS:
         name = looks.__name__[1:]
         with suppress(DeskhandError):  # a hub that is away has its own line
@@ -255,11 +251,6 @@ def examined(*, asks: bool) -> Generator[tuple[str, str, str]]:
             yield f"out.{way}", "good" if held else "bad", said
     except DeskhandError as error:
         yield "sandbox", "bad", error.sentence(speak.language)
-
-
-def _hub() -> tuple[str, str]:
-    hub = client()
-    return "good", f"{hub.url} · Deskhand {hub.get('/v1/version')['version']}"
 
 
 def _runner() -> tuple[str, str]:
@@ -386,7 +377,7 @@ def _bound() -> str:
 
 def _clock() -> str:
     apart = abs(client().ahead())
-    return f"{apart:.0f} s" if apart > _SECONDS_APART else ""
+    return f"{apart:.0f} s" if apart > SECONDS_APART else ""
 
 
 def _folders() -> str:

@@ -88,9 +88,9 @@ class Client:
         response = self.send(method, path, data, {"Content-Type": "application/json"})
         try:
             answer = response.read(_ANSWER_BYTES_MAX)
-        except _BROKEN:
+            return cast("Obj", json.loads(answer)) if answer.strip() else {}
+        except (*_BROKEN, ValueError):
             raise DeskhandError(Code.HUB_UNREACHABLE, self.url) from None
-        return cast("Obj", json.loads(answer)) if answer.strip() else {}
 
     def op(self, kind: str, body: Obj | None = None, *, op_id: str = "", **about: str | None) -> Obj:
         """Send one op, about a ``thread`` or ``task``, and return its result.

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any, Final
 
+from deskhand.clock import Ids, SystemClock
 from deskhand.errors import Code, DeskhandError
 from deskhand.limits import INVITE_SECONDS
 from deskhand.secret import mask
@@ -182,22 +183,27 @@ class Screen:
             raise KeyboardInterrupt
         return line.strip() or default
 
-    def invitation(self, url: str, invite: str, code: str, *, drawn: bool) -> str:
-        """Print link and digits, and the link as a code for a camera where there is a screen for it; return the link.
+    def invitation(self, made: Obj) -> None:
+        """Print link and digits, and what is missing where a phone would come in by it.
 
-        The secret stands behind ``#`` and never reaches a log.
+        The link is drawn for a camera too, where a phone can open it and there is a screen. The secret stands behind
+        ``#`` and never reaches a log.
         """
-        link = f"{url.rstrip('/')}/#join={invite}"
-        if drawn and self.color and not (self.quiet or self.json):
+        url, code, page = str(made["url"]), str(made["code"]), made["kind"] == "page"
+        if made["picture"] and self.color and not (self.quiet or self.json):
             import segno
 
             # Drawn by us from our own link: its escapes are meant.
-            segno.make_qr(link, error="l").terminal(sys.stdout, compact=True, border=2)
+            segno.make_qr(url, error="l").terminal(sys.stdout, compact=True, border=2)
             sys.stdout.flush()
-        self.out(self.say("pair.link", link=link))
-        minutes = INVITE_SECONDS // 60
-        self.out(self.say("pair.code", code=f"{code[:3]} {code[3:]}", minutes=minutes))
-        return link
+        self.out(self.say("pair.link", link=url))
+        self.out(self.say("pair.code", code=f"{code[:3]} {code[3:]}", minutes=INVITE_SECONDS // 60))
+        if page and not url.startswith("https:"):
+            self.out(self.plain_road() if made["picture"] else self.say("pair.here"))
+
+    def plain_road(self) -> str:
+        """Say what a page over plain HTTP lacks, and another road for notices: to a topic that nobody guesses."""
+        return self.say("pair.plain", topic=Ids(SystemClock()).secret(12))
 
     def admits(self, name: str, match: str) -> bool:
         """Ask the person whether the device that shows this number may join."""

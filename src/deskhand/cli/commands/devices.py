@@ -43,15 +43,16 @@ def pair(
     role = kind if kind in {"runner", "client"} else "member" if member else "owner"
     wish = {"kind": kind, "role": role, "admits_alone": yes}
     made = hub.call("POST", "/v1/pair/invites", wish)
-    by = f"&hub={hub.mark()}" if kind in {"page", "runner"} else ""
+    if url:
+        made |= {"url": f"{url.rstrip('/')}/#{made['url'].partition('#')[2]}"}
     if kind == "runner":
         from deskhand.protocol import signing
 
         with suppress(DeskhandError):  # without an owner here there is nobody to trust
             mine = signing.fingerprint_of(signing.sign(signing.CERTIFY, {}, signing_key()).key or "")
-            by += f"&by={owner()['device']}.{mine}"
-    shown = (url or hub.url, f"{made['invite']}{by}", str(made["code"]))
-    speak.answer({**made, "url": speak.invitation(*shown, drawn=kind == "page")})
+            made["url"] += f"&by={owner()['device']}.{mine}"
+    speak.invitation(made)
+    speak.answer(made)
     return Exit.DONE if no_wait or (speak.json and yes) else _wait(hub, made, cursor)
 
 

@@ -77,14 +77,16 @@ def first_run(home: Path, name: str | None) -> None:
 
 def ask_road(check: Callable[[str], object]) -> None:
     """Ask how the phone reaches this computer, and keep a road that there is by the check."""
-    words = {"1": "lan", "2": "none"}
+    roads = [*(["tailscale"] if shutil.which("tailscale") else []), "lan", "none"]
+    words = {str(at): road for at, road in enumerate(roads, 1)}
 
     def keep(said: str) -> None:
         check(words.get(said, said))
         write_value("hub.reach", words.get(said, said))
 
-    speak.out(speak.say("up.roads"))
-    _answered(lambda: speak.ask("›", default="2"), keep)
+    choices = (f"  {at}  {speak.say(f'up.road.{road}')}" for at, road in words.items())
+    speak.out(speak.say("up.roads"), *choices, speak.say("up.road.own"))
+    _answered(lambda: speak.ask("›", default=str(len(roads))), keep)
 
 
 def use_here(home: Path, wish: HereAsk) -> None:

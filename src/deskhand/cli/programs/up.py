@@ -1,15 +1,13 @@
 """``deskhand hub``, the hub alone, and ``deskhand up``, hub and runner in one process.
 
 This is the one place where the hub's parts are chosen. It answers before the runner is imported; a link in memory joins
-them. The road from the phone to this computer is none, this network, or an address of one's own. It refuses a clock
-that cannot be right, to show a road that was not seen to answer, and to keep anybody waiting: after SIGTERM or SIGINT
-everything ends within seconds, a second signal ends it at once.
+them. It refuses a clock that cannot be right, to show a road that was not seen to answer, and to keep anybody waiting:
+after SIGTERM or SIGINT everything ends within seconds, a second signal ends it at once.
 """
 
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 import os
 import random
 import socket
@@ -23,12 +21,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib import import_module
 from pathlib import Path
-from time import monotonic
 from typing import Any, Final
 from urllib.parse import urlsplit
 
 from deskhand import __version__
-from deskhand.cli.client import Client, home
+from deskhand.cli.client import home
+from deskhand.cli.programs.roads import Reach, reach_of, seen_to_answer, served
 from deskhand.cli.screen import Exit, speak
 from deskhand.cli.staying import beside, close_up, keep_keys, until_told_to_end, watch_power, work_until
 from deskhand.cli.values import as_json, config_values, setting
@@ -56,17 +54,6 @@ _BUILT: Final = datetime(2026, 1, 1, tzinfo=UTC)
 """No clock that is right shows an earlier time than this program was written."""
 _SETTINGS_MAX: Final = 500
 _ADVERTISED_SECONDS_MAX = 5.0
-_ANYWHERE = "0.0.0.0"  # noqa: S104 - only after the owner said "lan" in so many words
-_SOMEWHERE = ("198.51.100.1", 9)
-"""A documentation address: asking for the way there sends nothing and tells which of our addresses would be used."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Reach:
-    """One road. ``url`` is what a phone opens, nothing where there is none; ``bind`` where only that road listens."""
-
-    url: str = ""
-    bind: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,12 +90,7 @@ async def running_hub(path: Path, *, port: int | None, reach: Reach) -> AsyncGen
     async with AsyncExitStack() as ending:
         held = open_home(path)
         ending.callback(held.close)
-        if url := taken("DESKHAND_DATABASE_URL"):
-            Secret("DESKHAND_DATABASE_URL password", urlsplit(url.reveal()).password or "")
-            store = opening.open_postgres_store(url.reveal(), clock, offload=asyncio.to_thread)
-        else:
-            file = held.path / opening.FILE
-            store = opening.open_sqlite_store(file, clock, offload=asyncio.to_thread)
+        store = _store(held.path, clock)
         ending.push_async_callback(store.close)
         owner = await ensure_owner(store, ids, home=held.path, name=socket.gethostname())
         stored = await store.find(owner.account, objects.Setting, limit=_SETTINGS_MAX)
@@ -140,6 +122,8 @@ async def running_hub(path: Path, *, port: int | None, reach: Reach) -> AsyncGen
         answering = await ending.enter_async_context(answers)
         url = f"http://127.0.0.1:{answering.port}" if reach.bind else answering.url
         opened = f"{reach.url}:{answering.port}" if reach.bind else reach.url or url
+        hub.pairing.road = opened if reach.url else ""
+        await ending.enter_async_context(served(reach, answering.port))
         owner = await ensure_owner(store, ids, home=held.path, name=socket.gethostname(), url=url)
         running = Running(hub=hub, owner=owner, url=url, opened=opened, home=held.path)
         # The account gets what stands in config.toml and was never decided otherwise.
@@ -147,6 +131,14 @@ async def running_hub(path: Path, *, port: int | None, reach: Reach) -> AsyncGen
             if REGISTRY[name].account and name not in decided:
                 await running.op("settings.put", {"name": name, "value": as_json(value)})
         yield running
+
+
+def _store(path: Path, clock: SystemClock) -> opening.SqlStore:
+    """Return what is kept in PostgreSQL, where the environment names one, else in the home."""
+    if (url := taken("DESKHAND_DATABASE_URL")) is None:
+        return opening.open_sqlite_store(path / opening.FILE, clock, offload=asyncio.to_thread)
+    Secret("DESKHAND_DATABASE_URL password", urlsplit(url.reveal()).password or "")
+    return opening.open_postgres_store(url.reveal(), clock, offload=asyncio.to_thread)
 
 
 def _pushing(store: opening.SqlStore, values: dict[str, Json], vapid: Secret, *, url: str) -> webpush.WebPush:
@@ -170,44 +162,6 @@ def _pushing(store: opening.SqlStore, values: dict[str, Json], vapid: Secret, *,
     return push
 
 
-def reach_of(said: str) -> Reach:
-    """Return the road that a word or an address means.
-
-    Raises:
-        DeskhandError: ``invalid`` for neither; ``unavailable`` without a network.
-    """
-    if said in {"", "none"}:
-        return Reach()
-    if said == "lan":
-        return Reach(url=f"http://{_lan_address()}", bind=_ANYWHERE)
-    parts = urlsplit(said)
-    if parts.scheme not in {"http", "https"} or not parts.hostname or parts.path not in {"", "/"}:
-        raise DeskhandError(Code.INVALID, f"{said}: none | lan | https://…", field="--reach")
-    return Reach(url=said.rstrip("/"))
-
-
-def _lan_address() -> str:
-    """Return this computer's address in its own network."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asked, suppress(OSError):
-        asked.connect(_SOMEWHERE)
-        address = ipaddress.ip_address(asked.getsockname()[0])
-        if not (address.is_loopback or address.is_unspecified):
-            return str(address)
-    raise DeskhandError(Code.UNAVAILABLE, "no network")
-
-
-def _seen_to_answer(url: str) -> float:
-    """Return how many milliseconds our hub took to answer under an address.
-
-    Raises:
-        DeskhandError: ``hub_unreachable``.
-    """
-    started = monotonic()
-    if Client(url=url).send("GET", "/healthz").getheader("Deskhand-Protocol") is None:
-        raise DeskhandError(Code.HUB_UNREACHABLE, f"{url} is not a hub")
-    return (monotonic() - started) * 1000
-
-
 async def run_hub(*, port: int | None, said: str | None) -> int:
     """Run until told to end. The one ready line carries an invitation for a runner and one for a page."""
     close_up()
@@ -216,11 +170,16 @@ async def run_hub(*, port: int | None, said: str | None) -> int:
         url, account = running.opened, running.owner.account
         wish = InviteAsk(kind="runner", role=objects.Role.RUNNER, admits_alone=True)
         runner = (await running.hub.pairing.create_invite(account, wish)).invite
-        page = await running.hub.pairing.create_invite(account, InviteAsk(admits_alone=True))
+        page = await running.hub.pairing.create_invite(account, InviteAsk(admits_alone=True), at=url)
         ready = {"url": url, "invite": runner, "pid": os.getpid(), "page_invite": page.invite}
         line = speak.say("hub.runner", url=url, invite=runner)
         speak.answer({**ready, "code": page.code}, speak.say("hub.ready", url=url), line)
-        speak.invitation(url, page.invite, page.code, drawn=True)
+        try:
+            if reach.url:
+                await asyncio.to_thread(seen_to_answer, url, running.hub.mark())
+            speak.invitation(page.model_dump())
+        except DeskhandError as error:  # what leads here may start after us
+            speak.note(error.sentence(speak.language), "bad")
         async with beside(watch_power(running.hub.going)):
             await until_told_to_end()
     return Exit.DONE
@@ -319,18 +278,16 @@ class _Desk:
                 await self._advertised.wait()
         running, opened = self._running, self._running.opened
         if reach.url:
-            took = await asyncio.to_thread(lambda: _seen_to_answer(opened))
-            speak.note(speak.say("up.answered", url=opened, ms=round(took)), "good")
+            mark = running.hub.mark()
+            speak.note(f"✓ {await asyncio.to_thread(seen_to_answer, opened, mark)}", "good")
         wish = InviteAsk(admits_alone=not speak.asks)
-        made = await running.hub.pairing.create_invite(running.owner.account, wish)
+        made = await running.hub.pairing.create_invite(running.owner.account, wish, at=opened)
         ready = {"url": opened, "invite": made.invite, "code": made.code, "pid": os.getpid()}
         said = {"version": __version__, "name": self._name, "url": opened}
         abilities = import_module("deskhand.cli.abilities")
         lines: list[str] = [] if speak.json else await asyncio.to_thread(abilities.model_lines)
         speak.answer(ready, speak.say("up.ready", **said), *lines)
-        if not reach.url:
-            speak.out(speak.say("up.no_road"))
-        speak.invitation(opened, made.invite, made.code, drawn=bool(reach.url))
+        speak.invitation(made.model_dump())
         if first and not speak.json:
             kept = await running.hub.pairing.create_invite(running.owner.account, InviteAsk(recovery=True))
             speak.out(speak.say("pair.recovery_made", code=kept.invite))
