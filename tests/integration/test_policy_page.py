@@ -91,7 +91,7 @@ def test_the_commands_of_the_policy(tmp_path: Path) -> None:
     assert (astray.status, "Line 2: this way leads to another folder." in astray.err) == (1, True)
     assert nothing.json["items"] == []
     assert (absent.status, absent.json["error"]["code"]) == (1, "not_found")
-    assert (taken.status, "+ask write_file  # mine" in taken.out) == (0, True)
+    assert (taken.status, "1 lines hold from now on." in taken.err) == (0, True)
     assert shown.out == "   1  ask write_file  # mine\n"
     said = tried.json
     odd = desk.run("policy", "test", "write_file", "{odd", "--json")

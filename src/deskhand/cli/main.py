@@ -16,7 +16,6 @@ import traceback
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from errno import EDQUOT, EFBIG, ENOSPC
 from importlib import import_module
 from inspect import signature
 from pathlib import Path
@@ -33,13 +32,12 @@ from deskhand.cli.screen import Exit, Refusal, speak
 from deskhand.cli.values import setting
 from deskhand.errors import Code, DeskhandError
 from deskhand.secret import mask
+from deskhand.store.private import disk_fault
 from deskhand.texts import LANGUAGES, table
 
 EVERYWHERE: Final = ("--json", "--quiet", "--verbose", "--no-input", "--no-color")
 LAID_OUT: Final = table("deskhand.cli", "commands.toml")
 _FLAGS: Final = LAID_OUT.pop("flags")
-_FULL: Final = frozenset({EFBIG, ENOSPC, EDQUOT})
-"""Three ways of having no room."""
 
 
 def _spoken_language() -> str:
@@ -204,8 +202,8 @@ def _unexpected(error: BaseException) -> int:
         error = cast("BaseExceptionGroup[BaseException]", error).exceptions[0]
     if isinstance(error, TyperException):
         return _misused(error)
-    if isinstance(error, OSError) and error.errno in _FULL:
-        error = DeskhandError(Code.DISK_FULL)
+    if isinstance(error, OSError) and (fault := disk_fault(error)).code is Code.DISK_FULL:
+        error = fault
     if not isinstance(error, DeskhandError):
         if speak.verbose:
             sys.stderr.write(mask("".join(traceback.format_exception(error))))

@@ -25,9 +25,9 @@ from deskhand.protocol import events as ev
 from deskhand.protocol.objects import Trust
 from deskhand.protocol.ops import Op
 from deskhand.protocol.tasks import Approval, Brief, Changes, Check, Label, TaskState, Verdict
-from deskhand.protocol.wire import Json, JsonObject, sha256_of
+from deskhand.protocol.wire import Json, JsonObject
 from deskhand.runner.ceiling import keep_line, policy_now
-from deskhand.runner.ending import Watch, bounded, denied, evidence_of, hash_of, judged, more, upload, verify
+from deskhand.runner.ending import Watch, bounded, denied, evidence_of, judged, more, upload, verify
 from deskhand.runner.gate import Gate, Performed, Ruling, Scope, links_of, of_place
 from deskhand.runner.parts import Parts
 from deskhand.runner.traffic import SUMMARY_CHARS_MAX, Backoff, Voice
@@ -465,20 +465,16 @@ class _Driver:
         if criteria and not self._plain(done):
             await self._judge(done, self._brief.but(criteria=criteria))
         outcome = verdict_of(self._state.checks, unknown_effects=self._state.unknown)
-        failed = [one.to_json() for one in self._state.checks if not one.passed]
-        made = sha256_of([failed, [hash_of(path, scope) for path in done.outputs]])
-        same = [self._say("attempt.same_again")] if made == self._state.made else []
         if outcome.failed and self._state.tries < self._kit.parts.tries_max:
-            wish: JsonObject = {"retry": True, "made": made, "told": "\n".join(same)}
             again = voice.op(ev.ChecksReset), voice.op(ev.TaskMoved, state=TaskState.WORKING)
-            self._add("check", wish, *again, result={})
+            self._add("check", {"retry": True}, *again, result={})
             return True
         when = voice.now  # before the hand-over, which waits for a hub that is away
         ops = await self._hand_over(done.outputs, when=when)
         if self._criteria != criteria or self._listen():
             return True
         reasons = [self._say("attempt.check_failed", name=name) for name in outcome.failed]
-        return await self._end(outcome, *ops, reasons=[*reasons, *same], done=done, when=when)
+        return await self._end(outcome, *ops, reasons=reasons, done=done, when=when)
 
     def _plain(self, done: ports.Done) -> bool:
         """Whether it is the plain answer to a plain question: nothing was done, and nobody said how to check it."""

@@ -14,7 +14,6 @@ import hashlib
 import logging
 import mimetypes
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path, PurePosixPath
@@ -172,13 +171,6 @@ def _size(path: str, scope: Scope) -> int | None:
     except DeskhandError:
         return None
     return entry.size if entry is not None and entry.kind == "file" else None
-
-
-def hash_of(path: str, scope: Scope) -> str:
-    """Return the hash of a result, empty for one that is not there."""
-    with suppress(DeskhandError):
-        return scope.place.results.sha256(path)
-    return ""
 
 
 async def upload(

@@ -207,7 +207,7 @@ class AttemptState:
     result, ``waiting`` a wait for a person that is not over; ``changes`` says how each file differs (path ->
     created, changed or deleted) from before the task; ``heard`` is the seq of the last steering; ``acted`` whether
     anything was done that could have an effect; ``idle`` how many turns brought nothing that was not ``seen``;
-    ``made`` what the last failed try had made; ``noted`` and ``times`` stand for the limits: of which was told that
+    ``noted`` and ``times`` stand for the limits: of which was told that
     they are near, and how often they were granted; ``stopped`` is a person's word that they were not;
     ``label`` what was read, which only grows; ``asked`` when a yes was asked for and ``denied`` what was tried in vain, since
     a person let it go on.
@@ -232,7 +232,6 @@ class AttemptState:
     instructions: Instructions | None = None
     seen: frozenset[int] = frozenset()
     idle: int = 0
-    made: str = ""
     asked: tuple[str, ...] = ()
     denied: tuple[str, ...] = ()
     spending: Spending = field(default_factory=Spending)
@@ -401,7 +400,7 @@ def _let_on(state: AttemptState, what: str, more: Json) -> AttemptState:
 
 
 def _checked(state: AttemptState, step: Step) -> AttemptState:
-    """Note a check; or that they begin anew, for a further try (``made`` by this one) or a person's word."""
+    """Note a check; or that they begin anew, for a further try or a person's word."""
     if spent := step.wish.get("spent"):
         state = replace(state, spending=state.spending.plus(from_json(Spent, spent)))
     if "judged" in step.wish:
@@ -414,12 +413,9 @@ def _checked(state: AttemptState, step: Step) -> AttemptState:
         if not check.passed
     )
     state = replace(state, checks=())
-    if step.wish.get("retry"):
-        made, told = str(step.wish.get("made", "")), step.wish.get("told")
-        again = (ToolResult(outcome="error", value={"check": "–"}, text=str(told)),) if told else ()
-        state = replace(state, results=failed + again, made=made, tries=state.tries + 1)
-        return _closed(state)
-    return _closed(replace(state, results=failed)) if step.wish.get("heard") else state
+    if "anew" in step.wish:
+        return state
+    return _closed(replace(state, results=failed, tries=state.tries + ("retry" in step.wish)))
 
 
 def _closed_if_complete(state: AttemptState) -> AttemptState:

@@ -14,7 +14,6 @@ import json
 import os
 from contextlib import suppress
 from dataclasses import asdict
-from difflib import unified_diff
 from getpass import getpass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -245,7 +244,7 @@ def show_policy() -> int:
 
 def set_policy(file: str) -> int:
     """Put the lines of a file in the place of those that are there."""
-    from deskhand.runner.ceiling import policy_text, write_policy
+    from deskhand.runner.ceiling import write_policy
     from deskhand.tools.registry import standard_tools
 
     try:
@@ -259,10 +258,6 @@ def set_policy(file: str) -> int:
             wrong.append(speak.say("policy.way", line=rule.number, real=real))
     if wrong:
         raise DeskhandError(Code.CONFIG_INVALID, "\n".join(wrong), field="FILE")
-    before = ""
-    with suppress(DeskhandError):
-        before = policy_text(home())
-    speak.out(*unified_diff(before.splitlines(), new.splitlines(), "-", "+", n=0, lineterm=""))
     write_policy(home(), new)
     return speak.done({"lines": len(rules)}, "policy.written", count=len(rules))
 
