@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 import tomllib
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -55,17 +55,18 @@ class Terminal:
 
 
 @contextmanager
-def at_a_terminal(desk: Desk, *options: str) -> Generator[Terminal]:
-    """Keep ``deskhand up`` running in a terminal of its own."""
+def at_a_terminal(desk: Desk, *options: str, env: Mapping[str, str] = os.environ) -> Generator[Terminal]:
+    """Keep ``deskhand up`` running in a terminal of its own, with programs and names from an environment."""
     ours, theirs = pty.openpty()
     inhibit = desk.home.parent / "bin" / "systemd-inhibit"
     inhibit.parent.mkdir(exist_ok=True)
     inhibit.write_text("#!/bin/sh\nexec cat\n")
     inhibit.chmod(0o755)
-    path = f"{inhibit.parent}:{os.environ['PATH']}"
+    found = {name: env[name] for name in ("SSL_CERT_FILE", "PYTHONPATH") if name in env}
+    found |= {"TERM": "dumb", "PATH": f"{inhibit.parent}:{env['PATH']}"}
     up = [*DESKHAND, "up", "--port", "0", "--no-browser", *desk.as_root(), *options]
     process = subprocess.Popen(
-        up, env=desk.env(TERM="dumb", PATH=path), stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True
+        up, env=desk.env(**found), stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True
     )  # fmt: skip
     os.close(theirs)
     try:

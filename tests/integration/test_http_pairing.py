@@ -15,10 +15,10 @@ from deskhand.clock import SystemClock
 from deskhand.errors import Code, DeskhandError
 from deskhand.hub.credentials import Pairing, Peer, ensure_owner, local_device, write_claim_page
 from deskhand.limits import CODE_TRIES_MAX, PAIR_FAILURES_PER_MINUTE_MAX, PAIR_PENDING_MAX
-from deskhand.protocol.objects import Device, FolderMode, PairRequest
+from deskhand.protocol.objects import Device, FolderMode, PairRequest, Role
 from deskhand.protocol.requests import HereAsk, InviteAsk, PairAsk, PairAsked, PairClaim, PairClaimed
 from deskhand.store.private import OWNER_FILE
-from tests.rim import Rim, code_of, open_rim
+from tests.rim import ORIGIN, Rim, code_of, open_rim
 
 
 @pytest.fixture
@@ -64,6 +64,41 @@ async def test_a_link_shown_at_the_machine_is_admitted_by_itself(rim: Rim) -> No
     known = await rim.hub.store.get(rim.owner.account, Device, device)
     assert known is not None
     assert (known.kind, known.state) == ("page", "active")
+
+
+async def test_a_link_leads_where_a_phone_can_go_and_is_drawn_only_then(rim: Rim) -> None:
+    """P-03: made at this computer it goes by the road; made under another name it keeps that; else it is not drawn."""
+    alone = await invited(rim)
+    rim.pairing.road = "https://desk.example"
+    by_road, runner = await invited(rim), await invited(rim, kind="runner")
+    elsewhere = await rim.pairing.create_invite(rim.owner.account, InviteAsk(), at="https://other.example")
+
+    places = [one["url"].partition("/#join=")[0] for one in (alone, by_road, runner)]
+    assert places == [ORIGIN, "https://desk.example", "https://desk.example"]
+    assert [one.get("picture", "")[:18] for one in (alone, by_road, runner)] == ["", "data:image/svg+xml", ""]
+    assert elsewhere.url.startswith(f"https://other.example/#join={elsewhere.invite}")
+
+
+async def test_what_is_open_is_listed_without_what_opens_it(rim: Rim) -> None:
+    """P-04, PA-04: the owner sees kind, role and end of each; used, closed and run out ones are gone; nobody else looks."""
+    made, used, closed = [await invited(rim, kind="cli", role="member", admits_alone=True) for _ in range(3)]
+    kept = await invited(rim, recovery=True)
+    await rim.client().post("/v1/pair", json={"invite": used["invite"], "name": "x"})
+    await rim.local.delete(f"/v1/pair/invites/{closed['id']}")
+    ended = await rim.pairing.create_invite(rim.owner.account, InviteAsk(), seconds=-1)
+    _, member = await rim.device(Role.MEMBER)
+
+    listed = await rim.local.get("/v1/pair/invites")
+    foreign = await rim.client(member).get("/v1/pair/invites")
+
+    shown = {one.pop("id"): one for one in listed.json()["items"]}
+    assert shown == {
+        made["id"]: {"kind": "cli", "role": "member", "expires_at": made["expires_at"], "recovery": False},
+        kept["id"]: {"kind": "page", "role": "owner", "expires_at": kept["expires_at"], "recovery": True},
+    }
+    assert not [one for one in (made, kept) if one["invite"] in listed.text or one["code"] in listed.text]
+    assert ended.id not in shown
+    assert foreign.status_code == 403
 
 
 async def test_only_the_browser_of_this_computers_user_widens_what_it_may_use(rim: Rim) -> None:

@@ -190,7 +190,7 @@ class Screen:
         ``#`` and never reaches a log.
         """
         url, code, page = str(made["url"]), str(made["code"]), made["kind"] == "page"
-        if made["picture"] and self.color and not (self.quiet or self.json):
+        if made.get("picture") and self.color and not (self.quiet or self.json):
             import segno
 
             # Drawn by us from our own link: its escapes are meant.
@@ -199,7 +199,7 @@ class Screen:
         self.out(self.say("pair.link", link=url))
         self.out(self.say("pair.code", code=f"{code[:3]} {code[3:]}", minutes=INVITE_SECONDS // 60))
         if page and not url.startswith("https:"):
-            self.out(self.plain_road() if made["picture"] else self.say("pair.here"))
+            self.out(self.plain_road() if made.get("picture") else self.say("pair.here"))
 
     def plain_road(self) -> str:
         """Say what a page over plain HTTP lacks, and another road for notices: to a topic that nobody guesses."""
