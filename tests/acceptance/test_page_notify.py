@@ -15,9 +15,10 @@ from playwright.async_api import Browser, Page, expect
 
 from deskhand.clock import SystemClock
 from deskhand.core import delivery
-from deskhand.notify.webpush import WebPush, WebPushSettings, new_vapid_key, public_key_b64url
+from deskhand.notify.webpush import WebPush, WebPushSettings, public_key_b64url
 from deskhand.ports import PushSubscription
 from deskhand.protocol.objects import Delivery, Device, Setting
+from deskhand.protocol.signing import new_key
 from deskhand.protocol.tasks import Question, Task
 from deskhand.testing.push.service import FakePushService
 from tests.acceptance.stage import Stage
@@ -72,7 +73,7 @@ class Town:
     here: Stage
     browser: Browser
     service: FakePushService
-    key: bytes
+    key: str
     phones: list[Handset]
 
     async def phone(self) -> Handset:
@@ -148,7 +149,7 @@ class Town:
 @asynccontextmanager
 async def town(home: Path, *, failing: float = 0.0) -> AsyncGenerator[Town]:
     """Everything, with a push service that fails so often."""
-    key = new_vapid_key()
+    key = new_key()
     chance = random.Random(3)
     async with opened(home) as (here, browser), FakePushService(chance=chance, failure_rate=failing) as service:
         how = WebPushSettings(subject="mailto:owner@deskhand.example", app_url=here.url, allow_private=True)

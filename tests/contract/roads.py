@@ -19,11 +19,10 @@ from aiosmtpd.smtp import SMTP, AuthResult, Envelope, Session
 from typing_extensions import override
 
 from deskhand.clock import SystemClock
-from deskhand.notify.apprise import Apprise
-from deskhand.notify.mail import Mail
-from deskhand.notify.ntfy import Ntfy
-from deskhand.notify.webpush import WebPush, WebPushSettings, new_vapid_key, public_key_b64url
+from deskhand.notify.roads import Apprise, Mail, Ntfy
+from deskhand.notify.webpush import WebPush, WebPushSettings, public_key_b64url
 from deskhand.ports import Notifier, PushSubscription
+from deskhand.protocol.signing import new_key
 from deskhand.secret import Secret
 from deskhand.testing.push.service import Answer, FakePushService
 
@@ -151,7 +150,7 @@ async def open_road(name: str) -> AsyncGenerator[Road]:
     """Have one road with its far end."""
     if name == "webpush":
         async with FakePushService() as service:
-            key = new_vapid_key()
+            key = new_key()
             sub = service.subscribe(public_key_b64url(key))
             how = WebPushSettings(subject="mailto:owner@deskhand.example", app_url=APP, allow_private=True)
             yield Road(

@@ -28,10 +28,8 @@ def test_a_new_home_is_private(tmp_path: Path) -> None:
     """Directories and files are for their owner only (SE-02)."""
     home = open_home(tmp_path / "deep" / "home")
 
-    inner = home.folder("blobs")
-
     home.close()
-    assert (mode(home.path), mode(inner), mode(home.path / "lock")) == (0o700, 0o700, 0o600)
+    assert (mode(home.path), mode(home.path.parent), mode(home.path / "lock")) == (0o700, 0o700, 0o600)
 
 
 def test_loose_modes_are_repaired(tmp_path: Path) -> None:

@@ -14,9 +14,8 @@ import pytest
 
 from deskhand import limits
 from deskhand.clock import SystemClock
-from deskhand.notify import apprise
-from deskhand.notify.mail import Mail
-from deskhand.notify.ntfy import Ntfy
+from deskhand.notify import roads
+from deskhand.notify.roads import Apprise, Mail, Ntfy
 from deskhand.ports import Notice, SendOutcome
 from tests.contract.roads import APP, PASSWORD, Mood, keeping, open_road, post, settings, web
 
@@ -218,10 +217,8 @@ async def test_the_rest_of_the_world_is_an_extra(monkeypatch: pytest.MonkeyPatch
     def missing(name: str) -> object:
         raise ImportError(name)
 
-    monkeypatch.setattr(apprise, "import_module", missing)
-    road = apprise.Apprise(
-        said=settings(apprise=True), secret=keeping("json://127.0.0.1/"), app_url=APP, clock=SystemClock()
-    )
+    monkeypatch.setattr(roads, "import_module", missing)
+    road = Apprise(said=settings(apprise=True), secret=keeping("json://127.0.0.1/"), app_url=APP, clock=SystemClock())
 
     outcome = await road.send(None, NOTICE)
 
@@ -231,7 +228,7 @@ async def test_the_rest_of_the_world_is_an_extra(monkeypatch: pytest.MonkeyPatch
 def test_a_road_is_ready_where_it_leads_somewhere() -> None:
     """Nothing is planned for a road that nobody set up."""
     none, some = settings(), settings(ntfy="https://ntfy.example/t", mail="smtps://a", apprise=True)
-    for kind in (Ntfy, apprise.Apprise):
+    for kind in (Ntfy, Apprise):
         assert not kind(said=none, secret=keeping(None), app_url=APP, clock=SystemClock()).ready()
         assert kind(said=some, secret=keeping(None), app_url=APP, clock=SystemClock()).ready()
     assert not Mail(said=none, secret=keeping(None), app_url=APP, clock=SystemClock()).ready()

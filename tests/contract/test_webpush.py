@@ -21,15 +21,15 @@ from deskhand.notify.webpush import (
     WebPushSettings,
     check_subject,
     endpoint_allowed,
-    new_vapid_key,
     public_key_b64url,
     topic_of,
 )
 from deskhand.ports import Notice, Notifier, PushSubscription, SendOutcome
+from deskhand.protocol.signing import new_key
 from deskhand.testing.push.crypto import Browser, UnreadableError
 from deskhand.testing.push.service import Answer, FakePushService
 
-KEY = new_vapid_key()
+KEY = new_key()
 NOW = datetime(2026, 11, 22, 10, 4, 7, tzinfo=UTC)
 SUBJECT = "mailto:owner@deskhand.example"
 NOTICE = Notice(
@@ -68,9 +68,7 @@ class Now:
         self.moment += timedelta(seconds=seconds)
 
 
-def sender(
-    *, clock: Now | None = None, key: bytes = KEY, allow_private: bool = True, subject: str = SUBJECT
-) -> Notifier:
+def sender(*, clock: Now | None = None, key: str = KEY, allow_private: bool = True, subject: str = SUBJECT) -> Notifier:
     """Return the adapter, allowed to call loopback unless told otherwise."""
     settings = WebPushSettings(subject=subject, app_url="https://hub.example/", allow_private=allow_private)
     return WebPush(vapid_key=key, settings=settings, clock=clock or Now())
@@ -191,7 +189,7 @@ async def test_only_the_key_that_subscribed_may_send() -> None:
     async with service_at() as service:
         subscription = stored(service.subscribe(public_key_b64url(KEY)))
 
-        outcome = await sender(key=new_vapid_key()).send(subscription, NOTICE)
+        outcome = await sender(key=new_key()).send(subscription, NOTICE)
 
     assert (outcome.status, outcome.http_status, service.messages) == ("refused", 403, [])
 
@@ -412,8 +410,8 @@ async def test_a_web_address_is_a_good_contact() -> None:
     assert outcome.status == "accepted"
 
 
-@pytest.mark.parametrize("key", [b"", b"no key", b"-----BEGIN PRIVATE KEY-----\n"])
-def test_a_broken_hub_key_is_told_at_start(key: bytes) -> None:
+@pytest.mark.parametrize("key", ["", "no key", "-----BEGIN PRIVATE KEY-----\n"])
+def test_a_broken_hub_key_is_told_at_start(key: str) -> None:
     """A key that cannot be read stops the start and does not appear in the message."""
     with pytest.raises(DeskhandError) as caught:
         sender(key=key)

@@ -33,7 +33,7 @@ from deskhand.store.blobs import FileBlobs
 from deskhand.store.engine import open_sqlite, open_sqlite_reader, translated
 from deskhand.store.log.transaction import SqlTx
 from deskhand.store.opening import FILE, inline, open_sqlite_store
-from deskhand.store.private import open_home
+from deskhand.store.private import make_folder, open_home
 from deskhand.store.writer import ThreadWriter
 from deskhand.workflow import journal as journal_module
 from deskhand.workflow.journal import Journal
@@ -104,8 +104,9 @@ class Open:
     def __init__(self, root: Path, clock: StillClock) -> None:
         self.home = open_home(root / "home")
         self.store = open_sqlite_store(self.home.path / FILE, clock)
-        self.blobs = FileBlobs(self.home.folder("blobs"), Ids(clock), inline)
-        path = self.home.folder("runner") / "journal.sqlite3"
+        self.blobs = FileBlobs(self.home.path / "blobs", Ids(clock), inline)
+        path = self.home.path / "runner" / "journal.sqlite3"
+        make_folder(path.parent)
         self._writing, self._reading = open_sqlite(path), open_sqlite_reader(path)
         self.writer = ThreadWriter(self._writing)
         self.journal = Journal(engine=self._reading, writer=self.writer, ids=Ids(clock))

@@ -2,30 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import ClassVar
-from urllib.parse import urljoin
+from collections.abc import Mapping
 
-from deskhand.clock import Clock
-from deskhand.ports import Notice
-from deskhand.secret import Secret
+from deskhand import egress, limits
+from deskhand.errors import DeskhandError
+from deskhand.ports import SendOutcome
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Road:
-    """A road that leads where setting and secret ``notify.NAME`` of the hub's own computer say, each time anew."""
-
-    name: ClassVar[str]
-    said: Callable[[str], object]
-    secret: Callable[[str], Secret | None]
-    app_url: str
-    clock: Clock
-
-    def ready(self) -> bool:
-        """Whether it leads somewhere."""
-        return bool(self.said(f"notify.{self.name}"))
-
-    def link(self, notice: Notice) -> str:
-        """Return where a tap leads."""
-        return urljoin(self.app_url, notice.url_path)
+async def posted(way_out: egress.Egress, url: str, *, headers: Mapping[str, str], body: bytes) -> SendOutcome:
+    """Send a notice as one request, and return what became of it."""
+    request = egress.EgressRequest(
+        method="POST",
+        url=url,
+        headers=headers,
+        body=body,
+        seconds_max=limits.PUSH_SECONDS_MAX,
+        response_bytes_max=limits.PUSH_ANSWER_BYTES_MAX,
+    )
+    try:
+        response = await way_out.send(request)
+    except DeskhandError as error:
+        return SendOutcome(status="retry" if error.code.retryable else "refused", reason=error.code.value)
+    return SendOutcome.answered(response.status, response.headers)

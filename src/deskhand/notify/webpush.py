@@ -24,6 +24,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from deskhand import egress, limits
 from deskhand.clock import Clock
 from deskhand.errors import Code, DeskhandError
+from deskhand.notify import posted
 from deskhand.ports import Notice, PushSubscription, SendOutcome
 
 log = logging.getLogger(__name__)
@@ -60,7 +61,7 @@ class WebPush:
     """Sends notices to browsers.
 
     Args:
-        vapid_key: what ``new_vapid_key`` made once for this hub; another key voids every subscription.
+        vapid_key: the hub's P-256 key as PEM, made once; another key voids every subscription.
         settings: the owner's; ``follow`` changes them.
         clock: dates the tokens.
         way_out: the way out; one with the rules of ``settings`` unless given.
@@ -72,7 +73,7 @@ class WebPush:
     road = "webpush"
 
     def __init__(
-        self, *, vapid_key: bytes, settings: WebPushSettings, clock: Clock, way_out: egress.Egress | None = None
+        self, *, vapid_key: str, settings: WebPushSettings, clock: Clock, way_out: egress.Egress | None = None
     ) -> None:
         self._key, self._clock, self._given = _load_key(vapid_key), clock, way_out
         self.public_key = public_key_b64url(vapid_key)
@@ -116,20 +117,7 @@ class WebPush:
             "Topic": topic_of(notice.tag),
             "Urgency": notice.urgency,
         }
-        request = egress.EgressRequest(
-            method="POST",
-            url=subscription.endpoint,
-            headers=headers,
-            body=body,
-            seconds_max=limits.PUSH_SECONDS_MAX,
-            response_bytes_max=limits.PUSH_ANSWER_BYTES_MAX,
-        )
-        try:
-            response = await self._egress.send(request)
-        except DeskhandError as error:
-            status = "retry" if error.code.retryable else "refused"
-            return SendOutcome(status=status, reason=error.code.value)
-        return SendOutcome.answered(response.status, response.headers)
+        return await posted(self._egress, subscription.endpoint, headers=headers, body=body)
 
     def _token(self, target: egress.Target) -> str:
         import jwt  # noqa: PLC0415 - loaded with the library, never at start
@@ -142,13 +130,7 @@ class WebPush:
         return jwt.encode(claims, self._key, algorithm="ES256")
 
 
-def new_vapid_key() -> bytes:
-    """Return a new P-256 key as PEM. It is made once per hub and kept as a secret."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    return key.private_bytes(form.Encoding.PEM, form.PrivateFormat.PKCS8, form.NoEncryption())
-
-
-def public_key_b64url(vapid_key: bytes) -> str:
+def public_key_b64url(vapid_key: str) -> str:
     """Return what the page gives to ``pushManager.subscribe``; ``config_invalid`` for what is no P-256 key."""
     public = _load_key(vapid_key).public_key()
     point = public.public_bytes(form.Encoding.X962, form.PublicFormat.UncompressedPoint)
@@ -221,9 +203,9 @@ def _seal(payload: bytes, subscription: PushSubscription) -> bytes:
     return sealer.get(payload, to).encrypted
 
 
-def _load_key(vapid_key: bytes) -> ec.EllipticCurvePrivateKey:
+def _load_key(vapid_key: str) -> ec.EllipticCurvePrivateKey:
     with contextlib.suppress(ValueError, TypeError):
-        key = form.load_pem_private_key(vapid_key, password=None)
+        key = form.load_pem_private_key(vapid_key.encode(), password=None)
         if isinstance(key, ec.EllipticCurvePrivateKey) and isinstance(key.curve, ec.SECP256R1):
             return key
     raise DeskhandError(Code.CONFIG_INVALID, "push key")

@@ -140,18 +140,6 @@ class Home:
     path: Path
     _handle: int
 
-    def folder(self, name: str) -> Path:
-        """Return a private directory inside, made when it is missing.
-
-        Raises:
-            DeskhandError: ``disk_full``, ``home_unsafe``.
-        """
-        inner = self.path / name
-        with _told():
-            make_folder(inner)
-            _make_private(inner)
-        return inner
-
     def close(self) -> None:
         """Let the next one in."""
         os.close(self._handle)

@@ -38,9 +38,7 @@ from deskhand.hub.credentials import LocalDevice, ensure_device, ensure_owner, n
 from deskhand.hub.http import access, app
 from deskhand.limits import CLAIM_SECONDS
 from deskhand.notify import webpush
-from deskhand.notify.apprise import Apprise
-from deskhand.notify.mail import Mail
-from deskhand.notify.ntfy import Ntfy
+from deskhand.notify.roads import Apprise, Mail, Ntfy
 from deskhand.ports import Committed
 from deskhand.protocol import objects, ops, signing
 from deskhand.protocol.requests import HereAsk, InviteAsk
@@ -96,14 +94,14 @@ async def running_hub(path: Path, *, port: int | None, reach: Reach) -> AsyncGen
         stored = await store.find(owner.account, objects.Setting, limit=_SETTINGS_MAX)
         decided: dict[str, Json] = {one.id: one.value for one in stored}
         safe = Safe(held.path)
-        vapid = safe.read(VAPID) or safe.put(VAPID, webpush.new_vapid_key().decode("ascii"))
+        vapid = safe.read(VAPID) or safe.put(VAPID, signing.new_key())
         app_url = reach.url or "http://127.0.0.1"
         push = _pushing(store, dict(decided), vapid, url=app_url)
         lead: dict[str, Any] = {"secret": safe.read, "app_url": app_url, "clock": clock}
         others = [road(said=lambda name: setting(name).value, **lead) for road in (Ntfy, Mail, Apprise)]
         hub = Hub(
             store=store,
-            blobs=blobs.FileBlobs(held.folder("blobs"), ids, asyncio.to_thread),
+            blobs=blobs.FileBlobs(held.path / "blobs", ids, asyncio.to_thread),
             clock=clock,
             ids=ids,
             notifiers={push.road: push, **{road.name: road for road in others}},
@@ -156,8 +154,7 @@ def _pushing(store: opening.SqlStore, values: dict[str, Json], vapid: Secret, *,
                 values[name] = one.event.body.get("value")
                 push.follow(wanted())
 
-    key = vapid.reveal().encode()
-    push = webpush.WebPush(vapid_key=key, settings=wanted(), clock=SystemClock())
+    push = webpush.WebPush(vapid_key=vapid.reveal(), settings=wanted(), clock=SystemClock())
     store.on_commit(take)
     return push
 
