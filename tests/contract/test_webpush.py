@@ -14,12 +14,12 @@ from typing import Any
 
 import pytest
 
+from deskhand.core.settings import checked
 from deskhand.egress import Egress, EgressResponse
 from deskhand.errors import Code, DeskhandError
 from deskhand.notify.webpush import (
     WebPush,
     WebPushSettings,
-    check_subject,
     endpoint_allowed,
     public_key_b64url,
     topic_of,
@@ -387,23 +387,26 @@ async def test_any_text_fits_into_what_services_carry() -> None:
         "",
         "owner@deskhand.example",
         "mailto:root@localhost",
-        "mailto:root@box.local",
+        "mailto:root@box.LOCAL",
         "https://localhost/",
         "https://localhost:3375",
         "http://hub.example/",
         "tel:123",
+        "https://hub.example /x",
     ],
 )
-def test_a_contact_that_some_vendor_turns_away_is_refused_at_start(subject: str) -> None:
-    """Better a clear sentence at start than a 403 at the first notification."""
+def test_a_contact_that_some_vendor_turns_away_cannot_be_set(subject: str) -> None:
+    """Better a clear sentence at once than a 403 at the first notification."""
     with pytest.raises(DeskhandError) as caught:
-        check_subject(subject)
+        checked("notify.subject", subject)
 
     assert caught.value.code is Code.CONFIG_INVALID
 
 
 async def test_a_web_address_is_a_good_contact() -> None:
     """Both forms of RFC 8292 pass the strict service."""
+    assert checked("notify.subject", SUBJECT) == SUBJECT
+    assert checked("notify.subject", "https://hub.local.example:8443/contact")
     async with service_at() as service:
         outcome = await sender(subject="https://hub.example/contact").send(stored(service.subscribe()), NOTICE)
 

@@ -37,10 +37,17 @@ REGISTRY = {name: SettingSpec(name=name, **said) for name, said in table("deskha
 
 
 _HOURS = re.compile(r"([01][0-9]|2[0-3]):[0-5][0-9]-([01][0-9]|2[0-3]):[0-5][0-9]")
+_CONTACT = re.compile(
+    r"(?:mailto:[^@\s]+@|https://)(?![^/:]*(?:\blocalhost|\.local|\.localdomain|\.internal|\.home\.arpa)(?:[/:]|$))"
+    r"(?:[\w-]+\.)+[\w-]+(?:[/:]\S*)?",
+    re.IGNORECASE,
+)
+"""What every vendor of pushes takes: no name that means something only here."""
 _FITS: dict[str, Callable[[str], object]] = {
     "": lambda _: True,
     "22:00-07:00": _HOURS.fullmatch,
     "Asia/Seoul": lambda value: value in available_timezones(),
+    "mailto:me@example.org": _CONTACT.fullmatch,
 }
 """What a text has to be, by what it has to be like."""
 
@@ -63,7 +70,7 @@ def checked(name: str, value: Json) -> bool | int | str | tuple[str, ...]:
         case str() if spec.choices:
             fine, takes = value in spec.choices, "one of " + ", ".join(spec.choices)
         case str():
-            fine = isinstance(value, str) and (value == "" or _FITS[spec.like](value))
+            fine = isinstance(value, str) and (value == spec.default or _FITS[spec.like](value))
             takes = f"text like {spec.like}" if spec.like else "text"
         case _:
             fine = isinstance(value, list) and all(isinstance(item, str) for item in value)

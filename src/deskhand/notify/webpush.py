@@ -41,7 +41,6 @@ _DECLARATIVE = 8030
 _TOKEN_SECONDS = 12 * 3600
 _TOPIC_CHARS = 32
 _POINT_BYTES, _SECRET_BYTES = 65, 16
-_LOCAL_SUFFIXES = ("localhost", ".local", ".localdomain", ".internal", ".home.arpa")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,7 +66,7 @@ class WebPush:
         way_out: the way out; one with the rules of ``settings`` unless given.
 
     Raises:
-        DeskhandError: ``config_invalid``, for a subject that vendors turn away or a key that is none.
+        DeskhandError: ``config_invalid``, for a key that is none.
     """
 
     road = "webpush"
@@ -80,8 +79,7 @@ class WebPush:
         self.follow(settings)
 
     def follow(self, settings: WebPushSettings) -> None:
-        """Go by other settings from the next notice on; refusals are those of the start."""
-        check_subject(settings.subject)
+        """Go by other settings from the next notice on."""
         allowed = frozenset({egress.ANY_PRIVATE} if settings.allow_private else ())
         self._settings, self._egress = settings, self._given or egress.Egress(allowed=allowed)
 
@@ -135,16 +133,6 @@ def public_key_b64url(vapid_key: str) -> str:
     public = _load_key(vapid_key).public_key()
     point = public.public_bytes(form.Encoding.X962, form.PublicFormat.UncompressedPoint)
     return base64.urlsafe_b64encode(point).rstrip(b"=").decode("ascii")
-
-
-def check_subject(subject: str) -> None:
-    """Refuse with ``config_invalid`` what some vendor turns away: not ``mailto:`` or ``https:``, or a local name."""
-    scheme, _, rest = subject.partition(":")
-    name = rest.rpartition("@")[2] if scheme == "mailto" else rest.removeprefix("//").split("/")[0]
-    host = name.partition(":")[0].lower()
-    reachable = "." in host and not host.endswith(_LOCAL_SUFFIXES)
-    if scheme not in {"mailto", "https"} or not reachable:
-        raise DeskhandError(Code.CONFIG_INVALID, "push subject", field="subject")
 
 
 def endpoint_allowed(url: str, *, allow_private: bool = False) -> bool:
