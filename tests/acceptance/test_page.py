@@ -14,6 +14,7 @@ from playwright.async_api import Browser, Locator, Page, ViewportSize, async_pla
 
 from deskhand.protocol.objects import Device, Role
 from deskhand.protocol.ops import Principal
+from tests.acceptance.handset import handset
 from tests.acceptance.stage import Computer, Stage, stage
 from tests.needs import chromium_path
 
@@ -258,22 +259,10 @@ async def test_a_push_is_always_shown_and_its_fate_comes_back(tmp_path: Path) ->
     """PU-04: the worker shows what arrives, empty messages too, and never holds one back."""
     async with opened(tmp_path) as (here, browser):
         page = await phone(here, browser)
-        await page.context.grant_permissions(["notifications"], origin=here.url)
-        await page.evaluate("navigator.serviceWorker.ready.then(() => true)")
-        session = cast("Any", await page.context.new_cdp_session(page))
-        registrations: list[str] = []
-
-        def note(said: dict[str, list[dict[str, str]]]) -> None:
-            registrations.extend(one["registrationId"] for one in said["registrations"])
-
-        session.on("ServiceWorker.workerRegistrationUpdated", note)
-        await session.send("ServiceWorker.enable")
-        await page.wait_for_function("navigator.serviceWorker.controller !== null")
-        assert registrations
+        one = await handset(page, here.url)
 
         for data in ('{"notification":{"title":"Finished","tag":"t1"}}', "not even JSON"):
-            message = {"origin": here.url, "registrationId": registrations[0], "data": data}
-            await session.send("ServiceWorker.deliverPushMessage", message)
+            await one.give(data)
 
         # One list, looked at again until both are in it: a second look may find the browser busy with them.
         titles = await page.evaluate(

@@ -8,10 +8,10 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 import pytest
-from playwright.async_api import Browser, Page, expect
+from playwright.async_api import Browser, expect
 
 from deskhand.clock import SystemClock
 from deskhand.core import delivery
@@ -21,49 +21,11 @@ from deskhand.protocol.objects import Delivery, Device, Setting
 from deskhand.protocol.signing import new_key
 from deskhand.protocol.tasks import Question, Task
 from deskhand.testing.push.service import FakePushService
+from tests.acceptance.handset import Handset, carry, handset
 from tests.acceptance.stage import Stage
 from tests.acceptance.test_page import AXE, DRAWN, faults, opened, phone, shot
 
 pytestmark = [pytest.mark.needs("chromium"), pytest.mark.timeout(120)]
-
-SHOWN = """async () => {
-  const ready = await navigator.serviceWorker.ready;
-  return (await ready.getNotifications()).map((one) => `${one.tag} ${one.title}: ${one.body}`).sort();
-}"""
-HIDE = """state => {
-  Object.defineProperty(document, "visibilityState", { value: state, configurable: true });
-  document.dispatchEvent(new Event("visibilitychange"));
-}"""
-
-
-@dataclass(kw_only=True)
-class Handset:
-    """A phone with its subscription: what the service takes for it goes to its worker."""
-
-    page: Page
-    device: str
-    endpoint: str
-    session: Any
-    registration: str
-    origin: str
-    given: int = 0
-
-    async def shown(self) -> list[str]:
-        """Return what stands on its screen."""
-        return cast("list[str]", await self.page.evaluate(SHOWN))
-
-    async def until(self, count: int) -> list[str]:
-        """Wait until so many notifications stand on its screen."""
-        async with asyncio.timeout(30):
-            while len(found := await self.shown()) != count:
-                await SystemClock().sleep(0.1)
-        return found
-
-    async def give(self, text: str) -> None:
-        """Hand its worker a message, as the browser does."""
-        message = {"origin": self.origin, "registrationId": self.registration, "data": text}
-        await self.session.send("ServiceWorker.deliverPushMessage", message)
-        self.given += 1
 
 
 @dataclass(kw_only=True)
@@ -78,47 +40,21 @@ class Town:
 
     async def phone(self) -> Handset:
         """Add a phone that takes notifications."""
-        page = await phone(self.here, self.browser)
-        await page.context.grant_permissions(["notifications"], origin=self.here.url)
-        await page.evaluate("navigator.serviceWorker.ready.then(() => true)")
-        session = cast("Any", await page.context.new_cdp_session(page))
-        registrations: list[str] = []
-
-        def note(said: dict[str, list[dict[str, str]]]) -> None:
-            registrations.extend(one["registrationId"] for one in said["registrations"])
-
-        session.on("ServiceWorker.workerRegistrationUpdated", note)
-        await session.send("ServiceWorker.enable")
-        await page.wait_for_function("navigator.serviceWorker.controller !== null")
-        async with asyncio.timeout(20):
-            while not registrations:
-                await SystemClock().sleep(0.05)
+        made = await handset(await phone(self.here, self.browser), self.here.url)
         subscribed = self.service.subscribe(public_key_b64url(self.key))
-        account, endpoint = self.here.rim.owner.account, subscribed["endpoint"]
+        account, made.endpoint = self.here.rim.owner.account, subscribed["endpoint"]
         pages = [one for one in await self.here.rim.hub.store.find(account, Device, limit=50) if one.kind == "page"]
-        device = next(one.id for one in pages if one.id not in {known.device for known in self.phones})
-        keys = {"p256dh": subscribed["keys"]["p256dh"], "auth": subscribed["keys"]["auth"]}
-        subscription = PushSubscription(id=f"sub_{device}", account=account, device=device, endpoint=endpoint, **keys)
-        await self.here.rim.hub.store.put_subscription(subscription)
-        made = Handset(
-            page=page,
-            device=device,
-            endpoint=endpoint,
-            session=session,
-            registration=registrations[0],
-            origin=self.here.url,
+        made.device = next(one.id for one in pages if one.id not in {known.device for known in self.phones})
+        subscription = PushSubscription(
+            id=f"sub_{made.device}",
+            account=account,
+            device=made.device,
+            endpoint=made.endpoint,
+            **subscribed["keys"],
         )
+        await self.here.rim.hub.store.put_subscription(subscription)
         self.phones.append(made)
         return made
-
-    async def carry(self) -> None:
-        """Bring what the service took to the phones, for ever."""
-        done = 0
-        while True:
-            for message in (await self.service.received(done + 1))[done:]:
-                done += 1
-                [to] = [one for one in self.phones if one.endpoint == message.endpoint]
-                await to.give(message.text)
 
     async def post(self, text: str, *, thread: str | None = None) -> tuple[str, str]:
         """Post a task from the command line; return it and its thread."""
@@ -156,7 +92,7 @@ async def town(home: Path, *, failing: float = 0.0) -> AsyncGenerator[Town]:
         push = WebPush(vapid_key=key, settings=how, clock=SystemClock())
         cast("dict[str, object]", here.rim.hub.notifiers)["webpush"] = push
         made = Town(here=here, browser=browser, service=service, key=key, phones=[])
-        carrying = asyncio.ensure_future(made.carry())
+        carrying = asyncio.ensure_future(carry(service, made.phones))
         try:
             yield made
         finally:
@@ -202,7 +138,7 @@ async def test_what_is_decided_on_one_device_goes_from_the_others(tmp_path: Path
         looked_at, pocket = await here.phone(), await here.phone()
         _, thread = await here.post("ask how long")
         before = await asyncio.gather(looked_at.until(1), pocket.until(1))
-        await pocket.page.evaluate(HIDE, "hidden")
+        await pocket.hide()
         [asked] = await here.here.rim.hub.store.find(here.here.rim.owner.account, Question, states=("open",))
 
         await here.here.owner("question.answer", {"question": asked.id, "answer": "One page"}, thread=thread)
@@ -245,7 +181,7 @@ async def test_a_phone_in_a_pocket_is_told_of_the_shortest_task(tmp_path: Path) 
     """P-05: a page that is hidden hears nothing, so the hub knows that nobody looks."""
     async with town(tmp_path) as here:
         one = await here.phone()
-        await one.page.evaluate(HIDE, "hidden")
+        await one.hide()
         await here.post("/brief notes")
 
         rows = await here.settled("shown")
@@ -322,7 +258,7 @@ async def test_a_conversation_is_muted_from_its_menu(tmp_path: Path) -> None:
         await one.page.get_by_role("button", name="About this thread").click()
         await one.page.get_by_role("button", name="Mute", exact=True).click()
         await expect(one.page.get_by_role("dialog")).to_have_count(0)
-        await one.page.evaluate(HIDE, "hidden")
+        await one.hide()
 
         await here.post("ask how long", thread=thread)
         rows = await here.settled("suppressed")
