@@ -47,7 +47,7 @@ async def test_the_composer_is_ready_within_a_second_of_a_cold_start_before_any_
     await page.get_by_role("link", name="Back").click()
     places = page.get_by_role("navigation", name="Main").get_by_role("link")
     await expect(places).to_have_count(4)
-    names = [re.sub(r"^\d+ ?", "", name.strip()) for name in await places.all_inner_texts()]
+    names = [re.sub(r"^\d+\s*", "", name.strip()) for name in await places.all_inner_texts()]
     await page.context.set_offline(True)
 
     await page.reload()
