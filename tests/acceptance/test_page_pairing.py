@@ -112,6 +112,31 @@ async def test_both_screens_show_the_same_number_and_who_was_added(at: Hands) ->
     await left(second.context)
 
 
+async def test_the_invitation_is_drawn_only_where_a_phone_can_open_it(at: Hands) -> None:
+    """P-03: made at this computer it says what a phone needs; where there is a road it leads there, for a camera too."""
+    first = await at.device(desktop=True)
+    pairing = at.here.rim.pairing
+    part, alone = await invited(first)
+    await expect(part.get_by_text("Only this computer can open this link")).to_be_visible()
+    await expect(part.get_by_role("img", name="code for a camera")).to_have_count(0)
+    await part.get_by_role("button", name="Take it back").click()
+
+    pairing.road = "https://desk.example"
+    await part.get_by_role("button", name="Add a device").click()
+    code = part.get_by_role("img", name="code for a camera")
+    await expect(code).to_be_visible()
+    pairing.road = ""
+
+    link = await part.get_by_text(re.compile("#join=")).inner_text()
+    assert alone.startswith(f"{at.here.url}/#join=")
+    assert re.fullmatch("https://desk.example/#join=dhs_[^&]+&hub=[0-9a-f]{32}", link)
+    assert await code.evaluate("image => image.decode().then(() => image.naturalWidth > 0)")
+    await picture(first, "invite-drawn")
+    await first.evaluate(DRAWN)
+    assert await faults(first) == []
+    await left(first.context)
+
+
 async def test_a_no_is_said_on_both_screens_with_a_way_on(at: Hands) -> None:
     """P-04: refused here and there; the inviting screen makes a new one, and the other device takes its digits."""
     first = await at.device()

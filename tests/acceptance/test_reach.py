@@ -28,6 +28,7 @@ pytestmark = pytest.mark.timeout(120)
 
 URL = f"https://{NAME}"
 LINK = re.compile(r"(https?://\S+)/#join=(dhs_\S+)&hub=([0-9a-f]{32})")
+PLAIN = "desk.home.arpa"
 DRAWN = "▄"
 """What a code for a camera is made of at a terminal."""
 
@@ -203,8 +204,8 @@ def test_a_plain_road_says_what_is_missing_and_offers_another_for_notices(desk: 
     """P-03: drawn, because a phone opens it; no install, no push; ntfy by the command that sets it, to a topic of its own."""
     port = free_port()
     with tailnet(tmp_path) as net:
-        net.names["desk.home.arpa", port] = ("127.0.0.1", port)
-        words = ("--no-input", "--port", str(port), "--reach", f"http://desk.home.arpa:{port}")
+        net.names[PLAIN, port] = ("127.0.0.1", port)
+        words = ("--no-input", "--port", str(port), "--reach", f"http://{PLAIN}:{port}")
         with at_a_terminal(desk, *words, env=net.env()) as terminal:
             said = terminal.until("Ctrl-C stops")
             offered = re.search(r"deskhand (notify set ntfy https://ntfy\.sh/deskhand-\S{16})", said)
@@ -284,3 +285,30 @@ async def test_a_phone_joins_over_the_tailscale_road_and_invites_the_next(desk: 
     assert drawn
     assert LINK.fullmatch(link) is not None
     assert link.startswith(URL)
+
+
+@pytest.mark.needs("chromium")
+async def test_over_plain_http_the_page_says_what_is_missing_and_what_notifies_all_the_same(
+    desk: Desk, tmp_path: Path
+) -> None:
+    """P-03: no install, no push, no signing; ntfy, by the line that sets it, while joining and in the settings."""
+    port, line = free_port(), re.compile(r"^deskhand notify set ntfy https://ntfy\.sh/deskhand-\S{16}$")
+    with tailnet(tmp_path) as net:
+        net.names[PLAIN, port] = ("127.0.0.1", port)
+        with up(desk, "--port", str(port), "--reach", f"http://{PLAIN}:{port}", env=net.env()):
+            made = desk.run("pair", "--yes", "--no-wait", "--json", extra=net.env()).json
+            async with async_playwright() as driver:
+                rule = f"--host-resolver-rules=MAP {PLAIN} 127.0.0.1"
+                browser = await driver.chromium.launch(executable_path=chromium_path(), args=[*FLAGS, rule])
+                page = await browser.new_page(viewport=PHONE, locale="en-US")
+                await page.goto(f"http://{PLAIN}:{port}/")
+                await expect(page.get_by_text("came over plain HTTP")).to_be_visible()
+                await expect(page.get_by_text(line)).to_be_visible()
+                await shot(page, "join-plain")
+                await page.goto(made["url"])
+                await page.get_by_role("link", name="Settings").click()
+                await expect(page.get_by_text("Notifications need HTTPS")).to_be_visible()
+                await expect(page.get_by_text(line)).to_be_visible()
+                await browser.close()
+
+    assert made["picture"]

@@ -4,7 +4,7 @@ import { isLocal, localThread, type Wish } from "../sync/outbox";
 import { Database } from "../sync/database";
 import { browserEnvironment, type Environment } from "../sync/environment";
 import { HubError, type Hub, type Invited } from "../sync/hub";
-import { inviteFrom, markOf, Pairer, type Invite, type Pairing } from "../sync/pairing";
+import { inviteFrom, Pairer, type Invite, type Pairing } from "../sync/pairing";
 import { certifyStatement, fingerprintOf, mustSign, publicKeyOf, signed } from "../sync/signing";
 import { decisionOf, sealOf, type Choice, type Seal, type Sealed } from "../sync/deciding";
 import type { Approval, Event, OpBodies, OpResult, Role } from "../protocol/generated";
@@ -115,10 +115,7 @@ class App {
   /** Invite a device or a person; the link names this hub, so that it is shown to no other. */
   async invitation(role: Invited): Promise<Open> {
     const known = new Set(this.view.state.objects.pair_requests.keys());
-    const made = await this.client.hub.invite(role);
-    const mark = await markOf(this.client.hub, this.environment);
-    const link = `${location.origin}/#join=${made.invite}${mark ? `&hub=${mark}` : ""}`;
-    return { ...made, role, link, known };
+    return { ...(await this.client.hub.invite(role)), role, known };
   }
 
   /** Whether what a task waits for is asked of whoever is here. */

@@ -6,7 +6,6 @@ import type { Invitation, Invited } from "../sync/hub";
 /** An invitation with what was known when it was made: whoever asks later may have come by it. */
 export interface Open extends Invitation {
   readonly role: Invited;
-  readonly link: string;
   readonly known: ReadonlySet<string>;
 }
 

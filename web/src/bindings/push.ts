@@ -1,7 +1,11 @@
 /** Notifications of this device: the worker, the subscription, the test. Only asked for inside a tap. */
 import { app } from "./app.svelte";
 import { program } from "./program";
+import { base64url } from "../sync/ids";
 import { isOver } from "../sync/over";
+
+/** Another road for notices, to a topic that nobody guesses: typed at the computer. */
+export const NTFY = `deskhand notify set ntfy https://ntfy.sh/deskhand-${base64url(crypto.getRandomValues(new Uint8Array(12)))}`;
 
 export type PushState = "insecure" | "unsupported" | "denied" | "off" | "on";
 

@@ -81,7 +81,9 @@ export type Invited = "owner" | "member" | "viewer";
 
 export interface Invitation {
   readonly id: string;
-  readonly invite: string;
+  /** What opens it, with the mark of its hub; `picture` is that for a camera, where a phone can open it. */
+  readonly url: string;
+  readonly picture?: string;
   readonly code?: string;
   readonly expires_at: string;
 }

@@ -77,8 +77,10 @@ export class Pairer {
 
   /** Whether another hub answers than the one of this mark. */
   async #isOther(mark: string): Promise<boolean> {
-    const { subtle } = this.#environment;
-    return subtle !== undefined && (await markOf(this.#hub, this.#environment)) !== mark;
+    const { randomness, subtle } = this.#environment;
+    if (!subtle) return false;
+    const nonce = base64url(randomness(16));
+    return (await hubOf(await this.#hub.prove(nonce), nonce, subtle)) !== mark;
   }
 
   async #wait(joining: Joining): Promise<Claimed | null> {
@@ -96,12 +98,6 @@ export class Pairer {
     }
     return null;
   }
-}
-
-/** The mark of the hub that answers, which signs for it; empty where it, or this page, cannot. */
-export async function markOf(hub: Hub, { randomness, subtle }: Environment): Promise<string> {
-  const nonce = base64url(randomness(16));
-  return hubOf(await hub.prove(nonce), nonce, subtle);
 }
 
 function ended(error: unknown): Pairing {
