@@ -18,10 +18,10 @@ from typing_extensions import override
 from deskhand.clock import stamp
 from deskhand.protocol import events as ev
 from deskhand.protocol.events import Event
-from deskhand.protocol.objects import Folder, FolderMode, Origin, Runner, SandboxInfo, Trust
+from deskhand.protocol.objects import Folder, Origin, Runner, Trust
 from deskhand.protocol.tasks import Action, Approval, Artifact, Brief
 from deskhand.protocol.wire import sha256_of
-from tests.acceptance.stage import COMMANDS, Stage, stage
+from tests.acceptance.stage import Stage, stage
 from tests.acceptance.test_page import FLAGS, PHONE
 from tests.acceptance.thinker import Thinker
 from tests.needs import chromium_path
@@ -69,24 +69,13 @@ class Hand(Thinker):
     saying: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     @override
-    async def advertise(self) -> None:
-        runner = Runner(
-            id=self.id,
-            name=self.name,
-            incarnation="inc_1",
-            protocol=1,
-            kinds=tuple(sorted(ev.ORDER_KINDS)),
-            commands=COMMANDS,
-            agents=("commands", "builtin"),
-            sandbox=SandboxInfo(name="bubblewrap", level="full"),
-            advertised_at=self.now(),
-        )
-        names = ("Meetings", "Offers")
-        folders = tuple(
-            Folder(id=f"fld_{one}", runner=self.id, root=f"/home/me/{one}", label=one, mode=FolderMode.WORKSPACE)
-            for one in names
-        )
-        await self.append(ev.RunnerAdvertised(runner=runner, folders=folders))
+    def described(self) -> Runner:
+        return super(Thinker, self).described()
+
+    @override
+    def lent(self) -> tuple[Folder, ...]:
+        [one] = super(Thinker, self).lent()
+        return tuple(one.but(id=f"fld_{name}", root=f"/home/me/{name}", label=name) for name in ("Meetings", "Offers"))
 
     @override
     async def hear(self, event: Event) -> None:

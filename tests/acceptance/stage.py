@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from deskhand.clock import Clock, stamp
+from deskhand.core.drafting import Draft
 from deskhand.hub.app import Participant
 from deskhand.hub.http.app import PAGE, Bind, serving
-from deskhand.ports import Draft
 from deskhand.protocol import events as ev
 from deskhand.protocol.events import KIND_OF, Event
 from deskhand.protocol.objects import CommandInfo, Folder, FolderMode, Origin, Role, Runner, SandboxInfo, Trust
@@ -70,9 +70,9 @@ class Computer:
     cursor: int = 0
     waiting: dict[str, Brief] = field(default_factory=dict[str, Brief])
 
-    async def advertise(self) -> None:
-        """Say what is here: a folder and the commands."""
-        runner = Runner(
+    def described(self) -> Runner:
+        """Return what it says of itself."""
+        return Runner(
             id=self.id,
             name=self.name,
             incarnation="inc_1",
@@ -81,12 +81,17 @@ class Computer:
             commands=COMMANDS,
             agents=("commands", "builtin"),
             sandbox=SandboxInfo(name="bubblewrap", level="full"),
-            advertised_at="2026-01-01T00:00:00.000Z",
+            advertised_at=self.now(),
         )
-        folder = Folder(
-            id=f"fld_{self.name}", runner=self.id, root=self.root, label="Meetings", mode=FolderMode.WORKSPACE
-        )
-        await self.append(ev.RunnerAdvertised(runner=runner, folders=(folder,)))
+
+    def lent(self) -> tuple[Folder, ...]:
+        """Return the folders that may be used here."""
+        name = f"fld_{self.name}"
+        return (Folder(id=name, runner=self.id, root=self.root, label="Meetings", mode=FolderMode.WORKSPACE),)
+
+    async def advertise(self) -> None:
+        """Say what is here."""
+        await self.append(ev.RunnerAdvertised(runner=self.described(), folders=self.lent()))
 
     async def run(self) -> None:
         """Work until cancelled."""

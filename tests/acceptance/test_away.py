@@ -9,7 +9,7 @@ from time import perf_counter
 import pytest
 from playwright.async_api import expect
 
-from deskhand.ports import Draft
+from deskhand.core.drafting import Draft
 from deskhand.protocol.events import ThreadCreated, ThreadRenamed
 from deskhand.testing.promises import note
 from tests.acceptance.stage import Stage

@@ -16,7 +16,6 @@ from playwright.async_api import Browser, expect
 from deskhand.clock import SystemClock
 from deskhand.core import delivery
 from deskhand.notify.webpush import WebPush, WebPushSettings, public_key_b64url
-from deskhand.ports import PushSubscription
 from deskhand.protocol.objects import Delivery, Device, Setting
 from deskhand.protocol.signing import new_key
 from deskhand.protocol.tasks import Question, Task
@@ -24,6 +23,7 @@ from deskhand.testing.push.service import FakePushService
 from tests.acceptance.handset import Handset, carry, handset
 from tests.acceptance.stage import Stage
 from tests.acceptance.test_page import AXE, DRAWN, faults, opened, phone, shot
+from tests.contract.roads import stored
 
 pytestmark = [pytest.mark.needs("chromium"), pytest.mark.timeout(120)]
 
@@ -45,13 +45,7 @@ class Town:
         account, made.endpoint = self.here.rim.owner.account, subscribed["endpoint"]
         pages = [one for one in await self.here.rim.hub.store.find(account, Device, limit=50) if one.kind == "page"]
         made.device = next(one.id for one in pages if one.id not in {known.device for known in self.phones})
-        subscription = PushSubscription(
-            id=f"sub_{made.device}",
-            account=account,
-            device=made.device,
-            endpoint=made.endpoint,
-            **subscribed["keys"],
-        )
+        subscription = stored(subscribed, account=account, device=made.device)
         await self.here.rim.hub.store.put_subscription(subscription)
         self.phones.append(made)
         return made

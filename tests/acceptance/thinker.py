@@ -15,12 +15,10 @@ from deskhand.protocol.objects import (
     CommandInfo,
     Folder,
     FolderInstructions,
-    FolderMode,
     ModelInfo,
     OptionInfo,
     Origin,
     Runner,
-    SandboxInfo,
     Trust,
 )
 from deskhand.protocol.ops import Op
@@ -57,30 +55,14 @@ class Thinker(Computer):
     watched: set[str] = field(default_factory=set[str])
 
     @override
-    async def advertise(self) -> None:
-        thinks = self.model is not None
-        runner = Runner(
-            id=self.id,
-            name=self.name,
-            incarnation="inc_1",
-            protocol=1,
-            kinds=tuple(sorted(ev.ORDER_KINDS)),
-            commands=(BRIEF, FIND),
-            model=self.model,
-            models=self.models,
-            agents=("commands", "builtin") if thinks else ("commands",),
-            sandbox=SandboxInfo(name="bubblewrap", level="full"),
-            advertised_at=self.now(),
-        )
-        folder = Folder(
-            id=f"fld_{self.name}",
-            runner=self.id,
-            root=self.root,
-            label="Meetings",
-            mode=FolderMode.WORKSPACE,
-            instructions=FolderInstructions(name="AGENTS.md", chars=1840, sha256="0" * 64),
-        )
-        await self.append(ev.RunnerAdvertised(runner=runner, folders=(folder,)))
+    def described(self) -> Runner:
+        agents = ("commands", "builtin") if self.model else ("commands",)
+        return super().described().but(commands=(BRIEF, FIND), model=self.model, models=self.models, agents=agents)
+
+    @override
+    def lent(self) -> tuple[Folder, ...]:
+        said = FolderInstructions(name="AGENTS.md", chars=1840, sha256="0" * 64)
+        return tuple(one.but(instructions=said) for one in super().lent())
 
     async def connect(self, *models: str) -> None:
         """Have the stand-in from now on, and these besides."""

@@ -6,7 +6,7 @@ import json
 import socket
 import threading
 from collections import deque
-from collections.abc import AsyncGenerator, Callable, Generator
+from collections.abc import AsyncGenerator, Callable, Generator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from email import message_from_bytes, policy
@@ -145,6 +145,12 @@ def keeping(value: str | None) -> Callable[[str], Secret | None]:
     return lambda name: Secret(name, value) if value else None
 
 
+def stored(subscribed: Mapping[str, Any], *, account: str = "acc_1", device: str = "dev_1") -> PushSubscription:
+    """Return a browser's subscription as the hub keeps it."""
+    about = {"id": f"sub_{device}", "account": account, "device": device, "endpoint": subscribed["endpoint"]}
+    return PushSubscription(**about, **subscribed["keys"])
+
+
 @asynccontextmanager
 async def open_road(name: str) -> AsyncGenerator[Road]:
     """Have one road with its far end."""
@@ -155,9 +161,7 @@ async def open_road(name: str) -> AsyncGenerator[Road]:
             how = WebPushSettings(subject="mailto:owner@deskhand.example", app_url=APP, allow_private=True)
             yield Road(
                 notifier=WebPush(vapid_key=key, settings=how, clock=SystemClock()),
-                subscription=PushSubscription(
-                    id="sub_1", account="acc_1", device="dev_1", endpoint=sub["endpoint"], **sub["keys"]
-                ),
+                subscription=stored(sub),
                 taken=lambda: [message.payload["notification"]["body"] for message in service.messages],
                 next=lambda mood: service.answer_next(
                     Answer(status=HTTP.get(mood, 503), headers={"Retry-After": "77"}, hang=mood == "hangs")

@@ -10,7 +10,6 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 import pytest
 
@@ -24,10 +23,11 @@ from deskhand.notify.webpush import (
     public_key_b64url,
     topic_of,
 )
-from deskhand.ports import Notice, Notifier, PushSubscription, SendOutcome
+from deskhand.ports import Notice, Notifier, SendOutcome
 from deskhand.protocol.signing import new_key
 from deskhand.testing.push.crypto import Browser, UnreadableError
 from deskhand.testing.push.service import Answer, FakePushService
+from tests.contract.roads import stored
 
 KEY = new_key()
 NOW = datetime(2026, 11, 22, 10, 4, 7, tzinfo=UTC)
@@ -77,19 +77,6 @@ def sender(*, clock: Now | None = None, key: str = KEY, allow_private: bool = Tr
 def service_at(moment: datetime = NOW) -> FakePushService:
     """Return a push service whose clock stands at ``moment``."""
     return FakePushService(clock=Now(moment))
-
-
-def stored(subscribed: dict[str, Any]) -> PushSubscription:
-    """Return a browser's subscription as the hub keeps it."""
-    keys = subscribed["keys"]
-    return PushSubscription(
-        id="sub_1",
-        account="acc_1",
-        device="dev_1",
-        endpoint=subscribed["endpoint"],
-        p256dh=keys["p256dh"],
-        auth=keys["auth"],
-    )
 
 
 async def test_the_browser_reads_exactly_what_was_sent() -> None:
