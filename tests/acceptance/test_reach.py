@@ -83,10 +83,7 @@ def test_the_tailscale_road_is_served_seen_and_taken_back(desk: Desk, tmp_path: 
     assert link is not None
     assert link[1] == URL
     assert made["picture"].startswith("data:image/svg+xml")
-    assert {name: state for name, (state, _) in walked.items() if state != "good"} == {
-        "added": "ask",
-        "recovery": "ask",
-    }
+    assert {name for name, (state, _) in walked.items() if state != "good"} == {"waiting", "added", "recovery"}
     assert URL in walked["road"][1]
     assert net.changes == [["serve", "--bg", "--https=443", target], ["serve", "--https=443", "off"]]
     assert net.state["served"] == {}

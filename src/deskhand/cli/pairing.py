@@ -11,10 +11,12 @@ from typing import Final
 
 from deskhand.cli.client import Client, client
 from deskhand.cli.programs.roads import seen_to_answer
-from deskhand.cli.screen import Obj, moment, one_line, speak
+from deskhand.cli.screen import moment, one_line, speak
 from deskhand.errors import DeskhandError
 
 SECONDS_APART: Final = 60
+_UNDER_WAY: Final = frozenset({"waiting", "asked"})
+"""Here it is what is there that wants somebody, and not what is missing."""
 Found = tuple[str, str]
 """Good, ask or bad; and a sentence with the cure."""
 
@@ -38,61 +40,44 @@ def stations() -> Generator[tuple[str, str, str]]:
     """Yield how each stands; without a hub there is but the first."""
     (first,) = each({"hub": hub_answers})
     yield first
-    if first[1] != "bad":
-        hub = client()
-        kept = hub.get("/v1/pair/invites")
-        places = {"road": _road, "clock": _clock, "waiting": _waiting, "asked": _asked, "added": _added}
-        places |= {"recovery": _recovery, "page": _page, "push": _push}
-        yield from each({name: partial(one, hub, kept) for name, one in places.items()})
+    if first[1] == "bad":
+        return
+    hub = client()
+    kept = hub.get("/v1/pair/invites")
+    road = str(kept["road"] or "")
+    tries = {"road": partial(_road, hub, road), "clock": partial(_clock, hub), "page": partial(_page, road, hub.url)}
+    yield from each(tries)
+    asking, devices = hub.items("/v1/pair/requests"), hub.items("/v1/devices")
+    pages = [one for one in devices if (one["kind"], one["state"]) == ("page", "active")]
+    recovery = [one for one in kept["items"] if one["recovery"]]
+    waiting = [one for one in kept["items"] if not one["recovery"]]
+    browser = [] if _is_plain(road) else [speak.say("doctor.push.browser")]
+    there = {
+        "waiting": [speak.say("doctor.invited", **one, at=moment(one["expires_at"])) for one in waiting],
+        "asked": [speak.say("devices.asks", **one | {"match": " ".join(one["match"])}) for one in asking],
+        "added": [f"{one_line(one['name'])} ({moment(one['created_at'])})" for one in pages],
+        "recovery": [speak.say("doctor.recovery.there") for _ in recovery],
+        "push": [*browser, *hub.get("/v1/push/key")["roads"]],
+    }
+    for name, said in there.items():
+        none = speak.plain_road() if name == "push" else speak.say(f"doctor.{name}.none")
+        yield name, "ask" if bool(said) is (name in _UNDER_WAY) else "good", " · ".join(said) or none
 
 
-def _road(hub: Client, kept: Obj) -> Found:
-    if kept["road"] is None:
-        return "ask", speak.say("pair.here")
-    return "good", seen_to_answer(kept["road"], hub.mark())
+def _road(hub: Client, road: str) -> Found:
+    return ("good", seen_to_answer(road, hub.mark())) if road else ("ask", speak.say("pair.here"))
 
 
-def _clock(hub: Client, _: Obj) -> Found:
+def _clock(hub: Client) -> Found:
     apart = abs(hub.ahead())
     wrong = apart > SECONDS_APART
     return ("bad", f"{apart:.0f} s · {speak.say('doctor.clock.cure')}") if wrong else ("good", speak.say("doctor.fine"))
 
 
-def _waiting(_: Client, kept: Obj) -> Found:
-    now = [speak.say("doctor.invited", **one, at=moment(one["expires_at"])) for one in _open(kept, recovery=False)]
-    return "good", " · ".join(now) or speak.say("doctor.waiting.none")
+def _page(road: str, here: str) -> Found:
+    Client(url=road or here).send("GET", "/worker.js")
+    return ("ask", speak.say("doctor.page.plain")) if _is_plain(road) else ("good", speak.say("doctor.page.whole"))
 
 
-def _asked(hub: Client, _: Obj) -> Found:
-    asking = hub.items("/v1/pair/requests")
-    now = [speak.say("devices.asks", **one | {"match": " ".join(one["match"])}) for one in asking]
-    return ("ask", " · ".join(now)) if now else ("good", speak.say("doctor.asked.none"))
-
-
-def _added(hub: Client, _: Obj) -> Found:
-    pages = [one for one in hub.items("/v1/devices") if one["kind"] == "page" and one["state"] == "active"]
-    now = ", ".join(f"{one_line(one['name'])} ({moment(one['created_at'])})" for one in pages)
-    return ("good", now) if now else ("ask", speak.say("doctor.added.none"))
-
-
-def _recovery(_: Client, kept: Obj) -> Found:
-    there = _open(kept, recovery=True)
-    return ("good", speak.say("doctor.recovery.there")) if there else ("ask", speak.say("doctor.recovery.none"))
-
-
-def _page(hub: Client, kept: Obj) -> Found:
-    url = str(kept["road"] or hub.url)
-    Client(url=url).send("GET", "/worker.js")
-    plain = url == kept["road"] and not url.startswith("https:")
-    return ("ask", speak.say("doctor.page.plain")) if plain else ("good", speak.say("doctor.page.whole"))
-
-
-def _push(hub: Client, kept: Obj) -> Found:
-    roads = [*hub.get("/v1/push/key")["roads"]]
-    if str(kept["road"] or "https:").startswith("https:"):
-        roads = [speak.say("doctor.push.browser"), *roads]
-    return ("good", ", ".join(roads)) if roads else ("ask", speak.plain_road())
-
-
-def _open(kept: Obj, *, recovery: bool) -> list[Obj]:
-    return [one for one in kept["items"] if one["recovery"] is recovery]
+def _is_plain(road: str) -> bool:
+    return road.startswith("http:")

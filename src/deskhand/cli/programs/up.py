@@ -95,7 +95,8 @@ async def running_hub(path: Path, *, port: int | None, reach: Reach) -> AsyncGen
         decided: dict[str, Json] = {one.id: one.value for one in stored}
         safe = Safe(held.path)
         vapid = safe.read(VAPID) or safe.put(VAPID, signing.new_key())
-        app_url = reach.url or "http://127.0.0.1"
+        host, chosen = reach.bind or setting("hub.bind").value, setting("hub.port", flag=port).value
+        app_url = (f"{reach.url}:{chosen}" if reach.bind else reach.url) or "http://127.0.0.1"
         push = _pushing(store, dict(decided), vapid, url=app_url)
         lead: dict[str, Any] = {"secret": safe.read, "app_url": app_url, "clock": clock}
         others = [road(said=lambda name: setting(name).value, **lead) for road in (Ntfy, Mail, Apprise)]
@@ -114,7 +115,6 @@ async def running_hub(path: Path, *, port: int | None, reach: Reach) -> AsyncGen
         door = access.PushDoor(public_key=push.public_key, allows=push.allows)
         await hub.start()
         ending.push_async_callback(hub.stop)
-        host, chosen = reach.bind or setting("hub.bind").value, setting("hub.port", flag=port).value
         where = app.Bind(host=host, port=chosen, exposed=reach.bind is not None)
         answers = app.serving(hub, app.create_app(hub, push=door), where=where)
         answering = await ending.enter_async_context(answers)
