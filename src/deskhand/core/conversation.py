@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import replace
 from typing import Literal
 
 from deskhand.clock import stamp, unstamp
@@ -27,8 +28,12 @@ _Meant = Literal["task", "steer", "answer"]
 def create_thread(_: Facts, wish: Wish, body: ops.ThreadCreate) -> Decision:
     """Begin a conversation."""
     thread = wish.ids.new("thr")
-    draft = Draft(body=ev.ThreadCreated(title=body.title), actor=wish.principal.id, thread=thread)
-    return Decision(drafts=(draft,), id=thread)
+    return Decision(drafts=(_begun(wish, thread, title=body.title),), id=thread)
+
+
+def _begun(wish: Wish, thread: str, *, title: str) -> Draft:
+    body = ev.ThreadCreated(title=title, person=wish.principal.person or None)
+    return Draft(body=body, actor=wish.principal.id, thread=thread)
 
 
 def rename_thread(facts: Facts, wish: Wish, body: ops.ThreadRename) -> Decision:
@@ -39,6 +44,12 @@ def rename_thread(facts: Facts, wish: Wish, body: ops.ThreadRename) -> Decision:
 def archive_thread(facts: Facts, wish: Wish, body: ops.Archive) -> Decision:
     """Put a conversation away, or take it out again."""
     return _about_thread(facts, wish, ev.ThreadArchived(archived=body.archived))
+
+
+def share_thread(facts: Facts, wish: Wish, body: ops.Share) -> Decision:
+    """Show a conversation to everybody of the account, or take that back."""
+    person = open_thread(facts, wish.thread).person or ""
+    return _about_thread(facts, wish, ev.ThreadShared(shared=body.shared, person=person))
 
 
 def mute_thread(facts: Facts, wish: Wish, body: ops.Mute) -> Decision:
@@ -60,7 +71,10 @@ def erase_thread(facts: Facts, wish: Wish, _: object = None) -> Decision:
     thread = open_thread(facts, wish.thread)
     if any(task.thread == thread.id for task in facts.find(Task, states=dispatching.UNDER_WAY)):
         raise DeskhandError(Code.ILLEGAL_STATE, "a task of this thread is under way")
-    return _about_thread(facts, wish, ev.ThreadErased())
+    # Whoever sees it because it was shared forgets it first: an erased one is its person's alone again.
+    hidden = share_thread(facts, wish, ops.Share(shared=False)).drafts if thread.shared else ()
+    erased = _about_thread(facts, wish, ev.ThreadErased(person=thread.person))
+    return replace(erased, drafts=(*hidden, *erased.drafts))
 
 
 def post_message(facts: Facts, wish: Wish, body: ops.MessagePost, files: Sequence[FileRef] = ()) -> Decision:
@@ -169,7 +183,7 @@ def _delegate(facts: Facts, wish: Wish, body: ops.MessagePost, files: Sequence[F
         created_by=me,
         created_at=facts.now,
     )
-    began = () if kept else (Draft(body=ev.ThreadCreated(title=title), actor=me, thread=thread),)
+    began = () if kept else (_begun(wish, thread, title=title),)
     drafts = (draft(said, task, actor=me), draft(ev.TaskCreated(task=task), task, actor=me))
     return Decision(drafts=(*began, *drafts), id=said.message, task=task.id)
 
@@ -194,7 +208,7 @@ def _said(wish: Wish, text: str, meant: _Meant, files: Sequence[FileRef] = ()) -
         message=wish.ids.new("msg"),
         role="user",
         text=text,
-        origin=Origin(surface=wish.surface, device=wish.principal.id),
+        origin=Origin(surface=wish.surface, device=wish.principal.id, person=wish.principal.person or None),
         trust=Trust.OWNER if wish.principal.role is Role.OWNER else Trust.UNTRUSTED,
         meant=meant,
         files=tuple(files),
@@ -221,7 +235,7 @@ def _folder(facts: Facts, wish: Wish, body: ops.MessagePost) -> Folder | None:
     wanted = body.folder.rstrip("/") or "/"
     for folder in reversed(facts.find(Folder, states=["granted"])):
         named = wanted in (folder.id, folder.root.rstrip("/"))
-        lent = wish.principal.role is Role.OWNER or wish.principal.id in folder.lent_to
+        lent = wish.principal.role is Role.OWNER or wish.principal.requester in folder.lent_to
         if named and lent and body.runner in (None, folder.runner):
             return folder
     raise DeskhandError(Code.FOLDER_UNKNOWN, body.folder, field="folder")

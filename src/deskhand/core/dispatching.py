@@ -19,7 +19,7 @@ from deskhand.core.drafting import Decision, Draft, Facts, Wish, draft, known, s
 from deskhand.errors import Code, DeskhandError
 from deskhand.limits import CONTEXT_CHARS_MAX, CONTEXT_ITEM_CHARS_MAX, CONTEXT_MESSAGES_MAX, TASKS_OPEN_MAX
 from deskhand.protocol import events as ev
-from deskhand.protocol.objects import Folder, FolderMode, Role, Runner, Trust
+from deskhand.protocol.objects import Folder, FolderMode, Role, Runner, Thread, Trust
 from deskhand.protocol.ops import TaskRunAs, TaskSuggest
 from deskhand.protocol.tasks import Brief, ContextItem, Delegated, Question, QueueReason, Task, TaskState
 from deskhand.protocol.wire import TABLES
@@ -73,7 +73,8 @@ class Round:
         self.runners.update({one.id: one for one in self.facts.find(Runner, states=["active"])})
         for task in self.facts.find(Task, states=UNDER_WAY, limit=TASKS_OPEN_MAX):
             self.add(task, task.runner or "")
-        drafts = self._asked([task for task in queued if waits(task) and self.able(task)])
+        # Only the owner answers; somebody else's go on one by one, by the word of whoever sees them.
+        drafts = self._asked([task for task in queued if waits(task) and self.owns(task) and self.able(task)])
         turns = [(self.per_thread[task.thread], task.id, task) for task in queued]
         heapify(turns)
         while turns:
@@ -107,6 +108,11 @@ class Round:
                 Draft(body=ev.QuestionAsked(question=question, epoch=0), actor=ev.HUB, thread=question.thread)
             )
         return drafts
+
+    def owns(self, task: Task) -> bool:
+        """Whether a task is of a conversation of the owner's."""
+        thread = self.facts.get(Thread, task.thread)
+        return thread is None or thread.person is None
 
     def add(self, task: Task, runner: str) -> None:
         """Count a task as under way."""

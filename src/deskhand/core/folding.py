@@ -97,9 +97,9 @@ _BEGINS: dict[_Pair, _Begun] = {
     (ev.SettingChanged, Setting): lambda event, body: Setting.model_construct(
         id=body.name, value=body.value, changed_at=event.at, changed_by=event.actor
     ),
-    (ev.ThreadCreated, Thread): lambda event, body: _thread(event, title=body.title),
+    (ev.ThreadCreated, Thread): lambda event, body: _thread(event, body, title=body.title),
     # Who saw the thread and who comes later must agree, so it is a stub of this event alone (R5).
-    (ev.ThreadErased, Thread): lambda event, _: _thread(event, title="").but(state="erased"),
+    (ev.ThreadErased, Thread): lambda event, body: _thread(event, body, title="").but(state="erased"),
 }
 """What an object is from an event on, whatever was before; an event that holds one whole says it itself."""
 for begins in ev.EVENTS.values():
@@ -108,8 +108,9 @@ for begins in ev.EVENTS.values():
             _BEGINS[begins, kind] = _held(name)
 
 
-def _thread(event: Event, *, title: str) -> Thread:
-    return Thread(id=event.thread or "", title=title, created_at=event.at, updated_at=event.at, created_by=event.actor)
+def _thread(event: Event, body: ev.ThreadCreated | ev.ThreadErased, *, title: str) -> Thread:
+    name, by, at = event.thread or "", event.actor, event.at
+    return Thread(id=name, title=title, created_at=at, updated_at=at, created_by=by, person=body.person)
 
 
 def _rule(kind: type[Wire], said: Mapping[str, Any], worked_out: _Rule | None) -> _Rule:

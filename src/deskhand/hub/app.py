@@ -44,7 +44,6 @@ _ID_BYTES = 16
 _LOOK_BYTES = 4096
 _SNAPSHOT_TRIES = 5
 _RECENT = 200
-_SEES_BY = {Role.RUNNER: "runner", Role.CLIENT: "created_by", Role.BRIDGE: "created_by"}
 
 
 @dataclass(eq=False, kw_only=True)
@@ -153,9 +152,9 @@ class Hub:
         return f"{{{said}}}".encode()
 
     async def _read(self, reader: Principal) -> dict[str, int]:
-        """Return how far each thread was read: all devices of the owner are one person's."""
-        known = await self.store.find(reader.account, objects.Device) if reader.role is Role.OWNER else []
-        mine = [one.id for one in known if one.role is Role.OWNER] or [reader.id]
+        """Return how far each thread was read, on whichever device of the same person."""
+        known = await self.store.find(reader.account, objects.Device, limit=limits.LIST_LIMIT_MAX)
+        mine = {one.id for one in known if one.holder == reader.person} | {reader.id}
         marks = [mark for one in mine for mark in (await self.store.read_marks(reader.account, one)).items()]
         return dict(sorted(marks, key=lambda mark: mark[1]))
 
@@ -163,13 +162,13 @@ class Hub:
         account = principal.account
 
         async def some(kind: type[wire.Wire], *states: str, limit: int = _RECENT) -> list[str]:
-            return await self.store.texts(account, kind, states=states, limit=limit)
+            return await self.store.texts(account, kind, reader=principal, states=states, limit=limit)
 
         presence = (await self.store.presence(account)).values()
         owner = principal.role is Role.OWNER
         return {
             # An old conversation that goes on is among the first that a person looks for.
-            "threads": await self.store.texts(account, objects.Thread, latest=True, limit=_RECENT),
+            "threads": await self.store.texts(account, objects.Thread, reader=principal, latest=True, limit=_RECENT),
             "tasks": await some(Task, *OPEN, limit=500) + await some(Task, *(state.value for state in FINAL)),
             "approvals": await some(Approval, "open"),
             "questions": await some(Question, "open"),
@@ -190,9 +189,10 @@ class Hub:
 
     async def file_of(self, reader: Principal, file: str) -> FileRef:
         """Return a file that came with one of the newest tasks that the reader may see, or ``not_found``."""
-        states = OPEN if reader.role is Role.RUNNER else ()
-        found = await self.store.find(reader.account, Task, states=states, limit=limits.LIST_LIMIT_MAX)
-        refs = (ref for task in found if visible(reader, task) for ref in task.files)
+        works, most = reader.role is Role.RUNNER, limits.LIST_LIMIT_MAX
+        sees, states = (None, OPEN) if works else (reader, ())
+        found = await self.store.find(reader.account, Task, reader=sees, states=states, limit=most)
+        refs = (ref for task in found if not works or task.runner == reader.id for ref in task.files)
         if (ref := next((ref for ref in refs if ref.id == file), None)) is None:
             raise DeskhandError(Code.NOT_FOUND, file)
         return ref
@@ -204,12 +204,6 @@ class Hub:
 
     async def _give_out(self, account: str) -> None:
         await self.store.write(account, lambda tx: dispatch(tx, ids=self.ids, roads=self.roads))
-
-
-def visible(reader: Principal, thing: wire.Wire) -> bool:
-    """Whether a reader may see an object: a runner what is given to it, a client or bridge what it began."""
-    field = _SEES_BY.get(reader.role)
-    return field is None or getattr(thing, field, None) == reader.id
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -142,7 +142,8 @@ def _admit(tx: SqlTx, local: LocalDevice, role: objects.Role) -> None:
 def admit(tx: SqlTx, device: objects.Device, *, token_sha256: str, actor: str) -> None:
     """Make a device and its way in, in the same write."""
     tx.emit(Draft(body=events.DeviceAdded(device=device), actor=actor))
-    principal = Principal(account=tx.account, id=device.id, role=device.role, name=device.name)
+    who = {"account": tx.account, "id": device.id, "name": device.name, "person": device.holder}
+    principal = Principal(**who, role=device.role)
     tx.add_credential(Credential(token_sha256=token_sha256, principal=principal, kind=device.kind))
 
 
@@ -253,7 +254,7 @@ class Pairing:
             expires_at=self._in(seconds),
         )
         kept = made.model_dump(exclude={"invite", "url", "picture"})
-        kept |= {"secret_sha256": bearer_sha256(secret), "admits_alone": wish.admits_alone}
+        kept |= {"secret_sha256": bearer_sha256(secret), "admits_alone": wish.admits_alone, "person": wish.person}
         invite = Invite(account=account, **kept)
         await self._store.write(account, lambda tx: tx.put_invite(invite))
         return made
@@ -299,6 +300,7 @@ class Pairing:
             name=wish.name,
             kind=invite.kind,
             role=objects.Role(invite.role),
+            person=invite.person,
             match=match,
             asked_at=stamp(self._clock.now()),
         )
@@ -367,6 +369,7 @@ class Pairing:
             name=request.name,
             kind=request.kind,
             role=request.role,
+            person=request.person,
             public_key=joining.public_key,
             created_at=stamp(self._clock.now()),
         )

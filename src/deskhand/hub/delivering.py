@@ -25,7 +25,8 @@ from deskhand.core.settings import effective
 from deskhand.hub.streaming import Listener
 from deskhand.hub.timing import IDLE_SECONDS, Rounds
 from deskhand.protocol.events import KIND_OF, ApprovalRequested, QuestionAsked, TaskFinished
-from deskhand.protocol.objects import Delivery, Device, Presence, Role, Runner, Setting, Thread
+from deskhand.protocol.objects import EVERYBODY, Delivery, Device, Presence, Role, Runner, Setting, Thread
+from deskhand.protocol.ops import Principal
 from deskhand.protocol.tasks import Approval, Question, Task
 from deskhand.store.log.transaction import SqlTx
 
@@ -50,9 +51,14 @@ def plan(
     Other roads are the second ones, unless there is no first one or the owner wants all of them at once.
     """
     task = tx.get(Task, told.task) if told.task else None
-    whose = {one.id for one in tx.find(Device, states=("active",)) if one.role is Role.OWNER}
-    whose |= {device, task.requester if task else None}  # a member hears of what was begun for them alone
+    thread = tx.get(Thread, told.thread) if told.thread else None
+    # Everybody hears of what they asked for and of their own conversations; the owner of what only they may allow.
+    people = {(thread.person if thread else "") or "", (task.requester if task else "") or ""}
+    people = {one for one in people if thread is None or thread.seen_by in {EVERYBODY, one}}
+    people |= {""} if tx.get(Approval, told.tag) else set()
+    whose = {one.id for one in tx.find(Device, states=("active",)) if {one.holder, one.id} & people} | {device}
     subscriptions = [one for one in tx.subscriptions() if one.device in whose and device in {"", one.device}]
+    roads = roads if "" in people or device else ()  # they lead to the owner
     at_once = not subscriptions or setting_of(tx, "notify.roads") == "always" or told.kind == "test"
     second, planned = told.occasion == "second", list[str]()
     to: list[tuple[str, ports.PushSubscription | None]] = [(WEB_PUSH, one) for one in subscriptions if not second]
@@ -71,7 +77,7 @@ class _Known:
     """What an account is like now, as far as notifications go by it."""
 
     settings: Mapping[str, Setting]
-    owners: frozenset[str]
+    holders: Mapping[str, str]
     waiting: Mapping[str, Approval | Question]
     links: Mapping[str, Presence]
     screens: Sequence[Listener]
@@ -81,9 +87,14 @@ class _Known:
         stored = self.settings.get(name)
         return effective({name: stored.value} if stored else {}, name)
 
+    def person(self, device: str | None) -> str:
+        """Return who holds a device; the other roads are the owner's."""
+        return "" if device is None else self.holders.get(device, device)
+
     def same_person(self, device: str | None) -> frozenset[str]:
-        """Return the devices of whoever holds this one; the other roads are the owner's."""
-        return self.owners if device is None or device in self.owners else frozenset({device})
+        """Return the devices of whoever holds this one."""
+        person = self.person(device)
+        return frozenset(one for one, holder in self.holders.items() if holder == person) | {device or ""}
 
 
 @dataclass(eq=False, kw_only=True)
@@ -154,7 +165,7 @@ class Courier(Rounds):
         devices = await find(account, Device, states=("active",), limit=_SETTINGS_MAX)
         return _Known(
             settings={one.id: one for one in await find(account, Setting, limit=_SETTINGS_MAX)},
-            owners=frozenset(one.id for one in devices if one.role is Role.OWNER),
+            holders={one.id: one.holder for one in devices if one.role is not Role.RUNNER},
             waiting={one.id: one for one in asked},
             links=await self.store.presence(account),
             screens=self.screens(account),
@@ -192,14 +203,16 @@ class Courier(Rounds):
     async def _deliver(self, together: Sequence[ports.DueDelivery], known: _Known) -> None:
         """Send one message, which may stand for several, and keep what became of each."""
         due, *others = together
-        told = due.delivery
-        detail = await self._detail(due, known) if known.said("notify.text") == "full" else ""
+        told, person = due.delivery, known.person(due.delivery.device)
+        role = Role.MEMBER if person else Role.OWNER
+        reader = Principal(account=due.account, id=told.device or "", role=role, person=person)
+        detail = await self._detail(due, known, reader) if known.said("notify.text") == "full" else ""
         title, body = core.worded(
             [one.delivery for one in together], language=str(known.said("language")), detail=detail
         )
         how: dict[str, Any] = {"urgency": core.HOW[told.kind][0], "ttl_seconds": core.HOW[told.kind][1]}
         where = {"id": told.id, "tag": "digest" if others else told.tag, "url_path": core.place_of(told)}
-        notice = ports.Notice(**where, **how, title=title, body=body, waiting=(*known.waiting,))
+        notice = ports.Notice(**where, **how, title=title, body=body, waiting=await self._waiting(reader))
         outcome = ports.SendOutcome(status="gone", reason="unsubscribed")
         if (notifier := self.notifiers.get(told.road)) is not None:
             outcome = await notifier.send(due.subscription, notice)
@@ -215,13 +228,20 @@ class Courier(Rounds):
         for one in others:
             await self._settle(one, "suppressed" if fate == "accepted" else fate, reason, again)
 
-    async def _detail(self, due: ports.DueDelivery, known: _Known) -> str:
-        """Return what happened, in the words of whoever did it."""
+    async def _waiting(self, reader: Principal) -> tuple[str, ...]:
+        """Return what waits for a person, of what they see."""
+        kinds: tuple[type[Approval | Question], ...] = (Approval, Question)
+        found = [await self.store.find(reader.account, one, reader=reader, states=("open",)) for one in kinds]
+        return tuple(one.id for some in found for one in some)
+
+    async def _detail(self, due: ports.DueDelivery, known: _Known, reader: Principal) -> str:
+        """Return what happened, in the words of whoever did it, as far as the reader sees it."""
         told, account = due.delivery, due.account
         if told.kind == "runner_offline":
             runner = await self.store.get(account, Runner, told.tag)
             return runner.name if runner else ""
-        task, asked = await self.store.get(account, Task, told.task or ""), known.waiting.get(told.tag)
+        task = await self.store.get(account, Task, told.task or "", reader=reader)
+        asked = known.waiting.get(told.tag)
         said = asked.sentence if isinstance(asked, Approval) else asked.text if asked else task and task.summary
         return ": ".join(filter(None, (task and task.title, said)))
 

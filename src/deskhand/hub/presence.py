@@ -75,7 +75,7 @@ class Attendance(Rounds):
         return _LOOK_SECONDS
 
     async def hear(self, speaker: Principal, ops: Sequence[Op], results: Sequence[OpResult]) -> None:
-        """Take what a runner sends as a sign of life, what it and its models say, and what an owner has read."""
+        """Take what a runner sends as a sign of life, what it and its models say, and what a person has read."""
         who = (speaker.account, speaker.id)
         link = self._links.get(who)
         if link is not None:
@@ -85,9 +85,9 @@ class Attendance(Rounds):
                 await self._take(who, PresenceNote.from_json(op.body))
             if op.kind == "draft.say" and result.status == "ok":
                 self.streams.say(speaker.account, op)
-            if op.kind == "read.mark" and result.status == "ok" and speaker.role is objects.Role.OWNER:
+            if op.kind == "read.mark" and result.status == "ok":
                 mark = Frame(kind="read", data={"thread": op.thread, "seq": op.body["seq"]})
-                self.streams.tell(speaker.account, mark, to=speaker.role)
+                self.streams.tell(speaker.account, mark, to=speaker.person)
 
     async def _take(self, who: Who, said: PresenceNote) -> None:
         link, sleep = self._links.get(who), dict[str, wire.Json]()

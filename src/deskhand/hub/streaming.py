@@ -13,7 +13,8 @@ from dataclasses import dataclass, field
 
 from deskhand import limits
 from deskhand.errors import Code, DeskhandError
-from deskhand.ports import Committed, Frame
+from deskhand.ports import SHARED, Committed, Frame
+from deskhand.protocol.objects import Thread
 from deskhand.protocol.ops import DraftSay, Op, Principal, Role
 from deskhand.protocol.wire import JsonObject
 from deskhand.store.opening import SqlStore
@@ -46,6 +47,8 @@ class Listener:
             event, self.head = committed.event, committed.event.seq
             if committed.seen_by(self.reader) and not self.hint(Frame(kind="event", seq=event.seq, event=event)):
                 self.end("slow")
+            if event.kind == SHARED and event.thread == self.live:
+                self.end("moved")  # whether it may go on watching is asked when it comes again
 
     def hint(self, frame: Frame) -> bool:
         """Send what is no event; who does not keep up misses it. Return whether it was sent."""
@@ -91,10 +94,10 @@ class Streams:
         near = (one for one in self._listeners if one.reader.account == account and one.screen)
         return [one for one in near if one.ended is None]
 
-    def tell(self, account: str, frame: Frame, *, live: str | None = None, to: Role | None = None) -> None:
-        """Send what is no event to every person who looks at the account, only at one live thread of it, or in a role."""
+    def tell(self, account: str, frame: Frame, *, live: str | None = None, to: str | None = None) -> None:
+        """Send what is no event to everybody who looks at the account, at one live thread of it, or is this person."""
         for one in self._listeners:
-            person = one.reader.role is not Role.RUNNER and to in {None, one.reader.role}
+            person = one.reader.role is not Role.RUNNER and to in {None, one.reader.person}
             if one.reader.account == account and person and live in {None, one.live}:
                 one.hint(frame)
 
@@ -124,9 +127,11 @@ class Streams:
 
         Ends in ``rate_limited`` with too many streams of one principal, in ``unauthorized`` when revoked.
         """
+        seen = live and principal.role in _WATCHING
+        watched = await self._store.get(principal.account, Thread, live, reader=principal) if live and seen else None
         listener = Listener(
             reader=principal,
-            live=live if principal.role in _WATCHING else None,
+            live=watched.id if watched else None,
             acknowledged=acknowledged or (lambda: True),
             screen=screen,
         )

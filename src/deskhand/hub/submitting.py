@@ -95,6 +95,7 @@ class Submitter:
         if device is not None and device.state == "revoked":  # since the request was let in
             raise DeskhandError(Code.UNAUTHORIZED)
         authorize(wish.principal, op.kind, own=_belongs(tx, wish.principal, op))
+        _refuse_unseen(tx, wish.principal, op)
         _of_the_present_life(tx, wish.principal, op)
         body = ops.body_of(op)
         self._refuse_unstored(body)
@@ -119,6 +120,31 @@ class Submitter:
             raise DeskhandError(Code.CONFLICT, message, field="sha256")
 
 
+_Named = objects.Thread | tasks.Task | tasks.Question
+_NAMES: dict[str, tuple[type[_Named], ...]] = {
+    "thread": (objects.Thread,),
+    "task": (tasks.Task,),
+    "to": (tasks.Question, tasks.Task),
+    "question": (tasks.Question,),
+}
+"""Under which words an op or its body names what belongs to a conversation."""
+
+
+def _refuse_unseen(tx: SqlTx, me: Principal, op: Op) -> None:
+    """Refuse an op about a conversation that its sender does not see, as if there were none (IS-01).
+
+    An approval is decided by whoever owns the computer, for whomever the work is.
+    """
+    if me.role is objects.Role.RUNNER or op.kind == "approval.decide":
+        return
+    for field, kinds in _NAMES.items():
+        name = str(getattr(op, field, None) or op.body.get(field) or "")
+        for found in [one for kind in kinds if name and (one := tx.get(kind, name))]:
+            thread = tx.get(objects.Thread, getattr(found, "thread", name))
+            if thread is not None and not me.sees(thread):
+                raise DeskhandError(Code.NOT_FOUND, name, field=field)
+
+
 def _belongs(tx: SqlTx, me: Principal, op: Op) -> bool:
     """Whether what the op is about belongs to the principal; for a runner, whether it is leased to it."""
     if me.role is objects.Role.OWNER:
@@ -129,15 +155,15 @@ def _belongs(tx: SqlTx, me: Principal, op: Op) -> bool:
         return _advertises(op) or free or (task is not None and task.runner == me.id)
     if op.kind == "device.revoke":
         return op.body.get("device") == me.id
-    if op.kind == "message.post" and not op.thread:
-        return True
+    thread = tx.get(objects.Thread, op.thread or "")
+    if op.kind.startswith("thread."):
+        return thread is not None and (thread.created_by == me.id or thread.person == me.person)
     named = str(op.body.get("question") or op.body.get("to") or "")
     asked = tx.get(tasks.Question, named)
-    task = task or tx.get(tasks.Task, asked.task if asked else named)
-    thread = tx.get(objects.Thread, (task.thread if task else op.thread) or "")
-    # A word in one's thread moves nobody else's work.
-    mine = task is None or task.requester == me.id
-    return mine and thread is not None and thread.created_by == me.id
+    about = [one for one in (task, tx.get(tasks.Task, asked.task if asked else named)) if one]
+    # A word in a thread that one sees moves nobody else's work.
+    mine = all(one.requester == me.requester for one in about)
+    return mine and (bool(about) or (op.kind == "message.post" and (not op.thread or thread is not None)))
 
 
 def _advertises(op: Op) -> bool:

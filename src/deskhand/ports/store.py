@@ -11,12 +11,15 @@ from typing import Final, Literal, Protocol, TypeVar
 
 from deskhand import limits
 from deskhand.core.drafting import EVERY_RUNNER, Audience
-from deskhand.protocol.events import Event
-from deskhand.protocol.objects import Delivery
+from deskhand.protocol.events import KIND_OF, Event, ThreadShared
+from deskhand.protocol.objects import EVERYBODY, Delivery
 from deskhand.protocol.ops import Op, OpResult, Principal, Role
 from deskhand.protocol.wire import JsonObject
 
 R = TypeVar("R")
+SHARED: Final = KIND_OF[ThreadShared]
+"""Of whatever conversation: whoever saw it, or sees it now, has to hear."""
+DECIDED: Final = "approval."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,7 +35,7 @@ class Frame:
     - ``delta`` ``{message, thread, task, offset, text}``: what it says from that place on.
     - ``watch`` ``{thread, on}``: to a computer: somebody looks at the drafts of a thread, or nobody does any more.
     - ``presence``: how a computer's link stands now.
-    - ``read`` ``{thread, seq}``: to the devices of the owner: how far one of them has read a thread.
+    - ``read`` ``{thread, seq}``: to the devices of the same person: how far one of them has read a thread.
     - ``bye`` ``{reason}``: the hub's last word.
     """
 
@@ -78,12 +81,19 @@ class Committed:
     event: Event
     audience: Audience
     runner: str | None
+    whose: str = EVERYBODY
+    """Who sees the conversation that it is of."""
 
     def seen_by(self, reader: Principal) -> bool:
-        """Return whether it is for a reader: a person by role, a runner only what is addressed to it."""
+        """Return whether it is for a reader: a person by role and conversation, a runner only what is addressed to it.
+
+        What would happen on a computer is its owner's to decide about, for whomever it is done.
+        """
         if reader.role is Role.RUNNER:
             return self.runner in (reader.id, EVERY_RUNNER)
-        return reader.role is Role.OWNER or self.audience == "account"
+        owner, decision = reader.role is Role.OWNER, self.event.kind.startswith(DECIDED)
+        in_view = self.whose in {EVERYBODY, reader.person} or self.event.kind == SHARED or (owner and decision)
+        return in_view and (owner or self.audience == "account")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,6 +129,7 @@ class Invite:
     code: str | None
     kind: Literal["page", "cli", "runner", "client"]
     role: str
+    person: str | None = None
     admits_alone: bool
     expires_at: str
     used_by: str | None = None

@@ -102,15 +102,23 @@ class FolderRemoved(Body, kind="folder.removed"):
 
 
 class ThreadCreated(Body, kind="thread.created"):
-    """A conversation began."""
+    """A conversation began; without a ``person`` it is the owner's."""
 
     title: str
+    person: str | None = None
 
 
 class ThreadRenamed(Body, kind="thread.renamed"):
     """A conversation has a new title."""
 
     title: str
+
+
+class ThreadShared(Body, kind="thread.shared"):
+    """The ``person`` of a conversation shows it to everybody of the account, or to nobody else again."""
+
+    shared: bool
+    person: str
 
 
 class ThreadArchived(Body, kind="thread.archived"):
@@ -132,7 +140,9 @@ class ThreadModelSet(Body, kind="thread.model_set"):
 
 
 class ThreadErased(Body, kind="thread.erased"):
-    """Bodies and blobs of the conversation are gone; its seqs stay."""
+    """Bodies and blobs of the conversation are gone; its seqs stay, and whose it was."""
+
+    person: str | None = None
 
 
 class MessagePosted(Body, kind="message.posted"):

@@ -20,6 +20,10 @@ Marked = Literal["mine", "mixed"]
 LinkState = Literal["up", "asleep", "off", "no_network", "stopped"]
 
 
+EVERYBODY = "*"
+"""Who sees a conversation that is shared."""
+
+
 class Trust(StrEnum):
     """Who could have written a text: its owner, or somebody else."""
 
@@ -32,6 +36,7 @@ class Origin(Wire):
 
     surface: Surface
     device: str | None = None
+    person: str | None = None
     channel: str | None = None
 
 
@@ -46,8 +51,13 @@ class Role(StrEnum):
     CLIENT = "client"
 
 
+def holder(role: Role, person: str | None, device: str) -> str:
+    """Return who holds a device: the owner (no name), whom its invitation named, or nobody else (its id)."""
+    return person or device if role in {Role.MEMBER, Role.VIEWER} else ""
+
+
 class Thread(Wire):
-    """A persistent conversation."""
+    """A persistent conversation; its ``person``'s (without a name: the owner's) alone, until it is ``shared``."""
 
     id: str
     title: str
@@ -57,23 +67,36 @@ class Thread(Wire):
     created_at: At
     updated_at: At
     created_by: str
+    person: str | None = None
     model: str | None = None
+    shared: bool = False
     tasks: int = 0
     latest_task: str | None = None
     last_text: str | None = None
 
+    @property
+    def seen_by(self) -> str:
+        """Who sees it: ``*`` for everybody of the account, or its person."""
+        return EVERYBODY if self.shared else self.person or ""
+
 
 class Device(Wire):
-    """A signed-in phone, browser or CLI; a runner signs in as one too."""
+    """A signed-in phone, browser or CLI; a runner signs in as one too. ``person``: as the invitation named them."""
 
     id: str
     name: str = Field(max_length=NAME_CHARS_MAX)
     kind: Literal["page", "cli", "runner", "client"]
     role: Role
+    person: str | None = None
     state: Literal["active", "revoked"] = "active"
     public_key: str | None = None
     created_at: At
     revoked_at: At | None = None
+
+    @property
+    def holder(self) -> str:
+        """Who holds it."""
+        return holder(self.role, self.person, self.id)
 
 
 class Certificate(Signed):
@@ -91,6 +114,7 @@ class PairRequest(Wire):
     name: str
     kind: Literal["page", "cli", "runner", "client"]
     role: Role
+    person: str | None = None
     match: str
     state: Literal["waiting", "admitted", "refused"] = "waiting"
     asked_at: At

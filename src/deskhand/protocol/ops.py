@@ -16,7 +16,7 @@ from typing_extensions import override
 
 from deskhand.errors import Code, DeskhandError
 from deskhand.limits import NAME_CHARS_MAX, SUGGESTIONS_MAX, TEXT_CHARS_MAX
-from deskhand.protocol.objects import Certificate, FolderMode, Marked, Role
+from deskhand.protocol.objects import EVERYBODY, Certificate, FolderMode, Marked, Role, Thread, holder
 from deskhand.protocol.tasks import Budget, Ruling, Suggestion
 from deskhand.protocol.wire import TABLES, At, Json, JsonObject, Wire, spelled
 
@@ -109,6 +109,12 @@ class Archive(OpBody, kinds="thread.archive task.archive"):
     """Put away (or, with ``false``, take out again)."""
 
     archived: bool = True
+
+
+class Share(OpBody, kinds="thread.share"):
+    """Show a conversation to everybody of the account (or, with ``false``, take that back)."""
+
+    shared: bool = True
 
 
 class Mute(OpBody, kinds="thread.mute"):
@@ -284,6 +290,10 @@ def failure_of(error: DeskhandError, *, language: str = "en", request_id: str | 
     )
 
 
+PROGRAMS = frozenset({Role.BRIDGE, Role.CLIENT})
+"""They work for the owner, and see what they began alone."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Principal:
     """Who speaks: a device, a runner or the hub itself, with its one account and role."""
@@ -292,6 +302,23 @@ class Principal:
     id: str
     role: Role
     name: str = ""
+    person: str = ""
+    """Who holds it; the owner has no name here."""
+
+    def __post_init__(self) -> None:
+        """See to it that a person's other devices are told from somebody else's by ``person`` alone."""
+        object.__setattr__(self, "person", holder(self.role, self.person, self.id))
+
+    @property
+    def requester(self) -> str:
+        """Under which name work is lent to it."""
+        return self.person or self.id
+
+    def sees(self, thread: Thread) -> bool:
+        """Whether a conversation is its to see: its person's own and what is shared; a program's, what it began."""
+        if self.role in PROGRAMS:
+            return thread.created_by == self.id
+        return thread.seen_by in {EVERYBODY, self.person}
 
 
 AUTHORITY: dict[str, dict[Role, str]] = {

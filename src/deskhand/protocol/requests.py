@@ -51,6 +51,19 @@ class TaskPart(Part):
     state: list[str] | None = Field(default=None, max_length=10)
 
 
+class Hit(Wire):
+    """Where words were found: ``found`` as it stands between what is before and after it, in a thread of this title."""
+
+    kind: Literal["thread", "message", "result", "file"]
+    thread: str
+    task: str | None = None
+    seq: int
+    title: str
+    before: str
+    found: str
+    after: str
+
+
 class HereAsk(Wire):
     """The person at this very computer says which folder of it may be used, and how."""
 
@@ -64,6 +77,7 @@ class InviteAsk(Wire):
 
     kind: Literal["page", "cli", "runner", "client"] = "page"
     role: Role = Role.OWNER
+    person: str | None = Field(default=None, min_length=1, max_length=limits.NAME_CHARS_MAX)
     admits_alone: bool = False
     recovery: bool = False
 

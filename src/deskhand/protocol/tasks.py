@@ -298,7 +298,7 @@ class Delegated(Wire):
     @property
     def requester(self) -> str | None:
         """Whom it is done for; nothing for the owner of the account."""
-        return None if self.trust is Trust.OWNER else self.origin.device or ""
+        return None if self.trust is Trust.OWNER else self.origin.person or self.origin.device or ""
 
 
 class Task(Delegated):

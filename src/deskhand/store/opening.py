@@ -33,7 +33,9 @@ from deskhand.errors import Code, DeskhandError
 from deskhand.limits import OP_KEPT_DAYS
 from deskhand.ports import Committed, DueDelivery, Offload, PushSubscription
 from deskhand.protocol.objects import Upload
-from deskhand.store import engine, own, tables
+from deskhand.protocol.ops import Principal
+from deskhand.protocol.requests import Hit
+from deskhand.store import engine, finding, own, tables
 from deskhand.store.log.transaction import Memory, SqlTx
 from deskhand.store.writer import FanOut, Hook, Settle, ThreadWriter, Writer
 
@@ -122,6 +124,10 @@ class SqlStore:
     get = _reading(tables.get)
     find = _reading(tables.find)
     texts = _reading(tables.texts)
+
+    async def search(self, reader: Principal, query: str, *, limit: int) -> list[Hit]:
+        """Return where all words of a query stand together, in what the reader sees; a read of unknown length."""
+        return await self.reader.look(lambda connection: finding.found(connection, reader, query, limit=limit))
 
     credential = _reading(own.credential)
     invite = _reading(own.unused_invite)

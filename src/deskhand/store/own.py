@@ -58,14 +58,15 @@ def credential(connection: Connection, token_sha256: str) -> Credential | None:
     row = one(connection, tables.credentials, token_sha256=token_sha256)
     if row is None or row["revoked"]:
         return None
-    principal = Principal(account=row["account"], id=row["principal"], role=Role(row["role"]), name=row["name"])
+    who = {name: row[name] or "" for name in ("account", "name", "person")}
+    principal = Principal(**who, id=row["principal"], role=Role(row["role"]))
     return Credential(token_sha256=token_sha256, principal=principal, kind=row["kind"])
 
 
 def add_credential(connection: Connection, account: str, credential: Credential) -> None:
     """Let a principal in. A token of another account is refused by its unique key."""
     who = credential.principal
-    row = {"account": account, "principal": who.id, "role": who.role.value, "name": who.name}
+    row = {"account": account, "principal": who.id, "role": who.role.value, "name": who.name, "person": who.person}
     how = {"token_sha256": credential.token_sha256, "kind": credential.kind, "revoked": False}
     put(connection, tables.credentials, row | how)
 

@@ -28,11 +28,14 @@ from sqlalchemy.dialects import postgresql, sqlite
 from typing_extensions import Unpack
 
 from deskhand.core.drafting import EVERY_RUNNER
+from deskhand.core.finding import folded, words_of
 from deskhand.core.folding import COLLECTIONS, ERASED, Key, fold, hanging, touched
 from deskhand.errors import Code, DeskhandError
-from deskhand.ports import Committed, Draft, Page, W
+from deskhand.ports import DECIDED, SHARED, Committed, Draft, Page, W
 from deskhand.protocol.events import KIND_OF, REDACTED, Event
-from deskhand.protocol.ops import Principal, Role
+from deskhand.protocol.objects import EVERYBODY, Thread
+from deskhand.protocol.ops import PROGRAMS, Principal, Role
+from deskhand.protocol.tasks import Approval
 from deskhand.protocol.wire import JsonObject, Wire
 from deskhand.texts import table
 
@@ -43,6 +46,8 @@ GENESIS = ""
 """What stands for the hash before the first event."""
 FOUND_BY = {"state": "state", "thread": "thread", "task": "task", "blob": "sha256"}
 """What an object is found by beside its id: the column, and the field it comes from."""
+_SEEN_BY = {"seen_by": "seen_by", "created_by": "created_by"}
+"""What decides who sees a conversation, and with it all that belongs to it."""
 
 _EVENT = ("seq", "kind", "at", "actor", "thread", "task", "v")
 _DRAFTED = ("actor", "thread", "task", "audience", "runner")
@@ -55,7 +60,7 @@ metadata = sa.MetaData()
 
 
 def _table(name: str, *, like: str = "") -> sa.Table:
-    keys, _, others = str(_SAID[like or name]).partition("|")
+    keys, _, others = str(_SAID.get(name) or _SAID[like]).partition("|")
     columns: list[sa.Column[Any]] = []
     for one in (*keys.split(), *others.split()):
         column, _, kind = one.rstrip("?").partition(":")
@@ -76,6 +81,8 @@ SAID_ONLY = sa.text("kind IN ('message.posted', 'task.finished')")
 events = _table("events")
 projections = {kind: _table(name, like="projection") for kind, name in COLLECTIONS.items()}
 """One table per kind of object, what it is found by and the object as JSON; in an order that foreign keys allow."""
+words = _table("words")
+"""What can be found by words, as the log says it."""
 
 ops = _table("ops")
 credentials = _table("credentials")
@@ -116,7 +123,7 @@ def _replacing(dialect: str, table: sa.Table) -> sa.Insert:
     return statement.on_conflict_do_update(index_elements=list(table.primary_key), set_=changes)
 
 
-def appended(draft: Draft, *, account: str, seq: int, at: str, before: str) -> tuple[Committed, RowValues]:
+def appended(draft: Draft, *, account: str, seq: int, at: str, before: str) -> tuple[Event, RowValues]:
     """Turn a draft into an event and its row, chained to the hash ``before``.
 
     Raises:
@@ -129,7 +136,7 @@ def appended(draft: Draft, *, account: str, seq: int, at: str, before: str) -> t
     row["body"] = json_text(body)
     row["body_sha256"] = digest(row["body"])
     row["hash"] = chained(before, row)
-    return committed(row, _event(row, body)), row
+    return _event(row, body), row
 
 
 def chained(before: str, row: Row) -> str:
@@ -166,8 +173,15 @@ def object_text(thing: Wire) -> str:
 
 def object_row(account: str, thing: Wire, *, name: str, seq: int) -> RowValues:
     """Return the row of a projection: what it is found by, and the object."""
-    found_by = {column: getattr(thing, field, None) for column, field in FOUND_BY.items()}
+    columns = FOUND_BY | _SEEN_BY if isinstance(thing, Thread) else FOUND_BY
+    found_by = {column: getattr(thing, field, None) for column, field in columns.items()}
     return {"account": account, "id": name, "seq": seq, **found_by, "object": object_text(thing)}
+
+
+def word_rows(account: str, event: Event) -> list[RowValues]:
+    """Return the rows of what an event says that can be found."""
+    place: RowValues = {"account": account, "seq": event.seq, "thread": event.thread, "task": event.task}
+    return [place | one._asdict() | {"folded": folded(one.text)} for one in words_of(event)]
 
 
 def read_object(kind: type[W], stored: str) -> W:
@@ -198,20 +212,27 @@ def _event(row: Row, body: JsonObject) -> Event:
     return Event.model_construct(body=body, **{name: row[name] for name in _EVENT})
 
 
-def committed(row: Row, event: Event) -> Committed:
+def committed(row: Row, event: Event, *, whose: str) -> Committed:
     """Return the event of a row with whom it is for."""
-    return Committed(account=row["account"], event=event, audience=row["audience"], runner=row["runner"])
+    said = {name: row[name] for name in ("account", "audience", "runner")}
+    return Committed(**said, event=event, whose=whose)
 
 
 # --- reading
 
 
 _a, _e = accounts.c, events.c
+_own = projections[Thread].alias("own").c
+"""The conversation that a row is of."""
 
 
 class Asked(TypedDict, total=False):
-    """Which objects: in these states, of this thread, with older ids; the newest first, by id or by their last change."""
+    """Which objects: that a reader sees, in these states, of this thread, with older ids.
 
+    The newest come first, by id or by their last change.
+    """
+
+    reader: Principal | None
     states: Sequence[str]
     thread: str | None
     before: str | None
@@ -269,14 +290,22 @@ def context(connection: sa.Connection, account: str, thread: str, *, limit: int)
 
 def committed_after(connection: sa.Connection, account: str, *, after: int, limit: int) -> list[Committed]:
     """Return events of everybody, for fan-out."""
-    everything = sa.select(events).filter_by(account=account).where(_e.seq > after)
+    whose = sa.case((_e.thread.is_(None), EVERYBODY), else_=_whose(events, "seen_by"))
+    everything = sa.select(events, whose.label("whose")).where(_e.account == account, _e.seq > after)
     rows = _rows(connection, everything.order_by(_e.seq), limit=limit)
-    return [committed(row, read_event(row)) for row in rows]
+    return [committed(row, read_event(row), whose=row["whose"]) for row in rows]
 
 
-def get(connection: sa.Connection, account: str, kind: type[W], name: str) -> W | None:
-    """Return one object, or nothing."""
-    row = one(connection, projections[kind], account=account, id=name)
+def get(
+    connection: sa.Connection, account: str, kind: type[W], name: str, *, reader: Principal | None = None
+) -> W | None:
+    """Return one object (that the reader sees, if one is named), or nothing."""
+    table = projections[kind]
+    if reader is None:
+        row = one(connection, table, account=account, id=name)
+    else:
+        mine = sa.select(table).where(table.c.account == account, table.c.id == name, visible(reader, table))
+        row = connection.execute(mine).mappings().first()
     return None if row is None else read_object(kind, row["object"])
 
 
@@ -288,7 +317,9 @@ def find(connection: sa.Connection, account: str, kind: type[W], **asked: Unpack
 def texts(connection: sa.Connection, account: str, kind: type[Wire], **asked: Unpack[Asked]) -> list[str]:
     """Return the stored text of objects; 100 unless told."""
     table = projections[kind]
-    query = sa.select(table.c.object).filter_by(account=account)
+    query = sa.select(table.c.object).where(table.c.account == account)
+    if (reader := asked.get("reader")) is not None:
+        query = query.where(visible(reader, table))
     if states := asked.get("states"):
         query = query.where(table.c.state.in_(tuple(states)))
     if (thread := asked.get("thread")) is not None:
@@ -302,10 +333,32 @@ def texts(connection: sa.Connection, account: str, kind: type[Wire], **asked: Un
 
 def _seen(reader: Principal) -> sa.Select[Any]:
     """Ask for what is for a reader, as ``Committed.seen_by`` says."""
-    allowed: sa.ColumnElement[bool] = sa.true() if reader.role is Role.OWNER else _e.audience == "account"
+    mine = sa.select(events).where(_e.account == reader.account)
     if reader.role is Role.RUNNER:
-        allowed = _e.runner.in_((reader.id, EVERY_RUNNER))
-    return sa.select(events).where(_e.account == reader.account, allowed)
+        return mine.where(_e.runner.in_((reader.id, EVERY_RUNNER)))
+    if reader.role is Role.OWNER:
+        return mine.where(visible(reader, events) | (_e.kind == SHARED) | _e.kind.startswith(DECIDED))
+    return mine.where(_e.audience == "account", visible(reader, events) | (_e.kind == SHARED))
+
+
+def visible(reader: Principal, table: sa.Table) -> sa.ColumnElement[bool]:
+    """Whether a row is a reader's to see: what is of a conversation is seen by whoever sees that (``Principal.sees``).
+
+    What is of none is everybody's, and each wish that waits for a yes is the owner's too: only they may give it.
+    """
+    field = "created_by" if reader.role in PROGRAMS else "seen_by"
+    seen = (reader.id,) if reader.role in PROGRAMS else (EVERYBODY, reader.person)
+    if table is projections[Thread]:
+        return table.c[field].in_(seen)
+    if table is projections[Approval] and reader.role is Role.OWNER:
+        return sa.true()
+    return table.c.thread.is_(None) | _whose(table, field).in_(seen)
+
+
+def _whose(table: sa.Table, field: str) -> sa.ColumnElement[str]:
+    """Ask whose the conversation of a row is; one that does not exist is the owner's."""
+    whose = sa.select(_own[field]).where(_own.account == table.c.account, _own.id == table.c.thread)
+    return sa.func.coalesce(whose.scalar_subquery(), "")
 
 
 def _rows(connection: sa.Connection, query: sa.Select[Any], *, limit: int) -> Sequence[Row]:
@@ -342,7 +395,10 @@ def verify_inside(connection: sa.Connection, account: str) -> list[str]:
     paged = log.order_by(_e.seq).execution_options(yield_per=_PAGE)
     for event in connection.execute(paged).mappings():
         walk.take(event)
-    return [*walk.end(row), *_compare(connection, account, walk)]
+    found = [*walk.end(row), *_compare(connection, account, walk)]
+    kept = connection.execute(sa.select(words).filter_by(account=account)).mappings()
+    same = {(one["kind"], one["id"]): dict(one) for one in kept} == walk.words
+    return found if found or same else ["What can be found by words is not what the log says."]
 
 
 class _Walk:
@@ -351,6 +407,7 @@ class _Walk:
     def __init__(self) -> None:
         self.objects: dict[Key, Wire] = {}
         self.changed_at: dict[Key, int] = {}
+        self.words: dict[tuple[str, str], RowValues] = {}
         self._said: list[str] = []
         self._seq = 0
         self._hash = GENESIS
@@ -367,8 +424,10 @@ class _Walk:
                 self.changed_at[key] = event.seq
                 if after is not None:
                     self.objects[key] = after
+            self.words |= {(one["kind"], one["id"]): one for one in word_rows(row["account"], event)}
             if event.kind == ERASED and event.thread is not None:
                 self._redacted.pop(event.thread, None)
+                self.words = {key: one for key, one in self.words.items() if one["thread"] != event.thread}
                 for key in hanging(self.objects, event.thread):
                     del self.objects[key]
         except (TypeError, ValueError, AttributeError, DeskhandError):

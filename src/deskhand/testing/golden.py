@@ -172,7 +172,8 @@ def chosen_instead() -> list[Event]:
 def stopped_and_erased() -> list[Event]:
     """Edits, pause and resume, a denial, a voided approval, a stop, a superseded fact, an erased thread."""
     log = Log()
-    log.say(ev.ThreadCreated(title="Trip"), actor=_PHONE, thread=_THREAD)
+    log.say(ev.ThreadCreated(title="Trip", person="Mina"), actor=_PHONE, thread=_THREAD)
+    log.say(ev.ThreadShared(shared=True, person="Mina"), actor=_PHONE, thread=_THREAD)
     _ask(log, "Plan the trip")
     at = {"thread": _THREAD, "task": _TASK}
     log.say(ev.TaskCreated(task=_sample(Task)), **at)
@@ -203,7 +204,8 @@ def stopped_and_erased() -> list[Event]:
     log.say(ev.QuestionAsked(epoch=3, question=_sample(Question, id="qst_where")), task="tsk_never")
     log.say(ev.QuestionVoided(epoch=3, question="qst_where"), **at)
     log.say(ev.StepStarted(epoch=1, step=1, tool="x", title="for nobody"), task="tsk_never")
-    log.say(ev.ThreadErased(), actor=_PHONE, thread=_THREAD)
+    log.say(ev.ThreadShared(shared=False, person="Mina"), actor=_PHONE, thread=_THREAD)
+    log.say(ev.ThreadErased(person="Mina"), actor=_PHONE, thread=_THREAD)
     return log.events
 
 

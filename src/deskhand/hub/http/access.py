@@ -95,8 +95,8 @@ class Call:
 
     async def get(self, kind: type[W], name: str) -> W:
         """Return an object that the caller may see; ``not_found`` is the same for unknown and foreign (IS-01)."""
-        found = await self.hub.store.get(self.me.account, kind, name)
-        if found is None or not app.visible(self.me, found):
+        found = await self.hub.store.get(self.me.account, kind, name, reader=self.me)
+        if found is None:
             raise DeskhandError(Code.NOT_FOUND)
         return found
 

@@ -1,6 +1,6 @@
 """Reading and writing over HTTP: ops go in; the stream, pages of events, the snapshot, lists; devices and their pushes.
 
-Clients and bridges see their own tasks only (security 2.1); unknown and foreign are the same ``not_found``.
+Everybody sees their own conversations and what is shared (security 2.1); unknown and foreign are the same ``not_found``.
 A reader that does not keep up is cut and resumes from its cursor: neither the hub's queue nor the socket's buffer
 grows for it. A stream that is refused is refused with a status, before its first byte. What pairing comes to is decided
 in ``hub.credentials``.
@@ -20,7 +20,7 @@ from deskhand import __version__, limits
 from deskhand.core.delivery import Announcement
 from deskhand.core.settings import REGISTRY
 from deskhand.errors import Code, DeskhandError
-from deskhand.hub import app, delivering
+from deskhand.hub import delivering
 from deskhand.hub.http.access import Answering, Call, TheCall, cookie_for
 from deskhand.hub.http.messages import HEADERS, Answer, Flow, items, read_json
 from deskhand.ports import Frame, PushSubscription, W
@@ -135,11 +135,20 @@ async def list_runners(call: TheCall) -> Answer:
 
 
 async def list_deliveries(call: TheCall, part: Annotated[asks.Part, Query()]) -> Answer:
-    """Return notifications with their fates, newest first; others than the owner see their own device's."""
-    me = call.me
+    """Return notifications with their fates, newest first: everybody's own, and by roads without a device the owner's."""
+    me, holders = call.me, {one.id: one.holder for one in await call.find(objects.Device)}
     found = await call.hub.store.deliveries(me.account, before=part.before, limit=part.limit)
-    rows = [one for one in found if me.role is objects.Role.OWNER or one.device == me.id]
+    rows = [one for one in found if holders.get(one.device or "", one.device or "") == me.person]
     return items(rows, following=found[-1].id if len(found) == part.limit else None)
+
+
+async def search(
+    call: TheCall,
+    q: Annotated[str, Query(min_length=1, max_length=limits.NAME_CHARS_MAX)],
+    limit: Annotated[int, Query(ge=1, le=limits.LIST_LIMIT_DEFAULT)] = limits.SEARCH_LIMIT_DEFAULT,
+) -> Answer:
+    """Return where all words stand together: in titles, messages, results or names of files that the caller sees."""
+    return items(await call.hub.store.search(call.me, q, limit=limit))
 
 
 async def list_commands(call: TheCall) -> Answer:
@@ -266,10 +275,10 @@ async def _page(
     call: Call, kind: type[W], part: asks.Part, *, thread: str | None = None, states: Sequence[str] = ()
 ) -> Answer:
     """Return one page of what the caller may see, newest first."""
-    account, before, limit = call.me.account, part.before, part.limit
-    found = await call.hub.store.find(account, kind, states=states, thread=thread, before=before, limit=limit)
-    following = getattr(found[-1], "id", None) if len(found) == limit else None
-    return items([one for one in found if app.visible(call.me, one)], following=following)
+    me, before, limit = call.me, part.before, part.limit
+    find = call.hub.store.find
+    found = await find(me.account, kind, reader=me, states=states, thread=thread, before=before, limit=limit)
+    return items(found, following=getattr(found[-1], "id", None) if len(found) == limit else None)
 
 
 async def _lines(first: Frame | None, frames: AsyncGenerator[Frame]) -> AsyncGenerator[bytes]:

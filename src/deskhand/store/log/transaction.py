@@ -18,11 +18,11 @@ from deskhand.core.folding import ERASED, Key, fold, touched
 from deskhand.errors import Code, DeskhandError
 from deskhand.ports import Committed, Draft, PushSubscription, W
 from deskhand.protocol.events import EVENTS, KIND_OF, Event, MessagePosted, ThreadErased
-from deskhand.protocol.objects import Device
+from deskhand.protocol.objects import EVERYBODY, Device, Thread
 from deskhand.protocol.ops import Op, OpResult
 from deskhand.protocol.tasks import Approval, Artifact, Question, Task
 from deskhand.protocol.wire import Wire
-from deskhand.store import own, tables
+from deskhand.store import finding, own, tables
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -115,13 +115,14 @@ class SqlTx:
         if draft.task and draft.thread is None:
             task = self.get(Task, draft.task)
             draft = replace(draft, thread=task.thread if task else None)
-        committed, row = tables.appended(draft, account=self.account, seq=self._seq + 1, at=self.now, before=self._hash)
-        event = committed.event
+        event, row = tables.appended(draft, account=self.account, seq=self._seq + 1, at=self.now, before=self._hash)
         for key in touched(event):
             self._changed[key] = fold(key, self.get(key[0], key[1]), event)
             self._unwritten_at[key] = event.seq
         self._seq, self._hash = event.seq, row["hash"]
-        self._committed.append(committed)
+        thread = self.get(Thread, event.thread) if event.thread else None
+        whose = thread.seen_by if thread else "" if event.thread else EVERYBODY
+        self._committed.append(tables.committed(row, event, whose=whose))
         self._unwritten.append(row)
         if isinstance(draft.body, MessagePosted) and draft.body.files:
             own.keep_uploads(self._connection, self.account, [file.id for file in draft.body.files])
@@ -215,6 +216,8 @@ class SqlTx:
         """Write events that are not in the table yet."""
         if self._unwritten:
             self._connection.execute(insert(tables.events), self._unwritten)
+            written = (one.event for one in self._committed[-len(self._unwritten) :])
+            finding.keep(self._connection, self.account, written)
             self._unwritten = []
 
     def _write_out(self) -> None:
@@ -262,5 +265,5 @@ def _erase(connection: Connection, account: str, thread: str, *, before: int) ->
     for table in _HANGING:
         of_account = delete(table).filter_by(account=account)
         connection.execute(of_account.where(table.c.task.in_(its_tasks)))
-    for table in (tables.read_marks, tasks):
+    for table in (tables.read_marks, tables.words, tasks):
         connection.execute(delete(table).filter_by(account=account, thread=thread))
