@@ -104,9 +104,9 @@ def sqlite_box(path: Path, spoiling: Engine) -> Box:
 # --- drafts and objects ------------------------------------------------------------------------------------------
 
 
-def thread(name: str = "thr_1") -> Draft:
+def thread(name: str = "thr_1", *, person: str | None = None) -> Draft:
     """Begin a conversation."""
-    return Draft(body=ThreadCreated(title=f"About {name}"), actor=PHONE, thread=name)
+    return Draft(body=ThreadCreated(title=f"About {name}", person=person), actor=PHONE, thread=name)
 
 
 def said(

@@ -260,7 +260,7 @@ async def test_a_view_skips_what_is_not_for_it_and_says_how_far_it_looked(box: B
     await begun(box.store)
     await emit(
         box.store,
-        said("to all"),
+        said("to all", thread=None),
         said("to owner", audience="owner"),
         said("to runner", audience="owner", runner="run_1"),
         said("last hidden", audience="owner"),

@@ -385,7 +385,9 @@ async def test_a_member_moves_nobody_elses_work_in_a_thread_of_theirs(kind: str,
     member = Principal(account=ACCOUNT, id="dev_member", role=Role.MEMBER)
     async with _house() as house:
         thread = await house.op(member, "thread.create", {"title": "Ours"})
+        await house.op(member, "thread.share", {}, thread=thread.id or "")
         posted = await house.op(OWNER, "message.post", {"text": "/brief notes"}, thread=thread.id or "")
+        assert posted.task
         named = {"to": posted.task} if kind == "message.post" else {}
         about = {} if named else {"task": posted.task or ""}
 

@@ -16,6 +16,7 @@ EXPECTED = {
     "thread.mute": ("owner", "member client"),
     "thread.set_model": ("owner", "member client"),
     "thread.erase": ("owner", "member"),
+    "thread.share": ("owner", "member"),
     "message.post": ("owner", "member bridge client"),
     "task.edit": ("owner", "member client"),
     "task.run_as": ("owner", "member client"),
