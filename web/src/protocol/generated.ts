@@ -220,12 +220,13 @@ export interface Delivery {
   at: string;
 }
 
-/** A signed-in phone, browser or CLI; a runner signs in as one too. */
+/** A signed-in phone, browser or CLI; a runner signs in as one too. ``person``: as the invitation named them. */
 export interface Device {
   id: string;
   name: string;
   kind: "page" | "cli" | "runner" | "client";
   role: Role;
+  person?: string;
   state: "active" | "revoked";
   public_key?: string;
   created_at: string;
@@ -496,6 +497,7 @@ export interface OptionInfo {
 export interface Origin {
   surface: "page" | "cli" | "http" | "agent" | "hub" | "channel";
   device?: string;
+  person?: string;
   channel?: string;
 }
 
@@ -511,6 +513,7 @@ export interface PairRequest {
   name: string;
   kind: "page" | "cli" | "runner" | "client";
   role: Role;
+  person?: string;
   match: string;
   state: "waiting" | "admitted" | "refused";
   asked_at: string;
@@ -653,6 +656,11 @@ export interface SettingChanged {
 export interface SettingsPut {
   name: string;
   value: JsonValue;
+}
+
+/** Show a conversation to everybody of the account (or, with ``false``, take that back). */
+export interface Share {
+  shared?: boolean;
 }
 
 /** A step has a result, or an honest ``unknown``; ``usage`` is what the task used so far, ``label`` what it read. */
@@ -846,7 +854,7 @@ export interface TaskSuggested {
   suggestions: readonly Suggestion[];
 }
 
-/** A persistent conversation. */
+/** A persistent conversation; its ``person``'s (without a name: the owner's) alone, until it is ``shared``. */
 export interface Thread {
   id: string;
   title: string;
@@ -856,7 +864,9 @@ export interface Thread {
   created_at: string;
   updated_at: string;
   created_by: string;
+  person?: string;
   model?: string;
+  shared: boolean;
   tasks: number;
   latest_task?: string;
   last_text?: string;
@@ -872,13 +882,16 @@ export interface ThreadCreate {
   title?: string;
 }
 
-/** A conversation began. */
+/** A conversation began; without a ``person`` it is the owner's. */
 export interface ThreadCreated {
   title: string;
+  person?: string;
 }
 
-/** Bodies and blobs of the conversation are gone; its seqs stay. */
-export type ThreadErased = Record<string, never>;
+/** Bodies and blobs of the conversation are gone; its seqs stay, and whose it was. */
+export interface ThreadErased {
+  person?: string;
+}
 
 /** Say which model thinks in a conversation unless a task names another; ``null`` is the computer's own. */
 export interface ThreadModel {
@@ -903,6 +916,12 @@ export interface ThreadRename {
 /** A conversation has a new title. */
 export interface ThreadRenamed {
   title: string;
+}
+
+/** The ``person`` of a conversation shows it to everybody of the account, or to nobody else again. */
+export interface ThreadShared {
+  shared: boolean;
+  person: string;
 }
 
 /** Who could have written a text: its owner, or somebody else. */
@@ -963,6 +982,7 @@ export interface EventBodies {
   "folder.removed": FolderRemoved;
   "thread.created": ThreadCreated;
   "thread.renamed": ThreadRenamed;
+  "thread.shared": ThreadShared;
   "thread.archived": ThreadArchived;
   "thread.muted": ThreadMuted;
   "thread.model_set": ThreadModelSet;
@@ -1009,6 +1029,7 @@ export interface OpBodies {
   "thread.set_model": ThreadModel;
   "thread.archive": Archive;
   "task.archive": Archive;
+  "thread.share": Share;
   "thread.mute": Mute;
   "message.post": MessagePost;
   "task.edit": TaskEdit;
@@ -1081,6 +1102,11 @@ export type ErrorCode =
   | "signature_needed"
   | "stale_epoch"
   | "store_damaged"
+  | "tailscale_away"
+  | "tailscale_missing"
+  | "tailscale_no_https"
+  | "tailscale_refused"
+  | "tailscale_taken"
   | "timeout"
   | "too_large"
   | "two_credentials"

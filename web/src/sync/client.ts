@@ -16,7 +16,7 @@ import { Uploads } from "./uploads";
 import { apply, COLLECTIONS, emptyState, stateOf, type Change, type State } from "./state";
 
 /** Raise this when the fold learns a kind: what was skipped before is folded again, from a new snapshot. */
-export const FOLD = "3";
+export const FOLD = "4";
 
 const SNAPSHOT_TRIES = 3;
 /** Further behind than this, a snapshot is less to fetch than the events. */
@@ -372,6 +372,8 @@ export class Client {
     }
     this.#show({ state: applied.state, latest, drafts });
     await this.#database.keep(applied);
+    // What is seen here is more or less now: it begins again from a snapshot, and what was taken back is gone from here.
+    if (applied.fresh.some(({ kind }) => kind === "thread.shared")) this.#cursor = undefined;
     if (latest.size) await this.#database.put("latest", [...latest]);
     await this.outbox.settle(applied.state.cursor);
     await this.#letGo();

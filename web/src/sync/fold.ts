@@ -96,7 +96,7 @@ const RULES: Rules = {
       ),
   },
   "thread.created": {
-    threads: (_, event, body) => freshThread(event, body.title, "open"),
+    threads: (_, event, body) => freshThread(event, body, { title: body.title, state: "open" }),
   },
   "thread.renamed": {
     threads: (before, event, body) => but(before, { title: body.title, updated_at: event.at }),
@@ -105,12 +105,13 @@ const RULES: Rules = {
     threads: (before, event, body) =>
       but(before, { archived: body.archived, updated_at: event.at }),
   },
+  "thread.shared": { threads: (before, _, body) => but(before, { shared: body.shared }) },
   "thread.muted": { threads: (before, _, body) => but(before, { muted: body.muted }) },
   "thread.model_set": {
     threads: (before, event, body) => but(before, { model: body.model, updated_at: event.at }),
   },
   "thread.erased": {
-    threads: (_, event) => freshThread(event, "", "erased"),
+    threads: (_, event, body) => freshThread(event, body, { title: "", state: "erased" }),
   },
   "message.posted": {
     threads: (before, event, body) =>
@@ -287,16 +288,19 @@ const MODES: readonly FolderMode[] = ["read-only", "ask", "workspace", "trusted"
 
 export const isFinal = (task: Task): boolean => FINAL.has(task.state);
 
-function freshThread(event: Event, title: string, state: Thread["state"]): Thread {
+type Whose = Pick<Thread, "person">;
+
+function freshThread(event: Event, { person }: Whose, said: Pick<Thread, "title" | "state">): Thread {
   return {
     id: event.thread ?? "",
-    title,
-    state,
+    ...said,
     archived: false,
     muted: false,
     created_at: event.at,
     updated_at: event.at,
     created_by: event.actor,
+    ...(person ? { person } : {}),
+    shared: false,
     tasks: 0,
   };
 }
