@@ -15,7 +15,7 @@ from playwright.async_api import Browser, expect
 
 from deskhand.clock import SystemClock
 from deskhand.core import delivery
-from deskhand.notify.webpush import WebPush, WebPushSettings, public_key_b64url
+from deskhand.notify.webpush import WebPush, public_key_b64url
 from deskhand.protocol.objects import Delivery, Device, Setting
 from deskhand.protocol.signing import new_key
 from deskhand.protocol.tasks import Question, Task
@@ -82,8 +82,8 @@ async def town(home: Path, *, failing: float = 0.0) -> AsyncGenerator[Town]:
     key = new_key()
     chance = random.Random(3)
     async with opened(home) as (here, browser), FakePushService(chance=chance, failure_rate=failing) as service:
-        how = WebPushSettings(subject="mailto:owner@deskhand.example", app_url=here.url, allow_private=True)
-        push = WebPush(vapid_key=key, settings=how, clock=SystemClock())
+        said = {"notify.subject": "mailto:owner@deskhand.example", "notify.allow_private_endpoints": True}
+        push = WebPush(vapid_key=key, said=said.get, app_url=here.url, clock=SystemClock())
         cast("dict[str, object]", here.rim.hub.notifiers)["webpush"] = push
         made = Town(here=here, browser=browser, service=service, key=key, phones=[])
         carrying = asyncio.ensure_future(carry(service, made.phones))

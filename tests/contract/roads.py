@@ -20,7 +20,7 @@ from typing_extensions import override
 
 from deskhand.clock import SystemClock
 from deskhand.notify.roads import Apprise, Mail, Ntfy
-from deskhand.notify.webpush import WebPush, WebPushSettings, public_key_b64url
+from deskhand.notify.webpush import WebPush, public_key_b64url
 from deskhand.ports import Notifier, PushSubscription
 from deskhand.protocol.signing import new_key
 from deskhand.secret import Secret
@@ -158,9 +158,9 @@ async def open_road(name: str) -> AsyncGenerator[Road]:
         async with FakePushService() as service:
             key = new_key()
             sub = service.subscribe(public_key_b64url(key))
-            how = WebPushSettings(subject="mailto:owner@deskhand.example", app_url=APP, allow_private=True)
+            how = settings(subject="mailto:owner@deskhand.example", allow_private_endpoints=True)
             yield Road(
-                notifier=WebPush(vapid_key=key, settings=how, clock=SystemClock()),
+                notifier=WebPush(vapid_key=key, said=how, app_url=APP, clock=SystemClock()),
                 subscription=stored(sub),
                 taken=lambda: [message.payload["notification"]["body"] for message in service.messages],
                 next=lambda mood: service.answer_next(

@@ -18,7 +18,6 @@ from deskhand.egress import Egress, EgressResponse
 from deskhand.errors import Code, DeskhandError
 from deskhand.notify.webpush import (
     WebPush,
-    WebPushSettings,
     endpoint_allowed,
     public_key_b64url,
     topic_of,
@@ -70,8 +69,8 @@ class Now:
 
 def sender(*, clock: Now | None = None, key: str = KEY, allow_private: bool = True, subject: str = SUBJECT) -> Notifier:
     """Return the adapter, allowed to call loopback unless told otherwise."""
-    settings = WebPushSettings(subject=subject, app_url="https://hub.example/", allow_private=allow_private)
-    return WebPush(vapid_key=key, settings=settings, clock=clock or Now())
+    said = {"notify.subject": subject, "notify.allow_private_endpoints": allow_private}
+    return WebPush(vapid_key=key, said=said.get, app_url="https://hub.example/", clock=clock or Now())
 
 
 def service_at(moment: datetime = NOW) -> FakePushService:
@@ -278,7 +277,8 @@ async def test_an_endpoint_that_is_no_vendors_is_refused_without_dialling(url: s
 
     push = WebPush(
         vapid_key=KEY,
-        settings=WebPushSettings(subject=SUBJECT, app_url="https://hub.example/"),
+        said={"notify.subject": SUBJECT}.get,
+        app_url="https://hub.example/",
         clock=Now(),
         way_out=Egress(resolve=resolve),
     )
@@ -299,7 +299,8 @@ async def test_a_vendors_name_that_leads_inside_is_not_called() -> None:
 
     push = WebPush(
         vapid_key=KEY,
-        settings=WebPushSettings(subject=SUBJECT, app_url="https://hub.example/"),
+        said={"notify.subject": SUBJECT}.get,
+        app_url="https://hub.example/",
         clock=Now(),
         way_out=Egress(resolve=resolve),
     )

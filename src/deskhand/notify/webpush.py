@@ -14,7 +14,7 @@ import contextlib
 import hashlib
 import json
 import logging
-from dataclasses import dataclass
+from collections.abc import Callable
 from typing import Any, Final
 from urllib.parse import urljoin
 
@@ -43,49 +43,39 @@ _TOPIC_CHARS = 32
 _POINT_BYTES, _SECRET_BYTES = 65, 16
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WebPushSettings:
-    """What the owner may set.
-
-    ``subject`` is the contact the vendor may use (``mailto:`` or ``https:``); ``app_url`` is where a tap leads;
-    ``allow_private`` admits addresses of the own network and plain http to them.
-    """
-
-    subject: str
-    app_url: str
-    allow_private: bool = False
-
-
 class WebPush:
     """Sends notices to browsers.
 
     Args:
         vapid_key: the hub's P-256 key as PEM, made once; another key voids every subscription.
-        settings: the owner's; ``follow`` changes them.
+        said: what the account's settings say now: ``notify.subject``, the contact that vendors may use, and
+            ``notify.allow_private_endpoints``, which admits addresses of the own network and plain http to them.
+        app_url: where a tap leads.
         clock: dates the tokens.
-        way_out: the way out; one with the rules of ``settings`` unless given.
+        way_out: the way out; one with the rules of the settings unless given.
 
     Raises:
         DeskhandError: ``config_invalid``, for a key that is none.
     """
 
-    road = "webpush"
+    name = "webpush"
 
     def __init__(
-        self, *, vapid_key: str, settings: WebPushSettings, clock: Clock, way_out: egress.Egress | None = None
+        self,
+        *,
+        vapid_key: str,
+        said: Callable[[str], object],
+        app_url: str,
+        clock: Clock,
+        way_out: egress.Egress | None = None,
     ) -> None:
         self._key, self._clock, self._given = _load_key(vapid_key), clock, way_out
+        self._said, self._app_url = said, app_url
         self.public_key = public_key_b64url(vapid_key)
-        self.follow(settings)
-
-    def follow(self, settings: WebPushSettings) -> None:
-        """Go by other settings from the next notice on."""
-        allowed = frozenset({egress.ANY_PRIVATE} if settings.allow_private else ())
-        self._settings, self._egress = settings, self._given or egress.Egress(allowed=allowed)
 
     def allows(self, url: str) -> bool:
         """Say whether a browser may register this endpoint."""
-        return endpoint_allowed(url, allow_private=self._settings.allow_private)
+        return endpoint_allowed(url, allow_private=bool(self._said("notify.allow_private_endpoints")))
 
     async def send(self, subscription: PushSubscription | None, notice: Notice) -> SendOutcome:
         """Seal ``notice`` for the browser and hand it to its vendor; every failure is an outcome, none is raised."""
@@ -100,7 +90,7 @@ class WebPush:
         return outcome
 
     async def _send_to(self, target: egress.Target, subscription: PushSubscription, notice: Notice) -> SendOutcome:
-        payload = payload_of(notice, app_url=self._settings.app_url)
+        payload = payload_of(notice, app_url=self._app_url)
         try:
             # Off the loop: the first one imports the library (0.3 s), each one is about a millisecond of arithmetic.
             body = await asyncio.to_thread(_seal, payload, subscription)
@@ -115,7 +105,9 @@ class WebPush:
             "Topic": topic_of(notice.tag),
             "Urgency": notice.urgency,
         }
-        return await posted(self._egress, subscription.endpoint, headers=headers, body=body)
+        private = {egress.ANY_PRIVATE} if self._said("notify.allow_private_endpoints") else ()
+        way_out = self._given or egress.Egress(allowed=frozenset(private))
+        return await posted(way_out, subscription.endpoint, headers=headers, body=body)
 
     def _token(self, target: egress.Target) -> str:
         import jwt  # noqa: PLC0415 - loaded with the library, never at start
@@ -123,7 +115,7 @@ class WebPush:
         claims: dict[str, Any] = {
             "aud": target.origin,
             "exp": int(self._clock.now().timestamp()) + _TOKEN_SECONDS,
-            "sub": self._settings.subject,
+            "sub": self._said("notify.subject"),
         }
         return jwt.encode(claims, self._key, algorithm="ES256")
 

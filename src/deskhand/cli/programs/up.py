@@ -19,6 +19,7 @@ from concurrent.futures import Future
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Final
@@ -93,19 +94,21 @@ async def running_hub(path: Path, *, port: int | None, reach: Reach) -> AsyncGen
         owner = await ensure_owner(store, ids, home=held.path, name=socket.gethostname())
         stored = await store.find(owner.account, objects.Setting, limit=_SETTINGS_MAX)
         decided: dict[str, Json] = {one.id: one.value for one in stored}
+        store.on_commit(lambda committed: decided.update(_changed(committed)))
         safe = Safe(held.path)
         vapid = safe.read(VAPID) or safe.put(VAPID, signing.new_key())
         host, chosen = reach.bind or setting("hub.bind").value, setting("hub.port", flag=port).value
         app_url = (f"{reach.url}:{chosen}" if reach.bind else reach.url) or "http://127.0.0.1"
-        push = _pushing(store, dict(decided), vapid, url=app_url)
-        lead: dict[str, Any] = {"secret": safe.read, "app_url": app_url, "clock": clock}
-        others = [road(said=lambda name: setting(name).value, **lead) for road in (Ntfy, Mail, Apprise)]
+        lead: dict[str, Any] = {"app_url": app_url, "clock": clock}
+        push = webpush.WebPush(vapid_key=vapid.reveal(), said=partial(effective, decided), **lead)
+        here: dict[str, Any] = {**lead, "secret": safe.read}
+        others = [road(said=lambda name: setting(name).value, **here) for road in (Ntfy, Mail, Apprise)]
         hub = Hub(
             store=store,
             blobs=blobs.FileBlobs(held.path / "blobs", ids, asyncio.to_thread),
             clock=clock,
             ids=ids,
-            notifiers={push.road: push, **{road.name: road for road in others}},
+            notifiers={road.name: road for road in (push, *others)},
             roads=lambda: [road.name for road in others if road.ready()],
             spread=random.SystemRandom().random,
             names=(*setting("hub.hosts").value, reach.url),
@@ -131,32 +134,18 @@ async def running_hub(path: Path, *, port: int | None, reach: Reach) -> AsyncGen
         yield running
 
 
+def _changed(committed: Sequence[Committed]) -> dict[str, Json]:
+    """Return the settings of the account that were changed just now."""
+    bodies = (one.event.body for one in committed if one.event.kind == "setting.changed")
+    return {str(body.get("name")): body.get("value") for body in bodies}
+
+
 def _store(path: Path, clock: SystemClock) -> opening.SqlStore:
     """Return what is kept in PostgreSQL, where the environment names one, else in the home."""
     if (url := taken("DESKHAND_DATABASE_URL")) is None:
         return opening.open_sqlite_store(path / opening.FILE, clock, offload=asyncio.to_thread)
     Secret("DESKHAND_DATABASE_URL password", urlsplit(url.reveal()).password or "")
     return opening.open_postgres_store(url.reveal(), clock, offload=asyncio.to_thread)
-
-
-def _pushing(store: opening.SqlStore, values: dict[str, Json], vapid: Secret, *, url: str) -> webpush.WebPush:
-    """Return the road to browsers; a change of the account's settings takes effect with the next notice."""
-
-    def wanted() -> webpush.WebPushSettings:
-        subject = str(effective(values, "notify.subject"))
-        private = bool(effective(values, "notify.allow_private_endpoints"))
-        return webpush.WebPushSettings(subject=subject, app_url=url, allow_private=private)
-
-    def take(committed: Sequence[Committed]) -> None:
-        for one in committed:
-            name = str(one.event.body.get("name"))
-            if one.event.kind == "setting.changed" and name.startswith("notify."):
-                values[name] = one.event.body.get("value")
-                push.follow(wanted())
-
-    push = webpush.WebPush(vapid_key=vapid.reveal(), settings=wanted(), clock=SystemClock())
-    store.on_commit(take)
-    return push
 
 
 async def run_hub(*, port: int | None, said: str | None) -> int:
