@@ -30,7 +30,7 @@ from deskhand.agents.builtin.agent import SERVERS, BuiltInAgent, Findings, Offer
 from deskhand.agents.builtin.installing import offers
 from deskhand.agents.builtin.supply import Embedded, Supply, look
 from deskhand.cli.client import Client, client, home, local_runner, this_computer
-from deskhand.cli.pairing import SECONDS_APART, each, hub_answers
+from deskhand.cli.pairing import clock_agrees, each, hub_answers
 from deskhand.cli.screen import Obj, link_line, speak
 from deskhand.cli.staying import HELD
 from deskhand.cli.values import setting
@@ -236,8 +236,8 @@ async def _tried(name: str) -> Obj:
 def examined(*, asks: bool) -> Generator[tuple[str, str, str]]:
     """Yield a name, good, ask or bad, and a sentence with the cure, of each thing that was tried."""
     home().mkdir(mode=0o700, parents=True, exist_ok=True)
-    first = {"hub": hub_answers, "runner": _runner, "trust": _trust, "sandbox": _sandbox, "secrets": _secrets}
-    yield from each({**first, "model": partial(_model, asks=asks)})
+    first = {"hub": hub_answers, "clock": clock_agrees, "runner": _runner, "trust": _trust, "sandbox": _sandbox}
+    yield from each({**first, "secrets": _secrets, "model": partial(_model, asks=asks)})
     for looks in _LOOKS:
         name = looks.__name__[1:]
         with suppress(DeskhandError):  # a hub that is away has its own line
@@ -375,11 +375,6 @@ def _bound() -> str:
     return ", ".join(sorted(found))
 
 
-def _clock() -> str:
-    apart = abs(client().ahead())
-    return f"{apart:.0f} s" if apart > SECONDS_APART else ""
-
-
 def _folders() -> str:
     """Return what lies in a granted folder that programs trust or that runs as somebody else."""
     roots = [Path(entry.root) for entry in Ceiling(home()).entries()]
@@ -400,4 +395,4 @@ def _some(paths: Iterable[Path]) -> str:
 
 
 _BAD: Final = frozenset({_user, _private, _closed, _sql})
-_LOOKS: Final = (_user, _sudo, _bwrap, _handles, _private, _closed, _sql, _bound, _clock, _folders)
+_LOOKS: Final = (_user, _sudo, _bwrap, _handles, _private, _closed, _sql, _bound, _folders)

@@ -14,7 +14,7 @@ from deskhand.cli.programs.roads import seen_to_answer
 from deskhand.cli.screen import moment, one_line, speak
 from deskhand.errors import DeskhandError
 
-SECONDS_APART: Final = 60
+_SECONDS_APART: Final = 60
 _UNDER_WAY: Final = frozenset({"waiting", "asked"})
 """Here it is what is there that wants somebody, and not what is missing."""
 Found = tuple[str, str]
@@ -36,6 +36,13 @@ def hub_answers() -> Found:
     return "good", f"{hub.url} · Deskhand {hub.get('/v1/version')['version']}"
 
 
+def clock_agrees() -> Found:
+    """Compare this computer's clock with the hub's: an invitation lives by it."""
+    apart = abs(client().ahead())
+    wrong = apart > _SECONDS_APART
+    return ("ask", f"{apart:.0f} s · {speak.say('doctor.clock.cure')}") if wrong else ("good", speak.say("doctor.fine"))
+
+
 def stations() -> Generator[tuple[str, str, str]]:
     """Yield how each stands; without a hub there is but the first."""
     (first,) = each({"hub": hub_answers})
@@ -45,13 +52,14 @@ def stations() -> Generator[tuple[str, str, str]]:
     hub = client()
     kept = hub.get("/v1/pair/invites")
     road = str(kept["road"] or "")
-    tries = {"road": partial(_road, hub, road), "clock": partial(_clock, hub), "page": partial(_page, road, hub.url)}
-    yield from each(tries)
+    plain = road.startswith("http:")
+    page = partial(_page, road or hub.url, plain=plain)
+    yield from each({"road": partial(_road, hub, road), "clock": clock_agrees, "page": page})
     asking, devices = hub.items("/v1/pair/requests"), hub.items("/v1/devices")
     pages = [one for one in devices if (one["kind"], one["state"]) == ("page", "active")]
     recovery = [one for one in kept["items"] if one["recovery"]]
     waiting = [one for one in kept["items"] if not one["recovery"]]
-    browser = [] if _is_plain(road) else [speak.say("doctor.push.browser")]
+    browser = [] if plain else [speak.say("doctor.push.browser")]
     there = {
         "waiting": [speak.say("doctor.invited", **one, at=moment(one["expires_at"])) for one in waiting],
         "asked": [speak.say("devices.asks", **one | {"match": " ".join(one["match"])}) for one in asking],
@@ -68,16 +76,6 @@ def _road(hub: Client, road: str) -> Found:
     return ("good", seen_to_answer(road, hub.mark())) if road else ("ask", speak.say("pair.here"))
 
 
-def _clock(hub: Client) -> Found:
-    apart = abs(hub.ahead())
-    wrong = apart > SECONDS_APART
-    return ("bad", f"{apart:.0f} s · {speak.say('doctor.clock.cure')}") if wrong else ("good", speak.say("doctor.fine"))
-
-
-def _page(road: str, here: str) -> Found:
-    Client(url=road or here).send("GET", "/worker.js")
-    return ("ask", speak.say("doctor.page.plain")) if _is_plain(road) else ("good", speak.say("doctor.page.whole"))
-
-
-def _is_plain(road: str) -> bool:
-    return road.startswith("http:")
+def _page(url: str, *, plain: bool) -> Found:
+    Client(url=url).send("GET", "/worker.js")
+    return ("ask", speak.say("doctor.page.plain")) if plain else ("good", speak.say("doctor.page.whole"))
