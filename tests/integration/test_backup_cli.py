@@ -188,7 +188,7 @@ def test_an_export_can_be_read_by_people_and_programs(yesterday: Yesterday, tmp_
     assert (said.json["events"], len(events)) == (count, count)
     assert len(pages) == said.json["threads"] == 2
     assert all("/brief notes/" in page for page in pages)
-    assert any("## result: verified" in page for page in pages)
+    assert any("## verified, " in page for page in pages)
     assert [path.suffix for path in (target / "files").iterdir()] == [".md"] * said.json["files"]
     assert target.stat().st_mode & 0o777 == 0o700
     assert "dhs_" not in (target / "events.jsonl").read_text()

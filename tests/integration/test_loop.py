@@ -222,7 +222,7 @@ async def test_the_same_mistake_thrice_ends_honestly(tmp_path: Path) -> None:
 
 
 async def test_an_agent_that_brings_nothing_new_is_stopped(tmp_path: Path) -> None:
-    """Not the same wish three times in a row, but the same few for ever: a circle of a larger size."""
+    """The same few wishes for ever, however large the circle."""
     agent = Obedient([_alternating])
 
     seen = await ended(Laptop(tmp_path, [agent]))

@@ -18,7 +18,6 @@ from deskhand.workflow.rows import (
     fold,
     from_json,
     hashable,
-    in_circles,
     move_from_json,
     move_to_json,
     step_key,
@@ -177,18 +176,6 @@ def test_a_result_of_an_unknown_kind_is_damage() -> None:
     """An outcome nobody knows is not taken for a good one."""
     with pytest.raises(DeskhandError, match="damaged"):
         from_json(ToolResult, {"outcome": "perfect", "value": {}, "text": ""})
-
-
-def test_the_same_turn_three_times_is_a_circle() -> None:
-    """Different results or different wishes are progress; a retry is not a circle of wishes."""
-    turn = Turn(move=TWO, results=(OK, OK))
-    other = Turn(move=TWO, results=(OK,))
-    retry = Turn(move=MOVES[2])
-
-    assert in_circles([other, turn, turn, turn])
-    assert not in_circles([turn, other, turn])
-    assert not in_circles([turn, turn])
-    assert not in_circles([retry, retry, retry])
 
 
 def test_a_key_binds_task_number_and_arguments() -> None:

@@ -43,7 +43,7 @@ from deskhand.runner.gate import Gate, Scope
 from deskhand.runner.parts import Parts
 from deskhand.runner.traffic import Backoff, Voice
 from deskhand.secret import held_in, mask
-from deskhand.workflow.rows import LIMITS, NOTED_SHARE, ONE, AttemptState, in_circles, limits_of, reached, shown
+from deskhand.workflow.rows import LIMITS, NOTED_SHARE, ONE, AttemptState, limits_of, reached, shown
 
 READ: Final = "read_file"
 EVIDENCE_FILES_MAX: Final = 10
@@ -231,8 +231,6 @@ class Watch:
 
     def lost(self, state: AttemptState) -> str:
         """Return why the attempt gets nowhere; empty when it does."""
-        if in_circles(state.turns):
-            return self._say("attempt.loop")
         stuck = state.idle >= IDLE_MOVES_MAX
         return self._say("attempt.no_progress", count=state.idle) if stuck else ""
 

@@ -25,12 +25,12 @@ import shutil
 import sqlite3
 import tarfile
 import tempfile
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Generator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any, BinaryIO, Final, cast
 
-from sqlalchemy import Connection, Engine, Row, delete, insert, select, update
+from sqlalchemy import Connection, Engine, delete, insert, select, update
 
 from deskhand import __version__
 from deskhand.clock import Clock, Ids, stamp
@@ -286,13 +286,12 @@ def _push_again(connection: Connection, told: list[tables.RowValues]) -> None:
 # --- export
 
 
-def export_home(home: Path, target: Path, *, say: Callable[..., str]) -> dict[str, int]:
+def export_home(home: Path, target: Path) -> dict[str, int]:
     """Write a home's log into a new directory; return how much of what.
 
     Args:
         home: the home; it may be in use.
         target: a directory that is not there yet; it is closed to others.
-        say: gives the sentences of the Markdown pages.
 
     Raises:
         DeskhandError: ``not_found``, ``disk_full``, ``store_damaged``.
@@ -305,7 +304,7 @@ def export_home(home: Path, target: Path, *, say: Callable[..., str]) -> dict[st
         for folder in ("", "threads", "files"):
             (target / folder).mkdir(mode=0o700, parents=not folder)
         return {
-            "threads": _threads(connection, target / "threads", say),
+            "threads": _threads(connection, target / "threads"),
             "events": _events(connection, target / "events.jsonl"),
             "files": _made(connection, home, target / "files"),
         }
@@ -321,35 +320,21 @@ def _events(connection: Connection, target: Path) -> int:
     return count
 
 
-def _threads(connection: Connection, folder: Path, say: Callable[..., str]) -> int:
+def _threads(connection: Connection, folder: Path) -> int:
     table = tables.projections[objects.Thread]
     rows = connection.execute(select(table.c.account, table.c.object)).all()
     for account, stored in rows:
         thread = tables.read_object(objects.Thread, stored)
         of_thread = select(_e.at, _e.body).filter_by(account=account, thread=thread.id)
-        said = connection.execute(of_thread.where(tables.SAID_ONLY).order_by(_e.seq)).all()
-        parts = [f"# {thread.title}", *_said(said, say)]
+        parts = [f"# {thread.title}"]
+        for at, said in connection.execute(of_thread.where(tables.SAID_ONLY).order_by(_e.seq)):
+            body: dict[str, Any] = json.loads(said)  # empty where it was erased
+            who = body.get("role") or body.get("verdict") or body.get("state")
+            words = [body.get("text"), body.get("summary"), *body.get("not_done_because", ())]
+            parts += [f"## {who}, {at}", *filter(None, words)] if who else []
         name = f"{_plain(thread.title)}-{thread.id}.md"
         (folder / name).write_text("\n\n".join(parts) + "\n", encoding="utf-8")
     return len(rows)
-
-
-def _said(rows: Sequence[Row[Any, Any]], say: Callable[..., str]) -> list[str]:
-    parts: list[str] = []
-    for at, stored in rows:
-        body: dict[str, Any] = json.loads(stored)
-        when = at[:19].replace("T", " ")
-        if state := body.get("state"):
-            verdict = str(body.get("verdict") or state)
-            parts.append(f"## {say('export.result', verdict=verdict, at=when)}")
-            parts += [str(why) for why in (body.get("summary"), *body.get("not_done_because", ())) if why]
-        elif "text" in body:  # else erased
-            who = say("export.by", who=body["role"], at=when)
-            parts += [f"## {who}", str(body["text"])]
-        if files := body.get("files"):
-            names = ", ".join(str(file["name"]) for file in files)
-            parts.append(say("export.files", names=names))
-    return parts
 
 
 def _made(connection: Connection, home: Path, folder: Path) -> int:

@@ -37,7 +37,6 @@ NOTED_SHARE: Final = Decimal("0.8")
 ONE: Final = Decimal(1)
 _USD_MAX: Final = 1_000_000
 _CENT_PARTS: Final = Decimal("0.000001")
-_CIRCLE: Final = 3
 _TRIED_CHARS: Final = 100
 _WALLS: Final = frozenset({Code.PATH_REFUSED, Code.PROTECTED_NAME, Code.ADDRESS_REFUSED, Code.FOLDER_REFUSED})
 """Errors of tools that are denials, too."""
@@ -280,12 +279,6 @@ def with_steering(turns: Sequence[Turn], said: Sequence[str]) -> tuple[Turn, ...
         return tuple(turns)
     last = replace(turns[-1], steering=(*turns[-1].steering, *said))
     return (*turns[:-1], last)
-
-
-def in_circles(turns: Sequence[Turn]) -> bool:
-    """Return whether the last turns were all the same wishes with the same results."""
-    last = [(turn.move.calls, turn.results) for turn in turns[-_CIRCLE:] if isinstance(turn.move, Wishes)]
-    return len(last) == _CIRCLE and all(one == last[0] for one in last)
 
 
 def limits_of(budget: Budget | None, setting: Callable[[str], Json], *, times: int) -> dict[str, Decimal]:

@@ -220,7 +220,7 @@ def export(*, out: Path | None = None) -> int:
     target = _named(out, stamp(SystemClock().now()), "", inside=False)
     if target.exists():
         raise DeskhandError(Code.INVALID, speak.say("export.exists", path=target), field="--out")
-    found: dict[str, Any] = export_home(home(), target, say=speak.say)
+    found: dict[str, Any] = export_home(home(), target)
     return speak.answer({"path": str(target), **found}, speak.say("export.done", path=target, **found))
 
 

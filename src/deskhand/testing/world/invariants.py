@@ -36,8 +36,6 @@ _SAYS = {
     "device.revoke": ("device.revoked",),
 }
 _OVER = frozenset({"allowed", "denied", "void", "answered", "removed", "admitted", "refused"})
-_CIRCLES = 3
-"""So many equal wishes in a row look like going in circles, and are ended by the runner."""
 
 
 async def broken(house: House, phones: Sequence[Phone], laptops: Sequence[Laptop], effects: Effects) -> list[str]:
@@ -125,9 +123,8 @@ def done(log: Sequence[Event]) -> Iterator[str]:
             if steps[event.task] != wanted:
                 yield f"R3 {event.task} is completed with {steps[event.task]} of {wanted} steps"
         elif isinstance(body, ev.TaskFinished) and body.state == "failed":
-            circles = words[event.task].count("again") >= _CIRCLES
             left = event.actor.startswith("phone")  # whoever removed its computer
-            if not circles and not left and "stop" not in words[event.task]:
+            if not left and "stop" not in words[event.task]:
                 yield f"R3 {event.task} was given up: {' '.join(body.not_done_because)}"
 
 
