@@ -105,12 +105,10 @@ async def test_a_backup_is_refused_while_the_home_is_in_use(tmp_path: Path) -> N
     """Nobody's ground is exchanged under their feet."""
     async with house(tmp_path / "home") as found:
         made = found.back_up()
-    used = open_home(found.home)
 
-    with pytest.raises(DeskhandError) as refused:
+    with open_home(found.home), pytest.raises(DeskhandError) as refused:
         go_back(made, found.home)
 
-    used.close()
     assert refused.value.code is Code.HOME_LOCKED
 
 

@@ -19,17 +19,17 @@ def mode(path: Path) -> int:
 
 def refusal(path: Path, *, kind: str = "ext4") -> DeskhandError:
     """Open a home that must be refused; return why."""
-    with pytest.raises(DeskhandError) as refused:
-        open_home(path, file_system=lambda _: kind)
+    with pytest.raises(DeskhandError) as refused, open_home(path, file_system=lambda _: kind):
+        pass
     return refused.value
 
 
 def test_a_new_home_is_private(tmp_path: Path) -> None:
     """Directories and files are for their owner only (SE-02)."""
-    home = open_home(tmp_path / "deep" / "home")
+    with open_home(tmp_path / "deep" / "home") as home:
+        found = (mode(home), mode(home.parent), mode(home / "lock"))
 
-    home.close()
-    assert (mode(home.path), mode(home.path.parent), mode(home.path / "lock")) == (0o700, 0o700, 0o600)
+    assert found == (0o700, 0o700, 0o600)
 
 
 def test_loose_modes_are_repaired(tmp_path: Path) -> None:
@@ -40,20 +40,20 @@ def test_loose_modes_are_repaired(tmp_path: Path) -> None:
     for path, loose in ((home, 0o755), (home / "blobs", 0o777), (home / "hub.sqlite3", 0o644)):
         path.chmod(loose)
 
-    open_home(home).close()
+    with open_home(home):
+        pass
 
     assert [mode(path) for path in (home, home / "blobs", home / "hub.sqlite3")] == [0o700, 0o700, 0o600]
 
 
 def test_a_second_deskhand_is_refused_until_the_first_is_gone(tmp_path: Path) -> None:
     """One exclusive lock per home."""
-    first = open_home(tmp_path)
-
-    refused = refusal(tmp_path)
-    first.close()
+    with open_home(tmp_path):
+        refused = refusal(tmp_path)
 
     assert refused.code is Code.HOME_LOCKED
-    open_home(tmp_path).close()
+    with open_home(tmp_path) as again:
+        assert again == tmp_path
 
 
 @pytest.mark.parametrize("kind", ["nfs4", "cifs", "9p", "fuse.sshfs"])

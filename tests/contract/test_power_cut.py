@@ -86,14 +86,12 @@ async def test_who_owns_the_home_and_which_folders_are_granted_outlive_a_power_c
     disk_folder, left, clock = folder / "disk", folder / "left", StillClock()
     disk_folder.mkdir()
     disk = Disk(disk_folder, seed=1)
-    with vfs.under(disk), followed(disk):
-        home = open_home(disk_folder / "home")
-        store = open_sqlite_store(home.path / FILE, clock)
-        owner = await ensure_owner(store, Ids(clock), home=home.path, name="laptop")
-        granted = grant_folder(home.path, work, mode=FolderMode.WORKSPACE)
+    with vfs.under(disk), followed(disk), open_home(disk_folder / "home") as home:
+        store = open_sqlite_store(home / FILE, clock)
+        owner = await ensure_owner(store, Ids(clock), home=home, name="laptop")
+        granted = grant_folder(home, work, mode=FolderMode.WORKSPACE)
         disk.off = True
         await store.close()
-        home.close()
     disk.survivors(left, kept=0)
 
     assert local_device(left / "home" / OWNER_FILE) == owner

@@ -13,7 +13,7 @@ import random
 import shutil
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Coroutine, Generator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -102,10 +102,11 @@ class Open:
     """The store, the blobs and the journal of a machine that is on."""
 
     def __init__(self, root: Path, clock: StillClock) -> None:
-        self.home = open_home(root / "home")
-        self.store = open_sqlite_store(self.home.path / FILE, clock)
-        self.blobs = FileBlobs(self.home.path / "blobs", Ids(clock), inline)
-        path = self.home.path / "runner" / "journal.sqlite3"
+        self._held = ExitStack()
+        home = self._held.enter_context(open_home(root / "home"))
+        self.store = open_sqlite_store(home / FILE, clock)
+        self.blobs = FileBlobs(home / "blobs", Ids(clock), inline)
+        path = home / "runner" / "journal.sqlite3"
         make_folder(path.parent)
         self._writing, self._reading = open_sqlite(path), open_sqlite_reader(path)
         self.writer = ThreadWriter(self._writing)
@@ -130,7 +131,7 @@ class Open:
         await self.writer.close()
         self._reading.dispose()
         self._writing.dispose()
-        self.home.close()
+        self._held.close()
 
 
 class Machine:

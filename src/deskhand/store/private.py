@@ -29,7 +29,6 @@ import tempfile
 from base64 import b64decode, b64encode
 from collections.abc import Callable, Generator
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass
 from hmac import compare_digest
 from importlib import import_module
 from io import BufferedRandom
@@ -133,18 +132,6 @@ NETWORK = re.compile(
 """File systems whose disk is elsewhere."""
 
 
-@dataclass(frozen=True, slots=True)
-class Home:
-    """An open home; holds its lock until closed."""
-
-    path: Path
-    _handle: int
-
-    def close(self) -> None:
-        """Let the next one in."""
-        os.close(self._handle)
-
-
 def file_system_of(path: Path, *, mounts: Path = _MOUNTS) -> str:
     """Return the type of the innermost mount around a path; the last one wins; empty where the machine does not say."""
     found, depth = "", -1
@@ -156,33 +143,34 @@ def file_system_of(path: Path, *, mounts: Path = _MOUNTS) -> str:
     return found
 
 
-def open_home(path: Path, *, file_system: Callable[[Path], str] = file_system_of) -> Home:
-    """Open (or make) a home, repair loose modes and take its lock.
+@contextmanager
+def open_home(path: Path, *, file_system: Callable[[Path], str] = file_system_of) -> Generator[Path]:
+    """Open (or make) a home, repair loose modes and hold its lock; yield where it really lies.
 
     Raises:
         DeskhandError: ``home_locked``; ``home_unsafe`` with the reason; ``disk_full``.
     """
-    with _told(), ExitStack() as undo:
-        make_folder(path)
-        path = path.resolve()
-        if NETWORK.fullmatch(kind := file_system(path)):
-            raise DeskhandError(Code.HOME_UNSAFE, kind)
-        _make_private(path)
-        flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
-        handle = os.open(path / LOCK, flags, FILE_MODE)
-        undo.callback(os.close, handle)
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise DeskhandError(Code.HOME_LOCKED) from None
-        except OSError as error:
-            raise DeskhandError(Code.HOME_UNSAFE, "no locks here") from error
-        for inner in sorted(path.iterdir()):
-            # What lies in a closed directory is closed with it; sockets and links have no modes to repair.
-            if not inner.is_symlink() and (inner.is_dir() or inner.is_file()):
-                _make_private(inner)
-        undo.pop_all()
-    return Home(path, handle)
+    with ExitStack() as held:
+        with _told():
+            make_folder(path)
+            path = path.resolve()
+            if NETWORK.fullmatch(kind := file_system(path)):
+                raise DeskhandError(Code.HOME_UNSAFE, kind)
+            _make_private(path)
+            flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
+            handle = os.open(path / LOCK, flags, FILE_MODE)
+            held.callback(os.close, handle)
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise DeskhandError(Code.HOME_LOCKED) from None
+            except OSError as error:
+                raise DeskhandError(Code.HOME_UNSAFE, "no locks here") from error
+            for inner in sorted(path.iterdir()):
+                # What lies in a closed directory is closed with it; sockets and links have no modes to repair.
+                if not inner.is_symlink() and (inner.is_dir() or inner.is_file()):
+                    _make_private(inner)
+        yield path
 
 
 def _make_private(path: Path) -> None:

@@ -16,7 +16,7 @@ import shutil
 import socket
 import sys
 from collections.abc import AsyncGenerator, Callable
-from contextlib import AsyncExitStack, asynccontextmanager, closing
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Final
 
@@ -234,20 +234,20 @@ async def run_runner(*, url: str | None, invite: str | None, name: str | None, a
     from deskhand.runner.http_link import HttpLink, Pinned
 
     staying.close_up()
-    with closing(open_home(home())) as held:
-        staying.keep_keys(held.path)
-        known = local_device(held.path / RUNNER_FILE)
+    with open_home(home()) as path:
+        staying.keep_keys(path)
+        known = local_device(path / RUNNER_FILE)
         kept = taken("DESKHAND_INVITE")
         said = sys.stdin.readline().strip() if invite == "-" else invite
         said = said or (kept.reveal() if kept else None)
         if known is None or said is not None:
-            known = await _pair(held.path, url=url, invite=said, name=computer_name(name))
+            known = await _pair(path, url=url, invite=said, name=computer_name(name))
         address = (url or str(known.url)).rstrip("/")
         ids, called = Ids(SystemClock()), computer_name(name or known.name)
         pinned = Pinned(hub=known.hub or "", nonce=lambda: ids.secret(16), tell=speak.fail)
         link = HttpLink(address, token=known.token, pinned=pinned)
         who = Principal(account=known.account, id=known.device, role=Role.RUNNER, name=called)
-        running = open_runner(held.path, link, who=who, hub_trust="low", as_root=as_root, language=speak.language)
+        running = open_runner(path, link, who=who, hub_trust="low", as_root=as_root, language=speak.language)
         async with running as runner:
             ready = {"runner": known.device, "url": address, "pid": os.getpid()}
             speak.answer(ready, speak.say("runner.ready", name=called, url=address))

@@ -45,7 +45,7 @@ def restore(backup: Path, home: Path, *, clock: Clock, ids: Ids, agreed: Callabl
         if home.is_mount():
             raise DeskhandError(Code.HOME_UNSAFE, speak.say("restore.mounted"))
         if home.exists():
-            ending.callback(open_home(home).close)
+            ending.enter_context(open_home(home))
             if any(home.glob("*.sqlite3")) and not agreed(backup_at):
                 return None
         home.parent.mkdir(mode=0o700, parents=True, exist_ok=True)

@@ -87,15 +87,14 @@ async def running_hub(path: Path, *, port: int | None, reach: Reach) -> AsyncGen
         raise DeskhandError(Code.CLOCK_WRONG, f"{clock.now():%Y-%m-%d}")
     ids = Ids(clock)
     async with AsyncExitStack() as ending:
-        held = open_home(path)
-        ending.callback(held.close)
-        store = _store(held.path, clock)
+        path = ending.enter_context(open_home(path))
+        store = _store(path, clock)
         ending.push_async_callback(store.close)
-        owner = await ensure_owner(store, ids, home=held.path, name=socket.gethostname())
+        owner = await ensure_owner(store, ids, home=path, name=socket.gethostname())
         stored = await store.find(owner.account, objects.Setting, limit=_SETTINGS_MAX)
         decided: dict[str, Json] = {one.id: one.value for one in stored}
         store.on_commit(lambda committed: decided.update(_changed(committed)))
-        safe = Safe(held.path)
+        safe = Safe(path)
         vapid = safe.read(VAPID) or safe.put(VAPID, signing.new_key())
         host, chosen = reach.bind or setting("hub.bind").value, setting("hub.port", flag=port).value
         app_url = (f"{reach.url}:{chosen}" if reach.bind else reach.url) or "http://127.0.0.1"
@@ -105,7 +104,7 @@ async def running_hub(path: Path, *, port: int | None, reach: Reach) -> AsyncGen
         others = [road(said=lambda name: setting(name).value, **here) for road in (Ntfy, Mail, Apprise)]
         hub = Hub(
             store=store,
-            blobs=blobs.FileBlobs(held.path / "blobs", ids, asyncio.to_thread),
+            blobs=blobs.FileBlobs(path / "blobs", ids, asyncio.to_thread),
             clock=clock,
             ids=ids,
             notifiers={road.name: road for road in (push, *others)},
@@ -113,7 +112,7 @@ async def running_hub(path: Path, *, port: int | None, reach: Reach) -> AsyncGen
             spread=random.SystemRandom().random,
             names=(*setting("hub.hosts").value, reach.url),
             prove=lambda nonce: signing.sign(signing.HUB, {"nonce": nonce}, vapid.reveal()).to_json(),
-            home=held.path,
+            home=path,
         )
         door = access.PushDoor(public_key=push.public_key, allows=push.allows)
         await hub.start()
@@ -125,8 +124,8 @@ async def running_hub(path: Path, *, port: int | None, reach: Reach) -> AsyncGen
         opened = f"{reach.url}:{answering.port}" if reach.bind else reach.url or url
         hub.pairing.road = opened if reach.url else ""
         await ending.enter_async_context(served(reach, answering.port))
-        owner = await ensure_owner(store, ids, home=held.path, name=socket.gethostname(), url=url)
-        running = Running(hub=hub, owner=owner, url=url, opened=opened, home=held.path)
+        owner = await ensure_owner(store, ids, home=path, name=socket.gethostname(), url=url)
+        running = Running(hub=hub, owner=owner, url=url, opened=opened, home=path)
         # The account gets what stands in config.toml and was never decided otherwise.
         for name, value in config_values().items():
             if REGISTRY[name].account and name not in decided:
