@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import ssl
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -53,10 +54,12 @@ def answer(body: bytes, *headers: str, status: str = "200 OK") -> bytes:
 
 
 @asynccontextmanager
-async def canary(answers: Mapping[str, bytes] | None = None) -> AsyncGenerator[Canary]:
+async def canary(
+    answers: Mapping[str, bytes] | None = None, *, tls: ssl.SSLContext | None = None
+) -> AsyncGenerator[Canary]:
     """Serve on a free port of loopback."""
     site = Canary(answers=answers or {})
-    server = await asyncio.start_server(site.serve, "127.0.0.1", 0)
+    server = await asyncio.start_server(site.serve, "127.0.0.1", 0, ssl=tls)
     site.port = server.sockets[0].getsockname()[1]
     async with server:
         yield site

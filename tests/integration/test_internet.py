@@ -31,6 +31,7 @@ from deskhand.testing.agents import Obedient, call, wish
 from deskhand.testing.memory_folder import MemoryFolder
 from deskhand.tools.registry import standard_tools
 from tests.canary import Canary, answer, canary
+from tests.contract.test_egress_wire import tls_server
 from tests.driven import offloaded, place_of
 from tests.laptop import Box, Laptop, until
 
@@ -71,11 +72,12 @@ def results(agent: Obedient) -> list[ToolResult]:
 @pytest.mark.needs("overlay")
 async def test_after_one_yes_a_command_reaches_its_host_and_no_other(tmp_path: Path) -> None:
     """NE-01, AP-10: asked once with the host named; what it fetched is there, another port was not reached."""
-    async with canary() as site, canary() as other:
+    _, tls = tls_server(tmp_path, "site.example")
+    async with canary(tls=tls) as site, canary(tls=tls) as other:
         script = (
-            f"curl -sS http://{site.host}/page?q=1 > page.txt;"
-            f"curl -sS --max-time 5 http://{other.host}/ > other.txt;"
-            f"curl -sS --noproxy '*' --max-time 2 http://{other.host}/ >> other.txt"
+            f"curl -sSk https://{site.host}/page?q=1 > page.txt;"
+            f"curl -sSk --max-time 5 https://{other.host}/ > other.txt;"
+            f"curl -sSk --noproxy '*' --max-time 2 https://{other.host}/ >> other.txt"
         )
         fetch = call("run_command", argv=["sh", "-c", script], hosts=[site.host])
         agent = Obedient([wish(fetch), END])
@@ -96,7 +98,7 @@ async def test_after_one_yes_a_command_reaches_its_host_and_no_other(tmp_path: P
     assert (asked_before, len(site.heads), other.heads) == (0, 1, [])
     assert (laptop.folder / "page.txt").read_text("utf-8") == "tweet"
     assert "tweet" not in (laptop.folder / "other.txt").read_text("utf-8")
-    assert [one["path"] for one in lines(tmp_path / "lines")] == ["/page", "/"]
+    assert [one["path"] for one in lines(tmp_path / "lines")] == ["/", "/"]
 
 
 def scope_of(mode: FolderMode) -> Scope:

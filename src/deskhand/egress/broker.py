@@ -8,10 +8,10 @@ listed host becomes a stranger's mailbox.
 An entry of the owner is ``[METHOD ]host[:port][/path-prefix]``; a credential is an entry and ``Header: text {NAME}``,
 with the name of a secret. A host of many tenants without method and path is refused, because that says nothing (NE-04).
 
-The way out of a box is what its programs find as their proxy, for the hosts that one command was permitted. It speaks
-CONNECT and plain HTTP, and every request is judged anew. Of a tunnel only host, port and the name in its TLS greeting can
-be seen; a greeting for another name is refused (NE-07), and so is whatever is no TLS, every spelling but the plain one,
-and hosts that the command was not permitted, listed or not.
+The way out of a box is what its programs find as their proxy, for the hosts that one command was permitted. It makes
+tunnels, and each is judged anew. Of one only host, port and the name in its TLS greeting can be seen; a greeting for
+another name is refused (NE-07), and so is whatever is no TLS, every spelling but the plain one, and hosts that the
+command was not permitted, listed or not.
 """
 
 from __future__ import annotations
@@ -58,9 +58,6 @@ _CREDENTIAL: Final = re.compile(
 SOCKET: Final = "out"
 _TLS_GREETING: Final = b"\x16\x03"
 _CHUNK_BYTES: Final = 1 << 16
-_HOP: Final = re.compile(
-    r"(proxy-)?connection|content-length|expect|host|keep-alive|proxy-.*|te|trailer|upgrade|transfer-encoding"
-)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -113,15 +110,15 @@ class Broker:
         if parse_target(f"https://{host}").entry not in hosts:
             raise DeskhandError(Code.ADDRESS_REFUSED, f"{host} is not in internet.hosts")
 
-    async def send(self, request: EgressRequest, *, task: str, only: Collection[str] | None = None) -> EgressResponse:
-        """Send a request that the gate let through: of a tool, or of a command to ``only`` some hosts.
+    async def send(self, request: EgressRequest, *, task: str) -> EgressResponse:
+        """Send a request of a tool that the gate let through.
 
         Raises:
             DeskhandError: ``address_refused``, ``egress_quota``, what :meth:`Egress.send` raises.
         """
-        with self.counting(task, "tool" if only is None else "command", request.method) as line:
+        with self.counting(task, "tool", request.method) as line:
             target = parse_target(request.url)
-            way = self.admitted(line, target, only)
+            way = self.admitted(line, target)
             _refuse_own(target, request.headers)
             along, secrets = self._along(line.method, target)
             self.spend(line, out=len(request.url) + len(str(request.headers)) + len(request.body))
@@ -133,8 +130,8 @@ class Broker:
             body, told = body.replace(secret.encode(), b"*"), told.replace(secret, "*")
         return replace(answer, body=body, headers=json.loads(told))
 
-    def admitted(self, line: Line, target: Target, only: Collection[str] | None) -> Egress:
-        """Return what dials for a request that is listed, and was permitted to a command.
+    def admitted(self, line: Line, target: Target, only: Collection[str] | None = None) -> Egress:
+        """Return what dials for a request that is listed, of a command to ``only`` the hosts that it was permitted.
 
         Raises:
             DeskhandError: ``address_refused``.
@@ -300,7 +297,7 @@ class _Relay:
             return writer.close()
         self.busy.add(me)
         try:
-            await self._one(reader, writer)
+            await self._tunnel(reader, writer)
         except DeskhandError as error:
             status = 502 if error.code.retryable else 403
             writer.write(_answer(status, f"{error.sentence()}\n".encode()))
@@ -310,27 +307,12 @@ class _Relay:
             self.busy.discard(me)
             writer.close()
 
-    async def _one(self, reader: Reader, writer: Writer) -> None:
+    async def _tunnel(self, reader: Reader, writer: Writer) -> None:
         head = (await reader.readuntil(b"\r\n\r\n")).decode("ascii")
-        first, *rest = head[:-4].split("\r\n")
-        method, where, _ = first.split(" ")
-        if method == "CONNECT":
-            return await self._tunnel(where, reader, writer)
-        parts = (one.partition(":") for one in rest)
-        headers = {name.lower(): said.strip() for name, _, said in parts}
-        size = int(headers.get("content-length", "0"))
-        if "transfer-encoding" in headers or size > limits.EGRESS_RESPONSE_BYTES_MAX:
-            raise ValueError
-        kept = {name: said for name, said in headers.items() if not _HOP.fullmatch(name)}
-        body = await reader.readexactly(size)
-        request = EgressRequest(method=method, url=where, headers=kept, body=body)
-        answer = await self.broker.send(request, task=self.task, only=self.hosts)
-        if answer.truncated:
-            raise DeskhandError(Code.TOO_LARGE)
-        return writer.write(_answer(answer.status, answer.body, answer.headers))
-
-    async def _tunnel(self, where: str, reader: Reader, writer: Writer) -> None:
-        with self.broker.counting(self.task, "command", "CONNECT") as line:
+        method, where, _ = head.partition("\r\n")[0].split(" ")
+        if method != "CONNECT":
+            raise DeskhandError(Code.ADDRESS_REFUSED, "not https")
+        with self.broker.counting(self.task, "command", method) as line:
             target = parse_target(f"https://{where}")
             if where.lower() != target.entry:
                 raise DeskhandError(Code.ADDRESS_REFUSED, "spelling")
@@ -391,8 +373,5 @@ async def _greeting(reader: Reader, target: Target) -> bytes:
     return greeting
 
 
-def _answer(status: int, body: bytes = b"", headers: Mapping[str, str] | None = None) -> bytes:
-    kept = {name: said for name, said in (headers or {}).items() if not _HOP.fullmatch(name)}
-    kept |= {"content-length": str(len(body)), "connection": "close"}
-    told = "".join(f"{name}: {said}\r\n" for name, said in kept.items())
-    return f"HTTP/1.1 {status} \r\n{told}\r\n".encode("latin-1") + body
+def _answer(status: int, body: bytes = b"") -> bytes:
+    return f"HTTP/1.1 {status} \r\ncontent-length: {len(body)}\r\nconnection: close\r\n\r\n".encode() + body

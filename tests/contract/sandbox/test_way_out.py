@@ -23,6 +23,7 @@ from deskhand.tools import outward
 from deskhand.tools.registry import standard_tools
 from tests.contract.sandbox.conftest import PARTIES
 from tests.contract.sandbox.parties import Bench, Party
+from tests.contract.test_egress_wire import tls_server
 
 pytestmark = [
     pytest.mark.needs("bubblewrap"),
@@ -39,7 +40,7 @@ def tried(name, act):
     except OSError as error: pass
 def raw(kind): return lambda: socket.socket(socket.AF_INET, kind, socket.IPPROTO_ICMP).sendto(b"x", ("192.0.2.1", 0))
 tried("another port", lambda: socket.create_connection(("127.0.0.1", other), 1))
-tried("another port by proxy", lambda: urllib.request.urlopen(f"http://127.0.0.1:{other}/", timeout=5).status)
+tried("another port by proxy", lambda: urllib.request.urlopen(f"https://127.0.0.1:{other}/", timeout=5).status)
 tried("address", lambda: socket.create_connection(("192.0.2.1", 443), 1))
 tried("udp", lambda: socket.socket(socket.AF_INET, socket.SOCK_DGRAM).sendto(b"x", ("192.0.2.1", 53)))
 tried("udp to loopback", lambda: socket.create_connection(("127.0.0.53", 53), 1))
@@ -54,7 +55,7 @@ def hand_over():
     socket.send_fds(out, [b"1"], [server.fileno()])
     near = socket.create_connection(server.getsockname())
     near.settimeout(1)
-    near.sendall(b"GET http://%s/again HTTP/1.1\r\n\r\n" % sys.argv[2].encode())
+    near.sendall(b"CONNECT %s HTTP/1.1\r\n\r\n" % sys.argv[2].encode())
     return near.recv(100)
 tried("second hand-over", hand_over)
 print(sorted(name for _, name in socket.if_nameindex()))
@@ -75,8 +76,8 @@ class Site:
 
 
 @pytest.fixture
-def site() -> Iterator[Site]:
-    """Serve on loopback."""
+def site(tmp_path: Path) -> Iterator[Site]:
+    """Serve on loopback, by TLS."""
     asked: list[str] = []
 
     class Canary(BaseHTTPRequestHandler):
@@ -95,6 +96,8 @@ def site() -> Iterator[Site]:
             """Say nothing."""
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Canary) as server:
+        _, context = tls_server(tmp_path, "site.example")
+        server.socket = context.wrap_socket(server.socket, server_side=True)
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
         yield Site(port=server.server_port, asked=asked)
@@ -126,7 +129,10 @@ def test_a_command_reaches_the_host_it_was_permitted_and_no_other(party: Party, 
     """NE-01, NE-02, NE-08: no other port, no address, no name, no UDP, no ICMP, no second way with the net on."""
     with ThreadingHTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler) as other:
         port = str(other.server_port)
-        script = f"import urllib.request as u; print(u.urlopen('http://{site.host}/a').read())"
+        script = (
+            "import ssl, urllib.request as u; ctx = ssl._create_unverified_context();"
+            f"print(u.urlopen('https://{site.host}/a', context=ctx).read())"
+        )
 
         reached = party.do(running(party, site, "/usr/bin/python3", "-c", script))
         probed = party.do(running(party, site, "/usr/bin/python3", "-c", PROBE, port, site.host))
@@ -142,7 +148,7 @@ def test_a_command_reaches_the_host_it_was_permitted_and_no_other(party: Party, 
 @pytest.mark.skipif(shutil.which("curl", path="/usr/bin") is None, reason="no curl in the box")
 def test_programs_find_their_way_by_themselves(party: Party, site: Site) -> None:
     """What honours a proxy variable works as it is, and its writes are applied at the end."""
-    ended = party.do(running(party, site, "curl", "-sS", "-o", "got", f"http://{site.host}/b"))
+    ended = party.do(running(party, site, "curl", "-sSk", "-o", "got", f"https://{site.host}/b"))
 
     assert (ended.outcome, site.asked) == ("ok", ["/b"])
     assert (party.work / "got").read_text("utf-8") == "tweet"
@@ -171,7 +177,7 @@ def test_a_command_ends_as_it_ends(party: Party, site: Site) -> None:
 def test_a_command_that_says_too_much_ends_its_task(party: Party, site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     """NE-10: the result says so in the word that ends a task; nothing more goes out."""
     monkeypatch.setattr(limits, "EGRESS_TASK_OUT_BYTES_MAX", 10 * limits.EGRESS_REQUEST_BYTES_MIN)
-    script = f"for n in $(seq 15); do curl -s http://{site.host}/$n; done"
+    script = f"for n in $(seq 15); do curl -sk https://{site.host}/$n; done"
 
     ended = party.do(running(party, site, "sh", "-c", script))
 
