@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import random
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
@@ -20,7 +21,7 @@ from deskhand.protocol.objects import Delivery, Device, Setting
 from deskhand.protocol.signing import new_key
 from deskhand.protocol.tasks import Question, Task
 from deskhand.testing.push.service import FakePushService
-from tests.acceptance.handset import Handset, carry, handset
+from tests.acceptance.handset import HIDE, Handset, carry, handset
 from tests.acceptance.stage import Stage
 from tests.acceptance.test_page import AXE, DRAWN, faults, opened, phone, shot
 from tests.contract.roads import stored
@@ -200,6 +201,22 @@ async def test_a_tap_opens_the_place_and_the_ledger_says_tapped(tmp_path: Path) 
         rows = await here.settled("tapped")
         await expect(one.page).to_have_url(f"{here.here.url}/#/threads/{thread}/tasks/{task}")
         assert len(rows) == 1
+
+
+async def test_what_a_page_has_not_heard_of_is_not_taken_for_decided(tmp_path: Path) -> None:
+    """R6: a push is faster than the page's own stream, or that stands still: nothing is closed before the page knows."""
+    async with town(tmp_path) as here:
+        one = await here.phone()
+        for tag in ("apr_just_asked", "digest"):
+            await one.give(json.dumps({"notification": {"title": "Deskhand", "tag": tag}}))
+        await one.until(2)
+
+        await here.post("/brief notes")  # whatever is heard makes the page look what is over
+
+        assert await one.until(1) == ["apr_just_asked Deskhand: "]
+        await one.hide()
+        await one.page.evaluate(HIDE, "visible")
+        await one.until(0)  # back again it asked for everything, and the hub knows of no such approval
 
 
 async def test_the_owner_says_what_comes_where_and_when(tmp_path: Path) -> None:

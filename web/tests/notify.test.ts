@@ -65,7 +65,7 @@ function view(more: Partial<View> = {}): View {
   put("tasks", "tsk_1", { thread: "thr_1" });
   return {
     state,
-    link: "live",
+    asked: 10,
     latest: new Map([["thr_1", 9]]),
     read: new Map([["thr_1", 9]]),
     presence: new Map([["run_1", { runner: "run_1", connected: true, state: "up", seen_at: "" }]]),
@@ -80,8 +80,9 @@ test("a notification is over when its thing is decided, read or back, on whateve
   expect(over.filter((tag) => !isOver(view(), tag))).toEqual([]);
   expect(standing.filter((tag) => isOver(view(), tag))).toEqual([]);
   expect(isOver(view({ read: new Map([["thr_1", 8]]) }), "tsk_1")).toBe(false);
-  // Before the hub was heard, what is missing may be new.
-  expect(isOver(view({ link: "connecting" }), "apr_forgotten")).toBe(false);
+  // What came after the hub was asked for everything may be new, however it stands with the hub.
+  expect([isOver(view(), "apr_forgotten", 9), isOver(view(), "apr_forgotten", 11)]).toEqual([true, false]);
+  expect(isOver(view({ asked: 0 }), "apr_forgotten")).toBe(false);
 });
 
 test("quiet hours and the matrix are read from settings that may be anything", () => {

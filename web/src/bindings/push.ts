@@ -38,7 +38,8 @@ export async function otherRoads(): Promise<readonly string[]> {
 async function tidy(): Promise<void> {
   const registration = await navigator.serviceWorker.getRegistration();
   for (const shown of (await registration?.getNotifications()) ?? []) {
-    if (document.visibilityState === "visible" && isOver(app.client.view, shown.tag)) shown.close();
+    const { at } = (shown.data ?? {}) as { at?: number };
+    if (document.visibilityState === "visible" && isOver(app.client.view, shown.tag, at)) shown.close();
   }
 }
 

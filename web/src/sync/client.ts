@@ -47,6 +47,8 @@ interface LiveText {
 export interface View {
   readonly state: State;
   readonly link: Link;
+  /** What happened before this moment is known here, or is over and forgotten. */
+  readonly asked: number;
   readonly silence: Silence | undefined;
   readonly outbox: readonly Queued[];
   readonly parcels: readonly Parcel[];
@@ -104,6 +106,7 @@ export class Client {
     this.#view = {
       state: emptyState(),
       link: "connecting",
+      asked: 0,
       silence: undefined,
       outbox: [],
       parcels: [],
@@ -123,8 +126,8 @@ export class Client {
         else await this.#take(page.events, page.next);
       },
       frame: (frame) => this.#frame(frame),
-      link: (link) => {
-        this.#linked(link);
+      link: (link, asked) => {
+        this.#linked(link, asked);
       },
       live: () => this.#live,
     });
@@ -437,11 +440,11 @@ export class Client {
     if (!this.#view.silence) this.#show({ silence: { reason, since: this.#environment.now() } });
   }
 
-  #linked(link: Link): void {
+  #linked(link: Link, asked = this.#view.asked): void {
     if (link === "reconnecting") this.#fallSilent("unreachable");
     if (link !== this.#view.link) this.#show({ link });
     if (link === "live") {
-      this.#show({ silence: undefined });
+      this.#show({ silence: undefined, asked });
       void this.uploads.flush();
       void this.outbox.flush().then(() => this.outbox.settle(this.#view.state.cursor));
       void this.#lookAround();

@@ -24,7 +24,8 @@ export interface Sink {
   reset(signal: AbortSignal): Promise<void>;
   page(page: EventPage): Promise<void>;
   frame(frame: Frame): Promise<void>;
-  link(link: Link): void;
+  /** `asked`: when the hub was asked for all there is, and answered. */
+  link(link: Link, asked?: number): void;
   live(): string | null;
 }
 
@@ -121,6 +122,7 @@ export class Connection {
 
   /** A hub that stands still takes the question and gives no answer: that must not hold up the next try. */
   async #gap(attempt: AbortController): Promise<void> {
+    const asked = this.#environment.now();
     for (;;) {
       const cancel = this.#environment.after(ANSWER_MS, () => {
         attempt.abort();
@@ -132,7 +134,7 @@ export class Connection {
       await this.#begun(attempt.signal);
       if (!page.more) break;
     }
-    this.#sink.link("live");
+    this.#sink.link("live", asked);
   }
 
   async #stream(attempt: AbortController): Promise<void> {

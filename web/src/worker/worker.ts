@@ -54,7 +54,8 @@ self.addEventListener("push", (event) => {
       const { title, ...options } = notice.shown;
       const others = await self.registration.getNotifications();
       const quiet = isRepeated(notice, others) ? { renotify: false, silent: true } : {};
-      await self.registration.showNotification(title, { ...options, ...quiet });
+      const data = { ...(options.data as object), at: Date.now() };
+      await self.registration.showNotification(title, { ...options, ...quiet, data });
       for (const over of overOf(notice, others)) over.close();
       await Promise.allSettled([badge(notice.badge), acknowledge(notice.delivery, "shown")]);
     })(),
