@@ -137,7 +137,7 @@ async def test_an_administrator_is_not_waited_for(tmp_path: Path, monkeypatch: p
     with tailnet(tmp_path, disabled=DISABLED) as net:
         monkeypatch.setenv("PATH", net.env()["PATH"])
         with pytest.raises(DeskhandError) as refusal:
-            await served(Reach(url=URL, tailscale=True), 3375).__aenter__()
+            await served(Reach(url=URL, tailscale=True), "http://127.0.0.1:3375").__aenter__()
 
     assert refusal.value.code == "tailscale_refused"
     assert "https://login.tailscale.com/f/serve?node=nABC123" in refusal.value.detail

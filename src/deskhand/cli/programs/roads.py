@@ -74,13 +74,13 @@ def seen_to_answer(url: str, mark: str) -> str:
 
 
 @asynccontextmanager
-async def served(reach: Reach, port: int) -> AsyncGenerator[None]:
-    """Have Tailscale lead its road to this port until the block ends, unless it does so already.
+async def served(reach: Reach, hub: str) -> AsyncGenerator[None]:
+    """Have Tailscale lead its road to the hub's own address until the block ends, unless it does so already.
 
     Raises:
         DeskhandError: ``tailscale_taken``, ``tailscale_refused``.
     """
-    ours = reach.tailscale and await asyncio.to_thread(_serve, reach.url, port)
+    ours = reach.tailscale and await asyncio.to_thread(_serve, reach.url, hub)
     try:
         yield
     finally:
@@ -109,14 +109,14 @@ def _tailscale_name() -> str:
     return name
 
 
-def _serve(url: str, port: int) -> bool:
-    """Lead Tailscale's name to a port; return whether that had to be set."""
-    name, target = url.removeprefix("https://"), f"http://127.0.0.1:{port}"
+def _serve(url: str, hub: str) -> bool:
+    """Lead Tailscale's name to the hub; return whether that had to be set."""
+    name = url.removeprefix("https://")
     kept: Obj = json.loads(_tailscale("serve", "status", "--json")) or {}
     if _PORT not in kept.get("TCP", {}):
-        _tailscale("serve", "--bg", f"--https={_PORT}", target, fails=Code.TAILSCALE_REFUSED)
+        _tailscale("serve", "--bg", f"--https={_PORT}", hub, fails=Code.TAILSCALE_REFUSED)
         return True
-    if kept.get("Web", {}).get(f"{name}:{_PORT}") != {"Handlers": {"/": {"Proxy": target}}}:
+    if kept.get("Web", {}).get(f"{name}:{_PORT}") != {"Handlers": {"/": {"Proxy": hub}}}:
         raise DeskhandError(Code.TAILSCALE_TAKEN, name)
     return False
 

@@ -123,7 +123,7 @@ async def running_hub(path: Path, *, port: int | None, reach: Reach) -> AsyncGen
         url = f"http://127.0.0.1:{answering.port}" if reach.bind else answering.url
         opened = f"{reach.url}:{answering.port}" if reach.bind else reach.url or url
         hub.pairing.road = opened if reach.url else ""
-        await ending.enter_async_context(served(reach, answering.port))
+        await ending.enter_async_context(served(reach, url))
         owner = await ensure_owner(store, ids, home=path, name=socket.gethostname(), url=url)
         running = Running(hub=hub, owner=owner, url=url, opened=opened, home=path)
         # The account gets what stands in config.toml and was never decided otherwise.
