@@ -106,7 +106,7 @@ async def test_a_sentence_waits_for_a_model_and_then_runs_by_it_with_the_real_pr
             await talk(page).get_by_role("button", name="Run now").click()
 
             card = page.get_by_role("article", name=re.compile("Task: Summarise"))
-            await expect(card.get_by_role("button", name=re.compile("briefing"))).to_be_visible()
+            await expect(card.get_by_role("button", name=re.compile("briefing"))).to_be_visible(timeout=30_000)
             await expect(card.get_by_text("not a language model")).to_be_visible()
             await expect(card.get_by_text(re.compile(r"Plan · (\d+) of \1"))).to_be_visible()
             await browser.close()
