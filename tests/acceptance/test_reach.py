@@ -14,9 +14,9 @@ from pathlib import Path
 import pytest
 from playwright.async_api import async_playwright, expect
 
+from deskhand.cli import roads
 from deskhand.cli.client import Client
-from deskhand.cli.programs import roads
-from deskhand.cli.programs.roads import Reach, served
+from deskhand.cli.roads import Reach, served
 from deskhand.errors import DeskhandError
 from tests.acceptance.test_first_run import at_a_terminal
 from tests.acceptance.test_page import FLAGS, PHONE, shot

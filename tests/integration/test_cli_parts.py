@@ -16,7 +16,7 @@ from deskhand.cli.client import Client, client
 from deskhand.cli.commands import tasks
 from deskhand.cli.commands.tasks import safe_name
 from deskhand.cli.follow import exit_code, show_event, show_outcome, stuck
-from deskhand.cli.programs.roads import Reach, reach_of
+from deskhand.cli.roads import Reach, reach_of
 from deskhand.cli.screen import one_line, plain, width
 from deskhand.cli.values import config_path, parsed, setting, write_value
 from deskhand.errors import Code, DeskhandError

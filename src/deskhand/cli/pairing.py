@@ -10,7 +10,7 @@ from functools import partial
 from typing import Final
 
 from deskhand.cli.client import Client, client
-from deskhand.cli.programs.roads import seen_to_answer
+from deskhand.cli.roads import seen_to_answer
 from deskhand.cli.screen import moment, one_line, speak
 from deskhand.errors import DeskhandError
 

@@ -27,7 +27,7 @@ from urllib.parse import urlsplit
 
 from deskhand import __version__
 from deskhand.cli.client import home
-from deskhand.cli.programs.roads import Reach, reach_of, seen_to_answer, served
+from deskhand.cli.roads import Reach, reach_of, seen_to_answer, served
 from deskhand.cli.screen import Exit, speak
 from deskhand.cli.staying import beside, close_up, keep_keys, until_told_to_end, watch_power, work_until
 from deskhand.cli.values import as_json, config_values, setting
