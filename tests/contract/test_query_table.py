@@ -6,7 +6,6 @@ import json
 from collections.abc import AsyncGenerator
 from pathlib import Path
 
-import duckdb
 import pytest
 import pytest_asyncio
 
@@ -91,14 +90,6 @@ async def test_tables_are_joined(place: Place) -> None:
     result = await _asked(place, "SELECT count(*) FROM q1_sales, rows", "q1 sales.csv", "rows.json")
 
     assert result.value["rows"] == [[6]]
-
-
-async def test_a_parquet_file_is_a_table_too(place: Place) -> None:
-    """The kind that data people send."""
-    path = Path(str(place.results.root)) / "a.parquet"
-    duckdb.connect().execute(f"COPY (SELECT 7 AS n) TO '{path}'")
-
-    assert (await _asked(place, "SELECT n FROM a", "a.parquet")).value["rows"] == [[7]]
 
 
 async def test_a_wrong_query_is_answered_with_the_tables_there_are(place: Place) -> None:

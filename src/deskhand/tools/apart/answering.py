@@ -313,21 +313,17 @@ def _value(value: object) -> Json:
 
 def _load(database: duckdb.DuckDBPyConnection, name: PurePosixPath, path: str) -> list[str]:
     """Put a file into the database by its suffix, each of its tables under its name; return what is to be said of it."""
-    match name.suffix.lower():
-        case ".parquet":
-            _create(database, name.stem, "read_parquet(?)", path)
-        case ".json" | ".jsonl" | ".ndjson":
-            _create(database, name.stem, "read_json(?)", path)
-        case ".xlsx" | ".xlsm":
-            found = cast("dict[str, str]", sheets([path])["sheets"])
-            stems = [name.stem if len(found) == 1 else f"{name.stem}_{title}" for title in found]
-            return [
-                note for stem, text in zip(stems, found.values(), strict=True) for note in _csv(database, stem, text)
-            ]
-        case _:
-            with about(name.stem):
-                return _csv(database, name.stem, decode(Path(path).read_bytes()).text)
-    return []
+    stem, kind = name.stem, name.suffix.lower()
+    if kind in (".json", ".jsonl", ".ndjson"):
+        _create(database, stem, "read_json(?)", path)
+        return []
+    if kind in (".xlsx", ".xlsm"):
+        found = cast("dict[str, str]", sheets([path])["sheets"])
+        texts = {stem if len(found) == 1 else f"{stem}_{title}": text for title, text in found.items()}
+    else:
+        with about(stem):
+            texts = {stem: decode(Path(path).read_bytes()).text}
+    return [note for each, text in texts.items() for note in _csv(database, each, text)]
 
 
 def _csv(database: duckdb.DuckDBPyConnection, stem: str, text: str) -> list[str]:
