@@ -169,6 +169,22 @@ def test_a_name_under_which_another_hub_answers_is_no_road(desk: Desk, tmp_path:
     assert (state, URL in said) == ("bad", True)
 
 
+def test_a_hub_alone_goes_on_without_its_road_and_shows_no_link_for_it(desk: Desk, tmp_path: Path) -> None:
+    """P-03: what leads to it may start later; until it was seen to answer nobody is sent there."""
+    with tailnet(tmp_path) as net:
+        net.to = free_port()
+        process = desk.spawn("hub", "--port", "0", "--reach", "tailscale", **net.env())
+        assert process.stderr is not None
+        said = process.stderr.readline()
+        alive = process.poll() is None
+        process.send_signal(signal.SIGTERM)
+        shown, _ = process.communicate(timeout=SECONDS)
+
+    assert "The hub does not answer" in said
+    assert (alive, process.returncode) == (True, 0)
+    assert "#join=" not in shown
+
+
 def test_the_first_run_offers_tailscale_where_it_is_there(desk: Desk, tmp_path: Path) -> None:
     """P-03: it is the first choice; what it lacks is said and asked again; what was chosen is drawn for a camera."""
     with tailnet(tmp_path, status=status("NeedsLogin")) as net, at_a_terminal(desk, env=net.env()) as terminal:
