@@ -20,7 +20,7 @@ from pydantic.json_schema import models_json_schema
 
 from deskhand.core.folding import COLLECTIONS
 from deskhand.errors import Code
-from deskhand.protocol import objects, ops, tasks
+from deskhand.protocol import objects, ops, requests, tasks
 from deskhand.protocol.events import EVENTS, Event
 from deskhand.protocol.ops import OPS, OpResult
 from deskhand.protocol.wire import Wire
@@ -38,6 +38,7 @@ _OBJECTS: tuple[type[Wire], ...] = (
     tasks.Check,
     tasks.Waiting,
     objects.Delivery,
+    requests.Hit,
     objects.Presence,
     objects.Upload,
     OpResult,

@@ -29,6 +29,7 @@ def pair(
     *,
     kind: Literal["page", "cli", "runner", "client"] = "page",
     member: bool = False,
+    person: str | None = None,
     yes: bool = False,
     no_wait: bool = False,
     recovery: bool = False,
@@ -40,8 +41,8 @@ def pair(
         made = hub.call("POST", "/v1/pair/invites", {"recovery": True})
         return speak.answer({"recovery": made["invite"]}, speak.say("pair.recovery_made", code=made["invite"]))
     cursor = int(hub.get("/v1/snapshot")["cursor"])
-    role = kind if kind in {"runner", "client"} else "member" if member else "owner"
-    wish = {"kind": kind, "role": role, "admits_alone": yes}
+    role = kind if kind in {"runner", "client"} else "member" if member or person else "owner"
+    wish = {"kind": kind, "role": role, "person": person, "admits_alone": yes}
     made = hub.call("POST", "/v1/pair/invites", wish)
     if url:
         made |= {"url": f"{url.rstrip('/')}/#{made['url'].partition('#')[2]}"}
@@ -146,7 +147,9 @@ def add_folder(
 
     runner = local_runner()
     members = [one for one in lend or () if one != "none"]
-    to = tuple(client().named("/v1/devices", one, field="--lend") for one in members)
+    people = {one["id"]: one.get("person") for one in client().items("/v1/devices")} if members else {}
+    devices = (one if one in people.values() else client().named("/v1/devices", one, field="--lend") for one in members)
+    to = tuple(people.get(one) or one for one in devices)
     lending = Lending(marked=marked, to=None if lend is None else to)
     where, wanted = path.expanduser(), FolderMode(mode)
     granted = grant_folder(home(), where, mode=wanted, label=label, lending=lending)
@@ -229,6 +232,20 @@ def show_thread(name: str) -> int:
             said = body.get("verdict") or body["state"]
             speak.out(f"{at}  {event['task']}  {said}  {one_line(body.get('summary') or '')}")
     return speak.answer({"items": found})
+
+
+def search_threads(words: str) -> int:
+    """Find words in the conversations."""
+
+    def place(hit: Obj) -> str:
+        return one_line(f"{hit['before']}[{hit['found']}]{hit['after']}")
+
+    return speak.listed(client().items("/v1/search", most=50, q=words), "thread", "kind", "title", place)
+
+
+def share_thread(name: str, *, off: bool = False) -> int:
+    """Show a conversation to everybody here, or take that back."""
+    return speak.answer(client().op("thread.share", {"shared": not off}, thread=name))
 
 
 def rename_thread(name: str, title: str) -> int:
