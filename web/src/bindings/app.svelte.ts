@@ -113,9 +113,9 @@ class App {
   }
 
   /** Invite a device or a person; the link names this hub, so that it is shown to no other. */
-  async invitation(role: Invited): Promise<Open> {
+  async invitation(role: Invited, person?: string): Promise<Open> {
     const known = new Set(this.view.state.objects.pair_requests.keys());
-    return { ...(await this.client.hub.invite(role)), role, known };
+    return { ...(await this.client.hub.invite(role, person)), role, known };
   }
 
   /** Whether what a task waits for is asked of whoever is here. */
@@ -130,6 +130,12 @@ class App {
   /** Whether this device speaks for the owner, who alone may say what is used. */
   get owns(): boolean {
     return this.role === "owner";
+  }
+
+  /** Who holds this device; the owner has no name here. */
+  get person(): string {
+    const me = this.view.state.objects.devices.get(this.view.device ?? "");
+    return me && ["member", "viewer"].includes(me.role) ? (me.person ?? me.id) : "";
   }
 
   /** A name a person recognises in a list of devices. */

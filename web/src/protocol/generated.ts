@@ -370,6 +370,18 @@ export interface FolderRemoved {
   folder: string;
 }
 
+/** Where words were found: ``found`` as it stands between what is before and after it, in a thread of this title. */
+export interface Hit {
+  kind: "thread" | "message" | "result" | "file";
+  thread: string;
+  task?: string;
+  seq: number;
+  title: string;
+  before: string;
+  found: string;
+  after: string;
+}
+
 /** What a folder's own file says to whoever works there: content of that file, never permission. */
 export interface Instructions {
   name: string;

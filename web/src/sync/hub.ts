@@ -219,9 +219,9 @@ export class Hub {
   }
 
   /** Invite a page of this person or of another one, or a computer. */
-  async invite(role: Invited | "runner" = "owner"): Promise<Invitation> {
+  async invite(role: Invited | "runner" = "owner", person?: string): Promise<Invitation> {
     const kind = role === "runner" ? "runner" : "page";
-    return this.#json("/v1/pair/invites", { method: "POST", json: { kind, role } });
+    return this.#json("/v1/pair/invites", { method: "POST", json: { kind, role, person } });
   }
 
   async closeInvite(invite: string): Promise<void> {
