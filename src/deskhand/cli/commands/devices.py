@@ -33,7 +33,6 @@ def pair(
     yes: bool = False,
     no_wait: bool = False,
     recovery: bool = False,
-    url: str | None = None,
 ) -> int:
     """Invite a device."""
     hub = client()
@@ -44,8 +43,6 @@ def pair(
     role = kind if kind in {"runner", "client"} else "member" if member or person else "owner"
     wish = {"kind": kind, "role": role, "person": person, "admits_alone": yes}
     made = hub.call("POST", "/v1/pair/invites", wish)
-    if url:
-        made |= {"url": f"{url.rstrip('/')}/#{made['url'].partition('#')[2]}"}
     if kind == "runner":
         from deskhand.protocol import signing
 
