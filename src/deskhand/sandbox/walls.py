@@ -27,7 +27,7 @@ import signal
 import sys
 from asyncio.subprocess import PIPE, STDOUT, Process
 from collections.abc import Awaitable, Coroutine, Generator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO, ClassVar, Final, Literal, TypeVar
@@ -89,55 +89,6 @@ def lifeline() -> Generator[tuple[BinaryIO, BinaryIO]]:
     inside, outside = os.pipe()
     with os.fdopen(inside, "rb") as inner, os.fdopen(outside, "wb") as outer:
         yield inner, outer
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Following:
-    """What a box that runs a command is held to; ``place`` is on the disk that must not fill up."""
-
-    command: Command
-    lifeline: BinaryIO
-    place: Path
-    clock: Clock
-
-    async def follow(self, starting: Coroutine[Any, Any, Process], output: BoundedOutput) -> _End:
-        """Start a box and return when every process of it is dead, also when the caller is cancelled meanwhile."""
-        # A start that is broken off would leave half a box that nobody ends, so a cancellation waits for its end.
-        started = asyncio.ensure_future(starting)
-        stopped: Stopped | None = None
-        try:
-            async with asyncio.timeout(self.command.seconds_max):
-                process = await asyncio.shield(started)
-                async with asyncio.TaskGroup() as tasks:
-                    watching = tasks.create_task(self._watch(process))
-                    await _drain(process, output)
-                    stopped = watching.result() if watching.done() else None
-                    watching.cancel()
-        except TimeoutError:
-            stopped = "time"
-        finally:
-            self.lifeline.close()
-            status = await to_the_end(_end(started))
-        return stopped, status
-
-    async def _watch(self, process: Process) -> Stopped:
-        """Return once the box is beyond a bound that no single process can keep, and it is killed."""
-        while True:
-            await self.clock.sleep(0.25)
-            memory_bytes, tasks = _used_below(process.pid)
-            if memory_bytes > self.command.memory_bytes_max:
-                memory_bytes, tasks = _used_below(process.pid, exactly=True)
-            disk = os.statvfs(self.place)
-            beyond: dict[Stopped, bool] = {
-                "memory": memory_bytes > self.command.memory_bytes_max,
-                # Six are the wall's own.
-                "processes": tasks > self.command.processes_max + 6,
-                "disk": disk.f_bavail * disk.f_frsize < DISK_FREE_BYTES_MIN,
-            }
-            for bound, reached in beyond.items():
-                if reached:
-                    self.lifeline.close()
-                    return bound
 
 
 class Bubblewrap:
@@ -257,8 +208,7 @@ class Bubblewrap:
                 pass_fds=tuple(handed.values()),
                 start_new_session=True,
             )
-            following = Following(command=command, lifeline=outside, place=self._place, clock=self._clock)
-            stopped, status = await following.follow(starting, output)
+            stopped, status = await self._follow(starting, output, command, outside)
             code = exit_code(handed) if stopped is None else None
         if stopped is None:
             if status < 0:
@@ -274,6 +224,47 @@ class Bubblewrap:
             timed_out=stopped == "time",
             stopped=stopped,
         )
+
+    async def _follow(
+        self, starting: Coroutine[Any, Any, Process], output: BoundedOutput, command: Command, outside: BinaryIO
+    ) -> _End:
+        """Start a box and return when every process of it is dead, also when the caller is cancelled meanwhile."""
+        # A start that is broken off would leave half a box that nobody ends, so a cancellation waits for its end.
+        started = asyncio.ensure_future(starting)
+        stopped: Stopped | None = None
+        try:
+            async with asyncio.timeout(command.seconds_max):
+                process = await asyncio.shield(started)
+                async with asyncio.TaskGroup() as tasks:
+                    watching = tasks.create_task(self._watch(process, command, outside))
+                    await _drain(process, output)
+                    stopped = watching.result() if watching.done() else None
+                    watching.cancel()
+        except TimeoutError:
+            stopped = "time"
+        finally:
+            outside.close()
+            status = await to_the_end(_end(started))
+        return stopped, status
+
+    async def _watch(self, process: Process, command: Command, outside: BinaryIO) -> Stopped:
+        """Return once the box is beyond a bound that no single process can keep, and it is killed."""
+        while True:
+            await self._clock.sleep(0.25)
+            memory_bytes, tasks = _used_below(process.pid)
+            if memory_bytes > command.memory_bytes_max:
+                memory_bytes, tasks = _used_below(process.pid, exactly=True)
+            disk = os.statvfs(self._place)
+            beyond: dict[Stopped, bool] = {
+                "memory": memory_bytes > command.memory_bytes_max,
+                # Six are the wall's own.
+                "processes": tasks > command.processes_max + 6,
+                "disk": disk.f_bavail * disk.f_frsize < DISK_FREE_BYTES_MIN,
+            }
+            for bound, reached in beyond.items():
+                if reached:
+                    outside.close()
+                    return bound
 
     def filter(self, command: Command) -> bytes:
         """Return the filter; where the folder itself is read, sockets that lie in it are out of reach by it alone."""
