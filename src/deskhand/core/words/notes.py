@@ -16,12 +16,10 @@ import html
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date
 from enum import StrEnum
 from itertools import pairwise
 from typing import Final, NamedTuple
 
-from deskhand.core.dates import date_in
 from deskhand.texts import table
 
 
@@ -155,7 +153,7 @@ _BEGINS: Final = rf"(?i)^%s{_OWING['title']}?(?:이|가|은|는|께서)?(?![^\W_
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Action:
-    """A line that says what is to be done, or was; ``day`` is the one that ``due`` says in full."""
+    """A line that says what is to be done, or was."""
 
     path: str
     number: int
@@ -163,7 +161,6 @@ class Action:
     done: bool
     owner: str = ""
     due: str = ""
-    day: date | None = None
 
     def wanted(self, *, owner: str = "", due: bool = False) -> bool:
         """Return whether it is one of this person, and has a date where one is asked for.
@@ -198,7 +195,6 @@ def actions_in(lines: Sequence[str], path: str) -> list[Action]:
                     done=Cue.DONE in line.cues or re.fullmatch(_OWING["finished"], column["status"]) is not None,
                     owner=column["owner"] or _owner(words),
                     due=due,
-                    day=date_in(due),
                 )
             )
     return found

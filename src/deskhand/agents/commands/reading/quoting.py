@@ -26,6 +26,7 @@ from typing import Final, NamedTuple
 
 from deskhand.agents.commands.command import TYPED, Plan, Steps, StoppedError, Work
 from deskhand.agents.commands.values import ending_of, number, objects, plain, strings, words
+from deskhand.core.dates import date_in
 from deskhand.core.words.notes import Action, Cue, Line, Quote, actions_in, cue_place, cut, quotable, scan, show
 from deskhand.core.words.risks import checklist, risks_in
 from deskhand.ports import CheckWish, Done
@@ -297,7 +298,7 @@ def actions(work: Work) -> Plan:
         return Done(summary=work.say("actions.none", **counts), checks=found.action_checks(None))
     # An approval must be able to show all of it.
     rows, left, room = {False: list[str](), True: list[str]()}, list[str](), 150_000
-    actions.sort(key=lambda a: (not a.due, a.day or date.max, a.path, a.number))
+    actions.sort(key=lambda a: (not a.due, date_in(a.due) or date.max, a.path, a.number))
     for action in actions:
         row = _row(action)
         room -= len(row.encode()) + 1
