@@ -1,6 +1,6 @@
 """``/organize``, ``/rename``, ``/run`` and ``/undo``: what they change in the folder is shown, and looked at again.
 
-``/organize PATH [--by type|date|project] [--only EXT] [--dry-run]`` puts files into folders that make sense;
+``/organize PATH [--by type|date] [--only EXT] [--dry-run]`` puts files into folders that make sense;
 ``/rename PATH PATTERN`` or ``--replace OLD --with NEW`` gives new names by ``{name}``, ``{n:03}``, ``{date}`` and
 ``{name:lower}``, the ending of each kept. Only files that lie directly in the folder move. No file is ever overwritten:
 a name that is taken gets a number, and files that take each other's names go by a third.
@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections import Counter
 from collections.abc import Mapping
 from datetime import datetime
 from itertools import count
@@ -57,7 +56,6 @@ def organize(work: Work) -> Plan:
     pairs = {
         str(file.path): _free(file.path.parent / folder / file.path.stem, file.path.suffix, taken)
         for file, folder in zip(chosen, _folders(chosen, work), strict=True)
-        if folder
     }
     return (yield from _move_all(pairs, work))
 
@@ -169,16 +167,9 @@ def _batched(pairs: Mapping[str, str], work: Work) -> Steps[tuple[_Arrived, list
 
 
 def _folders(files: list[_File], work: Work) -> list[str]:
-    """Return for each file its folder, none where it stays."""
-    by = work.option("by", "type")
-    if by == "date":
+    """Return for each file its folder."""
+    if work.option("by") == "date":
         return [file.day[:7] for file in files]
-    if by == "project":
-        firsts = [hit[0] if (hit := re.match(r"[^\W\d_]{2,}", file.path.stem)) else "" for file in files]
-        folded = [first.casefold() for first in firsts]
-        shared = Counter(folded)
-        spelled = dict(zip(reversed(folded), reversed(firsts), strict=True))
-        return [spelled[each] if shared[each] > 1 else "" for each in folded]
     kinds = (kind.partition(": ") for kind in work.say("organize.types").splitlines())
     of = {ending: name for name, _, endings in kinds for ending in endings.split()}
     return [of.get(file.path.suffix[1:].casefold(), work.say("organize.other")) for file in files]
