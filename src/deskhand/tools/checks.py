@@ -152,10 +152,8 @@ def _bare(line: str, *, paged: bool) -> str:
 
 
 def _made_again(wish: wishes.CheckTable, tables: list[tuple[str, Table]], place: Place) -> ToolResult:
-    said, made = (
-        partial(text, language=wish.language),
-        made_of(wish, [(path, replace(table, number=_number_in)) for path, table in tables]),
-    )
+    said = partial(text, language=wish.language)
+    made = made_of(wish, [(path, replace(table, number=_number_in)) for path, table in tables])
     if place.results.sha256(wish.path) != hashlib.sha256(made.data).hexdigest():
         return result(said("check.differs", path=wish.path), passed=False)
     rows, total = len(made.grid.rows), sum(len(table.rows) for _, table in tables)
