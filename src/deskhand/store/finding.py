@@ -35,11 +35,14 @@ def found(connection: sa.Connection, reader: Principal, query: str, *, limit: in
     words = wanted(query)
     if not words:
         return []
-    mine = sa.select(_w.kind, _w.seq, _w.thread, _w.task, _w.text, _t.object)
-    mine = mine.join(tables.projections[Thread], (_t.account == _w.account) & (_t.id == _w.thread))
-    mine = mine.where(_w.account == reader.account, tables.visible(reader, tables.words))
-    having = mine.where(*(_w.folded.contains(word, autoescape=True) for word in words))
-    rows = connection.execute(having.order_by(_LIKELIEST, _w.seq.desc()).limit(limit)).mappings()
+    having = (_w.folded.contains(word, autoescape=True) for word in words)
+    mine = sa.select(_w.kind, _w.id).where(_w.account == reader.account, *having)
+    seen = mine.where(tables.visible(reader, tables.words)).order_by(_LIKELIEST, _w.seq.desc()).limit(limit)
+    # What they say is read of those alone that are shown.
+    said = sa.select(_w.kind, _w.seq, _w.thread, _w.task, _w.text, _t.object)
+    said = said.join(tables.projections[Thread], (_t.account == _w.account) & (_t.id == _w.thread))
+    shown = said.where(_w.account == reader.account, sa.tuple_(_w.kind, _w.id).in_(seen))
+    rows = connection.execute(shown.order_by(_LIKELIEST, _w.seq.desc())).mappings()
     return [_hit(dict(row), words) for row in rows]
 
 
