@@ -1,4 +1,4 @@
-"""Deskhand itself: ``up hub runner``, ``doctor``, ``log show|verify``, ``notify list|test``, ``backup restore export``.
+"""Deskhand itself: ``up hub runner``, ``doctor``, ``log verify``, ``notify list|test``, ``backup restore export``.
 
 The programs that stay are in ``cli.programs``; here the one that is wanted is loaded.
 
@@ -21,7 +21,7 @@ from time import monotonic, sleep  # noqa: TID251 - a plain program; the ledger 
 from typing import Any, Final, Literal, cast
 
 from deskhand.cli.client import client, home, local_runner
-from deskhand.cli.screen import Exit, Obj, moment, one_line, speak
+from deskhand.cli.screen import Exit, Obj, moment, speak
 from deskhand.clock import SystemClock, stamp
 from deskhand.errors import Code, DeskhandError
 from deskhand.store.private import OWNER_FILE, read_private
@@ -137,14 +137,6 @@ def try_out() -> int:
         fates = {str(one["fate"]) for one in found} or _OPEN
     speak.listed(found, *_DELIVERY, none="notify.none")
     return Exit.FAILED if fates <= _OPEN | {"failed"} else Exit.DONE
-
-
-def show_log(*, after: int = 0, limit: int = 100) -> int:
-    """Print events."""
-    page = client().get("/v1/sync", after=after, limit=limit)
-    said = [{**one["body"], **one, "about": one.get("task") or one.get("thread")} for one in page["events"]]
-    speak.columns(said, "seq", "at", "kind", "about", lambda one: one_line(one.get("text", ""), most=60))
-    return speak.answer({"items": page["events"], "next": page["next"] if page["more"] else None})
 
 
 def verify() -> int:
