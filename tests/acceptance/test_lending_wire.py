@@ -7,24 +7,25 @@ import json
 from contextlib import closing
 from itertools import count
 from pathlib import Path
+from time import monotonic
 from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
 
-from tests.desk import Desk, make_desk, running_up
+from tests.desk import SECONDS, Desk, make_desk, running_up
 
 pytestmark = pytest.mark.timeout(120)
 NUMBERS = count()
 
 
-def call(desk: Desk, path: str, body: dict[str, Any], token: str = "") -> Any:  # noqa: ANN401 - whatever was answered
-    """Return what the hub answers to a POST."""
+def call(desk: Desk, path: str, body: dict[str, Any] | None = None, token: str = "") -> Any:  # noqa: ANN401 - whatever was answered
+    """Return what the hub answers to a GET, or to a POST of this."""
     url = urlsplit(desk.url)
     connection = http.client.HTTPConnection(url.hostname or "", url.port, timeout=20)
     headers = {"Content-Type": "application/json", "Deskhand-Protocol": "1"}
     headers |= {"Authorization": f"Bearer {token}"} if token else {}
-    connection.request("POST", path, json.dumps(body), headers)
+    connection.request("POST" if body else "GET", path, json.dumps(body) if body else None, headers)
     with closing(connection):
         return json.loads(connection.getresponse().read())
 
@@ -44,8 +45,16 @@ def post(desk: Desk, token: str, **said: Any) -> dict[str, Any]:  # noqa: ANN401
     return result
 
 
+def ended(desk: Desk, token: str, task: str) -> dict[str, Any]:
+    """Wait as the member for the end of their task."""
+    ends = monotonic() + SECONDS
+    while "verdict" not in (found := call(desk, f"/v1/tasks/{task}", token=token)):
+        assert monotonic() < ends, found
+    return found
+
+
 def test_a_member_has_work_done_in_what_is_lent_and_nowhere_else(tmp_path: Path) -> None:
-    """G-02, FS-14: the owner's own folder does not exist for them, their task is verified, and lending ends at once."""
+    """G-02, FS-14, P-09: the owner's own folder is not there for them, nor their task for the owner; lending ends at once."""
     desk, own = make_desk(tmp_path), tmp_path / "own"
     own.mkdir()
     with running_up(desk):
@@ -55,15 +64,16 @@ def test_a_member_has_work_done_in_what_is_lent_and_nowhere_else(tmp_path: Path)
         refused = post(desk, token, text="/brief notes/ --pages 1", folder=kept["id"])
         checks = post(desk, token, text="/brief x", folder=lent["id"], checks=["touch owned"])
         begun = post(desk, token, text="/brief notes/ --pages 1", folder=lent["id"])
-        done = desk.run("watch", begun["task"])
-        task = desk.run("show", begun["task"], "--json").json
+        task = ended(desk, token, begun["task"])
+        hidden = desk.run("show", begun["task"], "--json").json
         desk.run("folders", "add", str(desk.folder), "--mode", "workspace", "--lend", "none")
         later = post(desk, token, text="/brief notes/ --pages 2", folder=lent["id"])
 
     assert (lent["lent_to"], lent["marked"]) == ([device], "mine")
     assert refused["error"]["code"] == later["error"]["code"] == "folder_unknown"
     assert checks["error"]["code"] == "forbidden"
-    assert (done.status, task["verdict"], task["trust"]) == (0, "verified", "untrusted")
+    assert (task["verdict"], task["trust"]) == ("verified", "untrusted")
+    assert hidden["error"]["code"] == "not_found"
 
 
 def test_a_folder_is_lent_only_to_whom_is_known(tmp_path: Path) -> None:
