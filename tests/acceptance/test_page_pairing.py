@@ -77,6 +77,12 @@ async def admitted(at: Hands, first: Page, role: str) -> Page:
     return second
 
 
+async def shared(at: Hands, page: Page) -> str:
+    """Show the conversation of a screen to everybody of the account; return its address."""
+    await at.here.owner("thread.share", {"shared": True}, thread=page.url.rpartition("/")[2])
+    return page.url
+
+
 async def people(at: Hands) -> list[Device]:
     """Return who may act for the account."""
     found = await at.here.rim.hub.store.find(at.here.rim.owner.account, Device)
@@ -237,7 +243,7 @@ async def test_a_member_works_beside_the_owner_and_moves_only_their_own(at: Hand
     """P-09: a person comes in as a member, is called one, hands over work, and touches nothing of the owner's."""
     first = await at.device()
     await tell(first, "wait for the owner alone")
-    mine = first.url
+    mine = await shared(at, first)
     second = await admitted(at, first, "Member")
     row = first.get_by_role("listitem").filter(has_text="Member").filter(has_text="Chrome on Linux")
     await expect(row.first).to_be_visible()
@@ -247,6 +253,7 @@ async def test_a_member_works_beside_the_owner_and_moves_only_their_own(at: Hand
     await expect(card.get_by_role("button", name="Stop")).to_be_visible()
     await first.get_by_role("link", name="Threads").click()
     await tell(first, "/run pack them")
+    await shared(at, first)
     await second.goto(mine)
     theirs = second.get_by_role("article", name="Task: wait for the owner alone")
     await expect(theirs).to_be_visible()
@@ -268,7 +275,7 @@ async def test_a_viewer_reads_along_and_has_nothing_to_write_with(at: Hands) -> 
     first = await at.device()
     card = await tell(first, "/brief to be read")
     await expect(card.get_by_text("Verified", exact=True)).to_be_visible()
-    place = first.url
+    place = await shared(at, first)
     second = await admitted(at, first, "Viewer")
     await expect(second.get_by_text("you read along")).to_be_visible()
 
