@@ -120,13 +120,8 @@ class Submitter:
             raise DeskhandError(Code.CONFLICT, message, field="sha256")
 
 
-_Named = objects.Thread | tasks.Task | tasks.Question
-_NAMES: dict[str, tuple[type[_Named], ...]] = {
-    "thread": (objects.Thread,),
-    "task": (tasks.Task,),
-    "to": (tasks.Question, tasks.Task),
-    "question": (tasks.Question,),
-}
+_ASKED, _TASK = (tasks.Question,), (tasks.Task,)
+_NAMES = {"thread": (objects.Thread,), "task": _TASK, "to": _ASKED + _TASK, "question": _ASKED}
 """Under which words an op or its body names what belongs to a conversation."""
 
 

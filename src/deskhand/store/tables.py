@@ -301,11 +301,9 @@ def get(
 ) -> W | None:
     """Return one object (that the reader sees, if one is named), or nothing."""
     table = projections[kind]
-    if reader is None:
-        row = one(connection, table, account=account, id=name)
-    else:
-        mine = sa.select(table).where(table.c.account == account, table.c.id == name, visible(reader, table))
-        row = connection.execute(mine).mappings().first()
+    mine = _asking(table, "account", "id")
+    seen = mine if reader is None else mine.where(visible(reader, table))
+    row = connection.execute(seen, {"account": account, "id": name}).mappings().first()
     return None if row is None else read_object(kind, row["object"])
 
 
