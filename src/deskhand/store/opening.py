@@ -35,7 +35,7 @@ from deskhand.ports import Committed, DueDelivery, Offload, PushSubscription
 from deskhand.protocol.objects import Upload
 from deskhand.protocol.ops import Principal
 from deskhand.protocol.requests import Hit
-from deskhand.store import engine, finding, own, tables
+from deskhand.store import engine, own, tables
 from deskhand.store.log.transaction import Memory, SqlTx
 from deskhand.store.writer import FanOut, Hook, Settle, ThreadWriter, Writer
 
@@ -127,7 +127,7 @@ class SqlStore:
 
     async def search(self, reader: Principal, query: str, *, limit: int) -> list[Hit]:
         """Return where all words of a query stand together, in what the reader sees; a read of unknown length."""
-        return await self.reader.look(lambda connection: finding.found(connection, reader, query, limit=limit))
+        return await self.reader.look(lambda connection: tables.search(connection, reader, query, limit=limit))
 
     credential = _reading(own.credential)
     invite = _reading(own.unused_invite)

@@ -19,7 +19,7 @@ from __future__ import annotations
 import hashlib
 import json
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from typing import Any, TypedDict, cast
 
@@ -28,13 +28,14 @@ from sqlalchemy.dialects import postgresql, sqlite
 from typing_extensions import Unpack
 
 from deskhand.core.drafting import EVERY_RUNNER
-from deskhand.core.finding import folded, words_of
+from deskhand.core.finding import excerpt, folded, wanted, words_of
 from deskhand.core.folding import COLLECTIONS, ERASED, Key, fold, hanging, touched
 from deskhand.errors import Code, DeskhandError
 from deskhand.ports import DECIDED, SHARED, Committed, Draft, Page, W
 from deskhand.protocol.events import KIND_OF, REDACTED, Event
 from deskhand.protocol.objects import EVERYBODY, Thread
 from deskhand.protocol.ops import PROGRAMS, Principal, Role
+from deskhand.protocol.requests import Hit
 from deskhand.protocol.tasks import Approval
 from deskhand.protocol.wire import JsonObject, Wire
 from deskhand.texts import table
@@ -82,7 +83,10 @@ events = _table("events")
 projections = {kind: _table(name, like="projection") for kind, name in COLLECTIONS.items()}
 """One table per kind of object, what it is found by and the object as JSON; in an order that foreign keys allow."""
 words = _table("words")
-"""What can be found by words, as the log says it."""
+"""What can be found by words, as the log says it, kept in the transaction of its event; it goes with its conversation.
+
+A plain table that is read through, on both databases the same: an index of pieces would keep pieces of what was erased.
+"""
 
 ops = _table("ops")
 credentials = _table("credentials")
@@ -221,7 +225,8 @@ def committed(row: Row, event: Event, *, whose: str) -> Committed:
 # --- reading
 
 
-_a, _e = accounts.c, events.c
+_a, _e, _t, _w = accounts.c, events.c, projections[Thread].c, words.c
+_LIKELIEST = sa.case({kind: at for at, kind in enumerate(("thread", "file", "result"))}, value=_w.kind, else_=3)
 _own = projections[Thread].alias("own").c
 """The conversation that a row is of."""
 
@@ -357,6 +362,34 @@ def _whose(table: sa.Table, field: str) -> sa.ColumnElement[str]:
     """Ask whose the conversation of a row is; one that does not exist is the owner's."""
     whose = sa.select(_own[field]).where(_own.account == table.c.account, _own.id == table.c.thread)
     return sa.func.coalesce(whose.scalar_subquery(), "")
+
+
+def keep_words(connection: sa.Connection, account: str, said: Iterable[Event]) -> None:
+    """Let what events say be found."""
+    rows = {row["kind"] + row["id"]: row for event in said for row in word_rows(account, event)}
+    if rows:
+        put(connection, words, [*rows.values()])
+
+
+def search(connection: sa.Connection, reader: Principal, query: str, *, limit: int) -> list[Hit]:
+    """Return where all words of a query stand together: the likeliest kind first, then the newest."""
+    if not (asked := wanted(query)):
+        return []
+    having = (_w.folded.contains(word, autoescape=True) for word in asked)
+    mine = sa.select(_w.kind, _w.id).where(_w.account == reader.account, *having)
+    seen = mine.where(visible(reader, words)).order_by(_LIKELIEST, _w.seq.desc()).limit(limit)
+    # What they say is read of those alone that are shown.
+    said = sa.select(_w.kind, _w.seq, _w.thread, _w.task, _w.text, _t.object)
+    said = said.join(projections[Thread], (_t.account == _w.account) & (_t.id == _w.thread))
+    shown = said.where(_w.account == reader.account, sa.tuple_(_w.kind, _w.id).in_(seen))
+    rows = connection.execute(shown.order_by(_LIKELIEST, _w.seq.desc())).mappings()
+    return [_hit(dict(row), asked) for row in rows]
+
+
+def _hit(row: RowValues, asked: list[str]) -> Hit:
+    before, there, after = excerpt(row.pop("text"), asked)
+    title = json.loads(row.pop("object"))["title"]
+    return Hit(**row, title=title, before=before, found=there, after=after)
 
 
 def _rows(connection: sa.Connection, query: sa.Select[Any], *, limit: int) -> Sequence[Row]:

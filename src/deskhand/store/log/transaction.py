@@ -22,7 +22,7 @@ from deskhand.protocol.objects import EVERYBODY, Device, Thread
 from deskhand.protocol.ops import Op, OpResult
 from deskhand.protocol.tasks import Approval, Artifact, Question, Task
 from deskhand.protocol.wire import Wire
-from deskhand.store import finding, own, tables
+from deskhand.store import own, tables
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -217,7 +217,7 @@ class SqlTx:
         if self._unwritten:
             self._connection.execute(insert(tables.events), self._unwritten)
             written = (one.event for one in self._committed[-len(self._unwritten) :])
-            finding.keep(self._connection, self.account, written)
+            tables.keep_words(self._connection, self.account, written)
             self._unwritten = []
 
     def _write_out(self) -> None:
