@@ -127,8 +127,10 @@ const JOIN_MS = 10 * 60 * 1000;
 
 /** Whether this device may do something about a task: the owner's about every one, a member's about its own. */
 export function moves(view: View, task: Task | undefined): boolean {
-  const role = view.state.objects.devices.get(view.device ?? "")?.role ?? "owner";
-  return role === "owner" || (role === "member" && task?.created_by === view.device);
+  const me = view.state.objects.devices.get(view.device ?? "");
+  const role = me?.role ?? "owner";
+  const mine = task?.created_by === view.device || (me?.person !== undefined && task?.origin.person === me.person);
+  return role === "owner" || (role === "member" && mine);
 }
 
 /** Nobody is asked for what only others may answer. */
