@@ -32,7 +32,7 @@ async def phone_of(at: Hands, person: str, *, role: Role = Role.MEMBER) -> Page:
     context = await at.browser.new_context(viewport={"width": 390, "height": 844}, locale="en-US", has_touch=True)
     page = await context.new_page()
     await page.goto(f"{at.here.url}/#join={made.invite}")
-    await expect(page.locator("#compose")).to_be_visible()
+    await expect(page.get_by_role("link", name="Settings")).to_be_visible()
     return page
 
 
@@ -67,6 +67,10 @@ async def test_a_thread_is_seen_by_its_person_until_it_is_shared_and_again_after
     await expect(lists["owner"].get_by_role("link", name=theirs)).to_have_count(0)
     await expect(lists["mina"].get_by_role("link", name=own)).to_have_count(0)
 
+    second = await phone_of(at, "Mina")
+    await second.get_by_role("link", name=theirs).click()
+    await expect(talk(second).get_by_role("button", name="Stop this task")).to_be_visible()
+    await left(second.context)
     await lists["mina"].get_by_role("link", name=theirs).click()
     await menu(mina)
     await expect(mina.get_by_text("Only you see this thread.")).to_be_visible()
@@ -113,6 +117,8 @@ async def test_the_hub_finds_what_is_not_on_this_phone_and_marks_the_place(at: H
 async def test_what_was_erased_is_found_nowhere(at: Hands) -> None:
     """P-08, R5: after the held press neither the page nor the hub finds a word of it, and its files are gone."""
     page, rim = await at.device(), at.here.rim
+    await tell(page, "/brief what stays")
+    await home(page)
     card = await tell(page, "files of the apricot")
     await expect(card.get_by_text("Verified", exact=True)).to_be_visible()
     mine = Principal(account=rim.owner.account, id=rim.owner.device, role=Role.OWNER)
