@@ -13,6 +13,7 @@ from collections.abc import AsyncGenerator, Callable, Generator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from time import monotonic
 from typing import Any, cast
 from urllib.parse import urlsplit
 
@@ -20,7 +21,6 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import Browser, Page, async_playwright, expect
 
-from deskhand.clock import SystemClock
 from deskhand.protocol.objects import FolderMode
 from deskhand.runner.ceiling import grant_folder
 from deskhand.testing.promises import note
@@ -179,12 +179,11 @@ class Mortal:
 
     async def shown(self, count: int) -> list[dict[str, Any]]:
         """Wait until so many notifications were shown, and none is on its way; return the ledger."""
-        async with asyncio.timeout(60):
-            while True:
-                rows = cast("list[dict[str, Any]]", (await self.said("notify", "log"))["items"])
-                if len(rows) == count and {one["fate"] for one in rows} == {"shown"}:
-                    return rows
-                await SystemClock().sleep(0.3)
+        ends, rows = monotonic() + 60, list[dict[str, Any]]()
+        while len(rows) != count or {one["fate"] for one in rows} != {"shown"}:
+            assert monotonic() < ends, [(one["class"], one["fate"], one.get("reason"), one["attempts"]) for one in rows]
+            rows = cast("list[dict[str, Any]]", (await self.said("notify", "log"))["items"])
+        return rows
 
 
 @contextmanager
