@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from pydantic_ai.messages import ModelResponse, TextPart, ThinkingPart, ToolCallPart
 
-from deskhand.agents.builtin.talking import CALLS_MAX, OWN, move_of
+from deskhand.agents.builtin.thinking import CALLS_MAX, OWN, move_of
 from deskhand.ports import Ask, Done, GiveUp, Move, Wishes
 from deskhand.protocol.tasks import PlanItem
 

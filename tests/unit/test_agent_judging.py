@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from pydantic_ai.messages import ModelRequest, ModelResponse, TextPart, ToolCallPart
 
-from deskhand.agents.builtin.talking import checks_of, question
+from deskhand.agents.builtin.thinking import checks_of, question
 from deskhand.ports import Evidence
 
 CRITERIA = ("The sum is named", "At most one page")

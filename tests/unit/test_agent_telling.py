@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from pydantic_ai.messages import ModelMessage, ModelRequest, ModelResponse, ToolCallPart, ToolReturnPart, UserPromptPart
 
 from deskhand.agents.builtin.agent import Scene
-from deskhand.agents.builtin.talking import cut, fence, messages_of, size_of
+from deskhand.agents.builtin.thinking import cut, fence, messages_of, size_of
 from deskhand.errors import Code, DeskhandError
 from deskhand.ports import Ask, Done, Move, ToolCall, ToolResult, Turn, Wishes
 from deskhand.protocol.objects import FolderMode, Origin, Trust

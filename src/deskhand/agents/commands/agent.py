@@ -11,10 +11,8 @@ from dataclasses import replace
 from typing import Final
 
 from deskhand.agents.commands.command import Line, Plan, StoppedError, Work, info_of, parse_line
-from deskhand.agents.commands.filing.changing import organize, rename, run, undo
-from deskhand.agents.commands.filing.shaping import convert, merge, report, table
-from deskhand.agents.commands.reading.quoting import actions, brief, risks
-from deskhand.agents.commands.reading.searching import duplicates, find
+from deskhand.agents.commands.filing import convert, merge, organize, rename, report, run, table, undo
+from deskhand.agents.commands.reading import actions, brief, duplicates, find, risks
 from deskhand.ports import Done, GiveUp, Move, Offload, Turn, Wishes
 from deskhand.protocol.tasks import Brief
 
