@@ -18,8 +18,7 @@ import httpx
 import pytest
 
 from deskhand.agents.builtin.agent import BuiltInAgent, Offer, Scene
-from deskhand.agents.builtin.installing import install, offers
-from deskhand.agents.builtin.supply import Embedded
+from deskhand.agents.builtin.supply import Embedded, install, offers
 from deskhand.clock import Ids, SystemClock
 from deskhand.errors import Code, DeskhandError
 from deskhand.ports import ToolCall, ToolInfo, ToolResult, Turn, Wishes

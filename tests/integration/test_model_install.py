@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from typing_extensions import override
 
-from deskhand.agents.builtin.installing import Installed, install, offers, read_gguf, remove
+from deskhand.agents.builtin.supply import Installed, install, offers, read_gguf, remove
 from deskhand.clock import SystemClock
 from deskhand.errors import Code, DeskhandError
 from tests.fileserver import Files, file_server
@@ -104,7 +104,7 @@ async def test_a_download_goes_on_after_a_kill(files: Files, tmp_path: Path) -> 
     files.data = MODEL + b"\7" * 40_000_000
     script = (
         "import asyncio, os, signal, sys; from pathlib import Path\n"
-        "from deskhand.agents.builtin.installing import install\n"
+        "from deskhand.agents.builtin.supply import install\n"
         "from deskhand.clock import SystemClock\n"
         "def die(here, total): here > 20_000_000 and os.kill(os.getpid(), signal.SIGKILL)\n"
         "work = install(sys.argv[2], Path(sys.argv[1]), clock=SystemClock(), progress=die)\n"

@@ -194,7 +194,7 @@ def install_model(what: str, *, sha256: str | None = None) -> int:
     from rich.console import Console
     from rich.progress import DownloadColumn, Progress
 
-    from deskhand.agents.builtin.installing import install, offers
+    from deskhand.agents.builtin.supply import install, offers
     from deskhand.cli import abilities
 
     folder, console = abilities.models_folder(), Console(stderr=True, quiet=speak.quiet)
@@ -220,7 +220,7 @@ def install_model(what: str, *, sha256: str | None = None) -> int:
 
 def remove_model(installed: str) -> int:
     """Take an installed model away."""
-    from deskhand.agents.builtin.installing import remove
+    from deskhand.agents.builtin.supply import remove
     from deskhand.cli import abilities
 
     remove(abilities.models_folder(), installed.removeprefix("local:"))
