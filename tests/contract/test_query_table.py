@@ -15,7 +15,7 @@ from deskhand.ports import Place, Sandbox, ToolResult
 from deskhand.protocol import wishes
 from deskhand.protocol.objects import FolderMode
 from deskhand.protocol.wire import Json, JsonObject, canonical
-from deskhand.sandbox.choose import NoSandbox, choose_sandbox
+from deskhand.sandbox.walls import NoSandbox, choose_sandbox
 from deskhand.tools.apart.answering import queried
 from deskhand.tools.apart.asking import Apart
 from deskhand.tools.beneath import Folder

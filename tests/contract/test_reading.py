@@ -17,7 +17,7 @@ from deskhand.limits import READ_BYTES_MAX, TOOL_TEXT_CHARS_MAX
 from deskhand.ports import Place, Sandbox, ToolResult
 from deskhand.protocol.objects import FolderMode
 from deskhand.protocol.wire import JsonObject
-from deskhand.sandbox.choose import NoSandbox, choose_sandbox
+from deskhand.sandbox.walls import NoSandbox, choose_sandbox
 from deskhand.testing.memory_folder import MemoryFolder
 from deskhand.tools.apart.asking import Apart
 from deskhand.tools.beneath import Folder

@@ -20,10 +20,17 @@ from deskhand.errors import Code, DeskhandError
 from deskhand.ports import Committed
 from deskhand.protocol.objects import Role, Thread
 from deskhand.protocol.tasks import Task
-from deskhand.store.engine import VERSIONS, open_sqlite, open_sqlite_reader, prepare_sqlite, require_full, revisions
+from deskhand.store.engine import (
+    VERSIONS,
+    ThreadWriter,
+    open_sqlite,
+    open_sqlite_reader,
+    prepare_sqlite,
+    require_full,
+    revisions,
+)
 from deskhand.store.opening import SqlStore, open_sqlite_store
 from deskhand.store.tables import verify_inside
-from deskhand.store.writer import ThreadWriter
 from deskhand.testing.memory_store import Crash, open_memory_disk, open_memory_store
 from tests.contract.storing import OWNER, A, StillClock, begun, drift, emit, planned, said, story, thread
 

@@ -19,7 +19,7 @@ from deskhand.ports import CheckWish, Done, Move, Tool
 from deskhand.protocol.objects import FolderMode
 from deskhand.protocol.tasks import Budget, Task, TaskState, Verdict
 from deskhand.runner.ceiling import grant_folder
-from deskhand.sandbox.choose import choose_sandbox
+from deskhand.sandbox.walls import choose_sandbox
 from deskhand.testing.agents import call, wish
 from deskhand.testing.links import MemoryHub
 from deskhand.tools.registry import standard_tools

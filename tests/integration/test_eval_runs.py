@@ -26,7 +26,7 @@ from deskhand.evals.report import page
 from deskhand.evals.running import Record, Run, Subject, measure, offload
 from deskhand.ports import Agent, ToolInfo
 from deskhand.protocol.wire import JsonObject
-from deskhand.sandbox.choose import NoSandbox
+from deskhand.sandbox.walls import NoSandbox
 from deskhand.secret import Secret
 from deskhand.testing.standin.brain import NAME, Answer, Seen, answer
 from deskhand.testing.standin.server import StandIn

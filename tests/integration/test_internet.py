@@ -25,7 +25,7 @@ from deskhand.protocol import events as ev
 from deskhand.protocol.objects import FolderMode
 from deskhand.protocol.tasks import TaskState, Verdict
 from deskhand.runner.gate import Gate, Scope
-from deskhand.sandbox.choose import choose_sandbox
+from deskhand.sandbox.walls import choose_sandbox
 from deskhand.store.private import Safe
 from deskhand.testing.agents import Obedient, call, wish
 from deskhand.testing.memory_folder import MemoryFolder

@@ -12,7 +12,7 @@ import pytest
 from deskhand.clock import SystemClock
 from deskhand.ports import Done
 from deskhand.protocol.tasks import TaskState
-from deskhand.sandbox.choose import choose_sandbox
+from deskhand.sandbox.walls import choose_sandbox
 from deskhand.testing.agents import Obedient, call, wish
 from tests.laptop import Box, Laptop, inline, until
 

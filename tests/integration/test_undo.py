@@ -16,7 +16,7 @@ from deskhand.clock import SystemClock
 from deskhand.ports import Done, Wishes
 from deskhand.protocol.objects import FolderMode
 from deskhand.protocol.tasks import TaskState, Verdict
-from deskhand.sandbox.choose import choose_sandbox
+from deskhand.sandbox.walls import choose_sandbox
 from deskhand.testing.agents import Obedient, call, wish
 from tests.driven import offloaded
 from tests.laptop import Box, Laptop, inline, until

@@ -11,7 +11,7 @@ from contextlib import AbstractContextManager
 from typing import Any, Final
 
 from deskhand.runner.attempt import Kit
-from deskhand.store.writer import ThreadWriter
+from deskhand.store.engine import ThreadWriter
 from tests.kills.seams import replaced
 from tests.mutants import MUTANTS
 

@@ -29,8 +29,8 @@ from deskhand.sandbox import apply, walls
 from deskhand.sandbox.walls import Bubblewrap
 from deskhand.store import blobs
 from deskhand.store.blobs import FileBlobs
+from deskhand.store.engine import ThreadWriter
 from deskhand.store.opening import SqlStore
-from deskhand.store.writer import ThreadWriter
 from deskhand.workflow.journal import Journal
 from tests.kills.passing import EFFECTS, Passing, tell
 

@@ -30,11 +30,10 @@ from deskhand.protocol.ops import Op, OpResult
 from deskhand.protocol.tasks import Brief
 from deskhand.protocol.wire import JsonObject
 from deskhand.store.blobs import FileBlobs
-from deskhand.store.engine import open_sqlite, open_sqlite_reader, translated
+from deskhand.store.engine import ThreadWriter, open_sqlite, open_sqlite_reader, translated
 from deskhand.store.log.transaction import SqlTx
 from deskhand.store.opening import FILE, inline, open_sqlite_store
 from deskhand.store.private import make_folder, open_home
-from deskhand.store.writer import ThreadWriter
 from deskhand.workflow import journal as journal_module
 from deskhand.workflow.journal import Journal
 from deskhand.workflow.rows import AttemptKey, Step, fold, move_to_json, step_key

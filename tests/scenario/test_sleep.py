@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from deskhand.hub import presence as attendance
+from deskhand.hub import timing as attendance
 from deskhand.protocol.objects import Presence
 from deskhand.protocol.tasks import Task, Verdict
 from deskhand.runner import app

@@ -40,7 +40,7 @@ from deskhand.protocol import objects
 from deskhand.protocol.tasks import Brief
 from deskhand.protocol.wire import JsonObject
 from deskhand.runner.ceiling import Ceiling, Trust
-from deskhand.sandbox.choose import choose_sandbox, try_escapes
+from deskhand.sandbox.walls import choose_sandbox, try_escapes
 from deskhand.secret import close_to_others
 from deskhand.store.private import LOCKED, OWNER_FILE, RUNNER_FILE, Safe
 from deskhand.texts import text

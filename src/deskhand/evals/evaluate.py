@@ -24,7 +24,7 @@ from deskhand.evals.ledger import open_ledger
 from deskhand.evals.report import page
 from deskhand.evals.running import FOLDER, HOME, Record, Run, Subject, measure, offload
 from deskhand.ports import Agent, ToolInfo
-from deskhand.sandbox.choose import choose_sandbox
+from deskhand.sandbox.walls import choose_sandbox
 from deskhand.texts import text
 from deskhand.tools.registry import standard_tools, tool_infos
 

@@ -25,9 +25,8 @@ from deskhand.clock import Clock, Ids, stamp, unstamp
 from deskhand.errors import Code, DeskhandError
 from deskhand.hub.credentials import Pairing, Throttle
 from deskhand.hub.delivering import Courier, Roads
-from deskhand.hub.presence import Attendance
 from deskhand.hub.submitting import Submitter, dispatch
-from deskhand.hub.timing import Alarm, Sweeper
+from deskhand.hub.timing import Alarm, Attendance, Sweeper
 from deskhand.ports import Blobs, Frame, Notifier, Page
 from deskhand.protocol import objects, wire
 from deskhand.protocol.objects import LinkState, Role, Upload

@@ -36,8 +36,8 @@ from deskhand.protocol.objects import Upload
 from deskhand.protocol.ops import Principal
 from deskhand.protocol.requests import Hit
 from deskhand.store import engine, own, tables
+from deskhand.store.engine import FanOut, Hook, Settle, ThreadWriter, Writer
 from deskhand.store.log.transaction import Memory, SqlTx
-from deskhand.store.writer import FanOut, Hook, Settle, ThreadWriter, Writer
 
 P = ParamSpec("P")
 R = TypeVar("R")

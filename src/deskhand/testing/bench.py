@@ -34,7 +34,7 @@ from deskhand.protocol.objects import FolderMode
 from deskhand.protocol.tasks import Brief
 from deskhand.protocol.wire import JsonObject
 from deskhand.runner.gate import Gate, Scope
-from deskhand.sandbox.choose import choose_sandbox
+from deskhand.sandbox.walls import choose_sandbox
 from deskhand.secret import Secret
 from deskhand.testing.docs import REFERENCE
 from deskhand.testing.household import OWNER, Household, household, in_thread

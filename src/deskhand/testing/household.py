@@ -22,10 +22,9 @@ from deskhand.protocol.objects import CommandInfo, Device, Role
 from deskhand.protocol.ops import Op, OpResult, Principal
 from deskhand.protocol.wire import JsonObject
 from deskhand.runner.app import Parts, Runner
-from deskhand.sandbox.choose import NoSandbox
-from deskhand.store.engine import open_sqlite, open_sqlite_reader
+from deskhand.sandbox.walls import NoSandbox
+from deskhand.store.engine import ThreadWriter, open_sqlite, open_sqlite_reader
 from deskhand.store.opening import FILE, open_sqlite_store
-from deskhand.store.writer import ThreadWriter
 from deskhand.testing.blobs import MemoryBlobs
 from deskhand.tools.beneath import Folder
 from deskhand.workflow.journal import Journal

@@ -12,10 +12,9 @@ from typing import TypeVar
 from sqlalchemy import Engine
 
 from deskhand.clock import Clock
-from deskhand.store.engine import VERSIONS, Reader, fault_of, open_memory, run_script
+from deskhand.store.engine import VERSIONS, After, FanOut, Reader, Work, fault_of, open_memory, run_script, tell
 from deskhand.store.opening import SqlStore, forget_old_ops, inline
 from deskhand.store.tables import heads
-from deskhand.store.writer import After, FanOut, Work, tell
 
 R = TypeVar("R")
 

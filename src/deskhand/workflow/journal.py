@@ -27,9 +27,8 @@ from deskhand.protocol.objects import FolderMode
 from deskhand.protocol.ops import Life, Op
 from deskhand.protocol.tasks import Brief, TaskState
 from deskhand.protocol.wire import Json
-from deskhand.store.engine import READS_ONLY, copy_sqlite, run_script, translated
+from deskhand.store.engine import READS_ONLY, Writer, copy_sqlite, run_script, translated
 from deskhand.store.tables import json_text
-from deskhand.store.writer import Writer
 from deskhand.workflow.rows import AttemptKey, AttemptRow, OutboxRow, Status, Step
 
 R = TypeVar("R")

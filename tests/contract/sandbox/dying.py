@@ -17,7 +17,7 @@ from typing import Any
 from deskhand.clock import SystemClock
 from deskhand.ports import Command
 from deskhand.sandbox.apply import Records
-from deskhand.sandbox.choose import choose_sandbox
+from deskhand.sandbox.walls import choose_sandbox
 from deskhand.tools.beneath import Folder
 
 SCRIPT = """

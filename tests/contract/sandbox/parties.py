@@ -21,8 +21,7 @@ from typing import TypeVar, cast
 from deskhand.clock import SystemClock
 from deskhand.errors import Code, DeskhandError
 from deskhand.ports import Command, CommandResult, Sandbox
-from deskhand.sandbox.choose import choose_sandbox
-from deskhand.sandbox.walls import Bubblewrap
+from deskhand.sandbox.walls import Bubblewrap, choose_sandbox
 from deskhand.tools.beneath import Folder
 
 T = TypeVar("T")

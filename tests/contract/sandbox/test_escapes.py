@@ -13,7 +13,7 @@ from tempfile import TemporaryFile
 
 from deskhand.ports import Command, CommandResult, FolderAccess
 from deskhand.protocol.objects import SandboxInfo
-from deskhand.sandbox.choose import try_escapes
+from deskhand.sandbox.walls import try_escapes
 from deskhand.tools.beneath import Folder
 from tests.contract.sandbox.parties import Bench, Party
 

@@ -18,9 +18,8 @@ from deskhand.ports import CommandResult
 from deskhand.protocol.objects import SandboxInfo
 from deskhand.sandbox import landlock
 from deskhand.sandbox.box import filter_bytes
-from deskhand.sandbox.choose import NoSandbox, choose_sandbox
 from deskhand.sandbox.layers import SEARCH
-from deskhand.sandbox.walls import Bubblewrap
+from deskhand.sandbox.walls import Bubblewrap, NoSandbox, choose_sandbox
 from deskhand.tools.beneath import Folder
 from tests.contract.sandbox.conftest import PARTIES
 from tests.contract.sandbox.parties import Bench, Bounds, Party, command, contents, owner_of, processes_with, until

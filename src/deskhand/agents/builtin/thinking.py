@@ -43,7 +43,7 @@ from deskhand.clock import unstamp
 from deskhand.errors import Code, DeskhandError
 from deskhand.limits import EVIDENCE_CHARS_MAX, RETRY_AFTER_SECONDS_MAX
 from deskhand.ports import Ask, Done, Evidence, GiveUp, Judgement, Move, Spent, ToolCall, ToolResult, Turn, Wishes
-from deskhand.protocol import moves
+from deskhand.protocol import wishes
 from deskhand.protocol.tasks import Brief, Check
 from deskhand.protocol.wire import JsonObject, Wire
 from deskhand.texts import text
@@ -66,7 +66,7 @@ def tool_of(name: str, wish: type[Wire]) -> ToolDefinition:
     return ToolDefinition(name=name, description=said, parameters_json_schema=schema)
 
 
-_WISHES: Final = {PLAN: moves.SetPlan, ASK: moves.AskPerson, FINISH: moves.Finish, GIVE_UP: moves.Surrender}
+_WISHES: Final = {PLAN: wishes.SetPlan, ASK: wishes.AskPerson, FINISH: wishes.Finish, GIVE_UP: wishes.Surrender}
 OWN: Final = tuple(map(tool_of, _WISHES, _WISHES.values()))
 
 
@@ -82,7 +82,7 @@ def move_of(response: chat.ModelResponse, *, language: str = "en") -> Move | Non
         return None
     own = {call.tool_name: call for call in reversed(response.tool_calls)}
     wanted = [one for one in response.tool_calls if one.tool_name not in _WISHES]
-    planned = read(moves.SetPlan, own.get(PLAN))
+    planned = read(wishes.SetPlan, own.get(PLAN))
     plan, criteria = (planned.steps, planned.criteria) if planned else (None, ())
     ending = None if wanted else _ending(own, said, language)
     if ending is not None:
@@ -95,14 +95,14 @@ def move_of(response: chat.ModelResponse, *, language: str = "en") -> Move | Non
 def _ending(own: Mapping[str, chat.ToolCallPart], said: str, language: str) -> Move | None:
     """Return what a response comes to that wishes for nothing; what it needs and lacks may be in its text."""
     if ASK in own:
-        asked = read(moves.AskPerson, own[ASK]) or moves.AskPerson(text="")
+        asked = read(wishes.AskPerson, own[ASK]) or wishes.AskPerson(text="")
         question = Ask(text=asked.text, choices=asked.choices, say=said)
         return question if asked.text else replace(question, text=said, say="") if said else None
     if GIVE_UP in own:
-        surrender = read(moves.Surrender, own[GIVE_UP])
+        surrender = read(wishes.Surrender, own[GIVE_UP])
         reasons = surrender.reasons if surrender else ()
         return GiveUp(reasons=reasons or (text("agent.no_reason", language=language),), say=said)
-    done = read(moves.Finish, own.get(FINISH)) or moves.Finish(summary="")
+    done = read(wishes.Finish, own.get(FINISH)) or wishes.Finish(summary="")
     if done.summary:
         return Done(summary=done.summary, outputs=done.outputs, say=said)
     return Done(summary=said, outputs=done.outputs) if said and (FINISH in own or not own) else None
@@ -312,7 +312,7 @@ def _short(arguments: JsonObject, room: int, language: str) -> JsonObject:
 # --- judging
 
 
-REPORT: Final = tool_of("report", moves.Report)
+REPORT: Final = tool_of("report", wishes.Report)
 
 
 def question(
@@ -333,7 +333,7 @@ def checks_of(response: chat.ModelResponse, criteria: Sequence[str], evidence: S
     # Results come as numbered lines; a quote may be over several.
     there = [_plain(said) for one in evidence for said in (one.text, re.sub(r"(?m)^\d+: ?", "", one.text))]
     calls = (one for one in response.tool_calls if one.tool_name == REPORT.name)
-    reports = (report for call in calls if (report := read(moves.Report, call)))
+    reports = (report for call in calls if (report := read(wishes.Report, call)))
     for said in (judgement for report in reports for judgement in report.judgements):
         quote, number = _plain(said.quote), said.criterion
         made_up = bool(quote) and not any(quote in one for one in there)

@@ -277,7 +277,7 @@ async def _ruled(tool: str, said: list[str], root: Path | None, spare: Path) -> 
     from deskhand.ports import Place, ToolCall
     from deskhand.protocol.objects import FolderMode
     from deskhand.runner import ceiling, gate
-    from deskhand.sandbox.choose import choose_sandbox
+    from deskhand.sandbox.walls import choose_sandbox
     from deskhand.tools.beneath import Folder
     from deskhand.tools.registry import standard_tools
 

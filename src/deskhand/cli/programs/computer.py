@@ -41,11 +41,11 @@ from deskhand.protocol.signing import Risk
 from deskhand.runner.app import Parts, Runner
 from deskhand.runner.ceiling import Ceiling, Trust, grant_folder
 from deskhand.runner.parts import Live
-from deskhand.sandbox.choose import choose_sandbox
+from deskhand.sandbox.walls import choose_sandbox
 from deskhand.secret import taken
 from deskhand.store import engine
+from deskhand.store.engine import ThreadWriter
 from deskhand.store.private import RUNNER_FILE, Safe, make_folder, open_home
-from deskhand.store.writer import ThreadWriter
 from deskhand.tools.beneath import Folder, refuse_root
 from deskhand.tools.registry import standard_tools, tool_infos
 from deskhand.tools.undo.keeping import CHECKPOINTS, Checkpoints

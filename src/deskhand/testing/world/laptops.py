@@ -26,7 +26,7 @@ from deskhand.protocol.wire import JsonObject
 from deskhand.runner import ceiling
 from deskhand.runner.app import Parts, Runner
 from deskhand.runner.ceiling import Trust
-from deskhand.sandbox.choose import NoSandbox
+from deskhand.sandbox.walls import NoSandbox
 from deskhand.store.engine import open_memory
 from deskhand.testing.agents import call, wish
 from deskhand.testing.memory_folder import MemoryFolder

@@ -23,7 +23,7 @@ from typing import Final
 from sqlalchemy import select, text
 
 from deskhand import limits
-from deskhand.hub import presence as attendance
+from deskhand.hub import timing as attendance
 from deskhand.hub.credentials import admit
 from deskhand.ports import Notice, PushSubscription
 from deskhand.protocol import signing
