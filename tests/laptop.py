@@ -19,7 +19,7 @@ from deskhand.protocol.signing import Risk
 from deskhand.protocol.tasks import Task
 from deskhand.runner.app import Runner
 from deskhand.runner.ceiling import Granted, grant_folder
-from deskhand.runner.parts import Live, Parts
+from deskhand.runner.traffic import Live, Parts
 from deskhand.store.engine import open_memory, open_sqlite, open_sqlite_reader
 from deskhand.testing.links import RUNNER, MemoryHub
 from deskhand.testing.memory_store import Crash, InlineWriter

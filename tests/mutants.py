@@ -33,8 +33,7 @@ from deskhand.testing.world.patching import patched
 from deskhand.testing.world.phones import Phone
 from deskhand.workflow import journal as memory
 from deskhand.workflow import rows as folding
-from deskhand.workflow.journal import Journal
-from deskhand.workflow.local import LocalWorkflow
+from deskhand.workflow.journal import Journal, LocalWorkflow
 from deskhand.workflow.rows import AttemptKey, Step, to_json
 
 Mutant = Callable[[], AbstractContextManager[None]]

@@ -17,7 +17,7 @@ from deskhand.hub.credentials import admit, bearer_sha256
 from deskhand.hub.http.app import serving
 from deskhand.protocol.objects import Device, Role
 from deskhand.runner.http_link import HttpLink
-from deskhand.runner.parts import Live
+from deskhand.runner.traffic import Live
 from deskhand.testing.links import RUNNER
 from deskhand.testing.standin.server import StandIn
 from tests.laptop import Laptop, until

@@ -24,7 +24,7 @@ from deskhand.protocol.wire import JsonObject
 from deskhand.runner.app import Runner
 from deskhand.runner.ceiling import grant_folder, revoke_folder
 from deskhand.runner.gate import Gate, Scope
-from deskhand.runner.parts import Parts
+from deskhand.runner.traffic import Parts
 from deskhand.runner.workspace import Workspaces
 from deskhand.testing.agents import call
 from deskhand.testing.links import RUNNER

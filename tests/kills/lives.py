@@ -24,7 +24,7 @@ from deskhand.cli.programs import computer
 from deskhand.cli.programs.computer import run_runner
 from deskhand.cli.programs.up import run_hub, run_up
 from deskhand.cli.screen import speak
-from deskhand.runner.parts import Parts
+from deskhand.runner.traffic import Parts
 from tests.kills.bugs import BUGS
 from tests.kills.passing import Passing, Plan, tell
 from tests.kills.seams import install, replaced

@@ -29,7 +29,7 @@ from urllib.parse import urlsplit
 from deskhand.agents.builtin.agent import SERVERS, BuiltInAgent, Findings, Offer, Scene, Wanted
 from deskhand.agents.builtin.supply import Embedded, Supply, look, offers
 from deskhand.cli.client import Client, client, home, local_runner, this_computer
-from deskhand.cli.pairing import clock_agrees, each, hub_answers
+from deskhand.cli.roads import clock_agrees, each, hub_answers
 from deskhand.cli.screen import Obj, link_line, speak
 from deskhand.cli.staying import HELD
 from deskhand.cli.values import setting

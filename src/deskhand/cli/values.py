@@ -10,7 +10,7 @@ import json
 import os
 import re
 import tomllib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,11 +23,8 @@ from deskhand.errors import Code, DeskhandError
 PROJECT_FILE: Final = ".deskhand.toml"
 Mode = Literal["read-only", "ask", "workspace", "trusted"]
 Value = bool | int | str | tuple[str, ...]
-_NARROWNESS: Final[dict[str, Callable[[Value], int]]] = {
-    "do.mode": lambda mode: REGISTRY["do.mode"].choices.index(str(mode)),
-    "runner.slots": lambda slots: cast("int", slots),
-}
-"""What a project may say, and the order in which less comes first."""
+_NARROWS: Final = ("do.mode", "runner.slots")
+"""What a project may say; of its choices or numbers the first is the least."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,7 +46,8 @@ def setting(name: str, *, flag: object | None = None) -> Setting:
     project = _project_values()
     if name not in project:
         return found
-    return min(found, project[name], key=lambda one: _NARROWNESS[name](one.value))
+    choices = REGISTRY[name].choices
+    return min(found, project[name], key=lambda one: choices.index(one.value) if choices else one.value)
 
 
 def config_path() -> Path:
@@ -87,16 +85,11 @@ def write_value(name: str, value: Value | None) -> None:
     if value is None:
         table.pop(key, None)
     else:
-        table[key] = as_json(value)
+        table[key] = value
     after = tomlkit.dumps(document)
     _checked(after, path)
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     write_private(path, after)
-
-
-def as_json(value: Value) -> Any:  # noqa: ANN401 - any JSON
-    """Return a value as it travels and is written down."""
-    return [*value] if isinstance(value, tuple) else value
 
 
 def spec_of(name: str) -> SettingSpec:
@@ -158,8 +151,8 @@ def _project_values() -> dict[str, Setting]:
     path = next((path for path in paths if path.is_file()), None)
     values = {} if path is None else _checked(_text_of(path), path)
     for name in values:
-        if name not in _NARROWNESS:
-            detail = f"{path}: {name} – {', '.join(sorted(_NARROWNESS))}"
+        if name not in _NARROWS:
+            detail = f"{path}: {name} – {', '.join(_NARROWS)}"
             raise DeskhandError(Code.CONFIG_INVALID, detail, field=name)
     return {name: Setting(id=name, value=one, source=str(path)) for name, one in values.items()}
 

@@ -24,10 +24,9 @@ from deskhand.protocol.events import ORDER_KINDS, RunnerAdvertised
 from deskhand.protocol.ops import Op
 from deskhand.protocol.wire import Json, JsonObject
 from deskhand.runner.attempt import Kit
-from deskhand.runner.parts import Parts
-from deskhand.runner.traffic import Inbox, OneLife, Outbox, fact, passing_over_absence
+from deskhand.runner.traffic import Inbox, OneLife, Outbox, Parts, fact, passing_over_absence
 from deskhand.runner.workspace import Suggester, instructions_of
-from deskhand.workflow.local import LocalWorkflow, together
+from deskhand.workflow.journal import LocalWorkflow, together
 from deskhand.workflow.rows import AttemptKey
 
 _GREET_SECONDS: Final = 2.0

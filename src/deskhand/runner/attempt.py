@@ -29,12 +29,11 @@ from deskhand.protocol.wire import Json, JsonObject
 from deskhand.runner.ceiling import keep_line, policy_now
 from deskhand.runner.ending import Watch, bounded, denied, evidence_of, judged, more, upload, verify
 from deskhand.runner.gate import Gate, Performed, Ruling, Scope, links_of, of_place
-from deskhand.runner.parts import Parts
-from deskhand.runner.traffic import SUMMARY_CHARS_MAX, Backoff, Voice
+from deskhand.runner.traffic import SUMMARY_CHARS_MAX, Backoff, Parts, Voice
 from deskhand.runner.workspace import Workspaces, instructions_of
 from deskhand.tools.leaf import translated
 from deskhand.workflow import rows
-from deskhand.workflow.local import together
+from deskhand.workflow.journal import together
 
 _log = logging.getLogger(__name__)
 

@@ -19,29 +19,17 @@ from decimal import Decimal
 from pathlib import Path, PurePosixPath
 from typing import Final, cast
 
-from deskhand import ports
+from deskhand import limits, ports
 from deskhand.clock import stamp
 from deskhand.core.settings import effective
 from deskhand.errors import Code, DeskhandError
-from deskhand.limits import (
-    ARTIFACT_BYTES_MAX,
-    ASKS_WITHIN,
-    CHECK_SECONDS_MAX,
-    DENIALS_MAX,
-    EVIDENCE_CHARS_MAX,
-    IDLE_MOVES_MAX,
-    NAME_CHARS_MAX,
-    PLAN_LINES_MAX,
-)
 from deskhand.permissions.evaluate import visible
-from deskhand.ports import Ask, Done, Move, Wishes
 from deskhand.protocol.events import ArtifactCreated
 from deskhand.protocol.ops import Op
 from deskhand.protocol.tasks import Brief, Check
 from deskhand.protocol.wire import JsonObject
 from deskhand.runner.gate import Gate, Scope
-from deskhand.runner.parts import Parts
-from deskhand.runner.traffic import Backoff, Voice
+from deskhand.runner.traffic import Backoff, Parts, Voice
 from deskhand.secret import held_in, mask
 from deskhand.workflow.rows import LIMITS, NOTED_SHARE, ONE, AttemptState, limits_of, reached, shown
 
@@ -143,14 +131,14 @@ async def _by_command(line: str, scope: Scope, gate: Gate) -> Check:
     """Run the owner's command read-only behind the wall; exit 0 is a pass, and nothing it writes is kept."""
     access = scope.place.folder or scope.place.results
     argv = ("/bin/sh", "-c", line)
-    command = ports.Command(argv=argv, folder=access.root, writable=False, seconds_max=CHECK_SECONDS_MAX)
+    command = ports.Command(argv=argv, folder=access.root, writable=False, seconds_max=limits.CHECK_SECONDS_MAX)
     try:
         ended = await scope.place.sandbox.run(command, access)
     except DeskhandError as error:
         return _check(line, error.sentence(gate.language))
     how = gate.say("check.exit", code=ended.exit_code)
     if ended.timed_out:
-        how = gate.say("check.timed_out", seconds=CHECK_SECONDS_MAX)
+        how = gate.say("check.timed_out", seconds=limits.CHECK_SECONDS_MAX)
     output = ended.output.decode("utf-8", errors="replace").rstrip()
     passed = ended.exit_code == 0 and not ended.timed_out
     return _check(line, f"{output}\n{how}".lstrip(), passed=passed)
@@ -159,8 +147,8 @@ async def _by_command(line: str, scope: Scope, gate: Gate) -> Check:
 def _check(name: str, evidence: str, *, passed: bool = False) -> Check:
     """Return a check with the end of its evidence: that is where a program says what was wrong."""
     evidence = mask(evidence)
-    if len(evidence) > EVIDENCE_CHARS_MAX:
-        evidence = "... " + evidence[-(EVIDENCE_CHARS_MAX - 4) :]
+    if len(evidence) > limits.EVIDENCE_CHARS_MAX:
+        evidence = "... " + evidence[-(limits.EVIDENCE_CHARS_MAX - 4) :]
     return Check(name=name[:200], passed=passed, evidence=evidence)
 
 
@@ -212,7 +200,7 @@ async def upload(
 
 
 def _whole(results: ports.FolderAccess, path: str) -> tuple[bytes, str, list[str]]:
-    data = results.read(path, limit=ARTIFACT_BYTES_MAX)
+    data = results.read(path, limit=limits.ARTIFACT_BYTES_MAX)
     return data, hashlib.sha256(data).hexdigest(), held_in(data)
 
 
@@ -231,7 +219,7 @@ class Watch:
 
     def lost(self, state: AttemptState) -> str:
         """Return why the attempt gets nowhere; empty when it does."""
-        stuck = state.idle >= IDLE_MOVES_MAX
+        stuck = state.idle >= limits.IDLE_MOVES_MAX
         return self._say("attempt.no_progress", count=state.idle) if stuck else ""
 
     def stopped(self, state: AttemptState) -> str:
@@ -242,31 +230,31 @@ class Watch:
         what = self._used(state, self._near(state, ONE))
         return self._say("budget.stopped", what=what) if state.stopped else ""
 
-    def question(self, state: AttemptState) -> Ask | None:
+    def question(self, state: AttemptState) -> ports.Ask | None:
         """Return what to ask when a limit is used up."""
         over = self._near(state, ONE)
         if not over:
             return None
         choices = (self._say("budget.go_on"), self._say("budget.stop"))
         text = self._say("budget.ask", what=self._used(state, over))
-        return Ask(text=text, choices=choices)
+        return ports.Ask(text=text, choices=choices)
 
-    def pressed(self, state: AttemptState) -> Ask | None:
+    def pressed(self, state: AttemptState) -> ports.Ask | None:
         """Return what to ask instead of one more yes when too many were asked for lately (AP-12)."""
         stored = self._setting(name := "asks.per_ten_minutes")
         most = int(str(effective({} if stored is None else {name: stored}, name)))
-        lately = sum(at > stamp(self._now() - ASKS_WITHIN) for at in state.asked)
+        lately = sum(at > stamp(self._now() - limits.ASKS_WITHIN) for at in state.asked)
         if not most or lately < most:
             return None
-        return Ask(text=self._say("asks.ask", count=lately), choices=(self._say("asks.go_on"),))
+        return ports.Ask(text=self._say("asks.ask", count=lately), choices=(self._say("asks.go_on"),))
 
-    def probed(self, state: AttemptState) -> Ask | None:
+    def probed(self, state: AttemptState) -> ports.Ask | None:
         """Return what to ask before anything more when too much was tried that may not be (PI-15)."""
-        if len(state.denied) < DENIALS_MAX:
+        if len(state.denied) < limits.DENIALS_MAX:
             return None
-        tried = "; ".join(visible(one) for one in state.denied[-DENIALS_MAX:])
+        tried = "; ".join(visible(one) for one in state.denied[-limits.DENIALS_MAX :])
         text = self._say("asks.denied", count=len(state.denied), tried=tried)
-        return Ask(text=text, choices=(self._say("asks.let_on"),))
+        return ports.Ask(text=text, choices=(self._say("asks.let_on"),))
 
     def notes(self, state: AttemptState) -> dict[str, str]:
         """Return by name what to say, once, of limits that are near or cannot be watched."""
@@ -278,16 +266,13 @@ class Watch:
         return words
 
     def _near(self, state: AttemptState, share: Decimal) -> list[str]:
-        limits = limits_of(self._budget, self._setting, times=state.times)
-        return reached(state.spending, limits, share)
+        return reached(state.spending, limits_of(self._budget, self._setting, times=state.times), share)
 
     def _used(self, state: AttemptState, names: Sequence[str], *own: Mapping[str, Decimal]) -> str:
         """Return how much of these limits was used, in words."""
-        limits, *_ = *own, limits_of(self._budget, self._setting, times=state.times)
+        most, *_ = *own, limits_of(self._budget, self._setting, times=state.times)
         used = state.spending.by_name
-        return ", ".join(
-            self._say(f"budget.{name}", used=shown(used[name]), limit=shown(limits[name])) for name in names
-        )
+        return ", ".join(self._say(f"budget.{name}", used=shown(used[name]), limit=shown(most[name])) for name in names)
 
 
 def more(wish: JsonObject, answer: str) -> JsonObject:
@@ -297,12 +282,12 @@ def more(wish: JsonObject, answer: str) -> JsonObject:
     return {"more": said == choices[0]} if said in choices else {}
 
 
-def bounded(move: Move) -> Move:
+def bounded(move: ports.Move) -> ports.Move:
     """Return a move whose plan and criteria are no longer than anybody reads."""
-    if isinstance(move, (Wishes, Done)) and move.plan is not None:
-        plan = [item.but(text=item.text[:NAME_CHARS_MAX]) for item in move.plan[:PLAN_LINES_MAX]]
+    if isinstance(move, (ports.Wishes, ports.Done)) and move.plan is not None:
+        plan = [item.but(text=item.text[: limits.NAME_CHARS_MAX]) for item in move.plan[: limits.PLAN_LINES_MAX]]
         move = replace(move, plan=tuple(plan))
-    if isinstance(move, Wishes):
-        criteria = [one[:NAME_CHARS_MAX] for one in move.criteria[:PLAN_LINES_MAX]]
+    if isinstance(move, ports.Wishes):
+        criteria = [one[: limits.NAME_CHARS_MAX] for one in move.criteria[: limits.PLAN_LINES_MAX]]
         move = replace(move, criteria=tuple(criteria))
     return move

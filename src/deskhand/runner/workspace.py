@@ -32,7 +32,7 @@ from deskhand.protocol.ops import Op, TaskSuggest
 from deskhand.protocol.tasks import Brief, FileRef, Instructions, Suggestion
 from deskhand.runner.ceiling import Granted, Held
 from deskhand.runner.gate import Scope
-from deskhand.runner.parts import OpenFolder, Parts
+from deskhand.runner.traffic import OpenFolder, Parts
 from deskhand.texts import text
 from deskhand.tools.reading import entries_of
 from deskhand.tools.undo.keeping import Kept

@@ -21,7 +21,8 @@ from deskhand.ports import Agent, Sandbox, Tool
 from deskhand.protocol.objects import CommandInfo, Device, Role
 from deskhand.protocol.ops import Op, OpResult, Principal
 from deskhand.protocol.wire import JsonObject
-from deskhand.runner.app import Parts, Runner
+from deskhand.runner.app import Runner
+from deskhand.runner.traffic import Parts
 from deskhand.sandbox.walls import NoSandbox
 from deskhand.store.engine import ThreadWriter, open_sqlite, open_sqlite_reader
 from deskhand.store.opening import FILE, open_sqlite_store

@@ -109,10 +109,10 @@ def _stay(module: str, program: str, **said: object) -> int:
 
 def doctor(about: Literal["all", "pairing"] = "all", *, no_model: bool = False) -> int:
     """Try everything, or the way in alone."""
-    from deskhand.cli import pairing
+    from deskhand.cli.roads import stations
 
     whole = about == "all"
-    tried = import_module("deskhand.cli.abilities").examined(asks=not no_model) if whole else pairing.stations()
+    tried = import_module("deskhand.cli.abilities").examined(asks=not no_model) if whole else stations()
     rows: list[Obj] = []
     for name, state, said in tried:
         rows.append({"check": name, "state": state, "said": said})

@@ -78,17 +78,17 @@ def _put(name: str, value: Value | None) -> int:
 
 def _of_account() -> dict[str, Setting]:
     """Return the account's settings; the defaults, and that they are only that, while the hub is away."""
+    unsaid = "default"
     try:
         rows: list[Obj] = client().get("/v1/settings")["items"]
     except DeskhandError as error:
         speak.note(speak.say("config.hub_away", why=str(error)), "ask")
-        own = [spec for spec in REGISTRY.values() if spec.account]
-        return {one.name: Setting(id=one.name, value=one.default, source="default?") for one in own}
-    found: dict[str, Setting] = {}
-    for row in rows:
-        source = "account" if "changed_at" in row else "default"
-        found[row["id"]] = Setting(id=row["id"], value=row["value"], source=source)
-    return found
+        unsaid, rows = "default?", [{"id": one.name, "value": one.default} for one in REGISTRY.values() if one.account]
+    sources = ("account" if "changed_at" in row else unsaid for row in rows)
+    return {
+        row["id"]: Setting(id=row["id"], value=row["value"], source=source)
+        for row, source in zip(rows, sources, strict=True)
+    }
 
 
 def _shown(value: object) -> str:

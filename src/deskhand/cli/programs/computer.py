@@ -38,9 +38,9 @@ from deskhand.protocol.objects import FolderMode, Role
 from deskhand.protocol.ops import Principal
 from deskhand.protocol.requests import HereAsk
 from deskhand.protocol.signing import Risk
-from deskhand.runner.app import Parts, Runner
+from deskhand.runner.app import Runner
 from deskhand.runner.ceiling import Ceiling, Trust, grant_folder
-from deskhand.runner.parts import Live
+from deskhand.runner.traffic import Live, Parts
 from deskhand.sandbox.walls import choose_sandbox
 from deskhand.secret import taken
 from deskhand.store import engine

@@ -30,7 +30,7 @@ from deskhand.cli.client import home
 from deskhand.cli.roads import Reach, reach_of, seen_to_answer, served
 from deskhand.cli.screen import Exit, speak
 from deskhand.cli.staying import beside, close_up, keep_keys, until_told_to_end, watch_power, work_until
-from deskhand.cli.values import as_json, config_values, setting
+from deskhand.cli.values import config_values, setting
 from deskhand.clock import Ids, SystemClock
 from deskhand.core.settings import REGISTRY, effective
 from deskhand.errors import Code, DeskhandError
@@ -129,7 +129,8 @@ async def running_hub(path: Path, *, port: int | None, reach: Reach) -> AsyncGen
         # The account gets what stands in config.toml and was never decided otherwise.
         for name, value in config_values().items():
             if REGISTRY[name].account and name not in decided:
-                await running.op("settings.put", {"name": name, "value": as_json(value)})
+                said: Json = [*value] if isinstance(value, tuple) else value
+                await running.op("settings.put", {"name": name, "value": said})
         yield running
 
 

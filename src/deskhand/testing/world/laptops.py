@@ -24,8 +24,9 @@ from deskhand.protocol.signing import Risk
 from deskhand.protocol.tasks import Brief
 from deskhand.protocol.wire import JsonObject
 from deskhand.runner import ceiling
-from deskhand.runner.app import Parts, Runner
+from deskhand.runner.app import Runner
 from deskhand.runner.ceiling import Trust
+from deskhand.runner.traffic import Parts
 from deskhand.sandbox.walls import NoSandbox
 from deskhand.store.engine import open_memory
 from deskhand.testing.agents import call, wish
