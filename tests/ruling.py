@@ -8,8 +8,7 @@ from typing import get_args
 from hypothesis import strategies as st
 
 from deskhand.permissions.evaluate import Policy
-from deskhand.permissions.lines import parse, show
-from deskhand.permissions.rules import EVEN, SAID, WORDS, Act, Decision, Kind, Rule, Verb, Wall, Where
+from deskhand.permissions.rules import EVEN, SAID, WORDS, Act, Decision, Kind, Rule, Verb, Wall, Where, parse, show
 from deskhand.protocol.objects import FolderMode
 
 WIDTH = {Decision.DENY: 0, Decision.ASK: 1, Decision.ALLOW: 2}

@@ -11,7 +11,7 @@ import pytest
 from deskhand.cli.commands import setup as commands
 from deskhand.egress.broker import Broker
 from deskhand.permissions.evaluate import Policy
-from deskhand.permissions.lines import parse
+from deskhand.permissions.rules import parse
 from deskhand.ports import Place
 from deskhand.protocol.objects import FolderMode
 from deskhand.runner.gate import Gate, Scope

@@ -25,7 +25,7 @@ from deskhand.runner import attempt
 from deskhand.runner.gate import Gate
 from deskhand.runner.http_link import HttpLink
 from deskhand.runner.traffic import Inbox
-from deskhand.sandbox import apply, walls
+from deskhand.sandbox import layers
 from deskhand.sandbox.walls import Bubblewrap
 from deskhand.store import blobs
 from deskhand.store.blobs import FileBlobs
@@ -251,7 +251,7 @@ def _sandbox(passing: Passing) -> None:
 
         return run
 
-    carrier: object = vars(apply)["_Carrier"]
+    carrier: object = vars(layers)["_Carrier"]
     _wrap(Bubblewrap, "execute", during)
-    _wrap(walls, "apply_changes", applying)
+    _wrap(layers, "apply_changes", applying)
     _wrap(carrier, "_file", lambda original: _then(original, passing, "applying changes, midway"))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from deskhand.ports import CommandResult
-from deskhand.sandbox.apply import Ended, Records
+from deskhand.sandbox.layers import Ended, Records
 
 
 def test_a_record_that_another_run_forgets_meanwhile_is_no_error(tmp_path: Path) -> None:

@@ -7,8 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from deskhand.permissions.evaluate import FREE, WALLS, problem_sentence
-from deskhand.permissions.lines import parse, show
-from deskhand.permissions.rules import SAID, Rule
+from deskhand.permissions.rules import SAID, Rule, parse, show
 from tests.ruling import rule_of, rules
 
 

@@ -8,9 +8,8 @@ from time import process_time
 import pytest
 
 from deskhand.permissions.evaluate import Policy, judge, lasting
-from deskhand.permissions.lines import parse
 from deskhand.permissions.matching import decides
-from deskhand.permissions.rules import Act, Decision
+from deskhand.permissions.rules import Act, Decision, parse
 from deskhand.protocol.objects import FolderMode
 from tests.ruling import rule_of
 

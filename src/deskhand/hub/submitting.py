@@ -19,7 +19,7 @@ from deskhand.hub.credentials import Throttle
 from deskhand.hub.delivering import Roads, plan
 from deskhand.limits import CONTEXT_MESSAGES_MAX
 from deskhand.permissions.evaluate import problem_sentence
-from deskhand.permissions.lines import parse
+from deskhand.permissions.rules import parse
 from deskhand.ports import Blobs, W
 from deskhand.protocol import events as ev
 from deskhand.protocol import objects, ops, tasks

@@ -13,9 +13,8 @@ from dataclasses import dataclass, replace
 from functools import reduce
 from typing import Final, cast
 
-from deskhand.permissions.lines import Problem, built_in, parse, show
 from deskhand.permissions.matching import decides
-from deskhand.permissions.rules import EVEN, Act, Decision, Rule
+from deskhand.permissions.rules import EVEN, Act, Decision, Problem, Rule, built_in, parse, show
 from deskhand.protocol.objects import FolderMode, narrower
 from deskhand.protocol.tasks import Action, Label
 from deskhand.texts import text

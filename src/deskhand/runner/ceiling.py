@@ -30,7 +30,7 @@ from deskhand.clock import Clock, Ids, SystemClock, stamp, unstamp
 from deskhand.errors import Code, DeskhandError
 from deskhand.limits import NAME_CHARS_MAX
 from deskhand.permissions.evaluate import Policy, problem_sentence
-from deskhand.permissions.lines import parse
+from deskhand.permissions.rules import parse
 from deskhand.ports import FolderAccess
 from deskhand.protocol import events as ev
 from deskhand.protocol import objects, signing, tasks, wire

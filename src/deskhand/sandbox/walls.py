@@ -46,7 +46,6 @@ from deskhand.ports import Command, CommandResult, FolderAccess, Offload, Sandbo
 from deskhand.protocol.objects import SandboxInfo
 from deskhand.sandbox import landlock
 from deskhand.sandbox import layers as overlay
-from deskhand.sandbox.apply import Ended, Records, apply_changes
 from deskhand.sandbox.box import INSIDE, SCOPED, box, exit_code, filter_bytes, handed_over, limits
 from deskhand.texts import table
 
@@ -115,7 +114,7 @@ class Bubblewrap:
 
     def __init__(self, place: Path, *, clock: Clock, offload: Offload, reason: str | None = None) -> None:
         self._place = place
-        self._records = Records(place.with_name("ended"))
+        self._records = overlay.Records(place.with_name("ended"))
         self._clock = clock
         self._offload = offload
         self.owner = _COMMANDS_UID if os.geteuid() == 0 else None
@@ -154,7 +153,7 @@ class Bubblewrap:
                 ended = await self.execute(command, layers, root=access.root)
                 if not command.writable or ended.stopped is not None:
                     return ended
-                before = Ended(result=ended, started_ns=layers.started_ns, applied=False)
+                before = overlay.Ended(result=ended, started_ns=layers.started_ns, applied=False)
             settle = partial(self._settle, key, before, layers, access)
             return await to_the_end(self._offload(settle))
         finally:
@@ -172,14 +171,14 @@ class Bubblewrap:
             if ended is None or ended.applied:
                 overlay.remove_layers(path)
 
-    def _settle(self, key: str, ended: Ended, layers: overlay.Layers, access: FolderAccess) -> CommandResult:
+    def _settle(self, key: str, ended: overlay.Ended, layers: overlay.Layers, access: FolderAccess) -> CommandResult:
         """Apply what a run wrote, or the rest of it: from its record on, a crash changes nothing but the time."""
         overlay.open_up(layers.upper)
         kept = key != "" and any(layers.upper.iterdir())
         if kept:
             self._records.write(key, ended)
         try:
-            changes, refused = apply_changes(layers, access)
+            changes, refused = overlay.apply_changes(layers, access)
         except DeskhandError:
             self._records.drop(key)  # told as an error, with what was applied until then
             raise

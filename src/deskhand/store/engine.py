@@ -485,12 +485,9 @@ class ThreadWriter:
 
     def _drop_connection(self) -> None:
         connection, self._connection = self._connection, None
-        if connection is None:
-            return
-        with suppress(Exception):
-            connection.rollback()
-        with suppress(Exception):
-            connection.close()
+        if connection is not None:
+            with suppress(Exception), closing(connection):
+                connection.rollback()
 
 
 def _opened(engine: Engine) -> Connection:

@@ -16,7 +16,7 @@ from typing import Any
 
 from deskhand.clock import SystemClock
 from deskhand.ports import Command
-from deskhand.sandbox.apply import Records
+from deskhand.sandbox.layers import Records
 from deskhand.sandbox.walls import choose_sandbox
 from deskhand.tools.beneath import Folder
 

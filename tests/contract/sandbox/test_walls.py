@@ -378,7 +378,7 @@ def test_no_more_processes_start_than_were_granted(party: Party) -> None:
 
 def test_a_folder_too_large_to_copy_is_refused_not_half_copied(party: Party, monkeypatch: pytest.MonkeyPatch) -> None:
     """SH-10: without an overlay a huge folder gets no command at all, and says why; a reader still reads it."""
-    monkeypatch.setattr("deskhand.sandbox.layers.COMMAND_COPIED_MAX", 3)
+    monkeypatch.setattr("deskhand.limits.COMMAND_COPIED_MAX", 3)
     for number in range(4):
         party.put(f"work/{number}", "x\n")
 

@@ -229,7 +229,7 @@ def remove_model(installed: str) -> int:
 
 def show_policy() -> int:
     """Print the lines, and what is wrong with them."""
-    from deskhand.permissions.lines import show
+    from deskhand.permissions.rules import show
     from deskhand.runner.ceiling import policy_text
 
     text = policy_text(home())
@@ -320,7 +320,7 @@ def arguments_of(tool: object, said: list[str]) -> Obj:
 def _read(text: str, *tools: str) -> tuple[tuple[Rule, ...], list[str]]:
     """Return the rules of a text, and what is wrong with its other lines."""
     from deskhand.permissions.evaluate import problem_sentence
-    from deskhand.permissions.lines import parse
+    from deskhand.permissions.rules import parse
 
     rules, problems = parse(text, tools)
     return rules, [problem_sentence(one, language=speak.language) for one in problems]
