@@ -320,8 +320,7 @@ def _batched(pairs: Mapping[str, str], work: Work) -> Steps[tuple[_Arrived, list
         for one in objects(value, "moved"):
             arrived[words(one, "path")] = words(one, "to"), words(one, "sha256")
         for one in objects(value, "failed"):
-            why = {"path": named(words(one, "path")), "why": words(one, "why")}
-            failed.append(work.say("duplicates.not_moved", **why))
+            failed.append(work.say("duplicates.not_moved", path=named(words(one, "path")), why=words(one, "why")))
     return arrived, failed
 
 

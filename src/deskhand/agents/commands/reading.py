@@ -122,12 +122,9 @@ def duplicates(work: Work) -> Plan:
         turn = yield Wishes(calls=tuple(work.call("trash_file", "trash", {"path": at}, path=at) for at in tried))
         results = dict(zip(tried, turn.results, strict=True))
         left += work.more("duplicates.waiting", len(later) - _MOVED_MAX)
-    moved = {at for at, result in results.items() if result.outcome == "ok"}
-    failed = [
-        work.say("duplicates.not_moved", path=named(at), why=result.text)
-        for at, result in results.items()
-        if at not in moved
-    ]
+    stayed = {at: result.text for at, result in results.items() if result.outcome != "ok"}
+    moved = results.keys() - stayed
+    failed = [work.say("duplicates.not_moved", path=named(at), why=why) for at, why in stayed.items()]
     counts = {"groups": len(groups), "copies": len(later), "looked": number(value, "looked_at")}
     summary = work.say("duplicates.found", size=sized(sum(number(group, "wasted") for group in groups)), **counts)
     summary += "".join(work.more("duplicates.moved", len(moved)))
@@ -281,8 +278,7 @@ def _named(files: Counter[str]) -> str:
 _WORDS_PER_PAGE: Final = 450
 _WORDS_LOW, _WORDS_HIGH, _TELLING = 4, 40, 12
 _EARLY: Final = 5
-_WORDS: Final = _WORDING["brief"]
-_COMMON: Final = frozenset(_WORDS["common"].split())
+_COMMON: Final = frozenset(_WORDING["brief"]["common"].split())
 _SECTIONS: Final = (Cue.DECISION, Cue.ACTION, Cue.RISK, Cue.DATE)
 """In the order of the page; what is left are key points."""
 
@@ -370,7 +366,7 @@ def _pick(path: str, place: int, line: Line) -> _Pick | None:
 
     Left out is what nobody reads: the title of a note with its day, encoded parts, bare links; an action never.
     """
-    is_meta, is_done = re.match(_WORDS["meta"], line.words) is not None, Cue.DONE in line.cues
+    is_meta, is_done = re.match(_WORDING["brief"]["meta"], line.words) is not None, Cue.DONE in line.cues
     cues = line.cues & {Cue.ACTION} if is_meta or is_done else line.cues
     section = next((cue for cue in (Cue.ACTION, *_SECTIONS) if cue in cues), None)
     telling = len(_tokens(line.words))
