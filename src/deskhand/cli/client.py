@@ -32,7 +32,6 @@ _UPLOAD_TRIES: Final = 4
 LIST_LIMIT: Final = 500
 _BROKEN: Final = (OSError, http.client.HTTPException)
 _MADE: Final = {"http": http.client.HTTPConnection, "https": http.client.HTTPSConnection}
-_NONE: Final[Mapping[str, str]] = {}
 _ALWAYS: Final = {"Deskhand-Protocol": str(PROTOCOL), "Tus-Resumable": "1.0.0"}
 
 
@@ -61,13 +60,12 @@ class Client:
 
     def items(self, path: str, *, most: int = LIST_LIMIT, **query: object) -> list[Obj]:
         """Return the entries of a list, page after page, at most ``most``."""
-        found: list[Obj] = []
-        page: Obj = {"items": [None], "next": None}
-        while page["items"] and len(found) < most:
-            limit = min(most - len(found), LIST_LIMIT)
-            page = self.get(path, limit=limit, before=page["next"], **query)
+        found, before = list[Obj](), None
+        while len(found) < most:
+            page = self.get(path, limit=min(most - len(found), LIST_LIMIT), before=before, **query)
             found += page["items"]
-            if page.get("next") is None:
+            before = page.get("next")
+            if before is None or not page["items"]:
                 break
         return found
 
@@ -166,10 +164,10 @@ class Client:
     # --- the wire ----------------------------------------------------------------------------------------------
 
     def send(
-        self, method: str, path: str, data: bytes | None = None, headers: Mapping[str, str] = _NONE
+        self, method: str, path: str, data: bytes | None = None, headers: Mapping[str, str] | None = None
     ) -> http.client.HTTPResponse:
         """Return the answer to a request if it is a yes; each has its own connection, so none can be stale."""
-        said = {**_ALWAYS, **headers, "Accept-Language": speak.language}
+        said = {**_ALWAYS, **(headers or {}), "Accept-Language": speak.language}
         if self.token:
             said["Authorization"] = f"Bearer {self.token}"
         parts = urlsplit(self.url)

@@ -104,8 +104,7 @@ def stuck(task: Obj) -> bool:
 
 def exit_code(task: Obj, *, require_verified: bool = False) -> int:
     """Return what a script learns from a task."""
-    unverified = require_verified and task.get("verdict") != "verified"
-    done = Exit.UNVERIFIED if unverified else Exit.DONE
+    done = Exit.UNVERIFIED if require_verified and task.get("verdict") != "verified" else Exit.DONE
     ends = {"completed": done, "failed": Exit.FAILED, "canceled": Exit.CANCELED}
     return ends.get(str(task["state"]), Exit.WAITS if stuck(task) else Exit.DONE)
 

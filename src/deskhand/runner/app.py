@@ -206,15 +206,13 @@ class Presence:
             trusted=parts.trust.fingerprints(),
             advertised_at=stamp(parts.clock.now()),
         )
-        try:
-            granted = parts.ceiling.entries()
-        except DeskhandError:
-            granted = ()
-        folders = tuple(
-            objects.Folder(runner=parts.runner, instructions=self._instructions(Path(one.root)), **one.as_named)
-            for one in granted
-            if one.for_op is None
-        )
+        folders = ()
+        with suppress(DeskhandError):
+            folders = tuple(
+                objects.Folder(runner=parts.runner, instructions=self._instructions(Path(one.root)), **one.as_named)
+                for one in parts.ceiling.entries()
+                if one.for_op is None
+            )
         return RunnerAdvertised(runner=runner, folders=folders)
 
     def _instructions(self, root: Path) -> objects.FolderInstructions | None:

@@ -302,8 +302,7 @@ class Trust:
                 one.get("device") == device and "revoked" in one for one in known.values()
             )
             if not (by and there):
-                new = {"device": device, "since": stamp(self.clock.now()), "by": by}
-                known[fingerprint] = new
+                known[fingerprint] = {"device": device, "since": stamp(self.clock.now()), "by": by}
 
     def remove(self, name: str) -> bool:
         """Trust a key no longer, by its fingerprint or its device; return whether it was trusted."""

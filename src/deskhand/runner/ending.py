@@ -14,6 +14,7 @@ import hashlib
 import logging
 import mimetypes
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path, PurePosixPath
@@ -154,11 +155,10 @@ def _check(name: str, evidence: str, *, passed: bool = False) -> Check:
 
 def _size(path: str, scope: Scope) -> int | None:
     """Return how large a file of the results is, if it is one."""
-    try:
+    with suppress(DeskhandError):
         entry = scope.place.results.stat(path)
-    except DeskhandError:
-        return None
-    return entry.size if entry is not None and entry.kind == "file" else None
+        return entry.size if entry is not None and entry.kind == "file" else None
+    return None
 
 
 async def upload(

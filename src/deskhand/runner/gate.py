@@ -370,11 +370,10 @@ def _beneath(target: str, access: FolderAccess) -> str | None:
 
 
 def _protected(rel: str) -> bool:
-    try:
+    with suppress(DeskhandError):
         guard_protected(components(rel) if rel else ())
-    except DeskhandError:
-        return True
-    return False
+        return False
+    return True
 
 
 def _identity(act: Act, call: ToolCall, targets: tuple[str, ...], place: Place) -> str:

@@ -78,17 +78,14 @@ def _put(name: str, value: Value | None) -> int:
 
 def _of_account() -> dict[str, Setting]:
     """Return the account's settings; the defaults, and that they are only that, while the hub is away."""
-    unsaid = "default"
+    other = "default"
     try:
         rows: list[Obj] = client().get("/v1/settings")["items"]
     except DeskhandError as error:
         speak.note(speak.say("config.hub_away", why=str(error)), "ask")
-        unsaid, rows = "default?", [{"id": one.name, "value": one.default} for one in REGISTRY.values() if one.account]
-    sources = ("account" if "changed_at" in row else unsaid for row in rows)
-    return {
-        row["id"]: Setting(id=row["id"], value=row["value"], source=source)
-        for row, source in zip(rows, sources, strict=True)
-    }
+        other, rows = "default?", [{"id": one.name, "value": one.default} for one in REGISTRY.values() if one.account]
+    said = ((one["id"], one["value"], "account" if "changed_at" in one else other) for one in rows)
+    return {name: Setting(id=name, value=value, source=source) for name, value, source in said}
 
 
 def _shown(value: object) -> str:
