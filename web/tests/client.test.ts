@@ -344,6 +344,16 @@ test("a message whose event comes before the hub's answer does not stand there t
   expect(timeline(client.view, [event], "thr_a")).toHaveLength(2);
 });
 
+test("a thread that is older than all that are here is there when it is opened", async () => {
+  const client = await opened();
+  const before = client.view.state.objects.threads.has("thr_old");
+
+  await client.open("thr_old");
+
+  expect(before).toBe(false);
+  expect(client.view.state.objects.threads.get("thr_old")?.title).toBe("From long ago");
+});
+
 test("an erased thread leaves no words behind on the device", async () => {
   const client = await opened();
   await client.open("thr_a");

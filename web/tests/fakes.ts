@@ -132,7 +132,12 @@ export class FakeHub {
       case "/v1/snapshot":
         return json({ cursor: this.log.length, read: { thr_a: 3 }, threads: [thread("thr_a", "From the snapshot")] });
       case "/v1/sync":
-        return json({ events: this.log.filter((one) => one.seq > after), next: this.log.length, more: false });
+        return json({
+          events: this.log.filter((one) => one.seq > after),
+          next: this.log.length,
+          head: this.log.length,
+          more: false,
+        });
       case "/v1/stream":
         this.lives.push(url.searchParams.get("live"));
         return this.#stream(after, init.signal ?? undefined);
@@ -141,8 +146,20 @@ export class FakeHub {
       case "/v1/pair/claim":
         return (this.claims.shift() ?? (() => json({ state: "waiting" }, 202)))();
       default:
-        return json({ items: [] });
+        return this.#found(url.pathname);
     }
+  }
+
+  #found(path: string): Response {
+    const [, named] = /^\/v1\/threads\/(\w+)$/.exec(path) ?? [];
+    if (!named) return json({ items: [] });
+    const found = this.known(named);
+    return found ? json(found) : failure(404, "not_found");
+  }
+
+  /** A thread by its id. */
+  known(id: string): object | undefined {
+    return thread(id, "From long ago");
   }
 
   #take(ops: Op[]): Response {

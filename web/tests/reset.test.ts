@@ -44,6 +44,10 @@ class LongHub extends FakeHub {
     }
   };
 
+  override known(id: string): object | undefined {
+    return this.state().objects.threads.get(id);
+  }
+
   state(): State {
     return apply(emptyState(), this.log).state;
   }

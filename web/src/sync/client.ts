@@ -234,13 +234,18 @@ export class Client {
     this.#show({});
     if (!this.#credential || isLocal(thread)) return;
     const events = await this.hub.threadEvents(thread);
-    const path = `/v1/tasks?thread=${encodeURIComponent(thread)}&limit=200`;
-    const read = () => this.hub.list<Task>(path);
-    const taken = await this.#still(read, (tasks) => {
-      this.#merge("tasks", tasks);
+    const named = encodeURIComponent(thread);
+    const tasks = () => this.hub.list<Task>(`/v1/tasks?thread=${named}&limit=200`);
+    // One that was found by words, or that a notification leads to, may be older than all that are here.
+    const known = this.#view.state.objects.threads.has(thread);
+    const itself = () => (known ? [] : [this.hub.one<Thread>(`/v1/threads/${named}`)]);
+    const read = () => Promise.all([tasks(), ...itself()]);
+    const taken = await this.#still(read, ([found, ...whole]) => {
+      this.#merge("tasks", found);
+      this.#merge("threads", whole);
     });
     // Of an unknown moment only what is final is taken: no later event moves it.
-    if (!taken) this.#merge("tasks", (await read()).filter(isFinal));
+    if (!taken) this.#merge("tasks", (await tasks()).filter(isFinal));
     await this.#database.add([], events);
     this.#remember(thread, events, { open: true });
     this.#show({});
