@@ -354,6 +354,17 @@ test("a thread that is older than all that are here is there when it is opened",
   expect(client.view.state.objects.threads.get("thr_old")?.title).toBe("From long ago");
 });
 
+test("what happened before this device came is read when its thread is opened", async () => {
+  for (const text of ["a", "b", "c", "d"]) hub.happen("message.posted", { message: text, role: "agent", text, files: [] }, { thread: "thr_a" });
+  const client = await opened();
+
+  await client.open("thr_a");
+  await client.markRead("thr_a");
+  await settle();
+
+  expect(hub.received.map((op) => [op.kind, op.body])).toEqual([["read.mark", { seq: 4 }]]);
+});
+
 test("an erased thread leaves no words behind on the device", async () => {
   const client = await opened();
   await client.open("thr_a");

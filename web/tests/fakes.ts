@@ -152,7 +152,8 @@ export class FakeHub {
 
   #found(path: string): Response {
     const [, named] = /^\/v1\/threads\/(\w+)$/.exec(path) ?? [];
-    if (!named) return json({ items: [] });
+    const [, told] = /^\/v1\/threads\/(\w+)\/events$/.exec(path) ?? [];
+    if (!named) return json({ items: this.log.filter((one) => one.thread !== undefined && one.thread === told) });
     const found = this.known(named);
     return found ? json(found) : failure(404, "not_found");
   }

@@ -151,11 +151,11 @@ export class Client {
   /** Show what is stored, before any network; answers whether this device is signed in. */
   async load(): Promise<boolean> {
     this.#credential = await this.#database.get<Credential>("credential");
-    const state = await this.#database.load(FOLD);
+    const { state, incarnation } = await this.#database.load(FOLD);
     await this.outbox.load();
     await this.uploads.load();
     this.#cursor = state?.cursor;
-    this.#incarnation = (await this.#database.get<string>("incarnation")) ?? "";
+    this.#incarnation = incarnation;
     this.#show({
       state: state ?? emptyState(),
       older: (state?.objects.threads.size ?? 0) >= SNAPSHOT_THREADS,
@@ -248,7 +248,9 @@ export class Client {
     if (!taken) this.#merge("tasks", (await tasks()).filter(isFinal));
     await this.#database.add([], events);
     this.#remember(thread, events, { open: true });
-    this.#show({});
+    // What a device that came later did not hear itself is read here, too.
+    const seq = Math.max(this.#view.latest.get(thread) ?? 0, ...events.filter(isTelling).map((event) => event.seq));
+    this.#show({ latest: new Map(this.#view.latest).set(thread, seq) });
   }
 
   /** What was in a thread before all that is here; answers how much there was. */
@@ -400,7 +402,7 @@ export class Client {
     const thread = event.thread ?? "";
     if (event.kind === "thread.erased") this.#timelines.delete(thread);
     else this.#remember(thread, [event], { open: false });
-    if (TELLING.has(event.kind) && event.body["role"] !== "user") latest.set(thread, event.seq);
+    if (isTelling(event)) latest.set(thread, event.seq);
     if (!ENDING.has(event.kind) || event.body["role"] === "user") return;
     for (const [message, draft] of drafts) {
       if (draft.task === event.task || message === event.body["message"]) drafts.delete(message);
@@ -495,6 +497,8 @@ const TELLING = new Set([
   "approval.requested",
   "question.asked",
 ]);
+
+const isTelling = ({ kind, body }: Event): boolean => TELLING.has(kind) && body["role"] !== "user";
 
 function byRunner(presence: readonly Presence[]): Map<string, Presence> {
   return new Map(presence.map((one) => [one.runner, one]));

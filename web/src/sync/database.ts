@@ -81,13 +81,18 @@ export class Database {
     await (await this.#opened).put("meta", value, name);
   }
 
-  /** The stored state, if it was folded by this build of the fold. */
-  async load(fold: string): Promise<State | undefined> {
+  /**
+   * The stored state, if it was folded by this build of the fold, and of which log it is: both of one moment, because
+   * another tab may be putting a new log in the place of the old one.
+   */
+  async load(fold: string): Promise<{ readonly state: State | undefined; readonly incarnation: string }> {
     const at = (await this.#opened).transaction(["meta", "objects"]);
-    const cursor = (await at.objectStore("meta").get("cursor")) as number | undefined;
-    const folded = await at.objectStore("meta").get("fold");
-    if (cursor === undefined || folded !== fold) return undefined;
-    return stateOf(cursor, await at.objectStore("objects").getAll());
+    const [cursor, folded, incarnation = "", objects] = (await Promise.all([
+      ...["cursor", "fold", "incarnation"].map((name) => at.objectStore("meta").get(name)),
+      at.objectStore("objects").getAll(),
+    ])) as [number | undefined, string | undefined, string | undefined, Change[]];
+    const state = cursor === undefined || folded !== fold ? undefined : stateOf(cursor, objects);
+    return { state, incarnation };
   }
 
   async keep(applied: Applied): Promise<void> {
