@@ -175,7 +175,7 @@ def tailnet(folder: Path, **state: object) -> Generator[Tailnet]:
     """Have a signed-in computer with a certificate, unless told otherwise."""
     place = folder / "tailscale"
     place.mkdir()
-    _certify(place)
+    certify(place, x509.DNSName(NAME))
     (place / "tailscale").write_text(PROGRAM.format(python=sys.executable, name=NAME))
     (place / "tailscale").chmod(0o755)
     with socket.create_server(("127.0.0.1", 0)) as listener:
@@ -185,10 +185,10 @@ def tailnet(folder: Path, **state: object) -> Generator[Tailnet]:
         yield here
 
 
-def _certify(place: Path) -> None:
-    """Write a certificate for the name that signs itself, and its key."""
+def certify(place: Path, known_as: x509.DNSName | x509.IPAddress) -> tuple[Path, Path]:
+    """Write a certificate for a name or address that signs itself, and its key."""
     key, now = ec.generate_private_key(ec.SECP256R1()), SystemClock().now()
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, NAME)])
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, str(known_as.value))])
     made = (
         x509.CertificateBuilder()
         .subject_name(name)
@@ -197,10 +197,11 @@ def _certify(place: Path) -> None:
         .serial_number(1)
         .not_valid_before(now - timedelta(days=1))
         .not_valid_after(now + timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([x509.DNSName(NAME)]), critical=False)
+        .add_extension(x509.SubjectAlternativeName([known_as]), critical=False)
         .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
         .sign(key, hashes.SHA256())
     )
     form, plain = serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     (place / "cert.pem").write_bytes(made.public_bytes(serialization.Encoding.PEM))
     (place / "key.pem").write_bytes(key.private_bytes(serialization.Encoding.PEM, form, plain))
+    return place / "cert.pem", place / "key.pem"

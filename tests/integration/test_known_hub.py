@@ -8,16 +8,12 @@ import ssl
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
-from datetime import timedelta
 from ipaddress import ip_address
 from pathlib import Path
 
 import httpx
 import pytest
 from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 
 from deskhand.clock import Ids, SystemClock
 from deskhand.errors import Code, DeskhandError
@@ -27,7 +23,9 @@ from deskhand.protocol.objects import Role
 from deskhand.protocol.ops import Op
 from deskhand.runner.http_link import HttpLink, Pinned
 from tests.rim import open_rim
+from tests.tailnet import certify
 
+HERE = x509.IPAddress(ip_address("127.0.0.1"))
 TOKEN = "dhs_" + "T" * 43
 WISH = Op(op_id="op_00000001", kind="presence.note", body={"state": "up"})
 OURS, THEIRS = signing.new_key(), signing.new_key()
@@ -201,7 +199,7 @@ async def test_our_hub_is_known_again_and_another_at_its_address_is_not(tmp_path
 
 async def test_a_redirect_is_not_followed_and_secure_stays_secure(tmp_path: Path) -> None:
     """PA-09: our hub's own redirect, to another host or from https to http, leads nowhere: no downgrade."""
-    certificate, key = _certificate(tmp_path)
+    certificate, key = certify(tmp_path, HERE)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate, key)
     known = httpx.AsyncHTTPTransport(verify=ssl.create_default_context(cafile=str(certificate)))
@@ -218,7 +216,7 @@ async def test_a_redirect_is_not_followed_and_secure_stays_secure(tmp_path: Path
 
 async def test_another_certificate_stops_it(tmp_path: Path) -> None:
     """PA-09: what nobody vouches for is not spoken to, and the reason names the certificate."""
-    certificate, key = _certificate(tmp_path)
+    certificate, key = certify(tmp_path, HERE)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate, key)
 
@@ -238,26 +236,3 @@ async def test_a_secure_address_that_answers_in_the_clear_hears_nothing() -> Non
 
     assert why == ["hub_unreachable"] * 4
     assert b"dhs_" not in stranger.heard
-
-
-def _certificate(place: Path) -> tuple[Path, Path]:
-    """Write a certificate for this machine that signs itself, and its key."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name, now = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "127.0.0.1")]), SystemClock().now()
-    here = x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))])
-    made = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(1)
-        .not_valid_before(now - timedelta(days=1))
-        .not_valid_after(now + timedelta(days=1))
-        .add_extension(here, critical=False)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        .sign(key, hashes.SHA256())
-    )
-    form, plain = serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    (place / "cert.pem").write_bytes(made.public_bytes(serialization.Encoding.PEM))
-    (place / "key.pem").write_bytes(key.private_bytes(serialization.Encoding.PEM, form, plain))
-    return place / "cert.pem", place / "key.pem"
